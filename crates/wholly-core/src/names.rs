@@ -1,0 +1,143 @@
+//! The texts that clients choose, parsed at the edge into types that cannot be wrong.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// A text that is not what it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidName {
+    /// There is nothing in it.
+    #[error("{what} must not be empty")]
+    Empty {
+        /// What was being named.
+        what: &'static str,
+    },
+    /// It is longer than its limit.
+    #[error("{what} is {bytes} bytes long; the limit is {limit}")]
+    TooLong {
+        /// What was being named.
+        what: &'static str,
+        /// Its length.
+        bytes: usize,
+        /// The most that it may have.
+        limit: usize,
+    },
+    /// It has a character outside its alphabet.
+    #[error("{what} must not contain {character:?}; it may contain {allowed}")]
+    Character {
+        /// What was being named.
+        what: &'static str,
+        /// The first character that may not be there.
+        character: char,
+        /// The characters that may be there, in words.
+        allowed: &'static str,
+    },
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $limit:literal, $allowed:literal, $test:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The longest that it may be, in bytes.
+            pub const LIMIT: usize = $limit;
+
+            /// Parses it, or says what is wrong with it.
+            ///
+            /// # Errors
+            /// When it is empty, longer than its limit, or has a character outside its alphabet.
+            pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidName> {
+                let text = text.into();
+                let (what, allowed, limit) = ($what, $allowed, $limit);
+                if text.is_empty() {
+                    return Err(InvalidName::Empty { what });
+                }
+                if text.len() > limit {
+                    return Err(InvalidName::TooLong { what, bytes: text.len(), limit });
+                }
+                let test: fn(char) -> bool = $test;
+                match text.chars().find(|&c| !test(c)) {
+                    Some(character) => Err(InvalidName::Character { what, character, allowed }),
+                    None => Ok(Self(text)),
+                }
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                Self::new(text)
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = String::deserialize(deserializer)?;
+                Self::new(text).map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+name!(
+    /// What a transaction is called: for people, in lists and metrics; need not be unique.
+    ///
+    /// ```
+    /// # use wholly_core::Name;
+    /// assert!(Name::new("place order").is_ok());
+    /// assert!(Name::new("").is_err());
+    /// ```
+    Name,
+    "a transaction's name",
+    128,
+    "everything but control characters",
+    |c| !c.is_control()
+);
+
+name!(
+    /// The client's own key: it makes submitting idempotent and is used for nothing else.
+    Key,
+    "a transaction's key",
+    200,
+    "printable ASCII",
+    |c| c.is_ascii_graphic() || c == ' '
+);
+
+name!(
+    /// The name by which the configuration knows a participant; it names the branch, too.
+    ParticipantName,
+    "a participant's name",
+    64,
+    "a to z, 0 to 9, '-' and '_'",
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_'
+);

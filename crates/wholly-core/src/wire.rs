@@ -1,0 +1,275 @@
+//! What travels between the coordinator and a participant, and what an HTTP answer means.
+//!
+//! The contract, in one table. `POST {participant}/{operation}` with the branch's payload as the
+//! body; the headers are those of [`header`].
+//!
+//! | answer | meaning |
+//! |---|---|
+//! | 2xx but 202 | done; with `Wholly-Answer: read-only` to prepare: a read-only vote |
+//! | 409 or 422 with `Wholly-Answer: refused`, or a status that the configuration names | refused |
+//! | 202, 425, or a 409 without the header | pending: asked again after `Retry-After` |
+//! | 410 with `Wholly-Answer: heuristic`, to commit or abort | ended the other way |
+//! | everything else | unknown: asked again |
+//!
+//! INVARIANT: what is not understood is [`Answer::Unknown`], never a refusal.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ParticipantName, Payload, Timestamp, TransactionId};
+
+/// The names of the headers.
+pub mod header {
+    /// The transaction's id.
+    pub const TRANSACTION: &str = "wholly-transaction";
+    /// The branch: the name that the coordinator knows the participant by.
+    pub const BRANCH: &str = "wholly-branch";
+    /// The operation, as in the path.
+    pub const OPERATION: &str = "wholly-operation";
+    /// When a prepare or a one-phase commit may no longer take effect: milliseconds since the
+    /// Unix epoch. Absent where an operation has no such time.
+    pub const EXPIRES: &str = "wholly-expires";
+    /// `{transaction}/{branch}/{operation}`: the same for every attempt of one operation.
+    pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+    /// In the answer: what the status alone cannot say. One of the values of [`super::answer`].
+    pub const ANSWER: &str = "wholly-answer";
+}
+
+/// The values of the header `Wholly-Answer`.
+pub mod answer {
+    /// With 2xx to prepare: the branch changed nothing and takes no part in the second phase.
+    pub const READ_ONLY: &str = "read-only";
+    /// With 409 or 422: the participant understood and says no.
+    pub const REFUSED: &str = "refused";
+    /// With 410 to commit or abort: the participant had ended the branch the other way.
+    pub const HEURISTIC: &str = "heuristic";
+}
+
+/// What the coordinator asks of a participant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Operation {
+    /// Validate, hold what the change needs, and vote.
+    Prepare,
+    /// Make the prepared change.
+    Commit,
+    /// Let go of what was prepared, and refuse a prepare that comes later.
+    Abort,
+    /// Validate and make the change at once: the decision is the participant's.
+    CommitOnePhase,
+}
+
+impl Operation {
+    /// The operation's name in paths and headers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Prepare => "prepare",
+            Self::Commit => "commit",
+            Self::Abort => "abort",
+            Self::CommitOnePhase => "commit-one-phase",
+        }
+    }
+
+    /// Whether it belongs to the first phase: it may be refused, and it expires.
+    pub const fn is_first_phase(self) -> bool {
+        matches!(self, Self::Prepare | Self::CommitOnePhase)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no operation.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no operation {0:?}")]
+pub struct UnknownOperation(String);
+
+impl FromStr for Operation {
+    type Err = UnknownOperation;
+
+    fn from_str(text: &str) -> Result<Self, UnknownOperation> {
+        [Self::Prepare, Self::Commit, Self::Abort, Self::CommitOnePhase]
+            .into_iter()
+            .find(|operation| operation.as_str() == text)
+            .ok_or_else(|| UnknownOperation(text.to_owned()))
+    }
+}
+
+/// One attempt at one operation of one branch, as it leaves the coordinator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// The branch, which bears its participant's name.
+    pub branch: ParticipantName,
+    /// What is asked.
+    pub operation: Operation,
+    /// After this time the participant must refuse; `None` for the second phase.
+    pub expires: Option<Timestamp>,
+    /// The branch's payload, the same for each of its operations.
+    pub payload: Payload,
+}
+
+impl Call {
+    /// The same for every attempt of one operation, and for nothing else.
+    pub fn idempotency_key(&self) -> String {
+        format!("{}/{}/{}", self.transaction, self.branch, self.operation)
+    }
+}
+
+/// What a participant said to one attempt, or that nothing which can be understood came back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Answer {
+    /// It is done; to prepare: a yes.
+    Done,
+    /// To prepare: yes, and nothing was changed, so that the second phase can leave it out.
+    ReadOnly,
+    /// The participant understood and says no.
+    Refused {
+        /// Why, in the participant's words.
+        reason: String,
+    },
+    /// The participant is still at it.
+    Pending {
+        /// When to ask again, if the participant said so.
+        retry_after: Option<Duration>,
+    },
+    /// To commit or abort: the participant had already ended the branch the other way.
+    Heuristic {
+        /// How that came about, in the participant's words.
+        reason: String,
+    },
+    /// Nothing that can be understood: it may have been done, and it may not.
+    Unknown {
+        /// What was seen instead of an answer.
+        reason: String,
+    },
+}
+
+/// The longest reason that is kept, in bytes.
+pub const REASON_LIMIT: usize = 500;
+
+impl Answer {
+    /// A refusal, for this reason (cut to [`REASON_LIMIT`] bytes).
+    pub fn refused(reason: impl Into<String>) -> Self {
+        Self::Refused { reason: cut(reason.into()) }
+    }
+
+    /// No answer that can be understood, but this (cut to [`REASON_LIMIT`] bytes).
+    pub fn unknown(reason: impl Into<String>) -> Self {
+        Self::Unknown { reason: cut(reason.into()) }
+    }
+
+    /// Ended the other way, for this reason (cut to [`REASON_LIMIT`] bytes).
+    pub fn heuristic(reason: impl Into<String>) -> Self {
+        Self::Heuristic { reason: cut(reason.into()) }
+    }
+}
+
+/// Cuts a text to [`REASON_LIMIT`] bytes, at a character's border.
+pub fn cut(mut text: String) -> String {
+    if text.len() > REASON_LIMIT {
+        let end = (0..=REASON_LIMIT).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}
+
+/// The parts of an HTTP answer that carry its meaning.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpAnswer<'a> {
+    /// The status code.
+    pub status: u16,
+    /// The header `Wholly-Answer`.
+    pub answer: Option<&'a str>,
+    /// The header `Retry-After`, in seconds.
+    pub retry_after: Option<Duration>,
+    /// The start of the body: plain text, or a problem document with a `detail`.
+    pub body: &'a [u8],
+}
+
+impl HttpAnswer<'_> {
+    /// What the answer to `operation` means; `also_refused` are the statuses that the
+    /// configuration counts as a refusal for this participant.
+    ///
+    /// ```
+    /// # use wholly_core::wire::{Answer, HttpAnswer, Operation};
+    /// let seen = HttpAnswer { status: 409, answer: None, retry_after: None, body: b"" };
+    /// // Middleware says 409 of a request still in progress: that is no refusal.
+    /// assert_eq!(seen.meaning(Operation::Prepare, &[]), Answer::Pending { retry_after: None });
+    /// ```
+    pub fn meaning(&self, operation: Operation, also_refused: &[u16]) -> Answer {
+        let said = |word| self.answer == Some(word);
+        match self.status {
+            410 if said(answer::HEURISTIC) && !operation.is_first_phase() => {
+                Answer::heuristic(self.reason())
+            }
+            409 | 422 if said(answer::REFUSED) => Answer::refused(self.reason()),
+            status if also_refused.contains(&status) => Answer::refused(self.reason()),
+            202 | 409 | 425 => Answer::Pending { retry_after: self.retry_after },
+            200..=299 if operation == Operation::Prepare && said(answer::READ_ONLY) => {
+                Answer::ReadOnly
+            }
+            200..=299 => Answer::Done,
+            status => Answer::unknown(format!("status {status}: {}", self.reason())),
+        }
+    }
+
+    /// The problem document's `detail`, or the body's text.
+    fn reason(&self) -> String {
+        #[derive(Deserialize)]
+        struct Problem {
+            detail: String,
+        }
+        match serde_json::from_slice::<Problem>(self.body) {
+            Ok(problem) => cut(problem.detail),
+            Err(_) => cut(String::from_utf8_lossy(self.body).trim().to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(status: u16, answer: Option<&'static str>) -> HttpAnswer<'static> {
+        HttpAnswer { status, answer, retry_after: None, body: br#"{"detail":"no stock"}"# }
+    }
+
+    #[test]
+    fn only_an_explicit_refusal_is_one() {
+        for status in 100..600 {
+            let meaning = seen(status, None).meaning(Operation::Prepare, &[]);
+            assert!(!matches!(meaning, Answer::Refused { .. }), "{status} taken for a refusal");
+        }
+        let refused = Answer::refused("no stock");
+        assert_eq!(seen(409, Some("refused")).meaning(Operation::Prepare, &[]), refused);
+        assert_eq!(seen(422, Some("refused")).meaning(Operation::Prepare, &[]), refused);
+        assert_eq!(seen(400, None).meaning(Operation::Prepare, &[400]), refused);
+        assert!(matches!(
+            seen(404, Some("refused")).meaning(Operation::Prepare, &[]),
+            Answer::Unknown { .. }
+        ));
+    }
+
+    #[test]
+    fn a_heuristic_only_answers_the_second_phase() {
+        let said = seen(410, Some("heuristic"));
+        assert_eq!(said.meaning(Operation::Abort, &[]), Answer::heuristic("no stock"));
+        assert!(matches!(said.meaning(Operation::Prepare, &[]), Answer::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_at_a_character() {
+        let Answer::Refused { reason } = Answer::refused("é".repeat(400)) else { unreachable!() };
+        assert_eq!(reason.len(), REASON_LIMIT);
+        assert!(cut("a".to_owned() + &"é".repeat(400)).len() < REASON_LIMIT);
+    }
+}

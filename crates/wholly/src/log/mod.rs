@@ -1,0 +1,242 @@
+//! The log: where a coordinator remembers what it must not forget.
+//!
+//! A log holds *entries*. An entry is what one transaction wrote in one batch: a JSON text with a
+//! version, which the log never interprets. Beside the text an entry says the little that a log
+//! must know to do its part: the transaction, the entry's place in its history, the client's key,
+//! and whether the transaction has ended.
+//!
+//! Every implementation keeps these laws, and the conformance suite tests them:
+//!
+//! 1. **A batch lands whole or not at all**, and is durable when [`LogWriter::append`] returns.
+//! 2. **An append names its predecessor.** A batch that follows another than the last one that
+//!    landed is rejected, so that none can land behind one that failed.
+//! 3. **A log that failed once promises nothing more**: after a failed append the writer rejects
+//!    every further one. Only opening the log again tells what landed.
+//! 4. **Opening makes durable what it returns**, before it returns: what a killed process wrote
+//!    but did not sync may be read back, acted on, and then lost by a power failure.
+//! 5. **One owner.** Opening raises the epoch; the writer of an older epoch is rejected.
+//! 6. **A reader sees only what is durable**, and goes on after the writer failed.
+//!
+//! The calls block; the engine makes them on a thread of their own.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use wholly_core::{Key, LogId, Timestamp, TransactionId};
+
+/// A place where transactions are remembered. Opening it makes it this coordinator's alone.
+pub trait Log: Send + Sync + 'static {
+    /// Opens the log, creating it where there is none, and takes sole ownership.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; the log is unharmed.
+    fn open(&self) -> Result<OpenLog, OpenError>;
+}
+
+/// An open log: its identity, where it stands, and its two ends.
+pub struct OpenLog {
+    /// The log's identity, minted when it was created.
+    pub identity: LogId,
+    /// Raised by every opening.
+    pub epoch: u64,
+    /// The position of the last batch that landed: what the first append follows.
+    pub head: Position,
+    /// The greatest ordinal of a transaction in the log; 0 where there is none.
+    pub last_ordinal: u64,
+    /// The end that appends.
+    pub writer: Box<dyn LogWriter>,
+    /// The end that reads.
+    pub reader: Arc<dyn LogReader>,
+}
+
+/// How many batches have landed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// The position of the batch that follows.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// What one transaction wrote in one batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// The entry's place in the transaction's history: 0, 1, 2 and so on.
+    pub sequence: u32,
+    /// The records, as one JSON text with a version.
+    pub text: String,
+    /// The client's key; only in a transaction's first entry.
+    pub key: Option<Key>,
+    /// Whether the transaction has ended: it is settled, and nothing will be appended to it.
+    pub ends: bool,
+}
+
+/// An entry as it was read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEntry {
+    /// The entry's place in the transaction's history.
+    pub sequence: u32,
+    /// The records, as they were appended.
+    pub text: String,
+}
+
+/// A transaction as a log holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredTransaction {
+    /// The transaction.
+    pub id: TransactionId,
+    /// Its history, oldest first.
+    pub entries: Vec<StoredEntry>,
+}
+
+/// The end of a log that appends. There is one.
+pub trait LogWriter: Send {
+    /// Appends a batch after the one at `after`; it is durable when this returns its position.
+    ///
+    /// # Errors
+    /// See [`AppendError`]. Whether the batch landed is then unknown, and the writer is done.
+    fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError>;
+
+    /// Deletes at most `limit` transactions that have ended and were minted before `before`.
+    /// Returns how many it deleted. What has not ended is never deleted.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError>;
+
+    /// What was written since the log was opened.
+    fn written(&self) -> Written;
+}
+
+/// What a writer has written since the log was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// Calls that made data durable (`fsync` and its kin).
+    pub syncs: u64,
+    /// Bytes that went to storage, those of a write-ahead log and its checkpoints counted too.
+    pub bytes: u64,
+}
+
+/// The end of a log that reads what is durable. It goes on after an append has failed.
+pub trait LogReader: Send + Sync {
+    /// A transaction's history, oldest first; `None` if the log does not hold the transaction.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn history(&self, id: TransactionId) -> Result<Option<StoredTransaction>, ReadError>;
+
+    /// The transaction that was submitted with this key.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn by_key(&self, key: &Key) -> Result<Option<TransactionId>, ReadError>;
+
+    /// The transactions that have not ended, ascending, at most `limit`, from after `after` on.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn unsettled(
+        &self,
+        after: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Vec<StoredTransaction>, ReadError>;
+
+    /// The ids of all transactions, newest first, at most `limit`, from before `before` on.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn list(
+        &self,
+        before: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Vec<TransactionId>, ReadError>;
+}
+
+/// Why a log cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another coordinator has it open.
+    #[error("the log {log} is open in another coordinator; stop that one first")]
+    InUse {
+        /// Which log.
+        log: String,
+    },
+    /// There is something at its place that is no log.
+    #[error("{log} is no log of Wholly ({why}); name another file")]
+    NotALog {
+        /// Which log.
+        log: String,
+        /// What gave it away.
+        why: String,
+    },
+    /// A newer version of Wholly wrote it.
+    #[error(
+        "the log {log} has format {found}, and this version knows formats up to {known}; \
+         use the version that wrote it, or a newer one"
+    )]
+    Newer {
+        /// Which log.
+        log: String,
+        /// The log's format.
+        found: u32,
+        /// The newest format that this version knows.
+        known: u32,
+    },
+    /// It cannot be written.
+    #[error("the log {log} cannot be written ({why}); a coordinator needs to write its log")]
+    ReadOnly {
+        /// Which log.
+        log: String,
+        /// What the system said.
+        why: String,
+    },
+    /// Storage failed.
+    #[error("the log {log} cannot be opened: {why}")]
+    Storage {
+        /// Which log.
+        log: String,
+        /// What the system said.
+        why: String,
+    },
+}
+
+/// Why an append failed. In every case but `Rejected` it is unknown whether the batch landed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// The batch does not follow the last one that landed, or an earlier append failed.
+    #[error("the append was rejected: it follows batch {after:?}, and the log stands at {head}")]
+    Rejected {
+        /// What the batch named as its predecessor.
+        after: Position,
+        /// Where the log stands, as far as the writer can tell.
+        head: String,
+    },
+    /// Another coordinator has opened the log since.
+    #[error("the append was rejected: another coordinator has taken the log over")]
+    Superseded,
+    /// Storage failed.
+    #[error("the append failed: {why}")]
+    Storage {
+        /// What the system said.
+        why: String,
+    },
+}
+
+/// Why a read failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// Storage failed.
+    #[error("the log cannot be read: {why}")]
+    Storage {
+        /// What the system said.
+        why: String,
+    },
+}
