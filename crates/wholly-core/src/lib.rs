@@ -1,10 +1,26 @@
-//! The protocols of Wholly as pure state machines.
-#![doc = ""]
+//! The protocols of Wholly as pure state machines, and the types on the wire.
+//!
+//! # Determinism
+//!
+//! This crate has no clock, no randomness and no I/O: time and random bits are arguments, and what
+//! must be done comes out as values. The same inputs always give the same records, so a restart
+//! replays them, the model checker explores them and the simulation repeats them, all with this
+//! very code.
+//!
+//! # Layout
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`two_phase`] | two-phase commit with presumed abort; its page is the specification |
+//! | [`wire`] | what travels between coordinator and participant, and what an answer means |
+//! | [`entry`] | the text under which records are kept |
 
+pub mod entry;
 mod id;
 mod names;
 mod payload;
 mod time;
+pub mod two_phase;
 pub mod wire;
 
 pub use id::{InvalidId, LogId, TransactionId};

@@ -1,0 +1,344 @@
+//! Two-phase commit with presumed abort: this page is its specification.
+//!
+//! A [`Transaction`] is a value. [`step`](Transaction::step) turns an input into [records](Record)
+//! and folds them in; [`effects`](Transaction::effects) says what is outstanding, from the value
+//! alone. Nothing here knows a clock, a network or a disk, so the same code runs in production, in
+//! the model checker and in the simulation, and recovery is nothing but
+//! [`apply`](Transaction::apply) over the records that were kept.
+//!
+//! The protocol is Gray's (*Notes on Data Base Operating Systems*, 1978) with the presumed abort
+//! and the read-only vote of Mohan, Lindsay and Obermarck (*Transaction Management in the R\*
+//! Distributed Database Management System*, 1986), and the one-phase commit and the heuristics of
+//! X/Open XA (1991).
+//!
+//! # States
+//!
+//! | transaction | meaning |
+//! |---|---|
+//! | `init` | votes are being asked for |
+//! | `prepared` | every vote is in and yes (or read-only); the decision is not recorded yet |
+//! | `committed` | decided: every prepared branch is told to commit, until it has |
+//! | `aborted` | decided: every branch that may hold something is told to abort, until it has |
+//!
+//! | branch | meaning |
+//! |---|---|
+//! | `working` | has not voted, or its vote is not believed |
+//! | `prepared` | has voted yes, and waits |
+//! | `committed`, `aborted` | is over, that way |
+//!
+//! *Settled* (every branch is over) and *stuck* (a person is needed) stand beside the state.
+//!
+//! # What is forced
+//!
+//! A *forced* record is durable before anything that follows from it leaves. The others are
+//! written when a batch leaves anyway, and may be lost in a crash:
+//!
+//! | record | forced | why |
+//! |---|---|---|
+//! | `started` | yes | else nobody would remember to abort what was prepared, and a client's key would be forgotten after its transaction had an outcome |
+//! | `vote`, `lost` | no | a restart aborts what is undecided, so it has no use for them |
+//! | `committed` | yes | it is the one thing that presumption would get wrong |
+//! | `aborted` | no | presumed: what is found undecided is aborted |
+//! | `acknowledged`, `settled` | no | asking a participant again does no harm |
+//! | `heuristic`, `stuck` | no | seen again when asked again |
+//! | `resolved` | yes | a person's word is not asked for twice |
+//!
+//! INVARIANT: a restart aborts what is undecided and never prepares it again. An abort that was
+//! not forced may have been answered or acted on already; a commit that followed would break it.
+//!
+//! # Inputs
+//!
+//! What an input does, by the transaction's state. Whatever the table leaves out changes nothing.
+//!
+//! | input | `init` | `prepared` | `committed` | `aborted` |
+//! |---|---|---|---|---|
+//! | yes to prepare | `vote`; with the last one: `prepared`, `committed` | | | |
+//! | read-only | the same; the branch is over. After a lost attempt it counts as a plain yes | | | as a no |
+//! | no | `vote`, `aborted`; the branch is over. After a lost attempt it is aborted all the same | | | `vote`: the branch is over, unless an attempt was lost |
+//! | unknown to prepare | `lost` the first time; asked again | | | `lost` the first time |
+//! | pending | asked again | | asked again | asked again |
+//! | done to commit or abort | | | `acknowledged`; with the last one `settled` | the same |
+//! | refused or unknown, to commit or abort | | | asked again; `stuck` after many tries | the same |
+//! | heuristic | | | `heuristic`: stuck | `heuristic`: stuck |
+//! | time, after the deadline | `aborted` | `aborted` | | |
+//! | restart | `aborted` | `aborted` | asked again | asked again |
+//! | cancel | `aborted` | `aborted` | an error | the same answer |
+//! | resolve by hand | an error | an error | `resolved`; with the last one `settled` | the same |
+//!
+//! # One branch alone
+//!
+//! Where the only participant offers it, [`Started::one_phase`] hands it the decision: it is asked
+//! to commit in one phase until it says what it did. Deadline, cancel and restart decide nothing
+//! (the call itself expires at the deadline, and the participant refuses it from then on).
+//!
+//! | answer | to the one-phase commit | to the abort that fences |
+//! |---|---|---|
+//! | done | `committed`, `settled` | `aborted`, `settled` |
+//! | refused | `vote`, `aborted`, `settled`; after a lost attempt only the `vote`, and an abort is sent as a fence | asked again |
+//! | heuristic | | `committed`, `settled`: the lost attempt had done it |
+//! | unknown | `lost` the first time; asked again; `stuck` after many tries | asked again; `stuck` after many tries |
+//! | resolve by hand | `resolved`: decided, `settled` | the same |
+//!
+//! The fence is needed because a refusal says nothing of an earlier attempt that may still be on
+//! its way: once the abort is acknowledged, the participant refuses whatever comes late.
+//!
+//! # Laws
+//!
+//! INVARIANT: commit is decided only when every branch has voted yes or read-only.
+//! INVARIANT: a decision never changes.
+//! INVARIANT: unknown is never a no: only a refusal, the deadline, a cancel and a restart abort.
+//! INVARIANT: a no or read-only vote ends its branch only where no attempt was lost before it.
+//! INVARIANT: a transaction is settled only when every branch is over, and then nothing follows.
+//!
+//! [`Transaction::apply`] asserts them: a record that breaks one is a [`BrokenInvariant`], and
+//! its transaction is set aside as stuck.
+
+mod apply;
+mod decide;
+mod record;
+
+pub use apply::BrokenInvariant;
+pub use decide::{CancelError, Input, ResolveError};
+pub use record::{AbortReason, BranchIndex, Decision, Record, Started, StartedBranch, Vote};
+
+use serde::Serialize;
+
+use crate::wire::Operation;
+use crate::{Name, ParticipantName, Payload, Timestamp};
+
+/// A transaction in two phases: what its records amount to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Transaction {
+    name: Name,
+    deadline: Timestamp,
+    one_phase: bool,
+    state: State,
+    settled: bool,
+    branches: Vec<Branch>,
+}
+
+/// Where a transaction stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// Votes are being asked for.
+    Init,
+    /// Every vote is in and yes.
+    Prepared,
+    /// Decided: commit.
+    Committed,
+    /// Decided: abort.
+    Aborted(AbortReason),
+}
+
+/// One participant's part.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Branch {
+    participant: ParticipantName,
+    payload: Payload,
+    progress: Progress,
+    /// An attempt at the first phase went unanswered: it may still take effect.
+    lost: bool,
+    stuck: Option<String>,
+}
+
+/// How far a branch has come.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Progress {
+    Working,
+    Prepared,
+    /// Voted read-only: over, whatever is decided.
+    ReadOnly,
+    /// Voted no. Over, unless an earlier attempt was lost.
+    Refused {
+        reason: String,
+    },
+    /// Ended by the participant against the decision; a person has to look.
+    Heuristic,
+    Ended(Decision),
+}
+
+/// A branch's state, under its name in the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BranchState {
+    /// Has not voted, or its vote is not believed.
+    Working,
+    /// Has voted yes, and waits.
+    Prepared,
+    /// Is over: committed.
+    Committed,
+    /// Is over: aborted.
+    Aborted,
+}
+
+/// What is outstanding: a branch to be asked, until it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Effect {
+    /// Which branch.
+    pub branch: BranchIndex,
+    /// What to ask.
+    pub operation: Operation,
+}
+
+impl Transaction {
+    /// The transaction that this record starts.
+    pub fn start(started: &Started) -> Self {
+        let branch = |b: &StartedBranch| Branch {
+            participant: b.participant.clone(),
+            payload: b.payload.clone(),
+            progress: Progress::Working,
+            lost: false,
+            stuck: None,
+        };
+        Self {
+            name: started.name.clone(),
+            deadline: started.deadline,
+            one_phase: started.one_phase,
+            state: State::Init,
+            settled: false,
+            branches: started.branches.iter().map(branch).collect(),
+        }
+    }
+
+    /// What is outstanding, from the value alone: at most one operation a branch.
+    pub fn effects(&self) -> impl Iterator<Item = Effect> + '_ {
+        (0..)
+            .zip(&self.branches)
+            .filter_map(|(branch, b)| Some(Effect { branch, operation: self.outstanding(b)? }))
+    }
+
+    fn outstanding(&self, branch: &Branch) -> Option<Operation> {
+        if branch.is_over() {
+            return None;
+        }
+        match (&self.state, &branch.progress) {
+            (_, Progress::Heuristic) => None,
+            (State::Init, Progress::Working) if self.one_phase => Some(Operation::CommitOnePhase),
+            // The fence behind a refusal that came after a lost attempt.
+            (State::Init, Progress::Refused { .. }) if self.one_phase => Some(Operation::Abort),
+            (State::Init, Progress::Working) => Some(Operation::Prepare),
+            (State::Init | State::Prepared, _) => None,
+            (State::Committed, _) => Some(Operation::Commit),
+            (State::Aborted(_), _) => Some(Operation::Abort),
+        }
+    }
+
+    /// The name that the client gave it.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    /// When it aborts if it is not decided by then.
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// Whether its only participant decides.
+    pub fn is_one_phase(&self) -> bool {
+        self.one_phase
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The decision, once there is one.
+    pub fn decision(&self) -> Option<Decision> {
+        match self.state {
+            State::Init | State::Prepared => None,
+            State::Committed => Some(Decision::Committed),
+            State::Aborted(_) => Some(Decision::Aborted),
+        }
+    }
+
+    /// Whether every branch is over and nothing is left to do.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Whether it needs a person.
+    pub fn is_stuck(&self) -> bool {
+        self.branches.iter().any(|branch| branch.stuck.is_some())
+    }
+
+    /// Its branches, in the order of submission.
+    pub fn branches(&self) -> &[Branch] {
+        &self.branches
+    }
+
+    /// A branch's state, under its name in the protocol.
+    ///
+    /// A read-only branch shows as prepared until the decision, and as decided after it.
+    pub fn branch_state(&self, branch: &Branch) -> BranchState {
+        let decided = |decision| match decision {
+            Decision::Committed => BranchState::Committed,
+            Decision::Aborted => BranchState::Aborted,
+        };
+        match branch.progress {
+            Progress::Working => BranchState::Working,
+            Progress::Prepared => BranchState::Prepared,
+            Progress::ReadOnly => self.decision().map_or(BranchState::Prepared, decided),
+            Progress::Refused { .. } if branch.lost => BranchState::Working,
+            Progress::Refused { .. } => BranchState::Aborted,
+            // It ended against the decision.
+            Progress::Heuristic if self.state == State::Committed => BranchState::Aborted,
+            Progress::Heuristic => BranchState::Committed,
+            Progress::Ended(decision) => decided(decision),
+        }
+    }
+
+    fn is_undecided(&self) -> bool {
+        self.decision().is_none()
+    }
+
+    fn find(&self, branch: BranchIndex) -> Option<&Branch> {
+        self.branches.get(usize::from(branch))
+    }
+}
+
+impl State {
+    /// The state's name in the protocol.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Init => "init",
+            Self::Prepared => "prepared",
+            Self::Committed => "committed",
+            Self::Aborted(_) => "aborted",
+        }
+    }
+}
+
+impl Branch {
+    /// Whose part it is; the branch bears the participant's name.
+    pub fn participant(&self) -> &ParticipantName {
+        &self.participant
+    }
+
+    /// What the participant is given with each operation.
+    pub fn payload(&self) -> &Payload {
+        &self.payload
+    }
+
+    /// Why it needs a person, if it does.
+    pub fn stuck(&self) -> Option<&str> {
+        self.stuck.as_deref()
+    }
+
+    /// Whether nothing more will be asked of it, and nobody is waited for.
+    pub fn is_over(&self) -> bool {
+        match self.progress {
+            Progress::Working | Progress::Prepared | Progress::Heuristic => false,
+            Progress::ReadOnly | Progress::Ended(_) => true,
+            Progress::Refused { .. } => !self.lost,
+        }
+    }
+
+    /// Whether it may be committed: it voted yes or read-only.
+    fn agrees(&self) -> bool {
+        matches!(self.progress, Progress::Prepared | Progress::ReadOnly)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! The records: what is kept of a transaction, and all that is kept.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Key, Name, ParticipantName, Payload, Timestamp};
+
+/// A branch's place in its transaction, from 0.
+pub type BranchIndex = u16;
+
+/// One thing that happened to a transaction. The module's table says which are forced.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// It was accepted. Always the first record, and only the first.
+    Started(Started),
+    /// A participant voted.
+    Vote(BranchIndex, Vote),
+    /// An attempt at the first phase went unanswered; written once a branch.
+    Lost(BranchIndex),
+    /// Decided: commit. In one phase: the participant did.
+    Committed,
+    /// Decided: abort. In one phase: the participant did, or never will commit.
+    Aborted(AbortReason),
+    /// A branch has done what was decided.
+    Acknowledged(BranchIndex),
+    /// A branch had ended the other way, for this reason.
+    Heuristic(BranchIndex, String),
+    /// A branch needs a person, for this reason.
+    Stuck(BranchIndex, String),
+    /// A person ended a branch, this way and for this reason.
+    Resolved(BranchIndex, Decision, String),
+    /// Every branch is over. Always the last record.
+    Settled,
+}
+
+/// How a transaction begins.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Started {
+    /// What it is called.
+    pub name: Name,
+    /// The client's own key, if it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    /// When it aborts if it is not decided by then.
+    pub deadline: Timestamp,
+    /// Whether the only branch's participant decides.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub one_phase: bool,
+    /// Its branches, each with another participant.
+    pub branches: Vec<StartedBranch>,
+}
+
+/// A branch as it was submitted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StartedBranch {
+    /// Who takes part.
+    pub participant: ParticipantName,
+    /// With what.
+    pub payload: Payload,
+}
+
+/// A participant's answer to prepare.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Vote {
+    /// It can commit, and waits.
+    Yes,
+    /// It changed nothing and takes no part in the second phase.
+    ReadOnly,
+    /// It cannot, for this reason.
+    No(String),
+}
+
+/// What was decided, of a transaction or, by hand, of a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// The change is made.
+    Committed,
+    /// The change is not made.
+    Aborted,
+}
+
+impl fmt::Display for Decision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Committed => "committed",
+            Self::Aborted => "aborted",
+        })
+    }
+}
+
+/// Why a transaction aborted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbortReason {
+    /// A participant said no.
+    Refused {
+        /// Which.
+        participant: ParticipantName,
+        /// Why.
+        reason: String,
+    },
+    /// Not every vote was in by the deadline.
+    Deadline,
+    /// The client took it back.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// The coordinator restarted before it had decided.
+    Restarted,
+    /// A person resolved the only branch as aborted.
+    Resolved {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for AbortReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { participant, reason } => write!(f, "{participant} refused: {reason}"),
+            Self::Deadline => f.write_str("the deadline passed before every vote was in"),
+            Self::Cancelled { reason } => write!(f, "cancelled: {reason}"),
+            Self::Restarted => f.write_str("the coordinator restarted before it had decided"),
+            Self::Resolved { reason } => write!(f, "resolved by hand: {reason}"),
+        }
+    }
+}
