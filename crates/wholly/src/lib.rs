@@ -3,5 +3,8 @@
 pub mod log;
 mod participant;
 
+#[cfg(feature = "http")]
+pub use participant::http::{HttpParticipant, InvalidUrl};
+pub use participant::slots::{InvalidSlots, Slots};
 pub use participant::{Answer, Call, Operation, Participant};
 pub use wholly_core::{Key, LogId, Name, ParticipantName, Payload, Timestamp, TransactionId};

@@ -1,5 +1,9 @@
 //! Who takes part: a trait for participants in process, and its implementation over HTTP.
 
+#[cfg(feature = "http")]
+pub(crate) mod http;
+pub(crate) mod slots;
+
 use std::future::Future;
 use std::pin::Pin;
 

@@ -1,0 +1,398 @@
+//! A participant over HTTP/1.1.
+//!
+//! One operation is one `POST` to `{url}/{operation}`; [`wholly_core::wire`] says what is sent and
+//! what every answer means. This module adds what a network can do to an answer:
+//!
+//! - What did not arrive whole is no answer: no connection, garbage, a connection closed within the
+//!   head, a time-out. All of these are [`Answer::Unknown`].
+//! - **The status line and the headers are the answer.** The body only says why. So an answer whose
+//!   body is cut off, endless or slow means what its head says, with as much of the reason as came
+//!   within the call's time-out and [`BODY_LIMIT`]. No rule of the contract depends on a body, so
+//!   that a fault within one can never turn the meaning of an answer, and asking again would only
+//!   do the work twice.
+//! - A redirect is followed nowhere: it is unknown, and its target never hears of it.
+//! - Connections are reused, if the body ended within the limit. A call that is given up takes its
+//!   connection with it: a late answer cannot be taken for that of the next call.
+//! - A call that finds its pooled connection dead *before a byte of it was sent* goes out at once
+//!   on another. That cannot even deliver it twice, and it spares a call the backoff because a
+//!   server closed an idle connection. A call of which anything was sent is never repeated here:
+//!   it is unknown, and whether and when to ask again is the engine's to say (the contract, at
+//!   least once, would allow it).
+
+mod url;
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, InvalidHeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::{Instant, timeout_at};
+use wholly_core::wire::{Answer, Call, HttpAnswer, Operation, header};
+use wholly_core::{ParticipantName, Payload};
+
+use self::url::BaseUrl;
+pub use self::url::InvalidUrl;
+use super::Participant;
+
+/// How much of an answer's body is read, in bytes. What is left is not read: the connection closes.
+const BODY_LIMIT: usize = 16 * 1024;
+/// The most that an answer's head may have, in bytes.
+const HEAD_LIMIT: usize = 64 * 1024;
+/// How long a connection is kept without a call: under the 5 seconds after which widespread servers
+/// close one, because a call that meets the closing half-way is lost.
+const IDLE: Duration = Duration::from_secs(4);
+/// The longest wait that a participant may ask for.
+const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
+/// The longest that a call may be given, so that no time is past the clock's end.
+const TIMEOUT_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+static TRANSACTION: HeaderName = HeaderName::from_static(header::TRANSACTION);
+static BRANCH: HeaderName = HeaderName::from_static(header::BRANCH);
+static OPERATION: HeaderName = HeaderName::from_static(header::OPERATION);
+static EXPIRES: HeaderName = HeaderName::from_static(header::EXPIRES);
+static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(header::IDEMPOTENCY_KEY);
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A service that takes part over HTTP.
+///
+/// ```
+/// use std::time::Duration;
+/// use wholly::HttpParticipant;
+///
+/// let payments = HttpParticipant::at("http://payments.internal:8080/wholly")?
+///     .call_timeout(Duration::from_secs(2))
+///     .refused_statuses(&[402])
+///     .one_phase(true);
+/// assert_eq!(payments.url(), "http://payments.internal:8080/wholly");
+/// # Ok::<(), wholly::InvalidUrl>(())
+/// ```
+pub struct HttpParticipant {
+    base: BaseUrl,
+    host: HeaderValue,
+    addresses: Addresses,
+    transport: Transport,
+    connections: Connections,
+    call_timeout: Duration,
+    refused_statuses: Vec<u16>,
+    one_phase: bool,
+    reported: Mutex<BTreeSet<u16>>,
+}
+
+impl HttpParticipant {
+    /// The participant whose operations are at `{url}/prepare`, `{url}/commit` and so on.
+    ///
+    /// Nothing is sent yet. An https URL needs the feature `tls`; its certificate is checked
+    /// against Mozilla's roots.
+    ///
+    /// # Errors
+    /// When the URL is not for http or https, or holds a user, a query or a fragment.
+    pub fn at(url: &str) -> Result<Self, InvalidUrl> {
+        let base = BaseUrl::parse(url)?;
+        let host = HeaderValue::from_str(base.authority()).map_err(|why| {
+            InvalidUrl::Malformed { url: base.as_str().to_owned(), why: why.to_string() }
+        })?;
+        let transport = Transport::for_url(&base)?;
+        Ok(Self {
+            host,
+            addresses: Addresses::under(&base)?,
+            connections: transport.connections(Duration::from_secs(2)),
+            transport,
+            call_timeout: Duration::from_secs(5),
+            refused_statuses: Vec::new(),
+            one_phase: false,
+            reported: Mutex::default(),
+            base,
+        })
+    }
+
+    /// How long a call may take from first to last, connecting and the answer's body included.
+    /// Then it is unknown. 5 seconds unless set; at most a day.
+    #[must_use]
+    pub fn call_timeout(mut self, timeout: Duration) -> Self {
+        self.call_timeout = timeout.min(TIMEOUT_LIMIT);
+        self
+    }
+
+    /// How long reaching the host may take, where a new connection is needed; TLS counts towards
+    /// the call's time-out only. 2 seconds unless set.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connections = self.transport.connections(timeout);
+        self
+    }
+
+    /// The statuses with which this service refuses although it does not say `Wholly-Answer:
+    /// refused`. Only those from 400 to 499 count: what a gateway says of a service that is down
+    /// must never be taken for a refusal.
+    #[must_use]
+    pub fn refused_statuses(mut self, statuses: &[u16]) -> Self {
+        self.refused_statuses =
+            statuses.iter().copied().filter(|status| (400..500).contains(status)).collect();
+        self
+    }
+
+    /// Whether the service offers `commit-one-phase`. It does not unless set.
+    #[must_use]
+    pub fn one_phase(mut self, offered: bool) -> Self {
+        self.one_phase = offered;
+        self
+    }
+
+    /// The URL under which the operations are.
+    pub fn url(&self) -> &str {
+        self.base.as_str()
+    }
+
+    async fn ask(&self, call: Call) -> Answer {
+        let (operation, branch) = (call.operation, call.branch.clone());
+        let request = match self.request(call) {
+            Ok(request) => request,
+            Err(why) => return Answer::unknown(format!("the call cannot be written: {why}")),
+        };
+        let deadline = Instant::now() + self.call_timeout;
+        let response = match timeout_at(deadline, self.connections.send(request)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Answer::unknown(self.what_failed(&error)),
+            Err(_) => return Answer::unknown(format!("no answer within {:?}", self.call_timeout)),
+        };
+        let (head, body) = response.into_parts();
+        let body = start_of(body, deadline).await;
+        let answer = HttpAnswer {
+            status: head.status.as_u16(),
+            answer: head.headers.get(header::ANSWER).and_then(|value| value.to_str().ok()),
+            retry_after: retry_after(&head.headers),
+            body: &body,
+        }
+        .meaning(operation, &self.refused_statuses);
+        self.report_mistake(&branch, operation, head.status, &answer);
+        answer
+    }
+
+    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, InvalidHeaderValue> {
+        let operation = call.operation;
+        // `{transaction}/{branch}/{operation}` is written once; the headers are slices of it.
+        let key = Bytes::from(call.idempotency_key());
+        let branch_ends = key.len() - operation.as_str().len() - 1;
+        let branch_starts = branch_ends - call.branch.as_str().len();
+        let value = |text: Bytes| HeaderValue::from_maybe_shared(text);
+
+        let mut headers = HeaderMap::with_capacity(8);
+        headers.insert(HOST, self.host.clone());
+        headers.insert(CONTENT_TYPE, JSON.clone());
+        headers.insert(&TRANSACTION, value(key.slice(..branch_starts - 1))?);
+        headers.insert(&BRANCH, value(key.slice(branch_starts..branch_ends))?);
+        headers.insert(&OPERATION, HeaderValue::from_static(operation.as_str()));
+        headers.insert(&IDEMPOTENCY_KEY, value(key)?);
+        if let Some(expires) = call.expires {
+            headers.insert(&EXPIRES, HeaderValue::from(expires.as_millis()));
+        }
+        // The content's length is added by the client, which knows it from the body.
+        let mut request = Request::new(Full::new(Bytes::from_owner(Body(call.payload))));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.addresses.of(operation).clone();
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+
+    fn what_failed(&self, error: &hyper_util::client::legacy::Error) -> String {
+        let what = match error.is_connect() {
+            true => "cannot connect to",
+            false => "no answer that can be understood from",
+        };
+        let mut text = format!("{what} {}", self.base.as_str());
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+
+    /// Says once for each status that an answer looks like a mistake in the configuration, because
+    /// asking again will not mend it.
+    fn report_mistake(
+        &self,
+        branch: &ParticipantName,
+        operation: Operation,
+        status: StatusCode,
+        answer: &Answer,
+    ) {
+        if !status.is_client_error() || !matches!(answer, Answer::Unknown { .. }) {
+            return;
+        }
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if reported.insert(status.as_u16()) {
+            tracing::warn!(
+                participant = %branch,
+                url = self.base.as_str(),
+                %operation,
+                status = status.as_u16(),
+                "the participant's answer says neither done nor refused and is asked again; \
+                 likely a mistake in configuration"
+            );
+        }
+    }
+}
+
+impl Participant for HttpParticipant {
+    async fn prepare(&self, call: Call) -> Answer {
+        self.ask(call).await
+    }
+
+    async fn commit(&self, call: Call) -> Answer {
+        self.ask(call).await
+    }
+
+    async fn abort(&self, call: Call) -> Answer {
+        self.ask(call).await
+    }
+
+    async fn commit_one_phase(&self, call: Call) -> Answer {
+        self.ask(call).await
+    }
+
+    fn offers_one_phase(&self) -> bool {
+        self.one_phase
+    }
+}
+
+/// As much of a body as arrives whole within the limit and before the deadline. A body that is
+/// dropped before its end closes its connection.
+async fn start_of(mut body: Incoming, deadline: Instant) -> Vec<u8> {
+    let mut start = Vec::new();
+    while start.len() < BODY_LIMIT {
+        let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await else { break };
+        if let Some(data) = frame.data_ref() {
+            let fits = data.len().min(BODY_LIMIT - start.len());
+            start.extend_from_slice(&data[..fits]);
+        }
+    }
+    start
+}
+
+/// `Retry-After` in seconds. Its other form, a date, would need the clocks to agree.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    // Digits that fit no number are more than the limit.
+    let seconds = || Duration::from_secs(text.parse().unwrap_or(u64::MAX));
+    digits.then(|| seconds().min(RETRY_AFTER_LIMIT))
+}
+
+/// Where each operation is.
+struct Addresses {
+    prepare: Uri,
+    commit: Uri,
+    abort: Uri,
+    commit_one_phase: Uri,
+}
+
+impl Addresses {
+    fn under(base: &BaseUrl) -> Result<Self, InvalidUrl> {
+        Ok(Self {
+            prepare: base.operation(Operation::Prepare)?,
+            commit: base.operation(Operation::Commit)?,
+            abort: base.operation(Operation::Abort)?,
+            commit_one_phase: base.operation(Operation::CommitOnePhase)?,
+        })
+    }
+
+    fn of(&self, operation: Operation) -> &Uri {
+        match operation {
+            Operation::Prepare => &self.prepare,
+            Operation::Commit => &self.commit,
+            Operation::Abort => &self.abort,
+            Operation::CommitOnePhase => &self.commit_one_phase,
+        }
+    }
+}
+
+/// A payload as the bytes of a body, not copied.
+struct Body(Payload);
+
+impl AsRef<[u8]> for Body {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_str().as_bytes()
+    }
+}
+
+/// How a connection is made.
+enum Transport {
+    Plain,
+    #[cfg(feature = "tls")]
+    Tls(std::sync::Arc<rustls::ClientConfig>),
+}
+
+/// The pool of connections to one participant.
+enum Connections {
+    Plain(Client<HttpConnector, Full<Bytes>>),
+    #[cfg(feature = "tls")]
+    Tls(Client<hyper_rustls::HttpsConnector<HttpConnector>, Full<Bytes>>),
+}
+
+impl Transport {
+    fn for_url(url: &BaseUrl) -> Result<Self, InvalidUrl> {
+        if !url.tls {
+            return Ok(Self::Plain);
+        }
+        Self::tls().map_err(|why| InvalidUrl::Tls { url: url.as_str().to_owned(), why })
+    }
+
+    /// The provider is named here and installed nowhere: a library leaves globals alone.
+    #[cfg(feature = "tls")]
+    fn tls() -> Result<Self, String> {
+        use hyper_rustls::ConfigBuilderExt;
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|why| why.to_string())?
+            .with_webpki_roots()
+            .with_no_client_auth();
+        Ok(Self::Tls(config.into()))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn tls() -> Result<Self, String> {
+        Err("it was left out of this program".to_owned())
+    }
+
+    fn connections(&self, connect_timeout: Duration) -> Connections {
+        let mut tcp = HttpConnector::new();
+        // A call is one small write whose answer is waited for: nothing is gained by Nagle's delay.
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(connect_timeout));
+        let mut client = Client::builder(TokioExecutor::new());
+        client
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .http1_max_buf_size(HEAD_LIMIT)
+            .retry_canceled_requests(true);
+        match self {
+            Self::Plain => Connections::Plain(client.build(tcp)),
+            #[cfg(feature = "tls")]
+            Self::Tls(config) => {
+                tcp.enforce_http(false);
+                Connections::Tls(client.build((tcp, config.clone()).into()))
+            }
+        }
+    }
+}
+
+impl Connections {
+    fn send(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        match self {
+            Self::Plain(client) => client.request(request),
+            #[cfg(feature = "tls")]
+            Self::Tls(client) => client.request(request),
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! A lane: the calls to one participant, in a bounded number of slots.
+//!
+//! A call holds a slot from when it leaves until its answer. Some slots are kept for the second
+//! phase, because prepares that wait for a row's lock would else keep away the very commit that
+//! releases it.
+//!
+//! INVARIANT: calls of the first phase hold at most `total − reserved` slots, all calls `total`.
+//!
+//! INVARIANT: every attempt is answered exactly once, unless the lane is dropped: a time-out counts
+//! from [`Lane::send`], waiting for a slot included, and a panic is caught. Both are
+//! [`Answer::Unknown`], but an attempt whose time ran out before it had a slot never left, and
+//! [`Answered::sent`] says so: it is not an unanswered attempt, and a later no may be believed.
+//!
+//! Those that wait go by their deadline, the second phase before the first. All calls of a lane run
+//! in one task: a participant in process that blocks its thread blocks its own lane.
+
+use std::any::Any;
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::future::poll_fn;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use wholly_core::{ParticipantName, TransactionId};
+
+use super::{Answer, Call, Endpoint, Operation};
+
+/// How many calls to one participant may be in progress at once.
+///
+/// ```
+/// use wholly::Slots;
+///
+/// let slots = Slots::new(16, 4)?;
+/// assert_eq!((slots.total(), slots.reserved_for_second_phase()), (16, 4));
+/// assert_eq!((Slots::default().total(), Slots::default().reserved_for_second_phase()), (256, 64));
+/// # Ok::<(), wholly::InvalidSlots>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slots {
+    total: usize,
+    reserved_for_second_phase: usize,
+}
+
+/// Slots that would leave a phase without any, or without a bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{reserved} of {total} slots cannot be kept for the second phase: each phase needs at least \
+     one, and a participant has at most {}",
+    Slots::LIMIT
+)]
+#[non_exhaustive]
+pub struct InvalidSlots {
+    /// The slots in all.
+    pub total: usize,
+    /// Those for the second phase.
+    pub reserved: usize,
+}
+
+impl Slots {
+    /// The most that a participant may have.
+    pub const LIMIT: usize = 65_536;
+
+    /// `total` slots, of which `reserved_for_second_phase` are kept for commit and abort.
+    ///
+    /// # Errors
+    /// When that leaves the first phase no slot, reserves none, or is more than [`Slots::LIMIT`].
+    pub fn new(total: usize, reserved_for_second_phase: usize) -> Result<Self, InvalidSlots> {
+        match (1..total).contains(&reserved_for_second_phase) && total <= Self::LIMIT {
+            true => Ok(Self { total, reserved_for_second_phase }),
+            false => Err(InvalidSlots { total, reserved: reserved_for_second_phase }),
+        }
+    }
+
+    /// How many calls may be in progress at once.
+    pub const fn total(self) -> usize {
+        self.total
+    }
+
+    /// How many of the slots only commits and aborts may hold.
+    pub const fn reserved_for_second_phase(self) -> usize {
+        self.reserved_for_second_phase
+    }
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        Self { total: 256, reserved_for_second_phase: 64 }
+    }
+}
+
+/// A call that is to be made.
+pub(crate) struct Attempt {
+    pub call: Call,
+    /// From [`Lane::send`] to the answer; more than a day is a day.
+    pub timeout: Duration,
+}
+
+/// How an attempt ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answered {
+    pub transaction: TransactionId,
+    pub branch: ParticipantName,
+    pub operation: Operation,
+    pub answer: Answer,
+    /// False where the participant certainly saw nothing of it.
+    pub sent: bool,
+}
+
+/// The handle of a lane. Dropping it drops the calls in progress and those that wait.
+pub(crate) struct Lane {
+    attempts: mpsc::UnboundedSender<(Instant, Vec<Attempt>)>,
+    task: AbortHandle,
+}
+
+impl Lane {
+    /// Starts a lane on the current runtime. Answers that are ready together are sent together.
+    pub(crate) fn start(
+        endpoint: Arc<dyn Endpoint>,
+        slots: Slots,
+        answers: mpsc::UnboundedSender<Vec<Answered>>,
+    ) -> Self {
+        let (attempts, arriving) = mpsc::unbounded_channel();
+        let task = tokio::spawn(drive(endpoint, slots, arriving, answers)).abort_handle();
+        Self { attempts, task }
+    }
+
+    /// Hands attempts over; never blocks. The bound on how many wait is the engine's bound on
+    /// what is in flight.
+    pub(crate) fn send(&self, attempts: Vec<Attempt>) {
+        // The task ends only with this handle or with the engine, which then wants no answer.
+        let _ = self.attempts.send((Instant::now(), attempts));
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn drive(
+    endpoint: Arc<dyn Endpoint>,
+    slots: Slots,
+    mut arriving: mpsc::UnboundedReceiver<(Instant, Vec<Attempt>)>,
+    answers: mpsc::UnboundedSender<Vec<Answered>>,
+) {
+    let mut queue = Queue::default();
+    let mut running = FuturesUnordered::new();
+    let mut first_phase_running = 0;
+    let free_for_first = slots.total - slots.reserved_for_second_phase;
+    loop {
+        // What is late is taken out before any slot is given: it must not leave any more.
+        let expired = queue.expired();
+        if !expired.is_empty() && answers.send(expired).is_err() {
+            return;
+        }
+        while running.len() < slots.total
+            && let Some(waiting) = queue.next(first_phase_running < free_for_first)
+        {
+            first_phase_running += usize::from(waiting.is_first_phase());
+            running.push(make(&*endpoint, waiting));
+        }
+        tokio::select! {
+            biased;
+            batch = arriving.recv() => match batch {
+                Some((sent_at, attempts)) => queue.extend(sent_at, attempts),
+                None => return,
+            },
+            ended = all_ready(&mut running), if !running.is_empty() => {
+                first_phase_running -=
+                    ended.iter().filter(|answered| answered.operation.is_first_phase()).count();
+                if answers.send(ended).is_err() {
+                    return;
+                }
+            }
+            () = expiry(&queue), if !queue.is_empty() => {}
+        }
+    }
+}
+
+/// Waits until an attempt that waits for a slot is late.
+async fn expiry(queue: &Queue) {
+    if let Some(deadline) = queue.deadline() {
+        sleep_until(deadline).await;
+    }
+}
+
+/// Waits for one answer and takes all that are ready with it: one message to the engine carries
+/// what would else be hundreds.
+async fn all_ready<F>(running: &mut FuturesUnordered<F>) -> Vec<Answered>
+where
+    F: Future<Output = Answered>,
+{
+    let mut ready = Vec::new();
+    poll_fn(|context| {
+        while let Poll::Ready(Some(answered)) = running.poll_next_unpin(context) {
+            ready.push(answered);
+        }
+        if ready.is_empty() { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    ready
+}
+
+/// Makes a call. The time-out lies within what is caught: dropping a call may panic, too.
+async fn make(endpoint: &dyn Endpoint, waiting: Waiting) -> Answered {
+    let Waiting { call, timeout, deadline, .. } = waiting;
+    let (transaction, branch, operation) = (call.transaction, call.branch.clone(), call.operation);
+    let in_time = async {
+        // A call that is ready at once needs no timer.
+        let mut answering = endpoint.call(call);
+        let at_once = poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await;
+        match at_once {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => timeout_at(deadline, answering)
+                .await
+                .unwrap_or_else(|_| Answer::unknown(format!("no answer within {timeout:?}"))),
+        }
+    };
+    let answer = AssertUnwindSafe(in_time).catch_unwind().await.unwrap_or_else(panicked);
+    Answered { transaction, branch, operation, answer, sent: true }
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Answer {
+    let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(message), _) => message,
+        (_, Some(message)) => message.as_str(),
+        _ => "no message",
+    };
+    Answer::unknown(format!("the participant panicked: {message}"))
+}
+
+/// What waits for a slot. Where nothing waits longer than the loop's next turn, this costs a push
+/// and a pop; the order by deadline makes the next to go the next to expire.
+#[derive(Default)]
+struct Queue {
+    second_phase: BinaryHeap<Reverse<Waiting>>,
+    first_phase: BinaryHeap<Reverse<Waiting>>,
+    arrived: u64,
+}
+
+struct Waiting {
+    deadline: Instant,
+    /// Of the same deadline, the first that came goes first.
+    place: u64,
+    call: Call,
+    timeout: Duration,
+}
+
+impl Queue {
+    fn extend(&mut self, sent_at: Instant, attempts: Vec<Attempt>) {
+        // Nothing waits past the end of time.
+        const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+        for Attempt { call, timeout } in attempts {
+            self.arrived += 1;
+            let deadline = sent_at + timeout.min(LONGEST);
+            let waiting = Reverse(Waiting { deadline, place: self.arrived, call, timeout });
+            match waiting.0.is_first_phase() {
+                true => self.first_phase.push(waiting),
+                false => self.second_phase.push(waiting),
+            }
+        }
+    }
+
+    fn next(&mut self, first_phase_too: bool) -> Option<Waiting> {
+        let second_phase = self.second_phase.pop();
+        let next = match first_phase_too {
+            true => second_phase.or_else(|| self.first_phase.pop()),
+            false => second_phase,
+        };
+        next.map(|Reverse(waiting)| waiting)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.second_phase.is_empty() && self.first_phase.is_empty()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let heaps = [&self.second_phase, &self.first_phase];
+        heaps.into_iter().filter_map(|heap| heap.peek()).map(|waiting| waiting.0.deadline).min()
+    }
+
+    fn expired(&mut self) -> Vec<Answered> {
+        let mut expired = Vec::new();
+        if self.is_empty() {
+            return expired;
+        }
+        let now = Instant::now();
+        for heap in [&mut self.second_phase, &mut self.first_phase] {
+            while heap.peek().is_some_and(|waiting| waiting.0.deadline <= now)
+                && let Some(Reverse(waiting)) = heap.pop()
+            {
+                expired.push(waiting.never_left());
+            }
+        }
+        expired
+    }
+}
+
+impl Waiting {
+    fn is_first_phase(&self) -> bool {
+        self.call.operation.is_first_phase()
+    }
+
+    fn never_left(self) -> Answered {
+        let answer = Answer::unknown(format!("never sent: no slot within {:?}", self.timeout));
+        let Call { transaction, branch, operation, .. } = self.call;
+        Answered { transaction, branch, operation, answer, sent: false }
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.deadline, self.place).cmp(&(other.deadline, other.place))
+    }
+}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Waiting {}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,274 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Semaphore, mpsc};
+use wholly_core::{LogId, Payload, Timestamp};
+
+use super::super::Participant;
+use super::*;
+
+/// A participant that does what the payload says, and counts.
+#[derive(Clone)]
+struct Scripted(Arc<State>);
+
+struct State {
+    gate: Semaphore,
+    now: AtomicUsize,
+    now_first_phase: AtomicUsize,
+    most: AtomicUsize,
+    most_first_phase: AtomicUsize,
+    seen: AtomicUsize,
+}
+
+impl Scripted {
+    fn new() -> Self {
+        let zero = || AtomicUsize::new(0);
+        Self(Arc::new(State {
+            gate: Semaphore::new(0),
+            now: zero(),
+            now_first_phase: zero(),
+            most: zero(),
+            most_first_phase: zero(),
+            seen: zero(),
+        }))
+    }
+
+    async fn act(&self, call: Call) -> Answer {
+        let state = &self.0;
+        state.seen.fetch_add(1, SeqCst);
+        state.most.fetch_max(state.now.fetch_add(1, SeqCst) + 1, SeqCst);
+        let first = usize::from(call.operation.is_first_phase());
+        let now_first_phase = state.now_first_phase.fetch_add(first, SeqCst) + first;
+        state.most_first_phase.fetch_max(now_first_phase, SeqCst);
+        match call.payload.as_str() {
+            r#""gate""# => state.gate.acquire().await.unwrap().forget(),
+            r#""hang""# => std::future::pending().await,
+            r#""panic late""# => {
+                tokio::task::yield_now().await;
+                panic!("late")
+            }
+            r#""panic dropped""# => {
+                struct Dropped;
+                impl Drop for Dropped {
+                    fn drop(&mut self) {
+                        panic!("dropped");
+                    }
+                }
+                let _dropped = Dropped;
+                std::future::pending().await
+            }
+            _ => {}
+        }
+        state.now.fetch_sub(1, SeqCst);
+        state.now_first_phase.fetch_sub(first, SeqCst);
+        Answer::Done
+    }
+}
+
+impl Participant for Scripted {
+    // Not an `async fn`: what panics here does so before there is a future.
+    #[allow(clippy::manual_async_fn)]
+    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        assert_ne!(call.payload.as_str(), r#""panic at once""#, "at once");
+        self.act(call)
+    }
+    async fn commit(&self, call: Call) -> Answer {
+        self.act(call).await
+    }
+    async fn abort(&self, call: Call) -> Answer {
+        self.act(call).await
+    }
+}
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+fn attempt(number: u64, operation: Operation, payload: &str) -> Attempt {
+    Attempt {
+        call: Call {
+            transaction: TransactionId::mint(number, Timestamp::default(), 0, LogId::from_bits(1)),
+            branch: ParticipantName::new("orders").unwrap(),
+            operation,
+            expires: None,
+            payload: Payload::of(payload).unwrap(),
+        },
+        timeout: TIMEOUT,
+    }
+}
+
+fn attempts(count: u64, operation: Operation, payload: &str) -> Vec<Attempt> {
+    (0..count).map(|number| attempt(number, operation, payload)).collect()
+}
+
+fn lane(slots: Slots) -> (Scripted, Lane, UnboundedReceiver<Vec<Answered>>) {
+    let participant = Scripted::new();
+    let (answers, answered) = mpsc::unbounded_channel();
+    let lane = Lane::start(Arc::new(participant.clone()), slots, answers);
+    (participant, lane, answered)
+}
+
+async fn take(count: usize, answers: &mut UnboundedReceiver<Vec<Answered>>) -> Vec<Answered> {
+    let mut taken = Vec::new();
+    while taken.len() < count {
+        taken.extend(answers.recv().await.expect("the lane ended"));
+    }
+    assert_eq!(taken.len(), count, "more answers than attempts");
+    taken
+}
+
+#[test]
+fn each_phase_has_a_slot() {
+    for (total, reserved) in [(0, 0), (1, 0), (1, 1), (4, 4), (4, 5), (4, 0), (65_537, 1)] {
+        assert_eq!(Slots::new(total, reserved), Err(InvalidSlots { total, reserved }));
+    }
+    assert!(Slots::new(2, 1).is_ok());
+    assert!(Slots::new(Slots::LIMIT, 1).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_gets_through_while_prepares_hang() {
+    let (participant, lane, mut answers) = lane(Slots::new(4, 1).unwrap());
+    lane.send(attempts(10, Operation::Prepare, "hang"));
+    lane.send(attempts(3, Operation::Commit, ""));
+    for answered in take(3, &mut answers).await {
+        assert_eq!((answered.operation, answered.answer), (Operation::Commit, Answer::Done));
+    }
+    assert_eq!(participant.0.most_first_phase.load(SeqCst), 3);
+}
+
+#[tokio::test]
+async fn the_bounds_hold_and_the_second_phase_goes_first() {
+    let (participant, lane, mut answers) = lane(Slots::new(8, 3).unwrap());
+    lane.send(attempts(100, Operation::Prepare, "gate"));
+    lane.send(attempts(100, Operation::Abort, "gate"));
+    while participant.0.now.load(SeqCst) < 8 {
+        tokio::task::yield_now().await;
+    }
+    participant.0.gate.add_permits(200);
+    let answered = take(200, &mut answers).await;
+    assert_eq!(participant.0.most.load(SeqCst), 8);
+    assert_eq!(participant.0.most_first_phase.load(SeqCst), 5);
+    // Behind the five prepares that had a slot already, every abort passes every prepare.
+    let early = answered[..105].iter().filter(|a| a.operation == Operation::Prepare).count();
+    assert!(early <= 5, "{early} prepares went before an abort that waited");
+}
+
+#[tokio::test]
+async fn a_panic_is_unknown_and_the_lane_goes_on() {
+    let (_participant, lane, mut answers) = lane(Slots::new(2, 1).unwrap());
+    for (payload, message) in [("panic at once", "at once"), ("panic late", "late")] {
+        lane.send(attempts(3, Operation::Prepare, payload));
+        for answered in take(3, &mut answers).await {
+            let Answer::Unknown { reason } = &answered.answer else { panic!("{answered:?}") };
+            assert!(reason.contains("panicked") && reason.contains(message), "{reason}");
+            assert!(answered.sent);
+        }
+    }
+    lane.send(attempts(1, Operation::Prepare, ""));
+    assert_eq!(take(1, &mut answers).await[0].answer, Answer::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_a_late_call_is_dropped_is_unknown() {
+    let (_participant, lane, mut answers) = lane(Slots::new(2, 1).unwrap());
+    lane.send(attempts(1, Operation::Prepare, "panic dropped"));
+    let answered = take(1, &mut answers).await;
+    assert_eq!(answered[0].answer, Answer::unknown("the participant panicked: dropped"));
+    lane.send(attempts(1, Operation::Prepare, ""));
+    assert_eq!(take(1, &mut answers).await[0].answer, Answer::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_time_out_tells_what_was_sent_from_what_never_left() {
+    let (participant, lane, mut answers) = lane(Slots::new(4, 2).unwrap());
+    let started = Instant::now();
+    lane.send(attempts(5, Operation::Prepare, "hang"));
+    let answered = take(5, &mut answers).await;
+    assert_eq!(started.elapsed().as_secs(), TIMEOUT.as_secs());
+    assert!(answered.iter().all(|a| matches!(a.answer, Answer::Unknown { .. })));
+    assert_eq!(answered.iter().filter(|a| a.sent).count(), 2);
+    assert_eq!(participant.0.seen.load(SeqCst), 2, "what never left was seen");
+    // The slots are free again.
+    lane.send(attempts(1, Operation::Prepare, ""));
+    assert_eq!(take(1, &mut answers).await[0].answer, Answer::Done);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_those_that_wait_the_nearest_deadline_goes_first() {
+    let (participant, lane, mut answers) = lane(Slots::new(2, 1).unwrap());
+    lane.send(attempts(1, Operation::Prepare, "gate"));
+    let mut hurried = attempt(7, Operation::Prepare, "");
+    hurried.timeout = TIMEOUT / 2;
+    lane.send(vec![
+        attempt(5, Operation::Prepare, ""),
+        attempt(6, Operation::Prepare, ""),
+        hurried,
+    ]);
+    tokio::time::advance(TIMEOUT / 4).await;
+    participant.0.gate.add_permits(1);
+    let order =
+        take(4, &mut answers).await.iter().map(|a| a.transaction.ordinal()).collect::<Vec<_>>();
+    let ordinal = |number| attempt(number, Operation::Prepare, "").call.transaction.ordinal();
+    assert_eq!(order, [ordinal(0), ordinal(7), ordinal(5), ordinal(6)]);
+}
+
+#[tokio::test]
+async fn answers_that_are_ready_together_come_together() {
+    let (_participant, lane, mut answers) = lane(Slots::default());
+    lane.send(attempts(100, Operation::Commit, ""));
+    assert!(answers.recv().await.unwrap().len() > 10);
+}
+
+#[tokio::test]
+async fn dropping_the_lane_drops_its_calls() {
+    let (participant, lane, mut answers) = lane(Slots::new(4, 1).unwrap());
+    lane.send(attempts(10, Operation::Prepare, "hang"));
+    while participant.0.seen.load(SeqCst) < 3 {
+        tokio::task::yield_now().await;
+    }
+    drop(lane);
+    assert_eq!(answers.recv().await, None);
+    // Only this test still holds the participant: the task and its calls are gone.
+    assert_eq!(Arc::strong_count(&participant.0), 1);
+}
+
+/// `cargo test --release -p wholly --lib -- --ignored --nocapture throughput`
+#[tokio::test]
+#[ignore = "prints a measurement; takes seconds"]
+async fn throughput() {
+    struct Nothing;
+    impl Participant for Nothing {
+        async fn prepare(&self, _call: Call) -> Answer {
+            Answer::Done
+        }
+        async fn commit(&self, _call: Call) -> Answer {
+            Answer::Done
+        }
+        async fn abort(&self, _call: Call) -> Answer {
+            Answer::Done
+        }
+    }
+    const ROUNDS: usize = 1_000;
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    let lane = Lane::start(Arc::new(Nothing), Slots::default(), answers);
+    let mut batches = 0;
+    let mut spent = Duration::ZERO;
+    for _ in 0..ROUNDS {
+        let batch = attempts(1_000, Operation::Prepare, "");
+        let started = std::time::Instant::now();
+        lane.send(batch);
+        let mut count = 0;
+        while count < 1_000 {
+            count += answered.recv().await.unwrap().len();
+            batches += 1;
+        }
+        spent += started.elapsed();
+    }
+    let calls = (ROUNDS * 1_000) as f64;
+    println!(
+        "{:.0} calls/s, {:.0} a batch",
+        calls / spent.as_secs_f64(),
+        calls / f64::from(batches)
+    );
+    assert!(batches > 0);
+}
