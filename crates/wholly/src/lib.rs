@@ -1,10 +1,46 @@
 //! Distributed transactions that happen wholly or not at all.
+//!
+//! A [`Coordinator`] runs a change over several services or databases so that it happens at all of
+//! them or at none, through crashes of any of them and of itself. It lives in your program, on
+//! tokio, and remembers in a [log](log::Log): one SQLite file by default.
+//!
+//! The protocols are those of [`wholly_core`], whose pages are their specification.
+//!
+//! # Layout
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `coordinator` | the API, and the driver that gives the loop its I/O |
+//! | `engine` | the one loop, without I/O: group commit, gates, retries, recovery |
+//! | [`log`] | where it remembers: the trait, SQLite, memory |
+//! | `participant` | who takes part: the trait, HTTP, the slots of each |
+//!
+//! The library installs nothing global: no TLS provider, no tracing subscriber, no signal handler.
 
+mod clock;
+mod coordinator;
+mod engine;
 pub mod log;
 mod participant;
+mod replay;
+mod settings;
+mod snapshot;
 
+pub use coordinator::{
+    Aborted, Builder, CancelError, Committed, Coordinator, GetError, Health, Outcome, ResolveError,
+    StartError, SubmitError, TwoPhase,
+};
+pub use engine::Backoff;
 #[cfg(feature = "http")]
 pub use participant::http::{HttpParticipant, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};
 pub use participant::{Answer, Call, Operation, Participant};
-pub use wholly_core::{Key, LogId, Name, ParticipantName, Payload, Timestamp, TransactionId};
+pub use settings::Settings;
+pub use snapshot::{BranchSnapshot, Event, Snapshot};
+pub use wholly_core::two_phase::{
+    AbortReason, BranchState, Decision, Record, Started, StartedBranch, Vote,
+};
+pub use wholly_core::{
+    InvalidName, InvalidPayload, Key, LogId, Name, ParticipantName, Payload, Timestamp,
+    TransactionId,
+};

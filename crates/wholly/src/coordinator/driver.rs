@@ -1,0 +1,373 @@
+//! The loop's I/O: it feeds the engine what arrives, and does what the engine says.
+//!
+//! A *life* lasts from an opening of the log to its failure or the shutdown. Between lives nothing
+//! is decided; submissions are refused, reads go on, and the log is opened again as at a start:
+//! new memory, new lanes, so that nothing of the failed life reaches the next.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use wholly_core::{Key, ParticipantName, Timestamp};
+
+use super::log_thread::{Appended, LogThread};
+use super::{Caller, Health, Shared, StartError, SubmitError};
+use crate::engine::{Engine, Input, Outputs, Random, Reply};
+use crate::log::{Log, LogReader, OpenLog, ReadError, StoredTransaction};
+use crate::participant::Endpoint;
+use crate::participant::slots::{Answered, Lane, Slots};
+
+/// How many transactions are read at once when the log is opened.
+const RECOVERY_PAGE: usize = 4_096;
+
+/// How long to wait before a log that failed is opened again.
+const REOPEN_AFTER: Duration = Duration::from_millis(500);
+
+/// What the handles send.
+pub(super) enum Command {
+    Input(Input<Caller>),
+    Register { name: ParticipantName, endpoint: Arc<dyn Endpoint>, slots: Slots },
+    Shutdown { until: Timestamp, to: oneshot::Sender<()> },
+}
+
+/// A participant as it was registered.
+#[derive(Clone)]
+pub(super) struct Registered {
+    pub endpoint: Arc<dyn Endpoint>,
+    pub slots: Slots,
+}
+
+/// A log that was just opened, and what it holds that has not ended.
+pub(super) struct Opened {
+    pub log: OpenLog,
+    unsettled: Vec<StoredTransaction>,
+}
+
+pub(super) struct Driver {
+    pub log: Arc<dyn Log>,
+    pub shared: Arc<Shared>,
+    pub commands: mpsc::Receiver<Command>,
+    pub participants: BTreeMap<ParticipantName, Registered>,
+    pub seed: u64,
+}
+
+/// How a life ended.
+enum End {
+    Stopped,
+    LogFailed(String),
+}
+
+/// Opens the log and reads what has not ended.
+pub(super) async fn open(log: &Arc<dyn Log>) -> Result<Opened, StartError> {
+    let log = log.clone();
+    let opening = move || {
+        let log = log.open()?;
+        let mut unsettled: Vec<StoredTransaction> = Vec::new();
+        loop {
+            let after = unsettled.last().map(|transaction| transaction.id);
+            let page = log.reader.unsettled(after, RECOVERY_PAGE)?;
+            if page.is_empty() {
+                return Ok(Opened { log, unsettled });
+            }
+            unsettled.extend(page);
+        }
+    };
+    tokio::task::spawn_blocking(opening).await.unwrap_or_else(|error| {
+        Err(StartError::Read(ReadError::Storage { why: error.to_string() }))
+    })
+}
+
+/// Bits for jitter and ids. Without a random source the ids still ascend and differ.
+pub(super) fn random_seed() -> u64 {
+    getrandom::u64().unwrap_or(0)
+}
+
+impl Driver {
+    pub async fn run(mut self, opened: Opened) {
+        let mut opened = opened;
+        loop {
+            let end = match Life::begin(&mut self, opened) {
+                Ok(life) => life.live(&mut self).await,
+                Err(error) => End::LogFailed(error.to_string()),
+            };
+            let End::LogFailed(why) = end else { break };
+            tracing::error!("the log failed: {why}; it is opened again");
+            self.shared.set_health(Health::LogFailed { why: why.clone() });
+            match self.reopen(why).await {
+                Some(again) => opened = again,
+                None => break,
+            }
+            tracing::info!("the log is open again");
+            self.shared.set_reader(opened.log.reader.clone());
+            self.shared.set_health(Health::Ready);
+        }
+        self.shared.set_health(Health::Stopped);
+    }
+
+    /// Opens the log again, as often as it takes; meanwhile every command is refused. `None` if
+    /// the coordinator is to stop.
+    async fn reopen(&mut self, mut why: String) -> Option<Opened> {
+        loop {
+            let pause = tokio::time::sleep(REOPEN_AFTER);
+            tokio::pin!(pause);
+            loop {
+                tokio::select! {
+                    () = &mut pause => break,
+                    command = self.commands.recv() => match command? {
+                        Command::Input(input) => refuse(input, &why),
+                        Command::Register { name, endpoint, slots } => {
+                            self.participants.insert(name, Registered { endpoint, slots });
+                        }
+                        Command::Shutdown { to, .. } => {
+                            let _ = to.send(());
+                            return None;
+                        }
+                    },
+                }
+            }
+            match open(&self.log).await {
+                Ok(opened) => return Some(opened),
+                Err(error) => why = error.to_string(),
+            }
+        }
+    }
+}
+
+/// Tells a caller that the log is not available.
+fn refuse(input: Input<Caller>, why: &str) {
+    let to = match input {
+        Input::Submit { to, .. }
+        | Input::Await { to, .. }
+        | Input::Cancel { to, .. }
+        | Input::Resolve { to, .. }
+        | Input::Retry { to, .. }
+        | Input::Read { to, .. } => to,
+        Input::Found { .. }
+        | Input::Answered(_)
+        | Input::Register { .. }
+        | Input::Durable(_)
+        | Input::Drain => return,
+    };
+    let _ = to.send(Reply::NotAccepted(SubmitError::Unavailable { why: why.to_owned() }));
+}
+
+/// One life of the loop.
+struct Life {
+    engine: Engine<Caller>,
+    log: LogThread,
+    reader: Arc<dyn LogReader>,
+    lanes: BTreeMap<ParticipantName, Lane>,
+    answers: mpsc::UnboundedSender<Vec<Answered>>,
+    lookups: mpsc::UnboundedSender<Found>,
+    inbox: Inbox,
+    /// By when what is in flight should settle, and who waits for the end.
+    stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
+}
+
+type Found = (Key, Result<Option<StoredTransaction>, ReadError>);
+
+/// What arrives beside the commands. Bounded by what the engine lets out.
+struct Inbox {
+    answered: mpsc::UnboundedReceiver<Vec<Answered>>,
+    appended: mpsc::UnboundedReceiver<Appended>,
+    found: mpsc::UnboundedReceiver<Found>,
+}
+
+impl Life {
+    fn begin(driver: &mut Driver, opened: Opened) -> std::io::Result<Self> {
+        let Opened { log, unsettled } = opened;
+        let (answers, answered) = mpsc::unbounded_channel();
+        let (appends, appended) = mpsc::unbounded_channel();
+        let (lookups, found) = mpsc::unbounded_channel();
+        driver.seed = driver.seed.wrapping_add(1);
+        let offers = driver.participants.iter().map(|(n, r)| (n.clone(), r.endpoint.one_phase()));
+        let mut engine = Engine::new(
+            driver.shared.settings.clone(),
+            log.identity,
+            log.head,
+            log.last_ordinal,
+            offers,
+            Random::seeded(driver.seed),
+        );
+        let now = driver.shared.clock.now();
+        for stored in &unsettled {
+            engine.recover(stored, now);
+        }
+        let lane = |r: &Registered| Lane::start(r.endpoint.clone(), r.slots, answers.clone());
+        Ok(Self {
+            engine,
+            log: LogThread::start(log.writer, appends)?,
+            reader: log.reader,
+            lanes: driver.participants.iter().map(|(n, r)| (n.clone(), lane(r))).collect(),
+            answers,
+            lookups,
+            inbox: Inbox { answered, appended, found },
+            stopping: None,
+        })
+    }
+
+    async fn live(mut self, driver: &mut Driver) -> End {
+        let clock = driver.shared.clock.clone();
+        loop {
+            let now = clock.now();
+            let outputs = self.engine.poll(now);
+            self.send(outputs);
+            if self.may_stop(now) {
+                break;
+            }
+            let wake = self.engine.next_wake();
+            let wake = wake.into_iter().chain(self.stopping.as_ref().map(|s| s.0)).min();
+            let pause = wake.map_or(Duration::from_secs(3_600), |at| now.until(at));
+            // At least a millisecond, which is the clock's resolution.
+            let alarm = tokio::time::sleep(pause.max(Duration::from_millis(1)));
+            let failed = tokio::select! {
+                command = driver.commands.recv() => {
+                    self.command(driver, command, clock.now());
+                    None
+                }
+                Some(answered) = self.inbox.answered.recv() => {
+                    self.answered(answered, clock.now());
+                    None
+                }
+                Some(appended) = self.inbox.appended.recv() => {
+                    self.appended(appended, clock.now())
+                }
+                Some((key, found)) = self.inbox.found.recv() => {
+                    self.engine.handle(Input::Found { key, found }, clock.now());
+                    None
+                }
+                () = alarm => None,
+            };
+            if let Some(why) = failed.or_else(|| self.drain(driver, clock.now())) {
+                return self.fail(why).await;
+            }
+        }
+        self.log.close().await;
+        for to in self.stopping.into_iter().flat_map(|(_, callers)| callers) {
+            let _ = to.send(());
+        }
+        End::Stopped
+    }
+
+    /// Takes all that has arrived, so that one batch carries it.
+    fn drain(&mut self, driver: &mut Driver, now: Timestamp) -> Option<String> {
+        if let Ok(appended) = self.inbox.appended.try_recv()
+            && let Some(why) = self.appended(appended, now)
+        {
+            return Some(why);
+        }
+        while let Ok(answered) = self.inbox.answered.try_recv() {
+            self.answered(answered, now);
+        }
+        while let Ok((key, found)) = self.inbox.found.try_recv() {
+            self.engine.handle(Input::Found { key, found }, now);
+        }
+        while let Ok(command) = driver.commands.try_recv() {
+            self.command(driver, Some(command), now);
+        }
+        None
+    }
+
+    fn command(&mut self, driver: &mut Driver, command: Option<Command>, now: Timestamp) {
+        match command {
+            Some(Command::Input(input)) => self.engine.handle(input, now),
+            Some(Command::Register { name, endpoint, slots }) => {
+                let lane = Lane::start(endpoint.clone(), slots, self.answers.clone());
+                let one_phase = endpoint.one_phase();
+                self.lanes.insert(name.clone(), lane);
+                driver.participants.insert(name.clone(), Registered { endpoint, slots });
+                self.engine.handle(Input::Register { participant: name, one_phase }, now);
+            }
+            Some(Command::Shutdown { until, to }) => {
+                self.engine.handle(Input::Drain, now);
+                let (by, callers) = self.stopping.get_or_insert((until, Vec::new()));
+                *by = until.min(*by);
+                callers.push(to);
+            }
+            // Every handle is gone: nobody can ask for more.
+            None => {
+                self.engine.handle(Input::Drain, now);
+                self.stopping.get_or_insert((now, Vec::new())).0 = now;
+            }
+        }
+    }
+
+    fn answered(&mut self, answered: Vec<Answered>, now: Timestamp) {
+        for answered in answered {
+            self.engine.handle(Input::Answered(answered), now);
+        }
+    }
+
+    fn appended(&mut self, appended: Appended, now: Timestamp) -> Option<String> {
+        match appended {
+            Ok(position) => {
+                self.engine.handle(Input::Durable(position), now);
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    fn send(&mut self, outputs: Outputs<Caller>) {
+        let Outputs { append, calls, lookups, replies } = outputs;
+        if let Some(batch) = append {
+            self.log.append(batch);
+        }
+        for (participant, attempts) in calls {
+            // INVARIANT: the engine only calls who is registered.
+            debug_assert!(self.lanes.contains_key(&participant));
+            if let Some(lane) = self.lanes.get(&participant) {
+                lane.send(attempts);
+            }
+        }
+        for (to, reply) in replies {
+            // Who dropped the future has detached.
+            let _ = to.send(reply);
+        }
+        if !lookups.is_empty() {
+            let (reader, found) = (self.reader.clone(), self.lookups.clone());
+            tokio::task::spawn_blocking(move || {
+                for key in lookups {
+                    let stored = look_up(&*reader, &key);
+                    let _ = found.send((key, stored));
+                }
+            });
+        }
+    }
+
+    /// Whether the loop is to stop and has nothing left that must be written.
+    fn may_stop(&mut self, now: Timestamp) -> bool {
+        let Some((until, _)) = &self.stopping else { return false };
+        if self.engine.in_flight() > 0 && now < *until {
+            return false;
+        }
+        self.engine.want_flush();
+        self.engine.is_flushed()
+    }
+
+    async fn fail(self, why: String) -> End {
+        for (to, reply) in self.engine.fail(&why) {
+            let _ = to.send(reply);
+        }
+        // Lanes and their calls end here; the log is let go before it is opened again.
+        drop(self.lanes);
+        self.log.close().await;
+        match self.stopping {
+            Some((_, callers)) => {
+                for to in callers {
+                    let _ = to.send(());
+                }
+                End::Stopped
+            }
+            None => End::LogFailed(why),
+        }
+    }
+}
+
+fn look_up(reader: &dyn LogReader, key: &Key) -> Result<Option<StoredTransaction>, ReadError> {
+    match reader.by_key(key)? {
+        Some(id) => reader.history(id),
+        None => Ok(None),
+    }
+}

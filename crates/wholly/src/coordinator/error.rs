@@ -1,0 +1,234 @@
+//! What can go wrong, an enum for each operation.
+
+use std::time::Duration;
+
+use wholly_core::two_phase;
+use wholly_core::{InvalidName, InvalidPayload, Key, ParticipantName, TransactionId};
+
+use crate::Settings;
+use crate::log::{OpenError, ReadError};
+
+/// Why a coordinator did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The log cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A participant has a name that it cannot have.
+    #[error("the participant {name:?} cannot be registered: {why}")]
+    Participant {
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        why: InvalidName,
+    },
+    /// Two participants have one name.
+    #[error("the participant {name} is registered twice; give each its own name")]
+    ParticipantTwice {
+        /// The name.
+        name: ParticipantName,
+    },
+}
+
+/// Why a transaction was not accepted. Unless it says otherwise, nothing has happened.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SubmitError {
+    /// It has no branch.
+    #[error("the transaction has no branches; give it at least one")]
+    NoBranches,
+    /// It has too many branches.
+    #[error("the transaction has {branches} branches; the limit is {}", Settings::BRANCH_LIMIT)]
+    TooManyBranches {
+        /// How many.
+        branches: usize,
+    },
+    /// Two branches name one participant.
+    #[error(
+        "the transaction names the participant {participant} twice; put what it is to do in one \
+         branch"
+    )]
+    SameBranchTwice {
+        /// Which.
+        participant: ParticipantName,
+    },
+    /// A branch names nobody who is registered.
+    #[error("no participant is registered as {participant}; register it or mend the name")]
+    UnknownParticipant {
+        /// The name.
+        participant: ParticipantName,
+    },
+    /// The deadline is too short or too long.
+    #[error(
+        "a deadline of {deadline:?} is out of range; it may be from {:?} to {:?}",
+        Settings::SHORTEST_DEADLINE,
+        Settings::LONGEST_DEADLINE
+    )]
+    Deadline {
+        /// The deadline.
+        deadline: Duration,
+    },
+    /// A name or the key is not what it may be.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// A payload is not what it may be.
+    #[error("the payload of {participant} cannot be taken: {why}")]
+    Payload {
+        /// Whose.
+        participant: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The key belongs to another transaction.
+    #[error(
+        "the key {key:?} was used for the transaction {id}, which says something else; use one \
+         key for one change"
+    )]
+    KeyReused {
+        /// The key.
+        key: Key,
+        /// The transaction that has it.
+        id: TransactionId,
+    },
+    /// There are too many in flight.
+    #[error("{in_flight} transactions are in flight, which is the limit; try again later")]
+    Overloaded {
+        /// How many.
+        in_flight: usize,
+    },
+    /// The log cannot be written. It is not known whether the transaction was accepted.
+    #[error(
+        "the log is not available ({why}); whether the transaction was accepted is not known: \
+         submit it again with the same key"
+    )]
+    Unavailable {
+        /// What is wrong.
+        why: String,
+    },
+    /// The coordinator is shutting down.
+    #[error("the coordinator is shutting down; submit to another one, or later")]
+    ShuttingDown,
+}
+
+impl SubmitError {
+    pub(crate) fn payload(participant: &str, why: &InvalidPayload) -> Self {
+        Self::Payload { participant: participant.to_owned(), why: why.to_string() }
+    }
+}
+
+/// Why a transaction's fate cannot be told.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GetError {
+    /// The log cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The coordinator has stopped.
+    #[error("the coordinator has stopped")]
+    Stopped,
+}
+
+/// Why a transaction was not aborted.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// It is committed.
+    #[error("the transaction {id} is committed; a decision never changes")]
+    Committed {
+        /// Which.
+        id: TransactionId,
+    },
+    /// Its only participant decides.
+    #[error(
+        "the only participant of the transaction {id} decides, and has been asked to; wait for it"
+    )]
+    OnePhase {
+        /// Which.
+        id: TransactionId,
+    },
+    /// It was set aside.
+    #[error("the transaction {id} was set aside: its records cannot be used; see its history")]
+    SetAside {
+        /// Which.
+        id: TransactionId,
+    },
+    /// There is no such transaction.
+    #[error("there is no transaction {id}")]
+    NotFound {
+        /// The id that was asked for.
+        id: TransactionId,
+    },
+    /// The coordinator cannot take it now.
+    #[error("the transaction cannot be aborted now: {why}")]
+    Unavailable {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl CancelError {
+    pub(crate) fn from_core(id: TransactionId, error: two_phase::CancelError) -> Self {
+        match error {
+            two_phase::CancelError::Committed => Self::Committed { id },
+            two_phase::CancelError::OnePhase => Self::OnePhase { id },
+            other => Self::Unavailable { why: other.to_string() },
+        }
+    }
+}
+
+/// Why a branch was not resolved by hand, or a transaction not asked again.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The transaction has no such branch.
+    #[error("the transaction {id} has no such branch")]
+    NoSuchBranch {
+        /// Which transaction.
+        id: TransactionId,
+    },
+    /// The branch has ended.
+    #[error("that branch of the transaction {id} is over; there is nothing to resolve")]
+    Over {
+        /// Which transaction.
+        id: TransactionId,
+    },
+    /// There is no decision yet.
+    #[error("the transaction {id} is not decided; abort it instead")]
+    Undecided {
+        /// Which transaction.
+        id: TransactionId,
+    },
+    /// It was set aside.
+    #[error("the transaction {id} was set aside: its records cannot be used; see its history")]
+    SetAside {
+        /// Which transaction.
+        id: TransactionId,
+    },
+    /// There is no such transaction in flight.
+    #[error("the transaction {id} is not in flight: it has settled, or never was")]
+    NotInFlight {
+        /// The id that was asked for.
+        id: TransactionId,
+    },
+    /// The coordinator cannot take it now.
+    #[error("the transaction cannot be resolved now: {why}")]
+    Unavailable {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl ResolveError {
+    pub(crate) fn from_core(id: TransactionId, error: two_phase::ResolveError) -> Self {
+        match error {
+            two_phase::ResolveError::NoSuchBranch => Self::NoSuchBranch { id },
+            two_phase::ResolveError::Over => Self::Over { id },
+            two_phase::ResolveError::Undecided => Self::Undecided { id },
+            other => Self::Unavailable { why: other.to_string() },
+        }
+    }
+}

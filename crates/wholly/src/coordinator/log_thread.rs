@@ -1,0 +1,65 @@
+//! The thread that appends: the log's calls block, and the loop must not.
+
+use std::sync::mpsc as blocking;
+use std::thread::JoinHandle;
+
+use tokio::sync::mpsc;
+use wholly_core::entry;
+
+use crate::engine::{Batch, PendingEntry};
+use crate::log::{AppendError, Entry, LogWriter, Position};
+
+/// The handle of the thread. Batches go in one at a time; each is answered.
+pub(super) struct LogThread {
+    batches: blocking::Sender<Batch>,
+    thread: JoinHandle<()>,
+}
+
+/// What became of a batch.
+pub(super) type Appended = Result<Position, AppendError>;
+
+impl LogThread {
+    /// Starts the thread, which owns the writer until it ends.
+    pub fn start(
+        mut writer: Box<dyn LogWriter>,
+        appended: mpsc::UnboundedSender<Appended>,
+    ) -> std::io::Result<Self> {
+        let (batches, incoming) = blocking::channel::<Batch>();
+        let run = move || {
+            while let Ok(batch) = incoming.recv() {
+                let result = append(&mut *writer, batch);
+                let failed = result.is_err();
+                if appended.send(result).is_err() || failed {
+                    break;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("wholly-log".to_owned()).spawn(run)?;
+        Ok(Self { batches, thread })
+    }
+
+    /// Hands over a batch.
+    pub fn append(&self, batch: Batch) {
+        // The thread ends only after it has answered with an error, which ends the loop's life.
+        let _ = self.batches.send(batch);
+    }
+
+    /// Ends the thread and waits until it has let go of the log.
+    pub async fn close(self) {
+        let Self { batches, thread } = self;
+        drop(batches);
+        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+    }
+}
+
+fn append(writer: &mut dyn LogWriter, batch: Batch) -> Appended {
+    let text = |pending: PendingEntry| {
+        let PendingEntry { transaction, sequence, records, key, ends } = pending;
+        let text = entry::encode(&records)?;
+        Ok::<_, serde_json::Error>(Entry { transaction, sequence, text, key, ends })
+    };
+    let after = batch.after;
+    let entries = batch.entries.into_iter().map(text).collect::<Result<Vec<_>, _>>();
+    let entries = entries.map_err(|error| AppendError::Storage { why: error.to_string() })?;
+    writer.append(after, &entries)
+}

@@ -1,0 +1,338 @@
+//! The coordinator as a program sees it.
+
+mod builder;
+mod driver;
+mod error;
+mod log_thread;
+mod two_phase;
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+use wholly_core::two_phase::{AbortReason, Decision, State, Transaction};
+use wholly_core::{ParticipantName, TransactionId};
+
+pub use builder::Builder;
+pub use error::{CancelError, GetError, ResolveError, StartError, SubmitError};
+pub use two_phase::TwoPhase;
+
+use crate::clock::Clock;
+use crate::engine::{Input, Reply, Submission, Wait};
+use crate::log::{Log, LogReader, ReadError};
+use crate::participant::slots::Slots;
+use crate::participant::{Endpoint, Participant};
+use crate::{Settings, Snapshot};
+use driver::Command;
+
+/// What decides and remembers. A handle: clones share one coordinator.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use wholly::{Answer, Call, Coordinator, MemoryLog, Outcome, Participant};
+/// # struct Yes;
+/// # impl Participant for Yes {
+/// #     async fn prepare(&self, _: Call) -> Answer { Answer::Done }
+/// #     async fn commit(&self, _: Call) -> Answer { Answer::Done }
+/// #     async fn abort(&self, _: Call) -> Answer { Answer::Done }
+/// # }
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let (orders, payments) = (Yes, Yes);
+/// # let (order_id, order, payment) = ("ORD001", "one item1", 1_000);
+/// let coordinator = Coordinator::builder(MemoryLog::new())  // or SqliteLog::at("wholly.db")
+///     .participant("orders", orders)
+///     .participant("payments", payments)                    // or HttpParticipant::at(url)?
+///     .start()
+///     .await?;                                              // recovery starts here
+/// match coordinator
+///     .two_phase("place order")
+///     .key(order_id)
+///     .branch("orders", &order)?
+///     .branch("payments", &payment)?
+///     .deadline(Duration::from_secs(10))
+///     .execute()
+///     .await?                                               // dropping the future detaches
+/// {
+///     Outcome::Committed(done) => println!("{} is settled: everywhere", done.id),
+///     Outcome::Aborted(why) => println!("nowhere: {}", why.reason),
+///     Outcome::Unsettled(id) => println!("decided or not, {id} goes on; ask by id"),
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Coordinator {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+}
+
+/// What the handles share with the loop.
+pub(crate) struct Shared {
+    settings: Settings,
+    clock: Clock,
+    /// The end of the log that reads; a new one after the log was opened again.
+    reader: RwLock<Arc<dyn LogReader>>,
+    health: RwLock<Health>,
+}
+
+/// How a coordinator is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// It takes transactions.
+    Ready,
+    /// The log failed. Reads go on; it tries to open the log again.
+    LogFailed {
+        /// What is wrong.
+        why: String,
+    },
+    /// It has stopped, or is about to.
+    Stopped,
+}
+
+/// How a transaction ended, or that it has not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is settled: every branch has committed.
+    Committed(Committed),
+    /// It is settled: no branch has.
+    Aborted(Aborted),
+    /// Decided or not, it goes on, with or without a caller. Ask by its id.
+    Unsettled(TransactionId),
+}
+
+/// A transaction that committed everywhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Committed {
+    /// The transaction.
+    pub id: TransactionId,
+}
+
+/// A transaction that happened nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Aborted {
+    /// The transaction.
+    pub id: TransactionId,
+    /// Why.
+    pub reason: AbortReason,
+}
+
+impl Outcome {
+    /// The transaction's id.
+    pub fn id(&self) -> TransactionId {
+        match self {
+            Self::Committed(Committed { id })
+            | Self::Aborted(Aborted { id, .. })
+            | Self::Unsettled(id) => *id,
+        }
+    }
+
+    pub(crate) fn of(id: TransactionId, transaction: &Transaction) -> Self {
+        match transaction.state() {
+            _ if !transaction.is_settled() => Self::Unsettled(id),
+            State::Committed => Self::committed(id),
+            State::Aborted(reason) => Self::aborted(id, reason.clone()),
+            State::Init | State::Prepared => Self::Unsettled(id),
+        }
+    }
+
+    pub(crate) fn committed(id: TransactionId) -> Self {
+        Self::Committed(Committed { id })
+    }
+
+    pub(crate) fn aborted(id: TransactionId, reason: AbortReason) -> Self {
+        Self::Aborted(Aborted { id, reason })
+    }
+}
+
+impl Coordinator {
+    /// A coordinator that remembers in `log`.
+    pub fn builder(log: impl Log) -> Builder {
+        Builder::new(Arc::new(log))
+    }
+
+    /// A transaction in two phases, to be filled and executed. `name` is for people.
+    pub fn two_phase(&self, name: &str) -> TwoPhase<'_> {
+        TwoPhase::new(self, name)
+    }
+
+    /// What is durable of a transaction; `None` if there is none with this id.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn get(&self, id: TransactionId) -> Result<Option<Snapshot>, GetError> {
+        // What is known but not durable yet is made so first. Where that cannot be, because the
+        // log failed or the loop stopped, what is durable is shown all the same.
+        let _ = self.ask(|to| Input::Read { id, to }).await;
+        let stored = self.read(move |log| log.history(id)).await?;
+        Ok(stored.map(|stored| Snapshot::of(&stored)))
+    }
+
+    /// The ids of the newest transactions, newest first, at most `limit`, older than `before`.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn list(
+        &self,
+        before: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Vec<TransactionId>, GetError> {
+        self.read(move |log| log.list(before, limit)).await
+    }
+
+    /// Waits until a transaction has settled, at most for `patience`. `None` if there is none
+    /// with this id.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn outcome(
+        &self,
+        id: TransactionId,
+        patience: Duration,
+    ) -> Result<Option<Outcome>, GetError> {
+        let until = self.shared.clock.now() + patience;
+        match self.ask(|to| Input::Await { id, until, to }).await {
+            Some(Reply::Outcome(outcome)) => Ok(Some(outcome)),
+            _ => Ok(self.get(id).await?.map(|snapshot| snapshot.outcome())),
+        }
+    }
+
+    /// Aborts a transaction that is not decided yet. Aborting an aborted one does nothing.
+    ///
+    /// # Errors
+    /// When it is committed, its only participant decides, or there is none.
+    pub async fn abort(&self, id: TransactionId, reason: &str) -> Result<(), CancelError> {
+        let unavailable = |why: &str| CancelError::Unavailable { why: why.to_owned() };
+        let reason = reason.to_owned();
+        match self.ask(|to| Input::Cancel { id, reason, to }).await {
+            Some(Reply::Done) => Ok(()),
+            Some(Reply::NotCancelled(error)) => Err(error),
+            Some(Reply::NotOpen) => match self.get(id).await {
+                Ok(None) => Err(CancelError::NotFound { id }),
+                Ok(Some(snapshot)) if snapshot.state == "aborted" => Ok(()),
+                Ok(Some(_)) => Err(CancelError::Committed { id }),
+                Err(error) => Err(unavailable(&error.to_string())),
+            },
+            Some(Reply::NotAccepted(error)) => Err(unavailable(&error.to_string())),
+            _ => Err(unavailable("the coordinator has stopped")),
+        }
+    }
+
+    /// Ends a branch by hand: a person knows how it ended. The word is recorded and forced.
+    ///
+    /// # Errors
+    /// When the transaction is not decided or not in flight, or the branch is over.
+    pub async fn resolve(
+        &self,
+        id: TransactionId,
+        participant: &ParticipantName,
+        ended: Decision,
+        reason: &str,
+    ) -> Result<(), ResolveError> {
+        let (participant, reason) = (participant.clone(), reason.to_owned());
+        let reply = self.ask(|to| Input::Resolve { id, participant, ended, reason, to }).await;
+        done_by_hand(id, reply)
+    }
+
+    /// Asks everything that is outstanding of a transaction again, now.
+    ///
+    /// # Errors
+    /// When the transaction is not in flight.
+    pub async fn retry(&self, id: TransactionId) -> Result<(), ResolveError> {
+        done_by_hand(id, self.ask(|to| Input::Retry { id, to }).await)
+    }
+
+    /// Registers a participant while the coordinator runs; what was held for it goes on. One that
+    /// has the name already is replaced.
+    ///
+    /// # Errors
+    /// When it cannot have that name.
+    pub async fn register(
+        &self,
+        name: &str,
+        participant: impl Participant,
+        slots: Slots,
+    ) -> Result<(), wholly_core::InvalidName> {
+        let name = ParticipantName::new(name)?;
+        let endpoint: Arc<dyn Endpoint> = Arc::new(participant);
+        // A coordinator that has stopped needs no participants.
+        let _ = self.commands.send(Command::Register { name, endpoint, slots }).await;
+        Ok(())
+    }
+
+    /// How the coordinator is.
+    pub fn health(&self) -> Health {
+        self.shared.health.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Accepts nothing new, lets what is in flight settle for up to `grace`, and closes the log.
+    /// What has not settled by then goes on with the next start.
+    pub async fn shutdown(&self, grace: Duration) {
+        let (to, stopped) = oneshot::channel();
+        let until = self.shared.clock.now() + grace;
+        if self.commands.send(Command::Shutdown { until, to }).await.is_ok() {
+            let _ = stopped.await;
+        }
+    }
+
+    pub(crate) async fn submit(
+        &self,
+        submission: Submission,
+        wait: Wait,
+    ) -> Result<Reply, SubmitError> {
+        match self.ask(|to| Input::Submit { submission, wait, to }).await {
+            Some(Reply::NotAccepted(error)) => Err(error),
+            Some(reply) => Ok(reply),
+            None if self.health() == Health::Stopped => Err(SubmitError::ShuttingDown),
+            None => Err(SubmitError::Unavailable { why: "the coordinator stopped".to_owned() }),
+        }
+    }
+
+    /// Puts an input to the loop and waits for its reply; `None` if the loop has ended.
+    async fn ask(&self, input: impl FnOnce(Caller) -> Input<Caller>) -> Option<Reply> {
+        let (to, reply) = oneshot::channel();
+        self.commands.send(Command::Input(input(to))).await.ok()?;
+        reply.await.ok()
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn LogReader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, GetError> {
+        let reader = self.shared.reader();
+        let done = tokio::task::spawn_blocking(move || read(&*reader)).await;
+        Ok(done.map_err(|_| GetError::Stopped)??)
+    }
+}
+
+fn done_by_hand(id: TransactionId, reply: Option<Reply>) -> Result<(), ResolveError> {
+    match reply {
+        Some(Reply::Done) => Ok(()),
+        Some(Reply::NotResolved(error)) => Err(error),
+        Some(Reply::NotOpen) => Err(ResolveError::NotInFlight { id }),
+        Some(Reply::NotAccepted(error)) => {
+            Err(ResolveError::Unavailable { why: error.to_string() })
+        }
+        _ => Err(ResolveError::Unavailable { why: "the coordinator has stopped".to_owned() }),
+    }
+}
+
+/// Where the loop's reply to a caller goes.
+pub(crate) type Caller = oneshot::Sender<Reply>;
+
+impl Shared {
+    fn reader(&self) -> Arc<dyn LogReader> {
+        self.reader.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_reader(&self, reader: Arc<dyn LogReader>) {
+        *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
+    }
+
+    fn set_health(&self, health: Health) {
+        *self.health.write().unwrap_or_else(PoisonError::into_inner) = health;
+    }
+}

@@ -1,0 +1,118 @@
+//! A two-phase transaction on its way to the coordinator.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use wholly_core::two_phase::StartedBranch;
+use wholly_core::{InvalidName, Key, Name, ParticipantName, Payload, TransactionId};
+
+use super::{Coordinator, Outcome, SubmitError};
+use crate::engine::{Reply, Submission, Wait};
+
+/// A transaction that is being put together. It exists for the coordinator once it is executed or
+/// submitted.
+#[must_use = "nothing happens until it is executed or submitted"]
+pub struct TwoPhase<'a> {
+    coordinator: &'a Coordinator,
+    name: Result<Name, InvalidName>,
+    key: Option<Result<Key, InvalidName>>,
+    branches: Vec<StartedBranch>,
+    deadline: Option<Duration>,
+    patience: Option<Duration>,
+}
+
+impl<'a> TwoPhase<'a> {
+    pub(super) fn new(coordinator: &'a Coordinator, name: &str) -> Self {
+        Self {
+            coordinator,
+            name: Name::new(name),
+            key: None,
+            branches: Vec::new(),
+            deadline: None,
+            patience: None,
+        }
+    }
+
+    /// The client's own key: submitting again with the same key and the same body joins the first
+    /// transaction instead of beginning another.
+    pub fn key(mut self, key: impl std::fmt::Display) -> Self {
+        self.key = Some(Key::new(key.to_string()));
+        self
+    }
+
+    /// A branch: this participant, with this payload.
+    ///
+    /// # Errors
+    /// When nobody can have that name, or the payload has no form in JSON or is too long.
+    pub fn branch<T: Serialize + ?Sized>(
+        self,
+        participant: &str,
+        payload: &T,
+    ) -> Result<Self, SubmitError> {
+        let payload =
+            Payload::of(payload).map_err(|why| SubmitError::payload(participant, &why))?;
+        let participant = ParticipantName::new(participant)?;
+        Ok(self.started_branch(StartedBranch { participant, payload }))
+    }
+
+    /// A branch whose parts were parsed already.
+    pub fn started_branch(mut self, branch: StartedBranch) -> Self {
+        self.branches.push(branch);
+        self
+    }
+
+    /// When the transaction aborts if it is not decided, from its acceptance on.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// How long [`execute`](Self::execute) waits for the transaction to settle, in all. By
+    /// default the deadline and [`Settings::patience`](crate::Settings::patience).
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Submits the transaction and waits until it has settled. Dropping the future detaches from
+    /// the transaction; it never aborts it.
+    ///
+    /// # Errors
+    /// When the transaction was not accepted.
+    pub async fn execute(self) -> Result<Outcome, SubmitError> {
+        let settings = &self.coordinator.shared.settings;
+        let patience = self.patience.unwrap_or_else(|| {
+            self.deadline.unwrap_or(settings.deadline).saturating_add(settings.patience)
+        });
+        let wait = Wait::Settled { until: self.coordinator.shared.clock.now() + patience };
+        match self.begin(wait).await? {
+            Reply::Outcome(outcome) => Ok(outcome),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Submits the transaction and returns its id once it is accepted, which is durable.
+    ///
+    /// # Errors
+    /// When the transaction was not accepted.
+    pub async fn submit(self) -> Result<TransactionId, SubmitError> {
+        match self.begin(Wait::Accepted).await? {
+            Reply::Accepted(id) => Ok(id),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn begin(self, wait: Wait) -> Result<Reply, SubmitError> {
+        let submission = Submission {
+            name: self.name?,
+            key: self.key.transpose()?,
+            branches: self.branches,
+            deadline: self.deadline,
+        };
+        self.coordinator.submit(submission, wait).await
+    }
+}
+
+fn unexpected() -> SubmitError {
+    SubmitError::Unavailable { why: "the coordinator gave no outcome".to_owned() }
+}

@@ -1,0 +1,162 @@
+//! Group commit: one batch is gathered while another is written.
+
+use std::time::Duration;
+
+use wholly_core::entry::Timed;
+use wholly_core::two_phase::Record;
+use wholly_core::{Key, Timestamp, TransactionId};
+
+use super::{Engine, Reply};
+use crate::log::Position;
+
+/// How long records that are not forced wait for a batch that leaves anyway.
+const IDLE_FLUSH: Duration = Duration::from_millis(20);
+
+/// What is appended at once.
+#[derive(Default)]
+pub(crate) struct Batch {
+    /// The position of the batch before it.
+    pub after: Position,
+    /// One for each transaction.
+    pub entries: Vec<PendingEntry>,
+    /// Somebody waits for it.
+    wanted: bool,
+    /// When the first record came into it.
+    since: Timestamp,
+    /// Those with a forced record in it, which may go on when it is durable.
+    gated: Vec<TransactionId>,
+    generation: u64,
+}
+
+/// What is remembered of a batch while the log has it.
+pub(super) struct Writing {
+    gated: Vec<TransactionId>,
+    transactions: Vec<TransactionId>,
+}
+
+/// An entry before it is text.
+pub(crate) struct PendingEntry {
+    pub transaction: TransactionId,
+    pub sequence: u32,
+    pub records: Vec<Timed>,
+    pub key: Option<Key>,
+    pub ends: bool,
+}
+
+/// Where a transaction's entry is in the batch being gathered.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    generation: u64,
+    index: usize,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// When it is written although nobody waits for it.
+    pub fn flush_at(&self) -> Option<Timestamp> {
+        (!self.is_empty()).then(|| self.since + IDLE_FLUSH)
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        !self.is_empty() && (self.wanted || self.flush_at().is_some_and(|at| at <= now))
+    }
+
+    fn holds(&self, id: TransactionId) -> bool {
+        self.entries.iter().any(|entry| entry.transaction == id)
+    }
+}
+
+impl<W> Engine<W> {
+    /// Keeps a transaction's records: they join the batch that is being gathered.
+    pub(super) fn record(&mut self, id: TransactionId, records: Vec<Record>, now: Timestamp) {
+        let position = self.gathering_position();
+        let Some(open) = self.open.get_mut(&id).filter(|_| !records.is_empty()) else { return };
+        let batch = &mut self.gathering;
+        if batch.is_empty() {
+            batch.since = now;
+        }
+        let place = match open.place.filter(|place| place.generation == batch.generation) {
+            Some(place) => place.index,
+            None => {
+                batch.entries.push(PendingEntry {
+                    transaction: id,
+                    sequence: open.sequence,
+                    records: Vec::with_capacity(records.len()),
+                    key: open.key.clone().filter(|_| open.sequence == 0),
+                    ends: false,
+                });
+                open.sequence += 1;
+                open.place =
+                    Some(Place { generation: batch.generation, index: batch.entries.len() - 1 });
+                batch.entries.len() - 1
+            }
+        };
+        let entry = &mut batch.entries[place];
+        for record in records {
+            if open.part.forces(&record) && open.gate != position {
+                open.gate = position;
+                batch.gated.push(id);
+                batch.wanted = true;
+            }
+            entry.ends |= record == Record::Settled;
+            entry.records.push((now, record));
+        }
+    }
+
+    /// What is gathered is to be written although nobody waits for it.
+    pub fn want_flush(&mut self) {
+        self.gathering.wanted = true;
+    }
+
+    /// Where the batch that is being gathered will stand.
+    pub(super) fn gathering_position(&self) -> Position {
+        let before = self.durable;
+        if self.writing.is_some() { before.next().next() } else { before.next() }
+    }
+
+    /// Hands the gathered batch to the log, if none is being written and this one is due.
+    pub(super) fn start_batch(&mut self, now: Timestamp) {
+        if self.writing.is_some() || !self.gathering.is_due(now) {
+            return;
+        }
+        let generation = self.gathering.generation + 1;
+        let mut batch =
+            std::mem::replace(&mut self.gathering, Batch { generation, ..Batch::default() });
+        batch.after = self.durable;
+        self.writing = Some(Writing {
+            gated: std::mem::take(&mut batch.gated),
+            transactions: batch.entries.iter().map(|entry| entry.transaction).collect(),
+        });
+        self.outputs.append = Some(batch);
+    }
+
+    pub(super) fn made_durable(&mut self, position: Position, now: Timestamp) {
+        // INVARIANT: only the batch that was handed to the log becomes durable.
+        let Some(writing) = self.writing.take() else { return };
+        debug_assert_eq!(position, self.durable.next());
+        self.durable = position;
+        for id in writing.gated {
+            self.advance(id, now);
+        }
+        let (ready, waiting) =
+            std::mem::take(&mut self.readers).into_iter().partition(|(at, _)| *at <= position);
+        self.readers = waiting;
+        let ready: Vec<(Position, W)> = ready;
+        self.outputs.replies.extend(ready.into_iter().map(|(_, to)| (to, Reply::Done)));
+    }
+
+    /// Replies when all that is known of a transaction is durable; that may start a batch.
+    pub(super) fn read(&mut self, id: TransactionId, to: W) {
+        if self.gathering.holds(id) {
+            self.gathering.wanted = true;
+            self.readers.push((self.gathering_position(), to));
+        } else if self.writing.as_ref().is_some_and(|w| w.transactions.contains(&id)) {
+            self.readers.push((self.durable.next(), to));
+        } else {
+            self.reply(to, Reply::Done);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Submitting is idempotent by the client's key.
+//!
+//! A key that no open transaction has is looked up in the log. While that goes on, others with the
+//! same key queue behind the first, so that two who come at once never both begin.
+
+use wholly_core::two_phase::Record;
+use wholly_core::{Key, Timestamp, TransactionId, entry};
+
+use super::submit::same_body;
+use super::{Engine, Reply, Submission, Wait};
+use crate::coordinator::{Outcome, SubmitError};
+use crate::log::{ReadError, StoredTransaction};
+use crate::replay::replay;
+
+/// What the loop knows of a key.
+pub(super) enum KeyState<W> {
+    /// An open transaction has it.
+    Open(TransactionId),
+    /// The log is being asked; these wait for its answer.
+    LookingUp(Vec<(Submission, Wait, W)>),
+}
+
+impl<W> Engine<W> {
+    /// Begins the transaction, or joins the one that was begun with its key.
+    pub(super) fn submit_by_key(
+        &mut self,
+        key: Key,
+        submission: Submission,
+        wait: Wait,
+        to: W,
+        now: Timestamp,
+    ) {
+        match self.keys.get_mut(&key) {
+            Some(KeyState::LookingUp(queue)) => queue.push((submission, wait, to)),
+            Some(&mut KeyState::Open(id)) => match self.is_same(id, &submission) {
+                true => self.wait(id, wait, to, now),
+                false => self.reply(to, Reply::NotAccepted(SubmitError::KeyReused { key, id })),
+            },
+            None => {
+                self.keys.insert(key.clone(), KeyState::LookingUp(vec![(submission, wait, to)]));
+                self.outputs.lookups.push(key);
+            }
+        }
+    }
+
+    /// The log has answered: the first who waited begins, or all of them get what was found.
+    pub(super) fn found(
+        &mut self,
+        key: Key,
+        found: Result<Option<StoredTransaction>, ReadError>,
+        now: Timestamp,
+    ) {
+        let Some(KeyState::LookingUp(queue)) = self.keys.remove(&key) else { return };
+        match found {
+            Ok(None) => {
+                for (submission, wait, to) in queue {
+                    match self.keys.contains_key(&key) {
+                        false => self.begin(submission, wait, to, now),
+                        true => self.submit_by_key(key.clone(), submission, wait, to, now),
+                    }
+                }
+            }
+            Ok(Some(stored)) => {
+                for (submission, wait, to) in queue {
+                    let reply = what_was_found(&key, &stored, &submission, wait);
+                    self.reply(to, reply);
+                }
+            }
+            Err(error) => {
+                for (_, _, to) in queue {
+                    let why = error.to_string();
+                    self.reply(to, Reply::NotAccepted(SubmitError::Unavailable { why }));
+                }
+            }
+        }
+    }
+
+    fn is_same(&self, id: TransactionId, submission: &Submission) -> bool {
+        match self.open.get(&id).map(|open| &open.part) {
+            Some(super::Part::Live(transaction)) => {
+                let branches = transaction.branches().iter();
+                same_body(
+                    submission,
+                    transaction.name(),
+                    branches.map(|branch| (branch.participant(), branch.payload())),
+                )
+            }
+            // What cannot be read cannot be compared; the client learns its id and its state.
+            Some(super::Part::SetAside) | None => true,
+        }
+    }
+}
+
+/// The reply of a transaction that has ended, or that cannot be read.
+fn what_was_found(
+    key: &Key,
+    stored: &StoredTransaction,
+    submission: &Submission,
+    wait: Wait,
+) -> Reply {
+    let id = stored.id;
+    if let Ok(records) = stored.entries.first().map_or(Ok(Vec::new()), |e| entry::decode(&e.text))
+        && let Some((_, Record::Started(started))) = records.first()
+    {
+        let branches = started.branches.iter().map(|b| (&b.participant, &b.payload));
+        if !same_body(submission, &started.name, branches) {
+            return Reply::NotAccepted(SubmitError::KeyReused { key: key.clone(), id });
+        }
+    }
+    match (wait, replay(stored)) {
+        (Wait::Settled { .. }, Ok(replayed)) => {
+            Reply::Outcome(Outcome::of(id, &replayed.transaction))
+        }
+        (Wait::Settled { .. }, Err(_)) => Reply::Outcome(Outcome::Unsettled(id)),
+        (Wait::Accepted | Wait::Recorded, _) => Reply::Accepted(id),
+    }
+}

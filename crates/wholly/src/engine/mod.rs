@@ -1,0 +1,399 @@
+//! The one loop, without its I/O.
+//!
+//! [`Engine`] is fed inputs and polled for what is to be done about them: a batch to append, calls
+//! to send, keys to look up, replies to give. It waits for nothing itself, so the driver runs it
+//! on real time and a real log, and the simulation on simulated ones.
+//!
+//! ```text
+//!   submit, cancel, resolve     answers of participants     time       "batch N is durable"
+//!            └──────────────────────┬───────────────────────┘                  │
+//!                                   ▼                                          ▼
+//!          core decides ──▶ records ──▶ the batch being gathered ──▶ one batch being written
+//!                                   │                                          │
+//!                     not forced: at once          forced: when their batch is durable
+//!                                   └─────────────────┬────────────────────────┘
+//!                                                     ▼
+//!                                     calls, replies (`advance`)
+//! ```
+//!
+//! INVARIANT: nothing that follows from a forced record leaves before its batch is durable. A
+//! transaction's [`gate`](Open::gate) is the batch with its last forced record; while that one is
+//! not durable, the transaction sends nothing and answers nobody.
+//!
+//! An answer may rest on records that are not durable only where a restart comes to the same: an
+//! abort (presumed), and that every branch has acknowledged (each will say so again).
+//!
+//! INVARIANT: at most one attempt of a branch is on its way, so that "an attempt was lost" is all
+//! that needs to be known of those before it.
+//!
+//! INVARIANT: at most one batch is being written; the next is gathered meanwhile.
+
+mod advance;
+mod backoff;
+mod batch;
+mod keys;
+mod recover;
+mod submit;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use wholly_core::two_phase::{self, BrokenInvariant, Decision, Transaction};
+use wholly_core::wire::{Answer, Operation};
+use wholly_core::{Key, LogId, ParticipantName, Timestamp, TransactionId};
+
+pub(crate) use backoff::Random;
+pub(crate) use batch::{Batch, PendingEntry};
+pub(crate) use submit::{Submission, Wait};
+
+use crate::Settings;
+use crate::coordinator::{CancelError, Outcome, ResolveError, SubmitError};
+use crate::log::{Position, ReadError, StoredTransaction};
+use crate::participant::slots::{Answered, Attempt};
+use batch::{Place, Writing};
+use keys::KeyState;
+
+/// The loop's state. `W` is where a reply goes.
+pub(crate) struct Engine<W> {
+    settings: Settings,
+    identity: LogId,
+    last_ordinal: u64,
+    random: Random,
+    /// Who is registered, and whether they offer one-phase commit.
+    participants: HashMap<ParticipantName, bool>,
+    open: HashMap<TransactionId, Open<W>>,
+    keys: HashMap<Key, KeyState<W>>,
+    timers: BTreeSet<(Timestamp, TransactionId)>,
+    durable: Position,
+    gathering: Batch,
+    writing: Option<Writing>,
+    /// Who waits until a batch is durable, to read what is in it.
+    readers: Vec<(Position, W)>,
+    draining: bool,
+    outputs: Outputs<W>,
+}
+
+/// What goes into the loop.
+pub(crate) enum Input<W> {
+    /// Begin a transaction, or join the one with the same key.
+    Submit { submission: Submission, wait: Wait, to: W },
+    /// What the log holds under a key that was to be looked up.
+    Found { key: Key, found: Result<Option<StoredTransaction>, ReadError> },
+    /// An attempt came to its end.
+    Answered(Answered),
+    /// Reply when the transaction has settled, or at `until`.
+    Await { id: TransactionId, until: Timestamp, to: W },
+    /// Abort, if it is not decided.
+    Cancel { id: TransactionId, reason: String, to: W },
+    /// A person's word for how a branch ended.
+    Resolve {
+        id: TransactionId,
+        participant: ParticipantName,
+        ended: Decision,
+        reason: String,
+        to: W,
+    },
+    /// Ask everything that is outstanding again, now.
+    Retry { id: TransactionId, to: W },
+    /// Reply when all that is known of a transaction is durable.
+    Read { id: TransactionId, to: W },
+    /// A participant is here; what was held for it goes on.
+    Register { participant: ParticipantName, one_phase: bool },
+    /// The batch at this position is durable.
+    Durable(Position),
+    /// Accept nothing new.
+    Drain,
+}
+
+/// What comes out of the loop.
+pub(crate) struct Outputs<W> {
+    /// A batch to append; at most one until it is durable.
+    pub append: Option<Batch>,
+    /// Calls to send, by participant.
+    pub calls: BTreeMap<ParticipantName, Vec<Attempt>>,
+    /// Keys to look up in the log.
+    pub lookups: Vec<Key>,
+    /// Replies to give.
+    pub replies: Vec<(W, Reply)>,
+}
+
+/// What a caller of the loop gets.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Accepted(TransactionId),
+    Outcome(Outcome),
+    NotAccepted(SubmitError),
+    /// It was done: cancelled, resolved, asked again, made durable.
+    Done,
+    NotCancelled(CancelError),
+    NotResolved(ResolveError),
+    /// The loop does not hold the transaction: it has ended, or never was.
+    NotOpen,
+}
+
+/// A transaction that has not ended.
+struct Open<W> {
+    part: Part,
+    key: Option<Key>,
+    /// The sequence of its next entry.
+    sequence: u32,
+    /// Where its entry is in the batch that is being gathered.
+    place: Option<Place>,
+    /// Nothing leaves before this batch is durable.
+    gate: Position,
+    /// One for each branch.
+    attempts: Vec<Attempts>,
+    waiters: Vec<Waiter<W>>,
+    wake: Option<Timestamp>,
+}
+
+/// What the loop knows of an open transaction.
+enum Part {
+    Live(Transaction),
+    /// Its records cannot be read or break a law: it is stuck, and nothing is sent.
+    SetAside,
+}
+
+/// The attempts at what is outstanding of one branch.
+#[derive(Default)]
+struct Attempts {
+    on_its_way: Option<Operation>,
+    /// The operation that `tries` and `not_before` are about.
+    operation: Option<Operation>,
+    tries: u32,
+    not_before: Option<Timestamp>,
+}
+
+struct Waiter<W> {
+    wait: Wait,
+    to: W,
+}
+
+impl Part {
+    fn forces(&self, record: &two_phase::Record) -> bool {
+        match self {
+            Self::Live(transaction) => transaction.forces(record),
+            Self::SetAside => false,
+        }
+    }
+}
+
+impl<W> Outputs<W> {
+    fn new() -> Self {
+        Self { append: None, calls: BTreeMap::new(), lookups: Vec::new(), replies: Vec::new() }
+    }
+}
+
+impl<W> Engine<W> {
+    /// Takes an input.
+    pub fn handle(&mut self, input: Input<W>, now: Timestamp) {
+        match input {
+            Input::Submit { submission, wait, to } => self.submit(submission, wait, to, now),
+            Input::Found { key, found } => self.found(key, found, now),
+            Input::Answered(answered) => self.answered(answered, now),
+            Input::Await { id, until, to } => self.wait(id, Wait::Settled { until }, to, now),
+            Input::Cancel { id, reason, to } => self.cancel(id, &reason, to, now),
+            Input::Resolve { id, participant, ended, reason, to } => {
+                self.resolve(id, &participant, ended, &reason, to, now);
+            }
+            Input::Retry { id, to } => self.retry(id, to, now),
+            Input::Read { id, to } => self.read(id, to),
+            Input::Register { participant, one_phase } => {
+                self.register(participant, one_phase, now);
+            }
+            Input::Durable(position) => self.made_durable(position, now),
+            Input::Drain => self.draining = true,
+        }
+    }
+
+    /// What is to be done now; also whatever time alone brings about.
+    pub fn poll(&mut self, now: Timestamp) -> Outputs<W> {
+        while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, id));
+            if let Some(open) = self.open.get_mut(&id) {
+                open.wake = None;
+            }
+            self.step(id, &two_phase::Input::Time, now);
+            self.advance(id, now);
+        }
+        self.start_batch(now);
+        std::mem::replace(&mut self.outputs, Outputs::new())
+    }
+
+    /// When to poll even if no input comes.
+    pub fn next_wake(&self) -> Option<Timestamp> {
+        let timer = self.timers.first().map(|&(at, _)| at);
+        let flush = self.gathering.flush_at().filter(|_| self.writing.is_none());
+        timer.into_iter().chain(flush).min()
+    }
+
+    /// How many transactions have not ended.
+    pub fn in_flight(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Whether nothing is on its way to the log.
+    pub fn is_flushed(&self) -> bool {
+        self.writing.is_none() && self.gathering.is_empty()
+    }
+
+    /// The log has failed: tells every caller what it may know, and ends the loop's life.
+    pub fn fail(mut self, why: &str) -> Vec<(W, Reply)> {
+        let durable = self.durable;
+        let mut replies = std::mem::take(&mut self.outputs.replies);
+        let unavailable = || SubmitError::Unavailable { why: why.to_owned() };
+        for (id, open) in self.open {
+            for Waiter { wait, to } in open.waiters {
+                replies.push((
+                    to,
+                    match wait {
+                        // What was accepted goes on when the log is open again.
+                        Wait::Settled { .. } if open.gate <= durable => {
+                            Reply::Outcome(Outcome::Unsettled(id))
+                        }
+                        _ => Reply::NotAccepted(unavailable()),
+                    },
+                ));
+            }
+        }
+        for state in self.keys.into_values() {
+            if let KeyState::LookingUp(queue) = state {
+                let refuse = |(_, _, to)| (to, Reply::NotAccepted(unavailable()));
+                replies.extend(queue.into_iter().map(refuse));
+            }
+        }
+        replies.extend(
+            self.readers.into_iter().map(|(_, to)| (to, Reply::NotAccepted(unavailable()))),
+        );
+        replies
+    }
+
+    fn reply(&mut self, to: W, reply: Reply) {
+        self.outputs.replies.push((to, reply));
+    }
+
+    fn register(&mut self, participant: ParticipantName, one_phase: bool, now: Timestamp) {
+        self.participants.insert(participant, one_phase);
+        // What was held for it: the order does not matter to the protocol, but to a replay.
+        let mut held: Vec<_> = self.open.keys().copied().collect();
+        held.sort_unstable();
+        for id in held {
+            self.advance(id, now);
+        }
+    }
+
+    fn answered(&mut self, answered: Answered, now: Timestamp) {
+        let Answered { transaction: id, branch, operation, answer, sent } = answered;
+        let Some(open) = self.open.get_mut(&id) else { return };
+        let Part::Live(transaction) = &open.part else { return };
+        let named = |b: &two_phase::Branch| *b.participant() == branch;
+        let Some(index) = transaction.branches().iter().position(named) else { return };
+        let attempts = &mut open.attempts[index];
+        if attempts.on_its_way != Some(operation) {
+            return;
+        }
+        attempts.on_its_way = None;
+        // What never left cannot have been lost.
+        let answer = if sent { answer } else { Answer::Pending { retry_after: None } };
+        let pause = match &answer {
+            Answer::Pending { retry_after: Some(pause) } => *pause,
+            _ => self.random.backoff(&self.settings.backoff, attempts.tries),
+        };
+        attempts.not_before = Some(now + pause);
+        let exhausted = attempts.tries >= self.settings.stuck_after_tries;
+        // A transaction has at most `Settings::BRANCH_LIMIT` branches, which fits.
+        let branch = index as u16;
+        self.step(id, &two_phase::Input::Answered { branch, operation, answer, exhausted }, now);
+        self.advance(id, now);
+    }
+
+    /// Lets the core take an input, and keeps what it records.
+    fn step(&mut self, id: TransactionId, input: &two_phase::Input, now: Timestamp) {
+        let Some(Open { part: Part::Live(transaction), .. }) = self.open.get_mut(&id) else {
+            return;
+        };
+        match transaction.step(input, now) {
+            Ok(records) => self.record(id, records, now),
+            Err(broken) => self.set_aside(id, &broken),
+        }
+    }
+
+    /// A broken law stops one transaction, never the others.
+    fn set_aside(&mut self, id: TransactionId, broken: &BrokenInvariant) {
+        tracing::error!(transaction = %id, "{broken}; the transaction is set aside");
+        if let Some(open) = self.open.get_mut(&id) {
+            open.part = Part::SetAside;
+        }
+    }
+
+    fn wait(&mut self, id: TransactionId, wait: Wait, to: W, now: Timestamp) {
+        match self.open.get_mut(&id) {
+            Some(open) => {
+                open.waiters.push(Waiter { wait, to });
+                self.advance(id, now);
+            }
+            None => self.reply(to, Reply::NotOpen),
+        }
+    }
+
+    fn cancel(&mut self, id: TransactionId, reason: &str, to: W, now: Timestamp) {
+        let cancelled = match self.open.get_mut(&id) {
+            Some(Open { part: Part::Live(transaction), .. }) => transaction.cancel(reason, now),
+            Some(_) => return self.reply(to, Reply::NotCancelled(CancelError::SetAside { id })),
+            None => return self.reply(to, Reply::NotOpen),
+        };
+        match cancelled {
+            Ok(records) => {
+                self.record(id, records, now);
+                self.wait(id, Wait::Recorded, to, now);
+            }
+            Err(error) => self.reply(to, Reply::NotCancelled(CancelError::from_core(id, error))),
+        }
+    }
+
+    fn resolve(
+        &mut self,
+        id: TransactionId,
+        participant: &ParticipantName,
+        ended: Decision,
+        reason: &str,
+        to: W,
+        now: Timestamp,
+    ) {
+        let resolved = match self.open.get_mut(&id) {
+            Some(Open { part: Part::Live(transaction), .. }) => {
+                let named = |b: &two_phase::Branch| b.participant() == participant;
+                let index = transaction.branches().iter().position(named);
+                // An index past the last branch is no branch.
+                transaction.resolve(index.map_or(u16::MAX, |i| i as u16), ended, reason, now)
+            }
+            Some(_) => return self.reply(to, Reply::NotResolved(ResolveError::SetAside { id })),
+            None => return self.reply(to, Reply::NotOpen),
+        };
+        match resolved {
+            Ok(records) => {
+                self.record(id, records, now);
+                self.wait(id, Wait::Recorded, to, now);
+            }
+            Err(error) => self.reply(to, Reply::NotResolved(ResolveError::from_core(id, error))),
+        }
+    }
+
+    fn retry(&mut self, id: TransactionId, to: W, now: Timestamp) {
+        let Some(open) = self.open.get_mut(&id) else { return self.reply(to, Reply::NotOpen) };
+        for attempts in &mut open.attempts {
+            attempts.not_before = None;
+        }
+        self.advance(id, now);
+        self.reply(to, Reply::Done);
+    }
+}
+
+/// How long a retry waits: it doubles from `first` up to `cap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first pause.
+    pub first: Duration,
+    /// The longest pause.
+    pub cap: Duration,
+}

@@ -1,0 +1,78 @@
+//! A restart: replay what the log holds, and tell each open transaction that it restarted.
+//!
+//! There is no other way to recover, and a first start is a restart with nothing in the log.
+
+use std::collections::{BTreeSet, HashMap};
+
+use wholly_core::two_phase::{self, Record};
+use wholly_core::{Key, LogId, ParticipantName, Timestamp, TransactionId, entry};
+
+use super::keys::KeyState;
+use super::{Batch, Engine, Open, Outputs, Part, Random};
+use crate::Settings;
+use crate::log::{Position, StoredTransaction};
+use crate::replay::replay;
+
+impl<W> Engine<W> {
+    /// A loop over a log that was just opened, with nothing in it yet.
+    pub fn new(
+        settings: Settings,
+        identity: LogId,
+        head: Position,
+        last_ordinal: u64,
+        participants: impl IntoIterator<Item = (ParticipantName, bool)>,
+        random: Random,
+    ) -> Self {
+        Self {
+            settings,
+            identity,
+            last_ordinal,
+            random,
+            participants: participants.into_iter().collect(),
+            open: HashMap::new(),
+            keys: HashMap::new(),
+            timers: BTreeSet::new(),
+            durable: head,
+            gathering: Batch::default(),
+            writing: None,
+            readers: Vec::new(),
+            draining: false,
+            outputs: Outputs::new(),
+        }
+    }
+
+    /// Takes up a transaction that the log holds and that has not ended.
+    pub fn recover(&mut self, stored: &StoredTransaction, now: Timestamp) {
+        let id = stored.id;
+        let key = key_of(stored);
+        let part = match replay(stored) {
+            Ok(replayed) => Part::Live(replayed.transaction),
+            Err(error) => {
+                tracing::error!(transaction = %id, "{error}; the transaction is set aside");
+                Part::SetAside
+            }
+        };
+        if let Some(key) = key.clone() {
+            self.keys.insert(key, KeyState::Open(id));
+        }
+        let mut open = Open::new(part, key);
+        open.sequence = stored.entries.last().map_or(0, |entry| entry.sequence + 1);
+        self.open.insert(id, open);
+        self.step(id, &two_phase::Input::Restarted, now);
+        self.advance(id, now);
+    }
+
+    /// The transactions that the loop holds, for a look from outside.
+    pub fn open_transactions(&self) -> impl Iterator<Item = TransactionId> + '_ {
+        self.open.keys().copied()
+    }
+}
+
+/// The key under which a stored transaction was submitted, as far as it can be read.
+fn key_of(stored: &StoredTransaction) -> Option<Key> {
+    let records = entry::decode(&stored.entries.first()?.text).ok()?;
+    match records.into_iter().next()? {
+        (_, Record::Started(started)) => started.key,
+        _ => None,
+    }
+}

@@ -1,0 +1,46 @@
+//! From a transaction's entries back to its value: the one way to read a log.
+
+use wholly_core::Timestamp;
+use wholly_core::entry::{self, DecodeError, Timed};
+use wholly_core::two_phase::{BrokenInvariant, Record, Transaction};
+
+use crate::log::StoredTransaction;
+
+/// A transaction as its entries tell it.
+pub(crate) struct Replayed {
+    pub transaction: Transaction,
+    /// Every record, oldest first.
+    pub history: Vec<Timed>,
+}
+
+/// Reads a transaction back.
+pub(crate) fn replay(stored: &StoredTransaction) -> Result<Replayed, ReplayError> {
+    let mut history: Vec<(Timestamp, Record)> = Vec::new();
+    for (expected, entry) in (0..).zip(&stored.entries) {
+        if entry.sequence != expected {
+            return Err(ReplayError::Gap { expected, found: entry.sequence });
+        }
+        history.extend(entry::decode(&entry.text)?);
+    }
+    let Some((_, Record::Started(started))) = history.first() else {
+        return Err(ReplayError::NoStart);
+    };
+    let mut transaction = Transaction::start(started);
+    for (_, record) in &history[1..] {
+        transaction.apply(record)?;
+    }
+    Ok(Replayed { transaction, history })
+}
+
+/// Why a transaction cannot be read back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReplayError {
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    #[error(transparent)]
+    BrokenInvariant(#[from] BrokenInvariant),
+    #[error("entry {expected} is missing; the next one is {found}")]
+    Gap { expected: u32, found: u32 },
+    #[error("it does not begin with a start")]
+    NoStart,
+}

@@ -1,0 +1,54 @@
+//! What can be set, with its limits.
+
+use std::time::Duration;
+
+use crate::engine::Backoff;
+
+/// The settings of a coordinator. The defaults suit most.
+///
+/// ```
+/// use std::time::Duration;
+/// use wholly::Settings;
+///
+/// let mut settings = Settings::default();
+/// settings.deadline = Duration::from_secs(5);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// When a transaction aborts that is not decided, if its client names no deadline.
+    pub deadline: Duration,
+    /// How long one call to a participant may take.
+    pub call_timeout: Duration,
+    /// The pauses between the tries of one operation.
+    pub backoff: Backoff,
+    /// After so many tries of commit or abort a branch is stuck. It is asked on all the same.
+    pub stuck_after_tries: u32,
+    /// The most transactions that may be in flight; more are refused as overload.
+    pub in_flight_limit: usize,
+    /// How long [`execute`](crate::TwoPhase::execute) waits past the deadline for a transaction
+    /// to settle.
+    pub patience: Duration,
+}
+
+impl Settings {
+    /// The most branches that a transaction may have.
+    pub const BRANCH_LIMIT: usize = 64;
+    /// The shortest deadline that a client may name.
+    pub const SHORTEST_DEADLINE: Duration = Duration::from_millis(1);
+    /// The longest deadline that a client may name: thirty days.
+    pub const LONGEST_DEADLINE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(30),
+            call_timeout: Duration::from_secs(5),
+            backoff: Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(30) },
+            stuck_after_tries: 10,
+            in_flight_limit: 200_000,
+            patience: Duration::from_secs(10),
+        }
+    }
+}
