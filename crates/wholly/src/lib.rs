@@ -24,6 +24,8 @@ pub mod log;
 mod participant;
 mod replay;
 mod settings;
+#[cfg(test)]
+mod simulation;
 mod snapshot;
 
 pub use coordinator::{

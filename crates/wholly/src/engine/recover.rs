@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use wholly_core::two_phase::{self, Record};
-use wholly_core::{Key, LogId, ParticipantName, Timestamp, TransactionId, entry};
+use wholly_core::{Key, LogId, ParticipantName, Timestamp, entry};
 
 use super::keys::KeyState;
 use super::{Batch, Engine, Open, Outputs, Part, Random};
@@ -41,8 +41,16 @@ impl<W> Engine<W> {
         }
     }
 
-    /// Takes up a transaction that the log holds and that has not ended.
+    /// Takes up a transaction that the log holds and that has not ended, and tells it that it
+    /// restarted.
     pub fn recover(&mut self, stored: &StoredTransaction, now: Timestamp) {
+        self.take_up(stored);
+        self.step(stored.id, &two_phase::Input::Restarted, now);
+        self.advance(stored.id, now);
+    }
+
+    /// Replays a transaction.
+    pub(crate) fn take_up(&mut self, stored: &StoredTransaction) {
         let id = stored.id;
         let key = key_of(stored);
         let part = match replay(stored) {
@@ -58,13 +66,6 @@ impl<W> Engine<W> {
         let mut open = Open::new(part, key);
         open.sequence = stored.entries.last().map_or(0, |entry| entry.sequence + 1);
         self.open.insert(id, open);
-        self.step(id, &two_phase::Input::Restarted, now);
-        self.advance(id, now);
-    }
-
-    /// The transactions that the loop holds, for a look from outside.
-    pub fn open_transactions(&self) -> impl Iterator<Item = TransactionId> + '_ {
-        self.open.keys().copied()
     }
 }
 

@@ -1,0 +1,82 @@
+//! The engine's real loop in a simulated world: seeded, deterministic, hostile.
+//!
+//! A [`World`](world::World) has a clock, a network (loss, delay, duplication, reordering,
+//! partition), a log (a crash before or after a batch lands, an append that fails although it
+//! landed, or because it did not), participants that crash and clients that retry. One seed gives
+//! one run, event for event. After a while the faults stop, and what is left must be right:
+//!
+//! - every transaction has settled, and everywhere the same way;
+//! - nobody holds anything, and nothing took effect twice;
+//! - what a client or a reader was ever told still holds; a key gave one transaction;
+//! - no effect left before its record was durable; no law of the core was broken.
+//!
+//! ```sh
+//! WHOLLY_SEEDS=10000 cargo test --release -p wholly --lib simulation -- --nocapture
+//! WHOLLY_SEED=0x1234 cargo test -p wholly --lib simulation::one_seed -- --nocapture
+//! ```
+
+mod check;
+mod clients;
+mod network;
+mod participants;
+mod planted;
+mod world;
+
+use world::{Bug, World};
+
+/// The seeds of this run: fresh ones, as many as the environment says.
+fn seeds(default: u64) -> impl Iterator<Item = u64> {
+    let count = environment("WHOLLY_SEEDS").unwrap_or(default);
+    let first = environment("WHOLLY_SEED").unwrap_or_else(|| getrandom::u64().unwrap());
+    println!("{count} seeds from {first:#x}");
+    (0..count).map(move |n| first.wrapping_add(n))
+}
+
+fn environment(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    let number = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    Some(number.unwrap_or_else(|error| panic!("{name}={text:?}: {error}")))
+}
+
+fn run(seed: u64, bug: Option<Bug>) -> Result<World, String> {
+    let mut world = World::new(seed, bug);
+    world.run()?;
+    Ok(world)
+}
+
+#[test]
+fn every_seed_ends_right() {
+    let mut seen = world::Seen::default();
+    for seed in seeds(300) {
+        match run(seed, None) {
+            Ok(world) => seen.add(&world.seen),
+            Err(wrong) => panic!("seed {seed:#x}: {wrong}\nreplay: WHOLLY_SEED={seed:#x}"),
+        }
+    }
+    println!("{seen:?}");
+    // A simulation in which nothing happens proves nothing.
+    seen.assert_everything_happened();
+}
+
+#[test]
+fn a_seed_replays_to_the_same_trace() {
+    for seed in seeds(20) {
+        let [first, second] = [(); 2].map(|()| run(seed, None).map(|world| world.trace));
+        assert_eq!(first, second, "seed {seed:#x}");
+    }
+}
+
+/// Prints the trace of one seed, named by `WHOLLY_SEED`.
+#[test]
+fn one_seed() {
+    let Some(seed) = environment("WHOLLY_SEED") else { return };
+    let mut world = World::new(seed, None);
+    let result = world.run();
+    for line in &world.trace {
+        println!("{line}");
+    }
+    result.unwrap();
+}

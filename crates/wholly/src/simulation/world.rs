@@ -1,0 +1,489 @@
+//! The world: the queue of events, the coordinator's lives, and the faults.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wholly_core::entry;
+use wholly_core::{Key, ParticipantName, Timestamp, TransactionId};
+
+use super::clients::{Client, Told};
+use super::network::Attempts;
+use super::participants::Participant;
+use crate::engine::{Batch, Engine, Input, Outputs, Random, Reply};
+use crate::log::memory::MemoryLog;
+use crate::log::{AppendError, Entry, Log, LogReader, LogWriter, Position};
+use crate::participant::slots::Answered;
+use crate::{Backoff, Settings};
+
+/// A mutation of the protocol, planted outside it: each must be caught.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    EffectsBeforeTheSync,
+    ReadOfWhatIsNotDurable,
+    TimeoutTakenForANoAfterTheDecision,
+    PreparedAgainAfterRestart,
+    CommitOnAllButOneYes,
+    NoBelievedAfterALostAttempt,
+    LatePrepareAcceptedAfterTheAbort,
+    AppendLandsAfterAFailedOne,
+    KeyForgotten,
+}
+
+/// A caller of the loop: which client, and which of its requests.
+pub type Caller = (usize, u64);
+
+pub enum Event {
+    Client(usize),
+    Deliver(u64),
+    Reply(u64, wholly_core::wire::Answer),
+    TimeOut(u64),
+    Written { life: u64, batch: Batch },
+    LookedUp { life: u64, key: Key },
+    Wake { life: u64 },
+    CrashCoordinator,
+    StartCoordinator,
+    ParticipantDown(usize, bool),
+    Partition(usize, bool),
+}
+
+/// The coordinator while it runs.
+pub struct Life {
+    pub engine: Engine<Caller>,
+    writer: Box<dyn LogWriter>,
+    pub reader: Arc<dyn LogReader>,
+    wake: Option<u64>,
+    /// Entries that are with the log and not durable yet.
+    pub unsynced: Vec<Entry>,
+}
+
+/// What happened, to show that a run was not idle.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub committed: u64,
+    pub aborted: u64,
+    pub crashes: u64,
+    pub failed_appends: u64,
+    pub lost_calls: u64,
+    pub duplicates: u64,
+    pub late_calls: u64,
+    pub joined_by_key: u64,
+    pub reads: u64,
+    pub cancelled: u64,
+    pub one_phase: u64,
+    pub fences: u64,
+    pub read_only: u64,
+    pub heuristics: u64,
+}
+
+pub struct World {
+    pub random: Random,
+    pub bug: Option<Bug>,
+    pub now: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    sequence: u64,
+    pub log: MemoryLog,
+    pub life: Option<Life>,
+    pub lives: u64,
+    pub attempts: Attempts,
+    pub participants: Vec<Participant>,
+    pub clients: Vec<Client>,
+    pub told: HashMap<TransactionId, Vec<Told>>,
+    pub keys: HashMap<Key, TransactionId>,
+    pub faults_until: u64,
+    /// For a mutation: whose calls timed out.
+    pub timed_out: HashSet<(TransactionId, ParticipantName)>,
+    pub wrong: Option<String>,
+    pub trace: Vec<String>,
+    pub seen: Seen,
+}
+
+/// When it all begins, and for how long there are faults.
+const START: u64 = 1_700_000_000_000;
+const FAULTS_FOR: u64 = 20_000;
+/// By when everything must have settled after the faults have stopped.
+const SETTLED_AFTER: u64 = 400_000;
+
+impl World {
+    pub fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let mut random = Random::seeded(seed);
+        let names = ["inventory", "orders", "payments", "ledger"];
+        let participants =
+            names.iter().map(|name| Participant::new(name, &mut random, bug)).collect();
+        let clients = (0..4 + random.next() % 5).map(|_| Client::default()).collect::<Vec<_>>();
+        let mut world = Self {
+            random,
+            bug,
+            now: START,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            log: MemoryLog::new(),
+            life: None,
+            lives: 0,
+            attempts: Attempts::default(),
+            participants,
+            clients,
+            told: HashMap::new(),
+            keys: HashMap::new(),
+            faults_until: START + FAULTS_FOR,
+            timed_out: HashSet::new(),
+            wrong: None,
+            trace: Vec::new(),
+            seen: Seen::default(),
+        };
+        world.plan();
+        world
+    }
+
+    /// Lets the clients begin and lays out the faults.
+    fn plan(&mut self) {
+        self.at(0, Event::StartCoordinator);
+        for client in 0..self.clients.len() {
+            let after = self.below(2_000);
+            self.at(after, Event::Client(client));
+        }
+        for _ in 0..self.below(6) {
+            let after = self.below(FAULTS_FOR);
+            self.at(after, Event::CrashCoordinator);
+        }
+        for _ in 0..self.below(8) {
+            let (after, length) = (self.below(FAULTS_FOR), self.below(3_000));
+            let who = self.below(self.participants.len() as u64) as usize;
+            let down = self.chance(50);
+            let fault = |on| match down {
+                true => Event::ParticipantDown(who, on),
+                false => Event::Partition(who, on),
+            };
+            self.at(after, fault(true));
+            self.at((after + length).min(FAULTS_FOR), fault(false));
+        }
+    }
+
+    pub fn run(&mut self) -> Result<(), String> {
+        while let Some(((at, _), event)) = self.queue.pop_first() {
+            self.now = at;
+            self.happen(event);
+            self.pump();
+            if let Some(wrong) = self.wrong.take() {
+                return Err(format!("at {} ms: {wrong}", self.now - START));
+            }
+            if self.is_over() {
+                return self.check();
+            }
+            if self.now > self.faults_until + SETTLED_AFTER {
+                return Err(format!("did not settle: {}", self.unsettled()));
+            }
+        }
+        self.check()
+    }
+
+    fn is_over(&self) -> bool {
+        self.now > self.faults_until
+            && self.clients.iter().all(Client::is_done)
+            && self.attempts.none_on_its_way()
+            && self
+                .life
+                .as_ref()
+                .is_some_and(|l| l.engine.in_flight() == 0 && l.engine.is_flushed())
+    }
+
+    fn unsettled(&self) -> String {
+        let Some(life) = &self.life else { return "the coordinator is down".to_owned() };
+        format!(
+            "{:?}; clients {:?}",
+            life.reader.unsettled(None, 5),
+            self.clients.iter().map(Client::is_done).collect::<Vec<_>>()
+        )
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Client(client) => self.client_acts(client),
+            Event::Deliver(attempt) => self.deliver(attempt),
+            Event::Reply(attempt, answer) => self.answer_arrives(attempt, answer),
+            Event::TimeOut(attempt) => self.time_out(attempt),
+            Event::Written { life, batch } => self.written(life, &batch),
+            Event::LookedUp { life, key } => self.looked_up(life, key),
+            Event::Wake { life } => {
+                if let Some(running) = self.running(life) {
+                    running.wake = None;
+                }
+            }
+            Event::CrashCoordinator => self.crash("killed"),
+            Event::StartCoordinator => self.start(),
+            Event::ParticipantDown(who, down) => self.participants[who].down = down,
+            Event::Partition(who, cut) => self.participants[who].cut = cut,
+        }
+    }
+
+    /// The life with this number, if it is the one that runs.
+    pub fn running(&mut self, life: u64) -> Option<&mut Life> {
+        self.life.as_mut().filter(|_| self.lives == life)
+    }
+
+    pub fn input(&mut self, input: Input<Caller>) {
+        let now = self.time();
+        if let Some(life) = &mut self.life {
+            life.engine.handle(input, now);
+        }
+    }
+
+    /// Does what the loop says, until it says nothing.
+    fn pump(&mut self) {
+        let now = self.time();
+        let Some(life) = &mut self.life else { return };
+        let outputs = life.engine.poll(now);
+        let wake = life.engine.next_wake().map(|at| at.as_millis().max(self.now + 1));
+        let earlier = wake.filter(|at| life.wake.is_none_or(|set| *at < set));
+        if let Some(at) = earlier {
+            life.wake = Some(at);
+            let life = self.lives;
+            self.at(at - self.now, Event::Wake { life });
+        }
+        self.send(outputs);
+    }
+
+    fn send(&mut self, outputs: Outputs<Caller>) {
+        let Outputs { append, calls, lookups, replies } = outputs;
+        let life = self.lives;
+        for (_, attempts) in calls {
+            for attempt in attempts {
+                self.call(attempt);
+            }
+        }
+        for (to, reply) in replies {
+            self.client_hears(to, reply);
+        }
+        for key in lookups {
+            let after = self.below(5);
+            self.at(after, Event::LookedUp { life, key });
+        }
+        if let Some(batch) = append {
+            self.note(|| format!("append {} entries", batch.entries.len()));
+            let position = batch.after.next();
+            let entries = texts(&batch);
+            if let Some(life) = &mut self.life {
+                life.unsynced = entries;
+            }
+            let after = 1 + self.below(if self.chance(5) { 500 } else { 10 });
+            self.at(after, Event::Written { life, batch });
+            if self.bug == Some(Bug::EffectsBeforeTheSync) {
+                self.input(Input::Durable(position));
+            }
+        }
+    }
+
+    /// The log has done what it could with a batch.
+    fn written(&mut self, life: u64, batch: &Batch) {
+        if self.running(life).is_none() {
+            return;
+        }
+        let faulty = self.now < self.faults_until;
+        let fate = if faulty { self.below(100) } else { 99 };
+        match fate {
+            0 => self.crash("killed before the batch landed"),
+            1 => {
+                self.land(batch);
+                self.crash("killed after the batch landed");
+            }
+            2 | 3 => {
+                if fate == 2 {
+                    self.land(batch);
+                }
+                self.seen.failed_appends += 1;
+                if self.bug == Some(Bug::AppendLandsAfterAFailedOne) {
+                    return self.made_durable(batch.after.next());
+                }
+                self.log_failed();
+            }
+            _ => match self.land(batch) {
+                Ok(position) => self.made_durable(position),
+                Err(error) => self.append_rejected(&error),
+            },
+        }
+    }
+
+    fn append_rejected(&mut self, error: &AppendError) {
+        match self.bug {
+            // This mutant's log takes whatever comes.
+            Some(Bug::AppendLandsAfterAFailedOne) => {
+                self.wrong = Some(format!("a batch came behind one that failed: {error}"));
+            }
+            _ => self.wrong = Some(format!("an append in good order was rejected: {error}")),
+        }
+    }
+
+    fn land(&mut self, batch: &Batch) -> Result<Position, AppendError> {
+        let Some(life) = &mut self.life else { return Ok(batch.after) };
+        life.writer.append(batch.after, &texts(batch))
+    }
+
+    fn made_durable(&mut self, position: Position) {
+        if let Some(life) = &mut self.life {
+            life.unsynced.clear();
+        }
+        if self.bug != Some(Bug::EffectsBeforeTheSync) {
+            self.input(Input::Durable(position));
+        }
+    }
+
+    /// The coordinator sees its log fail: it tells its callers, and opens the log again.
+    fn log_failed(&mut self) {
+        self.note(|| "an append failed".to_owned());
+        let Some(life) = self.life.take() else { return };
+        for (to, reply) in life.engine.fail("an append failed") {
+            self.client_hears(to, reply);
+        }
+        let after = self.below(1_000);
+        self.at(after, Event::StartCoordinator);
+    }
+
+    fn crash(&mut self, how: &str) {
+        if self.life.take().is_none() {
+            return;
+        }
+        self.seen.crashes += 1;
+        self.note(|| how.to_owned());
+        self.connections_break();
+        let after = self.below(2_000);
+        self.at(after, Event::StartCoordinator);
+    }
+
+    /// Opens the log and takes up what it holds: as the driver does.
+    fn start(&mut self) {
+        if self.life.is_some() {
+            return;
+        }
+        let open = self.log.open().expect("the log opens");
+        self.lives += 1;
+        self.note(|| format!("life {} begins at {:?}", self.lives, open.head));
+        let offers = self.participants.iter().map(|p| (p.name.clone(), p.one_phase));
+        let offers: Vec<(ParticipantName, bool)> = offers.collect();
+        let seed = self.random.next();
+        let mut engine = Engine::new(
+            settings(),
+            open.identity,
+            open.head,
+            open.last_ordinal,
+            offers,
+            Random::seeded(seed),
+        );
+        let now = self.time();
+        for stored in open.reader.unsettled(None, usize::MAX).expect("the log is readable") {
+            match self.bug {
+                Some(Bug::PreparedAgainAfterRestart) => engine.take_up(&stored),
+                _ => engine.recover(&stored, now),
+            }
+        }
+        self.life = Some(Life {
+            engine,
+            writer: open.writer,
+            reader: open.reader,
+            wake: None,
+            unsynced: Vec::new(),
+        });
+    }
+
+    fn looked_up(&mut self, life: u64, key: Key) {
+        let bug = self.bug;
+        let Some(running) = self.running(life) else { return };
+        let found = match running.reader.by_key(&key) {
+            Ok(Some(id)) if bug != Some(Bug::KeyForgotten) => running.reader.history(id),
+            Ok(_) => Ok(None),
+            Err(error) => Err(error),
+        };
+        self.seen.joined_by_key += u64::from(matches!(found, Ok(Some(_))));
+        self.input(Input::Found { key, found });
+    }
+
+    pub fn answered(&mut self, answered: Answered) {
+        self.input(Input::Answered(answered));
+    }
+
+    pub fn at(&mut self, after: u64, event: Event) {
+        self.sequence += 1;
+        self.queue.insert((self.now + after, self.sequence), event);
+    }
+
+    pub fn time(&self) -> Timestamp {
+        Timestamp::from_millis(self.now)
+    }
+
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.random.next() % limit.max(1)
+    }
+
+    /// Whether something happens that happens in so many of a hundred cases.
+    pub fn chance(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        let line = line();
+        self.trace.push(format!("{:>7} {line}", self.now - START));
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        deadline: Duration::from_secs(4),
+        call_timeout: Duration::from_secs(1),
+        backoff: Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(5) },
+        stuck_after_tries: 4,
+        ..Settings::default()
+    }
+}
+
+fn texts(batch: &Batch) -> Vec<Entry> {
+    let text = |pending: &crate::engine::PendingEntry| Entry {
+        transaction: pending.transaction,
+        sequence: pending.sequence,
+        text: entry::encode(&pending.records).expect("records have a text"),
+        key: pending.key.clone(),
+        ends: pending.ends,
+    };
+    batch.entries.iter().map(text).collect()
+}
+
+impl Seen {
+    pub fn add(&mut self, other: &Self) {
+        self.committed += other.committed;
+        self.aborted += other.aborted;
+        self.crashes += other.crashes;
+        self.failed_appends += other.failed_appends;
+        self.lost_calls += other.lost_calls;
+        self.duplicates += other.duplicates;
+        self.late_calls += other.late_calls;
+        self.joined_by_key += other.joined_by_key;
+        self.reads += other.reads;
+        self.cancelled += other.cancelled;
+        self.one_phase += other.one_phase;
+        self.fences += other.fences;
+        self.read_only += other.read_only;
+        self.heuristics += other.heuristics;
+    }
+
+    pub fn assert_everything_happened(&self) {
+        let all = [
+            self.committed,
+            self.aborted,
+            self.crashes,
+            self.failed_appends,
+            self.lost_calls,
+            self.duplicates,
+            self.late_calls,
+            self.joined_by_key,
+            self.reads,
+            self.cancelled,
+            self.one_phase,
+            self.fences,
+            self.read_only,
+        ];
+        assert!(all.iter().all(|&count| count > 0), "something never happened: {self:?}");
+    }
+}
+
+/// How a client's caller hears that its connection broke.
+pub fn connection_broke() -> Reply {
+    Reply::NotAccepted(crate::SubmitError::Unavailable { why: "the connection broke".to_owned() })
+}
