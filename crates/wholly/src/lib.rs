@@ -2,6 +2,8 @@
 
 pub mod log;
 mod participant;
+#[cfg(feature = "test")]
+pub mod test;
 
 #[cfg(feature = "http")]
 pub use participant::http::{HttpParticipant, InvalidUrl};
