@@ -27,12 +27,15 @@ mod settings;
 #[cfg(test)]
 mod simulation;
 mod snapshot;
+#[cfg(feature = "test")]
+pub mod test;
 
 pub use coordinator::{
     Aborted, Builder, CancelError, Committed, Coordinator, GetError, Health, Outcome, ResolveError,
     StartError, SubmitError, TwoPhase,
 };
 pub use engine::Backoff;
+pub use log::memory::MemoryLog;
 #[cfg(feature = "http")]
 pub use participant::http::{HttpParticipant, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};

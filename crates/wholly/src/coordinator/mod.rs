@@ -40,7 +40,7 @@ use driver::Command;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let (orders, payments) = (Yes, Yes);
 /// # let (order_id, order, payment) = ("ORD001", "one item1", 1_000);
-/// let coordinator = Coordinator::builder(MemoryLog::new())  // or SqliteLog::at("wholly.db")
+/// let coordinator = Coordinator::builder(MemoryLog::default())  // or SqliteLog::at("wholly.db")
 ///     .participant("orders", orders)
 ///     .participant("payments", payments)                    // or HttpParticipant::at(url)?
 ///     .start()

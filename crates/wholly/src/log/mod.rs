@@ -19,6 +19,8 @@
 //!
 //! The calls block; the engine makes them on a thread of their own.
 
+pub mod memory;
+
 use std::fmt::Debug;
 use std::sync::Arc;
 

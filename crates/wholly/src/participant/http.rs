@@ -19,6 +19,7 @@
 //!   it is unknown, and whether and when to ask again is the engine's to say (the contract, at
 //!   least once, would allow it).
 
+mod connections;
 mod url;
 
 use std::collections::BTreeSet;
@@ -31,24 +32,17 @@ use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, InvalidHeaderVal
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::{Client, ResponseFuture};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout_at};
 use wholly_core::wire::{Answer, Call, HttpAnswer, Operation, header};
 use wholly_core::{ParticipantName, Payload};
 
+use self::connections::{Connections, Transport};
 use self::url::BaseUrl;
 pub use self::url::InvalidUrl;
 use super::Participant;
 
 /// How much of an answer's body is read, in bytes. What is left is not read: the connection closes.
 const BODY_LIMIT: usize = 16 * 1024;
-/// The most that an answer's head may have, in bytes.
-const HEAD_LIMIT: usize = 64 * 1024;
-/// How long a connection is kept without a call: under the 5 seconds after which widespread servers
-/// close one, because a call that meets the closing half-way is lost.
-const IDLE: Duration = Duration::from_secs(4);
 /// The longest wait that a participant may ask for.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// The longest that a call may be given, so that no time is past the clock's end.
@@ -202,6 +196,22 @@ impl HttpParticipant {
         Ok(request)
     }
 
+    /// The status that answers a call after `change` made it one that breaks the contract.
+    #[cfg(feature = "test")]
+    pub(crate) async fn status_of(
+        &self,
+        call: Call,
+        change: impl FnOnce(&mut Request<Full<Bytes>>),
+    ) -> Result<StatusCode, String> {
+        let mut request = self.request(call).map_err(|why| why.to_string())?;
+        change(&mut request);
+        match tokio::time::timeout(self.call_timeout, self.connections.send(request)).await {
+            Ok(Ok(response)) => Ok(response.status()),
+            Ok(Err(error)) => Err(self.what_failed(&error)),
+            Err(_) => Err(format!("no answer within {:?}", self.call_timeout)),
+        }
+    }
+
     fn what_failed(&self, error: &hyper_util::client::legacy::Error) -> String {
         let what = match error.is_connect() {
             true => "cannot connect to",
@@ -322,77 +332,5 @@ struct Body(Payload);
 impl AsRef<[u8]> for Body {
     fn as_ref(&self) -> &[u8] {
         self.0.as_str().as_bytes()
-    }
-}
-
-/// How a connection is made.
-enum Transport {
-    Plain,
-    #[cfg(feature = "tls")]
-    Tls(std::sync::Arc<rustls::ClientConfig>),
-}
-
-/// The pool of connections to one participant.
-enum Connections {
-    Plain(Client<HttpConnector, Full<Bytes>>),
-    #[cfg(feature = "tls")]
-    Tls(Client<hyper_rustls::HttpsConnector<HttpConnector>, Full<Bytes>>),
-}
-
-impl Transport {
-    fn for_url(url: &BaseUrl) -> Result<Self, InvalidUrl> {
-        if !url.tls {
-            return Ok(Self::Plain);
-        }
-        Self::tls().map_err(|why| InvalidUrl::Tls { url: url.as_str().to_owned(), why })
-    }
-
-    /// The provider is named here and installed nowhere: a library leaves globals alone.
-    #[cfg(feature = "tls")]
-    fn tls() -> Result<Self, String> {
-        use hyper_rustls::ConfigBuilderExt;
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|why| why.to_string())?
-            .with_webpki_roots()
-            .with_no_client_auth();
-        Ok(Self::Tls(config.into()))
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn tls() -> Result<Self, String> {
-        Err("it was left out of this program".to_owned())
-    }
-
-    fn connections(&self, connect_timeout: Duration) -> Connections {
-        let mut tcp = HttpConnector::new();
-        // A call is one small write whose answer is waited for: nothing is gained by Nagle's delay.
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(connect_timeout));
-        let mut client = Client::builder(TokioExecutor::new());
-        client
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .http1_max_buf_size(HEAD_LIMIT)
-            .retry_canceled_requests(true);
-        match self {
-            Self::Plain => Connections::Plain(client.build(tcp)),
-            #[cfg(feature = "tls")]
-            Self::Tls(config) => {
-                tcp.enforce_http(false);
-                Connections::Tls(client.build((tcp, config.clone()).into()))
-            }
-        }
-    }
-}
-
-impl Connections {
-    fn send(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
-        match self {
-            Self::Plain(client) => client.request(request),
-            #[cfg(feature = "tls")]
-            Self::Tls(client) => client.request(request),
-        }
     }
 }

@@ -26,7 +26,6 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use wholly_core::{ParticipantName, TransactionId};
 
@@ -116,7 +115,6 @@ pub(crate) struct Answered {
 /// The handle of a lane. Dropping it drops the calls in progress and those that wait.
 pub(crate) struct Lane {
     attempts: mpsc::UnboundedSender<(Instant, Vec<Attempt>)>,
-    task: AbortHandle,
 }
 
 impl Lane {
@@ -127,8 +125,8 @@ impl Lane {
         answers: mpsc::UnboundedSender<Vec<Answered>>,
     ) -> Self {
         let (attempts, arriving) = mpsc::unbounded_channel();
-        let task = tokio::spawn(drive(endpoint, slots, arriving, answers)).abort_handle();
-        Self { attempts, task }
+        tokio::spawn(drive(endpoint, slots, arriving, answers));
+        Self { attempts }
     }
 
     /// Hands attempts over; never blocks. The bound on how many wait is the engine's bound on
@@ -136,12 +134,6 @@ impl Lane {
     pub(crate) fn send(&self, attempts: Vec<Attempt>) {
         // The task ends only with this handle or with the engine, which then wants no answer.
         let _ = self.attempts.send((Instant::now(), attempts));
-    }
-}
-
-impl Drop for Lane {
-    fn drop(&mut self) {
-        self.task.abort();
     }
 }
 
@@ -168,6 +160,8 @@ async fn drive(
             running.push(make(&*endpoint, waiting));
         }
         tokio::select! {
+            // What arrives is looked at before any call goes on: a commit passes the prepares that
+            // wait, and when the handle is dropped nothing more leaves.
             biased;
             batch = arriving.recv() => match batch {
                 Some((sent_at, attempts)) => queue.extend(sent_at, attempts),

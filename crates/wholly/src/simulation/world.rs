@@ -117,7 +117,7 @@ impl World {
             now: START,
             queue: BTreeMap::new(),
             sequence: 0,
-            log: MemoryLog::new(),
+            log: MemoryLog::default(),
             life: None,
             lives: 0,
             attempts: Attempts::default(),

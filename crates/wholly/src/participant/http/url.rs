@@ -149,7 +149,8 @@ mod tests {
     #[test]
     fn what_is_no_participants_url_is_refused() {
         use InvalidUrl as I;
-        let cases: &[(&str, fn(&I) -> bool)] = &[
+        type Case = (&'static str, fn(&InvalidUrl) -> bool);
+        let cases: &[Case] = &[
             ("", |e| matches!(e, I::Malformed { .. })),
             ("shop", |e| matches!(e, I::Malformed { .. })),
             ("/tx", |e| matches!(e, I::Malformed { .. })),

@@ -68,7 +68,6 @@ impl Scripted {
 
 impl Participant for Scripted {
     // Not an `async fn`: what panics here does so before there is a future.
-    #[allow(clippy::manual_async_fn)]
     fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
         assert_ne!(call.payload.as_str(), r#""panic at once""#, "at once");
         self.act(call)
@@ -226,8 +225,10 @@ async fn dropping_the_lane_drops_its_calls() {
     while participant.0.seen.load(SeqCst) < 3 {
         tokio::task::yield_now().await;
     }
+    lane.send(attempts(3, Operation::Commit, ""));
     drop(lane);
     assert_eq!(answers.recv().await, None);
+    assert_eq!(participant.0.seen.load(SeqCst), 3, "a call left after the lane was dropped");
     // Only this test still holds the participant: the task and its calls are gone.
     assert_eq!(Arc::strong_count(&participant.0), 1);
 }
