@@ -127,7 +127,7 @@ impl World {
         let next = match reply {
             Reply::Outcome(outcome) => {
                 self.learn(who, outcome.id());
-                match outcome {
+                match &outcome {
                     Outcome::Committed(done) => {
                         self.tell(done.id, Told::Outcome(Decision::Committed))
                     }

@@ -265,7 +265,8 @@ impl World {
             if let Some(life) = &mut self.life {
                 life.unsynced = entries;
             }
-            let after = 1 + self.below(if self.chance(5) { 500 } else { 10 });
+            let slow = self.chance(5);
+            let after = 1 + self.below(if slow { 500 } else { 10 });
             self.at(after, Event::Written { life, batch });
             if self.bug == Some(Bug::EffectsBeforeTheSync) {
                 self.input(Input::Durable(position));
@@ -356,7 +357,8 @@ impl World {
         }
         let open = self.log.open().expect("the log opens");
         self.lives += 1;
-        self.note(|| format!("life {} begins at {:?}", self.lives, open.head));
+        let life = self.lives;
+        self.note(|| format!("life {life} begins at {:?}", open.head));
         let offers = self.participants.iter().map(|p| (p.name.clone(), p.one_phase));
         let offers: Vec<(ParticipantName, bool)> = offers.collect();
         let seed = self.random.next();
