@@ -1,0 +1,104 @@
+//! Stock. The rule: it must suffice, and what one transaction has prepared is not available to
+//! another until that one has ended.
+//!
+//! INVARIANT: `0 <= reserved <= on_hand`; SQLite checks it on every write.
+
+use rusqlite::{OptionalExtension, Transaction};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use wholly_participant::Failure;
+use wholly_participant::barrier::Vote;
+use wholly_participant::sqlite::Participant;
+
+use super::{Shop, Stock};
+
+#[derive(Clone)]
+pub(super) struct Inventory {
+    /// What there is of each item when the database is new.
+    pub(super) stock: Stock,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Reserved {
+    item_id: String,
+    quantity: i64,
+}
+
+impl Participant for Inventory {
+    type Payload = Reserved;
+    type Prepared = Reserved;
+
+    fn validate(&self, db: &Transaction<'_>, asked: Reserved) -> Result<Vote<Reserved>, Failure> {
+        if asked.quantity < 0 {
+            return Ok(Vote::No("a quantity cannot be negative".to_owned()));
+        }
+        let reserved = db
+            .prepare_cached(
+                "UPDATE stock SET reserved = reserved + ?2
+                 WHERE item_id = ?1 AND on_hand - reserved >= ?2",
+            )?
+            .execute((&asked.item_id, asked.quantity))?;
+        if reserved == 1 {
+            return Ok(Vote::Yes(asked));
+        }
+        let available: Option<i64> = db
+            .prepare_cached("SELECT on_hand - reserved FROM stock WHERE item_id = ?1")?
+            .query_row([&asked.item_id], |row| row.get(0))
+            .optional()?;
+        Ok(Vote::No(format!(
+            "insufficient stock for {}: {} asked, {} available",
+            asked.item_id,
+            asked.quantity,
+            available.unwrap_or(0),
+        )))
+    }
+
+    fn apply(&self, db: &Transaction<'_>, reserved: Reserved) -> Result<(), Failure> {
+        db.prepare_cached(
+            "UPDATE stock SET on_hand = on_hand - ?2, reserved = reserved - ?2 WHERE item_id = ?1",
+        )?
+        .execute((reserved.item_id, reserved.quantity))?;
+        Ok(())
+    }
+
+    fn release(&self, db: &Transaction<'_>, reserved: Reserved) -> Result<(), Failure> {
+        db.prepare_cached("UPDATE stock SET reserved = reserved - ?2 WHERE item_id = ?1")?
+            .execute((reserved.item_id, reserved.quantity))?;
+        Ok(())
+    }
+}
+
+impl Shop for Inventory {
+    const AT_ONCE: &'static str = "/reservations";
+
+    fn create(&self, db: &Transaction<'_>) -> rusqlite::Result<()> {
+        if db.table_exists(None, "stock")? {
+            return Ok(());
+        }
+        db.execute_batch(
+            "CREATE TABLE stock (
+                 item_id TEXT PRIMARY KEY,
+                 on_hand INTEGER NOT NULL,
+                 reserved INTEGER NOT NULL DEFAULT 0 CHECK (reserved BETWEEN 0 AND on_hand)
+             ) STRICT, WITHOUT ROWID",
+        )?;
+        let mut insert = db.prepare("INSERT INTO stock (item_id, on_hand) VALUES (?1, ?2)")?;
+        for (item, quantity) in &self.stock {
+            insert.execute((item, quantity))?;
+        }
+        Ok(())
+    }
+
+    fn books(&self, db: &Transaction<'_>) -> rusqlite::Result<Value> {
+        let mut stock = db.prepare(
+            "SELECT item_id, on_hand, on_hand - reserved, reserved FROM stock ORDER BY item_id",
+        )?;
+        let stock = stock.query_map([], |row| {
+            let (on_hand, available, reserved): (i64, i64, i64) =
+                (row.get(1)?, row.get(2)?, row.get(3)?);
+            let line = json!({ "on_hand": on_hand, "available": available, "reserved": reserved });
+            Ok((row.get(0)?, line))
+        })?;
+        Ok(json!({ "stock": stock.collect::<rusqlite::Result<Map<_, _>>>()? }))
+    }
+}

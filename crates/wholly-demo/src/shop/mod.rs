@@ -1,0 +1,214 @@
+//! The shop: order, payment and inventory, each a service with its own database.
+//!
+//! Each takes part in transactions through [`wholly_participant`], at `/prepare`, `/commit`,
+//! `/abort` and `/commit-one-phase`. Beside that each has two endpoints that no coordinator calls:
+//!
+//! - `GET /books`: what the service has in its books, and how many branches are in doubt;
+//! - `POST /orders`, `/payments` or `/reservations`: the same change at once and on its own, as a
+//!   service without transactions offers it. It is there to show what goes wrong then.
+
+mod inventory;
+mod order;
+mod payment;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::str::FromStr;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::serve::ListenerExt;
+use rusqlite::Transaction;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use wholly_participant::Failure;
+use wholly_participant::barrier::Vote;
+use wholly_participant::http::problem;
+use wholly_participant::sqlite::{self, Database, OpenError, Participant, TransactionError};
+
+use inventory::Inventory;
+use order::Order;
+use payment::Payment;
+
+/// Which of the shop's services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServiceKind {
+    /// Takes orders: `{"order_id": "ORD001", "item": "item1"}`.
+    Order,
+    /// Takes money: `{"order_id": "ORD001", "amount": 1000}`.
+    Payment,
+    /// Gives goods: `{"item_id": "item1", "quantity": 2}`.
+    Inventory,
+}
+
+impl ServiceKind {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::Order, Self::Payment, Self::Inventory];
+
+    /// The service's name, which is a participant's name too.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Order => "order",
+            Self::Payment => "payment",
+            Self::Inventory => "inventory",
+        }
+    }
+}
+
+impl std::fmt::Display for ServiceKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names none of the shop's services.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the shop has no service {0:?}; it has order, payment and inventory")]
+pub struct UnknownService(String);
+
+impl FromStr for ServiceKind {
+    type Err = UnknownService;
+
+    fn from_str(text: &str) -> Result<Self, UnknownService> {
+        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or_else(|| UnknownService(text.to_owned()))
+    }
+}
+
+/// What the inventory has of each item when its database is new.
+pub type Stock = BTreeMap<String, u32>;
+
+/// The stock that the shop opens with: 10 of item1 and 5 of item2.
+pub fn opening_stock() -> Stock {
+    Stock::from([("item1".to_owned(), 10), ("item2".to_owned(), 5)])
+}
+
+/// Why a service of the shop stopped, or did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Its database cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its tables cannot be made.
+    #[error("the service's tables cannot be made: {0}")]
+    Tables(#[from] TransactionError),
+    /// It can take no more connections.
+    #[error("the service can take no more connections: {0}")]
+    Listen(#[from] std::io::Error),
+}
+
+/// Serves until the future is dropped. It may be killed at any time: everything that it answered
+/// is in the database.
+///
+/// `stock` is what the inventory starts with where the database is new; others ignore it.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(
+    kind: ServiceKind,
+    listener: TcpListener,
+    database: &Path,
+    stock: Stock,
+) -> Result<(), ServeError> {
+    let routes = router(kind, database, stock).await?;
+    // Answers are small and waited for: sent at once, not gathered into larger packets. Where that
+    // cannot be set they are only slower.
+    let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
+    Ok(axum::serve(listener, routes).await?)
+}
+
+/// All routes of the service.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn router(
+    kind: ServiceKind,
+    database: &Path,
+    stock: Stock,
+) -> Result<Router, ServeError> {
+    let database = Database::open(database)?;
+    match kind {
+        ServiceKind::Order => routes(Order, database).await,
+        ServiceKind::Payment => routes(Payment, database).await,
+        ServiceKind::Inventory => routes(Inventory { stock }, database).await,
+    }
+}
+
+/// What the shop's services have beside their part in transactions.
+trait Shop: Participant<Payload: Send + 'static> + Clone {
+    /// Where the change can be had at once and on its own.
+    const AT_ONCE: &'static str;
+
+    /// Makes the tables where they are not yet there.
+    fn create(&self, db: &Transaction<'_>) -> rusqlite::Result<()>;
+
+    /// What is in the books.
+    fn books(&self, db: &Transaction<'_>) -> rusqlite::Result<Value>;
+}
+
+async fn routes<S: Shop>(service: S, database: Database) -> Result<Router, ServeError> {
+    let tables = service.clone();
+    database.transaction(move |db| Ok(tables.create(db)?)).await?;
+    let own = Router::new()
+        .route("/books", get(books::<S>))
+        .route(S::AT_ONCE, post(at_once::<S>))
+        .with_state((service.clone(), database.clone()));
+    Ok(sqlite::router(service, database).merge(own))
+}
+
+async fn books<S: Shop>(State((service, database)): State<(S, Database)>) -> Response {
+    let read = move |db: &Transaction<'_>| {
+        let mut books = service.books(db)?;
+        books["in_doubt"] = sqlite::in_doubt(db)?.into();
+        Ok(books)
+    };
+    match database.transaction(read).await {
+        Ok(books) => json(StatusCode::OK, &books),
+        Err(error) => failed(&error),
+    }
+}
+
+/// The change with no coordinator: there is no second phase, and no way back.
+async fn at_once<S: Shop>(
+    State((service, database)): State<(S, Database)>,
+    body: Bytes,
+) -> Response {
+    let payload = match serde_json::from_slice::<S::Payload>(&body) {
+        Ok(payload) => payload,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let change = move |db: &Transaction<'_>| match service.validate(db, payload)? {
+        Vote::Yes(prepared) => service.apply(db, prepared),
+        Vote::ReadOnly => Ok(()),
+        Vote::No(reason) => Err(Box::new(No(reason)) as Failure),
+    };
+    match database.transaction(change).await {
+        Ok(()) => json(StatusCode::CREATED, &serde_json::json!({})),
+        Err(TransactionError::Work(failure)) if failure.is::<No>() => {
+            problem(StatusCode::CONFLICT, &failure.to_string())
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// A no, on its way through the transaction that it rolls back.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct No(String);
+
+fn failed(error: &TransactionError) -> Response {
+    let status = match error {
+        TransactionError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    problem(status, &error.to_string())
+}
+
+fn json(status: StatusCode, value: &Value) -> Response {
+    (status, [(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
+}

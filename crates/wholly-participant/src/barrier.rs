@@ -1,0 +1,255 @@
+//! The barrier: what a participant does and says when a call comes late, twice or out of order.
+//!
+//! A coordinator calls at least once, and a call may be overtaken by a later one. The service keeps
+//! one row for each branch, in the same database as its business data, and changes both in the same
+//! database transaction. What the row says and what is asked decide everything:
+//!
+//! | the branch is | prepare | commit | abort | commit-one-phase |
+//! |---|---|---|---|---|
+//! | *no row* (working) | **validate** | unknown | *aborted*, done | **validate**, **apply** |
+//! | *no row*, expired | *refused* | unknown | *aborted*, done | *refused* |
+//! | prepared | done | **apply**, *committed*, done | **release**, *aborted*, done | unknown |
+//! | committed | done | done | heuristic | done |
+//! | committed-one-phase | unknown | done | heuristic | done |
+//! | aborted | refused | heuristic | done | refused |
+//! | read-only | read-only | done | done | done |
+//! | refused | refused | heuristic | done | refused |
+//!
+//! A vote makes the first row: yes makes *prepared* (or, in one phase, *committed-one-phase*), no
+//! makes *refused*, read-only makes *read-only*. The cells say why the abort that comes first wins
+//! (an *empty* abort leaves a row) and why the prepare that it overtook cannot hold anything for
+//! ever (a *suspended* prepare finds that row). Both are described for TCC in Apache Seata.
+//!
+//! Unknown never changes a row. It answers what no coordinator that keeps the protocol asks: to
+//! commit what was never prepared here (is this an old copy of the database?), or to mix one phase
+//! with two.
+//!
+//! The rules are pure, so that every database executes the same ones; [`sqlite`](crate::sqlite) is
+//! the first. Another one stores the row, and obeys [`decide`] and [`voted`].
+
+use wholly_core::Timestamp;
+use wholly_core::wire::{Answer, Operation, cut};
+
+/// What a participant's validation says to a prepare or a one-phase commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vote<P> {
+    /// The change can be made. This is the prepared data: what [`decide`]'s apply or release needs,
+    /// durable until then.
+    Yes(P),
+    /// There is nothing to change: the branch takes no part in the second phase. What validation
+    /// wrote is rolled back.
+    ReadOnly,
+    /// The change cannot be made, for this reason. What validation wrote is rolled back.
+    No(String),
+}
+
+/// What a branch's row says. A branch without a row is *working*.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It voted yes and is in doubt: the row keeps the prepared data.
+    Prepared,
+    /// It was prepared, and the change has been made.
+    Committed,
+    /// The change was validated and made at once.
+    CommittedOnePhase,
+    /// The change was not made, and never will be.
+    Aborted,
+    /// It had nothing to change.
+    ReadOnly,
+    /// It said no, and what it refused stays refused.
+    Refused {
+        /// Why, as it was answered the first time.
+        reason: String,
+    },
+}
+
+/// What a call leads to: all of it in one database transaction, durable before the answer leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Change nothing, and say this.
+    Say(Answer),
+    /// Write the branch's first row, and say this.
+    Record(State, Answer),
+    /// Validate; [`voted`] says what follows.
+    Validate,
+    /// Apply the prepared data; the branch is then committed, and the answer is done.
+    Apply,
+    /// Release what the prepared data holds; the branch is then aborted, and the answer is done.
+    Release,
+}
+
+/// What to do when `operation` is asked of a branch whose row is `found`, at `now`.
+///
+/// `expires` is when a prepare or a one-phase commit may no longer take effect. It only matters to
+/// the first one: what has been answered is answered so again, at any time.
+///
+/// ```
+/// # use wholly_core::Timestamp;
+/// # use wholly_core::wire::{Answer, Operation};
+/// # use wholly_participant::barrier::{State, Step, decide};
+/// let now = Timestamp::from_millis(1);
+/// // The abort overtook the prepare. It wins, and leaves a row ...
+/// let abort = decide(None, Operation::Abort, None, now);
+/// assert_eq!(abort, Step::Record(State::Aborted, Answer::Done));
+/// // ... that refuses the prepare.
+/// let late = decide(Some(&State::Aborted), Operation::Prepare, None, now);
+/// assert!(matches!(late, Step::Say(Answer::Refused { .. })));
+/// ```
+pub fn decide(
+    found: Option<&State>,
+    operation: Operation,
+    expires: Option<Timestamp>,
+    now: Timestamp,
+) -> Step {
+    match found {
+        None => begin(operation, expires.filter(|&expires| expires <= now), now),
+        Some(State::Prepared) => in_doubt(operation),
+        Some(ended) => Step::Say(repeat(ended, operation)),
+    }
+}
+
+/// What the row says, and what is answered, once validation has voted on a prepare or a one-phase
+/// commit. In one phase a yes is to be applied before.
+pub fn voted<P>(operation: Operation, vote: &Vote<P>) -> (State, Answer) {
+    match (vote, operation) {
+        (Vote::Yes(_), Operation::CommitOnePhase) => (State::CommittedOnePhase, Answer::Done),
+        (Vote::Yes(_), _) => (State::Prepared, Answer::Done),
+        (Vote::ReadOnly, Operation::CommitOnePhase) => (State::ReadOnly, Answer::Done),
+        (Vote::ReadOnly, _) => (State::ReadOnly, Answer::ReadOnly),
+        (Vote::No(reason), _) => refuse(reason.clone()),
+    }
+}
+
+fn begin(operation: Operation, expired: Option<Timestamp>, now: Timestamp) -> Step {
+    match (operation, expired) {
+        (Operation::Prepare | Operation::CommitOnePhase, Some(at)) => {
+            let (state, answer) = refuse(format!(
+                "the {operation} came {} ms after its time; submit the transaction again",
+                at.until(now).as_millis()
+            ));
+            Step::Record(state, answer)
+        }
+        (Operation::Prepare | Operation::CommitOnePhase, None) => Step::Validate,
+        (Operation::Abort, _) => Step::Record(State::Aborted, Answer::Done),
+        // INVARIANT: done is never claimed of a change that was not made.
+        (Operation::Commit, _) => Step::Say(Answer::unknown(
+            "this branch was never prepared here, so there is nothing to commit; \
+             is the service's database an old copy, or another service's?",
+        )),
+    }
+}
+
+fn in_doubt(operation: Operation) -> Step {
+    match operation {
+        Operation::Prepare => Step::Say(Answer::Done),
+        Operation::Commit => Step::Apply,
+        Operation::Abort => Step::Release,
+        Operation::CommitOnePhase => Step::Say(Answer::unknown(
+            "this branch is prepared and waits for commit or abort; it cannot commit in one phase",
+        )),
+    }
+}
+
+/// INVARIANT: what has ended never changes: not one row is both committed and aborted over time.
+fn repeat(ended: &State, operation: Operation) -> Answer {
+    let aborted = "this branch was aborted before";
+    match (ended, operation) {
+        (State::CommittedOnePhase, Operation::Prepare) => {
+            Answer::unknown("this branch has committed in one phase; it cannot be prepared")
+        }
+        (State::Committed | State::CommittedOnePhase, Operation::Abort) => {
+            Answer::heuristic("this branch was committed before")
+        }
+        (State::Aborted, Operation::Commit) => Answer::heuristic(aborted),
+        (State::Aborted, Operation::Prepare | Operation::CommitOnePhase) => {
+            Answer::refused(aborted)
+        }
+        (State::Refused { reason }, Operation::Commit) => {
+            Answer::heuristic(format!("this branch was refused before: {reason}"))
+        }
+        (State::Refused { reason }, Operation::Prepare | Operation::CommitOnePhase) => {
+            Answer::refused(reason.as_str())
+        }
+        (State::ReadOnly, Operation::Prepare) => Answer::ReadOnly,
+        _ => Answer::Done,
+    }
+}
+
+/// The row keeps the reason as it is answered, so that it can be repeated.
+fn refuse(reason: String) -> (State, Answer) {
+    let reason = cut(reason);
+    (State::Refused { reason: reason.clone() }, Answer::Refused { reason })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn short(step: &Step) -> &'static str {
+        match step {
+            Step::Say(Answer::Done) => "done",
+            Step::Say(Answer::ReadOnly) => "read-only",
+            Step::Say(Answer::Refused { .. }) => "refused",
+            Step::Say(Answer::Heuristic { .. }) => "heuristic",
+            Step::Say(Answer::Unknown { .. }) => "unknown",
+            Step::Record(State::Aborted, Answer::Done) => "record aborted",
+            Step::Record(State::Refused { .. }, Answer::Refused { .. }) => "record refused",
+            Step::Validate => "validate",
+            Step::Apply => "apply",
+            Step::Release => "release",
+            other => panic!("{other:?} has no place in the table"),
+        }
+    }
+
+    #[test]
+    fn every_state_and_operation_leads_where_the_table_says() {
+        use Operation::{Abort, Commit, CommitOnePhase, Prepare};
+        let refused = State::Refused { reason: "no stock".into() };
+        let (early, late) = (None, Some(NOW));
+        let table = [
+            (None, early, ["validate", "unknown", "record aborted", "validate"]),
+            (None, late, ["record refused", "unknown", "record aborted", "record refused"]),
+            (Some(State::Prepared), late, ["done", "apply", "release", "unknown"]),
+            (Some(State::Committed), late, ["done", "done", "heuristic", "done"]),
+            (Some(State::CommittedOnePhase), late, ["unknown", "done", "heuristic", "done"]),
+            (Some(State::Aborted), late, ["refused", "heuristic", "done", "refused"]),
+            (Some(State::ReadOnly), late, ["read-only", "done", "done", "done"]),
+            (Some(refused), late, ["refused", "heuristic", "done", "refused"]),
+        ];
+        for (found, expires, expected) in table {
+            for (operation, expected) in
+                [Prepare, Commit, Abort, CommitOnePhase].into_iter().zip(expected)
+            {
+                let step = decide(found.as_ref(), operation, expires, NOW);
+                assert_eq!(short(&step), expected, "{operation} of {found:?}, {expires:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_vote_makes_the_row_and_the_answer() {
+        use Operation::{CommitOnePhase, Prepare};
+        let yes = Vote::Yes(());
+        assert_eq!(voted(Prepare, &yes), (State::Prepared, Answer::Done));
+        assert_eq!(voted(CommitOnePhase, &yes), (State::CommittedOnePhase, Answer::Done));
+        let read_only = Vote::<()>::ReadOnly;
+        assert_eq!(voted(Prepare, &read_only), (State::ReadOnly, Answer::ReadOnly));
+        assert_eq!(voted(CommitOnePhase, &read_only), (State::ReadOnly, Answer::Done));
+        for operation in [Prepare, CommitOnePhase] {
+            let (state, answer) = voted(operation, &Vote::<()>::No("é".repeat(1_000)));
+            assert!(matches!(&answer, Answer::Refused { reason } if reason.len() <= 500));
+            // The repeated answer is the first one, to the letter.
+            assert_eq!(decide(Some(&state), operation, None, NOW), Step::Say(answer));
+        }
+    }
+
+    #[test]
+    fn a_prepare_takes_effect_until_just_before_it_expires() {
+        let expires = Some(NOW);
+        let before = Timestamp::from_millis(999);
+        assert_eq!(decide(None, Operation::Prepare, expires, before), Step::Validate);
+        assert_ne!(decide(None, Operation::Prepare, expires, NOW), Step::Validate);
+    }
+}

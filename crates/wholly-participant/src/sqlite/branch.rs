@@ -1,0 +1,146 @@
+//! The barrier's row in SQLite: table `wholly_branch`, one row a branch.
+
+use std::time::Duration;
+
+use rusqlite::{OptionalExtension, Transaction};
+use serde::de::DeserializeOwned;
+use wholly_core::wire::Call;
+use wholly_core::{LogId, Timestamp, TransactionId};
+
+use crate::Failure;
+use crate::barrier::State;
+
+/// Ids ascend with time, so that rows are inserted and purged at the ends of the tree.
+pub(super) const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS wholly_branch (
+        transaction_id TEXT NOT NULL,
+        branch TEXT NOT NULL,
+        state TEXT NOT NULL,
+        data TEXT, -- prepared: the prepared data, as JSON; refused: the reason
+        changed_at INTEGER NOT NULL, -- milliseconds since the Unix epoch
+        PRIMARY KEY (transaction_id, branch)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// A branch's row.
+pub(super) struct Row {
+    pub(super) state: State,
+    data: Option<String>,
+}
+
+/// How many branches are prepared and wait for their decision.
+///
+/// # Errors
+/// When the database cannot be read.
+pub fn in_doubt(db: &Transaction<'_>) -> rusqlite::Result<u32> {
+    db.query_row("SELECT count(*) FROM wholly_branch WHERE state = 'prepared'", [], |r| r.get(0))
+}
+
+pub(super) fn find(db: &Transaction<'_>, call: &Call) -> Result<Option<Row>, Failure> {
+    let found: Option<(String, Option<String>)> = db
+        .prepare_cached(
+            "SELECT state, data FROM wholly_branch WHERE transaction_id = ?1 AND branch = ?2",
+        )?
+        .query_row((call.transaction.to_string(), call.branch.as_str()), |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+        .optional()?;
+    found.map(|(word, data)| Ok(Row { state: state(&word, data.as_deref())?, data })).transpose()
+}
+
+pub(super) fn insert(
+    db: &Transaction<'_>,
+    call: &Call,
+    state: &State,
+    prepared: Option<&str>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let data = match state {
+        State::Refused { reason } => Some(reason.as_str()),
+        _ => prepared,
+    };
+    let id = call.transaction.to_string();
+    db.prepare_cached("INSERT INTO wholly_branch VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
+        id,
+        call.branch.as_str(),
+        word(state),
+        data,
+        millis(now),
+    ))?;
+    Ok(())
+}
+
+/// Ends a prepared branch; the prepared data has done its part.
+pub(super) fn end(
+    db: &Transaction<'_>,
+    call: &Call,
+    state: &State,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    let ended = db
+        .prepare_cached(
+            "UPDATE wholly_branch SET state = ?3, data = NULL, changed_at = ?4
+             WHERE transaction_id = ?1 AND branch = ?2 AND state = 'prepared'",
+        )?
+        .execute((call.transaction.to_string(), call.branch.as_str(), word(state), millis(now)))?;
+    match ended {
+        1 => Ok(()),
+        _ => Err("the branch's row was changed by the service's own code".into()),
+    }
+}
+
+/// The prepared data of a prepared branch.
+pub(super) fn prepared<P: DeserializeOwned>(row: Option<Row>) -> Result<P, Failure> {
+    let data = row.and_then(|row| row.data).ok_or("the branch's row has lost its prepared data")?;
+    serde_json::from_str(&data).map_err(|e| {
+        format!("this version of the service cannot read what was prepared: {e}").into()
+    })
+}
+
+/// Deletes at most `limit` rows of branches that ended longer than `age` ago.
+pub(super) fn purge(
+    db: &Transaction<'_>,
+    now: Timestamp,
+    age: Duration,
+    limit: usize,
+) -> rusqlite::Result<usize> {
+    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    let before = Timestamp::from_millis(now.as_millis().saturating_sub(age));
+    // A branch ends after its transaction began: older ids are all that need to be looked at.
+    let first_kept = TransactionId::mint(0, before, 0, LogId::from_bits(0)).to_string();
+    db.prepare_cached(
+        // INVARIANT: a prepared branch is never purged.
+        "DELETE FROM wholly_branch WHERE (transaction_id, branch) IN (
+             SELECT transaction_id, branch FROM wholly_branch
+             WHERE transaction_id < ?1 AND changed_at < ?2 AND state <> 'prepared' LIMIT ?3)",
+    )?
+    .execute((first_kept, millis(before), i64::try_from(limit).unwrap_or(i64::MAX)))
+}
+
+fn word(state: &State) -> &'static str {
+    match state {
+        State::Prepared => "prepared",
+        State::Committed => "committed",
+        State::CommittedOnePhase => "committed-one-phase",
+        State::Aborted => "aborted",
+        State::ReadOnly => "read-only",
+        State::Refused { .. } => "refused",
+    }
+}
+
+fn state(word: &str, data: Option<&str>) -> Result<State, Failure> {
+    Ok(match word {
+        "prepared" => State::Prepared,
+        "committed" => State::Committed,
+        "committed-one-phase" => State::CommittedOnePhase,
+        "aborted" => State::Aborted,
+        "read-only" => State::ReadOnly,
+        "refused" => State::Refused { reason: data.unwrap_or_default().to_owned() },
+        // A newer version wrote it. Unknown, not a guess.
+        other => return Err(format!("the branch's row has an unknown state {other:?}").into()),
+    })
+}
+
+fn millis(time: Timestamp) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}

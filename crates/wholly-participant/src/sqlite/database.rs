@@ -1,0 +1,250 @@
+//! The service's SQLite file, and the one thread that writes it.
+//!
+//! Every call needs its change on disk before it is answered, and a sync to disk costs far more
+//! than the change. So all calls that wait are executed in one SQLite transaction, each in a
+//! savepoint of its own, synced once, and only then answered (*group commit*; DeWitt et al., 1984).
+//!
+//! INVARIANT: nothing is answered before what it shows is durable, a repeated answer included.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::branch;
+use crate::Failure;
+
+/// The most jobs that wait for the thread; more are turned away as busy.
+const QUEUE_LIMIT: usize = 1024;
+
+/// The most jobs in one SQLite transaction.
+const BATCH_LIMIT: usize = 256;
+
+/// The most rows that a purge deletes in one SQLite transaction, so that calls need not wait long.
+const PURGE_LIMIT: usize = 1000;
+
+/// How long another process that writes to the file is waited for.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A service's own SQLite file: its business data, and the barrier's rows.
+///
+/// Clones are handles of the same open file; it is closed when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Database {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+}
+
+/// Why a database cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// SQLite could not open the file, or cannot write it.
+    #[error("the database {path} cannot be opened: {source}")]
+    Sqlite {
+        /// Which file.
+        path: PathBuf,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// The file has no write-ahead log, as where it is in memory.
+    #[error("the database {path} cannot keep a write-ahead log; put it on a local disk")]
+    NoWriteAheadLog {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The system gave no thread to write with.
+    #[error("no thread can be started for the database {path}: {source}")]
+    Thread {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// Why a database transaction did not happen, or may not have.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// Too many wait already; nothing was done. Ask again later.
+    #[error("too many calls wait for the service's database; ask again later")]
+    Busy,
+    /// The work itself failed or panicked; it was rolled back.
+    #[error("the service failed, and its change was rolled back: {0}")]
+    Work(Failure),
+    /// SQLite failed. What was written was not acknowledged; it may still be there after a crash.
+    #[error("the service's database failed: {0}")]
+    Storage(String),
+}
+
+impl Database {
+    /// Opens the file, creating it where there is none, and the barrier's table in it.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
+        let connection = Connection::open(path).map_err(sqlite)?;
+        if !set_up(&connection).map_err(sqlite)? {
+            return Err(OpenError::NoWriteAheadLog { path: path.to_owned() });
+        }
+        let (jobs, queue) = mpsc::channel(QUEUE_LIMIT);
+        std::thread::Builder::new()
+            .name("wholly-sqlite".to_owned())
+            .spawn(move || work_off(connection, queue))
+            .map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
+        Ok(Self { jobs })
+    }
+
+    /// Does `work` in a transaction of its own, which is durable when this returns.
+    ///
+    /// For what the service does beside its part in transactions, reads included. Dropping the
+    /// future does not take the work back.
+    ///
+    /// # Errors
+    /// See [`TransactionError`]. If the work fails, what it wrote is rolled back.
+    pub async fn transaction<T, W>(&self, work: W) -> Result<T, TransactionError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Transaction<'_>) -> Result<T, Failure> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Pending { work: Some(work), done: None, reply });
+        self.jobs.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => TransactionError::Busy,
+            mpsc::error::TrySendError::Closed(_) => gone(),
+        })?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// Forgets the branches that ended longer than `age` ago; returns how many.
+    ///
+    /// Those that are prepared are never forgotten. The age must be longer than the longest
+    /// deadline of a transaction, with room for clocks that differ: the row of an abort that came
+    /// first must outlive the prepare that it overtook. A day is a good age.
+    ///
+    /// # Errors
+    /// See [`TransactionError`].
+    pub async fn purge(&self, age: Duration) -> Result<usize, TransactionError> {
+        let mut purged = 0;
+        loop {
+            let part =
+                move |db: &Transaction<'_>| Ok(branch::purge(db, super::now(), age, PURGE_LIMIT)?);
+            let count = self.transaction(part).await?;
+            purged += count;
+            if count < PURGE_LIMIT {
+                return Ok(purged);
+            }
+        }
+    }
+}
+
+/// Runs `work` so that what it writes stays only if `keep` says so of its result.
+pub(super) fn savepoint<T>(
+    db: &Transaction<'_>,
+    keep: impl FnOnce(&T) -> bool,
+    work: impl FnOnce() -> T,
+) -> rusqlite::Result<T> {
+    db.prepare_cached("SAVEPOINT wholly")?.execute([])?;
+    let result = work();
+    if !keep(&result) {
+        db.prepare_cached("ROLLBACK TO wholly")?.execute([])?;
+    }
+    db.prepare_cached("RELEASE wholly")?.execute([])?;
+    Ok(result)
+}
+
+/// Returns whether the file has a write-ahead log.
+fn set_up(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let mode: String =
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.execute_batch(branch::SCHEMA)?;
+    // INVARIANT: opening makes durable what it found. A killed process may have written what it
+    // had not synced; read, answered again and then lost to a power failure, it would be a broken
+    // promise. A commit syncs the whole write-ahead log, what was in it before included.
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS wholly_opening (id INTEGER PRIMARY KEY, openings INTEGER);
+         INSERT INTO wholly_opening VALUES (1, 1)
+             ON CONFLICT DO UPDATE SET openings = openings + 1;",
+    )?;
+    Ok(mode == "wal")
+}
+
+/// A piece of work that waits for the thread: executed, then told whether that is durable.
+trait Job: Send {
+    fn execute(&mut self, db: &Transaction<'_>);
+    fn answer(self: Box<Self>, committed: Result<(), String>);
+}
+
+struct Pending<W, T> {
+    work: Option<W>,
+    done: Option<Result<T, TransactionError>>,
+    reply: oneshot::Sender<Result<T, TransactionError>>,
+}
+
+impl<W, T> Job for Pending<W, T>
+where
+    W: FnOnce(&Transaction<'_>) -> Result<T, Failure> + Send,
+    T: Send,
+{
+    fn execute(&mut self, db: &Transaction<'_>) {
+        let Some(work) = self.work.take() else { return };
+        // A panic of the service's code must not end the thread, nor the batch of the others.
+        let work = || match catch_unwind(AssertUnwindSafe(|| work(db))) {
+            Ok(result) => result,
+            Err(_) => Err("it panicked".into()),
+        };
+        self.done = Some(match savepoint(db, Result::is_ok, work) {
+            Ok(result) => result.map_err(TransactionError::Work),
+            Err(error) => Err(TransactionError::Storage(error.to_string())),
+        });
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), String>) {
+        let result = match (committed, self.done) {
+            (Ok(()), Some(done)) => done,
+            (Err(why), _) => Err(TransactionError::Storage(why)),
+            (Ok(()), None) => Err(gone()),
+        };
+        // Whoever asked may be gone; what was done remains done.
+        let _ = self.reply.send(result);
+    }
+}
+
+fn gone() -> TransactionError {
+    TransactionError::Storage("the thread that writes it has ended".to_owned())
+}
+
+/// The thread: works off what waits, batch by batch, until no one can ask any more.
+fn work_off(mut connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+    while let Some(first) = queue.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < BATCH_LIMIT
+            && let Ok(job) = queue.try_recv()
+        {
+            batch.push(job);
+        }
+        let committed = commit(&mut connection, &mut batch).map_err(|error| error.to_string());
+        for job in batch {
+            job.answer(committed.clone());
+        }
+    }
+}
+
+fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+    let db = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for job in batch {
+        job.execute(&db);
+        // SQLite rolls back by itself when the disk is full or fails. What came before in the
+        // batch is then gone, and what comes after would be in no transaction at all.
+        if db.is_autocommit() {
+            return Err("the transaction was rolled back (is the disk full?)".into());
+        }
+    }
+    Ok(db.commit()?)
+}
