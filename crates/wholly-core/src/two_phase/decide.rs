@@ -150,8 +150,11 @@ impl Transaction {
         if !self.one_phase {
             return vec![Record::Aborted(AbortReason::Restarted)];
         }
-        // An attempt of the earlier run may still be on its way.
-        (0..).zip(&self.branches).filter(|(_, b)| !b.lost).map(|(i, _)| Record::Lost(i)).collect()
+        // An attempt of the earlier run may still be on its way, unless its refusal was believed
+        // and only the abort that followed did not reach the log.
+        let doubtful = |branch: &Branch| !branch.lost && !branch.is_over();
+        let branches = (0..).zip(&self.branches).filter(|(_, branch)| doubtful(branch));
+        branches.map(|(index, _)| Record::Lost(index)).collect()
     }
 
     fn decide_vote(&self, index: BranchIndex, branch: &Branch, answer: &Answer) -> Option<Record> {

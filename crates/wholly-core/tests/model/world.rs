@@ -1,0 +1,327 @@
+//! One transaction, its coordinator, its log, its participants, and what lies between them.
+
+use std::time::Duration;
+
+use wholly_core::two_phase::{
+    BranchIndex, Decision, Effect, Input, Record, Started, StartedBranch, Transaction,
+};
+use wholly_core::wire::{Answer, Operation};
+use wholly_core::{Name, ParticipantName, Payload, Timestamp};
+
+use crate::bug::Bug;
+use crate::participant::{Holds, Participant, Says};
+use crate::scenario::{Faults, Scenario};
+
+const START: Timestamp = Timestamp::from_millis(1_000);
+const DEADLINE: Timestamp = Timestamp::from_millis(2_000);
+
+/// Everything there is at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct World {
+    pub live: Transaction,
+    pub log: Log,
+    /// The one attempt at each branch that is waited for.
+    pub slots: Vec<Slot>,
+    /// Requests nobody waits for any more, sorted: they may arrive, in any order, or never.
+    pub strays: Vec<Effect>,
+    pub participants: Vec<Participant>,
+    /// The first decision that a client or a participant could see.
+    pub shown: Option<Decision>,
+    pub deadline_passed: bool,
+    /// What may still go wrong.
+    pub left: Faults,
+    /// The law that the core found broken.
+    pub broken: Option<&'static str>,
+    /// What is asked was answered, and the coordinator is where it was before.
+    pub in_vain: bool,
+    /// Per branch, for planted bugs only: an attempt at the second phase timed out.
+    pub given_up: Vec<bool>,
+}
+
+/// What a crash leaves.
+///
+/// Records are appended in order, so that syncing one makes those before it durable. What is
+/// durable is kept as the value that it replays to: its order has no say any more. After the last
+/// crash nothing is read again, and nothing kept but what is still to be synced: worlds that
+/// differ only in what is never read are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Log {
+    pub durable: Option<Transaction>,
+    /// Written and not synced: a crash leaves any prefix.
+    pub tail: Vec<Record>,
+}
+
+/// The attempt at a branch that is waited for: at most one, as in the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Slot {
+    Idle,
+    /// The request is on its way.
+    Asked(Operation),
+    /// The answer is on its way.
+    Answered(Operation, Answer),
+}
+
+/// What can happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// The coordinator asks a branch what is outstanding.
+    Send(BranchIndex),
+    /// The request arrives.
+    Deliver(BranchIndex, Says),
+    /// The request arrives, and the participant asks for patience while it is at it.
+    Postpone(BranchIndex),
+    /// The request is doubled on its way.
+    Duplicate(BranchIndex),
+    /// A request that nobody waits for arrives.
+    DeliverStray(Effect, Says),
+    /// The answer arrives.
+    Receive(BranchIndex),
+    /// The coordinator waits no longer: the request is late, or the answer is lost (with the
+    /// participant's crash, too).
+    TimeOut(BranchIndex),
+    /// The log is synced.
+    Sync,
+    /// The deadline passes.
+    Deadline,
+    /// The client takes the transaction back.
+    Cancel,
+    /// The coordinator crashes, keeps so many records that were not synced, and restarts.
+    Crash { kept: usize },
+    /// A participant in doubt ends its branch on its own.
+    Heuristic(BranchIndex, Decision),
+    /// An operator says how a branch ended.
+    Resolve(BranchIndex, Decision),
+}
+
+impl World {
+    pub fn new(scenario: &Scenario) -> Self {
+        let live = Transaction::start(&started(scenario));
+        Self {
+            log: Log {
+                durable: (scenario.faults.crashes > 0).then(|| live.clone()),
+                tail: Vec::new(),
+            },
+            live,
+            slots: vec![Slot::Idle; scenario.branches],
+            strays: Vec::new(),
+            participants: vec![Participant::NEW; scenario.branches],
+            shown: None,
+            deadline_passed: false,
+            left: scenario.faults,
+            broken: None,
+            in_vain: false,
+            given_up: vec![false; scenario.branches],
+        }
+    }
+
+    /// Whether something forced is not durable yet, so that nothing may leave.
+    pub fn is_held(&self, scenario: &Scenario) -> bool {
+        scenario.bug != Some(Bug::EffectsBeforeSync) && self.must_sync(scenario)
+    }
+
+    pub fn must_sync(&self, scenario: &Scenario) -> bool {
+        self.log.tail.iter().any(|record| scenario.forces(&self.live, record))
+    }
+
+    /// What the coordinator may send now.
+    pub fn sendable(&self, scenario: &Scenario) -> Vec<Effect> {
+        if self.is_held(scenario) || self.broken.is_some() {
+            return Vec::new();
+        }
+        let idle = |effect: &Effect| self.slots[usize::from(effect.branch)] == Slot::Idle;
+        let effects = self.live.effects().filter(idle);
+        effects.filter_map(|effect| scenario.sends(self, effect)).collect()
+    }
+
+    pub fn apply(&mut self, scenario: &Scenario, action: Action) {
+        match action {
+            Action::Send(branch) => self.send(scenario, branch),
+            Action::Deliver(branch, says) => {
+                if let Slot::Asked(operation) = self.slots[usize::from(branch)] {
+                    let answer = self.handle(scenario, Effect { branch, operation }, says);
+                    self.slots[usize::from(branch)] = Slot::Answered(operation, answer);
+                }
+            }
+            Action::Postpone(branch) => {
+                self.left.pendings -= 1;
+                if let Slot::Asked(operation) = self.slots[usize::from(branch)] {
+                    self.stray(Effect { branch, operation });
+                    let answer = Answer::Pending { retry_after: None };
+                    self.slots[usize::from(branch)] = Slot::Answered(operation, answer);
+                }
+            }
+            Action::Duplicate(branch) => {
+                self.left.duplicates -= 1;
+                if let Slot::Asked(operation) = self.slots[usize::from(branch)] {
+                    self.stray(Effect { branch, operation });
+                }
+            }
+            Action::DeliverStray(effect, says) => {
+                if let Some(found) = self.strays.iter().position(|stray| *stray == effect) {
+                    self.strays.remove(found);
+                }
+                self.handle(scenario, effect, says);
+            }
+            Action::Receive(branch) => self.receive(scenario, branch),
+            Action::TimeOut(branch) => self.time_out(scenario, branch),
+            Action::Sync => self.sync(),
+            Action::Deadline => {
+                self.deadline_passed = true;
+                self.step(scenario, &Input::Time);
+            }
+            Action::Cancel => {
+                self.left.cancels -= 1;
+                let now = self.now();
+                if let Ok(records) = self.live.cancel("cancelled", now) {
+                    self.append(scenario, records);
+                }
+            }
+            Action::Crash { kept } => self.crash(scenario, kept),
+            Action::Heuristic(branch, decision) => {
+                self.left.heuristics -= 1;
+                self.participants[usize::from(branch)].holds = Holds::Heuristic(decision);
+            }
+            Action::Resolve(branch, decision) => {
+                let now = self.now();
+                if let Ok(records) = self.live.resolve(branch, decision, "by hand", now) {
+                    self.append(scenario, records);
+                }
+            }
+        }
+        self.show(scenario);
+    }
+
+    fn send(&mut self, scenario: &Scenario, branch: BranchIndex) {
+        let sendable = self.sendable(scenario);
+        if let Some(effect) = sendable.iter().find(|effect| effect.branch == branch) {
+            self.slots[usize::from(branch)] = Slot::Asked(effect.operation);
+        }
+    }
+
+    fn handle(&mut self, scenario: &Scenario, effect: Effect, says: Says) -> Answer {
+        let participant = &mut self.participants[usize::from(effect.branch)];
+        participant.handle(effect.operation, says, scenario.memory)
+    }
+
+    fn stray(&mut self, effect: Effect) {
+        self.strays.push(effect);
+        self.strays.sort_by_key(|stray| (stray.branch, stray.operation));
+    }
+
+    fn receive(&mut self, scenario: &Scenario, branch: BranchIndex) {
+        let slot = std::mem::replace(&mut self.slots[usize::from(branch)], Slot::Idle);
+        let Slot::Answered(operation, answer) = slot else { return };
+        let conclusive = !matches!(answer, Answer::Pending { .. });
+        let before = self.live.clone();
+        for (branch, answer) in scenario.hears(self, branch, operation, answer) {
+            self.step(scenario, &answered(branch, operation, answer, false));
+        }
+        let asks_again = self.live.effects().any(|effect| effect == Effect { branch, operation });
+        self.in_vain |= conclusive && asks_again && before == self.live;
+    }
+
+    fn time_out(&mut self, scenario: &Scenario, branch: BranchIndex) {
+        self.left.time_outs -= 1;
+        let slot = std::mem::replace(&mut self.slots[usize::from(branch)], Slot::Idle);
+        let operation = match slot {
+            Slot::Idle => return,
+            Slot::Asked(operation) => {
+                self.stray(Effect { branch, operation });
+                operation
+            }
+            Slot::Answered(operation, _) => operation,
+        };
+        if scenario.gives_up(operation) {
+            self.given_up[usize::from(branch)] = true;
+        }
+        let answer = scenario.hears_of_time_out(operation);
+        // The last one that there is stands for the many after which a person should know.
+        let exhausted = self.left.time_outs == 0;
+        self.step(scenario, &answered(branch, operation, answer, exhausted));
+    }
+
+    fn sync(&mut self) {
+        for record in std::mem::take(&mut self.log.tail) {
+            self.keep(&record);
+        }
+    }
+
+    fn keep(&mut self, record: &Record) {
+        if let Some(Err(broken)) = self.log.durable.as_mut().map(|value| value.apply(record)) {
+            self.broken = Some(broken.law);
+        }
+    }
+
+    fn crash(&mut self, scenario: &Scenario, kept: usize) {
+        self.log.tail.truncate(kept);
+        if scenario.bug == Some(Bug::GapInLog) && !self.log.tail.is_empty() {
+            self.log.tail.remove(0);
+        }
+        // Opening the log makes durable what it returns.
+        self.sync();
+        self.left.crashes -= 1;
+        let again = self.left.crashes > 0;
+        let Some(replayed) = self.log.durable.take() else { return };
+        self.log.durable = again.then(|| replayed.clone());
+        self.live = replayed;
+        self.given_up.fill(false);
+        self.forget_attempts();
+        if scenario.bug != Some(Bug::RestartNotTold) {
+            self.step(scenario, &Input::Restarted);
+        }
+    }
+
+    /// A new process has new connections: no answer comes back on the old ones.
+    fn forget_attempts(&mut self) {
+        let slots = std::mem::take(&mut self.slots);
+        self.slots = vec![Slot::Idle; slots.len()];
+        for (branch, slot) in (0..).zip(slots) {
+            if let Slot::Asked(operation) = slot {
+                self.stray(Effect { branch, operation });
+            }
+        }
+    }
+
+    fn step(&mut self, scenario: &Scenario, input: &Input) {
+        let now = self.now();
+        match self.live.step(input, now) {
+            Ok(records) => self.append(scenario, records),
+            Err(broken) => self.broken = Some(broken.law),
+        }
+    }
+
+    fn append(&mut self, scenario: &Scenario, mut records: Vec<Record>) {
+        if self.left.crashes == 0 {
+            records.retain(|record| scenario.forces(&self.live, record));
+        }
+        self.log.tail.extend(records);
+    }
+
+    fn show(&mut self, scenario: &Scenario) {
+        if self.shown.is_none() && !self.is_held(scenario) {
+            self.shown = self.live.decision();
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        if self.deadline_passed { DEADLINE } else { START }
+    }
+}
+
+fn answered(branch: BranchIndex, operation: Operation, answer: Answer, exhausted: bool) -> Input {
+    Input::Answered { branch, operation, answer, exhausted }
+}
+
+fn started(scenario: &Scenario) -> Started {
+    let branch = |index: usize| StartedBranch {
+        participant: ParticipantName::new(format!("p{index}")).expect("a short name"),
+        payload: Payload::parse("{}").expect("a JSON document"),
+    };
+    Started {
+        name: Name::new("model").expect("a short name"),
+        key: None,
+        deadline: START + Duration::from_secs(1),
+        one_phase: scenario.one_phase,
+        branches: (0..scenario.branches).map(branch).collect(),
+    }
+}
