@@ -22,19 +22,22 @@ impl<W> Engine<W> {
             Part::Live(transaction) => transaction.is_settled(),
             Part::SetAside => false,
         };
+        let mut retry = None;
         if may_leave {
-            self.send_outstanding(id, now);
+            retry = self.send_outstanding(id, now);
             self.reply_to_waiters(id, now);
             if settled {
                 return self.let_go(id);
             }
         }
-        self.set_alarm(id, may_leave);
+        self.set_alarm(id, may_leave, retry);
     }
 
-    fn send_outstanding(&mut self, id: TransactionId, now: Timestamp) {
-        let Some(open) = self.open.get_mut(&id) else { return };
-        let Part::Live(transaction) = &open.part else { return };
+    /// Sends what may be sent now; returns when the next of the rest may be.
+    fn send_outstanding(&mut self, id: TransactionId, now: Timestamp) -> Option<Timestamp> {
+        let open = self.open.get_mut(&id)?;
+        let Part::Live(transaction) = &open.part else { return None };
+        let mut retry: Option<Timestamp> = None;
         for Effect { branch, operation } in transaction.effects() {
             let index = usize::from(branch);
             let (branch, attempts) = (&transaction.branches()[index], &mut open.attempts[index]);
@@ -45,8 +48,12 @@ impl<W> Engine<W> {
                 (attempts.operation, attempts.tries, attempts.not_before) =
                     (Some(operation), 0, None);
             }
-            let too_early = attempts.not_before.is_some_and(|at| at > now);
-            if too_early || !self.participants.contains_key(branch.participant()) {
+            // What is held for a participant that is not here waits for it, and for no alarm.
+            if !self.participants.contains_key(branch.participant()) {
+                continue;
+            }
+            if let Some(at) = attempts.not_before.filter(|at| *at > now) {
+                retry = Some(retry.map_or(at, |other| other.min(at)));
                 continue;
             }
             attempts.on_its_way = Some(operation);
@@ -70,6 +77,7 @@ impl<W> Engine<W> {
             let lane = self.outputs.calls.entry(branch.participant().clone()).or_default();
             lane.push(Attempt { call, timeout });
         }
+        retry
     }
 
     fn reply_to_waiters(&mut self, id: TransactionId, now: Timestamp) {
@@ -110,9 +118,9 @@ impl<W> Engine<W> {
         matches!(self.keys.get(key), Some(KeyState::LookingUp(_)))
     }
 
-    fn set_alarm(&mut self, id: TransactionId, may_leave: bool) {
+    fn set_alarm(&mut self, id: TransactionId, may_leave: bool, retry: Option<Timestamp>) {
         let Some(open) = self.open.get_mut(&id) else { return };
-        let at = if may_leave { open.next_alarm() } else { open.deadline() };
+        let at = if may_leave { open.next_alarm(retry) } else { open.deadline() };
         if at == open.wake {
             return;
         }
@@ -135,17 +143,12 @@ impl<W> Open<W> {
         }
     }
 
-    fn next_alarm(&self) -> Option<Timestamp> {
-        let retries = self.attempts.iter().filter(|a| a.on_its_way.is_none());
+    fn next_alarm(&self, retry: Option<Timestamp>) -> Option<Timestamp> {
         let waiters = self.waiters.iter().filter_map(|waiter| match waiter.wait {
             Wait::Settled { until } => Some(until),
             Wait::Accepted | Wait::Recorded => None,
         });
-        self.deadline()
-            .into_iter()
-            .chain(retries.filter_map(|attempts| attempts.not_before))
-            .chain(waiters)
-            .min()
+        self.deadline().into_iter().chain(retry).chain(waiters).min()
     }
 }
 

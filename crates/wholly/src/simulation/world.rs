@@ -284,12 +284,12 @@ impl World {
         match fate {
             0 => self.crash("killed before the batch landed"),
             1 => {
-                self.land(batch);
+                let _ = self.land(batch);
                 self.crash("killed after the batch landed");
             }
             2 | 3 => {
                 if fate == 2 {
-                    self.land(batch);
+                    let _ = self.land(batch);
                 }
                 self.seen.failed_appends += 1;
                 if self.bug == Some(Bug::AppendLandsAfterAFailedOne) {
