@@ -242,7 +242,9 @@ impl<W> Engine<W> {
         let durable = self.durable;
         let mut replies = std::mem::take(&mut self.outputs.replies);
         let unavailable = || SubmitError::Unavailable { why: why.to_owned() };
-        for (id, open) in self.open {
+        // In order, so that a simulated run repeats.
+        let open: BTreeMap<_, _> = self.open.into_iter().collect();
+        for (id, open) in open {
             for Waiter { wait, to } in open.waiters {
                 replies.push((
                     to,
@@ -256,7 +258,8 @@ impl<W> Engine<W> {
                 ));
             }
         }
-        for state in self.keys.into_values() {
+        let keys: BTreeMap<_, _> = self.keys.into_iter().collect();
+        for state in keys.into_values() {
             if let KeyState::LookingUp(queue) = state {
                 let refuse = |(_, _, to)| (to, Reply::NotAccepted(unavailable()));
                 replies.extend(queue.into_iter().map(refuse));
