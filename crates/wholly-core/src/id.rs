@@ -189,8 +189,8 @@ mod tests {
     fn one_id_has_one_text() {
         let id = TransactionId::mint(0, Timestamp::from_millis(5), u64::MAX, LogId::from_bits(1));
         assert_eq!(id.to_string().to_uppercase().parse::<TransactionId>(), Err(InvalidId));
-        assert!("+0000000000170008000000000000007-0000000000000009"
-            .parse::<TransactionId>()
-            .is_err());
+        assert!(
+            "+0000000000170008000000000000007-0000000000000009".parse::<TransactionId>().is_err()
+        );
     }
 }

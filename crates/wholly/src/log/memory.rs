@@ -1,0 +1,302 @@
+//! A log in memory, for tests: deterministic, and it fails when it is told to.
+//!
+//! The handle stands for the storage. What is durable survives the coordinator: opening the same
+//! handle again gives it back, as a restart would.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wholly_core::{Key, LogId, Timestamp, TransactionId};
+
+use super::{
+    AppendError, Entry, Log, LogReader, LogWriter, OpenError, OpenLog, Position, ReadError,
+    StoredEntry, StoredTransaction, Written,
+};
+
+/// A log in memory. Its clones are the same log.
+///
+/// ```
+/// use wholly::log::{AppendError, Log, Position};
+/// use wholly::log::memory::{Fault, MemoryLog};
+///
+/// let log = MemoryLog::default();
+/// log.fail_append(1, Fault::Lands);
+/// let mut open = log.open()?;
+/// let head = open.writer.append(open.head, &[])?;
+/// assert!(open.writer.append(head, &[]).is_err());
+/// assert_eq!(log.open()?.head, Position(2)); // It had landed all the same.
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct MemoryLog {
+    contents: Arc<Mutex<Contents>>,
+}
+
+/// How an append fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Nothing landed.
+    Fails,
+    /// It landed and is durable, and only the answer was lost.
+    Lands,
+    /// It was written and not synced: the next opening finds it, unless [`MemoryLog::crash`]
+    /// loses it before.
+    Unsynced,
+}
+
+/// What a crash does to a batch that was written and not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsynced {
+    /// It is there after the crash.
+    Kept,
+    /// It is gone.
+    Lost,
+}
+
+struct Contents {
+    identity: LogId,
+    epoch: u64,
+    head: Position,
+    transactions: BTreeMap<u64, Held>,
+    keys: HashMap<Key, TransactionId>,
+    /// A batch that was written and not synced. Nothing can land behind it before an opening.
+    unsynced: Option<Vec<Entry>>,
+    /// How many appends were tried, and which of them fail.
+    appends: u64,
+    faults: BTreeMap<u64, Fault>,
+    full: bool,
+}
+
+struct Held {
+    stored: StoredTransaction,
+    ended: bool,
+}
+
+impl MemoryLog {
+    /// An empty log with this identity.
+    #[must_use]
+    pub fn new(identity: LogId) -> Self {
+        let contents = Contents {
+            identity,
+            epoch: 0,
+            head: Position(0),
+            transactions: BTreeMap::new(),
+            keys: HashMap::new(),
+            unsynced: None,
+            appends: 0,
+            faults: BTreeMap::new(),
+            full: false,
+        };
+        Self { contents: Arc::new(Mutex::new(contents)) }
+    }
+
+    /// Makes an append fail: the next one where `later` is 0, the one after that where it is 1.
+    pub fn fail_append(&self, later: u64, fault: Fault) {
+        let mut contents = lock(&self.contents);
+        let nth = contents.appends + later;
+        contents.faults.insert(nth, fault);
+    }
+
+    /// Makes the disk full, so that every append fails, or free again.
+    pub fn set_full(&self, full: bool) {
+        lock(&self.contents).full = full;
+    }
+
+    /// Crashes the machine: every writer is done, and what was not synced is kept or lost.
+    pub fn crash(&self, unsynced: Unsynced) {
+        let mut contents = lock(&self.contents);
+        contents.epoch += 1;
+        match unsynced {
+            Unsynced::Kept => contents.make_durable(),
+            Unsynced::Lost => contents.unsynced = None,
+        }
+    }
+}
+
+impl Default for MemoryLog {
+    /// An empty log with an identity that is always the same.
+    fn default() -> Self {
+        Self::new(LogId::from_bits(1))
+    }
+}
+
+impl Log for MemoryLog {
+    fn open(&self) -> Result<OpenLog, OpenError> {
+        let mut contents = lock(&self.contents);
+        contents.make_durable();
+        contents.epoch += 1;
+        Ok(OpenLog {
+            identity: contents.identity,
+            epoch: contents.epoch,
+            head: contents.head,
+            last_ordinal: contents.transactions.keys().next_back().copied().unwrap_or(0),
+            writer: Box::new(MemoryWriter {
+                contents: self.contents.clone(),
+                epoch: contents.epoch,
+                failed: false,
+                written: Written::default(),
+            }),
+            reader: Arc::new(MemoryReader { contents: self.contents.clone() }),
+        })
+    }
+}
+
+fn lock(contents: &Mutex<Contents>) -> MutexGuard<'_, Contents> {
+    // A panic of a test must not turn into another one in the log.
+    contents.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Contents {
+    fn make_durable(&mut self) {
+        if let Some(batch) = self.unsynced.take() {
+            self.land(&batch);
+        }
+    }
+
+    fn land(&mut self, batch: &[Entry]) {
+        self.head = self.head.next();
+        for entry in batch {
+            let id = entry.transaction;
+            let held = self.transactions.entry(id.ordinal()).or_insert_with(|| Held {
+                stored: StoredTransaction { id, entries: Vec::new() },
+                ended: false,
+            });
+            held.ended |= entry.ends;
+            let text = entry.text.clone();
+            held.stored.entries.push(StoredEntry { sequence: entry.sequence, text });
+            if let Some(key) = &entry.key {
+                self.keys.insert(key.clone(), id);
+            }
+        }
+    }
+}
+
+struct MemoryWriter {
+    contents: Arc<Mutex<Contents>>,
+    epoch: u64,
+    failed: bool,
+    written: Written,
+}
+
+impl LogWriter for MemoryWriter {
+    fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError> {
+        let contents = self.contents.clone();
+        let mut contents = lock(&contents);
+        let fault = contents.next_fault();
+        self.check(&contents, Some(after))?;
+        // INVARIANT: a writer that failed once writes nothing more.
+        self.failed = true;
+        match fault {
+            _ if contents.full => return Err(storage("the disk is full")),
+            Some(Fault::Fails) => return Err(storage("an injected fault")),
+            Some(Fault::Lands) => {
+                contents.land(batch);
+                return Err(storage("an injected fault, after the batch had landed"));
+            }
+            Some(Fault::Unsynced) => {
+                contents.unsynced = Some(batch.to_vec());
+                return Err(storage("an injected fault, before the batch was synced"));
+            }
+            None => contents.land(batch),
+        }
+        self.failed = false;
+        self.written.syncs += 1;
+        self.written.bytes += batch.iter().map(|entry| entry.text.len() as u64).sum::<u64>();
+        Ok(contents.head)
+    }
+
+    fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
+        let contents = self.contents.clone();
+        let mut contents = lock(&contents);
+        self.check(&contents, None)?;
+        if contents.full {
+            self.failed = true;
+            return Err(storage("the disk is full"));
+        }
+        let ended: Vec<u64> = contents
+            .transactions
+            .iter()
+            .filter(|(_, held)| held.ended && held.stored.id.minted_at() < before)
+            .map(|(ordinal, _)| *ordinal)
+            .take(limit)
+            .collect();
+        for ordinal in &ended {
+            contents.transactions.remove(ordinal);
+        }
+        contents.keys.retain(|_, id| ended.binary_search(&id.ordinal()).is_err());
+        Ok(ended.len())
+    }
+
+    fn written(&self) -> Written {
+        self.written
+    }
+}
+
+impl Contents {
+    fn next_fault(&mut self) -> Option<Fault> {
+        self.appends += 1;
+        self.faults.remove(&(self.appends - 1))
+    }
+}
+
+impl MemoryWriter {
+    fn check(&mut self, contents: &Contents, after: Option<Position>) -> Result<(), AppendError> {
+        let follows = after.is_none_or(|after| after == contents.head);
+        let head = format!("{:?}", contents.head);
+        let refused = if self.failed {
+            let head = "an unknown place, because an earlier append failed".to_owned();
+            Err(AppendError::Rejected { after: after.unwrap_or_default(), head })
+        } else if contents.epoch != self.epoch {
+            Err(AppendError::Superseded)
+        } else if !follows {
+            Err(AppendError::Rejected { after: after.unwrap_or_default(), head })
+        } else {
+            Ok(())
+        };
+        self.failed |= refused.is_err();
+        refused
+    }
+}
+
+fn storage(why: &str) -> AppendError {
+    AppendError::Storage { why: why.to_owned() }
+}
+
+struct MemoryReader {
+    contents: Arc<Mutex<Contents>>,
+}
+
+impl LogReader for MemoryReader {
+    fn history(&self, id: TransactionId) -> Result<Option<StoredTransaction>, ReadError> {
+        let contents = lock(&self.contents);
+        let held = contents.transactions.get(&id.ordinal());
+        Ok(held.map(|held| held.stored.clone()).filter(|stored| stored.id == id))
+    }
+
+    fn by_key(&self, key: &Key) -> Result<Option<TransactionId>, ReadError> {
+        Ok(lock(&self.contents).keys.get(key).copied())
+    }
+
+    fn unsettled(
+        &self,
+        after: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Vec<StoredTransaction>, ReadError> {
+        let from = after.map_or(0, |id| id.ordinal() + 1);
+        let contents = lock(&self.contents);
+        let unsettled = contents.transactions.range(from..).filter(|(_, held)| !held.ended);
+        Ok(unsettled.take(limit).map(|(_, held)| held.stored.clone()).collect())
+    }
+
+    fn list(
+        &self,
+        before: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Vec<TransactionId>, ReadError> {
+        let before = before.map_or(u64::MAX, TransactionId::ordinal);
+        let contents = lock(&self.contents);
+        let newest = contents.transactions.range(..before).rev();
+        Ok(newest.take(limit).map(|(_, held)| held.stored.id).collect())
+    }
+}
