@@ -36,6 +36,8 @@ pub use coordinator::{
 };
 pub use engine::Backoff;
 pub use log::memory::MemoryLog;
+#[cfg(feature = "sqlite")]
+pub use log::sqlite::SqliteLog;
 #[cfg(feature = "http")]
 pub use participant::http::{HttpParticipant, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};

@@ -242,7 +242,9 @@ impl<W> Engine<W> {
         let durable = self.durable;
         let mut replies = std::mem::take(&mut self.outputs.replies);
         let unavailable = || SubmitError::Unavailable { why: why.to_owned() };
-        for (id, open) in self.open {
+        // In order, so that a simulated run repeats.
+        let open: BTreeMap<_, _> = self.open.into_iter().collect();
+        for (id, open) in open {
             for Waiter { wait, to } in open.waiters {
                 replies.push((
                     to,
@@ -256,7 +258,8 @@ impl<W> Engine<W> {
                 ));
             }
         }
-        for state in self.keys.into_values() {
+        let keys: BTreeMap<_, _> = self.keys.into_iter().collect();
+        for state in keys.into_values() {
             if let KeyState::LookingUp(queue) = state {
                 let refuse = |(_, _, to)| (to, Reply::NotAccepted(unavailable()));
                 replies.extend(queue.into_iter().map(refuse));
@@ -293,13 +296,15 @@ impl<W> Engine<W> {
             return;
         }
         attempts.on_its_way = None;
-        // What never left cannot have been lost.
-        let answer = if sent { answer } else { Answer::Pending { retry_after: None } };
         let pause = match &answer {
             Answer::Pending { retry_after: Some(pause) } => *pause,
             _ => self.random.backoff(&self.settings.backoff, attempts.tries),
         };
         attempts.not_before = Some(now + pause);
+        // What never left cannot have been lost.
+        if !sent {
+            return self.advance(id, now);
+        }
         let exhausted = attempts.tries >= self.settings.stuck_after_tries;
         // A transaction has at most `Settings::BRANCH_LIMIT` branches, which fits.
         let branch = index as u16;

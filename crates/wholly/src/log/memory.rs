@@ -300,3 +300,59 @@ impl LogReader for MemoryReader {
         Ok(newest.take(limit).map(|(_, held)| held.stored.id).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(open: &mut OpenLog) -> Result<(), AppendError> {
+        open.head = open.writer.append(open.head, &[])?;
+        Ok(())
+    }
+
+    #[test]
+    fn a_fault_hits_the_append_it_was_meant_for_and_ends_the_writer() {
+        for (fault, landed) in [(Fault::Fails, 1), (Fault::Lands, 2), (Fault::Unsynced, 2)] {
+            let log = MemoryLog::default();
+            log.fail_append(1, fault);
+            let mut open = log.open().unwrap();
+            append(&mut open).unwrap();
+            assert!(matches!(append(&mut open), Err(AppendError::Storage { .. })));
+            assert!(matches!(append(&mut open), Err(AppendError::Rejected { .. })));
+            let mut again = log.open().unwrap();
+            assert_eq!(again.head, Position(landed), "{fault:?}");
+            append(&mut again).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_crash_keeps_or_loses_what_was_not_synced() {
+        for (unsynced, landed) in [(Unsynced::Kept, 2), (Unsynced::Lost, 1)] {
+            let log = MemoryLog::default();
+            log.fail_append(1, Fault::Unsynced);
+            let mut open = log.open().unwrap();
+            append(&mut open).unwrap();
+            assert!(append(&mut open).is_err());
+            log.crash(unsynced);
+            assert_eq!(log.open().unwrap().head, Position(landed), "{unsynced:?}");
+        }
+    }
+
+    #[test]
+    fn a_crash_ends_the_writer() {
+        let log = MemoryLog::default();
+        let mut open = log.open().unwrap();
+        log.crash(Unsynced::Lost);
+        assert!(matches!(append(&mut open), Err(AppendError::Superseded)));
+    }
+
+    #[test]
+    fn a_full_disk_fails_appends_until_it_is_free() {
+        let log = MemoryLog::default();
+        let mut open = log.open().unwrap();
+        log.set_full(true);
+        assert!(matches!(append(&mut open), Err(AppendError::Storage { .. })));
+        log.set_full(false);
+        assert!(append(&mut log.open().unwrap()).is_ok());
+    }
+}

@@ -19,7 +19,11 @@
 //!
 //! The calls block; the engine makes them on a thread of their own.
 
+#[cfg(any(test, feature = "test"))]
+pub mod conformance;
 pub mod memory;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -39,6 +39,8 @@ impl World {
         let Attempt { mut call, timeout } = attempt;
         self.check_durable(&call);
         self.planted_call(&mut call);
+        // What forgets its no cannot know a request that comes twice from two requests.
+        let remembers = self.participants.iter().any(|p| p.name == call.branch && !p.forgetful);
         let number = self.attempts.made.len() as u64;
         self.note(|| {
             format!("call {number}: {} {} {}", call.branch, call.operation, call.transaction)
@@ -54,7 +56,7 @@ impl World {
             return;
         }
         self.travel(number, faulty);
-        if faulty && self.chance(5) {
+        if faulty && remembers && self.chance(5) {
             self.seen.duplicates += 1;
             self.travel(number, faulty);
         }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{ParticipantName, Timestamp, TransactionId};
 
-use super::world::Bug;
-use crate::engine::Random;
+use super::world::{Bug, Caller};
+use crate::engine::{Input, Random};
 
 pub struct Participant {
     pub name: ParticipantName,
     pub one_phase: bool,
     /// It forgets a refusal and a read-only vote, and may vote otherwise the next time.
-    forgetful: bool,
+    pub forgetful: bool,
     pub down: bool,
     pub cut: bool,
     pub branches: HashMap<TransactionId, Held>,
@@ -45,6 +45,10 @@ impl Participant {
             wrong: None,
             bug,
         }
+    }
+
+    pub fn registration(&self) -> Input<Caller> {
+        Input::Register { participant: self.name.clone(), one_phase: self.one_phase }
     }
 
     pub fn take(&mut self, call: &Call, now: Timestamp, random: &mut Random) -> Answer {

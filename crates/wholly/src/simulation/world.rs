@@ -91,6 +91,7 @@ pub struct World {
     pub told: HashMap<TransactionId, Vec<Told>>,
     pub keys: HashMap<Key, TransactionId>,
     pub faults_until: u64,
+    last_write: u64,
     /// For a mutation: whose calls timed out.
     pub timed_out: HashSet<(TransactionId, ParticipantName)>,
     pub wrong: Option<String>,
@@ -126,6 +127,7 @@ impl World {
             told: HashMap::new(),
             keys: HashMap::new(),
             faults_until: START + FAULTS_FOR,
+            last_write: START,
             timed_out: HashSet::new(),
             wrong: None,
             trace: Vec::new(),
@@ -267,7 +269,9 @@ impl World {
             }
             let slow = self.chance(5);
             let after = 1 + self.below(if slow { 500 } else { 10 });
-            self.at(after, Event::Written { life, batch });
+            // In order, also where a mutation hands over a batch before the last one is written.
+            self.last_write = (self.now + after).max(self.last_write + 1);
+            self.at(self.last_write - self.now, Event::Written { life, batch });
             if self.bug == Some(Bug::EffectsBeforeTheSync) {
                 self.input(Input::Durable(position));
             }
@@ -376,6 +380,11 @@ impl World {
                 Some(Bug::PreparedAgainAfterRestart) => engine.take_up(&stored),
                 _ => engine.recover(&stored, now),
             }
+        }
+        if self.bug == Some(Bug::PreparedAgainAfterRestart) {
+            // Goes on where it was, as if nothing had happened.
+            let known = self.participants[0].registration();
+            engine.handle(known, now);
         }
         self.life = Some(Life {
             engine,

@@ -1,0 +1,301 @@
+//! The laws of a log, as one suite for every log.
+//!
+//! Each check panics with the law that was broken. That the suite can fail is itself tested, with
+//! logs that break one law each.
+
+use wholly_core::{Key, LogId, Timestamp, TransactionId};
+
+use super::{AppendError, Entry, Log, LogReader, OpenError, OpenLog, Position, StoredEntry};
+
+/// Checks that a log keeps every law of [`crate::log`]. `make` gives a new, empty log each time.
+///
+/// # Panics
+/// When a law is broken; the message says which.
+pub fn log_conformance(make: impl Fn() -> Box<dyn Log>) {
+    for check in [
+        a_new_log_is_empty,
+        what_is_appended_is_read_back,
+        opening_again_finds_what_landed,
+        a_gap_is_rejected,
+        a_failed_writer_promises_nothing_more,
+        a_reader_goes_on_and_shows_only_what_landed,
+        there_is_one_owner,
+        reads_come_in_pages,
+        an_ordinal_alone_is_no_id,
+        trim_deletes_what_ended_and_nothing_else,
+        many_entries_are_kept,
+        what_was_written_is_accounted_for,
+    ] {
+        check(&*make());
+    }
+}
+
+fn a_new_log_is_empty(log: &dyn Log) {
+    let open = opened(log);
+    assert_eq!(open.head, Position(0), "no batch has landed in a new log");
+    assert_eq!(open.last_ordinal, 0, "a new log has no transactions");
+    assert!(unsettled(&open).is_empty() && listed(&open).is_empty());
+    assert_eq!(history(&open, id(1)), None);
+}
+
+fn what_is_appended_is_read_back(log: &dyn Log) {
+    let mut open = opened(log);
+    let text = "{\"v\":1,\"r\":[\"注文 \\u0000 'quoted'\"]}".to_owned() + &"x".repeat(1 << 20);
+    let head = append(&mut open, &[Entry { text: text.clone(), ..start(1) }, start(2)]);
+    assert_eq!(head, Position(1), "the first batch's position is 1");
+    append(&mut open, &[more(2, 1), more(1, 1)]);
+    append(&mut open, &[end(1, 2), Entry { ends: true, ..start(3) }]);
+    let first = StoredEntry { sequence: 0, text };
+    let rest = [stored(1, 1), stored(1, 2)];
+    assert_eq!(
+        history(&open, id(1)),
+        Some([vec![first], rest.to_vec()].concat()),
+        "a history is what was appended, oldest first"
+    );
+    assert_eq!(open.reader.by_key(&key(2)).expect("a read"), Some(id(2)), "by key");
+    assert_eq!(open.reader.by_key(&key(9)).expect("a read"), None, "an unknown key");
+    assert_eq!(unsettled(&open), [id(2)], "what has ended is not unsettled");
+    assert_eq!(listed(&open), [id(3), id(2), id(1)], "the list is newest first");
+}
+
+fn opening_again_finds_what_landed(log: &dyn Log) {
+    let mut before = opened(log);
+    append(&mut before, &[start(1), start(2)]);
+    append(&mut before, &[]);
+    append(&mut before, &[end(1, 1), more(2, 1)]);
+    let (identity, epoch) = (before.identity, before.epoch);
+    drop(before);
+    let mut after = opened(log);
+    assert_eq!(after.identity, identity, "a log keeps its identity");
+    assert!(after.epoch > epoch, "opening raises the epoch");
+    assert_eq!(after.head, Position(3), "every batch that landed counts, an empty one too");
+    assert_eq!(after.last_ordinal, id(2).ordinal());
+    assert_eq!(history(&after, id(1)), Some(vec![stored(1, 0), stored(1, 1)]));
+    assert_eq!(after.reader.by_key(&key(1)).expect("a read"), Some(id(1)));
+    assert_eq!(unsettled(&after), [id(2)]);
+    append(&mut after, &[end(2, 2)]);
+    assert!(unsettled(&after).is_empty());
+}
+
+fn a_gap_is_rejected(log: &dyn Log) {
+    for wrong in [0, 2, 7] {
+        let mut open = opened(log);
+        if open.head == Position(0) {
+            append(&mut open, &[start(1)]);
+        }
+        let rejected = open.writer.append(Position(wrong), &[start(2)]);
+        assert!(
+            matches!(rejected, Err(AppendError::Rejected { .. })),
+            "a batch that does not follow the last one is rejected: after {wrong}: {rejected:?}"
+        );
+        drop(open);
+        let open = opened(log);
+        assert_eq!(open.head, Position(1), "what was rejected has not landed");
+        assert_eq!(listed(&open), [id(1)], "what was rejected has not landed");
+    }
+}
+
+fn a_failed_writer_promises_nothing_more(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &[Entry { ends: true, ..start(1) }]);
+    assert!(open.writer.append(Position(5), &[start(2)]).is_err());
+    let behind = open.writer.append(Position(1), &[start(3)]);
+    assert!(behind.is_err(), "nothing lands behind a failed append");
+    let trimmed = open.writer.trim(Timestamp::from_millis(u64::MAX), 10);
+    assert!(trimmed.is_err(), "a failed writer deletes nothing");
+    drop(open);
+    let mut open = opened(log);
+    assert_eq!(listed(&open), [id(1)], "only opening again tells what landed");
+    append(&mut open, &[start(4)]);
+}
+
+fn a_reader_goes_on_and_shows_only_what_landed(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &[start(1)]);
+    assert!(open.writer.append(Position(5), &[start(2), more(1, 1)]).is_err());
+    let check = |open: &dyn LogReader| {
+        let read = |id| open.history(id).expect("a reader goes on after the writer failed");
+        assert_eq!(read(id(2)), None, "a reader shows only what landed");
+        assert_eq!(read(id(1)).expect("it landed").entries, [stored(1, 0)], "only what landed");
+        assert_eq!(open.by_key(&key(2)).expect("a read"), None, "a reader shows only what landed");
+        assert_eq!(open.list(None, 9).expect("a read"), [id(1)]);
+        assert_eq!(open.unsettled(None, 9).expect("a read").len(), 1);
+    };
+    check(&*open.reader);
+    drop(open.writer);
+    check(&*open.reader);
+}
+
+fn there_is_one_owner(log: &dyn Log) {
+    let mut first = opened(log);
+    append(&mut first, &[start(1)]);
+    match log.open() {
+        Err(OpenError::InUse { .. }) => {
+            append(&mut first, &[start(2)]);
+            drop(first);
+            assert_eq!(opened(log).head, Position(2), "a refused opening changes nothing");
+        }
+        Err(error) => panic!("opening a log that is open: {error}"),
+        Ok(mut second) => {
+            let late = first.writer.append(first.head, &[start(2)]);
+            assert!(
+                matches!(late, Err(AppendError::Superseded)),
+                "the writer of an older epoch is rejected: {late:?}"
+            );
+            append(&mut second, &[start(3)]);
+            assert_eq!(listed(&second), [id(3), id(1)]);
+        }
+    }
+}
+
+fn reads_come_in_pages(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &(1..=5).map(start).collect::<Vec<_>>());
+    append(&mut open, &[end(3, 1)]);
+    let page = |after, limit| -> Vec<TransactionId> {
+        let page = open.reader.unsettled(after, limit).expect("a read");
+        page.into_iter().map(|transaction| transaction.id).collect()
+    };
+    assert_eq!(page(None, 2), [id(1), id(2)], "the unsettled ascend, from the first on");
+    assert_eq!(page(Some(id(2)), 2), [id(4), id(5)], "the unsettled go on after the last one");
+    assert_eq!(page(Some(id(5)), 2), []);
+    let page = |before, limit| open.reader.list(before, limit).expect("a read");
+    assert_eq!(page(None, 2), [id(5), id(4)], "the list descends, from the newest on");
+    assert_eq!(page(Some(id(4)), 2), [id(3), id(2)], "the list goes on before the last one");
+    assert_eq!(page(Some(id(1)), 2), []);
+    assert_eq!(page(None, 0), []);
+}
+
+fn an_ordinal_alone_is_no_id(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &[start(1)]);
+    let other = TransactionId::mint(0, Timestamp::from_millis(1), 99, LogId::from_bits(7));
+    assert_eq!(other.ordinal(), id(1).ordinal());
+    assert_eq!(history(&open, other), None, "another log's id is not found by its ordinal");
+}
+
+fn trim_deletes_what_ended_and_nothing_else(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &(1..=5).map(start).collect::<Vec<_>>());
+    append(&mut open, &[end(1, 1), end(2, 1), more(3, 1), end(4, 1), end(5, 1)]);
+    let mut trim =
+        |millis, limit| open.writer.trim(Timestamp::from_millis(millis), limit).expect("a trim");
+    assert_eq!(trim(1, 10), 0, "what was minted at the time itself stays");
+    assert_eq!(trim(5, 1), 1, "trim deletes at most as many as its limit");
+    assert_eq!(trim(5, 10), 2, "trim deletes what has ended and was minted before");
+    assert_eq!(trim(5, 10), 0);
+    assert_eq!(listed(&open), [id(5), id(3)], "what has not ended is never deleted");
+    assert_eq!(history(&open, id(1)), None);
+    assert_eq!(open.reader.by_key(&key(1)).expect("a read"), None, "its key goes with it");
+    assert_eq!(open.reader.by_key(&key(5)).expect("a read"), Some(id(5)), "other keys stay");
+    assert_eq!(unsettled(&open), [id(3)]);
+    append(&mut open, &[end(3, 2)]);
+    let far = Timestamp::from_millis(u64::MAX);
+    assert_eq!(open.writer.trim(far, usize::MAX).expect("a trim"), 2);
+    drop(open);
+    let mut open = opened(log);
+    assert_eq!(open.head, Position(3), "trim does not move the head, even of an empty log");
+    assert!(listed(&open).is_empty());
+    append(&mut open, &[start(6)]);
+    assert_eq!(history(&open, id(6)), Some(vec![stored(6, 0)]));
+}
+
+/// Enough to make a log move things about, should it do so.
+fn many_entries_are_kept(log: &dyn Log) {
+    const BATCH: u64 = 500;
+    const BATCHES: u64 = 14;
+    let mut open = opened(log);
+    for batch in 0..BATCHES {
+        let starts = (1..=BATCH).map(|n| start(batch * BATCH + n));
+        // Of the batch before, all but every tenth ends.
+        let before = batch.saturating_sub(1) * BATCH..batch * BATCH;
+        let ends = before.filter(|n| n % 10 != 0).map(|n| end(n, 1));
+        append(&mut open, &starts.chain(ends).collect::<Vec<_>>());
+    }
+    for _ in 0..2 {
+        let expected: Vec<_> = (1..=BATCH * BATCHES)
+            .filter(|n| n % 10 == 0 || *n >= (BATCHES - 1) * BATCH)
+            .map(id)
+            .collect();
+        assert_eq!(unsettled(&open), expected, "what has not ended is unsettled");
+        assert_eq!(listed(&open).len() as u64, BATCH * BATCHES);
+        for n in [1, 10, 3_333, BATCH * BATCHES] {
+            let ended = n % 10 != 0 && n < (BATCHES - 1) * BATCH;
+            let expected =
+                if ended { vec![stored(n, 0), stored(n, 1)] } else { vec![stored(n, 0)] };
+            assert_eq!(history(&open, id(n)), Some(expected));
+            assert_eq!(open.reader.by_key(&key(n)).expect("a read"), Some(id(n)));
+        }
+        drop(open);
+        open = opened(log);
+    }
+}
+
+fn what_was_written_is_accounted_for(log: &dyn Log) {
+    let mut open = opened(log);
+    let before = open.writer.written();
+    let text = "x".repeat(100_000);
+    append(&mut open, &[Entry { text, ..start(1) }]);
+    let after = open.writer.written();
+    assert!(after.syncs > before.syncs, "a batch takes a sync");
+    assert!(after.bytes >= before.bytes + 100_000, "a batch takes at least its text's bytes");
+}
+
+fn opened(log: &dyn Log) -> OpenLog {
+    log.open().unwrap_or_else(|error| panic!("the log opens: {error}"))
+}
+
+fn append(open: &mut OpenLog, batch: &[Entry]) -> Position {
+    let appended = open.writer.append(open.head, batch);
+    let position = appended.unwrap_or_else(|error| panic!("a batch that follows lands: {error}"));
+    assert_eq!(position, open.head.next(), "an append returns the batch's position");
+    open.head = position;
+    position
+}
+
+fn history(open: &OpenLog, id: TransactionId) -> Option<Vec<StoredEntry>> {
+    let found = open.reader.history(id).expect("a read")?;
+    assert_eq!(found.id, id);
+    Some(found.entries)
+}
+
+fn unsettled(open: &OpenLog) -> Vec<TransactionId> {
+    let all = open.reader.unsettled(None, usize::MAX).expect("a read");
+    all.into_iter().map(|transaction| transaction.id).collect()
+}
+
+fn listed(open: &OpenLog) -> Vec<TransactionId> {
+    open.reader.list(None, usize::MAX).expect("a read")
+}
+
+/// The transaction that was minted at `n` milliseconds.
+fn id(n: u64) -> TransactionId {
+    TransactionId::mint(0, Timestamp::from_millis(n), n << 2, LogId::from_bits(7))
+}
+
+fn key(n: u64) -> Key {
+    Key::new(format!("key {n}")).expect("a key")
+}
+
+fn text(n: u64, sequence: u32) -> String {
+    format!("{{\"v\":1,\"r\":[[{n},{sequence}]]}}")
+}
+
+fn stored(n: u64, sequence: u32) -> StoredEntry {
+    StoredEntry { sequence, text: text(n, sequence) }
+}
+
+fn start(n: u64) -> Entry {
+    Entry { key: Some(key(n)), ..more(n, 0) }
+}
+
+fn more(n: u64, sequence: u32) -> Entry {
+    Entry { transaction: id(n), sequence, text: text(n, sequence), key: None, ends: false }
+}
+
+fn end(n: u64, sequence: u32) -> Entry {
+    Entry { ends: true, ..more(n, sequence) }
+}
+
+#[cfg(test)]
+mod tests;

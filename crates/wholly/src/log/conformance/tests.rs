@@ -1,0 +1,198 @@
+//! Every log keeps the laws, and a log that breaks one is caught.
+
+use std::panic::catch_unwind;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::log::memory::MemoryLog;
+use crate::log::{LogWriter, ReadError, StoredTransaction, Written};
+
+#[test]
+fn the_memory_log_keeps_the_laws() {
+    log_conformance(|| Box::new(MemoryLog::default()));
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn the_sqlite_log_keeps_the_laws() {
+    let directory = tempfile::tempdir().unwrap();
+    let made = std::cell::Cell::new(0);
+    log_conformance(|| {
+        made.set(made.get() + 1);
+        Box::new(crate::SqliteLog::at(directory.path().join(format!("{}.db", made.get()))))
+    });
+}
+
+#[test]
+fn a_log_that_accepts_a_gap_is_caught() {
+    caught(Broken::AcceptsGap, "does not follow the last one is rejected");
+}
+
+#[test]
+fn a_log_that_lands_after_a_failed_append_is_caught() {
+    caught(Broken::LandsAfterFailure, "nothing lands behind a failed append");
+}
+
+#[test]
+fn a_reader_that_shows_what_is_not_durable_is_caught() {
+    caught(Broken::ShowsEarly, "only what landed");
+}
+
+#[test]
+fn a_log_that_forgets_the_epoch_is_caught() {
+    caught(Broken::ForgetsEpoch, "the writer of an older epoch is rejected");
+}
+
+#[test]
+fn a_trim_that_deletes_what_is_unsettled_is_caught() {
+    caught(Broken::TrimsUnsettled, "trim deletes what has ended");
+}
+
+#[test]
+fn a_log_that_keeps_half_a_batch_is_caught() {
+    caught(Broken::HalfBatch, "what was rejected has not landed");
+}
+
+fn caught(broken: Broken, law: &str) {
+    let panic = catch_unwind(|| {
+        log_conformance(move || Box::new(BrokenLog { broken, inner: MemoryLog::default() }));
+    })
+    .expect_err("the broken log is caught");
+    let said = panic.downcast_ref::<String>().cloned();
+    let said = said.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned())).unwrap();
+    assert!(said.contains(law), "caught, but by another law: {said}");
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Broken {
+    AcceptsGap,
+    LandsAfterFailure,
+    ShowsEarly,
+    ForgetsEpoch,
+    TrimsUnsettled,
+    HalfBatch,
+}
+
+struct BrokenLog {
+    broken: Broken,
+    inner: MemoryLog,
+}
+
+impl Log for BrokenLog {
+    fn open(&self) -> Result<OpenLog, OpenError> {
+        let open = self.inner.open()?;
+        let early = Arc::new(Mutex::new(Vec::new()));
+        let reader = EarlyReader { inner: open.reader.clone(), early: early.clone() };
+        let writer = BrokenWriter {
+            broken: self.broken,
+            head: open.head,
+            log: self.inner.clone(),
+            inner: open.writer,
+            early,
+        };
+        Ok(OpenLog { writer: Box::new(writer), reader: Arc::new(reader), ..open })
+    }
+}
+
+struct BrokenWriter {
+    broken: Broken,
+    head: Position,
+    log: MemoryLog,
+    inner: Box<dyn LogWriter>,
+    early: Arc<Mutex<Vec<Entry>>>,
+}
+
+impl BrokenWriter {
+    fn again(&mut self) {
+        let open = self.log.open().unwrap();
+        (self.inner, self.head) = (open.writer, open.head);
+    }
+}
+
+impl LogWriter for BrokenWriter {
+    fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError> {
+        let mut after = after;
+        match self.broken {
+            Broken::AcceptsGap => after = self.head,
+            Broken::ShowsEarly => *self.early.lock().unwrap() = batch.to_vec(),
+            _ => {}
+        }
+        let mut result = self.inner.append(after, batch);
+        match (&result, self.broken) {
+            (Err(AppendError::Rejected { .. }), Broken::LandsAfterFailure) => self.again(),
+            (Err(AppendError::Rejected { .. }), Broken::HalfBatch) => {
+                self.again();
+                self.inner.append(self.head, &batch[..1]).unwrap();
+            }
+            (Err(AppendError::Superseded), Broken::ForgetsEpoch) => {
+                self.again();
+                result = self.inner.append(self.head, batch);
+            }
+            _ => {}
+        }
+        if let Ok(head) = &result {
+            self.head = *head;
+            self.early.lock().unwrap().clear();
+        }
+        result
+    }
+
+    fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
+        if self.broken == Broken::TrimsUnsettled && before < Timestamp::from_millis(9) {
+            let unsettled = self.log.open().unwrap().reader.unsettled(None, 9).unwrap();
+            self.again();
+            for stored in unsettled {
+                let sequence = stored.entries.len() as u32;
+                let end = end(0, sequence);
+                self.head =
+                    self.inner.append(self.head, &[Entry { transaction: stored.id, ..end }])?;
+            }
+        }
+        self.inner.trim(before, limit)
+    }
+
+    fn written(&self) -> Written {
+        self.inner.written()
+    }
+}
+
+struct EarlyReader {
+    inner: Arc<dyn LogReader>,
+    early: Arc<Mutex<Vec<Entry>>>,
+}
+
+impl LogReader for EarlyReader {
+    fn history(&self, id: TransactionId) -> Result<Option<StoredTransaction>, ReadError> {
+        let early = self.early.lock().unwrap();
+        let early: Vec<_> = early.iter().filter(|entry| entry.transaction == id).collect();
+        let found = self.inner.history(id)?;
+        if early.is_empty() {
+            return Ok(found);
+        }
+        let mut entries = found.map(|found| found.entries).unwrap_or_default();
+        for entry in early {
+            entries.push(StoredEntry { sequence: entry.sequence, text: entry.text.clone() });
+        }
+        Ok(Some(StoredTransaction { id, entries }))
+    }
+
+    fn by_key(&self, key: &Key) -> Result<Option<TransactionId>, ReadError> {
+        self.inner.by_key(key)
+    }
+
+    fn unsettled(
+        &self,
+        after: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Vec<StoredTransaction>, ReadError> {
+        self.inner.unsettled(after, limit)
+    }
+
+    fn list(
+        &self,
+        before: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Vec<TransactionId>, ReadError> {
+        self.inner.list(before, limit)
+    }
+}

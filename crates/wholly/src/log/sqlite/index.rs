@@ -1,0 +1,72 @@
+//! The indexes of the file, written in sorted runs, and the deletion of what they lead to.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::tail::Tail;
+
+/// Writes the tail to the indexes, inside the caller's transaction. Everything before the place
+/// `indexed` is in the indexes from then on.
+pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlite::Result<()> {
+    let mut part = file.prepare_cached("INSERT INTO parts VALUES (?1, ?2, ?3)")?;
+    let mut start = file.prepare_cached("INSERT INTO unsettled VALUES (?1)")?;
+    for (ordinal, places) in &tail.places {
+        for (sequence, place) in places {
+            part.execute(params![ordinal, sequence, place])?;
+        }
+        let starts = places.iter().any(|(sequence, _)| *sequence == 0);
+        if starts && tail.unsettled.contains(ordinal) {
+            start.execute([ordinal])?;
+        }
+    }
+    let mut end = file.prepare_cached("DELETE FROM unsettled WHERE ordinal = ?1")?;
+    for ordinal in &tail.ended {
+        end.execute([ordinal])?;
+    }
+    // Sorted, so that keys that share a page are written to it in one go.
+    let mut keys: Vec<_> = tail.keys.iter().map(|(key, id)| (key.as_str(), id.ordinal())).collect();
+    keys.sort_unstable();
+    let mut insert = file.prepare_cached("INSERT OR REPLACE INTO keys VALUES (?1, ?2)")?;
+    for (key, ordinal) in keys {
+        insert.execute(params![key, ordinal as i64])?;
+    }
+    file.prepare_cached("UPDATE meta SET indexed = ?1")?.execute([indexed])?;
+    Ok(())
+}
+
+/// Deletes at most `limit` ended transactions with ordinals below `below`. The indexes are current.
+pub(super) fn delete_ended(file: &Connection, below: i64, limit: usize) -> rusqlite::Result<usize> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let ended: Vec<i64> = file
+        .prepare_cached(
+            "SELECT ordinal FROM parts WHERE sequence = 0 AND ordinal < ?1
+             AND ordinal NOT IN (SELECT ordinal FROM unsettled) ORDER BY ordinal LIMIT ?2",
+        )?
+        .query_map([below, limit], |row| row.get(0))?
+        .collect::<Result<_, _>>()?;
+    for ordinal in &ended {
+        delete(file, *ordinal)?;
+    }
+    Ok(ended.len())
+}
+
+fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
+    let key: Option<String> = file
+        .prepare_cached(
+            "SELECT key FROM entries WHERE place =
+             (SELECT place FROM parts WHERE ordinal = ?1 AND sequence = 0)",
+        )?
+        .query_row([ordinal], |row| row.get(0))
+        .optional()?
+        .flatten();
+    if let Some(key) = key {
+        file.prepare_cached("DELETE FROM keys WHERE key = ?1 AND ordinal = ?2")?
+            .execute(params![key, ordinal])?;
+    }
+    for sql in [
+        "DELETE FROM entries WHERE place IN (SELECT place FROM parts WHERE ordinal = ?1)",
+        "DELETE FROM parts WHERE ordinal = ?1",
+    ] {
+        file.prepare_cached(sql)?.execute([ordinal])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,222 @@
+//! Opening: whose file is it, what does it hold, and is that durable?
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use wholly_core::LogId;
+
+use super::super::{OpenError, OpenLog};
+use super::checkpoint::Checkpoints;
+use super::connect;
+use super::reader::SqliteReader;
+use super::tail::Shared;
+use super::writer::{SqliteWriter, head, read_tail};
+
+/// "whly": what SQLite's own header says of whose file it is.
+const APPLICATION: i32 = 0x7768_6c79;
+/// The format that this version writes, and the newest that it knows.
+const FORMAT: u32 = 1;
+/// See the module's docs for why it is small.
+pub(super) const PAGE_BYTES: u64 = 1_024;
+/// The most that the write-ahead log keeps of its file when it starts over.
+const WRITE_AHEAD_KEEPS_BYTES: u64 = 16 << 20;
+
+const TABLES: &str = "
+    CREATE TABLE meta (
+        one INTEGER PRIMARY KEY CHECK (one = 1),
+        identity BLOB NOT NULL,
+        epoch INTEGER NOT NULL,
+        head INTEGER NOT NULL,
+        indexed INTEGER NOT NULL
+    );
+    CREATE TABLE entries (
+        place INTEGER PRIMARY KEY,
+        ordinal INTEGER NOT NULL,
+        sequence INTEGER NOT NULL,
+        ends INTEGER NOT NULL,
+        id TEXT,
+        key TEXT,
+        text TEXT NOT NULL
+    );
+    CREATE TABLE parts (
+        ordinal INTEGER, sequence INTEGER, place INTEGER NOT NULL,
+        PRIMARY KEY (ordinal, sequence)
+    ) WITHOUT ROWID;
+    CREATE TABLE unsettled (ordinal INTEGER PRIMARY KEY);
+    CREATE TABLE keys (key TEXT PRIMARY KEY, ordinal INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE VIEW history AS
+        SELECT coalesce(first.id, recent.id) AS id, entry.sequence, entry.text
+        FROM entries AS entry
+        LEFT JOIN parts ON parts.ordinal = entry.ordinal AND parts.sequence = 0
+        LEFT JOIN entries AS first ON first.place = parts.place
+        LEFT JOIN (
+            SELECT ordinal, id FROM entries
+            WHERE place >= (SELECT indexed FROM meta) AND sequence = 0
+        ) AS recent ON recent.ordinal = entry.ordinal;
+";
+
+pub(super) fn open(path: &Path) -> Result<OpenLog, OpenError> {
+    let at = At(path);
+    let lock = at.own()?;
+    let mut file = connect(path, 16_000).map_err(|error| at.sqlite(&error))?;
+    at.recognise(&mut file)?;
+    at.make_durable(&file)?;
+
+    let checkpoints = Checkpoints::start(&file, path).map_err(|why| at.storage(why))?;
+    let open = |error| at.sqlite(&error);
+    let (identity, epoch) = raise_epoch(&file).map_err(open)?;
+    let tail = Arc::new(Shared::default());
+    *tail.lock() = read_tail(&file).map_err(open)?;
+    let head = head(&file).map_err(open)?;
+    let last_ordinal = last_ordinal(&file).map_err(open)?;
+    let reader = SqliteReader::open(path, tail.clone()).map_err(open)?;
+    let mut writer = SqliteWriter { file, epoch, tail, checkpoints, failed: false, _lock: lock };
+    writer.checkpoints.committed(&writer.file);
+    Ok(OpenLog {
+        identity,
+        epoch,
+        head,
+        last_ordinal,
+        writer: Box::new(writer),
+        reader: Arc::new(reader),
+    })
+}
+
+/// Raises the epoch by a commit of its own, which is synced, and reads what it was raised to.
+fn raise_epoch(file: &Connection) -> rusqlite::Result<(LogId, u64)> {
+    file.query_row("UPDATE meta SET epoch = epoch + 1 RETURNING identity, epoch", [], |row| {
+        let identity = u64::from_be_bytes(row.get(0)?);
+        Ok((LogId::from_bits(identity), row.get::<_, i64>(1)?.unsigned_abs()))
+    })
+}
+
+fn last_ordinal(file: &Connection) -> rusqlite::Result<u64> {
+    file.query_row(
+        "SELECT max(coalesce((SELECT max(ordinal) FROM parts), 0), coalesce((SELECT max(ordinal)
+         FROM entries WHERE place >= (SELECT indexed FROM meta)), 0))",
+        [],
+        |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()),
+    )
+}
+
+/// The path, for the errors to name.
+struct At<'a>(&'a Path);
+
+impl At<'_> {
+    /// Takes the ownership: a lock on a side file, because the lock of SQLite's own file would
+    /// keep other programs from reading.
+    fn own(&self) -> Result<File, OpenError> {
+        let mut path = self.0.as_os_str().to_owned();
+        path.push(".lock");
+        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+        let lock = opened.map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                OpenError::ReadOnly { log: self.name(), why: error.to_string() }
+            }
+            _ => self.storage(error.to_string()),
+        })?;
+        match lock.try_lock() {
+            Ok(()) => Ok(lock),
+            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { log: self.name() }),
+            Err(TryLockError::Error(error)) => Err(self.storage(error.to_string())),
+        }
+    }
+
+    /// Makes sure that the file is a log that this version can write, creating it where there is
+    /// nothing yet: no file, an empty one, or what a killed creation left.
+    fn recognise(&self, file: &mut Connection) -> Result<(), OpenError> {
+        let number = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0));
+        let open = |error| self.sqlite(&error);
+        let application = number("PRAGMA application_id").map_err(open)?;
+        let format = number("PRAGMA user_version").map_err(open)?;
+        let tables = number("SELECT count(*) FROM sqlite_schema").map_err(open)?;
+        if file.is_readonly("main").map_err(open)? {
+            let why = "the file is read-only".to_owned();
+            return Err(OpenError::ReadOnly { log: self.name(), why });
+        }
+        if (application, format, tables) == (0, 0, 0) {
+            return self.create(file);
+        }
+        if application != i64::from(APPLICATION) {
+            let why = "it is a SQLite file of another application".to_owned();
+            return Err(OpenError::NotALog { log: self.name(), why });
+        }
+        match u32::try_from(format) {
+            Ok(FORMAT) => Ok(()),
+            Ok(found) if found > FORMAT => {
+                Err(OpenError::Newer { log: self.name(), found, known: FORMAT })
+            }
+            _ => Err(self.storage(format!("its format is {format}, which never was one"))),
+        }
+    }
+
+    fn create(&self, file: &mut Connection) -> Result<(), OpenError> {
+        let mut identity = [0; 8];
+        getrandom::fill(&mut identity).map_err(|error| self.storage(error.to_string()))?;
+        let created = (|| {
+            file.execute_batch(&format!("PRAGMA page_size = {PAGE_BYTES}"))?;
+            file.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
+            // One transaction, so that a file is either a whole log or still nothing.
+            let creation = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            creation.execute_batch(TABLES)?;
+            creation.execute("INSERT INTO meta VALUES (1, ?1, 0, 0, 0)", [identity])?;
+            creation.pragma_update(None, "application_id", APPLICATION)?;
+            creation.pragma_update(None, "user_version", FORMAT)?;
+            creation.commit()
+        })();
+        created.map_err(|error| self.sqlite(&error))
+    }
+
+    /// Makes durable whatever will be read back: a killed process may have written it without
+    /// having synced it, and a failed sync may have left it in the system's cache only, which is
+    /// why it is copied into the database and synced there, all of it.
+    fn make_durable(&self, file: &Connection) -> Result<(), OpenError> {
+        let open = |error| self.sqlite(&error);
+        let mode: String =
+            file.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0)).map_err(open)?;
+        if mode != "wal" {
+            return Err(self.storage(format!("SQLite offers the journal mode {mode}, not WAL")));
+        }
+        let limit = format!("PRAGMA journal_size_limit = {WRITE_AHEAD_KEEPS_BYTES}");
+        file.query_row(&limit, [], |_| Ok(())).map_err(open)?;
+        let busy: bool = file
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .map_err(open)?;
+        if busy {
+            let why = "another program reads it and does not end its read; stop that program";
+            return Err(self.storage(why.to_owned()));
+        }
+        self.sync_directory()
+    }
+
+    /// A file's name is durable when its directory is.
+    fn sync_directory(&self) -> Result<(), OpenError> {
+        let parent = self.0.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if cfg!(unix) {
+            File::open(parent.unwrap_or(Path::new(".")))
+                .and_then(|directory| directory.sync_all())
+                .map_err(|error| self.storage(error.to_string()))?;
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        self.0.display().to_string()
+    }
+
+    fn storage(&self, why: String) -> OpenError {
+        OpenError::Storage { log: self.name(), why }
+    }
+
+    fn sqlite(&self, error: &rusqlite::Error) -> OpenError {
+        let (log, why) = (self.name(), error.to_string());
+        match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => OpenError::NotALog { log, why },
+            Some(ErrorCode::ReadOnly) => OpenError::ReadOnly { log, why },
+            _ => OpenError::Storage { log, why },
+        }
+    }
+}

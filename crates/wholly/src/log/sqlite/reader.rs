@@ -1,0 +1,168 @@
+//! The reading end: connections of its own, so that it goes on when the writer has failed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use wholly_core::{Key, TransactionId};
+
+use super::super::{LogReader, ReadError, StoredEntry, StoredTransaction};
+use super::connect;
+use super::tail::Shared;
+
+/// How many idle connections are kept.
+const KEEP: usize = 4;
+
+pub(super) struct SqliteReader {
+    path: PathBuf,
+    tail: Arc<Shared>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl SqliteReader {
+    /// Opens the first connection at once: reads go on when no more files can be opened.
+    pub(super) fn open(path: &Path, tail: Arc<Shared>) -> rusqlite::Result<Self> {
+        let idle = Mutex::new(vec![read_only(path)?]);
+        Ok(Self { path: path.to_owned(), tail, idle })
+    }
+
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, ReadError>,
+    ) -> Result<T, ReadError> {
+        let pool = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = pool().pop();
+        let connection = match taken {
+            Some(connection) => connection,
+            None => read_only(&self.path)?,
+        };
+        let result = read(&connection);
+        let mut idle = pool();
+        if idle.len() < KEEP {
+            idle.push(connection);
+        }
+        result
+    }
+
+    /// A transaction by its ordinal; `None` if it is not there, or was deleted meanwhile.
+    fn stored(
+        &self,
+        file: &Connection,
+        ordinal: i64,
+    ) -> Result<Option<StoredTransaction>, ReadError> {
+        let mut id = None;
+        let mut entries = Vec::new();
+        for (sequence, place) in self.places(file, ordinal)? {
+            let row: Option<(Option<String>, String)> = file
+                .prepare_cached("SELECT id, text FROM entries WHERE place = ?1")?
+                .query_row([place], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?;
+            let Some((text_of_id, text)) = row else { return Ok(None) };
+            if let Some(text_of_id) = text_of_id {
+                id = Some(parse(&text_of_id)?);
+            }
+            entries.push(StoredEntry { sequence, text });
+        }
+        Ok(id.map(|id| StoredTransaction { id, entries }))
+    }
+
+    /// The places of a transaction's entries, by sequence: of the tail first, then of the index,
+    /// because what leaves the tail is in the index by then.
+    fn places(&self, file: &Connection, ordinal: i64) -> Result<BTreeSet<(u32, i64)>, ReadError> {
+        let mut places: BTreeSet<_> =
+            self.tail.lock().places.get(&ordinal).into_iter().flatten().copied().collect();
+        let mut indexed =
+            file.prepare_cached("SELECT sequence, place FROM parts WHERE ordinal = ?1")?;
+        for part in indexed.query_map([ordinal], |row| Ok((row.get(0)?, row.get(1)?)))? {
+            places.insert(part?);
+        }
+        Ok(places)
+    }
+}
+
+impl LogReader for SqliteReader {
+    fn history(&self, id: TransactionId) -> Result<Option<StoredTransaction>, ReadError> {
+        let Ok(ordinal) = i64::try_from(id.ordinal()) else { return Ok(None) };
+        // An ordinal is unique in one log; an id that has it may come from another.
+        Ok(self.with(|file| self.stored(file, ordinal))?.filter(|found| found.id == id))
+    }
+
+    fn by_key(&self, key: &Key) -> Result<Option<TransactionId>, ReadError> {
+        if let Some(id) = self.tail.lock().keys.get(key) {
+            return Ok(Some(*id));
+        }
+        self.with(|file| {
+            file.prepare_cached(
+                "SELECT id FROM keys JOIN parts USING (ordinal) JOIN entries USING (place)
+                 WHERE keys.key = ?1 AND parts.sequence = 0",
+            )?
+            .query_row([key.as_str()], |row| row.get::<_, String>(0))
+            .optional()?
+            .map(|id| parse(&id))
+            .transpose()
+        })
+    }
+
+    fn unsettled(
+        &self,
+        after: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Vec<StoredTransaction>, ReadError> {
+        let from = after.map_or(0, |id| (id.ordinal() as i64).saturating_add(1));
+        let ordinals: Vec<i64> =
+            self.tail.lock().unsettled.range(from..).take(limit).copied().collect();
+        self.with(|file| {
+            ordinals.into_iter().filter_map(|o| self.stored(file, o).transpose()).collect()
+        })
+    }
+
+    fn list(
+        &self,
+        before: Option<TransactionId>,
+        limit: usize,
+    ) -> Result<Vec<TransactionId>, ReadError> {
+        let before = before.map_or(i64::MAX, |id| id.ordinal() as i64);
+        let in_tail = |tail: &Shared| -> BTreeSet<i64> {
+            tail.lock().places.range(..before).rev().take(limit).map(|(o, _)| *o).collect()
+        };
+        let mut ordinals = in_tail(&self.tail);
+        self.with(|file| {
+            let limit_of_file = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut indexed = file.prepare_cached(
+                "SELECT ordinal FROM parts WHERE sequence = 0 AND ordinal < ?1
+                 ORDER BY ordinal DESC LIMIT ?2",
+            )?;
+            for ordinal in indexed.query_map(params![before, limit_of_file], |row| row.get(0))? {
+                ordinals.insert(ordinal?);
+            }
+            let newest = ordinals.into_iter().rev().take(limit);
+            newest.filter_map(|o| self.id(file, o).transpose()).collect()
+        })
+    }
+}
+
+impl SqliteReader {
+    fn id(&self, file: &Connection, ordinal: i64) -> Result<Option<TransactionId>, ReadError> {
+        let Some((_, place)) = self.places(file, ordinal)?.into_iter().next() else {
+            return Ok(None);
+        };
+        file.prepare_cached("SELECT id FROM entries WHERE place = ?1 AND sequence = 0")?
+            .query_row([place], |row| row.get::<_, String>(0))
+            .optional()?
+            .map(|id| parse(&id))
+            .transpose()
+    }
+}
+
+fn parse(id: &str) -> Result<TransactionId, ReadError> {
+    id.parse().map_err(|error| ReadError::Storage {
+        why: format!("the log holds {id:?} as a transaction's id: {error}"),
+    })
+}
+
+fn read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = connect(path, 2_000)?;
+    connection.execute_batch("PRAGMA query_only = ON")?;
+    Ok(connection)
+}

@@ -1,0 +1,82 @@
+//! The tail: the entries that the indexes of the file do not hold yet, and what is unsettled.
+//!
+//! INVARIANT: the tail changes only after the commit that its change describes, and a reader looks
+//! at the tail before it looks at the file. So whatever leaves the tail is in the file by then.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use wholly_core::{Key, TransactionId};
+
+/// How many low bits of a place count the entries of one batch.
+const ENTRY_BITS: u32 = 20;
+
+/// Where an entry lies: its batch's position, and its own place in the batch.
+pub(super) fn place(position: u64, entry: usize) -> Option<i64> {
+    let entry = u64::try_from(entry).ok().filter(|e| *e < 1 << ENTRY_BITS)?;
+    let position = i64::try_from(position).ok().filter(|p| *p < 1 << (63 - ENTRY_BITS))?;
+    Some(position << ENTRY_BITS | entry as i64)
+}
+
+/// The position of the batch that an entry at `place` belongs to.
+pub(super) fn position(place: i64) -> u64 {
+    (place >> ENTRY_BITS).unsigned_abs()
+}
+
+/// What the writer and the readers share.
+#[derive(Default)]
+pub(super) struct Shared(Mutex<Tail>);
+
+impl Shared {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Tail> {
+        // A tail is never left half-changed by a panic: no operation on it can panic.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the indexes do not hold yet.
+#[derive(Default)]
+pub(super) struct Tail {
+    /// The places of a transaction's entries in the tail, by sequence.
+    pub(super) places: BTreeMap<i64, Vec<(u32, i64)>>,
+    pub(super) keys: HashMap<Key, TransactionId>,
+    /// Those that ended in the tail.
+    pub(super) ended: Vec<i64>,
+    /// Every transaction that has not ended, in the tail or not.
+    pub(super) unsettled: BTreeSet<i64>,
+    /// How many entries are in the tail.
+    pub(super) len: usize,
+}
+
+/// What the tail notes of an entry.
+pub(super) struct Noted<'a> {
+    pub(super) ordinal: i64,
+    pub(super) sequence: u32,
+    pub(super) place: i64,
+    pub(super) key: Option<(&'a Key, TransactionId)>,
+    pub(super) ends: bool,
+}
+
+impl Tail {
+    pub(super) fn note(&mut self, entry: Noted<'_>) {
+        self.len += 1;
+        self.places.entry(entry.ordinal).or_default().push((entry.sequence, entry.place));
+        if let Some((key, id)) = entry.key {
+            self.keys.insert(key.clone(), id);
+        }
+        if entry.ends {
+            self.ended.push(entry.ordinal);
+            self.unsettled.remove(&entry.ordinal);
+        } else if entry.sequence == 0 {
+            self.unsettled.insert(entry.ordinal);
+        }
+    }
+
+    /// Forgets what the indexes hold from now on.
+    pub(super) fn clear(&mut self) {
+        self.places.clear();
+        self.keys.clear();
+        self.ended.clear();
+        self.len = 0;
+    }
+}

@@ -1,0 +1,252 @@
+//! What only the SQLite log must do: other people's files, ownership, a full disk, the account.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+use wholly_core::{Key, LogId, Timestamp, TransactionId};
+
+use super::*;
+use crate::log::{Entry, Position};
+
+fn place_for() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("wholly.db");
+    (directory, path)
+}
+
+fn entry(n: u64, bytes: usize) -> Entry {
+    Entry {
+        transaction: TransactionId::mint(0, Timestamp::from_millis(n), n << 2, LogId::from_bits(7)),
+        sequence: 0,
+        text: "x".repeat(bytes),
+        key: Some(Key::new(format!("key {n}")).unwrap()),
+        ends: false,
+    }
+}
+
+/// Appends `batches` batches of one entry.
+fn fill(open: &mut OpenLog, batches: u64, bytes: usize) {
+    for _ in 0..batches {
+        let n = open.head.0 + 1;
+        open.head = open.writer.append(open.head, &[entry(n, bytes)]).unwrap();
+    }
+}
+
+fn refused(path: &Path) -> OpenError {
+    SqliteLog::at(path).open().err().expect("opening is refused")
+}
+
+#[test]
+fn what_is_no_log_is_left_alone() {
+    for content in ["hello", &"no database, but long enough to be one. ".repeat(100)] {
+        let (_directory, path) = place_for();
+        std::fs::write(&path, content).unwrap();
+        assert!(matches!(refused(&path), OpenError::NotALog { .. }), "{}", refused(&path));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), content);
+    }
+}
+
+#[test]
+fn another_applications_file_is_left_alone() {
+    for sql in
+        ["CREATE TABLE accounts (id)", "PRAGMA user_version = 3", "PRAGMA application_id = 5"]
+    {
+        let (_directory, path) = place_for();
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        let before = std::fs::read(&path).unwrap();
+        assert!(matches!(refused(&path), OpenError::NotALog { .. }), "{sql}: {}", refused(&path));
+        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+}
+
+#[test]
+fn a_newer_log_is_refused() {
+    let (_directory, path) = place_for();
+    drop(SqliteLog::at(&path).open().unwrap());
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    assert!(matches!(refused(&path), OpenError::Newer { found: 2, known: 1, .. }));
+}
+
+#[test]
+fn a_corrupt_log_is_a_storage_error() {
+    let (_directory, path) = place_for();
+    fill(&mut SqliteLog::at(&path).open().unwrap(), 100, 500);
+    let mut content = std::fs::read(&path).unwrap();
+    content[1_024..].fill(0xAA);
+    std::fs::write(&path, content).unwrap();
+    assert!(matches!(refused(&path), OpenError::Storage { .. }), "{}", refused(&path));
+}
+
+#[test]
+fn a_creation_that_was_killed_is_done_again() {
+    let empty: fn(&Path) = |path| std::fs::write(path, "").unwrap();
+    // What journal_mode leaves before the tables are made.
+    let header: fn(&Path) = |path| {
+        let file = Connection::open(path).unwrap();
+        file.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
+    };
+    for killed in [empty, header] {
+        let (_directory, path) = place_for();
+        killed(&path);
+        fill(&mut SqliteLog::at(&path).open().unwrap(), 1, 10);
+        assert_eq!(SqliteLog::at(&path).open().unwrap().head, Position(1));
+    }
+}
+
+#[test]
+fn identities_differ() {
+    let (_one, one) = place_for();
+    let (_two, two) = place_for();
+    let identity = |path| SqliteLog::at(path).open().unwrap().identity;
+    assert_ne!(identity(one), identity(two));
+}
+
+#[test]
+fn an_open_log_is_in_use_and_others_may_read_it() {
+    let (_directory, path) = place_for();
+    let mut open = SqliteLog::at(&path).open().unwrap();
+    fill(&mut open, 3, 10);
+    assert!(matches!(refused(&path), OpenError::InUse { .. }));
+    let other = Connection::open(&path).unwrap();
+    let count = |sql: &str| other.query_row(sql, [], |row| row.get::<_, u32>(0)).unwrap();
+    assert_eq!(count("SELECT count(DISTINCT id) FROM history"), 3);
+    // The reader does not own the log: it may outlive the writer that failed.
+    drop(open.writer);
+    assert!(SqliteLog::at(&path).open().is_ok());
+    assert_eq!(open.reader.list(None, 9).unwrap().len(), 3);
+}
+
+#[test]
+fn history_reads_the_same_before_and_after_a_run() {
+    let (_directory, path) = place_for();
+    let mut open = SqliteLog::at(&path).open().unwrap();
+    fill(&mut open, 5, 10);
+    let read = || {
+        let file = Connection::open(&path).unwrap();
+        let mut rows = file.prepare("SELECT id, sequence, text FROM history ORDER BY id").unwrap();
+        let rows = rows.query_map([], |row| {
+            Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?, row.get::<_, String>(2)?))
+        });
+        rows.unwrap().collect::<Result<Vec<_>, _>>().unwrap()
+    };
+    let before = read();
+    assert_eq!(before.len(), 5);
+    assert_eq!(open.writer.trim(Timestamp::from_millis(0), 1).unwrap(), 0); // Writes a run.
+    let file = Connection::open(&path).unwrap();
+    let parts: u32 = file.query_row("SELECT count(*) FROM parts", [], |row| row.get(0)).unwrap();
+    assert_eq!((parts, read()), (5, before));
+}
+
+#[test]
+fn a_writer_whose_lock_was_deleted_is_superseded() {
+    let (directory, path) = place_for();
+    let mut old = SqliteLog::at(&path).open().unwrap();
+    fill(&mut old, 1, 10);
+    std::fs::remove_file(directory.path().join("wholly.db.lock")).unwrap();
+    let mut new = SqliteLog::at(&path).open().unwrap();
+    let late = old.writer.append(old.head, &[entry(9, 10)]);
+    assert!(matches!(late, Err(AppendError::Superseded)), "{late:?}");
+    fill(&mut new, 1, 10);
+}
+
+#[test]
+fn the_write_ahead_log_stays_bounded() {
+    let (directory, path) = place_for();
+    let mut open = SqliteLog::at(&path).open().unwrap();
+    fill(&mut open, 1_500, 40_000); // 60 MB.
+    let wal = std::fs::metadata(directory.path().join("wholly.db-wal")).unwrap().len();
+    assert!(wal < 40_000_000, "{wal} bytes");
+}
+
+/// Runs `test` of this file in a process of its own, with `shell` before it.
+#[cfg(unix)]
+fn in_a_process(shell: &str, test: &str, path: &Path) {
+    let status = Command::new("sh")
+        .args(["-c", &format!("{shell}\nexec \"$0\" --exact --ignored \"$1\"")])
+        .arg(std::env::current_exe().unwrap())
+        .arg(format!("log::sqlite::tests::{test}"))
+        .env("WHOLLY_TEST_LOG", path)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(status.status.success() && said.contains("1 passed"), "{said}");
+}
+
+fn given_path() -> PathBuf {
+    std::env::var_os("WHOLLY_TEST_LOG").expect("run by another test").into()
+}
+
+/// The system refuses to let any file grow beyond a limit, as it does on a full disk.
+#[cfg(unix)]
+#[test]
+fn a_full_disk_harms_nothing() {
+    let (_directory, path) = place_for();
+    in_a_process("trap '' XFSZ; ulimit -f 1000", "fill_the_disk", &path);
+    // There is space again.
+    let mut open = SqliteLog::at(&path).open().unwrap();
+    let held = open.reader.list(None, usize::MAX).unwrap().len() as u64;
+    assert!(held >= 10 && open.head == Position(held), "{held} of {:?}", open.head);
+    fill(&mut open, 5, 1_000);
+}
+
+#[test]
+#[ignore = "run by a_full_disk_harms_nothing"]
+fn fill_the_disk() {
+    let mut open = SqliteLog::at(given_path()).open().unwrap();
+    fill(&mut open, 10, 1_000);
+    let failed = loop {
+        let n = open.head.0 + 1;
+        match open.writer.append(open.head, &[entry(n, 20_000)]) {
+            Ok(head) => open.head = head,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(failed, AppendError::Storage { .. }), "{failed}");
+    let behind = open.writer.append(open.head, &[]);
+    assert!(matches!(behind, Err(AppendError::Rejected { .. })), "{behind:?}");
+    assert_eq!(open.reader.list(None, usize::MAX).unwrap().len() as u64, open.head.0);
+    // And while the disk is full, the log opens or says why not, and then reads still go on.
+    let OpenLog { reader, writer, head, .. } = open;
+    drop(writer);
+    if let Err(error) = SqliteLog::at(given_path()).open() {
+        assert!(matches!(error, OpenError::Storage { .. }), "{error}");
+    }
+    assert!(reader.by_key(&Key::new("key 1").unwrap()).unwrap().is_some());
+    assert!(reader.list(None, usize::MAX).unwrap().len() as u64 >= head.0);
+}
+
+/// Linux counts what a process wrote; the log's account must say the same.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_account_agrees_with_the_system() {
+    let (_directory, path) = place_for();
+    in_a_process("", "compare_the_account", &path);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+#[ignore = "run by the_account_agrees_with_the_system"]
+fn compare_the_account() {
+    let system = || {
+        let io = std::fs::read_to_string("/proc/self/io").unwrap();
+        let line = io.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap();
+        line.parse::<u64>().unwrap()
+    };
+    let mut open = SqliteLog::at(given_path()).open().unwrap();
+    let before = (open.writer.written(), system());
+    fill(&mut open, 3_000, 3_000);
+    let (account, system) = (open.writer.written().bytes - before.0.bytes, system() - before.1);
+    // A checkpoint may be on its way, and SQLite's wal-index takes a few bytes.
+    let off = account.abs_diff(system) * 100 / system;
+    assert!(off < 15, "the account says {account} bytes, the system {system}");
+}
+
+/// Not even root can create a file there.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_that_cannot_be_written_is_read_only() {
+    let error = refused(Path::new("/sys/kernel/wholly.db"));
+    assert!(matches!(error, OpenError::ReadOnly { .. }), "{error}");
+}
