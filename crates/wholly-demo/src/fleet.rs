@@ -168,6 +168,8 @@ impl Fleet {
         let process = Process::start(role.as_str(), &arguments, self.directory.path())
             .map_err(system("start a process"))?;
         self.processes.insert(role, process);
+        // The connections to its predecessor are gone.
+        self.http = Http::new();
         Ok(())
     }
 

@@ -45,7 +45,7 @@ impl Teller {
     }
 
     pub(super) fn killed(&self, who: &str, when: &str) -> io::Result<()> {
-        self.event(who, &format!("{} {when}", self.paint(RED, "SIGKILL")))
+        self.event(who, &format!("{}   {when}", self.paint(RED, "SIGKILL")))
     }
 
     pub(super) fn answered(&self, kind: ServiceKind, answered: &Answered) -> io::Result<()> {
@@ -58,7 +58,7 @@ impl Teller {
             (_, other) => format!("{other:?}"),
         };
         let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        self.event(kind.as_str(), &format!("{operation:<9} {said}{reason}"))
+        self.event(kind.as_str(), &format!("{:<9} {said}{reason}", operation.as_str()))
     }
 
     pub(super) fn decided(&self, transaction: &Transaction) -> io::Result<()> {

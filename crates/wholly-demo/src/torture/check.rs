@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::fleet::{Books, Fleet, FleetError, Transaction};
+use crate::fleet::{Books, Fleet, FleetError, Transaction, eventually};
 use crate::order::{Order, Placed};
 use crate::shop::Stock;
 
@@ -33,8 +33,21 @@ pub(super) async fn transactions(fleet: &Fleet) -> Result<Vec<Transaction>, Flee
             return Ok(all);
         }
         for id in page {
-            all.push(fleet.transaction(&id).await?);
+            all.push(settled(fleet, &id).await?);
         }
+    }
+}
+
+/// A transaction once it has settled, or as it is when that takes too long.
+pub(super) async fn settled(fleet: &Fleet, id: &str) -> Result<Transaction, FleetError> {
+    // A client may be told the end before the log holds all acknowledgements; a coordinator that
+    // was killed then asks for them again.
+    let settled = eventually("a transaction settles", async || {
+        Ok(Some(fleet.transaction(id).await?).filter(|transaction| transaction.settled))
+    });
+    match settled.await {
+        Err(FleetError::Late(_)) => fleet.transaction(id).await,
+        settled => settled,
     }
 }
 

@@ -152,6 +152,10 @@ impl Runs<'_> {
             Err(error) => report.violation(format!("{id}: the client ended: {error}")),
         }
         self.check(&id, report).await?;
+        if !killed {
+            // The point still waits to be reached, which would kill in another run.
+            self.fleet.run(role, None).await?;
+        }
         Ok(killed)
     }
 
@@ -167,27 +171,27 @@ impl Runs<'_> {
         let give_up = Instant::now() + PATIENCE;
         while Instant::now() < give_up {
             turn.tick().await;
-            // In this order: who has the answer is never killed after it.
-            let is_answered = placing.is_finished();
             if self.fleet.has_ended(role) {
                 return Ok(true);
             }
-            if is_answered || (or_decided && self.is_decided().await) {
+            let Some(transaction) = self.newest().await else { continue };
+            let is_decided = ["committed", "aborted"].contains(&&*transaction.state);
+            // What is shown as settled is in the log: nothing more will be appended.
+            let is_over = placing.is_finished() && transaction.settled;
+            if !self.fleet.has_ended(role) && (is_over || (or_decided && is_decided)) {
                 return Ok(false);
             }
         }
         Err(FleetError::Late(format!("a kill, or an end, of the {}", role.as_str())))
     }
 
-    /// Whether the newest transaction is one of this run, and decided.
-    async fn is_decided(&self) -> bool {
-        let Ok(newest) = self.fleet.transactions(None, 1).await else { return false };
-        let Some(id) = newest.first() else { return false };
-        if self.transactions.iter().any(|known| known.id == *id) {
-            return false;
+    /// The transaction of this run, if there is one already, and somebody to ask.
+    async fn newest(&self) -> Option<Transaction> {
+        let newest = self.fleet.transactions(None, 1).await.ok()?.pop()?;
+        match self.transactions.iter().any(|known| known.id == newest) {
+            true => None,
+            false => self.fleet.transaction(&newest).await.ok(),
         }
-        let transaction = self.fleet.transaction(id).await;
-        transaction.is_ok_and(|transaction| ["committed", "aborted"].contains(&&*transaction.state))
     }
 
     async fn restart(&mut self, role: Role, report: &mut Report) -> Result<(), FleetError> {
@@ -222,7 +226,7 @@ impl Runs<'_> {
             if self.transactions.iter().any(|known| known.id == id) {
                 break;
             }
-            self.transactions.push(self.fleet.transaction(&id).await?);
+            self.transactions.push(check::settled(self.fleet, &id).await?);
         }
         let books = self.fleet.books().await?;
         for found in check::violations(&self.ledger, &self.transactions, &books) {
