@@ -20,9 +20,11 @@ use crate::shop::Stock;
 const CLIENTS: u64 = 8;
 
 /// The longest that a round lets the processes work before it kills.
-const LONGEST_PEACE: Duration = Duration::from_millis(60);
+const LONGEST_PEACE: Duration = Duration::from_millis(200);
 /// The longest that a process stays down.
 const LONGEST_DOWN: Duration = Duration::from_millis(40);
+/// More than a process takes to start and recover.
+const LONGEST_RECOVERY: Duration = Duration::from_millis(60);
 
 /// One round's plan.
 #[derive(Debug)]
@@ -44,7 +46,7 @@ impl Round {
             8 if one != Role::Coordinator => vec![Role::Coordinator, one],
             _ => Role::ALL.to_vec(),
         };
-        let again = random.moment(LONGEST_PEACE);
+        let again = random.moment(LONGEST_RECOVERY);
         Self {
             peace: random.moment(LONGEST_PEACE),
             victims,
