@@ -10,6 +10,14 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+#[cfg(feature = "demo")]
+use wholly_demo::{
+    demo::Demo,
+    kill::{KillAt, Killer},
+    process::end_with_stdin,
+    service::Service,
+    torture::Torture,
+};
 
 use crate::config::{Config, Loopback};
 use crate::serve;
@@ -28,6 +36,13 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Serve(Serve),
+    #[cfg(feature = "demo")]
+    Demo(Demo),
+    #[cfg(feature = "demo")]
+    Torture(Torture),
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
+    ShopService(Service),
 }
 
 /// Run the coordinator as a server.
@@ -59,6 +74,21 @@ struct Serve {
     /// The log, instead of the one that the configuration names.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    #[cfg(feature = "demo")]
+    #[command(flatten)]
+    staged: Staged,
+}
+
+/// What the demo and the torture ask of a coordinator that they start.
+#[cfg(feature = "demo")]
+#[derive(Args)]
+struct Staged {
+    /// Kill the process at this point, like before-append:committed.
+    #[arg(long, value_name = "POINT", hide = true)]
+    kill_at: Option<KillAt>,
+    /// End when the standard input does: the parent is gone.
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
 }
 
 /// Does what the command line asks.
@@ -69,6 +99,12 @@ pub fn run() -> ExitCode {
     }
     match command {
         Command::Serve(serve) => serve.run(),
+        #[cfg(feature = "demo")]
+        Command::Demo(demo) => demo.run(),
+        #[cfg(feature = "demo")]
+        Command::Torture(torture) => torture.run(),
+        #[cfg(feature = "demo")]
+        Command::ShopService(service) => service.run(),
     }
 }
 
@@ -80,9 +116,30 @@ impl Serve {
         };
         config.listen = self.listen.unwrap_or(config.listen);
         config.log = self.log.unwrap_or(config.log);
-        match serve::run(config, |log| log, |participant| participant) {
+        #[cfg(feature = "demo")]
+        let served = self.staged.serve(config);
+        #[cfg(not(feature = "demo"))]
+        let served = serve::run(config, |log| log, |participant| participant);
+        match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(1, &error),
+        }
+    }
+}
+
+#[cfg(feature = "demo")]
+impl Staged {
+    fn serve(self, config: Config) -> Result<(), serve::ServeError> {
+        if self.end_with_stdin {
+            end_with_stdin().map_err(serve::denied("threads"))?;
+        }
+        match self.kill_at.map(Killer::new) {
+            None => serve::run(config, |log| log, |participant| participant),
+            Some(killer) => serve::run(
+                config,
+                |log| killer.log(log),
+                |participant| killer.participant(participant),
+            ),
         }
     }
 }

@@ -98,6 +98,6 @@ fn announce(address: SocketAddr) -> Result<(), ServeError> {
         .map_err(denied("the standard output"))
 }
 
-fn denied(what: &'static str) -> impl Fn(io::Error) -> ServeError {
+pub fn denied(what: &'static str) -> impl Fn(io::Error) -> ServeError {
     move |why| ServeError::System { what, why }
 }
