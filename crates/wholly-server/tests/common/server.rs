@@ -60,6 +60,13 @@ impl Server {
         Self::run_by(shell, config).await
     }
 
+    /// Starts the server with this text as its configuration.
+    pub async fn start_configured(directory: &Path, text: &str) -> Self {
+        let config = directory.join("wholly.toml");
+        std::fs::write(&config, text).unwrap();
+        Self::run(config).await
+    }
+
     async fn run(config: PathBuf) -> Self {
         Self::run_by(Command::new(BINARY), config).await
     }
