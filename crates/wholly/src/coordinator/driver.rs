@@ -164,6 +164,8 @@ struct Life {
     inbox: Inbox,
     /// By when what is in flight should settle, and who waits for the end.
     stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
+    /// Every handle is gone. To ask for commands all the same would be answered at once, for ever.
+    deserted: bool,
 }
 
 type Found = (Key, Result<Option<StoredTransaction>, ReadError>);
@@ -205,6 +207,7 @@ impl Life {
             lookups,
             inbox: Inbox { answered, appended, found },
             stopping: None,
+            deserted: false,
         })
     }
 
@@ -225,7 +228,7 @@ impl Life {
             let failed = tokio::select! {
                 // In this order, so that a seed repeats; what else is ready is drained below.
                 biased;
-                command = driver.commands.recv() => {
+                command = driver.commands.recv(), if !self.deserted => {
                     self.command(driver, command, clock.now());
                     None
                 }
@@ -290,6 +293,7 @@ impl Life {
             }
             // Every handle is gone: nobody can ask for more.
             None => {
+                self.deserted = true;
                 self.engine.handle(Input::Drain, now);
                 self.stopping.get_or_insert((now, Vec::new())).0 = now;
             }

@@ -295,13 +295,17 @@ impl Harness {
         self.planned.push(crash);
     }
 
-    /// Runs until it is done, or the planned crash comes; tells whether it came.
+    /// Runs until it is done, or the planned crash comes; tells whether it came. One that has not
+    /// come by then never does.
     pub(super) async fn crashes(&self, run: impl Future<Output = ()>) -> bool {
         let Some(running) = &self.running else { return false };
         tokio::select! {
             biased;
             () = running.life.crashed() => true,
-            () = run => false,
+            () = run => {
+                running.life.disarm();
+                false
+            }
         }
     }
 }

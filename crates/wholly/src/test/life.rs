@@ -56,6 +56,11 @@ impl Life {
         self.crashed.notified().await;
     }
 
+    /// Calls the planned crash off, if it has not come.
+    pub fn disarm(&self) {
+        lock(&self.state).plan = None;
+    }
+
     /// Stops the loop. An append that is under way may still land.
     pub fn stop_loop(&self) {
         if let Some(looping) = &lock(&self.state).looping {
