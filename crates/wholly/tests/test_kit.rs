@@ -1,5 +1,8 @@
 //! The harness finds what is wrong, and repeats itself.
 
+// What cannot be unwrapped fails the test.
+#![allow(clippy::unwrap_used)]
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

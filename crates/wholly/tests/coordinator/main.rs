@@ -1,5 +1,8 @@
 //! The engine end to end, through the public API: in memory, on virtual time.
 
+// What cannot be unwrapped fails the test.
+#![allow(clippy::unwrap_used)]
+
 mod bad_input;
 mod by_hand;
 mod keys;
