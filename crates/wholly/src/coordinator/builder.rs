@@ -5,6 +5,7 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use wholly_core::ParticipantName;
 
 use super::driver::{self, Driver, Registered};
@@ -76,6 +77,12 @@ impl Builder {
     /// # Errors
     /// When the log cannot be opened, or a participant has a name that it cannot have.
     pub async fn start(self) -> Result<Coordinator, StartError> {
+        let (coordinator, _) = self.start_abortable().await?;
+        Ok(coordinator)
+    }
+
+    /// Starts, and tells how to make the loop vanish as in a crash.
+    pub(crate) async fn start_abortable(self) -> Result<(Coordinator, AbortHandle), StartError> {
         let mut participants = BTreeMap::new();
         for (name, registered) in self.participants {
             let name = ParticipantName::new(name.as_str())
@@ -87,7 +94,7 @@ impl Builder {
                 }
             };
         }
-        let opened = driver::open(&self.log).await?;
+        let opened = driver::open(&self.log, &self.clock).await?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let shared = Arc::new(Shared {
             settings: self.settings,
@@ -103,7 +110,7 @@ impl Builder {
             participants,
             seed,
         };
-        tokio::spawn(driver.run(opened));
-        Ok(Coordinator { shared, commands })
+        let looping = tokio::spawn(driver.run(opened));
+        Ok((Coordinator { shared, commands }, looping.abort_handle()))
     }
 }

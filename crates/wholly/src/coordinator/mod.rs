@@ -303,7 +303,7 @@ impl Coordinator {
         read: impl FnOnce(&dyn LogReader) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, GetError> {
         let reader = self.shared.reader();
-        let done = tokio::task::spawn_blocking(move || read(&*reader)).await;
+        let done = self.shared.clock.blocking(move || read(&*reader)).await;
         Ok(done.map_err(|_| GetError::Stopped)??)
     }
 }

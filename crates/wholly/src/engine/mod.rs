@@ -260,7 +260,7 @@ impl<W> Engine<W> {
         }
         let keys: BTreeMap<_, _> = self.keys.into_iter().collect();
         for state in keys.into_values() {
-            if let KeyState::LookingUp(queue) = state {
+            if let KeyState::LookingUp(queue) | KeyState::Ended(queue) = state {
                 let refuse = |(_, _, to)| (to, Reply::NotAccepted(unavailable()));
                 replies.extend(queue.into_iter().map(refuse));
             }
