@@ -9,9 +9,10 @@ use tokio::task::AbortHandle;
 use wholly_core::ParticipantName;
 
 use super::driver::{self, Driver, Registered};
-use super::{Coordinator, Health, Shared, StartError};
+use super::{Coordinator, Health, Shared};
 use crate::Settings;
 use crate::clock::Clock;
+use crate::error::StartError;
 use crate::log::Log;
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};

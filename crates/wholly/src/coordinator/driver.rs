@@ -12,15 +12,19 @@ use tokio::sync::{mpsc, oneshot};
 use wholly_core::{Key, ParticipantName, Timestamp};
 
 use super::log_thread::{Appended, LogThread};
-use super::{Caller, Health, Shared, StartError, SubmitError};
+use super::{Caller, Health, Shared};
 use crate::clock::Clock;
 use crate::engine::{Engine, Input, Outputs, Random, Reply};
+use crate::error::{StartError, SubmitError};
 use crate::log::{Log, LogReader, OpenLog, ReadError, StoredTransaction};
 use crate::participant::Endpoint;
 use crate::participant::slots::{Answered, Lane, Slots};
 
 /// How many transactions are read at once when the log is opened.
 const RECOVERY_PAGE: usize = 4_096;
+
+/// How many commands are taken before what they lead to is sent.
+const COMMANDS_AT_ONCE: usize = 4_096;
 
 /// How long to wait before a log that failed is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
@@ -273,8 +277,12 @@ impl Life {
         while let Ok((key, found)) = self.inbox.found.try_recv() {
             self.engine.handle(Input::Found { key, found }, now);
         }
-        while let Ok(command) = driver.commands.try_recv() {
-            self.command(driver, Some(command), now);
+        // Clients that submit faster than this takes must not keep it from what is outstanding.
+        for _ in 0..COMMANDS_AT_ONCE {
+            match driver.commands.try_recv() {
+                Ok(command) => self.command(driver, Some(command), now),
+                Err(_) => break,
+            }
         }
         None
     }

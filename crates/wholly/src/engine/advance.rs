@@ -8,7 +8,7 @@ use wholly_core::{Timestamp, TransactionId};
 
 use super::keys::KeyState;
 use super::{Engine, Open, Part, Reply, Wait, Waiter};
-use crate::coordinator::Outcome;
+use crate::outcome::Outcome;
 use crate::participant::slots::Attempt;
 
 impl<W> Engine<W> {

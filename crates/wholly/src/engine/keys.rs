@@ -8,8 +8,9 @@ use wholly_core::{Key, Timestamp, TransactionId, entry};
 
 use super::submit::same_body;
 use super::{Engine, Reply, Submission, Wait};
-use crate::coordinator::{Outcome, SubmitError};
+use crate::error::SubmitError;
 use crate::log::{ReadError, StoredTransaction};
+use crate::outcome::Outcome;
 use crate::replay::replay;
 
 /// What the loop knows of a key.

@@ -47,8 +47,9 @@ pub(crate) use batch::{Batch, PendingEntry};
 pub(crate) use submit::{Submission, Wait};
 
 use crate::Settings;
-use crate::coordinator::{CancelError, Outcome, ResolveError, SubmitError};
+use crate::error::{CancelError, ResolveError, SubmitError};
 use crate::log::{Position, ReadError, StoredTransaction};
+use crate::outcome::Outcome;
 use crate::participant::slots::{Answered, Attempt};
 use batch::{Place, Writing};
 use keys::KeyState;
