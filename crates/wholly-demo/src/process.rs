@@ -1,6 +1,6 @@
 //! A process of the demo: this program, executed once more with other arguments.
 //!
-//! INVARIANT: it does not outlive the [`Process`] that stands for it, nor the program that started
+//! INVARIANT: it does not outlive the `Process` that stands for it, nor the program that started
 //! it: its standard input is a pipe that nobody writes to, and it ends when that ends (see
 //! [`end_with_stdin`]), as it does when its parent is killed.
 

@@ -134,7 +134,6 @@ async fn in_doubt(teller: &Teller, fleet: &Fleet) -> Result<(), StoryError> {
 
 async fn told(teller: &Teller, placed: Placing, expected: &str) -> Result<(), StoryError> {
     let placed = placed.await??;
-    let reason = placed.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    teller.event("client", &format!("is told   {}{reason}", placed.state))?;
+    teller.event("client", &format!("is told   {}", placed.state))?;
     ensure(placed.state == expected, || format!("the client was told {placed:?}"))
 }

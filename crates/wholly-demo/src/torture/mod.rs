@@ -1,10 +1,10 @@
 //! `wholly torture`: SIGKILL at every point and at random, and the books afterwards.
 //!
-//! Two parts, with real processes and real databases. [`points`] kills the coordinator before,
+//! Two parts, with real processes and real databases. `points` kills the coordinator before,
 //! during and after each append to its log and each call of a participant, and each service
 //! before, during and after each call that it answers, for a list of scenarios, until a run has no
-//! further point. [`rounds`] kills whatever the seed says, whenever it says, while clients place
-//! orders. What must hold at the end is in [`check`], as a function that can be shown to fail.
+//! further point. `rounds` kills whatever the seed says, whenever it says, while clients place
+//! orders. What must hold at the end is in `check`, as a function that can be shown to fail.
 
 mod check;
 mod points;

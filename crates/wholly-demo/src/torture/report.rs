@@ -1,6 +1,7 @@
 //! What was done and what came of it: lines while it runs, a summary or JSON at the end.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -49,7 +50,7 @@ impl Report {
     /// A line for who watches.
     pub(super) fn say(&self, line: &str) {
         if !self.json {
-            println!("{line}");
+            print(line);
         }
     }
 
@@ -80,7 +81,7 @@ impl Report {
 
     pub(super) fn finish(self) -> ExitCode {
         match self.json {
-            true => println!("{}", serde_json::to_string_pretty(&self).unwrap_or_default()),
+            true => print(&serde_json::to_string_pretty(&self).unwrap_or_default()),
             false => self.summary(),
         }
         match self.violations.is_empty() {
@@ -96,14 +97,23 @@ impl Report {
         };
         let kills = self.kills.iter().map(|(name, count)| format!("{name} {count}"));
         let aborted = self.aborted.iter().map(|(why, count)| format!("{why} {count}"));
-        println!("\nseed          {}", self.seed);
-        println!("points        {}", self.points.values().sum::<u32>());
-        println!("rounds        {}", self.rounds);
-        println!("SIGKILLs      {}", list(kills.collect()));
-        println!("restarts      {}", self.restarts);
-        println!("committed     {}", self.committed);
-        println!("aborted       {}", list(aborted.collect()));
-        println!("client tries  {} more than orders", self.retries);
-        println!("violations    {}", self.violations.len());
+        let lines = [
+            String::new(),
+            format!("seed          {}", self.seed),
+            format!("points        {}", self.points.values().sum::<u32>()),
+            format!("rounds        {}", self.rounds),
+            format!("SIGKILLs      {}", list(kills.collect())),
+            format!("restarts      {}", self.restarts),
+            format!("committed     {}", self.committed),
+            format!("aborted       {}", list(aborted.collect())),
+            format!("asked again   {} times, by clients", self.retries),
+            format!("violations    {}", self.violations.len()),
+        ];
+        print(&lines.join("\n"));
     }
+}
+
+fn print(text: &str) {
+    // Where nobody reads any more the exit code still tells.
+    let _ = writeln!(io::stdout().lock(), "{text}");
 }

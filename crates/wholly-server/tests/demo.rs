@@ -1,0 +1,173 @@
+//! The demo as who runs it sees it: what it claims, how it ends, and what it leaves behind.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::{TempDir, tempdir};
+
+fn demo(temporary: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wholly"));
+    command.arg("demo").args(arguments).env("TMPDIR", temporary).stdout(Stdio::piped());
+    command
+}
+
+/// Plays a part; what it printed, once it ended well and left nothing.
+fn played(arguments: &[&str]) -> String {
+    let temporary = tempdir().unwrap();
+    let output = demo(temporary.path(), arguments).output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(!said.contains('\x1b'), "colour where nobody looks: {said:?}");
+    assert_eq!(left_in(&temporary), [""; 0]);
+    assert_eq!(running_in(&temporary), [""; 0]);
+    said
+}
+
+fn left_in(temporary: &TempDir) -> Vec<String> {
+    let entries = std::fs::read_dir(temporary.path()).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+/// The processes whose arguments name a file in the directory.
+fn running_in(temporary: &TempDir) -> Vec<String> {
+    let directory = temporary.path().to_str().unwrap();
+    let ps = Command::new("ps").args(["-A", "-ww", "-o", "args="]).output().unwrap();
+    let all = String::from_utf8_lossy(&ps.stdout).into_owned();
+    all.lines().filter(|line| line.contains(directory)).map(str::to_owned).collect()
+}
+
+/// Says these, in this order.
+#[track_caller]
+fn assert_tells(said: &str, parts: &[&str]) {
+    parts.iter().fold(said, |rest, part| match rest.split_once(part) {
+        Some((_, rest)) => rest,
+        None => panic!("{part:?} is missing, or not in its place, in:\n{said}"),
+    });
+}
+
+#[test]
+fn without_a_coordinator_the_books_end_up_wrong() {
+    let said = played(&["problem"]);
+    assert_tells(
+        &said,
+        &[
+            "order        takes the order",
+            "payment      takes the money",
+            "inventory    refuses: insufficient stock for item2: 100 asked, 5 available",
+            "payments: ORD002 = 500; stock: item1 = 10, item2 = 5",
+            "the books no longer agree",
+        ],
+    );
+    assert!(!said.contains("coordinator  "), "{said}");
+}
+
+#[test]
+fn two_phase_commit_happens_wholly_or_not_at_all() {
+    let said = played(&["two-phase"]);
+    let votes = "prepare   votes yes";
+    assert_tells(
+        &said,
+        &[
+            "ORD001",
+            votes,
+            votes,
+            votes,
+            "decides   committed",
+            "commit    done",
+            "commit    done",
+            "commit    done",
+            "payments: ORD001 = 1000; stock: item1 = 8, item2 = 5",
+            "10 to 8",
+            "ORD002",
+            votes,
+            votes,
+            "votes no: insufficient stock",
+            "decides   aborted",
+            "abort     done",
+            "abort     done",
+            "payments: ORD001 = 1000; stock: item1 = 8, item2 = 5",
+            "nothing changed",
+        ],
+    );
+}
+
+#[test]
+fn crashes_end_the_right_way() {
+    let said = played(&["crash"]);
+    assert_tells(
+        &said,
+        &[
+            "ORD101",
+            "coordinator  SIGKILL",
+            "2 of it held",
+            "decides   aborted",
+            "payments: none; stock: item1 = 10, item2 = 5",
+            "✓",
+            "ORD102",
+            "coordinator  SIGKILL",
+            "2 of it held",
+            "decides   committed",
+            "payments: ORD102 = 1000; stock: item1 = 8, item2 = 5",
+            "✓",
+            "ORD103",
+            "inventory    SIGKILL",
+            "decides   committed",
+            "waits",
+            "ORD103 = 300; stock: item1 = 8, item2 = 4",
+            "✓",
+        ],
+    );
+}
+
+#[test]
+fn all_parts_are_played_in_turn() {
+    let said = played(&[]);
+    assert_tells(&said, &["The problem", "Two-phase commit", "Crashes", "Where to go next"]);
+}
+
+/// Starts the demo, and waits until a service has been killed in it.
+fn in_the_middle(temporary: &TempDir) -> Child {
+    let mut demo = demo(temporary.path(), &["crash"]).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("SIGKILL")));
+    // It stays in the middle until it is told to go on.
+    signal(&demo, Signal::STOP);
+    // What is printed from here on, nobody reads.
+    std::thread::spawn(move || lines.count());
+    demo
+}
+
+fn signal(demo: &Child, signal: Signal) {
+    kill_process(Pid::from_child(demo), signal).unwrap();
+}
+
+#[test]
+fn an_interruption_leaves_nothing() {
+    for (stopping, code) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+        let temporary = tempdir().unwrap();
+        let mut demo = in_the_middle(&temporary);
+        assert_ne!(running_in(&temporary), [""; 0]);
+        signal(&demo, stopping);
+        signal(&demo, Signal::CONT);
+        assert_eq!(demo.wait().unwrap().code(), Some(code));
+        assert_eq!(left_in(&temporary), [""; 0]);
+        assert_eq!(running_in(&temporary), [""; 0]);
+    }
+}
+
+#[test]
+fn no_process_outlives_a_demo_that_is_killed() {
+    let temporary = tempdir().unwrap();
+    let mut demo = in_the_middle(&temporary);
+    signal(&demo, Signal::KILL);
+    demo.wait().unwrap();
+    let give_up = Instant::now() + Duration::from_secs(30);
+    while !running_in(&temporary).is_empty() {
+        assert!(Instant::now() < give_up, "{:?}", running_in(&temporary));
+        std::thread::yield_now();
+    }
+}

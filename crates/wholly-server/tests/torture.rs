@@ -1,0 +1,31 @@
+//! A short torture: every point of one scenario, and a few rounds. `wholly torture` does it all.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+use std::process::Command;
+
+use serde_json::Value;
+use tempfile::tempdir;
+
+#[test]
+fn nothing_is_violated_and_much_is_killed() {
+    let temporary = tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_wholly"))
+        .args(["torture", "--json", "--scenarios=success,one-phase", "--rounds=5"])
+        .env("TMPDIR", temporary.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_str(&said).unwrap();
+    let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
+    assert_eq!(report["violations"], Value::Array(Vec::new()), "{said}");
+    assert_eq!(number("/rounds"), 5, "{said}");
+    // Three sides of: two appends at the least, six calls, and two calls that each service answers.
+    assert!(number("/points/success") >= 3 * (2 + 6 + 3 * 2), "{said}");
+    assert!(number("/points/one-phase") >= 3 * (2 + 1 + 1), "{said}");
+    for process in ["coordinator", "order", "payment", "inventory"] {
+        assert!(number(&format!("/kills/{process}")) > 0, "{process}: {said}");
+    }
+    assert!(number("/committed") > 0, "{said}");
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
