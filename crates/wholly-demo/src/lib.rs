@@ -1,3 +1,4 @@
-//! The demo of Wholly: a small shop, and soon the stories that are told with it.
+//! The demo of Wholly: a small shop, and the commands that show and measure.
 
+pub mod bench;
 pub mod shop;
