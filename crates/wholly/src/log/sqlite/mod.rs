@@ -30,6 +30,7 @@
 mod checkpoint;
 mod index;
 mod open;
+mod pack;
 mod reader;
 mod tail;
 mod writer;
