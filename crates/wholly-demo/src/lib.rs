@@ -1,4 +1,24 @@
-//! The demo of Wholly: a small shop, and the commands that show and measure.
+//! The demo of Wholly: a small shop, the stories that are told with it, its torture, and the benchmarks.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`shop`] | three services, each with its own database |
+//! | [`service`] | one of them as a process |
+//! | [`kill`] | a process that kills itself at an exact point |
+//! | `process`, `fleet`, `client` | services and coordinator as processes, and what they are asked |
+//! | [`demo`] | `wholly demo`: what goes wrong without a coordinator, and what goes right with one |
+//! | [`torture`] | `wholly torture`: SIGKILL at every point and at random, and the books afterwards |
+//! | [`bench`] | `wholly bench`: how fast it is, beside what the machine could do at best |
 
 pub mod bench;
+pub mod demo;
+pub mod kill;
+pub mod process;
+pub mod service;
 pub mod shop;
+pub mod torture;
+
+mod client;
+mod fleet;
+mod order;
+mod random;

@@ -96,8 +96,10 @@ impl Transaction {
     pub fn forces(&self, record: &Record) -> bool {
         match record {
             Record::Started(_) | Record::Resolved(..) => true,
-            // In one phase the participant remembers, and will say it again.
+            // In one phase a participant that committed will say so again; one that refused may
+            // have forgotten, and would be asked again.
             Record::Committed => !self.one_phase,
+            Record::Aborted(_) => self.one_phase,
             _ => false,
         }
     }
@@ -170,7 +172,10 @@ impl Transaction {
             Answer::Refused { reason } if undecided || !branch.lost => {
                 Some(Record::Vote(index, Vote::No(reason.clone())))
             }
-            Answer::Unknown { .. } | Answer::Heuristic { .. } if !branch.lost => {
+            // Pending, too: the attempt is still under way when the next one is answered.
+            Answer::Pending { .. } | Answer::Unknown { .. } | Answer::Heuristic { .. }
+                if !branch.lost =>
+            {
                 Some(Record::Lost(index))
             }
             _ => None,
@@ -192,7 +197,10 @@ impl Transaction {
             Answer::Refused { reason } if branch.progress == Progress::Working => {
                 Some(Record::Vote(index, Vote::No(reason.clone())))
             }
-            Answer::Unknown { .. } | Answer::Heuristic { .. } if !branch.lost => {
+            // Pending, too: the attempt is still under way when the next one is answered.
+            Answer::Pending { .. } | Answer::Unknown { .. } | Answer::Heuristic { .. }
+                if !branch.lost =>
+            {
                 Some(Record::Lost(index))
             }
             _ => stuck(index, branch, answer, exhausted),

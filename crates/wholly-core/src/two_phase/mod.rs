@@ -37,8 +37,8 @@
 //! |---|---|---|
 //! | `started` | yes | else nobody would remember to abort what was prepared, and a client's key would be forgotten after its transaction had an outcome |
 //! | `vote`, `lost` | no | a restart aborts what is undecided, so it has no use for them |
-//! | `committed` | yes | it is the one thing that presumption would get wrong |
-//! | `aborted` | no | presumed: what is found undecided is aborted |
+//! | `committed` | yes (in one phase: no) | it is the one thing that presumption would get wrong. In one phase the participant remembers |
+//! | `aborted` | no (in one phase: yes) | presumed: what is found undecided is aborted. In one phase it would be asked again, and a participant that forgot its refusal would say otherwise |
 //! | `acknowledged`, `settled` | no | asking a participant again does no harm |
 //! | `heuristic`, `stuck` | no | seen again when asked again |
 //! | `resolved` | yes | a person's word is not asked for twice |
@@ -55,8 +55,8 @@
 //! | yes to prepare | `vote`; with the last one: `prepared`, `committed` | | | |
 //! | read-only | the same; the branch is over. After a lost attempt it counts as a plain yes | | | as a no |
 //! | no | `vote`, `aborted`; the branch is over. After a lost attempt it is aborted all the same | | | `vote`: the branch is over, unless an attempt was lost |
-//! | unknown to prepare | `lost` the first time; asked again | | | `lost` the first time |
-//! | pending | asked again | | asked again | asked again |
+//! | unknown or pending, to prepare | `lost` the first time; asked again | | | `lost` the first time |
+//! | pending, to commit or abort | | | asked again; `stuck` after many tries | the same |
 //! | done to commit or abort | | | `acknowledged`; with the last one `settled` | the same |
 //! | refused or unknown, to commit or abort | | | asked again; `stuck` after many tries | the same |
 //! | heuristic | | | `heuristic`: stuck | `heuristic`: stuck |
@@ -76,7 +76,7 @@
 //! | done | `committed`, `settled` | `aborted`, `settled` |
 //! | refused | `vote`, `aborted`, `settled`; after a lost attempt only the `vote`, and an abort is sent as a fence | asked again |
 //! | heuristic | | `committed`, `settled`: the lost attempt had done it |
-//! | unknown | `lost` the first time; asked again; `stuck` after many tries | asked again; `stuck` after many tries |
+//! | unknown or pending | `lost` the first time; asked again; `stuck` after many tries | asked again; `stuck` after many tries |
 //! | resolve by hand | `resolved`: decided, `settled` | the same |
 //!
 //! The fence is needed because a refusal says nothing of an earlier attempt that may still be on
@@ -136,7 +136,7 @@ pub struct Branch {
     participant: ParticipantName,
     payload: Payload,
     progress: Progress,
-    /// An attempt at the first phase went unanswered: it may still take effect.
+    /// An attempt at the first phase went unanswered, or is pending: it may still take effect.
     lost: bool,
     stuck: Option<String>,
 }

@@ -60,13 +60,12 @@ impl Scenario {
         planted && !operation.is_first_phase()
     }
 
-    pub fn hears_of_time_out(&self, operation: Operation) -> Answer {
+    /// What the core is told of a time-out.
+    pub fn hears_of_time_out(&self, operation: Operation) -> Option<Answer> {
         match self.bug {
-            Some(Bug::LostAttemptForgotten) if operation.is_first_phase() => {
-                Answer::Pending { retry_after: None }
-            }
-            Some(Bug::TimeOutIsDone) if !operation.is_first_phase() => Answer::Done,
-            _ => Answer::unknown("lost"),
+            Some(Bug::LostAttemptForgotten) if operation.is_first_phase() => None,
+            Some(Bug::TimeOutIsDone) if !operation.is_first_phase() => Some(Answer::Done),
+            _ => Some(Answer::unknown("lost")),
         }
     }
 

@@ -234,7 +234,7 @@ impl World {
         if scenario.gives_up(operation) {
             self.given_up[usize::from(branch)] = true;
         }
-        let answer = scenario.hears_of_time_out(operation);
+        let Some(answer) = scenario.hears_of_time_out(operation) else { return };
         // The last one that there is stands for the many after which a person should know.
         let exhausted = self.left.time_outs == 0;
         self.step(scenario, &answered(branch, operation, answer, exhausted));

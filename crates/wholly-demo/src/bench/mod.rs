@@ -16,10 +16,12 @@
 //! | `load` | the closed loop |
 //! | `observed` | a log that tells what it wrote, and keeps a sample of it |
 //! | `log_alone`, `bare_calls` | the ceilings |
+//! | `bare_participant` | a process that answers the calls over HTTP |
 //! | `made` | logs full of transactions that nobody had to run |
 //! | `report` | figures, and the table of them |
 
 mod bare_calls;
+mod bare_participant;
 mod common;
 mod error;
 mod growth;
@@ -29,25 +31,25 @@ mod made;
 mod memory;
 mod observed;
 mod participants;
-mod process;
 mod recovery;
 mod report;
 mod two_phase;
 
+use std::fmt::Display;
 use std::process::ExitCode;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use self::error::BenchError;
 
 /// Measure how fast Wholly is on this machine, beside what the machine could do at best.
-#[derive(clap::Args, Debug)]
+#[derive(Args, Debug)]
 #[command(after_help = "Examples:
   wholly bench two-phase --concurrency 1000
   wholly bench two-phase --transport http --concurrency 64 --json
   wholly bench recovery --transactions 100000")]
-pub struct Args {
+pub struct Bench {
     #[command(subcommand)]
     workload: Workload,
 }
@@ -63,45 +65,34 @@ enum Workload {
     Participant,
 }
 
-/// Runs a workload on a runtime of its own and prints its report to the standard output.
-pub fn run(args: Args) -> ExitCode {
-    let done = match args.workload {
-        Workload::TwoPhase(workload) => {
-            let json = workload.common.json;
-            on_all_cores(workload.run()).and_then(|report| print(&report, json))
-        }
-        Workload::Growth(workload) => {
-            let json = workload.common.json;
-            on_all_cores(workload.run()).and_then(|report| print(&report, json))
-        }
-        Workload::Recovery(workload) => {
-            let json = workload.common.json;
-            on_all_cores(workload.run()).and_then(|report| print(&report, json))
-        }
-        Workload::Memory(workload) => {
-            let json = workload.common.json;
-            on_all_cores(workload.run()).and_then(|report| print(&report, json))
-        }
-        Workload::Participant => process::serve(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
+impl Bench {
+    /// Runs the workload on a runtime of its own and prints its report to the standard output.
+    pub fn run(self) -> ExitCode {
+        let done = match self.workload {
+            Workload::TwoPhase(workload) => report(workload.common.json, workload.run()),
+            Workload::Growth(workload) => report(workload.common.json, workload.run()),
+            Workload::Recovery(workload) => report(workload.common.json, workload.run()),
+            Workload::Memory(workload) => report(workload.common.json, workload.run()),
+            Workload::Participant => bare_participant::serve(),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("wholly: {error}");
+                ExitCode::FAILURE
+            }
         }
     }
 }
 
-fn on_all_cores<T>(
+fn report<T: Serialize + Display>(
+    json: bool,
     work: impl Future<Output = Result<T, BenchError>>,
-) -> Result<T, BenchError> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
-}
-
-fn print(report: &(impl Serialize + std::fmt::Display), json: bool) -> Result<(), BenchError> {
+) -> Result<(), BenchError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(work)?;
     match json {
-        true => println!("{}", serde_json::to_string_pretty(report)?),
+        true => println!("{}", serde_json::to_string_pretty(&report)?),
         false => println!("{report}"),
     }
     Ok(())

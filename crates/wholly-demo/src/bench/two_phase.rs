@@ -9,13 +9,13 @@ use wholly::log::Entry;
 use wholly::{Coordinator, HttpParticipant};
 
 use super::bare_calls::BareCalls;
+use super::bare_participant::BareParticipant;
 use super::common::{Common, Transactions};
 use super::error::BenchError;
 use super::load::Load;
 use super::log_alone;
 use super::observed::{Observed, Seen};
 use super::participants::Idle;
-use super::process::ParticipantProcess;
 use super::report::{Comparison, Figures, Named, Ratio, median};
 
 /// Two-phase transactions in a closed loop: throughput, latency, and what the log costs.
@@ -90,10 +90,10 @@ impl TwoPhase {
 
     async fn over_http(&self, directory: &Path) -> Result<Comparison, BenchError> {
         let names = self.common.names();
-        let participants = names
-            .iter()
-            .map(|_| ParticipantProcess::start())
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut participants = Vec::new();
+        for name in &names {
+            participants.push(BareParticipant::start(name, directory).await?);
+        }
         let urls: Vec<_> = participants.iter().map(|process| process.url.clone()).collect();
         let payload = self.common.payload()?;
         let (mut subject, mut ceiling) = (Vec::new(), Vec::new());

@@ -1,5 +1,5 @@
 //! Stock. The rule: it must suffice, and what one transaction has prepared is not available to
-//! another until that one has ended.
+//! another until that one has ended. To reserve nothing changes nothing: a read-only vote.
 //!
 //! INVARIANT: `0 <= reserved <= on_hand`; SQLite checks it on every write.
 
@@ -38,8 +38,10 @@ impl Participant for Inventory {
                  WHERE item_id = ?1 AND on_hand - reserved >= ?2",
             )?
             .execute((&asked.item_id, asked.quantity))?;
-        if reserved == 1 {
-            return Ok(Vote::Yes(asked));
+        match (reserved, asked.quantity) {
+            (1, 0) => return Ok(Vote::ReadOnly),
+            (1, _) => return Ok(Vote::Yes(asked)),
+            _ => {}
         }
         let available: Option<i64> = db
             .prepare_cached("SELECT on_hand - reserved FROM stock WHERE item_id = ?1")?

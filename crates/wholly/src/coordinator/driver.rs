@@ -243,6 +243,10 @@ impl Life {
                 return self.fail(why).await;
             }
         }
+        // Who still waits is told that the transaction goes on, not that it was never accepted.
+        for (to, reply) in self.engine.fail("the coordinator is shutting down") {
+            let _ = to.send(reply);
+        }
         self.log.close().await;
         for to in self.stopping.into_iter().flat_map(|(_, callers)| callers) {
             let _ = to.send(());

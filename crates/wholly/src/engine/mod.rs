@@ -296,13 +296,15 @@ impl<W> Engine<W> {
             return;
         }
         attempts.on_its_way = None;
-        // What never left cannot have been lost.
-        let answer = if sent { answer } else { Answer::Pending { retry_after: None } };
         let pause = match &answer {
             Answer::Pending { retry_after: Some(pause) } => *pause,
             _ => self.random.backoff(&self.settings.backoff, attempts.tries),
         };
         attempts.not_before = Some(now + pause);
+        // What never left cannot have been lost.
+        if !sent {
+            return self.advance(id, now);
+        }
         let exhausted = attempts.tries >= self.settings.stuck_after_tries;
         // A transaction has at most `Settings::BRANCH_LIMIT` branches, which fits.
         let branch = index as u16;

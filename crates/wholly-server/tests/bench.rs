@@ -1,7 +1,8 @@
 //! Every workload of `bench` runs to its end and reports figures that can be. How good they are is
 //! no matter of a test: it runs on any machine, in a build without optimisation.
 
-use std::path::PathBuf;
+#![cfg(feature = "demo")]
+
 use std::process::Command;
 
 use serde_json::Value;
@@ -9,7 +10,7 @@ use serde_json::Value;
 /// Runs `bench` and reads its report; nothing may be left in the directory of its logs.
 fn bench(arguments: &[&str]) -> Value {
     let directory = tempfile::tempdir().unwrap();
-    let output = Command::new(program())
+    let output = Command::new(env!("CARGO_BIN_EXE_wholly"))
         .args(["bench"])
         .args(arguments)
         .args(["--json", "--log"])
@@ -20,12 +21,6 @@ fn bench(arguments: &[&str]) -> Value {
     assert!(output.status.success(), "{arguments:?} failed: {complaint}");
     assert_eq!(directory.path().read_dir().unwrap().count(), 0, "logs were left");
     serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// The example, which is built beside the tests.
-fn program() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    test.ancestors().nth(2).unwrap().join("examples/bench")
 }
 
 fn positive(report: &Value, pointers: &[&str]) {
@@ -48,7 +43,7 @@ const OF_A_RUN: [&str; 6] = [
 
 #[test]
 fn in_process_beside_the_log_alone() {
-    let report = bench(&[&["two-phase", "--keys"][..], &SHORT].concat());
+    let report = bench(&[&["two-phase", "--concurrency", "8", "--keys"][..], &SHORT].concat());
     positive(&report, &OF_A_RUN);
     for side in ["subject", "ceiling"] {
         let median = &report[side]["median"];
@@ -64,7 +59,7 @@ fn in_process_beside_the_log_alone() {
 
 #[test]
 fn one_at_a_time_beside_its_two_syncs() {
-    let report = bench(&[&["two-phase"][..], &SHORT, &["--concurrency", "1"]].concat());
+    let report = bench(&[&["two-phase", "--concurrency", "1"][..], &SHORT].concat());
     positive(&report, &OF_A_RUN);
     positive(&report, &["/ratio/latency_by_two_syncs"]);
     // Started and decided, each forced: two syncs, and now and then one of a checkpoint.
@@ -107,7 +102,7 @@ fn memory_with_many_in_flight() {
 #[test]
 fn a_mistake_is_an_error() {
     for wrong in [["two-phase", "--participants", "0"], ["recovery", "--transactions", "0"]] {
-        let output = Command::new(program()).arg("bench").args(wrong).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_wholly")).arg("bench").args(wrong).output().unwrap();
         assert!(!output.status.success());
         assert!(output.stdout.is_empty() && !output.stderr.is_empty());
     }

@@ -1,0 +1,174 @@
+//! `wholly demo`: what goes wrong without a coordinator, and what goes right with one.
+//!
+//! Everything is real: services and coordinator are processes, votes and decisions are shown as
+//! they happen, crashes are SIGKILL. Nothing is claimed that was not checked: where the books are
+//! not as the story says, it stops, says so, and exits with 1.
+
+mod crash;
+mod problem;
+mod teller;
+mod two_phase;
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::fleet::{Books, Fleet, FleetError, Role, Transaction, eventually};
+use crate::order::PlaceError;
+use crate::service::Answered;
+use crate::shop::ServiceKind;
+use teller::Teller;
+use wholly_core::wire::Operation;
+
+/// See it work: a small shop, with crashes.
+///
+/// Starts an order, a payment and an inventory service, each with its own database, and a
+/// coordinator, as processes of their own on free ports of this machine; tells what happens;
+/// checks the books; and cleans up. Without a part it plays them all, in some seconds.
+#[derive(Args, Debug)]
+pub struct Demo {
+    /// Play this part only.
+    part: Option<Part>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Three services and no coordinator: the books end up wrong.
+    Problem,
+    /// Two-phase commit: an order that happens wholly, and one that does not happen at all.
+    TwoPhase,
+    /// SIGKILL to coordinator and services, at the worst moments.
+    Crash,
+}
+
+/// Why a story stopped.
+#[derive(Debug, thiserror::Error)]
+enum StoryError {
+    /// What the story claims is not so.
+    #[error("this should not be: {0}")]
+    Wrong(String),
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    #[error("the client ended: {0}")]
+    Client(#[from] tokio::task::JoinError),
+    #[error("cannot tell the story: {0}")]
+    Tell(#[from] std::io::Error),
+}
+
+impl Demo {
+    /// Plays; 0 when everything that was claimed was so.
+    pub fn run(self) -> ExitCode {
+        until_interrupted(async {
+            match play(self.part, &Teller::new()).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("wholly: {error}");
+                    ExitCode::FAILURE
+                }
+            }
+        })
+    }
+}
+
+/// Runs to the end, or until a signal asks to stop: the future is dropped then, and with it every
+/// process that it started and every file that it made.
+pub(crate) fn until_interrupted(story: impl Future<Output = ExitCode>) -> ExitCode {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            let number = tokio::select! {
+                code = story => return Ok(code),
+                _ = interrupt.recv() => 2,
+                _ = terminate.recv() => 15,
+                _ = hangup.recv() => 1,
+            };
+            eprintln!("wholly: interrupted; what was started is stopped and cleaned up");
+            // As a shell says of a command that a signal ended.
+            Ok(ExitCode::from(128 + number))
+        })
+    };
+    run().unwrap_or_else(|error: std::io::Error| {
+        eprintln!("wholly: the system denies what every program needs: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn play(part: Option<Part>, teller: &Teller) -> Result<(), StoryError> {
+    let is_played = |one: Part| part.is_none_or(|part| part == one);
+    if is_played(Part::Problem) {
+        problem::play(teller).await?;
+    }
+    if is_played(Part::TwoPhase) {
+        two_phase::play(teller).await?;
+    }
+    if is_played(Part::Crash) {
+        crash::play(teller).await?;
+    }
+    if part.is_none() {
+        teller.title("Where to go next")?;
+        teller.say("README.md              what Wholly is, and how to embed it in a program")?;
+        teller.say("docs/protocols.md      what it does in every case, and why that is right")?;
+        teller.say("wholly serve --help    the coordinator as a server for your own services")?;
+        teller.say("wholly torture         SIGKILL at every point and at random, with a report")?;
+    }
+    Ok(())
+}
+
+/// The books as they are, checked against what they must be.
+async fn check(teller: &Teller, fleet: &Fleet, expected: &Books) -> Result<(), StoryError> {
+    let books = fleet.books().await?;
+    teller.books(&books)?;
+    if books != *expected {
+        return Err(StoryError::Wrong(format!("the books must be {expected:?} and are {books:?}")));
+    }
+    Ok(())
+}
+
+/// What a service says to this operation, as soon as it says it.
+async fn answer(
+    teller: &Teller,
+    fleet: &mut Fleet,
+    kind: ServiceKind,
+    operation: Operation,
+) -> Result<Answered, StoryError> {
+    loop {
+        let line = fleet.line(Role::Service(kind)).await?;
+        let answered: Answered = serde_json::from_str(&line)
+            .map_err(|_| StoryError::Wrong(format!("the {kind} service said {line:?}")))?;
+        // An operation may be asked twice, where an answer was lost; it is told once.
+        if answered.operation == operation {
+            teller.answered(kind, &answered)?;
+            return Ok(answered);
+        }
+    }
+}
+
+/// The newest transaction, once it is decided, and the decision.
+async fn decision(
+    teller: &Teller,
+    fleet: &Fleet,
+    expected: &str,
+) -> Result<Transaction, StoryError> {
+    let decided = eventually("the coordinator decides", async || {
+        let newest = fleet.transactions(None, 1).await?;
+        let Some(id) = newest.first() else { return Ok(None) };
+        let transaction = fleet.transaction(id).await?;
+        Ok(["committed", "aborted"].contains(&&*transaction.state).then_some(transaction))
+    });
+    let transaction = decided.await?;
+    teller.decided(&transaction)?;
+    ensure(transaction.state == expected, || {
+        format!("transaction {} must be {expected}, and is {transaction:?}", transaction.id)
+    })?;
+    Ok(transaction)
+}
+
+fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), StoryError> {
+    if holds { Ok(()) } else { Err(StoryError::Wrong(what())) }
+}

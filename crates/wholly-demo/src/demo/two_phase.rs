@@ -1,0 +1,68 @@
+//! The same order with a coordinator: wholly, or not at all.
+
+use wholly_core::wire::Operation;
+
+use super::teller::Teller;
+use super::{StoryError, answer, check, decision, ensure};
+use crate::fleet::{Books, Fleet};
+use crate::order::{Order, Shopper};
+use crate::service::Said;
+use crate::shop::{ServiceKind, opening_stock};
+
+pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
+    teller.title("Two-phase commit: wholly, or not at all")?;
+    teller.say(
+        "The coordinator first asks everyone to prepare: to check, to hold what is needed, and to \
+         vote.\nOnly when every vote is in and yes does it decide to commit.",
+    )?;
+    let mut fleet = Fleet::start(opening_stock(), true).await?;
+    let order = Order::new("ORD001", "item1", 2, 1_000);
+    succeed(teller, &mut fleet, &order).await?;
+    fail(teller, &mut fleet, &order).await
+}
+
+async fn succeed(teller: &Teller, fleet: &mut Fleet, order: &Order) -> Result<(), StoryError> {
+    teller.scene("ORD001 takes 2 of item1 for 1000.")?;
+    let shopper = Shopper::of(fleet);
+    let placed = tokio::spawn({
+        let order = order.clone();
+        async move { shopper.place(&order).await }
+    });
+    for kind in ServiceKind::ALL {
+        answer(teller, fleet, kind, Operation::Prepare).await?;
+    }
+    decision(teller, fleet, "committed").await?;
+    for kind in ServiceKind::ALL {
+        answer(teller, fleet, kind, Operation::Commit).await?;
+    }
+    let placed = placed.await??;
+    teller.event("client", &format!("is told   {}", placed.state))?;
+    ensure(placed.state == "committed", || format!("the client was told {placed:?}"))?;
+    check(teller, fleet, &Books::after(&opening_stock(), [order])).await?;
+    teller.right("item1 went from 10 to 8, and all three services agree")?;
+    Ok(())
+}
+
+async fn fail(teller: &Teller, fleet: &mut Fleet, before: &Order) -> Result<(), StoryError> {
+    teller.scene("ORD002 takes 100 of item2 for 500. There are 5.")?;
+    let shopper = Shopper::of(fleet);
+    let order = Order::new("ORD002", "item2", 100, 500);
+    let placed = tokio::spawn(async move { shopper.place(&order).await });
+    let mut said = Vec::new();
+    for kind in ServiceKind::ALL {
+        said.push(answer(teller, fleet, kind, Operation::Prepare).await?.said);
+    }
+    ensure(said == [Said::Done, Said::Done, Said::Refused], || format!("the votes are {said:?}"))?;
+    decision(teller, fleet, "aborted").await?;
+    // Who said no holds nothing, and is not asked again.
+    for kind in [ServiceKind::Order, ServiceKind::Payment] {
+        answer(teller, fleet, kind, Operation::Abort).await?;
+    }
+    let placed = placed.await??;
+    let reason = placed.reason.as_deref().unwrap_or_default();
+    teller.event("client", &format!("is told   {}: {reason}", placed.state))?;
+    ensure(placed.state == "aborted", || format!("the client was told {placed:?}"))?;
+    check(teller, fleet, &Books::after(&opening_stock(), [before])).await?;
+    teller.right("nothing changed: no order, no payment, and item2 is still 5")?;
+    Ok(())
+}

@@ -1,0 +1,374 @@
+//! The shop's three services and the coordinator, as processes on free loopback ports, with their
+//! files in a temporary directory. Dropping it kills them all and removes the directory.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::client::{Http, NoAnswer, Reply};
+use crate::kill::KillAt;
+use crate::process::Process;
+use crate::random::{Random, fresh_seed};
+use crate::shop::{ServiceKind, Stock};
+
+/// The longest that anything may take which takes milliseconds.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Who can be killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    Service(ServiceKind),
+    Coordinator,
+}
+
+impl Role {
+    pub(crate) const ALL: [Self; 4] = [
+        Self::Coordinator,
+        Self::Service(ServiceKind::Order),
+        Self::Service(ServiceKind::Payment),
+        Self::Service(ServiceKind::Inventory),
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Service(kind) => kind.as_str(),
+            Self::Coordinator => "coordinator",
+        }
+    }
+}
+
+pub(crate) struct Fleet {
+    // Before the directory: the processes end before their files go.
+    processes: BTreeMap<Role, Process>,
+    ports: BTreeMap<Role, u16>,
+    stock: Stock,
+    /// Whether the services tell every answer.
+    tell: bool,
+    http: Http,
+    directory: TempDir,
+}
+
+/// Why a process cannot be started or asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FleetError {
+    #[error("cannot {what}: {why}")]
+    System { what: &'static str, why: io::Error },
+    #[error("the {name} did not start; it said: {last_words}")]
+    NotReady { name: &'static str, last_words: String },
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
+    #[error("{url} answered {status}: {body}")]
+    Unexpected { url: String, status: u16, body: Value },
+    #[error("this did not happen within {PATIENCE:?}: {0}")]
+    Late(String),
+}
+
+/// What the shop's services have in their books.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Books {
+    /// The orders that were taken.
+    pub(crate) orders: BTreeMap<String, Value>,
+    /// Who paid how much.
+    pub(crate) payments: BTreeMap<String, i64>,
+    pub(crate) stock: BTreeMap<String, StockLine>,
+    /// How many branches are prepared and not decided, a service.
+    pub(crate) in_doubt: BTreeMap<&'static str, u64>,
+}
+
+/// What there is of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct StockLine {
+    pub(crate) on_hand: i64,
+    pub(crate) available: i64,
+    pub(crate) reserved: i64,
+}
+
+/// A transaction as the coordinator's API shows it.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Transaction {
+    pub(crate) id: String,
+    /// The order's id; none where the records cannot be read.
+    #[serde(default)]
+    pub(crate) name: String,
+    pub(crate) state: String,
+    pub(crate) settled: bool,
+    pub(crate) stuck: bool,
+    pub(crate) reason: Option<String>,
+    #[serde(default)]
+    pub(crate) branches: Vec<Branch>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Branch {
+    pub(crate) participant: String,
+    pub(crate) state: String,
+}
+
+impl Fleet {
+    /// A fleet of which nothing runs yet.
+    pub(crate) fn new(stock: Stock, tell: bool) -> Result<Self, FleetError> {
+        let directory = tempfile::Builder::new()
+            .prefix("wholly-demo-")
+            .tempdir()
+            .map_err(system("make a temporary directory"))?;
+        let ports = free_ports().map_err(system("find free ports"))?;
+        let fleet =
+            Self { processes: BTreeMap::new(), ports, stock, tell, http: Http::new(), directory };
+        std::fs::write(fleet.config(), fleet.configuration())
+            .map_err(system("write the configuration"))?;
+        Ok(fleet)
+    }
+
+    /// A fleet of which everything runs.
+    pub(crate) async fn start(stock: Stock, tell: bool) -> Result<Self, FleetError> {
+        let mut fleet = Self::new(stock, tell)?;
+        fleet.open_shop().await?;
+        fleet.run(Role::Coordinator, None).await?;
+        Ok(fleet)
+    }
+
+    /// Starts the three services.
+    pub(crate) async fn open_shop(&mut self) -> Result<(), FleetError> {
+        for kind in ServiceKind::ALL {
+            self.spawn(Role::Service(kind), None)?;
+        }
+        for kind in ServiceKind::ALL {
+            self.ready(Role::Service(kind)).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts a process and waits until it serves.
+    pub(crate) async fn run(
+        &mut self,
+        role: Role,
+        kill_at: Option<&KillAt>,
+    ) -> Result<(), FleetError> {
+        self.spawn(role, kill_at)?;
+        self.ready(role).await
+    }
+
+    /// Starts a process, in the place of one that has ended.
+    pub(crate) fn spawn(&mut self, role: Role, kill_at: Option<&KillAt>) -> Result<(), FleetError> {
+        self.kill(role);
+        let mut arguments = match role {
+            Role::Service(kind) => self.service(kind),
+            Role::Coordinator => {
+                let config = self.config().display().to_string();
+                ["serve", "--end-with-stdin", "--config", &config].map(str::to_owned).to_vec()
+            }
+        };
+        arguments.extend(kill_at.map(|at| format!("--kill-at={at}")));
+        let process = Process::start(role.as_str(), &arguments, self.directory.path())
+            .map_err(system("start a process"))?;
+        self.processes.insert(role, process);
+        // The connections to its predecessor are gone.
+        self.http = Http::new();
+        Ok(())
+    }
+
+    /// Waits until a process serves.
+    pub(crate) async fn ready(&mut self, role: Role) -> Result<(), FleetError> {
+        let Some(process) = self.processes.get_mut(&role) else {
+            return Err(FleetError::NotReady { name: role.as_str(), last_words: String::new() });
+        };
+        match tokio::time::timeout(PATIENCE, process.line()).await {
+            Ok(Some(_)) => Ok(()),
+            _ => {
+                let last_words = process.last_words();
+                Err(FleetError::NotReady { name: role.as_str(), last_words })
+            }
+        }
+    }
+
+    fn service(&self, kind: ServiceKind) -> Vec<String> {
+        let database = self.directory.path().join(format!("{kind}.db"));
+        let mut arguments = vec![
+            "shop-service".to_owned(),
+            kind.to_string(),
+            format!("--port={}", self.ports[&Role::Service(kind)]),
+            format!("--database={}", database.display()),
+            format!("--stock={}", json!(self.stock)),
+        ];
+        arguments.extend(self.tell.then(|| "--tell".to_owned()));
+        arguments
+    }
+
+    fn config(&self) -> std::path::PathBuf {
+        self.directory.path().join("wholly.toml")
+    }
+
+    fn configuration(&self) -> String {
+        // Short pauses, so that a story goes on soon after a process is back.
+        let mut text = format!(
+            "listen = '127.0.0.1:{}'\n[settings]\n\
+             backoff_first = '20ms'\nbackoff_cap = '200ms'\ncall_timeout = '1s'\n\
+             deadline = '5s'\npatience = '5s'\n",
+            self.ports[&Role::Coordinator],
+        );
+        for kind in ServiceKind::ALL {
+            let url = self.url(Role::Service(kind), "");
+            text.push_str(&format!("[participants.{kind}]\nurl = '{url}'\none_phase = true\n"));
+        }
+        text
+    }
+
+    /// Kills a process, if it runs.
+    pub(crate) fn kill(&mut self, role: Role) {
+        self.processes.remove(&role);
+    }
+
+    /// Waits until a process has killed itself.
+    pub(crate) async fn killed(&mut self, role: Role) -> Result<(), FleetError> {
+        let late = || FleetError::Late(format!("the {} is killed", role.as_str()));
+        let Some(process) = self.processes.get_mut(&role) else { return Err(late()) };
+        match tokio::time::timeout(PATIENCE, process.killed()).await {
+            Ok(Ok(true)) => Ok(()),
+            Ok(Ok(false)) => {
+                let last_words = process.last_words();
+                Err(FleetError::NotReady { name: role.as_str(), last_words })
+            }
+            Ok(Err(why)) => Err(system("wait for a process")(why)),
+            Err(_) => Err(late()),
+        }
+    }
+
+    /// Whether a process has ended.
+    pub(crate) fn has_ended(&mut self, role: Role) -> bool {
+        self.processes.get_mut(&role).is_none_or(Process::has_ended)
+    }
+
+    /// Stops a process for a while, or lets it go on.
+    pub(crate) fn signal(&self, role: Role, signal: Signal) -> Result<(), FleetError> {
+        let process = self.processes.get(&role);
+        process.map_or(Ok(()), |process| process.signal(signal)).map_err(system("send a signal"))
+    }
+
+    /// The next line that a process says.
+    pub(crate) async fn line(&mut self, role: Role) -> Result<String, FleetError> {
+        let late = || FleetError::Late(format!("the {} says something", role.as_str()));
+        let process = self.processes.get_mut(&role).ok_or_else(late)?;
+        let line = tokio::time::timeout(PATIENCE, process.line()).await.map_err(|_| late())?;
+        line.ok_or_else(late)
+    }
+
+    pub(crate) fn url(&self, role: Role, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.ports[&role])
+    }
+
+    pub(crate) fn http(&self) -> Http {
+        self.http.clone()
+    }
+
+    /// Asks a service for a change without a coordinator.
+    pub(crate) async fn ask(
+        &self,
+        kind: ServiceKind,
+        path: &str,
+        body: &Value,
+    ) -> Result<Reply, FleetError> {
+        Ok(self.http.post(&self.url(Role::Service(kind), path), body).await?)
+    }
+
+    /// What is in the books of the services that run.
+    pub(crate) async fn books(&self) -> Result<Books, FleetError> {
+        #[derive(Deserialize)]
+        struct Page {
+            #[serde(default)]
+            orders: BTreeMap<String, Value>,
+            #[serde(default)]
+            payments: BTreeMap<String, i64>,
+            #[serde(default)]
+            stock: BTreeMap<String, StockLine>,
+            in_doubt: u64,
+        }
+        let mut books = Books::default();
+        for kind in ServiceKind::ALL {
+            if !self.processes.contains_key(&Role::Service(kind)) {
+                continue;
+            }
+            let page: Page = self.read(&self.url(Role::Service(kind), "/books")).await?;
+            books.orders.extend(page.orders);
+            books.payments.extend(page.payments);
+            books.stock.extend(page.stock);
+            books.in_doubt.insert(kind.as_str(), page.in_doubt);
+        }
+        Ok(books)
+    }
+
+    pub(crate) async fn transaction(&self, id: &str) -> Result<Transaction, FleetError> {
+        self.read(&self.url(Role::Coordinator, &format!("/v1/transactions/{id}"))).await
+    }
+
+    /// The ids of all transactions, newest first, at most `limit`, older than `before`.
+    pub(crate) async fn transactions(
+        &self,
+        before: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, FleetError> {
+        #[derive(Deserialize)]
+        struct Page {
+            transactions: Vec<String>,
+        }
+        let before = before.map(|id| format!("&before={id}")).unwrap_or_default();
+        let path = format!("/v1/transactions?limit={limit}{before}");
+        let page: Page = self.read(&self.url(Role::Coordinator, &path)).await?;
+        Ok(page.transactions)
+    }
+
+    async fn read<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, FleetError> {
+        let Reply { status, body } = self.http.get(url).await?;
+        let parsed = if status == 200 { T::deserialize(&body).ok() } else { None };
+        parsed.ok_or_else(|| FleetError::Unexpected { url: url.to_owned(), status, body })
+    }
+}
+
+/// Waits until `check` gives something.
+pub(crate) async fn eventually<T>(
+    what: &str,
+    mut check: impl AsyncFnMut() -> Result<Option<T>, FleetError>,
+) -> Result<T, FleetError> {
+    let all = async {
+        let mut turn = tokio::time::interval(Duration::from_millis(5));
+        loop {
+            turn.tick().await;
+            if let Some(found) = check().await? {
+                return Ok(found);
+            }
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, all).await;
+    found.unwrap_or_else(|_| Err(FleetError::Late(what.to_owned())))
+}
+
+/// A free port for each process.
+///
+/// They lie below those that systems give to outgoing connections, so that none of these takes the
+/// port of a process while it is down.
+fn free_ports() -> io::Result<BTreeMap<Role, u16>> {
+    let mut random = Random::seeded(fresh_seed());
+    // Kept until all are found, so that they differ.
+    let mut listeners = BTreeMap::new();
+    for role in Role::ALL {
+        let mut tries = 0;
+        let listener = loop {
+            let port = 20_000 + random.below(12_000) as u16;
+            match TcpListener::bind(("127.0.0.1", port)) {
+                Err(_) if tries < 1_000 => tries += 1,
+                bound => break bound?,
+            }
+        };
+        listeners.insert(role, listener);
+    }
+    listeners.iter().map(|(role, listener)| Ok((*role, listener.local_addr()?.port()))).collect()
+}
+
+fn system(what: &'static str) -> impl Fn(io::Error) -> FleetError {
+    move |why| FleetError::System { what, why }
+}

@@ -1,0 +1,159 @@
+//! What a client of the shop wants: an order, paid and delivered, all three or none.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::client::{Http, Reply};
+use crate::fleet::{Books, Fleet, PATIENCE, Role, StockLine};
+use crate::shop::{ServiceKind, Stock};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    /// The order's id, which is the transaction's name and the client's key, too.
+    pub(crate) id: String,
+    pub(crate) item: String,
+    pub(crate) quantity: i64,
+    /// What is paid; none where goods are taken without an order: a transaction of one branch.
+    pub(crate) amount: Option<i64>,
+    pub(crate) deadline: Option<Duration>,
+}
+
+impl Order {
+    pub(crate) fn new(id: impl Into<String>, item: &str, quantity: i64, amount: i64) -> Self {
+        Self {
+            id: id.into(),
+            item: item.to_owned(),
+            quantity,
+            amount: Some(amount),
+            deadline: None,
+        }
+    }
+
+    /// What each service is asked for.
+    pub(crate) fn branches(&self) -> Vec<(ServiceKind, Value)> {
+        let goods = json!({ "item_id": self.item, "quantity": self.quantity });
+        let goods = (ServiceKind::Inventory, goods);
+        match self.amount {
+            None => vec![goods],
+            Some(amount) => vec![
+                (ServiceKind::Order, json!({ "order_id": self.id, "item": self.item })),
+                (ServiceKind::Payment, json!({ "order_id": self.id, "amount": amount })),
+                goods,
+            ],
+        }
+    }
+
+    fn submission(&self) -> Value {
+        let branches = self.branches().into_iter();
+        let branches = branches
+            .map(|(kind, payload)| json!({ "participant": kind.as_str(), "payload": payload }));
+        let mut body = json!({
+            "name": self.id, "key": self.id, "branches": branches.collect::<Vec<_>>(),
+        });
+        if let Some(deadline) = self.deadline {
+            body["deadline_millis"] = json!(deadline.as_millis() as u64);
+        }
+        body
+    }
+}
+
+impl Books {
+    /// What the books must be once these orders, and no others, have been carried out.
+    pub(crate) fn after<'a>(opening: &Stock, orders: impl IntoIterator<Item = &'a Order>) -> Self {
+        let line = |quantity: &u32| {
+            let quantity = i64::from(*quantity);
+            StockLine { on_hand: quantity, available: quantity, reserved: 0 }
+        };
+        let mut books = Self {
+            stock: opening.iter().map(|(item, quantity)| (item.clone(), line(quantity))).collect(),
+            in_doubt: ServiceKind::ALL.map(|kind| (kind.as_str(), 0)).into(),
+            ..Self::default()
+        };
+        for order in orders {
+            if let Some(amount) = order.amount {
+                books.orders.insert(order.id.clone(), json!({ "item": order.item }));
+                books.payments.insert(order.id.clone(), amount);
+            }
+            if let Some(line) = books.stock.get_mut(&order.item) {
+                line.on_hand -= order.quantity;
+                line.available -= order.quantity;
+            }
+        }
+        books
+    }
+}
+
+/// A client that asks until it has an answer, always with the same key.
+#[derive(Clone)]
+pub(crate) struct Shopper {
+    http: Http,
+    url: String,
+}
+
+/// How an order ended, as its client was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Placed {
+    /// The ids that the client was told, over all its tries.
+    pub(crate) ids: BTreeSet<String>,
+    pub(crate) state: String,
+    pub(crate) reason: Option<String>,
+    /// How often it had to ask again.
+    pub(crate) retries: u32,
+}
+
+/// Why an order did not end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PlaceError {
+    #[error("order {order} was answered {status}: {body}")]
+    Refused { order: String, status: u16, body: Value },
+    #[error("order {order} has no answer after {PATIENCE:?} and {retries} tries")]
+    Late { order: String, retries: u32 },
+}
+
+impl Shopper {
+    pub(crate) fn of(fleet: &Fleet) -> Self {
+        Self { http: fleet.http(), url: fleet.url(Role::Coordinator, "/v1/transactions") }
+    }
+
+    /// Places an order, and stays until it has ended.
+    pub(crate) async fn place(&self, order: &Order) -> Result<Placed, PlaceError> {
+        #[derive(Deserialize)]
+        struct Told {
+            id: String,
+            #[serde(default)]
+            state: String,
+            reason: Option<String>,
+        }
+        let submission = order.submission();
+        let mut ids = BTreeSet::new();
+        let mut retries = 0;
+        let mut turn = tokio::time::interval(Duration::from_millis(10));
+        let give_up = tokio::time::Instant::now() + PATIENCE;
+        while tokio::time::Instant::now() < give_up {
+            turn.tick().await;
+            match self.http.post(&self.url, &submission).await {
+                Ok(Reply { status: status @ (200 | 202), body }) => {
+                    let told = Told::deserialize(&body).map_err(|_| PlaceError::Refused {
+                        order: order.id.clone(),
+                        status,
+                        body,
+                    })?;
+                    ids.insert(told.id);
+                    if !told.state.is_empty() {
+                        return Ok(Placed { ids, state: told.state, reason: told.reason, retries });
+                    }
+                }
+                // It is overloaded, or its log is away: later.
+                Ok(Reply { status: 429 | 503, .. }) | Err(_) => {}
+                Ok(Reply { status, body }) => {
+                    return Err(PlaceError::Refused { order: order.id.clone(), status, body });
+                }
+            }
+            retries += 1;
+        }
+        Err(PlaceError::Late { order: order.id.clone(), retries })
+    }
+}

@@ -1,0 +1,100 @@
+//! A process of the demo: this program, executed once more with other arguments.
+//!
+//! INVARIANT: it does not outlive the [`Process`] that stands for it, nor the program that started
+//! it: its standard input is a pipe that nobody writes to, and it ends when that ends (see
+//! [`end_with_stdin`]), as it does when its parent is killed.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::sync::mpsc;
+
+/// Ends this process when its standard input does: whoever started it is gone.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn end_with_stdin() -> io::Result<()> {
+    std::thread::Builder::new().name("parent".to_owned()).spawn(|| {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        // At once, like a crash, which every process of Wholly is made for.
+        std::process::exit(1)
+    })?;
+    Ok(())
+}
+
+pub(crate) struct Process {
+    child: Child,
+    lines: mpsc::UnboundedReceiver<String>,
+    stderr: PathBuf,
+}
+
+impl Process {
+    /// Starts this program with `arguments`; its standard error goes to a file in `directory`.
+    pub(crate) fn start(name: &str, arguments: &[String], directory: &Path) -> io::Result<Self> {
+        let stderr = directory.join(format!("{name}.stderr"));
+        let mut child = Command::new(std::env::current_exe()?)
+            .args(arguments)
+            .env("WHOLLY_LOG", "warn")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::create(&stderr)?)
+            // Ctrl-C in a terminal is for the program that tells the story, which then ends this
+            // one; both at once would look like a crash.
+            .process_group(0)
+            .spawn()?;
+        let (sender, lines) = mpsc::unbounded_channel();
+        let stdout = child.stdout.take();
+        let process = Self { child, lines, stderr };
+        std::thread::spawn(move || {
+            let lines = stdout.into_iter().flat_map(|out| BufReader::new(out).lines());
+            lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
+        });
+        Ok(process)
+    }
+
+    /// The next line of its standard output; `None` when the process has ended.
+    pub(crate) async fn line(&mut self) -> Option<String> {
+        self.lines.recv().await
+    }
+
+    /// Waits until it ends; whether it was by SIGKILL.
+    pub(crate) async fn killed(&mut self) -> io::Result<bool> {
+        while self.lines.recv().await.is_some() {}
+        Ok(self.child.wait()?.signal() == Some(Signal::KILL.as_raw()))
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub(crate) fn kill(&mut self) {
+        // Both fail only where it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        Ok(pid.map_or(Ok(()), |pid| kill_process(pid, signal))?)
+    }
+
+    /// The end of what it wrote to its standard error.
+    pub(crate) fn last_words(&self) -> String {
+        let mut words = String::new();
+        let _ = File::open(&self.stderr).and_then(|mut file| file.read_to_string(&mut words));
+        let lines: Vec<_> = words.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

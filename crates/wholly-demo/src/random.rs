@@ -1,0 +1,39 @@
+//! Random numbers from a seed (SplitMix64): a plan that is drawn from them can be drawn again.
+
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `limit`, which is not 0. That small numbers are a little likelier where
+    /// `limit` is large does not matter here.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+
+    /// A moment between now and `longest` from now.
+    pub(crate) fn moment(&mut self, longest: Duration) -> Duration {
+        Duration::from_micros(self.below(longest.as_micros().try_into().unwrap_or(u64::MAX)))
+    }
+}
+
+/// A seed that nobody chose.
+pub(crate) fn fresh_seed() -> u64 {
+    // Without the system's randomness the clock is as good as any other start.
+    getrandom::u64().unwrap_or_else(|_| {
+        let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_nanos() as u64)
+    })
+}

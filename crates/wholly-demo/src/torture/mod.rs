@@ -1,0 +1,99 @@
+//! `wholly torture`: SIGKILL at every point and at random, and the books afterwards.
+//!
+//! Two parts, with real processes and real databases. [`points`] kills the coordinator before,
+//! during and after each append to its log and each call of a participant, and each service
+//! before, during and after each call that it answers, for a list of scenarios, until a run has no
+//! further point. [`rounds`] kills whatever the seed says, whenever it says, while clients place
+//! orders. What must hold at the end is in [`check`], as a function that can be shown to fail.
+
+mod check;
+mod points;
+mod report;
+mod rounds;
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::demo::until_interrupted;
+use crate::fleet::FleetError;
+use crate::random::fresh_seed;
+use points::Scenario;
+use report::Report;
+
+/// Kill coordinator and services at every point and at random, and check the books.
+///
+/// Starts the demo's shop as processes of their own on free ports of this machine. First kills
+/// them at every point of a list of scenarios, one run a point; then in random rounds under load.
+/// Every transaction must end, each key must have given one, money and stock must be conserved,
+/// nothing may be held. Exits with 1 if anything is violated.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  wholly torture
+  wholly torture --rounds 1000 --scenarios none
+  wholly torture --rounds 0 --scenarios success,deadline
+  wholly torture --seed 42 --json")]
+pub struct Torture {
+    /// How many random rounds.
+    #[arg(long, default_value_t = 200)]
+    rounds: u32,
+    /// The scenarios whose every point is killed at, or none.
+    #[arg(long, value_delimiter = ',', default_value = "all")]
+    scenarios: Vec<Scenarios>,
+    /// Replay the plan of this seed.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print the report as JSON, and nothing else.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Scenarios {
+    All,
+    None,
+    Success,
+    Refusal,
+    ReadOnly,
+    OnePhase,
+    Down,
+    Deadline,
+}
+
+impl Scenarios {
+    fn chosen(self) -> &'static [Scenario] {
+        match self {
+            Self::All => &Scenario::ALL,
+            Self::None => &[],
+            Self::Success => &[Scenario::Success],
+            Self::Refusal => &[Scenario::Refusal],
+            Self::ReadOnly => &[Scenario::ReadOnly],
+            Self::OnePhase => &[Scenario::OnePhase],
+            Self::Down => &[Scenario::Down],
+            Self::Deadline => &[Scenario::Deadline],
+        }
+    }
+}
+
+impl Torture {
+    /// Kills and checks; 0 when nothing was violated.
+    pub fn run(self) -> ExitCode {
+        until_interrupted(async {
+            let mut report = Report::new(self.seed.unwrap_or_else(fresh_seed), self.json);
+            if let Err(error) = self.torture(&mut report).await {
+                report.violation(format!("the torture stopped: {error}"));
+            }
+            report.finish()
+        })
+    }
+
+    async fn torture(&self, report: &mut Report) -> Result<(), FleetError> {
+        for scenario in self.scenarios.iter().flat_map(|scenarios| scenarios.chosen()) {
+            points::run(*scenario, report).await?;
+        }
+        match self.rounds {
+            0 => Ok(()),
+            rounds => rounds::run(rounds, report).await,
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The HTTP API: routes, and nothing but translation behind them.
+//!
+//! | route | what it does |
+//! |---|---|
+//! | `POST /v1/transactions` | submits a transaction, and waits until it has settled |
+//! | `GET /v1/transactions` | the newest transactions' ids |
+//! | `GET /v1/transactions/{id}` | one transaction with its branches and its history |
+//! | `POST /v1/transactions/{id}/abort` | aborts it, if it is not decided |
+//! | `POST /v1/transactions/{id}/retry` | asks what is outstanding again, now |
+//! | `POST /v1/transactions/{id}/branches/{branch}/resolve` | ends a branch by hand |
+//! | `GET /healthz` | whether the coordinator takes transactions |
+//!
+//! Every error is a [`problem`] document. What is done by hand needs a reason.
+
+mod by_hand;
+mod problem;
+mod read;
+mod request;
+mod submit;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Method, Uri};
+use axum::routing::{get, post};
+use wholly::{Coordinator, Payload, Settings};
+
+use problem::{Kind, Problem};
+
+/// The most that a request's body may have, in bytes: every payload that a transaction may carry,
+/// and a quarter more for what is around them.
+const BODY_LIMIT: usize = Settings::BRANCH_LIMIT * Payload::LIMIT / 4 * 5;
+
+/// The API of this coordinator.
+pub fn router(coordinator: Coordinator) -> Router {
+    Router::new()
+        .route("/v1/transactions", post(submit::submit).get(read::list))
+        .route("/v1/transactions/{id}", get(read::transaction))
+        .route("/v1/transactions/{id}/abort", post(by_hand::abort))
+        .route("/v1/transactions/{id}/retry", post(by_hand::retry))
+        .route("/v1/transactions/{id}/branches/{branch}/resolve", post(by_hand::resolve))
+        .route("/healthz", get(read::health))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(DefaultBodyLimit::max(BODY_LIMIT))
+        .with_state(coordinator)
+}
+
+async fn no_such_route(uri: Uri) -> Problem {
+    Problem::new(Kind::NO_SUCH_ROUTE, format!("there is nothing at {}", uri.path()))
+}
+
+async fn no_such_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(
+        Kind::NO_SUCH_METHOD,
+        format!("{} does not take {method}; the header Allow names what it takes", uri.path()),
+    )
+}

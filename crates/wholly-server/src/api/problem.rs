@@ -1,0 +1,144 @@
+//! Errors as RFC 9457 problem details: `application/problem+json`, with a `type` that never
+//! changes for programs and a `detail` for people.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use wholly::{CancelError, GetError, ResolveError, SubmitError};
+
+/// When a client may try again: overload and a log that is opened again both pass within seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// An error as a client sees it.
+#[derive(Debug)]
+pub struct Problem {
+    kind: Kind,
+    detail: String,
+}
+
+/// A kind of problem: its stable `type` is `/problems/{name}`.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    name: &'static str,
+    title: &'static str,
+    status: StatusCode,
+}
+
+macro_rules! kinds {
+    ($($kind:ident $status:ident $name:literal $title:literal)*) => {
+        impl Kind {
+            $(pub const $kind: Self =
+                Self { name: $name, title: $title, status: StatusCode::$status };)*
+        }
+    };
+}
+
+kinds! {
+    MALFORMED_JSON BAD_REQUEST "malformed-json" "The body is no JSON"
+    INVALID_REQUEST BAD_REQUEST "invalid-request" "The request does not have the form it needs"
+    INVALID_ID BAD_REQUEST "invalid-id" "The id of the transaction is malformed"
+    TWO_KEYS BAD_REQUEST "two-keys" "The request names two keys"
+    NO_JSON UNSUPPORTED_MEDIA_TYPE "not-json" "The body must be JSON"
+    TOO_LARGE PAYLOAD_TOO_LARGE "too-large" "The body is too large"
+    INVALID_TRANSACTION UNPROCESSABLE_ENTITY "invalid-transaction" "The transaction cannot be taken"
+    UNKNOWN_PARTICIPANT UNPROCESSABLE_ENTITY "unknown-participant" "The participant is not known"
+    KEY_REUSED UNPROCESSABLE_ENTITY "key-reused" "The key belongs to another transaction"
+    NO_SUCH_TRANSACTION NOT_FOUND "no-such-transaction" "There is no such transaction"
+    NO_SUCH_BRANCH NOT_FOUND "no-such-branch" "There is no such branch"
+    NO_SUCH_ROUTE NOT_FOUND "no-such-route" "There is nothing here"
+    NO_SUCH_METHOD METHOD_NOT_ALLOWED "no-such-method" "The method is not allowed here"
+    CONFLICT CONFLICT "conflict" "The state of the transaction does not allow it"
+    OVERLOADED TOO_MANY_REQUESTS "overloaded" "Too many transactions are in flight"
+    UNAVAILABLE SERVICE_UNAVAILABLE "unavailable" "The coordinator cannot take it now"
+    SHUTTING_DOWN SERVICE_UNAVAILABLE "shutting-down" "The coordinator is shutting down"
+    INTERNAL INTERNAL_SERVER_ERROR "internal" "The server does not know this error"
+}
+
+impl Problem {
+    pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        #[derive(Serialize)]
+        struct Body {
+            r#type: String,
+            title: &'static str,
+            status: u16,
+            detail: String,
+        }
+        let Self { kind: Kind { name, title, status }, detail } = self;
+        let body =
+            Body { r#type: format!("/problems/{name}"), title, status: status.as_u16(), detail };
+        let mut response = (status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+impl From<SubmitError> for Problem {
+    fn from(error: SubmitError) -> Self {
+        use SubmitError as E;
+        let kind = match error {
+            E::NoBranches
+            | E::TooManyBranches { .. }
+            | E::SameBranchTwice { .. }
+            | E::Deadline { .. }
+            | E::Name(_)
+            | E::Payload { .. } => Kind::INVALID_TRANSACTION,
+            E::UnknownParticipant { .. } => Kind::UNKNOWN_PARTICIPANT,
+            E::KeyReused { .. } => Kind::KEY_REUSED,
+            E::Overloaded { .. } => Kind::OVERLOADED,
+            E::Unavailable { .. } => Kind::UNAVAILABLE,
+            E::ShuttingDown => Kind::SHUTTING_DOWN,
+            _ => Kind::INTERNAL,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<GetError> for Problem {
+    fn from(error: GetError) -> Self {
+        let kind = match error {
+            GetError::Read(_) => Kind::UNAVAILABLE,
+            GetError::Stopped => Kind::SHUTTING_DOWN,
+            _ => Kind::INTERNAL,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<CancelError> for Problem {
+    fn from(error: CancelError) -> Self {
+        use CancelError as E;
+        let kind = match error {
+            E::Committed { .. } | E::OnePhase { .. } | E::SetAside { .. } => Kind::CONFLICT,
+            E::NotFound { .. } => Kind::NO_SUCH_TRANSACTION,
+            E::Unavailable { .. } => Kind::UNAVAILABLE,
+            _ => Kind::INTERNAL,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<ResolveError> for Problem {
+    fn from(error: ResolveError) -> Self {
+        use ResolveError as E;
+        let kind = match error {
+            E::NoSuchBranch { .. } => Kind::NO_SUCH_BRANCH,
+            E::Over { .. } | E::Undecided { .. } | E::SetAside { .. } | E::NotInFlight { .. } => {
+                Kind::CONFLICT
+            }
+            E::Unavailable { .. } => Kind::UNAVAILABLE,
+            _ => Kind::INTERNAL,
+        };
+        Self::new(kind, error.to_string())
+    }
+}

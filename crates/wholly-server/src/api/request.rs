@@ -1,0 +1,104 @@
+//! What comes in, parsed at the edge: the body, the transaction in the path, the query.
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use wholly::TransactionId;
+
+use super::problem::{Kind, Problem};
+
+/// A body of JSON with this form.
+pub struct Body<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        // A page in a browser can send other types to this address without asking; JSON it cannot.
+        if !is_json(request.headers()) {
+            return Err(Problem::new(
+                Kind::NO_JSON,
+                "send the header Content-Type: application/json",
+            ));
+        }
+        let bytes = Bytes::from_request(request, state).await.map_err(unreadable)?;
+        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
+            let kind = match error.is_data() {
+                true => Kind::INVALID_REQUEST,
+                false => Kind::MALFORMED_JSON,
+            };
+            Problem::new(kind, error.to_string())
+        })
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = value.unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+fn unreadable(rejection: BytesRejection) -> Problem {
+    match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            let detail = format!("the body is longer than {} bytes", super::BODY_LIMIT);
+            Problem::new(Kind::TOO_LARGE, detail)
+        }
+        _ => Problem::new(Kind::INVALID_REQUEST, rejection.body_text()),
+    }
+}
+
+/// The transaction that the path names.
+pub struct Id(pub TransactionId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        struct Named {
+            id: String,
+        }
+        let invalid = |why: String| Problem::new(Kind::INVALID_ID, why);
+        let Path(Named { id }) = Path::<Named>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| invalid(rejection.body_text()))?;
+        id.parse().map(Self).map_err(|why| invalid(format!("{id:?}: {why}")))
+    }
+}
+
+/// The branch that the path names.
+pub struct Branch(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Branch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        #[derive(Deserialize)]
+        struct Named {
+            branch: String,
+        }
+        match Path::<Named>::from_request_parts(parts, state).await {
+            Ok(Path(Named { branch })) => Ok(Self(branch)),
+            Err(rejection) => Err(Problem::new(Kind::INVALID_REQUEST, rejection.body_text())),
+        }
+    }
+}
+
+/// The query, with this form.
+pub struct Asked<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::<T>::from_request_parts(parts, state).await {
+            Ok(Query(query)) => Ok(Self(query)),
+            Err(rejection) => Err(Problem::new(Kind::INVALID_REQUEST, rejection.body_text())),
+        }
+    }
+}

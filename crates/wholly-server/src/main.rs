@@ -1,0 +1,20 @@
+//! `wholly`: the coordinator as a server, for services in any language.
+//!
+//! This crate translates: HTTP, the configuration file and the command line on one side, the
+//! library [`wholly`] on the other. No decision of a protocol is made here.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `cli` | the commands |
+//! | `config` | `wholly.toml` |
+//! | `serve` | the server from start to end |
+//! | `api` | the routes, and how the library's answers look as HTTP |
+
+mod api;
+mod cli;
+mod config;
+mod serve;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -1,0 +1,82 @@
+//! A participant that says what it is told to say, and remembers what it was asked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+
+/// What a participant says to an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    Done,
+    Refused,
+    Broken,
+}
+
+#[derive(Clone, Default)]
+pub struct Little {
+    shared: Arc<Mutex<Shared>>,
+    port: u16,
+}
+
+#[derive(Default)]
+struct Shared {
+    says: HashMap<String, Said>,
+    asked: Vec<(String, String, String)>,
+}
+
+impl Little {
+    /// One that says yes and done to everything.
+    pub async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let little = Self { port, ..Self::default() };
+        let app = Router::new().route("/{operation}", post(answer)).with_state(little.clone());
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        little
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn says(&self, operation: &str, said: Said) {
+        self.shared.lock().unwrap().says.insert(operation.to_owned(), said);
+    }
+
+    /// The operations that were asked of a transaction, in order.
+    pub fn asked(&self, transaction: &str) -> Vec<String> {
+        let shared = self.shared.lock().unwrap();
+        let of = shared.asked.iter().filter(|(id, ..)| id == transaction);
+        of.map(|(_, operation, _)| operation.clone()).collect()
+    }
+
+    /// The transactions and payloads of an operation, in order.
+    pub fn asked_to(&self, operation: &str) -> Vec<(String, String)> {
+        let shared = self.shared.lock().unwrap();
+        let of = shared.asked.iter().filter(|(_, asked, _)| asked == operation);
+        of.map(|(id, _, payload)| (id.clone(), payload.clone())).collect()
+    }
+}
+
+async fn answer(
+    State(little): State<Little>,
+    Path(operation): Path<String>,
+    headers: HeaderMap,
+    payload: String,
+) -> Response {
+    let mut shared = little.shared.lock().unwrap();
+    let id = headers["wholly-transaction"].to_str().unwrap().to_owned();
+    shared.asked.push((id, operation.clone(), payload));
+    match shared.says.get(&operation).unwrap_or(&Said::Done) {
+        Said::Done => StatusCode::OK.into_response(),
+        Said::Refused => {
+            (StatusCode::CONFLICT, [("wholly-answer", "refused")], "no stock").into_response()
+        }
+        Said::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

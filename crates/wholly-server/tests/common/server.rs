@@ -1,0 +1,201 @@
+//! The real binary as a process of its own, and a plain HTTP client to it.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+
+use super::{Little, eventually, within};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_wholly");
+
+pub struct Server {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    base: String,
+    config: PathBuf,
+    client: Client<HttpConnector, Full<Bytes>>,
+}
+
+/// An answer of the server.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: StatusCode,
+    pub headers: hyper::HeaderMap,
+    pub text: String,
+}
+
+impl Server {
+    /// Starts the server with these participants and a log in `directory`.
+    pub async fn start(directory: &Path, participants: &[(&str, &Little)]) -> Self {
+        Self::start_with(directory, participants, "").await
+    }
+
+    pub async fn start_with(
+        directory: &Path,
+        participants: &[(&str, &Little)],
+        settings: &str,
+    ) -> Self {
+        Self::run(configure(directory, participants, settings)).await
+    }
+
+    /// Starts the server so that a write beyond its limit on a file's size fails, as on a full
+    /// disk; by default the system ends a process for it.
+    pub async fn start_where_files_may_not_grow(
+        directory: &Path,
+        participants: &[(&str, &Little)],
+    ) -> Self {
+        let config = configure(directory, participants, "");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$@\" 2>/dev/null", "sh", BINARY]);
+        Self::run_by(shell, config).await
+    }
+
+    async fn run(config: PathBuf) -> Self {
+        Self::run_by(Command::new(BINARY), config).await
+    }
+
+    async fn run_by(mut command: Command, config: PathBuf) -> Self {
+        let mut process = command
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .env("WHOLLY_LOG", "warn")
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        within("the server starts", stdout.read_line(&mut line)).await.unwrap();
+        let base = line.trim_end().strip_prefix("wholly is listening on ");
+        let base = base.unwrap_or_else(|| panic!("not the line: {line:?}")).to_owned();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Self { process, stdout, base, config, client }
+    }
+
+    /// Kills the server as a power failure does, and starts it again on the same log.
+    pub async fn kill_and_restart(mut self) -> Self {
+        self.process.kill().await.unwrap();
+        Self::run(self.config.clone()).await
+    }
+
+    /// Asks the server to end; the exit code, and what it printed after its one line.
+    pub async fn terminate(mut self) -> (Option<i32>, String) {
+        self.signal(Signal::TERM);
+        let mut rest = String::new();
+        within("the output ends", self.stdout.read_to_string(&mut rest)).await.unwrap();
+        let status = within("the server ends", self.process.wait()).await.unwrap();
+        (status.code(), rest)
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.process.id().unwrap() as i32).unwrap()
+    }
+
+    pub async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, &[], "").await
+    }
+
+    pub async fn post(&self, path: &str, body: &str) -> Reply {
+        self.post_with(path, &[], body).await
+    }
+
+    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        let json = [("content-type", "application/json")];
+        self.send(Method::POST, path, &[&json, headers].concat(), body).await
+    }
+
+    /// Submits a transaction.
+    pub async fn submit(&self, headers: &[(&str, &str)], body: &str) -> Reply {
+        self.post_with("/v1/transactions", headers, body).await
+    }
+
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Reply {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::from(body.to_owned())).unwrap();
+        let exchange = async {
+            let (head, body) = self.client.request(request).await.unwrap().into_parts();
+            (head, body.collect().await.unwrap().to_bytes())
+        };
+        let (head, body) = within("the server answers", exchange).await;
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Reply { status: head.status, headers: head.headers, text }
+    }
+
+    /// The transaction, once it is settled.
+    pub async fn settled(&self, location: &str) -> Value {
+        eventually("the transaction settles", async || {
+            let reply = self.get(location).await;
+            assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
+            Some(reply.json()).filter(|transaction| transaction["settled"] == true)
+        })
+        .await
+    }
+}
+
+impl Reply {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|why| panic!("{why}: {self:?}"))
+    }
+
+    pub fn header(&self, name: impl header::AsHeaderName) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// Asserts that this is a problem document of this status and type; its detail.
+    #[track_caller]
+    pub fn problem(&self, status: u16, kind: &str) -> String {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
+        let body = self.json();
+        assert_eq!(body["type"], format!("/problems/{kind}"), "{self:?}");
+        assert_eq!(body["status"], status, "{self:?}");
+        assert!(body["title"].is_string(), "{self:?}");
+        body["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+fn configure(directory: &Path, participants: &[(&str, &Little)], settings: &str) -> PathBuf {
+    let mut text = format!(
+        "listen = '127.0.0.1:0'\n[settings]\nbackoff_first = '5ms'\nbackoff_cap = '20ms'\n\
+         {settings}\n"
+    );
+    for (name, little) in participants {
+        text.push_str(&format!("[participants.{name}]\nurl = '{}'\n", little.url()));
+    }
+    let config = directory.join("wholly.toml");
+    std::fs::write(&config, text).unwrap();
+    config
+}
+
+/// Starts a server that must fail to: its exit code and the one line that it says.
+pub async fn start_fails(arguments: &[&str]) -> (Option<i32>, String) {
+    let process = Command::new(BINARY).args(arguments).kill_on_drop(true).output();
+    let output = within("the server gives up", process).await.unwrap();
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), said)
+}

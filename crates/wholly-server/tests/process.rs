@@ -1,0 +1,211 @@
+//! The server as a process: bad starts, crashes, and its end.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common;
+
+use std::path::Path;
+
+use common::{Little, Said, Server, eventually, start_fails};
+use hyper::StatusCode;
+use rustix::process::Signal;
+use tempfile::{TempDir, tempdir};
+
+const ORDER: &str = r#"{"name": "place order", "branches": [
+    {"participant": "orders", "payload": 1}, {"participant": "payments", "payload": 2}]}"#;
+
+async fn shop() -> (TempDir, Little, Little, Server) {
+    let directory = tempdir().unwrap();
+    let (orders, payments) = (Little::start().await, Little::start().await);
+    let participants = [("orders", &orders), ("payments", &payments)];
+    let server = Server::start(directory.path(), &participants).await;
+    (directory, orders, payments, server)
+}
+
+#[tokio::test]
+async fn a_committed_transaction_commits_after_a_kill() {
+    let (_directory, orders, payments, server) = shop().await;
+    payments.says("commit", Said::Broken);
+    let reply = server.submit(&[("prefer", "respond-async")], ORDER).await;
+    let id = reply.json()["id"].as_str().unwrap().to_owned();
+    eventually("the commit is out", async || {
+        payments.asked(&id).contains(&"commit".to_owned()).then_some(())
+    })
+    .await;
+    let server = server.kill_and_restart().await;
+    payments.says("commit", Said::Done);
+    let transaction = server.settled(reply.header("location")).await;
+    assert_eq!(transaction["state"], "committed");
+    for asked in [orders.asked(&id), payments.asked(&id)] {
+        assert_eq!(asked[0], "prepare");
+        assert!(asked[1..].iter().all(|operation| operation == "commit"), "{asked:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_undecided_transaction_aborts_after_a_kill() {
+    let (_directory, orders, payments, server) = shop().await;
+    payments.says("prepare", Said::Broken);
+    let key = [("idempotency-key", "ORD001"), ("prefer", "respond-async")];
+    let reply = server.submit(&key, ORDER).await;
+    let id = reply.json()["id"].as_str().unwrap().to_owned();
+    eventually("the other has voted", async || {
+        (!orders.asked(&id).is_empty() && !payments.asked(&id).is_empty()).then_some(())
+    })
+    .await;
+    let server = server.kill_and_restart().await;
+    payments.says("prepare", Said::Done);
+    let transaction = server.settled(reply.header("location")).await;
+    assert_eq!(transaction["state"], "aborted");
+    assert_eq!(transaction["reason"], "the coordinator restarted before it had decided");
+    for asked in [orders.asked(&id), payments.asked(&id)] {
+        assert_eq!(asked.last().map(String::as_str), Some("abort"), "{asked:?}");
+        assert!(!asked.contains(&"commit".to_owned()), "{asked:?}");
+    }
+    // The key still belongs to it.
+    let again = server.submit(&key[..1], ORDER).await.json();
+    assert_eq!(again["id"], id.as_str());
+    assert_eq!(again["state"], "aborted");
+}
+
+#[tokio::test]
+async fn what_is_in_flight_settles_before_the_server_ends() {
+    let (_directory, _, payments, server) = shop().await;
+    payments.says("commit", Said::Broken);
+    let submitted = server.submit(&[], ORDER);
+    let ending = async {
+        let id = eventually("the commit is out", async || {
+            payments.asked_to("commit").first().map(|(id, _)| id.clone())
+        })
+        .await;
+        server.signal(Signal::TERM);
+        payments.says("commit", Said::Done);
+        id
+    };
+    let (reply, id) = tokio::join!(submitted, ending);
+    assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
+    assert_eq!(reply.json()["state"], "committed");
+    assert_eq!(reply.json()["id"], id.as_str());
+    assert_eq!(server.terminate().await, (Some(0), String::new()));
+}
+
+#[tokio::test]
+async fn who_waits_is_told_that_an_unsettled_transaction_goes_on() {
+    let (directory, orders, payments, server) = shop().await;
+    payments.says("commit", Said::Broken);
+    let submitted = server.submit(&[], ORDER);
+    let ending = async {
+        eventually("the commit is out", async || payments.asked_to("commit").pop()).await;
+        server.signal(Signal::TERM);
+    };
+    let (reply, ()) = tokio::join!(submitted, ending);
+    assert_eq!(reply.status, StatusCode::ACCEPTED, "{reply:?}");
+    assert_eq!(server.terminate().await, (Some(0), String::new()));
+    payments.says("commit", Said::Done);
+    let participants = [("orders", &orders), ("payments", &payments)];
+    let server = Server::start(directory.path(), &participants).await;
+    let transaction = server.settled(reply.header("location")).await;
+    assert_eq!(transaction["state"], "committed");
+}
+
+#[tokio::test]
+async fn an_idle_server_ends_at_once_and_starts_again() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (directory, orders, payments, server) = shop().await;
+        let id = server.submit(&[], ORDER).await.json()["id"].clone();
+        server.signal(signal);
+        assert_eq!(server.terminate().await, (Some(0), String::new()));
+        let participants = [("orders", &orders), ("payments", &payments)];
+        let server = Server::start(directory.path(), &participants).await;
+        let listed = server.get("/v1/transactions").await.json();
+        assert_eq!(listed["transactions"][0], id);
+    }
+}
+
+/// Starts on this configuration, which must fail with one line that says this.
+async fn refused(config: &Path, extra: &[&str], code: i32, says: &[&str]) {
+    let arguments = [&["serve", "--config", config.to_str().unwrap()], extra].concat();
+    let (exit, said) = start_fails(&arguments).await;
+    assert_eq!(exit, Some(code), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("wholly: "), "{said}");
+    for part in says {
+        assert!(said.contains(part), "{said} does not say {part}");
+    }
+    for noise in ["Error {", "panicked", "Os {", "backtrace"] {
+        assert!(!said.contains(noise), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_configuration_is_refused_with_its_place() {
+    let directory = tempdir().unwrap();
+    let config = directory.path().join("wholly.toml");
+    let name = config.to_str().unwrap();
+    refused(&config, &[], 2, &["there is no configuration", name, "--config"]).await;
+    refused(directory.path(), &[], 2, &["cannot be read", "directory"]).await;
+
+    std::fs::write(&config, "listen = '127.0.0.1:0'\nlgo = 'x'\n").unwrap();
+    refused(&config, &[], 2, &[&format!("{name}:2:1: "), "unknown field `lgo`", "`log`"]).await;
+    std::fs::write(&config, "listen = '0.0.0.0:7400'\n").unwrap();
+    refused(&config, &[], 2, &[&format!("{name}:1:10: "), "a later version"]).await;
+    std::fs::write(&config, b"listen = '\xff'").unwrap();
+    refused(&config, &[], 2, &["cannot be read", "UTF-8"]).await;
+}
+
+#[tokio::test]
+async fn a_bad_command_line_is_refused() {
+    let (exit, said) = start_fails(&["serve", "--listen", "0.0.0.0:7400"]).await;
+    assert_eq!(exit, Some(2));
+    assert!(said.contains("a later version"), "{said}");
+    let (exit, said) = start_fails(&["srve"]).await;
+    assert_eq!(exit, Some(2));
+    assert!(said.contains("serve"), "{said}");
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_used_is_refused() {
+    let directory = tempdir().unwrap();
+    let config = directory.path().join("wholly.toml");
+    std::fs::write(&config, "listen = '127.0.0.1:0'\nlog = 'a.db'\n").unwrap();
+    let log = directory.path().join("a.db");
+    let name = log.to_str().unwrap();
+
+    std::fs::write(&log, "this is a letter, and not a log at all\n".repeat(100)).unwrap();
+    refused(&config, &[], 1, &[name, "is no log of Wholly"]).await;
+    let letter = std::fs::read_to_string(&log).unwrap();
+    assert!(letter.starts_with("this is a letter"), "the file was harmed");
+
+    let missing = directory.path().join("missing/a.db");
+    let missing = missing.to_str().unwrap();
+    refused(&config, &["--log", missing], 1, &[missing]).await;
+    let itself = directory.path().to_str().unwrap();
+    refused(&config, &["--log", itself], 1, &[itself]).await;
+}
+
+#[tokio::test]
+async fn a_log_of_a_newer_version_is_refused() {
+    let (directory, _, _, server) = shop().await;
+    assert_eq!(server.terminate().await.0, Some(0));
+    let log = directory.path().join("wholly.db");
+    let mut bytes = std::fs::read(&log).unwrap();
+    // SQLite keeps its user_version, the log's format, here.
+    bytes[60..64].copy_from_slice(&99_u32.to_be_bytes());
+    std::fs::write(&log, bytes).unwrap();
+    let config = directory.path().join("wholly.toml");
+    refused(&config, &[], 1, &["wholly.db", "has format 99", "or a newer one"]).await;
+}
+
+#[tokio::test]
+async fn a_log_or_a_port_in_use_is_refused() {
+    let (directory, _, _, server) = shop().await;
+    let config = directory.path().join("wholly.toml");
+    refused(&config, &[], 1, &["wholly.db", "is open in another coordinator"]).await;
+    assert_eq!(server.get("/healthz").await.status, StatusCode::OK);
+
+    let taken = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let log = directory.path().join("other.db");
+    let extra = ["--listen", &address, "--log", log.to_str().unwrap()];
+    refused(&config, &extra, 1, &["cannot listen on", &address]).await;
+    assert!(!log.exists(), "a start that failed left a log behind");
+}
