@@ -123,8 +123,12 @@ mod tests {
     fn records_of_one_time_share_it() {
         let at = Timestamp::from_millis;
         let acknowledged = |time, branch| (at(time), Record::Acknowledged(branch));
-        let records =
-            vec![acknowledged(5, 0), acknowledged(5, 1), acknowledged(7, 2), (at(7), Record::Settled)];
+        let records = vec![
+            acknowledged(5, 0),
+            acknowledged(5, 1),
+            acknowledged(7, 2),
+            (at(7), Record::Settled),
+        ];
         let text = encode(&records).unwrap();
         assert_eq!(
             text,

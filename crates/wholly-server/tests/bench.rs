@@ -102,7 +102,8 @@ fn memory_with_many_in_flight() {
 #[test]
 fn a_mistake_is_an_error() {
     for wrong in [["two-phase", "--participants", "0"], ["recovery", "--transactions", "0"]] {
-        let output = Command::new(env!("CARGO_BIN_EXE_wholly")).arg("bench").args(wrong).output().unwrap();
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_wholly")).arg("bench").args(wrong).output().unwrap();
         assert!(!output.status.success());
         assert!(output.stdout.is_empty() && !output.stderr.is_empty());
     }

@@ -129,9 +129,7 @@ impl Work for Transactions {
         }
         match transaction.execute().await? {
             Outcome::Committed(_) => Ok(()),
-            other => {
-                Err(BenchError::NotCommitted { id: other.id(), what: format!("{other:?}") })
-            }
+            other => Err(BenchError::NotCommitted { id: other.id(), what: format!("{other:?}") }),
         }
     }
 }

@@ -43,7 +43,8 @@ impl Growth {
             let empty = directory.path().join(format!("empty-{round}.db"));
             ceiling.push(run_on(&empty, &common, &load, idle).await?.0);
         }
-        let (subject, ceiling) = (Named::new("grown log", subject), Named::new("empty log", ceiling));
+        let (subject, ceiling) =
+            (Named::new("grown log", subject), Named::new("empty log", ceiling));
         Ok(Comparison {
             workload: format!(
                 "growth: {transactions} finished transactions in the log, {} at once{}",

@@ -74,7 +74,9 @@ impl Load {
         latencies.0.sort_unstable();
         match latencies.0.is_empty() {
             true => Err(BenchError::Nothing { why: "no transaction ended in the measured time" }),
-            false => Ok(Measured { latencies, seconds: self.measured().as_secs_f64(), before, after }),
+            false => {
+                Ok(Measured { latencies, seconds: self.measured().as_secs_f64(), before, after })
+            }
         }
     }
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use wholly::log::{Entry, Log, OpenLog};
-use wholly::{Key, Payload, Record, SqliteLog, Started, StartedBranch, Timestamp, TransactionId, Vote};
+use wholly::{
+    Key, Payload, Record, SqliteLog, Started, StartedBranch, Timestamp, TransactionId, Vote,
+};
 use wholly::{Name, ParticipantName};
 use wholly_core::entry;
 

@@ -56,21 +56,21 @@ impl TwoPhase {
         let (mut subject, mut ceiling) = (Vec::new(), Vec::new());
         for round in 0..self.load.rounds {
             let path = directory.join(format!("wholly-{round}.db"));
-            let (figures, sample) =
-                run_on(&path, &self.common, &self.load, |mut builder| {
-                    for name in self.common.names() {
-                        builder = builder.participant(&name, Idle);
-                    }
-                    Ok(builder)
-                })
-                .await?;
+            let (figures, sample) = run_on(&path, &self.common, &self.load, |mut builder| {
+                for name in self.common.names() {
+                    builder = builder.participant(&name, Idle);
+                }
+                Ok(builder)
+            })
+            .await?;
             subject.push(figures);
             let path = directory.join(format!("alone-{round}.db"));
             let alone = log_alone::run(path, sample, &self.load).await?;
-            ceiling.push(
-                Figures::new(alone.transactions, alone.seconds, &alone.appends)
-                    .with_log(alone.transactions, alone.before, alone.after),
-            );
+            ceiling.push(Figures::new(alone.transactions, alone.seconds, &alone.appends).with_log(
+                alone.transactions,
+                alone.before,
+                alone.after,
+            ));
         }
         let two_syncs = |alone: &Figures| 2.0 * alone.p50_micros;
         let latency_by_two_syncs = (self.load.concurrency == 1).then(|| {
@@ -115,13 +115,7 @@ impl TwoPhase {
         Ok(self.comparison("over HTTP", subject, ceiling, ratio))
     }
 
-    fn comparison(
-        &self,
-        how: &str,
-        subject: Named,
-        ceiling: Named,
-        ratio: Ratio,
-    ) -> Comparison {
+    fn comparison(&self, how: &str, subject: Named, ceiling: Named, ratio: Ratio) -> Comparison {
         let Common { participants, payload_bytes, keys, .. } = self.common;
         let keyed = if keys { ", with keys" } else { "" };
         Comparison {
