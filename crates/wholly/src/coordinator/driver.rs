@@ -363,7 +363,7 @@ impl Life {
         if self.engine.in_flight() > 0 && now < *until {
             return false;
         }
-        self.engine.want_flush();
+        self.engine.flush(now);
         self.engine.is_flushed()
     }
 

@@ -1,4 +1,8 @@
 //! Group commit: one batch is gathered while another is written.
+//!
+//! Records that are not forced are held back until their transaction writes anyway, for each entry
+//! costs a row and an index of its own: votes join the decision, acknowledgements the end. They
+//! are written without it when they have waited for some time, or when somebody reads.
 
 use std::time::Duration;
 
@@ -10,7 +14,10 @@ use super::keys::KeyState;
 use super::{Engine, Reply};
 use crate::log::Position;
 
-/// How long records that are not forced wait for a batch that leaves anyway.
+/// How long records that are not forced wait for one of their transaction that is, or the last.
+const HELD_BACK_FOR: Duration = Duration::from_millis(50);
+
+/// How long a batch that nobody waits for waits for one that leaves anyway.
 const IDLE_FLUSH: Duration = Duration::from_millis(20);
 
 /// What is appended at once.
@@ -74,10 +81,30 @@ impl Batch {
 }
 
 impl<W> Engine<W> {
-    /// Keeps a transaction's records: they join the batch that is being gathered.
+    /// Keeps a transaction's records: they join the batch that is being gathered, or are held back
+    /// until others of the transaction do.
     pub(super) fn record(&mut self, id: TransactionId, records: Vec<Record>, now: Timestamp) {
         let position = self.gathering_position();
         let Some(open) = self.open.get_mut(&id).filter(|_| !records.is_empty()) else { return };
+        let forced = records.iter().any(|record| open.part.forces(record));
+        let ends = records.last() == Some(&Record::Settled);
+        if open.held_back.is_empty() && !forced && !ends {
+            self.held_back.push_back((now + HELD_BACK_FOR, id));
+        }
+        open.held_back.extend(records.into_iter().map(|record| (now, record)));
+        if forced && open.gate != position {
+            open.gate = position;
+            self.gathering.gated.push(id);
+            self.gathering.wanted = true;
+        }
+        if forced || ends {
+            self.write_held_back(id, now);
+        }
+    }
+
+    /// Lets a transaction's records join the batch that is being gathered.
+    fn write_held_back(&mut self, id: TransactionId, now: Timestamp) {
+        let Some(open) = self.open.get_mut(&id).filter(|o| !o.held_back.is_empty()) else { return };
         let batch = &mut self.gathering;
         if batch.is_empty() {
             batch.since = now;
@@ -88,30 +115,39 @@ impl<W> Engine<W> {
                 batch.entries.push(PendingEntry {
                     transaction: id,
                     sequence: open.sequence,
-                    records: Vec::with_capacity(records.len()),
+                    records: Vec::with_capacity(open.held_back.len()),
                     key: open.key.clone().filter(|_| open.sequence == 0),
                     ends: false,
                 });
                 open.sequence += 1;
-                open.place =
-                    Some(Place { generation: batch.generation, index: batch.entries.len() - 1 });
-                batch.entries.len() - 1
+                let index = batch.entries.len() - 1;
+                open.place = Some(Place { generation: batch.generation, index });
+                index
             }
         };
         let entry = &mut batch.entries[place];
-        for record in records {
-            if open.part.forces(&record) && open.gate != position {
-                open.gate = position;
-                batch.gated.push(id);
-                batch.wanted = true;
-            }
-            entry.ends |= record == Record::Settled;
-            entry.records.push((now, record));
+        entry.records.append(&mut open.held_back);
+        entry.ends = matches!(entry.records.last(), Some((_, Record::Settled)));
+    }
+
+    /// Writes what has been held back for long enough.
+    pub(super) fn write_overdue(&mut self, now: Timestamp) {
+        while let Some(&(_, id)) = self.held_back.front().filter(|(due, _)| *due <= now) {
+            self.held_back.pop_front();
+            self.write_held_back(id, now);
         }
     }
 
-    /// What is gathered is to be written although nobody waits for it.
-    pub fn want_flush(&mut self) {
+    /// Everything that is known is to be written, although nobody waits for it.
+    pub fn flush(&mut self, now: Timestamp) {
+        for (_, id) in std::mem::take(&mut self.held_back) {
+            self.write_held_back(id, now);
+        }
+        self.want_batch();
+    }
+
+    /// Somebody waits for what is gathered.
+    pub(super) fn want_batch(&mut self) {
         self.gathering.wanted = true;
     }
 
@@ -172,7 +208,8 @@ impl<W> Engine<W> {
     }
 
     /// Replies when all that is known of a transaction is durable; that may start a batch.
-    pub(super) fn read(&mut self, id: TransactionId, to: W) {
+    pub(super) fn read(&mut self, id: TransactionId, to: W, now: Timestamp) {
+        self.write_held_back(id, now);
         if self.gathering.holds(id) {
             self.gathering.wanted = true;
             self.readers.push((self.gathering_position(), to));

@@ -38,7 +38,7 @@ impl<W> Engine<W> {
             Some(KeyState::LookingUp(queue)) => queue.push((submission, wait, to)),
             Some(KeyState::Ended(queue)) => {
                 queue.push((submission, wait, to));
-                self.want_flush();
+                self.want_batch();
             }
             Some(&mut KeyState::Open(id)) => match self.is_same(id, &submission) {
                 true => self.wait(id, wait, to, now),

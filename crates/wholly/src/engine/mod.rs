@@ -35,9 +35,10 @@ mod keys;
 mod recover;
 mod submit;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use wholly_core::entry::Timed;
 use wholly_core::two_phase::{self, BrokenInvariant, Decision, Transaction};
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{Key, LogId, ParticipantName, Timestamp, TransactionId};
@@ -67,6 +68,8 @@ pub(crate) struct Engine<W> {
     timers: BTreeSet<(Timestamp, TransactionId)>,
     durable: Position,
     gathering: Batch,
+    /// Those with records that wait for others of theirs, and until when; oldest first.
+    held_back: VecDeque<(Timestamp, TransactionId)>,
     writing: Option<Writing>,
     /// Who waits until a batch is durable, to read what is in it.
     readers: Vec<(Position, W)>,
@@ -138,6 +141,8 @@ struct Open<W> {
     key: Option<Key>,
     /// The sequence of its next entry.
     sequence: u32,
+    /// Its records that are in no batch yet.
+    held_back: Vec<Timed>,
     /// Where its entry is in the batch that is being gathered.
     place: Option<Place>,
     /// Nothing leaves before this batch is durable.
@@ -198,7 +203,7 @@ impl<W> Engine<W> {
                 self.resolve(id, &participant, ended, &reason, to, now);
             }
             Input::Retry { id, to } => self.retry(id, to, now),
-            Input::Read { id, to } => self.read(id, to),
+            Input::Read { id, to } => self.read(id, to, now),
             Input::Register { participant, one_phase } => {
                 self.register(participant, one_phase, now);
             }
@@ -217,6 +222,7 @@ impl<W> Engine<W> {
             self.step(id, &two_phase::Input::Time, now);
             self.advance(id, now);
         }
+        self.write_overdue(now);
         self.start_batch(now);
         std::mem::replace(&mut self.outputs, Outputs::new())
     }
@@ -225,7 +231,8 @@ impl<W> Engine<W> {
     pub fn next_wake(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|&(at, _)| at);
         let flush = self.gathering.flush_at().filter(|_| self.writing.is_none());
-        timer.into_iter().chain(flush).min()
+        let overdue = self.held_back.front().map(|&(due, _)| due);
+        timer.into_iter().chain(flush).chain(overdue).min()
     }
 
     /// How many transactions have not ended.
@@ -235,7 +242,7 @@ impl<W> Engine<W> {
 
     /// Whether nothing is on its way to the log.
     pub fn is_flushed(&self) -> bool {
-        self.writing.is_none() && self.gathering.is_empty()
+        self.writing.is_none() && self.gathering.is_empty() && self.held_back.is_empty()
     }
 
     /// The log has failed: tells every caller what it may know, and ends the loop's life.

@@ -2,7 +2,7 @@
 //!
 //! There is no other way to recover, and a first start is a restart with nothing in the log.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use wholly_core::two_phase::{self, Record};
 use wholly_core::{Key, LogId, ParticipantName, Timestamp, entry};
@@ -34,6 +34,7 @@ impl<W> Engine<W> {
             timers: BTreeSet::new(),
             durable: head,
             gathering: Batch::default(),
+            held_back: VecDeque::new(),
             writing: None,
             readers: Vec::new(),
             draining: false,

@@ -111,6 +111,7 @@ impl<W> Open<W> {
             part,
             key,
             sequence: 0,
+            held_back: Vec::new(),
             place: None,
             gate: Default::default(),
             attempts: std::iter::repeat_with(Attempts::default).take(branches).collect(),
