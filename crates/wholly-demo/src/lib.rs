@@ -8,7 +8,7 @@
 //! | `process`, `fleet`, `client` | services and coordinator as processes, and what they are asked |
 //! | [`demo`] | `wholly demo`: what goes wrong without a coordinator, and what goes right with one |
 //! | [`torture`] | `wholly torture`: SIGKILL at every point and at random, and the books afterwards |
-//! | [`bench`] | `wholly bench`: how fast it is, beside what the machine could do at best |
+//! | [`mod@bench`] | `wholly bench`: how fast it is, beside what the machine could do at best |
 
 pub mod bench;
 pub mod demo;

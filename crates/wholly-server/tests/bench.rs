@@ -2,6 +2,7 @@
 //! no matter of a test: it runs on any machine, in a build without optimisation.
 
 #![cfg(feature = "demo")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::process::Command;
 

@@ -61,9 +61,10 @@ impl Common {
 
 #[cfg(target_os = "linux")]
 fn is_in_memory(directory: &Path) -> bool {
-    const TMPFS: i64 = 0x0102_1994;
-    const RAMFS: i64 = 0x8584_58f6;
-    rustix::fs::statfs(directory).is_ok_and(|fs| [TMPFS, RAMFS].contains(&(fs.f_type as i64)))
+    const TMPFS: u64 = 0x0102_1994;
+    const RAMFS: u64 = 0x8584_58f6;
+    rustix::fs::statfs(directory)
+        .is_ok_and(|fs| [TMPFS, RAMFS].contains(&fs.f_type.cast_unsigned()))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -130,7 +130,7 @@ impl fmt::Display for Comparison {
                 latency(median.p999_micros),
                 optional(median.syncs_per_transaction, |syncs| format!("{syncs:.3}")),
                 optional(median.log_bytes_per_transaction, |bytes| format!("{bytes:.0}")),
-                optional(median.resident_bytes, |bytes| mebibytes(bytes)),
+                optional(median.resident_bytes, mebibytes),
             )?;
         }
         let Ratio { throughput, p50, p99, latency_by_two_syncs } = &self.ratio;
