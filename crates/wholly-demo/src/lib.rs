@@ -1,4 +1,4 @@
-//! The demo of Wholly: a small shop, the stories that are told with it, and its torture.
+//! The demo of Wholly: a small shop, the stories that are told with it, its torture, and the benchmarks.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -8,7 +8,9 @@
 //! | `process`, `fleet`, `client` | services and coordinator as processes, and what they are asked |
 //! | [`demo`] | `wholly demo`: what goes wrong without a coordinator, and what goes right with one |
 //! | [`torture`] | `wholly torture`: SIGKILL at every point and at random, and the books afterwards |
+//! | [`bench`] | `wholly bench`: how fast it is, beside what the machine could do at best |
 
+pub mod bench;
 pub mod demo;
 pub mod kill;
 pub mod process;

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 #[cfg(feature = "demo")]
 use wholly_demo::{
+    bench::Bench,
     demo::Demo,
     kill::{KillAt, Killer},
     process::end_with_stdin,
@@ -40,6 +41,8 @@ enum Command {
     Demo(Demo),
     #[cfg(feature = "demo")]
     Torture(Torture),
+    #[cfg(feature = "demo")]
+    Bench(Bench),
     #[cfg(feature = "demo")]
     #[command(hide = true)]
     ShopService(Service),
@@ -103,6 +106,8 @@ pub fn run() -> ExitCode {
         Command::Demo(demo) => demo.run(),
         #[cfg(feature = "demo")]
         Command::Torture(torture) => torture.run(),
+        #[cfg(feature = "demo")]
+        Command::Bench(bench) => bench.run(),
         #[cfg(feature = "demo")]
         Command::ShopService(service) => service.run(),
     }

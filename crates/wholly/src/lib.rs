@@ -20,7 +20,9 @@
 mod clock;
 mod coordinator;
 mod engine;
+mod error;
 pub mod log;
+mod outcome;
 mod participant;
 mod replay;
 mod settings;
@@ -30,14 +32,13 @@ mod snapshot;
 #[cfg(feature = "test")]
 pub mod test;
 
-pub use coordinator::{
-    Aborted, Builder, CancelError, Committed, Coordinator, GetError, Health, Outcome, ResolveError,
-    StartError, SubmitError, TwoPhase,
-};
+pub use coordinator::{Builder, Coordinator, Health, TwoPhase};
 pub use engine::Backoff;
+pub use error::{CancelError, GetError, ResolveError, StartError, SubmitError};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
 pub use log::sqlite::SqliteLog;
+pub use outcome::{Aborted, Committed, Outcome};
 #[cfg(feature = "http")]
 pub use participant::http::{HttpParticipant, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};

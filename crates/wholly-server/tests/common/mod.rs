@@ -4,6 +4,7 @@
 mod participant;
 mod server;
 
+#[allow(unused_imports, reason = "not every test needs a failing one")]
 pub use participant::{Little, Said};
 #[allow(unused_imports, reason = "not every test starts badly")]
 pub use server::{Server, start_fails};

@@ -45,20 +45,34 @@ impl Server {
         participants: &[(&str, &Little)],
         settings: &str,
     ) -> Self {
-        let mut text = format!(
-            "listen = '127.0.0.1:0'\n[settings]\nbackoff_first = '5ms'\nbackoff_cap = '20ms'\n\
-             {settings}\n"
-        );
-        for (name, little) in participants {
-            text.push_str(&format!("[participants.{name}]\nurl = '{}'\n", little.url()));
-        }
+        Self::run(configure(directory, participants, settings)).await
+    }
+
+    /// Starts the server so that a write beyond its limit on a file's size fails, as on a full
+    /// disk; by default the system ends a process for it.
+    pub async fn start_where_files_may_not_grow(
+        directory: &Path,
+        participants: &[(&str, &Little)],
+    ) -> Self {
+        let config = configure(directory, participants, "");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$@\" 2>/dev/null", "sh", BINARY]);
+        Self::run_by(shell, config).await
+    }
+
+    /// Starts the server with this text as its configuration.
+    pub async fn start_configured(directory: &Path, text: &str) -> Self {
         let config = directory.join("wholly.toml");
         std::fs::write(&config, text).unwrap();
         Self::run(config).await
     }
 
     async fn run(config: PathBuf) -> Self {
-        let mut process = Command::new(BINARY)
+        Self::run_by(Command::new(BINARY), config).await
+    }
+
+    async fn run_by(mut command: Command, config: PathBuf) -> Self {
+        let mut process = command
             .arg("serve")
             .arg("--config")
             .arg(&config)
@@ -92,8 +106,11 @@ impl Server {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let pid = self.process.id().unwrap();
-        kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+        kill_process(self.pid(), signal).unwrap();
+    }
+
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(self.process.id().unwrap() as i32).unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Reply {
@@ -166,6 +183,19 @@ impl Reply {
         assert!(body["title"].is_string(), "{self:?}");
         body["detail"].as_str().unwrap().to_owned()
     }
+}
+
+fn configure(directory: &Path, participants: &[(&str, &Little)], settings: &str) -> PathBuf {
+    let mut text = format!(
+        "listen = '127.0.0.1:0'\n[settings]\nbackoff_first = '5ms'\nbackoff_cap = '20ms'\n\
+         {settings}\n"
+    );
+    for (name, little) in participants {
+        text.push_str(&format!("[participants.{name}]\nurl = '{}'\n", little.url()));
+    }
+    let config = directory.join("wholly.toml");
+    std::fs::write(&config, text).unwrap();
+    config
 }
 
 /// Starts a server that must fail to: its exit code and the one line that it says.

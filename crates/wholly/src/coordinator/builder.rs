@@ -5,12 +5,14 @@ use std::collections::btree_map::Entry;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use wholly_core::ParticipantName;
 
 use super::driver::{self, Driver, Registered};
-use super::{Coordinator, Health, Shared, StartError};
+use super::{Coordinator, Health, Shared};
 use crate::Settings;
 use crate::clock::Clock;
+use crate::error::StartError;
 use crate::log::Log;
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
@@ -76,6 +78,12 @@ impl Builder {
     /// # Errors
     /// When the log cannot be opened, or a participant has a name that it cannot have.
     pub async fn start(self) -> Result<Coordinator, StartError> {
+        let (coordinator, _) = self.start_abortable().await?;
+        Ok(coordinator)
+    }
+
+    /// Starts, and tells how to make the loop vanish as in a crash.
+    pub(crate) async fn start_abortable(self) -> Result<(Coordinator, AbortHandle), StartError> {
         let mut participants = BTreeMap::new();
         for (name, registered) in self.participants {
             let name = ParticipantName::new(name.as_str())
@@ -87,7 +95,7 @@ impl Builder {
                 }
             };
         }
-        let opened = driver::open(&self.log).await?;
+        let opened = driver::open(&self.log, &self.clock).await?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let shared = Arc::new(Shared {
             settings: self.settings,
@@ -103,7 +111,7 @@ impl Builder {
             participants,
             seed,
         };
-        tokio::spawn(driver.run(opened));
-        Ok(Coordinator { shared, commands })
+        let looping = tokio::spawn(driver.run(opened));
+        Ok((Coordinator { shared, commands }, looping.abort_handle()))
     }
 }

@@ -12,14 +12,19 @@ use tokio::sync::{mpsc, oneshot};
 use wholly_core::{Key, ParticipantName, Timestamp};
 
 use super::log_thread::{Appended, LogThread};
-use super::{Caller, Health, Shared, StartError, SubmitError};
+use super::{Caller, Health, Shared};
+use crate::clock::Clock;
 use crate::engine::{Engine, Input, Outputs, Random, Reply};
+use crate::error::{StartError, SubmitError};
 use crate::log::{Log, LogReader, OpenLog, ReadError, StoredTransaction};
 use crate::participant::Endpoint;
 use crate::participant::slots::{Answered, Lane, Slots};
 
 /// How many transactions are read at once when the log is opened.
 const RECOVERY_PAGE: usize = 4_096;
+
+/// How many commands are taken before what they lead to is sent.
+const COMMANDS_AT_ONCE: usize = 4_096;
 
 /// How long to wait before a log that failed is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
@@ -59,7 +64,7 @@ enum End {
 }
 
 /// Opens the log and reads what has not ended.
-pub(super) async fn open(log: &Arc<dyn Log>) -> Result<Opened, StartError> {
+pub(super) async fn open(log: &Arc<dyn Log>, clock: &Clock) -> Result<Opened, StartError> {
     let log = log.clone();
     let opening = move || {
         let log = log.open()?;
@@ -73,7 +78,7 @@ pub(super) async fn open(log: &Arc<dyn Log>) -> Result<Opened, StartError> {
             unsettled.extend(page);
         }
     };
-    tokio::task::spawn_blocking(opening).await.unwrap_or_else(|error| {
+    clock.blocking(opening).await.unwrap_or_else(|error| {
         Err(StartError::Read(ReadError::Storage { why: error.to_string() }))
     })
 }
@@ -126,7 +131,7 @@ impl Driver {
                     },
                 }
             }
-            match open(&self.log).await {
+            match open(&self.log, &self.shared.clock).await {
                 Ok(opened) => return Some(opened),
                 Err(error) => why = error.to_string(),
             }
@@ -163,6 +168,8 @@ struct Life {
     inbox: Inbox,
     /// By when what is in flight should settle, and who waits for the end.
     stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
+    /// Every handle is gone. To ask for commands all the same would be answered at once, for ever.
+    deserted: bool,
 }
 
 type Found = (Key, Result<Option<StoredTransaction>, ReadError>);
@@ -197,13 +204,14 @@ impl Life {
         let lane = |r: &Registered| Lane::start(r.endpoint.clone(), r.slots, answers.clone());
         Ok(Self {
             engine,
-            log: LogThread::start(log.writer, appends)?,
+            log: LogThread::start(log.writer, appends, &driver.shared.clock)?,
             reader: log.reader,
             lanes: driver.participants.iter().map(|(n, r)| (n.clone(), lane(r))).collect(),
             answers,
             lookups,
             inbox: Inbox { answered, appended, found },
             stopping: None,
+            deserted: false,
         })
     }
 
@@ -212,7 +220,7 @@ impl Life {
         loop {
             let now = clock.now();
             let outputs = self.engine.poll(now);
-            self.send(outputs);
+            self.send(outputs, &clock);
             if self.may_stop(now) {
                 break;
             }
@@ -222,7 +230,9 @@ impl Life {
             // At least a millisecond, which is the clock's resolution.
             let alarm = tokio::time::sleep(pause.max(Duration::from_millis(1)));
             let failed = tokio::select! {
-                command = driver.commands.recv() => {
+                // In this order, so that a seed repeats; what else is ready is drained below.
+                biased;
+                command = driver.commands.recv(), if !self.deserted => {
                     self.command(driver, command, clock.now());
                     None
                 }
@@ -267,8 +277,12 @@ impl Life {
         while let Ok((key, found)) = self.inbox.found.try_recv() {
             self.engine.handle(Input::Found { key, found }, now);
         }
-        while let Ok(command) = driver.commands.try_recv() {
-            self.command(driver, Some(command), now);
+        // Clients that submit faster than this takes must not keep it from what is outstanding.
+        for _ in 0..COMMANDS_AT_ONCE {
+            match driver.commands.try_recv() {
+                Ok(command) => self.command(driver, Some(command), now),
+                Err(_) => break,
+            }
         }
         None
     }
@@ -291,6 +305,7 @@ impl Life {
             }
             // Every handle is gone: nobody can ask for more.
             None => {
+                self.deserted = true;
                 self.engine.handle(Input::Drain, now);
                 self.stopping.get_or_insert((now, Vec::new())).0 = now;
             }
@@ -313,7 +328,7 @@ impl Life {
         }
     }
 
-    fn send(&mut self, outputs: Outputs<Caller>) {
+    fn send(&mut self, outputs: Outputs<Caller>, clock: &Clock) {
         let Outputs { append, calls, lookups, replies } = outputs;
         if let Some(batch) = append {
             self.log.append(batch);
@@ -331,12 +346,14 @@ impl Life {
         }
         if !lookups.is_empty() {
             let (reader, found) = (self.reader.clone(), self.lookups.clone());
-            tokio::task::spawn_blocking(move || {
+            let look_up_all = move || {
                 for key in lookups {
                     let stored = look_up(&*reader, &key);
                     let _ = found.send((key, stored));
                 }
-            });
+            };
+            // It goes on by itself, and answers by the inbox.
+            drop(clock.blocking(look_up_all));
         }
     }
 

@@ -2,28 +2,44 @@
 
 use std::sync::mpsc as blocking;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use wholly_core::entry;
 
+use crate::clock::Clock;
 use crate::engine::{Batch, PendingEntry};
 use crate::log::{AppendError, Entry, LogWriter, Position};
 
 /// The handle of the thread. Batches go in one at a time; each is answered.
-pub(super) struct LogThread {
-    batches: blocking::Sender<Batch>,
-    thread: JoinHandle<()>,
+pub(super) enum LogThread {
+    Thread {
+        batches: blocking::Sender<Batch>,
+        thread: JoinHandle<()>,
+    },
+    /// On virtual time a task, because a paused clock would not wait for a thread.
+    Task {
+        batches: mpsc::UnboundedSender<Batch>,
+        task: tokio::task::JoinHandle<()>,
+    },
 }
 
 /// What became of a batch.
 pub(super) type Appended = Result<Position, AppendError>;
+
+/// How long an append takes on virtual time: others go on meanwhile.
+const VIRTUAL_APPEND: Duration = Duration::from_millis(1);
 
 impl LogThread {
     /// Starts the thread, which owns the writer until it ends.
     pub fn start(
         mut writer: Box<dyn LogWriter>,
         appended: mpsc::UnboundedSender<Appended>,
+        clock: &Clock,
     ) -> std::io::Result<Self> {
+        if clock.is_virtual() {
+            return Ok(Self::start_task(writer, appended));
+        }
         let (batches, incoming) = blocking::channel::<Batch>();
         let run = move || {
             while let Ok(batch) = incoming.recv() {
@@ -35,20 +51,48 @@ impl LogThread {
             }
         };
         let thread = std::thread::Builder::new().name("wholly-log".to_owned()).spawn(run)?;
-        Ok(Self { batches, thread })
+        Ok(Self::Thread { batches, thread })
+    }
+
+    fn start_task(
+        mut writer: Box<dyn LogWriter>,
+        appended: mpsc::UnboundedSender<Appended>,
+    ) -> Self {
+        let (batches, mut incoming) = mpsc::unbounded_channel();
+        let task = tokio::spawn(async move {
+            while let Some(batch) = incoming.recv().await {
+                tokio::time::sleep(VIRTUAL_APPEND).await;
+                let result = append(&mut *writer, batch);
+                let failed = result.is_err();
+                if appended.send(result).is_err() || failed {
+                    break;
+                }
+            }
+        });
+        Self::Task { batches, task }
     }
 
     /// Hands over a batch.
     pub fn append(&self, batch: Batch) {
         // The thread ends only after it has answered with an error, which ends the loop's life.
-        let _ = self.batches.send(batch);
+        let _ = match self {
+            Self::Thread { batches, .. } => batches.send(batch).ok(),
+            Self::Task { batches, .. } => batches.send(batch).ok(),
+        };
     }
 
     /// Ends the thread and waits until it has let go of the log.
     pub async fn close(self) {
-        let Self { batches, thread } = self;
-        drop(batches);
-        let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        match self {
+            Self::Thread { batches, thread } => {
+                drop(batches);
+                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+            }
+            Self::Task { batches, task } => {
+                drop(batches);
+                let _ = task.await;
+            }
+        }
     }
 }
 

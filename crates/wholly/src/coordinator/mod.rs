@@ -2,7 +2,6 @@
 
 mod builder;
 mod driver;
-mod error;
 mod log_thread;
 mod two_phase;
 
@@ -10,19 +9,19 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use wholly_core::two_phase::{AbortReason, Decision, State, Transaction};
+use wholly_core::two_phase::Decision;
 use wholly_core::{ParticipantName, TransactionId};
 
 pub use builder::Builder;
-pub use error::{CancelError, GetError, ResolveError, StartError, SubmitError};
 pub use two_phase::TwoPhase;
 
 use crate::clock::Clock;
 use crate::engine::{Input, Reply, Submission, Wait};
+use crate::error::{CancelError, GetError, ResolveError, SubmitError};
 use crate::log::{Log, LogReader, ReadError};
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
-use crate::{Settings, Snapshot};
+use crate::{Outcome, Settings, Snapshot};
 use driver::Command;
 
 /// What decides and remembers. A handle: clones share one coordinator.
@@ -89,63 +88,6 @@ pub enum Health {
     },
     /// It has stopped, or is about to.
     Stopped,
-}
-
-/// How a transaction ended, or that it has not.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is settled: every branch has committed.
-    Committed(Committed),
-    /// It is settled: no branch has.
-    Aborted(Aborted),
-    /// Decided or not, it goes on, with or without a caller. Ask by its id.
-    Unsettled(TransactionId),
-}
-
-/// A transaction that committed everywhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Committed {
-    /// The transaction.
-    pub id: TransactionId,
-}
-
-/// A transaction that happened nowhere.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Aborted {
-    /// The transaction.
-    pub id: TransactionId,
-    /// Why.
-    pub reason: AbortReason,
-}
-
-impl Outcome {
-    /// The transaction's id.
-    pub fn id(&self) -> TransactionId {
-        match self {
-            Self::Committed(Committed { id })
-            | Self::Aborted(Aborted { id, .. })
-            | Self::Unsettled(id) => *id,
-        }
-    }
-
-    pub(crate) fn of(id: TransactionId, transaction: &Transaction) -> Self {
-        match transaction.state() {
-            _ if !transaction.is_settled() => Self::Unsettled(id),
-            State::Committed => Self::committed(id),
-            State::Aborted(reason) => Self::aborted(id, reason.clone()),
-            State::Init | State::Prepared => Self::Unsettled(id),
-        }
-    }
-
-    pub(crate) fn committed(id: TransactionId) -> Self {
-        Self::Committed(Committed { id })
-    }
-
-    pub(crate) fn aborted(id: TransactionId, reason: AbortReason) -> Self {
-        Self::Aborted(Aborted { id, reason })
-    }
 }
 
 impl Coordinator {
@@ -303,7 +245,7 @@ impl Coordinator {
         read: impl FnOnce(&dyn LogReader) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, GetError> {
         let reader = self.shared.reader();
-        let done = tokio::task::spawn_blocking(move || read(&*reader)).await;
+        let done = self.shared.clock.blocking(move || read(&*reader)).await;
         Ok(done.map_err(|_| GetError::Stopped)??)
     }
 }

@@ -6,8 +6,9 @@ use serde::Serialize;
 use wholly_core::two_phase::StartedBranch;
 use wholly_core::{InvalidName, Key, Name, ParticipantName, Payload, TransactionId};
 
-use super::{Coordinator, Outcome, SubmitError};
+use super::Coordinator;
 use crate::engine::{Reply, Submission, Wait};
+use crate::{Outcome, SubmitError};
 
 /// A transaction that is being put together. It exists for the coordinator once it is executed or
 /// submitted.
@@ -84,15 +85,8 @@ impl<'a> TwoPhase<'a> {
         let patience = self.patience.unwrap_or_else(|| {
             self.deadline.unwrap_or(settings.deadline).saturating_add(settings.patience)
         });
-        let (coordinator, clock) = (self.coordinator, &self.coordinator.shared.clock);
-        let until = clock.now() + patience;
+        let until = self.coordinator.shared.clock.now() + patience;
         match self.begin(Wait::Settled { until }).await? {
-            // Who joins by key a transaction that has just ended may have read the log before the
-            // end was in it.
-            Reply::Outcome(Outcome::Unsettled(id)) if clock.now() < until => {
-                let outcome = coordinator.outcome(id, clock.now().until(until)).await;
-                Ok(outcome.ok().flatten().unwrap_or(Outcome::Unsettled(id)))
-            }
             Reply::Outcome(outcome) => Ok(outcome),
             _ => Err(unexpected()),
         }

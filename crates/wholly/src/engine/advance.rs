@@ -8,7 +8,7 @@ use wholly_core::{Timestamp, TransactionId};
 
 use super::keys::KeyState;
 use super::{Engine, Open, Part, Reply, Wait, Waiter};
-use crate::coordinator::Outcome;
+use crate::outcome::Outcome;
 use crate::participant::slots::Attempt;
 
 impl<W> Engine<W> {
@@ -109,8 +109,11 @@ impl<W> Engine<W> {
         if let Some(at) = open.wake {
             self.timers.remove(&(at, id));
         }
-        if let Some(key) = open.key.filter(|key| !self.is_looked_up(key)) {
-            self.keys.remove(&key);
+        let Some(key) = open.key else { return };
+        match open.place {
+            _ if self.is_looked_up(&key) => {}
+            Some(place) => self.ended_in(place, key),
+            None => _ = self.keys.remove(&key),
         }
     }
 

@@ -6,6 +6,7 @@ use wholly_core::entry::Timed;
 use wholly_core::two_phase::Record;
 use wholly_core::{Key, Timestamp, TransactionId};
 
+use super::keys::KeyState;
 use super::{Engine, Reply};
 use crate::log::Position;
 
@@ -25,12 +26,15 @@ pub(crate) struct Batch {
     since: Timestamp,
     /// Those with a forced record in it, which may go on when it is durable.
     gated: Vec<TransactionId>,
+    /// The keys of those that ended with it.
+    ended: Vec<Key>,
     generation: u64,
 }
 
 /// What is remembered of a batch while the log has it.
 pub(super) struct Writing {
     gated: Vec<TransactionId>,
+    ended: Vec<Key>,
     transactions: Vec<TransactionId>,
 }
 
@@ -128,6 +132,7 @@ impl<W> Engine<W> {
         batch.after = self.durable;
         self.writing = Some(Writing {
             gated: std::mem::take(&mut batch.gated),
+            ended: std::mem::take(&mut batch.ended),
             transactions: batch.entries.iter().map(|entry| entry.transaction).collect(),
         });
         self.outputs.append = Some(batch);
@@ -141,11 +146,29 @@ impl<W> Engine<W> {
         for id in writing.gated {
             self.advance(id, now);
         }
+        self.look_up_ended(writing.ended);
         let (ready, waiting) =
             std::mem::take(&mut self.readers).into_iter().partition(|(at, _)| *at <= position);
         self.readers = waiting;
         let ready: Vec<(Position, W)> = ready;
         self.outputs.replies.extend(ready.into_iter().map(|(_, to)| (to, Reply::Done)));
+    }
+
+    /// A transaction ended with the entry at this place: its key is looked up only when that one
+    /// is durable.
+    pub(super) fn ended_in(&mut self, place: Place, key: Key) {
+        let ended = match &mut self.writing {
+            _ if place.generation == self.gathering.generation => &mut self.gathering.ended,
+            Some(writing) if place.generation + 1 == self.gathering.generation => {
+                &mut writing.ended
+            }
+            _ => {
+                self.keys.remove(&key);
+                return;
+            }
+        };
+        ended.push(key.clone());
+        self.keys.insert(key, KeyState::Ended(Vec::new()));
     }
 
     /// Replies when all that is known of a transaction is durable; that may start a batch.

@@ -8,14 +8,18 @@ use wholly_core::{Key, Timestamp, TransactionId, entry};
 
 use super::submit::same_body;
 use super::{Engine, Reply, Submission, Wait};
-use crate::coordinator::{Outcome, SubmitError};
+use crate::error::SubmitError;
 use crate::log::{ReadError, StoredTransaction};
+use crate::outcome::Outcome;
 use crate::replay::replay;
 
 /// What the loop knows of a key.
 pub(super) enum KeyState<W> {
     /// An open transaction has it.
     Open(TransactionId),
+    /// The transaction that had it has ended, and what it recorded last is not durable yet: the
+    /// log cannot be asked before that. These wait to ask.
+    Ended(Vec<(Submission, Wait, W)>),
     /// The log is being asked; these wait for its answer.
     LookingUp(Vec<(Submission, Wait, W)>),
 }
@@ -32,6 +36,10 @@ impl<W> Engine<W> {
     ) {
         match self.keys.get_mut(&key) {
             Some(KeyState::LookingUp(queue)) => queue.push((submission, wait, to)),
+            Some(KeyState::Ended(queue)) => {
+                queue.push((submission, wait, to));
+                self.want_flush();
+            }
             Some(&mut KeyState::Open(id)) => match self.is_same(id, &submission) {
                 true => self.wait(id, wait, to, now),
                 false => self.reply(to, Reply::NotAccepted(SubmitError::KeyReused { key, id })),
@@ -39,6 +47,20 @@ impl<W> Engine<W> {
             None => {
                 self.keys.insert(key.clone(), KeyState::LookingUp(vec![(submission, wait, to)]));
                 self.outputs.lookups.push(key);
+            }
+        }
+    }
+
+    /// What the transactions with these keys recorded last is durable: the log may be asked.
+    pub(super) fn look_up_ended(&mut self, keys: Vec<Key>) {
+        for key in keys {
+            match self.keys.remove(&key) {
+                Some(KeyState::Ended(queue)) if !queue.is_empty() => {
+                    self.keys.insert(key.clone(), KeyState::LookingUp(queue));
+                    self.outputs.lookups.push(key);
+                }
+                Some(KeyState::Ended(_)) | None => {}
+                Some(other) => _ = self.keys.insert(key, other),
             }
         }
     }

@@ -47,8 +47,9 @@ pub(crate) use batch::{Batch, PendingEntry};
 pub(crate) use submit::{Submission, Wait};
 
 use crate::Settings;
-use crate::coordinator::{CancelError, Outcome, ResolveError, SubmitError};
+use crate::error::{CancelError, ResolveError, SubmitError};
 use crate::log::{Position, ReadError, StoredTransaction};
+use crate::outcome::Outcome;
 use crate::participant::slots::{Answered, Attempt};
 use batch::{Place, Writing};
 use keys::KeyState;
@@ -260,7 +261,7 @@ impl<W> Engine<W> {
         }
         let keys: BTreeMap<_, _> = self.keys.into_iter().collect();
         for state in keys.into_values() {
-            if let KeyState::LookingUp(queue) = state {
+            if let KeyState::LookingUp(queue) | KeyState::Ended(queue) = state {
                 let refuse = |(_, _, to)| (to, Reply::NotAccepted(unavailable()));
                 replies.extend(queue.into_iter().map(refuse));
             }

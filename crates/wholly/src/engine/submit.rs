@@ -9,7 +9,7 @@ use wholly_core::{Key, Name, ParticipantName, Payload, Timestamp, TransactionId}
 use super::keys::KeyState;
 use super::{Attempts, Engine, Open, Part, Reply, Waiter};
 use crate::Settings;
-use crate::coordinator::SubmitError;
+use crate::error::SubmitError;
 
 /// What a client wants.
 #[derive(Clone, Debug)]

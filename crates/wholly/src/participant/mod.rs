@@ -6,6 +6,7 @@ pub(crate) mod slots;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 pub use wholly_core::wire::{Answer, Call, Operation};
 
@@ -53,6 +54,29 @@ pub trait Participant: Send + Sync + 'static {
     /// transaction of one branch its second phase.
     fn offers_one_phase(&self) -> bool {
         false
+    }
+}
+
+/// A participant that its owner goes on to look at.
+impl<P: Participant> Participant for Arc<P> {
+    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        P::prepare(self, call)
+    }
+
+    fn commit(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        P::commit(self, call)
+    }
+
+    fn abort(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        P::abort(self, call)
+    }
+
+    fn commit_one_phase(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        P::commit_one_phase(self, call)
+    }
+
+    fn offers_one_phase(&self) -> bool {
+        P::offers_one_phase(self)
     }
 }
 

@@ -36,8 +36,8 @@ impl Participant {
     pub fn new(name: &str, random: &mut Random, bug: Option<Bug>) -> Self {
         Self {
             name: ParticipantName::new(name).unwrap(),
-            one_phase: random.next() % 2 == 0,
-            forgetful: random.next() % 3 == 0,
+            one_phase: random.next().is_multiple_of(2),
+            forgetful: random.next().is_multiple_of(3),
             down: false,
             cut: false,
             branches: HashMap::new(),
@@ -52,8 +52,8 @@ impl Participant {
     }
 
     pub fn take(&mut self, call: &Call, now: Timestamp, random: &mut Random) -> Answer {
-        if random.next() % 20 == 0 {
-            let retry_after = (random.next() % 2 == 0).then(|| Duration::from_millis(30));
+        if random.next().is_multiple_of(20) {
+            let retry_after = random.next().is_multiple_of(2).then(|| Duration::from_millis(30));
             return Answer::Pending { retry_after };
         }
         let id = call.transaction;

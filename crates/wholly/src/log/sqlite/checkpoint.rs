@@ -26,7 +26,7 @@ use super::super::Written;
 use super::{connect, open::PAGE_BYTES};
 
 /// How many frames make a checkpoint worth while: 4 MiB.
-const WORTH_WHILE: u32 = 4_096;
+const WORTH_WHILE: u32 = 2_048;
 /// How many frames make the writer checkpoint itself, should the thread not keep up.
 const TOO_MANY: u32 = 8 * WORTH_WHILE;
 

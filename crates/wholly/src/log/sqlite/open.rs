@@ -20,7 +20,7 @@ const APPLICATION: i32 = 0x7768_6c79;
 /// The format that this version writes, and the newest that it knows.
 const FORMAT: u32 = 1;
 /// See the module's docs for why it is small.
-pub(super) const PAGE_BYTES: u64 = 1_024;
+pub(super) const PAGE_BYTES: u64 = 2_048;
 /// The most that the write-ahead log keeps of its file when it starts over.
 const WRITE_AHEAD_KEEPS_BYTES: u64 = 16 << 20;
 

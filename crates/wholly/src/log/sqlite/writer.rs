@@ -9,6 +9,7 @@ use wholly_core::Timestamp;
 use super::super::{AppendError, Entry, LogWriter, Position, Written};
 use super::checkpoint::Checkpoints;
 use super::index;
+use super::pack::packed;
 use super::tail::{Noted, Shared, Tail, place, position};
 
 /// How many entries the tail may hold: what an opening must read again, and how long the append
@@ -135,7 +136,7 @@ fn insert<'a>(
     let mut statement =
         file.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
     let mut noted = Vec::with_capacity(batch.len());
-    for (nth, entry) in batch.iter().enumerate() {
+    for (nth, entry) in packed(batch).into_iter().enumerate() {
         let place = place(position.0, nth).ok_or_else(too_large)?;
         let ordinal = i64::try_from(entry.transaction.ordinal()).map_err(|_| too_large())?;
         let id = (entry.sequence == 0).then(|| entry.transaction.to_string());

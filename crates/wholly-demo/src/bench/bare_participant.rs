@@ -1,0 +1,57 @@
+//! A participant over HTTP: a process of its own with one thread, a bare server without a barrier
+//! that answers 200 at once.
+
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::path::Path;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+use super::error::BenchError;
+use crate::process::{Process, end_with_stdin};
+
+/// The process, and where it answers.
+pub(super) struct BareParticipant {
+    _process: Process,
+    pub url: String,
+}
+
+impl BareParticipant {
+    pub async fn start(name: &str, directory: &Path) -> Result<Self, BenchError> {
+        let arguments = ["bench", "participant"].map(str::to_owned);
+        let mut process = Process::start(name, &arguments, directory)?;
+        match process.line().await {
+            Some(url) => Ok(Self { _process: process, url }),
+            None => Err(BenchError::Participant { why: process.last_words() }),
+        }
+    }
+}
+
+/// What the process does, until its standard input ends.
+pub(super) fn serve() -> Result<(), BenchError> {
+    end_with_stdin()?;
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        println!("http://{}", listener.local_addr()?);
+        io::stdout().flush()?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            let serving = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service_fn(answer));
+            tokio::spawn(serving);
+        }
+    })
+}
+
+async fn answer(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    // Read to its end, so that the connection is used again.
+    let _ = request.into_body().collect().await;
+    Ok(Response::new(Empty::new()))
+}

@@ -1,0 +1,135 @@
+//! What every workload can be told: the transactions' shape, and where their log is.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use tempfile::TempDir;
+use wholly::{Coordinator, Key, Outcome, Payload};
+
+use super::error::BenchError;
+use super::load::Work;
+
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Common {
+    /// How many participants a transaction has.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub participants: u16,
+    /// How long a branch's payload is.
+    #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=65_536))]
+    pub payload_bytes: u32,
+    /// Give every transaction a client's key, random like a UUID.
+    #[arg(long)]
+    pub keys: bool,
+    /// Where the logs are written, in a new directory that is deleted afterwards. By default in
+    /// ./target if there is one, else in the current directory.
+    #[arg(long, value_name = "DIRECTORY")]
+    log: Option<PathBuf>,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Common {
+    pub fn names(&self) -> Vec<String> {
+        (1..=self.participants).map(|n| format!("participant-{n}")).collect()
+    }
+
+    /// A JSON string that is as long as was asked for.
+    pub fn payload(&self) -> Result<Payload, BenchError> {
+        let text = "x".repeat(self.payload_bytes.saturating_sub(2) as usize);
+        Ok(Payload::of(&text)?)
+    }
+
+    /// A new directory for the logs.
+    pub fn directory(&self) -> Result<TempDir, BenchError> {
+        let target = Path::new("target");
+        let parent = match &self.log {
+            Some(named) => named.as_path(),
+            None if target.is_dir() => target,
+            None => Path::new("."),
+        };
+        if is_in_memory(parent) {
+            eprintln!(
+                "warning: {} is in memory, where nothing is durable and a sync costs nothing; \
+                 name a directory on a disk with --log",
+                parent.display()
+            );
+        }
+        Ok(tempfile::Builder::new().prefix("wholly-bench-").tempdir_in(parent)?)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn is_in_memory(directory: &Path) -> bool {
+    const TMPFS: i64 = 0x0102_1994;
+    const RAMFS: i64 = 0x8584_58f6;
+    rustix::fs::statfs(directory).is_ok_and(|fs| [TMPFS, RAMFS].contains(&(fs.f_type as i64)))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_in_memory(_: &Path) -> bool {
+    false
+}
+
+/// What this process holds in memory, in bytes, where the system tells.
+pub(super) fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1_024)
+}
+
+/// Scatters a number over all 64 bits, as a random key is.
+pub(super) fn scatter(number: u64) -> u64 {
+    let mixed = (number ^ (number >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed ^ (mixed >> 32)
+}
+
+/// The `n`th client's key: as long as a UUID without hyphens, and in no order.
+pub(super) fn key(n: u64) -> Result<Key, BenchError> {
+    Ok(Key::new(format!("{:016x}{:016x}", scatter(n), scatter(!n)))?)
+}
+
+/// The work of one client: a transaction that must commit.
+pub(super) struct Transactions {
+    pub coordinator: Coordinator,
+    names: Vec<String>,
+    payload: Payload,
+    keys: bool,
+    begun: AtomicU64,
+}
+
+impl Transactions {
+    pub fn new(coordinator: Coordinator, common: &Common) -> Result<Self, BenchError> {
+        Ok(Self {
+            coordinator,
+            names: common.names(),
+            payload: common.payload()?,
+            keys: common.keys,
+            begun: AtomicU64::new(0),
+        })
+    }
+
+    /// Starts no key that is in a log that was made before.
+    pub fn keys_from(self, first: u64) -> Self {
+        self.begun.store(first, Relaxed);
+        self
+    }
+}
+
+impl Work for Transactions {
+    async fn once(&self) -> Result<(), BenchError> {
+        let mut transaction = self.coordinator.two_phase("bench");
+        if self.keys {
+            transaction = transaction.key(key(self.begun.fetch_add(1, Relaxed))?);
+        }
+        for name in &self.names {
+            transaction = transaction.branch(name, &self.payload)?;
+        }
+        match transaction.execute().await? {
+            Outcome::Committed(_) => Ok(()),
+            other => Err(BenchError::NotCommitted { id: other.id(), what: format!("{other:?}") }),
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Why a workload could not be measured.
+
+use wholly::TransactionId;
+
+/// Why a workload could not be measured. Nothing is left behind but what `--log` names.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum BenchError {
+    #[error("the coordinator did not start: {0}")]
+    Start(#[from] wholly::StartError),
+    #[error("a transaction was not accepted: {0}")]
+    Submit(#[from] wholly::SubmitError),
+    #[error("transaction {id} did not commit: {what}")]
+    NotCommitted { id: TransactionId, what: String },
+    #[error("a log for the measurement could not be opened: {0}")]
+    Open(#[from] wholly::log::OpenError),
+    #[error("a log for the measurement could not be written: {0}")]
+    Append(#[from] wholly::log::AppendError),
+    #[error("a participant's process did not start: {why}")]
+    Participant { why: String },
+    #[error("a bare call failed: {why}")]
+    BareCall { why: String },
+    #[error("nothing was measured: {why}")]
+    Nothing { why: &'static str },
+    #[error("a name or key is not valid: {0}")]
+    Name(#[from] wholly::InvalidName),
+    #[error("the payload is not valid: {0}")]
+    Payload(#[from] wholly::InvalidPayload),
+    #[error("JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the address of a participant is not valid: {0}")]
+    Url(#[from] wholly::InvalidUrl),
+    #[error("the slots are not valid: {0}")]
+    Slots(#[from] wholly::InvalidSlots),
+    #[error("the system said: {0}")]
+    System(#[from] std::io::Error),
+    #[error("a task of the measurement ended early: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}

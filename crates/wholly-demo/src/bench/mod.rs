@@ -1,0 +1,99 @@
+//! `wholly bench`: how fast Wholly is, beside what the same machine could do at best.
+//!
+//! A number of transactions a second says as much about the machine as about the program. So every
+//! workload measures a *ceiling* in the same run, alternately with Wholly, because a machine is not
+//! equally fast from one minute to the next; what counts is the ratio of the medians.
+//!
+//! | workload | what runs | the ceiling |
+//! |---|---|---|
+//! | `two-phase` | transactions in a closed loop, in process or over HTTP | the log alone, or bare calls |
+//! | `growth` | the same, on a log with millions of finished transactions | the same on an empty log |
+//! | `recovery` | a start on a log with many transactions in doubt | none: a time |
+//! | `memory` | many transactions in flight at once | none: a size |
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `load` | the closed loop |
+//! | `observed` | a log that tells what it wrote, and keeps a sample of it |
+//! | `log_alone`, `bare_calls` | the ceilings |
+//! | `bare_participant` | a process that answers the calls over HTTP |
+//! | `made` | logs full of transactions that nobody had to run |
+//! | `report` | figures, and the table of them |
+
+mod bare_calls;
+mod bare_participant;
+mod common;
+mod error;
+mod growth;
+mod load;
+mod log_alone;
+mod made;
+mod memory;
+mod observed;
+mod participants;
+mod recovery;
+mod report;
+mod two_phase;
+
+use std::fmt::Display;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+use self::error::BenchError;
+
+/// Measure how fast Wholly is on this machine, beside what the machine could do at best.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  wholly bench two-phase --concurrency 1000
+  wholly bench two-phase --transport http --concurrency 64 --json
+  wholly bench recovery --transactions 100000")]
+pub struct Bench {
+    #[command(subcommand)]
+    workload: Workload,
+}
+
+#[derive(Subcommand, Debug)]
+enum Workload {
+    TwoPhase(two_phase::TwoPhase),
+    Growth(growth::Growth),
+    Recovery(recovery::Recovery),
+    Memory(memory::Memory),
+    /// One of the processes that answer the calls over HTTP.
+    #[command(hide = true)]
+    Participant,
+}
+
+impl Bench {
+    /// Runs the workload on a runtime of its own and prints its report to the standard output.
+    pub fn run(self) -> ExitCode {
+        let done = match self.workload {
+            Workload::TwoPhase(workload) => report(workload.common.json, workload.run()),
+            Workload::Growth(workload) => report(workload.common.json, workload.run()),
+            Workload::Recovery(workload) => report(workload.common.json, workload.run()),
+            Workload::Memory(workload) => report(workload.common.json, workload.run()),
+            Workload::Participant => bare_participant::serve(),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("wholly: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+fn report<T: Serialize + Display>(
+    json: bool,
+    work: impl Future<Output = Result<T, BenchError>>,
+) -> Result<(), BenchError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(work)?;
+    match json {
+        true => println!("{}", serde_json::to_string_pretty(&report)?),
+        false => println!("{report}"),
+    }
+    Ok(())
+}

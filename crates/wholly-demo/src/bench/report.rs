@@ -1,0 +1,177 @@
+//! Figures, what they are beside the ceiling's, and the table of them.
+
+use std::fmt;
+
+use serde::Serialize;
+use wholly::log::Written;
+
+use super::common::resident_bytes;
+use super::load::{Latencies, Measured};
+
+/// What one run gave, or the medians of several.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Figures {
+    pub transactions_per_second: f64,
+    pub p50_micros: f64,
+    pub p99_micros: f64,
+    pub p999_micros: f64,
+    /// Absent where there is no log.
+    pub syncs_per_transaction: Option<f64>,
+    /// Bytes that went to the log's storage, write-ahead log and checkpoints counted.
+    pub log_bytes_per_transaction: Option<f64>,
+    /// What the measuring process held in memory at the end of the run.
+    pub resident_bytes: Option<f64>,
+}
+
+impl Figures {
+    pub fn new(transactions: u64, seconds: f64, latencies: &Latencies) -> Self {
+        Self {
+            transactions_per_second: transactions as f64 / seconds,
+            p50_micros: latencies.quantile(0.5),
+            p99_micros: latencies.quantile(0.99),
+            p999_micros: latencies.quantile(0.999),
+            syncs_per_transaction: None,
+            log_bytes_per_transaction: None,
+            resident_bytes: resident_bytes().map(|bytes| bytes as f64),
+        }
+    }
+
+    pub fn of_run<C>(run: &Measured<C>) -> Self {
+        Self::new(run.latencies.len() as u64, run.seconds, &run.latencies)
+    }
+
+    pub fn with_log(mut self, transactions: u64, before: Written, after: Written) -> Self {
+        let each = |now: u64, then: u64| (now - then) as f64 / transactions.max(1) as f64;
+        self.syncs_per_transaction = Some(each(after.syncs, before.syncs));
+        self.log_bytes_per_transaction = Some(each(after.bytes, before.bytes));
+        self
+    }
+
+    /// Of each figure its median.
+    pub fn median(runs: &[Self]) -> Self {
+        let median_of = |figure: fn(&Self) -> f64| median(runs.iter().map(figure).collect());
+        let median_if = |figure: fn(&Self) -> Option<f64>| {
+            runs.iter().map(figure).collect::<Option<Vec<_>>>().map(median)
+        };
+        Self {
+            transactions_per_second: median_of(|f| f.transactions_per_second),
+            p50_micros: median_of(|f| f.p50_micros),
+            p99_micros: median_of(|f| f.p99_micros),
+            p999_micros: median_of(|f| f.p999_micros),
+            syncs_per_transaction: median_if(|f| f.syncs_per_transaction),
+            log_bytes_per_transaction: median_if(|f| f.log_bytes_per_transaction),
+            resident_bytes: median_if(|f| f.resident_bytes),
+        }
+    }
+}
+
+/// The median; of an even number of values the mean of the middle two, of none 0.
+pub(super) fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    match values.len() {
+        0 => 0.0,
+        odd if odd % 2 == 1 => values[middle],
+        _ => f64::midpoint(values[middle - 1], values[middle]),
+    }
+}
+
+/// Two things that were measured alternately.
+#[derive(Debug, Serialize)]
+pub(super) struct Comparison {
+    pub workload: String,
+    pub rounds: usize,
+    /// What is measured: its medians.
+    pub subject: Named,
+    /// What it is measured against.
+    pub ceiling: Named,
+    pub ratio: Ratio,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Named {
+    pub name: &'static str,
+    pub median: Figures,
+    pub runs: Vec<Figures>,
+}
+
+/// The subject's medians by the ceiling's.
+#[derive(Debug, Serialize)]
+pub(super) struct Ratio {
+    pub throughput: f64,
+    /// Absent where the ceiling has latencies of something else.
+    pub p50: Option<f64>,
+    pub p99: Option<f64>,
+    /// One at a time: the median latency by that of the two appends that it contains.
+    pub latency_by_two_syncs: Option<f64>,
+}
+
+impl Named {
+    pub fn new(name: &'static str, runs: Vec<Figures>) -> Self {
+        Self { name, median: Figures::median(&runs), runs }
+    }
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}; medians of {} rounds\n", self.workload, self.rounds)?;
+        writeln!(
+            f,
+            "{:22} {:>14} {:>10} {:>10} {:>10} {:>8} {:>10} {:>10}",
+            "", "transactions/s", "p50", "p99", "p99.9", "syncs", "log bytes", "memory"
+        )?;
+        for Named { name, median, .. } in [&self.subject, &self.ceiling] {
+            writeln!(
+                f,
+                "{name:22} {:>14.0} {:>10} {:>10} {:>10} {:>8} {:>10} {:>10}",
+                median.transactions_per_second,
+                latency(median.p50_micros),
+                latency(median.p99_micros),
+                latency(median.p999_micros),
+                optional(median.syncs_per_transaction, |syncs| format!("{syncs:.3}")),
+                optional(median.log_bytes_per_transaction, |bytes| format!("{bytes:.0}")),
+                optional(median.resident_bytes, |bytes| mebibytes(bytes)),
+            )?;
+        }
+        let Ratio { throughput, p50, p99, latency_by_two_syncs } = &self.ratio;
+        let ratio = |value: f64| format!("{value:.2}");
+        write!(
+            f,
+            "{:22} {throughput:>14.2} {:>10} {:>10}",
+            "ratio",
+            optional(*p50, ratio),
+            optional(*p99, ratio)
+        )?;
+        match latency_by_two_syncs {
+            Some(by) => write!(f, "\n{:22} {by:>25.2}", "p50 by two syncs"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn optional(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
+    value.map_or_else(|| "-".to_owned(), text)
+}
+
+fn latency(micros: f64) -> String {
+    match micros {
+        0.0..10_000.0 => format!("{micros:.0} µs"),
+        _ => format!("{:.1} ms", micros / 1_000.0),
+    }
+}
+
+pub(super) fn mebibytes(bytes: f64) -> String {
+    format!("{:.1} MiB", bytes / f64::from(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(vec![9.0, 1.0, 5.0]), 5.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), 3.0);
+        assert_eq!(median(vec![]), 0.0);
+    }
+}

@@ -1,0 +1,110 @@
+//! Every workload of `bench` runs to its end and reports figures that can be. How good they are is
+//! no matter of a test: it runs on any machine, in a build without optimisation.
+
+#![cfg(feature = "demo")]
+
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Runs `bench` and reads its report; nothing may be left in the directory of its logs.
+fn bench(arguments: &[&str]) -> Value {
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_wholly"))
+        .args(["bench"])
+        .args(arguments)
+        .args(["--json", "--log"])
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?} failed: {complaint}");
+    assert_eq!(directory.path().read_dir().unwrap().count(), 0, "logs were left");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn positive(report: &Value, pointers: &[&str]) {
+    for pointer in pointers {
+        let figure = report.pointer(pointer).and_then(Value::as_f64);
+        assert!(figure.is_some_and(|f| f.is_finite() && f > 0.0), "{pointer} in {report:#}");
+    }
+}
+
+const SHORT: [&str; 6] = ["--seconds", "1", "--warm-up-seconds", "1", "--rounds", "1"];
+
+const OF_A_RUN: [&str; 6] = [
+    "/subject/median/transactions_per_second",
+    "/subject/median/p50_micros",
+    "/ceiling/median/transactions_per_second",
+    "/ceiling/median/p50_micros",
+    "/ratio/throughput",
+    "/subject/runs/0/p999_micros",
+];
+
+#[test]
+fn in_process_beside_the_log_alone() {
+    let report = bench(&[&["two-phase", "--concurrency", "8", "--keys"][..], &SHORT].concat());
+    positive(&report, &OF_A_RUN);
+    for side in ["subject", "ceiling"] {
+        let median = &report[side]["median"];
+        positive(median, &["/syncs_per_transaction", "/log_bytes_per_transaction"]);
+        // What is written is at least the payloads, once in the write-ahead log.
+        assert!(median["log_bytes_per_transaction"].as_f64().unwrap() > 300.0);
+        // The log syncs per batch, and no transaction is in more than four.
+        assert!(median["syncs_per_transaction"].as_f64().unwrap() < 5.0);
+        assert!(median["p50_micros"].as_f64() <= median["p99_micros"].as_f64());
+    }
+    assert_eq!(report["ratio"]["latency_by_two_syncs"], Value::Null);
+}
+
+#[test]
+fn one_at_a_time_beside_its_two_syncs() {
+    let report = bench(&[&["two-phase", "--concurrency", "1"][..], &SHORT].concat());
+    positive(&report, &OF_A_RUN);
+    positive(&report, &["/ratio/latency_by_two_syncs"]);
+    // Started and decided, each forced: two syncs, and now and then one of a checkpoint.
+    let syncs = report["subject"]["median"]["syncs_per_transaction"].as_f64().unwrap();
+    assert!(syncs > 1.5, "{syncs}");
+}
+
+#[test]
+fn over_http_beside_bare_calls() {
+    let http = ["two-phase", "--transport", "http", "--participants", "2"];
+    let report = bench(&[&http[..], &SHORT].concat());
+    positive(&report, &OF_A_RUN);
+    positive(&report, &["/ratio/p99"]);
+    assert_eq!(report["ceiling"]["median"]["syncs_per_transaction"], Value::Null);
+}
+
+#[test]
+fn a_grown_log_beside_an_empty_one() {
+    let report = bench(&[&["growth", "--transactions", "5000"][..], &SHORT].concat());
+    positive(&report, &OF_A_RUN);
+}
+
+#[test]
+fn recovery_of_what_is_in_doubt() {
+    let report = bench(&["recovery", "--transactions", "500"]);
+    assert_eq!(report["transactions"], 500);
+    let seconds = ["read_seconds", "on_their_way_seconds", "settled_seconds"];
+    let seconds = seconds.map(|name| report[name].as_f64().unwrap());
+    assert!(seconds[0] > 0.0 && seconds.is_sorted(), "{seconds:?}");
+}
+
+#[test]
+fn memory_with_many_in_flight() {
+    let report = bench(&["memory", "--transactions", "200"]);
+    assert_eq!(report["transactions"], 200);
+    #[cfg(target_os = "linux")]
+    positive(&report, &["/resident_bytes", "/idle_bytes"]);
+}
+
+#[test]
+fn a_mistake_is_an_error() {
+    for wrong in [["two-phase", "--participants", "0"], ["recovery", "--transactions", "0"]] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_wholly")).arg("bench").args(wrong).output().unwrap();
+        assert!(!output.status.success());
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    }
+}

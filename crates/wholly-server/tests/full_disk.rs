@@ -1,0 +1,58 @@
+//! The log's disk is full, for real: the system refuses every write of the server's process until
+//! it may write again.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common;
+
+use common::{Little, Server, eventually};
+use hyper::StatusCode;
+use rustix::process::{Resource, Rlimit, prlimit};
+use tempfile::tempdir;
+
+const ORDER: &str = r#"{"name": "place order", "branches": [
+    {"participant": "orders", "payload": 1}, {"participant": "payments", "payload": 2}]}"#;
+
+#[tokio::test]
+async fn reads_go_on_the_rest_waits_and_it_goes_on_when_space_is_free() {
+    let directory = tempdir().unwrap();
+    let (orders, payments) = (Little::start().await, Little::start().await);
+    let participants = [("orders", &orders), ("payments", &payments)];
+    let server = Server::start_where_files_may_not_grow(directory.path(), &participants).await;
+    let before = server.submit(&[("idempotency-key", "before")], ORDER).await;
+    assert_eq!(before.status, StatusCode::OK, "{before:?}");
+    let id = before.json()["id"].as_str().unwrap().to_owned();
+    // Reading makes durable what is known; from then on nothing need be written.
+    let settled = server.get(&format!("/v1/transactions/{id}")).await.json();
+    assert_eq!(settled["settled"], true, "{settled}");
+
+    let files_may_have = |bytes| {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(server.pid()), Resource::Fsize, limit).unwrap();
+    };
+    files_may_have(Some(1));
+    let during = [("idempotency-key", "during")];
+    let refused = server.submit(&during, ORDER).await;
+    refused.problem(503, "unavailable");
+    assert_ne!(refused.header("retry-after"), "", "{refused:?}");
+    // Again and again, also after it has tried to open the log anew.
+    let health = eventually("its health says so", async || {
+        let health = server.get("/healthz").await;
+        (health.status == StatusCode::SERVICE_UNAVAILABLE).then_some(health)
+    })
+    .await;
+    assert!(health.text.contains("log"), "{health:?}");
+    server.submit(&during, ORDER).await.problem(503, "unavailable");
+    let read = server.get(&format!("/v1/transactions/{id}")).await;
+    assert_eq!((read.status, read.json()), (StatusCode::OK, settled));
+
+    files_may_have(None);
+    let after = eventually("it goes on", async || {
+        let reply = server.submit(&during, ORDER).await;
+        (reply.status != StatusCode::SERVICE_UNAVAILABLE).then_some(reply)
+    })
+    .await;
+    assert_eq!((after.status, &after.json()["state"]), (StatusCode::OK, &"committed".into()));
+    assert_eq!(server.get("/healthz").await.status, StatusCode::OK);
+    let again = server.submit(&[("idempotency-key", "before")], ORDER).await;
+    assert_eq!(again.json()["id"], id.as_str());
+}

@@ -1,0 +1,332 @@
+//! The world in which a test puts a coordinator.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::time::Instant;
+use wholly_core::{Timestamp, TransactionId};
+
+use super::life::{CrashPoint, Gone, Life};
+use super::scripted::{Scripted, Standing, lock};
+use super::stand_in::StandIn;
+use crate::clock::Clock;
+use crate::engine::Random;
+use crate::log::memory::{MemoryLog, Unsynced};
+use crate::{Coordinator, Participant, Settings, Slots, Snapshot, StartError};
+
+/// How long [`Harness::settle`] waits, on virtual time.
+const PATIENCE: Duration = Duration::from_secs(60 * 60);
+
+/// A coordinator in memory, on virtual time, with participants that can be scripted: what is
+/// durable survives its crashes.
+///
+/// Time is tokio's: with `#[tokio::test(start_paused = true)]` it leaps to the next thing that
+/// happens, so that a deadline of a day costs nothing. Everything else that varies comes from one
+/// seed: a fresh one, unless the environment's `WHOLLY_SEED` says otherwise. A test that panics
+/// prints it. A seed replays as long as the test itself is deterministic: the runtime of the
+/// current thread, paused time, no sockets and no threads.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use wholly::Operation::Commit;
+/// use wholly::test::{Act, Harness, Standing};
+///
+/// let mut harness = Harness::new();
+/// let orders = harness.stand_in("orders");
+/// let payments = harness.stand_in("payments");
+/// payments.nth(Commit, 0, Act::LoseRequest);
+///
+/// let coordinator = harness.start().await?;
+/// let place = coordinator.two_phase("place order").branch("orders", &1)?.branch("payments", &2)?;
+/// let id = place.execute().await?.id();
+///
+/// assert_eq!(payments.standing(id), Some(Standing::Committed));
+/// harness.assert_all_or_nothing(id).await;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Harness {
+    seed: u64,
+    random: Arc<Mutex<Random>>,
+    clock: Clock,
+    log: MemoryLog,
+    settings: Settings,
+    cast: Vec<Cast>,
+    running: Option<Running>,
+    /// The crash that is planned for the next life.
+    plan: Option<CrashPoint>,
+    /// The planned crashes, for the message of a failure.
+    planned: Vec<CrashPoint>,
+}
+
+/// A participant, and whether the next start registers it.
+struct Cast {
+    name: String,
+    scripted: Scripted,
+    slots: Slots,
+    registered: bool,
+}
+
+struct Running {
+    coordinator: Coordinator,
+    life: Arc<Life>,
+    gone: Gone,
+}
+
+impl Harness {
+    /// A harness with an empty log, nobody who takes part, and nothing that runs. Its seed is
+    /// fresh, or the one that `WHOLLY_SEED` names.
+    ///
+    /// # Panics
+    /// When `WHOLLY_SEED` is no number.
+    #[expect(clippy::new_without_default, reason = "a default that is random surprises")]
+    pub fn new() -> Self {
+        Self::seeded(seed())
+    }
+
+    /// A harness with this seed.
+    pub fn seeded(seed: u64) -> Self {
+        // The real time at the start: a participant may compare an expiry with its own clock.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let clock = Clock::Tokio { base: Timestamp::default() + now, since: Instant::now() };
+        Self {
+            seed,
+            random: Arc::new(Mutex::new(Random::seeded(seed))),
+            clock,
+            log: MemoryLog::default(),
+            settings: Settings::default(),
+            cast: Vec::new(),
+            running: None,
+            plan: None,
+            planned: Vec::new(),
+        }
+    }
+
+    /// The seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// The log, which survives the coordinator and can be made to fail.
+    pub fn log(&self) -> &MemoryLog {
+        &self.log
+    }
+
+    /// The settings of the next start.
+    pub fn settings(&mut self) -> &mut Settings {
+        &mut self.settings
+    }
+
+    /// A participant of the user's own, from the next start on. Give it in an [`Arc`] to go on
+    /// looking at it. Its calls can be scripted like any other's.
+    pub fn participant(&mut self, name: &str, participant: impl Participant) -> Scripted {
+        self.participant_with(name, participant, Slots::default())
+    }
+
+    /// A participant with as many calls at once as `slots` says.
+    pub fn participant_with(
+        &mut self,
+        name: &str,
+        participant: impl Participant,
+        slots: Slots,
+    ) -> Scripted {
+        let scripted = Scripted::new(Arc::new(participant), self.random.clone());
+        let (name, kept) = (name.to_owned(), scripted.clone());
+        self.cast.push(Cast { name, scripted: kept, slots, registered: true });
+        scripted
+    }
+
+    /// A participant that says yes to everything and keeps the rules of the protocol, from the
+    /// next start on.
+    pub fn stand_in(&mut self, name: &str) -> Scripted {
+        let stand_in = StandIn::new(self.clock.clone(), false);
+        self.participant(name, stand_in)
+    }
+
+    /// A [stand-in](Self::stand_in) that offers one-phase commit.
+    pub fn stand_in_one_phase(&mut self, name: &str) -> Scripted {
+        let stand_in = StandIn::new(self.clock.clone(), true);
+        self.participant(name, stand_in)
+    }
+
+    /// The next starts do not register this participant;
+    /// [`Coordinator::register`] may do so later.
+    pub fn leave_out(&mut self, name: &str) {
+        self.cast.iter_mut().filter(|c| c.name == name).for_each(|c| c.registered = false);
+    }
+
+    /// Starts the coordinator, or starts it again. One that still runs is crashed first.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start(&mut self) -> Result<Coordinator, StartError> {
+        self.crash(Unsynced::Kept).await;
+        let (life, log, gone) = Life::begin(self.log.clone(), self.plan.take());
+        let seed = lock(&self.random).next();
+        let mut builder = Coordinator::builder(log).settings(self.settings.clone());
+        for cast in self.cast.iter().filter(|cast| cast.registered) {
+            builder = builder.participant_with(&cast.name, cast.scripted.clone(), cast.slots);
+        }
+        let (coordinator, looping) =
+            builder.simulated(self.clock.clone(), seed).start_abortable().await?;
+        life.is_lived_by(looping);
+        self.running = Some(Running { coordinator: coordinator.clone(), life, gone });
+        Ok(coordinator)
+    }
+
+    /// Crashes the coordinator: it vanishes, and nothing that it would still do happens. An append
+    /// that is under way is kept or lost. Calls that have left arrive all the same.
+    pub async fn crash(&mut self, unsynced: Unsynced) {
+        let Some(Running { coordinator, life, mut gone }) = self.running.take() else { return };
+        match unsynced {
+            Unsynced::Lost => life.cut_off(),
+            Unsynced::Kept => life.stop_loop(),
+        }
+        drop(coordinator);
+        // Nobody sends: this ends when the loop and its log are gone.
+        let _ = gone.recv().await;
+        life.cut_off();
+        self.log.crash(unsynced);
+    }
+
+    /// Crashes the coordinator and starts it again after a while.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn restart(&mut self) -> Result<Coordinator, StartError> {
+        self.crash(Unsynced::Kept).await;
+        let down = lock(&self.random).next() % 100;
+        tokio::time::sleep(Duration::from_millis(down)).await;
+        self.start().await
+    }
+
+    /// The coordinator that runs.
+    ///
+    /// # Panics
+    /// When none does.
+    pub fn coordinator(&self) -> &Coordinator {
+        match &self.running {
+            Some(running) => &running.coordinator,
+            None => panic!("no coordinator runs; start the harness first"),
+        }
+    }
+
+    /// Waits until every transaction has settled, that is durable, and every call has arrived.
+    ///
+    /// # Panics
+    /// When a transaction has not settled after an hour of virtual time.
+    pub async fn settle(&self) {
+        let until = Instant::now() + PATIENCE;
+        for id in self.durable().await {
+            self.settle_one(id, until).await;
+        }
+        for cast in &self.cast {
+            cast.scripted.all_arrived().await;
+        }
+    }
+
+    async fn settle_one(&self, id: TransactionId, until: Instant) {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            // Where the log has failed this returns at once: hence the pause.
+            let _ = self.coordinator().outcome(id, left).await;
+            let snapshot = self.snapshot(id).await;
+            if snapshot.as_ref().is_none_or(|snapshot| snapshot.settled) {
+                return;
+            }
+            assert!(Instant::now() < until, "not settled after {PATIENCE:?}: {snapshot:#?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Asserts that a transaction which has settled happened at all of its participants or at
+    /// none, as its decision says, and that nobody holds anything for it.
+    ///
+    /// # Panics
+    /// When that is not so.
+    pub async fn assert_all_or_nothing(&self, id: TransactionId) {
+        let snapshot = self.snapshot(id).await;
+        // What the log does not hold has never happened.
+        let state = snapshot.as_ref().map_or("aborted", |snapshot| snapshot.state);
+        let settled = snapshot.as_ref().is_none_or(|snapshot| snapshot.settled);
+        assert!(settled, "{id} has not settled: {snapshot:#?}");
+        for Cast { name, scripted, .. } in &self.cast {
+            let takes_part = |snapshot: &Snapshot| {
+                snapshot.branches.iter().any(|branch| branch.participant.as_str() == name)
+            };
+            let right = match scripted.standing(id) {
+                Some(Standing::ReadOnly) => true,
+                Some(Standing::Committed) => state == "committed",
+                Some(Standing::Aborted) => state == "aborted",
+                Some(Standing::Prepared) => false,
+                None => state == "aborted" || !snapshot.as_ref().is_some_and(takes_part),
+            };
+            let standing = scripted.standing(id);
+            assert!(right, "{id} is {state}, and {name} stands at {standing:?}: {snapshot:#?}");
+        }
+    }
+
+    /// Asserts [all or nothing](Self::assert_all_or_nothing) of every transaction that the log
+    /// holds or a participant did anything for.
+    ///
+    /// # Panics
+    /// When that is not so of one.
+    pub async fn assert_all_or_nothing_everywhere(&self) {
+        let mut ids: BTreeSet<TransactionId> = self.durable().await.into_iter().collect();
+        ids.extend(self.cast.iter().flat_map(|cast| cast.scripted.transactions()));
+        for id in ids {
+            self.assert_all_or_nothing(id).await;
+        }
+    }
+
+    async fn durable(&self) -> Vec<TransactionId> {
+        self.coordinator().list(None, usize::MAX).await.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    async fn snapshot(&self, id: TransactionId) -> Option<Snapshot> {
+        self.coordinator().get(id).await.unwrap_or_else(|why| panic!("{why}"))
+    }
+
+    /// Plans a crash for the next life.
+    pub(super) fn plan(&mut self, crash: CrashPoint) {
+        self.plan = Some(crash);
+        self.planned.push(crash);
+    }
+
+    /// Runs until it is done, or the planned crash comes; tells whether it came. One that has not
+    /// come by then never does.
+    pub(super) async fn crashes(&self, run: impl Future<Output = ()>) -> bool {
+        let Some(running) = &self.running else { return false };
+        tokio::select! {
+            biased;
+            () = running.life.crashed() => true,
+            () = run => {
+                running.life.disarm();
+                false
+            }
+        }
+    }
+}
+
+impl Drop for Harness {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let Self { seed, planned, .. } = self;
+            eprintln!("seed {seed:#x}, crashes {planned:?}; replay: WHOLLY_SEED={seed:#x}");
+        }
+    }
+}
+
+/// The seed that the environment names, or a fresh one.
+pub(super) fn seed() -> u64 {
+    let Ok(text) = std::env::var("WHOLLY_SEED") else {
+        return getrandom::u64().unwrap_or_default();
+    };
+    let number = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    number.unwrap_or_else(|why| panic!("WHOLLY_SEED={text:?}: {why}"))
+}

@@ -1,0 +1,135 @@
+//! A coordinator's life, and how it is cut off.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+use wholly_core::Timestamp;
+
+use super::scripted::lock;
+use crate::log::memory::{MemoryLog, Unsynced};
+use crate::log::{AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Written};
+
+/// A crash at an append: before it lands, where what is unsynced is lost, or after it landed and
+/// before anybody learns of it, where it is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct CrashPoint {
+    /// Which append of the life, from 0.
+    pub append: u64,
+    pub unsynced: Unsynced,
+}
+
+/// What can end a life, shared by the harness and the log.
+///
+/// INVARIANT: once cut off, nothing is appended any more, and the loop is never polled again.
+pub(super) struct Life {
+    state: Mutex<State>,
+    /// Told when the planned crash has come.
+    crashed: Notify,
+}
+
+struct State {
+    appends: u64,
+    plan: Option<CrashPoint>,
+    looping: Option<AbortHandle>,
+    over: bool,
+}
+
+/// Tells when the loop and its log are gone: nobody holds a sender any more.
+pub(super) type Gone = mpsc::Receiver<()>;
+
+impl Life {
+    /// A life on this log, and the log through which it is lived.
+    pub fn begin(log: MemoryLog, plan: Option<CrashPoint>) -> (Arc<Self>, MortalLog, Gone) {
+        let state = Mutex::new(State { appends: 0, plan, looping: None, over: false });
+        let life = Arc::new(Self { state, crashed: Notify::new() });
+        let (here, gone) = mpsc::channel(1);
+        (life.clone(), MortalLog { log, life, here }, gone)
+    }
+
+    pub fn is_lived_by(&self, looping: AbortHandle) {
+        lock(&self.state).looping = Some(looping);
+    }
+
+    /// Waits for the planned crash.
+    pub async fn crashed(&self) {
+        self.crashed.notified().await;
+    }
+
+    /// Calls the planned crash off, if it has not come.
+    pub fn disarm(&self) {
+        lock(&self.state).plan = None;
+    }
+
+    /// Stops the loop. An append that is under way may still land.
+    pub fn stop_loop(&self) {
+        if let Some(looping) = &lock(&self.state).looping {
+            looping.abort();
+        }
+    }
+
+    /// Ends it, here and now.
+    pub fn cut_off(&self) {
+        lock(&self.state).over = true;
+        self.stop_loop();
+    }
+
+    /// Counts an append; `Err` where the life is over, `Some` where it ends at this append.
+    fn next_append(&self) -> Result<Option<Unsynced>, AppendError> {
+        let mut state = lock(&self.state);
+        if state.over {
+            return Err(crashed());
+        }
+        let this = state.appends;
+        state.appends += 1;
+        Ok(state.plan.filter(|plan| plan.append == this).map(|plan| plan.unsynced))
+    }
+}
+
+fn crashed() -> AppendError {
+    AppendError::Storage { why: "the coordinator has crashed".to_owned() }
+}
+
+/// A log that ends with its coordinator's life; what is durable stays in the one beneath.
+pub(super) struct MortalLog {
+    log: MemoryLog,
+    life: Arc<Life>,
+    here: mpsc::Sender<()>,
+}
+
+impl Log for MortalLog {
+    fn open(&self) -> Result<OpenLog, OpenError> {
+        let open = self.log.open()?;
+        let (life, here) = (self.life.clone(), self.here.clone());
+        let writer = Box::new(MortalWriter { writer: open.writer, life, _here: here });
+        Ok(OpenLog { writer, ..open })
+    }
+}
+
+struct MortalWriter {
+    writer: Box<dyn LogWriter>,
+    life: Arc<Life>,
+    _here: mpsc::Sender<()>,
+}
+
+impl LogWriter for MortalWriter {
+    fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError> {
+        let Some(unsynced) = self.life.next_append()? else {
+            return self.writer.append(after, batch);
+        };
+        if unsynced == Unsynced::Kept {
+            self.writer.append(after, batch)?;
+        }
+        self.life.cut_off();
+        self.life.crashed.notify_one();
+        Err(crashed())
+    }
+
+    fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
+        self.writer.trim(before, limit)
+    }
+
+    fn written(&self) -> Written {
+        self.writer.written()
+    }
+}

@@ -1,0 +1,285 @@
+//! A participant between which and the coordinator anything may go wrong, by script.
+
+use std::collections::BTreeMap;
+use std::future::pending;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::sleep;
+use wholly_core::TransactionId;
+use wholly_core::wire::{Answer, Call, Operation};
+
+use super::script::{Act, Script, Turn};
+use crate::Participant;
+use crate::engine::Random;
+use crate::participant::Endpoint;
+
+/// A handle of a participant of a [`Harness`](super::Harness): scripts what goes wrong, and shows
+/// what happened. Clones are the same participant.
+///
+/// A call travels for up to three milliseconds of virtual time, as the seed has it, and arrives
+/// even where the coordinator has given up or crashed since: the participant is another process.
+#[derive(Clone)]
+pub struct Scripted {
+    shared: Arc<Shared>,
+}
+
+/// Where a participant stands with a transaction, by its own answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Standing {
+    /// It has voted yes, and holds what the change needs.
+    Prepared,
+    /// It has made the change.
+    Committed,
+    /// It has not, holds nothing, and never will.
+    Aborted,
+    /// It had nothing to change.
+    ReadOnly,
+}
+
+/// A call that arrived at a participant, and what was said to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Received {
+    /// What was asked.
+    pub call: Call,
+    /// What was said, whether or not it arrived.
+    pub answer: Answer,
+}
+
+struct Shared {
+    endpoint: Arc<dyn Endpoint>,
+    random: Arc<Mutex<Random>>,
+    script: Mutex<Script>,
+    seen: Mutex<Seen>,
+    on_their_way: watch::Sender<usize>,
+}
+
+#[derive(Default)]
+struct Seen {
+    received: Vec<Received>,
+    standings: BTreeMap<TransactionId, Standing>,
+    /// Refusals and read-only votes that the script said, which are to be repeated.
+    voted: BTreeMap<TransactionId, Answer>,
+}
+
+impl Scripted {
+    pub(super) fn new(endpoint: Arc<dyn Endpoint>, random: Arc<Mutex<Random>>) -> Self {
+        let shared = Shared {
+            endpoint,
+            random,
+            script: Mutex::default(),
+            seen: Mutex::default(),
+            on_their_way: watch::Sender::new(0),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Scripts the `n`-th call of an operation, from 0, counting every attempt of every
+    /// transaction.
+    pub fn nth(&self, operation: Operation, n: u64, act: Act) -> &Self {
+        lock(&self.shared.script).nth(operation, n, act);
+        self
+    }
+
+    /// Scripts every call of an operation.
+    pub fn always(&self, operation: Operation, act: Act) -> &Self {
+        lock(&self.shared.script).always(operation, act);
+        self
+    }
+
+    /// Ends the script: from now on all goes well.
+    pub fn behave(&self) {
+        lock(&self.shared.script).clear();
+    }
+
+    /// The calls that arrived, in their order.
+    pub fn received(&self) -> Vec<Received> {
+        self.shared.seen().received.clone()
+    }
+
+    /// How often this operation arrived.
+    pub fn count(&self, operation: Operation) -> usize {
+        self.shared.seen().received.iter().filter(|r| r.call.operation == operation).count()
+    }
+
+    /// Where it stands with a transaction; `None` where it did nothing for it.
+    pub fn standing(&self, id: TransactionId) -> Option<Standing> {
+        self.shared.seen().standings.get(&id).copied()
+    }
+
+    /// Every transaction for which it did anything.
+    pub fn transactions(&self) -> Vec<TransactionId> {
+        self.shared.seen().standings.keys().copied().collect()
+    }
+
+    /// Waits until every call that left has arrived.
+    pub(super) async fn all_arrived(&self) {
+        // The sender is here, so the wait cannot fail.
+        let _ = self.shared.on_their_way.subscribe().wait_for(|calls| *calls == 0).await;
+    }
+
+    async fn call(&self, call: Call) -> Answer {
+        let turn = lock(&self.shared.script).next(call.operation);
+        assert!(!turn.panics, "scripted: {} panics", call.branch);
+        if turn.hangs {
+            return pending().await;
+        }
+        if turn.loses_request {
+            sleep(self.shared.travel()).await;
+            return Answer::unknown("scripted: the call was lost");
+        }
+        if let Some(after) = turn.again_after {
+            self.send(call.clone(), turn.clone(), turn.late + after);
+        }
+        let answer = self.send(call, turn.clone(), turn.late).await;
+        sleep(self.shared.travel() + turn.late_answer).await;
+        match answer {
+            Ok(answer) if !turn.loses_answer => answer,
+            Ok(_) => Answer::unknown("scripted: the answer was lost"),
+            Err(_) => Answer::unknown("the participant panicked"),
+        }
+    }
+
+    /// Lets a call travel. It arrives, whoever has stopped to wait for it.
+    fn send(&self, call: Call, turn: Turn, delay: Duration) -> oneshot::Receiver<Answer> {
+        let (to, answer) = oneshot::channel();
+        let shared = self.shared.clone();
+        let underway = Underway::begin(shared.clone());
+        tokio::spawn(async move {
+            sleep(delay + shared.travel()).await;
+            // Who asked may be gone.
+            let _ = to.send(shared.receive(call, turn.says).await);
+            drop(underway);
+        });
+        answer
+    }
+}
+
+impl Participant for Scripted {
+    async fn prepare(&self, call: Call) -> Answer {
+        self.call(call).await
+    }
+
+    async fn commit(&self, call: Call) -> Answer {
+        self.call(call).await
+    }
+
+    async fn abort(&self, call: Call) -> Answer {
+        self.call(call).await
+    }
+
+    async fn commit_one_phase(&self, call: Call) -> Answer {
+        self.call(call).await
+    }
+
+    fn offers_one_phase(&self) -> bool {
+        self.shared.endpoint.one_phase()
+    }
+}
+
+impl Shared {
+    async fn receive(&self, call: Call, says: Option<Act>) -> Answer {
+        let answer = match self.say(&call, says.as_ref()) {
+            Some(answer) => answer,
+            None if says == Some(Act::Heuristic) => self.end_the_other_way(&call).await,
+            None => self.endpoint.call(call.clone()).await,
+        };
+        let mut seen = self.seen();
+        seen.note(&call, &answer);
+        seen.received.push(Received { call, answer: answer.clone() });
+        drop(seen);
+        answer
+    }
+
+    async fn end_the_other_way(&self, call: &Call) -> Answer {
+        let operation = match call.operation {
+            Operation::Commit => Operation::Abort,
+            Operation::Abort => Operation::Commit,
+            first_phase => first_phase,
+        };
+        let ended = self.endpoint.call(Call { operation, ..call.clone() }).await;
+        match ended {
+            Answer::Done if !call.operation.is_first_phase() => Answer::heuristic("scripted"),
+            answer => answer,
+        }
+    }
+
+    /// What the script says in the participant's place, if it does.
+    fn say(&self, call: &Call, says: Option<&Act>) -> Option<Answer> {
+        let mut seen = self.seen();
+        let first_phase = call.operation.is_first_phase();
+        if let Some(voted) = seen.voted.get(&call.transaction) {
+            return match (first_phase, voted) {
+                (true, voted) => Some(voted.clone()),
+                (false, Answer::ReadOnly) => Some(Answer::Done),
+                (false, _) => None,
+            };
+        }
+        let has_voted = seen.standings.contains_key(&call.transaction);
+        let vote = match says? {
+            Act::Pending => return Some(Answer::Pending { retry_after: None }),
+            Act::Refuse if !first_phase => return Some(Answer::refused("scripted")),
+            Act::Refuse if !has_voted => Answer::refused("scripted"),
+            Act::ReadOnly if !has_voted && first_phase => Answer::ReadOnly,
+            _ => return None,
+        };
+        seen.voted.insert(call.transaction, vote.clone());
+        Some(vote)
+    }
+
+    fn travel(&self) -> Duration {
+        Duration::from_millis(lock(&self.random).next() % 4)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        lock(&self.seen)
+    }
+}
+
+impl Seen {
+    /// What an answer says of where the participant stands.
+    fn note(&mut self, call: &Call, answer: &Answer) {
+        use Operation::{Abort, Commit, CommitOnePhase, Prepare};
+        let before = self.standings.get(&call.transaction);
+        let now = match (call.operation, answer) {
+            // A repeated answer to prepare takes nothing back.
+            (Prepare, Answer::Done) if before == Some(&Standing::Committed) => return,
+            (Prepare, Answer::Done) => Standing::Prepared,
+            (Prepare | CommitOnePhase, Answer::ReadOnly) => Standing::ReadOnly,
+            (Prepare | CommitOnePhase, Answer::Refused { .. }) if before.is_none() => {
+                Standing::Aborted
+            }
+            (Commit | Abort, Answer::Done) if before == Some(&Standing::ReadOnly) => return,
+            (Commit | CommitOnePhase, Answer::Done) | (Abort, Answer::Heuristic { .. }) => {
+                Standing::Committed
+            }
+            (Abort, Answer::Done) | (Commit, Answer::Heuristic { .. }) => Standing::Aborted,
+            _ => return,
+        };
+        self.standings.insert(call.transaction, now);
+    }
+}
+
+/// A call on its way; dropped where it ends, also by a panic.
+struct Underway(Arc<Shared>);
+
+impl Underway {
+    fn begin(shared: Arc<Shared>) -> Self {
+        shared.on_their_way.send_modify(|calls| *calls += 1);
+        Self(shared)
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.0.on_their_way.send_modify(|calls| *calls -= 1);
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic of a test must not turn into another one here.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,133 @@
+//! Submitting is idempotent by the client's key.
+
+use wholly::Operation::{Commit, Prepare};
+use wholly::SubmitError;
+use wholly::test::Act;
+
+use super::*;
+
+fn keyed(coordinator: &Coordinator) -> TwoPhase<'_> {
+    order(coordinator).key("order 1")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_key_and_body_joins() {
+    let shop = Shop::open().await;
+    shop.payments.nth(Commit, 0, Act::LateAnswer(Duration::from_secs(1)));
+    let coordinator = shop.coordinator();
+    let first = keyed(&coordinator).submit().await.unwrap();
+    // In flight, and after it settled.
+    for _ in 0..2 {
+        let outcome = keyed(&coordinator).execute().await.unwrap();
+        assert_eq!((outcome.id(), committed(&outcome)), (first, true));
+        shop.harness.settle().await;
+    }
+    assert_eq!(shop.orders.count(Prepare), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_at_once_are_one_transaction() {
+    let shop = Shop::open().await;
+    let coordinator = shop.coordinator();
+    let (a, b) = tokio::join!(keyed(&coordinator).execute(), keyed(&coordinator).execute());
+    assert_eq!(a.unwrap(), b.unwrap());
+    assert_eq!(shop.orders.count(Prepare), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_joins_across_a_restart() {
+    for settled in [false, true] {
+        let mut shop = Shop::open().await;
+        shop.payments.nth(Commit, 0, Act::Hang);
+        let first = keyed(&shop.coordinator()).submit().await.unwrap();
+        // Past the decision.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if settled {
+            shop.harness.settle().await;
+        }
+        let coordinator = shop.restart().await;
+        let outcome = keyed(&coordinator).execute().await.unwrap();
+        assert_eq!((outcome.id(), committed(&outcome)), (first, true), "settled: {settled}");
+        assert_eq!(shop.orders.count(Prepare), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_aborted_one_is_not_begun_again() {
+    let shop = Shop::open().await;
+    shop.payments.nth(Prepare, 0, Act::Refuse);
+    let coordinator = shop.coordinator();
+    let first = keyed(&coordinator).execute().await.unwrap();
+    assert_eq!(keyed(&coordinator).execute().await.unwrap(), first);
+    assert!(matches!(first, Outcome::Aborted(_)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_body_under_the_same_key_is_an_error() {
+    let mut shop = Shop::open().await;
+    let id = keyed(&shop.coordinator()).submit().await.unwrap();
+    for when in ["in flight", "settled", "restarted"] {
+        let coordinator = shop.coordinator();
+        let bodies = [
+            both(coordinator.two_phase("another name")),
+            coordinator.two_phase("place order").branch("orders", "one book").unwrap(),
+            order(&coordinator).branch("orders", &1).unwrap(),
+            coordinator
+                .two_phase("place order")
+                .branch("orders", "one book")
+                .unwrap()
+                .branch("payments", &301)
+                .unwrap(),
+        ];
+        for (n, body) in bodies.into_iter().enumerate() {
+            match body.key("order 1").execute().await {
+                Err(SubmitError::KeyReused { key, id: of }) => {
+                    assert_eq!((key.as_str(), of), ("order 1", id));
+                }
+                Err(SubmitError::SameBranchTwice { .. }) if n == 2 => {}
+                other => panic!("{when}, body {n}: {other:?}"),
+            }
+        }
+        shop.harness.settle().await;
+        if when == "settled" {
+            shop.restart().await;
+        }
+    }
+    assert_eq!(shop.coordinator().list(None, 10).await.unwrap(), [id]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn white_space_and_order_of_members_do_not_count() {
+    let shop = Shop::open().await;
+    let coordinator = shop.coordinator();
+    let with = |json: &str| {
+        let payload = wholly::Payload::parse(json).unwrap();
+        let participant = wholly::ParticipantName::new("orders").unwrap();
+        let branch = wholly::StartedBranch { participant, payload };
+        coordinator.two_phase("order").started_branch(branch).key("k").submit()
+    };
+    let first = with(r#"{"a":1,"b":2}"#).await.unwrap();
+    assert_eq!(with(r#"{ "b": 2, "a": 1 }"#).await.unwrap(), first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_key_each_is_its_own() {
+    let shop = Shop::open().await;
+    let coordinator = shop.coordinator();
+    let first = order(&coordinator).submit().await.unwrap();
+    assert_ne!(order(&coordinator).submit().await.unwrap(), first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submission_lost_in_a_crash_is_made_again_under_its_key() {
+    let mut shop = Shop::open().await;
+    let coordinator = shop.coordinator();
+    let lost = tokio::time::timeout(Duration::ZERO, keyed(&coordinator).execute());
+    assert!(lost.await.is_err());
+    shop.harness.crash(wholly::test::Unsynced::Lost).await;
+    let unanswered = keyed(&coordinator).execute().await;
+    assert!(matches!(unanswered, Err(SubmitError::Unavailable { .. })), "{unanswered:?}");
+    let coordinator = shop.start().await;
+    assert!(committed(&keyed(&coordinator).execute().await.unwrap()));
+    assert_eq!(coordinator.list(None, 10).await.unwrap().len(), 1);
+}

@@ -1,0 +1,85 @@
+//! The engine end to end, through the public API: in memory, on virtual time.
+
+// What cannot be unwrapped fails the test.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod by_hand;
+mod keys;
+mod log_failures;
+mod outcomes;
+mod restarts;
+mod shutdown;
+
+use std::time::Duration;
+
+use wholly::test::{Harness, Scripted};
+use wholly::{
+    AbortReason, Aborted, Committed, Coordinator, Outcome, Snapshot, TransactionId, TwoPhase,
+};
+
+/// Longer than anything here takes, on virtual time.
+const LONG: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A harness whose coordinator runs, with two participants.
+struct Shop {
+    harness: Harness,
+    orders: Scripted,
+    payments: Scripted,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        let mut shop = Self::closed();
+        shop.start().await;
+        shop
+    }
+
+    /// One whose coordinator is not started yet.
+    fn closed() -> Self {
+        let mut harness = Harness::new();
+        let (orders, payments) = (harness.stand_in("orders"), harness.stand_in("payments"));
+        Self { harness, orders, payments }
+    }
+
+    async fn start(&mut self) -> Coordinator {
+        self.harness.start().await.unwrap()
+    }
+
+    async fn restart(&mut self) -> Coordinator {
+        self.harness.restart().await.unwrap()
+    }
+
+    fn coordinator(&self) -> Coordinator {
+        self.harness.coordinator().clone()
+    }
+
+    async fn snapshot(&self, id: TransactionId) -> Snapshot {
+        self.coordinator().get(id).await.unwrap().unwrap()
+    }
+
+    async fn outcome(&self, id: TransactionId) -> Outcome {
+        self.coordinator().outcome(id, LONG).await.unwrap().unwrap()
+    }
+}
+
+/// A transaction with both.
+fn order(coordinator: &Coordinator) -> TwoPhase<'_> {
+    both(coordinator.two_phase("place order"))
+}
+
+fn both(transaction: TwoPhase<'_>) -> TwoPhase<'_> {
+    transaction.branch("orders", "one book").unwrap().branch("payments", &300).unwrap()
+}
+
+fn committed(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Committed(Committed { .. }))
+}
+
+#[track_caller]
+fn reason(outcome: Outcome) -> AbortReason {
+    match outcome {
+        Outcome::Aborted(Aborted { reason, .. }) => reason,
+        other => panic!("not aborted: {other:?}"),
+    }
+}

@@ -1,0 +1,57 @@
+//! The end of a coordinator, and its limits.
+
+use wholly::Operation::{Commit, Prepare};
+use wholly::test::Act;
+use wholly::{Health, SubmitError};
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_flight_settles_and_nothing_new_is_taken() {
+    let shop = Shop::open().await;
+    shop.payments.nth(Commit, 0, Act::LateAnswer(Duration::from_secs(2)));
+    let coordinator = shop.coordinator();
+    let id = order(&coordinator).submit().await.unwrap();
+    let late = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        order(&coordinator).submit().await
+    };
+    let ((), late) = tokio::join!(coordinator.shutdown(LONG), late);
+    assert!(matches!(late, Err(SubmitError::ShuttingDown)), "{late:?}");
+    assert_eq!(coordinator.health(), Health::Stopped);
+    // What is durable can still be read.
+    let snapshot = coordinator.get(id).await.unwrap().unwrap();
+    assert!(snapshot.settled);
+    let later = order(&coordinator).submit().await;
+    assert!(matches!(later, Err(SubmitError::ShuttingDown)), "{later:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_settle_in_time_goes_on_at_the_next_start() {
+    let mut shop = Shop::open().await;
+    shop.payments.always(Commit, Act::Hang);
+    let coordinator = shop.coordinator();
+    let id = order(&coordinator).submit().await.unwrap();
+    let began = tokio::time::Instant::now();
+    coordinator.shutdown(Duration::from_secs(3)).await;
+    assert!(began.elapsed() < Duration::from_secs(4));
+    assert!(!coordinator.get(id).await.unwrap().unwrap().settled);
+    shop.payments.behave();
+    shop.start().await;
+    assert!(committed(&shop.outcome(id).await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_are_refused_and_none_is_dropped() {
+    let mut shop = Shop::closed();
+    shop.harness.settings().in_flight_limit = 2;
+    let coordinator = shop.start().await;
+    shop.payments.nth(Prepare, 0, Act::LateAnswer(Duration::from_secs(1)));
+    let first = order(&coordinator).submit().await.unwrap();
+    shop.payments.nth(Prepare, 1, Act::LateAnswer(Duration::from_secs(1)));
+    let second = order(&coordinator).submit().await.unwrap();
+    let third = order(&coordinator).submit().await;
+    assert!(matches!(third, Err(SubmitError::Overloaded { in_flight: 2 })), "{third:?}");
+    assert!(committed(&shop.outcome(first).await) && committed(&shop.outcome(second).await));
+    assert!(committed(&order(&coordinator).execute().await.unwrap()));
+}
