@@ -2,7 +2,7 @@
 
 use std::sync::mpsc as blocking;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use wholly_core::entry;
@@ -27,6 +27,9 @@ pub(super) enum LogThread {
 /// What became of a batch.
 pub(super) type Appended = Result<Position, AppendError>;
 
+/// How long the thread stays awake after a batch.
+const AWAKE_FOR: Duration = Duration::from_micros(100);
+
 /// How long an append takes on virtual time: others go on meanwhile.
 const VIRTUAL_APPEND: Duration = Duration::from_millis(1);
 
@@ -42,7 +45,7 @@ impl LogThread {
         }
         let (batches, incoming) = blocking::channel::<Batch>();
         let run = move || {
-            while let Ok(batch) = incoming.recv() {
+            while let Some(batch) = next(&incoming) {
                 let result = append(&mut *writer, batch);
                 let failed = result.is_err();
                 if appended.send(result).is_err() || failed {
@@ -94,6 +97,20 @@ impl LogThread {
             }
         }
     }
+}
+
+/// The next batch. One that follows at once is waited for without going to sleep: waking up again
+/// takes about as long as half a sync.
+fn next(incoming: &blocking::Receiver<Batch>) -> Option<Batch> {
+    let asleep_at = Instant::now() + AWAKE_FOR;
+    while Instant::now() < asleep_at {
+        match incoming.try_recv() {
+            Ok(batch) => return Some(batch),
+            Err(blocking::TryRecvError::Disconnected) => return None,
+            Err(blocking::TryRecvError::Empty) => std::hint::spin_loop(),
+        }
+    }
+    incoming.recv().ok()
 }
 
 fn append(writer: &mut dyn LogWriter, batch: Batch) -> Appended {

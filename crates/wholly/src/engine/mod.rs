@@ -240,6 +240,11 @@ impl<W> Engine<W> {
         self.open.len()
     }
 
+    /// Whether the log has a batch.
+    pub fn is_writing(&self) -> bool {
+        self.writing.is_some()
+    }
+
     /// Whether nothing is on its way to the log.
     pub fn is_flushed(&self) -> bool {
         self.writing.is_none() && self.gathering.is_empty() && self.held_back.is_empty()

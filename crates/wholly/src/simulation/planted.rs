@@ -10,7 +10,7 @@ use super::{run, seeds};
 use crate::participant::slots::Answered;
 
 /// How many seeds a mutation may survive.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 3_000;
 
 #[test]
 fn every_planted_bug_is_caught() {
