@@ -7,14 +7,15 @@ use super::tail::Tail;
 /// Writes the tail to the indexes, inside the caller's transaction. Everything before the place
 /// `indexed` is in the indexes from then on.
 pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlite::Result<()> {
-    let mut part = file.prepare_cached("INSERT INTO parts VALUES (?1, ?2, ?3)")?;
-    let mut start = file.prepare_cached("INSERT INTO unsettled VALUES (?1)")?;
+    let mut entries = file.prepare_cached(
+        "INSERT INTO transactions VALUES (?1, ?2) ON CONFLICT (ordinal) DO UPDATE
+         SET places = rtrim(places, ']') || ',' || ltrim(excluded.places, '[')",
+    )?;
+    let mut start = file.prepare_cached("INSERT OR IGNORE INTO unsettled VALUES (?1)")?;
     for (ordinal, places) in &tail.places {
-        for (sequence, place) in places {
-            part.execute(params![ordinal, sequence, place])?;
-        }
-        let starts = places.iter().any(|(sequence, _)| *sequence == 0);
-        if starts && tail.unsettled.contains(ordinal) {
+        let places: Vec<_> = places.iter().map(i64::to_string).collect();
+        entries.execute(params![ordinal, format!("[{}]", places.join(","))])?;
+        if tail.unsettled.contains(ordinal) {
             start.execute([ordinal])?;
         }
     }
@@ -38,7 +39,7 @@ pub(super) fn delete_ended(file: &Connection, below: i64, limit: usize) -> rusql
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let ended: Vec<i64> = file
         .prepare_cached(
-            "SELECT ordinal FROM parts WHERE sequence = 0 AND ordinal < ?1
+            "SELECT ordinal FROM transactions WHERE ordinal < ?1
              AND ordinal NOT IN (SELECT ordinal FROM unsettled) ORDER BY ordinal LIMIT ?2",
         )?
         .query_map([below, limit], |row| row.get(0))?
@@ -53,7 +54,7 @@ fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
     let key: Option<String> = file
         .prepare_cached(
             "SELECT key FROM entries WHERE place =
-             (SELECT place FROM parts WHERE ordinal = ?1 AND sequence = 0)",
+             (SELECT json_extract(places, '$[0]') FROM transactions WHERE ordinal = ?1)",
         )?
         .query_row([ordinal], |row| row.get(0))
         .optional()?
@@ -63,8 +64,9 @@ fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
             .execute(params![key, ordinal])?;
     }
     for sql in [
-        "DELETE FROM entries WHERE place IN (SELECT place FROM parts WHERE ordinal = ?1)",
-        "DELETE FROM parts WHERE ordinal = ?1",
+        "DELETE FROM entries WHERE place IN
+         (SELECT value FROM transactions, json_each(places) WHERE ordinal = ?1)",
+        "DELETE FROM transactions WHERE ordinal = ?1",
     ] {
         file.prepare_cached(sql)?.execute([ordinal])?;
     }

@@ -41,17 +41,14 @@ const TABLES: &str = "
         key TEXT,
         text TEXT NOT NULL
     );
-    CREATE TABLE parts (
-        ordinal INTEGER, sequence INTEGER, place INTEGER NOT NULL,
-        PRIMARY KEY (ordinal, sequence)
-    ) WITHOUT ROWID;
+    CREATE TABLE transactions (ordinal INTEGER PRIMARY KEY, places TEXT NOT NULL);
     CREATE TABLE unsettled (ordinal INTEGER PRIMARY KEY);
     CREATE TABLE keys (key TEXT PRIMARY KEY, ordinal INTEGER NOT NULL) WITHOUT ROWID;
     CREATE VIEW history AS
         SELECT coalesce(first.id, recent.id) AS id, entry.sequence, entry.text
         FROM entries AS entry
-        LEFT JOIN parts ON parts.ordinal = entry.ordinal AND parts.sequence = 0
-        LEFT JOIN entries AS first ON first.place = parts.place
+        LEFT JOIN transactions ON transactions.ordinal = entry.ordinal
+        LEFT JOIN entries AS first ON first.place = json_extract(transactions.places, '$[0]')
         LEFT JOIN (
             SELECT ordinal, id FROM entries
             WHERE place >= (SELECT indexed FROM meta) AND sequence = 0
@@ -95,7 +92,7 @@ fn raise_epoch(file: &Connection) -> rusqlite::Result<(LogId, u64)> {
 
 fn last_ordinal(file: &Connection) -> rusqlite::Result<u64> {
     file.query_row(
-        "SELECT max(coalesce((SELECT max(ordinal) FROM parts), 0), coalesce((SELECT max(ordinal)
+        "SELECT max(coalesce((SELECT max(ordinal) FROM transactions), 0), coalesce((SELECT max(ordinal)
          FROM entries WHERE place >= (SELECT indexed FROM meta)), 0))",
         [],
         |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()),

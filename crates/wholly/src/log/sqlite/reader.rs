@@ -53,12 +53,12 @@ impl SqliteReader {
     ) -> Result<Option<StoredTransaction>, ReadError> {
         let mut id = None;
         let mut entries = Vec::new();
-        for (sequence, place) in self.places(file, ordinal)? {
-            let row: Option<(Option<String>, String)> = file
-                .prepare_cached("SELECT id, text FROM entries WHERE place = ?1")?
-                .query_row([place], |row| Ok((row.get(0)?, row.get(1)?)))
+        for place in self.places(file, ordinal)? {
+            let row: Option<(Option<String>, u32, String)> = file
+                .prepare_cached("SELECT id, sequence, text FROM entries WHERE place = ?1")?
+                .query_row([place], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
                 .optional()?;
-            let Some((text_of_id, text)) = row else { return Ok(None) };
+            let Some((text_of_id, sequence, text)) = row else { return Ok(None) };
             if let Some(text_of_id) = text_of_id {
                 id = Some(parse(&text_of_id)?);
             }
@@ -67,15 +67,20 @@ impl SqliteReader {
         Ok(id.map(|id| StoredTransaction { id, entries }))
     }
 
-    /// The places of a transaction's entries, by sequence: of the tail first, then of the index,
+    /// The places of a transaction's entries, which ascend: of the tail first, then of the index,
     /// because what leaves the tail is in the index by then.
-    fn places(&self, file: &Connection, ordinal: i64) -> Result<BTreeSet<(u32, i64)>, ReadError> {
+    fn places(&self, file: &Connection, ordinal: i64) -> Result<BTreeSet<i64>, ReadError> {
         let mut places: BTreeSet<_> =
             self.tail.lock().places.get(&ordinal).into_iter().flatten().copied().collect();
-        let mut indexed =
-            file.prepare_cached("SELECT sequence, place FROM parts WHERE ordinal = ?1")?;
-        for part in indexed.query_map([ordinal], |row| Ok((row.get(0)?, row.get(1)?)))? {
-            places.insert(part?);
+        let indexed: Option<String> = file
+            .prepare_cached("SELECT places FROM transactions WHERE ordinal = ?1")?
+            .query_row([ordinal], |row| row.get(0))
+            .optional()?;
+        if let Some(indexed) = indexed {
+            let indexed: Vec<i64> = serde_json::from_str(&indexed).map_err(|error| {
+                ReadError::Storage { why: format!("the places {indexed:?} are none: {error}") }
+            })?;
+            places.extend(indexed);
         }
         Ok(places)
     }
@@ -93,14 +98,11 @@ impl LogReader for SqliteReader {
             return Ok(Some(*id));
         }
         self.with(|file| {
-            file.prepare_cached(
-                "SELECT id FROM keys JOIN parts USING (ordinal) JOIN entries USING (place)
-                 WHERE keys.key = ?1 AND parts.sequence = 0",
-            )?
-            .query_row([key.as_str()], |row| row.get::<_, String>(0))
-            .optional()?
-            .map(|id| parse(&id))
-            .transpose()
+            let ordinal = file
+                .prepare_cached("SELECT ordinal FROM keys WHERE key = ?1")?
+                .query_row([key.as_str()], |row| row.get(0))
+                .optional()?;
+            ordinal.map_or(Ok(None), |ordinal| self.id(file, ordinal))
         })
     }
 
@@ -130,8 +132,7 @@ impl LogReader for SqliteReader {
         self.with(|file| {
             let limit_of_file = i64::try_from(limit).unwrap_or(i64::MAX);
             let mut indexed = file.prepare_cached(
-                "SELECT ordinal FROM parts WHERE sequence = 0 AND ordinal < ?1
-                 ORDER BY ordinal DESC LIMIT ?2",
+                "SELECT ordinal FROM transactions WHERE ordinal < ?1 ORDER BY ordinal DESC LIMIT ?2",
             )?;
             for ordinal in indexed.query_map(params![before, limit_of_file], |row| row.get(0))? {
                 ordinals.insert(ordinal?);
@@ -144,9 +145,7 @@ impl LogReader for SqliteReader {
 
 impl SqliteReader {
     fn id(&self, file: &Connection, ordinal: i64) -> Result<Option<TransactionId>, ReadError> {
-        let Some((_, place)) = self.places(file, ordinal)?.into_iter().next() else {
-            return Ok(None);
-        };
+        let Some(place) = self.places(file, ordinal)?.first().copied() else { return Ok(None) };
         file.prepare_cached("SELECT id FROM entries WHERE place = ?1 AND sequence = 0")?
             .query_row([place], |row| row.get::<_, String>(0))
             .optional()?

@@ -37,8 +37,8 @@ impl Shared {
 /// What the indexes do not hold yet.
 #[derive(Default)]
 pub(super) struct Tail {
-    /// The places of a transaction's entries in the tail, by sequence.
-    pub(super) places: BTreeMap<i64, Vec<(u32, i64)>>,
+    /// The places of a transaction's entries in the tail, which ascend.
+    pub(super) places: BTreeMap<i64, Vec<i64>>,
     pub(super) keys: HashMap<Key, TransactionId>,
     /// Those that ended in the tail.
     pub(super) ended: Vec<i64>,
@@ -60,7 +60,7 @@ pub(super) struct Noted<'a> {
 impl Tail {
     pub(super) fn note(&mut self, entry: Noted<'_>) {
         self.len += 1;
-        self.places.entry(entry.ordinal).or_default().push((entry.sequence, entry.place));
+        self.places.entry(entry.ordinal).or_default().push(entry.place);
         if let Some((key, id)) = entry.key {
             self.keys.insert(key.clone(), id);
         }

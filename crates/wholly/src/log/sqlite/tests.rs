@@ -119,6 +119,31 @@ fn an_open_log_is_in_use_and_others_may_read_it() {
 }
 
 #[test]
+fn a_transaction_that_is_indexed_piece_by_piece_reads_whole() {
+    let (_directory, path) = place_for();
+    let mut open = SqliteLog::at(&path).open().unwrap();
+    let id = TransactionId::mint(0, Timestamp::from_millis(1), 0, open.identity);
+    let mut head = open.head;
+    for sequence in 0..4 {
+        let text = format!("entry {sequence}");
+        let entry = Entry { transaction: id, sequence, text, key: None, ends: sequence == 3 };
+        head = open.writer.append(head, &[entry]).unwrap();
+        assert_eq!(open.writer.trim(Timestamp::from_millis(0), 1).unwrap(), 0); // Writes a run.
+    }
+    let texts = |open: &OpenLog| -> Vec<String> {
+        let stored = open.reader.history(id).unwrap().unwrap();
+        stored.entries.into_iter().map(|entry| entry.text).collect()
+    };
+    let whole = ["entry 0", "entry 1", "entry 2", "entry 3"];
+    assert_eq!(texts(&open), whole);
+    drop(open);
+    let mut open = SqliteLog::at(&path).open().unwrap();
+    assert_eq!(texts(&open), whole);
+    assert_eq!(open.writer.trim(Timestamp::from_millis(9), 1).unwrap(), 1);
+    assert_eq!(open.reader.history(id).unwrap(), None);
+}
+
+#[test]
 fn history_reads_the_same_before_and_after_a_run() {
     let (_directory, path) = place_for();
     let mut open = SqliteLog::at(&path).open().unwrap();
@@ -135,8 +160,9 @@ fn history_reads_the_same_before_and_after_a_run() {
     assert_eq!(before.len(), 5);
     assert_eq!(open.writer.trim(Timestamp::from_millis(0), 1).unwrap(), 0); // Writes a run.
     let file = Connection::open(&path).unwrap();
-    let parts: u32 = file.query_row("SELECT count(*) FROM parts", [], |row| row.get(0)).unwrap();
-    assert_eq!((parts, read()), (5, before));
+    let indexed: u32 =
+        file.query_row("SELECT count(*) FROM transactions", [], |row| row.get(0)).unwrap();
+    assert_eq!((indexed, read()), (5, before));
 }
 
 #[test]
