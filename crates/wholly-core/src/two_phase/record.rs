@@ -52,13 +52,26 @@ pub struct Started {
     pub branches: Vec<StartedBranch>,
 }
 
-/// A branch as it was submitted.
+/// A branch as it was submitted; in a log the pair `["orders", {…}]`, for it is in every start.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "(ParticipantName, Payload)", from = "(ParticipantName, Payload)")]
 pub struct StartedBranch {
     /// Who takes part.
     pub participant: ParticipantName,
     /// With what.
     pub payload: Payload,
+}
+
+impl From<StartedBranch> for (ParticipantName, Payload) {
+    fn from(branch: StartedBranch) -> Self {
+        (branch.participant, branch.payload)
+    }
+}
+
+impl From<(ParticipantName, Payload)> for StartedBranch {
+    fn from((participant, payload): (ParticipantName, Payload)) -> Self {
+        Self { participant, payload }
+    }
 }
 
 /// A participant's answer to prepare.

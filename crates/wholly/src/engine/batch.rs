@@ -20,6 +20,12 @@ const HELD_BACK_FOR: Duration = Duration::from_millis(50);
 /// How long a batch that nobody waits for waits for one that leaves anyway.
 const IDLE_FLUSH: Duration = Duration::from_millis(20);
 
+/// How long after the last batch one that is still small waits for more, where many come.
+const GATHER_FOR: Duration = Duration::from_millis(2);
+
+/// So many entries in the last batch are many.
+const MANY: usize = 16;
+
 /// What is appended at once.
 #[derive(Default)]
 pub(crate) struct Batch {
@@ -159,9 +165,13 @@ impl<W> Engine<W> {
 
     /// Hands the gathered batch to the log, if none is being written and this one is due.
     pub(super) fn start_batch(&mut self, now: Timestamp) {
-        if self.writing.is_some() || !self.gathering.is_due(now) {
+        if self.writing.is_some()
+            || !self.gathering.is_due(now)
+            || self.gathers_until().is_some_and(|at| now < at)
+        {
             return;
         }
+        self.last_batch = (now, self.gathering.entries.len());
         let generation = self.gathering.generation + 1;
         let mut batch =
             std::mem::replace(&mut self.gathering, Batch { generation, ..Batch::default() });
@@ -172,6 +182,15 @@ impl<W> Engine<W> {
             transactions: batch.entries.iter().map(|entry| entry.transaction).collect(),
         });
         self.outputs.append = Some(batch);
+    }
+
+    /// Until when the batch waits for more although somebody waits for it. On a fast disk, answers
+    /// that trickle in would else make many small batches, each of which rewrites the pages at the
+    /// edges of the log. Few in flight, or most of them gathered: it waits for nobody.
+    pub(super) fn gathers_until(&self) -> Option<Timestamp> {
+        let (at, entries) = self.last_batch;
+        let more = entries >= MANY && self.gathering.entries.len() < self.open.len() / 2;
+        (more && self.gathering.wanted).then(|| at + GATHER_FOR)
     }
 
     pub(super) fn made_durable(&mut self, position: Position, now: Timestamp) {

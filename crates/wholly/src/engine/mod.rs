@@ -38,6 +38,7 @@ mod submit;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use wholly_core::entry::Timed;
 use wholly_core::two_phase::{self, BrokenInvariant, Decision, Transaction};
 use wholly_core::wire::{Answer, Operation};
@@ -63,7 +64,8 @@ pub(crate) struct Engine<W> {
     random: Random,
     /// Who is registered, and whether they offer one-phase commit.
     participants: HashMap<ParticipantName, bool>,
-    open: HashMap<TransactionId, Open<W>>,
+    /// Hashed fast: nobody outside chooses an id.
+    open: FxHashMap<TransactionId, Open<W>>,
     keys: HashMap<Key, KeyState<W>>,
     timers: BTreeSet<(Timestamp, TransactionId)>,
     durable: Position,
@@ -71,6 +73,8 @@ pub(crate) struct Engine<W> {
     /// Those with records that wait for others of theirs, and until when; oldest first.
     held_back: VecDeque<(Timestamp, TransactionId)>,
     writing: Option<Writing>,
+    /// When the last batch was handed to the log, and how many entries it had.
+    last_batch: (Timestamp, usize),
     /// Who waits until a batch is durable, to read what is in it.
     readers: Vec<(Position, W)>,
     draining: bool,
@@ -230,7 +234,8 @@ impl<W> Engine<W> {
     /// When to poll even if no input comes.
     pub fn next_wake(&self) -> Option<Timestamp> {
         let timer = self.timers.first().map(|&(at, _)| at);
-        let flush = self.gathering.flush_at().filter(|_| self.writing.is_none());
+        let flush = self.gathers_until().or(self.gathering.flush_at());
+        let flush = flush.filter(|_| self.writing.is_none());
         let overdue = self.held_back.front().map(|&(due, _)| due);
         timer.into_iter().chain(flush).chain(overdue).min()
     }

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
+use rustc_hash::FxHashMap;
 use wholly_core::two_phase::{self, Record};
 use wholly_core::{Key, LogId, ParticipantName, Timestamp, entry};
 
@@ -29,13 +30,14 @@ impl<W> Engine<W> {
             last_ordinal,
             random,
             participants: participants.into_iter().collect(),
-            open: HashMap::new(),
+            open: FxHashMap::default(),
             keys: HashMap::new(),
             timers: BTreeSet::new(),
             durable: head,
             gathering: Batch::default(),
             held_back: VecDeque::new(),
             writing: None,
+            last_batch: Default::default(),
             readers: Vec::new(),
             draining: false,
             outputs: Outputs::new(),

@@ -109,7 +109,7 @@ async fn what_cannot_be_read_is_set_aside_and_the_others_go_on() {
         &shop,
         &[(
             6,
-            r#"{"v":1,"r":[[1,{"started":{"name":"sound","deadline":2,"branches":[{"participant":"orders","payload":1}]}}]]}"#,
+            r#"{"v":1,"r":[[1,{"started":{"name":"sound","deadline":2,"branches":[["orders",1]]}}]]}"#,
         )],
     );
     let coordinator = shop.start().await;
