@@ -1,8 +1,9 @@
 //! The end of a coordinator, and its limits.
 
 use wholly::Operation::{Commit, Prepare};
+use wholly::log::Log;
 use wholly::test::Act;
-use wholly::{Health, SubmitError};
+use wholly::{Health, Record, SubmitError, Vote};
 
 use super::*;
 
@@ -54,4 +55,31 @@ async fn too_many_are_refused_and_none_is_dropped() {
     assert!(matches!(third, Err(SubmitError::Overloaded { in_flight: 2 })), "{third:?}");
     assert!(committed(&shop.outcome(first).await) && committed(&shop.outcome(second).await));
     assert!(committed(&order(&coordinator).execute().await.unwrap()));
+}
+
+/// A transaction of which one participant has voted and the other does not answer: nothing but the
+/// vote is to be written, and nobody waits for that.
+async fn one_vote_in(shop: &Shop) -> TransactionId {
+    shop.payments.always(Prepare, Act::Hang);
+    let id = order(&shop.coordinator()).submit().await.unwrap();
+    // Calls travel for some milliseconds of virtual time; votes are held back for longer.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    id
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_makes_durable_what_was_held_back_and_shows_it() {
+    let shop = Shop::open().await;
+    let id = one_vote_in(&shop).await;
+    let snapshot = shop.snapshot(id).await;
+    assert!(snapshot.history.iter().any(|e| matches!(e.record, Record::Vote(0, Vote::Yes))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_writes_what_was_held_back() {
+    let shop = Shop::open().await;
+    let id = one_vote_in(&shop).await;
+    shop.coordinator().shutdown(Duration::ZERO).await;
+    let stored = shop.harness.log().open().unwrap().reader.history(id).unwrap().unwrap();
+    assert!(stored.entries.iter().any(|entry| entry.text.contains("vote")), "{stored:?}");
 }
