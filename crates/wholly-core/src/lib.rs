@@ -24,6 +24,6 @@ pub mod two_phase;
 pub mod wire;
 
 pub use id::{InvalidId, LogId, TransactionId};
-pub use names::{InvalidName, Key, Name, ParticipantName};
+pub use names::{BranchName, InvalidName, Key, Name, OperationName, ParticipantName, StepName};
 pub use payload::{InvalidPayload, Payload};
 pub use time::Timestamp;

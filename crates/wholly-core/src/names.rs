@@ -134,10 +134,57 @@ name!(
 );
 
 name!(
-    /// The name by which the configuration knows a participant; it names the branch, too.
+    /// The name by which the configuration knows a participant; it names its branch, too.
     ParticipantName,
     "a participant's name",
     64,
     "a to z, 0 to 9, '-' and '_'",
     |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_'
 );
+
+name!(
+    /// A saga's step, unique in its saga.
+    StepName,
+    "a step's name",
+    64,
+    "a to z, 0 to 9, '-' and '_'",
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_'
+);
+
+name!(
+    /// An operation that a participant offers to sagas: the last part of its address.
+    OperationName,
+    "an operation's name",
+    64,
+    "a to z, 0 to 9, '-' and '_'",
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_'
+);
+
+name!(
+    /// A branch or step as participants see it: the name of the branch's participant, or the
+    /// step's own.
+    BranchName,
+    "a branch's name",
+    64,
+    "a to z, 0 to 9, '-' and '_'",
+    |c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_'
+);
+
+impl From<ParticipantName> for BranchName {
+    fn from(name: ParticipantName) -> Self {
+        Self(name.0)
+    }
+}
+
+impl From<StepName> for BranchName {
+    fn from(name: StepName) -> Self {
+        Self(name.0)
+    }
+}
+
+/// A step's action is called like the step, unless it has a name of its own.
+impl From<StepName> for OperationName {
+    fn from(name: StepName) -> Self {
+        Self(name.0)
+    }
+}

@@ -52,6 +52,17 @@ impl Payload {
         Self::from_raw(serde_json::from_str(text)?)
     }
 
+    /// A payload put together from payloads: it may be longer than [`Payload::LIMIT`], for its
+    /// parts are not.
+    pub(crate) fn compose<T: Serialize + ?Sized>(value: &T) -> Result<Self, InvalidPayload> {
+        Ok(Self(serde_json::value::to_raw_value(value)?.into()))
+    }
+
+    /// `null`.
+    pub fn null() -> Self {
+        Self(RawValue::NULL.to_owned().into())
+    }
+
     fn from_raw(raw: Box<RawValue>) -> Result<Self, InvalidPayload> {
         match raw.get().len() {
             bytes if bytes > Self::LIMIT => Err(InvalidPayload::TooLong { bytes }),

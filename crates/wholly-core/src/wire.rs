@@ -1,11 +1,13 @@
 //! What travels between the coordinator and a participant, and what an HTTP answer means.
 //!
-//! The contract, in one table. `POST {participant}/{operation}` with the branch's payload as the
-//! body; the headers are those of [`header`].
+//! The contract, in one table. `POST {participant}/{operation}` with the branch's or step's payload
+//! as the body; the headers are those of [`header`]. In two-phase the operations are `prepare`,
+//! `commit`, `abort` and `commit-one-phase`; a saga's step names its own action and compensation. A
+//! compensation's body is [`compensation_payload`].
 //!
 //! | answer | meaning |
 //! |---|---|
-//! | 2xx but 202 | done; with `Wholly-Answer: read-only` to prepare: a read-only vote |
+//! | 2xx but 202 | done; to an action the JSON body is the output; with `Wholly-Answer: read-only` to prepare: a read-only vote |
 //! | 409 or 422 with `Wholly-Answer: refused`, or a status that the configuration names | refused |
 //! | 202, 425, or a 409 without the header | pending: asked again after `Retry-After` |
 //! | 410 with `Wholly-Answer: heuristic`, to commit or abort | ended the other way |
@@ -19,18 +21,18 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ParticipantName, Payload, Timestamp, TransactionId};
+use crate::{BranchName, InvalidPayload, OperationName, Payload, Timestamp, TransactionId};
 
 /// The names of the headers.
 pub mod header {
     /// The transaction's id.
     pub const TRANSACTION: &str = "wholly-transaction";
-    /// The branch: the name that the coordinator knows the participant by.
+    /// The branch: the name that the coordinator knows the participant by, or the saga's step.
     pub const BRANCH: &str = "wholly-branch";
     /// The operation, as in the path.
     pub const OPERATION: &str = "wholly-operation";
-    /// When a prepare or a one-phase commit may no longer take effect: milliseconds since the
-    /// Unix epoch. Absent where an operation has no such time.
+    /// When a prepare, a one-phase commit or an action may no longer take effect: milliseconds
+    /// since the Unix epoch. Absent where an operation has no such time.
     pub const EXPIRES: &str = "wholly-expires";
     /// `{transaction}/{branch}/{operation}`: the same for every attempt of one operation.
     pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -60,23 +62,33 @@ pub enum Operation {
     Abort,
     /// Validate and make the change at once: the decision is the participant's.
     CommitOnePhase,
+    /// What a saga's step does, under a name of its own.
+    Action,
+    /// What takes a step back, under a name of its own.
+    Compensation,
 }
 
 impl Operation {
-    /// The operation's name in paths and headers.
+    /// The operation's name: in two-phase that of paths and headers, in a saga what kind it is.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Prepare => "prepare",
             Self::Commit => "commit",
             Self::Abort => "abort",
             Self::CommitOnePhase => "commit-one-phase",
+            Self::Action => "action",
+            Self::Compensation => "compensation",
         }
     }
 
     /// Whether it belongs to the first phase: it may be refused, and it expires.
     pub const fn is_first_phase(self) -> bool {
-        matches!(self, Self::Prepare | Self::CommitOnePhase)
+        matches!(self, Self::Prepare | Self::CommitOnePhase | Self::Action)
     }
+
+    /// The operations of two-phase commit, whose names no saga may give its own.
+    pub const TWO_PHASE: [Self; 4] =
+        [Self::Prepare, Self::Commit, Self::Abort, Self::CommitOnePhase];
 }
 
 impl fmt::Display for Operation {
@@ -85,7 +97,7 @@ impl fmt::Display for Operation {
     }
 }
 
-/// A text that names no operation.
+/// A text that names no operation of two-phase commit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no operation {0:?}")]
 pub struct UnknownOperation(String);
@@ -94,7 +106,7 @@ impl FromStr for Operation {
     type Err = UnknownOperation;
 
     fn from_str(text: &str) -> Result<Self, UnknownOperation> {
-        [Self::Prepare, Self::Commit, Self::Abort, Self::CommitOnePhase]
+        Self::TWO_PHASE
             .into_iter()
             .find(|operation| operation.as_str() == text)
             .ok_or_else(|| UnknownOperation(text.to_owned()))
@@ -106,29 +118,78 @@ impl FromStr for Operation {
 pub struct Call {
     /// The transaction.
     pub transaction: TransactionId,
-    /// The branch, which bears its participant's name.
-    pub branch: ParticipantName,
+    /// The branch, which bears its participant's name, or the saga's step.
+    pub branch: BranchName,
     /// What is asked.
     pub operation: Operation,
-    /// After this time the participant must refuse; `None` for the second phase.
+    /// What a saga's step calls the operation; `None` in two-phase.
+    pub own_name: Option<OperationName>,
+    /// After this time the participant must refuse; `None` for the second phase, a compensation,
+    /// and what comes after a saga's pivot.
     pub expires: Option<Timestamp>,
-    /// The branch's payload, the same for each of its operations.
+    /// The branch's payload, the same for each of its operations; the step's; or, to a
+    /// compensation, [`compensation_payload`].
     pub payload: Payload,
 }
 
 impl Call {
     /// The same for every attempt of one operation, and for nothing else.
     pub fn idempotency_key(&self) -> String {
-        format!("{}/{}/{}", self.transaction, self.branch, self.operation)
+        format!("{}/{}/{}", self.transaction, self.branch, self.operation_name())
     }
+
+    /// The operation's name in the path and in `Wholly-Operation`.
+    pub fn operation_name(&self) -> &str {
+        self.own_name.as_ref().map_or(self.operation.as_str(), OperationName::as_str)
+    }
+}
+
+/// What a compensation is given: the step's own input, and its output where it is known to have
+/// been done. Without `output` it may have been done, and it may not.
+///
+/// ```
+/// # use wholly_core::{Payload, wire::compensation_payload};
+/// let input = Payload::of(&2).unwrap();
+/// assert_eq!(compensation_payload(&input, None).unwrap().as_str(), r#"{"input":2}"#);
+/// let output = Payload::of("done").unwrap();
+/// let known = compensation_payload(&input, Some(&output)).unwrap();
+/// assert_eq!(known.as_str(), r#"{"input":2,"output":"done"}"#);
+/// ```
+///
+/// # Errors
+/// Never: both parts are JSON already, and the whole has no limit of its own.
+pub fn compensation_payload(
+    input: &Payload,
+    output: Option<&Payload>,
+) -> Result<Payload, InvalidPayload> {
+    Payload::compose(&CompensationPayload { input, output })
+}
+
+/// The form of [`compensation_payload`], to be read by who compensates.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CompensationPayload<I, O> {
+    /// The step's own input.
+    pub input: I,
+    /// The step's output, where it is known to have been done.
+    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    pub output: Option<O>,
+}
+
+fn none<T>() -> Option<T> {
+    None
 }
 
 /// What a participant said to one attempt, or that nothing which can be understood came back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Answer {
-    /// It is done; to prepare: a yes.
+    /// It is done; to prepare: a yes. An action's output is then `null`.
     Done,
+    /// To an action: it is done, and this is its output.
+    DoneWith {
+        /// What later steps may refer to, and what the compensation is given.
+        output: Payload,
+    },
     /// To prepare: yes, and nothing was changed, so that the second phase can leave it out.
     ReadOnly,
     /// The participant understood and says no.
@@ -149,6 +210,13 @@ pub enum Answer {
     /// Nothing that can be understood: it may have been done, and it may not.
     Unknown {
         /// What was seen instead of an answer.
+        reason: String,
+    },
+    /// It cannot be done as it is asked, and asking again will not mend that: a person has to look.
+    /// Only participants in process say so. It is unknown all the same, and asked again, for a new
+    /// version of the program may know what to do.
+    Stuck {
+        /// What is in the way.
         reason: String,
     },
 }
@@ -191,8 +259,13 @@ pub struct HttpAnswer<'a> {
     pub answer: Option<&'a str>,
     /// The header `Retry-After`, in seconds.
     pub retry_after: Option<Duration>,
-    /// The start of the body: plain text, or a problem document with a `detail`.
+    /// The body, or its start: an output in JSON, plain text, or a problem document with a
+    /// `detail`.
     pub body: &'a [u8],
+    /// There was more of the body, or may have been.
+    pub cut_off: bool,
+    /// The header `Content-Type` says that the body is JSON.
+    pub json: bool,
 }
 
 impl HttpAnswer<'_> {
@@ -201,7 +274,14 @@ impl HttpAnswer<'_> {
     ///
     /// ```
     /// # use wholly_core::wire::{Answer, HttpAnswer, Operation};
-    /// let seen = HttpAnswer { status: 409, answer: None, retry_after: None, body: b"" };
+    /// let seen = HttpAnswer {
+    ///     status: 409,
+    ///     answer: None,
+    ///     retry_after: None,
+    ///     body: b"",
+    ///     cut_off: false,
+    ///     json: false,
+    /// };
     /// // Middleware says 409 of a request still in progress: that is no refusal.
     /// assert_eq!(seen.meaning(Operation::Prepare, &[]), Answer::Pending { retry_after: None });
     /// ```
@@ -217,8 +297,27 @@ impl HttpAnswer<'_> {
             200..=299 if operation == Operation::Prepare && said(answer::READ_ONLY) => {
                 Answer::ReadOnly
             }
+            200..=299 if operation == Operation::Action => self.output(),
             200..=299 => Answer::Done,
             status => Answer::unknown(format!("status {status}: {}", self.reason())),
+        }
+    }
+
+    /// An action is done, and the body is its output. An output that cannot be had leaves unknown
+    /// what later steps would read, so the action is asked again.
+    fn output(&self) -> Answer {
+        if self.body.is_empty() && !self.cut_off {
+            return Answer::Done;
+        }
+        let text = match self.cut_off {
+            true => Err("it did not arrive whole, or is longer than the limit".to_owned()),
+            false => std::str::from_utf8(self.body).map_err(|error| error.to_string()),
+        };
+        match text.and_then(|text| Payload::parse(text).map_err(|error| error.to_string())) {
+            Ok(output) => Answer::DoneWith { output },
+            // A greeting in plain text is no output.
+            Err(_) if !self.json && !self.cut_off => Answer::Done,
+            Err(why) => Answer::unknown(format!("it was done, but its output is no use: {why}")),
         }
     }
 
@@ -240,7 +339,8 @@ mod tests {
     use super::*;
 
     fn seen(status: u16, answer: Option<&'static str>) -> HttpAnswer<'static> {
-        HttpAnswer { status, answer, retry_after: None, body: br#"{"detail":"no stock"}"# }
+        let body = br#"{"detail":"no stock"}"#;
+        HttpAnswer { status, answer, retry_after: None, body, cut_off: false, json: true }
     }
 
     #[test]
@@ -264,6 +364,27 @@ mod tests {
         let said = seen(410, Some("heuristic"));
         assert_eq!(said.meaning(Operation::Abort, &[]), Answer::heuristic("no stock"));
         assert!(matches!(said.meaning(Operation::Prepare, &[]), Answer::Unknown { .. }));
+    }
+
+    #[test]
+    fn an_output_is_whole_json_or_none() {
+        let said = |body, cut_off, json| {
+            let seen =
+                HttpAnswer { status: 200, answer: None, retry_after: None, body, cut_off, json };
+            seen.meaning(Operation::Action, &[])
+        };
+        let output = Payload::parse(r#"{"id":7}"#).unwrap();
+        assert_eq!(said(br#"{"id":7}"#, false, true), Answer::DoneWith { output });
+        assert_eq!(said(b"", false, true), Answer::Done);
+        assert_eq!(said(b"OK", false, false), Answer::Done);
+        // Half an output is none, even where the half is JSON too.
+        for (body, cut_off) in [(&b"{\"id\""[..], false), (b"7", true), (b"", true)] {
+            assert!(matches!(said(body, cut_off, true), Answer::Unknown { .. }), "{body:?}");
+        }
+        let long = format!("\"{}\"", "x".repeat(Payload::LIMIT));
+        assert!(matches!(said(long.as_bytes(), false, true), Answer::Unknown { .. }));
+        // To a compensation a body says nothing.
+        assert_eq!(seen(200, None).meaning(Operation::Compensation, &[]), Answer::Done);
     }
 
     #[test]

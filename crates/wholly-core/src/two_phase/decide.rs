@@ -139,6 +139,7 @@ impl Transaction {
                     Operation::Commit | Operation::Abort => {
                         self.decide_end(*branch, found, *operation, answer, *exhausted)
                     }
+                    Operation::Action | Operation::Compensation => None,
                 };
                 record.into_iter().collect()
             }
@@ -165,7 +166,9 @@ impl Transaction {
         }
         let undecided = self.is_undecided();
         match answer {
-            Answer::Done if undecided => Some(Record::Vote(index, Vote::Yes)),
+            Answer::Done | Answer::DoneWith { .. } if undecided => {
+                Some(Record::Vote(index, Vote::Yes))
+            }
             // After a lost attempt the branch is committed or aborted all the same.
             Answer::ReadOnly if undecided && branch.lost => Some(Record::Vote(index, Vote::Yes)),
             Answer::ReadOnly if !branch.lost => Some(Record::Vote(index, Vote::ReadOnly)),
@@ -173,7 +176,10 @@ impl Transaction {
                 Some(Record::Vote(index, Vote::No(reason.clone())))
             }
             // Pending, too: the attempt is still under way when the next one is answered.
-            Answer::Pending { .. } | Answer::Unknown { .. } | Answer::Heuristic { .. }
+            Answer::Pending { .. }
+            | Answer::Unknown { .. }
+            | Answer::Stuck { .. }
+            | Answer::Heuristic { .. }
                 if !branch.lost =>
             {
                 Some(Record::Lost(index))
@@ -193,12 +199,15 @@ impl Transaction {
             return None;
         }
         match answer {
-            Answer::Done | Answer::ReadOnly => Some(Record::Committed),
+            Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => Some(Record::Committed),
             Answer::Refused { reason } if branch.progress == Progress::Working => {
                 Some(Record::Vote(index, Vote::No(reason.clone())))
             }
             // Pending, too: the attempt is still under way when the next one is answered.
-            Answer::Pending { .. } | Answer::Unknown { .. } | Answer::Heuristic { .. }
+            Answer::Pending { .. }
+            | Answer::Unknown { .. }
+            | Answer::Stuck { .. }
+            | Answer::Heuristic { .. }
                 if !branch.lost =>
             {
                 Some(Record::Lost(index))
@@ -221,8 +230,12 @@ impl Transaction {
         }
         let fence = branch.refusal().filter(|_| self.is_undecided());
         match (answer, fence) {
-            (Answer::Done | Answer::ReadOnly, Some(reason)) => Some(Record::Aborted(reason)),
-            (Answer::Done | Answer::ReadOnly, None) => Some(Record::Acknowledged(index)),
+            (Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly, Some(reason)) => {
+                Some(Record::Aborted(reason))
+            }
+            (Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly, None) => {
+                Some(Record::Acknowledged(index))
+            }
             // The fence found that the lost attempt had committed.
             (Answer::Heuristic { .. }, Some(_)) => Some(Record::Committed),
             (Answer::Heuristic { reason }, None) => Some(Record::Heuristic(index, reason.clone())),
@@ -236,8 +249,10 @@ fn stuck(index: BranchIndex, branch: &Branch, answer: &Answer, exhausted: bool) 
     let reason = match answer {
         Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),
         Answer::Pending { .. } => "still pending".to_owned(),
-        Answer::Unknown { reason } | Answer::Heuristic { reason } => reason.clone(),
-        Answer::Done | Answer::ReadOnly => return None,
+        Answer::Unknown { reason } | Answer::Stuck { reason } | Answer::Heuristic { reason } => {
+            reason.clone()
+        }
+        Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => return None,
     };
     (exhausted && branch.stuck.is_none()).then(|| Record::Stuck(index, cut(reason)))
 }

@@ -1,0 +1,134 @@
+//! A definition that makes sense, and what follows from it.
+
+use serde::{Deserialize, Serialize};
+
+use super::StepIndex;
+use super::definition::{Compensation, Definition, StepDefinition};
+use super::problem::{InvalidDefinition, Problems};
+use super::reference::Template;
+use crate::OperationName;
+
+/// A checked definition: the steps, and what comes after what.
+///
+/// INVARIANT: it has no cycle, at most one pivot, and every other step comes before the pivot or
+/// after it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Definition", into = "Definition")]
+pub struct Graph {
+    definition: Definition,
+    nodes: Vec<Node>,
+}
+
+/// A step's place in the graph, and what is asked for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Node {
+    /// The steps that it directly comes after.
+    pub after: StepSet,
+    /// The steps that directly come after it.
+    pub before: StepSet,
+    /// All steps that it comes after, directly or not: what its payload may refer to.
+    pub ancestors: StepSet,
+    /// Where it is from the pivot.
+    pub side: Side,
+    /// The operation that does it.
+    pub action: OperationName,
+    /// The operation that takes it back; `None` where it needs none.
+    pub compensation: Option<OperationName>,
+    /// What its action is given.
+    pub template: Template,
+}
+
+/// Where a step is from the pivot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// It can be taken back: it comes before the pivot, or there is none.
+    Before,
+    /// It is the pivot.
+    Pivot,
+    /// It comes after the pivot, and is tried until it is done.
+    After,
+}
+
+impl Graph {
+    /// The most steps that a saga may have.
+    pub const STEP_LIMIT: usize = 128;
+    /// The greatest version.
+    pub const VERSION_LIMIT: u32 = i32::MAX as u32;
+
+    /// Checks a definition.
+    ///
+    /// # Errors
+    /// All that is wrong with it, each with its place.
+    pub fn new(definition: Definition) -> Result<Self, InvalidDefinition> {
+        let mut problems = Problems::default();
+        let nodes = nodes(&definition, &mut problems);
+        problems.into_result()?;
+        Ok(Self { definition, nodes })
+    }
+
+    /// The definition as it was written.
+    pub fn definition(&self) -> &Definition {
+        &self.definition
+    }
+
+    /// Each step's definition and place, in the definition's order.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = (&StepDefinition, &Node)> {
+        self.definition.steps.iter().zip(&self.nodes)
+    }
+
+    /// A step's definition and place.
+    pub fn step(&self, step: StepIndex) -> Option<(&StepDefinition, &Node)> {
+        let index = usize::from(step);
+        Some((self.definition.steps.get(index)?, self.nodes.get(index)?))
+    }
+}
+
+impl TryFrom<Definition> for Graph {
+    type Error = InvalidDefinition;
+
+    fn try_from(definition: Definition) -> Result<Self, InvalidDefinition> {
+        Self::new(definition)
+    }
+}
+
+impl From<Graph> for Definition {
+    fn from(graph: Graph) -> Self {
+        graph.definition
+    }
+}
+
+/// Some of a saga's steps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct StepSet(u128);
+
+impl StepSet {
+    /// The set with one step more.
+    #[must_use]
+    pub const fn with(self, step: StepIndex) -> Self {
+        Self(self.0 | 1 << step)
+    }
+
+    /// Whether the step is in it.
+    pub const fn has(self, step: StepIndex) -> bool {
+        self.0 >> step & 1 == 1
+    }
+
+    /// What is in either.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Its steps, ascending.
+    pub fn iter(self) -> impl Iterator<Item = StepIndex> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let step = left.trailing_zeros();
+            // There are 128 bits, so that the number of a step fits.
+            (left != 0).then(|| {
+                left &= left - 1;
+                step as StepIndex
+            })
+        })
+    }
+}
