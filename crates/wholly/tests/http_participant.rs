@@ -12,9 +12,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use wholly::{
-    Answer, Call, HttpParticipant, LogId, Operation, Participant, ParticipantName, Payload,
-    Timestamp, TransactionId,
+    Answer, Call, HttpParticipant, LogId, Operation, Participant, Payload, Timestamp, TransactionId,
 };
+use wholly_core::BranchName;
 use wholly_core::wire::REASON_LIMIT;
 
 /// What a server does with a request.
@@ -147,8 +147,9 @@ fn http(status: u16, headers: &str, body: &str) -> Vec<u8> {
 fn call(operation: Operation) -> Call {
     Call {
         transaction: TransactionId::mint(0, Timestamp::from_millis(1), 7, LogId::from_bits(9)),
-        branch: ParticipantName::new("orders").unwrap(),
+        branch: BranchName::new("orders").unwrap(),
         operation,
+        own_name: None,
         expires: operation.is_first_phase().then(|| Timestamp::from_millis(1234)),
         payload: Payload::parse(r#"{"order_id":  "é"}"#).unwrap(),
     }
@@ -160,6 +161,8 @@ async fn ask(participant: &HttpParticipant, operation: Operation) -> Answer {
         Operation::Commit => participant.commit(call(operation)).await,
         Operation::Abort => participant.abort(call(operation)).await,
         Operation::CommitOnePhase => participant.commit_one_phase(call(operation)).await,
+        Operation::Action => participant.action(call(operation)).await,
+        Operation::Compensation => participant.compensate(call(operation)).await,
     }
 }
 

@@ -7,9 +7,12 @@
 //!   head, a time-out. All of these are [`Answer::Unknown`].
 //! - **The status line and the headers are the answer.** The body only says why. So an answer whose
 //!   body is cut off, endless or slow means what its head says, with as much of the reason as came
-//!   within the call's time-out and [`BODY_LIMIT`]. No rule of the contract depends on a body, so
-//!   that a fault within one can never turn the meaning of an answer, and asking again would only
-//!   do the work twice.
+//!   within the call's time-out and [`BODY_LIMIT`]. A fault within a body can then never turn the
+//!   meaning of an answer, and asking again would only do the work twice.
+//! - **The one exception is an action that was done**: its body is the output, which later steps
+//!   and the compensation are given. Half of it is none, and the action is asked again, because a
+//!   participant repeats its first answer. That costs a call and never turns a done into a
+//!   refusal.
 //! - A redirect is followed nowhere: it is unknown, and its target never hears of it.
 //! - Connections are reused, if the body ended within the limit. A call that is given up takes its
 //!   connection with it: a late answer cannot be taken for that of the next call.
@@ -19,6 +22,7 @@
 //!   it is unknown, and whether and when to ask again is the engine's to say (the contract, at
 //!   least once, would allow it).
 
+mod addresses;
 mod connections;
 mod url;
 
@@ -28,14 +32,15 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, InvalidHeaderValue, RETRY_AFTER};
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
+use wholly_core::Payload;
 use wholly_core::wire::{Answer, Call, HttpAnswer, Operation, header};
-use wholly_core::{ParticipantName, Payload};
 
+use self::addresses::Addresses;
 use self::connections::{Connections, Transport};
 use self::url::BaseUrl;
 pub use self::url::InvalidUrl;
@@ -43,6 +48,8 @@ use super::Participant;
 
 /// How much of an answer's body is read, in bytes. What is left is not read: the connection closes.
 const BODY_LIMIT: usize = 16 * 1024;
+/// How much of an output is read: with one byte more than it may have, it is known to be too long.
+const OUTPUT_LIMIT: usize = Payload::LIMIT + 1;
 /// The longest wait that a participant may ask for.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// The longest that a call may be given, so that no time is past the clock's end.
@@ -81,7 +88,8 @@ pub struct HttpParticipant {
 }
 
 impl HttpParticipant {
-    /// The participant whose operations are at `{url}/prepare`, `{url}/commit` and so on.
+    /// The participant whose operations are at `{url}/prepare`, `{url}/commit` and so on, and those
+    /// of sagas at `{url}/` and their own names.
     ///
     /// Nothing is sent yet. An https URL needs the feature `tls`; its certificate is checked
     /// against Mozilla's roots.
@@ -146,8 +154,7 @@ impl HttpParticipant {
     }
 
     async fn ask(&self, call: Call) -> Answer {
-        let (operation, branch) = (call.operation, call.branch.clone());
-        let request = match self.request(call) {
+        let request = match self.request(&call) {
             Ok(request) => request,
             Err(why) => return Answer::unknown(format!("the call cannot be written: {why}")),
         };
@@ -158,23 +165,28 @@ impl HttpParticipant {
             Err(_) => return Answer::unknown(format!("no answer within {:?}", self.call_timeout)),
         };
         let (head, body) = response.into_parts();
-        let body = start_of(body, deadline).await;
+        let limit = match call.operation {
+            Operation::Action if head.status.is_success() => OUTPUT_LIMIT,
+            _ => BODY_LIMIT,
+        };
+        let body = start_of(body, limit, deadline).await;
         let answer = HttpAnswer {
             status: head.status.as_u16(),
             answer: head.headers.get(header::ANSWER).and_then(|value| value.to_str().ok()),
             retry_after: retry_after(&head.headers),
-            body: &body,
+            body: &body.bytes,
+            cut_off: body.cut_off,
+            json: is_json(&head.headers),
         }
-        .meaning(operation, &self.refused_statuses);
-        self.report_mistake(&branch, operation, head.status, &answer);
+        .meaning(call.operation, &self.refused_statuses);
+        self.report_mistake(&call, head.status, &answer);
         answer
     }
 
-    fn request(&self, call: Call) -> Result<Request<Full<Bytes>>, InvalidHeaderValue> {
-        let operation = call.operation;
+    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Box<dyn Error + Send + Sync>> {
         // `{transaction}/{branch}/{operation}` is written once; the headers are slices of it.
         let key = Bytes::from(call.idempotency_key());
-        let branch_ends = key.len() - operation.as_str().len() - 1;
+        let branch_ends = key.len() - call.operation_name().len() - 1;
         let branch_starts = branch_ends - call.branch.as_str().len();
         let value = |text: Bytes| HeaderValue::from_maybe_shared(text);
 
@@ -183,15 +195,15 @@ impl HttpParticipant {
         headers.insert(CONTENT_TYPE, JSON.clone());
         headers.insert(&TRANSACTION, value(key.slice(..branch_starts - 1))?);
         headers.insert(&BRANCH, value(key.slice(branch_starts..branch_ends))?);
-        headers.insert(&OPERATION, HeaderValue::from_static(operation.as_str()));
+        headers.insert(&OPERATION, value(key.slice(branch_ends + 1..))?);
         headers.insert(&IDEMPOTENCY_KEY, value(key)?);
         if let Some(expires) = call.expires {
             headers.insert(&EXPIRES, HeaderValue::from(expires.as_millis()));
         }
         // The content's length is added by the client, which knows it from the body.
-        let mut request = Request::new(Full::new(Bytes::from_owner(Body(call.payload))));
+        let mut request = Request::new(Full::new(Bytes::from_owner(Body(call.payload.clone()))));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.addresses.of(operation).clone();
+        *request.uri_mut() = self.addresses.of(call, &self.base)?;
         *request.headers_mut() = headers;
         Ok(request)
     }
@@ -203,7 +215,7 @@ impl HttpParticipant {
         call: Call,
         change: impl FnOnce(&mut Request<Full<Bytes>>),
     ) -> Result<StatusCode, String> {
-        let mut request = self.request(call).map_err(|why| why.to_string())?;
+        let mut request = self.request(&call).map_err(|why| why.to_string())?;
         change(&mut request);
         match tokio::time::timeout(self.call_timeout, self.connections.send(request)).await {
             Ok(Ok(response)) => Ok(response.status()),
@@ -229,22 +241,16 @@ impl HttpParticipant {
 
     /// Says once for each status that an answer looks like a mistake in the configuration, because
     /// asking again will not mend it.
-    fn report_mistake(
-        &self,
-        branch: &ParticipantName,
-        operation: Operation,
-        status: StatusCode,
-        answer: &Answer,
-    ) {
+    fn report_mistake(&self, call: &Call, status: StatusCode, answer: &Answer) {
         if !status.is_client_error() || !matches!(answer, Answer::Unknown { .. }) {
             return;
         }
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.insert(status.as_u16()) {
             tracing::warn!(
-                participant = %branch,
+                branch = %call.branch,
                 url = self.base.as_str(),
-                %operation,
+                operation = call.operation_name(),
                 status = status.as_u16(),
                 "the participant's answer says neither done nor refused and is asked again; \
                  likely a mistake in configuration"
@@ -270,23 +276,53 @@ impl Participant for HttpParticipant {
         self.ask(call).await
     }
 
+    async fn action(&self, call: Call) -> Answer {
+        self.ask(call).await
+    }
+
+    async fn compensate(&self, call: Call) -> Answer {
+        self.ask(call).await
+    }
+
     fn offers_one_phase(&self) -> bool {
         self.one_phase
     }
 }
 
-/// As much of a body as arrives whole within the limit and before the deadline. A body that is
-/// dropped before its end closes its connection.
-async fn start_of(mut body: Incoming, deadline: Instant) -> Vec<u8> {
-    let mut start = Vec::new();
-    while start.len() < BODY_LIMIT {
-        let Ok(Some(Ok(frame))) = timeout_at(deadline, body.frame()).await else { break };
+/// What came of a body.
+struct Start {
+    bytes: Vec<u8>,
+    /// Its end was not seen.
+    cut_off: bool,
+}
+
+/// As much of a body as arrives within the limit and before the deadline. A body that is dropped
+/// before its end closes its connection.
+async fn start_of(mut body: Incoming, limit: usize, deadline: Instant) -> Start {
+    let mut start = Start { bytes: Vec::new(), cut_off: true };
+    while start.bytes.len() < limit {
+        let frame = match timeout_at(deadline, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            ended => {
+                start.cut_off = !matches!(ended, Ok(None));
+                break;
+            }
+        };
         if let Some(data) = frame.data_ref() {
-            let fits = data.len().min(BODY_LIMIT - start.len());
-            start.extend_from_slice(&data[..fits]);
+            let fits = data.len().min(limit - start.bytes.len());
+            start.bytes.extend_from_slice(&data[..fits]);
         }
     }
     start
+}
+
+/// Whether the service says that its body is JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(Ok(text)) = headers.get(CONTENT_TYPE).map(HeaderValue::to_str) else { return false };
+    let kind = text.split(';').next().unwrap_or_default().trim_end();
+    let suffix = kind.len().checked_sub("+json".len()).and_then(|at| kind.get(at..));
+    kind.eq_ignore_ascii_case("application/json")
+        || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
 }
 
 /// `Retry-After` in seconds. Its other form, a date, would need the clocks to agree.
@@ -296,34 +332,6 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     // Digits that fit no number are more than the limit.
     let seconds = || Duration::from_secs(text.parse().unwrap_or(u64::MAX));
     digits.then(|| seconds().min(RETRY_AFTER_LIMIT))
-}
-
-/// Where each operation is.
-struct Addresses {
-    prepare: Uri,
-    commit: Uri,
-    abort: Uri,
-    commit_one_phase: Uri,
-}
-
-impl Addresses {
-    fn under(base: &BaseUrl) -> Result<Self, InvalidUrl> {
-        Ok(Self {
-            prepare: base.operation(Operation::Prepare)?,
-            commit: base.operation(Operation::Commit)?,
-            abort: base.operation(Operation::Abort)?,
-            commit_one_phase: base.operation(Operation::CommitOnePhase)?,
-        })
-    }
-
-    fn of(&self, operation: Operation) -> &Uri {
-        match operation {
-            Operation::Prepare => &self.prepare,
-            Operation::Commit => &self.commit,
-            Operation::Abort => &self.abort,
-            Operation::CommitOnePhase => &self.commit_one_phase,
-        }
-    }
 }
 
 /// A payload as the bytes of a body, not copied.

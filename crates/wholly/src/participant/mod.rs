@@ -12,9 +12,13 @@ pub use wholly_core::wire::{Answer, Call, Operation};
 
 /// A service or database that takes part in transactions.
 ///
-/// Every method may be called more than once for the same branch, late and out of order: the
-/// answer of the first time is to be repeated, an abort that comes first wins, and a prepare that
-/// comes after it is refused. An [`Answer::Unknown`], and a panic, are asked again.
+/// Every method may be called more than once for the same branch or step, late and out of order:
+/// the answer of the first time is to be repeated, an abort or a compensation that comes first
+/// wins, and a prepare or an action that comes after it is refused. An [`Answer::Unknown`], and a
+/// panic, are asked again.
+///
+/// A two-phase transaction asks for the first four, a saga for
+/// [`action`](Self::action) and [`compensate`](Self::compensate).
 ///
 /// ```
 /// use wholly::{Answer, Call, Participant};
@@ -50,6 +54,21 @@ pub trait Participant: Send + Sync + 'static {
         async { Answer::unknown("this participant offers no one-phase commit") }
     }
 
+    /// Do what a saga's step does; [`Call::own_name`] says which of the participant's actions that
+    /// is. Done with an output is what later steps may refer to.
+    fn action(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        let _ = call;
+        async { Answer::unknown("this participant offers no actions") }
+    }
+
+    /// Take a step back, and nothing where nothing was done; the payload has the form of
+    /// [`CompensationPayload`](wholly_core::wire::CompensationPayload). Asked again until done; a
+    /// refusal is not obeyed.
+    fn compensate(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        let _ = call;
+        async { Answer::unknown("this participant offers no compensations") }
+    }
+
     /// Whether [`commit_one_phase`](Self::commit_one_phase) may be called, which saves a
     /// transaction of one branch its second phase.
     fn offers_one_phase(&self) -> bool {
@@ -75,6 +94,14 @@ impl<P: Participant> Participant for Arc<P> {
         P::commit_one_phase(self, call)
     }
 
+    fn action(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        P::action(self, call)
+    }
+
+    fn compensate(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        P::compensate(self, call)
+    }
+
     fn offers_one_phase(&self) -> bool {
         P::offers_one_phase(self)
     }
@@ -96,6 +123,8 @@ impl<P: Participant> Endpoint for P {
             Operation::Commit => Box::pin(self.commit(call)),
             Operation::Abort => Box::pin(self.abort(call)),
             Operation::CommitOnePhase => Box::pin(self.commit_one_phase(call)),
+            Operation::Action => Box::pin(self.action(call)),
+            Operation::Compensation => Box::pin(self.compensate(call)),
         }
     }
 

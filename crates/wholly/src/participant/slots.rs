@@ -1,8 +1,8 @@
 //! A lane: the calls to one participant, in a bounded number of slots.
 //!
 //! A call holds a slot from when it leaves until its answer. Some slots are kept for the second
-//! phase, because prepares that wait for a row's lock would else keep away the very commit that
-//! releases it.
+//! phase and for compensations, because prepares that wait for a row's lock would else keep away
+//! the very commit that releases it. An action counts as first phase, a compensation as second.
 //!
 //! INVARIANT: calls of the first phase hold at most `total − reserved` slots, all calls `total`.
 //!
@@ -27,7 +27,7 @@ use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
-use wholly_core::{ParticipantName, TransactionId};
+use wholly_core::TransactionId;
 
 use super::{Answer, Call, Endpoint, Operation};
 
@@ -66,7 +66,8 @@ impl Slots {
     /// The most that a participant may have.
     pub const LIMIT: usize = 65_536;
 
-    /// `total` slots, of which `reserved_for_second_phase` are kept for commit and abort.
+    /// `total` slots, of which `reserved_for_second_phase` are kept for commits, aborts and
+    /// compensations.
     ///
     /// # Errors
     /// When that leaves the first phase no slot, reserves none, or is more than [`Slots::LIMIT`].
@@ -82,7 +83,7 @@ impl Slots {
         self.total
     }
 
-    /// How many of the slots only commits and aborts may hold.
+    /// How many of the slots only commits, aborts and compensations may hold.
     pub const fn reserved_for_second_phase(self) -> usize {
         self.reserved_for_second_phase
     }
@@ -97,6 +98,8 @@ impl Default for Slots {
 /// A call that is to be made.
 pub(crate) struct Attempt {
     pub call: Call,
+    /// Which of the transaction's branches or steps it is for: repeated in the answer.
+    pub branch: u16,
     /// From [`Lane::send`] to the answer; more than a day is a day.
     pub timeout: Duration,
 }
@@ -105,7 +108,7 @@ pub(crate) struct Attempt {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answered {
     pub transaction: TransactionId,
-    pub branch: ParticipantName,
+    pub branch: u16,
     pub operation: Operation,
     pub answer: Answer,
     /// False where the participant certainly saw nothing of it.
@@ -205,8 +208,8 @@ where
 
 /// Makes a call. The time-out lies within what is caught: dropping a call may panic, too.
 async fn make(endpoint: &dyn Endpoint, waiting: Waiting) -> Answered {
-    let Waiting { call, timeout, deadline, .. } = waiting;
-    let (transaction, branch, operation) = (call.transaction, call.branch.clone(), call.operation);
+    let Waiting { call, branch, timeout, deadline, .. } = waiting;
+    let (transaction, operation) = (call.transaction, call.operation);
     let in_time = async {
         // A call that is ready at once needs no timer.
         let mut answering = endpoint.call(call);
@@ -245,6 +248,7 @@ struct Waiting {
     /// Of the same deadline, the first that came goes first.
     place: u64,
     call: Call,
+    branch: u16,
     timeout: Duration,
 }
 
@@ -252,10 +256,10 @@ impl Queue {
     fn extend(&mut self, sent_at: Instant, attempts: Vec<Attempt>) {
         // Nothing waits past the end of time.
         const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
-        for Attempt { call, timeout } in attempts {
+        for Attempt { call, branch, timeout } in attempts {
             self.arrived += 1;
             let deadline = sent_at + timeout.min(LONGEST);
-            let waiting = Reverse(Waiting { deadline, place: self.arrived, call, timeout });
+            let waiting = Reverse(Waiting { deadline, place: self.arrived, call, branch, timeout });
             match waiting.0.is_first_phase() {
                 true => self.first_phase.push(waiting),
                 false => self.second_phase.push(waiting),
@@ -305,8 +309,8 @@ impl Waiting {
 
     fn never_left(self) -> Answered {
         let answer = Answer::unknown(format!("never sent: no slot within {:?}", self.timeout));
-        let Call { transaction, branch, operation, .. } = self.call;
-        Answered { transaction, branch, operation, answer, sent: false }
+        let Call { transaction, operation, .. } = self.call;
+        Answered { transaction, branch: self.branch, operation, answer, sent: false }
     }
 }
 

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{
-    InvalidName, InvalidPayload, LogId, ParticipantName, Payload, Timestamp, TransactionId,
+    BranchName, InvalidName, InvalidPayload, LogId, Payload, Timestamp, TransactionId,
 };
 
 use crate::participant::Endpoint;
@@ -122,7 +122,7 @@ pub async fn participant_conformance(
     }
     let suite = Suite {
         participant: HttpParticipant::at(url)?,
-        branch: ParticipantName::new("conformance")?,
+        branch: BranchName::new("conformance")?,
         good: Payload::of(&payloads.good)?,
         refused: Payload::of(&payloads.refused)?,
         // An identity of its own: no transaction of the suite is one of a coordinator's.
@@ -252,7 +252,7 @@ const AT_ONCE: usize = 8;
 
 struct Suite {
     participant: HttpParticipant,
-    branch: ParticipantName,
+    branch: BranchName,
     good: Payload,
     refused: Payload,
     log: LogId,
@@ -341,6 +341,7 @@ impl Suite {
             transaction: TransactionId::mint(0, now, random().map_err(seen)?, self.log),
             branch: self.branch.clone(),
             operation: Prepare,
+            own_name: None,
             expires: Some(now + EXPIRES_AFTER),
             payload: payload.clone(),
         })

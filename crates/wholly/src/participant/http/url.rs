@@ -2,7 +2,6 @@
 
 use http::Uri;
 use http::uri::Scheme;
-use wholly_core::wire::Operation;
 
 /// Why a text is no URL of a participant. No message shows a password or a query, because both
 /// may be secrets.
@@ -99,7 +98,7 @@ impl BaseUrl {
     }
 
     /// The address of an operation.
-    pub(super) fn operation(&self, operation: Operation) -> Result<Uri, InvalidUrl> {
+    pub(super) fn operation(&self, operation: &str) -> Result<Uri, InvalidUrl> {
         let address = format!("{}/{operation}", self.text);
         address.parse().map_err(|why: http::uri::InvalidUri| InvalidUrl::Malformed {
             url: self.text.clone(),
@@ -134,7 +133,7 @@ mod tests {
     use super::*;
 
     fn at(url: &str) -> Result<String, InvalidUrl> {
-        BaseUrl::parse(url)?.operation(Operation::Prepare).map(|uri| uri.to_string())
+        BaseUrl::parse(url)?.operation("prepare").map(|uri| uri.to_string())
     }
 
     #[test]

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Semaphore, mpsc};
-use wholly_core::{LogId, Payload, Timestamp};
+use wholly_core::{BranchName, LogId, Payload, Timestamp};
 
 use super::super::Participant;
 use super::*;
@@ -78,19 +78,28 @@ impl Participant for Scripted {
     async fn abort(&self, call: Call) -> Answer {
         self.act(call).await
     }
+    async fn action(&self, call: Call) -> Answer {
+        self.act(call).await
+    }
+    async fn compensate(&self, call: Call) -> Answer {
+        self.act(call).await
+    }
 }
 
+const BRANCH: u16 = 3;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn attempt(number: u64, operation: Operation, payload: &str) -> Attempt {
     Attempt {
         call: Call {
             transaction: TransactionId::mint(number, Timestamp::default(), 0, LogId::from_bits(1)),
-            branch: ParticipantName::new("orders").unwrap(),
+            branch: BranchName::new("orders").unwrap(),
             operation,
+            own_name: None,
             expires: None,
             payload: Payload::of(payload).unwrap(),
         },
+        branch: BRANCH,
         timeout: TIMEOUT,
     }
 }
@@ -125,14 +134,18 @@ fn each_phase_has_a_slot() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_gets_through_while_prepares_hang() {
-    let (participant, lane, mut answers) = lane(Slots::new(4, 1).unwrap());
-    lane.send(attempts(10, Operation::Prepare, "hang"));
-    lane.send(attempts(3, Operation::Commit, ""));
-    for answered in take(3, &mut answers).await {
-        assert_eq!((answered.operation, answered.answer), (Operation::Commit, Answer::Done));
+async fn what_has_reserved_slots_gets_through_while_the_others_hang() {
+    use Operation::{Action, Commit, Compensation, Prepare};
+    for (first, second) in [(Prepare, Commit), (Action, Compensation)] {
+        let (participant, lane, mut answers) = lane(Slots::new(4, 1).unwrap());
+        lane.send(attempts(10, first, "hang"));
+        lane.send(attempts(3, second, ""));
+        for answered in take(3, &mut answers).await {
+            assert_eq!((answered.operation, answered.answer), (second, Answer::Done));
+            assert_eq!(answered.branch, BRANCH);
+        }
+        assert_eq!(participant.0.most_first_phase.load(SeqCst), 3);
     }
-    assert_eq!(participant.0.most_first_phase.load(SeqCst), 3);
 }
 
 #[tokio::test]
@@ -186,6 +199,7 @@ async fn a_time_out_tells_what_was_sent_from_what_never_left() {
     assert_eq!(started.elapsed().as_secs(), TIMEOUT.as_secs());
     assert!(answered.iter().all(|a| matches!(a.answer, Answer::Unknown { .. })));
     assert_eq!(answered.iter().filter(|a| a.sent).count(), 2);
+    assert!(answered.iter().all(|a| a.branch == BRANCH));
     assert_eq!(participant.0.seen.load(SeqCst), 2, "what never left was seen");
     // The slots are free again.
     lane.send(attempts(1, Operation::Prepare, ""));
