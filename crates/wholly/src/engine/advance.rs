@@ -38,8 +38,8 @@ impl<W> Engine<W> {
         let open = self.open.get_mut(&id)?;
         let Part::Live(transaction) = &open.part else { return None };
         let mut retry: Option<Timestamp> = None;
-        for Effect { branch, operation } in transaction.effects() {
-            let index = usize::from(branch);
+        for Effect { branch: number, operation } in transaction.effects() {
+            let index = usize::from(number);
             let (branch, attempts) = (&transaction.branches()[index], &mut open.attempts[index]);
             if attempts.on_its_way.is_some() {
                 continue;
@@ -69,13 +69,14 @@ impl<W> Engine<W> {
             };
             let call = Call {
                 transaction: id,
-                branch: branch.participant().clone(),
+                branch: branch.participant().clone().into(),
                 operation,
+                own_name: None,
                 expires,
                 payload: branch.payload().clone(),
             };
             let lane = self.outputs.calls.entry(branch.participant().clone()).or_default();
-            lane.push(Attempt { call, timeout });
+            lane.push(Attempt { call, branch: number, timeout });
         }
         retry
     }

@@ -306,10 +306,8 @@ impl<W> Engine<W> {
     fn answered(&mut self, answered: Answered, now: Timestamp) {
         let Answered { transaction: id, branch, operation, answer, sent } = answered;
         let Some(open) = self.open.get_mut(&id) else { return };
-        let Part::Live(transaction) = &open.part else { return };
-        let named = |b: &two_phase::Branch| *b.participant() == branch;
-        let Some(index) = transaction.branches().iter().position(named) else { return };
-        let attempts = &mut open.attempts[index];
+        let Part::Live(_) = &open.part else { return };
+        let Some(attempts) = open.attempts.get_mut(usize::from(branch)) else { return };
         if attempts.on_its_way != Some(operation) {
             return;
         }
@@ -324,8 +322,6 @@ impl<W> Engine<W> {
             return self.advance(id, now);
         }
         let exhausted = attempts.tries >= self.settings.stuck_after_tries;
-        // A transaction has at most `Settings::BRANCH_LIMIT` branches, which fits.
-        let branch = index as u16;
         self.step(id, &two_phase::Input::Answered { branch, operation, answer, exhausted }, now);
         self.advance(id, now);
     }

@@ -23,6 +23,7 @@ pub struct Attempts {
 
 struct Made {
     call: Call,
+    branch: u16,
     life: u64,
     ended: bool,
 }
@@ -36,18 +37,21 @@ impl Attempts {
 impl World {
     /// The loop sends a call.
     pub fn call(&mut self, attempt: Attempt) {
-        let Attempt { mut call, timeout } = attempt;
+        let Attempt { mut call, branch, timeout } = attempt;
         self.check_durable(&call);
-        self.planted_call(&mut call);
+        self.planted_call(&mut call, branch);
         // What forgets its no cannot know a request that comes twice from two requests.
-        let remembers = self.participants.iter().any(|p| p.name == call.branch && !p.forgetful);
+        let remembers = self
+            .participants
+            .iter()
+            .any(|p| p.name.as_str() == call.branch.as_str() && !p.forgetful);
         let number = self.attempts.made.len() as u64;
         self.note(|| {
             format!("call {number}: {} {} {}", call.branch, call.operation, call.transaction)
         });
         self.seen.one_phase += u64::from(call.operation == Operation::CommitOnePhase);
         let life = self.lives;
-        self.attempts.made.insert(number, Made { call, life, ended: false });
+        self.attempts.made.insert(number, Made { call, branch, life, ended: false });
         self.attempts.waiting += 1;
         self.at(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Event::TimeOut(number));
         let faulty = self.now < self.faults_until;
@@ -75,7 +79,9 @@ impl World {
         let made = &self.attempts.made[&number];
         self.seen.late_calls += u64::from(made.ended);
         let call = made.call.clone();
-        let Some(who) = self.participants.iter().position(|p| p.name == call.branch) else {
+        let Some(who) =
+            self.participants.iter().position(|p| p.name.as_str() == call.branch.as_str())
+        else {
             return;
         };
         if self.participants[who].down || self.participants[who].cut {
@@ -117,13 +123,13 @@ impl World {
         if made.life != lives || self.life.is_none() {
             return;
         }
-        let Call { transaction, branch, operation, .. } = made.call.clone();
+        let (branch, Call { transaction, operation, .. }) = (made.branch, made.call.clone());
         let lost = matches!(answer, Answer::Unknown { .. });
         self.seen.fences +=
             u64::from(operation == Operation::Abort && self.is_undecided(transaction));
         // This mutant claims that what was lost never left.
         let sent = !(lost && self.bug == Some(Bug::NoBelievedAfterALostAttempt));
-        self.planted_answer(transaction, &branch, operation, lost);
+        self.planted_answer(transaction, branch, operation, lost);
         self.answered(Answered { transaction, branch, operation, answer, sent });
     }
 

@@ -97,6 +97,7 @@ impl Participant {
                     Answer::Done
                 }
             },
+            Operation::Action | Operation::Compensation => Answer::unknown("no saga runs yet"),
         }
     }
 

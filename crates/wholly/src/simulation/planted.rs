@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use wholly_core::TransactionId;
 use wholly_core::wire::{Answer, Call, Operation};
-use wholly_core::{ParticipantName, TransactionId};
 
 use super::world::{Bug, World};
 use super::{run, seeds};
@@ -37,10 +37,10 @@ fn every_planted_bug_is_caught() {
 
 impl World {
     /// Mutations of what is sent.
-    pub(super) fn planted_call(&mut self, call: &mut Call) {
+    pub(super) fn planted_call(&mut self, call: &mut Call, branch: u16) {
         let taken_for_a_no = self.bug == Some(Bug::TimeoutTakenForANoAfterTheDecision)
             && call.operation == Operation::Commit
-            && self.timed_out.contains(&(call.transaction, call.branch.clone()));
+            && self.timed_out.contains(&(call.transaction, branch));
         if taken_for_a_no {
             call.operation = Operation::Abort;
         }
@@ -50,17 +50,17 @@ impl World {
     pub(super) fn planted_answer(
         &mut self,
         transaction: TransactionId,
-        branch: &ParticipantName,
+        branch: u16,
         operation: Operation,
         lost: bool,
     ) {
         match self.bug {
             Some(Bug::TimeoutTakenForANoAfterTheDecision) if lost => {
-                self.timed_out.insert((transaction, branch.clone()));
+                self.timed_out.insert((transaction, branch));
             }
             // A lost vote counts as a yes.
             Some(Bug::CommitOnAllButOneYes) if lost && operation == Operation::Prepare => {
-                let (branch, answer) = (branch.clone(), Answer::Done);
+                let answer = Answer::Done;
                 self.answered(Answered { transaction, branch, operation, answer, sent: true });
             }
             _ => {}

@@ -93,7 +93,7 @@ pub struct World {
     pub faults_until: u64,
     last_write: u64,
     /// For a mutation: whose calls timed out.
-    pub timed_out: HashSet<(TransactionId, ParticipantName)>,
+    pub timed_out: HashSet<(TransactionId, u16)>,
     pub wrong: Option<String>,
     pub trace: Vec<String>,
     pub seen: Seen,
