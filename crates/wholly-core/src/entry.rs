@@ -1,18 +1,19 @@
 //! An entry's text: the records that one transaction wrote in one batch, as JSON with a version.
 //!
 //! `{"v":1,"r":[[1763842724123,{"vote":[0,"yes"]},{"vote":[1,"yes"]}],[1763842724125,"committed"]]}`:
-//! a time in milliseconds since the Unix epoch, and the records of that time. Members that a reader
-//! does not know are ignored; a version or a record that it does not know makes the entry
-//! unreadable, and the transaction is set aside.
+//! a time in milliseconds since the Unix epoch, and the records of that time. They are in `r` for a
+//! transaction in two phases and in `s` for a saga. Members that a reader does not know are
+//! ignored; a version or a record that it does not know makes the entry unreadable, and the
+//! transaction is set aside.
 
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Error, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Timestamp;
-use crate::two_phase::Record;
+use crate::{Record, Timestamp, saga, two_phase};
 
 /// The newest version of an entry's text that this code reads, and the one that it writes.
 pub const VERSION: u32 = 1;
@@ -28,10 +29,17 @@ pub fn encode(records: &[Timed]) -> Result<String, serde_json::Error> {
     #[derive(Serialize)]
     struct Text<'a> {
         v: u32,
-        r: Vec<SameTime<'a>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        r: Option<Vec<SameTime<'a>>>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        s: Option<Vec<SameTime<'a>>>,
     }
-    let r = records.chunk_by(|one, next| one.0 == next.0).map(SameTime).collect();
-    serde_json::to_string(&Text { v: VERSION, r })
+    let groups = records.chunk_by(|one, next| one.0 == next.0).map(SameTime).collect();
+    let (r, s) = match records.first() {
+        Some((_, Record::Saga(_))) => (None, Some(groups)),
+        _ => (Some(groups), None),
+    };
+    serde_json::to_string(&Text { v: VERSION, r, s })
 }
 
 /// The records of an entry with this text.
@@ -45,14 +53,23 @@ pub fn decode(text: &str) -> Result<Vec<Timed>, DecodeError> {
     }
     #[derive(Deserialize)]
     struct Text {
-        r: Vec<Group>,
+        r: Option<Groups<two_phase::Record>>,
+        s: Option<Groups<saga::Record>>,
     }
     let Version { v } = serde_json::from_str(text)?;
     if v != VERSION {
         return Err(DecodeError::Version { found: v });
     }
-    let Text { r } = serde_json::from_str(text)?;
-    Ok(r.into_iter().flat_map(|group| group.0).collect())
+    match serde_json::from_str(text)? {
+        Text { r: Some(groups), s: None } => Ok(of_pattern(groups, Record::TwoPhase)),
+        Text { r: None, s: Some(groups) } => Ok(of_pattern(groups, Record::Saga)),
+        _ => Err(DecodeError::Pattern),
+    }
+}
+
+fn of_pattern<R>(groups: Groups<R>, pattern: impl Fn(R) -> Record) -> Vec<Timed> {
+    let records = groups.into_iter().flat_map(|group| group.0);
+    records.map(|(time, record)| (time, pattern(record))).collect()
 }
 
 /// Records of one time, to be written: the time, then the records. There is at least one.
@@ -71,25 +88,28 @@ impl Serialize for SameTime<'_> {
     }
 }
 
-/// Records of one time, as they are read.
-struct Group(Vec<Timed>);
+/// Records of one pattern, as they are read.
+type Groups<R> = Vec<Group<R>>;
 
-impl<'de> Deserialize<'de> for Group {
+/// Records of one time.
+struct Group<R>(Vec<(Timestamp, R)>);
+
+impl<'de, R: DeserializeOwned> Deserialize<'de> for Group<R> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(GroupVisitor)
+        deserializer.deserialize_seq(GroupVisitor(PhantomData))
     }
 }
 
-struct GroupVisitor;
+struct GroupVisitor<R>(PhantomData<R>);
 
-impl<'de> Visitor<'de> for GroupVisitor {
-    type Value = Group;
+impl<'de, R: DeserializeOwned> Visitor<'de> for GroupVisitor<R> {
+    type Value = Group<R>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a time and its records")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut group: A) -> Result<Group, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut group: A) -> Result<Group<R>, A::Error> {
         let time: Timestamp =
             group.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
         let mut records = Vec::new();
@@ -113,6 +133,9 @@ pub enum DecodeError {
         /// The entry's version.
         found: u32,
     },
+    /// The text has the records of no pattern, or of two.
+    #[error("the entry has the records of no pattern that this version of Wholly knows")]
+    Pattern,
 }
 
 #[cfg(test)]
@@ -122,12 +145,13 @@ mod tests {
     #[test]
     fn records_of_one_time_share_it() {
         let at = Timestamp::from_millis;
-        let acknowledged = |time, branch| (at(time), Record::Acknowledged(branch));
+        let acknowledged =
+            |time, branch| (at(time), Record::TwoPhase(two_phase::Record::Acknowledged(branch)));
         let records = vec![
             acknowledged(5, 0),
             acknowledged(5, 1),
             acknowledged(7, 2),
-            (at(7), Record::Settled),
+            (at(7), Record::TwoPhase(two_phase::Record::Settled)),
         ];
         let text = encode(&records).unwrap();
         assert_eq!(
@@ -136,5 +160,14 @@ mod tests {
         );
         assert_eq!(decode(&text).unwrap(), records);
         assert!(decode(r#"{"v":1,"r":[[]]}"#).is_err());
+        assert!(matches!(decode(r#"{"v":1}"#), Err(DecodeError::Pattern)));
+    }
+
+    #[test]
+    fn a_saga_s_records_stand_apart() {
+        let records = vec![(Timestamp::from_millis(5), Record::Saga(saga::Record::Compensated(3)))];
+        let text = encode(&records).unwrap();
+        assert_eq!(text, r#"{"v":1,"s":[[5,{"compensated":3}]]}"#);
+        assert_eq!(decode(&text).unwrap(), records);
     }
 }

@@ -11,7 +11,9 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`Transaction`] | one of either pattern |
 //! | [`two_phase`] | two-phase commit with presumed abort; its page is the specification |
+//! | [`saga`] | the saga, orchestrated; its page is the specification |
 //! | [`wire`] | what travels between coordinator and participant, and what an answer means |
 //! | [`entry`] | the text under which records are kept |
 
@@ -19,7 +21,9 @@ pub mod entry;
 mod id;
 mod names;
 mod payload;
+pub mod saga;
 mod time;
+mod transaction;
 pub mod two_phase;
 pub mod wire;
 
@@ -27,3 +31,7 @@ pub use id::{InvalidId, LogId, TransactionId};
 pub use names::{BranchName, InvalidName, Key, Name, OperationName, ParticipantName, StepName};
 pub use payload::{InvalidPayload, Payload};
 pub use time::Timestamp;
+pub use transaction::{
+    Answered, BranchIndex, BrokenInvariant, Callee, CancelError, Effect, Ended, Input, Record,
+    Request, ResolveError, Transaction,
+};

@@ -1,6 +1,6 @@
 //! A saga as its author writes it: in a file, by the API, or in code.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{Name, OperationName, ParticipantName, Payload, StepName};
 
@@ -49,7 +49,7 @@ pub struct StepDefinition {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensation: Option<Compensation>,
     /// What the action is given, with [references](super::reference). Absent: the saga's input.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "said", skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
     /// The steps that it comes after. Absent: the one before it in the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,6 +63,11 @@ pub struct StepDefinition {
     /// When it is tried again. Absent: the coordinator's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+}
+
+/// A payload of `null` is one.
+fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
+    Payload::deserialize(deserializer).map(Some)
 }
 
 /// What takes a step back.

@@ -1,12 +1,14 @@
 //! A definition that makes sense, and what follows from it.
 
+mod check;
+
 use serde::{Deserialize, Serialize};
 
 use super::StepIndex;
-use super::definition::{Compensation, Definition, StepDefinition};
-use super::problem::{InvalidDefinition, Problems};
+use super::definition::{Definition, StepDefinition};
+use super::problem::{InvalidDefinition, Problem, Problems, Segment, at};
 use super::reference::Template;
-use crate::OperationName;
+use crate::{OperationName, Payload};
 
 /// A checked definition: the steps, and what comes after what.
 ///
@@ -61,7 +63,7 @@ impl Graph {
     /// All that is wrong with it, each with its place.
     pub fn new(definition: Definition) -> Result<Self, InvalidDefinition> {
         let mut problems = Problems::default();
-        let nodes = nodes(&definition, &mut problems);
+        let nodes = check::nodes(&definition, &mut problems);
         problems.into_result()?;
         Ok(Self { definition, nodes })
     }
@@ -76,10 +78,46 @@ impl Graph {
         self.definition.steps.iter().zip(&self.nodes)
     }
 
+    /// Each step's place, in the definition's order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
     /// A step's definition and place.
     pub fn step(&self, step: StepIndex) -> Option<(&StepDefinition, &Node)> {
         let index = usize::from(step);
         Some((self.definition.steps.get(index)?, self.nodes.get(index)?))
+    }
+
+    /// Whether a saga with this input can fill its payloads, as far as that can be said before
+    /// there are outputs.
+    ///
+    /// # Errors
+    /// The first payload that takes from the input what is not there, or grows too long.
+    pub fn accepts(&self, input: &Payload) -> Result<(), Problem> {
+        for (place, (step, node)) in self.steps().enumerate() {
+            node.template.accepts(input).map_err(|why| Problem {
+                at: at!("steps", place, "payload"),
+                what: format!("this input does not suit the step {:?}: {why}", step.name),
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether every step says who does it, as a saga must that no program does itself.
+    ///
+    /// # Errors
+    /// Every step that does not say it.
+    pub fn names_participants(&self) -> Result<(), InvalidDefinition> {
+        let mut problems = Problems::default();
+        for (place, (step, _)) in self.steps().enumerate() {
+            if step.participant.is_none() {
+                problems.add(at!("steps", place), || {
+                    format!("nothing says who does {:?}; name its `participant`", step.name)
+                });
+            }
+        }
+        problems.into_result()
     }
 }
 
@@ -119,6 +157,11 @@ impl StepSet {
         Self(self.0 | other.0)
     }
 
+    /// Whether there is none in it.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// Its steps, ascending.
     pub fn iter(self) -> impl Iterator<Item = StepIndex> {
         let mut left = self.0;
@@ -132,3 +175,6 @@ impl StepSet {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

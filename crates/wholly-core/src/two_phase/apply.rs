@@ -3,17 +3,9 @@
 //! The laws are asserted here, where every record passes: those that were just decided and those
 //! that are read back.
 
-use super::record::{AbortReason, BranchIndex, Decision, Record, Vote};
+use super::record::{AbortReason, Decision, Record, Vote};
 use super::{Branch, Progress, State, Transaction};
-
-/// A record that a law of the protocol forbids here. Its transaction is to be set aside.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a law of the protocol is broken: {law}")]
-#[non_exhaustive]
-pub struct BrokenInvariant {
-    /// The law, in words.
-    pub law: &'static str,
-}
+use crate::transaction::{BranchIndex, BrokenInvariant, broken, ensure};
 
 impl Transaction {
     /// Folds a record into the value.
@@ -154,12 +146,4 @@ impl Branch {
         self.progress = Progress::Ended(decision);
         self.stuck = None;
     }
-}
-
-fn ensure(holds: bool, law: &'static str) -> Result<(), BrokenInvariant> {
-    if holds { Ok(()) } else { broken(law) }
-}
-
-fn broken<T>(law: &'static str) -> Result<T, BrokenInvariant> {
-    Err(BrokenInvariant { law })
 }

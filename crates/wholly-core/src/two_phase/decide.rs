@@ -1,30 +1,10 @@
 //! From inputs to records.
 
-use super::apply::BrokenInvariant;
-use super::record::{AbortReason, BranchIndex, Decision, Record, Vote};
+use super::record::{AbortReason, Decision, Record, Vote};
 use super::{Branch, Progress, State, Transaction};
 use crate::Timestamp;
+use crate::transaction::{Answered, BranchIndex, BrokenInvariant, Input};
 use crate::wire::{Answer, Operation, cut};
-
-/// What happens to a transaction, other than a person's word.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// An attempt came to its end.
-    Answered {
-        /// Which branch was asked.
-        branch: BranchIndex,
-        /// What it was asked.
-        operation: Operation,
-        /// What came back.
-        answer: Answer,
-        /// Whether it was asked so often that a person should know.
-        exhausted: bool,
-    },
-    /// Time went on.
-    Time,
-    /// The coordinator restarted; what was on its way may still arrive.
-    Restarted,
-}
 
 impl Transaction {
     /// Takes an input: decides what it means, folds that in, and does so with what follows from
@@ -127,7 +107,7 @@ impl Transaction {
         match input {
             Input::Time => Vec::new(),
             Input::Restarted => self.decide_restart(),
-            Input::Answered { branch, operation, answer, exhausted } => {
+            Input::Answered(Answered { branch, operation, answer, exhausted, .. }) => {
                 let Some(found) = self.find(*branch).filter(|b| !b.is_over()) else {
                     return Vec::new();
                 };

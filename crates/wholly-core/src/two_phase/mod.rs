@@ -90,19 +90,19 @@
 //! INVARIANT: a no or read-only vote ends its branch only where no attempt was lost before it.
 //! INVARIANT: a transaction is settled only when every branch is over, and then nothing follows.
 //!
-//! [`Transaction::apply`] asserts them: a record that breaks one is a [`BrokenInvariant`], and
-//! its transaction is set aside as stuck.
+//! [`Transaction::apply`] asserts them: a record that breaks one is a
+//! [`BrokenInvariant`](crate::BrokenInvariant), and its transaction is set aside as stuck.
 
 mod apply;
 mod decide;
 mod record;
 
-pub use apply::BrokenInvariant;
-pub use decide::{CancelError, Input, ResolveError};
-pub use record::{AbortReason, BranchIndex, Decision, Record, Started, StartedBranch, Vote};
+pub use decide::{CancelError, ResolveError};
+pub use record::{AbortReason, Decision, Record, Started, StartedBranch, Vote};
 
 use serde::Serialize;
 
+use crate::transaction::{BranchIndex, Callee, Effect, Request};
 use crate::wire::Operation;
 use crate::{Name, ParticipantName, Payload, Timestamp};
 
@@ -171,15 +171,6 @@ pub enum BranchState {
     Aborted,
 }
 
-/// What is outstanding: a branch to be asked, until it answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Effect {
-    /// Which branch.
-    pub branch: BranchIndex,
-    /// What to ask.
-    pub operation: Operation,
-}
-
 impl Transaction {
     /// The transaction that this record starts.
     pub fn start(started: &Started) -> Self {
@@ -221,6 +212,26 @@ impl Transaction {
             (State::Committed, _) => Some(Operation::Commit),
             (State::Aborted(_), _) => Some(Operation::Abort),
         }
+    }
+
+    /// What an effect asks of whom.
+    pub fn request(&self, effect: Effect) -> Option<Request> {
+        let branch = self.find(effect.branch)?;
+        Some(Request {
+            callee: Callee::Participant(branch.participant.clone()),
+            branch: branch.participant.clone().into(),
+            own_name: None,
+            payload: branch.payload.clone(),
+            expires: effect.operation.is_first_phase().then_some(self.deadline),
+            // Past its deadline a vote is of no use. In one phase there is no way but to ask.
+            useless_once_expired: !self.one_phase,
+            timeout: None,
+        })
+    }
+
+    /// When it aborts by itself, if it may.
+    pub fn aborts_at(&self) -> Option<Timestamp> {
+        (self.is_undecided() && !self.one_phase).then_some(self.deadline)
     }
 
     /// The name that the client gave it.

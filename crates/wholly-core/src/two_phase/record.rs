@@ -4,10 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::transaction::BranchIndex;
 use crate::{Key, Name, ParticipantName, Payload, Timestamp};
-
-/// A branch's place in its transaction, from 0.
-pub type BranchIndex = u16;
 
 /// One thing that happened to a transaction. The module's table says which are forced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::transaction::{Answered, Input};
 use crate::wire::Answer;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -29,7 +30,11 @@ fn alone() -> Transaction {
 }
 
 fn answer(t: &mut Transaction, branch: u16, operation: Operation, answer: Answer) -> Vec<Record> {
-    t.step(&Input::Answered { branch, operation, answer, exhausted: false }, NOW).unwrap()
+    t.step(&answered(branch, operation, answer, false), NOW).unwrap()
+}
+
+fn answered(branch: u16, operation: Operation, answer: Answer, exhausted: bool) -> Input {
+    Input::Answered(Answered { branch, operation, answer, tries: 1, exhausted })
 }
 
 fn no() -> Answer {
@@ -107,8 +112,7 @@ fn all_read_only_commits_and_is_settled_at_once() {
 fn the_deadline_aborts_what_is_undecided_even_on_the_last_yes() {
     let mut t = two();
     answer(&mut t, 0, Prepare, Answer::Done);
-    let yes =
-        Input::Answered { branch: 1, operation: Prepare, answer: Answer::Done, exhausted: false };
+    let yes = answered(1, Prepare, Answer::Done, false);
     let records = t.step(&yes, LATE).unwrap();
     assert_eq!(records, [Record::Vote(1, Vote::Yes), Record::Aborted(AbortReason::Deadline)]);
 }
@@ -143,7 +147,7 @@ fn a_restart_aborts_what_is_undecided() {
 fn many_tries_are_stuck_and_still_asked() {
     let mut t = two();
     t.cancel("no longer wanted", NOW).unwrap();
-    let tired = Input::Answered { branch: 0, operation: Abort, answer: lost(), exhausted: true };
+    let tired = answered(0, Abort, lost(), true);
     assert_eq!(t.step(&tired, NOW).unwrap().len(), 1);
     assert_eq!(t.step(&tired, NOW).unwrap().len(), 0);
     assert!(t.is_stuck());
@@ -223,6 +227,8 @@ fn entries_survive_their_text() {
         (NOW, Record::Resolved(0, Decision::Aborted, "by phone".into())),
         (NOW, Record::Settled),
     ];
+    let records: Vec<_> =
+        records.into_iter().map(|(at, record)| (at, crate::Record::TwoPhase(record))).collect();
     let text = crate::entry::encode(&records).unwrap();
     assert_eq!(crate::entry::decode(&text).unwrap(), records);
     insta::assert_snapshot!(text);

@@ -3,8 +3,9 @@
 //! The core stays as it is; each bug changes an input or an effect on its way. Those that the
 //! world asks for by name are in `world.rs`.
 
-use wholly_core::two_phase::{BranchIndex, BranchState, Effect, Record, Transaction};
+use wholly_core::two_phase::{BranchState, Record, Transaction};
 use wholly_core::wire::{Answer, Operation};
+use wholly_core::{BranchIndex, Effect};
 
 use crate::scenario::Scenario;
 use crate::world::World;

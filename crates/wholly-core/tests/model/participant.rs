@@ -71,6 +71,7 @@ impl Participant {
             Operation::Prepare | Operation::CommitOnePhase => self.repeat(),
             Operation::Commit => self.end(Decision::Committed),
             Operation::Abort => self.end(Decision::Aborted),
+            Operation::Action | Operation::Compensation => unreachable!("no saga here"),
         }
     }
 

@@ -1,7 +1,8 @@
 //! What must always hold, and what must be seen to happen.
 
 use stateright::Property;
-use wholly_core::two_phase::{AbortReason, BranchIndex, BranchState, Decision, State};
+use wholly_core::BranchIndex;
+use wholly_core::two_phase::{AbortReason, BranchState, Decision, State};
 use wholly_core::wire::{Answer, Operation};
 
 use crate::participant::Holds;

@@ -1,7 +1,8 @@
 //! What is explored: a transaction, its participants, and how much may go wrong.
 
 use stateright::{Model, Property};
-use wholly_core::two_phase::{BranchIndex, Decision, Effect};
+use wholly_core::two_phase::Decision;
+use wholly_core::{BranchIndex, Effect};
 
 use crate::bug::Bug;
 use crate::participant::{Holds, Memory, Says};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use wholly_core::two_phase::{
-    BranchIndex, Decision, Effect, Input, Record, Started, StartedBranch, Transaction,
-};
+use wholly_core::two_phase::{Decision, Record, Started, StartedBranch, Transaction};
 use wholly_core::wire::{Answer, Operation};
-use wholly_core::{Name, ParticipantName, Payload, Timestamp};
+use wholly_core::{
+    Answered, BranchIndex, Effect, Input, Name, ParticipantName, Payload, Timestamp,
+};
 
 use crate::bug::Bug;
 use crate::participant::{Holds, Participant, Says};
@@ -309,7 +309,7 @@ impl World {
 }
 
 fn answered(branch: BranchIndex, operation: Operation, answer: Answer, exhausted: bool) -> Input {
-    Input::Answered { branch, operation, answer, exhausted }
+    Input::Answered(Answered { branch, operation, answer, tries: 1, exhausted })
 }
 
 fn started(scenario: &Scenario) -> Started {

@@ -1,0 +1,167 @@
+//! From records to the value: the fold that recovery repeats.
+//!
+//! The laws are asserted here, where every record passes: those that were just decided and those
+//! that are read back.
+
+use super::graph::Side;
+use super::record::{Reason, Record, Resolution, StepIndex};
+use super::{Progress, Step, Transaction};
+use crate::Payload;
+use crate::transaction::{BrokenInvariant, broken, ensure};
+
+impl Transaction {
+    /// Folds a record into the value.
+    ///
+    /// # Errors
+    /// When a law forbids the record here; the value is then not to be used.
+    pub fn apply(&mut self, record: &Record) -> Result<(), BrokenInvariant> {
+        // INVARIANT: once settled, nothing follows.
+        ensure(!self.settled, "nothing follows once a saga is settled")?;
+        match record {
+            Record::Started(_) => broken("a saga starts once"),
+            Record::Lost(step) => {
+                self.begun(*step)?.lost = true;
+                Ok(())
+            }
+            Record::Completed(step, output) => self.apply_completed(*step, output),
+            Record::Refused(step, reason) => {
+                let step = self.begun(*step)?;
+                let reason = reason.clone();
+                step.stuck = None;
+                step.advance(|payload| Progress::Refused { payload, reason });
+                Ok(())
+            }
+            Record::TurnedBack(reason) => self.apply_turned_back(reason),
+            Record::Compensated(step) => self.apply_compensated(*step),
+            Record::Stuck(step, reason) => {
+                self.own(*step)?.stuck = Some(reason.clone());
+                Ok(())
+            }
+            Record::Resolved(step, Resolution::Completed(output), _) => {
+                // INVARIANT: what turned back never goes forward.
+                ensure(self.turned_back.is_none(), "what turned back completes no step by hand")?;
+                self.apply_completed(*step, output)
+            }
+            Record::Resolved(step, Resolution::Compensated, _) => self.apply_resolved_away(*step),
+            Record::Settled => {
+                // INVARIANT: settled only when every step is done, or taken back.
+                let over = || (0..).zip(&self.steps).all(|(index, _)| self.is_over(index));
+                let done = match self.turned_back {
+                    None => self.all_completed(),
+                    Some(_) => over(),
+                };
+                ensure(done, "a saga is settled when every step is done or taken back")?;
+                self.settled = true;
+                Ok(())
+            }
+        }
+    }
+
+    fn apply_completed(
+        &mut self,
+        index: StepIndex,
+        output: &Payload,
+    ) -> Result<(), BrokenInvariant> {
+        // INVARIANT: only a step that may have been asked is done; its predecessors are.
+        let step = self.turn_of(index)?;
+        let payload = step.payload().cloned().unwrap_or_else(Payload::null);
+        step.progress = Progress::Completed { payload, output: output.clone() };
+        step.stuck = None;
+        // INVARIANT: what turned back begins no step.
+        if self.turned_back.is_none() {
+            self.begin_ready();
+        }
+        Ok(())
+    }
+
+    fn apply_turned_back(&mut self, reason: &Reason) -> Result<(), BrokenInvariant> {
+        // INVARIANT: once the pivot may have left, only its own answer turns the saga back.
+        ensure(
+            self.may_turn_back(),
+            "a saga turns back once, and not while its pivot is unanswered or done",
+        )?;
+        self.turned_back = Some(reason.clone());
+        // What kept an action from being done does not matter any more.
+        self.steps.iter_mut().for_each(|step| step.stuck = None);
+        Ok(())
+    }
+
+    fn apply_compensated(&mut self, index: StepIndex) -> Result<(), BrokenInvariant> {
+        ensure(self.turned_back.is_some(), "no step is taken back before the saga turned back")?;
+        self.own(index)?;
+        ensure(!self.is_over(index), "only what is to be taken back is")?;
+        // INVARIANT: a step is compensated only when every step after it is over.
+        ensure(self.has_its_turn_back(index), "steps are taken back in reverse order")?;
+        self.take_away(index)
+    }
+
+    fn apply_resolved_away(&mut self, index: StepIndex) -> Result<(), BrokenInvariant> {
+        match self.turned_back {
+            Some(_) => {
+                self.own(index)?;
+                ensure(!self.is_over(index), "nothing happens to a step that is over")?;
+            }
+            None => {
+                self.turn_of(index)?;
+                // INVARIANT: after the pivot there is no way back.
+                ensure(self.node(index).side != Side::After, "nothing after the pivot is undone")?;
+            }
+        }
+        self.take_away(index)
+    }
+
+    fn take_away(&mut self, index: StepIndex) -> Result<(), BrokenInvariant> {
+        let step = self.own(index)?;
+        step.progress = Progress::Compensated;
+        step.stuck = None;
+        Ok(())
+    }
+
+    /// Begins every step whose predecessors are done. Its payload is fixed here, from what it
+    /// comes after, so that every attempt and the compensation are given the same.
+    pub(super) fn begin_ready(&mut self) {
+        for (index, node) in self.graph.clone().nodes().iter().enumerate() {
+            let done = |step: StepIndex| self.steps[usize::from(step)].output().is_some();
+            if self.steps[index].progress != Progress::Waiting || !node.after.iter().all(done) {
+                continue;
+            }
+            let output = |step: StepIndex| self.steps[usize::from(step)].output();
+            let progress = match node.template.fill(&self.input, output) {
+                Ok(payload) => Progress::Begun { payload },
+                Err(unresolved) => Progress::Unresolved { reason: unresolved.to_string() },
+            };
+            self.steps[index].progress = progress;
+        }
+    }
+
+    /// A step that was asked, and that has not answered.
+    fn begun(&mut self, index: StepIndex) -> Result<&mut Step, BrokenInvariant> {
+        let step = self.own(index)?;
+        let is_begun = matches!(step.progress, Progress::Begun { .. });
+        ensure(is_begun, "only a step that is asked answers")?;
+        Ok(step)
+    }
+
+    /// A step whose predecessors are done, and that has not answered.
+    fn turn_of(&mut self, index: StepIndex) -> Result<&mut Step, BrokenInvariant> {
+        let step = self.own(index)?;
+        let has_its_turn =
+            matches!(step.progress, Progress::Begun { .. } | Progress::Unresolved { .. });
+        ensure(has_its_turn, "a step is done once, and after all that it comes after")?;
+        Ok(step)
+    }
+
+    fn own(&mut self, index: StepIndex) -> Result<&mut Step, BrokenInvariant> {
+        let found = self.steps.get_mut(usize::from(index));
+        found.ok_or(BrokenInvariant { law: "a record names a step that the saga has" })
+    }
+}
+
+impl Step {
+    /// Goes on from begun.
+    fn advance(&mut self, next: impl FnOnce(Payload) -> Progress) {
+        if let Progress::Begun { payload } = &self.progress {
+            self.progress = next(payload.clone());
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! From inputs to records.
+
+use super::graph::Side;
+use super::record::{Reason, Record, Resolution, StepIndex};
+use super::{Progress, Step, Transaction};
+use crate::transaction::{Answered, BrokenInvariant, Input};
+use crate::wire::{Answer, Operation, cut};
+use crate::{Payload, Timestamp};
+
+impl Transaction {
+    /// Takes an input: decides what it means, folds that in, and does so with what follows from
+    /// it, until nothing does. Returns the records, in their order.
+    ///
+    /// # Errors
+    /// When a record breaks a law: the saga is to be set aside, and nothing to be kept.
+    pub fn step(&mut self, input: &Input, now: Timestamp) -> Result<Vec<Record>, BrokenInvariant> {
+        let records = match input {
+            Input::Time => Vec::new(),
+            Input::Restarted => self.decide_restart(),
+            Input::Answered(answered) => self.decide_answer(answered),
+        };
+        self.record(records, now)
+    }
+
+    /// Takes a client's wish to turn back.
+    ///
+    /// # Errors
+    /// When it is completed, or its pivot may have left.
+    pub fn cancel(&mut self, reason: &str, now: Timestamp) -> Result<Vec<Record>, CancelError> {
+        if self.turned_back.is_some() {
+            return Ok(Vec::new());
+        }
+        if self.settled {
+            return Err(CancelError::Completed);
+        }
+        if !self.may_turn_back() {
+            return Err(CancelError::PivotMayHaveLeft);
+        }
+        let reason = Reason::Cancelled { reason: cut(reason.to_owned()) };
+        Ok(self.record(vec![Record::TurnedBack(reason)], now)?)
+    }
+
+    /// Takes an operator's word for how a step ended.
+    ///
+    /// # Errors
+    /// When nothing is outstanding of the step, or it cannot have ended like that.
+    pub fn resolve(
+        &mut self,
+        index: StepIndex,
+        ended: Resolution,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Record>, ResolveError> {
+        let step = self.find(index).ok_or(ResolveError::NoSuchStep)?;
+        if self.settled || (self.turned_back.is_some() && self.is_over(index)) {
+            return Err(ResolveError::Over);
+        }
+        let turned_back = match self.turned_back {
+            Some(_) if ended != Resolution::Compensated => return Err(ResolveError::TurnedBack),
+            Some(_) => None,
+            None => self.resolved_forward(index, step, &ended, reason)?,
+        };
+        let resolved = Record::Resolved(index, ended, cut(reason.to_owned()));
+        Ok(self.record(std::iter::once(resolved).chain(turned_back).collect(), now)?)
+    }
+
+    /// Whether a step of a running saga can end so, and whether that turns the saga back.
+    fn resolved_forward(
+        &self,
+        index: StepIndex,
+        step: &Step,
+        ended: &Resolution,
+        reason: &str,
+    ) -> Result<Option<Record>, ResolveError> {
+        match (&step.progress, ended) {
+            (Progress::Waiting, _) => Err(ResolveError::NotBegun),
+            (Progress::Begun { .. } | Progress::Unresolved { .. }, Resolution::Completed(_)) => {
+                Ok(None)
+            }
+            (Progress::Begun { .. } | Progress::Unresolved { .. }, Resolution::Compensated) => {
+                if self.node(index).side == Side::After {
+                    return Err(ResolveError::NoWayBack);
+                }
+                let (step, reason) = (self.step_name(index), cut(reason.to_owned()));
+                Ok(Some(Record::TurnedBack(Reason::Resolved { step, reason })))
+            }
+            _ => Err(ResolveError::Over),
+        }
+    }
+
+    fn record(
+        &mut self,
+        mut records: Vec<Record>,
+        now: Timestamp,
+    ) -> Result<Vec<Record>, BrokenInvariant> {
+        for record in &records {
+            self.apply(record)?;
+        }
+        while let Some(record) = self.consequence(now) {
+            self.apply(&record)?;
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    /// Whether a record must be durable before anything that follows from it leaves.
+    pub fn forces(&self, record: &Record) -> bool {
+        match record {
+            Record::Started(_) | Record::TurnedBack(_) | Record::Resolved(..) => true,
+            // Once it turned back, an output only helps its compensation.
+            Record::Completed(step, _) => {
+                self.turned_back.is_none()
+                    && self.graph.step(*step).is_some_and(|(_, node)| !node.before.is_empty())
+            }
+            Record::Settled => self.turned_back.is_none(),
+            _ => false,
+        }
+    }
+
+    /// What the value demands without any input.
+    fn consequence(&self, now: Timestamp) -> Option<Record> {
+        if self.settled {
+            return None;
+        }
+        let mut steps = (0..).zip(&self.steps);
+        if self.turned_back.is_some() {
+            return steps.all(|(index, _)| self.is_over(index)).then_some(Record::Settled);
+        }
+        if let Some(record) = steps.find_map(|(index, step)| self.demanded_by(index, step)) {
+            return Some(record);
+        }
+        if self.all_completed() {
+            return Some(Record::Settled);
+        }
+        (now >= self.deadline && self.may_turn_back())
+            .then_some(Record::TurnedBack(Reason::Deadline))
+    }
+
+    /// What one step's refusal, or its missing payload, demands of a running saga.
+    fn demanded_by(&self, index: StepIndex, step: &Step) -> Option<Record> {
+        match &step.progress {
+            Progress::Refused { reason, .. } => {
+                let (step, reason) = (self.step_name(index), reason.clone());
+                Some(Record::TurnedBack(Reason::Refused { step, reason }))
+            }
+            Progress::Unresolved { reason } if self.node(index).side == Side::After => {
+                step.stuck.is_none().then(|| Record::Stuck(index, cut(reason.clone())))
+            }
+            Progress::Unresolved { reason } => {
+                let (step, reason) = (self.step_name(index), cut(reason.clone()));
+                Some(Record::TurnedBack(Reason::Unresolved { step, reason }))
+            }
+            _ => None,
+        }
+    }
+
+    fn decide_restart(&self) -> Vec<Record> {
+        // What was begun may have left in the earlier run. Once the saga turned back it is taken
+        // back in any case.
+        if self.turned_back.is_some() {
+            return Vec::new();
+        }
+        let doubtful = |step: &Step| !step.lost && matches!(step.progress, Progress::Begun { .. });
+        let steps = (0..).zip(&self.steps).filter(|(_, step)| doubtful(step));
+        steps.map(|(index, _)| Record::Lost(index)).collect()
+    }
+
+    fn decide_answer(&self, answered: &Answered) -> Vec<Record> {
+        let index = answered.branch;
+        let Some(step) = self.find(index).filter(|_| !self.settled) else { return Vec::new() };
+        match answered.operation {
+            Operation::Action if matches!(step.progress, Progress::Begun { .. }) => {
+                self.decide_action(index, step, answered)
+            }
+            // What is not outstanding was asked in an earlier life; its answer has no say.
+            Operation::Compensation
+                if self.outstanding(index, step) == Some(Operation::Compensation) =>
+            {
+                match answered.answer {
+                    Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => {
+                        vec![Record::Compensated(index)]
+                    }
+                    _ => stuck(index, step, answered).into_iter().collect(),
+                }
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn decide_action(&self, index: StepIndex, step: &Step, answered: &Answered) -> Vec<Record> {
+        let running = self.turned_back.is_none();
+        let side = self.node(index).side;
+        match &answered.answer {
+            Answer::Done | Answer::ReadOnly => vec![Record::Completed(index, Payload::null())],
+            Answer::DoneWith { output } => vec![Record::Completed(index, output.clone())],
+            Answer::Refused { reason } if running && side != Side::After => {
+                vec![Record::Refused(index, reason.clone())]
+            }
+            // After a lost attempt it is taken back all the same.
+            Answer::Refused { reason } if !running && !step.lost => {
+                vec![Record::Refused(index, reason.clone())]
+            }
+            // The attempt may have been done: it is taken back.
+            _ if !running => Vec::new(),
+            _ => self.decide_unanswered(index, step, side, answered),
+        }
+    }
+
+    /// No answer to the action of a running saga, or a refusal that is not obeyed.
+    fn decide_unanswered(
+        &self,
+        index: StepIndex,
+        step: &Step,
+        side: Side,
+        answered: &Answered,
+    ) -> Vec<Record> {
+        let refused = matches!(answered.answer, Answer::Refused { .. });
+        let mut records = Vec::new();
+        // Pending, too: the attempt is still under way when the next one is answered.
+        if !step.lost && !refused {
+            records.push(Record::Lost(index));
+        }
+        let limit =
+            self.definition().steps[usize::from(index)].retry.as_ref().and_then(|r| r.tries);
+        if side == Side::Before && limit.is_some_and(|limit| answered.tries >= limit) {
+            let (step, reason) = (self.step_name(index), cut(what_came_back(&answered.answer)));
+            records.push(Record::TurnedBack(Reason::Exhausted { step, reason }));
+        } else if side != Side::Before || matches!(answered.answer, Answer::Stuck { .. }) {
+            records.extend(stuck(index, step, answered));
+        }
+        records
+    }
+}
+
+/// What has no way but to be asked on: after many tries, or at once where asking again cannot
+/// mend it, a person should know. It is asked on all the same.
+fn stuck(index: StepIndex, step: &Step, answered: &Answered) -> Option<Record> {
+    let at_once = match (&answered.answer, answered.operation) {
+        (Answer::Stuck { .. }, _) => true,
+        (Answer::Refused { .. }, operation) => operation == Operation::Action,
+        _ => false,
+    };
+    ((answered.exhausted || at_once) && step.stuck.is_none())
+        .then(|| Record::Stuck(index, cut(what_came_back(&answered.answer))))
+}
+
+fn what_came_back(answer: &Answer) -> String {
+    match answer {
+        Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),
+        Answer::Pending { .. } => "still pending".to_owned(),
+        Answer::Unknown { reason } | Answer::Stuck { reason } | Answer::Heuristic { reason } => {
+            reason.clone()
+        }
+        Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => "done".to_owned(),
+    }
+}
+
+/// Why a saga cannot be turned back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// Every step is done.
+    #[error("the saga is completed; there is no way back")]
+    Completed,
+    /// Its pivot may be done.
+    #[error("the saga's pivot is done or may be; wait for its end")]
+    PivotMayHaveLeft,
+    /// A law was broken.
+    #[error(transparent)]
+    BrokenInvariant(#[from] BrokenInvariant),
+}
+
+/// Why a step cannot be resolved by hand.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// The saga has no such step.
+    #[error("the saga has no such step")]
+    NoSuchStep,
+    /// The step has ended.
+    #[error("the step is over; there is nothing to resolve")]
+    Over,
+    /// The step has not had its turn.
+    #[error("the step waits for others; resolve those, or abort the saga")]
+    NotBegun,
+    /// A compensation was resolved as completed.
+    #[error("the saga turned back; its steps can only be resolved as compensated")]
+    TurnedBack,
+    /// A step after the pivot was resolved as compensated.
+    #[error("the step comes after the pivot, so there is no way back; resolve it as completed")]
+    NoWayBack,
+    /// A law was broken.
+    #[error(transparent)]
+    BrokenInvariant(#[from] BrokenInvariant),
+}

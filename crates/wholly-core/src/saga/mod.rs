@@ -1,0 +1,409 @@
+//! The saga, orchestrated: this page is its specification.
+//!
+//! A [`Transaction`] is a value, as a [two-phase transaction](crate::two_phase) is: an input becomes
+//! [records](Record), a record changes the value, and the value alone says what is outstanding.
+//!
+//! The saga is Garcia-Molina's and Salem's (*Sagas*, 1987): a change in steps, each of which is
+//! durable by itself, and each with a compensation that takes back what it did. The pivot, and the
+//! retriable steps behind it, are those of Mehrotra, Rastogi, Korth and Silberschatz (*A
+//! transaction model for multidatabase systems*, 1992). There is no isolation: others see a step
+//! before the saga has ended.
+//!
+//! # The graph
+//!
+//! The steps of a [`Definition`] run in its order, or each after those that it names, and then
+//! independent ones at once. At most one is the *pivot*; every other comes before it or after it.
+//!
+//! | a step | may be refused | is taken back | its compensation |
+//! |---|---|---|---|
+//! | before the pivot, or where there is none | yes: the saga turns back | when the saga turns back | one, or the word that it needs none |
+//! | the pivot | yes: the saga turns back | only if it was refused after a lost attempt | the same |
+//! | after the pivot (*retriable*) | no: it is stuck, and asked again | never | none |
+//!
+//! # States
+//!
+//! | saga | meaning |
+//! |---|---|
+//! | `running` | steps are asked for; each as soon as all that it comes after are done |
+//! | `completed` | every step is done |
+//! | `compensating` | turned back: what was done, or may have been, is taken back in reverse order |
+//! | `compensated` | all of it is |
+//!
+//! | step | meaning |
+//! |---|---|
+//! | `pending` | not asked yet, or not answered: it may have been done |
+//! | `completed` | done |
+//! | `failed` | refused. After a lost attempt it is taken back all the same |
+//! | `compensated` | taken back, or in a saga that turned back: done, and it needs no compensation |
+//!
+//! *Settled* (nothing is left to do) and *stuck* (a person is needed) stand beside the state.
+//!
+//! A step *may have been done* from the moment when all that it comes after are done, whether or
+//! not a call has left: a restart cannot tell. Taken back is what is done, and what may have been
+//! and was not refused at its only attempt. A step is *over*, once the saga has turned back, if
+//! it is taken back or nothing of it needs to be.
+//!
+//! # What is forced
+//!
+//! | record | forced | why |
+//! |---|---|---|
+//! | `started` | yes | else nobody would remember to take back what was done |
+//! | `completed` | where another step comes after it | else that one would be asked twice, with different payloads |
+//! | `refused`, `lost` | no | a restart counts what is unanswered as lost |
+//! | `turned_back` | yes | else a restart would run on after a compensation has left |
+//! | `compensated` | no | asking a participant again does no harm |
+//! | `stuck` | no | seen again when asked again |
+//! | `resolved` | yes | a person's word is not asked for twice |
+//! | `settled` | if every step is done | else a restart after the deadline would turn back what was answered as completed. What turned back ends in no other way |
+//!
+//! # Inputs
+//!
+//! What an input does, by the saga's state. Whatever the table leaves out changes nothing.
+//!
+//! | input | `running` | `compensating` |
+//! |---|---|---|
+//! | done, to an action | `completed`; with the last one `settled` | `completed`: its output is known to its compensation |
+//! | refused, to an action | up to the pivot `refused`, `turned_back`; after it `stuck`, and asked again | `refused`, unless an attempt was lost: the step is over |
+//! | unknown or pending, to an action | `lost` the first time; asked again. At its last try `turned_back`. From the pivot on `stuck` after many tries | |
+//! | done, to a compensation | | `compensated`; with the last one `settled` |
+//! | anything else, to a compensation | | asked again; `stuck` after many tries |
+//! | a payload that does not resolve | up to the pivot `turned_back`; after it `stuck` | |
+//! | time, after the deadline | `turned_back`, unless the pivot may have left | |
+//! | restart | `lost` for each step that may have been done; asked again | asked again |
+//! | cancel | `turned_back`, unless the pivot may have left: an error | the same answer |
+//! | resolve as completed | `resolved`, as if it were done | an error |
+//! | resolve as compensated | up to the pivot `resolved`, `turned_back`; after it an error | `resolved`; with the last one `settled` |
+//!
+//! # Laws
+//!
+//! INVARIANT: no step is asked before all that it comes after are done.
+//! INVARIANT: once the pivot may have left, only its own answer turns the saga back.
+//! INVARIANT: unknown is never a refusal; only a refusal, the deadline, a cancel, exhausted tries
+//! and a payload that does not resolve turn a saga back.
+//! INVARIANT: a step is compensated only when every step that comes after it is over.
+//! INVARIANT: what turned back never runs a step again.
+//! INVARIANT: a saga is settled when every step is done, or when it turned back and every step is
+//! over; and then nothing follows.
+//!
+//! [`Transaction::apply`] asserts them: a record that breaks one is a
+//! [`BrokenInvariant`](crate::BrokenInvariant), and its saga is set aside as stuck.
+
+mod apply;
+mod decide;
+mod definition;
+mod graph;
+mod problem;
+mod record;
+pub mod reference;
+
+pub use decide::{CancelError, ResolveError};
+pub use definition::{Compensation, Definition, Factor, Retry, StepDefinition};
+pub use graph::{Graph, Node, Side, StepSet};
+pub use problem::{InvalidDefinition, Problem, Segment, nearest};
+pub use record::{Reason, Record, Resolution, Started, StepIndex};
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::transaction::{Callee, Effect, Request};
+use crate::wire::{Operation, compensation_payload};
+use crate::{Name, Payload, StepName, Timestamp};
+
+/// A saga: what its records amount to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Transaction {
+    graph: Arc<Graph>,
+    input: Payload,
+    deadline: Timestamp,
+    turned_back: Option<Reason>,
+    settled: bool,
+    steps: Vec<Step>,
+}
+
+/// One step, as far as it has come.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Step {
+    progress: Progress,
+    /// An attempt at the action went unanswered, or is pending: it may still take effect.
+    lost: bool,
+    stuck: Option<String>,
+}
+
+/// How far a step has come.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Progress {
+    /// Not all that it comes after are done.
+    Waiting,
+    /// It may have been done; this is what it is given.
+    Begun {
+        payload: Payload,
+    },
+    /// It has its turn, but no payload: it was never asked.
+    Unresolved {
+        reason: String,
+    },
+    Completed {
+        payload: Payload,
+        output: Payload,
+    },
+    /// Refused. Not done, unless an earlier attempt was lost.
+    Refused {
+        payload: Payload,
+        reason: String,
+    },
+    /// Taken back, or never done.
+    Compensated,
+}
+
+/// A step's state, under its name in the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StepState {
+    /// Not asked yet, or not answered.
+    Pending,
+    /// Done.
+    Completed,
+    /// Taken back.
+    Compensated,
+    /// Refused.
+    Failed,
+}
+
+/// A saga's state, under its name in the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// Steps are asked for.
+    Running,
+    /// Every step is done.
+    Completed,
+    /// What was done is taken back.
+    Compensating,
+    /// All of it is.
+    Compensated,
+}
+
+impl Transaction {
+    /// The saga that this record starts.
+    pub fn start(started: &Started) -> Self {
+        let waiting = Step { progress: Progress::Waiting, lost: false, stuck: None };
+        let mut saga = Self {
+            graph: started.saga.clone(),
+            input: started.input.clone(),
+            deadline: started.deadline,
+            turned_back: None,
+            settled: false,
+            steps: vec![waiting; started.saga.steps().len()],
+        };
+        saga.begin_ready();
+        saga
+    }
+
+    /// What is outstanding, from the value alone: at most one operation a step.
+    pub fn effects(&self) -> impl Iterator<Item = Effect> + '_ {
+        (0..).zip(&self.steps).filter_map(|(index, step)| {
+            Some(Effect { branch: index, operation: self.outstanding(index, step)? })
+        })
+    }
+
+    fn outstanding(&self, index: StepIndex, step: &Step) -> Option<Operation> {
+        if self.settled {
+            return None;
+        }
+        if self.turned_back.is_none() {
+            return matches!(step.progress, Progress::Begun { .. }).then_some(Operation::Action);
+        }
+        let undone = self.is_over(index) || !self.has_its_turn_back(index);
+        (!undone).then_some(Operation::Compensation)
+    }
+
+    /// Whether every step that comes after this one, directly or not, is over.
+    fn has_its_turn_back(&self, index: StepIndex) -> bool {
+        let mut others = (0..).zip(self.graph.nodes());
+        others.all(|(other, node)| !node.ancestors.has(index) || self.is_over(other))
+    }
+
+    /// Whether nothing of a step is left to be taken back, in a saga that turned back.
+    fn is_over(&self, index: StepIndex) -> bool {
+        let Some(step) = self.steps.get(usize::from(index)) else { return true };
+        match step.progress {
+            Progress::Waiting | Progress::Unresolved { .. } | Progress::Compensated => true,
+            Progress::Refused { .. } if !step.lost => true,
+            _ => self.node(index).compensation.is_none(),
+        }
+    }
+
+    /// What an effect asks of whom.
+    pub fn request(&self, effect: Effect) -> Option<Request> {
+        let (definition, node) = self.graph.step(effect.branch)?;
+        let step = self.steps.get(usize::from(effect.branch))?;
+        let (own_name, payload) = match effect.operation {
+            Operation::Compensation => (node.compensation.clone()?, step.to_take_back()?),
+            _ => (node.action.clone(), step.payload()?.clone()),
+        };
+        let callee = match &definition.participant {
+            Some(participant) => Callee::Participant(participant.clone()),
+            None => self.code(),
+        };
+        let is_action = effect.operation == Operation::Action;
+        Some(Request {
+            callee,
+            branch: definition.name.clone().into(),
+            own_name: Some(own_name),
+            payload,
+            expires: (is_action && node.side != Side::After).then_some(self.deadline),
+            useless_once_expired: node.side == Side::Before,
+            timeout: definition.timeout_millis.map(Duration::from_millis),
+        })
+    }
+
+    fn code(&self) -> Callee {
+        let Definition { name, version, .. } = self.definition();
+        Callee::Code { saga: name.clone(), version: *version }
+    }
+
+    /// What it does, as it was when it started.
+    pub fn definition(&self) -> &Definition {
+        self.graph.definition()
+    }
+
+    /// What it is called: like its definition.
+    pub fn name(&self) -> &Name {
+        &self.definition().name
+    }
+
+    /// With what it was started.
+    pub fn input(&self) -> &Payload {
+        &self.input
+    }
+
+    /// When it turns back, unless its pivot has left by then or it is done.
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// When it turns back by itself, if it may.
+    pub fn turns_back_at(&self) -> Option<Timestamp> {
+        self.may_turn_back().then_some(self.deadline)
+    }
+
+    /// Where it stands.
+    pub fn state(&self) -> State {
+        match (&self.turned_back, self.settled) {
+            (None, false) => State::Running,
+            (None, true) => State::Completed,
+            (Some(_), false) => State::Compensating,
+            (Some(_), true) => State::Compensated,
+        }
+    }
+
+    /// Why it turned back, if it did.
+    pub fn reason(&self) -> Option<&Reason> {
+        self.turned_back.as_ref()
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Whether it needs a person.
+    pub fn is_stuck(&self) -> bool {
+        self.steps.iter().any(|step| step.stuck.is_some())
+    }
+
+    /// Its steps, in the definition's order.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = (&StepDefinition, &Step)> {
+        self.definition().steps.iter().zip(&self.steps)
+    }
+
+    /// A step's state, under its name in the protocol.
+    pub fn step_state(&self, step: &Step) -> StepState {
+        match step.progress {
+            Progress::Waiting | Progress::Begun { .. } | Progress::Unresolved { .. } => {
+                StepState::Pending
+            }
+            // It needs no compensation, or waits for it until the saga has settled.
+            Progress::Completed { .. } if self.state() == State::Compensated => {
+                StepState::Compensated
+            }
+            Progress::Completed { .. } => StepState::Completed,
+            Progress::Refused { .. } => StepState::Failed,
+            Progress::Compensated => StepState::Compensated,
+        }
+    }
+
+    /// Once the pivot may have left, only its own answer turns the saga.
+    fn may_turn_back(&self) -> bool {
+        let may_have_left = |step: &Step| {
+            matches!(step.progress, Progress::Begun { .. } | Progress::Completed { .. })
+        };
+        let mut pivots = self.graph.steps().zip(&self.steps);
+        self.turned_back.is_none()
+            && !self.settled
+            && !pivots.any(|((_, node), step)| node.side == Side::Pivot && may_have_left(step))
+    }
+
+    fn all_completed(&self) -> bool {
+        self.steps.iter().all(|step| matches!(step.progress, Progress::Completed { .. }))
+    }
+
+    fn node(&self, index: StepIndex) -> &Node {
+        // INVARIANT: only indices of its own steps are asked for.
+        &self.graph.nodes()[usize::from(index)]
+    }
+
+    fn find(&self, step: StepIndex) -> Option<&Step> {
+        self.steps.get(usize::from(step))
+    }
+
+    fn step_name(&self, step: StepIndex) -> StepName {
+        self.definition().steps[usize::from(step)].name.clone()
+    }
+}
+
+impl State {
+    /// The state's name in the protocol.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Compensating => "compensating",
+            Self::Compensated => "compensated",
+        }
+    }
+}
+
+impl Step {
+    /// Why it needs a person, if it does.
+    pub fn stuck(&self) -> Option<&str> {
+        self.stuck.as_deref()
+    }
+
+    /// What its action is given, once that is known.
+    pub fn payload(&self) -> Option<&Payload> {
+        match &self.progress {
+            Progress::Begun { payload }
+            | Progress::Completed { payload, .. }
+            | Progress::Refused { payload, .. } => Some(payload),
+            Progress::Waiting | Progress::Unresolved { .. } | Progress::Compensated => None,
+        }
+    }
+
+    /// Its output, while it is known to be done.
+    pub fn output(&self) -> Option<&Payload> {
+        match &self.progress {
+            Progress::Completed { output, .. } => Some(output),
+            _ => None,
+        }
+    }
+
+    fn to_take_back(&self) -> Option<Payload> {
+        compensation_payload(self.payload()?, self.output()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! What is wrong with a definition, and where.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+/// One thing that is wrong with a definition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// Where in the definition. What lacks is named at what lacks it.
+    #[serde(rename = "pointer", serialize_with = "as_pointer")]
+    pub at: Vec<Segment>,
+    /// What is wrong, and what to do.
+    #[serde(rename = "detail")]
+    pub what: String,
+}
+
+/// One step of the way from a definition's root to a place in it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Segment {
+    /// To the member with this name.
+    Member(String),
+    /// To the element with this place in its list, from 0.
+    Index(usize),
+}
+
+impl Problem {
+    /// Where it is, as a JSON Pointer (RFC 6901).
+    pub fn pointer(&self) -> String {
+        pointer(&self.at)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.at.is_empty() {
+            true => f.write_str(&self.what),
+            false => write!(f, "{}: {}", self.pointer(), self.what),
+        }
+    }
+}
+
+fn pointer(at: &[Segment]) -> String {
+    at.iter().map(|segment| format!("/{segment}")).collect()
+}
+
+fn as_pointer<S: Serializer>(at: &[Segment], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&pointer(at))
+}
+
+/// As in a JSON Pointer.
+impl fmt::Display for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member(name) => f.write_str(&name.replace('~', "~0").replace('/', "~1")),
+            Self::Index(index) => index.fmt(f),
+        }
+    }
+}
+
+impl From<&str> for Segment {
+    fn from(name: &str) -> Self {
+        Self::Member(name.to_owned())
+    }
+}
+
+impl From<usize> for Segment {
+    fn from(index: usize) -> Self {
+        Self::Index(index)
+    }
+}
+
+/// A definition that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the saga's definition makes no sense: {}", list(.problems))]
+pub struct InvalidDefinition {
+    /// All that is wrong with it: at least one problem.
+    pub problems: Vec<Problem>,
+}
+
+fn list(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// Collects what is wrong, so that an author sees it all at once.
+#[derive(Default)]
+pub(super) struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Nobody reads more, and finding the words for one costs time.
+    const LIMIT: usize = 100;
+
+    pub fn add(&mut self, at: Vec<Segment>, what: impl FnOnce() -> String) {
+        if self.0.len() < Self::LIMIT {
+            self.0.push(Problem { at, what: what() });
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn into_result(self) -> Result<(), InvalidDefinition> {
+        match self.0.is_empty() {
+            true => Ok(()),
+            false => Err(InvalidDefinition { problems: self.0 }),
+        }
+    }
+}
+
+/// The way to a place.
+macro_rules! at {
+    ($($segment:expr),*) => { vec![$($crate::saga::problem::Segment::from($segment)),*] };
+}
+pub(super) use at;
+
+/// Which of the names a writer may have meant by `word`, if one is near.
+pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = word.chars().count().div_ceil(3).min(3);
+    let by_distance = names.into_iter().map(|name| (distance(word, name), name));
+    by_distance.filter(|(distance, _)| *distance <= near).min().map(|(_, name)| name)
+}
+
+/// How many characters must be put in, taken out or replaced (Levenshtein).
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in other.iter().enumerate() {
+            let changed = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[other.len()]
+}
+
+/// `; did you mean "…"?`, where a name is near.
+pub(super) fn meant<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, names).map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_near() {
+        let names = ["reserve", "charge", "confirm"];
+        assert_eq!(nearest("resreve", names), Some("reserve"));
+        assert_eq!(nearest("chargé", names), Some("charge"));
+        assert_eq!(nearest("confirmed", names), Some("confirm"));
+        assert_eq!(nearest("ship", names), None);
+        assert_eq!(nearest("", names), None);
+    }
+
+    #[test]
+    fn a_place_is_a_json_pointer() {
+        let problem = Problem { at: at!("steps", 3, "payload", "a/b~c"), what: "no".into() };
+        assert_eq!(problem.to_string(), "/steps/3/payload/a~1b~0c: no");
+        assert_eq!(
+            serde_json::to_string(&problem).unwrap(),
+            r#"{"pointer":"/steps/3/payload/a~1b~0c","detail":"no"}"#
+        );
+    }
+}

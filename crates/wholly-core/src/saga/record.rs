@@ -1,0 +1,121 @@
+//! The records: what is kept of a saga, and all that is kept.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::Graph;
+use crate::{Key, Payload, StepName, Timestamp};
+
+/// A step's place in its saga's definition, from 0.
+pub type StepIndex = crate::transaction::BranchIndex;
+
+/// One thing that happened to a saga. The module's table says which are forced.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    /// It was accepted. Always the first record, and only the first.
+    Started(Started),
+    /// An attempt at a step's action went unanswered; written once a step.
+    Lost(StepIndex),
+    /// A step's action is done, with this output; `null` where it has none.
+    Completed(StepIndex, Payload),
+    /// A step's participant said no to the action, for this reason.
+    Refused(StepIndex, String),
+    /// From here on what was done is taken back.
+    TurnedBack(Reason),
+    /// A step's compensation is done.
+    Compensated(StepIndex),
+    /// A step needs a person, for this reason.
+    Stuck(StepIndex, String),
+    /// A person ended a step, this way and for this reason.
+    Resolved(StepIndex, Resolution, String),
+    /// Every step is done, or every one that may have been is taken back. Always the last record.
+    Settled,
+}
+
+/// How a saga begins. It carries its own definition, so that another that is loaded later under
+/// the same name, or none, changes nothing for it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Started {
+    /// The client's own key, if it gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    /// When it turns back if its pivot has not left by then, or, without one, if it is not done.
+    pub deadline: Timestamp,
+    /// What it is to do.
+    pub saga: Arc<Graph>,
+    /// With what.
+    pub input: Payload,
+}
+
+/// How a person says that a step ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Resolution {
+    /// Its action is done, with this output.
+    Completed(Payload),
+    /// It is not done, or taken back.
+    Compensated,
+}
+
+/// Why a saga turned back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// A step's participant said no.
+    Refused {
+        /// Which step.
+        step: StepName,
+        /// Why.
+        reason: String,
+    },
+    /// It was not done by the deadline.
+    Deadline,
+    /// The client took it back.
+    Cancelled {
+        /// Why.
+        reason: String,
+    },
+    /// A step was tried as often as its definition says, and it is not known whether it was done.
+    Exhausted {
+        /// Which step.
+        step: StepName,
+        /// What came back last.
+        reason: String,
+    },
+    /// A step's payload refers to what is not there.
+    Unresolved {
+        /// Which step.
+        step: StepName,
+        /// What is missing.
+        reason: String,
+    },
+    /// A person said that a step is not done.
+    Resolved {
+        /// Which step.
+        step: StepName,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { step, reason } => write!(f, "{step} was refused: {reason}"),
+            Self::Deadline => f.write_str("the deadline passed before it was done"),
+            Self::Cancelled { reason } => write!(f, "cancelled: {reason}"),
+            Self::Exhausted { step, reason } => {
+                write!(f, "{step} was tried as often as it may be: {reason}")
+            }
+            Self::Unresolved { step, reason } => {
+                write!(f, "{step} cannot be given its payload: {reason}")
+            }
+            Self::Resolved { step, reason } => {
+                write!(f, "{step} was resolved by hand as not done: {reason}")
+            }
+        }
+    }
+}

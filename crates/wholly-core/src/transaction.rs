@@ -1,0 +1,353 @@
+//! A transaction of either pattern: what the engine needs of both, and the words that they share.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::wire::{Answer, Operation};
+use crate::{BranchName, Key, Name, OperationName, ParticipantName, Payload, Timestamp};
+use crate::{saga, two_phase};
+
+/// A branch's or step's place in its transaction, from 0.
+pub type BranchIndex = u16;
+
+/// What happens to a transaction, other than a person's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// An attempt came to its end.
+    Answered(Answered),
+    /// Time went on.
+    Time,
+    /// The coordinator restarted; what was on its way may still arrive.
+    Restarted,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answered {
+    /// Which branch or step was asked.
+    pub branch: BranchIndex,
+    /// What it was asked.
+    pub operation: Operation,
+    /// What came back.
+    pub answer: Answer,
+    /// How often it was asked this since the coordinator started.
+    pub tries: u32,
+    /// Whether that is so often that a person should know.
+    pub exhausted: bool,
+}
+
+/// What is outstanding: a branch or step to be asked, until it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Effect {
+    /// Which branch or step.
+    pub branch: BranchIndex,
+    /// What to ask.
+    pub operation: Operation,
+}
+
+/// What an effect asks of whom, and within which limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Who is asked.
+    pub callee: Callee,
+    /// For which branch or step.
+    pub branch: BranchName,
+    /// What a saga's step calls the operation.
+    pub own_name: Option<OperationName>,
+    /// With what.
+    pub payload: Payload,
+    /// After this time it must be refused.
+    pub expires: Option<Timestamp>,
+    /// An answer that comes after [`expires`](Self::expires) is of no use.
+    pub useless_once_expired: bool,
+    /// How long an attempt may take, if not as long as any.
+    pub timeout: Option<Duration>,
+}
+
+/// Who is asked.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(into = "String")]
+pub enum Callee {
+    /// A participant.
+    Participant(ParticipantName),
+    /// The program itself, which has the steps of this saga in its code.
+    Code {
+        /// The saga's name.
+        saga: Name,
+        /// Its version.
+        version: u32,
+    },
+}
+
+impl fmt::Display for Callee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Participant(name) => write!(f, "the participant {name}"),
+            Self::Code { saga, version } => write!(f, "the saga {saga:?} version {version}"),
+        }
+    }
+}
+
+impl From<Callee> for String {
+    fn from(callee: Callee) -> Self {
+        callee.to_string()
+    }
+}
+
+/// A transaction of either pattern: what its records amount to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Transaction {
+    /// In two phases.
+    TwoPhase(two_phase::Transaction),
+    /// In steps.
+    Saga(saga::Transaction),
+}
+
+/// What is kept of a transaction. In an entry's text the pattern is said once for all records.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(untagged)]
+pub enum Record {
+    /// Of one in two phases.
+    TwoPhase(two_phase::Record),
+    /// Of one in steps.
+    Saga(saga::Record),
+}
+
+/// How a person says that a branch or step ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Ended {
+    /// A branch: committed or aborted.
+    Branch(two_phase::Decision),
+    /// A step: completed or compensated.
+    Step(saga::Resolution),
+}
+
+impl Transaction {
+    /// The transaction that this record starts; `None` if it starts none.
+    pub fn start(record: &Record) -> Option<Self> {
+        match record {
+            Record::TwoPhase(two_phase::Record::Started(started)) => {
+                Some(Self::TwoPhase(two_phase::Transaction::start(started)))
+            }
+            Record::Saga(saga::Record::Started(started)) => {
+                Some(Self::Saga(saga::Transaction::start(started)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Folds a record into the value.
+    ///
+    /// # Errors
+    /// When a law forbids the record here, or it is another pattern's.
+    pub fn apply(&mut self, record: &Record) -> Result<(), BrokenInvariant> {
+        match (self, record) {
+            (Self::TwoPhase(transaction), Record::TwoPhase(record)) => transaction.apply(record),
+            (Self::Saga(saga), Record::Saga(record)) => saga.apply(record),
+            _ => broken("a transaction keeps its pattern"),
+        }
+    }
+
+    /// Takes an input; returns the records that it led to, in their order.
+    ///
+    /// # Errors
+    /// When a record breaks a law: the transaction is to be set aside, and nothing to be kept.
+    pub fn step(&mut self, input: &Input, now: Timestamp) -> Result<Vec<Record>, BrokenInvariant> {
+        Ok(match self {
+            Self::TwoPhase(transaction) => of_two_phase(transaction.step(input, now)?),
+            Self::Saga(saga) => of_saga(saga.step(input, now)?),
+        })
+    }
+
+    /// Takes a client's wish to abort or turn back.
+    ///
+    /// # Errors
+    /// When it is too late for that.
+    pub fn cancel(&mut self, reason: &str, now: Timestamp) -> Result<Vec<Record>, CancelError> {
+        Ok(match self {
+            Self::TwoPhase(transaction) => of_two_phase(transaction.cancel(reason, now)?),
+            Self::Saga(saga) => of_saga(saga.cancel(reason, now)?),
+        })
+    }
+
+    /// Takes an operator's word for how a branch or step ended.
+    ///
+    /// # Errors
+    /// When it cannot have ended so.
+    pub fn resolve(
+        &mut self,
+        branch: BranchIndex,
+        ended: Ended,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Record>, ResolveError> {
+        Ok(match (self, ended) {
+            (Self::TwoPhase(transaction), Ended::Branch(decision)) => {
+                of_two_phase(transaction.resolve(branch, decision, reason, now)?)
+            }
+            (Self::Saga(saga), Ended::Step(resolution)) => {
+                of_saga(saga.resolve(branch, resolution, reason, now)?)
+            }
+            _ => return Err(ResolveError::WrongPattern),
+        })
+    }
+
+    /// Whether a record must be durable before anything that follows from it leaves.
+    pub fn forces(&self, record: &Record) -> bool {
+        match (self, record) {
+            (Self::TwoPhase(transaction), Record::TwoPhase(record)) => transaction.forces(record),
+            (Self::Saga(saga), Record::Saga(record)) => saga.forces(record),
+            _ => true,
+        }
+    }
+
+    /// What is outstanding, from the value alone: at most one operation a branch or step.
+    pub fn effects(&self) -> impl Iterator<Item = Effect> + '_ {
+        let (branches, steps) = match self {
+            Self::TwoPhase(transaction) => (Some(transaction.effects()), None),
+            Self::Saga(saga) => (None, Some(saga.effects())),
+        };
+        branches.into_iter().flatten().chain(steps.into_iter().flatten())
+    }
+
+    /// What an effect asks of whom; `None` of what is not outstanding.
+    pub fn request(&self, effect: Effect) -> Option<Request> {
+        match self {
+            Self::TwoPhase(transaction) => transaction.request(effect),
+            Self::Saga(saga) => saga.request(effect),
+        }
+    }
+
+    /// When a step is tried again, if its saga says so.
+    pub fn retry(&self, branch: BranchIndex) -> Option<&saga::Retry> {
+        match self {
+            Self::TwoPhase(_) => None,
+            Self::Saga(saga) => saga.definition().steps.get(usize::from(branch))?.retry.as_ref(),
+        }
+    }
+
+    /// When it aborts or turns back by itself, if it may.
+    pub fn turns_back_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::TwoPhase(transaction) => transaction.aborts_at(),
+            Self::Saga(saga) => saga.turns_back_at(),
+        }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &Name {
+        match self {
+            Self::TwoPhase(transaction) => transaction.name(),
+            Self::Saga(saga) => saga.name(),
+        }
+    }
+
+    /// How many branches or steps it has.
+    pub fn branch_count(&self) -> usize {
+        match self {
+            Self::TwoPhase(transaction) => transaction.branches().len(),
+            Self::Saga(saga) => saga.steps().len(),
+        }
+    }
+
+    /// Where the branch or step with this name is.
+    pub fn branch_named(&self, name: &BranchName) -> Option<BranchIndex> {
+        let name = name.as_str();
+        let found = match self {
+            Self::TwoPhase(transaction) => {
+                transaction.branches().iter().position(|b| b.participant().as_str() == name)
+            }
+            Self::Saga(saga) => saga.steps().position(|(step, _)| step.name.as_str() == name),
+        };
+        found.and_then(|index| BranchIndex::try_from(index).ok())
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_settled(&self) -> bool {
+        match self {
+            Self::TwoPhase(transaction) => transaction.is_settled(),
+            Self::Saga(saga) => saga.is_settled(),
+        }
+    }
+
+    /// Whether it needs a person.
+    pub fn is_stuck(&self) -> bool {
+        match self {
+            Self::TwoPhase(transaction) => transaction.is_stuck(),
+            Self::Saga(saga) => saga.is_stuck(),
+        }
+    }
+}
+
+impl Record {
+    /// Whether it is the last of its transaction.
+    pub fn is_end(&self) -> bool {
+        matches!(
+            self,
+            Self::TwoPhase(two_phase::Record::Settled) | Self::Saga(saga::Record::Settled)
+        )
+    }
+
+    /// The client's key, in a start.
+    pub fn key(&self) -> Option<&Key> {
+        match self {
+            Self::TwoPhase(two_phase::Record::Started(started)) => started.key.as_ref(),
+            Self::Saga(saga::Record::Started(started)) => started.key.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+fn of_two_phase(records: Vec<two_phase::Record>) -> Vec<Record> {
+    records.into_iter().map(Record::TwoPhase).collect()
+}
+
+fn of_saga(records: Vec<saga::Record>) -> Vec<Record> {
+    records.into_iter().map(Record::Saga).collect()
+}
+
+/// A record that a law of the protocol forbids here. Its transaction is to be set aside.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a law of the protocol is broken: {law}")]
+#[non_exhaustive]
+pub struct BrokenInvariant {
+    /// The law, in words.
+    pub law: &'static str,
+}
+
+pub(crate) fn ensure(holds: bool, law: &'static str) -> Result<(), BrokenInvariant> {
+    if holds { Ok(()) } else { broken(law) }
+}
+
+pub(crate) fn broken<T>(law: &'static str) -> Result<T, BrokenInvariant> {
+    Err(BrokenInvariant { law })
+}
+
+/// Why a transaction cannot be aborted or turned back.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CancelError {
+    /// Of one in two phases.
+    #[error(transparent)]
+    TwoPhase(#[from] two_phase::CancelError),
+    /// Of one in steps.
+    #[error(transparent)]
+    Saga(#[from] saga::CancelError),
+}
+
+/// Why a branch or step cannot be resolved by hand.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ResolveError {
+    /// Of one in two phases.
+    #[error(transparent)]
+    TwoPhase(#[from] two_phase::ResolveError),
+    /// Of one in steps.
+    #[error(transparent)]
+    Saga(#[from] saga::ResolveError),
+    /// A branch ends as committed or aborted, a step as completed or compensated.
+    #[error("a branch is resolved as committed or aborted, a step as completed or compensated")]
+    WrongPattern,
+}
