@@ -182,6 +182,12 @@ impl From<StepName> for BranchName {
     }
 }
 
+impl From<&ParticipantName> for BranchName {
+    fn from(name: &ParticipantName) -> Self {
+        name.clone().into()
+    }
+}
+
 /// A step's action is called like the step, unless it has a name of its own.
 impl From<StepName> for OperationName {
     fn from(name: StepName) -> Self {

@@ -124,6 +124,18 @@ pub enum Ended {
     Step(saga::Resolution),
 }
 
+impl From<two_phase::Decision> for Ended {
+    fn from(decision: two_phase::Decision) -> Self {
+        Self::Branch(decision)
+    }
+}
+
+impl From<saga::Resolution> for Ended {
+    fn from(resolution: saga::Resolution) -> Self {
+        Self::Step(resolution)
+    }
+}
+
 impl Transaction {
     /// The transaction that this record starts; `None` if it starts none.
     pub fn start(record: &Record) -> Option<Self> {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use wholly_core::two_phase;
-use wholly_core::{InvalidName, InvalidPayload, Key, ParticipantName, TransactionId};
+use wholly_core::{
+    self as core, Callee, InvalidName, InvalidPayload, Key, Name, ParticipantName, TransactionId,
+    saga, two_phase,
+};
 
 use crate::Settings;
 use crate::log::{OpenError, ReadError};
@@ -62,6 +64,20 @@ pub enum SubmitError {
         /// The name.
         participant: ParticipantName,
     },
+    /// No saga in this program's code has that name and version.
+    #[error("no saga {saga:?} version {version} is registered; register it before the start")]
+    UnknownSaga {
+        /// Its name.
+        saga: Name,
+        /// Its version.
+        version: u32,
+    },
+    /// The saga cannot begin with that input.
+    #[error("the saga cannot begin with this input: {why}")]
+    Input {
+        /// What is wrong with it.
+        why: String,
+    },
     /// The deadline is too short or too long.
     #[error(
         "a deadline of {deadline:?} is out of range; it may be from {:?} to {:?}",
@@ -115,6 +131,13 @@ pub enum SubmitError {
 }
 
 impl SubmitError {
+    pub(crate) fn unknown(callee: &Callee) -> Self {
+        match callee.clone() {
+            Callee::Participant(participant) => Self::UnknownParticipant { participant },
+            Callee::Code { saga, version } => Self::UnknownSaga { saga, version },
+        }
+    }
+
     pub(crate) fn payload(participant: &str, why: &InvalidPayload) -> Self {
         Self::Payload { participant: participant.to_owned(), why: why.to_string() }
     }
@@ -150,6 +173,18 @@ pub enum CancelError {
         /// Which.
         id: TransactionId,
     },
+    /// It is a saga, and completed.
+    #[error("the saga {id} is completed; there is no way back")]
+    Completed {
+        /// Which.
+        id: TransactionId,
+    },
+    /// It is a saga whose pivot may be done.
+    #[error("the pivot of the saga {id} is done or may be: there may be no way back; wait for it")]
+    PivotMayHaveLeft {
+        /// Which.
+        id: TransactionId,
+    },
     /// It was set aside.
     #[error("the transaction {id} was set aside: its records cannot be used; see its history")]
     SetAside {
@@ -171,10 +206,13 @@ pub enum CancelError {
 }
 
 impl CancelError {
-    pub(crate) fn from_core(id: TransactionId, error: two_phase::CancelError) -> Self {
+    pub(crate) fn from_core(id: TransactionId, error: core::CancelError) -> Self {
+        use core::CancelError::{Saga, TwoPhase};
         match error {
-            two_phase::CancelError::Committed => Self::Committed { id },
-            two_phase::CancelError::OnePhase => Self::OnePhase { id },
+            TwoPhase(two_phase::CancelError::Committed) => Self::Committed { id },
+            TwoPhase(two_phase::CancelError::OnePhase) => Self::OnePhase { id },
+            Saga(saga::CancelError::Completed) => Self::Completed { id },
+            Saga(saga::CancelError::PivotMayHaveLeft) => Self::PivotMayHaveLeft { id },
             other => Self::Unavailable { why: other.to_string() },
         }
     }
@@ -184,14 +222,14 @@ impl CancelError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
-    /// The transaction has no such branch.
-    #[error("the transaction {id} has no such branch")]
+    /// The transaction has no such branch or step.
+    #[error("the transaction {id} has no such branch or step")]
     NoSuchBranch {
         /// Which transaction.
         id: TransactionId,
     },
     /// The branch has ended.
-    #[error("that branch of the transaction {id} is over; there is nothing to resolve")]
+    #[error("that branch or step of the transaction {id} is over; there is nothing to resolve")]
     Over {
         /// Which transaction.
         id: TransactionId,
@@ -201,6 +239,14 @@ pub enum ResolveError {
     Undecided {
         /// Which transaction.
         id: TransactionId,
+    },
+    /// The step or branch cannot have ended so.
+    #[error("it cannot be resolved so: {why} (transaction {id})")]
+    NotSo {
+        /// Which transaction.
+        id: TransactionId,
+        /// Why not, and what else to do.
+        why: String,
     },
     /// It was set aside.
     #[error("the transaction {id} was set aside: its records cannot be used; see its history")]
@@ -223,12 +269,22 @@ pub enum ResolveError {
 }
 
 impl ResolveError {
-    pub(crate) fn from_core(id: TransactionId, error: two_phase::ResolveError) -> Self {
-        match error {
-            two_phase::ResolveError::NoSuchBranch => Self::NoSuchBranch { id },
-            two_phase::ResolveError::Over => Self::Over { id },
-            two_phase::ResolveError::Undecided => Self::Undecided { id },
-            other => Self::Unavailable { why: other.to_string() },
+    pub(crate) fn from_core(id: TransactionId, error: core::ResolveError) -> Self {
+        use core::ResolveError::{Saga, TwoPhase, WrongPattern};
+        match &error {
+            TwoPhase(two_phase::ResolveError::NoSuchBranch)
+            | Saga(saga::ResolveError::NoSuchStep) => Self::NoSuchBranch { id },
+            TwoPhase(two_phase::ResolveError::Over) | Saga(saga::ResolveError::Over) => {
+                Self::Over { id }
+            }
+            TwoPhase(two_phase::ResolveError::Undecided) => Self::Undecided { id },
+            WrongPattern
+            | Saga(
+                saga::ResolveError::NotBegun
+                | saga::ResolveError::TurnedBack
+                | saga::ResolveError::NoWayBack,
+            ) => Self::NotSo { id, why: error.to_string() },
+            _ => Self::Unavailable { why: error.to_string() },
         }
     }
 }

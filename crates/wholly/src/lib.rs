@@ -32,23 +32,26 @@ mod snapshot;
 #[cfg(feature = "test")]
 pub mod test;
 
-pub use coordinator::{Builder, Coordinator, Health, TwoPhase};
+pub use coordinator::{Builder, Coordinator, Health, SagaRun, TwoPhase};
 pub use engine::Backoff;
 pub use error::{CancelError, GetError, ResolveError, StartError, SubmitError};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
 pub use log::sqlite::SqliteLog;
-pub use outcome::{Aborted, Committed, Outcome};
+pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcome, SagaOutcome};
 #[cfg(feature = "http")]
 pub use participant::http::{HttpParticipant, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};
 pub use participant::{Answer, Call, Operation, Participant};
 pub use settings::Settings;
-pub use snapshot::{BranchSnapshot, Event, Snapshot};
+pub use snapshot::{BranchSnapshot, Event, Snapshot, StepSnapshot};
+pub use wholly_core::saga::{
+    Definition, Graph, InvalidDefinition, Reason, Resolution, StepDefinition, StepState,
+};
 pub use wholly_core::two_phase::{
-    AbortReason, BranchState, Decision, Record, Started, StartedBranch, Vote,
+    AbortReason, BranchState, Decision, Started, StartedBranch, Vote,
 };
 pub use wholly_core::{
-    InvalidName, InvalidPayload, Key, LogId, Name, ParticipantName, Payload, Timestamp,
-    TransactionId,
+    BranchName, Callee, Ended, InvalidName, InvalidPayload, Key, LogId, Name, OperationName,
+    ParticipantName, Payload, Record, StepName, Timestamp, TransactionId,
 };

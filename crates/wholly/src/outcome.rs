@@ -1,9 +1,10 @@
 //! What became of a transaction, as a caller is told.
 
-use wholly_core::TransactionId;
-use wholly_core::two_phase::{AbortReason, State, Transaction};
+use wholly_core::saga::{self, Reason};
+use wholly_core::two_phase::{self, AbortReason};
+use wholly_core::{Payload, StepName, Transaction, TransactionId};
 
-/// How a transaction ended, or that it has not.
+/// How a transaction in two phases ended, or that it has not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// It is settled: every branch has committed.
@@ -32,6 +33,37 @@ pub struct Aborted {
     pub reason: AbortReason,
 }
 
+/// How a saga ended, or that it has not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SagaOutcome {
+    /// It is settled: every step is done.
+    Completed(Completed),
+    /// It is settled: what was done is taken back.
+    Compensated(Compensated),
+    /// Forward or back, it goes on, with or without a caller. Ask by its id.
+    Unsettled(TransactionId),
+}
+
+/// A saga whose steps are all done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Completed {
+    /// The saga.
+    pub id: TransactionId,
+    /// What each step gave, in the order of the definition; `null` where it gave nothing.
+    pub outputs: Vec<(StepName, Payload)>,
+}
+
+/// A saga that was taken back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compensated {
+    /// The saga.
+    pub id: TransactionId,
+    /// Why it turned back.
+    pub reason: Reason,
+}
+
 impl Outcome {
     /// The transaction's id.
     pub fn id(&self) -> TransactionId {
@@ -42,20 +74,114 @@ impl Outcome {
         }
     }
 
-    pub(crate) fn of(id: TransactionId, transaction: &Transaction) -> Self {
+    fn of(id: TransactionId, transaction: &two_phase::Transaction) -> Self {
         match transaction.state() {
             _ if !transaction.is_settled() => Self::Unsettled(id),
-            State::Committed => Self::committed(id),
-            State::Aborted(reason) => Self::aborted(id, reason.clone()),
-            State::Init | State::Prepared => Self::Unsettled(id),
+            two_phase::State::Committed => Self::Committed(Committed { id }),
+            two_phase::State::Aborted(reason) => {
+                Self::Aborted(Aborted { id, reason: reason.clone() })
+            }
+            two_phase::State::Init | two_phase::State::Prepared => Self::Unsettled(id),
+        }
+    }
+}
+
+impl SagaOutcome {
+    /// The saga's id.
+    pub fn id(&self) -> TransactionId {
+        match self {
+            Self::Completed(Completed { id, .. })
+            | Self::Compensated(Compensated { id, .. })
+            | Self::Unsettled(id) => *id,
         }
     }
 
-    pub(crate) fn committed(id: TransactionId) -> Self {
-        Self::Committed(Committed { id })
+    fn of(id: TransactionId, saga: &saga::Transaction) -> Self {
+        match (saga.is_settled(), saga.reason()) {
+            (false, _) => Self::Unsettled(id),
+            (true, Some(reason)) => Self::Compensated(Compensated { id, reason: reason.clone() }),
+            (true, None) => {
+                let output = |(step, at): (&saga::StepDefinition, &saga::Step)| {
+                    Some((step.name.clone(), at.output()?.clone()))
+                };
+                Self::Completed(Completed {
+                    id,
+                    outputs: saga.steps().filter_map(output).collect(),
+                })
+            }
+        }
+    }
+}
+
+impl Completed {
+    /// What a step gave, in the program's own type; `None` if the saga has no such step or it gave
+    /// something else.
+    pub fn output<T: serde::de::DeserializeOwned>(&self, step: &str) -> Option<T> {
+        let (_, output) = self.outputs.iter().find(|(name, _)| name.as_str() == step)?;
+        output.to().ok()
+    }
+}
+
+/// How a transaction of either pattern ended, or that it has not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AnyOutcome {
+    /// Of one in two phases.
+    TwoPhase(Outcome),
+    /// Of a saga.
+    Saga(SagaOutcome),
+    /// It was set aside: its records cannot be used, not even to tell its pattern.
+    SetAside(TransactionId),
+}
+
+impl AnyOutcome {
+    /// The transaction's id.
+    pub fn id(&self) -> TransactionId {
+        match self {
+            Self::TwoPhase(outcome) => outcome.id(),
+            Self::Saga(outcome) => outcome.id(),
+            Self::SetAside(id) => *id,
+        }
     }
 
-    pub(crate) fn aborted(id: TransactionId, reason: AbortReason) -> Self {
-        Self::Aborted(Aborted { id, reason })
+    /// Whether it has ended.
+    pub fn is_settled(&self) -> bool {
+        !matches!(
+            self,
+            Self::TwoPhase(Outcome::Unsettled(_))
+                | Self::Saga(SagaOutcome::Unsettled(_))
+                | Self::SetAside(_)
+        )
+    }
+
+    pub(crate) fn of(id: TransactionId, transaction: &Transaction) -> Self {
+        match transaction {
+            Transaction::TwoPhase(transaction) => Self::TwoPhase(Outcome::of(id, transaction)),
+            Transaction::Saga(saga) => Self::Saga(SagaOutcome::of(id, saga)),
+        }
+    }
+
+    /// What is told of one that is open, whether or not it has settled in memory.
+    pub(crate) fn unsettled(id: TransactionId, transaction: &Transaction) -> Self {
+        match transaction {
+            Transaction::TwoPhase(_) => Self::TwoPhase(Outcome::Unsettled(id)),
+            Transaction::Saga(_) => Self::Saga(SagaOutcome::Unsettled(id)),
+        }
+    }
+
+    /// As a caller of a two-phase transaction takes it.
+    pub(crate) fn two_phase(self) -> Outcome {
+        match self {
+            Self::TwoPhase(outcome) => outcome,
+            other => Outcome::Unsettled(other.id()),
+        }
+    }
+
+    /// As a caller of a saga takes it.
+    pub(crate) fn saga(self) -> SagaOutcome {
+        match self {
+            Self::Saga(outcome) => outcome,
+            other => SagaOutcome::Unsettled(other.id()),
+        }
     }
 }

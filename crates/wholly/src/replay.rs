@@ -1,8 +1,7 @@
 //! From a transaction's entries back to its value: the one way to read a log.
 
-use wholly_core::Timestamp;
 use wholly_core::entry::{self, DecodeError, Timed};
-use wholly_core::two_phase::{BrokenInvariant, Record, Transaction};
+use wholly_core::{BrokenInvariant, Record, Timestamp, Transaction};
 
 use crate::log::StoredTransaction;
 
@@ -22,10 +21,8 @@ pub(crate) fn replay(stored: &StoredTransaction) -> Result<Replayed, ReplayError
         }
         history.extend(entry::decode(&entry.text)?);
     }
-    let Some((_, Record::Started(started))) = history.first() else {
-        return Err(ReplayError::NoStart);
-    };
-    let mut transaction = Transaction::start(started);
+    let start = history.first().and_then(|(_, record)| Transaction::start(record));
+    let mut transaction = start.ok_or(ReplayError::NoStart)?;
     for (_, record) in &history[1..] {
         transaction.apply(record)?;
     }

@@ -1,10 +1,14 @@
 //! A transaction as the log tells it.
 
 use serde::Serialize;
-use wholly_core::two_phase::{AbortReason, BranchState, Record, State};
-use wholly_core::{Key, Name, ParticipantName, Payload, Timestamp, TransactionId};
+use wholly_core::saga::{self, StepState};
+use wholly_core::two_phase::BranchState;
+use wholly_core::{
+    Callee, Key, Name, ParticipantName, Payload, Record, StepName, Timestamp, Transaction,
+    TransactionId, two_phase,
+};
 
-use crate::Outcome;
+use crate::AnyOutcome;
 use crate::log::StoredTransaction;
 use crate::replay::{Replayed, replay};
 
@@ -17,32 +21,47 @@ pub struct Snapshot {
     /// What it is called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
+    /// The version of a saga's definition, with which it started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
     /// The client's key, if it gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
-    /// `two-phase`.
+    /// `two-phase` or `saga`; `unknown` of one that was set aside.
     pub pattern: &'static str,
-    /// `init`, `prepared`, `committed` or `aborted`; `unknown` of one that was set aside.
+    /// `init`, `prepared`, `committed` or `aborted`; of a saga `running`, `completed`,
+    /// `compensating` or `compensated`; `unknown` of one that was set aside.
     pub state: &'static str,
-    /// Every branch is over.
+    /// Nothing is left to do.
     pub settled: bool,
     /// A person is needed.
     pub stuck: bool,
-    /// Why it aborted.
+    /// Why it aborted, or turned back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Why its records cannot be used, if it was set aside.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
-    /// When it aborts if it is not decided by then: milliseconds since the Unix epoch.
+    /// Who is to be asked and is not here: it is held until they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub held_for: Vec<Callee>,
+    /// When it aborts if it is not decided by then, or turns back if its pivot has not left:
+    /// milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
-    /// Its branches.
+    /// A saga's input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Payload>,
+    /// Its branches, in two phases.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<BranchSnapshot>,
+    /// Its steps, in a saga.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepSnapshot>,
     /// All that was recorded, oldest first.
     pub history: Vec<Event>,
     #[serde(skip)]
-    aborted: Option<AbortReason>,
+    outcome: AnyOutcome,
 }
 
 /// A branch of a [`Snapshot`].
@@ -60,6 +79,31 @@ pub struct BranchSnapshot {
     pub payload: Payload,
 }
 
+/// A step of a [`Snapshot`].
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct StepSnapshot {
+    /// What it is called.
+    pub name: StepName,
+    /// Who does it; `None` where the program itself does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub participant: Option<ParticipantName>,
+    /// Where it stands.
+    pub state: StepState,
+    /// Whether there is no way back once it is done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pivot: bool,
+    /// Why it needs a person, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
+    /// What it was given, while it is begun or done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Payload>,
+    /// What it gave, while it is done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Payload>,
+}
+
 /// One record of a [`Snapshot`]'s history.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -71,66 +115,92 @@ pub struct Event {
 }
 
 impl Snapshot {
-    pub(crate) fn of(stored: &StoredTransaction) -> Self {
+    pub(crate) fn of(stored: &StoredTransaction, held_for: Vec<Callee>) -> Self {
         match replay(stored) {
-            Ok(replayed) => Self::of_readable(stored.id, replayed),
-            Err(error) => Self {
-                id: stored.id,
-                name: None,
-                key: None,
-                pattern: "two-phase",
-                state: "unknown",
-                settled: false,
-                stuck: true,
-                reason: None,
-                set_aside: Some(error.to_string()),
-                deadline: None,
-                branches: Vec::new(),
-                history: Vec::new(),
-                aborted: None,
-            },
+            Ok(replayed) => Self { held_for, ..Self::of_readable(stored.id, replayed) },
+            Err(error) => {
+                let mut snapshot = Self::empty(stored.id, AnyOutcome::SetAside(stored.id));
+                (snapshot.stuck, snapshot.set_aside) = (true, Some(error.to_string()));
+                snapshot
+            }
         }
     }
 
     fn of_readable(id: TransactionId, replayed: Replayed) -> Self {
         let Replayed { transaction, history } = replayed;
-        let key = match history.first() {
-            Some((_, Record::Started(started))) => started.key.clone(),
-            _ => None,
-        };
-        let aborted = match transaction.state() {
-            State::Aborted(reason) => Some(reason.clone()),
-            _ => None,
-        };
-        let branch = |branch| BranchSnapshot {
-            participant: wholly_core::two_phase::Branch::participant(branch).clone(),
+        let mut snapshot = Self::empty(id, AnyOutcome::of(id, &transaction));
+        snapshot.name = Some(transaction.name().clone());
+        snapshot.key = history.first().and_then(|(_, record)| record.key().cloned());
+        snapshot.settled = transaction.is_settled();
+        snapshot.stuck = transaction.is_stuck();
+        snapshot.history = history.into_iter().map(|(at, record)| Event { at, record }).collect();
+        match transaction {
+            Transaction::TwoPhase(transaction) => snapshot.fill_two_phase(&transaction),
+            Transaction::Saga(saga) => snapshot.fill_saga(&saga),
+        }
+        snapshot
+    }
+
+    fn empty(id: TransactionId, outcome: AnyOutcome) -> Self {
+        Self {
+            id,
+            name: None,
+            version: None,
+            key: None,
+            pattern: "unknown",
+            state: "unknown",
+            settled: false,
+            stuck: false,
+            reason: None,
+            set_aside: None,
+            held_for: Vec::new(),
+            deadline: None,
+            input: None,
+            branches: Vec::new(),
+            steps: Vec::new(),
+            history: Vec::new(),
+            outcome,
+        }
+    }
+
+    fn fill_two_phase(&mut self, transaction: &two_phase::Transaction) {
+        let branch = |branch: &two_phase::Branch| BranchSnapshot {
+            participant: branch.participant().clone(),
             state: transaction.branch_state(branch),
             stuck: branch.stuck().map(str::to_owned),
             payload: branch.payload().clone(),
         };
-        Self {
-            id,
-            name: Some(transaction.name().clone()),
-            key,
-            pattern: "two-phase",
-            state: transaction.state().as_str(),
-            settled: transaction.is_settled(),
-            stuck: transaction.is_stuck(),
-            reason: aborted.as_ref().map(ToString::to_string),
-            set_aside: None,
-            deadline: Some(transaction.deadline()),
-            branches: transaction.branches().iter().map(branch).collect(),
-            history: history.into_iter().map(|(at, record)| Event { at, record }).collect(),
-            aborted,
-        }
+        self.pattern = "two-phase";
+        self.state = transaction.state().as_str();
+        self.deadline = Some(transaction.deadline());
+        self.branches = transaction.branches().iter().map(branch).collect();
+        self.reason = match transaction.state() {
+            two_phase::State::Aborted(reason) => Some(reason.to_string()),
+            _ => None,
+        };
+    }
+
+    fn fill_saga(&mut self, saga: &saga::Transaction) {
+        let step = |(definition, step): (&saga::StepDefinition, &saga::Step)| StepSnapshot {
+            name: definition.name.clone(),
+            participant: definition.participant.clone(),
+            state: saga.step_state(step),
+            pivot: definition.pivot,
+            stuck: step.stuck().map(str::to_owned),
+            payload: step.payload().cloned(),
+            output: step.output().cloned(),
+        };
+        self.pattern = "saga";
+        self.version = Some(saga.definition().version);
+        self.state = saga.state().as_str();
+        self.deadline = Some(saga.deadline());
+        self.input = Some(saga.input().clone());
+        self.steps = saga.steps().map(step).collect();
+        self.reason = saga.reason().map(ToString::to_string);
     }
 
     /// How the transaction ended, or that it has not settled.
-    pub fn outcome(&self) -> Outcome {
-        match &self.aborted {
-            _ if !self.settled => Outcome::Unsettled(self.id),
-            Some(reason) => Outcome::aborted(self.id, reason.clone()),
-            None => Outcome::committed(self.id),
-        }
+    pub fn outcome(&self) -> AnyOutcome {
+        self.outcome.clone()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, RwLock};
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use wholly_core::ParticipantName;
+use wholly_core::{Callee, ParticipantName};
 
 use super::driver::{self, Driver, Registered};
 use super::{Coordinator, Health, Shared};
@@ -84,15 +84,13 @@ impl Builder {
 
     /// Starts, and tells how to make the loop vanish as in a crash.
     pub(crate) async fn start_abortable(self) -> Result<(Coordinator, AbortHandle), StartError> {
-        let mut participants = BTreeMap::new();
+        let mut callees = BTreeMap::new();
         for (name, registered) in self.participants {
             let name = ParticipantName::new(name.as_str())
                 .map_err(|why| StartError::Participant { name, why })?;
-            match participants.entry(name) {
+            match callees.entry(Callee::Participant(name.clone())) {
                 Entry::Vacant(entry) => entry.insert(registered),
-                Entry::Occupied(entry) => {
-                    return Err(StartError::ParticipantTwice { name: entry.key().clone() });
-                }
+                Entry::Occupied(_) => return Err(StartError::ParticipantTwice { name }),
             };
         }
         let opened = driver::open(&self.log, &self.clock).await?;
@@ -104,13 +102,8 @@ impl Builder {
             health: RwLock::new(Health::Ready),
         });
         let seed = self.seed.unwrap_or_else(driver::random_seed);
-        let driver = Driver {
-            log: self.log,
-            shared: shared.clone(),
-            commands: receiver,
-            participants,
-            seed,
-        };
+        let driver =
+            Driver { log: self.log, shared: shared.clone(), commands: receiver, callees, seed };
         let looping = tokio::spawn(driver.run(opened));
         Ok((Coordinator { shared, commands }, looping.abort_handle()))
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use wholly_core::{Key, ParticipantName, Timestamp};
+use wholly_core::{Callee, Key, Timestamp};
 
 use super::log_thread::{Appended, LogThread};
 use super::{Caller, Health, Shared};
@@ -35,11 +35,11 @@ const REOPEN_AFTER: Duration = Duration::from_millis(500);
 /// What the handles send.
 pub(super) enum Command {
     Input(Input<Caller>),
-    Register { name: ParticipantName, endpoint: Arc<dyn Endpoint>, slots: Slots },
+    Register { callee: Callee, endpoint: Arc<dyn Endpoint>, slots: Slots },
     Shutdown { until: Timestamp, to: oneshot::Sender<()> },
 }
 
-/// A participant as it was registered.
+/// Somebody who can be called, as they were registered.
 #[derive(Clone)]
 pub(super) struct Registered {
     pub endpoint: Arc<dyn Endpoint>,
@@ -56,7 +56,7 @@ pub(super) struct Driver {
     pub log: Arc<dyn Log>,
     pub shared: Arc<Shared>,
     pub commands: mpsc::Receiver<Command>,
-    pub participants: BTreeMap<ParticipantName, Registered>,
+    pub callees: BTreeMap<Callee, Registered>,
     pub seed: u64,
 }
 
@@ -124,8 +124,8 @@ impl Driver {
                     () = &mut pause => break,
                     command = self.commands.recv() => match command? {
                         Command::Input(input) => refuse(input, &why),
-                        Command::Register { name, endpoint, slots } => {
-                            self.participants.insert(name, Registered { endpoint, slots });
+                        Command::Register { callee, endpoint, slots } => {
+                            self.callees.insert(callee, Registered { endpoint, slots });
                         }
                         Command::Shutdown { to, .. } => {
                             let _ = to.send(());
@@ -165,7 +165,7 @@ struct Life {
     engine: Engine<Caller>,
     log: LogThread,
     reader: Arc<dyn LogReader>,
-    lanes: BTreeMap<ParticipantName, Lane>,
+    lanes: BTreeMap<Callee, Lane>,
     answers: mpsc::UnboundedSender<Vec<Answered>>,
     lookups: mpsc::UnboundedSender<Found>,
     inbox: Inbox,
@@ -191,7 +191,7 @@ impl Life {
         let (appends, appended) = mpsc::unbounded_channel();
         let (lookups, found) = mpsc::unbounded_channel();
         driver.seed = driver.seed.wrapping_add(1);
-        let offers = driver.participants.iter().map(|(n, r)| (n.clone(), r.endpoint.one_phase()));
+        let offers = driver.callees.iter().map(|(n, r)| (n.clone(), r.endpoint.one_phase()));
         let mut engine = Engine::new(
             driver.shared.settings.clone(),
             log.identity,
@@ -209,7 +209,7 @@ impl Life {
             engine,
             log: LogThread::start(log.writer, appends, &driver.shared.clock)?,
             reader: log.reader,
-            lanes: driver.participants.iter().map(|(n, r)| (n.clone(), lane(r))).collect(),
+            lanes: driver.callees.iter().map(|(n, r)| (n.clone(), lane(r))).collect(),
             answers,
             lookups,
             inbox: Inbox { answered, appended, found },
@@ -315,12 +315,12 @@ impl Life {
     fn command(&mut self, driver: &mut Driver, command: Option<Command>, now: Timestamp) {
         match command {
             Some(Command::Input(input)) => self.engine.handle(input, now),
-            Some(Command::Register { name, endpoint, slots }) => {
+            Some(Command::Register { callee, endpoint, slots }) => {
                 let lane = Lane::start(endpoint.clone(), slots, self.answers.clone());
                 let one_phase = endpoint.one_phase();
-                self.lanes.insert(name.clone(), lane);
-                driver.participants.insert(name.clone(), Registered { endpoint, slots });
-                self.engine.handle(Input::Register { participant: name, one_phase }, now);
+                self.lanes.insert(callee.clone(), lane);
+                driver.callees.insert(callee.clone(), Registered { endpoint, slots });
+                self.engine.handle(Input::Register { callee, one_phase }, now);
             }
             Some(Command::Shutdown { until, to }) => {
                 self.engine.handle(Input::Drain, now);
@@ -358,10 +358,10 @@ impl Life {
         if let Some(batch) = append {
             self.log.append(batch);
         }
-        for (participant, attempts) in calls {
+        for (callee, attempts) in calls {
             // INVARIANT: the engine only calls who is registered.
-            debug_assert!(self.lanes.contains_key(&participant));
-            if let Some(lane) = self.lanes.get(&participant) {
+            debug_assert!(self.lanes.contains_key(&callee));
+            if let Some(lane) = self.lanes.get(&callee) {
                 lane.send(attempts);
             }
         }

@@ -3,16 +3,18 @@
 mod builder;
 mod driver;
 mod log_thread;
+mod saga;
 mod two_phase;
 
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use wholly_core::two_phase::Decision;
-use wholly_core::{ParticipantName, TransactionId};
+use wholly_core::saga::Graph;
+use wholly_core::{BranchName, Callee, Ended, ParticipantName, TransactionId};
 
 pub use builder::Builder;
+pub use saga::SagaRun;
 pub use two_phase::TwoPhase;
 
 use crate::clock::Clock;
@@ -21,7 +23,7 @@ use crate::error::{CancelError, GetError, ResolveError, SubmitError};
 use crate::log::{Log, LogReader, ReadError};
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
-use crate::{Outcome, Settings, Snapshot};
+use crate::{AnyOutcome, Settings, Snapshot};
 use driver::Command;
 
 /// What decides and remembers. A handle: clones share one coordinator.
@@ -101,6 +103,26 @@ impl Coordinator {
         TwoPhase::new(self, name)
     }
 
+    /// A saga with this definition, to be given its input and executed.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use wholly::{Coordinator, SagaOutcome, SubmitError};
+    /// # use wholly_core::saga::Graph;
+    /// # async fn example(coordinator: &Coordinator, saga: Arc<Graph>) -> Result<(), SubmitError> {
+    /// let order = ("ORD001", "one item1", 1_000);
+    /// match coordinator.saga(saga).key("ORD001").input(&order).execute().await? {
+    ///     SagaOutcome::Completed(done) => println!("{} is done: every step", done.id),
+    ///     SagaOutcome::Compensated(why) => println!("it was taken back: {}", why.reason),
+    ///     SagaOutcome::Unsettled(id) => println!("forward or back, {id} goes on; ask by id"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn saga(&self, saga: Arc<Graph>) -> SagaRun<'_> {
+        SagaRun::new(self, saga)
+    }
+
     /// What is durable of a transaction; `None` if there is none with this id.
     ///
     /// # Errors
@@ -108,9 +130,12 @@ impl Coordinator {
     pub async fn get(&self, id: TransactionId) -> Result<Option<Snapshot>, GetError> {
         // What is known but not durable yet is made so first. Where that cannot be, because the
         // log failed or the loop stopped, what is durable is shown all the same.
-        let _ = self.ask(|to| Input::Read { id, to }).await;
+        let held_for = match self.ask(|to| Input::Read { id, to }).await {
+            Some(Reply::Read { held_for }) => held_for,
+            _ => Vec::new(),
+        };
         let stored = self.read(move |log| log.history(id)).await?;
-        Ok(stored.map(|stored| Snapshot::of(&stored)))
+        Ok(stored.map(|stored| Snapshot::of(&stored, held_for)))
     }
 
     /// The ids of the newest transactions, newest first, at most `limit`, older than `before`.
@@ -134,7 +159,7 @@ impl Coordinator {
         &self,
         id: TransactionId,
         patience: Duration,
-    ) -> Result<Option<Outcome>, GetError> {
+    ) -> Result<Option<AnyOutcome>, GetError> {
         let until = self.shared.clock.now() + patience;
         match self.ask(|to| Input::Await { id, until, to }).await {
             Some(Reply::Outcome(outcome)) => Ok(Some(outcome)),
@@ -142,10 +167,11 @@ impl Coordinator {
         }
     }
 
-    /// Aborts a transaction that is not decided yet. Aborting an aborted one does nothing.
+    /// Aborts a transaction that is not decided yet, or turns a saga back whose pivot cannot have
+    /// left. Where that was done already, it does nothing.
     ///
     /// # Errors
-    /// When it is committed, its only participant decides, or there is none.
+    /// When it is too late for that, its only participant decides, or there is none.
     pub async fn abort(&self, id: TransactionId, reason: &str) -> Result<(), CancelError> {
         let unavailable = |why: &str| CancelError::Unavailable { why: why.to_owned() };
         let reason = reason.to_owned();
@@ -154,8 +180,11 @@ impl Coordinator {
             Some(Reply::NotCancelled(error)) => Err(error),
             Some(Reply::NotOpen) => match self.get(id).await {
                 Ok(None) => Err(CancelError::NotFound { id }),
-                Ok(Some(snapshot)) if snapshot.state == "aborted" => Ok(()),
-                Ok(Some(_)) => Err(CancelError::Committed { id }),
+                Ok(Some(snapshot)) => match snapshot.state {
+                    "aborted" | "compensated" => Ok(()),
+                    "completed" => Err(CancelError::Completed { id }),
+                    _ => Err(CancelError::Committed { id }),
+                },
                 Err(error) => Err(unavailable(&error.to_string())),
             },
             Some(Reply::NotAccepted(error)) => Err(unavailable(&error.to_string())),
@@ -163,19 +192,21 @@ impl Coordinator {
         }
     }
 
-    /// Ends a branch by hand: a person knows how it ended. The word is recorded and forced.
+    /// Ends a branch or a step by hand: a person knows how it ended. The word is recorded and
+    /// forced.
     ///
     /// # Errors
-    /// When the transaction is not decided or not in flight, or the branch is over.
+    /// When the transaction is not in flight, nothing is outstanding of the branch or step, or it
+    /// cannot have ended so.
     pub async fn resolve(
         &self,
         id: TransactionId,
-        participant: &ParticipantName,
-        ended: Decision,
+        branch: impl Into<BranchName>,
+        ended: impl Into<Ended>,
         reason: &str,
     ) -> Result<(), ResolveError> {
-        let (participant, reason) = (participant.clone(), reason.to_owned());
-        let reply = self.ask(|to| Input::Resolve { id, participant, ended, reason, to }).await;
+        let (branch, ended, reason) = (branch.into(), ended.into(), reason.to_owned());
+        let reply = self.ask(|to| Input::Resolve { id, branch, ended, reason, to }).await;
         done_by_hand(id, reply)
     }
 
@@ -201,7 +232,8 @@ impl Coordinator {
         let name = ParticipantName::new(name)?;
         let endpoint: Arc<dyn Endpoint> = Arc::new(participant);
         // A coordinator that has stopped needs no participants.
-        let _ = self.commands.send(Command::Register { name, endpoint, slots }).await;
+        let callee = Callee::Participant(name);
+        let _ = self.commands.send(Command::Register { callee, endpoint, slots }).await;
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use wholly_core::two_phase::StartedBranch;
 use wholly_core::{InvalidName, Key, Name, ParticipantName, Payload, TransactionId};
 
 use super::Coordinator;
-use crate::engine::{Reply, Submission, Wait};
+use crate::engine::{Change, Reply, Submission, Wait};
 use crate::{Outcome, SubmitError};
 
 /// A transaction that is being put together. It exists for the coordinator once it is executed or
@@ -87,7 +87,7 @@ impl<'a> TwoPhase<'a> {
         });
         let until = self.coordinator.shared.clock.now() + patience;
         match self.begin(Wait::Settled { until }).await? {
-            Reply::Outcome(outcome) => Ok(outcome),
+            Reply::Outcome(outcome) => Ok(outcome.two_phase()),
             _ => Err(unexpected()),
         }
     }
@@ -105,15 +105,14 @@ impl<'a> TwoPhase<'a> {
 
     async fn begin(self, wait: Wait) -> Result<Reply, SubmitError> {
         let submission = Submission {
-            name: self.name?,
             key: self.key.transpose()?,
-            branches: self.branches,
             deadline: self.deadline,
+            change: Change::TwoPhase { name: self.name?, branches: self.branches },
         };
         self.coordinator.submit(submission, wait).await
     }
 }
 
-fn unexpected() -> SubmitError {
+pub(super) fn unexpected() -> SubmitError {
     SubmitError::Unavailable { why: "the coordinator gave no outcome".to_owned() }
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use wholly_core::two_phase::{Effect, Transaction};
 use wholly_core::wire::Call;
-use wholly_core::{Timestamp, TransactionId};
+use wholly_core::{Effect, Request, Timestamp, TransactionId};
 
 use super::keys::KeyState;
 use super::{Engine, Open, Part, Reply, Wait, Waiter};
-use crate::outcome::Outcome;
+use crate::outcome::AnyOutcome;
 use crate::participant::slots::Attempt;
 
 impl<W> Engine<W> {
@@ -38,9 +37,8 @@ impl<W> Engine<W> {
         let open = self.open.get_mut(&id)?;
         let Part::Live(transaction) = &open.part else { return None };
         let mut retry: Option<Timestamp> = None;
-        for Effect { branch: number, operation } in transaction.effects() {
-            let index = usize::from(number);
-            let (branch, attempts) = (&transaction.branches()[index], &mut open.attempts[index]);
+        for effect @ Effect { branch, operation } in transaction.effects() {
+            let attempts = &mut open.attempts[usize::from(branch)];
             if attempts.on_its_way.is_some() {
                 continue;
             }
@@ -48,35 +46,24 @@ impl<W> Engine<W> {
                 (attempts.operation, attempts.tries, attempts.not_before) =
                     (Some(operation), 0, None);
             }
-            // What is held for a participant that is not here waits for it, and for no alarm.
-            if !self.participants.contains_key(branch.participant()) {
-                continue;
-            }
             if let Some(at) = attempts.not_before.filter(|at| *at > now) {
                 retry = Some(retry.map_or(at, |other| other.min(at)));
+                continue;
+            }
+            let Some(request) = transaction.request(effect) else { continue };
+            // What is held for somebody who is not here waits for them, and for no alarm.
+            if !self.callees.contains_key(&request.callee) {
                 continue;
             }
             attempts.on_its_way = Some(operation);
             attempts.tries = attempts.tries.saturating_add(1);
             attempts.not_before = None;
-            let expires = operation.is_first_phase().then(|| transaction.deadline());
-            let timeout = match expires {
-                // Past its deadline a vote is of no use. In one phase there is no way but to ask.
-                Some(at) if !transaction.is_one_phase() => {
-                    self.settings.call_timeout.min(now.until(at)).max(Duration::from_millis(1))
-                }
-                _ => self.settings.call_timeout,
-            };
-            let call = Call {
-                transaction: id,
-                branch: branch.participant().clone().into(),
-                operation,
-                own_name: None,
-                expires,
-                payload: branch.payload().clone(),
-            };
-            let lane = self.outputs.calls.entry(branch.participant().clone()).or_default();
-            lane.push(Attempt { call, branch: number, timeout });
+            let timeout = timeout(&request, self.settings.call_timeout, now);
+            let Request { callee, branch: name, own_name, payload, expires, .. } = request;
+            let call =
+                Call { transaction: id, branch: name, operation, own_name, expires, payload };
+            let lane = self.outputs.calls.entry(callee).or_default();
+            lane.push(Attempt { call, branch, timeout });
         }
         retry
     }
@@ -84,10 +71,10 @@ impl<W> Engine<W> {
     fn reply_to_waiters(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id) else { return };
         let outcome = match &open.part {
-            Part::Live(transaction) => Outcome::of(id, transaction),
-            Part::SetAside => Outcome::Unsettled(id),
+            Part::Live(transaction) => AnyOutcome::of(id, transaction),
+            Part::SetAside => AnyOutcome::SetAside(id),
         };
-        let settled = !matches!(outcome, Outcome::Unsettled(_));
+        let settled = outcome.is_settled();
         for Waiter { wait, to } in std::mem::take(&mut open.waiters) {
             let reply = match wait {
                 Wait::Accepted => Reply::Accepted(id),
@@ -139,10 +126,10 @@ impl<W> Engine<W> {
 }
 
 impl<W> Open<W> {
-    /// When the transaction aborts by itself, if it does.
+    /// When the transaction aborts or turns back by itself, if it does.
     fn deadline(&self) -> Option<Timestamp> {
         match &self.part {
-            Part::Live(transaction) => undecided_until(transaction),
+            Part::Live(transaction) => transaction.turns_back_at(),
             Part::SetAside => None,
         }
     }
@@ -156,7 +143,11 @@ impl<W> Open<W> {
     }
 }
 
-fn undecided_until(transaction: &Transaction) -> Option<Timestamp> {
-    let decides_itself = transaction.decision().is_none() && !transaction.is_one_phase();
-    decides_itself.then(|| transaction.deadline())
+/// How long an attempt may take. Past its expiry an answer may be of no use.
+fn timeout(request: &Request, usual: Duration, now: Timestamp) -> Duration {
+    let timeout = request.timeout.unwrap_or(usual);
+    match request.expires.filter(|_| request.useless_once_expired) {
+        Some(at) => timeout.min(now.until(at)).max(Duration::from_millis(1)),
+        None => timeout,
+    }
 }

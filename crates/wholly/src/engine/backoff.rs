@@ -2,7 +2,31 @@
 
 use std::time::Duration;
 
+use wholly_core::saga::{Factor, Retry};
+
 use super::Backoff;
+
+/// The pauses between the tries of one operation.
+pub(crate) struct Pauses {
+    first: Duration,
+    factor: Factor,
+    cap: Duration,
+}
+
+impl Backoff {
+    /// These pauses, as far as a saga's step does not set its own.
+    pub(super) fn or(&self, own: Option<&Retry>) -> Pauses {
+        let millis =
+            |part: fn(&Retry) -> Option<u64>| own.and_then(part).map(Duration::from_millis);
+        let first = millis(|retry| retry.first_millis).unwrap_or(self.first);
+        Pauses {
+            first,
+            factor: own.and_then(|retry| retry.factor).unwrap_or(Factor::TWO),
+            // A step that waits longer at first than others at most waits no less later.
+            cap: millis(|retry| retry.cap_millis).unwrap_or(self.cap.max(first)),
+        }
+    }
+}
 
 /// A small generator (SplitMix64): for jitter and for the free bits of ids, not for secrets.
 ///
@@ -21,14 +45,22 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// The pause after `tries` tries: between half and the whole of the doubled pause, so that
-    /// those who failed together do not ask again together.
-    pub fn backoff(&mut self, backoff: &Backoff, tries: u32) -> Duration {
-        let doublings = tries.saturating_sub(1).min(31);
-        let whole = backoff.first.saturating_mul(1 << doublings).min(backoff.cap);
-        let half = whole / 2;
+    /// The pause after `tries` tries: between half and the whole of the grown pause, so that those
+    /// who failed together do not ask again together.
+    pub fn backoff(&mut self, pauses: &Pauses, tries: u32) -> Duration {
+        let half = pauses.whole(tries) / 2;
         let spread = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
         half + Duration::from_micros(self.next() % spread)
+    }
+}
+
+impl Pauses {
+    /// The pause after `tries` tries, without its spread.
+    fn whole(&self, tries: u32) -> Duration {
+        // Saturating: what overflows is past any cap.
+        let cap = self.cap.as_secs_f64();
+        let factor = f64::from(self.factor).powf(f64::from(tries.saturating_sub(1)));
+        Duration::from_secs_f64((self.first.as_secs_f64() * factor).min(cap))
     }
 }
 
@@ -42,9 +74,25 @@ mod tests {
         let backoff = Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(1) };
         for (tries, whole) in [(1, 100), (2, 200), (3, 400), (5, 1_000), (u32::MAX, 1_000)] {
             let whole = Duration::from_millis(whole);
-            let pauses: Vec<_> = (0..100).map(|_| random.backoff(&backoff, tries)).collect();
+            let grow = backoff.or(None);
+            let pauses: Vec<_> = (0..100).map(|_| random.backoff(&grow, tries)).collect();
             assert!(pauses.iter().all(|&p| whole / 2 <= p && p <= whole), "{tries}: {pauses:?}");
             assert!(pauses.iter().any(|p| p != &pauses[0]));
         }
+    }
+    #[test]
+    fn a_step_s_own_pauses_go_before() {
+        let backoff = Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(1) };
+        let retry = |json: &str| serde_json::from_str::<Retry>(json).unwrap();
+        let whole = |json: &str, tries| backoff.or(Some(&retry(json))).whole(tries).as_millis();
+        let own = r#"{"first_millis": 10, "factor": 1.5, "cap_millis": 20}"#;
+        assert_eq!([1, 2, 3, u32::MAX].map(|tries| whole(own, tries)), [10, 15, 20, 20]);
+        // What is not set is the coordinator's.
+        assert_eq!(
+            [1, 2, 9].map(|tries| whole(r#"{"first_millis": 400}"#, tries)),
+            [400, 800, 1_000]
+        );
+        assert_eq!([1, 2].map(|tries| whole(r#"{"first_millis": 5000}"#, tries)), [5_000, 5_000]);
+        assert_eq!([1, 2, 9].map(|tries| whole(r#"{"factor": 1}"#, tries)), [100, 100, 100]);
     }
 }

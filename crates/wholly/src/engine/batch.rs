@@ -7,8 +7,7 @@
 use std::time::Duration;
 
 use wholly_core::entry::Timed;
-use wholly_core::two_phase::Record;
-use wholly_core::{Key, Timestamp, TransactionId};
+use wholly_core::{Key, Record, Timestamp, TransactionId};
 
 use super::keys::KeyState;
 use super::{Engine, Reply};
@@ -93,7 +92,7 @@ impl<W> Engine<W> {
         let position = self.gathering_position();
         let Some(open) = self.open.get_mut(&id).filter(|_| !records.is_empty()) else { return };
         let forced = records.iter().any(|record| open.part.forces(record));
-        let ends = records.last() == Some(&Record::Settled);
+        let ends = records.last().is_some_and(Record::is_end);
         if open.held_back.is_empty() && !forced && !ends {
             self.held_back.push_back((now + HELD_BACK_FOR, id));
         }
@@ -133,7 +132,7 @@ impl<W> Engine<W> {
         };
         let entry = &mut batch.entries[place];
         entry.records.append(&mut open.held_back);
-        entry.ends = matches!(entry.records.last(), Some((_, Record::Settled)));
+        entry.ends = entry.records.last().is_some_and(|(_, record)| record.is_end());
     }
 
     /// Writes what has been held back for long enough.
@@ -202,11 +201,17 @@ impl<W> Engine<W> {
             self.advance(id, now);
         }
         self.look_up_ended(writing.ended);
-        let (ready, waiting) =
-            std::mem::take(&mut self.readers).into_iter().partition(|(at, _)| *at <= position);
+        let (ready, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.readers).into_iter().partition(|(at, ..)| *at <= position);
         self.readers = waiting;
-        let ready: Vec<(Position, W)> = ready;
-        self.outputs.replies.extend(ready.into_iter().map(|(_, to)| (to, Reply::Done)));
+        for (_, id, to) in ready {
+            self.reply_to_reader(id, to);
+        }
+    }
+
+    fn reply_to_reader(&mut self, id: TransactionId, to: W) {
+        let held_for = self.held_for(id);
+        self.reply(to, Reply::Read { held_for });
     }
 
     /// A transaction ended with the entry at this place: its key is looked up only when that one
@@ -231,11 +236,11 @@ impl<W> Engine<W> {
         self.write_held_back(id, now);
         if self.gathering.holds(id) {
             self.gathering.wanted = true;
-            self.readers.push((self.gathering_position(), to));
+            self.readers.push((self.gathering_position(), id, to));
         } else if self.writing.as_ref().is_some_and(|w| w.transactions.contains(&id)) {
-            self.readers.push((self.durable.next(), to));
+            self.readers.push((self.durable.next(), id, to));
         } else {
-            self.reply(to, Reply::Done);
+            self.reply_to_reader(id, to);
         }
     }
 }

@@ -3,14 +3,12 @@
 //! A key that no open transaction has is looked up in the log. While that goes on, others with the
 //! same key queue behind the first, so that two who come at once never both begin.
 
-use wholly_core::two_phase::Record;
-use wholly_core::{Key, Timestamp, TransactionId, entry};
+use wholly_core::{Key, Timestamp, TransactionId};
 
-use super::submit::same_body;
-use super::{Engine, Reply, Submission, Wait};
+use super::{Engine, Part, Reply, Submission, Wait};
 use crate::error::SubmitError;
 use crate::log::{ReadError, StoredTransaction};
-use crate::outcome::Outcome;
+use crate::outcome::AnyOutcome;
 use crate::replay::replay;
 
 /// What the loop knows of a key.
@@ -99,16 +97,9 @@ impl<W> Engine<W> {
 
     fn is_same(&self, id: TransactionId, submission: &Submission) -> bool {
         match self.open.get(&id).map(|open| &open.part) {
-            Some(super::Part::Live(transaction)) => {
-                let branches = transaction.branches().iter();
-                same_body(
-                    submission,
-                    transaction.name(),
-                    branches.map(|branch| (branch.participant(), branch.payload())),
-                )
-            }
+            Some(Part::Live(transaction)) => submission.change.is_same_as(transaction),
             // What cannot be read cannot be compared; the client learns its id and its state.
-            Some(super::Part::SetAside) | None => true,
+            Some(Part::SetAside) | None => true,
         }
     }
 }
@@ -121,19 +112,17 @@ fn what_was_found(
     wait: Wait,
 ) -> Reply {
     let id = stored.id;
-    if let Ok(records) = stored.entries.first().map_or(Ok(Vec::new()), |e| entry::decode(&e.text))
-        && let Some((_, Record::Started(started))) = records.first()
+    let replayed = replay(stored);
+    if let Ok(replayed) = &replayed
+        && !submission.change.is_same_as(&replayed.transaction)
     {
-        let branches = started.branches.iter().map(|b| (&b.participant, &b.payload));
-        if !same_body(submission, &started.name, branches) {
-            return Reply::NotAccepted(SubmitError::KeyReused { key: key.clone(), id });
-        }
+        return Reply::NotAccepted(SubmitError::KeyReused { key: key.clone(), id });
     }
-    match (wait, replay(stored)) {
+    match (wait, replayed) {
         (Wait::Settled { .. }, Ok(replayed)) => {
-            Reply::Outcome(Outcome::of(id, &replayed.transaction))
+            Reply::Outcome(AnyOutcome::of(id, &replayed.transaction))
         }
-        (Wait::Settled { .. }, Err(_)) => Reply::Outcome(Outcome::Unsettled(id)),
+        (Wait::Settled { .. }, Err(_)) => Reply::Outcome(AnyOutcome::SetAside(id)),
         (Wait::Accepted | Wait::Recorded, _) => Reply::Accepted(id),
     }
 }

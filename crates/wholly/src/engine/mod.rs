@@ -40,18 +40,20 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use wholly_core::entry::Timed;
-use wholly_core::two_phase::{self, BrokenInvariant, Decision, Transaction};
 use wholly_core::wire::{Answer, Operation};
-use wholly_core::{Key, LogId, ParticipantName, Timestamp, TransactionId};
+use wholly_core::{
+    self as core, BranchName, BrokenInvariant, Callee, Ended, Key, LogId, Record, Timestamp,
+    Transaction, TransactionId,
+};
 
 pub(crate) use backoff::Random;
 pub(crate) use batch::{Batch, PendingEntry};
-pub(crate) use submit::{Submission, Wait};
+pub(crate) use submit::{Change, Submission, Wait};
 
 use crate::Settings;
 use crate::error::{CancelError, ResolveError, SubmitError};
 use crate::log::{Position, ReadError, StoredTransaction};
-use crate::outcome::Outcome;
+use crate::outcome::AnyOutcome;
 use crate::participant::slots::{Answered, Attempt};
 use batch::{Place, Writing};
 use keys::KeyState;
@@ -62,8 +64,8 @@ pub(crate) struct Engine<W> {
     identity: LogId,
     last_ordinal: u64,
     random: Random,
-    /// Who is registered, and whether they offer one-phase commit.
-    participants: HashMap<ParticipantName, bool>,
+    /// Who is here, and whether they offer one-phase commit.
+    callees: HashMap<Callee, bool>,
     /// Hashed fast: nobody outside chooses an id.
     open: FxHashMap<TransactionId, Open<W>>,
     keys: HashMap<Key, KeyState<W>>,
@@ -76,7 +78,7 @@ pub(crate) struct Engine<W> {
     /// When the last batch was handed to the log, and how many entries it had.
     last_batch: (Timestamp, usize),
     /// Who waits until a batch is durable, to read what is in it.
-    readers: Vec<(Position, W)>,
+    readers: Vec<(Position, TransactionId, W)>,
     draining: bool,
     outputs: Outputs<W>,
 }
@@ -93,20 +95,14 @@ pub(crate) enum Input<W> {
     Await { id: TransactionId, until: Timestamp, to: W },
     /// Abort, if it is not decided.
     Cancel { id: TransactionId, reason: String, to: W },
-    /// A person's word for how a branch ended.
-    Resolve {
-        id: TransactionId,
-        participant: ParticipantName,
-        ended: Decision,
-        reason: String,
-        to: W,
-    },
+    /// A person's word for how a branch or step ended.
+    Resolve { id: TransactionId, branch: BranchName, ended: Ended, reason: String, to: W },
     /// Ask everything that is outstanding again, now.
     Retry { id: TransactionId, to: W },
     /// Reply when all that is known of a transaction is durable.
     Read { id: TransactionId, to: W },
-    /// A participant is here; what was held for it goes on.
-    Register { participant: ParticipantName, one_phase: bool },
+    /// Somebody is here; what was held for them goes on.
+    Register { callee: Callee, one_phase: bool },
     /// The batch at this position is durable.
     Durable(Position),
     /// Accept nothing new.
@@ -117,8 +113,8 @@ pub(crate) enum Input<W> {
 pub(crate) struct Outputs<W> {
     /// A batch to append; at most one until it is durable.
     pub append: Option<Batch>,
-    /// Calls to send, by participant.
-    pub calls: BTreeMap<ParticipantName, Vec<Attempt>>,
+    /// Calls to send, by who is called.
+    pub calls: BTreeMap<Callee, Vec<Attempt>>,
     /// Keys to look up in the log.
     pub lookups: Vec<Key>,
     /// Replies to give.
@@ -129,10 +125,14 @@ pub(crate) struct Outputs<W> {
 #[derive(Debug)]
 pub(crate) enum Reply {
     Accepted(TransactionId),
-    Outcome(Outcome),
+    Outcome(AnyOutcome),
     NotAccepted(SubmitError),
-    /// It was done: cancelled, resolved, asked again, made durable.
+    /// It was done: cancelled, resolved, asked again.
     Done,
+    /// What is known is durable. Who is to be asked and is not here is named.
+    Read {
+        held_for: Vec<Callee>,
+    },
     NotCancelled(CancelError),
     NotResolved(ResolveError),
     /// The loop does not hold the transaction: it has ended, or never was.
@@ -151,7 +151,7 @@ struct Open<W> {
     place: Option<Place>,
     /// Nothing leaves before this batch is durable.
     gate: Position,
-    /// One for each branch.
+    /// One for each branch or step.
     attempts: Vec<Attempts>,
     waiters: Vec<Waiter<W>>,
     wake: Option<Timestamp>,
@@ -180,7 +180,7 @@ struct Waiter<W> {
 }
 
 impl Part {
-    fn forces(&self, record: &two_phase::Record) -> bool {
+    fn forces(&self, record: &Record) -> bool {
         match self {
             Self::Live(transaction) => transaction.forces(record),
             Self::SetAside => false,
@@ -203,14 +203,12 @@ impl<W> Engine<W> {
             Input::Answered(answered) => self.answered(answered, now),
             Input::Await { id, until, to } => self.wait(id, Wait::Settled { until }, to, now),
             Input::Cancel { id, reason, to } => self.cancel(id, &reason, to, now),
-            Input::Resolve { id, participant, ended, reason, to } => {
-                self.resolve(id, &participant, ended, &reason, to, now);
+            Input::Resolve { id, branch, ended, reason, to } => {
+                self.resolve(id, &branch, ended, &reason, to, now);
             }
             Input::Retry { id, to } => self.retry(id, to, now),
             Input::Read { id, to } => self.read(id, to, now),
-            Input::Register { participant, one_phase } => {
-                self.register(participant, one_phase, now);
-            }
+            Input::Register { callee, one_phase } => self.register(callee, one_phase, now),
             Input::Durable(position) => self.made_durable(position, now),
             Input::Drain => self.draining = true,
         }
@@ -223,7 +221,7 @@ impl<W> Engine<W> {
             if let Some(open) = self.open.get_mut(&id) {
                 open.wake = None;
             }
-            self.step(id, &two_phase::Input::Time, now);
+            self.step(id, &core::Input::Time, now);
             self.advance(id, now);
         }
         self.write_overdue(now);
@@ -269,7 +267,7 @@ impl<W> Engine<W> {
                     match wait {
                         // What was accepted goes on when the log is open again.
                         Wait::Settled { .. } if open.gate <= durable => {
-                            Reply::Outcome(Outcome::Unsettled(id))
+                            Reply::Outcome(open.part.unsettled(id))
                         }
                         _ => Reply::NotAccepted(unavailable()),
                     },
@@ -284,17 +282,31 @@ impl<W> Engine<W> {
             }
         }
         replies.extend(
-            self.readers.into_iter().map(|(_, to)| (to, Reply::NotAccepted(unavailable()))),
+            self.readers.into_iter().map(|(.., to)| (to, Reply::NotAccepted(unavailable()))),
         );
         replies
+    }
+
+    /// Who is to be asked for a transaction, and is not here.
+    fn held_for(&self, id: TransactionId) -> Vec<Callee> {
+        let Some(Open { part: Part::Live(transaction), .. }) = self.open.get(&id) else {
+            return Vec::new();
+        };
+        let requests = transaction.effects().filter_map(|effect| transaction.request(effect));
+        let mut missing: Vec<Callee> = requests
+            .map(|request| request.callee)
+            .filter(|callee| !self.callees.contains_key(callee))
+            .collect();
+        missing.dedup();
+        missing
     }
 
     fn reply(&mut self, to: W, reply: Reply) {
         self.outputs.replies.push((to, reply));
     }
 
-    fn register(&mut self, participant: ParticipantName, one_phase: bool, now: Timestamp) {
-        self.participants.insert(participant, one_phase);
+    fn register(&mut self, callee: Callee, one_phase: bool, now: Timestamp) {
+        self.callees.insert(callee, one_phase);
         // What was held for it: the order does not matter to the protocol, but to a replay.
         let mut held: Vec<_> = self.open.keys().copied().collect();
         held.sort_unstable();
@@ -306,28 +318,33 @@ impl<W> Engine<W> {
     fn answered(&mut self, answered: Answered, now: Timestamp) {
         let Answered { transaction: id, branch, operation, answer, sent } = answered;
         let Some(open) = self.open.get_mut(&id) else { return };
-        let Part::Live(_) = &open.part else { return };
+        let Part::Live(transaction) = &open.part else { return };
         let Some(attempts) = open.attempts.get_mut(usize::from(branch)) else { return };
         if attempts.on_its_way != Some(operation) {
             return;
         }
         attempts.on_its_way = None;
+        let tries = attempts.tries;
         let pause = match &answer {
             Answer::Pending { retry_after: Some(pause) } => *pause,
-            _ => self.random.backoff(&self.settings.backoff, attempts.tries),
+            _ => {
+                let pauses = self.settings.backoff.or(transaction.retry(branch));
+                self.random.backoff(&pauses, tries)
+            }
         };
         attempts.not_before = Some(now + pause);
         // What never left cannot have been lost.
         if !sent {
             return self.advance(id, now);
         }
-        let exhausted = attempts.tries >= self.settings.stuck_after_tries;
-        self.step(id, &two_phase::Input::Answered { branch, operation, answer, exhausted }, now);
+        let exhausted = tries >= self.settings.stuck_after_tries;
+        let answered = core::Answered { branch, operation, answer, tries, exhausted };
+        self.step(id, &core::Input::Answered(answered), now);
         self.advance(id, now);
     }
 
     /// Lets the core take an input, and keeps what it records.
-    fn step(&mut self, id: TransactionId, input: &two_phase::Input, now: Timestamp) {
+    fn step(&mut self, id: TransactionId, input: &core::Input, now: Timestamp) {
         let Some(Open { part: Part::Live(transaction), .. }) = self.open.get_mut(&id) else {
             return;
         };
@@ -373,18 +390,17 @@ impl<W> Engine<W> {
     fn resolve(
         &mut self,
         id: TransactionId,
-        participant: &ParticipantName,
-        ended: Decision,
+        branch: &BranchName,
+        ended: Ended,
         reason: &str,
         to: W,
         now: Timestamp,
     ) {
         let resolved = match self.open.get_mut(&id) {
             Some(Open { part: Part::Live(transaction), .. }) => {
-                let named = |b: &two_phase::Branch| b.participant() == participant;
-                let index = transaction.branches().iter().position(named);
                 // An index past the last branch is no branch.
-                transaction.resolve(index.map_or(u16::MAX, |i| i as u16), ended, reason, now)
+                let index = transaction.branch_named(branch).unwrap_or(core::BranchIndex::MAX);
+                transaction.resolve(index, ended, reason, now)
             }
             Some(_) => return self.reply(to, Reply::NotResolved(ResolveError::SetAside { id })),
             None => return self.reply(to, Reply::NotOpen),
@@ -405,6 +421,16 @@ impl<W> Engine<W> {
         }
         self.advance(id, now);
         self.reply(to, Reply::Done);
+    }
+}
+
+impl Part {
+    /// What is told of what has not settled.
+    fn unsettled(&self, id: TransactionId) -> AnyOutcome {
+        match self {
+            Self::Live(transaction) => AnyOutcome::unsettled(id, transaction),
+            Self::SetAside => AnyOutcome::SetAside(id),
+        }
     }
 }
 

@@ -5,8 +5,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use rustc_hash::FxHashMap;
-use wholly_core::two_phase::{self, Record};
-use wholly_core::{Key, LogId, ParticipantName, Timestamp, entry};
+use wholly_core::{Callee, Input, Key, LogId, Timestamp, entry};
 
 use super::keys::KeyState;
 use super::{Batch, Engine, Open, Outputs, Part, Random};
@@ -21,7 +20,7 @@ impl<W> Engine<W> {
         identity: LogId,
         head: Position,
         last_ordinal: u64,
-        participants: impl IntoIterator<Item = (ParticipantName, bool)>,
+        callees: impl IntoIterator<Item = (Callee, bool)>,
         random: Random,
     ) -> Self {
         Self {
@@ -29,7 +28,7 @@ impl<W> Engine<W> {
             identity,
             last_ordinal,
             random,
-            participants: participants.into_iter().collect(),
+            callees: callees.into_iter().collect(),
             open: FxHashMap::default(),
             keys: HashMap::new(),
             timers: BTreeSet::new(),
@@ -48,7 +47,7 @@ impl<W> Engine<W> {
     /// restarted.
     pub fn recover(&mut self, stored: &StoredTransaction, now: Timestamp) {
         self.take_up(stored);
-        self.step(stored.id, &two_phase::Input::Restarted, now);
+        self.step(stored.id, &Input::Restarted, now);
         self.advance(stored.id, now);
     }
 
@@ -75,8 +74,5 @@ impl<W> Engine<W> {
 /// The key under which a stored transaction was submitted, as far as it can be read.
 fn key_of(stored: &StoredTransaction) -> Option<Key> {
     let records = entry::decode(&stored.entries.first()?.text).ok()?;
-    match records.into_iter().next()? {
-        (_, Record::Started(started)) => started.key,
-        _ => None,
-    }
+    records.first()?.1.key().cloned()
 }

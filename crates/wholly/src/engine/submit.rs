@@ -1,10 +1,14 @@
 //! How a transaction begins.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use wholly_core::two_phase::{Record, Started, StartedBranch, Transaction};
-use wholly_core::{Key, Name, ParticipantName, Payload, Timestamp, TransactionId};
+use wholly_core::saga::{self, Graph};
+use wholly_core::two_phase::{self, StartedBranch};
+use wholly_core::{
+    Callee, Input, Key, Name, Payload, Record, Timestamp, Transaction, TransactionId,
+};
 
 use super::keys::KeyState;
 use super::{Attempts, Engine, Open, Part, Reply, Waiter};
@@ -14,11 +18,17 @@ use crate::error::SubmitError;
 /// What a client wants.
 #[derive(Clone, Debug)]
 pub(crate) struct Submission {
-    pub name: Name,
     pub key: Option<Key>,
-    pub branches: Vec<StartedBranch>,
     /// From the moment of acceptance.
     pub deadline: Option<Duration>,
+    pub change: Change,
+}
+
+/// What is to happen, by its pattern.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    TwoPhase { name: Name, branches: Vec<StartedBranch> },
+    Saga { saga: Arc<Graph>, input: Payload },
 }
 
 /// What a caller waits for.
@@ -48,26 +58,14 @@ impl<W> Engine<W> {
         if self.draining {
             return Err(SubmitError::ShuttingDown);
         }
-        let Submission { branches, deadline, .. } = submission;
-        if branches.is_empty() {
-            return Err(SubmitError::NoBranches);
-        }
-        if branches.len() > Settings::BRANCH_LIMIT {
-            return Err(SubmitError::TooManyBranches { branches: branches.len() });
-        }
-        if let Some(deadline) = *deadline
+        if let Some(deadline) = submission.deadline
             && !(Settings::SHORTEST_DEADLINE..=Settings::LONGEST_DEADLINE).contains(&deadline)
         {
             return Err(SubmitError::Deadline { deadline });
         }
-        let mut seen = HashSet::with_capacity(branches.len());
-        for StartedBranch { participant, .. } in branches {
-            if !self.participants.contains_key(participant) {
-                return Err(SubmitError::UnknownParticipant { participant: participant.clone() });
-            }
-            if !seen.insert(participant) {
-                return Err(SubmitError::SameBranchTwice { participant: participant.clone() });
-            }
+        match &submission.change {
+            Change::TwoPhase { branches, .. } => self.check_branches(branches)?,
+            Change::Saga { saga, input } => self.check_saga(saga, input)?,
         }
         if self.open.len() >= self.settings.in_flight_limit {
             return Err(SubmitError::Overloaded { in_flight: self.open.len() });
@@ -75,36 +73,91 @@ impl<W> Engine<W> {
         Ok(())
     }
 
+    fn check_branches(&self, branches: &[StartedBranch]) -> Result<(), SubmitError> {
+        if branches.is_empty() {
+            return Err(SubmitError::NoBranches);
+        }
+        if branches.len() > Settings::BRANCH_LIMIT {
+            return Err(SubmitError::TooManyBranches { branches: branches.len() });
+        }
+        let mut seen = HashSet::with_capacity(branches.len());
+        for StartedBranch { participant, .. } in branches {
+            self.check_callee(&Callee::Participant(participant.clone()))?;
+            if !seen.insert(participant) {
+                return Err(SubmitError::SameBranchTwice { participant: participant.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_saga(&self, saga: &Graph, input: &Payload) -> Result<(), SubmitError> {
+        let definition = saga.definition();
+        for step in &definition.steps {
+            self.check_callee(&match &step.participant {
+                Some(participant) => Callee::Participant(participant.clone()),
+                None => {
+                    let (saga, version) = (definition.name.clone(), definition.version);
+                    Callee::Code { saga, version }
+                }
+            })?;
+        }
+        saga.accepts(input).map_err(|why| SubmitError::Input { why: why.to_string() })
+    }
+
+    fn check_callee(&self, callee: &Callee) -> Result<(), SubmitError> {
+        match self.callees.contains_key(callee) {
+            true => Ok(()),
+            false => Err(SubmitError::unknown(callee)),
+        }
+    }
+
     /// Begins a transaction; its waiter hears of it when it is durable.
     pub(super) fn begin(&mut self, submission: Submission, wait: Wait, to: W, now: Timestamp) {
-        let Submission { name, key, branches, deadline } = submission;
         let id = TransactionId::mint(self.last_ordinal, now, self.random.next(), self.identity);
         self.last_ordinal = id.ordinal();
-        let one_phase = match branches.as_slice() {
-            [only] => self.participants.get(&only.participant).copied().unwrap_or(false),
-            _ => false,
-        };
-        let started = Started {
-            name,
-            key: key.clone(),
-            deadline: now + deadline.unwrap_or(self.settings.deadline),
-            one_phase,
-            branches,
-        };
+        let key = submission.key.clone();
+        let started = self.started(submission, now);
+        // INVARIANT: the record of a start starts a transaction.
+        let Some(transaction) = Transaction::start(&started) else { return };
         if let Some(key) = key.clone() {
             self.keys.insert(key, KeyState::Open(id));
         }
-        let open = Open::new(Part::Live(Transaction::start(&started)), key);
-        self.open.insert(id, open);
-        self.record(id, vec![Record::Started(started)], now);
+        self.open.insert(id, Open::new(Part::Live(transaction), key));
+        self.record(id, vec![started], now);
+        // What a saga's first steps are given may not resolve.
+        self.step(id, &Input::Time, now);
         self.wait(id, wait, to, now);
+    }
+
+    fn started(&self, submission: Submission, now: Timestamp) -> Record {
+        let Submission { key, deadline, change } = submission;
+        match change {
+            Change::TwoPhase { name, branches } => {
+                let one_phase = match branches.as_slice() {
+                    [only] => {
+                        let callee = Callee::Participant(only.participant.clone());
+                        self.callees.get(&callee).copied().unwrap_or(false)
+                    }
+                    _ => false,
+                };
+                let deadline = now + deadline.unwrap_or(self.settings.deadline);
+                let started = two_phase::Started { name, key, deadline, one_phase, branches };
+                Record::TwoPhase(two_phase::Record::Started(started))
+            }
+            Change::Saga { saga, input } => {
+                let own = saga.definition().deadline_millis.map(Duration::from_millis);
+                let deadline = now + deadline.or(own).unwrap_or(self.settings.deadline);
+                let started = saga::Started { key, deadline, saga, input };
+                Record::Saga(saga::Record::Started(started))
+            }
+        }
     }
 }
 
 impl<W> Open<W> {
     pub(super) fn new(part: Part, key: Option<Key>) -> Self {
         let branches = match &part {
-            Part::Live(transaction) => transaction.branches().len(),
+            Part::Live(transaction) => transaction.branch_count(),
             Part::SetAside => 0,
         };
         Self {
@@ -121,16 +174,22 @@ impl<W> Open<W> {
     }
 }
 
-/// Whether a submission says the same as the transaction that has its key. The deadline does not
-/// count: it was the first one's.
-pub(super) fn same_body<'a>(
-    submission: &Submission,
-    name: &Name,
-    branches: impl ExactSizeIterator<Item = (&'a ParticipantName, &'a Payload)>,
-) -> bool {
-    submission.name == *name
-        && submission.branches.len() == branches.len()
-        && submission.branches.iter().zip(branches).all(|(new, (participant, payload))| {
-            new.participant == *participant && new.payload.same_as(payload)
-        })
+impl Change {
+    /// Whether it says the same as this transaction's. The deadline does not count: it was the
+    /// first one's.
+    pub(super) fn is_same_as(&self, transaction: &Transaction) -> bool {
+        match (self, transaction) {
+            (Self::TwoPhase { name, branches }, Transaction::TwoPhase(begun)) => {
+                name == begun.name()
+                    && branches.len() == begun.branches().len()
+                    && branches.iter().zip(begun.branches()).all(|(new, old)| {
+                        new.participant == *old.participant() && new.payload.same_as(old.payload())
+                    })
+            }
+            (Self::Saga { saga, input }, Transaction::Saga(begun)) => {
+                saga.definition() == begun.definition() && input.same_as(begun.input())
+            }
+            _ => false,
+        }
+    }
 }

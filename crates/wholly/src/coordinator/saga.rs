@@ -1,0 +1,99 @@
+//! A saga on its way to the coordinator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use wholly_core::saga::Graph;
+use wholly_core::{InvalidName, InvalidPayload, Key, Payload, TransactionId};
+
+use super::Coordinator;
+use super::two_phase::unexpected;
+use crate::engine::{Change, Reply, Submission, Wait};
+use crate::{SagaOutcome, SubmitError};
+
+/// A saga that is being put together. It exists for the coordinator once it is executed or
+/// submitted.
+#[must_use = "nothing happens until it is executed or submitted"]
+pub struct SagaRun<'a> {
+    coordinator: &'a Coordinator,
+    saga: Arc<Graph>,
+    key: Option<Result<Key, InvalidName>>,
+    input: Result<Payload, InvalidPayload>,
+    deadline: Option<Duration>,
+    patience: Option<Duration>,
+}
+
+impl<'a> SagaRun<'a> {
+    pub(super) fn new(coordinator: &'a Coordinator, saga: Arc<Graph>) -> Self {
+        let input = Ok(Payload::null());
+        Self { coordinator, saga, key: None, input, deadline: None, patience: None }
+    }
+
+    /// The client's own key: submitting again with the same key, definition and input joins the
+    /// first saga instead of beginning another.
+    pub fn key(mut self, key: impl std::fmt::Display) -> Self {
+        self.key = Some(Key::new(key.to_string()));
+        self
+    }
+
+    /// With what it begins; `null` unless said.
+    pub fn input<T: Serialize + ?Sized>(mut self, input: &T) -> Self {
+        self.input = Payload::of(input);
+        self
+    }
+
+    /// When the saga turns back if its pivot has not left, or, without one, if it is not done;
+    /// from its acceptance on. Else the definition says it, or the coordinator's settings.
+    pub fn deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = Some(deadline);
+        self
+    }
+
+    /// How long [`execute`](Self::execute) waits for the saga to settle, in all. By default the
+    /// deadline and [`Settings::patience`](crate::Settings::patience).
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = Some(patience);
+        self
+    }
+
+    /// Submits the saga and waits until it has settled. Dropping the future detaches from the saga;
+    /// it never turns it back.
+    ///
+    /// # Errors
+    /// When the saga was not accepted.
+    pub async fn execute(self) -> Result<SagaOutcome, SubmitError> {
+        let settings = &self.coordinator.shared.settings;
+        let own = self.saga.definition().deadline_millis.map(Duration::from_millis);
+        let patience = self.patience.unwrap_or_else(|| {
+            let deadline = self.deadline.or(own).unwrap_or(settings.deadline);
+            deadline.saturating_add(settings.patience)
+        });
+        let until = self.coordinator.shared.clock.now() + patience;
+        match self.begin(Wait::Settled { until }).await? {
+            Reply::Outcome(outcome) => Ok(outcome.saga()),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Submits the saga and returns its id once it is accepted, which is durable.
+    ///
+    /// # Errors
+    /// When the saga was not accepted.
+    pub async fn submit(self) -> Result<TransactionId, SubmitError> {
+        match self.begin(Wait::Accepted).await? {
+            Reply::Accepted(id) => Ok(id),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn begin(self, wait: Wait) -> Result<Reply, SubmitError> {
+        let input = self.input.map_err(|why| SubmitError::Input { why: why.to_string() })?;
+        let submission = Submission {
+            key: self.key.transpose()?,
+            deadline: self.deadline,
+            change: Change::Saga { saga: self.saga, input },
+        };
+        self.coordinator.submit(submission, wait).await
+    }
+}
