@@ -53,5 +53,5 @@ pub use wholly_core::two_phase::{
 };
 pub use wholly_core::{
     BranchName, Callee, Ended, InvalidName, InvalidPayload, Key, LogId, Name, OperationName,
-    ParticipantName, Payload, Record, StepName, Timestamp, TransactionId,
+    ParticipantName, Payload, Record, StepName, Timestamp, TransactionId, saga, two_phase,
 };

@@ -2,7 +2,7 @@
 
 use wholly::Operation::{Abort, Commit, Prepare};
 use wholly::test::{Act, Standing};
-use wholly::{Decision, ParticipantName, ResolveError};
+use wholly::{Decision, ParticipantName, Record, ResolveError, two_phase};
 
 use super::*;
 
@@ -41,7 +41,7 @@ async fn a_person_may_ask_again_at_once() {
     shop.payments.behave();
     shop.coordinator().retry(id).await.unwrap();
     let soon = Duration::from_millis(20);
-    assert!(committed(&shop.coordinator().outcome(id, soon).await.unwrap().unwrap()));
+    assert!(committed(&two_phase(shop.coordinator().outcome(id, soon).await.unwrap())));
     let gone = shop.coordinator().retry(id).await;
     assert!(matches!(gone, Err(ResolveError::NotInFlight { .. })), "{gone:?}");
 }
@@ -56,7 +56,9 @@ async fn a_person_may_resolve_a_branch_for_good() {
     let snapshot = shop.snapshot(id).await;
     assert!(snapshot.settled && !snapshot.stuck);
     let said = |event: &wholly::Event| match &event.record {
-        wholly::Record::Resolved(1, Decision::Committed, why) => why == "booked it",
+        Record::TwoPhase(two_phase::Record::Resolved(1, Decision::Committed, why)) => {
+            why == "booked it"
+        }
         _ => false,
     };
     assert!(snapshot.history.iter().any(said));
@@ -89,7 +91,7 @@ async fn a_heuristic_is_shown_and_waits_for_a_person() {
     shop.payments.nth(Commit, 0, Act::Heuristic);
     let coordinator = shop.coordinator();
     let id = order(&coordinator).submit().await.unwrap();
-    assert_eq!(coordinator.outcome(id, LONG).await.unwrap(), Some(Outcome::Unsettled(id)));
+    assert_eq!(shop.outcome(id).await, Outcome::Unsettled(id));
     assert_eq!(shop.payments.standing(id), Some(Standing::Aborted));
     shop.restart().await;
     tokio::time::sleep(Duration::from_secs(1)).await;

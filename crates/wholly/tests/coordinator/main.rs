@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use wholly::test::{Harness, Scripted};
 use wholly::{
-    AbortReason, Aborted, Committed, Coordinator, Outcome, Snapshot, TransactionId, TwoPhase,
+    AbortReason, Aborted, AnyOutcome, Committed, Coordinator, Outcome, Snapshot, TransactionId,
+    TwoPhase,
 };
 
 /// Longer than anything here takes, on virtual time.
@@ -59,7 +60,15 @@ impl Shop {
     }
 
     async fn outcome(&self, id: TransactionId) -> Outcome {
-        self.coordinator().outcome(id, LONG).await.unwrap().unwrap()
+        two_phase(self.coordinator().outcome(id, LONG).await.unwrap())
+    }
+}
+
+#[track_caller]
+fn two_phase(outcome: Option<AnyOutcome>) -> Outcome {
+    match outcome {
+        Some(AnyOutcome::TwoPhase(outcome)) => outcome,
+        other => panic!("no transaction in two phases: {other:?}"),
     }
 }
 

@@ -225,9 +225,9 @@ async fn commits_pass_the_prepares_that_wait_for_slots() {
     let first = both("first").submit().await.unwrap();
     let second = both("second").submit().await.unwrap();
     let patience = Duration::from_secs(2);
-    let outcome = coordinator.outcome(first, patience).await.unwrap().unwrap();
+    let outcome = two_phase(coordinator.outcome(first, patience).await.unwrap());
     assert!(committed(&outcome), "the reserved slot was not there for the commit");
-    let second = coordinator.outcome(second, Duration::ZERO).await.unwrap().unwrap();
+    let second = two_phase(coordinator.outcome(second, Duration::ZERO).await.unwrap());
     assert!(matches!(second, Outcome::Unsettled(_)));
 }
 

@@ -41,7 +41,7 @@ async fn what_names_nobody_registered_is_held_until_they_are() {
     shop.payments.behave();
     shop.harness.leave_out("payments");
     let coordinator = shop.restart().await;
-    let outcome = coordinator.outcome(id, LONG).await.unwrap().unwrap();
+    let outcome = two_phase(coordinator.outcome(id, LONG).await.unwrap());
     assert_eq!(outcome, Outcome::Unsettled(id));
     // Others do not wait for it.
     let other = coordinator.two_phase("other").branch("orders", &1).unwrap();
@@ -60,7 +60,7 @@ async fn one_phase_asks_on_after_a_restart() {
     let id = coordinator.two_phase("book").branch("ledger", &1).unwrap().submit().await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let coordinator = harness.restart().await.unwrap();
-    assert!(committed(&coordinator.outcome(id, LONG).await.unwrap().unwrap()));
+    assert!(committed(&two_phase(coordinator.outcome(id, LONG).await.unwrap())));
     harness.assert_all_or_nothing(id).await;
 }
 

@@ -3,7 +3,7 @@
 use wholly::Operation::{Commit, Prepare};
 use wholly::log::Log;
 use wholly::test::Act;
-use wholly::{Health, Record, SubmitError, Vote};
+use wholly::{Health, Record, SubmitError, Vote, two_phase};
 
 use super::*;
 
@@ -72,7 +72,9 @@ async fn a_read_makes_durable_what_was_held_back_and_shows_it() {
     let shop = Shop::open().await;
     let id = one_vote_in(&shop).await;
     let snapshot = shop.snapshot(id).await;
-    assert!(snapshot.history.iter().any(|e| matches!(e.record, Record::Vote(0, Vote::Yes))));
+    let is_yes =
+        |record: &Record| matches!(record, Record::TwoPhase(two_phase::Record::Vote(0, Vote::Yes)));
+    assert!(snapshot.history.iter().any(|e| is_yes(&e.record)));
 }
 
 #[tokio::test(start_paused = true)]
