@@ -19,7 +19,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{BranchName, InvalidPayload, OperationName, Payload, Timestamp, TransactionId};
 
@@ -166,17 +166,30 @@ pub fn compensation_payload(
 }
 
 /// The form of [`compensation_payload`], to be read by who compensates.
+///
+/// ```
+/// # use wholly_core::wire::CompensationPayload;
+/// let known: CompensationPayload<u8, ()> = serde_json::from_str(r#"{"input":2,"output":null}"#)?;
+/// assert_eq!(known.output, Some(()));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(deserialize = "I: Deserialize<'de>, O: Deserialize<'de>"))]
 pub struct CompensationPayload<I, O> {
     /// The step's own input.
     pub input: I,
-    /// The step's output, where it is known to have been done.
-    #[serde(default = "none", skip_serializing_if = "Option::is_none")]
+    /// The step's output, where it is known to have been done. It may be `null`, which is not the
+    /// same as absent.
+    #[serde(default = "none", deserialize_with = "known", skip_serializing_if = "Option::is_none")]
     pub output: Option<O>,
 }
 
 fn none<T>() -> Option<T> {
     None
+}
+
+fn known<'de, T: Deserialize<'de>, D: Deserializer<'de>>(output: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(output).map(Some)
 }
 
 /// What a participant said to one attempt, or that nothing which can be understood came back.

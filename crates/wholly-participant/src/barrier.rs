@@ -20,15 +20,33 @@
 //! (an *empty* abort leaves a row) and why the prepare that it overtook cannot hold anything for
 //! ever (a *suspended* prepare finds that row). Both are described for TCC in Apache Seata.
 //!
+//! A saga's step has a row of the same kind, under the step's name:
+//!
+//! | the step is | action | compensation |
+//! |---|---|---|
+//! | *no row* (pending) | **act** | *compensated-empty*, done |
+//! | *no row*, expired | *action-refused* | |
+//! | *no row*, known to be done | | unknown |
+//! | done | done, with the same output | **compensate**, *compensated*, done |
+//! | action-refused | refused | done |
+//! | compensated, compensated-empty | refused | done |
+//!
+//! The compensation that comes first leaves a row, too (an *empty* compensation), and the action
+//! that it overtook is refused. But where the coordinator has the action's output and there is no
+//! row, the row was lost, and with it perhaps the change: that is not for the service to call done.
+//!
 //! Unknown never changes a row. It answers what no coordinator that keeps the protocol asks: to
-//! commit what was never prepared here (is this an old copy of the database?), or to mix one phase
-//! with two.
+//! commit or to compensate what was never done here (is this an old copy of the database?), to mix
+//! one phase with two, or two-phase with a saga, or one action with another's compensation.
 //!
 //! The rules are pure, so that every database executes the same ones; [`sqlite`](crate::sqlite) is
-//! the first. Another one stores the row, and obeys [`decide`] and [`voted`].
+//! the first. Another one stores the row, and obeys [`decide`] and [`voted`], and for sagas those
+//! of [`saga`].
 
-use wholly_core::Timestamp;
+pub mod saga;
+
 use wholly_core::wire::{Answer, Operation, cut};
+use wholly_core::{OperationName, Payload, Timestamp};
 
 /// What a participant's validation says to a prepare or a one-phase commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +61,7 @@ pub enum Vote<P> {
     No(String),
 }
 
-/// What a branch's row says. A branch without a row is *working*.
+/// What a branch's or step's row says. A branch without a row is *working*, a step *pending*.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// It voted yes and is in doubt: the row keeps the prepared data.
@@ -61,6 +79,23 @@ pub enum State {
         /// Why, as it was answered the first time.
         reason: String,
     },
+    /// A saga's step: the action has been done.
+    Done {
+        /// Which action it was.
+        action: OperationName,
+        /// What it gave, to be answered again and given to its compensation.
+        output: Payload,
+    },
+    /// A saga's step: the action said no, and what it refused stays refused.
+    ActionRefused {
+        /// Why, as it was answered the first time.
+        reason: String,
+    },
+    /// A saga's step: the action had been done, and was taken back.
+    Compensated,
+    /// A saga's step: the compensation came first. There was nothing to take back, and there never
+    /// will be.
+    CompensatedEmpty,
 }
 
 /// What a call leads to: all of it in one database transaction, durable before the answer leaves.
@@ -78,7 +113,7 @@ pub enum Step {
     Release,
 }
 
-/// What to do when `operation` is asked of a branch whose row is `found`, at `now`.
+/// What to do when `operation` of two-phase is asked of a branch whose row is `found`, at `now`.
 ///
 /// `expires` is when a prepare or a one-phase commit may no longer take effect. It only matters to
 /// the first one: what has been answered is answered so again, at any time.
@@ -123,10 +158,7 @@ pub fn voted<P>(operation: Operation, vote: &Vote<P>) -> (State, Answer) {
 fn begin(operation: Operation, expired: Option<Timestamp>, now: Timestamp) -> Step {
     match (operation, expired) {
         (Operation::Prepare | Operation::CommitOnePhase, Some(at)) => {
-            let (state, answer) = refuse(format!(
-                "the {operation} came {} ms after its time; submit the transaction again",
-                at.until(now).as_millis()
-            ));
+            let (state, answer) = refuse(too_late(operation, at, now));
             Step::Record(state, answer)
         }
         (Operation::Prepare | Operation::CommitOnePhase, None) => Step::Validate,
@@ -136,6 +168,7 @@ fn begin(operation: Operation, expired: Option<Timestamp>, now: Timestamp) -> St
             "this branch was never prepared here, so there is nothing to commit; \
              is the service's database an old copy, or another service's?",
         )),
+        (Operation::Action | Operation::Compensation, _) => Step::Say(mixed()),
     }
 }
 
@@ -147,6 +180,7 @@ fn in_doubt(operation: Operation) -> Step {
         Operation::CommitOnePhase => Step::Say(Answer::unknown(
             "this branch is prepared and waits for commit or abort; it cannot commit in one phase",
         )),
+        Operation::Action | Operation::Compensation => Step::Say(mixed()),
     }
 }
 
@@ -154,6 +188,14 @@ fn in_doubt(operation: Operation) -> Step {
 fn repeat(ended: &State, operation: Operation) -> Answer {
     let aborted = "this branch was aborted before";
     match (ended, operation) {
+        (_, Operation::Action | Operation::Compensation)
+        | (
+            State::Done { .. }
+            | State::ActionRefused { .. }
+            | State::Compensated
+            | State::CompensatedEmpty,
+            _,
+        ) => mixed(),
         (State::CommittedOnePhase, Operation::Prepare) => {
             Answer::unknown("this branch has committed in one phase; it cannot be prepared")
         }
@@ -173,6 +215,17 @@ fn repeat(ended: &State, operation: Operation) -> Answer {
         (State::ReadOnly, Operation::Prepare) => Answer::ReadOnly,
         _ => Answer::Done,
     }
+}
+
+fn too_late(operation: Operation, expired: Timestamp, now: Timestamp) -> String {
+    let late = expired.until(now).as_millis();
+    format!("the {operation} came {late} ms after its time; submit the transaction again")
+}
+
+fn mixed() -> Answer {
+    Answer::unknown(
+        "two-phase and a saga have asked of the same transaction and branch; it can be only one",
+    )
 }
 
 /// The row keeps the reason as it is answered, so that it can be repeated.
@@ -225,6 +278,25 @@ mod tests {
                 let step = decide(found.as_ref(), operation, expires, NOW);
                 assert_eq!(short(&step), expected, "{operation} of {found:?}, {expires:?}");
             }
+        }
+    }
+
+    #[test]
+    fn two_phase_and_a_saga_are_never_mixed() {
+        let of_saga = [
+            State::Done { action: OperationName::new("pay").unwrap(), output: Payload::null() },
+            State::ActionRefused { reason: "declined".into() },
+            State::Compensated,
+            State::CompensatedEmpty,
+        ];
+        for (found, operation) in of_saga
+            .iter()
+            .flat_map(|found| Operation::TWO_PHASE.map(|operation| (Some(found), operation)))
+            .chain([None, Some(&State::Prepared), Some(&State::Committed)].into_iter().flat_map(
+                |found| [Operation::Action, Operation::Compensation].map(|asked| (found, asked)),
+            ))
+        {
+            assert_eq!(decide(found, operation, None, NOW), Step::Say(mixed()), "{found:?}");
         }
     }
 

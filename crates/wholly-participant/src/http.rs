@@ -1,6 +1,7 @@
 //! The HTTP contract of [`wholly_core::wire`], from the participant's side: a request becomes a
 //! [`Call`], an [`Answer`] becomes a response. No decision of the protocol lives here.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,10 @@ use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use wholly_core::wire::{Answer, Call, Operation, answer, header};
-use wholly_core::{ParticipantName, Payload, Timestamp, TransactionId};
+use wholly_core::wire::{
+    Answer, Call, CompensationPayload, Operation, answer, compensation_payload, header,
+};
+use wholly_core::{BranchName, InvalidName, OperationName, Payload, Timestamp, TransactionId};
 
 /// Where a service's branches live: what answers the calls of a coordinator.
 ///
@@ -25,25 +28,101 @@ pub trait Branches: Send + Sync + 'static {
     fn call(&self, call: Call) -> impl Future<Output = Answer> + Send;
 }
 
-/// The routes of a participant: `POST /prepare`, `/commit`, `/abort` and `/commit-one-phase`.
+/// The routes of a participant in two-phase: `POST /prepare`, `/commit`, `/abort` and
+/// `/commit-one-phase`.
 ///
 /// A call that cannot be read is answered 400, and one whose payload is longer than
 /// [`Payload::LIMIT`] 413: to the coordinator both mean unknown.
 pub fn router<B: Branches>(branches: B) -> Router {
-    let operations =
-        [Operation::Prepare, Operation::Commit, Operation::Abort, Operation::CommitOnePhase];
-    let routes = operations.into_iter().fold(Router::new(), |routes, operation| {
+    routes(branches, Operation::TWO_PHASE.map(|operation| Endpoint { operation, own_name: None }))
+}
+
+/// The routes of a participant in sagas: `POST /{name}` for each of these names, and for no other.
+///
+/// They can be merged with those of [`router`], for a service that offers both.
+///
+/// # Errors
+/// See [`InvalidOperations`].
+pub fn saga_router<B: Branches>(
+    branches: B,
+    actions: impl IntoIterator<Item = OperationName>,
+    compensations: impl IntoIterator<Item = OperationName>,
+) -> Result<Router, InvalidOperations> {
+    let actions = actions.into_iter().map(|name| (Operation::Action, name));
+    let compensations = compensations.into_iter().map(|name| (Operation::Compensation, name));
+    let mut names = HashSet::new();
+    let mut endpoints = Vec::new();
+    for (operation, name) in actions.chain(compensations) {
+        if name.as_str().parse::<Operation>().is_ok() {
+            return Err(InvalidOperations::TwoPhase(name));
+        }
+        if !names.insert(name.clone()) {
+            return Err(InvalidOperations::Twice(name));
+        }
+        endpoints.push(Endpoint { operation, own_name: Some(name) });
+    }
+    Ok(routes(branches, endpoints))
+}
+
+/// Operations that a service cannot offer to sagas.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidOperations {
+    /// A text is no operation's name.
+    #[error("an operation cannot be called {text:?}: {why}")]
+    Name {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        why: InvalidName,
+    },
+    /// Two operations have the same name.
+    #[error("the operation {0} is declared twice; give each action and compensation its own name")]
+    Twice(OperationName),
+    /// The name belongs to two-phase commit.
+    #[error("{0} is an operation of two-phase commit; give the saga's another name")]
+    TwoPhase(OperationName),
+}
+
+/// The longest body of a compensation: two payloads, and what [`compensation_payload`] puts around
+/// them, with room for some white space.
+const COMPENSATION_LIMIT: usize = 2 * Payload::LIMIT + 1024;
+
+/// What one route is for.
+#[derive(Clone)]
+struct Endpoint {
+    operation: Operation,
+    own_name: Option<OperationName>,
+}
+
+impl Endpoint {
+    fn name(&self) -> &str {
+        self.own_name.as_ref().map_or(self.operation.as_str(), OperationName::as_str)
+    }
+
+    fn body_limit(&self) -> usize {
+        match self.operation {
+            Operation::Compensation => COMPENSATION_LIMIT,
+            _ => Payload::LIMIT,
+        }
+    }
+}
+
+fn routes<B: Branches>(branches: B, endpoints: impl IntoIterator<Item = Endpoint>) -> Router {
+    let routes = endpoints.into_iter().fold(Router::new(), |routes, endpoint| {
+        let path = format!("/{}", endpoint.name());
+        let limit = DefaultBodyLimit::max(endpoint.body_limit());
         let handler = async move |State(branches): State<Arc<B>>,
                                   headers: HeaderMap,
                                   body: Result<Bytes, BytesRejection>| {
-            match read(operation, &headers, body) {
+            match read(endpoint, &headers, body) {
                 Ok(call) => respond(branches.call(call).await),
                 Err((status, detail)) => problem(status, &detail),
             }
         };
-        routes.route(&format!("/{operation}"), post(handler))
+        routes.route(&path, post(handler).layer(limit))
     });
-    routes.layer(DefaultBodyLimit::max(Payload::LIMIT)).with_state(Arc::new(branches))
+    routes.with_state(Arc::new(branches))
 }
 
 /// A problem document (RFC 9457) with this status and detail.
@@ -59,23 +138,23 @@ pub fn problem(status: StatusCode, detail: &str) -> Response {
 }
 
 fn read(
-    operation: Operation,
+    endpoint: Endpoint,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Call, (StatusCode, String)> {
     let body = body.map_err(|e| (e.status(), e.body_text()))?;
-    parse(operation, headers, &body).map_err(|detail| (StatusCode::BAD_REQUEST, detail))
+    parse(endpoint, headers, &body).map_err(|detail| (StatusCode::BAD_REQUEST, detail))
 }
 
-fn parse(operation: Operation, headers: &HeaderMap, body: &[u8]) -> Result<Call, String> {
+fn parse(endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) -> Result<Call, String> {
     let transaction = text(headers, header::TRANSACTION)?
         .parse::<TransactionId>()
         .map_err(|e| format!("header {}: {e}", header::TRANSACTION))?;
-    let branch = ParticipantName::new(text(headers, header::BRANCH)?)
+    let branch = BranchName::new(text(headers, header::BRANCH)?)
         .map_err(|e| format!("header {}: {e}", header::BRANCH))?;
     let said = text(headers, header::OPERATION)?;
-    if said != operation.as_str() {
-        return Err(format!("header {} says {said:?} at /{operation}", header::OPERATION));
+    if said != endpoint.name() {
+        return Err(format!("header {} says {said:?} at /{}", header::OPERATION, endpoint.name()));
     }
     let expires = match headers.contains_key(header::EXPIRES) {
         false => None,
@@ -84,16 +163,23 @@ fn parse(operation: Operation, headers: &HeaderMap, body: &[u8]) -> Result<Call,
         })?),
     };
     let body = std::str::from_utf8(body).map_err(|e| format!("the body is no UTF-8: {e}"))?;
-    // A person with curl ends a branch without repeating its payload.
-    let payload = if body.is_empty() { "null" } else { body };
-    let payload = Payload::parse(payload).map_err(|e| e.to_string())?;
-    Ok(Call {
-        transaction,
-        branch,
-        operation,
-        expires: expires.map(Timestamp::from_millis),
-        payload,
-    })
+    let payload = match endpoint.operation {
+        Operation::Compensation => compensation(body)?,
+        // A person with curl ends a branch without repeating its payload.
+        _ if body.is_empty() => Payload::null(),
+        _ => Payload::parse(body).map_err(|e| e.to_string())?,
+    };
+    let Endpoint { operation, own_name } = endpoint;
+    let expires = expires.map(Timestamp::from_millis);
+    Ok(Call { transaction, branch, operation, own_name, expires, payload })
+}
+
+/// Each part has a payload's limit, and the whole another.
+fn compensation(body: &str) -> Result<Payload, String> {
+    let parts: CompensationPayload<Payload, Payload> = serde_json::from_str(body).map_err(|e| {
+        format!("a compensation's body is the step's \"input\" and, if known, \"output\": {e}")
+    })?;
+    compensation_payload(&parts.input, parts.output.as_ref()).map_err(|e| e.to_string())
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, String> {
@@ -104,6 +190,10 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, String> {
 fn respond(said: Answer) -> Response {
     match said {
         Answer::Done => StatusCode::OK.into_response(),
+        Answer::DoneWith { output } => {
+            let content_type = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+            (content_type, output.as_str().to_owned()).into_response()
+        }
         Answer::ReadOnly => with(answer::READ_ONLY, StatusCode::OK.into_response()),
         Answer::Refused { reason } => with(answer::REFUSED, problem(StatusCode::CONFLICT, &reason)),
         Answer::Heuristic { reason } => with(answer::HEURISTIC, problem(StatusCode::GONE, &reason)),
@@ -139,6 +229,10 @@ mod tests {
             Answer::heuristic("aborted by hand"),
         ];
         let first_phase = [Answer::Done, Answer::ReadOnly, Answer::refused("no stock")];
+        let output = Payload::parse(r#"{"receipt":7}"#).unwrap();
+        for said in [Answer::Done, Answer::DoneWith { output }, Answer::refused("declined")] {
+            assert_eq!(reread(Operation::Action, said.clone()).await, said);
+        }
         for said in second_phase {
             assert_eq!(reread(Operation::Commit, said.clone()).await, said);
         }
@@ -151,15 +245,19 @@ mod tests {
 
     /// What `said` means once it has been an HTTP response.
     async fn reread(operation: Operation, said: Answer) -> Answer {
+        let has_output = matches!(said, Answer::DoneWith { .. });
         let response = respond(said);
         let header = |name: &str| response.headers().get(name).map(|v| v.to_str().unwrap());
         let answer = header(header::ANSWER).map(str::to_owned);
+        let json = header("content-type") == Some("application/json");
+        assert_eq!(json, has_output);
         let retry_after =
             header("retry-after").map(|v| Duration::from_secs(v.parse::<u64>().unwrap()));
         let status = response.status().as_u16();
         let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
         let answer = answer.as_deref();
-        wholly_core::wire::HttpAnswer { status, answer, retry_after, body: &body }
+        let cut_off = false;
+        wholly_core::wire::HttpAnswer { status, answer, retry_after, body: &body, cut_off, json }
             .meaning(operation, &[])
     }
 }

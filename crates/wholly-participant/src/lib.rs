@@ -1,13 +1,16 @@
 //! What a service needs to take part in transactions: the participant's half of the protocol.
 //!
-//! A coordinator of Wholly calls a service by HTTP: prepare, then commit or abort. The calls come
-//! at least once, late and out of order, and the service may crash between any two. This crate
-//! brings the two things that every service then needs, so that what is left to write is the
-//! business: [validate, apply and release](sqlite::Participant).
+//! A coordinator of Wholly calls a service by HTTP: prepare, then commit or abort; or, in a saga, an
+//! action of the service's own, and perhaps its compensation. The calls come at least once, late and
+//! out of order, and the service may crash between any two. This crate brings the two things that
+//! every service then needs, so that what is left to write is the business: [validate, apply and
+//! release](sqlite::Participant), or [actions and what undoes them](sqlite::Actions).
 //!
 //! - [`barrier`]: the rules that make every call idempotent, as pure functions.
 //! - [`http`]: the HTTP contract, as routes to add to the service's own.
 //! - [`sqlite`]: both put to work inside the service's own SQLite transaction.
+//!
+//! A service in two-phase:
 //!
 //! ```
 //! use rusqlite::Transaction;
@@ -76,5 +79,5 @@ pub mod sqlite;
 
 /// An error of the service's own code. The coordinator learns nothing from it but that the outcome
 /// is unknown: everything is rolled back, nothing is remembered, and it asks again. To say no, vote
-/// [`No`](barrier::Vote::No).
+/// [`No`](barrier::Vote::No), or let the action be [`Refused`](barrier::saga::Outcome::Refused).
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

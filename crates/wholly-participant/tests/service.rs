@@ -114,6 +114,8 @@ async fn ask(routes: Router, request: Request<Body>, operation: Operation) -> An
         answer: header("wholly-answer"),
         retry_after: retry_after.map(Duration::from_secs),
         body: &body,
+        cut_off: false,
+        json: header("content-type") == Some("application/json"),
     };
     seen.meaning(operation, &[])
 }

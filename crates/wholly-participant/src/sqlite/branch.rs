@@ -1,11 +1,12 @@
-//! The barrier's row in SQLite: table `wholly_branch`, one row a branch.
+//! The barrier's row in SQLite: table `wholly_branch`, one row a branch or step.
 
 use std::time::Duration;
 
 use rusqlite::{OptionalExtension, Transaction};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use wholly_core::wire::Call;
-use wholly_core::{LogId, Timestamp, TransactionId};
+use wholly_core::{LogId, OperationName, Payload, Timestamp, TransactionId};
 
 use crate::Failure;
 use crate::barrier::State;
@@ -16,7 +17,7 @@ pub(super) const SCHEMA: &str = "
         transaction_id TEXT NOT NULL,
         branch TEXT NOT NULL,
         state TEXT NOT NULL,
-        data TEXT, -- prepared: the prepared data, as JSON; refused: the reason
+        data TEXT, -- prepared: the prepared data, as JSON; refused: the reason; done: see Done
         changed_at INTEGER NOT NULL, -- milliseconds since the Unix epoch
         PRIMARY KEY (transaction_id, branch)
     ) STRICT, WITHOUT ROWID;
@@ -26,6 +27,13 @@ pub(super) const SCHEMA: &str = "
 pub(super) struct Row {
     pub(super) state: State,
     data: Option<String>,
+}
+
+/// What the row of a saga's step keeps once it is done, as JSON.
+#[derive(Serialize, Deserialize)]
+struct Done {
+    action: OperationName,
+    output: Payload,
 }
 
 /// How many branches are prepared and wait for their decision.
@@ -54,10 +62,13 @@ pub(super) fn insert(
     state: &State,
     prepared: Option<&str>,
     now: Timestamp,
-) -> rusqlite::Result<()> {
+) -> Result<(), Failure> {
     let data = match state {
-        State::Refused { reason } => Some(reason.as_str()),
-        _ => prepared,
+        State::Refused { reason } | State::ActionRefused { reason } => Some(reason.clone()),
+        State::Done { action, output } => {
+            Some(serde_json::to_string(&Done { action: action.clone(), output: output.clone() })?)
+        }
+        _ => prepared.map(str::to_owned),
     };
     let id = call.transaction.to_string();
     db.prepare_cached("INSERT INTO wholly_branch VALUES (?1, ?2, ?3, ?4, ?5)")?.execute((
@@ -70,19 +81,26 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// Ends a prepared branch; the prepared data has done its part.
+/// Ends a prepared branch, or a step that was done; the row's data has done its part.
 pub(super) fn end(
     db: &Transaction<'_>,
     call: &Call,
     state: &State,
     now: Timestamp,
 ) -> Result<(), Failure> {
+    let from = if *state == State::Compensated { "done" } else { "prepared" };
     let ended = db
         .prepare_cached(
             "UPDATE wholly_branch SET state = ?3, data = NULL, changed_at = ?4
-             WHERE transaction_id = ?1 AND branch = ?2 AND state = 'prepared'",
+             WHERE transaction_id = ?1 AND branch = ?2 AND state = ?5",
         )?
-        .execute((call.transaction.to_string(), call.branch.as_str(), word(state), millis(now)))?;
+        .execute((
+            call.transaction.to_string(),
+            call.branch.as_str(),
+            word(state),
+            millis(now),
+            from,
+        ))?;
     match ended {
         1 => Ok(()),
         _ => Err("the branch's row was changed by the service's own code".into()),
@@ -97,7 +115,7 @@ pub(super) fn prepared<P: DeserializeOwned>(row: Option<Row>) -> Result<P, Failu
     })
 }
 
-/// Deletes at most `limit` rows of branches that ended longer than `age` ago.
+/// Deletes at most `limit` rows of branches and steps that ended longer than `age` ago.
 pub(super) fn purge(
     db: &Transaction<'_>,
     now: Timestamp,
@@ -125,17 +143,29 @@ fn word(state: &State) -> &'static str {
         State::Aborted => "aborted",
         State::ReadOnly => "read-only",
         State::Refused { .. } => "refused",
+        State::Done { .. } => "done",
+        State::ActionRefused { .. } => "action-refused",
+        State::Compensated => "compensated",
+        State::CompensatedEmpty => "compensated-empty",
     }
 }
 
 fn state(word: &str, data: Option<&str>) -> Result<State, Failure> {
+    let data = data.unwrap_or_default();
     Ok(match word {
         "prepared" => State::Prepared,
         "committed" => State::Committed,
         "committed-one-phase" => State::CommittedOnePhase,
         "aborted" => State::Aborted,
         "read-only" => State::ReadOnly,
-        "refused" => State::Refused { reason: data.unwrap_or_default().to_owned() },
+        "refused" => State::Refused { reason: data.to_owned() },
+        "done" => {
+            let Done { action, output } = serde_json::from_str(data)?;
+            State::Done { action, output }
+        }
+        "action-refused" => State::ActionRefused { reason: data.to_owned() },
+        "compensated" => State::Compensated,
+        "compensated-empty" => State::CompensatedEmpty,
         // A newer version wrote it. Unknown, not a guess.
         other => return Err(format!("the branch's row has an unknown state {other:?}").into()),
     })

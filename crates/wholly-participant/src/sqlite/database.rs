@@ -120,11 +120,13 @@ impl Database {
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Forgets the branches that ended longer than `age` ago; returns how many.
+    /// Forgets the branches and steps that ended longer than `age` ago; returns how many.
     ///
     /// Those that are prepared are never forgotten. The age must be longer than the longest
     /// deadline of a transaction, with room for clocks that differ: the row of an abort that came
-    /// first must outlive the prepare that it overtook. A day is a good age.
+    /// first must outlive the prepare that it overtook. For two-phase a day is a good age. For sagas
+    /// a month is: what an action did can be taken back only as long as its row is there, and a
+    /// saga that turns back waits for every service that is away.
     ///
     /// # Errors
     /// See [`TransactionError`].

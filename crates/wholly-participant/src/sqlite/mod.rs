@@ -2,7 +2,11 @@
 //!
 //! The service's business data and the barrier's rows are in one database file, and every call
 //! changes both in one SQLite transaction: they are committed together or not at all.
+//!
+//! A service takes part in two-phase as a [`Participant`], and in sagas with its [`Actions`]. One
+//! that does both merges the two routers over the same database.
 
+mod actions;
 mod branch;
 mod database;
 #[cfg(test)]
@@ -17,6 +21,7 @@ use serde::de::DeserializeOwned;
 use wholly_core::Timestamp;
 use wholly_core::wire::{Answer, Call, Operation};
 
+pub use actions::{Action, Actions};
 pub use branch::in_doubt;
 pub use database::{Database, OpenError, TransactionError};
 
@@ -86,17 +91,25 @@ impl<P: Participant> Branches for Service<P> {
     async fn call(&self, call: Call) -> Answer {
         let participant = Arc::clone(&self.participant);
         let key = call.idempotency_key();
-        // The clock is read when the call is executed: an expiry passes while a call waits.
         let work = move |db: &Transaction<'_>| execute(&*participant, db, &call, now());
-        match self.database.transaction(work).await {
-            Ok(answer) => answer,
-            Err(TransactionError::Busy) => {
-                Answer::Pending { retry_after: Some(Duration::from_secs(1)) }
-            }
-            Err(error) => {
-                tracing::error!(call = key, %error, "the outcome of a call is unknown");
-                Answer::unknown(error.to_string())
-            }
+        answer(&self.database, key, work).await
+    }
+}
+
+/// Answers a call with what `work` comes to, once that is durable.
+async fn answer<W>(database: &Database, key: String, work: W) -> Answer
+where
+    // The clock is read when the work is done: an expiry passes while a call waits.
+    W: FnOnce(&Transaction<'_>) -> Result<Answer, Failure> + Send + 'static,
+{
+    match database.transaction(work).await {
+        Ok(answer) => answer,
+        Err(TransactionError::Busy) => {
+            Answer::Pending { retry_after: Some(Duration::from_secs(1)) }
+        }
+        Err(error) => {
+            tracing::error!(call = key, %error, "the outcome of a call is unknown");
+            Answer::unknown(error.to_string())
         }
     }
 }

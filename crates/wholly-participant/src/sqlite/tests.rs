@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
 use wholly_core::wire::{Answer, Call, Operation};
-use wholly_core::{LogId, ParticipantName, Payload, Timestamp, TransactionId};
+use wholly_core::{BranchName, LogId, Payload, Timestamp, TransactionId};
 
 use super::database::savepoint;
 use super::{Participant, branch, execute};
@@ -124,13 +124,13 @@ impl Service {
     }
 }
 
-fn name(line: u8) -> ParticipantName {
-    ParticipantName::new(format!("line-{line}")).unwrap()
+fn name(line: u8) -> BranchName {
+    BranchName::new(format!("line-{line}")).unwrap()
 }
 
 fn call(line: u8, operation: Operation, expires: Option<Timestamp>, payload: Payload) -> Call {
     let transaction = TransactionId::mint(0, NOW, 7, LogId::from_bits(7));
-    Call { transaction, branch: name(line), operation, expires, payload }
+    Call { transaction, branch: name(line), operation, own_name: None, expires, payload }
 }
 
 proptest! {
