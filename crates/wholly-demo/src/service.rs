@@ -147,7 +147,14 @@ async fn answer(
     // A service of the shop answers with a line of text.
     let body = to_bytes(body, Payload::LIMIT).await.unwrap_or_default();
     let answer = head.headers.get(header::ANSWER).and_then(|value| value.to_str().ok());
-    let seen = HttpAnswer { status: head.status.as_u16(), answer, retry_after: None, body: &body };
+    let seen = HttpAnswer {
+        status: head.status.as_u16(),
+        answer,
+        retry_after: None,
+        body: &body,
+        cut_off: false,
+        json: false,
+    };
     let (said, reason) = match seen.meaning(operation, &[]) {
         Answer::Done => (Said::Done, None),
         Answer::ReadOnly => (Said::ReadOnly, None),

@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use wholly::log::{Entry, Log, OpenLog};
-use wholly::{
-    Key, Payload, Record, SqliteLog, Started, StartedBranch, Timestamp, TransactionId, Vote,
-};
+use wholly::{Key, Payload, SqliteLog, Started, StartedBranch, Timestamp, TransactionId, Vote};
 use wholly::{Name, ParticipantName};
-use wholly_core::entry;
+use wholly_core::two_phase::Record;
+use wholly_core::{Record as OfEither, entry};
 
 use super::common::{Common, key, scatter};
 use super::error::BenchError;
@@ -80,7 +79,8 @@ impl Texts {
         let voted = each(|branch| Record::Vote(branch, Vote::Yes)).chain([Record::Committed]);
         let done = each(Record::Acknowledged).chain([Record::Settled]);
         let text = |records: Vec<Record>| {
-            let timed: Vec<_> = records.into_iter().map(|record| (LONG_AGO, record)).collect();
+            let timed = |record| (LONG_AGO, OfEither::TwoPhase(record));
+            let timed: Vec<_> = records.into_iter().map(timed).collect();
             entry::encode(&timed)
         };
         Ok(Self {

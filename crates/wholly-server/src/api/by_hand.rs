@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer};
-use wholly::{Coordinator, Decision, ParticipantName};
+use wholly::{BranchName, Coordinator, Decision, Ended, Payload, Resolution};
 
 use super::problem::{Kind, Problem};
 use super::request::{Body, Branch, Id};
@@ -35,24 +35,55 @@ pub async fn retry(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// How a branch or a step ended. Only what was completed has an output.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Resolution {
-    r#as: Decision,
+pub struct Word {
+    r#as: As,
+    output: Option<Payload>,
     #[serde(deserialize_with = "some_reason")]
     reason: String,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum As {
+    Committed,
+    Aborted,
+    Completed,
+    Compensated,
+}
+
+impl Word {
+    fn ended(&self) -> Result<Ended, Problem> {
+        let output = self.output.clone();
+        match (self.r#as, output) {
+            (As::Committed, None) => Ok(Decision::Committed.into()),
+            (As::Aborted, None) => Ok(Decision::Aborted.into()),
+            (As::Compensated, None) => Ok(Resolution::Compensated.into()),
+            (As::Completed, output) => {
+                Ok(Resolution::Completed(output.unwrap_or_else(Payload::null)).into())
+            }
+            (_, Some(_)) => Err(Problem::new(
+                Kind::INVALID_REQUEST,
+                "only a step that is resolved as completed has an output",
+            )),
+        }
+    }
 }
 
 pub async fn resolve(
     State(coordinator): State<Coordinator>,
     Id(id): Id,
     Branch(branch): Branch,
-    Body(Resolution { r#as: ended, reason }): Body<Resolution>,
+    Body(word): Body<Word>,
 ) -> Result<StatusCode, Problem> {
-    let branch = ParticipantName::new(branch)
+    let branch = BranchName::new(branch)
         .map_err(|why| Problem::new(Kind::NO_SUCH_BRANCH, why.to_string()))?;
-    tracing::info!(transaction = %id, %branch, %ended, reason, "resolve by hand");
-    coordinator.resolve(id, &branch, ended, &reason).await?;
+    let ended = word.ended()?;
+    let Word { r#as, reason, .. } = word;
+    tracing::info!(transaction = %id, %branch, ?r#as, reason, "resolve by hand");
+    coordinator.resolve(id, branch, ended, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

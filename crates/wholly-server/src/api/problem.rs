@@ -92,7 +92,8 @@ impl From<SubmitError> for Problem {
             | E::SameBranchTwice { .. }
             | E::Deadline { .. }
             | E::Name(_)
-            | E::Payload { .. } => Kind::INVALID_TRANSACTION,
+            | E::Payload { .. }
+            | E::Input { .. } => Kind::INVALID_TRANSACTION,
             E::UnknownParticipant { .. } => Kind::UNKNOWN_PARTICIPANT,
             E::KeyReused { .. } => Kind::KEY_REUSED,
             E::Overloaded { .. } => Kind::OVERLOADED,
@@ -119,7 +120,11 @@ impl From<CancelError> for Problem {
     fn from(error: CancelError) -> Self {
         use CancelError as E;
         let kind = match error {
-            E::Committed { .. } | E::OnePhase { .. } | E::SetAside { .. } => Kind::CONFLICT,
+            E::Committed { .. }
+            | E::OnePhase { .. }
+            | E::Completed { .. }
+            | E::PivotMayHaveLeft { .. }
+            | E::SetAside { .. } => Kind::CONFLICT,
             E::NotFound { .. } => Kind::NO_SUCH_TRANSACTION,
             E::Unavailable { .. } => Kind::UNAVAILABLE,
             _ => Kind::INTERNAL,
@@ -133,9 +138,11 @@ impl From<ResolveError> for Problem {
         use ResolveError as E;
         let kind = match error {
             E::NoSuchBranch { .. } => Kind::NO_SUCH_BRANCH,
-            E::Over { .. } | E::Undecided { .. } | E::SetAside { .. } | E::NotInFlight { .. } => {
-                Kind::CONFLICT
-            }
+            E::Over { .. }
+            | E::Undecided { .. }
+            | E::NotSo { .. }
+            | E::SetAside { .. }
+            | E::NotInFlight { .. } => Kind::CONFLICT,
             E::Unavailable { .. } => Kind::UNAVAILABLE,
             _ => Kind::INTERNAL,
         };
