@@ -94,7 +94,8 @@ pub use crash::crash_at_every_record;
 pub use harness::Harness;
 #[cfg(feature = "http")]
 pub use participant_conformance::{
-    Check, ConformanceError, Payloads, Report, Verdict, participant_conformance,
+    Check, ConformanceError, Payloads, Report, SagaProbe, Verdict, participant_conformance,
+    saga_participant_conformance,
 };
 pub use script::{Act, Calls};
 pub use scripted::{Received, Scripted, Standing};
