@@ -38,6 +38,14 @@ where
     url
 }
 
+/// A service's work: long enough for a duplicate to come meanwhile. Suite and service share one
+/// thread, so it is turns of the runtime that bring the duplicate, however slow the machine is.
+async fn work() {
+    for _ in 0..300 {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A URL at which nobody is.
 async fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

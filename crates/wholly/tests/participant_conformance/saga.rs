@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -15,7 +15,7 @@ use wholly::test::{
     ConformanceError, Payloads, Report, SagaProbe, Verdict, saga_participant_conformance,
 };
 
-use super::{nowhere, serve};
+use super::{nowhere, serve, work};
 
 /// The rule that a service breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,8 +149,7 @@ impl Service {
             }
             rows.insert(step.clone(), Row::InProgress);
         }
-        // The work: long enough for a duplicate to come meanwhile.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        work().await;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
         let expired = match expires {
             Some(at) => at < now && !self.is(Breaks::Expiry),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -12,7 +12,7 @@ use hyper::{Request, Response};
 use serde_json::json;
 use wholly::test::{ConformanceError, Payloads, Report, Verdict, participant_conformance};
 
-use super::{nowhere, serve};
+use super::{nowhere, serve, work};
 
 /// The rule that a service breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,8 +128,7 @@ impl Service {
             }
             branches.insert(id.clone(), State::InProgress);
         }
-        // The work: long enough for a duplicate to come meanwhile.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        work().await;
         let yes = accepted && (!expired || is(Breaks::Expiry));
         let (state, said) = if yes { (State::Prepared, DONE) } else { (State::Refused, REFUSED) };
         self.branches.lock().unwrap().insert(id, state);
