@@ -9,9 +9,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use wholly::Operation::{self, Abort, Commit, Prepare};
-use wholly::test::{Act, Harness, Standing, Unsynced, crash_at_every_record};
-use wholly::{Answer, Call, Coordinator, Outcome, Participant, TwoPhase};
+use wholly::Operation::{self, Abort, Action, Commit, Compensation, Prepare};
+use wholly::test::{
+    Act, Harness, Scripted, Standing, StepStanding, Unsynced, crash_at_every_record,
+};
+use wholly::{
+    Answer, Call, Coordinator, LogId, Outcome, Participant, Payload, Timestamp, TransactionId,
+    TwoPhase,
+};
+use wholly_core::{BranchName, OperationName};
 
 fn both(coordinator: &Coordinator) -> TwoPhase<'_> {
     coordinator.two_phase("both").branch("a", &1).unwrap().branch("b", &2).unwrap()
@@ -34,6 +40,12 @@ impl Participant for NoBarrier {
         Answer::Done
     }
     async fn abort(&self, _call: Call) -> Answer {
+        Answer::Done
+    }
+    async fn action(&self, _call: Call) -> Answer {
+        Answer::Done
+    }
+    async fn compensate(&self, _call: Call) -> Answer {
         Answer::Done
     }
 }
@@ -219,4 +231,134 @@ async fn a_vote_that_was_scripted_is_repeated() {
         assert_eq!(votes, [vote.clone(), vote]);
         harness.assert_all_or_nothing(outcome.id()).await;
     }
+}
+
+fn saga() -> TransactionId {
+    TransactionId::mint(0, Timestamp::default(), 0, LogId::from_bits(1))
+}
+
+/// A call for the step `hold`, under its own name.
+fn own(operation: Operation, name: &str) -> Call {
+    Call {
+        transaction: saga(),
+        branch: BranchName::new("hold").unwrap(),
+        operation,
+        own_name: Some(OperationName::new(name).unwrap()),
+        expires: None,
+        payload: Payload::null(),
+    }
+}
+
+async fn reserve(stock: &Scripted) -> Answer {
+    stock.action(own(Action, "reserve")).await
+}
+
+async fn release(stock: &Scripted) -> Answer {
+    stock.compensate(own(Compensation, "release")).await
+}
+
+fn is_refused(answer: &Answer) -> bool {
+    matches!(answer, Answer::Refused { .. })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stand_in_keeps_a_sagas_barrier() {
+    let stock = Harness::new().stand_in("stock");
+    assert_eq!(stock.step(saga(), "hold"), None);
+    for _ in 0..2 {
+        assert_eq!(reserve(&stock).await, Answer::Done);
+        assert_eq!(stock.step(saga(), "hold"), Some(StepStanding::Completed));
+    }
+    // The first answer is repeated, although the action has expired since.
+    let late = Call { expires: Some(Timestamp::from_millis(1)), ..own(Action, "reserve") };
+    assert_eq!(stock.action(late).await, Answer::Done);
+    for _ in 0..2 {
+        assert_eq!(release(&stock).await, Answer::Done);
+        assert!(is_refused(&reserve(&stock).await));
+        assert_eq!(stock.step(saga(), "hold"), Some(StepStanding::Compensated));
+    }
+    // Another step of the same saga is another row.
+    let other = Call { branch: BranchName::new("hold-2").unwrap(), ..own(Action, "reserve") };
+    assert_eq!(stock.action(other).await, Answer::Done);
+    assert_eq!(stock.step(saga(), "hold-2"), Some(StepStanding::Completed));
+    assert_eq!(stock.transactions(), [saga()]);
+    assert_eq!(stock.standing(saga()), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_stand_in_refuses_an_action_that_comes_too_late() {
+    let mut harness = Harness::new();
+    let compensated = harness.stand_in("a");
+    for _ in 0..2 {
+        assert_eq!(release(&compensated).await, Answer::Done);
+        assert!(is_refused(&reserve(&compensated).await));
+        assert_eq!(compensated.step(saga(), "hold"), Some(StepStanding::Empty));
+    }
+    let expired = harness.stand_in("b");
+    let late = Call { expires: Some(Timestamp::from_millis(1)), ..own(Action, "reserve") };
+    assert!(is_refused(&expired.action(late).await));
+    assert!(is_refused(&reserve(&expired).await), "the refusal was not remembered");
+    assert_eq!(release(&expired).await, Answer::Done);
+    assert_eq!(expired.step(saga(), "hold"), Some(StepStanding::Refused));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_done_after_its_compensation_is_found() {
+    let stock = Harness::new().participant("stock", NoBarrier);
+    stock.nth("reserve", 0, Act::Twice(Duration::from_secs(60)));
+    assert_eq!(reserve(&stock).await, Answer::Done);
+    assert_eq!(release(&stock).await, Answer::Done);
+    assert_eq!(stock.step(saga(), "hold"), Some(StepStanding::Compensated));
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    assert_eq!(stock.step(saga(), "hold"), Some(StepStanding::Completed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_script_knows_a_sagas_operations_by_their_names() {
+    let stock = Harness::new().stand_in("stock");
+    stock.nth("reserve", 1, Act::Pending).nth(Action, 2, Act::LoseAnswer);
+    stock.always("release", Act::Pending);
+    let pending = Answer::Pending { retry_after: None };
+    assert_eq!(reserve(&stock).await, Answer::Done);
+    assert_eq!(reserve(&stock).await, pending);
+    assert!(matches!(reserve(&stock).await, Answer::Unknown { .. }));
+    assert_eq!(release(&stock).await, pending);
+    assert_eq!(stock.compensate(own(Compensation, "give-back")).await, Answer::Done);
+    assert_eq!((stock.count("reserve"), stock.count(Action)), (3, 3));
+    assert_eq!((stock.count("release"), stock.count(Compensation)), (1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_that_was_scripted_is_repeated_and_not_undone() {
+    let mut harness = Harness::new();
+    let refuses = harness.stand_in("a");
+    refuses.nth("reserve", 0, Act::Refuse).nth("release", 0, Act::Refuse);
+    for _ in 0..2 {
+        assert_eq!(reserve(&refuses).await, Answer::refused("scripted"));
+    }
+    assert_eq!(release(&refuses).await, Answer::refused("scripted"));
+    assert_eq!(release(&refuses).await, Answer::Done);
+    assert_eq!(refuses.step(saga(), "hold"), Some(StepStanding::Refused));
+    // What is done already stays so, and there is no read-only action and no other way.
+    let done = harness.stand_in("b");
+    done.nth("reserve", 0, Act::ReadOnly).nth("reserve", 1, Act::Refuse);
+    done.always("release", Act::Heuristic);
+    assert_eq!(reserve(&done).await, Answer::Done);
+    assert_eq!(reserve(&done).await, Answer::Done);
+    assert_eq!(release(&done).await, Answer::Done);
+    assert_eq!(done.step(saga(), "hold"), Some(StepStanding::Compensated));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_output_that_was_scripted_comes_with_every_done() {
+    let stock = Harness::new().stand_in("stock");
+    stock.output("hold", &["shelf 7"]).nth("reserve", 0, Act::LoseAnswer);
+    let output = Payload::of(&["shelf 7"]).unwrap();
+    assert!(matches!(reserve(&stock).await, Answer::Unknown { .. }));
+    assert_eq!(reserve(&stock).await, Answer::DoneWith { output });
+    assert_eq!(stock.step(saga(), "hold"), Some(StepStanding::Completed));
+    assert_eq!(release(&stock).await, Answer::Done);
+    assert!(is_refused(&reserve(&stock).await));
+    let other = Call { branch: BranchName::new("other").unwrap(), ..own(Action, "reserve") };
+    assert_eq!(stock.action(other).await, Answer::Done);
 }

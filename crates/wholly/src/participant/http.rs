@@ -158,14 +158,29 @@ impl HttpParticipant {
             Ok(request) => request,
             Err(why) => return Answer::unknown(format!("the call cannot be written: {why}")),
         };
+        match self.send(request, call.operation).await {
+            Ok((status, answer)) => {
+                self.report_mistake(&call, status, &answer);
+                answer
+            }
+            Err(why) => Answer::unknown(why),
+        }
+    }
+
+    /// What is answered, or why nothing was.
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        operation: Operation,
+    ) -> Result<(StatusCode, Answer), String> {
         let deadline = Instant::now() + self.call_timeout;
         let response = match timeout_at(deadline, self.connections.send(request)).await {
             Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Answer::unknown(self.what_failed(&error)),
-            Err(_) => return Answer::unknown(format!("no answer within {:?}", self.call_timeout)),
+            Ok(Err(error)) => return Err(self.what_failed(&error)),
+            Err(_) => return Err(format!("no answer within {:?}", self.call_timeout)),
         };
         let (head, body) = response.into_parts();
-        let limit = match call.operation {
+        let limit = match operation {
             Operation::Action if head.status.is_success() => OUTPUT_LIMIT,
             _ => BODY_LIMIT,
         };
@@ -177,10 +192,8 @@ impl HttpParticipant {
             body: &body.bytes,
             cut_off: body.cut_off,
             json: is_json(&head.headers),
-        }
-        .meaning(call.operation, &self.refused_statuses);
-        self.report_mistake(&call, head.status, &answer);
-        answer
+        };
+        Ok((head.status, answer.meaning(operation, &self.refused_statuses)))
     }
 
     fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Box<dyn Error + Send + Sync>> {
@@ -208,20 +221,16 @@ impl HttpParticipant {
         Ok(request)
     }
 
-    /// The status that answers a call after `change` made it one that breaks the contract.
+    /// What answers a call after `change` made it one that breaks the contract.
     #[cfg(feature = "test")]
-    pub(crate) async fn status_of(
+    pub(crate) async fn ask_changed(
         &self,
-        call: Call,
+        call: &Call,
         change: impl FnOnce(&mut Request<Full<Bytes>>),
-    ) -> Result<StatusCode, String> {
-        let mut request = self.request(&call).map_err(|why| why.to_string())?;
+    ) -> Result<(StatusCode, Answer), String> {
+        let mut request = self.request(call).map_err(|why| why.to_string())?;
         change(&mut request);
-        match tokio::time::timeout(self.call_timeout, self.connections.send(request)).await {
-            Ok(Ok(response)) => Ok(response.status()),
-            Ok(Err(error)) => Err(self.what_failed(&error)),
-            Err(_) => Err(format!("no answer within {:?}", self.call_timeout)),
-        }
+        self.send(request, call.operation).await
     }
 
     fn what_failed(&self, error: &hyper_util::client::legacy::Error) -> String {

@@ -5,7 +5,8 @@
 //! | [`Harness`] | a coordinator in memory, on virtual time, that crashes when it is told to |
 //! | [`Scripted`], [`Act`] | participants that refuse, hang, answer late or twice, or lose the answer |
 //! | [`crash_at_every_record`] | a scenario, crashed at every record, must end wholly or not at all |
-//! | `participant_conformance` | whether a service, in any language, keeps its half of the protocol |
+//! | `participant_conformance` | whether a service, in any language, keeps its half of two-phase |
+//! | `saga_participant_conformance` | the same of an action and its compensation |
 //!
 //! A participant of one's own, failed and crashed at every record:
 //!
@@ -86,13 +87,16 @@ mod participant_conformance;
 mod script;
 mod scripted;
 mod stand_in;
+mod steps;
 
 pub use crate::log::memory::{Fault, Unsynced};
 pub use crash::crash_at_every_record;
 pub use harness::Harness;
 #[cfg(feature = "http")]
 pub use participant_conformance::{
-    Check, ConformanceError, Payloads, Report, Verdict, participant_conformance,
+    Check, ConformanceError, Payloads, Report, SagaProbe, Verdict, participant_conformance,
+    saga_participant_conformance,
 };
-pub use script::Act;
+pub use script::{Act, Calls};
 pub use scripted::{Received, Scripted, Standing};
+pub use steps::StepStanding;

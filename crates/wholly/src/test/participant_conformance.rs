@@ -4,89 +4,44 @@
 //! first, comes late, and looks at the answers. What a service does within, it cannot see: that an
 //! operation takes effect once, and survives the service's crash, the service's own tests must show.
 
-use std::fmt;
+mod asking;
+mod report;
+mod saga;
+
 use std::pin::Pin;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use futures_util::future::join_all;
-use http::StatusCode;
-use http_body_util::Full;
 use serde_json::Value;
-use tokio::time::Instant;
-use wholly_core::wire::{Answer, Call, Operation};
-use wholly_core::{
-    BranchName, InvalidName, InvalidPayload, LogId, Payload, Timestamp, TransactionId,
-};
+use wholly_core::wire::{Call, Operation};
+use wholly_core::{Payload, Timestamp};
 
-use crate::participant::Endpoint;
-use crate::{HttpParticipant, InvalidUrl};
+use self::asking::{
+    AT_ONCE, Asking, Broken, DONE, Expected, HEURISTIC, NOT_DONE, REFUSED, no_success,
+};
+pub use self::report::{Check, ConformanceError, Report, Verdict};
+pub use self::saga::{SagaProbe, saga_participant_conformance};
 
 use Operation::{Abort, Commit, CommitOnePhase, Prepare};
 
 /// Two payloads to try a service with.
 #[derive(Clone, Debug)]
 pub struct Payloads {
-    /// What the service accepts, as often as the suite asks: it prepares this about a dozen times,
-    /// in transactions of its own, and commits it about five times.
+    /// What the service accepts, as often as the suite asks. In two-phase it prepares this about a
+    /// dozen times, in transactions of its own, and commits it about five times; a saga's action it
+    /// makes about eight times, and takes back all but one.
     pub good: Value,
     /// What the service refuses, always.
     pub refused: Value,
 }
 
-/// What the suite found: a check for each rule.
-#[derive(Clone, Debug)]
-#[must_use]
-#[non_exhaustive]
-pub struct Report {
-    /// The checks, in the order in which they were made.
-    pub checks: Vec<Check>,
-}
-
-/// One rule, and whether the service keeps it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Check {
-    /// The rule, as a sentence.
-    pub rule: &'static str,
-    /// Whether it is kept.
-    pub verdict: Verdict,
-}
-
-/// Whether a rule is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// It is.
-    Passed,
-    /// It is not.
-    Failed {
-        /// What was asked, and what was seen instead of what the contract says.
-        seen: String,
-    },
-    /// It is about something that the service does not offer.
-    NotOffered,
-}
-
-/// Why the suite could not be run.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConformanceError {
-    /// The URL cannot be a participant's.
-    #[error(transparent)]
-    Url(#[from] InvalidUrl),
-    /// A payload cannot be sent.
-    #[error(transparent)]
-    Payload(#[from] InvalidPayload),
-    /// No payload can be both accepted and refused.
-    #[error("both payloads are the same; give one that is accepted and one that is refused")]
-    SamePayload,
-    /// The system gave no random number for the transactions' ids.
-    #[error("the system gave no random number: {0}")]
-    Random(String),
-    /// The suite's own name was not accepted.
-    #[error(transparent)]
-    Name(#[from] InvalidName),
+impl Payloads {
+    /// The accepted and the refused one, as they are sent.
+    fn parse(&self) -> Result<[Payload; 2], ConformanceError> {
+        match self.good == self.refused {
+            true => Err(ConformanceError::SamePayload),
+            false => Ok([Payload::of(&self.good)?, Payload::of(&self.refused)?]),
+        }
+    }
 }
 
 /// Asks the service at `url` everything that the contract has an answer to.
@@ -117,52 +72,14 @@ pub async fn participant_conformance(
     url: &str,
     payloads: &Payloads,
 ) -> Result<Report, ConformanceError> {
-    if payloads.good == payloads.refused {
-        return Err(ConformanceError::SamePayload);
-    }
-    let suite = Suite {
-        participant: HttpParticipant::at(url)?,
-        branch: BranchName::new("conformance")?,
-        good: Payload::of(&payloads.good)?,
-        refused: Payload::of(&payloads.refused)?,
-        // An identity of its own: no transaction of the suite is one of a coordinator's.
-        log: LogId::from_bits(random()?),
-    };
+    let [good, refused] = payloads.parse()?;
+    let suite = Suite { asking: Asking::at(url)?, good, refused };
     let mut checks = Vec::new();
     for (rule, check) in RULES {
-        let verdict = match check(&suite).await {
-            Ok(()) => Verdict::Passed,
-            Err(Broken::NotOffered) => Verdict::NotOffered,
-            Err(Broken::Seen(seen)) => Verdict::Failed { seen },
-        };
+        let verdict = Broken::verdict(check(&suite).await);
         checks.push(Check { rule, verdict });
     }
     Ok(Report { checks })
-}
-
-impl Report {
-    /// Whether no rule is broken.
-    pub fn passed(&self) -> bool {
-        self.broken().next().is_none()
-    }
-
-    /// The rules that are broken.
-    pub fn broken(&self) -> impl Iterator<Item = &Check> {
-        self.checks.iter().filter(|check| matches!(check.verdict, Verdict::Failed { .. }))
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Check { rule, verdict } in &self.checks {
-            match verdict {
-                Verdict::Passed => writeln!(f, "passed       {rule}")?,
-                Verdict::NotOffered => writeln!(f, "not offered  {rule}")?,
-                Verdict::Failed { seen } => writeln!(f, "FAILED       {rule}: {seen}")?,
-            }
-        }
-        Ok(())
-    }
 }
 
 type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send + 'a>>;
@@ -227,35 +144,10 @@ const RULES: &[Rule] = &[
     }),
 ];
 
-/// What an answer must be, in words and as a test.
-type Expected = (&'static str, fn(&Answer) -> bool);
-
-const DONE: Expected = ("done", |answer| *answer == Answer::Done);
-const REFUSED: Expected = ("refused", |answer| matches!(answer, Answer::Refused { .. }));
-const HEURISTIC: Expected = ("heuristic", |answer| matches!(answer, Answer::Heuristic { .. }));
-const NOT_DONE: Expected = ("anything but done", |answer| *answer != Answer::Done);
-
-/// Why a check did not pass.
-enum Broken {
-    NotOffered,
-    Seen(String),
-}
-
-/// Longer than any check takes, and shorter than a participant's limit on expiries.
-const EXPIRES_AFTER: Duration = Duration::from_secs(60);
-/// How long a participant may say that it is still at it.
-const PENDING_LIMIT: Duration = Duration::from_secs(10);
-/// Between one pending answer and the next question.
-const PENDING_PAUSE: Duration = Duration::from_millis(50);
-/// Calls at the same time.
-const AT_ONCE: usize = 8;
-
 struct Suite {
-    participant: HttpParticipant,
-    branch: BranchName,
+    asking: Asking,
     good: Payload,
     refused: Payload,
-    log: LogId,
 }
 
 impl Suite {
@@ -271,7 +163,8 @@ impl Suite {
     async fn follow(&self, call: &Call, steps: &[(Operation, Expected)]) -> Result<(), Broken> {
         let mut asked = String::new();
         for &(operation, (expected, is_expected)) in steps {
-            let answer = self.ask(call, operation).await;
+            let expires = call.expires.filter(|_| operation.is_first_phase());
+            let answer = self.asking.ask(&Call { operation, expires, ..call.clone() }).await;
             asked.push_str(if asked.is_empty() { "" } else { ", " });
             asked.push_str(operation.as_str());
             if !is_expected(&answer) {
@@ -301,17 +194,11 @@ impl Suite {
 
     async fn unknown_operation(&self) -> Result<(), Broken> {
         let call = self.transaction(&self.good)?;
-        let uri = format!("{}/no-such-operation", self.participant.url());
-        let uri = uri.parse().map_err(|why| Broken::Seen(format!("{uri} is no address: {why}")))?;
-        let status = self.participant.status_of(call, |request| *request.uri_mut() = uri).await;
-        no_success(status)
+        no_success(self.asking.at_no_such_operation(&call).await?)
     }
 
     async fn malformed_body(&self) -> Result<(), Broken> {
-        let call = self.transaction(&self.good)?;
-        let broken = Full::new(Bytes::from_static(b"{\"never\": \"closed"));
-        let status = self.participant.status_of(call, |request| *request.body_mut() = broken).await;
-        no_success(status)
+        self.asking.malformed_body(&self.transaction(&self.good)?).await
     }
 
     async fn one_phase<const N: usize>(
@@ -326,53 +213,14 @@ impl Suite {
     /// A service says that it offers no one-phase commit as it says of any address it has not.
     async fn offers_one_phase(&self) -> Result<&Self, Broken> {
         let call = Call { operation: CommitOnePhase, ..self.transaction(&self.refused)? };
-        match self.participant.status_of(call, |_| {}).await.map_err(Broken::Seen)?.as_u16() {
+        let asked = self.asking.participant.ask_changed(&call, |_| {}).await;
+        match asked.map_err(Broken::Seen)?.0.as_u16() {
             404 | 405 | 501 => Err(Broken::NotOffered),
             _ => Ok(self),
         }
     }
 
-    /// A call of a new transaction.
     fn transaction(&self, payload: &Payload) -> Result<Call, Broken> {
-        let seen = |why: ConformanceError| Broken::Seen(why.to_string());
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = Timestamp::default() + now;
-        Ok(Call {
-            transaction: TransactionId::mint(0, now, random().map_err(seen)?, self.log),
-            branch: self.branch.clone(),
-            operation: Prepare,
-            own_name: None,
-            expires: Some(now + EXPIRES_AFTER),
-            payload: payload.clone(),
-        })
+        self.asking.call(Prepare, None, payload)
     }
-
-    /// Asks, and asks again while the answer is pending.
-    async fn ask(&self, call: &Call, operation: Operation) -> Answer {
-        let expires = call.expires.filter(|_| operation.is_first_phase());
-        let call = Call { operation, expires, ..call.clone() };
-        let started = Instant::now();
-        loop {
-            let answer = self.participant.call(call.clone()).await;
-            match answer {
-                Answer::Pending { retry_after } if started.elapsed() < PENDING_LIMIT => {
-                    let pause = retry_after.unwrap_or(PENDING_PAUSE);
-                    tokio::time::sleep(pause.min(PENDING_LIMIT)).await;
-                }
-                answer => return answer,
-            }
-        }
-    }
-}
-
-fn no_success(status: Result<StatusCode, String>) -> Result<(), Broken> {
-    match status {
-        Ok(status) if !status.is_success() => Ok(()),
-        Ok(status) => Err(Broken::Seen(format!("the status {status}"))),
-        Err(seen) => Err(Broken::Seen(seen)),
-    }
-}
-
-fn random() -> Result<u64, ConformanceError> {
-    getrandom::u64().map_err(|why| ConformanceError::Random(why.to_string()))
 }

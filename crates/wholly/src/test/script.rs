@@ -3,17 +3,18 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use wholly_core::wire::Operation;
+use wholly_core::wire::{Call, Operation};
 
 /// What a [`Scripted`](super::Scripted) participant, or the network before it, does with a call
 /// instead of what is asked. Several for one call act together: late *and* refused, say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Act {
-    /// Says no. To prepare or a one-phase commit only where it has not voted yet, and it stays
-    /// that way; a refusal of commit or abort is not to be obeyed, and nothing is done.
+    /// Says no. To prepare, a one-phase commit or an action only where it has not answered yet, and
+    /// it stays that way; a refusal of commit, abort or a compensation is not to be obeyed, and
+    /// nothing is done.
     Refuse,
-    /// Votes read-only, where it has not voted yet, and has no part in the second phase.
+    /// To prepare or a one-phase commit: votes read-only, where it has not voted yet, and has no part in the second phase.
     ReadOnly,
     /// Says that it is still at it, and does nothing.
     Pending,
@@ -35,20 +36,52 @@ pub enum Act {
     Twice(Duration),
 }
 
+/// Which calls of a [`Scripted`](super::Scripted) participant: all of an [`Operation`], or those
+/// under one name, which for a saga is that of an action or a compensation of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Calls(Which);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Which {
+    Of(Operation),
+    Named(String),
+}
+
+impl From<Operation> for Calls {
+    fn from(operation: Operation) -> Self {
+        Self(Which::Of(operation))
+    }
+}
+
+impl From<&str> for Calls {
+    fn from(name: &str) -> Self {
+        Self(Which::Named(name.to_owned()))
+    }
+}
+
+impl Calls {
+    pub(super) fn include(&self, call: &Call) -> bool {
+        match &self.0 {
+            Which::Of(operation) => call.operation == *operation,
+            Which::Named(name) => call.operation_name() == name,
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Script {
-    always: HashMap<Operation, Vec<Act>>,
-    nth: HashMap<(Operation, u64), Vec<Act>>,
-    calls: HashMap<Operation, u64>,
+    always: HashMap<Calls, Vec<Act>>,
+    nth: HashMap<(Calls, u64), Vec<Act>>,
+    made: HashMap<Calls, u64>,
 }
 
 impl Script {
-    pub fn always(&mut self, operation: Operation, act: Act) {
-        self.always.entry(operation).or_default().push(act);
+    pub fn always(&mut self, calls: Calls, act: Act) {
+        self.always.entry(calls).or_default().push(act);
     }
 
-    pub fn nth(&mut self, operation: Operation, n: u64, act: Act) {
-        self.nth.entry((operation, n)).or_default().push(act);
+    pub fn nth(&mut self, calls: Calls, n: u64, act: Act) {
+        self.nth.entry((calls, n)).or_default().push(act);
     }
 
     pub fn clear(&mut self) {
@@ -56,14 +89,15 @@ impl Script {
         self.nth.clear();
     }
 
-    /// What is to be done with the next call of this operation.
-    pub fn next(&mut self, operation: Operation) -> Turn {
-        let calls = self.calls.entry(operation).or_default();
-        let nth = self.nth.remove(&(operation, *calls)).unwrap_or_default();
-        *calls += 1;
-        let always = self.always.get(&operation).into_iter().flatten();
+    /// What is to be done with this call, the next of its operation and of its name.
+    pub fn next(&mut self, call: &Call) -> Turn {
         let mut turn = Turn::default();
-        always.chain(&nth).for_each(|act| turn.add(act));
+        for calls in [Calls::from(call.operation), Calls::from(call.operation_name())] {
+            let made = self.made.entry(calls.clone()).or_default();
+            let n = std::mem::replace(made, *made + 1);
+            self.always.get(&calls).into_iter().flatten().for_each(|act| turn.add(act));
+            self.nth.remove(&(calls, n)).iter().flatten().for_each(|act| turn.add(act));
+        }
         turn
     }
 }

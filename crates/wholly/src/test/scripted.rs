@@ -1,16 +1,18 @@
 //! A participant between which and the coordinator anything may go wrong, by script.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
-use wholly_core::TransactionId;
 use wholly_core::wire::{Answer, Call, Operation};
+use wholly_core::{BranchName, Payload, TransactionId};
 
-use super::script::{Act, Script, Turn};
+use super::script::{Act, Calls, Script, Turn};
+use super::steps::{StepStanding, Steps};
 use crate::Participant;
 use crate::engine::Random;
 use crate::participant::Endpoint;
@@ -25,7 +27,7 @@ pub struct Scripted {
     shared: Arc<Shared>,
 }
 
-/// Where a participant stands with a transaction, by its own answers.
+/// Where a participant stands with a two-phase transaction, by its own answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Standing {
@@ -53,6 +55,8 @@ struct Shared {
     endpoint: Arc<dyn Endpoint>,
     random: Arc<Mutex<Random>>,
     script: Mutex<Script>,
+    /// By step.
+    outputs: Mutex<HashMap<String, Payload>>,
     seen: Mutex<Seen>,
     on_their_way: watch::Sender<usize>,
 }
@@ -61,8 +65,9 @@ struct Shared {
 struct Seen {
     received: Vec<Received>,
     standings: BTreeMap<TransactionId, Standing>,
+    steps: Steps,
     /// Refusals and read-only votes that the script said, which are to be repeated.
-    voted: BTreeMap<TransactionId, Answer>,
+    voted: BTreeMap<(TransactionId, BranchName), Answer>,
 }
 
 impl Scripted {
@@ -71,6 +76,7 @@ impl Scripted {
             endpoint,
             random,
             script: Mutex::default(),
+            outputs: Mutex::default(),
             seen: Mutex::default(),
             on_their_way: watch::Sender::new(0),
         };
@@ -78,15 +84,27 @@ impl Scripted {
     }
 
     /// Scripts the `n`-th call of an operation, from 0, counting every attempt of every
-    /// transaction.
-    pub fn nth(&self, operation: Operation, n: u64, act: Act) -> &Self {
-        lock(&self.shared.script).nth(operation, n, act);
+    /// transaction. A saga's operations have names of their own:
+    /// `nth("reserve", 0, Act::Refuse)`.
+    pub fn nth(&self, calls: impl Into<Calls>, n: u64, act: Act) -> &Self {
+        lock(&self.shared.script).nth(calls.into(), n, act);
         self
     }
 
     /// Scripts every call of an operation.
-    pub fn always(&self, operation: Operation, act: Act) -> &Self {
-        lock(&self.shared.script).always(operation, act);
+    pub fn always(&self, calls: impl Into<Calls>, act: Act) -> &Self {
+        lock(&self.shared.script).always(calls.into(), act);
+        self
+    }
+
+    /// The output of this step's action, each time that the participant says it is done and gives
+    /// none itself.
+    ///
+    /// # Panics
+    /// When it has no form in JSON, or is longer than [`Payload::LIMIT`].
+    pub fn output<T: Serialize + ?Sized>(&self, step: &str, output: &T) -> &Self {
+        let output = Payload::of(output).unwrap_or_else(|why| panic!("{why}"));
+        lock(&self.shared.outputs).insert(step.to_owned(), output);
         self
     }
 
@@ -101,18 +119,26 @@ impl Scripted {
     }
 
     /// How often this operation arrived.
-    pub fn count(&self, operation: Operation) -> usize {
-        self.shared.seen().received.iter().filter(|r| r.call.operation == operation).count()
+    pub fn count(&self, calls: impl Into<Calls>) -> usize {
+        let calls = calls.into();
+        self.shared.seen().received.iter().filter(|r| calls.include(&r.call)).count()
     }
 
-    /// Where it stands with a transaction; `None` where it did nothing for it.
+    /// Where it stands with a two-phase transaction; `None` where it did nothing for it.
     pub fn standing(&self, id: TransactionId) -> Option<Standing> {
         self.shared.seen().standings.get(&id).copied()
     }
 
+    /// Where it stands with a saga's step; `None` where it did nothing for it.
+    pub fn step(&self, id: TransactionId, step: &str) -> Option<StepStanding> {
+        self.shared.seen().steps.standing(id, step)
+    }
+
     /// Every transaction for which it did anything.
     pub fn transactions(&self) -> Vec<TransactionId> {
-        self.shared.seen().standings.keys().copied().collect()
+        let seen = self.shared.seen();
+        let all = seen.standings.keys().copied().chain(seen.steps.transactions());
+        all.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Waits until every call that left has arrived.
@@ -122,7 +148,7 @@ impl Scripted {
     }
 
     async fn call(&self, call: Call) -> Answer {
-        let turn = lock(&self.shared.script).next(call.operation);
+        let turn = lock(&self.shared.script).next(&call);
         assert!(!turn.panics, "scripted: {} panics", call.branch);
         if turn.hangs {
             return pending().await;
@@ -175,6 +201,14 @@ impl Participant for Scripted {
         self.call(call).await
     }
 
+    async fn action(&self, call: Call) -> Answer {
+        self.call(call).await
+    }
+
+    async fn compensate(&self, call: Call) -> Answer {
+        self.call(call).await
+    }
+
     fn offers_one_phase(&self) -> bool {
         self.shared.endpoint.one_phase()
     }
@@ -185,7 +219,7 @@ impl Shared {
         let answer = match self.say(&call, says.as_ref()) {
             Some(answer) => answer,
             None if says == Some(Act::Heuristic) => self.end_the_other_way(&call).await,
-            None => self.endpoint.call(call.clone()).await,
+            None => self.with_output(&call, self.endpoint.call(call.clone()).await),
         };
         let mut seen = self.seen();
         seen.note(&call, &answer);
@@ -198,12 +232,21 @@ impl Shared {
         let operation = match call.operation {
             Operation::Commit => Operation::Abort,
             Operation::Abort => Operation::Commit,
-            first_phase => first_phase,
+            // There is no other way.
+            _ => return self.with_output(call, self.endpoint.call(call.clone()).await),
         };
-        let ended = self.endpoint.call(Call { operation, ..call.clone() }).await;
-        match ended {
-            Answer::Done if !call.operation.is_first_phase() => Answer::heuristic("scripted"),
+        match self.endpoint.call(Call { operation, ..call.clone() }).await {
+            Answer::Done => Answer::heuristic("scripted"),
             answer => answer,
+        }
+    }
+
+    fn with_output(&self, call: &Call, answer: Answer) -> Answer {
+        match (call.operation, lock(&self.outputs).get(call.branch.as_str())) {
+            (Operation::Action, Some(output)) if answer == Answer::Done => {
+                Answer::DoneWith { output: output.clone() }
+            }
+            _ => answer,
         }
     }
 
@@ -211,22 +254,30 @@ impl Shared {
     fn say(&self, call: &Call, says: Option<&Act>) -> Option<Answer> {
         let mut seen = self.seen();
         let first_phase = call.operation.is_first_phase();
-        if let Some(voted) = seen.voted.get(&call.transaction) {
-            return match (first_phase, voted) {
-                (true, voted) => Some(voted.clone()),
-                (false, Answer::ReadOnly) => Some(Answer::Done),
-                (false, _) => None,
-            };
+        let branch = (call.transaction, call.branch.clone());
+        if let Some(voted) = seen.voted.get(&branch) {
+            match (first_phase, voted) {
+                (true, voted) => return Some(voted.clone()),
+                (false, Answer::ReadOnly) => return Some(Answer::Done),
+                (false, _) => {}
+            }
         }
-        let has_voted = seen.standings.contains_key(&call.transaction);
+        let has_answered = match call.operation {
+            Operation::Action => seen.steps.standing(branch.0, branch.1.as_str()).is_some(),
+            _ => seen.standings.contains_key(&call.transaction),
+        };
         let vote = match says? {
             Act::Pending => return Some(Answer::Pending { retry_after: None }),
             Act::Refuse if !first_phase => return Some(Answer::refused("scripted")),
-            Act::Refuse if !has_voted => Answer::refused("scripted"),
-            Act::ReadOnly if !has_voted && first_phase => Answer::ReadOnly,
+            Act::Refuse if !has_answered => Answer::refused("scripted"),
+            Act::ReadOnly
+                if !has_answered && first_phase && call.operation != Operation::Action =>
+            {
+                Answer::ReadOnly
+            }
             _ => return None,
         };
-        seen.voted.insert(call.transaction, vote.clone());
+        seen.voted.insert(branch, vote.clone());
         Some(vote)
     }
 
@@ -243,6 +294,7 @@ impl Seen {
     /// What an answer says of where the participant stands.
     fn note(&mut self, call: &Call, answer: &Answer) {
         use Operation::{Abort, Commit, CommitOnePhase, Prepare};
+        self.steps.note(call, answer);
         let before = self.standings.get(&call.transaction);
         let now = match (call.operation, answer) {
             // A repeated answer to prepare takes nothing back.

@@ -3,28 +3,46 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use wholly_core::TransactionId;
 use wholly_core::two_phase::BranchState;
 use wholly_core::wire::{Answer, Call};
+use wholly_core::{BranchName, TransactionId};
 
 use crate::Participant;
 use crate::clock::Clock;
 
 /// Says yes to everything, with a barrier: an operation is done once and its first answer is
-/// repeated, an abort that comes first wins, and what is late or has expired is refused.
+/// repeated, an abort or compensation that comes first wins, and what is late or has expired is
+/// refused.
 pub(super) struct StandIn {
     clock: Clock,
     pub one_phase: bool,
     branches: Mutex<HashMap<TransactionId, BranchState>>,
+    steps: Mutex<HashMap<(TransactionId, BranchName), Step>>,
+}
+
+/// The barrier's row of a saga's step.
+enum Step {
+    Done,
+    Expired,
+    /// Also where nothing was done: the row keeps a late action away.
+    Compensated,
 }
 
 impl StandIn {
     pub fn new(clock: Clock, one_phase: bool) -> Self {
-        Self { clock, one_phase, branches: Mutex::default() }
+        Self { clock, one_phase, branches: Mutex::default(), steps: Mutex::default() }
     }
 
     fn branches(&self) -> MutexGuard<'_, HashMap<TransactionId, BranchState>> {
         self.branches.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn steps(&self) -> MutexGuard<'_, HashMap<(TransactionId, BranchName), Step>> {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_expired(&self, call: &Call) -> bool {
+        call.expires.is_some_and(|at| at <= self.clock.now())
     }
 
     /// The first phase: goes to `next` unless the branch is over.
@@ -38,7 +56,7 @@ impl StandIn {
             Some(_) => return Answer::Done,
             None => {}
         }
-        if call.expires.is_some_and(|at| at <= self.clock.now()) {
+        if self.has_expired(call) {
             branches.insert(call.transaction, BranchState::Aborted);
             return Answer::refused("it has expired");
         }
@@ -76,6 +94,29 @@ impl Participant for StandIn {
 
     async fn commit_one_phase(&self, call: Call) -> Answer {
         self.begin(&call, BranchState::Committed)
+    }
+
+    async fn action(&self, call: Call) -> Answer {
+        let mut steps = self.steps();
+        let step = (call.transaction, call.branch.clone());
+        match steps.get(&step) {
+            Some(Step::Done) => Answer::Done,
+            Some(Step::Expired) => Answer::refused("it has expired"),
+            Some(Step::Compensated) => Answer::refused("it was compensated"),
+            None if self.has_expired(&call) => {
+                steps.insert(step, Step::Expired);
+                Answer::refused("it has expired")
+            }
+            None => {
+                steps.insert(step, Step::Done);
+                Answer::Done
+            }
+        }
+    }
+
+    async fn compensate(&self, call: Call) -> Answer {
+        self.steps().insert((call.transaction, call.branch), Step::Compensated);
+        Answer::Done
     }
 
     fn offers_one_phase(&self) -> bool {

@@ -1,24 +1,18 @@
-//! The conformance suite against a service that keeps the contract, and against services that each
-//! break one rule of it.
-#![cfg(all(feature = "http", feature = "test"))]
-// What the service cannot unwrap fails the test.
-#![allow(clippy::unwrap_used)]
+//! The suite for two-phase.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use serde_json::json;
-use tokio::net::TcpListener;
 use wholly::test::{ConformanceError, Payloads, Report, Verdict, participant_conformance};
+
+use super::{nowhere, serve, work};
 
 /// The rule that a service breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,21 +61,12 @@ struct Service {
 
 impl Service {
     async fn start(breaks: Breaks) -> String {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/tx", listener.local_addr().unwrap());
         let service = Arc::new(Self { breaks, branches: Mutex::default() });
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let service = service.clone();
-                let answer = service_fn(move |request| {
-                    let service = service.clone();
-                    async move { Ok::<_, Infallible>(service.answer(request).await) }
-                });
-                let http = hyper::server::conn::http1::Builder::new();
-                tokio::spawn(http.serve_connection(TokioIo::new(stream), answer));
-            }
-        });
-        url
+        serve(move |request| {
+            let service = service.clone();
+            async move { service.answer(request).await }
+        })
+        .await
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
@@ -143,8 +128,7 @@ impl Service {
             }
             branches.insert(id.clone(), State::InProgress);
         }
-        // The work: long enough for a duplicate to come meanwhile.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        work().await;
         let yes = accepted && (!expired || is(Breaks::Expiry));
         let (state, said) = if yes { (State::Prepared, DONE) } else { (State::Refused, REFUSED) };
         self.branches.lock().unwrap().insert(id, state);
@@ -255,10 +239,7 @@ async fn each_broken_rule_is_found() {
 
 #[tokio::test]
 async fn a_service_that_is_not_there_breaks_every_rule() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
-    let report = participant_conformance(&url, &payloads()).await.unwrap();
+    let report = participant_conformance(&nowhere().await, &payloads()).await.unwrap();
     assert_eq!(report.broken().count(), report.checks.len(), "{report}");
 }
 

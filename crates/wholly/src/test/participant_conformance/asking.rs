@@ -1,0 +1,128 @@
+//! How a suite asks: with calls of transactions of its own, and again while the answer is pending.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::Full;
+use tokio::time::Instant;
+use wholly_core::wire::{Answer, Call, Operation};
+use wholly_core::{BranchName, LogId, OperationName, Payload, Timestamp, TransactionId};
+
+use super::report::{ConformanceError, Verdict};
+use crate::HttpParticipant;
+use crate::participant::Endpoint;
+
+/// What an answer must be, in words and as a test.
+pub type Expected = (&'static str, fn(&Answer) -> bool);
+
+pub const DONE: Expected =
+    ("done", |answer| matches!(answer, Answer::Done | Answer::DoneWith { .. }));
+pub const REFUSED: Expected = ("refused", |answer| matches!(answer, Answer::Refused { .. }));
+pub const HEURISTIC: Expected = ("heuristic", |answer| matches!(answer, Answer::Heuristic { .. }));
+pub const NOT_DONE: Expected = ("anything but done", |answer| *answer != Answer::Done);
+
+/// Why a check did not pass.
+pub enum Broken {
+    NotOffered,
+    Seen(String),
+}
+
+impl Broken {
+    pub fn verdict(checked: Result<(), Self>) -> Verdict {
+        match checked {
+            Ok(()) => Verdict::Passed,
+            Err(Self::NotOffered) => Verdict::NotOffered,
+            Err(Self::Seen(seen)) => Verdict::Failed { seen },
+        }
+    }
+}
+
+/// Longer than any check takes, and shorter than a participant's limit on expiries.
+const EXPIRES_AFTER: Duration = Duration::from_secs(60);
+/// How long a participant may say that it is still at it.
+const PENDING_LIMIT: Duration = Duration::from_secs(10);
+/// Between one pending answer and the next question.
+const PENDING_PAUSE: Duration = Duration::from_millis(50);
+/// Calls at the same time.
+pub const AT_ONCE: usize = 8;
+
+/// Who is asked, and as whom.
+pub struct Asking {
+    pub participant: HttpParticipant,
+    branch: BranchName,
+    log: LogId,
+}
+
+impl Asking {
+    pub fn at(url: &str) -> Result<Self, ConformanceError> {
+        Ok(Self {
+            participant: HttpParticipant::at(url)?,
+            branch: BranchName::new("conformance")?,
+            // An identity of its own: no transaction of the suite is one of a coordinator's.
+            log: LogId::from_bits(random()?),
+        })
+    }
+
+    /// A call of a new transaction.
+    pub fn call(
+        &self,
+        operation: Operation,
+        own_name: Option<&OperationName>,
+        payload: &Payload,
+    ) -> Result<Call, Broken> {
+        let seen = |why: ConformanceError| Broken::Seen(why.to_string());
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = Timestamp::default() + now;
+        Ok(Call {
+            transaction: TransactionId::mint(0, now, random().map_err(seen)?, self.log),
+            branch: self.branch.clone(),
+            operation,
+            own_name: own_name.cloned(),
+            expires: operation.is_first_phase().then(|| now + EXPIRES_AFTER),
+            payload: payload.clone(),
+        })
+    }
+
+    /// Asks, and asks again while the answer is pending.
+    pub async fn ask(&self, call: &Call) -> Answer {
+        let started = Instant::now();
+        loop {
+            let answer = self.participant.call(call.clone()).await;
+            match answer {
+                Answer::Pending { retry_after } if started.elapsed() < PENDING_LIMIT => {
+                    let pause = retry_after.unwrap_or(PENDING_PAUSE);
+                    tokio::time::sleep(pause.min(PENDING_LIMIT)).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// What is said to this call at an address that no service has.
+    pub async fn at_no_such_operation(&self, call: &Call) -> Result<StatusCode, Broken> {
+        let uri = format!("{}/no-such-operation", self.participant.url());
+        let uri = uri.parse().map_err(|why| Broken::Seen(format!("{uri} is no address: {why}")))?;
+        let asked = self.participant.ask_changed(call, |request| *request.uri_mut() = uri).await;
+        Ok(asked.map_err(Broken::Seen)?.0)
+    }
+
+    /// A body that is no JSON must not be a success.
+    pub async fn malformed_body(&self, call: &Call) -> Result<(), Broken> {
+        let broken = Full::new(Bytes::from_static(b"{\"never\": \"closed"));
+        let asked =
+            self.participant.ask_changed(call, |request| *request.body_mut() = broken).await;
+        no_success(asked.map_err(Broken::Seen)?.0)
+    }
+}
+
+pub fn no_success(status: StatusCode) -> Result<(), Broken> {
+    match status.is_success() {
+        true => Err(Broken::Seen(format!("the status {status}"))),
+        false => Ok(()),
+    }
+}
+
+fn random() -> Result<u64, ConformanceError> {
+    getrandom::u64().map_err(|why| ConformanceError::Random(why.to_string()))
+}

@@ -1,0 +1,87 @@
+//! What a conformance suite found.
+
+use std::fmt;
+
+use wholly_core::{InvalidName, InvalidPayload};
+
+use crate::InvalidUrl;
+
+/// What a conformance suite found: a check for each rule.
+#[derive(Clone, Debug)]
+#[must_use]
+#[non_exhaustive]
+pub struct Report {
+    /// The checks, in the order in which they were made.
+    pub checks: Vec<Check>,
+}
+
+/// One rule, and whether the service keeps it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Check {
+    /// The rule, as a sentence.
+    pub rule: &'static str,
+    /// Whether it is kept.
+    pub verdict: Verdict,
+}
+
+/// Whether a rule is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It is.
+    Passed,
+    /// It is not.
+    Failed {
+        /// What was asked, and what was seen instead of what the contract says.
+        seen: String,
+    },
+    /// It is about something that the service does not offer.
+    NotOffered,
+}
+
+/// Why the suite could not be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConformanceError {
+    /// The URL cannot be a participant's.
+    #[error(transparent)]
+    Url(#[from] InvalidUrl),
+    /// A payload cannot be sent.
+    #[error(transparent)]
+    Payload(#[from] InvalidPayload),
+    /// No payload can be both accepted and refused.
+    #[error("both payloads are the same; give one that is accepted and one that is refused")]
+    SamePayload,
+    /// The system gave no random number for the transactions' ids.
+    #[error("the system gave no random number: {0}")]
+    Random(String),
+    /// A name cannot be an operation's.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+}
+
+impl Report {
+    /// Whether no rule is broken.
+    pub fn passed(&self) -> bool {
+        self.broken().next().is_none()
+    }
+
+    /// The rules that are broken.
+    pub fn broken(&self) -> impl Iterator<Item = &Check> {
+        self.checks.iter().filter(|check| matches!(check.verdict, Verdict::Failed { .. }))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Check { rule, verdict } in &self.checks {
+            match verdict {
+                Verdict::Passed => writeln!(f, "passed       {rule}")?,
+                Verdict::NotOffered => writeln!(f, "not offered  {rule}")?,
+                Verdict::Failed { seen } => writeln!(f, "FAILED       {rule}: {seen}")?,
+            }
+        }
+        Ok(())
+    }
+}
