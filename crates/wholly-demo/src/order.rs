@@ -74,7 +74,8 @@ impl Books {
         };
         for order in orders {
             if let Some(amount) = order.amount {
-                books.orders.insert(order.id.clone(), json!({ "item": order.item }));
+                let taken = json!({ "item": order.item, "status": "confirmed" });
+                books.orders.insert(order.id.clone(), taken);
                 books.payments.insert(order.id.clone(), amount);
             }
             if let Some(line) = books.stock.get_mut(&order.item) {

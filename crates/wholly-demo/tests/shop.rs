@@ -6,11 +6,14 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use wholly_core::Payload;
+use wholly_core::saga::{Compensation, Definition, Graph, StepDefinition};
 use wholly_core::wire::{Answer, HttpAnswer, Operation};
-use wholly_demo::shop::{self, ServiceKind, Stock, opening_stock};
+use wholly_demo::shop::{self, CREATE_ORDER, ServiceKind, Stock, opening_stock};
 
 use Operation::{Abort, Commit, CommitOnePhase, Prepare};
 
@@ -38,9 +41,17 @@ impl Service {
             self.kind
         );
         let said = self.send("POST", &format!("/{operation}"), &headers, &payload).await;
-        let answer = said.header("wholly-answer");
-        HttpAnswer { status: said.status, answer, retry_after: None, body: said.body.as_bytes() }
-            .meaning(operation, &[])
+        said.meaning(operation)
+    }
+
+    /// Asks for a saga's step.
+    async fn ask_step(&self, saga: u32, step: &str, name: &str, body: Value) -> Answer {
+        let headers = format!(
+            "wholly-transaction: {saga:032x}-0000000000000001\r\n\
+             wholly-branch: {step}\r\nwholly-operation: {name}\r\n"
+        );
+        let said = self.send("POST", &format!("/{name}"), &headers, &body).await;
+        said.meaning(Operation::Action)
     }
 
     async fn post(&self, path: &str, payload: Value) -> (u16, Value) {
@@ -79,6 +90,18 @@ struct Said {
 }
 
 impl Said {
+    fn meaning(&self, operation: Operation) -> Answer {
+        HttpAnswer {
+            status: self.status,
+            answer: self.header("wholly-answer"),
+            retry_after: None,
+            body: self.body.as_bytes(),
+            cut_off: false,
+            json: self.header("content-type") == Some("application/json"),
+        }
+        .meaning(operation, &[])
+    }
+
     fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().filter_map(|line| line.split_once(": ")).find(|h| h.0 == name)?.1.into()
     }
@@ -119,12 +142,216 @@ async fn the_lessons_two_transactions() {
         assert_eq!(service.ask(2, Abort, Value::Null).await, Answer::Done);
     }
 
-    let orders = json!({ "orders": { "ORD001": { "item": "item1" } }, "in_doubt": 0 });
+    let confirmed = json!({ "item": "item1", "status": "confirmed" });
+    let orders = json!({ "orders": { "ORD001": confirmed }, "in_doubt": 0 });
     assert_eq!(order.books().await, orders);
     let payments = json!({ "payments": { "ORD001": 1000 }, "in_doubt": 0 });
     assert_eq!(payment.books().await, payments);
     let stock = json!({ "item1": line(8, 0), "item2": line(5, 0) });
     assert_eq!(inventory.books().await, json!({ "stock": stock, "in_doubt": 0 }));
+}
+
+/// The three services, and the saga's steps as the definition names them.
+struct Shop {
+    services: [Service; 3],
+    steps: Vec<StepDefinition>,
+    _directory: TempDir,
+}
+
+impl Shop {
+    async fn open() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let start = |kind| Service::start(kind, directory.path(), opening_stock());
+        let [order, payment, inventory] = ServiceKind::ALL.map(start);
+        let services = [order.await, payment.await, inventory.await];
+        let definition: Definition = toml::from_str(CREATE_ORDER).unwrap();
+        let graph = Graph::new(definition).unwrap();
+        let steps = graph.definition().steps.clone();
+        Self { services, steps, _directory: directory }
+    }
+
+    fn service(&self, step: &StepDefinition) -> &Service {
+        let participant = step.participant.as_ref().unwrap().as_str();
+        self.services.iter().find(|service| service.kind.as_str() == participant).unwrap()
+    }
+
+    /// An action is called like its step.
+    async fn act(&self, saga: u32, step: &StepDefinition, input: &Value) -> Answer {
+        let name = step.name.as_str();
+        self.service(step).ask_step(saga, name, name, input.clone()).await
+    }
+
+    /// `None` where the step needs none.
+    async fn compensate(&self, saga: u32, step: &StepDefinition, input: &Value) -> Option<Answer> {
+        let Some(Compensation::By(name)) = &step.compensation else { return None };
+        let body = json!({ "input": input });
+        let (step, service) = (step.name.as_str(), self.service(step));
+        Some(service.ask_step(saga, step, name.as_str(), body).await)
+    }
+
+    /// Runs a saga as a coordinator does. If it turns back: the step that refused, and why.
+    async fn run(&self, saga: u32, input: &Value) -> Result<(), (String, String)> {
+        for (at, step) in self.steps.iter().enumerate() {
+            match self.act(saga, step, input).await {
+                Answer::Done | Answer::DoneWith { .. } => {}
+                Answer::Refused { reason } => {
+                    for done in self.steps[..at].iter().rev() {
+                        assert_eq!(self.compensate(saga, done, input).await, Some(Answer::Done));
+                    }
+                    return Err((step.name.to_string(), reason));
+                }
+                other => panic!("{}: {other:?}", step.name),
+            }
+        }
+        Ok(())
+    }
+
+    /// Orders with their status, payments, and the stock of item1.
+    async fn books(&self) -> (Value, Value, Value) {
+        let [order, payment, inventory] = &self.services;
+        let mut orders = order.books().await["orders"].take();
+        for order in orders.as_object_mut().unwrap().values_mut() {
+            assert_eq!(order["item"], "item1");
+            *order = order["status"].take();
+        }
+        let stock = inventory.books().await["stock"]["item1"].take();
+        (orders, payment.books().await["payments"].take(), stock)
+    }
+}
+
+fn order(id: &str, quantity: u32, amount: i64) -> Value {
+    json!({ "order_id": id, "item_id": "item1", "quantity": quantity, "amount": amount })
+}
+
+#[tokio::test]
+async fn the_lessons_two_sagas() {
+    let shop = Shop::open().await;
+    assert_eq!(shop.run(1, &order("ORD001", 2, 1000)).await, Ok(()));
+    let after_the_first = (json!({ "ORD001": "confirmed" }), json!({ "ORD001": 1000 }), line(8, 0));
+    assert_eq!(shop.books().await, after_the_first);
+
+    let mut declined = order("ORD002", 1, 500);
+    declined["simulate_payment_failure"] = true.into();
+    let refused = Err(("process-payment".to_owned(), "Payment declined".to_owned()));
+    assert_eq!(shop.run(2, &declined).await, refused);
+    let (_, payments, stock) = after_the_first;
+    let orders = json!({ "ORD001": "confirmed", "ORD002": "cancelled" });
+    assert_eq!(shop.books().await, (orders, payments, stock));
+}
+
+#[tokio::test]
+async fn an_action_takes_effect_once_and_its_compensation_too() {
+    let shop = Shop::open().await;
+    let input = order("ORD001", 2, 1000);
+    let mut outputs = Vec::new();
+    for step in &shop.steps {
+        let first = shop.act(1, step, &input).await;
+        assert_eq!(shop.act(1, step, &input).await, first, "{}", step.name);
+        outputs.push(first);
+    }
+    let output = |text| Answer::DoneWith { output: Payload::parse(text).unwrap() };
+    let goods = output(r#"{"item_id":"item1","quantity":2}"#);
+    let money = output(r#"{"order_id":"ORD001","amount":1000}"#);
+    assert_eq!(outputs, [Answer::Done, goods, money, Answer::Done]);
+    let done = (json!({ "ORD001": "confirmed" }), json!({ "ORD001": 1000 }), line(8, 0));
+    assert_eq!(shop.books().await, done);
+
+    let input = order("ORD002", 3, 500);
+    let before_the_pivot = &shop.steps[..3];
+    for step in before_the_pivot {
+        assert!(!matches!(shop.act(2, step, &input).await, Answer::Refused { .. }));
+    }
+    let orders = json!({ "ORD001": "confirmed", "ORD002": "created" });
+    let payments = json!({ "ORD001": 1000, "ORD002": 500 });
+    assert_eq!(shop.books().await, (orders, payments, line(5, 0)));
+    for _ in 0..2 {
+        for step in before_the_pivot {
+            assert_eq!(shop.compensate(2, step, &input).await, Some(Answer::Done));
+            let late = shop.act(2, step, &input).await;
+            assert!(matches!(late, Answer::Refused { .. }), "{}: {late:?}", step.name);
+        }
+    }
+    let orders = json!({ "ORD001": "confirmed", "ORD002": "cancelled" });
+    assert_eq!(shop.books().await, (orders, json!({ "ORD001": 1000 }), line(8, 0)));
+}
+
+#[tokio::test]
+async fn a_compensation_that_comes_first_changes_nothing_and_suspends_the_action() {
+    let shop = Shop::open().await;
+    // Another's, which a compensation must not touch.
+    assert_eq!(shop.run(1, &order("ORD001", 2, 1000)).await, Ok(()));
+    let before = shop.books().await;
+    let input = order("ORD001", 2, 1000);
+    for step in shop.steps.iter().filter(|step| step.compensation.is_some()) {
+        for _ in 0..2 {
+            assert_eq!(shop.compensate(2, step, &input).await, Some(Answer::Done));
+            let late = shop.act(2, step, &input).await;
+            assert!(matches!(late, Answer::Refused { .. }), "{}: {late:?}", step.name);
+        }
+    }
+    assert_eq!(shop.books().await, before);
+}
+
+#[tokio::test]
+async fn each_action_says_no_to_what_breaks_its_rule() {
+    let shop = Shop::open().await;
+    assert_eq!(shop.run(1, &order("ORD001", 2, 1000)).await, Ok(()));
+    let before = shop.books().await;
+    let wrong = |member: &str, value: Value| {
+        let mut input = order("NEW", 1, 1);
+        input[member] = value;
+        input
+    };
+    let [create, reserve, pay, confirm] = &shop.steps[..] else { panic!("four steps") };
+    let bad = [
+        (create, wrong("order_id", json!("")), "order_id is required"),
+        (create, wrong("order_id", json!(null)), "payload"),
+        (create, order("ORD001", 1, 1), "there is an order ORD001 already"),
+        (reserve, wrong("quantity", json!(-1)), "negative"),
+        (
+            reserve,
+            wrong("quantity", json!(9)),
+            "insufficient stock for item1: 9 asked, 8 available",
+        ),
+        (reserve, wrong("item_id", json!("item9")), "0 available"),
+        (pay, wrong("amount", json!(-1)), "negative"),
+        (pay, wrong("amount", json!("1")), "payload"),
+        (pay, order("ORD001", 1, 1), "order ORD001 is paid already"),
+        (confirm, order("ORD001", 1, 1), "there is no order ORD001 to confirm"),
+        (confirm, order("NEW", 1, 1), "there is no order NEW to confirm"),
+    ];
+    for (saga, (step, input, why)) in (10..).zip(bad) {
+        let first = shop.act(saga, step, &input).await;
+        assert!(
+            matches!(&first, Answer::Refused { reason } if reason.contains(why)),
+            "{} {input}: {first:?}",
+            step.name
+        );
+        assert_eq!(shop.act(saga, step, &input).await, first);
+        if step.compensation.is_some() {
+            assert_eq!(shop.compensate(saga, step, &input).await, Some(Answer::Done));
+        }
+    }
+    assert_eq!(shop.books().await, before);
+}
+
+#[tokio::test]
+async fn a_cancelled_order_can_be_placed_again_and_one_by_two_phase_is_not_cancelled() {
+    let shop = Shop::open().await;
+    let create = &shop.steps[0];
+    let input = order("ORD001", 2, 1000);
+    for saga in [1, 2] {
+        assert_eq!(shop.act(saga, create, &input).await, Answer::Done);
+        assert_eq!(shop.books().await.0, json!({ "ORD001": "created" }));
+        assert_eq!(shop.compensate(saga, create, &input).await, Some(Answer::Done));
+        assert_eq!(shop.books().await.0, json!({ "ORD001": "cancelled" }));
+    }
+    assert_eq!(shop.act(3, create, &input).await, Answer::Done);
+    let by_two_phase = json!({ "order_id": "ORD001", "item": "item1" });
+    let [orders, ..] = &shop.services;
+    assert_eq!(orders.ask(4, CommitOnePhase, by_two_phase).await, Answer::Done);
+    assert_eq!(shop.compensate(3, create, &input).await, Some(Answer::Done));
+    assert_eq!(shop.books().await.0, json!({ "ORD001": "confirmed" }));
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! Stock. The rule: it must suffice, and what one transaction has prepared is not available to
 //! another until that one has ended. To reserve nothing changes nothing: a read-only vote.
 //!
+//! A saga's goods are taken at once, and put back if it turns back.
+//!
 //! INVARIANT: `0 <= reserved <= on_hand`; SQLite checks it on every write.
 
 use rusqlite::{OptionalExtension, Transaction};
@@ -8,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
-use wholly_participant::sqlite::Participant;
+use wholly_participant::barrier::saga::Outcome;
+use wholly_participant::sqlite::{Actions, Participant};
 
 use super::{Shop, Stock};
 
@@ -30,7 +33,7 @@ impl Participant for Inventory {
 
     fn validate(&self, db: &Transaction<'_>, asked: Reserved) -> Result<Vote<Reserved>, Failure> {
         if asked.quantity < 0 {
-            return Ok(Vote::No("a quantity cannot be negative".to_owned()));
+            return Ok(Vote::No(NEGATIVE.to_owned()));
         }
         let reserved = db
             .prepare_cached(
@@ -38,21 +41,11 @@ impl Participant for Inventory {
                  WHERE item_id = ?1 AND on_hand - reserved >= ?2",
             )?
             .execute((&asked.item_id, asked.quantity))?;
-        match (reserved, asked.quantity) {
-            (1, 0) => return Ok(Vote::ReadOnly),
-            (1, _) => return Ok(Vote::Yes(asked)),
-            _ => {}
-        }
-        let available: Option<i64> = db
-            .prepare_cached("SELECT on_hand - reserved FROM stock WHERE item_id = ?1")?
-            .query_row([&asked.item_id], |row| row.get(0))
-            .optional()?;
-        Ok(Vote::No(format!(
-            "insufficient stock for {}: {} asked, {} available",
-            asked.item_id,
-            asked.quantity,
-            available.unwrap_or(0),
-        )))
+        Ok(match (reserved, asked.quantity) {
+            (1, 0) => Vote::ReadOnly,
+            (1, _) => Vote::Yes(asked),
+            _ => Vote::No(insufficient(db, &asked)?),
+        })
     }
 
     fn apply(&self, db: &Transaction<'_>, reserved: Reserved) -> Result<(), Failure> {
@@ -70,8 +63,52 @@ impl Participant for Inventory {
     }
 }
 
+const NEGATIVE: &str = "a quantity cannot be negative";
+
+/// Why it cannot be had.
+fn insufficient(db: &Transaction<'_>, asked: &Reserved) -> rusqlite::Result<String> {
+    let available: Option<i64> = db
+        .prepare_cached("SELECT on_hand - reserved FROM stock WHERE item_id = ?1")?
+        .query_row([&asked.item_id], |row| row.get(0))
+        .optional()?;
+    Ok(format!(
+        "insufficient stock for {}: {} asked, {} available",
+        asked.item_id,
+        asked.quantity,
+        available.unwrap_or(0),
+    ))
+}
+
+fn reserve_inventory(db: &Transaction<'_>, asked: Reserved) -> Result<Outcome<Reserved>, Failure> {
+    if asked.quantity < 0 {
+        return Ok(Outcome::Refused(NEGATIVE.to_owned()));
+    }
+    let taken = db
+        .prepare_cached(
+            "UPDATE stock SET on_hand = on_hand - ?2
+             WHERE item_id = ?1 AND on_hand - reserved >= ?2",
+        )?
+        .execute((&asked.item_id, asked.quantity))?;
+    Ok(match taken {
+        0 => Outcome::Refused(insufficient(db, &asked)?),
+        _ => Outcome::Done(asked),
+    })
+}
+
+fn release_inventory(db: &Transaction<'_>, _: Reserved, taken: Reserved) -> Result<(), Failure> {
+    db.prepare_cached("UPDATE stock SET on_hand = on_hand + ?2 WHERE item_id = ?1")?
+        .execute((taken.item_id, taken.quantity))?;
+    Ok(())
+}
+
 impl Shop for Inventory {
     const AT_ONCE: &'static str = "/reservations";
+
+    fn actions(&self) -> Actions {
+        Actions::new()
+            .action("reserve-inventory", reserve_inventory)
+            .undo("release-inventory", release_inventory)
+    }
 
     fn create(&self, db: &Transaction<'_>) -> rusqlite::Result<()> {
         if db.table_exists(None, "stock")? {

@@ -1,7 +1,17 @@
 //! The shop: order, payment and inventory, each a service with its own database.
 //!
-//! Each takes part in transactions through [`wholly_participant`], at `/prepare`, `/commit`,
-//! `/abort` and `/commit-one-phase`. Beside that each has two endpoints that no coordinator calls:
+//! Each takes part in transactions through [`wholly_participant`]: in two-phase at `/prepare`,
+//! `/commit`, `/abort` and `/commit-one-phase`, and in sagas with operations of its own, which
+//! [`CREATE_ORDER`] puts together:
+//!
+//! | service | action | its compensation |
+//! |---|---|---|
+//! | order | `create-order` | `cancel-order` |
+//! | order | `confirm-order` | |
+//! | inventory | `reserve-inventory` | `release-inventory` |
+//! | payment | `process-payment` | `refund-payment` |
+//!
+//! Beside that each has two endpoints that no coordinator calls:
 //!
 //! - `GET /books`: what the service has in its books, and how many branches are in doubt;
 //! - `POST /orders`, `/payments` or `/reservations`: the same change at once and on its own, as a
@@ -27,12 +37,17 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
-use wholly_participant::http::problem;
-use wholly_participant::sqlite::{self, Database, OpenError, Participant, TransactionError};
+use wholly_participant::http::{InvalidOperations, problem};
+use wholly_participant::sqlite::{
+    self, Actions, Database, OpenError, Participant, TransactionError,
+};
 
 use inventory::Inventory;
 use order::Order;
 use payment::Payment;
+
+/// The saga `create order`: its definition, as TOML.
+pub const CREATE_ORDER: &str = include_str!("create-order.toml");
 
 /// Which of the shop's services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,6 +112,9 @@ pub enum ServeError {
     /// Its tables cannot be made.
     #[error("the service's tables cannot be made: {0}")]
     Tables(#[from] TransactionError),
+    /// Its operations cannot be offered.
+    #[error(transparent)]
+    Operations(#[from] InvalidOperations),
     /// It can take no more connections.
     #[error("the service can take no more connections: {0}")]
     Listen(#[from] std::io::Error),
@@ -144,6 +162,9 @@ trait Shop: Participant<Payload: Send + 'static> + Clone {
     /// Where the change can be had at once and on its own.
     const AT_ONCE: &'static str;
 
+    /// Its part in sagas.
+    fn actions(&self) -> Actions;
+
     /// Makes the tables where they are not yet there.
     fn create(&self, db: &Transaction<'_>) -> rusqlite::Result<()>;
 
@@ -158,7 +179,8 @@ async fn routes<S: Shop>(service: S, database: Database) -> Result<Router, Serve
         .route("/books", get(books::<S>))
         .route(S::AT_ONCE, post(at_once::<S>))
         .with_state((service.clone(), database.clone()));
-    Ok(sqlite::router(service, database).merge(own))
+    let actions = service.actions().router(database.clone())?;
+    Ok(sqlite::router(service, database).merge(actions).merge(own))
 }
 
 async fn books<S: Shop>(State((service, database)): State<(S, Database)>) -> Response {

@@ -1,11 +1,16 @@
-//! Orders. The rule: an order needs an `order_id`. An order of the same id replaces the former one.
+//! Orders. The rule: an order needs an `order_id`.
+//!
+//! In two-phase an order comes to be when all is decided: it is `confirmed` at once, and replaces the
+//! former one of the same id. In a saga it is `created`, and then `confirmed` or `cancelled`; of the
+//! same id there is only one, until it is cancelled.
 
 use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
-use wholly_participant::sqlite::Participant;
+use wholly_participant::barrier::saga::Outcome;
+use wholly_participant::sqlite::{Actions, Participant};
 
 use super::Shop;
 
@@ -38,27 +43,82 @@ impl Participant for Order {
     }
 
     fn apply(&self, db: &Transaction<'_>, accepted: Accepted) -> Result<(), Failure> {
-        db.prepare_cached("INSERT OR REPLACE INTO orders VALUES (?1, ?2)")?
+        db.prepare_cached("INSERT OR REPLACE INTO orders VALUES (?1, ?2, 'confirmed')")?
             .execute((accepted.order_id, accepted.item))?;
         Ok(())
     }
 }
 
+/// What a saga asks for.
+#[derive(Deserialize)]
+struct Ordered {
+    order_id: String,
+    item_id: String,
+}
+
+fn create_order(db: &Transaction<'_>, asked: Ordered) -> Result<Outcome<()>, Failure> {
+    if asked.order_id.is_empty() {
+        return Ok(Outcome::Refused("order_id is required".to_owned()));
+    }
+    let created = db
+        .prepare_cached(
+            "INSERT INTO orders VALUES (?1, ?2, 'created')
+             ON CONFLICT DO UPDATE SET item = excluded.item, status = 'created'
+             WHERE status = 'cancelled'",
+        )?
+        .execute((&asked.order_id, asked.item_id))?;
+    Ok(match created {
+        0 => Outcome::Refused(format!("there is an order {} already", asked.order_id)),
+        _ => Outcome::Done(()),
+    })
+}
+
+/// An order that two-phase has put in its place meanwhile is another one, and stays.
+fn cancel_order(db: &Transaction<'_>, asked: Ordered, (): ()) -> Result<(), Failure> {
+    end(db, &asked, "cancelled").map(drop)
+}
+
+fn confirm_order(db: &Transaction<'_>, asked: Ordered) -> Result<Outcome<()>, Failure> {
+    Ok(match end(db, &asked, "confirmed")? {
+        0 => Outcome::Refused(format!("there is no order {} to confirm", asked.order_id)),
+        _ => Outcome::Done(()),
+    })
+}
+
+fn end(db: &Transaction<'_>, order: &Ordered, status: &str) -> Result<usize, Failure> {
+    let ended = db
+        .prepare_cached("UPDATE orders SET status = ?2 WHERE order_id = ?1 AND status = 'created'")?
+        .execute((&order.order_id, status))?;
+    Ok(ended)
+}
+
 impl Shop for Order {
     const AT_ONCE: &'static str = "/orders";
 
+    fn actions(&self) -> Actions {
+        Actions::new()
+            .action("create-order", create_order)
+            .undo("cancel-order", cancel_order)
+            .action("confirm-order", confirm_order)
+            .without_undo()
+    }
+
     fn create(&self, db: &Transaction<'_>) -> rusqlite::Result<()> {
         db.execute_batch(
-            "CREATE TABLE IF NOT EXISTS orders (order_id TEXT PRIMARY KEY, item TEXT)
-                 STRICT, WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS orders (
+                 order_id TEXT PRIMARY KEY,
+                 item TEXT,
+                 status TEXT NOT NULL CHECK (status IN ('created', 'confirmed', 'cancelled'))
+             ) STRICT, WITHOUT ROWID",
         )
     }
 
     fn books(&self, db: &Transaction<'_>) -> rusqlite::Result<Value> {
-        let mut orders = db.prepare("SELECT order_id, item FROM orders ORDER BY order_id")?;
+        let mut orders =
+            db.prepare("SELECT order_id, item, status FROM orders ORDER BY order_id")?;
         let orders = orders.query_map([], |row| {
-            let item: Option<String> = row.get(1)?;
-            Ok((row.get(0)?, json!({ "item": item })))
+            let (item, status): (Option<String>, String) = (row.get(1)?, row.get(2)?);
+            Ok((row.get(0)?, json!({ "item": item, "status": status })))
         })?;
         Ok(json!({ "orders": orders.collect::<rusqlite::Result<Map<_, _>>>()? }))
     }

@@ -1,12 +1,15 @@
-//! Payments, in whole units of money. The rule: nothing negative is paid. A payment for the same
-//! order replaces the former one.
+//! Payments, in whole units of money. The rule: nothing negative is paid.
+//!
+//! In two-phase a payment for the same order replaces the former one. In a saga an order is paid
+//! once, until that is refunded.
 
 use rusqlite::Transaction;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
-use wholly_participant::sqlite::Participant;
+use wholly_participant::barrier::saga::Outcome;
+use wholly_participant::sqlite::{Actions, Participant};
 
 use super::Shop;
 
@@ -19,13 +22,15 @@ pub(super) struct Paid {
     amount: i64,
 }
 
+const NEGATIVE: &str = "an amount cannot be negative";
+
 impl Participant for Payment {
     type Payload = Paid;
     type Prepared = Paid;
 
     fn validate(&self, _db: &Transaction<'_>, paid: Paid) -> Result<Vote<Paid>, Failure> {
         Ok(match paid {
-            Paid { amount: ..0, .. } => Vote::No("an amount cannot be negative".to_owned()),
+            Paid { amount: ..0, .. } => Vote::No(NEGATIVE.to_owned()),
             paid => Vote::Yes(paid),
         })
     }
@@ -37,8 +42,46 @@ impl Participant for Payment {
     }
 }
 
+/// What a saga asks for.
+#[derive(Deserialize)]
+struct Charge {
+    order_id: String,
+    amount: i64,
+    /// So that it can be seen what happens then.
+    #[serde(default)]
+    simulate_payment_failure: bool,
+}
+
+fn process_payment(db: &Transaction<'_>, asked: Charge) -> Result<Outcome<Paid>, Failure> {
+    let Charge { order_id, amount, simulate_payment_failure } = asked;
+    if simulate_payment_failure {
+        return Ok(Outcome::Refused("Payment declined".to_owned()));
+    }
+    if amount < 0 {
+        return Ok(Outcome::Refused(NEGATIVE.to_owned()));
+    }
+    let paid = db
+        .prepare_cached("INSERT INTO payments VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
+        .execute((&order_id, amount))?;
+    Ok(match paid {
+        0 => Outcome::Refused(format!("order {order_id} is paid already")),
+        _ => Outcome::Done(Paid { order_id, amount }),
+    })
+}
+
+fn refund_payment(db: &Transaction<'_>, _: Charge, paid: Paid) -> Result<(), Failure> {
+    db.prepare_cached("DELETE FROM payments WHERE order_id = ?1")?.execute([paid.order_id])?;
+    Ok(())
+}
+
 impl Shop for Payment {
     const AT_ONCE: &'static str = "/payments";
+
+    fn actions(&self) -> Actions {
+        Actions::new()
+            .action("process-payment", process_payment)
+            .undo("refund-payment", refund_payment)
+    }
 
     fn create(&self, db: &Transaction<'_>) -> rusqlite::Result<()> {
         db.execute_batch(
