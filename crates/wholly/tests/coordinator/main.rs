@@ -9,6 +9,7 @@ mod keys;
 mod log_failures;
 mod outcomes;
 mod restarts;
+mod sagas;
 mod shutdown;
 
 use std::time::Duration;
