@@ -207,18 +207,6 @@ struct SlotsSection {
 
 impl ParticipantSection {
     fn configured(self, settings: &Settings) -> Result<ConfiguredParticipant, Wrong> {
-        let mut call_timeout = settings.call_timeout;
-        if let Some(own) = self.call_timeout {
-            call_timeout = own.get_ref().0;
-            if call_timeout > settings.call_timeout {
-                let why = format!(
-                    "this call_timeout is longer than that of [settings], {:?}, which bounds it: \
-                     raise that one, too",
-                    settings.call_timeout
-                );
-                return Err(Wrong::about(&own, why));
-            }
-        }
         let slots = match self.slots {
             None => Slots::default(),
             Some(section) => {
@@ -229,11 +217,19 @@ impl ParticipantSection {
         };
         let refused_statuses: Vec<u16> =
             self.refused_statuses.into_iter().map(|status| status.0).collect();
-        let participant = self
-            .url
-            .one_phase(self.one_phase)
-            .call_timeout(call_timeout)
-            .refused_statuses(&refused_statuses);
+        let mut participant =
+            self.url.one_phase(self.one_phase).refused_statuses(&refused_statuses);
+        if let Some(call_timeout) = self.call_timeout {
+            if call_timeout.get_ref().0 > settings.call_timeout {
+                let why = format!(
+                    "this call_timeout is longer than that of [settings], {:?}, which bounds it: \
+                     raise that one, too",
+                    settings.call_timeout
+                );
+                return Err(Wrong::about(&call_timeout, why));
+            }
+            participant = participant.call_timeout(call_timeout.get_ref().0);
+        }
         Ok(ConfiguredParticipant { participant, slots })
     }
 }

@@ -7,7 +7,7 @@
 //!   head, a time-out. All of these are [`Answer::Unknown`].
 //! - **The status line and the headers are the answer.** The body only says why. So an answer whose
 //!   body is cut off, endless or slow means what its head says, with as much of the reason as came
-//!   within the call's time-out and [`BODY_LIMIT`]. A fault within a body can then never turn the
+//!   within [`REASON_PATIENCE`] and [`BODY_LIMIT`]. A fault within a body can then never turn the
 //!   meaning of an answer, and asking again would only do the work twice.
 //! - **The one exception is an action that was done**: its body is the output, which later steps
 //!   and the compensation are given. Half of it is none, and the action is asked again, because a
@@ -52,6 +52,8 @@ const BODY_LIMIT: usize = 16 * 1024;
 const OUTPUT_LIMIT: usize = Payload::LIMIT + 1;
 /// The longest wait that a participant may ask for.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
+/// How long a body is waited for that only says why.
+const REASON_PATIENCE: Duration = Duration::from_secs(1);
 /// The longest that a call may be given, so that no time is past the clock's end.
 const TIMEOUT_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -107,7 +109,7 @@ impl HttpParticipant {
             addresses: Addresses::under(&base)?,
             connections: transport.connections(Duration::from_secs(2)),
             transport,
-            call_timeout: Duration::from_secs(5),
+            call_timeout: TIMEOUT_LIMIT,
             refused_statuses: Vec::new(),
             one_phase: false,
             reported: Mutex::default(),
@@ -115,8 +117,9 @@ impl HttpParticipant {
         })
     }
 
-    /// How long a call may take from first to last, connecting and the answer's body included.
-    /// Then it is unknown. 5 seconds unless set; at most a day.
+    /// The longest that a call may take from first to last, connecting and the answer's body
+    /// included. Then it is unknown. Unless set, as long as the coordinator or the saga's step
+    /// gives it; at most a day.
     #[must_use]
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
         self.call_timeout = timeout.min(TIMEOUT_LIMIT);
@@ -184,7 +187,10 @@ impl HttpParticipant {
             Operation::Action if head.status.is_success() => OUTPUT_LIMIT,
             _ => BODY_LIMIT,
         };
-        let body = start_of(body, limit, deadline).await;
+        let body = match limit {
+            OUTPUT_LIMIT => start_of(body, limit, deadline).await,
+            _ => start_of(body, limit, deadline.min(Instant::now() + REASON_PATIENCE)).await,
+        };
         let answer = HttpAnswer {
             status: head.status.as_u16(),
             answer: head.headers.get(header::ANSWER).and_then(|value| value.to_str().ok()),

@@ -40,6 +40,8 @@ impl Broken {
 
 /// Longer than any check takes, and shorter than a participant's limit on expiries.
 const EXPIRES_AFTER: Duration = Duration::from_secs(60);
+/// How long one call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a participant may say that it is still at it.
 const PENDING_LIMIT: Duration = Duration::from_secs(10);
 /// Between one pending answer and the next question.
@@ -57,7 +59,7 @@ pub struct Asking {
 impl Asking {
     pub fn at(url: &str) -> Result<Self, ConformanceError> {
         Ok(Self {
-            participant: HttpParticipant::at(url)?,
+            participant: HttpParticipant::at(url)?.call_timeout(CALL_TIMEOUT),
             branch: BranchName::new("conformance")?,
             // An identity of its own: no transaction of the suite is one of a coordinator's.
             log: LogId::from_bits(random()?),
