@@ -22,16 +22,25 @@ async fn the_configuration_and_the_request_work_as_printed() {
     let directory = tempdir().unwrap();
     let server = Server::start_configured(directory.path(), &configuration).await;
 
-    let curl = between(&readme, "curl ", "```");
+    let (two_phase, rest) = readme.split_once("A saga goes to the same address").unwrap();
+    let id = ask(&server, two_phase, "committed").await;
+    for service in [&orders, &payments] {
+        assert_eq!(service.asked(&id), ["prepare", "commit"]);
+    }
+    let id = ask(&server, rest, "completed").await;
+    assert_eq!(orders.asked(&id), ["create-order", "confirm-order"]);
+    assert_eq!(payments.asked(&id), ["process-payment"]);
+}
+
+/// Sends the request that is printed first, and gives the transaction's id.
+async fn ask(server: &Server, printed: &str, state: &str) -> String {
+    let curl = between(printed, "curl ", "```");
     let body = between(curl, "-d '", "'");
     let path = &curl[curl.find("/v1").unwrap()..];
     let reply = server.post(path.split_whitespace().next().unwrap(), body).await;
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
-    assert_eq!(reply.json()["state"], "committed");
-    let id = reply.json()["id"].as_str().unwrap().to_owned();
-    for service in [&orders, &payments] {
-        assert_eq!(service.asked(&id), ["prepare", "commit"]);
-    }
+    assert_eq!(reply.json()["state"], state);
+    reply.json()["id"].as_str().unwrap().to_owned()
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
