@@ -20,7 +20,9 @@ use wholly_demo::{
     torture::Torture,
 };
 
+use crate::check::Check;
 use crate::config::{Config, Loopback};
+use crate::diagram::Diagram;
 use crate::serve;
 
 /// What went wrong in a way that trying again does not mend.
@@ -37,6 +39,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Serve(Serve),
+    Check(Check),
+    Diagram(Diagram),
     #[cfg(feature = "demo")]
     Demo(Demo),
     #[cfg(feature = "demo")]
@@ -102,6 +106,8 @@ pub fn run() -> ExitCode {
     }
     match command {
         Command::Serve(serve) => serve.run(),
+        Command::Check(check) => check.run(),
+        Command::Diagram(diagram) => diagram.run(),
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo.run(),
         #[cfg(feature = "demo")]

@@ -7,7 +7,6 @@
 mod value;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +16,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use toml::Spanned;
 use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
+
+use crate::place::Place;
 
 /// What the server is to do.
 pub struct Config {
@@ -50,13 +51,6 @@ pub enum ConfigError {
     /// It says something that it cannot say.
     #[error("{}:{place}: {why}", .file.display())]
     Invalid { file: PathBuf, place: Place, why: String },
-}
-
-/// A line and a column of a file, from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    line: usize,
-    column: usize,
 }
 
 impl Config {
@@ -101,23 +95,6 @@ struct Wrong {
 impl Wrong {
     fn about<T>(value: &Spanned<T>, why: String) -> Self {
         Self { at: value.span().start, why }
-    }
-}
-
-impl Place {
-    fn of(text: &str, at: usize) -> Self {
-        let before = text.get(..at).unwrap_or(text);
-        let line_starts = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Self {
-            line: before.matches('\n').count() + 1,
-            column: before[line_starts..].chars().count() + 1,
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.line, self.column)
     }
 }
 

@@ -7,12 +7,18 @@
 //! |---|---|
 //! | `cli` | the commands |
 //! | `config` | `wholly.toml` |
+//! | `definition` | a saga's definition as a text, and where it is wrong |
+//! | `check`, `diagram` | what a definition says, in words and as pictures |
 //! | `serve` | the server from start to end |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 
 mod api;
+mod check;
 mod cli;
 mod config;
+mod definition;
+mod diagram;
+mod place;
 mod serve;
 
 fn main() -> std::process::ExitCode {

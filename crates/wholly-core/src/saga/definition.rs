@@ -81,7 +81,10 @@ pub enum Compensation {
 }
 
 #[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(
+    untagged,
+    expecting = "a compensation is an operation's name, or false where none is needed"
+)]
 enum ByOrNone {
     By(String),
     None(bool),

@@ -35,7 +35,8 @@ pub struct Reply {
 }
 
 impl Server {
-    /// Starts the server with these participants and a log in `directory`.
+    /// Starts the server with these participants and a log in `directory`, and with the sagas in
+    /// its folder `sagas`, if it has one.
     pub async fn start(directory: &Path, participants: &[(&str, &Little)]) -> Self {
         Self::start_with(directory, participants, "").await
     }
@@ -72,10 +73,12 @@ impl Server {
     }
 
     async fn run_by(mut command: Command, config: PathBuf) -> Self {
+        command.arg("serve").arg("--config").arg(&config);
+        let sagas = config.with_file_name("sagas");
+        if sagas.is_dir() {
+            command.arg("--sagas").arg(sagas);
+        }
         let mut process = command
-            .arg("serve")
-            .arg("--config")
-            .arg(&config)
             .env("WHOLLY_LOG", "warn")
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -196,6 +199,13 @@ fn configure(directory: &Path, participants: &[(&str, &Little)], settings: &str)
     let config = directory.join("wholly.toml");
     std::fs::write(&config, text).unwrap();
     config
+}
+
+/// What the binary makes of these arguments: its exit code, its standard output and error.
+pub fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = std::process::Command::new(BINARY).args(arguments).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
 /// Starts a server that must fail to: its exit code and the one line that it says.

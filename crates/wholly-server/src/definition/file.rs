@@ -1,0 +1,49 @@
+//! A definition in a file.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use wholly_core::saga::Graph;
+
+use super::{Format, Located, read};
+
+/// Why a file gives no definition.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read.
+    #[error("{}: cannot be read: {why}", .file.display())]
+    Unreadable { file: PathBuf, why: io::Error },
+    /// What it says makes no sense: a line a problem.
+    #[error("{}", Lines { file, problems })]
+    Invalid { file: PathBuf, problems: Vec<Located> },
+}
+
+/// The definition in a file; `-` is the standard input.
+pub fn read_file(file: &Path) -> Result<Graph, FileError> {
+    let text = match file.to_str() {
+        Some("-") => {
+            let mut text = String::new();
+            io::stdin().read_to_string(&mut text).map(|_| text)
+        }
+        _ => std::fs::read_to_string(file),
+    };
+    let text = text.map_err(|why| FileError::Unreadable { file: file.to_owned(), why })?;
+    let format = Format::of_file(file).unwrap_or_else(|| Format::of_text(&text));
+    read(&text, format).map_err(|problems| FileError::Invalid { file: file.to_owned(), problems })
+}
+
+struct Lines<'a> {
+    file: &'a Path,
+    problems: &'a [Located],
+}
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, problem) in self.problems.iter().enumerate() {
+            let end = if nth == 0 { "" } else { "\n" };
+            write!(f, "{end}{}:{problem}", self.file.display())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,137 @@
+//! A saga's definition as a text, in TOML or JSON: what it says, and where it is wrong.
+//!
+//! TOML is written out as JSON first, with the place of each value, so that there is one way to
+//! read a definition. All problems are found at once: unknown members and wrong types from the
+//! [`shape`], everything else from the graph.
+
+mod file;
+mod json;
+mod shape;
+mod transcript;
+
+use std::fmt;
+use std::path::Path;
+
+use serde_json::value::RawValue;
+use wholly_core::saga::{Definition, Graph, InvalidDefinition, Problem};
+
+use crate::place::Place;
+pub use file::{FileError, read_file};
+use transcript::Transcript;
+
+/// How a definition is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Toml,
+    Json,
+}
+
+impl Format {
+    /// What a file's extension says, if it says it.
+    pub fn of_file(file: &Path) -> Option<Self> {
+        match file.extension()?.to_str()? {
+            "toml" => Some(Self::Toml),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+
+    /// What a text looks like.
+    pub fn of_text(text: &str) -> Self {
+        match text.trim_start().starts_with('{') {
+            true => Self::Json,
+            false => Self::Toml,
+        }
+    }
+}
+
+/// A problem and where it is.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Located {
+    pub place: Place,
+    pub problem: Problem,
+}
+
+impl fmt::Display for Located {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.problem.what)
+    }
+}
+
+/// The definition that a text has.
+///
+/// # Errors
+/// All that is wrong with it, in the text's order: at least one problem.
+pub fn read(text: &str, format: Format) -> Result<Graph, Vec<Located>> {
+    let found = match format {
+        Format::Json => of_json(text),
+        Format::Toml => of_toml(text),
+    };
+    found.map_err(|mut problems| {
+        problems.sort_by_key(|(at, _)| *at);
+        problems.dedup();
+        let located = |(at, problem)| Located { place: Place::of(text, at), problem };
+        problems.into_iter().map(located).collect()
+    })
+}
+
+/// A problem, and the byte of the text where it is.
+type At = (usize, Problem);
+
+fn somewhere((at, what): (usize, String)) -> At {
+    (at, Problem { at: Vec::new(), what })
+}
+
+fn of_toml(text: &str) -> Result<Graph, Vec<At>> {
+    let transcript = Transcript::of(text)
+        .map_err(|errors| errors.into_iter().map(somewhere).collect::<Vec<_>>())?;
+    let read = of_json(&transcript.json);
+    let formless = &transcript.formless;
+    match read {
+        Ok(graph) if formless.is_empty() => Ok(graph),
+        Ok(_) => Err(formless.iter().cloned().map(somewhere).collect()),
+        Err(problems) => {
+            let placed = problems.into_iter().map(|(at, what)| (transcript.source(at), what));
+            // What is said of a stand-in is nothing to its author.
+            let own = placed.filter(|(at, _)| formless.iter().all(|(other, _)| other != at));
+            Err(formless.iter().cloned().map(somewhere).chain(own).collect())
+        }
+    }
+}
+
+fn of_json(text: &str) -> Result<Graph, Vec<At>> {
+    let definition: &RawValue = serde_json::from_str(text).map_err(|error| {
+        let at = byte(text, error.line(), error.column());
+        vec![somewhere((at, json::without_place(&error)))]
+    })?;
+    let mut found = shape::problems(definition);
+    let unread = found.is_empty();
+    match serde_json::from_str::<Definition>(text) {
+        // What is only unknown or missing does not keep the rest from being checked.
+        Ok(read) => match Graph::new(read) {
+            Ok(graph) if found.is_empty() => return Ok(graph),
+            Ok(_) => {}
+            Err(InvalidDefinition { problems }) => found.extend(
+                problems.into_iter().map(|problem| (json::find(definition, &problem.at), problem)),
+            ),
+        },
+        // The shape says it better, if it says it.
+        Err(error) if unread => {
+            found.push((definition, Problem { at: Vec::new(), what: error.to_string() }));
+        }
+        Err(_) => {}
+    }
+    let placed = |(part, problem)| (json::offset(text, part), problem);
+    Err(found.into_iter().map(placed).collect())
+}
+
+/// The byte at a line and a column as the JSON reader counts them: in bytes, the last one that it
+/// looked at.
+fn byte(text: &str, line: usize, column: usize) -> usize {
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let at = before + column.saturating_sub(1);
+    text.floor_char_boundary(at.min(text.len()))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Which members a definition has, and of what type: every one that is wrong is found.
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+use wholly_core::saga::{Compensation, Factor, Problem, Segment, nearest};
+use wholly_core::{Name, OperationName, ParticipantName, Payload, StepName};
+
+use super::json::{elements, members, without_place};
+
+/// What a value must be.
+enum Shape {
+    /// What this reads.
+    Value(fn(&str) -> Result<(), serde_json::Error>),
+    /// A list of these.
+    List(&'static Shape),
+    /// An object with these members and no other.
+    Object(&'static [Field]),
+}
+
+struct Field {
+    name: &'static str,
+    required: bool,
+    shape: Shape,
+}
+
+const fn required(name: &'static str, shape: Shape) -> Field {
+    Field { name, required: true, shape }
+}
+
+const fn optional(name: &'static str, shape: Shape) -> Field {
+    Field { name, required: false, shape }
+}
+
+const fn a<T: DeserializeOwned>() -> Shape {
+    Shape::Value(|text| serde_json::from_str::<T>(text).map(drop))
+}
+
+static DEFINITION: Shape = Shape::Object(&[
+    required("name", a::<Name>()),
+    required("version", a::<u32>()),
+    optional("deadline_millis", a::<u64>()),
+    required("steps", Shape::List(&STEP)),
+]);
+
+static STEP: Shape = Shape::Object(&[
+    required("name", a::<StepName>()),
+    // In a program's own saga it may be missing, and in no other.
+    required("participant", a::<ParticipantName>()),
+    optional("action", a::<OperationName>()),
+    optional("compensation", a::<Compensation>()),
+    optional("payload", a::<Payload>()),
+    optional("after", Shape::List(&NAME)),
+    optional("pivot", a::<bool>()),
+    optional("timeout_millis", a::<u64>()),
+    optional("retry", RETRY),
+]);
+
+static NAME: Shape = a::<StepName>();
+
+const RETRY: Shape = Shape::Object(&[
+    optional("first_millis", a::<u64>()),
+    optional("factor", a::<Factor>()),
+    optional("cap_millis", a::<u64>()),
+    optional("tries", a::<u32>()),
+]);
+
+/// A problem, and the part of the text that it is in.
+pub type Found<'a> = (&'a RawValue, Problem);
+
+/// All members that are missing, unknown, there twice or of a wrong type.
+pub fn problems(definition: &RawValue) -> Vec<Found<'_>> {
+    let mut check = Check { at: Vec::new(), found: Vec::new() };
+    check.value(definition, &DEFINITION);
+    check.found
+}
+
+struct Check<'a> {
+    at: Vec<Segment>,
+    found: Vec<Found<'a>>,
+}
+
+impl<'a> Check<'a> {
+    /// Nobody reads more.
+    const LIMIT: usize = 100;
+
+    fn value(&mut self, value: &'a RawValue, shape: &'static Shape) {
+        match shape {
+            Shape::Value(read) => {
+                if let Err(error) = read(value.get()) {
+                    self.problem(value, || without_place(&error));
+                }
+            }
+            Shape::List(of) => match elements(value) {
+                None => self.problem(value, || "this must be a list".into()),
+                Some(elements) => {
+                    for (index, element) in elements.into_iter().enumerate() {
+                        self.under(index.into(), |check| check.value(element, of));
+                    }
+                }
+            },
+            Shape::Object(fields) => self.object(value, fields),
+        }
+    }
+
+    fn object(&mut self, object: &'a RawValue, fields: &'static [Field]) {
+        let Some(members) = members(object) else {
+            return self.problem(object, || "this must be an object".into());
+        };
+        let mut seen: Vec<&str> = Vec::new();
+        for member in members {
+            let field = fields.iter().find(|field| field.name == member.name);
+            self.under(member.name.as_str().into(), |check| match field {
+                None => check.problem(member.key, || unknown(&member.name, fields)),
+                Some(field) if seen.contains(&field.name) => {
+                    check.problem(member.key, || format!("`{}` is there twice", field.name));
+                }
+                Some(field) => {
+                    seen.push(field.name);
+                    check.value(member.value, &field.shape);
+                }
+            });
+        }
+        for Field { name, .. } in
+            fields.iter().filter(|field| field.required && !seen.contains(&field.name))
+        {
+            self.problem(object, || format!("`{name}` is missing"));
+        }
+    }
+
+    fn under(&mut self, segment: Segment, then: impl FnOnce(&mut Self)) {
+        self.at.push(segment);
+        then(self);
+        self.at.pop();
+    }
+
+    fn problem(&mut self, part: &'a RawValue, what: impl FnOnce() -> String) {
+        if self.found.len() < Self::LIMIT {
+            self.found.push((part, Problem { at: self.at.clone(), what: what() }));
+        }
+    }
+}
+
+fn unknown(name: &str, fields: &[Field]) -> String {
+    let names = fields.iter().map(|field| field.name);
+    match nearest(name, names.clone()) {
+        Some(near) => format!("there is no `{name}` here; did you mean `{near}`?"),
+        None => {
+            let known: Vec<String> = names.map(|name| format!("`{name}`")).collect();
+            format!("there is no `{name}` here; there may be {}", known.join(", "))
+        }
+    }
+}

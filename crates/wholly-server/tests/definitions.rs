@@ -1,0 +1,224 @@
+//! The commands that look at definitions, as processes.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common;
+
+use std::path::Path;
+
+use common::run;
+use tempfile::tempdir;
+
+const ORDER: &str = r#"
+name = "create order"
+version = 1
+
+[[steps]]
+name = "reserve"
+participant = "inventory"
+compensation = "release"
+
+[[steps]]
+name = "charge"
+participant = "payment"
+compensation = "refund"
+payload = { amount = { "$from" = "/input/amount" }, shelf = { "$from" = "/steps/reserve/shelf" } }
+pivot = true
+
+[[steps]]
+name = "confirm"
+participant = "order"
+"#;
+
+/// Writes the definition to a file with this name and runs a command on it.
+fn of(command: &str, name: &str, text: &str) -> (Option<i32>, String, String) {
+    let directory = tempdir().unwrap();
+    let file = directory.path().join(name);
+    std::fs::write(&file, text).unwrap();
+    let (code, out, error) = run(&[command, file.to_str().unwrap()]);
+    let folder = format!("{}/", directory.path().to_str().unwrap());
+    (code, out.replace(&folder, ""), error.replace(&folder, ""))
+}
+
+#[test]
+fn check_says_what_it_understood() {
+    let (code, out, error) = of("check", "order.toml", ORDER);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    insta::assert_snapshot!(out, @r"
+    order.toml: create order, version 1
+      1. reserve: inventory/reserve, taken back by release
+      2. charge: payment/charge, taken back by refund; the pivot
+      3. confirm: order/confirm, tried until it is done
+    ");
+}
+
+#[test]
+fn check_says_all_that_is_wrong_and_where() {
+    let bad = ORDER
+        .replace("version = 1", "version = 0")
+        .replace("/steps/reserve/", "/steps/resrve/")
+        .replace("participant = \"order\"", "particpant = \"order\"")
+        .replace("pivot = true", "pivot = true\nretry = { first_millis = 9, cap_millis = 8 }");
+    let (code, out, error) = of("check", "order.toml", &bad);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    insta::assert_snapshot!(error, @r#"
+    order.toml:3:11: version 0 is out of range; it is from 1 to 2147483647
+    order.toml:14:73: there is no step "resrve"; did you mean "reserve"?
+    order.toml:16:42: the longest pause, 8 ms, is shorter than the first, 9 ms
+    order.toml:18:1: `participant` is missing
+    order.toml:20:1: there is no `particpant` here; did you mean `participant`?
+    "#);
+    // What a file looks like counts, where its name says nothing.
+    let (code, _, error) = of("check", "order", "{\n  \"name\": }");
+    assert_eq!((code, error.as_str()), (Some(1), "order:2:11: expected value\n"));
+}
+
+#[test]
+fn check_looks_at_every_file_and_ends_with_the_worst() {
+    let directory = tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (right, wrong, gone) = (at("right.toml"), at("wrong.json"), at("gone.toml"));
+    std::fs::write(&right, ORDER).unwrap();
+    std::fs::write(&wrong, "[]").unwrap();
+    let (code, out, error) = run(&["check", &wrong, &right]);
+    assert_eq!(code, Some(1));
+    assert!(out.starts_with(&right) && error.starts_with(&format!("{wrong}:1:1: ")));
+    let (code, _, error) = run(&["check", &gone, &wrong, &right]);
+    assert_eq!(code, Some(2));
+    assert!(error.starts_with(&format!("{gone}: cannot be read: ")), "{error}");
+    assert_eq!(run(&["check"]).0, Some(2));
+    // A folder is no file.
+    assert_eq!(run(&["check", Path::new(&right).parent().unwrap().to_str().unwrap()]).0, Some(2));
+}
+
+#[test]
+fn diagram_draws_the_success_and_each_way_of_failing() {
+    let (code, out, error) = of("diagram", "order.toml", ORDER);
+    assert_eq!((code, error.as_str()), (Some(0), ""));
+    let mut parts = out.split("\n## ");
+    assert_eq!(parts.next(), Some("# create order, version 1\n"));
+    let pictures: Vec<&str> = parts.collect();
+    let titles: Vec<&str> =
+        pictures.iter().map(|picture| picture.lines().next().unwrap()).collect();
+    assert_eq!(
+        titles,
+        [
+            "Every step is done",
+            "reserve is refused",
+            "reserve is not answered",
+            "charge, the pivot, is refused",
+            "charge, the pivot, is not answered",
+            "confirm, after the pivot, is refused",
+        ]
+    );
+    insta::assert_snapshot!(pictures[0], @r"
+    Every step is done
+
+    ```mermaid
+    sequenceDiagram
+        participant C as Coordinator
+        participant P1 as inventory
+        participant P2 as payment
+        participant P3 as order
+        Note over C,P3: running
+        C->>P1: reserve
+        P1-->>C: done
+        C->>P2: charge
+        P2-->>C: done
+        C->>P3: confirm
+        P3-->>C: done
+        Note over C,P3: completed
+    ```
+    ");
+    let story = |picture: &str| {
+        let (_, story) = picture.split_once("running\n").unwrap();
+        story.replace("    ", "").replace("```", "").trim().to_owned()
+    };
+    insta::assert_snapshot!(story(pictures[1]), @r"
+    C->>P1: reserve
+    P1-->>C: refused
+    Note over C,P3: compensating: reserve was refused: no
+    Note over C,P3: compensated
+    ");
+    insta::assert_snapshot!(story(pictures[2]), @r"
+    C->>P1: reserve
+    P1--xC: no answer
+    Note over C,P3: compensating: the deadline passed before it was done
+    C->>P1: release (reserve)
+    P1-->>C: done
+    Note over C,P3: compensated
+    ");
+    insta::assert_snapshot!(story(pictures[3]), @r"
+    C->>P1: reserve
+    P1-->>C: done
+    C->>P2: charge
+    P2-->>C: refused
+    Note over C,P3: compensating: charge was refused: no
+    C->>P1: release (reserve)
+    P1-->>C: done
+    Note over C,P3: compensated
+    ");
+    insta::assert_snapshot!(story(pictures[4]), @r"
+    C->>P1: reserve
+    P1-->>C: done
+    C->>P2: charge
+    P2--xC: no answer
+    Note over C,P3: charge may be done: it is asked until it answers
+    C->>P2: charge
+    P2-->>C: done
+    C->>P3: confirm
+    P3-->>C: done
+    Note over C,P3: completed
+    ");
+    insta::assert_snapshot!(story(pictures[5]), @r"
+    C->>P1: reserve
+    P1-->>C: done
+    C->>P2: charge
+    P2-->>C: done
+    C->>P3: confirm
+    P3-->>C: refused
+    Note over C,P3: no way back: confirm is asked until it is done
+    C->>P3: confirm
+    P3-->>C: done
+    Note over C,P3: completed
+    ");
+}
+
+#[test]
+fn independent_steps_are_drawn_at_once() {
+    let graph = r#"{"name": "g", "version": 1, "steps": [
+        {"name": "a", "participant": "p", "compensation": "undo"},
+        {"name": "b", "participant": "q", "compensation": "undo", "after": ["a"]},
+        {"name": "c", "participant": "r", "compensation": false, "after": ["a"]},
+        {"name": "d", "participant": "q", "compensation": "undo", "after": ["c"]}]}"#;
+    let (code, out, _) = of("diagram", "graph.json", graph);
+    assert_eq!(code, Some(0));
+    let (_, picture) = out.split_once("b is not answered").unwrap();
+    let (_, story) = picture.split_once("running\n").unwrap();
+    let (story, _) = story.split_once("```").unwrap();
+    insta::assert_snapshot!(story.replace("    ", ""), @r"
+    C->>P1: a
+    P1-->>C: done
+    C->>P3: c
+    C->>P2: b
+    P3-->>C: done
+    P2--xC: no answer
+    C->>P2: d
+    P2-->>C: done
+    Note over C,P3: compensating: the deadline passed before it was done
+    C->>P2: undo (b)
+    C->>P2: undo (d)
+    P2-->>C: done
+    P2-->>C: done
+    C->>P1: undo (a)
+    P1-->>C: done
+    Note over C,P3: compensated
+    ");
+}
+
+#[test]
+fn diagram_draws_nothing_of_what_is_wrong() {
+    let (code, out, error) = of("diagram", "order.toml", &ORDER.replace("\"charge\"", "3"));
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert_eq!(error, "order.toml:11:8: invalid type: integer `3`, expected a string\n");
+    assert_eq!(run(&["diagram", "/nowhere/order.toml"]).0, Some(2));
+}
