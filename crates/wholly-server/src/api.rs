@@ -8,6 +8,9 @@
 //! | `POST /v1/transactions/{id}/abort` | aborts it, if it is not decided |
 //! | `POST /v1/transactions/{id}/retry` | asks what is outstanding again, now |
 //! | `POST /v1/transactions/{id}/branches/{branch}/resolve` | ends a branch by hand |
+//! | `GET /v1/sagas` | the sagas that can be submitted by name and version |
+//! | `GET /v1/sagas/{name}/{version}` | one saga's definition |
+//! | `PUT /v1/sagas/{name}/{version}` | stores a definition, which never changes then |
 //! | `GET /healthz` | whether the coordinator takes transactions |
 //!
 //! Every error is a [`problem`] document. What is done by hand needs a reason.
@@ -16,33 +19,58 @@ mod by_hand;
 mod problem;
 mod read;
 mod request;
+mod sagas;
 mod submit;
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{Method, Uri};
 use axum::routing::{get, post};
 use wholly::{Coordinator, Payload, Settings};
 
+use crate::sagas::Sagas;
 use problem::{Kind, Problem};
 
 /// The most that a request's body may have, in bytes: every payload that a transaction may carry,
 /// and a quarter more for what is around them.
 const BODY_LIMIT: usize = Settings::BRANCH_LIMIT * Payload::LIMIT / 4 * 5;
 
-/// The API of this coordinator.
-pub fn router(coordinator: Coordinator) -> Router {
+/// What the routes work with.
+#[derive(Clone)]
+struct Served {
+    coordinator: Coordinator,
+    sagas: Arc<Sagas>,
+}
+
+impl FromRef<Served> for Coordinator {
+    fn from_ref(served: &Served) -> Self {
+        served.coordinator.clone()
+    }
+}
+
+impl FromRef<Served> for Arc<Sagas> {
+    fn from_ref(served: &Served) -> Self {
+        Arc::clone(&served.sagas)
+    }
+}
+
+/// The API of this coordinator and these sagas.
+pub fn router(coordinator: Coordinator, sagas: Sagas) -> Router {
     Router::new()
         .route("/v1/transactions", post(submit::submit).get(read::list))
         .route("/v1/transactions/{id}", get(read::transaction))
         .route("/v1/transactions/{id}/abort", post(by_hand::abort))
         .route("/v1/transactions/{id}/retry", post(by_hand::retry))
         .route("/v1/transactions/{id}/branches/{branch}/resolve", post(by_hand::resolve))
+        .route("/v1/sagas", get(sagas::list))
+        .route("/v1/sagas/{name}/{version}", get(sagas::definition).put(sagas::define))
         .route("/healthz", get(read::health))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(coordinator)
+        .with_state(Served { coordinator, sagas: Arc::new(sagas) })
 }
 
 async fn no_such_route(uri: Uri) -> Problem {

@@ -23,6 +23,7 @@ use wholly_demo::{
 use crate::check::Check;
 use crate::config::{Config, Loopback};
 use crate::diagram::Diagram;
+use crate::sagas::Sagas;
 use crate::serve;
 
 /// What went wrong in a way that trying again does not mend.
@@ -63,6 +64,7 @@ enum Command {
   wholly serve
   wholly serve --config /etc/wholly.toml
   wholly serve --listen 127.0.0.1:0 --log /tmp/wholly.db
+  wholly serve --sagas sagas
 
 A configuration needs no more than its participants:
   [participants.orders]
@@ -81,6 +83,10 @@ struct Serve {
     /// The log, instead of the one that the configuration names.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// Definitions of sagas to submit by name: every *.toml and *.json of this folder. PUT
+    /// /v1/sagas/NAME/VERSION stores new ones there.
+    #[arg(long, value_name = "DIR")]
+    sagas: Option<PathBuf>,
     #[cfg(feature = "demo")]
     #[command(flatten)]
     staged: Staged,
@@ -127,10 +133,14 @@ impl Serve {
         };
         config.listen = self.listen.unwrap_or(config.listen);
         config.log = self.log.unwrap_or(config.log);
+        let sagas = match self.sagas.map(Sagas::load).transpose() {
+            Ok(sagas) => sagas.unwrap_or_default(),
+            Err(error) => return failed(USAGE, &error),
+        };
         #[cfg(feature = "demo")]
-        let served = self.staged.serve(config);
+        let served = self.staged.serve(config, sagas);
         #[cfg(not(feature = "demo"))]
-        let served = serve::run(config, |log| log, |participant| participant);
+        let served = serve::run(config, sagas, |log| log, |participant| participant);
         match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(1, &error),
@@ -140,14 +150,15 @@ impl Serve {
 
 #[cfg(feature = "demo")]
 impl Staged {
-    fn serve(self, config: Config) -> Result<(), serve::ServeError> {
+    fn serve(self, config: Config, sagas: Sagas) -> Result<(), serve::ServeError> {
         if self.end_with_stdin {
             end_with_stdin().map_err(serve::denied("threads"))?;
         }
         match self.kill_at.map(Killer::new) {
-            None => serve::run(config, |log| log, |participant| participant),
+            None => serve::run(config, sagas, |log| log, |participant| participant),
             Some(killer) => serve::run(
                 config,
+                sagas,
                 |log| killer.log(log),
                 |participant| killer.participant(participant),
             ),

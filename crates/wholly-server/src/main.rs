@@ -9,6 +9,7 @@
 //! | `config` | `wholly.toml` |
 //! | `definition` | a saga's definition as a text, and where it is wrong |
 //! | `check`, `diagram` | what a definition says, in words and as pictures |
+//! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 
@@ -19,6 +20,7 @@ mod config;
 mod definition;
 mod diagram;
 mod place;
+mod sagas;
 mod serve;
 
 fn main() -> std::process::ExitCode {

@@ -16,6 +16,7 @@ use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 
 use crate::api;
 use crate::config::Config;
+use crate::sagas::Sagas;
 
 /// How long what is in flight has to settle.
 const GRACE: Duration = Duration::from_secs(10);
@@ -40,18 +41,21 @@ pub enum ServeError {
 /// and its log and participants, as tests do; else they return what they are given.
 pub fn run<L: Log, P: Participant>(
     config: Config,
+    sagas: Sagas,
     log: impl FnOnce(SqliteLog) -> L,
     participant: impl Fn(HttpParticipant) -> P,
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Runtime::new().map_err(denied("threads"))?;
-    runtime.block_on(serve(config, log, participant))
+    runtime.block_on(serve(config, sagas, log, participant))
 }
 
 async fn serve<L: Log, P: Participant>(
     config: Config,
+    sagas: Sagas,
     log: impl FnOnce(SqliteLog) -> L,
     participant: impl Fn(HttpParticipant) -> P,
 ) -> Result<(), ServeError> {
+    warn_of_strangers(&config, &sagas);
     let mut terminate = signal(SignalKind::terminate()).map_err(denied("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(denied("signals"))?;
     let address = config.listen.address();
@@ -71,7 +75,7 @@ async fn serve<L: Log, P: Participant>(
     let coordinator = builder.start().await?;
 
     let (stop, stopping) = oneshot::channel::<()>();
-    let server = axum::serve(listener, api::router(coordinator.clone()))
+    let server = axum::serve(listener, api::router(coordinator.clone(), sagas))
         .with_graceful_shutdown(async { drop(stopping.await) });
     let server = tokio::spawn(server.into_future());
     announce(address)?;
@@ -87,6 +91,17 @@ async fn serve<L: Log, P: Participant>(
         tracing::warn!("some clients did not take their answers");
     }
     Ok(())
+}
+
+/// A saga may be there before its participants are; submitted, it is turned away until then.
+fn warn_of_strangers(config: &Config, sagas: &Sagas) {
+    for graph in sagas.all() {
+        let named = graph.steps().filter_map(|(step, _)| step.participant.as_ref());
+        for participant in named.filter(|name| !config.participants.contains_key(*name)) {
+            let saga = &graph.definition().name;
+            tracing::warn!("the saga {saga:?} needs {participant}, which is not configured");
+        }
+    }
 }
 
 /// The one line on the standard output, which programs read.

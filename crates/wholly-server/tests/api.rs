@@ -191,7 +191,7 @@ async fn a_stuck_branch_is_retried_and_resolved_by_hand() {
     shop.server.post(&resolve("orders"), word).await.problem(409, "conflict");
     let detail = shop.server.post(&resolve("payments"), r#"{"as": "done", "reason": "x"}"#).await;
     let detail = detail.problem(400, "invalid-request");
-    assert!(detail.contains("`committed` or `aborted`"), "{detail}");
+    assert!(detail.contains("one of `committed`, `aborted`"), "{detail}");
 
     let done = shop.server.post(&resolve("payments"), word).await;
     assert_eq!(done.status, StatusCode::NO_CONTENT, "{done:?}");
@@ -250,7 +250,13 @@ async fn bad_input_gets_a_clear_problem_and_harms_nothing() {
         (plus("deadline_millis", json!(u64::MAX)), 422, "invalid-transaction", "out of range"),
         (plus("deadline_millis", json!(-1)), 400, "invalid-request", "-1"),
         (plus("deadline_millis", json!(0.5)), 400, "invalid-request", "0.5"),
-        (plus("pattern", json!("saga")), 400, "invalid-request", "two-phase"),
+        (plus("pattern", json!("sage")), 400, "invalid-request", "two-phase"),
+        (plus("pattern", json!("saga")), 400, "invalid-request", "leave `name` out"),
+        (plus("saga", json!({})), 400, "invalid-request", "\"pattern\": \"saga\""),
+        (plus("input", json!(1)), 400, "invalid-request", "\"pattern\": \"saga\""),
+        (json!({"branches": []}), 400, "invalid-request", "`name`"),
+        (json!({"pattern": "saga", "branches": []}), 400, "invalid-request", "leave `branches`"),
+        (json!({"pattern": "saga"}), 400, "invalid-request", "`saga`"),
         (plus("nmae", json!("x")), 400, "invalid-request", "unknown field `nmae`"),
         (json!({"name": "x"}), 400, "invalid-request", "branches"),
         (with(vec![json!({"participant": "orders"})]), 400, "invalid-request", "payload"),

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use wholly::{CancelError, GetError, ResolveError, SubmitError};
+use wholly_core::saga;
 
 /// When a client may try again: overload and a log that is opened again both pass within seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
@@ -15,6 +16,8 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub struct Problem {
     kind: Kind,
     detail: String,
+    /// What is wrong with a definition, where that is the problem.
+    problems: Vec<saga::Problem>,
 }
 
 /// A kind of problem: its stable `type` is `/problems/{name}`.
@@ -43,9 +46,14 @@ kinds! {
     TOO_LARGE PAYLOAD_TOO_LARGE "too-large" "The body is too large"
     INVALID_TRANSACTION UNPROCESSABLE_ENTITY "invalid-transaction" "The transaction cannot be taken"
     UNKNOWN_PARTICIPANT UNPROCESSABLE_ENTITY "unknown-participant" "The participant is not known"
+    UNKNOWN_SAGA UNPROCESSABLE_ENTITY "unknown-saga" "The saga is not known"
     KEY_REUSED UNPROCESSABLE_ENTITY "key-reused" "The key belongs to another transaction"
     NO_SUCH_TRANSACTION NOT_FOUND "no-such-transaction" "There is no such transaction"
     NO_SUCH_BRANCH NOT_FOUND "no-such-branch" "There is no such branch"
+    INVALID_DEFINITION UNPROCESSABLE_ENTITY "invalid-definition" "The saga's definition makes no sense"
+    DEFINED_ALREADY CONFLICT "defined-already" "This version is another definition already"
+    NOT_STORED CONFLICT "not-stored" "The server takes no definition"
+    NO_SUCH_SAGA NOT_FOUND "no-such-saga" "There is no such saga"
     NO_SUCH_ROUTE NOT_FOUND "no-such-route" "There is nothing here"
     NO_SUCH_METHOD METHOD_NOT_ALLOWED "no-such-method" "The method is not allowed here"
     CONFLICT CONFLICT "conflict" "The state of the transaction does not allow it"
@@ -57,7 +65,17 @@ kinds! {
 
 impl Problem {
     pub fn new(kind: Kind, detail: impl Into<String>) -> Self {
-        Self { kind, detail: detail.into() }
+        Self { kind, detail: detail.into(), problems: Vec::new() }
+    }
+
+    /// All that is wrong with a definition: at least one problem.
+    pub fn invalid_definition(problems: Vec<saga::Problem>) -> Self {
+        let detail = match &problems[..] {
+            [only] => only.to_string(),
+            [first, others @ ..] => format!("{first} (and {} more)", others.len()),
+            [] => String::new(),
+        };
+        Self { kind: Kind::INVALID_DEFINITION, detail, problems }
     }
 }
 
@@ -69,10 +87,12 @@ impl IntoResponse for Problem {
             title: &'static str,
             status: u16,
             detail: String,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            problems: Vec<saga::Problem>,
         }
-        let Self { kind: Kind { name, title, status }, detail } = self;
-        let body =
-            Body { r#type: format!("/problems/{name}"), title, status: status.as_u16(), detail };
+        let Self { kind: Kind { name, title, status }, detail, problems } = self;
+        let r#type = format!("/problems/{name}");
+        let body = Body { r#type, title, status: status.as_u16(), detail, problems };
         let mut response = (status, Json(body)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

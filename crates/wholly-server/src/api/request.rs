@@ -89,6 +89,20 @@ impl<S: Send + Sync> FromRequestParts<S> for Branch {
     }
 }
 
+/// The definition that the path names.
+pub struct NameAndVersion(pub String, pub u32);
+
+impl<S: Send + Sync> FromRequestParts<S> for NameAndVersion {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Path::<(String, u32)>::from_request_parts(parts, state).await {
+            Ok(Path((name, version))) => Ok(Self(name, version)),
+            Err(rejection) => Err(Problem::new(Kind::INVALID_REQUEST, rejection.body_text())),
+        }
+    }
+}
+
 /// The query, with this form.
 pub struct Asked<T>(pub T);
 

@@ -1,40 +1,47 @@
-//! `POST /v1/transactions`.
+//! `POST /v1/transactions`: one in two phases, or a saga.
 //!
 //! By default the answer waits until the transaction has settled: 200 with how it ended. `Prefer`
 //! (RFC 7240) changes that: `respond-async` waits for its acceptance only, `wait=SECONDS` at most
 //! so long. Where it has not settled by then: 202, and `Location` says where to ask.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
-use wholly::{Coordinator, Outcome, TransactionId};
+use wholly::{Completed, Coordinator, Graph, Outcome, SagaOutcome, TransactionId};
 
 use super::problem::{Kind, Problem};
 use super::request::Body;
+use super::sagas;
+use crate::sagas::Sagas;
 
 /// A transaction as a client describes it. What its texts may be is the library's to say.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Submission {
-    name: String,
     key: Option<String>,
     #[serde(default)]
-    #[expect(dead_code, reason = "there is one pattern so far, and naming it is allowed")]
     pattern: Pattern,
     deadline_millis: Option<u64>,
-    branches: Vec<Branch>,
+    // In two phases.
+    name: Option<String>,
+    branches: Option<Vec<Branch>>,
+    // In steps.
+    saga: Option<Box<RawValue>>,
+    input: Option<Box<RawValue>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Pattern {
     #[default]
     TwoPhase,
+    Saga,
 }
 
 #[derive(Deserialize)]
@@ -46,51 +53,160 @@ struct Branch {
 
 pub async fn submit(
     State(coordinator): State<Coordinator>,
+    State(sagas): State<Arc<Sagas>>,
     headers: HeaderMap,
-    Body(submission): Body<Submission>,
+    Body(mut submission): Body<Submission>,
 ) -> Result<Response, Problem> {
-    let mut transaction = coordinator.two_phase(&submission.name);
-    if let Some(key) = key(&headers, submission.key)? {
+    submission.key = key(&headers, submission.key)?;
+    let wait = Wait::asked(&headers);
+    match submission.pattern {
+        Pattern::TwoPhase => two_phase(&coordinator, submission, wait).await,
+        Pattern::Saga => saga(&coordinator, &sagas, submission, wait).await,
+    }
+}
+
+async fn two_phase(
+    coordinator: &Coordinator,
+    submission: Submission,
+    wait: Wait,
+) -> Result<Response, Problem> {
+    let Submission { key, deadline_millis, name, branches, saga, input, .. } = submission;
+    for (name, there) in [("saga", saga.is_some()), ("input", input.is_some())] {
+        if there {
+            return Err(invalid(format!("`{name}` needs \"pattern\": \"saga\"")));
+        }
+    }
+    let name = name.ok_or_else(|| missing("name"))?;
+    let mut transaction = coordinator.two_phase(&name);
+    if let Some(key) = key {
         transaction = transaction.key(key);
     }
-    if let Some(millis) = submission.deadline_millis {
+    if let Some(millis) = deadline_millis {
         transaction = transaction.deadline(Duration::from_millis(millis));
     }
-    for Branch { participant, payload } in submission.branches {
+    for Branch { participant, payload } in branches.ok_or_else(|| missing("branches"))? {
         transaction = transaction.branch(&participant, &payload)?;
     }
-    let outcome = match Wait::asked(&headers) {
+    let outcome = match wait {
         Wait::UntilAccepted => Outcome::Unsettled(transaction.submit().await?),
         Wait::UntilSettled => transaction.execute().await?,
         Wait::AtMost(patience) => transaction.patience(patience).execute().await?,
     };
-    Ok(answer(outcome))
+    Ok(match outcome {
+        Outcome::Committed(committed) => Settled::new(committed.id, "committed").into_response(),
+        Outcome::Aborted(aborted) => {
+            Settled::new(aborted.id, "aborted").because(&aborted.reason).into_response()
+        }
+        Outcome::Unsettled(id) => accepted(id),
+    })
 }
 
-fn answer(outcome: Outcome) -> Response {
-    #[derive(Serialize)]
-    struct Settled {
-        id: TransactionId,
-        state: &'static str,
-        settled: bool,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        reason: Option<String>,
+async fn saga(
+    coordinator: &Coordinator,
+    sagas: &Sagas,
+    submission: Submission,
+    wait: Wait,
+) -> Result<Response, Problem> {
+    let Submission { key, deadline_millis, name, branches, saga, input, .. } = submission;
+    if name.is_some() {
+        return Err(invalid("a saga is called like its definition; leave `name` out"));
     }
-    /// Only what is certain: it may have settled since.
+    if branches.is_some() {
+        return Err(invalid("a saga has steps, in its definition; leave `branches` out"));
+    }
+    let asked = saga.ok_or_else(|| missing("saga"))?;
+    let mut saga = coordinator.saga(graph(sagas, &asked)?);
+    if let Some(input) = input {
+        saga = saga.input(&input);
+    }
+    if let Some(key) = key {
+        saga = saga.key(key);
+    }
+    if let Some(millis) = deadline_millis {
+        saga = saga.deadline(Duration::from_millis(millis));
+    }
+    let outcome = match wait {
+        Wait::UntilAccepted => SagaOutcome::Unsettled(saga.submit().await?),
+        Wait::UntilSettled => saga.execute().await?,
+        Wait::AtMost(patience) => saga.patience(patience).execute().await?,
+    };
+    Ok(match outcome {
+        SagaOutcome::Completed(done) => {
+            let settled = Settled::new(done.id, "completed");
+            Settled { outputs: Some(Outputs(done)), ..settled }.into_response()
+        }
+        SagaOutcome::Compensated(back) => {
+            Settled::new(back.id, "compensated").because(&back.reason).into_response()
+        }
+        SagaOutcome::Unsettled(id) => accepted(id),
+    })
+}
+
+/// A definition in the request, or the name and perhaps the version of a stored one.
+fn graph(sagas: &Sagas, asked: &RawValue) -> Result<Arc<Graph>, Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Stored {
+        name: String,
+        version: Option<u32>,
+    }
+    match serde_json::from_str(asked.get()) {
+        Ok(Stored { name, version }) => sagas::named(sagas, &name, version, Kind::UNKNOWN_SAGA),
+        Err(_) => sagas::graph(asked, &["saga".into()]).map(Arc::new),
+    }
+}
+
+fn invalid(detail: impl Into<String>) -> Problem {
+    Problem::new(Kind::INVALID_REQUEST, detail)
+}
+
+fn missing(member: &str) -> Problem {
+    invalid(format!("missing field `{member}`"))
+}
+
+/// How a transaction ended.
+#[derive(Serialize)]
+struct Settled {
+    id: TransactionId,
+    state: &'static str,
+    settled: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<Outputs>,
+}
+
+impl Settled {
+    fn new(id: TransactionId, state: &'static str) -> Self {
+        Self { id, state, settled: true, reason: None, outputs: None }
+    }
+
+    fn because(self, reason: &impl ToString) -> Self {
+        Self { reason: Some(reason.to_string()), ..self }
+    }
+
+    fn into_response(self) -> Response {
+        Json(self).into_response()
+    }
+}
+
+/// What each step gave, by its name.
+struct Outputs(Completed);
+
+impl Serialize for Outputs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.outputs.iter().map(|(step, output)| (step, output)))
+    }
+}
+
+/// Only what is certain: it may have settled since.
+fn accepted(id: TransactionId) -> Response {
     #[derive(Serialize)]
     struct Accepted {
         id: TransactionId,
     }
-    let id = outcome.id();
-    let (state, reason) = match outcome {
-        Outcome::Committed(_) => ("committed", None),
-        Outcome::Aborted(aborted) => ("aborted", Some(aborted.reason.to_string())),
-        Outcome::Unsettled(id) => {
-            let location = [(header::LOCATION, format!("/v1/transactions/{id}"))];
-            return (StatusCode::ACCEPTED, location, Json(Accepted { id })).into_response();
-        }
-    };
-    Json(Settled { id, state, settled: true, reason }).into_response()
+    let location = [(header::LOCATION, format!("/v1/transactions/{id}"))];
+    (StatusCode::ACCEPTED, location, Json(Accepted { id })).into_response()
 }
 
 /// The client's key: the header `Idempotency-Key` and the body's `key` are the same thing.
