@@ -103,22 +103,6 @@ impl Graph {
         }
         Ok(())
     }
-
-    /// Whether every step says who does it, as a saga must that no program does itself.
-    ///
-    /// # Errors
-    /// Every step that does not say it.
-    pub fn names_participants(&self) -> Result<(), InvalidDefinition> {
-        let mut problems = Problems::default();
-        for (place, (step, _)) in self.steps().enumerate() {
-            if step.participant.is_none() {
-                problems.add(at!("steps", place), || {
-                    format!("nothing says who does {:?}; name its `participant`", step.name)
-                });
-            }
-        }
-        problems.into_result()
-    }
 }
 
 impl TryFrom<Definition> for Graph {

@@ -235,15 +235,6 @@ fn an_input_that_no_payload_can_be_filled_from_is_not_accepted() {
 }
 
 #[test]
-fn a_saga_of_the_server_names_its_participants() {
-    let graph = graph(r#"{"name":"a",+,"participant":"p"},{"name":"b",+}"#);
-    assert_eq!(
-        graph.names_participants().unwrap_err().problems[0].to_string(),
-        r#"/steps/1: nothing says who does "b"; name its `participant`"#
-    );
-}
-
-#[test]
 fn a_definition_comes_back_as_it_was_written() {
     let text = of_steps(r#"{"name":"a","compensation":"undo","payload":null},{"name":"b",+}"#);
     let graph: Graph = serde_json::from_str(&text).unwrap();
