@@ -26,8 +26,7 @@ fn filled(template: Option<&str>, input: &str, first: &str) -> Result<Payload, U
 
 #[test]
 fn a_payload_is_filled() {
-    let input =
-        r#"{"n": 123456789012345678901234567890.10, "a/b~": [{"z":1,"a":2}], "d":1, "d":2}"#;
+    let input = r#"{"n": 123456789012345678901234567890.10, "a/b~": [{"z":1,"a":2}], "d":1, "d":2, "~1":3}"#;
     let first = r#"{"shelf" : "A\u00e9"}"#;
     let cases = [
         (None, input),
@@ -37,6 +36,7 @@ fn a_payload_is_filled() {
         (Some(r#"{"$\u0066rom":"/input/n"}"#), "123456789012345678901234567890.10"),
         (Some(r#"{"$from":"/input/a~1b~0/0"}"#), r#"{"z":1,"a":2}"#),
         (Some(r#"{"$from":"/input/d"}"#), "2"),
+        (Some(r#"{"$from":"/input/~01"}"#), "3"),
         (
             Some(r#"{"b": [ {"$from":"/steps/one/shelf"},1e400], "a": {"$from":"/steps/two"}}"#),
             r#"{"b": [ "A\u00e9",1e400], "a": null}"#,
