@@ -14,6 +14,7 @@
 //! | `engine` | the one loop, without I/O: group commit, gates, retries, recovery |
 //! | [`log`] | where it remembers: the trait, SQLite, memory |
 //! | `participant` | who takes part: the trait, HTTP, the slots of each |
+//! | `saga` | sagas in code: typed steps of the program itself |
 //!
 //! The library installs nothing global: no TLS provider, no tracing subscriber, no signal handler.
 
@@ -25,6 +26,8 @@ pub mod log;
 mod outcome;
 mod participant;
 mod replay;
+#[cfg_attr(not(test), expect(dead_code, reason = "no coordinator takes a saga in code yet"))]
+mod saga;
 mod settings;
 #[cfg(test)]
 mod simulation;
@@ -43,6 +46,7 @@ pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcom
 pub use participant::http::{HttpParticipant, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};
 pub use participant::{Answer, Call, Operation, Participant};
+pub use saga::{Retry, Saga, SagaStep, Step, StepError, step};
 pub use settings::Settings;
 pub use snapshot::{BranchSnapshot, Event, Snapshot, StepSnapshot};
 pub use wholly_core::saga::{
