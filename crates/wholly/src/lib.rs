@@ -12,9 +12,9 @@
 //! |---|---|
 //! | `coordinator` | the API, and the driver that gives the loop its I/O |
 //! | `engine` | the one loop, without I/O: group commit, gates, retries, recovery |
+//! | `in_code` | sagas in code: typed steps of the program itself |
 //! | [`log`] | where it remembers: the trait, SQLite, memory |
 //! | `participant` | who takes part: the trait, HTTP, the slots of each |
-//! | `saga` | sagas in code: typed steps of the program itself |
 //!
 //! The library installs nothing global: no TLS provider, no tracing subscriber, no signal handler.
 
@@ -22,12 +22,11 @@ mod clock;
 mod coordinator;
 mod engine;
 mod error;
+mod in_code;
 pub mod log;
 mod outcome;
 mod participant;
 mod replay;
-#[cfg_attr(not(test), expect(dead_code, reason = "no coordinator takes a saga in code yet"))]
-mod saga;
 mod settings;
 #[cfg(test)]
 mod simulation;
@@ -37,7 +36,8 @@ pub mod test;
 
 pub use coordinator::{Builder, Coordinator, Health, SagaRun, TwoPhase};
 pub use engine::Backoff;
-pub use error::{CancelError, GetError, ResolveError, StartError, SubmitError};
+pub use error::{CancelError, GetError, ResolveError, SagaError, StartError, SubmitError};
+pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
 pub use log::sqlite::SqliteLog;
@@ -46,7 +46,6 @@ pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcom
 pub use participant::http::{HttpParticipant, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};
 pub use participant::{Answer, Call, Operation, Participant};
-pub use saga::{Retry, Saga, SagaStep, Step, StepError, step};
 pub use settings::Settings;
 pub use snapshot::{BranchSnapshot, Event, Snapshot, StepSnapshot};
 pub use wholly_core::saga::{

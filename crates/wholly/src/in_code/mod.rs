@@ -9,7 +9,7 @@
 //! | in code | in the definition |
 //! |---|---|
 //! | the name of a step | the step's, and its action's |
-//! | [`undo`](SagaStep::undo) | the compensation `undo` |
+//! | [`undo`](SagaStep::undo) | the compensation `<step>-undo` |
 //! | [`needs_no_undo`](SagaStep::needs_no_undo) | the compensation `false` |
 //! | what a handler is given | the payload `{"$from": ""}`: the input, and the outputs of the steps that it comes after |
 //!
@@ -21,6 +21,7 @@
 
 mod code;
 mod error;
+mod handle;
 mod retry;
 mod step;
 mod written;
@@ -32,8 +33,11 @@ use std::time::Duration;
 use wholly_core::BranchName;
 use wholly_core::saga::{Definition, Graph, InvalidDefinition};
 
+use crate::SagaError;
 pub(crate) use code::Code;
 pub use error::StepError;
+pub(crate) use handle::Home;
+pub use handle::SagaHandle;
 pub use retry::Retry;
 pub use step::Step;
 pub use written::{SagaStep, step};
@@ -150,7 +154,12 @@ impl<I> Saga<I> {
     ///
     /// # Errors
     /// All that is wrong with it.
-    pub(crate) fn check(self) -> Result<(Graph, Code), InvalidDefinition> {
+    pub(crate) fn check(self) -> Result<(Graph, Code), SagaError> {
+        let (name, version) = (self.name.clone(), self.version);
+        self.parse().map_err(|why| SagaError::Invalid { name, version, why })
+    }
+
+    fn parse(self) -> Result<(Graph, Code), InvalidDefinition> {
         let mut problems = Vec::new();
         let name = parsed(&self.name, vec!["name".into()], &mut problems);
         let (mut steps, mut handlers) = (Vec::new(), BTreeMap::new());

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wholly_core::saga::{Compensation, Problem, Segment, StepDefinition};
 use wholly_core::wire::{Answer, Call};
-use wholly_core::{InvalidName, OperationName, Payload, StepName};
+use wholly_core::{InvalidName, Payload, StepName};
 
 use super::{Retry, Step, StepError};
 use crate::participant::Answering;
@@ -24,7 +24,7 @@ pub struct SagaStep<I, O> {
     types: PhantomData<fn(I) -> O>,
 }
 
-/// A step of this name, done by this handler. A name has up to 64 of `a` to `z`, `0` to `9`, `-`
+/// A step of this name, done by this handler. A name has up to 59 of `a` to `z`, `0` to `9`, `-`
 /// and `_`.
 pub fn step<I, O, F, A>(name: &str, action: F) -> SagaStep<I, O>
 where
@@ -168,7 +168,14 @@ impl Written {
         let (compensation, undo) = match self.undo {
             Undo::NotSaid => (None, None),
             Undo::NotNeeded => (Some(Compensation::NotNeeded), None),
-            Undo::By(undo) => (Some(Compensation::By(undo_operation())), Some(undo)),
+            Undo::By(undo) => {
+                let operation = |name| format!("{name}-undo");
+                let operation = name
+                    .as_ref()
+                    .map(operation)
+                    .and_then(|operation| parsed(&operation, at(&["compensation"]), problems));
+                (operation.map(Compensation::By), Some(undo))
+            }
         };
         let step = StepDefinition {
             name: name?,
@@ -199,10 +206,6 @@ pub(super) fn parsed<T: FromStr<Err = InvalidName>>(
 pub(super) fn millis(duration: Duration) -> u64 {
     // What is too much for this is too much for the definition, too.
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn undo_operation() -> OperationName {
-    OperationName::new("undo").expect("it is short, and of small letters")
 }
 
 /// The saga's input, and the outputs of the steps that it comes after.

@@ -210,7 +210,7 @@ fn an_error_is_told_with_its_causes() {
 #[tokio::test]
 async fn an_undo_knows_what_is_known_and_no_more() {
     let program = undone(async |cx: Step<Order>, receipt: Option<Receipt>| {
-        let key = format!("{}/it/undo", cx.transaction);
+        let key = format!("{}/it/it-undo", cx.transaction);
         assert_eq!((cx.idempotency_key(), cx.input.amount, cx.expires), (&*key, 5, None));
         match receipt {
             Some(Receipt { number: 7 }) => Ok(()),
@@ -345,7 +345,7 @@ fn a_saga_becomes_a_definition() {
     assert_eq!(definition.deadline_millis, Some(60_000));
     let [reserve, prepare, pay, confirm] = &definition.steps[..] else { unreachable!() };
     assert_eq!((&reserve.participant, &reserve.action, &reserve.after), (&None, &None, &None));
-    assert_eq!(reserve.compensation, Some(Compensation::By("undo".parse().unwrap())));
+    assert_eq!(reserve.compensation, Some(Compensation::By("reserve-undo".parse().unwrap())));
     let retry = reserve.retry.as_ref().unwrap();
     assert_eq!(
         (retry.first_millis, retry.cap_millis, retry.tries),
@@ -363,7 +363,7 @@ fn a_saga_becomes_a_definition() {
 #[test]
 fn what_is_wrong_with_a_saga_is_told_and_never_a_panic() {
     fn problem(saga: Saga<Order>, pointer: &str, what: &str) {
-        let problems = saga.check().err().unwrap().problems;
+        let problems = saga.parse().err().unwrap().problems;
         let found = problems.iter().any(|p| p.pointer() == pointer && p.what.contains(what));
         assert!(found, "{problems:?}");
     }
@@ -373,6 +373,8 @@ fn what_is_wrong_with_a_saga_is_told_and_never_a_panic() {
     problem(Saga::new("", 1).step(reserving("a")), "/name", "empty");
     problem(Saga::new("buy", 0).step(reserving("a")), "/version", "out of range");
     problem(saga().step(reserving("a b")), "/steps/0/name", "' '");
+    let long = step(&"a".repeat(60), reserve).undo(release);
+    problem(saga().step(long), "/steps/0/compensation", "65 bytes");
     problem(saga().step(reserving("a")).step(reserving("a")), "/steps/1/name", "already");
     problem(saga().step(reserving("a").after(["B"])), "/steps/0/after", "'B'");
     problem(saga().step(reserving("a").after(["b"])), "/steps/0/after/0", "no step");
@@ -393,6 +395,6 @@ fn what_is_wrong_with_a_saga_is_told_and_never_a_panic() {
         "out of range",
     );
     // One problem does not hide another.
-    let twice = saga().step(reserving("A")).step(reserving("b").after(["C"])).check();
+    let twice = saga().step(reserving("A")).step(reserving("b").after(["C"])).parse();
     assert_eq!(twice.err().unwrap().problems.len(), 2);
 }
