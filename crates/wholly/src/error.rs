@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wholly_core::saga::InvalidDefinition;
 use wholly_core::{
     self as core, Callee, InvalidName, InvalidPayload, Key, Name, ParticipantName, TransactionId,
     saga, two_phase,
@@ -33,6 +34,37 @@ pub enum StartError {
     ParticipantTwice {
         /// The name.
         name: ParticipantName,
+    },
+}
+
+/// Why a saga in code was not registered.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SagaError {
+    /// It makes no sense. In code a compensation is given by `undo`, and `needs_no_undo` says that
+    /// none is needed.
+    #[error(
+        "the saga {name:?} version {version} cannot be registered: {why} (in code `undo` gives a \
+         compensation, and `needs_no_undo` says that none is needed)"
+    )]
+    Invalid {
+        /// Its name.
+        name: String,
+        /// Its version.
+        version: u32,
+        /// All that is wrong with it.
+        why: InvalidDefinition,
+    },
+    /// There is one with this name and version already.
+    #[error(
+        "the saga {name:?} version {version} is registered twice; give what has changed a new \
+         version"
+    )]
+    Twice {
+        /// Its name.
+        name: Name,
+        /// Its version.
+        version: u32,
     },
 }
 
@@ -124,6 +156,17 @@ pub enum SubmitError {
     Unavailable {
         /// What is wrong.
         why: String,
+    },
+    /// The coordinator at whose builder the saga was registered has not started.
+    #[error(
+        "the coordinator of the saga {saga:?} version {version} has not started; start the builder \
+         that it was registered at"
+    )]
+    NotStarted {
+        /// The saga's name.
+        saga: Name,
+        /// Its version.
+        version: u32,
     },
     /// The coordinator is shutting down.
     #[error("the coordinator is shutting down; submit to another one, or later")]

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `coordinator` | the API, and the driver that gives the loop its I/O |
 //! | `engine` | the one loop, without I/O: group commit, gates, retries, recovery |
+//! | `in_code` | sagas in code: typed steps of the program itself |
 //! | [`log`] | where it remembers: the trait, SQLite, memory |
 //! | `participant` | who takes part: the trait, HTTP, the slots of each |
 //!
@@ -21,6 +22,7 @@ mod clock;
 mod coordinator;
 mod engine;
 mod error;
+mod in_code;
 pub mod log;
 mod outcome;
 mod participant;
@@ -34,7 +36,8 @@ pub mod test;
 
 pub use coordinator::{Builder, Coordinator, Health, SagaRun, TwoPhase};
 pub use engine::Backoff;
-pub use error::{CancelError, GetError, ResolveError, StartError, SubmitError};
+pub use error::{CancelError, GetError, ResolveError, SagaError, StartError, SubmitError};
+pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
 pub use log::sqlite::SqliteLog;

@@ -6,13 +6,15 @@ use std::sync::{Arc, RwLock};
 
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
+use wholly_core::saga::{Definition, Graph};
 use wholly_core::{Callee, ParticipantName};
 
 use super::driver::{self, Driver, Registered};
 use super::{Coordinator, Health, Shared};
 use crate::Settings;
 use crate::clock::Clock;
-use crate::error::StartError;
+use crate::error::{SagaError, StartError};
+use crate::in_code::{Home, Saga, SagaHandle};
 use crate::log::Log;
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
@@ -28,6 +30,9 @@ pub struct Builder {
     clock: Clock,
     seed: Option<u64>,
     participants: Vec<(String, Registered)>,
+    /// By the [`Callee`] that each is.
+    sagas: BTreeMap<Callee, Registered>,
+    home: Home,
 }
 
 impl Builder {
@@ -38,6 +43,8 @@ impl Builder {
             clock: Clock::System,
             seed: None,
             participants: Vec::new(),
+            sagas: BTreeMap::new(),
+            home: Home::default(),
         }
     }
 
@@ -56,6 +63,67 @@ impl Builder {
         let endpoint: Arc<dyn Endpoint> = Arc::new(participant);
         self.participants.push((name.to_owned(), Registered { endpoint, slots }));
         self
+    }
+
+    /// A saga that this program does itself. Those of its name and version that the log holds go
+    /// on with it; those whose saga is not registered are held.
+    ///
+    /// ```
+    /// # use wholly::{Coordinator, MemoryLog, Saga, SagaHandle, SagaOutcome, Step, StepError, step};
+    /// async fn greet(cx: Step<String>) -> Result<usize, StepError> {
+    ///     println!("hello, {}", cx.input);
+    ///     Ok(cx.input.len())
+    /// }
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut builder = Coordinator::builder(MemoryLog::default());
+    /// let greet = Saga::new("greet", 1).step(step("greet", greet).needs_no_undo());
+    /// let greet: SagaHandle<String> = builder.saga(greet)?;
+    /// let _coordinator = builder.start().await?;
+    /// match greet.start(&"world".to_owned()).execute().await? {
+    ///     SagaOutcome::Completed(done) => assert_eq!(done.output("greet"), Some(5)),
+    ///     other => panic!("{other:?}"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When the saga makes no sense, or one with its name and version is registered already.
+    pub fn saga<I>(&mut self, saga: Saga<I>) -> Result<SagaHandle<I>, SagaError> {
+        self.saga_with(saga, Slots::default())
+    }
+
+    /// A saga with as many calls at once as `slots` says: undoing has those that are kept for the
+    /// second phase.
+    ///
+    /// # Errors
+    /// When the saga makes no sense, or one with its name and version is registered already.
+    pub fn saga_with<I>(
+        &mut self,
+        saga: Saga<I>,
+        slots: Slots,
+    ) -> Result<SagaHandle<I>, SagaError> {
+        let (graph, code) = saga.check()?;
+        self.code(&graph, Arc::new(code), slots)?;
+        Ok(SagaHandle::new(Arc::new(graph), self.home.clone()))
+    }
+
+    /// What does the steps of this saga.
+    pub(crate) fn code(
+        &mut self,
+        graph: &Graph,
+        endpoint: Arc<dyn Endpoint>,
+        slots: Slots,
+    ) -> Result<(), SagaError> {
+        let Definition { name, version, .. } = graph.definition();
+        let (name, version) = (name.clone(), *version);
+        match self.sagas.entry(Callee::Code { saga: name.clone(), version }) {
+            Entry::Vacant(entry) => entry.insert(Registered { endpoint, slots }),
+            Entry::Occupied(_) => return Err(SagaError::Twice { name, version }),
+        };
+        Ok(())
     }
 
     /// The settings.
@@ -84,7 +152,7 @@ impl Builder {
 
     /// Starts, and tells how to make the loop vanish as in a crash.
     pub(crate) async fn start_abortable(self) -> Result<(Coordinator, AbortHandle), StartError> {
-        let mut callees = BTreeMap::new();
+        let mut callees = self.sagas;
         for (name, registered) in self.participants {
             let name = ParticipantName::new(name.as_str())
                 .map_err(|why| StartError::Participant { name, why })?;
@@ -105,6 +173,8 @@ impl Builder {
         let driver =
             Driver { log: self.log, shared: shared.clone(), commands: receiver, callees, seed };
         let looping = tokio::spawn(driver.run(opened));
-        Ok((Coordinator { shared, commands }, looping.abort_handle()))
+        let coordinator = Coordinator { shared, commands };
+        self.home.is_at(coordinator.clone());
+        Ok((coordinator, looping.abort_handle()))
     }
 }

@@ -119,8 +119,8 @@ impl Coordinator {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn saga(&self, saga: Arc<Graph>) -> SagaRun<'_> {
-        SagaRun::new(self, saga)
+    pub fn saga(&self, saga: Arc<Graph>) -> SagaRun {
+        SagaRun::new(Some(self.clone()), saga)
     }
 
     /// What is durable of a transaction; `None` if there is none with this id.

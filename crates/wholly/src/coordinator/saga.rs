@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use wholly_core::saga::Graph;
+use wholly_core::saga::{Definition, Graph};
 use wholly_core::{InvalidName, InvalidPayload, Key, Payload, TransactionId};
 
 use super::Coordinator;
@@ -15,8 +15,9 @@ use crate::{SagaOutcome, SubmitError};
 /// A saga that is being put together. It exists for the coordinator once it is executed or
 /// submitted.
 #[must_use = "nothing happens until it is executed or submitted"]
-pub struct SagaRun<'a> {
-    coordinator: &'a Coordinator,
+pub struct SagaRun {
+    /// None: it has not started.
+    coordinator: Option<Coordinator>,
     saga: Arc<Graph>,
     key: Option<Result<Key, InvalidName>>,
     input: Result<Payload, InvalidPayload>,
@@ -24,8 +25,8 @@ pub struct SagaRun<'a> {
     patience: Option<Duration>,
 }
 
-impl<'a> SagaRun<'a> {
-    pub(super) fn new(coordinator: &'a Coordinator, saga: Arc<Graph>) -> Self {
+impl SagaRun {
+    pub(crate) fn new(coordinator: Option<Coordinator>, saga: Arc<Graph>) -> Self {
         let input = Ok(Payload::null());
         Self { coordinator, saga, key: None, input, deadline: None, patience: None }
     }
@@ -63,13 +64,13 @@ impl<'a> SagaRun<'a> {
     /// # Errors
     /// When the saga was not accepted.
     pub async fn execute(self) -> Result<SagaOutcome, SubmitError> {
-        let settings = &self.coordinator.shared.settings;
+        let shared = self.coordinator()?.shared.clone();
         let own = self.saga.definition().deadline_millis.map(Duration::from_millis);
         let patience = self.patience.unwrap_or_else(|| {
-            let deadline = self.deadline.or(own).unwrap_or(settings.deadline);
-            deadline.saturating_add(settings.patience)
+            let deadline = self.deadline.or(own).unwrap_or(shared.settings.deadline);
+            deadline.saturating_add(shared.settings.patience)
         });
-        let until = self.coordinator.shared.clock.now() + patience;
+        let until = shared.clock.now() + patience;
         match self.begin(Wait::Settled { until }).await? {
             Reply::Outcome(outcome) => Ok(outcome.saga()),
             _ => Err(unexpected()),
@@ -88,12 +89,20 @@ impl<'a> SagaRun<'a> {
     }
 
     async fn begin(self, wait: Wait) -> Result<Reply, SubmitError> {
+        let coordinator = self.coordinator()?.clone();
         let input = self.input.map_err(|why| SubmitError::Input { why: why.to_string() })?;
         let submission = Submission {
             key: self.key.transpose()?,
             deadline: self.deadline,
             change: Change::Saga { saga: self.saga, input },
         };
-        self.coordinator.submit(submission, wait).await
+        coordinator.submit(submission, wait).await
+    }
+
+    fn coordinator(&self) -> Result<&Coordinator, SubmitError> {
+        self.coordinator.as_ref().ok_or_else(|| {
+            let Definition { name, version, .. } = self.saga.definition();
+            SubmitError::NotStarted { saga: name.clone(), version: *version }
+        })
     }
 }

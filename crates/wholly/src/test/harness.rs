@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+use wholly_core::saga::Graph;
 use wholly_core::{Timestamp, TransactionId};
 
 use super::life::{CrashPoint, Gone, Life};
@@ -12,8 +13,12 @@ use super::scripted::{Scripted, Standing, lock};
 use super::stand_in::StandIn;
 use crate::clock::Clock;
 use crate::engine::Random;
+use crate::in_code::Home;
 use crate::log::memory::{MemoryLog, Unsynced};
-use crate::{Coordinator, Participant, Settings, Slots, Snapshot, StartError};
+use crate::participant::Endpoint;
+use crate::{
+    Coordinator, Participant, Saga, SagaError, SagaHandle, Settings, Slots, Snapshot, StartError,
+};
 
 /// How long [`Harness::settle`] waits, on virtual time.
 const PATIENCE: Duration = Duration::from_secs(60 * 60);
@@ -54,6 +59,8 @@ pub struct Harness {
     log: MemoryLog,
     settings: Settings,
     cast: Vec<Cast>,
+    sagas: Vec<(Arc<Graph>, Arc<dyn Endpoint>)>,
+    home: Home,
     running: Option<Running>,
     /// The crash that is planned for the next life.
     plan: Option<CrashPoint>,
@@ -98,6 +105,8 @@ impl Harness {
             log: MemoryLog::default(),
             settings: Settings::default(),
             cast: Vec::new(),
+            sagas: Vec::new(),
+            home: Home::default(),
             running: None,
             plan: None,
             planned: Vec::new(),
@@ -151,6 +160,25 @@ impl Harness {
         self.participant(name, stand_in)
     }
 
+    /// A saga in code, from the next start on. One that has the name and version already is
+    /// replaced, as by a new version of the program. The handle is that of whichever coordinator
+    /// runs.
+    ///
+    /// # Errors
+    /// When the saga makes no sense.
+    pub fn saga<I>(&mut self, saga: Saga<I>) -> Result<SagaHandle<I>, SagaError> {
+        let (graph, code) = saga.check()?;
+        let graph = Arc::new(graph);
+        self.code(graph.clone(), Arc::new(code));
+        Ok(SagaHandle::new(graph, self.home.clone()))
+    }
+
+    pub(super) fn code(&mut self, saga: Arc<Graph>, endpoint: Arc<dyn Endpoint>) {
+        let called = |saga: &Graph| (saga.definition().name.clone(), saga.definition().version);
+        self.sagas.retain(|(other, _)| called(other) != called(&saga));
+        self.sagas.push((saga, endpoint));
+    }
+
     /// The next starts do not register this participant;
     /// [`Coordinator::register`] may do so later.
     pub fn leave_out(&mut self, name: &str) {
@@ -169,9 +197,14 @@ impl Harness {
         for cast in self.cast.iter().filter(|cast| cast.registered) {
             builder = builder.participant_with(&cast.name, cast.scripted.clone(), cast.slots);
         }
+        for (saga, endpoint) in &self.sagas {
+            // INVARIANT: no two of them have one name and version.
+            let _ = builder.code(saga, endpoint.clone(), Slots::default());
+        }
         let (coordinator, looping) =
             builder.simulated(self.clock.clone(), seed).start_abortable().await?;
         life.is_lived_by(looping);
+        self.home.is_at(coordinator.clone());
         self.running = Some(Running { coordinator: coordinator.clone(), life, gone });
         Ok(coordinator)
     }

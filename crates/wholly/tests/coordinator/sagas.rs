@@ -40,7 +40,7 @@ fn graph(text: &str) -> Arc<Graph> {
     Arc::new(Graph::new(definition).unwrap())
 }
 
-fn sell(coordinator: &Coordinator) -> SagaRun<'_> {
+fn sell(coordinator: &Coordinator) -> SagaRun {
     coordinator.saga(sale()).input(&serde_json::json!({"cents": 300}))
 }
 
