@@ -55,14 +55,14 @@ fn in_process_beside_the_log_alone() {
         assert!(median["syncs_per_transaction"].as_f64().unwrap() < 5.0);
         assert!(median["p50_micros"].as_f64() <= median["p99_micros"].as_f64());
     }
-    assert_eq!(report["ratio"]["latency_by_two_syncs"], Value::Null);
+    assert_eq!(report["ratio"]["latency_by_parts"], Value::Null);
 }
 
 #[test]
 fn one_at_a_time_beside_its_two_syncs() {
     let report = bench(&[&["two-phase", "--concurrency", "1"][..], &SHORT].concat());
     positive(&report, &OF_A_RUN);
-    positive(&report, &["/ratio/latency_by_two_syncs"]);
+    positive(&report, &["/ratio/latency_by_parts"]);
     // Started and decided, each forced: two syncs, and now and then one of a checkpoint.
     let syncs = report["subject"]["median"]["syncs_per_transaction"].as_f64().unwrap();
     assert!(syncs > 1.5, "{syncs}");
@@ -75,6 +75,44 @@ fn over_http_beside_bare_calls() {
     positive(&report, &OF_A_RUN);
     positive(&report, &["/ratio/p99"]);
     assert_eq!(report["ceiling"]["median"]["syncs_per_transaction"], Value::Null);
+}
+
+#[test]
+fn sagas_beside_the_log_alone() {
+    let report = bench(&[&["saga", "--concurrency", "8", "--keys"][..], &SHORT].concat());
+    positive(&report, &OF_A_RUN);
+    for side in ["subject", "ceiling"] {
+        let median = &report[side]["median"];
+        positive(median, &["/syncs_per_transaction"]);
+        // What is written is at least the input and the definition, which names three steps.
+        assert!(median["log_bytes_per_transaction"].as_f64().unwrap() > 400.0);
+        // Started, two outputs that are waited for, and the end: no saga is in more batches.
+        assert!(median["syncs_per_transaction"].as_f64().unwrap() < 6.0);
+    }
+    assert_eq!(report["ratio"]["latency_by_parts"], Value::Null);
+}
+
+#[test]
+fn sagas_over_http_one_at_a_time_beside_their_parts() {
+    let http = ["saga", "--transport", "http", "--concurrency", "1"];
+    let report = bench(&[&http[..], &SHORT].concat());
+    positive(&report, &OF_A_RUN);
+    positive(&report, &["/ratio/p99", "/ratio/latency_by_parts"]);
+    assert_eq!(report["ceiling"]["median"]["syncs_per_transaction"], Value::Null);
+    // Three steps in a list: four entries, each forced.
+    let syncs = report["subject"]["median"]["syncs_per_transaction"].as_f64().unwrap();
+    assert!((3.5..6.0).contains(&syncs), "{syncs}");
+}
+
+#[test]
+fn refused_sagas_beside_those_that_are_not() {
+    let diamond = ["saga", "--transport", "http", "--steps", "4", "--graph", "diamond"];
+    let report = bench(&[&diamond[..], &["--failures", "50"], &SHORT].concat());
+    positive(&report, &OF_A_RUN);
+    assert_eq!(report["ceiling"]["name"], "none refused");
+    positive(&report, &["/ceiling/median/syncs_per_transaction"]);
+    let workload = report["workload"].as_str().unwrap();
+    assert!(workload.contains("4 steps in a diamond"), "{workload}");
 }
 
 #[test]
@@ -102,7 +140,13 @@ fn memory_with_many_in_flight() {
 
 #[test]
 fn a_mistake_is_an_error() {
-    for wrong in [["two-phase", "--participants", "0"], ["recovery", "--transactions", "0"]] {
+    let wrong = [
+        ["two-phase", "--participants", "0"],
+        ["saga", "--steps", "129"],
+        ["saga", "--failures", "101"],
+        ["recovery", "--transactions", "0"],
+    ];
+    for wrong in wrong {
         let output =
             Command::new(env!("CARGO_BIN_EXE_wholly")).arg("bench").args(wrong).output().unwrap();
         assert!(!output.status.success());

@@ -15,19 +15,26 @@ use super::load::Work;
 
 pub(super) struct BareCalls {
     client: Client<HttpConnector, Full<Bytes>>,
-    /// The request that each participant gets in each of the two phases.
-    phases: [Vec<Request<Full<Bytes>>>; 2],
+    /// What is asked at once, and then what is asked after it.
+    phases: Vec<Vec<Request<Full<Bytes>>>>,
+}
+
+/// A call to be made, as the protocol would make it.
+pub(super) struct Asked<'a> {
+    pub url: &'a str,
+    pub branch: &'a str,
+    pub operation: &'a str,
+    pub expires: bool,
 }
 
 impl BareCalls {
-    pub fn to(urls: &[String], payload: &str) -> Result<Self, BenchError> {
+    /// Those of each phase at once, all with this payload.
+    pub fn new(phases: &[Vec<Asked<'_>>], payload: &str) -> Result<Self, BenchError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(tcp);
-        let phase = |operation| -> Result<Vec<_>, BenchError> {
-            urls.iter().map(|url| request(url, operation, payload)).collect()
-        };
-        Ok(Self { client, phases: [phase("prepare")?, phase("commit")?] })
+        let phase = |asked: &Vec<_>| asked.iter().map(|asked| request(asked, payload)).collect();
+        Ok(Self { client, phases: phases.iter().map(phase).collect::<Result<_, _>>()? })
     }
 
     async fn call(&self, request: Request<Full<Bytes>>) -> Result<(), BenchError> {
@@ -52,8 +59,9 @@ impl Work for BareCalls {
 }
 
 /// As long on the wire as the call that it stands for.
-fn request(url: &str, operation: &str, payload: &str) -> Result<Request<Full<Bytes>>, BenchError> {
+fn request(asked: &Asked<'_>, payload: &str) -> Result<Request<Full<Bytes>>, BenchError> {
     const ID: &str = "0199a1f2c3d47000b000000000000001-0123456789abcdef";
+    let Asked { url, branch, operation, expires } = asked;
     let failed = |why: String| BenchError::BareCall { why };
     let uri: Uri = format!("{url}/{operation}")
         .parse()
@@ -63,10 +71,10 @@ fn request(url: &str, operation: &str, payload: &str) -> Result<Request<Full<Byt
         .uri(uri)
         .header("content-type", "application/json")
         .header(header::TRANSACTION, ID)
-        .header(header::BRANCH, "participant-1")
-        .header(header::OPERATION, operation)
-        .header(header::IDEMPOTENCY_KEY, format!("{ID}/participant-1/{operation}"));
-    if operation == "prepare" {
+        .header(header::BRANCH, *branch)
+        .header(header::OPERATION, *operation)
+        .header(header::IDEMPOTENCY_KEY, format!("{ID}/{branch}/{operation}"));
+    if *expires {
         request = request.header(header::EXPIRES, "1790000000000");
     }
     let body = Full::new(Bytes::copy_from_slice(payload.as_bytes()));

@@ -1,19 +1,22 @@
 //! A participant over HTTP: a process of its own with one thread, a bare server without a barrier
-//! that answers 200 at once.
+//! that answers at once: 200, or a refusal where it is asked for one.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::path::Path;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use wholly_core::wire::{answer as said, header};
 
 use super::error::BenchError;
+use super::participants::REFUSED;
 use crate::process::{Process, end_with_stdin};
 
 /// The process, and where it answers.
@@ -23,7 +26,15 @@ pub(super) struct BareParticipant {
 }
 
 impl BareParticipant {
-    pub async fn start(name: &str, directory: &Path) -> Result<Self, BenchError> {
+    pub async fn start_all(names: &[String], directory: &Path) -> Result<Vec<Self>, BenchError> {
+        let mut participants = Vec::new();
+        for name in names {
+            participants.push(Self::start(name, directory).await?);
+        }
+        Ok(participants)
+    }
+
+    async fn start(name: &str, directory: &Path) -> Result<Self, BenchError> {
         let arguments = ["bench", "participant"].map(str::to_owned);
         let mut process = Process::start(name, &arguments, directory)?;
         match process.line().await {
@@ -51,7 +62,13 @@ pub(super) fn serve() -> Result<(), BenchError> {
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let is_refused = request.uri().path().ends_with(REFUSED);
     // Read to its end, so that the connection is used again.
     let _ = request.into_body().collect().await;
-    Ok(Response::new(Empty::new()))
+    let mut response = Response::new(Empty::new());
+    if is_refused {
+        *response.status_mut() = StatusCode::CONFLICT;
+        response.headers_mut().insert(header::ANSWER, HeaderValue::from_static(said::REFUSED));
+    }
+    Ok(response)
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use clap::ValueEnum;
 use tempfile::TempDir;
 use wholly::{Coordinator, Key, Outcome, Payload};
 
@@ -14,7 +15,7 @@ pub(super) struct Common {
     /// How many participants a transaction has.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub participants: u16,
-    /// How long a branch's payload is.
+    /// How long a branch's payload is, or a saga's input.
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=65_536))]
     pub payload_bytes: u32,
     /// Give every transaction a client's key, random like a UUID.
@@ -27,6 +28,15 @@ pub(super) struct Common {
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Where the participants are.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Transport {
+    /// In this process: they do nothing.
+    InProcess,
+    /// Processes of their own: they answer at once.
+    Http,
 }
 
 impl Common {
@@ -130,7 +140,7 @@ impl Work for Transactions {
         }
         match transaction.execute().await? {
             Outcome::Committed(_) => Ok(()),
-            other => Err(BenchError::NotCommitted { id: other.id(), what: format!("{other:?}") }),
+            other => Err(BenchError::WrongEnd { id: other.id(), what: format!("{other:?}") }),
         }
     }
 }

@@ -10,8 +10,8 @@ pub(super) enum BenchError {
     Start(#[from] wholly::StartError),
     #[error("a transaction was not accepted: {0}")]
     Submit(#[from] wholly::SubmitError),
-    #[error("transaction {id} did not commit: {what}")]
-    NotCommitted { id: TransactionId, what: String },
+    #[error("transaction {id} did not end as it had to: {what}")]
+    WrongEnd { id: TransactionId, what: String },
     #[error("a log for the measurement could not be opened: {0}")]
     Open(#[from] wholly::log::OpenError),
     #[error("a log for the measurement could not be written: {0}")]
@@ -26,6 +26,8 @@ pub(super) enum BenchError {
     Name(#[from] wholly::InvalidName),
     #[error("the payload is not valid: {0}")]
     Payload(#[from] wholly::InvalidPayload),
+    #[error("the saga is not valid: {0}")]
+    Saga(#[from] wholly_core::saga::InvalidDefinition),
     #[error("JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error("the address of a participant is not valid: {0}")]

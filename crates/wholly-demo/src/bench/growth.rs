@@ -5,8 +5,8 @@ use super::error::BenchError;
 use super::load::Load;
 use super::made::{self, Made};
 use super::participants::Idle;
-use super::report::{Comparison, Named};
-use super::two_phase::{ratio, run_on};
+use super::report::{Comparison, Named, Ratio};
+use super::two_phase::run_on;
 
 /// Throughput on a log with many finished transactions, beside that on an empty one.
 #[derive(clap::Args, Debug)]
@@ -52,7 +52,7 @@ impl Growth {
                 if common.keys { ", with keys" } else { "" },
             ),
             rounds: load.rounds as usize,
-            ratio: ratio(&subject.median, &ceiling.median),
+            ratio: Ratio::of(&subject.median, &ceiling.median),
             subject,
             ceiling,
         })

@@ -5,29 +5,21 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use wholly::log::{Entry, Log, OpenLog, Written};
+use wholly::log::{Entry, Log, OpenLog};
 use wholly::{LogId, SqliteLog, Timestamp, TransactionId};
 
 use super::common::{key, scatter};
 use super::error::BenchError;
 use super::load::{Latencies, Load};
+use super::report::Figures;
 
-/// What the log alone did in the measured time.
-pub(super) struct LogAlone {
-    pub transactions: u64,
-    pub seconds: f64,
-    /// How long each append took.
-    pub appends: Latencies,
-    pub before: Written,
-    pub after: Written,
-}
-
-/// Appends `sample` again and again to a fresh log, each time as new transactions.
+/// Appends `sample` again and again to a fresh log, each time as new transactions. The latencies
+/// are those of an append.
 pub(super) async fn run(
     path: PathBuf,
     sample: Vec<Vec<Entry>>,
     load: &Load,
-) -> Result<LogAlone, BenchError> {
+) -> Result<Figures, BenchError> {
     let (warm_up, measured) = (load.warm_up(), load.measured());
     tokio::task::spawn_blocking(move || {
         let mut open = SqliteLog::at(&path).open()?;
@@ -69,7 +61,7 @@ impl Again {
         Ok(Self { batches, whose, transactions, ids, last_ordinal, next_key, next_batch })
     }
 
-    fn append_for(&mut self, time: Duration, open: &mut OpenLog) -> Result<LogAlone, BenchError> {
+    fn append_for(&mut self, time: Duration, open: &mut OpenLog) -> Result<Figures, BenchError> {
         let (before, begun) = (open.writer.written(), Instant::now());
         let (mut transactions, mut appends) = (0, Latencies::default());
         while begun.elapsed() < time {
@@ -80,7 +72,8 @@ impl Again {
             appends.push(append.elapsed());
         }
         let (seconds, after) = (begun.elapsed().as_secs_f64(), open.writer.written());
-        Ok(LogAlone { transactions, seconds, appends: appends.sorted(), before, after })
+        let figures = Figures::new(transactions, seconds, &appends.sorted());
+        Ok(figures.with_log(transactions, before, after))
     }
 
     fn next(&mut self, log: LogId) -> Result<&[Entry], BenchError> {

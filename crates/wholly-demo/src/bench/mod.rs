@@ -7,6 +7,7 @@
 //! | workload | what runs | the ceiling |
 //! |---|---|---|
 //! | `two-phase` | transactions in a closed loop, in process or over HTTP | the log alone, or bare calls |
+//! | `saga` | sagas in a closed loop, in process or over HTTP | the same; of those refused, those that are not |
 //! | `growth` | the same, on a log with millions of finished transactions | the same on an empty log |
 //! | `recovery` | a start on a log with many transactions in doubt | none: a time |
 //! | `memory` | many transactions in flight at once | none: a size |
@@ -14,6 +15,8 @@
 //! | module | what it is |
 //! |---|---|
 //! | `load` | the closed loop |
+//! | `under_load` | a coordinator in that loop |
+//! | `shape` | the sagas that are run |
 //! | `observed` | a log that tells what it wrote, and keeps a sample of it |
 //! | `log_alone`, `bare_calls` | the ceilings |
 //! | `bare_participant` | a process that answers the calls over HTTP |
@@ -33,7 +36,10 @@ mod observed;
 mod participants;
 mod recovery;
 mod report;
+mod saga;
+mod shape;
 mod two_phase;
+mod under_load;
 
 use std::fmt::Display;
 use std::process::ExitCode;
@@ -48,6 +54,7 @@ use self::error::BenchError;
 #[command(after_help = "Examples:
   wholly bench two-phase --concurrency 1000
   wholly bench two-phase --transport http --concurrency 64 --json
+  wholly bench saga --steps 4 --graph diamond --failures 10
   wholly bench recovery --transactions 100000")]
 pub struct Bench {
     #[command(subcommand)]
@@ -57,6 +64,7 @@ pub struct Bench {
 #[derive(Subcommand, Debug)]
 enum Workload {
     TwoPhase(two_phase::TwoPhase),
+    Saga(saga::Saga),
     Growth(growth::Growth),
     Recovery(recovery::Recovery),
     Memory(memory::Memory),
@@ -70,6 +78,7 @@ impl Bench {
     pub fn run(self) -> ExitCode {
         let done = match self.workload {
             Workload::TwoPhase(workload) => report(workload.common.json, workload.run()),
+            Workload::Saga(workload) => report(workload.common.json, workload.run()),
             Workload::Growth(workload) => report(workload.common.json, workload.run()),
             Workload::Recovery(workload) => report(workload.common.json, workload.run()),
             Workload::Memory(workload) => report(workload.common.json, workload.run()),

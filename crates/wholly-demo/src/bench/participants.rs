@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use tokio::sync::{Notify, watch};
 use wholly::{Answer, Call, Participant};
 
-/// Says yes to everything, at once.
+/// A saga's operation of this name is refused.
+pub(super) const REFUSED: &str = "refuse";
+
+/// Says yes to everything else, at once.
 pub(super) struct Idle;
 
 impl Participant for Idle {
@@ -19,6 +22,17 @@ impl Participant for Idle {
     }
 
     async fn abort(&self, _: Call) -> Answer {
+        Answer::Done
+    }
+
+    async fn action(&self, call: Call) -> Answer {
+        match call.operation_name() {
+            REFUSED => Answer::refused("it was to be"),
+            _ => Answer::Done,
+        }
+    }
+
+    async fn compensate(&self, _: Call) -> Answer {
         Answer::Done
     }
 }

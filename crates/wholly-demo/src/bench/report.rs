@@ -102,8 +102,26 @@ pub(super) struct Ratio {
     /// Absent where the ceiling has latencies of something else.
     pub p50: Option<f64>,
     pub p99: Option<f64>,
-    /// One at a time: the median latency by that of the two appends that it contains.
-    pub latency_by_two_syncs: Option<f64>,
+    /// One at a time: the median latency by the sum of those of its parts, which are the appends
+    /// that it waits for and, over HTTP, its calls.
+    pub latency_by_parts: Option<f64>,
+}
+
+impl Ratio {
+    /// Of two that have latencies of the same.
+    pub fn of(subject: &Figures, ceiling: &Figures) -> Self {
+        Self {
+            p50: Some(subject.p50_micros / ceiling.p50_micros),
+            p99: Some(subject.p99_micros / ceiling.p99_micros),
+            ..Self::of_throughput(subject, ceiling)
+        }
+    }
+
+    /// Of two whose latencies are of different things.
+    pub fn of_throughput(subject: &Figures, ceiling: &Figures) -> Self {
+        let throughput = subject.transactions_per_second / ceiling.transactions_per_second;
+        Self { throughput, p50: None, p99: None, latency_by_parts: None }
+    }
 }
 
 impl Named {
@@ -133,7 +151,7 @@ impl fmt::Display for Comparison {
                 optional(median.resident_bytes, mebibytes),
             )?;
         }
-        let Ratio { throughput, p50, p99, latency_by_two_syncs } = &self.ratio;
+        let Ratio { throughput, p50, p99, latency_by_parts } = &self.ratio;
         let ratio = |value: f64| format!("{value:.2}");
         write!(
             f,
@@ -142,8 +160,8 @@ impl fmt::Display for Comparison {
             optional(*p50, ratio),
             optional(*p99, ratio)
         )?;
-        match latency_by_two_syncs {
-            Some(by) => write!(f, "\n{:22} {by:>25.2}", "p50 by two syncs"),
+        match latency_by_parts {
+            Some(by) => write!(f, "\n{:22} {by:>25.2}", "p50 by its parts"),
             None => Ok(()),
         }
     }

@@ -2,21 +2,18 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use clap::ValueEnum;
+use wholly::HttpParticipant;
 use wholly::log::Entry;
-use wholly::{Coordinator, HttpParticipant};
 
-use super::bare_calls::BareCalls;
+use super::bare_calls::{Asked, BareCalls};
 use super::bare_participant::BareParticipant;
-use super::common::{Common, Transactions};
+use super::common::{Common, Transactions, Transport};
 use super::error::BenchError;
 use super::load::Load;
-use super::log_alone;
-use super::observed::{Observed, Seen};
 use super::participants::Idle;
-use super::report::{Comparison, Figures, Named, Ratio, median};
+use super::report::{Comparison, Figures, Named, Ratio};
+use super::{log_alone, under_load};
 
 /// Two-phase transactions in a closed loop: throughput, latency, and what the log costs.
 ///
@@ -33,14 +30,6 @@ pub(super) struct TwoPhase {
     transport: Transport,
     #[command(flatten)]
     pub common: Common,
-}
-
-#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-enum Transport {
-    /// In this process: they do nothing.
-    InProcess,
-    /// Processes of their own: they answer 200 at once.
-    Http,
 }
 
 impl TwoPhase {
@@ -65,35 +54,19 @@ impl TwoPhase {
             .await?;
             subject.push(figures);
             let path = directory.join(format!("alone-{round}.db"));
-            let alone = log_alone::run(path, sample, &self.load).await?;
-            ceiling.push(Figures::new(alone.transactions, alone.seconds, &alone.appends).with_log(
-                alone.transactions,
-                alone.before,
-                alone.after,
-            ));
+            ceiling.push(log_alone::run(path, sample, &self.load).await?);
         }
-        let two_syncs = |alone: &Figures| 2.0 * alone.p50_micros;
-        let latency_by_two_syncs = (self.load.concurrency == 1).then(|| {
-            let latency = median(subject.iter().map(|run| run.p50_micros).collect());
-            latency / median(ceiling.iter().map(two_syncs).collect())
-        });
         let (subject, ceiling) = (Named::new("wholly", subject), Named::new("log alone", ceiling));
-        let ratio = Ratio {
-            throughput: subject.median.transactions_per_second
-                / ceiling.median.transactions_per_second,
-            p50: None,
-            p99: None,
-            latency_by_two_syncs,
-        };
+        let mut ratio = Ratio::of_throughput(&subject.median, &ceiling.median);
+        // It forces its start and its decision.
+        ratio.latency_by_parts = (self.load.concurrency == 1)
+            .then(|| subject.median.p50_micros / (2.0 * ceiling.median.p50_micros));
         Ok(self.comparison("in process", subject, ceiling, ratio))
     }
 
     async fn over_http(&self, directory: &Path) -> Result<Comparison, BenchError> {
         let names = self.common.names();
-        let mut participants = Vec::new();
-        for name in &names {
-            participants.push(BareParticipant::start(name, directory).await?);
-        }
+        let participants = BareParticipant::start_all(&names, directory).await?;
         let urls: Vec<_> = participants.iter().map(|process| process.url.clone()).collect();
         let payload = self.common.payload()?;
         let (mut subject, mut ceiling) = (Vec::new(), Vec::new());
@@ -107,11 +80,16 @@ impl TwoPhase {
             })
             .await?;
             subject.push(figures);
-            let bare = Arc::new(BareCalls::to(&urls, payload.as_str())?);
+            let phase = |operation, expires| {
+                let pairs = names.iter().zip(&urls);
+                pairs.map(|(branch, url)| Asked { url, branch, operation, expires }).collect()
+            };
+            let phases = [phase("prepare", true), phase("commit", false)];
+            let bare = Arc::new(BareCalls::new(&phases, payload.as_str())?);
             ceiling.push(Figures::of_run(&self.load.run(bare, || ()).await?));
         }
         let (subject, ceiling) = (Named::new("wholly", subject), Named::new("bare calls", ceiling));
-        let ratio = ratio(&subject.median, &ceiling.median);
+        let ratio = Ratio::of(&subject.median, &ceiling.median);
         Ok(self.comparison("over HTTP", subject, ceiling, ratio))
     }
 
@@ -132,16 +110,6 @@ impl TwoPhase {
     }
 }
 
-/// The ratio of two runs of the same kind.
-pub(super) fn ratio(subject: &Figures, ceiling: &Figures) -> Ratio {
-    Ratio {
-        throughput: subject.transactions_per_second / ceiling.transactions_per_second,
-        p50: Some(subject.p50_micros / ceiling.p50_micros),
-        p99: Some(subject.p99_micros / ceiling.p99_micros),
-        latency_by_two_syncs: None,
-    }
-}
-
 /// A coordinator on the log at `path` under load; its figures, and a sample of its batches.
 pub(super) async fn run_on(
     path: &Path,
@@ -149,23 +117,10 @@ pub(super) async fn run_on(
     load: &Load,
     with_participants: impl FnOnce(wholly::Builder) -> Result<wholly::Builder, BenchError>,
 ) -> Result<(Figures, Vec<Vec<Entry>>), BenchError> {
-    let (log, seen) = Observed::at(path);
-    let coordinator = with_participants(Coordinator::builder(log))?.start().await?;
     let first_key = std::time::SystemTime::now();
     let first_key = first_key.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let work = Transactions::new(coordinator, common)?.keys_from(first_key.as_nanos() as u64);
-    let work = Arc::new(work);
-    let sampling = tokio::spawn(sample_after(load.warm_up() / 2, seen.clone()));
-    let run = load.run(work.clone(), || seen.written()).await?;
-    sampling.await?;
-    let transactions = run.latencies.len() as u64;
-    let figures = Figures::of_run(&run).with_log(transactions, run.before, run.after);
-    work.coordinator.shutdown(Duration::from_secs(10)).await;
-    Ok((figures, seen.take_sample()))
-}
-
-/// Not at once: the first batches are unlike the later ones.
-async fn sample_after(pause: Duration, seen: Arc<Seen>) {
-    tokio::time::sleep(pause).await;
-    seen.begin_sample();
+    under_load::run(path, load, with_participants, |coordinator| {
+        Ok(Transactions::new(coordinator, common)?.keys_from(first_key.as_nanos() as u64))
+    })
+    .await
 }

@@ -1,0 +1,207 @@
+//! Sagas in a closed loop, beside the log alone, bare calls, or sagas of which none is refused.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use wholly::log::Entry;
+use wholly::{Coordinator, HttpParticipant, Payload, SagaOutcome};
+use wholly_core::saga::Graph;
+
+use super::bare_calls::{Asked, BareCalls};
+use super::bare_participant::BareParticipant;
+use super::common::{Common, Transport, key};
+use super::error::BenchError;
+use super::load::{Load, Work};
+use super::participants::Idle;
+use super::report::{Comparison, Figures, Named, Ratio};
+use super::shape::Shape;
+use super::{log_alone, under_load};
+
+/// Sagas in a closed loop: throughput, latency, and what the log costs.
+///
+/// In process the ceiling is the log alone: the same entries in batches of the same sizes,
+/// appended by one thread; its latencies are those of an append. Over HTTP it is the same calls in
+/// the same order to the same participants, with no protocol and no log. Where some are refused, it
+/// is sagas of which none is. With --concurrency 1 the latency is also compared with its parts: the
+/// syncs that it waits for and, over HTTP, its calls.
+#[derive(clap::Args, Debug)]
+pub(super) struct Saga {
+    #[command(flatten)]
+    load: Load,
+    #[command(flatten)]
+    shape: Shape,
+    /// Of how many in a hundred the last step is refused, so that the others are compensated.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    failures: u8,
+    /// Where the participants are. The steps take turns among them.
+    #[arg(long, value_enum, default_value_t = Transport::InProcess)]
+    transport: Transport,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+impl Saga {
+    pub async fn run(self) -> Result<Comparison, BenchError> {
+        let directory = self.common.directory()?;
+        let processes = match self.transport {
+            Transport::InProcess => Vec::new(),
+            Transport::Http => {
+                BareParticipant::start_all(&self.common.names(), directory.path()).await?
+            }
+        };
+        let urls: Vec<_> = processes.iter().map(|process| process.url.clone()).collect();
+        let path = |what, round| directory.path().join(format!("{what}-{round}.db"));
+        let (mut subject, mut ceiling, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+        for round in 0..self.load.rounds {
+            let (figures, sample) =
+                self.wholly(&path("wholly", round), &urls, self.failures).await?;
+            subject.push(figures);
+            if self.failures > 0 {
+                ceiling.push(self.wholly(&path("forward", round), &urls, 0).await?.0);
+                continue;
+            }
+            if self.transport == Transport::Http {
+                let bare = Arc::new(self.bare_calls(&urls)?);
+                ceiling.push(Figures::of_run(&self.load.run(bare, || ()).await?));
+            }
+            if self.transport == Transport::InProcess || self.load.concurrency == 1 {
+                alone.push(log_alone::run(path("alone", round), sample, &self.load).await?);
+            }
+        }
+        self.comparison(subject, ceiling, alone)
+    }
+
+    /// A coordinator under load, with participants at `urls` or, where there are none, in process.
+    async fn wholly(
+        &self,
+        path: &Path,
+        urls: &[String],
+        failures: u8,
+    ) -> Result<(Figures, Vec<Vec<Entry>>), BenchError> {
+        let names = self.common.names();
+        let with_participants = |mut builder: wholly::Builder| {
+            for (nth, name) in names.iter().enumerate() {
+                builder = match urls.get(nth) {
+                    Some(url) => builder.participant(name, HttpParticipant::at(url)?),
+                    None => builder.participant(name, Idle),
+                };
+            }
+            Ok(builder)
+        };
+        let sagas = |coordinator| {
+            Ok(Sagas {
+                coordinator,
+                forward: Arc::new(self.shape.graph(&names, false)?),
+                refused: Arc::new(self.shape.graph(&names, true)?),
+                input: self.common.payload()?,
+                keys: self.common.keys,
+                failures: failures.into(),
+                begun: AtomicU64::new(0),
+            })
+        };
+        under_load::run(path, &self.load, with_participants, sagas).await
+    }
+
+    /// The calls of a saga that succeeds: those of a layer at once.
+    fn bare_calls(&self, urls: &[String]) -> Result<BareCalls, BenchError> {
+        let graph = self.shape.graph(&self.common.names(), false)?;
+        let steps = &graph.definition().steps;
+        let call = |step: usize| Asked {
+            url: &urls[step % urls.len()],
+            branch: steps[step].name.as_str(),
+            operation: steps[step].name.as_str(),
+            expires: true,
+        };
+        let layers = self.shape.layers();
+        let phases: Vec<Vec<_>> = layers.into_iter().map(|l| l.map(call).collect()).collect();
+        BareCalls::new(&phases, self.common.payload()?.as_str())
+    }
+
+    /// `alone` is what the log alone did, where that was measured.
+    fn comparison(
+        &self,
+        subject: Vec<Figures>,
+        ceiling: Vec<Figures>,
+        alone: Vec<Figures>,
+    ) -> Result<Comparison, BenchError> {
+        let append = Figures::median(&alone).p50_micros;
+        // It forces its start, what each layer but the last leaves to the next, and its end.
+        let syncs = append * (self.shape.layers().len() + 1) as f64;
+        let subject = Named::new("wholly", subject);
+        let (ceiling, mut ratio, parts) = match (self.failures, self.transport) {
+            (0, Transport::InProcess) => {
+                let ceiling = Named::new("log alone", alone);
+                let ratio = Ratio::of_throughput(&subject.median, &ceiling.median);
+                (ceiling, ratio, Some(syncs))
+            }
+            (0, Transport::Http) => {
+                let ceiling = Named::new("bare calls", ceiling);
+                let ratio = Ratio::of(&subject.median, &ceiling.median);
+                let parts = syncs + ceiling.median.p50_micros;
+                (ceiling, ratio, Some(parts))
+            }
+            _ => {
+                let ceiling = Named::new("none refused", ceiling);
+                let ratio = Ratio::of(&subject.median, &ceiling.median);
+                (ceiling, ratio, None)
+            }
+        };
+        ratio.latency_by_parts = parts
+            .filter(|_| self.load.concurrency == 1)
+            .map(|parts| subject.median.p50_micros / parts);
+        Ok(Comparison {
+            workload: self.workload(),
+            rounds: self.load.rounds as usize,
+            subject,
+            ceiling,
+            ratio,
+        })
+    }
+
+    fn workload(&self) -> String {
+        let Common { payload_bytes, keys, .. } = self.common;
+        let how = match self.transport {
+            Transport::InProcess => "in process",
+            Transport::Http => "over HTTP",
+        };
+        let refused = match self.failures {
+            0 => String::new(),
+            percent => format!(", {percent}% refused"),
+        };
+        let keyed = if keys { ", with keys" } else { "" };
+        format!(
+            "saga {how}: {} at once, {}, inputs of {payload_bytes} bytes{refused}{keyed}",
+            self.load.concurrency, self.shape
+        )
+    }
+}
+
+/// The work of one client: a saga that must end as it was meant to.
+struct Sagas {
+    coordinator: Coordinator,
+    forward: Arc<Graph>,
+    refused: Arc<Graph>,
+    input: Payload,
+    keys: bool,
+    /// Of a hundred.
+    failures: u64,
+    begun: AtomicU64,
+}
+
+impl Work for Sagas {
+    async fn once(&self) -> Result<(), BenchError> {
+        let nth = self.begun.fetch_add(1, Relaxed);
+        // Spread evenly.
+        let is_refused = nth * self.failures % 100 < self.failures;
+        let graph = if is_refused { &self.refused } else { &self.forward };
+        let mut saga = self.coordinator.saga(graph.clone()).input(&self.input);
+        if self.keys {
+            saga = saga.key(key(nth)?);
+        }
+        match (saga.execute().await?, is_refused) {
+            (SagaOutcome::Completed(_), false) | (SagaOutcome::Compensated(_), true) => Ok(()),
+            (other, _) => Err(BenchError::WrongEnd { id: other.id(), what: format!("{other:?}") }),
+        }
+    }
+}

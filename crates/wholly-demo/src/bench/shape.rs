@@ -1,0 +1,125 @@
+//! The sagas that are measured: so many steps, in a graph of some kind.
+
+use std::fmt;
+use std::ops::Range;
+
+use clap::ValueEnum;
+use wholly_core::saga::{Compensation, Definition, Graph, StepDefinition};
+use wholly_core::{Name, OperationName, ParticipantName, StepName};
+
+use super::error::BenchError;
+use super::participants::REFUSED;
+
+#[derive(clap::Args, Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// How many steps a saga has.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=128))]
+    steps: u16,
+    /// What comes after what.
+    #[arg(long, value_enum, default_value_t = Kind::List)]
+    graph: Kind,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Each step after the one before it.
+    List,
+    /// All but the first and the last at once.
+    Diamond,
+    /// All at once.
+    Wide,
+}
+
+impl Shape {
+    /// The saga, whose steps take turns among these participants; of the last one the action is
+    /// refused if so wanted.
+    pub fn graph(self, participants: &[String], is_refused: bool) -> Result<Graph, BenchError> {
+        let mut steps: Vec<StepDefinition> = Vec::new();
+        let mut before = 0..0;
+        for layer in self.layers() {
+            // A plain list needs not be said.
+            let after = (self.graph != Kind::List)
+                .then(|| steps[before].iter().map(|step| step.name.clone()).collect::<Vec<_>>());
+            for nth in layer.clone() {
+                let is_last = nth + 1 == usize::from(self.steps);
+                let action = (is_refused && is_last).then(|| OperationName::new(REFUSED));
+                steps.push(StepDefinition {
+                    name: StepName::new(format!("step-{}", nth + 1))?,
+                    participant: Some(ParticipantName::new(
+                        &*participants[nth % participants.len()],
+                    )?),
+                    action: action.transpose()?,
+                    compensation: Some(Compensation::By(OperationName::new("undo")?)),
+                    payload: None,
+                    after: after.clone(),
+                    pivot: false,
+                    timeout_millis: None,
+                    retry: None,
+                });
+            }
+            before = layer;
+        }
+        let name = Name::new("bench")?;
+        Ok(Graph::new(Definition { name, version: 1, deadline_millis: None, steps })?)
+    }
+
+    /// The steps by their places: those of a layer at once, each after all of the layer before.
+    pub fn layers(self) -> Vec<Range<usize>> {
+        let steps = usize::from(self.steps);
+        let borders: Vec<usize> = match self.graph {
+            Kind::List => (0..=steps).collect(),
+            Kind::Diamond => vec![0, 1, steps.saturating_sub(1).max(1), steps],
+            Kind::Wide => vec![0, steps],
+        };
+        let layers = borders.windows(2).map(|borders| borders[0]..borders[1]);
+        layers.filter(|layer| !layer.is_empty()).collect()
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let steps = self.steps;
+        match self.graph {
+            Kind::List => write!(f, "{steps} steps in a list"),
+            Kind::Diamond => write!(f, "{steps} steps in a diamond"),
+            Kind::Wide => write!(f, "{steps} steps at once"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_step_is_in_one_layer() {
+        let sizes = |graph, steps| {
+            let layers = Shape { steps, graph }.layers();
+            assert!(layers.iter().cloned().flatten().eq(0..usize::from(steps)));
+            layers.iter().map(Range::len).collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(Kind::List, 3), [1, 1, 1]);
+        assert_eq!(sizes(Kind::Diamond, 5), [1, 3, 1]);
+        assert_eq!(sizes(Kind::Diamond, 2), [1, 1]);
+        assert_eq!(sizes(Kind::Diamond, 1), [1]);
+        assert_eq!(sizes(Kind::Wide, 3), [3]);
+    }
+
+    #[test]
+    fn a_layer_comes_after_the_one_before() {
+        let participants = ["one".to_owned(), "two".to_owned()];
+        for graph in [Kind::List, Kind::Diamond, Kind::Wide] {
+            let shape = Shape { steps: 5, graph };
+            let graph = shape.graph(&participants, true).unwrap();
+            let mut before = 0..0;
+            for layer in shape.layers() {
+                for step in layer.clone() {
+                    let after = graph.nodes()[step].after.iter().map(usize::from);
+                    assert!(after.eq(before.clone()), "{step} of {shape}");
+                }
+                before = layer;
+            }
+            assert_eq!(graph.nodes()[4].action.as_str(), REFUSED);
+        }
+    }
+}
