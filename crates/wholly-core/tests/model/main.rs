@@ -46,6 +46,7 @@
 //! Where the last step is a crash or the arrival of a stray, look for the step that left it behind.
 
 mod bug;
+#[path = "../common/check.rs"]
 mod check;
 mod participant;
 mod properties;

@@ -5,6 +5,7 @@ use wholly_core::two_phase::Decision;
 use wholly_core::{BranchIndex, Effect};
 
 use crate::bug::Bug;
+use crate::check::Told;
 use crate::participant::{Holds, Memory, Says};
 use crate::properties;
 use crate::world::{Action, Slot, World};
@@ -90,6 +91,20 @@ impl Model for Scenario {
         let sights = properties::sights();
         properties.extend(sights.into_iter().filter(|sight| self.sights.contains(&sight.name)));
         properties
+    }
+}
+
+impl Told for Scenario {
+    fn tell(world: &World) -> String {
+        let holds: Vec<_> = world.participants.iter().map(|p| p.holds).collect();
+        let strays: Vec<_> = world.strays.iter().map(|s| (s.branch, s.operation)).collect();
+        format!(
+            "{}, settled: {}, shown: {:?}, {holds:?}, strays: {strays:?}{}",
+            world.live.state().as_str(),
+            world.live.is_settled(),
+            world.shown,
+            world.broken.map(|law| format!(", BROKEN: {law}")).unwrap_or_default(),
+        )
     }
 }
 

@@ -1,15 +1,23 @@
 //! Runs the checker, and tells what it found.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{Debug, Write as _};
+use std::hash::Hash;
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Path, Property};
 
-use crate::scenario::Scenario;
-use crate::world::{Action, World};
+/// A model whose worlds can be told in a line.
+pub trait Told: Model<State: State, Action: Clone + Debug + PartialEq> + Send + Sync {
+    fn tell(world: &Self::State) -> String;
+}
+
+/// What the checker asks of a world.
+pub trait State: Clone + Debug + PartialEq + Hash + Send + Sync + 'static {}
+
+impl<T: Clone + Debug + PartialEq + Hash + Send + Sync + 'static> State for T {}
 
 /// Asserts every law, and that the scenario's sights are seen.
-pub fn holds(name: &str, scenario: Scenario) {
+pub fn holds<M: Told + 'static>(name: &str, scenario: M) {
     let checker =
         scenario.checker().threads(2).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
     println!(
@@ -35,7 +43,7 @@ pub fn holds(name: &str, scenario: Scenario) {
 }
 
 /// Asserts that the checker finds this property broken.
-pub fn is_caught(name: &str, property: &'static str, scenario: Scenario) {
+pub fn is_caught<M: Told + 'static>(name: &str, property: &'static str, scenario: M) {
     let when = HasDiscoveries::AnyOf(BTreeSet::from([property]));
     let checker = scenario.checker().finish_when(when).spawn_bfs().join();
     let path = checker.discovery(property);
@@ -45,21 +53,16 @@ pub fn is_caught(name: &str, property: &'static str, scenario: Scenario) {
 }
 
 /// What happened, a step a line, each with what it led to, until the property is broken.
-fn trace(scenario: &Scenario, property: &Property<Scenario>, path: &Path<World, Action>) -> String {
+fn trace<M: Told>(
+    scenario: &M,
+    property: &Property<M>,
+    path: &Path<M::State, M::Action>,
+) -> String {
     let steps = path.clone().into_vec();
     let mut text = String::new();
     for ((_, action), (world, _)) in steps.iter().zip(steps.iter().skip(1)) {
         let Some(action) = action else { break };
-        let holds: Vec<_> = world.participants.iter().map(|p| p.holds).collect();
-        let strays: Vec<_> = world.strays.iter().map(|s| (s.branch, s.operation)).collect();
-        let _ = writeln!(
-            text,
-            "  {action:?}\n    {}, settled: {}, shown: {:?}, {holds:?}, strays: {strays:?}{}",
-            world.live.state().as_str(),
-            world.live.is_settled(),
-            world.shown,
-            world.broken.map(|law| format!(", BROKEN: {law}")).unwrap_or_default(),
-        );
+        let _ = writeln!(text, "  {action:?}\n    {}", M::tell(world));
         if !(property.condition)(scenario, world) {
             break;
         }

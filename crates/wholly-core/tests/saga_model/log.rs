@@ -1,0 +1,93 @@
+//! The log, and the crash of the coordinator that has it.
+
+use wholly_core::Input;
+use wholly_core::saga::{Record, Transaction};
+
+use crate::bug::Bug;
+use crate::scenario::Scenario;
+use crate::world::{Slot, World};
+
+/// What a crash leaves.
+///
+/// What is durable is kept as the value that it replays to: its order has no say any more. After
+/// the last crash nothing is read again, and nothing kept but that something is still to be synced:
+/// worlds that differ only in what is never read are one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Log {
+    pub durable: Option<Transaction>,
+    /// Written and not synced: a crash leaves any prefix. What one input led to is one batch, which
+    /// lands as a whole or not at all; the engine's batches are such, or several of them.
+    pub tail: Vec<Batch>,
+}
+
+/// What one input led to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Batch {
+    pub records: Vec<Record>,
+    pub forced: bool,
+    /// What `forced` is without a planted bug.
+    pub to_be_forced: bool,
+}
+
+impl World {
+    pub fn must_sync(&self) -> bool {
+        self.log.tail.iter().any(|batch| batch.forced)
+    }
+
+    pub fn sync(&mut self, scenario: &Scenario) {
+        for batch in std::mem::take(&mut self.log.tail) {
+            for record in batch.records {
+                self.keep(&scenario.reads(&record));
+            }
+        }
+    }
+
+    fn keep(&mut self, record: &Record) {
+        if let Some(Err(broken)) = self.log.durable.as_mut().map(|value| value.apply(record)) {
+            self.broken = Some(broken.law);
+        }
+    }
+
+    pub fn crash(&mut self, scenario: &Scenario, kept: usize) {
+        self.log.tail.truncate(kept);
+        if scenario.bug == Some(Bug::GapInLog) && !self.log.tail.is_empty() {
+            self.log.tail.remove(0);
+        }
+        // Opening the log makes durable what it returns.
+        self.sync(scenario);
+        self.left.crashes -= 1;
+        let again = self.left.crashes > 0;
+        let Some(replayed) = self.log.durable.take() else { return };
+        self.log.durable = again.then(|| replayed.clone());
+        self.live = replayed;
+        self.tries.fill(0);
+        self.forget_attempts();
+        if scenario.bug != Some(Bug::RestartNotTold) {
+            self.step(scenario, &Input::Restarted);
+        }
+    }
+
+    /// A new process has new connections: no answer comes back on the old ones.
+    fn forget_attempts(&mut self) {
+        for step in (0..).take(self.slots.len()) {
+            self.double(step);
+        }
+        self.slots.fill(Slot::Idle);
+    }
+
+    /// Whether a batch is forced is asked of the value as all of it left it, as the engine does.
+    pub fn append(&mut self, scenario: &Scenario, mut records: Vec<Record>) {
+        let forced = records.iter().any(|record| scenario.forces(&self.live, record));
+        let to_be_forced = records.iter().any(|record| self.live.forces(record));
+        let is_kept = match self.left.crashes {
+            0 => {
+                records.clear();
+                (forced || to_be_forced) && !self.must_sync()
+            }
+            _ => !records.is_empty(),
+        };
+        if is_kept {
+            self.log.tail.push(Batch { records, forced, to_be_forced });
+        }
+    }
+}
