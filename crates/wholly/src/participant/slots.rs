@@ -226,12 +226,16 @@ async fn make(endpoint: &dyn Endpoint, waiting: Waiting) -> Answered {
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Answer {
-    let message = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+    Answer::unknown(format!("the participant panicked: {}", panic_message(&*panic)))
+}
+
+/// What was said in a panic.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(message), _) => message,
-        (_, Some(message)) => message.as_str(),
+        (_, Some(message)) => message,
         _ => "no message",
-    };
-    Answer::unknown(format!("the participant panicked: {message}"))
+    }
 }
 
 /// What waits for a slot. Where nothing waits longer than the loop's next turn, this costs a push

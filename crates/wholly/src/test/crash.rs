@@ -49,7 +49,7 @@ pub async fn crash_at_every_record<P>(
 }
 
 /// Every append of a life, with what is unsynced lost and kept.
-fn crash_points() -> impl Iterator<Item = CrashPoint> {
+pub(super) fn crash_points() -> impl Iterator<Item = CrashPoint> {
     (0..).flat_map(|append| {
         [Unsynced::Lost, Unsynced::Kept].map(|unsynced| CrashPoint { append, unsynced })
     })
@@ -80,7 +80,7 @@ async fn run<P>(
     2
 }
 
-async fn start(harness: &mut Harness) {
+pub(super) async fn start(harness: &mut Harness) {
     if let Err(why) = harness.restart().await {
         panic!("the coordinator does not start: {why}");
     }

@@ -1,0 +1,137 @@
+//! What goes wrong with a saga's steps, one thing after the other.
+
+use std::fmt;
+
+use wholly_core::StepName;
+use wholly_core::saga::{Graph, Side, StepIndex};
+use wholly_core::wire::Operation;
+
+use super::Act;
+
+/// What goes wrong in one run: nothing, one step in one way, or that and what turns the saga back.
+#[derive(Clone, Debug)]
+pub(super) struct Failure(pub Vec<Fault>);
+
+/// One operation of one step, and what happens to the attempts at it.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    pub step: StepName,
+    pub operation: Operation,
+    pub way: &'static Way,
+}
+
+#[derive(Debug)]
+pub(super) struct Way {
+    /// What an operation does that fails so.
+    name: &'static str,
+    /// What happens to the first attempts, one each; the others go well.
+    pub first: &'static [Act],
+    /// What happens to all attempts until the deadline has passed.
+    pub until_deadline: Option<Act>,
+}
+
+const fn way(name: &'static str, first: &'static [Act]) -> Way {
+    Way { name, first, until_deadline: None }
+}
+
+static REFUSED: Way = way("is refused", &[Act::Refuse]);
+static REFUSED_AFTER_LOST: Way =
+    way("is done, its answer is lost, then it is refused", &[Act::LoseAnswer, Act::Refuse]);
+
+static ACTION: [Way; 6] = [
+    way("is lost at first", &[Act::LoseRequest]),
+    way("is done, its answer is lost, then it is done again", &[Act::LoseAnswer]),
+    way("is lost, then refused", &[Act::LoseRequest, Act::Refuse]),
+    way("panics at first", &[Act::Panic]),
+    Way { name: "is lost until the deadline", first: &[], until_deadline: Some(Act::LoseRequest) },
+    Way {
+        name: "is done, and its answers are lost until the deadline",
+        first: &[],
+        until_deadline: Some(Act::LoseAnswer),
+    },
+];
+
+const LOST: Act = Act::LoseRequest;
+
+static COMPENSATION: [Way; 4] = [
+    // So often that the saga is stuck meanwhile.
+    way("is lost for a while", &[LOST, LOST, LOST, LOST, LOST, LOST, LOST, LOST, LOST, LOST, LOST]),
+    way("is done, and its answer is lost twice", &[Act::LoseAnswer, Act::LoseAnswer]),
+    way("is refused for a while", &[Act::Refuse, Act::Refuse, Act::Refuse]),
+    way("panics at first", &[Act::Panic]),
+];
+
+/// Every step failed in every way: its action, and its compensation if it has one.
+pub(super) fn failures(saga: &Graph) -> Vec<Failure> {
+    let mut failures = vec![Failure(Vec::new())];
+    for (index, (step, node)) in (0..).zip(saga.steps()) {
+        let fault = |operation, way| Fault { step: step.name.clone(), operation, way };
+        let actions = [&REFUSED, &REFUSED_AFTER_LOST].into_iter().chain(&ACTION);
+        failures.extend(actions.map(|way| Failure(vec![fault(Operation::Action, way)])));
+        if node.compensation.is_none() {
+            continue;
+        }
+        let unknown = Some(fault(Operation::Action, &REFUSED_AFTER_LOST));
+        for turns_back in unknown.into_iter().chain(refused_after(saga, index)) {
+            failures.extend(
+                COMPENSATION.iter().map(|way| {
+                    Failure(vec![turns_back.clone(), fault(Operation::Compensation, way)])
+                }),
+            );
+        }
+    }
+    failures
+}
+
+/// A step that is refused once this one is done, if any can be.
+fn refused_after(saga: &Graph, done: StepIndex) -> Option<Fault> {
+    let mut steps = saga.steps();
+    let (step, _) = steps.find(|(_, node)| node.ancestors.has(done) && node.side != Side::After)?;
+    Some(Fault { step: step.name.clone(), operation: Operation::Action, way: &REFUSED })
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("no step fails");
+        }
+        for (nth, Fault { step, operation, way }) in self.0.iter().enumerate() {
+            let then = if nth > 0 { "; then " } else { "" };
+            write!(f, "{then}the {operation} of the step {step:?} {}", way.name)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::in_code::{Saga, StepError, step};
+
+    #[test]
+    fn every_step_fails_in_every_way() {
+        let does = async |_| Ok::<_, StepError>(());
+        let saga = Saga::<()>::new("failing", 1)
+            .step(step("a", does).undo(async |_, _| Ok(())))
+            .step(step("b", does).undo(async |_, _| Ok(())).pivot())
+            .step(step("c", does));
+        let (saga, _) = saga.check().unwrap();
+        let all: Vec<String> = failures(&saga).iter().map(Failure::to_string).collect();
+        let said = |what: &str| all.iter().filter(|failure| failure.contains(what)).count();
+        assert_eq!(all[0], "no step fails");
+        assert_eq!(said("no step fails"), 1);
+        for step in ["a", "b", "c"] {
+            let alone = format!("the action of the step {step:?} ");
+            let alone = all.iter().filter(|f| f.starts_with(&alone) && !f.contains("; then"));
+            assert_eq!(alone.count(), 8, "{all:#?}");
+        }
+        // Of what is known, and of what is not; what comes after the pivot has none.
+        assert_eq!(said(r#"then the compensation of the step "a""#), 8);
+        assert_eq!(said(r#"then the compensation of the step "b""#), 4);
+        assert_eq!(said(r#"then the compensation of the step "c""#), 0);
+        let known =
+            r#"the action of the step "b" is refused; then the compensation of the step "a""#;
+        assert_eq!(said(known), 4);
+        assert_eq!(all.len(), 1 + 3 * 8 + 12);
+    }
+}

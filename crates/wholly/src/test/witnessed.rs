@@ -1,0 +1,326 @@
+//! A saga's code, disturbed as a failure says, and watched.
+
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex};
+
+use tokio::time::Instant;
+use wholly_core::BranchName;
+use wholly_core::saga::{Graph, StepIndex};
+use wholly_core::wire::{Answer, Call, Operation};
+
+use super::Act;
+use super::failure::Failure;
+use super::scripted::lock;
+use crate::SagaOutcome;
+use crate::participant::{Answering, Endpoint};
+
+/// A saga's own handlers, between which and the coordinator things go wrong.
+pub(super) struct Witnessed {
+    code: Arc<dyn Endpoint>,
+    failure: Failure,
+    /// When the saga's deadline has passed.
+    deadline: Instant,
+    seen: Mutex<Seen>,
+}
+
+/// What was seen of the handlers.
+#[derive(Default)]
+struct Seen {
+    /// Which start of the coordinator this is.
+    life: u32,
+    /// How often each fault's operation was attempted.
+    attempts: Vec<usize>,
+    runs: Vec<Run>,
+    /// How much has been seen: the time by which runs are ordered.
+    now: u64,
+}
+
+/// One run of a handler.
+struct Run {
+    life: u32,
+    step: BranchName,
+    operation: Operation,
+    began: u64,
+    /// When it was done, if it was.
+    done: Option<u64>,
+    /// It did nothing, and never will.
+    refused: bool,
+    /// The coordinator heard that it was done.
+    told: bool,
+}
+
+impl Witnessed {
+    pub fn new(code: Arc<dyn Endpoint>, failure: Failure, deadline: Instant) -> Self {
+        let attempts = vec![0; failure.0.len()];
+        let seen = Mutex::new(Seen { attempts, ..Seen::default() });
+        Self { code, failure, deadline, seen }
+    }
+
+    /// The coordinator starts again.
+    pub fn next_life(&self) {
+        lock(&self.seen).life += 1;
+    }
+
+    /// What is to be done with this call instead of what is asked.
+    fn disturbance(&self, call: &Call) -> Option<Act> {
+        let faults = self.failure.0.iter().enumerate();
+        let (nth, fault) = { faults }.find(|(_, fault)| {
+            fault.operation == call.operation && fault.step.as_str() == call.branch.as_str()
+        })?;
+        let mut seen = lock(&self.seen);
+        let attempt = seen.attempts[nth];
+        seen.attempts[nth] += 1;
+        let until_deadline = (Instant::now() < self.deadline).then_some(&fault.way.until_deadline);
+        until_deadline.cloned().flatten().or_else(|| fault.way.first.get(attempt).cloned())
+    }
+
+    async fn run(&self, call: Call, loses_answer: bool) -> Answer {
+        let (step, operation) = (call.branch.clone(), call.operation);
+        let nth = lock(&self.seen).begin(step, operation);
+        let answer = self.code.call(call).await;
+        match answer {
+            Answer::Done | Answer::DoneWith { .. } => lock(&self.seen).end(nth, !loses_answer),
+            Answer::Refused { .. } => lock(&self.seen).runs[nth].refused = true,
+            _ => {}
+        }
+        match loses_answer {
+            true => Answer::unknown("the answer was lost"),
+            false => answer,
+        }
+    }
+
+    /// Asserts that what the handlers did is what the saga says of itself.
+    pub fn assert_all_or_nothing(&self, saga: &Graph, outcome: &SagaOutcome) {
+        let seen = lock(&self.seen);
+        seen.assert_nothing_twice();
+        seen.assert_forward(saga);
+        match outcome {
+            SagaOutcome::Completed(_) => seen.assert_done(saga),
+            SagaOutcome::Compensated(_) => seen.assert_undone(saga),
+            SagaOutcome::Unsettled(_) => panic!("the saga has not settled"),
+        }
+    }
+}
+
+impl Endpoint for Witnessed {
+    fn call(&self, call: Call) -> Answering<'_> {
+        Box::pin(async move {
+            match self.disturbance(&call) {
+                None => self.run(call, false).await,
+                Some(Act::LoseAnswer) => self.run(call, true).await,
+                Some(Act::Refuse) => Answer::refused("it was made to refuse"),
+                // Without the noise of a panic that nobody expects.
+                Some(Act::Panic) => resume_unwind(Box::new("it was made to panic")),
+                Some(_) => Answer::unknown("the call was lost"),
+            }
+        })
+    }
+
+    fn one_phase(&self) -> bool {
+        false
+    }
+}
+
+impl Seen {
+    fn begin(&mut self, step: BranchName, operation: Operation) -> usize {
+        self.now += 1;
+        let (life, began) = (self.life, self.now);
+        self.runs.push(Run {
+            life,
+            step,
+            operation,
+            began,
+            done: None,
+            refused: false,
+            told: false,
+        });
+        self.runs.len() - 1
+    }
+
+    fn end(&mut self, nth: usize, told: bool) {
+        self.now += 1;
+        (self.runs[nth].done, self.runs[nth].told) = (Some(self.now), told);
+    }
+
+    fn runs(&self, step: &str, operation: Operation) -> impl DoubleEndedIterator<Item = &Run> {
+        let of_it = move |run: &&Run| run.step.as_str() == step && run.operation == operation;
+        self.runs.iter().filter(of_it)
+    }
+
+    /// When it was first done.
+    fn done(&self, step: &str, operation: Operation) -> Option<u64> {
+        self.runs(step, operation).find_map(|run| run.done)
+    }
+
+    /// Nothing is asked again whose answer was heard, unless the coordinator has crashed since.
+    fn assert_nothing_twice(&self) {
+        for (nth, first) in self.runs.iter().enumerate().filter(|(_, run)| run.told) {
+            let Run { life, step, operation, .. } = first;
+            let again = self.runs[nth + 1..]
+                .iter()
+                .any(|run| (run.life, &run.step, run.operation) == (*life, step, *operation));
+            assert!(
+                !again,
+                "the {operation} of the step {step:?} was asked again once it was done"
+            );
+        }
+    }
+
+    /// No step begins before those that it comes after are done.
+    fn assert_forward(&self, saga: &Graph) {
+        for (step, earlier) in ordered(saga) {
+            let Some(began) = self.runs(step, Operation::Action).next() else { continue };
+            let done = self.done(earlier, Operation::Action);
+            let right = done.is_some_and(|done| done < began.began);
+            assert!(right, "the step {step:?} began before {earlier:?} was done");
+        }
+    }
+
+    /// All steps are done, and none is undone.
+    fn assert_done(&self, saga: &Graph) {
+        for (step, _) in saga.steps() {
+            let step = step.name.as_str();
+            let done = self.done(step, Operation::Action);
+            assert!(done.is_some(), "the saga completed without the step {step:?}");
+            let undone = self.runs(step, Operation::Compensation).next();
+            assert!(undone.is_none(), "the saga completed, and the step {step:?} was undone");
+        }
+    }
+
+    /// What was done, or may have been, is undone: in reverse order, and not done again.
+    fn assert_undone(&self, saga: &Graph) {
+        for (step, node) in saga.steps() {
+            let step = step.name.as_str();
+            let may_have_run = |run: &&Run| !run.refused;
+            let last = self.runs(step, Operation::Action).rfind(may_have_run);
+            let Some(last) = last.filter(|_| node.compensation.is_some()) else { continue };
+            let undone = self.done(step, Operation::Compensation);
+            assert!(undone.is_some(), "the step {step:?} ran and was not undone");
+            let first = self.runs(step, Operation::Compensation).next();
+            let right = first.is_some_and(|undo| last.began < undo.began);
+            assert!(right, "the step {step:?} ran again after its undo");
+        }
+        for (step, earlier) in ordered(saga) {
+            let Some(undo) = self.runs(earlier, Operation::Compensation).next() else { continue };
+            let Some(began) = self.runs(step, Operation::Compensation).next() else { continue };
+            let done = self.done(step, Operation::Compensation).unwrap_or(u64::MAX);
+            let right = began.began < undo.began && done < undo.began;
+            assert!(right, "the step {earlier:?} was undone before {step:?} was");
+        }
+    }
+}
+
+/// Each step, with each that it comes after.
+fn ordered(saga: &Graph) -> impl Iterator<Item = (&str, &str)> {
+    let name = |index: StepIndex| saga.step(index).map_or("", |(step, _)| step.name.as_str());
+    saga.steps().flat_map(move |(step, node)| {
+        node.ancestors.iter().map(move |earlier| (step.name.as_str(), name(earlier)))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use wholly_core::{LogId, Payload, Timestamp, TransactionId};
+
+    use super::*;
+    use crate::in_code::{Saga, Step, StepError, step};
+
+    use Operation::{Action, Compensation};
+
+    /// Whether these calls, in this order, are a saga that turned back, or one that completed.
+    async fn told(calls: &[(&str, Operation)], completed: bool) {
+        let does = async |cx: Step<bool>| match cx.input {
+            true => Ok(()),
+            false => Err(StepError::refused("not now")),
+        };
+        let undoes = async |_: Step<bool>, _: Option<()>| Ok(());
+        let saga = Saga::new("witnessed", 1)
+            .step(step("a", does).undo(undoes))
+            .step(step("b", does).undo(undoes));
+        let (saga, code) = saga.check().unwrap();
+        let witnessed = Witnessed::new(Arc::new(code), Failure(Vec::new()), Instant::now());
+        let id = TransactionId::mint(0, Timestamp::from_millis(1), 0, LogId::from_bits(7));
+        for (step, operation) in calls {
+            let (step, input) = match step.strip_prefix('!') {
+                Some(step) => (step, "false"),
+                None => (*step, "true"),
+            };
+            let action = format!(r#"{{"input":{input},"steps":{{}}}}"#);
+            let payload = match operation {
+                Compensation => format!(r#"{{"input":{action}}}"#),
+                _ => action,
+            };
+            let call = Call {
+                transaction: id,
+                branch: step.parse().unwrap(),
+                operation: *operation,
+                own_name: None,
+                expires: None,
+                payload: Payload::parse(&payload).unwrap(),
+            };
+            witnessed.call(call).await;
+        }
+        let outcome = match completed {
+            true => SagaOutcome::Completed(crate::Completed { id, outputs: Vec::new() }),
+            false => {
+                let reason = crate::Reason::Deadline;
+                SagaOutcome::Compensated(crate::Compensated { id, reason })
+            }
+        };
+        witnessed.assert_all_or_nothing(&saga, &outcome);
+    }
+
+    #[tokio::test]
+    async fn what_is_right_is_right() {
+        told(&[("a", Action), ("b", Action)], true).await;
+        let back = [("a", Action), ("b", Action), ("b", Compensation), ("a", Compensation)];
+        told(&back, false).await;
+        // What was refused has nothing to be undone, whether or not it is.
+        told(&[("a", Action), ("!b", Action), ("a", Compensation)], false).await;
+        told(&[("!a", Action), ("a", Compensation)], false).await;
+        told(&[], false).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "completed without the step \"b\"")]
+    async fn a_step_that_lacks_is_seen() {
+        told(&[("a", Action)], true).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the saga completed, and the step \"a\" was undone")]
+    async fn an_undo_of_what_completed_is_seen() {
+        told(&[("a", Action), ("b", Action), ("a", Compensation)], true).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the step \"b\" began before \"a\" was done")]
+    async fn a_step_too_early_is_seen() {
+        told(&[("b", Action), ("a", Action)], true).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the action of the step \"a\" was asked again")]
+    async fn a_step_asked_again_is_seen() {
+        told(&[("a", Action), ("a", Action), ("b", Action)], true).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the step \"a\" ran and was not undone")]
+    async fn a_forgotten_undo_is_seen() {
+        told(&[("a", Action), ("b", Action), ("b", Compensation)], false).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the step \"a\" was undone before \"b\" was")]
+    async fn an_undo_in_forward_order_is_seen() {
+        let forward = [("a", Action), ("b", Action), ("a", Compensation), ("b", Compensation)];
+        told(&forward, false).await;
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "the step \"a\" ran again after its undo")]
+    async fn a_step_after_its_undo_is_seen() {
+        told(&[("a", Compensation), ("a", Action)], false).await;
+    }
+}
