@@ -2,54 +2,63 @@
 
 use std::collections::{HashMap, HashSet};
 
-use wholly_core::two_phase::{Decision, Record};
-use wholly_core::{Key, TransactionId};
+use wholly_core::two_phase::{self, Decision};
+use wholly_core::{Key, Record, Transaction, TransactionId, saga};
 
 use super::clients::Told;
+use super::definitions;
+use super::ledger::Row;
 use super::participants::Held;
 use super::world::World;
+use super::wrong::{Check, Wrong, ensure};
+use crate::Outcome;
 use crate::log::{Log, StoredTransaction};
+use crate::outcome::AnyOutcome;
 use crate::replay::{Replayed, replay};
 
 impl World {
-    pub fn check(&mut self) -> Result<(), String> {
+    pub fn check(&mut self) -> Result<(), Wrong> {
         self.life = None;
-        let open = self.log.open().map_err(|e| e.to_string())?;
-        let ids = open.reader.list(None, usize::MAX).map_err(|e| e.to_string())?;
+        let open = self.log.open().map_err(unreadable)?;
+        let ids = open.reader.list(None, usize::MAX).map_err(unreadable)?;
         let mut keys: HashMap<Key, TransactionId> = HashMap::new();
         for &id in &ids {
-            let stored = open.reader.history(id).map_err(|e| e.to_string())?;
-            let stored = stored.ok_or_else(|| format!("{id} is listed and has no history"))?;
-            let replayed = replay(&stored).map_err(|e| format!("{id}: {e}"))?;
-            self.check_transaction(&stored, &replayed)?;
-            if let Some((_, Record::Started(started))) = replayed.history.first()
-                && let Some(key) = &started.key
-                && let Some(other) = keys.insert(key.clone(), id)
-            {
-                return Err(format!("the key {key} gave {other} and {id}"));
+            let stored = open.reader.history(id).map_err(unreadable)?;
+            let stored = stored.ok_or_else(|| unreadable(format!("{id} has no history")))?;
+            let replayed = replay(&stored).map_err(|e| unreadable(format!("{id}: {e}")))?;
+            self.check_transaction(id, &replayed)?;
+            if let Some(key) = replayed.history.first().and_then(|(_, record)| record.key()) {
+                let other = keys.insert(key.clone(), id);
+                ensure(other.is_none(), Check::Keys, || format!("{key} gave {other:?} and {id}"))?;
             }
         }
         self.check_no_orphans(&ids.into_iter().collect())?;
         self.check_told(|id| open.reader.history(id).ok().flatten())
     }
 
-    fn check_transaction(
-        &mut self,
-        stored: &StoredTransaction,
-        replayed: &Replayed,
-    ) -> Result<(), String> {
-        let (id, transaction) = (stored.id, &replayed.transaction);
-        if !transaction.is_settled() {
-            return Err(format!("{id} has not settled: {transaction:?}"));
+    fn check_transaction(&mut self, id: TransactionId, replayed: &Replayed) -> Result<(), Wrong> {
+        let transaction = &replayed.transaction;
+        ensure(transaction.is_settled(), Check::Ends, || {
+            format!("{id} has not settled: {transaction:?}")
+        })?;
+        match transaction {
+            Transaction::TwoPhase(transaction) => self.check_branches(id, transaction),
+            Transaction::Saga(saga) => self.check_saga(id, saga),
         }
+    }
+
+    fn check_branches(
+        &mut self,
+        id: TransactionId,
+        transaction: &two_phase::Transaction,
+    ) -> Result<(), Wrong> {
         let committed = transaction.decision() == Some(Decision::Committed);
         *if committed { &mut self.seen.committed } else { &mut self.seen.aborted } += 1;
         for branch in transaction.branches() {
-            let participant = self
-                .participants
-                .iter()
-                .find(|p| p.name == *branch.participant())
-                .ok_or("a branch of nobody")?;
+            let mut participants = self.participants.iter();
+            let participant = participants.find(|p| p.name == *branch.participant());
+            let participant =
+                participant.ok_or_else(|| unreadable(format!("a branch of nobody: {id}")))?;
             let held = participant.branches.get(&id).copied();
             let times = participant.applied.get(&id).copied().unwrap_or(0);
             let right = match held {
@@ -58,25 +67,50 @@ impl World {
                 Some(Held::Aborted | Held::Refused) => !committed,
                 Some(Held::ReadOnly) | None => true,
             };
-            if !right || times > 1 || (times == 1 && !committed) {
-                return Err(format!(
+            ensure(right && times <= u32::from(committed), Check::Agreement, || {
+                format!(
                     "{id} is {}, and {} holds {held:?}, applied {times} times",
                     transaction.state().as_str(),
                     participant.name
-                ));
-            }
+                )
+            })?;
         }
         Ok(())
     }
 
+    fn check_saga(&mut self, id: TransactionId, saga: &saga::Transaction) -> Result<(), Wrong> {
+        let completed = saga.state() == saga::State::Completed;
+        *if completed { &mut self.seen.completed } else { &mut self.seen.compensated } += 1;
+        let really = &self.ledger.sagas[&id];
+        ensure(really.turned_back != completed && really.settled, Check::Log, || {
+            format!("{id} was recorded otherwise than it is read: {saga:?}")
+        })?;
+        for (index, step) in (0..).zip(&really.steps) {
+            let needed_none = really.turned_back && step.done == 1 && step.undone == 0;
+            if needed_none && definitions::needs_none(&really.graph, index) {
+                self.seen.compensation_not_needed += 1;
+            }
+        }
+        really.check_whole().map_err(|wrong| Wrong {
+            what: format!("{id} is {}, and {}", saga.state().as_str(), wrong.what),
+            ..wrong
+        })
+    }
+
     /// Nobody holds anything of a transaction that the log does not know.
-    fn check_no_orphans(&self, known: &HashSet<TransactionId>) -> Result<(), String> {
+    fn check_no_orphans(&self, known: &HashSet<TransactionId>) -> Result<(), Wrong> {
         for participant in &self.participants {
             for (id, held) in &participant.branches {
-                if !known.contains(id) {
-                    return Err(format!("{} holds {id} as {held:?}: an orphan", participant.name));
-                }
+                ensure(known.contains(id), Check::Orphan, || {
+                    format!("{} holds {id} as {held:?}", participant.name)
+                })?;
             }
+        }
+        for (id, saga) in &self.ledger.sagas {
+            let untouched = saga.steps.iter().all(|step| step.row == Row::None);
+            ensure(known.contains(id) || untouched, Check::Orphan, || {
+                format!("steps of {id} have run")
+            })?;
         }
         Ok(())
     }
@@ -85,22 +119,40 @@ impl World {
     fn check_told(
         &self,
         history: impl Fn(TransactionId) -> Option<StoredTransaction>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Wrong> {
         for (&id, told) in &self.told {
-            let Some(replayed) = history(id).and_then(|stored| replay(&stored).ok()) else {
-                return Err(format!("somebody was told of {id}, which the log does not hold"));
-            };
-            let records: Vec<_> = replayed.history.iter().map(|(_, record)| record).collect();
+            let replayed = history(id).and_then(|stored| replay(&stored).ok());
+            let replayed = replayed.ok_or_else(|| Wrong {
+                check: Check::Told,
+                what: format!("somebody was told of {id}, which the log does not hold"),
+            })?;
+            let outcome = AnyOutcome::of(id, &replayed.transaction);
+            let records: Vec<&Record> = replayed.history.iter().map(|(_, record)| record).collect();
             for told in told {
                 let holds = match told {
-                    Told::Outcome(decision) => replayed.transaction.decision() == Some(*decision),
+                    Told::Outcome(told) => is_same_end(&outcome, told),
                     Told::History(read) => records.iter().copied().take(read.len()).eq(read),
                 };
-                if !holds {
-                    return Err(format!("{told:?} was told of {id}, and it is {records:?}"));
-                }
+                ensure(holds, Check::Told, || {
+                    format!("{told:?} was told of {id}, and it is {records:?}")
+                })?;
             }
         }
         Ok(())
     }
+}
+
+/// Of an abort, only that it was one: it is presumed, and a restart may have another reason.
+fn is_same_end(is: &AnyOutcome, told: &AnyOutcome) -> bool {
+    match (is, told) {
+        (
+            AnyOutcome::TwoPhase(Outcome::Aborted(is)),
+            AnyOutcome::TwoPhase(Outcome::Aborted(told)),
+        ) => is.id == told.id,
+        _ => is == told,
+    }
+}
+
+fn unreadable(error: impl ToString) -> Wrong {
+    Wrong { check: Check::Log, what: error.to_string() }
 }

@@ -1,11 +1,18 @@
 //! Clients that submit, ask, cancel and read, and retry by key when a connection breaks.
 
-use wholly_core::two_phase::{Decision, Record, StartedBranch};
-use wholly_core::{Key, Name, Payload, Timestamp, TransactionId, entry};
+use std::time::Duration;
 
-use super::world::{Bug, Caller, Event, World, connection_broke};
-use crate::engine::{Input, Reply, Submission, Wait};
-use crate::{Outcome, SubmitError};
+use serde_json::json;
+use wholly_core::two_phase::StartedBranch;
+use wholly_core::{Key, Name, ParticipantName, Payload, Record, Timestamp, TransactionId, entry};
+
+use super::definitions;
+use super::planted::Bug;
+use super::world::{Caller, Event, PARTICIPANTS, World, connection_broke};
+use super::wrong::{Check, Wrong, ensure};
+use crate::engine::{Change, Input, Random, Reply, Submission, Wait};
+use crate::outcome::AnyOutcome;
+use crate::{SagaOutcome, SubmitError};
 
 /// How many transactions a client submits.
 const TRANSACTIONS: u32 = 6;
@@ -28,13 +35,14 @@ enum Doing {
     Following(TransactionId),
     Reading(TransactionId),
     Cancelling(TransactionId),
+    Resolving(TransactionId),
     Done,
 }
 
 /// What somebody was told of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Told {
-    Outcome(Decision),
+    Outcome(AnyOutcome),
     /// The history as it was read.
     History(Vec<Record>),
 }
@@ -62,7 +70,19 @@ impl World {
                 let reason = "changed my mind".to_owned();
                 self.ask(who, |to| Input::Cancel { id, reason, to });
             }
+            Doing::Resolving(id) => self.client_resolves(who, id),
             Doing::Done => {}
+        }
+    }
+
+    fn client_resolves(&mut self, who: usize, id: TransactionId) {
+        let reason = "called them".to_owned();
+        match self.find_out(id) {
+            Some((branch, ended)) => {
+                self.ask(who, |to| Input::Resolve { id, branch, ended, reason, to });
+            }
+            // If nothing can be said, it can be asked again at once.
+            None => self.ask(who, |to| Input::Retry { id, to }),
         }
     }
 
@@ -101,20 +121,20 @@ impl World {
         // Now and then two clients use the same key for the same thing.
         let whose = if self.chance(15) { 0 } else { who };
         let keyed = self.chance(70);
-        let shared = whose == 0 && keyed;
-        let first = if shared { 0 } else { self.below(self.participants.len() as u64) as usize };
-        let count = if shared { 2 } else { 1 + self.below(3) as usize };
-        let payload = Payload::of(&number).unwrap();
-        let branches = (0..count).map(|n| StartedBranch {
-            participant: self.participants[(first + n) % self.participants.len()].name.clone(),
-            payload: payload.clone(),
-        });
-        Submission {
-            name: Name::new("simulated").unwrap(),
-            key: keyed.then(|| Key::new(format!("{whose}/{number}")).unwrap()),
-            branches: branches.collect(),
-            deadline: None,
-        }
+        let key = keyed.then(|| Key::new(format!("{whose}/{number}")).unwrap());
+        // What is submitted with a key that others may use, too, follows from the key.
+        let seed = if whose == 0 && keyed { u64::from(number) } else { self.random.next() };
+        let mut random = Random::seeded(seed);
+        let change = match random.next().is_multiple_of(2) {
+            true => two_phase(&mut random, number),
+            false => {
+                let input = Payload::of(&json!({"number": number, "items": [seed]})).unwrap();
+                Change::Saga { saga: definitions::saga(&mut random, &PARTICIPANTS), input }
+            }
+        };
+        let hurried = matches!(change, Change::Saga { .. }) && self.chance(10);
+        let deadline = hurried.then(|| Duration::from_millis(1 + self.below(1_000)));
+        Submission { key, deadline, change }
     }
 
     /// A reply reaches its client.
@@ -127,29 +147,29 @@ impl World {
         let next = match reply {
             Reply::Outcome(outcome) => {
                 self.learn(who, outcome.id());
-                match &outcome {
-                    Outcome::Committed(done) => {
-                        self.tell(done.id, Told::Outcome(Decision::Committed))
-                    }
-                    Outcome::Aborted(why) => self.tell(why.id, Told::Outcome(Decision::Aborted)),
-                    Outcome::Unsettled(_) => {}
+                let (id, settled) = (outcome.id(), outcome.is_settled());
+                if settled {
+                    let checked = self.check_outcome(&outcome);
+                    self.note_wrong(checked);
+                    self.tell(id, Told::Outcome(outcome));
                 }
-                self.after_hearing(outcome.id(), !matches!(outcome, Outcome::Unsettled(_)))
+                self.after_hearing(id, settled)
             }
             Reply::Accepted(id) => {
                 self.learn(who, id);
                 self.after_hearing(id, false)
             }
-            Reply::Done | Reply::NotOpen => match self.clients[who].doing {
+            Reply::Done | Reply::Read { .. } | Reply::NotOpen => match self.clients[who].doing {
                 Doing::Reading(id) | Doing::Following(id) => self.client_reads(id),
                 Doing::Cancelling(id) => {
                     self.seen.cancelled += 1;
                     Doing::Following(id)
                 }
+                Doing::Resolving(id) => Doing::Following(id),
                 _ => Doing::Nothing,
             },
-            Reply::NotCancelled(_) => match self.clients[who].doing {
-                Doing::Cancelling(id) => Doing::Following(id),
+            Reply::NotCancelled(_) | Reply::NotResolved(_) => match self.clients[who].doing {
+                Doing::Cancelling(id) | Doing::Resolving(id) => Doing::Following(id),
                 _ => Doing::Nothing,
             },
             Reply::NotAccepted(SubmitError::Unavailable { .. }) if submitting => {
@@ -160,7 +180,8 @@ impl World {
                 std::mem::take(&mut self.clients[who].doing)
             }
             other => {
-                self.wrong = Some(format!("client {who} did not expect {other:?}"));
+                let what = format!("client {who} did not expect {other:?}");
+                self.note_wrong(Err(Wrong { check: Check::Reply, what }));
                 Doing::Nothing
             }
         };
@@ -173,9 +194,10 @@ impl World {
     }
 
     fn after_hearing(&mut self, id: TransactionId, settled: bool) -> Doing {
-        match self.below(10) {
-            0..3 => Doing::Reading(id),
-            3 if !settled => Doing::Cancelling(id),
+        match self.below(20) {
+            0..6 => Doing::Reading(id),
+            6 | 7 if !settled => Doing::Cancelling(id),
+            8..12 if !settled && self.ledger.sagas.contains_key(&id) => Doing::Resolving(id),
             _ if settled => Doing::Nothing,
             _ => Doing::Following(id),
         }
@@ -187,9 +209,29 @@ impl World {
             return;
         };
         let first = *self.keys.entry(key.clone()).or_insert(id);
-        if first != id {
-            self.wrong = Some(format!("the key {key} gave {first} and {id}"));
-        }
+        let checked =
+            ensure(first == id, Check::Keys, || format!("the key {key} gave {first} and {id}"));
+        self.note_wrong(checked);
+    }
+
+    /// What is told of a saga's end is durable, and true.
+    fn check_outcome(&self, outcome: &AnyOutcome) -> Result<(), Wrong> {
+        let AnyOutcome::Saga(told) = outcome else { return Ok(()) };
+        let saga = self.ledger.sagas.get(&told.id()).filter(|_| {
+            // What follows from this one is to be caught by its consequences.
+            self.bug != Some(Bug::EffectsBeforeTheSync)
+        });
+        let Some(saga) = saga else { return Ok(()) };
+        let right = match told {
+            SagaOutcome::Completed(done) => {
+                let really = saga.steps.iter().map(|step| step.output.as_ref());
+                let outputs = done.outputs.iter().map(|(_, output)| Some(output));
+                saga.settled && outputs.eq(really)
+            }
+            SagaOutcome::Compensated(_) => saga.turned_back,
+            SagaOutcome::Unsettled(_) => true,
+        };
+        ensure(right, Check::Told, || format!("{told:?} was told, which is not durable or not so"))
     }
 
     /// A read: of what is durable, and of nothing else.
@@ -203,7 +245,7 @@ impl World {
             let more = unsynced.flat_map(|e| entry::decode(&e.text).unwrap_or_default());
             records.extend(more.map(|(_, record)| record));
         }
-        let over = records.last() == Some(&Record::Settled);
+        let over = records.last().is_some_and(Record::is_end);
         self.tell(id, Told::History(records));
         if over { Doing::Nothing } else { Doing::Following(id) }
     }
@@ -222,4 +264,15 @@ impl World {
             }
         }
     }
+}
+
+fn two_phase(random: &mut Random, number: u32) -> Change {
+    let mut below = |limit: usize| random.next() as usize % limit;
+    let (first, count) = (below(PARTICIPANTS.len()), 1 + below(3));
+    let payload = Payload::of(&number).unwrap();
+    let branches = (first..first + count).map(|who| StartedBranch {
+        participant: ParticipantName::new(PARTICIPANTS[who % PARTICIPANTS.len()]).unwrap(),
+        payload: payload.clone(),
+    });
+    Change::TwoPhase { name: Name::new("simulated").unwrap(), branches: branches.collect() }
 }

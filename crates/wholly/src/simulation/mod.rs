@@ -2,13 +2,26 @@
 //!
 //! A [`World`](world::World) has a clock, a network (loss, delay, duplication, reordering,
 //! partition), a log (a crash before or after a batch lands, an append that fails although it
-//! landed, or because it did not), participants that crash and clients that retry. One seed gives
-//! one run, event for event. After a while the faults stop, and what is left must be right:
+//! landed, or because it did not), participants that crash, clients that retry, and persons who
+//! resolve by hand. Transactions in two phases and sagas go through the same loop. One seed gives
+//! one run, event for event. What is wrong is found at once where it can be:
 //!
-//! - every transaction has settled, and everywhere the same way;
+//! - no effect leaves before its record is durable, and what is recorded did happen;
+//! - no step starts before what it comes after, and each is given what those before it gave;
+//! - nothing runs again once a saga has turned back, and none turns back while its pivot may have
+//!   run;
+//! - steps are taken back in reverse order, only those that may have run, and nothing twice.
+//!
+//! After a while the faults stop, and what is left must be right:
+//!
+//! - every transaction has settled; one in two phases everywhere the same way; of a saga every step
+//!   is done, or every one that may have run is taken back;
 //! - nobody holds anything, and nothing took effect twice;
-//! - what a client or a reader was ever told still holds; a key gave one transaction;
-//! - no effect left before its record was durable; no law of the core was broken.
+//! - what a client or a reader was ever told still holds; a key gave one transaction.
+//!
+//! The [`Ledger`](ledger::Ledger) is what it is held against: what was really sent, done and
+//! recorded of each saga, kept beside the core. [`Check`](wrong::Check) names all that is checked,
+//! and [`planted`] shows that each check finds what it is for.
 //!
 //! ```sh
 //! WHOLLY_SEEDS=10000 cargo test --release -p wholly --lib simulation -- --nocapture
@@ -17,12 +30,23 @@
 
 mod check;
 mod clients;
+mod definitions;
+mod disk;
+mod ledger;
 mod network;
 mod participants;
+mod person;
 mod planted;
+mod seen;
+mod sent;
+mod steps;
 mod world;
+mod wrong;
 
-use world::{Bug, World};
+use planted::Bug;
+use seen::Seen;
+use world::World;
+use wrong::Wrong;
 
 /// The seeds of this run: fresh ones, as many as the environment says.
 fn seeds(default: u64) -> impl Iterator<Item = u64> {
@@ -41,7 +65,7 @@ fn environment(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|error| panic!("{name}={text:?}: {error}")))
 }
 
-fn run(seed: u64, bug: Option<Bug>) -> Result<World, String> {
+fn run(seed: u64, bug: Option<Bug>) -> Result<World, Wrong> {
     let mut world = World::new(seed, bug);
     world.run()?;
     Ok(world)
@@ -49,7 +73,7 @@ fn run(seed: u64, bug: Option<Bug>) -> Result<World, String> {
 
 #[test]
 fn every_seed_ends_right() {
-    let mut seen = world::Seen::default();
+    let mut seen = Seen::default();
     for seed in seeds(300) {
         match run(seed, None) {
             Ok(world) => seen.add(&world.seen),
@@ -64,7 +88,7 @@ fn every_seed_ends_right() {
 #[test]
 fn a_seed_replays_to_the_same_trace() {
     for seed in seeds(20) {
-        let [first, second] = [(); 2].map(|()| run(seed, None).map(|world| world.trace));
+        let [first, second] = [(); 2].map(|()| run(seed, None).map(|world| world.trace).unwrap());
         assert_eq!(first, second, "seed {seed:#x}");
     }
 }
@@ -78,5 +102,5 @@ fn one_seed() {
     for line in &world.trace {
         println!("{line}");
     }
-    result.unwrap();
+    result.unwrap_or_else(|wrong| panic!("{wrong}"));
 }

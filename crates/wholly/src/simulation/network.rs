@@ -6,11 +6,10 @@
 
 use std::collections::HashMap;
 
-use wholly_core::two_phase::Record;
 use wholly_core::wire::{Answer, Call, Operation};
-use wholly_core::{TransactionId, entry};
+use wholly_core::{Callee, Record, TransactionId, entry, two_phase};
 
-use super::world::{Bug, Event, World};
+use super::world::{Event, World};
 use crate::participant::slots::{Answered, Attempt};
 
 /// Every attempt that was ever made.
@@ -23,7 +22,10 @@ pub struct Attempts {
 
 struct Made {
     call: Call,
-    branch: u16,
+    /// Which participant is called.
+    who: usize,
+    /// For which branch or step of the loop's; `None` if nobody waits for the answer.
+    branch: Option<u16>,
     life: u64,
     ended: bool,
 }
@@ -36,34 +38,52 @@ impl Attempts {
 
 impl World {
     /// The loop sends a call.
-    pub fn call(&mut self, attempt: Attempt) {
+    pub fn call(&mut self, callee: &Callee, attempt: Attempt) {
         let Attempt { mut call, branch, timeout } = attempt;
-        self.check_durable(&call);
-        self.planted_call(&mut call, branch);
-        // What forgets its no cannot know a request that comes twice from two requests.
-        let remembers = self
-            .participants
-            .iter()
-            .any(|p| p.name.as_str() == call.branch.as_str() && !p.forgetful);
+        let mut who = self.who(callee);
+        self.planted_call(&mut call, &mut who, branch);
+        let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        self.leave(who, call, Some(branch), timeout);
+    }
+
+    /// A call leaves.
+    pub fn leave(&mut self, who: usize, call: Call, branch: Option<u16>, timeout: u64) {
+        let checked = self.check_sent(&call);
+        self.note_wrong(checked);
         let number = self.attempts.made.len() as u64;
         self.note(|| {
             format!("call {number}: {} {} {}", call.branch, call.operation, call.transaction)
         });
         self.seen.one_phase += u64::from(call.operation == Operation::CommitOnePhase);
+        self.count_attempt(&call);
+        let never_leaves = self.planted_silence(&call);
         let life = self.lives;
-        self.attempts.made.insert(number, Made { call, branch, life, ended: false });
+        self.attempts.made.insert(number, Made { call, who, branch, life, ended: false });
         self.attempts.waiting += 1;
-        self.at(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX), Event::TimeOut(number));
+        if never_leaves {
+            return self.at(1, Event::Reply(number, Answer::Done));
+        }
+        self.at(timeout, Event::TimeOut(number));
         let faulty = self.now < self.faults_until;
         if faulty && self.chance(8) {
             self.seen.lost_calls += 1;
             return;
         }
         self.travel(number, faulty);
-        if faulty && remembers && self.chance(5) {
+        // What forgets its no cannot know a request that comes twice from two requests.
+        if faulty && !self.participants[who].forgetful && self.chance(5) {
             self.seen.duplicates += 1;
             self.travel(number, faulty);
         }
+    }
+
+    fn count_attempt(&mut self, call: &Call) {
+        let saga = self.ledger.sagas.get_mut(&call.transaction);
+        let Some(saga) = saga.filter(|_| call.operation == Operation::Action) else { return };
+        let Some(index) = saga.named(&call.branch) else { return };
+        let step = &mut saga.steps[usize::from(index)];
+        step.attempts += 1;
+        step.given.get_or_insert_with(|| call.payload.clone());
     }
 
     fn travel(&mut self, number: u64, faulty: bool) {
@@ -78,20 +98,20 @@ impl World {
         self.attempts.on_the_network -= 1;
         let made = &self.attempts.made[&number];
         self.seen.late_calls += u64::from(made.ended);
-        let call = made.call.clone();
-        let Some(who) =
-            self.participants.iter().position(|p| p.name.as_str() == call.branch.as_str())
-        else {
-            return;
-        };
+        let (call, who) = (made.call.clone(), made.who);
         if self.participants[who].down || self.participants[who].cut {
             return;
         }
-        let now = self.time();
-        let answer = self.participants[who].take(&call, now, &mut self.random);
-        if let Some(wrong) = self.participants[who].wrong.take() {
-            self.wrong = Some(format!("{}: {wrong}", call.branch));
-        }
+        let answer = match call.operation {
+            Operation::Action | Operation::Compensation => self.take_step(who, &call),
+            _ => {
+                let now = self.time();
+                let answer = self.participants[who].take(&call, now, &mut self.random);
+                let wrong = self.participants[who].wrong.take();
+                self.note_wrong(wrong.map_or(Ok(()), Err));
+                answer
+            }
+        };
         self.note(|| {
             format!("{} {} {}: {answer:?}", call.branch, call.operation, call.transaction)
         });
@@ -105,7 +125,6 @@ impl World {
 
     pub fn answer_arrives(&mut self, number: u64, answer: Answer) {
         self.seen.read_only += u64::from(answer == Answer::ReadOnly);
-        self.seen.heuristics += u64::from(matches!(answer, Answer::Heuristic { .. }));
         self.end(number, answer);
     }
 
@@ -120,23 +139,39 @@ impl World {
             return;
         }
         self.attempts.waiting -= 1;
-        if made.life != lives || self.life.is_none() {
+        let Some(branch) = made.branch.filter(|_| made.life == lives) else { return };
+        if self.life.is_none() {
             return;
         }
-        let (branch, Call { transaction, operation, .. }) = (made.branch, made.call.clone());
-        let lost = matches!(answer, Answer::Unknown { .. });
-        self.seen.fences +=
-            u64::from(operation == Operation::Abort && self.is_undecided(transaction));
-        // This mutant claims that what was lost never left.
-        let sent = !(lost && self.bug == Some(Bug::NoBelievedAfterALostAttempt));
-        self.planted_answer(transaction, branch, operation, lost);
+        let call = made.call.clone();
+        self.count_answer(&call, &answer);
+        let (answer, sent) = self.planted_answer(&call, branch, answer);
+        let Call { transaction, operation, .. } = call;
         self.answered(Answered { transaction, branch, operation, answer, sent });
     }
 
+    /// An answer reaches the loop.
+    fn count_answer(&mut self, call: &Call, answer: &Answer) {
+        let life = self.lives;
+        self.seen.fences +=
+            u64::from(call.operation == Operation::Abort && self.is_undecided(call.transaction));
+        let saga = self.ledger.sagas.get_mut(&call.transaction);
+        let Some(saga) = saga.filter(|_| call.operation == Operation::Action) else { return };
+        let Some(index) = saga.named(&call.branch) else { return };
+        let step = &mut saga.steps[usize::from(index)];
+        if matches!(answer, Answer::Refused { .. }) {
+            step.refusal_heard = Some(life);
+            if step.attempts == 1 {
+                step.refused_at_first = Some(life);
+            }
+        }
+    }
+
     fn is_undecided(&self, id: TransactionId) -> bool {
+        use two_phase::Record::{Aborted, Committed, Started};
         self.durable_records(id).is_some_and(|records| {
-            !records.iter().any(|r| matches!(r, Record::Committed | Record::Aborted(_)))
-                && matches!(&records[0], Record::Started(started) if started.one_phase)
+            !records.iter().any(|r| matches!(r, Record::TwoPhase(Committed | Aborted(_))))
+                && matches!(&records[0], Record::TwoPhase(Started(started)) if started.one_phase)
         })
     }
 
@@ -146,24 +181,5 @@ impl World {
         let records =
             stored.entries.iter().flat_map(|e| entry::decode(&e.text).unwrap_or_default());
         Some(records.map(|(_, record)| record).collect())
-    }
-
-    /// INVARIANT: no effect leaves before its record is durable.
-    fn check_durable(&mut self, call: &Call) {
-        if self.bug == Some(Bug::EffectsBeforeTheSync) {
-            // What follows from this one is to be caught by its consequences.
-            return;
-        }
-        let records = self.durable_records(call.transaction).unwrap_or_default();
-        let allowed = match call.operation {
-            Operation::Commit => records.contains(&Record::Committed),
-            _ => matches!(records.first(), Some(Record::Started(_))),
-        };
-        if !allowed {
-            self.wrong = Some(format!(
-                "{} of {} left before its record was durable",
-                call.operation, call.transaction
-            ));
-        }
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{ParticipantName, Timestamp, TransactionId};
 
-use super::world::{Bug, Caller};
-use crate::engine::{Input, Random};
+use super::planted::Bug;
+use super::wrong::{Check, Wrong};
+use crate::engine::Random;
 
 pub struct Participant {
     pub name: ParticipantName,
@@ -19,7 +20,7 @@ pub struct Participant {
     pub branches: HashMap<TransactionId, Held>,
     /// How often each transaction's change was made.
     pub applied: HashMap<TransactionId, u32>,
-    pub wrong: Option<String>,
+    pub wrong: Option<Wrong>,
     bug: Option<Bug>,
 }
 
@@ -45,10 +46,6 @@ impl Participant {
             wrong: None,
             bug,
         }
-    }
-
-    pub fn registration(&self) -> Input<Caller> {
-        Input::Register { participant: self.name.clone(), one_phase: self.one_phase }
     }
 
     pub fn take(&mut self, call: &Call, now: Timestamp, random: &mut Random) -> Answer {
@@ -86,7 +83,8 @@ impl Participant {
                     Answer::Done
                 }
                 other => {
-                    self.wrong = Some(format!("asked to commit {id}, which is {other:?}"));
+                    let what = format!("{} is to commit {id}, which is {other:?}", self.name);
+                    self.wrong = Some(Wrong { check: Check::Agreement, what });
                     Answer::heuristic("it is not prepared")
                 }
             },
@@ -97,7 +95,7 @@ impl Participant {
                     Answer::Done
                 }
             },
-            Operation::Action | Operation::Compensation => Answer::unknown("no saga runs yet"),
+            Operation::Action | Operation::Compensation => Answer::unknown("a saga's step"),
         }
     }
 

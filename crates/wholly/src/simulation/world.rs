@@ -4,31 +4,23 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wholly_core::entry;
-use wholly_core::{Key, ParticipantName, Timestamp, TransactionId};
+use wholly_core::saga::StepIndex;
+use wholly_core::{Callee, Key, Timestamp, TransactionId};
 
 use super::clients::{Client, Told};
+use super::definitions::program;
+use super::disk::texts;
+use super::ledger::Ledger;
 use super::network::Attempts;
 use super::participants::Participant;
+use super::planted::Bug;
+use super::seen::Seen;
+use super::wrong::{Check, Wrong, ensure};
 use crate::engine::{Batch, Engine, Input, Outputs, Random, Reply};
 use crate::log::memory::MemoryLog;
-use crate::log::{AppendError, Entry, Log, LogReader, LogWriter, Position};
+use crate::log::{Entry, Log, LogReader, LogWriter, Position};
 use crate::participant::slots::Answered;
 use crate::{Backoff, Settings};
-
-/// A mutation of the protocol, planted outside it: each must be caught.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Bug {
-    EffectsBeforeTheSync,
-    ReadOfWhatIsNotDurable,
-    TimeoutTakenForANoAfterTheDecision,
-    PreparedAgainAfterRestart,
-    CommitOnAllButOneYes,
-    NoBelievedAfterALostAttempt,
-    LatePrepareAcceptedAfterTheAbort,
-    AppendLandsAfterAFailedOne,
-    KeyForgotten,
-}
 
 /// A caller of the loop: which client, and which of its requests.
 pub type Caller = (usize, u64);
@@ -50,30 +42,11 @@ pub enum Event {
 /// The coordinator while it runs.
 pub struct Life {
     pub engine: Engine<Caller>,
-    writer: Box<dyn LogWriter>,
+    pub writer: Box<dyn LogWriter>,
     pub reader: Arc<dyn LogReader>,
     wake: Option<u64>,
     /// Entries that are with the log and not durable yet.
     pub unsynced: Vec<Entry>,
-}
-
-/// What happened, to show that a run was not idle.
-#[derive(Clone, Debug, Default)]
-pub struct Seen {
-    pub committed: u64,
-    pub aborted: u64,
-    pub crashes: u64,
-    pub failed_appends: u64,
-    pub lost_calls: u64,
-    pub duplicates: u64,
-    pub late_calls: u64,
-    pub joined_by_key: u64,
-    pub reads: u64,
-    pub cancelled: u64,
-    pub one_phase: u64,
-    pub fences: u64,
-    pub read_only: u64,
-    pub heuristics: u64,
 }
 
 pub struct World {
@@ -88,16 +61,24 @@ pub struct World {
     pub attempts: Attempts,
     pub participants: Vec<Participant>,
     pub clients: Vec<Client>,
+    pub ledger: Ledger,
     pub told: HashMap<TransactionId, Vec<Told>>,
     pub keys: HashMap<Key, TransactionId>,
     pub faults_until: u64,
     last_write: u64,
     /// For a mutation: whose calls timed out.
     pub timed_out: HashSet<(TransactionId, u16)>,
-    pub wrong: Option<String>,
+    pub wrong: Option<Wrong>,
+    /// Batches that a mutation took for durable before they were.
+    pub early: HashSet<Position>,
     pub trace: Vec<String>,
     pub seen: Seen,
 }
+
+/// Who takes part in both patterns.
+pub const PARTICIPANTS: [&str; 4] = ["inventory", "orders", "payments", "ledger"];
+/// Who does the steps of sagas in code.
+const PROGRAM: &str = "program";
 
 /// When it all begins, and for how long there are faults.
 const START: u64 = 1_700_000_000_000;
@@ -108,9 +89,8 @@ const SETTLED_AFTER: u64 = 400_000;
 impl World {
     pub fn new(seed: u64, bug: Option<Bug>) -> Self {
         let mut random = Random::seeded(seed);
-        let names = ["inventory", "orders", "payments", "ledger"];
-        let participants =
-            names.iter().map(|name| Participant::new(name, &mut random, bug)).collect();
+        let names = PARTICIPANTS.into_iter().chain([PROGRAM]);
+        let participants = names.map(|name| Participant::new(name, &mut random, bug)).collect();
         let clients = (0..4 + random.next() % 5).map(|_| Client::default()).collect::<Vec<_>>();
         let mut world = Self {
             random,
@@ -124,12 +104,14 @@ impl World {
             attempts: Attempts::default(),
             participants,
             clients,
+            ledger: Ledger::default(),
             told: HashMap::new(),
             keys: HashMap::new(),
             faults_until: START + FAULTS_FOR,
             last_write: START,
             timed_out: HashSet::new(),
             wrong: None,
+            early: HashSet::new(),
             trace: Vec::new(),
             seen: Seen::default(),
         };
@@ -161,20 +143,20 @@ impl World {
         }
     }
 
-    pub fn run(&mut self) -> Result<(), String> {
+    pub fn run(&mut self) -> Result<(), Wrong> {
         while let Some(((at, _), event)) = self.queue.pop_first() {
             self.now = at;
             self.happen(event);
             self.pump();
             if let Some(wrong) = self.wrong.take() {
-                return Err(format!("at {} ms: {wrong}", self.now - START));
+                let what = format!("at {} ms: {}", self.now - START, wrong.what);
+                return Err(Wrong { what, ..wrong });
             }
             if self.is_over() {
                 return self.check();
             }
-            if self.now > self.faults_until + SETTLED_AFTER {
-                return Err(format!("did not settle: {}", self.unsettled()));
-            }
+            let in_time = self.now <= self.faults_until + SETTLED_AFTER;
+            ensure(in_time, Check::Ends, || self.unsettled())?;
         }
         self.check()
     }
@@ -248,9 +230,9 @@ impl World {
     fn send(&mut self, outputs: Outputs<Caller>) {
         let Outputs { append, calls, lookups, replies } = outputs;
         let life = self.lives;
-        for (_, attempts) in calls {
+        for (callee, attempts) in calls {
             for attempt in attempts {
-                self.call(attempt);
+                self.call(&callee, attempt);
             }
         }
         for (to, reply) in replies {
@@ -263,6 +245,10 @@ impl World {
         if let Some(batch) = append {
             self.note(|| format!("append {} entries", batch.entries.len()));
             let position = batch.after.next();
+            let early = self.planted_gate(&batch);
+            for entry in &batch.entries {
+                self.ledger.handed_over(entry.transaction, &entry.records);
+            }
             let entries = texts(&batch);
             if let Some(life) = &mut self.life {
                 life.unsynced = entries;
@@ -272,88 +258,20 @@ impl World {
             // In order, also where a mutation hands over a batch before the last one is written.
             self.last_write = (self.now + after).max(self.last_write + 1);
             self.at(self.last_write - self.now, Event::Written { life, batch });
-            if self.bug == Some(Bug::EffectsBeforeTheSync) {
+            if early {
+                self.early.insert(position);
                 self.input(Input::Durable(position));
             }
         }
     }
 
-    /// The log has done what it could with a batch.
-    fn written(&mut self, life: u64, batch: &Batch) {
-        if self.running(life).is_none() {
-            return;
-        }
-        let faulty = self.now < self.faults_until;
-        // Where a mutation is planted, the log is worse: some show only when a batch is lost.
-        let fates = if self.bug.is_some() { 40 } else { 100 };
-        let fate = if faulty { self.below(fates) } else { 99 };
-        match fate {
-            0 => self.crash("killed before the batch landed"),
-            1 => {
-                let _ = self.land(batch);
-                self.crash("killed after the batch landed");
-            }
-            2 | 3 => {
-                if fate == 2 {
-                    let _ = self.land(batch);
-                }
-                self.seen.failed_appends += 1;
-                if self.bug == Some(Bug::AppendLandsAfterAFailedOne) {
-                    return self.made_durable(batch.after.next());
-                }
-                self.log_failed();
-            }
-            _ => match self.land(batch) {
-                Ok(position) => self.made_durable(position),
-                Err(_) if self.bug == Some(Bug::AppendLandsAfterAFailedOne) => {
-                    self.land_all_the_same(batch);
-                    self.made_durable(batch.after.next());
-                }
-                Err(error) => {
-                    self.wrong = Some(format!("an append in good order was rejected: {error}"));
-                }
-            },
-        }
-    }
-
-    /// This mutant's log takes whatever comes: what came before it is missing.
-    fn land_all_the_same(&mut self, batch: &Batch) {
-        let open = self.log.open().expect("the log opens");
-        let Some(life) = &mut self.life else { return };
-        (life.writer, life.reader) = (open.writer, open.reader);
-        life.writer.append(open.head, &texts(batch)).expect("an append in good order");
-    }
-
-    fn land(&mut self, batch: &Batch) -> Result<Position, AppendError> {
-        let Some(life) = &mut self.life else { return Ok(batch.after) };
-        life.writer.append(batch.after, &texts(batch))
-    }
-
-    fn made_durable(&mut self, position: Position) {
-        if let Some(life) = &mut self.life {
-            life.unsynced.clear();
-        }
-        if self.bug != Some(Bug::EffectsBeforeTheSync) {
-            self.input(Input::Durable(position));
-        }
-    }
-
-    /// The coordinator sees its log fail: it tells its callers, and opens the log again.
-    fn log_failed(&mut self) {
-        self.note(|| "an append failed".to_owned());
-        let Some(life) = self.life.take() else { return };
-        for (to, reply) in life.engine.fail("an append failed") {
-            self.client_hears(to, reply);
-        }
-        let after = self.below(1_000);
-        self.at(after, Event::StartCoordinator);
-    }
-
-    fn crash(&mut self, how: &str) {
+    pub fn crash(&mut self, how: &str) {
         if self.life.take().is_none() {
             return;
         }
         self.seen.crashes += 1;
+        self.seen.crashes_in_mid_compensation += u64::from(self.ledger.any_is_turning_back());
+        self.early.clear();
         self.note(|| how.to_owned());
         self.connections_break();
         let after = self.below(2_000);
@@ -369,8 +287,7 @@ impl World {
         self.lives += 1;
         let life = self.lives;
         self.note(|| format!("life {life} begins at {:?}", open.head));
-        let offers = self.participants.iter().map(|p| (p.name.clone(), p.one_phase));
-        let offers: Vec<(ParticipantName, bool)> = offers.collect();
+        let offers = self.offers();
         let seed = self.random.next();
         let mut engine = Engine::new(
             settings(),
@@ -382,16 +299,15 @@ impl World {
         );
         let now = self.time();
         for stored in open.reader.unsettled(None, usize::MAX).expect("the log is readable") {
-            match self.bug {
-                Some(Bug::PreparedAgainAfterRestart) => engine.take_up(&stored),
-                _ => engine.recover(&stored, now),
+            let stored = self.planted_history(stored);
+            match self.planted_restart(&stored) {
+                true => engine.take_up(&stored),
+                false => engine.recover(&stored, now),
             }
         }
-        if self.bug == Some(Bug::PreparedAgainAfterRestart) {
-            // Goes on where it was, as if nothing had happened.
-            let known = self.participants[0].registration();
-            engine.handle(known, now);
-        }
+        // What nobody told that there was a restart goes on where it was.
+        let (callee, one_phase) = self.offers().remove(0);
+        engine.handle(Input::Register { callee, one_phase }, now);
         self.life = Some(Life {
             engine,
             writer: open.writer,
@@ -399,6 +315,32 @@ impl World {
             wake: None,
             unsynced: Vec::new(),
         });
+    }
+
+    /// Who can be called, and whether they offer one-phase commit.
+    fn offers(&self) -> Vec<(Callee, bool)> {
+        let named = self.participants.iter().filter(|p| p.name.as_str() != PROGRAM);
+        let named = named.map(|p| (Callee::Participant(p.name.clone()), p.one_phase));
+        named.chain(program().map(|program| (program, false))).collect()
+    }
+
+    /// Which participant that is.
+    pub fn who(&self, callee: &Callee) -> usize {
+        self.called(match callee {
+            Callee::Participant(name) => name.as_str(),
+            Callee::Code { .. } => PROGRAM,
+        })
+    }
+
+    /// Who does a saga's step.
+    pub fn who_does(&self, id: TransactionId, step: StepIndex) -> usize {
+        let (definition, _) = self.ledger.sagas[&id].graph.step(step).expect("it has this step");
+        self.called(definition.participant.as_ref().map_or(PROGRAM, |name| name.as_str()))
+    }
+
+    fn called(&self, name: &str) -> usize {
+        let who = self.participants.iter().position(|p| p.name.as_str() == name);
+        who.expect("only these are offered")
     }
 
     fn looked_up(&mut self, life: u64, key: Key) {
@@ -448,55 +390,6 @@ fn settings() -> Settings {
         backoff: Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(5) },
         stuck_after_tries: 4,
         ..Settings::default()
-    }
-}
-
-fn texts(batch: &Batch) -> Vec<Entry> {
-    let text = |pending: &crate::engine::PendingEntry| Entry {
-        transaction: pending.transaction,
-        sequence: pending.sequence,
-        text: entry::encode(&pending.records).expect("records have a text"),
-        key: pending.key.clone(),
-        ends: pending.ends,
-    };
-    batch.entries.iter().map(text).collect()
-}
-
-impl Seen {
-    pub fn add(&mut self, other: &Self) {
-        self.committed += other.committed;
-        self.aborted += other.aborted;
-        self.crashes += other.crashes;
-        self.failed_appends += other.failed_appends;
-        self.lost_calls += other.lost_calls;
-        self.duplicates += other.duplicates;
-        self.late_calls += other.late_calls;
-        self.joined_by_key += other.joined_by_key;
-        self.reads += other.reads;
-        self.cancelled += other.cancelled;
-        self.one_phase += other.one_phase;
-        self.fences += other.fences;
-        self.read_only += other.read_only;
-        self.heuristics += other.heuristics;
-    }
-
-    pub fn assert_everything_happened(&self) {
-        let all = [
-            self.committed,
-            self.aborted,
-            self.crashes,
-            self.failed_appends,
-            self.lost_calls,
-            self.duplicates,
-            self.late_calls,
-            self.joined_by_key,
-            self.reads,
-            self.cancelled,
-            self.one_phase,
-            self.fences,
-            self.read_only,
-        ];
-        assert!(all.iter().all(|&count| count > 0), "something never happened: {self:?}");
     }
 }
 

@@ -1,0 +1,53 @@
+//! A person who resolves a step by hand: looks at what is durable, makes the participant do it, and
+//! says what became of it.
+
+use wholly_core::saga::Resolution;
+use wholly_core::wire::{Answer, Call, Operation};
+use wholly_core::{BranchName, Effect, Ended, Payload, Transaction, TransactionId};
+
+use super::definitions::is_retriable;
+use super::world::World;
+use crate::replay::replay;
+
+impl World {
+    /// Something that a person can say of a saga, having seen to it that it is true.
+    pub fn find_out(&mut self, id: TransactionId) -> Option<(BranchName, Ended)> {
+        let stored = self.life.as_ref()?.reader.history(id).ok()??;
+        let Transaction::Saga(saga) = replay(&stored).ok()?.transaction else { return None };
+        let effects: Vec<Effect> = saga.effects().collect();
+        let nth = self.below(effects.len() as u64) as usize;
+        let effect = *effects.get(nth)?;
+        let who = self.who_does(id, effect.branch);
+        let participant = &self.participants[who];
+        // A call by hand is one that the coordinator does not know of.
+        if participant.down || participant.cut || participant.forgetful {
+            return None;
+        }
+        let request = saga.request(effect)?;
+        let (branch, own_name, payload) = (request.branch, request.own_name, request.payload);
+        let Effect { operation, .. } = effect;
+        let call = Call {
+            transaction: id,
+            branch: branch.clone(),
+            operation,
+            own_name,
+            expires: request.expires,
+            payload,
+        };
+        let answer = self.take_step(who, &call);
+        self.note(|| format!("by hand: {branch} {operation} {id}: {answer:?}"));
+        let retriable = is_retriable(&self.ledger.sagas[&id].graph, effect.branch);
+        Some((branch, Ended::Step(resolution(operation, answer, retriable)?)))
+    }
+}
+
+/// What an answer to a call by hand lets a person say.
+fn resolution(operation: Operation, answer: Answer, retriable: bool) -> Option<Resolution> {
+    match (operation, answer) {
+        (Operation::Action, Answer::Done) => Some(Resolution::Completed(Payload::null())),
+        (Operation::Action, Answer::DoneWith { output }) => Some(Resolution::Completed(output)),
+        (Operation::Action, Answer::Refused { .. }) if !retriable => Some(Resolution::Compensated),
+        (Operation::Compensation, Answer::Done) => Some(Resolution::Compensated),
+        _ => None,
+    }
+}

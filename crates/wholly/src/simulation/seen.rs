@@ -1,0 +1,49 @@
+//! What happened, to show that a run was not idle.
+
+use std::fmt;
+
+macro_rules! seen {
+    ($($name:ident,)*) => {
+        /// How often what happened.
+        #[derive(Clone, Default)]
+        pub struct Seen {
+            $(pub $name: u64,)*
+        }
+
+        impl Seen {
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+
+            fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)*]
+            }
+        }
+    };
+}
+
+seen! {
+    crashes, failed_appends, lost_calls, duplicates, late_calls, joined_by_key, reads, cancelled,
+    // In two phases.
+    committed, aborted, one_phase, fences, read_only,
+    // Sagas, and why they turned back.
+    completed, compensated, refused, deadlines, cancels, exhausted, unresolved,
+    // What steps went through.
+    refused_at_first, refused_after_a_lost_attempt, forgotten_refusals, refusals_past_the_pivot,
+    pivots_refused, pivots_done_at_a_later_try, unknown_compensated, empty_compensations, late_actions,
+    refused_compensations, compensation_not_needed, crashes_in_mid_compensation,
+    resolved_as_completed, resolved_as_compensated, compensated_by_hand,
+}
+
+impl fmt::Debug for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.all()).finish()
+    }
+}
+
+impl Seen {
+    pub fn assert_everything_happened(&self) {
+        let never: Vec<_> = self.all().into_iter().filter(|&(_, count)| count == 0).collect();
+        assert!(never.is_empty(), "never happened: {never:?}");
+    }
+}

@@ -1,0 +1,71 @@
+//! What is checked, and what was found wrong.
+
+use std::fmt;
+
+use super::world::World;
+
+/// What must hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    /// Nothing leaves before what it rests on is durable.
+    Durable,
+    /// What was told never changes, and was durable.
+    Told,
+    /// A key gives one transaction.
+    Keys,
+    /// The log takes what comes in good order, and can be read back.
+    Log,
+    /// A reply is one that was to be expected.
+    Reply,
+    /// Everything ends when the faults have stopped.
+    Ends,
+    /// A transaction in two phases ends everywhere the same way.
+    Agreement,
+    /// Nobody holds what the log does not know.
+    Orphan,
+    /// What is recorded did happen.
+    Recorded,
+    /// Nothing has its effect twice.
+    Once,
+    /// No step starts before what it comes after.
+    After,
+    /// A step is given what those before it gave, and its compensation what it gave itself.
+    Given,
+    /// What turned back runs no step again.
+    NotAgain,
+    /// Once the pivot may have left, only its own answer turns the saga back.
+    Pivot,
+    /// Steps are compensated in reverse order.
+    Reverse,
+    /// Only what may have run is compensated.
+    NoOther,
+    /// All that may have run is compensated, or every step is done.
+    Whole,
+}
+
+/// Something that must not be.
+#[derive(Debug)]
+pub struct Wrong {
+    pub check: Check,
+    pub what: String,
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.check, self.what)
+    }
+}
+
+/// Fails a check unless the condition holds.
+pub fn ensure(holds: bool, check: Check, what: impl FnOnce() -> String) -> Result<(), Wrong> {
+    if holds { Ok(()) } else { Err(Wrong { check, what: what() }) }
+}
+
+impl World {
+    /// Keeps what is found wrong first.
+    pub fn note_wrong(&mut self, found: Result<(), Wrong>) {
+        if let Err(wrong) = found {
+            self.wrong.get_or_insert(wrong);
+        }
+    }
+}
