@@ -15,7 +15,7 @@ use crate::client::{Http, NoAnswer, Reply};
 use crate::kill::KillAt;
 use crate::process::Process;
 use crate::random::{Random, fresh_seed};
-use crate::shop::{ServiceKind, Stock};
+use crate::shop::{CREATE_ORDER, ServiceKind, Stock};
 
 /// The longest that anything may take which takes milliseconds.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,7 +72,7 @@ pub(crate) enum FleetError {
 /// What the shop's services have in their books.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Books {
-    /// The orders that were taken.
+    /// The orders that were taken, with their items and statuses.
     pub(crate) orders: BTreeMap<String, Value>,
     /// Who paid how much.
     pub(crate) payments: BTreeMap<String, i64>,
@@ -95,19 +95,38 @@ pub(crate) struct Transaction {
     pub(crate) id: String,
     /// The order's id; none where the records cannot be read.
     #[serde(default)]
-    pub(crate) name: String,
+    pub(crate) key: String,
     pub(crate) state: String,
     pub(crate) settled: bool,
     pub(crate) stuck: bool,
     pub(crate) reason: Option<String>,
     #[serde(default)]
     pub(crate) branches: Vec<Branch>,
+    #[serde(default)]
+    pub(crate) steps: Vec<Step>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Branch {
     pub(crate) participant: String,
     pub(crate) state: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(crate) struct Step {
+    pub(crate) name: String,
+    pub(crate) state: String,
+}
+
+impl Transaction {
+    /// Whether it is known how it ends.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.has_ended() || self.state == "compensating"
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        ["committed", "aborted", "completed", "compensated"].contains(&&*self.state)
+    }
 }
 
 impl Fleet {
@@ -121,6 +140,8 @@ impl Fleet {
         let fleet =
             Self { processes: BTreeMap::new(), ports, stock, tell, http: Http::new(), directory };
         std::fs::write(fleet.config(), fleet.configuration())
+            .and_then(|()| std::fs::create_dir(fleet.sagas()))
+            .and_then(|()| std::fs::write(fleet.sagas().join("create-order.toml"), CREATE_ORDER))
             .map_err(system("write the configuration"))?;
         Ok(fleet)
     }
@@ -161,7 +182,10 @@ impl Fleet {
             Role::Service(kind) => self.service(kind),
             Role::Coordinator => {
                 let config = self.config().display().to_string();
-                ["serve", "--end-with-stdin", "--config", &config].map(str::to_owned).to_vec()
+                let sagas = self.sagas().display().to_string();
+                ["serve", "--end-with-stdin", "--config", &config, "--sagas", &sagas]
+                    .map(str::to_owned)
+                    .to_vec()
             }
         };
         arguments.extend(kill_at.map(|at| format!("--kill-at={at}")));
@@ -202,6 +226,10 @@ impl Fleet {
 
     fn config(&self) -> std::path::PathBuf {
         self.directory.path().join("wholly.toml")
+    }
+
+    fn sagas(&self) -> std::path::PathBuf {
+        self.directory.path().join("sagas")
     }
 
     fn configuration(&self) -> String {

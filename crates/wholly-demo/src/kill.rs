@@ -4,8 +4,9 @@
 //! A point is written `WHEN-WHAT:WHICH`: `before`, `during` or `after`; an `append` to the log or
 //! a `call` (of a participant by the coordinator, or of a service); the how-manieth since the
 //! process started, or the first that has a name: for an append a record's, for a call an
-//! operation's. So `before-append:committed` is after the votes and before the decision, and
-//! `after-append:committed` is after the decision and before anyone hears of it.
+//! operation's, which in a saga is the step's own. So `before-append:committed` is after the votes and before the decision, and
+//! `after-append:committed` is after the decision and before anyone hears of it; and
+//! `before-call:cancel-order` is in the middle of a compensation.
 //!
 //! *During* is a random moment: another thread kills while the append or the call is under way.
 
@@ -266,6 +267,16 @@ impl<P: Participant> Participant for KillingParticipant<P> {
 
     async fn commit_one_phase(&self, call: Call) -> Answer {
         self.killer.around("commit-one-phase", self.inner.commit_one_phase(call)).await
+    }
+
+    async fn action(&self, call: Call) -> Answer {
+        let name = call.operation_name().to_owned();
+        self.killer.around(&name, self.inner.action(call)).await
+    }
+
+    async fn compensate(&self, call: Call) -> Answer {
+        let name = call.operation_name().to_owned();
+        self.killer.around(&name, self.inner.compensate(call)).await
     }
 
     fn offers_one_phase(&self) -> bool {

@@ -12,14 +12,28 @@ use crate::shop::{ServiceKind, Stock};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
-    /// The order's id, which is the transaction's name and the client's key, too.
+    /// The order's id, which is the client's key, too.
     pub(crate) id: String,
     pub(crate) item: String,
     pub(crate) quantity: i64,
     /// What is paid; none where goods are taken without an order: a transaction of one branch.
     pub(crate) amount: Option<i64>,
     pub(crate) deadline: Option<Duration>,
+    pub(crate) pattern: Pattern,
 }
+
+/// How an order is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    TwoPhase,
+    /// By the saga [`CREATE_ORDER`](crate::shop::CREATE_ORDER), with or without the money.
+    Saga {
+        payment_fails: bool,
+    },
+}
+
+/// What [`CREATE_ORDER`](crate::shop::CREATE_ORDER) is called.
+const CREATE_ORDER: &str = "create order";
 
 impl Order {
     pub(crate) fn new(id: impl Into<String>, item: &str, quantity: i64, amount: i64) -> Self {
@@ -29,10 +43,20 @@ impl Order {
             quantity,
             amount: Some(amount),
             deadline: None,
+            pattern: Pattern::TwoPhase,
         }
     }
 
-    /// What each service is asked for.
+    pub(crate) fn by_saga(self) -> Self {
+        Self { pattern: Pattern::Saga { payment_fails: false }, ..self }
+    }
+
+    /// A saga whose payment is declined.
+    pub(crate) fn declined(self) -> Self {
+        Self { pattern: Pattern::Saga { payment_fails: true }, ..self }
+    }
+
+    /// What each service is asked for, in two-phase or without a coordinator.
     pub(crate) fn branches(&self) -> Vec<(ServiceKind, Value)> {
         let goods = json!({ "item_id": self.item, "quantity": self.quantity });
         let goods = (ServiceKind::Inventory, goods);
@@ -47,12 +71,27 @@ impl Order {
     }
 
     fn submission(&self) -> Value {
-        let branches = self.branches().into_iter();
-        let branches = branches
-            .map(|(kind, payload)| json!({ "participant": kind.as_str(), "payload": payload }));
-        let mut body = json!({
-            "name": self.id, "key": self.id, "branches": branches.collect::<Vec<_>>(),
-        });
+        let mut body = match self.pattern {
+            Pattern::TwoPhase => {
+                let branches = self.branches().into_iter();
+                let branches = branches.map(
+                    |(kind, payload)| json!({ "participant": kind.as_str(), "payload": payload }),
+                );
+                json!({ "name": self.id, "branches": branches.collect::<Vec<_>>() })
+            }
+            Pattern::Saga { payment_fails } => json!({
+                "pattern": "saga",
+                "saga": { "name": CREATE_ORDER },
+                "input": {
+                    "order_id": self.id,
+                    "item_id": self.item,
+                    "quantity": self.quantity,
+                    "amount": self.amount,
+                    "simulate_payment_failure": payment_fails,
+                },
+            }),
+        };
+        body["key"] = json!(self.id);
         if let Some(deadline) = self.deadline {
             body["deadline_millis"] = json!(deadline.as_millis() as u64);
         }
@@ -84,6 +123,13 @@ impl Books {
             }
         }
         books
+    }
+
+    /// What they are when this order has been taken back besides.
+    pub(crate) fn and_cancelled(mut self, order: &Order) -> Self {
+        let cancelled = json!({ "item": order.item, "status": "cancelled" });
+        self.orders.insert(order.id.clone(), cancelled);
+        self
     }
 }
 

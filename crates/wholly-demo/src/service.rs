@@ -106,7 +106,8 @@ struct Around {
 /// A call that a service answered, as it tells it.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Answered {
-    pub(crate) operation: Operation,
+    /// Its name: in two-phase the protocol's, in a saga the step's own.
+    pub(crate) operation: String,
     pub(crate) said: Said,
     /// Why, where it said no.
     pub(crate) reason: Option<String>,
@@ -123,20 +124,20 @@ pub(crate) enum Said {
 
 async fn observe(State(around): State<Around>, request: Request, next: Next) -> Response {
     let Some(operation) = operation(request.headers()) else { return next.run(request).await };
-    let answering = answer(&around, operation, next.run(request));
+    let answering = answer(&around, &operation, next.run(request));
     match &around.killer {
-        Some(killer) => killer.around(operation.as_str(), answering).await,
+        Some(killer) => killer.around(&operation, answering).await,
         None => answering.await,
     }
 }
 
-fn operation(headers: &HeaderMap) -> Option<Operation> {
-    headers.get(header::OPERATION)?.to_str().ok()?.parse().ok()
+fn operation(headers: &HeaderMap) -> Option<String> {
+    Some(headers.get(header::OPERATION)?.to_str().ok()?.to_owned())
 }
 
 async fn answer(
     around: &Around,
-    operation: Operation,
+    operation: &str,
     response: impl Future<Output = Response>,
 ) -> Response {
     let response = response.await;
@@ -144,7 +145,7 @@ async fn answer(
         return response;
     }
     let (head, body) = response.into_parts();
-    // A service of the shop answers with a line of text.
+    // A service of the shop answers with a line of text or a small output.
     let body = to_bytes(body, Payload::LIMIT).await.unwrap_or_default();
     let answer = head.headers.get(header::ANSWER).and_then(|value| value.to_str().ok());
     let seen = HttpAnswer {
@@ -155,12 +156,15 @@ async fn answer(
         cut_off: false,
         json: false,
     };
-    let (said, reason) = match seen.meaning(operation, &[]) {
-        Answer::Done => (Said::Done, None),
+    // Of an action and of a compensation done and refused mean the same.
+    let kind = operation.parse().unwrap_or(Operation::Action);
+    let (said, reason) = match seen.meaning(kind, &[]) {
+        Answer::Done | Answer::DoneWith { .. } => (Said::Done, None),
         Answer::ReadOnly => (Said::ReadOnly, None),
         Answer::Refused { reason } => (Said::Refused, Some(reason)),
         other => (Said::Other, Some(format!("{other:?}"))),
     };
+    let operation = operation.to_owned();
     if let Ok(line) = serde_json::to_string(&Answered { operation, said, reason }) {
         say(&line);
     }

@@ -1,13 +1,12 @@
-//! SIGKILL at the three moments that matter most.
+//! SIGKILL at the moments that matter most.
 
-use tokio::task::JoinHandle;
 use wholly_core::wire::Operation;
 
 use super::teller::Teller;
-use super::{StoryError, answer, check, decision, ensure};
+use super::{Placing, StoryError, answer, check, decision, ensure, place, saga, told};
 use crate::fleet::{Books, Fleet, Role};
 use crate::kill::{KillAt, What, When, Which};
-use crate::order::{Order, PlaceError, Placed, Shopper};
+use crate::order::Order;
 use crate::shop::{ServiceKind, opening_stock};
 
 const INVENTORY: Role = Role::Service(ServiceKind::Inventory);
@@ -19,7 +18,9 @@ pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
     fleet.open_shop().await?;
     before_the_decision(teller, &mut fleet).await?;
     let first = after_the_decision(teller, &mut fleet).await?;
-    while_prepared(teller, &mut fleet, &first).await
+    let second = while_prepared(teller, &mut fleet, &first).await?;
+    let before = Books::after(&opening_stock(), [&first, &second]);
+    saga::killed_while_compensating(teller, &mut fleet, "ORD104", before).await
 }
 
 async fn before_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<(), StoryError> {
@@ -30,7 +31,7 @@ async fn before_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<(), S
     in_doubt(teller, fleet).await?;
 
     fleet.run(Role::Coordinator, None).await?;
-    teller.event("coordinator", "starts    its log knows the order, and no decision")?;
+    teller.event("coordinator", "starts", "its log knows the order, and no decision")?;
     decision(teller, fleet, "aborted").await?;
     for kind in ServiceKind::ALL {
         answer(teller, fleet, kind, Operation::Abort).await?;
@@ -50,7 +51,7 @@ async fn after_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<Order,
     in_doubt(teller, fleet).await?;
 
     fleet.run(Role::Coordinator, None).await?;
-    teller.event("coordinator", "starts    its log knows the decision")?;
+    teller.event("coordinator", "starts", "its log knows the decision")?;
     decision(teller, fleet, "committed").await?;
     for kind in ServiceKind::ALL {
         answer(teller, fleet, kind, Operation::Commit).await?;
@@ -65,7 +66,7 @@ async fn while_prepared(
     teller: &Teller,
     fleet: &mut Fleet,
     before: &Order,
-) -> Result<(), StoryError> {
+) -> Result<Order, StoryError> {
     teller.scene("ORD103: the inventory dies while it is prepared.")?;
     let at = KillAt {
         when: When::Before,
@@ -88,22 +89,15 @@ async fn while_prepared(
     let of_inventory = transaction.branches.iter().find(|b| b.participant == "inventory");
     let prepared = of_inventory.is_some_and(|branch| branch.state == "prepared");
     ensure(prepared && !transaction.settled, || format!("the transaction is {transaction:?}"))?;
-    teller.event("coordinator", "waits     the inventory is still prepared; it asks again")?;
+    teller.event("coordinator", "waits", "the inventory is still prepared; it asks again")?;
 
     fleet.run(INVENTORY, None).await?;
-    teller.event("inventory", "starts    its database knows what it prepared")?;
+    teller.event("inventory", "starts", "its database knows what it prepared")?;
     answer(teller, fleet, ServiceKind::Inventory, Operation::Commit).await?;
     told(teller, placed, "committed").await?;
     check(teller, fleet, &Books::after(&opening_stock(), [before, &order])).await?;
     teller.right("a yes is a promise: the inventory kept it through its own death")?;
-    Ok(())
-}
-
-type Placing = JoinHandle<Result<Placed, PlaceError>>;
-
-fn place(fleet: &Fleet, order: &Order) -> Placing {
-    let (shopper, order) = (Shopper::of(fleet), order.clone());
-    tokio::spawn(async move { shopper.place(&order).await })
+    Ok(order)
 }
 
 /// Lets a coordinator run that dies on this side of the decision's append.
@@ -128,12 +122,6 @@ async fn in_doubt(teller: &Teller, fleet: &Fleet) -> Result<(), StoryError> {
     let books = fleet.books().await?;
     teller.books(&books)?;
     ensure(books.in_doubt.values().all(|&branches| branches == 1), || format!("{books:?}"))?;
-    teller.event("services", "wait      each is in doubt, and keeps what it holds")?;
+    teller.event("services", "wait", "each is in doubt, and keeps what it holds")?;
     Ok(())
-}
-
-async fn told(teller: &Teller, placed: Placing, expected: &str) -> Result<(), StoryError> {
-    let placed = placed.await??;
-    teller.event("client", &format!("is told   {}", placed.state))?;
-    ensure(placed.state == expected, || format!("the client was told {placed:?}"))
 }

@@ -6,6 +6,7 @@
 
 mod crash;
 mod problem;
+mod saga;
 mod teller;
 mod two_phase;
 
@@ -13,9 +14,10 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 
 use crate::fleet::{Books, Fleet, FleetError, Role, Transaction, eventually};
-use crate::order::PlaceError;
+use crate::order::{Order, PlaceError, Placed, Shopper};
 use crate::service::Answered;
 use crate::shop::ServiceKind;
 use teller::Teller;
@@ -38,6 +40,8 @@ enum Part {
     Problem,
     /// Two-phase commit: an order that happens wholly, and one that does not happen at all.
     TwoPhase,
+    /// A saga: an order that is confirmed, and one that is taken back step by step.
+    Saga,
     /// SIGKILL to coordinator and services, at the worst moments.
     Crash,
 }
@@ -107,6 +111,14 @@ async fn play(part: Option<Part>, teller: &Teller) -> Result<(), StoryError> {
     if is_played(Part::TwoPhase) {
         two_phase::play(teller).await?;
     }
+    if is_played(Part::Saga) {
+        let mut fleet = saga::play(teller).await?;
+        // Among all parts this one is told with the other crashes.
+        if part.is_some() {
+            let before = saga::books_after();
+            saga::killed_while_compensating(teller, &mut fleet, "ORD003", before).await?;
+        }
+    }
     if is_played(Part::Crash) {
         crash::play(teller).await?;
     }
@@ -130,12 +142,38 @@ async fn check(teller: &Teller, fleet: &Fleet, expected: &Books) -> Result<(), S
     Ok(())
 }
 
-/// What a service says to this operation, as soon as it says it.
+type Placing = JoinHandle<Result<Placed, PlaceError>>;
+
+/// A client that stays until it has its answer.
+fn place(fleet: &Fleet, order: &Order) -> Placing {
+    let (shopper, order) = (Shopper::of(fleet), order.clone());
+    tokio::spawn(async move { shopper.place(&order).await })
+}
+
+/// What the client is told at the end.
+async fn told(teller: &Teller, placed: Placing, expected: &str) -> Result<Placed, StoryError> {
+    let placed = placed.await??;
+    teller.event("client", "is told", &placed.state)?;
+    ensure(placed.state == expected, || format!("the client was told {placed:?}"))?;
+    Ok(placed)
+}
+
+/// What a service says to this operation of two-phase commit, as soon as it says it.
 async fn answer(
     teller: &Teller,
     fleet: &mut Fleet,
     kind: ServiceKind,
     operation: Operation,
+) -> Result<Answered, StoryError> {
+    let answered = heard(fleet, kind, operation.as_str()).await?;
+    teller.answered(kind, &answered)?;
+    Ok(answered)
+}
+
+async fn heard(
+    fleet: &mut Fleet,
+    kind: ServiceKind,
+    operation: &str,
 ) -> Result<Answered, StoryError> {
     loop {
         let line = fleet.line(Role::Service(kind)).await?;
@@ -143,7 +181,6 @@ async fn answer(
             .map_err(|_| StoryError::Wrong(format!("the {kind} service said {line:?}")))?;
         // An operation may be asked twice, where an answer was lost; it is told once.
         if answered.operation == operation {
-            teller.answered(kind, &answered)?;
             return Ok(answered);
         }
     }
@@ -155,18 +192,25 @@ async fn decision(
     fleet: &Fleet,
     expected: &str,
 ) -> Result<Transaction, StoryError> {
-    let decided = eventually("the coordinator decides", async || {
-        let newest = fleet.transactions(None, 1).await?;
-        let Some(id) = newest.first() else { return Ok(None) };
-        let transaction = fleet.transaction(id).await?;
-        Ok(["committed", "aborted"].contains(&&*transaction.state).then_some(transaction))
-    });
-    let transaction = decided.await?;
+    let transaction = newest(fleet, Transaction::is_decided).await?;
     teller.decided(&transaction)?;
     ensure(transaction.state == expected, || {
         format!("transaction {} must be {expected}, and is {transaction:?}", transaction.id)
     })?;
     Ok(transaction)
+}
+
+/// The newest transaction, once it is so.
+async fn newest(
+    fleet: &Fleet,
+    is_so: impl Fn(&Transaction) -> bool,
+) -> Result<Transaction, StoryError> {
+    let newest = eventually("the coordinator decides", async || {
+        let newest = fleet.transactions(None, 1).await?;
+        let Some(id) = newest.first() else { return Ok(None) };
+        Ok(Some(fleet.transaction(id).await?).filter(&is_so))
+    });
+    Ok(newest.await?)
 }
 
 fn ensure(holds: bool, what: impl FnOnce() -> String) -> Result<(), StoryError> {

@@ -22,10 +22,10 @@ pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
         };
         let reply = fleet.ask(kind, path, &payload).await?;
         match reply.status {
-            201 => teller.event(kind.as_str(), done)?,
+            201 => teller.alone(kind.as_str(), done)?,
             _ => {
                 let why = reply.body["detail"].as_str().unwrap_or_default();
-                teller.event(kind.as_str(), &format!("refuses: {why}"))?;
+                teller.alone(kind.as_str(), &format!("refuses: {why}"))?;
             }
         }
         statuses.push(reply.status);

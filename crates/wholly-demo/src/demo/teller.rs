@@ -2,14 +2,16 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use wholly_core::wire::Operation;
+use serde_json::Value;
 
-use crate::fleet::{Books, Transaction};
+use crate::fleet::{Books, Step, Transaction};
 use crate::service::{Answered, Said};
 use crate::shop::ServiceKind;
 
 pub(super) struct Teller {
     colour: bool,
+    /// How wide the column is that says what somebody does.
+    verb: usize,
 }
 
 const BOLD: &str = "1";
@@ -22,7 +24,13 @@ impl Teller {
     pub(super) fn new() -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let dumb = set("TERM").is_none_or(|term| term == "dumb");
-        Self { colour: io::stdout().is_terminal() && set("NO_COLOR").is_none() && !dumb }
+        let colour = io::stdout().is_terminal() && set("NO_COLOR").is_none() && !dumb;
+        Self { colour, verb: "prepare  ".len() }
+    }
+
+    /// The same, with room for the names that a saga gives its operations.
+    pub(super) fn of_sagas(&self) -> Self {
+        Self { verb: "reserve-inventory ".len(), ..*self }
     }
 
     /// A part of the story.
@@ -39,33 +47,58 @@ impl Teller {
         self.line(text)
     }
 
-    /// Who does what, or what happens to whom.
-    pub(super) fn event(&self, who: &str, what: &str) -> io::Result<()> {
+    /// Who does what, and what there is to say of it.
+    pub(super) fn event(&self, who: &str, verb: &str, what: &str) -> io::Result<()> {
+        self.line(&format!("  {who:<12} {verb:<width$} {what}", width = self.verb))
+    }
+
+    /// What happens without a coordinator.
+    pub(super) fn alone(&self, who: &str, what: &str) -> io::Result<()> {
         self.line(&format!("  {who:<12} {what}"))
     }
 
     pub(super) fn killed(&self, who: &str, when: &str) -> io::Result<()> {
-        self.event(who, &format!("{}   {when}", self.paint(RED, "SIGKILL")))
+        let verb = self.paint(RED, &format!("{:<width$}", "SIGKILL", width = self.verb));
+        self.event(who, &verb, when)
     }
 
     pub(super) fn answered(&self, kind: ServiceKind, answered: &Answered) -> io::Result<()> {
         let Answered { operation, said, reason } = answered;
-        let said = match (operation, said) {
-            (Operation::Prepare, Said::Done) => self.paint(GREEN, "votes yes"),
-            (Operation::Prepare, Said::Refused) => self.paint(YELLOW, "votes no"),
-            (Operation::Commit, Said::Done) => self.paint(GREEN, "done"),
+        let said = match (operation.as_str(), said) {
+            ("prepare", Said::Done) => self.paint(GREEN, "votes yes"),
+            ("prepare", Said::Refused) => self.paint(YELLOW, "votes no"),
+            ("commit", Said::Done) => self.paint(GREEN, "done"),
             (_, Said::Done) => "done".to_owned(),
             (_, other) => format!("{other:?}"),
         };
         let reason = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        self.event(kind.as_str(), &format!("{:<9} {said}{reason}", operation.as_str()))
+        self.event(kind.as_str(), operation, &format!("{said}{reason}"))
+    }
+
+    /// What an operation made of its step.
+    pub(super) fn stepped(
+        &self,
+        kind: ServiceKind,
+        operation: &str,
+        state: &str,
+        reason: Option<&str>,
+    ) -> io::Result<()> {
+        let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let state = self.paint(colour_of(state), state);
+        self.event(kind.as_str(), operation, &format!("{state}{reason}"))
     }
 
     pub(super) fn decided(&self, transaction: &Transaction) -> io::Result<()> {
-        let colour = if transaction.state == "committed" { GREEN } else { YELLOW };
-        let state = self.paint(colour, &transaction.state);
+        let state = self.paint(colour_of(&transaction.state), &transaction.state);
         let reason = transaction.reason.as_ref().map(|reason| format!(": {reason}"));
-        self.event("coordinator", &format!("decides   {state}{}", reason.unwrap_or_default()))
+        self.event("coordinator", "decides", &format!("{state}{}", reason.unwrap_or_default()))
+    }
+
+    /// How a saga ended, and where that left its steps.
+    pub(super) fn ended(&self, saga: &Transaction) -> io::Result<()> {
+        self.event("coordinator", "ends", &self.paint(colour_of(&saga.state), &saga.state))?;
+        let steps = saga.steps.iter().map(|Step { name, state }| format!("{name} {state}"));
+        self.list("steps", ", ", steps.collect())
     }
 
     /// What is in the books.
@@ -78,16 +111,34 @@ impl Teller {
             0 => format!("{item} = {}", line.on_hand),
             held => format!("{item} = {} ({held} of it held)", line.on_hand),
         });
+        let orders = books.orders.iter().map(|(order, taken)| {
+            let status = taken.get("status").and_then(Value::as_str).unwrap_or_default();
+            format!("{order} = {status}")
+        });
         let paid = books.payments.iter().map(|(order, amount)| format!("{order} = {amount}"));
-        self.line(&self.paint(
-            DIM,
-            &format!(
-                "  books        orders: {}; payments: {}; stock: {}",
-                list(books.orders.keys().cloned().collect()),
-                list(paid.collect()),
-                list(stock.collect()),
-            ),
-        ))
+        let books = vec![
+            format!("orders: {}", list(orders.collect())),
+            format!("payments: {}", list(paid.collect())),
+            format!("stock: {}", list(stock.collect())),
+        ];
+        self.list("books", "; ", books)
+    }
+
+    /// What was asked for, on as many lines as it needs.
+    fn list(&self, what: &str, separator: &str, parts: Vec<String>) -> io::Result<()> {
+        const WIDTH: usize = 100;
+        let mut lines = vec![format!("  {what:<12} ")];
+        let last = parts.len().saturating_sub(1);
+        for (index, part) in parts.into_iter().enumerate() {
+            let part = if index == last { part } else { part + separator };
+            match lines.last_mut() {
+                Some(line) if index == 0 || line.len() + part.len() <= WIDTH => {
+                    line.push_str(&part)
+                }
+                _ => lines.push(format!("{:15}{part}", "")),
+            }
+        }
+        lines.iter().try_for_each(|line| self.line(&self.paint(DIM, line.trim_end())))
     }
 
     /// What was checked, and is so.
@@ -109,5 +160,12 @@ impl Teller {
 
     fn line(&self, line: &str) -> io::Result<()> {
         writeln!(io::stdout().lock(), "{line}")
+    }
+}
+
+fn colour_of(state: &str) -> &'static str {
+    match state {
+        "committed" | "completed" => GREEN,
+        _ => YELLOW,
     }
 }

@@ -3,9 +3,9 @@
 use wholly_core::wire::Operation;
 
 use super::teller::Teller;
-use super::{StoryError, answer, check, decision, ensure};
+use super::{StoryError, answer, check, decision, ensure, place, told};
 use crate::fleet::{Books, Fleet};
-use crate::order::{Order, Shopper};
+use crate::order::Order;
 use crate::service::Said;
 use crate::shop::{ServiceKind, opening_stock};
 
@@ -23,11 +23,7 @@ pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
 
 async fn succeed(teller: &Teller, fleet: &mut Fleet, order: &Order) -> Result<(), StoryError> {
     teller.scene("ORD001 takes 2 of item1 for 1000.")?;
-    let shopper = Shopper::of(fleet);
-    let placed = tokio::spawn({
-        let order = order.clone();
-        async move { shopper.place(&order).await }
-    });
+    let placed = place(fleet, order);
     for kind in ServiceKind::ALL {
         answer(teller, fleet, kind, Operation::Prepare).await?;
     }
@@ -35,9 +31,7 @@ async fn succeed(teller: &Teller, fleet: &mut Fleet, order: &Order) -> Result<()
     for kind in ServiceKind::ALL {
         answer(teller, fleet, kind, Operation::Commit).await?;
     }
-    let placed = placed.await??;
-    teller.event("client", &format!("is told   {}", placed.state))?;
-    ensure(placed.state == "committed", || format!("the client was told {placed:?}"))?;
+    told(teller, placed, "committed").await?;
     check(teller, fleet, &Books::after(&opening_stock(), [order])).await?;
     teller.right("item1 went from 10 to 8, and all three services agree")?;
     Ok(())
@@ -45,9 +39,7 @@ async fn succeed(teller: &Teller, fleet: &mut Fleet, order: &Order) -> Result<()
 
 async fn fail(teller: &Teller, fleet: &mut Fleet, before: &Order) -> Result<(), StoryError> {
     teller.scene("ORD002 takes 100 of item2 for 500. There are 5.")?;
-    let shopper = Shopper::of(fleet);
-    let order = Order::new("ORD002", "item2", 100, 500);
-    let placed = tokio::spawn(async move { shopper.place(&order).await });
+    let placed = place(fleet, &Order::new("ORD002", "item2", 100, 500));
     let mut said = Vec::new();
     for kind in ServiceKind::ALL {
         said.push(answer(teller, fleet, kind, Operation::Prepare).await?.said);
@@ -58,12 +50,9 @@ async fn fail(teller: &Teller, fleet: &mut Fleet, before: &Order) -> Result<(), 
     for kind in [ServiceKind::Order, ServiceKind::Payment] {
         answer(teller, fleet, kind, Operation::Abort).await?;
     }
-    let placed = placed.await??;
+    let placed = told(teller, placed, "aborted").await?;
     let reason = placed.reason.as_deref().unwrap_or_default();
-    teller.event("client", &format!("is told   {}", placed.state))?;
-    ensure(placed.state == "aborted" && reason.contains("inventory refused"), || {
-        format!("the client was told {placed:?}")
-    })?;
+    ensure(reason.contains("inventory refused"), || format!("the client was told {placed:?}"))?;
     check(teller, fleet, &Books::after(&opening_stock(), [before])).await?;
     teller.right("nothing changed: no order, no payment, and item2 is still 5")?;
     Ok(())

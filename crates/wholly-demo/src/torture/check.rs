@@ -64,7 +64,7 @@ pub(super) fn violations(
         if !has_ended || !transaction.settled || transaction.stuck {
             found.push(format!("a transaction has not ended: {transaction:?}"));
         }
-        by_order.entry(&transaction.name).or_default().push(transaction);
+        by_order.entry(&transaction.key).or_default().push(transaction);
     }
     for name in by_order.keys().filter(|name| !ledger.orders.contains_key(**name)) {
         found.push(format!("there is a transaction for {name:?}, which nobody ordered"));
@@ -76,7 +76,7 @@ pub(super) fn violations(
     let committed: BTreeSet<&str> = transactions
         .iter()
         .filter(|transaction| transaction.state == "committed")
-        .map(|transaction| transaction.name.as_str())
+        .map(|transaction| transaction.key.as_str())
         .collect();
     let committed = ledger.orders.values().filter(|order| committed.contains(&*order.id));
     found.extend(differences(&Books::after(&ledger.opening, committed), books));
@@ -128,12 +128,13 @@ mod tests {
         let orders = [Order::new("A", "item1", 2, 700), Order::new("B", "item1", 20, 900)];
         let transaction = |id: &str, name: &str, state: &str| Transaction {
             id: id.to_owned(),
-            name: name.to_owned(),
+            key: name.to_owned(),
             state: state.to_owned(),
             settled: true,
             stuck: false,
             reason: None,
             branches: Vec::new(),
+            steps: Vec::new(),
         };
         let transactions =
             vec![transaction("1", "A", "committed"), transaction("2", "B", "aborted")];
@@ -168,7 +169,7 @@ mod tests {
             ("not ended", |_, all, _| all[0].settled = false),
             ("not ended", |_, all, _| all[1].state = "prepared".to_owned()),
             ("not ended", |_, all, _| all[0].stuck = true),
-            ("nobody ordered", |_, all, _| all[1].name = "C".to_owned()),
+            ("nobody ordered", |_, all, _| all[1].key = "C".to_owned()),
             ("order B has 0 transactions", |_, all, _| _ = all.pop()),
             ("order A has 2 transactions", |_, all, _| all.push(all[0].clone())),
             ("no answer", |ledger, _, _| _ = ledger.placed.remove("A")),
