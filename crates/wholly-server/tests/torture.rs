@@ -1,4 +1,4 @@
-//! A short torture: every point of one scenario, and a few rounds. `wholly torture` does it all.
+//! A short torture: every point of some scenarios, and a few rounds. `wholly torture` does it all.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::process::Command;
@@ -10,7 +10,7 @@ use tempfile::tempdir;
 fn nothing_is_violated_and_much_is_killed() {
     let temporary = tempdir().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_wholly"))
-        .args(["torture", "--json", "--scenarios=success,one-phase", "--rounds=5"])
+        .args(["torture", "--json", "--scenarios=success,one-phase,saga-declined", "--rounds=5"])
         .env("TMPDIR", temporary.path())
         .output()
         .unwrap();
@@ -23,9 +23,13 @@ fn nothing_is_violated_and_much_is_killed() {
     // Three sides of: two appends at the least, six calls, and two calls that each service answers.
     assert!(number("/points/success") >= 3 * (2 + 6 + 3 * 2), "{said}");
     assert!(number("/points/one-phase") >= 3 * (2 + 1 + 1), "{said}");
+    // A decision to turn back, at least, beside the start; five calls; two, two and one answers.
+    assert!(number("/points/saga-declined") >= 3 * (2 + 5 + 5), "{said}");
     for process in ["coordinator", "order", "payment", "inventory"] {
         assert!(number(&format!("/kills/{process}")) > 0, "{process}: {said}");
     }
     assert!(number("/committed") > 0, "{said}");
+    assert!(number("/completed") > 0, "{said}");
+    assert!(number("/compensated/refused") > 0, "{said}");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }

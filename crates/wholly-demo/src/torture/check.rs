@@ -1,15 +1,17 @@
 //! What must hold when every client has its answer, whatever was killed meanwhile.
 //!
-//! - every transaction has ended, committed or aborted, and needs nobody;
+//! - every transaction has ended, in a way that its pattern knows, and needs nobody;
 //! - each order has one transaction, and all that its client was told agrees with it;
-//! - the books are those of the orders that committed, no more and no less: money and stock are
-//!   conserved;
+//! - a saga is as a whole what it says: every step is completed, or none is;
+//! - the books are those of the orders that committed or completed, no more and no less: money and
+//!   stock are conserved, and what is left of an order whose saga turned back is that it is
+//!   cancelled;
 //! - nothing is held, and nothing is in doubt.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::fleet::{Books, Fleet, FleetError, Transaction, eventually};
-use crate::order::{Order, Placed};
+use crate::order::{Order, Pattern, Placed};
 use crate::shop::Stock;
 
 /// What the clients know.
@@ -60,39 +62,80 @@ pub(super) fn violations(
     let mut found = Vec::new();
     let mut by_order: BTreeMap<&str, Vec<&Transaction>> = BTreeMap::new();
     for transaction in transactions {
-        let has_ended = ["committed", "aborted"].contains(&&*transaction.state);
-        if !has_ended || !transaction.settled || transaction.stuck {
+        if !transaction.has_ended() || !transaction.settled || transaction.stuck {
             found.push(format!("a transaction has not ended: {transaction:?}"));
         }
         by_order.entry(&transaction.key).or_default().push(transaction);
     }
-    for name in by_order.keys().filter(|name| !ledger.orders.contains_key(**name)) {
-        found.push(format!("there is a transaction for {name:?}, which nobody ordered"));
+    for key in by_order.keys().filter(|key| !ledger.orders.contains_key(**key)) {
+        found.push(format!("there is a transaction for {key:?}, which nobody ordered"));
     }
-    for id in ledger.orders.keys() {
+    for (id, order) in &ledger.orders {
         let of_order = by_order.get(id.as_str()).map_or(&[][..], Vec::as_slice);
-        found.extend(of_one_order(id, of_order, ledger.placed.get(id)));
+        found.extend(of_one_order(order, of_order, ledger.placed.get(id)));
     }
-    let committed: BTreeSet<&str> = transactions
-        .iter()
-        .filter(|transaction| transaction.state == "committed")
-        .map(|transaction| transaction.key.as_str())
-        .collect();
-    let committed = ledger.orders.values().filter(|order| committed.contains(&*order.id));
-    found.extend(differences(&Books::after(&ledger.opening, committed), books));
+    found.extend(differences(&due(ledger, transactions, books), books));
     found
 }
 
-fn of_one_order(id: &str, transactions: &[&Transaction], placed: Option<&Placed>) -> Vec<String> {
+fn of_one_order(
+    order: &Order,
+    transactions: &[&Transaction],
+    placed: Option<&Placed>,
+) -> Vec<String> {
+    let id = &order.id;
     let [transaction] = transactions else {
         return vec![format!("order {id} has {} transactions", transactions.len())];
     };
-    let Some(placed) = placed else { return vec![format!("order {id} has no answer")] };
-    let is_told = placed.ids.iter().eq([&transaction.id]) && placed.state == transaction.state;
-    match is_told {
-        true => Vec::new(),
-        false => vec![format!("order {id}: told {placed:?}, but it is {transaction:?}")],
+    let mut found = Vec::new();
+    match placed {
+        None => found.push(format!("order {id} has no answer")),
+        Some(placed) => {
+            let is_told =
+                placed.ids.iter().eq([&transaction.id]) && placed.state == transaction.state;
+            if !is_told {
+                found.push(format!("order {id}: told {placed:?}, but it is {transaction:?}"));
+            }
+        }
     }
+    if !is_whole(order, transaction) {
+        found.push(format!("order {id} is no whole: {transaction:?}"));
+    }
+    found
+}
+
+/// Whether the transaction is of its order's pattern, and as a whole what it says.
+fn is_whole(order: &Order, transaction: &Transaction) -> bool {
+    let steps = &transaction.steps;
+    match (order.pattern, &*transaction.state) {
+        (Pattern::TwoPhase, state) => ["committed", "aborted"].contains(&state),
+        (Pattern::Saga { payment_fails: false }, "completed") => {
+            !steps.is_empty() && steps.iter().all(|step| step.state == "completed")
+        }
+        (Pattern::Saga { .. }, "compensated") => {
+            !steps.is_empty() && steps.iter().all(|step| step.state != "completed")
+        }
+        (Pattern::Saga { .. }, _) => false,
+    }
+}
+
+/// What must be in the books. They are asked themselves only where nobody else can know.
+fn due(ledger: &Ledger, transactions: &[Transaction], books: &Books) -> Books {
+    let of_order = |transaction: &Transaction| ledger.orders.get(&transaction.key);
+    let done =
+        |transaction: &&Transaction| ["committed", "completed"].contains(&&*transaction.state);
+    let done = transactions.iter().filter(done).filter_map(of_order);
+    let mut due = Books::after(&ledger.opening, done);
+    for saga in transactions.iter().filter(|transaction| transaction.state == "compensated") {
+        let Some(order) = of_order(saga) else { continue };
+        // A step is only begun when those before it are done: then there was an order to cancel.
+        // Where the first one was all that may have been done, there may have been none.
+        let was_created = saga.steps.iter().skip(1).any(|step| step.state != "pending");
+        if was_created || books.orders.contains_key(&order.id) {
+            due = due.and_cancelled(order);
+        }
+    }
+    due
 }
 
 fn differences(expected: &Books, books: &Books) -> Vec<String> {
@@ -121,39 +164,60 @@ fn compare<K: Ord + std::fmt::Display, V: PartialEq + std::fmt::Debug>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fleet::Step;
 
-    /// Two orders, one committed and one refused, and everything as it must be.
+    /// One order that came about and one that did not, of each pattern, and everything as it must
+    /// be.
     fn sound() -> (Ledger, Vec<Transaction>, Books) {
         let opening = Stock::from([("item1".to_owned(), 10)]);
-        let orders = [Order::new("A", "item1", 2, 700), Order::new("B", "item1", 20, 900)];
-        let transaction = |id: &str, name: &str, state: &str| Transaction {
-            id: id.to_owned(),
-            key: name.to_owned(),
+        let orders = [
+            Order::new("A", "item1", 2, 700),
+            Order::new("B", "item1", 20, 900),
+            Order::new("S", "item1", 3, 800).by_saga(),
+            Order::new("T", "item1", 1, 600).declined(),
+        ];
+        let taken_back = ["compensated", "compensated", "failed", "pending"];
+        let ends = [
+            ("committed", &[][..]),
+            ("aborted", &[]),
+            ("completed", &["completed"; 4]),
+            ("compensated", &taken_back),
+        ];
+        let transactions = orders.iter().zip(ends).map(|(order, (state, steps))| Transaction {
+            id: format!("id of {}", order.id),
+            key: order.id.clone(),
             state: state.to_owned(),
             settled: true,
             stuck: false,
             reason: None,
             branches: Vec::new(),
-            steps: Vec::new(),
-        };
-        let transactions =
-            vec![transaction("1", "A", "committed"), transaction("2", "B", "aborted")];
-        let placed = |id: &str, state: &str| Placed {
-            ids: BTreeSet::from([id.to_owned()]),
-            state: state.to_owned(),
-            reason: None,
-            retries: 0,
-        };
-        let books = Books::after(&opening, &orders[..1]);
+            steps: steps.iter().map(|state| step(state)).collect(),
+        });
+        let transactions: Vec<_> = transactions.collect();
+        let placed = transactions.iter().map(|transaction| {
+            let placed = Placed {
+                ids: BTreeSet::from([transaction.id.clone()]),
+                state: transaction.state.clone(),
+                reason: None,
+                retries: 0,
+            };
+            (transaction.key.clone(), placed)
+        });
+        let books = Books::after(&opening, [&orders[0], &orders[2]]).and_cancelled(&orders[3]);
         let ledger = Ledger {
             opening,
+            placed: placed.collect(),
             orders: orders.into_iter().map(|order| (order.id.clone(), order)).collect(),
-            placed: BTreeMap::from([
-                ("A".to_owned(), placed("1", "committed")),
-                ("B".to_owned(), placed("2", "aborted")),
-            ]),
         };
         (ledger, transactions, books)
+    }
+
+    fn step(state: &str) -> Step {
+        Step { name: "a step".to_owned(), state: state.to_owned() }
+    }
+
+    fn status(books: &mut Books, order: &str, status: &str) {
+        books.orders.get_mut(order).unwrap()["status"] = status.into();
     }
 
     #[test]
@@ -165,16 +229,16 @@ mod tests {
     #[test]
     fn whatever_is_wrong_is_reported() {
         type Harm = fn(&mut Ledger, &mut Vec<Transaction>, &mut Books);
-        let harms: [(&str, Harm); 14] = [
+        let harms: [(&str, Harm); 26] = [
             ("not ended", |_, all, _| all[0].settled = false),
             ("not ended", |_, all, _| all[1].state = "prepared".to_owned()),
             ("not ended", |_, all, _| all[0].stuck = true),
             ("nobody ordered", |_, all, _| all[1].key = "C".to_owned()),
-            ("order B has 0 transactions", |_, all, _| _ = all.pop()),
+            ("order T has 0 transactions", |_, all, _| _ = all.pop()),
             ("order A has 2 transactions", |_, all, _| all.push(all[0].clone())),
             ("no answer", |ledger, _, _| _ = ledger.placed.remove("A")),
             ("told", |ledger, _, _| {
-                ledger.placed.get_mut("A").unwrap().ids.insert("3".to_owned());
+                ledger.placed.get_mut("A").unwrap().ids.insert("another".to_owned());
             }),
             ("told", |ledger, _, _| {
                 ledger.placed.get_mut("A").unwrap().state = "aborted".to_owned();
@@ -188,6 +252,22 @@ mod tests {
                 (line.available, line.reserved) = (line.available - 2, 2);
             }),
             ("in doubt inventory", |_, _, books| _ = books.in_doubt.insert("inventory", 1)),
+            ("not ended", |_, all, _| all[3].state = "compensating".to_owned()),
+            ("told", |ledger, _, _| {
+                ledger.placed.get_mut("T").unwrap().state = "completed".to_owned();
+            }),
+            // A saga is a whole, and its order says so.
+            ("order S is no whole", |_, all, _| all[2].steps[3] = step("pending")),
+            ("order T is no whole", |_, all, _| all[3].steps[0] = step("completed")),
+            ("order T is no whole", |_, all, _| all[3].state = "completed".to_owned()),
+            ("order A is no whole", |_, all, _| all[0].state = "completed".to_owned()),
+            ("order S", |_, _, books| status(books, "S", "created")),
+            ("order T", |_, _, books| status(books, "T", "created")),
+            ("order T", |_, _, books| _ = books.orders.remove("T")),
+            ("payment T", |_, _, books| _ = books.payments.insert("T".to_owned(), 600)),
+            // Taken and not given back; and given back twice.
+            ("stock item1", |_, _, books| books.stock.get_mut("item1").unwrap().on_hand -= 1),
+            ("stock item1", |_, _, books| books.stock.get_mut("item1").unwrap().on_hand += 1),
         ];
         for (what, harm) in harms {
             let (mut ledger, mut transactions, mut books) = sound();
@@ -195,5 +275,14 @@ mod tests {
             let found = violations(&ledger, &transactions, &books);
             assert!(found.iter().any(|found| found.contains(what)), "{what}: {found:?}");
         }
+    }
+
+    #[test]
+    fn a_saga_that_turned_back_at_its_first_step_may_leave_no_order() {
+        let (ledger, mut transactions, mut books) = sound();
+        transactions[3].steps = ["compensated", "pending", "pending", "pending"].map(step).into();
+        assert_eq!(violations(&ledger, &transactions, &books), [""; 0]);
+        books.orders.remove("T");
+        assert_eq!(violations(&ledger, &transactions, &books), [""; 0]);
     }
 }

@@ -24,14 +24,14 @@ use report::Report;
 /// Kill coordinator and services at every point and at random, and check the books.
 ///
 /// Starts the demo's shop as processes of their own on free ports of this machine. First kills
-/// them at every point of a list of scenarios, one run a point; then in random rounds under load.
-/// Every transaction must end, each key must have given one, money and stock must be conserved,
-/// nothing may be held. Exits with 1 if anything is violated.
+/// them at every point of a list of scenarios, in two-phase and of sagas, one run a point; then in
+/// random rounds under load of both. Every transaction must end, each key must have given one, money
+/// and stock must be conserved, nothing may be held. Exits with 1 if anything is violated.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   wholly torture
   wholly torture --rounds 1000 --scenarios none
-  wholly torture --rounds 0 --scenarios success,deadline
+  wholly torture --rounds 0 --scenarios success,saga-declined
   wholly torture --seed 42 --json")]
 pub struct Torture {
     /// How many random rounds.
@@ -58,6 +58,10 @@ enum Scenarios {
     OnePhase,
     Down,
     Deadline,
+    Saga,
+    SagaDeclined,
+    SagaOutOfStock,
+    SagaUnknown,
 }
 
 impl Scenarios {
@@ -71,6 +75,10 @@ impl Scenarios {
             Self::OnePhase => &[Scenario::OnePhase],
             Self::Down => &[Scenario::Down],
             Self::Deadline => &[Scenario::Deadline],
+            Self::Saga => &[Scenario::Saga],
+            Self::SagaDeclined => &[Scenario::SagaDeclined],
+            Self::SagaOutOfStock => &[Scenario::SagaOutOfStock],
+            Self::SagaUnknown => &[Scenario::SagaUnknown],
         }
     }
 }
@@ -88,9 +96,8 @@ impl Torture {
     }
 
     async fn torture(&self, report: &mut Report) -> Result<(), FleetError> {
-        for scenario in self.scenarios.iter().flat_map(|scenarios| scenarios.chosen()) {
-            points::run(*scenario, report).await?;
-        }
+        let scenarios = self.scenarios.iter().flat_map(|scenarios| scenarios.chosen());
+        points::run(scenarios.copied(), report).await;
         match self.rounds {
             0 => Ok(()),
             rounds => rounds::run(rounds, report).await,

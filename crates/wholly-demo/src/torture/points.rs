@@ -6,6 +6,7 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::StreamExt;
 use rustix::process::Signal;
 use tokio::task::JoinHandle;
 
@@ -30,11 +31,30 @@ pub(super) enum Scenario {
     Down,
     /// The payment service hangs until the deadline has passed.
     Deadline,
+    /// A saga whose every step is done.
+    Saga,
+    /// A saga whose third step is refused.
+    SagaDeclined,
+    /// A saga whose second step is refused.
+    SagaOutOfStock,
+    /// A saga whose second step is done, and the inventory dies over it until the deadline has
+    /// passed: nobody knows that it was done.
+    SagaUnknown,
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 6] =
-        [Self::Success, Self::Refusal, Self::ReadOnly, Self::OnePhase, Self::Down, Self::Deadline];
+    pub(super) const ALL: [Self; 10] = [
+        Self::Success,
+        Self::Refusal,
+        Self::ReadOnly,
+        Self::OnePhase,
+        Self::Down,
+        Self::Deadline,
+        Self::Saga,
+        Self::SagaDeclined,
+        Self::SagaOutOfStock,
+        Self::SagaUnknown,
+    ];
 
     const fn as_str(self) -> &'static str {
         match self {
@@ -44,6 +64,10 @@ impl Scenario {
             Self::OnePhase => "one-phase",
             Self::Down => "down",
             Self::Deadline => "deadline",
+            Self::Saga => "saga",
+            Self::SagaDeclined => "saga-declined",
+            Self::SagaOutOfStock => "saga-out-of-stock",
+            Self::SagaUnknown => "saga-unknown",
         }
     }
 
@@ -55,30 +79,65 @@ impl Scenario {
             Self::ReadOnly => Order::new(id, "item1", 0, 10),
             Self::OnePhase => Order { amount: None, ..Order::new(id, "item1", 3, 0) },
             Self::Down | Self::Deadline => Order { deadline, ..Order::new(id, "item1", 1, 100) },
+            Self::Saga => Order::new(id, "item1", 2, 1_000).by_saga(),
+            Self::SagaDeclined => Order::new(id, "item1", 1, 500).declined(),
+            Self::SagaOutOfStock => Order::new(id, "item2", 100, 500).by_saga(),
+            Self::SagaUnknown => Order { deadline, ..Order::new(id, "item1", 1, 100).by_saga() },
         }
     }
 
     /// Whether one of the participants cannot answer until the deadline has passed.
     fn is_troubled(self) -> bool {
-        matches!(self, Self::Down | Self::Deadline)
+        matches!(self, Self::Down | Self::Deadline | Self::SagaUnknown)
     }
 
-    fn victims(self) -> Vec<(Role, What)> {
+    /// Which services are called, and have no other trouble.
+    fn services(self) -> &'static [ServiceKind] {
+        use ServiceKind::{Inventory, Order, Payment};
+        match self {
+            Self::Success | Self::Refusal | Self::ReadOnly => &[Order, Payment, Inventory],
+            Self::Saga | Self::SagaDeclined => &[Order, Inventory, Payment],
+            Self::OnePhase => &[Inventory],
+            Self::Down | Self::Deadline | Self::SagaOutOfStock => &[Order, Inventory],
+            Self::SagaUnknown => &[Order],
+        }
+    }
+
+    fn victims(self) -> impl Iterator<Item = (Role, What)> {
         let coordinator = [(Role::Coordinator, What::Append), (Role::Coordinator, What::Call)];
-        let services = self.order(String::new()).branches().into_iter().map(|(kind, _)| kind);
-        let services = services.filter(|kind| !self.is_troubled() || *kind != ServiceKind::Payment);
-        let services = services.map(|kind| (Role::Service(kind), What::Call));
-        coordinator.into_iter().chain(services).collect()
+        let services = self.services().iter().map(|kind| (Role::Service(*kind), What::Call));
+        coordinator.into_iter().chain(services)
     }
 }
 
 /// More points than any scenario has.
 const MOST_POINTS: u32 = 200;
 
-const TROUBLED: Role = Role::Service(ServiceKind::Payment);
+const PAYMENT: Role = Role::Service(ServiceKind::Payment);
+const INVENTORY: Role = Role::Service(ServiceKind::Inventory);
 
-/// Kills at every point of a scenario.
-pub(super) async fn run(scenario: Scenario, report: &mut Report) -> Result<(), FleetError> {
+/// So many scenarios are run at once, each in a shop of its own: they mostly wait.
+const AT_ONCE: usize = 2;
+
+/// Kills at every point of these scenarios.
+pub(super) async fn run(scenarios: impl Iterator<Item = Scenario>, report: &mut Report) {
+    let empty = report.empty();
+    let runs = scenarios.map(|scenario| {
+        let mut part = empty.clone();
+        async move {
+            if let Err(error) = run_one(scenario, &mut part).await {
+                part.violation(format!("{} stopped: {error}", scenario.as_str()));
+            }
+            part
+        }
+    });
+    let mut runs = futures_util::stream::iter(runs).buffer_unordered(AT_ONCE);
+    while let Some(part) = runs.next().await {
+        report.add(part);
+    }
+}
+
+async fn run_one(scenario: Scenario, report: &mut Report) -> Result<(), FleetError> {
     let opening = Stock::from([("item1".to_owned(), 1_000_000), ("item2".to_owned(), 5)]);
     let mut fleet = Fleet::start(opening.clone(), false).await?;
     let mut runs = Runs {
@@ -110,7 +169,7 @@ pub(super) async fn run(scenario: Scenario, report: &mut Report) -> Result<(), F
     }
     report.count(&runs.ledger, &runs.transactions);
     report.points.insert(scenario.as_str(), killed);
-    report.say(&format!("{:<10} {killed} points", scenario.as_str()));
+    report.say(&format!("{:<17} {killed} points", scenario.as_str()));
     Ok(())
 }
 
@@ -134,7 +193,7 @@ impl Runs<'_> {
         let order =
             self.scenario.order(format!("{}/{}/{at}", self.scenario.as_str(), role.as_str()));
         self.fleet.run(role, Some(at)).await?;
-        self.begin_trouble()?;
+        self.begin_trouble().await?;
         self.ledger.orders.insert(order.id.clone(), order.clone());
         let shopper = Shopper::of(self.fleet);
         let id = order.id.clone();
@@ -180,10 +239,10 @@ impl Runs<'_> {
                 return Ok(true);
             }
             let Some(transaction) = self.newest().await else { continue };
-            let is_decided = ["committed", "aborted"].contains(&&*transaction.state);
             // What is shown as settled is in the log: nothing more will be appended.
             let is_over = placing.is_finished() && transaction.settled;
-            if !self.fleet.has_ended(role) && (is_over || (or_decided && is_decided)) {
+            if !self.fleet.has_ended(role) && (is_over || (or_decided && transaction.is_decided()))
+            {
                 return Ok(false);
             }
         }
@@ -207,10 +266,15 @@ impl Runs<'_> {
         Ok(())
     }
 
-    fn begin_trouble(&mut self) -> Result<(), FleetError> {
+    async fn begin_trouble(&mut self) -> Result<(), FleetError> {
         match self.scenario {
-            Scenario::Down => self.fleet.kill(TROUBLED),
-            Scenario::Deadline => self.fleet.signal(TROUBLED, Signal::STOP)?,
+            Scenario::Down => self.fleet.kill(PAYMENT),
+            Scenario::Deadline => self.fleet.signal(PAYMENT, Signal::STOP)?,
+            Scenario::SagaUnknown => {
+                let which = Which::Named("reserve-inventory".to_owned());
+                let at = KillAt { when: When::After, what: What::Call, which };
+                self.fleet.run(INVENTORY, Some(&at)).await?;
+            }
             _ => {}
         }
         Ok(())
@@ -218,8 +282,9 @@ impl Runs<'_> {
 
     async fn end_trouble(&mut self) -> Result<(), FleetError> {
         match self.scenario {
-            Scenario::Down => self.fleet.run(TROUBLED, None).await,
-            Scenario::Deadline => self.fleet.signal(TROUBLED, Signal::CONT),
+            Scenario::Down => self.fleet.run(PAYMENT, None).await,
+            Scenario::Deadline => self.fleet.signal(PAYMENT, Signal::CONT),
+            Scenario::SagaUnknown => self.fleet.run(INVENTORY, None).await,
             _ => Ok(()),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
+use std::ops::AddAssign;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use serde::Serialize;
 use super::check::Ledger;
 use crate::fleet::{Role, Transaction};
 
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) seed: u64,
     /// Runs that a process was killed in, a scenario.
@@ -22,6 +23,9 @@ pub(super) struct Report {
     pub(super) committed: usize,
     /// Transactions, by why they aborted.
     pub(super) aborted: BTreeMap<String, usize>,
+    pub(super) completed: usize,
+    /// Sagas, by why they turned back.
+    pub(super) compensated: BTreeMap<String, usize>,
     /// How often clients had to ask again.
     pub(super) retries: u64,
     pub(super) violations: Vec<String>,
@@ -31,20 +35,33 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn new(seed: u64, json: bool) -> Self {
-        let report = Self {
-            seed,
-            points: BTreeMap::new(),
-            rounds: 0,
-            kills: BTreeMap::new(),
-            restarts: 0,
-            committed: 0,
-            aborted: BTreeMap::new(),
-            retries: 0,
-            violations: Vec::new(),
-            json,
-        };
+        let report = Self { seed, json, ..Self::default() };
         report.say(&format!("seed {seed}"));
         report
+    }
+
+    /// One that has nothing in it, for a part of what is done.
+    pub(super) fn empty(&self) -> Self {
+        Self { seed: self.seed, json: self.json, ..Self::default() }
+    }
+
+    /// Adds what a part reported.
+    pub(super) fn add(&mut self, part: Self) {
+        fn sum<K: Ord, N: AddAssign + Default>(to: &mut BTreeMap<K, N>, part: BTreeMap<K, N>) {
+            for (key, count) in part {
+                *to.entry(key).or_default() += count;
+            }
+        }
+        sum(&mut self.points, part.points);
+        sum(&mut self.kills, part.kills);
+        sum(&mut self.aborted, part.aborted);
+        sum(&mut self.compensated, part.compensated);
+        self.rounds += part.rounds;
+        self.restarts += part.restarts;
+        self.committed += part.committed;
+        self.completed += part.completed;
+        self.retries += part.retries;
+        self.violations.extend(part.violations);
     }
 
     /// A line for who watches.
@@ -67,15 +84,23 @@ impl Report {
     pub(super) fn count(&mut self, ledger: &Ledger, transactions: &[Transaction]) {
         self.retries += ledger.placed.values().map(|placed| u64::from(placed.retries)).sum::<u64>();
         for transaction in transactions {
-            match (&*transaction.state, &transaction.reason) {
-                ("aborted", Some(reason)) => {
-                    let why = ["restarted", "deadline", "refused"];
-                    let why = why.into_iter().find(|why| reason.contains(why)).unwrap_or("other");
-                    *self.aborted.entry(why.to_owned()).or_default() += 1;
+            let reasons = match &*transaction.state {
+                "committed" => {
+                    self.committed += 1;
+                    continue;
                 }
-                ("committed", _) => self.committed += 1,
-                _ => {}
-            }
+                "completed" => {
+                    self.completed += 1;
+                    continue;
+                }
+                "aborted" => &mut self.aborted,
+                "compensated" => &mut self.compensated,
+                _ => continue,
+            };
+            let reason = transaction.reason.as_deref().unwrap_or_default();
+            let why = ["restarted", "deadline", "refused"];
+            let why = why.into_iter().find(|why| reason.contains(why)).unwrap_or("other");
+            *reasons.entry(why.to_owned()).or_default() += 1;
         }
     }
 
@@ -96,7 +121,9 @@ impl Report {
             false => counts.join(", "),
         };
         let kills = self.kills.iter().map(|(name, count)| format!("{name} {count}"));
-        let aborted = self.aborted.iter().map(|(why, count)| format!("{why} {count}"));
+        let whys = |reasons: &BTreeMap<String, usize>| {
+            list(reasons.iter().map(|(why, count)| format!("{why} {count}")).collect())
+        };
         let lines = [
             String::new(),
             format!("seed          {}", self.seed),
@@ -105,7 +132,9 @@ impl Report {
             format!("SIGKILLs      {}", list(kills.collect())),
             format!("restarts      {}", self.restarts),
             format!("committed     {}", self.committed),
-            format!("aborted       {}", list(aborted.collect())),
+            format!("aborted       {}", whys(&self.aborted)),
+            format!("completed     {}", self.completed),
+            format!("compensated   {}", whys(&self.compensated)),
             format!("asked again   {} times, by clients", self.retries),
             format!("violations    {}", self.violations.len()),
         ];

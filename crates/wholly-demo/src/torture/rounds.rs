@@ -1,4 +1,4 @@
-//! Random rounds of SIGKILL while clients place orders.
+//! Random rounds of SIGKILL while clients place orders, in two-phase and by saga, of the same goods.
 //!
 //! The seed says what is ordered, who is killed, when, and for how long it is down. What the
 //! processes do meanwhile is up to the system, so a seed replays the plan, not the run.
@@ -189,12 +189,17 @@ impl Shared {
 fn draw(id: String, random: &mut Random) -> Order {
     let amount = 1 + random.below(1_000) as i64;
     let few = random.below(4) as i64;
-    match random.below(10) {
+    let order = match random.below(10) {
         // More than there ever was.
         0 => Order::new(id, "item2", 1_000, amount),
         1..3 => Order::new(id, "item2", few, amount),
-        3 => Order { amount: None, ..Order::new(id, "item1", few, 0) },
+        3 => return Order { amount: None, ..Order::new(id, "item1", few, 0) },
         _ => Order::new(id, "item1", few, amount),
+    };
+    match random.below(8) {
+        0..3 => order,
+        3 => order.declined(),
+        _ => order.by_saga(),
     }
 }
 
