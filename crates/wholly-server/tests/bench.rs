@@ -93,6 +93,16 @@ fn sagas_beside_the_log_alone() {
 }
 
 #[test]
+fn sagas_in_code_some_refused() {
+    let wide = ["saga", "--in-code", "--graph", "wide", "--failures", "10"];
+    let report = bench(&[&wide[..], &SHORT].concat());
+    positive(&report, &OF_A_RUN);
+    positive(&report, &["/subject/median/processor_micros_per_transaction"]);
+    let workload = report["workload"].as_str().unwrap();
+    assert!(workload.contains("in code") && workload.contains("10% refused"), "{workload}");
+}
+
+#[test]
 fn sagas_over_http_one_at_a_time_beside_their_parts() {
     let http = ["saga", "--transport", "http", "--concurrency", "1"];
     let report = bench(&[&http[..], &SHORT].concat());
@@ -144,6 +154,7 @@ fn a_mistake_is_an_error() {
         ["two-phase", "--participants", "0"],
         ["saga", "--steps", "129"],
         ["saga", "--failures", "101"],
+        ["saga", "--graph", "circle"],
         ["recovery", "--transactions", "0"],
     ];
     for wrong in wrong {

@@ -2,7 +2,7 @@
 
 mod check;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::StepIndex;
 use super::definition::{Definition, StepDefinition};
@@ -14,8 +14,8 @@ use crate::{OperationName, Payload};
 ///
 /// INVARIANT: it has no cycle, at most one pivot, and every other step comes before the pivot or
 /// after it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "Definition", into = "Definition")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(try_from = "Definition")]
 pub struct Graph {
     definition: Definition,
     nodes: Vec<Node>,
@@ -113,9 +113,10 @@ impl TryFrom<Definition> for Graph {
     }
 }
 
-impl From<Graph> for Definition {
-    fn from(graph: Graph) -> Self {
-        graph.definition
+/// As its definition, not copied: every saga that starts is written with it.
+impl Serialize for Graph {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.definition.serialize(serializer)
     }
 }
 

@@ -28,6 +28,8 @@ pub(super) enum BenchError {
     Payload(#[from] wholly::InvalidPayload),
     #[error("the saga is not valid: {0}")]
     Saga(#[from] wholly_core::saga::InvalidDefinition),
+    #[error(transparent)]
+    SagaInCode(#[from] wholly::SagaError),
     #[error("JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error("the address of a participant is not valid: {0}")]

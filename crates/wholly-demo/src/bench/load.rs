@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::common::processor_time;
 use super::error::BenchError;
 
 #[derive(clap::Args, Clone, Debug)]
@@ -33,6 +34,8 @@ pub(super) trait Work: Send + Sync + 'static {
 pub(super) struct Measured<C> {
     pub latencies: Latencies,
     pub seconds: f64,
+    /// How long the processors worked for this process meanwhile.
+    pub processor: Duration,
     /// What was read before and after.
     pub before: C,
     pub after: C,
@@ -64,9 +67,9 @@ impl Load {
             clients.spawn(client(work.clone(), from, until));
         }
         sleep_until(from).await;
-        let before = read();
+        let (before, processor) = (read(), processor_time());
         sleep_until(until).await;
-        let after = read();
+        let (after, processor) = (read(), processor_time().saturating_sub(processor));
         let mut latencies = Latencies::default();
         while let Some(ended) = clients.join_next().await {
             latencies.0.append(&mut ended??.0);
@@ -75,7 +78,8 @@ impl Load {
         match latencies.0.is_empty() {
             true => Err(BenchError::Nothing { why: "no transaction ended in the measured time" }),
             false => {
-                Ok(Measured { latencies, seconds: self.measured().as_secs_f64(), before, after })
+                let seconds = self.measured().as_secs_f64();
+                Ok(Measured { latencies, seconds, processor, before, after })
             }
         }
     }

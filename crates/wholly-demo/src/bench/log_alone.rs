@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wholly::log::{Entry, Log, OpenLog};
 use wholly::{LogId, SqliteLog, Timestamp, TransactionId};
 
-use super::common::{key, scatter};
+use super::common::{key, processor_time, scatter};
 use super::error::BenchError;
 use super::load::{Latencies, Load};
 use super::report::Figures;
@@ -62,7 +62,7 @@ impl Again {
     }
 
     fn append_for(&mut self, time: Duration, open: &mut OpenLog) -> Result<Figures, BenchError> {
-        let (before, begun) = (open.writer.written(), Instant::now());
+        let (before, begun, processor) = (open.writer.written(), Instant::now(), processor_time());
         let (mut transactions, mut appends) = (0, Latencies::default());
         while begun.elapsed() < time {
             let batch = self.next(open.identity)?;
@@ -72,7 +72,8 @@ impl Again {
             appends.push(append.elapsed());
         }
         let (seconds, after) = (begun.elapsed().as_secs_f64(), open.writer.written());
-        let figures = Figures::new(transactions, seconds, &appends.sorted());
+        let processor = processor_time().saturating_sub(processor);
+        let figures = Figures::new(transactions, seconds, processor, &appends.sorted());
         Ok(figures.with_log(transactions, before, after))
     }
 

@@ -1,6 +1,7 @@
 //! Figures, what they are beside the ceiling's, and the table of them.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use wholly::log::Written;
@@ -15,6 +16,9 @@ pub(super) struct Figures {
     pub p50_micros: f64,
     pub p99_micros: f64,
     pub p999_micros: f64,
+    /// How long the processors worked for the measuring process: what a machine with other work
+    /// to do distorts least. Processes of participants are not counted.
+    pub processor_micros_per_transaction: f64,
     /// Absent where there is no log.
     pub syncs_per_transaction: Option<f64>,
     /// Bytes that went to the log's storage, write-ahead log and checkpoints counted.
@@ -24,12 +28,19 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    pub fn new(transactions: u64, seconds: f64, latencies: &Latencies) -> Self {
+    pub fn new(
+        transactions: u64,
+        seconds: f64,
+        processor: Duration,
+        latencies: &Latencies,
+    ) -> Self {
         Self {
             transactions_per_second: transactions as f64 / seconds,
             p50_micros: latencies.quantile(0.5),
             p99_micros: latencies.quantile(0.99),
             p999_micros: latencies.quantile(0.999),
+            processor_micros_per_transaction: processor.as_secs_f64() * 1e6
+                / transactions.max(1) as f64,
             syncs_per_transaction: None,
             log_bytes_per_transaction: None,
             resident_bytes: resident_bytes().map(|bytes| bytes as f64),
@@ -37,7 +48,7 @@ impl Figures {
     }
 
     pub fn of_run<C>(run: &Measured<C>) -> Self {
-        Self::new(run.latencies.len() as u64, run.seconds, &run.latencies)
+        Self::new(run.latencies.len() as u64, run.seconds, run.processor, &run.latencies)
     }
 
     pub fn with_log(mut self, transactions: u64, before: Written, after: Written) -> Self {
@@ -58,6 +69,7 @@ impl Figures {
             p50_micros: median_of(|f| f.p50_micros),
             p99_micros: median_of(|f| f.p99_micros),
             p999_micros: median_of(|f| f.p999_micros),
+            processor_micros_per_transaction: median_of(|f| f.processor_micros_per_transaction),
             syncs_per_transaction: median_if(|f| f.syncs_per_transaction),
             log_bytes_per_transaction: median_if(|f| f.log_bytes_per_transaction),
             resident_bytes: median_if(|f| f.resident_bytes),
@@ -135,17 +147,26 @@ impl fmt::Display for Comparison {
         writeln!(f, "{}; medians of {} rounds\n", self.workload, self.rounds)?;
         writeln!(
             f,
-            "{:22} {:>14} {:>10} {:>10} {:>10} {:>8} {:>10} {:>10}",
-            "", "transactions/s", "p50", "p99", "p99.9", "syncs", "log bytes", "memory"
+            "{:22} {:>14} {:>10} {:>10} {:>10} {:>10} {:>8} {:>10} {:>10}",
+            "",
+            "transactions/s",
+            "p50",
+            "p99",
+            "p99.9",
+            "processor",
+            "syncs",
+            "log bytes",
+            "memory"
         )?;
         for Named { name, median, .. } in [&self.subject, &self.ceiling] {
             writeln!(
                 f,
-                "{name:22} {:>14.0} {:>10} {:>10} {:>10} {:>8} {:>10} {:>10}",
+                "{name:22} {:>14.0} {:>10} {:>10} {:>10} {:>10} {:>8} {:>10} {:>10}",
                 median.transactions_per_second,
                 latency(median.p50_micros),
                 latency(median.p99_micros),
                 latency(median.p999_micros),
+                latency(median.processor_micros_per_transaction),
                 optional(median.syncs_per_transaction, |syncs| format!("{syncs:.3}")),
                 optional(median.log_bytes_per_transaction, |bytes| format!("{bytes:.0}")),
                 optional(median.resident_bytes, mebibytes),

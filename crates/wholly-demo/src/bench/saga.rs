@@ -1,11 +1,12 @@
 //! Sagas in a closed loop, beside the log alone, bare calls, or sagas of which none is refused.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use wholly::log::Entry;
-use wholly::{Coordinator, HttpParticipant, Payload, SagaOutcome};
+use wholly::{Coordinator, HttpParticipant, SagaHandle, SagaOutcome, SagaRun};
 use wholly_core::saga::Graph;
 
 use super::bare_calls::{Asked, BareCalls};
@@ -37,12 +38,18 @@ pub(super) struct Saga {
     /// Where the participants are. The steps take turns among them.
     #[arg(long, value_enum, default_value_t = Transport::InProcess)]
     transport: Transport,
+    /// In process: typed steps in code instead of participants.
+    #[arg(long)]
+    in_code: bool,
     #[command(flatten)]
     pub common: Common,
 }
 
 impl Saga {
     pub async fn run(self) -> Result<Comparison, BenchError> {
+        if self.in_code && self.transport == Transport::Http {
+            return Err(BenchError::Nothing { why: "steps in code are in process, not over HTTP" });
+        }
         let directory = self.common.directory()?;
         let processes = match self.transport {
             Transport::InProcess => Vec::new(),
@@ -80,7 +87,13 @@ impl Saga {
         failures: u8,
     ) -> Result<(Figures, Vec<Vec<Entry>>), BenchError> {
         let names = self.common.names();
+        let in_code = Cell::new(None);
         let with_participants = |mut builder: wholly::Builder| {
+            if self.in_code {
+                let mut saga = |refused| builder.saga(self.shape.in_code(refused));
+                in_code.set(Some((saga(false)?, saga(true)?)));
+                return Ok(builder);
+            }
             for (nth, name) in names.iter().enumerate() {
                 builder = match urls.get(nth) {
                     Some(url) => builder.participant(name, HttpParticipant::at(url)?),
@@ -89,12 +102,19 @@ impl Saga {
             }
             Ok(builder)
         };
-        let sagas = |coordinator| {
+        let sagas = |coordinator: Coordinator| {
+            let by_participants = |refused| {
+                let graph = Arc::new(self.shape.graph(&names, refused)?);
+                Ok::<_, BenchError>(Begun::ByParticipants(coordinator.clone(), graph))
+            };
+            let (forward, refused) = match in_code.take() {
+                Some((forward, refused)) => (Begun::InCode(forward), Begun::InCode(refused)),
+                None => (by_participants(false)?, by_participants(true)?),
+            };
             Ok(Sagas {
-                coordinator,
-                forward: Arc::new(self.shape.graph(&names, false)?),
-                refused: Arc::new(self.shape.graph(&names, true)?),
-                input: self.common.payload()?,
+                forward,
+                refused,
+                input: self.common.payload()?.to()?,
                 keys: self.common.keys,
                 failures: failures.into(),
                 begun: AtomicU64::new(0),
@@ -162,6 +182,7 @@ impl Saga {
     fn workload(&self) -> String {
         let Common { payload_bytes, keys, .. } = self.common;
         let how = match self.transport {
+            Transport::InProcess if self.in_code => "in code",
             Transport::InProcess => "in process",
             Transport::Http => "over HTTP",
         };
@@ -177,12 +198,28 @@ impl Saga {
     }
 }
 
+/// How a saga begins.
+enum Begun {
+    ByParticipants(Coordinator, Arc<Graph>),
+    InCode(SagaHandle<String>),
+}
+
+impl Begun {
+    fn with(&self, input: &String) -> SagaRun {
+        match self {
+            Self::ByParticipants(coordinator, graph) => {
+                coordinator.saga(graph.clone()).input(input)
+            }
+            Self::InCode(saga) => saga.start(input),
+        }
+    }
+}
+
 /// The work of one client: a saga that must end as it was meant to.
 struct Sagas {
-    coordinator: Coordinator,
-    forward: Arc<Graph>,
-    refused: Arc<Graph>,
-    input: Payload,
+    forward: Begun,
+    refused: Begun,
+    input: String,
     keys: bool,
     /// Of a hundred.
     failures: u64,
@@ -194,8 +231,8 @@ impl Work for Sagas {
         let nth = self.begun.fetch_add(1, Relaxed);
         // Spread evenly.
         let is_refused = nth * self.failures % 100 < self.failures;
-        let graph = if is_refused { &self.refused } else { &self.forward };
-        let mut saga = self.coordinator.saga(graph.clone()).input(&self.input);
+        let begun = if is_refused { &self.refused } else { &self.forward };
+        let mut saga = begun.with(&self.input);
         if self.keys {
             saga = saga.key(key(nth)?);
         }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::Range;
 
 use clap::ValueEnum;
+use wholly::{Saga, Step, StepError, step};
 use wholly_core::saga::{Compensation, Definition, Graph, StepDefinition};
 use wholly_core::{Name, OperationName, ParticipantName, StepName};
 
@@ -61,6 +62,30 @@ impl Shape {
         }
         let name = Name::new("bench")?;
         Ok(Graph::new(Definition { name, version: 1, deadline_millis: None, steps })?)
+    }
+
+    /// The same saga in code, whose steps do nothing; its version tells whether it is refused.
+    pub fn in_code(self, is_refused: bool) -> Saga<String> {
+        let name = |nth: usize| format!("step-{}", nth + 1);
+        let mut saga = Saga::new("bench", if is_refused { 2 } else { 1 });
+        let mut before = 0..0;
+        for layer in self.layers() {
+            let after: Vec<_> = before.map(name).collect();
+            for nth in layer.clone() {
+                let is_last = nth + 1 == usize::from(self.steps);
+                let action = move |_: Step<String>| {
+                    std::future::ready(match is_refused && is_last {
+                        true => Err(StepError::refused("it was to be")),
+                        false => Ok(()),
+                    })
+                };
+                let undo = |_: Step<String>, _: Option<()>| std::future::ready(Ok(()));
+                let after = after.iter().map(String::as_str);
+                saga = saga.step(step(&name(nth), action).undo(undo).after(after));
+            }
+            before = layer;
+        }
+        saga
     }
 
     /// The steps by their places: those of a layer at once, each after all of the layer before.
