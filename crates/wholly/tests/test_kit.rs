@@ -396,7 +396,7 @@ async fn a_step_that_was_resolved_and_is_not_so_is_found() {
             Resolution::Completed(Payload::null()),
             "is Completed, and b stands at None",
         ),
-        // A refused compensation.
+        // It is still at it, and has done nothing.
         (Act::Pending, Resolution::Compensated, "is Compensated, and b stands at None"),
     ] {
         let mut harness = Harness::new();
