@@ -12,10 +12,11 @@ use futures_util::FutureExt;
 use wholly::Operation::{self, Abort, Action, Commit, Compensation, Prepare};
 use wholly::test::{
     Act, Harness, Scripted, Standing, StepStanding, Unsynced, crash_at_every_record,
+    crash_once_at_every_record,
 };
 use wholly::{
-    Answer, Call, Coordinator, LogId, Outcome, Participant, Payload, Timestamp, TransactionId,
-    TwoPhase,
+    Answer, Call, Coordinator, Graph, LogId, Outcome, Participant, Payload, Resolution, StepName,
+    Timestamp, TransactionId, TwoPhase,
 };
 use wholly_core::{BranchName, OperationName};
 
@@ -361,4 +362,112 @@ async fn an_output_that_was_scripted_comes_with_every_done() {
     assert!(is_refused(&reserve(&stock).await));
     let other = Call { branch: BranchName::new("other").unwrap(), ..own(Action, "reserve") };
     assert_eq!(stock.action(other).await, Answer::Done);
+}
+
+/// Two steps, and no way to do without the compensation of either.
+fn two_steps() -> Arc<Graph> {
+    let definition = r#"{"name": "both", "version": 1, "steps": [
+        {"name": "hold", "participant": "a", "compensation": "let-go"},
+        {"name": "pay", "participant": "b", "compensation": "pay-back"}]}"#;
+    Arc::new(Graph::new(serde_json::from_str(definition).unwrap()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_action_that_is_accepted_after_its_compensation_is_found() {
+    let mut harness = Harness::new();
+    harness.participant("a", NoBarrier).nth("hold", 0, Act::Twice(Duration::from_secs(60)));
+    harness.stand_in("b").nth("pay", 0, Act::Refuse);
+    let coordinator = harness.start().await.unwrap();
+    let id = coordinator.saga(two_steps()).execute().await.unwrap().id();
+    harness.assert_all_or_nothing(id).await;
+    harness.settle().await;
+    let found = panics(harness.assert_all_or_nothing(id)).await;
+    let expected = "the step hold is Compensated, and a stands at Some(Completed)";
+    assert!(found.contains(expected), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_that_was_resolved_and_is_not_so_is_found() {
+    for (act, resolution, expected) in [
+        // It was done, and its answer never came.
+        (Act::LoseAnswer, Resolution::Compensated, "pay is Compensated, and b stands at Some(Comp"),
+        (
+            Act::LoseRequest,
+            Resolution::Completed(Payload::null()),
+            "is Completed, and b stands at None",
+        ),
+        // It is still at it, and has done nothing.
+        (Act::Pending, Resolution::Compensated, "is Compensated, and b stands at None"),
+    ] {
+        let mut harness = Harness::new();
+        harness.stand_in("a");
+        harness.stand_in("b").always("pay", act);
+        let coordinator = harness.start().await.unwrap();
+        let id = coordinator.saga(two_steps()).submit().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let found = panics(harness.assert_all_or_nothing(id)).await;
+        assert!(found.contains("has not settled"), "{found}");
+        let pay = StepName::new("pay").unwrap();
+        coordinator.resolve(id, pay, resolution, "by hand").await.unwrap();
+        harness.settle().await;
+        let found = panics(harness.assert_all_or_nothing(id)).await;
+        assert!(found.contains(expected), "{found}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_done_for_a_saga_that_is_not_in_the_log_is_found() {
+    let mut harness = Harness::new();
+    let stock = harness.stand_in("stock");
+    harness.start().await.unwrap();
+    reserve(&stock).await;
+    let found = panics(harness.assert_all_or_nothing_everywhere()).await;
+    assert!(found.contains("not in the log, and stock was asked for hold"), "{found}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_is_crashed_at_every_record_and_once_more() {
+    let crashes = async |twice: bool| {
+        let (completed, compensated) = (AtomicU32::new(0), AtomicU32::new(0));
+        let set_up = |harness: &mut Harness| {
+            harness.stand_in("a").nth("hold", 0, Act::LoseAnswer);
+            let b = harness.stand_in("b");
+            b.nth("pay", 0, Act::Refuse).nth("pay-back", 0, Act::LoseAnswer);
+        };
+        let scenario = async |coordinator: &Coordinator, (): &()| {
+            coordinator.saga(two_steps()).execute().await.unwrap();
+        };
+        let check = async |harness: &Harness, (): &()| {
+            for id in harness.coordinator().list(None, 9).await.unwrap() {
+                let state = harness.coordinator().get(id).await.unwrap().unwrap().state;
+                let count = if state == "completed" { &completed } else { &compensated };
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let crashes = match twice {
+            true => crash_at_every_record(set_up, scenario, check).await,
+            false => crash_once_at_every_record(set_up, scenario, check).await,
+        };
+        assert_eq!(completed.into_inner(), 0);
+        assert!(compensated.into_inner() > 0);
+        crashes
+    };
+    let (once, twice) = (crashes(false).await, crashes(true).await);
+    // started, completed, turned back: each before, during and after.
+    assert!(once >= 9, "{once}");
+    assert!(twice > 3 * once, "{once} {twice}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_every_record_finds_what_only_a_crash_of_a_saga_shows() {
+    let found = panics(crash_at_every_record(
+        |harness| {
+            harness.participant("a", NoBarrier).nth("hold", 0, Act::Late(Duration::from_secs(9)));
+            harness.stand_in("b").nth("pay", 0, Act::Refuse);
+        },
+        async |coordinator, ()| _ = coordinator.saga(two_steps()).execute().await.unwrap(),
+        async |_, ()| {},
+    ))
+    .await;
+    assert!(found.contains("a stands at Some(Completed)"), "{found}");
 }

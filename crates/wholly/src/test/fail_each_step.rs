@@ -28,7 +28,7 @@ use crate::{Saga, SagaOutcome, Settings};
 /// | a compensation, of what is known to be done and of what is not | lost until the saga is stuck; done, its answers lost, then done again; refused for a while; a panic |
 ///
 /// Each of these runs is repeated with a crash of the coordinator at every record in turn, before
-/// it is durable and after. Returns how many runs there were.
+/// it is durable, as it becomes so, and after. Returns how many runs there were.
 ///
 /// `make` gives each run a saga of its own, and what the check looks at: your fakes of what the
 /// handlers call. Use `#[tokio::test(start_paused = true)]`. When the saga has settled, it is

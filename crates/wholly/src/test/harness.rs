@@ -8,8 +8,9 @@ use tokio::time::Instant;
 use wholly_core::saga::Graph;
 use wholly_core::{Timestamp, TransactionId};
 
+use super::all_or_nothing::wrong_at;
 use super::life::{CrashPoint, Gone, Life};
-use super::scripted::{Scripted, Standing, lock};
+use super::scripted::{Scripted, lock};
 use super::stand_in::StandIn;
 use crate::clock::Clock;
 use crate::engine::Random;
@@ -277,27 +278,23 @@ impl Harness {
     /// Asserts that a transaction which has settled happened at all of its participants or at
     /// none, as its decision says, and that nobody holds anything for it.
     ///
+    /// Of a saga: that every step is completed; or that every step which was done is compensated,
+    /// and no other, by the log and by the participants' own answers. A compensation that found
+    /// nothing is right where it was not known whether the action had run, and of a step that
+    /// needs no compensation all is right.
+    ///
     /// # Panics
     /// When that is not so.
     pub async fn assert_all_or_nothing(&self, id: TransactionId) {
         let snapshot = self.snapshot(id).await;
-        // What the log does not hold has never happened.
-        let state = snapshot.as_ref().map_or("aborted", |snapshot| snapshot.state);
-        let settled = snapshot.as_ref().is_none_or(|snapshot| snapshot.settled);
+        let snapshot = snapshot.as_ref();
+        let settled = snapshot.is_none_or(|snapshot| snapshot.settled);
         assert!(settled, "{id} has not settled: {snapshot:#?}");
+        let state = snapshot.map_or("not in the log", |snapshot| snapshot.state);
         for Cast { name, scripted, .. } in &self.cast {
-            let takes_part = |snapshot: &Snapshot| {
-                snapshot.branches.iter().any(|branch| branch.participant.as_str() == name)
-            };
-            let right = match scripted.standing(id) {
-                Some(Standing::ReadOnly) => true,
-                Some(Standing::Committed) => state == "committed",
-                Some(Standing::Aborted) => state == "aborted",
-                Some(Standing::Prepared) => false,
-                None => state == "aborted" || !snapshot.as_ref().is_some_and(takes_part),
-            };
-            let standing = scripted.standing(id);
-            assert!(right, "{id} is {state}, and {name} stands at {standing:?}: {snapshot:#?}");
+            if let Some(wrong) = wrong_at(id, snapshot, name, scripted) {
+                panic!("{id} is {state}, and {wrong}: {snapshot:#?}");
+            }
         }
     }
 

@@ -1,23 +1,37 @@
 //! A coordinator's life, and how it is cut off.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use wholly_core::Timestamp;
 
 use super::scripted::lock;
-use crate::log::memory::{MemoryLog, Unsynced};
+use crate::log::memory::MemoryLog;
 use crate::log::{AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Written};
 
-/// A crash at an append: before it lands, where what is unsynced is lost, or after it landed and
-/// before anybody learns of it, where it is kept.
+/// A crash at an append.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CrashPoint {
     /// Which append of the life, from 0.
     pub append: u64,
-    pub unsynced: Unsynced,
+    pub moment: Moment,
 }
+
+/// When, at an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// It does not land.
+    Before,
+    /// It landed, and nobody learns of it.
+    During,
+    /// What follows from it has left, and is under way.
+    After,
+}
+
+/// How long a life goes on after the append at which it ends: shorter than most calls travel.
+const LAST_MOMENTS: Duration = Duration::from_millis(1);
 
 /// What can end a life, shared by the harness and the log.
 ///
@@ -74,15 +88,33 @@ impl Life {
         self.stop_loop();
     }
 
+    /// Ends it here and now, as it was planned.
+    fn crash(&self) {
+        self.cut_off();
+        self.crashed.notify_one();
+    }
+
+    /// Ends it soon, unless that is called off.
+    fn crash_soon(self: &Arc<Self>) {
+        let life = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(LAST_MOMENTS).await;
+            let is_planned = lock(&life.state).plan.is_some();
+            if is_planned {
+                life.crash();
+            }
+        });
+    }
+
     /// Counts an append; `Err` where the life is over, `Some` where it ends at this append.
-    fn next_append(&self) -> Result<Option<Unsynced>, AppendError> {
+    fn next_append(&self) -> Result<Option<Moment>, AppendError> {
         let mut state = lock(&self.state);
         if state.over {
             return Err(crashed());
         }
         let this = state.appends;
         state.appends += 1;
-        Ok(state.plan.filter(|plan| plan.append == this).map(|plan| plan.unsynced))
+        Ok(state.plan.filter(|plan| plan.append == this).map(|plan| plan.moment))
     }
 }
 
@@ -114,15 +146,21 @@ struct MortalWriter {
 
 impl LogWriter for MortalWriter {
     fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError> {
-        let Some(unsynced) = self.life.next_append()? else {
-            return self.writer.append(after, batch);
-        };
-        if unsynced == Unsynced::Kept {
-            self.writer.append(after, batch)?;
+        let moment = self.life.next_append()?;
+        if moment == Some(Moment::Before) {
+            self.life.crash();
+            return Err(crashed());
         }
-        self.life.cut_off();
-        self.life.crashed.notify_one();
-        Err(crashed())
+        let landed = self.writer.append(after, batch)?;
+        match moment {
+            Some(Moment::During) => {
+                self.life.crash();
+                return Err(crashed());
+            }
+            Some(_) => self.life.crash_soon(),
+            None => {}
+        }
+        Ok(landed)
     }
 
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {

@@ -5,6 +5,7 @@
 //! | [`Harness`] | a coordinator in memory, on virtual time, that crashes when it is told to |
 //! | [`Scripted`], [`Act`] | participants that refuse, hang, answer late or twice, or lose the answer |
 //! | [`crash_at_every_record`] | a scenario, crashed at every record, must end wholly or not at all |
+//! | [`crash_once_at_every_record`] | the same, with no second crash in the recovery |
 //! | [`fail_each_step`] | a saga in code, failed at every step in every way |
 //! | `participant_conformance` | whether a service, in any language, keeps its half of two-phase |
 //! | `saga_participant_conformance` | the same of an action and its compensation |
@@ -80,6 +81,7 @@
 //! # }
 //! ```
 
+mod all_or_nothing;
 mod crash;
 mod fail_each_step;
 mod failure;
@@ -94,7 +96,7 @@ mod steps;
 mod witnessed;
 
 pub use crate::log::memory::{Fault, Unsynced};
-pub use crash::crash_at_every_record;
+pub use crash::{crash_at_every_record, crash_once_at_every_record};
 pub use fail_each_step::fail_each_step;
 pub use harness::Harness;
 #[cfg(feature = "http")]

@@ -134,6 +134,11 @@ impl Scripted {
         self.shared.seen().steps.standing(id, step)
     }
 
+    /// Every step of a saga for which it did anything.
+    pub(super) fn steps(&self, id: TransactionId) -> Vec<BranchName> {
+        self.shared.seen().steps.of(id)
+    }
+
     /// Every transaction for which it did anything.
     pub fn transactions(&self) -> Vec<TransactionId> {
         let seen = self.shared.seen();

@@ -28,6 +28,10 @@ impl Steps {
         self.0.get(&id)?.get(step).copied()
     }
 
+    pub fn of(&self, id: TransactionId) -> Vec<BranchName> {
+        self.0.get(&id).into_iter().flat_map(BTreeMap::keys).cloned().collect()
+    }
+
     pub fn transactions(&self) -> impl Iterator<Item = TransactionId> + '_ {
         self.0.keys().copied()
     }

@@ -9,6 +9,7 @@ mod keys;
 mod log_failures;
 mod outcomes;
 mod restarts;
+mod saga_bad_input;
 mod sagas;
 mod shutdown;
 

@@ -1,0 +1,100 @@
+//! Whether a transaction that has settled happened at its participants as the log says.
+
+use wholly_core::saga::{Record, StepState};
+use wholly_core::{BranchName, ParticipantName, StepName, TransactionId};
+
+use super::scripted::{Scripted, Standing};
+use super::steps::StepStanding;
+use crate::Snapshot;
+
+/// What is wrong with where a participant stands; `None` where nothing is. Without a snapshot the
+/// log does not hold the transaction, and what the log does not hold has never happened.
+pub(super) fn wrong_at(
+    id: TransactionId,
+    snapshot: Option<&Snapshot>,
+    name: &str,
+    scripted: &Scripted,
+) -> Option<String> {
+    let standing = scripted.standing(id);
+    if !stands_right(snapshot, name, standing) {
+        return Some(format!("{name} stands at {standing:?}"));
+    }
+    let saga = snapshot.filter(|snapshot| snapshot.pattern == "saga");
+    let is_its_own = |asked: &BranchName| {
+        let mut steps = saga.into_iter().flat_map(|saga| &saga.steps);
+        steps.any(|step| step.name.as_str() == asked.as_str() && is_of(&step.participant, name))
+    };
+    if let Some(step) = scripted.steps(id).into_iter().find(|step| !is_its_own(step)) {
+        return Some(format!("{name} was asked for {step}, which is none of its steps"));
+    }
+    saga.and_then(|saga| wrong_step_at(saga, name, scripted))
+}
+
+/// In two phases.
+fn stands_right(snapshot: Option<&Snapshot>, name: &str, standing: Option<Standing>) -> bool {
+    let state = snapshot.map_or("aborted", |snapshot| snapshot.state);
+    let takes_part = |snapshot: &Snapshot| {
+        snapshot.branches.iter().any(|branch| branch.participant.as_str() == name)
+    };
+    match standing {
+        Some(Standing::ReadOnly) => true,
+        Some(Standing::Committed) => state == "committed",
+        Some(Standing::Aborted) => state == "aborted",
+        Some(Standing::Prepared) => false,
+        None => state == "aborted" || !snapshot.is_some_and(takes_part),
+    }
+}
+
+fn wrong_step_at(saga: &Snapshot, name: &str, scripted: &Scripted) -> Option<String> {
+    for step in &saga.steps {
+        if !is_of(&step.participant, name) {
+            continue;
+        }
+        let standing = scripted.step(saga.id, step.name.as_str());
+        let right = match saga.state {
+            "completed" => step.state == StepState::Completed && is_done(standing),
+            _ => {
+                step.state != StepState::Completed && {
+                    may_stay(saga, &step.name) || is_undone(step.state, standing)
+                }
+            }
+        };
+        if !right {
+            let (step, state) = (&step.name, step.state);
+            return Some(format!(
+                "the step {step} is {state:?}, and {name} stands at {standing:?}"
+            ));
+        }
+    }
+    None
+}
+
+fn is_of(participant: &Option<ParticipantName>, name: &str) -> bool {
+    participant.as_ref().is_some_and(|participant| participant.as_str() == name)
+}
+
+fn is_done(standing: Option<StepStanding>) -> bool {
+    standing == Some(StepStanding::Completed)
+}
+
+/// What was done is taken back, what was refused or never asked for is not there, and what may
+/// have been done is either.
+fn is_undone(state: StepState, standing: Option<StepStanding>) -> bool {
+    use StepStanding::{Compensated, Empty, Refused};
+    match state {
+        StepState::Compensated => matches!(standing, Some(Compensated | Empty | Refused)),
+        StepState::Failed => standing == Some(Refused),
+        StepState::Pending => standing.is_none(),
+        StepState::Completed => false,
+    }
+}
+
+/// Whether a step needs no compensation.
+fn may_stay(saga: &Snapshot, step: &StepName) -> bool {
+    let Some(wholly_core::Record::Saga(Record::Started(started))) =
+        saga.history.first().map(|event| &event.record)
+    else {
+        return false;
+    };
+    started.saga.steps().any(|(own, node)| own.name == *step && node.compensation.is_none())
+}
