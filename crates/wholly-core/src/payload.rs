@@ -54,8 +54,8 @@ impl Payload {
 
     /// A payload put together from payloads: it may be longer than [`Payload::LIMIT`], for its
     /// parts are not.
-    pub(crate) fn compose<T: Serialize + ?Sized>(value: &T) -> Result<Self, InvalidPayload> {
-        Ok(Self(serde_json::value::to_raw_value(value)?.into()))
+    pub(crate) fn composed(text: String) -> Result<Self, serde_json::Error> {
+        Ok(Self(RawValue::from_string(text)?.into()))
     }
 
     /// `null`.

@@ -232,6 +232,17 @@ impl Transaction {
         }
     }
 
+    /// Who does a branch or step.
+    pub fn callee(&self, branch: BranchIndex) -> Option<Callee> {
+        match self {
+            Self::TwoPhase(transaction) => {
+                let branch = transaction.branches().get(usize::from(branch))?;
+                Some(Callee::Participant(branch.participant().clone()))
+            }
+            Self::Saga(saga) => saga.callee(branch),
+        }
+    }
+
     /// When a step is tried again, if its saga says so.
     pub fn retry(&self, branch: BranchIndex) -> Option<&saga::Retry> {
         match self {
@@ -347,6 +358,28 @@ pub enum CancelError {
     /// Of one in steps.
     #[error(transparent)]
     Saga(#[from] saga::CancelError),
+}
+
+impl CancelError {
+    /// The law that was broken, if that is why.
+    pub fn broken(&self) -> Option<&BrokenInvariant> {
+        match self {
+            Self::TwoPhase(two_phase::CancelError::BrokenInvariant(broken))
+            | Self::Saga(saga::CancelError::BrokenInvariant(broken)) => Some(broken),
+            _ => None,
+        }
+    }
+}
+
+impl ResolveError {
+    /// The law that was broken, if that is why.
+    pub fn broken(&self) -> Option<&BrokenInvariant> {
+        match self {
+            Self::TwoPhase(two_phase::ResolveError::BrokenInvariant(broken))
+            | Self::Saga(saga::ResolveError::BrokenInvariant(broken)) => Some(broken),
+            _ => None,
+        }
+    }
 }
 
 /// Why a branch or step cannot be resolved by hand.

@@ -179,7 +179,7 @@ fn compensation(body: &str) -> Result<Payload, String> {
     let parts: CompensationPayload<Payload, Payload> = serde_json::from_str(body).map_err(|e| {
         format!("a compensation's body is the step's \"input\" and, if known, \"output\": {e}")
     })?;
-    compensation_payload(&parts.input, parts.output.as_ref()).map_err(|e| e.to_string())
+    Ok(compensation_payload(&parts.input, parts.output.as_ref()))
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, String> {

@@ -16,13 +16,15 @@ use crate::engine::Backoff;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// When a transaction aborts that is not decided, if its client names no deadline.
+    /// When a transaction aborts that is not decided, or a saga turns back, if neither its client
+    /// nor its definition names a deadline.
     pub deadline: Duration,
     /// How long one call to a participant may take.
     pub call_timeout: Duration,
     /// The pauses between the tries of one operation.
     pub backoff: Backoff,
-    /// After so many tries of commit or abort a branch is stuck. It is asked on all the same.
+    /// After so many tries of what has no other way (commit, abort, a compensation, a saga's pivot
+    /// and what comes after it) a branch or step is stuck. It is asked on all the same.
     pub stuck_after_tries: u32,
     /// The most transactions that may be in flight; more are refused as overload.
     pub in_flight_limit: usize,

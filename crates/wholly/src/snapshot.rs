@@ -9,6 +9,7 @@ use wholly_core::{
 };
 
 use crate::AnyOutcome;
+use crate::engine::Known;
 use crate::log::StoredTransaction;
 use crate::replay::{Replayed, replay};
 
@@ -115,9 +116,15 @@ pub struct Event {
 }
 
 impl Snapshot {
-    pub(crate) fn of(stored: &StoredTransaction, held_for: Vec<Callee>) -> Self {
+    pub(crate) fn of(stored: &StoredTransaction, known: Known) -> Self {
         match replay(stored) {
-            Ok(replayed) => Self { held_for, ..Self::of_readable(stored.id, replayed) },
+            Ok(replayed) => {
+                let mut snapshot = Self::of_readable(stored.id, replayed);
+                let Known { held_for, set_aside } = known;
+                snapshot.stuck |= set_aside.is_some();
+                (snapshot.held_for, snapshot.set_aside) = (held_for, set_aside);
+                snapshot
+            }
             Err(error) => {
                 let mut snapshot = Self::empty(stored.id, AnyOutcome::SetAside(stored.id));
                 (snapshot.stuck, snapshot.set_aside) = (true, Some(error.to_string()));

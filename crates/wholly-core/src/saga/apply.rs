@@ -26,9 +26,9 @@ impl Transaction {
             Record::Completed(step, output) => self.apply_completed(*step, output),
             Record::Refused(step, reason) => {
                 let step = self.begun(*step)?;
-                let reason = reason.clone();
+                let payload = step.payload().cloned().unwrap_or_else(Payload::null);
+                step.progress = Progress::Refused { payload, reason: reason.clone() };
                 step.stuck = None;
-                step.advance(|payload| Progress::Refused { payload, reason });
                 Ok(())
             }
             Record::TurnedBack(reason) => self.apply_turned_back(reason),
@@ -45,10 +45,9 @@ impl Transaction {
             Record::Resolved(step, Resolution::Compensated, _) => self.apply_resolved_away(*step),
             Record::Settled => {
                 // INVARIANT: settled only when every step is done, or taken back.
-                let over = || (0..).zip(&self.steps).all(|(index, _)| self.is_over(index));
                 let done = match self.turned_back {
                     None => self.all_completed(),
-                    Some(_) => over(),
+                    Some(_) => self.all_over(),
                 };
                 ensure(done, "a saga is settled when every step is done or taken back")?;
                 self.settled = true;
@@ -120,13 +119,14 @@ impl Transaction {
     /// Begins every step whose predecessors are done. Its payload is fixed here, from what it
     /// comes after, so that every attempt and the compensation are given the same.
     pub(super) fn begin_ready(&mut self) {
-        for (index, node) in self.graph.clone().nodes().iter().enumerate() {
+        for (index, (definition, node)) in self.graph.clone().steps().enumerate() {
             let done = |step: StepIndex| self.steps[usize::from(step)].output().is_some();
             if self.steps[index].progress != Progress::Waiting || !node.after.iter().all(done) {
                 continue;
             }
             let output = |step: StepIndex| self.steps[usize::from(step)].output();
-            let progress = match node.template.fill(&self.input, output) {
+            let progress = match node.template.fill(definition.payload_limit(), &self.input, output)
+            {
                 Ok(payload) => Progress::Begun { payload },
                 Err(unresolved) => Progress::Unresolved { reason: unresolved.to_string() },
             };
@@ -154,14 +154,5 @@ impl Transaction {
     fn own(&mut self, index: StepIndex) -> Result<&mut Step, BrokenInvariant> {
         let found = self.steps.get_mut(usize::from(index));
         found.ok_or(BrokenInvariant { law: "a record names a step that the saga has" })
-    }
-}
-
-impl Step {
-    /// Goes on from begun.
-    fn advance(&mut self, next: impl FnOnce(Payload) -> Progress) {
-        if let Progress::Begun { payload } = &self.progress {
-            self.progress = next(payload.clone());
-        }
     }
 }

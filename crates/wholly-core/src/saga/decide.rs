@@ -17,7 +17,7 @@ impl Transaction {
         let records = match input {
             Input::Time => Vec::new(),
             Input::Restarted => self.decide_restart(),
-            Input::Answered(answered) => self.decide_answer(answered),
+            Input::Answered(answered) => self.decide_answer(answered, now),
         };
         self.record(records, now)
     }
@@ -54,6 +54,10 @@ impl Transaction {
         let step = self.find(index).ok_or(ResolveError::NoSuchStep)?;
         if self.settled || (self.turned_back.is_some() && self.is_over(index)) {
             return Err(ResolveError::Over);
+        }
+        // Time alone is about to say so.
+        if now >= self.deadline && self.may_turn_back() {
+            return Err(ResolveError::TurnedBack);
         }
         let turned_back = match self.turned_back {
             Some(_) if ended != Resolution::Compensated => return Err(ResolveError::TurnedBack),
@@ -106,13 +110,14 @@ impl Transaction {
     /// Whether a record must be durable before anything that follows from it leaves.
     pub fn forces(&self, record: &Record) -> bool {
         match record {
-            Record::Started(_) | Record::TurnedBack(_) | Record::Resolved(..) => true,
+            Record::Started(_) | Record::TurnedBack(_) | Record::Resolved(..) | Record::Settled => {
+                true
+            }
             // Once it turned back, an output only helps its compensation.
             Record::Completed(step, _) => {
                 self.turned_back.is_none()
                     && self.graph.step(*step).is_some_and(|(_, node)| !node.before.is_empty())
             }
-            Record::Settled => self.turned_back.is_none(),
             _ => false,
         }
     }
@@ -124,7 +129,7 @@ impl Transaction {
         }
         let mut steps = (0..).zip(&self.steps);
         if self.turned_back.is_some() {
-            return steps.all(|(index, _)| self.is_over(index)).then_some(Record::Settled);
+            return self.all_over().then_some(Record::Settled);
         }
         if let Some(record) = steps.find_map(|(index, step)| self.demanded_by(index, step)) {
             return Some(record);
@@ -165,12 +170,18 @@ impl Transaction {
         steps.map(|(index, _)| Record::Lost(index)).collect()
     }
 
-    fn decide_answer(&self, answered: &Answered) -> Vec<Record> {
+    fn decide_answer(&self, answered: &Answered, now: Timestamp) -> Vec<Record> {
         let index = answered.branch;
         let Some(step) = self.find(index).filter(|_| !self.settled) else { return Vec::new() };
         match answered.operation {
             Operation::Action if matches!(step.progress, Progress::Begun { .. }) => {
-                self.decide_action(index, step, answered)
+                let mut records = self.decide_action(index, step, answered);
+                // INVARIANT: no pivot begins after the deadline.
+                let done = matches!(records[..], [Record::Completed(..)]);
+                if done && now >= self.deadline && self.may_turn_back() {
+                    records.insert(0, Record::TurnedBack(Reason::Deadline));
+                }
+                records
             }
             // What is not outstanding was asked in an earlier life; its answer has no say.
             Operation::Compensation

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::transaction::Callee;
 use crate::{Name, OperationName, ParticipantName, Payload, StepName};
 
 /// What a saga is to do. [`Graph::new`](super::Graph::new) says whether it makes sense.
@@ -63,6 +64,44 @@ pub struct StepDefinition {
     /// When it is tried again. Absent: the coordinator's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
+}
+
+impl Definition {
+    /// Whether both say the same: how a payload is written does not count.
+    pub fn same_as(&self, other: &Self) -> bool {
+        let plain = |definition: &Self| {
+            let mut plain = definition.clone();
+            plain.steps.iter_mut().for_each(|step| step.payload = None);
+            plain
+        };
+        let payload =
+            |(one, other): (&StepDefinition, &StepDefinition)| match (&one.payload, &other.payload)
+            {
+                (Some(one), Some(other)) => one.same_as(other),
+                (one, other) => one.is_none() && other.is_none(),
+            };
+        self == other
+            || (plain(self) == plain(other) && self.steps.iter().zip(&other.steps).all(payload))
+    }
+
+    /// Who does a step of it.
+    pub fn callee(&self, step: &StepDefinition) -> Callee {
+        match &step.participant {
+            Some(participant) => Callee::Participant(participant.clone()),
+            None => Callee::Code { saga: self.name.clone(), version: self.version },
+        }
+    }
+}
+
+impl StepDefinition {
+    /// How long its payload may be with its references filled in. To the program itself nothing
+    /// is sent, and what it is put together from has limits of its own.
+    pub(super) fn payload_limit(&self) -> usize {
+        match self.participant {
+            Some(_) => Payload::LIMIT,
+            None => usize::MAX,
+        }
+    }
 }
 
 /// A payload of `null` is one.
@@ -127,7 +166,8 @@ pub struct Retry {
     /// The longest pause, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap_millis: Option<u64>,
-    /// After so many tries without an answer the saga turns back, with the step unknown. Absent:
+    /// After so many tries that brought no answer, or a pending one, the saga turns back, with the
+    /// step unknown. Absent:
     /// only the deadline turns it back. Counted from the coordinator's last start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,

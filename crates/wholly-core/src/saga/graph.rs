@@ -96,7 +96,7 @@ impl Graph {
     /// The first payload that takes from the input what is not there, or grows too long.
     pub fn accepts(&self, input: &Payload) -> Result<(), Problem> {
         for (place, (step, node)) in self.steps().enumerate() {
-            node.template.accepts(input).map_err(|why| Problem {
+            node.template.accepts(step.payload_limit(), input).map_err(|why| Problem {
                 at: at!("steps", place, "payload"),
                 what: format!("this input does not suit the step {:?}: {why}", step.name),
             })?;

@@ -54,7 +54,7 @@
 //! | `compensated` | no | asking a participant again does no harm |
 //! | `stuck` | no | seen again when asked again |
 //! | `resolved` | yes | a person's word is not asked for twice |
-//! | `settled` | if every step is done | else a restart after the deadline would turn back what was answered as completed. What turned back ends in no other way |
+//! | `settled` | yes | else a restart after the deadline would turn back what was answered as completed |
 //!
 //! # Inputs
 //!
@@ -68,7 +68,7 @@
 //! | done, to a compensation | | `compensated`; with the last one `settled` |
 //! | anything else, to a compensation | | asked again; `stuck` after many tries |
 //! | a payload that does not resolve | up to the pivot `turned_back`; after it `stuck` | |
-//! | time, after the deadline | `turned_back`, unless the pivot may have left | |
+//! | time, after the deadline | `turned_back`, unless the pivot may have left. An action that is done by then only gives its output to its compensation | |
 //! | restart | `lost` for each step that may have been done; asked again | asked again |
 //! | cancel | `turned_back`, unless the pivot may have left: an error | the same answer |
 //! | resolve as completed | `resolved`, as if it were done | an error |
@@ -243,13 +243,9 @@ impl Transaction {
             Operation::Compensation => (node.compensation.clone()?, step.to_take_back()?),
             _ => (node.action.clone(), step.payload()?.clone()),
         };
-        let callee = match &definition.participant {
-            Some(participant) => Callee::Participant(participant.clone()),
-            None => self.code(),
-        };
         let is_action = effect.operation == Operation::Action;
         Some(Request {
-            callee,
+            callee: self.callee(effect.branch)?,
             branch: definition.name.clone().into(),
             own_name: Some(own_name),
             payload,
@@ -259,9 +255,10 @@ impl Transaction {
         })
     }
 
-    fn code(&self) -> Callee {
-        let Definition { name, version, .. } = self.definition();
-        Callee::Code { saga: name.clone(), version: *version }
+    /// Who does a step.
+    pub fn callee(&self, step: StepIndex) -> Option<Callee> {
+        let (step, _) = self.graph.step(step)?;
+        Some(self.definition().callee(step))
     }
 
     /// What it does, as it was when it started.
@@ -350,6 +347,10 @@ impl Transaction {
         self.steps.iter().all(|step| matches!(step.progress, Progress::Completed { .. }))
     }
 
+    fn all_over(&self) -> bool {
+        (0..).zip(&self.steps).all(|(index, _)| self.is_over(index))
+    }
+
     fn node(&self, index: StepIndex) -> &Node {
         // INVARIANT: only indices of its own steps are asked for.
         &self.graph.nodes()[usize::from(index)]
@@ -401,7 +402,7 @@ impl Step {
     }
 
     fn to_take_back(&self) -> Option<Payload> {
-        compensation_payload(self.payload()?, self.output()).ok()
+        Some(compensation_payload(self.payload()?, self.output()))
     }
 }
 

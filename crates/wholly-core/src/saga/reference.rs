@@ -26,7 +26,7 @@ mod follow;
 use std::str;
 
 use super::StepIndex;
-use crate::{InvalidPayload, Payload};
+use crate::Payload;
 pub(super) use compile::Known;
 
 /// A step's payload, ready to be filled.
@@ -96,13 +96,10 @@ pub enum Unresolved {
         why: String,
     },
     /// The payload is longer than the limit once it is filled.
-    #[error(
-        "the payload is {bytes} bytes long with its references filled in; the limit is {}",
-        Payload::LIMIT
-    )]
+    #[error("with its references filled in the payload is longer than the limit, {limit} bytes")]
     TooLong {
-        /// Its length.
-        bytes: usize,
+        /// The most that it may have.
+        limit: usize,
     },
 }
 
@@ -111,10 +108,10 @@ impl Template {
     /// has the output `null`.
     ///
     /// # Errors
-    /// When a reference points at nothing, or when the payload would be longer than
-    /// [`Payload::LIMIT`].
+    /// When a reference points at nothing, or when the payload would have more bytes than `limit`.
     pub fn fill<'a>(
         &self,
+        limit: usize,
         input: &'a Payload,
         output: impl Fn(StepIndex) -> Option<&'a Payload>,
     ) -> Result<Payload, Unresolved> {
@@ -139,18 +136,20 @@ impl Template {
                 Part::Text(text) => text,
                 Part::Reference(reference) => reference.follow(source(reference)?)?,
             });
-        }
-        Payload::parse(&text).map_err(|error| match error {
-            InvalidPayload::TooLong { bytes } => Unresolved::TooLong { bytes },
-            // Values put where values were make a value; if not, the reason says so.
-            InvalidPayload::Json(error) => {
-                Unresolved::Unreadable { pointer: String::new(), why: error.to_string() }
+            // What is too long is not built to its end: a few references can stand for very much.
+            if text.len() > limit {
+                return Err(Unresolved::TooLong { limit });
             }
+        }
+        // Values put where values were make a value; if not, the reason says so.
+        Payload::composed(text).map_err(|error| Unresolved::Unreadable {
+            pointer: String::new(),
+            why: error.to_string(),
         })
     }
 
     /// Whether an input can fill it, as far as that can be said without the outputs.
-    pub(super) fn accepts(&self, input: &Payload) -> Result<(), Unresolved> {
+    pub(super) fn accepts(&self, limit: usize, input: &Payload) -> Result<(), Unresolved> {
         let Form::Parts(parts) = &self.0 else { return Ok(()) };
         let mut bytes = 0;
         for part in parts {
@@ -162,9 +161,19 @@ impl Template {
                 },
             };
         }
-        match bytes > Payload::LIMIT {
-            true => Err(Unresolved::TooLong { bytes }),
+        match bytes > limit {
+            true => Err(Unresolved::TooLong { limit }),
             false => Ok(()),
+        }
+    }
+
+    /// How many places of it are filled.
+    pub(super) fn references(&self) -> usize {
+        match &self.0 {
+            Form::Literal(_) => 0,
+            Form::Parts(parts) => {
+                parts.iter().filter(|part| matches!(part, Part::Reference(_))).count()
+            }
         }
     }
 }

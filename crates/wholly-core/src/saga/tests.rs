@@ -116,7 +116,7 @@ fn a_refusal_turns_back_in_reverse() {
     assert_eq!(undo(&mut t, 1), [], "said twice");
     let last = undo(&mut t, 0);
     assert_eq!(last, [Record::Compensated(0), Record::Settled]);
-    assert!(!last.iter().any(|record| t.forces(record)));
+    assert!(!t.forces(&last[0]) && t.forces(&last[1]));
     assert_eq!(states(&t), [Compensated, Compensated, Failed]);
     assert_eq!(t.state().as_str(), "compensated");
 }
@@ -214,6 +214,35 @@ fn the_deadline_takes_back_what_is_unknown() {
     assert_eq!(records, [Record::TurnedBack(Reason::Deadline)]);
     assert_eq!(outstanding(&t), [(1, Compensation)], "it may have left");
     assert_eq!(t.cancel("me too", NOW), Ok(vec![]), "it turns back already");
+}
+
+#[test]
+fn a_pivot_does_not_begin_after_the_deadline() {
+    for (mut t, next) in [(with_pivot(), 1), (list(), 1)] {
+        let done = answered(0, Action, Answer::Done);
+        let records = t.step(&done, LATE).unwrap();
+        assert_eq!(records, [Record::TurnedBack(Reason::Deadline), completed(0)]);
+        assert_eq!(outstanding(&t), [(0, Compensation)], "{next} never had its turn");
+    }
+    let mut t = list();
+    let resolved = t.resolve(0, Resolution::Completed(Payload::null()), "?", LATE);
+    assert_eq!(resolved, Err(ResolveError::TurnedBack));
+    // What is refused by then is the reason all the same.
+    assert_eq!(t.step(&answered(0, Action, no()), LATE).unwrap()[1], refused("a"));
+}
+
+#[test]
+fn definitions_are_the_same_however_their_payloads_are_written() {
+    let definition = |payload: &str| -> Definition {
+        let step = format!(r#"{{"name":"a","compensation":false{payload}}}"#);
+        serde_json::from_str(&format!(r#"{{"name":"s","version":1,"steps":[{step}]}}"#)).unwrap()
+    };
+    let one = definition(r#","payload":{"a":1,"b":2}"#);
+    assert!(one.same_as(&definition(r#","payload":{"b": 2, "a": 1}"#)));
+    assert!(!one.same_as(&definition(r#","payload":{"a":1}"#)));
+    assert!(!one.same_as(&definition("")));
+    assert!(!definition("").same_as(&definition(r#","payload":null"#)));
+    assert!(!one.same_as(&definition(r#","payload":{"a":1,"b":2},"pivot":true"#)));
 }
 
 #[test]

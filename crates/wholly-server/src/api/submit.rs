@@ -115,7 +115,8 @@ async fn saga(
         return Err(invalid("a saga has steps, in its definition; leave `branches` out"));
     }
     let asked = saga.ok_or_else(|| missing("saga"))?;
-    let mut saga = coordinator.saga(graph(sagas, &asked)?);
+    let (graph, any_version) = graph(sagas, &asked)?;
+    let mut saga = coordinator.saga(graph).any_version(any_version);
     if let Some(input) = input {
         saga = saga.input(&input);
     }
@@ -142,8 +143,9 @@ async fn saga(
     })
 }
 
-/// A definition in the request, or the name and perhaps the version of a stored one.
-fn graph(sagas: &Sagas, asked: &RawValue) -> Result<Arc<Graph>, Problem> {
+/// A definition in the request, or the name and perhaps the version of a stored one; and whether
+/// any version will do.
+fn graph(sagas: &Sagas, asked: &RawValue) -> Result<(Arc<Graph>, bool), Problem> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Stored {
@@ -151,8 +153,11 @@ fn graph(sagas: &Sagas, asked: &RawValue) -> Result<Arc<Graph>, Problem> {
         version: Option<u32>,
     }
     match serde_json::from_str(asked.get()) {
-        Ok(Stored { name, version }) => sagas::named(sagas, &name, version, Kind::UNKNOWN_SAGA),
-        Err(_) => sagas::graph(asked, &["saga".into()]).map(Arc::new),
+        Ok(Stored { name, version }) => {
+            let graph = sagas::named(sagas, &name, version, Kind::UNKNOWN_SAGA)?;
+            Ok((graph, version.is_none()))
+        }
+        Err(_) => Ok((Arc::new(sagas::graph(asked, &["saga".into()])?), false)),
     }
 }
 

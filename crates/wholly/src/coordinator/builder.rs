@@ -140,8 +140,8 @@ impl Builder {
     }
 
     /// Opens the log and starts. Recovery begins: what the log holds undecided is aborted, what
-    /// is decided is carried out; what names a participant that is not registered is held until
-    /// it is. Needs a tokio runtime with time enabled.
+    /// is decided is carried out, sagas go on where they were; what names a participant, or a saga
+    /// in code, that is not registered is held until it is. Needs a tokio runtime with time enabled.
     ///
     /// # Errors
     /// When the log cannot be opened, or a participant has a name that it cannot have.

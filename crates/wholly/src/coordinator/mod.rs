@@ -18,7 +18,7 @@ pub use saga::SagaRun;
 pub use two_phase::TwoPhase;
 
 use crate::clock::Clock;
-use crate::engine::{Input, Reply, Submission, Wait};
+use crate::engine::{Input, Known, Reply, Submission, Wait};
 use crate::error::{CancelError, GetError, ResolveError, SubmitError};
 use crate::log::{Log, LogReader, ReadError};
 use crate::participant::slots::Slots;
@@ -130,12 +130,12 @@ impl Coordinator {
     pub async fn get(&self, id: TransactionId) -> Result<Option<Snapshot>, GetError> {
         // What is known but not durable yet is made so first. Where that cannot be, because the
         // log failed or the loop stopped, what is durable is shown all the same.
-        let held_for = match self.ask(|to| Input::Read { id, to }).await {
-            Some(Reply::Read { held_for }) => held_for,
-            _ => Vec::new(),
+        let known = match self.ask(|to| Input::Read { id, to }).await {
+            Some(Reply::Read(known)) => known,
+            _ => Known::default(),
         };
         let stored = self.read(move |log| log.history(id)).await?;
-        Ok(stored.map(|stored| Snapshot::of(&stored, held_for)))
+        Ok(stored.map(|stored| Snapshot::of(&stored, known)))
     }
 
     /// The ids of the newest transactions, newest first, at most `limit`, older than `before`.

@@ -23,18 +23,27 @@ pub struct SagaRun {
     input: Result<Payload, InvalidPayload>,
     deadline: Option<Duration>,
     patience: Option<Duration>,
+    any_version: bool,
 }
 
 impl SagaRun {
     pub(crate) fn new(coordinator: Option<Coordinator>, saga: Arc<Graph>) -> Self {
         let input = Ok(Payload::null());
-        Self { coordinator, saga, key: None, input, deadline: None, patience: None }
+        let (key, deadline, patience, any_version) = (None, None, None, false);
+        Self { coordinator, saga, key, input, deadline, patience, any_version }
     }
 
     /// The client's own key: submitting again with the same key, definition and input joins the
     /// first saga instead of beginning another.
     pub fn key(mut self, key: impl std::fmt::Display) -> Self {
         self.key = Some(Key::new(key.to_string()));
+        self
+    }
+
+    /// Whether a saga that was begun with the key and the same name counts as the same, whichever
+    /// version it has: for who names no version and is given the newest.
+    pub fn any_version(mut self, any_version: bool) -> Self {
+        self.any_version = any_version;
         self
     }
 
@@ -91,10 +100,12 @@ impl SagaRun {
     async fn begin(self, wait: Wait) -> Result<Reply, SubmitError> {
         let coordinator = self.coordinator()?.clone();
         let input = self.input.map_err(|why| SubmitError::Input { why: why.to_string() })?;
+        // Here and not in the loop, which would have others wait meanwhile.
+        self.saga.accepts(&input).map_err(|why| SubmitError::Input { why: why.to_string() })?;
         let submission = Submission {
             key: self.key.transpose()?,
             deadline: self.deadline,
-            change: Change::Saga { saga: self.saga, input },
+            change: Change::Saga { saga: self.saga, input, any_version: self.any_version },
         };
         coordinator.submit(submission, wait).await
     }

@@ -19,7 +19,7 @@ impl<W> Engine<W> {
         let may_leave = open.gate <= self.durable;
         let settled = match &open.part {
             Part::Live(transaction) => transaction.is_settled(),
-            Part::SetAside => false,
+            Part::SetAside { .. } => false,
         };
         let mut retry = None;
         if may_leave {
@@ -72,7 +72,7 @@ impl<W> Engine<W> {
         let Some(open) = self.open.get_mut(&id) else { return };
         let outcome = match &open.part {
             Part::Live(transaction) => AnyOutcome::of(id, transaction),
-            Part::SetAside => AnyOutcome::SetAside(id),
+            Part::SetAside { .. } => AnyOutcome::SetAside(id),
         };
         let settled = outcome.is_settled();
         for Waiter { wait, to } in std::mem::take(&mut open.waiters) {
@@ -130,7 +130,7 @@ impl<W> Open<W> {
     fn deadline(&self) -> Option<Timestamp> {
         match &self.part {
             Part::Live(transaction) => transaction.turns_back_at(),
-            Part::SetAside => None,
+            Part::SetAside { .. } => None,
         }
     }
 

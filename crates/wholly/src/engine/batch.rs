@@ -210,8 +210,8 @@ impl<W> Engine<W> {
     }
 
     fn reply_to_reader(&mut self, id: TransactionId, to: W) {
-        let held_for = self.held_for(id);
-        self.reply(to, Reply::Read { held_for });
+        let known = self.known(id);
+        self.reply(to, Reply::Read(known));
     }
 
     /// A transaction ended with the entry at this place: its key is looked up only when that one

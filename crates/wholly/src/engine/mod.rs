@@ -130,14 +130,21 @@ pub(crate) enum Reply {
     NotAccepted(SubmitError),
     /// It was done: cancelled, resolved, asked again.
     Done,
-    /// What is known is durable. Who is to be asked and is not here is named.
-    Read {
-        held_for: Vec<Callee>,
-    },
+    /// What is known is durable, but for this.
+    Read(Known),
     NotCancelled(CancelError),
     NotResolved(ResolveError),
     /// The loop does not hold the transaction: it has ended, or never was.
     NotOpen,
+}
+
+/// What the loop knows of a transaction and the log does not say.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Who is to be asked and is not here.
+    pub held_for: Vec<Callee>,
+    /// Why it was set aside.
+    pub set_aside: Option<String>,
 }
 
 /// A transaction that has not ended.
@@ -162,7 +169,9 @@ struct Open<W> {
 enum Part {
     Live(Transaction),
     /// Its records cannot be read or break a law: it is stuck, and nothing is sent.
-    SetAside,
+    SetAside {
+        why: String,
+    },
 }
 
 /// The attempts at what is outstanding of one branch.
@@ -184,7 +193,7 @@ impl Part {
     fn forces(&self, record: &Record) -> bool {
         match self {
             Self::Live(transaction) => transaction.forces(record),
-            Self::SetAside => false,
+            Self::SetAside { .. } => false,
         }
     }
 }
@@ -288,18 +297,26 @@ impl<W> Engine<W> {
         replies
     }
 
+    fn known(&self, id: TransactionId) -> Known {
+        match self.open.get(&id).map(|open| &open.part) {
+            Some(Part::Live(transaction)) => {
+                Known { held_for: self.held_for(transaction), set_aside: None }
+            }
+            Some(Part::SetAside { why }) => {
+                Known { held_for: Vec::new(), set_aside: Some(why.clone()) }
+            }
+            None => Known::default(),
+        }
+    }
+
     /// Who is to be asked for a transaction, and is not here.
-    fn held_for(&self, id: TransactionId) -> Vec<Callee> {
-        let Some(Open { part: Part::Live(transaction), .. }) = self.open.get(&id) else {
-            return Vec::new();
-        };
+    fn held_for(&self, transaction: &Transaction) -> Vec<Callee> {
         let requests = transaction.effects().filter_map(|effect| transaction.request(effect));
-        let mut missing: Vec<Callee> = requests
+        let missing: BTreeSet<Callee> = requests
             .map(|request| request.callee)
             .filter(|callee| !self.callees.contains_key(callee))
             .collect();
-        missing.dedup();
-        missing
+        missing.into_iter().collect()
     }
 
     fn reply(&mut self, to: W, reply: Reply) {
@@ -307,12 +324,36 @@ impl<W> Engine<W> {
     }
 
     fn register(&mut self, callee: Callee, one_phase: bool, now: Timestamp) {
-        self.callees.insert(callee, one_phase);
+        if self.callees.insert(callee.clone(), one_phase).is_some() {
+            self.give_up_calls_of(&callee, now);
+        }
         // What was held for it: the order does not matter to the protocol, but to a replay.
         let mut held: Vec<_> = self.open.keys().copied().collect();
         held.sort_unstable();
         for id in held {
             self.advance(id, now);
+        }
+    }
+
+    /// The calls of who was replaced went with them: nobody will answer.
+    fn give_up_calls_of(&mut self, callee: &Callee, now: Timestamp) {
+        let mut lost = Vec::new();
+        for (&transaction, open) in &self.open {
+            let Part::Live(of) = &open.part else { continue };
+            for (branch, attempts) in (0..).zip(&open.attempts) {
+                if let Some(operation) = attempts.on_its_way
+                    && of.callee(branch).as_ref() == Some(callee)
+                {
+                    let answer = Answer::unknown("whom it was asked was replaced meanwhile");
+                    let sent = true;
+                    lost.push(Answered { transaction, branch, operation, answer, sent });
+                }
+            }
+        }
+        // In order, so that a simulated run repeats.
+        lost.sort_unstable_by_key(|answered| (answered.transaction, answered.branch));
+        for answered in lost {
+            self.answered(answered, now);
         }
     }
 
@@ -336,6 +377,7 @@ impl<W> Engine<W> {
         attempts.not_before = Some(now + pause);
         // What never left cannot have been lost.
         if !sent {
+            attempts.tries = tries.saturating_sub(1);
             return self.advance(id, now);
         }
         let exhausted = tries >= self.settings.stuck_after_tries;
@@ -359,7 +401,7 @@ impl<W> Engine<W> {
     fn set_aside(&mut self, id: TransactionId, broken: &BrokenInvariant) {
         tracing::error!(transaction = %id, "{broken}; the transaction is set aside");
         if let Some(open) = self.open.get_mut(&id) {
-            open.part = Part::SetAside;
+            open.part = Part::SetAside { why: broken.to_string() };
         }
     }
 
@@ -384,7 +426,12 @@ impl<W> Engine<W> {
                 self.record(id, records, now);
                 self.wait(id, Wait::Recorded, to, now);
             }
-            Err(error) => self.reply(to, Reply::NotCancelled(CancelError::from_core(id, error))),
+            Err(error) => {
+                if let Some(broken) = error.broken() {
+                    self.set_aside(id, broken);
+                }
+                self.reply(to, Reply::NotCancelled(CancelError::from_core(id, error)));
+            }
         }
     }
 
@@ -411,7 +458,12 @@ impl<W> Engine<W> {
                 self.record(id, records, now);
                 self.wait(id, Wait::Recorded, to, now);
             }
-            Err(error) => self.reply(to, Reply::NotResolved(ResolveError::from_core(id, error))),
+            Err(error) => {
+                if let Some(broken) = error.broken() {
+                    self.set_aside(id, broken);
+                }
+                self.reply(to, Reply::NotResolved(ResolveError::from_core(id, error)));
+            }
         }
     }
 
@@ -430,7 +482,7 @@ impl Part {
     fn unsettled(&self, id: TransactionId) -> AnyOutcome {
         match self {
             Self::Live(transaction) => AnyOutcome::unsettled(id, transaction),
-            Self::SetAside => AnyOutcome::SetAside(id),
+            Self::SetAside { .. } => AnyOutcome::SetAside(id),
         }
     }
 }

@@ -59,7 +59,7 @@ impl<W> Engine<W> {
             Ok(replayed) => Part::Live(replayed.transaction),
             Err(error) => {
                 tracing::error!(transaction = %id, "{error}; the transaction is set aside");
-                Part::SetAside
+                Part::SetAside { why: error.to_string() }
             }
         };
         if let Some(key) = key.clone() {

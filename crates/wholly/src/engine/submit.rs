@@ -27,8 +27,16 @@ pub(crate) struct Submission {
 /// What is to happen, by its pattern.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    TwoPhase { name: Name, branches: Vec<StartedBranch> },
-    Saga { saga: Arc<Graph>, input: Payload },
+    TwoPhase {
+        name: Name,
+        branches: Vec<StartedBranch>,
+    },
+    Saga {
+        saga: Arc<Graph>,
+        input: Payload,
+        /// The client named no version: one that was begun with another is the same.
+        any_version: bool,
+    },
 }
 
 /// What a caller waits for.
@@ -44,9 +52,6 @@ pub(crate) enum Wait {
 
 impl<W> Engine<W> {
     pub(super) fn submit(&mut self, submission: Submission, wait: Wait, to: W, now: Timestamp) {
-        if let Err(error) = self.check(&submission) {
-            return self.reply(to, Reply::NotAccepted(error));
-        }
         match submission.key.clone() {
             Some(key) => self.submit_by_key(key, submission, wait, to, now),
             None => self.begin(submission, wait, to, now),
@@ -65,7 +70,7 @@ impl<W> Engine<W> {
         }
         match &submission.change {
             Change::TwoPhase { branches, .. } => self.check_branches(branches)?,
-            Change::Saga { saga, input } => self.check_saga(saga, input)?,
+            Change::Saga { saga, .. } => self.check_saga(saga)?,
         }
         if self.open.len() >= self.settings.in_flight_limit {
             return Err(SubmitError::Overloaded { in_flight: self.open.len() });
@@ -90,18 +95,9 @@ impl<W> Engine<W> {
         Ok(())
     }
 
-    fn check_saga(&self, saga: &Graph, input: &Payload) -> Result<(), SubmitError> {
+    fn check_saga(&self, saga: &Graph) -> Result<(), SubmitError> {
         let definition = saga.definition();
-        for step in &definition.steps {
-            self.check_callee(&match &step.participant {
-                Some(participant) => Callee::Participant(participant.clone()),
-                None => {
-                    let (saga, version) = (definition.name.clone(), definition.version);
-                    Callee::Code { saga, version }
-                }
-            })?;
-        }
-        saga.accepts(input).map_err(|why| SubmitError::Input { why: why.to_string() })
+        definition.steps.iter().try_for_each(|step| self.check_callee(&definition.callee(step)))
     }
 
     fn check_callee(&self, callee: &Callee) -> Result<(), SubmitError> {
@@ -113,6 +109,10 @@ impl<W> Engine<W> {
 
     /// Begins a transaction; its waiter hears of it when it is durable.
     pub(super) fn begin(&mut self, submission: Submission, wait: Wait, to: W, now: Timestamp) {
+        // Only now: what was begun with a key is found by it, whatever has changed since.
+        if let Err(error) = self.check(&submission) {
+            return self.reply(to, Reply::NotAccepted(error));
+        }
         let id = TransactionId::mint(self.last_ordinal, now, self.random.next(), self.identity);
         self.last_ordinal = id.ordinal();
         let key = submission.key.clone();
@@ -144,7 +144,7 @@ impl<W> Engine<W> {
                 let started = two_phase::Started { name, key, deadline, one_phase, branches };
                 Record::TwoPhase(two_phase::Record::Started(started))
             }
-            Change::Saga { saga, input } => {
+            Change::Saga { saga, input, .. } => {
                 let own = saga.definition().deadline_millis.map(Duration::from_millis);
                 let deadline = now + deadline.or(own).unwrap_or(self.settings.deadline);
                 let started = saga::Started { key, deadline, saga, input };
@@ -158,7 +158,7 @@ impl<W> Open<W> {
     pub(super) fn new(part: Part, key: Option<Key>) -> Self {
         let branches = match &part {
             Part::Live(transaction) => transaction.branch_count(),
-            Part::SetAside => 0,
+            Part::SetAside { .. } => 0,
         };
         Self {
             part,
@@ -186,8 +186,10 @@ impl Change {
                         new.participant == *old.participant() && new.payload.same_as(old.payload())
                     })
             }
-            (Self::Saga { saga, input }, Transaction::Saga(begun)) => {
-                saga.definition() == begun.definition() && input.same_as(begun.input())
+            (Self::Saga { saga, input, any_version }, Transaction::Saga(begun)) => {
+                let (new, old) = (saga.definition(), begun.definition());
+                let same = if *any_version { new.name == old.name } else { new.same_as(old) };
+                same && input.same_as(begun.input())
             }
             _ => false,
         }

@@ -129,7 +129,8 @@ impl World {
             true => two_phase(&mut random, number),
             false => {
                 let input = Payload::of(&json!({"number": number, "items": [seed]})).unwrap();
-                Change::Saga { saga: definitions::saga(&mut random, &PARTICIPANTS), input }
+                let saga = definitions::saga(&mut random, &PARTICIPANTS);
+                Change::Saga { saga, input, any_version: false }
             }
         };
         let hurried = matches!(change, Change::Saga { .. }) && self.chance(10);

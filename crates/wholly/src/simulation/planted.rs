@@ -245,7 +245,7 @@ impl Saga {
             operation: Operation::Compensation,
             own_name: Some(node.compensation.clone()?),
             expires: None,
-            payload: compensation_payload(step.given.as_ref()?, step.output.as_ref()).ok()?,
+            payload: compensation_payload(step.given.as_ref()?, step.output.as_ref()),
         })
     }
 

@@ -162,7 +162,7 @@ async fn a_payload_that_outgrows_the_limit_turns_back_with_the_reason() {
     let id = outcome.id();
     let reason = reason(outcome);
     assert!(matches!(&reason, Reason::Unresolved { step, .. } if step.as_str() == "charge"));
-    assert!(reason.to_string().contains("80007 bytes long"), "{reason}");
+    assert!(reason.to_string().contains("longer than the limit, 65536 bytes"), "{reason}");
     assert_eq!(shop.orders.step(id, "take"), Some(StepStanding::Compensated));
     assert_eq!(shop.payments.received(), []);
     shop.harness.assert_all_or_nothing(id).await;
@@ -172,7 +172,7 @@ async fn a_payload_that_outgrows_the_limit_turns_back_with_the_reason() {
                              "payload": twice}]));
     let refused = shop.coordinator().saga(saga).input(&"x".repeat(40_000)).execute().await;
     let Err(SubmitError::Input { why }) = refused else { panic!("{refused:?}") };
-    assert!(why.contains("80007 bytes long"), "{why}");
+    assert!(why.contains("longer than the limit, 65536 bytes"), "{why}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -190,7 +190,7 @@ async fn a_payload_that_outgrows_the_limit_past_the_pivot_is_stuck() {
         let snapshot = shop.snapshot(id).await;
         assert_eq!((snapshot.state, snapshot.stuck), ("running", true));
         let why = snapshot.steps[1].stuck.clone().unwrap();
-        assert!(why.contains("80007 bytes long"), "{why}");
+        assert!(why.contains("longer than the limit, 65536 bytes"), "{why}");
         shop.restart().await;
     }
     assert_eq!(shop.orders.count("take"), 1);

@@ -222,6 +222,72 @@ async fn a_key_joins_the_same_saga_and_no_other() {
     let changed = changed.execute().await;
     assert!(matches!(changed, Err(SubmitError::KeyReused { .. })), "{changed:?}");
     assert_eq!(shop.payments.count("charge"), 1);
+    // Who names no version is given the newest, which may be another by now.
+    let newer: Arc<Graph> = {
+        let mut definition = sale().definition().clone();
+        definition.version = 4;
+        Arc::new(Graph::new(definition).unwrap())
+    };
+    let again = |any| {
+        let run = coordinator.saga(newer.clone()).key("sale 7").any_version(any);
+        run.input(&serde_json::json!({"cents": 300})).execute()
+    };
+    assert_eq!(again(true).await.unwrap(), first);
+    assert!(matches!(again(false).await, Err(SubmitError::KeyReused { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_finds_its_saga_whoever_has_left_since() {
+    let mut shop = Shop::open().await;
+    let coordinator = shop.coordinator();
+    let first = sell(&coordinator).key("sale 8").execute().await.unwrap();
+    shop.harness.leave_out("payments");
+    let coordinator = shop.restart().await;
+    assert_eq!(sell(&coordinator).key("sale 8").execute().await.unwrap(), first);
+    let other = sell(&coordinator).key("sale 9").execute().await;
+    assert!(matches!(other, Err(SubmitError::UnknownParticipant { .. })), "{other:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_replaced_leaves_nobody_waiting_for_their_answers() {
+    let shop = Shop::open().await;
+    shop.payments.nth("charge", 0, Act::Hang);
+    let slow = graph(
+        r#"{"name": "slow", "version": 1, "steps": [{"name": "charge", "participant": "payments",
+            "compensation": "refund", "timeout_millis": 3600000}]}"#,
+    );
+    let coordinator = shop.coordinator();
+    let run = coordinator.saga(slow).deadline(Duration::from_secs(7_200));
+    let id = run.submit().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    coordinator.register("payments", shop.payments.clone(), Default::default()).await.unwrap();
+    let soon = Duration::from_secs(5);
+    assert!(coordinator.outcome(id, soon).await.unwrap().unwrap().is_settled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_that_never_left_is_none() {
+    let mut shop = Shop::open().await;
+    // One slot for actions, which another saga's call holds.
+    let slots = wholly::Slots::new(2, 1).unwrap();
+    let orders = shop.orders.clone();
+    let narrow = shop.harness.participant_with("narrow", orders, slots);
+    let coordinator = shop.restart().await;
+    narrow.nth("wait", 0, Act::LateAnswer(Duration::from_secs(60)));
+    let step = |name: &str, retry: &str| {
+        graph(&format!(
+            r#"{{"name": "{name}", "version": 1, "steps": [{{"name": "{name}",
+                "participant": "narrow", "compensation": "undo-{name}", {retry}}}]}}"#
+        ))
+    };
+    let hours = Duration::from_secs(7_200);
+    let long = step("wait", r#""timeout_millis": 3600000"#);
+    coordinator.saga(long).deadline(hours).submit().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let few = r#""timeout_millis": 1000, "retry": {"tries": 2, "cap_millis": 1000}"#;
+    let outcome = coordinator.saga(step("hurry", few)).deadline(hours).execute().await.unwrap();
+    assert!(matches!(outcome, SagaOutcome::Completed(_)), "{outcome:?}");
+    assert_eq!(narrow.count("hurry"), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,10 @@ use crate::{OperationName, StepName};
 
 /// 30 days: the longest that anything may take.
 const LONGEST_MILLIS: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// How many references the payloads of all steps may have.
+const REFERENCES_LIMIT: usize = 16 * 1_024;
+/// How many bytes the payloads of all steps may have.
+const PAYLOADS_LIMIT: usize = 1024 * 1024;
 /// More tries than this are no limit.
 const TRIES_LIMIT: u32 = 1_000_000;
 
@@ -57,7 +61,25 @@ pub(super) fn nodes(definition: &Definition, problems: &mut Problems) -> Vec<Nod
             template: Template::parse(step.payload.as_ref(), &known, at, problems),
         });
     }
+    totals(definition, &nodes, problems);
     nodes
+}
+
+/// What all steps have together, because the loop fills payloads while others wait.
+fn totals(definition: &Definition, nodes: &[Node], problems: &mut Problems) {
+    let references: usize = nodes.iter().map(|node| node.template.references()).sum();
+    if references > REFERENCES_LIMIT {
+        problems.add(at!("steps"), || {
+            format!("the payloads have {references} references; together they have at most {REFERENCES_LIMIT}")
+        });
+    }
+    let payloads = definition.steps.iter().filter_map(|step| step.payload.as_ref());
+    let bytes: usize = payloads.map(|payload| payload.as_str().len()).sum();
+    if bytes > PAYLOADS_LIMIT {
+        problems.add(at!("steps"), || {
+            format!("the payloads are {bytes} bytes long together; the limit is {PAYLOADS_LIMIT}")
+        });
+    }
 }
 
 fn action(step: &StepDefinition) -> OperationName {

@@ -221,8 +221,9 @@ fn a_hundred_and_twenty_eight_steps_are_taken() {
 #[test]
 fn an_input_that_no_payload_can_be_filled_from_is_not_accepted() {
     let graph = graph(
-        r#"{"name":"a",+},{"name":"b",+,"payload":[{"$from":"/steps/a/x"},{"$from":"/input/x/0"}]},
-           {"name":"c",+,"payload":[{"$from":"/input"},{"$from":"/input"}]}"#,
+        r#"{"name":"a","participant":"p",+},
+           {"name":"b","participant":"p",+,"payload":[{"$from":"/steps/a/x"},{"$from":"/input/x/0"}]},
+           {"name":"c","participant":"p",+,"payload":[{"$from":"/input"},{"$from":"/input"}]}"#,
     );
     let accepts = |input| graph.accepts(&Payload::parse(input).unwrap());
     assert_eq!(accepts(r#"{"x":[1]}"#), Ok(()));
@@ -231,7 +232,7 @@ fn an_input_that_no_payload_can_be_filled_from_is_not_accepted() {
         r#"/steps/1/payload: this input does not suit the step "b": the reference "/input/x/0" does not resolve: there is nothing at "/input/x/0""#
     );
     let long = format!(r#"{{"x":["{}"]}}"#, "x".repeat(Payload::LIMIT / 2));
-    assert!(accepts(&long).unwrap_err().to_string().contains("bytes long with its references"));
+    assert!(accepts(&long).unwrap_err().to_string().contains("longer than the limit, 65536 bytes"));
 }
 
 #[test]

@@ -21,7 +21,7 @@ fn filled(template: Option<&str>, input: &str, first: &str) -> Result<Payload, U
     let graph = Graph::new(definition).unwrap();
     let outputs = [payload(first), Payload::null()];
     let (_, node) = graph.step(2).unwrap();
-    node.template.fill(&payload(input), |step| outputs.get(usize::from(step)))
+    node.template.fill(Payload::LIMIT, &payload(input), |step| outputs.get(usize::from(step)))
 }
 
 #[test]
@@ -83,10 +83,10 @@ fn a_filled_payload_has_a_limit_too() {
     let half = format!("\"{}\"", "x".repeat(Payload::LIMIT / 2 - 2));
     let twice = r#"[{"$from":"/input"},{"$from":"/input"}]"#;
     let error = filled(Some(twice), &half, "1").unwrap_err();
-    assert_eq!(error, Unresolved::TooLong { bytes: Payload::LIMIT + 3 });
+    assert_eq!(error, Unresolved::TooLong { limit: Payload::LIMIT });
     assert_eq!(
         error.to_string(),
-        "the payload is 65539 bytes long with its references filled in; the limit is 65536"
+        "with its references filled in the payload is longer than the limit, 65536 bytes"
     );
 }
 
@@ -95,7 +95,7 @@ fn an_output_that_is_not_there_is_said() {
     let template = r#"{"name":"s","version":1,"steps":[{"name":"one","compensation":false},
         {"name":"two","compensation":false,"payload":{"$from":"/steps/one"}}]}"#;
     let graph: Graph = serde_json::from_str(template).unwrap();
-    let filled = graph.step(1).unwrap().1.template.fill(&Payload::null(), |_| None);
+    let filled = graph.step(1).unwrap().1.template.fill(Payload::LIMIT, &Payload::null(), |_| None);
     assert_eq!(filled, Err(Unresolved::NotDone { pointer: "/steps/one".into() }));
 }
 

@@ -96,7 +96,7 @@ impl Service {
             Operation::Action => ("book", input),
             _ => {
                 let output = Payload::of(&Booked { number: 1_000_000 }).unwrap();
-                let payload = compensation_payload(&input, known.then_some(&output)).unwrap();
+                let payload = compensation_payload(&input, known.then_some(&output));
                 ("unbook", payload)
             }
         };

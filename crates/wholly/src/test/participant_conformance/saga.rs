@@ -279,7 +279,7 @@ impl<'a> Step<'a> {
             operation: Compensation,
             own_name: Some(self.suite.compensation.clone()),
             expires: None,
-            payload: payload.map_err(|why| Broken::Seen(why.to_string()))?,
+            payload,
             ..self.action.clone()
         })
     }
