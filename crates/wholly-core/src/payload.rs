@@ -1,7 +1,7 @@
 //! The JSON that a client gives for a participant: kept as text, never interpreted.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
@@ -58,9 +58,16 @@ impl Payload {
         Ok(Self(RawValue::from_string(text)?.into()))
     }
 
+    /// A value as JSON, however long.
+    pub(crate) fn composed_of<T: Serialize>(value: &T) -> Result<Self, serde_json::Error> {
+        Ok(Self(serde_json::value::to_raw_value(value)?.into()))
+    }
+
     /// `null`.
     pub fn null() -> Self {
-        Self(RawValue::NULL.to_owned().into())
+        static NULL: LazyLock<Payload> =
+            LazyLock::new(|| Payload(RawValue::NULL.to_owned().into()));
+        NULL.clone()
     }
 
     fn from_raw(raw: Box<RawValue>) -> Result<Self, InvalidPayload> {

@@ -19,6 +19,8 @@ use crate::{OperationName, Payload};
 pub struct Graph {
     definition: Definition,
     nodes: Vec<Node>,
+    /// The definition as JSON: every saga that starts is written with it.
+    text: Payload,
 }
 
 /// A step's place in the graph, and what is asked for it.
@@ -64,8 +66,10 @@ impl Graph {
     pub fn new(definition: Definition) -> Result<Self, InvalidDefinition> {
         let mut problems = Problems::default();
         let nodes = check::nodes(&definition, &mut problems);
+        let text = Payload::composed_of(&definition);
+        let text = text.inspect_err(|error| problems.add(Vec::new(), || error.to_string()));
         problems.into_result()?;
-        Ok(Self { definition, nodes })
+        Ok(Self { definition, nodes, text: text.unwrap_or_else(|_| Payload::null()) })
     }
 
     /// The definition as it was written.
@@ -113,10 +117,10 @@ impl TryFrom<Definition> for Graph {
     }
 }
 
-/// As its definition, not copied: every saga that starts is written with it.
+/// As its definition.
 impl Serialize for Graph {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.definition.serialize(serializer)
+        self.text.serialize(serializer)
     }
 }
 

@@ -65,8 +65,9 @@ pub(crate) struct Engine<W> {
     identity: LogId,
     last_ordinal: u64,
     random: Random,
-    /// Who is here, and whether they offer one-phase commit.
-    callees: HashMap<Callee, bool>,
+    /// Who is here, and whether they offer one-phase commit. Hashed fast: the configuration names
+    /// them.
+    callees: FxHashMap<Callee, bool>,
     /// Hashed fast: nobody outside chooses an id.
     open: FxHashMap<TransactionId, Open<W>>,
     keys: HashMap<Key, KeyState<W>>,

@@ -83,7 +83,8 @@ pub struct HttpParticipant {
     addresses: Addresses,
     transport: Transport,
     connections: Connections,
-    call_timeout: Duration,
+    /// None: the lane's time-out is enough, and a second timer for each call is not free.
+    call_timeout: Option<Duration>,
     refused_statuses: Vec<u16>,
     one_phase: bool,
     reported: Mutex<BTreeSet<u16>>,
@@ -109,7 +110,7 @@ impl HttpParticipant {
             addresses: Addresses::under(&base)?,
             connections: transport.connections(Duration::from_secs(2)),
             transport,
-            call_timeout: TIMEOUT_LIMIT,
+            call_timeout: None,
             refused_statuses: Vec::new(),
             one_phase: false,
             reported: Mutex::default(),
@@ -122,7 +123,7 @@ impl HttpParticipant {
     /// gives it; at most a day.
     #[must_use]
     pub fn call_timeout(mut self, timeout: Duration) -> Self {
-        self.call_timeout = timeout.min(TIMEOUT_LIMIT);
+        self.call_timeout = Some(timeout.min(TIMEOUT_LIMIT));
         self
     }
 
@@ -176,12 +177,16 @@ impl HttpParticipant {
         request: Request<Full<Bytes>>,
         operation: Operation,
     ) -> Result<(StatusCode, Answer), String> {
-        let deadline = Instant::now() + self.call_timeout;
-        let response = match timeout_at(deadline, self.connections.send(request)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return Err(self.what_failed(&error)),
-            Err(_) => return Err(format!("no answer within {:?}", self.call_timeout)),
+        let now = Instant::now();
+        let response = match self.call_timeout {
+            None => self.connections.send(request).await,
+            Some(limit) => match timeout_at(now + limit, self.connections.send(request)).await {
+                Ok(response) => response,
+                Err(_) => return Err(format!("no answer within {limit:?}")),
+            },
         };
+        let response = response.map_err(|error| self.what_failed(&error))?;
+        let deadline = now + self.call_timeout.unwrap_or(TIMEOUT_LIMIT);
         let (head, body) = response.into_parts();
         let limit = match operation {
             Operation::Action if head.status.is_success() => OUTPUT_LIMIT,
