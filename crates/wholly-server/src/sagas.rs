@@ -71,7 +71,7 @@ impl Sagas {
         let mut problems = Vec::new();
         for file in files {
             let graph = match read_file(&file) {
-                Ok(graph) => graph,
+                Ok(graph) => Arc::new(graph),
                 Err(error) => {
                     problems.push(error.to_string());
                     continue;
@@ -79,11 +79,15 @@ impl Sagas {
             };
             let definition = graph.definition();
             let (name, version) = (definition.name.clone(), definition.version);
-            if let Some(other) = origins.insert((name.clone(), version), file.clone()) {
-                let (file, other) = (file.display(), other.display());
+            let other = origins.insert((name.clone(), version), file.clone());
+            let before = known.entry(name).or_default().insert(version, Arc::clone(&graph));
+            // The same twice does no harm: one may have been stored while the other was put there.
+            if let (Some(other), Some(before)) = (other, before)
+                && !before.definition().same_as(definition)
+            {
+                let (file, other, name) = (file.display(), other.display(), &definition.name);
                 problems.push(format!("{file}:1:1: {other} is version {version} of {name:?}, too"));
             }
-            known.entry(name).or_default().insert(version, Arc::new(graph));
         }
         match problems.is_empty() {
             true => Ok(Self { folder: Some(folder), known: known.into(), ..Self::default() }),
@@ -113,7 +117,7 @@ impl Sagas {
         let _alone = self.storing.lock().unwrap_or_else(PoisonError::into_inner);
         let (name, version) = (graph.definition().name.clone(), graph.definition().version);
         if let Some(there) = self.get(name.as_str(), Some(version)) {
-            return match text(&there)? == text(&graph)? {
+            return match there.definition().same_as(graph.definition()) {
                 true => Ok(Stored::Same),
                 false => Err(self.differs(name, version)),
             };
@@ -146,18 +150,6 @@ fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     // The order of a folder is nobody's.
     files.sort();
     Ok(files)
-}
-
-/// A definition's text. Members have their order, and white space does not count.
-fn text(graph: &Graph) -> io::Result<String> {
-    let text = serde_json::to_string(graph.definition())?;
-    let (mut quoted, mut escaped) = (false, false);
-    let keep = |c: &char| {
-        quoted ^= *c == '"' && !escaped;
-        escaped = *c == '\\' && !escaped;
-        quoted || !c.is_ascii_whitespace()
-    };
-    Ok(text.chars().filter(keep).collect())
 }
 
 /// Writes the definition to a file of its own, whole or not at all.

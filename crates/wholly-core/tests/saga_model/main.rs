@@ -98,7 +98,6 @@ fn a_list_keeps_the_laws() {
                 "turns back: deadline",
                 "turns back: cancelled",
                 "an end outlives a crash",
-                "an answered compensation is lost and done again",
                 "a compensation finds nothing",
                 "a late action meets its compensation",
                 "stuck",

@@ -21,8 +21,7 @@
 //! not durable, the transaction sends nothing and answers nobody.
 //!
 //! An answer may rest on records that are not durable only where a restart comes to the same: an
-//! abort (presumed), that every branch has acknowledged (each will say so again), and that what
-//! turned back is taken back (so will each compensation).
+//! abort (presumed), and that every branch has acknowledged (each will say so again).
 //!
 //! INVARIANT: at most one attempt of a branch or step is on its way, so that "an attempt was lost" is all
 //! that needs to be known of those before it.
