@@ -194,7 +194,10 @@ async fn a_wrong_definition_stops_the_start() {
 
     std::fs::create_dir(&sagas).unwrap();
     std::fs::write(sagas.join("a.json"), ORDER).unwrap();
-    std::fs::write(sagas.join("b.json"), ORDER).unwrap();
+    // The same again does no harm; what says something else does.
+    std::fs::write(sagas.join("0.json"), format!("{ORDER}\n")).unwrap();
+    let other = ORDER.replacen("\"steps\"", "\"deadline_millis\": 5, \"steps\"", 1);
+    std::fs::write(sagas.join("b.json"), other).unwrap();
     std::fs::write(sagas.join("c.toml"), "name = 'c'\nversion = 0\nsteps = []").unwrap();
     let (code, said) = start_fails(&arguments).await;
     assert_eq!(code, Some(2));
