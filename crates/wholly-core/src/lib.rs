@@ -21,6 +21,7 @@ pub mod entry;
 mod id;
 mod names;
 mod payload;
+mod protocol;
 pub mod saga;
 mod time;
 mod transaction;
@@ -30,8 +31,6 @@ pub mod wire;
 pub use id::{InvalidId, LogId, TransactionId};
 pub use names::{BranchName, InvalidName, Key, Name, OperationName, ParticipantName, StepName};
 pub use payload::{InvalidPayload, Payload};
+pub use protocol::{Answered, BranchIndex, BrokenInvariant, Callee, Effect, Input, Request};
 pub use time::Timestamp;
-pub use transaction::{
-    Answered, BranchIndex, BrokenInvariant, Callee, CancelError, Effect, Ended, Input, Record,
-    Request, ResolveError, Transaction,
-};
+pub use transaction::{CancelError, Ended, Record, ResolveError, Transaction};

@@ -7,7 +7,7 @@ use super::graph::Side;
 use super::record::{Reason, Record, Resolution, StepIndex};
 use super::{Progress, Step, Transaction};
 use crate::Payload;
-use crate::transaction::{BrokenInvariant, broken, ensure};
+use crate::protocol::{BrokenInvariant, broken, ensure};
 
 impl Transaction {
     /// Folds a record into the value.

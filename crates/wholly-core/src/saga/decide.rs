@@ -3,7 +3,7 @@
 use super::graph::Side;
 use super::record::{Reason, Record, Resolution, StepIndex};
 use super::{Progress, Step, Transaction};
-use crate::transaction::{Answered, BrokenInvariant, Input};
+use crate::protocol::{Answered, BrokenInvariant, Input};
 use crate::wire::{Answer, Operation, cut};
 use crate::{Payload, Timestamp};
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::transaction::Callee;
+use crate::protocol::Callee;
 use crate::{Name, OperationName, ParticipantName, Payload, StepName};
 
 /// What a saga is to do. [`Graph::new`](super::Graph::new) says whether it makes sense.

@@ -107,7 +107,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::transaction::{Callee, Effect, Request};
+use crate::protocol::{Callee, Effect, Request};
 use crate::wire::{Operation, compensation_payload};
 use crate::{Name, Payload, StepName, Timestamp};
 

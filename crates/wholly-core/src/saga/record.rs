@@ -9,7 +9,7 @@ use super::Graph;
 use crate::{Key, Payload, StepName, Timestamp};
 
 /// A step's place in its saga's definition, from 0.
-pub type StepIndex = crate::transaction::BranchIndex;
+pub type StepIndex = crate::protocol::BranchIndex;
 
 /// One thing that happened to a saga. The module's table says which are forced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -5,7 +5,7 @@
 
 use super::record::{AbortReason, Decision, Record, Vote};
 use super::{Branch, Progress, State, Transaction};
-use crate::transaction::{BranchIndex, BrokenInvariant, broken, ensure};
+use crate::protocol::{BranchIndex, BrokenInvariant, broken, ensure};
 
 impl Transaction {
     /// Folds a record into the value.

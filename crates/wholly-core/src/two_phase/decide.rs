@@ -3,7 +3,7 @@
 use super::record::{AbortReason, Decision, Record, Vote};
 use super::{Branch, Progress, State, Transaction};
 use crate::Timestamp;
-use crate::transaction::{Answered, BranchIndex, BrokenInvariant, Input};
+use crate::protocol::{Answered, BranchIndex, BrokenInvariant, Input};
 use crate::wire::{Answer, Operation, cut};
 
 impl Transaction {

@@ -102,7 +102,7 @@ pub use record::{AbortReason, Decision, Record, Started, StartedBranch, Vote};
 
 use serde::Serialize;
 
-use crate::transaction::{BranchIndex, Callee, Effect, Request};
+use crate::protocol::{BranchIndex, Callee, Effect, Request};
 use crate::wire::Operation;
 use crate::{Name, ParticipantName, Payload, Timestamp};
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::transaction::BranchIndex;
+use crate::protocol::BranchIndex;
 use crate::{Key, Name, ParticipantName, Payload, Timestamp};
 
 /// One thing that happened to a transaction. The module's table says which are forced.

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::transaction::{Answered, Input};
+use crate::protocol::{Answered, Input};
 use crate::wire::Answer;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
