@@ -1,4 +1,4 @@
-//! What the README says of the server is true: its configuration and its request work as printed.
+//! What the README says of the server is true: its configuration and its requests work as printed.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
@@ -30,6 +30,13 @@ async fn the_configuration_and_the_request_work_as_printed() {
     let id = ask(&server, rest, "completed").await;
     assert_eq!(orders.asked(&id), ["create-order", "confirm-order"]);
     assert_eq!(payments.asked(&id), ["process-payment"]);
+}
+
+#[test]
+fn the_definition_in_the_protocols_makes_sense() {
+    let page = std::fs::read_to_string(Path::new(README).with_file_name("docs/protocols.md"));
+    let definition = between(&page.unwrap(), "```json\n", "```").to_owned();
+    wholly::Graph::new(serde_json::from_str(&definition).unwrap()).unwrap();
 }
 
 /// Sends the request that is printed first, and gives the transaction's id.
