@@ -32,6 +32,7 @@ impl<W> Engine<W> {
         to: W,
         now: Timestamp,
     ) {
+        let known = self.keys.len();
         match self.keys.get_mut(&key) {
             Some(KeyState::LookingUp(queue)) => queue.push((submission, wait, to)),
             Some(KeyState::Ended(queue)) => {
@@ -42,6 +43,11 @@ impl<W> Engine<W> {
                 true => self.wait(id, wait, to, now),
                 false => self.reply(to, Reply::NotAccepted(SubmitError::KeyReused { key, id })),
             },
+            // What is looked up is bounded, too; a retry that is refused here may come again.
+            None if known >= self.settings.in_flight_limit => {
+                let in_flight = self.open.len();
+                self.reply(to, Reply::NotAccepted(SubmitError::Overloaded { in_flight }));
+            }
             None => {
                 self.keys.insert(key.clone(), KeyState::LookingUp(vec![(submission, wait, to)]));
                 self.outputs.lookups.push(key);

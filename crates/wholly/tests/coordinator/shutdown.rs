@@ -43,6 +43,19 @@ async fn what_does_not_settle_in_time_goes_on_at_the_next_start() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_more_keys_are_looked_up_than_may_be_in_flight() {
+    let mut shop = Shop::closed();
+    shop.harness.settings().in_flight_limit = 2;
+    let coordinator = shop.start().await;
+    let keyed = |key: &str| order(&coordinator).key(key).submit();
+    let (first, second, third) = tokio::join!(keyed("1"), keyed("2"), keyed("3"));
+    let (first, _) = (first.unwrap(), second.unwrap());
+    // None of them had begun yet when the third one came.
+    assert!(matches!(third, Err(SubmitError::Overloaded { in_flight: 0 })), "{third:?}");
+    assert_eq!(keyed("1").await.unwrap(), first);
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_many_are_refused_and_none_is_dropped() {
     let mut shop = Shop::closed();
     shop.harness.settings().in_flight_limit = 2;
