@@ -347,6 +347,9 @@ impl Life {
         match appended {
             Ok(position) => {
                 self.engine.handle(Input::Durable(position), now);
+                if let Some(next) = self.engine.next_batch() {
+                    self.log.append(next);
+                }
                 None
             }
             Err(error) => Some(error.to_string()),

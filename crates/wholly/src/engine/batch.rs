@@ -185,24 +185,39 @@ impl<W> Engine<W> {
 
     /// Until when the batch waits for more although somebody waits for it. On a fast disk, answers
     /// that trickle in would else make many small batches, each of which rewrites the pages at the
-    /// edges of the log. Few in flight, or most of them gathered: it waits for nobody.
+    /// edges of the log. Few in flight, or a good part of them gathered: it waits for nobody, for
+    /// the log would else stand still until the slowest of them has answered.
     pub(super) fn gathers_until(&self) -> Option<Timestamp> {
         let (at, entries) = self.last_batch;
-        let more = entries >= MANY && self.gathering.entries.len() < self.open.len() / 2;
+        let more = entries >= MANY && self.gathering.entries.len() < self.open.len() / 4;
         (more && self.gathering.wanted).then(|| at + GATHER_FOR)
     }
 
+    /// The batch that the log has is durable. The next one, if it is due, comes out before what
+    /// this one lets go on: the log need not stand still meanwhile.
     pub(super) fn made_durable(&mut self, position: Position, now: Timestamp) {
         // INVARIANT: only the batch that was handed to the log becomes durable.
-        let Some(writing) = self.writing.take() else { return };
+        let Some(written) = self.writing.take() else { return };
         debug_assert_eq!(position, self.durable.next());
         self.durable = position;
-        for id in writing.gated {
-            self.advance(id, now);
+        self.written.push(written);
+        self.start_batch(now);
+    }
+
+    /// Lets go on what waited for the batches that have become durable.
+    pub(super) fn go_on_after_written(&mut self, now: Timestamp) {
+        if self.written.is_empty() {
+            return;
         }
-        self.look_up_ended(writing.ended);
+        for written in std::mem::take(&mut self.written) {
+            for id in written.gated {
+                self.advance(id, now);
+            }
+            self.look_up_ended(written.ended);
+        }
+        let durable = self.durable;
         let (ready, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.readers).into_iter().partition(|(at, ..)| *at <= position);
+            std::mem::take(&mut self.readers).into_iter().partition(|(at, ..)| *at <= durable);
         self.readers = waiting;
         for (_, id, to) in ready {
             self.reply_to_reader(id, to);

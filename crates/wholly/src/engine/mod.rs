@@ -76,6 +76,8 @@ pub(crate) struct Engine<W> {
     /// Those with records that wait for others of theirs, and until when; oldest first.
     held_back: VecDeque<(Timestamp, TransactionId)>,
     writing: Option<Writing>,
+    /// Durable, and what waited for it has not gone on.
+    written: Vec<Writing>,
     /// When the last batch was handed to the log, and how many entries it had.
     last_batch: (Timestamp, usize),
     /// Who waits until a batch is durable, to read what is in it.
@@ -226,6 +228,7 @@ impl<W> Engine<W> {
 
     /// What is to be done now; also whatever time alone brings about.
     pub fn poll(&mut self, now: Timestamp) -> Outputs<W> {
+        self.go_on_after_written(now);
         while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now) {
             self.timers.remove(&(at, id));
             if let Some(open) = self.open.get_mut(&id) {
@@ -248,6 +251,11 @@ impl<W> Engine<W> {
         timer.into_iter().chain(flush).chain(overdue).min()
     }
 
+    /// The next batch, ahead of all else that [`Engine::poll`] will say.
+    pub fn next_batch(&mut self) -> Option<Batch> {
+        self.outputs.append.take()
+    }
+
     /// How many transactions have not ended.
     pub fn in_flight(&self) -> usize {
         self.open.len()
@@ -260,7 +268,10 @@ impl<W> Engine<W> {
 
     /// Whether nothing is on its way to the log.
     pub fn is_flushed(&self) -> bool {
-        self.writing.is_none() && self.gathering.is_empty() && self.held_back.is_empty()
+        self.writing.is_none()
+            && self.written.is_empty()
+            && self.gathering.is_empty()
+            && self.held_back.is_empty()
     }
 
     /// The log has failed: tells every caller what it may know, and ends the loop's life.

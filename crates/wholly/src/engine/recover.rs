@@ -36,6 +36,7 @@ impl<W> Engine<W> {
             gathering: Batch::default(),
             held_back: VecDeque::new(),
             writing: None,
+            written: Vec::new(),
             last_batch: Default::default(),
             readers: Vec::new(),
             draining: false,
