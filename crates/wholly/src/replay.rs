@@ -29,6 +29,21 @@ pub(crate) fn replay(stored: &StoredTransaction) -> Result<Replayed, ReplayError
     Ok(Replayed { transaction, history })
 }
 
+impl ReplayError {
+    /// What is wrong, without a word of what was read.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Decode(DecodeError::Json(error)) => format!(
+                "its records are not readable: {:?} at line {}, column {}",
+                error.classify(),
+                error.line(),
+                error.column()
+            ),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Why a transaction cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplayError {
