@@ -56,3 +56,17 @@ pub(crate) enum ReplayError {
     #[error("it does not begin with a start")]
     NoStart,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_told_without_a_word_of_it() {
+        let text = r#"{"v":1,"r":[[5,"marked"]]}"#;
+        let error = ReplayError::from(entry::decode(text).unwrap_err());
+        assert!(error.to_string().contains("marked"), "{error}");
+        assert!(!error.kind().contains("marked"), "{}", error.kind());
+        assert!(error.kind().contains("line 1"), "{}", error.kind());
+    }
+}

@@ -1,8 +1,10 @@
 //! What an operator sees: the meter, and who is stuck.
 
-use wholly::Operation::{Commit, Prepare};
+use std::sync::Arc;
+
+use wholly::Operation::{Action, Commit, Prepare};
 use wholly::test::{Act, Fault, Unsynced};
-use wholly::{Callee, CalleeHealth, CalleeMeasures, Measures, ParticipantName};
+use wholly::{Callee, CalleeHealth, CalleeMeasures, Graph, Measures, ParticipantName};
 
 use super::*;
 
@@ -53,6 +55,32 @@ async fn the_meter_counts_what_began_and_ended_and_was_asked() {
 
     shop.restart().await;
     assert_eq!(two_phases(&shop.coordinator().measures()), (0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sagas_are_counted_by_how_they_ended() {
+    let shop = Shop::open().await;
+    let coordinator = shop.coordinator();
+    let definition = r#"{"name": "sale", "version": 1, "steps": [
+        {"name": "take", "participant": "orders", "compensation": "put-back"},
+        {"name": "charge", "participant": "payments", "compensation": "refund"}]}"#;
+    let sale = Arc::new(Graph::new(serde_json::from_str(definition).unwrap()).unwrap());
+    coordinator.saga(sale.clone()).execute().await.unwrap();
+    shop.payments.always(Action, Act::Refuse);
+    coordinator.saga(sale).execute().await.unwrap();
+    let measures = coordinator.measures();
+    let ended = measures.ended.iter().map(|e| (e.pattern, e.outcome, e.time.count));
+    assert_eq!(
+        ended.collect::<Vec<_>>(),
+        [
+            ("two-phase", "committed", 0),
+            ("two-phase", "aborted", 0),
+            ("saga", "completed", 1),
+            ("saga", "compensated", 1)
+        ]
+    );
+    assert_eq!((measures.begun[1].pattern, measures.begun[1].count), ("saga", 2));
+    assert_eq!((measures.oldest_undecided, measures.in_flight), (None, 0));
 }
 
 #[tokio::test(start_paused = true)]
