@@ -282,6 +282,10 @@ impl<P: Participant> Participant for KillingParticipant<P> {
     fn offers_one_phase(&self) -> bool {
         self.inner.offers_one_phase()
     }
+
+    fn address(&self) -> Option<String> {
+        self.inner.address()
+    }
 }
 
 #[cfg(test)]

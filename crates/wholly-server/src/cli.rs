@@ -4,12 +4,10 @@
 //! 1: everything else.
 
 use std::fmt::Display;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 #[cfg(feature = "demo")]
 use wholly_demo::{
     bench::Bench,
@@ -21,8 +19,10 @@ use wholly_demo::{
 };
 
 use crate::check::Check;
+use crate::config::logs::Logs;
 use crate::config::{Config, Loopback};
 use crate::diagram::Diagram;
+use crate::logs;
 use crate::sagas::Sagas;
 use crate::serve;
 
@@ -107,7 +107,10 @@ struct Staged {
 /// Does what the command line asks.
 pub fn run() -> ExitCode {
     let Cli { command } = Cli::parse();
-    if let Err(error) = log_to_stderr() {
+    // The server's configuration says how it tells what happens to it.
+    if !matches!(command, Command::Serve(_))
+        && let Err(error) = logs::show(Logs::default())
+    {
         return failed(USAGE, &error);
     }
     match command {
@@ -131,6 +134,9 @@ impl Serve {
             Ok(config) => config,
             Err(error) => return failed(USAGE, &error),
         };
+        if let Err(error) = logs::show(config.logs) {
+            return failed(USAGE, &error);
+        }
         config.listen = self.listen.unwrap_or(config.listen);
         config.log = self.log.unwrap_or(config.log);
         let sagas = match self.sagas.map(Sagas::load).transpose() {
@@ -170,20 +176,6 @@ impl Staged {
 fn failed(code: u8, error: &dyn Display) -> ExitCode {
     eprintln!("wholly: {error}");
     ExitCode::from(code)
-}
-
-fn log_to_stderr() -> Result<(), String> {
-    let filter = match std::env::var("WHOLLY_LOG") {
-        Ok(filter) => EnvFilter::try_new(&filter)
-            .map_err(|why| format!("WHOLLY_LOG={filter:?} is no filter of log messages: {why}"))?,
-        Err(_) => EnvFilter::new("info"),
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@
 //! line and the column; a key that nobody knows is an error, because a setting that does nothing
 //! is worse than one that is missing.
 
+pub mod alerts;
+pub mod logs;
+pub mod secret;
 mod value;
 
 use std::collections::BTreeMap;
@@ -17,6 +20,8 @@ use serde::Deserialize;
 use toml::Spanned;
 use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
 
+use self::alerts::{Alerts, AlertsSection};
+use self::logs::Logs;
 use crate::place::Place;
 
 /// What the server is to do.
@@ -25,6 +30,10 @@ pub struct Config {
     pub listen: Loopback,
     /// The log's file.
     pub log: PathBuf,
+    /// How it tells what happens to it.
+    pub logs: Logs,
+    /// Who is told that a transaction needs a person.
+    pub alerts: Option<Alerts>,
     /// The coordinator's settings.
     pub settings: Settings,
     /// Who takes part, by name.
@@ -81,7 +90,9 @@ impl Config {
             |(name, section): (_, ParticipantSection)| Ok((name, section.configured(&settings)?));
         let participants =
             file.participants.into_iter().map(configured).collect::<Result<_, Wrong>>()?;
-        Ok(Self { listen: file.listen, log: file.log, settings, participants })
+        let alerts = file.alerts.map(AlertsSection::configured).transpose()?;
+        let File { listen, log, logs, .. } = file;
+        Ok(Self { listen, log, logs, alerts, settings, participants })
     }
 }
 
@@ -106,6 +117,9 @@ struct File {
     listen: Loopback,
     #[serde(default = "beside_the_configuration")]
     log: PathBuf,
+    #[serde(default)]
+    logs: Logs,
+    alerts: Option<AlertsSection>,
     #[serde(default)]
     settings: SettingsSection,
     #[serde(default)]

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use wholly::log::Log;
 use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 
+use crate::alerts::{self, Webhook};
 use crate::api;
 use crate::config::Config;
 use crate::sagas::Sagas;
@@ -32,6 +33,9 @@ pub enum ServeError {
     /// The coordinator did not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// There is no TLS for the webhook.
+    #[error("alerts cannot be sent: {0}")]
+    Alerts(#[from] rustls::Error),
     /// The system denies what every program needs.
     #[error("the system denies {what}: {why}")]
     System { what: &'static str, why: io::Error },
@@ -63,6 +67,7 @@ async fn serve<L: Log, P: Participant>(
         TcpListener::bind(address).await.map_err(|why| ServeError::Listen { address, why })?;
     let address = listener.local_addr().map_err(denied("the socket's address"))?;
 
+    let webhook = config.alerts.map(Webhook::new).transpose()?;
     let mut builder =
         Coordinator::builder(log(SqliteLog::at(&config.log))).settings(config.settings);
     for (name, configured) in config.participants {
@@ -74,6 +79,9 @@ async fn serve<L: Log, P: Participant>(
     }
     let coordinator = builder.start().await?;
 
+    if let Some(webhook) = webhook {
+        tokio::spawn(alerts::tell(coordinator.clone(), webhook));
+    }
     let (stop, stopping) = oneshot::channel::<()>();
     let server = axum::serve(listener, api::router(coordinator.clone(), sagas))
         .with_graceful_shutdown(async { drop(stopping.await) });

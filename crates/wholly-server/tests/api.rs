@@ -219,8 +219,10 @@ async fn overload_says_when_to_try_again() {
 #[tokio::test]
 async fn the_server_says_that_it_is_ready() {
     let shop = Shop::open().await;
-    let reply = shop.server.get("/healthz").await;
-    assert_eq!((reply.status, reply.json()), (StatusCode::OK, json!({"status": "ready"})));
+    for path in ["/healthz", "/readyz"] {
+        let reply = shop.server.get(path).await;
+        assert_eq!((reply.status, reply.json()), (StatusCode::OK, json!({"status": "ready"})));
+    }
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@
 //! | `coordinator` | the API, and the driver that gives the loop its I/O |
 //! | `engine` | the one loop, without I/O: group commit, gates, retries, recovery |
 //! | `in_code` | sagas in code: typed steps of the program itself |
+//! | `meter` | what an operator sees: counters and times |
 //! | [`log`] | where it remembers: the trait, SQLite, memory |
 //! | `participant` | who takes part: the trait, HTTP, the slots of each |
 //!
@@ -24,6 +25,7 @@ mod engine;
 mod error;
 mod in_code;
 pub mod log;
+mod meter;
 mod outcome;
 mod participant;
 mod replay;
@@ -41,6 +43,10 @@ pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
 pub use log::sqlite::SqliteLog;
+pub use meter::{
+    BegunMeasures, CallMeasures, CalleeHealth, CalleeMeasures, Distribution, EndedMeasures,
+    LastError, Measures,
+};
 pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcome, SagaOutcome};
 #[cfg(feature = "http")]
 pub use participant::http::{HttpParticipant, InvalidUrl};

@@ -29,6 +29,21 @@ pub(crate) fn replay(stored: &StoredTransaction) -> Result<Replayed, ReplayError
     Ok(Replayed { transaction, history })
 }
 
+impl ReplayError {
+    /// What is wrong, without a word of what was read.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Decode(DecodeError::Json(error)) => format!(
+                "its records are not readable: {:?} at line {}, column {}",
+                error.classify(),
+                error.line(),
+                error.column()
+            ),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Why a transaction cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplayError {
@@ -40,4 +55,18 @@ pub(crate) enum ReplayError {
     Gap { expected: u32, found: u32 },
     #[error("it does not begin with a start")]
     NoStart,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_told_without_a_word_of_it() {
+        let text = r#"{"v":1,"r":[[5,"marked"]]}"#;
+        let error = ReplayError::from(entry::decode(text).unwrap_err());
+        assert!(error.to_string().contains("marked"), "{error}");
+        assert!(!error.kind().contains("marked"), "{}", error.kind());
+        assert!(error.kind().contains("line 1"), "{}", error.kind());
+    }
 }

@@ -1,11 +1,9 @@
-//! What can be asked: one transaction, the newest ones, how the coordinator is.
+//! What can be asked of transactions: one of them, and the newest.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
-use wholly::{Coordinator, Health, Snapshot, TransactionId};
+use wholly::{Coordinator, Snapshot, TransactionId};
 
 use super::problem::{Kind, Problem};
 use super::request::{Asked, Id};
@@ -52,20 +50,4 @@ pub async fn list(
         return Err(Problem::new(Kind::INVALID_REQUEST, detail));
     }
     Ok(Json(Listed { transactions: coordinator.list(before, limit).await? }))
-}
-
-/// 503 tells a load balancer to send nothing here; the process is alive all the same.
-pub async fn health(State(coordinator): State<Coordinator>) -> Response {
-    #[derive(Serialize)]
-    struct Body {
-        status: &'static str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        why: Option<String>,
-    }
-    let (code, status, why) = match coordinator.health() {
-        Health::Ready => (StatusCode::OK, "ready", None),
-        Health::LogFailed { why } => (StatusCode::SERVICE_UNAVAILABLE, "log-failed", Some(why)),
-        _ => (StatusCode::SERVICE_UNAVAILABLE, "stopped", None),
-    };
-    (code, Json(Body { status, why })).into_response()
 }

@@ -1,5 +1,6 @@
 //! The thread that appends: the log's calls block, and the loop must not.
 
+use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use wholly_core::entry;
 use crate::clock::Clock;
 use crate::engine::{Batch, PendingEntry};
 use crate::log::{AppendError, Entry, LogWriter, Position};
+use crate::meter::Meter;
 
 /// The handle of the thread. Batches go in one at a time; each is answered.
 pub(super) enum LogThread {
@@ -44,16 +46,17 @@ impl LogThread {
         mut writer: Box<dyn LogWriter>,
         appended: mpsc::UnboundedSender<Appended>,
         clock: &Clock,
+        meter: Arc<Meter>,
     ) -> std::io::Result<Self> {
         if clock.is_virtual() {
-            return Ok(Self::start_task(writer, appended));
+            return Ok(Self::start_task(writer, appended, meter));
         }
         let (batches, incoming) = blocking::channel::<Batch>();
         let run = move || {
             let mut awake_for = Duration::ZERO;
             while let Some(batch) = next(&incoming, awake_for) {
                 awake_for = if batch.entries.len() <= FEW { AWAKE_FOR } else { Duration::ZERO };
-                let result = append(&mut *writer, batch);
+                let result = append(&mut *writer, batch, &meter);
                 let failed = result.is_err();
                 if appended.send(result).is_err() || failed {
                     break;
@@ -67,12 +70,13 @@ impl LogThread {
     fn start_task(
         mut writer: Box<dyn LogWriter>,
         appended: mpsc::UnboundedSender<Appended>,
+        meter: Arc<Meter>,
     ) -> Self {
         let (batches, mut incoming) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
             while let Some(batch) = incoming.recv().await {
                 tokio::time::sleep(VIRTUAL_APPEND).await;
-                let result = append(&mut *writer, batch);
+                let result = append(&mut *writer, batch, &meter);
                 let failed = result.is_err();
                 if appended.send(result).is_err() || failed {
                     break;
@@ -120,7 +124,7 @@ fn next(incoming: &blocking::Receiver<Batch>, awake_for: Duration) -> Option<Bat
     incoming.recv().ok()
 }
 
-fn append(writer: &mut dyn LogWriter, batch: Batch) -> Appended {
+fn append(writer: &mut dyn LogWriter, batch: Batch, meter: &Meter) -> Appended {
     let text = |pending: PendingEntry| {
         let PendingEntry { transaction, sequence, records, key, ends } = pending;
         let text = entry::encode(&records)?;
@@ -129,5 +133,10 @@ fn append(writer: &mut dyn LogWriter, batch: Batch) -> Appended {
     let after = batch.after;
     let entries = batch.entries.into_iter().map(text).collect::<Result<Vec<_>, _>>();
     let entries = entries.map_err(|error| AppendError::Storage { why: error.to_string() })?;
-    writer.append(after, &entries)
+    let (before, began) = (writer.written(), Instant::now());
+    let appended = writer.append(after, &entries);
+    meter.append_time.saw(began.elapsed());
+    meter.batch_entries.saw(entries.len());
+    meter.written(before, writer.written());
+    appended
 }

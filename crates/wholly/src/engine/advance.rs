@@ -26,7 +26,7 @@ impl<W> Engine<W> {
             retry = self.send_outstanding(id, now);
             self.reply_to_waiters(id, now);
             if settled {
-                return self.let_go(id);
+                return self.let_go(id, now);
             }
         }
         self.set_alarm(id, may_leave, retry);
@@ -92,8 +92,11 @@ impl<W> Engine<W> {
     }
 
     /// The loop forgets what has settled: the log has it.
-    fn let_go(&mut self, id: TransactionId) {
+    fn let_go(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
+        if let Part::Live(transaction) = &open.part {
+            self.meter.ended(id, transaction, now);
+        }
         if let Some(at) = open.wake {
             self.timers.remove(&(at, id));
         }

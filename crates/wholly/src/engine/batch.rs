@@ -105,10 +105,11 @@ impl<W> Engine<W> {
         if forced || ends {
             self.write_held_back(id, now);
         }
+        self.note_stuck(id, now);
     }
 
     /// Lets a transaction's records join the batch that is being gathered.
-    fn write_held_back(&mut self, id: TransactionId, now: Timestamp) {
+    pub(super) fn write_held_back(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id).filter(|o| !o.held_back.is_empty()) else { return };
         let batch = &mut self.gathering;
         if batch.is_empty() {
@@ -249,13 +250,22 @@ impl<W> Engine<W> {
     /// Replies when all that is known of a transaction is durable; that may start a batch.
     pub(super) fn read(&mut self, id: TransactionId, to: W, now: Timestamp) {
         self.write_held_back(id, now);
-        if self.gathering.holds(id) {
-            self.gathering.wanted = true;
-            self.readers.push((self.gathering_position(), id, to));
-        } else if self.writing.as_ref().is_some_and(|w| w.transactions.contains(&id)) {
-            self.readers.push((self.durable.next(), id, to));
-        } else {
-            self.reply_to_reader(id, to);
+        match self.durable_with(id) {
+            Some(position) => {
+                self.gathering.wanted |= position == self.gathering_position();
+                self.readers.push((position, id, to));
+            }
+            None => self.reply_to_reader(id, to),
+        }
+    }
+
+    /// With which batch all that was recorded of a transaction is durable, if it is not yet.
+    pub(super) fn durable_with(&self, id: TransactionId) -> Option<Position> {
+        let writes = |writing: &Writing| writing.transactions.contains(&id);
+        match &self.writing {
+            _ if self.gathering.holds(id) => Some(self.gathering_position()),
+            Some(writing) if writes(writing) => Some(self.durable.next()),
+            _ => None,
         }
     }
 }

@@ -32,10 +32,13 @@ mod advance;
 mod backoff;
 mod batch;
 mod keys;
+mod oldest;
 mod recover;
+mod stuck;
 mod submit;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -43,20 +46,23 @@ use wholly_core::entry::Timed;
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{
     self as core, BranchName, BrokenInvariant, Callee, Ended, Key, LogId, Record, Timestamp,
-    Transaction, TransactionId,
+    Transaction, TransactionId, saga, two_phase,
 };
 
 pub(crate) use backoff::Random;
 pub(crate) use batch::{Batch, PendingEntry};
+pub(crate) use stuck::StuckChange;
 pub(crate) use submit::{Change, Submission, Wait};
 
 use crate::Settings;
 use crate::error::{CancelError, ResolveError, SubmitError};
 use crate::log::{Position, ReadError, StoredTransaction};
+use crate::meter::Meter;
 use crate::outcome::AnyOutcome;
 use crate::participant::slots::{Answered, Attempt};
 use batch::{Place, Writing};
 use keys::KeyState;
+use oldest::Oldest;
 
 /// The loop's state. `W` is where a reply goes.
 pub(crate) struct Engine<W> {
@@ -82,6 +88,11 @@ pub(crate) struct Engine<W> {
     last_batch: (Timestamp, usize),
     /// Who waits until a batch is durable, to read what is in it.
     readers: Vec<(Position, TransactionId, W)>,
+    /// Who became stuck or no longer is, and with which batch that is durable.
+    stuck_changes: Vec<(Position, StuckChange)>,
+    undecided: Oldest,
+    unsettled: Oldest,
+    meter: Arc<Meter>,
     draining: bool,
     outputs: Outputs<W>,
 }
@@ -122,6 +133,8 @@ pub(crate) struct Outputs<W> {
     pub lookups: Vec<Key>,
     /// Replies to give.
     pub replies: Vec<(W, Reply)>,
+    /// Who became stuck, or no longer is; durable.
+    pub stuck: Vec<StuckChange>,
 }
 
 /// What a caller of the loop gets.
@@ -164,6 +177,8 @@ struct Open<W> {
     /// One for each branch or step.
     attempts: Vec<Attempts>,
     waiters: Vec<Waiter<W>>,
+    /// As it was noted last.
+    stuck: bool,
     wake: Option<Timestamp>,
 }
 
@@ -202,7 +217,13 @@ impl Part {
 
 impl<W> Outputs<W> {
     fn new() -> Self {
-        Self { append: None, calls: BTreeMap::new(), lookups: Vec::new(), replies: Vec::new() }
+        Self {
+            append: None,
+            calls: BTreeMap::new(),
+            lookups: Vec::new(),
+            replies: Vec::new(),
+            stuck: Vec::new(),
+        }
     }
 }
 
@@ -239,6 +260,8 @@ impl<W> Engine<W> {
         }
         self.write_overdue(now);
         self.start_batch(now);
+        self.tell_stuck();
+        self.measure();
         std::mem::replace(&mut self.outputs, Outputs::new())
     }
 
@@ -254,6 +277,21 @@ impl<W> Engine<W> {
     /// The next batch, ahead of all else that [`Engine::poll`] will say.
     pub fn next_batch(&mut self) -> Option<Batch> {
         self.outputs.append.take()
+    }
+
+    fn measure(&mut self) {
+        let open = &self.open;
+        let undecided = self.undecided.first(|id| is_undecided(open, id));
+        let unsettled = self.unsettled.first(|id| open.contains_key(&id));
+        self.meter.holds(open.len(), undecided, unsettled);
+    }
+
+    /// A transaction is here, younger than all before it.
+    fn keep(&mut self, id: TransactionId, new: Open<W>) {
+        self.open.insert(id, new);
+        let open = &self.open;
+        self.undecided.push(id, |id| is_undecided(open, id));
+        self.unsettled.push(id, |id| open.contains_key(&id));
     }
 
     /// How many transactions have not ended.
@@ -404,16 +442,17 @@ impl<W> Engine<W> {
         };
         match transaction.step(input, now) {
             Ok(records) => self.record(id, records, now),
-            Err(broken) => self.set_aside(id, &broken),
+            Err(broken) => self.set_aside(id, &broken, now),
         }
     }
 
     /// A broken law stops one transaction, never the others.
-    fn set_aside(&mut self, id: TransactionId, broken: &BrokenInvariant) {
+    fn set_aside(&mut self, id: TransactionId, broken: &BrokenInvariant, now: Timestamp) {
         tracing::error!(transaction = %id, "{broken}; the transaction is set aside");
         if let Some(open) = self.open.get_mut(&id) {
             open.part = Part::SetAside { why: broken.to_string() };
         }
+        self.note_stuck(id, now);
     }
 
     fn wait(&mut self, id: TransactionId, wait: Wait, to: W, now: Timestamp) {
@@ -439,7 +478,7 @@ impl<W> Engine<W> {
             }
             Err(error) => {
                 if let Some(broken) = error.broken() {
-                    self.set_aside(id, broken);
+                    self.set_aside(id, broken, now);
                 }
                 self.reply(to, Reply::NotCancelled(CancelError::from_core(id, error)));
             }
@@ -471,7 +510,7 @@ impl<W> Engine<W> {
             }
             Err(error) => {
                 if let Some(broken) = error.broken() {
-                    self.set_aside(id, broken);
+                    self.set_aside(id, broken, now);
                 }
                 self.reply(to, Reply::NotResolved(ResolveError::from_core(id, error)));
             }
@@ -495,6 +534,17 @@ impl Part {
             Self::Live(transaction) => AnyOutcome::unsettled(id, transaction),
             Self::SetAside { .. } => AnyOutcome::SetAside(id),
         }
+    }
+}
+
+/// Whether a transaction is here that may still go either way.
+fn is_undecided<W>(open: &FxHashMap<TransactionId, Open<W>>, id: TransactionId) -> bool {
+    match open.get(&id).map(|open| &open.part) {
+        Some(Part::Live(Transaction::TwoPhase(transaction))) => {
+            matches!(transaction.state(), two_phase::State::Init | two_phase::State::Prepared)
+        }
+        Some(Part::Live(Transaction::Saga(saga))) => saga.state() == saga::State::Running,
+        Some(Part::SetAside { .. }) | None => false,
     }
 }
 

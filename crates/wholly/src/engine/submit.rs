@@ -122,7 +122,8 @@ impl<W> Engine<W> {
         if let Some(key) = key.clone() {
             self.keys.insert(key, KeyState::Open(id));
         }
-        self.open.insert(id, Open::new(Part::Live(transaction), key));
+        self.meter.begun(&transaction);
+        self.keep(id, Open::new(Part::Live(transaction), key));
         self.record(id, vec![started], now);
         // What a saga's first steps are given may not resolve.
         self.step(id, &Input::Time, now);
@@ -169,6 +170,7 @@ impl<W> Open<W> {
             gate: Default::default(),
             attempts: std::iter::repeat_with(Attempts::default).take(branches).collect(),
             waiters: Vec::<Waiter<W>>::new(),
+            stuck: false,
             wake: None,
         }
     }

@@ -7,6 +7,7 @@ mod bad_input;
 mod by_hand;
 mod keys;
 mod log_failures;
+mod observed;
 mod outcomes;
 mod restarts;
 mod saga_bad_input;
