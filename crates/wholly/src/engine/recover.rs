@@ -39,6 +39,7 @@ impl<W> Engine<W> {
             written: Vec::new(),
             last_batch: Default::default(),
             readers: Vec::new(),
+            set_aside: BTreeSet::new(),
             draining: false,
             outputs: Outputs::new(),
         }
@@ -60,6 +61,7 @@ impl<W> Engine<W> {
             Ok(replayed) => Part::Live(replayed.transaction),
             Err(error) => {
                 tracing::error!(transaction = %id, "{error}; the transaction is set aside");
+                self.set_aside.insert(id);
                 Part::SetAside { why: error.to_string() }
             }
         };

@@ -31,6 +31,8 @@
 
 mod checkpoint;
 mod index;
+mod labels;
+mod list;
 mod open;
 mod pack;
 mod reader;
@@ -51,11 +53,12 @@ use super::{AppendError, Log, OpenError, OpenLog, ReadError};
 /// ```
 /// use wholly::SqliteLog;
 /// use wholly::log::Log;
+/// use wholly::log::listing::Query;
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("wholly.db");
 /// let open = SqliteLog::at(path).open()?;
-/// assert!(open.reader.list(None, 10)?.is_empty());
+/// assert!(open.reader.list(&Query::newest(10))?.rows.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -73,7 +76,7 @@ impl SqliteLog {
 
 impl Log for SqliteLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
-        open::open(&self.path)
+        open::open(&self.path, list::BOUNDS)
     }
 }
 
