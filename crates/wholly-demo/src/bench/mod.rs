@@ -9,6 +9,7 @@
 //! | `two-phase` | transactions in a closed loop, in process or over HTTP | the log alone, or bare calls |
 //! | `saga` | sagas in a closed loop, in process or over HTTP | the same; of those refused, those that are not |
 //! | `growth` | the same, on a log with millions of finished transactions | the same on an empty log |
+//! | `list` | lists of a log with millions of transactions | the same lists of a small log |
 //! | `recovery` | a start on a log with many transactions in doubt | none: a time |
 //! | `memory` | many transactions in flight at once | none: a size |
 //!
@@ -28,6 +29,7 @@ mod bare_participant;
 mod common;
 mod error;
 mod growth;
+mod list;
 mod load;
 mod log_alone;
 mod made;
@@ -66,6 +68,7 @@ enum Workload {
     TwoPhase(two_phase::TwoPhase),
     Saga(saga::Saga),
     Growth(growth::Growth),
+    List(list::List),
     Recovery(recovery::Recovery),
     Memory(memory::Memory),
     /// One of the processes that answer the calls over HTTP.
@@ -80,6 +83,7 @@ impl Bench {
             Workload::TwoPhase(workload) => report(workload.common.json, workload.run()),
             Workload::Saga(workload) => report(workload.common.json, workload.run()),
             Workload::Growth(workload) => report(workload.common.json, workload.run()),
+            Workload::List(workload) => report(workload.common.json, workload.run()),
             Workload::Recovery(workload) => report(workload.common.json, workload.run()),
             Workload::Memory(workload) => report(workload.common.json, workload.run()),
             Workload::Participant => bare_participant::serve(),
