@@ -7,7 +7,7 @@
 //!   that it touched, so a batch of 32 small entries costs far more in touched index pages than in
 //!   content. Entries go to the end of one table, whose key is the batch's position and the
 //!   entry's place in it (so the position needs no page of its own). The indexes (by transaction,
-//!   by key, the unsettled) follow in sorted runs of some thousand entries; what they do not hold
+//!   by label, by key, the unsettled) follow in sorted runs of some thousand entries; what they do not hold
 //!   yet is the *tail*, kept in memory and read back by the next opening. Measured with a
 //!   transaction of 735 bytes in three batches: 2.4 KB a transaction at 32 entries a batch, where
 //!   indexes that are always current take 3.0 KB; with random client keys 4.8 KB against 6.2 KB,
@@ -16,6 +16,8 @@
 //!   the table, with pages of 4 KiB twice as many bytes. In pages of 1 KiB half of the room stays
 //!   empty, because one start of a transaction fits in and a second does not.
 //! - **Large entries share their pages with small ones**: see `pack`.
+//! - **What a list asks for is one small number** in each entry, its label: see `labels`. The index
+//!   by label gives a page of a list without looking at what does not match: see `list`.
 //! - **Checkpoints run on a thread of their own**, and the batch that follows one finishes it, so
 //!   that the write-ahead log starts over and stays bounded.
 //!

@@ -2,6 +2,8 @@
 //! small that every way of listing is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use proptest::prelude::*;
 use wholly_core::{Timestamp, TransactionId};
@@ -216,7 +218,7 @@ impl Subject {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn pages_are_right_whatever_happens_between_them(
@@ -231,4 +233,31 @@ proptest! {
         }
         while !subject.page() {}
     }
+}
+
+/// A reader and the writer at once: what goes from the tail to the indexes is never in neither.
+#[test]
+fn nothing_is_lost_on_its_way_to_the_indexes() {
+    let filter = Filter { name: Some(NAMES[0].parse().unwrap()), ..Filter::default() };
+    let mut subject = Subject::new(filter, 1, crate::log::sqlite::list::BOUNDS);
+    let (reader, query) = (subject.open.reader.clone(), subject.query.clone());
+    let durable = Arc::new(AtomicU64::new(0));
+    let writing = std::thread::spawn({
+        let durable = durable.clone();
+        move || {
+            for _ in 0..400 {
+                subject.act(Act::Begin { name: 0, saga: false });
+                let newest = subject.model.keys().next_back().map_or(0, |id| id.ordinal());
+                durable.store(newest, SeqCst);
+                subject.trim(0); // To the indexes.
+            }
+        }
+    });
+    while !writing.is_finished() {
+        let before = durable.load(SeqCst);
+        let page = reader.list(&query).unwrap();
+        let newest = page.rows.first().map_or(0, |row| row.id.ordinal());
+        assert!(newest >= before, "{before} was durable before {newest} was read as the newest");
+    }
+    writing.join().unwrap();
 }
