@@ -127,7 +127,7 @@ impl List {
 fn made(nth: u64, names: u64) -> Result<(Made, Labels), InvalidName> {
     let flow = nth % names;
     let who = |n: u64| ParticipantName::new(format!("participant-{}", (flow + n) % 10));
-    let pattern = if flow % 2 == 0 { Pattern::TwoPhase } else { Pattern::Saga };
+    let pattern = if flow.is_multiple_of(2) { Pattern::TwoPhase } else { Pattern::Saga };
     let (stuck, back) = (nth % 1_000 == 999, nth % 100 == 50 || nth % 100 == 51);
     let state = match (pattern, back, stuck) {
         (Pattern::TwoPhase, true, _) => State::Aborted,

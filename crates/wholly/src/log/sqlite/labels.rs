@@ -160,7 +160,7 @@ fn parts(row: &Row<'_>) -> rusqlite::Result<(i64, Parts)> {
 
 impl Kind {
     fn parse([name, pattern, participants]: &Parts) -> Result<Self, ReadError> {
-        let names = participants.split_ascii_whitespace().map(|one| ParticipantName::new(one));
+        let names = participants.split_ascii_whitespace().map(ParticipantName::new);
         Ok(Self {
             name: Name::new(name.as_str()).map_err(|_| unreadable("name", name))?,
             pattern: Pattern::named(pattern).ok_or_else(|| unreadable("pattern", pattern))?,
