@@ -3,7 +3,7 @@
 //! | route | what it does |
 //! |---|---|
 //! | `POST /v1/transactions` | submits a transaction, and waits until it has settled |
-//! | `GET /v1/transactions` | the newest transactions' ids |
+//! | `GET /v1/transactions` | the transactions that match, newest first, in pages |
 //! | `GET /v1/transactions/{id}` | one transaction with its branches and its history |
 //! | `POST /v1/transactions/{id}/abort` | aborts it, if it is not decided |
 //! | `POST /v1/transactions/{id}/retry` | asks what is outstanding again, now |
@@ -19,6 +19,7 @@
 //! Every error is a [`problem`] document. What is done by hand needs a reason.
 
 mod by_hand;
+mod list;
 mod observe;
 mod problem;
 mod read;
@@ -73,7 +74,7 @@ impl FromRef<Served> for Arc<Metrics> {
 pub fn router(coordinator: Coordinator, sagas: Sagas) -> Router {
     let metrics = Arc::new(Metrics::of(coordinator.clone()));
     Router::new()
-        .route("/v1/transactions", post(submit::submit).get(read::list))
+        .route("/v1/transactions", post(submit::submit).get(list::list))
         .route("/v1/transactions/{id}", get(read::transaction))
         .route("/v1/transactions/{id}/abort", post(by_hand::abort))
         .route("/v1/transactions/{id}/retry", post(by_hand::retry))

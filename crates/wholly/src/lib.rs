@@ -24,6 +24,7 @@ mod coordinator;
 mod engine;
 mod error;
 mod in_code;
+mod listed;
 pub mod log;
 mod meter;
 mod outcome;
@@ -40,6 +41,8 @@ pub use coordinator::{Builder, Coordinator, Health, SagaRun, TwoPhase};
 pub use engine::Backoff;
 pub use error::{CancelError, GetError, ResolveError, SagaError, StartError, SubmitError};
 pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
+pub use listed::{Listed, Listing};
+pub use log::listing::{Cursor, Filter, InvalidCursor, Pattern, State};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
 pub use log::sqlite::SqliteLog;

@@ -10,6 +10,7 @@
 //! | `saga` | sagas in a closed loop, in process or over HTTP | the same; of those refused, those that are not |
 //! | `server` | either, from a client over the server's API | a bare server that makes the calls |
 //! | `growth` | the same, on a log with millions of finished transactions | the same on an empty log |
+//! | `list` | lists of a log with millions of transactions | the same lists of a small log |
 //! | `recovery` | a start on a log with many transactions in doubt | none: a time |
 //! | `memory` | many transactions in flight at once | none: a size |
 //!
@@ -30,6 +31,7 @@ mod bare_participant;
 mod common;
 mod error;
 mod growth;
+mod list;
 mod load;
 mod log_alone;
 mod made;
@@ -72,6 +74,7 @@ enum Workload {
     Saga(saga::Saga),
     Server(server::Server),
     Growth(growth::Growth),
+    List(list::List),
     Recovery(recovery::Recovery),
     Memory(memory::Memory),
     /// One of the processes that answer the calls over HTTP.
@@ -90,6 +93,7 @@ impl Bench {
             Workload::Saga(workload) => report(workload.common.json, workload.run()),
             Workload::Server(workload) => report(workload.common.json, workload.run()),
             Workload::Growth(workload) => report(workload.common.json, workload.run()),
+            Workload::List(workload) => report(workload.common.json, workload.run()),
             Workload::Recovery(workload) => report(workload.common.json, workload.run()),
             Workload::Memory(workload) => report(workload.common.json, workload.run()),
             Workload::Participant => bare_participant::serve(),

@@ -158,7 +158,8 @@ fn refuse(input: Input<Caller>, why: &str) {
         | Input::Cancel { to, .. }
         | Input::Resolve { to, .. }
         | Input::Retry { to, .. }
-        | Input::Read { to, .. } => to,
+        | Input::Read { to, .. }
+        | Input::ReadAll { to } => to,
         Input::Found { .. }
         | Input::Answered(_)
         | Input::Register { .. }

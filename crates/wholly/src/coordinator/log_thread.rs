@@ -126,9 +126,9 @@ fn next(incoming: &blocking::Receiver<Batch>, awake_for: Duration) -> Option<Bat
 
 fn append(writer: &mut dyn LogWriter, batch: Batch, meter: &Meter) -> Appended {
     let text = |pending: PendingEntry| {
-        let PendingEntry { transaction, sequence, records, key, ends } = pending;
+        let PendingEntry { transaction, sequence, records, key, labels, ends } = pending;
         let text = entry::encode(&records)?;
-        Ok::<_, serde_json::Error>(Entry { transaction, sequence, text, key, ends })
+        Ok::<_, serde_json::Error>(Entry { transaction, sequence, text, key, labels, ends })
     };
     let after = batch.after;
     let entries = batch.entries.into_iter().map(text).collect::<Result<Vec<_>, _>>();

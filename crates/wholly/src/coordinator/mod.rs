@@ -6,7 +6,7 @@ mod log_thread;
 mod saga;
 mod two_phase;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -22,11 +22,12 @@ pub use two_phase::TwoPhase;
 use crate::clock::Clock;
 use crate::engine::{Input, Known, Reply, StuckChange, Submission, Wait};
 use crate::error::{CancelError, GetError, ResolveError, SubmitError};
+use crate::log::listing::{Cursor, Filter, Query};
 use crate::log::{Log, LogReader, ReadError};
 use crate::meter::{Measures, Meter};
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
-use crate::{AnyOutcome, Settings, Snapshot};
+use crate::{AnyOutcome, Listing, Settings, Snapshot};
 use driver::{Command, Fed};
 
 /// What decides and remembers. A handle: clones share one coordinator.
@@ -146,16 +147,25 @@ impl Coordinator {
         Ok(stored.map(|stored| Snapshot::of(&stored, known)))
     }
 
-    /// The ids of the newest transactions, newest first, at most `limit`, older than `before`.
+    /// The transactions that match, newest first, at most `limit`, from after the page that ended
+    /// at `after`. What is known of them is made durable first, where that can be.
+    ///
+    /// Where few match, a page may be short and others follow: go on while there is a `next`.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn list(
         &self,
-        before: Option<TransactionId>,
+        filter: &Filter,
+        after: Option<Cursor>,
         limit: usize,
-    ) -> Result<Vec<TransactionId>, GetError> {
-        self.read(move |log| log.list(before, limit)).await
+    ) -> Result<Listing, GetError> {
+        let set_aside = match self.ask(|to| Input::ReadAll { to }).await {
+            Some(Reply::ReadAll { set_aside }) => set_aside,
+            _ => BTreeSet::new(),
+        };
+        let query = Query { filter: filter.clone(), after, limit, set_aside };
+        Ok(self.read(move |log| log.list(&query)).await?.into())
     }
 
     /// Waits until a transaction has settled, at most for `patience`. `None` if there is none

@@ -32,6 +32,7 @@ mod advance;
 mod backoff;
 mod batch;
 mod keys;
+mod labels;
 mod oldest;
 mod recover;
 mod stuck;
@@ -56,11 +57,12 @@ pub(crate) use submit::{Change, Submission, Wait};
 
 use crate::Settings;
 use crate::error::{CancelError, ResolveError, SubmitError};
+use crate::log::listing::Labels;
 use crate::log::{Position, ReadError, StoredTransaction};
 use crate::meter::Meter;
 use crate::outcome::AnyOutcome;
 use crate::participant::slots::{Answered, Attempt};
-use batch::{Place, Writing};
+use batch::{Place, Read, Writing};
 use keys::KeyState;
 use oldest::Oldest;
 
@@ -87,12 +89,14 @@ pub(crate) struct Engine<W> {
     /// When the last batch was handed to the log, and how many entries it had.
     last_batch: (Timestamp, usize),
     /// Who waits until a batch is durable, to read what is in it.
-    readers: Vec<(Position, TransactionId, W)>,
+    readers: Vec<(Position, Read, W)>,
     /// Who became stuck or no longer is, and with which batch that is durable.
     stuck_changes: Vec<(Position, StuckChange)>,
     undecided: Oldest,
     unsettled: Oldest,
     meter: Arc<Meter>,
+    /// Those that were set aside: they are stuck, and no record says so.
+    set_aside: BTreeSet<TransactionId>,
     draining: bool,
     outputs: Outputs<W>,
 }
@@ -115,6 +119,8 @@ pub(crate) enum Input<W> {
     Retry { id: TransactionId, to: W },
     /// Reply when all that is known of a transaction is durable.
     Read { id: TransactionId, to: W },
+    /// Reply when all that is known of every transaction is durable.
+    ReadAll { to: W },
     /// Somebody is here; what was held for them goes on.
     Register { callee: Callee, one_phase: bool },
     /// The batch at this position is durable.
@@ -147,6 +153,10 @@ pub(crate) enum Reply {
     Done,
     /// What is known is durable, but for this.
     Read(Known),
+    /// What is known is durable, but for which transactions were set aside.
+    ReadAll {
+        set_aside: BTreeSet<TransactionId>,
+    },
     NotCancelled(CancelError),
     NotResolved(ResolveError),
     /// The loop does not hold the transaction: it has ended, or never was.
@@ -166,6 +176,8 @@ pub(crate) struct Known {
 struct Open<W> {
     part: Part,
     key: Option<Key>,
+    /// What the log is told of it; `None` of what could not be read.
+    labels: Option<Labels>,
     /// The sequence of its next entry.
     sequence: u32,
     /// Its records that are in no batch yet.
@@ -241,6 +253,7 @@ impl<W> Engine<W> {
             }
             Input::Retry { id, to } => self.retry(id, to, now),
             Input::Read { id, to } => self.read(id, to, now),
+            Input::ReadAll { to } => self.read_all(to, now),
             Input::Register { callee, one_phase } => self.register(callee, one_phase, now),
             Input::Durable(position) => self.made_durable(position, now),
             Input::Drain => self.draining = true,
@@ -451,6 +464,7 @@ impl<W> Engine<W> {
         tracing::error!(transaction = %id, "{broken}; the transaction is set aside");
         if let Some(open) = self.open.get_mut(&id) {
             open.part = Part::SetAside { why: broken.to_string() };
+            self.set_aside.insert(id);
         }
         self.note_stuck(id, now);
     }

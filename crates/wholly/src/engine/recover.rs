@@ -48,6 +48,7 @@ impl<W> Engine<W> {
             undecided: Oldest::default(),
             unsettled: Oldest::default(),
             meter,
+            set_aside: BTreeSet::new(),
             draining: false,
             outputs: Outputs::new(),
         }
@@ -74,6 +75,7 @@ impl<W> Engine<W> {
                 // What its records say is not for the messages: it may be a payload.
                 let why = error.kind();
                 tracing::error!(transaction = %id, "{why}; the transaction is set aside");
+                self.set_aside.insert(id);
                 (Part::SetAside { why: error.to_string() }, Some(now))
             }
         };

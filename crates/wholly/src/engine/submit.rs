@@ -14,6 +14,7 @@ use super::keys::KeyState;
 use super::{Attempts, Engine, Open, Part, Reply, Waiter};
 use crate::Settings;
 use crate::error::SubmitError;
+use crate::log::listing::Labels;
 
 /// What a client wants.
 #[derive(Clone, Debug)]
@@ -161,9 +162,14 @@ impl<W> Open<W> {
             Part::Live(transaction) => transaction.branch_count(),
             Part::SetAside { .. } => 0,
         };
+        let labels = match &part {
+            Part::Live(transaction) => Some(Labels::of(transaction)),
+            Part::SetAside { .. } => None,
+        };
         Self {
             part,
             key,
+            labels,
             sequence: 0,
             held_back: Vec::new(),
             place: None,

@@ -5,6 +5,7 @@
 
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
+use super::listing::{Labels, Pattern, Query, State};
 use super::{AppendError, Entry, Log, LogReader, OpenError, OpenLog, Position, StoredEntry};
 
 /// Checks that a log keeps every law of [`crate::log`]. `make` gives a new, empty log each time.
@@ -21,6 +22,10 @@ pub fn log_conformance(make: impl Fn() -> Box<dyn Log>) {
         a_reader_goes_on_and_shows_only_what_landed,
         there_is_one_owner,
         reads_come_in_pages,
+        listing::a_list_shows_what_each_is_now,
+        listing::a_filter_takes_what_matches_all_of_it,
+        listing::what_is_set_aside_is_stuck,
+        listing::pages_stay_right_while_transactions_come_and_change,
         an_ordinal_alone_is_no_id,
         trim_deletes_what_ended_and_nothing_else,
         many_entries_are_kept,
@@ -118,7 +123,8 @@ fn a_reader_goes_on_and_shows_only_what_landed(log: &dyn Log) {
         assert_eq!(read(id(2)), None, "a reader shows only what landed");
         assert_eq!(read(id(1)).expect("it landed").entries, [stored(1, 0)], "only what landed");
         assert_eq!(open.by_key(&key(2)).expect("a read"), None, "a reader shows only what landed");
-        assert_eq!(open.list(None, 9).expect("a read"), [id(1)]);
+        let page = open.list(&Query::newest(9)).expect("a read");
+        assert_eq!(page.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [id(1)]);
         assert_eq!(open.unsettled(None, 9).expect("a read").len(), 1);
     };
     check(&*open.reader);
@@ -159,11 +165,6 @@ fn reads_come_in_pages(log: &dyn Log) {
     assert_eq!(page(None, 2), [id(1), id(2)], "the unsettled ascend, from the first on");
     assert_eq!(page(Some(id(2)), 2), [id(4), id(5)], "the unsettled go on after the last one");
     assert_eq!(page(Some(id(5)), 2), []);
-    let page = |before, limit| open.reader.list(before, limit).expect("a read");
-    assert_eq!(page(None, 2), [id(5), id(4)], "the list descends, from the newest on");
-    assert_eq!(page(Some(id(4)), 2), [id(3), id(2)], "the list goes on before the last one");
-    assert_eq!(page(Some(id(1)), 2), []);
-    assert_eq!(page(None, 0), []);
 }
 
 fn an_ordinal_alone_is_no_id(log: &dyn Log) {
@@ -265,7 +266,7 @@ fn unsettled(open: &OpenLog) -> Vec<TransactionId> {
 }
 
 fn listed(open: &OpenLog) -> Vec<TransactionId> {
-    open.reader.list(None, usize::MAX).expect("a read")
+    listing::pages(open, Query::newest(1_000)).into_iter().map(|row| row.id).collect()
 }
 
 /// The transaction that was minted at `n` milliseconds.
@@ -290,12 +291,32 @@ fn start(n: u64) -> Entry {
 }
 
 fn more(n: u64, sequence: u32) -> Entry {
-    Entry { transaction: id(n), sequence, text: text(n, sequence), key: None, ends: false }
+    Entry {
+        transaction: id(n),
+        sequence,
+        text: text(n, sequence),
+        key: None,
+        labels: labels(),
+        ends: false,
+    }
+}
+
+fn labels() -> Labels {
+    let participants = ["orders", "payments"].map(|name| name.parse().expect("a name"));
+    Labels {
+        name: "place order".parse().expect("a name"),
+        pattern: Pattern::TwoPhase,
+        participants: participants.into(),
+        state: State::Init,
+        stuck: false,
+    }
 }
 
 fn end(n: u64, sequence: u32) -> Entry {
     Entry { ends: true, ..more(n, sequence) }
 }
+
+mod listing;
 
 #[cfg(test)]
 mod tests;

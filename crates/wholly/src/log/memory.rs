@@ -4,10 +4,12 @@
 //! handle again gives it back, as a restart would.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
+use super::listing::{Cursor, Labels, Page, Query, Row};
 use super::{
     AppendError, Entry, Log, LogReader, LogWriter, OpenError, OpenLog, Position, ReadError,
     StoredEntry, StoredTransaction, Written,
@@ -70,6 +72,7 @@ struct Contents {
 
 struct Held {
     stored: StoredTransaction,
+    labels: Labels,
     ended: bool,
 }
 
@@ -160,8 +163,10 @@ impl Contents {
             let id = entry.transaction;
             let held = self.transactions.entry(id.ordinal()).or_insert_with(|| Held {
                 stored: StoredTransaction { id, entries: Vec::new() },
+                labels: entry.labels.clone(),
                 ended: false,
             });
+            held.labels = entry.labels.clone();
             held.ended |= entry.ends;
             let text = entry.text.clone();
             held.stored.entries.push(StoredEntry { sequence: entry.sequence, text });
@@ -289,15 +294,22 @@ impl LogReader for MemoryReader {
         Ok(unsettled.take(limit).map(|(_, held)| held.stored.clone()).collect())
     }
 
-    fn list(
-        &self,
-        before: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<Vec<TransactionId>, ReadError> {
-        let before = before.map_or(u64::MAX, TransactionId::ordinal);
-        let contents = lock(&self.contents);
-        let newest = contents.transactions.range(..before).rev();
-        Ok(newest.take(limit).map(|(_, held)| held.stored.id).collect())
+    fn list(&self, query: &Query) -> Result<Page, ReadError> {
+        let mut page = Page::default();
+        let Range { start, end } = query.ordinals();
+        for (_, held) in lock(&self.contents).transactions.range(start..end.max(start)).rev() {
+            if page.rows.len() == query.limit {
+                let last = page.rows.last().map(|row| Cursor::after(row.id.ordinal()));
+                page.next = last.or(query.after);
+                break;
+            }
+            let id = held.stored.id;
+            let labels = query.shown(id, held.labels.clone());
+            if query.filter.matches(&labels, held.ended) {
+                page.rows.push(Row { id, labels, settled: held.ended });
+            }
+        }
+        Ok(page)
     }
 }
 

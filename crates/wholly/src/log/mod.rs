@@ -3,7 +3,7 @@
 //! A log holds *entries*. An entry is what one transaction wrote in one batch: a JSON text with a
 //! version, which the log never interprets. Beside the text an entry says the little that a log
 //! must know to do its part: the transaction, the entry's place in its history, the client's key,
-//! and whether the transaction has ended.
+//! whether the transaction has ended, and how it is [listed](listing).
 //!
 //! Every implementation keeps these laws, and the conformance suite tests them:
 //!
@@ -21,6 +21,7 @@
 
 #[cfg(any(test, feature = "test"))]
 pub mod conformance;
+pub mod listing;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -29,6 +30,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
+
+use listing::{Labels, Page, Query};
 
 /// A place where transactions are remembered. Opening it makes it this coordinator's alone.
 pub trait Log: Send + Sync + 'static {
@@ -78,6 +81,8 @@ pub struct Entry {
     pub text: String,
     /// The client's key; only in a transaction's first entry.
     pub key: Option<Key>,
+    /// What the transaction is once this entry is there.
+    pub labels: Labels,
     /// Whether the transaction has ended: it is settled, and nothing will be appended to it.
     pub ends: bool,
 }
@@ -152,15 +157,12 @@ pub trait LogReader: Send + Sync {
         limit: usize,
     ) -> Result<Vec<StoredTransaction>, ReadError>;
 
-    /// The ids of all transactions, newest first, at most `limit`, from before `before` on.
+    /// The transactions that match, newest first, as they are at one moment. Where few match, a
+    /// page may have fewer than its limit, or none, and more follow all the same.
     ///
     /// # Errors
     /// See [`ReadError`].
-    fn list(
-        &self,
-        before: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<Vec<TransactionId>, ReadError>;
+    fn list(&self, query: &Query) -> Result<Page, ReadError>;
 }
 
 /// Why a log cannot be opened.

@@ -18,7 +18,8 @@ use crate::in_code::Home;
 use crate::log::memory::{MemoryLog, Unsynced};
 use crate::participant::Endpoint;
 use crate::{
-    Coordinator, Participant, Saga, SagaError, SagaHandle, Settings, Slots, Snapshot, StartError,
+    Coordinator, Filter, Participant, Saga, SagaError, SagaHandle, Settings, Slots, Snapshot,
+    StartError,
 };
 
 /// How long [`Harness::settle`] waits, on virtual time.
@@ -312,7 +313,8 @@ impl Harness {
     }
 
     async fn durable(&self) -> Vec<TransactionId> {
-        self.coordinator().list(None, usize::MAX).await.unwrap_or_else(|why| panic!("{why}"))
+        let all = self.coordinator().list(&Filter::default(), None, usize::MAX).await;
+        all.unwrap_or_else(|why| panic!("{why}")).ids()
     }
 
     async fn snapshot(&self, id: TransactionId) -> Option<Snapshot> {

@@ -4,6 +4,7 @@ use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::log::listing::{Cursor, Page};
 use crate::log::memory::MemoryLog;
 use crate::log::{LogWriter, ReadError, StoredTransaction, Written};
 
@@ -53,6 +54,16 @@ fn a_log_that_keeps_half_a_batch_is_caught() {
     caught(Broken::HalfBatch, "what was rejected has not landed");
 }
 
+#[test]
+fn a_list_of_what_transactions_were_is_caught() {
+    caught(Broken::ListsAsBegun, "a list shows what each is now");
+}
+
+#[test]
+fn pages_that_move_when_transactions_come_are_caught() {
+    caught(Broken::ListsByCount, "none twice, none lost");
+}
+
 fn caught(broken: Broken, law: &str) {
     let panic = catch_unwind(|| {
         log_conformance(move || Box::new(BrokenLog { broken, inner: MemoryLog::default() }));
@@ -71,6 +82,8 @@ enum Broken {
     ForgetsEpoch,
     TrimsUnsettled,
     HalfBatch,
+    ListsAsBegun,
+    ListsByCount,
 }
 
 struct BrokenLog {
@@ -82,7 +95,8 @@ impl Log for BrokenLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
         let open = self.inner.open()?;
         let early = Arc::new(Mutex::new(Vec::new()));
-        let reader = EarlyReader { inner: open.reader.clone(), early: early.clone() };
+        let reader =
+            EarlyReader { broken: self.broken, inner: open.reader.clone(), early: early.clone() };
         let writer = BrokenWriter {
             broken: self.broken,
             head: open.head,
@@ -138,7 +152,8 @@ impl LogWriter for BrokenWriter {
     }
 
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
-        if self.broken == Broken::TrimsUnsettled && before < Timestamp::from_millis(9) {
+        let early = (1..9).contains(&before.as_millis());
+        if self.broken == Broken::TrimsUnsettled && early {
             let unsettled = self.log.open().unwrap().reader.unsettled(None, 9).unwrap();
             self.again();
             for stored in unsettled {
@@ -157,8 +172,23 @@ impl LogWriter for BrokenWriter {
 }
 
 struct EarlyReader {
+    broken: Broken,
     inner: Arc<dyn LogReader>,
     early: Arc<Mutex<Vec<Entry>>>,
+}
+
+impl EarlyReader {
+    /// Pages by how many came before, which is right for as long as no others come.
+    fn by_count(&self, query: &Query) -> Result<Page, ReadError> {
+        const FIRST: u64 = 1 << 40;
+        let number = |at: Cursor| u64::from_str_radix(&at.to_string(), 16).unwrap();
+        let before = query.after.map_or(0, |at| FIRST.saturating_sub(number(at)) as usize);
+        let all = self.inner.list(&Query { after: None, limit: usize::MAX, ..query.clone() })?;
+        let end = before.saturating_add(query.limit);
+        let next = (end < all.rows.len()).then(|| Cursor::after(FIRST - end as u64));
+        let rows = all.rows.into_iter().skip(before).take(query.limit).collect();
+        Ok(Page { rows, next })
+    }
 }
 
 impl LogReader for EarlyReader {
@@ -188,11 +218,14 @@ impl LogReader for EarlyReader {
         self.inner.unsettled(after, limit)
     }
 
-    fn list(
-        &self,
-        before: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<Vec<TransactionId>, ReadError> {
-        self.inner.list(before, limit)
+    fn list(&self, query: &Query) -> Result<Page, ReadError> {
+        let mut page = match self.broken {
+            Broken::ListsByCount => self.by_count(query)?,
+            _ => self.inner.list(query)?,
+        };
+        if self.broken == Broken::ListsAsBegun {
+            page.rows.iter_mut().for_each(|row| row.labels.state = State::Init);
+        }
+        Ok(page)
     }
 }

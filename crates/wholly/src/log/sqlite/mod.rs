@@ -7,7 +7,7 @@
 //!   that it touched, so a batch of 32 small entries costs far more in touched index pages than in
 //!   content. Entries go to the end of one table, whose key is the batch's position and the
 //!   entry's place in it (so the position needs no page of its own). The indexes (by transaction,
-//!   by key, the unsettled) follow in sorted runs of some thousand entries; what they do not hold
+//!   by label, by key, the unsettled) follow in sorted runs of some thousand entries; what they do not hold
 //!   yet is the *tail*, kept in memory and read back by the next opening. Measured with a
 //!   transaction of 735 bytes in three batches: 2.4 KB a transaction at 32 entries a batch, where
 //!   indexes that are always current take 3.0 KB; with random client keys 4.8 KB against 6.2 KB,
@@ -16,6 +16,8 @@
 //!   the table, with pages of 4 KiB twice as many bytes. In pages of 1 KiB half of the room stays
 //!   empty, because one start of a transaction fits in and a second does not.
 //! - **Large entries share their pages with small ones**: see `pack`.
+//! - **What a list asks for is one small number** in each entry, its label: see `labels`. The index
+//!   by label gives a page of a list without looking at what does not match: see `list`.
 //! - **Checkpoints run on a thread of their own**, and the batch that follows one finishes it, so
 //!   that the write-ahead log starts over and stays bounded.
 //!
@@ -31,6 +33,8 @@
 
 mod checkpoint;
 mod index;
+mod labels;
+mod list;
 mod open;
 mod pack;
 mod reader;
@@ -51,11 +55,12 @@ use super::{AppendError, Log, OpenError, OpenLog, ReadError};
 /// ```
 /// use wholly::SqliteLog;
 /// use wholly::log::Log;
+/// use wholly::log::listing::Query;
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("wholly.db");
 /// let open = SqliteLog::at(path).open()?;
-/// assert!(open.reader.list(None, 10)?.is_empty());
+/// assert!(open.reader.list(&Query::newest(10))?.rows.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -73,7 +78,7 @@ impl SqliteLog {
 
 impl Log for SqliteLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
-        open::open(&self.path)
+        open::open(&self.path, list::BOUNDS)
     }
 }
 

@@ -11,6 +11,8 @@ use wholly_core::LogId;
 use super::super::{OpenError, OpenLog};
 use super::checkpoint::Checkpoints;
 use super::connect;
+use super::labels::Kinds;
+use super::list::Bounds;
 use super::reader::SqliteReader;
 use super::tail::Shared;
 use super::writer::{SqliteWriter, head, read_tail};
@@ -39,9 +41,26 @@ const TABLES: &str = "
         ends INTEGER NOT NULL,
         id TEXT,
         key TEXT,
+        label INTEGER NOT NULL,
         text TEXT NOT NULL
     );
-    CREATE TABLE transactions (ordinal INTEGER PRIMARY KEY, places TEXT NOT NULL);
+    CREATE TABLE kinds (
+        kind INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        pattern TEXT NOT NULL,
+        participants TEXT NOT NULL,
+        UNIQUE (name, pattern, participants)
+    );
+    CREATE TABLE transactions (
+        ordinal INTEGER PRIMARY KEY,
+        places TEXT NOT NULL,
+        label INTEGER NOT NULL
+    );
+    CREATE TABLE listed (
+        label INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL,
+        PRIMARY KEY (label, ordinal)
+    ) WITHOUT ROWID;
     CREATE TABLE unsettled (ordinal INTEGER PRIMARY KEY);
     CREATE TABLE keys (key TEXT PRIMARY KEY, ordinal INTEGER NOT NULL) WITHOUT ROWID;
     CREATE VIEW history AS
@@ -55,7 +74,7 @@ const TABLES: &str = "
         ) AS recent ON recent.ordinal = entry.ordinal;
 ";
 
-pub(super) fn open(path: &Path) -> Result<OpenLog, OpenError> {
+pub(super) fn open(path: &Path, bounds: Bounds) -> Result<OpenLog, OpenError> {
     let at = At(path);
     let lock = at.own()?;
     let mut file = connect(path, 16_000).map_err(|error| at.sqlite(&error))?;
@@ -69,8 +88,10 @@ pub(super) fn open(path: &Path) -> Result<OpenLog, OpenError> {
     *tail.lock() = read_tail(&file).map_err(open)?;
     let head = head(&file).map_err(open)?;
     let last_ordinal = last_ordinal(&file).map_err(open)?;
-    let reader = SqliteReader::open(path, tail.clone()).map_err(open)?;
-    let mut writer = SqliteWriter { file, epoch, tail, checkpoints, failed: false, _lock: lock };
+    let reader = SqliteReader::open(path, tail.clone(), bounds).map_err(open)?;
+    let kinds = Kinds::default();
+    let mut writer =
+        SqliteWriter { file, epoch, tail, checkpoints, kinds, failed: false, _lock: lock };
     writer.checkpoints.committed(&writer.file);
     Ok(OpenLog {
         identity,
@@ -141,7 +162,12 @@ impl At<'_> {
             let why = "it is a SQLite file of another application".to_owned();
             return Err(OpenError::NotALog { log: self.name(), why });
         }
+        let listed = number("SELECT count(*) FROM sqlite_schema WHERE name = 'listed'");
         match u32::try_from(format) {
+            Ok(FORMAT) if listed.map_err(open)? == 0 => Err(self.storage(
+                "it was written before the first release of Wholly; begin with a new file"
+                    .to_owned(),
+            )),
             Ok(FORMAT) => Ok(()),
             Ok(found) if found > FORMAT => {
                 Err(OpenError::Newer { log: self.name(), found, known: FORMAT })

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use wholly_core::Timestamp;
 
+use super::super::listing::first_ordinal;
 use super::super::{AppendError, Entry, LogWriter, Position, Written};
 use super::checkpoint::Checkpoints;
 use super::index;
+use super::labels::Kinds;
 use super::pack::packed;
 use super::tail::{Noted, Shared, Tail, place, position};
 
@@ -21,6 +23,7 @@ pub(super) struct SqliteWriter {
     pub(super) epoch: u64,
     pub(super) tail: Arc<Shared>,
     pub(super) checkpoints: Checkpoints,
+    pub(super) kinds: Kinds,
     /// Whether an append has failed.
     pub(super) failed: bool,
     /// Held, and with it the ownership, as long as the writer lives.
@@ -67,7 +70,7 @@ impl SqliteWriter {
             return Err(AppendError::Rejected { after, head: format!("{head:?}") });
         }
         let next = after.next();
-        let noted = insert(&file, next, batch)?;
+        let noted = insert(&file, next, batch, &mut self.kinds)?;
         if batch.is_empty() {
             keep_head(&file, next)?;
         }
@@ -86,7 +89,7 @@ impl SqliteWriter {
     }
 
     fn delete_ended(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
-        let below = first_ordinal(before);
+        let below = i64::try_from(first_ordinal(before)).unwrap_or(i64::MAX);
         let file = self.file.transaction_with_behavior(TransactionBehavior::Immediate)?;
         check_owner(&file, self.epoch)?;
         let head = head(&file)?;
@@ -96,6 +99,7 @@ impl SqliteWriter {
         keep_head(&file, head)?;
         file.commit()?;
         self.tail.lock().clear();
+        self.kinds.forget();
         Ok(deleted)
     }
 }
@@ -107,12 +111,6 @@ pub(super) fn head(file: &Connection) -> rusqlite::Result<Position> {
     let last: Option<i64> =
         file.prepare_cached("SELECT max(place) FROM entries")?.query_row([], |row| row.get(0))?;
     Ok(Position(last.map_or(0, position).max(noted.unsigned_abs())))
-}
-
-/// The least ordinal that a transaction minted at `time` can have.
-fn first_ordinal(time: Timestamp) -> i64 {
-    const COUNTED_IN_A_MILLISECOND: u64 = 1 << 12;
-    i64::try_from(time.as_millis().saturating_mul(COUNTED_IN_A_MILLISECOND)).unwrap_or(i64::MAX)
 }
 
 fn keep_head(file: &Connection, head: Position) -> rusqlite::Result<()> {
@@ -132,15 +130,17 @@ fn insert<'a>(
     file: &Transaction<'_>,
     position: Position,
     batch: &'a [Entry],
+    kinds: &mut Kinds,
 ) -> Result<Vec<Noted<'a>>, AppendError> {
     let mut statement =
-        file.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+        file.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
     let mut noted = Vec::with_capacity(batch.len());
     for (nth, entry) in packed(batch).into_iter().enumerate() {
         let place = place(position.0, nth).ok_or_else(too_large)?;
         let ordinal = i64::try_from(entry.transaction.ordinal()).map_err(|_| too_large())?;
         let id = (entry.sequence == 0).then(|| entry.transaction.to_string());
         let key = entry.key.as_ref();
+        let label = kinds.label(file, &entry.labels, entry.ends)?;
         statement.execute(params![
             place,
             ordinal,
@@ -148,10 +148,12 @@ fn insert<'a>(
             entry.ends,
             id,
             key.map(wholly_core::Key::as_str),
+            label,
             entry.text
         ])?;
         let key = key.map(|key| (key, entry.transaction));
-        noted.push(Noted { ordinal, sequence: entry.sequence, place, key, ends: entry.ends });
+        let Entry { sequence, ends, .. } = *entry;
+        noted.push(Noted { ordinal, sequence, place, key, label, ends });
     }
     Ok(noted)
 }
@@ -175,7 +177,7 @@ pub(super) fn read_tail(file: &Connection) -> rusqlite::Result<Tail> {
         tail.unsettled.insert(ordinal?);
     }
     let mut rows = file.prepare(
-        "SELECT place, ordinal, sequence, ends, id, key FROM entries
+        "SELECT place, ordinal, sequence, ends, id, key, label FROM entries
          WHERE place >= (SELECT indexed FROM meta) ORDER BY place",
     )?;
     let mut rows = rows.query([])?;
@@ -187,6 +189,7 @@ pub(super) fn read_tail(file: &Connection) -> rusqlite::Result<Tail> {
             ordinal: row.get(1)?,
             sequence: row.get(2)?,
             ends: row.get(3)?,
+            label: row.get(6)?,
             key: key.as_ref().zip(id),
         });
     }
