@@ -36,11 +36,13 @@ pub mod test;
 
 pub use coordinator::{Builder, Coordinator, Health, SagaRun, TwoPhase};
 pub use engine::Backoff;
-pub use error::{CancelError, GetError, ResolveError, SagaError, StartError, SubmitError};
+pub use error::{
+    CancelError, DecisionError, GetError, ResolveError, SagaError, StartError, SubmitError,
+};
 pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
-pub use log::sqlite::SqliteLog;
+pub use log::sqlite::{BackupError, SqliteLog};
 pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcome, SagaOutcome};
 #[cfg(feature = "http")]
 pub use participant::http::{HttpParticipant, InvalidUrl};

@@ -150,6 +150,7 @@ fn refuse(input: Input<Caller>, why: &str) {
         | Input::Cancel { to, .. }
         | Input::Resolve { to, .. }
         | Input::Retry { to, .. }
+        | Input::Release { to, .. }
         | Input::Read { to, .. } => to,
         Input::Found { .. }
         | Input::Answered(_)

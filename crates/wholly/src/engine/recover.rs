@@ -45,7 +45,7 @@ impl<W> Engine<W> {
     }
 
     /// Takes up a transaction that the log holds and that has not ended, and tells it that it
-    /// restarted.
+    /// restarted, unless it came with a restored copy: then a person has to say so.
     pub fn recover(&mut self, stored: &StoredTransaction, now: Timestamp) {
         self.take_up(stored);
         self.step(stored.id, &Input::Restarted, now);
@@ -67,6 +67,7 @@ impl<W> Engine<W> {
             self.keys.insert(key, KeyState::Open(id));
         }
         let mut open = Open::new(part, key);
+        open.held = self.holds(id, &open.part);
         open.sequence = stored.entries.last().map_or(0, |entry| entry.sequence + 1);
         self.open.insert(id, open);
     }

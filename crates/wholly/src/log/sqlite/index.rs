@@ -34,23 +34,8 @@ pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlit
     Ok(())
 }
 
-/// Deletes at most `limit` ended transactions with ordinals below `below`. The indexes are current.
-pub(super) fn delete_ended(file: &Connection, below: i64, limit: usize) -> rusqlite::Result<usize> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let ended: Vec<i64> = file
-        .prepare_cached(
-            "SELECT ordinal FROM transactions WHERE ordinal < ?1
-             AND ordinal NOT IN (SELECT ordinal FROM unsettled) ORDER BY ordinal LIMIT ?2",
-        )?
-        .query_map([below, limit], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for ordinal in &ended {
-        delete(file, *ordinal)?;
-    }
-    Ok(ended.len())
-}
-
-fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
+/// Deletes a transaction, whose entries are all in the indexes.
+pub(super) fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
     let key: Option<String> = file
         .prepare_cached(
             "SELECT key FROM entries WHERE place =

@@ -106,6 +106,13 @@ impl LogReader for SqliteReader {
         })
     }
 
+    fn trimmed(&self) -> Result<u64, ReadError> {
+        self.with(|file| {
+            let mut trimmed = file.prepare_cached("SELECT trimmed FROM meta")?;
+            Ok(trimmed.query_row([], |row| row.get::<_, i64>(0))?.unsigned_abs())
+        })
+    }
+
     fn unsettled(
         &self,
         after: Option<TransactionId>,
@@ -154,7 +161,7 @@ impl SqliteReader {
     }
 }
 
-fn parse(id: &str) -> Result<TransactionId, ReadError> {
+pub(super) fn parse(id: &str) -> Result<TransactionId, ReadError> {
     id.parse().map_err(|error| ReadError::Storage {
         why: format!("the log holds {id:?} as a transaction's id: {error}"),
     })

@@ -65,8 +65,8 @@ fn another_applications_file_is_left_alone() {
 fn a_newer_log_is_refused() {
     let (_directory, path) = place_for();
     drop(SqliteLog::at(&path).open().unwrap());
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
-    assert!(matches!(refused(&path), OpenError::Newer { found: 2, known: 1, .. }));
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
+    assert!(matches!(refused(&path), OpenError::Newer { found: 3, known: 2, .. }));
 }
 
 #[test]
