@@ -4,6 +4,7 @@
 //! line and the column; a key that nobody knows is an error, because a setting that does nothing
 //! is worse than one that is missing.
 
+mod retention;
 mod value;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use toml::Spanned;
 use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
 
 use crate::place::Place;
+use retention::RetentionSection;
 
 /// What the server is to do.
 pub struct Config {
@@ -25,10 +27,24 @@ pub struct Config {
     pub listen: Loopback,
     /// The log's file.
     pub log: PathBuf,
+    /// What the command line says that the file is.
+    pub log_is: LogIs,
     /// The coordinator's settings.
     pub settings: Settings,
     /// Who takes part, by name.
     pub participants: BTreeMap<ParticipantName, ConfiguredParticipant>,
+}
+
+/// What the log's file is. Only the command line says so, for it is true of one start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogIs {
+    /// The log, where it was.
+    #[default]
+    Original,
+    /// The log, moved to another disk.
+    Moved,
+    /// A copy of the log.
+    Restored,
 }
 
 /// A participant that the configuration names.
@@ -76,12 +92,14 @@ impl Config {
             at: error.span().map_or(0, |span| span.start),
             why: error.message().trim().replace('\n', ", "),
         })?;
-        let settings = file.settings.over_defaults()?;
+        let mut settings = file.settings.over_defaults()?;
+        settings.retention = file.retention.retention()?;
         let configured =
             |(name, section): (_, ParticipantSection)| Ok((name, section.configured(&settings)?));
         let participants =
             file.participants.into_iter().map(configured).collect::<Result<_, Wrong>>()?;
-        Ok(Self { listen: file.listen, log: file.log, settings, participants })
+        let log_is = LogIs::Original;
+        Ok(Self { listen: file.listen, log: file.log, log_is, settings, participants })
     }
 }
 
@@ -108,6 +126,8 @@ struct File {
     log: PathBuf,
     #[serde(default)]
     settings: SettingsSection,
+    #[serde(default)]
+    retention: RetentionSection,
     #[serde(default)]
     participants: BTreeMap<ParticipantName, ParticipantSection>,
 }

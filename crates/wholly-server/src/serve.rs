@@ -15,7 +15,7 @@ use wholly::log::Log;
 use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 
 use crate::api;
-use crate::config::Config;
+use crate::config::{Config, LogIs};
 use crate::sagas::Sagas;
 
 /// How long what is in flight has to settle.
@@ -63,8 +63,13 @@ async fn serve<L: Log, P: Participant>(
         TcpListener::bind(address).await.map_err(|why| ServeError::Listen { address, why })?;
     let address = listener.local_addr().map_err(denied("the socket's address"))?;
 
-    let mut builder =
-        Coordinator::builder(log(SqliteLog::at(&config.log))).settings(config.settings);
+    let file = SqliteLog::at(&config.log);
+    let file = match config.log_is {
+        LogIs::Original => file,
+        LogIs::Moved => file.moved(),
+        LogIs::Restored => file.restored(),
+    };
+    let mut builder = Coordinator::builder(log(file)).settings(config.settings);
     for (name, configured) in config.participants {
         builder = builder.participant_with(
             name.as_str(),

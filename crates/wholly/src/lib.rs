@@ -26,6 +26,7 @@ mod in_code;
 pub mod log;
 mod outcome;
 mod participant;
+mod payloads;
 mod replay;
 mod settings;
 #[cfg(test)]
@@ -48,7 +49,7 @@ pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcom
 pub use participant::http::{HttpParticipant, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};
 pub use participant::{Answer, Call, Operation, Participant};
-pub use settings::Settings;
+pub use settings::{Retention, Settings};
 pub use snapshot::{BranchSnapshot, Event, Snapshot, StepSnapshot};
 pub use wholly_core::saga::{
     Definition, Graph, InvalidDefinition, Reason, Resolution, StepDefinition, StepState,

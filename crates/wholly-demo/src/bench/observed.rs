@@ -94,7 +94,7 @@ impl LogWriter for ObservedWriter {
         limit: usize,
         without: WithoutPayloads<'_>,
     ) -> Result<usize, AppendError> {
-        self.inner.remove_payloads(before, limit, without)
+        self.writer.remove_payloads(before, limit, without)
     }
 
     fn written(&self) -> Written {

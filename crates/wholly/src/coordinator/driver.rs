@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use wholly_core::{Callee, Key, Timestamp};
 
-use super::log_thread::{Appended, LogThread};
+use super::log_thread::{Answers, Appended, LogThread};
+use super::retention::{Removed, Sweeps};
 use super::{Caller, Health, Shared};
 use crate::clock::Clock;
 use crate::engine::{Engine, Input, Outputs, Random, Reply};
@@ -169,6 +170,7 @@ struct Life {
     lanes: BTreeMap<Callee, Lane>,
     answers: mpsc::UnboundedSender<Vec<Answered>>,
     lookups: mpsc::UnboundedSender<Found>,
+    sweeps: Sweeps,
     inbox: Inbox,
     /// By when what is in flight should settle, and who waits for the end.
     stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
@@ -182,6 +184,7 @@ type Found = (Key, Result<Option<StoredTransaction>, ReadError>);
 struct Inbox {
     answered: mpsc::UnboundedReceiver<Vec<Answered>>,
     appended: mpsc::UnboundedReceiver<Appended>,
+    removed: mpsc::UnboundedReceiver<Removed>,
     found: mpsc::UnboundedReceiver<Found>,
 }
 
@@ -190,6 +193,8 @@ impl Life {
         let Opened { log, unsettled } = opened;
         let (answers, answered) = mpsc::unbounded_channel();
         let (appends, appended) = mpsc::unbounded_channel();
+        let (removals, removed) = mpsc::unbounded_channel();
+        let said = Answers { appended: appends, removed: removals };
         let (lookups, found) = mpsc::unbounded_channel();
         driver.seed = driver.seed.wrapping_add(1);
         let offers = driver.callees.iter().map(|(n, r)| (n.clone(), r.endpoint.one_phase()));
@@ -208,12 +213,13 @@ impl Life {
         let lane = |r: &Registered| Lane::start(r.endpoint.clone(), r.slots, answers.clone());
         Ok(Self {
             engine,
-            log: LogThread::start(log.writer, appends, &driver.shared.clock)?,
+            log: LogThread::start(log.writer, said, &driver.shared.clock)?,
             reader: log.reader,
             lanes: driver.callees.iter().map(|(n, r)| (n.clone(), lane(r))).collect(),
             answers,
             lookups,
-            inbox: Inbox { answered, appended, found },
+            sweeps: Sweeps::new(driver.shared.settings.retention, now),
+            inbox: Inbox { answered, appended, removed, found },
             stopping: None,
             deserted: false,
         })
@@ -228,6 +234,9 @@ impl Life {
             if self.may_stop(now) {
                 break;
             }
+            if let Some(removal) = self.sweeps.next(now) {
+                self.log.remove(removal);
+            }
             if let Some(appended) = self.appended_soon(&clock).await {
                 match self.appended(appended, clock.now()) {
                     Some(why) => return self.fail(why).await,
@@ -235,7 +244,8 @@ impl Life {
                 }
             }
             let wake = self.engine.next_wake();
-            let wake = wake.into_iter().chain(self.stopping.as_ref().map(|s| s.0)).min();
+            let wake = wake.into_iter().chain(self.stopping.as_ref().map(|s| s.0));
+            let wake = wake.chain(self.sweeps.due()).min();
             let pause = wake.map_or(Duration::from_secs(3_600), |at| now.until(at));
             // At least a millisecond, which is the clock's resolution.
             let alarm = tokio::time::sleep(pause.max(Duration::from_millis(1)));
@@ -257,6 +267,7 @@ impl Life {
                     self.engine.handle(Input::Found { key, found }, clock.now());
                     None
                 }
+                Some(removed) = self.inbox.removed.recv() => self.removed(removed, clock.now()),
                 () = alarm => None,
             };
             if let Some(why) = failed.or_else(|| self.drain(driver, clock.now())) {
@@ -351,6 +362,16 @@ impl Life {
                 if let Some(next) = self.engine.next_batch() {
                     self.log.append(next);
                 }
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    fn removed(&mut self, removed: Removed, now: Timestamp) -> Option<String> {
+        match removed {
+            Ok(removed) => {
+                self.sweeps.done(removed, now);
                 None
             }
             Err(error) => Some(error.to_string()),

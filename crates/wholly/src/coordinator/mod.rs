@@ -4,6 +4,7 @@ mod builder;
 mod decision;
 mod driver;
 mod log_thread;
+mod retention;
 mod saga;
 mod two_phase;
 

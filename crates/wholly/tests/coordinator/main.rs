@@ -9,6 +9,8 @@ mod keys;
 mod log_failures;
 mod outcomes;
 mod restarts;
+mod restored;
+mod retention;
 mod saga_bad_input;
 mod sagas;
 mod shutdown;

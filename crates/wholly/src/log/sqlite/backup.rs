@@ -62,9 +62,7 @@ pub(super) fn backup(log: &Path, to: &Path) -> Result<(), BackupError> {
         return Err(exists());
     }
     let sqlite = |error: rusqlite::Error| storage(error.to_string());
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let from = Connection::open_with_flags(log, flags).map_err(sqlite)?;
-    from.busy_timeout(BUSY_TIMEOUT).map_err(sqlite)?;
+    let from = read(log).map_err(sqlite)?;
     recognise(&from, log)?;
     let partial = Partial::beside(to).map_err(|why| storage(why.to_string()))?;
     copy(&from, &partial.0).map_err(sqlite)?;
@@ -72,6 +70,16 @@ pub(super) fn backup(log: &Path, to: &Path) -> Result<(), BackupError> {
         Err(why) if why.kind() == ErrorKind::AlreadyExists => Err(exists()),
         named => named.map_err(|why| storage(why.to_string())),
     }
+}
+
+/// A connection that reads, and is allowed to write: else it would leave SQLite's files behind, in
+/// its own name, where no coordinator runs.
+fn read(log: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let from = Connection::open_with_flags(log, flags)?;
+    from.busy_timeout(BUSY_TIMEOUT)?;
+    from.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")?;
+    Ok(from)
 }
 
 fn copy(from: &Connection, to: &Path) -> rusqlite::Result<()> {

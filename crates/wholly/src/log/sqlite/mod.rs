@@ -41,6 +41,8 @@ mod tail;
 mod writer;
 
 #[cfg(test)]
+mod copy_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
