@@ -6,8 +6,9 @@
 //! | `GET /v1/transactions` | the transactions that match, newest first, in pages |
 //! | `GET /v1/transactions/{id}` | one transaction with its branches and its history |
 //! | `POST /v1/transactions/{id}/abort` | aborts it, if it is not decided |
-//! | `POST /v1/transactions/{id}/retry` | asks what is outstanding again, now |
+//! | `POST /v1/transactions/{id}/retry` | asks what is outstanding again, now; releases what is held |
 //! | `POST /v1/transactions/{id}/branches/{branch}/resolve` | ends a branch by hand |
+//! | `GET /v1/outcome/{id}` | what was decided, for a prepared participant that asks |
 //! | `GET /v1/sagas` | the sagas that can be submitted by name and version |
 //! | `GET /v1/sagas/{name}/{version}` | one saga's definition |
 //! | `PUT /v1/sagas/{name}/{version}` | stores a definition, which never changes then |
@@ -21,6 +22,7 @@
 mod by_hand;
 mod list;
 mod observe;
+mod outcome;
 mod problem;
 mod read;
 mod request;
@@ -79,6 +81,7 @@ pub fn router(coordinator: Coordinator, sagas: Sagas) -> Router {
         .route("/v1/transactions/{id}/abort", post(by_hand::abort))
         .route("/v1/transactions/{id}/retry", post(by_hand::retry))
         .route("/v1/transactions/{id}/branches/{branch}/resolve", post(by_hand::resolve))
+        .route("/v1/outcome/{id}", get(outcome::outcome))
         .route("/v1/sagas", get(sagas::list))
         .route("/v1/sagas/{name}/{version}", get(sagas::definition).put(sagas::define))
         .route("/v1/participants", get(observe::participants))

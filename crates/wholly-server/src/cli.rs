@@ -18,9 +18,10 @@ use wholly_demo::{
     torture::Torture,
 };
 
+use crate::backup::Backup;
 use crate::check::Check;
 use crate::config::logs::Logs;
-use crate::config::{Config, Loopback};
+use crate::config::{Config, LogIs, Loopback};
 use crate::diagram::Diagram;
 use crate::logs;
 use crate::sagas::Sagas;
@@ -40,6 +41,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Serve(Serve),
+    Backup(Backup),
     Check(Check),
     Diagram(Diagram),
     #[cfg(feature = "demo")]
@@ -83,6 +85,14 @@ struct Serve {
     /// The log, instead of the one that the configuration names.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// The log is a copy, and the original may have gone on since: give it an identity of its own,
+    /// and hold what the original left in doubt until a person retries, aborts or resolves it.
+    /// Say it at one start: every start with it gives the log another identity.
+    #[arg(long, conflicts_with = "moved")]
+    restored: bool,
+    /// The log is the original, moved to another disk: no copy of it has run or will.
+    #[arg(long)]
+    moved: bool,
     /// Definitions of sagas to submit by name: every *.toml and *.json of this folder. PUT
     /// /v1/sagas/NAME/VERSION stores new ones there.
     #[arg(long, value_name = "DIR")]
@@ -115,6 +125,7 @@ pub fn run() -> ExitCode {
     }
     match command {
         Command::Serve(serve) => serve.run(),
+        Command::Backup(backup) => backup.run(),
         Command::Check(check) => check.run(),
         Command::Diagram(diagram) => diagram.run(),
         #[cfg(feature = "demo")]
@@ -139,6 +150,11 @@ impl Serve {
         }
         config.listen = self.listen.unwrap_or(config.listen);
         config.log = self.log.unwrap_or(config.log);
+        config.log_is = match (self.restored, self.moved) {
+            (true, _) => LogIs::Restored,
+            (false, true) => LogIs::Moved,
+            (false, false) => LogIs::Original,
+        };
         let sagas = match self.sagas.map(Sagas::load).transpose() {
             Ok(sagas) => sagas.unwrap_or_default(),
             Err(error) => return failed(USAGE, &error),
@@ -173,7 +189,7 @@ impl Staged {
 }
 
 /// One line that says what is wrong.
-fn failed(code: u8, error: &dyn Display) -> ExitCode {
+pub fn failed(code: u8, error: &dyn Display) -> ExitCode {
     eprintln!("wholly: {error}");
     ExitCode::from(code)
 }

@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod logs;
+mod retention;
 pub mod secret;
 mod value;
 
@@ -23,6 +24,7 @@ use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
 use self::alerts::{Alerts, AlertsSection};
 use self::logs::Logs;
 use crate::place::Place;
+use retention::RetentionSection;
 
 /// What the server is to do.
 pub struct Config {
@@ -34,10 +36,24 @@ pub struct Config {
     pub logs: Logs,
     /// Who is told that a transaction needs a person.
     pub alerts: Option<Alerts>,
+    /// What the command line says that the file is.
+    pub log_is: LogIs,
     /// The coordinator's settings.
     pub settings: Settings,
     /// Who takes part, by name.
     pub participants: BTreeMap<ParticipantName, ConfiguredParticipant>,
+}
+
+/// What the log's file is. Only the command line says so, for it is true of one start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogIs {
+    /// The log, where it was.
+    #[default]
+    Original,
+    /// The log, moved to another disk.
+    Moved,
+    /// A copy of the log.
+    Restored,
 }
 
 /// A participant that the configuration names.
@@ -85,14 +101,16 @@ impl Config {
             at: error.span().map_or(0, |span| span.start),
             why: error.message().trim().replace('\n', ", "),
         })?;
-        let settings = file.settings.over_defaults()?;
+        let mut settings = file.settings.over_defaults()?;
+        settings.retention = file.retention.retention()?;
         let configured =
             |(name, section): (_, ParticipantSection)| Ok((name, section.configured(&settings)?));
         let participants =
             file.participants.into_iter().map(configured).collect::<Result<_, Wrong>>()?;
         let alerts = file.alerts.map(AlertsSection::configured).transpose()?;
         let File { listen, log, logs, .. } = file;
-        Ok(Self { listen, log, logs, alerts, settings, participants })
+        let log_is = LogIs::Original;
+        Ok(Self { listen, log, log_is, logs, alerts, settings, participants })
     }
 }
 
@@ -122,6 +140,8 @@ struct File {
     alerts: Option<AlertsSection>,
     #[serde(default)]
     settings: SettingsSection,
+    #[serde(default)]
+    retention: RetentionSection,
     #[serde(default)]
     participants: BTreeMap<ParticipantName, ParticipantSection>,
 }

@@ -8,6 +8,7 @@
 //! | `cli` | the commands |
 //! | `config` | `wholly.toml` |
 //! | `definition` | a saga's definition as a text, and where it is wrong |
+//! | `backup` | a copy of the log |
 //! | `check`, `diagram` | what a definition says, in words and as pictures |
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
@@ -16,6 +17,7 @@
 
 mod alerts;
 mod api;
+mod backup;
 mod check;
 mod cli;
 mod config;

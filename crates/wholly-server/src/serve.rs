@@ -16,7 +16,7 @@ use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 
 use crate::alerts::{self, Webhook};
 use crate::api;
-use crate::config::Config;
+use crate::config::{Config, LogIs};
 use crate::sagas::Sagas;
 
 /// How long what is in flight has to settle.
@@ -68,8 +68,13 @@ async fn serve<L: Log, P: Participant>(
     let address = listener.local_addr().map_err(denied("the socket's address"))?;
 
     let webhook = config.alerts.map(Webhook::new).transpose()?;
-    let mut builder =
-        Coordinator::builder(log(SqliteLog::at(&config.log))).settings(config.settings);
+    let file = SqliteLog::at(&config.log);
+    let file = match config.log_is {
+        LogIs::Original => file,
+        LogIs::Moved => file.moved(),
+        LogIs::Restored => file.restored(),
+    };
+    let mut builder = Coordinator::builder(log(file)).settings(config.settings);
     for (name, configured) in config.participants {
         builder = builder.participant_with(
             name.as_str(),

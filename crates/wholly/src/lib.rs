@@ -29,6 +29,7 @@ pub mod log;
 mod meter;
 mod outcome;
 mod participant;
+mod payloads;
 mod replay;
 mod settings;
 #[cfg(test)]
@@ -39,13 +40,15 @@ pub mod test;
 
 pub use coordinator::{Builder, Coordinator, Health, SagaRun, TwoPhase};
 pub use engine::Backoff;
-pub use error::{CancelError, GetError, ResolveError, SagaError, StartError, SubmitError};
+pub use error::{
+    CancelError, DecisionError, GetError, ResolveError, SagaError, StartError, SubmitError,
+};
 pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
 pub use listed::{Listed, Listing};
 pub use log::listing::{Cursor, Filter, InvalidCursor, Pattern, State};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
-pub use log::sqlite::SqliteLog;
+pub use log::sqlite::{BackupError, SqliteLog};
 pub use meter::{
     BegunMeasures, CallMeasures, CalleeHealth, CalleeMeasures, Distribution, EndedMeasures,
     LastError, Measures,
@@ -55,7 +58,7 @@ pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcom
 pub use participant::http::{HttpParticipant, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};
 pub use participant::{Answer, Call, Operation, Participant};
-pub use settings::Settings;
+pub use settings::{Retention, Settings};
 pub use snapshot::{BranchSnapshot, Event, Snapshot, StepSnapshot};
 pub use wholly_core::saga::{
     Definition, Graph, InvalidDefinition, Reason, Resolution, StepDefinition, StepState,

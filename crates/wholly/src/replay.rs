@@ -10,6 +10,8 @@ pub(crate) struct Replayed {
     pub transaction: Transaction,
     /// Every record, oldest first.
     pub history: Vec<Timed>,
+    /// Whether its payloads were removed: `null` is in their place.
+    pub payloads_removed: bool,
 }
 
 /// Reads a transaction back.
@@ -26,7 +28,9 @@ pub(crate) fn replay(stored: &StoredTransaction) -> Result<Replayed, ReplayError
     for (_, record) in &history[1..] {
         transaction.apply(record)?;
     }
-    Ok(Replayed { transaction, history })
+    let payloads_removed =
+        stored.entries.first().is_some_and(|first| entry::is_removed(&first.text));
+    Ok(Replayed { transaction, history, payloads_removed })
 }
 
 impl ReplayError {

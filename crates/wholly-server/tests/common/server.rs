@@ -87,12 +87,21 @@ impl Server {
         Self::run(config).await
     }
 
+    /// Starts the server with the configuration that `directory` has, and these arguments more.
+    pub async fn start_by(directory: &Path, arguments: &[&str]) -> Self {
+        Self::run_with(Command::new(BINARY), directory.join("wholly.toml"), arguments).await
+    }
+
     async fn run(config: PathBuf) -> Self {
         Self::run_by(Command::new(BINARY), config).await
     }
 
-    async fn run_by(mut command: Command, config: PathBuf) -> Self {
-        command.arg("serve").arg("--config").arg(&config);
+    async fn run_by(command: Command, config: PathBuf) -> Self {
+        Self::run_with(command, config, &[]).await
+    }
+
+    async fn run_with(mut command: Command, config: PathBuf, arguments: &[&str]) -> Self {
+        command.arg("serve").arg("--config").arg(&config).args(arguments);
         let sagas = config.with_file_name("sagas");
         if sagas.is_dir() {
             command.arg("--sagas").arg(sagas);

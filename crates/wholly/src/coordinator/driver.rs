@@ -12,7 +12,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant as Moment, sleep_until};
 use wholly_core::{Callee, Key, Timestamp};
 
-use super::log_thread::{Appended, LogThread};
+use super::log_thread::{Answers, Appended, LogThread};
+use super::retention::{Removed, Sweeps};
 use super::{Caller, Health, Shared};
 use crate::clock::Clock;
 use crate::engine::{Engine, Input, Outputs, Random, Reply};
@@ -158,6 +159,7 @@ fn refuse(input: Input<Caller>, why: &str) {
         | Input::Cancel { to, .. }
         | Input::Resolve { to, .. }
         | Input::Retry { to, .. }
+        | Input::Release { to, .. }
         | Input::Read { to, .. }
         | Input::ReadAll { to } => to,
         Input::Found { .. }
@@ -177,6 +179,7 @@ struct Life {
     lanes: BTreeMap<Callee, Lane>,
     answers: mpsc::UnboundedSender<Vec<Answered>>,
     lookups: mpsc::UnboundedSender<Found>,
+    sweeps: Sweeps,
     inbox: Inbox,
     /// By when what is in flight should settle, and who waits for the end.
     stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
@@ -190,6 +193,7 @@ type Found = (Key, Result<Option<StoredTransaction>, ReadError>);
 struct Inbox {
     answered: mpsc::UnboundedReceiver<Vec<Answered>>,
     appended: mpsc::UnboundedReceiver<Appended>,
+    removed: mpsc::UnboundedReceiver<Removed>,
     found: mpsc::UnboundedReceiver<Found>,
 }
 
@@ -198,6 +202,8 @@ impl Life {
         let Opened { log, unsettled } = opened;
         let (answers, answered) = mpsc::unbounded_channel();
         let (appends, appended) = mpsc::unbounded_channel();
+        let (removals, removed) = mpsc::unbounded_channel();
+        let said = Answers { appended: appends, removed: removals };
         let (lookups, found) = mpsc::unbounded_channel();
         driver.seed = driver.seed.wrapping_add(1);
         let offers = driver.callees.iter().map(|(n, r)| (n.clone(), r.endpoint.one_phase()));
@@ -223,12 +229,13 @@ impl Life {
         let meter = driver.shared.meter.clone();
         Ok(Self {
             engine,
-            log: LogThread::start(log.writer, appends, &driver.shared.clock, meter)?,
+            log: LogThread::start(log.writer, said, &driver.shared.clock, meter)?,
             reader: log.reader,
             lanes: driver.callees.iter().map(lane).collect(),
             answers,
             lookups,
-            inbox: Inbox { answered, appended, found },
+            sweeps: Sweeps::new(driver.shared.settings.retention, now),
+            inbox: Inbox { answered, appended, removed, found },
             stopping: None,
             deserted: false,
         })
@@ -243,6 +250,9 @@ impl Life {
             if self.may_stop(now) {
                 break;
             }
+            if let Some(removal) = self.sweeps.next(now) {
+                self.log.remove(removal);
+            }
             if let Some(appended) = self.appended_soon(&clock).await {
                 match self.appended(appended, clock.now()) {
                     Some(why) => return self.fail(why).await,
@@ -250,7 +260,8 @@ impl Life {
                 }
             }
             let wake = self.engine.next_wake();
-            let wake = wake.into_iter().chain(self.stopping.as_ref().map(|s| s.0)).min();
+            let wake = wake.into_iter().chain(self.stopping.as_ref().map(|s| s.0));
+            let wake = wake.chain(self.sweeps.due()).min();
             let pause = wake.map_or(Duration::from_secs(3_600), |at| now.until(at));
             // At least a millisecond, which is the clock's resolution.
             let wake = Moment::now() + pause.max(Duration::from_millis(1));
@@ -277,6 +288,7 @@ impl Life {
                     self.engine.handle(Input::Found { key, found }, clock.now());
                     None
                 }
+                Some(removed) = self.inbox.removed.recv() => self.removed(removed, clock.now()),
                 () = alarm => {
                     meter.loop_lag.saw(wake.elapsed());
                     None
@@ -376,6 +388,16 @@ impl Life {
                 if let Some(next) = self.engine.next_batch() {
                     self.log.append(next);
                 }
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    fn removed(&mut self, removed: Removed, now: Timestamp) -> Option<String> {
+        match removed {
+            Ok(removed) => {
+                self.sweeps.done(removed, now);
                 None
             }
             Err(error) => Some(error.to_string()),

@@ -1,8 +1,10 @@
 //! The coordinator as a program sees it.
 
 mod builder;
+mod decision;
 mod driver;
 mod log_thread;
+mod retention;
 mod saga;
 mod two_phase;
 
@@ -231,9 +233,20 @@ impl Coordinator {
     /// Asks everything that is outstanding of a transaction again, now.
     ///
     /// # Errors
-    /// When the transaction is not in flight.
+    /// When the transaction is not in flight, or came with a restored copy and is held.
     pub async fn retry(&self, id: TransactionId) -> Result<(), ResolveError> {
         done_by_hand(id, self.ask(|to| Input::Retry { id, to }).await)
+    }
+
+    /// As [`retry`](Self::retry); and what is held because it came with a restored copy of the log
+    /// goes on from now on, as after a restart: what is undecided aborts, what is decided is
+    /// carried out, a saga goes on or, past its deadline, back. The reason is recorded and forced.
+    ///
+    /// # Errors
+    /// When the transaction is not in flight.
+    pub async fn release(&self, id: TransactionId, reason: &str) -> Result<(), ResolveError> {
+        let reason = reason.to_owned();
+        done_by_hand(id, self.ask(|to| Input::Release { id, reason, to }).await)
     }
 
     /// Registers a participant while the coordinator runs; what was held for it goes on. One that

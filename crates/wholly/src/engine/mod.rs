@@ -31,6 +31,7 @@
 mod advance;
 mod backoff;
 mod batch;
+mod held;
 mod keys;
 mod labels;
 mod oldest;
@@ -95,7 +96,7 @@ pub(crate) struct Engine<W> {
     undecided: Oldest,
     unsettled: Oldest,
     meter: Arc<Meter>,
-    /// Those that were set aside: they are stuck, and no record says so.
+    /// Those that were set aside or are held: they are stuck, and no record says so.
     set_aside: BTreeSet<TransactionId>,
     draining: bool,
     outputs: Outputs<W>,
@@ -117,6 +118,8 @@ pub(crate) enum Input<W> {
     Resolve { id: TransactionId, branch: BranchName, ended: Ended, reason: String, to: W },
     /// Ask everything that is outstanding again, now.
     Retry { id: TransactionId, to: W },
+    /// The same, and let go on what is held because it came with a restored copy.
+    Release { id: TransactionId, reason: String, to: W },
     /// Reply when all that is known of a transaction is durable.
     Read { id: TransactionId, to: W },
     /// Reply when all that is known of every transaction is durable.
@@ -170,11 +173,22 @@ pub(crate) struct Known {
     pub held_for: Vec<Callee>,
     /// Why it was set aside.
     pub set_aside: Option<String>,
+    /// Which ids the log has minted; `None` where the loop did not say.
+    pub minted: Option<Minted>,
+}
+
+/// Which ids a log has minted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Minted {
+    pub identity: LogId,
+    pub last_ordinal: u64,
 }
 
 /// A transaction that has not ended.
 struct Open<W> {
     part: Part,
+    /// It came with a restored copy of the log: nothing happens to it until a person says so.
+    held: bool,
     key: Option<Key>,
     /// What the log is told of it; `None` of what could not be read.
     labels: Option<Labels>,
@@ -252,6 +266,7 @@ impl<W> Engine<W> {
                 self.resolve(id, &branch, ended, &reason, to, now);
             }
             Input::Retry { id, to } => self.retry(id, to, now),
+            Input::Release { id, reason, to } => self.release(id, &reason, to, now),
             Input::Read { id, to } => self.read(id, to, now),
             Input::ReadAll { to } => self.read_all(to, now),
             Input::Register { callee, one_phase } => self.register(callee, one_phase, now),
@@ -360,15 +375,14 @@ impl<W> Engine<W> {
     }
 
     fn known(&self, id: TransactionId) -> Known {
-        match self.open.get(&id).map(|open| &open.part) {
-            Some(Part::Live(transaction)) => {
-                Known { held_for: self.held_for(transaction), set_aside: None }
-            }
-            Some(Part::SetAside { why }) => {
-                Known { held_for: Vec::new(), set_aside: Some(why.clone()) }
-            }
-            None => Known::default(),
-        }
+        let minted = Some(Minted { identity: self.identity, last_ordinal: self.last_ordinal });
+        let (held_for, set_aside) = match self.open.get(&id) {
+            Some(Open { held: true, .. }) => (Vec::new(), Some(held::WHY.to_owned())),
+            Some(Open { part: Part::Live(transaction), .. }) => (self.held_for(transaction), None),
+            Some(Open { part: Part::SetAside { why }, .. }) => (Vec::new(), Some(why.clone())),
+            None => (Vec::new(), None),
+        };
+        Known { held_for, set_aside, minted }
     }
 
     /// Who is to be asked for a transaction, and is not here.
@@ -450,7 +464,8 @@ impl<W> Engine<W> {
 
     /// Lets the core take an input, and keeps what it records.
     fn step(&mut self, id: TransactionId, input: &core::Input, now: Timestamp) {
-        let Some(Open { part: Part::Live(transaction), .. }) = self.open.get_mut(&id) else {
+        let Some(Open { part: Part::Live(transaction), held: false, .. }) = self.open.get_mut(&id)
+        else {
             return;
         };
         match transaction.step(input, now) {
@@ -481,6 +496,7 @@ impl<W> Engine<W> {
 
     fn cancel(&mut self, id: TransactionId, reason: &str, to: W, now: Timestamp) {
         let cancelled = match self.open.get_mut(&id) {
+            Some(Open { held: true, .. }) => return self.cancel_held(id, reason, to, now),
             Some(Open { part: Part::Live(transaction), .. }) => transaction.cancel(reason, now),
             Some(_) => return self.reply(to, Reply::NotCancelled(CancelError::SetAside { id })),
             None => return self.reply(to, Reply::NotOpen),
@@ -509,10 +525,13 @@ impl<W> Engine<W> {
         now: Timestamp,
     ) {
         let resolved = match self.open.get_mut(&id) {
-            Some(Open { part: Part::Live(transaction), .. }) => {
+            Some(Open { part: Part::Live(transaction), held, .. }) => {
                 // An index past the last branch is no branch.
                 let index = transaction.branch_named(branch).unwrap_or(core::BranchIndex::MAX);
-                transaction.resolve(index, ended, reason, now)
+                match held {
+                    false => transaction.resolve(index, ended, reason, now),
+                    true => transaction.resolve_held(index, ended, reason),
+                }
             }
             Some(_) => return self.reply(to, Reply::NotResolved(ResolveError::SetAside { id })),
             None => return self.reply(to, Reply::NotOpen),
@@ -533,6 +552,9 @@ impl<W> Engine<W> {
 
     fn retry(&mut self, id: TransactionId, to: W, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id) else { return self.reply(to, Reply::NotOpen) };
+        if open.held {
+            return self.reply(to, Reply::NotResolved(ResolveError::Restored { id }));
+        }
         for attempts in &mut open.attempts {
             attempts.not_before = None;
         }

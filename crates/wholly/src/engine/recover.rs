@@ -55,7 +55,7 @@ impl<W> Engine<W> {
     }
 
     /// Takes up a transaction that the log holds and that has not ended, and tells it that it
-    /// restarted.
+    /// restarted, unless it came with a restored copy: then a person has to say so.
     pub fn recover(&mut self, stored: &StoredTransaction, now: Timestamp) {
         self.take_up(stored, now);
         self.step(stored.id, &Input::Restarted, now);
@@ -67,7 +67,7 @@ impl<W> Engine<W> {
         let id = stored.id;
         let key = key_of(stored);
         let (part, stuck) = match replay(stored) {
-            Ok(Replayed { transaction, history }) => {
+            Ok(Replayed { transaction, history, .. }) => {
                 let stuck = transaction.is_stuck().then(|| stuck_since(&history)).flatten();
                 (Part::Live(transaction), stuck)
             }
@@ -83,6 +83,11 @@ impl<W> Engine<W> {
             self.keys.insert(key, KeyState::Open(id));
         }
         let mut open = Open::new(part, key);
+        open.held = self.holds(id, &open.part);
+        let stuck = stuck.or(open.held.then_some(now));
+        if open.held {
+            self.set_aside.insert(id);
+        }
         open.sequence = stored.entries.last().map_or(0, |entry| entry.sequence + 1);
         open.stuck = stuck.is_some();
         self.keep(id, open);

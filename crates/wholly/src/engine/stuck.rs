@@ -15,7 +15,7 @@ impl<W> Engine<W> {
     /// Looks whether a transaction has become stuck, or no longer is.
     pub(super) fn note_stuck(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id) else { return };
-        let stuck = open.part.is_stuck();
+        let stuck = open.held || open.part.is_stuck();
         if stuck == std::mem::replace(&mut open.stuck, stuck) {
             return;
         }

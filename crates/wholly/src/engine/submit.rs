@@ -168,6 +168,7 @@ impl<W> Open<W> {
         };
         Self {
             part,
+            held: false,
             key,
             labels,
             sequence: 0,
@@ -184,20 +185,25 @@ impl<W> Open<W> {
 
 impl Change {
     /// Whether it says the same as this transaction's. The deadline does not count: it was the
-    /// first one's.
-    pub(super) fn is_same_as(&self, transaction: &Transaction) -> bool {
+    /// first one's. Nor do payloads that were removed: they cannot be compared any more.
+    pub(super) fn is_same_as(&self, transaction: &Transaction, payloads: bool) -> bool {
         match (self, transaction) {
             (Self::TwoPhase { name, branches }, Transaction::TwoPhase(begun)) => {
                 name == begun.name()
                     && branches.len() == begun.branches().len()
                     && branches.iter().zip(begun.branches()).all(|(new, old)| {
-                        new.participant == *old.participant() && new.payload.same_as(old.payload())
+                        new.participant == *old.participant()
+                            && (!payloads || new.payload.same_as(old.payload()))
                     })
             }
             (Self::Saga { saga, input, any_version }, Transaction::Saga(begun)) => {
                 let (new, old) = (saga.definition(), begun.definition());
-                let same = if *any_version { new.name == old.name } else { new.same_as(old) };
-                same && input.same_as(begun.input())
+                let same = match (*any_version, payloads) {
+                    (true, _) => new.name == old.name,
+                    (false, true) => new.same_as(old),
+                    (false, false) => (&new.name, new.version) == (&old.name, old.version),
+                };
+                same && (!payloads || input.same_as(begun.input()))
             }
             _ => false,
         }

@@ -50,7 +50,7 @@ pub struct OpenLog {
     pub epoch: u64,
     /// The position of the last batch that landed: what the first append follows.
     pub head: Position,
-    /// The greatest ordinal of a transaction in the log; 0 where there is none.
+    /// The greatest ordinal of a transaction that is or was in the log; 0 where there was none.
     pub last_ordinal: u64,
     /// The end that appends.
     pub writer: Box<dyn LogWriter>,
@@ -114,15 +114,34 @@ pub trait LogWriter: Send {
     fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError>;
 
     /// Deletes at most `limit` transactions that have ended and were minted before `before`.
-    /// Returns how many it deleted. What has not ended is never deleted.
+    /// Returns how many it deleted; 0 where nothing is left to delete. What has not ended is never
+    /// deleted.
     ///
     /// # Errors
     /// See [`AppendError`].
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError>;
 
+    /// Rewrites at most `limit` transactions that have ended and were minted before `before`, each
+    /// once: `without` gives the texts of a transaction's entries without their payloads, or `None`
+    /// where they stay. What the texts had more is gone from storage, as far as the log can see to
+    /// that. Returns how many it examined, among them those that it passed over because they had
+    /// not ended, which it comes back to; 0 where nothing is left to do.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    fn remove_payloads(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+        without: WithoutPayloads<'_>,
+    ) -> Result<usize, AppendError>;
+
     /// What was written since the log was opened.
     fn written(&self) -> Written;
 }
+
+/// Gives the texts of a transaction's entries without their payloads, as many as there are.
+pub type WithoutPayloads<'a> = &'a dyn Fn(&StoredTransaction) -> Option<Vec<String>>;
 
 /// What a writer has written since the log was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -146,6 +165,13 @@ pub trait LogReader: Send + Sync {
     /// # Errors
     /// See [`ReadError`].
     fn by_key(&self, key: &Key) -> Result<Option<TransactionId>, ReadError>;
+
+    /// The greatest ordinal that [`LogWriter::trim`] has ever deleted; 0 where it deleted nothing.
+    /// What the log does not hold may have been deleted if its ordinal is not greater.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn trimmed(&self) -> Result<u64, ReadError>;
 
     /// The transactions that have not ended, ascending, at most `limit`, from after `after` on.
     ///
@@ -195,6 +221,16 @@ pub enum OpenError {
         found: u32,
         /// The newest format that this version knows.
         known: u32,
+    },
+    /// It is a copy, and was not opened as one.
+    #[error(
+        "the log {log} is a copy, or was moved to another disk: if the original may have run since, \
+         or might run again, open the copy with --restored, which holds what the original left in \
+         doubt until a person decides; if it is the original itself, moved, open it with --moved"
+    )]
+    Copied {
+        /// Which log.
+        log: String,
     },
     /// It cannot be written.
     #[error("the log {log} cannot be written ({why}); a coordinator needs to write its log")]

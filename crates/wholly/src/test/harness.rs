@@ -125,6 +125,13 @@ impl Harness {
         &self.log
     }
 
+    /// From the next start on the coordinator lives on this log: a
+    /// [restored copy](MemoryLog::restored), say. One that still runs is crashed first.
+    pub async fn go_on_with(&mut self, log: MemoryLog) {
+        self.crash(Unsynced::Kept).await;
+        self.log = log;
+    }
+
     /// The settings of the next start.
     pub fn settings(&mut self) -> &mut Settings {
         &mut self.settings

@@ -11,6 +11,8 @@ mod log_failures;
 mod observed;
 mod outcomes;
 mod restarts;
+mod restored;
+mod retention;
 mod saga_bad_input;
 mod sagas;
 mod shutdown;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::log::listing::{Cursor, Page};
 use crate::log::memory::MemoryLog;
-use crate::log::{LogWriter, ReadError, StoredTransaction, Written};
+use crate::log::{LogWriter, ReadError, StoredTransaction, WithoutPayloads, Written};
 
 #[test]
 fn the_memory_log_keeps_the_laws() {
@@ -64,6 +64,16 @@ fn pages_that_move_when_transactions_come_are_caught() {
     caught(Broken::ListsByCount, "none twice, none lost");
 }
 
+#[test]
+fn a_log_that_rewrites_what_is_unsettled_is_caught() {
+    caught(Broken::RewritesUnsettled, "what has not ended keeps its payloads");
+}
+
+#[test]
+fn a_log_that_forgets_what_it_trimmed_is_caught() {
+    caught(Broken::ForgetsTrimmed, "the newest one trimmed");
+}
+
 fn caught(broken: Broken, law: &str) {
     let panic = catch_unwind(|| {
         log_conformance(move || Box::new(BrokenLog { broken, inner: MemoryLog::default() }));
@@ -81,6 +91,8 @@ enum Broken {
     ShowsEarly,
     ForgetsEpoch,
     TrimsUnsettled,
+    RewritesUnsettled,
+    ForgetsTrimmed,
     HalfBatch,
     ListsAsBegun,
     ListsByCount,
@@ -95,8 +107,8 @@ impl Log for BrokenLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
         let open = self.inner.open()?;
         let early = Arc::new(Mutex::new(Vec::new()));
-        let reader =
-            EarlyReader { broken: self.broken, inner: open.reader.clone(), early: early.clone() };
+        let broken = self.broken;
+        let reader = EarlyReader { broken, inner: open.reader.clone(), early: early.clone() };
         let writer = BrokenWriter {
             broken: self.broken,
             head: open.head,
@@ -120,6 +132,17 @@ impl BrokenWriter {
     fn again(&mut self) {
         let open = self.log.open().unwrap();
         (self.inner, self.head) = (open.writer, open.head);
+    }
+
+    fn end_unsettled(&mut self) -> Result<(), AppendError> {
+        let unsettled = self.log.open().unwrap().reader.unsettled(None, 9).unwrap();
+        self.again();
+        for stored in unsettled {
+            let end = end(0, stored.entries.len() as u32);
+            let end = Entry { transaction: stored.id, ..end };
+            self.head = self.inner.append(self.head, &[end])?;
+        }
+        Ok(())
     }
 }
 
@@ -152,18 +175,22 @@ impl LogWriter for BrokenWriter {
     }
 
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
-        let early = (1..9).contains(&before.as_millis());
-        if self.broken == Broken::TrimsUnsettled && early {
-            let unsettled = self.log.open().unwrap().reader.unsettled(None, 9).unwrap();
-            self.again();
-            for stored in unsettled {
-                let sequence = stored.entries.len() as u32;
-                let end = end(0, sequence);
-                self.head =
-                    self.inner.append(self.head, &[Entry { transaction: stored.id, ..end }])?;
-            }
+        if self.broken == Broken::TrimsUnsettled && before < Timestamp::from_millis(9) {
+            self.end_unsettled()?;
         }
         self.inner.trim(before, limit)
+    }
+
+    fn remove_payloads(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+        without: WithoutPayloads<'_>,
+    ) -> Result<usize, AppendError> {
+        if self.broken == Broken::RewritesUnsettled && before < Timestamp::from_millis(9) {
+            self.end_unsettled()?;
+        }
+        self.inner.remove_payloads(before, limit, without)
     }
 
     fn written(&self) -> Written {
@@ -208,6 +235,13 @@ impl LogReader for EarlyReader {
 
     fn by_key(&self, key: &Key) -> Result<Option<TransactionId>, ReadError> {
         self.inner.by_key(key)
+    }
+
+    fn trimmed(&self) -> Result<u64, ReadError> {
+        match self.broken {
+            Broken::ForgetsTrimmed => Ok(0),
+            _ => self.inner.trimmed(),
+        }
     }
 
     fn unsettled(

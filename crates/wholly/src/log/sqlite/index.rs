@@ -47,23 +47,8 @@ pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlit
     Ok(())
 }
 
-/// Deletes at most `limit` ended transactions with ordinals below `below`. The indexes are current.
-pub(super) fn delete_ended(file: &Connection, below: i64, limit: usize) -> rusqlite::Result<usize> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let ended: Vec<i64> = file
-        .prepare_cached(
-            "SELECT ordinal FROM transactions WHERE ordinal < ?1
-             AND ordinal NOT IN (SELECT ordinal FROM unsettled) ORDER BY ordinal LIMIT ?2",
-        )?
-        .query_map([below, limit], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for ordinal in &ended {
-        delete(file, *ordinal)?;
-    }
-    Ok(ended.len())
-}
-
-fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
+/// Deletes a transaction, whose entries are all in the indexes.
+pub(super) fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
     let key: Option<String> = file
         .prepare_cached(
             "SELECT key FROM entries WHERE place =
@@ -93,14 +78,17 @@ fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Takes a transaction out of the list, and its kind with it if it was the last of that kind.
+/// Takes a transaction out of the list, and its kind with it if it was the last of that kind, among
+/// those that are in no index yet, too.
 fn unlist(file: &Connection, ordinal: i64, label: i64) -> rusqlite::Result<()> {
     file.prepare_cached("DELETE FROM listed WHERE label = ?1 AND ordinal = ?2")?
         .execute([label, ordinal])?;
     let kind = label >> STANDING_BITS;
     file.prepare_cached(
         "DELETE FROM kinds WHERE kind = ?1
-         AND NOT EXISTS (SELECT 1 FROM listed WHERE label >= ?2 AND label < ?3)",
+         AND NOT EXISTS (SELECT 1 FROM listed WHERE label >= ?2 AND label < ?3)
+         AND NOT EXISTS (SELECT 1 FROM entries WHERE place >= (SELECT indexed FROM meta)
+                         AND label >= ?2 AND label < ?3)",
     )?
     .execute([kind, kind << STANDING_BITS, (kind + 1) << STANDING_BITS])?;
     Ok(())

@@ -109,6 +109,13 @@ impl LogReader for SqliteReader {
         })
     }
 
+    fn trimmed(&self) -> Result<u64, ReadError> {
+        self.with(|file| {
+            let mut trimmed = file.prepare_cached("SELECT trimmed FROM meta")?;
+            Ok(trimmed.query_row([], |row| row.get::<_, i64>(0))?.unsigned_abs())
+        })
+    }
+
     fn unsettled(
         &self,
         after: Option<TransactionId>,

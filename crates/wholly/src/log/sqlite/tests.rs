@@ -50,6 +50,14 @@ fn fill(open: &mut OpenLog, batches: u64, bytes: usize) {
     }
 }
 
+/// Moves the tail to the indexes: by deleting something that is older than everything else.
+fn write_run(open: &mut OpenLog) {
+    let transaction = TransactionId::mint(0, Timestamp::from_millis(0), 0, LogId::from_bits(7));
+    let old = Entry { transaction, key: None, ends: true, ..entry(1, 1) };
+    open.head = open.writer.append(open.head, &[old]).unwrap();
+    assert_eq!(open.writer.trim(Timestamp::from_millis(1), 1).unwrap(), 1);
+}
+
 fn refused(path: &Path) -> OpenError {
     SqliteLog::at(path).open().err().expect("opening is refused")
 }
@@ -67,7 +75,7 @@ fn what_is_no_log_is_left_alone() {
 #[test]
 fn another_applications_file_is_left_alone() {
     for sql in
-        ["CREATE TABLE accounts (id)", "PRAGMA user_version = 3", "PRAGMA application_id = 5"]
+        ["CREATE TABLE accounts (id)", "PRAGMA user_version = 2", "PRAGMA application_id = 5"]
     {
         let (_directory, path) = place_for();
         Connection::open(&path).unwrap().execute_batch(sql).unwrap();
@@ -81,7 +89,7 @@ fn another_applications_file_is_left_alone() {
 fn a_newer_log_is_refused() {
     let (_directory, path) = place_for();
     drop(SqliteLog::at(&path).open().unwrap());
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
     assert!(matches!(refused(&path), OpenError::Newer { found: 2, known: 1, .. }));
 }
 
@@ -197,13 +205,12 @@ fn a_transaction_that_is_indexed_piece_by_piece_reads_whole() {
     let (_directory, path) = place_for();
     let mut open = SqliteLog::at(&path).open().unwrap();
     let id = TransactionId::mint(0, Timestamp::from_millis(1), 0, open.identity);
-    let mut head = open.head;
     for sequence in 0..4 {
         let text = format!("entry {sequence}");
         let (labels, ends) = (labels(), sequence == 3);
         let entry = Entry { transaction: id, sequence, text, key: None, labels, ends };
-        head = open.writer.append(head, &[entry]).unwrap();
-        assert_eq!(open.writer.trim(Timestamp::from_millis(0), 1).unwrap(), 0); // Writes a run.
+        open.head = open.writer.append(open.head, &[entry]).unwrap();
+        write_run(&mut open);
     }
     let texts = |open: &OpenLog| -> Vec<String> {
         let stored = open.reader.history(id).unwrap().unwrap();
@@ -233,7 +240,7 @@ fn history_reads_the_same_before_and_after_a_run() {
     };
     let before = read();
     assert_eq!(before.len(), 5);
-    assert_eq!(open.writer.trim(Timestamp::from_millis(0), 1).unwrap(), 0); // Writes a run.
+    write_run(&mut open);
     let file = Connection::open(&path).unwrap();
     let indexed: u32 =
         file.query_row("SELECT count(*) FROM transactions", [], |row| row.get(0)).unwrap();

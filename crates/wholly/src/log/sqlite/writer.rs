@@ -6,8 +6,7 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use wholly_core::Timestamp;
 
-use super::super::listing::first_ordinal;
-use super::super::{AppendError, Entry, LogWriter, Position, Written};
+use super::super::{AppendError, Entry, LogWriter, Position, WithoutPayloads, Written};
 use super::checkpoint::Checkpoints;
 use super::index;
 use super::labels::Kinds;
@@ -26,6 +25,8 @@ pub(super) struct SqliteWriter {
     pub(super) kinds: Kinds,
     /// Whether an append has failed.
     pub(super) failed: bool,
+    /// Whether the write-ahead log may hold what was deleted or rewritten since.
+    pub(super) removed: bool,
     /// Held, and with it the ownership, as long as the writer lives.
     pub(super) _lock: File,
 }
@@ -36,7 +37,18 @@ impl LogWriter for SqliteWriter {
     }
 
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
-        self.unless_failed(Position::default(), |writer| writer.delete_ended(before, limit))
+        self.unless_failed(Position::default(), |writer| writer.trim_piece(before, limit))
+    }
+
+    fn remove_payloads(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+        without: WithoutPayloads<'_>,
+    ) -> Result<usize, AppendError> {
+        self.unless_failed(Position::default(), |writer| {
+            writer.remove_piece(before, limit, without)
+        })
     }
 
     fn written(&self) -> Written {
@@ -87,21 +99,6 @@ impl SqliteWriter {
         noted.into_iter().for_each(|entry| tail.note(entry));
         Ok(next)
     }
-
-    fn delete_ended(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
-        let below = i64::try_from(first_ordinal(before)).unwrap_or(i64::MAX);
-        let file = self.file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        check_owner(&file, self.epoch)?;
-        let head = head(&file)?;
-        index::write_run(&file, &self.tail.lock(), first_place(head.next())?)?;
-        let deleted = index::delete_ended(&file, below, limit)?;
-        // The last batch may be among what was deleted, and with it the place that tells the head.
-        keep_head(&file, head)?;
-        file.commit()?;
-        self.tail.lock().clear();
-        self.kinds.forget();
-        Ok(deleted)
-    }
 }
 
 /// Where the log stands: the last entry's batch, or what was noted when that had none.
@@ -113,14 +110,20 @@ pub(super) fn head(file: &Connection) -> rusqlite::Result<Position> {
     Ok(Position(last.map_or(0, position).max(noted.unsigned_abs())))
 }
 
-fn keep_head(file: &Connection, head: Position) -> rusqlite::Result<()> {
+/// The least ordinal that a transaction minted at `time` can have.
+pub(super) fn first_ordinal(time: Timestamp) -> i64 {
+    const COUNTED_IN_A_MILLISECOND: u64 = 1 << 12;
+    i64::try_from(time.as_millis().saturating_mul(COUNTED_IN_A_MILLISECOND)).unwrap_or(i64::MAX)
+}
+
+pub(super) fn keep_head(file: &Connection, head: Position) -> rusqlite::Result<()> {
     file.prepare_cached("UPDATE meta SET head = ?1")?.execute([head.0 as i64])?;
     Ok(())
 }
 
 /// INVARIANT: nothing is written under an older epoch. The check and the write are one SQLite
 /// transaction that holds the only write lock.
-fn check_owner(file: &Transaction<'_>, epoch: u64) -> Result<(), AppendError> {
+pub(super) fn check_owner(file: &Transaction<'_>, epoch: u64) -> Result<(), AppendError> {
     let now: i64 =
         file.prepare_cached("SELECT epoch FROM meta")?.query_row([], |row| row.get(0))?;
     if now.unsigned_abs() == epoch { Ok(()) } else { Err(AppendError::Superseded) }
@@ -158,7 +161,7 @@ fn insert<'a>(
     Ok(noted)
 }
 
-fn first_place(position: Position) -> Result<i64, AppendError> {
+pub(super) fn first_place(position: Position) -> Result<i64, AppendError> {
     place(position.0, 0).ok_or_else(too_large)
 }
 

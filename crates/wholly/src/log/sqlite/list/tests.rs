@@ -10,6 +10,7 @@ use wholly_core::{Timestamp, TransactionId};
 
 use super::*;
 use crate::log::listing::{Filter, Labels, Pattern, State};
+use crate::log::sqlite::copy::Claim;
 use crate::log::sqlite::open::open;
 use crate::log::{Entry, OpenLog};
 
@@ -102,7 +103,7 @@ struct Subject {
 impl Subject {
     fn new(filter: Filter, limit: usize, bounds: Bounds) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let open = open(&directory.path().join("wholly.db"), bounds).unwrap();
+        let open = open(&directory.path().join("wholly.db"), Claim::Original, bounds).unwrap();
         let query = Query { filter, ..Query::newest(limit) };
         let (model, shown) = (BTreeMap::new(), Vec::new());
         let throughout = BTreeSet::new();
@@ -167,7 +168,7 @@ impl Subject {
         let path = self.directory.path().join("wholly.db");
         let unopened = crate::MemoryLog::default();
         self.open = crate::log::Log::open(&unopened).unwrap(); // Lets go of the file.
-        self.open = open(&path, self.bounds).unwrap();
+        self.open = open(&path, Claim::Original, self.bounds).unwrap();
     }
 
     /// What matches now, newest first, whatever was shown.
