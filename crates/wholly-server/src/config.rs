@@ -4,6 +4,7 @@
 //! line and the column; a key that nobody knows is an error, because a setting that does nothing
 //! is worse than one that is missing.
 
+pub mod secret;
 mod value;
 
 use std::collections::BTreeMap;
