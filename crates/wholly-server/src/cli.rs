@@ -21,10 +21,12 @@ use wholly_demo::{
 };
 
 use crate::check::Check;
-use crate::config::{Config, Loopback};
+use crate::config::check::ConfigCommand;
+use crate::config::{Config, Listen, Overrides, Source};
 use crate::diagram::Diagram;
 use crate::sagas::Sagas;
 use crate::serve;
+use crate::token::Token;
 
 /// What went wrong in a way that trying again does not mend.
 const USAGE: u8 = 2;
@@ -40,6 +42,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Serve(Serve),
+    Config(ConfigCommand),
+    Token(Token),
     Check(Check),
     Diagram(Diagram),
     #[cfg(feature = "demo")]
@@ -58,7 +62,9 @@ enum Command {
 /// Prints one line to the standard output once it takes requests, "wholly is listening on
 /// http://127.0.0.1:7400", and its log messages to the standard error (WHOLLY_LOG=debug shows
 /// more). SIGTERM and SIGINT end it: what is in flight has 10 seconds to settle, and what has not
-/// settled goes on with the next start.
+/// settled goes on with the next start. SIGHUP has it read the configuration again.
+///
+/// A flag counts before its environment variable, and that before the configuration.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly serve
@@ -75,17 +81,20 @@ Submit a transaction:
     -d '{\"name\": \"place order\", \"branches\": [{\"participant\": \"orders\", \"payload\": {}}]}'")]
 struct Serve {
     /// The configuration: participants, log, settings.
-    #[arg(long, value_name = "FILE", default_value = "wholly.toml")]
+    #[arg(long, value_name = "FILE", default_value = "wholly.toml", env = "WHOLLY_CONFIG")]
     config: PathBuf,
     /// Where to listen, instead of where the configuration says. Port 0 picks a free one.
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<Loopback>,
+    #[arg(long, value_name = "ADDRESS", env = "WHOLLY_LISTEN")]
+    listen: Option<Listen>,
     /// The log, instead of the one that the configuration names.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "WHOLLY_LOG_FILE")]
     log: Option<PathBuf>,
+    /// The audit, instead of the one that the configuration names.
+    #[arg(long, value_name = "FILE", env = "WHOLLY_AUDIT")]
+    audit: Option<PathBuf>,
     /// Definitions of sagas to submit by name: every *.toml and *.json of this folder. PUT
     /// /v1/sagas/NAME/VERSION stores new ones there.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "WHOLLY_SAGAS")]
     sagas: Option<PathBuf>,
     #[cfg(feature = "demo")]
     #[command(flatten)]
@@ -112,6 +121,8 @@ pub fn run() -> ExitCode {
     }
     match command {
         Command::Serve(serve) => serve.run(),
+        Command::Config(config) => config.run(),
+        Command::Token(token) => token.run(),
         Command::Check(check) => check.run(),
         Command::Diagram(diagram) => diagram.run(),
         #[cfg(feature = "demo")]
@@ -127,20 +138,20 @@ pub fn run() -> ExitCode {
 
 impl Serve {
     fn run(self) -> ExitCode {
-        let mut config = match Config::load(&self.config) {
+        let Self { config, listen, log, audit, .. } = self;
+        let source = Source { file: config, overrides: Overrides { listen, log, audit } };
+        let config = match source.load() {
             Ok(config) => config,
             Err(error) => return failed(USAGE, &error),
         };
-        config.listen = self.listen.unwrap_or(config.listen);
-        config.log = self.log.unwrap_or(config.log);
         let sagas = match self.sagas.map(Sagas::load).transpose() {
             Ok(sagas) => sagas.unwrap_or_default(),
             Err(error) => return failed(USAGE, &error),
         };
         #[cfg(feature = "demo")]
-        let served = self.staged.serve(config, sagas);
+        let served = self.staged.serve(source, config, sagas);
         #[cfg(not(feature = "demo"))]
-        let served = serve::run(config, sagas, |log| log, |participant| participant);
+        let served = serve::run(source, config, sagas, |log| log, |participant| participant);
         match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(1, &error),
@@ -150,13 +161,14 @@ impl Serve {
 
 #[cfg(feature = "demo")]
 impl Staged {
-    fn serve(self, config: Config, sagas: Sagas) -> Result<(), serve::ServeError> {
+    fn serve(self, source: Source, config: Config, sagas: Sagas) -> Result<(), serve::ServeError> {
         if self.end_with_stdin {
             end_with_stdin().map_err(serve::denied("threads"))?;
         }
         match self.kill_at.map(Killer::new) {
-            None => serve::run(config, sagas, |log| log, |participant| participant),
+            None => serve::run(source, config, sagas, |log| log, |participant| participant),
             Some(killer) => serve::run(
+                source,
                 config,
                 sagas,
                 |log| killer.log(log),

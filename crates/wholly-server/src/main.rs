@@ -7,21 +7,31 @@
 //! |---|---|
 //! | `cli` | the commands |
 //! | `config` | `wholly.toml` |
+//! | `access`, `token` | who may do what, and how a token is made |
+//! | `gate`, `accept` | what the server lets in, and its connections |
+//! | `audit` | what was done by hand, and by whom |
+//! | `reload` | the configuration, read again |
 //! | `definition` | a saga's definition as a text, and where it is wrong |
 //! | `check`, `diagram` | what a definition says, in words and as pictures |
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 
+mod accept;
+mod access;
 mod api;
+mod audit;
 mod check;
 mod cli;
 mod config;
 mod definition;
 mod diagram;
+mod gate;
 mod place;
+mod reload;
 mod sagas;
 mod serve;
+mod token;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -2,21 +2,27 @@
 //!
 //! The order of a start: bind, then open the log and begin recovery, then say where. So a port
 //! that is taken leaves the log alone, and who reads the line can submit at once. The order of an
-//! end: accept nothing new, let what is in flight settle, close the log.
+//! end: accept nothing new, let what is in flight settle, close the log. Between them, SIGHUP and
+//! the API have the configuration read again.
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use wholly::log::Log;
 use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 
-use crate::api;
-use crate::config::Config;
+use crate::audit::{Asked, Audit};
+use crate::config::{Config, Source};
+use crate::gate::{Gate, Rules};
+use crate::reload::Reloader;
 use crate::sagas::Sagas;
+use crate::{accept, api};
 
 /// How long what is in flight has to settle.
 const GRACE: Duration = Duration::from_secs(10);
@@ -32,6 +38,9 @@ pub enum ServeError {
     /// The coordinator did not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// What is done by hand could not be written down.
+    #[error("the audit {} cannot be written: {why}", .file.display())]
+    Audit { file: PathBuf, why: io::Error },
     /// The system denies what every program needs.
     #[error("the system denies {what}: {why}")]
     System { what: &'static str, why: io::Error },
@@ -40,16 +49,18 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT. `log` and `participant` may put something between the server
 /// and its log and participants, as tests do; else they return what they are given.
 pub fn run<L: Log, P: Participant>(
+    source: Source,
     config: Config,
     sagas: Sagas,
     log: impl FnOnce(SqliteLog) -> L,
     participant: impl Fn(HttpParticipant) -> P,
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Runtime::new().map_err(denied("threads"))?;
-    runtime.block_on(serve(config, sagas, log, participant))
+    runtime.block_on(serve(source, config, sagas, log, participant))
 }
 
 async fn serve<L: Log, P: Participant>(
+    source: Source,
     config: Config,
     sagas: Sagas,
     log: impl FnOnce(SqliteLog) -> L,
@@ -58,11 +69,15 @@ async fn serve<L: Log, P: Participant>(
     warn_of_strangers(&config, &sagas);
     let mut terminate = signal(SignalKind::terminate()).map_err(denied("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(denied("signals"))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(denied("signals"))?;
     let address = config.listen.address();
     let listener =
         TcpListener::bind(address).await.map_err(|why| ServeError::Listen { address, why })?;
     let address = listener.local_addr().map_err(denied("the socket's address"))?;
 
+    let Config { listen, access, limits, tls, written, .. } = config;
+    let audit = Audit::open(config.audit.clone())
+        .map_err(|why| ServeError::Audit { file: config.audit, why })?;
     let mut builder =
         Coordinator::builder(log(SqliteLog::at(&config.log))).settings(config.settings);
     for (name, configured) in config.participants {
@@ -74,16 +89,34 @@ async fn serve<L: Log, P: Participant>(
     }
     let coordinator = builder.start().await?;
 
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if scheme == "http" && !address.ip().is_loopback() {
+        tracing::warn!("tokens cross the network in the clear; set [tls], or encrypt in front");
+    }
+    let (asking, mut asked) = mpsc::channel(1);
+    let gate = Arc::new(Gate::new(Rules { access, limits, tls }, audit, asking));
+    let router = api::router(coordinator.clone(), sagas, Arc::clone(&gate));
+    let mut reloader =
+        Reloader::new(source, listen, written, Arc::clone(&gate), coordinator.clone());
     let (stop, stopping) = oneshot::channel::<()>();
-    let server = axum::serve(listener, api::router(coordinator.clone(), sagas))
-        .with_graceful_shutdown(async { drop(stopping.await) });
-    let server = tokio::spawn(server.into_future());
-    announce(address)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let accepting = accept::serve(listener, router, Arc::clone(&gate), async {
+        drop(stopping.await);
+    });
+    let server = tokio::spawn(accepting);
+    announce(scheme, address)?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            Some(()) = hangup.recv() => by_signal(&mut reloader, &gate.audit, &participant).await,
+            Some(to) = asked.recv() => {
+                // Who asked may be gone.
+                let _ = to.send(reloader.reload(&participant).await);
+            }
+        }
     }
     tracing::info!("shutting down; what is in flight has {GRACE:?} to settle");
+    drop(asked);
     drop(stop);
     coordinator.shutdown(GRACE).await;
     // A client that does not read its answer must not keep the server.
@@ -91,6 +124,35 @@ async fn serve<L: Log, P: Participant>(
         tracing::warn!("some clients did not take their answers");
     }
     Ok(())
+}
+
+/// Reads the configuration again because of SIGHUP, which is in the audit as it is by the API.
+async fn by_signal<P: Participant>(
+    reloader: &mut Reloader,
+    audit: &Arc<Audit>,
+    participant: &impl Fn(HttpParticipant) -> P,
+) {
+    let asked =
+        Asked { who: Some("SIGHUP".into()), from: None, what: "reload".to_owned(), why: None };
+    let action = match audit.asked(asked.clone()).await {
+        Ok(action) => action,
+        Err(why) => {
+            return tracing::error!("nothing is read again, because the audit fails: {why}");
+        }
+    };
+    let status = match reloader.reload(participant).await {
+        Ok(reloaded) => {
+            tracing::info!("the configuration was read again: {reloaded:?}");
+            200
+        }
+        Err(why) => {
+            tracing::error!("the configuration stays as it was: {why}");
+            422
+        }
+    };
+    if let Err(why) = audit.ended(action, asked, status).await {
+        tracing::error!("the audit does not say that the configuration was read again: {why}");
+    }
 }
 
 /// A saga may be there before its participants are; submitted, it is turned away until then.
@@ -105,10 +167,10 @@ fn warn_of_strangers(config: &Config, sagas: &Sagas) {
 }
 
 /// The one line on the standard output, which programs read.
-fn announce(address: SocketAddr) -> Result<(), ServeError> {
+fn announce(scheme: &str, address: SocketAddr) -> Result<(), ServeError> {
     use std::io::Write;
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "wholly is listening on http://{address}")
+    writeln!(stdout, "wholly is listening on {scheme}://{address}")
         .and_then(|()| stdout.flush())
         .map_err(denied("the standard output"))
 }

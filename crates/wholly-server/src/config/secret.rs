@@ -63,7 +63,10 @@ fn of_variable(name: &str) -> Result<String, String> {
 fn of_file(path: &Path) -> Result<String, String> {
     // Relative to what? A server is started from anywhere.
     if !path.is_absolute() {
-        return Err(format!("{} is not the whole path of the file; begin it with /", path.display()));
+        return Err(format!(
+            "{} is not the whole path of the file; begin it with /",
+            path.display()
+        ));
     }
     let unreadable = |why| format!("the secret's file {} cannot be read: {why}", path.display());
     let mut text = String::new();
