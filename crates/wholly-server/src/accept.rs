@@ -30,7 +30,8 @@ use tower::ServiceExt;
 use crate::api::{Kind, Problem};
 use crate::gate::{Gate, Room, Taken};
 
-/// The most bytes that the head of a request may have; a longer one is answered with 431.
+/// The most bytes that the head of a request may have, give or take what one read brings; a longer
+/// one is answered with 431.
 const HEAD_LIMIT: usize = 32 * 1024;
 /// How many clients may be told at once that there is no room.
 const TURNED_AWAY: usize = 256;

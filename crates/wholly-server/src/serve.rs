@@ -76,8 +76,6 @@ async fn serve<L: Log, P: Participant>(
     let address = listener.local_addr().map_err(denied("the socket's address"))?;
 
     let Config { listen, access, limits, tls, written, .. } = config;
-    let audit = Audit::open(config.audit.clone())
-        .map_err(|why| ServeError::Audit { file: config.audit, why })?;
     let mut builder =
         Coordinator::builder(log(SqliteLog::at(&config.log))).settings(config.settings);
     for (name, configured) in config.participants {
@@ -88,6 +86,14 @@ async fn serve<L: Log, P: Participant>(
         );
     }
     let coordinator = builder.start().await?;
+    // After the log, which is beside it by default: of a folder that is missing, the log tells.
+    let audit = match Audit::open(config.audit.clone()) {
+        Ok(audit) => audit,
+        Err(why) => {
+            coordinator.shutdown(Duration::ZERO).await;
+            return Err(ServeError::Audit { file: config.audit, why });
+        }
+    };
 
     let scheme = if tls.is_some() { "https" } else { "http" };
     if scheme == "http" && !address.ip().is_loopback() {

@@ -180,6 +180,9 @@ async fn a_log_that_cannot_be_used_is_refused() {
     refused(&config, &["--log", missing], 1, &[missing]).await;
     let itself = directory.path().to_str().unwrap();
     refused(&config, &["--log", itself], 1, &[itself]).await;
+    let log = directory.path().join("b.db");
+    let arguments = ["--log", log.to_str().unwrap(), "--audit", itself];
+    refused(&config, &arguments, 1, &["the audit", itself, "cannot be written"]).await;
 }
 
 #[tokio::test]

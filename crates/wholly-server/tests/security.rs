@@ -74,15 +74,14 @@ async fn every_route_needs_its_role() {
     ];
     for (method, path, body, role) in &routes {
         let told = format!("{method} {path}");
-        for wrong in ["", "guessed", "submit ", "Submit"] {
+        for wrong in ["", "guessed", "submit read", "Submit"] {
             let reply = guarded.send(wrong, method, path, body).await;
             assert_eq!(reply.status, StatusCode::UNAUTHORIZED, "{told} by {wrong:?}");
             assert_eq!(reply.header("www-authenticate"), "Bearer", "{told}");
         }
         for caller in ["submit", "read", "operate"] {
             let status = guarded.send(caller, method, path, body).await.status;
-            let turned_away =
-                [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
+            let turned_away = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN].contains(&status);
             assert_eq!(turned_away, caller != *role, "{told} by {caller}: {status}");
         }
     }
@@ -90,7 +89,10 @@ async fn every_route_needs_its_role() {
     let detail = reply.problem(403, "forbidden");
     assert!(detail.contains("read has not the role submit"), "{detail}");
     // One got through, and it alone.
-    assert_eq!(guarded.orders.asked_to("prepare").len() + guarded.orders.asked_to("commit").len(), 2);
+    assert_eq!(
+        guarded.orders.asked_to("prepare").len() + guarded.orders.asked_to("commit").len(),
+        2
+    );
 }
 
 #[tokio::test]
@@ -122,14 +124,16 @@ async fn an_open_server_takes_no_name_that_may_point_to_it() {
         ("127.0.0.1", 200),
         ("[::1]:7400", 200),
     ] {
-        let reply = guarded.server.send(Method::GET, "/v1/transactions", &[("host", host)], "");
-        assert_eq!(reply.await.status.as_u16(), status, "{host}");
+        let headers = [("host", host)];
+        let reply = guarded.server.send(Method::GET, "/v1/transactions", &headers, "").await;
+        assert_eq!(reply.status.as_u16(), status, "{host}");
     }
 }
 
 #[tokio::test]
 async fn a_token_that_was_made_is_let_in_and_the_configuration_holds_only_its_hash() {
-    let (code, printed, _) = run(&["token", "--name", "o'ada", "--role", "read", "--role", "operate"]);
+    let (code, printed, _) =
+        run(&["token", "--name", "o'ada", "--role", "read", "--role", "operate"]);
     assert_eq!(code, Some(0));
     let (token, section) = printed.split_once("\n\n").unwrap();
     assert!(token.starts_with("wholly_") && token.len() == 7 + 43, "{token}");
@@ -157,7 +161,8 @@ fn a_configuration_is_checked() {
         .unwrap();
     let (code, said, _) = run(&["config", "check", name]);
     assert_eq!(code, Some(0), "{said}");
-    for line in ["listens on http://127.0.0.1:7400", "token submit", "participant orders: http://a"] {
+    for line in ["listens on http://127.0.0.1:7400", "token submit", "participant orders: http://a"]
+    {
         assert!(said.contains(line), "{said} misses {line}");
     }
     std::fs::write(&config, "[participants.a]\nurl = 'http://a'\n[participants.a]\n").unwrap();

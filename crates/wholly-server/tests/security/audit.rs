@@ -13,14 +13,12 @@ async fn entries(guarded: &Guarded) -> Vec<Value> {
 /// A transaction that nobody has decided.
 async fn undecided(guarded: &Guarded) -> String {
     guarded.orders.says("prepare", Said::Broken);
-    // With two, or the one would decide alone.
-    let body = json!({"name": "x", "branches": [{"participant": "orders", "payload": 1}]});
     let headers = [
         ("authorization", "Bearer submit"),
         ("content-type", "application/json"),
         ("prefer", "respond-async"),
     ];
-    let reply = guarded.server.send(Method::POST, "/v1/transactions", &headers, &body.to_string());
+    let reply = guarded.server.send(Method::POST, "/v1/transactions", &headers, ORDER);
     reply.await.header("location").to_owned()
 }
 
@@ -32,7 +30,10 @@ async fn an_action_is_written_down_with_who_when_what_why_and_how_it_ended() {
     let reply = guarded.send("operate", "POST", &abort, why).await;
     assert_eq!(reply.status, StatusCode::NO_CONTENT, "{reply:?}");
     let retry = format!("{NOBODY}/retry");
-    guarded.send("operate", "POST", &retry, r#"{"reason": "again"}"#).await.problem(409, "conflict");
+    guarded
+        .send("operate", "POST", &retry, r#"{"reason": "again"}"#)
+        .await
+        .problem(409, "conflict");
     guarded.send("operate", "POST", "/v1/reload", "").await;
 
     let entries = entries(&guarded).await;
@@ -74,8 +75,7 @@ async fn a_refused_attempt_is_written_down() {
         let seen: Vec<_> =
             entries.iter().map(|entry| (&entry["who"], &entry["status"], &entry["what"])).collect();
         let what = json!(format!("POST {abort}"));
-        let expected =
-            [(&json!(null), &json!(401), &what), (&json!("read"), &json!(403), &what)];
+        let expected = [(&json!(null), &json!(401), &what), (&json!("read"), &json!(403), &what)];
         let text = std::fs::read_to_string(guarded.directory.path().join("audit.jsonl")).unwrap();
         assert!(!text.contains("guessed"), "a token is in the audit: {text}");
         (seen == expected).then_some(())
@@ -100,7 +100,6 @@ async fn what_cannot_be_written_down_is_not_done() {
     assert_eq!(state, "init", "it was aborted all the same");
     // Submitting goes on.
     guarded.orders.says("prepare", Said::Done);
-    guarded.orders.says("commit-one-phase", Said::Done);
     let reply = guarded.send("submit", "POST", "/v1/transactions", ORDER).await;
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
     std::fs::remove_dir(&audit).unwrap();

@@ -30,7 +30,11 @@ async fn participants_and_tokens_are_taken_up() {
     assert_eq!((moved.asked_to("prepare").len(), guarded.orders.asked_to("prepare").len()), (1, 0));
 
     // Nothing more to do, and what stays is said.
-    configure(guarded.directory.path(), &[("orders", &moved)], &format!("patience = '1s'\n{tokens}"));
+    configure(
+        guarded.directory.path(),
+        &[("orders", &moved)],
+        &format!("patience = '1s'\n{tokens}"),
+    );
     let reply = guarded.send("operate", "POST", "/v1/reload", "").await;
     let expected = json!({"new_participants": [], "changed_participants": [],
         "needs_restart": ["participants.payments", "settings"]});
