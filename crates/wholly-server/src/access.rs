@@ -157,7 +157,8 @@ mod tests {
         let mut nearly = Sha256::of(b"right").0;
         nearly[31] ^= 1;
         let caller = |name| Caller::new(name, vec![Role::Read]);
-        let tokens = vec![(Sha256(nearly), caller("nearly")), (Sha256::of(b"right"), caller("a"))];
+        let nearly = || (Sha256(nearly), caller("nearly"));
+        let tokens = vec![nearly(), (Sha256::of(b"right"), caller("a")), nearly()];
         let access = Access::new(tokens, Vec::new(), false);
         assert_eq!(access.by_token(b"right").map(|caller| &*caller.name), Some("a"));
         for wrong in ["", "Right", "right ", "wrong"] {

@@ -107,3 +107,26 @@ async fn what_cannot_be_written_down_is_not_done() {
     assert_ne!(done.status, StatusCode::SERVICE_UNAVAILABLE, "{done:?}");
     assert_eq!(entries(&guarded).await.len(), 2);
 }
+
+#[tokio::test]
+async fn who_hangs_up_does_not_keep_the_outcome_from_the_audit() {
+    let guarded = Guarded::start(&three_tokens()).await;
+    let config = guarded.directory.path().join("wholly.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    // A reload takes as long as nobody writes into this.
+    std::fs::remove_file(&config).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&config).status().unwrap();
+    assert!(made.success());
+    let outcome = async |expected: &str| {
+        eventually(expected, async || {
+            (entries(&guarded).await.first()?["outcome"] == expected).then_some(())
+        })
+        .await;
+    };
+    tokio::select! {
+        reply = guarded.send("operate", "POST", "/v1/reload", "") => panic!("{reply:?}"),
+        () = outcome("asked") => {}
+    }
+    tokio::task::spawn_blocking(move || std::fs::write(config, text)).await.unwrap().unwrap();
+    outcome("done").await;
+}
