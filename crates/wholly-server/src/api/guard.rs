@@ -156,6 +156,12 @@ async fn audited(gate: Arc<Gate>, caller: &Caller, request: Request, next: Next)
         Err(problem) => return problem.into_response(),
     };
     asked.why = reason(&bytes);
+    let request = Request::from_parts(parts, Body::from(bytes));
+    let acting = tokio::spawn(act(gate, asked, request, next));
+    acting.await.unwrap_or_else(|why| Problem::new(Kind::INTERNAL, why.to_string()).into_response())
+}
+
+async fn act(gate: Arc<Gate>, asked: Asked, request: Request, next: Next) -> Response {
     let action = match gate.audit.asked(asked.clone()).await {
         Ok(action) => action,
         Err(why) => {
@@ -164,15 +170,12 @@ async fn audited(gate: Arc<Gate>, caller: &Caller, request: Request, next: Next)
             return Problem::new(Kind::AUDIT_FAILED, detail).into_response();
         }
     };
-    let acting = tokio::spawn(async move {
-        let response = next.run(Request::from_parts(parts, Body::from(bytes))).await;
-        let status = response.status().as_u16();
-        if let Err(why) = gate.audit.ended(action, asked, status).await {
-            tracing::error!("the audit does not say how an action ended (status {status}): {why}");
-        }
-        response
-    });
-    acting.await.unwrap_or_else(|why| Problem::new(Kind::INTERNAL, why.to_string()).into_response())
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    if let Err(why) = gate.audit.ended(action, asked, status).await {
+        tracing::error!("the audit does not say how an action ended (status {status}): {why}");
+    }
+    response
 }
 
 /// The reason in a body that has one.
