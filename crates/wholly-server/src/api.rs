@@ -12,20 +12,26 @@
 //! | `GET /v1/sagas` | the sagas that can be submitted by name and version |
 //! | `GET /v1/sagas/{name}/{version}` | one saga's definition |
 //! | `PUT /v1/sagas/{name}/{version}` | stores a definition, which never changes then |
+//! | `GET /v1/audit` | what was done by hand, or refused, newest first |
+//! | `POST /v1/reload` | reads the configuration again |
 //! | `GET /v1/participants` | who can be called, and how they answered |
 //! | `GET /healthz` | 200 as long as the process serves |
 //! | `GET /readyz` | 200 while the coordinator takes transactions |
 //! | `GET /metrics` | what is counted, for Prometheus |
 //!
-//! Every error is a [`problem`] document. What is done by hand needs a reason.
+//! Every error is a [`problem`] document. What is done by hand needs a reason. What each route
+//! needs of its caller is in [`roles`], where a new route has to be named, too.
 
 mod by_hand;
+mod guard;
 mod list;
 mod observe;
+mod operate;
 mod outcome;
 mod problem;
 mod read;
 mod request;
+mod roles;
 mod sagas;
 mod submit;
 
@@ -33,18 +39,20 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
-use axum::http::{Method, Uri};
+use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 use wholly::{Coordinator, Payload, Settings};
 
+use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::sagas::Sagas;
-use problem::{Kind, Problem};
+pub use guard::Who;
+pub use problem::{Kind, Problem};
 
 /// The most that a request's body may have, in bytes: every payload that a transaction may carry,
 /// and a quarter more for what is around them.
-const BODY_LIMIT: usize = Settings::BRANCH_LIMIT * Payload::LIMIT / 4 * 5;
+pub const BODY_LIMIT: usize = Settings::BRANCH_LIMIT * Payload::LIMIT / 4 * 5;
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -52,6 +60,13 @@ struct Served {
     coordinator: Coordinator,
     sagas: Arc<Sagas>,
     metrics: Arc<Metrics>,
+    gate: Arc<Gate>,
+}
+
+impl FromRef<Served> for Arc<Gate> {
+    fn from_ref(served: &Served) -> Self {
+        Arc::clone(&served.gate)
+    }
 }
 
 impl FromRef<Served> for Coordinator {
@@ -72,8 +87,8 @@ impl FromRef<Served> for Arc<Metrics> {
     }
 }
 
-/// The API of this coordinator and these sagas.
-pub fn router(coordinator: Coordinator, sagas: Sagas) -> Router {
+/// The API of this coordinator and these sagas, behind this gate.
+pub fn router(coordinator: Coordinator, sagas: Sagas, gate: Arc<Gate>) -> Router {
     let metrics = Arc::new(Metrics::of(coordinator.clone()));
     Router::new()
         .route("/v1/transactions", post(submit::submit).get(list::list))
@@ -88,20 +103,16 @@ pub fn router(coordinator: Coordinator, sagas: Sagas) -> Router {
         .route("/healthz", get(observe::health))
         .route("/readyz", get(observe::ready))
         .route("/metrics", get(observe::metrics))
+        .route("/v1/audit", get(operate::audit))
+        .route("/v1/reload", post(operate::reload))
         .fallback(no_such_route)
-        .method_not_allowed_fallback(no_such_method)
+        .layer(from_fn_with_state(Arc::clone(&gate), guard::guard))
+        // Outside the guard, which reads bodies, too.
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(from_fn_with_state(Arc::clone(&metrics), observe::count))
-        .with_state(Served { coordinator, sagas: Arc::new(sagas), metrics })
+        .with_state(Served { coordinator, sagas: Arc::new(sagas), metrics, gate })
 }
 
 async fn no_such_route(uri: Uri) -> Problem {
     Problem::new(Kind::NO_SUCH_ROUTE, format!("there is nothing at {}", uri.path()))
-}
-
-async fn no_such_method(method: Method, uri: Uri) -> Problem {
-    Problem::new(
-        Kind::NO_SUCH_METHOD,
-        format!("{} does not take {method}; the header Allow names what it takes", uri.path()),
-    )
 }

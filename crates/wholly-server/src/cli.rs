@@ -20,12 +20,14 @@ use wholly_demo::{
 
 use crate::backup::Backup;
 use crate::check::Check;
+use crate::config::check::ConfigCommand;
 use crate::config::logs::Logs;
-use crate::config::{Config, LogIs, Loopback};
+use crate::config::{Config, Listen, LogIs, Overrides, Source};
 use crate::diagram::Diagram;
 use crate::logs;
 use crate::sagas::Sagas;
 use crate::serve;
+use crate::token::Token;
 
 /// What went wrong in a way that trying again does not mend.
 const USAGE: u8 = 2;
@@ -42,6 +44,8 @@ struct Cli {
 enum Command {
     Serve(Serve),
     Backup(Backup),
+    Config(ConfigCommand),
+    Token(Token),
     Check(Check),
     Diagram(Diagram),
     #[cfg(feature = "demo")]
@@ -60,7 +64,9 @@ enum Command {
 /// Prints one line to the standard output once it takes requests, "wholly is listening on
 /// http://127.0.0.1:7400", and its log messages to the standard error (WHOLLY_LOG=debug shows
 /// more). SIGTERM and SIGINT end it: what is in flight has 10 seconds to settle, and what has not
-/// settled goes on with the next start.
+/// settled goes on with the next start. SIGHUP has it read the configuration again.
+///
+/// A flag counts before its environment variable, and that before the configuration.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly serve
@@ -77,13 +83,13 @@ Submit a transaction:
     -d '{\"name\": \"place order\", \"branches\": [{\"participant\": \"orders\", \"payload\": {}}]}'")]
 struct Serve {
     /// The configuration: participants, log, settings.
-    #[arg(long, value_name = "FILE", default_value = "wholly.toml")]
+    #[arg(long, value_name = "FILE", default_value = "wholly.toml", env = "WHOLLY_CONFIG")]
     config: PathBuf,
     /// Where to listen, instead of where the configuration says. Port 0 picks a free one.
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Option<Loopback>,
+    #[arg(long, value_name = "ADDRESS", env = "WHOLLY_LISTEN")]
+    listen: Option<Listen>,
     /// The log, instead of the one that the configuration names.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "WHOLLY_LOG_FILE")]
     log: Option<PathBuf>,
     /// The log is a copy, and the original may have gone on since: give it an identity of its own,
     /// and hold what the original left in doubt until a person retries, aborts or resolves it.
@@ -93,9 +99,12 @@ struct Serve {
     /// The log is the original, moved to another disk: no copy of it has run or will.
     #[arg(long)]
     moved: bool,
+    /// The audit, instead of the one that the configuration names.
+    #[arg(long, value_name = "FILE", env = "WHOLLY_AUDIT")]
+    audit: Option<PathBuf>,
     /// Definitions of sagas to submit by name: every *.toml and *.json of this folder. PUT
     /// /v1/sagas/NAME/VERSION stores new ones there.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", env = "WHOLLY_SAGAS")]
     sagas: Option<PathBuf>,
     #[cfg(feature = "demo")]
     #[command(flatten)]
@@ -126,6 +135,8 @@ pub fn run() -> ExitCode {
     match command {
         Command::Serve(serve) => serve.run(),
         Command::Backup(backup) => backup.run(),
+        Command::Config(config) => config.run(),
+        Command::Token(token) => token.run(),
         Command::Check(check) => check.run(),
         Command::Diagram(diagram) => diagram.run(),
         #[cfg(feature = "demo")]
@@ -141,15 +152,15 @@ pub fn run() -> ExitCode {
 
 impl Serve {
     fn run(self) -> ExitCode {
-        let mut config = match Config::load(&self.config) {
+        let Self { config, listen, log, audit, .. } = self;
+        let source = Source { file: config, overrides: Overrides { listen, log, audit } };
+        let mut config = match source.load() {
             Ok(config) => config,
             Err(error) => return failed(USAGE, &error),
         };
         if let Err(error) = logs::show(config.logs) {
             return failed(USAGE, &error);
         }
-        config.listen = self.listen.unwrap_or(config.listen);
-        config.log = self.log.unwrap_or(config.log);
         config.log_is = match (self.restored, self.moved) {
             (true, _) => LogIs::Restored,
             (false, true) => LogIs::Moved,
@@ -160,9 +171,9 @@ impl Serve {
             Err(error) => return failed(USAGE, &error),
         };
         #[cfg(feature = "demo")]
-        let served = self.staged.serve(config, sagas);
+        let served = self.staged.serve(source, config, sagas);
         #[cfg(not(feature = "demo"))]
-        let served = serve::run(config, sagas, |log| log, |participant| participant);
+        let served = serve::run(source, config, sagas, |log| log, |participant| participant);
         match served {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(1, &error),
@@ -172,13 +183,14 @@ impl Serve {
 
 #[cfg(feature = "demo")]
 impl Staged {
-    fn serve(self, config: Config, sagas: Sagas) -> Result<(), serve::ServeError> {
+    fn serve(self, source: Source, config: Config, sagas: Sagas) -> Result<(), serve::ServeError> {
         if self.end_with_stdin {
             end_with_stdin().map_err(serve::denied("threads"))?;
         }
         match self.kill_at.map(Killer::new) {
-            None => serve::run(config, sagas, |log| log, |participant| participant),
+            None => serve::run(source, config, sagas, |log| log, |participant| participant),
             Some(killer) => serve::run(
+                source,
                 config,
                 sagas,
                 |log| killer.log(log),

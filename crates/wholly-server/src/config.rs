@@ -3,33 +3,44 @@
 //! Everything is parsed here, once, into types that cannot be wrong. A message names the file, the
 //! line and the column; a key that nobody knows is an error, because a setting that does nothing
 //! is worse than one that is missing.
+//!
+//! A flag counts before its environment variable, and that before the file.
 
+mod access;
 pub mod alerts;
+pub mod check;
+mod limits;
+mod listen;
 pub mod logs;
+mod nearest;
 mod retention;
 pub mod secret;
+mod tls;
 mod value;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::ServerConfig;
 use serde::Deserialize;
 use toml::Spanned;
 use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
 
 use self::alerts::{Alerts, AlertsSection};
+pub use self::limits::Limits;
+pub use self::listen::Listen;
 use self::logs::Logs;
+use crate::access::Access;
 use crate::place::Place;
 use retention::RetentionSection;
 
 /// What the server is to do.
 pub struct Config {
     /// Where it listens.
-    pub listen: Loopback,
+    pub listen: Listen,
     /// The log's file.
     pub log: PathBuf,
     /// How it tells what happens to it.
@@ -38,10 +49,35 @@ pub struct Config {
     pub alerts: Option<Alerts>,
     /// What the command line says that the file is.
     pub log_is: LogIs,
+    /// Where it is written down what was done by hand, and by whom.
+    pub audit: PathBuf,
+    /// Who may do what.
+    pub access: Access,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What may be taken of it.
+    pub limits: Limits,
     /// The coordinator's settings.
     pub settings: Settings,
     /// Who takes part, by name.
     pub participants: BTreeMap<ParticipantName, ConfiguredParticipant>,
+    /// The file as it is written, which tells what a reload changes.
+    pub written: toml::Table,
+}
+
+/// Where a configuration comes from.
+#[derive(Clone)]
+pub struct Source {
+    pub file: PathBuf,
+    pub overrides: Overrides,
+}
+
+/// What flags and variables say in the place of the file.
+#[derive(Clone, Default)]
+pub struct Overrides {
+    pub listen: Option<Listen>,
+    pub log: Option<PathBuf>,
+    pub audit: Option<PathBuf>,
 }
 
 /// What the log's file is. Only the command line says so, for it is true of one start.
@@ -76,41 +112,66 @@ pub enum ConfigError {
     /// It says something that it cannot say.
     #[error("{}:{place}: {why}", .file.display())]
     Invalid { file: PathBuf, place: Place, why: String },
+    /// It cannot be taken up without a restart.
+    #[error("the configuration cannot be taken up: {why}")]
+    Unfit { why: String },
+}
+
+impl Source {
+    /// Reads the configuration. What it names relatively lies beside it.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let file = &self.file;
+        let text = std::fs::read_to_string(file).map_err(|why| match why.kind() {
+            io::ErrorKind::NotFound => ConfigError::Missing { file: file.clone() },
+            _ => ConfigError::Unreadable { file: file.clone(), why },
+        })?;
+        let directory = file.parent().unwrap_or(Path::new(""));
+        Config::parse(&text, directory, &self.overrides).map_err(|Wrong { at, why }| {
+            ConfigError::Invalid { file: file.clone(), place: Place::of(&text, at), why }
+        })
+    }
 }
 
 impl Config {
-    /// Reads the configuration in `file`. A log that it names relatively lies beside it.
-    pub fn load(file: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(file).map_err(|why| match why.kind() {
-            io::ErrorKind::NotFound => ConfigError::Missing { file: file.to_owned() },
-            _ => ConfigError::Unreadable { file: file.to_owned(), why },
-        })?;
-        let parsed = Self::parse(&text).map_err(|Wrong { at, why }| ConfigError::Invalid {
-            file: file.to_owned(),
-            place: Place::of(&text, at),
-            why,
-        });
-        parsed.map(|config| Self {
-            log: file.parent().unwrap_or(Path::new("")).join(&config.log),
-            ..config
-        })
-    }
-
-    fn parse(text: &str) -> Result<Self, Wrong> {
-        let file: File = toml::from_str(text).map_err(|error| Wrong {
-            at: error.span().map_or(0, |span| span.start),
-            why: error.message().trim().replace('\n', ", "),
-        })?;
+    fn parse(text: &str, directory: &Path, overrides: &Overrides) -> Result<Self, Wrong> {
+        let wrong = |error: toml::de::Error| {
+            let span = error.span().unwrap_or_default();
+            let message = error.message().trim().replace('\n', ", ");
+            let said = text.get(span.clone()).unwrap_or_default();
+            Wrong { at: span.start, why: nearest::explained(&message, said) }
+        };
+        let file: File = toml::from_str(text).map_err(wrong)?;
+        let written = toml::from_str(text).map_err(wrong)?;
         let mut settings = file.settings.over_defaults()?;
         settings.retention = file.retention.retention()?;
         let configured =
             |(name, section): (_, ParticipantSection)| Ok((name, section.configured(&settings)?));
         let participants =
             file.participants.into_iter().map(configured).collect::<Result<_, Wrong>>()?;
-        let alerts = file.alerts.map(AlertsSection::configured).transpose()?;
-        let File { listen, log, logs, .. } = file;
-        let log_is = LogIs::Original;
-        Ok(Self { listen, log, log_is, logs, alerts, settings, participants })
+        let by_certificate = file.tls.as_ref().is_some_and(tls::TlsSection::asks_clients);
+        let access = access::access(file.tokens, file.clients, by_certificate)?;
+        let tls = file.tls.map(|section| section.server(directory, access.has_tokens()));
+        let listen = overrides.listen.unwrap_or(*file.listen.get_ref());
+        if let Some(why) = listen.forbidden(&access) {
+            return Err(Wrong::about(&file.listen, why));
+        }
+        let log = overrides.log.clone().unwrap_or_else(|| directory.join(file.log));
+        let audit = file.audit.map(|audit| directory.join(audit));
+        let audit = overrides.audit.clone().or(audit);
+        Ok(Self {
+            listen,
+            audit: audit.unwrap_or_else(|| log.with_file_name("audit.jsonl")),
+            log,
+            log_is: LogIs::Original,
+            logs: file.logs,
+            alerts: file.alerts.map(AlertsSection::configured).transpose()?,
+            access,
+            tls: tls.transpose()?,
+            limits: file.limits.limits()?,
+            settings,
+            participants,
+            written,
+        })
     }
 }
 
@@ -131,10 +192,18 @@ impl Wrong {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
-    #[serde(default)]
-    listen: Loopback,
+    #[serde(default = "on_loopback")]
+    listen: Spanned<Listen>,
     #[serde(default = "beside_the_configuration")]
     log: PathBuf,
+    audit: Option<PathBuf>,
+    #[serde(default)]
+    tokens: Vec<Spanned<access::TokenSection>>,
+    #[serde(default)]
+    clients: Vec<Spanned<access::ClientSection>>,
+    tls: Option<tls::TlsSection>,
+    #[serde(default)]
+    limits: limits::LimitsSection,
     #[serde(default)]
     logs: Logs,
     alerts: Option<AlertsSection>,
@@ -144,6 +213,10 @@ struct File {
     retention: RetentionSection,
     #[serde(default)]
     participants: BTreeMap<ParticipantName, ParticipantSection>,
+}
+
+fn on_loopback() -> Spanned<Listen> {
+    Spanned::new(0..0, Listen::default())
 }
 
 fn beside_the_configuration() -> PathBuf {
@@ -242,51 +315,6 @@ impl ParticipantSection {
             participant = participant.call_timeout(call_timeout.get_ref().0);
         }
         Ok(ConfiguredParticipant { participant, slots })
-    }
-}
-
-/// An address that only programs of this machine reach.
-///
-/// INVARIANT: the server listens nowhere else while it has no authentication.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub struct Loopback(SocketAddr);
-
-impl Loopback {
-    /// The address.
-    pub fn address(self) -> SocketAddr {
-        self.0
-    }
-}
-
-impl Default for Loopback {
-    fn default() -> Self {
-        Self(SocketAddr::from(([127, 0, 0, 1], 7400)))
-    }
-}
-
-impl FromStr for Loopback {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let address: SocketAddr = text
-            .parse()
-            .map_err(|_| format!("{text:?} is no address; write it like 127.0.0.1:7400"))?;
-        match address.ip().is_loopback() {
-            true => Ok(Self(address)),
-            false => Err(format!(
-                "{address} is reached from other machines, and this version has no authentication \
-                 yet, which a later version brings; listen on 127.0.0.1 or [::1]"
-            )),
-        }
-    }
-}
-
-impl TryFrom<String> for Loopback {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
     }
 }
 

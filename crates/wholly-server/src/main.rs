@@ -7,6 +7,10 @@
 //! |---|---|
 //! | `cli` | the commands |
 //! | `config` | `wholly.toml` |
+//! | `access`, `token` | who may do what, and how a token is made |
+//! | `gate`, `accept` | what the server lets in, and its connections |
+//! | `audit` | what was done by hand, and by whom |
+//! | `reload` | the configuration, read again |
 //! | `definition` | a saga's definition as a text, and where it is wrong |
 //! | `backup` | a copy of the log |
 //! | `check`, `diagram` | what a definition says, in words and as pictures |
@@ -15,19 +19,25 @@
 //! | `metrics`, `logs`, `alerts` | what an operator sees, and is told |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 
+mod accept;
+mod access;
 mod alerts;
 mod api;
+mod audit;
 mod backup;
 mod check;
 mod cli;
 mod config;
 mod definition;
 mod diagram;
+mod gate;
 mod logs;
 mod metrics;
 mod place;
+mod reload;
 mod sagas;
 mod serve;
+mod token;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -2,22 +2,28 @@
 //!
 //! The order of a start: bind, then open the log and begin recovery, then say where. So a port
 //! that is taken leaves the log alone, and who reads the line can submit at once. The order of an
-//! end: accept nothing new, let what is in flight settle, close the log.
+//! end: accept nothing new, let what is in flight settle, close the log. Between them, SIGHUP and
+//! the API have the configuration read again.
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use wholly::log::Log;
 use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 
 use crate::alerts::{self, Webhook};
-use crate::api;
-use crate::config::{Config, LogIs};
+use crate::audit::{Asked, Audit};
+use crate::config::{Config, LogIs, Source};
+use crate::gate::{Gate, Rules};
+use crate::reload::Reloader;
 use crate::sagas::Sagas;
+use crate::{accept, api};
 
 /// How long what is in flight has to settle.
 const GRACE: Duration = Duration::from_secs(10);
@@ -36,6 +42,9 @@ pub enum ServeError {
     /// There is no TLS for the webhook.
     #[error("alerts cannot be sent: {0}")]
     Alerts(#[from] rustls::Error),
+    /// What is done by hand could not be written down.
+    #[error("the audit {} cannot be written: {why}", .file.display())]
+    Audit { file: PathBuf, why: io::Error },
     /// The system denies what every program needs.
     #[error("the system denies {what}: {why}")]
     System { what: &'static str, why: io::Error },
@@ -44,16 +53,18 @@ pub enum ServeError {
 /// Serves until SIGTERM or SIGINT. `log` and `participant` may put something between the server
 /// and its log and participants, as tests do; else they return what they are given.
 pub fn run<L: Log, P: Participant>(
+    source: Source,
     config: Config,
     sagas: Sagas,
     log: impl FnOnce(SqliteLog) -> L,
     participant: impl Fn(HttpParticipant) -> P,
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Runtime::new().map_err(denied("threads"))?;
-    runtime.block_on(serve(config, sagas, log, participant))
+    runtime.block_on(serve(source, config, sagas, log, participant))
 }
 
 async fn serve<L: Log, P: Participant>(
+    source: Source,
     config: Config,
     sagas: Sagas,
     log: impl FnOnce(SqliteLog) -> L,
@@ -62,6 +73,7 @@ async fn serve<L: Log, P: Participant>(
     warn_of_strangers(&config, &sagas);
     let mut terminate = signal(SignalKind::terminate()).map_err(denied("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(denied("signals"))?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(denied("signals"))?;
     let address = config.listen.address();
     let listener =
         TcpListener::bind(address).await.map_err(|why| ServeError::Listen { address, why })?;
@@ -74,6 +86,7 @@ async fn serve<L: Log, P: Participant>(
         LogIs::Moved => file.moved(),
         LogIs::Restored => file.restored(),
     };
+    let Config { listen, access, limits, tls, written, .. } = config;
     let mut builder = Coordinator::builder(log(file)).settings(config.settings);
     for (name, configured) in config.participants {
         builder = builder.participant_with(
@@ -83,20 +96,46 @@ async fn serve<L: Log, P: Participant>(
         );
     }
     let coordinator = builder.start().await?;
+    // After the log, which is beside it by default: of a folder that is missing, the log tells.
+    let audit = match Audit::open(config.audit.clone()) {
+        Ok(audit) => audit,
+        Err(why) => {
+            coordinator.shutdown(Duration::ZERO).await;
+            return Err(ServeError::Audit { file: config.audit, why });
+        }
+    };
 
     if let Some(webhook) = webhook {
         tokio::spawn(alerts::tell(coordinator.clone(), webhook));
     }
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if scheme == "http" && !address.ip().is_loopback() {
+        tracing::warn!("tokens cross the network in the clear; set [tls], or encrypt in front");
+    }
+    let (asking, mut asked) = mpsc::channel(1);
+    let gate = Arc::new(Gate::new(Rules { access, limits, tls }, audit, asking));
+    let router = api::router(coordinator.clone(), sagas, Arc::clone(&gate));
+    let mut reloader =
+        Reloader::new(source, listen, written, Arc::clone(&gate), coordinator.clone());
     let (stop, stopping) = oneshot::channel::<()>();
-    let server = axum::serve(listener, api::router(coordinator.clone(), sagas))
-        .with_graceful_shutdown(async { drop(stopping.await) });
-    let server = tokio::spawn(server.into_future());
-    announce(address)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let accepting = accept::serve(listener, router, Arc::clone(&gate), async {
+        drop(stopping.await);
+    });
+    let server = tokio::spawn(accepting);
+    announce(scheme, address)?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            Some(()) = hangup.recv() => by_signal(&mut reloader, &gate.audit, &participant).await,
+            Some(to) = asked.recv() => {
+                // Who asked may be gone.
+                let _ = to.send(reloader.reload(&participant).await);
+            }
+        }
     }
     tracing::info!("shutting down; what is in flight has {GRACE:?} to settle");
+    drop(asked);
     drop(stop);
     coordinator.shutdown(GRACE).await;
     // A client that does not read its answer must not keep the server.
@@ -104,6 +143,35 @@ async fn serve<L: Log, P: Participant>(
         tracing::warn!("some clients did not take their answers");
     }
     Ok(())
+}
+
+/// Reads the configuration again because of SIGHUP, which is in the audit as it is by the API.
+async fn by_signal<P: Participant>(
+    reloader: &mut Reloader,
+    audit: &Arc<Audit>,
+    participant: &impl Fn(HttpParticipant) -> P,
+) {
+    let asked =
+        Asked { who: Some("SIGHUP".into()), from: None, what: "reload".to_owned(), why: None };
+    let action = match audit.asked(asked.clone()).await {
+        Ok(action) => action,
+        Err(why) => {
+            return tracing::error!("nothing is read again, because the audit fails: {why}");
+        }
+    };
+    let status = match reloader.reload(participant).await {
+        Ok(reloaded) => {
+            tracing::info!("the configuration was read again: {reloaded:?}");
+            200
+        }
+        Err(why) => {
+            tracing::error!("the configuration stays as it was: {why}");
+            422
+        }
+    };
+    if let Err(why) = audit.ended(action, asked, status).await {
+        tracing::error!("the audit does not say that the configuration was read again: {why}");
+    }
 }
 
 /// A saga may be there before its participants are; submitted, it is turned away until then.
@@ -118,10 +186,10 @@ fn warn_of_strangers(config: &Config, sagas: &Sagas) {
 }
 
 /// The one line on the standard output, which programs read.
-fn announce(address: SocketAddr) -> Result<(), ServeError> {
+fn announce(scheme: &str, address: SocketAddr) -> Result<(), ServeError> {
     use std::io::Write;
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "wholly is listening on http://{address}")
+    writeln!(stdout, "wholly is listening on {scheme}://{address}")
         .and_then(|()| stdout.flush())
         .map_err(denied("the standard output"))
 }

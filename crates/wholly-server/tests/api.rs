@@ -364,6 +364,6 @@ async fn bad_requests_get_a_clear_problem() {
     let charset = [("content-type", "application/JSON; charset=utf-8")];
     let reply = server.send(Method::POST, "/v1/transactions", &charset, ORDER).await;
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
-    let big = format!("\"{}\"", "x".repeat(6 * 1024 * 1024));
+    let big = format!("\"{}\"", "x".repeat(5 * 1024 * 1024));
     server.submit(&[], &big).await.problem(413, "too-large");
 }

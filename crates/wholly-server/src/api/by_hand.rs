@@ -1,10 +1,12 @@
 //! What a person does by hand. Every one of these needs a reason: somebody will ask for it.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer};
 use wholly::{BranchName, Coordinator, Decision, Ended, Payload, Resolution};
 
+use super::Who;
 use super::problem::{Kind, Problem};
 use super::request::{Body, Branch, Id};
 
@@ -17,20 +19,22 @@ pub struct Why {
 
 pub async fn abort(
     State(coordinator): State<Coordinator>,
+    Extension(Who(who)): Extension<Who>,
     Id(id): Id,
     Body(Why { reason }): Body<Why>,
 ) -> Result<StatusCode, Problem> {
-    tracing::info!(transaction = %id, reason, "abort by hand");
+    tracing::info!(%who, transaction = %id, reason, "abort by hand");
     coordinator.abort(id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub async fn retry(
     State(coordinator): State<Coordinator>,
+    Extension(Who(who)): Extension<Who>,
     Id(id): Id,
     Body(Why { reason }): Body<Why>,
 ) -> Result<StatusCode, Problem> {
-    tracing::info!(transaction = %id, reason, "retry by hand");
+    tracing::info!(%who, transaction = %id, reason, "retry by hand");
     coordinator.release(id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -74,6 +78,7 @@ impl Word {
 
 pub async fn resolve(
     State(coordinator): State<Coordinator>,
+    Extension(Who(who)): Extension<Who>,
     Id(id): Id,
     Branch(branch): Branch,
     Body(word): Body<Word>,
@@ -82,7 +87,7 @@ pub async fn resolve(
         .map_err(|why| Problem::new(Kind::NO_SUCH_BRANCH, why.to_string()))?;
     let ended = word.ended()?;
     let Word { r#as, reason, .. } = word;
-    tracing::info!(transaction = %id, %branch, ?r#as, reason, "resolve by hand");
+    tracing::info!(%who, transaction = %id, %branch, ?r#as, reason, "resolve by hand");
     coordinator.resolve(id, branch, ended, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -57,6 +57,13 @@ kinds! {
     NO_SUCH_SAGA NOT_FOUND "no-such-saga" "There is no such saga"
     NO_SUCH_ROUTE NOT_FOUND "no-such-route" "There is nothing here"
     NO_SUCH_METHOD METHOD_NOT_ALLOWED "no-such-method" "The method is not allowed here"
+    UNAUTHENTICATED UNAUTHORIZED "unauthenticated" "The request does not show who sends it"
+    FORBIDDEN FORBIDDEN "forbidden" "The caller may not do this"
+    RATE_LIMITED TOO_MANY_REQUESTS "rate-limited" "The caller sends too many requests"
+    SLOW_BODY REQUEST_TIMEOUT "slow-body" "The body took too long"
+    BUSY SERVICE_UNAVAILABLE "busy" "The server has no room for the request"
+    AUDIT_FAILED SERVICE_UNAVAILABLE "audit-failed" "The audit cannot be written or read"
+    INVALID_CONFIGURATION UNPROCESSABLE_ENTITY "invalid-configuration" "The configuration is wrong"
     CONFLICT CONFLICT "conflict" "The state of the transaction does not allow it"
     OVERLOADED TOO_MANY_REQUESTS "overloaded" "Too many transactions are in flight"
     UNAVAILABLE SERVICE_UNAVAILABLE "unavailable" "The coordinator cannot take it now"
@@ -99,6 +106,9 @@ impl IntoResponse for Problem {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -1,5 +1,7 @@
 //! What comes in, parsed at the edge: the body, the transaction in the path, the query.
 
+use std::time::Duration;
+
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
@@ -17,7 +19,7 @@ pub struct Body<T>(pub T);
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         // A page in a browser can send other types to this address without asking; JSON it cannot.
         if !is_json(request.headers()) {
             return Err(Problem::new(
@@ -25,7 +27,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
                 "send the header Content-Type: application/json",
             ));
         }
-        let bytes = Bytes::from_request(request, state).await.map_err(unreadable)?;
+        let bytes = read(request).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let kind = match error.is_data() {
                 true => Kind::INVALID_REQUEST,
@@ -33,6 +35,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             };
             Problem::new(kind, error.to_string())
         })
+    }
+}
+
+/// How long a body may take: in the extensions of each request.
+#[derive(Clone, Copy)]
+pub struct Patience(pub Duration);
+
+/// The whole body, in its limits of size and time.
+pub async fn read(request: Request) -> Result<Bytes, Problem> {
+    let patience = request.extensions().get::<Patience>().map_or(Duration::MAX, |given| given.0);
+    match tokio::time::timeout(patience, Bytes::from_request(request, &())).await {
+        Ok(bytes) => bytes.map_err(unreadable),
+        Err(_) => {
+            let detail = format!("the body was not there within {patience:?}");
+            Err(Problem::new(Kind::SLOW_BODY, detail))
+        }
     }
 }
 

@@ -1,7 +1,16 @@
+use std::collections::BTreeSet;
+
 use super::*;
+use crate::access::{Rate, Role};
+
+const EXAMPLE: &str = include_str!("../../wholly.example.toml");
+
+fn parse(text: &str) -> Result<Config, Wrong> {
+    Config::parse(text, Path::new("/etc"), &Overrides::default())
+}
 
 fn wrong(text: &str) -> (String, String) {
-    match Config::parse(text) {
+    match parse(text) {
         Ok(_) => panic!("taken: {text}"),
         Err(Wrong { at, why }) => (Place::of(text, at).to_string(), why),
     }
@@ -9,12 +18,16 @@ fn wrong(text: &str) -> (String, String) {
 
 #[test]
 fn the_example_is_taken_and_says_the_defaults() {
-    let config = Config::parse(include_str!("../../wholly.example.toml")).unwrap();
-    let defaults = Config::parse("").unwrap();
+    let config = parse(EXAMPLE).unwrap();
+    let defaults = parse("").unwrap();
     assert_eq!(config.listen, defaults.listen);
     assert_eq!(config.log, defaults.log);
     assert_eq!(config.logs, defaults.logs);
     assert!(config.alerts.is_none() && defaults.alerts.is_none());
+    assert_eq!((&config.log, &config.audit), (&defaults.log, &defaults.audit));
+    assert_eq!(config.audit, Path::new("/etc/audit.jsonl"));
+    assert_eq!(config.limits, defaults.limits);
+    assert!(config.access.is_open() && config.tls.is_none());
     assert_eq!(format!("{:?}", config.settings), format!("{:?}", defaults.settings));
     let names: Vec<_> = config.participants.keys().map(ParticipantName::as_str).collect();
     assert_eq!(names, ["inventory", "orders", "payments"]);
@@ -24,7 +37,7 @@ fn the_example_is_taken_and_says_the_defaults() {
 
 #[test]
 fn every_setting_is_set() {
-    let config = Config::parse(
+    let config = parse(
         "[settings]\ndeadline = '1s'\ncall_timeout = '2ms'\nbackoff_first = '3ms'\n\
          backoff_cap = '4m'\nstuck_after_tries = 5\nin_flight_limit = 6\npatience = '7h'\n",
     );
@@ -49,10 +62,11 @@ fn every_setting_is_set() {
 fn what_is_wrong_is_named_with_its_place() {
     let cases = [
         ("listen = 7", "1:10", "expected a string"),
-        ("\nlisten = '0.0.0.0:7400'", "2:10", "later version brings"),
+        ("\nlisten = '0.0.0.0:7400'", "2:10", "add a token"),
+        ("listen = '[::]:7400'", "1:10", "reached from other machines"),
         ("listen = 'localhost'", "1:10", "write it like 127.0.0.1:7400"),
-        ("lsten = '127.0.0.1:1'", "1:1", "expected one of `listen`, `log`"),
-        ("[settings]\ndeadlin = '1s'", "2:1", "expected one of `deadline`"),
+        ("lsten = '127.0.0.1:1'", "1:1", "no key `lsten` here; did you mean `listen`?"),
+        ("[settings]\ndeadlin = '1s'", "2:1", "did you mean `deadline`?"),
         ("[settings]\ndeadline = '10'", "2:12", "no duration"),
         ("[settings]\ndeadline = '0s'", "2:12", "out of range"),
         ("[settings]\ndeadline = '721h'", "2:12", "out of range"),
@@ -63,7 +77,11 @@ fn what_is_wrong_is_named_with_its_place() {
         ("[settings]\nstuck_after_tries = -1", "2:21", "at least 1"),
         ("[participants.a]\none_phase = true", "1:1", "missing field `url`"),
         ("[participants.a]\nurl = 'ftp://a'", "2:7", "http:// or https://"),
-        ("[participants.a]\nurl = 'http://a'\nuri = 1", "3:1", "unknown field `uri`, expected one"),
+        (
+            "[participants.a]\nurl = 'http://a'\nuri = 1",
+            "3:1",
+            "no key `uri` here; did you mean `url`?",
+        ),
         ("[participants.a]\nurl = 'http://a'\nrefused_statuses = [503]", "3:20", "400 to 499"),
         ("[participants.a]\nurl = 'http://a'\ncall_timeout = '6s'", "3:16", "[settings]"),
         (
@@ -77,10 +95,162 @@ fn what_is_wrong_is_named_with_its_place() {
         ("[alerts]\nurl = 'http://a'", "1:1", "missing field `secret`"),
         ("[alerts]\nurl = 'http://a'\nsecret = 'whsec_AA=='", "3:10", "env:NAME"),
         ("listen = ", "1:10", "string"),
+        ("xyzzy = 1", "1:1", "no key `xyzzy` here; there are `listen`, `log`"),
+        (
+            "[participants.a]\nurl = 'http://a'\n[participants.a]\nurl = 'http://b'",
+            "3:15",
+            "`a` is there twice",
+        ),
+        ("log = 'a'\nlog = 'b'", "2:1", "`log` is there twice"),
+        (
+            "[[tokens]]\nname = 'a'\nsha256 = 'wholly_secret'\nroles = ['read']",
+            "3:10",
+            "never the token",
+        ),
+        ("[[tokens]]\nname = 'a'\nsha256 = '00'\nroles = ['read']", "3:10", "64 hexadecimal"),
+        ("[[clients]]\nname = 'a'\nroles = ['read']", "1:1", "client_authority"),
+        ("[limits]\nburst = 3", "2:9", "requests_per_second"),
+        ("[limits]\nin_flight_bytes = 1000", "2:19", "one body alone"),
+        ("[limits]\nconnections = 0", "2:15", "at least 1"),
+        ("[tls]\ncertificate = '/no/such.pem'\nkey = '/no/such.key'", "2:15", "cannot be read"),
     ];
     for (text, place, says) in cases {
         let (at, why) = wrong(text);
         assert!(why.contains(says) && !why.contains('\n'), "{text}: {why}");
         assert_eq!(at, place, "{text}: {why}");
     }
+}
+
+const HASHES: [&str; 2] = [
+    "5e884898da28047151d0e56f8dc6292773603d0d6aabbdd62a11ef721d1542d8",
+    "6B86B273FF34FCE19D6B804EFF5A3F5747ADA4EAA22F1D49C01E52DDB7875B4B",
+];
+
+fn token(name: &str, hash: &str, roles: &str) -> String {
+    format!("[[tokens]]\nname = '{name}'\nsha256 = '{hash}'\nroles = {roles}\n")
+}
+
+#[test]
+fn tokens_let_in_who_they_name() {
+    let text = format!(
+        "listen = '0.0.0.0:1'\n{}{}",
+        token("shop", HASHES[0], "['submit', 'read']"),
+        token("ada", HASHES[1], "['operate']"),
+    );
+    let access = parse(&text).unwrap().access;
+    let shop = access.by_token(b"password").unwrap();
+    assert_eq!((&*shop.name, &shop.roles[..]), ("shop", &[Role::Submit, Role::Read][..]));
+    assert_eq!(&*access.by_token(b"1").unwrap().name, "ada");
+}
+
+#[test]
+fn a_token_is_there_once_and_has_a_role() {
+    let first = token("shop", HASHES[0], "['read']");
+    let cases = [
+        (token("shop", HASHES[1], "['read']"), "two tokens are named"),
+        (token("ada", HASHES[0], "['read']"), "there twice"),
+        (token("ada", HASHES[1], "[]"), "no role"),
+        (token("ada", HASHES[1], "['reed']"), "`operate`"),
+        (token("", HASHES[1], "['read']"), "must not be empty"),
+    ];
+    for (second, says) in cases {
+        let (at, why) = wrong(&format!("{first}{second}"));
+        assert!(why.contains(says), "{why}");
+        assert!(at.as_str() >= "5:1", "{at}: {why}");
+    }
+}
+
+#[test]
+fn limits_are_set() {
+    let limits = parse(
+        "[limits]\nrequests_per_second = 5\nconnections = 6\nin_flight_bytes = 7000000\n\
+         handshake_timeout = '8s'\nhead_timeout = '9s'\nbody_timeout = '10s'",
+    );
+    let limits = limits.unwrap().limits;
+    assert_eq!(limits.rate, Some(Rate { per_second: 5, burst: 5 }));
+    assert_eq!((limits.connections, limits.in_flight_bytes), (6, 7_000_000));
+    assert_eq!(limits.handshake_timeout, Duration::from_secs(8));
+    assert_eq!(limits.head_timeout, Duration::from_secs(9));
+    assert_eq!(limits.body_timeout, Duration::from_secs(10));
+    let burst = parse("[limits]\nrequests_per_second = 5\nburst = 9").unwrap().limits.rate;
+    assert_eq!(burst, Some(Rate { per_second: 5, burst: 9 }));
+}
+
+#[test]
+fn flags_and_variables_count_before_the_file() {
+    let overrides = Overrides {
+        listen: Some("[::1]:1".parse().unwrap()),
+        log: Some("/var/w.db".into()),
+        audit: None,
+    };
+    let said = |text| Config::parse(text, Path::new("/etc"), &overrides).unwrap();
+    let config = said("listen = '127.0.0.1:2'\nlog = 'b.db'");
+    assert_eq!(config.listen.address().to_string(), "[::1]:1");
+    assert_eq!(config.log, Path::new("/var/w.db"));
+    assert_eq!(config.audit, Path::new("/var/audit.jsonl"));
+    assert_eq!(said("audit = 'c'").audit, Path::new("/etc/c"));
+}
+
+/// The example with its optional keys: what is commented out begins with `#` and no space.
+fn whole_example() -> toml::Table {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.is_empty() && !rest.starts_with(' ') => format!("{rest}\n"),
+        _ => format!("{line}\n"),
+    };
+    let text: String = EXAMPLE.lines().map(line).collect();
+    // Secrets are read with the file; this variable is set wherever a test runs.
+    let mut parts = text.split("\"env:");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str("\"env:PATH");
+        text.push_str(part.trim_start_matches(|c: char| c.is_ascii_uppercase() || c == '_'));
+    }
+    toml::from_str::<File>(&text).unwrap_or_else(|why| panic!("{why}"));
+    toml::from_str(&text).unwrap()
+}
+
+/// Asks the code for the keys of each section of the example, by a key that nobody knows.
+#[test]
+fn the_example_has_every_key_that_the_code_knows() {
+    let example = whole_example();
+    let mut sections = vec![Vec::new()];
+    let mut checked = 0;
+    while let Some(path) = sections.pop() {
+        let mut asking = toml::Value::Table(example.clone());
+        let section = at(&mut asking, &path);
+        let names: BTreeSet<String> = section.keys().cloned().collect();
+        section.insert("no-such-key".to_owned(), true.into());
+        let whole = toml::to_string(&asking).unwrap();
+        let message = match toml::from_str::<File>(&whole) {
+            Ok(_) => panic!("{path:?} takes any key"),
+            Err(error) => error.message().to_owned(),
+        };
+        // What has no keys of its own, as the participants' names, says something else.
+        if let Some(known) = message.strip_prefix("unknown field `no-such-key`, expected ") {
+            let known: BTreeSet<String> =
+                known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            let missing: Vec<_> = known.difference(&names).collect();
+            let optional = path.first().is_some_and(|first| first == "participants");
+            if !optional || path.last().is_some_and(|last| last == "payments") {
+                assert!(missing.is_empty(), "the example misses {missing:?} in {path:?}");
+            }
+            checked += 1;
+        }
+        for (key, value) in at(&mut toml::Value::Table(example.clone()), &path).iter() {
+            let table = value.as_array().and_then(|all| all.first()).unwrap_or(value).is_table();
+            if table {
+                sections.push([&path[..], std::slice::from_ref(key)].concat());
+            }
+        }
+    }
+    // Among them: the whole, tokens, clients, tls, limits, settings, a participant and its slots.
+    assert!(checked >= 8, "{checked}");
+}
+
+fn at<'a>(value: &'a mut toml::Value, path: &[String]) -> &'a mut toml::Table {
+    let inner = path.iter().fold(value, |value, key| {
+        let inner = &mut value[key.as_str()];
+        if inner.is_array() { &mut inner[0] } else { inner }
+    });
+    inner.as_table_mut().unwrap()
 }

@@ -1,5 +1,6 @@
 //! The real binary as a process of its own, and a plain HTTP client to it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -144,6 +145,11 @@ impl Server {
         Pid::from_raw(self.process.id().unwrap() as i32).unwrap()
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.base.split_once("://").unwrap().1.parse().unwrap()
+    }
+
     pub async fn get(&self, path: &str) -> Reply {
         self.send(Method::GET, path, &[], "").await
     }
@@ -216,7 +222,7 @@ impl Reply {
     }
 }
 
-fn configure(directory: &Path, participants: &[(&str, &Little)], settings: &str) -> PathBuf {
+pub fn configure(directory: &Path, participants: &[(&str, &Little)], settings: &str) -> PathBuf {
     let mut text = format!(
         "listen = '127.0.0.1:0'\n[settings]\nbackoff_first = '5ms'\nbackoff_cap = '20ms'\n\
          {settings}\n"

@@ -1,0 +1,176 @@
+//! Connections: accepted, encrypted where the configuration says so, and served.
+//!
+//! Each has a task of its own from the moment it is accepted, so that a slow handshake keeps nobody
+//! else. What a client can make the server wait for has a limit: the handshake, the head of a
+//! request (and with it an idle connection), its body; a peer that is gone is noticed by the
+//! system. Beyond the limit on connections a client is told to come again, in a small room of its
+//! own; beyond that one the connection is closed at once.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderValue, Request, Response, header};
+use axum::response::IntoResponse;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustix::net::sockopt;
+use rustls::pki_types::CertificateDer;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt;
+
+use crate::api::{Kind, Problem};
+use crate::gate::{Gate, Room, Taken};
+
+/// The most bytes that the head of a request may have, give or take what one read brings; a longer
+/// one is answered with 431.
+const HEAD_LIMIT: usize = 32 * 1024;
+/// How many clients may be told at once that there is no room.
+const TURNED_AWAY: usize = 256;
+/// How long a peer that acknowledges nothing counts as there.
+const GONE_AFTER: Duration = Duration::from_secs(60);
+/// How long to wait where the system has no more connections to give.
+const NO_MORE: Duration = Duration::from_millis(100);
+
+/// Who is at the other end of a connection: in the extensions of each of its requests.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// The DNS and URI names of the certificate that it presented and that was verified.
+    pub names: Arc<[String]>,
+}
+
+/// Serves until `stopping` is ready; then until every request in progress is answered.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    gate: Arc<Gate>,
+    stopping: impl Future<Output = ()>,
+) {
+    let graceful = GracefulShutdown::new();
+    let turned_away = Arc::new(Room::default());
+    tokio::pin!(stopping);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stopping => break,
+        };
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
+            Err(why) => {
+                tracing::warn!("no connection can be accepted: {why}");
+                tokio::time::sleep(NO_MORE).await;
+                continue;
+            }
+        };
+        let admitted = gate.connections.take(1, gate.rules().limits.connections);
+        let (place, router) = match admitted {
+            Some(place) => (place, Some(router.clone())),
+            None => match turned_away.take(1, TURNED_AWAY) {
+                Some(place) => (place, None),
+                None => continue,
+            },
+        };
+        tokio::spawn(connection(
+            stream,
+            address,
+            place,
+            router,
+            Arc::clone(&gate),
+            graceful.watcher(),
+        ));
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+/// Serves one connection; without a router it is told to come again.
+async fn connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    _place: Taken,
+    router: Option<Router>,
+    gate: Arc<Gate>,
+    watcher: Watcher,
+) {
+    notice_when_gone(&stream);
+    let rules = gate.rules();
+    let Some(tls) = &rules.tls else {
+        return requests(stream, address, Arc::new([]), router, &gate, watcher).await;
+    };
+    let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
+    match timeout(rules.limits.handshake_timeout, handshake).await {
+        Ok(Ok(stream)) => {
+            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let names = certificates.first().map(names).unwrap_or_default();
+            requests(stream, address, names.into(), router, &gate, watcher).await;
+        }
+        Ok(Err(why)) => tracing::info!(%address, "no TLS with a client: {why}"),
+        Err(_) => tracing::info!(%address, "no TLS with a client: the handshake took too long"),
+    }
+}
+
+async fn requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    address: SocketAddr,
+    names: Arc<[String]>,
+    router: Option<Router>,
+    gate: &Gate,
+    watcher: Watcher,
+) {
+    let peer = Peer { address, names };
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        let router = router.clone();
+        async move {
+            match router {
+                Some(router) => router.oneshot(request.map(Body::new)).await,
+                None => Ok(no_room()),
+            }
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(gate.rules().limits.head_timeout)
+        .max_buf_size(HEAD_LIMIT)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(why) = watcher.watch(served).await {
+        tracing::debug!(%address, "a connection ended early: {why}");
+    }
+}
+
+fn no_room() -> Response<Body> {
+    let detail = "the server has as many connections as it takes; try again";
+    let mut response = Problem::new(Kind::BUSY, detail).into_response();
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+/// The DNS and URI names in a certificate.
+fn names(certificate: &CertificateDer<'static>) -> Vec<String> {
+    let parsed = webpki::EndEntityCert::try_from(certificate);
+    let names = parsed.iter().flat_map(|parsed| {
+        parsed.valid_dns_names().chain(parsed.valid_uri_names()).map(str::to_owned)
+    });
+    names.collect()
+}
+
+/// A peer that vanished, or takes nothing, must not keep its connection for ever. Where the system
+/// cannot do that the connection is served all the same.
+fn notice_when_gone(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    #[cfg(target_os = "linux")]
+    {
+        let _ = sockopt::set_tcp_keepidle(stream, GONE_AFTER);
+        let _ = sockopt::set_tcp_user_timeout(stream, GONE_AFTER.as_millis() as u32);
+    }
+}

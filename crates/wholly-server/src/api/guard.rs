@@ -1,0 +1,188 @@
+//! What every request passes before its route: who asks, whether they may, how fast, how much.
+//!
+//! INVARIANT: nothing of a request but its head is read before it is known who asks.
+//!
+//! What changes something by hand is written to the audit before it begins, here and not in the
+//! routes, so that none can forget it. It then runs in a task of its own: a client that hangs up
+//! does not keep its outcome from the audit.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, HttpBody};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::problem::{Kind, Problem};
+use super::request::{Patience, read};
+use super::roles::{Need, needed};
+use super::{BODY_LIMIT, no_such_route};
+use crate::accept::Peer;
+use crate::access::{Caller, Role};
+use crate::audit::Asked;
+use crate::gate::{Gate, Rules};
+
+/// The name of who asks: in the extensions of every request that needs one.
+#[derive(Clone, Debug)]
+pub struct Who(pub Arc<str>);
+
+pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let needed = needed(route.unwrap_or_default(), request.method());
+    let rules = gate.rules();
+    request.extensions_mut().insert(Patience(rules.limits.body_timeout));
+    if needed == Ok(Need::Nothing) {
+        return next.run(request).await;
+    }
+    let caller = match caller(&rules, &request) {
+        Ok(caller) => caller,
+        Err(problem) => return refused(&gate, &request, None, problem),
+    };
+    if let Some(rate) = rules.limits.rate
+        && let Err(wait) = caller.pace.take(rate, Instant::now())
+    {
+        return too_fast(&caller, wait);
+    }
+    let need = match needed {
+        Ok(need) => need,
+        Err(methods) if methods.is_empty() => {
+            return no_such_route(request.uri().clone()).await.into_response();
+        }
+        Err(methods) => return no_such_method(&request, &methods),
+    };
+    if let Need::Role(role) = need
+        && !caller.roles.contains(&role)
+    {
+        let detail = format!("{} has not the role {role:?}, which this needs", caller.name);
+        let problem = Problem::new(Kind::FORBIDDEN, detail.to_lowercase());
+        return refused(&gate, &request, Some(&caller), problem);
+    }
+    let Some(_room) = gate.bodies.take(body_bytes(&request), rules.limits.in_flight_bytes) else {
+        let detail = "the requests in progress are as large as the server takes; try again";
+        return Problem::new(Kind::BUSY, detail).into_response();
+    };
+    request.extensions_mut().insert(Who(Arc::clone(&caller.name)));
+    match need == Need::Role(Role::Operate) && request.method() != Method::GET {
+        true => audited(gate, &caller, request, next).await,
+        false => next.run(request).await,
+    }
+}
+
+/// Who asks.
+fn caller(rules: &Rules, request: &Request) -> Result<Arc<Caller>, Problem> {
+    let unknown = |detail: &str| Problem::new(Kind::UNAUTHENTICATED, detail);
+    let access = &rules.access;
+    if let Some(everybody) = access.everybody() {
+        return match names_this_machine(request) {
+            true => Ok(Arc::clone(everybody)),
+            false => Err(Problem::new(
+                Kind::FORBIDDEN,
+                "without tokens, only requests to an address or to localhost are taken: a page in \
+                 a browser could send others, under a name that it points here",
+            )),
+        };
+    }
+    if let Some(presented) = request.headers().get(header::AUTHORIZATION) {
+        let token = presented.as_bytes().split_at_checked(7);
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(b"bearer "));
+        let (_, token) = token.ok_or_else(|| unknown("send Authorization: Bearer TOKEN"))?;
+        return access.by_token(token).cloned().ok_or_else(|| unknown("the token is not known"));
+    }
+    let names = request.extensions().get::<Peer>().map(|peer| Arc::clone(&peer.names));
+    match names.as_deref() {
+        None | Some([]) => Err(unknown("send a token, as Authorization: Bearer TOKEN")),
+        Some(names) => access
+            .by_certificate(names)
+            .cloned()
+            .ok_or_else(|| unknown("the configuration has no client with the certificate's name")),
+    }
+}
+
+/// Whether a request names an address, and not a host that somebody may point anywhere.
+fn names_this_machine(request: &Request) -> bool {
+    let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+    let Some(host) = host else { return true };
+    let Ok(authority) = axum::http::uri::Authority::try_from(host) else { return false };
+    let host = authority.host().trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+}
+
+fn refused(gate: &Gate, request: &Request, caller: Option<&Caller>, problem: Problem) -> Response {
+    let response = problem.into_response();
+    gate.audit.refused(asked(request, caller), response.status().as_u16());
+    response
+}
+
+fn asked(request: &Request, caller: Option<&Caller>) -> Asked {
+    let from = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
+    let what = format!("{} {}", request.method(), request.uri().path());
+    Asked { who: caller.map(|caller| Arc::clone(&caller.name)), from, what, why: None }
+}
+
+fn too_fast(caller: &Caller, wait: Duration) -> Response {
+    let detail = format!("{} sends more requests than the configuration allows", caller.name);
+    let mut response = Problem::new(Kind::RATE_LIMITED, detail).into_response();
+    let seconds = wait.as_millis().div_ceil(1_000) as u64;
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+fn no_such_method(request: &Request, methods: &[&str]) -> Response {
+    let (method, path) = (request.method(), request.uri().path());
+    let allow = methods.join(", ");
+    let detail = format!("{path} does not take {method}; it takes {allow}");
+    let mut response = Problem::new(Kind::NO_SUCH_METHOD, detail).into_response();
+    if let Ok(allow) = HeaderValue::try_from(allow) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+/// How long the body is said to be; who does not say it may send the most.
+fn body_bytes(request: &Request) -> usize {
+    let said = request.body().size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
+    said.map_or(BODY_LIMIT, |bytes| bytes.min(BODY_LIMIT))
+}
+
+async fn audited(gate: Arc<Gate>, caller: &Caller, request: Request, next: Next) -> Response {
+    let mut asked = asked(&request, Some(caller));
+    let (parts, body) = request.into_parts();
+    let bytes = match read(Request::from_parts(parts.clone(), body)).await {
+        Ok(bytes) => bytes,
+        Err(problem) => return problem.into_response(),
+    };
+    asked.why = reason(&bytes);
+    let request = Request::from_parts(parts, Body::from(bytes));
+    let acting = tokio::spawn(act(gate, asked, request, next));
+    acting.await.unwrap_or_else(|why| Problem::new(Kind::INTERNAL, why.to_string()).into_response())
+}
+
+async fn act(gate: Arc<Gate>, asked: Asked, request: Request, next: Next) -> Response {
+    let action = match gate.audit.asked(asked.clone()).await {
+        Ok(action) => action,
+        Err(why) => {
+            tracing::error!("nothing can be done by hand, because the audit fails: {why}");
+            let detail = "what is done by hand is written to the audit first, which fails";
+            return Problem::new(Kind::AUDIT_FAILED, detail).into_response();
+        }
+    };
+    let response = next.run(request).await;
+    let status = response.status().as_u16();
+    if let Err(why) = gate.audit.ended(action, asked, status).await {
+        tracing::error!("the audit does not say how an action ended (status {status}): {why}");
+    }
+    response
+}
+
+/// The reason in a body that has one.
+fn reason(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Given {
+        reason: Option<String>,
+    }
+    serde_json::from_slice::<Given>(body).ok()?.reason
+}

@@ -1,0 +1,50 @@
+//! What an operator asks of the server itself: what was done, and the configuration again.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use super::problem::{Kind, Problem};
+use super::request::Asked;
+use crate::audit::Page;
+use crate::gate::Gate;
+use crate::reload::Reloaded;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Which {
+    #[serde(default = "a_hundred")]
+    limit: usize,
+    cursor: Option<u64>,
+}
+
+fn a_hundred() -> usize {
+    100
+}
+
+/// The most lines that one answer has.
+const LIMIT: usize = 1_000;
+
+pub async fn audit(
+    State(gate): State<Arc<Gate>>,
+    Asked(Which { limit, cursor }): Asked<Which>,
+) -> Result<Json<Page>, Problem> {
+    if !(1..=LIMIT).contains(&limit) {
+        let detail = format!("a limit of {limit} is out of range; it is from 1 to {LIMIT}");
+        return Err(Problem::new(Kind::INVALID_REQUEST, detail));
+    }
+    let page = gate.audit.page(cursor, limit).await;
+    page.map(Json)
+        .map_err(|why| Problem::new(Kind::AUDIT_FAILED, format!("the audit cannot be read: {why}")))
+}
+
+pub async fn reload(State(gate): State<Arc<Gate>>) -> Result<Json<Reloaded>, Problem> {
+    let stopping = || Problem::new(Kind::SHUTTING_DOWN, "the server is shutting down");
+    let (to, reloaded) = oneshot::channel();
+    gate.reload.send(to).await.map_err(|_| stopping())?;
+    let reloaded = reloaded.await.map_err(|_| stopping())?;
+    reloaded.map(Json).map_err(|why| Problem::new(Kind::INVALID_CONFIGURATION, why.to_string()))
+}

@@ -1,0 +1,61 @@
+//! What a caller needs for each route.
+//!
+//! INVARIANT: a route that is not here is not there: the guard answers 404, and 405 to a method
+//! that is not here, whatever the router has. So nothing new is open by accident.
+
+use axum::http::Method;
+
+use crate::access::Role;
+
+/// What is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: probes have no token.
+    Nothing,
+    /// To be somebody whom the configuration names.
+    Somebody,
+    /// This role. What needs `operate` and changes something is in the audit.
+    Role(Role),
+}
+
+use Need::{Nothing, Somebody};
+const SUBMIT: Need = Need::Role(Role::Submit);
+const READ: Need = Need::Role(Role::Read);
+const OPERATE: Need = Need::Role(Role::Operate);
+
+const ROUTES: &[(&str, &str, Need)] = &[
+    ("/v1/transactions", "POST", SUBMIT),
+    ("/v1/transactions", "GET", READ),
+    ("/v1/transactions/{id}", "GET", READ),
+    ("/v1/transactions/{id}/events", "GET", READ),
+    ("/v1/transactions/{id}/abort", "POST", OPERATE),
+    ("/v1/transactions/{id}/retry", "POST", OPERATE),
+    ("/v1/transactions/{id}/branches/{branch}/resolve", "POST", OPERATE),
+    ("/v1/events", "GET", READ),
+    // A participant that asks reads nothing else.
+    ("/v1/outcome/{id}", "GET", Somebody),
+    ("/v1/participants", "GET", READ),
+    ("/v1/sagas", "GET", READ),
+    ("/v1/sagas/{name}/{version}", "GET", READ),
+    ("/v1/sagas/{name}/{version}", "PUT", OPERATE),
+    ("/v1/audit", "GET", OPERATE),
+    ("/v1/reload", "POST", OPERATE),
+    ("/metrics", "GET", READ),
+    ("/openapi.json", "GET", Somebody),
+    ("/healthz", "GET", Nothing),
+    ("/readyz", "GET", Nothing),
+];
+
+/// What the route needs for this method; else the methods that it has, of which there may be none.
+pub fn needed(route: &str, method: &Method) -> Result<Need, Vec<&'static str>> {
+    let method = if method == Method::HEAD { "GET" } else { method.as_str() };
+    let mut others = Vec::new();
+    for (path, allowed, need) in ROUTES {
+        match *path == route {
+            true if *allowed == method => return Ok(*need),
+            true => others.push(*allowed),
+            false => {}
+        }
+    }
+    Err(others)
+}

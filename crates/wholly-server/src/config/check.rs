@@ -1,0 +1,79 @@
+//! `wholly config check`: what is wrong with a configuration, or what the server would do.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use super::{Config, Overrides, Source};
+
+/// Look at the configuration.
+#[derive(Args)]
+pub struct ConfigCommand {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Check(Check),
+}
+
+/// Check a configuration, and say what the server would do with it.
+///
+/// Secrets, certificates and keys are read, too. What is wrong is said on the standard error as
+/// FILE:LINE:COLUMN: MESSAGE. The exit code is 0 where all is well, 2 where something is wrong.
+#[derive(Args)]
+struct Check {
+    /// The configuration.
+    #[arg(value_name = "FILE", default_value = "wholly.toml", env = "WHOLLY_CONFIG")]
+    file: PathBuf,
+}
+
+impl ConfigCommand {
+    pub fn run(self) -> ExitCode {
+        let Command::Check(Check { file }) = self.command;
+        match (Source { file, overrides: Overrides::default() }).load() {
+            Ok(config) => {
+                print!("{}", Understood(&config));
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::from(2)
+            }
+        }
+    }
+}
+
+/// A configuration in words.
+struct Understood<'a>(&'a Config);
+
+impl fmt::Display for Understood<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Config { listen, log, audit, access, tls, limits, participants, .. } = self.0;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        writeln!(f, "listens on {scheme}://{}", listen.address())?;
+        writeln!(f, "log {}, audit {}", log.display(), audit.display())?;
+        if access.is_open() {
+            writeln!(f, "every program of this machine may do everything")?;
+        }
+        for (how, caller) in access.callers() {
+            writeln!(f, "{how} {}: {:?}", caller.name, caller.roles)?;
+        }
+        match limits.rate {
+            Some(rate) => writeln!(
+                f,
+                "{} requests a second of each caller, {} at once",
+                rate.per_second, rate.burst
+            )?,
+            None => writeln!(f, "no limit on a caller's requests a second")?,
+        }
+        for (name, configured) in participants {
+            let (url, slots) = (configured.participant.url(), configured.slots);
+            writeln!(f, "participant {name}: {url}, {} calls at once", slots.total())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! The configuration, read again while the server runs.
+//!
+//! INVARIANT: a configuration that is wrong changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ring::digest::{Context, SHA256};
+use serde::Serialize;
+use wholly::{Coordinator, HttpParticipant, Participant};
+
+use crate::access::Sha256;
+use crate::config::secret::Secret;
+use crate::config::{Config, ConfigError, ConfiguredParticipant, Listen, Source};
+use crate::gate::{Gate, Rules};
+
+/// The sections that are taken up without a restart, at least in part.
+const TAKEN_UP: [&str; 5] = ["participants", "tokens", "clients", "limits", "tls"];
+
+/// What reading the configuration again did.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Reloaded {
+    /// Participants that are new, and those that are called otherwise than before.
+    new_participants: Vec<String>,
+    changed_participants: Vec<String>,
+    /// What is written otherwise than the server does, until it is started again.
+    needs_restart: Vec<String>,
+}
+
+/// What is needed to read the configuration again.
+pub struct Reloader {
+    source: Source,
+    listen: Listen,
+    /// As it was at the start.
+    written: toml::Table,
+    participants: BTreeMap<String, Sha256>,
+    gate: Arc<Gate>,
+    coordinator: Coordinator,
+}
+
+impl Reloader {
+    pub fn new(
+        source: Source,
+        listen: Listen,
+        written: toml::Table,
+        gate: Arc<Gate>,
+        coordinator: Coordinator,
+    ) -> Self {
+        let participants = participants(&written);
+        Self { source, listen, written, participants, gate, coordinator }
+    }
+
+    /// Reads the configuration again and takes up what can be.
+    pub async fn reload<P: Participant>(
+        &mut self,
+        participant: &impl Fn(HttpParticipant) -> P,
+    ) -> Result<Reloaded, ConfigError> {
+        let source = self.source.clone();
+        let unfit = |why: String| ConfigError::Unfit { why };
+        let loading = tokio::task::spawn_blocking(move || source.load());
+        let config = loading.await.map_err(|why| unfit(why.to_string()))??;
+        // It listens where it did, whatever the file says now.
+        if let Some(why) = self.listen.forbidden(&config.access) {
+            return Err(unfit(why));
+        }
+        let mut reloaded =
+            Reloaded { needs_restart: self.needing_restart(&config), ..Reloaded::default() };
+        let Config { access, limits, tls, participants, written, .. } = config;
+        let before = self.gate.rules();
+        let tls = if tls.is_some() == before.tls.is_some() { tls } else { before.tls.clone() };
+        self.gate.set_rules(Rules { access, limits, tls });
+        let mut fingerprints = self::participants(&written);
+        for (name, configured) in participants {
+            let name = name.as_str();
+            let Some(new) = fingerprints.remove(name) else { continue };
+            match self.participants.insert(name.to_owned(), new) {
+                // Its calls go on.
+                Some(before) if before == new => continue,
+                Some(_) => reloaded.changed_participants.push(name.to_owned()),
+                None => reloaded.new_participants.push(name.to_owned()),
+            }
+            let ConfiguredParticipant { participant: http, slots } = configured;
+            let registered = self.coordinator.register(name, participant(http), slots).await;
+            registered.map_err(|why| unfit(why.to_string()))?;
+        }
+        Ok(reloaded)
+    }
+
+    fn needing_restart(&self, config: &Config) -> Vec<String> {
+        let keys = self.written.keys().chain(config.written.keys());
+        let mut changed: Vec<String> = keys
+            .filter(|key| !TAKEN_UP.contains(&key.as_str()))
+            .filter(|key| self.written.get(*key) != config.written.get(*key))
+            .cloned()
+            .collect();
+        if config.tls.is_some() != self.gate.rules().tls.is_some() {
+            changed.push("tls".to_owned());
+        }
+        let gone = self.participants.keys().filter(|name| {
+            !config.participants.keys().any(|configured| configured.as_str() == name.as_str())
+        });
+        changed.extend(gone.map(|name| format!("participants.{name}")));
+        changed.sort();
+        changed.dedup();
+        changed
+    }
+}
+
+/// How each participant is written, with what its secrets are: a file may have another one now.
+fn participants(written: &toml::Table) -> BTreeMap<String, Sha256> {
+    let sections = written.get("participants").and_then(toml::Value::as_table);
+    let fingerprint = |section: &toml::Value| {
+        let mut context = Context::new(&SHA256);
+        context.update(section.to_string().as_bytes());
+        add_secrets(section, &mut context);
+        let mut hash = [0; 32];
+        hash.copy_from_slice(context.finish().as_ref());
+        Sha256(hash)
+    };
+    sections
+        .into_iter()
+        .flatten()
+        .map(|(name, section)| (name.clone(), fingerprint(section)))
+        .collect()
+}
+
+fn add_secrets(value: &toml::Value, context: &mut Context) {
+    match value {
+        toml::Value::String(text) => {
+            if let Ok(secret) = Secret::try_from(text.clone()) {
+                context.update(secret.expose().as_bytes());
+            }
+        }
+        toml::Value::Array(values) => values.iter().for_each(|value| add_secrets(value, context)),
+        toml::Value::Table(table) => table.values().for_each(|value| add_secrets(value, context)),
+        _ => {}
+    }
+}
