@@ -22,6 +22,7 @@ use wholly_demo::{
 
 use crate::check::Check;
 use crate::config::{Config, Loopback};
+use crate::conformance::Conformance;
 use crate::diagram::Diagram;
 use crate::sagas::Sagas;
 use crate::serve;
@@ -42,6 +43,7 @@ enum Command {
     Serve(Serve),
     Check(Check),
     Diagram(Diagram),
+    Conformance(Conformance),
     #[cfg(feature = "demo")]
     Demo(Demo),
     #[cfg(feature = "demo")]
@@ -114,6 +116,7 @@ pub fn run() -> ExitCode {
         Command::Serve(serve) => serve.run(),
         Command::Check(check) => check.run(),
         Command::Diagram(diagram) => diagram.run(),
+        Command::Conformance(conformance) => conformance.run(),
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo.run(),
         #[cfg(feature = "demo")]

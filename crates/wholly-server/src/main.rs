@@ -8,6 +8,7 @@
 //! | `cli` | the commands |
 //! | `config` | `wholly.toml` |
 //! | `definition` | a saga's definition as a text, and where it is wrong |
+//! | `conformance` | whether a service keeps the participant's contract |
 //! | `check`, `diagram` | what a definition says, in words and as pictures |
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
@@ -17,6 +18,7 @@ mod api;
 mod check;
 mod cli;
 mod config;
+mod conformance;
 mod definition;
 mod diagram;
 mod place;
