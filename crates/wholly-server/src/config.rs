@@ -4,6 +4,8 @@
 //! line and the column; a key that nobody knows is an error, because a setting that does nothing
 //! is worse than one that is missing.
 
+mod credentials;
+pub mod secret;
 mod value;
 
 use std::collections::BTreeMap;
@@ -17,6 +19,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
 
+use self::credentials::{AuthSection, SigningSection, TlsSection};
 use crate::place::Place;
 
 /// What the server is to do.
@@ -54,31 +57,28 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// Reads the configuration in `file`. A log that it names relatively lies beside it.
+    /// Reads the configuration in `file`. What it names relatively lies beside it.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(file).map_err(|why| match why.kind() {
             io::ErrorKind::NotFound => ConfigError::Missing { file: file.to_owned() },
             _ => ConfigError::Unreadable { file: file.to_owned(), why },
         })?;
-        let parsed = Self::parse(&text).map_err(|Wrong { at, why }| ConfigError::Invalid {
-            file: file.to_owned(),
-            place: Place::of(&text, at),
-            why,
+        let directory = file.parent().unwrap_or(Path::new(""));
+        let parsed = Self::parse(&text, directory).map_err(|Wrong { at, why }| {
+            ConfigError::Invalid { file: file.to_owned(), place: Place::of(&text, at), why }
         });
-        parsed.map(|config| Self {
-            log: file.parent().unwrap_or(Path::new("")).join(&config.log),
-            ..config
-        })
+        parsed.map(|config| Self { log: directory.join(&config.log), ..config })
     }
 
-    fn parse(text: &str) -> Result<Self, Wrong> {
+    fn parse(text: &str, directory: &Path) -> Result<Self, Wrong> {
         let file: File = toml::from_str(text).map_err(|error| Wrong {
             at: error.span().map_or(0, |span| span.start),
             why: error.message().trim().replace('\n', ", "),
         })?;
         let settings = file.settings.over_defaults()?;
-        let configured =
-            |(name, section): (_, ParticipantSection)| Ok((name, section.configured(&settings)?));
+        let configured = |(name, section): (_, ParticipantSection)| {
+            Ok((name, section.configured(&settings, directory)?))
+        };
         let participants =
             file.participants.into_iter().map(configured).collect::<Result<_, Wrong>>()?;
         Ok(Self { listen: file.listen, log: file.log, settings, participants })
@@ -173,6 +173,9 @@ struct ParticipantSection {
     slots: Option<Spanned<SlotsSection>>,
     #[serde(default)]
     refused_statuses: Vec<value::ClientErrorStatus>,
+    auth: Option<Spanned<AuthSection>>,
+    tls: Option<Spanned<TlsSection>>,
+    signing: Option<Spanned<SigningSection>>,
 }
 
 #[derive(Deserialize)]
@@ -183,7 +186,11 @@ struct SlotsSection {
 }
 
 impl ParticipantSection {
-    fn configured(self, settings: &Settings) -> Result<ConfiguredParticipant, Wrong> {
+    fn configured(
+        self,
+        settings: &Settings,
+        directory: &Path,
+    ) -> Result<ConfiguredParticipant, Wrong> {
         let slots = match self.slots {
             None => Slots::default(),
             Some(section) => {
@@ -206,6 +213,15 @@ impl ParticipantSection {
                 return Err(Wrong::about(&call_timeout, why));
             }
             participant = participant.call_timeout(call_timeout.get_ref().0);
+        }
+        if let Some(auth) = self.auth {
+            participant = AuthSection::of(auth, participant)?;
+        }
+        if let Some(tls) = self.tls {
+            participant = TlsSection::of(tls, participant, directory)?;
+        }
+        if let Some(signing) = self.signing {
+            participant = SigningSection::of(signing, participant)?;
         }
         Ok(ConfiguredParticipant { participant, slots })
     }

@@ -1,15 +1,18 @@
 //! `wholly conformance`: whether a service, in any language, keeps the participant's half of the
 //! protocol. The checks are those of [`wholly::test`]; here they are asked for and told.
 
+use std::error::Error;
 use std::process::ExitCode;
 
 use clap::Args;
 use serde_json::Value;
 use wholly::HttpParticipant;
 use wholly::test::{
-    ConformanceError, Payloads, Report, SagaProbe, Verdict, participant_conformance_of,
+    Payloads, Report, SagaProbe, Verdict, participant_conformance_of,
     saga_participant_conformance_of,
 };
+
+use crate::config::secret::Secret;
 
 /// Check that a service keeps the participant's contract.
 ///
@@ -41,6 +44,12 @@ pub struct Conformance {
     /// The compensation of that action.
     #[arg(long, value_name = "NAME", requires = "action")]
     compensation: Option<String>,
+    /// The token that the service asks for: where it is, env:NAME or file:/PATH.
+    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    bearer: Option<Secret>,
+    /// The key that calls are signed with: its id, and where its secret is, env:NAME or file:/PATH.
+    #[arg(long, value_name = "KEY_ID=SECRET", value_parser = signing)]
+    signing: Option<(String, Secret)>,
     /// Leave out two-phase, for a service that takes part in sagas only.
     #[arg(long, requires = "action")]
     saga_only: bool,
@@ -64,24 +73,46 @@ impl Conformance {
     }
 
     /// Whether every rule is kept.
-    async fn ask(self) -> Result<bool, ConformanceError> {
+    async fn ask(self) -> Result<bool, Box<dyn Error>> {
+        // Each suite asks by connections of its own.
+        let (for_two_phase, for_saga) = (self.participant()?, self.participant()?);
         let payloads = Payloads { good: self.accepted, refused: self.refused };
         let mut kept = true;
         if !self.saga_only {
-            let participant = HttpParticipant::at(&self.url)?;
-            kept &= told("two-phase", &participant_conformance_of(participant, &payloads).await?);
+            let report = participant_conformance_of(for_two_phase, &payloads).await?;
+            kept &= told("two-phase", &report);
         }
         if let (Some(action), Some(compensation)) = (self.action, self.compensation) {
-            let participant = HttpParticipant::at(&self.url)?;
             let probe = SagaProbe { action, compensation, payloads };
-            kept &= told("saga", &saga_participant_conformance_of(participant, &probe).await?);
+            let report = saga_participant_conformance_of(for_saga, &probe).await?;
+            kept &= told("saga", &report);
         }
         Ok(kept)
+    }
+
+    fn participant(&self) -> Result<HttpParticipant, Box<dyn Error>> {
+        let mut participant = HttpParticipant::at(&self.url)?;
+        if let Some(token) = &self.bearer {
+            participant = participant.bearer(token.expose())?;
+        }
+        if let Some((key_id, secret)) = &self.signing {
+            participant = participant.signed_by(key_id, secret.expose().as_bytes())?;
+        }
+        Ok(participant)
     }
 }
 
 fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|why| format!("it is no JSON: {why}"))
+}
+
+fn secret(text: &str) -> Result<Secret, String> {
+    text.to_owned().try_into()
+}
+
+fn signing(text: &str) -> Result<(String, Secret), String> {
+    let (key_id, at) = text.split_once('=').ok_or("write it like 2026-07=env:PAYMENTS_SECRET")?;
+    Ok((key_id.to_owned(), secret(at)?))
 }
 
 /// Prints a line for each check. Whether all of them passed.

@@ -82,6 +82,36 @@ async fn the_participants_in_other_languages_conform() {
     }
 }
 
+/// Each of them verifies signatures by itself, with what its language brings.
+#[tokio::test]
+async fn the_participants_in_other_languages_take_signed_calls_only() {
+    let secret = "a secret of at least thirty-two bytes".replace(' ', "-");
+    let keys = format!("2026-01=another 2026-07={secret}");
+    let directory = tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        format!("2026-07=file:{}", path.display())
+    };
+    let (right, wrong) = (file("right", &secret), file("wrong", &secret.replace("two", "one")));
+    for command in [PYTHON, TYPESCRIPT] {
+        let example = Example::start(command, &keys).await;
+        let signed = [SAGA, &["--signing", &right]].concat();
+        let (code, lines) = conformance(&example.url, &signed).await;
+        assert_eq!(code, Some(0), "{command:?}:\n{}", lines.join("\n"));
+
+        let wrongly = [SAGA, &["--signing", &wrong]].concat();
+        for arguments in [SAGA, &wrongly] {
+            let (code, lines) = conformance(&example.url, arguments).await;
+            assert_eq!(code, Some(1));
+            let unsigned = "FAILED       two-phase  a yes can be committed: after prepare: \
+                            expected done, saw Unknown { reason: \"status 401: \" }";
+            assert_eq!(lines[0], unsigned, "{command:?}");
+            assert!(!lines.join(" ").contains(&secret), "{lines:#?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_service_that_says_yes_to_everything_does_not_conform() {
     let service = Little::start().await;

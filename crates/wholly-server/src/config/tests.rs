@@ -1,7 +1,11 @@
 use super::*;
 
+fn parse(text: &str) -> Result<Config, Wrong> {
+    Config::parse(text, Path::new(""))
+}
+
 fn wrong(text: &str) -> (String, String) {
-    match Config::parse(text) {
+    match parse(text) {
         Ok(_) => panic!("taken: {text}"),
         Err(Wrong { at, why }) => (Place::of(text, at).to_string(), why),
     }
@@ -9,8 +13,8 @@ fn wrong(text: &str) -> (String, String) {
 
 #[test]
 fn the_example_is_taken_and_says_the_defaults() {
-    let config = Config::parse(include_str!("../../wholly.example.toml")).unwrap();
-    let defaults = Config::parse("").unwrap();
+    let config = parse(include_str!("../../wholly.example.toml")).unwrap();
+    let defaults = parse("").unwrap();
     assert_eq!(config.listen, defaults.listen);
     assert_eq!(config.log, defaults.log);
     assert_eq!(format!("{:?}", config.settings), format!("{:?}", defaults.settings));
@@ -22,7 +26,7 @@ fn the_example_is_taken_and_says_the_defaults() {
 
 #[test]
 fn every_setting_is_set() {
-    let config = Config::parse(
+    let config = parse(
         "[settings]\ndeadline = '1s'\ncall_timeout = '2ms'\nbackoff_first = '3ms'\n\
          backoff_cap = '4m'\nstuck_after_tries = 5\nin_flight_limit = 6\npatience = '7h'\n",
     );
