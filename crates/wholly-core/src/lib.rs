@@ -30,7 +30,9 @@ pub mod two_phase;
 pub mod wire;
 
 pub use id::{InvalidId, LogId, TransactionId};
-pub use names::{BranchName, InvalidName, Key, Name, OperationName, ParticipantName, StepName};
+pub use names::{
+    BranchName, InvalidName, Key, KeyId, Name, OperationName, ParticipantName, StepName,
+};
 pub use payload::{InvalidPayload, Payload};
 pub use protocol::{Answered, BranchIndex, BrokenInvariant, Callee, Effect, Input, Request};
 pub use time::Timestamp;

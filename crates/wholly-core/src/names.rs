@@ -143,6 +143,15 @@ name!(
 );
 
 name!(
+    /// The id of a secret that calls are signed with, so that it can be replaced by another one.
+    KeyId,
+    "a key's id",
+    64,
+    "printable ASCII without quotes and backslashes",
+    |c| (c.is_ascii_graphic() || c == ' ') && c != '"' && c != '\\'
+);
+
+name!(
     /// A saga's step, unique in its saga.
     StepName,
     "a step's name",

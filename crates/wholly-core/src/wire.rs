@@ -15,6 +15,8 @@
 //!
 //! INVARIANT: what is not understood is [`Answer::Unknown`], never a refusal.
 
+pub mod signature;
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;

@@ -86,7 +86,7 @@ pub enum InvalidOperations {
 
 /// The longest body of a compensation: two payloads, and what [`compensation_payload`] puts around
 /// them, with room for some white space.
-const COMPENSATION_LIMIT: usize = 2 * Payload::LIMIT + 1024;
+pub(crate) const COMPENSATION_LIMIT: usize = 2 * Payload::LIMIT + 1024;
 
 /// What one route is for.
 #[derive(Clone)]

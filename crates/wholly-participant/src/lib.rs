@@ -8,6 +8,7 @@
 //!
 //! - [`barrier`]: the rules that make every call idempotent, as pure functions.
 //! - [`http`]: the HTTP contract, as routes to add to the service's own.
+//! - `signature`: that a call comes from the coordinator, where that is not otherwise sure.
 //! - [`sqlite`]: both put to work inside the service's own SQLite transaction.
 //!
 //! A service in two-phase:
@@ -74,6 +75,8 @@
 
 pub mod barrier;
 pub mod http;
+#[cfg(feature = "signed")]
+pub mod signature;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 

@@ -23,6 +23,7 @@ use crate::check::Check;
 use crate::config::check::ConfigCommand;
 use crate::config::logs::Logs;
 use crate::config::{Config, Listen, LogIs, Overrides, Source};
+use crate::conformance::Conformance;
 use crate::diagram::Diagram;
 use crate::logs;
 use crate::sagas::Sagas;
@@ -48,6 +49,7 @@ enum Command {
     Token(Token),
     Check(Check),
     Diagram(Diagram),
+    Conformance(Conformance),
     #[cfg(feature = "demo")]
     Demo(Demo),
     #[cfg(feature = "demo")]
@@ -139,6 +141,7 @@ pub fn run() -> ExitCode {
         Command::Token(token) => token.run(),
         Command::Check(check) => check.run(),
         Command::Diagram(diagram) => diagram.run(),
+        Command::Conformance(conformance) => conformance.run(),
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo.run(),
         #[cfg(feature = "demo")]

@@ -9,6 +9,7 @@
 mod access;
 pub mod alerts;
 pub mod check;
+mod credentials;
 mod limits;
 mod listen;
 pub mod logs;
@@ -30,6 +31,7 @@ use toml::Spanned;
 use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
 
 use self::alerts::{Alerts, AlertsSection};
+use self::credentials::{AuthSection, SigningSection, TlsSection};
 pub use self::limits::Limits;
 pub use self::listen::Listen;
 use self::logs::Logs;
@@ -144,8 +146,9 @@ impl Config {
         let written = toml::from_str(text).map_err(wrong)?;
         let mut settings = file.settings.over_defaults()?;
         settings.retention = file.retention.retention()?;
-        let configured =
-            |(name, section): (_, ParticipantSection)| Ok((name, section.configured(&settings)?));
+        let configured = |(name, section): (_, ParticipantSection)| {
+            Ok((name, section.configured(&settings, directory)?))
+        };
         let participants =
             file.participants.into_iter().map(configured).collect::<Result<_, Wrong>>()?;
         let by_certificate = file.tls.as_ref().is_some_and(tls::TlsSection::asks_clients);
@@ -280,6 +283,9 @@ struct ParticipantSection {
     slots: Option<Spanned<SlotsSection>>,
     #[serde(default)]
     refused_statuses: Vec<value::ClientErrorStatus>,
+    auth: Option<Spanned<AuthSection>>,
+    tls: Option<Spanned<TlsSection>>,
+    signing: Option<Spanned<SigningSection>>,
 }
 
 #[derive(Deserialize)]
@@ -290,7 +296,11 @@ struct SlotsSection {
 }
 
 impl ParticipantSection {
-    fn configured(self, settings: &Settings) -> Result<ConfiguredParticipant, Wrong> {
+    fn configured(
+        self,
+        settings: &Settings,
+        directory: &Path,
+    ) -> Result<ConfiguredParticipant, Wrong> {
         let slots = match self.slots {
             None => Slots::default(),
             Some(section) => {
@@ -313,6 +323,15 @@ impl ParticipantSection {
                 return Err(Wrong::about(&call_timeout, why));
             }
             participant = participant.call_timeout(call_timeout.get_ref().0);
+        }
+        if let Some(auth) = self.auth {
+            participant = AuthSection::of(auth, participant)?;
+        }
+        if let Some(tls) = self.tls {
+            participant = TlsSection::of(tls, participant, directory)?;
+        }
+        if let Some(signing) = self.signing {
+            participant = SigningSection::of(signing, participant)?;
         }
         Ok(ConfiguredParticipant { participant, slots })
     }

@@ -13,6 +13,7 @@
 //! | `reload` | the configuration, read again |
 //! | `definition` | a saga's definition as a text, and where it is wrong |
 //! | `backup` | a copy of the log |
+//! | `conformance` | whether a service keeps the participant's contract |
 //! | `check`, `diagram` | what a definition says, in words and as pictures |
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
@@ -28,6 +29,7 @@ mod backup;
 mod check;
 mod cli;
 mod config;
+mod conformance;
 mod definition;
 mod diagram;
 mod gate;

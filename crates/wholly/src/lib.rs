@@ -55,7 +55,7 @@ pub use meter::{
 };
 pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcome, SagaOutcome};
 #[cfg(feature = "http")]
-pub use participant::http::{HttpParticipant, InvalidUrl};
+pub use participant::http::{HttpParticipant, InvalidCredentials, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};
 pub use participant::{Answer, Call, Operation, Participant};
 pub use settings::{Retention, Settings};
@@ -67,6 +67,6 @@ pub use wholly_core::two_phase::{
     AbortReason, BranchState, Decision, Started, StartedBranch, Vote,
 };
 pub use wholly_core::{
-    BranchName, Callee, Ended, InvalidName, InvalidPayload, Key, LogId, Name, OperationName,
+    BranchName, Callee, Ended, InvalidName, InvalidPayload, Key, KeyId, LogId, Name, OperationName,
     ParticipantName, Payload, Record, StepName, Timestamp, TransactionId, saga, two_phase,
 };

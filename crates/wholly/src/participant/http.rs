@@ -24,6 +24,10 @@
 
 mod addresses;
 mod connections;
+mod credentials;
+mod signing;
+#[cfg(feature = "tls")]
+mod tls;
 mod url;
 
 use std::collections::BTreeSet;
@@ -32,7 +36,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -42,6 +46,8 @@ use wholly_core::wire::{Answer, Call, HttpAnswer, Operation, header};
 
 use self::addresses::Addresses;
 use self::connections::{Connections, Transport};
+pub use self::credentials::InvalidCredentials;
+use self::signing::Signing;
 use self::url::BaseUrl;
 pub use self::url::InvalidUrl;
 use super::Participant;
@@ -54,6 +60,8 @@ const OUTPUT_LIMIT: usize = Payload::LIMIT + 1;
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
 /// How long a body is waited for that only says why.
 const REASON_PATIENCE: Duration = Duration::from_secs(1);
+/// How long reaching the host may take, unless set.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest that a call may be given, so that no time is past the clock's end.
 const TIMEOUT_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -63,6 +71,9 @@ static OPERATION: HeaderName = HeaderName::from_static(header::OPERATION);
 static EXPIRES: HeaderName = HeaderName::from_static(header::EXPIRES);
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(header::IDEMPOTENCY_KEY);
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// Why a call cannot be written.
+type Unwritten = Box<dyn Error + Send + Sync>;
 
 /// A service that takes part over HTTP.
 ///
@@ -83,6 +94,9 @@ pub struct HttpParticipant {
     addresses: Addresses,
     transport: Transport,
     connections: Connections,
+    connect_timeout: Duration,
+    authorization: Option<HeaderValue>,
+    signing: Option<Signing>,
     /// None: the lane's time-out is enough, and a second timer for each call is not free.
     call_timeout: Option<Duration>,
     refused_statuses: Vec<u16>,
@@ -108,8 +122,11 @@ impl HttpParticipant {
         Ok(Self {
             host,
             addresses: Addresses::under(&base)?,
-            connections: transport.connections(Duration::from_secs(2)),
+            connections: transport.connections(CONNECT_TIMEOUT),
+            connect_timeout: CONNECT_TIMEOUT,
             transport,
+            authorization: None,
+            signing: None,
             call_timeout: None,
             refused_statuses: Vec::new(),
             one_phase: false,
@@ -131,8 +148,67 @@ impl HttpParticipant {
     /// the call's time-out only. 2 seconds unless set.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
         self.connections = self.transport.connections(timeout);
         self
+    }
+
+    /// Sends `Authorization: Bearer {token}` with every call. Whoever can read the calls has the
+    /// token, so that its URL should be for https.
+    ///
+    /// # Errors
+    /// When no header can have the token.
+    pub fn bearer(mut self, token: &str) -> Result<Self, InvalidCredentials> {
+        self.authorization = Some(credentials::bearer(token)?);
+        Ok(self)
+    }
+
+    /// Sends `Authorization: Basic …`, this user and password, with every call. Whoever can read
+    /// the calls has them, so that its URL should be for https.
+    ///
+    /// # Errors
+    /// When the user's name has a colon.
+    pub fn basic(mut self, user: &str, password: &str) -> Result<Self, InvalidCredentials> {
+        self.authorization = Some(credentials::basic(user, password)?);
+        Ok(self)
+    }
+
+    /// Signs every call with a secret that the participant knows, too, in the form of
+    /// [`wholly_core::wire::signature`]. Give each participant a secret of its own: a signature
+    /// says nothing of the host.
+    ///
+    /// ```
+    /// # use wholly::HttpParticipant;
+    /// # let secret = [0; 32];
+    /// let payments = HttpParticipant::at("http://payments:8080")?.signed_by("2026", &secret)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the key's id is none, or the secret is shorter than 32 bytes.
+    pub fn signed_by(mut self, key_id: &str, secret: &[u8]) -> Result<Self, InvalidCredentials> {
+        self.signing = Some(Signing::new(key_id, secret)?);
+        Ok(self)
+    }
+
+    /// Trusts the certificates of this `authority` in the place of Mozilla's roots, and shows this
+    /// `identity`, a certificate chain and its key, to a participant that asks who calls. All of
+    /// them are PEM.
+    ///
+    /// # Errors
+    /// When the URL is for http, or where one of them cannot be used.
+    #[cfg(feature = "tls")]
+    pub fn tls(
+        mut self,
+        authority: Option<&[u8]>,
+        identity: Option<(&[u8], &[u8])>,
+    ) -> Result<Self, InvalidCredentials> {
+        if !self.base.tls {
+            return Err(InvalidCredentials::NoTls { url: self.url().to_owned() });
+        }
+        self.transport = Transport::Tls(tls::config(authority, identity)?);
+        self.connections = self.transport.connections(self.connect_timeout);
+        Ok(self)
     }
 
     /// The statuses with which this service refuses although it does not say `Wholly-Answer:
@@ -158,7 +234,7 @@ impl HttpParticipant {
     }
 
     async fn ask(&self, call: Call) -> Answer {
-        let request = match self.request(&call) {
+        let request = match self.request(&call).and_then(|request| self.signed(request)) {
             Ok(request) => request,
             Err(why) => return Answer::unknown(format!("the call cannot be written: {why}")),
         };
@@ -207,7 +283,14 @@ impl HttpParticipant {
         Ok((head.status, answer.meaning(operation, &self.refused_statuses)))
     }
 
-    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Box<dyn Error + Send + Sync>> {
+    fn signed(&self, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, Unwritten> {
+        if let Some(signing) = &self.signing {
+            signing.sign(&mut request)?;
+        }
+        Ok(request)
+    }
+
+    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Unwritten> {
         // `{transaction}/{branch}/{operation}` is written once; the headers are slices of it.
         let key = Bytes::from(call.idempotency_key());
         let branch_ends = key.len() - call.operation_name().len() - 1;
@@ -224,6 +307,9 @@ impl HttpParticipant {
         if let Some(expires) = call.expires {
             headers.insert(&EXPIRES, HeaderValue::from(expires.as_millis()));
         }
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
         // The content's length is added by the client, which knows it from the body.
         let mut request = Request::new(Full::new(Bytes::from_owner(Body(call.payload.clone()))));
         *request.method_mut() = Method::POST;
@@ -232,7 +318,8 @@ impl HttpParticipant {
         Ok(request)
     }
 
-    /// What answers a call after `change` made it one that breaks the contract.
+    /// What answers a call after `change` made it one that breaks the contract. It is signed as it
+    /// then is.
     #[cfg(feature = "test")]
     pub(crate) async fn ask_changed(
         &self,
@@ -241,6 +328,7 @@ impl HttpParticipant {
     ) -> Result<(StatusCode, Answer), String> {
         let mut request = self.request(call).map_err(|why| why.to_string())?;
         change(&mut request);
+        let request = self.signed(request).map_err(|why| why.to_string())?;
         self.send(request, call.operation).await
     }
 

@@ -102,7 +102,7 @@ pub use harness::Harness;
 #[cfg(feature = "http")]
 pub use participant_conformance::{
     Check, ConformanceError, Payloads, Report, SagaProbe, Verdict, participant_conformance,
-    saga_participant_conformance,
+    participant_conformance_of, saga_participant_conformance, saga_participant_conformance_of,
 };
 pub use script::{Act, Calls};
 pub use scripted::{Received, Scripted, Standing};

@@ -19,7 +19,8 @@ use self::asking::{
     AT_ONCE, Asking, Broken, DONE, Expected, HEURISTIC, NOT_DONE, REFUSED, no_success,
 };
 pub use self::report::{Check, ConformanceError, Report, Verdict};
-pub use self::saga::{SagaProbe, saga_participant_conformance};
+pub use self::saga::{SagaProbe, saga_participant_conformance, saga_participant_conformance_of};
+use crate::HttpParticipant;
 
 use Operation::{Abort, Commit, CommitOnePhase, Prepare};
 
@@ -72,8 +73,19 @@ pub async fn participant_conformance(
     url: &str,
     payloads: &Payloads,
 ) -> Result<Report, ConformanceError> {
+    participant_conformance_of(HttpParticipant::at(url)?, payloads).await
+}
+
+/// The same of a service that asks for credentials or signatures, which `participant` has.
+///
+/// # Errors
+/// As [`participant_conformance`].
+pub async fn participant_conformance_of(
+    participant: HttpParticipant,
+    payloads: &Payloads,
+) -> Result<Report, ConformanceError> {
     let [good, refused] = payloads.parse()?;
-    let suite = Suite { asking: Asking::at(url)?, good, refused };
+    let suite = Suite { asking: Asking::of(participant)?, good, refused };
     let mut checks = Vec::new();
     for (rule, check) in RULES {
         let verdict = Broken::verdict(check(&suite).await);

@@ -39,17 +39,9 @@ impl Transport {
         Self::tls().map_err(|why| InvalidUrl::Tls { url: url.as_str().to_owned(), why })
     }
 
-    /// The provider is named here and installed nowhere: a library leaves globals alone.
     #[cfg(feature = "tls")]
     fn tls() -> Result<Self, String> {
-        use hyper_rustls::ConfigBuilderExt;
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|why| why.to_string())?
-            .with_webpki_roots()
-            .with_no_client_auth();
-        Ok(Self::Tls(config.into()))
+        super::tls::config(None, None).map(Self::Tls).map_err(|why| why.to_string())
     }
 
     #[cfg(not(feature = "tls"))]

@@ -57,9 +57,9 @@ pub struct Asking {
 }
 
 impl Asking {
-    pub fn at(url: &str) -> Result<Self, ConformanceError> {
+    pub fn of(participant: HttpParticipant) -> Result<Self, ConformanceError> {
         Ok(Self {
-            participant: HttpParticipant::at(url)?.call_timeout(CALL_TIMEOUT),
+            participant: participant.call_timeout(CALL_TIMEOUT),
             branch: BranchName::new("conformance")?,
             // An identity of its own: no transaction of the suite is one of a coordinator's.
             log: LogId::from_bits(random()?),

@@ -10,6 +10,7 @@ use wholly_core::{OperationName, Payload, Timestamp};
 use super::Payloads;
 use super::asking::{AT_ONCE, Asking, Broken, DONE, Expected, REFUSED};
 use super::report::{Check, ConformanceError, Report};
+use crate::HttpParticipant;
 
 use Operation::{Action, Compensation};
 
@@ -57,9 +58,20 @@ pub async fn saga_participant_conformance(
     url: &str,
     probe: &SagaProbe,
 ) -> Result<Report, ConformanceError> {
+    saga_participant_conformance_of(HttpParticipant::at(url)?, probe).await
+}
+
+/// The same of a service that asks for credentials or signatures, which `participant` has.
+///
+/// # Errors
+/// As [`saga_participant_conformance`].
+pub async fn saga_participant_conformance_of(
+    participant: HttpParticipant,
+    probe: &SagaProbe,
+) -> Result<Report, ConformanceError> {
     let [good, refused] = probe.payloads.parse()?;
     let suite = Suite {
-        asking: Asking::at(url)?,
+        asking: Asking::of(participant)?,
         action: OperationName::new(probe.action.as_str())?,
         compensation: OperationName::new(probe.compensation.as_str())?,
         good,

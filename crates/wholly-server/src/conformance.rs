@@ -1,0 +1,130 @@
+//! `wholly conformance`: whether a service, in any language, keeps the participant's half of the
+//! protocol. The checks are those of [`wholly::test`]; here they are asked for and told.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::Value;
+use wholly::HttpParticipant;
+use wholly::test::{
+    Payloads, Report, SagaProbe, Verdict, participant_conformance_of,
+    saga_participant_conformance_of,
+};
+
+use crate::config::secret::Secret;
+
+/// Check that a service keeps the participant's contract.
+///
+/// Asks the service what a coordinator with a bad network would ask: twice, late and out of order;
+/// and prints a line for each rule. It needs nothing but the service, which should be one for
+/// tests, because some of what it asks is committed. The exit code is 0 where every rule is kept, 1
+/// where one is broken, 2 where nothing could be asked.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly conformance http://127.0.0.1:8081 \\
+    --accepted '{\"account\": \"alice\", \"cents\": 1}' \\
+    --refused '{\"account\": \"alice\", \"cents\": 1000000}' \\
+    --action pay --compensation refund
+
+The contract is docs/participant-contract.md.")]
+pub struct Conformance {
+    /// Where the service's operations are, as in the configuration.
+    #[arg(value_name = "URL")]
+    url: String,
+    /// A payload, in JSON, that the service accepts about thirty times.
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    accepted: Value,
+    /// A payload, in JSON, that the service always refuses.
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    refused: Value,
+    /// An action that the service offers to sagas: its checks are made, too.
+    #[arg(long, value_name = "NAME", requires = "compensation")]
+    action: Option<String>,
+    /// The compensation of that action.
+    #[arg(long, value_name = "NAME", requires = "action")]
+    compensation: Option<String>,
+    /// The token that the service asks for: where it is, env:NAME or file:/PATH.
+    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    bearer: Option<Secret>,
+    /// The key that calls are signed with: its id, and where its secret is, env:NAME or file:/PATH.
+    #[arg(long, value_name = "KEY_ID=SECRET", value_parser = signing)]
+    signing: Option<(String, Secret)>,
+    /// Leave out two-phase, for a service that takes part in sagas only.
+    #[arg(long, requires = "action")]
+    saga_only: bool,
+}
+
+impl Conformance {
+    pub fn run(self) -> ExitCode {
+        let asked = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let kept = match asked {
+            Ok(runtime) => runtime.block_on(self.ask()).map_err(|why| why.to_string()),
+            Err(why) => Err(why.to_string()),
+        };
+        match kept {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(why) => {
+                eprintln!("wholly: {why}");
+                ExitCode::from(2)
+            }
+        }
+    }
+
+    /// Whether every rule is kept.
+    async fn ask(self) -> Result<bool, Box<dyn Error>> {
+        // Each suite asks by connections of its own.
+        let (for_two_phase, for_saga) = (self.participant()?, self.participant()?);
+        let payloads = Payloads { good: self.accepted, refused: self.refused };
+        let mut kept = true;
+        if !self.saga_only {
+            let report = participant_conformance_of(for_two_phase, &payloads).await?;
+            kept &= told("two-phase", &report);
+        }
+        if let (Some(action), Some(compensation)) = (self.action, self.compensation) {
+            let probe = SagaProbe { action, compensation, payloads };
+            let report = saga_participant_conformance_of(for_saga, &probe).await?;
+            kept &= told("saga", &report);
+        }
+        Ok(kept)
+    }
+
+    fn participant(&self) -> Result<HttpParticipant, Box<dyn Error>> {
+        let mut participant = HttpParticipant::at(&self.url)?;
+        if let Some(token) = &self.bearer {
+            participant = participant.bearer(token.expose())?;
+        }
+        if let Some((key_id, secret)) = &self.signing {
+            participant = participant.signed_by(key_id, secret.expose().as_bytes())?;
+        }
+        Ok(participant)
+    }
+}
+
+fn json(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|why| format!("it is no JSON: {why}"))
+}
+
+fn secret(text: &str) -> Result<Secret, String> {
+    text.to_owned().try_into()
+}
+
+fn signing(text: &str) -> Result<(String, Secret), String> {
+    let (key_id, at) = text.split_once('=').ok_or("write it like 2026-07=env:PAYMENTS_SECRET")?;
+    Ok((key_id.to_owned(), secret(at)?))
+}
+
+/// Prints a line for each check. Whether all of them passed.
+fn told(pattern: &str, report: &Report) -> bool {
+    for check in &report.checks {
+        let (word, seen) = match &check.verdict {
+            Verdict::Passed => ("passed", ""),
+            Verdict::Failed { seen } => ("FAILED", seen.as_str()),
+            _ => ("not offered", ""),
+        };
+        let colon = if seen.is_empty() { "" } else { ": " };
+        println!("{word:<12} {pattern:<10} {}{colon}{seen}", check.rule);
+    }
+    report.passed()
+}

@@ -1,0 +1,61 @@
+//! How https is spoken: whose certificates are trusted, and which one is shown.
+
+use std::sync::Arc;
+
+use hyper_rustls::ConfigBuilderExt;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+
+use super::credentials::InvalidCredentials;
+
+/// Mozilla's roots are trusted, unless an `authority` is to be trusted instead; an `identity`, a
+/// certificate chain and its key, is shown to who asks for it. All of them are PEM.
+pub(super) fn config(
+    authority: Option<&[u8]>,
+    identity: Option<(&[u8], &[u8])>,
+) -> Result<Arc<ClientConfig>, InvalidCredentials> {
+    // The provider is named here and installed nowhere: a library leaves globals alone.
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(unusable("TLS"))?;
+    let builder = match authority {
+        None => builder.with_webpki_roots(),
+        Some(pem) => builder.with_root_certificates(roots(pem)?),
+    };
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(unusable("the client's key"))?;
+            builder
+                .with_client_auth_cert(certificates(chain, "the client's certificate")?, key)
+                .map_err(unusable("the client's certificate"))?
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+fn roots(pem: &[u8]) -> Result<RootCertStore, InvalidCredentials> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem, "the authority")? {
+        roots.add(certificate).map_err(unusable("the authority"))?;
+    }
+    Ok(roots)
+}
+
+fn certificates(
+    pem: &[u8],
+    what: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, InvalidCredentials> {
+    let certificates: Vec<_> =
+        CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(unusable(what))?;
+    match certificates.is_empty() {
+        true => Err(unusable(what)("there is no certificate in it")),
+        false => Ok(certificates),
+    }
+}
+
+fn unusable<E: ToString>(what: &'static str) -> impl FnOnce(E) -> InvalidCredentials {
+    move |why| InvalidCredentials::Certificate { what, why: why.to_string() }
+}
