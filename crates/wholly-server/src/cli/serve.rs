@@ -1,0 +1,108 @@
+//! `wholly serve`: the configuration, and what the command line says instead of it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+#[cfg(feature = "demo")]
+use wholly_demo::{
+    kill::{KillAt, Killer},
+    process::end_with_stdin,
+};
+
+use super::exit::{self, failed};
+use crate::config::{Config, Loopback};
+use crate::sagas::Sagas;
+use crate::serve;
+
+/// Run the coordinator as a server.
+///
+/// Prints one line to the standard output once it takes requests, "wholly is listening on
+/// http://127.0.0.1:7400", and its log messages to the standard error (WHOLLY_LOG=debug shows
+/// more). SIGTERM and SIGINT end it: what is in flight has 10 seconds to settle, and what has not
+/// settled goes on with the next start.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly serve
+  wholly serve --config /etc/wholly.toml
+  wholly serve --listen 127.0.0.1:0 --log /tmp/wholly.db
+  wholly serve --sagas sagas
+
+A configuration needs no more than its participants:
+  [participants.orders]
+  url = \"http://127.0.0.1:8081\"
+
+Submit a transaction:
+  curl http://127.0.0.1:7400/v1/transactions -H 'content-type: application/json' \\
+    -d '{\"name\": \"place order\", \"branches\": [{\"participant\": \"orders\", \"payload\": {}}]}'")]
+pub struct Serve {
+    /// The configuration: participants, log, settings.
+    #[arg(long, value_name = "FILE", default_value = "wholly.toml")]
+    config: PathBuf,
+    /// Where to listen, instead of where the configuration says. Port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<Loopback>,
+    /// The log, instead of the one that the configuration names.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Definitions of sagas to submit by name: every *.toml and *.json of this folder. PUT
+    /// /v1/sagas/NAME/VERSION stores new ones there.
+    #[arg(long, value_name = "DIR")]
+    sagas: Option<PathBuf>,
+    #[cfg(feature = "demo")]
+    #[command(flatten)]
+    staged: Staged,
+}
+
+/// What the demo and the torture ask of a coordinator that they start.
+#[cfg(feature = "demo")]
+#[derive(Args)]
+struct Staged {
+    /// Kill the process at this point, like before-append:committed.
+    #[arg(long, value_name = "POINT", hide = true)]
+    kill_at: Option<KillAt>,
+    /// End when the standard input does: the parent is gone.
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
+}
+
+impl Serve {
+    pub fn run(self) -> ExitCode {
+        let mut config = match Config::load(&self.config) {
+            Ok(config) => config,
+            Err(error) => return failed(exit::USAGE, &error),
+        };
+        config.listen = self.listen.unwrap_or(config.listen);
+        config.log = self.log.unwrap_or(config.log);
+        let sagas = match self.sagas.map(Sagas::load).transpose() {
+            Ok(sagas) => sagas.unwrap_or_default(),
+            Err(error) => return failed(exit::USAGE, &error),
+        };
+        #[cfg(feature = "demo")]
+        let served = self.staged.serve(config, sagas);
+        #[cfg(not(feature = "demo"))]
+        let served = serve::run(config, sagas, |log| log, |participant| participant);
+        match served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(exit::FAILED, &error),
+        }
+    }
+}
+
+#[cfg(feature = "demo")]
+impl Staged {
+    fn serve(self, config: Config, sagas: Sagas) -> Result<(), serve::ServeError> {
+        if self.end_with_stdin {
+            end_with_stdin().map_err(serve::denied("threads"))?;
+        }
+        match self.kill_at.map(Killer::new) {
+            None => serve::run(config, sagas, |log| log, |participant| participant),
+            Some(killer) => serve::run(
+                config,
+                sagas,
+                |log| killer.log(log),
+                |participant| killer.participant(participant),
+            ),
+        }
+    }
+}
