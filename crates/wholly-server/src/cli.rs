@@ -1,20 +1,39 @@
 //! The command line: the commands, each in a file of its own, and the exit code that answers.
 
+mod ask;
+mod by_hand;
+mod completions;
 mod exit;
+mod get;
+mod list;
+mod participants;
+mod record;
+mod screen;
 mod serve;
+mod submit;
+mod time;
+mod watch;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
+use wholly_client::State;
 #[cfg(feature = "demo")]
 use wholly_demo::{bench::Bench, demo::Demo, service::Service, torture::Torture};
 
 use crate::check::Check;
 use crate::diagram::Diagram;
+use by_hand::{Abort, Resolve, Retry};
+use completions::Completions;
 use exit::failed;
+use get::Get;
+use list::List;
+use participants::Participants;
 use serve::Serve;
+use submit::Submit;
+use watch::Watch;
 
 /// Changes that span several services, made wholly or not at all.
 #[derive(Parser)]
@@ -27,6 +46,15 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Serve(Serve),
+    Submit(Submit),
+    Get(Get),
+    List(List),
+    Watch(Watch),
+    Abort(Abort),
+    Retry(Retry),
+    Resolve(Resolve),
+    Participants(Participants),
+    Completions(Completions),
     Check(Check),
     Diagram(Diagram),
     #[cfg(feature = "demo")]
@@ -48,6 +76,15 @@ pub fn run() -> ExitCode {
     }
     match command {
         Command::Serve(serve) => serve.run(),
+        Command::Submit(submit) => submit.run(),
+        Command::Get(get) => get.run(),
+        Command::List(list) => list.run(),
+        Command::Watch(watch) => watch.run(),
+        Command::Abort(abort) => abort.run(),
+        Command::Retry(retry) => retry.run(),
+        Command::Resolve(resolve) => resolve.run(),
+        Command::Participants(participants) => participants.run(),
+        Command::Completions(completions) => completions.run(),
         Command::Check(check) => check.run(),
         Command::Diagram(diagram) => diagram.run(),
         #[cfg(feature = "demo")]
@@ -58,6 +95,16 @@ pub fn run() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         #[cfg(feature = "demo")]
         Command::ShopService(service) => service.run(),
+    }
+}
+
+/// A state, and what it does not say by itself.
+fn standing(state: &State, settled: bool, stuck: bool) -> String {
+    let over = ["committed", "aborted", "completed", "compensated"].contains(&state.as_str());
+    match () {
+        () if stuck => format!("{state}, stuck"),
+        () if over && !settled => format!("{state}, unsettled"),
+        () => state.to_string(),
     }
 }
 

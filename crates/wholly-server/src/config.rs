@@ -18,6 +18,7 @@ use toml::Spanned;
 use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
 
 use crate::place::Place;
+pub use value::PositiveDuration;
 
 /// What the server is to do.
 pub struct Config {
