@@ -29,6 +29,7 @@ pub struct Ask {
         long,
         value_name = "URL",
         env = "WHOLLY_SERVER",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:7400"
     )]
     server: String,

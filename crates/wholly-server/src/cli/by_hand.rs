@@ -16,7 +16,7 @@ use super::screen::Screen;
 /// 2. What is aborted already is left as it is.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  wholly abort 019ab2c3d4e57000800000000000002a-0123456789abcdef --reason 'the customer left'")]
+  wholly abort ID --reason 'the customer left'")]
 pub struct Abort {
     #[command(flatten)]
     id: Id,
@@ -29,7 +29,7 @@ pub struct Abort {
 /// Ask what is outstanding of a transaction again, now.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  wholly retry 019ab2c3d4e57000800000000000002a-0123456789abcdef --reason 'payments is back'")]
+  wholly retry ID --reason 'payments is back'")]
 pub struct Retry {
     #[command(flatten)]
     id: Id,
@@ -44,10 +44,9 @@ pub struct Retry {
 /// The participant is not asked any more. The word is recorded with its reason, and never changes.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  wholly resolve 019ab2c3d4e57000800000000000002a-0123456789abcdef payments \\
-    --as committed --reason 'seen in the books'
-  wholly resolve 019ab2c3d4e57000800000000000002a-0123456789abcdef charge \\
-    --as completed --output '{\"receipt\": 7}' --reason 'the bank says so'")]
+  wholly resolve ID payments --as committed --reason 'seen in the books'
+  wholly resolve ID charge --as completed --output '{\"receipt\": 7}' \\
+    --reason 'the bank says so'")]
 pub struct Resolve {
     #[command(flatten)]
     id: Id,

@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Args;
-use wholly_client::{BranchState, StepState, Transaction};
+use wholly_client::{BranchState, State, StepState, Transaction};
 
 use super::ask::{Ask, EXIT_CODES, Id};
 use super::exit::Exit;
@@ -14,8 +14,8 @@ use super::{record, time};
 /// Show a transaction: where it stands, its branches or steps, and all that was recorded of it.
 #[derive(Args)]
 #[command(after_help = format!("Examples:
-  wholly get 019ab2c3d4e57000800000000000002a-0123456789abcdef
-  wholly get 019ab2c3d4e57000800000000000002a-0123456789abcdef --json | jq .branches
+  wholly get ID
+  wholly get ID --json | jq .branches
 
 --json shows the payloads as well.
 
@@ -73,11 +73,17 @@ fn facts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     let started = transaction.id.minted_at();
     let age = time::age(started);
     fact("started", Paint::Plain, &format!("{}, {age} ago", time::date(started)))?;
-    match (transaction.history.first(), transaction.history.last()) {
-        (Some(first), Some(last)) if *settled => {
-            fact("took", Paint::Plain, &time::how_long(first.at.until(last.at)))
+    if let (Some(first), Some(last), true) =
+        (transaction.history.first(), transaction.history.last(), settled)
+    {
+        fact("took", Paint::Plain, &time::how_long(first.at.until(last.at)))?;
+    }
+    // Once it is decided, the deadline means nothing.
+    match (state, transaction.deadline) {
+        (State::Init | State::Prepared | State::Running, Some(deadline)) => {
+            fact("deadline", Paint::Plain, &time::date(deadline))
         }
-        _ => also("deadline", transaction.deadline.map(time::date).as_deref()),
+        _ => Ok(()),
     }
 }
 

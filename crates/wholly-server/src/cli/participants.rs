@@ -44,14 +44,17 @@ fn show(participants: &[Participant], screen: &Screen) -> io::Result<()> {
     let names = participants.iter().map(|participant| participant.name.as_str().len());
     let Some(widest) = names.max() else { return Ok(()) };
     let widest = widest.max("NAME".len());
-    let line =
-        |name: &str, health: String, [calls, errors, busy, waiting]: [String; 4], url: &str| {
-            let numbers = format!("{calls:>9}  {errors:>7}  {busy:>7}  {waiting:>7}");
-            screen.line(&format!(
-                "{name:<widest$}  {health}  {numbers}  {}",
-                screen.paint(Paint::Quiet, url)
-            ))
-        };
+    let line = |name: &str, health: String, numbers: [String; 4], url: &str| {
+        let [calls, errors, busy, waiting] = numbers;
+        let numbers = format!("{calls:>9}  {errors:>7}  {busy:>7}  {waiting:>7}");
+        let head = format!("{name:<widest$}  {health}  {numbers}");
+        let used = widest + 2 + 7 + 2 + 36 + 2;
+        let quiet = screen.paint(Paint::Quiet, url);
+        match screen.width().is_none_or(|width| used + url.chars().count() <= width) {
+            true => screen.line(&format!("{head}  {quiet}")),
+            false => screen.line(&head).and_then(|()| screen.line(&format!("  {quiet}"))),
+        }
+    };
     let head = ["CALLS", "ERRORS", "BUSY", "WAITING"].map(str::to_owned);
     line("NAME", screen.cell(Paint::Plain, "HEALTH", 7), head, "URL")?;
     for participant in participants {

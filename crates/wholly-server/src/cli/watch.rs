@@ -16,8 +16,8 @@ use super::{record, time};
 /// A connection that is lost is taken up again where it stopped.
 #[derive(Args)]
 #[command(after_help = format!("Examples:
-  wholly watch 019ab2c3d4e57000800000000000002a-0123456789abcdef
-  wholly watch 019ab2c3d4e57000800000000000002a-0123456789abcdef --json | jq .event
+  wholly watch ID
+  wholly watch ID --json | jq .event
 
 With --json, a line is an event. Times are in UTC.
 
