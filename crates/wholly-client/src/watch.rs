@@ -47,6 +47,9 @@ pub struct Seen {
     pub settled: bool,
     /// A person is needed.
     pub stuck: bool,
+    /// What the branch or step is called that the record names by its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
     /// What was recorded, without payloads.
     pub record: Record,
 }

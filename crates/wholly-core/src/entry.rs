@@ -5,6 +5,9 @@
 //! transaction in two phases and in `s` for a saga. Members that a reader does not know are
 //! ignored; a version or a record that it does not know makes the entry unreadable, and the
 //! transaction is set aside.
+//!
+//! `"removed":true` says that the payloads of the entry's records were removed: `null` is in their
+//! place. See [`Record::without_payloads`].
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -26,9 +29,23 @@ pub type Timed = (Timestamp, Record);
 /// # Errors
 /// Never for records that were decided here; the serialiser's signature has the error.
 pub fn encode(records: &[Timed]) -> Result<String, serde_json::Error> {
+    encode_as(records, false)
+}
+
+/// The text of an entry with these records, whose payloads were removed.
+///
+/// # Errors
+/// Never for records that were decided here; the serialiser's signature has the error.
+pub fn encode_removed(records: &[Timed]) -> Result<String, serde_json::Error> {
+    encode_as(records, true)
+}
+
+fn encode_as(records: &[Timed], removed: bool) -> Result<String, serde_json::Error> {
     #[derive(Serialize)]
     struct Text<'a> {
         v: u32,
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        removed: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         r: Option<Vec<SameTime<'a>>>,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,7 +56,7 @@ pub fn encode(records: &[Timed]) -> Result<String, serde_json::Error> {
         Some((_, Record::Saga(_))) => (None, Some(groups)),
         _ => (Some(groups), None),
     };
-    serde_json::to_string(&Text { v: VERSION, r, s })
+    serde_json::to_string(&Text { v: VERSION, removed, r, s })
 }
 
 /// The records of an entry with this text.
@@ -65,6 +82,16 @@ pub fn decode(text: &str) -> Result<Vec<Timed>, DecodeError> {
         Text { r: None, s: Some(groups) } => Ok(of_pattern(groups, Record::Saga)),
         _ => Err(DecodeError::Pattern),
     }
+}
+
+/// Whether the payloads of the entry with this text were removed.
+pub fn is_removed(text: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Removed {
+        #[serde(default)]
+        removed: bool,
+    }
+    serde_json::from_str(text).is_ok_and(|Removed { removed }| removed)
 }
 
 fn of_pattern<R>(groups: Groups<R>, pattern: impl Fn(R) -> Record) -> Vec<Timed> {
@@ -161,6 +188,15 @@ mod tests {
         assert_eq!(decode(&text).unwrap(), records);
         assert!(decode(r#"{"v":1,"r":[[]]}"#).is_err());
         assert!(matches!(decode(r#"{"v":1}"#), Err(DecodeError::Pattern)));
+    }
+
+    #[test]
+    fn an_entry_says_that_its_payloads_were_removed() {
+        let records = vec![(Timestamp::from_millis(5), Record::Saga(saga::Record::Settled))];
+        let text = encode_removed(&records).unwrap();
+        assert_eq!(text, r#"{"v":1,"removed":true,"s":[[5,"settled"]]}"#);
+        assert_eq!(decode(&text).unwrap(), records);
+        assert!(is_removed(&text) && !is_removed(&encode(&records).unwrap()));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod id;
 mod names;
 mod payload;
 mod protocol;
+mod removal;
 pub mod saga;
 mod time;
 mod transaction;

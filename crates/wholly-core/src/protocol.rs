@@ -11,6 +11,9 @@ use crate::{BranchName, Name, OperationName, ParticipantName, Payload, Timestamp
 /// A branch's or step's place in its transaction, from 0.
 pub type BranchIndex = u16;
 
+/// The time for what a restored copy holds: it stands still, so that no deadline passes.
+pub(crate) const TIMELESS: Timestamp = Timestamp::from_millis(0);
+
 /// What happens to a transaction, other than a person's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use crate::protocol::{BranchIndex, BrokenInvariant, Callee, Effect, Input, Request, broken};
-use crate::{BranchName, Key, Name, Timestamp, saga, two_phase};
+use crate::protocol::{
+    BranchIndex, BrokenInvariant, Callee, Effect, Input, Request, TIMELESS, broken,
+};
+use crate::{BranchName, Key, LogId, Name, Timestamp, saga, two_phase};
 
 /// A transaction of either pattern: what its records amount to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -113,6 +115,44 @@ impl Transaction {
             }
             _ => return Err(ResolveError::WrongPattern),
         })
+    }
+
+    /// Takes an operator's word for how a branch or step ended, in a transaction that a restored
+    /// copy holds. Time stands still for it.
+    ///
+    /// # Errors
+    /// When it cannot have ended so.
+    pub fn resolve_held(
+        &mut self,
+        branch: BranchIndex,
+        ended: Ended,
+        reason: &str,
+    ) -> Result<Vec<Record>, ResolveError> {
+        match (self, ended) {
+            (Self::TwoPhase(transaction), Ended::Branch(decision)) => {
+                Ok(of_two_phase(transaction.resolve_held(branch, decision, reason)?))
+            }
+            (transaction, ended) => transaction.resolve(branch, ended, reason, TIMELESS),
+        }
+    }
+
+    /// Takes an operator's word that what a restored copy holds goes on under this identity.
+    ///
+    /// # Errors
+    /// When a law forbids it.
+    pub fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Record>, BrokenInvariant> {
+        Ok(match self {
+            Self::TwoPhase(transaction) => of_two_phase(transaction.release(log, reason)?),
+            Self::Saga(saga) => of_saga(saga.release(log, reason)?),
+        })
+    }
+
+    /// The identity of the restored copy under which a person let it go on last.
+    pub fn released(&self) -> Option<LogId> {
+        match self {
+            Self::TwoPhase(transaction) => transaction.released(),
+            Self::Saga(saga) => saga.released(),
+        }
     }
 
     /// Whether a record must be durable before anything that follows from it leaves.

@@ -334,20 +334,40 @@ impl Fleet {
         self.read(&self.url(Role::Coordinator, &format!("/v1/transactions/{id}"))).await
     }
 
-    /// The ids of all transactions, newest first, at most `limit`, older than `before`.
-    pub(crate) async fn transactions(
+    /// The ids of the newest transactions, newest first, at most `limit`.
+    pub(crate) async fn newest(&self, limit: usize) -> Result<Vec<String>, FleetError> {
+        Ok(self.page(limit, None).await?.0)
+    }
+
+    /// The ids of all transactions, newest first.
+    pub(crate) async fn transactions(&self) -> Result<Vec<String>, FleetError> {
+        let (mut all, mut next) = self.page(1_000, None).await?;
+        while let Some(cursor) = next {
+            let (more, after) = self.page(1_000, Some(&cursor)).await?;
+            all.extend(more);
+            next = after;
+        }
+        Ok(all)
+    }
+
+    async fn page(
         &self,
-        before: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<String>, FleetError> {
+        cursor: Option<&str>,
+    ) -> Result<(Vec<String>, Option<String>), FleetError> {
         #[derive(Deserialize)]
         struct Page {
-            transactions: Vec<String>,
+            transactions: Vec<Listed>,
+            next: Option<String>,
         }
-        let before = before.map(|id| format!("&before={id}")).unwrap_or_default();
-        let path = format!("/v1/transactions?limit={limit}{before}");
+        #[derive(Deserialize)]
+        struct Listed {
+            id: String,
+        }
+        let cursor = cursor.map(|cursor| format!("&cursor={cursor}")).unwrap_or_default();
+        let path = format!("/v1/transactions?limit={limit}{cursor}");
         let page: Page = self.read(&self.url(Role::Coordinator, &path)).await?;
-        Ok(page.transactions)
+        Ok((page.transactions.into_iter().map(|listed| listed.id).collect(), page.next))
     }
 
     async fn read<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, FleetError> {

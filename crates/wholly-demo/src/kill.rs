@@ -17,7 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getpid, kill_process};
-use wholly::log::{AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Written};
+use wholly::log::{
+    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, WithoutPayloads, Written,
+};
 use wholly::{Answer, Call, Participant};
 use wholly_core::Timestamp;
 
@@ -242,6 +244,15 @@ impl LogWriter for KillingWriter {
         self.inner.trim(before, limit)
     }
 
+    fn remove_payloads(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+        without: WithoutPayloads<'_>,
+    ) -> Result<usize, AppendError> {
+        self.inner.remove_payloads(before, limit, without)
+    }
+
     fn written(&self) -> Written {
         self.inner.written()
     }
@@ -281,6 +292,10 @@ impl<P: Participant> Participant for KillingParticipant<P> {
 
     fn offers_one_phase(&self) -> bool {
         self.inner.offers_one_phase()
+    }
+
+    fn address(&self) -> Option<String> {
+        self.inner.address()
     }
 }
 

@@ -9,6 +9,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::mpsc;
@@ -35,10 +36,20 @@ pub(crate) struct Process {
 impl Process {
     /// Starts this program with `arguments`; its standard error goes to a file in `directory`.
     pub(crate) fn start(name: &str, arguments: &[String], directory: &Path) -> io::Result<Self> {
+        Self::start_with(name, arguments, directory, "warn")
+    }
+
+    /// The same, with this filter of log messages.
+    pub(crate) fn start_with(
+        name: &str,
+        arguments: &[String],
+        directory: &Path,
+        log_filter: &str,
+    ) -> io::Result<Self> {
         let stderr = directory.join(format!("{name}.stderr"));
         let mut child = Command::new(std::env::current_exe()?)
             .args(arguments)
-            .env("WHOLLY_LOG", "warn")
+            .env("WHOLLY_LOG", log_filter)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::create(&stderr)?)
@@ -84,6 +95,23 @@ impl Process {
         Ok(pid.map_or(Ok(()), |pid| kill_process(pid, signal))?)
     }
 
+    /// How long the processors have worked for it so far, where the system tells: the sum over its
+    /// threads that live.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let worked = |thread: std::fs::DirEntry| {
+            let times = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            times.split_whitespace().next()?.parse::<u64>().ok()
+        };
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id()));
+        let nanos = threads.into_iter().flatten().flatten().filter_map(worked).sum();
+        Duration::from_nanos(nanos)
+    }
+
+    /// What it holds in memory, in bytes, where the system tells.
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+        resident_bytes(&self.child.id().to_string())
+    }
+
     /// The end of what it wrote to its standard error.
     pub(crate) fn last_words(&self) -> String {
         let mut words = String::new();
@@ -91,6 +119,14 @@ impl Process {
         let lines: Vec<_> = words.lines().collect();
         lines[lines.len().saturating_sub(10)..].join("\n")
     }
+}
+
+/// What a process holds in memory, in bytes, where the system tells; `self` is this one.
+pub(crate) fn resident_bytes(process: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1_024)
 }
 
 impl Drop for Process {

@@ -14,20 +14,21 @@ mod submit;
 mod time;
 mod watch;
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 use wholly_client::State;
 #[cfg(feature = "demo")]
 use wholly_demo::{bench::Bench, demo::Demo, service::Service, torture::Torture};
 
+use crate::backup::Backup;
 use crate::check::Check;
+use crate::config::logs::Logs;
 use crate::diagram::Diagram;
+use crate::logs;
 use by_hand::{Abort, Resolve, Retry};
 use completions::Completions;
-use exit::failed;
+pub use exit::failed;
 use get::Get;
 use list::List;
 use participants::Participants;
@@ -55,6 +56,7 @@ enum Command {
     Resolve(Resolve),
     Participants(Participants),
     Completions(Completions),
+    Backup(Backup),
     Check(Check),
     Diagram(Diagram),
     #[cfg(feature = "demo")]
@@ -71,7 +73,10 @@ enum Command {
 /// Does what the command line asks.
 pub fn run() -> ExitCode {
     let Cli { command } = Cli::parse();
-    if let Err(error) = log_to_stderr() {
+    // The server's configuration says how it tells what happens to it.
+    if !matches!(command, Command::Serve(_))
+        && let Err(error) = logs::show(Logs::default())
+    {
         return failed(exit::USAGE, &error);
     }
     match command {
@@ -85,6 +90,7 @@ pub fn run() -> ExitCode {
         Command::Resolve(resolve) => resolve.run(),
         Command::Participants(participants) => participants.run(),
         Command::Completions(completions) => completions.run(),
+        Command::Backup(backup) => backup.run(),
         Command::Check(check) => check.run(),
         Command::Diagram(diagram) => diagram.run(),
         #[cfg(feature = "demo")]
@@ -106,20 +112,6 @@ fn standing(state: &State, settled: bool, stuck: bool) -> String {
         () if over && !settled => format!("{state}, unsettled"),
         () => state.to_string(),
     }
-}
-
-fn log_to_stderr() -> Result<(), String> {
-    let filter = match std::env::var("WHOLLY_LOG") {
-        Ok(filter) => EnvFilter::try_new(&filter)
-            .map_err(|why| format!("WHOLLY_LOG={filter:?} is no filter of log messages: {why}"))?,
-        Err(_) => EnvFilter::new("info"),
-    };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,10 @@
 //! line and the column; a key that nobody knows is an error, because a setting that does nothing
 //! is worse than one that is missing.
 
+pub mod alerts;
+pub mod logs;
+mod retention;
+pub mod secret;
 mod value;
 
 use std::collections::BTreeMap;
@@ -17,7 +21,10 @@ use serde::Deserialize;
 use toml::Spanned;
 use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
 
+use self::alerts::{Alerts, AlertsSection};
+use self::logs::Logs;
 use crate::place::Place;
+use retention::RetentionSection;
 pub use value::PositiveDuration;
 
 /// What the server is to do.
@@ -26,10 +33,28 @@ pub struct Config {
     pub listen: Loopback,
     /// The log's file.
     pub log: PathBuf,
+    /// How it tells what happens to it.
+    pub logs: Logs,
+    /// Who is told that a transaction needs a person.
+    pub alerts: Option<Alerts>,
+    /// What the command line says that the file is.
+    pub log_is: LogIs,
     /// The coordinator's settings.
     pub settings: Settings,
     /// Who takes part, by name.
     pub participants: BTreeMap<ParticipantName, ConfiguredParticipant>,
+}
+
+/// What the log's file is. Only the command line says so, for it is true of one start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogIs {
+    /// The log, where it was.
+    #[default]
+    Original,
+    /// The log, moved to another disk.
+    Moved,
+    /// A copy of the log.
+    Restored,
 }
 
 /// A participant that the configuration names.
@@ -77,12 +102,16 @@ impl Config {
             at: error.span().map_or(0, |span| span.start),
             why: error.message().trim().replace('\n', ", "),
         })?;
-        let settings = file.settings.over_defaults()?;
+        let mut settings = file.settings.over_defaults()?;
+        settings.retention = file.retention.retention()?;
         let configured =
             |(name, section): (_, ParticipantSection)| Ok((name, section.configured(&settings)?));
         let participants =
             file.participants.into_iter().map(configured).collect::<Result<_, Wrong>>()?;
-        Ok(Self { listen: file.listen, log: file.log, settings, participants })
+        let alerts = file.alerts.map(AlertsSection::configured).transpose()?;
+        let File { listen, log, logs, .. } = file;
+        let log_is = LogIs::Original;
+        Ok(Self { listen, log, log_is, logs, alerts, settings, participants })
     }
 }
 
@@ -108,7 +137,12 @@ struct File {
     #[serde(default = "beside_the_configuration")]
     log: PathBuf,
     #[serde(default)]
+    logs: Logs,
+    alerts: Option<AlertsSection>,
+    #[serde(default)]
     settings: SettingsSection,
+    #[serde(default)]
+    retention: RetentionSection,
     #[serde(default)]
     participants: BTreeMap<ParticipantName, ParticipantSection>,
 }

@@ -8,17 +8,23 @@
 //! | `cli` | the commands |
 //! | `config` | `wholly.toml` |
 //! | `definition` | a saga's definition as a text, and where it is wrong |
+//! | `backup` | a copy of the log |
 //! | `check`, `diagram` | what a definition says, in words and as pictures |
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
+//! | `metrics`, `logs`, `alerts` | what an operator sees, and is told |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 
+mod alerts;
 mod api;
+mod backup;
 mod check;
 mod cli;
 mod config;
 mod definition;
 mod diagram;
+mod logs;
+mod metrics;
 mod place;
 mod sagas;
 mod serve;

@@ -14,8 +14,9 @@ use tokio::sync::oneshot;
 use wholly::log::Log;
 use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 
+use crate::alerts::{self, Webhook};
 use crate::api;
-use crate::config::Config;
+use crate::config::{Config, LogIs};
 use crate::sagas::Sagas;
 
 /// How long what is in flight has to settle.
@@ -32,6 +33,9 @@ pub enum ServeError {
     /// The coordinator did not start.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// There is no TLS for the webhook.
+    #[error("alerts cannot be sent: {0}")]
+    Alerts(#[from] rustls::Error),
     /// The system denies what every program needs.
     #[error("the system denies {what}: {why}")]
     System { what: &'static str, why: io::Error },
@@ -63,8 +67,14 @@ async fn serve<L: Log, P: Participant>(
         TcpListener::bind(address).await.map_err(|why| ServeError::Listen { address, why })?;
     let address = listener.local_addr().map_err(denied("the socket's address"))?;
 
-    let mut builder =
-        Coordinator::builder(log(SqliteLog::at(&config.log))).settings(config.settings);
+    let webhook = config.alerts.map(Webhook::new).transpose()?;
+    let file = SqliteLog::at(&config.log);
+    let file = match config.log_is {
+        LogIs::Original => file,
+        LogIs::Moved => file.moved(),
+        LogIs::Restored => file.restored(),
+    };
+    let mut builder = Coordinator::builder(log(file)).settings(config.settings);
     for (name, configured) in config.participants {
         builder = builder.participant_with(
             name.as_str(),
@@ -74,6 +84,9 @@ async fn serve<L: Log, P: Participant>(
     }
     let coordinator = builder.start().await?;
 
+    if let Some(webhook) = webhook {
+        tokio::spawn(alerts::tell(coordinator.clone(), webhook));
+    }
     let (stop, stopping) = oneshot::channel::<()>();
     let server = axum::serve(listener, api::router(coordinator.clone(), sagas))
         .with_graceful_shutdown(async { drop(stopping.await) });

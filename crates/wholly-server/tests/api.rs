@@ -98,8 +98,9 @@ async fn who_does_not_wait_asks_later() {
     let listed = shop.server.get("/v1/transactions").await.json();
     let ids = listed["transactions"].as_array().unwrap().clone();
     assert_eq!(ids.len(), 3);
-    for id in ids {
-        let location = format!("/v1/transactions/{}", id.as_str().unwrap());
+    for listed in ids {
+        assert_eq!(listed["settled"], listed["state"] == "committed");
+        let location = format!("/v1/transactions/{}", listed["id"].as_str().unwrap());
         let transaction = shop.server.settled(&location).await;
         assert_eq!(transaction["state"], "committed");
         assert_eq!(transaction["name"], "place order");
@@ -122,17 +123,65 @@ async fn transactions_are_listed_newest_first() {
         ids.insert(0, shop.server.submit(&[], ORDER).await.json()["id"].clone());
     }
     let listed = async |query: &str| {
-        let reply = shop.server.get(&format!("/v1/transactions{query}")).await;
-        reply.json()["transactions"].as_array().unwrap().clone()
+        let body = shop.server.get(&format!("/v1/transactions{query}")).await.json();
+        let transactions = body["transactions"].as_array().unwrap().clone();
+        let ids: Vec<_> = transactions.iter().map(|listed| listed["id"].clone()).collect();
+        (ids, body["next"].clone())
     };
-    assert_eq!(listed("").await, ids);
-    assert_eq!(listed("?limit=2").await, ids[..2]);
-    let before = format!("?before={}&limit=5", ids[0].as_str().unwrap());
-    assert_eq!(listed(&before).await, ids[1..]);
-    for query in ["?limit=0", "?limit=1001", "?limit=x", "?before=1", "?newest=1"] {
-        let reply = shop.server.get(&format!("/v1/transactions{query}")).await;
+    assert_eq!(listed("").await, (ids.clone(), json!(null)));
+    let (newest, next) = listed("?limit=2").await;
+    assert_eq!(newest, ids[..2]);
+    let rest = format!("?limit=2&cursor={}", next.as_str().unwrap());
+    assert_eq!(listed(&rest).await, (ids[2..].to_vec(), json!(null)));
+
+    let first = shop.server.get("/v1/transactions?limit=1").await.json();
+    let first = &first["transactions"][0];
+    let started = first["started"].as_u64().unwrap();
+    let expected = json!({"id": ids[0], "name": "place order", "pattern": "two-phase",
+        "state": "committed", "settled": true, "stuck": false, "started": started});
+    assert_eq!(*first, expected);
+    let all_match = format!(
+        "?state=committed&pattern=two-phase&name=place%20order&participant=orders&settled=true\
+         &stuck=false&since={started}&until={}",
+        started + 1
+    );
+    assert_eq!(listed(&all_match).await.0[0], ids[0]);
+    let (none, end) = (Vec::new(), json!(null));
+    for other in [
+        "state=aborted",
+        "pattern=saga",
+        "name=place",
+        "participant=inventory",
+        "settled=false",
+        "stuck=true",
+        "until=1",
+        "since=9999999999999",
+    ] {
+        assert_eq!(listed(&format!("?{other}")).await, (none.clone(), end.clone()), "{other}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_makes_no_sense_is_refused() {
+    let shop = Shop::open().await;
+    for (query, says) in [
+        ("limit=0", "from 1 to 1000"),
+        ("limit=1001", "from 1 to 1000"),
+        ("limit=x", "limit"),
+        ("state=commited", "`init`, `prepared`, `committed`, `aborted`, `running`, `completed`"),
+        ("pattern=3pc", "`two-phase` or `saga`"),
+        ("name=", "must not be empty"),
+        ("participant=Orders", "a to z"),
+        ("settled=yes", "`true` or `false`"),
+        ("since=yesterday", "since"),
+        ("cursor=1", "no cursor"),
+        ("cursor=00000000000000000", "no cursor"),
+        ("cursor=-000000000000001", "no cursor"),
+        ("newest=1", "unknown field `newest`"),
+    ] {
+        let reply = shop.server.get(&format!("/v1/transactions?{query}")).await;
         let detail = reply.problem(400, "invalid-request");
-        assert!(!detail.is_empty(), "{query}");
+        assert!(detail.contains(says), "{query}: {detail}");
     }
 }
 
@@ -219,8 +268,10 @@ async fn overload_says_when_to_try_again() {
 #[tokio::test]
 async fn the_server_says_that_it_is_ready() {
     let shop = Shop::open().await;
-    let reply = shop.server.get("/healthz").await;
-    assert_eq!((reply.status, reply.json()), (StatusCode::OK, json!({"status": "ready"})));
+    for path in ["/healthz", "/readyz"] {
+        let reply = shop.server.get(path).await;
+        assert_eq!((reply.status, reply.json()), (StatusCode::OK, json!({"status": "ready"})));
+    }
 }
 
 #[tokio::test]

@@ -132,6 +132,24 @@ fn a_grown_log_beside_an_empty_one() {
 }
 
 #[test]
+fn lists_of_a_large_log_beside_a_small_one() {
+    let report = bench(&["list", "--stored", "6000", "--beside", "500", "--times", "5"]);
+    let lists = report["lists"].as_array().unwrap();
+    assert!(lists.len() >= 8, "{report:#}");
+    for list in lists {
+        for log in ["large", "small"] {
+            let figures = &list[log];
+            positive(figures, &["/p50_micros", "/p99_micros"]);
+            assert!(figures["p50_micros"].as_f64() <= figures["p99_micros"].as_f64());
+        }
+    }
+    // What is listed is there: the newest are a full page, and some are stuck.
+    assert_eq!(report["lists"][0]["large"]["rows"], 100);
+    let stuck = lists.iter().find(|list| list["filter"] == "stuck=true").unwrap();
+    assert_eq!(stuck["large"]["rows"], 6);
+}
+
+#[test]
 fn recovery_of_what_is_in_doubt() {
     let report = bench(&["recovery", "--transactions", "500"]);
     assert_eq!(report["transactions"], 500);

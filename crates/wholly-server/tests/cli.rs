@@ -247,3 +247,45 @@ async fn a_server_that_cannot_be_asked_exits_with_5() {
         told.fails(5, "Connection refused (os error 111); check that the server runs there");
     }
 }
+
+#[tokio::test]
+async fn transactions_are_listed_as_they_are() {
+    let shop = Shop::open().await;
+    for key in ["a", "b", "c"] {
+        shop.server.wholly_reads(&["submit", "-", "--key", key], ORDER).await.exits(0);
+    }
+    shop.payments.says("prepare", Said::Refused);
+    shop.server.wholly_reads(&["submit", "-"], ORDER).await.exits(1);
+    shop.payments.says("commit", Said::Broken);
+    shop.payments.says("prepare", Said::Done);
+    let stuck = shop.accepted(ORDER).await;
+    shop.becomes(&stuck, "it is stuck", |transaction| transaction["stuck"] == true).await;
+    let listed = async |arguments: &[&str]| -> Vec<Value> {
+        let told = shop.server.wholly(&[&["list", "--json"], arguments].concat()).await.exits(0);
+        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let all = listed(&["--all"]).await;
+    assert_eq!(all.len(), 5);
+    assert_eq!((&all[0]["id"], &all[0]["stuck"]), (&json!(stuck), &json!(true)));
+    assert_eq!(listed(&["--limit", "2"]).await, all[..2]);
+    assert_eq!(listed(&["--stuck"]).await, all[..1]);
+    assert_eq!(listed(&["--state", "aborted", "--since", "1h"]).await, all[1..2]);
+    let settled = ["--settled", "--participant", "payments", "--name", "place order"];
+    assert_eq!(listed(&settled).await, all[1..]);
+    assert_eq!(listed(&["--pattern", "saga"]).await, [Value::Null; 0]);
+    assert_eq!(listed(&["--until", "2026-01-01"]).await, [Value::Null; 0]);
+    shop.server.wholly(&["list", "--state", "done"]).await.fails(2, "done");
+}
+
+#[tokio::test]
+async fn the_participants_are_shown_as_they_are() {
+    let shop = Shop::open().await;
+    shop.server.wholly_reads(&["submit", "-"], ORDER).await.exits(0);
+    let shown = document(&shop.server.wholly(&["participants", "--json"]).await.exits(0));
+    let names: Vec<_> =
+        shown["participants"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+    assert_eq!(names, ["orders", "payments"]);
+    assert_eq!(shown["participants"][0]["calls"], 2);
+    let told = shop.server.wholly(&["participants"]).await.exits(0);
+    assert!(told.contains("orders    up"), "{told}");
+}

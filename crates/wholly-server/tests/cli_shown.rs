@@ -221,17 +221,24 @@ async fn a_list_is_filtered_by_the_server() {
     }
 }
 
-/// The events of `two_phase` and then these.
+/// What the branch is called that a record names by its place.
+fn branch(record: &Value) -> Option<&'static str> {
+    let body = record.as_object()?.values().next()?;
+    let place = body.get(0).unwrap_or(body).as_u64()?;
+    Some(["orders", "payments"][usize::try_from(place).unwrap()])
+}
+
+/// The events of a transaction with two branches: its start, its votes and then these.
 fn events(last: &[(&str, Value, &str, bool)]) -> String {
     let first = [
-        ("started", json!({"started": {"name": "place order"}}), "init", false),
+        ("started", json!({"started": {"branches": ["orders", "payments"]}}), "init", false),
         ("vote", json!({"vote": [0, "yes"]}), "init", false),
         ("vote", json!({"vote": [1, {"no": "no stock"}]}), "init", false),
     ];
     let event = |(nth, (event, record, state, settled)): (usize, &(&str, Value, &str, bool))| {
         let data = json!({"transaction": ID, "at": AT + nth as u64, "name": "place order",
             "pattern": "two-phase", "state": state, "settled": settled, "stuck": false,
-            "record": record});
+            "branch": branch(record), "record": record});
         format!("id: {nth}\nevent: {event}\ndata: {data}\n\n")
     };
     first.iter().chain(last).enumerate().map(event).collect::<String>() + ": still here\n\n"
@@ -239,14 +246,14 @@ fn events(last: &[(&str, Value, &str, bool)]) -> String {
 
 #[tokio::test]
 async fn a_transaction_live() {
-    let (one, live) = (path(&format!("/{ID}")), path(&format!("/{ID}/events")));
+    let live = path(&format!("/{ID}/events"));
     let reason = json!({"aborted": {"refused": {"participant": "payments", "reason": "no stock"}}});
     let stream = events(&[
         ("aborted", reason, "aborted", false),
         ("acknowledged", json!({"acknowledged": 0}), "aborted", false),
         ("settled", json!("settled"), "aborted", true),
     ]);
-    let fake = Fake::says(vec![(&one, two_phase().to_string()), (&live, stream)]).await;
+    let fake = Fake::says(vec![(&live, stream)]).await;
     assert_snapshot!(fake.wholly(&["watch", ID]).await.exits(1), @r#"
     00:00:00.000  init          started
     00:00:00.001  init          vote orders: yes
@@ -264,11 +271,11 @@ async fn a_transaction_live() {
 
 #[tokio::test]
 async fn a_transaction_live_exits_as_it_ended() {
-    let (one, live) = (path(&format!("/{ID}")), path(&format!("/{ID}/events")));
+    let live = path(&format!("/{ID}/events"));
     let done = events(&[("settled", json!("settled"), "committed", true)]);
-    let fake = Fake::says(vec![(&one, two_phase().to_string()), (&live, done)]).await;
+    let fake = Fake::says(vec![(&live, done)]).await;
     fake.wholly(&["watch", ID]).await.exits(0);
-    let broken = Fake::says(vec![(&one, two_phase().to_string()), (&live, events(&[]))]).await;
+    let broken = Fake::says(vec![(&live, events(&[]))]).await;
     let told = broken.wholly(&["watch", ID, "--retry-for", "1ms"]).await;
     assert!(told.stderr.contains("ended before the transaction had settled"), "{told:?}");
     told.exits(5);

@@ -35,12 +35,17 @@ async fn reads_go_on_the_rest_waits_and_it_goes_on_when_space_is_free() {
     refused.problem(503, "unavailable");
     assert_ne!(refused.header("retry-after"), "", "{refused:?}");
     // Again and again, also after it has tried to open the log anew.
-    let health = eventually("its health says so", async || {
-        let health = server.get("/healthz").await;
-        (health.status == StatusCode::SERVICE_UNAVAILABLE).then_some(health)
+    let ready = eventually("it says that it is not ready", async || {
+        let ready = server.get("/readyz").await;
+        (ready.status == StatusCode::SERVICE_UNAVAILABLE).then_some(ready)
     })
     .await;
-    assert!(health.text.contains("log"), "{health:?}");
+    assert!(ready.text.contains("log-failed"), "{ready:?}");
+    // It lives: to end it would not mend the disk.
+    let health = server.get("/healthz").await;
+    assert_eq!((health.status, health.text), (StatusCode::OK, ready.text));
+    let metrics = server.get("/metrics").await.text;
+    assert!(metrics.contains("\nwholly_log_up 0\n"), "{metrics}");
     server.submit(&during, ORDER).await.problem(503, "unavailable");
     let read = server.get(&format!("/v1/transactions/{id}")).await;
     assert_eq!((read.status, read.json()), (StatusCode::OK, settled));
@@ -52,7 +57,9 @@ async fn reads_go_on_the_rest_waits_and_it_goes_on_when_space_is_free() {
     })
     .await;
     assert_eq!((after.status, &after.json()["state"]), (StatusCode::OK, &"committed".into()));
-    assert_eq!(server.get("/healthz").await.status, StatusCode::OK);
+    assert_eq!(server.get("/readyz").await.status, StatusCode::OK);
+    let metrics = server.get("/metrics").await.text;
+    assert!(metrics.contains("\nwholly_log_up 1\n"), "{metrics}");
     let again = server.submit(&[("idempotency-key", "before")], ORDER).await;
     assert_eq!(again.json()["id"], id.as_str());
 }

@@ -117,7 +117,7 @@ async fn an_idle_server_ends_at_once_and_starts_again() {
         let participants = [("orders", &orders), ("payments", &payments)];
         let server = Server::start(directory.path(), &participants).await;
         let listed = server.get("/v1/transactions").await.json();
-        assert_eq!(listed["transactions"][0], id);
+        assert_eq!(listed["transactions"][0]["id"], id);
     }
 }
 

@@ -198,6 +198,47 @@ pub enum GetError {
     Stopped,
 }
 
+/// Why it cannot be told what was decided of a transaction.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecisionError {
+    /// Another log minted the id.
+    #[error("the transaction {id} belongs to another log; ask the coordinator that began it")]
+    OtherLog {
+        /// The id that was asked for.
+        id: TransactionId,
+    },
+    /// The log has not minted the id yet.
+    #[error("the transaction {id} has not begun: its id is newer than the log's last one")]
+    NotBegun {
+        /// The id that was asked for.
+        id: TransactionId,
+    },
+    /// It may have been trimmed.
+    #[error(
+        "the log does not hold the transaction {id}, and has deleted transactions of its time that \
+         had settled: whether it committed is not known any more"
+    )]
+    Trimmed {
+        /// The id that was asked for.
+        id: TransactionId,
+    },
+    /// It is a saga.
+    #[error("the transaction {id} is a saga: it has no prepared participants")]
+    Saga {
+        /// The id that was asked for.
+        id: TransactionId,
+    },
+    /// What is not in the log may still come into it.
+    #[error("it cannot be told now what was decided of {id}: {why}")]
+    Unavailable {
+        /// The id that was asked for.
+        id: TransactionId,
+        /// Why not.
+        why: String,
+    },
+}
+
 /// Why a transaction was not aborted.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -294,6 +335,15 @@ pub enum ResolveError {
     /// It was set aside.
     #[error("the transaction {id} was set aside: its records cannot be used; see its history")]
     SetAside {
+        /// Which transaction.
+        id: TransactionId,
+    },
+    /// It came with a restored copy of the log.
+    #[error(
+        "the transaction {id} came with a restored copy of the log, and the original may have gone \
+         on with it: find out what its participants did, then release, abort or resolve it"
+    )]
+    Restored {
         /// Which transaction.
         id: TransactionId,
     },

@@ -13,6 +13,7 @@
 //! | `coordinator` | the API, and the driver that gives the loop its I/O |
 //! | `engine` | the one loop, without I/O: group commit, gates, retries, recovery |
 //! | `in_code` | sagas in code: typed steps of the program itself |
+//! | `meter` | what an operator sees: counters and times |
 //! | [`log`] | where it remembers: the trait, SQLite, memory |
 //! | `participant` | who takes part: the trait, HTTP, the slots of each |
 //!
@@ -23,9 +24,12 @@ mod coordinator;
 mod engine;
 mod error;
 mod in_code;
+mod listed;
 pub mod log;
+mod meter;
 mod outcome;
 mod participant;
+mod payloads;
 mod replay;
 mod settings;
 #[cfg(test)]
@@ -36,17 +40,25 @@ pub mod test;
 
 pub use coordinator::{Builder, Coordinator, Health, SagaRun, TwoPhase};
 pub use engine::Backoff;
-pub use error::{CancelError, GetError, ResolveError, SagaError, StartError, SubmitError};
+pub use error::{
+    CancelError, DecisionError, GetError, ResolveError, SagaError, StartError, SubmitError,
+};
 pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
+pub use listed::{Listed, Listing};
+pub use log::listing::{Cursor, Filter, InvalidCursor, Pattern, State};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
-pub use log::sqlite::SqliteLog;
+pub use log::sqlite::{BackupError, SqliteLog};
+pub use meter::{
+    BegunMeasures, CallMeasures, CalleeHealth, CalleeMeasures, Distribution, EndedMeasures,
+    LastError, Measures,
+};
 pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcome, SagaOutcome};
 #[cfg(feature = "http")]
 pub use participant::http::{HttpParticipant, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};
 pub use participant::{Answer, Call, Operation, Participant};
-pub use settings::Settings;
+pub use settings::{Retention, Settings};
 pub use snapshot::{BranchSnapshot, Event, Snapshot, StepSnapshot};
 pub use wholly_core::saga::{
     Definition, Graph, InvalidDefinition, Reason, Resolution, StepDefinition, StepState,

@@ -10,6 +10,8 @@ pub(crate) struct Replayed {
     pub transaction: Transaction,
     /// Every record, oldest first.
     pub history: Vec<Timed>,
+    /// Whether its payloads were removed: `null` is in their place.
+    pub payloads_removed: bool,
 }
 
 /// Reads a transaction back.
@@ -26,7 +28,24 @@ pub(crate) fn replay(stored: &StoredTransaction) -> Result<Replayed, ReplayError
     for (_, record) in &history[1..] {
         transaction.apply(record)?;
     }
-    Ok(Replayed { transaction, history })
+    let payloads_removed =
+        stored.entries.first().is_some_and(|first| entry::is_removed(&first.text));
+    Ok(Replayed { transaction, history, payloads_removed })
+}
+
+impl ReplayError {
+    /// What is wrong, without a word of what was read.
+    pub fn kind(&self) -> String {
+        match self {
+            Self::Decode(DecodeError::Json(error)) => format!(
+                "its records are not readable: {:?} at line {}, column {}",
+                error.classify(),
+                error.line(),
+                error.column()
+            ),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// Why a transaction cannot be read back.
@@ -40,4 +59,18 @@ pub(crate) enum ReplayError {
     Gap { expected: u32, found: u32 },
     #[error("it does not begin with a start")]
     NoStart,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_is_told_without_a_word_of_it() {
+        let text = r#"{"v":1,"r":[[5,"marked"]]}"#;
+        let error = ReplayError::from(entry::decode(text).unwrap_err());
+        assert!(error.to_string().contains("marked"), "{error}");
+        assert!(!error.kind().contains("marked"), "{}", error.kind());
+        assert!(error.kind().contains("line 1"), "{}", error.kind());
+    }
 }

@@ -31,6 +31,26 @@ pub struct Settings {
     /// How long [`execute`](crate::TwoPhase::execute) waits past the deadline for a transaction
     /// to settle.
     pub patience: Duration,
+    /// How long what has settled is kept.
+    pub retention: Retention,
+}
+
+/// How long what has settled is kept, counted from when it began. What has not settled, or is
+/// stuck, is kept for as long as that is so, whatever is said here. The default: for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retention {
+    /// A transaction and its history; `None`: for ever. For so long, too, a client's key makes
+    /// submitting idempotent, and the transaction can be asked for.
+    pub history: Option<Duration>,
+    /// Its payloads, input and outputs; `None`: as long as its history. A submission with the same
+    /// key is then the same if it names the same participants, or the same saga and version.
+    pub payloads: Option<Duration>,
+}
+
+impl Retention {
+    /// Everything for ever.
+    pub const FOR_EVER: Self = Self { history: None, payloads: None };
 }
 
 impl Settings {
@@ -51,6 +71,7 @@ impl Default for Settings {
             stuck_after_tries: 10,
             in_flight_limit: 200_000,
             patience: Duration::from_secs(10),
+            retention: Retention::FOR_EVER,
         }
     }
 }

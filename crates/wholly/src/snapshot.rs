@@ -40,7 +40,8 @@ pub struct Snapshot {
     /// Why it aborted, or turned back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Why its records cannot be used, if it was set aside.
+    /// Why nothing is done for it, if it was set aside: its records cannot be used, or it came with
+    /// a restored copy of the log.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
     /// Who is to be asked and is not here: it is held until they are.
@@ -59,6 +60,10 @@ pub struct Snapshot {
     /// Its steps, in a saga.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepSnapshot>,
+    /// Its payloads, input and outputs were removed when they had been kept for as long as they are:
+    /// `null` is in their place.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub payloads_removed: bool,
     /// All that was recorded, oldest first.
     pub history: Vec<Event>,
     #[serde(skip)]
@@ -120,7 +125,7 @@ impl Snapshot {
         match replay(stored) {
             Ok(replayed) => {
                 let mut snapshot = Self::of_readable(stored.id, replayed);
-                let Known { held_for, set_aside } = known;
+                let Known { held_for, set_aside, .. } = known;
                 snapshot.stuck |= set_aside.is_some();
                 (snapshot.held_for, snapshot.set_aside) = (held_for, set_aside);
                 snapshot
@@ -134,10 +139,11 @@ impl Snapshot {
     }
 
     fn of_readable(id: TransactionId, replayed: Replayed) -> Self {
-        let Replayed { transaction, history } = replayed;
+        let Replayed { transaction, history, payloads_removed } = replayed;
         let mut snapshot = Self::empty(id, AnyOutcome::of(id, &transaction));
         snapshot.name = Some(transaction.name().clone());
         snapshot.key = history.first().and_then(|(_, record)| record.key().cloned());
+        snapshot.payloads_removed = payloads_removed;
         snapshot.settled = transaction.is_settled();
         snapshot.stuck = transaction.is_stuck();
         snapshot.history = history.into_iter().map(|(at, record)| Event { at, record }).collect();
@@ -165,6 +171,7 @@ impl Snapshot {
             input: None,
             branches: Vec::new(),
             steps: Vec::new(),
+            payloads_removed: false,
             history: Vec::new(),
             outcome,
         }

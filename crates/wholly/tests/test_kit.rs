@@ -212,7 +212,11 @@ async fn an_append_under_way_is_kept_or_lost() {
         assert!(tokio::time::timeout(brief, both(&coordinator).submit()).await.is_err());
         harness.crash(unsynced).await;
         let coordinator = harness.start().await.unwrap();
-        assert_eq!(coordinator.list(None, 9).await.unwrap().len(), found, "{unsynced:?}");
+        assert_eq!(
+            coordinator.list(&wholly::Filter::default(), None, 9).await.unwrap().ids().len(),
+            found,
+            "{unsynced:?}"
+        );
     }
 }
 
@@ -438,7 +442,9 @@ async fn a_saga_is_crashed_at_every_record_and_once_more() {
             coordinator.saga(two_steps()).execute().await.unwrap();
         };
         let check = async |harness: &Harness, (): &()| {
-            for id in harness.coordinator().list(None, 9).await.unwrap() {
+            for id in
+                harness.coordinator().list(&wholly::Filter::default(), None, 9).await.unwrap().ids()
+            {
                 let state = harness.coordinator().get(id).await.unwrap().unwrap().state;
                 let count = if state == "completed" { &completed } else { &compensated };
                 count.fetch_add(1, Ordering::Relaxed);

@@ -43,6 +43,10 @@ impl Transaction {
                 self.apply_completed(*step, output)
             }
             Record::Resolved(step, Resolution::Compensated, _) => self.apply_resolved_away(*step),
+            Record::Released(log, _) => {
+                self.released = Some(*log);
+                Ok(())
+            }
             Record::Settled => {
                 // INVARIANT: settled only when every step is done, or taken back.
                 let done = match self.turned_back {

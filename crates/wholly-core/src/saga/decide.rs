@@ -5,7 +5,7 @@ use super::record::{Reason, Record, Resolution, StepIndex};
 use super::{Progress, Step, Transaction};
 use crate::protocol::{Answered, BrokenInvariant, Input};
 use crate::wire::{Answer, Operation, cut};
-use crate::{Payload, Timestamp};
+use crate::{LogId, Payload, Timestamp};
 
 impl Transaction {
     /// Takes an input: decides what it means, folds that in, and does so with what follows from
@@ -68,6 +68,16 @@ impl Transaction {
         Ok(self.record(std::iter::once(resolved).chain(turned_back).collect(), now)?)
     }
 
+    /// Takes an operator's word that what a restored copy holds goes on under this identity.
+    ///
+    /// # Errors
+    /// When a law forbids it.
+    pub fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Record>, BrokenInvariant> {
+        let record = Record::Released(log, cut(reason.to_owned()));
+        self.apply(&record)?;
+        Ok(vec![record])
+    }
+
     /// Whether a step of a running saga can end so, and whether that turns the saga back.
     fn resolved_forward(
         &self,
@@ -110,9 +120,11 @@ impl Transaction {
     /// Whether a record must be durable before anything that follows from it leaves.
     pub fn forces(&self, record: &Record) -> bool {
         match record {
-            Record::Started(_) | Record::TurnedBack(_) | Record::Resolved(..) | Record::Settled => {
-                true
-            }
+            Record::Started(_)
+            | Record::TurnedBack(_)
+            | Record::Resolved(..)
+            | Record::Released(..)
+            | Record::Settled => true,
             // Once it turned back, an output only helps its compensation.
             Record::Completed(step, _) => {
                 self.turned_back.is_none()

@@ -53,7 +53,7 @@
 //! | `turned_back` | yes | else a restart would run on after a compensation has left |
 //! | `compensated` | no | asking a participant again does no harm |
 //! | `stuck` | no | seen again when asked again |
-//! | `resolved` | yes | a person's word is not asked for twice |
+//! | `resolved`, `released` | yes | a person's word is not asked for twice |
 //! | `settled` | yes | else a restart after the deadline would turn back what was answered as completed |
 //!
 //! # Inputs
@@ -73,6 +73,12 @@
 //! | cancel | `turned_back`, unless the pivot may have left: an error | the same answer |
 //! | resolve as completed | `resolved`, as if it were done | an error |
 //! | resolve as compensated | up to the pivot `resolved`, `turned_back`; after it an error | `resolved`; with the last one `settled` |
+//!
+//! # What a restored copy holds
+//!
+//! As with [two phases](crate::two_phase): what a copy of the log holds unsettled is *held*. No
+//! input reaches it, not even time and the restart, until a person says `released`; then it goes on
+//! as after a restart. Of what is held a person may resolve steps, and time stands still for it.
 //!
 //! # Laws
 //!
@@ -109,7 +115,7 @@ use serde::Serialize;
 
 use crate::protocol::{Callee, Effect, Request};
 use crate::wire::{Operation, compensation_payload};
-use crate::{Name, Payload, StepName, Timestamp};
+use crate::{LogId, Name, Payload, StepName, Timestamp};
 
 /// A saga: what its records amount to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -119,6 +125,7 @@ pub struct Transaction {
     deadline: Timestamp,
     turned_back: Option<Reason>,
     settled: bool,
+    released: Option<LogId>,
     steps: Vec<Step>,
 }
 
@@ -195,6 +202,7 @@ impl Transaction {
             deadline: started.deadline,
             turned_back: None,
             settled: false,
+            released: None,
             steps: vec![waiting; started.saga.steps().len()],
         };
         saga.begin_ready();
@@ -306,6 +314,11 @@ impl Transaction {
         self.settled
     }
 
+    /// The identity of the restored copy under which a person let it go on last.
+    pub fn released(&self) -> Option<LogId> {
+        self.released
+    }
+
     /// Whether it needs a person.
     pub fn is_stuck(&self) -> bool {
         self.steps.iter().any(|step| step.stuck.is_some())
@@ -341,6 +354,11 @@ impl Transaction {
         self.turned_back.is_none()
             && !self.settled
             && !pivots.any(|((_, node), step)| node.side == Side::Pivot && may_have_left(step))
+    }
+
+    /// Of each step, whether it has its turn but no payload.
+    pub(crate) fn unresolved(&self) -> impl Iterator<Item = bool> + '_ {
+        self.steps.iter().map(|step| matches!(step.progress, Progress::Unresolved { .. }))
     }
 
     fn all_completed(&self) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Graph;
-use crate::{Key, Payload, StepName, Timestamp};
+use crate::{Key, LogId, Payload, StepName, Timestamp};
 
 /// A step's place in its saga's definition, from 0.
 pub type StepIndex = crate::protocol::BranchIndex;
@@ -31,6 +31,8 @@ pub enum Record {
     Stuck(StepIndex, String),
     /// A person ended a step, this way and for this reason.
     Resolved(StepIndex, Resolution, String),
+    /// A person let it go on under the identity of a restored copy of its log, for this reason.
+    Released(LogId, String),
     /// Every step is done, or every one that may have been is taken back. Always the last record.
     Settled,
 }

@@ -47,6 +47,11 @@ impl Transaction {
                 Ok(())
             }
             Record::Resolved(branch, ended, reason) => self.apply_resolved(*branch, *ended, reason),
+            Record::Decided(decision, reason) => self.apply_decided(*decision, reason),
+            Record::Released(log, _) => {
+                self.released = Some(*log);
+                Ok(())
+            }
             Record::Settled => {
                 self.decided()?;
                 // INVARIANT: settled only when every branch is over.
@@ -124,6 +129,26 @@ impl Transaction {
                 }
             };
         }
+        Ok(())
+    }
+
+    fn apply_decided(&mut self, decision: Decision, reason: &str) -> Result<(), BrokenInvariant> {
+        // INVARIANT: a decision never changes.
+        ensure(self.is_undecided(), "a decision never changes")?;
+        // INVARIANT: in one phase only the participant's word decides.
+        ensure(!self.one_phase, "in one phase the branch itself is resolved")?;
+        self.state = match decision {
+            Decision::Aborted => {
+                State::Aborted(AbortReason::Resolved { reason: reason.to_owned() })
+            }
+            Decision::Committed => {
+                // Who knows that it is committed knows that every branch had voted yes.
+                for branch in self.branches.iter_mut().filter(|branch| !branch.is_over()) {
+                    branch.progress = Progress::Prepared;
+                }
+                State::Committed
+            }
+        };
         Ok(())
     }
 

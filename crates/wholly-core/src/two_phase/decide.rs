@@ -2,9 +2,9 @@
 
 use super::record::{AbortReason, Decision, Record, Vote};
 use super::{Branch, Progress, State, Transaction};
-use crate::Timestamp;
-use crate::protocol::{Answered, BranchIndex, BrokenInvariant, Input};
+use crate::protocol::{Answered, BranchIndex, BrokenInvariant, Input, TIMELESS};
 use crate::wire::{Answer, Operation, cut};
+use crate::{LogId, Timestamp};
 
 impl Transaction {
     /// Takes an input: decides what it means, folds that in, and does so with what follows from
@@ -57,6 +57,36 @@ impl Transaction {
         Ok(self.record(Record::Resolved(branch, ended, cut(reason.to_owned())), now)?)
     }
 
+    /// Takes an operator's word for how a branch ended, in a transaction that a restored copy
+    /// holds: where it is undecided, the word is the decision, too.
+    ///
+    /// # Errors
+    /// When there is no such branch, or it is over.
+    pub fn resolve_held(
+        &mut self,
+        branch: BranchIndex,
+        ended: Decision,
+        reason: &str,
+    ) -> Result<Vec<Record>, ResolveError> {
+        let over = self.find(branch).ok_or(ResolveError::NoSuchBranch)?.is_over();
+        let mut records = Vec::new();
+        if !over && self.is_undecided() && !self.one_phase {
+            records = self.record(Record::Decided(ended, cut(reason.to_owned())), TIMELESS)?;
+        }
+        records.extend(self.resolve(branch, ended, reason, TIMELESS)?);
+        Ok(records)
+    }
+
+    /// Takes an operator's word that what a restored copy holds goes on under this identity.
+    ///
+    /// # Errors
+    /// When a law forbids it.
+    pub fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Record>, BrokenInvariant> {
+        let record = Record::Released(log, cut(reason.to_owned()));
+        self.apply(&record)?;
+        Ok(vec![record])
+    }
+
     fn record(&mut self, record: Record, now: Timestamp) -> Result<Vec<Record>, BrokenInvariant> {
         self.apply(&record)?;
         let mut records = vec![record];
@@ -75,7 +105,10 @@ impl Transaction {
     /// Whether a record must be durable before anything that follows from it leaves.
     pub fn forces(&self, record: &Record) -> bool {
         match record {
-            Record::Started(_) | Record::Resolved(..) => true,
+            Record::Started(_)
+            | Record::Resolved(..)
+            | Record::Decided(..)
+            | Record::Released(..) => true,
             // In one phase a participant that committed will say so again; one that refused may
             // have forgotten, and would be asked again.
             Record::Committed => !self.one_phase,

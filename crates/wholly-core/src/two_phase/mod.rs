@@ -41,7 +41,7 @@
 //! | `aborted` | no (in one phase: yes) | presumed: what is found undecided is aborted. In one phase it would be asked again, and a participant that forgot its refusal would say otherwise |
 //! | `acknowledged`, `settled` | no | asking a participant again does no harm |
 //! | `heuristic`, `stuck` | no | seen again when asked again |
-//! | `resolved` | yes | a person's word is not asked for twice |
+//! | `resolved`, `decided`, `released` | yes | a person's word is not asked for twice |
 //!
 //! INVARIANT: a restart aborts what is undecided and never prepares it again. An abort that was
 //! not forced may have been answered or acted on already; a commit that followed would break it.
@@ -82,9 +82,18 @@
 //! The fence is needed because a refusal says nothing of an earlier attempt that may still be on
 //! its way: once the abort is acknowledged, the participant refuses whatever comes late.
 //!
+//! # What a restored copy holds
+//!
+//! A copy of the log knows only what was there when it was made; the original may have gone on. So
+//! what the copy holds unsettled is *held*: no input reaches it, not even time and the restart,
+//! until a person says `released`; then it goes on as after a restart. Of what is held a person may
+//! resolve branches. Where it is undecided, the first such word is the decision, `decided`: the
+//! person has seen what the participants did, which the copy cannot know.
+//!
 //! # Laws
 //!
-//! INVARIANT: commit is decided only when every branch has voted yes or read-only.
+//! INVARIANT: commit is decided only when every branch has voted yes or read-only, or by a person
+//! who has seen it done.
 //! INVARIANT: a decision never changes.
 //! INVARIANT: unknown is never a no: only a refusal, the deadline, a cancel and a restart abort.
 //! INVARIANT: a no or read-only vote ends its branch only where no attempt was lost before it.
@@ -104,7 +113,7 @@ use serde::Serialize;
 
 use crate::protocol::{BranchIndex, Callee, Effect, Request};
 use crate::wire::Operation;
-use crate::{Name, ParticipantName, Payload, Timestamp};
+use crate::{LogId, Name, ParticipantName, Payload, Timestamp};
 
 /// A transaction in two phases: what its records amount to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -114,6 +123,7 @@ pub struct Transaction {
     one_phase: bool,
     state: State,
     settled: bool,
+    released: Option<LogId>,
     branches: Vec<Branch>,
 }
 
@@ -187,6 +197,7 @@ impl Transaction {
             one_phase: started.one_phase,
             state: State::Init,
             settled: false,
+            released: None,
             branches: started.branches.iter().map(branch).collect(),
         }
     }
@@ -266,6 +277,11 @@ impl Transaction {
     /// Whether every branch is over and nothing is left to do.
     pub fn is_settled(&self) -> bool {
         self.settled
+    }
+
+    /// The identity of the restored copy under which a person let it go on last.
+    pub fn released(&self) -> Option<LogId> {
+        self.released
     }
 
     /// Whether it needs a person.

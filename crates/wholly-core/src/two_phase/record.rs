@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::BranchIndex;
-use crate::{Key, Name, ParticipantName, Payload, Timestamp};
+use crate::{Key, LogId, Name, ParticipantName, Payload, Timestamp};
 
 /// One thing that happened to a transaction. The module's table says which are forced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -29,6 +29,10 @@ pub enum Record {
     Stuck(BranchIndex, String),
     /// A person ended a branch, this way and for this reason.
     Resolved(BranchIndex, Decision, String),
+    /// A person decided what a restored copy of the log held undecided, for this reason.
+    Decided(Decision, String),
+    /// A person let it go on under the identity of a restored copy of its log, for this reason.
+    Released(LogId, String),
     /// Every branch is over. Always the last record.
     Settled,
 }

@@ -1,6 +1,8 @@
 //! The ceiling over HTTP: the same calls in the same order to the same participants, by a bare
 //! HTTP client, with no protocol and no log.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use http::{Method, Request, Uri};
@@ -8,6 +10,9 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde::{Deserialize, Serialize};
+use wholly::Payload;
+use wholly_core::saga::Graph;
 use wholly_core::wire::header;
 
 use super::error::BenchError;
@@ -19,21 +24,64 @@ pub(super) struct BareCalls {
     phases: Vec<Vec<Request<Full<Bytes>>>>,
 }
 
-/// A call to be made, as the protocol would make it.
-pub(super) struct Asked<'a> {
-    pub url: &'a str,
-    pub branch: &'a str,
-    pub operation: &'a str,
-    pub expires: bool,
+/// The calls of one transaction, as the protocol would make them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Plan {
+    /// What is asked at once, and then what is asked after it.
+    phases: Vec<Vec<Asked>>,
+    payload: String,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Asked {
+    url: String,
+    branch: String,
+    operation: String,
+    expires: bool,
+}
+
+impl Plan {
+    /// Prepare, then commit, each asked of all participants at once.
+    pub fn two_phase(names: &[String], urls: &[String], payload: &Payload) -> Self {
+        let phase = |operation: &str, expires| {
+            let asked = |(branch, url): (&String, &String)| Asked {
+                url: url.clone(),
+                branch: branch.clone(),
+                operation: operation.to_owned(),
+                expires,
+            };
+            names.iter().zip(urls).map(asked).collect()
+        };
+        let phases = vec![phase("prepare", true), phase("commit", false)];
+        Self { phases, payload: payload.as_str().to_owned() }
+    }
+
+    /// The actions of a saga that succeeds: those of a layer at once.
+    pub fn saga(
+        graph: &Graph,
+        layers: Vec<Range<usize>>,
+        urls: &[String],
+        payload: &Payload,
+    ) -> Self {
+        let steps = &graph.definition().steps;
+        let asked = |step: usize| Asked {
+            url: urls[step % urls.len()].clone(),
+            branch: steps[step].name.to_string(),
+            operation: steps[step].name.to_string(),
+            expires: true,
+        };
+        let phases = layers.into_iter().map(|layer| layer.map(asked).collect()).collect();
+        Self { phases, payload: payload.as_str().to_owned() }
+    }
 }
 
 impl BareCalls {
-    /// Those of each phase at once, all with this payload.
-    pub fn new(phases: &[Vec<Asked<'_>>], payload: &str) -> Result<Self, BenchError> {
+    pub fn of(Plan { phases, payload }: &Plan) -> Result<Self, BenchError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
         let client = Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(tcp);
-        let phase = |asked: &Vec<_>| asked.iter().map(|asked| request(asked, payload)).collect();
+        let phase =
+            |asked: &Vec<Asked>| asked.iter().map(|asked| request(asked, payload)).collect();
         Ok(Self { client, phases: phases.iter().map(phase).collect::<Result<_, _>>()? })
     }
 
@@ -59,7 +107,7 @@ impl Work for BareCalls {
 }
 
 /// As long on the wire as the call that it stands for.
-fn request(asked: &Asked<'_>, payload: &str) -> Result<Request<Full<Bytes>>, BenchError> {
+fn request(asked: &Asked, payload: &str) -> Result<Request<Full<Bytes>>, BenchError> {
     const ID: &str = "0199a1f2c3d47000b000000000000001-0123456789abcdef";
     let Asked { url, branch, operation, expires } = asked;
     let failed = |why: String| BenchError::BareCall { why };
@@ -71,8 +119,8 @@ fn request(asked: &Asked<'_>, payload: &str) -> Result<Request<Full<Bytes>>, Ben
         .uri(uri)
         .header("content-type", "application/json")
         .header(header::TRANSACTION, ID)
-        .header(header::BRANCH, *branch)
-        .header(header::OPERATION, *operation)
+        .header(header::BRANCH, branch)
+        .header(header::OPERATION, operation)
         .header(header::IDEMPOTENCY_KEY, format!("{ID}/{branch}/{operation}"));
     if *expires {
         request = request.header(header::EXPIRES, "1790000000000");

@@ -85,10 +85,7 @@ fn is_in_memory(_: &Path) -> bool {
 
 /// What this process holds in memory, in bytes, where the system tells.
 pub(super) fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1_024)
+    crate::process::resident_bytes("self")
 }
 
 /// How long the processors have worked for this process so far.

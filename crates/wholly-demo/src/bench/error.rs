@@ -16,6 +16,8 @@ pub(super) enum BenchError {
     Open(#[from] wholly::log::OpenError),
     #[error("a log for the measurement could not be written: {0}")]
     Append(#[from] wholly::log::AppendError),
+    #[error("a log for the measurement could not be read: {0}")]
+    Read(#[from] wholly::log::ReadError),
     #[error("a participant's process did not start: {why}")]
     Participant { why: String },
     #[error("a bare call failed: {why}")]

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use wholly::log::listing::{Labels, Pattern, State};
 use wholly::log::{Entry, Log, OpenLog};
-use wholly::{Key, Payload, SqliteLog, Started, StartedBranch, Timestamp, TransactionId, Vote};
+use wholly::{
+    InvalidName, Key, Payload, SqliteLog, Started, StartedBranch, Timestamp, TransactionId, Vote,
+};
 use wholly::{Name, ParticipantName};
 use wholly_core::two_phase::Record;
 use wholly_core::{Record as OfEither, entry};
@@ -14,7 +17,7 @@ use super::error::BenchError;
 /// How many transactions are written at once.
 const BATCH: u64 = 2_000;
 /// When the made transactions began: the past, so that their ids lie before those to come.
-const LONG_AGO: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+pub(super) const LONG_AGO: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
 /// How far a made transaction has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,27 @@ pub(super) fn log(
     transactions: u64,
     made: impl Fn(u64) -> Made,
 ) -> Result<(), BenchError> {
+    let labels = Labels {
+        name: Name::new("bench")?,
+        pattern: Pattern::TwoPhase,
+        participants: common
+            .names()
+            .into_iter()
+            .map(ParticipantName::new)
+            .collect::<Result<_, _>>()?,
+        state: State::Committed,
+        stuck: false,
+    };
+    labelled(path, common, transactions, |nth| Ok((made(nth), labels.clone())))
+}
+
+/// Writes `transactions`; `made` says how far the nth has come, and what it is then.
+pub(super) fn labelled(
+    path: &Path,
+    common: &Common,
+    transactions: u64,
+    made: impl Fn(u64) -> Result<(Made, Labels), InvalidName>,
+) -> Result<(), BenchError> {
     let texts = Texts::of(common)?;
     let mut open = SqliteLog::at(path).open()?;
     let mut last = open.last_ordinal;
@@ -43,7 +67,8 @@ pub(super) fn log(
             let id = TransactionId::mint(last, LONG_AGO, scatter(nth), open.identity);
             last = id.ordinal();
             let key = if common.keys { Some(key(nth)?) } else { None };
-            texts.entries(id, key, made(nth), &mut batches);
+            let (made, labels) = made(nth)?;
+            texts.entries(id, key, made, &labels, &mut batches);
         }
         for batch in &batches {
             append(&mut open, batch)?;
@@ -95,11 +120,14 @@ impl Texts {
         transaction: TransactionId,
         key: Option<Key>,
         made: Made,
+        labels: &Labels,
         batches: &mut [Vec<Entry>; 3],
     ) {
         let entry = |sequence, text: &String, key| {
             let ends = sequence == 2;
-            Entry { transaction, sequence, text: text.clone(), key, ends }
+            let state = if sequence == 0 { State::Init } else { labels.state };
+            let labels = Labels { state, ..labels.clone() };
+            Entry { transaction, sequence, text: text.clone(), key, labels, ends }
         };
         batches[0].push(entry(0, &self.started, key));
         if made != Made::Undecided {

@@ -8,7 +8,9 @@
 //! |---|---|---|
 //! | `two-phase` | transactions in a closed loop, in process or over HTTP | the log alone, or bare calls |
 //! | `saga` | sagas in a closed loop, in process or over HTTP | the same; of those refused, those that are not |
+//! | `server` | either, from a client over the server's API | a bare server that makes the calls |
 //! | `growth` | the same, on a log with millions of finished transactions | the same on an empty log |
+//! | `list` | lists of a log with millions of transactions | the same lists of a small log |
 //! | `recovery` | a start on a log with many transactions in doubt | none: a time |
 //! | `memory` | many transactions in flight at once | none: a size |
 //!
@@ -19,6 +21,7 @@
 //! | `shape` | the sagas that are run |
 //! | `observed` | a log that tells what it wrote, and keeps a sample of it |
 //! | `log_alone`, `bare_calls` | the ceilings |
+//! | `relay` | the bare server |
 //! | `bare_participant` | a process that answers the calls over HTTP |
 //! | `made` | logs full of transactions that nobody had to run |
 //! | `report` | figures, and the table of them |
@@ -28,6 +31,7 @@ mod bare_participant;
 mod common;
 mod error;
 mod growth;
+mod list;
 mod load;
 mod log_alone;
 mod made;
@@ -35,8 +39,10 @@ mod memory;
 mod observed;
 mod participants;
 mod recovery;
+mod relay;
 mod report;
 mod saga;
+mod server;
 mod shape;
 mod two_phase;
 mod under_load;
@@ -55,6 +61,7 @@ use self::error::BenchError;
   wholly bench two-phase --concurrency 1000
   wholly bench two-phase --transport http --concurrency 64 --json
   wholly bench saga --steps 4 --graph diamond --failures 10
+  wholly bench server --pattern saga --concurrency 256
   wholly bench recovery --transactions 100000")]
 pub struct Bench {
     #[command(subcommand)]
@@ -65,12 +72,17 @@ pub struct Bench {
 enum Workload {
     TwoPhase(two_phase::TwoPhase),
     Saga(saga::Saga),
+    Server(server::Server),
     Growth(growth::Growth),
+    List(list::List),
     Recovery(recovery::Recovery),
     Memory(memory::Memory),
     /// One of the processes that answer the calls over HTTP.
     #[command(hide = true)]
     Participant,
+    /// The bare server.
+    #[command(hide = true)]
+    Relay(relay::Relay),
 }
 
 impl Bench {
@@ -79,10 +91,13 @@ impl Bench {
         let done = match self.workload {
             Workload::TwoPhase(workload) => report(workload.common.json, workload.run()),
             Workload::Saga(workload) => report(workload.common.json, workload.run()),
+            Workload::Server(workload) => report(workload.common.json, workload.run()),
             Workload::Growth(workload) => report(workload.common.json, workload.run()),
+            Workload::List(workload) => report(workload.common.json, workload.run()),
             Workload::Recovery(workload) => report(workload.common.json, workload.run()),
             Workload::Memory(workload) => report(workload.common.json, workload.run()),
             Workload::Participant => bare_participant::serve(),
+            Workload::Relay(relay) => relay.serve(),
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,

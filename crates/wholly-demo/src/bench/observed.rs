@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wholly::log::{AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Written};
+use wholly::log::{
+    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, WithoutPayloads, Written,
+};
 use wholly::{SqliteLog, Timestamp};
 
 /// How many entries a sample has: enough to be like the rest, too few to be felt in memory.
@@ -84,6 +86,15 @@ impl LogWriter for ObservedWriter {
 
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
         self.writer.trim(before, limit)
+    }
+
+    fn remove_payloads(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+        without: WithoutPayloads<'_>,
+    ) -> Result<usize, AppendError> {
+        self.writer.remove_payloads(before, limit, without)
     }
 
     fn written(&self) -> Written {

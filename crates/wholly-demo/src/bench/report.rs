@@ -192,7 +192,7 @@ fn optional(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), text)
 }
 
-fn latency(micros: f64) -> String {
+pub(super) fn latency(micros: f64) -> String {
     match micros {
         0.0..10_000.0 => format!("{micros:.0} µs"),
         _ => format!("{:.1} ms", micros / 1_000.0),

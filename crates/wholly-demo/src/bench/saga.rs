@@ -9,7 +9,7 @@ use wholly::log::Entry;
 use wholly::{Coordinator, HttpParticipant, SagaHandle, SagaOutcome, SagaRun};
 use wholly_core::saga::Graph;
 
-use super::bare_calls::{Asked, BareCalls};
+use super::bare_calls::{BareCalls, Plan};
 use super::bare_participant::BareParticipant;
 use super::common::{Common, Transport, key};
 use super::error::BenchError;
@@ -69,7 +69,10 @@ impl Saga {
                 continue;
             }
             if self.transport == Transport::Http {
-                let bare = Arc::new(self.bare_calls(&urls)?);
+                let graph = self.shape.graph(&self.common.names(), false)?;
+                let payload = self.common.payload()?;
+                let plan = Plan::saga(&graph, self.shape.layers(), &urls, &payload);
+                let bare = Arc::new(BareCalls::of(&plan)?);
                 ceiling.push(Figures::of_run(&self.load.run(bare, || ()).await?));
             }
             if self.transport == Transport::InProcess || self.load.concurrency == 1 {
@@ -121,21 +124,6 @@ impl Saga {
             })
         };
         under_load::run(path, &self.load, with_participants, sagas).await
-    }
-
-    /// The calls of a saga that succeeds: those of a layer at once.
-    fn bare_calls(&self, urls: &[String]) -> Result<BareCalls, BenchError> {
-        let graph = self.shape.graph(&self.common.names(), false)?;
-        let steps = &graph.definition().steps;
-        let call = |step: usize| Asked {
-            url: &urls[step % urls.len()],
-            branch: steps[step].name.as_str(),
-            operation: steps[step].name.as_str(),
-            expires: true,
-        };
-        let layers = self.shape.layers();
-        let phases: Vec<Vec<_>> = layers.into_iter().map(|l| l.map(call).collect()).collect();
-        BareCalls::new(&phases, self.common.payload()?.as_str())
     }
 
     /// `alone` is what the log alone did, where that was measured.

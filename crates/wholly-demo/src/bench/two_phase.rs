@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wholly::HttpParticipant;
 use wholly::log::Entry;
 
-use super::bare_calls::{Asked, BareCalls};
+use super::bare_calls::{BareCalls, Plan};
 use super::bare_participant::BareParticipant;
 use super::common::{Common, Transactions, Transport};
 use super::error::BenchError;
@@ -80,12 +80,7 @@ impl TwoPhase {
             })
             .await?;
             subject.push(figures);
-            let phase = |operation, expires| {
-                let pairs = names.iter().zip(&urls);
-                pairs.map(|(branch, url)| Asked { url, branch, operation, expires }).collect()
-            };
-            let phases = [phase("prepare", true), phase("commit", false)];
-            let bare = Arc::new(BareCalls::new(&phases, payload.as_str())?);
+            let bare = Arc::new(BareCalls::of(&Plan::two_phase(&names, &urls, &payload))?);
             ceiling.push(Figures::of_run(&self.load.run(bare, || ()).await?));
         }
         let (subject, ceiling) = (Named::new("wholly", subject), Named::new("bare calls", ceiling));

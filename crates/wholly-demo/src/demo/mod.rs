@@ -206,7 +206,7 @@ async fn newest(
     is_so: impl Fn(&Transaction) -> bool,
 ) -> Result<Transaction, StoryError> {
     let newest = eventually("the coordinator decides", async || {
-        let newest = fleet.transactions(None, 1).await?;
+        let newest = fleet.newest(1).await?;
         let Some(id) = newest.first() else { return Ok(None) };
         Ok(Some(fleet.transaction(id).await?).filter(&is_so))
     });

@@ -28,16 +28,10 @@ pub(super) struct Ledger {
 /// All transactions that the coordinator knows.
 pub(super) async fn transactions(fleet: &Fleet) -> Result<Vec<Transaction>, FleetError> {
     let mut all: Vec<Transaction> = Vec::new();
-    loop {
-        let before = all.last().map(|transaction| transaction.id.as_str());
-        let page = fleet.transactions(before, 1_000).await?;
-        if page.is_empty() {
-            return Ok(all);
-        }
-        for id in page {
-            all.push(settled(fleet, &id).await?);
-        }
+    for id in fleet.transactions().await? {
+        all.push(settled(fleet, &id).await?);
     }
+    Ok(all)
 }
 
 /// A transaction once it has settled, or as it is when that takes too long.

@@ -251,7 +251,7 @@ impl Runs<'_> {
 
     /// The transaction of this run, if there is one already, and somebody to ask.
     async fn newest(&self) -> Option<Transaction> {
-        let newest = self.fleet.transactions(None, 1).await.ok()?.pop()?;
+        let newest = self.fleet.newest(1).await.ok()?.pop()?;
         match self.transactions.iter().any(|known| known.id == newest) {
             true => None,
             false => self.fleet.transaction(&newest).await.ok(),
@@ -292,7 +292,7 @@ impl Runs<'_> {
     /// Everything must be right after every run.
     async fn check(&mut self, run: &str, report: &mut Report) -> Result<(), FleetError> {
         // What is settled never changes again: only what is new is read.
-        for id in self.fleet.transactions(None, 10).await? {
+        for id in self.fleet.newest(10).await? {
             if self.transactions.iter().any(|known| known.id == id) {
                 break;
             }

@@ -31,7 +31,7 @@ pub async fn retry(
     Body(Why { reason }): Body<Why>,
 ) -> Result<StatusCode, Problem> {
     tracing::info!(transaction = %id, reason, "retry by hand");
-    coordinator.retry(id).await?;
+    coordinator.release(id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use wholly::{CancelError, GetError, ResolveError, SubmitError};
+use wholly::{CancelError, DecisionError, GetError, ResolveError, SubmitError};
 use wholly_core::saga;
 
 /// When a client may try again: overload and a log that is opened again both pass within seconds.
@@ -49,6 +49,7 @@ kinds! {
     UNKNOWN_SAGA UNPROCESSABLE_ENTITY "unknown-saga" "The saga is not known"
     KEY_REUSED UNPROCESSABLE_ENTITY "key-reused" "The key belongs to another transaction"
     NO_SUCH_TRANSACTION NOT_FOUND "no-such-transaction" "There is no such transaction"
+    TRIMMED GONE "trimmed" "What was decided is not known any more"
     NO_SUCH_BRANCH NOT_FOUND "no-such-branch" "There is no such branch"
     INVALID_DEFINITION UNPROCESSABLE_ENTITY "invalid-definition" "The saga's definition makes no sense"
     DEFINED_ALREADY CONFLICT "defined-already" "This version is another definition already"
@@ -136,6 +137,20 @@ impl From<GetError> for Problem {
     }
 }
 
+impl From<DecisionError> for Problem {
+    fn from(error: DecisionError) -> Self {
+        use DecisionError as E;
+        let kind = match error {
+            E::OtherLog { .. } | E::NotBegun { .. } => Kind::NO_SUCH_TRANSACTION,
+            E::Trimmed { .. } => Kind::TRIMMED,
+            E::Saga { .. } => Kind::CONFLICT,
+            E::Unavailable { .. } => Kind::UNAVAILABLE,
+            _ => Kind::INTERNAL,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
 impl From<CancelError> for Problem {
     fn from(error: CancelError) -> Self {
         use CancelError as E;
@@ -162,6 +177,7 @@ impl From<ResolveError> for Problem {
             | E::Undecided { .. }
             | E::NotSo { .. }
             | E::SetAside { .. }
+            | E::Restored { .. }
             | E::NotInFlight { .. } => Kind::CONFLICT,
             E::Unavailable { .. } => Kind::UNAVAILABLE,
             _ => Kind::INTERNAL,

@@ -134,7 +134,7 @@ fn history(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     for event in &transaction.history {
         let after = format!("+{}", time::how_long(first.at.until(event.at)));
         let head = format!("  {}", screen.paint(Paint::Quiet, &format!("{after:<9} ")));
-        let (paint, text) = record::told(&event.record, transaction);
+        let (paint, text) = record::told(&event.record, |place| transaction.branch_name(place));
         screen.hanging(&head, 12, paint, &text)?;
     }
     Ok(())

@@ -2,15 +2,15 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use wholly_client::{Record, Transaction};
+use wholly_client::Record;
 use wholly_core::saga::Reason;
 use wholly_core::two_phase::AbortReason;
 
 use super::screen::Paint;
 
-/// What a record says, with the names of the branches or steps that it calls by their places. One
-/// that is not known is shown as it is.
-pub fn told(record: &Record, transaction: &Transaction) -> (Paint, String) {
+/// What a record says, with the `names` of the branches or steps that it calls by their places.
+/// One that is not known is shown as it is.
+pub fn told<'a>(record: &Record, names: impl Fn(u64) -> Option<&'a str>) -> (Paint, String) {
     let name = record.name();
     let paint = match name.as_str() {
         "committed" | "settled" => Paint::Good,
@@ -19,54 +19,50 @@ pub fn told(record: &Record, transaction: &Transaction) -> (Paint, String) {
         _ => Paint::Plain,
     };
     let words = name.replace('_', " ");
-    let Some(body) = record.body().and_then(|body| in_words(&name, &body, transaction)) else {
-        return (paint, words);
-    };
-    (paint, format!("{words} {body}").trim_end().to_owned())
+    match record.body().and_then(|body| in_words(&name, &body, names)) {
+        Some(body) => (paint, format!("{words} {body}")),
+        None => (paint, words),
+    }
 }
 
-fn in_words(name: &str, body: &Value, transaction: &Transaction) -> Option<String> {
+fn in_words<'a>(
+    name: &str,
+    body: &Value,
+    names: impl Fn(u64) -> Option<&'a str>,
+) -> Option<String> {
+    let branch = |place: &Value| {
+        let name = place.as_u64().and_then(&names);
+        name.map_or_else(|| place.to_string(), str::to_owned)
+    };
     match (name, body) {
-        // What is in it is shown above.
+        // The transaction itself shows what is in it.
         ("started", _) => None,
-        ("aborted", body) => Some(match AbortReason::deserialize(body) {
-            Ok(reason) => format!("because {reason}"),
-            Err(_) => plain(body),
-        }),
-        ("turned_back", body) => Some(match Reason::deserialize(body) {
-            Ok(reason) => format!("because {reason}"),
-            Err(_) => plain(body),
-        }),
-        (_, Value::Number(place)) => Some(branch(transaction, place.as_u64())),
+        ("aborted", body) => Some(because(AbortReason::deserialize(body), body)),
+        ("turned_back", body) => Some(because(Reason::deserialize(body), body)),
+        (_, Value::Number(_)) => Some(branch(body)),
         (_, Value::Array(parts)) => {
             let (place, rest) = parts.split_first()?;
-            let branch = branch(transaction, place.as_u64());
             // An output is no matter of the history.
             let rest = if name == "completed" { &[] } else { rest };
             let rest: Vec<_> = rest.iter().map(said).collect();
-            Some(if rest.is_empty() { branch } else { format!("{branch}: {}", rest.join(", ")) })
+            let colon = if rest.is_empty() { "" } else { ": " };
+            Some(format!("{}{colon}{}", branch(place), rest.join(", ")))
         }
         (_, body) => Some(plain(body)),
     }
 }
 
-fn branch(transaction: &Transaction, place: Option<u64>) -> String {
-    let name = place.and_then(|place| transaction.branch_name(place));
-    name.map_or_else(|| "?".to_owned(), str::to_owned)
+fn because<R: ToString, E>(reason: Result<R, E>, body: &Value) -> String {
+    reason.map_or_else(|_| plain(body), |reason| format!("because {}", reason.to_string()))
 }
 
 /// A vote, a reason, a person's word: `"yes"`, `{"no": "no stock"}`, `{"completed": …}`.
 fn said(part: &Value) -> String {
-    match part {
-        Value::Object(members) if members.len() == 1 => {
-            let (name, value) = members.iter().next().unzip();
-            match (name, value) {
-                (Some(name), Some(Value::String(why))) => format!("{name}, {why}"),
-                (Some(name), _) => name.clone(),
-                _ => plain(part),
-            }
-        }
-        _ => plain(part),
+    let members = part.as_object().filter(|members| members.len() == 1);
+    match members.and_then(|members| members.iter().next()) {
+        Some((name, Value::String(why))) => format!("{name}, {why}"),
+        Some((name, _)) => name.clone(),
+        None => plain(part),
     }
 }
 

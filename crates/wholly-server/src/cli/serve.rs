@@ -11,7 +11,8 @@ use wholly_demo::{
 };
 
 use super::exit::{self, failed};
-use crate::config::{Config, Loopback};
+use crate::config::{Config, LogIs, Loopback};
+use crate::logs;
 use crate::sagas::Sagas;
 use crate::serve;
 
@@ -45,6 +46,14 @@ pub struct Serve {
     /// The log, instead of the one that the configuration names.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// The log is a copy, and the original may have gone on since: give it an identity of its own,
+    /// and hold what the original left in doubt until a person retries, aborts or resolves it.
+    /// Say it at one start: every start with it gives the log another identity.
+    #[arg(long, conflicts_with = "moved")]
+    restored: bool,
+    /// The log is the original, moved to another disk: no copy of it has run or will.
+    #[arg(long)]
+    moved: bool,
     /// Definitions of sagas to submit by name: every *.toml and *.json of this folder. PUT
     /// /v1/sagas/NAME/VERSION stores new ones there.
     #[arg(long, value_name = "DIR")]
@@ -72,8 +81,16 @@ impl Serve {
             Ok(config) => config,
             Err(error) => return failed(exit::USAGE, &error),
         };
+        if let Err(error) = logs::show(config.logs) {
+            return failed(exit::USAGE, &error);
+        }
         config.listen = self.listen.unwrap_or(config.listen);
         config.log = self.log.unwrap_or(config.log);
+        config.log_is = match (self.restored, self.moved) {
+            (true, _) => LogIs::Restored,
+            (false, true) => LogIs::Moved,
+            (false, false) => LogIs::Original,
+        };
         let sagas = match self.sagas.map(Sagas::load).transpose() {
             Ok(sagas) => sagas.unwrap_or_default(),
             Err(error) => return failed(exit::USAGE, &error),

@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Args;
-use wholly_client::{Seen, Transaction};
+use wholly_client::Seen;
 
 use super::ask::{Ask, EXIT_CODES, Id};
 use super::exit::Exit;
@@ -33,14 +33,12 @@ impl Watch {
     pub fn run(self) -> ExitCode {
         let Self { id: Id { id }, ask } = self;
         ask.run(async |client, screen| {
-            // It knows the names of the branches, which records call by their places.
-            let transaction = client.get(id).await?;
             let mut watch = client.watch(id);
             let mut exit = Exit::Unsettled;
             while let Some(seen) = watch.next().await? {
                 match screen.json() {
                     true => screen.document(&seen)?,
-                    false => show(&seen, &transaction, screen)?,
+                    false => show(&seen, screen)?,
                 }
                 exit = Exit::of(&seen.state, seen.settled, seen.stuck);
             }
@@ -49,10 +47,10 @@ impl Watch {
     }
 }
 
-fn show(seen: &Seen, transaction: &Transaction, screen: &Screen) -> io::Result<()> {
+fn show(seen: &Seen, screen: &Screen) -> io::Result<()> {
     let at = screen.paint(Paint::Quiet, &time::time_of_day(seen.at));
     let paint = Paint::of(&seen.state, seen.settled, seen.stuck);
     let state = screen.cell(paint, seen.state.as_str(), 12);
-    let (paint, text) = record::told(&seen.record, transaction);
+    let (paint, text) = record::told(&seen.record, |_| seen.branch.as_deref());
     screen.hanging(&format!("{at}  {state}  "), 12 + 2 + 12 + 2, paint, &text)
 }

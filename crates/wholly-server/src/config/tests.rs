@@ -13,6 +13,8 @@ fn the_example_is_taken_and_says_the_defaults() {
     let defaults = Config::parse("").unwrap();
     assert_eq!(config.listen, defaults.listen);
     assert_eq!(config.log, defaults.log);
+    assert_eq!(config.logs, defaults.logs);
+    assert!(config.alerts.is_none() && defaults.alerts.is_none());
     assert_eq!(format!("{:?}", config.settings), format!("{:?}", defaults.settings));
     let names: Vec<_> = config.participants.keys().map(ParticipantName::as_str).collect();
     assert_eq!(names, ["inventory", "orders", "payments"]);
@@ -70,6 +72,10 @@ fn what_is_wrong_is_named_with_its_place() {
             "each phase needs at least one",
         ),
         ("[participants.A]\nurl = 'http://a'", "1:15", "must not contain 'A'"),
+        ("[logs]\nformat = 'xml'", "2:10", "expected `text` or `json`"),
+        ("[logs]\nlevel = 'loud'", "2:9", "expected one of `error`, `warn`"),
+        ("[alerts]\nurl = 'http://a'", "1:1", "missing field `secret`"),
+        ("[alerts]\nurl = 'http://a'\nsecret = 'whsec_AA=='", "3:10", "env:NAME"),
         ("listen = ", "1:10", "string"),
     ];
     for (text, place, says) in cases {

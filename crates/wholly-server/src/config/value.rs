@@ -5,38 +5,47 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 use wholly::HttpParticipant;
 
-/// A duration with its unit, as in `"250ms"`, `"10s"`, `"5m"` or `"1h"`; never zero, at most 30
-/// days.
+/// A duration with its unit, as in `"250ms"`, `"10s"`, `"5m"`, `"1h"` or `"2d"`; never zero, at
+/// most 30 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PositiveDuration(pub Duration);
 
-const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+const LONGEST_HOURS: u64 = 30 * 24;
 
 impl TryFrom<String> for PositiveDuration {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-        let (number, unit) = text.split_at(digits);
-        let millis = match unit {
-            "ms" => Some(1),
-            "s" => Some(1_000),
-            "m" => Some(60_000),
-            "h" => Some(3_600_000),
-            _ => None,
-        };
-        let (Ok(number), Some(millis)) = (number.parse::<u64>(), millis) else {
-            return Err(format!(
-                "{text:?} is no duration; write a whole number and ms, s, m or h, like \"250ms\" \
-                 or \"10s\""
-            ));
-        };
-        let duration = Duration::from_millis(number.saturating_mul(millis));
-        match duration.is_zero() || duration > LONGEST {
-            true => Err(format!("{text:?} is out of range; a duration is from 1ms to 720h")),
-            false => Ok(Self(duration)),
+        duration_up_to(&text, LONGEST_HOURS).map(Self)
+    }
+}
+
+/// A duration with its unit, of so many hours at most.
+pub fn duration_up_to(text: &str, longest_hours: u64) -> Result<Duration, String> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let millis = match unit {
+        "ms" => Some(1),
+        "s" => Some(1_000),
+        "m" => Some(60_000),
+        "h" => Some(3_600_000),
+        "d" => Some(24 * 3_600_000),
+        _ => None,
+    };
+    let (Ok(number), Some(millis)) = (number.parse::<u64>(), millis) else {
+        return Err(format!(
+            "{text:?} is no duration; write a whole number and ms, s, m, h or d, like \"250ms\" \
+             or \"10s\""
+        ));
+    };
+    let duration = Duration::from_millis(number.saturating_mul(millis));
+    let longest = Duration::from_secs(longest_hours.saturating_mul(3_600));
+    match duration.is_zero() || duration > longest {
+        true => {
+            Err(format!("{text:?} is out of range; this duration is from 1ms to {longest_hours}h"))
         }
+        false => Ok(duration),
     }
 }
 

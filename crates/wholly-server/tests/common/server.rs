@@ -61,6 +61,25 @@ impl Server {
         Self::run_by(shell, config).await
     }
 
+    /// Starts the server so that its log messages go to a file, and WHOLLY_LOG is this filter, or
+    /// is not set.
+    pub async fn start_logging(
+        directory: &Path,
+        participants: &[(&str, &Little)],
+        settings: &str,
+        filter: Option<&str>,
+        messages: &Path,
+    ) -> Self {
+        let config = configure(directory, participants, settings);
+        let set = match filter {
+            Some(filter) => format!("WHOLLY_LOG={filter}; export WHOLLY_LOG"),
+            None => "unset WHOLLY_LOG".to_owned(),
+        };
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{set}; exec \"$@\" 2>>\"$0\"")]).arg(messages).arg(BINARY);
+        Self::run_by(shell, config).await
+    }
+
     /// Starts the server with this text as its configuration.
     pub async fn start_configured(directory: &Path, text: &str) -> Self {
         let config = directory.join("wholly.toml");
@@ -68,12 +87,21 @@ impl Server {
         Self::run(config).await
     }
 
+    /// Starts the server with the configuration that `directory` has, and these arguments more.
+    pub async fn start_by(directory: &Path, arguments: &[&str]) -> Self {
+        Self::run_with(Command::new(BINARY), directory.join("wholly.toml"), arguments).await
+    }
+
     async fn run(config: PathBuf) -> Self {
         Self::run_by(Command::new(BINARY), config).await
     }
 
-    async fn run_by(mut command: Command, config: PathBuf) -> Self {
-        command.arg("serve").arg("--config").arg(&config);
+    async fn run_by(command: Command, config: PathBuf) -> Self {
+        Self::run_with(command, config, &[]).await
+    }
+
+    async fn run_with(mut command: Command, config: PathBuf, arguments: &[&str]) -> Self {
+        command.arg("serve").arg("--config").arg(&config).args(arguments);
         let sagas = config.with_file_name("sagas");
         if sagas.is_dir() {
             command.arg("--sagas").arg(sagas);

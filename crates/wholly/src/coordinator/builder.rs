@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, RwLock};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use wholly_core::saga::{Definition, Graph};
 use wholly_core::{Callee, ParticipantName};
@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::error::{SagaError, StartError};
 use crate::in_code::{Home, Saga, SagaHandle};
 use crate::log::Log;
+use crate::meter::Meter;
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
 
@@ -163,11 +164,14 @@ impl Builder {
         }
         let opened = driver::open(&self.log, &self.clock).await?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let meter = Arc::new(Meter::new(self.clock.clone()));
         let shared = Arc::new(Shared {
             settings: self.settings,
             clock: self.clock,
             reader: RwLock::new(opened.log.reader.clone()),
             health: RwLock::new(Health::Ready),
+            meter,
+            stuck: watch::Sender::default(),
         });
         let seed = self.seed.unwrap_or_else(driver::random_seed);
         let driver =

@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant as Moment, sleep_until};
 use wholly_core::{Callee, Key, Timestamp};
 
-use super::log_thread::{Appended, LogThread};
+use super::log_thread::{Answers, Appended, LogThread};
+use super::retention::{Removed, Sweeps};
 use super::{Caller, Health, Shared};
 use crate::clock::Clock;
 use crate::engine::{Engine, Input, Outputs, Random, Reply};
@@ -39,6 +41,12 @@ pub(super) enum Command {
     Shutdown { until: Timestamp, to: oneshot::Sender<()> },
 }
 
+/// A command, and since when it waits for the loop.
+pub(super) struct Fed {
+    pub since: Moment,
+    pub command: Command,
+}
+
 /// Somebody who can be called, as they were registered.
 #[derive(Clone)]
 pub(super) struct Registered {
@@ -55,7 +63,7 @@ pub(super) struct Opened {
 pub(super) struct Driver {
     pub log: Arc<dyn Log>,
     pub shared: Arc<Shared>,
-    pub commands: mpsc::Receiver<Command>,
+    pub commands: mpsc::Receiver<Fed>,
     pub callees: BTreeMap<Callee, Registered>,
     pub seed: u64,
 }
@@ -100,6 +108,7 @@ impl Driver {
                 Err(error) => End::LogFailed(error.to_string()),
             };
             let End::LogFailed(why) = end else { break };
+            self.shared.meter.log_failed();
             tracing::error!("the log failed: {why}; it is opened again");
             self.shared.set_health(Health::LogFailed { why: why.clone() });
             match self.reopen(why).await {
@@ -122,7 +131,7 @@ impl Driver {
             loop {
                 tokio::select! {
                     () = &mut pause => break,
-                    command = self.commands.recv() => match command? {
+                    fed = self.commands.recv() => match fed?.command {
                         Command::Input(input) => refuse(input, &why),
                         Command::Register { callee, endpoint, slots } => {
                             self.callees.insert(callee, Registered { endpoint, slots });
@@ -150,7 +159,9 @@ fn refuse(input: Input<Caller>, why: &str) {
         | Input::Cancel { to, .. }
         | Input::Resolve { to, .. }
         | Input::Retry { to, .. }
-        | Input::Read { to, .. } => to,
+        | Input::Release { to, .. }
+        | Input::Read { to, .. }
+        | Input::ReadAll { to } => to,
         Input::Found { .. }
         | Input::Answered(_)
         | Input::Register { .. }
@@ -168,6 +179,7 @@ struct Life {
     lanes: BTreeMap<Callee, Lane>,
     answers: mpsc::UnboundedSender<Vec<Answered>>,
     lookups: mpsc::UnboundedSender<Found>,
+    sweeps: Sweeps,
     inbox: Inbox,
     /// By when what is in flight should settle, and who waits for the end.
     stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
@@ -181,6 +193,7 @@ type Found = (Key, Result<Option<StoredTransaction>, ReadError>);
 struct Inbox {
     answered: mpsc::UnboundedReceiver<Vec<Answered>>,
     appended: mpsc::UnboundedReceiver<Appended>,
+    removed: mpsc::UnboundedReceiver<Removed>,
     found: mpsc::UnboundedReceiver<Found>,
 }
 
@@ -189,6 +202,8 @@ impl Life {
         let Opened { log, unsettled } = opened;
         let (answers, answered) = mpsc::unbounded_channel();
         let (appends, appended) = mpsc::unbounded_channel();
+        let (removals, removed) = mpsc::unbounded_channel();
+        let said = Answers { appended: appends, removed: removals };
         let (lookups, found) = mpsc::unbounded_channel();
         driver.seed = driver.seed.wrapping_add(1);
         let offers = driver.callees.iter().map(|(n, r)| (n.clone(), r.endpoint.one_phase()));
@@ -199,20 +214,28 @@ impl Life {
             log.last_ordinal,
             offers,
             Random::seeded(driver.seed),
+            driver.shared.meter.clone(),
         );
         let now = driver.shared.clock.now();
         for stored in &unsettled {
             engine.recover(stored, now);
         }
-        let lane = |r: &Registered| Lane::start(r.endpoint.clone(), r.slots, answers.clone());
+        // At once: whoever follows must not think that those of the last life are well.
+        let stuck = engine.stuck_at_start();
+        driver.shared.start_with_stuck(stuck);
+        let lane = |(callee, registered): (&Callee, &Registered)| {
+            (callee.clone(), lane(&driver.shared, callee, registered, &answers))
+        };
+        let meter = driver.shared.meter.clone();
         Ok(Self {
             engine,
-            log: LogThread::start(log.writer, appends, &driver.shared.clock)?,
+            log: LogThread::start(log.writer, said, &driver.shared.clock, meter)?,
             reader: log.reader,
-            lanes: driver.callees.iter().map(|(n, r)| (n.clone(), lane(r))).collect(),
+            lanes: driver.callees.iter().map(lane).collect(),
             answers,
             lookups,
-            inbox: Inbox { answered, appended, found },
+            sweeps: Sweeps::new(driver.shared.settings.retention, now),
+            inbox: Inbox { answered, appended, removed, found },
             stopping: None,
             deserted: false,
         })
@@ -223,9 +246,12 @@ impl Life {
         loop {
             let now = clock.now();
             let outputs = self.engine.poll(now);
-            self.send(outputs, &clock);
+            self.send(driver, outputs);
             if self.may_stop(now) {
                 break;
+            }
+            if let Some(removal) = self.sweeps.next(now) {
+                self.log.remove(removal);
             }
             if let Some(appended) = self.appended_soon(&clock).await {
                 match self.appended(appended, clock.now()) {
@@ -234,15 +260,21 @@ impl Life {
                 }
             }
             let wake = self.engine.next_wake();
-            let wake = wake.into_iter().chain(self.stopping.as_ref().map(|s| s.0)).min();
+            let wake = wake.into_iter().chain(self.stopping.as_ref().map(|s| s.0));
+            let wake = wake.chain(self.sweeps.due()).min();
             let pause = wake.map_or(Duration::from_secs(3_600), |at| now.until(at));
             // At least a millisecond, which is the clock's resolution.
-            let alarm = tokio::time::sleep(pause.max(Duration::from_millis(1)));
+            let wake = Moment::now() + pause.max(Duration::from_millis(1));
+            let alarm = sleep_until(wake);
+            let meter = &driver.shared.meter;
             let failed = tokio::select! {
                 // In this order, so that a seed repeats; what else is ready is drained below.
                 biased;
-                command = driver.commands.recv(), if !self.deserted => {
-                    self.command(driver, command, clock.now());
+                fed = driver.commands.recv(), if !self.deserted => {
+                    if let Some(fed) = &fed {
+                        meter.loop_lag.saw(fed.since.elapsed());
+                    }
+                    self.command(driver, fed.map(|fed| fed.command), clock.now());
                     None
                 }
                 Some(answered) = self.inbox.answered.recv() => {
@@ -256,7 +288,11 @@ impl Life {
                     self.engine.handle(Input::Found { key, found }, clock.now());
                     None
                 }
-                () = alarm => None,
+                Some(removed) = self.inbox.removed.recv() => self.removed(removed, clock.now()),
+                () = alarm => {
+                    meter.loop_lag.saw(wake.elapsed());
+                    None
+                }
             };
             if let Some(why) = failed.or_else(|| self.drain(driver, clock.now())) {
                 return self.fail(why).await;
@@ -305,7 +341,7 @@ impl Life {
         // Clients that submit faster than this takes must not keep it from what is outstanding.
         for _ in 0..COMMANDS_AT_ONCE {
             match driver.commands.try_recv() {
-                Ok(command) => self.command(driver, Some(command), now),
+                Ok(fed) => self.command(driver, Some(fed.command), now),
                 Err(_) => break,
             }
         }
@@ -316,10 +352,11 @@ impl Life {
         match command {
             Some(Command::Input(input)) => self.engine.handle(input, now),
             Some(Command::Register { callee, endpoint, slots }) => {
-                let lane = Lane::start(endpoint.clone(), slots, self.answers.clone());
                 let one_phase = endpoint.one_phase();
+                let registered = Registered { endpoint, slots };
+                let lane = lane(&driver.shared, &callee, &registered, &self.answers);
                 self.lanes.insert(callee.clone(), lane);
-                driver.callees.insert(callee.clone(), Registered { endpoint, slots });
+                driver.callees.insert(callee.clone(), registered);
                 self.engine.handle(Input::Register { callee, one_phase }, now);
             }
             Some(Command::Shutdown { until, to }) => {
@@ -327,6 +364,7 @@ impl Life {
                 let (by, callers) = self.stopping.get_or_insert((until, Vec::new()));
                 *by = until.min(*by);
                 callers.push(to);
+                driver.shared.set_health(Health::Stopped);
             }
             // Every handle is gone: nobody can ask for more.
             None => {
@@ -356,8 +394,18 @@ impl Life {
         }
     }
 
-    fn send(&mut self, outputs: Outputs<Caller>, clock: &Clock) {
-        let Outputs { append, calls, lookups, replies } = outputs;
+    fn removed(&mut self, removed: Removed, now: Timestamp) -> Option<String> {
+        match removed {
+            Ok(removed) => {
+                self.sweeps.done(removed, now);
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    fn send(&mut self, driver: &Driver, outputs: Outputs<Caller>) {
+        let Outputs { append, calls, lookups, replies, stuck } = outputs;
         if let Some(batch) = append {
             self.log.append(batch);
         }
@@ -381,7 +429,10 @@ impl Life {
                 }
             };
             // It goes on by itself, and answers by the inbox.
-            drop(clock.blocking(look_up_all));
+            drop(driver.shared.clock.blocking(look_up_all));
+        }
+        if !stuck.is_empty() {
+            driver.shared.tell_stuck(stuck);
         }
     }
 
@@ -412,6 +463,18 @@ impl Life {
             None => End::LogFailed(why),
         }
     }
+}
+
+/// The lane of somebody who can be called.
+fn lane(
+    shared: &Shared,
+    callee: &Callee,
+    registered: &Registered,
+    answers: &mpsc::UnboundedSender<Vec<Answered>>,
+) -> Lane {
+    let Registered { endpoint, slots } = registered;
+    let meter = shared.meter.callee(callee, endpoint.address(), *slots);
+    Lane::start(endpoint.clone(), *slots, answers.clone(), meter)
 }
 
 fn look_up(reader: &dyn LogReader, key: &Key) -> Result<Option<StoredTransaction>, ReadError> {

@@ -1,5 +1,6 @@
 //! The thread that appends: the log's calls block, and the loop must not.
 
+use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -7,25 +8,58 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use wholly_core::entry;
 
+use super::retention::{Removal, Removed};
 use crate::clock::Clock;
 use crate::engine::{Batch, PendingEntry};
 use crate::log::{AppendError, Entry, LogWriter, Position};
+use crate::meter::Meter;
 
-/// The handle of the thread. Batches go in one at a time; each is answered.
+/// The handle of the thread. Batches go in one at a time, and between them pieces of what is to be
+/// removed; each is answered.
 pub(super) enum LogThread {
     Thread {
-        batches: blocking::Sender<Batch>,
+        work: blocking::Sender<Work>,
         thread: JoinHandle<()>,
     },
     /// On virtual time a task, because a paused clock would not wait for a thread.
     Task {
-        batches: mpsc::UnboundedSender<Batch>,
+        work: mpsc::UnboundedSender<Work>,
         task: tokio::task::JoinHandle<()>,
     },
 }
 
+/// What the thread is given to do.
+pub(super) enum Work {
+    Append(Batch),
+    Remove(Removal),
+}
+
 /// What became of a batch.
 pub(super) type Appended = Result<Position, AppendError>;
+
+/// Where the thread says what became of its work.
+pub(super) struct Answers {
+    pub appended: mpsc::UnboundedSender<Appended>,
+    pub removed: mpsc::UnboundedSender<Removed>,
+}
+
+impl Answers {
+    /// Does the work; `false` where it was the last.
+    fn to(&self, work: Work, writer: &mut dyn LogWriter, meter: &Meter) -> bool {
+        match work {
+            Work::Append(batch) => {
+                let appended = append(writer, batch, meter);
+                let failed = appended.is_err();
+                self.appended.send(appended).is_ok() && !failed
+            }
+            Work::Remove(removal) => {
+                let removed = removal.run(writer);
+                let failed = removed.is_err();
+                self.removed.send(removed).is_ok() && !failed
+            }
+        }
+    }
+}
 
 /// How long the thread stays awake after a batch of few entries: about as long as a call takes to
 /// a participant on the same machine, whose answer is in the next batch.
@@ -42,77 +76,81 @@ impl LogThread {
     /// Starts the thread, which owns the writer until it ends.
     pub fn start(
         mut writer: Box<dyn LogWriter>,
-        appended: mpsc::UnboundedSender<Appended>,
+        answers: Answers,
         clock: &Clock,
+        meter: Arc<Meter>,
     ) -> std::io::Result<Self> {
         if clock.is_virtual() {
-            return Ok(Self::start_task(writer, appended));
+            return Ok(Self::start_task(writer, answers, meter));
         }
-        let (batches, incoming) = blocking::channel::<Batch>();
+        let (work, incoming) = blocking::channel::<Work>();
         let run = move || {
             let mut awake_for = Duration::ZERO;
-            while let Some(batch) = next(&incoming, awake_for) {
-                awake_for = if batch.entries.len() <= FEW { AWAKE_FOR } else { Duration::ZERO };
-                let result = append(&mut *writer, batch);
-                let failed = result.is_err();
-                if appended.send(result).is_err() || failed {
+            while let Some(work) = next(&incoming, awake_for) {
+                let few = matches!(&work, Work::Append(batch) if batch.entries.len() <= FEW);
+                awake_for = if few { AWAKE_FOR } else { Duration::ZERO };
+                if !answers.to(work, &mut *writer, &meter) {
                     break;
                 }
             }
         };
         let thread = std::thread::Builder::new().name("wholly-log".to_owned()).spawn(run)?;
-        Ok(Self::Thread { batches, thread })
+        Ok(Self::Thread { work, thread })
     }
 
-    fn start_task(
-        mut writer: Box<dyn LogWriter>,
-        appended: mpsc::UnboundedSender<Appended>,
-    ) -> Self {
-        let (batches, mut incoming) = mpsc::unbounded_channel();
+    fn start_task(mut writer: Box<dyn LogWriter>, answers: Answers, meter: Arc<Meter>) -> Self {
+        let (work, mut incoming) = mpsc::unbounded_channel();
         let task = tokio::spawn(async move {
-            while let Some(batch) = incoming.recv().await {
+            while let Some(work) = incoming.recv().await {
                 tokio::time::sleep(VIRTUAL_APPEND).await;
-                let result = append(&mut *writer, batch);
-                let failed = result.is_err();
-                if appended.send(result).is_err() || failed {
+                if !answers.to(work, &mut *writer, &meter) {
                     break;
                 }
             }
         });
-        Self::Task { batches, task }
+        Self::Task { work, task }
     }
 
     /// Hands over a batch.
     pub fn append(&self, batch: Batch) {
+        self.hand_over(Work::Append(batch));
+    }
+
+    /// Hands over a piece to remove.
+    pub fn remove(&self, removal: Removal) {
+        self.hand_over(Work::Remove(removal));
+    }
+
+    fn hand_over(&self, given: Work) {
         // The thread ends only after it has answered with an error, which ends the loop's life.
         let _ = match self {
-            Self::Thread { batches, .. } => batches.send(batch).ok(),
-            Self::Task { batches, .. } => batches.send(batch).ok(),
+            Self::Thread { work, .. } => work.send(given).ok(),
+            Self::Task { work, .. } => work.send(given).ok(),
         };
     }
 
     /// Ends the thread and waits until it has let go of the log.
     pub async fn close(self) {
         match self {
-            Self::Thread { batches, thread } => {
-                drop(batches);
+            Self::Thread { work, thread } => {
+                drop(work);
                 let _ = tokio::task::spawn_blocking(move || thread.join()).await;
             }
-            Self::Task { batches, task } => {
-                drop(batches);
+            Self::Task { work, task } => {
+                drop(work);
                 let _ = task.await;
             }
         }
     }
 }
 
-/// The next batch. One that follows at once is waited for without going to sleep: waking up again
+/// The next work. A batch that follows at once is waited for without going to sleep: waking up again
 /// takes about as long as half a sync. Whoever else wants the processor meanwhile gets it.
-fn next(incoming: &blocking::Receiver<Batch>, awake_for: Duration) -> Option<Batch> {
+fn next(incoming: &blocking::Receiver<Work>, awake_for: Duration) -> Option<Work> {
     let asleep_at = Instant::now() + awake_for;
     while Instant::now() < asleep_at {
         match incoming.try_recv() {
-            Ok(batch) => return Some(batch),
+            Ok(work) => return Some(work),
             Err(blocking::TryRecvError::Disconnected) => return None,
             Err(blocking::TryRecvError::Empty) => std::thread::yield_now(),
         }
@@ -120,14 +158,19 @@ fn next(incoming: &blocking::Receiver<Batch>, awake_for: Duration) -> Option<Bat
     incoming.recv().ok()
 }
 
-fn append(writer: &mut dyn LogWriter, batch: Batch) -> Appended {
+fn append(writer: &mut dyn LogWriter, batch: Batch, meter: &Meter) -> Appended {
     let text = |pending: PendingEntry| {
-        let PendingEntry { transaction, sequence, records, key, ends } = pending;
+        let PendingEntry { transaction, sequence, records, key, labels, ends } = pending;
         let text = entry::encode(&records)?;
-        Ok::<_, serde_json::Error>(Entry { transaction, sequence, text, key, ends })
+        Ok::<_, serde_json::Error>(Entry { transaction, sequence, text, key, labels, ends })
     };
     let after = batch.after;
     let entries = batch.entries.into_iter().map(text).collect::<Result<Vec<_>, _>>();
     let entries = entries.map_err(|error| AppendError::Storage { why: error.to_string() })?;
-    writer.append(after, &entries)
+    let (before, began) = (writer.written(), Instant::now());
+    let appended = writer.append(after, &entries);
+    meter.append_time.saw(began.elapsed());
+    meter.batch_entries.saw(entries.len());
+    meter.written(before, writer.written());
+    appended
 }

@@ -1,30 +1,36 @@
 //! The coordinator as a program sees it.
 
 mod builder;
+mod decision;
 mod driver;
 mod log_thread;
+mod retention;
 mod saga;
 mod two_phase;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use wholly_core::saga::Graph;
-use wholly_core::{BranchName, Callee, Ended, ParticipantName, TransactionId};
+use wholly_core::{BranchName, Callee, Ended, ParticipantName, Timestamp, TransactionId};
 
 pub use builder::Builder;
 pub use saga::SagaRun;
 pub use two_phase::TwoPhase;
 
 use crate::clock::Clock;
-use crate::engine::{Input, Known, Reply, Submission, Wait};
+use crate::engine::{Input, Known, Reply, StuckChange, Submission, Wait};
 use crate::error::{CancelError, GetError, ResolveError, SubmitError};
+use crate::log::listing::{Cursor, Filter, Query};
 use crate::log::{Log, LogReader, ReadError};
+use crate::meter::{Measures, Meter};
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
-use crate::{AnyOutcome, Settings, Snapshot};
-use driver::Command;
+use crate::{AnyOutcome, Listing, Settings, Snapshot};
+use driver::{Command, Fed};
 
 /// What decides and remembers. A handle: clones share one coordinator.
 ///
@@ -65,7 +71,7 @@ use driver::Command;
 #[derive(Clone)]
 pub struct Coordinator {
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Fed>,
 }
 
 /// What the handles share with the loop.
@@ -75,7 +81,12 @@ pub(crate) struct Shared {
     /// The end of the log that reads; a new one after the log was opened again.
     reader: RwLock<Arc<dyn LogReader>>,
     health: RwLock<Health>,
+    meter: Arc<Meter>,
+    stuck: watch::Sender<Stuck>,
 }
+
+/// The transactions that need a person, and since when.
+pub(crate) type Stuck = BTreeMap<TransactionId, Timestamp>;
 
 /// How a coordinator is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -138,16 +149,25 @@ impl Coordinator {
         Ok(stored.map(|stored| Snapshot::of(&stored, known)))
     }
 
-    /// The ids of the newest transactions, newest first, at most `limit`, older than `before`.
+    /// The transactions that match, newest first, at most `limit`, from after the page that ended
+    /// at `after`. What is known of them is made durable first, where that can be.
+    ///
+    /// Where few match, a page may be short and others follow: go on while there is a `next`.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn list(
         &self,
-        before: Option<TransactionId>,
+        filter: &Filter,
+        after: Option<Cursor>,
         limit: usize,
-    ) -> Result<Vec<TransactionId>, GetError> {
-        self.read(move |log| log.list(before, limit)).await
+    ) -> Result<Listing, GetError> {
+        let set_aside = match self.ask(|to| Input::ReadAll { to }).await {
+            Some(Reply::ReadAll { set_aside }) => set_aside,
+            _ => BTreeSet::new(),
+        };
+        let query = Query { filter: filter.clone(), after, limit, set_aside };
+        Ok(self.read(move |log| log.list(&query)).await?.into())
     }
 
     /// Waits until a transaction has settled, at most for `patience`. `None` if there is none
@@ -213,9 +233,20 @@ impl Coordinator {
     /// Asks everything that is outstanding of a transaction again, now.
     ///
     /// # Errors
-    /// When the transaction is not in flight.
+    /// When the transaction is not in flight, or came with a restored copy and is held.
     pub async fn retry(&self, id: TransactionId) -> Result<(), ResolveError> {
         done_by_hand(id, self.ask(|to| Input::Retry { id, to }).await)
+    }
+
+    /// As [`retry`](Self::retry); and what is held because it came with a restored copy of the log
+    /// goes on from now on, as after a restart: what is undecided aborts, what is decided is
+    /// carried out, a saga goes on or, past its deadline, back. The reason is recorded and forced.
+    ///
+    /// # Errors
+    /// When the transaction is not in flight.
+    pub async fn release(&self, id: TransactionId, reason: &str) -> Result<(), ResolveError> {
+        let reason = reason.to_owned();
+        done_by_hand(id, self.ask(|to| Input::Release { id, reason, to }).await)
     }
 
     /// Registers a participant while the coordinator runs; what was held for it goes on. One that
@@ -233,7 +264,7 @@ impl Coordinator {
         let endpoint: Arc<dyn Endpoint> = Arc::new(participant);
         // A coordinator that has stopped needs no participants.
         let callee = Callee::Participant(name);
-        let _ = self.commands.send(Command::Register { callee, endpoint, slots }).await;
+        self.command(Command::Register { callee, endpoint, slots }).await;
         Ok(())
     }
 
@@ -242,12 +273,24 @@ impl Coordinator {
         self.shared.health.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// What was counted since the coordinator started.
+    pub fn measures(&self) -> Measures {
+        let commands_waiting = self.commands.max_capacity() - self.commands.capacity();
+        self.shared.meter.read(self.shared.stuck.borrow().len(), commands_waiting)
+    }
+
+    /// The transactions that need a person, and since when; the receiver learns of every change,
+    /// once it is durable. A restart finds those again that still are.
+    pub fn stuck(&self) -> watch::Receiver<BTreeMap<TransactionId, Timestamp>> {
+        self.shared.stuck.subscribe()
+    }
+
     /// Accepts nothing new, lets what is in flight settle for up to `grace`, and closes the log.
     /// What has not settled by then goes on with the next start.
     pub async fn shutdown(&self, grace: Duration) {
         let (to, stopped) = oneshot::channel();
         let until = self.shared.clock.now() + grace;
-        if self.commands.send(Command::Shutdown { until, to }).await.is_ok() {
+        if self.command(Command::Shutdown { until, to }).await.is_some() {
             let _ = stopped.await;
         }
     }
@@ -268,8 +311,13 @@ impl Coordinator {
     /// Puts an input to the loop and waits for its reply; `None` if the loop has ended.
     async fn ask(&self, input: impl FnOnce(Caller) -> Input<Caller>) -> Option<Reply> {
         let (to, reply) = oneshot::channel();
-        self.commands.send(Command::Input(input(to))).await.ok()?;
+        self.command(Command::Input(input(to))).await?;
         reply.await.ok()
+    }
+
+    /// Puts a command to the loop; `None` if it has ended.
+    async fn command(&self, command: Command) -> Option<()> {
+        self.commands.send(Fed { since: Instant::now(), command }).await.ok()
     }
 
     async fn read<T: Send + 'static>(
@@ -304,6 +352,28 @@ impl Shared {
 
     fn set_reader(&self, reader: Arc<dyn LogReader>) {
         *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
+    }
+
+    fn start_with_stuck(&self, found: Vec<StuckChange>) {
+        let found = found.into_iter().filter_map(|(id, since)| Some((id, since?))).collect();
+        self.stuck.send_if_modified(|stuck| std::mem::replace(stuck, found) != *stuck);
+    }
+
+    fn tell_stuck(&self, changes: Vec<StuckChange>) {
+        self.stuck.send_modify(|stuck| {
+            for (id, since) in changes {
+                match since {
+                    Some(since) => {
+                        tracing::warn!(transaction = %id, "the transaction is stuck: it needs a person");
+                        stuck.insert(id, since);
+                    }
+                    None => {
+                        tracing::info!(transaction = %id, "the transaction is no longer stuck");
+                        stuck.remove(&id);
+                    }
+                }
+            }
+        });
     }
 
     fn set_health(&self, health: Health) {

@@ -26,7 +26,7 @@ impl<W> Engine<W> {
             retry = self.send_outstanding(id, now);
             self.reply_to_waiters(id, now);
             if settled {
-                return self.let_go(id);
+                return self.let_go(id, now);
             }
         }
         self.set_alarm(id, may_leave, retry);
@@ -35,7 +35,8 @@ impl<W> Engine<W> {
     /// Sends what may be sent now; returns when the next of the rest may be.
     fn send_outstanding(&mut self, id: TransactionId, now: Timestamp) -> Option<Timestamp> {
         let open = self.open.get_mut(&id)?;
-        let Part::Live(transaction) = &open.part else { return None };
+        // INVARIANT: nothing leaves for what a restored copy holds until a person says so.
+        let Open { part: Part::Live(transaction), held: false, .. } = open else { return None };
         let mut retry: Option<Timestamp> = None;
         for effect @ Effect { branch, operation } in transaction.effects() {
             let attempts = &mut open.attempts[usize::from(branch)];
@@ -92,8 +93,11 @@ impl<W> Engine<W> {
     }
 
     /// The loop forgets what has settled: the log has it.
-    fn let_go(&mut self, id: TransactionId) {
+    fn let_go(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
+        if let Part::Live(transaction) = &open.part {
+            self.meter.ended(id, transaction, now);
+        }
         if let Some(at) = open.wake {
             self.timers.remove(&(at, id));
         }
@@ -129,8 +133,8 @@ impl<W> Open<W> {
     /// When the transaction aborts or turns back by itself, if it does.
     fn deadline(&self) -> Option<Timestamp> {
         match &self.part {
-            Part::Live(transaction) => transaction.turns_back_at(),
-            Part::SetAside { .. } => None,
+            Part::Live(transaction) if !self.held => transaction.turns_back_at(),
+            Part::Live(_) | Part::SetAside { .. } => None,
         }
     }
 

@@ -10,8 +10,9 @@ use wholly_core::entry::Timed;
 use wholly_core::{Key, Record, Timestamp, TransactionId};
 
 use super::keys::KeyState;
-use super::{Engine, Reply};
+use super::{Engine, Part, Reply};
 use crate::log::Position;
+use crate::log::listing::Labels;
 
 /// How long records that are not forced wait for one of their transaction that is, or the last.
 const HELD_BACK_FOR: Duration = Duration::from_millis(50);
@@ -50,12 +51,21 @@ pub(super) struct Writing {
     transactions: Vec<TransactionId>,
 }
 
+/// What somebody is about to read.
+#[derive(Clone, Copy)]
+pub(super) enum Read {
+    One(TransactionId),
+    All,
+}
+
 /// An entry before it is text.
 pub(crate) struct PendingEntry {
     pub transaction: TransactionId,
     pub sequence: u32,
     pub records: Vec<Timed>,
     pub key: Option<Key>,
+    /// What the transaction is with these records.
+    pub labels: Labels,
     pub ends: bool,
 }
 
@@ -96,6 +106,9 @@ impl<W> Engine<W> {
         if open.held_back.is_empty() && !forced && !ends {
             self.held_back.push_back((now + HELD_BACK_FOR, id));
         }
+        if let (Part::Live(transaction), Some(labels)) = (&open.part, &mut open.labels) {
+            labels.update(transaction);
+        }
         open.held_back.extend(records.into_iter().map(|record| (now, record)));
         if forced && open.gate != position {
             open.gate = position;
@@ -105,11 +118,14 @@ impl<W> Engine<W> {
         if forced || ends {
             self.write_held_back(id, now);
         }
+        self.note_stuck(id, now);
     }
 
     /// Lets a transaction's records join the batch that is being gathered.
-    fn write_held_back(&mut self, id: TransactionId, now: Timestamp) {
+    pub(super) fn write_held_back(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id).filter(|o| !o.held_back.is_empty()) else { return };
+        // INVARIANT: what could not be read has no labels, and records nothing.
+        let Some(labels) = &open.labels else { return };
         let batch = &mut self.gathering;
         if batch.is_empty() {
             batch.since = now;
@@ -122,6 +138,7 @@ impl<W> Engine<W> {
                     sequence: open.sequence,
                     records: Vec::with_capacity(open.held_back.len()),
                     key: open.key.clone().filter(|_| open.sequence == 0),
+                    labels: labels.clone(),
                     ends: false,
                 });
                 open.sequence += 1;
@@ -132,6 +149,7 @@ impl<W> Engine<W> {
         };
         let entry = &mut batch.entries[place];
         entry.records.append(&mut open.held_back);
+        (entry.labels.state, entry.labels.stuck) = (labels.state, labels.stuck);
         entry.ends = entry.records.last().is_some_and(|(_, record)| record.is_end());
     }
 
@@ -219,14 +237,17 @@ impl<W> Engine<W> {
         let (ready, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.readers).into_iter().partition(|(at, ..)| *at <= durable);
         self.readers = waiting;
-        for (_, id, to) in ready {
-            self.reply_to_reader(id, to);
+        for (_, read, to) in ready {
+            self.reply_to_reader(read, to);
         }
     }
 
-    fn reply_to_reader(&mut self, id: TransactionId, to: W) {
-        let known = self.known(id);
-        self.reply(to, Reply::Read(known));
+    fn reply_to_reader(&mut self, read: Read, to: W) {
+        let reply = match read {
+            Read::One(id) => Reply::Read(self.known(id)),
+            Read::All => Reply::ReadAll { set_aside: self.set_aside.clone() },
+        };
+        self.reply(to, reply);
     }
 
     /// A transaction ended with the entry at this place: its key is looked up only when that one
@@ -249,13 +270,36 @@ impl<W> Engine<W> {
     /// Replies when all that is known of a transaction is durable; that may start a batch.
     pub(super) fn read(&mut self, id: TransactionId, to: W, now: Timestamp) {
         self.write_held_back(id, now);
-        if self.gathering.holds(id) {
-            self.gathering.wanted = true;
-            self.readers.push((self.gathering_position(), id, to));
-        } else if self.writing.as_ref().is_some_and(|w| w.transactions.contains(&id)) {
-            self.readers.push((self.durable.next(), id, to));
+        match self.durable_with(id) {
+            Some(position) => {
+                self.gathering.wanted |= position == self.gathering_position();
+                self.readers.push((position, Read::One(id), to));
+            }
+            None => self.reply_to_reader(Read::One(id), to),
+        }
+    }
+
+    /// Replies when all that is known of every transaction is durable; that may start a batch.
+    pub(super) fn read_all(&mut self, to: W, now: Timestamp) {
+        if !self.held_back.is_empty() || !self.gathering.is_empty() {
+            self.flush(now);
+        }
+        if !self.gathering.is_empty() {
+            self.readers.push((self.gathering_position(), Read::All, to));
+        } else if self.writing.is_some() {
+            self.readers.push((self.durable.next(), Read::All, to));
         } else {
-            self.reply_to_reader(id, to);
+            self.reply_to_reader(Read::All, to);
+        }
+    }
+
+    /// With which batch all that was recorded of a transaction is durable, if it is not yet.
+    pub(super) fn durable_with(&self, id: TransactionId) -> Option<Position> {
+        let writes = |writing: &Writing| writing.transactions.contains(&id);
+        match &self.writing {
+            _ if self.gathering.holds(id) => Some(self.gathering_position()),
+            Some(writing) if writes(writing) => Some(self.durable.next()),
+            _ => None,
         }
     }
 }

@@ -103,7 +103,7 @@ impl<W> Engine<W> {
 
     fn is_same(&self, id: TransactionId, submission: &Submission) -> bool {
         match self.open.get(&id).map(|open| &open.part) {
-            Some(Part::Live(transaction)) => submission.change.is_same_as(transaction),
+            Some(Part::Live(transaction)) => submission.change.is_same_as(transaction, true),
             // What cannot be read cannot be compared; the client learns its id and its state.
             Some(Part::SetAside { .. }) | None => true,
         }
@@ -120,7 +120,7 @@ fn what_was_found(
     let id = stored.id;
     let replayed = replay(stored);
     if let Ok(replayed) = &replayed
-        && !submission.change.is_same_as(&replayed.transaction)
+        && !submission.change.is_same_as(&replayed.transaction, !replayed.payloads_removed)
     {
         return Reply::NotAccepted(SubmitError::KeyReused { key: key.clone(), id });
     }

@@ -31,11 +31,16 @@
 mod advance;
 mod backoff;
 mod batch;
+mod held;
 mod keys;
+mod labels;
+mod oldest;
 mod recover;
+mod stuck;
 mod submit;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -43,20 +48,24 @@ use wholly_core::entry::Timed;
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{
     self as core, BranchName, BrokenInvariant, Callee, Ended, Key, LogId, Record, Timestamp,
-    Transaction, TransactionId,
+    Transaction, TransactionId, saga, two_phase,
 };
 
 pub(crate) use backoff::Random;
 pub(crate) use batch::{Batch, PendingEntry};
+pub(crate) use stuck::StuckChange;
 pub(crate) use submit::{Change, Submission, Wait};
 
 use crate::Settings;
 use crate::error::{CancelError, ResolveError, SubmitError};
+use crate::log::listing::Labels;
 use crate::log::{Position, ReadError, StoredTransaction};
+use crate::meter::Meter;
 use crate::outcome::AnyOutcome;
 use crate::participant::slots::{Answered, Attempt};
-use batch::{Place, Writing};
+use batch::{Place, Read, Writing};
 use keys::KeyState;
+use oldest::Oldest;
 
 /// The loop's state. `W` is where a reply goes.
 pub(crate) struct Engine<W> {
@@ -81,7 +90,14 @@ pub(crate) struct Engine<W> {
     /// When the last batch was handed to the log, and how many entries it had.
     last_batch: (Timestamp, usize),
     /// Who waits until a batch is durable, to read what is in it.
-    readers: Vec<(Position, TransactionId, W)>,
+    readers: Vec<(Position, Read, W)>,
+    /// Who became stuck or no longer is, and with which batch that is durable.
+    stuck_changes: Vec<(Position, StuckChange)>,
+    undecided: Oldest,
+    unsettled: Oldest,
+    meter: Arc<Meter>,
+    /// Those that were set aside or are held: they are stuck, and no record says so.
+    set_aside: BTreeSet<TransactionId>,
     draining: bool,
     outputs: Outputs<W>,
 }
@@ -102,8 +118,12 @@ pub(crate) enum Input<W> {
     Resolve { id: TransactionId, branch: BranchName, ended: Ended, reason: String, to: W },
     /// Ask everything that is outstanding again, now.
     Retry { id: TransactionId, to: W },
+    /// The same, and let go on what is held because it came with a restored copy.
+    Release { id: TransactionId, reason: String, to: W },
     /// Reply when all that is known of a transaction is durable.
     Read { id: TransactionId, to: W },
+    /// Reply when all that is known of every transaction is durable.
+    ReadAll { to: W },
     /// Somebody is here; what was held for them goes on.
     Register { callee: Callee, one_phase: bool },
     /// The batch at this position is durable.
@@ -122,6 +142,8 @@ pub(crate) struct Outputs<W> {
     pub lookups: Vec<Key>,
     /// Replies to give.
     pub replies: Vec<(W, Reply)>,
+    /// Who became stuck, or no longer is; durable.
+    pub stuck: Vec<StuckChange>,
 }
 
 /// What a caller of the loop gets.
@@ -134,6 +156,10 @@ pub(crate) enum Reply {
     Done,
     /// What is known is durable, but for this.
     Read(Known),
+    /// What is known is durable, but for which transactions were set aside.
+    ReadAll {
+        set_aside: BTreeSet<TransactionId>,
+    },
     NotCancelled(CancelError),
     NotResolved(ResolveError),
     /// The loop does not hold the transaction: it has ended, or never was.
@@ -147,12 +173,25 @@ pub(crate) struct Known {
     pub held_for: Vec<Callee>,
     /// Why it was set aside.
     pub set_aside: Option<String>,
+    /// Which ids the log has minted; `None` where the loop did not say.
+    pub minted: Option<Minted>,
+}
+
+/// Which ids a log has minted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Minted {
+    pub identity: LogId,
+    pub last_ordinal: u64,
 }
 
 /// A transaction that has not ended.
 struct Open<W> {
     part: Part,
+    /// It came with a restored copy of the log: nothing happens to it until a person says so.
+    held: bool,
     key: Option<Key>,
+    /// What the log is told of it; `None` of what could not be read.
+    labels: Option<Labels>,
     /// The sequence of its next entry.
     sequence: u32,
     /// Its records that are in no batch yet.
@@ -164,6 +203,8 @@ struct Open<W> {
     /// One for each branch or step.
     attempts: Vec<Attempts>,
     waiters: Vec<Waiter<W>>,
+    /// As it was noted last.
+    stuck: bool,
     wake: Option<Timestamp>,
 }
 
@@ -202,7 +243,13 @@ impl Part {
 
 impl<W> Outputs<W> {
     fn new() -> Self {
-        Self { append: None, calls: BTreeMap::new(), lookups: Vec::new(), replies: Vec::new() }
+        Self {
+            append: None,
+            calls: BTreeMap::new(),
+            lookups: Vec::new(),
+            replies: Vec::new(),
+            stuck: Vec::new(),
+        }
     }
 }
 
@@ -219,7 +266,9 @@ impl<W> Engine<W> {
                 self.resolve(id, &branch, ended, &reason, to, now);
             }
             Input::Retry { id, to } => self.retry(id, to, now),
+            Input::Release { id, reason, to } => self.release(id, &reason, to, now),
             Input::Read { id, to } => self.read(id, to, now),
+            Input::ReadAll { to } => self.read_all(to, now),
             Input::Register { callee, one_phase } => self.register(callee, one_phase, now),
             Input::Durable(position) => self.made_durable(position, now),
             Input::Drain => self.draining = true,
@@ -239,6 +288,8 @@ impl<W> Engine<W> {
         }
         self.write_overdue(now);
         self.start_batch(now);
+        self.tell_stuck();
+        self.measure();
         std::mem::replace(&mut self.outputs, Outputs::new())
     }
 
@@ -254,6 +305,21 @@ impl<W> Engine<W> {
     /// The next batch, ahead of all else that [`Engine::poll`] will say.
     pub fn next_batch(&mut self) -> Option<Batch> {
         self.outputs.append.take()
+    }
+
+    fn measure(&mut self) {
+        let open = &self.open;
+        let undecided = self.undecided.first(|id| is_undecided(open, id));
+        let unsettled = self.unsettled.first(|id| open.contains_key(&id));
+        self.meter.holds(open.len(), undecided, unsettled);
+    }
+
+    /// A transaction is here, younger than all before it.
+    fn keep(&mut self, id: TransactionId, new: Open<W>) {
+        self.open.insert(id, new);
+        let open = &self.open;
+        self.undecided.push(id, |id| is_undecided(open, id));
+        self.unsettled.push(id, |id| open.contains_key(&id));
     }
 
     /// How many transactions have not ended.
@@ -309,15 +375,14 @@ impl<W> Engine<W> {
     }
 
     fn known(&self, id: TransactionId) -> Known {
-        match self.open.get(&id).map(|open| &open.part) {
-            Some(Part::Live(transaction)) => {
-                Known { held_for: self.held_for(transaction), set_aside: None }
-            }
-            Some(Part::SetAside { why }) => {
-                Known { held_for: Vec::new(), set_aside: Some(why.clone()) }
-            }
-            None => Known::default(),
-        }
+        let minted = Some(Minted { identity: self.identity, last_ordinal: self.last_ordinal });
+        let (held_for, set_aside) = match self.open.get(&id) {
+            Some(Open { held: true, .. }) => (Vec::new(), Some(held::WHY.to_owned())),
+            Some(Open { part: Part::Live(transaction), .. }) => (self.held_for(transaction), None),
+            Some(Open { part: Part::SetAside { why }, .. }) => (Vec::new(), Some(why.clone())),
+            None => (Vec::new(), None),
+        };
+        Known { held_for, set_aside, minted }
     }
 
     /// Who is to be asked for a transaction, and is not here.
@@ -399,21 +464,24 @@ impl<W> Engine<W> {
 
     /// Lets the core take an input, and keeps what it records.
     fn step(&mut self, id: TransactionId, input: &core::Input, now: Timestamp) {
-        let Some(Open { part: Part::Live(transaction), .. }) = self.open.get_mut(&id) else {
+        let Some(Open { part: Part::Live(transaction), held: false, .. }) = self.open.get_mut(&id)
+        else {
             return;
         };
         match transaction.step(input, now) {
             Ok(records) => self.record(id, records, now),
-            Err(broken) => self.set_aside(id, &broken),
+            Err(broken) => self.set_aside(id, &broken, now),
         }
     }
 
     /// A broken law stops one transaction, never the others.
-    fn set_aside(&mut self, id: TransactionId, broken: &BrokenInvariant) {
+    fn set_aside(&mut self, id: TransactionId, broken: &BrokenInvariant, now: Timestamp) {
         tracing::error!(transaction = %id, "{broken}; the transaction is set aside");
         if let Some(open) = self.open.get_mut(&id) {
             open.part = Part::SetAside { why: broken.to_string() };
+            self.set_aside.insert(id);
         }
+        self.note_stuck(id, now);
     }
 
     fn wait(&mut self, id: TransactionId, wait: Wait, to: W, now: Timestamp) {
@@ -428,6 +496,7 @@ impl<W> Engine<W> {
 
     fn cancel(&mut self, id: TransactionId, reason: &str, to: W, now: Timestamp) {
         let cancelled = match self.open.get_mut(&id) {
+            Some(Open { held: true, .. }) => return self.cancel_held(id, reason, to, now),
             Some(Open { part: Part::Live(transaction), .. }) => transaction.cancel(reason, now),
             Some(_) => return self.reply(to, Reply::NotCancelled(CancelError::SetAside { id })),
             None => return self.reply(to, Reply::NotOpen),
@@ -439,7 +508,7 @@ impl<W> Engine<W> {
             }
             Err(error) => {
                 if let Some(broken) = error.broken() {
-                    self.set_aside(id, broken);
+                    self.set_aside(id, broken, now);
                 }
                 self.reply(to, Reply::NotCancelled(CancelError::from_core(id, error)));
             }
@@ -456,10 +525,13 @@ impl<W> Engine<W> {
         now: Timestamp,
     ) {
         let resolved = match self.open.get_mut(&id) {
-            Some(Open { part: Part::Live(transaction), .. }) => {
+            Some(Open { part: Part::Live(transaction), held, .. }) => {
                 // An index past the last branch is no branch.
                 let index = transaction.branch_named(branch).unwrap_or(core::BranchIndex::MAX);
-                transaction.resolve(index, ended, reason, now)
+                match held {
+                    false => transaction.resolve(index, ended, reason, now),
+                    true => transaction.resolve_held(index, ended, reason),
+                }
             }
             Some(_) => return self.reply(to, Reply::NotResolved(ResolveError::SetAside { id })),
             None => return self.reply(to, Reply::NotOpen),
@@ -471,7 +543,7 @@ impl<W> Engine<W> {
             }
             Err(error) => {
                 if let Some(broken) = error.broken() {
-                    self.set_aside(id, broken);
+                    self.set_aside(id, broken, now);
                 }
                 self.reply(to, Reply::NotResolved(ResolveError::from_core(id, error)));
             }
@@ -480,6 +552,9 @@ impl<W> Engine<W> {
 
     fn retry(&mut self, id: TransactionId, to: W, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id) else { return self.reply(to, Reply::NotOpen) };
+        if open.held {
+            return self.reply(to, Reply::NotResolved(ResolveError::Restored { id }));
+        }
         for attempts in &mut open.attempts {
             attempts.not_before = None;
         }
@@ -495,6 +570,17 @@ impl Part {
             Self::Live(transaction) => AnyOutcome::unsettled(id, transaction),
             Self::SetAside { .. } => AnyOutcome::SetAside(id),
         }
+    }
+}
+
+/// Whether a transaction is here that may still go either way.
+fn is_undecided<W>(open: &FxHashMap<TransactionId, Open<W>>, id: TransactionId) -> bool {
+    match open.get(&id).map(|open| &open.part) {
+        Some(Part::Live(Transaction::TwoPhase(transaction))) => {
+            matches!(transaction.state(), two_phase::State::Init | two_phase::State::Prepared)
+        }
+        Some(Part::Live(Transaction::Saga(saga))) => saga.state() == saga::State::Running,
+        Some(Part::SetAside { .. }) | None => false,
     }
 }
 

@@ -3,15 +3,19 @@
 //! There is no other way to recover, and a first start is a restart with nothing in the log.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use wholly_core::{Callee, Input, Key, LogId, Timestamp, entry};
 
 use super::keys::KeyState;
+use super::oldest::Oldest;
+use super::stuck::stuck_since;
 use super::{Batch, Engine, Open, Outputs, Part, Random};
 use crate::Settings;
 use crate::log::{Position, StoredTransaction};
-use crate::replay::replay;
+use crate::meter::Meter;
+use crate::replay::{Replayed, replay};
 
 impl<W> Engine<W> {
     /// A loop over a log that was just opened, with nothing in it yet.
@@ -22,6 +26,7 @@ impl<W> Engine<W> {
         last_ordinal: u64,
         callees: impl IntoIterator<Item = (Callee, bool)>,
         random: Random,
+        meter: Arc<Meter>,
     ) -> Self {
         Self {
             settings,
@@ -39,36 +44,56 @@ impl<W> Engine<W> {
             written: Vec::new(),
             last_batch: Default::default(),
             readers: Vec::new(),
+            stuck_changes: Vec::new(),
+            undecided: Oldest::default(),
+            unsettled: Oldest::default(),
+            meter,
+            set_aside: BTreeSet::new(),
             draining: false,
             outputs: Outputs::new(),
         }
     }
 
     /// Takes up a transaction that the log holds and that has not ended, and tells it that it
-    /// restarted.
+    /// restarted, unless it came with a restored copy: then a person has to say so.
     pub fn recover(&mut self, stored: &StoredTransaction, now: Timestamp) {
-        self.take_up(stored);
+        self.take_up(stored, now);
         self.step(stored.id, &Input::Restarted, now);
         self.advance(stored.id, now);
     }
 
     /// Replays a transaction.
-    pub(crate) fn take_up(&mut self, stored: &StoredTransaction) {
+    pub(crate) fn take_up(&mut self, stored: &StoredTransaction, now: Timestamp) {
         let id = stored.id;
         let key = key_of(stored);
-        let part = match replay(stored) {
-            Ok(replayed) => Part::Live(replayed.transaction),
+        let (part, stuck) = match replay(stored) {
+            Ok(Replayed { transaction, history, .. }) => {
+                let stuck = transaction.is_stuck().then(|| stuck_since(&history)).flatten();
+                (Part::Live(transaction), stuck)
+            }
             Err(error) => {
-                tracing::error!(transaction = %id, "{error}; the transaction is set aside");
-                Part::SetAside { why: error.to_string() }
+                // What its records say is not for the messages: it may be a payload.
+                let why = error.kind();
+                tracing::error!(transaction = %id, "{why}; the transaction is set aside");
+                self.set_aside.insert(id);
+                (Part::SetAside { why: error.to_string() }, Some(now))
             }
         };
         if let Some(key) = key.clone() {
             self.keys.insert(key, KeyState::Open(id));
         }
         let mut open = Open::new(part, key);
+        open.held = self.holds(id, &open.part);
+        let stuck = stuck.or(open.held.then_some(now));
+        if open.held {
+            self.set_aside.insert(id);
+        }
         open.sequence = stored.entries.last().map_or(0, |entry| entry.sequence + 1);
-        self.open.insert(id, open);
+        open.stuck = stuck.is_some();
+        self.keep(id, open);
+        if let Some(since) = stuck {
+            self.found_stuck(id, since);
+        }
     }
 }
 

@@ -14,6 +14,7 @@ use super::keys::KeyState;
 use super::{Attempts, Engine, Open, Part, Reply, Waiter};
 use crate::Settings;
 use crate::error::SubmitError;
+use crate::log::listing::Labels;
 
 /// What a client wants.
 #[derive(Clone, Debug)]
@@ -122,7 +123,8 @@ impl<W> Engine<W> {
         if let Some(key) = key.clone() {
             self.keys.insert(key, KeyState::Open(id));
         }
-        self.open.insert(id, Open::new(Part::Live(transaction), key));
+        self.meter.begun(&transaction);
+        self.keep(id, Open::new(Part::Live(transaction), key));
         self.record(id, vec![started], now);
         // What a saga's first steps are given may not resolve.
         self.step(id, &Input::Time, now);
@@ -160,15 +162,22 @@ impl<W> Open<W> {
             Part::Live(transaction) => transaction.branch_count(),
             Part::SetAside { .. } => 0,
         };
+        let labels = match &part {
+            Part::Live(transaction) => Some(Labels::of(transaction)),
+            Part::SetAside { .. } => None,
+        };
         Self {
             part,
+            held: false,
             key,
+            labels,
             sequence: 0,
             held_back: Vec::new(),
             place: None,
             gate: Default::default(),
             attempts: std::iter::repeat_with(Attempts::default).take(branches).collect(),
             waiters: Vec::<Waiter<W>>::new(),
+            stuck: false,
             wake: None,
         }
     }
@@ -176,20 +185,25 @@ impl<W> Open<W> {
 
 impl Change {
     /// Whether it says the same as this transaction's. The deadline does not count: it was the
-    /// first one's.
-    pub(super) fn is_same_as(&self, transaction: &Transaction) -> bool {
+    /// first one's. Nor do payloads that were removed: they cannot be compared any more.
+    pub(super) fn is_same_as(&self, transaction: &Transaction, payloads: bool) -> bool {
         match (self, transaction) {
             (Self::TwoPhase { name, branches }, Transaction::TwoPhase(begun)) => {
                 name == begun.name()
                     && branches.len() == begun.branches().len()
                     && branches.iter().zip(begun.branches()).all(|(new, old)| {
-                        new.participant == *old.participant() && new.payload.same_as(old.payload())
+                        new.participant == *old.participant()
+                            && (!payloads || new.payload.same_as(old.payload()))
                     })
             }
             (Self::Saga { saga, input, any_version }, Transaction::Saga(begun)) => {
                 let (new, old) = (saga.definition(), begun.definition());
-                let same = if *any_version { new.name == old.name } else { new.same_as(old) };
-                same && input.same_as(begun.input())
+                let same = match (*any_version, payloads) {
+                    (true, _) => new.name == old.name,
+                    (false, true) => new.same_as(old),
+                    (false, false) => (&new.name, new.version) == (&old.name, old.version),
+                };
+                same && (!payloads || input.same_as(begun.input()))
             }
             _ => false,
         }

@@ -37,6 +37,10 @@ impl Endpoint for Code {
     fn one_phase(&self) -> bool {
         false
     }
+
+    fn address(&self) -> Option<String> {
+        None
+    }
 }
 
 /// The graph of a saga that runs is that of its start; its code may have changed since.

@@ -3,9 +3,15 @@
 //! Each check panics with the law that was broken. That the suite can fail is itself tested, with
 //! logs that break one law each.
 
+use std::cell::RefCell;
+
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
-use super::{AppendError, Entry, Log, LogReader, OpenError, OpenLog, Position, StoredEntry};
+use super::listing::{Labels, Pattern, Query, State};
+use super::{
+    AppendError, Entry, Log, LogReader, OpenError, OpenLog, Position, StoredEntry,
+    StoredTransaction,
+};
 
 /// Checks that a log keeps every law of [`crate::log`]. `make` gives a new, empty log each time.
 ///
@@ -21,8 +27,15 @@ pub fn log_conformance(make: impl Fn() -> Box<dyn Log>) {
         a_reader_goes_on_and_shows_only_what_landed,
         there_is_one_owner,
         reads_come_in_pages,
+        listing::a_list_shows_what_each_is_now,
+        listing::a_filter_takes_what_matches_all_of_it,
+        listing::what_is_set_aside_is_stuck,
+        listing::pages_stay_right_while_transactions_come_and_change,
         an_ordinal_alone_is_no_id,
         trim_deletes_what_ended_and_nothing_else,
+        what_was_trimmed_is_told_from_what_never_was,
+        payloads_are_removed_from_what_ended_once,
+        an_old_one_that_ends_late_loses_its_payloads_too,
         many_entries_are_kept,
         what_was_written_is_accounted_for,
     ] {
@@ -103,6 +116,8 @@ fn a_failed_writer_promises_nothing_more(log: &dyn Log) {
     assert!(behind.is_err(), "nothing lands behind a failed append");
     let trimmed = open.writer.trim(Timestamp::from_millis(u64::MAX), 10);
     assert!(trimmed.is_err(), "a failed writer deletes nothing");
+    let removed = open.writer.remove_payloads(Timestamp::from_millis(u64::MAX), 10, &|_| None);
+    assert!(removed.is_err(), "a failed writer rewrites nothing");
     drop(open);
     let mut open = opened(log);
     assert_eq!(listed(&open), [id(1)], "only opening again tells what landed");
@@ -118,7 +133,8 @@ fn a_reader_goes_on_and_shows_only_what_landed(log: &dyn Log) {
         assert_eq!(read(id(2)), None, "a reader shows only what landed");
         assert_eq!(read(id(1)).expect("it landed").entries, [stored(1, 0)], "only what landed");
         assert_eq!(open.by_key(&key(2)).expect("a read"), None, "a reader shows only what landed");
-        assert_eq!(open.list(None, 9).expect("a read"), [id(1)]);
+        let page = open.list(&Query::newest(9)).expect("a read");
+        assert_eq!(page.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [id(1)]);
         assert_eq!(open.unsettled(None, 9).expect("a read").len(), 1);
     };
     check(&*open.reader);
@@ -159,11 +175,6 @@ fn reads_come_in_pages(log: &dyn Log) {
     assert_eq!(page(None, 2), [id(1), id(2)], "the unsettled ascend, from the first on");
     assert_eq!(page(Some(id(2)), 2), [id(4), id(5)], "the unsettled go on after the last one");
     assert_eq!(page(Some(id(5)), 2), []);
-    let page = |before, limit| open.reader.list(before, limit).expect("a read");
-    assert_eq!(page(None, 2), [id(5), id(4)], "the list descends, from the newest on");
-    assert_eq!(page(Some(id(4)), 2), [id(3), id(2)], "the list goes on before the last one");
-    assert_eq!(page(Some(id(1)), 2), []);
-    assert_eq!(page(None, 0), []);
 }
 
 fn an_ordinal_alone_is_no_id(log: &dyn Log) {
@@ -198,6 +209,91 @@ fn trim_deletes_what_ended_and_nothing_else(log: &dyn Log) {
     assert!(listed(&open).is_empty());
     append(&mut open, &[start(6)]);
     assert_eq!(history(&open, id(6)), Some(vec![stored(6, 0)]));
+}
+
+fn what_was_trimmed_is_told_from_what_never_was(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &(1..=5).map(start).collect::<Vec<_>>());
+    append(&mut open, &[end(1, 1), end(3, 1), end(5, 1)]);
+    assert_eq!(open.reader.trimmed().expect("a read"), 0, "nothing was trimmed yet");
+    open.writer.trim(Timestamp::from_millis(5), 9).expect("a trim");
+    assert_eq!(open.reader.trimmed().expect("a read"), id(3).ordinal(), "the newest one trimmed");
+    open.writer.trim(Timestamp::from_millis(9), 9).expect("a trim");
+    drop(open);
+    let open = opened(log);
+    assert_eq!(open.reader.trimmed().expect("a read"), id(5).ordinal(), "a restart remembers it");
+    assert_eq!(open.last_ordinal, id(5).ordinal(), "what was trimmed is not minted again");
+}
+
+fn payloads_are_removed_from_what_ended_once(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &(1..=6).map(start).collect::<Vec<_>>());
+    append(&mut open, &[end(1, 1), end(2, 1), more(3, 1), end(4, 1), end(5, 1)]);
+    // The second one's stay: it cannot be read.
+    let without = |stored: &StoredTransaction| {
+        let left = |entry: &StoredEntry| format!("{} of {}", entry.sequence, stored.entries.len());
+        (stored.id != id(2)).then(|| stored.entries.iter().map(left).collect())
+    };
+    let looked_at = RefCell::new(Vec::new());
+    let counted = |stored: &StoredTransaction| {
+        looked_at.borrow_mut().push(stored.id);
+        without(stored)
+    };
+    let remove = |open: &mut OpenLog, millis, limit| {
+        let before = Timestamp::from_millis(millis);
+        open.writer.remove_payloads(before, limit, &counted).expect("a removal")
+    };
+    assert_eq!(remove(&mut open, 1, 9), 0, "what was minted at the time itself stays");
+    assert_eq!(remove(&mut open, 5, 1), 1, "at most as many as the limit");
+    while remove(&mut open, 5, 2) > 0 {}
+    for _ in 0..2 {
+        let rewritten = |n| {
+            let entry = |s| StoredEntry { sequence: s, text: format!("{s} of 2") };
+            (history(&open, id(n)), Some(vec![entry(0), entry(1)]))
+        };
+        for n in [1, 4] {
+            let (is, should_be) = rewritten(n);
+            assert_eq!(is, should_be, "what has ended is rewritten");
+        }
+        let whole = Some(vec![stored(2, 0), stored(2, 1)]);
+        assert_eq!(history(&open, id(2)), whole, "what has no other texts stays");
+        let whole = Some(vec![stored(3, 0), stored(3, 1)]);
+        assert_eq!(history(&open, id(3)), whole, "what has not ended keeps its payloads");
+        let whole = Some(vec![stored(5, 0), stored(5, 1)]);
+        assert_eq!(history(&open, id(5)), whole, "what is younger keeps its payloads");
+        assert_eq!(open.reader.by_key(&key(1)).expect("a read"), Some(id(1)), "keys stay");
+        drop(open);
+        open = opened(log);
+    }
+    while remove(&mut open, 5, 9) > 0 {}
+    assert_eq!(*looked_at.borrow(), [id(1), id(2), id(4)], "each that has ended is rewritten once");
+}
+
+fn an_old_one_that_ends_late_loses_its_payloads_too(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &[start(1), start(2), start(3)]);
+    append(&mut open, &[end(2, 1)]);
+    let without = |stored: &StoredTransaction| Some(vec!["{}".to_owned(); stored.entries.len()]);
+    let remove_all = |open: &mut OpenLog| {
+        let far = Timestamp::from_millis(u64::MAX);
+        while open.writer.remove_payloads(far, 9, &without).expect("a removal") > 0 {}
+    };
+    remove_all(&mut open);
+    assert_eq!(history(&open, id(1)), Some(vec![stored(1, 0)]));
+    append(&mut open, &[end(1, 1)]);
+    drop(open);
+    let mut open = opened(log);
+    remove_all(&mut open);
+    let texts = |open: &OpenLog, n| -> Vec<String> {
+        let entries = history(open, id(n)).expect("it is there");
+        entries.into_iter().map(|entry| entry.text).collect()
+    };
+    assert_eq!(texts(&open, 1), ["{}", "{}"], "one that ended later is rewritten, too");
+    assert_eq!(history(&open, id(3)), Some(vec![stored(3, 0)]));
+    open.writer.trim(Timestamp::from_millis(3), 9).expect("a trim");
+    append(&mut open, &[end(3, 1)]);
+    remove_all(&mut open);
+    assert_eq!(texts(&open, 3), ["{}", "{}"], "a trim in between loses none");
 }
 
 /// Enough to make a log move things about, should it do so.
@@ -265,7 +361,7 @@ fn unsettled(open: &OpenLog) -> Vec<TransactionId> {
 }
 
 fn listed(open: &OpenLog) -> Vec<TransactionId> {
-    open.reader.list(None, usize::MAX).expect("a read")
+    listing::pages(open, Query::newest(1_000)).into_iter().map(|row| row.id).collect()
 }
 
 /// The transaction that was minted at `n` milliseconds.
@@ -290,12 +386,32 @@ fn start(n: u64) -> Entry {
 }
 
 fn more(n: u64, sequence: u32) -> Entry {
-    Entry { transaction: id(n), sequence, text: text(n, sequence), key: None, ends: false }
+    Entry {
+        transaction: id(n),
+        sequence,
+        text: text(n, sequence),
+        key: None,
+        labels: labels(),
+        ends: false,
+    }
+}
+
+fn labels() -> Labels {
+    let participants = ["orders", "payments"].map(|name| name.parse().expect("a name"));
+    Labels {
+        name: "place order".parse().expect("a name"),
+        pattern: Pattern::TwoPhase,
+        participants: participants.into(),
+        state: State::Init,
+        stuck: false,
+    }
 }
 
 fn end(n: u64, sequence: u32) -> Entry {
     Entry { ends: true, ..more(n, sequence) }
 }
+
+mod listing;
 
 #[cfg(test)]
 mod tests;

@@ -4,13 +4,15 @@
 //! handle again gives it back, as a restart would.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
+use super::listing::{Cursor, Labels, Page, Query, Row};
 use super::{
     AppendError, Entry, Log, LogReader, LogWriter, OpenError, OpenLog, Position, ReadError,
-    StoredEntry, StoredTransaction, Written,
+    StoredEntry, StoredTransaction, WithoutPayloads, Written,
 };
 
 /// A log in memory. Its clones are the same log.
@@ -60,6 +62,8 @@ struct Contents {
     head: Position,
     transactions: BTreeMap<u64, Held>,
     keys: HashMap<Key, TransactionId>,
+    /// The greatest ordinal that was trimmed.
+    trimmed: u64,
     /// A batch that was written and not synced. Nothing can land behind it before an opening.
     unsynced: Option<Vec<Entry>>,
     /// How many appends were tried, and which of them fail.
@@ -68,9 +72,13 @@ struct Contents {
     full: bool,
 }
 
+#[derive(Clone)]
 struct Held {
     stored: StoredTransaction,
+    labels: Labels,
     ended: bool,
+    /// Whether it was looked at to remove its payloads.
+    looked_at: bool,
 }
 
 impl MemoryLog {
@@ -83,6 +91,7 @@ impl MemoryLog {
             head: Position(0),
             transactions: BTreeMap::new(),
             keys: HashMap::new(),
+            trimmed: 0,
             unsynced: None,
             appends: 0,
             faults: BTreeMap::new(),
@@ -101,6 +110,18 @@ impl MemoryLog {
     /// Makes the disk full, so that every append fails, or free again.
     pub fn set_full(&self, full: bool) {
         lock(&self.contents).full = full;
+    }
+
+    /// A copy of what is durable, restored under another identity: the original knows nothing of
+    /// it.
+    #[must_use]
+    pub fn restored(&self, identity: LogId) -> Self {
+        let copy = Self::new(identity);
+        let (from, mut to) = (lock(&self.contents), lock(&copy.contents));
+        (to.epoch, to.head, to.trimmed) = (from.epoch, from.head, from.trimmed);
+        (to.transactions, to.keys) = (from.transactions.clone(), from.keys.clone());
+        drop(to);
+        copy
     }
 
     /// Crashes the machine: every writer is done, and what was not synced is kept or lost.
@@ -130,7 +151,7 @@ impl Log for MemoryLog {
             identity: contents.identity,
             epoch: contents.epoch,
             head: contents.head,
-            last_ordinal: contents.transactions.keys().next_back().copied().unwrap_or(0),
+            last_ordinal: contents.last_ordinal(),
             writer: Box::new(MemoryWriter {
                 contents: self.contents.clone(),
                 epoch: contents.epoch,
@@ -148,6 +169,11 @@ fn lock(contents: &Mutex<Contents>) -> MutexGuard<'_, Contents> {
 }
 
 impl Contents {
+    fn last_ordinal(&self) -> u64 {
+        let held = self.transactions.keys().next_back().copied().unwrap_or(0);
+        held.max(self.trimmed)
+    }
+
     fn make_durable(&mut self) {
         if let Some(batch) = self.unsynced.take() {
             self.land(&batch);
@@ -160,8 +186,11 @@ impl Contents {
             let id = entry.transaction;
             let held = self.transactions.entry(id.ordinal()).or_insert_with(|| Held {
                 stored: StoredTransaction { id, entries: Vec::new() },
+                labels: entry.labels.clone(),
                 ended: false,
+                looked_at: false,
             });
+            held.labels = entry.labels.clone();
             held.ended |= entry.ends;
             let text = entry.text.clone();
             held.stored.entries.push(StoredEntry { sequence: entry.sequence, text });
@@ -223,9 +252,37 @@ impl LogWriter for MemoryWriter {
             .collect();
         for ordinal in &ended {
             contents.transactions.remove(ordinal);
+            contents.trimmed = contents.trimmed.max(*ordinal);
         }
         contents.keys.retain(|_, id| ended.binary_search(&id.ordinal()).is_err());
         Ok(ended.len())
+    }
+
+    fn remove_payloads(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+        without: WithoutPayloads<'_>,
+    ) -> Result<usize, AppendError> {
+        let contents = self.contents.clone();
+        let mut contents = lock(&contents);
+        self.check(&contents, None)?;
+        if contents.full {
+            self.failed = true;
+            return Err(storage("the disk is full"));
+        }
+        let is_next =
+            |held: &&mut Held| held.ended && !held.looked_at && held.stored.id.minted_at() < before;
+        let next = contents.transactions.values_mut().filter(is_next).take(limit);
+        Ok(next
+            .map(|held| {
+                held.looked_at = true;
+                let texts = without(&held.stored).unwrap_or_default();
+                for (entry, text) in held.stored.entries.iter_mut().zip(texts) {
+                    entry.text = text;
+                }
+            })
+            .count())
     }
 
     fn written(&self) -> Written {
@@ -278,6 +335,10 @@ impl LogReader for MemoryReader {
         Ok(lock(&self.contents).keys.get(key).copied())
     }
 
+    fn trimmed(&self) -> Result<u64, ReadError> {
+        Ok(lock(&self.contents).trimmed)
+    }
+
     fn unsettled(
         &self,
         after: Option<TransactionId>,
@@ -289,15 +350,22 @@ impl LogReader for MemoryReader {
         Ok(unsettled.take(limit).map(|(_, held)| held.stored.clone()).collect())
     }
 
-    fn list(
-        &self,
-        before: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<Vec<TransactionId>, ReadError> {
-        let before = before.map_or(u64::MAX, TransactionId::ordinal);
-        let contents = lock(&self.contents);
-        let newest = contents.transactions.range(..before).rev();
-        Ok(newest.take(limit).map(|(_, held)| held.stored.id).collect())
+    fn list(&self, query: &Query) -> Result<Page, ReadError> {
+        let mut page = Page::default();
+        let Range { start, end } = query.ordinals();
+        for (_, held) in lock(&self.contents).transactions.range(start..end.max(start)).rev() {
+            if page.rows.len() == query.limit {
+                let last = page.rows.last().map(|row| Cursor::after(row.id.ordinal()));
+                page.next = last.or(query.after);
+                break;
+            }
+            let id = held.stored.id;
+            let labels = query.shown(id, held.labels.clone());
+            if query.filter.matches(&labels, held.ended) {
+                page.rows.push(Row { id, labels, settled: held.ended });
+            }
+        }
+        Ok(page)
     }
 }
 

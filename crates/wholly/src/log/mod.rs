@@ -3,7 +3,7 @@
 //! A log holds *entries*. An entry is what one transaction wrote in one batch: a JSON text with a
 //! version, which the log never interprets. Beside the text an entry says the little that a log
 //! must know to do its part: the transaction, the entry's place in its history, the client's key,
-//! and whether the transaction has ended.
+//! whether the transaction has ended, and how it is [listed](listing).
 //!
 //! Every implementation keeps these laws, and the conformance suite tests them:
 //!
@@ -21,6 +21,7 @@
 
 #[cfg(any(test, feature = "test"))]
 pub mod conformance;
+pub mod listing;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -29,6 +30,8 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
+
+use listing::{Labels, Page, Query};
 
 /// A place where transactions are remembered. Opening it makes it this coordinator's alone.
 pub trait Log: Send + Sync + 'static {
@@ -47,7 +50,7 @@ pub struct OpenLog {
     pub epoch: u64,
     /// The position of the last batch that landed: what the first append follows.
     pub head: Position,
-    /// The greatest ordinal of a transaction in the log; 0 where there is none.
+    /// The greatest ordinal of a transaction that is or was in the log; 0 where there was none.
     pub last_ordinal: u64,
     /// The end that appends.
     pub writer: Box<dyn LogWriter>,
@@ -78,6 +81,8 @@ pub struct Entry {
     pub text: String,
     /// The client's key; only in a transaction's first entry.
     pub key: Option<Key>,
+    /// What the transaction is once this entry is there.
+    pub labels: Labels,
     /// Whether the transaction has ended: it is settled, and nothing will be appended to it.
     pub ends: bool,
 }
@@ -109,15 +114,34 @@ pub trait LogWriter: Send {
     fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError>;
 
     /// Deletes at most `limit` transactions that have ended and were minted before `before`.
-    /// Returns how many it deleted. What has not ended is never deleted.
+    /// Returns how many it deleted; 0 where nothing is left to delete. What has not ended is never
+    /// deleted.
     ///
     /// # Errors
     /// See [`AppendError`].
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError>;
 
+    /// Rewrites at most `limit` transactions that have ended and were minted before `before`, each
+    /// once: `without` gives the texts of a transaction's entries without their payloads, or `None`
+    /// where they stay. What the texts had more is gone from storage, as far as the log can see to
+    /// that. Returns how many it examined, among them those that it passed over because they had
+    /// not ended, which it comes back to; 0 where nothing is left to do.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    fn remove_payloads(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+        without: WithoutPayloads<'_>,
+    ) -> Result<usize, AppendError>;
+
     /// What was written since the log was opened.
     fn written(&self) -> Written;
 }
+
+/// Gives the texts of a transaction's entries without their payloads, as many as there are.
+pub type WithoutPayloads<'a> = &'a dyn Fn(&StoredTransaction) -> Option<Vec<String>>;
 
 /// What a writer has written since the log was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -142,6 +166,13 @@ pub trait LogReader: Send + Sync {
     /// See [`ReadError`].
     fn by_key(&self, key: &Key) -> Result<Option<TransactionId>, ReadError>;
 
+    /// The greatest ordinal that [`LogWriter::trim`] has ever deleted; 0 where it deleted nothing.
+    /// What the log does not hold may have been deleted if its ordinal is not greater.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn trimmed(&self) -> Result<u64, ReadError>;
+
     /// The transactions that have not ended, ascending, at most `limit`, from after `after` on.
     ///
     /// # Errors
@@ -152,15 +183,12 @@ pub trait LogReader: Send + Sync {
         limit: usize,
     ) -> Result<Vec<StoredTransaction>, ReadError>;
 
-    /// The ids of all transactions, newest first, at most `limit`, from before `before` on.
+    /// The transactions that match, newest first, as they are at one moment. Where few match, a
+    /// page may have fewer than its limit, or none, and more follow all the same.
     ///
     /// # Errors
     /// See [`ReadError`].
-    fn list(
-        &self,
-        before: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<Vec<TransactionId>, ReadError>;
+    fn list(&self, query: &Query) -> Result<Page, ReadError>;
 }
 
 /// Why a log cannot be opened.
@@ -193,6 +221,16 @@ pub enum OpenError {
         found: u32,
         /// The newest format that this version knows.
         known: u32,
+    },
+    /// It is a copy, and was not opened as one.
+    #[error(
+        "the log {log} is a copy, or was moved to another disk: if the original may have run since, \
+         or might run again, open the copy with --restored, which holds what the original left in \
+         doubt until a person decides; if it is the original itself, moved, open it with --moved"
+    )]
+    Copied {
+        /// Which log.
+        log: String,
     },
     /// It cannot be written.
     #[error("the log {log} cannot be written ({why}); a coordinator needs to write its log")]

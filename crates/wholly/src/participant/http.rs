@@ -268,6 +268,7 @@ impl HttpParticipant {
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.insert(status.as_u16()) {
             tracing::warn!(
+                transaction = %call.transaction,
                 branch = %call.branch,
                 url = self.base.as_str(),
                 operation = call.operation_name(),
@@ -306,6 +307,10 @@ impl Participant for HttpParticipant {
 
     fn offers_one_phase(&self) -> bool {
         self.one_phase
+    }
+
+    fn address(&self) -> Option<String> {
+        Some(self.url().to_owned())
     }
 }
 

@@ -74,6 +74,11 @@ pub trait Participant: Send + Sync + 'static {
     fn offers_one_phase(&self) -> bool {
         false
     }
+
+    /// Where it is, for people who look at the coordinator, if it is called over a network.
+    fn address(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A participant that its owner goes on to look at.
@@ -105,6 +110,10 @@ impl<P: Participant> Participant for Arc<P> {
     fn offers_one_phase(&self) -> bool {
         P::offers_one_phase(self)
     }
+
+    fn address(&self) -> Option<String> {
+        P::address(self)
+    }
 }
 
 /// A call in progress.
@@ -114,6 +123,7 @@ pub(crate) type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>
 pub(crate) trait Endpoint: Send + Sync + 'static {
     fn call(&self, call: Call) -> Answering<'_>;
     fn one_phase(&self) -> bool;
+    fn address(&self) -> Option<String>;
 }
 
 impl<P: Participant> Endpoint for P {
@@ -130,5 +140,9 @@ impl<P: Participant> Endpoint for P {
 
     fn one_phase(&self) -> bool {
         self.offers_one_phase()
+    }
+
+    fn address(&self) -> Option<String> {
+        Participant::address(self)
     }
 }

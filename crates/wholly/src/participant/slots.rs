@@ -30,6 +30,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use wholly_core::TransactionId;
 
 use super::{Answer, Call, Endpoint, Operation};
+use crate::meter::{CalleeMeter, Held};
 
 /// How many calls to one participant may be in progress at once.
 ///
@@ -126,9 +127,10 @@ impl Lane {
         endpoint: Arc<dyn Endpoint>,
         slots: Slots,
         answers: mpsc::UnboundedSender<Vec<Answered>>,
+        meter: Arc<CalleeMeter>,
     ) -> Self {
         let (attempts, arriving) = mpsc::unbounded_channel();
-        tokio::spawn(drive(endpoint, slots, arriving, answers));
+        tokio::spawn(drive(endpoint, slots, arriving, answers, meter));
         Self { attempts }
     }
 
@@ -145,7 +147,9 @@ async fn drive(
     slots: Slots,
     mut arriving: mpsc::UnboundedReceiver<(Instant, Vec<Attempt>)>,
     answers: mpsc::UnboundedSender<Vec<Answered>>,
+    meter: Arc<CalleeMeter>,
 ) {
+    let mut held = Held::nothing(&meter);
     let mut queue = Queue::default();
     let mut running = FuturesUnordered::new();
     let mut first_phase_running = 0;
@@ -153,6 +157,7 @@ async fn drive(
     loop {
         // What is late is taken out before any slot is given: it must not leave any more.
         let expired = queue.expired();
+        expired.iter().for_each(|_| meter.never_left());
         if !expired.is_empty() && answers.send(expired).is_err() {
             return;
         }
@@ -160,8 +165,9 @@ async fn drive(
             && let Some(waiting) = queue.next(first_phase_running < free_for_first)
         {
             first_phase_running += usize::from(waiting.is_first_phase());
-            running.push(make(&*endpoint, waiting));
+            running.push(make(&*endpoint, waiting, &meter));
         }
+        held.now(queue.len(), running.len());
         tokio::select! {
             // What arrives is looked at before any call goes on: a commit passes the prepares that
             // wait, and when the handle is dropped nothing more leaves.
@@ -207,7 +213,8 @@ where
 }
 
 /// Makes a call. The time-out lies within what is caught: dropping a call may panic, too.
-async fn make(endpoint: &dyn Endpoint, waiting: Waiting) -> Answered {
+async fn make(endpoint: &dyn Endpoint, waiting: Waiting, meter: &CalleeMeter) -> Answered {
+    let left_at = Instant::now();
     let Waiting { call, branch, timeout, deadline, .. } = waiting;
     let (transaction, operation) = (call.transaction, call.operation);
     let in_time = async {
@@ -222,6 +229,7 @@ async fn make(endpoint: &dyn Endpoint, waiting: Waiting) -> Answered {
         }
     };
     let answer = AssertUnwindSafe(in_time).catch_unwind().await.unwrap_or_else(panicked);
+    meter.ended(operation, &answer, left_at.elapsed());
     Answered { transaction, branch, operation, answer, sent: true }
 }
 
@@ -278,6 +286,10 @@ impl Queue {
             false => second_phase,
         };
         next.map(|Reverse(waiting)| waiting)
+    }
+
+    fn len(&self) -> usize {
+        self.second_phase.len() + self.first_phase.len()
     }
 
     fn is_empty(&self) -> bool {

@@ -12,6 +12,7 @@ use super::participants::Held;
 use super::world::World;
 use super::wrong::{Check, Wrong, ensure};
 use crate::Outcome;
+use crate::log::listing::Query;
 use crate::log::{Log, StoredTransaction};
 use crate::outcome::AnyOutcome;
 use crate::replay::{Replayed, replay};
@@ -20,19 +21,23 @@ impl World {
     pub fn check(&mut self) -> Result<(), Wrong> {
         self.life = None;
         let open = self.log.open().map_err(unreadable)?;
-        let ids = open.reader.list(None, usize::MAX).map_err(unreadable)?;
+        let listed = open.reader.list(&Query::newest(usize::MAX)).map_err(unreadable)?.rows;
         let mut keys: HashMap<Key, TransactionId> = HashMap::new();
-        for &id in &ids {
+        for row in &listed {
+            let id = row.id;
             let stored = open.reader.history(id).map_err(unreadable)?;
             let stored = stored.ok_or_else(|| unreadable(format!("{id} has no history")))?;
             let replayed = replay(&stored).map_err(|e| unreadable(format!("{id}: {e}")))?;
+            ensure(row.is_of(&replayed.transaction), Check::Log, || {
+                format!("{row:?} is listed, and {id} is {:?}", replayed.transaction)
+            })?;
             self.check_transaction(id, &replayed)?;
             if let Some(key) = replayed.history.first().and_then(|(_, record)| record.key()) {
                 let other = keys.insert(key.clone(), id);
                 ensure(other.is_none(), Check::Keys, || format!("{key} gave {other:?} and {id}"))?;
             }
         }
-        self.check_no_orphans(&ids.into_iter().collect())?;
+        self.check_no_orphans(&listed.iter().map(|row| row.id).collect())?;
         self.check_told(|id| open.reader.history(id).ok().flatten())
     }
 

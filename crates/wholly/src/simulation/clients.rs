@@ -160,15 +160,17 @@ impl World {
                 self.learn(who, id);
                 self.after_hearing(id, false)
             }
-            Reply::Done | Reply::Read { .. } | Reply::NotOpen => match self.clients[who].doing {
-                Doing::Reading(id) | Doing::Following(id) => self.client_reads(id),
-                Doing::Cancelling(id) => {
-                    self.seen.cancelled += 1;
-                    Doing::Following(id)
+            Reply::Done | Reply::Read { .. } | Reply::ReadAll { .. } | Reply::NotOpen => {
+                match self.clients[who].doing {
+                    Doing::Reading(id) | Doing::Following(id) => self.client_reads(id),
+                    Doing::Cancelling(id) => {
+                        self.seen.cancelled += 1;
+                        Doing::Following(id)
+                    }
+                    Doing::Resolving(id) => Doing::Following(id),
+                    _ => Doing::Nothing,
                 }
-                Doing::Resolving(id) => Doing::Following(id),
-                _ => Doing::Nothing,
-            },
+            }
             Reply::NotCancelled(_) | Reply::NotResolved(_) => match self.clients[who].doing {
                 Doing::Cancelling(id) | Doing::Resolving(id) => Doing::Following(id),
                 _ => Doing::Nothing,

@@ -107,6 +107,7 @@ pub fn texts(batch: &Batch) -> Vec<Entry> {
         sequence: pending.sequence,
         text: entry::encode(&pending.records).expect("records have a text"),
         key: pending.key.clone(),
+        labels: pending.labels.clone(),
         ends: pending.ends,
     };
     batch.entries.iter().map(text).collect()

@@ -149,7 +149,7 @@ impl Saga {
                 self.steps[usize::from(*step)].resolved_away = true;
                 self.check_over(*step, Check::Recorded)?;
             }
-            Record::Stuck(..) => {}
+            Record::Stuck(..) | Record::Released(..) => {}
             Record::Settled => {
                 self.settled = true;
                 self.check_whole()?;

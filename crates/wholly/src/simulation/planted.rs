@@ -52,6 +52,7 @@ fn every_planted_bug_is_caught() {
     let mut latest = (0, None);
     for (bug, checks, words) in [
         (Bug::EffectsBeforeTheSync, &[Orphan, Keys][..], ""),
+        (Bug::EffectsBeforeTheSync, &[Stuck], ""),
         (Bug::ReadOfWhatIsNotDurable, &[Told], ""),
         (Bug::TimeoutTakenForANoAfterTheDecision, &[Agreement], ""),
         (Bug::PreparedAgainAfterRestart, &[Agreement], ""),

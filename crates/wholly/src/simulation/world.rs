@@ -16,10 +16,11 @@ use super::participants::Participant;
 use super::planted::Bug;
 use super::seen::Seen;
 use super::wrong::{Check, Wrong, ensure};
-use crate::engine::{Batch, Engine, Input, Outputs, Random, Reply};
+use crate::engine::{Batch, Engine, Input, Outputs, Random, Reply, StuckChange};
 use crate::log::memory::MemoryLog;
 use crate::log::{Entry, Log, LogReader, LogWriter, Position};
 use crate::participant::slots::Answered;
+use crate::replay::{Replayed, replay};
 use crate::{Backoff, Settings};
 
 /// A caller of the loop: which client, and which of its requests.
@@ -228,8 +229,9 @@ impl World {
     }
 
     fn send(&mut self, outputs: Outputs<Caller>) {
-        let Outputs { append, calls, lookups, replies } = outputs;
+        let Outputs { append, calls, lookups, replies, stuck } = outputs;
         let life = self.lives;
+        self.check_stuck(stuck);
         for (callee, attempts) in calls {
             for attempt in attempts {
                 self.call(&callee, attempt);
@@ -265,6 +267,27 @@ impl World {
         }
     }
 
+    /// INVARIANT: what is told of who is stuck is what the log tells.
+    fn check_stuck(&mut self, changes: Vec<StuckChange>) {
+        let latest: BTreeMap<_, _> = changes.into_iter().collect();
+        for (id, since) in latest {
+            let counter = match since {
+                Some(_) => &mut self.seen.stuck,
+                None => &mut self.seen.no_longer_stuck,
+            };
+            *counter += 1;
+            let Some(life) = &self.life else { return };
+            let stored = life.reader.history(id).expect("the log is readable");
+            let by_the_log = stored.is_some_and(|stored| match replay(&stored) {
+                Ok(Replayed { transaction: t, .. }) => t.is_stuck() && !t.is_settled(),
+                Err(_) => true,
+            });
+            self.note_wrong(ensure(by_the_log == since.is_some(), Check::Stuck, || {
+                format!("{id} was told to be stuck since {since:?}, and by the log {by_the_log}")
+            }));
+        }
+    }
+
     pub fn crash(&mut self, how: &str) {
         if self.life.take().is_none() {
             return;
@@ -296,12 +319,13 @@ impl World {
             open.last_ordinal,
             offers,
             Random::seeded(seed),
+            Arc::default(),
         );
         let now = self.time();
         for stored in open.reader.unsettled(None, usize::MAX).expect("the log is readable") {
             let stored = self.planted_history(stored);
             match self.planted_restart(&stored) {
-                true => engine.take_up(&stored),
+                true => engine.take_up(&stored, now),
                 false => engine.recover(&stored, now),
             }
         }

@@ -11,6 +11,8 @@ pub enum Check {
     Durable,
     /// What was told never changes, and was durable.
     Told,
+    /// Who is told to be stuck is, by the log.
+    Stuck,
     /// A key gives one transaction.
     Keys,
     /// The log takes what comes in good order, and can be read back.

@@ -18,7 +18,8 @@ use crate::in_code::Home;
 use crate::log::memory::{MemoryLog, Unsynced};
 use crate::participant::Endpoint;
 use crate::{
-    Coordinator, Participant, Saga, SagaError, SagaHandle, Settings, Slots, Snapshot, StartError,
+    Coordinator, Filter, Participant, Saga, SagaError, SagaHandle, Settings, Slots, Snapshot,
+    StartError,
 };
 
 /// How long [`Harness::settle`] waits, on virtual time.
@@ -122,6 +123,13 @@ impl Harness {
     /// The log, which survives the coordinator and can be made to fail.
     pub fn log(&self) -> &MemoryLog {
         &self.log
+    }
+
+    /// From the next start on the coordinator lives on this log: a
+    /// [restored copy](MemoryLog::restored), say. One that still runs is crashed first.
+    pub async fn go_on_with(&mut self, log: MemoryLog) {
+        self.crash(Unsynced::Kept).await;
+        self.log = log;
     }
 
     /// The settings of the next start.
@@ -312,7 +320,8 @@ impl Harness {
     }
 
     async fn durable(&self) -> Vec<TransactionId> {
-        self.coordinator().list(None, usize::MAX).await.unwrap_or_else(|why| panic!("{why}"))
+        let all = self.coordinator().list(&Filter::default(), None, usize::MAX).await;
+        all.unwrap_or_else(|why| panic!("{why}")).ids()
     }
 
     async fn snapshot(&self, id: TransactionId) -> Option<Snapshot> {

@@ -9,7 +9,9 @@ use wholly_core::Timestamp;
 
 use super::scripted::lock;
 use crate::log::memory::MemoryLog;
-use crate::log::{AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Written};
+use crate::log::{
+    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, WithoutPayloads, Written,
+};
 
 /// A crash at an append.
 #[derive(Clone, Copy, Debug)]
@@ -165,6 +167,15 @@ impl LogWriter for MortalWriter {
 
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
         self.writer.trim(before, limit)
+    }
+
+    fn remove_payloads(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+        without: WithoutPayloads<'_>,
+    ) -> Result<usize, AppendError> {
+        self.writer.remove_payloads(before, limit, without)
     }
 
     fn written(&self) -> Written {

@@ -119,6 +119,10 @@ impl Endpoint for Witnessed {
     fn one_phase(&self) -> bool {
         false
     }
+
+    fn address(&self) -> Option<String> {
+        None
+    }
 }
 
 impl Seen {

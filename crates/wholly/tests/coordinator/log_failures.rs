@@ -63,7 +63,10 @@ async fn a_submission_whose_append_failed_may_be_made_again_under_its_key() {
         let outcome = order(&coordinator).key("k").execute().await.unwrap();
         // Where it had landed, the restart has aborted it.
         assert_eq!(committed(&outcome), fault == Fault::Fails, "{fault:?}");
-        assert_eq!(coordinator.list(None, 10).await.unwrap(), [outcome.id()]);
+        assert_eq!(
+            coordinator.list(&wholly::Filter::default(), None, 10).await.unwrap().ids(),
+            [outcome.id()]
+        );
     }
 }
 
@@ -81,13 +84,14 @@ async fn a_participant_registered_while_the_log_is_gone_takes_part_later() {
 }
 
 /// Appends to the log what no coordinator wrote.
-fn append(shop: &Shop, entries: &[(u64, &str)]) -> Vec<TransactionId> {
+pub fn append(shop: &Shop, entries: &[(u64, &str)]) -> Vec<TransactionId> {
     let mut open = shop.harness.log().open().unwrap();
     let entry = |&(n, text): &(u64, &str)| Entry {
         transaction: TransactionId::mint(n, Timestamp::default(), 0, open.identity),
         sequence: 0,
         text: text.to_owned(),
         key: None,
+        labels: some_labels(),
         ends: false,
     };
     let entries: Vec<Entry> = entries.iter().map(entry).collect();

@@ -6,15 +6,20 @@
 mod bad_input;
 mod by_hand;
 mod keys;
+mod listing;
 mod log_failures;
+mod observed;
 mod outcomes;
 mod restarts;
+mod restored;
+mod retention;
 mod saga_bad_input;
 mod sagas;
 mod shutdown;
 
 use std::time::Duration;
 
+use wholly::log::listing::{Labels, Pattern, State};
 use wholly::test::{Harness, Scripted};
 use wholly::{
     AbortReason, Aborted, AnyOutcome, Committed, Coordinator, Outcome, Snapshot, TransactionId,
@@ -92,5 +97,16 @@ fn reason(outcome: Outcome) -> AbortReason {
     match outcome {
         Outcome::Aborted(Aborted { reason, .. }) => reason,
         other => panic!("not aborted: {other:?}"),
+    }
+}
+
+/// Of what no coordinator wrote.
+fn some_labels() -> Labels {
+    Labels {
+        name: "by hand".parse().unwrap(),
+        pattern: Pattern::TwoPhase,
+        participants: ["orders".parse().unwrap()].into(),
+        state: State::Init,
+        stuck: false,
     }
 }

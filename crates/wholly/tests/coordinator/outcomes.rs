@@ -153,7 +153,7 @@ async fn dropping_the_future_detaches_and_aborts_nothing() {
     let coordinator = shop.coordinator();
     let impatient = tokio::time::timeout(Duration::from_secs(1), order(&coordinator).execute());
     assert!(impatient.await.is_err());
-    let ids = coordinator.list(None, 10).await.unwrap();
+    let ids = coordinator.list(&wholly::Filter::default(), None, 10).await.unwrap().ids();
     assert!(committed(&shop.outcome(ids[0]).await));
 }
 

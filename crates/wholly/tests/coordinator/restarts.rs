@@ -101,7 +101,15 @@ async fn crashed_at_every_record_a_transaction_is_all_or_nothing() {
                 // Whatever became of it, its key knows.
                 let again = order(harness.coordinator()).key(1).execute().await.unwrap();
                 assert!(!matches!(again, Outcome::Unsettled(_)));
-                assert_eq!(harness.coordinator().list(None, 10).await.unwrap(), [again.id()]);
+                assert_eq!(
+                    harness
+                        .coordinator()
+                        .list(&wholly::Filter::default(), None, 10)
+                        .await
+                        .unwrap()
+                        .ids(),
+                    [again.id()]
+                );
             },
         )
         .await;

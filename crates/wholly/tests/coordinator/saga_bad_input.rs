@@ -226,7 +226,8 @@ fn append(shop: &Shop, last: u64, text: &str) -> TransactionId {
     let mut open = shop.harness.log().open().unwrap();
     let transaction = TransactionId::mint(last, Timestamp::default(), 0, open.identity);
     let text = text.to_owned();
-    let entry = Entry { transaction, sequence: 0, text, key: None, ends: false };
+    let labels = some_labels();
+    let entry = Entry { transaction, sequence: 0, text, key: None, labels, ends: false };
     open.writer.append(open.head, &[entry]).unwrap();
     transaction
 }

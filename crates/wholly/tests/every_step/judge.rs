@@ -17,7 +17,7 @@ use crate::{Case, Parts};
 /// Judges a run that has settled. `undisturbed`: the coordinator was not killed, so that chance
 /// has less of a say.
 pub async fn judge(case: &Case, parts: &Parts, harness: &Harness, undisturbed: bool) {
-    let ids = harness.coordinator().list(None, 2).await.unwrap();
+    let ids = harness.coordinator().list(&wholly::Filter::default(), None, 2).await.unwrap().ids();
     let [id] = ids[..] else {
         // Killed before it was durable that it began.
         assert!(ids.is_empty() && !undisturbed, "{ids:?}");

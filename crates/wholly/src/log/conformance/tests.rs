@@ -4,8 +4,9 @@ use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::log::listing::{Cursor, Page};
 use crate::log::memory::MemoryLog;
-use crate::log::{LogWriter, ReadError, StoredTransaction, Written};
+use crate::log::{LogWriter, ReadError, StoredTransaction, WithoutPayloads, Written};
 
 #[test]
 fn the_memory_log_keeps_the_laws() {
@@ -53,6 +54,26 @@ fn a_log_that_keeps_half_a_batch_is_caught() {
     caught(Broken::HalfBatch, "what was rejected has not landed");
 }
 
+#[test]
+fn a_list_of_what_transactions_were_is_caught() {
+    caught(Broken::ListsAsBegun, "a list shows what each is now");
+}
+
+#[test]
+fn pages_that_move_when_transactions_come_are_caught() {
+    caught(Broken::ListsByCount, "none twice, none lost");
+}
+
+#[test]
+fn a_log_that_rewrites_what_is_unsettled_is_caught() {
+    caught(Broken::RewritesUnsettled, "what has not ended keeps its payloads");
+}
+
+#[test]
+fn a_log_that_forgets_what_it_trimmed_is_caught() {
+    caught(Broken::ForgetsTrimmed, "the newest one trimmed");
+}
+
 fn caught(broken: Broken, law: &str) {
     let panic = catch_unwind(|| {
         log_conformance(move || Box::new(BrokenLog { broken, inner: MemoryLog::default() }));
@@ -70,7 +91,11 @@ enum Broken {
     ShowsEarly,
     ForgetsEpoch,
     TrimsUnsettled,
+    RewritesUnsettled,
+    ForgetsTrimmed,
     HalfBatch,
+    ListsAsBegun,
+    ListsByCount,
 }
 
 struct BrokenLog {
@@ -82,7 +107,8 @@ impl Log for BrokenLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
         let open = self.inner.open()?;
         let early = Arc::new(Mutex::new(Vec::new()));
-        let reader = EarlyReader { inner: open.reader.clone(), early: early.clone() };
+        let broken = self.broken;
+        let reader = EarlyReader { broken, inner: open.reader.clone(), early: early.clone() };
         let writer = BrokenWriter {
             broken: self.broken,
             head: open.head,
@@ -106,6 +132,17 @@ impl BrokenWriter {
     fn again(&mut self) {
         let open = self.log.open().unwrap();
         (self.inner, self.head) = (open.writer, open.head);
+    }
+
+    fn end_unsettled(&mut self) -> Result<(), AppendError> {
+        let unsettled = self.log.open().unwrap().reader.unsettled(None, 9).unwrap();
+        self.again();
+        for stored in unsettled {
+            let end = end(0, stored.entries.len() as u32);
+            let end = Entry { transaction: stored.id, ..end };
+            self.head = self.inner.append(self.head, &[end])?;
+        }
+        Ok(())
     }
 }
 
@@ -139,16 +176,21 @@ impl LogWriter for BrokenWriter {
 
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
         if self.broken == Broken::TrimsUnsettled && before < Timestamp::from_millis(9) {
-            let unsettled = self.log.open().unwrap().reader.unsettled(None, 9).unwrap();
-            self.again();
-            for stored in unsettled {
-                let sequence = stored.entries.len() as u32;
-                let end = end(0, sequence);
-                self.head =
-                    self.inner.append(self.head, &[Entry { transaction: stored.id, ..end }])?;
-            }
+            self.end_unsettled()?;
         }
         self.inner.trim(before, limit)
+    }
+
+    fn remove_payloads(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+        without: WithoutPayloads<'_>,
+    ) -> Result<usize, AppendError> {
+        if self.broken == Broken::RewritesUnsettled && before < Timestamp::from_millis(9) {
+            self.end_unsettled()?;
+        }
+        self.inner.remove_payloads(before, limit, without)
     }
 
     fn written(&self) -> Written {
@@ -157,8 +199,23 @@ impl LogWriter for BrokenWriter {
 }
 
 struct EarlyReader {
+    broken: Broken,
     inner: Arc<dyn LogReader>,
     early: Arc<Mutex<Vec<Entry>>>,
+}
+
+impl EarlyReader {
+    /// Pages by how many came before, which is right for as long as no others come.
+    fn by_count(&self, query: &Query) -> Result<Page, ReadError> {
+        const FIRST: u64 = 1 << 40;
+        let number = |at: Cursor| u64::from_str_radix(&at.to_string(), 16).unwrap();
+        let before = query.after.map_or(0, |at| FIRST.saturating_sub(number(at)) as usize);
+        let all = self.inner.list(&Query { after: None, limit: usize::MAX, ..query.clone() })?;
+        let end = before.saturating_add(query.limit);
+        let next = (end < all.rows.len()).then(|| Cursor::after(FIRST - end as u64));
+        let rows = all.rows.into_iter().skip(before).take(query.limit).collect();
+        Ok(Page { rows, next })
+    }
 }
 
 impl LogReader for EarlyReader {
@@ -180,6 +237,13 @@ impl LogReader for EarlyReader {
         self.inner.by_key(key)
     }
 
+    fn trimmed(&self) -> Result<u64, ReadError> {
+        match self.broken {
+            Broken::ForgetsTrimmed => Ok(0),
+            _ => self.inner.trimmed(),
+        }
+    }
+
     fn unsettled(
         &self,
         after: Option<TransactionId>,
@@ -188,11 +252,14 @@ impl LogReader for EarlyReader {
         self.inner.unsettled(after, limit)
     }
 
-    fn list(
-        &self,
-        before: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<Vec<TransactionId>, ReadError> {
-        self.inner.list(before, limit)
+    fn list(&self, query: &Query) -> Result<Page, ReadError> {
+        let mut page = match self.broken {
+            Broken::ListsByCount => self.by_count(query)?,
+            _ => self.inner.list(query)?,
+        };
+        if self.broken == Broken::ListsAsBegun {
+            page.rows.iter_mut().for_each(|row| row.labels.state = State::Init);
+        }
+        Ok(page)
     }
 }

@@ -19,11 +19,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::super::Written;
-use super::{connect, open::PAGE_BYTES};
+use super::{BUSY_TIMEOUT, connect, open::PAGE_BYTES};
 
 /// How many frames make a checkpoint worth while: 4 MiB.
 const WORTH_WHILE: u32 = 2_048;
@@ -111,6 +112,21 @@ impl Checkpoints {
         } else if frames >= WORTH_WHILE && !self.asked {
             self.asked = self.wake.as_ref().is_some_and(|wake| wake.try_send(()).is_ok());
         }
+    }
+
+    /// Copies everything, and cuts the write-ahead log off, so that nothing is left in it. Tells
+    /// whether it could, without waiting for whoever reads or copies just now.
+    pub(super) fn cut_off(&mut self, file: &Connection) -> bool {
+        self.account.checkpoint(file);
+        let cut = file.busy_timeout(Duration::ZERO).and_then(|()| {
+            file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0))
+        });
+        let waits_again = file.busy_timeout(BUSY_TIMEOUT);
+        let done = matches!(cut, Ok(false)) && waits_again.is_ok();
+        if done {
+            self.frames = 0;
+        }
+        done
     }
 
     pub(super) fn written(&self) -> Written {

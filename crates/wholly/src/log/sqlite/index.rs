@@ -2,19 +2,26 @@
 
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::labels::STANDING_BITS;
 use super::tail::Tail;
 
 /// Writes the tail to the indexes, inside the caller's transaction. Everything before the place
 /// `indexed` is in the indexes from then on.
 pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlite::Result<()> {
+    let mut unlist = file.prepare_cached(
+        "DELETE FROM listed WHERE ordinal = ?1
+         AND label = (SELECT label FROM transactions WHERE ordinal = ?1)",
+    )?;
     let mut entries = file.prepare_cached(
-        "INSERT INTO transactions VALUES (?1, ?2) ON CONFLICT (ordinal) DO UPDATE
-         SET places = rtrim(places, ']') || ',' || ltrim(excluded.places, '[')",
+        "INSERT INTO transactions VALUES (?1, ?2, ?3) ON CONFLICT (ordinal) DO UPDATE
+         SET places = rtrim(places, ']') || ',' || ltrim(excluded.places, '['),
+         label = excluded.label",
     )?;
     let mut start = file.prepare_cached("INSERT OR IGNORE INTO unsettled VALUES (?1)")?;
-    for (ordinal, places) in &tail.places {
+    for ((ordinal, places), label) in tail.places.iter().zip(tail.labels.values()) {
+        unlist.execute([ordinal])?;
         let places: Vec<_> = places.iter().map(i64::to_string).collect();
-        entries.execute(params![ordinal, format!("[{}]", places.join(","))])?;
+        entries.execute(params![ordinal, format!("[{}]", places.join(",")), label])?;
         if tail.unsettled.contains(ordinal) {
             start.execute([ordinal])?;
         }
@@ -23,7 +30,13 @@ pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlit
     for ordinal in &tail.ended {
         end.execute([ordinal])?;
     }
-    // Sorted, so that keys that share a page are written to it in one go.
+    // Sorted, here and below, so that rows that share a page are written to it in one go.
+    let mut listed: Vec<_> = tail.labels.iter().map(|(ordinal, label)| (label, ordinal)).collect();
+    listed.sort_unstable();
+    let mut list = file.prepare_cached("INSERT INTO listed VALUES (?1, ?2)")?;
+    for (label, ordinal) in listed {
+        list.execute([label, ordinal])?;
+    }
     let mut keys: Vec<_> = tail.keys.iter().map(|(key, id)| (key.as_str(), id.ordinal())).collect();
     keys.sort_unstable();
     let mut insert = file.prepare_cached("INSERT OR REPLACE INTO keys VALUES (?1, ?2)")?;
@@ -34,23 +47,8 @@ pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlit
     Ok(())
 }
 
-/// Deletes at most `limit` ended transactions with ordinals below `below`. The indexes are current.
-pub(super) fn delete_ended(file: &Connection, below: i64, limit: usize) -> rusqlite::Result<usize> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let ended: Vec<i64> = file
-        .prepare_cached(
-            "SELECT ordinal FROM transactions WHERE ordinal < ?1
-             AND ordinal NOT IN (SELECT ordinal FROM unsettled) ORDER BY ordinal LIMIT ?2",
-        )?
-        .query_map([below, limit], |row| row.get(0))?
-        .collect::<Result<_, _>>()?;
-    for ordinal in &ended {
-        delete(file, *ordinal)?;
-    }
-    Ok(ended.len())
-}
-
-fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
+/// Deletes a transaction, whose entries are all in the indexes.
+pub(super) fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
     let key: Option<String> = file
         .prepare_cached(
             "SELECT key FROM entries WHERE place =
@@ -63,6 +61,13 @@ fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
         file.prepare_cached("DELETE FROM keys WHERE key = ?1 AND ordinal = ?2")?
             .execute(params![key, ordinal])?;
     }
+    let label: Option<i64> = file
+        .prepare_cached("SELECT label FROM transactions WHERE ordinal = ?1")?
+        .query_row([ordinal], |row| row.get(0))
+        .optional()?;
+    if let Some(label) = label {
+        unlist(file, ordinal, label)?;
+    }
     for sql in [
         "DELETE FROM entries WHERE place IN
          (SELECT value FROM transactions, json_each(places) WHERE ordinal = ?1)",
@@ -70,5 +75,21 @@ fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
     ] {
         file.prepare_cached(sql)?.execute([ordinal])?;
     }
+    Ok(())
+}
+
+/// Takes a transaction out of the list, and its kind with it if it was the last of that kind, among
+/// those that are in no index yet, too.
+fn unlist(file: &Connection, ordinal: i64, label: i64) -> rusqlite::Result<()> {
+    file.prepare_cached("DELETE FROM listed WHERE label = ?1 AND ordinal = ?2")?
+        .execute([label, ordinal])?;
+    let kind = label >> STANDING_BITS;
+    file.prepare_cached(
+        "DELETE FROM kinds WHERE kind = ?1
+         AND NOT EXISTS (SELECT 1 FROM listed WHERE label >= ?2 AND label < ?3)
+         AND NOT EXISTS (SELECT 1 FROM entries WHERE place >= (SELECT indexed FROM meta)
+                         AND label >= ?2 AND label < ?3)",
+    )?
+    .execute([kind, kind << STANDING_BITS, (kind + 1) << STANDING_BITS])?;
     Ok(())
 }

@@ -7,7 +7,7 @@
 //!   that it touched, so a batch of 32 small entries costs far more in touched index pages than in
 //!   content. Entries go to the end of one table, whose key is the batch's position and the
 //!   entry's place in it (so the position needs no page of its own). The indexes (by transaction,
-//!   by key, the unsettled) follow in sorted runs of some thousand entries; what they do not hold
+//!   by label, by key, the unsettled) follow in sorted runs of some thousand entries; what they do not hold
 //!   yet is the *tail*, kept in memory and read back by the next opening. Measured with a
 //!   transaction of 735 bytes in three batches: 2.4 KB a transaction at 32 entries a batch, where
 //!   indexes that are always current take 3.0 KB; with random client keys 4.8 KB against 6.2 KB,
@@ -16,6 +16,8 @@
 //!   the table, with pages of 4 KiB twice as many bytes. In pages of 1 KiB half of the room stays
 //!   empty, because one start of a transaction fits in and a second does not.
 //! - **Large entries share their pages with small ones**: see `pack`.
+//! - **What a list asks for is one small number** in each entry, its label: see `labels`. The index
+//!   by label gives a page of a list without looking at what does not match: see `list`.
 //! - **Checkpoints run on a thread of their own**, and the batch that follows one finishes it, so
 //!   that the write-ahead log starts over and stays bounded.
 //!
@@ -29,53 +31,103 @@
 //! Storage is assumed to keep what `fsync` promised, and to write a sector without harming its
 //! neighbours (SQLite's powersafe overwrite). A network file system keeps neither promise.
 
+mod backup;
 mod checkpoint;
+mod copy;
 mod index;
+mod labels;
+mod list;
 mod open;
 mod pack;
 mod reader;
+mod retention;
 mod tail;
 mod writer;
 
 #[cfg(test)]
+mod copy_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use rusqlite::Connection;
 
 use super::{AppendError, Log, OpenError, OpenLog, ReadError};
+pub use backup::BackupError;
+use copy::Claim;
 
 /// The log in one SQLite file, readable with everyone's tools: `select * from history`.
 ///
 /// ```
 /// use wholly::SqliteLog;
 /// use wholly::log::Log;
+/// use wholly::log::listing::Query;
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("wholly.db");
 /// let open = SqliteLog::at(path).open()?;
-/// assert!(open.reader.list(None, 10)?.is_empty());
+/// assert!(open.reader.list(&Query::newest(10))?.rows.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct SqliteLog {
     path: PathBuf,
+    /// What the next opening takes the file for.
+    claim: Arc<Mutex<Claim>>,
 }
 
 impl SqliteLog {
     /// The log in the file at `path`, which is created when the log is first opened. Beside it
     /// stand `-wal` and `-shm`, which belong to it, and `.lock`, which names the owner.
     pub fn at(path: impl AsRef<Path>) -> Self {
-        Self { path: path.as_ref().to_owned() }
+        Self { path: path.as_ref().to_owned(), claim: Arc::default() }
+    }
+
+    /// The file is a copy, and the original may have gone on since, or may go on yet: a backup, a
+    /// snapshot. The first opening gives it an identity of its own; what the old one left unsettled
+    /// is held until a person decides. Every program that says so gives it another one: say it once.
+    #[must_use]
+    pub fn restored(self) -> Self {
+        self.claimed(Claim::Restored)
+    }
+
+    /// The file is the log itself, which was moved to where it is, and there is no other: no copy
+    /// of it has run or will.
+    #[must_use]
+    pub fn moved(self) -> Self {
+        self.claimed(Claim::Moved)
+    }
+
+    /// Copies the log to the file `to`, which must not exist yet, while a coordinator may run. The
+    /// copy is consistent and durable when this returns; it is opened with
+    /// [`restored`](Self::restored).
+    ///
+    /// # Errors
+    /// See [`BackupError`]; then there is no file `to` but one that was there before.
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<(), BackupError> {
+        backup::backup(&self.path, to.as_ref())
+    }
+
+    fn claimed(self, claim: Claim) -> Self {
+        Self { claim: Arc::new(Mutex::new(claim)), ..self }
     }
 }
 
 impl Log for SqliteLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
-        open::open(&self.path)
+        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = open::open(&self.path, *claim, list::BOUNDS)?;
+        // The same coordinator opens the log again after a failure: by then it is the log itself.
+        *claim = Claim::Original;
+        Ok(open)
     }
 }
+
+/// How long a connection waits for another's lock.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What every connection to the log sets.
 fn connect(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
@@ -84,7 +136,7 @@ fn connect(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(&format!(
         "PRAGMA synchronous = FULL; PRAGMA cache_size = -{cache_kib}; \
          PRAGMA wal_autocheckpoint = 0;"

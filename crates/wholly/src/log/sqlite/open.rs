@@ -6,11 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
-use wholly_core::LogId;
 
 use super::super::{OpenError, OpenLog};
 use super::checkpoint::Checkpoints;
 use super::connect;
+use super::copy::{self, Claim};
+use super::labels::Kinds;
+use super::list::Bounds;
 use super::reader::SqliteReader;
 use super::tail::Shared;
 use super::writer::{SqliteWriter, head, read_tail};
@@ -30,7 +32,10 @@ const TABLES: &str = "
         identity BLOB NOT NULL,
         epoch INTEGER NOT NULL,
         head INTEGER NOT NULL,
-        indexed INTEGER NOT NULL
+        indexed INTEGER NOT NULL,
+        file INTEGER NOT NULL DEFAULT 0,
+        trimmed INTEGER NOT NULL DEFAULT 0,
+        rewritten INTEGER NOT NULL DEFAULT 0
     );
     CREATE TABLE entries (
         place INTEGER PRIMARY KEY,
@@ -39,10 +44,28 @@ const TABLES: &str = "
         ends INTEGER NOT NULL,
         id TEXT,
         key TEXT,
+        label INTEGER NOT NULL,
         text TEXT NOT NULL
     );
-    CREATE TABLE transactions (ordinal INTEGER PRIMARY KEY, places TEXT NOT NULL);
+    CREATE TABLE kinds (
+        kind INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        pattern TEXT NOT NULL,
+        participants TEXT NOT NULL,
+        UNIQUE (name, pattern, participants)
+    );
+    CREATE TABLE transactions (
+        ordinal INTEGER PRIMARY KEY,
+        places TEXT NOT NULL,
+        label INTEGER NOT NULL
+    );
+    CREATE TABLE listed (
+        label INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL,
+        PRIMARY KEY (label, ordinal)
+    ) WITHOUT ROWID;
     CREATE TABLE unsettled (ordinal INTEGER PRIMARY KEY);
+    CREATE TABLE passed_over (ordinal INTEGER PRIMARY KEY);
     CREATE TABLE keys (key TEXT PRIMARY KEY, ordinal INTEGER NOT NULL) WITHOUT ROWID;
     CREATE VIEW history AS
         SELECT coalesce(first.id, recent.id) AS id, entry.sequence, entry.text
@@ -55,22 +78,28 @@ const TABLES: &str = "
         ) AS recent ON recent.ordinal = entry.ordinal;
 ";
 
-pub(super) fn open(path: &Path) -> Result<OpenLog, OpenError> {
+pub(super) fn open(path: &Path, claim: Claim, bounds: Bounds) -> Result<OpenLog, OpenError> {
     let at = At(path);
     let lock = at.own()?;
     let mut file = connect(path, 16_000).map_err(|error| at.sqlite(&error))?;
-    at.recognise(&mut file)?;
+    if !at.recognise(&file)? {
+        at.create(&mut file)?;
+    }
     at.make_durable(&file)?;
+    let identity = at.identity_for(&file, claim)?;
 
     let checkpoints = Checkpoints::start(&file, path).map_err(|why| at.storage(why))?;
     let open = |error| at.sqlite(&error);
-    let (identity, epoch) = raise_epoch(&file).map_err(open)?;
+    let (identity, epoch) = copy::take_over(&file, path, identity).map_err(open)?;
     let tail = Arc::new(Shared::default());
     *tail.lock() = read_tail(&file).map_err(open)?;
     let head = head(&file).map_err(open)?;
     let last_ordinal = last_ordinal(&file).map_err(open)?;
-    let reader = SqliteReader::open(path, tail.clone()).map_err(open)?;
-    let mut writer = SqliteWriter { file, epoch, tail, checkpoints, failed: false, _lock: lock };
+    let reader = SqliteReader::open(path, tail.clone(), bounds).map_err(open)?;
+    let kinds = Kinds::default();
+    let (failed, removed) = (false, false);
+    let mut writer =
+        SqliteWriter { file, epoch, tail, checkpoints, kinds, failed, removed, _lock: lock };
     writer.checkpoints.committed(&writer.file);
     Ok(OpenLog {
         identity,
@@ -82,21 +111,33 @@ pub(super) fn open(path: &Path) -> Result<OpenLog, OpenError> {
     })
 }
 
-/// Raises the epoch by a commit of its own, which is synced, and reads what it was raised to.
-fn raise_epoch(file: &Connection) -> rusqlite::Result<(LogId, u64)> {
-    file.query_row("UPDATE meta SET epoch = epoch + 1 RETURNING identity, epoch", [], |row| {
-        let identity = u64::from_be_bytes(row.get(0)?);
-        Ok((LogId::from_bits(identity), row.get::<_, i64>(1)?.unsigned_abs()))
-    })
+/// Makes sure that what was opened is a log that this version knows.
+pub(super) fn recognise(file: &Connection, path: &Path) -> Result<(), OpenError> {
+    match At(path).check_format(file)? {
+        true => Ok(()),
+        false => {
+            let why = "there is nothing in it".to_owned();
+            Err(OpenError::NotALog { log: At(path).name(), why })
+        }
+    }
 }
 
 fn last_ordinal(file: &Connection) -> rusqlite::Result<u64> {
     file.query_row(
         "SELECT max(coalesce((SELECT max(ordinal) FROM transactions), 0), coalesce((SELECT max(ordinal)
-         FROM entries WHERE place >= (SELECT indexed FROM meta)), 0))",
+         FROM entries WHERE place >= (SELECT indexed FROM meta)), 0), (SELECT trimmed FROM meta))",
         [],
         |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()),
     )
+}
+
+/// A file's name is durable when its directory is.
+pub(super) fn sync_directory(path: &Path) -> std::io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match cfg!(unix) {
+        true => File::open(parent.unwrap_or(Path::new("."))).and_then(|d| d.sync_all()),
+        false => Ok(()),
+    }
 }
 
 /// The path, for the errors to name.
@@ -122,27 +163,37 @@ impl At<'_> {
         }
     }
 
-    /// Makes sure that the file is a log that this version can write, creating it where there is
-    /// nothing yet: no file, an empty one, or what a killed creation left.
-    fn recognise(&self, file: &mut Connection) -> Result<(), OpenError> {
+    /// Makes sure that the file is a log that this version can write. `false` where there is nothing
+    /// yet: no file, an empty one, or what a killed creation left.
+    fn recognise(&self, file: &Connection) -> Result<bool, OpenError> {
+        if file.is_readonly("main").map_err(|error| self.sqlite(&error))? {
+            let why = "the file is read-only".to_owned();
+            return Err(OpenError::ReadOnly { log: self.name(), why });
+        }
+        self.check_format(file)
+    }
+
+    /// Whether the file is a log of a format that this version knows; `false` where it is nothing.
+    fn check_format(&self, file: &Connection) -> Result<bool, OpenError> {
         let number = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0));
         let open = |error| self.sqlite(&error);
         let application = number("PRAGMA application_id").map_err(open)?;
         let format = number("PRAGMA user_version").map_err(open)?;
         let tables = number("SELECT count(*) FROM sqlite_schema").map_err(open)?;
-        if file.is_readonly("main").map_err(open)? {
-            let why = "the file is read-only".to_owned();
-            return Err(OpenError::ReadOnly { log: self.name(), why });
-        }
         if (application, format, tables) == (0, 0, 0) {
-            return self.create(file);
+            return Ok(false);
         }
         if application != i64::from(APPLICATION) {
             let why = "it is a SQLite file of another application".to_owned();
             return Err(OpenError::NotALog { log: self.name(), why });
         }
+        let listed = number("SELECT count(*) FROM sqlite_schema WHERE name = 'listed'");
         match u32::try_from(format) {
-            Ok(FORMAT) => Ok(()),
+            Ok(FORMAT) if listed.map_err(open)? == 0 => Err(self.storage(
+                "it was written before the first release of Wholly; begin with a new file"
+                    .to_owned(),
+            )),
+            Ok(FORMAT) => Ok(true),
             Ok(found) if found > FORMAT => {
                 Err(OpenError::Newer { log: self.name(), found, known: FORMAT })
             }
@@ -151,20 +202,38 @@ impl At<'_> {
     }
 
     fn create(&self, file: &mut Connection) -> Result<(), OpenError> {
-        let mut identity = [0; 8];
-        getrandom::fill(&mut identity).map_err(|error| self.storage(error.to_string()))?;
+        let identity = self.new_identity()?;
         let created = (|| {
             file.execute_batch(&format!("PRAGMA page_size = {PAGE_BYTES}"))?;
             file.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
             // One transaction, so that a file is either a whole log or still nothing.
             let creation = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
             creation.execute_batch(TABLES)?;
-            creation.execute("INSERT INTO meta VALUES (1, ?1, 0, 0, 0)", [identity])?;
+            creation.execute(
+                "INSERT INTO meta (one, identity, epoch, head, indexed) VALUES (1, ?1, 0, 0, 0)",
+                [identity],
+            )?;
             creation.pragma_update(None, "application_id", APPLICATION)?;
             creation.pragma_update(None, "user_version", FORMAT)?;
             creation.commit()
         })();
         created.map_err(|error| self.sqlite(&error))
+    }
+
+    fn new_identity(&self) -> Result<[u8; 8], OpenError> {
+        let mut identity = [0; 8];
+        getrandom::fill(&mut identity).map_err(|error| self.storage(error.to_string()))?;
+        Ok(identity)
+    }
+
+    /// A new identity for a restored copy; a copy that was not said to be one is refused.
+    fn identity_for(&self, file: &Connection, claim: Claim) -> Result<Option<[u8; 8]>, OpenError> {
+        let at_home = copy::is_where_it_was(file, self.0).map_err(|error| self.sqlite(&error))?;
+        match claim {
+            Claim::Restored => self.new_identity().map(Some),
+            Claim::Original if !at_home => Err(OpenError::Copied { log: self.name() }),
+            Claim::Original | Claim::Moved => Ok(None),
+        }
     }
 
     /// Makes durable whatever will be read back: a killed process may have written it without
@@ -186,18 +255,7 @@ impl At<'_> {
             let why = "another program reads it and does not end its read; stop that program";
             return Err(self.storage(why.to_owned()));
         }
-        self.sync_directory()
-    }
-
-    /// A file's name is durable when its directory is.
-    fn sync_directory(&self) -> Result<(), OpenError> {
-        let parent = self.0.parent().filter(|parent| !parent.as_os_str().is_empty());
-        if cfg!(unix) {
-            File::open(parent.unwrap_or(Path::new(".")))
-                .and_then(|directory| directory.sync_all())
-                .map_err(|error| self.storage(error.to_string()))?;
-        }
-        Ok(())
+        sync_directory(self.0).map_err(|error| self.storage(error.to_string()))
     }
 
     fn name(&self) -> String {

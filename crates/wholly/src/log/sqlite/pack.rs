@@ -51,11 +51,13 @@ mod tests {
     use wholly_core::{LogId, Timestamp, TransactionId};
 
     use super::*;
+    use crate::log::sqlite::tests::labels;
 
     fn entry(ordinal: u64, sequence: u32, bytes: usize) -> Entry {
         let log = LogId::from_bits(1);
         let transaction = TransactionId::mint(ordinal, Timestamp::from_millis(1), 0, log);
-        Entry { transaction, sequence, text: "x".repeat(bytes), key: None, ends: false }
+        let text = "x".repeat(bytes);
+        Entry { transaction, sequence, text, key: None, labels: labels(), ends: false }
     }
 
     #[test]

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension};
 use wholly_core::{Key, TransactionId};
 
+use super::super::listing::{Page, Query};
 use super::super::{LogReader, ReadError, StoredEntry, StoredTransaction};
 use super::connect;
+use super::list::{Bounds, list};
 use super::tail::Shared;
 
 /// How many idle connections are kept.
@@ -18,13 +20,14 @@ pub(super) struct SqliteReader {
     path: PathBuf,
     tail: Arc<Shared>,
     idle: Mutex<Vec<Connection>>,
+    bounds: Bounds,
 }
 
 impl SqliteReader {
     /// Opens the first connection at once: reads go on when no more files can be opened.
-    pub(super) fn open(path: &Path, tail: Arc<Shared>) -> rusqlite::Result<Self> {
+    pub(super) fn open(path: &Path, tail: Arc<Shared>, bounds: Bounds) -> rusqlite::Result<Self> {
         let idle = Mutex::new(vec![read_only(path)?]);
-        Ok(Self { path: path.to_owned(), tail, idle })
+        Ok(Self { path: path.to_owned(), tail, idle, bounds })
     }
 
     fn with<T>(
@@ -106,6 +109,13 @@ impl LogReader for SqliteReader {
         })
     }
 
+    fn trimmed(&self) -> Result<u64, ReadError> {
+        self.with(|file| {
+            let mut trimmed = file.prepare_cached("SELECT trimmed FROM meta")?;
+            Ok(trimmed.query_row([], |row| row.get::<_, i64>(0))?.unsigned_abs())
+        })
+    }
+
     fn unsettled(
         &self,
         after: Option<TransactionId>,
@@ -119,27 +129,8 @@ impl LogReader for SqliteReader {
         })
     }
 
-    fn list(
-        &self,
-        before: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<Vec<TransactionId>, ReadError> {
-        let before = before.map_or(i64::MAX, |id| id.ordinal() as i64);
-        let in_tail = |tail: &Shared| -> BTreeSet<i64> {
-            tail.lock().places.range(..before).rev().take(limit).map(|(o, _)| *o).collect()
-        };
-        let mut ordinals = in_tail(&self.tail);
-        self.with(|file| {
-            let limit_of_file = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut indexed = file.prepare_cached(
-                "SELECT ordinal FROM transactions WHERE ordinal < ?1 ORDER BY ordinal DESC LIMIT ?2",
-            )?;
-            for ordinal in indexed.query_map(params![before, limit_of_file], |row| row.get(0))? {
-                ordinals.insert(ordinal?);
-            }
-            let newest = ordinals.into_iter().rev().take(limit);
-            newest.filter_map(|o| self.id(file, o).transpose()).collect()
-        })
+    fn list(&self, query: &Query) -> Result<Page, ReadError> {
+        self.with(|file| list(file, &self.tail, query, self.bounds))
     }
 }
 
@@ -154,7 +145,7 @@ impl SqliteReader {
     }
 }
 
-fn parse(id: &str) -> Result<TransactionId, ReadError> {
+pub(super) fn parse(id: &str) -> Result<TransactionId, ReadError> {
     id.parse().map_err(|error| ReadError::Storage {
         why: format!("the log holds {id:?} as a transaction's id: {error}"),
     })

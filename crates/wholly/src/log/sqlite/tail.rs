@@ -39,6 +39,8 @@ impl Shared {
 pub(super) struct Tail {
     /// The places of a transaction's entries in the tail, which ascend.
     pub(super) places: BTreeMap<i64, Vec<i64>>,
+    /// The last label of each transaction in the tail.
+    pub(super) labels: BTreeMap<i64, i64>,
     pub(super) keys: HashMap<Key, TransactionId>,
     /// Those that ended in the tail.
     pub(super) ended: Vec<i64>,
@@ -54,6 +56,7 @@ pub(super) struct Noted<'a> {
     pub(super) sequence: u32,
     pub(super) place: i64,
     pub(super) key: Option<(&'a Key, TransactionId)>,
+    pub(super) label: i64,
     pub(super) ends: bool,
 }
 
@@ -61,6 +64,7 @@ impl Tail {
     pub(super) fn note(&mut self, entry: Noted<'_>) {
         self.len += 1;
         self.places.entry(entry.ordinal).or_default().push(entry.place);
+        self.labels.insert(entry.ordinal, entry.label);
         if let Some((key, id)) = entry.key {
             self.keys.insert(key.clone(), id);
         }
@@ -75,6 +79,7 @@ impl Tail {
     /// Forgets what the indexes hold from now on.
     pub(super) fn clear(&mut self) {
         self.places.clear();
+        self.labels.clear();
         self.keys.clear();
         self.ended.clear();
         self.len = 0;

@@ -8,12 +8,27 @@ use tempfile::TempDir;
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 use super::*;
-use crate::log::{Entry, Position};
+use crate::log::listing::{Labels, Pattern, Query, State};
+use crate::log::{Entry, LogReader, Position};
 
 fn place_for() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("wholly.db");
     (directory, path)
+}
+
+pub(super) fn labels() -> Labels {
+    Labels {
+        name: "place order".parse().unwrap(),
+        pattern: Pattern::TwoPhase,
+        participants: ["orders", "payments"].map(|name| name.parse().unwrap()).into(),
+        state: State::Init,
+        stuck: false,
+    }
+}
+
+fn listed(reader: &dyn LogReader) -> u64 {
+    reader.list(&Query::newest(usize::MAX)).unwrap().rows.len() as u64
 }
 
 fn entry(n: u64, bytes: usize) -> Entry {
@@ -22,6 +37,7 @@ fn entry(n: u64, bytes: usize) -> Entry {
         sequence: 0,
         text: "x".repeat(bytes),
         key: Some(Key::new(format!("key {n}")).unwrap()),
+        labels: labels(),
         ends: false,
     }
 }
@@ -32,6 +48,14 @@ fn fill(open: &mut OpenLog, batches: u64, bytes: usize) {
         let n = open.head.0 + 1;
         open.head = open.writer.append(open.head, &[entry(n, bytes)]).unwrap();
     }
+}
+
+/// Moves the tail to the indexes: by deleting something that is older than everything else.
+fn write_run(open: &mut OpenLog) {
+    let transaction = TransactionId::mint(0, Timestamp::from_millis(0), 0, LogId::from_bits(7));
+    let old = Entry { transaction, key: None, ends: true, ..entry(1, 1) };
+    open.head = open.writer.append(open.head, &[old]).unwrap();
+    assert_eq!(open.writer.trim(Timestamp::from_millis(1), 1).unwrap(), 1);
 }
 
 fn refused(path: &Path) -> OpenError {
@@ -51,7 +75,7 @@ fn what_is_no_log_is_left_alone() {
 #[test]
 fn another_applications_file_is_left_alone() {
     for sql in
-        ["CREATE TABLE accounts (id)", "PRAGMA user_version = 3", "PRAGMA application_id = 5"]
+        ["CREATE TABLE accounts (id)", "PRAGMA user_version = 2", "PRAGMA application_id = 5"]
     {
         let (_directory, path) = place_for();
         Connection::open(&path).unwrap().execute_batch(sql).unwrap();
@@ -65,8 +89,66 @@ fn another_applications_file_is_left_alone() {
 fn a_newer_log_is_refused() {
     let (_directory, path) = place_for();
     drop(SqliteLog::at(&path).open().unwrap());
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
     assert!(matches!(refused(&path), OpenError::Newer { found: 2, known: 1, .. }));
+}
+
+/// Nothing of it is lost: the version that wrote it still reads it.
+#[test]
+fn a_log_without_a_list_is_refused() {
+    let (_directory, path) = place_for();
+    drop(SqliteLog::at(&path).open().unwrap());
+    Connection::open(&path).unwrap().execute_batch("DROP TABLE listed").unwrap();
+    let error = refused(&path);
+    assert!(error.to_string().contains("before the first release"), "{error}");
+}
+
+/// All the indexes together: they say nothing that the entries do not.
+#[test]
+fn the_indexes_are_made_again_from_the_entries() {
+    let (_directory, path) = place_for();
+    let mut open = SqliteLog::at(&path).open().unwrap();
+    fill(&mut open, 50, 10);
+    assert_eq!(open.writer.trim(Timestamp::from_millis(0), 1).unwrap(), 0); // Writes a run.
+    let read = |open: &OpenLog| {
+        let list = open.reader.list(&Query::newest(100)).unwrap();
+        (list, open.reader.unsettled(None, 100).unwrap())
+    };
+    let before = read(&open);
+    assert_eq!(before.0.rows.len(), 50);
+    drop(open);
+    let none = "DELETE FROM transactions; DELETE FROM listed; DELETE FROM keys;
+        DELETE FROM unsettled; UPDATE meta SET indexed = 0";
+    Connection::open(&path).unwrap().execute_batch(none).unwrap();
+    let mut open = SqliteLog::at(&path).open().unwrap();
+    assert_eq!(read(&open), before);
+    assert_eq!(open.writer.trim(Timestamp::from_millis(0), 1).unwrap(), 0);
+    assert_eq!(read(&open), before);
+}
+
+/// A name that nothing has any more takes no room, and its number may be another's.
+#[test]
+fn a_kind_goes_with_the_last_of_its_kind() {
+    let (_directory, path) = place_for();
+    let mut open = SqliteLog::at(&path).open().unwrap();
+    let named = |n: u64, name: &str| {
+        let labels = Labels { name: name.parse().unwrap(), ..labels() };
+        Entry { labels, ends: true, ..entry(n, 10) }
+    };
+    let kinds = || -> Vec<String> {
+        let file = Connection::open(&path).unwrap();
+        let mut names = file.prepare("SELECT name FROM kinds ORDER BY name").unwrap();
+        names.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    open.head =
+        open.writer.append(open.head, &[named(1, "a"), named(2, "b"), named(3, "b")]).unwrap();
+    assert_eq!(open.writer.trim(Timestamp::from_millis(3), 9).unwrap(), 2);
+    assert_eq!(kinds(), ["b"]);
+    open.head = open.writer.append(open.head, &[named(4, "a"), named(5, "c")]).unwrap();
+    let page = open.reader.list(&Query::newest(9)).unwrap();
+    let names: Vec<_> = page.rows.iter().map(|row| row.labels.name.as_str()).collect();
+    assert_eq!(names, ["c", "a", "b"]);
+    assert_eq!(kinds(), ["a", "b", "c"]);
 }
 
 #[test]
@@ -115,7 +197,7 @@ fn an_open_log_is_in_use_and_others_may_read_it() {
     // The reader does not own the log: it may outlive the writer that failed.
     drop(open.writer);
     assert!(SqliteLog::at(&path).open().is_ok());
-    assert_eq!(open.reader.list(None, 9).unwrap().len(), 3);
+    assert_eq!(listed(&*open.reader), 3);
 }
 
 #[test]
@@ -123,12 +205,12 @@ fn a_transaction_that_is_indexed_piece_by_piece_reads_whole() {
     let (_directory, path) = place_for();
     let mut open = SqliteLog::at(&path).open().unwrap();
     let id = TransactionId::mint(0, Timestamp::from_millis(1), 0, open.identity);
-    let mut head = open.head;
     for sequence in 0..4 {
         let text = format!("entry {sequence}");
-        let entry = Entry { transaction: id, sequence, text, key: None, ends: sequence == 3 };
-        head = open.writer.append(head, &[entry]).unwrap();
-        assert_eq!(open.writer.trim(Timestamp::from_millis(0), 1).unwrap(), 0); // Writes a run.
+        let (labels, ends) = (labels(), sequence == 3);
+        let entry = Entry { transaction: id, sequence, text, key: None, labels, ends };
+        open.head = open.writer.append(open.head, &[entry]).unwrap();
+        write_run(&mut open);
     }
     let texts = |open: &OpenLog| -> Vec<String> {
         let stored = open.reader.history(id).unwrap().unwrap();
@@ -158,7 +240,7 @@ fn history_reads_the_same_before_and_after_a_run() {
     };
     let before = read();
     assert_eq!(before.len(), 5);
-    assert_eq!(open.writer.trim(Timestamp::from_millis(0), 1).unwrap(), 0); // Writes a run.
+    write_run(&mut open);
     let file = Connection::open(&path).unwrap();
     let indexed: u32 =
         file.query_row("SELECT count(*) FROM transactions", [], |row| row.get(0)).unwrap();
@@ -212,7 +294,7 @@ fn a_full_disk_harms_nothing() {
     in_a_process("trap '' XFSZ; ulimit -f 1000", "fill_the_disk", &path);
     // There is space again.
     let mut open = SqliteLog::at(&path).open().unwrap();
-    let held = open.reader.list(None, usize::MAX).unwrap().len() as u64;
+    let held = listed(&*open.reader);
     assert!(held >= 10 && open.head == Position(held), "{held} of {:?}", open.head);
     fill(&mut open, 5, 1_000);
 }
@@ -232,7 +314,7 @@ fn fill_the_disk() {
     assert!(matches!(failed, AppendError::Storage { .. }), "{failed}");
     let behind = open.writer.append(open.head, &[]);
     assert!(matches!(behind, Err(AppendError::Rejected { .. })), "{behind:?}");
-    assert_eq!(open.reader.list(None, usize::MAX).unwrap().len() as u64, open.head.0);
+    assert_eq!(listed(&*open.reader), open.head.0);
     // And while the disk is full, the log opens or says why not, and then reads still go on.
     let OpenLog { reader, writer, head, .. } = open;
     drop(writer);
@@ -240,7 +322,7 @@ fn fill_the_disk() {
         assert!(matches!(error, OpenError::Storage { .. }), "{error}");
     }
     assert!(reader.by_key(&Key::new("key 1").unwrap()).unwrap().is_some());
-    assert!(reader.list(None, usize::MAX).unwrap().len() as u64 >= head.0);
+    assert!(listed(&*reader) >= head.0);
 }
 
 /// Linux counts what a process wrote; the log's account must say the same.

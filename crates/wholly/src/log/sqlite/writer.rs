@@ -6,9 +6,10 @@ use std::sync::Arc;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use wholly_core::Timestamp;
 
-use super::super::{AppendError, Entry, LogWriter, Position, Written};
+use super::super::{AppendError, Entry, LogWriter, Position, WithoutPayloads, Written};
 use super::checkpoint::Checkpoints;
 use super::index;
+use super::labels::Kinds;
 use super::pack::packed;
 use super::tail::{Noted, Shared, Tail, place, position};
 
@@ -21,8 +22,11 @@ pub(super) struct SqliteWriter {
     pub(super) epoch: u64,
     pub(super) tail: Arc<Shared>,
     pub(super) checkpoints: Checkpoints,
+    pub(super) kinds: Kinds,
     /// Whether an append has failed.
     pub(super) failed: bool,
+    /// Whether the write-ahead log may hold what was deleted or rewritten since.
+    pub(super) removed: bool,
     /// Held, and with it the ownership, as long as the writer lives.
     pub(super) _lock: File,
 }
@@ -33,7 +37,18 @@ impl LogWriter for SqliteWriter {
     }
 
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
-        self.unless_failed(Position::default(), |writer| writer.delete_ended(before, limit))
+        self.unless_failed(Position::default(), |writer| writer.trim_piece(before, limit))
+    }
+
+    fn remove_payloads(
+        &mut self,
+        before: Timestamp,
+        limit: usize,
+        without: WithoutPayloads<'_>,
+    ) -> Result<usize, AppendError> {
+        self.unless_failed(Position::default(), |writer| {
+            writer.remove_piece(before, limit, without)
+        })
     }
 
     fn written(&self) -> Written {
@@ -67,7 +82,7 @@ impl SqliteWriter {
             return Err(AppendError::Rejected { after, head: format!("{head:?}") });
         }
         let next = after.next();
-        let noted = insert(&file, next, batch)?;
+        let noted = insert(&file, next, batch, &mut self.kinds)?;
         if batch.is_empty() {
             keep_head(&file, next)?;
         }
@@ -84,20 +99,6 @@ impl SqliteWriter {
         noted.into_iter().for_each(|entry| tail.note(entry));
         Ok(next)
     }
-
-    fn delete_ended(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
-        let below = first_ordinal(before);
-        let file = self.file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        check_owner(&file, self.epoch)?;
-        let head = head(&file)?;
-        index::write_run(&file, &self.tail.lock(), first_place(head.next())?)?;
-        let deleted = index::delete_ended(&file, below, limit)?;
-        // The last batch may be among what was deleted, and with it the place that tells the head.
-        keep_head(&file, head)?;
-        file.commit()?;
-        self.tail.lock().clear();
-        Ok(deleted)
-    }
 }
 
 /// Where the log stands: the last entry's batch, or what was noted when that had none.
@@ -110,19 +111,19 @@ pub(super) fn head(file: &Connection) -> rusqlite::Result<Position> {
 }
 
 /// The least ordinal that a transaction minted at `time` can have.
-fn first_ordinal(time: Timestamp) -> i64 {
+pub(super) fn first_ordinal(time: Timestamp) -> i64 {
     const COUNTED_IN_A_MILLISECOND: u64 = 1 << 12;
     i64::try_from(time.as_millis().saturating_mul(COUNTED_IN_A_MILLISECOND)).unwrap_or(i64::MAX)
 }
 
-fn keep_head(file: &Connection, head: Position) -> rusqlite::Result<()> {
+pub(super) fn keep_head(file: &Connection, head: Position) -> rusqlite::Result<()> {
     file.prepare_cached("UPDATE meta SET head = ?1")?.execute([head.0 as i64])?;
     Ok(())
 }
 
 /// INVARIANT: nothing is written under an older epoch. The check and the write are one SQLite
 /// transaction that holds the only write lock.
-fn check_owner(file: &Transaction<'_>, epoch: u64) -> Result<(), AppendError> {
+pub(super) fn check_owner(file: &Transaction<'_>, epoch: u64) -> Result<(), AppendError> {
     let now: i64 =
         file.prepare_cached("SELECT epoch FROM meta")?.query_row([], |row| row.get(0))?;
     if now.unsigned_abs() == epoch { Ok(()) } else { Err(AppendError::Superseded) }
@@ -132,15 +133,17 @@ fn insert<'a>(
     file: &Transaction<'_>,
     position: Position,
     batch: &'a [Entry],
+    kinds: &mut Kinds,
 ) -> Result<Vec<Noted<'a>>, AppendError> {
     let mut statement =
-        file.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+        file.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
     let mut noted = Vec::with_capacity(batch.len());
     for (nth, entry) in packed(batch).into_iter().enumerate() {
         let place = place(position.0, nth).ok_or_else(too_large)?;
         let ordinal = i64::try_from(entry.transaction.ordinal()).map_err(|_| too_large())?;
         let id = (entry.sequence == 0).then(|| entry.transaction.to_string());
         let key = entry.key.as_ref();
+        let label = kinds.label(file, &entry.labels, entry.ends)?;
         statement.execute(params![
             place,
             ordinal,
@@ -148,15 +151,17 @@ fn insert<'a>(
             entry.ends,
             id,
             key.map(wholly_core::Key::as_str),
+            label,
             entry.text
         ])?;
         let key = key.map(|key| (key, entry.transaction));
-        noted.push(Noted { ordinal, sequence: entry.sequence, place, key, ends: entry.ends });
+        let Entry { sequence, ends, .. } = *entry;
+        noted.push(Noted { ordinal, sequence, place, key, label, ends });
     }
     Ok(noted)
 }
 
-fn first_place(position: Position) -> Result<i64, AppendError> {
+pub(super) fn first_place(position: Position) -> Result<i64, AppendError> {
     place(position.0, 0).ok_or_else(too_large)
 }
 
@@ -175,7 +180,7 @@ pub(super) fn read_tail(file: &Connection) -> rusqlite::Result<Tail> {
         tail.unsettled.insert(ordinal?);
     }
     let mut rows = file.prepare(
-        "SELECT place, ordinal, sequence, ends, id, key FROM entries
+        "SELECT place, ordinal, sequence, ends, id, key, label FROM entries
          WHERE place >= (SELECT indexed FROM meta) ORDER BY place",
     )?;
     let mut rows = rows.query([])?;
@@ -187,6 +192,7 @@ pub(super) fn read_tail(file: &Connection) -> rusqlite::Result<Tail> {
             ordinal: row.get(1)?,
             sequence: row.get(2)?,
             ends: row.get(3)?,
+            label: row.get(6)?,
             key: key.as_ref().zip(id),
         });
     }

@@ -111,7 +111,7 @@ fn attempts(count: u64, operation: Operation, payload: &str) -> Vec<Attempt> {
 fn lane(slots: Slots) -> (Scripted, Lane, UnboundedReceiver<Vec<Answered>>) {
     let participant = Scripted::new();
     let (answers, answered) = mpsc::unbounded_channel();
-    let lane = Lane::start(Arc::new(participant.clone()), slots, answers);
+    let lane = Lane::start(Arc::new(participant.clone()), slots, answers, Arc::default());
     (participant, lane, answered)
 }
 
@@ -265,7 +265,7 @@ async fn throughput() {
     }
     const ROUNDS: usize = 1_000;
     let (answers, mut answered) = mpsc::unbounded_channel();
-    let lane = Lane::start(Arc::new(Nothing), Slots::default(), answers);
+    let lane = Lane::start(Arc::new(Nothing), Slots::default(), answers, Arc::default());
     let mut batches = 0;
     let mut spent = Duration::ZERO;
     for _ in 0..ROUNDS {

@@ -1,0 +1,201 @@
+//! How long a page of a list takes, of a log with millions of transactions and of a small one.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Instant;
+
+use serde::Serialize;
+use wholly::log::listing::{Labels, Query};
+use wholly::log::{Log, LogReader};
+use wholly::{Cursor, Filter, InvalidName, ParticipantName, Pattern, SqliteLog, State};
+
+use super::common::{Common, scatter};
+use super::error::BenchError;
+use super::load::Latencies;
+use super::made::{self, LONG_AGO, Made};
+use super::report::latency;
+
+/// How long a page of a list takes, with several filters, from places all over the log: of a log
+/// with many transactions, beside one with few.
+#[derive(clap::Args, Debug)]
+pub(super) struct List {
+    /// How many transactions the log has.
+    #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    stored: u64,
+    /// How many the small log has.
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
+    beside: u64,
+    /// How many names they have between them.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..))]
+    names: u64,
+    /// How often a page is read with each filter.
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..))]
+    times: u64,
+    /// How many transactions a page has.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    limit: u16,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Lists {
+    workload: String,
+    lists: Vec<Compared>,
+}
+
+/// One filter, on both logs.
+#[derive(Debug, Serialize)]
+struct Compared {
+    filter: &'static str,
+    large: Pages,
+    small: Pages,
+}
+
+#[derive(Debug, Serialize)]
+struct Pages {
+    p50_micros: f64,
+    p99_micros: f64,
+    /// How many transactions the newest page has.
+    rows: usize,
+}
+
+impl List {
+    pub async fn run(self) -> Result<Lists, BenchError> {
+        tokio::task::spawn_blocking(move || self.measure()).await?
+    }
+
+    fn measure(self) -> Result<Lists, BenchError> {
+        let directory = self.common.directory()?;
+        let filters = filters()?;
+        let large = self.pages(&directory.path().join("large.db"), self.stored, &filters)?;
+        let small = self.pages(&directory.path().join("small.db"), self.beside, &filters)?;
+        let compared = |((filter, _), (large, small))| Compared { filter, large, small };
+        let lists = filters.into_iter().zip(large.into_iter().zip(small)).map(compared).collect();
+        let Self { stored, beside, names, limit, .. } = self;
+        let workload = format!(
+            "list: pages of {limit} of a log with {stored} transactions, and of one with {beside}; \
+             {names} names"
+        );
+        Ok(Lists { workload, lists })
+    }
+
+    /// The figures of each filter.
+    fn pages(
+        &self,
+        path: &Path,
+        stored: u64,
+        filters: &[(&str, Filter)],
+    ) -> Result<Vec<Pages>, BenchError> {
+        made::labelled(path, &self.common, stored, |nth| made(nth, self.names))?;
+        let open = SqliteLog::at(path).open()?;
+        let newest = open.last_ordinal;
+        let read = |(_, filter): &(_, _)| self.read(&*open.reader, filter, newest, stored);
+        filters.iter().map(read).collect()
+    }
+
+    fn read(
+        &self,
+        reader: &dyn LogReader,
+        filter: &Filter,
+        newest: u64,
+        stored: u64,
+    ) -> Result<Pages, BenchError> {
+        let mut latencies = Latencies::default();
+        let mut rows = None;
+        for nth in 0..self.times {
+            // The newest page first, then others from anywhere: the made ordinals are in a row.
+            let after = (nth > 0).then(|| Cursor::after(newest - scatter(nth) % stored));
+            let filter = filter.clone();
+            let query = Query { filter, after, ..Query::newest(usize::from(self.limit)) };
+            let begun = Instant::now();
+            let page = reader.list(&query)?;
+            latencies.push(begun.elapsed());
+            rows.get_or_insert(page.rows.len());
+        }
+        let latencies = latencies.sorted();
+        Ok(Pages {
+            p50_micros: latencies.quantile(0.5),
+            p99_micros: latencies.quantile(0.99),
+            rows: rows.unwrap_or_default(),
+        })
+    }
+}
+
+/// What the nth transaction is: of every thousand one is stuck, ten turned back; one in 100,000
+/// has a name of its own.
+fn made(nth: u64, names: u64) -> Result<(Made, Labels), InvalidName> {
+    let flow = nth % names;
+    let who = |n: u64| ParticipantName::new(format!("participant-{}", (flow + n) % 10));
+    let pattern = if flow.is_multiple_of(2) { Pattern::TwoPhase } else { Pattern::Saga };
+    let (stuck, back) = (nth % 1_000 == 999, nth % 100 == 50 || nth % 100 == 51);
+    let state = match (pattern, back, stuck) {
+        (Pattern::TwoPhase, true, _) => State::Aborted,
+        (Pattern::TwoPhase, false, _) => State::Committed,
+        (Pattern::Saga, true, _) => State::Compensated,
+        (Pattern::Saga, false, true) => State::Running,
+        (Pattern::Saga, false, false) => State::Completed,
+    };
+    let labels = Labels {
+        name: if nth % 100_000 == 7 { "rare".parse()? } else { format!("flow {flow}").parse()? },
+        pattern,
+        participants: [who(0)?, who(1)?, who(2)?].into(),
+        state,
+        stuck,
+    };
+    Ok((if stuck { Made::Committed } else { Made::Finished }, labels))
+}
+
+/// Lists that people ask for, in the words of the API.
+fn filters() -> Result<Vec<(&'static str, Filter)>, BenchError> {
+    let all = Filter::default;
+    let participant = || Ok::<_, InvalidName>(Some("participant-3".parse()?));
+    let rare = || Ok::<_, InvalidName>(Some("rare".parse()?));
+    let (aborted, compensated) = (Some(State::Aborted), Some(State::Compensated));
+    Ok(vec![
+        ("", all()),
+        ("state=committed", Filter { state: Some(State::Committed), ..all() }),
+        ("state=aborted", Filter { state: aborted, ..all() }),
+        ("stuck=true", Filter { stuck: Some(true), ..all() }),
+        ("settled=false", Filter { settled: Some(false), ..all() }),
+        ("pattern=saga", Filter { pattern: Some(Pattern::Saga), ..all() }),
+        ("name=flow+3", Filter { name: Some("flow 3".parse()?), ..all() }),
+        ("name=rare", Filter { name: rare()?, ..all() }),
+        ("participant=participant-3", Filter { participant: participant()?, ..all() }),
+        (
+            "state=compensated&participant=participant-3&settled=true",
+            Filter {
+                state: compensated,
+                participant: participant()?,
+                settled: Some(true),
+                ..all()
+            },
+        ),
+        // Nothing is both.
+        ("name=rare&stuck=true", Filter { name: rare()?, stuck: Some(true), ..all() }),
+        (
+            "state=aborted&pattern=saga",
+            Filter { state: aborted, pattern: Some(Pattern::Saga), ..all() },
+        ),
+        ("state=aborted&since=…", Filter { state: aborted, since: Some(LONG_AGO), ..all() }),
+    ])
+}
+
+impl fmt::Display for Lists {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}\n", self.workload)?;
+        write!(
+            f,
+            "{:58} {:>6} {:>10} {:>10} {:>6} {:>10} {:>10}",
+            "filter", "rows", "p50", "p99", "rows", "p50", "p99"
+        )?;
+        for Compared { filter, large, small } in &self.lists {
+            let filter = if filter.is_empty() { "none" } else { filter };
+            write!(f, "\n{filter:58}")?;
+            for Pages { rows, p50_micros, p99_micros } in [large, small] {
+                write!(f, " {rows:>6} {:>10} {:>10}", latency(*p50_micros), latency(*p99_micros))?;
+            }
+        }
+        Ok(())
+    }
+}

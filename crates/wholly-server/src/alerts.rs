@@ -1,0 +1,213 @@
+//! Alerts: a webhook is told when a transaction is stuck, and when it no longer is.
+//!
+//! There is no queue. What the webhook was told is compared with what is so, and what differs is
+//! told, as often as it takes: a webhook that is down for an hour costs no memory and loses nothing
+//! that still matters. What became stuck and went on again meanwhile is not told.
+//!
+//! Delivery is at least once. A restart has forgotten what was told, and tells of everything that
+//! is still stuck again, under the same `webhook-id`; that something is no longer stuck is not told
+//! if a restart came in between.
+//!
+//! The loop waits for none of this: it changes a map that is looked at here.
+
+mod webhook;
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::sleep;
+use wholly::{Coordinator, ParticipantName, Snapshot, Timestamp, TransactionId};
+
+pub use webhook::Webhook;
+
+/// Since when which transactions are stuck.
+type Stuck = BTreeMap<TransactionId, Timestamp>;
+
+/// How many changes are looked up at once: the loop must not wait for a long look.
+const AT_ONCE: usize = 256;
+/// The pauses after a failure double from the first up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+
+/// That a transaction is stuck, or no longer is, which the webhook does not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Change {
+    transaction: TransactionId,
+    since: Timestamp,
+    stuck: bool,
+}
+
+/// What a webhook is sent.
+#[derive(Serialize)]
+struct Message {
+    #[serde(skip)]
+    id: String,
+    r#type: &'static str,
+    timestamp: Timestamp,
+    data: Data,
+}
+
+/// The transaction, without payloads and without what participants said, which may repeat them.
+#[derive(Serialize)]
+struct Data {
+    transaction: TransactionId,
+    since: Timestamp,
+    name: Option<String>,
+    pattern: &'static str,
+    state: &'static str,
+    stuck: bool,
+    settled: bool,
+    /// The branches or steps that are stuck.
+    branches: Vec<StuckBranch>,
+}
+
+#[derive(Serialize)]
+struct StuckBranch {
+    name: String,
+    participant: Option<ParticipantName>,
+}
+
+/// Tells the webhook for as long as the coordinator is there.
+pub async fn tell(coordinator: Coordinator, webhook: Webhook) {
+    let mut stuck = coordinator.stuck();
+    let mut told = Stuck::new();
+    let mut after = None;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let changes = differences(&stuck.borrow_and_update(), &told, after);
+        if changes.is_empty() {
+            if stuck.changed().await.is_err() {
+                return;
+            }
+            continue;
+        }
+        for change in changes {
+            if !change.still_holds(&stuck.borrow()) {
+                continue;
+            }
+            // One that is never taken must not keep the others away: the next comes after it.
+            after = Some(change.transaction);
+            match webhook.deliver(&message(&coordinator, change).await).await {
+                Ok(()) => {
+                    change.was_told(&mut told);
+                    pause = FIRST_PAUSE;
+                }
+                Err(why) => {
+                    let id = change.transaction;
+                    tracing::warn!(transaction = %id, "an alert was not taken: {why}; it is sent again");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// What the webhook does not know, beginning behind `after`; in the order of the transactions.
+fn differences(stuck: &Stuck, told: &Stuck, after: Option<TransactionId>) -> Vec<Change> {
+    let behind = |from, to| {
+        let unknown = stuck.range((from, to)).filter(|(id, since)| told.get(id) != Some(since));
+        let over = told.range((from, to)).filter(|(id, _)| !stuck.contains_key(id));
+        let change = |stuck| move |(&transaction, &since)| Change { transaction, since, stuck };
+        let mut changes: Vec<_> = unknown.map(change(true)).take(AT_ONCE).collect();
+        changes.extend(over.map(change(false)).take(AT_ONCE));
+        changes.sort_unstable_by_key(|change| change.transaction);
+        changes.truncate(AT_ONCE);
+        changes
+    };
+    match after {
+        None => behind(Unbounded, Unbounded),
+        Some(id) => match behind(Excluded(id), Unbounded) {
+            changes if changes.is_empty() => behind(Unbounded, Unbounded),
+            changes => changes,
+        },
+    }
+}
+
+impl Change {
+    fn still_holds(self, stuck: &Stuck) -> bool {
+        match self.stuck {
+            true => stuck.get(&self.transaction) == Some(&self.since),
+            false => !stuck.contains_key(&self.transaction),
+        }
+    }
+
+    fn was_told(self, told: &mut Stuck) {
+        match self.stuck {
+            true => _ = told.insert(self.transaction, self.since),
+            false => _ = told.remove(&self.transaction),
+        }
+    }
+}
+
+/// The same change has the same id, however often it is sent.
+async fn message(coordinator: &Coordinator, change: Change) -> Message {
+    let Change { transaction, since, stuck } = change;
+    // An alert must not wait for a log that cannot be read.
+    let snapshot = coordinator.get(transaction).await.ok().flatten();
+    let word = if stuck { "stuck" } else { "unstuck" };
+    let last = snapshot.as_ref().and_then(|snapshot| snapshot.history.last());
+    Message {
+        id: format!("{transaction}-{word}-{}", since.as_millis()),
+        r#type: if stuck { "transaction.stuck" } else { "transaction.unstuck" },
+        timestamp: if stuck { since } else { last.map_or(since, |event| event.at) },
+        data: Data {
+            transaction,
+            since,
+            name: snapshot.as_ref().and_then(|s| Some(s.name.as_ref()?.to_string())),
+            pattern: snapshot.as_ref().map_or("unknown", |snapshot| snapshot.pattern),
+            state: snapshot.as_ref().map_or("unknown", |snapshot| snapshot.state),
+            stuck,
+            settled: snapshot.as_ref().is_some_and(|snapshot| snapshot.settled),
+            branches: snapshot.as_ref().map(stuck_branches).unwrap_or_default(),
+        },
+    }
+}
+
+fn stuck_branches(snapshot: &Snapshot) -> Vec<StuckBranch> {
+    let branches = snapshot.branches.iter().filter(|branch| branch.stuck.is_some());
+    let branches = branches.map(|branch| StuckBranch {
+        name: branch.participant.to_string(),
+        participant: Some(branch.participant.clone()),
+    });
+    let steps = snapshot.steps.iter().filter(|step| step.stuck.is_some());
+    let steps = steps.map(|step| StuckBranch {
+        name: step.name.to_string(),
+        participant: step.participant.clone(),
+    });
+    branches.chain(steps).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use wholly::LogId;
+
+    use super::*;
+
+    fn id(ordinal: u64) -> TransactionId {
+        TransactionId::mint(ordinal, Timestamp::default(), 0, LogId::from_bits(0))
+    }
+
+    fn stuck(ids: &[u64]) -> Stuck {
+        ids.iter().map(|n| (id(*n), Timestamp::from_millis(*n))).collect()
+    }
+
+    #[test]
+    fn what_differs_is_told_from_behind_the_last_and_then_from_the_front() {
+        let (is, told) = (stuck(&[1, 2, 4]), stuck(&[2, 3]));
+        let changes = |after| -> Vec<_> {
+            let changes = differences(&is, &told, after);
+            changes.into_iter().map(|change| (change.transaction, change.stuck)).collect()
+        };
+        assert_eq!(changes(None), [(id(1), true), (id(3), false), (id(4), true)]);
+        assert_eq!(changes(Some(id(1))), [(id(3), false), (id(4), true)]);
+        assert_eq!(changes(Some(id(4))), changes(None));
+        assert_eq!(differences(&is, &is, Some(id(2))), []);
+        // Stuck again since another time.
+        let again = Stuck::from([(id(2), Timestamp::from_millis(9))]);
+        assert_eq!(differences(&again, &stuck(&[2]), None).len(), 1);
+    }
+}

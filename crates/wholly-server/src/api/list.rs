@@ -1,0 +1,52 @@
+//! The transactions that match what the query says, newest first, in pages.
+
+use axum::Json;
+use axum::extract::State as Of;
+use serde::Deserialize;
+use wholly::{
+    Coordinator, Cursor, Filter, Listing, Name, ParticipantName, Pattern, State, Timestamp,
+};
+
+use super::problem::{Kind, Problem};
+use super::request::Asked;
+
+/// The most transactions that a page has.
+const LIMIT: usize = 1_000;
+
+/// Which of the transactions, and how many in a page. All that is named must match.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Query {
+    state: Option<State>,
+    pattern: Option<Pattern>,
+    name: Option<Name>,
+    participant: Option<ParticipantName>,
+    settled: Option<bool>,
+    stuck: Option<bool>,
+    /// Milliseconds since the Unix epoch: accepted then or later.
+    since: Option<Timestamp>,
+    /// Accepted before.
+    until: Option<Timestamp>,
+    #[serde(default = "a_hundred")]
+    limit: usize,
+    /// The `next` of the page before.
+    cursor: Option<Cursor>,
+}
+
+fn a_hundred() -> usize {
+    100
+}
+
+pub async fn list(
+    Of(coordinator): Of<Coordinator>,
+    Asked(query): Asked<Query>,
+) -> Result<Json<Listing>, Problem> {
+    let Query { state, pattern, name, participant, settled, stuck, since, until, .. } = query;
+    let filter = Filter { state, pattern, name, participant, settled, stuck, since, until };
+    let Query { limit, cursor, .. } = query;
+    if !(1..=LIMIT).contains(&limit) {
+        let detail = format!("a limit of {limit} is out of range; it is from 1 to {LIMIT}");
+        return Err(Problem::new(Kind::INVALID_REQUEST, detail));
+    }
+    Ok(Json(coordinator.list(&filter, cursor, limit).await?))
+}

@@ -1,0 +1,36 @@
+//! `wholly backup`: a copy of the log, while the server runs.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use wholly::SqliteLog;
+
+use crate::cli::failed;
+
+/// Copy the log while the server runs.
+///
+/// The copy is of one moment, whole and durable when the command ends, readable by nobody else, and
+/// never replaces a file. It holds every payload that the log holds. Serve it with --restored,
+/// which holds what the copy has in doubt until a person decides.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly backup --log /var/lib/wholly/wholly.db --to /backup/wholly-$(date +%F).db
+  wholly serve --log /backup/wholly-2026-01-31.db --restored")]
+pub struct Backup {
+    /// The log.
+    #[arg(long, value_name = "FILE", default_value = "wholly.db")]
+    log: PathBuf,
+    /// Where the copy is to be.
+    #[arg(long, value_name = "FILE")]
+    to: PathBuf,
+}
+
+impl Backup {
+    pub fn run(self) -> ExitCode {
+        match SqliteLog::at(&self.log).backup(&self.to) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(1, &error),
+        }
+    }
+}

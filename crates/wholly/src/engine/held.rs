@@ -1,0 +1,84 @@
+//! What a restored copy of a log holds.
+//!
+//! A copy knows only what was there when it was made; the original may have gone on, and committed
+//! what the copy has undecided. So the copy has an identity of its own, and what the old one left
+//! unsettled is held: shown, and neither sent, aborted nor turned back until a person decides.
+//!
+//! What is held follows from the log alone: the id of the transaction carries the identity that
+//! began it, and its record `released` the one under which a person let it go on. So a copy of the
+//! copy holds it again.
+
+use wholly_core::{Input, Timestamp, TransactionId};
+
+use super::{Engine, Open, Part, Reply, Wait};
+use crate::error::{CancelError, ResolveError};
+
+/// What is shown of it.
+pub(super) const WHY: &str = "it came with a restored copy of the log, and the original may have \
+     gone on with it: nothing is sent until a person retries, aborts or resolves it";
+
+impl<W> Engine<W> {
+    /// Whether a transaction is held that the log had not settled.
+    pub(super) fn holds(&self, id: TransactionId, part: &Part) -> bool {
+        let released = match part {
+            Part::Live(transaction) => transaction.released(),
+            Part::SetAside { .. } => return false,
+        };
+        id.log() != self.identity && released != Some(self.identity)
+    }
+
+    /// Asks everything that is outstanding again; what is held goes on as after a restart.
+    pub(super) fn release(&mut self, id: TransactionId, reason: &str, to: W, now: Timestamp) {
+        if !self.open.get(&id).is_some_and(|open| open.held) {
+            return self.retry(id, to, now);
+        }
+        match self.let_go_on(id, reason, now) {
+            Ok(()) => {
+                self.step(id, &Input::Restarted, now);
+                self.wait(id, Wait::Recorded, to, now);
+            }
+            Err(broken) => self.reply(to, Reply::NotResolved(broken)),
+        }
+    }
+
+    /// A person's wish to abort is a decision: it is recorded, and carried out.
+    pub(super) fn cancel_held(&mut self, id: TransactionId, reason: &str, to: W, now: Timestamp) {
+        let Some(Open { part: Part::Live(transaction), .. }) = self.open.get(&id) else {
+            return self.reply(to, Reply::NotCancelled(CancelError::SetAside { id }));
+        };
+        // What cannot be aborted stays held.
+        if let Err(error) = transaction.clone().cancel(reason, now) {
+            return self.reply(to, Reply::NotCancelled(CancelError::from_core(id, error)));
+        }
+        match self.let_go_on(id, reason, now) {
+            Ok(()) => self.cancel(id, reason, to, now),
+            Err(_) => self.reply(to, Reply::NotCancelled(CancelError::SetAside { id })),
+        }
+    }
+
+    fn let_go_on(
+        &mut self,
+        id: TransactionId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), ResolveError> {
+        let identity = self.identity;
+        let Some(open) = self.open.get_mut(&id) else {
+            return Err(ResolveError::NotInFlight { id });
+        };
+        open.held = false;
+        self.set_aside.remove(&id);
+        let Part::Live(transaction) = &mut open.part else {
+            return Err(ResolveError::SetAside { id });
+        };
+        match transaction.release(identity, reason) {
+            Ok(records) => self.record(id, records, now),
+            Err(broken) => {
+                self.set_aside(id, &broken, now);
+                return Err(ResolveError::SetAside { id });
+            }
+        }
+        self.note_stuck(id, now);
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! Who needs a person, told as soon as it is durable.
+//!
+//! INVARIANT: what is told of a transaction here is what the log tells of it.
+
+use wholly_core::entry::Timed;
+use wholly_core::{Timestamp, Transaction, TransactionId};
+
+use super::{Engine, Part};
+use crate::log::Position;
+
+/// A transaction became stuck, at this time, or no longer is.
+pub(crate) type StuckChange = (TransactionId, Option<Timestamp>);
+
+impl<W> Engine<W> {
+    /// Looks whether a transaction has become stuck, or no longer is.
+    pub(super) fn note_stuck(&mut self, id: TransactionId, now: Timestamp) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        let stuck = open.held || open.part.is_stuck();
+        if stuck == std::mem::replace(&mut open.stuck, stuck) {
+            return;
+        }
+        // It happens seldom enough for a batch that it need not share.
+        self.write_held_back(id, now);
+        let durable_with = self.durable_with(id).unwrap_or(self.durable);
+        self.stuck_changes.push((durable_with, (id, stuck.then_some(now))));
+    }
+
+    /// Notes that what the log holds of a transaction is stuck.
+    pub(super) fn found_stuck(&mut self, id: TransactionId, since: Timestamp) {
+        self.stuck_changes.push((self.durable, (id, Some(since))));
+    }
+
+    /// Tells what has become durable.
+    pub(super) fn tell_stuck(&mut self) {
+        if self.stuck_changes.is_empty() {
+            return;
+        }
+        let durable = self.durable;
+        let is_durable = |(at, _): &(Position, StuckChange)| *at <= durable;
+        let (told, waiting): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.stuck_changes).into_iter().partition(is_durable);
+        self.stuck_changes = waiting;
+        self.outputs.stuck.extend(told.into_iter().map(|(_, change)| change));
+    }
+
+    /// Who is stuck by what the log holds, ahead of all else that [`Engine::poll`] will say.
+    pub fn stuck_at_start(&mut self) -> Vec<StuckChange> {
+        self.tell_stuck();
+        std::mem::take(&mut self.outputs.stuck)
+    }
+}
+
+impl Part {
+    pub(super) fn is_stuck(&self) -> bool {
+        match self {
+            Self::Live(transaction) => transaction.is_stuck() && !transaction.is_settled(),
+            Self::SetAside { .. } => true,
+        }
+    }
+}
+
+/// Since when the transaction with this history is stuck, if it is.
+pub(super) fn stuck_since(history: &[Timed]) -> Option<Timestamp> {
+    let (_, started) = history.first()?;
+    let mut transaction = Transaction::start(started)?;
+    let mut since = None;
+    for (at, record) in &history[1..] {
+        transaction.apply(record).ok()?;
+        since = transaction.is_stuck().then(|| since.unwrap_or(*at));
+    }
+    since
+}

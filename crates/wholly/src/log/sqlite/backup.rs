@@ -1,0 +1,123 @@
+//! A backup: a copy of the log as it stood at one moment, made while a coordinator runs.
+//!
+//! `VACUUM INTO` reads in one transaction, which sees only what is durable, and writes a file
+//! without free pages, so that nothing that was deleted is in it. SQLite does not sync that file;
+//! this does, before it gets its name. The name is given by a link, which never replaces a file.
+//!
+//! INVARIANT: what has the name is whole, durable, and marked as a copy.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::BUSY_TIMEOUT;
+use super::copy::COPY;
+use super::open::{recognise, sync_directory};
+use crate::log::OpenError;
+
+/// Why there is no backup.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// What should be copied is no log, or one of a newer version.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// There is no such log.
+    #[error("there is no log {}", .log.display())]
+    NoLog {
+        /// The log.
+        log: PathBuf,
+    },
+    /// There is something in its place.
+    #[error("{} exists already; a backup replaces nothing: name another file", .to.display())]
+    Exists {
+        /// Where the backup should be.
+        to: PathBuf,
+    },
+    /// Storage failed.
+    #[error("the log {} cannot be copied to {}: {why}", .log.display(), .to.display())]
+    Storage {
+        /// The log.
+        log: PathBuf,
+        /// Where the backup should be.
+        to: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+}
+
+pub(super) fn backup(log: &Path, to: &Path) -> Result<(), BackupError> {
+    let storage = |why: String| {
+        let (log, to) = (log.to_owned(), to.to_owned());
+        BackupError::Storage { log, to, why }
+    };
+    if !log.try_exists().map_err(|why| storage(why.to_string()))? {
+        return Err(BackupError::NoLog { log: log.to_owned() });
+    }
+    let exists = || BackupError::Exists { to: to.to_owned() };
+    if to.symlink_metadata().is_ok() {
+        return Err(exists());
+    }
+    let sqlite = |error: rusqlite::Error| storage(error.to_string());
+    let from = read(log).map_err(sqlite)?;
+    recognise(&from, log)?;
+    let partial = Partial::beside(to).map_err(|why| storage(why.to_string()))?;
+    copy(&from, &partial.0).map_err(sqlite)?;
+    match partial.named(to) {
+        Err(why) if why.kind() == ErrorKind::AlreadyExists => Err(exists()),
+        named => named.map_err(|why| storage(why.to_string())),
+    }
+}
+
+/// A connection that reads, and is allowed to write: else it would leave SQLite's files behind, in
+/// its own name, where no coordinator runs.
+fn read(log: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let from = Connection::open_with_flags(log, flags)?;
+    from.busy_timeout(BUSY_TIMEOUT)?;
+    from.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;")?;
+    Ok(from)
+}
+
+fn copy(from: &Connection, to: &Path) -> rusqlite::Result<()> {
+    from.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+    let copy = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    copy.execute("UPDATE meta SET file = ?1", [COPY])?;
+    copy.close().map_err(|(_, error)| error)
+}
+
+/// A backup that is not whole yet. What is left of it goes with it.
+struct Partial(PathBuf);
+
+impl Partial {
+    /// A new file that nobody else may read: it will hold every payload.
+    fn beside(to: &Path) -> io::Result<Self> {
+        let random = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
+        let mut name = OsString::from(to);
+        name.push(format!(".{random:016x}.partial"));
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&name)?;
+        Ok(Self(name.into()))
+    }
+
+    /// Makes it durable, then gives it its name, and makes that durable.
+    fn named(&self, to: &Path) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()?;
+        std::fs::hard_link(&self.0, to)?;
+        std::fs::remove_file(&self.0)?;
+        sync_directory(to)
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        // It has its name, or it is of no use; what cannot be removed is named for what it is.
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,181 @@
+//! Labels as the file holds them: one small number.
+//!
+//! What never changes of a transaction (name, pattern, participants) is its *kind*. There are few
+//! kinds, so each is written once, in a table of its own, and has a number. A label is the number
+//! of a kind, and in its low bits the transaction's state, whether it is stuck, and whether it has
+//! settled. An entry takes one byte or two for it.
+//!
+//! A program may give every transaction a name of its own. Then there are as many kinds as
+//! transactions; that costs room, and lists by anything but the name look at more rows.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use wholly_core::{Name, ParticipantName};
+
+use super::super::ReadError;
+use super::super::listing::{Labels, Pattern, State};
+
+/// How many low bits of a label are not the kind.
+pub(super) const STANDING_BITS: u32 = 6;
+/// How many kinds the writer remembers.
+const REMEMBERED: usize = 4_096;
+
+/// What never changes of a transaction's labels.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Kind {
+    name: Name,
+    pattern: Pattern,
+    participants: Arc<[ParticipantName]>,
+}
+
+/// The kinds that the writer has met.
+#[derive(Default)]
+pub(super) struct Kinds(HashMap<Kind, i64>);
+
+impl Kinds {
+    /// The label for these labels, in the caller's transaction, which may add a kind.
+    pub(super) fn label(
+        &mut self,
+        file: &Connection,
+        labels: &Labels,
+        settled: bool,
+    ) -> rusqlite::Result<i64> {
+        let Labels { name, pattern, participants, state, stuck } = labels.clone();
+        let kind = self.number(file, Kind { name, pattern, participants })?;
+        let standing =
+            i64::from(number_of(state)) << 2 | i64::from(stuck) << 1 | i64::from(settled);
+        Ok(kind << STANDING_BITS | standing)
+    }
+
+    fn number(&mut self, file: &Connection, kind: Kind) -> rusqlite::Result<i64> {
+        if let Some(number) = self.0.get(&kind) {
+            return Ok(*number);
+        }
+        let names: Vec<_> = kind.participants.iter().map(ParticipantName::as_str).collect();
+        let row = params![kind.name.as_str(), kind.pattern.as_str(), names.join(" ")];
+        let known = file
+            .prepare_cached(
+                "SELECT kind FROM kinds WHERE name = ?1 AND pattern = ?2 AND participants = ?3",
+            )?
+            .query_row(row, |row| row.get(0))
+            .optional()?;
+        let number = match known {
+            Some(number) => number,
+            None => {
+                file.prepare_cached(
+                    "INSERT INTO kinds (name, pattern, participants) VALUES (?1, ?2, ?3)",
+                )?
+                .execute(row)?;
+                file.last_insert_rowid()
+            }
+        };
+        if self.0.len() >= REMEMBERED {
+            self.forget();
+        }
+        self.0.insert(kind, number);
+        Ok(number)
+    }
+
+    /// Forgets all of them: some may be gone from the file.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Labels by their number, as one read finds them.
+pub(super) struct Dictionary<'f> {
+    file: &'f Connection,
+    kinds: HashMap<i64, Option<Kind>>,
+}
+
+impl<'f> Dictionary<'f> {
+    pub(super) fn of(file: &'f Connection) -> Self {
+        Self { file, kinds: HashMap::new() }
+    }
+
+    /// The labels with this number, and whether they are of one that has settled; `None` if
+    /// nothing has them any more.
+    pub(super) fn labels(&mut self, label: i64) -> Result<Option<(Labels, bool)>, ReadError> {
+        let Some(kind) = self.kind(label >> STANDING_BITS)? else { return Ok(None) };
+        let state = (label >> 2) & ((1 << (STANDING_BITS - 2)) - 1);
+        let state = State::ALL.get(state as usize).copied();
+        let state = state.ok_or_else(|| unreadable("label", &label.to_string()))?;
+        let Kind { name, pattern, participants } = kind.clone();
+        let labels = Labels { name, pattern, participants, state, stuck: label & 2 != 0 };
+        Ok(Some((labels, label & 1 != 0)))
+    }
+
+    fn kind(&mut self, number: i64) -> Result<Option<&Kind>, ReadError> {
+        if !self.kinds.contains_key(&number) {
+            let read = self
+                .file
+                .prepare_cached(
+                    "SELECT kind, name, pattern, participants FROM kinds WHERE kind = ?1",
+                )?
+                .query_row([number], parts)
+                .optional()?;
+            let kind = read.map(|(_, parts)| Kind::parse(&parts)).transpose()?;
+            self.kinds.insert(number, kind);
+        }
+        Ok(self.kinds.get(&number).and_then(Option::as_ref))
+    }
+
+    /// The numbers of the kinds with this name, or of all; `None` if they are more than `limit`.
+    pub(super) fn kinds(
+        &mut self,
+        name: Option<&Name>,
+        limit: usize,
+    ) -> Result<Option<Vec<i64>>, ReadError> {
+        const COLUMNS: &str = "SELECT kind, name, pattern, participants FROM kinds";
+        let rows: Vec<_> = match name {
+            Some(name) => self
+                .file
+                .prepare_cached(&format!("{COLUMNS} WHERE name = ?1 LIMIT ?2"))?
+                .query_map(params![name.as_str(), limit as i64 + 1], parts)?
+                .collect::<Result<_, _>>()?,
+            None => self
+                .file
+                .prepare_cached(&format!("{COLUMNS} LIMIT ?1"))?
+                .query_map([limit as i64 + 1], parts)?
+                .collect::<Result<_, _>>()?,
+        };
+        if rows.len() > limit {
+            return Ok(None);
+        }
+        for (number, parts) in &rows {
+            self.kinds.insert(*number, Some(Kind::parse(parts)?));
+        }
+        Ok(Some(rows.into_iter().map(|(number, _)| number).collect()))
+    }
+}
+
+/// A kind's name, pattern and participants, as they are written.
+type Parts = [String; 3];
+
+fn parts(row: &Row<'_>) -> rusqlite::Result<(i64, Parts)> {
+    Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?]))
+}
+
+impl Kind {
+    fn parse([name, pattern, participants]: &Parts) -> Result<Self, ReadError> {
+        let names = participants.split_ascii_whitespace().map(ParticipantName::new);
+        Ok(Self {
+            name: Name::new(name.as_str()).map_err(|_| unreadable("name", name))?,
+            pattern: Pattern::named(pattern).ok_or_else(|| unreadable("pattern", pattern))?,
+            participants: names
+                .collect::<Result<_, _>>()
+                .map_err(|_| unreadable("list of participants", participants))?,
+        })
+    }
+}
+
+fn unreadable(what: &str, found: &str) -> ReadError {
+    ReadError::Storage { why: format!("the log holds {found:?} as a {what}, which is none") }
+}
+
+/// A state's number: its place among [`State::ALL`], to which states may only be added.
+fn number_of(state: State) -> u8 {
+    state as u8
+}

@@ -1,0 +1,248 @@
+//! Listing from the file: streams of transactions, each newest first, merged.
+//!
+//! The index `listed` has the transactions by label and then by ordinal. So where a filter fits
+//! few labels, each of them is a stream that has nothing but what was asked for, and a page takes
+//! the same time in a small log and in a large one. Where it fits many, or all, the one stream is
+//! the table of all transactions, and what does not match is skipped, up to a bound: then the page
+//! is short, and says where to go on.
+//!
+//! What the tail holds is a stream of its own, and hides what the file says of the same
+//! transactions.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use wholly_core::TransactionId;
+
+use super::super::ReadError;
+use super::super::listing::{Cursor, Page, Query, Row};
+use super::labels::{Dictionary, STANDING_BITS};
+use super::reader::parse;
+use super::tail::Shared;
+
+/// How much a page may cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// How many kinds are matched against a filter.
+    pub(super) kinds: usize,
+    /// How many labels are followed as streams of their own.
+    pub(super) streams: usize,
+    /// How many transactions are looked at.
+    pub(super) rows: usize,
+}
+
+/// Some milliseconds each.
+pub(super) const BOUNDS: Bounds = Bounds { kinds: 1_024, streams: 256, rows: 10_000 };
+
+/// A transaction on its way into a page: its ordinal and its label.
+type Candidate = (i64, i64);
+
+pub(super) fn list(
+    file: &Connection,
+    tail: &Shared,
+    query: &Query,
+    bounds: Bounds,
+) -> Result<Page, ReadError> {
+    let range = query.ordinals();
+    let limit = |ordinal: u64| i64::try_from(ordinal).unwrap_or(i64::MAX);
+    let (from, below) = (limit(range.start), limit(range.end));
+    if from >= below {
+        return Ok(Page::default());
+    }
+    // INVARIANT: tail and file are of one moment, but for one batch that the file may have and the
+    // tail has not noted: a transaction that leaves the tail meanwhile is in neither or in both.
+    let snapshot = file.unchecked_transaction()?;
+    let mut recent = {
+        let tail = tail.lock();
+        // A transaction begins with its first read.
+        snapshot.prepare_cached("SELECT indexed FROM meta")?.query_row([], |_| Ok(()))?;
+        Recent::of_tail(tail.places.range(from..below), &tail.labels)
+    };
+    recent.add_set_aside(&snapshot, query, from, below)?;
+    let mut dictionary = Dictionary::of(&snapshot);
+    let labels = fitting_labels(&mut dictionary, &snapshot, query, bounds)?;
+    let mut statements = match &labels {
+        Some(labels) => std::iter::repeat_with(|| snapshot.prepare(ONE_LABEL))
+            .take(labels.len())
+            .collect::<Result<Vec<_>, _>>()?,
+        None => vec![snapshot.prepare(ALL)?],
+    };
+    let mut streams = vec![Stream::of(recent.newest_first())?];
+    for (nth, statement) in statements.iter_mut().enumerate() {
+        let label = labels.as_ref().map_or(0, |labels| labels[nth]);
+        let rows = statement
+            .query_map(params![from, below, label], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .filter(|row| !matches!(row, Ok((ordinal, _)) if recent.hides(*ordinal)));
+        streams.push(Stream::of(rows)?);
+    }
+    Paging { file: &snapshot, dictionary, recent: &recent, query, bounds }.page(streams)
+}
+
+const ONE_LABEL: &str = "SELECT ordinal, label FROM listed
+    WHERE ordinal >= ?1 AND ordinal < ?2 AND label = ?3 ORDER BY ordinal DESC";
+const ALL: &str = "SELECT ordinal, label FROM transactions
+    WHERE ordinal >= ?1 AND ordinal < ?2 AND ?3 = 0 ORDER BY ordinal DESC";
+
+/// The labels that the file has and the filter fits; `None` if the table of all transactions is
+/// the better way.
+fn fitting_labels(
+    dictionary: &mut Dictionary<'_>,
+    file: &Connection,
+    query: &Query,
+    bounds: Bounds,
+) -> Result<Option<Vec<i64>>, ReadError> {
+    if query.filter.takes_all() {
+        return Ok(None);
+    }
+    let name = query.filter.name.as_ref();
+    let Some(kinds) = dictionary.kinds(name, bounds.kinds)? else { return Ok(None) };
+    let mut next = file.prepare_cached(
+        "SELECT label FROM listed WHERE label >= ?1 AND label < ?2 ORDER BY label LIMIT 1",
+    )?;
+    let mut fitting = Vec::new();
+    for kind in kinds {
+        let (mut from, below) = (kind << STANDING_BITS, (kind + 1) << STANDING_BITS);
+        while let Some(label) = next.query_row([from, below], |row| row.get(0)).optional()? {
+            from = label + 1;
+            let known = dictionary.labels(label)?;
+            if known.is_some_and(|(labels, settled)| query.filter.matches(&labels, settled)) {
+                fitting.push(label);
+            }
+        }
+    }
+    Ok(Some(fitting).filter(|fitting| fitting.len() <= bounds.streams))
+}
+
+/// What the file's index does not say, or not rightly: the tail, and what was set aside.
+struct Recent(BTreeMap<i64, Noted>);
+
+struct Noted {
+    label: i64,
+    /// Where its first entry is, should the index not know.
+    place: Option<i64>,
+}
+
+impl Recent {
+    fn of_tail<'t>(
+        places: impl Iterator<Item = (&'t i64, &'t Vec<i64>)>,
+        labels: &BTreeMap<i64, i64>,
+    ) -> Self {
+        let noted = |(ordinal, places): (&i64, &Vec<i64>)| {
+            let label = *labels.get(ordinal)?;
+            Some((*ordinal, Noted { label, place: places.first().copied() }))
+        };
+        Self(places.filter_map(noted).collect())
+    }
+
+    /// They may be stuck in the list and not in the index, which therefore must not hide them.
+    fn add_set_aside(
+        &mut self,
+        file: &Connection,
+        query: &Query,
+        from: i64,
+        below: i64,
+    ) -> Result<(), ReadError> {
+        let ordinals = query.set_aside.iter().map(|id| id.ordinal() as i64);
+        for ordinal in ordinals.filter(|ordinal| (from..below).contains(ordinal)) {
+            let label = file
+                .prepare_cached("SELECT label FROM transactions WHERE ordinal = ?1")?
+                .query_row([ordinal], |row| row.get(0))
+                .optional()?;
+            if let Some(label) = label {
+                self.0.entry(ordinal).or_insert(Noted { label, place: None });
+            }
+        }
+        Ok(())
+    }
+
+    fn hides(&self, ordinal: i64) -> bool {
+        self.0.contains_key(&ordinal)
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = rusqlite::Result<Candidate>> + '_ {
+        self.0.iter().rev().map(|(ordinal, noted)| Ok((*ordinal, noted.label)))
+    }
+}
+
+/// Transactions, newest first.
+struct Stream<'s> {
+    head: Option<Candidate>,
+    rest: Box<dyn Iterator<Item = rusqlite::Result<Candidate>> + 's>,
+}
+
+impl<'s> Stream<'s> {
+    fn of(
+        mut rest: impl Iterator<Item = rusqlite::Result<Candidate>> + 's,
+    ) -> rusqlite::Result<Self> {
+        let head = rest.next().transpose()?;
+        Ok(Self { head, rest: Box::new(rest) })
+    }
+
+    fn take(&mut self) -> rusqlite::Result<Option<Candidate>> {
+        let next = self.rest.next().transpose()?;
+        Ok(std::mem::replace(&mut self.head, next))
+    }
+}
+
+/// A page that is being filled.
+struct Paging<'p> {
+    file: &'p Connection,
+    dictionary: Dictionary<'p>,
+    recent: &'p Recent,
+    query: &'p Query,
+    bounds: Bounds,
+}
+
+impl Paging<'_> {
+    fn page(mut self, mut streams: Vec<Stream<'_>>) -> Result<Page, ReadError> {
+        let mut page = Page::default();
+        let (mut looked_at, mut last) = (0, self.query.after);
+        // They are few: looking at every head takes less than keeping them in order.
+        while let Some(newest) = streams.iter_mut().max_by_key(|stream| stream.head) {
+            if newest.head.is_some()
+                && (page.rows.len() == self.query.limit || looked_at == self.bounds.rows)
+            {
+                page.next = last;
+                break;
+            }
+            let Some((ordinal, label)) = newest.take()? else { break };
+            looked_at += 1;
+            last = Some(Cursor::after(ordinal.unsigned_abs()));
+            page.rows.extend(self.row(ordinal, label)?);
+        }
+        Ok(page)
+    }
+
+    /// The row of a transaction; `None` if it does not match, or was deleted meanwhile.
+    fn row(&mut self, ordinal: i64, label: i64) -> Result<Option<Row>, ReadError> {
+        let Some((labels, settled)) = self.dictionary.labels(label)? else { return Ok(None) };
+        let filter = &self.query.filter;
+        // What is set aside may match by what only the coordinator knows.
+        if !self.recent.hides(ordinal) && !filter.matches(&labels, settled) {
+            return Ok(None);
+        }
+        let Some(id) = self.id(ordinal)? else { return Ok(None) };
+        let labels = self.query.shown(id, labels);
+        Ok(filter.matches(&labels, settled).then_some(Row { id, labels, settled }))
+    }
+
+    fn id(&self, ordinal: i64) -> Result<Option<TransactionId>, ReadError> {
+        let indexed: Option<i64> = self
+            .file
+            .prepare_cached(
+                "SELECT json_extract(places, '$[0]') FROM transactions WHERE ordinal = ?1",
+            )?
+            .query_row([ordinal], |row| row.get(0))
+            .optional()?;
+        let place = indexed.or_else(|| self.recent.0.get(&ordinal)?.place);
+        let id: Option<String> = self
+            .file
+            .prepare_cached("SELECT id FROM entries WHERE place = ?1 AND sequence = 0")?
+            .query_row([place], |row| row.get(0))
+            .optional()?;
+        id.map(|id| parse(&id)).transpose()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! Pages beside a naive model, while transactions come, change, are indexed and go, with bounds so
+//! small that every way of listing is taken.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use proptest::prelude::*;
+use wholly_core::{Timestamp, TransactionId};
+
+use super::*;
+use crate::log::listing::{Filter, Labels, Pattern, State};
+use crate::log::sqlite::copy::Claim;
+use crate::log::sqlite::open::open;
+use crate::log::{Entry, OpenLog};
+
+#[derive(Clone, Debug)]
+enum Act {
+    Begin {
+        name: usize,
+        saga: bool,
+    },
+    /// One that has not ended stands otherwise now.
+    Change {
+        which: prop::sample::Index,
+        state: State,
+        stuck: bool,
+        ends: bool,
+    },
+    /// One is stuck, and the log does not know.
+    SetAside {
+        which: prop::sample::Index,
+    },
+    /// The tail goes to the indexes.
+    Index,
+    Reopen,
+    /// Those that have ended and are older than this go.
+    Trim {
+        millis: u64,
+    },
+    /// The next page of the list that is being read.
+    Page,
+}
+
+const NAMES: [&str; 3] = ["place order", "ship order", "refund"];
+
+fn state() -> impl Strategy<Value = State> {
+    prop::sample::select(State::ALL)
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        6 => (0..NAMES.len(), any::<bool>()).prop_map(|(name, saga)| Act::Begin { name, saga }),
+        6 => (any::<prop::sample::Index>(), state(), prop::bool::weighted(0.2), any::<bool>())
+            .prop_map(|(which, state, stuck, ends)| Act::Change { which, state, stuck, ends }),
+        1 => any::<prop::sample::Index>().prop_map(|which| Act::SetAside { which }),
+        2 => Just(Act::Index),
+        1 => Just(Act::Reopen),
+        1 => (0..60_u64).prop_map(|millis| Act::Trim { millis }),
+        6 => Just(Act::Page),
+    ]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    let time = || prop::option::weighted(0.2, (0..60_u64).prop_map(Timestamp::from_millis));
+    let flag = || prop::option::weighted(0.3, any::<bool>());
+    let name =
+        prop::option::weighted(0.3, (0..NAMES.len()).prop_map(|n| NAMES[n].parse().unwrap()));
+    let participant = prop::sample::select(&["orders", "payments", "carriers"][..]);
+    (
+        prop::option::weighted(0.4, state()),
+        prop::option::weighted(0.3, prop::sample::select(Pattern::ALL)),
+        name,
+        prop::option::weighted(0.3, participant.prop_map(|name| name.parse().unwrap())),
+        (flag(), flag(), time(), time()),
+    )
+        .prop_map(|(state, pattern, name, participant, (settled, stuck, since, until))| {
+            Filter { state, pattern, name, participant, settled, stuck, since, until }
+        })
+}
+
+fn bounds() -> impl Strategy<Value = Bounds> {
+    (1..6_usize, 0..12_usize, 1..8_usize).prop_map(|(kinds, streams, rows)| Bounds {
+        kinds,
+        streams,
+        rows,
+    })
+}
+
+/// A log, what it must hold, and a list that somebody reads.
+struct Subject {
+    directory: tempfile::TempDir,
+    bounds: Bounds,
+    open: OpenLog,
+    model: BTreeMap<TransactionId, (Labels, u32, bool)>,
+    query: Query,
+    /// What the list has shown since it began.
+    shown: Vec<TransactionId>,
+    /// Those that were there and have matched ever since the list began.
+    throughout: BTreeSet<TransactionId>,
+}
+
+impl Subject {
+    fn new(filter: Filter, limit: usize, bounds: Bounds) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let open = open(&directory.path().join("wholly.db"), Claim::Original, bounds).unwrap();
+        let query = Query { filter, ..Query::newest(limit) };
+        let (model, shown) = (BTreeMap::new(), Vec::new());
+        let throughout = BTreeSet::new();
+        Self { directory, bounds, open, model, query, shown, throughout }
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Begin { name, saga } => {
+                let millis = self.model.len() as u64;
+                let last = self.model.keys().next_back().map_or(0, |id| id.ordinal());
+                let time = Timestamp::from_millis(millis);
+                let id = TransactionId::mint(last, time, millis, self.open.identity);
+                let (pattern, others) = match saga {
+                    true => (Pattern::Saga, "carriers"),
+                    false => (Pattern::TwoPhase, "payments"),
+                };
+                let participants = ["orders", others].map(|name| name.parse().unwrap()).into();
+                let name = NAMES[name].parse().unwrap();
+                let labels =
+                    Labels { name, pattern, participants, state: State::Init, stuck: false };
+                self.append(id, labels, 0, false);
+            }
+            Act::Change { which, state, stuck, ends } => {
+                let open: Vec<_> = self.model.iter().filter(|(_, (.., ended))| !ended).collect();
+                if !open.is_empty() {
+                    let (id, (labels, sequence, _)) = which.get(&open);
+                    let labels = Labels { state, stuck, ..labels.clone() };
+                    self.append(**id, labels, sequence + 1, ends);
+                }
+            }
+            Act::SetAside { which } => {
+                let ids: Vec<_> = self.model.keys().copied().collect();
+                if !ids.is_empty() {
+                    self.query.set_aside.insert(*which.get(&ids));
+                }
+            }
+            Act::Index => self.trim(0),
+            Act::Reopen => self.reopen(),
+            Act::Trim { millis } => self.trim(millis),
+            Act::Page => _ = self.page(),
+        }
+        let matching: BTreeSet<_> = self.matching().into_iter().map(|row| row.id).collect();
+        self.throughout.retain(|id| matching.contains(id));
+    }
+
+    fn append(&mut self, transaction: TransactionId, labels: Labels, sequence: u32, ends: bool) {
+        self.model.insert(transaction, (labels.clone(), sequence, ends));
+        let entry = Entry { transaction, sequence, text: "{}".into(), key: None, labels, ends };
+        self.open.head = self.open.writer.append(self.open.head, &[entry]).unwrap();
+    }
+
+    fn trim(&mut self, millis: u64) {
+        let before = Timestamp::from_millis(millis);
+        let deleted = self.open.writer.trim(before, usize::MAX).unwrap();
+        let held = self.model.len();
+        self.model.retain(|id, (.., ended)| !*ended || id.minted_at() >= before);
+        assert_eq!(deleted, held - self.model.len());
+    }
+
+    fn reopen(&mut self) {
+        let path = self.directory.path().join("wholly.db");
+        let unopened = crate::MemoryLog::default();
+        self.open = crate::log::Log::open(&unopened).unwrap(); // Lets go of the file.
+        self.open = open(&path, Claim::Original, self.bounds).unwrap();
+    }
+
+    /// What matches now, newest first, whatever was shown.
+    fn matching(&self) -> Vec<Row> {
+        let row = |(id, (labels, _, settled)): (&TransactionId, &(Labels, u32, bool))| {
+            let labels = self.query.shown(*id, labels.clone());
+            Row { id: *id, labels, settled: *settled }
+        };
+        let Filter { since, until, .. } = self.query.filter;
+        self.model
+            .iter()
+            .rev()
+            .map(row)
+            .filter(|row| self.query.filter.matches(&row.labels, row.settled))
+            .filter(|row| since.is_none_or(|since| row.id.minted_at() >= since))
+            .filter(|row| until.is_none_or(|until| row.id.minted_at() < until))
+            .collect()
+    }
+
+    /// Reads the next page; returns whether it was the last.
+    fn page(&mut self) -> bool {
+        if self.query.after.is_none() {
+            self.shown.clear();
+            self.throughout = self.matching().into_iter().map(|row| row.id).collect();
+        }
+        let page = self.open.reader.list(&self.query).unwrap();
+        assert!(page.rows.len() <= self.query.limit);
+        // All that matches in the stretch that the page says it covers, and nothing else.
+        let covered = |row: &Row| {
+            let at = Cursor::after(row.id.ordinal());
+            self.query.after.is_none_or(|after| at < after)
+                && page.next.is_none_or(|next| at >= next)
+        };
+        let expected: Vec<_> = self.matching().into_iter().filter(covered).collect();
+        assert_eq!(page.rows, expected);
+        assert!(page.next.is_none_or(|next| self.query.after.is_none_or(|after| next < after)));
+
+        self.shown.extend(page.rows.iter().map(|row| row.id));
+        self.query.after = page.next;
+        if page.next.is_none() {
+            assert!(self.shown.is_sorted_by(|one, next| one > next), "none twice");
+            let lost: Vec<_> =
+                self.throughout.iter().filter(|id| !self.shown.contains(id)).collect();
+            assert!(lost.is_empty(), "lost: {lost:?}");
+        }
+        page.next.is_none()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn pages_are_right_whatever_happens_between_them(
+        filter in filter(),
+        limit in 1..5_usize,
+        bounds in bounds(),
+        acts in prop::collection::vec(act(), 1..60),
+    ) {
+        let mut subject = Subject::new(filter, limit, bounds);
+        for act in acts {
+            subject.act(act);
+        }
+        while !subject.page() {}
+    }
+}
+
+/// A reader and the writer at once: what goes from the tail to the indexes is never in neither.
+#[test]
+fn nothing_is_lost_on_its_way_to_the_indexes() {
+    let filter = Filter { name: Some(NAMES[0].parse().unwrap()), ..Filter::default() };
+    let mut subject = Subject::new(filter, 1, crate::log::sqlite::list::BOUNDS);
+    let (reader, query) = (subject.open.reader.clone(), subject.query.clone());
+    let durable = Arc::new(AtomicU64::new(0));
+    let writing = std::thread::spawn({
+        let durable = durable.clone();
+        move || {
+            for _ in 0..400 {
+                subject.act(Act::Begin { name: 0, saga: false });
+                let newest = subject.model.keys().next_back().map_or(0, |id| id.ordinal());
+                durable.store(newest, SeqCst);
+                subject.trim(0); // To the indexes.
+            }
+        }
+    });
+    while !writing.is_finished() {
+        let before = durable.load(SeqCst);
+        let page = reader.list(&query).unwrap();
+        let newest = page.rows.first().map_or(0, |row| row.id.ordinal());
+        assert!(newest >= before, "{before} was durable before {newest} was read as the newest");
+    }
+    writing.join().unwrap();
+}

@@ -1,0 +1,270 @@
+//! What is seen of one participant, or of a saga in code: its calls, and how they were answered.
+
+use std::sync::atomic::{
+    AtomicI64, AtomicU8, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use wholly_core::wire::{Answer, Operation};
+use wholly_core::{Callee, Timestamp};
+
+use super::histogram::{Distribution, Times};
+use crate::clock::Clock;
+use crate::participant::slots::Slots;
+
+const OPERATIONS: [Operation; 6] = [
+    Operation::Prepare,
+    Operation::Commit,
+    Operation::Abort,
+    Operation::CommitOnePhase,
+    Operation::Action,
+    Operation::Compensation,
+];
+
+/// What an answer is called, without what it says.
+const ANSWERS: [&str; 7] =
+    ["done", "read-only", "refused", "pending", "heuristic", "unknown", "stuck"];
+const UNKNOWN: usize = 5;
+
+/// Updated by the lane alone, so that no two processors pull at it.
+pub(crate) struct CalleeMeter {
+    clock: Clock,
+    /// As it was registered last.
+    registered: Mutex<(Option<String>, Slots)>,
+    calls: [[Times; ANSWERS.len()]; OPERATIONS.len()],
+    not_sent: AtomicU64,
+    waiting: AtomicI64,
+    in_progress: AtomicI64,
+    health: AtomicU8,
+    /// Locked when a call went wrong, and by who reads.
+    last_error: Mutex<Option<LastError>>,
+}
+
+/// What was seen of a participant since the coordinator started.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CalleeMeasures {
+    /// Who that is.
+    pub callee: Callee,
+    /// Where it is, if it is called over a network.
+    pub address: Option<String>,
+    /// How many calls it may have at once.
+    pub slots: Slots,
+    /// Whether its last answer could be understood.
+    pub health: CalleeHealth,
+    /// Calls that have ended, by operation and answer: how long each took. Only what was seen.
+    pub calls: Vec<CallMeasures>,
+    /// Calls whose time ran out before they had a slot.
+    pub not_sent: u64,
+    /// Calls that wait for a slot.
+    pub waiting: u64,
+    /// Calls that have left and are not answered.
+    pub in_progress: u64,
+    /// The last call that went wrong.
+    pub last_error: Option<LastError>,
+}
+
+/// Calls of one operation that got the same answer.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CallMeasures {
+    /// What was asked.
+    pub operation: Operation,
+    /// `done`, `read-only`, `refused`, `pending`, `heuristic`, `unknown` or `stuck`.
+    pub answer: &'static str,
+    /// How long they took.
+    pub time: Distribution,
+}
+
+/// How a participant is, as far as its last answer tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CalleeHealth {
+    /// It was not called yet.
+    Unknown,
+    /// It answered.
+    Up,
+    /// There was no answer, or none that can be understood.
+    Failing,
+}
+
+/// A call that went wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LastError {
+    /// When.
+    pub at: Timestamp,
+    /// What was seen instead of an answer. It may hold what the participant said.
+    pub why: String,
+}
+
+impl CalleeMeter {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            registered: Mutex::default(),
+            calls: Default::default(),
+            not_sent: AtomicU64::new(0),
+            waiting: AtomicI64::new(0),
+            in_progress: AtomicI64::new(0),
+            health: AtomicU8::new(CalleeHealth::Unknown as u8),
+            last_error: Mutex::default(),
+        }
+    }
+
+    pub(super) fn registered(&self, address: Option<String>, slots: Slots) {
+        *lock(&self.registered) = (address, slots);
+    }
+
+    /// A call came to its end.
+    pub fn ended(&self, operation: Operation, answer: &Answer, took: Duration) {
+        let kind = kind(answer);
+        self.calls[index(operation)][kind].saw(took);
+        let health = if kind == UNKNOWN { CalleeHealth::Failing } else { CalleeHealth::Up };
+        self.health.store(health as u8, Relaxed);
+        if let Answer::Unknown { reason } = answer {
+            self.went_wrong(reason);
+        }
+    }
+
+    /// A call's time ran out before it had a slot: that says nothing of the participant.
+    pub fn never_left(&self) {
+        self.not_sent.fetch_add(1, Relaxed);
+    }
+
+    fn went_wrong(&self, why: &str) {
+        let error = LastError { at: self.clock.now(), why: why.to_owned() };
+        *lock(&self.last_error) = Some(error);
+    }
+
+    pub(super) fn read(&self, callee: Callee) -> CalleeMeasures {
+        let (address, slots) = lock(&self.registered).clone();
+        let calls = OPERATIONS.iter().zip(&self.calls).flat_map(|(&operation, by_answer)| {
+            let measures = move |(&answer, times): (&&'static str, &Times)| CallMeasures {
+                operation,
+                answer,
+                time: times.read(),
+            };
+            ANSWERS.iter().zip(by_answer).map(measures)
+        });
+        CalleeMeasures {
+            callee,
+            address,
+            slots,
+            health: match self.health.load(Relaxed) {
+                health if health == CalleeHealth::Up as u8 => CalleeHealth::Up,
+                health if health == CalleeHealth::Failing as u8 => CalleeHealth::Failing,
+                _ => CalleeHealth::Unknown,
+            },
+            calls: calls.filter(|calls| calls.time.count > 0).collect(),
+            not_sent: self.not_sent.load(Relaxed),
+            waiting: self.waiting.load(SeqCst).unsigned_abs(),
+            in_progress: self.in_progress.load(SeqCst).unsigned_abs(),
+            last_error: lock(&self.last_error).clone(),
+        }
+    }
+}
+
+impl Default for CalleeMeter {
+    fn default() -> Self {
+        Self::new(Clock::System)
+    }
+}
+
+impl CalleeMeasures {
+    /// How many calls have ended.
+    pub fn calls(&self) -> u64 {
+        self.calls.iter().map(|calls| calls.time.count).sum()
+    }
+
+    /// How many of them got no answer that can be understood.
+    pub fn errors(&self) -> u64 {
+        let unknown = self.calls.iter().filter(|calls| calls.answer == ANSWERS[UNKNOWN]);
+        unknown.map(|calls| calls.time.count).sum()
+    }
+}
+
+/// What a lane holds. It is taken off again when the lane is dropped, with all its calls; the next
+/// lane of the same participant may have begun by then.
+pub(crate) struct Held<'a> {
+    meter: &'a CalleeMeter,
+    waiting: i64,
+    in_progress: i64,
+}
+
+impl<'a> Held<'a> {
+    pub fn nothing(meter: &'a CalleeMeter) -> Self {
+        Self { meter, waiting: 0, in_progress: 0 }
+    }
+
+    pub fn now(&mut self, waiting: usize, in_progress: usize) {
+        let (waiting, in_progress) = (waiting as i64, in_progress as i64);
+        if waiting != self.waiting {
+            self.meter.waiting.fetch_add(waiting - self.waiting, SeqCst);
+        }
+        if in_progress != self.in_progress {
+            self.meter.in_progress.fetch_add(in_progress - self.in_progress, SeqCst);
+        }
+        (self.waiting, self.in_progress) = (waiting, in_progress);
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.now(0, 0);
+    }
+}
+
+fn index(operation: Operation) -> usize {
+    match operation {
+        Operation::Prepare => 0,
+        Operation::Commit => 1,
+        Operation::Abort => 2,
+        Operation::CommitOnePhase => 3,
+        Operation::Action => 4,
+        Operation::Compensation => 5,
+    }
+}
+
+fn kind(answer: &Answer) -> usize {
+    match answer {
+        Answer::Done | Answer::DoneWith { .. } => 0,
+        Answer::ReadOnly => 1,
+        Answer::Refused { .. } => 2,
+        Answer::Pending { .. } => 3,
+        Answer::Heuristic { .. } => 4,
+        Answer::Stuck { .. } => 6,
+        // An answer of a later version counts as one that is not understood.
+        _ => UNKNOWN,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_and_answer_has_its_place() {
+        for (place, operation) in OPERATIONS.into_iter().enumerate() {
+            assert_eq!(index(operation), place);
+        }
+        let reason = String::new;
+        for (answer, name) in [
+            (Answer::Done, "done"),
+            (Answer::ReadOnly, "read-only"),
+            (Answer::Refused { reason: reason() }, "refused"),
+            (Answer::Pending { retry_after: None }, "pending"),
+            (Answer::Heuristic { reason: reason() }, "heuristic"),
+            (Answer::Unknown { reason: reason() }, "unknown"),
+            (Answer::Stuck { reason: reason() }, "stuck"),
+        ] {
+            assert_eq!(ANSWERS[kind(&answer)], name);
+        }
+    }
+}

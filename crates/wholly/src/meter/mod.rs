@@ -1,0 +1,230 @@
+//! The meter: what an operator sees of a coordinator.
+//!
+//! The loop, the log's thread and the lanes count here as they go, and [`Coordinator::measures`]
+//! reads. It holds numbers and the names of participants, never a payload, a key or an id.
+//!
+//! INVARIANT: nothing that is measured decides anything, so that a simulated run repeats.
+//!
+//! Counting costs an atomic addition that no other thread competes for: no lock, no look-up by
+//! name. A participant's part is found once, when its lane starts.
+//!
+//! [`Coordinator::measures`]: crate::Coordinator::measures
+
+mod callee;
+mod histogram;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use wholly_core::{Callee, Timestamp, Transaction, TransactionId};
+
+pub use callee::{CallMeasures, CalleeHealth, CalleeMeasures, LastError};
+pub(crate) use callee::{CalleeMeter, Held};
+pub use histogram::Distribution;
+use histogram::{Sizes, Times};
+
+use crate::clock::Clock;
+use crate::log::Written;
+use crate::participant::slots::Slots;
+
+/// What a coordinator has counted since it started, at one moment.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Measures {
+    /// Transactions that began, by pattern.
+    pub begun: Vec<BegunMeasures>,
+    /// Transactions that ended, by pattern and outcome.
+    pub ended: Vec<EndedMeasures>,
+    /// Transactions that have not ended.
+    pub in_flight: usize,
+    /// How long ago the oldest transaction began that is not decided, or whose saga still runs.
+    pub oldest_undecided: Option<Duration>,
+    /// How long ago the oldest transaction began that has not ended.
+    pub oldest_unsettled: Option<Duration>,
+    /// Transactions that need a person.
+    pub stuck: usize,
+    /// How many transactions wrote in a batch.
+    pub batch_entries: Distribution,
+    /// How long a batch took to become durable.
+    pub append_time: Distribution,
+    /// What the log has written.
+    pub written: Written,
+    /// How often the log failed.
+    pub log_failures: u64,
+    /// Commands that wait for the loop.
+    pub commands_waiting: usize,
+    /// How long what the loop was to do waited for it: its alarms, and the first command of each of
+    /// its turns.
+    pub loop_lag: Distribution,
+    /// Those that can be called.
+    pub callees: Vec<CalleeMeasures>,
+}
+
+/// Transactions of one pattern that began.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BegunMeasures {
+    /// `two-phase` or `saga`.
+    pub pattern: &'static str,
+    /// How many.
+    pub count: u64,
+}
+
+/// Transactions of one pattern that ended in the same way.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EndedMeasures {
+    /// `two-phase` or `saga`.
+    pub pattern: &'static str,
+    /// `committed` or `aborted`; `completed` or `compensated`.
+    pub outcome: &'static str,
+    /// How long they took, from when they began until they had settled.
+    pub time: Distribution,
+}
+
+/// Where the coordinator counts.
+pub(crate) struct Meter {
+    clock: Clock,
+    begun: [AtomicU64; PATTERNS.len()],
+    ended: [Times; OUTCOMES.len()],
+    in_flight: AtomicUsize,
+    /// In milliseconds since the Unix epoch; 0 where there is none.
+    oldest_undecided: AtomicU64,
+    oldest_unsettled: AtomicU64,
+    pub batch_entries: Sizes,
+    pub append_time: Times,
+    syncs: AtomicU64,
+    bytes: AtomicU64,
+    log_failures: AtomicU64,
+    pub loop_lag: Times,
+    /// Locked when somebody is registered, and by who reads.
+    callees: Mutex<BTreeMap<Callee, Arc<CalleeMeter>>>,
+}
+
+const PATTERNS: [&str; 2] = ["two-phase", "saga"];
+const OUTCOMES: [(&str, &str); 4] = [
+    (PATTERNS[0], "committed"),
+    (PATTERNS[0], "aborted"),
+    (PATTERNS[1], "completed"),
+    (PATTERNS[1], "compensated"),
+];
+
+impl Meter {
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            begun: Default::default(),
+            ended: Default::default(),
+            in_flight: AtomicUsize::new(0),
+            oldest_undecided: AtomicU64::new(0),
+            oldest_unsettled: AtomicU64::new(0),
+            batch_entries: Sizes::default(),
+            append_time: Times::default(),
+            syncs: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            log_failures: AtomicU64::new(0),
+            loop_lag: Times::default(),
+            callees: Mutex::default(),
+        }
+    }
+
+    /// A transaction began.
+    pub fn begun(&self, transaction: &Transaction) {
+        let pattern = match transaction {
+            Transaction::TwoPhase(_) => 0,
+            Transaction::Saga(_) => 1,
+        };
+        self.begun[pattern].fetch_add(1, Relaxed);
+    }
+
+    /// A transaction has settled.
+    pub fn ended(&self, id: TransactionId, transaction: &Transaction, now: Timestamp) {
+        let state = match transaction {
+            Transaction::TwoPhase(transaction) => transaction.state().as_str(),
+            Transaction::Saga(saga) => saga.state().as_str(),
+        };
+        if let Some(outcome) = OUTCOMES.iter().position(|(_, outcome)| *outcome == state) {
+            self.ended[outcome].saw(id.minted_at().until(now));
+        }
+    }
+
+    /// What the loop holds.
+    pub fn holds(
+        &self,
+        in_flight: usize,
+        undecided: Option<TransactionId>,
+        unsettled: Option<TransactionId>,
+    ) {
+        let began = |id: Option<TransactionId>| id.map_or(0, |id| id.minted_at().as_millis());
+        self.in_flight.store(in_flight, Relaxed);
+        self.oldest_undecided.store(began(undecided), Relaxed);
+        self.oldest_unsettled.store(began(unsettled), Relaxed);
+    }
+
+    /// What the log wrote between two moments.
+    pub fn written(&self, before: Written, after: Written) {
+        self.syncs.fetch_add(after.syncs.saturating_sub(before.syncs), Relaxed);
+        self.bytes.fetch_add(after.bytes.saturating_sub(before.bytes), Relaxed);
+    }
+
+    /// The log failed.
+    pub fn log_failed(&self) {
+        self.log_failures.fetch_add(1, Relaxed);
+    }
+
+    /// The part of somebody who is registered. It goes on where it was when a lane starts anew.
+    pub fn callee(
+        &self,
+        callee: &Callee,
+        address: Option<String>,
+        slots: Slots,
+    ) -> Arc<CalleeMeter> {
+        let mut callees = self.callees.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(CalleeMeter::new(self.clock.clone()));
+        let meter = callees.entry(callee.clone()).or_insert_with(new);
+        meter.registered(address, slots);
+        Arc::clone(meter)
+    }
+
+    pub fn read(&self, stuck: usize, commands_waiting: usize) -> Measures {
+        let now = self.clock.now();
+        let age = |began: &AtomicU64| match began.load(Relaxed) {
+            0 => None,
+            began => Some(Timestamp::from_millis(began).until(now)),
+        };
+        let begun = PATTERNS.into_iter().zip(&self.begun);
+        let ended = OUTCOMES.into_iter().zip(&self.ended);
+        let callees = self.callees.lock().unwrap_or_else(PoisonError::into_inner);
+        Measures {
+            begun: begun
+                .map(|(pattern, count)| BegunMeasures { pattern, count: count.load(Relaxed) })
+                .collect(),
+            ended: ended
+                .map(|((pattern, outcome), time)| EndedMeasures {
+                    pattern,
+                    outcome,
+                    time: time.read(),
+                })
+                .collect(),
+            in_flight: self.in_flight.load(Relaxed),
+            oldest_undecided: age(&self.oldest_undecided),
+            oldest_unsettled: age(&self.oldest_unsettled),
+            stuck,
+            batch_entries: self.batch_entries.read(),
+            append_time: self.append_time.read(),
+            written: Written { syncs: self.syncs.load(Relaxed), bytes: self.bytes.load(Relaxed) },
+            log_failures: self.log_failures.load(Relaxed),
+            commands_waiting,
+            loop_lag: self.loop_lag.read(),
+            callees: callees.iter().map(|(callee, meter)| meter.read(callee.clone())).collect(),
+        }
+    }
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self::new(Clock::System)
+    }
+}
