@@ -119,6 +119,14 @@ async fn patience_is_asked_for_in_parts_until_it_has_settled() {
 }
 
 #[tokio::test]
+async fn what_was_accepted_is_never_said_not_to_be() {
+    let accepted = Play::Say(202, "", format!(r#"{{"id":"{ID}"}}"#));
+    let fake = Fake::plays(vec![accepted, problem(403, "forbidden", "")]).await;
+    let error = fake.client().two_phase("x").execute().await.unwrap_err();
+    assert!(matches!(error, SubmitError::Unknown { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn a_token_goes_along_and_no_redirect_is_followed() {
     let elsewhere = Fake::plays(vec![json("{}")]).await;
     let fake = Fake::plays(vec![Play::Say(307, "location: /elsewhere\r\n", String::new())]).await;

@@ -48,6 +48,7 @@ async fn events_go_on_where_the_connection_was_lost() {
         problem(503, "unavailable", "retry-after: 0\r\n"),
         Play::Events(": nothing yet\n\n"),
         Play::Events(concat!(event!("2", "vote", false), event!("10", "settled", true))),
+        problem(500, "internal", ""),
     ])
     .await;
     assert_eq!(seen(&fake).await.unwrap(), ["1 started", "2 vote", "10 settled"]);
