@@ -38,6 +38,7 @@ use self::logs::Logs;
 use crate::access::Access;
 use crate::place::Place;
 use retention::RetentionSection;
+pub use value::PositiveDuration;
 
 /// What the server is to do.
 pub struct Config {

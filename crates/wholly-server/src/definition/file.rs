@@ -21,16 +21,21 @@ pub enum FileError {
 
 /// The definition in a file; `-` is the standard input.
 pub fn read_file(file: &Path) -> Result<Graph, FileError> {
-    let text = match file.to_str() {
+    let text =
+        read_text(file).map_err(|why| FileError::Unreadable { file: file.to_owned(), why })?;
+    let format = Format::of_file(file).unwrap_or_else(|| Format::of_text(&text));
+    read(&text, format).map_err(|problems| FileError::Invalid { file: file.to_owned(), problems })
+}
+
+/// The text of a file; `-` is the standard input.
+pub fn read_text(file: &Path) -> io::Result<String> {
+    match file.to_str() {
         Some("-") => {
             let mut text = String::new();
             io::stdin().read_to_string(&mut text).map(|_| text)
         }
         _ => std::fs::read_to_string(file),
-    };
-    let text = text.map_err(|why| FileError::Unreadable { file: file.to_owned(), why })?;
-    let format = Format::of_file(file).unwrap_or_else(|| Format::of_text(&text));
-    read(&text, format).map_err(|problems| FileError::Invalid { file: file.to_owned(), problems })
+    }
 }
 
 struct Lines<'a> {

@@ -16,8 +16,8 @@ use serde_json::value::RawValue;
 use wholly_core::saga::{Definition, Graph, InvalidDefinition, Problem};
 
 use crate::place::Place;
-pub use file::{FileError, read_file};
-use transcript::Transcript;
+pub use file::{FileError, read_file, read_text};
+pub use transcript::Transcript;
 
 /// How a definition is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

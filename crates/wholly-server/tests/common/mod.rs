@@ -7,7 +7,7 @@ mod server;
 #[allow(unused_imports, reason = "not every test needs a failing one")]
 pub use participant::{Little, Said};
 #[allow(unused_imports, reason = "not every test starts badly")]
-pub use server::{Reply, Server, configure, run, start_fails};
+pub use server::{Reply, Server, Told, configure, run, start_fails, wholly};
 
 use std::time::Duration;
 

@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::{Little, eventually, within};
@@ -137,6 +137,16 @@ impl Server {
         (status.code(), rest)
     }
 
+    /// What the command line makes of these arguments, with this server.
+    pub async fn wholly(&self, arguments: &[&str]) -> Told {
+        wholly(&self.base, arguments, "").await
+    }
+
+    /// The same, with this on the standard input.
+    pub async fn wholly_reads(&self, arguments: &[&str], stdin: &str) -> Told {
+        wholly(&self.base, arguments, stdin).await
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
@@ -233,6 +243,52 @@ pub fn configure(directory: &Path, participants: &[(&str, &Little)], settings: &
     let config = directory.join("wholly.toml");
     std::fs::write(&config, text).unwrap();
     config
+}
+
+/// What a command said to whoever called it.
+#[derive(Debug)]
+pub struct Told {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Told {
+    /// Asserts this exit code; the standard output.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> String {
+        assert_eq!(self.code, Some(code), "{self:?}");
+        self.stdout
+    }
+
+    /// Asserts this exit code, nothing on the standard output and this on the standard error.
+    #[track_caller]
+    pub fn fails(self, code: i32, says: &str) {
+        assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{self:?}");
+        assert!(self.stderr.starts_with("wholly: ") && self.stderr.contains(says), "{self:?}");
+    }
+}
+
+/// What the command line makes of these arguments with the server at a URL.
+pub async fn wholly(server: &str, arguments: &[&str], stdin: &str) -> Told {
+    let mut process = Command::new(BINARY)
+        .args(arguments)
+        .env("WHOLLY_SERVER", server)
+        .env_remove("WHOLLY_TOKEN")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut input = process.stdin.take().unwrap();
+    // One that reads no input has closed it by now.
+    drop(input.write_all(stdin.as_bytes()).await);
+    drop(input);
+    let output = within("the command ends", process.wait_with_output()).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    Told { code: output.status.code(), stdout, stderr }
 }
 
 /// What the binary makes of these arguments: its exit code, its standard output and error.

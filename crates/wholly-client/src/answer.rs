@@ -1,0 +1,266 @@
+//! The server's answers. Members that a newer server adds are passed over.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
+use wholly_core::{Key, Name, ParticipantName, StepName, Timestamp, TransactionId};
+
+use crate::words::{BranchState, Health, Pattern, State, StepState};
+
+/// What the server says of a transaction that was submitted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Submitted {
+    /// The transaction.
+    pub id: TransactionId,
+    /// Where it stands, where it has settled; else only that it was accepted is certain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// Nothing is left to do.
+    #[serde(default)]
+    pub settled: bool,
+    /// Why it aborted, or turned back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What each step of a completed saga gave.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub outputs: BTreeMap<StepName, Box<RawValue>>,
+    /// The key with which it was submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+}
+
+/// A transaction as the server's log tells it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Transaction {
+    /// The transaction.
+    pub id: TransactionId,
+    /// What it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// The version of a saga's definition.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The client's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+    /// How it goes about it.
+    pub pattern: Pattern,
+    /// Where it stands.
+    pub state: State,
+    /// Nothing is left to do.
+    pub settled: bool,
+    /// A person is needed.
+    pub stuck: bool,
+    /// Why it aborted, or turned back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Why its records cannot be used, if it was set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<String>,
+    /// Who is to be asked and is not there: it is held until they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_for: Vec<String>,
+    /// When it aborts if it is not decided by then, or turns back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// A saga's input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Box<RawValue>>,
+    /// Its branches, in two phases.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<Branch>,
+    /// Its steps, in a saga.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
+    /// All that was recorded, oldest first.
+    #[serde(default)]
+    pub history: Vec<Event>,
+}
+
+impl Transaction {
+    /// The name of the branch or step that a record calls by its place.
+    pub fn branch_name(&self, place: u64) -> Option<&str> {
+        let place = usize::try_from(place).ok()?;
+        let branch = self.branches.get(place).map(|branch| branch.participant.as_str());
+        branch.or_else(|| self.steps.get(place).map(|step| step.name.as_str()))
+    }
+}
+
+/// A branch of a [`Transaction`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Branch {
+    /// Who takes part.
+    pub participant: ParticipantName,
+    /// Where it stands.
+    pub state: BranchState,
+    /// Why it needs a person, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
+    /// With what; absent where it is retained no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Box<RawValue>>,
+}
+
+/// A step of a [`Transaction`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Step {
+    /// What it is called.
+    pub name: StepName,
+    /// Who does it; absent where the coordinator's own program does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub participant: Option<ParticipantName>,
+    /// Where it stands.
+    pub state: StepState,
+    /// Whether there is no way back once it is done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pivot: bool,
+    /// Why it needs a person, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stuck: Option<String>,
+    /// What it was given, while it is begun or done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payload: Option<Box<RawValue>>,
+    /// What it gave, while it is done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Box<RawValue>>,
+}
+
+/// One record of a [`Transaction`]'s history.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Event {
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What was recorded.
+    pub record: Record,
+}
+
+/// A record in the form of the log: a name alone (`"settled"`), or with what belongs to it
+/// (`{"vote": [0, "yes"]}`).
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Record(Box<RawValue>);
+
+impl Record {
+    /// Its name; empty where it has not the form of a record.
+    pub fn name(&self) -> String {
+        self.parts().0
+    }
+
+    /// What belongs to it.
+    pub fn body(&self) -> Option<Value> {
+        self.parts().1
+    }
+
+    fn parts(&self) -> (String, Option<Value>) {
+        match serde_json::from_str(self.0.get()) {
+            Ok(Value::String(name)) => (name, None),
+            Ok(Value::Object(members)) => {
+                let first = members.into_iter().next();
+                first.map(|(name, body)| (name, Some(body))).unwrap_or_default()
+            }
+            _ => Default::default(),
+        }
+    }
+}
+
+/// A part of the list of transactions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Page {
+    /// Its transactions, newest first. There may be few or none, and more on the next page.
+    pub transactions: Vec<Listed>,
+    /// How to ask for the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A transaction in a list.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Listed {
+    /// The transaction.
+    pub id: TransactionId,
+    /// What it is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<Name>,
+    /// How it goes about it.
+    pub pattern: Pattern,
+    /// Where it stands.
+    pub state: State,
+    /// Nothing is left to do.
+    pub settled: bool,
+    /// A person is needed.
+    pub stuck: bool,
+    /// When it was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Timestamp>,
+}
+
+/// A participant as the coordinator sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Participant {
+    /// How the configuration calls it.
+    pub name: ParticipantName,
+    /// Where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// How it is.
+    pub health: Health,
+    /// How often it was called since the coordinator started.
+    #[serde(default)]
+    pub calls: u64,
+    /// How often no answer that can be understood came back.
+    #[serde(default)]
+    pub errors: u64,
+    /// How many calls are on their way.
+    #[serde(default)]
+    pub in_progress: u64,
+    /// How many calls wait for a slot.
+    #[serde(default)]
+    pub waiting: u64,
+    /// How often it is called at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<Slots>,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<LastError>,
+}
+
+/// How often a [`Participant`] is called at once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Slots {
+    /// At most.
+    pub total: u64,
+    /// Of these, kept for commits, aborts and compensations.
+    #[serde(default)]
+    pub reserved_for_second_phase: u64,
+}
+
+/// What went wrong last with a [`Participant`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LastError {
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub why: String,
+}
+
+/// A saga that can be submitted by name and version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SagaVersion {
+    /// What it is called.
+    pub name: Name,
+    /// Its version.
+    pub version: u32,
+}

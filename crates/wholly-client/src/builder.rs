@@ -1,0 +1,220 @@
+//! Where the server is, and how it is talked to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Uri};
+use hyper_rustls::ConfigBuilderExt;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::client::Client;
+use crate::http::Http;
+
+/// Builds a [`Client`].
+#[derive(Clone)]
+pub struct Builder {
+    url: String,
+    token: Option<String>,
+    ca_file: Option<PathBuf>,
+    connect_timeout: Duration,
+    answer_timeout: Duration,
+    retry_for: Duration,
+}
+
+/// Why there is no client. No message shows a token or a password.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The text is no URL of a server.
+    #[error("this is no URL of a server: {why}; write it like https://wholly.example:7400")]
+    Url {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The token cannot be sent.
+    #[error("the token has characters that no token has")]
+    Token,
+    /// The file of certificates cannot be used.
+    #[error("the certificates in {} cannot be used: {why}", .file.display())]
+    CaFile {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// TLS does not work here.
+    #[error("TLS does not work here: {why}")]
+    Tls {
+        /// Why not.
+        why: String,
+    },
+}
+
+impl Builder {
+    pub(crate) fn at(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            token: None,
+            ca_file: None,
+            connect_timeout: Duration::from_secs(3),
+            answer_timeout: Duration::from_secs(10),
+            retry_for: Duration::from_secs(30),
+        }
+    }
+
+    /// Who asks: a token of the server. It is sent with every request, so an address that is not
+    /// this machine should be `https://`.
+    pub fn token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
+    }
+
+    /// Trusts the authorities whose certificates are in this PEM file, instead of those of the web.
+    pub fn ca_file(self, file: impl AsRef<Path>) -> Self {
+        Self { ca_file: Some(file.as_ref().to_owned()), ..self }
+    }
+
+    /// How long a connection may take to come about: 3 seconds unless it is set.
+    pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
+        Self { connect_timeout, ..self }
+    }
+
+    /// How long one answer may take, beyond what it was asked to wait: 10 seconds unless it is
+    /// set.
+    pub fn answer_timeout(self, answer_timeout: Duration) -> Self {
+        Self { answer_timeout, ..self }
+    }
+
+    /// How long it is tried again where no answer came, or one that asks for patience: 30 seconds
+    /// unless it is set. A try that is under way then is not cut short. Zero: it is tried once.
+    pub fn retry_for(self, retry_for: Duration) -> Self {
+        Self { retry_for, ..self }
+    }
+
+    /// The client. It connects when it is first used.
+    ///
+    /// # Errors
+    /// When the URL, the token or the file of certificates cannot be used.
+    pub fn build(self) -> Result<Client, BuildError> {
+        let base = base(&self.url)?;
+        let token = self.token.as_deref().map(authorization).transpose()?;
+        let tls = tls(self.ca_file.as_deref())?;
+        let http = Http::new(base, token, tls, self.connect_timeout, self.answer_timeout);
+        Ok(Client::new(http, self.retry_for))
+    }
+}
+
+/// The URL without a slash at its end.
+fn base(url: &str) -> Result<String, BuildError> {
+    let wrong = |why: &str| Err(BuildError::Url { why: why.to_owned() });
+    // The parser drops a fragment without a word.
+    if url.contains('#') {
+        return wrong("it has a fragment");
+    }
+    let uri: Uri = match url.parse() {
+        Ok(uri) => uri,
+        Err(why) => return wrong(&format!("{why}")),
+    };
+    let Some(authority) = uri.authority() else {
+        return wrong("it needs a scheme and a host");
+    };
+    // The parser lets any port pass, and the connector would take 80 for one it cannot read.
+    let port = authority.as_str().rsplit_once(':').map(|(_, port)| port);
+    match uri.scheme_str() {
+        Some("http" | "https") => {}
+        _ => return wrong("it must start with http:// or https://"),
+    }
+    match () {
+        () if authority.as_str().contains('@') => wrong("it holds a user or a password"),
+        () if authority.host().is_empty() => wrong("it needs a host"),
+        () if uri.query().is_some() => wrong("it has a query"),
+        () if port
+            .is_some_and(|port| !port.ends_with(']') && !matches!(port.parse(), Ok(1u16..))) =>
+        {
+            wrong("its port is no number from 1 to 65535")
+        }
+        () => Ok(url.trim_end_matches('/').to_owned()),
+    }
+}
+
+fn authorization(token: &str) -> Result<HeaderValue, BuildError> {
+    let mut value =
+        HeaderValue::try_from(format!("Bearer {}", token.trim())).map_err(|_| BuildError::Token)?;
+    // So that nothing that prints headers prints it.
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The provider is named here and installed nowhere: a library leaves globals alone.
+fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, BuildError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|why| BuildError::Tls { why: why.to_string() })?;
+    let config = match ca_file {
+        None => config.with_webpki_roots(),
+        Some(file) => config.with_root_certificates(authorities(file)?),
+    };
+    Ok(config.with_no_client_auth())
+}
+
+fn authorities(file: &Path) -> Result<rustls::RootCertStore, BuildError> {
+    let wrong = |why: String| BuildError::CaFile { file: file.to_owned(), why };
+    // Read apart from its parsing: that a file is missing is said in the system's words.
+    let text = std::fs::read(file).map_err(|why| wrong(why.to_string()))?;
+    let mut store = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&text) {
+        let certificate = certificate.map_err(|why| wrong(why.to_string()))?;
+        store.add(certificate).map_err(|why| wrong(why.to_string()))?;
+    }
+    match store.is_empty() {
+        true => Err(wrong("there is no certificate in it".to_owned())),
+        false => Ok(store),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_parsed_once_and_strictly() {
+        for (url, means) in [
+            ("http://127.0.0.1:7400", "http://127.0.0.1:7400"),
+            ("https://wholly.example/", "https://wholly.example"),
+            ("http://[::1]:7400/behind/", "http://[::1]:7400/behind"),
+            ("http://[::1]", "http://[::1]"),
+        ] {
+            assert_eq!(base(url).unwrap(), means);
+        }
+        for (url, says) in [
+            ("", "empty"),
+            ("127.0.0.1:7400", "http://"),
+            ("/v1", "scheme"),
+            ("ftp://x", "http://"),
+            ("http://x?y=1", "query"),
+            ("http://x#y", "fragment"),
+            ("http://me:secret@x", "user"),
+            ("http://x:0", "port"),
+            ("http://x:99999", "port"),
+        ] {
+            let why = base(url).unwrap_err().to_string();
+            assert!(why.contains(says), "{url}: {why}");
+            assert!(!why.contains("secret"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_token_and_certificates_are_checked_when_the_client_is_built() {
+        let at = || Builder::at("https://wholly.example");
+        assert!(at().token("wholly_abc\n").build().is_ok());
+        assert!(matches!(at().token("a\nb").build(), Err(BuildError::Token)));
+        let missing = at().ca_file("/nowhere/ca.pem").build().err().unwrap().to_string();
+        assert!(missing.contains("/nowhere/ca.pem") && missing.contains("No such file"));
+        let no_pem = at().ca_file(file!().rsplit('/').next().unwrap()).build();
+        assert!(no_pem.is_err());
+        let no_pem = at().ca_file(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).build();
+        assert!(no_pem.err().unwrap().to_string().contains("no certificate"));
+    }
+}

@@ -1,0 +1,80 @@
+//! Events live, over connections that are lost.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::{Fake, Play, problem};
+use wholly_client::{AskError, TransactionId};
+
+const ID: &str = "00000000000170008000000000000001-0000000000000009";
+
+macro_rules! event {
+    ($id:literal, $event:literal, $settled:literal) => {
+        concat!(
+            "id: ",
+            $id,
+            "\nevent: ",
+            $event,
+            "\ndata: {\"transaction\":",
+            "\"00000000000170008000000000000001-0000000000000009\",\"at\":5,\"name\":\"x\",",
+            "\"pattern\":\"two-phase\",\"state\":\"init\",\"settled\":",
+            $settled,
+            ",\"stuck\":false,\"record\":{\"",
+            $event,
+            "\":0}}\n\n"
+        )
+    };
+}
+
+async fn seen(fake: &Fake) -> Result<Vec<String>, AskError> {
+    let id: TransactionId = ID.parse().unwrap();
+    let client = fake.builder().retry_for(Duration::from_millis(400)).build().unwrap();
+    let mut watch = client.watch(id);
+    let mut seen = Vec::new();
+    while let Some(event) = watch.next().await? {
+        assert_eq!((event.transaction, event.record.name()), (id, event.event.clone()));
+        seen.push(format!("{} {}", event.id, event.event));
+    }
+    Ok(seen)
+}
+
+#[tokio::test]
+async fn events_go_on_where_the_connection_was_lost() {
+    let fake = Fake::plays(vec![
+        Play::HangUp,
+        Play::Events(concat!(": hello\n\n", event!("1", "started", false), "id: 2\ndata: {\"ha")),
+        problem(503, "unavailable", "retry-after: 0\r\n"),
+        Play::Events(": nothing yet\n\n"),
+        Play::Events(concat!(event!("2", "vote", false), event!("10", "settled", true))),
+        problem(500, "internal", ""),
+    ])
+    .await;
+    assert_eq!(seen(&fake).await.unwrap(), ["1 started", "2 vote", "10 settled"]);
+    let asked = fake.asked();
+    assert!(asked.iter().all(|a| a.what == format!("GET /v1/transactions/{ID}/events")));
+    let ids: Vec<_> = asked.iter().map(|asked| asked.header("last-event-id")).collect();
+    let one = || Some("1".to_owned());
+    assert_eq!(ids, [None, None, one(), one(), one()]);
+}
+
+#[tokio::test]
+async fn the_stream_of_a_transaction_that_there_is_not_fails_at_once() {
+    let fake = Fake::plays(vec![problem(404, "no-such-transaction", "")]).await;
+    let error = seen(&fake).await.unwrap_err();
+    assert_eq!(error.problem().unwrap().kind(), "no-such-transaction");
+    assert_eq!(fake.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_stays_away_is_given_up() {
+    let fake = Fake::plays(vec![
+        Play::Events(event!("1", "started", false)),
+        Play::Say(200, "content-type: text/event-stream\r\n", String::new()),
+    ])
+    .await;
+    let error = seen(&fake).await.unwrap_err();
+    assert!(matches!(error, AskError::Unanswered { .. }), "{error:?}");
+    assert!(error.to_string().contains("ended before the transaction had settled"), "{error}");
+}

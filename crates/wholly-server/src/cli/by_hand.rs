@@ -1,0 +1,138 @@
+//! `wholly abort`, `retry` and `resolve`: what a person does by hand, and why.
+
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use serde_json::json;
+use wholly_client::{As, AskError, RawValue, TransactionId};
+
+use super::ask::{Ask, Id};
+use super::exit::{Exit, Failed};
+use super::screen::Screen;
+
+/// Abort a transaction that is not decided yet, or turn a saga back.
+///
+/// What is committed stays so, and a saga whose pivot may have left goes on: then the exit code is
+/// 2. What is aborted already is left as it is.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly abort ID --reason 'the customer left'")]
+pub struct Abort {
+    #[command(flatten)]
+    id: Id,
+    #[command(flatten)]
+    reason: Reason,
+    #[command(flatten)]
+    ask: Ask,
+}
+
+/// Ask what is outstanding of a transaction again, now.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly retry ID --reason 'payments is back'")]
+pub struct Retry {
+    #[command(flatten)]
+    id: Id,
+    #[command(flatten)]
+    reason: Reason,
+    #[command(flatten)]
+    ask: Ask,
+}
+
+/// End a branch or a step by hand, because you know how it ended.
+///
+/// The participant is not asked any more. The word is recorded with its reason, and never changes.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly resolve ID payments --as committed --reason 'seen in the books'
+  wholly resolve ID charge --as completed --output '{\"receipt\": 7}' \\
+    --reason 'the bank says so'")]
+pub struct Resolve {
+    #[command(flatten)]
+    id: Id,
+    /// The branch's participant, or the step.
+    #[arg(value_name = "BRANCH")]
+    branch: String,
+    /// How it ended: a branch committed or aborted, a step completed or compensated.
+    #[arg(long, value_name = "HOW")]
+    r#as: How,
+    /// What a completed step gave.
+    #[arg(long, value_name = "JSON", value_parser = json_text)]
+    output: Option<Box<RawValue>>,
+    #[command(flatten)]
+    reason: Reason,
+    #[command(flatten)]
+    ask: Ask,
+}
+
+#[derive(Args)]
+struct Reason {
+    /// Why. It is recorded: somebody will ask.
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum How {
+    Committed,
+    Aborted,
+    Completed,
+    Compensated,
+}
+
+impl Abort {
+    pub fn run(self) -> ExitCode {
+        let Self { id: Id { id }, reason: Reason { reason }, ask } = self;
+        ask.run(async |client, screen| {
+            done(screen, id, "aborted by hand", client.abort(id, &reason).await)
+        })
+    }
+}
+
+impl Retry {
+    pub fn run(self) -> ExitCode {
+        let Self { id: Id { id }, reason: Reason { reason }, ask } = self;
+        ask.run(async |client, screen| {
+            done(screen, id, "asked again", client.retry(id, &reason).await)
+        })
+    }
+}
+
+impl Resolve {
+    pub fn run(self) -> ExitCode {
+        let Self { id: Id { id }, branch, r#as, output, reason: Reason { reason }, ask } = self;
+        ask.run(async |client, screen| {
+            if output.is_some() && r#as != How::Completed {
+                let why = "--output is what a completed step gave; leave it out, or say \
+                           --as completed";
+                return Err(Failed::Usage(why.to_owned()));
+            }
+            let (ended, how) = match r#as {
+                How::Committed => (As::Committed, "committed"),
+                How::Aborted => (As::Aborted, "aborted"),
+                How::Completed => (As::Completed(output), "completed"),
+                How::Compensated => (As::Compensated, "compensated"),
+            };
+            let what = format!("{branch} resolved as {how}");
+            done(screen, id, &what, client.resolve(id, &branch, ended, &reason).await)
+        })
+    }
+}
+
+fn done(
+    screen: &Screen,
+    id: TransactionId,
+    what: &str,
+    done: Result<(), AskError>,
+) -> Result<Exit, Failed> {
+    done?;
+    match screen.json() {
+        true => screen.document(&json!({"id": id, "done": what}))?,
+        false => screen.line(&format!("{id}  {what}"))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn json_text(text: &str) -> Result<Box<RawValue>, String> {
+    serde_json::from_str(text).map_err(|why| format!("it is no JSON: {why}"))
+}

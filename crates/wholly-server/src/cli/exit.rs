@@ -1,0 +1,112 @@
+//! The exit codes, which programs read.
+
+use std::fmt::Display;
+use std::io;
+use std::process::ExitCode;
+
+use wholly_client::{AskError, InvalidSubmission, State, SubmitError};
+
+/// The command was not done: a server that ended with an error, a definition that is wrong.
+pub const FAILED: u8 = 1;
+/// The command line, a file that it names or the configuration is wrong, or what was asked for
+/// cannot be done: trying again does not mend it.
+pub const USAGE: u8 = 2;
+/// The server could not be asked.
+const COULD_NOT_ASK: u8 = 5;
+
+/// What a command says of a transaction, or that it was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// A transaction committed or completed, or the command was done.
+    Done = 0,
+    /// A transaction aborted or compensated.
+    Undone = 1,
+    /// A transaction has not settled.
+    Unsettled = 3,
+    /// A transaction is stuck.
+    Stuck = 4,
+}
+
+impl Exit {
+    /// How a transaction stands.
+    pub fn of(state: &State, settled: bool, stuck: bool) -> Self {
+        match state {
+            _ if stuck => Self::Stuck,
+            _ if !settled => Self::Unsettled,
+            State::Aborted | State::Compensated => Self::Undone,
+            _ => Self::Done,
+        }
+    }
+}
+
+/// Why a command that asks a server was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    #[error("{0}")]
+    Usage(String),
+    #[error("{}", said(.0))]
+    Ask(#[from] AskError),
+    #[error("{}", match .0 { SubmitError::NotAccepted(why) => said(why), _ => .0.to_string() })]
+    Submit(#[from] SubmitError),
+    #[error("cannot write to the standard output: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl From<InvalidSubmission> for Failed {
+    fn from(error: InvalidSubmission) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl Failed {
+    pub fn exit(self) -> ExitCode {
+        match self {
+            // Who reads only the first lines is not told that there are more.
+            Self::Output(why) if why.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            _ => failed(self.code(), &self),
+        }
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Usage(_) => USAGE,
+            Self::Ask(why) | Self::Submit(SubmitError::NotAccepted(why)) => asked_wrong(why),
+            _ => COULD_NOT_ASK,
+        }
+    }
+}
+
+/// Whether it is what was asked that the server refuses, and not who asks or when.
+fn asked_wrong(why: &AskError) -> u8 {
+    match why.problem() {
+        Some(problem) if matches!(problem.kind(), "no-such-route" | "no-such-method") => {
+            COULD_NOT_ASK
+        }
+        Some(problem) if matches!(problem.status, 401 | 403 | 408 | 429 | 500..) => COULD_NOT_ASK,
+        Some(_) => USAGE,
+        None => COULD_NOT_ASK,
+    }
+}
+
+/// The error, and what to do where the server cannot know it.
+fn said(error: &AskError) -> String {
+    let Some(problem) = error.problem() else { return error.to_string() };
+    match problem.kind() {
+        "unauthenticated" => {
+            format!("{problem}; name a token with WHOLLY_TOKEN or --token-file")
+        }
+        "no-such-route" => format!("{problem}; the server is older than this command"),
+        _ if problem.problems.len() > 1 => {
+            let lines =
+                problem.problems.iter().map(|wrong| format!("\n  {}: {}", wrong.at, wrong.what));
+            format!("the definition makes no sense:{}", lines.collect::<String>())
+        }
+        _ => problem.to_string(),
+    }
+}
+
+/// One line on the standard error that says what is wrong.
+pub fn failed(code: u8, error: &dyn Display) -> ExitCode {
+    eprintln!("wholly: {error}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,141 @@
+//! `wholly get`: one transaction with its history.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Args;
+use wholly_client::{BranchState, State, StepState, Transaction};
+
+use super::ask::{Ask, EXIT_CODES, Id};
+use super::exit::Exit;
+use super::screen::{Paint, Screen};
+use super::{record, time};
+
+/// Show a transaction: where it stands, its branches or steps, and all that was recorded of it.
+#[derive(Args)]
+#[command(after_help = format!("Examples:
+  wholly get ID
+  wholly get ID --json | jq .branches
+
+--json shows the payloads as well.
+
+{EXIT_CODES}"))]
+pub struct Get {
+    #[command(flatten)]
+    id: Id,
+    #[command(flatten)]
+    ask: Ask,
+}
+
+impl Get {
+    pub fn run(self) -> ExitCode {
+        let Self { id: Id { id }, ask } = self;
+        ask.run(async |client, screen| {
+            let transaction = client.get(id).await?;
+            match screen.json() {
+                true => screen.document(&transaction)?,
+                false => show(&transaction, screen)?,
+            }
+            Ok(Exit::of(&transaction.state, transaction.settled, transaction.stuck))
+        })
+    }
+}
+
+fn show(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
+    facts(transaction, screen)?;
+    parts(transaction, screen)?;
+    history(transaction, screen)
+}
+
+fn facts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
+    let Transaction { state, settled, stuck, .. } = transaction;
+    let fact = |what: &str, paint: Paint, text: &str| {
+        screen.hanging(&screen.cell(Paint::Quiet, what, 13), 13, paint, text)
+    };
+    let also =
+        |what: &str, text: Option<&str>| text.map_or(Ok(()), |text| fact(what, Paint::Plain, text));
+    fact("transaction", Paint::Title, &transaction.id.to_string())?;
+    let version = transaction.version.map(|version| format!(", version {version}"));
+    let name = transaction.name.as_ref();
+    let name = name.map(|name| format!("{name}{}", version.unwrap_or_default()));
+    also("name", name.as_deref())?;
+    fact("pattern", Paint::Plain, transaction.pattern.as_str())?;
+    let standing = super::standing(state, *settled, *stuck);
+    fact("state", Paint::of(state, *settled, *stuck), &standing)?;
+    also("reason", transaction.reason.as_deref())?;
+    if let Some(why) = &transaction.set_aside {
+        fact("set aside", Paint::Bad, why)?;
+    }
+    for callee in &transaction.held_for {
+        fact("held for", Paint::Bad, callee)?;
+    }
+    also("key", transaction.key.as_ref().map(|key| key.as_str()))?;
+    let started = transaction.id.minted_at();
+    let age = time::age(started);
+    fact("started", Paint::Plain, &format!("{}, {age} ago", time::date(started)))?;
+    if let (Some(first), Some(last), true) =
+        (transaction.history.first(), transaction.history.last(), settled)
+    {
+        fact("took", Paint::Plain, &time::how_long(first.at.until(last.at)))?;
+    }
+    // Once it is decided, the deadline means nothing.
+    match (state, transaction.deadline) {
+        (State::Init | State::Prepared | State::Running, Some(deadline)) => {
+            fact("deadline", Paint::Plain, &time::date(deadline))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The branches or steps.
+fn parts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
+    let branches = transaction.branches.iter().map(|branch| {
+        let paint = match branch.state {
+            BranchState::Committed => Paint::Good,
+            BranchState::Aborted => Paint::Undone,
+            _ => Paint::Under,
+        };
+        (branch.participant.as_str(), branch.state.as_str(), paint, String::new(), &branch.stuck)
+    });
+    let steps = transaction.steps.iter().map(|step| {
+        let paint = match step.state {
+            StepState::Completed => Paint::Good,
+            StepState::Compensated | StepState::Failed => Paint::Undone,
+            _ => Paint::Under,
+        };
+        let participant = step.participant.as_ref().map_or("", |name| name.as_str());
+        let pivot = if step.pivot { ", the pivot" } else { "" };
+        let by = format!("{participant}{pivot}");
+        (step.name.as_str(), step.state.as_str(), paint, by, &step.stuck)
+    });
+    let parts: Vec<_> = branches.chain(steps).collect();
+    let Some(widest) = parts.iter().map(|(name, ..)| name.chars().count()).max() else {
+        return Ok(());
+    };
+    let title = if transaction.branches.is_empty() { "Steps" } else { "Branches" };
+    screen.line("")?;
+    screen.line(&screen.paint(Paint::Title, title))?;
+    for (name, state, paint, by, stuck) in parts {
+        let (name, state) =
+            (screen.cell(Paint::Plain, name, widest), screen.cell(paint, state, 11));
+        screen.line(&format!("  {name}  {state}  {by}"))?;
+        if let Some(why) = stuck {
+            let head = format!("  {}  {}", " ".repeat(widest), screen.paint(Paint::Bad, "stuck: "));
+            screen.hanging(&head, widest + 11, Paint::Plain, why)?;
+        }
+    }
+    Ok(())
+}
+
+fn history(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
+    let Some(first) = transaction.history.first() else { return Ok(()) };
+    screen.line("")?;
+    screen.line(&screen.paint(Paint::Title, "History"))?;
+    for event in &transaction.history {
+        let after = format!("+{}", time::how_long(first.at.until(event.at)));
+        let head = format!("  {}", screen.paint(Paint::Quiet, &format!("{after:<9} ")));
+        let (paint, text) = record::told(&event.record, |place| transaction.branch_name(place));
+        screen.hanging(&head, 12, paint, &text)?;
+    }
+    Ok(())
+}

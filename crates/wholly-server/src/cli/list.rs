@@ -1,0 +1,132 @@
+//! `wholly list`: the transactions, newest first.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::{ArgAction, Args};
+use wholly_client::{Filter, Listed, Pattern, State, Timestamp};
+
+use super::ask::Ask;
+use super::exit::Exit;
+use super::screen::{Paint, Screen};
+use super::time;
+
+/// List transactions, newest first.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly list
+  wholly list --stuck
+  wholly list --unsettled --until 1h
+  wholly list --participant payments --state aborted --since 2026-11-23
+  wholly list --all --json | jq -r 'select(.name == \"place order\") | .id'
+
+With --json, a line is a transaction.")]
+pub struct List {
+    /// Only those in this state: init, prepared, committed, aborted, running, completed,
+    /// compensating, compensated.
+    #[arg(long)]
+    state: Option<String>,
+    /// Only those of this pattern: two-phase, saga.
+    #[arg(long)]
+    pattern: Option<String>,
+    /// Only those that are called so.
+    #[arg(long)]
+    name: Option<String>,
+    /// Only those in which it takes part.
+    #[arg(long)]
+    participant: Option<String>,
+    /// Only those of which nothing is left to do.
+    #[arg(long, conflicts_with = "unsettled")]
+    settled: bool,
+    /// Only those that have not settled.
+    #[arg(long)]
+    unsettled: bool,
+    /// Only those that need a person.
+    #[arg(long)]
+    stuck: bool,
+    /// Only those accepted since then: how long ago, like 24h, or a time in UTC.
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    since: Option<Timestamp>,
+    /// Only those accepted before then.
+    #[arg(long, value_name = "TIME", value_parser = time::time)]
+    until: Option<Timestamp>,
+    /// How many to show.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+    /// Show all.
+    #[arg(long, conflicts_with = "limit", action = ArgAction::SetTrue)]
+    all: bool,
+    #[command(flatten)]
+    ask: Ask,
+}
+
+/// The most that a page of the server has.
+const PAGE: usize = 500;
+
+impl List {
+    pub fn run(self) -> ExitCode {
+        let filter = self.filter();
+        let limit = if self.all { usize::MAX } else { self.limit as usize };
+        self.ask.run(async |client, screen| {
+            // One more tells whether there are more.
+            let mut rows = client.list(filter).page_size(limit.saturating_add(1).min(PAGE));
+            let mut shown = 0;
+            while let Some(row) = rows.next().await? {
+                if shown == limit {
+                    screen.hint("There are more: see them with --limit or --all.");
+                    break;
+                }
+                match screen.json() {
+                    true => screen.document(&row)?,
+                    false => show(&row, shown == 0, screen)?,
+                }
+                shown += 1;
+            }
+            if shown == 0 {
+                screen.hint("There are no such transactions.");
+            }
+            Ok(Exit::Done)
+        })
+    }
+
+    fn filter(&self) -> Filter {
+        let mut filter = Filter::default();
+        filter.state = self.state.clone().map(State::from);
+        filter.pattern = self.pattern.clone().map(Pattern::from);
+        filter.name.clone_from(&self.name);
+        filter.participant.clone_from(&self.participant);
+        filter.settled = (self.settled || self.unsettled).then_some(self.settled);
+        filter.stuck = self.stuck.then_some(true);
+        (filter.since, filter.until) = (self.since, self.until);
+        filter
+    }
+}
+
+/// The longest: `compensated, unsettled`.
+const STATE: usize = 22;
+const ID: usize = 49;
+/// Room for a name that is worth its line.
+const WIDE: usize = ID + 2 + STATE + 2 + 4 + 2 + 20;
+
+/// A row; where the terminal is too narrow for it, in two lines.
+fn show(row: &Listed, first: bool, screen: &Screen) -> io::Result<()> {
+    let wide = screen.width().is_none_or(|width| width >= WIDE);
+    let line = |id: &str, state: &str, paint, age: &str, name: &str| {
+        let id = if wide { format!("{id:<ID$}  ") } else { String::new() };
+        let state = screen.cell(paint, state, STATE);
+        let name = screen.paint(Paint::Plain, name);
+        screen.line(&format!("{id}{state}  {age:>4}  {name}"))
+    };
+    if first {
+        line("ID", "STATE", Paint::Plain, "AGE", "NAME")?;
+    }
+    let Listed { id, state, settled, stuck, .. } = row;
+    let age = time::age(row.started.unwrap_or_else(|| id.minted_at()));
+    let name = row.name.as_ref().map_or("", |name| name.as_str());
+    let paint = Paint::of(state, *settled, *stuck);
+    line(&id.to_string(), &super::standing(state, *settled, *stuck), paint, &age, name)?;
+    match wide {
+        true => Ok(()),
+        false => screen.line(&format!("  {}", screen.paint(Paint::Quiet, &id.to_string()))),
+    }
+}

@@ -1,0 +1,86 @@
+//! `wholly participants`: how those are who take part.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+use wholly_client::{Health, Participant};
+
+use super::ask::Ask;
+use super::exit::Exit;
+use super::screen::{Paint, Screen};
+use super::time;
+
+/// Show the participants as the coordinator sees them: health, calls, errors.
+///
+/// Calls and errors count from the server's start.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly participants
+  wholly participants --json | jq '.participants[] | select(.health == \"failing\")'")]
+pub struct Participants {
+    #[command(flatten)]
+    ask: Ask,
+}
+
+impl Participants {
+    pub fn run(self) -> ExitCode {
+        self.ask.run(async |client, screen| {
+            let participants = client.participants().await?;
+            match screen.json() {
+                true => screen.document(&json!({"participants": participants}))?,
+                false => show(&participants, screen)?,
+            }
+            if participants.is_empty() {
+                screen.hint("There are none; name them in the server's configuration.");
+            }
+            Ok(Exit::Done)
+        })
+    }
+}
+
+fn show(participants: &[Participant], screen: &Screen) -> io::Result<()> {
+    let names = participants.iter().map(|participant| participant.name.as_str().len());
+    let Some(widest) = names.max() else { return Ok(()) };
+    let widest = widest.max("NAME".len());
+    let line = |name: &str, health: String, numbers: [String; 4], url: &str| {
+        let [calls, errors, busy, waiting] = numbers;
+        let numbers = format!("{calls:>9}  {errors:>7}  {busy:>7}  {waiting:>7}");
+        let head = format!("{name:<widest$}  {health}  {numbers}");
+        let used = widest + 2 + 7 + 2 + 36 + 2;
+        let quiet = screen.paint(Paint::Quiet, url);
+        match screen.width().is_none_or(|width| used + url.chars().count() <= width) {
+            true => screen.line(&format!("{head}  {quiet}")),
+            false => screen.line(&head).and_then(|()| screen.line(&format!("  {quiet}"))),
+        }
+    };
+    let head = ["CALLS", "ERRORS", "BUSY", "WAITING"].map(str::to_owned);
+    line("NAME", screen.cell(Paint::Plain, "HEALTH", 7), head, "URL")?;
+    for participant in participants {
+        let paint = match participant.health {
+            Health::Up => Paint::Good,
+            Health::Failing => Paint::Bad,
+            _ => Paint::Quiet,
+        };
+        let Participant { calls, errors, in_progress, waiting, slots, .. } = participant;
+        let of = slots.as_ref().map_or(String::new(), |slots| format!("/{}", slots.total));
+        let busy = format!("{in_progress}{of}");
+        let numbers = [calls.to_string(), errors.to_string(), busy, waiting.to_string()];
+        let health = screen.cell(paint, participant.health.as_str(), 7);
+        let url = participant.url.as_deref().unwrap_or_default();
+        line(participant.name.as_str(), health, numbers, url)?;
+        if let Some(error) = &participant.last_error
+            && participant.health != Health::Up
+        {
+            let head = format!("  {} ago: ", time::age(error.at));
+            screen.hanging(
+                &screen.paint(Paint::Quiet, &head),
+                head.len(),
+                Paint::Plain,
+                &error.why,
+            )?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! `wholly serve`: the configuration, and what the command line says instead of it.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+#[cfg(feature = "demo")]
+use wholly_demo::{
+    kill::{KillAt, Killer},
+    process::end_with_stdin,
+};
+
+use super::exit::{self, failed};
+use crate::config::{Config, Listen, LogIs, Overrides, Source};
+use crate::logs;
+use crate::sagas::Sagas;
+use crate::serve;
+
+/// Run the coordinator as a server.
+///
+/// Prints one line to the standard output once it takes requests, "wholly is listening on
+/// http://127.0.0.1:7400", and its log messages to the standard error (WHOLLY_LOG=debug shows
+/// more). SIGTERM and SIGINT end it: what is in flight has 10 seconds to settle, and what has not
+/// settled goes on with the next start. SIGHUP has it read the configuration again.
+///
+/// A flag counts before its environment variable, and that before the configuration.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly serve
+  wholly serve --config /etc/wholly.toml
+  wholly serve --listen 127.0.0.1:0 --log /tmp/wholly.db
+  wholly serve --sagas sagas
+
+A configuration needs no more than its participants:
+  [participants.orders]
+  url = \"http://127.0.0.1:8081\"
+
+Submit a transaction:
+  curl http://127.0.0.1:7400/v1/transactions -H 'content-type: application/json' \\
+    -d '{\"name\": \"place order\", \"branches\": [{\"participant\": \"orders\", \"payload\": {}}]}'")]
+pub struct Serve {
+    /// The configuration: participants, log, settings.
+    #[arg(long, value_name = "FILE", default_value = "wholly.toml", env = "WHOLLY_CONFIG")]
+    config: PathBuf,
+    /// Where to listen, instead of where the configuration says. Port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS", env = "WHOLLY_LISTEN")]
+    listen: Option<Listen>,
+    /// The log, instead of the one that the configuration names.
+    #[arg(long, value_name = "FILE", env = "WHOLLY_LOG_FILE")]
+    log: Option<PathBuf>,
+    /// The log is a copy, and the original may have gone on since: give it an identity of its own,
+    /// and hold what the original left in doubt until a person retries, aborts or resolves it.
+    /// Say it at one start: every start with it gives the log another identity.
+    #[arg(long, conflicts_with = "moved")]
+    restored: bool,
+    /// The log is the original, moved to another disk: no copy of it has run or will.
+    #[arg(long)]
+    moved: bool,
+    /// The audit, instead of the one that the configuration names.
+    #[arg(long, value_name = "FILE", env = "WHOLLY_AUDIT")]
+    audit: Option<PathBuf>,
+    /// Definitions of sagas to submit by name: every *.toml and *.json of this folder. PUT
+    /// /v1/sagas/NAME/VERSION stores new ones there.
+    #[arg(long, value_name = "DIR", env = "WHOLLY_SAGAS")]
+    sagas: Option<PathBuf>,
+    #[cfg(feature = "demo")]
+    #[command(flatten)]
+    staged: Staged,
+}
+
+/// What the demo and the torture ask of a coordinator that they start.
+#[cfg(feature = "demo")]
+#[derive(Args)]
+struct Staged {
+    /// Kill the process at this point, like before-append:committed.
+    #[arg(long, value_name = "POINT", hide = true)]
+    kill_at: Option<KillAt>,
+    /// End when the standard input does: the parent is gone.
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
+}
+
+impl Serve {
+    pub fn run(self) -> ExitCode {
+        let Self { config, listen, log, audit, .. } = self;
+        let source = Source { file: config, overrides: Overrides { listen, log, audit } };
+        let mut config = match source.load() {
+            Ok(config) => config,
+            Err(error) => return failed(exit::USAGE, &error),
+        };
+        if let Err(error) = logs::show(config.logs) {
+            return failed(exit::USAGE, &error);
+        }
+        config.log_is = match (self.restored, self.moved) {
+            (true, _) => LogIs::Restored,
+            (false, true) => LogIs::Moved,
+            (false, false) => LogIs::Original,
+        };
+        let sagas = match self.sagas.map(Sagas::load).transpose() {
+            Ok(sagas) => sagas.unwrap_or_default(),
+            Err(error) => return failed(exit::USAGE, &error),
+        };
+        #[cfg(feature = "demo")]
+        let served = self.staged.serve(source, config, sagas);
+        #[cfg(not(feature = "demo"))]
+        let served = serve::run(source, config, sagas, |log| log, |participant| participant);
+        match served {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed(exit::FAILED, &error),
+        }
+    }
+}
+
+#[cfg(feature = "demo")]
+impl Staged {
+    fn serve(self, source: Source, config: Config, sagas: Sagas) -> Result<(), serve::ServeError> {
+        if self.end_with_stdin {
+            end_with_stdin().map_err(serve::denied("threads"))?;
+        }
+        match self.kill_at.map(Killer::new) {
+            None => serve::run(source, config, sagas, |log| log, |participant| participant),
+            Some(killer) => serve::run(
+                source,
+                config,
+                sagas,
+                |log| killer.log(log),
+                |participant| killer.participant(participant),
+            ),
+        }
+    }
+}

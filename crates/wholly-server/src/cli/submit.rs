@@ -1,0 +1,148 @@
+//! `wholly submit`: a transaction from a file.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use wholly_client::{Client, State, Submitted};
+
+use super::ask::{Ask, EXIT_CODES};
+use super::exit::{Exit, Failed};
+use super::screen::{Paint, Screen};
+use super::time;
+use crate::definition::{Format, Transcript, read_text};
+use crate::place::Place;
+
+/// Submit a transaction, and wait until it has settled.
+///
+/// The file says it as POST /v1/transactions takes it, in JSON or TOML. Where the answer is lost,
+/// it is submitted again with the same key, which never makes a second transaction.
+#[derive(Args)]
+#[command(after_help = format!("Examples:
+  wholly submit order.json
+  wholly submit order.toml --key ORD001 --wait 10s
+  echo '{{\"pattern\": \"saga\", \"saga\": {{\"name\": \"create order\"}}}}' | wholly submit -
+  wholly submit order.json --no-wait --json | jq -r .id
+
+In two phases, in TOML:
+  name = \"place order\"
+  [[branches]]
+  participant = \"orders\"
+  payload = {{ order_id = \"ORD001\" }}
+  [[branches]]
+  participant = \"payments\"
+  payload = {{ amount = 1000 }}
+
+{EXIT_CODES}"))]
+pub struct Submit {
+    /// The transaction. - is the standard input.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The key that makes it one transaction, however often it is submitted. Without one, a new
+    /// key is made up.
+    #[arg(long)]
+    key: Option<String>,
+    /// Wait at most so long, like 10s or 2m; in whole seconds.
+    #[arg(long, value_name = "DURATION", value_parser = time::duration)]
+    wait: Option<Duration>,
+    /// Wait only until it is accepted; that is the command done, exit code 0.
+    #[arg(long, conflicts_with = "wait")]
+    no_wait: bool,
+    #[command(flatten)]
+    ask: Ask,
+}
+
+impl Submit {
+    pub fn run(self) -> ExitCode {
+        let Self { file, key, wait, no_wait, ask } = self;
+        ask.run(async |client, screen| {
+            let mut submission = client
+                .written(&written(&file)?)
+                .map_err(|why| Failed::Usage(format!("{}: {why}", file.display())))?;
+            if let Some(key) = key {
+                submission = submission.key(&key)?;
+            }
+            if let Some(patience) = wait {
+                submission = submission.patience(patience);
+            }
+            match no_wait {
+                true => accepted(&submission.submit().await?, screen),
+                false => {
+                    let submitted = submission.execute().await?;
+                    waited(client, &submitted, screen).await
+                }
+            }
+        })
+    }
+}
+
+/// What the file says, as JSON.
+fn written(file: &Path) -> Result<String, Failed> {
+    let name = file.display();
+    let text =
+        read_text(file).map_err(|why| Failed::Usage(format!("{name}: cannot be read: {why}")))?;
+    if Format::of_file(file).unwrap_or_else(|| Format::of_text(&text)) == Format::Json {
+        return Ok(text);
+    }
+    let wrong = |wrong: &[(usize, String)]| {
+        let line = |(at, why): &(usize, String)| format!("{name}:{}: {why}", Place::of(&text, *at));
+        Failed::Usage(wrong.iter().map(line).collect::<Vec<_>>().join("\n"))
+    };
+    match Transcript::of(&text) {
+        Ok(transcript) if transcript.formless.is_empty() => Ok(transcript.json),
+        Ok(transcript) => Err(wrong(&transcript.formless)),
+        Err(errors) => Err(wrong(&errors)),
+    }
+}
+
+fn accepted(submitted: &Submitted, screen: &Screen) -> Result<Exit, Failed> {
+    match screen.json() {
+        true => screen.document(submitted)?,
+        false => screen.line(&format!("{}  accepted", submitted.id))?,
+    }
+    screen.hint(&format!("Follow it with: wholly watch {}", submitted.id));
+    Ok(Exit::Done)
+}
+
+async fn waited(client: &Client, submitted: &Submitted, screen: &Screen) -> Result<Exit, Failed> {
+    let id = submitted.id;
+    let (state, stuck) = match &submitted.state {
+        Some(state) if submitted.settled => (state.clone(), false),
+        // It was only accepted, for all that this answer says.
+        _ => {
+            let now = client.get(id).await?;
+            (now.state, now.stuck)
+        }
+    };
+    let exit = Exit::of(&state, submitted.settled, stuck);
+    if screen.json() {
+        let mut document = submitted.clone();
+        document.state = Some(state);
+        screen.document(&document)?;
+        return Ok(exit);
+    }
+    tell(submitted, &state, stuck, screen)?;
+    match exit {
+        Exit::Stuck => screen.hint(&format!("See why with: wholly get {id}")),
+        Exit::Unsettled => screen.hint(&format!("It goes on. Follow it with: wholly watch {id}")),
+        Exit::Done | Exit::Undone => {}
+    }
+    Ok(exit)
+}
+
+fn tell(submitted: &Submitted, state: &State, stuck: bool, screen: &Screen) -> Result<(), Failed> {
+    let standing = super::standing(state, submitted.settled, stuck);
+    let paint = Paint::of(state, submitted.settled, stuck);
+    screen.line(&format!("{}  {}", submitted.id, screen.paint(paint, &standing)))?;
+    if let Some(reason) = &submitted.reason {
+        screen.hanging("  ", 2, Paint::Plain, reason)?;
+    }
+    let named = submitted.outputs.iter().filter(|(_, output)| output.get() != "null");
+    let width = submitted.outputs.keys().map(|step| step.as_str().len()).max().unwrap_or(0);
+    for (step, output) in named {
+        let head = format!("  {}  ", screen.cell(Paint::Quiet, step.as_str(), width));
+        screen.hanging(&head, width + 4, Paint::Plain, output.get())?;
+    }
+    Ok(())
+}
