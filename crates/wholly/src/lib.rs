@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `coordinator` | the API, and the driver that gives the loop its I/O |
 //! | `engine` | the one loop, without I/O: group commit, gates, retries, recovery |
+//! | `feed` | what became durable, as events |
 //! | `in_code` | sagas in code: typed steps of the program itself |
 //! | [`log`] | where it remembers: the trait, SQLite, memory |
 //! | `participant` | who takes part: the trait, HTTP, the slots of each |
@@ -22,6 +23,7 @@ mod clock;
 mod coordinator;
 mod engine;
 mod error;
+mod feed;
 mod in_code;
 pub mod log;
 mod outcome;
@@ -37,6 +39,7 @@ pub mod test;
 pub use coordinator::{Builder, Coordinator, Health, SagaRun, TwoPhase};
 pub use engine::Backoff;
 pub use error::{CancelError, GetError, ResolveError, SagaError, StartError, SubmitError};
+pub use feed::{EventId, Feed, FeedEvent, InvalidEventId, Page, Recorded};
 pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Arc, RwLock};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use wholly_core::saga::{Definition, Graph};
 use wholly_core::{Callee, ParticipantName};
@@ -163,15 +163,23 @@ impl Builder {
         }
         let opened = driver::open(&self.log, &self.clock).await?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
+        let (durable, became_durable) = watch::channel(opened.log.head);
         let shared = Arc::new(Shared {
             settings: self.settings,
             clock: self.clock,
             reader: RwLock::new(opened.log.reader.clone()),
             health: RwLock::new(Health::Ready),
+            durable: became_durable,
         });
         let seed = self.seed.unwrap_or_else(driver::random_seed);
-        let driver =
-            Driver { log: self.log, shared: shared.clone(), commands: receiver, callees, seed };
+        let driver = Driver {
+            log: self.log,
+            shared: shared.clone(),
+            commands: receiver,
+            callees,
+            seed,
+            durable,
+        };
         let looping = tokio::spawn(driver.run(opened));
         let coordinator = Coordinator { shared, commands };
         self.home.is_at(coordinator.clone());

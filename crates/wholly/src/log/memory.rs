@@ -4,13 +4,14 @@
 //! handle again gives it back, as a restart would.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 use super::{
-    AppendError, Entry, Log, LogReader, LogWriter, OpenError, OpenLog, Position, ReadError,
-    StoredEntry, StoredTransaction, Written,
+    AppendError, Entry, Log, LogReader, LogWriter, OpenError, OpenLog, Place, PlacedEntry,
+    Position, ReadError, StoredEntry, StoredTransaction, Written,
 };
 
 /// A log in memory. Its clones are the same log.
@@ -59,6 +60,8 @@ struct Contents {
     epoch: u64,
     head: Position,
     transactions: BTreeMap<u64, Held>,
+    /// The ordinal and the sequence of the entry at each place.
+    places: BTreeMap<Place, (u64, u32)>,
     keys: HashMap<Key, TransactionId>,
     /// A batch that was written and not synced. Nothing can land behind it before an opening.
     unsynced: Option<Vec<Entry>>,
@@ -82,6 +85,7 @@ impl MemoryLog {
             epoch: 0,
             head: Position(0),
             transactions: BTreeMap::new(),
+            places: BTreeMap::new(),
             keys: HashMap::new(),
             unsynced: None,
             appends: 0,
@@ -156,8 +160,11 @@ impl Contents {
 
     fn land(&mut self, batch: &[Entry]) {
         self.head = self.head.next();
-        for entry in batch {
+        for (nth, entry) in batch.iter().enumerate() {
             let id = entry.transaction;
+            if let Some(place) = Place::of(self.head, nth) {
+                self.places.insert(place, (id.ordinal(), entry.sequence));
+            }
             let held = self.transactions.entry(id.ordinal()).or_insert_with(|| Held {
                 stored: StoredTransaction { id, entries: Vec::new() },
                 ended: false,
@@ -225,6 +232,7 @@ impl LogWriter for MemoryWriter {
             contents.transactions.remove(ordinal);
         }
         contents.keys.retain(|_, id| ended.binary_search(&id.ordinal()).is_err());
+        contents.places.retain(|_, (ordinal, _)| ended.binary_search(ordinal).is_err());
         Ok(ended.len())
     }
 
@@ -298,6 +306,32 @@ impl LogReader for MemoryReader {
         let contents = lock(&self.contents);
         let newest = contents.transactions.range(..before).rev();
         Ok(newest.take(limit).map(|(_, held)| held.stored.id).collect())
+    }
+
+    fn entries_after(&self, after: Place, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
+        let contents = lock(&self.contents);
+        let places = contents.places.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(places.filter_map(|place| contents.placed(place)).take(limit).collect())
+    }
+
+    fn entries_of(&self, ordinal: u64) -> Result<Vec<PlacedEntry>, ReadError> {
+        let contents = lock(&self.contents);
+        let places = contents.places.iter().filter(|(_, (of, _))| *of == ordinal);
+        Ok(places.filter_map(|place| contents.placed(place)).collect())
+    }
+}
+
+impl Contents {
+    fn placed(&self, (place, (ordinal, sequence)): (&Place, &(u64, u32))) -> Option<PlacedEntry> {
+        let stored = &self.transactions.get(ordinal)?.stored;
+        let entry = stored.entries.iter().find(|entry| entry.sequence == *sequence)?;
+        Some(PlacedEntry {
+            place: *place,
+            ordinal: *ordinal,
+            id: (*sequence == 0).then_some(stored.id),
+            sequence: *sequence,
+            text: entry.text.clone(),
+        })
     }
 }
 

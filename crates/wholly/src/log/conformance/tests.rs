@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::log::memory::MemoryLog;
-use crate::log::{LogWriter, ReadError, StoredTransaction, Written};
+use crate::log::{LogWriter, Place, PlacedEntry, ReadError, StoredTransaction, Written};
 
 #[test]
 fn the_memory_log_keeps_the_laws() {
@@ -53,6 +53,11 @@ fn a_log_that_keeps_half_a_batch_is_caught() {
     caught(Broken::HalfBatch, "what was rejected has not landed");
 }
 
+#[test]
+fn a_log_that_gives_places_again_is_caught() {
+    caught(Broken::CountsPlaces, "places stay what they are");
+}
+
 fn caught(broken: Broken, law: &str) {
     let panic = catch_unwind(|| {
         log_conformance(move || Box::new(BrokenLog { broken, inner: MemoryLog::default() }));
@@ -71,6 +76,7 @@ enum Broken {
     ForgetsEpoch,
     TrimsUnsettled,
     HalfBatch,
+    CountsPlaces,
 }
 
 struct BrokenLog {
@@ -82,7 +88,8 @@ impl Log for BrokenLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
         let open = self.inner.open()?;
         let early = Arc::new(Mutex::new(Vec::new()));
-        let reader = EarlyReader { inner: open.reader.clone(), early: early.clone() };
+        let reader =
+            EarlyReader { broken: self.broken, inner: open.reader.clone(), early: early.clone() };
         let writer = BrokenWriter {
             broken: self.broken,
             head: open.head,
@@ -157,6 +164,7 @@ impl LogWriter for BrokenWriter {
 }
 
 struct EarlyReader {
+    broken: Broken,
     inner: Arc<dyn LogReader>,
     early: Arc<Mutex<Vec<Entry>>>,
 }
@@ -194,5 +202,23 @@ impl LogReader for EarlyReader {
         limit: usize,
     ) -> Result<Vec<TransactionId>, ReadError> {
         self.inner.list(before, limit)
+    }
+
+    fn entries_after(&self, after: Place, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
+        let mut entries = self.inner.entries_after(after, limit)?;
+        let all = self.inner.entries_after(Place::default(), usize::MAX)?;
+        // As one does that counts the entries of a batch that are left.
+        for entry in entries.iter_mut().filter(|_| self.broken == Broken::CountsPlaces) {
+            let before = |other: &&PlacedEntry| {
+                other.place.batch() == entry.place.batch() && other.place < entry.place
+            };
+            let nth = all.iter().filter(before).count();
+            entry.place = Place::of(entry.place.batch(), nth).unwrap();
+        }
+        Ok(entries)
+    }
+
+    fn entries_of(&self, ordinal: u64) -> Result<Vec<PlacedEntry>, ReadError> {
+        self.inner.entries_of(ordinal)
     }
 }
