@@ -5,6 +5,8 @@
 //! | `POST /v1/transactions` | submits a transaction, and waits until it has settled |
 //! | `GET /v1/transactions` | the newest transactions' ids |
 //! | `GET /v1/transactions/{id}` | one transaction with its branches and its history |
+//! | `GET /v1/transactions/{id}/events` | what is recorded of it, live, until it has settled |
+//! | `GET /v1/events` | what is recorded of all transactions, live |
 //! | `POST /v1/transactions/{id}/abort` | aborts it, if it is not decided |
 //! | `POST /v1/transactions/{id}/retry` | asks what is outstanding again, now |
 //! | `POST /v1/transactions/{id}/branches/{branch}/resolve` | ends a branch by hand |
@@ -16,6 +18,7 @@
 //! Every error is a [`problem`] document. What is done by hand needs a reason.
 
 mod by_hand;
+mod events;
 mod problem;
 mod read;
 mod request;
@@ -31,6 +34,7 @@ use axum::routing::{get, post};
 use wholly::{Coordinator, Payload, Settings};
 
 use crate::sagas::Sagas;
+pub use events::Hub;
 use problem::{Kind, Problem};
 
 /// The most that a request's body may have, in bytes: every payload that a transaction may carry,
@@ -42,6 +46,7 @@ const BODY_LIMIT: usize = Settings::BRANCH_LIMIT * Payload::LIMIT / 4 * 5;
 struct Served {
     coordinator: Coordinator,
     sagas: Arc<Sagas>,
+    hub: Hub,
 }
 
 impl FromRef<Served> for Coordinator {
@@ -56,11 +61,19 @@ impl FromRef<Served> for Arc<Sagas> {
     }
 }
 
-/// The API of this coordinator and these sagas.
-pub fn router(coordinator: Coordinator, sagas: Sagas) -> Router {
+impl FromRef<Served> for Hub {
+    fn from_ref(served: &Served) -> Self {
+        served.hub.clone()
+    }
+}
+
+/// The API of this coordinator and these sagas, for those who listen at this hub.
+pub fn router(coordinator: Coordinator, sagas: Sagas, hub: Hub) -> Router {
     Router::new()
         .route("/v1/transactions", post(submit::submit).get(read::list))
         .route("/v1/transactions/{id}", get(read::transaction))
+        .route("/v1/transactions/{id}/events", get(events::of_one))
+        .route("/v1/events", get(events::of_all))
         .route("/v1/transactions/{id}/abort", post(by_hand::abort))
         .route("/v1/transactions/{id}/retry", post(by_hand::retry))
         .route("/v1/transactions/{id}/branches/{branch}/resolve", post(by_hand::resolve))
@@ -70,7 +83,7 @@ pub fn router(coordinator: Coordinator, sagas: Sagas) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .with_state(Served { coordinator, sagas: Arc::new(sagas) })
+        .with_state(Served { coordinator, sagas: Arc::new(sagas), hub })
 }
 
 async fn no_such_route(uri: Uri) -> Problem {

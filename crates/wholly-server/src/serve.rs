@@ -75,7 +75,8 @@ async fn serve<L: Log, P: Participant>(
     let coordinator = builder.start().await?;
 
     let (stop, stopping) = oneshot::channel::<()>();
-    let server = axum::serve(listener, api::router(coordinator.clone(), sagas))
+    let hub = api::Hub::new(coordinator.clone());
+    let server = axum::serve(listener, api::router(coordinator.clone(), sagas, hub.clone()))
         .with_graceful_shutdown(async { drop(stopping.await) });
     let server = tokio::spawn(server.into_future());
     announce(address)?;
@@ -85,6 +86,7 @@ async fn serve<L: Log, P: Participant>(
     }
     tracing::info!("shutting down; what is in flight has {GRACE:?} to settle");
     drop(stop);
+    hub.close();
     coordinator.shutdown(GRACE).await;
     // A client that does not read its answer must not keep the server.
     if tokio::time::timeout(FAREWELL, server).await.is_err() {

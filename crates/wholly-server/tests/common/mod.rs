@@ -3,11 +3,14 @@
 
 mod participant;
 mod server;
+mod stream;
 
 #[allow(unused_imports, reason = "not every test needs a failing one")]
 pub use participant::{Little, Said};
 #[allow(unused_imports, reason = "not every test starts badly")]
 pub use server::{Reply, Server, run, start_fails};
+#[allow(unused_imports, reason = "not every test listens")]
+pub use stream::{Event, Stream};
 
 use std::time::Duration;
 

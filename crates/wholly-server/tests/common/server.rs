@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::{Little, eventually, within};
+use super::{Little, Stream, eventually, within};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_wholly");
 
@@ -153,6 +153,24 @@ impl Server {
         let (head, body) = within("the server answers", exchange).await;
         let text = String::from_utf8(body.to_vec()).unwrap();
         Reply { status: head.status, headers: head.headers, text }
+    }
+
+    /// Listens to the events at `path`, after the event `last`.
+    pub async fn listen(&self, path: &str, last: Option<&str>) -> Stream {
+        let mut request = Request::get(format!("{}{path}", self.base));
+        if let Some(last) = last {
+            request = request.header("last-event-id", last);
+        }
+        let request = request.body(Full::default()).unwrap();
+        let answer = within("the server answers", self.client.request(request)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Stream::new(answer.into_body())
+    }
+
+    /// Whether the process has not ended.
+    pub fn runs(&mut self) -> bool {
+        self.process.try_wait().unwrap().is_none()
     }
 
     /// The transaction, once it is settled.
