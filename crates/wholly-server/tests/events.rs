@@ -164,7 +164,7 @@ async fn who_comes_again_after_a_crash_misses_and_repeats_nothing() {
 
 #[tokio::test]
 async fn a_shutdown_ends_every_stream_at_once() {
-    let mut shop = Shop::open().await;
+    let shop = Shop::open().await;
     shop.payments.says("commit", Said::Broken);
     let path = shop.order().await;
     let mut one = shop.server.listen(&path, None).await;
@@ -174,7 +174,12 @@ async fn a_shutdown_ends_every_stream_at_once() {
     shop.server.signal(Signal::TERM);
     one.rest().await;
     all.rest().await;
-    assert!(shop.server.runs(), "it waits for the transaction, and nobody for it");
+    // It waits for the transaction, and they did not wait with it.
+    let asked = shop.payments.asked_to("commit").len();
+    eventually("the participant is asked on", async || {
+        Some(()).filter(|()| shop.payments.asked_to("commit").len() > asked + 1)
+    })
+    .await;
     shop.payments.says("commit", Said::Done);
     let (code, _) = shop.server.terminate().await;
     assert_eq!(code, Some(0));

@@ -168,11 +168,6 @@ impl Server {
         Stream::new(answer.into_body())
     }
 
-    /// Whether the process has not ended.
-    pub fn runs(&mut self) -> bool {
-        self.process.try_wait().unwrap().is_none()
-    }
-
     /// The transaction, once it is settled.
     pub async fn settled(&self, location: &str) -> Value {
         eventually("the transaction settles", async || {
