@@ -67,6 +67,11 @@ impl Process {
         Ok(self.child.wait()?.signal() == Some(Signal::KILL.as_raw()))
     }
 
+    /// The system's id of it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has ended.
     pub(crate) fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))

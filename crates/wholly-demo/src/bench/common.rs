@@ -85,7 +85,12 @@ fn is_in_memory(_: &Path) -> bool {
 
 /// What this process holds in memory, in bytes, where the system tells.
 pub(super) fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    resident_bytes_of("self")
+}
+
+/// What the process with this id holds in memory.
+pub(super) fn resident_bytes_of(id: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1_024)

@@ -11,6 +11,7 @@
 //! | `growth` | the same, on a log with millions of finished transactions | the same on an empty log |
 //! | `recovery` | a start on a log with many transactions in doubt | none: a time |
 //! | `memory` | many transactions in flight at once | none: a size |
+//! | `listeners` | a server with many who listen | none: the same without them |
 //!
 //! | module | what it is |
 //! |---|---|
@@ -28,6 +29,7 @@ mod bare_participant;
 mod common;
 mod error;
 mod growth;
+mod listeners;
 mod load;
 mod log_alone;
 mod made;
@@ -68,6 +70,7 @@ enum Workload {
     Growth(growth::Growth),
     Recovery(recovery::Recovery),
     Memory(memory::Memory),
+    Listeners(listeners::Listeners),
     /// One of the processes that answer the calls over HTTP.
     #[command(hide = true)]
     Participant,
@@ -82,6 +85,7 @@ impl Bench {
             Workload::Growth(workload) => report(workload.common.json, workload.run()),
             Workload::Recovery(workload) => report(workload.common.json, workload.run()),
             Workload::Memory(workload) => report(workload.common.json, workload.run()),
+            Workload::Listeners(workload) => report(workload.common.json, workload.run()),
             Workload::Participant => bare_participant::serve(),
         };
         match done {
