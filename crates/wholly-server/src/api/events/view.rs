@@ -1,5 +1,5 @@
-//! How an event looks to those who listen: what was recorded, without what clients and
-//! participants gave each other.
+//! How an event looks to those who listen: the record in the form of the log, as in a
+//! transaction's history, without what clients and participants gave each other.
 //!
 //! INVARIANT: no payload shows: no branch's payload, no saga's or step's input, no output. Each
 //! record is taken apart here member by member, so that one which is new does not compile until
@@ -8,14 +8,14 @@
 use axum::body::Bytes;
 use serde::Serialize;
 use wholly::saga::{self, Resolution, StepDefinition};
-use wholly::two_phase::{self, Decision, StartedBranch, Vote};
+use wholly::two_phase::{self, AbortReason, Decision, StartedBranch, Vote};
 use wholly::{
     FeedEvent, Key, Name, ParticipantName, Record, Recorded, StepName, Timestamp, TransactionId,
 };
 
 /// The event as the block of a stream that carries it.
 pub fn block(event: &FeedEvent) -> Bytes {
-    let record = Shown::of(event);
+    let Told { name, branch, record } = Told::of(&event.record);
     let data = Data {
         transaction: event.transaction,
         at: event.at,
@@ -24,11 +24,12 @@ pub fn block(event: &FeedEvent) -> Bytes {
         state: event.state,
         settled: event.settled,
         stuck: event.stuck,
-        record: &record,
+        branch: branch.and_then(|index| event.branches.get(usize::from(index))).map(|name| &**name),
+        record,
     };
     // Texts and numbers have a form in JSON, which has no line break in it.
     let data = serde_json::to_string(&data).unwrap_or_default();
-    format!("id: {}\nevent: {}\ndata: {data}\n\n", event.id, record.name()).into()
+    format!("id: {}\nevent: {name}\ndata: {data}\n\n", event.id).into()
 }
 
 #[derive(Serialize)]
@@ -41,27 +42,30 @@ struct Data<'a> {
     state: &'static str,
     settled: bool,
     stuck: bool,
-    record: &'a Shown<'a>,
+    /// What the branch or step is called that the record names by its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<&'a str>,
+    record: Shown<'a>,
 }
 
-/// A record as it shows: `{"vote": {"branch": "orders", "vote": "yes"}}`.
+/// A record as it shows: `{"vote": [0, "yes"]}`.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Shown<'a> {
     Started(Started<'a>),
-    Vote(Voted<'a>),
-    Lost(Of<'a>),
-    Committed {},
-    Aborted { reason: String },
-    Acknowledged(Of<'a>),
-    Heuristic(OfBecause<'a>),
-    Stuck(OfBecause<'a>),
-    Resolved(Word<'a>),
-    Completed(Of<'a>),
-    Refused(OfBecause<'a>),
-    TurnedBack { reason: String },
-    Compensated(Of<'a>),
-    Settled {},
+    Vote(u16, &'a Vote),
+    Lost(u16),
+    Committed,
+    Aborted(&'a AbortReason),
+    Acknowledged(u16),
+    Heuristic(u16, &'a str),
+    Stuck(u16, &'a str),
+    Resolved(u16, &'static str, &'a str),
+    Completed(u16),
+    Refused(u16, &'a str),
+    TurnedBack(&'a saga::Reason),
+    Compensated(u16),
+    Settled,
     Unreadable { why: &'a str },
 }
 
@@ -75,14 +79,9 @@ struct Started<'a> {
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     one_phase: bool,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    branches: Vec<Branch<'a>>,
+    branches: Vec<&'a ParticipantName>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     steps: Vec<Step<'a>>,
-}
-
-#[derive(Serialize)]
-struct Branch<'a> {
-    participant: &'a ParticipantName,
 }
 
 #[derive(Serialize)]
@@ -94,125 +93,95 @@ struct Step<'a> {
     pivot: bool,
 }
 
-/// A branch, or a step.
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum Part<'a> {
-    Branch(&'a str),
-    Step(&'a str),
+/// The event's name, which is that of the record, and of which branch or step it tells.
+struct Told<'a> {
+    name: &'static str,
+    branch: Option<u16>,
+    record: Shown<'a>,
 }
 
-#[derive(Serialize)]
-struct Of<'a> {
-    #[serde(flatten)]
-    part: Part<'a>,
-}
-
-#[derive(Serialize)]
-struct OfBecause<'a> {
-    #[serde(flatten)]
-    part: Part<'a>,
-    reason: &'a str,
-}
-
-#[derive(Serialize)]
-struct Voted<'a> {
-    #[serde(flatten)]
-    part: Part<'a>,
-    vote: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct Word<'a> {
-    #[serde(flatten)]
-    part: Part<'a>,
-    r#as: &'static str,
-    reason: &'a str,
-}
-
-impl<'a> Shown<'a> {
-    fn of(event: &'a FeedEvent) -> Self {
-        match &event.record {
-            Recorded::Record(Record::TwoPhase(record)) => Self::of_two_phase(event, record),
-            Recorded::Record(Record::Saga(record)) => Self::of_saga(event, record),
-            Recorded::Unreadable { why } => Self::Unreadable { why },
+impl<'a> Told<'a> {
+    fn of(recorded: &'a Recorded) -> Self {
+        match recorded {
+            Recorded::Record(Record::TwoPhase(record)) => Self::of_two_phase(record),
+            Recorded::Record(Record::Saga(record)) => Self::of_saga(record),
+            Recorded::Unreadable { why } => Self::whole("unreadable", Shown::Unreadable { why }),
         }
     }
 
-    fn of_two_phase(event: &'a FeedEvent, record: &'a two_phase::Record) -> Self {
+    fn whole(name: &'static str, record: Shown<'a>) -> Self {
+        Self { name, branch: None, record }
+    }
+
+    fn part(name: &'static str, branch: u16, record: Shown<'a>) -> Self {
+        Self { name, branch: Some(branch), record }
+    }
+
+    fn of_two_phase(record: &'a two_phase::Record) -> Self {
         use two_phase::Record as R;
-        let part = |index: &u16| Part::Branch(called(event, *index));
         match record {
-            R::Started(started) => Self::Started(Started::of_two_phase(started)),
-            R::Vote(branch, vote) => {
-                let (vote, reason) = match vote {
-                    Vote::Yes => ("yes", None),
-                    Vote::ReadOnly => ("read-only", None),
-                    Vote::No(reason) => ("no", Some(reason.as_str())),
-                };
-                Self::Vote(Voted { part: part(branch), vote, reason })
+            R::Started(started) => {
+                Self::whole("started", Shown::Started(Started::of_two_phase(started)))
             }
-            R::Lost(branch) => Self::Lost(Of { part: part(branch) }),
-            R::Committed => Self::Committed {},
-            R::Aborted(reason) => Self::Aborted { reason: reason.to_string() },
-            R::Acknowledged(branch) => Self::Acknowledged(Of { part: part(branch) }),
-            R::Heuristic(branch, reason) => {
-                Self::Heuristic(OfBecause { part: part(branch), reason })
-            }
-            R::Stuck(branch, reason) => Self::Stuck(OfBecause { part: part(branch), reason }),
-            R::Resolved(branch, decision, reason) => {
+            R::Vote(of, vote) => match vote {
+                Vote::Yes | Vote::ReadOnly | Vote::No(_) => {
+                    Self::part("vote", *of, Shown::Vote(*of, vote))
+                }
+            },
+            R::Lost(of) => Self::part("lost", *of, Shown::Lost(*of)),
+            R::Committed => Self::whole("committed", Shown::Committed),
+            R::Aborted(reason) => match reason {
+                AbortReason::Refused { participant: _, reason: _ }
+                | AbortReason::Deadline
+                | AbortReason::Cancelled { reason: _ }
+                | AbortReason::Restarted
+                | AbortReason::Resolved { reason: _ } => {
+                    Self::whole("aborted", Shown::Aborted(reason))
+                }
+            },
+            R::Acknowledged(of) => Self::part("acknowledged", *of, Shown::Acknowledged(*of)),
+            R::Heuristic(of, why) => Self::part("heuristic", *of, Shown::Heuristic(*of, why)),
+            R::Stuck(of, why) => Self::part("stuck", *of, Shown::Stuck(*of, why)),
+            R::Resolved(of, decision, why) => {
                 let r#as = match decision {
                     Decision::Committed => "committed",
                     Decision::Aborted => "aborted",
                 };
-                Self::Resolved(Word { part: part(branch), r#as, reason })
+                Self::part("resolved", *of, Shown::Resolved(*of, r#as, why))
             }
-            R::Settled => Self::Settled {},
+            R::Settled => Self::whole("settled", Shown::Settled),
         }
     }
 
-    fn of_saga(event: &'a FeedEvent, record: &'a saga::Record) -> Self {
-        use saga::Record as R;
-        let part = |index: &u16| Part::Step(called(event, *index));
+    fn of_saga(record: &'a saga::Record) -> Self {
+        use saga::{Reason, Record as R};
         match record {
-            R::Started(started) => Self::Started(Started::of_saga(started)),
-            R::Lost(step) => Self::Lost(Of { part: part(step) }),
-            R::Completed(step, _output) => Self::Completed(Of { part: part(step) }),
-            R::Refused(step, reason) => Self::Refused(OfBecause { part: part(step), reason }),
-            R::TurnedBack(reason) => Self::TurnedBack { reason: reason.to_string() },
-            R::Compensated(step) => Self::Compensated(Of { part: part(step) }),
-            R::Stuck(step, reason) => Self::Stuck(OfBecause { part: part(step), reason }),
-            R::Resolved(step, resolution, reason) => {
+            R::Started(started) => {
+                Self::whole("started", Shown::Started(Started::of_saga(started)))
+            }
+            R::Lost(of) => Self::part("lost", *of, Shown::Lost(*of)),
+            R::Completed(of, _output) => Self::part("completed", *of, Shown::Completed(*of)),
+            R::Refused(of, why) => Self::part("refused", *of, Shown::Refused(*of, why)),
+            R::TurnedBack(reason) => match reason {
+                Reason::Refused { step: _, reason: _ }
+                | Reason::Deadline
+                | Reason::Cancelled { reason: _ }
+                | Reason::Exhausted { step: _, reason: _ }
+                | Reason::Unresolved { step: _, reason: _ }
+                | Reason::Resolved { step: _, reason: _ } => {
+                    Self::whole("turned_back", Shown::TurnedBack(reason))
+                }
+            },
+            R::Compensated(of) => Self::part("compensated", *of, Shown::Compensated(*of)),
+            R::Stuck(of, why) => Self::part("stuck", *of, Shown::Stuck(*of, why)),
+            R::Resolved(of, resolution, why) => {
                 let r#as = match resolution {
                     Resolution::Completed(_output) => "completed",
                     Resolution::Compensated => "compensated",
                 };
-                Self::Resolved(Word { part: part(step), r#as, reason })
+                Self::part("resolved", *of, Shown::Resolved(*of, r#as, why))
             }
-            R::Settled => Self::Settled {},
-        }
-    }
-
-    /// The name of the event, which is that of the record.
-    fn name(&self) -> &'static str {
-        match self {
-            Self::Started(_) => "started",
-            Self::Vote(_) => "vote",
-            Self::Lost(_) => "lost",
-            Self::Committed {} => "committed",
-            Self::Aborted { .. } => "aborted",
-            Self::Acknowledged(_) => "acknowledged",
-            Self::Heuristic(_) => "heuristic",
-            Self::Stuck(_) => "stuck",
-            Self::Resolved(_) => "resolved",
-            Self::Completed(_) => "completed",
-            Self::Refused(_) => "refused",
-            Self::TurnedBack { .. } => "turned_back",
-            Self::Compensated(_) => "compensated",
-            Self::Settled {} => "settled",
-            Self::Unreadable { .. } => "unreadable",
+            R::Settled => Self::whole("settled", Shown::Settled),
         }
     }
 }
@@ -220,14 +189,14 @@ impl<'a> Shown<'a> {
 impl<'a> Started<'a> {
     fn of_two_phase(started: &'a two_phase::Started) -> Self {
         let two_phase::Started { name: _, key, deadline, one_phase, branches } = started;
-        let branch =
-            |StartedBranch { participant, payload: _ }: &'a StartedBranch| Branch { participant };
+        let participant =
+            |StartedBranch { participant, payload: _ }: &'a StartedBranch| participant;
         Self {
             version: None,
             key: key.as_ref(),
             deadline: *deadline,
             one_phase: *one_phase,
-            branches: branches.iter().map(branch).collect(),
+            branches: branches.iter().map(participant).collect(),
             steps: Vec::new(),
         }
     }
@@ -259,9 +228,4 @@ impl<'a> Started<'a> {
             steps: steps.iter().map(step).collect(),
         }
     }
-}
-
-/// What a branch or step is called. One that a record could be applied to is there.
-fn called(event: &FeedEvent, index: u16) -> &str {
-    event.branches.get(usize::from(index)).map_or("", |name| name)
 }
