@@ -13,12 +13,14 @@
 //! | `GET /v1/sagas` | the sagas that can be submitted by name and version |
 //! | `GET /v1/sagas/{name}/{version}` | one saga's definition |
 //! | `PUT /v1/sagas/{name}/{version}` | stores a definition, which never changes then |
+//! | `GET /openapi.json` | this API as a document |
 //! | `GET /healthz` | whether the coordinator takes transactions |
 //!
 //! Every error is a [`problem`] document. What is done by hand needs a reason.
 
 mod by_hand;
 mod events;
+mod openapi;
 mod problem;
 mod read;
 mod request;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::{Method, Uri};
-use axum::routing::{get, post};
+use axum::routing::MethodRouter;
 use wholly::{Coordinator, Payload, Settings};
 
 use crate::sagas::Sagas;
@@ -67,19 +69,36 @@ impl FromRef<Served> for Hub {
     }
 }
 
+/// The routes, and for the tests their list: what is here has to be in `openapi.json`.
+macro_rules! routes {
+    ($($path:literal => $($method:ident $handler:path),+;)*) => {
+        fn routes() -> Router<Served> {
+            Router::new()$(.route($path, MethodRouter::new()$(.$method($handler))+))*
+        }
+
+        /// The methods and paths.
+        #[cfg(test)]
+        const ROUTES: &[(&str, &str)] = &[$($((stringify!($method), $path)),+),*];
+    };
+}
+
+routes! {
+    "/v1/transactions" => post submit::submit, get read::list;
+    "/v1/transactions/{id}" => get read::transaction;
+    "/v1/transactions/{id}/events" => get events::of_one;
+    "/v1/transactions/{id}/abort" => post by_hand::abort;
+    "/v1/transactions/{id}/retry" => post by_hand::retry;
+    "/v1/transactions/{id}/branches/{branch}/resolve" => post by_hand::resolve;
+    "/v1/events" => get events::of_all;
+    "/v1/sagas" => get sagas::list;
+    "/v1/sagas/{name}/{version}" => get sagas::definition, put sagas::define;
+    "/healthz" => get read::health;
+    "/openapi.json" => get openapi::document;
+}
+
 /// The API of this coordinator and these sagas, for those who listen at this hub.
 pub fn router(coordinator: Coordinator, sagas: Sagas, hub: Hub) -> Router {
-    Router::new()
-        .route("/v1/transactions", post(submit::submit).get(read::list))
-        .route("/v1/transactions/{id}", get(read::transaction))
-        .route("/v1/transactions/{id}/events", get(events::of_one))
-        .route("/v1/events", get(events::of_all))
-        .route("/v1/transactions/{id}/abort", post(by_hand::abort))
-        .route("/v1/transactions/{id}/retry", post(by_hand::retry))
-        .route("/v1/transactions/{id}/branches/{branch}/resolve", post(by_hand::resolve))
-        .route("/v1/sagas", get(sagas::list))
-        .route("/v1/sagas/{name}/{version}", get(sagas::definition).put(sagas::define))
-        .route("/healthz", get(read::health))
+    routes()
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(DefaultBodyLimit::max(BODY_LIMIT))

@@ -33,6 +33,10 @@ macro_rules! kinds {
         impl Kind {
             $(pub const $kind: Self =
                 Self { name: $name, title: $title, status: StatusCode::$status };)*
+
+            /// The names of all kinds, and their statuses.
+            #[cfg(test)]
+            pub const ALL: &[(&str, u16)] = &[$(($name, StatusCode::$status.as_u16())),*];
         }
     };
 }
