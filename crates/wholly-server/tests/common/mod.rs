@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "not every test uses everything")]
 
 mod participant;
+pub mod schema;
 mod server;
 mod stream;
 
