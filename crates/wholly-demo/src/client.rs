@@ -41,19 +41,31 @@ impl Http {
     }
 
     pub(crate) async fn get(&self, url: &str) -> Result<Reply, NoAnswer> {
-        self.send(Method::GET, url, String::new()).await
+        self.send(Method::GET, url, "", String::new()).await
     }
 
     pub(crate) async fn post(&self, url: &str, body: &Value) -> Result<Reply, NoAnswer> {
-        self.send(Method::POST, url, body.to_string()).await
+        self.send(Method::POST, url, "", body.to_string()).await
     }
 
-    async fn send(&self, method: Method, url: &str, body: String) -> Result<Reply, NoAnswer> {
+    /// Waits for the acceptance only.
+    pub(crate) async fn post_async(&self, url: &str, body: &Value) -> Result<Reply, NoAnswer> {
+        self.send(Method::POST, url, "respond-async", body.to_string()).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        prefer: &str,
+        body: String,
+    ) -> Result<Reply, NoAnswer> {
         let no_answer = |why: String| NoAnswer { url: url.to_owned(), why };
         let request = Request::builder()
             .method(method)
             .uri(url)
             .header("content-type", "application/json")
+            .header("prefer", prefer)
             .body(Full::from(body))
             .map_err(|error| no_answer(error.to_string()))?;
         let exchange = async {

@@ -5,6 +5,8 @@
 //! | `POST /v1/transactions` | submits a transaction, and waits until it has settled |
 //! | `GET /v1/transactions` | the transactions that match, newest first, in pages |
 //! | `GET /v1/transactions/{id}` | one transaction with its branches and its history |
+//! | `GET /v1/transactions/{id}/events` | what is recorded of it, live, until it has settled |
+//! | `GET /v1/events` | what is recorded of all transactions, live |
 //! | `POST /v1/transactions/{id}/abort` | aborts it, if it is not decided |
 //! | `POST /v1/transactions/{id}/retry` | asks what is outstanding again, now; releases what is held |
 //! | `POST /v1/transactions/{id}/branches/{branch}/resolve` | ends a branch by hand |
@@ -18,14 +20,17 @@
 //! | `GET /healthz` | 200 as long as the process serves |
 //! | `GET /readyz` | 200 while the coordinator takes transactions |
 //! | `GET /metrics` | what is counted, for Prometheus |
+//! | `GET /openapi.json` | this API as a document |
 //!
 //! Every error is a [`problem`] document. What is done by hand needs a reason. What each route
 //! needs of its caller is in [`roles`], where a new route has to be named, too.
 
 mod by_hand;
+mod events;
 mod guard;
 mod list;
 mod observe;
+mod openapi;
 mod operate;
 mod outcome;
 mod problem;
@@ -41,12 +46,13 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::MethodRouter;
 use wholly::{Coordinator, Payload, Settings};
 
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::sagas::Sagas;
+pub use events::Hub;
 pub use guard::Who;
 pub use problem::{Kind, Problem};
 
@@ -61,6 +67,7 @@ struct Served {
     sagas: Arc<Sagas>,
     metrics: Arc<Metrics>,
     gate: Arc<Gate>,
+    hub: Hub,
 }
 
 impl FromRef<Served> for Arc<Gate> {
@@ -87,30 +94,55 @@ impl FromRef<Served> for Arc<Metrics> {
     }
 }
 
-/// The API of this coordinator and these sagas, behind this gate.
-pub fn router(coordinator: Coordinator, sagas: Sagas, gate: Arc<Gate>) -> Router {
+impl FromRef<Served> for Hub {
+    fn from_ref(served: &Served) -> Self {
+        served.hub.clone()
+    }
+}
+
+/// The routes, and for the tests their list: what is here has to be in `openapi.json`.
+macro_rules! routes {
+    ($($path:literal => $($method:ident $handler:path),+;)*) => {
+        fn routes() -> Router<Served> {
+            Router::new()$(.route($path, MethodRouter::new()$(.$method($handler))+))*
+        }
+
+        /// The methods and paths.
+        #[cfg(test)]
+        const ROUTES: &[(&str, &str)] = &[$($((stringify!($method), $path)),+),*];
+    };
+}
+
+routes! {
+    "/v1/transactions" => post submit::submit, get list::list;
+    "/v1/transactions/{id}" => get read::transaction;
+    "/v1/transactions/{id}/events" => get events::of_one;
+    "/v1/transactions/{id}/abort" => post by_hand::abort;
+    "/v1/transactions/{id}/retry" => post by_hand::retry;
+    "/v1/transactions/{id}/branches/{branch}/resolve" => post by_hand::resolve;
+    "/v1/events" => get events::of_all;
+    "/v1/sagas" => get sagas::list;
+    "/v1/sagas/{name}/{version}" => get sagas::definition, put sagas::define;
+    "/v1/outcome/{id}" => get outcome::outcome;
+    "/v1/participants" => get observe::participants;
+    "/v1/audit" => get operate::audit;
+    "/v1/reload" => post operate::reload;
+    "/healthz" => get observe::health;
+    "/readyz" => get observe::ready;
+    "/metrics" => get observe::metrics;
+    "/openapi.json" => get openapi::document;
+}
+
+/// The API of this coordinator and these sagas, behind this gate, for those who listen at this hub.
+pub fn router(coordinator: Coordinator, sagas: Sagas, gate: Arc<Gate>, hub: Hub) -> Router {
     let metrics = Arc::new(Metrics::of(coordinator.clone()));
-    Router::new()
-        .route("/v1/transactions", post(submit::submit).get(list::list))
-        .route("/v1/transactions/{id}", get(read::transaction))
-        .route("/v1/transactions/{id}/abort", post(by_hand::abort))
-        .route("/v1/transactions/{id}/retry", post(by_hand::retry))
-        .route("/v1/transactions/{id}/branches/{branch}/resolve", post(by_hand::resolve))
-        .route("/v1/outcome/{id}", get(outcome::outcome))
-        .route("/v1/sagas", get(sagas::list))
-        .route("/v1/sagas/{name}/{version}", get(sagas::definition).put(sagas::define))
-        .route("/v1/participants", get(observe::participants))
-        .route("/healthz", get(observe::health))
-        .route("/readyz", get(observe::ready))
-        .route("/metrics", get(observe::metrics))
-        .route("/v1/audit", get(operate::audit))
-        .route("/v1/reload", post(operate::reload))
+    routes()
         .fallback(no_such_route)
         .layer(from_fn_with_state(Arc::clone(&gate), guard::guard))
         // Outside the guard, which reads bodies, too.
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(from_fn_with_state(Arc::clone(&metrics), observe::count))
-        .with_state(Served { coordinator, sagas: Arc::new(sagas), metrics, gate })
+        .with_state(Served { coordinator, sagas: Arc::new(sagas), metrics, gate, hub })
 }
 
 async fn no_such_route(uri: Uri) -> Problem {

@@ -114,7 +114,8 @@ async fn serve<L: Log, P: Participant>(
     }
     let (asking, mut asked) = mpsc::channel(1);
     let gate = Arc::new(Gate::new(Rules { access, limits, tls }, audit, asking));
-    let router = api::router(coordinator.clone(), sagas, Arc::clone(&gate));
+    let hub = api::Hub::new(coordinator.clone());
+    let router = api::router(coordinator.clone(), sagas, Arc::clone(&gate), hub.clone());
     let mut reloader =
         Reloader::new(source, listen, written, Arc::clone(&gate), coordinator.clone());
     let (stop, stopping) = oneshot::channel::<()>();
@@ -137,6 +138,7 @@ async fn serve<L: Log, P: Participant>(
     tracing::info!("shutting down; what is in flight has {GRACE:?} to settle");
     drop(asked);
     drop(stop);
+    hub.close();
     coordinator.shutdown(GRACE).await;
     // A client that does not read its answer must not keep the server.
     if tokio::time::timeout(FAREWELL, server).await.is_err() {

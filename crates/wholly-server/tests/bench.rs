@@ -31,6 +31,15 @@ fn positive(report: &Value, pointers: &[&str]) {
     }
 }
 
+#[test]
+fn who_listens_beside_nobody() {
+    let listeners: &[&str] = &["listeners", "--count", "200", "--concurrency", "4"];
+    let report = bench(&[listeners, &SHORT].concat());
+    positive(&report, &["/without_bytes", "/with_bytes"]);
+    positive(&report, &["/without/transactions_per_second", "/with/transactions_per_second"]);
+    assert_eq!(report["count"], 200);
+}
+
 const SHORT: [&str; 6] = ["--seconds", "1", "--warm-up-seconds", "1", "--rounds", "1"];
 
 const OF_A_RUN: [&str; 6] = [

@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `coordinator` | the API, and the driver that gives the loop its I/O |
 //! | `engine` | the one loop, without I/O: group commit, gates, retries, recovery |
+//! | `feed` | what became durable, as events |
 //! | `in_code` | sagas in code: typed steps of the program itself |
 //! | `meter` | what an operator sees: counters and times |
 //! | [`log`] | where it remembers: the trait, SQLite, memory |
@@ -23,6 +24,7 @@ mod clock;
 mod coordinator;
 mod engine;
 mod error;
+mod feed;
 mod in_code;
 mod listed;
 pub mod log;
@@ -43,6 +45,7 @@ pub use engine::Backoff;
 pub use error::{
     CancelError, DecisionError, GetError, ResolveError, SagaError, StartError, SubmitError,
 };
+pub use feed::{EventId, Feed, FeedEvent, InvalidEventId, Page, Recorded};
 pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
 pub use listed::{Listed, Listing};
 pub use log::listing::{Cursor, Filter, InvalidCursor, Pattern, State};

@@ -13,6 +13,7 @@
 //! | `list` | lists of a log with millions of transactions | the same lists of a small log |
 //! | `recovery` | a start on a log with many transactions in doubt | none: a time |
 //! | `memory` | many transactions in flight at once | none: a size |
+//! | `listeners` | a server with many who listen | none: the same without them |
 //!
 //! | module | what it is |
 //! |---|---|
@@ -32,6 +33,7 @@ mod common;
 mod error;
 mod growth;
 mod list;
+mod listeners;
 mod load;
 mod log_alone;
 mod made;
@@ -77,6 +79,7 @@ enum Workload {
     List(list::List),
     Recovery(recovery::Recovery),
     Memory(memory::Memory),
+    Listeners(listeners::Listeners),
     /// One of the processes that answer the calls over HTTP.
     #[command(hide = true)]
     Participant,
@@ -96,6 +99,7 @@ impl Bench {
             Workload::List(workload) => report(workload.common.json, workload.run()),
             Workload::Recovery(workload) => report(workload.common.json, workload.run()),
             Workload::Memory(workload) => report(workload.common.json, workload.run()),
+            Workload::Listeners(workload) => report(workload.common.json, workload.run()),
             Workload::Participant => bare_participant::serve(),
             Workload::Relay(relay) => relay.serve(),
         };

@@ -33,6 +33,10 @@ macro_rules! kinds {
         impl Kind {
             $(pub const $kind: Self =
                 Self { name: $name, title: $title, status: StatusCode::$status };)*
+
+            /// The names of all kinds, and their statuses.
+            #[cfg(test)]
+            pub const ALL: &[(&str, u16)] = &[$(($name, StatusCode::$status.as_u16())),*];
         }
     };
 }
@@ -41,6 +45,7 @@ kinds! {
     MALFORMED_JSON BAD_REQUEST "malformed-json" "The body is no JSON"
     INVALID_REQUEST BAD_REQUEST "invalid-request" "The request does not have the form it needs"
     INVALID_ID BAD_REQUEST "invalid-id" "The id of the transaction is malformed"
+    INVALID_EVENT_ID BAD_REQUEST "invalid-event-id" "There has been no such event"
     TWO_KEYS BAD_REQUEST "two-keys" "The request names two keys"
     NO_JSON UNSUPPORTED_MEDIA_TYPE "not-json" "The body must be JSON"
     TOO_LARGE PAYLOAD_TOO_LARGE "too-large" "The body is too large"
@@ -66,6 +71,7 @@ kinds! {
     INVALID_CONFIGURATION UNPROCESSABLE_ENTITY "invalid-configuration" "The configuration is wrong"
     CONFLICT CONFLICT "conflict" "The state of the transaction does not allow it"
     OVERLOADED TOO_MANY_REQUESTS "overloaded" "Too many transactions are in flight"
+    TOO_MANY_LISTENERS TOO_MANY_REQUESTS "too-many-listeners" "Too many listen already"
     UNAVAILABLE SERVICE_UNAVAILABLE "unavailable" "The coordinator cannot take it now"
     SHUTTING_DOWN SERVICE_UNAVAILABLE "shutting-down" "The coordinator is shutting down"
     INTERNAL INTERNAL_SERVER_ERROR "internal" "The server does not know this error"

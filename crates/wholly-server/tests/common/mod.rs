@@ -2,12 +2,16 @@
 #![allow(dead_code, reason = "not every test uses everything")]
 
 mod participant;
+pub mod schema;
 mod server;
+mod stream;
 
 #[allow(unused_imports, reason = "not every test needs a failing one")]
 pub use participant::{Little, Said};
 #[allow(unused_imports, reason = "not every test starts badly")]
 pub use server::{Reply, Server, Told, configure, run, start_fails, wholly};
+#[allow(unused_imports, reason = "not every test listens")]
+pub use stream::{Event, Stream};
 
 use std::time::Duration;
 

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
-use hyper::{Method, Request, StatusCode, header};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -15,7 +15,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
-use super::{Little, eventually, within};
+use super::{Little, Stream, eventually, within};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_wholly");
 
@@ -185,18 +185,35 @@ impl Server {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Reply {
+        let (head, body) = self.open(method, path, headers, body).await.into_parts();
+        let body = within("the answer ends", body.collect()).await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Reply { status: head.status, headers: head.headers, text }
+    }
+
+    /// Sends a request, whose answer need not end.
+    pub async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response<Incoming> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::from(body.to_owned())).unwrap();
-        let exchange = async {
-            let (head, body) = self.client.request(request).await.unwrap().into_parts();
-            (head, body.collect().await.unwrap().to_bytes())
-        };
-        let (head, body) = within("the server answers", exchange).await;
-        let text = String::from_utf8(body.to_vec()).unwrap();
-        Reply { status: head.status, headers: head.headers, text }
+        within("the server answers", self.client.request(request)).await.unwrap()
+    }
+
+    /// Listens to the events at `path`, after the event `last`.
+    pub async fn listen(&self, path: &str, last: Option<&str>) -> Stream {
+        let last = last.map(|last| ("last-event-id", last));
+        let answer = self.open(Method::GET, path, last.as_slice(), "").await;
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Stream::new(answer.into_body())
     }
 
     /// The transaction, once it is settled.

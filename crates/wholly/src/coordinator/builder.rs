@@ -165,6 +165,7 @@ impl Builder {
         let opened = driver::open(&self.log, &self.clock).await?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let meter = Arc::new(Meter::new(self.clock.clone()));
+        let (durable, became_durable) = watch::channel(opened.log.head);
         let shared = Arc::new(Shared {
             settings: self.settings,
             clock: self.clock,
@@ -172,10 +173,17 @@ impl Builder {
             health: RwLock::new(Health::Ready),
             meter,
             stuck: watch::Sender::default(),
+            durable: became_durable,
         });
         let seed = self.seed.unwrap_or_else(driver::random_seed);
-        let driver =
-            Driver { log: self.log, shared: shared.clone(), commands: receiver, callees, seed };
+        let driver = Driver {
+            log: self.log,
+            shared: shared.clone(),
+            commands: receiver,
+            callees,
+            seed,
+            durable,
+        };
         let looping = tokio::spawn(driver.run(opened));
         let coordinator = Coordinator { shared, commands };
         self.home.is_at(coordinator.clone());

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant as Moment, sleep_until};
 use wholly_core::{Callee, Key, Timestamp};
 
@@ -18,7 +18,7 @@ use super::{Caller, Health, Shared};
 use crate::clock::Clock;
 use crate::engine::{Engine, Input, Outputs, Random, Reply};
 use crate::error::{StartError, SubmitError};
-use crate::log::{Log, LogReader, OpenLog, ReadError, StoredTransaction};
+use crate::log::{Log, LogReader, OpenLog, Position, ReadError, StoredTransaction};
 use crate::participant::Endpoint;
 use crate::participant::slots::{Answered, Lane, Slots};
 
@@ -66,6 +66,8 @@ pub(super) struct Driver {
     pub commands: mpsc::Receiver<Fed>,
     pub callees: BTreeMap<Callee, Registered>,
     pub seed: u64,
+    /// Tells what is durable. It goes with the loop, which tells nothing more.
+    pub durable: watch::Sender<Position>,
 }
 
 /// How a life ended.
@@ -117,6 +119,8 @@ impl Driver {
             }
             tracing::info!("the log is open again");
             self.shared.set_reader(opened.log.reader.clone());
+            // Whatever landed of the batch that failed, opening has made it durable.
+            self.durable.send_replace(opened.log.head);
             self.shared.set_health(Health::Ready);
         }
         self.shared.set_health(Health::Stopped);
@@ -254,7 +258,7 @@ impl Life {
                 self.log.remove(removal);
             }
             if let Some(appended) = self.appended_soon(&clock).await {
-                match self.appended(appended, clock.now()) {
+                match self.appended(driver, appended, clock.now()) {
                     Some(why) => return self.fail(why).await,
                     None => continue,
                 }
@@ -282,7 +286,7 @@ impl Life {
                     None
                 }
                 Some(appended) = self.inbox.appended.recv() => {
-                    self.appended(appended, clock.now())
+                    self.appended(driver, appended, clock.now())
                 }
                 Some((key, found)) = self.inbox.found.recv() => {
                     self.engine.handle(Input::Found { key, found }, clock.now());
@@ -328,7 +332,7 @@ impl Life {
     /// Takes all that has arrived, so that one batch carries it.
     fn drain(&mut self, driver: &mut Driver, now: Timestamp) -> Option<String> {
         if let Ok(appended) = self.inbox.appended.try_recv()
-            && let Some(why) = self.appended(appended, now)
+            && let Some(why) = self.appended(driver, appended, now)
         {
             return Some(why);
         }
@@ -381,13 +385,14 @@ impl Life {
         }
     }
 
-    fn appended(&mut self, appended: Appended, now: Timestamp) -> Option<String> {
+    fn appended(&mut self, driver: &Driver, appended: Appended, now: Timestamp) -> Option<String> {
         match appended {
             Ok(position) => {
                 self.engine.handle(Input::Durable(position), now);
                 if let Some(next) = self.engine.next_batch() {
                     self.log.append(next);
                 }
+                driver.durable.send_replace(position);
                 None
             }
             Err(error) => Some(error.to_string()),

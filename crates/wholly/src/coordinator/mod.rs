@@ -24,8 +24,9 @@ pub use two_phase::TwoPhase;
 use crate::clock::Clock;
 use crate::engine::{Input, Known, Reply, StuckChange, Submission, Wait};
 use crate::error::{CancelError, GetError, ResolveError, SubmitError};
+use crate::feed::{EventId, Feed, FeedEvent};
 use crate::log::listing::{Cursor, Filter, Query};
-use crate::log::{Log, LogReader, ReadError};
+use crate::log::{Log, LogReader, Position, ReadError};
 use crate::meter::{Measures, Meter};
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
@@ -83,6 +84,8 @@ pub(crate) struct Shared {
     health: RwLock<Health>,
     meter: Arc<Meter>,
     stuck: watch::Sender<Stuck>,
+    /// The last batch that is durable. Its other end goes when the loop ends.
+    durable: watch::Receiver<Position>,
 }
 
 /// The transactions that need a person, and since when.
@@ -168,6 +171,21 @@ impl Coordinator {
         };
         let query = Query { filter: filter.clone(), after, limit, set_aside };
         Ok(self.read(move |log| log.list(&query)).await?.into())
+    }
+
+    /// What becomes durable of all transactions, in the order of the log: after this event, or
+    /// from now on.
+    pub fn feed(&self, after: Option<EventId>) -> Feed {
+        Feed::after(self.shared.clone(), after)
+    }
+
+    /// All that is durable of one transaction, oldest first; nothing if there is none with this id.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub async fn events_of(&self, id: TransactionId) -> Result<Vec<FeedEvent>, GetError> {
+        let durable = *self.shared.durable.borrow();
+        self.shared.read(move |log| crate::feed::events_of(log, id, durable)).await
     }
 
     /// Waits until a transaction has settled, at most for `patience`. `None` if there is none
@@ -324,9 +342,7 @@ impl Coordinator {
         &self,
         read: impl FnOnce(&dyn LogReader) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, GetError> {
-        let reader = self.shared.reader();
-        let done = self.shared.clock.blocking(move || read(&*reader)).await;
-        Ok(done.map_err(|_| GetError::Stopped)??)
+        self.shared.read(read).await
     }
 }
 
@@ -348,6 +364,20 @@ pub(crate) type Caller = oneshot::Sender<Reply>;
 impl Shared {
     fn reader(&self) -> Arc<dyn LogReader> {
         self.reader.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn LogReader) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, GetError> {
+        let reader = self.reader();
+        let done = self.clock.blocking(move || read(&*reader)).await;
+        Ok(done.map_err(|_| GetError::Stopped)??)
+    }
+
+    /// The last batch that is durable, and those that become so.
+    pub(crate) fn durable(&self) -> watch::Receiver<Position> {
+        self.durable.clone()
     }
 
     fn set_reader(&self, reader: Arc<dyn LogReader>) {

@@ -9,8 +9,8 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 use super::listing::{Labels, Pattern, Query, State};
 use super::{
-    AppendError, Entry, Log, LogReader, OpenError, OpenLog, Position, StoredEntry,
-    StoredTransaction,
+    AppendError, Entry, Log, LogReader, OpenError, OpenLog, Place, PlacedEntry, Position,
+    StoredEntry, StoredTransaction,
 };
 
 /// Checks that a log keeps every law of [`crate::log`]. `make` gives a new, empty log each time.
@@ -32,6 +32,7 @@ pub fn log_conformance(make: impl Fn() -> Box<dyn Log>) {
         listing::what_is_set_aside_is_stuck,
         listing::pages_stay_right_while_transactions_come_and_change,
         an_ordinal_alone_is_no_id,
+        entries_have_places_that_ascend_and_stay,
         trim_deletes_what_ended_and_nothing_else,
         what_was_trimmed_is_told_from_what_never_was,
         payloads_are_removed_from_what_ended_once,
@@ -183,6 +184,40 @@ fn an_ordinal_alone_is_no_id(log: &dyn Log) {
     let other = TransactionId::mint(0, Timestamp::from_millis(1), 99, LogId::from_bits(7));
     assert_eq!(other.ordinal(), id(1).ordinal());
     assert_eq!(history(&open, other), None, "another log's id is not found by its ordinal");
+}
+
+/// An id of an event is made of the place of its entry: it must mean the same for ever.
+fn entries_have_places_that_ascend_and_stay(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &[start(1), start(2), start(3)]);
+    append(&mut open, &[end(2, 1), more(1, 1)]);
+    append(&mut open, &[end(1, 2)]);
+    let all = after(&open, Place::default(), 9);
+    assert_eq!(all.len(), 6, "every entry has a place");
+    assert!(all.is_sorted_by(|one, next| one.place < next.place), "places ascend: {all:?}");
+    let batches: Vec<_> = all.iter().map(|entry| entry.place.batch().0).collect();
+    assert_eq!(batches, [1, 1, 1, 2, 2, 3], "a place tells its batch");
+    assert_eq!(after(&open, Place::last_of(Position(1)), 9), all[3..], "after a batch");
+    assert_eq!(after(&open, all[0].place, 2), all[1..3], "at most as many as the limit");
+    assert_eq!(after(&open, all[5].place, 9), [], "nothing comes after the last one");
+    for n in 1..=3 {
+        let own = open.reader.entries_of(id(n).ordinal()).expect("a read");
+        let among: Vec<_> = all.iter().filter(|e| e.ordinal == id(n).ordinal()).cloned().collect();
+        assert_eq!(own, among, "a transaction's entries have the places that they have among all");
+        let read: Vec<_> = own.into_iter().map(|e| (e.id, e.sequence, e.text)).collect();
+        let written = (0..).take(among.len()).map(|s| ((s == 0).then(|| id(n)), s, text(n, s)));
+        assert_eq!(read, written.collect::<Vec<_>>(), "an entry is what was appended");
+    }
+    assert_eq!(open.reader.entries_of(99).expect("a read"), []);
+    let trimmed = open.writer.trim(Timestamp::from_millis(2), 9).expect("a trim");
+    assert_eq!(trimmed, 1);
+    drop(open);
+    let mut open = opened(log);
+    append(&mut open, &[start(4)]);
+    let left: Vec<_> = all.into_iter().filter(|entry| entry.ordinal != id(1).ordinal()).collect();
+    let now = after(&open, Place::default(), 9);
+    assert_eq!(now[..3], left, "places stay what they are when others are deleted");
+    assert!(now[3].place > Place::last_of(Position(3)), "a place is never given again: {now:?}");
 }
 
 fn trim_deletes_what_ended_and_nothing_else(log: &dyn Log) {
@@ -358,6 +393,10 @@ fn history(open: &OpenLog, id: TransactionId) -> Option<Vec<StoredEntry>> {
 fn unsettled(open: &OpenLog) -> Vec<TransactionId> {
     let all = open.reader.unsettled(None, usize::MAX).expect("a read");
     all.into_iter().map(|transaction| transaction.id).collect()
+}
+
+fn after(open: &OpenLog, place: Place, limit: usize) -> Vec<PlacedEntry> {
+    open.reader.entries_after(place, limit).expect("a read")
 }
 
 fn listed(open: &OpenLog) -> Vec<TransactionId> {

@@ -4,15 +4,15 @@
 //! handle again gives it back, as a restart would.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 use super::listing::{Cursor, Labels, Page, Query, Row};
 use super::{
-    AppendError, Entry, Log, LogReader, LogWriter, OpenError, OpenLog, Position, ReadError,
-    StoredEntry, StoredTransaction, WithoutPayloads, Written,
+    AppendError, Entry, Log, LogReader, LogWriter, OpenError, OpenLog, Place, PlacedEntry,
+    Position, ReadError, StoredEntry, StoredTransaction, WithoutPayloads, Written,
 };
 
 /// A log in memory. Its clones are the same log.
@@ -61,6 +61,8 @@ struct Contents {
     epoch: u64,
     head: Position,
     transactions: BTreeMap<u64, Held>,
+    /// The ordinal and the sequence of the entry at each place.
+    places: BTreeMap<Place, (u64, u32)>,
     keys: HashMap<Key, TransactionId>,
     /// The greatest ordinal that was trimmed.
     trimmed: u64,
@@ -90,6 +92,7 @@ impl MemoryLog {
             epoch: 0,
             head: Position(0),
             transactions: BTreeMap::new(),
+            places: BTreeMap::new(),
             keys: HashMap::new(),
             trimmed: 0,
             unsynced: None,
@@ -182,8 +185,11 @@ impl Contents {
 
     fn land(&mut self, batch: &[Entry]) {
         self.head = self.head.next();
-        for entry in batch {
+        for (nth, entry) in batch.iter().enumerate() {
             let id = entry.transaction;
+            if let Some(place) = Place::of(self.head, nth) {
+                self.places.insert(place, (id.ordinal(), entry.sequence));
+            }
             let held = self.transactions.entry(id.ordinal()).or_insert_with(|| Held {
                 stored: StoredTransaction { id, entries: Vec::new() },
                 labels: entry.labels.clone(),
@@ -255,6 +261,7 @@ impl LogWriter for MemoryWriter {
             contents.trimmed = contents.trimmed.max(*ordinal);
         }
         contents.keys.retain(|_, id| ended.binary_search(&id.ordinal()).is_err());
+        contents.places.retain(|_, (ordinal, _)| ended.binary_search(ordinal).is_err());
         Ok(ended.len())
     }
 
@@ -366,6 +373,32 @@ impl LogReader for MemoryReader {
             }
         }
         Ok(page)
+    }
+
+    fn entries_after(&self, after: Place, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
+        let contents = lock(&self.contents);
+        let places = contents.places.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(places.filter_map(|place| contents.placed(place)).take(limit).collect())
+    }
+
+    fn entries_of(&self, ordinal: u64) -> Result<Vec<PlacedEntry>, ReadError> {
+        let contents = lock(&self.contents);
+        let places = contents.places.iter().filter(|(_, (of, _))| *of == ordinal);
+        Ok(places.filter_map(|place| contents.placed(place)).collect())
+    }
+}
+
+impl Contents {
+    fn placed(&self, (place, (ordinal, sequence)): (&Place, &(u64, u32))) -> Option<PlacedEntry> {
+        let stored = &self.transactions.get(ordinal)?.stored;
+        let entry = stored.entries.iter().find(|entry| entry.sequence == *sequence)?;
+        Some(PlacedEntry {
+            place: *place,
+            ordinal: *ordinal,
+            id: (*sequence == 0).then_some(stored.id),
+            sequence: *sequence,
+            text: entry.text.clone(),
+        })
     }
 }
 

@@ -16,6 +16,8 @@
 //!    but did not sync may be read back, acted on, and then lost by a power failure.
 //! 5. **One owner.** Opening raises the epoch; the writer of an older epoch is rejected.
 //! 6. **A reader sees only what is durable**, and goes on after the writer failed.
+//! 7. **An entry's place ascends and stays.** It is never given again, also when the entry is
+//!    deleted: ids of events are made of it.
 //!
 //! The calls block; the engine makes them on a thread of their own.
 
@@ -23,6 +25,7 @@
 pub mod conformance;
 pub mod listing;
 pub mod memory;
+mod place;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -32,6 +35,7 @@ use std::sync::Arc;
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 use listing::{Labels, Page, Query};
+pub use place::Place;
 
 /// A place where transactions are remembered. Opening it makes it this coordinator's alone.
 pub trait Log: Send + Sync + 'static {
@@ -103,6 +107,21 @@ pub struct StoredTransaction {
     pub id: TransactionId,
     /// Its history, oldest first.
     pub entries: Vec<StoredEntry>,
+}
+
+/// An entry as it was read back, with its place in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlacedEntry {
+    /// Where it stands among all entries.
+    pub place: Place,
+    /// The transaction's [ordinal](TransactionId::ordinal), which is unique in a log.
+    pub ordinal: u64,
+    /// The transaction; only in its first entry.
+    pub id: Option<TransactionId>,
+    /// The entry's place in the transaction's history.
+    pub sequence: u32,
+    /// The records, as they were appended.
+    pub text: String,
 }
 
 /// The end of a log that appends. There is one.
@@ -189,6 +208,19 @@ pub trait LogReader: Send + Sync {
     /// # Errors
     /// See [`ReadError`].
     fn list(&self, query: &Query) -> Result<Page, ReadError>;
+
+    /// The entries of all transactions in the order of their places, at most `limit`, from after
+    /// `after` on. The order of a transaction's own entries is that of its history.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn entries_after(&self, after: Place, limit: usize) -> Result<Vec<PlacedEntry>, ReadError>;
+
+    /// The entries of the transaction with this ordinal, oldest first; none if there is none.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn entries_of(&self, ordinal: u64) -> Result<Vec<PlacedEntry>, ReadError>;
 }
 
 /// Why a log cannot be opened.

@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::log::listing::{Cursor, Page};
 use crate::log::memory::MemoryLog;
-use crate::log::{LogWriter, ReadError, StoredTransaction, WithoutPayloads, Written};
+use crate::log::{
+    LogWriter, Place, PlacedEntry, ReadError, StoredTransaction, WithoutPayloads, Written,
+};
 
 #[test]
 fn the_memory_log_keeps_the_laws() {
@@ -74,6 +76,11 @@ fn a_log_that_forgets_what_it_trimmed_is_caught() {
     caught(Broken::ForgetsTrimmed, "the newest one trimmed");
 }
 
+#[test]
+fn a_log_that_gives_places_again_is_caught() {
+    caught(Broken::CountsPlaces, "places stay what they are");
+}
+
 fn caught(broken: Broken, law: &str) {
     let panic = catch_unwind(|| {
         log_conformance(move || Box::new(BrokenLog { broken, inner: MemoryLog::default() }));
@@ -96,6 +103,7 @@ enum Broken {
     HalfBatch,
     ListsAsBegun,
     ListsByCount,
+    CountsPlaces,
 }
 
 struct BrokenLog {
@@ -261,5 +269,23 @@ impl LogReader for EarlyReader {
             page.rows.iter_mut().for_each(|row| row.labels.state = State::Init);
         }
         Ok(page)
+    }
+
+    fn entries_after(&self, after: Place, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
+        let mut entries = self.inner.entries_after(after, limit)?;
+        let all = self.inner.entries_after(Place::default(), usize::MAX)?;
+        // As one does that counts the entries of a batch that are left.
+        for entry in entries.iter_mut().filter(|_| self.broken == Broken::CountsPlaces) {
+            let before = |other: &&PlacedEntry| {
+                other.place.batch() == entry.place.batch() && other.place < entry.place
+            };
+            let nth = all.iter().filter(before).count();
+            entry.place = Place::of(entry.place.batch(), nth).unwrap();
+        }
+        Ok(entries)
+    }
+
+    fn entries_of(&self, ordinal: u64) -> Result<Vec<PlacedEntry>, ReadError> {
+        self.inner.entries_of(ordinal)
     }
 }

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use wholly_core::{Key, TransactionId};
 
 use super::super::listing::{Page, Query};
-use super::super::{LogReader, ReadError, StoredEntry, StoredTransaction};
+use super::super::{LogReader, Place, PlacedEntry, ReadError, StoredEntry, StoredTransaction};
 use super::connect;
 use super::list::{Bounds, list};
 use super::tail::Shared;
@@ -54,20 +54,28 @@ impl SqliteReader {
         file: &Connection,
         ordinal: i64,
     ) -> Result<Option<StoredTransaction>, ReadError> {
-        let mut id = None;
+        let placed = self.placed(file, ordinal)?;
+        let id = placed.first().and_then(|first| first.id);
+        let stored =
+            |placed: PlacedEntry| StoredEntry { sequence: placed.sequence, text: placed.text };
+        let entries = placed.into_iter().map(stored).collect();
+        Ok(id.map(|id| StoredTransaction { id, entries }))
+    }
+
+    /// A transaction's entries; none if it is not there, or was deleted meanwhile.
+    fn placed(&self, file: &Connection, ordinal: i64) -> Result<Vec<PlacedEntry>, ReadError> {
         let mut entries = Vec::new();
         for place in self.places(file, ordinal)? {
-            let row: Option<(Option<String>, u32, String)> = file
-                .prepare_cached("SELECT id, sequence, text FROM entries WHERE place = ?1")?
-                .query_row([place], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+            let row = file
+                .prepare_cached(
+                    "SELECT place, ordinal, id, sequence, text FROM entries WHERE place = ?1",
+                )?
+                .query_row([place], Row::read)
                 .optional()?;
-            let Some((text_of_id, sequence, text)) = row else { return Ok(None) };
-            if let Some(text_of_id) = text_of_id {
-                id = Some(parse(&text_of_id)?);
-            }
-            entries.push(StoredEntry { sequence, text });
+            let Some(row) = row else { return Ok(Vec::new()) };
+            entries.push(row.parsed()?);
         }
-        Ok(id.map(|id| StoredTransaction { id, entries }))
+        Ok(entries)
     }
 
     /// The places of a transaction's entries, which ascend: of the tail first, then of the index,
@@ -131,6 +139,55 @@ impl LogReader for SqliteReader {
 
     fn list(&self, query: &Query) -> Result<Page, ReadError> {
         self.with(|file| list(file, &self.tail, query, self.bounds))
+    }
+
+    fn entries_after(&self, after: Place, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
+        let Ok(after) = i64::try_from(after.to_bits()) else { return Ok(Vec::new()) };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.with(|file| {
+            let mut entries = file.prepare_cached(
+                "SELECT place, ordinal, id, sequence, text FROM entries WHERE place > ?1
+                 ORDER BY place LIMIT ?2",
+            )?;
+            let rows = entries.query_map([after, limit], Row::read)?;
+            rows.map(|row| row?.parsed()).collect()
+        })
+    }
+
+    fn entries_of(&self, ordinal: u64) -> Result<Vec<PlacedEntry>, ReadError> {
+        let Ok(ordinal) = i64::try_from(ordinal) else { return Ok(Vec::new()) };
+        self.with(|file| self.placed(file, ordinal))
+    }
+}
+
+/// A row of the table of entries, as it is written.
+struct Row {
+    place: i64,
+    ordinal: i64,
+    id: Option<String>,
+    sequence: u32,
+    text: String,
+}
+
+impl Row {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            place: row.get(0)?,
+            ordinal: row.get(1)?,
+            id: row.get(2)?,
+            sequence: row.get(3)?,
+            text: row.get(4)?,
+        })
+    }
+
+    fn parsed(self) -> Result<PlacedEntry, ReadError> {
+        Ok(PlacedEntry {
+            place: Place::from_bits(self.place.unsigned_abs()),
+            ordinal: self.ordinal.unsigned_abs(),
+            id: self.id.as_deref().map(parse).transpose()?,
+            sequence: self.sequence,
+            text: self.text,
+        })
     }
 }
 

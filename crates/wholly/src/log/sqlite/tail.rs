@@ -8,19 +8,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wholly_core::{Key, TransactionId};
 
-/// How many low bits of a place count the entries of one batch.
-const ENTRY_BITS: u32 = 20;
+use super::super::{Place, Position};
 
 /// Where an entry lies: its batch's position, and its own place in the batch.
 pub(super) fn place(position: u64, entry: usize) -> Option<i64> {
-    let entry = u64::try_from(entry).ok().filter(|e| *e < 1 << ENTRY_BITS)?;
-    let position = i64::try_from(position).ok().filter(|p| *p < 1 << (63 - ENTRY_BITS))?;
-    Some(position << ENTRY_BITS | entry as i64)
+    i64::try_from(Place::of(Position(position), entry)?.to_bits()).ok()
 }
 
 /// The position of the batch that an entry at `place` belongs to.
 pub(super) fn position(place: i64) -> u64 {
-    (place >> ENTRY_BITS).unsigned_abs()
+    Place::from_bits(place.unsigned_abs()).batch().0
 }
 
 /// What the writer and the readers share.

@@ -1,0 +1,122 @@
+//! What becomes durable, as server-sent events.
+//!
+//! A stream is read with the browser's `EventSource` or any client of the kind: each event has an
+//! `id`, and who comes again with the last one in `Last-Event-ID` goes on after it, through a
+//! restart of the server, too. What was deleted meanwhile is not told again: the stream goes on
+//! with the oldest event that there is.
+
+mod hub;
+mod listener;
+mod view;
+
+#[cfg(test)]
+mod tests;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use wholly::{Coordinator, EventId, Name, ParticipantName};
+
+use super::problem::{Kind, Problem};
+use super::request::{Asked, Id};
+pub use hub::Hub;
+use listener::{Filter, Listener};
+
+/// How soon a client is to come again.
+const RETRY: &str = "retry: 1000";
+
+/// All that is recorded of one transaction, then what comes, until it has settled. Where nothing
+/// is left to tell: 204, after which a client of the kind does not come again.
+pub async fn of_one(
+    State(hub): State<Hub>,
+    Id(id): Id,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let last = last_event_id(&headers, hub.coordinator())?;
+    // Before the log is read, so that nothing falls between the two.
+    let seat = hub.listen(Some(id))?;
+    let events = hub.coordinator().events_of(id).await?;
+    let Some(newest) = events.last() else {
+        return Err(Problem::new(
+            Kind::NO_SUCH_TRANSACTION,
+            format!("there is no transaction {id}"),
+        ));
+    };
+    if newest.settled && last.is_some_and(|last| last >= newest.id) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let listener = Listener::to_one(seat, id, last, listener::history(events, last));
+    Ok(stream(listener, format!("{RETRY}\n\n")))
+}
+
+/// Which of all events.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Which {
+    pattern: Option<Pattern>,
+    name: Option<Name>,
+    participant: Option<ParticipantName>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Pattern {
+    TwoPhase,
+    Saga,
+}
+
+/// What is recorded of all transactions, from now on. The stream begins with an id of its own, so
+/// that who comes again has missed nothing, even before the first event.
+pub async fn of_all(
+    State(hub): State<Hub>,
+    Asked(Which { pattern, name, participant }): Asked<Which>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let last = last_event_id(&headers, hub.coordinator())?;
+    let seat = hub.listen(None)?;
+    let last = last.unwrap_or_else(|| now(hub.coordinator()));
+    let pattern = pattern.map(|pattern| match pattern {
+        Pattern::TwoPhase => "two-phase",
+        Pattern::Saga => "saga",
+    });
+    let name = name.map(|name| name.as_str().to_owned());
+    let listener = Listener::to_all(seat, Filter { pattern, name, participant }, last);
+    Ok(stream(listener, format!("{RETRY}\nid: {last}\n\n")))
+}
+
+fn stream(listener: Listener, opening: String) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        // What is between must not gather it.
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
+    ];
+    (headers, Body::from_stream(listener.into_stream(Bytes::from(opening)))).into_response()
+}
+
+/// The last event that a client has, if it has one.
+fn last_event_id(
+    headers: &HeaderMap,
+    coordinator: &Coordinator,
+) -> Result<Option<EventId>, Problem> {
+    let invalid = |detail: String| Problem::new(Kind::INVALID_EVENT_ID, detail);
+    let Some(text) = headers.get("last-event-id").filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let text = text.to_str().unwrap_or_default();
+    let last: EventId = text.parse().map_err(|why| invalid(format!("{text:?}: {why}")))?;
+    // One that is to come would be waited for, and everything before it left out.
+    if last > now(coordinator) {
+        return Err(invalid(format!(
+            "this log has not come as far as the event {last}: it is another log's, or this one \
+             was restored from a backup; begin without Last-Event-ID"
+        )));
+    }
+    Ok(Some(last))
+}
+
+fn now(coordinator: &Coordinator) -> EventId {
+    coordinator.feed(None).position()
+}

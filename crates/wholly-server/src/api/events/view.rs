@@ -1,0 +1,242 @@
+//! How an event looks to those who listen: the record in the form of the log, as in a
+//! transaction's history, without what clients and participants gave each other.
+//!
+//! INVARIANT: no payload shows: no branch's payload, no saga's or step's input, no output. Each
+//! record is taken apart here member by member, so that one which is new does not compile until
+//! somebody has decided whether it shows.
+
+use axum::body::Bytes;
+use serde::Serialize;
+use wholly::saga::{self, Resolution, StepDefinition};
+use wholly::two_phase::{self, AbortReason, Decision, StartedBranch, Vote};
+use wholly::{
+    FeedEvent, Key, LogId, Name, ParticipantName, Record, Recorded, StepName, Timestamp,
+    TransactionId,
+};
+
+/// The event as the block of a stream that carries it.
+pub fn block(event: &FeedEvent) -> Bytes {
+    let Told { name, branch, record } = Told::of(&event.record);
+    let data = Data {
+        transaction: event.transaction,
+        at: event.at,
+        name: event.name.as_ref(),
+        pattern: event.pattern,
+        state: event.state,
+        settled: event.settled,
+        stuck: event.stuck,
+        branch: branch.and_then(|index| event.branches.get(usize::from(index))).map(|name| &**name),
+        record,
+    };
+    // Texts and numbers have a form in JSON, which has no line break in it.
+    let data = serde_json::to_string(&data).unwrap_or_default();
+    format!("id: {}\nevent: {name}\ndata: {data}\n\n", event.id).into()
+}
+
+#[derive(Serialize)]
+struct Data<'a> {
+    transaction: TransactionId,
+    at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a Name>,
+    pattern: &'static str,
+    state: &'static str,
+    settled: bool,
+    stuck: bool,
+    /// What the branch or step is called that the record names by its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    branch: Option<&'a str>,
+    record: Shown<'a>,
+}
+
+/// A record as it shows: `{"vote": [0, "yes"]}`.
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Shown<'a> {
+    Started(Started<'a>),
+    Vote(u16, &'a Vote),
+    Lost(u16),
+    Committed,
+    Aborted(&'a AbortReason),
+    Acknowledged(u16),
+    Heuristic(u16, &'a str),
+    Stuck(u16, &'a str),
+    Resolved(u16, &'static str, &'a str),
+    Decided(&'static str, &'a str),
+    Released(LogId, &'a str),
+    Completed(u16),
+    Refused(u16, &'a str),
+    TurnedBack(&'a saga::Reason),
+    Compensated(u16),
+    Settled,
+    Unreadable { why: &'a str },
+}
+
+#[derive(Serialize)]
+struct Started<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a Key>,
+    deadline: Timestamp,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    one_phase: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    branches: Vec<&'a ParticipantName>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    steps: Vec<Step<'a>>,
+}
+
+#[derive(Serialize)]
+struct Step<'a> {
+    name: &'a StepName,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    participant: Option<&'a ParticipantName>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pivot: bool,
+}
+
+/// The event's name, which is that of the record, and of which branch or step it tells.
+struct Told<'a> {
+    name: &'static str,
+    branch: Option<u16>,
+    record: Shown<'a>,
+}
+
+impl<'a> Told<'a> {
+    fn of(recorded: &'a Recorded) -> Self {
+        match recorded {
+            Recorded::Record(Record::TwoPhase(record)) => Self::of_two_phase(record),
+            Recorded::Record(Record::Saga(record)) => Self::of_saga(record),
+            Recorded::Unreadable { why } => Self::whole("unreadable", Shown::Unreadable { why }),
+        }
+    }
+
+    fn whole(name: &'static str, record: Shown<'a>) -> Self {
+        Self { name, branch: None, record }
+    }
+
+    fn part(name: &'static str, branch: u16, record: Shown<'a>) -> Self {
+        Self { name, branch: Some(branch), record }
+    }
+
+    fn of_two_phase(record: &'a two_phase::Record) -> Self {
+        use two_phase::Record as R;
+        match record {
+            R::Started(started) => {
+                Self::whole("started", Shown::Started(Started::of_two_phase(started)))
+            }
+            R::Vote(of, vote) => match vote {
+                Vote::Yes | Vote::ReadOnly | Vote::No(_) => {
+                    Self::part("vote", *of, Shown::Vote(*of, vote))
+                }
+            },
+            R::Lost(of) => Self::part("lost", *of, Shown::Lost(*of)),
+            R::Committed => Self::whole("committed", Shown::Committed),
+            R::Aborted(reason) => match reason {
+                AbortReason::Refused { participant: _, reason: _ }
+                | AbortReason::Deadline
+                | AbortReason::Cancelled { reason: _ }
+                | AbortReason::Restarted
+                | AbortReason::Resolved { reason: _ } => {
+                    Self::whole("aborted", Shown::Aborted(reason))
+                }
+            },
+            R::Acknowledged(of) => Self::part("acknowledged", *of, Shown::Acknowledged(*of)),
+            R::Heuristic(of, why) => Self::part("heuristic", *of, Shown::Heuristic(*of, why)),
+            R::Stuck(of, why) => Self::part("stuck", *of, Shown::Stuck(*of, why)),
+            R::Resolved(of, decision, why) => {
+                Self::part("resolved", *of, Shown::Resolved(*of, said(*decision), why))
+            }
+            R::Decided(decision, why) => {
+                Self::whole("decided", Shown::Decided(said(*decision), why))
+            }
+            R::Released(under, why) => Self::whole("released", Shown::Released(*under, why)),
+            R::Settled => Self::whole("settled", Shown::Settled),
+        }
+    }
+
+    fn of_saga(record: &'a saga::Record) -> Self {
+        use saga::{Reason, Record as R};
+        match record {
+            R::Started(started) => {
+                Self::whole("started", Shown::Started(Started::of_saga(started)))
+            }
+            R::Lost(of) => Self::part("lost", *of, Shown::Lost(*of)),
+            R::Completed(of, _output) => Self::part("completed", *of, Shown::Completed(*of)),
+            R::Refused(of, why) => Self::part("refused", *of, Shown::Refused(*of, why)),
+            R::TurnedBack(reason) => match reason {
+                Reason::Refused { step: _, reason: _ }
+                | Reason::Deadline
+                | Reason::Cancelled { reason: _ }
+                | Reason::Exhausted { step: _, reason: _ }
+                | Reason::Unresolved { step: _, reason: _ }
+                | Reason::Resolved { step: _, reason: _ } => {
+                    Self::whole("turned_back", Shown::TurnedBack(reason))
+                }
+            },
+            R::Compensated(of) => Self::part("compensated", *of, Shown::Compensated(*of)),
+            R::Stuck(of, why) => Self::part("stuck", *of, Shown::Stuck(*of, why)),
+            R::Resolved(of, resolution, why) => {
+                let r#as = match resolution {
+                    Resolution::Completed(_output) => "completed",
+                    Resolution::Compensated => "compensated",
+                };
+                Self::part("resolved", *of, Shown::Resolved(*of, r#as, why))
+            }
+            R::Released(under, why) => Self::whole("released", Shown::Released(*under, why)),
+            R::Settled => Self::whole("settled", Shown::Settled),
+        }
+    }
+}
+
+fn said(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Committed => "committed",
+        Decision::Aborted => "aborted",
+    }
+}
+
+impl<'a> Started<'a> {
+    fn of_two_phase(started: &'a two_phase::Started) -> Self {
+        let two_phase::Started { name: _, key, deadline, one_phase, branches } = started;
+        let participant =
+            |StartedBranch { participant, payload: _ }: &'a StartedBranch| participant;
+        Self {
+            version: None,
+            key: key.as_ref(),
+            deadline: *deadline,
+            one_phase: *one_phase,
+            branches: branches.iter().map(participant).collect(),
+            steps: Vec::new(),
+        }
+    }
+
+    fn of_saga(started: &'a saga::Started) -> Self {
+        let saga::Started { key, deadline, saga, input: _ } = started;
+        let saga::Definition { name: _, version, deadline_millis: _, steps } = saga.definition();
+        let step = |step: &'a StepDefinition| {
+            // The payload is the definition's, and its author may have put anything into it.
+            let StepDefinition {
+                name,
+                participant,
+                pivot,
+                payload: _,
+                action: _,
+                compensation: _,
+                after: _,
+                timeout_millis: _,
+                retry: _,
+            } = step;
+            Step { name, participant: participant.as_ref(), pivot: *pivot }
+        };
+        Self {
+            version: Some(*version),
+            key: key.as_ref(),
+            deadline: *deadline,
+            one_phase: false,
+            branches: Vec::new(),
+            steps: steps.iter().map(step).collect(),
+        }
+    }
+}

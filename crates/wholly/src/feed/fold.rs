@@ -1,0 +1,158 @@
+//! From entries to events: a transaction is folded record by record, as in a replay.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wholly_core::{Callee, ParticipantName, Record, Timestamp, Transaction, TransactionId, entry};
+
+use super::{EventId, FeedEvent, Recorded};
+use crate::log::{LogReader, PlacedEntry, ReadError};
+
+/// How many transactions are kept folded between their entries. The oldest give way, and are
+/// folded again from the log if they go on.
+const KEPT: usize = 4_096;
+
+/// The transactions that a feed has met and that have not ended, by ordinal.
+#[derive(Default)]
+pub(super) struct Folds(BTreeMap<u64, Fold>);
+
+impl Folds {
+    /// Adds the events of an entry.
+    pub fn take(
+        &mut self,
+        log: &dyn LogReader,
+        entry: &PlacedEntry,
+        events: &mut Vec<FeedEvent>,
+    ) -> Result<(), ReadError> {
+        let kept = self.0.remove(&entry.ordinal).filter(|fold| fold.next == entry.sequence);
+        let fold = match (kept, entry.id) {
+            (Some(fold), _) => Some(fold),
+            (None, Some(id)) => Some(Fold::new(id)),
+            (None, None) => Fold::before(log, entry)?,
+        };
+        // One that is not there any more was deleted, long after it had settled.
+        let Some(mut fold) = fold else { return Ok(()) };
+        fold.take(entry, events);
+        if !fold.transaction.as_ref().is_some_and(Transaction::is_settled) {
+            self.0.insert(entry.ordinal, fold);
+            while self.0.len() > KEPT {
+                self.0.pop_first();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A transaction as the entries so far tell it.
+pub(super) struct Fold {
+    id: TransactionId,
+    /// The sequence of the entry that follows.
+    next: u32,
+    /// None before its start.
+    transaction: Option<Transaction>,
+    /// Why its records cannot be used.
+    broken: Option<String>,
+    participants: Arc<[Option<ParticipantName>]>,
+    branches: Arc<[Arc<str>]>,
+}
+
+impl Fold {
+    pub fn new(id: TransactionId) -> Self {
+        let (participants, branches) = (Arc::default(), Arc::default());
+        Self { id, next: 0, transaction: None, broken: None, participants, branches }
+    }
+
+    /// The transaction of this entry as it was before it.
+    fn before(log: &dyn LogReader, entry: &PlacedEntry) -> Result<Option<Self>, ReadError> {
+        let entries = log.entries_of(entry.ordinal)?;
+        let Some(id) = entries.first().and_then(|first| first.id) else { return Ok(None) };
+        let mut fold = Self::new(id);
+        for earlier in entries.iter().take_while(|earlier| earlier.place < entry.place) {
+            fold.take(earlier, &mut Vec::new());
+        }
+        Ok(Some(fold))
+    }
+
+    /// Adds the events of its next entry.
+    pub fn take(&mut self, entry: &PlacedEntry, events: &mut Vec<FeedEvent>) {
+        if self.broken.is_none() && self.next != entry.sequence {
+            let PlacedEntry { sequence: found, .. } = entry;
+            self.broken = Some(format!("entry {} is missing; the next one is {found}", self.next));
+        }
+        self.next = entry.sequence.saturating_add(1);
+        match entry::decode(&entry.text) {
+            Err(error) => {
+                let why = self.broken.get_or_insert_with(|| error.to_string()).clone();
+                let id = EventId::of(entry.place, 0);
+                events.push(self.event(id, self.id.minted_at(), Recorded::Unreadable { why }));
+            }
+            Ok(records) => {
+                for (nth, (at, record)) in records.into_iter().enumerate() {
+                    let recorded = self.apply(record);
+                    events.push(self.event(EventId::of(entry.place, nth), at, recorded));
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, record: Record) -> Recorded {
+        if let Some(why) = &self.broken {
+            return Recorded::Unreadable { why: why.clone() };
+        }
+        let broken = match &mut self.transaction {
+            Some(transaction) => transaction.apply(&record).err().map(|error| error.to_string()),
+            None => {
+                self.transaction = Transaction::start(&record);
+                self.name_branches();
+                let started = self.transaction.is_some();
+                (!started).then(|| "it does not begin with a start".to_owned())
+            }
+        };
+        self.broken = broken;
+        match &self.broken {
+            Some(why) => Recorded::Unreadable { why: why.clone() },
+            None => Recorded::Record(record),
+        }
+    }
+
+    fn name_branches(&mut self) {
+        let Some(transaction) = &self.transaction else { return };
+        let callees = (0..transaction.branch_count())
+            .map(|nth| u16::try_from(nth).ok().and_then(|nth| transaction.callee(nth)));
+        self.participants = callees
+            .map(|callee| match callee {
+                Some(Callee::Participant(participant)) => Some(participant),
+                Some(Callee::Code { .. }) | None => None,
+            })
+            .collect();
+        self.branches = match transaction {
+            Transaction::TwoPhase(transaction) => {
+                transaction.branches().iter().map(|b| b.participant().as_str().into()).collect()
+            }
+            Transaction::Saga(saga) => saga.steps().map(|(s, _)| s.name.as_str().into()).collect(),
+        };
+    }
+
+    /// What the transaction has come to.
+    fn event(&self, id: EventId, at: Timestamp, record: Recorded) -> FeedEvent {
+        let readable = self.transaction.as_ref().filter(|_| self.broken.is_none());
+        let (pattern, state) = match readable {
+            Some(Transaction::TwoPhase(transaction)) => ("two-phase", transaction.state().as_str()),
+            Some(Transaction::Saga(saga)) => ("saga", saga.state().as_str()),
+            None => ("unknown", "unknown"),
+        };
+        FeedEvent {
+            id,
+            transaction: self.id,
+            at,
+            name: self.transaction.as_ref().map(|transaction| transaction.name().clone()),
+            pattern,
+            state,
+            settled: readable.is_some_and(Transaction::is_settled),
+            stuck: readable.is_none_or(Transaction::is_stuck),
+            participants: self.participants.clone(),
+            branches: self.branches.clone(),
+            record,
+        }
+    }
+}

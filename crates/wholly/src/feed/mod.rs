@@ -1,0 +1,173 @@
+//! The feed: what became durable, as events, in the order of the log.
+//!
+//! An event is one record, with what the transaction had come to by it. Nothing is kept for the
+//! feed: it reads the log, from after the last event that its reader has, so that a reader that
+//! was away, or slow, goes on where it was, through a restart of the coordinator, too.
+//!
+//! INVARIANT: an event shows only what is durable. The feed reads no further than the last batch
+//! that the loop has told to be so; a batch whose append failed is told only once the log was
+//! opened again, if it landed at all.
+
+mod fold;
+mod id;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use wholly_core::{Name, ParticipantName, Record, Timestamp, TransactionId};
+
+use crate::coordinator::Shared;
+use crate::error::GetError;
+use crate::log::{LogReader, PlacedEntry, Position, ReadError};
+use fold::{Fold, Folds};
+pub use id::{EventId, InvalidEventId};
+
+/// How many entries are read at once.
+const PAGE: usize = 512;
+
+/// One record of a transaction, and what the transaction had come to by it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FeedEvent {
+    /// Ascends in the order of the log, and means the same for ever.
+    pub id: EventId,
+    /// The transaction.
+    pub transaction: TransactionId,
+    /// When it was recorded.
+    pub at: Timestamp,
+    /// What the transaction is called; none where its records cannot be read.
+    pub name: Option<Name>,
+    /// `two-phase` or `saga`; `unknown` where its records cannot be read.
+    pub pattern: &'static str,
+    /// As in a [`Snapshot`](crate::Snapshot).
+    pub state: &'static str,
+    /// Nothing is left to do.
+    pub settled: bool,
+    /// A person is needed.
+    pub stuck: bool,
+    /// Who does each branch or step, in their order; none where the program itself does.
+    pub participants: Arc<[Option<ParticipantName>]>,
+    /// What each branch or step is called, in their order.
+    pub branches: Arc<[Arc<str>]>,
+    /// What was recorded.
+    pub record: Recorded,
+}
+
+/// What an event tells.
+#[derive(Clone, Debug)]
+pub enum Recorded {
+    /// A record.
+    Record(Record),
+    /// Something that cannot be read: the transaction is set aside.
+    Unreadable {
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Some events, and whether there may be more already.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Page {
+    /// The events, in the order of the log.
+    pub events: Vec<FeedEvent>,
+    /// Whether more was durable when this was read.
+    pub more: bool,
+}
+
+/// What becomes durable, from some event on. It outlives neither its coordinator's loop nor holds
+/// it up: nothing waits for who reads a feed.
+pub struct Feed {
+    shared: Arc<Shared>,
+    durable: watch::Receiver<Position>,
+    /// Nothing up to here is to come.
+    after: EventId,
+    folds: Folds,
+}
+
+impl Feed {
+    pub(crate) fn after(shared: Arc<Shared>, after: Option<EventId>) -> Self {
+        let durable = shared.durable();
+        let now = EventId::end_of(*durable.borrow());
+        Self { shared, durable, after: after.unwrap_or(now), folds: Folds::default() }
+    }
+
+    /// Up to where it was read: who goes on after this event repeats and misses nothing. There
+    /// need not be an event with this id.
+    pub fn position(&self) -> EventId {
+        self.after
+    }
+
+    /// The events that are durable by now of the transactions that `concerns` picks by their
+    /// [ordinals](TransactionId::ordinal): some of them, and whether there may be more.
+    ///
+    /// # Errors
+    /// When the log cannot be read. The feed can be read again.
+    pub async fn read(
+        &mut self,
+        concerns: impl Fn(u64) -> bool + Send + 'static,
+    ) -> Result<Page, GetError> {
+        let durable = *self.durable.borrow();
+        let (after, mut folds) = (self.after, std::mem::take(&mut self.folds));
+        let reading = move |log: &dyn LogReader| {
+            let (mut entries, more) = entries(log, after, durable)?;
+            let last = entries.last().map(|entry| entry.place);
+            entries.retain(|entry| concerns(entry.ordinal));
+            let mut events = Vec::with_capacity(entries.len());
+            for entry in &entries {
+                folds.take(log, entry, &mut events)?;
+            }
+            events.retain(|event| event.id > after);
+            Ok((Page { events, more }, last, folds))
+        };
+        let (page, last, folds) = self.shared.read(reading).await?;
+        self.folds = folds;
+        let read_up_to = if page.more { last.map(EventId::end_of_entry) } else { None };
+        self.after = self.after.max(read_up_to.unwrap_or(EventId::end_of(durable)));
+        Ok(page)
+    }
+
+    /// Waits until more is durable than was read.
+    ///
+    /// # Errors
+    /// When the coordinator has stopped.
+    pub async fn more(&mut self) -> Result<(), GetError> {
+        let after = self.after;
+        let beyond = |durable: &Position| EventId::end_of(*durable) > after;
+        self.durable.wait_for(beyond).await.map(drop).map_err(|_| GetError::Stopped)
+    }
+}
+
+/// A page of entries that are durable, and whether there are more of those.
+fn entries(
+    log: &dyn LogReader,
+    after: EventId,
+    durable: Position,
+) -> Result<(Vec<PlacedEntry>, bool), ReadError> {
+    let mut entries = log.entries_after(after.entries_before(), PAGE)?;
+    let full = entries.len() == PAGE;
+    let read = entries.len();
+    // INVARIANT: what is read beyond the last durable batch is not shown.
+    entries.retain(|entry| entry.place.batch() <= durable);
+    let more = full && entries.len() == read;
+    Ok((entries, more))
+}
+
+/// All that is durable of one transaction.
+pub(crate) fn events_of(
+    log: &dyn LogReader,
+    id: TransactionId,
+    durable: Position,
+) -> Result<Vec<FeedEvent>, ReadError> {
+    let mut events = Vec::new();
+    let entries = log.entries_of(id.ordinal())?;
+    // An ordinal is unique in one log; an id that has it may come from another.
+    let known = entries.first().and_then(|first| first.id);
+    if known == Some(id) {
+        let mut fold = Fold::new(id);
+        for entry in entries.iter().take_while(|entry| entry.place.batch() <= durable) {
+            fold.take(entry, &mut events);
+        }
+    }
+    Ok(events)
+}
