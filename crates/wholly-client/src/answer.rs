@@ -61,6 +61,9 @@ pub struct Transaction {
     /// Why its records cannot be used, if it was set aside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
+    /// Its payloads, input and outputs were removed when they had been kept for as long as they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payloads_removed: bool,
     /// Who is to be asked and is not there: it is held until they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_for: Vec<String>,

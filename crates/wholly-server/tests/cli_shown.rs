@@ -84,7 +84,7 @@ fn saga() -> Value {
     json!({
         "id": ID, "name": "create order", "version": 3, "pattern": "saga",
         "state": "compensated", "settled": true, "stuck": false,
-        "reason": "charge was refused: no money", "deadline": AT + 30_000, "input": {},
+        "reason": "charge was refused: no money", "deadline": AT + 30_000, "payloads_removed": true,
         "steps": [
             {"name": "reserve-inventory", "participant": "inventory", "state": "compensated"},
             {"name": "charge", "participant": "payment", "state": "failed", "pivot": true},
@@ -148,6 +148,7 @@ async fn a_saga_that_was_taken_back() {
     reason       charge was refused: no money
     started      2100-01-01 00:00:00 UTC, 0s ago
     took         12ms
+    payloads     removed, as the server's retention says
 
     Steps
       reserve-inventory  compensated  inventory

@@ -78,6 +78,9 @@ fn facts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     {
         fact("took", Paint::Plain, &time::how_long(first.at.until(last.at)))?;
     }
+    if transaction.payloads_removed {
+        fact("payloads", Paint::Quiet, "removed, as the server's retention says")?;
+    }
     // Once it is decided, the deadline means nothing.
     match (state, transaction.deadline) {
         (State::Init | State::Prepared | State::Running, Some(deadline)) => {
