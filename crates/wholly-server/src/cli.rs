@@ -16,6 +16,7 @@ use wholly_demo::{
     demo::Demo,
     kill::{KillAt, Killer},
     process::end_with_stdin,
+    proxy::Proxy,
     service::Service,
     torture::Torture,
 };
@@ -51,6 +52,9 @@ enum Command {
     #[cfg(feature = "demo")]
     #[command(hide = true)]
     ShopService(Service),
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
+    TortureProxy(Proxy),
 }
 
 /// Run the coordinator as a server.
@@ -122,6 +126,8 @@ pub fn run() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         #[cfg(feature = "demo")]
         Command::ShopService(service) => service.run(),
+        #[cfg(feature = "demo")]
+        Command::TortureProxy(proxy) => proxy.run(),
     }
 }
 
@@ -182,6 +188,9 @@ fn log_to_stderr() -> Result<(), String> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
+        // It would print that a message cannot be written to the same standard error, and panic
+        // over that: a full disk would stop the coordinator for good.
+        .log_internal_errors(false)
         .init();
     Ok(())
 }
