@@ -53,7 +53,7 @@ pub(crate) struct Fleet {
     stock: Stock,
     /// Whether the services tell every answer.
     tell: bool,
-    /// Whether the services forget what they were asked before, which is wrong.
+    /// Whether the order service forgets what it was asked before, which is wrong.
     no_barrier: bool,
     http: Http,
     directory: TempDir,
@@ -264,7 +264,8 @@ impl Fleet {
             format!("--stock={}", json!(self.stock)),
         ];
         arguments.extend(self.tell.then(|| "--tell".to_owned()));
-        arguments.extend(self.no_barrier.then(|| "--no-barrier".to_owned()));
+        let no_barrier = self.no_barrier && kind == ServiceKind::Order;
+        arguments.extend(no_barrier.then(|| "--no-barrier".to_owned()));
         arguments
     }
 

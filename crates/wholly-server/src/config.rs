@@ -71,6 +71,12 @@ impl Config {
         })
     }
 
+    /// Whether this text is a configuration, for who throws anything at it.
+    #[cfg(test)]
+    pub fn takes(text: &str) -> bool {
+        Self::parse(text).is_ok()
+    }
+
     fn parse(text: &str) -> Result<Self, Wrong> {
         let file: File = toml::from_str(text).map_err(|error| Wrong {
             at: error.span().map_or(0, |span| span.start),

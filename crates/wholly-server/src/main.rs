@@ -19,6 +19,8 @@ mod cli;
 mod config;
 mod definition;
 mod diagram;
+#[cfg(test)]
+mod fuzz;
 mod place;
 mod sagas;
 mod serve;

@@ -82,6 +82,11 @@ impl Clients {
         self.shared.keep(|kept| kept.testimony.contradictions())
     }
 
+    /// Ends every client where it is: what is wrong is known already.
+    pub(super) fn abandon(self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+
     /// Lets every client finish its order; what they know.
     pub(super) async fn stop(self) -> Kept {
         self.shared.stop.store(true, Ordering::SeqCst);

@@ -32,7 +32,7 @@ use told::Told;
 pub(super) enum Plant {
     /// An answer says aborted where it should say committed.
     Lie,
-    /// The services take every call of a saga for a new one.
+    /// The order service takes every call of a saga for a new one.
     NoBarrier,
     /// The coordinator forgets its log when it is killed.
     LostLog,
@@ -60,7 +60,8 @@ pub(super) async fn run(
         report.rounds = number;
         clients.contradictions().into_iter().for_each(|found| report.violation(found));
         if !report.violations.is_empty() {
-            break;
+            clients.abandon();
+            return Ok(());
         }
         if !clients.go_on().await {
             let what = format!("round {number}: no order ended within {PATIENCE:?} of {planned}");
