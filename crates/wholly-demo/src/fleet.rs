@@ -53,8 +53,8 @@ pub(crate) struct Fleet {
     stock: Stock,
     /// Whether the services tell every answer.
     tell: bool,
-    /// Whether the order service forgets what it was asked before, which is wrong.
-    no_barrier: bool,
+    /// Whether the order service only says that it took an order back, which is wrong.
+    only_says_so: bool,
     http: Http,
     directory: TempDir,
 }
@@ -145,11 +145,11 @@ impl Fleet {
     /// whose disks may fill.
     pub(crate) async fn start_behind_proxy(
         stock: Stock,
-        no_barrier: bool,
+        only_says_so: bool,
     ) -> Result<Self, FleetError> {
         let [a, b, c, d, ways @ ..] = free_ports::<8>().map_err(system("find free ports"))?;
         let mut fleet = Self::at([a, b, c, d], ways, stock, false)?;
-        fleet.no_barrier = no_barrier;
+        fleet.only_says_so = only_says_so;
         let pairs = Role::ALL.map(|role| format!("{}:{}", fleet.ways[&role], fleet.ports[&role]));
         let arguments: Vec<_> = ["torture-proxy".to_owned()].into_iter().chain(pairs).collect();
         let proxy = Process::start("proxy", &arguments, fleet.directory.path());
@@ -174,7 +174,7 @@ impl Fleet {
             proxy: None,
             stock,
             tell,
-            no_barrier: false,
+            only_says_so: false,
             http: Http::new(),
             directory,
         };
@@ -264,8 +264,8 @@ impl Fleet {
             format!("--stock={}", json!(self.stock)),
         ];
         arguments.extend(self.tell.then(|| "--tell".to_owned()));
-        let no_barrier = self.no_barrier && kind == ServiceKind::Order;
-        arguments.extend(no_barrier.then(|| "--no-barrier".to_owned()));
+        let only_says_so = self.only_says_so && kind == ServiceKind::Order;
+        arguments.extend(only_says_so.then(|| "--only-says-so".to_owned()));
         arguments
     }
 

@@ -7,19 +7,18 @@ use std::time::{Duration, Instant};
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::HeaderMap;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::serve::ListenerExt;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use wholly_core::Payload;
 use wholly_core::wire::{Answer, HttpAnswer, Operation, header};
-use wholly_core::{LogId, Payload, Timestamp, TransactionId};
 
 use crate::kill::{KillAt, Killer};
 use crate::process::end_with_stdin;
-use crate::random::fresh_seed;
 use crate::shop::{ServiceKind, Stock, router};
 
 /// Run one of the shop's services, until the standard input ends.
@@ -44,9 +43,9 @@ pub struct Service {
     /// Print every answer.
     #[arg(long)]
     tell: bool,
-    /// Take every call of a saga for a new one, which is wrong: a torture must find it.
+    /// Only say that an order is cancelled, which is wrong: a torture must find it.
     #[arg(long)]
-    no_barrier: bool,
+    only_says_so: bool,
 }
 
 /// clap takes a plain map for a list of values.
@@ -76,7 +75,7 @@ impl Service {
             let around = Around {
                 killer: self.kill_at.map(Killer::new),
                 tell: self.tell,
-                no_barrier: self.no_barrier,
+                only_says_so: self.only_says_so,
             };
             let routes = router(self.kind, &self.database, self.stock.0)
                 .await?
@@ -109,7 +108,7 @@ async fn listen(port: u16) -> std::io::Result<TcpListener> {
 struct Around {
     killer: Option<Killer>,
     tell: bool,
-    no_barrier: bool,
+    only_says_so: bool,
 }
 
 /// A call that a service answered, as it tells it.
@@ -131,24 +130,15 @@ pub(crate) enum Said {
     Other,
 }
 
-async fn observe(State(around): State<Around>, mut request: Request, next: Next) -> Response {
+async fn observe(State(around): State<Around>, request: Request, next: Next) -> Response {
     let Some(operation) = operation(request.headers()) else { return next.run(request).await };
-    if around.no_barrier && operation.parse::<Operation>().is_err() {
-        forget(request.headers_mut());
+    if around.only_says_so && operation == "cancel-order" {
+        return Response::new(Body::empty());
     }
     let answering = answer(&around, &operation, next.run(request));
     match &around.killer {
         Some(killer) => killer.around(&operation, answering).await,
         None => answering.await,
-    }
-}
-
-/// Gives the call a transaction that nobody has seen before.
-fn forget(headers: &mut HeaderMap) {
-    let now = Timestamp::from_millis(fresh_seed() >> 20);
-    let id = TransactionId::mint(0, now, fresh_seed(), LogId::from_bits(0));
-    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
-        headers.insert(header::TRANSACTION, id);
     }
 }
 

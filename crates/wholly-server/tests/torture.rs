@@ -64,10 +64,10 @@ fn what_is_wrong_is_found() {
     let plants = [
         ("lie", "what was told of"),
         ("lost-log", "it was known, and is not any more"),
-        ("no-barrier", "order"),
+        ("only-says-so", "order"),
     ];
     for (plant, said) in plants {
-        let (output, report) = through_the_api(&["--rounds=25", "--plant", plant]);
+        let (output, report) = through_the_api(&["--rounds=10", "--plant", plant]);
         assert_eq!(output.status.code(), Some(1), "{plant}: {report}");
         let violations = report["violations"].as_array().unwrap();
         let found = |found: &Value| found.as_str().is_some_and(|found| found.contains(said));

@@ -32,8 +32,8 @@ use told::Told;
 pub(super) enum Plant {
     /// An answer says aborted where it should say committed.
     Lie,
-    /// The order service takes every call of a saga for a new one.
-    NoBarrier,
+    /// The order service says that it took an order back, and does nothing.
+    OnlySaysSo,
     /// The coordinator forgets its log when it is killed.
     LostLog,
 }
@@ -47,8 +47,8 @@ pub(super) async fn run(
     let mut random = Random::seeded(report.seed);
     // Of item2 there is so little that the last of it is fought for.
     let opening = Stock::from([("item1".to_owned(), 100_000_000), ("item2".to_owned(), 500)]);
-    let no_barrier = plant == Some(Plant::NoBarrier);
-    let mut fleet = Fleet::start_behind_proxy(opening.clone(), no_barrier).await?;
+    let only_says_so = plant == Some(Plant::OnlySaysSo);
+    let mut fleet = Fleet::start_behind_proxy(opening.clone(), only_says_so).await?;
     let clients = Clients::start(&fleet, &mut random);
     for number in 1..=rounds {
         if plant == Some(Plant::Lie) {
