@@ -23,6 +23,8 @@ pub(crate) struct Http {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) body: Value,
+    /// The header `Retry-After`.
+    pub(crate) retry_after: bool,
 }
 
 /// There was no answer: the process is down, or went down over it.
@@ -41,33 +43,35 @@ impl Http {
     }
 
     pub(crate) async fn get(&self, url: &str) -> Result<Reply, NoAnswer> {
-        self.send(Method::GET, url, "", String::new()).await
+        self.send(Method::GET, url, &[], String::new(), PATIENCE).await
     }
 
     pub(crate) async fn post(&self, url: &str, body: &Value) -> Result<Reply, NoAnswer> {
-        self.send(Method::POST, url, "", body.to_string()).await
+        self.send(Method::POST, url, &[], body.to_string(), PATIENCE).await
     }
 
     /// Waits for the acceptance only.
     pub(crate) async fn post_async(&self, url: &str, body: &Value) -> Result<Reply, NoAnswer> {
-        self.send(Method::POST, url, "respond-async", body.to_string()).await
+        let prefer = [("prefer", "respond-async")];
+        self.send(Method::POST, url, &prefer, body.to_string(), PATIENCE).await
     }
 
-    async fn send(
+    /// Asks, and hangs up when no answer has come within `patience`.
+    pub(crate) async fn send(
         &self,
         method: Method,
         url: &str,
-        prefer: &str,
+        headers: &[(&'static str, &str)],
         body: String,
+        patience: Duration,
     ) -> Result<Reply, NoAnswer> {
         let no_answer = |why: String| NoAnswer { url: url.to_owned(), why };
-        let request = Request::builder()
-            .method(method)
-            .uri(url)
-            .header("content-type", "application/json")
-            .header("prefer", prefer)
-            .body(Full::from(body))
-            .map_err(|error| no_answer(error.to_string()))?;
+        let request =
+            Request::builder().method(method).uri(url).header("content-type", "application/json");
+        let request =
+            headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request =
+            request.body(Full::from(body)).map_err(|error| no_answer(error.to_string()))?;
         let exchange = async {
             let (head, body) = self
                 .client
@@ -76,14 +80,15 @@ impl Http {
                 .map_err(|error| no_answer(error.to_string()))?
                 .into_parts();
             let body = body.collect().await.map_err(|error| no_answer(error.to_string()))?;
-            Ok((head.status.as_u16(), body.to_bytes()))
+            Ok((head, body.to_bytes()))
         };
-        let (status, body) = tokio::time::timeout(PATIENCE, exchange)
+        let (head, body) = tokio::time::timeout(patience, exchange)
             .await
-            .map_err(|_| no_answer(format!("nothing came within {PATIENCE:?}")))??;
+            .map_err(|_| no_answer(format!("nothing came within {patience:?}")))??;
         // What is no JSON is shown as the text that it is.
         let body = serde_json::from_slice(&body)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
-        Ok(Reply { status, body })
+        let retry_after = head.headers.contains_key("retry-after");
+        Ok(Reply { status: head.status.as_u16(), body, retry_after })
     }
 }

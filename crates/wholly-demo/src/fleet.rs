@@ -47,9 +47,14 @@ pub(crate) struct Fleet {
     // Before the directory: the processes end before their files go.
     processes: BTreeMap<Role, Process>,
     ports: BTreeMap<Role, u16>,
+    /// By which ports they are reached: their own, or those of the proxy before them.
+    ways: BTreeMap<Role, u16>,
+    proxy: Option<Process>,
     stock: Stock,
     /// Whether the services tell every answer.
     tell: bool,
+    /// Whether the order service only says that it took an order back, which is wrong.
+    only_says_so: bool,
     http: Http,
     directory: TempDir,
 }
@@ -132,13 +137,47 @@ impl Transaction {
 impl Fleet {
     /// A fleet of which nothing runs yet.
     pub(crate) fn new(stock: Stock, tell: bool) -> Result<Self, FleetError> {
+        let ports = free_ports::<4>().map_err(system("find free ports"))?;
+        Self::at(ports, ports, stock, tell)
+    }
+
+    /// A fleet of which everything runs, whose processes reach each other by a proxy only, and
+    /// whose disks may fill.
+    pub(crate) async fn start_behind_proxy(
+        stock: Stock,
+        only_says_so: bool,
+    ) -> Result<Self, FleetError> {
+        let [a, b, c, d, ways @ ..] = free_ports::<8>().map_err(system("find free ports"))?;
+        let mut fleet = Self::at([a, b, c, d], ways, stock, false)?;
+        fleet.only_says_so = only_says_so;
+        let pairs = Role::ALL.map(|role| format!("{}:{}", fleet.ways[&role], fleet.ports[&role]));
+        let arguments: Vec<_> = ["torture-proxy".to_owned()].into_iter().chain(pairs).collect();
+        let proxy = Process::start("proxy", &arguments, fleet.directory.path());
+        fleet.proxy = Some(proxy.map_err(system("start a process"))?);
+        fleet.proxy_says("ready").await?;
+        fleet.open_shop().await?;
+        fleet.run(Role::Coordinator, None).await?;
+        Ok(fleet)
+    }
+
+    fn at(ports: [u16; 4], ways: [u16; 4], stock: Stock, tell: bool) -> Result<Self, FleetError> {
+        let of_roles = |ports: [u16; 4]| Role::ALL.into_iter().zip(ports).collect();
+        let (ports, ways) = (of_roles(ports), of_roles(ways));
         let directory = tempfile::Builder::new()
             .prefix("wholly-demo-")
             .tempdir()
             .map_err(system("make a temporary directory"))?;
-        let ports = free_ports().map_err(system("find free ports"))?;
-        let fleet =
-            Self { processes: BTreeMap::new(), ports, stock, tell, http: Http::new(), directory };
+        let fleet = Self {
+            processes: BTreeMap::new(),
+            ports,
+            ways,
+            proxy: None,
+            stock,
+            tell,
+            only_says_so: false,
+            http: Http::new(),
+            directory,
+        };
         std::fs::write(fleet.config(), fleet.configuration())
             .and_then(|()| std::fs::create_dir(fleet.sagas()))
             .and_then(|()| std::fs::write(fleet.sagas().join("create-order.toml"), CREATE_ORDER))
@@ -189,7 +228,11 @@ impl Fleet {
             }
         };
         arguments.extend(kill_at.map(|at| format!("--kill-at={at}")));
-        let process = Process::start(role.as_str(), &arguments, self.directory.path())
+        let start = match self.proxy {
+            None => Process::start,
+            Some(_) => Process::start_where_the_disk_may_fill,
+        };
+        let process = start(role.as_str(), &arguments, self.directory.path())
             .map_err(system("start a process"))?;
         self.processes.insert(role, process);
         // The connections to its predecessor are gone.
@@ -221,6 +264,8 @@ impl Fleet {
             format!("--stock={}", json!(self.stock)),
         ];
         arguments.extend(self.tell.then(|| "--tell".to_owned()));
+        let only_says_so = self.only_says_so && kind == ServiceKind::Order;
+        arguments.extend(only_says_so.then(|| "--only-says-so".to_owned()));
         arguments
     }
 
@@ -241,7 +286,7 @@ impl Fleet {
             self.ports[&Role::Coordinator],
         );
         for kind in ServiceKind::ALL {
-            let url = self.url(Role::Service(kind), "");
+            let url = self.way(Role::Service(kind), "");
             text.push_str(&format!("[participants.{kind}]\nurl = '{url}'\none_phase = true\n"));
         }
         text
@@ -250,6 +295,21 @@ impl Fleet {
     /// Kills a process, if it runs.
     pub(crate) fn kill(&mut self, role: Role) {
         self.processes.remove(&role);
+    }
+
+    /// Removes the coordinator's log, as nothing may.
+    pub(crate) fn lose_log(&self) -> Result<(), FleetError> {
+        let log = self.directory.path().join("wholly.db");
+        for end in ["", "-wal", "-shm"] {
+            let file = format!("{}{end}", log.display());
+            match std::fs::remove_file(file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(system("remove the log")(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Waits until a process has killed itself.
@@ -278,6 +338,37 @@ impl Fleet {
         process.map_or(Ok(()), |process| process.signal(signal)).map_err(system("send a signal"))
     }
 
+    /// Has the proxy do this with the way to a process.
+    pub(crate) async fn disturb(&mut self, role: Role, what: &str) -> Result<(), FleetError> {
+        let nth = Role::ALL.iter().position(|other| *other == role).unwrap_or_default();
+        if let Some(proxy) = &mut self.proxy {
+            proxy.tell(&format!("{nth} {what}")).map_err(system("speak to the proxy"))?;
+        }
+        self.proxy_says("done").await
+    }
+
+    async fn proxy_says(&mut self, line: &str) -> Result<(), FleetError> {
+        let late = || FleetError::Late(format!("the proxy says {line}"));
+        let proxy = self.proxy.as_mut().ok_or_else(late)?;
+        match tokio::time::timeout(PATIENCE, proxy.line()).await {
+            Ok(Some(said)) if said == line => Ok(()),
+            _ => Err(FleetError::NotReady { name: "proxy", last_words: proxy.last_words() }),
+        }
+    }
+
+    /// Fills the disk of a process, so that its files may have no more than this, or frees it.
+    pub(crate) fn files_may_have(&self, role: Role, bytes: Option<u64>) -> Result<(), FleetError> {
+        let process = self.processes.get(&role);
+        process
+            .map_or(Ok(()), |process| process.files_may_have(bytes))
+            .map_err(system("limit a process"))
+    }
+
+    /// The end of what a process wrote to its standard error.
+    pub(crate) fn last_words(&self, role: Role) -> String {
+        self.processes.get(&role).map(Process::last_words).unwrap_or_default()
+    }
+
     /// The next line that a process says.
     pub(crate) async fn line(&mut self, role: Role) -> Result<String, FleetError> {
         let late = || FleetError::Late(format!("the {} says something", role.as_str()));
@@ -288,6 +379,11 @@ impl Fleet {
 
     pub(crate) fn url(&self, role: Role, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.ports[&role])
+    }
+
+    /// The URL by which others reach a process.
+    pub(crate) fn way(&self, role: Role, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.ways[&role])
     }
 
     pub(crate) fn http(&self) -> Http {
@@ -350,6 +446,11 @@ impl Fleet {
         Ok(all)
     }
 
+    /// A transaction with all that the API shows of it.
+    pub(crate) async fn whole_transaction(&self, id: &str) -> Result<Value, FleetError> {
+        self.read(&self.url(Role::Coordinator, &format!("/v1/transactions/{id}"))).await
+    }
+
     async fn page(
         &self,
         limit: usize,
@@ -371,7 +472,7 @@ impl Fleet {
     }
 
     async fn read<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, FleetError> {
-        let Reply { status, body } = self.http.get(url).await?;
+        let Reply { status, body, .. } = self.http.get(url).await?;
         let parsed = if status == 200 { T::deserialize(&body).ok() } else { None };
         parsed.ok_or_else(|| FleetError::Unexpected { url: url.to_owned(), status, body })
     }
@@ -395,15 +496,16 @@ pub(crate) async fn eventually<T>(
     found.unwrap_or_else(|_| Err(FleetError::Late(what.to_owned())))
 }
 
-/// A free port for each process.
+/// Free ports.
 ///
 /// They lie below those that systems give to outgoing connections, so that none of these takes the
 /// port of a process while it is down.
-fn free_ports() -> io::Result<BTreeMap<Role, u16>> {
+fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
     let mut random = Random::seeded(fresh_seed());
     // Kept until all are found, so that they differ.
-    let mut listeners = BTreeMap::new();
-    for role in Role::ALL {
+    let mut listeners = Vec::new();
+    let mut ports = [0; N];
+    for port in &mut ports {
         let mut tries = 0;
         let listener = loop {
             let port = 20_000 + random.below(12_000) as u16;
@@ -412,9 +514,10 @@ fn free_ports() -> io::Result<BTreeMap<Role, u16>> {
                 bound => break bound?,
             }
         };
-        listeners.insert(role, listener);
+        *port = listener.local_addr()?.port();
+        listeners.push(listener);
     }
-    listeners.iter().map(|(role, listener)| Ok((*role, listener.local_addr()?.port()))).collect()
+    Ok(ports)
 }
 
 fn system(what: &'static str) -> impl Fn(io::Error) -> FleetError {

@@ -5,6 +5,7 @@
 //! | [`shop`] | three services, each with its own database |
 //! | [`service`] | one of them as a process |
 //! | [`kill`] | a process that kills itself at an exact point |
+//! | [`proxy`] | the network between the processes, as a process that cuts and delays it |
 //! | `process`, `fleet`, `client` | services and coordinator as processes, and what they are asked |
 //! | [`demo`] | `wholly demo`: what goes wrong without a coordinator, and what goes right with one |
 //! | [`torture`] | `wholly torture`: SIGKILL at every point and at random, and the books afterwards |
@@ -14,6 +15,7 @@ pub mod bench;
 pub mod demo;
 pub mod kill;
 pub mod process;
+pub mod proxy;
 pub mod service;
 pub mod shop;
 pub mod torture;

@@ -56,6 +56,10 @@ impl Order {
         Self { pattern: Pattern::Saga { payment_fails: true }, ..self }
     }
 
+    pub(crate) fn is_saga(&self) -> bool {
+        matches!(self.pattern, Pattern::Saga { .. })
+    }
+
     /// What each service is asked for, in two-phase or without a coordinator.
     pub(crate) fn branches(&self) -> Vec<(ServiceKind, Value)> {
         let goods = json!({ "item_id": self.item, "quantity": self.quantity });
@@ -70,7 +74,8 @@ impl Order {
         }
     }
 
-    fn submission(&self) -> Value {
+    /// What the coordinator's API is sent.
+    pub(crate) fn submission(&self) -> Value {
         let mut body = match self.pattern {
             Pattern::TwoPhase => {
                 let branches = self.branches().into_iter();
@@ -182,7 +187,7 @@ impl Shopper {
         while tokio::time::Instant::now() < give_up {
             turn.tick().await;
             match self.http.post(&self.url, &submission).await {
-                Ok(Reply { status: status @ (200 | 202), body }) => {
+                Ok(Reply { status: status @ (200 | 202), body, .. }) => {
                     let told = Told::deserialize(&body).map_err(|_| PlaceError::Refused {
                         order: order.id.clone(),
                         status,
@@ -195,7 +200,7 @@ impl Shopper {
                 }
                 // It is overloaded, or its log is away: later.
                 Ok(Reply { status: 429 | 503, .. }) | Err(_) => {}
-                Ok(Reply { status, body }) => {
+                Ok(Reply { status, body, .. }) => {
                     return Err(PlaceError::Refused { order: order.id.clone(), status, body });
                 }
             }

@@ -1,17 +1,17 @@
 //! A process of the demo: this program, executed once more with other arguments.
 //!
 //! INVARIANT: it does not outlive the `Process` that stands for it, nor the program that started
-//! it: its standard input is a pipe that nobody writes to, and it ends when that ends (see
+//! it: its standard input is a pipe that this program holds, and it ends when that ends (see
 //! [`end_with_stdin`]), as it does when its parent is killed.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use tokio::sync::mpsc;
 
 /// Ends this process when its standard input does: whoever started it is gone.
@@ -46,8 +46,32 @@ impl Process {
         directory: &Path,
         log_filter: &str,
     ) -> io::Result<Self> {
+        let program = Command::new(std::env::current_exe()?);
+        Self::start_by(program, name, arguments, directory, log_filter)
+    }
+
+    /// Like [`start`](Self::start), so that a write beyond the limit on a file's size fails, as on a
+    /// full disk; by default the system ends a process for it.
+    pub(crate) fn start_where_the_disk_may_fill(
+        name: &str,
+        arguments: &[String],
+        directory: &Path,
+    ) -> io::Result<Self> {
+        let mut shell = Command::new("sh");
+        // The shell becomes the process: it is the same child.
+        shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(std::env::current_exe()?);
+        Self::start_by(shell, name, arguments, directory, "warn")
+    }
+
+    fn start_by(
+        mut command: Command,
+        name: &str,
+        arguments: &[String],
+        directory: &Path,
+        log_filter: &str,
+    ) -> io::Result<Self> {
         let stderr = directory.join(format!("{name}.stderr"));
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = command
             .args(arguments)
             .env("WHOLLY_LOG", log_filter)
             .stdin(Stdio::piped())
@@ -70,6 +94,21 @@ impl Process {
     /// The next line of its standard output; `None` when the process has ended.
     pub(crate) async fn line(&mut self) -> Option<String> {
         self.lines.recv().await
+    }
+
+    /// Writes a line to its standard input.
+    pub(crate) fn tell(&mut self, line: &str) -> io::Result<()> {
+        let stdin = self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
+        writeln!(stdin, "{line}")
+    }
+
+    /// The most that its files may have from now on; with none it may write again.
+    pub(crate) fn files_may_have(&self, bytes: Option<u64>) -> io::Result<()> {
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        let limit = Rlimit { current: bytes.or(maximum), maximum };
+        let pid = Pid::from_raw(self.child.id().cast_signed());
+        pid.map_or(Ok(()), |pid| prlimit(Some(pid), Resource::Fsize, limit).map(drop))?;
+        Ok(())
     }
 
     /// Waits until it ends; whether it was by SIGKILL.

@@ -43,6 +43,9 @@ pub struct Service {
     /// Print every answer.
     #[arg(long)]
     tell: bool,
+    /// Only say that an order is cancelled, which is wrong: a torture must find it.
+    #[arg(long)]
+    only_says_so: bool,
 }
 
 /// clap takes a plain map for a list of values.
@@ -69,7 +72,11 @@ impl Service {
         end_with_stdin()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let around = Around { killer: self.kill_at.map(Killer::new), tell: self.tell };
+            let around = Around {
+                killer: self.kill_at.map(Killer::new),
+                tell: self.tell,
+                only_says_so: self.only_says_so,
+            };
             let routes = router(self.kind, &self.database, self.stock.0)
                 .await?
                 .layer(from_fn_with_state(around, observe));
@@ -101,6 +108,7 @@ async fn listen(port: u16) -> std::io::Result<TcpListener> {
 struct Around {
     killer: Option<Killer>,
     tell: bool,
+    only_says_so: bool,
 }
 
 /// A call that a service answered, as it tells it.
@@ -124,6 +132,9 @@ pub(crate) enum Said {
 
 async fn observe(State(around): State<Around>, request: Request, next: Next) -> Response {
     let Some(operation) = operation(request.headers()) else { return next.run(request).await };
+    if around.only_says_so && operation == "cancel-order" {
+        return Response::new(Body::empty());
+    }
     let answering = answer(&around, &operation, next.run(request));
     match &around.killer {
         Some(killer) => killer.around(&operation, answering).await,

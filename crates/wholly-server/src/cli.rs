@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use wholly_client::State;
 #[cfg(feature = "demo")]
-use wholly_demo::{bench::Bench, demo::Demo, service::Service, torture::Torture};
+use wholly_demo::{bench::Bench, demo::Demo, proxy::Proxy, service::Service, torture::Torture};
 
 use crate::backup::Backup;
 use crate::check::Check;
@@ -74,6 +74,9 @@ enum Command {
     #[cfg(feature = "demo")]
     #[command(hide = true)]
     ShopService(Service),
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
+    TortureProxy(Proxy),
 }
 
 /// Does what the command line asks.
@@ -110,6 +113,8 @@ pub fn run() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         #[cfg(feature = "demo")]
         Command::ShopService(service) => service.run(),
+        #[cfg(feature = "demo")]
+        Command::TortureProxy(proxy) => proxy.run(),
     }
 }
 

@@ -136,6 +136,12 @@ impl Source {
 }
 
 impl Config {
+    /// What this text says, for who throws anything at it.
+    #[cfg(test)]
+    pub fn of(text: &str) -> Option<Self> {
+        Self::parse(text, Path::new("/etc"), &Overrides::default()).ok()
+    }
+
     fn parse(text: &str, directory: &Path, overrides: &Overrides) -> Result<Self, Wrong> {
         let wrong = |error: toml::de::Error| {
             let span = error.span().unwrap_or_default();

@@ -16,7 +16,12 @@ pub fn show(logs: Logs) -> Result<(), String> {
             .map_err(|why| format!("WHOLLY_LOG={filter:?} is no filter of log messages: {why}"))?,
         Err(_) => EnvFilter::new(logs.level.as_str()),
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        // It would print that a message cannot be written to the same standard error, and panic
+        // over that: a full disk would stop the coordinator for good.
+        .log_internal_errors(false);
     match logs.format {
         Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
         Format::Json => lines.json().flatten_event(true).with_ansi(false).init(),

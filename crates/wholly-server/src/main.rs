@@ -32,6 +32,8 @@ mod config;
 mod conformance;
 mod definition;
 mod diagram;
+#[cfg(test)]
+mod fuzz;
 mod gate;
 mod logs;
 mod metrics;

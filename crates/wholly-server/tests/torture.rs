@@ -1,7 +1,7 @@
 //! A short torture: every point of some scenarios, and a few rounds. `wholly torture` does it all.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::tempdir;
@@ -32,4 +32,45 @@ fn nothing_is_violated_and_much_is_killed() {
     assert!(number("/completed") > 0, "{said}");
     assert!(number("/compensated/refused") > 0, "{said}");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
+
+fn through_the_api(arguments: &[&str]) -> (Output, Value) {
+    let temporary = tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_wholly"))
+        .args(["torture", "--api", "--json"])
+        .args(arguments)
+        .env("TMPDIR", temporary.path())
+        .output()
+        .unwrap();
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+    let report = serde_json::from_slice(&output.stdout);
+    let report = report.unwrap_or_else(|why| panic!("{why}: {output:?}"));
+    (output, report)
+}
+
+#[test]
+fn nothing_that_a_client_was_told_is_taken_back() {
+    let (output, report) = through_the_api(&["--rounds=20"]);
+    assert!(output.status.success(), "{report}");
+    assert_eq!(report["rounds"], 20, "{report}");
+    for number in ["told", "committed", "completed", "restarts"] {
+        assert!(report[number].as_u64() > Some(0), "{number}: {report}");
+    }
+    assert!(report["faults"].as_object().is_some_and(|faults| faults.len() > 3), "{report}");
+}
+
+#[test]
+fn what_is_wrong_is_found() {
+    let plants = [
+        ("lie", "what was told of"),
+        ("lost-log", "it was known, and is not any more"),
+        ("only-says-so", "order"),
+    ];
+    for (plant, said) in plants {
+        let (output, report) = through_the_api(&["--rounds=10", "--plant", plant]);
+        assert_eq!(output.status.code(), Some(1), "{plant}: {report}");
+        let violations = report["violations"].as_array().unwrap();
+        let found = |found: &Value| found.as_str().is_some_and(|found| found.contains(said));
+        assert!(violations.iter().any(found), "{plant}: {report}");
+    }
 }

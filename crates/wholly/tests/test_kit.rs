@@ -31,9 +31,9 @@ async fn panics(run: impl Future) -> String {
 }
 
 /// A participant without a barrier: a late prepare holds what nobody will ever let go.
-struct NoBarrier;
+struct OnlySaysSo;
 
-impl Participant for NoBarrier {
+impl Participant for OnlySaysSo {
     async fn prepare(&self, _call: Call) -> Answer {
         Answer::Done
     }
@@ -54,7 +54,7 @@ impl Participant for NoBarrier {
 #[tokio::test(start_paused = true)]
 async fn a_late_prepare_that_is_accepted_after_the_abort_is_found() {
     let mut harness = Harness::new();
-    harness.participant("a", NoBarrier).nth(Prepare, 0, Act::Twice(Duration::from_secs(60)));
+    harness.participant("a", OnlySaysSo).nth(Prepare, 0, Act::Twice(Duration::from_secs(60)));
     harness.stand_in("b").nth(Prepare, 0, Act::Refuse);
     let coordinator = harness.start().await.unwrap();
     let id = both(&coordinator).execute().await.unwrap().id();
@@ -93,7 +93,7 @@ async fn what_never_settles_is_found() {
 async fn a_crash_at_every_record_finds_what_only_a_crash_shows() {
     let found = panics(crash_at_every_record(
         |harness| {
-            harness.participant("a", NoBarrier).nth(Prepare, 0, Act::Late(Duration::from_secs(9)));
+            harness.participant("a", OnlySaysSo).nth(Prepare, 0, Act::Late(Duration::from_secs(9)));
             harness.stand_in("b");
         },
         async |coordinator, ()| _ = both(coordinator).execute().await.unwrap(),
@@ -309,7 +309,7 @@ async fn the_stand_in_refuses_an_action_that_comes_too_late() {
 
 #[tokio::test(start_paused = true)]
 async fn an_action_done_after_its_compensation_is_found() {
-    let stock = Harness::new().participant("stock", NoBarrier);
+    let stock = Harness::new().participant("stock", OnlySaysSo);
     stock.nth("reserve", 0, Act::Twice(Duration::from_secs(60)));
     assert_eq!(reserve(&stock).await, Answer::Done);
     assert_eq!(release(&stock).await, Answer::Done);
@@ -379,7 +379,7 @@ fn two_steps() -> Arc<Graph> {
 #[tokio::test(start_paused = true)]
 async fn a_late_action_that_is_accepted_after_its_compensation_is_found() {
     let mut harness = Harness::new();
-    harness.participant("a", NoBarrier).nth("hold", 0, Act::Twice(Duration::from_secs(60)));
+    harness.participant("a", OnlySaysSo).nth("hold", 0, Act::Twice(Duration::from_secs(60)));
     harness.stand_in("b").nth("pay", 0, Act::Refuse);
     let coordinator = harness.start().await.unwrap();
     let id = coordinator.saga(two_steps()).execute().await.unwrap().id();
@@ -468,7 +468,7 @@ async fn a_saga_is_crashed_at_every_record_and_once_more() {
 async fn a_crash_at_every_record_finds_what_only_a_crash_of_a_saga_shows() {
     let found = panics(crash_at_every_record(
         |harness| {
-            harness.participant("a", NoBarrier).nth("hold", 0, Act::Late(Duration::from_secs(9)));
+            harness.participant("a", OnlySaysSo).nth("hold", 0, Act::Late(Duration::from_secs(9)));
             harness.stand_in("b").nth("pay", 0, Act::Refuse);
         },
         async |coordinator, ()| _ = coordinator.saga(two_steps()).execute().await.unwrap(),

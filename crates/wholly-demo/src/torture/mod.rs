@@ -4,8 +4,9 @@
 //! during and after each append to its log and each call of a participant, and each service
 //! before, during and after each call that it answers, for a list of scenarios, until a run has no
 //! further point. `rounds` kills whatever the seed says, whenever it says, while clients place
-//! orders. What must hold at the end is in `check`, as a function that can be shown to fail.
+//! orders. `api` is a third one, which knows nothing but the public API. What must hold at the end is in `check`, as a function that can be shown to fail.
 
+mod api;
 mod check;
 mod points;
 mod report;
@@ -32,11 +33,16 @@ use report::Report;
   wholly torture
   wholly torture --rounds 1000 --scenarios none
   wholly torture --rounds 0 --scenarios success,saga-declined
+  wholly torture --api
   wholly torture --seed 42 --json")]
 pub struct Torture {
-    /// How many random rounds.
-    #[arg(long, default_value_t = 200)]
-    rounds: u32,
+    /// Only through the public API: clients keep all that they are told while processes are
+    /// killed, the network between them is cut and delayed, and disks fill and are freed.
+    #[arg(long)]
+    api: bool,
+    /// How many random rounds: 200, or 300 through the API.
+    #[arg(long)]
+    rounds: Option<u32>,
     /// The scenarios whose every point is killed at, or none.
     #[arg(long, value_delimiter = ',', default_value = "all")]
     scenarios: Vec<Scenarios>,
@@ -46,6 +52,9 @@ pub struct Torture {
     /// Print the report as JSON, and nothing else.
     #[arg(long)]
     json: bool,
+    /// Do this wrong, to see that it is found.
+    #[arg(long, hide = true, requires = "api")]
+    plant: Option<api::Plant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -96,9 +105,12 @@ impl Torture {
     }
 
     async fn torture(&self, report: &mut Report) -> Result<(), FleetError> {
+        if self.api {
+            return api::run(self.rounds.unwrap_or(300), self.plant, report).await;
+        }
         let scenarios = self.scenarios.iter().flat_map(|scenarios| scenarios.chosen());
         points::run(scenarios.copied(), report).await;
-        match self.rounds {
+        match self.rounds.unwrap_or(200) {
             0 => Ok(()),
             rounds => rounds::run(rounds, report).await,
         }

@@ -28,6 +28,13 @@ pub(super) struct Report {
     pub(super) compensated: BTreeMap<String, usize>,
     /// How often clients had to ask again.
     pub(super) retries: u64,
+    /// What went wrong on purpose, by kind.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) faults: BTreeMap<String, u32>,
+    /// Answers that clients kept and compared.
+    pub(super) told: u64,
+    /// How often clients were told that it cannot be now, and when to come again.
+    pub(super) turned_away: u64,
     pub(super) violations: Vec<String>,
     #[serde(skip)]
     json: bool,
@@ -73,6 +80,10 @@ impl Report {
 
     pub(super) fn killed(&mut self, role: Role) {
         *self.kills.entry(role.as_str()).or_default() += 1;
+    }
+
+    pub(super) fn fault(&mut self, name: &str) {
+        *self.faults.entry(name.to_owned()).or_default() += 1;
     }
 
     pub(super) fn violation(&mut self, what: String) {
@@ -124,7 +135,7 @@ impl Report {
         let whys = |reasons: &BTreeMap<String, usize>| {
             list(reasons.iter().map(|(why, count)| format!("{why} {count}")).collect())
         };
-        let lines = [
+        let mut lines = vec![
             String::new(),
             format!("seed          {}", self.seed),
             format!("points        {}", self.points.values().sum::<u32>()),
@@ -136,8 +147,14 @@ impl Report {
             format!("completed     {}", self.completed),
             format!("compensated   {}", whys(&self.compensated)),
             format!("asked again   {} times, by clients", self.retries),
-            format!("violations    {}", self.violations.len()),
         ];
+        if self.told > 0 {
+            let faults = self.faults.iter().map(|(name, count)| format!("{name} {count}"));
+            lines.push(format!("faults        {}", list(faults.collect())));
+            lines.push(format!("turned away   {} times", self.turned_away));
+            lines.push(format!("answers kept  {}, none taken back but violations", self.told));
+        }
+        lines.push(format!("violations    {}", self.violations.len()));
         print(&lines.join("\n"));
     }
 }

@@ -186,7 +186,8 @@ impl Shared {
     }
 }
 
-fn draw(id: String, random: &mut Random) -> Order {
+/// An order of any kind.
+pub(super) fn draw(id: String, random: &mut Random) -> Order {
     let amount = 1 + random.below(1_000) as i64;
     let few = random.below(4) as i64;
     let order = match random.below(10) {

@@ -58,7 +58,9 @@ impl Server {
     ) -> Self {
         let config = configure(directory, participants, "");
         let mut shell = Command::new("sh");
-        shell.args(["-c", "trap '' XFSZ; exec \"$@\" 2>/dev/null", "sh", BINARY]);
+        // Its messages go to a file on the same disk.
+        shell.env("MESSAGES", directory.join("messages"));
+        shell.args(["-c", "trap '' XFSZ; exec \"$@\" 2>\"$MESSAGES\"", "sh", BINARY]);
         Self::run_by(shell, config).await
     }
 

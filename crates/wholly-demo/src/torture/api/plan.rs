@@ -1,0 +1,103 @@
+//! What the seed says goes wrong, and when.
+
+use std::time::Duration;
+
+use crate::fleet::Role;
+use crate::random::Random;
+
+/// The longest that a round lets everyone work before anything goes wrong.
+const LONGEST_PEACE: Duration = Duration::from_millis(150);
+/// The longest between two faults of a round.
+const LONGEST_GAP: Duration = Duration::from_millis(60);
+/// The longest that faults last; once in ten rounds they outlast a call.
+const LONGEST_TROUBLE: Duration = Duration::from_millis(400);
+const OUTLASTING_A_CALL: Duration = Duration::from_millis(1_800);
+
+/// One round's plan.
+#[derive(Clone, Debug)]
+pub(super) struct Round {
+    pub(super) peace: Duration,
+    /// What goes wrong, each so long after the one before.
+    pub(super) faults: Vec<(Fault, Duration)>,
+    /// How long it stays so.
+    pub(super) trouble: Duration,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Killed, and started again so much later.
+    Kill { victim: Role, down: Duration },
+    /// The way to a process, and what the proxy is told of it.
+    Network { to: Role, what: String },
+    /// A process' files may have no more bytes than this.
+    DiskFull { of: Role, bytes: u64 },
+}
+
+impl Fault {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Kill { .. } => "kill",
+            Self::Network { what, .. } => what.split(' ').next().unwrap_or_default(),
+            Self::DiskFull { .. } => "disk-full",
+        }
+    }
+
+    fn draw(random: &mut Random) -> Self {
+        // The coordinator has half of all trouble.
+        let who = match random.below(2) {
+            0 => Role::Coordinator,
+            _ => Role::ALL[random.below(4) as usize],
+        };
+        match random.below(10) {
+            0..4 => Self::Kill { victim: who, down: random.moment(Duration::from_millis(60)) },
+            4..6 => {
+                // All that is written; or what makes a file larger than it is now and then.
+                let bytes = [1, 1, 64 * 1024, 1024 * 1024][random.below(4) as usize];
+                Self::DiskFull { of: who, bytes }
+            }
+            _ => {
+                let what = match random.below(7) {
+                    0 | 1 => "cut".to_owned(),
+                    2 => "stalled".to_owned(),
+                    3 => format!("delay {}", 1 + random.below(150)),
+                    4 => format!("throttle {}", 200 + random.below(4_000)),
+                    5 => "half-close requests".to_owned(),
+                    _ => "half-close answers".to_owned(),
+                };
+                Self::Network { to: who, what }
+            }
+        }
+    }
+}
+
+impl Round {
+    pub(super) fn draw(random: &mut Random) -> Self {
+        let faults = 1 + random.below(3);
+        let faults = (0..faults).map(|_| (Fault::draw(random), random.moment(LONGEST_GAP)));
+        let faults = faults.collect();
+        let trouble = match random.below(10) {
+            0 => random.moment(OUTLASTING_A_CALL),
+            _ => random.moment(LONGEST_TROUBLE),
+        };
+        Self { peace: random.moment(LONGEST_PEACE), faults, trouble }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_replays_the_plan() {
+        let plan = |seed| {
+            let mut random = Random::seeded(seed);
+            let rounds: Vec<_> = (0..100).map(|_| Round::draw(&mut random)).collect();
+            format!("{rounds:?}")
+        };
+        assert_eq!(plan(7), plan(7));
+        assert_ne!(plan(7), plan(8));
+        for fault in ["Kill", "cut", "stalled", "delay", "throttle", "half-close", "DiskFull"] {
+            assert!(plan(7).contains(fault), "{fault}");
+        }
+    }
+}
