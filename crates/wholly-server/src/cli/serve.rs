@@ -11,7 +11,9 @@ use wholly_demo::{
 };
 
 use super::exit::{self, failed};
-use crate::config::{Config, Listen, LogIs, Overrides, Source};
+#[cfg(feature = "demo")]
+use crate::config::Config;
+use crate::config::{Listen, LogIs, Overrides, Source};
 use crate::logs;
 use crate::sagas::Sagas;
 use crate::serve;
