@@ -32,7 +32,7 @@ fn in_words<'a>(
 ) -> Option<String> {
     let branch = |place: &Value| {
         let name = place.as_u64().and_then(&names);
-        name.map_or_else(|| place.to_string(), str::to_owned)
+        name.map_or_else(|| plain(place), str::to_owned)
     };
     match (name, body) {
         // The transaction itself shows what is in it.
