@@ -198,6 +198,44 @@ async fn a_submission_that_gets_stuck_exits_with_4() {
 }
 
 #[tokio::test]
+async fn a_transaction_is_watched_until_it_has_settled() {
+    let shop = Shop::open().await;
+    shop.payments.says("commit", Said::Broken);
+    let id = &shop.accepted(ORDER).await;
+    shop.becomes(id, "it is stuck", |transaction| transaction["stuck"] == true).await;
+    let listened = "wholly_http_request_seconds_count{method=\"GET\",\
+        route=\"/v1/transactions/{id}/events\",status=\"200\"} 1\n";
+    let mended = async {
+        let metrics = async || Some(shop.server.get("/metrics").await.text);
+        let watched = async || metrics().await.filter(|text| text.contains(listened));
+        eventually("it is watched", watched).await;
+        shop.payments.says("commit", Said::Done);
+    };
+    let watch = ["watch", id];
+    let (told, ()) = tokio::join!(shop.server.wholly(&watch), mended);
+    let told = told.exits(0);
+    for line in ["init          started", "vote orders: yes", "stuck payments: "] {
+        assert!(told.contains(line), "{line} in\n{told}");
+    }
+    assert!(told.trim_end().ends_with("committed     settled"), "{told}");
+
+    // One that has settled is told whole.
+    let lines = shop.server.wholly(&["watch", id, "--json"]).await.exits(0);
+    let seen: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(seen.len(), told.lines().count());
+    assert_eq!(seen[0]["transaction"], **id);
+    assert!(seen.iter().any(|seen| seen["event"] == "stuck" && seen["stuck"] == true), "{lines}");
+    assert_eq!(seen.last().unwrap()["settled"], true);
+
+    shop.payments.says("charge", Said::Refused);
+    let id = &shop.accepted(SAGA).await;
+    let told = shop.server.wholly(&["watch", id]).await.exits(1);
+    assert!(told.contains("turned back because charge was refused: no stock"), "{told}");
+    let nobody = format!("{}-{}", "0".repeat(32), "0".repeat(16));
+    shop.server.wholly(&["watch", &nobody]).await.fails(2, "no transaction");
+}
+
+#[tokio::test]
 async fn a_step_is_resolved_with_its_output() {
     let shop = Shop::open().await;
     shop.orders.says("reserve", Said::Broken);

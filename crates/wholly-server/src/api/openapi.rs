@@ -1,8 +1,8 @@
 //! `GET /openapi.json`: the API as OpenAPI 3.1.
 //!
 //! The document is a file of its own, for people and tools to read as it is; tests keep it and the
-//! code together: each route and each kind of problem is in it, and what the real server answers
-//! to requests made from it is what it says (`tests/openapi.rs`).
+//! code together: each route with what it needs of its caller, and each kind of problem, is in it,
+//! and what the real server answers to requests made from it is what it says (`tests/openapi.rs`).
 
 use axum::http::{HeaderValue, header};
 use axum::response::IntoResponse;
@@ -15,23 +15,56 @@ pub async fn document() -> impl IntoResponse {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use serde_json::{Value, json};
 
     use super::DOCUMENT;
     use crate::api::ROUTES;
     use crate::api::problem::Kind;
+    use crate::api::roles::{Need, needed};
 
     fn document() -> Value {
         serde_json::from_str(DOCUMENT).unwrap()
     }
 
+    /// The operations, by method and path.
+    fn operations(document: &Value) -> BTreeMap<(&str, &str), &Value> {
+        let paths = document["paths"].as_object().unwrap();
+        let operations = paths.iter().flat_map(|(path, methods)| {
+            let methods = methods.as_object().unwrap().iter();
+            methods.map(|(method, operation)| ((method.as_str(), path.as_str()), operation))
+        });
+        operations.collect()
+    }
+
     #[test]
-    fn every_route_is_documented() {
+    fn every_route_is_documented_and_nothing_else() {
         let document = document();
-        for &(method, path) in ROUTES {
-            let operation = &document["paths"][path][method];
-            assert!(operation["operationId"].is_string(), "{method} {path} is not documented");
+        let operations = operations(&document);
+        let documented: BTreeSet<_> = operations.keys().copied().collect();
+        assert_eq!(documented, ROUTES.iter().copied().collect());
+        for (route, operation) in operations {
+            assert!(operation["operationId"].is_string(), "{route:?} has no id");
         }
+    }
+
+    #[test]
+    fn every_operation_says_what_its_caller_needs() {
+        let document = document();
+        for ((method, path), operation) in operations(&document) {
+            let needed = needed(path, &method.to_uppercase().parse().unwrap()).unwrap();
+            let some = |roles: &[String]| json!([{}, {"token": roles}, {"certificate": roles}]);
+            let needed = match needed {
+                Need::Nothing => json!([]),
+                Need::Somebody => some(&[]),
+                Need::Role(role) => some(&[format!("{role:?}").to_lowercase()]),
+            };
+            let said = operation.get("security").unwrap_or(&document["security"]);
+            assert_eq!(*said, needed, "{method} {path}");
+        }
+        let schemes = document["components"]["securitySchemes"].as_object().unwrap();
+        assert_eq!(schemes.keys().collect::<Vec<_>>(), ["certificate", "token"]);
     }
 
     /// The types of problems that answers name, each with the answer's status.

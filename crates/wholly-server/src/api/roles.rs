@@ -59,3 +59,19 @@ pub fn needed(route: &str, method: &Method) -> Result<Need, Vec<&'static str>> {
     }
     Err(others)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_routes_here_are_those_of_the_router() {
+        let here = ROUTES.iter().map(|&(path, method, _)| (path, method.to_lowercase()));
+        let here: BTreeSet<_> = here.collect();
+        let routed = crate::api::ROUTES.iter().map(|&(method, path)| (path, method.to_owned()));
+        assert_eq!(here, routed.collect());
+        assert_eq!(here.len(), ROUTES.len(), "of two lines for a route the second is dead");
+    }
+}

@@ -32,7 +32,7 @@ fn in_words<'a>(
 ) -> Option<String> {
     let branch = |place: &Value| {
         let name = place.as_u64().and_then(&names);
-        name.map_or_else(|| place.to_string(), str::to_owned)
+        name.map_or_else(|| plain(place), str::to_owned)
     };
     match (name, body) {
         // The transaction itself shows what is in it.
@@ -68,4 +68,24 @@ fn said(part: &Value) -> String {
 
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_begins_with_a_text_and_no_place_is_told_as_it_is() {
+        for (record, says) in [
+            (json!({"decided": ["committed", "in the books"]}), "decided committed: in the books"),
+            (json!({"released": ["00ff", "asked again"]}), "released 00ff: asked again"),
+            (json!({"stuck": [1, "no answer"]}), "stuck payments: no answer"),
+            (json!({"stuck": [7, "no answer"]}), "stuck 7: no answer"),
+        ] {
+            let record: Record = serde_json::from_value(record).unwrap();
+            assert_eq!(told(&record, |place| (place == 1).then_some("payments")).1, says);
+        }
+    }
 }
