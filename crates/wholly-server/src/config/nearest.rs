@@ -1,7 +1,8 @@
 //! What was meant by a key that nobody knows.
 
-/// How alike two keys have to be for one to be named in the place of the other.
-const ALIKE: f64 = 0.7;
+/// How alike two keys have to be for one to be named in the place of the other: letters that changed
+/// places are one mistake.
+const ALIKE: f64 = 0.5;
 
 /// The message of the deserializer, in words that say what to do.
 pub fn explained(message: &str, said: &str) -> String {
@@ -18,7 +19,8 @@ pub fn explained(message: &str, said: &str) -> String {
         return message.to_owned();
     };
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-    let alike = known.iter().map(|right| (strsim::jaro_winkler(key, right), right));
+    let alike =
+        known.iter().map(|right| (strsim::normalized_damerau_levenshtein(key, right), right));
     match alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(alike, _)| *alike >= ALIKE) {
         Some((_, right)) => format!("there is no key `{key}` here; did you mean `{right}`?"),
         None => format!("there is no key `{key}` here; there are `{}`", known.join("`, `")),
