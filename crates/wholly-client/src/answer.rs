@@ -15,12 +15,9 @@ use crate::words::{BranchState, Health, Pattern, State, StepState};
 pub struct Submitted {
     /// The transaction.
     pub id: TransactionId,
-    /// Where it stands, where it has settled; else only that it was accepted is certain.
+    /// How it ended; none while only that it was accepted is certain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
-    /// Nothing is left to do.
-    #[serde(default)]
-    pub settled: bool,
     /// Why it aborted, or turned back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -30,6 +27,13 @@ pub struct Submitted {
     /// The key with which it was submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
+}
+
+impl Submitted {
+    /// Whether it ended. That is certain; reads show it as settled a little later, perhaps.
+    pub fn has_ended(&self) -> bool {
+        self.state.is_some()
+    }
 }
 
 /// A transaction as the server's log tells it.

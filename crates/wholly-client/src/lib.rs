@@ -13,8 +13,8 @@
 //!     .execute()
 //!     .await?;
 //! match done.state {
-//!     Some(State::Committed) if done.settled => println!("{} is made everywhere", done.id),
-//!     Some(State::Aborted) if done.settled => println!("it is made nowhere: {:?}", done.reason),
+//!     Some(State::Committed) => println!("{} is made everywhere", done.id),
+//!     Some(State::Aborted) => println!("it is made nowhere: {:?}", done.reason),
 //!     _ => println!("{} goes on", done.id),
 //! }
 //! # Ok(())

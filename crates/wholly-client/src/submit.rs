@@ -215,7 +215,7 @@ impl<P: Serialize> Submission<P> {
             let wait = left.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
             let seconds = wait.as_millis().div_ceil(1_000);
             let submitted = sent.once(format!("wait={seconds}"), wait, accepted).await?;
-            if submitted.settled || until.is_some_and(|until| Instant::now() >= until) {
+            if submitted.has_ended() || until.is_some_and(|until| Instant::now() >= until) {
                 return Ok(submitted);
             }
             accepted = true;

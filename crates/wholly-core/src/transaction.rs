@@ -262,6 +262,11 @@ impl Record {
         )
     }
 
+    /// Whether it decides its transaction in two phases; what decides a saga is always forced.
+    pub fn is_decision(&self) -> bool {
+        matches!(self, Self::TwoPhase(two_phase::Record::Committed | two_phase::Record::Aborted(_)))
+    }
+
     /// The client's key, in a start.
     pub fn key(&self) -> Option<&Key> {
         match self {

@@ -40,7 +40,7 @@ async fn a_transaction_commits_everywhere() {
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
     let body = reply.json();
     let id = body["id"].as_str().unwrap();
-    assert_eq!(body, json!({"id": id, "state": "committed", "settled": true}));
+    assert_eq!(body, json!({"id": id, "state": "committed"}));
     assert_eq!(shop.orders.asked(id), ["prepare", "commit"]);
     assert_eq!(shop.payments.asked(id), ["prepare", "commit"]);
     let payloads = shop.payments.asked_to("commit");
@@ -55,7 +55,6 @@ async fn a_refusal_aborts_everywhere_and_says_why() {
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
     let body = reply.json();
     assert_eq!(body["state"], "aborted");
-    assert_eq!(body["settled"], true);
     assert_eq!(body["reason"], "payments refused: no stock");
     let id = body["id"].as_str().unwrap();
     assert_eq!(shop.orders.asked(id).last().map(String::as_str), Some("abort"));

@@ -7,9 +7,10 @@ use wholly_core::{Payload, StepName, Transaction, TransactionId};
 /// How a transaction in two phases ended, or that it has not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is settled: every branch has committed.
+    /// Every branch has committed. The decision is durable; that nothing is left to do may be
+    /// recorded, and read, a little later.
     Committed(Committed),
-    /// It is settled: no branch has.
+    /// No branch has, and every one has said so. The decision is durable, as above.
     Aborted(Aborted),
     /// Decided or not, it goes on, with or without a caller. Ask by its id.
     Unsettled(TransactionId),
@@ -166,6 +167,15 @@ impl AnyOutcome {
         match transaction {
             Transaction::TwoPhase(_) => Self::TwoPhase(Outcome::Unsettled(id)),
             Transaction::Saga(_) => Self::Saga(SagaOutcome::Unsettled(id)),
+        }
+    }
+
+    /// The same of the transaction while it had not settled.
+    pub(crate) fn not_settled(self) -> Self {
+        match self {
+            Self::TwoPhase(outcome) => Self::TwoPhase(Outcome::Unsettled(outcome.id())),
+            Self::Saga(outcome) => Self::Saga(SagaOutcome::Unsettled(outcome.id())),
+            Self::SetAside(id) => Self::SetAside(id),
         }
     }
 

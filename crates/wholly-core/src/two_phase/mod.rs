@@ -43,8 +43,10 @@
 //! | `heuristic`, `stuck` | no | seen again when asked again |
 //! | `resolved`, `decided`, `released` | yes | a person's word is not asked for twice |
 //!
+//! Whoever is told a decision is told it when its record is durable, forced or not.
+//!
 //! INVARIANT: a restart aborts what is undecided and never prepares it again. An abort that was
-//! not forced may have been answered or acted on already; a commit that followed would break it.
+//! not forced may have been acted on already; a commit that followed would break it.
 //!
 //! # Inputs
 //!

@@ -1,6 +1,8 @@
 //! `POST /v1/transactions`: one in two phases, or a saga.
 //!
-//! By default the answer waits until the transaction has settled: 200 with how it ended. `Prefer`
+//! By default the answer waits until the transaction has settled: 200 with how it ended. That is
+//! durable; that every branch has acknowledged it may be recorded a little later, so the answer does
+//! not say `settled`: reads do. `Prefer`
 //! (RFC 7240) changes that: `respond-async` waits for its acceptance only, `wait=SECONDS` at most
 //! so long. Where it has not settled by then: 202, and `Location` says where to ask.
 
@@ -174,7 +176,6 @@ fn missing(member: &str) -> Problem {
 struct Settled {
     id: TransactionId,
     state: &'static str,
-    settled: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,7 +184,7 @@ struct Settled {
 
 impl Settled {
     fn new(id: TransactionId, state: &'static str) -> Self {
-        Self { id, state, settled: true, reason: None, outputs: None }
+        Self { id, state, reason: None, outputs: None }
     }
 
     fn because(self, reason: &impl ToString) -> Self {

@@ -108,14 +108,14 @@ fn accepted(submitted: &Submitted, screen: &Screen) -> Result<Exit, Failed> {
 async fn waited(client: &Client, submitted: &Submitted, screen: &Screen) -> Result<Exit, Failed> {
     let id = submitted.id;
     let (state, stuck) = match &submitted.state {
-        Some(state) if submitted.settled => (state.clone(), false),
+        Some(state) if submitted.has_ended() => (state.clone(), false),
         // It was only accepted, for all that this answer says.
         _ => {
             let now = client.get(id).await?;
             (now.state, now.stuck)
         }
     };
-    let exit = Exit::of(&state, submitted.settled, stuck);
+    let exit = Exit::of(&state, submitted.has_ended(), stuck);
     if screen.json() {
         let mut document = submitted.clone();
         document.state = Some(state);
@@ -132,8 +132,8 @@ async fn waited(client: &Client, submitted: &Submitted, screen: &Screen) -> Resu
 }
 
 fn tell(submitted: &Submitted, state: &State, stuck: bool, screen: &Screen) -> Result<(), Failed> {
-    let standing = super::standing(state, submitted.settled, stuck);
-    let paint = Paint::of(state, submitted.settled, stuck);
+    let standing = super::standing(state, submitted.has_ended(), stuck);
+    let paint = Paint::of(state, submitted.has_ended(), stuck);
     screen.line(&format!("{}  {}", submitted.id, screen.paint(paint, &standing)))?;
     if let Some(reason) = &submitted.reason {
         screen.hanging("  ", 2, Paint::Plain, reason)?;

@@ -123,7 +123,6 @@ impl Driver {
             self.durable.send_replace(opened.log.head);
             self.shared.set_health(Health::Ready);
         }
-        self.shared.set_health(Health::Stopped);
     }
 
     /// Opens the log again, as often as it takes; meanwhile every command is refused. `None` if
@@ -152,6 +151,13 @@ impl Driver {
                 Err(error) => why = error.to_string(),
             }
         }
+    }
+}
+
+impl Drop for Driver {
+    /// However the loop ended, also by a panic, nobody is to think that it goes on.
+    fn drop(&mut self) {
+        self.shared.set_health(Health::Stopped);
     }
 }
 

@@ -76,19 +76,20 @@ impl<W> Engine<W> {
             Part::SetAside { .. } => AnyOutcome::SetAside(id),
         };
         let settled = outcome.is_settled();
+        let mut told = Vec::new();
         for Waiter { wait, to } in std::mem::take(&mut open.waiters) {
-            let reply = match wait {
-                Wait::Accepted => Reply::Accepted(id),
-                Wait::Recorded => Reply::Done,
-                Wait::Settled { until } if settled || until <= now => {
-                    Reply::Outcome(outcome.clone())
+            match wait {
+                Wait::Accepted => self.outputs.replies.push((to, Reply::Accepted(id))),
+                Wait::Recorded => told.push((to, Reply::Done)),
+                Wait::Settled { .. } if settled => told.push((to, Reply::Outcome(outcome.clone()))),
+                Wait::Settled { until } if until <= now => {
+                    self.outputs.replies.push((to, Reply::Outcome(outcome.clone())));
                 }
-                Wait::Settled { .. } => {
-                    open.waiters.push(Waiter { wait, to });
-                    continue;
-                }
-            };
-            self.outputs.replies.push((to, reply));
+                Wait::Settled { .. } => open.waiters.push(Waiter { wait, to }),
+            }
+        }
+        for (to, reply) in told {
+            self.tell(id, reply, to, now);
         }
     }
 

@@ -51,11 +51,11 @@ pub(super) struct Writing {
     transactions: Vec<TransactionId>,
 }
 
-/// What somebody is about to read.
-#[derive(Clone, Copy)]
+/// What somebody is about to read, or to be told.
 pub(super) enum Read {
     One(TransactionId),
     All,
+    Told(Reply),
 }
 
 /// An entry before it is text.
@@ -123,6 +123,7 @@ impl<W> Engine<W> {
 
     /// Lets a transaction's records join the batch that is being gathered.
     pub(super) fn write_held_back(&mut self, id: TransactionId, now: Timestamp) {
+        let position = self.gathering_position();
         let Some(open) = self.open.get_mut(&id).filter(|o| !o.held_back.is_empty()) else { return };
         // INVARIANT: what could not be read has no labels, and records nothing.
         let Some(labels) = &open.labels else { return };
@@ -147,6 +148,9 @@ impl<W> Engine<W> {
                 index
             }
         };
+        if open.held_back.iter().any(|(_, record)| record.is_decision()) {
+            open.decided = position;
+        }
         let entry = &mut batch.entries[place];
         entry.records.append(&mut open.held_back);
         (entry.labels.state, entry.labels.stuck) = (labels.state, labels.stuck);
@@ -246,6 +250,7 @@ impl<W> Engine<W> {
         let reply = match read {
             Read::One(id) => Reply::Read(self.known(id)),
             Read::All => Reply::ReadAll { set_aside: self.set_aside.clone() },
+            Read::Told(reply) => reply,
         };
         self.reply(to, reply);
     }
@@ -265,6 +270,22 @@ impl<W> Engine<W> {
         };
         ended.push(key.clone());
         self.keys.insert(key, KeyState::Ended(Vec::new()));
+    }
+
+    /// Replies what may tell a decision when that is durable; that may start a batch.
+    pub(super) fn tell(&mut self, id: TransactionId, reply: Reply, to: W, now: Timestamp) {
+        let is_decision = |(_, record): &Timed| record.is_decision();
+        if self.open.get(&id).is_some_and(|open| open.held_back.iter().any(is_decision)) {
+            self.write_held_back(id, now);
+        }
+        let position = self.open.get(&id).map(|open| open.gate.max(open.decided));
+        match position.filter(|position| *position > self.durable) {
+            Some(position) => {
+                self.gathering.wanted |= position == self.gathering_position();
+                self.readers.push((position, Read::Told(reply), to));
+            }
+            None => self.reply(to, reply),
+        }
     }
 
     /// Replies when all that is known of a transaction is durable; that may start a batch.

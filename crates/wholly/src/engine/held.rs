@@ -48,7 +48,7 @@ impl<W> Engine<W> {
         };
         // What cannot be aborted stays held.
         if let Err(error) = transaction.clone().cancel(reason, now) {
-            return self.reply(to, Reply::NotCancelled(CancelError::from_core(id, error)));
+            return self.tell(id, Reply::NotCancelled(CancelError::from_core(id, error)), to, now);
         }
         match self.let_go_on(id, reason, now) {
             Ok(()) => self.cancel(id, reason, to, now),

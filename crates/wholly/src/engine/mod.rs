@@ -20,8 +20,10 @@
 //! transaction's [`gate`](Open::gate) is the batch with its last forced record; while that one is
 //! not durable, the transaction sends nothing and answers nobody.
 //!
-//! An answer may rest on records that are not durable only where a restart comes to the same: an
-//! abort (presumed), and that every branch has acknowledged (each will say so again).
+//! INVARIANT: a decision is told only when its record is durable ([`Engine::tell`]), also where it is
+//! not forced. Calls may rest on such a one, for a restart comes to the same: an abort is presumed,
+//! and who committed in one phase will say so again. An answer may rest on acknowledgements that are
+//! not durable: each branch will give its own again.
 //!
 //! INVARIANT: at most one attempt of a branch or step is on its way, so that "an attempt was lost" is all
 //! that needs to be known of those before it.
@@ -89,7 +91,7 @@ pub(crate) struct Engine<W> {
     written: Vec<Writing>,
     /// When the last batch was handed to the log, and how many entries it had.
     last_batch: (Timestamp, usize),
-    /// Who waits until a batch is durable, to read what is in it.
+    /// Who waits until a batch is durable, to read what is in it or to be told of it.
     readers: Vec<(Position, Read, W)>,
     /// Who became stuck or no longer is, and with which batch that is durable.
     stuck_changes: Vec<(Position, StuckChange)>,
@@ -200,6 +202,8 @@ struct Open<W> {
     place: Option<Place>,
     /// Nothing leaves before this batch is durable.
     gate: Position,
+    /// The batch with its decision, once that is in one.
+    decided: Position,
     /// One for each branch or step.
     attempts: Vec<Attempts>,
     waiters: Vec<Waiter<W>>,
@@ -368,9 +372,12 @@ impl<W> Engine<W> {
                 replies.extend(queue.into_iter().map(refuse));
             }
         }
-        replies.extend(
-            self.readers.into_iter().map(|(.., to)| (to, Reply::NotAccepted(unavailable()))),
-        );
+        let refuse = |(_, read, to)| match read {
+            // It was accepted, and goes on: how it ended is told when that is durable.
+            Read::Told(Reply::Outcome(outcome)) => (to, Reply::Outcome(outcome.not_settled())),
+            Read::Told(_) | Read::One(_) | Read::All => (to, Reply::NotAccepted(unavailable())),
+        };
+        replies.extend(self.readers.into_iter().map(refuse));
         replies
     }
 
@@ -510,7 +517,8 @@ impl<W> Engine<W> {
                 if let Some(broken) = error.broken() {
                     self.set_aside(id, broken, now);
                 }
-                self.reply(to, Reply::NotCancelled(CancelError::from_core(id, error)));
+                // That it is too late tells the decision.
+                self.tell(id, Reply::NotCancelled(CancelError::from_core(id, error)), to, now);
             }
         }
     }

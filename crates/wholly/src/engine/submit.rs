@@ -175,6 +175,7 @@ impl<W> Open<W> {
             held_back: Vec::new(),
             place: None,
             gate: Default::default(),
+            decided: Default::default(),
             attempts: std::iter::repeat_with(Attempts::default).take(branches).collect(),
             waiters: Vec::<Waiter<W>>::new(),
             stuck: false,

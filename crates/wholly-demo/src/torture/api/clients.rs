@@ -205,12 +205,11 @@ impl Client {
             body,
             prefer: ["", "", "respond-async", "wait=1"][self.random.below(4) as usize],
             patience: self.patience(),
-            forced: forced(order),
         }
     }
 
     async fn submit(&self, submission: Submission) -> Heard {
-        let Submission { key, key_in_header, body, prefer, patience, forced } = submission;
+        let Submission { key, key_in_header, body, prefer, patience } = submission;
         let mut headers = Vec::new();
         if key_in_header {
             headers.push(("idempotency-key", &*key));
@@ -222,8 +221,7 @@ impl Client {
             self.ask(Method::POST, &self.shared.url, &headers, body.to_string(), patience).await;
         match reply {
             Ok(reply) if [200, 202].contains(&reply.status) => {
-                let told =
-                    Told::of(&reply.body).map(|told| told.of_submission(forced).for_key(&key));
+                let told = Told::of(&reply.body).map(|told| told.for_key(&key));
                 self.told(asked, told, &reply)
             }
             reply => self.not_told(reply),
@@ -339,16 +337,4 @@ struct Submission {
     body: Value,
     prefer: &'static str,
     patience: Duration,
-    forced: &'static [&'static str],
-}
-
-/// The ends that are recorded before anyone hears of them. ARCHITECTURE.md: in two phases an answer
-/// may rest on an abort and on acknowledgements that are not durable, for a coordinator that was
-/// killed comes to the same. That of a branch alone is its decision, too.
-fn forced(order: &Order) -> &'static [&'static str] {
-    match (order.is_saga(), order.amount) {
-        (true, _) => &["completed", "compensated"],
-        (false, Some(_)) => &["committed"],
-        (false, None) => &[],
-    }
 }

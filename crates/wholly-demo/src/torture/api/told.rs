@@ -14,8 +14,8 @@ pub(super) struct Told {
     pub(super) id: String,
     pub(super) key: Option<String>,
     pub(super) state: Option<String>,
-    /// What is decided is certain; that it is recorded already is not.
-    pub(super) provisional: bool,
+    /// It has come so far, or further.
+    pub(super) at_least: bool,
     pub(super) settled: Option<bool>,
     /// Every record, as text.
     pub(super) history: Option<Vec<String>>,
@@ -30,7 +30,7 @@ impl Told {
             id: value.as_str().map(str::to_owned).or_else(|| text("id"))?,
             key: text("key"),
             state: text("state"),
-            provisional: false,
+            at_least: false,
             settled: value.get("settled").and_then(Value::as_bool),
             history: history.map(|records| records.iter().map(Value::to_string).collect()),
         })
@@ -39,21 +39,7 @@ impl Told {
     /// What it says who turned it back, whether it was back already or not.
     pub(super) fn turned_back(id: &str, is_saga: bool) -> Self {
         let state = if is_saga { "compensating" } else { "aborted" };
-        Self {
-            id: id.to_owned(),
-            state: Some(state.to_owned()),
-            provisional: true,
-            ..Self::default()
-        }
-    }
-
-    /// What a submission's answer says, where only these ends are durable before it is given.
-    pub(super) fn of_submission(self, forced: &[&str]) -> Self {
-        let provisional = !self.state.as_deref().is_some_and(|state| forced.contains(&state));
-        // What is settled is only recorded of a saga's end.
-        let settled =
-            self.settled.filter(|_| self.state.as_deref() != Some("committed") && !provisional);
-        Self { provisional, settled, ..self }
+        Self { id: id.to_owned(), state: Some(state.to_owned()), at_least: true, ..Self::default() }
     }
 
     pub(super) fn for_key(self, key: &str) -> Self {
@@ -165,7 +151,7 @@ impl Known {
             found.push(format!("its key was {:?} and is {key}", self.key));
         }
         if let Some(state) = &told.state {
-            found.extend(self.hear_state(now, asked, state, told.provisional));
+            found.extend(self.hear_state(now, asked, state, told.at_least));
         }
         match (told.settled, self.settled) {
             (Some(true), None) => self.settled = Some(now),
@@ -185,7 +171,7 @@ impl Known {
         now: Moment,
         asked: Moment,
         state: &str,
-        provisional: bool,
+        at_least: bool,
     ) -> Option<String> {
         if let Some(decision) = decision(state) {
             let before = self.decision.get_or_insert_with(|| decision.to_owned());
@@ -193,13 +179,10 @@ impl Known {
                 return Some(format!("{before} was decided, and it is {state}"));
             }
         }
-        if provisional {
-            return None;
-        }
         match &self.state {
             Some((_, before)) if progress(state) > progress(before) => {}
             Some((since, before)) => {
-                let is_less = progress(state) < progress(before) && *since < asked;
+                let is_less = !at_least && progress(state) < progress(before) && *since < asked;
                 return is_less.then(|| format!("it was {before}, and is {state}"));
             }
             None => {}
@@ -291,6 +274,8 @@ mod tests {
             (json!({"id": "a", "key": "k"}), json!({"id": "b", "key": "k"})),
             (json!({"id": "a", "key": "k"}), json!({"id": "a", "key": "l"})),
         ];
+        let running = told(json!({"id": "a", "state": "running"}));
+        assert_eq!(after_each_other(&[Told::turned_back("a", true), running]).len(), 1);
         let completed = told(json!({"id": "a", "state": "completed"}));
         assert_eq!(after_each_other(&[Told::turned_back("a", true), completed]).len(), 1);
         for (first, second) in cases {
