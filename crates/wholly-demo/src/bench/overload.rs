@@ -26,7 +26,8 @@ use super::load::Load;
 
 /// A server with ten times more clients than it can serve: what it accepts, how it refuses the
 /// others, its memory, and that all that was accepted settles. Then transactions on two
-/// participants beside a third that hangs. Each part takes --seconds.
+/// participants beside a third that hangs, beside one that answers, and alone. Each part takes
+/// --seconds.
 ///
 /// It fails where the server does not keep what it promises: 429 or 503 with Retry-After for all
 /// that it does not accept, the deadline for 99 in a hundred of what it accepts, bounded memory,
@@ -54,10 +55,10 @@ pub(super) struct Overload {
     /// How many clients use the participants that do not hang.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     concurrency: u32,
-    /// How many transactions a second touch the participant that hangs.
+    /// How many transactions a second touch the third participant.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    hanging_per_second: u32,
-    /// How often the second part is measured without and with it, alternately.
+    touching_per_second: u32,
+    /// How often each of the second part's three is measured, alternately.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
     #[command(flatten)]
@@ -83,11 +84,11 @@ impl Overload {
         };
         let overload = crowd.run(&self.common).await?;
         let stream = Stream {
-            per_second: self.hanging_per_second,
+            per_second: self.touching_per_second,
             rounds: self.rounds,
             load: Load {
                 concurrency: self.concurrency,
-                seconds: (self.seconds / (2 * self.rounds)).max(1),
+                seconds: (self.seconds / (3 * self.rounds)).max(1),
                 warm_up_seconds: 1,
                 rounds: 1,
             },
