@@ -23,8 +23,8 @@ pub(crate) struct Http {
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) body: Value,
-    /// The header `Retry-After`.
-    pub(crate) retry_after: bool,
+    /// The header `Retry-After`, where it is a number of seconds.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 /// There was no answer: the process is down, or went down over it.
@@ -88,7 +88,8 @@ impl Http {
         // What is no JSON is shown as the text that it is.
         let body = serde_json::from_slice(&body)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
-        let retry_after = head.headers.contains_key("retry-after");
+        let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
         Ok(Reply { status: head.status.as_u16(), body, retry_after })
     }
 }

@@ -151,6 +151,11 @@ impl Process {
         resident_bytes(&self.child.id().to_string())
     }
 
+    /// The most that it ever held, in bytes, where the system tells.
+    pub(crate) fn most_resident_bytes(&self) -> Option<u64> {
+        memory(&self.child.id().to_string(), "VmHWM:")
+    }
+
     /// The end of what it wrote to its standard error.
     pub(crate) fn last_words(&self) -> String {
         let mut words = String::new();
@@ -162,8 +167,12 @@ impl Process {
 
 /// What a process holds in memory, in bytes, where the system tells; `self` is this one.
 pub(crate) fn resident_bytes(process: &str) -> Option<u64> {
+    memory(process, "VmRSS:")
+}
+
+fn memory(process: &str, kind: &str) -> Option<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(kind))?;
     let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kib * 1_024)
 }

@@ -40,6 +40,62 @@ fn who_listens_beside_nobody() {
     assert_eq!(report["count"], 200);
 }
 
+/// Few in flight, so that few clients are ten times too many.
+const CROWD: [&str; 11] = [
+    "overload",
+    "--seconds",
+    "2",
+    "--rounds",
+    "1",
+    "--in-flight",
+    "8",
+    "--slots",
+    "4",
+    "--concurrency",
+    "4",
+];
+
+#[test]
+fn a_server_with_ten_times_more_clients_than_it_can_serve() {
+    // It fails if a promise is not kept. A deadline that a machine under other load keeps, too.
+    let report = bench(&[&CROWD[..], &["--deadline-millis", "20000"]].concat());
+    let overload = &report["overload"];
+    assert_eq!((&overload["clients"], &overload["in_flight_limit"]), (&80.into(), &8.into()));
+    positive(overload, &["/accepted", "/committed", "/p99_micros", "/refused_429", "/refused_503"]);
+    for none in ["refused_without_retry_after", "unanswered", "unsettled"] {
+        assert_eq!(overload[none], 0, "{none} in {overload:#}");
+    }
+    #[cfg(target_os = "linux")]
+    positive(overload, &["/idle_bytes", "/most_bytes", "/most_bytes_allowed"]);
+    // The others went on while the one that hangs was asked, and held what it was asked.
+    let hanging = &report["hanging"];
+    positive(hanging, &["/touched", "/calls_held", "/to_answers/p99", "/to_unused/p99"]);
+}
+
+#[test]
+fn a_promise_of_an_overloaded_server_can_be_broken() {
+    // Shorter than one call takes: nothing that is accepted can commit.
+    let hopeless = ["--deadline-millis", "20", "--pause-millis", "50", "--json", "--log"];
+    let directory = tempfile::tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_wholly"))
+        .arg("bench")
+        .args([&CROWD[..], &hopeless].concat())
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.contains("a promise is not kept"), "{complaint}");
+    assert!(complaint.contains("accepted did not commit by the deadline"), "{complaint}");
+    // What was measured is shown all the same, and what was accepted has settled: aborted.
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    positive(&report, &["/overload/accepted"]);
+    assert_eq!(
+        (&report["overload"]["committed"], &report["overload"]["unsettled"]),
+        (&0.into(), &0.into())
+    );
+}
+
 const SHORT: [&str; 6] = ["--seconds", "1", "--warm-up-seconds", "1", "--rounds", "1"];
 
 const OF_A_RUN: [&str; 6] = [
@@ -183,6 +239,7 @@ fn a_mistake_is_an_error() {
         ["saga", "--failures", "101"],
         ["saga", "--graph", "circle"],
         ["recovery", "--transactions", "0"],
+        ["overload", "--slots", "1"],
     ];
     for wrong in wrong {
         let output =

@@ -1,9 +1,10 @@
 //! A participant over HTTP: a process of its own with one thread, a bare server without a barrier
-//! that answers at once: 200, or a refusal where it is asked for one.
+//! that answers at once, or after a pause: 200, or a refusal where it is asked for one.
 
 use std::convert::Infallible;
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -19,6 +20,14 @@ use super::error::BenchError;
 use super::participants::REFUSED;
 use crate::process::{Process, end_with_stdin};
 
+/// What the process is told.
+#[derive(clap::Args, Debug)]
+pub(super) struct Answering {
+    /// How long each call takes.
+    #[arg(long, default_value_t = 0)]
+    pause_millis: u64,
+}
+
 /// The process, and where it answers.
 pub(super) struct BareParticipant {
     _process: Process,
@@ -27,15 +36,25 @@ pub(super) struct BareParticipant {
 
 impl BareParticipant {
     pub async fn start_all(names: &[String], directory: &Path) -> Result<Vec<Self>, BenchError> {
+        Self::start_pausing(names, 0, directory).await
+    }
+
+    /// The same, each of whose answers takes so long.
+    pub async fn start_pausing(
+        names: &[String],
+        pause_millis: u64,
+        directory: &Path,
+    ) -> Result<Vec<Self>, BenchError> {
         let mut participants = Vec::new();
         for name in names {
-            participants.push(Self::start(name, directory).await?);
+            participants.push(Self::start(name, pause_millis, directory).await?);
         }
         Ok(participants)
     }
 
-    async fn start(name: &str, directory: &Path) -> Result<Self, BenchError> {
-        let arguments = ["bench", "participant"].map(str::to_owned);
+    async fn start(name: &str, pause_millis: u64, directory: &Path) -> Result<Self, BenchError> {
+        let pause = pause_millis.to_string();
+        let arguments = ["bench", "participant", "--pause-millis", &pause].map(str::to_owned);
         let mut process = Process::start(name, &arguments, directory)?;
         match process.line().await {
             Some(url) => Ok(Self { _process: process, url }),
@@ -45,8 +64,9 @@ impl BareParticipant {
 }
 
 /// What the process does, until its standard input ends.
-pub(super) fn serve() -> Result<(), BenchError> {
+pub(super) fn serve(answering: &Answering) -> Result<(), BenchError> {
     end_with_stdin()?;
+    let pause = Duration::from_millis(answering.pause_millis);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         println!("http://{}", listener.local_addr()?);
@@ -54,17 +74,25 @@ pub(super) fn serve() -> Result<(), BenchError> {
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;
-            let serving = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service_fn(answer));
+            let serving = hyper::server::conn::http1::Builder::new().serve_connection(
+                TokioIo::new(stream),
+                service_fn(move |request| answer(request, pause)),
+            );
             tokio::spawn(serving);
         }
     })
 }
 
-async fn answer(request: Request<Incoming>) -> Result<Response<Empty<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<Incoming>,
+    pause: Duration,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
     let is_refused = request.uri().path().ends_with(REFUSED);
     // Read to its end, so that the connection is used again.
     let _ = request.into_body().collect().await;
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
     let mut response = Response::new(Empty::new());
     if is_refused {
         *response.status_mut() = StatusCode::CONFLICT;

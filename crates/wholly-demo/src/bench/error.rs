@@ -22,6 +22,8 @@ pub(super) enum BenchError {
     Participant { why: String },
     #[error("a bare call failed: {why}")]
     BareCall { why: String },
+    #[error("a promise is not kept: {why}")]
+    Broken { why: String },
     #[error("nothing was measured: {why}")]
     Nothing { why: &'static str },
     #[error("a name or key is not valid: {0}")]

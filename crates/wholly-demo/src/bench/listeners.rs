@@ -1,21 +1,20 @@
 //! What many who listen cost the server: its memory, and what it does for others meanwhile.
 
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::bare_participant::BareParticipant;
 use super::common::Common;
 use super::error::BenchError;
-use super::load::{Load, Work};
+use super::load::Load;
 use super::report::{Figures, mebibytes};
+use super::served::{Served, Submitting, participants_at};
 use crate::client::Http;
-use crate::process::Process;
 
 /// How many transactions are listened to: each by as many as there are for it.
 const LISTENED_TO: usize = 100;
@@ -59,28 +58,30 @@ impl Listeners {
         let directory = common.directory()?;
         let names = common.names();
         let participants = BareParticipant::start_all(&names, directory.path()).await?;
-        let server = Served::start(&names, &participants, directory.path()).await?;
-        let work = Arc::new(Submitting {
-            http: Http::new(),
-            url: format!("http://{}/v1/transactions", server.address),
-            body: server.transaction(&names, common.payload()?.as_str())?,
-        });
+        // Long pauses, so that what is not answered stands still.
+        let text = format!(
+            "[settings]\nbackoff_first = '10m'\nbackoff_cap = '10m'\n\
+             [participants.silent]\nurl = 'http://127.0.0.1:9'\n{}",
+            participants_at(&names, &participants, "")
+        );
+        let server = Served::start(&text, directory.path()).await?;
+        let work = Arc::new(Submitting::new(&server, &names, &common.payload()?)?);
         let mut paths = Vec::new();
         for _ in 0..LISTENED_TO {
-            paths.push(work.undecided().await?);
+            paths.push(undecided(&work.http, &work.url).await?);
         }
         let without = Figures::of_run(&load.run(work.clone(), || ()).await?);
-        let without_bytes = server.resident_bytes();
+        let without_bytes = server.process.resident_bytes();
         let listeners = listen(&server.address, &paths, count).await?;
         let with = Figures::of_run(&load.run(work, || ()).await?);
-        let with_bytes = server.resident_bytes();
+        let with_bytes = server.process.resident_bytes();
         drop(listeners);
         Ok(Listened { workload: "listeners", count, without_bytes, with_bytes, without, with })
     }
 }
 
 /// Raises this process's limit of open files, which the server's inherits, if it must.
-fn may_open(files: u64) -> Result<(), BenchError> {
+pub(super) fn may_open(files: u64) -> Result<(), BenchError> {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < files) {
@@ -93,80 +94,18 @@ fn may_open(files: u64) -> Result<(), BenchError> {
     Ok(())
 }
 
-struct Served {
-    process: Process,
-    address: String,
-}
-
-impl Served {
-    /// With a participant beside the others that never answers.
-    async fn start(
-        names: &[String],
-        participants: &[BareParticipant],
-        directory: &Path,
-    ) -> Result<Self, BenchError> {
-        // Long pauses, so that what is not answered stands still.
-        let mut text = "listen = '127.0.0.1:0'\n[settings]\nbackoff_first = '10m'\n\
-            backoff_cap = '10m'\n[participants.silent]\nurl = 'http://127.0.0.1:9'\n"
-            .to_owned();
-        for (name, participant) in names.iter().zip(participants) {
-            text.push_str(&format!("[participants.{name}]\nurl = '{}'\n", participant.url));
-        }
-        let config = directory.join("wholly.toml");
-        std::fs::write(&config, text)?;
-        let config = config.display().to_string();
-        let arguments = ["serve", "--end-with-stdin", "--config", &config].map(str::to_owned);
-        let mut process = Process::start("server", &arguments, directory)?;
-        let line = process.line().await;
-        match line.as_deref().and_then(|line| line.strip_prefix("wholly is listening on http://")) {
-            Some(address) => Ok(Self { address: address.to_owned(), process }),
-            None => Err(BenchError::Participant { why: process.last_words() }),
-        }
-    }
-
-    fn transaction(&self, names: &[String], payload: &str) -> Result<Value, BenchError> {
-        let payload: Value = serde_json::from_str(payload)?;
-        let branch = |name: &String| json!({"participant": name, "payload": payload});
-        Ok(json!({"name": "bench", "branches": names.iter().map(branch).collect::<Vec<_>>()}))
-    }
-
-    fn resident_bytes(&self) -> Option<u64> {
-        self.process.resident_bytes()
-    }
-}
-
-/// Submits one transaction after the other, and waits until each has settled.
-struct Submitting {
-    http: Http,
-    url: String,
-    body: Value,
-}
-
-impl Submitting {
-    /// Submits one that is not decided soon; where its events are.
-    async fn undecided(&self) -> Result<String, BenchError> {
-        let body = json!({
-            "name": "listened to",
-            "deadline_millis": UNDECIDED_MILLIS,
-            "branches": [{"participant": "silent", "payload": 1}],
-        });
-        let reply = self.http.post_async(&self.url, &body).await;
-        let reply = reply.map_err(|why| BenchError::BareCall { why: why.to_string() })?;
-        match reply.body["id"].as_str().filter(|_| reply.status == 202) {
-            Some(id) => Ok(format!("/v1/transactions/{id}/events")),
-            None => Err(BenchError::BareCall { why: format!("{reply:?}") }),
-        }
-    }
-}
-
-impl Work for Submitting {
-    async fn once(&self) -> Result<(), BenchError> {
-        let reply = self.http.post(&self.url, &self.body).await;
-        let reply = reply.map_err(|why| BenchError::BareCall { why: why.to_string() })?;
-        match (reply.status, reply.body["state"].as_str()) {
-            (200, Some("committed")) => Ok(()),
-            _ => Err(BenchError::BareCall { why: format!("{reply:?}") }),
-        }
+/// Submits one that is not decided soon; where its events are.
+async fn undecided(http: &Http, url: &str) -> Result<String, BenchError> {
+    let body = json!({
+        "name": "listened to",
+        "deadline_millis": UNDECIDED_MILLIS,
+        "branches": [{"participant": "silent", "payload": 1}],
+    });
+    let reply = http.post_async(url, &body).await;
+    let reply = reply.map_err(|why| BenchError::BareCall { why: why.to_string() })?;
+    match reply.body["id"].as_str().filter(|_| reply.status == 202) {
+        Some(id) => Ok(format!("/v1/transactions/{id}/events")),
+        None => Err(BenchError::BareCall { why: format!("{reply:?}") }),
     }
 }
 

@@ -72,7 +72,7 @@ impl Load {
         let (after, processor) = (read(), processor_time().saturating_sub(processor));
         let mut latencies = Latencies::default();
         while let Some(ended) = clients.join_next().await {
-            latencies.0.append(&mut ended??.0);
+            latencies.append(ended??);
         }
         latencies.0.sort_unstable();
         match latencies.0.is_empty() {
@@ -107,6 +107,10 @@ async fn client(
 impl Latencies {
     pub fn push(&mut self, latency: Duration) {
         self.0.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
+    }
+
+    pub fn append(&mut self, mut other: Self) {
+        self.0.append(&mut other.0);
     }
 
     pub fn sorted(mut self) -> Self {

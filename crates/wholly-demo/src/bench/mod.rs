@@ -14,6 +14,7 @@
 //! | `recovery` | a start on a log with many transactions in doubt | none: a time |
 //! | `memory` | many transactions in flight at once | none: a size |
 //! | `listeners` | a server with many who listen | none: the same without them |
+//! | `overload` | a server with ten times more clients than it can serve; then one with a participant that hangs | what it promises; then the same without it |
 //!
 //! | module | what it is |
 //! |---|---|
@@ -23,6 +24,7 @@
 //! | `observed` | a log that tells what it wrote, and keeps a sample of it |
 //! | `log_alone`, `bare_calls` | the ceilings |
 //! | `relay` | the bare server |
+//! | `served` | Wholly's server, and transactions for it |
 //! | `bare_participant` | a process that answers the calls over HTTP |
 //! | `made` | logs full of transactions that nobody had to run |
 //! | `report` | figures, and the table of them |
@@ -39,11 +41,13 @@ mod log_alone;
 mod made;
 mod memory;
 mod observed;
+mod overload;
 mod participants;
 mod recovery;
 mod relay;
 mod report;
 mod saga;
+mod served;
 mod server;
 mod shape;
 mod two_phase;
@@ -80,9 +84,10 @@ enum Workload {
     Recovery(recovery::Recovery),
     Memory(memory::Memory),
     Listeners(listeners::Listeners),
+    Overload(overload::Overload),
     /// One of the processes that answer the calls over HTTP.
     #[command(hide = true)]
-    Participant,
+    Participant(bare_participant::Answering),
     /// The bare server.
     #[command(hide = true)]
     Relay(relay::Relay),
@@ -100,7 +105,12 @@ impl Bench {
             Workload::Recovery(workload) => report(workload.common.json, workload.run()),
             Workload::Memory(workload) => report(workload.common.json, workload.run()),
             Workload::Listeners(workload) => report(workload.common.json, workload.run()),
-            Workload::Participant => bare_participant::serve(),
+            Workload::Overload(workload) => {
+                let json = workload.common.json;
+                // What was measured is shown even where a promise is not kept.
+                reported(json, workload.run()).and_then(|overload| overload.verdict())
+            }
+            Workload::Participant(answering) => bare_participant::serve(&answering),
             Workload::Relay(relay) => relay.serve(),
         };
         match done {
@@ -117,11 +127,19 @@ fn report<T: Serialize + Display>(
     json: bool,
     work: impl Future<Output = Result<T, BenchError>>,
 ) -> Result<(), BenchError> {
+    reported(json, work).map(drop)
+}
+
+/// What was measured, after it was printed.
+fn reported<T: Serialize + Display>(
+    json: bool,
+    work: impl Future<Output = Result<T, BenchError>>,
+) -> Result<T, BenchError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(work)?;
     match json {
         true => println!("{}", serde_json::to_string_pretty(&report)?),
         false => println!("{report}"),
     }
-    Ok(())
+    Ok(report)
 }

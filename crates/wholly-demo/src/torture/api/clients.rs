@@ -308,7 +308,7 @@ impl Client {
     fn not_told(&self, reply: Result<Reply, NoAnswer>) -> Heard {
         self.shared.keep(|kept| match reply {
             Err(_) => {}
-            Ok(Reply { status: 429 | 503, retry_after: true, .. }) => kept.turned_away += 1,
+            Ok(Reply { status: 429 | 503, retry_after: Some(_), .. }) => kept.turned_away += 1,
             // The network cut the request's end off.
             Ok(Reply { status: 400 | 408, .. }) => {}
             Ok(Reply { status, body, .. }) => {
