@@ -34,7 +34,7 @@ const TOKEN_SHA256: &str = "0689e681929be9c65cec96ec34256b32a8574a4230ee06ed0891
 ///
 /// The ceiling is a bare server in the place of Wholly's: it takes the same request, makes the same
 /// calls in the same order, and answers, with no protocol and no log. With --ceiling plain it is
-/// Wholly's own server without tokens, metrics and logs. Processor time and memory are those of the
+/// Wholly's own server without tokens and log messages; what is measured for operators stays. Processor time and memory are those of the
 /// server's process.
 #[derive(clap::Args, Debug)]
 pub(super) struct Server {
@@ -63,7 +63,7 @@ enum Pattern {
 enum Ceiling {
     /// A bare server that makes the calls.
     Bare,
-    /// Wholly's server without tokens, metrics and logs.
+    /// Wholly's server without tokens and log messages.
     Plain,
 }
 
@@ -165,9 +165,7 @@ impl Server {
         directory: &Path,
     ) -> Result<Vec<String>, BenchError> {
         let mut config = String::new();
-        if between == Between::PlainWholly {
-            config.push_str("metrics = false\n");
-        } else {
+        if between == Between::Wholly {
             let _ = write!(
                 config,
                 "[[tokens]]\nname = \"bench\"\nsha256 = \"{TOKEN_SHA256}\"\nroles = [\"submit\"]\n"
