@@ -62,7 +62,7 @@ use driver::{Command, Fed};
 ///     .execute()
 ///     .await?                                               // dropping the future detaches
 /// {
-///     Outcome::Committed(done) => println!("{} is settled: everywhere", done.id),
+///     Outcome::Committed(done) => println!("{} is made everywhere", done.id),
 ///     Outcome::Aborted(why) => println!("nowhere: {}", why.reason),
 ///     Outcome::Unsettled(id) => println!("decided or not, {id} goes on; ask by id"),
 /// }
