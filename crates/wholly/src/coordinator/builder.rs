@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::{mpsc, watch};
@@ -171,6 +172,7 @@ impl Builder {
             clock: self.clock,
             reader: RwLock::new(opened.log.reader.clone()),
             health: RwLock::new(Health::Ready),
+            shut_down: AtomicBool::new(false),
             meter,
             stuck: watch::Sender::default(),
             durable: became_durable,

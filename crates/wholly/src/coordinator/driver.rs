@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -123,6 +124,7 @@ impl Driver {
             self.durable.send_replace(opened.log.head);
             self.shared.set_health(Health::Ready);
         }
+        self.shared.shut_down.store(true, Ordering::Release);
     }
 
     /// Opens the log again, as often as it takes; meanwhile every command is refused. `None` if

@@ -9,6 +9,7 @@ mod saga;
 mod two_phase;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -62,7 +63,7 @@ use driver::{Command, Fed};
 ///     .execute()
 ///     .await?                                               // dropping the future detaches
 /// {
-///     Outcome::Committed(done) => println!("{} is settled: everywhere", done.id),
+///     Outcome::Committed(done) => println!("{} is made everywhere", done.id),
 ///     Outcome::Aborted(why) => println!("nowhere: {}", why.reason),
 ///     Outcome::Unsettled(id) => println!("decided or not, {id} goes on; ask by id"),
 /// }
@@ -82,6 +83,8 @@ pub(crate) struct Shared {
     /// The end of the log that reads; a new one after the log was opened again.
     reader: RwLock<Arc<dyn LogReader>>,
     health: RwLock<Health>,
+    /// It was told to stop and did; else the loop was lost, and with it perhaps an answer.
+    shut_down: AtomicBool,
     meter: Arc<Meter>,
     stuck: watch::Sender<Stuck>,
     /// The last batch that is durable. Its other end goes when the loop ends.
@@ -321,7 +324,7 @@ impl Coordinator {
         match self.ask(|to| Input::Submit { submission, wait, to }).await {
             Some(Reply::NotAccepted(error)) => Err(error),
             Some(reply) => Ok(reply),
-            None if self.health() == Health::Stopped => Err(SubmitError::ShuttingDown),
+            None if self.shared.shut_down.load(Ordering::Acquire) => Err(SubmitError::ShuttingDown),
             None => Err(SubmitError::Unavailable { why: "the coordinator stopped".to_owned() }),
         }
     }

@@ -11,7 +11,6 @@ use super::ledger::Row;
 use super::participants::Held;
 use super::world::World;
 use super::wrong::{Check, Wrong, ensure};
-use crate::Outcome;
 use crate::log::listing::Query;
 use crate::log::{Log, StoredTransaction};
 use crate::outcome::AnyOutcome;
@@ -135,7 +134,7 @@ impl World {
             let records: Vec<&Record> = replayed.history.iter().map(|(_, record)| record).collect();
             for told in told {
                 let holds = match told {
-                    Told::Outcome(told) => is_same_end(&outcome, told),
+                    Told::Outcome(told) => outcome == *told,
                     Told::History(read) => records.iter().copied().take(read.len()).eq(read),
                 };
                 ensure(holds, Check::Told, || {
@@ -144,17 +143,6 @@ impl World {
             }
         }
         Ok(())
-    }
-}
-
-/// Of an abort, only that it was one: it is presumed, and a restart may have another reason.
-fn is_same_end(is: &AnyOutcome, told: &AnyOutcome) -> bool {
-    match (is, told) {
-        (
-            AnyOutcome::TwoPhase(Outcome::Aborted(is)),
-            AnyOutcome::TwoPhase(Outcome::Aborted(told)),
-        ) => is.id == told.id,
-        _ => is == told,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wholly_core::two_phase::StartedBranch;
+use wholly_core::two_phase::{self, StartedBranch};
 use wholly_core::{Key, Name, ParticipantName, Payload, Record, Timestamp, TransactionId, entry};
 
 use super::definitions;
@@ -126,7 +126,7 @@ impl World {
         let seed = if whose == 0 && keyed { u64::from(number) } else { self.random.next() };
         let mut random = Random::seeded(seed);
         let change = match random.next().is_multiple_of(2) {
-            true => two_phase(&mut random, number),
+            true => branches(&mut random, number),
             false => {
                 let input = Payload::of(&json!({"number": number, "items": [seed]})).unwrap();
                 let saga = definitions::saga(&mut random, &PARTICIPANTS);
@@ -217,9 +217,18 @@ impl World {
         self.note_wrong(checked);
     }
 
-    /// What is told of a saga's end is durable, and true.
+    /// What is told of an end is durable, and true.
     fn check_outcome(&self, outcome: &AnyOutcome) -> Result<(), Wrong> {
-        let AnyOutcome::Saga(told) = outcome else { return Ok(()) };
+        let told = match outcome {
+            AnyOutcome::Saga(told) => told,
+            AnyOutcome::TwoPhase(_) if self.bug != Some(Bug::EffectsBeforeTheSync) => {
+                let Some(records) = self.durable_records(outcome.id()) else { return Ok(()) };
+                return ensure(records.iter().any(decides), Check::Told, || {
+                    format!("{outcome:?} was told, and there is no durable decision: {records:?}")
+                });
+            }
+            _ => return Ok(()),
+        };
         let saga = self.ledger.sagas.get(&told.id()).filter(|_| {
             // What follows from this one is to be caught by its consequences.
             self.bug != Some(Bug::EffectsBeforeTheSync)
@@ -269,7 +278,13 @@ impl World {
     }
 }
 
-fn two_phase(random: &mut Random, number: u32) -> Change {
+/// Whether it decides a transaction in two phases, or may: a person's word.
+fn decides(record: &Record) -> bool {
+    use two_phase::Record::{Decided, Resolved};
+    record.is_decision() || matches!(record, Record::TwoPhase(Decided(..) | Resolved(..)))
+}
+
+fn branches(random: &mut Random, number: u32) -> Change {
     let mut below = |limit: usize| random.next() as usize % limit;
     let (first, count) = (below(PARTICIPANTS.len()), 1 + below(3));
     let payload = Payload::of(&number).unwrap();

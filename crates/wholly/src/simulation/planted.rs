@@ -21,6 +21,7 @@ use crate::log::StoredTransaction;
 pub enum Bug {
     EffectsBeforeTheSync,
     ReadOfWhatIsNotDurable,
+    TellsADecisionBeforeItIsDurable,
     TimeoutTakenForANoAfterTheDecision,
     PreparedAgainAfterRestart,
     CommitOnAllButOneYes,
@@ -54,6 +55,7 @@ fn every_planted_bug_is_caught() {
         (Bug::EffectsBeforeTheSync, &[Orphan, Keys][..], ""),
         (Bug::EffectsBeforeTheSync, &[Stuck], ""),
         (Bug::ReadOfWhatIsNotDurable, &[Told], ""),
+        (Bug::TellsADecisionBeforeItIsDurable, &[Told], "no durable decision"),
         (Bug::TimeoutTakenForANoAfterTheDecision, &[Agreement], ""),
         (Bug::PreparedAgainAfterRestart, &[Agreement], ""),
         (Bug::CommitOnAllButOneYes, &[Agreement], ""),
@@ -215,6 +217,7 @@ impl World {
         let mut records = batch.entries.iter().flat_map(|entry| &entry.records);
         match self.bug {
             Some(Bug::EffectsBeforeTheSync) => true,
+            Some(Bug::TellsADecisionBeforeItIsDurable) => records.any(|(_, r)| r.is_decision()),
             Some(Bug::CompensatesBeforeTurningBackIsDurable) => {
                 records.any(|(_, r)| matches!(r, AnyRecord::Saga(Record::TurnedBack(_))))
             }

@@ -120,6 +120,6 @@ async fn a_loop_that_panicked_is_not_ready() {
     assert_eq!(coordinator.health(), Health::Ready);
     coordinator.register("panics", Panics, Default::default()).await.unwrap();
     let refused = order(&coordinator).execute().await;
-    assert!(matches!(refused, Err(wholly::SubmitError::ShuttingDown)), "{refused:?}");
+    assert!(matches!(refused, Err(wholly::SubmitError::Unavailable { .. })), "{refused:?}");
     assert_eq!(coordinator.health(), Health::Stopped);
 }
