@@ -151,6 +151,24 @@ fn a_kind_goes_with_the_last_of_its_kind() {
     assert_eq!(kinds(), ["a", "b", "c"]);
 }
 
+/// One that is in no index yet has its kind all the same.
+#[test]
+fn a_kind_stays_while_one_in_the_tail_is_of_it() {
+    let (_directory, path) = place_for();
+    let mut open = SqliteLog::at(&path).open().unwrap();
+    let named = |n: u64| {
+        let labels = Labels { name: "a".parse().unwrap(), ..labels() };
+        Entry { labels, ends: true, ..entry(n, 10) }
+    };
+    open.head = open.writer.append(open.head, &[named(2)]).unwrap();
+    write_run(&mut open);
+    open.head = open.writer.append(open.head, &[named(5)]).unwrap();
+    assert_eq!(open.writer.trim(Timestamp::from_millis(3), 9).unwrap(), 1);
+    let page = open.reader.list(&Query::newest(9)).unwrap();
+    let names: Vec<_> = page.rows.iter().map(|row| row.labels.name.as_str()).collect();
+    assert_eq!(names, ["a"]);
+}
+
 #[test]
 fn a_corrupt_log_is_a_storage_error() {
     let (_directory, path) = place_for();
