@@ -1,10 +1,11 @@
 //! `wholly torture --api`: a driver that knows the public API and nothing of the inside.
 //!
-//! Clients order, and others follow the events, while processes are killed, the network between all of them is cut, delayed,
-//! throttled and half-closed by a proxy, and disks fill and are freed. At the end everything must
-//! have settled, each key must have given one transaction, and money and stock must be conserved,
-//! as [`check`](super::check) says; nothing that any client was ever told may have changed, as
-//! [`told`] says; and every event must have been told to all who listened, as [`events`] says.
+//! Clients order, and others follow the events, while processes are killed, the network between
+//! all of them is cut, delayed, throttled and half-closed by a proxy, and disks fill and are freed.
+//! At the end everything must have settled, each key must have given one transaction, and money and
+//! stock must be conserved, as [`check`](super::check) says; nothing that any client was ever told
+//! may have changed, as [`told`] says; and every event must have been told to all who listened, as
+//! [`events`] says.
 //!
 //! The disks do not really fill: the system refuses a process' writes beyond a size, as it does
 //! when there is no space, and allows them again.
@@ -183,9 +184,6 @@ impl Disturbed {
     }
 
     async fn mend(self, fleet: &mut Fleet, report: &mut Report) -> Result<(), FleetError> {
-        for role in &self.ways {
-            fleet.disturb(*role, "fair").await?;
-        }
         for role in self.disks.keys() {
             fleet.files_may_have(*role, None)?;
         }
@@ -198,6 +196,10 @@ impl Disturbed {
                 }
                 ready => ready?,
             }
+        }
+        // What the network holds back comes after what those who were killed say again.
+        for role in &self.ways {
+            fleet.disturb(*role, "fair").await?;
         }
         for role in Role::ALL {
             if !fleet.has_ended(role) {

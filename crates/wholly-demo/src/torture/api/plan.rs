@@ -90,7 +90,8 @@ impl Round {
         let to = Role::Service(ServiceKind::Inventory);
         let late = Fault::Network { to, what: "late".to_owned() };
         let kill = Fault::Kill { victim: Role::Coordinator, down: Duration::ZERO };
-        let faults = vec![(late, LONGEST_GAP), (kill, Duration::ZERO)];
+        // So long that many wait for the inventory.
+        let faults = vec![(late, LONGEST_TROUBLE), (kill, Duration::ZERO)];
         Self { peace: random.moment(LONGEST_PEACE), faults, trouble: OUTLASTING_A_CALL / 2 }
     }
 }

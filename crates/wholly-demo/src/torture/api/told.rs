@@ -142,9 +142,9 @@ impl Testimony {
         found.into_iter().for_each(|found| self.contradict(id, &format!("{found}: {told:?}")));
     }
 
-    /// There are so many records, or more: so many events were told of it.
+    /// There are so many records, or more, says what was heard last.
     pub(super) fn hear_length(&mut self, id: &str, length: usize) {
-        let now = Moment(self.heard);
+        let now = Moment(self.heard.saturating_sub(1));
         if let Some(known) = self.by_id.get_mut(id) {
             known.hear_length(now, length);
         }
