@@ -164,7 +164,10 @@ impl Json {
     /// Alters a little of it.
     fn nudge(&mut self, random: &mut Random) {
         match (self.kind(), self) {
-            (b'"', Self::Leaf(text)) => text.insert_str(1, *random.of(&FRAGMENTS)),
+            (b'"', Self::Leaf(text)) => {
+                let fragment: &&str = random.of(&FRAGMENTS);
+                text.insert_str(1, fragment);
+            }
             (b'0', Self::Leaf(text)) => *text = random.small(20).to_string(),
             (b't', Self::Leaf(text)) => *text = "false".to_owned(),
             (_, Self::Leaf(text)) => *text = "true".to_owned(),
@@ -205,7 +208,8 @@ impl Json {
     /// Another name for a member, or a member more.
     fn rename(&mut self, random: &mut Random) {
         let Self::Object(members) = self else { return };
-        let name = quoted(*random.of(&NAMES));
+        let name: &&str = random.of(&NAMES);
+        let name = quoted(name);
         match random.below(members.len() + 1) {
             nth if nth < members.len() => members[nth].0 = name,
             _ => members.push((name, Self::Leaf((*random.of(&LEAVES)).to_owned()))),
