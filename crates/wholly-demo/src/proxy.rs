@@ -224,6 +224,10 @@ impl Way {
                 _ = weather.wait_for(|weather| weather.ends(direction) != ends) => 0,
             };
             if read == 0 {
+                if weather.borrow().times_late > began {
+                    // What was held back is not cut off by the end that comes after it.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
                 return to.shutdown().await;
             }
             let piece = &mut buffer[..read];
