@@ -15,6 +15,7 @@ use axum::{Router, response::Response};
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::timeout;
 use tower::ServiceExt;
 use wholly::{Answer, Call, Coordinator, MemoryLog, Participant, Settings};
 use wholly_core::LogId;
@@ -29,6 +30,10 @@ use crate::sagas::Sagas;
 
 /// So many requests go to one coordinator, whose log is in memory.
 const REQUESTS: u32 = 500;
+
+/// How long a client waits for the end of what it submits.
+const PATIENCE: Duration = Duration::from_millis(500);
+const WAITS: &str = "no answer yet to a submission";
 
 /// What no request can come to here, and why.
 const OUT_OF_REACH: [(&str, &str); 10] = [
@@ -186,8 +191,12 @@ pub fn check() -> Check {
             false => server.open.clone(),
         };
         let came = server.runtime.block_on(async {
-            let reply = router.oneshot(request).await.unwrap();
-            outcome(&method, reply).await
+            let answered = async { outcome(&method, router.oneshot(request).await.unwrap()).await };
+            match path == "/v1/transactions" && method == Method::POST {
+                // It waits until its deadline for one that is stuck: the client hangs up.
+                true => timeout(PATIENCE, answered).await.unwrap_or_else(|_| Err(WAITS.into())),
+                false => answered.await,
+            }
         });
         let is_done = came.is_ok();
         reached.count(came.err().unwrap_or_else(|| format!("2xx {}", route(&method, &path))));
