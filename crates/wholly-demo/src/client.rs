@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
-use hyper::{Method, Request};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -65,31 +65,64 @@ impl Http {
         body: String,
         patience: Duration,
     ) -> Result<Reply, NoAnswer> {
-        let no_answer = |why: String| NoAnswer { url: url.to_owned(), why };
         let request =
             Request::builder().method(method).uri(url).header("content-type", "application/json");
         let request =
             headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
-        let request =
-            request.body(Full::from(body)).map_err(|error| no_answer(error.to_string()))?;
-        let exchange = async {
-            let (head, body) = self
-                .client
-                .request(request)
-                .await
-                .map_err(|error| no_answer(error.to_string()))?
-                .into_parts();
-            let body = body.collect().await.map_err(|error| no_answer(error.to_string()))?;
-            Ok((head, body.to_bytes()))
-        };
-        let (head, body) = tokio::time::timeout(patience, exchange)
-            .await
-            .map_err(|_| no_answer(format!("nothing came within {patience:?}")))??;
-        // What is no JSON is shown as the text that it is.
-        let body = serde_json::from_slice(&body)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
-        let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-        Ok(Reply { status: head.status.as_u16(), body, retry_after })
+        within(url, patience, async {
+            let request = request.body(Full::from(body)).map_err(|error| error.to_string())?;
+            let response = self.client.request(request).await.map_err(|error| error.to_string())?;
+            whole(response).await
+        })
+        .await
     }
+
+    /// Listens to a stream of events, from after the one with the id `last` on.
+    pub(crate) async fn listen(
+        &self,
+        url: &str,
+        last: Option<&str>,
+        patience: Duration,
+    ) -> Result<Listened, NoAnswer> {
+        let request = Request::get(url);
+        let request = last.into_iter().fold(request, |to, last| to.header("last-event-id", last));
+        within(url, patience, async {
+            let request = request.body(Full::default()).map_err(|error| error.to_string())?;
+            let response = self.client.request(request).await.map_err(|error| error.to_string())?;
+            match response.status() {
+                StatusCode::OK => Ok(Listened::Stream(response.into_body())),
+                _ => whole(response).await.map(Listened::Reply),
+            }
+        })
+        .await
+    }
+}
+
+/// What comes of listening.
+pub(crate) enum Listened {
+    /// The events.
+    Stream(Incoming),
+    /// Why there are none.
+    Reply(Reply),
+}
+
+async fn within<T>(
+    url: &str,
+    patience: Duration,
+    exchange: impl Future<Output = Result<T, String>>,
+) -> Result<T, NoAnswer> {
+    let exchanged = tokio::time::timeout(patience, exchange).await;
+    let exchanged = exchanged.unwrap_or_else(|_| Err(format!("nothing came within {patience:?}")));
+    exchanged.map_err(|why| NoAnswer { url: url.to_owned(), why })
+}
+
+async fn whole(response: Response<Incoming>) -> Result<Reply, String> {
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+    // What is no JSON is shown as the text that it is.
+    let body = serde_json::from_slice(&body)
+        .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
+    let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    Ok(Reply { status: head.status.as_u16(), body, retry_after })
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use rustix::process::Signal;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use crate::client::{Http, NoAnswer, Reply};
 use crate::kill::KillAt;
 use crate::process::Process;
 use crate::random::{Random, fresh_seed};
+use crate::service::Wrong;
 use crate::shop::{CREATE_ORDER, ServiceKind, Stock};
 
 /// The longest that anything may take which takes milliseconds.
@@ -53,8 +55,8 @@ pub(crate) struct Fleet {
     stock: Stock,
     /// Whether the services tell every answer.
     tell: bool,
-    /// Whether the order service only says that it took an order back, which is wrong.
-    only_says_so: bool,
+    /// What a service does wrong on purpose.
+    wrong: Option<Wrong>,
     http: Http,
     directory: TempDir,
 }
@@ -145,11 +147,11 @@ impl Fleet {
     /// whose disks may fill.
     pub(crate) async fn start_behind_proxy(
         stock: Stock,
-        only_says_so: bool,
+        wrong: Option<Wrong>,
     ) -> Result<Self, FleetError> {
         let [a, b, c, d, ways @ ..] = free_ports::<8>().map_err(system("find free ports"))?;
         let mut fleet = Self::at([a, b, c, d], ways, stock, false)?;
-        fleet.only_says_so = only_says_so;
+        fleet.wrong = wrong;
         let pairs = Role::ALL.map(|role| format!("{}:{}", fleet.ways[&role], fleet.ports[&role]));
         let arguments: Vec<_> = ["torture-proxy".to_owned()].into_iter().chain(pairs).collect();
         let proxy = Process::start("proxy", &arguments, fleet.directory.path());
@@ -174,7 +176,7 @@ impl Fleet {
             proxy: None,
             stock,
             tell,
-            only_says_so: false,
+            wrong: None,
             http: Http::new(),
             directory,
         };
@@ -264,8 +266,9 @@ impl Fleet {
             format!("--stock={}", json!(self.stock)),
         ];
         arguments.extend(self.tell.then(|| "--tell".to_owned()));
-        let only_says_so = self.only_says_so && kind == ServiceKind::Order;
-        arguments.extend(only_says_so.then(|| "--only-says-so".to_owned()));
+        let wrong = self.wrong.filter(|wrong| wrong.service() == kind);
+        let wrong = wrong.and_then(|wrong| wrong.to_possible_value());
+        arguments.extend(wrong.map(|wrong| format!("--wrong={}", wrong.get_name())));
         arguments
     }
 

@@ -8,6 +8,7 @@
 //! | `fair` | everything passes |
 //! | `cut` | every connection is closed, and new ones too |
 //! | `stalled` | connections stay open, and nothing passes until it is fair |
+//! | `late` | the connections of now carry no request until it is fair, and new ones overtake them |
 //! | `delay MILLIS` | each piece is that much later |
 //! | `throttle BYTES` | so many bytes a second pass |
 //! | `half-close requests`, `half-close answers` | the connections of now end in this direction |
@@ -104,6 +105,7 @@ fn obey(ways: &[Arc<Way>], line: &str) -> Option<()> {
         ["fair"] => now.cleared(),
         ["cut"] => Weather { is_cut: true, ..now.cleared() },
         ["stalled"] => Weather { is_stalled: true, ..now.cleared() },
+        ["late"] => Weather { is_late: true, times_late: now.times_late + 1, ..now.cleared() },
         ["delay", millis] => {
             Weather { delay: Duration::from_millis(millis.parse().ok()?), ..now.cleared() }
         }
@@ -126,6 +128,9 @@ fn obey(ways: &[Arc<Way>], line: &str) -> Option<()> {
 struct Weather {
     is_cut: bool,
     is_stalled: bool,
+    /// The connections that began before this time do not carry requests.
+    is_late: bool,
+    times_late: u32,
     delay: Duration,
     bytes_per_second: Option<u32>,
     /// How often the connections of then were ended.
@@ -135,8 +140,14 @@ struct Weather {
 
 impl Weather {
     fn cleared(self) -> Self {
-        let Self { ends_of_requests, ends_of_answers, .. } = self;
-        Self { ends_of_requests, ends_of_answers, ..Self::default() }
+        let Self { times_late, ends_of_requests, ends_of_answers, .. } = self;
+        Self { times_late, ends_of_requests, ends_of_answers, ..Self::default() }
+    }
+
+    /// Whether what a connection carries waits, which began when it had been late so often.
+    fn holds(self, direction: Direction, began: u32) -> bool {
+        let late = self.is_late && direction == Direction::Requests && began < self.times_late;
+        self.is_stalled || late
     }
 
     fn ends(self, direction: Direction) -> u32 {
@@ -205,7 +216,7 @@ impl Way {
         direction: Direction,
     ) -> io::Result<()> {
         let mut weather = self.weather.subscribe();
-        let ends = weather.borrow().ends(direction);
+        let (ends, began) = (weather.borrow().ends(direction), weather.borrow().times_late);
         let mut buffer = vec![0; 16 * 1024];
         loop {
             let read = tokio::select! {
@@ -213,13 +224,17 @@ impl Way {
                 _ = weather.wait_for(|weather| weather.ends(direction) != ends) => 0,
             };
             if read == 0 {
+                if weather.borrow().times_late > began {
+                    // What was held back is not cut off by the end that comes after it.
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
                 return to.shutdown().await;
             }
             let piece = &mut buffer[..read];
             if direction == Direction::Answers {
                 self.lie().take_if(|lie| lie.told(piece));
             }
-            let _ = weather.wait_for(|weather| !weather.is_stalled).await;
+            let _ = weather.wait_for(|weather| !weather.holds(direction, began)).await;
             let Weather { delay, bytes_per_second, .. } = *weather.borrow();
             tokio::time::sleep(delay).await;
             match bytes_per_second {
@@ -303,7 +318,18 @@ mod tests {
         stream.read_exact(&mut all).await.unwrap();
         assert!(all.starts_with(b"sl"), "in pieces that the lie does not fit: {all:?}");
 
+        obey(&ways, "0 late").unwrap();
+        stream.write_all(b"late").await.unwrap();
+        let mut overtaking = TcpStream::connect(address).await.unwrap();
+        overtaking.write_all(b"soon").await.unwrap();
+        overtaking.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"soon");
+        let held = Duration::from_millis(50);
+        assert!(tokio::time::timeout(held, stream.read(&mut heard)).await.is_err());
         obey(&ways, "0 fair").unwrap();
+        stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"late");
+
         obey(&ways, "0 half-close requests").unwrap();
         // The echo hears the end and ends, too: nothing more comes.
         assert_eq!(stream.read(&mut heard).await.unwrap(), 0);

@@ -1,5 +1,7 @@
 //! One of the shop's services as a process: what the hidden command `wholly shop-service` runs.
 
+mod wrong;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -20,6 +22,8 @@ use wholly_core::wire::{Answer, HttpAnswer, Operation, header};
 use crate::kill::{KillAt, Killer};
 use crate::process::end_with_stdin;
 use crate::shop::{ServiceKind, Stock, router};
+use wrong::Faulty;
+pub(crate) use wrong::Wrong;
 
 /// Run one of the shop's services, until the standard input ends.
 ///
@@ -43,9 +47,9 @@ pub struct Service {
     /// Print every answer.
     #[arg(long)]
     tell: bool,
-    /// Only say that an order is cancelled, which is wrong: a torture must find it.
+    /// Do this wrong: a torture must find it.
     #[arg(long)]
-    only_says_so: bool,
+    wrong: Option<Wrong>,
 }
 
 /// clap takes a plain map for a list of values.
@@ -75,7 +79,7 @@ impl Service {
             let around = Around {
                 killer: self.kill_at.map(Killer::new),
                 tell: self.tell,
-                only_says_so: self.only_says_so,
+                faulty: self.wrong.map(Faulty::new),
             };
             let routes = router(self.kind, &self.database, self.stock.0)
                 .await?
@@ -108,7 +112,7 @@ async fn listen(port: u16) -> std::io::Result<TcpListener> {
 struct Around {
     killer: Option<Killer>,
     tell: bool,
-    only_says_so: bool,
+    faulty: Option<Faulty>,
 }
 
 /// A call that a service answered, as it tells it.
@@ -132,10 +136,12 @@ pub(crate) enum Said {
 
 async fn observe(State(around): State<Around>, request: Request, next: Next) -> Response {
     let Some(operation) = operation(request.headers()) else { return next.run(request).await };
-    if around.only_says_so && operation == "cancel-order" {
-        return Response::new(Body::empty());
-    }
-    let answering = answer(&around, &operation, next.run(request));
+    let answering = answer(&around, &operation, async {
+        match &around.faulty {
+            Some(faulty) => faulty.run(&operation, request, next).await,
+            None => next.run(request).await,
+        }
+    });
     match &around.killer {
         Some(killer) => killer.around(&operation, answering).await,
         None => answering.await,

@@ -109,7 +109,7 @@ macro_rules! routes {
 
         /// The methods and paths.
         #[cfg(test)]
-        const ROUTES: &[(&str, &str)] = &[$($((stringify!($method), $path)),+),*];
+        pub const ROUTES: &[(&str, &str)] = &[$($((stringify!($method), $path)),+),*];
     };
 }
 

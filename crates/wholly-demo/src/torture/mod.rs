@@ -36,8 +36,9 @@ use report::Report;
   wholly torture --api
   wholly torture --seed 42 --json")]
 pub struct Torture {
-    /// Only through the public API: clients keep all that they are told while processes are
-    /// killed, the network between them is cut and delayed, and disks fill and are freed.
+    /// Only through the public API: clients keep all that answers and events tell them while
+    /// processes are killed, the network between them is cut and delayed, and disks fill and are
+    /// freed.
     #[arg(long)]
     api: bool,
     /// How many random rounds: 200, or 300 through the API.

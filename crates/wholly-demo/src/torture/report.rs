@@ -31,8 +31,10 @@ pub(super) struct Report {
     /// What went wrong on purpose, by kind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) faults: BTreeMap<String, u32>,
-    /// Answers that clients kept and compared.
+    /// Answers and events that clients kept and compared.
     pub(super) told: u64,
+    /// The events of them.
+    pub(super) events: usize,
     /// How often clients were told that it cannot be now, and when to come again.
     pub(super) turned_away: u64,
     pub(super) violations: Vec<String>,
@@ -152,7 +154,10 @@ impl Report {
             let faults = self.faults.iter().map(|(name, count)| format!("{name} {count}"));
             lines.push(format!("faults        {}", list(faults.collect())));
             lines.push(format!("turned away   {} times", self.turned_away));
-            lines.push(format!("answers kept  {}, none taken back but violations", self.told));
+            lines.push(format!(
+                "told          {}, {} of these events; none taken back but violations",
+                self.told, self.events
+            ));
         }
         lines.push(format!("violations    {}", self.violations.len()));
         print(&lines.join("\n"));

@@ -1,27 +1,20 @@
 //! What is thrown at, and what must hold of it.
 
-use std::path::Path;
 use std::str::from_utf8;
-use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{Method, Request, StatusCode};
-use tower::ServiceExt;
-use wholly::{Answer, Call, Coordinator, MemoryLog, Participant};
+use wholly::Answer;
+use wholly_core::entry::DecodeError;
 use wholly_core::saga::Graph;
 use wholly_core::wire::{HttpAnswer, Operation};
-use wholly_core::{LogId, Payload, entry};
+use wholly_core::{Payload, Record, entry, saga, two_phase};
 
-use crate::api::{self, Hub};
-use crate::audit::Audit;
+use super::reached::Reached;
+use super::requests;
 use crate::config::Config;
 use crate::definition::{Format, read};
-use crate::gate::{Gate, Rules};
-use crate::sagas::Sagas;
 
-/// Whether the input was understood; panics where something does not hold.
-type Check = Box<dyn FnMut(&[u8]) -> bool>;
+/// Whether the input was understood, and what came of it; panics where something does not hold.
+pub type Check = Box<dyn FnMut(&[u8], &mut Reached) -> bool>;
 
 pub struct Target {
     pub name: &'static str,
@@ -29,32 +22,175 @@ pub struct Target {
     pub prepare: fn() -> Check,
     /// Of all inputs.
     pub share: u64,
+    /// So many of a hundred must be understood: what is not stops at the first line that reads it.
+    pub understood: u64,
+    /// Valid inputs beside the corpus.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+    /// Whatever must come of some input.
+    pub must: fn() -> Vec<String>,
 }
 
 pub const TARGETS: [Target; 5] = [
-    Target { name: "entry", prepare: || Box::new(entry), share: 35 },
-    Target { name: "answer", prepare: || Box::new(answer), share: 25 },
-    Target { name: "definition", prepare: || Box::new(definition), share: 20 },
-    Target { name: "configuration", prepare: || Box::new(configuration), share: 10 },
-    Target { name: "request", prepare: request, share: 10 },
+    Target {
+        name: "entry",
+        prepare: || Box::new(entry),
+        share: 35,
+        understood: 33,
+        seeds: Vec::new,
+        must: || listed(&[&TWO_PHASE, &SAGA, &["no-json", "other-version", "no-pattern"]]),
+    },
+    Target {
+        name: "answer",
+        prepare: || Box::new(answer),
+        share: 25,
+        understood: 33,
+        seeds: Vec::new,
+        must: || listed(&[&ANSWERS]),
+    },
+    Target {
+        name: "definition",
+        prepare: || Box::new(definition),
+        share: 20,
+        understood: 20,
+        seeds: Vec::new,
+        must: || listed(&[&["a graph of TOML", "a graph of JSON", "problems"]]),
+    },
+    Target {
+        name: "configuration",
+        prepare: || Box::new(configuration),
+        share: 10,
+        understood: 10,
+        seeds: Vec::new,
+        must: Vec::new,
+    },
+    Target {
+        name: "request",
+        prepare: requests::check,
+        share: 10,
+        understood: 33,
+        seeds: requests::examples,
+        must: requests::must,
+    },
 ];
 
+fn listed(lists: &[&[&str]]) -> Vec<String> {
+    lists.iter().flat_map(|list| list.iter()).map(|&name| name.to_owned()).collect()
+}
+
 /// A record's text.
-fn entry(input: &[u8]) -> bool {
-    let Ok(records) = from_utf8(input).map_err(drop).and_then(|t| entry::decode(t).map_err(drop))
-    else {
-        return false;
+fn entry(input: &[u8], reached: &mut Reached) -> bool {
+    let Ok(text) = from_utf8(input) else { return false };
+    let records = match entry::decode(text) {
+        Ok(records) => records,
+        Err(error) => {
+            reached.count(match error {
+                DecodeError::Json(why) if why.is_data() => "another form",
+                DecodeError::Json(_) => "no-json",
+                DecodeError::Version { .. } => "other-version",
+                DecodeError::Pattern => "no-pattern",
+                _ => "another error",
+            });
+            return false;
+        }
     };
     let text = entry::encode(&records).unwrap();
     // Without any record nothing says of which pattern it was.
     if !records.is_empty() {
         assert_eq!(entry::decode(&text).unwrap(), records, "{text}");
     }
+    records.iter().for_each(|(_, record)| reached.count(kind(record)));
     true
 }
 
+const TWO_PHASE: [&str; 18] = [
+    "started",
+    "vote yes",
+    "vote read-only",
+    "vote no",
+    "lost",
+    "committed",
+    "aborted refused",
+    "aborted deadline",
+    "aborted cancelled",
+    "aborted restarted",
+    "aborted resolved",
+    "acknowledged",
+    "heuristic",
+    "stuck",
+    "resolved",
+    "decided",
+    "released",
+    "settled",
+];
+const SAGA: [&str; 15] = [
+    "saga started",
+    "saga lost",
+    "saga completed",
+    "saga refused",
+    "saga turned back: refused",
+    "saga turned back: deadline",
+    "saga turned back: cancelled",
+    "saga turned back: exhausted",
+    "saga turned back: unresolved",
+    "saga turned back: resolved",
+    "saga compensated",
+    "saga stuck",
+    "saga resolved",
+    "saga released",
+    "saga settled",
+];
+
+/// One that is new does not compile until it has a name, which belongs in the lists above and on a
+/// seed of the corpus.
+fn kind(record: &Record) -> &'static str {
+    use saga::{Reason, Record as S};
+    use two_phase::{AbortReason, Record as R, Vote};
+    match record {
+        Record::TwoPhase(record) => match record {
+            R::Started(_) => "started",
+            R::Vote(_, Vote::Yes) => "vote yes",
+            R::Vote(_, Vote::ReadOnly) => "vote read-only",
+            R::Vote(_, Vote::No(_)) => "vote no",
+            R::Lost(_) => "lost",
+            R::Committed => "committed",
+            R::Aborted(AbortReason::Refused { .. }) => "aborted refused",
+            R::Aborted(AbortReason::Deadline) => "aborted deadline",
+            R::Aborted(AbortReason::Cancelled { .. }) => "aborted cancelled",
+            R::Aborted(AbortReason::Restarted) => "aborted restarted",
+            R::Aborted(AbortReason::Resolved { .. }) => "aborted resolved",
+            R::Acknowledged(_) => "acknowledged",
+            R::Heuristic(..) => "heuristic",
+            R::Stuck(..) => "stuck",
+            R::Resolved(..) => "resolved",
+            R::Decided(..) => "decided",
+            R::Released(..) => "released",
+            R::Settled => "settled",
+        },
+        Record::Saga(record) => match record {
+            S::Started(_) => "saga started",
+            S::Lost(_) => "saga lost",
+            S::Completed(..) => "saga completed",
+            S::Refused(..) => "saga refused",
+            S::TurnedBack(Reason::Refused { .. }) => "saga turned back: refused",
+            S::TurnedBack(Reason::Deadline) => "saga turned back: deadline",
+            S::TurnedBack(Reason::Cancelled { .. }) => "saga turned back: cancelled",
+            S::TurnedBack(Reason::Exhausted { .. }) => "saga turned back: exhausted",
+            S::TurnedBack(Reason::Unresolved { .. }) => "saga turned back: unresolved",
+            S::TurnedBack(Reason::Resolved { .. }) => "saga turned back: resolved",
+            S::Compensated(_) => "saga compensated",
+            S::Stuck(..) => "saga stuck",
+            S::Resolved(..) => "saga resolved",
+            S::Released(..) => "saga released",
+            S::Settled => "saga settled",
+        },
+    }
+}
+
+const ANSWERS: [&str; 7] =
+    ["done", "done with", "read-only", "refused", "pending", "heuristic", "unknown"];
+
 /// What a participant answered.
-fn answer(input: &[u8]) -> bool {
+fn answer(input: &[u8], reached: &mut Reached) -> bool {
     let mut lines = input.splitn(3, |byte| *byte == b'\n');
     let text = |line: Option<&[u8]>| String::from_utf8_lossy(line.unwrap_or_default()).into_owned();
     let (status, said) = (text(lines.next()), text(lines.next()));
@@ -65,28 +201,46 @@ fn answer(input: &[u8]) -> bool {
         for (cut_off, json) in [(false, true), (true, true), (false, false)] {
             let answer = Some(&*said);
             let seen = HttpAnswer { status, answer, retry_after: None, body, cut_off, json };
-            match seen.meaning(operation, &[400]) {
+            let meaning = seen.meaning(operation, &[400]);
+            let name = match &meaning {
+                Answer::Done => "done",
+                Answer::DoneWith { output } => {
+                    assert_eq!(Payload::parse(output.as_str()).unwrap(), *output);
+                    "done with"
+                }
+                Answer::ReadOnly => "read-only",
                 Answer::Refused { .. } => {
                     let said_so = [409, 422].contains(&status) && said == "refused";
                     assert!(said_so || status == 400, "{status} {said}");
+                    "refused"
                 }
-                Answer::DoneWith { output } => {
-                    assert_eq!(Payload::parse(output.as_str()).unwrap(), output);
+                Answer::Pending { .. } => "pending",
+                Answer::Heuristic { .. } => {
+                    assert!(status == 410 && said == "heuristic");
+                    "heuristic"
                 }
-                Answer::Heuristic { .. } => assert!(status == 410 && said == "heuristic"),
-                Answer::Unknown { .. } => continue,
-                _ => {}
-            }
-            understood = true;
+                Answer::Unknown { .. } => "unknown",
+                other => panic!("{other:?} is no answer by HTTP"),
+            };
+            reached.count(name);
+            understood |= name != "unknown";
         }
     }
     understood
 }
 
 /// A saga's definition, with its references.
-fn definition(input: &[u8]) -> bool {
+fn definition(input: &[u8], reached: &mut Reached) -> bool {
     let Ok(text) = from_utf8(input) else { return false };
-    let Ok(graph) = read(text, Format::of_text(text)) else { return false };
+    let format = Format::of_text(text);
+    let Ok(graph) = read(text, format) else {
+        reached.count("problems");
+        return false;
+    };
+    reached.count(match format {
+        Format::Toml => "a graph of TOML",
+        Format::Json => "a graph of JSON",
+    });
     let written = serde_json::to_string(graph.definition()).unwrap();
     let again = read(&written, Format::Json);
     let again = again.unwrap_or_else(|why| panic!("{} of {written}", why[0]));
@@ -105,100 +259,6 @@ fn fill(graph: &Graph) {
     let _ = graph.accepts(&input);
 }
 
-fn configuration(input: &[u8]) -> bool {
+fn configuration(input: &[u8], _: &mut Reached) -> bool {
     from_utf8(input).is_ok_and(|text| Config::of(text).is_some())
-}
-
-struct Yes;
-
-impl Participant for Yes {
-    async fn prepare(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn commit(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn abort(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn action(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn compensate(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-}
-
-/// So many requests go to one coordinator, whose log is in memory.
-const REQUESTS: u32 = 20_000;
-
-/// A request to the API, with a coordinator behind it.
-fn request() -> Check {
-    let audit = tempfile::tempdir().unwrap();
-    let (mut server, mut requests) = (serve(audit.path()), 0);
-    Box::new(move |input| {
-        let Some(request) = parsed(input) else { return false };
-        requests += 1;
-        if requests % REQUESTS == 0 {
-            server = serve(audit.path());
-        }
-        let (runtime, router) = &server;
-        runtime.block_on(ask(router.clone(), request))
-    })
-}
-
-/// As of a server whose configuration says nothing.
-fn gate(audit: &Path) -> Arc<Gate> {
-    let Config { access, limits, .. } = Config::of("").unwrap();
-    let audit = Audit::open(audit.join("audit.jsonl")).unwrap();
-    // Nobody answers to a reload, which is then refused.
-    let (reload, _) = tokio::sync::mpsc::channel(1);
-    Arc::new(Gate::new(Rules { access, limits, tls: None }, audit, reload))
-}
-
-fn serve(audit: &Path) -> (tokio::runtime::Runtime, axum::Router) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let router = runtime.block_on(async {
-        let coordinator =
-            Coordinator::builder(MemoryLog::new(LogId::from_bits(9))).participant("p", Yes);
-        let coordinator = coordinator.start().await.unwrap();
-        let hub = Hub::new(coordinator.clone());
-        api::router(coordinator, Sagas::default(), gate(audit), hub)
-    });
-    (runtime, router)
-}
-
-async fn ask(router: axum::Router, request: Request<Body>) -> bool {
-    let reply = router.oneshot(request).await.unwrap();
-    let status = reply.status();
-    if reply.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == "text/event-stream") {
-        // It ends when nobody listens.
-        return true;
-    }
-    let body = to_bytes(reply.into_body(), usize::MAX).await.unwrap();
-    assert_ne!(status, StatusCode::INTERNAL_SERVER_ERROR, "{body:?}");
-    if status.is_client_error() {
-        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(problem["status"], status.as_u16(), "{problem}");
-    }
-    status.is_success()
-}
-
-/// A line with method and path, headers, an empty line, the body.
-fn parsed(input: &[u8]) -> Option<Request<Body>> {
-    let end = input.windows(2).position(|two| two == b"\n\n")?;
-    let mut lines = input[..end].split(|byte| *byte == b'\n');
-    let line = lines.next()?;
-    let space = line.iter().position(|byte| *byte == b' ')?;
-    let mut request =
-        Request::builder().method(Method::from_bytes(&line[..space]).ok()?).uri(&line[space + 1..]);
-    for line in lines {
-        let colon = line.iter().position(|byte| *byte == b':')?;
-        request = request.header(&line[..colon], line[colon + 1..].trim_ascii());
-    }
-    request.body(Body::from(input[end + 2..].to_vec())).ok()
 }

@@ -1,5 +1,5 @@
 //! Clients that know the API and nothing else: they submit, hang up, ask again with the same key,
-//! read, list, abort, walk away, and keep all that they are told.
+//! read, list, listen, abort, walk away, and keep all that they are told. Some only listen.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,9 +12,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::events::{Streams, Topic};
+use super::listener::Listener;
 use super::told::{Moment, Testimony, Told};
 use crate::client::{Http, NoAnswer, Reply};
-use crate::fleet::{Fleet, PATIENCE, Role};
+use crate::fleet::{Fleet, PATIENCE, Role, Transaction, eventually};
 use crate::order::Order;
 use crate::random::Random;
 use crate::torture::rounds;
@@ -30,6 +32,7 @@ pub(super) struct Kept {
     /// Who stayed until the end, and who walked away: there may be a transaction or not.
     pub(super) orders: BTreeMap<String, (Order, Stayed)>,
     pub(super) testimony: Testimony,
+    pub(super) streams: Streams,
     pub(super) failures: Vec<String>,
     /// How often clients had to ask again, and were told that it cannot be now.
     pub(super) retries: u64,
@@ -45,19 +48,24 @@ pub(super) enum Stayed {
 pub(super) struct Clients {
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
+    /// They listen until the end.
+    listeners: Vec<JoinHandle<()>>,
 }
 
-struct Shared {
-    url: String,
+pub(super) struct Shared {
+    pub(super) url: String,
+    /// Some events do not come to those who listen, which must be found.
+    pub(super) loses_events: bool,
     stop: AtomicBool,
     ended: watch::Sender<u64>,
     kept: Mutex<Kept>,
 }
 
 impl Clients {
-    pub(super) fn start(fleet: &Fleet, random: &mut Random) -> Self {
+    pub(super) fn start(fleet: &Fleet, loses_events: bool, random: &mut Random) -> Self {
         let shared = Arc::new(Shared {
-            url: fleet.way(Role::Coordinator, "/v1/transactions"),
+            url: fleet.way(Role::Coordinator, ""),
+            loses_events,
             stop: AtomicBool::new(false),
             ended: watch::Sender::new(0),
             kept: Mutex::default(),
@@ -68,7 +76,14 @@ impl Clients {
             tokio::spawn(client.order_on(number))
         };
         let tasks = (0..CLIENTS).map(client).collect();
-        Self { shared, tasks }
+        // One from the first event on, the others from when they come.
+        let topics = [(Topic::All, true), (Topic::All, false), (Topic::OfPattern("saga"), false)];
+        let listen = |(topic, all)| {
+            let random = Random::seeded(random.next());
+            tokio::spawn(Listener::to_all(&shared, random, topic, all).listen_on())
+        };
+        let listeners = topics.map(listen).into();
+        Self { shared, tasks, listeners }
     }
 
     /// Waits until another order has ended.
@@ -84,24 +99,62 @@ impl Clients {
 
     /// Ends every client where it is: what is wrong is known already.
     pub(super) fn abandon(self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().chain(&self.listeners).for_each(JoinHandle::abort);
     }
 
-    /// Lets every client finish its order; what they know.
-    pub(super) async fn stop(self) -> Kept {
+    /// Lets every client finish its order.
+    pub(super) async fn finish(&mut self) {
         self.shared.stop.store(true, Ordering::SeqCst);
-        for task in self.tasks {
+        for task in self.tasks.drain(..) {
             if let Err(error) = task.await {
                 self.shared.keep(|kept| kept.failures.push(format!("a client ended: {error}")));
             }
+        }
+    }
+
+    /// What everybody knows, once who listens has heard the end of all these transactions.
+    pub(super) async fn hear_out(self, transactions: &[Transaction]) -> Kept {
+        let missing = || {
+            let ids = transactions.iter().map(|transaction| transaction.id.as_str());
+            self.shared.keep(|kept| kept.streams.missing(ids))
+        };
+        let all = eventually("all events are told", async || Ok(missing().is_none().then_some(())));
+        if all.await.is_err()
+            && let Some(missing) = missing()
+        {
+            let late = format!("it was not told within {PATIENCE:?}: {missing}");
+            self.shared.keep(|kept| kept.failures.push(late));
+        }
+        for listener in &self.listeners {
+            if listener.is_finished() {
+                self.shared.keep(|kept| kept.failures.push("a listener ended".to_owned()));
+            }
+            listener.abort();
         }
         self.shared.keep(std::mem::take)
     }
 }
 
 impl Shared {
-    fn keep<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
+    pub(super) fn keep<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
         change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn transactions(&self) -> String {
+        format!("{}/v1/transactions", self.url)
+    }
+
+    /// There is no answer, or none that says anything.
+    pub(super) fn not_told(&self, reply: Result<Reply, NoAnswer>) {
+        self.keep(|kept| match reply {
+            Err(_) => {}
+            Ok(Reply { status: 429 | 503, retry_after: Some(_), .. }) => kept.turned_away += 1,
+            // The network cut the request's end off.
+            Ok(Reply { status: 400 | 408, .. }) => {}
+            Ok(Reply { status, body, .. }) => {
+                kept.failures.push(format!("an answer that nobody expects: {status} {body}"));
+            }
+        });
     }
 }
 
@@ -144,6 +197,10 @@ impl Client {
         }
         if stayed == Stayed::NotLong {
             return;
+        }
+        if self.random.below(3) == 0 {
+            let random = Random::seeded(self.random.next());
+            Listener::to_one(&self.shared, random, &id).until_settled(give_up).await;
         }
         while Instant::now() < give_up {
             self.pause().await;
@@ -217,8 +274,9 @@ impl Client {
         if !prefer.is_empty() {
             headers.push(("prefer", prefer));
         }
-        let (asked, reply) =
-            self.ask(Method::POST, &self.shared.url, &headers, body.to_string(), patience).await;
+        let (asked, reply) = self
+            .ask(Method::POST, &self.shared.transactions(), &headers, body.to_string(), patience)
+            .await;
         match reply {
             Ok(reply) if [200, 202].contains(&reply.status) => {
                 let told = Told::of(&reply.body).map(|told| told.for_key(&key));
@@ -230,7 +288,7 @@ impl Client {
 
     /// Reads a transaction; whether it has settled.
     async fn read(&mut self, id: &str) -> bool {
-        let url = format!("{}/{id}", self.shared.url);
+        let url = format!("{}/{id}", self.shared.transactions());
         let patience = self.patience();
         let (asked, reply) = self.ask(Method::GET, &url, &[], String::new(), patience).await;
         let heard = match reply {
@@ -246,7 +304,7 @@ impl Client {
 
     /// Lists the newest; that settles nothing.
     async fn list(&mut self) -> bool {
-        let url = format!("{}?limit={}", self.shared.url, 1 + self.random.below(20));
+        let url = format!("{}?limit={}", self.shared.transactions(), 1 + self.random.below(20));
         let patience = self.patience();
         let (asked, reply) = self.ask(Method::GET, &url, &[], String::new(), patience).await;
         match reply {
@@ -262,7 +320,7 @@ impl Client {
     }
 
     async fn abort(&mut self, id: &str, order: &Order) {
-        let url = format!("{}/{id}/abort", self.shared.url);
+        let url = format!("{}/{id}/abort", self.shared.transactions());
         let body = json!({ "reason": "the client changed its mind" }).to_string();
         let patience = self.patience();
         let (asked, reply) = self.ask(Method::POST, &url, &[], body, patience).await;
@@ -306,15 +364,7 @@ impl Client {
     }
 
     fn not_told(&self, reply: Result<Reply, NoAnswer>) -> Heard {
-        self.shared.keep(|kept| match reply {
-            Err(_) => {}
-            Ok(Reply { status: 429 | 503, retry_after: Some(_), .. }) => kept.turned_away += 1,
-            // The network cut the request's end off.
-            Ok(Reply { status: 400 | 408, .. }) => {}
-            Ok(Reply { status, body, .. }) => {
-                kept.failures.push(format!("an answer that nobody expects: {status} {body}"));
-            }
-        });
+        self.shared.not_told(reply);
         Heard::Nothing
     }
 

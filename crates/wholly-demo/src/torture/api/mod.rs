@@ -1,15 +1,18 @@
 //! `wholly torture --api`: a driver that knows the public API and nothing of the inside.
 //!
-//! Clients order while processes are killed, the network between all of them is cut, delayed,
-//! throttled and half-closed by a proxy, and disks fill and are freed. At the end everything must
-//! have settled, each key must have given one transaction, and money and stock must be conserved,
-//! as [`check`](super::check) says; and nothing that any client was ever told may have changed,
-//! as [`told`] says.
+//! Clients order, and others follow the events, while processes are killed, the network between
+//! all of them is cut, delayed, throttled and half-closed by a proxy, and disks fill and are freed.
+//! At the end everything must have settled, each key must have given one transaction, and money and
+//! stock must be conserved, as [`check`](super::check) says; nothing that any client was ever told
+//! may have changed, as [`told`] says; and every event must have been told to all who listened, as
+//! [`events`] says.
 //!
 //! The disks do not really fill: the system refuses a process' writes beyond a size, as it does
 //! when there is no space, and allows them again.
 
 mod clients;
+mod events;
+mod listener;
 mod plan;
 mod told;
 
@@ -22,6 +25,7 @@ use super::report::Report;
 use crate::fleet::{Fleet, FleetError, PATIENCE, Role, Transaction};
 use crate::order::Placed;
 use crate::random::Random;
+use crate::service::Wrong;
 use crate::shop::Stock;
 use clients::{Clients, Kept, Stayed};
 use plan::{Fault, Round};
@@ -36,6 +40,41 @@ pub(super) enum Plant {
     OnlySaysSo,
     /// The coordinator forgets its log when it is killed.
     LostLog,
+    /// An event says aborted where it should say committed.
+    EventLie,
+    /// An event now and then does not come.
+    EventLost,
+    /// The inventory has no barrier: it reserves again when it is told again.
+    DoesItTwice,
+    /// The inventory has no barrier: it prepares what it was told to abort before.
+    ForgetsAborts,
+}
+
+impl Plant {
+    fn lie(self) -> Option<&'static str> {
+        match self {
+            Self::Lie => Some("lie \"committed\" \"aborted\""),
+            Self::EventLie => Some(
+                "lie \"committed\",\"settled\":false,\"stuck\":false,\"record\" \
+                 \"aborted\",\"settled\":false,\"stuck\":false,\"record\"",
+            ),
+            _ => None,
+        }
+    }
+
+    fn wrong(self) -> Option<Wrong> {
+        match self {
+            Self::OnlySaysSo => Some(Wrong::OnlySaysSo),
+            Self::DoesItTwice => Some(Wrong::DoesItTwice),
+            Self::ForgetsAborts => Some(Wrong::ForgetsAborts),
+            _ => None,
+        }
+    }
+
+    /// Without a barrier it matters what overtakes what.
+    fn overtakes(self) -> bool {
+        matches!(self, Self::DoesItTwice | Self::ForgetsAborts)
+    }
 }
 
 /// Disturbs at random, and checks at the end.
@@ -47,14 +86,18 @@ pub(super) async fn run(
     let mut random = Random::seeded(report.seed);
     // Of item2 there is so little that the last of it is fought for.
     let opening = Stock::from([("item1".to_owned(), 100_000_000), ("item2".to_owned(), 500)]);
-    let only_says_so = plant == Some(Plant::OnlySaysSo);
-    let mut fleet = Fleet::start_behind_proxy(opening.clone(), only_says_so).await?;
-    let clients = Clients::start(&fleet, &mut random);
+    let wrong = plant.and_then(Plant::wrong);
+    let mut fleet = Fleet::start_behind_proxy(opening.clone(), wrong).await?;
+    let loses_events = plant == Some(Plant::EventLost);
+    let mut clients = Clients::start(&fleet, loses_events, &mut random);
     for number in 1..=rounds {
-        if plant == Some(Plant::Lie) {
-            fleet.disturb(Role::Coordinator, "lie \"committed\" \"aborted\"").await?;
+        if let Some(lie) = plant.and_then(Plant::lie) {
+            fleet.disturb(Role::Coordinator, lie).await?;
         }
-        let round = Round::draw(&mut random);
+        let round = match plant.is_some_and(Plant::overtakes) {
+            true => Round::overtaken(&mut random),
+            false => Round::draw(&mut random),
+        };
         let planned = format!("{round:?}");
         Disturbed::default().round(&mut fleet, round, plant, report).await?;
         report.rounds = number;
@@ -72,8 +115,10 @@ pub(super) async fn run(
             report.say(&format!("{number} rounds"));
         }
     }
-    let kept = clients.stop().await;
-    judge(&fleet, opening, kept, report).await
+    clients.finish().await;
+    let transactions = check::transactions(&fleet).await?;
+    let kept = clients.hear_out(&transactions).await;
+    judge(&fleet, opening, kept, transactions, report).await
 }
 
 /// What is not as it should be, during a round.
@@ -139,9 +184,6 @@ impl Disturbed {
     }
 
     async fn mend(self, fleet: &mut Fleet, report: &mut Report) -> Result<(), FleetError> {
-        for role in &self.ways {
-            fleet.disturb(*role, "fair").await?;
-        }
         for role in self.disks.keys() {
             fleet.files_may_have(*role, None)?;
         }
@@ -154,6 +196,10 @@ impl Disturbed {
                 }
                 ready => ready?,
             }
+        }
+        // What the network holds back comes after what those who were killed say again.
+        for role in &self.ways {
+            fleet.disturb(*role, "fair").await?;
         }
         for role in Role::ALL {
             if !fleet.has_ended(role) {
@@ -171,19 +217,23 @@ async fn judge(
     fleet: &Fleet,
     opening: Stock,
     mut kept: Kept,
+    transactions: Vec<Transaction>,
     report: &mut Report,
 ) -> Result<(), FleetError> {
     kept.failures.drain(..).for_each(|failure| report.violation(failure));
     report.told = kept.testimony.heard();
+    report.events = kept.streams.heard();
     report.turned_away = kept.turned_away;
-    let transactions = check::transactions(fleet).await?;
+    let mut wholes = Vec::new();
     for transaction in &transactions {
         let asked = kept.testimony.now();
         let whole: Value = fleet.whole_transaction(&transaction.id).await?;
         if let Some(told) = Told::of(&whole) {
             kept.testimony.hear(asked, &told);
         }
+        wholes.push(whole);
     }
+    kept.streams.judge(&wholes, &mut kept.testimony);
     let listed: BTreeSet<&str> = transactions.iter().map(|one| one.id.as_str()).collect();
     if listed.len() < transactions.len() {
         report.violation("the list has a transaction twice".to_owned());

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::fleet::Role;
 use crate::random::Random;
+use crate::shop::ServiceKind;
 
 /// The longest that a round lets everyone work before anything goes wrong.
 const LONGEST_PEACE: Duration = Duration::from_millis(150);
@@ -56,12 +57,13 @@ impl Fault {
                 Self::DiskFull { of: who, bytes }
             }
             _ => {
-                let what = match random.below(7) {
+                let what = match random.below(8) {
                     0 | 1 => "cut".to_owned(),
                     2 => "stalled".to_owned(),
                     3 => format!("delay {}", 1 + random.below(150)),
                     4 => format!("throttle {}", 200 + random.below(4_000)),
-                    5 => "half-close requests".to_owned(),
+                    5 => "late".to_owned(),
+                    6 => "half-close requests".to_owned(),
                     _ => "half-close answers".to_owned(),
                 };
                 Self::Network { to: who, what }
@@ -81,6 +83,17 @@ impl Round {
         };
         Self { peace: random.moment(LONGEST_PEACE), faults, trouble }
     }
+
+    /// One in which what the coordinator says to the inventory is overtaken by what it says after
+    /// it was killed: the same again, and aborts.
+    pub(super) fn overtaken(random: &mut Random) -> Self {
+        let to = Role::Service(ServiceKind::Inventory);
+        let late = Fault::Network { to, what: "late".to_owned() };
+        let kill = Fault::Kill { victim: Role::Coordinator, down: Duration::ZERO };
+        // So long that many wait for the inventory.
+        let faults = vec![(late, LONGEST_TROUBLE), (kill, Duration::ZERO)];
+        Self { peace: random.moment(LONGEST_PEACE), faults, trouble: OUTLASTING_A_CALL / 2 }
+    }
 }
 
 #[cfg(test)]
@@ -96,7 +109,9 @@ mod tests {
         };
         assert_eq!(plan(7), plan(7));
         assert_ne!(plan(7), plan(8));
-        for fault in ["Kill", "cut", "stalled", "delay", "throttle", "half-close", "DiskFull"] {
+        for fault in
+            ["Kill", "cut", "stalled", "delay", "throttle", "late", "half-close", "DiskFull"]
+        {
             assert!(plan(7).contains(fault), "{fault}");
         }
     }

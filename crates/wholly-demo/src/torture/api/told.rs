@@ -51,6 +51,11 @@ impl Told {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment(u64);
 
+impl Moment {
+    /// What was asked then may be told by anything that ever was.
+    pub(super) const BEFORE_ALL: Self = Self(0);
+}
+
 #[derive(Debug, Default)]
 pub(super) struct Testimony {
     heard: u64,
@@ -137,7 +142,15 @@ impl Testimony {
         found.into_iter().for_each(|found| self.contradict(id, &format!("{found}: {told:?}")));
     }
 
-    fn contradict(&mut self, id: &str, what: &str) {
+    /// There are so many records, or more, says what was heard last.
+    pub(super) fn hear_length(&mut self, id: &str, length: usize) {
+        let now = Moment(self.heard.saturating_sub(1));
+        if let Some(known) = self.by_id.get_mut(id) {
+            known.hear_length(now, length);
+        }
+    }
+
+    pub(super) fn contradict(&mut self, id: &str, what: &str) {
         self.contradictions.push(format!("what was told of {id} changed: {what}"));
     }
 }
@@ -203,9 +216,15 @@ impl Known {
         }
         if history.len() > self.history.len() {
             self.history = history.to_vec();
-            self.lengths.push((now, history.len()));
         }
+        self.hear_length(now, history.len());
         None
+    }
+
+    fn hear_length(&mut self, now: Moment, length: usize) {
+        if self.lengths.last().is_none_or(|(_, known)| *known < length) {
+            self.lengths.push((now, length));
+        }
     }
 }
 
@@ -218,7 +237,7 @@ fn decision(state: &str) -> Option<&str> {
     }
 }
 
-fn progress(state: &str) -> u8 {
+pub(super) fn progress(state: &str) -> u8 {
     match state {
         "committed" | "aborted" | "completed" | "compensated" => 3,
         "compensating" => 2,
