@@ -53,7 +53,7 @@ impl<W> Engine<W> {
             }
             let Some(request) = transaction.request(effect) else { continue };
             // What is held for somebody who is not here waits for them, and for no alarm.
-            if !self.callees.contains_key(&request.callee) {
+            if !self.callees.is_here(attempts.who) {
                 continue;
             }
             attempts.on_its_way = Some(operation);

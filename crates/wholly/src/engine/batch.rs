@@ -118,6 +118,7 @@ impl<W> Engine<W> {
         if forced || ends {
             self.write_held_back(id, now);
         }
+        self.count_owed(id);
         self.note_stuck(id, now);
     }
 

@@ -33,6 +33,7 @@
 mod advance;
 mod backoff;
 mod batch;
+mod callees;
 mod held;
 mod keys;
 mod labels;
@@ -66,6 +67,7 @@ use crate::meter::Meter;
 use crate::outcome::AnyOutcome;
 use crate::participant::slots::{Answered, Attempt};
 use batch::{Place, Read, Writing};
+use callees::{Callees, Who};
 use keys::KeyState;
 use oldest::Oldest;
 
@@ -75,9 +77,7 @@ pub(crate) struct Engine<W> {
     identity: LogId,
     last_ordinal: u64,
     random: Random,
-    /// Who is here, and whether they offer one-phase commit. Hashed fast: the configuration names
-    /// them.
-    callees: FxHashMap<Callee, bool>,
+    callees: Callees,
     /// Hashed fast: nobody outside chooses an id.
     open: FxHashMap<TransactionId, Open<W>>,
     keys: HashMap<Key, KeyState<W>>,
@@ -222,8 +222,11 @@ enum Part {
 }
 
 /// The attempts at what is outstanding of one branch.
-#[derive(Default)]
 struct Attempts {
+    /// Who is asked.
+    who: Who,
+    /// They are waited for, and counted for it.
+    owes: bool,
     on_its_way: Option<Operation>,
     /// The operation that `tries` and `not_before` are about.
     operation: Option<Operation>,
@@ -397,7 +400,7 @@ impl<W> Engine<W> {
         let requests = transaction.effects().filter_map(|effect| transaction.request(effect));
         let missing: BTreeSet<Callee> = requests
             .map(|request| request.callee)
-            .filter(|callee| !self.callees.contains_key(callee))
+            .filter(|callee| !self.callees.has(callee))
             .collect();
         missing.into_iter().collect()
     }
@@ -407,7 +410,7 @@ impl<W> Engine<W> {
     }
 
     fn register(&mut self, callee: Callee, one_phase: bool, now: Timestamp) {
-        if self.callees.insert(callee.clone(), one_phase).is_some() {
+        if self.callees.register(callee.clone(), one_phase) {
             self.give_up_calls_of(&callee, now);
         }
         // What was held for it: the order does not matter to the protocol, but to a replay.
@@ -488,6 +491,7 @@ impl<W> Engine<W> {
             open.part = Part::SetAside { why: broken.to_string() };
             self.set_aside.insert(id);
         }
+        self.count_owed(id);
         self.note_stuck(id, now);
     }
 
