@@ -96,6 +96,7 @@ impl<W> Engine<W> {
     /// The loop forgets what has settled: the log has it.
     fn let_go(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
+        self.brisk.forget(open.last_seen);
         if let Part::Live(transaction) = &open.part {
             self.meter.ended(id, transaction, now);
         }

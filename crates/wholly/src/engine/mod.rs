@@ -33,6 +33,7 @@
 mod advance;
 mod backoff;
 mod batch;
+mod brisk;
 mod callees;
 mod held;
 mod keys;
@@ -67,6 +68,7 @@ use crate::meter::Meter;
 use crate::outcome::AnyOutcome;
 use crate::participant::slots::{Answered, Attempt};
 use batch::{Place, Read, Writing};
+use brisk::{Brisk, LastSeen};
 use callees::{Callees, Who};
 use keys::KeyState;
 use oldest::Oldest;
@@ -97,6 +99,7 @@ pub(crate) struct Engine<W> {
     stuck_changes: Vec<(Position, StuckChange)>,
     undecided: Oldest,
     unsettled: Oldest,
+    brisk: Brisk,
     meter: Arc<Meter>,
     /// Those that were set aside or are held: they are stuck, and no record says so.
     set_aside: BTreeSet<TransactionId>,
@@ -209,6 +212,7 @@ struct Open<W> {
     waiters: Vec<Waiter<W>>,
     /// As it was noted last.
     stuck: bool,
+    last_seen: LastSeen,
     wake: Option<Timestamp>,
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use wholly_core::{Callee, Input, Key, LogId, Timestamp, entry};
 
+use super::brisk::Brisk;
 use super::callees::Callees;
 use super::keys::KeyState;
 use super::oldest::Oldest;
@@ -52,6 +53,7 @@ impl<W> Engine<W> {
             stuck_changes: Vec::new(),
             undecided: Oldest::default(),
             unsettled: Oldest::default(),
+            brisk: Brisk::default(),
             meter,
             set_aside: BTreeSet::new(),
             draining: false,

@@ -198,6 +198,7 @@ impl<W> Open<W> {
             attempts,
             waiters: Vec::<Waiter<W>>::new(),
             stuck: false,
+            last_seen: Default::default(),
             wake: None,
         }
     }
