@@ -266,7 +266,9 @@ async fn overload_says_when_to_try_again() {
 
 #[tokio::test]
 async fn who_hangs_leaves_room_for_what_does_not_touch_it() {
-    let on = |name| format!(r#"{{"name": "x", "branches": [{{"participant": "{name}", "payload": 1}}]}}"#);
+    let on = |name| {
+        format!(r#"{{"name": "x", "branches": [{{"participant": "{name}", "payload": 1}}]}}"#)
+    };
     let shop = Shop::open_with("in_flight_limit = 2\nin_flight_limit_per_participant = 1").await;
     shop.payments.says("prepare", Said::Broken);
     let first = shop.server.submit(&[("prefer", "respond-async")], &on("payments")).await;
