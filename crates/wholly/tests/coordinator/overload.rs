@@ -42,8 +42,12 @@ async fn others_answer() {
 }
 
 fn hang(participant: &Scripted) {
-    [Prepare, Commit, Abort].map(|operation| participant.always(operation, Act::Hang));
-    ["charge", "refund", "note", "unnote"].map(|step| participant.always(step, Act::Hang));
+    for operation in [Prepare, Commit, Abort] {
+        participant.always(operation, Act::Hang);
+    }
+    for step in ["charge", "refund", "note", "unnote"] {
+        participant.always(step, Act::Hang);
+    }
 }
 
 #[tokio::test(start_paused = true)]
