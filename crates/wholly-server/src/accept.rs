@@ -34,7 +34,7 @@ use crate::gate::{Gate, Room, Taken};
 /// one is answered with 431.
 const HEAD_LIMIT: usize = 32 * 1024;
 /// How many clients may be told at once that there is no room.
-const TURNED_AWAY: usize = 256;
+pub const TURNED_AWAY: usize = 256;
 /// How long a peer that acknowledges nothing counts as there.
 const GONE_AFTER: Duration = Duration::from_secs(60);
 /// How long to wait where the system has no more connections to give.

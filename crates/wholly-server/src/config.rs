@@ -242,6 +242,7 @@ struct SettingsSection {
     backoff_cap: Option<Spanned<value::PositiveDuration>>,
     stuck_after_tries: Option<value::Positive>,
     in_flight_limit: Option<value::Positive>,
+    in_flight_limit_per_participant: Option<Spanned<value::Positive>>,
     patience: Option<value::PositiveDuration>,
 }
 
@@ -274,6 +275,15 @@ impl SettingsSection {
         }
         if let Some(value::Positive(limit)) = self.in_flight_limit {
             settings.in_flight_limit = limit as usize;
+        }
+        if let Some(share) = self.in_flight_limit_per_participant {
+            let limit = share.get_ref().0 as usize;
+            if limit > settings.in_flight_limit {
+                let all = settings.in_flight_limit;
+                let why = format!("in_flight_limit, for all, is {all}: raise that one, too");
+                return Err(Wrong::about(&share, why));
+            }
+            settings.in_flight_limit_per_participant = Some(limit);
         }
         Ok(settings)
     }

@@ -17,6 +17,7 @@
 //! | `check`, `diagram` | what a definition says, in words and as pictures |
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
+//! | `open_files` | that it may have as many connections as it takes |
 //! | `metrics`, `logs`, `alerts` | what an operator sees, and is told |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 
@@ -37,6 +38,7 @@ mod fuzz;
 mod gate;
 mod logs;
 mod metrics;
+mod open_files;
 mod place;
 mod reload;
 mod sagas;

@@ -13,6 +13,7 @@ use crate::access::Sha256;
 use crate::config::secret::Secret;
 use crate::config::{Config, ConfigError, ConfiguredParticipant, Listen, Source};
 use crate::gate::{Gate, Rules};
+use crate::open_files;
 
 /// The sections that are taken up without a restart, at least in part.
 const TAKEN_UP: [&str; 5] = ["participants", "tokens", "clients", "limits", "tls"];
@@ -63,6 +64,7 @@ impl Reloader {
         if let Some(why) = self.listen.forbidden(&config.access) {
             return Err(unfit(why));
         }
+        open_files::make_room(&config);
         let mut reloaded =
             Reloaded { needs_restart: self.needing_restart(&config), ..Reloaded::default() };
         let Config { access, limits, tls, participants, written, .. } = config;

@@ -23,7 +23,7 @@ use crate::config::{Config, LogIs, Source};
 use crate::gate::{Gate, Rules};
 use crate::reload::Reloader;
 use crate::sagas::Sagas;
-use crate::{accept, api};
+use crate::{accept, api, open_files};
 
 /// How long what is in flight has to settle.
 const GRACE: Duration = Duration::from_secs(10);
@@ -71,6 +71,7 @@ async fn serve<L: Log, P: Participant>(
     participant: impl Fn(HttpParticipant) -> P,
 ) -> Result<(), ServeError> {
     warn_of_strangers(&config, &sagas);
+    open_files::make_room(&config);
     let mut terminate = signal(SignalKind::terminate()).map_err(denied("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(denied("signals"))?;
     let mut hangup = signal(SignalKind::hangup()).map_err(denied("signals"))?;

@@ -265,6 +265,25 @@ async fn overload_says_when_to_try_again() {
 }
 
 #[tokio::test]
+async fn who_hangs_leaves_room_for_what_does_not_touch_it() {
+    let on = |name| {
+        format!(r#"{{"name": "x", "branches": [{{"participant": "{name}", "payload": 1}}]}}"#)
+    };
+    let shop = Shop::open_with("in_flight_limit = 2\nin_flight_limit_per_participant = 1").await;
+    shop.payments.says("prepare", Said::Broken);
+    let first = shop.server.submit(&[("prefer", "respond-async")], &on("payments")).await;
+    assert_eq!(first.status, StatusCode::ACCEPTED);
+    let refused = shop.server.submit(&[], ORDER).await;
+    let detail = refused.problem(429, "participant-overloaded");
+    assert!(detail.contains("the participant payments has not answered"), "{detail}");
+    assert_eq!(refused.header("retry-after"), "1");
+    assert_eq!(shop.server.submit(&[], &on("orders")).await.status, StatusCode::OK);
+    shop.payments.says("prepare", Said::Done);
+    shop.server.settled(first.header("location")).await;
+    assert_eq!(shop.server.submit(&[], ORDER).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn the_server_says_that_it_is_ready() {
     let shop = Shop::open().await;
     for path in ["/healthz", "/readyz"] {

@@ -148,6 +148,17 @@ pub enum SubmitError {
         /// How many.
         in_flight: usize,
     },
+    /// Somebody whom it names owes answers for as many transactions as one may.
+    #[error(
+        "{callee} has not answered for {owed} transactions yet, and one may owe no more; mend it if \
+         it hangs, or try again later: what does not name it is taken"
+    )]
+    ParticipantOverloaded {
+        /// Who.
+        callee: Callee,
+        /// For how many.
+        owed: usize,
+    },
     /// The log cannot be written. It is not known whether the transaction was accepted.
     #[error(
         "the log is not available ({why}); whether the transaction was accepted is not known: \

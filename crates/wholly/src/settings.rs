@@ -28,6 +28,10 @@ pub struct Settings {
     pub stuck_after_tries: u32,
     /// The most transactions that may be in flight; more are refused as overload.
     pub in_flight_limit: usize,
+    /// The most transactions for which one participant, or the code of one saga, may owe an answer;
+    /// more that name it are refused as overload. So one that hangs leaves room for what does not
+    /// touch it. `None`: half of `in_flight_limit`.
+    pub in_flight_limit_per_participant: Option<usize>,
     /// How long [`execute`](crate::TwoPhase::execute) waits past the deadline for a transaction
     /// to settle.
     pub patience: Duration,
@@ -60,6 +64,11 @@ impl Settings {
     pub const SHORTEST_DEADLINE: Duration = Duration::from_millis(1);
     /// The longest deadline that a client may name: thirty days.
     pub const LONGEST_DEADLINE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+    /// For how many transactions one participant may owe an answer.
+    pub(crate) fn share(&self) -> usize {
+        self.in_flight_limit_per_participant.unwrap_or(self.in_flight_limit.div_ceil(2))
+    }
 }
 
 impl Default for Settings {
@@ -70,6 +79,7 @@ impl Default for Settings {
             backoff: Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(30) },
             stuck_after_tries: 10,
             in_flight_limit: 200_000,
+            in_flight_limit_per_participant: None,
             patience: Duration::from_secs(10),
             retention: Retention::FOR_EVER,
         }

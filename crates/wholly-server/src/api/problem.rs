@@ -71,6 +71,7 @@ kinds! {
     INVALID_CONFIGURATION UNPROCESSABLE_ENTITY "invalid-configuration" "The configuration is wrong"
     CONFLICT CONFLICT "conflict" "The state of the transaction does not allow it"
     OVERLOADED TOO_MANY_REQUESTS "overloaded" "Too many transactions are in flight"
+    PARTICIPANT_OVERLOADED TOO_MANY_REQUESTS "participant-overloaded" "A participant owes too many answers"
     TOO_MANY_LISTENERS TOO_MANY_REQUESTS "too-many-listeners" "Too many listen already"
     UNAVAILABLE SERVICE_UNAVAILABLE "unavailable" "The coordinator cannot take it now"
     SHUTTING_DOWN SERVICE_UNAVAILABLE "shutting-down" "The coordinator is shutting down"
@@ -134,6 +135,7 @@ impl From<SubmitError> for Problem {
             E::UnknownParticipant { .. } => Kind::UNKNOWN_PARTICIPANT,
             E::KeyReused { .. } => Kind::KEY_REUSED,
             E::Overloaded { .. } => Kind::OVERLOADED,
+            E::ParticipantOverloaded { .. } => Kind::PARTICIPANT_OVERLOADED,
             E::Unavailable { .. } => Kind::UNAVAILABLE,
             E::ShuttingDown => Kind::SHUTTING_DOWN,
             _ => Kind::INTERNAL,

@@ -73,13 +73,25 @@ impl Server {
         filter: Option<&str>,
         messages: &Path,
     ) -> Self {
-        let config = configure(directory, participants, settings);
         let set = match filter {
             Some(filter) => format!("WHOLLY_LOG={filter}; export WHOLLY_LOG"),
             None => "unset WHOLLY_LOG".to_owned(),
         };
+        Self::start_after(directory, participants, settings, &set, messages).await
+    }
+
+    /// Starts the server by a shell that does this before; its log messages go to a file.
+    pub async fn start_after(
+        directory: &Path,
+        participants: &[(&str, &Little)],
+        settings: &str,
+        before: &str,
+        messages: &Path,
+    ) -> Self {
+        let config = configure(directory, participants, settings);
         let mut shell = Command::new("sh");
-        shell.args(["-c", &format!("{set}; exec \"$@\" 2>>\"$0\"")]).arg(messages).arg(BINARY);
+        let then = format!("{before}; exec \"$@\" 2>>\"$0\"");
+        shell.args(["-c", &then]).arg(messages).arg(BINARY);
         Self::run_by(shell, config).await
     }
 

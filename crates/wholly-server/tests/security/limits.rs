@@ -135,3 +135,34 @@ async fn one_caller_that_is_too_fast_does_not_slow_another() {
     let other = guarded.send("submit", "POST", "/v1/transactions", ORDER).await;
     assert_eq!(other.status, StatusCode::OK, "{other:?}");
 }
+
+#[tokio::test]
+async fn a_low_limit_of_open_files_is_raised_to_what_the_connections_need() {
+    let directory = tempfile::tempdir().unwrap();
+    let messages = directory.path().join("messages");
+    let limits = "[limits]\nconnections = 100\nhead_timeout = '1h'";
+    let before = "ulimit -Sn 64";
+    let server = Server::start_after(directory.path(), &[], limits, before, &messages).await;
+    let mut held = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(server.address()).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut head = [0; 15];
+        within("it is answered", stream.read_exact(&mut head)).await.unwrap();
+        assert_eq!(&head, b"HTTP/1.1 200 OK");
+        held.push(stream);
+    }
+    let said = std::fs::read_to_string(&messages).unwrap();
+    assert!(!said.contains("open files"), "{said}");
+}
+
+#[tokio::test]
+async fn a_limit_of_open_files_that_cannot_be_raised_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let messages = directory.path().join("messages");
+    let limits = "[limits]\nconnections = 100";
+    let before = "ulimit -n 64";
+    let _server = Server::start_after(directory.path(), &[], limits, before, &messages).await;
+    let said = std::fs::read_to_string(&messages).unwrap();
+    assert!(said.contains("64 open files, and 100 connections"), "{said}");
+}

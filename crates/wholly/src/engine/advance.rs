@@ -53,7 +53,7 @@ impl<W> Engine<W> {
             }
             let Some(request) = transaction.request(effect) else { continue };
             // What is held for somebody who is not here waits for them, and for no alarm.
-            if !self.callees.contains_key(&request.callee) {
+            if !self.callees.is_here(attempts.who) {
                 continue;
             }
             attempts.on_its_way = Some(operation);
@@ -96,6 +96,7 @@ impl<W> Engine<W> {
     /// The loop forgets what has settled: the log has it.
     fn let_go(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
+        self.brisk.forget(open.last_seen);
         if let Part::Live(transaction) = &open.part {
             self.meter.ended(id, transaction, now);
         }

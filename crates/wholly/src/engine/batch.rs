@@ -101,6 +101,7 @@ impl<W> Engine<W> {
     pub(super) fn record(&mut self, id: TransactionId, records: Vec<Record>, now: Timestamp) {
         let position = self.gathering_position();
         let Some(open) = self.open.get_mut(&id).filter(|_| !records.is_empty()) else { return };
+        self.brisk.saw(&mut open.last_seen, now);
         let forced = records.iter().any(|record| open.part.forces(record));
         let ends = records.last().is_some_and(Record::is_end);
         if open.held_back.is_empty() && !forced && !ends {
@@ -118,6 +119,7 @@ impl<W> Engine<W> {
         if forced || ends {
             self.write_held_back(id, now);
         }
+        self.count_owed(id);
         self.note_stuck(id, now);
     }
 
@@ -207,11 +209,11 @@ impl<W> Engine<W> {
 
     /// Until when the batch waits for more although somebody waits for it. On a fast disk, answers
     /// that trickle in would else make many small batches, each of which rewrites the pages at the
-    /// edges of the log. Few in flight, or a good part of them gathered: it waits for nobody, for
-    /// the log would else stand still until the slowest of them has answered.
+    /// edges of the log. Few that go on briskly, or a good part of them gathered: it waits for
+    /// nobody, for the log would else stand still until the slowest of them has answered.
     pub(super) fn gathers_until(&self) -> Option<Timestamp> {
         let (at, entries) = self.last_batch;
-        let more = entries >= MANY && self.gathering.entries.len() < self.open.len() / 4;
+        let more = entries >= MANY && self.gathering.entries.len() < self.brisk.count() / 4;
         (more && self.gathering.wanted).then(|| at + GATHER_FOR)
     }
 
@@ -322,5 +324,55 @@ impl<W> Engine<W> {
             Some(writing) if writes(writing) => Some(self.durable.next()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wholly_core::two_phase::StartedBranch;
+    use wholly_core::{Callee, LogId, ParticipantName, Payload};
+
+    use super::*;
+    use crate::Settings;
+    use crate::engine::{Change, Input, Random, Submission, Wait};
+
+    fn submit(engine: &mut Engine<()>, count: usize, now: Timestamp) {
+        let participant: ParticipantName = "hangs".parse().unwrap();
+        let branch = StartedBranch { participant, payload: Payload::null() };
+        let change = Change::TwoPhase { name: "x".parse().unwrap(), branches: vec![branch] };
+        for _ in 0..count {
+            let submission = Submission { key: None, deadline: None, change: change.clone() };
+            engine.handle(Input::Submit { submission, wait: Wait::Accepted, to: () }, now);
+        }
+    }
+
+    /// Polls, and says that the batch that comes out is durable; how many entries it had.
+    fn append(engine: &mut Engine<()>, now: Timestamp) -> Option<usize> {
+        let batch = engine.poll(now).append?;
+        engine.handle(Input::Durable(batch.after.next()), now);
+        engine.poll(now);
+        Some(batch.entries.len())
+    }
+
+    #[test]
+    fn a_batch_does_not_wait_for_what_hangs() {
+        let hangs = [(Callee::Participant("hangs".parse().unwrap()), false)];
+        let (log, head) = (LogId::from_bits(7), Position::default());
+        let random = Random::seeded(7);
+        let mut engine =
+            Engine::new(Settings::default(), log, head, 0, hangs, random, Default::default());
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        submit(&mut engine, 100, now);
+        assert_eq!(append(&mut engine, now), Some(100));
+        // These begun just now, another batch waits for a quarter of them.
+        submit(&mut engine, 20, now);
+        assert_eq!(append(&mut engine, now), None);
+        assert_eq!(append(&mut engine, now + GATHER_FOR), Some(20));
+        // None of them was heard of since: a quarter of the next 16 is enough.
+        let later = now + Duration::from_secs(1);
+        submit(&mut engine, 16, later);
+        assert_eq!(append(&mut engine, later), Some(16));
+        submit(&mut engine, 6, later);
+        assert_eq!(append(&mut engine, later), Some(6));
     }
 }

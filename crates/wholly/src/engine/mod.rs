@@ -33,6 +33,8 @@
 mod advance;
 mod backoff;
 mod batch;
+mod brisk;
+mod callees;
 mod held;
 mod keys;
 mod labels;
@@ -66,6 +68,8 @@ use crate::meter::Meter;
 use crate::outcome::AnyOutcome;
 use crate::participant::slots::{Answered, Attempt};
 use batch::{Place, Read, Writing};
+use brisk::{Brisk, LastSeen};
+use callees::{Callees, Who};
 use keys::KeyState;
 use oldest::Oldest;
 
@@ -75,9 +79,7 @@ pub(crate) struct Engine<W> {
     identity: LogId,
     last_ordinal: u64,
     random: Random,
-    /// Who is here, and whether they offer one-phase commit. Hashed fast: the configuration names
-    /// them.
-    callees: FxHashMap<Callee, bool>,
+    callees: Callees,
     /// Hashed fast: nobody outside chooses an id.
     open: FxHashMap<TransactionId, Open<W>>,
     keys: HashMap<Key, KeyState<W>>,
@@ -97,6 +99,7 @@ pub(crate) struct Engine<W> {
     stuck_changes: Vec<(Position, StuckChange)>,
     undecided: Oldest,
     unsettled: Oldest,
+    brisk: Brisk,
     meter: Arc<Meter>,
     /// Those that were set aside or are held: they are stuck, and no record says so.
     set_aside: BTreeSet<TransactionId>,
@@ -209,6 +212,7 @@ struct Open<W> {
     waiters: Vec<Waiter<W>>,
     /// As it was noted last.
     stuck: bool,
+    last_seen: LastSeen,
     wake: Option<Timestamp>,
 }
 
@@ -222,8 +226,11 @@ enum Part {
 }
 
 /// The attempts at what is outstanding of one branch.
-#[derive(Default)]
 struct Attempts {
+    /// Who is asked.
+    who: Who,
+    /// They are waited for, and counted for it.
+    owes: bool,
     on_its_way: Option<Operation>,
     /// The operation that `tries` and `not_before` are about.
     operation: Option<Operation>,
@@ -397,7 +404,7 @@ impl<W> Engine<W> {
         let requests = transaction.effects().filter_map(|effect| transaction.request(effect));
         let missing: BTreeSet<Callee> = requests
             .map(|request| request.callee)
-            .filter(|callee| !self.callees.contains_key(callee))
+            .filter(|callee| !self.callees.has(callee))
             .collect();
         missing.into_iter().collect()
     }
@@ -407,7 +414,7 @@ impl<W> Engine<W> {
     }
 
     fn register(&mut self, callee: Callee, one_phase: bool, now: Timestamp) {
-        if self.callees.insert(callee.clone(), one_phase).is_some() {
+        if self.callees.register(callee.clone(), one_phase) {
             self.give_up_calls_of(&callee, now);
         }
         // What was held for it: the order does not matter to the protocol, but to a replay.
@@ -488,6 +495,7 @@ impl<W> Engine<W> {
             open.part = Part::SetAside { why: broken.to_string() };
             self.set_aside.insert(id);
         }
+        self.count_owed(id);
         self.note_stuck(id, now);
     }
 

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use wholly_core::{Callee, Input, Key, LogId, Timestamp, entry};
 
+use super::brisk::Brisk;
+use super::callees::Callees;
 use super::keys::KeyState;
 use super::oldest::Oldest;
 use super::stuck::stuck_since;
@@ -28,12 +30,16 @@ impl<W> Engine<W> {
         random: Random,
         meter: Arc<Meter>,
     ) -> Self {
+        let mut known = Callees::default();
+        for (callee, one_phase) in callees {
+            known.register(callee, one_phase);
+        }
         Self {
             settings,
             identity,
             last_ordinal,
             random,
-            callees: callees.into_iter().collect(),
+            callees: known,
             open: FxHashMap::default(),
             keys: HashMap::new(),
             timers: BTreeSet::new(),
@@ -47,6 +53,7 @@ impl<W> Engine<W> {
             stuck_changes: Vec::new(),
             undecided: Oldest::default(),
             unsettled: Oldest::default(),
+            brisk: Brisk::default(),
             meter,
             set_aside: BTreeSet::new(),
             draining: false,
@@ -82,7 +89,7 @@ impl<W> Engine<W> {
         if let Some(key) = key.clone() {
             self.keys.insert(key, KeyState::Open(id));
         }
-        let mut open = Open::new(part, key);
+        let mut open = Open::new(part, key, &mut self.callees);
         open.held = self.holds(id, &open.part);
         let stuck = stuck.or(open.held.then_some(now));
         if open.held {
@@ -91,6 +98,7 @@ impl<W> Engine<W> {
         open.sequence = stored.entries.last().map_or(0, |entry| entry.sequence + 1);
         open.stuck = stuck.is_some();
         self.keep(id, open);
+        self.count_owed(id);
         if let Some(since) = stuck {
             self.found_stuck(id, since);
         }

@@ -10,6 +10,7 @@ use wholly_core::{
     Callee, Input, Key, Name, Payload, Record, Timestamp, Transaction, TransactionId,
 };
 
+use super::callees::{Callees, Who};
 use super::keys::KeyState;
 use super::{Attempts, Engine, Open, Part, Reply, Waiter};
 use crate::Settings;
@@ -76,7 +77,7 @@ impl<W> Engine<W> {
         if self.open.len() >= self.settings.in_flight_limit {
             return Err(SubmitError::Overloaded { in_flight: self.open.len() });
         }
-        Ok(())
+        self.check_room(&submission.change)
     }
 
     fn check_branches(&self, branches: &[StartedBranch]) -> Result<(), SubmitError> {
@@ -101,8 +102,22 @@ impl<W> Engine<W> {
         definition.steps.iter().try_for_each(|step| self.check_callee(&definition.callee(step)))
     }
 
+    /// Refuses what names somebody who has no room for more.
+    fn check_room(&self, change: &Change) -> Result<(), SubmitError> {
+        let room = |callee: Callee| self.callees.check_room(&callee, &self.settings);
+        match change {
+            Change::TwoPhase { branches, .. } => branches
+                .iter()
+                .try_for_each(|branch| room(Callee::Participant(branch.participant.clone()))),
+            Change::Saga { saga, .. } => {
+                let definition = saga.definition();
+                definition.steps.iter().try_for_each(|step| room(definition.callee(step)))
+            }
+        }
+    }
+
     fn check_callee(&self, callee: &Callee) -> Result<(), SubmitError> {
-        match self.callees.contains_key(callee) {
+        match self.callees.has(callee) {
             true => Ok(()),
             false => Err(SubmitError::unknown(callee)),
         }
@@ -124,7 +139,8 @@ impl<W> Engine<W> {
             self.keys.insert(key, KeyState::Open(id));
         }
         self.meter.begun(&transaction);
-        self.keep(id, Open::new(Part::Live(transaction), key));
+        let open = Open::new(Part::Live(transaction), key, &mut self.callees);
+        self.keep(id, open);
         self.record(id, vec![started], now);
         // What a saga's first steps are given may not resolve.
         self.step(id, &Input::Time, now);
@@ -138,7 +154,7 @@ impl<W> Engine<W> {
                 let one_phase = match branches.as_slice() {
                     [only] => {
                         let callee = Callee::Participant(only.participant.clone());
-                        self.callees.get(&callee).copied().unwrap_or(false)
+                        self.callees.offers_one_phase(&callee)
                     }
                     _ => false,
                 };
@@ -157,10 +173,13 @@ impl<W> Engine<W> {
 }
 
 impl<W> Open<W> {
-    pub(super) fn new(part: Part, key: Option<Key>) -> Self {
-        let branches = match &part {
-            Part::Live(transaction) => transaction.branch_count(),
-            Part::SetAside { .. } => 0,
+    pub(super) fn new(part: Part, key: Option<Key>, callees: &mut Callees) -> Self {
+        let attempts = match &part {
+            Part::Live(transaction) => {
+                let asked = (0..).map_while(|branch| transaction.callee(branch));
+                asked.map(|callee| Attempts::at(callees.who(callee))).collect()
+            }
+            Part::SetAside { .. } => Vec::new(),
         };
         let labels = match &part {
             Part::Live(transaction) => Some(Labels::of(transaction)),
@@ -176,11 +195,19 @@ impl<W> Open<W> {
             place: None,
             gate: Default::default(),
             decided: Default::default(),
-            attempts: std::iter::repeat_with(Attempts::default).take(branches).collect(),
+            attempts,
             waiters: Vec::<Waiter<W>>::new(),
             stuck: false,
+            last_seen: Default::default(),
             wake: None,
         }
+    }
+}
+
+impl Attempts {
+    /// None yet.
+    fn at(who: Who) -> Self {
+        Self { who, owes: false, on_its_way: None, operation: None, tries: 0, not_before: None }
     }
 }
 

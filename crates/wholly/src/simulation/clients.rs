@@ -179,6 +179,11 @@ impl World {
                 let keyed = self.clients[who].current.as_ref().is_some_and(|s| s.key.is_some());
                 if keyed { Doing::Submitting } else { Doing::Nothing }
             }
+            // Nothing has happened; there may be room the next time.
+            Reply::NotAccepted(SubmitError::ParticipantOverloaded { .. }) if submitting => {
+                self.seen.participants_overloaded += 1;
+                Doing::Submitting
+            }
             Reply::NotAccepted(SubmitError::Unavailable { .. }) => {
                 std::mem::take(&mut self.clients[who].doing)
             }

@@ -10,7 +10,8 @@
 //! - no step starts before what it comes after, and each is given what those before it gave;
 //! - nothing runs again once a saga has turned back, and none turns back while its pivot may have
 //!   run;
-//! - steps are taken back in reverse order, only those that may have run, and nothing twice.
+//! - steps are taken back in reverse order, only those that may have run, and nothing twice;
+//! - for how many transactions each participant is waited for is counted as it is.
 //!
 //! After a while the faults stop, and what is left must be right:
 //!

@@ -24,7 +24,7 @@ macro_rules! seen {
 
 seen! {
     crashes, failed_appends, lost_calls, duplicates, late_calls, joined_by_key, reads, cancelled,
-    stuck, no_longer_stuck,
+    stuck, no_longer_stuck, participants_overloaded,
     // In two phases.
     committed, aborted, one_phase, fences, read_only,
     // Sagas, and why they turned back.

@@ -218,6 +218,7 @@ impl World {
         let now = self.time();
         let Some(life) = &mut self.life else { return };
         let outputs = life.engine.poll(now);
+        let miscounted = life.engine.miscounted();
         let wake = life.engine.next_wake().map(|at| at.as_millis().max(self.now + 1));
         let earlier = wake.filter(|at| life.wake.is_none_or(|set| *at < set));
         if let Some(at) = earlier {
@@ -225,6 +226,7 @@ impl World {
             let life = self.lives;
             self.at(at - self.now, Event::Wake { life });
         }
+        self.note_wrong(ensure(miscounted.is_empty(), Check::Owed, || miscounted.join("; ")));
         self.send(outputs);
     }
 
@@ -413,6 +415,8 @@ fn settings() -> Settings {
         call_timeout: Duration::from_secs(1),
         backoff: Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(5) },
         stuck_after_tries: 4,
+        // So few that clients run into it.
+        in_flight_limit_per_participant: Some(4),
         ..Settings::default()
     }
 }

@@ -17,6 +17,8 @@ pub enum Check {
     Keys,
     /// The log takes what comes in good order, and can be read back.
     Log,
+    /// Who owes answers is counted as it is.
+    Owed,
     /// A reply is one that was to be expected.
     Reply,
     /// Everything ends when the faults have stopped.

@@ -12,6 +12,7 @@ mod listing;
 mod log_failures;
 mod observed;
 mod outcomes;
+mod overload;
 mod restarts;
 mod restored;
 mod retention;

@@ -235,6 +235,7 @@ async fn commits_pass_the_prepares_that_wait_for_slots() {
 async fn many_at_once_share_their_appends() {
     let mut harness = Harness::new();
     harness.settings().in_flight_limit = 1_000;
+    harness.settings().in_flight_limit_per_participant = Some(1_000);
     let (a, b) = (harness.stand_in("a"), harness.stand_in("b"));
     b.nth(Prepare, 500, Act::Refuse);
     let coordinator = harness.start().await.unwrap();

@@ -45,7 +45,8 @@ async fn what_does_not_settle_in_time_goes_on_at_the_next_start() {
 #[tokio::test(start_paused = true)]
 async fn no_more_keys_are_looked_up_than_may_be_in_flight() {
     let mut shop = Shop::closed();
-    shop.harness.settings().in_flight_limit = 2;
+    let settings = shop.harness.settings();
+    (settings.in_flight_limit, settings.in_flight_limit_per_participant) = (2, Some(2));
     let coordinator = shop.start().await;
     let keyed = |key: &str| order(&coordinator).key(key).submit();
     let (first, second, third) = tokio::join!(keyed("1"), keyed("2"), keyed("3"));
@@ -58,7 +59,8 @@ async fn no_more_keys_are_looked_up_than_may_be_in_flight() {
 #[tokio::test(start_paused = true)]
 async fn too_many_are_refused_and_none_is_dropped() {
     let mut shop = Shop::closed();
-    shop.harness.settings().in_flight_limit = 2;
+    let settings = shop.harness.settings();
+    (settings.in_flight_limit, settings.in_flight_limit_per_participant) = (2, Some(2));
     let coordinator = shop.start().await;
     shop.payments.nth(Prepare, 0, Act::LateAnswer(Duration::from_secs(1)));
     let first = order(&coordinator).submit().await.unwrap();

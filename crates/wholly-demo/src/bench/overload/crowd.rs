@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hyper::Method;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until};
 
 use super::promises::Served;
 use crate::bench::bare_participant::BareParticipant;
@@ -23,6 +23,8 @@ const PAST_DEADLINE: Duration = Duration::from_secs(20);
 const MOST_WITHOUT_CONNECTION: u32 = 128;
 /// How long a client waits that was told nothing.
 const UNTOLD: Duration = Duration::from_secs(1);
+/// How often the server's memory is looked at, in each run.
+const LOOKS: u32 = 12;
 /// How often it is asked what has not settled yet.
 const LOOKING: Duration = Duration::from_millis(50);
 
@@ -65,8 +67,18 @@ impl Crowd {
             clients.spawn(client(url, body.clone(), self.deadline, until));
         }
         let mut told = Told::default();
-        while let Some(ended) = clients.join_next().await {
-            told.add(ended??);
+        let mut bytes_over_time = Vec::new();
+        let every = self.lasts / LOOKS;
+        let mut look = interval_at(Instant::now() + every, every);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                ended = clients.join_next() => match ended {
+                    Some(ended) => told.add(ended??),
+                    None => break,
+                },
+                _ = look.tick() => bytes_over_time.extend(server.process.resident_bytes()),
+            }
         }
         let unsettled = self.unsettled(&server).await?;
         let most_bytes = server.process.most_resident_bytes();
@@ -91,6 +103,7 @@ impl Crowd {
             unanswered: told.unanswered,
             unsettled,
             idle_bytes,
+            bytes_over_time,
             most_bytes,
             end_bytes,
             most_bytes_allowed: idle_bytes.map(|idle| Served::allowed(idle, self.in_flight_limit)),
@@ -113,7 +126,8 @@ impl Crowd {
             format!("slots = {{ total = {slots}, reserved_for_second_phase = {reserved} }}\n");
         let text = format!(
             "[settings]\ndeadline = '{}ms'\ncall_timeout = '{call_timeout}ms'\n\
-             in_flight_limit = {in_flight_limit}\n[limits]\nconnections = {connections}\n{}",
+             in_flight_limit = {in_flight_limit}\n\
+             in_flight_limit_per_participant = {in_flight_limit}\n[limits]\nconnections = {connections}\n{}",
             self.deadline.as_millis(),
             participants_at(names, participants, &slots)
         );

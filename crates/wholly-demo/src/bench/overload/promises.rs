@@ -44,6 +44,8 @@ pub(super) struct Served {
     /// Before the first client, the most ever, and after the last. Absent where the system does
     /// not tell.
     pub idle_bytes: Option<u64>,
+    /// In equal pauses while the clients asked.
+    pub bytes_over_time: Vec<u64>,
     pub most_bytes: Option<u64>,
     pub end_bytes: Option<u64>,
     /// What `most_bytes` may be.
@@ -134,11 +136,18 @@ impl fmt::Display for Served {
                     bytes(self.end_bytes)
                 ),
             ),
+            ("over time", over_time(&self.bytes_over_time)),
             ("promises", kept),
         ];
         let rows = rows.map(|(name, value)| format!("{name:16} {value}"));
         f.write_str(&rows.join("\n"))
     }
+}
+
+/// In whole mebibytes, one look after the other.
+fn over_time(bytes: &[u64]) -> String {
+    let looks = bytes.iter().map(|bytes| format!("{:.0}", *bytes as f64 / f64::from(1 << 20)));
+    format!("{} MiB", looks.collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]

@@ -1,0 +1,93 @@
+//! How many transactions go on briskly: something of each was recorded a short while ago.
+//!
+//! A batch waits for the entries of others that are likely to come at once. What waits for a
+//! participant that hangs is in flight, too, perhaps for days; were it waited for, it would slow
+//! what does not touch that participant.
+
+use wholly_core::Timestamp;
+
+/// Something was recorded in this span of time or in the one before it.
+const SPAN_MILLIS: u64 = 64;
+
+/// Counts them, without a look at each.
+#[derive(Default)]
+pub(super) struct Brisk {
+    span: u64,
+    in_span: usize,
+    in_span_before: usize,
+}
+
+/// When something of a transaction was recorded last.
+#[derive(Clone, Copy, Default)]
+pub(super) struct LastSeen(Option<u64>);
+
+impl Brisk {
+    /// Something of a transaction is recorded.
+    pub fn saw(&mut self, last: &mut LastSeen, now: Timestamp) {
+        self.turn(now);
+        if last.0 != Some(self.span) {
+            self.forget(*last);
+            *last = LastSeen(Some(self.span));
+            self.in_span += 1;
+        }
+    }
+
+    /// A transaction is gone.
+    pub fn forget(&mut self, LastSeen(last): LastSeen) {
+        match last {
+            Some(span) if span == self.span => self.in_span -= 1,
+            Some(span) if span + 1 == self.span => self.in_span_before -= 1,
+            _ => {}
+        }
+    }
+
+    /// As many as when something was recorded last.
+    pub fn count(&self) -> usize {
+        self.in_span + self.in_span_before
+    }
+
+    fn turn(&mut self, now: Timestamp) {
+        // A clock that was set back begins no other span.
+        let span = (now.as_millis() / SPAN_MILLIS).max(self.span);
+        if span > self.span {
+            self.in_span_before = if span == self.span + 1 { self.in_span } else { 0 };
+            (self.span, self.in_span) = (span, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(spans: u64) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000 / SPAN_MILLIS * SPAN_MILLIS + spans * SPAN_MILLIS)
+    }
+
+    #[test]
+    fn what_went_on_a_short_while_ago_is_counted_once() {
+        let (mut brisk, mut seen) = (Brisk::default(), [LastSeen::default(); 3]);
+        let [one, two, three] = &mut seen;
+        brisk.saw(one, at(0));
+        brisk.saw(one, at(0));
+        brisk.saw(two, at(0));
+        assert_eq!(brisk.count(), 2);
+        brisk.saw(one, at(1));
+        assert_eq!(brisk.count(), 2);
+        // The second hangs.
+        brisk.saw(one, at(2));
+        assert_eq!(brisk.count(), 1);
+        brisk.saw(three, at(2));
+        brisk.forget(*one);
+        brisk.forget(*two);
+        assert_eq!(brisk.count(), 1);
+        // Set back, and then after a long pause.
+        brisk.saw(two, at(0));
+        assert_eq!(brisk.count(), 2);
+        brisk.saw(three, at(9));
+        brisk.forget(*two);
+        assert_eq!(brisk.count(), 1);
+        brisk.forget(*three);
+        assert_eq!(brisk.count(), 0);
+    }
+}

@@ -1,0 +1,192 @@
+//! What is refused where there is no room: for anybody, or for who hangs.
+
+use std::sync::Arc;
+
+use wholly::Operation::{Abort, Commit, Prepare};
+use wholly::test::Act;
+use wholly::{Callee, Graph, ParticipantName, SagaOutcome, SubmitError};
+
+use super::*;
+
+/// Room for four transactions, two of which may wait for the same participant; a third participant
+/// beside the shop's two.
+async fn narrow() -> (Shop, Scripted) {
+    let mut shop = Shop::closed();
+    shop.harness.settings().in_flight_limit = 4;
+    let shelf = shop.harness.stand_in("shelf");
+    shop.start().await;
+    (shop, shelf)
+}
+
+fn named(name: &str) -> Callee {
+    Callee::Participant(ParticipantName::new(name).unwrap())
+}
+
+/// Orders and the shelf, which answer.
+fn untouched(coordinator: &Coordinator) -> TwoPhase<'_> {
+    let transaction = coordinator.two_phase("restock").branch("orders", &1).unwrap();
+    transaction.branch("shelf", &1).unwrap()
+}
+
+#[track_caller]
+fn overloaded(refused: Result<TransactionId, SubmitError>, name: &str, by: usize) {
+    let error = refused.expect_err("it was taken");
+    let SubmitError::ParticipantOverloaded { callee, owed } = &error else { panic!("{error:?}") };
+    assert_eq!((callee, *owed), (&named(name), by));
+    assert!(error.to_string().contains(&format!("the participant {name} has not")), "{error}");
+}
+
+/// Who does not hang has answered by then, and owes nothing.
+async fn others_answer() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}
+
+fn hang(participant: &Scripted) {
+    for operation in [Prepare, Commit, Abort] {
+        participant.always(operation, Act::Hang);
+    }
+    for step in ["charge", "refund", "note", "unnote"] {
+        participant.always(step, Act::Hang);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_hangs_leaves_room_for_what_does_not_touch_it() {
+    let (shop, _) = narrow().await;
+    let coordinator = shop.coordinator();
+    hang(&shop.payments);
+    let first = order(&coordinator).submit().await.unwrap();
+    let second = order(&coordinator).submit().await.unwrap();
+    others_answer().await;
+    overloaded(order(&coordinator).submit().await, "payments", 2);
+    // Before their deadline and long after it: the aborts hang, too.
+    for _ in 0..10 {
+        assert!(committed(&untouched(&coordinator).execute().await.unwrap()));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        overloaded(order(&coordinator).submit().await, "payments", 2);
+    }
+    // What was accepted settles once it answers, and then there is room.
+    shop.payments.behave();
+    for id in [first, second] {
+        assert!(matches!(shop.outcome(id).await, Outcome::Aborted(_)));
+    }
+    assert!(committed(&order(&coordinator).execute().await.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn commits_that_hang_count_too() {
+    let (shop, _) = narrow().await;
+    let coordinator = shop.coordinator();
+    shop.payments.always(Commit, Act::Hang);
+    for _ in 0..2 {
+        order(&coordinator).submit().await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    overloaded(order(&coordinator).submit().await, "payments", 2);
+    assert!(committed(&untouched(&coordinator).execute().await.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_counts_them_again() {
+    let (mut shop, _) = narrow().await;
+    hang(&shop.payments);
+    for _ in 0..2 {
+        order(&shop.coordinator()).submit().await.unwrap();
+    }
+    let coordinator = shop.restart().await;
+    others_answer().await;
+    overloaded(order(&coordinator).submit().await, "payments", 2);
+    assert!(committed(&untouched(&coordinator).execute().await.unwrap()));
+    shop.payments.behave();
+    shop.harness.settle().await;
+    assert!(committed(&order(&coordinator).execute().await.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_finds_its_transaction_where_there_is_no_room_for_another() {
+    let (shop, _) = narrow().await;
+    let coordinator = shop.coordinator();
+    hang(&shop.payments);
+    let first = order(&coordinator).key("first").submit().await.unwrap();
+    order(&coordinator).submit().await.unwrap();
+    others_answer().await;
+    overloaded(order(&coordinator).key("third").submit().await, "payments", 2);
+    assert_eq!(order(&coordinator).key("first").submit().await.unwrap(), first);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_resolved_by_hand_is_waited_for_no_longer() {
+    let (shop, _) = narrow().await;
+    let coordinator = shop.coordinator();
+    shop.payments.always(Commit, Act::Hang);
+    let first = order(&coordinator).submit().await.unwrap();
+    order(&coordinator).submit().await.unwrap();
+    others_answer().await;
+    overloaded(order(&coordinator).submit().await, "payments", 2);
+    let payments = ParticipantName::new("payments").unwrap();
+    let word = wholly::Decision::Committed;
+    coordinator.resolve(first, payments, word, "seen in the books").await.unwrap();
+    order(&coordinator).submit().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_limit_is_as_it_is_set() {
+    let mut shop = Shop::closed();
+    let settings = shop.harness.settings();
+    (settings.in_flight_limit, settings.in_flight_limit_per_participant) = (4, Some(3));
+    let coordinator = shop.start().await;
+    hang(&shop.payments);
+    for _ in 0..3 {
+        order(&coordinator).submit().await.unwrap();
+    }
+    others_answer().await;
+    overloaded(order(&coordinator).submit().await, "payments", 3);
+}
+
+/// The books, which answer, and then the card, at once with a second step of the same participant.
+fn sale() -> Arc<Graph> {
+    let definition = serde_json::from_str(
+        r#"{"name": "sale", "version": 1, "steps": [
+            {"name": "book", "participant": "orders", "compensation": "unbook", "after": []},
+            {"name": "charge", "participant": "payments", "compensation": "refund",
+             "after": ["book"]},
+            {"name": "note", "participant": "payments", "compensation": "unnote",
+             "after": ["book"]}
+        ]}"#,
+    );
+    Arc::new(Graph::new(definition.unwrap()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn sagas_that_wait_for_who_hangs_leave_room_too() {
+    let (mut shop, _) = narrow().await;
+    hang(&shop.payments);
+    let mut coordinator = shop.coordinator();
+    let sell = |coordinator: &Coordinator| coordinator.saga(sale()).input(&1).submit();
+    let mut sold = Vec::new();
+    for _ in 0..2 {
+        // Two steps of it hang, and it counts as one.
+        sold.push(sell(&coordinator).await.unwrap());
+        others_answer().await;
+    }
+    for round in 0..3 {
+        overloaded(sell(&coordinator).await, "payments", 2);
+        overloaded(order(&coordinator).submit().await, "payments", 2);
+        // Orders has done its step, and its compensation waits for its turn: it owes nothing.
+        assert!(committed(&untouched(&coordinator).execute().await.unwrap()));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        if round == 1 {
+            coordinator = shop.restart().await;
+            others_answer().await;
+        }
+    }
+    shop.payments.behave();
+    for id in sold {
+        let outcome = coordinator.outcome(id, LONG).await.unwrap().unwrap();
+        assert!(
+            matches!(&outcome, AnyOutcome::Saga(SagaOutcome::Compensated(_))),
+            "past their deadline they turned back: {outcome:?}"
+        );
+    }
+    assert!(committed(&order(&coordinator).execute().await.unwrap()));
+}
