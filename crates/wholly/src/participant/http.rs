@@ -320,7 +320,7 @@ impl HttpParticipant {
 
     /// What answers a call after `change` made it one that breaks the contract. It is signed as it
     /// then is.
-    #[cfg(feature = "test")]
+    #[cfg(feature = "conformance")]
     pub(crate) async fn ask_changed(
         &self,
         call: &Call,

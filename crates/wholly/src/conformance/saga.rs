@@ -35,7 +35,7 @@ pub struct SagaProbe {
 /// ```no_run
 /// # async fn test() -> Result<(), Box<dyn std::error::Error>> {
 /// use serde_json::json;
-/// use wholly::test::{Payloads, SagaProbe, saga_participant_conformance};
+/// use wholly::conformance::{Payloads, SagaProbe, saga_participant_conformance};
 ///
 /// let probe = SagaProbe {
 ///     action: "reserve".to_owned(),

@@ -54,7 +54,7 @@ impl Payloads {
 /// ```no_run
 /// # async fn test() -> Result<(), Box<dyn std::error::Error>> {
 /// use serde_json::json;
-/// use wholly::test::{Payloads, participant_conformance};
+/// use wholly::conformance::{Payloads, participant_conformance};
 ///
 /// let payloads = Payloads {
 ///     good: json!({"item_id": "item1", "quantity": 0}),
