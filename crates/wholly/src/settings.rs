@@ -33,6 +33,8 @@ pub struct Settings {
     pub patience: Duration,
     /// How long what has settled is kept.
     pub retention: Retention,
+    /// Whether it is counted what happens, for [`Coordinator::measures`](crate::Coordinator::measures).
+    pub measured: bool,
 }
 
 /// How long what has settled is kept, counted from when it began. What has not settled, or is
@@ -72,6 +74,7 @@ impl Default for Settings {
             in_flight_limit: 200_000,
             patience: Duration::from_secs(10),
             retention: Retention::FOR_EVER,
+            measured: true,
         }
     }
 }
