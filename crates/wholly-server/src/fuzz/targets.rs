@@ -167,7 +167,7 @@ fn serve(audit: &Path) -> (tokio::runtime::Runtime, axum::Router) {
             Coordinator::builder(MemoryLog::new(LogId::from_bits(9))).participant("p", Yes);
         let coordinator = coordinator.start().await.unwrap();
         let hub = Hub::new(coordinator.clone());
-        api::router(coordinator, Sagas::default(), gate(audit), hub)
+        api::router(coordinator, Sagas::default(), gate(audit), hub, true)
     });
     (runtime, router)
 }
