@@ -76,7 +76,8 @@ pub async fn participant_conformance(
     participant_conformance_of(HttpParticipant::at(url)?, payloads).await
 }
 
-/// The same of a service that asks for credentials or signatures, which `participant` has.
+/// The same of a service that asks for credentials or signatures, or that needs more than 5 seconds
+/// for a call: `participant` has them.
 ///
 /// # Errors
 /// As [`participant_conformance`].
