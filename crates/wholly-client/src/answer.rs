@@ -221,12 +221,12 @@ pub struct Participant {
     pub url: Option<String>,
     /// How it is.
     pub health: Health,
-    /// How often it was called since the coordinator started.
-    #[serde(default)]
-    pub calls: u64,
+    /// How often it was called since the coordinator started; none where that is not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls: Option<u64>,
     /// How often no answer that can be understood came back.
-    #[serde(default)]
-    pub errors: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errors: Option<u64>,
     /// How many calls are on their way.
     #[serde(default)]
     pub in_progress: u64,

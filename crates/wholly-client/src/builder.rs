@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use http::{HeaderValue, Uri};
 use hyper_rustls::ConfigBuilderExt;
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::client::Client;
 use crate::http::Http;
@@ -18,6 +18,7 @@ pub struct Builder {
     url: String,
     token: Option<String>,
     ca_file: Option<PathBuf>,
+    identity: Option<(PathBuf, PathBuf)>,
     connect_timeout: Duration,
     answer_timeout: Duration,
     retry_for: Duration,
@@ -44,6 +45,14 @@ pub enum BuildError {
         /// Why not.
         why: String,
     },
+    /// What the client shows of itself cannot be used.
+    #[error("the client's certificate and key in {} cannot be used: {why}", .file.display())]
+    Identity {
+        /// The file.
+        file: PathBuf,
+        /// Why not.
+        why: String,
+    },
     /// TLS does not work here.
     #[error("TLS does not work here: {why}")]
     Tls {
@@ -58,6 +67,7 @@ impl Builder {
             url: url.to_owned(),
             token: None,
             ca_file: None,
+            identity: None,
             connect_timeout: Duration::from_secs(3),
             answer_timeout: Duration::from_secs(10),
             retry_for: Duration::from_secs(30),
@@ -73,6 +83,13 @@ impl Builder {
     /// Trusts the authorities whose certificates are in this PEM file, instead of those of the web.
     pub fn ca_file(self, file: impl AsRef<Path>) -> Self {
         Self { ca_file: Some(file.as_ref().to_owned()), ..self }
+    }
+
+    /// Who asks, by certificate: PEM files of the client's certificate, with those between it and its
+    /// authority, and of its key. It may be one file.
+    pub fn identity(self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
+        let identity = (certificate.as_ref().to_owned(), key.as_ref().to_owned());
+        Self { identity: Some(identity), ..self }
     }
 
     /// How long a connection may take to come about: 3 seconds unless it is set.
@@ -95,11 +112,11 @@ impl Builder {
     /// The client. It connects when it is first used.
     ///
     /// # Errors
-    /// When the URL, the token or the file of certificates cannot be used.
+    /// When the URL, the token, the file of certificates or the client's own cannot be used.
     pub fn build(self) -> Result<Client, BuildError> {
         let base = base(&self.url)?;
         let token = self.token.as_deref().map(authorization).transpose()?;
-        let tls = tls(self.ca_file.as_deref())?;
+        let tls = tls(self.ca_file.as_deref(), self.identity.as_ref())?;
         let http = Http::new(base, token, tls, self.connect_timeout, self.answer_timeout);
         Ok(Client::new(http, self.retry_for))
     }
@@ -147,7 +164,10 @@ fn authorization(token: &str) -> Result<HeaderValue, BuildError> {
 }
 
 /// The provider is named here and installed nowhere: a library leaves globals alone.
-fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, BuildError> {
+fn tls(
+    ca_file: Option<&Path>,
+    identity: Option<&(PathBuf, PathBuf)>,
+) -> Result<rustls::ClientConfig, BuildError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -156,22 +176,40 @@ fn tls(ca_file: Option<&Path>) -> Result<rustls::ClientConfig, BuildError> {
         None => config.with_webpki_roots(),
         Some(file) => config.with_root_certificates(authorities(file)?),
     };
-    Ok(config.with_no_client_auth())
+    let Some((certificate, key)) = identity else { return Ok(config.with_no_client_auth()) };
+    let wrong = |file: &Path, why| BuildError::Identity { file: file.to_owned(), why };
+    let chain = certificates(certificate).map_err(|why| wrong(certificate, why))?;
+    let read = read(key).and_then(|pem| PrivateKeyDer::from_pem_slice(&pem).map_err(said));
+    let own_key = read.map_err(|why| wrong(key, why))?;
+    config.with_client_auth_cert(chain, own_key).map_err(|why| wrong(certificate, said(why)))
 }
 
 fn authorities(file: &Path) -> Result<rustls::RootCertStore, BuildError> {
     let wrong = |why: String| BuildError::CaFile { file: file.to_owned(), why };
-    // Read apart from its parsing: that a file is missing is said in the system's words.
-    let text = std::fs::read(file).map_err(|why| wrong(why.to_string()))?;
     let mut store = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&text) {
-        let certificate = certificate.map_err(|why| wrong(why.to_string()))?;
+    for certificate in certificates(file).map_err(wrong)? {
         store.add(certificate).map_err(|why| wrong(why.to_string()))?;
     }
-    match store.is_empty() {
-        true => Err(wrong("there is no certificate in it".to_owned())),
-        false => Ok(store),
+    Ok(store)
+}
+
+/// At least one certificate.
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem = read(file)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    match certificates.map_err(said)? {
+        none if none.is_empty() => Err("there is no certificate in it".to_owned()),
+        certificates => Ok(certificates),
     }
+}
+
+/// Read apart from its parsing: that a file is missing is said in the system's words.
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(file).map_err(said)
+}
+
+fn said(why: impl std::fmt::Display) -> String {
+    why.to_string()
 }
 
 #[cfg(test)]
@@ -216,5 +254,34 @@ mod tests {
         assert!(no_pem.is_err());
         let no_pem = at().ca_file(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml")).build();
         assert!(no_pem.err().unwrap().to_string().contains("no certificate"));
+    }
+
+    #[test]
+    fn the_clients_own_certificate_and_key_are_checked_when_it_is_built() {
+        let directory = tempfile::tempdir().unwrap();
+        let made = |name: &str, text: &str| {
+            let file = directory.path().join(name);
+            std::fs::write(&file, text).unwrap();
+            file
+        };
+        let signed = || rcgen::generate_simple_self_signed(["shop".to_owned()]).unwrap();
+        let (own, other) = (signed(), signed());
+        let certificate = made("shop.pem", &own.cert.pem());
+        let key = made("shop.key", &own.signing_key.serialize_pem());
+        let other = made("other.key", &other.signing_key.serialize_pem());
+        let both = own.cert.pem() + &own.signing_key.serialize_pem();
+        let both = made("both.pem", &both);
+        let at = || Builder::at("https://wholly.example");
+        assert!(at().identity(&certificate, &key).build().is_ok());
+        assert!(at().identity(&both, &both).build().is_ok());
+        for (certificate, key, says) in [
+            (&key, &key, "shop.key cannot be used: there is no certificate in it"),
+            (&certificate, &certificate, "shop.pem cannot be used"),
+            (&certificate, &other, "shop.pem cannot be used"),
+            (&certificate, &"/nowhere.key".into(), "/nowhere.key cannot be used: No such file"),
+        ] {
+            let why = at().identity(certificate, key).build().err().unwrap().to_string();
+            assert!(why.contains(says), "{why}");
+        }
     }
 }

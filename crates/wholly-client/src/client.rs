@@ -13,10 +13,10 @@ use wholly_core::saga::Definition;
 use crate::answer::{Participant, SagaVersion, Transaction};
 use crate::builder::Builder;
 use crate::error::AskError;
+use crate::events::Events;
 use crate::http::{Ask, Http};
 use crate::list::{Filter, Rows};
 use crate::retry::Unanswered;
-use crate::watch::Watch;
 
 /// A client of one server. A handle: clones share its connections.
 #[derive(Clone)]
@@ -78,15 +78,21 @@ impl Client {
     /// ```no_run
     /// # use wholly_client::{AskError, Client, TransactionId};
     /// # async fn follow(client: Client, id: TransactionId) -> Result<(), AskError> {
-    /// let mut watch = client.watch(id);
-    /// while let Some(seen) = watch.next().await? {
+    /// let mut events = client.events(id);
+    /// while let Some(seen) = events.next().await? {
     ///     println!("{}: {}", seen.event, seen.state);
     /// }
     /// # Ok(())
     /// # }
     /// ```
-    pub fn watch(&self, id: TransactionId) -> Watch {
-        Watch::new(self.clone(), id)
+    pub fn events(&self, id: TransactionId) -> Events {
+        Events::of_one(self.clone(), id)
+    }
+
+    /// Follows all transactions from now on, or from the event on that is named with
+    /// [`Events::after`]. It has no end.
+    pub fn all_events(&self) -> Events {
+        Events::of_all(self.clone())
     }
 
     /// The participants, as the coordinator sees them.

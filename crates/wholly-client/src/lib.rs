@@ -30,7 +30,7 @@
 //! | operation | because |
 //! |---|---|
 //! | submit | it always goes with a key, and a key makes one transaction; it is minted if none is given |
-//! | get, list, watch, participants, sagas | they change nothing |
+//! | get, list, events, participants, sagas | they change nothing |
 //! | define | a name and version mean one definition for ever |
 //! | abort | what is aborted already is left as it is, and the answer is the same |
 //! | retry | it asks what is asked anyway, only sooner |
@@ -42,7 +42,7 @@
 //! |---|---|
 //! | `client`, `builder` | where the server is, and what it can be asked |
 //! | `submit` | a transaction on its way to the server |
-//! | `list`, `watch` | the transactions page by page, one of them live |
+//! | `list`, `events` | the transactions page by page; one of them live, or all |
 //! | `by_hand` | what a person does |
 //! | `answer`, `words` | the server's answers; what a newer server adds to them is passed over |
 //! | `retry`, `http` | asking until there is an answer; one try |
@@ -55,11 +55,11 @@ mod builder;
 mod by_hand;
 mod client;
 mod error;
+mod events;
 mod http;
 mod list;
 mod retry;
 mod submit;
-mod watch;
 mod words;
 
 pub use answer::{
@@ -70,10 +70,10 @@ pub use builder::{BuildError, Builder};
 pub use by_hand::As;
 pub use client::Client;
 pub use error::{AskError, InvalidSubmission, Problem, SubmitError, Wrong};
+pub use events::{Events, Seen};
 pub use list::{Filter, Rows};
 pub use serde_json::value::RawValue;
 pub use submit::{Saga, Submission, TwoPhase, Written};
-pub use watch::{Seen, Watch};
 pub use wholly_core::saga::Definition;
 pub use wholly_core::{Key, Name, ParticipantName, StepName, Timestamp, TransactionId};
 pub use words::{BranchState, Health, Pattern, State, StepState};

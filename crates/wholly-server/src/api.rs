@@ -65,7 +65,8 @@ pub const BODY_LIMIT: usize = Settings::BRANCH_LIMIT * Payload::LIMIT / 4 * 5;
 struct Served {
     coordinator: Coordinator,
     sagas: Arc<Sagas>,
-    metrics: Arc<Metrics>,
+    /// None where nothing is counted.
+    metrics: Option<Arc<Metrics>>,
     gate: Arc<Gate>,
     hub: Hub,
 }
@@ -88,9 +89,9 @@ impl FromRef<Served> for Arc<Sagas> {
     }
 }
 
-impl FromRef<Served> for Arc<Metrics> {
+impl FromRef<Served> for Option<Arc<Metrics>> {
     fn from_ref(served: &Served) -> Self {
-        Arc::clone(&served.metrics)
+        served.metrics.clone()
     }
 }
 
@@ -133,16 +134,26 @@ routes! {
     "/openapi.json" => get openapi::document;
 }
 
-/// The API of this coordinator and these sagas, behind this gate, for those who listen at this hub.
-pub fn router(coordinator: Coordinator, sagas: Sagas, gate: Arc<Gate>, hub: Hub) -> Router {
-    let metrics = Arc::new(Metrics::of(coordinator.clone()));
-    routes()
+/// The API of this coordinator and these sagas, behind this gate, for those who listen at this hub;
+/// `measured`: what it does is counted.
+pub fn router(
+    coordinator: Coordinator,
+    sagas: Sagas,
+    gate: Arc<Gate>,
+    hub: Hub,
+    measured: bool,
+) -> Router {
+    let metrics = measured.then(|| Arc::new(Metrics::of(coordinator.clone())));
+    let routes = routes()
         .fallback(no_such_route)
         .layer(from_fn_with_state(Arc::clone(&gate), guard::guard))
         // Outside the guard, which reads bodies, too.
-        .layer(DefaultBodyLimit::max(BODY_LIMIT))
-        .layer(from_fn_with_state(Arc::clone(&metrics), observe::count))
-        .with_state(Served { coordinator, sagas: Arc::new(sagas), metrics, gate, hub })
+        .layer(DefaultBodyLimit::max(BODY_LIMIT));
+    let routes = match &metrics {
+        Some(metrics) => routes.layer(from_fn_with_state(Arc::clone(metrics), observe::count)),
+        None => routes,
+    };
+    routes.with_state(Served { coordinator, sagas: Arc::new(sagas), metrics, gate, hub })
 }
 
 async fn no_such_route(uri: Uri) -> Problem {

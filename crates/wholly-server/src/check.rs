@@ -46,7 +46,7 @@ impl Check {
 }
 
 /// A definition in words.
-struct Understood<'a>(&'a Graph);
+pub struct Understood<'a>(pub &'a Graph);
 
 impl fmt::Display for Understood<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

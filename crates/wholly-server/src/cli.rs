@@ -8,6 +8,7 @@ mod get;
 mod list;
 mod participants;
 mod record;
+mod sagas;
 mod screen;
 mod serve;
 mod submit;
@@ -35,6 +36,7 @@ pub use exit::failed;
 use get::Get;
 use list::List;
 use participants::Participants;
+use sagas::{Define, Sagas};
 use serve::Serve;
 use submit::Submit;
 use watch::Watch;
@@ -58,6 +60,8 @@ enum Command {
     Retry(Retry),
     Resolve(Resolve),
     Participants(Participants),
+    Sagas(Sagas),
+    Define(Define),
     Completions(Completions),
     Backup(Backup),
     Config(ConfigCommand),
@@ -98,6 +102,8 @@ pub fn run() -> ExitCode {
         Command::Retry(retry) => retry.run(),
         Command::Resolve(resolve) => resolve.run(),
         Command::Participants(participants) => participants.run(),
+        Command::Sagas(sagas) => sagas.run(),
+        Command::Define(define) => define.run(),
         Command::Completions(completions) => completions.run(),
         Command::Backup(backup) => backup.run(),
         Command::Config(config) => config.run(),

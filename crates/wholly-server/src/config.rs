@@ -4,7 +4,7 @@
 //! line and the column; a key that nobody knows is an error, because a setting that does nothing
 //! is worse than one that is missing.
 //!
-//! A flag counts before its environment variable, and that before the file.
+//! A flag counts before its environment variable ([`variables`]), and that before the file.
 
 mod access;
 pub mod alerts;
@@ -13,11 +13,13 @@ mod credentials;
 mod limits;
 mod listen;
 pub mod logs;
+mod metrics;
 mod nearest;
 mod retention;
 pub mod secret;
 mod tls;
 mod value;
+mod variables;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -28,6 +30,7 @@ use std::time::Duration;
 use rustls::ServerConfig;
 use serde::Deserialize;
 use toml::Spanned;
+use toml::de::{DeTable, Deserializer};
 use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
 
 use self::alerts::{Alerts, AlertsSection};
@@ -35,10 +38,12 @@ use self::credentials::{AuthSection, SigningSection, TlsSection};
 pub use self::limits::Limits;
 pub use self::listen::Listen;
 use self::logs::Logs;
+use self::metrics::MetricsSection;
 use crate::access::Access;
 use crate::place::Place;
 use retention::RetentionSection;
 pub use value::PositiveDuration;
+pub use variables::Variables;
 
 /// What the server is to do.
 pub struct Config {
@@ -64,7 +69,7 @@ pub struct Config {
     pub settings: Settings,
     /// Who takes part, by name.
     pub participants: BTreeMap<ParticipantName, ConfiguredParticipant>,
-    /// The file as it is written, which tells what a reload changes.
+    /// The file and the variables as they are written, which tells what a reload changes.
     pub written: toml::Table,
 }
 
@@ -81,6 +86,7 @@ pub struct Overrides {
     pub listen: Option<Listen>,
     pub log: Option<PathBuf>,
     pub audit: Option<PathBuf>,
+    pub variables: Variables,
 }
 
 /// What the log's file is. Only the command line says so, for it is true of one start.
@@ -115,6 +121,9 @@ pub enum ConfigError {
     /// It says something that it cannot say.
     #[error("{}:{place}: {why}", .file.display())]
     Invalid { file: PathBuf, place: Place, why: String },
+    /// A variable says something that it cannot say.
+    #[error("{name}: {why}")]
+    Variable { name: String, why: String },
     /// It cannot be taken up without a restart.
     #[error("the configuration cannot be taken up: {why}")]
     Unfit { why: String },
@@ -130,7 +139,12 @@ impl Source {
         })?;
         let directory = file.parent().unwrap_or(Path::new(""));
         Config::parse(&text, directory, &self.overrides).map_err(|Wrong { at, why }| {
-            ConfigError::Invalid { file: file.clone(), place: Place::of(&text, at), why }
+            match self.overrides.variables.at(&text, at) {
+                Some(name) => ConfigError::variable(name, why),
+                None => {
+                    ConfigError::Invalid { file: file.clone(), place: Place::of(&text, at), why }
+                }
+            }
         })
     }
 }
@@ -149,10 +163,13 @@ impl Config {
             let said = text.get(span.clone()).unwrap_or_default();
             Wrong { at: span.start, why: nearest::explained(&message, said) }
         };
-        let file: File = toml::from_str(text).map_err(wrong)?;
-        let written = toml::from_str(text).map_err(wrong)?;
+        let mut said = DeTable::parse(text).map_err(wrong)?;
+        overrides.variables.replace(text, &mut said)?;
+        let file = File::deserialize(Deserializer::from(said.clone())).map_err(wrong)?;
+        let written = toml::Table::deserialize(Deserializer::from(said)).map_err(wrong)?;
         let mut settings = file.settings.over_defaults()?;
         settings.retention = file.retention.retention()?;
+        settings.measured = file.metrics.enabled;
         let configured = |(name, section): (_, ParticipantSection)| {
             Ok((name, section.configured(&settings, directory)?))
         };
@@ -216,6 +233,8 @@ struct File {
     limits: limits::LimitsSection,
     #[serde(default)]
     logs: Logs,
+    #[serde(default)]
+    metrics: MetricsSection,
     alerts: Option<AlertsSection>,
     #[serde(default)]
     settings: SettingsSection,

@@ -1,5 +1,5 @@
 //! `wholly conformance`: whether a service, in any language, keeps the participant's half of the
-//! protocol. The checks are those of [`wholly::test`]; here they are asked for and told.
+//! protocol. The checks are those of [`wholly::conformance`]; here they are asked for and told.
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::Value;
 use wholly::HttpParticipant;
-use wholly::test::{
+use wholly::conformance::{
     Payloads, Report, SagaProbe, Verdict, participant_conformance_of,
     saga_participant_conformance_of,
 };

@@ -1,4 +1,4 @@
-//! `/metrics`: what the coordinator and the API count, as OpenMetrics text, which Prometheus reads.
+//! `/metrics`: what the coordinator and the API count, as text that Prometheus reads.
 //!
 //! INVARIANT: no label holds a payload, a key, a transaction's id or name, or anything else that a
 //! client chooses: labels come from the configuration and from this code.
@@ -18,8 +18,9 @@ use wholly::Coordinator;
 
 use engine::Engine;
 
-/// The type of the text.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// The types of the text: OpenMetrics, and what Prometheus had before it.
+pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All that is counted.
 pub struct Metrics {
@@ -68,10 +69,57 @@ impl Metrics {
         self.requests.get_or_create(request).observe(took.as_secs_f64());
     }
 
-    /// What is counted, as text.
-    pub fn text(&self) -> Result<String, fmt::Error> {
+    /// What is counted, as OpenMetrics text.
+    pub fn open_metrics(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;
         Ok(text)
+    }
+}
+
+/// OpenMetrics text in the older format: the samples are the same, and what is said of them has
+/// their own names.
+pub fn prometheus(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    let mut help = "";
+    for line in open_metrics.lines() {
+        let Some(said) = line.strip_prefix("# ") else {
+            text.push_str(line);
+            text.push('\n');
+            continue;
+        };
+        // Units and the end have no lines there; the help comes before the type, which says how the
+        // samples are called.
+        if let Some(said) = said.strip_prefix("HELP ") {
+            help = said.split_once(' ').map_or("", |(_, help)| help);
+        } else if let Some((name, kind)) =
+            said.strip_prefix("TYPE ").and_then(|s| s.split_once(' '))
+        {
+            let (suffix, kind) = match kind {
+                "counter" => ("_total", kind),
+                "info" => ("_info", "gauge"),
+                _ => ("", kind),
+            };
+            text.push_str(&format!("# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}\n"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_older_format_says_the_same() {
+        let open = "# HELP w_build Which.\n# TYPE w_build info\nw_build_info{version=\"1\"} 1\n\
+            # HELP w_log_written_bytes Bytes.\n# TYPE w_log_written_bytes counter\n\
+            # UNIT w_log_written_bytes bytes\nw_log_written_bytes_total 7\n\
+            # HELP w_up Up.\n# TYPE w_up gauge\nw_up 1\n# EOF\n";
+        let older = "# HELP w_build_info Which.\n# TYPE w_build_info gauge\n\
+            w_build_info{version=\"1\"} 1\n\
+            # HELP w_log_written_bytes_total Bytes.\n# TYPE w_log_written_bytes_total counter\n\
+            w_log_written_bytes_total 7\n# HELP w_up Up.\n# TYPE w_up gauge\nw_up 1\n";
+        assert_eq!(prometheus(open), older);
     }
 }

@@ -88,6 +88,7 @@ async fn serve<L: Log, P: Participant>(
         LogIs::Restored => file.restored(),
     };
     let Config { listen, access, limits, tls, written, .. } = config;
+    let measured = config.settings.measured;
     let mut builder = Coordinator::builder(log(file)).settings(config.settings);
     for (name, configured) in config.participants {
         builder = builder.participant_with(
@@ -116,7 +117,7 @@ async fn serve<L: Log, P: Participant>(
     let (asking, mut asked) = mpsc::channel(1);
     let gate = Arc::new(Gate::new(Rules { access, limits, tls }, audit, asking));
     let hub = api::Hub::new(coordinator.clone());
-    let router = api::router(coordinator.clone(), sagas, Arc::clone(&gate), hub.clone());
+    let router = api::router(coordinator.clone(), sagas, Arc::clone(&gate), hub.clone(), measured);
     let mut reloader =
         Reloader::new(source, listen, written, Arc::clone(&gate), coordinator.clone());
     let (stop, stopping) = oneshot::channel::<()>();

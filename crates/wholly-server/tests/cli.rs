@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Little, Said, Server, eventually, wholly};
+use common::{Little, Said, Server, eventually, wholly, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -16,6 +16,10 @@ const SAGA: &str = r#"{"pattern": "saga", "input": {"item": "item1"}, "saga": {
         {"name": "reserve", "participant": "orders", "compensation": "release"},
         {"name": "charge", "participant": "payments", "compensation": "refund"}]}}"#;
 
+const DEFINITION: &str = "name = 'create order'\nversion = 1\n\
+    [[steps]]\nname = 'reserve'\nparticipant = 'orders'\ncompensation = 'release'\n\
+    [[steps]]\nname = 'charge'\nparticipant = 'payments'\ncompensation = 'refund'\n";
+
 struct Shop {
     server: Server,
     orders: Little,
@@ -26,6 +30,7 @@ struct Shop {
 impl Shop {
     async fn open() -> Self {
         let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("sagas")).unwrap();
         let (orders, payments) = (Little::start().await, Little::start().await);
         let participants = [("orders", &orders), ("payments", &payments)];
         let settings = "stuck_after_tries = 2";
@@ -124,6 +129,8 @@ async fn what_is_asked_wrong_exits_with_2_and_says_what_to_do() {
     server.wholly(&no_token).await.fails(2, "the token in /nowhere cannot be read");
     let no_ca = ["participants", "--ca", &shop.file("ca.pem", "")];
     server.wholly(&no_ca).await.fails(2, "there is no certificate in it");
+    let no_pem = ["list", "--cert", &shop.file("shop.pem", ""), "--cert-key", "/nowhere"];
+    server.wholly(&no_pem).await.fails(2, "shop.pem cannot be used: there is no certificate");
     for (arguments, says) in [
         (vec!["get", "nonsense"], "32 hex digits"),
         (vec!["abort", &nobody], "--reason"),
@@ -132,6 +139,11 @@ async fn what_is_asked_wrong_exits_with_2_and_says_what_to_do() {
         (vec!["submit", "-", "--wait", "1s", "--no-wait"], "cannot be used with"),
         (vec!["list", "--since", "tomorrow"], "write how long ago"),
         (vec!["list", "--limit", "0"], "0 is not in"),
+        (vec!["list", "--cert", "shop.pem"], "--cert-key"),
+        (vec!["watch"], "<ID|--all>"),
+        (vec!["watch", &nobody, "--all"], "cannot be used with"),
+        (vec!["sagas", "create order", "one"], "[VERSION]"),
+        (vec!["define"], "<FILE>"),
         (vec!["list", "--all", "--limit", "1"], "cannot be used with"),
         (vec!["resolve", &nobody, "orders", "--as", "done", "--reason", "x"], "compensated"),
         (vec!["completions", "tcsh"], "bash, zsh, fish"),
@@ -275,13 +287,18 @@ async fn a_server_that_cannot_be_asked_exits_with_5() {
         vec!["get", &id],
         vec!["list"],
         vec!["watch", &id],
+        vec!["watch", "--all"],
         vec!["abort", &id, "--reason", "x"],
         vec!["retry", &id, "--reason", "x"],
         vec!["resolve", &id, "orders", "--as", "aborted", "--reason", "x"],
         vec!["participants"],
+        vec!["sagas"],
+        vec!["sagas", "create order"],
+        vec!["define", "-"],
     ] {
+        let stdin = if arguments[0] == "define" { DEFINITION } else { ORDER };
         let arguments = [&arguments[..], &["--retry-for", "1ms"]].concat();
-        let told = wholly(&url, &arguments, ORDER).await;
+        let told = wholly(&url, &arguments, stdin).await;
         told.fails(5, "Connection refused (os error 111); check that the server runs there");
     }
 }
@@ -326,4 +343,66 @@ async fn the_participants_are_shown_as_they_are() {
     assert_eq!(shown["participants"][0]["calls"], 2);
     let told = shop.server.wholly(&["participants"]).await.exits(0);
     assert!(told.contains("orders    up"), "{told}");
+}
+
+#[tokio::test]
+async fn a_saga_is_defined_listed_shown_and_submitted_by_its_name() {
+    let shop = Shop::open().await;
+    let server = &shop.server;
+    let none = document(&server.wholly(&["sagas", "--json"]).await.exits(0));
+    assert_eq!(none, json!({"sagas": []}));
+    let file = shop.file("create-order.toml", DEFINITION);
+    for _ in 0..2 {
+        let told = server.wholly(&["define", &file]).await.exits(0);
+        assert_eq!(told, "create order, version 1\n");
+    }
+    let newer = DEFINITION.replace("version = 1", "version = 10");
+    let told = server.wholly_reads(&["define", "-", "--json"], &newer).await.exits(0);
+    assert_eq!(document(&told), json!({"name": "create order", "version": 10}));
+    let told = server.wholly(&["sagas"]).await.exits(0);
+    assert_eq!(told, "NAME          VERSION\ncreate order        1\ncreate order       10\n");
+
+    let newest = server.wholly(&["sagas", "create order"]).await.exits(0);
+    let step = "\n  1. reserve: orders/reserve, taken back by release\n";
+    assert!(newest.starts_with("create order, version 10") && newest.contains(step), "{newest}");
+    let first = server.wholly(&["sagas", "create order", "1", "--json"]).await.exits(0);
+    assert_eq!(document(&first)["steps"][1]["compensation"], "refund");
+    server.wholly_reads(&["define", "-"], &first).await.exits(0);
+    let saga = r#"{"pattern": "saga", "saga": {"name": "create order", "version": 1}}"#;
+    server.wholly_reads(&["submit", "-"], saga).await.exits(0);
+
+    let other = DEFINITION.replace("'refund'", "'give-back'");
+    server.wholly_reads(&["define", "-"], &other).await.fails(2, "another");
+    let wrong = shop.file("wrong.toml", &DEFINITION.replace("compensation", "compensatoin"));
+    server.wholly(&["define", &wrong]).await.fails(2, "wrong.toml:6:");
+    server.wholly(&["define", "/nowhere.toml"]).await.fails(2, "cannot be read");
+    server.wholly(&["sagas", "nobody"]).await.fails(2, "there is no saga");
+    server.wholly(&["sagas", "create order", "2"]).await.fails(2, "no");
+    assert_eq!(std::fs::read_dir(shop.directory.path().join("sagas")).unwrap().count(), 2);
+}
+
+/// Reads what two transactions did from one stream; then the one who looks goes.
+#[tokio::test]
+async fn all_transactions_are_watched_at_once() {
+    let shop = Shop::open().await;
+    let mut watching = shop.server.wholly_lives(&["watch", "--all", "--json"]);
+    let listened = "wholly_http_request_seconds_count{method=\"GET\",route=\"/v1/events\",\
+        status=\"200\"} 1\n";
+    let metrics = async || Some(shop.server.get("/metrics").await.text);
+    let listens = async || metrics().await.filter(|text| text.contains(listened));
+    eventually("it is watched", listens).await;
+    for text in [ORDER, SAGA] {
+        let id = shop.accepted(text).await;
+        let settled = async {
+            while let Some(line) = watching.line().await {
+                let seen: Value = serde_json::from_str(&line).unwrap();
+                assert_eq!(seen["transaction"], *id, "{line}");
+                if seen["settled"] == true {
+                    return;
+                }
+            }
+            panic!("the events ended");
+        };
+        within("it settles", settled).await;
+    }
 }

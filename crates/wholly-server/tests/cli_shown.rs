@@ -299,7 +299,7 @@ async fn the_participants() {
     orders    up         1204331        3     2/64        0  http://127.0.0.1:8081/wholly
     payments  failing         12       12     0/64       40  http://payments:8082
       0s ago: connection refused
-    stock     unknown          0        0        0        0
+    stock     unknown          -        -        0        0
     "#);
 }
 
@@ -348,6 +348,8 @@ async fn every_command_shows_how_it_is_used() {
         "retry",
         "resolve",
         "participants",
+        "sagas",
+        "define",
         "completions",
     ] {
         let help = wholly("", &[command, "--help"], "").await.exits(0);

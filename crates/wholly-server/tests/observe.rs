@@ -55,10 +55,18 @@ async fn the_metrics_tell_what_happened_by_pattern_participant_outcome_and_route
     server.get("/nowhere/at/all").await;
     server.send(Method::from_bytes(b"MADE-UP").unwrap(), "/healthz", &[], "").await;
 
-    let reply = server.get("/metrics").await;
+    // As Prometheus asks.
+    let accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3";
+    let reply = server.send(Method::GET, "/metrics", &[("accept", accept)], "").await;
     assert_eq!(reply.status, StatusCode::OK);
     assert!(reply.header("content-type").starts_with("application/openmetrics-text"), "{reply:?}");
     let metrics = reply.text;
+    assert!(metrics.ends_with("# EOF\n"), "{metrics}");
+    let older = server.send(Method::GET, "/metrics", &[("accept", "text/plain")], "").await;
+    assert!(older.header("content-type").starts_with("text/plain; version=0.0.4"), "{older:?}");
+    assert_eq!(value(&older.text, "wholly_transactions_begun_total{pattern=\"two-phase\"}"), 2.0);
+    assert!(older.text.contains("\n# TYPE wholly_transactions_begun_total counter\n"), "{older:?}");
+    assert!(!older.text.contains("# EOF") && !older.text.contains("# UNIT"), "{older:?}");
     for (series, expected) in [
         (r#"wholly_transactions_begun_total{pattern="two-phase"}"#, 2.0),
         (r#"wholly_transactions_begun_total{pattern="saga"}"#, 0.0),
@@ -352,4 +360,21 @@ async fn a_webhook_that_hangs_holds_up_nothing() {
     assert_eq!(server.submit(&[], ORDER).await.json()["state"], "committed");
     assert_eq!(server.terminate().await.0, Some(0));
     drop(connection);
+}
+
+#[tokio::test]
+async fn nothing_is_counted_where_metrics_are_turned_off() {
+    let directory = tempdir().unwrap();
+    let (orders, payments) = (Little::start().await, Little::start().await);
+    let participants = [("orders", &orders), ("payments", &payments)];
+    let off = "[metrics]\nenabled = false";
+    let server = Server::start_with(directory.path(), &participants, off).await;
+    assert_eq!(server.submit(&[], ORDER).await.json()["state"], "committed");
+    let detail = server.get("/metrics").await.problem(404, "no-such-route");
+    assert!(detail.contains("[metrics]"), "{detail}");
+    // How they are is known all the same.
+    let one = server.get("/v1/participants").await.json()["participants"][0].clone();
+    assert_eq!((&one["health"], one.get("calls"), one.get("errors")), (&json!("up"), None, None));
+    let told = server.wholly(&["participants"]).await.exits(0);
+    assert!(told.contains("orders    up               -        -"), "{told}");
 }

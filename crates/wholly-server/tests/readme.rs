@@ -1,53 +1,150 @@
-//! What the README says of the server is true: its configuration and its requests work as printed.
+//! What the documents say is true: their command lines and their configuration work as printed.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 
 use std::path::Path;
 
-use common::{Little, Server};
-use hyper::StatusCode;
+use common::{Little, Said, Server, configure, eventually};
+use serde_json::Value;
 use tempfile::tempdir;
 
-const README: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md");
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
+/// What the test says in the place of: how the binary is run, and where it listens.
+const CARGO: &str = "cargo run --release -- ";
+const LISTENS: &str = "localhost:7400";
+
+/// README: every command line, in its order, on the configuration that is printed.
 #[tokio::test]
-async fn the_configuration_and_the_request_work_as_printed() {
-    let readme = std::fs::read_to_string(Path::new(README)).unwrap();
+async fn the_readme_does_what_it_says() {
+    let readme = read("README.md");
     let (orders, payments) = (Little::start().await, Little::start().await);
     let configuration = between(&readme, "```toml\n", "```")
         .replace("http://127.0.0.1:7401", &orders.url())
         .replace("http://127.0.0.1:7402", &payments.url())
         .replace("127.0.0.1:7400", "127.0.0.1:0");
     let directory = tempdir().unwrap();
-    let server = Server::start_configured(directory.path(), &configuration).await;
+    let directory = directory.path();
+    std::fs::write(directory.join("wholly.toml"), configuration).unwrap();
+    let mut lines = lines(&readme).into_iter();
 
-    let (two_phase, rest) = readme.split_once("A saga goes to the same address").unwrap();
-    let id = ask(&server, two_phase, "committed").await;
+    // The demo and the tests have tests of their own.
+    assert!(lines.next().unwrap().starts_with("cargo run --release -- demo "));
+    assert!(lines.next().unwrap().starts_with("./test "));
+    let serve = lines.next().unwrap();
+    let serve = format!("wholly {}", serve.strip_prefix(CARGO).unwrap());
+    let server = Server::start_as_printed(&serve, directory).await;
+
+    let two_phase = lines.next().unwrap();
+    std::fs::write(directory.join("order.json"), between(&two_phase, "-d '", "'")).unwrap();
+    let id = &ask(&server, &two_phase, directory, "committed").await;
     for service in [&orders, &payments] {
-        assert_eq!(service.asked(&id), ["prepare", "commit"]);
+        assert_eq!(service.asked(id), ["prepare", "commit"]);
     }
-    let id = ask(&server, rest, "completed").await;
-    assert_eq!(orders.asked(&id), ["create-order", "confirm-order"]);
-    assert_eq!(payments.asked(&id), ["process-payment"]);
+    let saga = &ask(&server, &lines.next().unwrap(), directory, "completed").await;
+    assert_eq!(orders.asked(saga), ["create-order", "confirm-order"]);
+    assert_eq!(payments.asked(saga), ["process-payment"]);
+
+    let submit = server.as_printed(&lines.next().unwrap(), directory).await.exits(0);
+    // The key that is printed is that of the first.
+    assert_eq!(submit, format!("{id}  committed\n"));
+    payments.says("commit", Said::Broken);
+    let other = between(&two_phase, "-d '", "'").replace("ORD001", "ORD003");
+    let accepted = server.submit(&[("prefer", "respond-async")], &other).await.json();
+    let open = accepted["id"].as_str().unwrap();
+    let list = server.as_printed(&lines.next().unwrap(), directory).await.exits(0);
+    assert!(list.contains(open) && !list.contains(id.as_str()), "{list}");
+    let watch = lines.next().unwrap().replace("ID", id);
+    let watched = server.as_printed(&watch, directory).await.exits(0);
+    assert!(watched.trim_end().ends_with("settled"), "{watched}");
+    let resolve = lines.next().unwrap().replace("ID", open);
+    server.as_printed(&resolve, directory).await.exits(0);
+    server.settled(&format!("/v1/transactions/{open}")).await;
+    assert_eq!(lines.next(), None, "a command line that no test runs");
+}
+
+/// docs/operations.md: every command line, in its order, on a server that has something stuck.
+#[tokio::test]
+async fn operating_it_is_as_it_is_said() {
+    let page = read("docs/operations.md");
+    let home = tempdir().unwrap();
+    let place = |name: &str| {
+        let path = home.path().join(name);
+        std::fs::create_dir(&path).unwrap();
+        path
+    };
+    let (original, copy, backups) = (place("original"), place("copy"), place("backups"));
+    let (orders, payments) = (Little::start().await, Little::start().await);
+    let participants = [("orders", &orders), ("payments", &payments)];
+    let stuck_soon = "stuck_after_tries = 1";
+    configure(&copy, &participants, stuck_soon);
+    let server = Server::start_with(&original, &participants, stuck_soon).await;
+    payments.says("commit", Said::Broken);
+    let order = r#"{"name": "x", "branches": [{"participant": "orders", "payload": 1},
+        {"participant": "payments", "payload": 2}]}"#;
+    let accepted = server.submit(&[("prefer", "respond-async")], order).await.json();
+    let id = accepted["id"].as_str().unwrap();
+    let stuck = async || {
+        let transaction = server.get(&format!("/v1/transactions/{id}")).await.json();
+        (transaction["stuck"] == true).then_some(())
+    };
+    eventually("it is stuck", stuck).await;
+    let here = |line: String, directory: &Path| {
+        let line = line.replace("/var/lib/wholly/", &format!("{}/", directory.display()));
+        let line = line.replace("/etc/wholly/", &format!("{}/", directory.display()));
+        line.replace("/backup/", &format!("{}/", backups.display())).replace("ID", id)
+    };
+    let mut lines = lines(&page).into_iter();
+
+    let backup = here(lines.next().unwrap(), &original);
+    server.as_printed(&backup, &original).await.exits(0);
+    std::fs::rename(backups.join("wholly.db"), copy.join("wholly.db")).unwrap();
+    let restored = Server::start_as_printed(&here(lines.next().unwrap(), &copy), &copy).await;
+    for server in [&server, &restored] {
+        let mut lines = lines.clone();
+        let list = server.as_printed(&lines.next().unwrap(), &original).await.exits(0);
+        assert!(list.contains(id) && list.contains("committed, stuck"), "{list}");
+        let get = here(lines.next().unwrap(), &original);
+        let get = server.as_printed(&get, &original).await.exits(4);
+        assert!(get.contains("payments  prepared") && get.contains("stuck"), "{get}");
+        assert_eq!(lines.next(), None, "a command line that no test runs");
+    }
 }
 
 #[test]
 fn the_definition_in_the_protocols_makes_sense() {
-    let page = std::fs::read_to_string(Path::new(README).with_file_name("docs/protocols.md"));
-    let definition = between(&page.unwrap(), "```json\n", "```").to_owned();
+    let definition = between(&read("docs/protocols.md"), "```json\n", "```").to_owned();
     wholly::Graph::new(serde_json::from_str(&definition).unwrap()).unwrap();
 }
 
-/// Sends the request that is printed first, and gives the transaction's id.
-async fn ask(server: &Server, printed: &str, state: &str) -> String {
-    let curl = between(printed, "curl ", "```");
-    let body = between(curl, "-d '", "'");
-    let path = &curl[curl.find("/v1").unwrap()..];
-    let reply = server.post(path.split_whitespace().next().unwrap(), body).await;
-    assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
-    assert_eq!(reply.json()["state"], state);
-    reply.json()["id"].as_str().unwrap().to_owned()
+/// The command lines of a document: what its blocks of `sh` hold. One goes on while a quote is open.
+fn lines(document: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let blocks = document.split("```sh\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    for line in blocks.flat_map(str::lines) {
+        match lines.last_mut() {
+            Some(open) if open.matches('\'').count() % 2 == 1 => {
+                open.push('\n');
+                open.push_str(line);
+            }
+            _ => lines.push(line.to_owned()),
+        }
+    }
+    lines
+}
+
+/// Sends the request that is printed, and gives the transaction's id.
+async fn ask(server: &Server, printed: &str, directory: &Path, state: &str) -> String {
+    let line = printed.replace(LISTENS, &server.address().to_string());
+    let told = server.as_printed(&line, directory).await.exits(0);
+    let answer: Value = serde_json::from_str(&told).unwrap_or_else(|why| panic!("{why}: {told}"));
+    assert_eq!(answer["state"], state, "{told}");
+    answer["id"].as_str().unwrap().to_owned()
+}
+
+fn read(document: &str) -> String {
+    std::fs::read_to_string(Path::new(ROOT).join(document)).unwrap()
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {

@@ -5,6 +5,8 @@ mod common;
 
 #[path = "security/audit.rs"]
 mod audit;
+#[path = "security/credentials.rs"]
+mod credentials;
 #[path = "security/limits.rs"]
 mod limits;
 #[path = "security/reload.rs"]

@@ -10,6 +10,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | `conformance` | whether a service, in any language, keeps the participant's contract |
 //! | `coordinator` | the API, and the driver that gives the loop its I/O |
 //! | `engine` | the one loop, without I/O: group commit, gates, retries, recovery |
 //! | `feed` | what became durable, as events |
@@ -21,6 +22,8 @@
 //! The library installs nothing global: no TLS provider, no tracing subscriber, no signal handler.
 
 mod clock;
+#[cfg(all(feature = "http", feature = "conformance"))]
+pub mod conformance;
 mod coordinator;
 mod engine;
 mod error;

@@ -37,6 +37,8 @@ pub struct Settings {
     pub patience: Duration,
     /// How long what has settled is kept.
     pub retention: Retention,
+    /// Whether it is counted what happens, for [`Coordinator::measures`](crate::Coordinator::measures).
+    pub measured: bool,
 }
 
 /// How long what has settled is kept, counted from when it began. What has not settled, or is
@@ -82,6 +84,7 @@ impl Default for Settings {
             in_flight_limit_per_participant: None,
             patience: Duration::from_secs(10),
             retention: Retention::FOR_EVER,
+            measured: true,
         }
     }
 }

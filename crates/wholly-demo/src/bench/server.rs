@@ -34,8 +34,8 @@ const TOKEN_SHA256: &str = "0689e681929be9c65cec96ec34256b32a8574a4230ee06ed0891
 ///
 /// The ceiling is a bare server in the place of Wholly's: it takes the same request, makes the same
 /// calls in the same order, and answers, with no protocol and no log. With --ceiling plain it is
-/// Wholly's own server without tokens and log messages; what is measured for operators stays. Processor time and memory are those of the
-/// server's process.
+/// Wholly's own server without tokens, metrics and log messages: the ratio is what the three cost
+/// together. Processor time and memory are those of the server's process.
 #[derive(clap::Args, Debug)]
 pub(super) struct Server {
     #[command(flatten)]
@@ -63,7 +63,7 @@ enum Pattern {
 enum Ceiling {
     /// A bare server that makes the calls.
     Bare,
-    /// Wholly's server without tokens and log messages.
+    /// Wholly's server without tokens, metrics and log messages.
     Plain,
 }
 
@@ -92,7 +92,7 @@ impl Server {
         }
         let name = match self.ceiling {
             Ceiling::Bare => "bare server",
-            Ceiling::Plain => "without protections",
+            Ceiling::Plain => "without tokens, metrics and logs",
         };
         let (subject, ceiling) = (Named::new("wholly", subject), Named::new(name, ceiling));
         let ratio = Ratio::of(&subject.median, &ceiling.median);
@@ -170,6 +170,8 @@ impl Server {
                 config,
                 "[[tokens]]\nname = \"bench\"\nsha256 = \"{TOKEN_SHA256}\"\nroles = [\"submit\"]\n"
             );
+        } else {
+            config.push_str("[metrics]\nenabled = false\n");
         }
         for (name, url) in self.common.names().iter().zip(urls) {
             let _ = write!(config, "[participants.{name}]\nurl = \"{url}\"\n");

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -15,7 +15,7 @@ use wholly::{
 };
 
 use super::problem::{Kind, Problem};
-use crate::metrics::{CONTENT_TYPE, Metrics, Request as Label};
+use crate::metrics::{Metrics, OPEN_METRICS, PROMETHEUS, Request as Label, prometheus};
 
 /// How the coordinator is.
 #[derive(Serialize)]
@@ -50,10 +50,25 @@ pub async fn ready(State(coordinator): State<Coordinator>) -> Response {
     (code, Json(status)).into_response()
 }
 
-pub async fn metrics(State(metrics): State<Arc<Metrics>>) -> Result<Response, Problem> {
-    let text = metrics.text();
+/// OpenMetrics for who takes it, and for everybody else the text that Prometheus had before.
+pub async fn metrics(
+    State(metrics): State<Option<Arc<Metrics>>>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let off = || Problem::new(Kind::NO_SUCH_ROUTE, "the configuration has [metrics] turned off");
+    let text = metrics.ok_or_else(off)?.open_metrics();
     let text = text.map_err(|why| Problem::new(Kind::INTERNAL, why.to_string()))?;
-    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response())
+    let mut accepted = headers.get_all(header::ACCEPT).iter().map(HeaderValue::as_bytes);
+    let (kind, text) = match accepted.any(names_open_metrics) {
+        true => (OPEN_METRICS, text),
+        false => (PROMETHEUS, prometheus(&text)),
+    };
+    Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
+}
+
+fn names_open_metrics(accept: &[u8]) -> bool {
+    const NAME: &[u8] = b"application/openmetrics-text";
+    accept.windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME))
 }
 
 /// Counts a request, by its route and not by its path, in which there are ids.
@@ -90,8 +105,11 @@ struct Participant {
     name: ParticipantName,
     url: Option<String>,
     health: &'static str,
-    calls: u64,
-    errors: u64,
+    /// Absent where nothing is counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    calls: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    errors: Option<u64>,
     in_progress: u64,
     waiting: u64,
     slots: Slots,
@@ -112,14 +130,19 @@ struct LastError {
 }
 
 /// Those who can be called, and how they answered since the server started.
-pub async fn participants(State(coordinator): State<Coordinator>) -> Json<Participants> {
-    let measures = coordinator.measures();
-    let participants = measures.callees.into_iter().filter_map(participant).collect();
+pub async fn participants(
+    State(coordinator): State<Coordinator>,
+    State(metrics): State<Option<Arc<Metrics>>>,
+) -> Json<Participants> {
+    let (measures, counted) = (coordinator.measures(), metrics.is_some());
+    let participants = measures.callees.into_iter();
+    let participants = participants.filter_map(|callee| participant(callee, counted)).collect();
     Json(Participants { participants })
 }
 
-fn participant(measures: CalleeMeasures) -> Option<Participant> {
-    let (calls, errors) = (measures.calls(), measures.errors());
+fn participant(measures: CalleeMeasures, counted: bool) -> Option<Participant> {
+    let calls = counted.then(|| measures.calls());
+    let errors = counted.then(|| measures.errors());
     let CalleeMeasures { callee, address, slots, health, waiting, in_progress, .. } = measures;
     let Callee::Participant(name) = callee else { return None };
     Some(Participant {

@@ -39,6 +39,12 @@ pub struct Ask {
     /// The certificates (PEM) of the authorities to trust, instead of those of the web.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// The client's certificate (PEM), with those between it and its authority.
+    #[arg(long, value_name = "FILE", requires = "cert_key")]
+    cert: Option<PathBuf>,
+    /// The key (PEM) of that certificate.
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    cert_key: Option<PathBuf>,
     /// How long to try again where no answer comes.
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = time::duration)]
     retry_for: Duration,
@@ -82,6 +88,9 @@ impl Ask {
         }
         if let Some(file) = &self.ca {
             builder = builder.ca_file(file);
+        }
+        if let (Some(certificate), Some(key)) = (&self.cert, &self.cert_key) {
+            builder = builder.identity(certificate, key);
         }
         builder.build().map_err(|why| Failed::Usage(format!("--server {}: {why}", self.server)))
     }

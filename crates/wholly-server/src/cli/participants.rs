@@ -66,7 +66,9 @@ fn show(participants: &[Participant], screen: &Screen) -> io::Result<()> {
         let Participant { calls, errors, in_progress, waiting, slots, .. } = participant;
         let of = slots.as_ref().map_or(String::new(), |slots| format!("/{}", slots.total));
         let busy = format!("{in_progress}{of}");
-        let numbers = [calls.to_string(), errors.to_string(), busy, waiting.to_string()];
+        // Where nothing is counted, there is no number.
+        let counted = |count: &Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
+        let numbers = [counted(calls), counted(errors), busy, waiting.to_string()];
         let health = screen.cell(paint, participant.health.as_str(), 7);
         let url = participant.url.as_deref().unwrap_or_default();
         line(participant.name.as_str(), health, numbers, url)?;

@@ -13,7 +13,7 @@ use wholly_demo::{
 use super::exit::{self, failed};
 #[cfg(feature = "demo")]
 use crate::config::Config;
-use crate::config::{Listen, LogIs, Overrides, Source};
+use crate::config::{Listen, LogIs, Overrides, Source, Variables};
 use crate::logs;
 use crate::sagas::Sagas;
 use crate::serve;
@@ -25,7 +25,9 @@ use crate::serve;
 /// more). SIGTERM and SIGINT end it: what is in flight has 10 seconds to settle, and what has not
 /// settled goes on with the next start. SIGHUP has it read the configuration again.
 ///
-/// A flag counts before its environment variable, and that before the configuration.
+/// A flag counts before its environment variable, and that before the configuration. Every key of
+/// the configuration has a variable: WHOLLY_LISTEN, WHOLLY_LOG_FILE (the key log), WHOLLY_AUDIT, and
+/// in sections like WHOLLY_SETTINGS_DEADLINE or WHOLLY_PARTICIPANTS_ORDERS_URL.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly serve
@@ -45,10 +47,10 @@ pub struct Serve {
     #[arg(long, value_name = "FILE", default_value = "wholly.toml", env = "WHOLLY_CONFIG")]
     config: PathBuf,
     /// Where to listen, instead of where the configuration says. Port 0 picks a free one.
-    #[arg(long, value_name = "ADDRESS", env = "WHOLLY_LISTEN")]
+    #[arg(long, value_name = "ADDRESS")]
     listen: Option<Listen>,
     /// The log, instead of the one that the configuration names.
-    #[arg(long, value_name = "FILE", env = "WHOLLY_LOG_FILE")]
+    #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// The log is a copy, and the original may have gone on since: give it an identity of its own,
     /// and hold what the original left in doubt until a person retries, aborts or resolves it.
@@ -59,7 +61,7 @@ pub struct Serve {
     #[arg(long)]
     moved: bool,
     /// The audit, instead of the one that the configuration names.
-    #[arg(long, value_name = "FILE", env = "WHOLLY_AUDIT")]
+    #[arg(long, value_name = "FILE")]
     audit: Option<PathBuf>,
     /// Definitions of sagas to submit by name: every *.toml and *.json of this folder. PUT
     /// /v1/sagas/NAME/VERSION stores new ones there.
@@ -85,9 +87,13 @@ struct Staged {
 impl Serve {
     pub fn run(self) -> ExitCode {
         let Self { config, listen, log, audit, .. } = self;
-        let source = Source { file: config, overrides: Overrides { listen, log, audit } };
-        let mut config = match source.load() {
-            Ok(config) => config,
+        let said = Variables::of_environment().and_then(|variables| {
+            let overrides = Overrides { listen, log, audit, variables };
+            let source = Source { file: config, overrides };
+            Ok((source.load()?, source))
+        });
+        let (mut config, source) = match said {
+            Ok(said) => said,
             Err(error) => return failed(exit::USAGE, &error),
         };
         if let Err(error) = logs::show(config.logs) {

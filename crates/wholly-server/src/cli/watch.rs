@@ -1,44 +1,53 @@
-//! `wholly watch`: a transaction live, until it has settled.
+//! `wholly watch`: a transaction live, until it has settled; or all of them.
 
 use std::io;
 use std::process::ExitCode;
 
-use clap::Args;
-use wholly_client::Seen;
+use clap::{ArgGroup, Args};
+use wholly_client::{Seen, TransactionId};
 
-use super::ask::{Ask, EXIT_CODES, Id};
+use super::ask::{Ask, EXIT_CODES};
 use super::exit::Exit;
 use super::screen::{Paint, Screen};
 use super::{record, time};
 
-/// Follow a transaction from its start until it has settled.
+/// Follow a transaction from its start until it has settled, or all from now on.
 ///
 /// A connection that is lost is taken up again where it stopped.
 #[derive(Args)]
+#[command(group = ArgGroup::new("which").required(true).args(["id", "all"]))]
 #[command(after_help = format!("Examples:
   wholly watch ID
   wholly watch ID --json | jq .event
+  wholly watch --all
 
 With --json, a line is an event. Times are in UTC.
 
 {EXIT_CODES}"))]
 pub struct Watch {
-    #[command(flatten)]
-    id: Id,
+    /// The transaction's id.
+    #[arg(value_name = "ID")]
+    id: Option<TransactionId>,
+    /// Follow all transactions, without an end.
+    #[arg(long)]
+    all: bool,
     #[command(flatten)]
     ask: Ask,
 }
 
 impl Watch {
     pub fn run(self) -> ExitCode {
-        let Self { id: Id { id }, ask } = self;
+        let Self { id, all: _, ask } = self;
         ask.run(async |client, screen| {
-            let mut watch = client.watch(id);
+            let mut events = match id {
+                Some(id) => client.events(id),
+                None => client.all_events(),
+            };
             let mut exit = Exit::Unsettled;
-            while let Some(seen) = watch.next().await? {
+            while let Some(seen) = events.next().await? {
                 match screen.json() {
                     true => screen.document(&seen)?,
-                    false => show(&seen, screen)?,
+                    false => show(&seen, id.is_none(), screen)?,
                 }
                 exit = Exit::of(&seen.state, seen.settled, seen.stuck);
             }
@@ -47,8 +56,17 @@ impl Watch {
     }
 }
 
-fn show(seen: &Seen, screen: &Screen) -> io::Result<()> {
+/// An event; where others are in between, behind a line with its transaction.
+fn show(seen: &Seen, whose: bool, screen: &Screen) -> io::Result<()> {
     let at = screen.paint(Paint::Quiet, &time::time_of_day(seen.at));
+    if whose {
+        let name = seen.name.as_ref().map_or("", |name| name.as_str());
+        let name = screen.paint(Paint::Plain, name);
+        screen.line(&format!(
+            "{}  {name}",
+            screen.paint(Paint::Title, &seen.transaction.to_string())
+        ))?;
+    }
     let paint = Paint::of(&seen.state, seen.settled, seen.stuck);
     let state = screen.cell(paint, seen.state.as_str(), 12);
     let (paint, text) = record::told(&seen.record, |_| seen.branch.as_deref());

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::{Config, Overrides, Source};
+use super::{Config, Overrides, Source, Variables};
 
 /// Look at the configuration.
 #[derive(Args)]
@@ -22,7 +22,8 @@ enum Command {
 
 /// Check a configuration, and say what the server would do with it.
 ///
-/// Secrets, certificates and keys are read, too. What is wrong is said on the standard error as
+/// Secrets, certificates and keys are read, and the variables that count before the file, too. What is
+/// wrong is said on the standard error as
 /// FILE:LINE:COLUMN: MESSAGE. The exit code is 0 where all is well, 2 where something is wrong.
 #[derive(Args)]
 struct Check {
@@ -34,7 +35,10 @@ struct Check {
 impl ConfigCommand {
     pub fn run(self) -> ExitCode {
         let Command::Check(Check { file }) = self.command;
-        match (Source { file, overrides: Overrides::default() }).load() {
+        let said = Variables::of_environment().and_then(|variables| {
+            Source { file, overrides: Overrides { variables, ..Overrides::default() } }.load()
+        });
+        match said {
             Ok(config) => {
                 print!("{}", Understood(&config));
                 ExitCode::SUCCESS

@@ -2,7 +2,7 @@
 
 /// How alike two keys have to be for one to be named in the place of the other: letters that changed
 /// places are one mistake.
-const ALIKE: f64 = 0.5;
+pub const ALIKE: f64 = 0.5;
 
 /// The message of the deserializer, in words that say what to do.
 pub fn explained(message: &str, said: &str) -> String {
@@ -19,10 +19,14 @@ pub fn explained(message: &str, said: &str) -> String {
         return message.to_owned();
     };
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
-    let alike =
-        known.iter().map(|right| (strsim::normalized_damerau_levenshtein(key, right), right));
-    match alike.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(alike, _)| *alike >= ALIKE) {
+    match nearest(key, known.iter().copied()).filter(|(alike, _)| *alike >= ALIKE) {
         Some((_, right)) => format!("there is no key `{key}` here; did you mean `{right}`?"),
         None => format!("there is no key `{key}` here; there are `{}`", known.join("`, `")),
     }
+}
+
+/// The word that is most alike, and how much: 1 is the same.
+pub fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<(f64, &'a str)> {
+    let alike = words.map(|right| (strsim::normalized_damerau_levenshtein(word, right), right));
+    alike.max_by(|(a, _), (b, _)| a.total_cmp(b))
 }

@@ -121,6 +121,7 @@ fn what_is_wrong_is_named_with_its_place() {
         ("[limits]\nburst = 3", "2:9", "requests_per_second"),
         ("[limits]\nin_flight_bytes = 1000", "2:19", "one body alone"),
         ("[limits]\nconnections = 0", "2:15", "at least 1"),
+        ("[metrics]\nenabled = 'no'", "2:11", "expected a boolean"),
         ("[tls]\ncertificate = '/no/such.pem'\nkey = '/no/such.key'", "2:15", "cannot be read"),
     ];
     for (text, place, says) in cases {
@@ -190,7 +191,7 @@ fn flags_and_variables_count_before_the_file() {
     let overrides = Overrides {
         listen: Some("[::1]:1".parse().unwrap()),
         log: Some("/var/w.db".into()),
-        audit: None,
+        ..Overrides::default()
     };
     let said = |text| Config::parse(text, Path::new("/etc"), &overrides).unwrap();
     let config = said("listen = '127.0.0.1:2'\nlog = 'b.db'");
@@ -254,6 +255,160 @@ fn the_example_has_every_key_that_the_code_knows() {
     }
     // Among them: the whole, tokens, clients, tls, limits, settings, a participant and its slots.
     assert!(checked >= 8, "{checked}");
+}
+
+/// What a variable says is what the file would say: the example, said by variables alone, is the
+/// example.
+#[test]
+fn every_key_of_the_example_has_its_variable() {
+    let example = whole_example();
+    let mut names = String::new();
+    let mut all = Vec::new();
+    let bare = |value: &toml::Value| match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => value.to_string(),
+    };
+    for (key, value) in &example {
+        match value.as_table() {
+            Some(participants) if key == "participants" => {
+                for (name, section) in participants {
+                    names.push_str(&format!("[participants.{name}]\n"));
+                    for (key, value) in section.as_table().unwrap() {
+                        all.push((format!("participants_{name}_{key}"), bare(value)));
+                    }
+                }
+            }
+            Some(section) => {
+                all.extend(
+                    section.iter().map(|(own, value)| (format!("{key}_{own}"), bare(value))),
+                );
+            }
+            None if key == "log" => all.push(("log_file".to_owned(), bare(value))),
+            None => all.push((key.clone(), bare(value))),
+        }
+    }
+    let all = all.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let variables = variables(&all.collect::<Vec<_>>()).unwrap();
+    let mut said = DeTable::parse(&names).unwrap();
+    variables.replace(&names, &mut said).unwrap();
+    assert_eq!(toml::Table::deserialize(Deserializer::from(said)).unwrap(), example);
+}
+
+/// Those variables, written small and without their prefix.
+fn variables(all: &[(&str, &str)]) -> Result<Variables, ConfigError> {
+    let all = all.iter().map(|(name, value)| {
+        (format!("WHOLLY_{}", name.to_ascii_uppercase()).into(), (*value).into())
+    });
+    Variables::of(all)
+}
+
+/// What a file and variables say, and which of them is wrong.
+fn said(text: &str, all: &[(&str, &str)]) -> Result<Config, (Option<String>, String)> {
+    let overrides = Overrides { variables: variables(all).unwrap(), ..Overrides::default() };
+    Config::parse(text, Path::new("/etc"), &overrides).map_err(|Wrong { at, why }| {
+        (overrides.variables.at(text, at).map(str::to_ascii_lowercase), why)
+    })
+}
+
+#[test]
+fn variables_count_before_the_file_and_take_its_words() {
+    let text = "listen = '127.0.0.1:1'\n[settings]\ndeadline = '1s'\npatience = '2s'\n\
+        [participants.order-service]\nurl = 'http://a'\n";
+    let config = said(
+        text,
+        &[
+            ("listen", "127.0.0.1:2"),
+            ("settings_deadline", "3s"),
+            ("settings_in_flight_limit", "4"),
+            ("metrics_enabled", "false"),
+            ("participants_order_service_url", "http://b"),
+            ("participants_order_service_slots", "{ total = 6, reserved_for_second_phase = 2 }"),
+            ("participants_order_service_refused_statuses", "[402, 404]"),
+            // Empty is not set.
+            ("settings_patience", ""),
+        ],
+    );
+    let Config { listen, settings, participants, .. } =
+        config.unwrap_or_else(|why| panic!("{why:?}"));
+    assert_eq!(listen.address().to_string(), "127.0.0.1:2");
+    assert_eq!((settings.deadline, settings.patience), (secs(3), secs(2)));
+    assert_eq!((settings.in_flight_limit, settings.measured), (4, false));
+    let order = &participants["order-service"];
+    assert_eq!((order.participant.url(), order.slots.total()), ("http://b", 6));
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+#[test]
+fn a_wrong_variable_is_named_and_says_what_the_file_would() {
+    let orders = "[participants.orders]\nurl = 'http://a'\n";
+    let twins = "[participants.a-b]\nurl = 'http://a'\n[participants.a_b]\nurl = 'http://a'\n";
+    for (text, name, value, says) in [
+        ("", "listen", "localhost", "write it like 127.0.0.1:7400"),
+        ("", "listen", "0.0.0.0:7400", "add a token"),
+        ("", "settings_deadline", "soon", "no duration"),
+        ("[settings]\ndeadline = '1s'", "settings_deadline", "0s", "out of range"),
+        ("", "settings_in_flight_limit", "0", "at least 1"),
+        ("", "settings_in_flight_limit", "many", "expected i64"),
+        ("", "limits_burst", "3", "requests_per_second"),
+        ("", "tls_key", "server.key", "missing field `certificate`"),
+        ("", "tokens", "[{ name = 'a', sha256 = '00', roles = ['read'] }]", "64 hexadecimal"),
+        ("", "alerts_secret", "whsec_AA==", "env:NAME"),
+        (orders, "participants_orders_slots", "{ totl = 1 }", "did you mean `total`?"),
+        // Not the name of a key.
+        ("", "listn", "127.0.0.1:1", "did you mean WHOLLY_LISTEN?"),
+        ("", "settings_deadlin", "1s", "did you mean WHOLLY_SETTINGS_DEADLINE?"),
+        ("", "settings_xyzzy", "1s", "did you mean WHOLLY_SETTINGS_"),
+        ("", "settings", "{}", "no such variable"),
+        ("", "in_flight_limit", "1", "did you mean WHOLLY_SETTINGS_IN_FLIGHT_LIMIT?"),
+        ("", "log_level", "info", "did you mean WHOLLY_LOGS_LEVEL?"),
+        (
+            orders,
+            "participants_ordres_url",
+            "http://b",
+            "did you mean WHOLLY_PARTICIPANTS_ORDERS_URL?",
+        ),
+        ("", "participants_orders_url", "http://b", "a participant that the file names"),
+        (twins, "participants_a_b_url", "http://b", "two participants have this variable"),
+    ] {
+        match said(text, &[(name, value)]) {
+            Ok(_) => panic!("taken: {name}={value}"),
+            Err((wrong, why)) => {
+                assert_eq!(wrong.as_deref(), Some(name), "{name}={value}: {why}");
+                assert!(why.contains(says) && !why.contains('\n'), "{name}={value}: {why}");
+            }
+        }
+    }
+}
+
+#[test]
+fn variables_of_others_are_let_be() {
+    let others = [
+        "token",
+        "server",
+        "log",
+        "config",
+        "sagas",
+        "seed",
+        "seeds",
+        "keys",
+        "port",
+        "service_host",
+        "port_7400_tcp_addr",
+        "alerts_service_host",
+        "alerts_port_80_tcp",
+        "fuzz_inputs",
+        "colour",
+    ];
+    let all: Vec<_> = others.iter().map(|name| (*name, "x")).collect();
+    let config = said("", &all);
+    assert!(config.is_ok(), "{:?}", config.err());
+    // Nor is a secret that the file names a key, whatever it is called. It is not set here.
+    let text = "[alerts]\nurl = 'http://a'\nsecret = 'env:WHOLLY_ALERTS_SECRET'\n";
+    let (wrong, why) = said(text, &[("alerts_secret", "whsec_AA==")]).err().unwrap();
+    assert!(wrong.is_none() && why.contains("is not set"), "{wrong:?} {why}");
 }
 
 fn at<'a>(value: &'a mut toml::Value, path: &[String]) -> &'a mut toml::Table {

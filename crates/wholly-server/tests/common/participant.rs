@@ -29,6 +29,7 @@ pub struct Little {
 struct Shared {
     says: HashMap<String, Said>,
     asked: Vec<(String, String, String)>,
+    heads: Vec<HeaderMap>,
 }
 
 impl Little {
@@ -57,6 +58,11 @@ impl Little {
         of.map(|(_, operation, _)| operation.clone()).collect()
     }
 
+    /// The headers of all that was asked, in order.
+    pub fn heads(&self) -> Vec<HeaderMap> {
+        self.shared.lock().unwrap().heads.clone()
+    }
+
     /// The transactions and payloads of an operation, in order.
     pub fn asked_to(&self, operation: &str) -> Vec<(String, String)> {
         let shared = self.shared.lock().unwrap();
@@ -74,6 +80,7 @@ async fn answer(
     let mut shared = little.shared.lock().unwrap();
     let id = headers["wholly-transaction"].to_str().unwrap().to_owned();
     shared.asked.push((id, operation.clone(), payload));
+    shared.heads.push(headers);
     match shared.says.get(&operation).unwrap_or(&Said::Done) {
         Said::Done => StatusCode::OK.into_response(),
         Said::Output(json) => ([("content-type", "application/json")], *json).into_response(),

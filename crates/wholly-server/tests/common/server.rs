@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 use super::{Little, Stream, eventually, within};
@@ -107,6 +107,25 @@ impl Server {
         Self::run_with(Command::new(BINARY), directory.join("wholly.toml"), arguments).await
     }
 
+    /// The same, with these environment variables.
+    pub async fn start_where(
+        variables: &[(&str, &str)],
+        directory: &Path,
+        arguments: &[&str],
+    ) -> Self {
+        let mut command = Command::new(BINARY);
+        command.envs(variables.iter().copied());
+        Self::run_with(command, directory.join("wholly.toml"), arguments).await
+    }
+
+    /// Starts the server by a command line as a document prints it.
+    pub async fn start_as_printed(line: &str, directory: &Path) -> Self {
+        let mut shell = Command::new("sh");
+        // The shell becomes the server, so that it ends with it.
+        shell.args(["-c", &format!("exec {line}")]).current_dir(directory).env("PATH", path());
+        Self::started(shell, directory.join("wholly.toml")).await
+    }
+
     async fn run(config: PathBuf) -> Self {
         Self::run_by(Command::new(BINARY), config).await
     }
@@ -121,6 +140,10 @@ impl Server {
         if sagas.is_dir() {
             command.arg("--sagas").arg(sagas);
         }
+        Self::started(command, config).await
+    }
+
+    async fn started(mut command: Command, config: PathBuf) -> Self {
         let mut process = command
             .env("WHOLLY_LOG", "warn")
             .stdout(Stdio::piped())
@@ -134,6 +157,13 @@ impl Server {
         let base = base.unwrap_or_else(|| panic!("not the line: {line:?}")).to_owned();
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { process, stdout, base, config, client }
+    }
+
+    /// What a shell makes of a command line as a document prints it, with this server.
+    pub async fn as_printed(&self, line: &str, directory: &Path) -> Told {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", line]).current_dir(directory).env("PATH", path());
+        told(shell, &self.base, "").await
     }
 
     /// Kills the server as a power failure does, and starts it again on the same log.
@@ -159,6 +189,19 @@ impl Server {
     /// The same, with this on the standard input.
     pub async fn wholly_reads(&self, arguments: &[&str], stdin: &str) -> Told {
         wholly(&self.base, arguments, stdin).await
+    }
+
+    /// A command of this server that goes on: its lines as they come.
+    pub fn wholly_lives(&self, arguments: &[&str]) -> Living {
+        let mut process = Command::new(BINARY)
+            .args(arguments)
+            .env("WHOLLY_SERVER", &self.base)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(process.stdout.take().unwrap()).lines();
+        Living { _process: process, stdout }
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -276,6 +319,18 @@ pub fn configure(directory: &Path, participants: &[(&str, &Little)], settings: &
     config
 }
 
+/// A command that has not ended; it ends with this.
+pub struct Living {
+    _process: Child,
+    stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Living {
+    pub async fn line(&mut self) -> Option<String> {
+        self.stdout.next_line().await.unwrap()
+    }
+}
+
 /// What a command said to whoever called it.
 #[derive(Debug)]
 pub struct Told {
@@ -302,8 +357,20 @@ impl Told {
 
 /// What the command line makes of these arguments with the server at a URL.
 pub async fn wholly(server: &str, arguments: &[&str], stdin: &str) -> Told {
-    let mut process = Command::new(BINARY)
-        .args(arguments)
+    let mut command = Command::new(BINARY);
+    command.args(arguments);
+    told(command, server, stdin).await
+}
+
+/// Where a shell finds `wholly` first.
+fn path() -> std::ffi::OsString {
+    let own = Path::new(BINARY).parent().unwrap().to_owned();
+    let others = std::env::var_os("PATH").unwrap_or_default();
+    std::env::join_paths([own].into_iter().chain(std::env::split_paths(&others))).unwrap()
+}
+
+async fn told(mut command: Command, server: &str, stdin: &str) -> Told {
+    let mut process = command
         .env("WHOLLY_SERVER", server)
         .env_remove("WHOLLY_TOKEN")
         .stdin(Stdio::piped())

@@ -206,3 +206,28 @@ async fn a_renewed_certificate_is_taken_up() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_command_line_shows_a_certificate() {
+    let encrypted = Encrypted::start(CLIENTS).await;
+    let server = &encrypted.guarded.server;
+    let file = |name: &str, text: &str| {
+        let file = encrypted.guarded.directory.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.to_str().unwrap().to_owned()
+    };
+    let ca = file("own.pem", &encrypted.own.pem());
+    let url = format!("https://localhost:{}", server.address().port());
+    let list = ["list", "--server", &url, "--ca", &ca, "--retry-for", "1ms"];
+    let by = |authority: &Authority, name: &str| {
+        let Certified { certificate, key } = certified(authority, name, Valid::Now);
+        [file("client.pem", &certificate), file("client.key", &key)]
+    };
+    let shown = async |[certificate, key]: [String; 2]| {
+        server.wholly(&[&list[..], &["--cert", &certificate, "--cert-key", &key]].concat()).await
+    };
+    assert_eq!(shown(by(&encrypted.clients, "shop.internal")).await.exits(0), "");
+    shown(by(&encrypted.clients, "spiffe://wholly/ada")).await.fails(5, "role");
+    shown(by(&authority(), "shop.internal")).await.fails(5, "");
+    server.wholly(&list).await.fails(5, "");
+}

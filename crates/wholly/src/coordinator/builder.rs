@@ -165,7 +165,7 @@ impl Builder {
         }
         let opened = driver::open(&self.log, &self.clock).await?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        let meter = Arc::new(Meter::new(self.clock.clone()));
+        let meter = Arc::new(Meter::new(self.clock.clone(), self.settings.measured));
         let (durable, became_durable) = watch::channel(opened.log.head);
         let shared = Arc::new(Shared {
             settings: self.settings,

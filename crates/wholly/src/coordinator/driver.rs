@@ -284,7 +284,7 @@ impl Life {
                 biased;
                 fed = driver.commands.recv(), if !self.deserted => {
                     if let Some(fed) = &fed {
-                        meter.loop_lag.saw(fed.since.elapsed());
+                        meter.waited(fed.since);
                     }
                     self.command(driver, fed.map(|fed| fed.command), clock.now());
                     None
@@ -302,7 +302,7 @@ impl Life {
                 }
                 Some(removed) = self.inbox.removed.recv() => self.removed(removed, clock.now()),
                 () = alarm => {
-                    meter.loop_lag.saw(wake.elapsed());
+                    meter.waited(wake);
                     None
                 }
             };

@@ -167,10 +167,11 @@ fn append(writer: &mut dyn LogWriter, batch: Batch, meter: &Meter) -> Appended {
     let after = batch.after;
     let entries = batch.entries.into_iter().map(text).collect::<Result<Vec<_>, _>>();
     let entries = entries.map_err(|error| AppendError::Storage { why: error.to_string() })?;
+    if !meter.runs() {
+        return writer.append(after, &entries);
+    }
     let (before, began) = (writer.written(), Instant::now());
     let appended = writer.append(after, &entries);
-    meter.append_time.saw(began.elapsed());
-    meter.batch_entries.saw(entries.len());
-    meter.written(before, writer.written());
+    meter.appended(entries.len(), began, before, writer.written());
     appended
 }

@@ -294,7 +294,8 @@ impl Coordinator {
         self.shared.health.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// What was counted since the coordinator started.
+    /// What was counted since the coordinator started. Where [`Settings::measured`] is false, only
+    /// who is stuck, what waits, and how the participants are.
     pub fn measures(&self) -> Measures {
         let commands_waiting = self.commands.max_capacity() - self.commands.capacity();
         self.shared.meter.read(self.shared.stuck.borrow().len(), commands_waiting)

@@ -319,6 +319,9 @@ impl<W> Engine<W> {
     }
 
     fn measure(&mut self) {
+        if !self.meter.runs() {
+            return;
+        }
         let open = &self.open;
         let undecided = self.undecided.first(|id| is_undecided(open, id));
         let unsettled = self.unsettled.first(|id| open.contains_key(&id));

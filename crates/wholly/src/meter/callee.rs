@@ -5,8 +5,8 @@ use std::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use tokio::time::Instant;
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{Callee, Timestamp};
 
@@ -31,6 +31,7 @@ const UNKNOWN: usize = 5;
 /// Updated by the lane alone, so that no two processors pull at it.
 pub(crate) struct CalleeMeter {
     clock: Clock,
+    runs: bool,
     /// As it was registered last.
     registered: Mutex<(Option<String>, Slots)>,
     calls: [[Times; ANSWERS.len()]; OPERATIONS.len()],
@@ -101,9 +102,10 @@ pub struct LastError {
 }
 
 impl CalleeMeter {
-    pub(super) fn new(clock: Clock) -> Self {
+    pub(super) fn new(clock: Clock, runs: bool) -> Self {
         Self {
             clock,
+            runs,
             registered: Mutex::default(),
             calls: Default::default(),
             not_sent: AtomicU64::new(0),
@@ -118,10 +120,12 @@ impl CalleeMeter {
         *lock(&self.registered) = (address, slots);
     }
 
-    /// A call came to its end.
-    pub fn ended(&self, operation: Operation, answer: &Answer, took: Duration) {
+    /// A call that left at `left_at` came to its end.
+    pub fn ended(&self, operation: Operation, answer: &Answer, left_at: Instant) {
         let kind = kind(answer);
-        self.calls[index(operation)][kind].saw(took);
+        if self.runs {
+            self.calls[index(operation)][kind].saw(left_at.elapsed());
+        }
         let health = if kind == UNKNOWN { CalleeHealth::Failing } else { CalleeHealth::Up };
         self.health.store(health as u8, Relaxed);
         if let Answer::Unknown { reason } = answer {
@@ -169,7 +173,7 @@ impl CalleeMeter {
 
 impl Default for CalleeMeter {
     fn default() -> Self {
-        Self::new(Clock::System)
+        Self::new(Clock::System, true)
     }
 }
 

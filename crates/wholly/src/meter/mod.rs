@@ -6,7 +6,9 @@
 //! INVARIANT: nothing that is measured decides anything, so that a simulated run repeats.
 //!
 //! Counting costs an atomic addition that no other thread competes for: no lock, no look-up by
-//! name. A participant's part is found once, when its lane starts.
+//! name. A participant's part is found once, when its lane starts. Where
+//! [`Settings::measured`](crate::Settings::measured) is false nothing is counted or timed; how a
+//! participant is, and what waits for it, is known all the same.
 //!
 //! [`Coordinator::measures`]: crate::Coordinator::measures
 
@@ -16,8 +18,9 @@ mod histogram;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use tokio::time::Instant as Moment;
 use wholly_core::{Callee, Timestamp, Transaction, TransactionId};
 
 pub use callee::{CallMeasures, CalleeHealth, CalleeMeasures, LastError};
@@ -87,18 +90,19 @@ pub struct EndedMeasures {
 /// Where the coordinator counts.
 pub(crate) struct Meter {
     clock: Clock,
+    runs: bool,
     begun: [AtomicU64; PATTERNS.len()],
     ended: [Times; OUTCOMES.len()],
     in_flight: AtomicUsize,
     /// In milliseconds since the Unix epoch; 0 where there is none.
     oldest_undecided: AtomicU64,
     oldest_unsettled: AtomicU64,
-    pub batch_entries: Sizes,
-    pub append_time: Times,
+    batch_entries: Sizes,
+    append_time: Times,
     syncs: AtomicU64,
     bytes: AtomicU64,
     log_failures: AtomicU64,
-    pub loop_lag: Times,
+    loop_lag: Times,
     /// Locked when somebody is registered, and by who reads.
     callees: Mutex<BTreeMap<Callee, Arc<CalleeMeter>>>,
 }
@@ -112,9 +116,11 @@ const OUTCOMES: [(&str, &str); 4] = [
 ];
 
 impl Meter {
-    pub fn new(clock: Clock) -> Self {
+    /// One that counts, or does not.
+    pub fn new(clock: Clock, runs: bool) -> Self {
         Self {
             clock,
+            runs,
             begun: Default::default(),
             ended: Default::default(),
             in_flight: AtomicUsize::new(0),
@@ -130,8 +136,16 @@ impl Meter {
         }
     }
 
+    /// Whether it counts.
+    pub fn runs(&self) -> bool {
+        self.runs
+    }
+
     /// A transaction began.
     pub fn begun(&self, transaction: &Transaction) {
+        if !self.runs {
+            return;
+        }
         let pattern = match transaction {
             Transaction::TwoPhase(_) => 0,
             Transaction::Saga(_) => 1,
@@ -141,6 +155,9 @@ impl Meter {
 
     /// A transaction has settled.
     pub fn ended(&self, id: TransactionId, transaction: &Transaction, now: Timestamp) {
+        if !self.runs {
+            return;
+        }
         let state = match transaction {
             Transaction::TwoPhase(transaction) => transaction.state().as_str(),
             Transaction::Saga(saga) => saga.state().as_str(),
@@ -163,10 +180,19 @@ impl Meter {
         self.oldest_unsettled.store(began(unsettled), Relaxed);
     }
 
-    /// What the log wrote between two moments.
-    pub fn written(&self, before: Written, after: Written) {
+    /// A batch became durable, or did not, since `began`; and what the log wrote until then.
+    pub fn appended(&self, entries: usize, began: Instant, before: Written, after: Written) {
+        self.append_time.saw(began.elapsed());
+        self.batch_entries.saw(entries);
         self.syncs.fetch_add(after.syncs.saturating_sub(before.syncs), Relaxed);
         self.bytes.fetch_add(after.bytes.saturating_sub(before.bytes), Relaxed);
+    }
+
+    /// Something has waited for the loop since then.
+    pub fn waited(&self, since: Moment) {
+        if self.runs {
+            self.loop_lag.saw(since.elapsed());
+        }
     }
 
     /// The log failed.
@@ -182,7 +208,7 @@ impl Meter {
         slots: Slots,
     ) -> Arc<CalleeMeter> {
         let mut callees = self.callees.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(CalleeMeter::new(self.clock.clone()));
+        let new = || Arc::new(CalleeMeter::new(self.clock.clone(), self.runs));
         let meter = callees.entry(callee.clone()).or_insert_with(new);
         meter.registered(address, slots);
         Arc::clone(meter)
@@ -225,6 +251,6 @@ impl Meter {
 
 impl Default for Meter {
     fn default() -> Self {
-        Self::new(Clock::System)
+        Self::new(Clock::System, true)
     }
 }

@@ -318,9 +318,15 @@ impl HttpParticipant {
         Ok(request)
     }
 
+    /// The time-out of its own, if it has one.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn own_call_timeout(&self) -> Option<Duration> {
+        self.call_timeout
+    }
+
     /// What answers a call after `change` made it one that breaks the contract. It is signed as it
     /// then is.
-    #[cfg(feature = "test")]
+    #[cfg(feature = "conformance")]
     pub(crate) async fn ask_changed(
         &self,
         call: &Call,

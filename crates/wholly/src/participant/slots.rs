@@ -229,7 +229,7 @@ async fn make(endpoint: &dyn Endpoint, waiting: Waiting, meter: &CalleeMeter) ->
         }
     };
     let answer = AssertUnwindSafe(in_time).catch_unwind().await.unwrap_or_else(panicked);
-    meter.ended(operation, &answer, left_at.elapsed());
+    meter.ended(operation, &answer, left_at);
     Answered { transaction, branch, operation, answer, sent: true }
 }
 

@@ -87,23 +87,21 @@ mod fail_each_step;
 mod failure;
 mod harness;
 mod life;
-#[cfg(feature = "http")]
-mod participant_conformance;
 mod script;
 mod scripted;
 mod stand_in;
 mod steps;
 mod witnessed;
 
+#[cfg(feature = "http")]
+pub use crate::conformance::{
+    Check, ConformanceError, Payloads, Report, SagaProbe, Verdict, participant_conformance,
+    participant_conformance_of, saga_participant_conformance, saga_participant_conformance_of,
+};
 pub use crate::log::memory::{Fault, Unsynced};
 pub use crash::{crash_at_every_record, crash_once_at_every_record};
 pub use fail_each_step::fail_each_step;
 pub use harness::Harness;
-#[cfg(feature = "http")]
-pub use participant_conformance::{
-    Check, ConformanceError, Payloads, Report, SagaProbe, Verdict, participant_conformance,
-    participant_conformance_of, saga_participant_conformance, saga_participant_conformance_of,
-};
 pub use script::{Act, Calls};
 pub use scripted::{Received, Scripted, Standing};
 pub use steps::StepStanding;

@@ -58,6 +58,28 @@ async fn the_meter_counts_what_began_and_ended_and_was_asked() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_is_counted_that_need_not_be() {
+    let mut shop = Shop::closed();
+    shop.harness.settings().measured = false;
+    let coordinator = shop.start().await;
+    order(&coordinator).execute().await.unwrap();
+    shop.payments.always(Prepare, Act::LoseAnswer);
+    order(&coordinator).submit().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let measures = coordinator.measures();
+    assert_eq!(two_phases(&measures), (0, 0, 0));
+    assert_eq!((measures.in_flight, measures.oldest_unsettled), (0, None));
+    let counts = [&measures.batch_entries, &measures.append_time, &measures.loop_lag];
+    assert!(counts.iter().all(|seen| seen.count == 0), "{measures:?}");
+    assert_eq!((measures.written.syncs, measures.written.bytes), (0, 0));
+    // How a participant is does not depend on it.
+    let (orders, payments) = (callee(&measures, "orders"), callee(&measures, "payments"));
+    assert_eq!((orders.health, orders.calls()), (CalleeHealth::Up, 0));
+    assert_eq!((payments.health, payments.calls()), (CalleeHealth::Failing, 0));
+    assert!(payments.last_error.is_some());
+}
+
+#[tokio::test(start_paused = true)]
 async fn sagas_are_counted_by_how_they_ended() {
     let shop = Shop::open().await;
     let coordinator = shop.coordinator();

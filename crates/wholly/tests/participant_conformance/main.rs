@@ -8,6 +8,7 @@ mod saga;
 mod two_phase;
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -16,6 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use wholly::HttpParticipant;
 
 /// Serves at `{url}/tx/`; returns the participant's URL.
 async fn serve<F>(answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static) -> String
@@ -44,6 +46,11 @@ async fn work() {
     for _ in 0..300 {
         tokio::task::yield_now().await;
     }
+}
+
+/// The participant at this URL, which has as long as a machine takes that does much else.
+fn unhurried(url: &str) -> HttpParticipant {
+    HttpParticipant::at(url).unwrap().call_timeout(Duration::from_secs(60))
 }
 
 /// A URL at which nobody is.

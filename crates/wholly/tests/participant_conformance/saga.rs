@@ -13,9 +13,10 @@ use serde_json::{Value, json};
 use wholly::TransactionId;
 use wholly::test::{
     ConformanceError, Payloads, Report, SagaProbe, Verdict, saga_participant_conformance,
+    saga_participant_conformance_of,
 };
 
-use super::{nowhere, serve, work};
+use super::{nowhere, serve, unhurried, work};
 
 /// The rule that a service breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +217,8 @@ fn probe() -> SagaProbe {
 }
 
 async fn report_on(breaks: Breaks) -> Report {
-    saga_participant_conformance(&Service::start(breaks).await, &probe()).await.unwrap()
+    let service = unhurried(&Service::start(breaks).await);
+    saga_participant_conformance_of(service, &probe()).await.unwrap()
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -10,9 +10,13 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use serde_json::json;
-use wholly::test::{ConformanceError, Payloads, Report, Verdict, participant_conformance};
+use wholly::HttpParticipant;
+use wholly::test::{
+    ConformanceError, Payloads, Report, Verdict, participant_conformance,
+    participant_conformance_of,
+};
 
-use super::{nowhere, serve, work};
+use super::{nowhere, serve, unhurried, work};
 
 /// The rule that a service breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +180,8 @@ fn payloads() -> Payloads {
 }
 
 async fn report_on(breaks: Breaks) -> Report {
-    participant_conformance(&Service::start(breaks).await, &payloads()).await.unwrap()
+    let service = unhurried(&Service::start(breaks).await);
+    participant_conformance_of(service, &payloads()).await.unwrap()
 }
 
 #[tokio::test]
@@ -253,4 +258,15 @@ async fn what_cannot_be_run_is_an_error() {
     let long = Payloads { good: json!("x".repeat(70_000)), refused: json!(1) };
     let error = participant_conformance("http://shop", &long).await.unwrap_err();
     assert!(matches!(error, ConformanceError::Payload(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_service_has_its_own_time_for_an_answer() {
+    // It takes connections, and never says anything.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let service = HttpParticipant::at(&url).unwrap().call_timeout(Duration::from_millis(1));
+    let report = participant_conformance_of(service, &payloads()).await.unwrap();
+    assert_eq!(report.broken().count(), report.checks.len(), "{report}");
+    assert!(report.to_string().contains("within 1ms"), "{report}");
 }

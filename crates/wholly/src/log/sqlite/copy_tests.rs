@@ -92,6 +92,17 @@ fn a_backup_is_what_was_there_when_it_was_made() {
     assert_eq!(opened(from).identity, original);
 }
 
+/// As `cat backup.db > wholly.db` does it: by the file alone it would be the original.
+#[test]
+fn a_backup_in_the_file_of_the_original_is_known_by_its_mark() {
+    let place = Place::new();
+    let (from, to) = (place.at("wholly.db"), place.at("backup.db"));
+    drop(opened(from.clone()));
+    SqliteLog::at(&from).backup(&to).unwrap();
+    std::fs::write(&from, std::fs::read(&to).unwrap()).unwrap();
+    assert!(is_refused_as_a_copy(&from));
+}
+
 #[test]
 fn a_backup_replaces_nothing_and_leaves_nothing_behind() {
     let place = Place::new();

@@ -1,9 +1,10 @@
-//! A transaction live: server-sent events, taken up again where they stopped.
+//! Transactions live: server-sent events, taken up again where they stopped.
 
 mod sse;
 
 use std::time::Duration;
 
+use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -54,28 +55,45 @@ pub struct Seen {
     pub record: Record,
 }
 
-/// The events of a transaction: all that happened, then what happens, until it has settled.
+/// What happens, live: to one transaction from its start until it has settled, or to all from now on.
+/// Where the connection is lost, the events go on after the last one; none is told twice.
 #[must_use = "nothing is asked before its first event is"]
-pub struct Watch {
+pub struct Events {
     client: Client,
-    path: String,
+    of: Of,
     /// The connection, while there is one.
-    events: Option<Incoming>,
+    connection: Option<Incoming>,
     parser: Parser,
     last_id: Option<String>,
     ended: bool,
     tries: Tries,
 }
 
-impl Watch {
-    pub(crate) fn new(client: Client, id: TransactionId) -> Self {
-        let path = format!("/v1/transactions/{id}/events");
-        let (parser, tries) = (Parser::default(), client.tries());
-        Self { client, path, events: None, parser, last_id: None, ended: false, tries }
+enum Of {
+    One(TransactionId),
+    All,
+}
+
+impl Events {
+    pub(crate) fn of_one(client: Client, id: TransactionId) -> Self {
+        Self::new(client, Of::One(id))
     }
 
-    /// The next event, or none once the transaction has settled. Where the connection is lost, the
-    /// events go on after the last one; none is told twice.
+    pub(crate) fn of_all(client: Client) -> Self {
+        Self::new(client, Of::All)
+    }
+
+    fn new(client: Client, of: Of) -> Self {
+        let (parser, tries) = (Parser::default(), client.tries());
+        Self { client, of, connection: None, parser, last_id: None, ended: false, tries }
+    }
+
+    /// Begins after the event with this [id](Seen::id), which was seen before.
+    pub fn after(self, id: impl Into<String>) -> Self {
+        Self { last_id: Some(id.into()), ..self }
+    }
+
+    /// The next event, or none once the transaction has settled.
     ///
     /// It may be dropped while it waits, and asked for again.
     ///
@@ -87,13 +105,11 @@ impl Watch {
             if let Some(message) = self.parser.next() {
                 return self.seen(message).map(Some);
             }
-            let Some(events) = &mut self.events else {
-                let events = self.client.open(&self.ask()).await?;
-                self.events = Some(events.into_body());
-                self.parser = Parser::default();
+            let Some(connection) = &mut self.connection else {
+                self.connect().await?;
                 continue;
             };
-            let why = match timeout(SILENCE, events.frame()).await {
+            let why = match timeout(SILENCE, connection.frame()).await {
                 Ok(Some(Ok(frame))) => {
                     // It is alive: whatever went wrong is over.
                     self.tries = self.client.tries();
@@ -103,10 +119,12 @@ impl Watch {
                     }
                 }
                 Ok(Some(Err(why))) => why.to_string(),
-                Ok(None) => "the events ended before the transaction had settled".to_owned(),
+                Ok(None) => self.of.ended_early().to_owned(),
                 Err(_) => format!("nothing came for {SILENCE:?}"),
             };
-            self.events = None;
+            self.connection = None;
+            // Every event that has come was told above; that nothing came has an id, too.
+            self.last_id = self.parser.last_id().or(self.last_id.take());
             let url = self.client.http().url(&self.ask());
             let failed = self.tries.failed(&url, NoAnswer { why, lost: true });
             self.tries.again(failed).await.map_err(|unanswered| unanswered.why)?;
@@ -114,8 +132,20 @@ impl Watch {
         Ok(None)
     }
 
+    async fn connect(&mut self) -> Result<(), AskError> {
+        let response = self.client.open(&self.ask()).await?;
+        // It has settled, and the last event was told before.
+        self.ended = response.status() == StatusCode::NO_CONTENT;
+        self.connection = Some(response.into_body());
+        self.parser = Parser::default();
+        Ok(())
+    }
+
     fn ask(&self) -> Ask {
-        let mut ask = Ask::get(self.path.clone());
+        let mut ask = Ask::get(match self.of {
+            Of::One(id) => format!("/v1/transactions/{id}/events"),
+            Of::All => "/v1/events".to_owned(),
+        });
         ask.headers.push((header::ACCEPT, HeaderValue::from_static("text/event-stream")));
         let last = self.last_id.as_ref().and_then(|id| HeaderValue::try_from(id).ok());
         ask.headers.extend(last.map(|id| (HeaderName::from_static("last-event-id"), id)));
@@ -128,8 +158,16 @@ impl Watch {
             let url = self.client.http().url(&self.ask());
             AskError::NotUnderstood { url, status: 200, why: why.to_string() }
         })?;
-        self.ended = seen.settled;
-        self.last_id.clone_from(&id);
+        self.ended = seen.settled && matches!(self.of, Of::One(_));
         Ok(Seen { id: id.unwrap_or_default(), event, ..seen })
+    }
+}
+
+impl Of {
+    fn ended_early(&self) -> &'static str {
+        match self {
+            Self::One(_) => "the events ended before the transaction had settled",
+            Self::All => "the events ended",
+        }
     }
 }

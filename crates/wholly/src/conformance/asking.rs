@@ -40,10 +40,8 @@ impl Broken {
 
 /// Longer than any check takes, and shorter than a participant's limit on expiries.
 const EXPIRES_AFTER: Duration = Duration::from_secs(60);
-/// How long one call may take.
+/// How long one call may take, unless the participant says so itself.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a participant may say that it is still at it.
-const PENDING_LIMIT: Duration = Duration::from_secs(10);
 /// Between one pending answer and the next question.
 const PENDING_PAUSE: Duration = Duration::from_millis(50);
 /// Calls at the same time.
@@ -54,12 +52,16 @@ pub struct Asking {
     pub participant: HttpParticipant,
     branch: BranchName,
     log: LogId,
+    /// How long a participant may say that it is still at it.
+    pending_limit: Duration,
 }
 
 impl Asking {
     pub fn of(participant: HttpParticipant) -> Result<Self, ConformanceError> {
+        let call_timeout = participant.own_call_timeout().unwrap_or(CALL_TIMEOUT);
         Ok(Self {
-            participant: participant.call_timeout(CALL_TIMEOUT),
+            participant: participant.call_timeout(call_timeout),
+            pending_limit: 2 * call_timeout,
             branch: BranchName::new("conformance")?,
             // An identity of its own: no transaction of the suite is one of a coordinator's.
             log: LogId::from_bits(random()?),
@@ -92,9 +94,9 @@ impl Asking {
         loop {
             let answer = self.participant.call(call.clone()).await;
             match answer {
-                Answer::Pending { retry_after } if started.elapsed() < PENDING_LIMIT => {
+                Answer::Pending { retry_after } if started.elapsed() < self.pending_limit => {
                     let pause = retry_after.unwrap_or(PENDING_PAUSE);
-                    tokio::time::sleep(pause.min(PENDING_LIMIT)).await;
+                    tokio::time::sleep(pause.min(self.pending_limit)).await;
                 }
                 answer => return answer,
             }

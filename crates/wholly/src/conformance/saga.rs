@@ -35,7 +35,7 @@ pub struct SagaProbe {
 /// ```no_run
 /// # async fn test() -> Result<(), Box<dyn std::error::Error>> {
 /// use serde_json::json;
-/// use wholly::test::{Payloads, SagaProbe, saga_participant_conformance};
+/// use wholly::conformance::{Payloads, SagaProbe, saga_participant_conformance};
 ///
 /// let probe = SagaProbe {
 ///     action: "reserve".to_owned(),
@@ -61,7 +61,8 @@ pub async fn saga_participant_conformance(
     saga_participant_conformance_of(HttpParticipant::at(url)?, probe).await
 }
 
-/// The same of a service that asks for credentials or signatures, which `participant` has.
+/// The same of a service that asks for credentials or signatures, or that needs more than 5 seconds
+/// for a call: `participant` has them.
 ///
 /// # Errors
 /// As [`saga_participant_conformance`].

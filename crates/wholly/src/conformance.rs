@@ -54,7 +54,7 @@ impl Payloads {
 /// ```no_run
 /// # async fn test() -> Result<(), Box<dyn std::error::Error>> {
 /// use serde_json::json;
-/// use wholly::test::{Payloads, participant_conformance};
+/// use wholly::conformance::{Payloads, participant_conformance};
 ///
 /// let payloads = Payloads {
 ///     good: json!({"item_id": "item1", "quantity": 0}),
@@ -76,7 +76,8 @@ pub async fn participant_conformance(
     participant_conformance_of(HttpParticipant::at(url)?, payloads).await
 }
 
-/// The same of a service that asks for credentials or signatures, which `participant` has.
+/// The same of a service that asks for credentials or signatures, or that needs more than 5 seconds
+/// for a call: `participant` has them.
 ///
 /// # Errors
 /// As [`participant_conformance`].

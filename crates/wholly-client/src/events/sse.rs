@@ -20,6 +20,7 @@ pub(super) struct Parser {
     line: Vec<u8>,
     after_return: bool,
     id: Option<String>,
+    last_id: Option<String>,
     event: String,
     data: String,
     messages: VecDeque<Message>,
@@ -32,6 +33,11 @@ pub(super) struct TooLong;
 impl Parser {
     pub fn next(&mut self) -> Option<Message> {
         self.messages.pop_front()
+    }
+
+    /// The id of the last event that was whole, also of one that told nothing but its id.
+    pub fn last_id(&self) -> Option<String> {
+        self.last_id.clone()
     }
 
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), TooLong> {
@@ -72,6 +78,7 @@ impl Parser {
 
     fn end_of_event(&mut self) {
         let (event, mut data) = (std::mem::take(&mut self.event), std::mem::take(&mut self.data));
+        self.last_id.clone_from(&self.id);
         // One without data tells nothing.
         if data.pop().is_some() {
             self.messages.push_back(Message { id: self.id.clone(), event, data });

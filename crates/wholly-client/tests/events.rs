@@ -31,9 +31,9 @@ macro_rules! event {
 async fn seen(fake: &Fake) -> Result<Vec<String>, AskError> {
     let id: TransactionId = ID.parse().unwrap();
     let client = fake.builder().retry_for(Duration::from_millis(400)).build().unwrap();
-    let mut watch = client.watch(id);
+    let mut events = client.events(id);
     let mut seen = Vec::new();
-    while let Some(event) = watch.next().await? {
+    while let Some(event) = events.next().await? {
         assert_eq!((event.transaction, event.record.name()), (id, event.event.clone()));
         seen.push(format!("{} {}", event.id, event.event));
     }
@@ -77,4 +77,32 @@ async fn a_server_that_stays_away_is_given_up() {
     let error = seen(&fake).await.unwrap_err();
     assert!(matches!(error, AskError::Unanswered { .. }), "{error:?}");
     assert!(error.to_string().contains("ended before the transaction had settled"), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_seen_before_is_not_told_again() {
+    let nothing_left = Play::Say(204, "", String::new());
+    let fake = Fake::plays(vec![nothing_left, problem(500, "internal", "")]).await;
+    let mut events = fake.client().events(ID.parse().unwrap()).after("10");
+    assert!(events.next().await.unwrap().is_none());
+    assert_eq!(fake.asked()[0].header("last-event-id").unwrap(), "10");
+}
+
+#[tokio::test]
+async fn all_events_go_on_past_one_that_settles_and_after_a_beginning_without_any() {
+    let fake = Fake::plays(vec![
+        Play::Events("retry: 1000\nid: 7\n\n"),
+        Play::Events(concat!(event!("8", "settled", true), event!("9", "started", false))),
+        problem(500, "internal", ""),
+    ])
+    .await;
+    let mut events = fake.client().all_events();
+    for id in ["8", "9"] {
+        assert_eq!(events.next().await.unwrap().unwrap().id, id);
+    }
+    assert_eq!(events.next().await.unwrap_err().problem().unwrap().status, 500);
+    let asked = fake.asked();
+    assert!(asked.iter().all(|asked| asked.what == "GET /v1/events"), "{asked:?}");
+    let ids: Vec<_> = asked.iter().map(|asked| asked.header("last-event-id")).collect();
+    assert_eq!(ids, [None, Some("7".to_owned()), Some("9".to_owned())]);
 }
