@@ -12,6 +12,7 @@
 
 mod callee;
 mod histogram;
+mod settled;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -24,6 +25,8 @@ pub use callee::{CallMeasures, CalleeHealth, CalleeMeasures, LastError};
 pub(crate) use callee::{CalleeMeter, Held};
 pub use histogram::Distribution;
 use histogram::{Sizes, Times};
+pub(crate) use settled::OnSettled;
+pub use settled::SettledTransaction;
 
 use crate::clock::Clock;
 use crate::log::Written;
@@ -87,6 +90,7 @@ pub struct EndedMeasures {
 /// Where the coordinator counts.
 pub(crate) struct Meter {
     clock: Clock,
+    on_settled: Option<OnSettled>,
     begun: [AtomicU64; PATTERNS.len()],
     ended: [Times; OUTCOMES.len()],
     in_flight: AtomicUsize,
@@ -112,9 +116,10 @@ const OUTCOMES: [(&str, &str); 4] = [
 ];
 
 impl Meter {
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: Clock, on_settled: Option<OnSettled>) -> Self {
         Self {
             clock,
+            on_settled,
             begun: Default::default(),
             ended: Default::default(),
             in_flight: AtomicUsize::new(0),
@@ -147,6 +152,9 @@ impl Meter {
         };
         if let Some(outcome) = OUTCOMES.iter().position(|(_, outcome)| *outcome == state) {
             self.ended[outcome].saw(id.minted_at().until(now));
+        }
+        if let Some(told) = &self.on_settled {
+            told(SettledTransaction::of(id, transaction));
         }
     }
 
@@ -225,6 +233,6 @@ impl Meter {
 
 impl Default for Meter {
     fn default() -> Self {
-        Self::new(Clock::System)
+        Self::new(Clock::System, None)
     }
 }
