@@ -216,7 +216,8 @@ mod tests {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     fn of(parents: &[&str], states: &[&str]) -> Option<TraceContext> {
-        let bytes = |texts: &[&str]| texts.iter().map(|t| t.as_bytes().to_vec()).collect::<Vec<_>>();
+        let bytes =
+            |texts: &[&str]| texts.iter().map(|t| t.as_bytes().to_vec()).collect::<Vec<_>>();
         let (parents, states) = (bytes(parents), bytes(states));
         TraceContext::of_headers(
             parents.iter().map(Vec::as_slice),

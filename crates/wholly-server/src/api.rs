@@ -52,6 +52,7 @@ use wholly::{Coordinator, Payload, Settings};
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::sagas::Sagas;
+use crate::traces::Traces;
 pub use events::Hub;
 pub use guard::Who;
 pub use problem::{Kind, Problem};
@@ -68,6 +69,7 @@ struct Served {
     metrics: Arc<Metrics>,
     gate: Arc<Gate>,
     hub: Hub,
+    traces: Traces,
 }
 
 impl FromRef<Served> for Arc<Gate> {
@@ -91,6 +93,12 @@ impl FromRef<Served> for Arc<Sagas> {
 impl FromRef<Served> for Arc<Metrics> {
     fn from_ref(served: &Served) -> Self {
         Arc::clone(&served.metrics)
+    }
+}
+
+impl FromRef<Served> for Traces {
+    fn from_ref(served: &Served) -> Self {
+        served.traces.clone()
     }
 }
 
@@ -133,16 +141,23 @@ routes! {
     "/openapi.json" => get openapi::document;
 }
 
-/// The API of this coordinator and these sagas, behind this gate, for those who listen at this hub.
-pub fn router(coordinator: Coordinator, sagas: Sagas, gate: Arc<Gate>, hub: Hub) -> Router {
-    let metrics = Arc::new(Metrics::of(coordinator.clone()));
+/// The API of this coordinator and these sagas, behind this gate, for those who listen at this hub;
+/// what is submitted is shown in these traces.
+pub fn router(
+    coordinator: Coordinator,
+    sagas: Sagas,
+    gate: Arc<Gate>,
+    hub: Hub,
+    traces: Traces,
+) -> Router {
+    let metrics = Arc::new(Metrics::of(coordinator.clone(), &traces));
     routes()
         .fallback(no_such_route)
         .layer(from_fn_with_state(Arc::clone(&gate), guard::guard))
         // Outside the guard, which reads bodies, too.
         .layer(DefaultBodyLimit::max(BODY_LIMIT))
         .layer(from_fn_with_state(Arc::clone(&metrics), observe::count))
-        .with_state(Served { coordinator, sagas: Arc::new(sagas), metrics, gate, hub })
+        .with_state(Served { coordinator, sagas: Arc::new(sagas), metrics, gate, hub, traces })
 }
 
 async fn no_such_route(uri: Uri) -> Problem {

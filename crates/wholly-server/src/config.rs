@@ -17,6 +17,7 @@ mod nearest;
 mod retention;
 pub mod secret;
 mod tls;
+pub mod traces;
 mod value;
 
 use std::collections::BTreeMap;
@@ -35,6 +36,7 @@ use self::credentials::{AuthSection, SigningSection, TlsSection};
 pub use self::limits::Limits;
 pub use self::listen::Listen;
 use self::logs::Logs;
+use self::traces::{Traces, TracesSection};
 use crate::access::Access;
 use crate::place::Place;
 use retention::RetentionSection;
@@ -50,6 +52,8 @@ pub struct Config {
     pub logs: Logs,
     /// Who is told that a transaction needs a person.
     pub alerts: Option<Alerts>,
+    /// Where spans go.
+    pub traces: Option<Traces>,
     /// What the command line says that the file is.
     pub log_is: LogIs,
     /// Where it is written down what was done by hand, and by whom.
@@ -175,6 +179,7 @@ impl Config {
             log_is: LogIs::Original,
             logs: file.logs,
             alerts: file.alerts.map(AlertsSection::configured).transpose()?,
+            traces: file.traces.map(TracesSection::configured).transpose()?,
             access,
             tls: tls.transpose()?,
             limits: file.limits.limits()?,
@@ -217,6 +222,7 @@ struct File {
     #[serde(default)]
     logs: Logs,
     alerts: Option<AlertsSection>,
+    traces: Option<Spanned<TracesSection>>,
     #[serde(default)]
     settings: SettingsSection,
     #[serde(default)]

@@ -17,7 +17,8 @@
 //! | `check`, `diagram` | what a definition says, in words and as pictures |
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
-//! | `metrics`, `logs`, `alerts` | what an operator sees, and is told |
+//! | `metrics`, `logs`, `alerts`, `traces` | what an operator sees, and is told |
+//! | `https` | a client for what is told to others |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 
 mod accept;
@@ -35,6 +36,7 @@ mod diagram;
 #[cfg(test)]
 mod fuzz;
 mod gate;
+mod https;
 mod logs;
 mod metrics;
 mod place;
@@ -42,6 +44,7 @@ mod reload;
 mod sagas;
 mod serve;
 mod token;
+mod traces;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -382,8 +382,13 @@ fn a_broken_law_is_found() {
 #[test]
 fn entries_survive_their_text() {
     let t = with_pivot();
-    let started =
-        Started { key: None, trace: None, deadline: t.deadline, saga: t.graph.clone(), input: t.input.clone() };
+    let started = Started {
+        key: None,
+        trace: None,
+        deadline: t.deadline,
+        saga: t.graph.clone(),
+        input: t.input.clone(),
+    };
     let name = || StepName::new("a").unwrap();
     let records = [
         Record::Started(started),

@@ -222,8 +222,7 @@ fn a_law_that_is_broken_is_an_error_and_no_panic() {
 #[test]
 fn a_trace_stands_in_the_start_and_decides_nothing() {
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 rojo=1";
-    let trace: std::sync::Arc<crate::TraceContext> =
-        std::sync::Arc::new(trace.parse().unwrap());
+    let trace: std::sync::Arc<crate::TraceContext> = std::sync::Arc::new(trace.parse().unwrap());
     let traced = Started { trace: Some(trace.clone()), ..started(&["orders"], false) };
     let records = vec![(NOW, crate::Record::TwoPhase(Record::Started(traced.clone())))];
     let text = crate::entry::encode(&records).unwrap();

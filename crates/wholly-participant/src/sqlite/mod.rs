@@ -104,9 +104,7 @@ where
     W: FnOnce(&Transaction<'_>, &Call) -> Result<Answer, Failure> + Send + 'static,
 {
     let key = call.idempotency_key();
-    let work = move |db: &Transaction<'_>| {
-        trace::within(call.trace.clone(), || work(db, &call))
-    };
+    let work = move |db: &Transaction<'_>| trace::within(call.trace.clone(), || work(db, &call));
     match database.transaction(work).await {
         Ok(answer) => answer,
         Err(TransactionError::Busy) => {

@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::definition::{Format, read};
 use crate::gate::{Gate, Rules};
 use crate::sagas::Sagas;
+use crate::traces::Traces;
 
 /// Whether the input was understood; panics where something does not hold.
 type Check = Box<dyn FnMut(&[u8]) -> bool>;
@@ -167,7 +168,8 @@ fn serve(audit: &Path) -> (tokio::runtime::Runtime, axum::Router) {
             Coordinator::builder(MemoryLog::new(LogId::from_bits(9))).participant("p", Yes);
         let coordinator = coordinator.start().await.unwrap();
         let hub = Hub::new(coordinator.clone());
-        api::router(coordinator, Sagas::default(), gate(audit), hub)
+        let traces = Traces::start(None).unwrap();
+        api::router(coordinator, Sagas::default(), gate(audit), hub, traces)
     });
     (runtime, router)
 }

@@ -139,10 +139,7 @@ impl Builder {
     /// Who is told of each transaction that has settled: it is called by the loop, which waits for
     /// it, so it must not block, and a panic ends the loop. Telling is no record: what settles
     /// about when the process dies may be told twice, or not at all.
-    pub fn on_settled(
-        mut self,
-        told: impl Fn(SettledTransaction) + Send + Sync + 'static,
-    ) -> Self {
+    pub fn on_settled(mut self, told: impl Fn(SettledTransaction) + Send + Sync + 'static) -> Self {
         self.on_settled = Some(Box::new(told));
         self
     }

@@ -62,8 +62,15 @@ impl<W> Engine<W> {
             let timeout = timeout(&request, self.settings.call_timeout, now);
             let Request { callee, branch: name, own_name, payload, expires, .. } = request;
             let trace = transaction.trace().cloned();
-            let call =
-                Call { transaction: id, branch: name, operation, own_name, expires, payload, trace };
+            let call = Call {
+                transaction: id,
+                branch: name,
+                operation,
+                own_name,
+                expires,
+                payload,
+                trace,
+            };
             let lane = self.outputs.calls.entry(callee).or_default();
             lane.push(Attempt { call, branch, timeout });
         }

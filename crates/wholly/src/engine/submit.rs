@@ -7,8 +7,7 @@ use std::time::Duration;
 use wholly_core::saga::{self, Graph};
 use wholly_core::two_phase::{self, StartedBranch};
 use wholly_core::{
-    Callee, Input, Key, Name, Payload, Record, Timestamp, TraceContext, Transaction,
-    TransactionId,
+    Callee, Input, Key, Name, Payload, Record, Timestamp, TraceContext, Transaction, TransactionId,
 };
 
 use super::keys::KeyState;
@@ -145,7 +144,8 @@ impl<W> Engine<W> {
                     _ => false,
                 };
                 let deadline = now + deadline.unwrap_or(self.settings.deadline);
-                let started = two_phase::Started { name, key, trace, deadline, one_phase, branches };
+                let started =
+                    two_phase::Started { name, key, trace, deadline, one_phase, branches };
                 Record::TwoPhase(two_phase::Record::Started(started))
             }
             Change::Saga { saga, input, .. } => {
