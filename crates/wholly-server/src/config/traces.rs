@@ -12,10 +12,6 @@ use super::secret::Secret;
 
 /// The collector, and what it is sent.
 #[derive(Clone, Debug)]
-#[cfg_attr(
-    not(feature = "opentelemetry"),
-    expect(dead_code, reason = "without the feature there is none")
-)]
 pub struct Traces {
     /// Where OTLP's `/v1/traces` is.
     pub endpoint: Uri,
