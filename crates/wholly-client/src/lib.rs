@@ -75,5 +75,7 @@ pub use list::{Filter, Rows};
 pub use serde_json::value::RawValue;
 pub use submit::{Saga, Submission, TwoPhase, Written};
 pub use wholly_core::saga::Definition;
-pub use wholly_core::{Key, Name, ParticipantName, StepName, Timestamp, TransactionId};
+pub use wholly_core::{
+    Key, Name, ParticipantName, StepName, Timestamp, TraceContext, TransactionId,
+};
 pub use words::{BranchState, Health, Pattern, State, StepState};

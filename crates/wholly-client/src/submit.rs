@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 use wholly_core::saga::Definition;
-use wholly_core::{Key, TransactionId};
+use wholly_core::wire::header;
+use wholly_core::{Key, TraceContext, TransactionId};
 
 use crate::answer::Submitted;
 use crate::client::{Client, json};
@@ -30,6 +31,7 @@ pub struct Submission<P> {
     client: Client,
     transaction: P,
     key: Option<Key>,
+    trace: Option<TraceContext>,
     patience: Option<Duration>,
 }
 
@@ -134,7 +136,7 @@ impl Client {
     }
 
     fn submission<P>(&self, transaction: P) -> Submission<P> {
-        Submission { client: self.clone(), transaction, key: None, patience: None }
+        Submission { client: self.clone(), transaction, key: None, trace: None, patience: None }
     }
 }
 
@@ -187,6 +189,21 @@ impl<P: Serialize> Submission<P> {
         Ok(Self { key: Some(Key::new(key)?), ..self })
     }
 
+    /// The trace that the transaction is to belong to: that of the caller's own span, as whose
+    /// child the server's work and every call to a participant then show.
+    ///
+    /// ```no_run
+    /// # use wholly_client::{Client, TraceContext};
+    /// # async fn within_a_request(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let here: TraceContext = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse()?;
+    /// client.two_phase("place order").branch("orders", &7)?.trace(here).execute().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn trace(self, trace: TraceContext) -> Self {
+        Self { trace: Some(trace), ..self }
+    }
+
     /// How long [`execute`](Self::execute) waits for the end; for ever unless it is set. The
     /// server counts in whole seconds.
     pub fn patience(self, patience: Duration) -> Self {
@@ -224,7 +241,7 @@ impl<P: Serialize> Submission<P> {
 
     fn sent(self) -> Sent {
         let key = self.key.unwrap_or_else(minted);
-        Sent { client: self.client, body: json(&self.transaction), key }
+        Sent { client: self.client, body: json(&self.transaction), key, trace: self.trace }
     }
 }
 
@@ -233,6 +250,7 @@ struct Sent {
     client: Client,
     body: Bytes,
     key: Key,
+    trace: Option<TraceContext>,
 }
 
 impl Sent {
@@ -246,8 +264,13 @@ impl Sent {
         let mut headers = Vec::new();
         // In quotes, for white space at its ends would get lost.
         let key = format!("\"{}\"", self.key.as_str());
-        for (name, value) in [("idempotency-key", key), ("prefer", prefer)] {
-            // A key is printable ASCII, and so is what is preferred.
+        let mut said = vec![("idempotency-key", key), ("prefer", prefer)];
+        if let Some(trace) = &self.trace {
+            said.push((header::TRACEPARENT, trace.traceparent()));
+            said.extend(trace.tracestate().map(|state| (header::TRACESTATE, state.to_owned())));
+        }
+        for (name, value) in said {
+            // A key is printable ASCII, and so are a trace and what is preferred.
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.push((HeaderName::from_static(name), value));
             }

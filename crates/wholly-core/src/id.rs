@@ -8,6 +8,7 @@
 //! log that minted it, so that no coordinator ever takes another's transaction for its own.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -71,6 +72,12 @@ impl TransactionId {
     /// than 4,096 a millisecond or the clock went back).
     pub fn minted_at(self) -> Timestamp {
         Timestamp::from_millis((self.uuid >> 80) as u64)
+    }
+
+    /// The second half of its UUID: 62 random bits behind two that are the same in all.
+    pub fn random_half(self) -> NonZeroU64 {
+        // Only a text that nobody minted has zeros there.
+        NonZeroU64::new(self.uuid as u64).unwrap_or(NonZeroU64::MIN)
     }
 
     /// The identity of the log that minted the id.

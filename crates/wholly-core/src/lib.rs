@@ -25,6 +25,7 @@ mod protocol;
 mod removal;
 pub mod saga;
 mod time;
+mod trace;
 mod transaction;
 pub mod two_phase;
 pub mod wire;
@@ -36,4 +37,5 @@ pub use names::{
 pub use payload::{InvalidPayload, Payload};
 pub use protocol::{Answered, BranchIndex, BrokenInvariant, Callee, Effect, Input, Request};
 pub use time::Timestamp;
+pub use trace::{InvalidTraceContext, TraceContext};
 pub use transaction::{CancelError, Ended, Record, ResolveError, Transaction};

@@ -1,11 +1,13 @@
 //! A transaction of either pattern: what the engine needs of both.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::protocol::{
     BranchIndex, BrokenInvariant, Callee, Effect, Input, Request, TIMELESS, broken,
 };
-use crate::{BranchName, Key, LogId, Name, Timestamp, saga, two_phase};
+use crate::{BranchName, Key, LogId, Name, Timestamp, TraceContext, saga, two_phase};
 
 /// A transaction of either pattern: what its records amount to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -213,6 +215,14 @@ impl Transaction {
         match self {
             Self::TwoPhase(transaction) => transaction.name(),
             Self::Saga(saga) => saga.name(),
+        }
+    }
+
+    /// The trace that it belongs to, if its client gave one.
+    pub fn trace(&self) -> Option<&Arc<TraceContext>> {
+        match self {
+            Self::TwoPhase(transaction) => transaction.trace(),
+            Self::Saga(saga) => saga.trace(),
         }
     }
 

@@ -19,11 +19,12 @@ pub mod signature;
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{BranchName, OperationName, Payload, Timestamp, TransactionId};
+use crate::{BranchName, OperationName, Payload, Timestamp, TraceContext, TransactionId};
 
 /// The names of the headers.
 pub mod header {
@@ -38,6 +39,10 @@ pub mod header {
     pub const EXPIRES: &str = "wholly-expires";
     /// `{transaction}/{branch}/{operation}`: the same for every attempt of one operation.
     pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+    /// The trace that the transaction belongs to, if it does (W3C Trace Context).
+    pub const TRACEPARENT: &str = "traceparent";
+    /// What else belongs to the trace.
+    pub const TRACESTATE: &str = "tracestate";
     /// In the answer: what the status alone cannot say. One of the values of [`super::answer`].
     pub const ANSWER: &str = "wholly-answer";
 }
@@ -132,6 +137,8 @@ pub struct Call {
     /// The branch's payload, the same for each of its operations; the step's; or, to a
     /// compensation, [`compensation_payload`].
     pub payload: Payload,
+    /// The trace that the transaction belongs to, if it does. It says nothing of what is asked.
+    pub trace: Option<Arc<TraceContext>>,
 }
 
 impl Call {
@@ -249,6 +256,19 @@ impl Answer {
     /// No answer that can be understood, but this (cut to [`REASON_LIMIT`] bytes).
     pub fn unknown(reason: impl Into<String>) -> Self {
         Self::Unknown { reason: cut(reason.into()) }
+    }
+
+    /// What it is called, without what it says.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done | Self::DoneWith { .. } => "done",
+            Self::ReadOnly => answer::READ_ONLY,
+            Self::Refused { .. } => answer::REFUSED,
+            Self::Pending { .. } => "pending",
+            Self::Heuristic { .. } => answer::HEURISTIC,
+            Self::Unknown { .. } => "unknown",
+            Self::Stuck { .. } => "stuck",
+        }
     }
 
     /// Ended the other way, for this reason (cut to [`REASON_LIMIT`] bytes).

@@ -17,7 +17,9 @@ use axum::routing::post;
 use wholly_core::wire::{
     Answer, Call, CompensationPayload, Operation, answer, compensation_payload, header,
 };
-use wholly_core::{BranchName, InvalidName, OperationName, Payload, Timestamp, TransactionId};
+use wholly_core::{
+    BranchName, InvalidName, OperationName, Payload, Timestamp, TraceContext, TransactionId,
+};
 
 /// Where a service's branches live: what answers the calls of a coordinator.
 ///
@@ -171,7 +173,10 @@ fn parse(endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) -> Result<Call, S
     };
     let Endpoint { operation, own_name } = endpoint;
     let expires = expires.map(Timestamp::from_millis);
-    Ok(Call { transaction, branch, operation, own_name, expires, payload })
+    let values = |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    let trace = TraceContext::of_headers(values(header::TRACEPARENT), values(header::TRACESTATE));
+    let trace = trace.map(Arc::new);
+    Ok(Call { transaction, branch, operation, own_name, expires, payload, trace })
 }
 
 /// Each part has a payload's limit, and the whole another.

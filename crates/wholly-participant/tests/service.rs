@@ -18,7 +18,9 @@ use wholly_core::wire::{Answer, HttpAnswer, Operation};
 use wholly_core::{Payload, TransactionId};
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
-use wholly_participant::sqlite::{Database, OpenError, Participant, TransactionError, in_doubt};
+use wholly_participant::sqlite::{
+    Database, OpenError, Participant, TransactionError, in_doubt, trace,
+};
 
 /// A till with 100 coins: holds what is asked, and panics when asked for 13.
 struct Till;
@@ -121,6 +123,47 @@ async fn ask(routes: Router, request: Request<Body>, operation: Operation) -> An
 }
 
 use Operation::{Abort, Commit, CommitOnePhase, Prepare};
+
+#[tokio::test]
+async fn a_handler_knows_the_trace_of_its_call_and_of_no_other() {
+    /// Votes no, and says the trace.
+    struct Telltale;
+
+    impl Participant for Telltale {
+        type Payload = i64;
+        type Prepared = i64;
+
+        fn validate(&self, _: &Transaction<'_>, coins: i64) -> Result<Vote<i64>, Failure> {
+            assert_ne!(coins, 13, "bad luck");
+            Ok(Vote::No(trace().map_or("none".to_owned(), |trace| trace.to_string())))
+        }
+
+        fn apply(&self, _: &Transaction<'_>, _: i64) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path().join("traces.db")).unwrap();
+    let routes = wholly_participant::sqlite::router(Telltale, database.clone());
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let asked = async |transaction, coins, parent: Option<&str>| {
+        let mut request = request(transaction, Prepare, coins);
+        if let Some(parent) = parent {
+            request.headers_mut().insert("traceparent", parent.parse().unwrap());
+            request.headers_mut().insert("tracestate", "rojo=1".parse().unwrap());
+        }
+        ask(routes.clone(), request, Prepare).await
+    };
+    let traced = Answer::refused(format!("{parent} rojo=1"));
+    assert_eq!(asked(1, 1, Some(parent)).await, traced);
+    assert_eq!(asked(2, 1, None).await, Answer::refused("none"));
+    // The service's own work on the same thread has none, even behind a handler that panicked.
+    assert!(matches!(asked(3, 13, Some(parent)).await, Answer::Unknown { .. }));
+    assert_eq!(database.transaction(|_| Ok(trace())).await.unwrap(), None);
+    assert_eq!(asked(4, 1, Some("nonsense")).await, Answer::refused("none"));
+    assert_eq!(trace(), None);
+}
 
 #[tokio::test]
 async fn what_is_prepared_is_held_until_the_decision() {

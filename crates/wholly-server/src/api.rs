@@ -52,6 +52,7 @@ use wholly::{Coordinator, Payload, Settings};
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::sagas::Sagas;
+use crate::traces::Traces;
 pub use events::Hub;
 pub use guard::Who;
 pub use problem::{Kind, Problem};
@@ -69,6 +70,7 @@ struct Served {
     metrics: Option<Arc<Metrics>>,
     gate: Arc<Gate>,
     hub: Hub,
+    traces: Traces,
 }
 
 impl FromRef<Served> for Arc<Gate> {
@@ -92,6 +94,12 @@ impl FromRef<Served> for Arc<Sagas> {
 impl FromRef<Served> for Option<Arc<Metrics>> {
     fn from_ref(served: &Served) -> Self {
         served.metrics.clone()
+    }
+}
+
+impl FromRef<Served> for Traces {
+    fn from_ref(served: &Served) -> Self {
+        served.traces.clone()
     }
 }
 
@@ -135,15 +143,16 @@ routes! {
 }
 
 /// The API of this coordinator and these sagas, behind this gate, for those who listen at this hub;
-/// `measured`: what it does is counted.
+/// `measured`: what it does is counted; what is submitted is shown in these traces.
 pub fn router(
     coordinator: Coordinator,
     sagas: Sagas,
     gate: Arc<Gate>,
     hub: Hub,
     measured: bool,
+    traces: Traces,
 ) -> Router {
-    let metrics = measured.then(|| Arc::new(Metrics::of(coordinator.clone())));
+    let metrics = measured.then(|| Arc::new(Metrics::of(coordinator.clone(), &traces)));
     let routes = routes()
         .fallback(no_such_route)
         .layer(from_fn_with_state(Arc::clone(&gate), guard::guard))
@@ -153,7 +162,8 @@ pub fn router(
         Some(metrics) => routes.layer(from_fn_with_state(Arc::clone(metrics), observe::count)),
         None => routes,
     };
-    routes.with_state(Served { coordinator, sagas: Arc::new(sagas), metrics, gate, hub })
+    let sagas = Arc::new(sagas);
+    routes.with_state(Served { coordinator, sagas, metrics, gate, hub, traces })
 }
 
 async fn no_such_route(uri: Uri) -> Problem {

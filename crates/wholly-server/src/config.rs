@@ -18,6 +18,7 @@ mod nearest;
 mod retention;
 pub mod secret;
 mod tls;
+pub mod traces;
 mod value;
 mod variables;
 
@@ -39,6 +40,7 @@ pub use self::limits::Limits;
 pub use self::listen::Listen;
 use self::logs::Logs;
 use self::metrics::MetricsSection;
+use self::traces::{Traces, TracesSection};
 use crate::access::Access;
 use crate::place::Place;
 use retention::RetentionSection;
@@ -55,6 +57,8 @@ pub struct Config {
     pub logs: Logs,
     /// Who is told that a transaction needs a person.
     pub alerts: Option<Alerts>,
+    /// Where spans go.
+    pub traces: Option<Traces>,
     /// What the command line says that the file is.
     pub log_is: LogIs,
     /// Where it is written down what was done by hand, and by whom.
@@ -192,6 +196,7 @@ impl Config {
             log_is: LogIs::Original,
             logs: file.logs,
             alerts: file.alerts.map(AlertsSection::configured).transpose()?,
+            traces: file.traces.map(TracesSection::configured).transpose()?,
             access,
             tls: tls.transpose()?,
             limits: file.limits.limits()?,
@@ -236,6 +241,7 @@ struct File {
     #[serde(default)]
     metrics: MetricsSection,
     alerts: Option<AlertsSection>,
+    traces: Option<Spanned<TracesSection>>,
     #[serde(default)]
     settings: SettingsSection,
     #[serde(default)]

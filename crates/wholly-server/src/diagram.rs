@@ -117,6 +117,7 @@ impl<'a> Picture<'a> {
     fn of(graph: &'a Arc<Graph>, failure: Option<Failure>) -> Result<Self, BrokenInvariant> {
         let saga = Transaction::start(&Started {
             key: None,
+            trace: None,
             deadline: DEADLINE,
             saga: Arc::clone(graph),
             input: Payload::null(),

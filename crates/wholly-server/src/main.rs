@@ -18,7 +18,8 @@
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
 //! | `open_files` | that it may have as many connections as it takes |
-//! | `metrics`, `logs`, `alerts` | what an operator sees, and is told |
+//! | `metrics`, `logs`, `alerts`, `traces` | what an operator sees, and is told |
+//! | `https` | a client for what is told to others |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 
 mod accept;
@@ -36,6 +37,7 @@ mod diagram;
 #[cfg(test)]
 mod fuzz;
 mod gate;
+mod https;
 mod logs;
 mod metrics;
 mod open_files;
@@ -44,6 +46,7 @@ mod reload;
 mod sagas;
 mod serve;
 mod token;
+mod traces;
 
 fn main() -> std::process::ExitCode {
     cli::run()

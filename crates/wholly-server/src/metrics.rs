@@ -16,6 +16,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use wholly::Coordinator;
 
+use crate::traces::Traces;
 use engine::Engine;
 
 /// The types of the text: OpenMetrics, and what Prometheus had before it.
@@ -53,11 +54,12 @@ impl MetricConstructor<Histogram> for Bounds {
 
 impl Metrics {
     /// Those of this coordinator, and of an API that nobody has called yet.
-    pub fn of(coordinator: Coordinator) -> Self {
+    pub fn of(coordinator: Coordinator, traces: &Traces) -> Self {
         let mut registry = Registry::with_prefix("wholly");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which version runs", build);
         registry.register_collector(Box::new(Engine(coordinator)));
+        traces.register(&mut registry);
         let requests = Family::new_with_constructor(Bounds);
         let help = "How long requests took until their answers began";
         registry.register_with_unit("http_request", help, Unit::Seconds, requests.clone());

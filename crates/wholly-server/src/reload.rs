@@ -14,6 +14,7 @@ use crate::config::secret::Secret;
 use crate::config::{Config, ConfigError, ConfiguredParticipant, Listen, Source};
 use crate::gate::{Gate, Rules};
 use crate::open_files;
+use crate::traces::Traces;
 
 /// The sections that are taken up without a restart, at least in part.
 const TAKEN_UP: [&str; 5] = ["participants", "tokens", "clients", "limits", "tls"];
@@ -37,6 +38,7 @@ pub struct Reloader {
     participants: BTreeMap<String, Sha256>,
     gate: Arc<Gate>,
     coordinator: Coordinator,
+    traces: Traces,
 }
 
 impl Reloader {
@@ -46,9 +48,10 @@ impl Reloader {
         written: toml::Table,
         gate: Arc<Gate>,
         coordinator: Coordinator,
+        traces: Traces,
     ) -> Self {
         let participants = participants(&written);
-        Self { source, listen, written, participants, gate, coordinator }
+        Self { source, listen, written, participants, gate, coordinator, traces }
     }
 
     /// Reads the configuration again and takes up what can be.
@@ -72,8 +75,8 @@ impl Reloader {
         let tls = if tls.is_some() == before.tls.is_some() { tls } else { before.tls.clone() };
         self.gate.set_rules(Rules { access, limits, tls });
         let mut fingerprints = self::participants(&written);
-        for (name, configured) in participants {
-            let name = name.as_str();
+        for (named, configured) in participants {
+            let name = named.as_str();
             let Some(new) = fingerprints.remove(name) else { continue };
             match self.participants.insert(name.to_owned(), new) {
                 // Its calls go on.
@@ -82,7 +85,8 @@ impl Reloader {
                 None => reloaded.new_participants.push(name.to_owned()),
             }
             let ConfiguredParticipant { participant: http, slots } = configured;
-            let registered = self.coordinator.register(name, participant(http), slots).await;
+            let participant = self.traces.of_calls(&named, participant(http));
+            let registered = self.coordinator.register(name, participant, slots).await;
             registered.map_err(|why| unfit(why.to_string()))?;
         }
         Ok(reloaded)

@@ -23,6 +23,7 @@ use crate::config::{Config, LogIs, Source};
 use crate::gate::{Gate, Rules};
 use crate::reload::Reloader;
 use crate::sagas::Sagas;
+use crate::traces::{Traces, TracesError};
 use crate::{accept, api, open_files};
 
 /// How long what is in flight has to settle.
@@ -42,6 +43,9 @@ pub enum ServeError {
     /// There is no TLS for the webhook.
     #[error("alerts cannot be sent: {0}")]
     Alerts(#[from] rustls::Error),
+    /// There is no way to the collector.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// What is done by hand could not be written down.
     #[error("the audit {} cannot be written: {why}", .file.display())]
     Audit { file: PathBuf, why: io::Error },
@@ -87,13 +91,15 @@ async fn serve<L: Log, P: Participant>(
         LogIs::Moved => file.moved(),
         LogIs::Restored => file.restored(),
     };
+    let traces = Traces::start(config.traces)?;
     let Config { listen, access, limits, tls, written, .. } = config;
     let measured = config.settings.measured;
-    let mut builder = Coordinator::builder(log(file)).settings(config.settings);
+    let builder = Coordinator::builder(log(file)).settings(config.settings);
+    let mut builder = traces.of_transactions(builder);
     for (name, configured) in config.participants {
         builder = builder.participant_with(
             name.as_str(),
-            participant(configured.participant),
+            traces.of_calls(&name, participant(configured.participant)),
             configured.slots,
         );
     }
@@ -117,9 +123,22 @@ async fn serve<L: Log, P: Participant>(
     let (asking, mut asked) = mpsc::channel(1);
     let gate = Arc::new(Gate::new(Rules { access, limits, tls }, audit, asking));
     let hub = api::Hub::new(coordinator.clone());
-    let router = api::router(coordinator.clone(), sagas, Arc::clone(&gate), hub.clone(), measured);
-    let mut reloader =
-        Reloader::new(source, listen, written, Arc::clone(&gate), coordinator.clone());
+    let router = api::router(
+        coordinator.clone(),
+        sagas,
+        Arc::clone(&gate),
+        hub.clone(),
+        measured,
+        traces.clone(),
+    );
+    let mut reloader = Reloader::new(
+        source,
+        listen,
+        written,
+        Arc::clone(&gate),
+        coordinator.clone(),
+        traces.clone(),
+    );
     let (stop, stopping) = oneshot::channel::<()>();
     let accepting = accept::serve(listener, router, Arc::clone(&gate), async {
         drop(stopping.await);
@@ -146,6 +165,7 @@ async fn serve<L: Log, P: Participant>(
     if tokio::time::timeout(FAREWELL, server).await.is_err() {
         tracing::warn!("some clients did not take their answers");
     }
+    traces.flush(FAREWELL).await;
     Ok(())
 }
 

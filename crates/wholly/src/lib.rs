@@ -57,7 +57,7 @@ pub use log::memory::MemoryLog;
 pub use log::sqlite::{BackupError, SqliteLog};
 pub use meter::{
     BegunMeasures, CallMeasures, CalleeHealth, CalleeMeasures, Distribution, EndedMeasures,
-    LastError, Measures,
+    LastError, Measures, SettledTransaction,
 };
 pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcome, SagaOutcome};
 #[cfg(feature = "http")]
@@ -74,5 +74,6 @@ pub use wholly_core::two_phase::{
 };
 pub use wholly_core::{
     BranchName, Callee, Ended, InvalidName, InvalidPayload, Key, KeyId, LogId, Name, OperationName,
-    ParticipantName, Payload, Record, StepName, Timestamp, TransactionId, saga, two_phase,
+    ParticipantName, Payload, Record, StepName, Timestamp, TraceContext, TransactionId, saga,
+    two_phase,
 };

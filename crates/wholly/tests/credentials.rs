@@ -27,6 +27,7 @@ fn call() -> Call {
         own_name: None,
         expires: None,
         payload: Payload::null(),
+        trace: None,
     }
 }
 

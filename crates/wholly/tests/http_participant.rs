@@ -152,6 +152,7 @@ fn call(operation: Operation) -> Call {
         own_name: None,
         expires: operation.is_first_phase().then(|| Timestamp::from_millis(1234)),
         payload: Payload::parse(r#"{"order_id":  "é"}"#).unwrap(),
+        trace: None,
     }
 }
 

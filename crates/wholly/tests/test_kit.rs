@@ -251,6 +251,7 @@ fn own(operation: Operation, name: &str) -> Call {
         own_name: Some(OperationName::new(name).unwrap()),
         expires: None,
         payload: Payload::null(),
+        trace: None,
     }
 }
 

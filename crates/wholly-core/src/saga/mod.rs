@@ -115,7 +115,7 @@ use serde::Serialize;
 
 use crate::protocol::{Callee, Effect, Request};
 use crate::wire::{Operation, compensation_payload};
-use crate::{LogId, Name, Payload, StepName, Timestamp};
+use crate::{LogId, Name, Payload, StepName, Timestamp, TraceContext};
 
 /// A saga: what its records amount to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -123,6 +123,7 @@ pub struct Transaction {
     graph: Arc<Graph>,
     input: Payload,
     deadline: Timestamp,
+    trace: Option<Arc<TraceContext>>,
     turned_back: Option<Reason>,
     settled: bool,
     released: Option<LogId>,
@@ -200,6 +201,7 @@ impl Transaction {
             graph: started.saga.clone(),
             input: started.input.clone(),
             deadline: started.deadline,
+            trace: started.trace.clone(),
             turned_back: None,
             settled: false,
             released: None,
@@ -292,6 +294,11 @@ impl Transaction {
     /// When it turns back by itself, if it may.
     pub fn turns_back_at(&self) -> Option<Timestamp> {
         self.may_turn_back().then_some(self.deadline)
+    }
+
+    /// The trace that it belongs to, if its client gave one.
+    pub fn trace(&self) -> Option<&Arc<TraceContext>> {
+        self.trace.as_ref()
     }
 
     /// Where it stands.

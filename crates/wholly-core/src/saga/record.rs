@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::Graph;
-use crate::{Key, LogId, Payload, StepName, Timestamp};
+use crate::{Key, LogId, Payload, StepName, Timestamp, TraceContext};
 
 /// A step's place in its saga's definition, from 0.
 pub type StepIndex = crate::protocol::BranchIndex;
@@ -44,6 +44,9 @@ pub struct Started {
     /// The client's own key, if it gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
+    /// The trace that it belongs to, if its client gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Arc<TraceContext>>,
     /// When it turns back if its pivot has not left by then, or, without one, if it is not done.
     pub deadline: Timestamp,
     /// What it is to do.

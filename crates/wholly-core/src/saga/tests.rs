@@ -15,6 +15,7 @@ fn saga(steps: &[&str]) -> Transaction {
     let graph = Graph::new(serde_json::from_str(&text).unwrap()).unwrap();
     Transaction::start(&Started {
         key: None,
+        trace: None,
         deadline: NOW + Duration::from_secs(10),
         saga: Arc::new(graph),
         input: Payload::parse(r#"{"n":7}"#).unwrap(),
@@ -381,8 +382,13 @@ fn a_broken_law_is_found() {
 #[test]
 fn entries_survive_their_text() {
     let t = with_pivot();
-    let started =
-        Started { key: None, deadline: t.deadline, saga: t.graph.clone(), input: t.input.clone() };
+    let started = Started {
+        key: None,
+        trace: None,
+        deadline: t.deadline,
+        saga: t.graph.clone(),
+        input: t.input.clone(),
+    };
     let name = || StepName::new("a").unwrap();
     let records = [
         Record::Started(started),

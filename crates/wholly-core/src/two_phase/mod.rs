@@ -111,11 +111,13 @@ mod record;
 pub use decide::{CancelError, ResolveError};
 pub use record::{AbortReason, Decision, Record, Started, StartedBranch, Vote};
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use crate::protocol::{BranchIndex, Callee, Effect, Request};
 use crate::wire::Operation;
-use crate::{LogId, Name, ParticipantName, Payload, Timestamp};
+use crate::{LogId, Name, ParticipantName, Payload, Timestamp, TraceContext};
 
 /// A transaction in two phases: what its records amount to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -123,6 +125,7 @@ pub struct Transaction {
     name: Name,
     deadline: Timestamp,
     one_phase: bool,
+    trace: Option<Arc<TraceContext>>,
     state: State,
     settled: bool,
     released: Option<LogId>,
@@ -197,6 +200,7 @@ impl Transaction {
             name: started.name.clone(),
             deadline: started.deadline,
             one_phase: started.one_phase,
+            trace: started.trace.clone(),
             state: State::Init,
             settled: false,
             released: None,
@@ -260,6 +264,11 @@ impl Transaction {
     /// Whether its only participant decides.
     pub fn is_one_phase(&self) -> bool {
         self.one_phase
+    }
+
+    /// The trace that it belongs to, if its client gave one.
+    pub fn trace(&self) -> Option<&Arc<TraceContext>> {
+        self.trace.as_ref()
     }
 
     /// Where it stands.

@@ -1,11 +1,12 @@
 //! The records: what is kept of a transaction, and all that is kept.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::BranchIndex;
-use crate::{Key, LogId, Name, ParticipantName, Payload, Timestamp};
+use crate::{Key, LogId, Name, ParticipantName, Payload, Timestamp, TraceContext};
 
 /// One thing that happened to a transaction. The module's table says which are forced.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,6 +46,9 @@ pub struct Started {
     /// The client's own key, if it gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
+    /// The trace that it belongs to, if its client gave one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<Arc<TraceContext>>,
     /// When it aborts if it is not decided by then.
     pub deadline: Timestamp,
     /// Whether the only branch's participant decides.

@@ -15,6 +15,7 @@ fn started(participants: &[&str], one_phase: bool) -> Started {
     Started {
         name: Name::new("place order").unwrap(),
         key: None,
+        trace: None,
         deadline: NOW + Duration::from_secs(10),
         one_phase,
         branches: participants.iter().map(branch).collect(),
@@ -216,6 +217,24 @@ fn a_law_that_is_broken_is_an_error_and_no_panic() {
         let broken = records.iter().find_map(|record| t.apply(record).err()).expect("a broken law");
         assert!(broken.law.contains(law), "{broken}");
     }
+}
+
+#[test]
+fn a_trace_stands_in_the_start_and_decides_nothing() {
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01 rojo=1";
+    let trace: std::sync::Arc<crate::TraceContext> = std::sync::Arc::new(trace.parse().unwrap());
+    let traced = Started { trace: Some(trace.clone()), ..started(&["orders"], false) };
+    let records = vec![(NOW, crate::Record::TwoPhase(Record::Started(traced.clone())))];
+    let text = crate::entry::encode(&records).unwrap();
+    assert_eq!(crate::entry::decode(&text).unwrap(), records);
+    let member = format!(r#""trace":"{trace}","#);
+    assert_eq!(text.matches(&member).count(), 1, "{text}");
+    let (with, without) =
+        (Transaction::start(&traced), Transaction::start(&started(&["orders"], false)));
+    assert_eq!((with.trace(), without.trace()), (Some(&trace), None));
+    assert_eq!(outstanding(&with), outstanding(&without));
+    // One that nobody could have written is a start that cannot be read.
+    assert!(crate::entry::decode(&text.replace("-01 rojo", "-0x rojo")).is_err());
 }
 
 #[test]

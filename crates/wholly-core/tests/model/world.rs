@@ -320,6 +320,7 @@ fn started(scenario: &Scenario) -> Started {
     Started {
         name: Name::new("model").expect("a short name"),
         key: None,
+        trace: None,
         deadline: START + Duration::from_secs(1),
         one_phase: scenario.one_phase,
         branches: (0..scenario.branches).map(branch).collect(),

@@ -96,6 +96,7 @@ impl World {
     pub fn new(scenario: &Scenario) -> Self {
         let live = Transaction::start(&Started {
             key: None,
+            trace: None,
             deadline: START + Duration::from_secs(1),
             saga: graph(scenario.shape),
             input: Payload::null(),

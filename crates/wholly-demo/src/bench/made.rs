@@ -96,6 +96,7 @@ impl Texts {
         let started = Started {
             name: Name::new("bench")?,
             key: None,
+            trace: None,
             deadline: LONG_AGO,
             one_phase: false,
             branches: branches(common, &common.payload()?)?,

@@ -203,12 +203,11 @@ struct Service {
 
 impl Branches for Service {
     async fn call(&self, call: Call) -> Answer {
-        let key = call.idempotency_key();
         let Some(handler) = self.handlers.get(call.operation_name()).map(Arc::clone) else {
             return Answer::unknown("the service offers no such operation");
         };
-        let work = move |db: &Transaction<'_>| execute(&handler, db, &call, now());
-        answer(&self.database, key, work).await
+        let work = move |db: &Transaction<'_>, call: &Call| execute(&handler, db, call, now());
+        answer(&self.database, call, work).await
     }
 }
 

@@ -11,6 +11,7 @@ mod branch;
 mod database;
 #[cfg(test)]
 mod tests;
+mod trace;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,6 +25,7 @@ use wholly_core::wire::{Answer, Call, Operation};
 pub use actions::{Action, Actions};
 pub use branch::in_doubt;
 pub use database::{Database, OpenError, TransactionError};
+pub use trace::trace;
 
 use crate::Failure;
 use crate::barrier::{self, State, Step, Vote};
@@ -90,18 +92,19 @@ struct Service<P> {
 impl<P: Participant> Branches for Service<P> {
     async fn call(&self, call: Call) -> Answer {
         let participant = Arc::clone(&self.participant);
-        let key = call.idempotency_key();
-        let work = move |db: &Transaction<'_>| execute(&*participant, db, &call, now());
-        answer(&self.database, key, work).await
+        let work = move |db: &Transaction<'_>, call: &Call| execute(&*participant, db, call, now());
+        answer(&self.database, call, work).await
     }
 }
 
 /// Answers a call with what `work` comes to, once that is durable.
-async fn answer<W>(database: &Database, key: String, work: W) -> Answer
+async fn answer<W>(database: &Database, call: Call, work: W) -> Answer
 where
     // The clock is read when the work is done: an expiry passes while a call waits.
-    W: FnOnce(&Transaction<'_>) -> Result<Answer, Failure> + Send + 'static,
+    W: FnOnce(&Transaction<'_>, &Call) -> Result<Answer, Failure> + Send + 'static,
 {
+    let key = call.idempotency_key();
+    let work = move |db: &Transaction<'_>| trace::within(call.trace.clone(), || work(db, &call));
     match database.transaction(work).await {
         Ok(answer) => answer,
         Err(TransactionError::Busy) => {

@@ -1,7 +1,6 @@
 //! One delivery, signed as [Standard Webhooks](https://www.standardwebhooks.com) says.
 
 use std::error::Error;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -9,15 +8,11 @@ use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Request, Uri, header};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 use ring::hmac;
-use rustls::ClientConfig;
 
 use super::Message;
 use crate::config::alerts::Alerts;
+use crate::https;
 
 /// How long a delivery may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -26,7 +21,7 @@ const AGENT: &str = concat!("wholly/", env!("CARGO_PKG_VERSION"));
 
 /// Where alerts are delivered.
 pub struct Webhook {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: https::Client,
     url: Uri,
     key: hmac::Key,
 }
@@ -37,15 +32,7 @@ impl Webhook {
     /// # Errors
     /// When TLS cannot be had.
     pub fn new(alerts: Alerts) -> Result<Self, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()?
-            .with_webpki_roots()
-            .with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        let client = Client::builder(TokioExecutor::new()).build((tcp, tls).into());
-        Ok(Self { client, url: alerts.url, key: alerts.key })
+        Ok(Self { client: https::client()?, url: alerts.url, key: alerts.key })
     }
 
     /// Delivers a message once. An answer 2xx means that it was taken; no redirect is followed.

@@ -9,18 +9,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
-use wholly::{Completed, Coordinator, Graph, Outcome, SagaOutcome, TransactionId};
+use wholly::{Completed, Coordinator, Graph, Outcome, SagaOutcome, TraceContext, TransactionId};
 
 use super::problem::{Kind, Problem};
 use super::request::Body;
 use super::sagas;
 use crate::sagas::Sagas;
+use crate::traces::Traces;
 
 /// A transaction as a client describes it. What its texts may be is the library's to say.
 #[derive(Deserialize)]
@@ -30,6 +31,9 @@ pub struct Submission {
     #[serde(default)]
     pattern: Pattern,
     deadline_millis: Option<u64>,
+    /// It is in the headers.
+    #[serde(skip)]
+    trace: Option<TraceContext>,
     // In two phases.
     name: Option<String>,
     branches: Option<Vec<Branch>>,
@@ -56,14 +60,28 @@ struct Branch {
 pub async fn submit(
     State(coordinator): State<Coordinator>,
     State(sagas): State<Arc<Sagas>>,
+    State(traces): State<Traces>,
     headers: HeaderMap,
     Body(mut submission): Body<Submission>,
+) -> Response {
+    let shown = traces.submission(&headers);
+    submission.trace = shown.trace().cloned();
+    let answer = begin(&coordinator, &sagas, &headers, submission).await.into_response();
+    shown.answered(&answer);
+    answer
+}
+
+async fn begin(
+    coordinator: &Coordinator,
+    sagas: &Sagas,
+    headers: &HeaderMap,
+    mut submission: Submission,
 ) -> Result<Response, Problem> {
-    submission.key = key(&headers, submission.key)?;
-    let wait = Wait::asked(&headers);
+    submission.key = key(headers, submission.key)?;
+    let wait = Wait::asked(headers);
     match submission.pattern {
-        Pattern::TwoPhase => two_phase(&coordinator, submission, wait).await,
-        Pattern::Saga => saga(&coordinator, &sagas, submission, wait).await,
+        Pattern::TwoPhase => two_phase(coordinator, submission, wait).await,
+        Pattern::Saga => saga(coordinator, sagas, submission, wait).await,
     }
 }
 
@@ -72,7 +90,7 @@ async fn two_phase(
     submission: Submission,
     wait: Wait,
 ) -> Result<Response, Problem> {
-    let Submission { key, deadline_millis, name, branches, saga, input, .. } = submission;
+    let Submission { key, deadline_millis, trace, name, branches, saga, input, .. } = submission;
     for (name, there) in [("saga", saga.is_some()), ("input", input.is_some())] {
         if there {
             return Err(invalid(format!("`{name}` needs \"pattern\": \"saga\"")));
@@ -82,6 +100,9 @@ async fn two_phase(
     let mut transaction = coordinator.two_phase(&name);
     if let Some(key) = key {
         transaction = transaction.key(key);
+    }
+    if let Some(trace) = trace {
+        transaction = transaction.trace(trace);
     }
     if let Some(millis) = deadline_millis {
         transaction = transaction.deadline(Duration::from_millis(millis));
@@ -109,7 +130,7 @@ async fn saga(
     submission: Submission,
     wait: Wait,
 ) -> Result<Response, Problem> {
-    let Submission { key, deadline_millis, name, branches, saga, input, .. } = submission;
+    let Submission { key, deadline_millis, trace, name, branches, saga, input, .. } = submission;
     if name.is_some() {
         return Err(invalid("a saga is called like its definition; leave `name` out"));
     }
@@ -124,6 +145,9 @@ async fn saga(
     }
     if let Some(key) = key {
         saga = saga.key(key);
+    }
+    if let Some(trace) = trace {
+        saga = saga.trace(trace);
     }
     if let Some(millis) = deadline_millis {
         saga = saga.deadline(Duration::from_millis(millis));
@@ -192,7 +216,7 @@ impl Settled {
     }
 
     fn into_response(self) -> Response {
-        Json(self).into_response()
+        (Extension(self.id), Json(self)).into_response()
     }
 }
 
@@ -212,7 +236,7 @@ fn accepted(id: TransactionId) -> Response {
         id: TransactionId,
     }
     let location = [(header::LOCATION, format!("/v1/transactions/{id}"))];
-    (StatusCode::ACCEPTED, location, Json(Accepted { id })).into_response()
+    (StatusCode::ACCEPTED, location, Extension(id), Json(Accepted { id })).into_response()
 }
 
 /// The client's key: the header `Idempotency-Key` and the body's `key` are the same thing.

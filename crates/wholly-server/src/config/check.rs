@@ -56,7 +56,7 @@ struct Understood<'a>(&'a Config);
 
 impl fmt::Display for Understood<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { listen, log, audit, access, tls, limits, participants, .. } = self.0;
+        let Config { listen, log, audit, access, tls, limits, participants, traces, .. } = self.0;
         let scheme = if tls.is_some() { "https" } else { "http" };
         writeln!(f, "listens on {scheme}://{}", listen.address())?;
         writeln!(f, "log {}, audit {}", log.display(), audit.display())?;
@@ -73,6 +73,13 @@ impl fmt::Display for Understood<'_> {
                 rate.per_second, rate.burst
             )?,
             None => writeln!(f, "no limit on a caller's requests a second")?,
+        }
+        if let Some(traces) = traces {
+            writeln!(
+                f,
+                "traces to {}, {} of those that begin here",
+                traces.endpoint, traces.sampled
+            )?;
         }
         for (name, configured) in participants {
             let (url, slots) = (configured.participant.url(), configured.slots);

@@ -27,6 +27,7 @@ use crate::audit::Audit;
 use crate::config::Config;
 use crate::gate::{Gate, Rules};
 use crate::sagas::Sagas;
+use crate::traces::Traces;
 
 /// So many requests go to one coordinator, whose log is in memory.
 const REQUESTS: u32 = 500;
@@ -237,8 +238,11 @@ impl Server {
             let reader = (Sha256::of(b"reader"), Caller::new("reader", vec![Role::Read]));
             let access = Access::new(vec![operator, reader], Vec::new(), false);
             let [open, guarded] = [None, Some(access)].map(|access| gate(files.path(), access));
-            let guarded = api::router(coordinator.clone(), Sagas::default(), guarded, hub.clone());
-            let open = api::router(coordinator, sagas, open, hub);
+            let traces = Traces::start(None).unwrap();
+            let none = Sagas::default();
+            let again = (coordinator.clone(), hub.clone(), traces.clone());
+            let guarded = api::router(again.0, none, guarded, again.1, true, again.2);
+            let open = api::router(coordinator, sagas, open, hub, true, traces);
             let mut ids = Vec::new();
             for submitted in SUBMITTED {
                 ids.push(submit(&open, submitted).await);

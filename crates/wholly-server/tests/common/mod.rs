@@ -7,7 +7,7 @@ mod server;
 mod stream;
 
 #[allow(unused_imports, reason = "not every test needs a failing one")]
-pub use participant::{Little, Said};
+pub use participant::{Little, Said, Trace};
 #[allow(unused_imports, reason = "not every test starts badly")]
 pub use server::{Reply, Server, Told, configure, run, start_fails, wholly};
 #[allow(unused_imports, reason = "not every test listens")]

@@ -19,6 +19,13 @@ pub enum Said {
     Broken,
 }
 
+/// The headers of a call that tell its trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    pub parent: Vec<String>,
+    pub state: Vec<String>,
+}
+
 #[derive(Clone, Default)]
 pub struct Little {
     shared: Arc<Mutex<Shared>>,
@@ -30,6 +37,7 @@ struct Shared {
     says: HashMap<String, Said>,
     asked: Vec<(String, String, String)>,
     heads: Vec<HeaderMap>,
+    traces: Vec<(String, String, Trace)>,
 }
 
 impl Little {
@@ -63,6 +71,13 @@ impl Little {
         self.shared.lock().unwrap().heads.clone()
     }
 
+    /// The operations that were asked of a transaction, in order, each with its trace.
+    pub fn traces(&self, transaction: &str) -> Vec<(String, Trace)> {
+        let shared = self.shared.lock().unwrap();
+        let of = shared.traces.iter().filter(|(id, ..)| id == transaction);
+        of.map(|(_, operation, trace)| (operation.clone(), trace.clone())).collect()
+    }
+
     /// The transactions and payloads of an operation, in order.
     pub fn asked_to(&self, operation: &str) -> Vec<(String, String)> {
         let shared = self.shared.lock().unwrap();
@@ -79,6 +94,12 @@ async fn answer(
 ) -> Response {
     let mut shared = little.shared.lock().unwrap();
     let id = headers["wholly-transaction"].to_str().unwrap().to_owned();
+    let values = |name| {
+        let values = headers.get_all(name).iter();
+        values.map(|value| value.to_str().unwrap().to_owned()).collect()
+    };
+    let trace = Trace { parent: values("traceparent"), state: values("tracestate") };
+    shared.traces.push((id.clone(), operation.clone(), trace));
     shared.asked.push((id, operation.clone(), payload));
     shared.heads.push(headers);
     match shared.says.get(&operation).unwrap_or(&Said::Done) {

@@ -126,6 +126,17 @@ impl Server {
         Self::started(shell, directory.join("wholly.toml")).await
     }
 
+    /// Starts the server with these variables.
+    pub async fn start_in(
+        directory: &Path,
+        participants: &[(&str, &Little)],
+        variables: &[(&str, &str)],
+    ) -> Self {
+        let mut command = Command::new(BINARY);
+        command.envs(variables.iter().copied());
+        Self::run_by(command, configure(directory, participants, "")).await
+    }
+
     async fn run(config: PathBuf) -> Self {
         Self::run_by(Command::new(BINARY), config).await
     }

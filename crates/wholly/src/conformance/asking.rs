@@ -85,6 +85,7 @@ impl Asking {
             own_name: own_name.cloned(),
             expires: operation.is_first_phase().then(|| now + EXPIRES_AFTER),
             payload: payload.clone(),
+            trace: None,
         })
     }
 

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::error::{SagaError, StartError};
 use crate::in_code::{Home, Saga, SagaHandle};
 use crate::log::Log;
-use crate::meter::Meter;
+use crate::meter::{Meter, OnSettled, SettledTransaction};
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
 
@@ -35,6 +35,7 @@ pub struct Builder {
     /// By the [`Callee`] that each is.
     sagas: BTreeMap<Callee, Registered>,
     home: Home,
+    on_settled: Option<OnSettled>,
 }
 
 impl Builder {
@@ -47,6 +48,7 @@ impl Builder {
             participants: Vec::new(),
             sagas: BTreeMap::new(),
             home: Home::default(),
+            on_settled: None,
         }
     }
 
@@ -134,6 +136,14 @@ impl Builder {
         self
     }
 
+    /// Who is told of each transaction that has settled: it is called by the loop, which waits for
+    /// it, so it must not block, and a panic ends the loop. Telling is no record: what settles
+    /// about when the process dies may be told twice, or not at all.
+    pub fn on_settled(mut self, told: impl Fn(SettledTransaction) + Send + Sync + 'static) -> Self {
+        self.on_settled = Some(Box::new(told));
+        self
+    }
+
     /// Time as tokio tells it, which a test can pause, and a seed for what is random.
     #[cfg(feature = "test")]
     pub(crate) fn simulated(mut self, clock: Clock, seed: u64) -> Self {
@@ -165,7 +175,8 @@ impl Builder {
         }
         let opened = driver::open(&self.log, &self.clock).await?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        let meter = Arc::new(Meter::new(self.clock.clone(), self.settings.measured));
+        let meter =
+            Arc::new(Meter::new(self.clock.clone(), self.settings.measured, self.on_settled));
         let (durable, became_durable) = watch::channel(opened.log.head);
         let shared = Arc::new(Shared {
             settings: self.settings,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use wholly_core::saga::{Definition, Graph};
-use wholly_core::{InvalidName, InvalidPayload, Key, Payload, TransactionId};
+use wholly_core::{InvalidName, InvalidPayload, Key, Payload, TraceContext, TransactionId};
 
 use super::Coordinator;
 use super::two_phase::unexpected;
@@ -20,6 +20,7 @@ pub struct SagaRun {
     coordinator: Option<Coordinator>,
     saga: Arc<Graph>,
     key: Option<Result<Key, InvalidName>>,
+    trace: Option<Arc<TraceContext>>,
     input: Result<Payload, InvalidPayload>,
     deadline: Option<Duration>,
     patience: Option<Duration>,
@@ -29,14 +30,21 @@ pub struct SagaRun {
 impl SagaRun {
     pub(crate) fn new(coordinator: Option<Coordinator>, saga: Arc<Graph>) -> Self {
         let input = Ok(Payload::null());
-        let (key, deadline, patience, any_version) = (None, None, None, false);
-        Self { coordinator, saga, key, input, deadline, patience, any_version }
+        let (key, trace, deadline, patience, any_version) = (None, None, None, None, false);
+        Self { coordinator, saga, key, trace, input, deadline, patience, any_version }
     }
 
     /// The client's own key: submitting again with the same key, definition and input joins the
     /// first saga instead of beginning another.
     pub fn key(mut self, key: impl std::fmt::Display) -> Self {
         self.key = Some(Key::new(key.to_string()));
+        self
+    }
+
+    /// The trace that it belongs to: every call carries it on. It is the first one's where a
+    /// saga with the key was begun before.
+    pub fn trace(mut self, trace: TraceContext) -> Self {
+        self.trace = Some(Arc::new(trace));
         self
     }
 
@@ -104,6 +112,7 @@ impl SagaRun {
         self.saga.accepts(&input).map_err(|why| SubmitError::Input { why: why.to_string() })?;
         let submission = Submission {
             key: self.key.transpose()?,
+            trace: self.trace,
             deadline: self.deadline,
             change: Change::Saga { saga: self.saga, input, any_version: self.any_version },
         };

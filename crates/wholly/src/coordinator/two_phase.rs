@@ -1,10 +1,11 @@
 //! A two-phase transaction on its way to the coordinator.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use wholly_core::two_phase::StartedBranch;
-use wholly_core::{InvalidName, Key, Name, ParticipantName, Payload, TransactionId};
+use wholly_core::{InvalidName, Key, Name, ParticipantName, Payload, TraceContext, TransactionId};
 
 use super::Coordinator;
 use crate::engine::{Change, Reply, Submission, Wait};
@@ -17,6 +18,7 @@ pub struct TwoPhase<'a> {
     coordinator: &'a Coordinator,
     name: Result<Name, InvalidName>,
     key: Option<Result<Key, InvalidName>>,
+    trace: Option<Arc<TraceContext>>,
     branches: Vec<StartedBranch>,
     deadline: Option<Duration>,
     patience: Option<Duration>,
@@ -28,6 +30,7 @@ impl<'a> TwoPhase<'a> {
             coordinator,
             name: Name::new(name),
             key: None,
+            trace: None,
             branches: Vec::new(),
             deadline: None,
             patience: None,
@@ -38,6 +41,13 @@ impl<'a> TwoPhase<'a> {
     /// transaction instead of beginning another.
     pub fn key(mut self, key: impl std::fmt::Display) -> Self {
         self.key = Some(Key::new(key.to_string()));
+        self
+    }
+
+    /// The trace that it belongs to: every call carries it on. It is the first one's where a
+    /// transaction with the key was begun before.
+    pub fn trace(mut self, trace: TraceContext) -> Self {
+        self.trace = Some(Arc::new(trace));
         self
     }
 
@@ -106,6 +116,7 @@ impl<'a> TwoPhase<'a> {
     async fn begin(self, wait: Wait) -> Result<Reply, SubmitError> {
         let submission = Submission {
             key: self.key.transpose()?,
+            trace: self.trace,
             deadline: self.deadline,
             change: Change::TwoPhase { name: self.name?, branches: self.branches },
         };

@@ -61,8 +61,16 @@ impl<W> Engine<W> {
             attempts.not_before = None;
             let timeout = timeout(&request, self.settings.call_timeout, now);
             let Request { callee, branch: name, own_name, payload, expires, .. } = request;
-            let call =
-                Call { transaction: id, branch: name, operation, own_name, expires, payload };
+            let trace = transaction.trace().cloned();
+            let call = Call {
+                transaction: id,
+                branch: name,
+                operation,
+                own_name,
+                expires,
+                payload,
+                trace,
+            };
             let lane = self.outputs.calls.entry(callee).or_default();
             lane.push(Attempt { call, branch, timeout });
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use wholly_core::saga::{self, Graph};
 use wholly_core::two_phase::{self, StartedBranch};
 use wholly_core::{
-    Callee, Input, Key, Name, Payload, Record, Timestamp, Transaction, TransactionId,
+    Callee, Input, Key, Name, Payload, Record, Timestamp, TraceContext, Transaction, TransactionId,
 };
 
 use super::callees::{Callees, Who};
@@ -21,6 +21,7 @@ use crate::log::listing::Labels;
 #[derive(Clone, Debug)]
 pub(crate) struct Submission {
     pub key: Option<Key>,
+    pub trace: Option<Arc<TraceContext>>,
     /// From the moment of acceptance.
     pub deadline: Option<Duration>,
     pub change: Change,
@@ -148,7 +149,7 @@ impl<W> Engine<W> {
     }
 
     fn started(&self, submission: Submission, now: Timestamp) -> Record {
-        let Submission { key, deadline, change } = submission;
+        let Submission { key, trace, deadline, change } = submission;
         match change {
             Change::TwoPhase { name, branches } => {
                 let one_phase = match branches.as_slice() {
@@ -159,13 +160,14 @@ impl<W> Engine<W> {
                     _ => false,
                 };
                 let deadline = now + deadline.unwrap_or(self.settings.deadline);
-                let started = two_phase::Started { name, key, deadline, one_phase, branches };
+                let started =
+                    two_phase::Started { name, key, trace, deadline, one_phase, branches };
                 Record::TwoPhase(two_phase::Record::Started(started))
             }
             Change::Saga { saga, input, .. } => {
                 let own = saga.definition().deadline_millis.map(Duration::from_millis);
                 let deadline = now + deadline.or(own).unwrap_or(self.settings.deadline);
-                let started = saga::Started { key, deadline, saga, input };
+                let started = saga::Started { key, trace, deadline, saga, input };
                 Record::Saga(saga::Record::Started(started))
             }
         }

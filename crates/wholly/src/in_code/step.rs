@@ -1,12 +1,13 @@
 //! What a handler is given, read from a call.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use wholly_core::wire::{Call, CompensationPayload};
-use wholly_core::{BranchName, Timestamp, TransactionId};
+use wholly_core::{BranchName, Timestamp, TraceContext, TransactionId};
 
 use super::StepError;
 
@@ -19,6 +20,8 @@ pub struct Step<I> {
     pub transaction: TransactionId,
     /// When the saga turns back; `None` after the pivot, and where it has turned back already.
     pub expires: Option<Timestamp>,
+    /// The trace that the saga belongs to, if it does: for the calls that the step makes.
+    pub trace: Option<Arc<TraceContext>>,
     name: BranchName,
     idempotency_key: String,
     outputs: Box<RawValue>,
@@ -85,6 +88,7 @@ impl<I: DeserializeOwned> Step<I> {
             input: read("the saga's input", document.input.get())?,
             transaction: call.transaction,
             expires: call.expires,
+            trace: call.trace.clone(),
             name: call.branch.clone(),
             idempotency_key: call.idempotency_key(),
             outputs: document.steps.to_owned(),

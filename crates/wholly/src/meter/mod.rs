@@ -14,6 +14,7 @@
 
 mod callee;
 mod histogram;
+mod settled;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -27,6 +28,8 @@ pub use callee::{CallMeasures, CalleeHealth, CalleeMeasures, LastError};
 pub(crate) use callee::{CalleeMeter, Held};
 pub use histogram::Distribution;
 use histogram::{Sizes, Times};
+pub(crate) use settled::OnSettled;
+pub use settled::SettledTransaction;
 
 use crate::clock::Clock;
 use crate::log::Written;
@@ -91,6 +94,7 @@ pub struct EndedMeasures {
 pub(crate) struct Meter {
     clock: Clock,
     runs: bool,
+    on_settled: Option<OnSettled>,
     begun: [AtomicU64; PATTERNS.len()],
     ended: [Times; OUTCOMES.len()],
     in_flight: AtomicUsize,
@@ -117,10 +121,11 @@ const OUTCOMES: [(&str, &str); 4] = [
 
 impl Meter {
     /// One that counts, or does not.
-    pub fn new(clock: Clock, runs: bool) -> Self {
+    pub fn new(clock: Clock, runs: bool, on_settled: Option<OnSettled>) -> Self {
         Self {
             clock,
             runs,
+            on_settled,
             begun: Default::default(),
             ended: Default::default(),
             in_flight: AtomicUsize::new(0),
@@ -153,8 +158,11 @@ impl Meter {
         self.begun[pattern].fetch_add(1, Relaxed);
     }
 
-    /// A transaction has settled.
+    /// A transaction has settled. Who follows hears of it whether it is counted or not.
     pub fn ended(&self, id: TransactionId, transaction: &Transaction, now: Timestamp) {
+        if let Some(told) = &self.on_settled {
+            told(SettledTransaction::of(id, transaction));
+        }
         if !self.runs {
             return;
         }
@@ -251,6 +259,6 @@ impl Meter {
 
 impl Default for Meter {
     fn default() -> Self {
-        Self::new(Clock::System, true)
+        Self::new(Clock::System, true, None)
     }
 }

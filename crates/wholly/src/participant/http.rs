@@ -70,6 +70,8 @@ static BRANCH: HeaderName = HeaderName::from_static(header::BRANCH);
 static OPERATION: HeaderName = HeaderName::from_static(header::OPERATION);
 static EXPIRES: HeaderName = HeaderName::from_static(header::EXPIRES);
 static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static(header::IDEMPOTENCY_KEY);
+static TRACEPARENT: HeaderName = HeaderName::from_static(header::TRACEPARENT);
+static TRACESTATE: HeaderName = HeaderName::from_static(header::TRACESTATE);
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// Why a call cannot be written.
@@ -306,6 +308,12 @@ impl HttpParticipant {
         headers.insert(&IDEMPOTENCY_KEY, value(key)?);
         if let Some(expires) = call.expires {
             headers.insert(&EXPIRES, HeaderValue::from(expires.as_millis()));
+        }
+        if let Some(trace) = &call.trace {
+            headers.insert(&TRACEPARENT, HeaderValue::try_from(trace.traceparent())?);
+            if let Some(state) = trace.tracestate() {
+                headers.insert(&TRACESTATE, HeaderValue::try_from(state)?);
+            }
         }
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());

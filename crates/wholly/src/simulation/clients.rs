@@ -135,7 +135,7 @@ impl World {
         };
         let hurried = matches!(change, Change::Saga { .. }) && self.chance(10);
         let deadline = hurried.then(|| Duration::from_millis(1 + self.below(1_000)));
-        Submission { key, deadline, change }
+        Submission { key, trace: None, deadline, change }
     }
 
     /// A reply reaches its client.

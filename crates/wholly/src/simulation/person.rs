@@ -33,6 +33,7 @@ impl World {
             own_name,
             expires: request.expires,
             payload,
+            trace: None,
         };
         let answer = self.take_step(who, &call);
         self.note(|| format!("by hand: {branch} {operation} {id}: {answer:?}"));

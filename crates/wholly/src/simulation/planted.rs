@@ -250,6 +250,7 @@ impl Saga {
             own_name: Some(node.compensation.clone()?),
             expires: None,
             payload: compensation_payload(step.given.as_ref()?, step.output.as_ref()),
+            trace: None,
         })
     }
 
@@ -267,6 +268,7 @@ impl Saga {
             own_name: Some(node.action.clone()),
             expires: None,
             payload,
+            trace: None,
         })
     }
 }

@@ -261,6 +261,7 @@ mod tests {
                 own_name: None,
                 expires: None,
                 payload: Payload::parse(&payload).unwrap(),
+                trace: None,
             };
             witnessed.call(call).await;
         }

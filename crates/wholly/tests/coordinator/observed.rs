@@ -1,10 +1,14 @@
 //! What an operator sees: the meter, and who is stuck.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use tokio::sync::mpsc;
 use wholly::Operation::{Action, Commit, Prepare};
 use wholly::test::{Act, Fault, Unsynced};
-use wholly::{Callee, CalleeHealth, CalleeMeasures, Graph, Measures, ParticipantName};
+use wholly::{
+    Answer, Call, Callee, CalleeHealth, CalleeMeasures, Graph, Measures, MemoryLog, Participant,
+    ParticipantName, TraceContext,
+};
 
 use super::*;
 
@@ -24,6 +28,56 @@ fn two_phases(measures: &Measures) -> (u64, u64, u64) {
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONG, future).await.unwrap()
+}
+
+/// Votes yes, and keeps the trace of each call.
+#[derive(Default)]
+struct Tracing(Mutex<Vec<Option<Arc<TraceContext>>>>);
+
+impl Tracing {
+    fn done(&self, call: Call) -> std::future::Ready<Answer> {
+        self.0.lock().unwrap().push(call.trace);
+        std::future::ready(Answer::Done)
+    }
+}
+
+impl Participant for Tracing {
+    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        self.done(call)
+    }
+
+    fn commit(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        self.done(call)
+    }
+
+    fn abort(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        self.done(call)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trace_goes_to_who_takes_part_and_to_who_is_told_of_the_end() {
+    let (orders, (to, mut told)) = (Arc::new(Tracing::default()), mpsc::unbounded_channel());
+    let coordinator = Coordinator::builder(MemoryLog::default())
+        .participant("orders", orders.clone())
+        .on_settled(move |settled| to.send(settled).unwrap())
+        .start()
+        .await
+        .unwrap();
+    let trace: TraceContext =
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
+    let order = || coordinator.two_phase("place order").branch("orders", "one book").unwrap();
+    for trace in [Some(trace), None] {
+        let transaction = trace.iter().fold(order(), |order, trace| order.trace(trace.clone()));
+        let outcome = transaction.execute().await.unwrap();
+        let settled = within(told.recv()).await.unwrap();
+        assert!(matches!(outcome, Outcome::Committed(done) if done.id == settled.id));
+        assert_eq!((settled.name.as_str(), settled.pattern), ("place order", "two-phase"));
+        assert_eq!((settled.state, settled.trace.as_deref()), ("committed", trace.as_ref()));
+        let asked: Vec<_> = orders.0.lock().unwrap().drain(..).collect();
+        assert_eq!(asked.len(), 2);
+        assert!(asked.iter().all(|asked| asked.as_deref() == trace.as_ref()), "{asked:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -173,6 +173,7 @@ fn call(
         own_name: Some(OperationName::new(name).unwrap()),
         expires,
         payload,
+        trace: None,
     }
 }
 

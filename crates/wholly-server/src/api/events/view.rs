@@ -199,7 +199,7 @@ fn said(decision: Decision) -> &'static str {
 
 impl<'a> Started<'a> {
     fn of_two_phase(started: &'a two_phase::Started) -> Self {
-        let two_phase::Started { name: _, key, deadline, one_phase, branches } = started;
+        let two_phase::Started { name: _, key, trace: _, deadline, one_phase, branches } = started;
         let participant =
             |StartedBranch { participant, payload: _ }: &'a StartedBranch| participant;
         Self {
@@ -213,7 +213,7 @@ impl<'a> Started<'a> {
     }
 
     fn of_saga(started: &'a saga::Started) -> Self {
-        let saga::Started { key, deadline, saga, input: _ } = started;
+        let saga::Started { key, trace: _, deadline, saga, input: _ } = started;
         let saga::Definition { name: _, version, deadline_millis: _, steps } = saga.definition();
         let step = |step: &'a StepDefinition| {
             // The payload is the definition's, and its author may have put anything into it.

@@ -77,6 +77,7 @@ mod tests {
             own_name: own_name.map(|name| OperationName::new(name).unwrap()),
             expires: None,
             payload: Payload::null(),
+            trace: None,
         }
     }
 

@@ -98,6 +98,7 @@ fn attempt(number: u64, operation: Operation, payload: &str) -> Attempt {
             own_name: None,
             expires: None,
             payload: Payload::of(payload).unwrap(),
+            trace: None,
         },
         branch: BRANCH,
         timeout: TIMEOUT,

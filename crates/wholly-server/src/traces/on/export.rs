@@ -1,0 +1,167 @@
+//! Spans on their way to the collector, by OTLP over HTTP.
+//!
+//! INVARIANT: who tells a span never waits. The queue is bounded; what does not fit, and what the
+//! collector does not take within its time and its tries, is counted and dropped.
+
+use std::env;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, Response};
+use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_otlp::{
+    OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, Protocol, SpanExporter,
+    WithExportConfig, WithHttpConfig,
+};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
+use prometheus_client::metrics::counter::Counter;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::config::traces::Traces;
+use crate::https;
+use crate::traces::TracesError;
+
+/// The most spans that wait.
+const QUEUE: usize = 8_192;
+/// The most spans in one request.
+const BATCH: usize = 512;
+/// How long the first span of a request waits for others.
+const GATHER: Duration = Duration::from_secs(1);
+/// How long one request may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The most of an answer that is read, in bytes.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
+/// Where spans are told.
+pub(super) struct Exporter {
+    queue: mpsc::Sender<Told>,
+    pub dropped: Counter,
+}
+
+enum Told {
+    Span(Box<SpanData>),
+    /// Send what there is, and say so.
+    Flush(oneshot::Sender<()>),
+}
+
+/// Whether one of OpenTelemetry's variables names a collector. It counts before the configuration.
+pub(super) fn by_variable() -> bool {
+    [OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT]
+        .into_iter()
+        .any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()))
+}
+
+impl Exporter {
+    pub fn start(configured: Traces) -> Result<Self, TracesError> {
+        let client = Collector(https::client().map_err(cannot)?);
+        let headers = configured.headers.iter();
+        let headers =
+            headers.map(|(name, secret)| (name.to_string(), secret.expose().to_owned())).collect();
+        let mut exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(client)
+            .with_headers(headers)
+            .with_protocol(Protocol::HttpBinary);
+        if !by_variable() {
+            let base = configured.endpoint.to_string();
+            exporter = exporter.with_endpoint(format!("{}/v1/traces", base.trim_end_matches('/')));
+        }
+        let mut exporter = exporter.build().map_err(cannot)?;
+        // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES are read here.
+        let resource = Resource::builder();
+        exporter.set_resource(&match env::var_os("OTEL_SERVICE_NAME") {
+            Some(_) => resource.build(),
+            None => resource.with_service_name(configured.service_name).build(),
+        });
+        let (queue, told) = mpsc::channel(QUEUE);
+        let dropped = Counter::default();
+        tokio::spawn(export(told, exporter, dropped.clone()));
+        Ok(Self { queue, dropped })
+    }
+
+    /// Tells a span.
+    pub fn tell(&self, span: SpanData) {
+        if self.queue.try_send(Told::Span(Box::new(span))).is_err() {
+            self.dropped.inc();
+        }
+    }
+
+    /// Sends what was told before.
+    pub async fn flush(&self) {
+        let (to, flushed) = oneshot::channel();
+        if self.queue.send(Told::Flush(to)).await.is_ok() {
+            let _ = flushed.await;
+        }
+    }
+}
+
+fn cannot(why: impl std::error::Error) -> TracesError {
+    TracesError { why: why.to_string() }
+}
+
+/// Sends batch after batch, until nobody can tell any more.
+async fn export(mut told: mpsc::Receiver<Told>, exporter: SpanExporter, dropped: Counter) {
+    let mut is_down = false;
+    while let Some(first) = told.recv().await {
+        let (batch, flush) = gather(first, &mut told).await;
+        let spans = batch.len();
+        let sent = match spans {
+            0 => Ok(()),
+            _ => exporter.export(batch).await,
+        };
+        match (&sent, is_down) {
+            (Err(why), false) => tracing::warn!("the collector takes no traces: {why}"),
+            (Ok(()), true) => tracing::info!("the collector takes traces again"),
+            _ => {}
+        }
+        is_down = sent.is_err();
+        if is_down {
+            dropped.inc_by(spans as u64);
+        }
+        if let Some(to) = flush {
+            let _ = to.send(());
+        }
+    }
+}
+
+/// What is told within a moment, up to a flush.
+async fn gather(
+    first: Told,
+    told: &mut mpsc::Receiver<Told>,
+) -> (Vec<SpanData>, Option<oneshot::Sender<()>>) {
+    let until = Instant::now() + GATHER;
+    let mut batch = Vec::new();
+    let mut next = Some(first);
+    while let Some(said) = next {
+        match said {
+            Told::Span(span) => batch.push(*span),
+            Told::Flush(to) => return (batch, Some(to)),
+        }
+        if batch.len() == BATCH {
+            break;
+        }
+        next = timeout_at(until, told.recv()).await.unwrap_or_default();
+    }
+    (batch, None)
+}
+
+/// The server's own way to speak HTTP.
+#[derive(Debug)]
+struct Collector(https::Client);
+
+#[async_trait]
+impl HttpClient for Collector {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        let exchange = async {
+            let answer = self.0.request(request.map(Full::new)).await?;
+            let (head, body) = answer.into_parts();
+            let body = Limited::new(body, ANSWER_LIMIT).collect().await?.to_bytes();
+            Ok(Response::from_parts(head, body))
+        };
+        timeout(PATIENCE, exchange).await?
+    }
+}

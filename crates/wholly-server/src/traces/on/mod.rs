@@ -1,0 +1,170 @@
+//! Built with the feature: what the server does itself is shown as spans.
+
+mod call;
+mod export;
+mod span;
+
+use std::num::{NonZeroU64, NonZeroU128};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::http::HeaderMap;
+use axum::response::Response;
+use opentelemetry::trace::{SpanKind, Status};
+use prometheus_client::registry::Registry;
+use ring::rand::{SecureRandom, SystemRandom};
+use wholly::{
+    Builder, Participant, ParticipantName, SettledTransaction, TraceContext, TransactionId,
+};
+
+use self::call::Traced;
+use self::export::Exporter;
+use self::span::Span;
+use super::TracesError;
+use crate::config::traces;
+
+/// Shows what is done; nothing, where the configuration has no collector.
+#[derive(Clone)]
+pub struct Traces(Option<Arc<On>>);
+
+struct On {
+    /// Of the traces that begin here.
+    sampled: f64,
+    exporter: Exporter,
+}
+
+impl Traces {
+    /// Begins to send spans, where the configuration or one of OpenTelemetry's variables names a
+    /// collector.
+    ///
+    /// # Errors
+    /// When nothing can be sent there.
+    pub fn start(configured: Option<traces::Traces>) -> Result<Self, TracesError> {
+        let configured = configured.or_else(|| export::by_variable().then(Default::default));
+        let Some(configured) = configured else { return Ok(Self(None)) };
+        let (sampled, exporter) = (configured.sampled, Exporter::start(configured)?);
+        Ok(Self(Some(Arc::new(On { sampled, exporter }))))
+    }
+
+    /// Shows each transaction from its beginning until it has settled.
+    pub fn of_transactions(&self, builder: Builder) -> Builder {
+        match self.0.clone() {
+            Some(on) => builder.on_settled(move |settled| on.settled(settled)),
+            None => builder,
+        }
+    }
+
+    /// Shows each call to a participant.
+    pub fn of_calls<P: Participant>(&self, name: &ParticipantName, inner: P) -> Traced<P> {
+        Traced { inner, name: name.clone(), on: self.0.clone() }
+    }
+
+    /// A submission arrived.
+    pub fn submission(&self, headers: &HeaderMap) -> Submission {
+        let given = super::given(headers);
+        let Some(on) = &self.0 else { return Submission { trace: given, span: None } };
+        match given {
+            Some(given) if given.is_sampled() => on.show(given),
+            Some(given) => Submission { trace: Some(given), span: None },
+            None => on.begin(),
+        }
+    }
+
+    /// Counts what was dropped.
+    pub fn register(&self, registry: &mut Registry) {
+        if let Some(on) = &self.0 {
+            let help = "Spans that were dropped, because the collector did not take them in time";
+            registry.register("trace_spans_dropped", help, on.exporter.dropped.clone());
+        }
+    }
+
+    /// Sends what is left, if the collector takes it in time.
+    pub async fn flush(&self, patience: Duration) {
+        if let Some(on) = &self.0 {
+            // What it does not take is lost with the process, as is what the dead would tell.
+            let _ = tokio::time::timeout(patience, on.exporter.flush()).await;
+        }
+    }
+}
+
+impl On {
+    /// A submission that belongs to a client's trace, which is recorded.
+    fn show(self: &Arc<Self>, given: TraceContext) -> Submission {
+        let Some(id) = random() else { return Submission { trace: Some(given), span: None } };
+        let own = given.behind(id);
+        let span = self.request(&own, Some(given.parent_id()));
+        Submission { trace: Some(own), span: Some(span) }
+    }
+
+    /// A submission with which a trace begins. One that is not recorded goes on, too: else each
+    /// participant would begin its own.
+    fn begin(self: &Arc<Self>) -> Submission {
+        let (Some(high), Some(low), Some(id)) = (random(), random(), random()) else {
+            return Submission { trace: None, span: None };
+        };
+        // 53 bits make each share the same.
+        let sampled = ((low.get() >> 11) as f64) < self.sampled * (1_u64 << 53) as f64;
+        let trace = NonZeroU128::from(low) | (u128::from(high.get()) << 64);
+        let own = TraceContext::new(trace, id, sampled);
+        let span = sampled.then(|| self.request(&own, None));
+        Submission { trace: Some(own), span }
+    }
+
+    fn request(self: &Arc<Self>, own: &TraceContext, parent: Option<NonZeroU64>) -> Span {
+        let mut span = Span::begin(self, own, parent, SpanKind::Server, "POST /v1/transactions");
+        span.set("http.request.method", "POST");
+        span.set("http.route", "/v1/transactions");
+        span
+    }
+
+    fn settled(self: &Arc<Self>, settled: SettledTransaction) {
+        let SettledTransaction { id, name, pattern, state, trace, .. } = settled;
+        let Some(trace) = trace.filter(|trace| trace.is_sampled()) else { return };
+        let own = trace.behind(id.random_half());
+        let kind = SpanKind::Internal;
+        let mut span = Span::begin(self, &own, Some(trace.parent_id()), kind, "transaction");
+        span.begun_at(UNIX_EPOCH + Duration::from_millis(id.minted_at().as_millis()));
+        span.set("wholly.transaction", id.to_string());
+        span.set("wholly.pattern", pattern);
+        span.set("wholly.name", name.to_string());
+        span.set("wholly.state", state);
+    }
+}
+
+/// A submission that is being answered. Its span ends with it, also where its client is gone.
+pub struct Submission {
+    trace: Option<TraceContext>,
+    span: Option<Span>,
+}
+
+impl Submission {
+    /// The trace that its transaction belongs to.
+    pub fn trace(&self) -> Option<&TraceContext> {
+        self.trace.as_ref()
+    }
+
+    /// It is answered.
+    pub fn answered(self, response: &Response) {
+        let Some(mut span) = self.span else { return };
+        let status = response.status();
+        span.set("http.response.status_code", i64::from(status.as_u16()));
+        if status.is_server_error() {
+            span.status(Status::error(""));
+        }
+        if let Some(id) = response.extensions().get::<TransactionId>() {
+            span.set("wholly.transaction", id.to_string());
+        }
+    }
+}
+
+/// An id; `None` where the system has no random numbers, and so nothing can be told apart.
+fn random() -> Option<NonZeroU64> {
+    let mut bytes = [0; 8];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    NonZeroU64::new(u64::from_ne_bytes(bytes))
+}
+
+/// The later of two moments, for a clock may go back.
+fn not_before(began: SystemTime) -> SystemTime {
+    SystemTime::now().max(began)
+}
