@@ -132,8 +132,8 @@ impl World {
         })
     }
 
-    /// What has run is said to have run, so that what comes after it is known to have had its turn;
-    /// and what the original began to take back is taken back.
+    /// What has run before others that have is said to have run, so that the copy knows that those
+    /// had their turn; and what the original began to take back is taken back.
     fn settle_saga(&mut self, id: TransactionId, saga: &saga::Transaction) {
         let really = &self.ledger.sagas[&id];
         let actions: Vec<_> = saga
@@ -142,7 +142,9 @@ impl World {
             .map(|effect| effect.branch)
             .collect();
         let step = |index: u16| &really.steps[usize::from(index)];
-        let done = actions.iter().find(|index| step(**index).row == Row::Done);
+        let has_run = |index: u16| step(index).row == Row::Done;
+        let done =
+            actions.iter().find(|index| has_run(**index) && really.behind(**index).any(has_run));
         let taken_back =
             really.steps.iter().any(|step| matches!(step.row, Row::Compensated | Row::Empty));
         let pivot = really.pivot().filter(|(pivot, _)| actions.contains(pivot));

@@ -37,8 +37,10 @@ pub(super) struct Bounds {
     pub(super) rows: usize,
     /// How many entries the tail has, all of which are looked at.
     pub(super) tail: usize,
-    /// How many are looked at however long it takes, so that a list comes to its end.
+    /// How many are looked at however long it takes, so that a list comes to its end;
     pub(super) at_least: usize,
+    /// but no more once so many of them are in the page, for these take the time.
+    pub(super) few: usize,
     /// After how long no more are looked at.
     pub(super) time: Duration,
 }
@@ -49,14 +51,17 @@ pub(super) const BOUNDS: Bounds = Bounds {
     streams: 256,
     rows: 10_000,
     tail: RUN,
-    at_least: 16,
+    at_least: 64,
+    few: 8,
     time: Duration::from_millis(25),
 };
 
 impl Bounds {
-    /// Whether a page that was begun then, and has looked at so many, looks at no more.
-    fn reached(&self, begun: Instant, looked_at: usize) -> bool {
-        looked_at >= self.rows || (looked_at >= self.at_least && self.is_over(begun))
+    /// Whether a page that was begun then, and has looked at so many and found so many, looks at
+    /// no more.
+    fn reached(&self, begun: Instant, looked_at: usize, found: usize) -> bool {
+        let enough = looked_at >= self.at_least || found >= self.few;
+        looked_at >= self.rows || (enough && self.is_over(begun))
     }
 
     fn is_over(&self, begun: Instant) -> bool {
@@ -251,7 +256,7 @@ impl Paging<'_> {
         while let Some(newest) = streams.iter_mut().max_by_key(|stream| stream.head) {
             if newest.head.is_some()
                 && (page.rows.len() == self.query.limit
-                    || self.bounds.reached(self.begun, looked_at))
+                    || self.bounds.reached(self.begun, looked_at, page.rows.len()))
             {
                 page.next = last;
                 break;
