@@ -41,7 +41,7 @@ pub struct Settings {
     pub measured: bool,
 }
 
-/// How long what has settled is kept, counted from when it began. What has not settled, or is
+/// How long what has settled is kept, counted from when it settled. What has not settled, or is
 /// stuck, is kept for as long as that is so, whatever is said here. The default: for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

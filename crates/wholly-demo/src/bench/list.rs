@@ -1,7 +1,8 @@
 //! How long a page of a list takes, of a log with millions of transactions and of a small one.
 
 use std::fmt;
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::Serialize;
@@ -34,6 +35,12 @@ pub(super) struct List {
     /// How many transactions a page has.
     #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     limit: u16,
+    /// The large log's file, which is kept; one that is there already is taken as it is.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Have the system forget the file before each page, so that all of it comes from the disk.
+    #[arg(long)]
+    cold: bool,
     #[command(flatten)]
     pub common: Common,
 }
@@ -58,6 +65,8 @@ struct Pages {
     p99_micros: f64,
     /// How many transactions the newest page has.
     rows: usize,
+    /// How many pages had less than their limit, and were not the last.
+    short: usize,
 }
 
 impl List {
@@ -68,7 +77,9 @@ impl List {
     fn measure(self) -> Result<Lists, BenchError> {
         let directory = self.common.directory()?;
         let filters = filters()?;
-        let large = self.pages(&directory.path().join("large.db"), self.stored, &filters)?;
+        let kept = self.file.clone();
+        let large = kept.unwrap_or_else(|| directory.path().join("large.db"));
+        let large = self.pages(&large, self.stored, &filters)?;
         let small = self.pages(&directory.path().join("small.db"), self.beside, &filters)?;
         let compared = |((filter, _), (large, small))| Compared { filter, large, small };
         let lists = filters.into_iter().zip(large.into_iter().zip(small)).map(compared).collect();
@@ -87,10 +98,16 @@ impl List {
         stored: u64,
         filters: &[(&str, Filter)],
     ) -> Result<Vec<Pages>, BenchError> {
-        made::labelled(path, &self.common, stored, |nth| made(nth, self.names))?;
+        if !path.exists() {
+            made::labelled(path, &self.common, stored, |nth| made(nth, self.names))?;
+        }
         let open = SqliteLog::at(path).open()?;
         let newest = open.last_ordinal;
-        let read = |(_, filter): &(_, _)| self.read(&*open.reader, filter, newest, stored);
+        let file = File::open(path)?;
+        let forget = || self.cold.then(|| forget(&file)).transpose();
+        let read = |(_, filter): &(_, _)| {
+            self.read(&*open.reader, filter, newest, stored, &|| forget().map(drop))
+        };
         filters.iter().map(read).collect()
     }
 
@@ -100,7 +117,9 @@ impl List {
         filter: &Filter,
         newest: u64,
         stored: u64,
+        prepare: &dyn Fn() -> std::io::Result<()>,
     ) -> Result<Pages, BenchError> {
+        let mut short = 0;
         let mut latencies = Latencies::default();
         let mut rows = None;
         for nth in 0..self.times {
@@ -108,9 +127,11 @@ impl List {
             let after = (nth > 0).then(|| Cursor::after(newest - scatter(nth) % stored));
             let filter = filter.clone();
             let query = Query { filter, after, ..Query::newest(usize::from(self.limit)) };
+            prepare()?;
             let begun = Instant::now();
             let page = reader.list(&query)?;
             latencies.push(begun.elapsed());
+            short += usize::from(page.next.is_some() && page.rows.len() < query.limit);
             rows.get_or_insert(page.rows.len());
         }
         let latencies = latencies.sorted();
@@ -118,8 +139,22 @@ impl List {
             p50_micros: latencies.quantile(0.5),
             p99_micros: latencies.quantile(0.99),
             rows: rows.unwrap_or_default(),
+            short,
         })
     }
+}
+
+/// Has the system forget what it holds of a file in memory.
+#[cfg(target_os = "linux")]
+fn forget(file: &File) -> std::io::Result<()> {
+    // What is not on the disk yet cannot be forgotten.
+    file.sync_all()?;
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn forget(_: &File) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
 }
 
 /// What the nth transaction is: of every thousand one is stuck, ten turned back; one in 100,000
@@ -186,14 +221,15 @@ impl fmt::Display for Lists {
         writeln!(f, "{}\n", self.workload)?;
         write!(
             f,
-            "{:58} {:>6} {:>10} {:>10} {:>6} {:>10} {:>10}",
-            "filter", "rows", "p50", "p99", "rows", "p50", "p99"
+            "{:58} {:>6} {:>6} {:>10} {:>10} {:>6} {:>6} {:>10} {:>10}",
+            "filter", "rows", "short", "p50", "p99", "rows", "short", "p50", "p99"
         )?;
         for Compared { filter, large, small } in &self.lists {
             let filter = if filter.is_empty() { "none" } else { filter };
             write!(f, "\n{filter:58}")?;
-            for Pages { rows, p50_micros, p99_micros } in [large, small] {
-                write!(f, " {rows:>6} {:>10} {:>10}", latency(*p50_micros), latency(*p99_micros))?;
+            for Pages { rows, short, p50_micros, p99_micros } in [large, small] {
+                let (p50, p99) = (latency(*p50_micros), latency(*p99_micros));
+                write!(f, " {rows:>6} {short:>6} {p50:>10} {p99:>10}")?;
             }
         }
         Ok(())

@@ -125,10 +125,10 @@ impl Texts {
         batches: &mut [Vec<Entry>; 3],
     ) {
         let entry = |sequence, text: &String, key| {
-            let ends = sequence == 2;
+            let ended = (sequence == 2).then_some(LONG_AGO);
             let state = if sequence == 0 { State::Init } else { labels.state };
             let labels = Labels { state, ..labels.clone() };
-            Entry { transaction, sequence, text: text.clone(), key, labels, ends }
+            Entry { transaction, sequence, text: text.clone(), key, labels, ended }
         };
         batches[0].push(entry(0, &self.started, key));
         if made != Made::Undecided {

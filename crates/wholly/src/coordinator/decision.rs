@@ -48,7 +48,7 @@ fn decided(stored: &StoredTransaction) -> Result<Option<Decision>, DecisionError
 }
 
 /// What is presumed of an id that the log does not hold.
-fn presumed(
+pub(crate) fn presumed(
     id: TransactionId,
     minted: Option<Minted>,
     trimmed: u64,

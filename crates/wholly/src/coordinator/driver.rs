@@ -452,7 +452,8 @@ impl Life {
     /// Whether the loop is to stop and has nothing left that must be written.
     fn may_stop(&mut self, now: Timestamp) -> bool {
         let Some((until, _)) = &self.stopping else { return false };
-        if self.engine.in_flight() > 0 && now < *until {
+        // What needs a person would only keep the others waiting.
+        if self.engine.may_settle() && now < *until {
             return false;
         }
         self.engine.flush(now);

@@ -162,7 +162,8 @@ fn append(writer: &mut dyn LogWriter, batch: Batch, meter: &Meter) -> Appended {
     let text = |pending: PendingEntry| {
         let PendingEntry { transaction, sequence, records, key, labels, ends } = pending;
         let text = entry::encode(&records)?;
-        Ok::<_, serde_json::Error>(Entry { transaction, sequence, text, key, labels, ends })
+        let ended = records.last().filter(|_| ends).map(|(at, _)| *at);
+        Ok::<_, serde_json::Error>(Entry { transaction, sequence, text, key, labels, ended })
     };
     let after = batch.after;
     let entries = batch.entries.into_iter().map(text).collect::<Result<Vec<_>, _>>();

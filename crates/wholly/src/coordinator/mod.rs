@@ -1,7 +1,7 @@
 //! The coordinator as a program sees it.
 
 mod builder;
-mod decision;
+pub(crate) mod decision;
 mod driver;
 mod log_thread;
 mod retention;
@@ -308,7 +308,8 @@ impl Coordinator {
     }
 
     /// Accepts nothing new, lets what is in flight settle for up to `grace`, and closes the log.
-    /// What has not settled by then goes on with the next start.
+    /// What is stuck or held, or waits for a participant that is not here, is not waited for. What
+    /// has not settled goes on with the next start.
     pub async fn shutdown(&self, grace: Duration) {
         let (to, stopped) = oneshot::channel();
         let until = self.shared.clock.now() + grace;

@@ -4,7 +4,14 @@ use std::time::Duration;
 
 use wholly_core::saga::{Factor, Retry};
 
-use super::Backoff;
+/// How long a retry waits: it doubles from `first` up to `cap`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first pause.
+    pub first: Duration,
+    /// The longest pause.
+    pub cap: Duration,
+}
 
 /// The pauses between the tries of one operation.
 pub(crate) struct Pauses {

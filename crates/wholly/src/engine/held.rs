@@ -27,6 +27,13 @@ impl<W> Engine<W> {
         id.log() != self.identity && released != Some(self.identity)
     }
 
+    /// What is held, ascending.
+    #[cfg(test)]
+    pub fn held(&self) -> impl Iterator<Item = TransactionId> {
+        let held = self.open.iter().filter(|(_, open)| open.held).map(|(id, _)| *id);
+        held.collect::<std::collections::BTreeSet<_>>().into_iter()
+    }
+
     /// Asks everything that is outstanding again; what is held goes on as after a restart.
     pub(super) fn release(&mut self, id: TransactionId, reason: &str, to: W, now: Timestamp) {
         if !self.open.get(&id).is_some_and(|open| open.held) {

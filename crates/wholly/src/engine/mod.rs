@@ -38,40 +38,41 @@ mod callees;
 mod held;
 mod keys;
 mod labels;
+mod messages;
 mod oldest;
+mod open;
 mod recover;
 mod stuck;
 mod submit;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use wholly_core::entry::Timed;
-use wholly_core::wire::{Answer, Operation};
+use wholly_core::wire::Answer;
 use wholly_core::{
-    self as core, BranchName, BrokenInvariant, Callee, Ended, Key, LogId, Record, Timestamp,
-    Transaction, TransactionId, saga, two_phase,
+    self as core, BranchName, BrokenInvariant, Callee, Ended, Key, LogId, Timestamp, Transaction,
+    TransactionId, saga, two_phase,
 };
 
+pub use backoff::Backoff;
 pub(crate) use backoff::Random;
 pub(crate) use batch::{Batch, PendingEntry};
+pub(crate) use messages::{Input, Known, Minted, Outputs, Reply};
 pub(crate) use stuck::StuckChange;
 pub(crate) use submit::{Change, Submission, Wait};
 
 use crate::Settings;
 use crate::error::{CancelError, ResolveError, SubmitError};
-use crate::log::listing::Labels;
-use crate::log::{Position, ReadError, StoredTransaction};
+use crate::log::Position;
 use crate::meter::Meter;
-use crate::outcome::AnyOutcome;
-use crate::participant::slots::{Answered, Attempt};
-use batch::{Place, Read, Writing};
-use brisk::{Brisk, LastSeen};
-use callees::{Callees, Who};
+use crate::participant::slots::Answered;
+use batch::{Read, Writing};
+use brisk::Brisk;
+use callees::Callees;
 use keys::KeyState;
 use oldest::Oldest;
+use open::{Attempts, Open, Part, Waiter};
 
 /// The loop's state. `W` is where a reply goes.
 pub(crate) struct Engine<W> {
@@ -105,163 +106,6 @@ pub(crate) struct Engine<W> {
     set_aside: BTreeSet<TransactionId>,
     draining: bool,
     outputs: Outputs<W>,
-}
-
-/// What goes into the loop.
-pub(crate) enum Input<W> {
-    /// Begin a transaction, or join the one with the same key.
-    Submit { submission: Submission, wait: Wait, to: W },
-    /// What the log holds under a key that was to be looked up.
-    Found { key: Key, found: Result<Option<StoredTransaction>, ReadError> },
-    /// An attempt came to its end.
-    Answered(Answered),
-    /// Reply when the transaction has settled, or at `until`.
-    Await { id: TransactionId, until: Timestamp, to: W },
-    /// Abort, if it is not decided.
-    Cancel { id: TransactionId, reason: String, to: W },
-    /// A person's word for how a branch or step ended.
-    Resolve { id: TransactionId, branch: BranchName, ended: Ended, reason: String, to: W },
-    /// Ask everything that is outstanding again, now.
-    Retry { id: TransactionId, to: W },
-    /// The same, and let go on what is held because it came with a restored copy.
-    Release { id: TransactionId, reason: String, to: W },
-    /// Reply when all that is known of a transaction is durable.
-    Read { id: TransactionId, to: W },
-    /// Reply when all that is known of every transaction is durable.
-    ReadAll { to: W },
-    /// Somebody is here; what was held for them goes on.
-    Register { callee: Callee, one_phase: bool },
-    /// The batch at this position is durable.
-    Durable(Position),
-    /// Accept nothing new.
-    Drain,
-}
-
-/// What comes out of the loop.
-pub(crate) struct Outputs<W> {
-    /// A batch to append; at most one until it is durable.
-    pub append: Option<Batch>,
-    /// Calls to send, by who is called.
-    pub calls: BTreeMap<Callee, Vec<Attempt>>,
-    /// Keys to look up in the log.
-    pub lookups: Vec<Key>,
-    /// Replies to give.
-    pub replies: Vec<(W, Reply)>,
-    /// Who became stuck, or no longer is; durable.
-    pub stuck: Vec<StuckChange>,
-}
-
-/// What a caller of the loop gets.
-#[derive(Debug)]
-pub(crate) enum Reply {
-    Accepted(TransactionId),
-    Outcome(AnyOutcome),
-    NotAccepted(SubmitError),
-    /// It was done: cancelled, resolved, asked again.
-    Done,
-    /// What is known is durable, but for this.
-    Read(Known),
-    /// What is known is durable, but for which transactions were set aside.
-    ReadAll {
-        set_aside: BTreeSet<TransactionId>,
-    },
-    NotCancelled(CancelError),
-    NotResolved(ResolveError),
-    /// The loop does not hold the transaction: it has ended, or never was.
-    NotOpen,
-}
-
-/// What the loop knows of a transaction and the log does not say.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// Who is to be asked and is not here.
-    pub held_for: Vec<Callee>,
-    /// Why it was set aside.
-    pub set_aside: Option<String>,
-    /// Which ids the log has minted; `None` where the loop did not say.
-    pub minted: Option<Minted>,
-}
-
-/// Which ids a log has minted.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Minted {
-    pub identity: LogId,
-    pub last_ordinal: u64,
-}
-
-/// A transaction that has not ended.
-struct Open<W> {
-    part: Part,
-    /// It came with a restored copy of the log: nothing happens to it until a person says so.
-    held: bool,
-    key: Option<Key>,
-    /// What the log is told of it; `None` of what could not be read.
-    labels: Option<Labels>,
-    /// The sequence of its next entry.
-    sequence: u32,
-    /// Its records that are in no batch yet.
-    held_back: Vec<Timed>,
-    /// Where its entry is in the batch that is being gathered.
-    place: Option<Place>,
-    /// Nothing leaves before this batch is durable.
-    gate: Position,
-    /// The batch with its decision, once that is in one.
-    decided: Position,
-    /// One for each branch or step.
-    attempts: Vec<Attempts>,
-    waiters: Vec<Waiter<W>>,
-    /// As it was noted last.
-    stuck: bool,
-    last_seen: LastSeen,
-    wake: Option<Timestamp>,
-}
-
-/// What the loop knows of an open transaction.
-enum Part {
-    Live(Transaction),
-    /// Its records cannot be read or break a law: it is stuck, and nothing is sent.
-    SetAside {
-        why: String,
-    },
-}
-
-/// The attempts at what is outstanding of one branch.
-struct Attempts {
-    /// Who is asked.
-    who: Who,
-    /// They are waited for, and counted for it.
-    owes: bool,
-    on_its_way: Option<Operation>,
-    /// The operation that `tries` and `not_before` are about.
-    operation: Option<Operation>,
-    tries: u32,
-    not_before: Option<Timestamp>,
-}
-
-struct Waiter<W> {
-    wait: Wait,
-    to: W,
-}
-
-impl Part {
-    fn forces(&self, record: &Record) -> bool {
-        match self {
-            Self::Live(transaction) => transaction.forces(record),
-            Self::SetAside { .. } => false,
-        }
-    }
-}
-
-impl<W> Outputs<W> {
-    fn new() -> Self {
-        Self {
-            append: None,
-            calls: BTreeMap::new(),
-            lookups: Vec::new(),
-            replies: Vec::new(),
-            stuck: Vec::new(),
-        }
-    }
 }
 
 impl<W> Engine<W> {
@@ -582,16 +426,6 @@ impl<W> Engine<W> {
     }
 }
 
-impl Part {
-    /// What is told of what has not settled.
-    fn unsettled(&self, id: TransactionId) -> AnyOutcome {
-        match self {
-            Self::Live(transaction) => AnyOutcome::unsettled(id, transaction),
-            Self::SetAside { .. } => AnyOutcome::SetAside(id),
-        }
-    }
-}
-
 /// Whether a transaction is here that may still go either way.
 fn is_undecided<W>(open: &FxHashMap<TransactionId, Open<W>>, id: TransactionId) -> bool {
     match open.get(&id).map(|open| &open.part) {
@@ -601,13 +435,4 @@ fn is_undecided<W>(open: &FxHashMap<TransactionId, Open<W>>, id: TransactionId) 
         Some(Part::Live(Transaction::Saga(saga))) => saga.state() == saga::State::Running,
         Some(Part::SetAside { .. }) | None => false,
     }
-}
-
-/// How long a retry waits: it doubles from `first` up to `cap`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
-    /// The first pause.
-    pub first: Duration,
-    /// The longest pause.
-    pub cap: Duration,
 }

@@ -43,6 +43,23 @@ impl<W> Engine<W> {
         self.outputs.stuck.extend(told.into_iter().map(|(_, change)| change));
     }
 
+    /// Whether any transaction here may settle without a person: it is not stuck, and somebody is
+    /// here to be asked for it.
+    pub fn may_settle(&self) -> bool {
+        self.open.values().any(|open| match &open.part {
+            _ if open.stuck => false,
+            Part::Live(transaction) => !self.waits_for_strangers(transaction),
+            Part::SetAside { .. } => false,
+        })
+    }
+
+    /// Whether all that is outstanding is to be asked of who is not here.
+    fn waits_for_strangers(&self, transaction: &Transaction) -> bool {
+        let requests = transaction.effects().filter_map(|effect| transaction.request(effect));
+        let mut callees = requests.map(|request| request.callee).peekable();
+        callees.peek().is_some() && callees.all(|callee| !self.callees.has(&callee))
+    }
+
     /// Who is stuck by what the log holds, ahead of all else that [`Engine::poll`] will say.
     pub fn stuck_at_start(&mut self) -> Vec<StuckChange> {
         self.tell_stuck();

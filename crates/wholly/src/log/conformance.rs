@@ -34,6 +34,7 @@ pub fn log_conformance(make: impl Fn() -> Box<dyn Log>) {
         an_ordinal_alone_is_no_id,
         entries_have_places_that_ascend_and_stay,
         trim_deletes_what_ended_and_nothing_else,
+        what_is_kept_is_kept_from_its_end_on,
         what_was_trimmed_is_told_from_what_never_was,
         payloads_are_removed_from_what_ended_once,
         an_old_one_that_ends_late_loses_its_payloads_too,
@@ -58,7 +59,7 @@ fn what_is_appended_is_read_back(log: &dyn Log) {
     let head = append(&mut open, &[Entry { text: text.clone(), ..start(1) }, start(2)]);
     assert_eq!(head, Position(1), "the first batch's position is 1");
     append(&mut open, &[more(2, 1), more(1, 1)]);
-    append(&mut open, &[end(1, 2), Entry { ends: true, ..start(3) }]);
+    append(&mut open, &[end(1, 2), Entry { ended: Some(Timestamp::from_millis(3)), ..start(3) }]);
     let first = StoredEntry { sequence: 0, text };
     let rest = [stored(1, 1), stored(1, 2)];
     assert_eq!(
@@ -111,7 +112,7 @@ fn a_gap_is_rejected(log: &dyn Log) {
 
 fn a_failed_writer_promises_nothing_more(log: &dyn Log) {
     let mut open = opened(log);
-    append(&mut open, &[Entry { ends: true, ..start(1) }]);
+    append(&mut open, &[Entry { ended: Some(Timestamp::from_millis(1)), ..start(1) }]);
     assert!(open.writer.append(Position(5), &[start(2)]).is_err());
     let behind = open.writer.append(Position(1), &[start(3)]);
     assert!(behind.is_err(), "nothing lands behind a failed append");
@@ -191,7 +192,7 @@ fn entries_have_places_that_ascend_and_stay(log: &dyn Log) {
     let mut open = opened(log);
     append(&mut open, &[start(1), start(2), start(3)]);
     append(&mut open, &[end(2, 1), more(1, 1)]);
-    append(&mut open, &[end(1, 2)]);
+    append(&mut open, &[end_at(1, 2, 3)]);
     let all = after(&open, Place::default(), 9);
     assert_eq!(all.len(), 6, "every entry has a place");
     assert!(all.is_sorted_by(|one, next| one.place < next.place), "places ascend: {all:?}");
@@ -209,15 +210,15 @@ fn entries_have_places_that_ascend_and_stay(log: &dyn Log) {
         assert_eq!(read, written.collect::<Vec<_>>(), "an entry is what was appended");
     }
     assert_eq!(open.reader.entries_of(99).expect("a read"), []);
-    let trimmed = open.writer.trim(Timestamp::from_millis(2), 9).expect("a trim");
+    let trimmed = open.writer.trim(Timestamp::from_millis(3), 9).expect("a trim");
     assert_eq!(trimmed, 1);
     drop(open);
     let mut open = opened(log);
     append(&mut open, &[start(4)]);
-    let left: Vec<_> = all.into_iter().filter(|entry| entry.ordinal != id(1).ordinal()).collect();
+    let left: Vec<_> = all.into_iter().filter(|entry| entry.ordinal != id(2).ordinal()).collect();
     let now = after(&open, Place::default(), 9);
-    assert_eq!(now[..3], left, "places stay what they are when others are deleted");
-    assert!(now[3].place > Place::last_of(Position(3)), "a place is never given again: {now:?}");
+    assert_eq!(now[..4], left, "places stay what they are when others are deleted");
+    assert!(now[4].place > Place::last_of(Position(3)), "a place is never given again: {now:?}");
 }
 
 fn trim_deletes_what_ended_and_nothing_else(log: &dyn Log) {
@@ -226,9 +227,9 @@ fn trim_deletes_what_ended_and_nothing_else(log: &dyn Log) {
     append(&mut open, &[end(1, 1), end(2, 1), more(3, 1), end(4, 1), end(5, 1)]);
     let mut trim =
         |millis, limit| open.writer.trim(Timestamp::from_millis(millis), limit).expect("a trim");
-    assert_eq!(trim(1, 10), 0, "what was minted at the time itself stays");
+    assert_eq!(trim(1, 10), 0, "what ended at the time itself stays");
     assert_eq!(trim(5, 1), 1, "trim deletes at most as many as its limit");
-    assert_eq!(trim(5, 10), 2, "trim deletes what has ended and was minted before");
+    assert_eq!(trim(5, 10), 2, "trim deletes what ended before");
     assert_eq!(trim(5, 10), 0);
     assert_eq!(listed(&open), [id(5), id(3)], "what has not ended is never deleted");
     assert_eq!(history(&open, id(1)), None);
@@ -244,6 +245,33 @@ fn trim_deletes_what_ended_and_nothing_else(log: &dyn Log) {
     assert!(listed(&open).is_empty());
     append(&mut open, &[start(6)]);
     assert_eq!(history(&open, id(6)), Some(vec![stored(6, 0)]));
+}
+
+/// One that took long is not forgotten the moment it ends.
+fn what_is_kept_is_kept_from_its_end_on(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &[start(1), start(2), start(3)]);
+    append(&mut open, &[end(2, 1)]);
+    append(&mut open, &[end(3, 1)]);
+    append(&mut open, &[end_at(1, 1, 50)]);
+    let remove = |open: &mut OpenLog, millis| {
+        let without = |stored: &StoredTransaction| Some(vec!["{}".into(); stored.entries.len()]);
+        let before = Timestamp::from_millis(millis);
+        while open.writer.remove_payloads(before, 9, &without).expect("a removal") > 0 {}
+        while open.writer.trim(Timestamp::from_millis(millis / 10), 9).expect("a trim") > 0 {}
+    };
+    for millis in [30, 50] {
+        remove(&mut open, millis);
+        drop(open);
+        open = opened(log);
+        assert_eq!(history(&open, id(1)), Some(vec![stored(1, 0), stored(1, 1)]), "{millis}");
+    }
+    assert_eq!(listed(&open), [id(1)], "what ended long ago is gone");
+    remove(&mut open, 51);
+    let entry = |sequence| StoredEntry { sequence, text: "{}".to_owned() };
+    assert_eq!(history(&open, id(1)), Some(vec![entry(0), entry(1)]), "its payloads go in time");
+    remove(&mut open, 511);
+    assert_eq!(history(&open, id(1)), None, "and it goes itself");
 }
 
 fn what_was_trimmed_is_told_from_what_never_was(log: &dyn Log) {
@@ -278,7 +306,7 @@ fn payloads_are_removed_from_what_ended_once(log: &dyn Log) {
         let before = Timestamp::from_millis(millis);
         open.writer.remove_payloads(before, limit, &counted).expect("a removal")
     };
-    assert_eq!(remove(&mut open, 1, 9), 0, "what was minted at the time itself stays");
+    assert_eq!(remove(&mut open, 1, 9), 0, "what ended at the time itself stays");
     assert_eq!(remove(&mut open, 5, 1), 1, "at most as many as the limit");
     while remove(&mut open, 5, 2) > 0 {}
     for _ in 0..2 {
@@ -431,7 +459,7 @@ fn more(n: u64, sequence: u32) -> Entry {
         text: text(n, sequence),
         key: None,
         labels: labels(),
-        ends: false,
+        ended: None,
     }
 }
 
@@ -446,8 +474,13 @@ fn labels() -> Labels {
     }
 }
 
+/// As fast as it was minted.
 fn end(n: u64, sequence: u32) -> Entry {
-    Entry { ends: true, ..more(n, sequence) }
+    end_at(n, sequence, n)
+}
+
+fn end_at(n: u64, sequence: u32, millis: u64) -> Entry {
+    Entry { ended: Some(Timestamp::from_millis(millis)), ..more(n, sequence) }
 }
 
 mod listing;

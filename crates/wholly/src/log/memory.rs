@@ -78,7 +78,7 @@ struct Contents {
 struct Held {
     stored: StoredTransaction,
     labels: Labels,
-    ended: bool,
+    ended: Option<Timestamp>,
     /// Whether it was looked at to remove its payloads.
     looked_at: bool,
 }
@@ -193,11 +193,11 @@ impl Contents {
             let held = self.transactions.entry(id.ordinal()).or_insert_with(|| Held {
                 stored: StoredTransaction { id, entries: Vec::new() },
                 labels: entry.labels.clone(),
-                ended: false,
+                ended: None,
                 looked_at: false,
             });
             held.labels = entry.labels.clone();
-            held.ended |= entry.ends;
+            held.ended = held.ended.or(entry.ended);
             let text = entry.text.clone();
             held.stored.entries.push(StoredEntry { sequence: entry.sequence, text });
             if let Some(key) = &entry.key {
@@ -252,7 +252,7 @@ impl LogWriter for MemoryWriter {
         let ended: Vec<u64> = contents
             .transactions
             .iter()
-            .filter(|(_, held)| held.ended && held.stored.id.minted_at() < before)
+            .filter(|(_, held)| held.ended.is_some_and(|at| at < before))
             .map(|(ordinal, _)| *ordinal)
             .take(limit)
             .collect();
@@ -279,7 +279,7 @@ impl LogWriter for MemoryWriter {
             return Err(storage("the disk is full"));
         }
         let is_next =
-            |held: &&mut Held| held.ended && !held.looked_at && held.stored.id.minted_at() < before;
+            |held: &&mut Held| !held.looked_at && held.ended.is_some_and(|at| at < before);
         let next = contents.transactions.values_mut().filter(is_next).take(limit);
         Ok(next
             .map(|held| {
@@ -353,7 +353,8 @@ impl LogReader for MemoryReader {
     ) -> Result<Vec<StoredTransaction>, ReadError> {
         let from = after.map_or(0, |id| id.ordinal() + 1);
         let contents = lock(&self.contents);
-        let unsettled = contents.transactions.range(from..).filter(|(_, held)| !held.ended);
+        let unsettled =
+            contents.transactions.range(from..).filter(|(_, held)| held.ended.is_none());
         Ok(unsettled.take(limit).map(|(_, held)| held.stored.clone()).collect())
     }
 
@@ -368,8 +369,9 @@ impl LogReader for MemoryReader {
             }
             let id = held.stored.id;
             let labels = query.shown(id, held.labels.clone());
-            if query.filter.matches(&labels, held.ended) {
-                page.rows.push(Row { id, labels, settled: held.ended });
+            let settled = held.ended.is_some();
+            if query.filter.matches(&labels, settled) {
+                page.rows.push(Row { id, labels, settled });
             }
         }
         Ok(page)

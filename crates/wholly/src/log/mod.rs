@@ -87,8 +87,8 @@ pub struct Entry {
     pub key: Option<Key>,
     /// What the transaction is once this entry is there.
     pub labels: Labels,
-    /// Whether the transaction has ended: it is settled, and nothing will be appended to it.
-    pub ends: bool,
+    /// When the transaction ended, if it has: it is settled, and nothing will be appended to it.
+    pub ended: Option<Timestamp>,
 }
 
 /// An entry as it was read back.
@@ -132,19 +132,19 @@ pub trait LogWriter: Send {
     /// See [`AppendError`]. Whether the batch landed is then unknown, and the writer is done.
     fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError>;
 
-    /// Deletes at most `limit` transactions that have ended and were minted before `before`.
-    /// Returns how many it deleted; 0 where nothing is left to delete. What has not ended is never
-    /// deleted.
+    /// Deletes at most `limit` transactions that ended before `before`, in the order in which they
+    /// ended, as far as clocks kept it: what stands behind a younger end may wait for that one. Returns how many it deleted, or 1 where it found none yet and has more to look at; 0
+    /// where nothing is left to delete. What has not ended is never deleted.
     ///
     /// # Errors
     /// See [`AppendError`].
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError>;
 
-    /// Rewrites at most `limit` transactions that have ended and were minted before `before`, each
-    /// once: `without` gives the texts of a transaction's entries without their payloads, or `None`
-    /// where they stay. What the texts had more is gone from storage, as far as the log can see to
-    /// that. Returns how many it examined, among them those that it passed over because they had
-    /// not ended, which it comes back to; 0 where nothing is left to do.
+    /// Rewrites at most `limit` transactions that ended before `before`, each once, in the order in
+    /// which they ended: `without` gives the texts of a transaction's entries without their
+    /// payloads, or `None` where they stay. What the texts had more is gone from storage, as far as
+    /// the log can see to that. Returns how many it examined, or 1 where it found none yet and has
+    /// more to look at; 0 where nothing is left to do.
     ///
     /// # Errors
     /// See [`AppendError`].

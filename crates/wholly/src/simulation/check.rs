@@ -12,7 +12,7 @@ use super::participants::Held;
 use super::world::World;
 use super::wrong::{Check, Wrong, ensure};
 use crate::log::listing::Query;
-use crate::log::{Log, StoredTransaction};
+use crate::log::{Log, OpenLog, StoredTransaction};
 use crate::outcome::AnyOutcome;
 use crate::replay::{Replayed, replay};
 
@@ -36,7 +36,7 @@ impl World {
                 ensure(other.is_none(), Check::Keys, || format!("{key} gave {other:?} and {id}"))?;
             }
         }
-        self.check_no_orphans(&listed.iter().map(|row| row.id).collect())?;
+        self.check_no_orphans(&listed.iter().map(|row| row.id).collect(), &open)?;
         self.check_told(|id| open.reader.history(id).ok().flatten())
     }
 
@@ -101,22 +101,32 @@ impl World {
         })
     }
 
-    /// Nobody holds anything of a transaction that the log does not know.
-    fn check_no_orphans(&self, known: &HashSet<TransactionId>) -> Result<(), Wrong> {
+    /// Nobody holds anything of a transaction that the log does not know, but for what was lost
+    /// with the original.
+    fn check_no_orphans(
+        &mut self,
+        known: &HashSet<TransactionId>,
+        open: &OpenLog,
+    ) -> Result<(), Wrong> {
+        let is_lost = |id: &TransactionId| id.log() != self.identity && !known.contains(id);
+        let mut in_doubt = Vec::new();
         for participant in &self.participants {
             for (id, held) in &participant.branches {
-                ensure(known.contains(id), Check::Orphan, || {
+                ensure(known.contains(id) || is_lost(id), Check::Orphan, || {
                     format!("{} holds {id} as {held:?}", participant.name)
                 })?;
+                if is_lost(id) && *held == Held::Prepared {
+                    in_doubt.push(*id);
+                }
             }
         }
         for (id, saga) in &self.ledger.sagas {
             let untouched = saga.steps.iter().all(|step| step.row == Row::None);
-            ensure(known.contains(id) || untouched, Check::Orphan, || {
+            ensure(known.contains(id) || untouched || is_lost(id), Check::Orphan, || {
                 format!("steps of {id} have run")
             })?;
         }
-        Ok(())
+        in_doubt.into_iter().try_for_each(|id| self.check_lost(id, open))
     }
 
     /// What anybody was told still holds.

@@ -8,6 +8,7 @@ use wholly_core::{Key, Name, ParticipantName, Payload, Record, Timestamp, Transa
 
 use super::definitions;
 use super::planted::Bug;
+use super::restored::PERSON;
 use super::world::{Caller, Event, PARTICIPANTS, World, connection_broke};
 use super::wrong::{Check, Wrong, ensure};
 use crate::engine::{Change, Input, Random, Reply, Submission, Wait};
@@ -56,6 +57,12 @@ impl Client {
 impl World {
     /// A client does the next thing.
     pub fn client_acts(&mut self, who: usize) {
+        // What a restored copy holds is for whoever knows what the participants have.
+        if let Doing::Cancelling(id) | Doing::Resolving(id) = self.clients[who].doing
+            && self.is_held(id)
+        {
+            self.clients[who].doing = Doing::Following(id);
+        }
         match self.clients[who].doing {
             Doing::Nothing if self.clients[who].submitted >= TRANSACTIONS => {
                 self.clients[who].doing = Doing::Done;
@@ -140,6 +147,9 @@ impl World {
 
     /// A reply reaches its client.
     pub fn client_hears(&mut self, (who, request): Caller, reply: Reply) {
+        if who == PERSON {
+            return self.note(|| format!("a person hears {reply:?}"));
+        }
         if self.clients[who].request != request || self.clients[who].is_done() {
             return;
         }
@@ -261,6 +271,10 @@ impl World {
             let unsynced = life.unsynced.iter().filter(|entry| entry.transaction == id);
             let more = unsynced.flat_map(|e| entry::decode(&e.text).unwrap_or_default());
             records.extend(more.map(|(_, record)| record));
+        }
+        if records.is_empty() && id.log() != self.identity {
+            // It was lost with the original.
+            return Doing::Nothing;
         }
         let over = records.last().is_some_and(Record::is_end);
         self.tell(id, Told::History(records));

@@ -108,7 +108,7 @@ pub fn texts(batch: &Batch) -> Vec<Entry> {
         text: entry::encode(&pending.records).expect("records have a text"),
         key: pending.key.clone(),
         labels: pending.labels.clone(),
-        ends: pending.ends,
+        ended: pending.records.last().filter(|_| pending.ends).map(|(at, _)| *at),
     };
     batch.entries.iter().map(text).collect()
 }

@@ -108,7 +108,7 @@ impl Ledger {
 }
 
 impl Saga {
-    fn recorded(&mut self, record: &Record, life: u64, seen: &mut Seen) -> Result<(), Wrong> {
+    pub fn recorded(&mut self, record: &Record, life: u64, seen: &mut Seen) -> Result<(), Wrong> {
         match record {
             Record::Started(_) => {
                 self.started = true;
@@ -149,7 +149,9 @@ impl Saga {
                 self.steps[usize::from(*step)].resolved_away = true;
                 self.check_over(*step, Check::Recorded)?;
             }
-            Record::Stuck(..) | Record::Released(..) => {}
+            // As after a restart: whether what has begun has left, cannot be told.
+            Record::Released(..) => self.steps.iter_mut().for_each(|step| step.begun_in = 0),
+            Record::Stuck(..) => {}
             Record::Settled => {
                 self.settled = true;
                 self.check_whole()?;

@@ -3,7 +3,7 @@
 //! A [`World`](world::World) has a clock, a network (loss, delay, duplication, reordering,
 //! partition), a log (a crash before or after a batch lands, an append that fails although it
 //! landed, or because it did not), participants that crash, clients that retry, and persons who
-//! resolve by hand. Transactions in two phases and sagas go through the same loop. One seed gives
+//! resolve by hand, a backup that takes the place of a log that is lost. Transactions in two phases and sagas go through the same loop. One seed gives
 //! one run, event for event. What is wrong is found at once where it can be:
 //!
 //! - no effect leaves before its record is durable, and what is recorded did happen;
@@ -38,6 +38,7 @@ mod network;
 mod participants;
 mod person;
 mod planted;
+mod restored;
 mod seen;
 mod sent;
 mod steps;

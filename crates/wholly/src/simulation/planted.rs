@@ -42,6 +42,9 @@ pub enum Bug {
     RefusalBelievedAfterALostAttempt,
     RefusalBelievedAfterARestart,
     LateActionAcceptedAfterTheCompensation,
+    // Of restored copies.
+    CopyKeepsItsIdentity,
+    CopyGoesOn,
 }
 
 /// How many seeds a mutation may survive.
@@ -75,6 +78,8 @@ fn every_planted_bug_is_caught() {
         (Bug::RefusalBelievedAfterALostAttempt, &[Reverse, Whole], ""),
         (Bug::RefusalBelievedAfterARestart, &[Reverse, Whole], ""),
         (Bug::LateActionAcceptedAfterTheCompensation, &[Reverse, Once, Whole], ""),
+        (Bug::CopyKeepsItsIdentity, &[Restored], "restored copy holds it"),
+        (Bug::CopyGoesOn, &[Agreement], ""),
     ] {
         // What another check finds first does not count.
         let is_its_check =

@@ -18,6 +18,10 @@ impl World {
             return Ok(());
         }
         let checked = match call.operation {
+            _ if self.is_held(call.transaction) => Err(Wrong {
+                check: Check::Restored,
+                what: "and a restored copy holds it".to_owned(),
+            }),
             Operation::Action => self.saga_of(call)?.check_action(call),
             Operation::Compensation => self.saga_of(call)?.check_compensation(call, self.lives),
             _ => self.check_durable(call),
@@ -43,11 +47,16 @@ impl World {
     fn check_durable(&self, call: &Call) -> Result<(), Wrong> {
         let records = self.durable_records(call.transaction).unwrap_or_default();
         let allowed = match call.operation {
-            Operation::Commit => records.contains(&Record::TwoPhase(two_phase::Record::Committed)),
+            Operation::Commit => records.iter().any(commits),
             _ => matches!(records.first(), Some(Record::TwoPhase(two_phase::Record::Started(_)))),
         };
         ensure(allowed, Check::Durable, || "before its record was durable".to_owned())
     }
+}
+
+fn commits(record: &Record) -> bool {
+    use two_phase::{Decision, Record as Of};
+    matches!(record, Record::TwoPhase(Of::Committed | Of::Decided(Decision::Committed, _)))
 }
 
 impl Saga {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wholly_core::saga::StepIndex;
-use wholly_core::{Callee, Key, Timestamp, TransactionId};
+use wholly_core::{Callee, Key, LogId, Timestamp, TransactionId};
 
 use super::clients::{Client, Told};
 use super::definitions::program;
@@ -14,6 +14,7 @@ use super::ledger::Ledger;
 use super::network::Attempts;
 use super::participants::Participant;
 use super::planted::Bug;
+use super::restored::ORIGINAL;
 use super::seen::Seen;
 use super::wrong::{Check, Wrong, ensure};
 use crate::engine::{Batch, Engine, Input, Outputs, Random, Reply, StuckChange};
@@ -38,6 +39,9 @@ pub enum Event {
     StartCoordinator,
     ParticipantDown(usize, bool),
     Partition(usize, bool),
+    Backup,
+    Lost,
+    Person,
 }
 
 /// The coordinator while it runs.
@@ -57,6 +61,9 @@ pub struct World {
     queue: BTreeMap<(u64, u64), Event>,
     sequence: u64,
     pub log: MemoryLog,
+    /// The identity that the log has, or should have.
+    pub identity: LogId,
+    pub backup: Option<MemoryLog>,
     pub life: Option<Life>,
     pub lives: u64,
     pub attempts: Attempts,
@@ -99,7 +106,9 @@ impl World {
             now: START,
             queue: BTreeMap::new(),
             sequence: 0,
-            log: MemoryLog::default(),
+            log: MemoryLog::new(ORIGINAL),
+            identity: ORIGINAL,
+            backup: None,
             life: None,
             lives: 0,
             attempts: Attempts::default(),
@@ -142,6 +151,7 @@ impl World {
             self.at(after, fault(true));
             self.at((after + length).min(FAULTS_FOR), fault(false));
         }
+        self.plan_loss(FAULTS_FOR);
     }
 
     pub fn run(&mut self) -> Result<(), Wrong> {
@@ -198,6 +208,9 @@ impl World {
             Event::StartCoordinator => self.start(),
             Event::ParticipantDown(who, down) => self.participants[who].down = down,
             Event::Partition(who, cut) => self.participants[who].cut = cut,
+            Event::Backup => self.back_up(),
+            Event::Lost => self.lose(),
+            Event::Person => self.person_comes(),
         }
     }
 
@@ -281,7 +294,9 @@ impl World {
             let Some(life) = &self.life else { return };
             let stored = life.reader.history(id).expect("the log is readable");
             let by_the_log = stored.is_some_and(|stored| match replay(&stored) {
-                Ok(Replayed { transaction: t, .. }) => t.is_stuck() && !t.is_settled(),
+                Ok(Replayed { transaction: t, .. }) => {
+                    (t.is_stuck() || self.is_held(id)) && !t.is_settled()
+                }
                 Err(_) => true,
             });
             self.note_wrong(ensure(by_the_log == since.is_some(), Check::Stuck, || {
@@ -334,6 +349,8 @@ impl World {
         // What nobody told that there was a restart goes on where it was.
         let (callee, one_phase) = self.offers().remove(0);
         engine.handle(Input::Register { callee, one_phase }, now);
+        let goes_on = self.bug == Some(Bug::CopyGoesOn);
+        let held: Vec<_> = engine.held().filter(|_| goes_on).collect();
         self.life = Some(Life {
             engine,
             writer: open.writer,
@@ -341,6 +358,7 @@ impl World {
             wake: None,
             unsynced: Vec::new(),
         });
+        held.into_iter().for_each(|id| self.let_go_on(id));
     }
 
     /// Who can be called, and whether they offer one-phase commit.

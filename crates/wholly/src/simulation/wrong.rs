@@ -45,6 +45,8 @@ pub enum Check {
     NoOther,
     /// All that may have run is compensated, or every step is done.
     Whole,
+    /// A restored copy does nothing on its own for what the original had in doubt.
+    Restored,
 }
 
 /// Something that must not be.

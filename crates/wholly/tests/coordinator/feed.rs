@@ -159,7 +159,7 @@ async fn a_transaction_that_cannot_be_read_is_told_as_stuck_and_stops_no_other()
     let strange = TransactionId::mint(0, Timestamp::from_millis(9), 9, open.identity);
     let text = "{\"v\":99}".to_owned();
     let labels = some_labels();
-    let entry = Entry { transaction: strange, sequence: 0, text, key: None, labels, ends: false };
+    let entry = Entry { transaction: strange, sequence: 0, text, key: None, labels, ended: None };
     open.writer.append(open.head, &[entry]).unwrap();
     drop(open);
     let coordinator = shop.start().await;

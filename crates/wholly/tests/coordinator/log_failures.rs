@@ -92,7 +92,7 @@ pub fn append(shop: &Shop, entries: &[(u64, &str)]) -> Vec<TransactionId> {
         text: text.to_owned(),
         key: None,
         labels: some_labels(),
-        ends: false,
+        ended: None,
     };
     let entries: Vec<Entry> = entries.iter().map(entry).collect();
     open.writer.append(open.head, &entries).unwrap();

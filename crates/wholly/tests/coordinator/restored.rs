@@ -81,6 +81,15 @@ async fn nothing_is_sent_and_nothing_decided_for_what_the_copy_had_in_doubt() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_shutdown_does_not_wait_for_what_is_held() {
+    let restored = Restored::open().await;
+    let began = tokio::time::Instant::now();
+    let grace = Duration::from_secs(60);
+    restored.shop.coordinator().shutdown(grace).await;
+    assert!(began.elapsed() < grace, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_released_goes_on_with_its_old_id() {
     let mut restored = Restored::open().await;
     let (undecided, committed_one) = (restored.undecided, restored.committed);

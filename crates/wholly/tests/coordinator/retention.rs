@@ -43,6 +43,22 @@ async fn what_settled_is_trimmed_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_took_long_is_kept_from_its_end_on() {
+    let shop = keeping(Some(2 * DAY), Some(DAY)).await;
+    shop.payments.always(Commit, Act::Hang);
+    let id = order(&shop.coordinator()).submit().await.unwrap();
+    tokio::time::sleep(3 * DAY).await;
+    shop.payments.behave();
+    assert!(committed(&shop.outcome(id).await));
+    tokio::time::sleep(DAY / 2).await;
+    assert!(!shop.snapshot(id).await.payloads_removed);
+    tokio::time::sleep(DAY).await;
+    assert!(shop.snapshot(id).await.payloads_removed);
+    tokio::time::sleep(DAY).await;
+    assert!(shop.coordinator().get(id).await.unwrap().is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_decided_is_told_and_what_may_be_trimmed_is_not_presumed() {
     let mut shop = keeping(Some(DAY), None).await;
     let coordinator = shop.coordinator();

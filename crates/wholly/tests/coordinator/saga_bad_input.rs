@@ -227,7 +227,7 @@ fn append(shop: &Shop, last: u64, text: &str) -> TransactionId {
     let transaction = TransactionId::mint(last, Timestamp::default(), 0, open.identity);
     let text = text.to_owned();
     let labels = some_labels();
-    let entry = Entry { transaction, sequence: 0, text, key: None, labels, ends: false };
+    let entry = Entry { transaction, sequence: 0, text, key: None, labels, ended: None };
     open.writer.append(open.head, &[entry]).unwrap();
     transaction
 }

@@ -7,6 +7,8 @@ use wholly::{Health, Record, SubmitError, Vote, two_phase};
 
 use super::*;
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
 #[tokio::test(start_paused = true)]
 async fn what_is_in_flight_settles_and_nothing_new_is_taken() {
     let shop = Shop::open().await;
@@ -37,6 +39,46 @@ async fn what_does_not_settle_in_time_goes_on_at_the_next_start() {
     coordinator.shutdown(Duration::from_secs(3)).await;
     assert!(began.elapsed() < Duration::from_secs(4));
     assert!(!coordinator.get(id).await.unwrap().unwrap().settled);
+    shop.payments.behave();
+    shop.start().await;
+    assert!(committed(&shop.outcome(id).await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_needs_a_person_is_not_waited_for_and_the_others_are() {
+    let mut shop = Shop::open().await;
+    shop.payments.always(Commit, Act::Hang);
+    let stuck = order(&shop.coordinator()).submit().await.unwrap();
+    tokio::time::sleep(LONG).await;
+    assert!(shop.snapshot(stuck).await.stuck);
+    shop.payments.behave();
+    // Before its next try; and the other one takes two seconds.
+    let next = shop.payments.count(Commit) as u64;
+    shop.payments.nth(Commit, next, Act::LateAnswer(Duration::from_secs(2)));
+    let coordinator = shop.coordinator();
+    let other = coordinator.two_phase("charge").branch("payments", &1).unwrap();
+    let other = other.branch("orders", &1).unwrap().submit().await.unwrap();
+    let began = tokio::time::Instant::now();
+    shop.coordinator().shutdown(HOUR).await;
+    assert!(began.elapsed() < HOUR, "{:?}", began.elapsed());
+    assert!(shop.coordinator().get(other).await.unwrap().unwrap().settled);
+    shop.start().await;
+    assert!(committed(&shop.outcome(stuck).await));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_here_is_not_waited_for() {
+    let mut shop = Shop::open().await;
+    shop.orders.always(Commit, Act::Hang);
+    shop.payments.always(Commit, Act::Hang);
+    let id = order(&shop.coordinator()).submit().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    shop.coordinator().shutdown(Duration::ZERO).await;
+    let alone = wholly::Coordinator::builder(shop.harness.log().clone()).start().await.unwrap();
+    let began = tokio::time::Instant::now();
+    alone.shutdown(HOUR).await;
+    assert!(began.elapsed() < HOUR, "{:?}", began.elapsed());
+    shop.orders.behave();
     shop.payments.behave();
     shop.start().await;
     assert!(committed(&shop.outcome(id).await));

@@ -84,7 +84,7 @@ async fn no_payload_shows_and_every_record_is_told_by_its_name() {
             state: State::Init,
             stuck: false,
         },
-        ends: true,
+        ended: Some(Timestamp::default()),
     };
     let entries: Vec<_> = (1..).zip(TWO_PHASE.iter().chain(&SAGAS)).map(entry).collect();
     open.writer.append(Position(0), &entries).unwrap();

@@ -151,7 +151,7 @@ fn stands(n: u64, sequence: u32, state: State) -> Entry {
 }
 
 fn ends(n: u64, sequence: u32, state: State) -> Entry {
-    Entry { ends: true, ..stands(n, sequence, state) }
+    Entry { ended: Some(Timestamp::from_millis(n)), ..stands(n, sequence, state) }
 }
 
 fn stuck(n: u64, sequence: u32) -> Entry {

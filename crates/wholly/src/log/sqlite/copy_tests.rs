@@ -36,9 +36,9 @@ fn id(n: u64) -> TransactionId {
 
 fn entry(n: u64, sequence: u32, text: &str) -> Entry {
     let key = (sequence == 0).then(|| Key::new(format!("key {n}")).unwrap());
-    let ends = sequence > 0;
+    let ended = (sequence > 0).then(|| Timestamp::from_millis(n));
     let (text, labels) = (text.to_owned(), labels());
-    Entry { transaction: id(n), sequence, text, key, labels, ends }
+    Entry { transaction: id(n), sequence, text, key, labels, ended }
 }
 
 fn listed(reader: &dyn LogReader) -> Vec<TransactionId> {
@@ -220,7 +220,10 @@ fn a_piece_is_bounded_by_its_bytes() {
     let mut open = opened(place.at("wholly.db"));
     let large = "x".repeat(900_000);
     for n in 1..=3 {
-        append(&mut open, &[Entry { ends: true, ..entry(n, 0, &large) }]);
+        append(
+            &mut open,
+            &[Entry { ended: Some(Timestamp::from_millis(n)), ..entry(n, 0, &large) }],
+        );
     }
     let far = Timestamp::from_millis(9);
     let examined: Vec<_> =

@@ -27,7 +27,7 @@ pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlit
         }
     }
     let mut end = file.prepare_cached("DELETE FROM unsettled WHERE ordinal = ?1")?;
-    for ordinal in &tail.ended {
+    for (ordinal, _) in &tail.ended {
         end.execute([ordinal])?;
     }
     // Sorted, here and below, so that rows that share a page are written to it in one go.

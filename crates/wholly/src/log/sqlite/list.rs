@@ -6,12 +6,17 @@
 //! the table of all transactions, and what does not match is skipped, up to a bound: then the page
 //! is short, and says where to go on.
 //!
+//! Its labels do not tell a transaction's id: for each row of a page two pages of the file are read,
+//! which in a large log are cached by luck. So a page has some time, and ends early when that is
+//! over; and if it is over before the streams are open, the table of all transactions is taken.
+//!
 //! What the tail holds is a stream of its own, and hides what the file says of the same
 //! transactions.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Statement};
 use wholly_core::TransactionId;
 
 use super::super::ReadError;
@@ -19,6 +24,7 @@ use super::super::listing::{Cursor, Page, Query, Row};
 use super::labels::{Dictionary, STANDING_BITS};
 use super::reader::parse;
 use super::tail::Shared;
+use super::writer::RUN;
 
 /// How much a page may cost.
 #[derive(Clone, Copy, Debug)]
@@ -29,10 +35,39 @@ pub(super) struct Bounds {
     pub(super) streams: usize,
     /// How many transactions are looked at.
     pub(super) rows: usize,
+    /// How many entries the tail has, all of which are looked at.
+    pub(super) tail: usize,
+    /// How many are looked at however long it takes, so that a list comes to its end;
+    pub(super) at_least: usize,
+    /// but no more once so many of them are in the page, for these take the time.
+    pub(super) few: usize,
+    /// After how long no more are looked at.
+    pub(super) time: Duration,
 }
 
-/// Some milliseconds each.
-pub(super) const BOUNDS: Bounds = Bounds { kinds: 1_024, streams: 256, rows: 10_000 };
+/// Some milliseconds each. A read of a cold page may take one.
+pub(super) const BOUNDS: Bounds = Bounds {
+    kinds: 1_024,
+    streams: 256,
+    rows: 10_000,
+    tail: RUN,
+    at_least: 64,
+    few: 8,
+    time: Duration::from_millis(25),
+};
+
+impl Bounds {
+    /// Whether a page that was begun then, and has looked at so many and found so many, looks at
+    /// no more.
+    fn reached(&self, begun: Instant, looked_at: usize, found: usize) -> bool {
+        let enough = looked_at >= self.at_least || found >= self.few;
+        looked_at >= self.rows || (enough && self.is_over(begun))
+    }
+
+    fn is_over(&self, begun: Instant) -> bool {
+        begun.elapsed() >= self.time
+    }
+}
 
 /// A transaction on its way into a page: its ordinal and its label.
 type Candidate = (i64, i64);
@@ -43,6 +78,7 @@ pub(super) fn list(
     query: &Query,
     bounds: Bounds,
 ) -> Result<Page, ReadError> {
+    let begun = Instant::now();
     let range = query.ordinals();
     let limit = |ordinal: u64| i64::try_from(ordinal).unwrap_or(i64::MAX);
     let (from, below) = (limit(range.start), limit(range.end));
@@ -60,22 +96,26 @@ pub(super) fn list(
     };
     recent.add_set_aside(&snapshot, query, from, below)?;
     let mut dictionary = Dictionary::of(&snapshot);
-    let labels = fitting_labels(&mut dictionary, &snapshot, query, bounds)?;
-    let mut statements = match &labels {
-        Some(labels) => std::iter::repeat_with(|| snapshot.prepare(ONE_LABEL))
-            .take(labels.len())
-            .collect::<Result<Vec<_>, _>>()?,
-        None => vec![snapshot.prepare(ALL)?],
-    };
-    let mut streams = vec![Stream::of(recent.newest_first())?];
-    for (nth, statement) in statements.iter_mut().enumerate() {
-        let label = labels.as_ref().map_or(0, |labels| labels[nth]);
-        let rows = statement
-            .query_map(params![from, below, label], |row| Ok((row.get(0)?, row.get(1)?)))?
-            .filter(|row| !matches!(row, Ok((ordinal, _)) if recent.hides(*ordinal)));
-        streams.push(Stream::of(rows)?);
+    let labels = fitting_labels(&mut dictionary, &snapshot, query, bounds, begun)?;
+    let paging = Paging { file: &snapshot, dictionary, recent: &recent, query, bounds, begun };
+    if let Some(labels) = labels {
+        let prepare = || snapshot.prepare(ONE_LABEL);
+        let mut statements: Vec<_> =
+            std::iter::repeat_with(prepare).take(labels.len()).collect::<Result<_, _>>()?;
+        let mut streams = vec![Stream::of(recent.newest_first())?];
+        for (statement, label) in statements.iter_mut().zip(&labels) {
+            streams.push(Stream::of_file(statement, [from, below, *label], &recent)?);
+            if bounds.is_over(begun) {
+                break;
+            }
+        }
+        if streams.len() == labels.len() + 1 {
+            return paging.page(streams);
+        }
     }
-    Paging { file: &snapshot, dictionary, recent: &recent, query, bounds }.page(streams)
+    let mut all = snapshot.prepare(ALL)?;
+    let all = Stream::of_file(&mut all, [from, below, 0], &recent)?;
+    paging.page(vec![Stream::of(recent.newest_first())?, all])
 }
 
 const ONE_LABEL: &str = "SELECT ordinal, label FROM listed
@@ -84,12 +124,13 @@ const ALL: &str = "SELECT ordinal, label FROM transactions
     WHERE ordinal >= ?1 AND ordinal < ?2 AND ?3 = 0 ORDER BY ordinal DESC";
 
 /// The labels that the file has and the filter fits; `None` if the table of all transactions is
-/// the better way.
+/// the better way, or this one takes too long.
 fn fitting_labels(
     dictionary: &mut Dictionary<'_>,
     file: &Connection,
     query: &Query,
     bounds: Bounds,
+    begun: Instant,
 ) -> Result<Option<Vec<i64>>, ReadError> {
     if query.filter.takes_all() {
         return Ok(None);
@@ -108,6 +149,9 @@ fn fitting_labels(
             if known.is_some_and(|(labels, settled)| query.filter.matches(&labels, settled)) {
                 fitting.push(label);
             }
+        }
+        if bounds.is_over(begun) {
+            return Ok(None);
         }
     }
     Ok(Some(fitting).filter(|fitting| fitting.len() <= bounds.streams))
@@ -178,6 +222,16 @@ impl<'s> Stream<'s> {
         Ok(Self { head, rest: Box::new(rest) })
     }
 
+    /// What the file says, but for what is said otherwise.
+    fn of_file(
+        statement: &'s mut Statement<'_>,
+        parameters: [i64; 3],
+        recent: &'s Recent,
+    ) -> rusqlite::Result<Self> {
+        let rows = statement.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Self::of(rows.filter(|row| !matches!(row, Ok((at, _)) if recent.hides(*at))))
+    }
+
     fn take(&mut self) -> rusqlite::Result<Option<Candidate>> {
         let next = self.rest.next().transpose()?;
         Ok(std::mem::replace(&mut self.head, next))
@@ -191,6 +245,7 @@ struct Paging<'p> {
     recent: &'p Recent,
     query: &'p Query,
     bounds: Bounds,
+    begun: Instant,
 }
 
 impl Paging<'_> {
@@ -200,7 +255,8 @@ impl Paging<'_> {
         // They are few: looking at every head takes less than keeping them in order.
         while let Some(newest) = streams.iter_mut().max_by_key(|stream| stream.head) {
             if newest.head.is_some()
-                && (page.rows.len() == self.query.limit || looked_at == self.bounds.rows)
+                && (page.rows.len() == self.query.limit
+                    || self.bounds.reached(self.begun, looked_at, page.rows.len()))
             {
                 page.next = last;
                 break;

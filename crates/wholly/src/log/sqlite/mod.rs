@@ -34,6 +34,7 @@
 mod backup;
 mod checkpoint;
 mod copy;
+mod ends;
 mod index;
 mod labels;
 mod list;

@@ -35,7 +35,7 @@ const TABLES: &str = "
         indexed INTEGER NOT NULL,
         file INTEGER NOT NULL DEFAULT 0,
         trimmed INTEGER NOT NULL DEFAULT 0,
-        rewritten INTEGER NOT NULL DEFAULT 0
+        payloads_to INTEGER NOT NULL DEFAULT 0
     );
     CREATE TABLE entries (
         place INTEGER PRIMARY KEY,
@@ -65,7 +65,6 @@ const TABLES: &str = "
         PRIMARY KEY (label, ordinal)
     ) WITHOUT ROWID;
     CREATE TABLE unsettled (ordinal INTEGER PRIMARY KEY);
-    CREATE TABLE passed_over (ordinal INTEGER PRIMARY KEY);
     CREATE TABLE keys (key TEXT PRIMARY KEY, ordinal INTEGER NOT NULL) WITHOUT ROWID;
     CREATE VIEW history AS
         SELECT coalesce(first.id, recent.id) AS id, entry.sequence, entry.text
@@ -86,6 +85,7 @@ pub(super) fn open(path: &Path, claim: Claim, bounds: Bounds) -> Result<OpenLog,
         at.create(&mut file)?;
     }
     at.make_durable(&file)?;
+    bring_up_to_date(&file).map_err(|error| at.sqlite(&error))?;
     let identity = at.identity_for(&file, claim)?;
 
     let checkpoints = Checkpoints::start(&file, path).map_err(|why| at.storage(why))?;
@@ -97,9 +97,18 @@ pub(super) fn open(path: &Path, claim: Claim, bounds: Bounds) -> Result<OpenLog,
     let last_ordinal = last_ordinal(&file).map_err(open)?;
     let reader = SqliteReader::open(path, tail.clone(), bounds).map_err(open)?;
     let kinds = Kinds::default();
-    let (failed, removed) = (false, false);
-    let mut writer =
-        SqliteWriter { file, epoch, tail, checkpoints, kinds, failed, removed, _lock: lock };
+    let mut writer = SqliteWriter {
+        file,
+        epoch,
+        tail,
+        checkpoints,
+        kinds,
+        run: bounds.tail,
+        failed: false,
+        trimmed_to: 0,
+        removed: false,
+        _lock: lock,
+    };
     writer.checkpoints.committed(&writer.file);
     Ok(OpenLog {
         identity,
@@ -118,6 +127,17 @@ pub(super) fn recognise(file: &Connection, path: &Path) -> Result<(), OpenError>
         false => {
             let why = "there is nothing in it".to_owned();
             Err(OpenError::NotALog { log: At(path).name(), why })
+        }
+    }
+}
+
+/// Adds what files of earlier versions do not have. There each payload is looked for once more.
+fn bring_up_to_date(file: &Connection) -> rusqlite::Result<()> {
+    let column = "SELECT 1 FROM pragma_table_info('meta') WHERE name = 'payloads_to'";
+    match file.prepare(column)?.exists([])? {
+        true => Ok(()),
+        false => {
+            file.execute_batch("ALTER TABLE meta ADD COLUMN payloads_to INTEGER NOT NULL DEFAULT 0")
         }
     }
 }

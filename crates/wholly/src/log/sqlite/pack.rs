@@ -57,7 +57,7 @@ mod tests {
         let log = LogId::from_bits(1);
         let transaction = TransactionId::mint(ordinal, Timestamp::from_millis(1), 0, log);
         let text = "x".repeat(bytes);
-        Entry { transaction, sequence, text, key: None, labels: labels(), ends: false }
+        Entry { transaction, sequence, text, key: None, labels: labels(), ended: None }
     }
 
     #[test]

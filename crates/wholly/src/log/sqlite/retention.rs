@@ -8,120 +8,90 @@
 //! is cut off once nothing is left to remove. What the storage itself keeps of blocks that were
 //! written before, and copies made earlier, are beyond this.
 //!
-//! INVARIANT: only what has ended is deleted or rewritten. What ended in the tail counts as
-//! unsettled until the indexes hold it.
+//! The entries stand in the order in which they were appended, and so do the ends of transactions:
+//! what ended before a time is found by going through them from the oldest on, up to the first
+//! end that is younger. An end stays where it is, and no other is ever put before it. So what was
+//! gone through is not looked at again, and what had not ended yet is found further on.
+//!
+//! INVARIANT: only what has ended is deleted or rewritten, and only once the indexes hold its end.
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use wholly_core::Timestamp;
 
 use super::super::{AppendError, Position, StoredEntry, StoredTransaction, WithoutPayloads};
-use super::index;
 use super::reader::parse;
 use super::tail::Shared;
-use super::writer::{SqliteWriter, check_owner, first_ordinal, first_place, head, keep_head};
+use super::writer::{SqliteWriter, check_owner, first_place, head, keep_head};
+use super::{ends, index};
 
 /// So many bytes of text make a piece, however few transactions have them.
 const PIECE_BYTES: i64 = 1 << 20;
+/// So many entries are gone through for a piece, however few of them are ends.
+const PIECE_ENTRIES: usize = 512;
 
 impl SqliteWriter {
-    /// Deletes transactions that have ended, the oldest first.
+    /// Deletes transactions that have ended, in the order of their ends.
     pub(super) fn trim_piece(
         &mut self,
         before: Timestamp,
         limit: usize,
     ) -> Result<usize, AppendError> {
-        let below = first_ordinal(before);
+        let before = ends::millis(before);
         overwrite_what_is_deleted(&self.file)?;
         let file = self.file.transaction_with_behavior(TransactionBehavior::Immediate)?;
         check_owner(&file, self.epoch)?;
         let head = head(&file)?;
-        let indexed = index_ended(&file, &self.tail, below, head)?;
-        let ended = ordinals(
-            &file,
-            "SELECT ordinal FROM transactions WHERE ordinal < ?1
-             AND ordinal NOT IN (SELECT ordinal FROM unsettled) ORDER BY ordinal LIMIT ?2",
-            below,
-            limit,
-        )?;
-        let mut deleted = 0;
-        let mut bytes = 0;
-        for ordinal in ended {
-            bytes += bytes_of(&file, ordinal)?;
-            index::delete(&file, ordinal)?;
+        let indexed = index_ended(&file, &self.tail, before, head)?;
+        let piece = Piece::after(&file, self.trimmed_to, before, limit)?;
+        for ordinal in &piece.ended {
+            index::delete(&file, *ordinal)?;
             file.prepare_cached("UPDATE meta SET trimmed = max(trimmed, ?1)")?
                 .execute([ordinal])?;
-            deleted += 1;
-            if bytes > PIECE_BYTES {
-                break;
-            }
         }
-        if deleted > 0 {
+        if !piece.ended.is_empty() {
             // The last batch may be among what was deleted, and with it the place that tells the
             // head.
             keep_head(&file, head)?;
         }
         file.commit()?;
+        self.trimmed_to = piece.to;
         self.kinds.forget();
-        self.piece_is_done(indexed, deleted);
-        Ok(deleted)
+        self.piece_is_done(indexed, &piece);
+        Ok(piece.done())
     }
 
-    /// Rewrites transactions that have ended, each once. `meta.rewritten` is how far this has come
-    /// among the ordinals, and `passed_over` holds those before it that had not ended.
+    /// Rewrites transactions that have ended, each once. `meta.payloads_to` is how far this has
+    /// come.
     pub(super) fn remove_piece(
         &mut self,
         before: Timestamp,
         limit: usize,
         without: WithoutPayloads<'_>,
     ) -> Result<usize, AppendError> {
-        let below = first_ordinal(before);
+        let before = ends::millis(before);
         overwrite_what_is_deleted(&self.file)?;
         let file = self.file.transaction_with_behavior(TransactionBehavior::Immediate)?;
         check_owner(&file, self.epoch)?;
-        let indexed = index_ended(&file, &self.tail, below, head(&file)?)?;
-        let mut room = Room { transactions: limit, bytes: PIECE_BYTES };
-        let ended_since = ordinals(
-            &file,
-            "SELECT ordinal FROM passed_over WHERE ordinal < ?1
-             AND ordinal NOT IN (SELECT ordinal FROM unsettled) ORDER BY ordinal LIMIT ?2",
-            below,
-            limit,
-        )?;
-        for ordinal in ended_since {
-            if room.take(bytes_of(&file, ordinal)?) {
-                rewrite(&file, ordinal, without)?;
-                file.prepare_cached("DELETE FROM passed_over WHERE ordinal = ?1")?
-                    .execute([ordinal])?;
-            }
+        let indexed = index_ended(&file, &self.tail, before, head(&file)?)?;
+        let after =
+            file.prepare_cached("SELECT payloads_to FROM meta")?.query_row([], |row| row.get(0))?;
+        let piece = Piece::after(&file, after, before, limit)?;
+        for ordinal in &piece.ended {
+            rewrite(&file, *ordinal, without)?;
         }
-        let next = ordinals(
-            &file,
-            "SELECT ordinal FROM transactions WHERE ordinal < ?1
-             AND ordinal > (SELECT rewritten FROM meta) ORDER BY ordinal LIMIT ?2",
-            below,
-            room.transactions,
-        )?;
-        for ordinal in next {
-            if !room.take(bytes_of(&file, ordinal)?) {
-                break;
-            }
-            match is_unsettled(&file, ordinal)? {
-                true => _ = file.execute("INSERT INTO passed_over VALUES (?1)", [ordinal])?,
-                false => rewrite(&file, ordinal, without)?,
-            }
-            file.prepare_cached("UPDATE meta SET rewritten = ?1")?.execute([ordinal])?;
+        if piece.to > after {
+            file.prepare_cached("UPDATE meta SET payloads_to = ?1")?.execute([piece.to])?;
         }
         file.commit()?;
-        let examined = limit - room.transactions;
-        self.piece_is_done(indexed, examined);
-        Ok(examined)
+        self.piece_is_done(indexed, &piece);
+        Ok(piece.done())
     }
 
-    fn piece_is_done(&mut self, indexed: bool, done: usize) {
+    fn piece_is_done(&mut self, indexed: bool, piece: &Piece) {
         if indexed {
             self.tail.lock().clear();
         }
-        if done > 0 {
+        if piece.done() > 0 {
             self.removed = true;
         } else if self.removed {
             self.checkpoints.committed(&self.file);
@@ -130,21 +100,50 @@ impl SqliteWriter {
     }
 }
 
-/// What a piece may still take.
-struct Room {
-    transactions: usize,
-    bytes: i64,
+/// What one piece is about.
+struct Piece {
+    /// The ordinals of transactions that ended, in the order of their ends.
+    ended: Vec<i64>,
+    /// Up to this place everything was gone through.
+    to: i64,
+    /// Whether there is more to go through.
+    more: bool,
 }
 
-impl Room {
-    /// Takes a transaction, if there is room; one alone may be larger than a piece.
-    fn take(&mut self, bytes: i64) -> bool {
-        if self.transactions == 0 || self.bytes <= 0 {
-            return false;
+impl Piece {
+    /// What ended before this time and after this place, as far as the indexes hold it.
+    fn after(file: &Connection, place: i64, before: i64, limit: usize) -> rusqlite::Result<Self> {
+        let mut piece = Self { ended: Vec::new(), to: place, more: false };
+        let mut bytes = 0;
+        let mut entries = file.prepare_cached(
+            "SELECT place, ordinal, ends FROM entries
+             WHERE place > ?1 AND place < (SELECT indexed FROM meta) ORDER BY place LIMIT ?2",
+        )?;
+        let mut entries = entries.query(params![place, PIECE_ENTRIES as i64])?;
+        for nth in 1.. {
+            let Some(entry) = entries.next()? else { break };
+            let ordinal = entry.get(1)?;
+            match ends::read(entry.get(2)?, ordinal) {
+                Some(at) if at >= before => return Ok(piece),
+                // One alone may be larger than a piece.
+                Some(_) if piece.ended.len() == limit || bytes > PIECE_BYTES => {
+                    return Ok(Self { more: true, ..piece });
+                }
+                Some(_) => {
+                    bytes += bytes_of(file, ordinal)?;
+                    piece.ended.push(ordinal);
+                }
+                None => {}
+            }
+            piece.to = entry.get(0)?;
+            piece.more = nth == PIECE_ENTRIES;
         }
-        self.transactions -= 1;
-        self.bytes -= bytes;
-        true
+        Ok(piece)
+    }
+
+    /// How many were found; at least 1 where there is more to go through.
+    fn done(&self) -> usize {
+        self.ended.len().max(usize::from(self.more))
     }
 }
 
@@ -152,29 +151,20 @@ fn overwrite_what_is_deleted(file: &Connection) -> rusqlite::Result<()> {
     file.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))
 }
 
-/// Moves the tail to the indexes where it holds the end of something old; the caller clears it
-/// after the commit. What is old has mostly ended long ago, and a run for its own sake is dear.
+/// Moves the tail to the indexes where it holds an end before this time; the caller clears it
+/// after the commit. A run for its own sake is dear.
 fn index_ended(
     file: &Connection,
     tail: &Shared,
-    below: i64,
+    before: i64,
     head: Position,
 ) -> Result<bool, AppendError> {
     let tail = tail.lock();
-    let holds_an_end = tail.ended.iter().any(|ordinal| *ordinal < below);
+    let holds_an_end = tail.ended.iter().any(|(_, at)| *at < before);
     if holds_an_end {
         index::write_run(file, &tail, first_place(head.next())?)?;
     }
     Ok(holds_an_end)
-}
-
-fn ordinals(file: &Connection, sql: &str, below: i64, limit: usize) -> rusqlite::Result<Vec<i64>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    file.prepare_cached(sql)?.query_map([below, limit], |row| row.get(0))?.collect()
-}
-
-fn is_unsettled(file: &Connection, ordinal: i64) -> rusqlite::Result<bool> {
-    file.prepare_cached("SELECT 1 FROM unsettled WHERE ordinal = ?1")?.exists([ordinal])
 }
 
 /// How long its texts are, without reading them.

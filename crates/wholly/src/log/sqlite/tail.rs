@@ -39,8 +39,8 @@ pub(super) struct Tail {
     /// The last label of each transaction in the tail.
     pub(super) labels: BTreeMap<i64, i64>,
     pub(super) keys: HashMap<Key, TransactionId>,
-    /// Those that ended in the tail.
-    pub(super) ended: Vec<i64>,
+    /// Those that ended in the tail, and when, in milliseconds.
+    pub(super) ended: Vec<(i64, i64)>,
     /// Every transaction that has not ended, in the tail or not.
     pub(super) unsettled: BTreeSet<i64>,
     /// How many entries are in the tail.
@@ -54,7 +54,8 @@ pub(super) struct Noted<'a> {
     pub(super) place: i64,
     pub(super) key: Option<(&'a Key, TransactionId)>,
     pub(super) label: i64,
-    pub(super) ends: bool,
+    /// When it ended, in milliseconds.
+    pub(super) ended: Option<i64>,
 }
 
 impl Tail {
@@ -65,8 +66,8 @@ impl Tail {
         if let Some((key, id)) = entry.key {
             self.keys.insert(key.clone(), id);
         }
-        if entry.ends {
-            self.ended.push(entry.ordinal);
+        if let Some(at) = entry.ended {
+            self.ended.push((entry.ordinal, at));
             self.unsettled.remove(&entry.ordinal);
         } else if entry.sequence == 0 {
             self.unsettled.insert(entry.ordinal);

@@ -8,14 +8,14 @@ use wholly_core::Timestamp;
 
 use super::super::{AppendError, Entry, LogWriter, Position, WithoutPayloads, Written};
 use super::checkpoint::Checkpoints;
-use super::index;
 use super::labels::Kinds;
 use super::pack::packed;
 use super::tail::{Noted, Shared, Tail, place, position};
+use super::{ends, index};
 
 /// How many entries the tail may hold: what an opening must read again, and how long the append
 /// that moves it to the indexes is delayed (some milliseconds).
-const RUN: usize = 4_096;
+pub(super) const RUN: usize = 4_096;
 
 pub(super) struct SqliteWriter {
     pub(super) file: Connection,
@@ -23,8 +23,12 @@ pub(super) struct SqliteWriter {
     pub(super) tail: Arc<Shared>,
     pub(super) checkpoints: Checkpoints,
     pub(super) kinds: Kinds,
+    /// How many entries the tail may hold.
+    pub(super) run: usize,
     /// Whether an append has failed.
     pub(super) failed: bool,
+    /// Up to this place nothing is left to delete but what ended after it.
+    pub(super) trimmed_to: i64,
     /// Whether the write-ahead log may hold what was deleted or rewritten since.
     pub(super) removed: bool,
     /// Held, and with it the ownership, as long as the writer lives.
@@ -87,7 +91,7 @@ impl SqliteWriter {
             keep_head(&file, next)?;
         }
         // Only this writer changes the tail, so it is the same until it is cleared below.
-        let run = self.tail.lock().len + batch.len() > RUN;
+        let run = self.tail.lock().len + batch.len() > self.run;
         if run {
             index::write_run(&file, &self.tail.lock(), first_place(next)?)?;
         }
@@ -108,12 +112,6 @@ pub(super) fn head(file: &Connection) -> rusqlite::Result<Position> {
     let last: Option<i64> =
         file.prepare_cached("SELECT max(place) FROM entries")?.query_row([], |row| row.get(0))?;
     Ok(Position(last.map_or(0, position).max(noted.unsigned_abs())))
-}
-
-/// The least ordinal that a transaction minted at `time` can have.
-pub(super) fn first_ordinal(time: Timestamp) -> i64 {
-    const COUNTED_IN_A_MILLISECOND: u64 = 1 << 12;
-    i64::try_from(time.as_millis().saturating_mul(COUNTED_IN_A_MILLISECOND)).unwrap_or(i64::MAX)
 }
 
 pub(super) fn keep_head(file: &Connection, head: Position) -> rusqlite::Result<()> {
@@ -143,20 +141,21 @@ fn insert<'a>(
         let ordinal = i64::try_from(entry.transaction.ordinal()).map_err(|_| too_large())?;
         let id = (entry.sequence == 0).then(|| entry.transaction.to_string());
         let key = entry.key.as_ref();
-        let label = kinds.label(file, &entry.labels, entry.ends)?;
+        let label = kinds.label(file, &entry.labels, entry.ended.is_some())?;
+        let ends = ends::column(entry.ended);
         statement.execute(params![
             place,
             ordinal,
             entry.sequence,
-            entry.ends,
+            ends,
             id,
             key.map(wholly_core::Key::as_str),
             label,
             entry.text
         ])?;
         let key = key.map(|key| (key, entry.transaction));
-        let Entry { sequence, ends, .. } = *entry;
-        noted.push(Noted { ordinal, sequence, place, key, label, ends });
+        let (sequence, ended) = (entry.sequence, ends::read(ends, ordinal));
+        noted.push(Noted { ordinal, sequence, place, key, label, ended });
     }
     Ok(noted)
 }
@@ -187,11 +186,12 @@ pub(super) fn read_tail(file: &Connection) -> rusqlite::Result<Tail> {
     while let Some(row) = rows.next()? {
         let key = row.get::<_, Option<String>>(5)?.and_then(|key| key.parse().ok());
         let id = row.get::<_, Option<String>>(4)?.and_then(|id| id.parse().ok());
+        let ordinal = row.get(1)?;
         tail.note(Noted {
             place: row.get(0)?,
-            ordinal: row.get(1)?,
+            ordinal,
             sequence: row.get(2)?,
-            ends: row.get(3)?,
+            ended: ends::read(row.get(3)?, ordinal),
             label: row.get(6)?,
             key: key.as_ref().zip(id),
         });

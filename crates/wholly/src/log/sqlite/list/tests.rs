@@ -31,10 +31,8 @@ enum Act {
     SetAside {
         which: prop::sample::Index,
     },
-    /// The tail goes to the indexes.
-    Index,
     Reopen,
-    /// Those that have ended and are older than this go.
+    /// Those that ended before this go.
     Trim {
         millis: u64,
     },
@@ -54,7 +52,6 @@ fn act() -> impl Strategy<Value = Act> {
         6 => (any::<prop::sample::Index>(), state(), prop::bool::weighted(0.2), any::<bool>())
             .prop_map(|(which, state, stuck, ends)| Act::Change { which, state, stuck, ends }),
         1 => any::<prop::sample::Index>().prop_map(|which| Act::SetAside { which }),
-        2 => Just(Act::Index),
         1 => Just(Act::Reopen),
         1 => (0..60_u64).prop_map(|millis| Act::Trim { millis }),
         6 => Just(Act::Page),
@@ -80,11 +77,18 @@ fn filter() -> impl Strategy<Value = Filter> {
 }
 
 fn bounds() -> impl Strategy<Value = Bounds> {
-    (1..6_usize, 0..12_usize, 1..8_usize).prop_map(|(kinds, streams, rows)| Bounds {
-        kinds,
-        streams,
-        rows,
-    })
+    let time = prop::sample::select(&[Duration::ZERO, Duration::MAX][..]);
+    (1..6_usize, 0..12_usize, 1..8_usize, 1..20_usize, (1..4_usize, 1..4_usize), time).prop_map(
+        |(kinds, streams, rows, tail, (at_least, few), time)| Bounds {
+            kinds,
+            streams,
+            rows,
+            tail,
+            at_least,
+            few,
+            time,
+        },
+    )
 }
 
 /// A log, what it must hold, and a list that somebody reads.
@@ -92,7 +96,9 @@ struct Subject {
     directory: tempfile::TempDir,
     bounds: Bounds,
     open: OpenLog,
-    model: BTreeMap<TransactionId, (Labels, u32, bool)>,
+    model: BTreeMap<TransactionId, (Labels, u32, Option<Timestamp>)>,
+    /// How often something was appended: the time.
+    now: u64,
     query: Query,
     /// What the list has shown since it began.
     shown: Vec<TransactionId>,
@@ -107,7 +113,7 @@ impl Subject {
         let query = Query { filter, ..Query::newest(limit) };
         let (model, shown) = (BTreeMap::new(), Vec::new());
         let throughout = BTreeSet::new();
-        Self { directory, bounds, open, model, query, shown, throughout }
+        Self { directory, bounds, open, model, now: 0, query, shown, throughout }
     }
 
     fn act(&mut self, act: Act) {
@@ -128,7 +134,8 @@ impl Subject {
                 self.append(id, labels, 0, false);
             }
             Act::Change { which, state, stuck, ends } => {
-                let open: Vec<_> = self.model.iter().filter(|(_, (.., ended))| !ended).collect();
+                let open: Vec<_> =
+                    self.model.iter().filter(|(_, (.., ended))| ended.is_none()).collect();
                 if !open.is_empty() {
                     let (id, (labels, sequence, _)) = which.get(&open);
                     let labels = Labels { state, stuck, ..labels.clone() };
@@ -141,7 +148,6 @@ impl Subject {
                     self.query.set_aside.insert(*which.get(&ids));
                 }
             }
-            Act::Index => self.trim(0),
             Act::Reopen => self.reopen(),
             Act::Trim { millis } => self.trim(millis),
             Act::Page => _ = self.page(),
@@ -151,8 +157,10 @@ impl Subject {
     }
 
     fn append(&mut self, transaction: TransactionId, labels: Labels, sequence: u32, ends: bool) {
-        self.model.insert(transaction, (labels.clone(), sequence, ends));
-        let entry = Entry { transaction, sequence, text: "{}".into(), key: None, labels, ends };
+        self.now += 1;
+        let ended = ends.then(|| Timestamp::from_millis(self.now));
+        self.model.insert(transaction, (labels.clone(), sequence, ended));
+        let entry = Entry { transaction, sequence, text: "{}".into(), key: None, labels, ended };
         self.open.head = self.open.writer.append(self.open.head, &[entry]).unwrap();
     }
 
@@ -160,7 +168,7 @@ impl Subject {
         let before = Timestamp::from_millis(millis);
         let deleted = self.open.writer.trim(before, usize::MAX).unwrap();
         let held = self.model.len();
-        self.model.retain(|id, (.., ended)| !*ended || id.minted_at() >= before);
+        self.model.retain(|_, (.., ended)| ended.is_none_or(|at| at >= before));
         assert_eq!(deleted, held - self.model.len());
     }
 
@@ -173,10 +181,11 @@ impl Subject {
 
     /// What matches now, newest first, whatever was shown.
     fn matching(&self) -> Vec<Row> {
-        let row = |(id, (labels, _, settled)): (&TransactionId, &(Labels, u32, bool))| {
-            let labels = self.query.shown(*id, labels.clone());
-            Row { id: *id, labels, settled: *settled }
-        };
+        let row =
+            |(id, (labels, _, settled)): (&TransactionId, &(Labels, u32, Option<Timestamp>))| {
+                let labels = self.query.shown(*id, labels.clone());
+                Row { id: *id, labels, settled: settled.is_some() }
+            };
         let Filter { since, until, .. } = self.query.filter;
         self.model
             .iter()
@@ -218,6 +227,27 @@ impl Subject {
     }
 }
 
+/// However little time there is, every page goes on, and every list comes to its end.
+#[test]
+fn a_page_that_has_no_time_is_short_and_the_next_goes_on() {
+    let bounds = Bounds { at_least: 2, time: Duration::ZERO, ..crate::log::sqlite::list::BOUNDS };
+    let filter = Filter { name: Some(NAMES[0].parse().unwrap()), ..Filter::default() };
+    let mut subject = Subject::new(filter, 9, bounds);
+    for name in [0, 1, 0, 0, 1, 1, 0] {
+        subject.act(Act::Begin { name, saga: false });
+    }
+    let mut rows = Vec::new();
+    loop {
+        let page = subject.open.reader.list(&subject.query).unwrap();
+        rows.push(page.rows.len());
+        subject.query.after = page.next;
+        if page.next.is_none() {
+            break;
+        }
+    }
+    assert_eq!(rows, [1, 1, 1, 1]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -240,7 +270,8 @@ proptest! {
 #[test]
 fn nothing_is_lost_on_its_way_to_the_indexes() {
     let filter = Filter { name: Some(NAMES[0].parse().unwrap()), ..Filter::default() };
-    let mut subject = Subject::new(filter, 1, crate::log::sqlite::list::BOUNDS);
+    let bounds = Bounds { tail: 1, ..crate::log::sqlite::list::BOUNDS };
+    let mut subject = Subject::new(filter, 1, bounds);
     let (reader, query) = (subject.open.reader.clone(), subject.query.clone());
     let durable = Arc::new(AtomicU64::new(0));
     let writing = std::thread::spawn({
@@ -250,7 +281,6 @@ fn nothing_is_lost_on_its_way_to_the_indexes() {
                 subject.act(Act::Begin { name: 0, saga: false });
                 let newest = subject.model.keys().next_back().map_or(0, |id| id.ordinal());
                 durable.store(newest, SeqCst);
-                subject.trim(0); // To the indexes.
             }
         }
     });

@@ -1,0 +1,105 @@
+//! What goes into the loop, and what comes out of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wholly_core::{BranchName, Callee, Ended, Key, LogId, Timestamp, TransactionId};
+
+use super::{Batch, StuckChange, Submission, Wait};
+use crate::error::{CancelError, ResolveError, SubmitError};
+use crate::log::{Position, ReadError, StoredTransaction};
+use crate::outcome::AnyOutcome;
+use crate::participant::slots::{Answered, Attempt};
+
+/// What goes into the loop.
+pub(crate) enum Input<W> {
+    /// Begin a transaction, or join the one with the same key.
+    Submit { submission: Submission, wait: Wait, to: W },
+    /// What the log holds under a key that was to be looked up.
+    Found { key: Key, found: Result<Option<StoredTransaction>, ReadError> },
+    /// An attempt came to its end.
+    Answered(Answered),
+    /// Reply when the transaction has settled, or at `until`.
+    Await { id: TransactionId, until: Timestamp, to: W },
+    /// Abort, if it is not decided.
+    Cancel { id: TransactionId, reason: String, to: W },
+    /// A person's word for how a branch or step ended.
+    Resolve { id: TransactionId, branch: BranchName, ended: Ended, reason: String, to: W },
+    /// Ask everything that is outstanding again, now.
+    Retry { id: TransactionId, to: W },
+    /// The same, and let go on what is held because it came with a restored copy.
+    Release { id: TransactionId, reason: String, to: W },
+    /// Reply when all that is known of a transaction is durable.
+    Read { id: TransactionId, to: W },
+    /// Reply when all that is known of every transaction is durable.
+    ReadAll { to: W },
+    /// Somebody is here; what was held for them goes on.
+    Register { callee: Callee, one_phase: bool },
+    /// The batch at this position is durable.
+    Durable(Position),
+    /// Accept nothing new.
+    Drain,
+}
+
+/// What comes out of the loop.
+pub(crate) struct Outputs<W> {
+    /// A batch to append; at most one until it is durable.
+    pub append: Option<Batch>,
+    /// Calls to send, by who is called.
+    pub calls: BTreeMap<Callee, Vec<Attempt>>,
+    /// Keys to look up in the log.
+    pub lookups: Vec<Key>,
+    /// Replies to give.
+    pub replies: Vec<(W, Reply)>,
+    /// Who became stuck, or no longer is; durable.
+    pub stuck: Vec<StuckChange>,
+}
+
+/// What a caller of the loop gets.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Accepted(TransactionId),
+    Outcome(AnyOutcome),
+    NotAccepted(SubmitError),
+    /// It was done: cancelled, resolved, asked again.
+    Done,
+    /// What is known is durable, but for this.
+    Read(Known),
+    /// What is known is durable, but for which transactions were set aside.
+    ReadAll {
+        set_aside: BTreeSet<TransactionId>,
+    },
+    NotCancelled(CancelError),
+    NotResolved(ResolveError),
+    /// The loop does not hold the transaction: it has ended, or never was.
+    NotOpen,
+}
+
+/// What the loop knows of a transaction and the log does not say.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Who is to be asked and is not here.
+    pub held_for: Vec<Callee>,
+    /// Why it was set aside.
+    pub set_aside: Option<String>,
+    /// Which ids the log has minted; `None` where the loop did not say.
+    pub minted: Option<Minted>,
+}
+
+/// Which ids a log has minted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Minted {
+    pub identity: LogId,
+    pub last_ordinal: u64,
+}
+
+impl<W> Outputs<W> {
+    pub(super) fn new() -> Self {
+        Self {
+            append: None,
+            calls: BTreeMap::new(),
+            lookups: Vec::new(),
+            replies: Vec::new(),
+            stuck: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What the loop holds of a transaction that has not ended.
+
+use wholly_core::entry::Timed;
+use wholly_core::wire::Operation;
+use wholly_core::{Key, Record, Timestamp, Transaction, TransactionId};
+
+use super::batch::Place;
+use super::brisk::LastSeen;
+use super::callees::Who;
+use super::submit::Wait;
+use crate::log::Position;
+use crate::log::listing::Labels;
+use crate::outcome::AnyOutcome;
+
+/// A transaction that has not ended.
+pub(super) struct Open<W> {
+    pub(super) part: Part,
+    /// It came with a restored copy of the log: nothing happens to it until a person says so.
+    pub(super) held: bool,
+    pub(super) key: Option<Key>,
+    /// What the log is told of it; `None` of what could not be read.
+    pub(super) labels: Option<Labels>,
+    /// The sequence of its next entry.
+    pub(super) sequence: u32,
+    /// Its records that are in no batch yet.
+    pub(super) held_back: Vec<Timed>,
+    /// Where its entry is in the batch that is being gathered.
+    pub(super) place: Option<Place>,
+    /// Nothing leaves before this batch is durable.
+    pub(super) gate: Position,
+    /// The batch with its decision, once that is in one.
+    pub(super) decided: Position,
+    /// One for each branch or step.
+    pub(super) attempts: Vec<Attempts>,
+    pub(super) waiters: Vec<Waiter<W>>,
+    /// As it was noted last.
+    pub(super) stuck: bool,
+    pub(super) last_seen: LastSeen,
+    pub(super) wake: Option<Timestamp>,
+}
+
+/// What the loop knows of an open transaction.
+pub(super) enum Part {
+    Live(Transaction),
+    /// Its records cannot be read or break a law: it is stuck, and nothing is sent.
+    SetAside {
+        why: String,
+    },
+}
+
+/// The attempts at what is outstanding of one branch.
+pub(super) struct Attempts {
+    /// Who is asked.
+    pub(super) who: Who,
+    /// They are waited for, and counted for it.
+    pub(super) owes: bool,
+    pub(super) on_its_way: Option<Operation>,
+    /// The operation that `tries` and `not_before` are about.
+    pub(super) operation: Option<Operation>,
+    pub(super) tries: u32,
+    pub(super) not_before: Option<Timestamp>,
+}
+
+pub(super) struct Waiter<W> {
+    pub(super) wait: Wait,
+    pub(super) to: W,
+}
+
+impl Part {
+    pub(super) fn forces(&self, record: &Record) -> bool {
+        match self {
+            Self::Live(transaction) => transaction.forces(record),
+            Self::SetAside { .. } => false,
+        }
+    }
+
+    /// What is told of what has not settled.
+    pub(super) fn unsettled(&self, id: TransactionId) -> AnyOutcome {
+        match self {
+            Self::Live(transaction) => AnyOutcome::unsettled(id, transaction),
+            Self::SetAside { .. } => AnyOutcome::SetAside(id),
+        }
+    }
+}
