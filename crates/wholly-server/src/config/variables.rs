@@ -18,7 +18,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::{AlertsSection, File, Logs, MetricsSection, ParticipantSection, RetentionSection};
-use super::{ConfigError, SettingsSection, Wrong, limits, nearest, tls};
+use super::{ConfigError, SettingsSection, TracesSection, Wrong, limits, nearest, tls};
 
 const PREFIX: &str = "WHOLLY_";
 
@@ -130,13 +130,14 @@ fn keys(file: &DeTable<'_>) -> Vec<Key> {
     own.chain(in_sections).chain(of_participants).collect()
 }
 
-fn sections() -> [(&'static str, &'static [&'static str]); 7] {
+fn sections() -> [(&'static str, &'static [&'static str]); 8] {
     [
         ("tls", fields::<tls::TlsSection>()),
         ("limits", fields::<limits::LimitsSection>()),
         ("logs", fields::<Logs>()),
         ("metrics", fields::<MetricsSection>()),
         ("alerts", fields::<AlertsSection>()),
+        ("traces", fields::<TracesSection>()),
         ("retention", fields::<RetentionSection>()),
         ("settings", fields::<SettingsSection>()),
     ]

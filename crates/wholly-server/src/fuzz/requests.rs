@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const WAITS: &str = "no answer yet to a submission";
 
 /// What no request can come to here, and why.
-const OUT_OF_REACH: [(&str, &str); 10] = [
+const OUT_OF_REACH: [(&str, &str); 11] = [
     ("trimmed", "nothing is deleted"),
     ("rate-limited", "there is no limit: it would be one of the machine's speed"),
     ("slow-body", "every body is there at once"),
@@ -45,6 +45,7 @@ const OUT_OF_REACH: [(&str, &str); 10] = [
     ("audit-failed", "the disk does not fail"),
     ("invalid-configuration", "nobody reads a configuration again: shutting-down"),
     ("overloaded", "too few are in flight"),
+    ("participant-overloaded", "too few are in flight"),
     ("too-many-listeners", "one listens at a time"),
     ("unavailable", "the log does not fail"),
     ("internal", "that would be a fault"),
