@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::Serialize;
-use wholly::log::listing::{Labels, Query};
+use wholly::log::listing::{Labels, Page, Query};
 use wholly::log::{Log, LogReader};
 use wholly::{Cursor, Filter, InvalidName, ParticipantName, Pattern, SqliteLog, State};
 
@@ -63,7 +63,8 @@ struct Compared {
 struct Pages {
     p50_micros: f64,
     p99_micros: f64,
-    /// How many transactions the newest page has.
+    /// How many of the newest transactions there are, up to a page's limit, in as many pages as it
+    /// takes.
     rows: usize,
     /// How many pages had less than their limit, and were not the last.
     short: usize,
@@ -121,7 +122,7 @@ impl List {
     ) -> Result<Pages, BenchError> {
         let mut short = 0;
         let mut latencies = Latencies::default();
-        let mut rows = None;
+        let mut rows = 0;
         for nth in 0..self.times {
             // The newest page first, then others from anywhere: the made ordinals are in a row.
             let after = (nth > 0).then(|| Cursor::after(newest - scatter(nth) % stored));
@@ -132,16 +133,29 @@ impl List {
             let page = reader.list(&query)?;
             latencies.push(begun.elapsed());
             short += usize::from(page.next.is_some() && page.rows.len() < query.limit);
-            rows.get_or_insert(page.rows.len());
+            if nth == 0 {
+                rows = all(reader, query, page)?;
+            }
         }
         let latencies = latencies.sorted();
         Ok(Pages {
             p50_micros: latencies.quantile(0.5),
             p99_micros: latencies.quantile(0.99),
-            rows: rows.unwrap_or_default(),
+            rows,
             short,
         })
     }
+}
+
+/// How many transactions this page has with those after it, up to its limit.
+fn all(reader: &dyn LogReader, mut query: Query, mut page: Page) -> Result<usize, BenchError> {
+    let mut rows = page.rows.len();
+    while page.next.is_some() && query.limit > page.rows.len() {
+        (query.after, query.limit) = (page.next, query.limit - page.rows.len());
+        page = reader.list(&query)?;
+        rows += page.rows.len();
+    }
+    Ok(rows)
 }
 
 /// Has the system forget what it holds of a file in memory.

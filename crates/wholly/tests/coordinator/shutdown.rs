@@ -51,17 +51,17 @@ async fn what_needs_a_person_is_not_waited_for_and_the_others_are() {
     let stuck = order(&shop.coordinator()).submit().await.unwrap();
     tokio::time::sleep(LONG).await;
     assert!(shop.snapshot(stuck).await.stuck);
-    shop.payments.behave();
-    // Before its next try; and the other one takes two seconds.
-    let next = shop.payments.count(Commit) as u64;
-    shop.payments.nth(Commit, next, Act::LateAnswer(Duration::from_secs(2)));
+    // The other one takes two seconds.
+    let next = shop.orders.count(Commit) as u64;
+    shop.orders.nth(Commit, next, Act::LateAnswer(Duration::from_secs(2)));
     let coordinator = shop.coordinator();
-    let other = coordinator.two_phase("charge").branch("payments", &1).unwrap();
-    let other = other.branch("orders", &1).unwrap().submit().await.unwrap();
+    let other = coordinator.two_phase("other").branch("orders", &1).unwrap();
+    let other = other.submit().await.unwrap();
     let began = tokio::time::Instant::now();
     shop.coordinator().shutdown(HOUR).await;
     assert!(began.elapsed() < HOUR, "{:?}", began.elapsed());
     assert!(shop.coordinator().get(other).await.unwrap().unwrap().settled);
+    shop.payments.behave();
     shop.start().await;
     assert!(committed(&shop.outcome(stuck).await));
 }
@@ -76,8 +76,10 @@ async fn who_is_not_here_is_not_waited_for() {
     shop.coordinator().shutdown(Duration::ZERO).await;
     let alone = wholly::Coordinator::builder(shop.harness.log().clone()).start().await.unwrap();
     let began = tokio::time::Instant::now();
-    alone.shutdown(HOUR).await;
-    assert!(began.elapsed() < HOUR, "{:?}", began.elapsed());
+    // On the system's time, while its pauses are virtual.
+    let grace = Duration::from_secs(5);
+    alone.shutdown(grace).await;
+    assert!(began.elapsed() < grace, "{:?}", began.elapsed());
     shop.orders.behave();
     shop.payments.behave();
     shop.start().await;
