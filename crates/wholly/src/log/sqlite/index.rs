@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::labels::STANDING_BITS;
-use super::tail::Tail;
+use super::tail::{InTail, Tail};
 
 /// Writes the tail to the indexes, inside the caller's transaction. Everything before the place
 /// `indexed` is in the indexes from then on.
@@ -18,8 +18,10 @@ pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlit
          label = excluded.label",
     )?;
     let mut start = file.prepare_cached("INSERT OR IGNORE INTO unsettled VALUES (?1)")?;
-    for ((ordinal, places), label) in tail.places.iter().zip(tail.labels.values()) {
-        unlist.execute([ordinal])?;
+    for (ordinal, InTail { places, label, begun }) in &tail.transactions {
+        if !begun {
+            unlist.execute([ordinal])?;
+        }
         let places: Vec<_> = places.iter().map(i64::to_string).collect();
         entries.execute(params![ordinal, format!("[{}]", places.join(",")), label])?;
         if tail.unsettled.contains(ordinal) {
@@ -27,11 +29,13 @@ pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlit
         }
     }
     let mut end = file.prepare_cached("DELETE FROM unsettled WHERE ordinal = ?1")?;
-    for (ordinal, _) in &tail.ended {
+    let begun = |ordinal| tail.transactions.get(ordinal).is_some_and(|known| known.begun);
+    for (ordinal, _) in tail.ended.iter().filter(|(ordinal, _)| !begun(ordinal)) {
         end.execute([ordinal])?;
     }
     // Sorted, here and below, so that rows that share a page are written to it in one go.
-    let mut listed: Vec<_> = tail.labels.iter().map(|(ordinal, label)| (label, ordinal)).collect();
+    let mut listed: Vec<_> =
+        tail.transactions.iter().map(|(ordinal, t)| (t.label, *ordinal)).collect();
     listed.sort_unstable();
     let mut list = file.prepare_cached("INSERT INTO listed VALUES (?1, ?2)")?;
     for (label, ordinal) in listed {

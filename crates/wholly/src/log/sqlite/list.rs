@@ -23,7 +23,7 @@ use super::super::ReadError;
 use super::super::listing::{Cursor, Page, Query, Row};
 use super::labels::{Dictionary, STANDING_BITS};
 use super::reader::parse;
-use super::tail::Shared;
+use super::tail::{InTail, Shared};
 use super::writer::RUN;
 
 /// How much a page may cost.
@@ -92,7 +92,7 @@ pub(super) fn list(
         let tail = tail.lock();
         // A transaction begins with its first read.
         snapshot.prepare_cached("SELECT indexed FROM meta")?.query_row([], |_| Ok(()))?;
-        Recent::of_tail(tail.places.range(from..below), &tail.labels)
+        Recent::of_tail(tail.transactions.range(from..below))
     };
     recent.add_set_aside(&snapshot, query, from, below)?;
     let mut dictionary = Dictionary::of(&snapshot);
@@ -167,15 +167,12 @@ struct Noted {
 }
 
 impl Recent {
-    fn of_tail<'t>(
-        places: impl Iterator<Item = (&'t i64, &'t Vec<i64>)>,
-        labels: &BTreeMap<i64, i64>,
-    ) -> Self {
-        let noted = |(ordinal, places): (&i64, &Vec<i64>)| {
-            let label = *labels.get(ordinal)?;
-            Some((*ordinal, Noted { label, place: places.first().copied() }))
+    fn of_tail<'t>(transactions: impl Iterator<Item = (&'t i64, &'t InTail)>) -> Self {
+        let noted = |(ordinal, known): (&i64, &InTail)| {
+            let InTail { places, label, .. } = known;
+            (*ordinal, Noted { label: *label, place: places.first().copied() })
         };
-        Self(places.filter_map(noted).collect())
+        Self(transactions.map(noted).collect())
     }
 
     /// They may be stuck in the list and not in the index, which therefore must not hide them.

@@ -81,8 +81,10 @@ impl SqliteReader {
     /// The places of a transaction's entries, which ascend: of the tail first, then of the index,
     /// because what leaves the tail is in the index by then.
     fn places(&self, file: &Connection, ordinal: i64) -> Result<BTreeSet<i64>, ReadError> {
-        let mut places: BTreeSet<_> =
-            self.tail.lock().places.get(&ordinal).into_iter().flatten().copied().collect();
+        let mut places: BTreeSet<_> = match self.tail.lock().transactions.get(&ordinal) {
+            Some(known) => known.places.iter().copied().collect(),
+            None => BTreeSet::new(),
+        };
         let indexed: Option<String> = file
             .prepare_cached("SELECT places FROM transactions WHERE ordinal = ?1")?
             .query_row([ordinal], |row| row.get(0))

@@ -34,10 +34,8 @@ impl Shared {
 /// What the indexes do not hold yet.
 #[derive(Default)]
 pub(super) struct Tail {
-    /// The places of a transaction's entries in the tail, which ascend.
-    pub(super) places: BTreeMap<i64, Vec<i64>>,
-    /// The last label of each transaction in the tail.
-    pub(super) labels: BTreeMap<i64, i64>,
+    /// Those with entries in the tail, by their ordinal.
+    pub(super) transactions: BTreeMap<i64, InTail>,
     pub(super) keys: HashMap<Key, TransactionId>,
     /// Those that ended in the tail, and when, in milliseconds.
     pub(super) ended: Vec<(i64, i64)>,
@@ -45,6 +43,17 @@ pub(super) struct Tail {
     pub(super) unsettled: BTreeSet<i64>,
     /// How many entries are in the tail.
     pub(super) len: usize,
+}
+
+/// What the tail holds of a transaction.
+#[derive(Default)]
+pub(super) struct InTail {
+    /// Of its entries in the tail; they ascend.
+    pub(super) places: Vec<i64>,
+    /// Its last.
+    pub(super) label: i64,
+    /// Its first entry is in the tail: the indexes know nothing of it.
+    pub(super) begun: bool,
 }
 
 /// What the tail notes of an entry.
@@ -61,8 +70,10 @@ pub(super) struct Noted<'a> {
 impl Tail {
     pub(super) fn note(&mut self, entry: Noted<'_>) {
         self.len += 1;
-        self.places.entry(entry.ordinal).or_default().push(entry.place);
-        self.labels.insert(entry.ordinal, entry.label);
+        let transaction = self.transactions.entry(entry.ordinal).or_default();
+        transaction.places.push(entry.place);
+        transaction.label = entry.label;
+        transaction.begun |= entry.sequence == 0;
         if let Some((key, id)) = entry.key {
             self.keys.insert(key.clone(), id);
         }
@@ -76,8 +87,7 @@ impl Tail {
 
     /// Forgets what the indexes hold from now on.
     pub(super) fn clear(&mut self) {
-        self.places.clear();
-        self.labels.clear();
+        self.transactions.clear();
         self.keys.clear();
         self.ended.clear();
         self.len = 0;
