@@ -79,7 +79,7 @@ fn every_planted_bug_is_caught() {
         (Bug::RefusalBelievedAfterARestart, &[Reverse, Whole], ""),
         (Bug::LateActionAcceptedAfterTheCompensation, &[Reverse, Once, Whole], ""),
         (Bug::CopyKeepsItsIdentity, &[Restored], "restored copy holds it"),
-        (Bug::CopyGoesOn, &[Agreement], ""),
+        (Bug::CopyGoesOn, &[Agreement, Ends, Reverse, Whole], ""),
     ] {
         // What another check finds first does not count.
         let is_its_check =
