@@ -7,7 +7,7 @@ use wholly::Operation::{Action, Commit, Prepare};
 use wholly::test::{Act, Fault, Unsynced};
 use wholly::{
     Answer, Call, Callee, CalleeHealth, CalleeMeasures, Graph, Measures, MemoryLog, Participant,
-    ParticipantName, TraceContext,
+    ParticipantName, Settings, TraceContext,
 };
 
 use super::*;
@@ -57,19 +57,23 @@ impl Participant for Tracing {
 
 #[tokio::test(start_paused = true)]
 async fn a_trace_goes_to_who_takes_part_and_to_who_is_told_of_the_end() {
-    let (orders, (to, mut told)) = (Arc::new(Tracing::default()), mpsc::unbounded_channel());
-    let coordinator = Coordinator::builder(MemoryLog::default())
-        .participant("orders", orders.clone())
-        .on_settled(move |settled| to.send(settled).unwrap())
-        .start()
-        .await
-        .unwrap();
     let trace: TraceContext =
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
-    let order = || coordinator.two_phase("place order").branch("orders", "one book").unwrap();
-    for trace in [Some(trace), None] {
-        let transaction = trace.iter().fold(order(), |order, trace| order.trace(trace.clone()));
-        let outcome = transaction.execute().await.unwrap();
+    // Who is told of the end is told whether it is counted or not.
+    for (trace, measured) in [(Some(trace), true), (None, false)] {
+        let (orders, (to, mut told)) = (Arc::new(Tracing::default()), mpsc::unbounded_channel());
+        let mut settings = Settings::default();
+        settings.measured = measured;
+        let coordinator = Coordinator::builder(MemoryLog::default())
+            .settings(settings)
+            .participant("orders", orders.clone())
+            .on_settled(move |settled| to.send(settled).unwrap())
+            .start()
+            .await
+            .unwrap();
+        let order = coordinator.two_phase("place order").branch("orders", "one book").unwrap();
+        let order = trace.iter().fold(order, |order, trace| order.trace(trace.clone()));
+        let outcome = order.execute().await.unwrap();
         let settled = within(told.recv()).await.unwrap();
         assert!(matches!(outcome, Outcome::Committed(done) if done.id == settled.id));
         assert_eq!((settled.name.as_str(), settled.pattern), ("place order", "two-phase"));
