@@ -108,6 +108,55 @@ async fn who_waits_is_told_that_an_unsettled_transaction_goes_on() {
 }
 
 #[tokio::test]
+async fn what_is_stuck_or_has_no_answer_does_not_keep_the_server_and_is_there_again() {
+    let directory = tempdir().unwrap();
+    let (orders, broken, silent) =
+        (Little::start().await, Little::start().await, Little::start().await);
+    let participants = [("orders", &orders), ("broken", &broken), ("silent", &silent)];
+    let settings = "stuck_after_tries = 3";
+    let server = Server::start_with(directory.path(), &participants, settings).await;
+    broken.says("commit", Said::Broken);
+    silent.says("commit", Said::Nothing);
+    let submit = async |with: &str| {
+        let order = ORDER.replace("payments", with);
+        let reply = server.submit(&[("prefer", "respond-async")], &order).await;
+        reply.header("location").to_owned()
+    };
+    let (stuck, unanswered) = (submit("broken").await, submit("silent").await);
+    eventually("it is stuck", async || {
+        (server.get(&stuck).await.json()["stuck"] == true).then_some(())
+    })
+    .await;
+    eventually("it is asked, and says nothing", async || silent.asked_to("commit").pop()).await;
+    let before = [stands(&server, &stuck).await, stands(&server, &unanswered).await];
+    assert_eq!(
+        before.each_ref().map(|it| (&it["state"], &it["settled"], &it["stuck"])),
+        [
+            (&"committed".into(), &false.into(), &true.into()),
+            (&"committed".into(), &false.into(), &false.into()),
+        ]
+    );
+    assert_eq!(server.terminate().await, (Some(0), String::new()));
+
+    let server = Server::start_with(directory.path(), &participants, settings).await;
+    let after = [stands(&server, &stuck).await, stands(&server, &unanswered).await];
+    assert_eq!(after, before);
+    for silenced in [&broken, &silent] {
+        silenced.says("commit", Said::Done);
+    }
+    for location in [stuck, unanswered] {
+        assert_eq!(server.settled(&location).await["state"], "committed");
+    }
+}
+
+/// A transaction as a client sees it, without its history.
+async fn stands(server: &Server, location: &str) -> serde_json::Value {
+    let mut transaction = server.get(location).await.json();
+    transaction.as_object_mut().unwrap().remove("history").unwrap();
+    transaction
+}
+
+#[tokio::test]
 async fn an_idle_server_ends_at_once_and_starts_again() {
     for signal in [Signal::TERM, Signal::INT] {
         let (directory, orders, payments, server) = shop().await;
