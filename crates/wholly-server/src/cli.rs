@@ -14,6 +14,7 @@ mod serve;
 mod submit;
 mod time;
 mod watch;
+mod written;
 
 use std::process::ExitCode;
 
