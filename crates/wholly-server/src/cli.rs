@@ -145,4 +145,17 @@ mod tests {
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn every_help_fits_a_terminal_of_80_columns() {
+        let mut commands = vec![Cli::command().term_width(80)];
+        while let Some(mut command) = commands.pop() {
+            for help in [command.render_help(), command.render_long_help()] {
+                let help = help.to_string();
+                let long: Vec<_> = help.lines().filter(|line| line.chars().count() > 80).collect();
+                assert!(long.is_empty(), "{}: {long:#?}", command.get_name());
+            }
+            commands.extend(command.get_subcommands().cloned().map(|sub| sub.term_width(80)));
+        }
+    }
 }
