@@ -150,7 +150,10 @@ mod tests {
     fn every_help_fits_a_terminal_of_80_columns() {
         let mut commands = vec![Cli::command().term_width(80)];
         while let Some(mut command) = commands.pop() {
-            for help in [command.render_help(), command.render_long_help()] {
+            let mut helps = vec![command.render_help(), command.render_long_help()];
+            // Before it is wrapped: examples are to be copied.
+            helps.extend(command.get_after_help().cloned());
+            for help in helps {
                 let help = help.to_string();
                 let long: Vec<_> = help.lines().filter(|line| line.chars().count() > 80).collect();
                 assert!(long.is_empty(), "{}: {long:#?}", command.get_name());
