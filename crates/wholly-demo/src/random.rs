@@ -37,3 +37,23 @@ pub(crate) fn fresh_seed() -> u64 {
         since.map_or(0, |since| since.as_nanos() as u64)
     })
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::fmt::Debug;
+
+    use super::Random;
+
+    /// What a seed draws so many times in a row. Fails where it does not draw the same again, or
+    /// where another seed draws it, too.
+    pub(crate) fn drawn<T: Debug>(times: usize, draw: fn(&mut Random) -> T) -> String {
+        let plan = |seed| {
+            let mut random = Random::seeded(seed);
+            let drawn: Vec<_> = (0..times).map(|_| draw(&mut random)).collect();
+            format!("{drawn:?}")
+        };
+        assert_eq!(plan(7), plan(7));
+        assert_ne!(plan(7), plan(8));
+        plan(7)
+    }
+}

@@ -15,7 +15,7 @@ use crate::cli::failed;
 /// which holds what the copy has in doubt until a person decides.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  wholly backup --log /var/lib/wholly/wholly.db --to /backup/wholly-$(date +%F).db
+  wholly backup --log /var/lib/wholly/wholly.db --to /backup/$(date +%F).db
   wholly serve --log /backup/wholly-2026-01-31.db --restored")]
 pub struct Backup {
     /// The log.

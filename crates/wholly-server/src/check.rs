@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use wholly_core::saga::{Compensation, Graph, Node, Side, StepDefinition};
 
-use crate::definition::{FileError, read_file};
+use crate::definition::{FileError, Named, read_file};
 
 /// Check definitions of sagas.
 ///
@@ -30,7 +30,7 @@ impl Check {
         for file in self.files {
             let wrong = match read_file(&file) {
                 Ok(graph) => {
-                    println!("{}: {}", file.display(), Understood(&graph));
+                    println!("{}: {}", Named(&file), Understood(&graph));
                     continue;
                 }
                 Err(error) => error,

@@ -14,6 +14,7 @@ mod serve;
 mod submit;
 mod time;
 mod watch;
+mod written;
 
 use std::process::ExitCode;
 
@@ -143,5 +144,21 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_fits_a_terminal_of_80_columns() {
+        let mut commands = vec![Cli::command().term_width(80)];
+        while let Some(mut command) = commands.pop() {
+            let mut helps = vec![command.render_help(), command.render_long_help()];
+            // Before it is wrapped: examples are to be copied.
+            helps.extend(command.get_after_help().cloned());
+            for help in helps {
+                let help = help.to_string();
+                let long: Vec<_> = help.lines().filter(|line| line.chars().count() > 80).collect();
+                assert!(long.is_empty(), "{}: {long:#?}", command.get_name());
+            }
+            commands.extend(command.get_subcommands().cloned().map(|sub| sub.term_width(80)));
+        }
     }
 }

@@ -105,21 +105,42 @@ async fn what_aborted_or_compensated_exits_with_1() {
 }
 
 #[tokio::test]
+async fn what_is_wrong_with_a_transaction_is_said_with_its_file_and_place() {
+    let shop = Shop::open().await;
+    let server = &shop.server;
+    server.wholly(&["submit", "/nowhere.json"]).await.fails(2, ": /nowhere.json: cannot be read: ");
+    let empty = shop.file("empty.json", "");
+    server.wholly(&["submit", &empty]).await.fails(2, "empty.json:1:1: EOF while parsing a value");
+    let unknown = "{\"name\": \"x\",\n  \"colour\": 1, \"branches\": []}";
+    let (indented, twice) = (format!("\n\n  {unknown}"), "name = 'x'\nbranches = 1\nname = 2");
+    for (name, text, says) in [
+        ("bad.json", "{\"name\":\n \"é\" }}", ":2:7: trailing characters"),
+        ("bad.toml", "name = 'x'\nwhen = 2026-01-01\n", ":2:8: JSON has no dates"),
+        ("worse.toml", "name = \n", ":1:"),
+        ("twice.toml", twice, ":3:1: "),
+        // What only the server knows.
+        ("colour.json", unknown, ":2:10: unknown field `colour`"),
+        ("indented.json", &indented, ":4:10: unknown field `colour`"),
+        ("colour.toml", &format!("\ncolour = 'red'\n{ORDER}"), ":2:1: unknown field `colour`"),
+        (
+            "nobody.toml",
+            &ORDER.replace("'payments'", "'nobody'"),
+            ": no participant is registered as nobody",
+        ),
+        ("key.json", "{\"key\": \"\\u00e9\"}", ": a transaction's key"),
+    ] {
+        let file = shop.file(name, text);
+        server.wholly(&["submit", &file]).await.fails(2, &format!(": {file}{says}"));
+        let told = server.wholly_reads(&["submit", "-"], text).await;
+        told.fails(2, &format!(": the standard input{says}"));
+    }
+}
+
+#[tokio::test]
 async fn what_is_asked_wrong_exits_with_2_and_says_what_to_do() {
     let shop = Shop::open().await;
     let server = &shop.server;
     let nobody = format!("{}-{}", "0".repeat(32), "0".repeat(16));
-    server.wholly(&["submit", "/nowhere.json"]).await.fails(2, "/nowhere.json: cannot be read");
-    let file = shop.file("bad.json", "{\"name\": }");
-    server.wholly(&["submit", &file]).await.fails(2, "bad.json: the transaction is no JSON");
-    let file = shop.file("bad.toml", "name = 'x'\nwhen = 2026-01-01\n");
-    server.wholly(&["submit", &file]).await.fails(2, "bad.toml:2:8: JSON has no dates");
-    let file = shop.file("worse.toml", "name = \n");
-    server.wholly(&["submit", &file]).await.fails(2, "worse.toml:1:");
-    let stranger = ORDER.replace("'payments'", "'nobody'");
-    server.wholly_reads(&["submit", "-"], &stranger).await.fails(2, "nobody");
-    let unknown = format!("colour = 'red'\n{ORDER}");
-    server.wholly_reads(&["submit", "-"], &unknown).await.fails(2, "unknown field `colour`");
     server.wholly_reads(&["submit", "-", "--key", "é"], ORDER).await.fails(2, "printable ASCII");
     server.wholly(&["get", &nobody]).await.fails(2, "there is no transaction");
     server.wholly(&["abort", &nobody, "--reason", "x"]).await.fails(2, "no transaction");

@@ -8,6 +8,7 @@ use std::path::Path;
 use common::{Little, Said, Server, eventually, start_fails};
 use hyper::StatusCode;
 use rustix::process::Signal;
+use serde_json::Value;
 use tempfile::{TempDir, tempdir};
 
 const ORDER: &str = r#"{"name": "place order", "branches": [
@@ -105,6 +106,55 @@ async fn who_waits_is_told_that_an_unsettled_transaction_goes_on() {
     let server = Server::start(directory.path(), &participants).await;
     let transaction = server.settled(reply.header("location")).await;
     assert_eq!(transaction["state"], "committed");
+}
+
+#[tokio::test]
+async fn what_is_stuck_or_has_no_answer_does_not_keep_the_server_and_is_there_again() {
+    let directory = tempdir().unwrap();
+    let (orders, broken, silent) =
+        (Little::start().await, Little::start().await, Little::start().await);
+    let participants = [("orders", &orders), ("broken", &broken), ("silent", &silent)];
+    // A call without an answer is one call, however long the end takes.
+    let settings = "stuck_after_tries = 3\ncall_timeout = '1h'";
+    let server = Server::start_with(directory.path(), &participants, settings).await;
+    broken.says("commit", Said::Broken);
+    silent.says("commit", Said::Nothing);
+    let submit = async |with: &str| {
+        let order = ORDER.replace("payments", with);
+        let reply = server.submit(&[("prefer", "respond-async")], &order).await;
+        reply.header("location").to_owned()
+    };
+    let (stuck, unanswered) = (submit("broken").await, submit("silent").await);
+    eventually("both wait for their other branch only", async || {
+        let both = [stands(&server, &stuck).await, stands(&server, &unanswered).await];
+        let waits = |it: &Value| it["branches"][0]["state"] == "committed";
+        (both.iter().all(waits) && both[0]["stuck"] == true).then_some(())
+    })
+    .await;
+    eventually("it is asked, and says nothing", async || silent.asked_to("commit").pop()).await;
+    let before = [stands(&server, &stuck).await, stands(&server, &unanswered).await];
+    for (it, stuck) in before.iter().zip([true, false]) {
+        assert_eq!((&it["state"], &it["settled"]), (&"committed".into(), &false.into()));
+        assert_eq!(it["stuck"], stuck);
+    }
+    assert_eq!(server.terminate().await, (Some(0), String::new()));
+
+    let server = Server::start_with(directory.path(), &participants, settings).await;
+    let after = [stands(&server, &stuck).await, stands(&server, &unanswered).await];
+    assert_eq!(after, before);
+    for silenced in [&broken, &silent] {
+        silenced.says("commit", Said::Done);
+    }
+    for location in [stuck, unanswered] {
+        assert_eq!(server.settled(&location).await["state"], "committed");
+    }
+}
+
+/// A transaction as a client sees it, without its history.
+async fn stands(server: &Server, location: &str) -> Value {
+    let mut transaction = server.get(location).await.json();
+    transaction.as_object_mut().unwrap().remove("history").unwrap();
+    transaction
 }
 
 #[tokio::test]

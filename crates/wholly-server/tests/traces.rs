@@ -8,6 +8,7 @@ mod otlp;
 use std::collections::BTreeSet;
 
 use common::{Little, Reply, Said, Server, eventually, run};
+use hyper::Method;
 use otlp::{Collector, Span};
 use tempfile::TempDir;
 
@@ -214,11 +215,7 @@ async fn a_collector_that_is_down_loses_spans_and_nothing_else() {
     let server = shop.open(&format!("endpoint = 'http://{address}'")).await;
     assert_eq!(server.submit(&[], ORDER).await.json()["state"], "committed");
     eventually("the dropped spans are counted", async || {
-        let metrics = server.get("/metrics").await.text;
-        let line =
-            metrics.lines().find(|line| line.starts_with("wholly_trace_spans_dropped_total"));
-        let dropped: u64 = line.unwrap().rsplit(' ').next().unwrap().parse().unwrap();
-        (dropped == 6).then_some(())
+        (dropped(&server).await == 6).then_some(())
     })
     .await;
     assert_eq!(server.submit(&[], ORDER).await.json()["state"], "committed");
@@ -241,6 +238,67 @@ async fn a_collector_that_hangs_keeps_neither_transactions_nor_the_end() {
         order(number).await;
     }
     assert_eq!(server.terminate().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn a_submission_that_cannot_be_read_is_shown() {
+    let (shop, collector) = (Shop::new().await, Collector::start().await);
+    let server = shop.open(&format!("endpoint = '{}'", collector.url())).await;
+    let json = ("content-type", "application/json");
+    let huge = " ".repeat(64 * 64 * 1024 / 4 * 5 + 1);
+    for (kind, body, status) in [
+        (json, "{\"name\": SECRET", 400),
+        (json, "{\"SECRET\": 1}", 400),
+        (json, &huge, 413),
+        (("content-type", "text/plain"), ORDER, 415),
+    ] {
+        let headers = [kind, ("traceparent", RECORDED)];
+        let reply = server.send(Method::POST, "/v1/transactions", &headers, body).await;
+        assert_eq!(reply.status, status, "{reply:?}");
+    }
+    assert_eq!(server.terminate().await.0, Some(0));
+    let spans = collector.spans();
+    assert!(spans.iter().all(|span| span.name == "POST /v1/transactions"), "{spans:#?}");
+    assert!(spans.iter().all(|span| span.parent == CLIENT && !span.failed), "{spans:#?}");
+    let statuses = spans.iter().map(|span| span.attributes["http.response.status_code"].as_str());
+    assert_eq!(statuses.collect::<Vec<_>>(), ["400", "400", "413", "415"]);
+    keeps_secrets(&collector);
+}
+
+#[tokio::test]
+async fn more_spans_than_may_wait_are_dropped_counted_and_said_once() {
+    // Beyond those that wait, and those that are being sent.
+    const SENT: u64 = 8_192 + 512 + 1_000;
+    let shop = Shop::new().await;
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let traces = format!("[traces]\nendpoint = 'http://{}'", silent.local_addr().unwrap());
+    let messages = shop.directory.path().join("messages");
+    let (directory, participants) = (shop.directory.path(), shop.participants());
+    let server =
+        Server::start_logging(directory, &participants, &traces, Some("warn"), &messages).await;
+    // Of each there is one span, and nothing else.
+    let client = async |_| {
+        for _ in 0..SENT / 8 {
+            server.submit(&[], "").await.problem(400, "malformed-json");
+        }
+    };
+    futures_util::future::join_all((0..8).map(client)).await;
+    let before = dropped(&server).await;
+    assert!((1_000..=SENT).contains(&before), "{before}");
+    assert_eq!(server.submit(&[], ORDER).await.json()["state"], "committed");
+    eventually("its six spans are dropped, too", async || {
+        (dropped(&server).await >= before + 6).then_some(())
+    })
+    .await;
+    assert_eq!(server.terminate().await.0, Some(0));
+    let messages = std::fs::read_to_string(messages).unwrap();
+    assert_eq!(messages.matches("traces are dropped: 8192 spans wait").count(), 1, "{messages}");
+}
+
+async fn dropped(server: &Server) -> u64 {
+    let metrics = server.get("/metrics").await.text;
+    let line = metrics.lines().find(|line| line.starts_with("wholly_trace_spans_dropped_total"));
+    line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
 }
 
 #[tokio::test]

@@ -207,18 +207,13 @@ pub(super) fn draw(id: String, random: &mut Random) -> Order {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::tests::drawn;
 
     #[test]
     fn a_seed_replays_the_plan() {
-        let plan = |seed| {
-            let mut random = Random::seeded(seed);
-            let rounds: Vec<_> = (0..50).map(|_| Round::draw(&mut random)).collect();
-            format!("{rounds:?}")
-        };
-        assert_eq!(plan(7), plan(7));
-        assert_ne!(plan(7), plan(8));
+        let plan = drawn(50, Round::draw);
         for role in Role::ALL {
-            assert!(plan(7).contains(&format!("victims: [{role:?}]")), "{role:?} alone");
+            assert!(plan.contains(&format!("victims: [{role:?}]")), "{role:?} alone");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -58,17 +58,36 @@ pub async fn metrics(
     let off = || Problem::new(Kind::NO_SUCH_ROUTE, "the configuration has [metrics] turned off");
     let text = metrics.ok_or_else(off)?.open_metrics();
     let text = text.map_err(|why| Problem::new(Kind::INTERNAL, why.to_string()))?;
-    let mut accepted = headers.get_all(header::ACCEPT).iter().map(HeaderValue::as_bytes);
-    let (kind, text) = match accepted.any(names_open_metrics) {
+    let (kind, text) = match wants_open_metrics(&headers) {
         true => (OPEN_METRICS, text),
         false => (PROMETHEUS, prometheus(&text)),
     };
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-fn names_open_metrics(accept: &[u8]) -> bool {
-    const NAME: &[u8] = b"application/openmetrics-text";
-    accept.windows(NAME.len()).any(|part| part.eq_ignore_ascii_case(NAME))
+/// Whether `Accept` names OpenMetrics, and does not like the other text better.
+fn wants_open_metrics(headers: &HeaderMap) -> bool {
+    let weight = |kind: &str| {
+        let accepted = headers.get_all(header::ACCEPT).iter().flat_map(|value| value.to_str());
+        let ranges = accepted.flat_map(|accepted| accepted.split(','));
+        ranges.filter_map(|range| weight_in(range, kind)).fold(0.0, f32::max)
+    };
+    let open_metrics = weight("application/openmetrics-text");
+    open_metrics > 0.0 && open_metrics >= weight("text/plain")
+}
+
+/// How much a range of `Accept` wishes for a type, from 0, not at all, to 1; `None`: it names
+/// another type (RFC 9110, section 12.4.2).
+fn weight_in(range: &str, kind: &str) -> Option<f32> {
+    let mut parts = range.split(';').map(str::trim);
+    if !parts.next()?.eq_ignore_ascii_case(kind) {
+        return None;
+    }
+    let mut parameters = parts.filter_map(|parameter| parameter.split_once('='));
+    match parameters.find(|(name, _)| name.eq_ignore_ascii_case("q")) {
+        Some((_, weight)) => weight.parse().ok().filter(|weight| (0.0..=1.0).contains(weight)),
+        None => Some(1.0),
+    }
 }
 
 /// Counts a request, by its route and not by its path, in which there are ids.
@@ -163,4 +182,38 @@ fn participant(measures: CalleeMeasures, counted: bool) -> Option<Participant> {
         },
         last_error: measures.last_error.map(|error| LastError { at: error.at, why: error.why }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_metrics_is_for_who_wants_it() {
+        // What Prometheus sends.
+        let prometheus = "application/openmetrics-text;version=1.0.0;q=0.6,\
+            application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
+        for (accept, wants) in [
+            (prometheus, true),
+            ("application/openmetrics-text", true),
+            ("text/html, Application/OpenMetrics-Text ; Q=0.1", true),
+            ("application/openmetrics-text;q=0.4, text/plain;q=0.4", true),
+            ("application/openmetrics-text;q=0", false),
+            ("application/openmetrics-text;version=1.0.0; q=0.000", false),
+            ("application/openmetrics-text;q=0.4, text/plain", false),
+            ("application/openmetrics-text;q=x", false),
+            ("application/openmetrics-text;q=nan", false),
+            ("application/openmetrics-textual", false),
+            ("text/plain;q=application/openmetrics-text", false),
+            ("*/*", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]);
+            assert_eq!(wants_open_metrics(&headers), wants, "{accept}");
+        }
+        let mut two = HeaderMap::from_iter([(header::ACCEPT, "text/plain;q=0.1".parse().unwrap())]);
+        two.append(header::ACCEPT, "application/openmetrics-text;q=0.2".parse().unwrap());
+        assert!(wants_open_metrics(&two));
+        assert!(!wants_open_metrics(&HeaderMap::new()));
+    }
 }

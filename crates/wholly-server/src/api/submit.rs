@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
@@ -61,12 +61,12 @@ pub async fn submit(
     State(coordinator): State<Coordinator>,
     State(sagas): State<Arc<Sagas>>,
     State(traces): State<Traces>,
-    headers: HeaderMap,
-    Body(mut submission): Body<Submission>,
+    request: Request,
 ) -> Response {
-    let shown = traces.submission(&headers);
-    submission.trace = shown.trace().cloned();
-    let answer = begin(&coordinator, &sagas, &headers, submission).await.into_response();
+    // Before the body is read, so that one that cannot be read is shown, too.
+    let shown = traces.submission(request.headers());
+    let trace = shown.trace().cloned();
+    let answer = begin(&coordinator, &sagas, trace, request).await.into_response();
     shown.answered(&answer);
     answer
 }
@@ -74,9 +74,12 @@ pub async fn submit(
 async fn begin(
     coordinator: &Coordinator,
     sagas: &Sagas,
-    headers: &HeaderMap,
-    mut submission: Submission,
+    trace: Option<TraceContext>,
+    request: Request,
 ) -> Result<Response, Problem> {
+    let headers = &request.headers().clone();
+    let Body(mut submission) = Body::<Submission>::from_request(request, &()).await?;
+    submission.trace = trace;
     submission.key = key(headers, submission.key)?;
     let wait = Wait::asked(headers);
     match submission.pattern {

@@ -67,6 +67,11 @@ impl Failed {
         }
     }
 
+    /// Whether it is what was asked that is wrong.
+    pub fn is_usage(&self) -> bool {
+        self.code() == USAGE
+    }
+
     fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => USAGE,

@@ -18,7 +18,8 @@ use super::time;
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly participants
-  wholly participants --json | jq '.participants[] | select(.health == \"failing\")'")]
+  wholly participants --json |
+    jq '.participants[] | select(.health == \"failing\")'")]
 pub struct Participants {
     #[command(flatten)]
     ask: Ask,

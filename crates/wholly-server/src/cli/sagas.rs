@@ -22,7 +22,8 @@ use crate::definition::read_file;
   wholly sagas 'create order'
   wholly sagas 'create order' 2 --json > create-order.json
 
-With --json, the list is {\"sagas\": [{\"name\", \"version\"}]}, and one is its definition.")]
+With --json, the list is {\"sagas\": [{\"name\", \"version\"}]},
+and one is its definition.")]
 pub struct Sagas {
     /// The saga to show.
     #[arg(value_name = "NAME")]
@@ -41,7 +42,8 @@ pub struct Sagas {
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly define sagas/create-order.toml
-  wholly sagas 'create order' 2 --json | wholly define - --server https://wholly.example:7400")]
+  wholly sagas 'create order' 2 --json |
+    wholly define - --server https://wholly.example:7400")]
 pub struct Define {
     /// The definition, in TOML or JSON. - is the standard input.
     #[arg(value_name = "FILE")]

@@ -40,8 +40,9 @@ A configuration needs no more than its participants:
   url = \"http://127.0.0.1:8081\"
 
 Submit a transaction:
-  curl http://127.0.0.1:7400/v1/transactions -H 'content-type: application/json' \\
-    -d '{\"name\": \"place order\", \"branches\": [{\"participant\": \"orders\", \"payload\": {}}]}'")]
+  curl http://127.0.0.1:7400/v1/transactions \\
+    -H 'content-type: application/json' -d '{\"name\": \"place order\",
+      \"branches\": [{\"participant\": \"orders\", \"payload\": {}}]}'")]
 pub struct Serve {
     /// The configuration: participants, log, settings.
     #[arg(long, value_name = "FILE", default_value = "wholly.toml", env = "WHOLLY_CONFIG")]

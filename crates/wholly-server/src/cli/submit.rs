@@ -1,18 +1,17 @@
 //! `wholly submit`: a transaction from a file.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use wholly_client::{Client, State, Submitted};
+use wholly_client::{Client, State, SubmitError, Submitted};
 
 use super::ask::{Ask, EXIT_CODES};
 use super::exit::{Exit, Failed};
 use super::screen::{Paint, Screen};
 use super::time;
-use crate::definition::{Format, Transcript, read_text};
-use crate::place::Place;
+use super::written::Written;
 
 /// Submit a transaction, and wait until it has settled.
 ///
@@ -57,9 +56,10 @@ impl Submit {
     pub fn run(self) -> ExitCode {
         let Self { file, key, wait, no_wait, ask } = self;
         ask.run(async |client, screen| {
-            let mut submission = client
-                .written(&written(&file)?)
-                .map_err(|why| Failed::Usage(format!("{}: {why}", file.display())))?;
+            let written = Written::read(file)?;
+            let refused = |why: SubmitError| written.refused(why);
+            let mut submission =
+                client.written(written.json()).map_err(|why| written.refused(why))?;
             if let Some(key) = key {
                 submission = submission.key(&key)?;
             }
@@ -67,32 +67,13 @@ impl Submit {
                 submission = submission.patience(patience);
             }
             match no_wait {
-                true => accepted(&submission.submit().await?, screen),
+                true => accepted(&submission.submit().await.map_err(refused)?, screen),
                 false => {
-                    let submitted = submission.execute().await?;
+                    let submitted = submission.execute().await.map_err(refused)?;
                     waited(client, &submitted, screen).await
                 }
             }
         })
-    }
-}
-
-/// What the file says, as JSON.
-fn written(file: &Path) -> Result<String, Failed> {
-    let name = file.display();
-    let text =
-        read_text(file).map_err(|why| Failed::Usage(format!("{name}: cannot be read: {why}")))?;
-    if Format::of_file(file).unwrap_or_else(|| Format::of_text(&text)) == Format::Json {
-        return Ok(text);
-    }
-    let wrong = |wrong: &[(usize, String)]| {
-        let line = |(at, why): &(usize, String)| format!("{name}:{}: {why}", Place::of(&text, *at));
-        Failed::Usage(wrong.iter().map(line).collect::<Vec<_>>().join("\n"))
-    };
-    match Transcript::of(&text) {
-        Ok(transcript) if transcript.formless.is_empty() => Ok(transcript.json),
-        Ok(transcript) => Err(wrong(&transcript.formless)),
-        Err(errors) => Err(wrong(&errors)),
     }
 }
 

@@ -123,6 +123,11 @@ fn what_is_wrong_is_named_with_its_place() {
         ("[limits]\nconnections = 0", "2:15", "at least 1"),
         ("[metrics]\nenabled = 'no'", "2:11", "expected a boolean"),
         ("[tls]\ncertificate = '/no/such.pem'\nkey = '/no/such.key'", "2:15", "cannot be read"),
+        (
+            "[tls]\ncertificate = 'a.pem'\nkey = 'a.key'\nclient_revocations = 'b.pem'",
+            "4:22",
+            "client_authority",
+        ),
     ];
     for (text, place, says) in cases {
         let (at, why) = wrong(text);

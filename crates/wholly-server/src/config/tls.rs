@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use serde::Deserialize;
 use toml::Spanned;
@@ -18,6 +20,7 @@ pub struct TlsSection {
     certificate: Spanned<PathBuf>,
     key: Spanned<PathBuf>,
     client_authority: Option<Spanned<PathBuf>>,
+    client_revocations: Option<Spanned<PathBuf>>,
 }
 
 impl TlsSection {
@@ -29,7 +32,11 @@ impl TlsSection {
     /// How the server speaks TLS. Where there are tokens, a client may come without a certificate;
     /// where there are none, the handshake already turns it away.
     pub fn server(&self, directory: &Path, tokens_too: bool) -> Result<Arc<ServerConfig>, Wrong> {
-        let certificates = certificates(&self.certificate, directory)?;
+        if let (None, Some(revocations)) = (&self.client_authority, &self.client_revocations) {
+            let why = "revocations are of certificates; name their `client_authority`, too";
+            return Err(Wrong::about(revocations, why.to_owned()));
+        }
+        let certificates = all(&self.certificate, directory, "the certificate")?;
         let key = PrivateKeyDer::from_pem_file(directory.join(self.key.get_ref()))
             .map_err(|why| unreadable(&self.key, directory, "the key", &why))?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -38,22 +45,9 @@ impl TlsSection {
             .map_err(|why| Wrong::about(&self.certificate, why.to_string()))?;
         let builder = match &self.client_authority {
             None => builder.with_no_client_auth(),
-            Some(authority) => {
-                let wrong = |why: &dyn std::fmt::Display| {
-                    let why = format!("the client authority cannot be used: {why}");
-                    Wrong::about(authority, why)
-                };
-                let mut roots = RootCertStore::empty();
-                for root in self::certificates(authority, directory)? {
-                    roots.add(root).map_err(|why| wrong(&why))?;
-                }
-                let verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
-                let verifier = match tokens_too {
-                    true => verifier.allow_unauthenticated(),
-                    false => verifier,
-                };
-                builder.with_client_cert_verifier(verifier.build().map_err(|why| wrong(&why))?)
-            }
+            Some(authority) => builder.with_client_cert_verifier(
+                self.clients(authority, directory, tokens_too, provider)?,
+            ),
         };
         let mut server = builder.with_single_cert(certificates, key).map_err(|why| {
             Wrong::about(&self.certificate, format!("the certificate cannot be used: {why}"))
@@ -61,20 +55,53 @@ impl TlsSection {
         server.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Arc::new(server))
     }
+
+    /// Whose certificates are taken.
+    fn clients(
+        &self,
+        authority: &Spanned<PathBuf>,
+        directory: &Path,
+        tokens_too: bool,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Arc<dyn ClientCertVerifier>, Wrong> {
+        let wrong = |why: &dyn std::fmt::Display| {
+            Wrong::about(authority, format!("the client authority cannot be used: {why}"))
+        };
+        let mut roots = RootCertStore::empty();
+        for root in all(authority, directory, "the certificate")? {
+            roots.add(root).map_err(|why| wrong(&why))?;
+        }
+        let mut verifier = WebPkiClientVerifier::builder_with_provider(roots.into(), provider);
+        if let Some(revocations) = &self.client_revocations {
+            let lists = all(revocations, directory, "the revocation list")?;
+            verifier = verifier.with_crls(lists);
+        }
+        if tokens_too {
+            verifier = verifier.allow_unauthenticated();
+        }
+        verifier.build().map_err(|why| match (&why, &self.client_revocations) {
+            (VerifierBuilderError::InvalidCrl(_), Some(revocations)) => {
+                Wrong::about(revocations, format!("the revocation list cannot be used: {why}"))
+            }
+            _ => wrong(&why),
+        })
+    }
 }
 
-fn certificates(
+/// All of a kind that a file has: at least one.
+fn all<T: PemObject>(
     file: &Spanned<PathBuf>,
     directory: &Path,
-) -> Result<Vec<CertificateDer<'static>>, Wrong> {
-    let certificates: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(directory.join(file.get_ref())).and_then(Iterator::collect);
-    match certificates {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(unreadable(file, directory, "the certificate", &"there is none in it"))
+    what: &str,
+) -> Result<Vec<T>, Wrong> {
+    let found: Result<Vec<_>, _> =
+        T::pem_file_iter(directory.join(file.get_ref())).and_then(Iterator::collect);
+    match found {
+        Ok(found) if found.is_empty() => {
+            Err(unreadable(file, directory, what, &"there is none in it"))
         }
-        Ok(certificates) => Ok(certificates),
-        Err(why) => Err(unreadable(file, directory, "the certificate", &why)),
+        Ok(found) => Ok(found),
+        Err(why) => Err(unreadable(file, directory, what, &why)),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{Format, Located, read};
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("{}: cannot be read: {why}", .file.display())]
+    #[error("{}: cannot be read: {why}", Named(.file))]
     Unreadable { file: PathBuf, why: io::Error },
     /// What it says makes no sense: a line a problem.
     #[error("{}", Lines { file, problems })]
@@ -38,6 +38,18 @@ pub fn read_text(file: &Path) -> io::Result<String> {
     }
 }
 
+/// What people call a file that `read_text` reads.
+pub struct Named<'a>(pub &'a Path);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.to_str() {
+            Some("-") => f.write_str("the standard input"),
+            _ => self.0.display().fmt(f),
+        }
+    }
+}
+
 struct Lines<'a> {
     file: &'a Path,
     problems: &'a [Located],
@@ -47,7 +59,7 @@ impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, problem) in self.problems.iter().enumerate() {
             let end = if nth == 0 { "" } else { "\n" };
-            write!(f, "{end}{}:{problem}", self.file.display())?;
+            write!(f, "{end}{}:{problem}", Named(self.file))?;
         }
         Ok(())
     }

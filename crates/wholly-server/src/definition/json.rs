@@ -50,10 +50,30 @@ pub fn find<'a>(mut value: &'a RawValue, at: &[Segment]) -> &'a RawValue {
     value
 }
 
+/// What makes a text no JSON, and at which byte.
+pub fn malformed(text: &str, error: &serde_json::Error) -> (usize, String) {
+    (byte(text, error.line(), error.column()), without_place(error))
+}
+
+/// The byte at a line and a column as the JSON reader counts them: in bytes, the last one that it
+/// looked at.
+pub fn byte(text: &str, line: usize, column: usize) -> usize {
+    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+    let at = before + column.saturating_sub(1);
+    text.floor_char_boundary(at.min(text.len()))
+}
+
 /// What a reader of JSON says, without the place, which is that in the part that it read.
 pub fn without_place(error: &serde_json::Error) -> String {
     let said = error.to_string();
-    said.rsplit_once(" at line ").map_or(said.as_str(), |(said, _)| said).to_owned()
+    placed(&said).map_or(&*said, |(said, ..)| said).to_owned()
+}
+
+/// What a reader of JSON says, and of which line and column, as it counts them.
+pub fn placed(said: &str) -> Option<(&str, usize, usize)> {
+    let (what, place) = said.rsplit_once(" at line ")?;
+    let (line, column) = place.split_once(" column ")?;
+    Some((what, line.parse().ok()?, column.parse().ok()?))
 }
 
 struct Members<'a>(Vec<Member<'a>>);

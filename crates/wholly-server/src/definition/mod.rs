@@ -5,7 +5,7 @@
 //! [`shape`], everything else from the graph.
 
 mod file;
-mod json;
+pub mod json;
 mod shape;
 mod transcript;
 
@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use wholly_core::saga::{Definition, Graph, InvalidDefinition, Problem};
 
 use crate::place::Place;
-pub use file::{FileError, read_file, read_text};
+pub use file::{FileError, Named, read_file, read_text};
 pub use transcript::Transcript;
 
 /// How a definition is written.
@@ -100,10 +100,8 @@ fn of_toml(text: &str) -> Result<Graph, Vec<At>> {
 }
 
 fn of_json(text: &str) -> Result<Graph, Vec<At>> {
-    let definition: &RawValue = serde_json::from_str(text).map_err(|error| {
-        let at = byte(text, error.line(), error.column());
-        vec![somewhere((at, json::without_place(&error)))]
-    })?;
+    let definition: &RawValue = serde_json::from_str(text)
+        .map_err(|error| vec![somewhere(json::malformed(text, &error))])?;
     let mut found = shape::problems(definition);
     let unread = found.is_empty();
     match serde_json::from_str::<Definition>(text) {
@@ -123,14 +121,6 @@ fn of_json(text: &str) -> Result<Graph, Vec<At>> {
     }
     let placed = |(part, problem)| (json::offset(text, part), problem);
     Err(found.into_iter().map(placed).collect())
-}
-
-/// The byte at a line and a column as the JSON reader counts them: in bytes, the last one that it
-/// looked at.
-fn byte(text: &str, line: usize, column: usize) -> usize {
-    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    let at = before + column.saturating_sub(1);
-    text.floor_char_boundary(at.min(text.len()))
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod mutate;
 mod random;
 mod reached;
 mod requests;
+mod server;
 mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

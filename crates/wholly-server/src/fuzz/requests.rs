@@ -1,33 +1,25 @@
-//! Requests to the API: valid ones for every route, from `openapi.json`, and a server to ask.
+//! Requests to the API: valid ones for every route, from `openapi.json`, and what is made of them.
 //!
 //! A request is a text: a line with method and path, headers, an empty line, the body. `$settled`
 //! and the like in its head stand for transactions that the server has, and the body `$huge` for
-//! one that is too large. Requests with a token go to a router that knows tokens.
+//! one that is too large. Requests with a token go to a router that knows tokens, and those of
+//! whom it calls `limited` to a server of its own, whose limits are reached at once.
 
-use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, Request, StatusCode};
-use axum::{Router, response::Response};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::time::timeout;
 use tower::ServiceExt;
-use wholly::{Answer, Call, Coordinator, MemoryLog, Participant, Settings};
-use wholly_core::LogId;
 
+use super::server::{IDS, Server};
 use super::targets::Check;
-use crate::access::{Access, Caller, Role, Sha256};
-use crate::api::{self, BODY_LIMIT, Hub, Kind, ROUTES};
-use crate::audit::Audit;
-use crate::config::Config;
-use crate::gate::{Gate, Rules};
-use crate::sagas::Sagas;
-use crate::traces::Traces;
+use crate::api::{BODY_LIMIT, Kind, ROUTES};
 
 /// So many requests go to one coordinator, whose log is in memory.
 const REQUESTS: u32 = 500;
@@ -37,15 +29,11 @@ const PATIENCE: Duration = Duration::from_millis(500);
 const WAITS: &str = "no answer yet to a submission";
 
 /// What no request can come to here, and why.
-const OUT_OF_REACH: [(&str, &str); 11] = [
-    ("trimmed", "nothing is deleted"),
-    ("rate-limited", "there is no limit: it would be one of the machine's speed"),
+const OUT_OF_REACH: [(&str, &str); 7] = [
     ("slow-body", "every body is there at once"),
     ("busy", "one request is in progress at a time"),
     ("audit-failed", "the disk does not fail"),
     ("invalid-configuration", "nobody reads a configuration again: shutting-down"),
-    ("overloaded", "too few are in flight"),
-    ("participant-overloaded", "too few are in flight"),
     ("too-many-listeners", "one listens at a time"),
     ("unavailable", "the log does not fail"),
     ("internal", "that would be a fault"),
@@ -124,57 +112,6 @@ fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), |text| text.replace(' ', "%20"))
 }
 
-/// What stands for transactions, and how they are submitted.
-const IDS: [&str; 4] = ["$settled", "$undecided", "$unsettled", "$running"];
-const SUBMITTED: [&str; 4] = [
-    r#"{"name":"a","branches":[{"participant":"p","payload":1}]}"#,
-    r#"{"name":"b","branches":[{"participant":"p","payload":1},{"participant":"never-1","payload":1}]}"#,
-    r#"{"name":"c","branches":[{"participant":"p","payload":1},{"participant":"never-2","payload":1}]}"#,
-    r#"{"pattern":"saga","saga":{"name":"d","version":1,"steps":[
-        {"name":"never-2","participant":"never-1","compensation":false}]}}"#,
-];
-
-/// Says yes; or never says whether it prepared, or committed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Says {
-    Yes,
-    No,
-    NeverPrepared,
-    NeverCommitted,
-}
-
-impl Says {
-    fn answer(self, never: Self) -> Answer {
-        match self {
-            Self::No if never == Self::NeverPrepared => Answer::refused("no"),
-            says if says == never => Answer::Pending { retry_after: Some(Duration::from_secs(60)) },
-            _ => Answer::Done,
-        }
-    }
-}
-
-impl Participant for Says {
-    async fn prepare(&self, _: Call) -> Answer {
-        self.answer(Self::NeverPrepared)
-    }
-
-    async fn commit(&self, _: Call) -> Answer {
-        self.answer(Self::NeverCommitted)
-    }
-
-    async fn abort(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn action(&self, _: Call) -> Answer {
-        self.answer(Self::NeverPrepared)
-    }
-
-    async fn compensate(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-}
-
 /// A server, asked again and again.
 pub fn check() -> Check {
     let (mut server, mut requests) = (Server::start(), 0);
@@ -188,10 +125,7 @@ pub fn check() -> Check {
             server = Server::start();
         }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let router = match request.headers().contains_key(AUTHORIZATION) {
-            true => server.guarded.clone(),
-            false => server.open.clone(),
-        };
+        let router = server.router(request.headers());
         let came = server.runtime.block_on(async {
             let answered = async { outcome(&method, router.oneshot(request).await.unwrap()).await };
             match path == "/v1/transactions" && method == Method::POST {
@@ -204,72 +138,6 @@ pub fn check() -> Check {
         reached.count(came.err().unwrap_or_else(|| format!("2xx {}", route(&method, &path))));
         is_done
     })
-}
-
-struct Server {
-    runtime: tokio::runtime::Runtime,
-    open: Router,
-    guarded: Router,
-    ids: Vec<String>,
-    _files: TempDir,
-}
-
-impl Server {
-    fn start() -> Self {
-        // In memory where there is such a place: what is written is synced.
-        let files = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (open, guarded, ids) = runtime.block_on(async {
-            let mut settings = Settings::default();
-            // So long waits who submits what is never answered.
-            settings.patience = Duration::from_millis(20);
-            let coordinator = Coordinator::builder(MemoryLog::new(LogId::from_bits(9)))
-                .settings(settings)
-                .participant("p", Says::Yes)
-                .participant("orders", Says::Yes)
-                .participant("payments", Says::Yes)
-                .participant("no", Says::No)
-                .participant("never-1", Says::NeverPrepared)
-                .participant("never-2", Says::NeverCommitted);
-            let coordinator = coordinator.start().await.unwrap();
-            let sagas = Sagas::load(files.path().to_owned()).unwrap();
-            let hub = Hub::new(coordinator.clone());
-            let all = vec![Role::Submit, Role::Read, Role::Operate];
-            let operator = (Sha256::of(b"operator"), Caller::new("operator", all));
-            let reader = (Sha256::of(b"reader"), Caller::new("reader", vec![Role::Read]));
-            let access = Access::new(vec![operator, reader], Vec::new(), false);
-            let [open, guarded] = [None, Some(access)].map(|access| gate(files.path(), access));
-            let traces = Traces::start(None).unwrap();
-            let none = Sagas::default();
-            let again = (coordinator.clone(), hub.clone(), traces.clone());
-            let guarded = api::router(again.0, none, guarded, again.1, true, again.2);
-            let open = api::router(coordinator, sagas, open, hub, true, traces);
-            let mut ids = Vec::new();
-            for submitted in SUBMITTED {
-                ids.push(submit(&open, submitted).await);
-            }
-            (open, guarded, ids)
-        });
-        Self { runtime, open, guarded, ids, _files: files }
-    }
-}
-
-async fn submit(router: &Router, body: &'static str) -> String {
-    let request = Request::post("/v1/transactions").header("prefer", "wait=0");
-    let request = request.header(CONTENT_TYPE, "application/json").body(Body::from(body)).unwrap();
-    let reply = router.clone().oneshot(request).await.unwrap().into_body();
-    let reply: Value = serde_json::from_slice(&to_bytes(reply, usize::MAX).await.unwrap()).unwrap();
-    reply["id"].as_str().unwrap().to_owned()
-}
-
-/// As of a server whose configuration says nothing but who may call.
-fn gate(files: &Path, access: Option<Access>) -> Arc<Gate> {
-    let Config { access: everybody, limits, .. } = Config::of("").unwrap();
-    let audit = Audit::open(files.join("audit.jsonl")).unwrap();
-    // Nobody answers to a reload, which is then refused.
-    let (reload, _) = tokio::sync::mpsc::channel(1);
-    let rules = Rules { access: access.unwrap_or(everybody), limits, tls: None };
-    Arc::new(Gate::new(rules, audit, reload))
 }
 
 /// Whether it was done; else its status and the kind of problem.
@@ -309,13 +177,12 @@ fn route(method: &Method, path: &str) -> String {
     format!("{method} {}", found.map_or("nowhere", |(_, route)| route))
 }
 
-fn parsed(input: &[u8], ids: &[String]) -> Option<Request<Body>> {
+fn parsed(input: &[u8], ids: &[(&str, String)]) -> Option<Request<Body>> {
     static HUGE: LazyLock<Bytes> = LazyLock::new(|| vec![b' '; BODY_LIMIT + 1].into());
     let end = input.windows(2).position(|two| two == b"\n\n")?;
     let (head, body) = (&input[..end], &input[end + 2..]);
     let named = str::from_utf8(head).ok().filter(|head| head.contains('$')).map(|head| {
-        let head =
-            IDS.iter().zip(ids).fold(head.to_owned(), |head, (name, id)| head.replace(name, id));
+        let head = ids.iter().fold(head.to_owned(), |head, (name, id)| head.replace(name, id));
         head.replace("$branch", "never-2")
     });
     let mut lines = named.as_deref().map_or(head, str::as_bytes).split(|byte| *byte == b'\n');

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use tokio::sync::Notify;
 
 /// What a participant says to an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub enum Said {
     Output(&'static str),
     Refused,
     Broken,
+    /// Nothing, until it is told to say something else.
+    Nothing,
 }
 
 /// The headers of a call that tell its trace.
@@ -29,6 +32,7 @@ pub struct Trace {
 #[derive(Clone, Default)]
 pub struct Little {
     shared: Arc<Mutex<Shared>>,
+    told: Arc<Notify>,
     port: u16,
 }
 
@@ -57,6 +61,20 @@ impl Little {
 
     pub fn says(&self, operation: &str, said: Said) {
         self.shared.lock().unwrap().says.insert(operation.to_owned(), said);
+        self.told.notify_waiters();
+    }
+
+    /// What it says to an operation, once it says something.
+    async fn said(&self, operation: &str) -> Said {
+        loop {
+            // Before it is looked, so that no word is missed.
+            let told = self.told.notified();
+            let said = self.shared.lock().unwrap().says.get(operation).copied();
+            match said.unwrap_or(Said::Done) {
+                Said::Nothing => told.await,
+                said => return said,
+            }
+        }
     }
 
     /// The operations that were asked of a transaction, in order.
@@ -92,19 +110,21 @@ async fn answer(
     headers: HeaderMap,
     payload: String,
 ) -> Response {
-    let mut shared = little.shared.lock().unwrap();
     let id = headers["wholly-transaction"].to_str().unwrap().to_owned();
     let values = |name| {
         let values = headers.get_all(name).iter();
         values.map(|value| value.to_str().unwrap().to_owned()).collect()
     };
     let trace = Trace { parent: values("traceparent"), state: values("tracestate") };
-    shared.traces.push((id.clone(), operation.clone(), trace));
-    shared.asked.push((id, operation.clone(), payload));
-    shared.heads.push(headers);
-    match shared.says.get(&operation).unwrap_or(&Said::Done) {
-        Said::Done => StatusCode::OK.into_response(),
-        Said::Output(json) => ([("content-type", "application/json")], *json).into_response(),
+    {
+        let mut shared = little.shared.lock().unwrap();
+        shared.traces.push((id.clone(), operation.clone(), trace));
+        shared.asked.push((id, operation.clone(), payload));
+        shared.heads.push(headers);
+    }
+    match little.said(&operation).await {
+        Said::Done | Said::Nothing => StatusCode::OK.into_response(),
+        Said::Output(json) => ([("content-type", "application/json")], json).into_response(),
         Said::Refused => {
             (StatusCode::CONFLICT, [("wholly-answer", "refused")], "no stock").into_response()
         }

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    SanType, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, RevokedCertParams, SanType, SerialNumber,
+    date_time_ymd,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -14,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::common::{eventually, within};
+use super::common::{eventually, run, within};
 use super::*;
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
@@ -30,6 +31,7 @@ fn authority() -> Authority {
 struct Certified {
     certificate: String,
     key: String,
+    serial: SerialNumber,
 }
 
 enum Valid {
@@ -51,8 +53,30 @@ fn certified(by: &Authority, name: &str, valid: Valid) -> Certified {
         params.not_after = date_time_ymd(2021, 1, 1);
     }
     let key = KeyPair::generate().unwrap();
+    let serial = SerialNumber::from_slice(&key.public_key_raw()[1..17]);
+    params.serial_number = Some(serial.clone());
     let certificate = params.signed_by(&key, by).unwrap();
-    Certified { certificate: certificate.pem(), key: key.serialize_pem() }
+    Certified { certificate: certificate.pem(), key: key.serialize_pem(), serial }
+}
+
+/// The list of what an authority took back, in PEM.
+fn revocations(by: &Authority, revoked: &[&Certified]) -> String {
+    let at = date_time_ymd(2020, 1, 1);
+    let entry = |revoked: &&Certified| RevokedCertParams {
+        serial_number: revoked.serial.clone(),
+        revocation_time: at,
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let list = CertificateRevocationListParams {
+        this_update: at,
+        next_update: date_time_ymd(2021, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.iter().map(entry).collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    list.signed_by(by).unwrap().pem().unwrap()
 }
 
 /// A server with TLS, its authority, and that of its clients.
@@ -68,6 +92,8 @@ impl Encrypted {
         let (own, clients) = (authority(), authority());
         write_server(directory.path(), &certified(&own, "localhost", Valid::Now));
         std::fs::write(directory.path().join("clients.pem"), clients.pem()).unwrap();
+        let none = revocations(&clients, &[]);
+        std::fs::write(directory.path().join("revoked.pem"), none).unwrap();
         let settings = format!(
             "[tls]\ncertificate = 'server.pem'\nkey = 'server.key'\n\
              client_authority = 'clients.pem'\n{more}"
@@ -86,7 +112,7 @@ impl Encrypted {
             .with_root_certificates(roots);
         let config = match certified {
             None => builder.with_no_client_auth(),
-            Some(Certified { certificate, key }) => {
+            Some(Certified { certificate, key, .. }) => {
                 let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
                 let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
                 builder.with_client_auth_cert(vec![certificate], key).unwrap()
@@ -112,7 +138,7 @@ impl Encrypted {
     }
 }
 
-fn write_server(directory: &Path, Certified { certificate, key }: &Certified) {
+fn write_server(directory: &Path, Certified { certificate, key, .. }: &Certified) {
     std::fs::write(directory.join("server.pem"), certificate).unwrap();
     std::fs::write(directory.join("server.key"), key).unwrap();
 }
@@ -208,6 +234,32 @@ async fn a_renewed_certificate_is_taken_up() {
 }
 
 #[tokio::test]
+async fn a_revoked_certificate_is_refused_from_the_reload_on() {
+    let revocations_too = format!("client_revocations = 'revoked.pem'\n{CLIENTS}");
+    let encrypted = Encrypted::start(&revocations_too).await;
+    let [lost, good] = [(); 2].map(|()| certified(&encrypted.clients, "shop.internal", Valid::Now));
+    let status = async |certified| encrypted.status(Some(certified), READ).await;
+    for certified in [&lost, &good] {
+        assert_eq!(status(certified).await.as_deref(), Some("200"));
+    }
+    let directory = encrypted.guarded.directory.path();
+    let revoke = |list: &str| std::fs::write(directory.join("revoked.pem"), list).unwrap();
+    revoke(&revocations(&encrypted.clients, &[&lost]));
+    encrypted.guarded.server.signal(rustix::process::Signal::HUP);
+    eventually("it is refused", async || status(&lost).await.is_none().then_some(())).await;
+    assert_eq!(status(&good).await.as_deref(), Some("200"));
+
+    let config = directory.join("wholly.toml");
+    let pem = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
+    for (list, says) in [("", "there is none in it"), (pem, "the revocation list cannot be used")] {
+        revoke(list);
+        let (code, _, said) = run(&["config", "check", config.to_str().unwrap()]);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said.contains(says), "{said}");
+    }
+}
+
+#[tokio::test]
 async fn the_command_line_shows_a_certificate() {
     let encrypted = Encrypted::start(CLIENTS).await;
     let server = &encrypted.guarded.server;
@@ -220,7 +272,7 @@ async fn the_command_line_shows_a_certificate() {
     let url = format!("https://localhost:{}", server.address().port());
     let list = ["list", "--server", &url, "--ca", &ca, "--retry-for", "1ms"];
     let by = |authority: &Authority, name: &str| {
-        let Certified { certificate, key } = certified(authority, name, Valid::Now);
+        let Certified { certificate, key, .. } = certified(authority, name, Valid::Now);
         [file("client.pem", &certificate), file("client.key", &key)]
     };
     let shown = async |[certificate, key]: [String; 2]| {

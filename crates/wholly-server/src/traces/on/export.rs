@@ -4,6 +4,8 @@
 //! collector does not take within its time and its tries, is counted and dropped.
 
 use std::env;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,6 +42,8 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 pub(super) struct Exporter {
     queue: mpsc::Sender<Told>,
     pub dropped: Counter,
+    /// It was said that the queue is full, and it has not been empty since.
+    is_full: Arc<AtomicBool>,
 }
 
 enum Told {
@@ -78,15 +82,21 @@ impl Exporter {
             None => resource.with_service_name(configured.service_name).build(),
         });
         let (queue, told) = mpsc::channel(QUEUE);
-        let dropped = Counter::default();
-        tokio::spawn(export(told, exporter, dropped.clone()));
-        Ok(Self { queue, dropped })
+        let started = Self { queue, dropped: Counter::default(), is_full: Arc::default() };
+        let (dropped, is_full) = (started.dropped.clone(), Arc::clone(&started.is_full));
+        tokio::spawn(export(told, exporter, dropped, is_full));
+        Ok(started)
     }
 
     /// Tells a span.
     pub fn tell(&self, span: SpanData) {
         if self.queue.try_send(Told::Span(Box::new(span))).is_err() {
             self.dropped.inc();
+            if !self.is_full.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "traces are dropped: {QUEUE} spans wait for the collector, which is too slow"
+                );
+            }
         }
     }
 
@@ -104,7 +114,12 @@ fn cannot(why: impl std::error::Error) -> TracesError {
 }
 
 /// Sends batch after batch, until nobody can tell any more.
-async fn export(mut told: mpsc::Receiver<Told>, exporter: SpanExporter, dropped: Counter) {
+async fn export(
+    mut told: mpsc::Receiver<Told>,
+    exporter: SpanExporter,
+    dropped: Counter,
+    is_full: Arc<AtomicBool>,
+) {
     let mut is_down = false;
     while let Some(first) = told.recv().await {
         let (batch, flush) = gather(first, &mut told).await;
@@ -121,6 +136,9 @@ async fn export(mut told: mpsc::Receiver<Told>, exporter: SpanExporter, dropped:
         is_down = sent.is_err();
         if is_down {
             dropped.inc_by(spans as u64);
+        }
+        if told.is_empty() {
+            is_full.store(false, Ordering::Relaxed);
         }
         if let Some(to) = flush {
             let _ = to.send(());
