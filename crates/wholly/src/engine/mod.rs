@@ -58,6 +58,7 @@ use wholly_core::{
 pub use backoff::Backoff;
 pub(crate) use backoff::Random;
 pub(crate) use batch::{Batch, PendingEntry};
+pub(crate) use callees::Terms;
 pub(crate) use messages::{Input, Known, Minted, Outputs, Reply};
 pub(crate) use stuck::StuckChange;
 pub(crate) use submit::{Change, Submission, Wait};
@@ -124,7 +125,7 @@ impl<W> Engine<W> {
             Input::Release { id, reason, to } => self.release(id, &reason, to, now),
             Input::Read { id, to } => self.read(id, to, now),
             Input::ReadAll { to } => self.read_all(to, now),
-            Input::Register { callee, one_phase } => self.register(callee, one_phase, now),
+            Input::Register { callee, terms } => self.register(callee, terms, now),
             Input::Durable(position) => self.made_durable(position, now),
             Input::Drain => self.draining = true,
         }
@@ -260,8 +261,8 @@ impl<W> Engine<W> {
         self.outputs.replies.push((to, reply));
     }
 
-    fn register(&mut self, callee: Callee, one_phase: bool, now: Timestamp) {
-        if self.callees.register(callee.clone(), one_phase) {
+    fn register(&mut self, callee: Callee, terms: Terms, now: Timestamp) {
+        if self.callees.register(callee.clone(), terms, &self.meter) {
             self.give_up_calls_of(&callee, now);
         }
         // What was held for it: the order does not matter to the protocol, but to a replay.

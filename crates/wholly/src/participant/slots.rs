@@ -32,7 +32,8 @@ use wholly_core::TransactionId;
 use super::{Answer, Call, Endpoint, Operation};
 use crate::meter::{CalleeMeter, Held};
 
-/// How many calls to one participant may be in progress at once.
+/// How much of one participant may be in use at once: its calls in progress, and its transactions in
+/// flight, where it is to have a limit of its own.
 ///
 /// ```
 /// use wholly::Slots;
@@ -40,12 +41,14 @@ use crate::meter::{CalleeMeter, Held};
 /// let slots = Slots::new(16, 4)?;
 /// assert_eq!((slots.total(), slots.reserved_for_second_phase()), (16, 4));
 /// assert_eq!((Slots::default().total(), Slots::default().reserved_for_second_phase()), (256, 64));
+/// assert_eq!(slots.with_in_flight_limit(1_000).in_flight_limit(), Some(1_000));
 /// # Ok::<(), wholly::InvalidSlots>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots {
     total: usize,
     reserved_for_second_phase: usize,
+    in_flight_limit: Option<usize>,
 }
 
 /// Slots that would leave a phase without any, or without a bound.
@@ -74,9 +77,16 @@ impl Slots {
     /// When that leaves the first phase no slot, reserves none, or is more than [`Slots::LIMIT`].
     pub fn new(total: usize, reserved_for_second_phase: usize) -> Result<Self, InvalidSlots> {
         match (1..total).contains(&reserved_for_second_phase) && total <= Self::LIMIT {
-            true => Ok(Self { total, reserved_for_second_phase }),
+            true => Ok(Self { total, reserved_for_second_phase, in_flight_limit: None }),
             false => Err(InvalidSlots { total, reserved: reserved_for_second_phase }),
         }
+    }
+
+    /// For how many transactions this one may owe an answer, in the place of
+    /// [`Settings::in_flight_limit_per_participant`](crate::Settings::in_flight_limit_per_participant).
+    #[must_use]
+    pub const fn with_in_flight_limit(self, limit: usize) -> Self {
+        Self { in_flight_limit: Some(limit), ..self }
     }
 
     /// How many calls may be in progress at once.
@@ -88,11 +98,16 @@ impl Slots {
     pub const fn reserved_for_second_phase(self) -> usize {
         self.reserved_for_second_phase
     }
+
+    /// For how many transactions it may owe an answer, if it has a limit of its own.
+    pub const fn in_flight_limit(self) -> Option<usize> {
+        self.in_flight_limit
+    }
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { total: 256, reserved_for_second_phase: 64 }
+        Self { total: 256, reserved_for_second_phase: 64, in_flight_limit: None }
     }
 }
 
