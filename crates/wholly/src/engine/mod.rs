@@ -309,15 +309,18 @@ impl<W> Engine<W> {
             Answer::Pending { retry_after: Some(pause) } => *pause,
             _ => {
                 let pauses = self.settings.backoff.or(transaction.retry(branch));
-                self.random.backoff(&pauses, tries)
+                self.random.backoff(&pauses, tries.saturating_add(attempts.unsent))
             }
         };
         attempts.not_before = Some(now + pause);
         // What never left cannot have been lost.
         if !sent {
             attempts.tries = tries.saturating_sub(1);
+            // Those that wait for one that hangs may be many.
+            attempts.unsent = attempts.unsent.saturating_add(1);
             return self.advance(id, now);
         }
+        attempts.unsent = 0;
         let exhausted = tries >= self.settings.stuck_after_tries;
         let answered = core::Answered { branch, operation, answer, tries, exhausted };
         self.step(id, &core::Input::Answered(answered), now);

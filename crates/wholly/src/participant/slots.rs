@@ -11,6 +11,11 @@
 //! [`Answer::Unknown`], but an attempt whose time ran out before it had a slot never left, and
 //! [`Answered::sent`] says so: it is not an unanswered attempt, and a later no may be believed.
 //!
+//! INVARIANT: a call that leaves has at least half of its time: an attempt that had no slot by then
+//! never leaves. Where a participant hangs, and more wait than there are slots, each would else leave
+//! just before its deadline, for a slot is free when another one's time is up, and be given up at
+//! once: a storm of calls that nobody can answer, as fast as connections are made.
+//!
 //! Those that wait go by their deadline, the second phase before the first. All calls of a lane run
 //! in one task: a participant in process that blocks its thread blocks its own lane.
 
@@ -205,8 +210,8 @@ async fn drive(
 
 /// Waits until an attempt that waits for a slot is late.
 async fn expiry(queue: &Queue) {
-    if let Some(deadline) = queue.deadline() {
-        sleep_until(deadline).await;
+    if let Some(late_at) = queue.leaves_by() {
+        sleep_until(late_at).await;
     }
 }
 
@@ -271,6 +276,8 @@ struct Queue {
 }
 
 struct Waiting {
+    /// By when it has to leave.
+    leaves_by: Instant,
     deadline: Instant,
     /// Of the same deadline, the first that came goes first.
     place: u64,
@@ -285,8 +292,10 @@ impl Queue {
         const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
         for Attempt { call, branch, timeout } in attempts {
             self.arrived += 1;
-            let deadline = sent_at + timeout.min(LONGEST);
-            let waiting = Reverse(Waiting { deadline, place: self.arrived, call, branch, timeout });
+            let timeout = timeout.min(LONGEST);
+            let (leaves_by, deadline) = (sent_at + timeout / 2, sent_at + timeout);
+            let place = self.arrived;
+            let waiting = Reverse(Waiting { leaves_by, deadline, place, call, branch, timeout });
             match waiting.0.is_first_phase() {
                 true => self.first_phase.push(waiting),
                 false => self.second_phase.push(waiting),
@@ -311,9 +320,9 @@ impl Queue {
         self.second_phase.is_empty() && self.first_phase.is_empty()
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    fn leaves_by(&self) -> Option<Instant> {
         let heaps = [&self.second_phase, &self.first_phase];
-        heaps.into_iter().filter_map(|heap| heap.peek()).map(|waiting| waiting.0.deadline).min()
+        heaps.into_iter().filter_map(|heap| heap.peek()).map(|waiting| waiting.0.leaves_by).min()
     }
 
     fn expired(&mut self) -> Vec<Answered> {
@@ -323,7 +332,7 @@ impl Queue {
         }
         let now = Instant::now();
         for heap in [&mut self.second_phase, &mut self.first_phase] {
-            while heap.peek().is_some_and(|waiting| waiting.0.deadline <= now)
+            while heap.peek().is_some_and(|waiting| waiting.0.leaves_by <= now)
                 && let Some(Reverse(waiting)) = heap.pop()
             {
                 expired.push(waiting.never_left());
@@ -339,7 +348,8 @@ impl Waiting {
     }
 
     fn never_left(self) -> Answered {
-        let answer = Answer::unknown(format!("never sent: no slot within {:?}", self.timeout));
+        let waited = self.timeout / 2;
+        let answer = Answer::unknown(format!("never sent: no slot within {waited:?}"));
         let Call { transaction, operation, .. } = self.call;
         Answered { transaction, branch: self.branch, operation, answer, sent: false }
     }
@@ -347,7 +357,7 @@ impl Waiting {
 
 impl Ord for Waiting {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.deadline, self.place).cmp(&(other.deadline, other.place))
+        (self.leaves_by, self.place).cmp(&(other.leaves_by, other.place))
     }
 }
 
