@@ -302,15 +302,22 @@ impl SettingsSection {
             settings.in_flight_limit = limit as usize;
         }
         if let Some(share) = self.in_flight_limit_per_participant {
-            let limit = share.get_ref().0 as usize;
-            if limit > settings.in_flight_limit {
-                let all = settings.in_flight_limit;
-                let why = format!("in_flight_limit, for all, is {all}: raise that one, too");
-                return Err(Wrong::about(&share, why));
-            }
-            settings.in_flight_limit_per_participant = Some(limit);
+            let share = share_of(settings.in_flight_limit, &share)?;
+            settings.in_flight_limit_per_participant = Some(share);
         }
         Ok(settings)
+    }
+}
+
+/// A participant's share of what may be in flight: not more than all of it.
+fn share_of(all: usize, share: &Spanned<value::Positive>) -> Result<usize, Wrong> {
+    let limit = share.get_ref().0 as usize;
+    match limit <= all {
+        true => Ok(limit),
+        false => {
+            let why = format!("in_flight_limit, for all, is {all}: raise that one, too");
+            Err(Wrong::about(share, why))
+        }
     }
 }
 
@@ -323,6 +330,7 @@ struct ParticipantSection {
     one_phase: bool,
     call_timeout: Option<Spanned<value::PositiveDuration>>,
     slots: Option<Spanned<SlotsSection>>,
+    in_flight_limit: Option<Spanned<value::Positive>>,
     #[serde(default)]
     refused_statuses: Vec<value::ClientErrorStatus>,
     auth: Option<Spanned<AuthSection>>,
@@ -343,7 +351,7 @@ impl ParticipantSection {
         settings: &Settings,
         directory: &Path,
     ) -> Result<ConfiguredParticipant, Wrong> {
-        let slots = match self.slots {
+        let mut slots = match self.slots {
             None => Slots::default(),
             Some(section) => {
                 let SlotsSection { total, reserved_for_second_phase } = *section.get_ref();
@@ -351,6 +359,9 @@ impl ParticipantSection {
                     .map_err(|why| Wrong::about(&section, why.to_string()))?
             }
         };
+        if let Some(limit) = self.in_flight_limit {
+            slots = slots.with_in_flight_limit(share_of(settings.in_flight_limit, &limit)?);
+        }
         let refused_statuses: Vec<u16> =
             self.refused_statuses.into_iter().map(|status| status.0).collect();
         let mut participant =

@@ -83,6 +83,8 @@ async fn the_metrics_tell_what_happened_by_pattern_participant_outcome_and_route
         (r#"wholly_calls_waiting{participant="payments"}"#, 0.0),
         (r#"wholly_calls_in_progress{participant="payments"}"#, 0.0),
         (r#"wholly_call_slots{participant="payments"}"#, 256.0),
+        (r#"wholly_participant_in_flight{participant="payments"}"#, 0.0),
+        (r#"wholly_participant_in_flight_limit{participant="payments"}"#, 100_000.0),
         (r#"wholly_participant_up{participant="payments"}"#, 1.0),
         (
             r#"wholly_call_seconds_count{participant="payments",operation="prepare",answer="refused"}"#,

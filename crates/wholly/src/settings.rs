@@ -30,7 +30,9 @@ pub struct Settings {
     pub in_flight_limit: usize,
     /// The most transactions for which one participant, or the code of one saga, may owe an answer;
     /// more that name it are refused as overload. So one that hangs leaves room for what does not
-    /// touch it. `None`: half of `in_flight_limit`.
+    /// touch it. `None`: half of `in_flight_limit`. [`Slots::with_in_flight_limit`] sets it for one.
+    ///
+    /// [`Slots::with_in_flight_limit`]: crate::Slots::with_in_flight_limit
     pub in_flight_limit_per_participant: Option<usize>,
     /// How long [`execute`](crate::TwoPhase::execute) waits past the deadline for a transaction
     /// to settle.
@@ -67,9 +69,10 @@ impl Settings {
     /// The longest deadline that a client may name: thirty days.
     pub const LONGEST_DEADLINE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-    /// For how many transactions one participant may owe an answer.
-    pub(crate) fn share(&self) -> usize {
-        self.in_flight_limit_per_participant.unwrap_or(self.in_flight_limit.div_ceil(2))
+    /// For how many transactions a participant may owe an answer that may have a limit of its own.
+    pub(crate) fn share(&self, own: Option<usize>) -> usize {
+        let of_all = || self.in_flight_limit_per_participant;
+        own.or_else(of_all).unwrap_or(self.in_flight_limit.div_ceil(2))
     }
 }
 

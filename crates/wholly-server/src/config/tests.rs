@@ -33,6 +33,8 @@ fn the_example_is_taken_and_says_the_defaults() {
     assert_eq!(names, ["inventory", "orders", "payments"]);
     let slots = config.participants["payments"].slots;
     assert_eq!((slots.total(), slots.reserved_for_second_phase()), (64, 16));
+    assert_eq!(slots.in_flight_limit(), Some(10_000));
+    assert_eq!(config.participants["orders"].slots.in_flight_limit(), None);
 }
 
 #[test]
@@ -83,6 +85,12 @@ fn what_is_wrong_is_named_with_its_place() {
             "2:35",
             "in_flight_limit, for all, is 8",
         ),
+        (
+            "[settings]\nin_flight_limit = 8\n[participants.a]\nurl = 'http://a'\nin_flight_limit = 9",
+            "5:19",
+            "in_flight_limit, for all, is 8",
+        ),
+        ("[participants.a]\nurl = 'http://a'\nin_flight_limit = 0", "3:19", "at least 1"),
         ("[settings]\nstuck_after_tries = -1", "2:21", "at least 1"),
         ("[participants.a]\none_phase = true", "1:1", "missing field `url`"),
         ("[participants.a]\nurl = 'ftp://a'", "2:7", "http:// or https://"),

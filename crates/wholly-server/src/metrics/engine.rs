@@ -84,6 +84,10 @@ impl Page<'_> {
         self.gauges("calls_in_progress", help, each(|c| c.in_progress))?;
         let help = "How many calls to a participant may be in progress at once";
         self.gauges("call_slots", help, each(|c| c.slots.total() as u64))?;
+        let help = "Transactions for which a participant owes an answer";
+        self.gauges("participant_in_flight", help, each(|c| c.in_flight))?;
+        let help = "For how many a participant may owe one before more are refused";
+        self.gauges("participant_in_flight_limit", help, each(|c| c.in_flight_limit as u64))?;
         let help = "Calls whose time ran out before they had a slot";
         self.counters("calls_not_sent", help, each(|c| c.not_sent))?;
         let up = named.iter().filter(|(_, callee)| callee.health != CalleeHealth::Unknown);

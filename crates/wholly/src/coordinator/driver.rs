@@ -17,9 +17,10 @@ use super::log_thread::{Answers, Appended, LogThread};
 use super::retention::{Removed, Sweeps};
 use super::{Caller, Health, Shared};
 use crate::clock::Clock;
-use crate::engine::{Engine, Input, Outputs, Random, Reply};
+use crate::engine::{Engine, Input, Outputs, Random, Reply, Terms};
 use crate::error::{StartError, SubmitError};
 use crate::log::{Log, LogReader, OpenLog, Position, ReadError, StoredTransaction};
+use crate::meter;
 use crate::participant::Endpoint;
 use crate::participant::slots::{Answered, Lane, Slots};
 
@@ -53,6 +54,13 @@ pub(super) struct Fed {
 pub(super) struct Registered {
     pub endpoint: Arc<dyn Endpoint>,
     pub slots: Slots,
+}
+
+impl Registered {
+    fn terms(&self) -> Terms {
+        let in_flight_limit = self.slots.in_flight_limit();
+        Terms { one_phase: self.endpoint.one_phase(), in_flight_limit }
+    }
 }
 
 /// A log that was just opened, and what it holds that has not ended.
@@ -218,13 +226,13 @@ impl Life {
         let said = Answers { appended: appends, removed: removals };
         let (lookups, found) = mpsc::unbounded_channel();
         driver.seed = driver.seed.wrapping_add(1);
-        let offers = driver.callees.iter().map(|(n, r)| (n.clone(), r.endpoint.one_phase()));
+        let callees = driver.callees.iter().map(|(callee, r)| (callee.clone(), r.terms()));
         let mut engine = Engine::new(
             driver.shared.settings.clone(),
             log.identity,
             log.head,
             log.last_ordinal,
-            offers,
+            callees,
             Random::seeded(driver.seed),
             driver.shared.meter.clone(),
         );
@@ -364,12 +372,12 @@ impl Life {
         match command {
             Some(Command::Input(input)) => self.engine.handle(input, now),
             Some(Command::Register { callee, endpoint, slots }) => {
-                let one_phase = endpoint.one_phase();
                 let registered = Registered { endpoint, slots };
+                let terms = registered.terms();
                 let lane = lane(&driver.shared, &callee, &registered, &self.answers);
                 self.lanes.insert(callee.clone(), lane);
                 driver.callees.insert(callee.clone(), registered);
-                self.engine.handle(Input::Register { callee, one_phase }, now);
+                self.engine.handle(Input::Register { callee, terms }, now);
             }
             Some(Command::Shutdown { until, to }) => {
                 self.engine.handle(Input::Drain, now);
@@ -487,7 +495,10 @@ fn lane(
     answers: &mpsc::UnboundedSender<Vec<Answered>>,
 ) -> Lane {
     let Registered { endpoint, slots } = registered;
-    let meter = shared.meter.callee(callee, endpoint.address(), *slots);
+    let in_flight_limit = shared.settings.share(slots.in_flight_limit());
+    let address = endpoint.address();
+    let shown = meter::Registered { address, slots: *slots, in_flight_limit };
+    let meter = shared.meter.callee(callee, shown);
     Lane::start(endpoint.clone(), *slots, answers.clone(), meter)
 }
 

@@ -44,8 +44,8 @@ impl<W> Engine<W> {
                 continue;
             }
             if attempts.operation != Some(operation) {
-                (attempts.operation, attempts.tries, attempts.not_before) =
-                    (Some(operation), 0, None);
+                (attempts.operation, attempts.tries, attempts.unsent, attempts.not_before) =
+                    (Some(operation), 0, 0, None);
             }
             if let Some(at) = attempts.not_before.filter(|at| *at > now) {
                 retry = Some(retry.map_or(at, |other| other.min(at)));
@@ -163,5 +163,49 @@ fn timeout(request: &Request, usual: Duration, now: Timestamp) -> Duration {
     match request.expires.filter(|_| request.useless_once_expired) {
         Some(at) => timeout.min(now.until(at)).max(Duration::from_millis(1)),
         None => timeout,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wholly_core::two_phase::StartedBranch;
+    use wholly_core::wire::Answer;
+    use wholly_core::{Callee, LogId, ParticipantName, Payload};
+
+    use super::*;
+    use crate::Settings;
+    use crate::engine::{Change, Input, Random, Submission, Terms};
+    use crate::log::Position;
+    use crate::participant::slots::Answered;
+
+    #[test]
+    fn what_finds_no_slot_in_time_comes_back_after_longer_and_longer_pauses() {
+        let participant: ParticipantName = "hangs".parse().unwrap();
+        let here = [(Callee::Participant(participant.clone()), Terms::default())];
+        let (log, random, head) = (LogId::from_bits(7), Random::seeded(7), Position::default());
+        let settings = Settings::default();
+        let mut engine = Engine::new(settings, log, head, 0, here, random, Default::default());
+        let mut now = Timestamp::from_millis(1_700_000_000_000);
+        let branches = vec![StartedBranch { participant, payload: Payload::null() }];
+        let change = Change::TwoPhase { name: "x".parse().unwrap(), branches };
+        let submission = Submission { key: None, trace: None, deadline: None, change };
+        engine.handle(Input::Submit { submission, wait: Wait::Accepted, to: () }, now);
+        let batch = engine.poll(now).append.unwrap();
+        engine.handle(Input::Durable(batch.after.next()), now);
+        for whole_millis in [50, 100, 200, 400, 800] {
+            let mut left: Vec<_> = engine.poll(now).calls.into_values().flatten().collect();
+            let Attempt { call: Call { transaction, operation, .. }, branch, .. } =
+                left.pop().unwrap();
+            let answer = Answer::unknown("no slot");
+            let answered = Answered { transaction, branch, operation, answer, sent: false };
+            engine.handle(Input::Answered(answered), now);
+            let again = engine.next_wake().unwrap();
+            let pause = now.until(again).as_millis();
+            assert!(
+                (whole_millis / 2..=whole_millis).contains(&pause),
+                "{pause} of {whole_millis}"
+            );
+            now = again;
+        }
     }
 }

@@ -334,7 +334,7 @@ mod tests {
 
     use super::*;
     use crate::Settings;
-    use crate::engine::{Change, Input, Random, Submission, Wait};
+    use crate::engine::{Change, Input, Random, Submission, Terms, Wait};
 
     fn submit(engine: &mut Engine<()>, count: usize, now: Timestamp) {
         let participant: ParticipantName = "hangs".parse().unwrap();
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_batch_does_not_wait_for_what_hangs() {
-        let hangs = [(Callee::Participant("hangs".parse().unwrap()), false)];
+        let hangs = [(Callee::Participant("hangs".parse().unwrap()), Terms::default())];
         let (log, head) = (LogId::from_bits(7), Position::default());
         let random = Random::seeded(7);
         let mut engine =

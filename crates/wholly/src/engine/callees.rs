@@ -2,15 +2,31 @@
 //!
 //! A participant that hangs keeps what touches it in flight past every deadline, for its aborts hang,
 //! too. In the end that would fill the room of all. So a transaction that names a participant is
-//! refused while that one owes answers for as many as
-//! [`Settings::in_flight_limit_per_participant`] lets it.
+//! refused while that one owes answers for as many as its share lets it: its own limit
+//! ([`Slots::with_in_flight_limit`](crate::Slots::with_in_flight_limit)), or
+//! [`Settings::in_flight_limit_per_participant`]. Whom a transaction names is asked for room when it
+//! begins, those of a saga's last steps, too.
 //!
-//! INVARIANT: only who is waited for is counted. Who has voted, or has done its step, owes nothing
-//! while another one hangs: what names the first and not the second is taken.
+//! INVARIANT: only who is waited for is counted. Who has voted, or has done its step, or is to do
+//! one whose turn has not come, owes nothing while another one hangs: what names the first and not
+//! the second is taken.
 //!
-//! INVARIANT: the counts follow from the open transactions alone, so a restart finds the same. They
-//! may exceed the limit, for what was accepted is never dropped: sagas that began before may all
-//! come to a step of one that hangs.
+//! INVARIANT: the counts follow from the open transactions alone, so a restart finds the same.
+//!
+//! # A count may exceed its share
+//!
+//! What was taken while there was room is not dropped when it comes to who has none any more: a
+//! saga to its step, a branch that had voted to its commit. To have room kept for them from the
+//! beginning would let a hang spread, against the first law: sagas that wait for who hangs would
+//! fill the shares of those whose steps come after it, or whose compensations may, and what touches
+//! only those would be refused. What exceeds is bounded: all of it was in flight, waiting for
+//! others, when the share was reached, for nothing that names a full one begins. That is at most
+//! what the shares of those others let in, and in all `in_flight_limit`. It comes once and does not
+//! grow. Who wants room to be left even then sets shares that are together less than
+//! `in_flight_limit`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustc_hash::FxHashMap;
 use wholly_core::{Callee, Transaction, TransactionId};
@@ -18,6 +34,16 @@ use wholly_core::{Callee, Transaction, TransactionId};
 use super::{Engine, Open, Part};
 use crate::Settings;
 use crate::error::SubmitError;
+use crate::meter::Meter;
+
+/// On which terms somebody is here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Terms {
+    /// It offers one-phase commit.
+    pub one_phase: bool,
+    /// For how many transactions it may owe an answer, if that is its own.
+    pub in_flight_limit: Option<usize>,
+}
 
 /// Somebody who is here, or whom a transaction names that the log held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,17 +58,23 @@ pub(super) struct Callees {
 
 #[derive(Default)]
 struct Known {
-    /// Whether it offers one-phase commit, if it is here.
-    one_phase: Option<bool>,
+    /// If it is here.
+    terms: Option<Terms>,
     /// For how many transactions it is waited for.
     owes: usize,
+    /// Where that is shown, if it is here.
+    shown: Arc<AtomicU64>,
 }
 
 impl Callees {
     /// Somebody is here; whether another one was in its place.
-    pub fn register(&mut self, callee: Callee, one_phase: bool) -> bool {
+    pub fn register(&mut self, callee: Callee, terms: Terms, meter: &Meter) -> bool {
+        let shown = meter.owed_by(&callee);
         let Who(place) = self.who(callee);
-        self.known[place as usize].one_phase.replace(one_phase).is_some()
+        let known = &mut self.known[place as usize];
+        known.shown = shown;
+        known.show();
+        known.terms.replace(terms).is_some()
     }
 
     /// Where somebody is counted who is here or is to come.
@@ -55,7 +87,7 @@ impl Callees {
     }
 
     pub fn is_here(&self, Who(place): Who) -> bool {
-        self.known[place as usize].one_phase.is_some()
+        self.known[place as usize].terms.is_some()
     }
 
     pub fn has(&self, callee: &Callee) -> bool {
@@ -63,26 +95,35 @@ impl Callees {
     }
 
     pub fn offers_one_phase(&self, callee: &Callee) -> bool {
-        self.find(callee).is_some_and(|known| known.one_phase == Some(true))
+        self.find(callee).is_some_and(|(_, terms)| terms.one_phase)
     }
 
     /// Refuses what names somebody who owes as many answers as it may.
     pub fn check_room(&self, callee: &Callee, settings: &Settings) -> Result<(), SubmitError> {
-        match self.find(callee).map_or(0, |known| known.owes) {
-            owed if owed < settings.share() => Ok(()),
-            owed => Err(SubmitError::ParticipantOverloaded { callee: callee.clone(), owed }),
+        let Some((&Known { owes: owed, .. }, terms)) = self.find(callee) else { return Ok(()) };
+        match owed < settings.share(terms.in_flight_limit) {
+            true => Ok(()),
+            false => Err(SubmitError::ParticipantOverloaded { callee: callee.clone(), owed }),
         }
     }
 
-    /// Who is here by that name.
-    fn find(&self, callee: &Callee) -> Option<&Known> {
+    /// Who is here by that name, and on which terms.
+    fn find(&self, callee: &Callee) -> Option<(&Known, Terms)> {
         let &Who(place) = self.places.get(callee)?;
-        Some(&self.known[place as usize]).filter(|known| known.one_phase.is_some())
+        let known = &self.known[place as usize];
+        Some((known, known.terms?))
     }
 
     fn count(&mut self, Who(place): Who, owes: bool) {
-        let count = &mut self.known[place as usize].owes;
-        *count = if owes { *count + 1 } else { *count - 1 };
+        let known = &mut self.known[place as usize];
+        known.owes = if owes { known.owes + 1 } else { known.owes - 1 };
+        known.show();
+    }
+}
+
+impl Known {
+    fn show(&self) {
+        self.shown.store(self.owes as u64, Relaxed);
     }
 }
 

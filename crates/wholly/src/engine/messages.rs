@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wholly_core::{BranchName, Callee, Ended, Key, LogId, Timestamp, TransactionId};
 
-use super::{Batch, StuckChange, Submission, Wait};
+use super::{Batch, StuckChange, Submission, Terms, Wait};
 use crate::error::{CancelError, ResolveError, SubmitError};
 use crate::log::{Position, ReadError, StoredTransaction};
 use crate::outcome::AnyOutcome;
@@ -33,7 +33,7 @@ pub(crate) enum Input<W> {
     /// Reply when all that is known of every transaction is durable.
     ReadAll { to: W },
     /// Somebody is here; what was held for them goes on.
-    Register { callee: Callee, one_phase: bool },
+    Register { callee: Callee, terms: Terms },
     /// The batch at this position is durable.
     Durable(Position),
     /// Accept nothing new.

@@ -58,6 +58,7 @@ use wholly_core::{
 pub use backoff::Backoff;
 pub(crate) use backoff::Random;
 pub(crate) use batch::{Batch, PendingEntry};
+pub(crate) use callees::Terms;
 pub(crate) use messages::{Input, Known, Minted, Outputs, Reply};
 pub(crate) use stuck::StuckChange;
 pub(crate) use submit::{Change, Submission, Wait};
@@ -124,7 +125,7 @@ impl<W> Engine<W> {
             Input::Release { id, reason, to } => self.release(id, &reason, to, now),
             Input::Read { id, to } => self.read(id, to, now),
             Input::ReadAll { to } => self.read_all(to, now),
-            Input::Register { callee, one_phase } => self.register(callee, one_phase, now),
+            Input::Register { callee, terms } => self.register(callee, terms, now),
             Input::Durable(position) => self.made_durable(position, now),
             Input::Drain => self.draining = true,
         }
@@ -260,8 +261,8 @@ impl<W> Engine<W> {
         self.outputs.replies.push((to, reply));
     }
 
-    fn register(&mut self, callee: Callee, one_phase: bool, now: Timestamp) {
-        if self.callees.register(callee.clone(), one_phase) {
+    fn register(&mut self, callee: Callee, terms: Terms, now: Timestamp) {
+        if self.callees.register(callee.clone(), terms, &self.meter) {
             self.give_up_calls_of(&callee, now);
         }
         // What was held for it: the order does not matter to the protocol, but to a replay.
@@ -308,15 +309,18 @@ impl<W> Engine<W> {
             Answer::Pending { retry_after: Some(pause) } => *pause,
             _ => {
                 let pauses = self.settings.backoff.or(transaction.retry(branch));
-                self.random.backoff(&pauses, tries)
+                self.random.backoff(&pauses, tries.saturating_add(attempts.unsent))
             }
         };
         attempts.not_before = Some(now + pause);
         // What never left cannot have been lost.
         if !sent {
             attempts.tries = tries.saturating_sub(1);
+            // Those that wait for one that hangs may be many.
+            attempts.unsent = attempts.unsent.saturating_add(1);
             return self.advance(id, now);
         }
+        attempts.unsent = 0;
         let exhausted = tries >= self.settings.stuck_after_tries;
         let answered = core::Answered { branch, operation, answer, tries, exhausted };
         self.step(id, &core::Input::Answered(answered), now);

@@ -58,6 +58,8 @@ pub(super) struct Attempts {
     /// The operation that `tries` and `not_before` are about.
     pub(super) operation: Option<Operation>,
     pub(super) tries: u32,
+    /// How often in a row it had no slot in time.
+    pub(super) unsent: u32,
     pub(super) not_before: Option<Timestamp>,
 }
 

@@ -13,7 +13,7 @@ use super::callees::Callees;
 use super::keys::KeyState;
 use super::oldest::Oldest;
 use super::stuck::stuck_since;
-use super::{Batch, Engine, Open, Outputs, Part, Random};
+use super::{Batch, Engine, Open, Outputs, Part, Random, Terms};
 use crate::Settings;
 use crate::log::{Position, StoredTransaction};
 use crate::meter::Meter;
@@ -26,13 +26,13 @@ impl<W> Engine<W> {
         identity: LogId,
         head: Position,
         last_ordinal: u64,
-        callees: impl IntoIterator<Item = (Callee, bool)>,
+        callees: impl IntoIterator<Item = (Callee, Terms)>,
         random: Random,
         meter: Arc<Meter>,
     ) -> Self {
         let mut known = Callees::default();
-        for (callee, one_phase) in callees {
-            known.register(callee, one_phase);
+        for (callee, terms) in callees {
+            known.register(callee, terms, &meter);
         }
         Self {
             settings,

@@ -209,7 +209,15 @@ impl<W> Open<W> {
 impl Attempts {
     /// None yet.
     fn at(who: Who) -> Self {
-        Self { who, owes: false, on_its_way: None, operation: None, tries: 0, not_before: None }
+        Self {
+            who,
+            owes: false,
+            on_its_way: None,
+            operation: None,
+            tries: 0,
+            unsent: 0,
+            not_before: None,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{
     AtomicI64, AtomicU8, AtomicU64,
     Ordering::{Relaxed, SeqCst},
 };
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 use wholly_core::wire::{Answer, Operation};
@@ -33,7 +33,9 @@ pub(crate) struct CalleeMeter {
     clock: Clock,
     runs: bool,
     /// As it was registered last.
-    registered: Mutex<(Option<String>, Slots)>,
+    registered: Mutex<Registered>,
+    /// Updated by the loop, and so apart from the rest.
+    owed: Arc<AtomicU64>,
     calls: [[Times; ANSWERS.len()]; OPERATIONS.len()],
     not_sent: AtomicU64,
     waiting: AtomicI64,
@@ -41,6 +43,14 @@ pub(crate) struct CalleeMeter {
     health: AtomicU8,
     /// Locked when a call went wrong, and by who reads.
     last_error: Mutex<Option<LastError>>,
+}
+
+/// What is told of somebody who is registered.
+#[derive(Clone, Default)]
+pub(crate) struct Registered {
+    pub address: Option<String>,
+    pub slots: Slots,
+    pub in_flight_limit: usize,
 }
 
 /// What was seen of a participant since the coordinator started.
@@ -53,6 +63,10 @@ pub struct CalleeMeasures {
     pub address: Option<String>,
     /// How many calls it may have at once.
     pub slots: Slots,
+    /// Transactions in flight for which it owes an answer.
+    pub in_flight: u64,
+    /// For so many it may: more that name it are refused. Those that began before may be more.
+    pub in_flight_limit: usize,
     /// Whether its last answer could be understood.
     pub health: CalleeHealth,
     /// Calls that have ended, by operation and answer: how long each took. Only what was seen.
@@ -107,6 +121,7 @@ impl CalleeMeter {
             clock,
             runs,
             registered: Mutex::default(),
+            owed: Arc::default(),
             calls: Default::default(),
             not_sent: AtomicU64::new(0),
             waiting: AtomicI64::new(0),
@@ -116,8 +131,13 @@ impl CalleeMeter {
         }
     }
 
-    pub(super) fn registered(&self, address: Option<String>, slots: Slots) {
-        *lock(&self.registered) = (address, slots);
+    pub(super) fn registered(&self, registered: Registered) {
+        *lock(&self.registered) = registered;
+    }
+
+    /// Where it is shown for how many transactions it owes an answer.
+    pub(super) fn owed(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.owed)
     }
 
     /// A call that left at `left_at` came to its end.
@@ -144,7 +164,7 @@ impl CalleeMeter {
     }
 
     pub(super) fn read(&self, callee: Callee) -> CalleeMeasures {
-        let (address, slots) = lock(&self.registered).clone();
+        let Registered { address, slots, in_flight_limit } = lock(&self.registered).clone();
         let calls = OPERATIONS.iter().zip(&self.calls).flat_map(|(&operation, by_answer)| {
             let measures = move |(&answer, times): (&&'static str, &Times)| CallMeasures {
                 operation,
@@ -157,6 +177,8 @@ impl CalleeMeter {
             callee,
             address,
             slots,
+            in_flight: self.owed.load(Relaxed),
+            in_flight_limit,
             health: match self.health.load(Relaxed) {
                 health if health == CalleeHealth::Up as u8 => CalleeHealth::Up,
                 health if health == CalleeHealth::Failing as u8 => CalleeHealth::Failing,

@@ -25,7 +25,7 @@ use tokio::time::Instant as Moment;
 use wholly_core::{Callee, Timestamp, Transaction, TransactionId};
 
 pub use callee::{CallMeasures, CalleeHealth, CalleeMeasures, LastError};
-pub(crate) use callee::{CalleeMeter, Held};
+pub(crate) use callee::{CalleeMeter, Held, Registered};
 pub use histogram::Distribution;
 use histogram::{Sizes, Times};
 pub(crate) use settled::OnSettled;
@@ -33,7 +33,6 @@ pub use settled::SettledTransaction;
 
 use crate::clock::Clock;
 use crate::log::Written;
-use crate::participant::slots::Slots;
 
 /// What a coordinator has counted since it started, at one moment.
 #[derive(Clone, Debug)]
@@ -209,17 +208,21 @@ impl Meter {
     }
 
     /// The part of somebody who is registered. It goes on where it was when a lane starts anew.
-    pub fn callee(
-        &self,
-        callee: &Callee,
-        address: Option<String>,
-        slots: Slots,
-    ) -> Arc<CalleeMeter> {
+    pub fn callee(&self, callee: &Callee, registered: Registered) -> Arc<CalleeMeter> {
+        let meter = self.of(callee);
+        meter.registered(registered);
+        meter
+    }
+
+    /// Where it is shown for how many transactions somebody who is registered owes an answer.
+    pub fn owed_by(&self, callee: &Callee) -> Arc<AtomicU64> {
+        self.of(callee).owed()
+    }
+
+    fn of(&self, callee: &Callee) -> Arc<CalleeMeter> {
         let mut callees = self.callees.lock().unwrap_or_else(PoisonError::into_inner);
         let new = || Arc::new(CalleeMeter::new(self.clock.clone(), self.runs));
-        let meter = callees.entry(callee.clone()).or_insert_with(new);
-        meter.registered(address, slots);
-        Arc::clone(meter)
+        Arc::clone(callees.entry(callee.clone()).or_insert_with(new))
     }
 
     pub fn read(&self, stuck: usize, commands_waiting: usize) -> Measures {

@@ -11,6 +11,11 @@
 //! [`Answer::Unknown`], but an attempt whose time ran out before it had a slot never left, and
 //! [`Answered::sent`] says so: it is not an unanswered attempt, and a later no may be believed.
 //!
+//! INVARIANT: a call that leaves has at least half of its time: an attempt that had no slot by then
+//! never leaves. Where a participant hangs, and more wait than there are slots, each would else leave
+//! just before its deadline, for a slot is free when another one's time is up, and be given up at
+//! once: a storm of calls that nobody can answer, as fast as connections are made.
+//!
 //! Those that wait go by their deadline, the second phase before the first. All calls of a lane run
 //! in one task: a participant in process that blocks its thread blocks its own lane.
 
@@ -32,7 +37,8 @@ use wholly_core::TransactionId;
 use super::{Answer, Call, Endpoint, Operation};
 use crate::meter::{CalleeMeter, Held};
 
-/// How many calls to one participant may be in progress at once.
+/// How much of one participant may be in use at once: its calls in progress, and its transactions in
+/// flight, where it is to have a limit of its own.
 ///
 /// ```
 /// use wholly::Slots;
@@ -40,12 +46,14 @@ use crate::meter::{CalleeMeter, Held};
 /// let slots = Slots::new(16, 4)?;
 /// assert_eq!((slots.total(), slots.reserved_for_second_phase()), (16, 4));
 /// assert_eq!((Slots::default().total(), Slots::default().reserved_for_second_phase()), (256, 64));
+/// assert_eq!(slots.with_in_flight_limit(1_000).in_flight_limit(), Some(1_000));
 /// # Ok::<(), wholly::InvalidSlots>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slots {
     total: usize,
     reserved_for_second_phase: usize,
+    in_flight_limit: Option<usize>,
 }
 
 /// Slots that would leave a phase without any, or without a bound.
@@ -74,9 +82,16 @@ impl Slots {
     /// When that leaves the first phase no slot, reserves none, or is more than [`Slots::LIMIT`].
     pub fn new(total: usize, reserved_for_second_phase: usize) -> Result<Self, InvalidSlots> {
         match (1..total).contains(&reserved_for_second_phase) && total <= Self::LIMIT {
-            true => Ok(Self { total, reserved_for_second_phase }),
+            true => Ok(Self { total, reserved_for_second_phase, in_flight_limit: None }),
             false => Err(InvalidSlots { total, reserved: reserved_for_second_phase }),
         }
+    }
+
+    /// For how many transactions this one may owe an answer, in the place of
+    /// [`Settings::in_flight_limit_per_participant`](crate::Settings::in_flight_limit_per_participant).
+    #[must_use]
+    pub const fn with_in_flight_limit(self, limit: usize) -> Self {
+        Self { in_flight_limit: Some(limit), ..self }
     }
 
     /// How many calls may be in progress at once.
@@ -88,11 +103,16 @@ impl Slots {
     pub const fn reserved_for_second_phase(self) -> usize {
         self.reserved_for_second_phase
     }
+
+    /// For how many transactions it may owe an answer, if it has a limit of its own.
+    pub const fn in_flight_limit(self) -> Option<usize> {
+        self.in_flight_limit
+    }
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { total: 256, reserved_for_second_phase: 64 }
+        Self { total: 256, reserved_for_second_phase: 64, in_flight_limit: None }
     }
 }
 
@@ -190,8 +210,8 @@ async fn drive(
 
 /// Waits until an attempt that waits for a slot is late.
 async fn expiry(queue: &Queue) {
-    if let Some(deadline) = queue.deadline() {
-        sleep_until(deadline).await;
+    if let Some(late_at) = queue.leaves_by() {
+        sleep_until(late_at).await;
     }
 }
 
@@ -256,6 +276,8 @@ struct Queue {
 }
 
 struct Waiting {
+    /// By when it has to leave.
+    leaves_by: Instant,
     deadline: Instant,
     /// Of the same deadline, the first that came goes first.
     place: u64,
@@ -270,8 +292,10 @@ impl Queue {
         const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
         for Attempt { call, branch, timeout } in attempts {
             self.arrived += 1;
-            let deadline = sent_at + timeout.min(LONGEST);
-            let waiting = Reverse(Waiting { deadline, place: self.arrived, call, branch, timeout });
+            let timeout = timeout.min(LONGEST);
+            let (leaves_by, deadline) = (sent_at + timeout / 2, sent_at + timeout);
+            let place = self.arrived;
+            let waiting = Reverse(Waiting { leaves_by, deadline, place, call, branch, timeout });
             match waiting.0.is_first_phase() {
                 true => self.first_phase.push(waiting),
                 false => self.second_phase.push(waiting),
@@ -296,9 +320,9 @@ impl Queue {
         self.second_phase.is_empty() && self.first_phase.is_empty()
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    fn leaves_by(&self) -> Option<Instant> {
         let heaps = [&self.second_phase, &self.first_phase];
-        heaps.into_iter().filter_map(|heap| heap.peek()).map(|waiting| waiting.0.deadline).min()
+        heaps.into_iter().filter_map(|heap| heap.peek()).map(|waiting| waiting.0.leaves_by).min()
     }
 
     fn expired(&mut self) -> Vec<Answered> {
@@ -308,7 +332,7 @@ impl Queue {
         }
         let now = Instant::now();
         for heap in [&mut self.second_phase, &mut self.first_phase] {
-            while heap.peek().is_some_and(|waiting| waiting.0.deadline <= now)
+            while heap.peek().is_some_and(|waiting| waiting.0.leaves_by <= now)
                 && let Some(Reverse(waiting)) = heap.pop()
             {
                 expired.push(waiting.never_left());
@@ -324,7 +348,8 @@ impl Waiting {
     }
 
     fn never_left(self) -> Answered {
-        let answer = Answer::unknown(format!("never sent: no slot within {:?}", self.timeout));
+        let waited = self.timeout / 2;
+        let answer = Answer::unknown(format!("never sent: no slot within {waited:?}"));
         let Call { transaction, operation, .. } = self.call;
         Answered { transaction, branch: self.branch, operation, answer, sent: false }
     }
@@ -332,7 +357,7 @@ impl Waiting {
 
 impl Ord for Waiting {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (self.deadline, self.place).cmp(&(other.deadline, other.place))
+        (self.leaves_by, self.place).cmp(&(other.leaves_by, other.place))
     }
 }
 

@@ -17,7 +17,7 @@ use super::planted::Bug;
 use super::restored::ORIGINAL;
 use super::seen::Seen;
 use super::wrong::{Check, Wrong, ensure};
-use crate::engine::{Batch, Engine, Input, Outputs, Random, Reply, StuckChange};
+use crate::engine::{Batch, Engine, Input, Outputs, Random, Reply, StuckChange, Terms};
 use crate::log::memory::MemoryLog;
 use crate::log::{Entry, Log, LogReader, LogWriter, Position};
 use crate::participant::slots::Answered;
@@ -347,8 +347,8 @@ impl World {
             }
         }
         // What nobody told that there was a restart goes on where it was.
-        let (callee, one_phase) = self.offers().remove(0);
-        engine.handle(Input::Register { callee, one_phase }, now);
+        let (callee, terms) = self.offers().remove(0);
+        engine.handle(Input::Register { callee, terms }, now);
         let goes_on = self.bug == Some(Bug::CopyGoesOn);
         let held: Vec<_> = engine.held().filter(|_| goes_on).collect();
         self.life = Some(Life {
@@ -361,11 +361,12 @@ impl World {
         held.into_iter().for_each(|id| self.let_go_on(id));
     }
 
-    /// Who can be called, and whether they offer one-phase commit.
-    fn offers(&self) -> Vec<(Callee, bool)> {
+    /// Who can be called, and on which terms.
+    fn offers(&self) -> Vec<(Callee, Terms)> {
         let named = self.participants.iter().filter(|p| p.name.as_str() != PROGRAM);
-        let named = named.map(|p| (Callee::Participant(p.name.clone()), p.one_phase));
-        named.chain(program().map(|program| (program, false))).collect()
+        let terms = |one_phase| Terms { one_phase, ..Terms::default() };
+        let named = named.map(|p| (Callee::Participant(p.name.clone()), terms(p.one_phase)));
+        named.chain(program().map(|program| (program, Terms::default()))).collect()
     }
 
     /// Which participant that is.

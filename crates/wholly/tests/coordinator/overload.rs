@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use wholly::Operation::{Abort, Commit, Prepare};
-use wholly::test::Act;
-use wholly::{Callee, Graph, ParticipantName, SagaOutcome, SubmitError};
+use wholly::test::{Act, Fault};
+use wholly::{Callee, CalleeMeasures, Graph, ParticipantName, SagaOutcome, Slots, SubmitError};
 
 use super::*;
 
@@ -45,7 +45,7 @@ fn hang(participant: &Scripted) {
     for operation in [Prepare, Commit, Abort] {
         participant.always(operation, Act::Hang);
     }
-    for step in ["charge", "refund", "note", "unnote"] {
+    for step in ["book", "unbook", "charge", "refund", "note", "unnote"] {
         participant.always(step, Act::Hang);
     }
 }
@@ -130,6 +130,58 @@ async fn what_is_resolved_by_hand_is_waited_for_no_longer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_may_have_a_limit_of_its_own() {
+    let (shop, shelf) = narrow().await;
+    let coordinator = shop.coordinator();
+    let one = Slots::default().with_in_flight_limit(1);
+    coordinator.register("payments", shop.payments.clone(), one).await.unwrap();
+    hang(&shop.payments);
+    hang(&shelf);
+    order(&coordinator).submit().await.unwrap();
+    others_answer().await;
+    overloaded(order(&coordinator).submit().await, "payments", 1);
+    // The loop's next life begins with the same.
+    shop.harness.log().fail_append(0, Fault::Fails);
+    untouched(&coordinator).submit().await.unwrap_err();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    overloaded(order(&coordinator).submit().await, "payments", 1);
+    // That of the others is as it was.
+    for _ in 0..2 {
+        untouched(&coordinator).submit().await.unwrap();
+    }
+    others_answer().await;
+    overloaded(untouched(&coordinator).submit().await, "shelf", 2);
+    let measures = coordinator.measures();
+    let limits: Vec<_> = measures.callees.iter().map(|callee| callee.in_flight_limit).collect();
+    assert_eq!(limits, [2, 1, 2], "{:?}", measures.callees);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_meter_shows_for_how_many_each_owes_an_answer() {
+    let (mut shop, _) = narrow().await;
+    let mut coordinator = shop.coordinator();
+    hang(&shop.payments);
+    for _ in 0..2 {
+        order(&coordinator).submit().await.unwrap();
+    }
+    let shown = |coordinator: &Coordinator| {
+        let shown = |callee: &CalleeMeasures| (callee.in_flight, callee.in_flight_limit);
+        coordinator.measures().callees.iter().map(shown).collect::<Vec<_>>()
+    };
+    // Of orders, payments and the shelf.
+    for restart in [true, false] {
+        others_answer().await;
+        assert_eq!(shown(&coordinator), [(0, 2), (2, 2), (0, 2)]);
+        if restart {
+            coordinator = shop.restart().await;
+        }
+    }
+    shop.payments.behave();
+    shop.harness.settle().await;
+    assert_eq!(shown(&coordinator), [(0, 2); 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_limit_is_as_it_is_set() {
     let mut shop = Shop::closed();
     let settings = shop.harness.settings();
@@ -187,6 +239,60 @@ async fn sagas_that_wait_for_who_hangs_leave_room_too() {
             matches!(&outcome, AnyOutcome::Saga(SagaOutcome::Compensated(_))),
             "past their deadline they turned back: {outcome:?}"
         );
+    }
+    assert!(committed(&order(&coordinator).execute().await.unwrap()));
+}
+
+/// The card, and then the shelf.
+fn shipped() -> Arc<Graph> {
+    let definition = serde_json::from_str(
+        r#"{"name": "ship", "version": 1, "steps": [
+            {"name": "charge", "participant": "payments", "compensation": "refund"},
+            {"name": "pack", "participant": "shelf", "compensation": "unpack"}
+        ]}"#,
+    );
+    Arc::new(Graph::new(definition.unwrap()).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_turn_has_not_come_owes_nothing() {
+    let (shop, _) = narrow().await;
+    let coordinator = shop.coordinator();
+    let ship = || coordinator.saga(shipped()).input(&1).submit();
+    hang(&shop.payments);
+    for _ in 0..2 {
+        ship().await.unwrap();
+    }
+    others_answer().await;
+    overloaded(ship().await, "payments", 2);
+    // The sagas would come to the shelf next.
+    assert!(committed(&untouched(&coordinator).execute().await.unwrap()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_began_while_there_was_room_is_not_dropped_where_there_is_none() {
+    let mut shop = Shop::closed();
+    let settings = shop.harness.settings();
+    (settings.in_flight_limit, settings.in_flight_limit_per_participant) = (5, Some(2));
+    shop.harness.stand_in("shelf");
+    let coordinator = shop.start().await;
+    hang(&shop.orders);
+    hang(&shop.payments);
+    let mut begun = Vec::new();
+    for _ in 0..2 {
+        begun.push(coordinator.saga(sale()).input(&1).submit().await.unwrap());
+    }
+    for _ in 0..2 {
+        let payment = coordinator.two_phase("pay").branch("payments", &1).unwrap();
+        begun.push(payment.branch("shelf", &1).unwrap().submit().await.unwrap());
+    }
+    // The sagas come to payments, too.
+    shop.orders.behave();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    overloaded(coordinator.saga(sale()).input(&1).submit().await, "payments", 4);
+    shop.payments.behave();
+    for id in begun {
+        coordinator.outcome(id, LONG).await.unwrap().unwrap();
     }
     assert!(committed(&order(&coordinator).execute().await.unwrap()));
 }
