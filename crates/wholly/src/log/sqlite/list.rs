@@ -40,7 +40,7 @@ pub(super) struct Bounds {
     pub(super) tail: usize,
     /// How many are looked at however long it takes, so that a list comes to its end;
     pub(super) at_least: usize,
-    /// but no more once so many of them are in the page, for these take the time.
+    /// but no more once so many of them are in the page, for these may have to be looked up.
     pub(super) few: usize,
     /// After how long no more are looked at.
     pub(super) time: Duration,
@@ -151,9 +151,9 @@ fn fitting_labels(
             if known.is_some_and(|(labels, settled)| query.filter.matches(&labels, settled)) {
                 fitting.push(label);
             }
-        }
-        if bounds.is_over(begun) {
-            return Ok(None);
+            if bounds.is_over(begun) {
+                return Ok(None);
+            }
         }
     }
     Ok(Some(fitting).filter(|fitting| fitting.len() <= bounds.streams))
