@@ -55,11 +55,17 @@ impl TransactionId {
     /// The ordinal is strictly greater than `last`, even where the clock stood still or went back.
     pub fn mint(last: u64, now: Timestamp, random: u64, log: LogId) -> Self {
         let ordinal = (now.as_millis() << COUNTER_BITS).max(last + 1);
+        // RFC 9562: behind the first half variant 0b10, 62 bits.
+        Self::of_parts(ordinal, (0b10 << 62) | (random >> 2), log)
+    }
+
+    /// The id that was minted with this [ordinal](Self::ordinal) and this
+    /// [second half](Self::random_half) by this log.
+    pub fn of_parts(ordinal: u64, random_half: u64, log: LogId) -> Self {
         let (millis, counter) = (ordinal >> COUNTER_BITS, ordinal & ((1 << COUNTER_BITS) - 1));
-        // RFC 9562: 48 bits of milliseconds, version 7, 12 bits for us, variant 0b10, 62 bits.
+        // RFC 9562: 48 bits of milliseconds, version 7, 12 bits for us.
         let high = (millis << 16) | 0x7000 | counter;
-        let low = (0b10 << 62) | (random >> 2);
-        Self { uuid: (u128::from(high) << 64) | u128::from(low), log }
+        Self { uuid: (u128::from(high) << 64) | u128::from(random_half), log }
     }
 
     /// Where the transaction stands among those of its log: ascends, and is unique there.
@@ -180,6 +186,8 @@ mod tests {
             prop_assert!(id.minted_at() >= Timestamp::from_millis(now));
             prop_assert_eq!(id.log(), log);
             prop_assert_eq!(id.to_string().parse::<TransactionId>(), Ok(id));
+            let half = id.random_half().get();
+            prop_assert_eq!(TransactionId::of_parts(id.ordinal(), half, log), id);
             prop_assert_eq!(id.to_string().len(), 49);
             // UUIDv7, RFC 9562: version and variant stand where every reader looks for them.
             prop_assert_eq!(&id.to_string()[12..13], "7");

@@ -10,36 +10,37 @@ use super::tail::{InTail, Tail};
 pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlite::Result<()> {
     let mut unlist = file.prepare_cached(
         "DELETE FROM listed WHERE ordinal = ?1
-         AND label = (SELECT label FROM transactions WHERE ordinal = ?1)",
+         AND label = (SELECT label FROM transactions WHERE ordinal = ?1) RETURNING random",
     )?;
     let mut entries = file.prepare_cached(
-        "INSERT INTO transactions VALUES (?1, ?2, ?3) ON CONFLICT (ordinal) DO UPDATE
+        "INSERT INTO transactions VALUES (?1, ?2, ?3, ?4) ON CONFLICT (ordinal) DO UPDATE
          SET places = rtrim(places, ']') || ',' || ltrim(excluded.places, '['),
          label = excluded.label",
     )?;
     let mut start = file.prepare_cached("INSERT OR IGNORE INTO unsettled VALUES (?1)")?;
+    let mut listed = Vec::with_capacity(tail.transactions.len());
     for (ordinal, InTail { places, label, begun }) in &tail.transactions {
-        if !begun {
-            unlist.execute([ordinal])?;
-        }
+        let random = match begun {
+            Some(id) => Some(id.random_half().get() as i64),
+            None => unlist.query_row([ordinal], |row| row.get(0)).optional()?.flatten(),
+        };
         let places: Vec<_> = places.iter().map(i64::to_string).collect();
-        entries.execute(params![ordinal, format!("[{}]", places.join(",")), label])?;
+        entries.execute(params![ordinal, format!("[{}]", places.join(",")), label, random])?;
+        listed.push((*label, *ordinal, random));
         if tail.unsettled.contains(ordinal) {
             start.execute([ordinal])?;
         }
     }
     let mut end = file.prepare_cached("DELETE FROM unsettled WHERE ordinal = ?1")?;
-    let begun = |ordinal| tail.transactions.get(ordinal).is_some_and(|known| known.begun);
+    let begun = |ordinal| tail.transactions.get(ordinal).is_some_and(|known| known.begun.is_some());
     for (ordinal, _) in tail.ended.iter().filter(|(ordinal, _)| !begun(ordinal)) {
         end.execute([ordinal])?;
     }
     // Sorted, here and below, so that rows that share a page are written to it in one go.
-    let mut listed: Vec<_> =
-        tail.transactions.iter().map(|(ordinal, t)| (t.label, *ordinal)).collect();
     listed.sort_unstable();
-    let mut list = file.prepare_cached("INSERT INTO listed VALUES (?1, ?2)")?;
-    for (label, ordinal) in listed {
-        list.execute([label, ordinal])?;
+    let mut list = file.prepare_cached("INSERT INTO listed VALUES (?1, ?2, ?3)")?;
+    for row in listed {
+        list.execute(row)?;
     }
     let mut keys: Vec<_> = tail.keys.iter().map(|(key, id)| (key.as_str(), id.ordinal())).collect();
     keys.sort_unstable();

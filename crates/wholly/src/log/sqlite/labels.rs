@@ -1,9 +1,9 @@
 //! Labels as the file holds them: one small number.
 //!
-//! What never changes of a transaction (name, pattern, participants) is its *kind*. There are few
-//! kinds, so each is written once, in a table of its own, and has a number. A label is the number
-//! of a kind, and in its low bits the transaction's state, whether it is stuck, and whether it has
-//! settled. An entry takes one byte or two for it.
+//! What never changes of a transaction (name, pattern, participants, and the log that minted its
+//! id) is its *kind*. There are few kinds, so each is written once, in a table of its own, and has a
+//! number. A label is the number of a kind, and in its low bits the transaction's state, whether it
+//! is stuck, and whether it has settled. An entry takes one byte or two for it.
 //!
 //! A program may give every transaction a name of its own. Then there are as many kinds as
 //! transactions; that costs room, and lists by anything but the name look at more rows.
@@ -12,10 +12,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
-use wholly_core::{Name, ParticipantName};
+use wholly_core::{LogId, Name, ParticipantName};
 
-use super::super::ReadError;
 use super::super::listing::{Labels, Pattern, State};
+use super::super::{Entry, ReadError};
 
 /// How many low bits of a label are not the kind.
 pub(super) const STANDING_BITS: u32 = 6;
@@ -28,6 +28,8 @@ pub(super) struct Kind {
     name: Name,
     pattern: Pattern,
     participants: Arc<[ParticipantName]>,
+    /// Not known where an earlier version wrote it.
+    log: Option<LogId>,
 }
 
 /// The kinds that the writer has met.
@@ -35,15 +37,12 @@ pub(super) struct Kind {
 pub(super) struct Kinds(HashMap<Kind, i64>);
 
 impl Kinds {
-    /// The label for these labels, in the caller's transaction, which may add a kind.
-    pub(super) fn label(
-        &mut self,
-        file: &Connection,
-        labels: &Labels,
-        settled: bool,
-    ) -> rusqlite::Result<i64> {
-        let Labels { name, pattern, participants, state, stuck } = labels.clone();
-        let kind = self.number(file, Kind { name, pattern, participants })?;
+    /// The label of a transaction with this entry, in the caller's transaction, which may add a
+    /// kind.
+    pub(super) fn label(&mut self, file: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
+        let Labels { name, pattern, participants, state, stuck } = entry.labels.clone();
+        let (log, settled) = (Some(entry.transaction.log()), entry.ended.is_some());
+        let kind = self.number(file, Kind { name, pattern, participants, log })?;
         let standing =
             i64::from(number_of(state)) << 2 | i64::from(stuck) << 1 | i64::from(settled);
         Ok(kind << STANDING_BITS | standing)
@@ -54,10 +53,12 @@ impl Kinds {
             return Ok(*number);
         }
         let names: Vec<_> = kind.participants.iter().map(ParticipantName::as_str).collect();
-        let row = params![kind.name.as_str(), kind.pattern.as_str(), names.join(" ")];
+        let log = kind.log.map(|log| log.to_bits().to_be_bytes());
+        let row = params![kind.name.as_str(), kind.pattern.as_str(), names.join(" "), log];
         let known = file
             .prepare_cached(
-                "SELECT kind FROM kinds WHERE name = ?1 AND pattern = ?2 AND participants = ?3",
+                "SELECT kind FROM kinds
+                 WHERE name = ?1 AND pattern = ?2 AND participants = ?3 AND log = ?4",
             )?
             .query_row(row, |row| row.get(0))
             .optional()?;
@@ -65,7 +66,7 @@ impl Kinds {
             Some(number) => number,
             None => {
                 file.prepare_cached(
-                    "INSERT INTO kinds (name, pattern, participants) VALUES (?1, ?2, ?3)",
+                    "INSERT INTO kinds (name, pattern, participants, log) VALUES (?1, ?2, ?3, ?4)",
                 )?
                 .execute(row)?;
                 file.last_insert_rowid()
@@ -102,18 +103,21 @@ impl<'f> Dictionary<'f> {
         let state = (label >> 2) & ((1 << (STANDING_BITS - 2)) - 1);
         let state = State::ALL.get(state as usize).copied();
         let state = state.ok_or_else(|| unreadable("label", &label.to_string()))?;
-        let Kind { name, pattern, participants } = kind.clone();
+        let Kind { name, pattern, participants, log: _ } = kind.clone();
         let labels = Labels { name, pattern, participants, state, stuck: label & 2 != 0 };
         Ok(Some((labels, label & 1 != 0)))
+    }
+
+    /// Which log minted the id of a transaction with this label, where that is known.
+    pub(super) fn log(&mut self, label: i64) -> Result<Option<LogId>, ReadError> {
+        Ok(self.kind(label >> STANDING_BITS)?.and_then(|kind| kind.log))
     }
 
     fn kind(&mut self, number: i64) -> Result<Option<&Kind>, ReadError> {
         if !self.kinds.contains_key(&number) {
             let read = self
                 .file
-                .prepare_cached(
-                    "SELECT kind, name, pattern, participants FROM kinds WHERE kind = ?1",
-                )?
+                .prepare_cached(&format!("{COLUMNS} WHERE kind = ?1"))?
                 .query_row([number], parts)
                 .optional()?;
             let kind = read.map(|(_, parts)| Kind::parse(&parts)).transpose()?;
@@ -128,7 +132,6 @@ impl<'f> Dictionary<'f> {
         name: Option<&Name>,
         limit: usize,
     ) -> Result<Option<Vec<i64>>, ReadError> {
-        const COLUMNS: &str = "SELECT kind, name, pattern, participants FROM kinds";
         let rows: Vec<_> = match name {
             Some(name) => self
                 .file
@@ -151,15 +154,17 @@ impl<'f> Dictionary<'f> {
     }
 }
 
-/// A kind's name, pattern and participants, as they are written.
-type Parts = [String; 3];
+const COLUMNS: &str = "SELECT kind, log, name, pattern, participants FROM kinds";
+
+/// A kind's log, and its name, pattern and participants, as they are written.
+type Parts = (Option<[u8; 8]>, [String; 3]);
 
 fn parts(row: &Row<'_>) -> rusqlite::Result<(i64, Parts)> {
-    Ok((row.get(0)?, [row.get(1)?, row.get(2)?, row.get(3)?]))
+    Ok((row.get(0)?, (row.get(1)?, [row.get(2)?, row.get(3)?, row.get(4)?])))
 }
 
 impl Kind {
-    fn parse([name, pattern, participants]: &Parts) -> Result<Self, ReadError> {
+    fn parse((log, [name, pattern, participants]): &Parts) -> Result<Self, ReadError> {
         let names = participants.split_ascii_whitespace().map(ParticipantName::new);
         Ok(Self {
             name: Name::new(name.as_str()).map_err(|_| unreadable("name", name))?,
@@ -167,6 +172,7 @@ impl Kind {
             participants: names
                 .collect::<Result<_, _>>()
                 .map_err(|_| unreadable("list of participants", participants))?,
+            log: log.map(|bits| LogId::from_bits(u64::from_be_bytes(bits))),
         })
     }
 }

@@ -6,9 +6,10 @@
 //! the table of all transactions, and what does not match is skipped, up to a bound: then the page
 //! is short, and says where to go on.
 //!
-//! Its labels do not tell a transaction's id: for each row of a page two pages of the file are read,
-//! which in a large log are cached by luck. So a page has some time, and ends early when that is
-//! over; and if it is over before the streams are open, the table of all transactions is taken.
+//! Both say all that a row shows, so a page is read from a few stretches of the file: a row that
+//! has to be looked up elsewhere reads pages of the file that in a large log are cached by luck.
+//! What an earlier version listed is looked up. So a page has some time, and ends early when that
+//! is over; and if it is over before the streams are open, the table of all transactions is taken.
 //!
 //! What the tail holds is a stream of its own, and hides what the file says of the same
 //! transactions.
@@ -39,7 +40,7 @@ pub(super) struct Bounds {
     pub(super) tail: usize,
     /// How many are looked at however long it takes, so that a list comes to its end;
     pub(super) at_least: usize,
-    /// but no more once so many of them are in the page, for these take the time.
+    /// but no more once so many of them are in the page, for these may have to be looked up.
     pub(super) few: usize,
     /// After how long no more are looked at.
     pub(super) time: Duration,
@@ -69,8 +70,9 @@ impl Bounds {
     }
 }
 
-/// A transaction on its way into a page: its ordinal and its label.
-type Candidate = (i64, i64);
+/// A transaction on its way into a page: its ordinal, its label, and the second half of its id,
+/// where that is known.
+type Candidate = (i64, i64, Option<i64>);
 
 pub(super) fn list(
     file: &Connection,
@@ -118,9 +120,9 @@ pub(super) fn list(
     paging.page(vec![Stream::of(recent.newest_first())?, all])
 }
 
-const ONE_LABEL: &str = "SELECT ordinal, label FROM listed
+const ONE_LABEL: &str = "SELECT ordinal, label, random FROM listed
     WHERE ordinal >= ?1 AND ordinal < ?2 AND label = ?3 ORDER BY ordinal DESC";
-const ALL: &str = "SELECT ordinal, label FROM transactions
+const ALL: &str = "SELECT ordinal, label, random FROM transactions
     WHERE ordinal >= ?1 AND ordinal < ?2 AND ?3 = 0 ORDER BY ordinal DESC";
 
 /// The labels that the file has and the filter fits; `None` if the table of all transactions is
@@ -149,30 +151,21 @@ fn fitting_labels(
             if known.is_some_and(|(labels, settled)| query.filter.matches(&labels, settled)) {
                 fitting.push(label);
             }
-        }
-        if bounds.is_over(begun) {
-            return Ok(None);
+            if bounds.is_over(begun) {
+                return Ok(None);
+            }
         }
     }
     Ok(Some(fitting).filter(|fitting| fitting.len() <= bounds.streams))
 }
 
-/// What the file's index does not say, or not rightly: the tail, and what was set aside.
-struct Recent(BTreeMap<i64, Noted>);
-
-struct Noted {
-    label: i64,
-    /// Where its first entry is, should the index not know.
-    place: Option<i64>,
-}
+/// What the file's index does not say, or not rightly: the tail, and what was set aside. By ordinal
+/// the label, and the id of what began there.
+struct Recent(BTreeMap<i64, (i64, Option<TransactionId>)>);
 
 impl Recent {
     fn of_tail<'t>(transactions: impl Iterator<Item = (&'t i64, &'t InTail)>) -> Self {
-        let noted = |(ordinal, known): (&i64, &InTail)| {
-            let InTail { places, label, .. } = known;
-            (*ordinal, Noted { label: *label, place: places.first().copied() })
-        };
-        Self(transactions.map(noted).collect())
+        Self(transactions.map(|(ordinal, known)| (*ordinal, (known.label, known.begun))).collect())
     }
 
     /// They may be stuck in the list and not in the index, which therefore must not hide them.
@@ -190,7 +183,7 @@ impl Recent {
                 .query_row([ordinal], |row| row.get(0))
                 .optional()?;
             if let Some(label) = label {
-                self.0.entry(ordinal).or_insert(Noted { label, place: None });
+                self.0.entry(ordinal).or_insert((label, None));
             }
         }
         Ok(())
@@ -201,7 +194,7 @@ impl Recent {
     }
 
     fn newest_first(&self) -> impl Iterator<Item = rusqlite::Result<Candidate>> + '_ {
-        self.0.iter().rev().map(|(ordinal, noted)| Ok((*ordinal, noted.label)))
+        self.0.iter().rev().map(|(ordinal, (label, _))| Ok((*ordinal, *label, None)))
     }
 }
 
@@ -225,8 +218,9 @@ impl<'s> Stream<'s> {
         parameters: [i64; 3],
         recent: &'s Recent,
     ) -> rusqlite::Result<Self> {
-        let rows = statement.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Self::of(rows.filter(|row| !matches!(row, Ok((at, _)) if recent.hides(*at))))
+        let rows =
+            statement.query_map(parameters, |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        Self::of(rows.filter(|row| !matches!(row, Ok((at, ..)) if recent.hides(*at))))
     }
 
     fn take(&mut self) -> rusqlite::Result<Option<Candidate>> {
@@ -258,40 +252,45 @@ impl Paging<'_> {
                 page.next = last;
                 break;
             }
-            let Some((ordinal, label)) = newest.take()? else { break };
+            let Some(candidate) = newest.take()? else { break };
             looked_at += 1;
-            last = Some(Cursor::after(ordinal.unsigned_abs()));
-            page.rows.extend(self.row(ordinal, label)?);
+            last = Some(Cursor::after(candidate.0.unsigned_abs()));
+            page.rows.extend(self.row(candidate)?);
         }
         Ok(page)
     }
 
     /// The row of a transaction; `None` if it does not match, or was deleted meanwhile.
-    fn row(&mut self, ordinal: i64, label: i64) -> Result<Option<Row>, ReadError> {
+    fn row(&mut self, candidate: Candidate) -> Result<Option<Row>, ReadError> {
+        let (ordinal, label, _) = candidate;
         let Some((labels, settled)) = self.dictionary.labels(label)? else { return Ok(None) };
         let filter = &self.query.filter;
         // What is set aside may match by what only the coordinator knows.
         if !self.recent.hides(ordinal) && !filter.matches(&labels, settled) {
             return Ok(None);
         }
-        let Some(id) = self.id(ordinal)? else { return Ok(None) };
+        let Some(id) = self.id(candidate)? else { return Ok(None) };
         let labels = self.query.shown(id, labels);
         Ok(filter.matches(&labels, settled).then_some(Row { id, labels, settled }))
     }
 
-    fn id(&self, ordinal: i64) -> Result<Option<TransactionId>, ReadError> {
-        let indexed: Option<i64> = self
-            .file
-            .prepare_cached(
-                "SELECT json_extract(places, '$[0]') FROM transactions WHERE ordinal = ?1",
-            )?
-            .query_row([ordinal], |row| row.get(0))
-            .optional()?;
-        let place = indexed.or_else(|| self.recent.0.get(&ordinal)?.place);
+    fn id(&mut self, candidate: Candidate) -> Result<Option<TransactionId>, ReadError> {
+        let (ordinal, label, random) = candidate;
+        if let Some((_, Some(begun))) = self.recent.0.get(&ordinal) {
+            return Ok(Some(*begun));
+        }
+        if let Some((random, log)) = random.zip(self.dictionary.log(label)?) {
+            let (ordinal, random) = (ordinal.unsigned_abs(), random.cast_unsigned());
+            return Ok(Some(TransactionId::of_parts(ordinal, random, log)));
+        }
+        // Only its first entry says it, which the index knows.
         let id: Option<String> = self
             .file
-            .prepare_cached("SELECT id FROM entries WHERE place = ?1 AND sequence = 0")?
-            .query_row([place], |row| row.get(0))
+            .prepare_cached(
+                "SELECT id FROM entries WHERE sequence = 0 AND place =
+                 (SELECT json_extract(places, '$[0]') FROM transactions WHERE ordinal = ?1)",
+            )?
+            .query_row([ordinal], |row| row.get(0))
             .optional()?;
         id.map(|id| parse(&id)).transpose()
     }

@@ -20,7 +20,7 @@ use super::writer::{SqliteWriter, head, read_tail};
 /// "whly": what SQLite's own header says of whose file it is.
 const APPLICATION: i32 = 0x7768_6c79;
 /// The format that this version writes, and the newest that it knows.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// See the module's docs for why it is small.
 pub(super) const PAGE_BYTES: u64 = 2_048;
 /// The most that the write-ahead log keeps of its file when it starts over.
@@ -52,16 +52,19 @@ const TABLES: &str = "
         name TEXT NOT NULL,
         pattern TEXT NOT NULL,
         participants TEXT NOT NULL,
-        UNIQUE (name, pattern, participants)
+        log BLOB,
+        UNIQUE (name, pattern, participants, log)
     );
     CREATE TABLE transactions (
         ordinal INTEGER PRIMARY KEY,
         places TEXT NOT NULL,
-        label INTEGER NOT NULL
+        label INTEGER NOT NULL,
+        random INTEGER
     );
     CREATE TABLE listed (
         label INTEGER NOT NULL,
         ordinal INTEGER NOT NULL,
+        random INTEGER,
         PRIMARY KEY (label, ordinal)
     ) WITHOUT ROWID;
     CREATE TABLE unsettled (ordinal INTEGER PRIMARY KEY);
@@ -75,6 +78,22 @@ const TABLES: &str = "
             SELECT ordinal, id FROM entries
             WHERE place >= (SELECT indexed FROM meta) AND sequence = 0
         ) AS recent ON recent.ordinal = entry.ordinal;
+";
+
+const FORMAT_1_TO_2: &str = "
+    ALTER TABLE transactions ADD COLUMN random INTEGER;
+    ALTER TABLE listed ADD COLUMN random INTEGER;
+    CREATE TABLE kinds_with_log (
+        kind INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        pattern TEXT NOT NULL,
+        participants TEXT NOT NULL,
+        log BLOB,
+        UNIQUE (name, pattern, participants, log)
+    );
+    INSERT INTO kinds_with_log SELECT kind, name, pattern, participants, NULL FROM kinds;
+    DROP TABLE kinds;
+    ALTER TABLE kinds_with_log RENAME TO kinds;
 ";
 
 pub(super) fn open(path: &Path, claim: Claim, bounds: Bounds) -> Result<OpenLog, OpenError> {
@@ -131,15 +150,22 @@ pub(super) fn recognise(file: &Connection, path: &Path) -> Result<(), OpenError>
     }
 }
 
-/// Adds what files of earlier versions do not have. There each payload is looked for once more.
+/// Adds what files of earlier versions do not have, in one transaction. There each payload is looked
+/// for once more, and the id of what is listed already is read from its first entry.
 fn bring_up_to_date(file: &Connection) -> rusqlite::Result<()> {
-    let column = "SELECT 1 FROM pragma_table_info('meta') WHERE name = 'payloads_to'";
-    match file.prepare(column)?.exists([])? {
-        true => Ok(()),
-        false => {
-            file.execute_batch("ALTER TABLE meta ADD COLUMN payloads_to INTEGER NOT NULL DEFAULT 0")
-        }
+    let format: u32 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if format == FORMAT {
+        return Ok(());
     }
+    let update = file.unchecked_transaction()?;
+    let column = "SELECT 1 FROM pragma_table_info('meta') WHERE name = 'payloads_to'";
+    if !update.prepare(column)?.exists([])? {
+        update
+            .execute_batch("ALTER TABLE meta ADD COLUMN payloads_to INTEGER NOT NULL DEFAULT 0")?;
+    }
+    update.execute_batch(FORMAT_1_TO_2)?;
+    update.pragma_update(None, "user_version", FORMAT)?;
+    update.commit()
 }
 
 fn last_ordinal(file: &Connection) -> rusqlite::Result<u64> {
@@ -209,11 +235,11 @@ impl At<'_> {
         }
         let listed = number("SELECT count(*) FROM sqlite_schema WHERE name = 'listed'");
         match u32::try_from(format) {
-            Ok(FORMAT) if listed.map_err(open)? == 0 => Err(self.storage(
+            Ok(1) if listed.map_err(open)? == 0 => Err(self.storage(
                 "it was written before the first release of Wholly; begin with a new file"
                     .to_owned(),
             )),
-            Ok(FORMAT) => Ok(true),
+            Ok(1..=FORMAT) => Ok(true),
             Ok(found) if found > FORMAT => {
                 Err(OpenError::Newer { log: self.name(), found, known: FORMAT })
             }

@@ -52,8 +52,8 @@ pub(super) struct InTail {
     pub(super) places: Vec<i64>,
     /// Its last.
     pub(super) label: i64,
-    /// Its first entry is in the tail: the indexes know nothing of it.
-    pub(super) begun: bool,
+    /// Its id, if its first entry is in the tail: the indexes know nothing of it.
+    pub(super) begun: Option<TransactionId>,
 }
 
 /// What the tail notes of an entry.
@@ -61,7 +61,9 @@ pub(super) struct Noted<'a> {
     pub(super) ordinal: i64,
     pub(super) sequence: u32,
     pub(super) place: i64,
-    pub(super) key: Option<(&'a Key, TransactionId)>,
+    /// Whose it is, where it is the first.
+    pub(super) begins: Option<TransactionId>,
+    pub(super) key: Option<&'a Key>,
     pub(super) label: i64,
     /// When it ended, in milliseconds.
     pub(super) ended: Option<i64>,
@@ -73,8 +75,8 @@ impl Tail {
         let transaction = self.transactions.entry(entry.ordinal).or_default();
         transaction.places.push(entry.place);
         transaction.label = entry.label;
-        transaction.begun |= entry.sequence == 0;
-        if let Some((key, id)) = entry.key {
+        transaction.begun = transaction.begun.or(entry.begins);
+        if let Some((key, id)) = entry.key.zip(entry.begins) {
             self.keys.insert(key.clone(), id);
         }
         if let Some(at) = entry.ended {

@@ -59,6 +59,18 @@ fn write_run(open: &mut OpenLog) {
     assert!(open.writer.trim(Timestamp::from_millis(1), 1).unwrap() <= 1);
 }
 
+/// Makes the file one as versions left it whose lists said no ids.
+pub(super) fn make_format_1(path: &Path) {
+    let earlier = "ALTER TABLE transactions DROP COLUMN random;
+        ALTER TABLE listed DROP COLUMN random;
+        ALTER TABLE kinds RENAME TO later;
+        CREATE TABLE kinds (kind INTEGER PRIMARY KEY, name TEXT NOT NULL, pattern TEXT NOT NULL,
+            participants TEXT NOT NULL, UNIQUE (name, pattern, participants));
+        INSERT INTO kinds SELECT kind, name, pattern, participants FROM later;
+        DROP TABLE later; PRAGMA user_version = 1";
+    Connection::open(path).unwrap().execute_batch(earlier).unwrap();
+}
+
 fn refused(path: &Path) -> OpenError {
     SqliteLog::at(path).open().err().expect("opening is refused")
 }
@@ -90,8 +102,8 @@ fn another_applications_file_is_left_alone() {
 fn a_newer_log_is_refused() {
     let (_directory, path) = place_for();
     drop(SqliteLog::at(&path).open().unwrap());
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 2").unwrap();
-    assert!(matches!(refused(&path), OpenError::Newer { found: 2, known: 1, .. }));
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
+    assert!(matches!(refused(&path), OpenError::Newer { found: 3, known: 2, .. }));
 }
 
 /// Nothing of it is lost: the version that wrote it still reads it.
@@ -99,7 +111,8 @@ fn a_newer_log_is_refused() {
 fn a_log_without_a_list_is_refused() {
     let (_directory, path) = place_for();
     drop(SqliteLog::at(&path).open().unwrap());
-    Connection::open(&path).unwrap().execute_batch("DROP TABLE listed").unwrap();
+    let earlier = "DROP TABLE listed; PRAGMA user_version = 1";
+    Connection::open(&path).unwrap().execute_batch(earlier).unwrap();
     let error = refused(&path);
     assert!(error.to_string().contains("before the first release"), "{error}");
 }
@@ -111,6 +124,7 @@ fn a_file_that_does_not_say_when_transactions_ended_opens_and_counts_from_their_
     let ended = |n| Entry { ended: Some(Timestamp::from_millis(50)), ..entry(n, 10) };
     open.head = open.writer.append(open.head, &[ended(3), ended(4), entry(5, 10)]).unwrap();
     drop(open);
+    make_format_1(&path);
     let earlier = "UPDATE entries SET ends = 1 WHERE ends != 0;
         ALTER TABLE meta DROP COLUMN payloads_to; ALTER TABLE meta ADD COLUMN rewritten INTEGER
         NOT NULL DEFAULT 0; CREATE TABLE passed_over (ordinal INTEGER PRIMARY KEY)";

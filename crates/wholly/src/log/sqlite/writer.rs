@@ -139,23 +139,22 @@ fn insert<'a>(
     for (nth, entry) in packed(batch).into_iter().enumerate() {
         let place = place(position.0, nth).ok_or_else(too_large)?;
         let ordinal = i64::try_from(entry.transaction.ordinal()).map_err(|_| too_large())?;
-        let id = (entry.sequence == 0).then(|| entry.transaction.to_string());
+        let begins = (entry.sequence == 0).then_some(entry.transaction);
         let key = entry.key.as_ref();
-        let label = kinds.label(file, &entry.labels, entry.ended.is_some())?;
+        let label = kinds.label(file, entry)?;
         let ends = ends::column(entry.ended);
         statement.execute(params![
             place,
             ordinal,
             entry.sequence,
             ends,
-            id,
+            begins.map(|id| id.to_string()),
             key.map(wholly_core::Key::as_str),
             label,
             entry.text
         ])?;
-        let key = key.map(|key| (key, entry.transaction));
         let (sequence, ended) = (entry.sequence, ends::read(ends, ordinal));
-        noted.push(Noted { ordinal, sequence, place, key, label, ended });
+        noted.push(Noted { ordinal, sequence, place, begins, key, label, ended });
     }
     Ok(noted)
 }
@@ -185,7 +184,7 @@ pub(super) fn read_tail(file: &Connection) -> rusqlite::Result<Tail> {
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let key = row.get::<_, Option<String>>(5)?.and_then(|key| key.parse().ok());
-        let id = row.get::<_, Option<String>>(4)?.and_then(|id| id.parse().ok());
+        let begins = row.get::<_, Option<String>>(4)?.and_then(|id| id.parse().ok());
         let ordinal = row.get(1)?;
         tail.note(Noted {
             place: row.get(0)?,
@@ -193,7 +192,8 @@ pub(super) fn read_tail(file: &Connection) -> rusqlite::Result<Tail> {
             sequence: row.get(2)?,
             ended: ends::read(row.get(3)?, ordinal),
             label: row.get(6)?,
-            key: key.as_ref().zip(id),
+            begins,
+            key: key.as_ref(),
         });
     }
     Ok(tail)

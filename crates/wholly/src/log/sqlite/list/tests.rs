@@ -2,6 +2,7 @@
 //! small that every way of listing is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
@@ -12,6 +13,7 @@ use super::*;
 use crate::log::listing::{Filter, Labels, Pattern, State};
 use crate::log::sqlite::copy::Claim;
 use crate::log::sqlite::open::open;
+use crate::log::sqlite::tests::make_format_1;
 use crate::log::{Entry, OpenLog};
 
 #[derive(Clone, Debug)]
@@ -31,7 +33,10 @@ enum Act {
     SetAside {
         which: prop::sample::Index,
     },
-    Reopen,
+    Reopen {
+        /// As a copy, whose new transactions have ids of a new identity.
+        restored: bool,
+    },
     /// Those that ended before this go.
     Trim {
         millis: u64,
@@ -46,13 +51,13 @@ fn state() -> impl Strategy<Value = State> {
     prop::sample::select(State::ALL)
 }
 
-fn act() -> impl Strategy<Value = Act> {
+fn act(restored: f64) -> impl Strategy<Value = Act> {
     prop_oneof![
         6 => (0..NAMES.len(), any::<bool>()).prop_map(|(name, saga)| Act::Begin { name, saga }),
         6 => (any::<prop::sample::Index>(), state(), prop::bool::weighted(0.2), any::<bool>())
             .prop_map(|(which, state, stuck, ends)| Act::Change { which, state, stuck, ends }),
         1 => any::<prop::sample::Index>().prop_map(|which| Act::SetAside { which }),
-        1 => Just(Act::Reopen),
+        1 => prop::bool::weighted(restored).prop_map(|restored| Act::Reopen { restored }),
         1 => (0..60_u64).prop_map(|millis| Act::Trim { millis }),
         6 => Just(Act::Page),
     ]
@@ -148,7 +153,8 @@ impl Subject {
                     self.query.set_aside.insert(*which.get(&ids));
                 }
             }
-            Act::Reopen => self.reopen(),
+            Act::Reopen { restored: false } => self.reopen(Claim::Original, |_| {}),
+            Act::Reopen { restored: true } => self.reopen(Claim::Restored, |_| {}),
             Act::Trim { millis } => self.trim(millis),
             Act::Page => _ = self.page(),
         }
@@ -172,11 +178,12 @@ impl Subject {
         assert_eq!(deleted, held - self.model.len());
     }
 
-    fn reopen(&mut self) {
+    fn reopen(&mut self, claim: Claim, meanwhile: impl FnOnce(&Path)) {
         let path = self.directory.path().join("wholly.db");
         let unopened = crate::MemoryLog::default();
         self.open = crate::log::Log::open(&unopened).unwrap(); // Lets go of the file.
-        self.open = open(&path, Claim::Original, self.bounds).unwrap();
+        meanwhile(&path);
+        self.open = open(&path, claim, self.bounds).unwrap();
     }
 
     /// What matches now, newest first, whatever was shown.
@@ -256,13 +263,43 @@ proptest! {
         filter in filter(),
         limit in 1..5_usize,
         bounds in bounds(),
-        acts in prop::collection::vec(act(), 1..60),
+        earlier in prop::option::of(prop::collection::vec(act(0.0), 1..30)),
+        acts in prop::collection::vec(act(0.5), 1..60),
     ) {
         let mut subject = Subject::new(filter, limit, bounds);
-        for act in acts {
-            subject.act(act);
+        if let Some(acts) = earlier {
+            acts.into_iter().for_each(|act| subject.act(act));
+            // None of it has the identity that the log has since.
+            subject.reopen(Claim::Restored, |_| {});
+            subject.reopen(Claim::Original, make_format_1);
         }
+        acts.into_iter().for_each(|act| subject.act(act));
         while !subject.page() {}
+    }
+}
+
+/// All that a row shows is where the row is found, also of one that changed in a later run.
+#[test]
+fn a_page_is_read_from_one_index_alone() {
+    let named = Filter { name: Some(NAMES[0].parse().unwrap()), ..Filter::default() };
+    for (filter, elsewhere) in [
+        (named, "DELETE FROM transactions; DELETE FROM entries"),
+        (Filter::default(), "DELETE FROM listed; DELETE FROM entries"),
+    ] {
+        let bounds = Bounds { tail: 2, ..crate::log::sqlite::list::BOUNDS };
+        let mut subject = Subject::new(filter, 9, bounds);
+        let begin = |subject: &mut Subject| subject.act(Act::Begin { name: 0, saga: false });
+        (0..3).for_each(|_| begin(&mut subject));
+        subject.reopen(Claim::Restored, |_| {});
+        let changed = *subject.model.keys().next().unwrap();
+        let labels = Labels { state: State::Prepared, ..subject.model[&changed].0.clone() };
+        subject.append(changed, labels, 1, false);
+        subject.reopen(Claim::Original, |_| {});
+        (0..3).for_each(|_| begin(&mut subject));
+        let file = Connection::open(subject.directory.path().join("wholly.db")).unwrap();
+        file.execute_batch(elsewhere).unwrap();
+        let rows = subject.open.reader.list(&subject.query).unwrap().rows;
+        assert_eq!(rows, subject.matching());
     }
 }
 
