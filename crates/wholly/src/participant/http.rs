@@ -38,14 +38,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 use wholly_core::Payload;
 use wholly_core::wire::{Answer, Call, HttpAnswer, Operation, header};
 
 use self::addresses::Addresses;
-use self::connections::{Connections, Transport};
+use self::connections::{Arriving, Connections, Failed, Transport};
 pub use self::credentials::InvalidCredentials;
 use self::signing::Signing;
 use self::url::BaseUrl;
@@ -124,7 +123,7 @@ impl HttpParticipant {
         Ok(Self {
             host,
             addresses: Addresses::under(&base)?,
-            connections: transport.connections(CONNECT_TIMEOUT),
+            connections: Connections::to(base.uri().clone(), &transport, CONNECT_TIMEOUT),
             connect_timeout: CONNECT_TIMEOUT,
             transport,
             authorization: None,
@@ -151,7 +150,7 @@ impl HttpParticipant {
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
-        self.connections = self.transport.connections(timeout);
+        self.connections = self.connections.with(&self.transport, timeout);
         self
     }
 
@@ -209,7 +208,7 @@ impl HttpParticipant {
             return Err(InvalidCredentials::NoTls { url: self.url().to_owned() });
         }
         self.transport = Transport::Tls(tls::config(authority, identity)?);
-        self.connections = self.transport.connections(self.connect_timeout);
+        self.connections = self.connections.with(&self.transport, self.connect_timeout);
         Ok(self)
     }
 
@@ -346,12 +345,8 @@ impl HttpParticipant {
         self.send(request, call.operation).await
     }
 
-    fn what_failed(&self, error: &hyper_util::client::legacy::Error) -> String {
-        let what = match error.is_connect() {
-            true => "cannot connect to",
-            false => "no answer that can be understood from",
-        };
-        let mut text = format!("{what} {}", self.base.as_str());
+    fn what_failed(&self, error: &Failed) -> String {
+        let mut text = format!("{error} {}", self.base.as_str());
         let mut cause = error.source();
         while let Some(error) = cause {
             text.push_str(": ");
@@ -425,7 +420,7 @@ struct Start {
 
 /// As much of a body as arrives within the limit and before the deadline. A body that is dropped
 /// before its end closes its connection.
-async fn start_of(mut body: Incoming, limit: usize, deadline: Instant) -> Start {
+async fn start_of(mut body: Arriving, limit: usize, deadline: Instant) -> Start {
     let mut start = Start { bytes: Vec::new(), cut_off: true };
     while start.bytes.len() < limit {
         let frame = match timeout_at(deadline, body.frame()).await {
@@ -439,6 +434,9 @@ async fn start_of(mut body: Incoming, limit: usize, deadline: Instant) -> Start 
             let fits = data.len().min(limit - start.bytes.len());
             start.bytes.extend_from_slice(&data[..fits]);
         }
+    }
+    if !start.cut_off {
+        body.keep_connection().await;
     }
     start
 }

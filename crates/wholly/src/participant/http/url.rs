@@ -1,7 +1,7 @@
 //! Where an HTTP participant is: parsed once, into the address of each operation.
 
 use http::Uri;
-use http::uri::Scheme;
+use http::uri::{Authority, Scheme};
 
 /// Why a text is no URL of a participant. No message shows a password or a query, because both
 /// may be secrets.
@@ -54,7 +54,7 @@ pub enum InvalidUrl {
 #[derive(Clone, Debug)]
 pub(super) struct BaseUrl {
     text: String,
-    authority: String,
+    uri: Uri,
     pub(super) tls: bool,
 }
 
@@ -93,13 +93,12 @@ impl BaseUrl {
             return Err(malformed("its port is no number from 1 to 65535"));
         }
         let tls = scheme == Some(&Scheme::HTTPS);
-        let authority = authority.to_owned();
-        Ok(Self { text: text.trim_end_matches('/').to_owned(), authority, tls })
+        Ok(Self { text: text.trim_end_matches('/').to_owned(), uri, tls })
     }
 
-    /// The address of an operation.
+    /// The address of an operation, as it is asked of the host.
     pub(super) fn operation(&self, operation: &str) -> Result<Uri, InvalidUrl> {
-        let address = format!("{}/{operation}", self.text);
+        let address = format!("{}/{operation}", self.uri.path().trim_end_matches('/'));
         address.parse().map_err(|why: http::uri::InvalidUri| InvalidUrl::Malformed {
             url: self.text.clone(),
             why: why.to_string(),
@@ -108,7 +107,11 @@ impl BaseUrl {
 
     /// Host and port, as in the header `Host`.
     pub(super) fn authority(&self) -> &str {
-        &self.authority
+        self.uri.authority().map_or("", Authority::as_str)
+    }
+
+    pub(super) fn uri(&self) -> &Uri {
+        &self.uri
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -138,10 +141,10 @@ mod tests {
 
     #[test]
     fn the_base_path_is_kept() {
-        assert_eq!(at("http://shop:81").unwrap(), "http://shop:81/prepare");
-        assert_eq!(at("http://shop:81/").unwrap(), "http://shop:81/prepare");
-        assert_eq!(at("https://shop/v1/tx/").unwrap(), "https://shop/v1/tx/prepare");
-        assert_eq!(at("http://[::1]:81/tx").unwrap(), "http://[::1]:81/tx/prepare");
+        assert_eq!(at("http://shop:81").unwrap(), "/prepare");
+        assert_eq!(at("http://shop:81/").unwrap(), "/prepare");
+        assert_eq!(at("https://shop/v1/tx/").unwrap(), "/v1/tx/prepare");
+        assert_eq!(at("http://[::1]:81/tx").unwrap(), "/tx/prepare");
         assert_eq!(BaseUrl::parse("http://[::1]:81/tx").unwrap().authority(), "[::1]:81");
     }
 
