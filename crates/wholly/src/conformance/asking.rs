@@ -106,8 +106,8 @@ impl Asking {
 
     /// What is said to this call at an address that no service has.
     pub async fn at_no_such_operation(&self, call: &Call) -> Result<StatusCode, Broken> {
-        let uri = format!("{}/no-such-operation", self.participant.url());
-        let uri = uri.parse().map_err(|why| Broken::Seen(format!("{uri} is no address: {why}")))?;
+        let uri = self.participant.operation("no-such-operation");
+        let uri = uri.map_err(|why| Broken::Seen(why.to_string()))?;
         let asked = self.participant.ask_changed(call, |request| *request.uri_mut() = uri).await;
         Ok(asked.map_err(Broken::Seen)?.0)
     }

@@ -331,6 +331,12 @@ impl HttpParticipant {
         self.call_timeout
     }
 
+    /// Where an operation is, also one that nobody offers.
+    #[cfg(feature = "conformance")]
+    pub(crate) fn operation(&self, name: &str) -> Result<http::Uri, InvalidUrl> {
+        self.base.operation(name)
+    }
+
     /// What answers a call after `change` made it one that breaks the contract. It is signed as it
     /// then is.
     #[cfg(feature = "conformance")]
