@@ -116,13 +116,13 @@ fn text(value: &Value) -> String {
 pub fn check() -> Check {
     let (mut server, mut requests) = (Server::start(), 0);
     Box::new(move |input, reached| {
-        let Some(request) = parsed(input, &server.ids) else {
+        let Some(request) = parsed(input, &server) else {
             reached.count("no request at all");
             return false;
         };
         requests += 1;
         if requests % REQUESTS == 0 {
-            server = Server::start();
+            server.renew();
         }
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let router = server.router(request.headers());
@@ -177,12 +177,12 @@ fn route(method: &Method, path: &str) -> String {
     format!("{method} {}", found.map_or("nowhere", |(_, route)| route))
 }
 
-fn parsed(input: &[u8], ids: &[(&str, String)]) -> Option<Request<Body>> {
+fn parsed(input: &[u8], server: &Server) -> Option<Request<Body>> {
     static HUGE: LazyLock<Bytes> = LazyLock::new(|| vec![b' '; BODY_LIMIT + 1].into());
     let end = input.windows(2).position(|two| two == b"\n\n")?;
     let (head, body) = (&input[..end], &input[end + 2..]);
     let named = str::from_utf8(head).ok().filter(|head| head.contains('$')).map(|head| {
-        let head = ids.iter().fold(head.to_owned(), |head, (name, id)| head.replace(name, id));
+        let head = server.ids().fold(head.to_owned(), |head, (name, id)| head.replace(name, id));
         head.replace("$branch", "never-2")
     });
     let mut lines = named.as_deref().map_or(head, str::as_bytes).split(|byte| *byte == b'\n');

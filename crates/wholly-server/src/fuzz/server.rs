@@ -39,45 +39,71 @@ const SUBMITTED: [&str; 4] = [
 
 pub struct Server {
     pub runtime: Runtime,
+    unlimited: Unlimited,
+    limited: Router,
+    /// Stands for [`TRIMMED`].
+    trimmed: String,
+    _files: TempDir,
+}
+
+struct Unlimited {
     open: Router,
     guarded: Router,
-    limited: Router,
-    /// The ids of its transactions, with what stands for them.
-    pub ids: Vec<(&'static str, String)>,
+    /// Its transactions, with what stands for them.
+    ids: Vec<(&'static str, String)>,
     _files: TempDir,
 }
 
 impl Server {
     pub fn start() -> Self {
-        // In memory where there is such a place: what is written is synced.
-        let files = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let (open, guarded, limited, ids) = runtime.block_on(async {
-            let coordinator = coordinator(log(), Settings::default()).await;
-            let sagas = Sagas::load(files.path().to_owned()).unwrap();
-            let tokens = vec![("operator", everything()), ("reader", vec![Role::Read])];
-            let [open, guarded] = [Vec::new(), tokens].map(|tokens| gate(files.path(), "", tokens));
-            let guarded = router(coordinator.clone(), Sagas::default(), guarded);
-            let open = router(coordinator, sagas, open);
-            let mut ids = Vec::new();
-            for (name, submitted) in IDS.into_iter().zip(SUBMITTED) {
-                ids.push((name, submit(&open, submitted).await));
-            }
-            let (limited, trimmed) = limited(files.path()).await;
-            ids.push((TRIMMED, trimmed));
-            (open, guarded, limited, ids)
-        });
-        Self { runtime, open, guarded, limited, ids, _files: files }
+        let unlimited = runtime.block_on(Unlimited::start());
+        let files = files();
+        let (limited, trimmed) = runtime.block_on(limited(files.path()));
+        Self { runtime, unlimited, limited, trimmed, _files: files }
+    }
+
+    /// Another coordinator, because the log is in memory. The limited one takes little, and stays.
+    pub fn renew(&mut self) {
+        self.unlimited = self.runtime.block_on(Unlimited::start());
+    }
+
+    /// The ids of transactions, with what stands for them.
+    pub fn ids(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let ids = self.unlimited.ids.iter().map(|(name, id)| (*name, id.as_str()));
+        ids.chain([(TRIMMED, self.trimmed.as_str())])
     }
 
     /// The form that a request with these headers goes to.
     pub fn router(&self, headers: &HeaderMap) -> Router {
         match headers.get(AUTHORIZATION) {
             Some(token) if token == "Bearer limited" => self.limited.clone(),
-            Some(_) => self.guarded.clone(),
-            None => self.open.clone(),
+            Some(_) => self.unlimited.guarded.clone(),
+            None => self.unlimited.open.clone(),
         }
     }
+}
+
+impl Unlimited {
+    async fn start() -> Self {
+        let files = files();
+        let coordinator = coordinator(log(), Settings::default()).await;
+        let sagas = Sagas::load(files.path().to_owned()).unwrap();
+        let tokens = vec![("operator", everything()), ("reader", vec![Role::Read])];
+        let [open, guarded] = [Vec::new(), tokens].map(|tokens| gate(files.path(), "", tokens));
+        let guarded = router(coordinator.clone(), Sagas::default(), guarded);
+        let open = router(coordinator, sagas, open);
+        let mut ids = Vec::new();
+        for (name, submitted) in IDS.into_iter().zip(SUBMITTED) {
+            ids.push((name, submit(&open, submitted).await));
+        }
+        Self { open, guarded, ids, _files: files }
+    }
+}
+
+/// In memory where there is such a place: what is written is synced.
+fn files() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 fn everything() -> Vec<Role> {
