@@ -24,8 +24,9 @@ use crate::api::{BODY_LIMIT, Kind, ROUTES};
 /// So many requests go to one coordinator, whose log is in memory.
 const REQUESTS: u32 = 500;
 
-/// How long a client waits for the end of what it submits.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long a client waits for the end of what it submits. One of a thousand waits in vain, which is
+/// most of the time that requests take.
+const PATIENCE: Duration = Duration::from_millis(50);
 const WAITS: &str = "no answer yet to a submission";
 
 /// What no request can come to here, and why.

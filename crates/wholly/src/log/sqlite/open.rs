@@ -47,14 +47,6 @@ const TABLES: &str = "
         label INTEGER NOT NULL,
         text TEXT NOT NULL
     );
-    CREATE TABLE kinds (
-        kind INTEGER PRIMARY KEY,
-        name TEXT NOT NULL,
-        pattern TEXT NOT NULL,
-        participants TEXT NOT NULL,
-        log BLOB,
-        UNIQUE (name, pattern, participants, log)
-    );
     CREATE TABLE transactions (
         ordinal INTEGER PRIMARY KEY,
         places TEXT NOT NULL,
@@ -80,10 +72,9 @@ const TABLES: &str = "
         ) AS recent ON recent.ordinal = entry.ordinal;
 ";
 
-const FORMAT_1_TO_2: &str = "
-    ALTER TABLE transactions ADD COLUMN random INTEGER;
-    ALTER TABLE listed ADD COLUMN random INTEGER;
-    CREATE TABLE kinds_with_log (
+/// Apart from the others, because a log of format 1 gets it anew.
+const KINDS: &str = "
+    CREATE TABLE kinds (
         kind INTEGER PRIMARY KEY,
         name TEXT NOT NULL,
         pattern TEXT NOT NULL,
@@ -91,9 +82,6 @@ const FORMAT_1_TO_2: &str = "
         log BLOB,
         UNIQUE (name, pattern, participants, log)
     );
-    INSERT INTO kinds_with_log SELECT kind, name, pattern, participants, NULL FROM kinds;
-    DROP TABLE kinds;
-    ALTER TABLE kinds_with_log RENAME TO kinds;
 ";
 
 pub(super) fn open(path: &Path, claim: Claim, bounds: Bounds) -> Result<OpenLog, OpenError> {
@@ -163,7 +151,16 @@ fn bring_up_to_date(file: &Connection) -> rusqlite::Result<()> {
         update
             .execute_batch("ALTER TABLE meta ADD COLUMN payloads_to INTEGER NOT NULL DEFAULT 0")?;
     }
-    update.execute_batch(FORMAT_1_TO_2)?;
+    update.execute_batch(
+        "ALTER TABLE transactions ADD COLUMN random INTEGER;
+         ALTER TABLE listed ADD COLUMN random INTEGER;
+         ALTER TABLE kinds RENAME TO kinds_before",
+    )?;
+    update.execute_batch(KINDS)?;
+    update.execute_batch(
+        "INSERT INTO kinds SELECT kind, name, pattern, participants, NULL FROM kinds_before;
+         DROP TABLE kinds_before",
+    )?;
     update.pragma_update(None, "user_version", FORMAT)?;
     update.commit()
 }
@@ -255,6 +252,7 @@ impl At<'_> {
             // One transaction, so that a file is either a whole log or still nothing.
             let creation = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
             creation.execute_batch(TABLES)?;
+            creation.execute_batch(KINDS)?;
             creation.execute(
                 "INSERT INTO meta (one, identity, epoch, head, indexed) VALUES (1, ?1, 0, 0, 0)",
                 [identity],

@@ -127,8 +127,7 @@ pub(super) struct Arriving {
 }
 
 impl Arriving {
-    /// The next piece, or why there is none. After the last the connection is kept for the next
-    /// call.
+    /// The next piece, or why there is none; `None` after the last.
     pub(super) async fn frame(&mut self) -> Option<Result<Frame<Bytes>, hyper::Error>> {
         let frame = poll_fn(|context| {
             // The first poll asks for a piece, which the connection then reads.
@@ -142,7 +141,7 @@ impl Arriving {
         frame.await
     }
 
-    /// Keeps the connection, if the body has ended.
+    /// Keeps the connection for the next call, if the body has ended.
     pub(super) async fn keep_connection(self) {
         let Self { body, mut connection, pool } = self;
         drop(body);
