@@ -24,7 +24,7 @@ impl<W> Engine<W> {
         let mut retry = None;
         if may_leave {
             retry = self.send_outstanding(id, now);
-            self.reply_to_waiters(id, now);
+            self.reply_to_waiters(id, settled, now);
             if settled {
                 return self.let_go(id, now);
             }
@@ -77,27 +77,29 @@ impl<W> Engine<W> {
         retry
     }
 
-    fn reply_to_waiters(&mut self, id: TransactionId, now: Timestamp) {
+    fn reply_to_waiters(&mut self, id: TransactionId, settled: bool, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id) else { return };
+        let is_due = |waiter: &mut Waiter<W>| match waiter.wait {
+            Wait::Accepted | Wait::Recorded => true,
+            Wait::Settled { until } => settled || until <= now,
+        };
+        let due: Vec<_> = open.waiters.extract_if(.., is_due).collect();
+        if due.is_empty() {
+            return;
+        }
         let outcome = match &open.part {
             Part::Live(transaction) => AnyOutcome::of(id, transaction),
             Part::SetAside { .. } => AnyOutcome::SetAside(id),
         };
-        let settled = outcome.is_settled();
-        let mut told = Vec::new();
-        for Waiter { wait, to } in std::mem::take(&mut open.waiters) {
+        for Waiter { wait, to } in due {
             match wait {
-                Wait::Accepted => self.outputs.replies.push((to, Reply::Accepted(id))),
-                Wait::Recorded => told.push((to, Reply::Done)),
-                Wait::Settled { .. } if settled => told.push((to, Reply::Outcome(outcome.clone()))),
-                Wait::Settled { until } if until <= now => {
-                    self.outputs.replies.push((to, Reply::Outcome(outcome.clone())));
+                Wait::Accepted => self.reply(to, Reply::Accepted(id)),
+                Wait::Recorded => self.tell(id, Reply::Done, to, now),
+                Wait::Settled { .. } if settled => {
+                    self.tell(id, Reply::Outcome(outcome.clone()), to, now);
                 }
-                Wait::Settled { .. } => open.waiters.push(Waiter { wait, to }),
+                Wait::Settled { .. } => self.reply(to, Reply::Outcome(outcome.clone())),
             }
-        }
-        for (to, reply) in told {
-            self.tell(id, reply, to, now);
         }
     }
 

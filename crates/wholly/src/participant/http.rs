@@ -44,7 +44,7 @@ use wholly_core::Payload;
 use wholly_core::wire::{Answer, Call, HttpAnswer, Operation, header};
 
 use self::addresses::Addresses;
-use self::connections::{Arriving, Connections, Failed, Transport};
+use self::connections::{Arriving, Asking, Connections, Failed, Transport};
 pub use self::credentials::InvalidCredentials;
 use self::signing::Signing;
 use self::url::BaseUrl;
@@ -239,7 +239,7 @@ impl HttpParticipant {
             Ok(request) => request,
             Err(why) => return Answer::unknown(format!("the call cannot be written: {why}")),
         };
-        match self.send(request, call.operation).await {
+        match self.send(request.into(), call.operation).await {
             Ok((status, answer)) => {
                 self.report_mistake(&call, status, &answer);
                 answer
@@ -251,7 +251,7 @@ impl HttpParticipant {
     /// What is answered, or why nothing was.
     async fn send(
         &self,
-        request: Request<Full<Bytes>>,
+        request: Asking,
         operation: Operation,
     ) -> Result<(StatusCode, Answer), String> {
         let now = Instant::now();
@@ -348,7 +348,7 @@ impl HttpParticipant {
         let mut request = self.request(call).map_err(|why| why.to_string())?;
         change(&mut request);
         let request = self.signed(request).map_err(|why| why.to_string())?;
-        self.send(request, call.operation).await
+        self.send(request.into(), call.operation).await
     }
 
     fn what_failed(&self, error: &Failed) -> String {
@@ -384,28 +384,28 @@ impl HttpParticipant {
 }
 
 impl Participant for HttpParticipant {
-    async fn prepare(&self, call: Call) -> Answer {
-        self.ask(call).await
+    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        self.ask(call)
     }
 
-    async fn commit(&self, call: Call) -> Answer {
-        self.ask(call).await
+    fn commit(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        self.ask(call)
     }
 
-    async fn abort(&self, call: Call) -> Answer {
-        self.ask(call).await
+    fn abort(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        self.ask(call)
     }
 
-    async fn commit_one_phase(&self, call: Call) -> Answer {
-        self.ask(call).await
+    fn commit_one_phase(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        self.ask(call)
     }
 
-    async fn action(&self, call: Call) -> Answer {
-        self.ask(call).await
+    fn action(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        self.ask(call)
     }
 
-    async fn compensate(&self, call: Call) -> Answer {
-        self.ask(call).await
+    fn compensate(&self, call: Call) -> impl Future<Output = Answer> + Send {
+        self.ask(call)
     }
 
     fn offers_one_phase(&self) -> bool {

@@ -6,6 +6,8 @@
 //! empty. Within a batch the order means nothing, for a transaction has one entry in it; so each
 //! page gets the largest entry that is left, and small ones for as long as they fit.
 
+use wholly_core::TransactionId;
+
 use super::super::Entry;
 use super::open::PAGE_BYTES;
 
@@ -41,14 +43,13 @@ pub(super) fn packed(batch: &[Entry]) -> Vec<&Entry> {
 }
 
 fn size(entry: &Entry) -> usize {
-    const ID: usize = 49;
-    let id = if entry.sequence == 0 { ID } else { 0 };
+    let id = if entry.sequence == 0 { TransactionId::TEXT_BYTES } else { 0 };
     ROW + id + entry.key.as_ref().map_or(0, |key| key.as_str().len()) + entry.text.len()
 }
 
 #[cfg(test)]
 mod tests {
-    use wholly_core::{LogId, Timestamp, TransactionId};
+    use wholly_core::{LogId, Timestamp};
 
     use super::*;
     use crate::log::sqlite::tests::labels;

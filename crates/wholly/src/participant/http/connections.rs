@@ -16,7 +16,6 @@ use bytes::Bytes;
 use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming};
-use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::time::{Instant, sleep_until};
@@ -36,6 +35,10 @@ pub(super) enum Transport {
     #[cfg(feature = "tls")]
     Tls(Arc<rustls::ClientConfig>),
 }
+
+/// A call as it is sent. Boxed, because a future holds what it was given more than once, and a
+/// call's are moved a few times.
+pub(super) type Asking = Box<Request<Full<Bytes>>>;
 
 /// The pool of connections to one participant.
 pub(super) struct Connections(Arc<Pool>);
@@ -93,10 +96,7 @@ impl Connections {
 
     /// Sends a call. A kept connection that turns out to be closed *before a byte was sent* is
     /// replaced; one of which anything was sent is the call's end.
-    pub(super) async fn send(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Arriving>, Failed> {
+    pub(super) async fn send(&self, request: Asking) -> Result<Response<Arriving>, Failed> {
         let mut request = request;
         loop {
             let kept = poll_fn(|context| Poll::Ready(self.0.take(context))).await;
@@ -105,13 +105,22 @@ impl Connections {
                 Some(connection) => connection,
                 None => self.0.connect().await?,
             };
-            match connection.send(request).await {
+            let answer = {
+                let Connection { sender, driver } = &mut connection;
+                let mut answer = pin!(sender.try_send_request(*request));
+                poll_fn(|context| {
+                    drive(driver, context);
+                    answer.as_mut().poll(context)
+                })
+                .await
+            };
+            match answer {
                 Ok(response) => {
                     let pool = self.0.clone();
                     return Ok(response.map(|body| Arriving { body, connection, pool }));
                 }
                 Err(mut error) => match error.take_message() {
-                    Some(unsent) if !is_new => request = unsent,
+                    Some(unsent) if !is_new => *request = unsent,
                     _ => return Err(Failed::Call(error.into_error())),
                 },
             }
@@ -162,18 +171,6 @@ impl Connection {
         let handshake = http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(stream);
         let (sender, driver) = handshake.await?;
         Ok(Self { sender, driver: Some(Box::pin(driver)) })
-    }
-
-    async fn send(
-        &mut self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, TrySendError<Request<Full<Bytes>>>> {
-        let mut answer = pin!(self.sender.try_send_request(request));
-        poll_fn(|context| {
-            drive(&mut self.driver, context);
-            answer.as_mut().poll(context)
-        })
-        .await
     }
 
     /// Whether the next call may go over it, as far as what arrived tells.
