@@ -22,8 +22,8 @@ use wholly_core::TransactionId;
 
 use super::super::ReadError;
 use super::super::listing::{Cursor, Page, Query, Row};
+use super::id;
 use super::labels::{Dictionary, STANDING_BITS};
-use super::reader::parse;
 use super::tail::{InTail, Shared};
 use super::writer::RUN;
 
@@ -284,7 +284,7 @@ impl Paging<'_> {
             return Ok(Some(TransactionId::of_parts(ordinal, random, log)));
         }
         // Only its first entry says it, which the index knows.
-        let id: Option<String> = self
+        let id = self
             .file
             .prepare_cached(
                 "SELECT id FROM entries WHERE sequence = 0 AND place =
@@ -292,7 +292,7 @@ impl Paging<'_> {
             )?
             .query_row([ordinal], |row| row.get(0))
             .optional()?;
-        id.map(|id| parse(&id)).transpose()
+        id.map_or(Ok(None), |id| id::read(&id, ordinal))
     }
 }
 

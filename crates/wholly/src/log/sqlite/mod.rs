@@ -35,6 +35,7 @@ mod backup;
 mod checkpoint;
 mod copy;
 mod ends;
+mod id;
 mod index;
 mod labels;
 mod list;

@@ -20,7 +20,7 @@ use super::writer::{SqliteWriter, head, read_tail};
 /// "whly": what SQLite's own header says of whose file it is.
 const APPLICATION: i32 = 0x7768_6c79;
 /// The format that this version writes, and the newest that it knows.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// See the module's docs for why it is small.
 pub(super) const PAGE_BYTES: u64 = 2_048;
 /// The most that the write-ahead log keeps of its file when it starts over.
@@ -42,7 +42,7 @@ const TABLES: &str = "
         ordinal INTEGER NOT NULL,
         sequence INTEGER NOT NULL,
         ends INTEGER NOT NULL,
-        id TEXT,
+        id BLOB,
         key TEXT,
         label INTEGER NOT NULL,
         text TEXT NOT NULL
@@ -61,15 +61,29 @@ const TABLES: &str = "
     ) WITHOUT ROWID;
     CREATE TABLE unsettled (ordinal INTEGER PRIMARY KEY);
     CREATE TABLE keys (key TEXT PRIMARY KEY, ordinal INTEGER NOT NULL) WITHOUT ROWID;
+";
+
+/// Where an entry has no whole id, its ordinal and what the entry has are it: see [`super::id`].
+const HISTORY: &str = "
     CREATE VIEW history AS
-        SELECT coalesce(first.id, recent.id) AS id, entry.sequence, entry.text
-        FROM entries AS entry
-        LEFT JOIN transactions ON transactions.ordinal = entry.ordinal
-        LEFT JOIN entries AS first ON first.place = json_extract(transactions.places, '$[0]')
-        LEFT JOIN (
-            SELECT ordinal, id FROM entries
-            WHERE place >= (SELECT indexed FROM meta) AND sequence = 0
-        ) AS recent ON recent.ordinal = entry.ordinal;
+        SELECT
+            CASE typeof(id)
+                WHEN 'blob' THEN
+                    printf('%012x7%03x', ordinal >> 12, ordinal & 4095)
+                    || lower(hex(substr(id, 1, 8))) || '-' || lower(hex(substr(id, 9)))
+                ELSE id
+            END AS id,
+            sequence, text
+        FROM (
+            SELECT coalesce(first.id, recent.id) AS id, entry.ordinal, entry.sequence, entry.text
+            FROM entries AS entry
+            LEFT JOIN transactions ON transactions.ordinal = entry.ordinal
+            LEFT JOIN entries AS first ON first.place = json_extract(transactions.places, '$[0]')
+            LEFT JOIN (
+                SELECT ordinal, id FROM entries
+                WHERE place >= (SELECT indexed FROM meta) AND sequence = 0
+            ) AS recent ON recent.ordinal = entry.ordinal
+        );
 ";
 
 /// Apart from the others, because a log of format 1 gets it anew.
@@ -138,31 +152,39 @@ pub(super) fn recognise(file: &Connection, path: &Path) -> Result<(), OpenError>
     }
 }
 
-/// Adds what files of earlier versions do not have, in one transaction. There each payload is looked
-/// for once more, and the id of what is listed already is read from its first entry.
+/// Adds what files of earlier versions do not have, in one transaction. In one of format 1 each
+/// payload is looked for once more, and the id of what is listed already is read from its first
+/// entry.
 fn bring_up_to_date(file: &Connection) -> rusqlite::Result<()> {
     let format: u32 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     if format == FORMAT {
         return Ok(());
     }
     let update = file.unchecked_transaction()?;
-    let column = "SELECT 1 FROM pragma_table_info('meta') WHERE name = 'payloads_to'";
-    if !update.prepare(column)?.exists([])? {
-        update
-            .execute_batch("ALTER TABLE meta ADD COLUMN payloads_to INTEGER NOT NULL DEFAULT 0")?;
+    if format == 1 {
+        bring_to_format_2(&update)?;
     }
-    update.execute_batch(
+    update.execute_batch("DROP VIEW history")?;
+    update.execute_batch(HISTORY)?;
+    update.pragma_update(None, "user_version", FORMAT)?;
+    update.commit()
+}
+
+fn bring_to_format_2(file: &Connection) -> rusqlite::Result<()> {
+    let column = "SELECT 1 FROM pragma_table_info('meta') WHERE name = 'payloads_to'";
+    if !file.prepare(column)?.exists([])? {
+        file.execute_batch("ALTER TABLE meta ADD COLUMN payloads_to INTEGER NOT NULL DEFAULT 0")?;
+    }
+    file.execute_batch(
         "ALTER TABLE transactions ADD COLUMN random INTEGER;
          ALTER TABLE listed ADD COLUMN random INTEGER;
          ALTER TABLE kinds RENAME TO kinds_before",
     )?;
-    update.execute_batch(KINDS)?;
-    update.execute_batch(
+    file.execute_batch(KINDS)?;
+    file.execute_batch(
         "INSERT INTO kinds SELECT kind, name, pattern, participants, NULL FROM kinds_before;
          DROP TABLE kinds_before",
-    )?;
-    update.pragma_update(None, "user_version", FORMAT)?;
-    update.commit()
+    )
 }
 
 fn last_ordinal(file: &Connection) -> rusqlite::Result<u64> {
@@ -253,6 +275,7 @@ impl At<'_> {
             let creation = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
             creation.execute_batch(TABLES)?;
             creation.execute_batch(KINDS)?;
+            creation.execute_batch(HISTORY)?;
             creation.execute(
                 "INSERT INTO meta (one, identity, epoch, head, indexed) VALUES (1, ?1, 0, 0, 0)",
                 [identity],

@@ -6,9 +6,8 @@
 //! empty. Within a batch the order means nothing, for a transaction has one entry in it; so each
 //! page gets the largest entry that is left, and small ones for as long as they fit.
 
-use wholly_core::TransactionId;
-
 use super::super::Entry;
+use super::id;
 use super::open::PAGE_BYTES;
 
 /// What a page's own header leaves.
@@ -43,13 +42,13 @@ pub(super) fn packed(batch: &[Entry]) -> Vec<&Entry> {
 }
 
 fn size(entry: &Entry) -> usize {
-    let id = if entry.sequence == 0 { TransactionId::TEXT_BYTES } else { 0 };
+    let id = if entry.sequence == 0 { id::BYTES } else { 0 };
     ROW + id + entry.key.as_ref().map_or(0, |key| key.as_str().len()) + entry.text.len()
 }
 
 #[cfg(test)]
 mod tests {
-    use wholly_core::{LogId, Timestamp};
+    use wholly_core::{LogId, Timestamp, TransactionId};
 
     use super::*;
     use crate::log::sqlite::tests::labels;

@@ -4,12 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension};
 use wholly_core::{Key, TransactionId};
 
 use super::super::listing::{Page, Query};
 use super::super::{LogReader, Place, PlacedEntry, ReadError, StoredEntry, StoredTransaction};
 use super::connect;
+use super::id;
 use super::list::{Bounds, list};
 use super::tail::Shared;
 
@@ -166,7 +168,7 @@ impl LogReader for SqliteReader {
 struct Row {
     place: i64,
     ordinal: i64,
-    id: Option<String>,
+    id: Value,
     sequence: u32,
     text: String,
 }
@@ -186,7 +188,7 @@ impl Row {
         Ok(PlacedEntry {
             place: Place::from_bits(self.place.unsigned_abs()),
             ordinal: self.ordinal.unsigned_abs(),
-            id: self.id.as_deref().map(parse).transpose()?,
+            id: id::read(&self.id, self.ordinal)?,
             sequence: self.sequence,
             text: self.text,
         })
@@ -197,17 +199,10 @@ impl SqliteReader {
     fn id(&self, file: &Connection, ordinal: i64) -> Result<Option<TransactionId>, ReadError> {
         let Some(place) = self.places(file, ordinal)?.first().copied() else { return Ok(None) };
         file.prepare_cached("SELECT id FROM entries WHERE place = ?1 AND sequence = 0")?
-            .query_row([place], |row| row.get::<_, String>(0))
+            .query_row([place], |row| row.get(0))
             .optional()?
-            .map(|id| parse(&id))
-            .transpose()
+            .map_or(Ok(None), |id| id::read(&id, ordinal))
     }
-}
-
-pub(super) fn parse(id: &str) -> Result<TransactionId, ReadError> {
-    id.parse().map_err(|error| ReadError::Storage {
-        why: format!("the log holds {id:?} as a transaction's id: {error}"),
-    })
 }
 
 fn read_only(path: &Path) -> rusqlite::Result<Connection> {

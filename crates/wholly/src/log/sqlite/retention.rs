@@ -19,10 +19,9 @@ use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use wholly_core::Timestamp;
 
 use super::super::{AppendError, Position, StoredEntry, StoredTransaction, WithoutPayloads};
-use super::reader::parse;
 use super::tail::Shared;
 use super::writer::{SqliteWriter, check_owner, first_place, head, keep_head};
-use super::{ends, index};
+use super::{ends, id, index};
 
 /// So many bytes of text make a piece, however few transactions have them.
 const PIECE_BYTES: i64 = 1 << 20;
@@ -191,11 +190,11 @@ fn rewrite(
     let mut rows = statement.query([ordinal])?;
     while let Some(row) = rows.next()? {
         places.push(row.get::<_, i64>(0)?);
-        id = id.or(row.get::<_, Option<String>>(1)?);
+        id = id.or(id::read(&row.get(1)?, ordinal).ok().flatten());
         entries.push(StoredEntry { sequence: row.get(2)?, text: row.get(3)? });
     }
     // What cannot be read is left as it is: it is set aside, and not for a log to mend.
-    let Some(id) = id.and_then(|id| parse(&id).ok()) else { return Ok(()) };
+    let Some(id) = id else { return Ok(()) };
     let Some(texts) = without(&StoredTransaction { id, entries }) else { return Ok(()) };
     let mut update = file.prepare_cached("UPDATE entries SET text = ?2 WHERE place = ?1")?;
     for (place, text) in places.into_iter().zip(texts) {

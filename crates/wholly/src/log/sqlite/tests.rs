@@ -59,8 +59,27 @@ fn write_run(open: &mut OpenLog) {
     assert!(open.writer.trim(Timestamp::from_millis(1), 1).unwrap() <= 1);
 }
 
+/// Makes the file one as versions left it that wrote whole ids.
+pub(super) fn make_format_2(path: &Path) {
+    let earlier = "DROP VIEW history;
+        ALTER TABLE entries RENAME TO later;
+        CREATE TABLE entries (place INTEGER PRIMARY KEY, ordinal INTEGER NOT NULL,
+            sequence INTEGER NOT NULL, ends INTEGER NOT NULL, id TEXT, key TEXT,
+            label INTEGER NOT NULL, text TEXT NOT NULL);
+        INSERT INTO entries SELECT place, ordinal, sequence, ends,
+            printf('%012x7%03x', ordinal >> 12, ordinal & 4095)
+                || lower(hex(substr(id, 1, 8))) || '-' || lower(hex(substr(id, 9))),
+            key, label, text FROM later WHERE typeof(id) = 'blob';
+        INSERT INTO entries SELECT * FROM later WHERE typeof(id) != 'blob';
+        DROP TABLE later;
+        CREATE VIEW history AS SELECT id, sequence, text FROM entries;
+        PRAGMA user_version = 2";
+    Connection::open(path).unwrap().execute_batch(earlier).unwrap();
+}
+
 /// Makes the file one as versions left it whose lists said no ids.
 pub(super) fn make_format_1(path: &Path) {
+    make_format_2(path);
     let earlier = "ALTER TABLE transactions DROP COLUMN random;
         ALTER TABLE listed DROP COLUMN random;
         ALTER TABLE kinds RENAME TO later;
@@ -102,8 +121,8 @@ fn another_applications_file_is_left_alone() {
 fn a_newer_log_is_refused() {
     let (_directory, path) = place_for();
     drop(SqliteLog::at(&path).open().unwrap());
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
-    assert!(matches!(refused(&path), OpenError::Newer { found: 3, known: 2, .. }));
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 4").unwrap();
+    assert!(matches!(refused(&path), OpenError::Newer { found: 4, known: 3, .. }));
 }
 
 /// Nothing of it is lost: the version that wrote it still reads it.
@@ -278,26 +297,61 @@ fn a_transaction_that_is_indexed_piece_by_piece_reads_whole() {
     assert_eq!(open.reader.history(id).unwrap(), None);
 }
 
+/// What the view for people shows.
+fn shown(path: &Path) -> Vec<(String, u32, String)> {
+    let file = Connection::open(path).unwrap();
+    let mut rows = file.prepare("SELECT id, sequence, text FROM history ORDER BY id").unwrap();
+    let rows = rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    rows.unwrap().collect::<Result<_, _>>().unwrap()
+}
+
 #[test]
 fn history_reads_the_same_before_and_after_a_run() {
     let (_directory, path) = place_for();
     let mut open = SqliteLog::at(&path).open().unwrap();
     fill(&mut open, 5, 10);
-    let read = || {
-        let file = Connection::open(&path).unwrap();
-        let mut rows = file.prepare("SELECT id, sequence, text FROM history ORDER BY id").unwrap();
-        let rows = rows.query_map([], |row| {
-            Ok((row.get::<_, String>(0)?, row.get::<_, u32>(1)?, row.get::<_, String>(2)?))
-        });
-        rows.unwrap().collect::<Result<Vec<_>, _>>().unwrap()
-    };
-    let before = read();
-    assert_eq!(before.len(), 5);
+    let ids: Vec<_> = (1..=5).map(|n| entry(n, 10).transaction.to_string()).collect();
+    let before = shown(&path);
+    assert_eq!(
+        before.iter().map(|(id, ..)| id).collect::<Vec<_>>(),
+        ids.iter().collect::<Vec<_>>()
+    );
     write_run(&mut open);
     let file = Connection::open(&path).unwrap();
     let indexed: u32 =
         file.query_row("SELECT count(*) FROM transactions", [], |row| row.get(0)).unwrap();
-    assert_eq!((indexed, read()), (5, before));
+    assert_eq!((indexed, shown(&path)), (5, before));
+}
+
+#[test]
+fn logs_of_earlier_formats_open_and_go_on() {
+    for earlier in [make_format_1, make_format_2] {
+        for indexed in [false, true] {
+            let (_directory, path) = place_for();
+            let mut open = SqliteLog::at(&path).open().unwrap();
+            fill(&mut open, 2, 10);
+            if indexed {
+                write_run(&mut open);
+            }
+            let (before, head) = (shown(&path), open.head);
+            drop(open);
+            earlier(&path);
+            let mut open = SqliteLog::at(&path).open().unwrap();
+            assert_eq!((open.head, shown(&path)), (head, before.clone()));
+            let newer = Entry { sequence: 1, key: None, ..entry(2, 10) };
+            open.head = open.writer.append(open.head, &[newer, entry(9, 10)]).unwrap();
+            assert_eq!(shown(&path).len(), before.len() + 2);
+            for n in [1, 2, 9] {
+                let entry = entry(n, 10);
+                let history = open.reader.history(entry.transaction).unwrap().unwrap();
+                assert_eq!(history.entries.len(), if n == 2 { 2 } else { 1 });
+                assert_eq!(open.reader.by_key(&entry.key.unwrap()).unwrap(), Some(history.id));
+                let shown =
+                    shown(&path).into_iter().filter(|(id, ..)| *id == history.id.to_string());
+                assert_eq!(shown.count(), history.entries.len());
+            }
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::checkpoint::Checkpoints;
 use super::labels::Kinds;
 use super::pack::packed;
 use super::tail::{Noted, Shared, Tail, place, position};
-use super::{ends, index};
+use super::{ends, id, index};
 
 /// How many entries the tail may hold: what an opening must read again, and how long the append
 /// that moves it to the indexes is delayed (some milliseconds).
@@ -148,7 +148,7 @@ fn insert<'a>(
             ordinal,
             entry.sequence,
             ends,
-            begins.map(|id| id.to_string()),
+            begins.map(id::column),
             key.map(wholly_core::Key::as_str),
             label,
             entry.text
@@ -184,8 +184,8 @@ pub(super) fn read_tail(file: &Connection) -> rusqlite::Result<Tail> {
     let mut rows = rows.query([])?;
     while let Some(row) = rows.next()? {
         let key = row.get::<_, Option<String>>(5)?.and_then(|key| key.parse().ok());
-        let begins = row.get::<_, Option<String>>(4)?.and_then(|id| id.parse().ok());
         let ordinal = row.get(1)?;
+        let begins = id::read(&row.get(4)?, ordinal).ok().flatten();
         tail.note(Noted {
             place: row.get(0)?,
             ordinal,

@@ -13,7 +13,7 @@ use super::*;
 use crate::log::listing::{Filter, Labels, Pattern, State};
 use crate::log::sqlite::copy::Claim;
 use crate::log::sqlite::open::open;
-use crate::log::sqlite::tests::make_format_1;
+use crate::log::sqlite::tests::{make_format_1, make_format_2};
 use crate::log::{Entry, OpenLog};
 
 #[derive(Clone, Debug)]
@@ -263,15 +263,16 @@ proptest! {
         filter in filter(),
         limit in 1..5_usize,
         bounds in bounds(),
-        earlier in prop::option::of(prop::collection::vec(act(0.0), 1..30)),
+        earlier in prop::option::of((prop::collection::vec(act(0.0), 1..30), 1..=2)),
         acts in prop::collection::vec(act(0.5), 1..60),
     ) {
         let mut subject = Subject::new(filter, limit, bounds);
-        if let Some(acts) = earlier {
+        if let Some((acts, format)) = earlier {
             acts.into_iter().for_each(|act| subject.act(act));
             // None of it has the identity that the log has since.
             subject.reopen(Claim::Restored, |_| {});
-            subject.reopen(Claim::Original, make_format_1);
+            let earlier = if format == 1 { make_format_1 } else { make_format_2 };
+            subject.reopen(Claim::Original, earlier);
         }
         acts.into_iter().for_each(|act| subject.act(act));
         while !subject.page() {}
