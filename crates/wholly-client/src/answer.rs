@@ -233,6 +233,12 @@ pub struct Participant {
     /// How many calls wait for a slot.
     #[serde(default)]
     pub waiting: u64,
+    /// For how many transactions it owes an answer.
+    #[serde(default)]
+    pub in_flight: u64,
+    /// With so many, a submission that names it is refused for the moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_flight_limit: Option<u64>,
     /// How often it is called at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<Slots>,

@@ -286,20 +286,22 @@ async fn a_transaction_live_exits_as_it_ended() {
 async fn the_participants() {
     let answer = json!({"participants": [
         {"name": "orders", "url": "http://127.0.0.1:8081/wholly", "health": "up", "calls": 1_204_331,
-         "errors": 3, "in_progress": 2, "waiting": 0,
+         "errors": 3, "in_progress": 2, "waiting": 0, "in_flight": 14,
+         "in_flight_limit": 15_000,
          "slots": {"total": 64, "reserved_for_second_phase": 16}, "last_error": {"at": AT, "why": "old"}},
         {"name": "payments", "url": "http://payments:8082", "health": "failing", "calls": 12,
-         "errors": 12, "in_progress": 0, "waiting": 40,
+         "errors": 12, "in_progress": 0, "waiting": 40, "in_flight": 15_000,
+         "in_flight_limit": 15_000,
          "slots": {"total": 64, "reserved_for_second_phase": 16},
          "last_error": {"at": AT, "why": "connection refused"}},
         {"name": "stock", "health": "unknown"}]});
     let fake = Fake::says(vec![("/v1/participants", answer.to_string())]).await;
     assert_snapshot!(fake.wholly(&["participants"]).await.exits(0), @r#"
-    NAME      HEALTH       CALLS   ERRORS     BUSY  WAITING  URL
-    orders    up         1204331        3     2/64        0  http://127.0.0.1:8081/wholly
-    payments  failing         12       12     0/64       40  http://payments:8082
+    NAME      HEALTH       CALLS   ERRORS     BUSY  WAITING      IN FLIGHT  URL
+    orders    up         1204331        3     2/64        0       14/15000  http://127.0.0.1:8081/wholly
+    payments  failing         12       12     0/64       40    15000/15000  http://payments:8082
       0s ago: connection refused
-    stock     unknown          -        -        0        0
+    stock     unknown          -        -        0        0              0
     "#);
 }
 

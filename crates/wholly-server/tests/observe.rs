@@ -130,10 +130,11 @@ async fn the_participants_are_shown_as_they_answered() {
     let server = Server::start(directory.path(), &participants).await;
     let shown = async || server.get("/v1/participants").await.json()["participants"].clone();
     let slots = json!({"total": 256, "reserved_for_second_phase": 64});
+    let share = 100_000;
     let untouched = |name: &str, little: &Little| {
         json!({
             "name": name, "url": little.url(), "health": "unknown", "calls": 0, "errors": 0,
-            "in_progress": 0, "waiting": 0, "slots": slots
+            "in_progress": 0, "waiting": 0, "in_flight": 0, "in_flight_limit": share, "slots": slots
         })
     };
     assert_eq!(

@@ -131,6 +131,8 @@ struct Participant {
     errors: Option<u64>,
     in_progress: u64,
     waiting: u64,
+    in_flight: u64,
+    in_flight_limit: usize,
     slots: Slots,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<LastError>,
@@ -163,6 +165,7 @@ fn participant(measures: CalleeMeasures, counted: bool) -> Option<Participant> {
     let calls = counted.then(|| measures.calls());
     let errors = counted.then(|| measures.errors());
     let CalleeMeasures { callee, address, slots, health, waiting, in_progress, .. } = measures;
+    let (in_flight, in_flight_limit) = (measures.in_flight, measures.in_flight_limit);
     let Callee::Participant(name) = callee else { return None };
     Some(Participant {
         name,
@@ -176,6 +179,8 @@ fn participant(measures: CalleeMeasures, counted: bool) -> Option<Participant> {
         errors,
         in_progress,
         waiting,
+        in_flight,
+        in_flight_limit,
         slots: Slots {
             total: slots.total(),
             reserved_for_second_phase: slots.reserved_for_second_phase(),

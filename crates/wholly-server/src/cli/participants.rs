@@ -45,18 +45,18 @@ fn show(participants: &[Participant], screen: &Screen) -> io::Result<()> {
     let names = participants.iter().map(|participant| participant.name.as_str().len());
     let Some(widest) = names.max() else { return Ok(()) };
     let widest = widest.max("NAME".len());
-    let line = |name: &str, health: String, numbers: [String; 4], url: &str| {
-        let [calls, errors, busy, waiting] = numbers;
-        let numbers = format!("{calls:>9}  {errors:>7}  {busy:>7}  {waiting:>7}");
+    let line = |name: &str, health: String, numbers: [String; 5], url: &str| {
+        let [calls, errors, busy, waiting, in_flight] = numbers;
+        let numbers = format!("{calls:>9}  {errors:>7}  {busy:>7}  {waiting:>7}  {in_flight:>13}");
         let head = format!("{name:<widest$}  {health}  {numbers}");
-        let used = widest + 2 + 7 + 2 + 36 + 2;
+        let used = widest + 2 + 7 + 2 + 51 + 2;
         let quiet = screen.paint(Paint::Quiet, url);
         match screen.width().is_none_or(|width| used + url.chars().count() <= width) {
             true => screen.line(&format!("{head}  {quiet}")),
             false => screen.line(&head).and_then(|()| screen.line(&format!("  {quiet}"))),
         }
     };
-    let head = ["CALLS", "ERRORS", "BUSY", "WAITING"].map(str::to_owned);
+    let head = ["CALLS", "ERRORS", "BUSY", "WAITING", "IN FLIGHT"].map(str::to_owned);
     line("NAME", screen.cell(Paint::Plain, "HEALTH", 7), head, "URL")?;
     for participant in participants {
         let paint = match participant.health {
@@ -65,11 +65,12 @@ fn show(participants: &[Participant], screen: &Screen) -> io::Result<()> {
             _ => Paint::Quiet,
         };
         let Participant { calls, errors, in_progress, waiting, slots, .. } = participant;
-        let of = slots.as_ref().map_or(String::new(), |slots| format!("/{}", slots.total));
-        let busy = format!("{in_progress}{of}");
+        let of = |limit: Option<u64>| limit.map_or(String::new(), |limit| format!("/{limit}"));
+        let busy = format!("{in_progress}{}", of(slots.as_ref().map(|slots| slots.total)));
+        let in_flight = format!("{}{}", participant.in_flight, of(participant.in_flight_limit));
         // Where nothing is counted, there is no number.
         let counted = |count: &Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
-        let numbers = [counted(calls), counted(errors), busy, waiting.to_string()];
+        let numbers = [counted(calls), counted(errors), busy, waiting.to_string(), in_flight];
         let health = screen.cell(paint, participant.health.as_str(), 7);
         let url = participant.url.as_deref().unwrap_or_default();
         line(participant.name.as_str(), health, numbers, url)?;
