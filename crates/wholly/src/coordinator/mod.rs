@@ -3,6 +3,7 @@
 mod builder;
 pub(crate) mod decision;
 mod driver;
+mod life;
 mod log_thread;
 mod retention;
 mod saga;

@@ -1,0 +1,352 @@
+//! One life of the loop, and its I/O: it feeds the engine what arrives, and does what the engine
+//! says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant as Moment, sleep_until};
+use wholly_core::{Callee, Key, Timestamp};
+
+use super::driver::{Command, Driver, Opened, Registered};
+use super::log_thread::{Answers, Appended, LogThread};
+use super::retention::{Removed, Sweeps};
+use super::{Caller, Health, Shared};
+use crate::clock::Clock;
+use crate::engine::{Engine, Input, Outputs, Random};
+use crate::log::{LogReader, ReadError, StoredTransaction};
+use crate::meter;
+use crate::participant::slots::{Answered, Lane};
+
+/// How many commands are taken before what they lead to is sent.
+const COMMANDS_AT_ONCE: usize = 4_096;
+
+/// How long the loop stays awake for the batch of a transaction that is alone.
+const AWAKE_FOR: Duration = Duration::from_micros(400);
+
+/// A life that has begun.
+pub(super) struct Life {
+    engine: Engine<Caller>,
+    log: LogThread,
+    reader: Arc<dyn LogReader>,
+    lanes: BTreeMap<Callee, Lane>,
+    answers: mpsc::UnboundedSender<Vec<Answered>>,
+    lookups: mpsc::UnboundedSender<Found>,
+    sweeps: Sweeps,
+    inbox: Inbox,
+    /// By when what is in flight should settle, and who waits for the end.
+    stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
+    /// Every handle is gone. To ask for commands all the same would be answered at once, for ever.
+    deserted: bool,
+}
+
+/// How a life ended.
+pub(super) enum End {
+    Stopped,
+    LogFailed(String),
+}
+
+type Found = (Key, Result<Option<StoredTransaction>, ReadError>);
+
+/// What arrives beside the commands. Bounded by what the engine lets out.
+struct Inbox {
+    answered: mpsc::UnboundedReceiver<Vec<Answered>>,
+    appended: mpsc::UnboundedReceiver<Appended>,
+    removed: mpsc::UnboundedReceiver<Removed>,
+    found: mpsc::UnboundedReceiver<Found>,
+}
+
+impl Life {
+    /// Begins with a log that was just opened.
+    pub fn begin(driver: &mut Driver, opened: Opened) -> std::io::Result<Self> {
+        let Opened { log, unsettled } = opened;
+        let (answers, answered) = mpsc::unbounded_channel();
+        let (appends, appended) = mpsc::unbounded_channel();
+        let (removals, removed) = mpsc::unbounded_channel();
+        let said = Answers { appended: appends, removed: removals };
+        let (lookups, found) = mpsc::unbounded_channel();
+        driver.seed = driver.seed.wrapping_add(1);
+        let callees = driver.callees.iter().map(|(callee, r)| (callee.clone(), r.terms()));
+        let mut engine = Engine::new(
+            driver.shared.settings.clone(),
+            log.identity,
+            log.head,
+            log.last_ordinal,
+            callees,
+            Random::seeded(driver.seed),
+            driver.shared.meter.clone(),
+        );
+        let now = driver.shared.clock.now();
+        for stored in &unsettled {
+            engine.recover(stored, now);
+        }
+        // At once: whoever follows must not think that those of the last life are well.
+        let stuck = engine.stuck_at_start();
+        driver.shared.start_with_stuck(stuck);
+        let lane = |(callee, registered): (&Callee, &Registered)| {
+            (callee.clone(), lane(&driver.shared, callee, registered, &answers))
+        };
+        let meter = driver.shared.meter.clone();
+        Ok(Self {
+            engine,
+            log: LogThread::start(log.writer, said, &driver.shared.clock, meter)?,
+            reader: log.reader,
+            lanes: driver.callees.iter().map(lane).collect(),
+            answers,
+            lookups,
+            sweeps: Sweeps::new(driver.shared.settings.retention, now),
+            inbox: Inbox { answered, appended, removed, found },
+            stopping: None,
+            deserted: false,
+        })
+    }
+
+    /// Lives until the log fails or the coordinator is to stop.
+    pub async fn live(mut self, driver: &mut Driver) -> End {
+        let clock = driver.shared.clock.clone();
+        loop {
+            let now = clock.now();
+            let outputs = self.engine.poll(now);
+            self.send(driver, outputs);
+            if self.may_stop(now) {
+                break;
+            }
+            if let Some(removal) = self.sweeps.next(now) {
+                self.log.remove(removal);
+            }
+            if let Some(appended) = self.appended_soon(&clock).await {
+                match self.appended(driver, appended, clock.now()) {
+                    Some(why) => return self.fail(why).await,
+                    None => continue,
+                }
+            }
+            let wake = self.engine.next_wake();
+            let wake = wake.into_iter().chain(self.stopping.as_ref().map(|s| s.0));
+            let wake = wake.chain(self.sweeps.due()).min();
+            let pause = wake.map_or(Duration::from_secs(3_600), |at| now.until(at));
+            // At least a millisecond, which is the clock's resolution.
+            let wake = Moment::now() + pause.max(Duration::from_millis(1));
+            let alarm = sleep_until(wake);
+            let meter = &driver.shared.meter;
+            let failed = tokio::select! {
+                // In this order, so that a seed repeats; what else is ready is drained below.
+                biased;
+                fed = driver.commands.recv(), if !self.deserted => {
+                    if let Some(fed) = &fed {
+                        meter.waited(fed.since);
+                    }
+                    self.command(driver, fed.map(|fed| fed.command), clock.now());
+                    None
+                }
+                Some(answered) = self.inbox.answered.recv() => {
+                    self.answered(answered, clock.now());
+                    None
+                }
+                Some(appended) = self.inbox.appended.recv() => {
+                    self.appended(driver, appended, clock.now())
+                }
+                Some((key, found)) = self.inbox.found.recv() => {
+                    self.engine.handle(Input::Found { key, found }, clock.now());
+                    None
+                }
+                Some(removed) = self.inbox.removed.recv() => self.removed(removed, clock.now()),
+                () = alarm => {
+                    meter.waited(wake);
+                    None
+                }
+            };
+            if let Some(why) = failed.or_else(|| self.drain(driver, clock.now())) {
+                return self.fail(why).await;
+            }
+        }
+        // Who still waits is told that the transaction goes on, not that it was never accepted.
+        for (to, reply) in self.engine.fail("the coordinator is shutting down") {
+            let _ = to.send(reply);
+        }
+        self.log.close().await;
+        for to in self.stopping.into_iter().flat_map(|(_, callers)| callers) {
+            let _ = to.send(());
+        }
+        End::Stopped
+    }
+
+    /// Where one transaction is alone, waits for its batch without going to sleep: waking up again
+    /// takes about as long as half a sync, and nobody else needs the time.
+    async fn appended_soon(&mut self, clock: &Clock) -> Option<Appended> {
+        if self.engine.in_flight() != 1 || !self.engine.is_writing() || clock.is_virtual() {
+            return None;
+        }
+        let asleep_at = Instant::now() + AWAKE_FOR;
+        while Instant::now() < asleep_at {
+            if let Ok(appended) = self.inbox.appended.try_recv() {
+                return Some(appended);
+            }
+            tokio::task::yield_now().await;
+        }
+        None
+    }
+
+    /// Takes all that has arrived, so that one batch carries it.
+    fn drain(&mut self, driver: &mut Driver, now: Timestamp) -> Option<String> {
+        if let Ok(appended) = self.inbox.appended.try_recv()
+            && let Some(why) = self.appended(driver, appended, now)
+        {
+            return Some(why);
+        }
+        while let Ok(answered) = self.inbox.answered.try_recv() {
+            self.answered(answered, now);
+        }
+        while let Ok((key, found)) = self.inbox.found.try_recv() {
+            self.engine.handle(Input::Found { key, found }, now);
+        }
+        // Clients that submit faster than this takes must not keep it from what is outstanding.
+        for _ in 0..COMMANDS_AT_ONCE {
+            match driver.commands.try_recv() {
+                Ok(fed) => self.command(driver, Some(fed.command), now),
+                Err(_) => break,
+            }
+        }
+        None
+    }
+
+    fn command(&mut self, driver: &mut Driver, command: Option<Command>, now: Timestamp) {
+        match command {
+            Some(Command::Input(input)) => self.engine.handle(input, now),
+            Some(Command::Register { callee, endpoint, slots }) => {
+                let registered = Registered { endpoint, slots };
+                let terms = registered.terms();
+                let lane = lane(&driver.shared, &callee, &registered, &self.answers);
+                self.lanes.insert(callee.clone(), lane);
+                driver.callees.insert(callee.clone(), registered);
+                self.engine.handle(Input::Register { callee, terms }, now);
+            }
+            Some(Command::Shutdown { until, to }) => {
+                self.engine.handle(Input::Drain, now);
+                let (by, callers) = self.stopping.get_or_insert((until, Vec::new()));
+                *by = until.min(*by);
+                callers.push(to);
+                driver.shared.set_health(Health::Stopped);
+            }
+            // Every handle is gone: nobody can ask for more.
+            None => {
+                self.deserted = true;
+                self.engine.handle(Input::Drain, now);
+                self.stopping.get_or_insert((now, Vec::new())).0 = now;
+            }
+        }
+    }
+
+    fn answered(&mut self, answered: Vec<Answered>, now: Timestamp) {
+        for answered in answered {
+            self.engine.handle(Input::Answered(answered), now);
+        }
+    }
+
+    fn appended(&mut self, driver: &Driver, appended: Appended, now: Timestamp) -> Option<String> {
+        match appended {
+            Ok(position) => {
+                self.engine.handle(Input::Durable(position), now);
+                if let Some(next) = self.engine.next_batch() {
+                    self.log.append(next);
+                }
+                driver.durable.send_replace(position);
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    fn removed(&mut self, removed: Removed, now: Timestamp) -> Option<String> {
+        match removed {
+            Ok(removed) => {
+                self.sweeps.done(removed, now);
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    fn send(&mut self, driver: &Driver, outputs: Outputs<Caller>) {
+        let Outputs { append, calls, lookups, replies, stuck } = outputs;
+        if let Some(batch) = append {
+            self.log.append(batch);
+        }
+        for (callee, attempts) in calls {
+            // INVARIANT: the engine only calls who is registered.
+            debug_assert!(self.lanes.contains_key(&callee));
+            if let Some(lane) = self.lanes.get(&callee) {
+                lane.send(attempts);
+            }
+        }
+        for (to, reply) in replies {
+            // Who dropped the future has detached.
+            let _ = to.send(reply);
+        }
+        if !lookups.is_empty() {
+            let (reader, found) = (self.reader.clone(), self.lookups.clone());
+            let look_up_all = move || {
+                for key in lookups {
+                    let stored = look_up(&*reader, &key);
+                    let _ = found.send((key, stored));
+                }
+            };
+            // It goes on by itself, and answers by the inbox.
+            drop(driver.shared.clock.blocking(look_up_all));
+        }
+        if !stuck.is_empty() {
+            driver.shared.tell_stuck(stuck);
+        }
+    }
+
+    /// Whether the loop is to stop and has nothing left that must be written.
+    fn may_stop(&mut self, now: Timestamp) -> bool {
+        let Some((until, _)) = &self.stopping else { return false };
+        // What needs a person would only keep the others waiting.
+        if self.engine.may_settle() && now < *until {
+            return false;
+        }
+        self.engine.flush(now);
+        self.engine.is_flushed()
+    }
+
+    async fn fail(self, why: String) -> End {
+        for (to, reply) in self.engine.fail(&why) {
+            let _ = to.send(reply);
+        }
+        // Lanes and their calls end here; the log is let go before it is opened again.
+        drop(self.lanes);
+        self.log.close().await;
+        match self.stopping {
+            Some((_, callers)) => {
+                for to in callers {
+                    let _ = to.send(());
+                }
+                End::Stopped
+            }
+            None => End::LogFailed(why),
+        }
+    }
+}
+
+/// The lane of somebody who can be called.
+fn lane(
+    shared: &Shared,
+    callee: &Callee,
+    registered: &Registered,
+    answers: &mpsc::UnboundedSender<Vec<Answered>>,
+) -> Lane {
+    let Registered { endpoint, slots } = registered;
+    let in_flight_limit = shared.settings.share(slots.in_flight_limit());
+    let address = endpoint.address();
+    let shown = meter::Registered { address, slots: *slots, in_flight_limit };
+    let meter = shared.meter.callee(callee, shown);
+    Lane::start(endpoint.clone(), *slots, answers.clone(), meter)
+}
+
+fn look_up(reader: &dyn LogReader, key: &Key) -> Result<Option<StoredTransaction>, ReadError> {
+    match reader.by_key(key)? {
+        Some(id) => reader.history(id),
+        None => Ok(None),
+    }
+}
