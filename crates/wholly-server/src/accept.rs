@@ -27,8 +27,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use crate::api::{Kind, Problem};
 use crate::gate::{Gate, Room, Taken};
+use crate::problem::{Kind, Problem};
 
 /// The most bytes that the head of a request may have, give or take what one read brings; a longer
 /// one is answered with 431.

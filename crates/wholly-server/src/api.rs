@@ -22,7 +22,7 @@
 //! | `GET /metrics` | what is counted, for Prometheus |
 //! | `GET /openapi.json` | this API as a document |
 //!
-//! Every error is a [`problem`] document. What is done by hand needs a reason. What each route
+//! Every error is a [`problem`](crate::problem) document. What is done by hand needs a reason. What each route
 //! needs of its caller is in [`roles`], where a new route has to be named, too.
 
 mod by_hand;
@@ -33,7 +33,6 @@ mod observe;
 mod openapi;
 mod operate;
 mod outcome;
-mod problem;
 mod read;
 mod request;
 mod roles;
@@ -47,66 +46,30 @@ use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
-use wholly::{Coordinator, Payload, Settings};
+use tokio::sync::mpsc;
+use wholly::Coordinator;
 
+use crate::config::BODY_LIMIT;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
+use crate::problem::{Kind, Problem};
+use crate::reload::Asking;
 use crate::sagas::Sagas;
 use crate::traces::Traces;
 pub use events::Hub;
 pub use guard::Who;
-pub use problem::{Kind, Problem};
-
-/// The most that a request's body may have, in bytes: every payload that a transaction may carry,
-/// and a quarter more for what is around them.
-pub const BODY_LIMIT: usize = Settings::BRANCH_LIMIT * Payload::LIMIT / 4 * 5;
 
 /// What the routes work with.
-#[derive(Clone)]
-struct Served {
-    coordinator: Coordinator,
-    sagas: Arc<Sagas>,
+#[derive(Clone, FromRef)]
+pub struct Served {
+    pub coordinator: Coordinator,
+    pub sagas: Arc<Sagas>,
     /// None where nothing is counted.
-    metrics: Option<Arc<Metrics>>,
-    gate: Arc<Gate>,
-    hub: Hub,
-    traces: Traces,
-}
-
-impl FromRef<Served> for Arc<Gate> {
-    fn from_ref(served: &Served) -> Self {
-        Arc::clone(&served.gate)
-    }
-}
-
-impl FromRef<Served> for Coordinator {
-    fn from_ref(served: &Served) -> Self {
-        served.coordinator.clone()
-    }
-}
-
-impl FromRef<Served> for Arc<Sagas> {
-    fn from_ref(served: &Served) -> Self {
-        Arc::clone(&served.sagas)
-    }
-}
-
-impl FromRef<Served> for Option<Arc<Metrics>> {
-    fn from_ref(served: &Served) -> Self {
-        served.metrics.clone()
-    }
-}
-
-impl FromRef<Served> for Traces {
-    fn from_ref(served: &Served) -> Self {
-        served.traces.clone()
-    }
-}
-
-impl FromRef<Served> for Hub {
-    fn from_ref(served: &Served) -> Self {
-        served.hub.clone()
-    }
+    pub metrics: Option<Arc<Metrics>>,
+    pub gate: Arc<Gate>,
+    pub hub: Hub,
+    pub traces: Traces,
+    pub reload: mpsc::Sender<Asking>,
 }
 
 /// The routes, and for the tests their list: what is here has to be in `openapi.json`.
@@ -142,28 +105,18 @@ routes! {
     "/openapi.json" => get openapi::document;
 }
 
-/// The API of this coordinator and these sagas, behind this gate, for those who listen at this hub;
-/// `measured`: what it does is counted; what is submitted is shown in these traces.
-pub fn router(
-    coordinator: Coordinator,
-    sagas: Sagas,
-    gate: Arc<Gate>,
-    hub: Hub,
-    measured: bool,
-    traces: Traces,
-) -> Router {
-    let metrics = measured.then(|| Arc::new(Metrics::of(coordinator.clone(), &traces)));
+/// The API, behind the gate.
+pub fn router(served: Served) -> Router {
     let routes = routes()
         .fallback(no_such_route)
-        .layer(from_fn_with_state(Arc::clone(&gate), guard::guard))
+        .layer(from_fn_with_state(Arc::clone(&served.gate), guard::guard))
         // Outside the guard, which reads bodies, too.
         .layer(DefaultBodyLimit::max(BODY_LIMIT));
-    let routes = match &metrics {
+    let routes = match &served.metrics {
         Some(metrics) => routes.layer(from_fn_with_state(Arc::clone(metrics), observe::count)),
         None => routes,
     };
-    let sagas = Arc::new(sagas);
-    routes.with_state(Served { coordinator, sagas, metrics, gate, hub, traces })
+    routes.with_state(served)
 }
 
 async fn no_such_route(uri: Uri) -> Problem {

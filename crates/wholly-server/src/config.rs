@@ -36,7 +36,7 @@ use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
 
 use self::alerts::{Alerts, AlertsSection};
 use self::credentials::{AuthSection, SigningSection, TlsSection};
-pub use self::limits::Limits;
+pub use self::limits::{BODY_LIMIT, Limits};
 pub use self::listen::Listen;
 use self::logs::Logs;
 use self::metrics::MetricsSection;

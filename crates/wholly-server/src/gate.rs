@@ -7,12 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::ServerConfig;
-use tokio::sync::{mpsc, oneshot};
 
 use crate::access::Access;
 use crate::audit::Audit;
-use crate::config::{ConfigError, Limits};
-use crate::reload::Reloaded;
+use crate::config::Limits;
 
 /// What is asked and remembered of everything that comes in.
 pub struct Gate {
@@ -22,12 +20,7 @@ pub struct Gate {
     pub bodies: Arc<Room>,
     /// The connections.
     pub connections: Arc<Room>,
-    /// Who answers to `POST /v1/reload`.
-    pub reload: mpsc::Sender<Asking>,
 }
-
-/// Somebody who waits until the configuration was read again.
-pub type Asking = oneshot::Sender<Result<Reloaded, ConfigError>>;
 
 /// What the configuration says of who comes in.
 pub struct Rules {
@@ -37,9 +30,9 @@ pub struct Rules {
 }
 
 impl Gate {
-    pub fn new(rules: Rules, audit: Audit, reload: mpsc::Sender<Asking>) -> Self {
+    pub fn new(rules: Rules, audit: Audit) -> Self {
         let (bodies, connections) = Default::default();
-        Self { rules: RwLock::new(rules.into()), audit: audit.into(), bodies, connections, reload }
+        Self { rules: RwLock::new(rules.into()), audit: audit.into(), bodies, connections }
     }
 
     /// The rules in force.

@@ -20,6 +20,7 @@
 //! | `open_files` | that it may have as many connections as it takes |
 //! | `metrics`, `logs`, `alerts`, `traces` | what an operator sees, and is told |
 //! | `https` | a client for what is told to others |
+//! | `problem` | errors, as HTTP tells them |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 
 mod accept;
@@ -42,6 +43,7 @@ mod logs;
 mod metrics;
 mod open_files;
 mod place;
+mod problem;
 mod reload;
 mod sagas;
 mod serve;

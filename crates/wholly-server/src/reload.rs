@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use ring::digest::{Context, SHA256};
 use serde::Serialize;
+use tokio::sync::oneshot;
 use wholly::{Coordinator, HttpParticipant, Participant};
 
 use crate::access::Sha256;
@@ -28,6 +29,9 @@ pub struct Reloaded {
     /// What is written otherwise than the server does, until it is started again.
     needs_restart: Vec<String>,
 }
+
+/// Somebody who waits until the configuration was read again.
+pub type Asking = oneshot::Sender<Result<Reloaded, ConfigError>>;
 
 /// What is needed to read the configuration again.
 pub struct Reloader {

@@ -18,9 +18,11 @@ use wholly::log::Log;
 use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 
 use crate::alerts::{self, Webhook};
+use crate::api::Served;
 use crate::audit::{Asked, Audit};
 use crate::config::{Config, LogIs, Source};
 use crate::gate::{Gate, Rules};
+use crate::metrics::Metrics;
 use crate::reload::Reloader;
 use crate::sagas::Sagas;
 use crate::traces::{Traces, TracesError};
@@ -120,17 +122,19 @@ async fn serve<L: Log, P: Participant>(
     if scheme == "http" && !address.ip().is_loopback() {
         tracing::warn!("tokens cross the network in the clear; set [tls], or encrypt in front");
     }
-    let (asking, mut asked) = mpsc::channel(1);
-    let gate = Arc::new(Gate::new(Rules { access, limits, tls }, audit, asking));
+    let gate = Arc::new(Gate::new(Rules { access, limits, tls }, audit));
     let hub = api::Hub::new(coordinator.clone());
-    let router = api::router(
-        coordinator.clone(),
-        sagas,
-        Arc::clone(&gate),
-        hub.clone(),
-        measured,
-        traces.clone(),
-    );
+    let metrics = measured.then(|| Arc::new(Metrics::of(coordinator.clone(), &traces)));
+    let (reload, mut asked) = mpsc::channel(1);
+    let router = api::router(Served {
+        coordinator: coordinator.clone(),
+        sagas: Arc::new(sagas),
+        metrics,
+        gate: Arc::clone(&gate),
+        hub: hub.clone(),
+        traces: traces.clone(),
+        reload,
+    });
     let mut reloader = Reloader::new(
         source,
         listen,

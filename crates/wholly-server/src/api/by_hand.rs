@@ -7,8 +7,8 @@ use serde::{Deserialize, Deserializer};
 use wholly::{BranchName, Coordinator, Decision, Ended, Payload, Resolution};
 
 use super::Who;
-use super::problem::{Kind, Problem};
 use super::request::{Body, Branch, Id};
+use crate::problem::{Kind, Problem};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

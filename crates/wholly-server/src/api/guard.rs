@@ -17,14 +17,15 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::problem::{Kind, Problem};
+use super::no_such_route;
 use super::request::{Patience, read};
 use super::roles::{Need, needed};
-use super::{BODY_LIMIT, no_such_route};
 use crate::accept::Peer;
 use crate::access::{Caller, Role};
 use crate::audit::Asked;
+use crate::config::BODY_LIMIT;
 use crate::gate::{Gate, Rules};
+use crate::problem::{Kind, Problem};
 
 /// The name of who asks: in the extensions of every request that needs one.
 #[derive(Clone, Debug)]

@@ -7,8 +7,8 @@ use wholly::{
     Coordinator, Cursor, Filter, Listing, Name, ParticipantName, Pattern, State, Timestamp,
 };
 
-use super::problem::{Kind, Problem};
 use super::request::Asked;
+use crate::problem::{Kind, Problem};
 
 /// The most transactions that a page has.
 const LIMIT: usize = 1_000;

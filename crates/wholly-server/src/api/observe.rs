@@ -14,8 +14,8 @@ use wholly::{
     Callee, CalleeHealth, CalleeMeasures, Coordinator, Health, ParticipantName, Timestamp,
 };
 
-use super::problem::{Kind, Problem};
 use crate::metrics::{Metrics, OPEN_METRICS, PROMETHEUS, Request as Label, prometheus};
+use crate::problem::{Kind, Problem};
 
 /// How the coordinator is.
 #[derive(Serialize)]

@@ -21,8 +21,8 @@ mod tests {
 
     use super::DOCUMENT;
     use crate::api::ROUTES;
-    use crate::api::problem::Kind;
     use crate::api::roles::{Need, needed};
+    use crate::problem::Kind;
 
     fn document() -> Value {
         serde_json::from_str(DOCUMENT).unwrap()

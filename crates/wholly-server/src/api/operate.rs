@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Deserialize;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use super::problem::{Kind, Problem};
 use super::request::Asked;
 use crate::audit::Page;
 use crate::gate::Gate;
-use crate::reload::Reloaded;
+use crate::problem::{Kind, Problem};
+use crate::reload::{Asking, Reloaded};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -41,10 +41,10 @@ pub async fn audit(
         .map_err(|why| Problem::new(Kind::AUDIT_FAILED, format!("the audit cannot be read: {why}")))
 }
 
-pub async fn reload(State(gate): State<Arc<Gate>>) -> Result<Json<Reloaded>, Problem> {
+pub async fn reload(State(reload): State<mpsc::Sender<Asking>>) -> Result<Json<Reloaded>, Problem> {
     let stopping = || Problem::new(Kind::SHUTTING_DOWN, "the server is shutting down");
     let (to, reloaded) = oneshot::channel();
-    gate.reload.send(to).await.map_err(|_| stopping())?;
+    reload.send(to).await.map_err(|_| stopping())?;
     let reloaded = reloaded.await.map_err(|_| stopping())?;
     reloaded.map(Json).map_err(|why| Problem::new(Kind::INVALID_CONFIGURATION, why.to_string()))
 }

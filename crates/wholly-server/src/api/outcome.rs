@@ -5,8 +5,8 @@ use axum::extract::State;
 use serde::Serialize;
 use wholly::{Coordinator, Decision, TransactionId};
 
-use super::problem::Problem;
 use super::request::Id;
+use crate::problem::Problem;
 
 #[derive(Serialize)]
 pub struct Told {

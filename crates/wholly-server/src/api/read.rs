@@ -4,8 +4,8 @@ use axum::Json;
 use axum::extract::State;
 use wholly::{Coordinator, Snapshot};
 
-use super::problem::{Kind, Problem};
 use super::request::Id;
+use crate::problem::{Kind, Problem};
 
 pub async fn transaction(
     State(coordinator): State<Coordinator>,

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use wholly::TransactionId;
 
-use super::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem};
 
 /// A body of JSON with this form.
 pub struct Body<T>(pub T);
@@ -63,7 +63,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 fn unreadable(rejection: BytesRejection) -> Problem {
     match rejection.status() {
         StatusCode::PAYLOAD_TOO_LARGE => {
-            let detail = format!("the body is longer than {} bytes", super::BODY_LIMIT);
+            let detail = format!("the body is longer than {} bytes", crate::config::BODY_LIMIT);
             Problem::new(Kind::TOO_LARGE, detail)
         }
         _ => Problem::new(Kind::INVALID_REQUEST, rejection.body_text()),

@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 use wholly_core::Name;
 use wholly_core::saga::{Definition, Graph, Segment};
 
-use super::problem::{Kind, Problem};
 use super::request::{Body, NameAndVersion};
 use crate::definition::{Format, Located, read};
+use crate::problem::{Kind, Problem};
 use crate::sagas::{Sagas, StoreError, Stored};
 
 #[derive(Serialize)]

@@ -17,9 +17,9 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use wholly::{Completed, Coordinator, Graph, Outcome, SagaOutcome, TraceContext, TransactionId};
 
-use super::problem::{Kind, Problem};
 use super::request::Body;
 use super::sagas;
+use crate::problem::{Kind, Problem};
 use crate::sagas::Sagas;
 use crate::traces::Traces;
 

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use toml::Spanned;
+use wholly::{Payload, Settings};
 
 use super::Wrong;
 use super::value::{Positive, PositiveDuration};
 use crate::access::Rate;
-use crate::api::BODY_LIMIT;
+
+/// The most that a request's body may have, in bytes: every payload that a transaction may carry,
+/// and a quarter more for what is around them.
+pub const BODY_LIMIT: usize = Settings::BRANCH_LIMIT * Payload::LIMIT / 4 * 5;
 
 /// What may be taken of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,7 +19,9 @@ use tower::ServiceExt;
 
 use super::server::{IDS, Server};
 use super::targets::Check;
-use crate::api::{BODY_LIMIT, Kind, ROUTES};
+use crate::api::ROUTES;
+use crate::config::BODY_LIMIT;
+use crate::problem::Kind;
 
 /// So many requests go to one coordinator, whose log is in memory.
 const REQUESTS: u32 = 500;

@@ -17,10 +17,11 @@ use wholly::{Answer, Call, Coordinator, MemoryLog, Outcome, Participant, Setting
 use wholly_core::LogId;
 
 use crate::access::{Access, Caller, Role, Sha256};
-use crate::api::{self, Hub};
+use crate::api::{self, Hub, Served};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::gate::{Gate, Rules};
+use crate::metrics::Metrics;
 use crate::sagas::Sagas;
 use crate::traces::Traces;
 
@@ -129,8 +130,12 @@ async fn coordinator(log: MemoryLog, mut settings: Settings) -> Coordinator {
 }
 
 fn router(coordinator: Coordinator, sagas: Sagas, gate: Arc<Gate>) -> Router {
-    let hub = Hub::new(coordinator.clone());
-    api::router(coordinator, sagas, gate, hub, true, Traces::start(None).unwrap())
+    let (hub, traces) = (Hub::new(coordinator.clone()), Traces::start(None).unwrap());
+    let metrics = Some(Arc::new(Metrics::of(coordinator.clone(), &traces)));
+    // Nobody answers to a reload, which is then refused.
+    let (reload, _) = tokio::sync::mpsc::channel(1);
+    let sagas = Arc::new(sagas);
+    api::router(Served { coordinator, sagas, metrics, gate, hub, traces, reload })
 }
 
 /// A server that has room for one more transaction, but not of `never-1`, and whose one caller may
@@ -176,9 +181,7 @@ fn gate(files: &Path, configuration: &str, tokens: Vec<(&str, Vec<Role>)>) -> Ar
         .map(|(name, roles)| (Sha256::of(name.as_bytes()), Caller::new(name, roles)));
     let access = Access::new(callers.collect(), Vec::new(), false);
     let audit = Audit::open(files.join("audit.jsonl")).unwrap();
-    // Nobody answers to a reload, which is then refused.
-    let (reload, _) = tokio::sync::mpsc::channel(1);
-    Arc::new(Gate::new(Rules { access, limits, tls: None }, audit, reload))
+    Arc::new(Gate::new(Rules { access, limits, tls: None }, audit))
 }
 
 /// Says yes; or never says whether it prepared, or committed.

@@ -13,7 +13,7 @@ use tokio::sync::broadcast::{Receiver, Sender};
 use wholly::{Coordinator, EventId, Feed, FeedEvent, Name, ParticipantName, TransactionId};
 
 use super::view;
-use crate::api::problem::{Kind, Problem};
+use crate::problem::{Kind, Problem};
 
 /// How many events a listener of all transactions may be behind before it reads the log.
 const BEHIND_ALL: usize = 1_024;

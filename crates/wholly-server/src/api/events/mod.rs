@@ -19,8 +19,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use wholly::{Coordinator, EventId, Name, ParticipantName};
 
-use super::problem::{Kind, Problem};
 use super::request::{Asked, Id};
+use crate::problem::{Kind, Problem};
 pub use hub::Hub;
 use listener::{Filter, Listener};
 
