@@ -150,11 +150,17 @@ async fn the_participants_are_shown_as_they_answered() {
     })
     .await;
     assert!(failing["errors"].as_u64() > Some(0), "{failing}");
+    assert_eq!((&failing["in_flight"], &failing["in_flight_limit"]), (&json!(1), &json!(share)));
+    let metrics = server.get("/metrics").await.text;
+    let owes = r#"wholly_participant_in_flight{participant="payments"} 1"#;
+    assert!(metrics.contains(owes), "{metrics}");
     assert!(failing["last_error"]["at"].is_u64(), "{failing}");
     assert!(failing["last_error"]["why"].as_str().unwrap().contains("500"), "{failing}");
     assert_eq!(shown().await[0]["health"], "up");
     payments.says("commit", Said::Done);
     eventually("it is up again", async || (shown().await[1]["health"] == "up").then_some(())).await;
+    eventually("it owes nothing", async || (shown().await[1]["in_flight"] == 0).then_some(()))
+        .await;
 }
 
 #[tokio::test]

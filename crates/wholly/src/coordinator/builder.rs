@@ -10,7 +10,9 @@ use tokio::task::AbortHandle;
 use wholly_core::saga::{Definition, Graph};
 use wholly_core::{Callee, ParticipantName};
 
-use super::driver::{self, Driver, Registered};
+use super::command::Registered;
+use super::driver::{self, Driver};
+use super::life::Lasting;
 use super::{Coordinator, Health, Shared};
 use crate::Settings;
 use crate::clock::Clock;
@@ -189,14 +191,9 @@ impl Builder {
             durable: became_durable,
         });
         let seed = self.seed.unwrap_or_else(driver::random_seed);
-        let driver = Driver {
-            log: self.log,
-            shared: shared.clone(),
-            commands: receiver,
-            callees,
-            seed,
-            durable,
-        };
+        let lasting =
+            Lasting { shared: shared.clone(), commands: receiver, callees, seed, durable };
+        let driver = Driver { log: self.log, lasting };
         let looping = tokio::spawn(driver.run(opened));
         let coordinator = Coordinator { shared, commands };
         self.home.is_at(coordinator.clone());

@@ -4,23 +4,17 @@
 //! is decided; submissions are refused, reads go on, and the log is opened again as at a start:
 //! new memory, new lanes, so that nothing of the failed life reaches the next.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
-use wholly_core::{Callee, Timestamp};
-
-use super::life::{End, Life};
-use super::{Caller, Health, Shared};
+use super::command::{Command, Registered};
+use super::life::{End, Lasting, Life, Opened};
+use super::{Caller, Health};
 use crate::clock::Clock;
-use crate::engine::{Input, Reply, Terms};
+use crate::engine::{Input, Reply};
 use crate::error::{StartError, SubmitError};
-use crate::log::{Log, OpenLog, Position, ReadError, StoredTransaction};
-use crate::participant::Endpoint;
-use crate::participant::slots::Slots;
+use crate::log::{Log, ReadError, StoredTransaction};
 
 /// How many transactions are read at once when the log is opened.
 const RECOVERY_PAGE: usize = 4_096;
@@ -28,47 +22,10 @@ const RECOVERY_PAGE: usize = 4_096;
 /// How long to wait before a log that failed is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
-/// What the handles send.
-pub(super) enum Command {
-    Input(Input<Caller>),
-    Register { callee: Callee, endpoint: Arc<dyn Endpoint>, slots: Slots },
-    Shutdown { until: Timestamp, to: oneshot::Sender<()> },
-}
-
-/// A command, and since when it waits for the loop.
-pub(super) struct Fed {
-    pub since: Instant,
-    pub command: Command,
-}
-
-/// Somebody who can be called, as they were registered.
-#[derive(Clone)]
-pub(super) struct Registered {
-    pub endpoint: Arc<dyn Endpoint>,
-    pub slots: Slots,
-}
-
-impl Registered {
-    pub fn terms(&self) -> Terms {
-        let in_flight_limit = self.slots.in_flight_limit();
-        Terms { one_phase: self.endpoint.one_phase(), in_flight_limit }
-    }
-}
-
-/// A log that was just opened, and what it holds that has not ended.
-pub(super) struct Opened {
-    pub log: OpenLog,
-    pub unsettled: Vec<StoredTransaction>,
-}
-
+/// What runs lives until the coordinator is to stop.
 pub(super) struct Driver {
     pub log: Arc<dyn Log>,
-    pub shared: Arc<Shared>,
-    pub commands: mpsc::Receiver<Fed>,
-    pub callees: BTreeMap<Callee, Registered>,
-    pub seed: u64,
-    /// Tells what is durable. It goes with the loop, which tells nothing more.
-    pub durable: watch::Sender<Position>,
+    pub lasting: Lasting,
 }
 
 /// Opens the log and reads what has not ended.
@@ -100,25 +57,25 @@ impl Driver {
     pub async fn run(mut self, opened: Opened) {
         let mut opened = opened;
         loop {
-            let end = match Life::begin(&mut self, opened) {
-                Ok(life) => life.live(&mut self).await,
+            let end = match Life::begin(&mut self.lasting, opened) {
+                Ok(life) => life.live(&mut self.lasting).await,
                 Err(error) => End::LogFailed(error.to_string()),
             };
             let End::LogFailed(why) = end else { break };
-            self.shared.meter.log_failed();
+            self.lasting.shared.meter.log_failed();
             tracing::error!("the log failed: {why}; it is opened again");
-            self.shared.set_health(Health::LogFailed { why: why.clone() });
+            self.lasting.shared.set_health(Health::LogFailed { why: why.clone() });
             match self.reopen(why).await {
                 Some(again) => opened = again,
                 None => break,
             }
             tracing::info!("the log is open again");
-            self.shared.set_reader(opened.log.reader.clone());
+            self.lasting.shared.set_reader(opened.log.reader.clone());
             // Whatever landed of the batch that failed, opening has made it durable.
-            self.durable.send_replace(opened.log.head);
-            self.shared.set_health(Health::Ready);
+            self.lasting.durable.send_replace(opened.log.head);
+            self.lasting.shared.set_health(Health::Ready);
         }
-        self.shared.shut_down.store(true, Ordering::Release);
+        self.lasting.shared.shut_down.store(true, Ordering::Release);
     }
 
     /// Opens the log again, as often as it takes; meanwhile every command is refused. `None` if
@@ -130,10 +87,10 @@ impl Driver {
             loop {
                 tokio::select! {
                     () = &mut pause => break,
-                    fed = self.commands.recv() => match fed?.command {
+                    fed = self.lasting.commands.recv() => match fed?.command {
                         Command::Input(input) => refuse(input, &why),
                         Command::Register { callee, endpoint, slots } => {
-                            self.callees.insert(callee, Registered { endpoint, slots });
+                            self.lasting.callees.insert(callee, Registered { endpoint, slots });
                         }
                         Command::Shutdown { to, .. } => {
                             let _ = to.send(());
@@ -142,7 +99,7 @@ impl Driver {
                     },
                 }
             }
-            match open(&self.log, &self.shared.clock).await {
+            match open(&self.log, &self.lasting.shared.clock).await {
                 Ok(opened) => return Some(opened),
                 Err(error) => why = error.to_string(),
             }
@@ -153,7 +110,7 @@ impl Driver {
 impl Drop for Driver {
     /// However the loop ended, also by a panic, nobody is to think that it goes on.
     fn drop(&mut self) {
-        self.shared.set_health(Health::Stopped);
+        self.lasting.shared.set_health(Health::Stopped);
     }
 }
 

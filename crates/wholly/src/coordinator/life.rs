@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant as Moment, sleep_until};
 use wholly_core::{Callee, Key, Timestamp};
 
-use super::driver::{Command, Driver, Opened, Registered};
+use super::command::{Command, Fed, Registered};
 use super::log_thread::{Answers, Appended, LogThread};
 use super::retention::{Removed, Sweeps};
 use super::{Caller, Health, Shared};
 use crate::clock::Clock;
 use crate::engine::{Engine, Input, Outputs, Random};
-use crate::log::{LogReader, ReadError, StoredTransaction};
+use crate::log::{LogReader, OpenLog, Position, ReadError, StoredTransaction};
 use crate::meter;
 use crate::participant::slots::{Answered, Lane};
 
@@ -24,6 +24,22 @@ const COMMANDS_AT_ONCE: usize = 4_096;
 
 /// How long the loop stays awake for the batch of a transaction that is alone.
 const AWAKE_FOR: Duration = Duration::from_micros(400);
+
+/// What outlasts a life.
+pub(super) struct Lasting {
+    pub shared: Arc<Shared>,
+    pub commands: mpsc::Receiver<Fed>,
+    pub callees: BTreeMap<Callee, Registered>,
+    pub seed: u64,
+    /// Tells what is durable. It goes with the loop, which tells nothing more.
+    pub durable: watch::Sender<Position>,
+}
+
+/// A log that was just opened, and what it holds that has not ended.
+pub(super) struct Opened {
+    pub log: OpenLog,
+    pub unsettled: Vec<StoredTransaction>,
+}
 
 /// A life that has begun.
 pub(super) struct Life {
@@ -59,43 +75,43 @@ struct Inbox {
 
 impl Life {
     /// Begins with a log that was just opened.
-    pub fn begin(driver: &mut Driver, opened: Opened) -> std::io::Result<Self> {
+    pub fn begin(lasting: &mut Lasting, opened: Opened) -> std::io::Result<Self> {
         let Opened { log, unsettled } = opened;
         let (answers, answered) = mpsc::unbounded_channel();
         let (appends, appended) = mpsc::unbounded_channel();
         let (removals, removed) = mpsc::unbounded_channel();
         let said = Answers { appended: appends, removed: removals };
         let (lookups, found) = mpsc::unbounded_channel();
-        driver.seed = driver.seed.wrapping_add(1);
-        let callees = driver.callees.iter().map(|(callee, r)| (callee.clone(), r.terms()));
+        lasting.seed = lasting.seed.wrapping_add(1);
+        let callees = lasting.callees.iter().map(|(callee, r)| (callee.clone(), r.terms()));
         let mut engine = Engine::new(
-            driver.shared.settings.clone(),
+            lasting.shared.settings.clone(),
             log.identity,
             log.head,
             log.last_ordinal,
             callees,
-            Random::seeded(driver.seed),
-            driver.shared.meter.clone(),
+            Random::seeded(lasting.seed),
+            lasting.shared.meter.clone(),
         );
-        let now = driver.shared.clock.now();
+        let now = lasting.shared.clock.now();
         for stored in &unsettled {
             engine.recover(stored, now);
         }
         // At once: whoever follows must not think that those of the last life are well.
         let stuck = engine.stuck_at_start();
-        driver.shared.start_with_stuck(stuck);
+        lasting.shared.start_with_stuck(stuck);
         let lane = |(callee, registered): (&Callee, &Registered)| {
-            (callee.clone(), lane(&driver.shared, callee, registered, &answers))
+            (callee.clone(), lane(&lasting.shared, callee, registered, &answers))
         };
-        let meter = driver.shared.meter.clone();
+        let meter = lasting.shared.meter.clone();
         Ok(Self {
             engine,
-            log: LogThread::start(log.writer, said, &driver.shared.clock, meter)?,
+            log: LogThread::start(log.writer, said, &lasting.shared.clock, meter)?,
             reader: log.reader,
-            lanes: driver.callees.iter().map(lane).collect(),
+            lanes: lasting.callees.iter().map(lane).collect(),
             answers,
             lookups,
-            sweeps: Sweeps::new(driver.shared.settings.retention, now),
+            sweeps: Sweeps::new(lasting.shared.settings.retention, now),
             inbox: Inbox { answered, appended, removed, found },
             stopping: None,
             deserted: false,
@@ -103,12 +119,12 @@ impl Life {
     }
 
     /// Lives until the log fails or the coordinator is to stop.
-    pub async fn live(mut self, driver: &mut Driver) -> End {
-        let clock = driver.shared.clock.clone();
+    pub async fn live(mut self, lasting: &mut Lasting) -> End {
+        let clock = lasting.shared.clock.clone();
         loop {
             let now = clock.now();
             let outputs = self.engine.poll(now);
-            self.send(driver, outputs);
+            self.send(lasting, outputs);
             if self.may_stop(now) {
                 break;
             }
@@ -116,7 +132,7 @@ impl Life {
                 self.log.remove(removal);
             }
             if let Some(appended) = self.appended_soon(&clock).await {
-                match self.appended(driver, appended, clock.now()) {
+                match self.appended(lasting, appended, clock.now()) {
                     Some(why) => return self.fail(why).await,
                     None => continue,
                 }
@@ -128,15 +144,15 @@ impl Life {
             // At least a millisecond, which is the clock's resolution.
             let wake = Moment::now() + pause.max(Duration::from_millis(1));
             let alarm = sleep_until(wake);
-            let meter = &driver.shared.meter;
+            let meter = &lasting.shared.meter;
             let failed = tokio::select! {
                 // In this order, so that a seed repeats; what else is ready is drained below.
                 biased;
-                fed = driver.commands.recv(), if !self.deserted => {
+                fed = lasting.commands.recv(), if !self.deserted => {
                     if let Some(fed) = &fed {
                         meter.waited(fed.since);
                     }
-                    self.command(driver, fed.map(|fed| fed.command), clock.now());
+                    self.command(lasting, fed.map(|fed| fed.command), clock.now());
                     None
                 }
                 Some(answered) = self.inbox.answered.recv() => {
@@ -144,7 +160,7 @@ impl Life {
                     None
                 }
                 Some(appended) = self.inbox.appended.recv() => {
-                    self.appended(driver, appended, clock.now())
+                    self.appended(lasting, appended, clock.now())
                 }
                 Some((key, found)) = self.inbox.found.recv() => {
                     self.engine.handle(Input::Found { key, found }, clock.now());
@@ -156,7 +172,7 @@ impl Life {
                     None
                 }
             };
-            if let Some(why) = failed.or_else(|| self.drain(driver, clock.now())) {
+            if let Some(why) = failed.or_else(|| self.drain(lasting, clock.now())) {
                 return self.fail(why).await;
             }
         }
@@ -188,9 +204,9 @@ impl Life {
     }
 
     /// Takes all that has arrived, so that one batch carries it.
-    fn drain(&mut self, driver: &mut Driver, now: Timestamp) -> Option<String> {
+    fn drain(&mut self, lasting: &mut Lasting, now: Timestamp) -> Option<String> {
         if let Ok(appended) = self.inbox.appended.try_recv()
-            && let Some(why) = self.appended(driver, appended, now)
+            && let Some(why) = self.appended(lasting, appended, now)
         {
             return Some(why);
         }
@@ -202,23 +218,23 @@ impl Life {
         }
         // Clients that submit faster than this takes must not keep it from what is outstanding.
         for _ in 0..COMMANDS_AT_ONCE {
-            match driver.commands.try_recv() {
-                Ok(fed) => self.command(driver, Some(fed.command), now),
+            match lasting.commands.try_recv() {
+                Ok(fed) => self.command(lasting, Some(fed.command), now),
                 Err(_) => break,
             }
         }
         None
     }
 
-    fn command(&mut self, driver: &mut Driver, command: Option<Command>, now: Timestamp) {
+    fn command(&mut self, lasting: &mut Lasting, command: Option<Command>, now: Timestamp) {
         match command {
             Some(Command::Input(input)) => self.engine.handle(input, now),
             Some(Command::Register { callee, endpoint, slots }) => {
                 let registered = Registered { endpoint, slots };
                 let terms = registered.terms();
-                let lane = lane(&driver.shared, &callee, &registered, &self.answers);
+                let lane = lane(&lasting.shared, &callee, &registered, &self.answers);
                 self.lanes.insert(callee.clone(), lane);
-                driver.callees.insert(callee.clone(), registered);
+                lasting.callees.insert(callee.clone(), registered);
                 self.engine.handle(Input::Register { callee, terms }, now);
             }
             Some(Command::Shutdown { until, to }) => {
@@ -226,7 +242,7 @@ impl Life {
                 let (by, callers) = self.stopping.get_or_insert((until, Vec::new()));
                 *by = until.min(*by);
                 callers.push(to);
-                driver.shared.set_health(Health::Stopped);
+                lasting.shared.set_health(Health::Stopped);
             }
             // Every handle is gone: nobody can ask for more.
             None => {
@@ -243,14 +259,19 @@ impl Life {
         }
     }
 
-    fn appended(&mut self, driver: &Driver, appended: Appended, now: Timestamp) -> Option<String> {
+    fn appended(
+        &mut self,
+        lasting: &Lasting,
+        appended: Appended,
+        now: Timestamp,
+    ) -> Option<String> {
         match appended {
             Ok(position) => {
                 self.engine.handle(Input::Durable(position), now);
                 if let Some(next) = self.engine.next_batch() {
                     self.log.append(next);
                 }
-                driver.durable.send_replace(position);
+                lasting.durable.send_replace(position);
                 None
             }
             Err(error) => Some(error.to_string()),
@@ -267,7 +288,7 @@ impl Life {
         }
     }
 
-    fn send(&mut self, driver: &Driver, outputs: Outputs<Caller>) {
+    fn send(&mut self, lasting: &Lasting, outputs: Outputs<Caller>) {
         let Outputs { append, calls, lookups, replies, stuck } = outputs;
         if let Some(batch) = append {
             self.log.append(batch);
@@ -292,10 +313,10 @@ impl Life {
                 }
             };
             // It goes on by itself, and answers by the inbox.
-            drop(driver.shared.clock.blocking(look_up_all));
+            drop(lasting.shared.clock.blocking(look_up_all));
         }
         if !stuck.is_empty() {
-            driver.shared.tell_stuck(stuck);
+            lasting.shared.tell_stuck(stuck);
         }
     }
 

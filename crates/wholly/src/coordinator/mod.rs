@@ -1,6 +1,7 @@
 //! The coordinator as a program sees it.
 
 mod builder;
+mod command;
 pub(crate) mod decision;
 mod driver;
 mod life;
@@ -33,7 +34,7 @@ use crate::meter::{Measures, Meter};
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
 use crate::{AnyOutcome, Listing, Settings, Snapshot};
-use driver::{Command, Fed};
+use command::{Command, Fed};
 
 /// What decides and remembers. A handle: clones share one coordinator.
 ///

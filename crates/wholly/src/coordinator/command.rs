@@ -1,0 +1,39 @@
+//! What the loop is told by the coordinator's handles.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use wholly_core::{Callee, Timestamp};
+
+use super::Caller;
+use crate::engine::{Input, Terms};
+use crate::participant::Endpoint;
+use crate::participant::slots::Slots;
+
+/// What the handles send.
+pub(super) enum Command {
+    Input(Input<Caller>),
+    Register { callee: Callee, endpoint: Arc<dyn Endpoint>, slots: Slots },
+    Shutdown { until: Timestamp, to: oneshot::Sender<()> },
+}
+
+/// A command, and since when it waits for the loop.
+pub(super) struct Fed {
+    pub since: Instant,
+    pub command: Command,
+}
+
+/// Somebody who can be called, as they were registered.
+#[derive(Clone)]
+pub(super) struct Registered {
+    pub endpoint: Arc<dyn Endpoint>,
+    pub slots: Slots,
+}
+
+impl Registered {
+    pub fn terms(&self) -> Terms {
+        let in_flight_limit = self.slots.in_flight_limit();
+        Terms { one_phase: self.endpoint.one_phase(), in_flight_limit }
+    }
+}
