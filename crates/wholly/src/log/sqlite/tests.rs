@@ -324,6 +324,21 @@ fn history_reads_the_same_before_and_after_a_run() {
 }
 
 #[test]
+fn the_view_shows_every_id_as_it_is() {
+    let (_directory, path) = place_for();
+    let mut open = SqliteLog::at(&path).open().unwrap();
+    let ids = [(1, 0, 0, 0), (2, 9, u64::MAX, 1), (3 << 40, 4_094, 1 << 33, u64::MAX)];
+    let ids = ids.map(|(millis, counter, random, log)| {
+        let now = Timestamp::from_millis(millis);
+        TransactionId::mint((millis << 12) + counter, now, random, LogId::from_bits(log))
+    });
+    let entry = |transaction| Entry { transaction, key: None, ..entry(1, 10) };
+    open.head = open.writer.append(open.head, &ids.map(entry)).unwrap();
+    let shown: Vec<_> = shown(&path).into_iter().map(|(id, ..)| id).collect();
+    assert_eq!(shown, ids.map(|id| id.to_string()));
+}
+
+#[test]
 fn logs_of_earlier_formats_open_and_go_on() {
     for earlier in [make_format_1, make_format_2] {
         for indexed in [false, true] {
