@@ -18,7 +18,6 @@
 pub mod signature;
 
 use std::fmt;
-use std::fmt::Write;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,13 +144,7 @@ pub struct Call {
 impl Call {
     /// The same for every attempt of one operation, and for nothing else.
     pub fn idempotency_key(&self) -> String {
-        let (branch, name) = (self.branch.as_str(), self.operation_name());
-        // Written for every call: in one allocation.
-        let length = TransactionId::TEXT_BYTES + "//".len() + branch.len() + name.len();
-        let mut key = String::with_capacity(length);
-        // A string takes all that is written to it.
-        let _ = write!(key, "{}/{branch}/{name}", self.transaction);
-        key
+        format!("{}/{}/{}", self.transaction, self.branch, self.operation_name())
     }
 
     /// The operation's name in the path and in `Wholly-Operation`.

@@ -22,8 +22,8 @@
 //! | `GET /metrics` | what is counted, for Prometheus |
 //! | `GET /openapi.json` | this API as a document |
 //!
-//! Every error is a [`problem`](crate::problem) document. What is done by hand needs a reason. What each route
-//! needs of its caller is in [`roles`], where a new route has to be named, too.
+//! Every error is a [`problem`](crate::problem) document. What is done by hand needs a reason. What
+//! each route needs of its caller is in [`roles`], where a new route has to be named, too.
 
 mod by_hand;
 mod events;

@@ -44,7 +44,7 @@ use wholly_core::Payload;
 use wholly_core::wire::{Answer, Call, HttpAnswer, Operation, header};
 
 use self::addresses::Addresses;
-use self::connections::{Arriving, Asking, Connections, Failed, Transport};
+use self::connections::{Arriving, Connections, Failed, Outgoing, Transport};
 pub use self::credentials::InvalidCredentials;
 use self::signing::Signing;
 use self::url::BaseUrl;
@@ -239,7 +239,7 @@ impl HttpParticipant {
             Ok(request) => request,
             Err(why) => return Answer::unknown(format!("the call cannot be written: {why}")),
         };
-        match self.send(request.into(), call.operation).await {
+        match self.send(request, call.operation).await {
             Ok((status, answer)) => {
                 self.report_mistake(&call, status, &answer);
                 answer
@@ -251,7 +251,7 @@ impl HttpParticipant {
     /// What is answered, or why nothing was.
     async fn send(
         &self,
-        request: Asking,
+        request: Outgoing,
         operation: Operation,
     ) -> Result<(StatusCode, Answer), String> {
         let now = Instant::now();
@@ -284,14 +284,14 @@ impl HttpParticipant {
         Ok((head.status, answer.meaning(operation, &self.refused_statuses)))
     }
 
-    fn signed(&self, mut request: Request<Full<Bytes>>) -> Result<Request<Full<Bytes>>, Unwritten> {
+    fn signed(&self, mut request: Outgoing) -> Result<Outgoing, Unwritten> {
         if let Some(signing) = &self.signing {
             signing.sign(&mut request)?;
         }
         Ok(request)
     }
 
-    fn request(&self, call: &Call) -> Result<Request<Full<Bytes>>, Unwritten> {
+    fn request(&self, call: &Call) -> Result<Outgoing, Unwritten> {
         // `{transaction}/{branch}/{operation}` is written once; the headers are slices of it.
         let key = Bytes::from(call.idempotency_key());
         let branch_ends = key.len() - call.operation_name().len() - 1;
@@ -318,7 +318,8 @@ impl HttpParticipant {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         // The content's length is added by the client, which knows it from the body.
-        let mut request = Request::new(Full::new(Bytes::from_owner(Body(call.payload.clone()))));
+        let body = Full::new(Bytes::from_owner(Body(call.payload.clone())));
+        let mut request = Box::new(Request::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.addresses.of(call, &self.base)?;
         *request.headers_mut() = headers;
@@ -348,7 +349,7 @@ impl HttpParticipant {
         let mut request = self.request(call).map_err(|why| why.to_string())?;
         change(&mut request);
         let request = self.signed(request).map_err(|why| why.to_string())?;
-        self.send(request.into(), call.operation).await
+        self.send(request, call.operation).await
     }
 
     fn what_failed(&self, error: &Failed) -> String {
@@ -383,6 +384,7 @@ impl HttpParticipant {
     }
 }
 
+// Each hands on the future of `ask` as it is: another one around it would hold the call once more.
 impl Participant for HttpParticipant {
     fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
         self.ask(call)

@@ -1,5 +1,7 @@
 //! A transaction's id as its first entry has it: what its ordinal does not say of it, in 16 bytes,
 //! the second half of the UUID and the log that minted it. Earlier formats have the whole text.
+//!
+//! The indexes leave the log to the label; an entry says it itself, so that it is read without them.
 
 use rusqlite::types::Value;
 use wholly_core::{LogId, TransactionId};

@@ -273,9 +273,9 @@ impl At<'_> {
             file.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
             // One transaction, so that a file is either a whole log or still nothing.
             let creation = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            creation.execute_batch(TABLES)?;
-            creation.execute_batch(KINDS)?;
-            creation.execute_batch(HISTORY)?;
+            for schema in [TABLES, KINDS, HISTORY] {
+                creation.execute_batch(schema)?;
+            }
             creation.execute(
                 "INSERT INTO meta (one, identity, epoch, head, indexed) VALUES (1, ?1, 0, 0, 0)",
                 [identity],

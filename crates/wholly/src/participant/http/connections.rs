@@ -38,7 +38,7 @@ pub(super) enum Transport {
 
 /// A call as it is sent. Boxed, because a future holds what it was given more than once, and a
 /// call's are moved a few times.
-pub(super) type Asking = Box<Request<Full<Bytes>>>;
+pub(super) type Outgoing = Box<Request<Full<Bytes>>>;
 
 /// The pool of connections to one participant.
 pub(super) struct Connections(Arc<Pool>);
@@ -96,7 +96,7 @@ impl Connections {
 
     /// Sends a call. A kept connection that turns out to be closed *before a byte was sent* is
     /// replaced; one of which anything was sent is the call's end.
-    pub(super) async fn send(&self, request: Asking) -> Result<Response<Arriving>, Failed> {
+    pub(super) async fn send(&self, request: Outgoing) -> Result<Response<Arriving>, Failed> {
         let mut request = request;
         loop {
             let kept = poll_fn(|context| Poll::Ready(self.0.take(context))).await;
