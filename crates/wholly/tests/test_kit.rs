@@ -460,8 +460,8 @@ async fn a_saga_is_crashed_at_every_record_and_once_more() {
         crashes
     };
     let (once, twice) = (crashes(false).await, crashes(true).await);
-    // started, completed, turned back: each before, during and after.
-    assert!(once >= 9, "{once}");
+    // Started, turned back: each before, during and after; and the end, before and during.
+    assert!(once >= 8, "{once}");
     assert!(twice > 3 * once, "{once} {twice}");
 }
 

@@ -5,6 +5,7 @@
 
 use super::graph::Side;
 use super::record::{Reason, Record, Resolution, StepIndex};
+use super::reference::Unresolved;
 use super::{Progress, Step, Transaction};
 use crate::Payload;
 use crate::protocol::{BrokenInvariant, broken, ensure};
@@ -19,10 +20,7 @@ impl Transaction {
         ensure(!self.settled, "nothing follows once a saga is settled")?;
         match record {
             Record::Started(_) => broken("a saga starts once"),
-            Record::Lost(step) => {
-                self.begun(*step)?.lost = true;
-                Ok(())
-            }
+            Record::Lost(step) => self.apply_lost(*step),
             Record::Completed(step, output) => self.apply_completed(*step, output),
             Record::Refused(step, reason) => {
                 let step = self.begun(*step)?;
@@ -58,6 +56,22 @@ impl Transaction {
                 Ok(())
             }
         }
+    }
+
+    fn apply_lost(&mut self, index: StepIndex) -> Result<(), BrokenInvariant> {
+        if self.own(index)?.progress == Progress::Waiting {
+            // INVARIANT: ahead of what it comes after is only what an earlier life may have asked.
+            let unknown = |step: StepIndex| self.known_output(step).is_none();
+            let mut earlier = self.node(index).ancestors.iter().filter(|step| unknown(*step));
+            let law = "only what may have been asked is lost";
+            ensure(earlier.all(|step| !self.node(step).output_is_forced), law)?;
+            let payload = self.fill(index).map_err(|_| BrokenInvariant { law })?;
+            self.own(index)?.progress = Progress::Ahead { payload };
+            self.own(index)?.lost = true;
+        } else {
+            self.begun(index)?.lost = true;
+        }
+        Ok(())
     }
 
     fn apply_completed(
@@ -123,19 +137,25 @@ impl Transaction {
     /// Begins every step whose predecessors are done. Its payload is fixed here, from what it
     /// comes after, so that every attempt and the compensation are given the same.
     pub(super) fn begin_ready(&mut self) {
-        for (index, (definition, node)) in self.graph.clone().steps().enumerate() {
-            let done = |step: StepIndex| self.steps[usize::from(step)].output().is_some();
-            if self.steps[index].progress != Progress::Waiting || !node.after.iter().all(done) {
+        for index in (0..).take(self.steps.len()) {
+            let step = &self.steps[usize::from(index)];
+            let waits = matches!(step.progress, Progress::Waiting | Progress::Ahead { .. });
+            let done = |step: StepIndex| self.known_output(step).is_some();
+            if !waits || !self.node(index).after.iter().all(done) {
                 continue;
             }
-            let output = |step: StepIndex| self.steps[usize::from(step)].output();
-            let progress = match node.template.fill(definition.payload_limit(), &self.input, output)
-            {
+            let progress = match self.fill(index) {
                 Ok(payload) => Progress::Begun { payload },
                 Err(unresolved) => Progress::Unresolved { reason: unresolved.to_string() },
             };
-            self.steps[index].progress = progress;
+            self.steps[usize::from(index)].progress = progress;
         }
+    }
+
+    /// What a step is given, from the input and the outputs that are known.
+    fn fill(&self, index: StepIndex) -> Result<Payload, Unresolved> {
+        let limit = self.definition().steps[usize::from(index)].payload_limit();
+        self.node(index).template.fill(limit, &self.input, |step| self.known_output(step))
     }
 
     /// A step that was asked, and that has not answered.

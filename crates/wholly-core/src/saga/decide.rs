@@ -87,7 +87,7 @@ impl Transaction {
         reason: &str,
     ) -> Result<Option<Record>, ResolveError> {
         match (&step.progress, ended) {
-            (Progress::Waiting, _) => Err(ResolveError::NotBegun),
+            (Progress::Waiting | Progress::Ahead { .. }, _) => Err(ResolveError::NotBegun),
             (Progress::Begun { .. } | Progress::Unresolved { .. }, Resolution::Completed(_)) => {
                 Ok(None)
             }
@@ -128,7 +128,7 @@ impl Transaction {
             // Once it turned back, an output only helps its compensation.
             Record::Completed(step, _) => {
                 self.turned_back.is_none()
-                    && self.graph.step(*step).is_some_and(|(_, node)| !node.before.is_empty())
+                    && self.graph.step(*step).is_some_and(|(_, node)| node.output_is_forced)
             }
             _ => false,
         }
@@ -177,9 +177,35 @@ impl Transaction {
         if self.turned_back.is_some() {
             return Vec::new();
         }
-        let doubtful = |step: &Step| !step.lost && matches!(step.progress, Progress::Begun { .. });
-        let steps = (0..).zip(&self.steps).filter(|(_, step)| doubtful(step));
-        steps.map(|(index, _)| Record::Lost(index)).collect()
+        let furthest = self.furthest();
+        let steps = (0..).zip(self.steps.iter().zip(&furthest.steps));
+        let doubtful = |step: &Step, furthest: &Step| {
+            !step.lost && step.output().is_none() && furthest.payload().is_some()
+        };
+        let doubtful = steps.filter(|(_, (step, furthest))| doubtful(step, furthest));
+        doubtful.map(|(index, _)| Record::Lost(index)).collect()
+    }
+
+    /// As far as an earlier life may have come: what it knew to be done, this one need not know,
+    /// where the output was not forced.
+    fn furthest(&self) -> Self {
+        let mut furthest = self.clone();
+        loop {
+            let mut further = false;
+            for (step, node) in furthest.steps.iter_mut().zip(self.graph.nodes()) {
+                if let Progress::Begun { payload } = &step.progress
+                    && !node.output_is_forced
+                {
+                    let (payload, output) = (payload.clone(), Payload::null());
+                    step.progress = Progress::Completed { payload, output };
+                    further = true;
+                }
+            }
+            if !further {
+                return furthest;
+            }
+            furthest.begin_ready();
+        }
     }
 
     fn decide_answer(&self, answered: &Answered, now: Timestamp) -> Vec<Record> {

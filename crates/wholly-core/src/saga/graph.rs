@@ -28,8 +28,6 @@ pub struct Graph {
 pub struct Node {
     /// The steps that it directly comes after.
     pub after: StepSet,
-    /// The steps that directly come after it.
-    pub before: StepSet,
     /// All steps that it comes after, directly or not: what its payload may refer to.
     pub ancestors: StepSet,
     /// Where it is from the pivot.
@@ -40,6 +38,9 @@ pub struct Node {
     pub compensation: Option<OperationName>,
     /// What its action is given.
     pub template: Template,
+    /// Whether that it is done must be durable before what comes after it is asked: a later
+    /// payload is made of its output, it is the pivot, or that one comes directly after it.
+    pub output_is_forced: bool,
 }
 
 /// Where a step is from the pivot.
@@ -144,11 +145,6 @@ impl StepSet {
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
-    }
-
-    /// Whether there is none in it.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
     }
 
     /// Its steps, ascending.

@@ -39,16 +39,19 @@
 //! *Settled* (nothing is left to do) and *stuck* (a person is needed) stand beside the state.
 //!
 //! A step *may have been done* from the moment when all that it comes after are done, whether or
-//! not a call has left: a restart cannot tell. Taken back is what is done, and what may have been
-//! and was not refused at its only attempt. A step is *over*, once the saga has turned back, if
-//! it is taken back or nothing of it needs to be.
+//! not a call has left: a restart cannot tell. Nor can it tell whether a step was done whose output
+//! was not forced (below); so with such a step, what comes after it may have been done, too. Taken
+//! back is what is done, and what may have been and was not refused at its only attempt. A step is
+//! *over*, once the saga has turned back, if it is taken back or nothing of it needs to be.
 //!
 //! # What is forced
 //!
 //! | record | forced | why |
 //! |---|---|---|
 //! | `started` | yes | else nobody would remember to take back what was done |
-//! | `completed` | where another step comes after it | else that one would be asked twice, with different payloads |
+//! | `completed` | where a later step's payload is made of the output | else that one would be asked twice, with different payloads |
+//! | `completed` | of the pivot, and where the pivot comes directly after it | else a restart could not tell whether there is a way back |
+//! | `completed` | of another step: no | a restart asks it again, and counts what comes after it as lost |
 //! | `refused`, `lost` | no | a restart counts what is unanswered as lost |
 //! | `turned_back` | yes | else a restart would run on after a compensation has left |
 //! | `compensated` | no | asking a participant again does no harm |
@@ -69,7 +72,7 @@
 //! | anything else, to a compensation | | asked again; `stuck` after many tries |
 //! | a payload that does not resolve | up to the pivot `turned_back`; after it `stuck` | |
 //! | time, after the deadline | `turned_back`, unless the pivot may have left. An action that is done by then only gives its output to its compensation | |
-//! | restart | `lost` for each step that may have been done; asked again | asked again |
+//! | restart | `lost` for each step that may have been done; asked again, each in its turn | asked again |
 //! | cancel | `turned_back`, unless the pivot may have left: an error | the same answer |
 //! | resolve as completed | `resolved`, as if it were done | an error |
 //! | resolve as compensated | up to the pivot `resolved`, `turned_back`; after it an error | `resolved`; with the last one `settled` |
@@ -144,6 +147,10 @@ pub struct Step {
 enum Progress {
     /// Not all that it comes after are done.
     Waiting,
+    /// The same, as far as is known; but an earlier life may have known more, and have asked it.
+    Ahead {
+        payload: Payload,
+    },
     /// It may have been done; this is what it is given.
     Begun {
         payload: Payload,
@@ -339,9 +346,10 @@ impl Transaction {
     /// A step's state, under its name in the protocol.
     pub fn step_state(&self, step: &Step) -> StepState {
         match step.progress {
-            Progress::Waiting | Progress::Begun { .. } | Progress::Unresolved { .. } => {
-                StepState::Pending
-            }
+            Progress::Waiting
+            | Progress::Ahead { .. }
+            | Progress::Begun { .. }
+            | Progress::Unresolved { .. } => StepState::Pending,
             // It needs no compensation, or waits for it until the saga has settled.
             Progress::Completed { .. } if self.state() == State::Compensated => {
                 StepState::Compensated
@@ -385,6 +393,10 @@ impl Transaction {
         self.steps.get(usize::from(step))
     }
 
+    fn known_output(&self, step: StepIndex) -> Option<&Payload> {
+        self.find(step).and_then(Step::output)
+    }
+
     fn step_name(&self, step: StepIndex) -> StepName {
         self.definition().steps[usize::from(step)].name.clone()
     }
@@ -411,7 +423,8 @@ impl Step {
     /// What its action is given, once that is known.
     pub fn payload(&self) -> Option<&Payload> {
         match &self.progress {
-            Progress::Begun { payload }
+            Progress::Ahead { payload }
+            | Progress::Begun { payload }
             | Progress::Completed { payload, .. }
             | Progress::Refused { payload, .. } => Some(payload),
             Progress::Waiting | Progress::Unresolved { .. } | Progress::Compensated => None,

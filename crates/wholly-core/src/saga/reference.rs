@@ -25,7 +25,7 @@ mod follow;
 
 use std::str;
 
-use super::StepIndex;
+use super::{StepIndex, StepSet};
 use crate::Payload;
 pub(super) use compile::Known;
 
@@ -165,6 +165,15 @@ impl Template {
             true => Err(Unresolved::TooLong { limit }),
             false => Ok(()),
         }
+    }
+
+    /// The steps whose outputs are filled in.
+    pub(super) fn outputs(&self) -> StepSet {
+        let Form::Parts(parts) = &self.0 else { return StepSet::default() };
+        parts.iter().fold(StepSet::default(), |steps, part| match part {
+            Part::Reference(Reference { source: Source::Output(step), .. }) => steps.with(*step),
+            _ => steps,
+        })
     }
 
     /// How many places of it are filled.

@@ -91,7 +91,7 @@ fn a_list_runs_in_its_order() {
     for step in 0..2 {
         let records = act(&mut t, step, Answer::Done);
         assert_eq!(records, [completed(step)]);
-        assert!(t.forces(&records[0]), "the next step waits for it");
+        assert!(!t.forces(&records[0]), "nothing is made of it");
         assert_eq!(outstanding(&t), [(step + 1, Action)]);
     }
     let records = act(&mut t, 2, Answer::Done);
@@ -251,10 +251,76 @@ fn a_restart_counts_what_may_have_left_as_lost() {
     let mut t = diamond();
     act(&mut t, 0, Answer::Done);
     act(&mut t, 1, lost());
-    assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(2)]);
+    assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(2), Record::Lost(3)]);
     act(&mut t, 2, no());
+    assert_eq!(outstanding(&t), [(3, Compensation)]);
+    undo(&mut t, 3);
     assert_eq!(outstanding(&t), [(1, Compensation), (2, Compensation)]);
     assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), []);
+}
+
+#[test]
+fn an_output_is_forced_where_something_is_made_of_it() {
+    let reads = format!(r#"{UNDO},"payload":{{"$from":"/steps/a"}}"#);
+    let mut t = saga(&[UNDO, UNDO, &reads]);
+    let first = act(&mut t, 0, Answer::Done);
+    let second = act(&mut t, 1, Answer::Done);
+    assert!(t.forces(&first[0]) && !t.forces(&second[0]));
+    t.cancel("enough", NOW).unwrap();
+    assert!(!t.forces(&first[0]), "its compensation can do without");
+}
+
+/// What an earlier life knew to be done and asked next, this one cannot know.
+#[test]
+fn a_restart_counts_what_may_have_come_after_it_as_lost() {
+    let mut t = list();
+    let lost = [Record::Lost(0), Record::Lost(1), Record::Lost(2)];
+    assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), lost);
+    assert_eq!((outstanding(&t), states(&t)), (vec![(0, Action)], vec![Pending; 3]));
+    assert_eq!(
+        t.resolve(1, Resolution::Completed(Payload::null()), "?", NOW),
+        Err(ResolveError::NotBegun)
+    );
+    act(&mut t, 0, Answer::Done);
+    assert_eq!(outstanding(&t), [(1, Action)], "each in its turn");
+    assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [], "it is said once");
+    act(&mut t, 1, no());
+    assert_eq!(outstanding(&t), [(2, Compensation)], "the last first");
+    let request = t.request(Effect { branch: 2, operation: Compensation }).unwrap();
+    assert_eq!(request.payload, output(r#"{"input":{"n":7}}"#));
+    for step in [2, 1] {
+        undo(&mut t, step);
+    }
+    assert_eq!(undo(&mut t, 0), [Record::Compensated(0), Record::Settled]);
+}
+
+#[test]
+fn a_restart_counts_nothing_as_lost_that_waited_for_what_was_forced() {
+    let reads = |of: &str| format!(r#"{UNDO},"payload":{{"$from":"/steps/{of}/id"}}"#);
+    let mut t = saga(&[UNDO, &reads("a"), UNDO]);
+    assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(0)]);
+    act(&mut t, 0, Answer::DoneWith { output: output(r#"{"id":3}"#) });
+    assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(1), Record::Lost(2)]);
+    t.cancel("enough", NOW).unwrap();
+    undo(&mut t, 2);
+    let request = t.request(Effect { branch: 1, operation: Compensation }).unwrap();
+    assert_eq!(request.payload, output(r#"{"input":3}"#), "as its action was");
+
+    // The pivot has not left while that what it waits for is done is not durable.
+    let mut t = saga(&[UNDO, UNDO, r#","compensation":"undo","pivot":true"#, ""]);
+    assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(0), Record::Lost(1)]);
+    assert_eq!(t.turns_back_at(), Some(t.deadline()));
+    act(&mut t, 0, Answer::Done);
+    act(&mut t, 1, Answer::Done);
+    assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(2)], "and not what follows");
+    act(&mut t, 2, Answer::Done);
+    assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(3)]);
+    assert_eq!(outstanding(&t), [(3, Action)]);
+
+    // What cannot be given a payload was not asked, and nothing after it.
+    let missing = format!(r#"{UNDO},"payload":{{"$from":"/input/none"}}"#);
+    let mut t = saga(&[UNDO, &missing, UNDO]);
+    assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(0)]);
 }
 
 #[test]
@@ -366,6 +432,7 @@ fn a_broken_law_is_found() {
         (vec![Record::Settled], "every step is done"),
         (vec![turned(), Record::Settled], "every step is done"),
         (vec![Record::Lost(7)], "that the saga has"),
+        (vec![Record::Lost(1)], "may have been asked is lost"),
         (vec![completed(0), Record::Refused(0, "no".into())], "that is asked answers"),
         (
             vec![turned(), Record::Resolved(0, Resolution::Completed(Payload::null()), "?".into())],

@@ -30,6 +30,8 @@ pub enum Bug {
     LostAttemptForgotten,
     /// What is unanswered in an earlier life is not told to the core.
     RestartNotTold,
+    /// Of what is unanswered in an earlier life, only what has its turn is told to the core.
+    RestartTellsNothingAhead,
     /// An unanswered action is taken for a refusal.
     TimeOutIsNo,
     /// What is unanswered is taken for done.

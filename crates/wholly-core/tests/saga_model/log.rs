@@ -1,7 +1,8 @@
 //! The log, and the crash of the coordinator that has it.
 
-use wholly_core::Input;
 use wholly_core::saga::{Record, Transaction};
+use wholly_core::wire::Operation;
+use wholly_core::{Effect, Input};
 
 use crate::bug::Bug;
 use crate::scenario::Scenario;
@@ -62,8 +63,19 @@ impl World {
         self.live = replayed;
         self.tries.fill(0);
         self.forget_attempts();
-        if scenario.bug != Some(Bug::RestartNotTold) {
-            self.step(scenario, &Input::Restarted);
+        match scenario.bug {
+            Some(Bug::RestartNotTold) => {}
+            Some(Bug::RestartTellsNothingAhead) => self.lose_what_has_its_turn(),
+            _ => self.step(scenario, &Input::Restarted),
+        }
+    }
+
+    fn lose_what_has_its_turn(&mut self) {
+        let asked: Vec<Effect> = self.live.effects().collect();
+        for effect in asked.iter().filter(|effect| effect.operation == Operation::Action) {
+            if let Err(broken) = self.live.apply(&Record::Lost(effect.branch)) {
+                self.broken = Some(broken.law);
+            }
         }
     }
 

@@ -10,7 +10,8 @@
 //! - The coordinator asks what [`effects`](wholly_core::saga::Transaction::effects) says, one
 //!   attempt a step at a time, and shows the client how the saga stands as soon as it may. What is
 //!   on its way when the saga turns back is waited for, until it answers or times out.
-//! - The graphs of [`shape`]. Each step is given what those before it put out.
+//! - The graphs of [`shape`]. Each step is given what those before it put out, or only some of
+//!   them, so that the rest is not forced.
 //! - The log: nothing leaves while a forced record is not synced, and more is decided meanwhile. A
 //!   crash keeps any prefix of what was not synced, cut between what two inputs led to; the restart
 //!   replays it and tells the core.
@@ -65,7 +66,10 @@ use properties::{
     NO_WAY_BACK, NOT_IN_VAIN, NOTHING_TWICE, ONLY_BACK, QUIET_IS_SETTLED, UNDONE_RAN,
 };
 use scenario::{Faults, Scenario};
-use shape::{DIAMOND, FEW_TRIES, FORK, FREE_MIDDLE, LIST, PIVOT, Shape, WIDE_PIVOT};
+use shape::{
+    DIAMOND, FEW_TRIES, FORK, FREE_MIDDLE, HALF_READ, LIST, PIVOT, READ_LATER, Shape, UNREAD_LIST,
+    UNREAD_PIVOT, WIDE_PIVOT,
+};
 
 const NONE: Faults = Faults {
     time_outs: 0,
@@ -149,6 +153,34 @@ fn a_pivot_keeps_the_laws() {
 }
 
 #[test]
+fn what_no_output_is_waited_for_keeps_the_laws() {
+    holds(
+        "unread list: late, lost, cancelled, and crashes",
+        Scenario {
+            sights: &[
+                "completes",
+                "turns back: refused",
+                "turns back: deadline",
+                "an end outlives a crash",
+                "a compensation overtakes what may have run",
+                "a late action meets its compensation",
+            ],
+            ..saga(UNREAD_LIST, Faults { crashes: 2, ..ONE_EACH })
+        },
+    );
+    let doubled = Faults { duplicates: 1, pendings: 1, deadline: false, ..ONE_EACH };
+    holds("unread list: repeated and pending", saga(UNREAD_LIST, doubled));
+    let faults = Faults { resolves: 1, cancels: 0, ..ONE_EACH };
+    holds("unread list: resolved", saga(UNREAD_LIST, faults));
+    let faults = Faults { cancels: 0, ..ONE_EACH };
+    holds("read later: late, lost, a crash", saga(READ_LATER, faults));
+    holds("half read: late, lost, a crash", saga(HALF_READ, faults));
+    let sights: &[_] = &["completes", "completes after the deadline", "turns back: deadline"];
+    let faults = Faults { crashes: 2, cancels: 0, ..ONE_EACH };
+    holds("unread pivot: late, lost, crashes", Scenario { sights, ..saga(UNREAD_PIVOT, faults) });
+}
+
+#[test]
 fn a_step_that_needs_no_compensation_keeps_the_laws() {
     holds(
         "free middle: late, lost, cancelled, crashes",
@@ -218,6 +250,10 @@ fn deep_configurations_keep_the_laws() {
         let deep = |shape, faults| Scenario { memory, ..saga(shape, faults) };
         holds(&format!("list, {memory:?}: deep"), deep(LIST, twice));
         holds(&format!("pivot, {memory:?}: deep"), deep(PIVOT, twice));
+        holds(&format!("unread list, {memory:?}: deep"), deep(UNREAD_LIST, twice));
+        holds(&format!("read later, {memory:?}: deep"), deep(READ_LATER, twice));
+        holds(&format!("half read, {memory:?}: deep"), deep(HALF_READ, twice));
+        holds(&format!("unread pivot, {memory:?}: deep"), deep(UNREAD_PIVOT, twice));
         holds(&format!("free middle, {memory:?}: deep"), deep(FREE_MIDDLE, twice));
         holds(&format!("diamond, {memory:?}: deep"), deep(DIAMOND, late_twice));
         holds(&format!("fork, {memory:?}: deep"), deep(FORK, late_twice));
@@ -261,6 +297,11 @@ fn planted_bugs_are_caught() {
             Faults { pendings: 1, ..NONE },
         ),
         (Bug::RestartNotTold, ALL_OR_NOTHING, LIST, Forgetful, CRASH),
+        (Bug::RestartTellsNothingAhead, ALL_OR_NOTHING, UNREAD_LIST, Barrier, crash_and_deadline),
+        (Bug::RestartTellsNothingAhead, IN_REVERSE, UNREAD_LIST, Barrier, crash_and_deadline),
+        (Bug::RestartTellsNothingAhead, ALL_OR_NOTHING, HALF_READ, Barrier, crash_and_deadline),
+        (Bug::CompletedNotForced, NO_WAY_BACK, UNREAD_PIVOT, Barrier, crash_and_deadline),
+        (Bug::CompletedNotForced, ALL_OR_NOTHING, READ_LATER, Barrier, crash_and_deadline),
         (Bug::EndNotForced, NEVER_CHANGES, LIST, Barrier, crash_and_deadline),
         (Bug::TimeOutIsNo, ALL_OR_NOTHING, LIST, Barrier, LATE),
         (Bug::TimeOutIsDone, ALL_OR_NOTHING, LIST, Barrier, LATE),

@@ -98,6 +98,18 @@ pub fn sights() -> Vec<Law> {
         Law::sometimes("a compensation finds nothing", |_, world| {
             world.participants.iter().any(|participant| participant.row == Row::Fenced)
         }),
+        Law::sometimes("a compensation overtakes what may have run", |scenario, world| {
+            // Two are pending, and the later one is taken back: an earlier life may have asked it.
+            let asked = Slot::Asked(Operation::Compensation);
+            let mut states = steps(scenario.shape).zip(world.step_states()).zip(&world.slots);
+            states.any(|((step, state), slot)| {
+                let pending = |earlier| {
+                    comes_after(scenario.shape, step, earlier)
+                        && world.step_states().nth(usize::from(earlier)) == Some(StepState::Pending)
+                };
+                *slot == asked && state == StepState::Pending && steps(scenario.shape).any(pending)
+            })
+        }),
         Law::sometimes("a refusal after a lost attempt is compensated", |_, world| {
             let mut refused = world.step_states().zip(&world.slots);
             refused.any(|(state, slot)| {

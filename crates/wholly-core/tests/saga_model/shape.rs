@@ -17,6 +17,8 @@ pub type Shape = &'static [Place];
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     pub after: &'static [StepIndex],
+    /// Of what it comes after, the steps whose outputs it is given.
+    pub reads: &'static [StepIndex],
     pub kind: Kind,
 }
 
@@ -40,7 +42,12 @@ pub const TRIES: u8 = 2;
 use Kind::{FewTries, Free, Pivot, Retriable, Undo};
 
 const fn place(kind: Kind, after: &'static [StepIndex]) -> Place {
-    Place { after, kind }
+    Place { after, reads: after, kind }
+}
+
+/// A place that is given these outputs only: those of the others need not be forced.
+const fn reading(reads: &'static [StepIndex], place: Place) -> Place {
+    Place { reads, ..place }
 }
 
 pub const LIST: Shape = &[place(Undo, &[]), place(Undo, &[0]), place(Undo, &[1])];
@@ -58,9 +65,26 @@ pub const WIDE_PIVOT: Shape = &[
     place(Retriable, &[2]),
 ];
 pub const FREE_MIDDLE: Shape = &[place(Undo, &[]), place(Free, &[0]), place(Undo, &[1])];
+/// Nobody waits for an output to be durable.
+pub const UNREAD_LIST: Shape =
+    &[place(Undo, &[]), reading(&[], place(Undo, &[0])), reading(&[], place(Undo, &[1]))];
+/// The first output is waited for, and read only two steps later.
+pub const READ_LATER: Shape =
+    &[place(Undo, &[]), reading(&[], place(Undo, &[0])), reading(&[0], place(Undo, &[1]))];
+/// The last step comes after one that is waited for and after one that is not.
+pub const HALF_READ: Shape =
+    &[place(Undo, &[]), place(Undo, &[]), reading(&[0], place(Undo, &[0, 1]))];
+/// That the second is done is waited for, because the pivot comes next.
+pub const UNREAD_PIVOT: Shape = &[
+    place(Undo, &[]),
+    reading(&[], place(Undo, &[0])),
+    reading(&[], place(Pivot, &[1])),
+    reading(&[], place(Retriable, &[2])),
+    reading(&[], place(Retriable, &[3])),
+];
 pub const FEW_TRIES: Shape = &[place(Undo, &[]), place(FewTries, &[0])];
 
-/// The shape as the core takes it. Each step's payload is what those before it put out.
+/// The shape as the core takes it. Each step's payload is what those that it reads put out.
 pub fn graph(shape: Shape) -> Arc<Graph> {
     let steps: Vec<String> =
         (0..).zip(shape).map(|(step, place)| definition(step, place)).collect();
@@ -72,7 +96,7 @@ pub fn graph(shape: Shape) -> Arc<Graph> {
 fn definition(step: StepIndex, place: &Place) -> String {
     let names: Vec<String> = place.after.iter().map(|step| format!("{:?}", name(*step))).collect();
     let read: Vec<String> =
-        place.after.iter().map(|step| format!(r#"{{"$from":"/steps/{}"}}"#, name(*step))).collect();
+        place.reads.iter().map(|step| format!(r#"{{"$from":"/steps/{}"}}"#, name(*step))).collect();
     let said = match place.kind {
         Undo => r#","compensation":"undo""#,
         FewTries => r#","compensation":"undo","retry":{"tries":2}"#,
@@ -94,7 +118,7 @@ fn name(step: StepIndex) -> String {
 
 /// What a step's action is to be given.
 pub fn payload(shape: Shape, step: StepIndex) -> String {
-    let outputs = shape[usize::from(step)].after.iter().map(|step| output(*step));
+    let outputs = shape[usize::from(step)].reads.iter().map(|step| output(*step));
     let outputs: Vec<String> = outputs.map(|output: Payload| output.as_str().to_owned()).collect();
     format!("[{}]", outputs.join(","))
 }

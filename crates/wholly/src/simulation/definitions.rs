@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use wholly_core::saga::{Definition, Graph, Side, StepIndex};
+use wholly_core::saga::{Definition, Graph, Node, Side, StepDefinition, StepIndex};
 use wholly_core::{Callee, Name, Payload};
 
 use crate::engine::Random;
@@ -160,6 +160,16 @@ pub fn expected(
             "as it is": {"$from": "x"},
         }),
     })
+}
+
+/// Whether it must be durable that a step is done, before what comes after it is asked: that one is
+/// given its output, or it says whether there is a way back.
+pub fn must_be_durable(graph: &Graph, step: StepIndex) -> bool {
+    let is_pivot = |(definition, _): (&StepDefinition, &Node)| definition.pivot;
+    let mut later = graph.steps().filter(|(_, node)| node.after.has(step));
+    graph.step(step).is_some_and(is_pivot)
+        || later
+            .any(|(definition, node)| definition.payload.is_some() || is_pivot((definition, node)))
 }
 
 /// Whether what takes a step back was said to be none.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use wholly_core::saga::{Graph, Reason, Record, Resolution, Side, StepIndex};
 use wholly_core::{BranchName, Payload, Record as AnyRecord, TransactionId};
 
-use super::definitions::{expected, needs_none};
+use super::definitions::{expected, must_be_durable, needs_none};
 use super::seen::Seen;
 use super::wrong::{Check, Wrong, ensure};
 
@@ -49,8 +49,10 @@ pub struct Step {
     /// The last life that heard a refusal.
     pub refusal_heard: Option<u64>,
     /// As far as the log holds it for good: all that it comes after were done, and gave what it
-    /// is to be given.
+    /// is to be given; or a restart could not tell.
     pub begun: bool,
+    /// A restart could not tell whether an earlier life had asked it.
+    pub ahead: bool,
     /// In which life of the coordinator; a later one cannot tell whether it has left.
     pub begun_in: u64,
     pub lost: bool,
@@ -114,7 +116,7 @@ impl Saga {
                 self.started = true;
                 self.begin_ready(life);
             }
-            Record::Lost(step) => self.steps[usize::from(*step)].lost = true,
+            Record::Lost(step) => self.recorded_as_lost(*step)?,
             Record::Completed(step, output) => self.recorded_as_completed(*step, output, life)?,
             Record::Refused(step, _) => {
                 let is_pivot = self.pivot().is_some_and(|(pivot, _)| pivot == *step);
@@ -158,6 +160,27 @@ impl Saga {
             }
         }
         Ok(())
+    }
+
+    fn recorded_as_lost(&mut self, index: StepIndex) -> Result<(), Wrong> {
+        let may_have_begun = self.may_have_begun(index);
+        let step = &mut self.steps[usize::from(index)];
+        step.lost = true;
+        if !step.begun {
+            (step.begun, step.ahead) = (true, true);
+            ensure(may_have_begun, Check::NoOther, || "it never had its turn".to_owned())?;
+        }
+        Ok(())
+    }
+
+    /// Whether an earlier life may have asked a step: of what it comes after, what is not durable
+    /// need not be, and may have been done.
+    fn may_have_begun(&self, index: StepIndex) -> bool {
+        let mut after = self.graph.nodes()[usize::from(index)].after.iter();
+        after.all(|earlier| {
+            let is_durable = self.steps[usize::from(earlier)].completed.is_some();
+            is_durable || (!must_be_durable(&self.graph, earlier) && self.may_have_begun(earlier))
+        })
     }
 
     fn recorded_as_completed(
@@ -215,7 +238,8 @@ impl Saga {
             Row::Compensated | Row::Empty | Row::Refused => true,
             Row::Done => false,
             // Where a participant forgets its refusal, that it was the only attempt tells.
-            Row::None => !step.begun || (step.refused_at_first.is_some() && step.attempts == 1),
+            Row::None if step.refused_at_first.is_some() && step.attempts == 1 => true,
+            Row::None => !step.begun && step.attempts == 0,
         }
     }
 

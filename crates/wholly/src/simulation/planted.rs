@@ -34,6 +34,7 @@ pub enum Bug {
     RunsAStepBeforeAnOutputIsDurable,
     CompensatesWhatWasRefusedAtFirst,
     ForgetsAnUnknownStep,
+    ForgetsWhatMayHaveComeAfterAnUnknownStep,
     CompensatesInForwardOrder,
     LosesAnOutputOnRestart,
     RunsAStepAgainAfterItsCompensation,
@@ -70,6 +71,7 @@ fn every_planted_bug_is_caught() {
         (Bug::RunsAStepBeforeAnOutputIsDurable, &[Durable], "durable that the step"),
         (Bug::CompensatesWhatWasRefusedAtFirst, &[NoOther], ""),
         (Bug::ForgetsAnUnknownStep, &[Recorded], ""),
+        (Bug::ForgetsWhatMayHaveComeAfterAnUnknownStep, &[Recorded], ""),
         (Bug::CompensatesInForwardOrder, &[Reverse], ""),
         (Bug::LosesAnOutputOnRestart, &[Given], ""),
         (Bug::RunsAStepAgainAfterItsCompensation, &[NotAgain], ""),
@@ -130,9 +132,18 @@ impl World {
     /// Whether a call is taken for done, and does not leave.
     pub(super) fn planted_silence(&self, call: &Call) -> bool {
         let is_unknown = || !call.payload.as_str().contains("\"output\":");
-        self.bug == Some(Bug::ForgetsAnUnknownStep)
-            && call.operation == Operation::Compensation
-            && is_unknown()
+        let is_ahead = |saga: &Saga| {
+            let step = saga.named(&call.branch).map(|index| &saga.steps[usize::from(index)]);
+            step.is_some_and(|step| step.ahead)
+        };
+        let forgets = match self.bug {
+            Some(Bug::ForgetsAnUnknownStep) => true,
+            Some(Bug::ForgetsWhatMayHaveComeAfterAnUnknownStep) => {
+                self.ledger.sagas.get(&call.transaction).is_some_and(is_ahead)
+            }
+            _ => false,
+        };
+        forgets && call.operation == Operation::Compensation && is_unknown()
     }
 
     /// Mutations of what is heard: the answer, and whether the attempt is said to have left.

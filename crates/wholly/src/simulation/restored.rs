@@ -232,6 +232,7 @@ impl Saga {
         for step in &mut self.steps {
             *step = Step {
                 begun: false,
+                ahead: false,
                 lost: false,
                 completed: None,
                 refused: false,

@@ -31,7 +31,7 @@ seen! {
     completed, compensated, refused, deadlines, cancels, exhausted, unresolved,
     // What steps went through.
     refused_at_first, refused_after_a_lost_attempt, forgotten_refusals, refusals_past_the_pivot,
-    pivots_refused, pivots_done_at_a_later_try, unknown_compensated, empty_compensations, late_actions,
+    pivots_refused, pivots_done_at_a_later_try, unknown_compensated, ahead_compensated, empty_compensations, late_actions,
     refused_compensations, compensation_not_needed, crashes_in_mid_compensation,
     resolved_as_completed, resolved_as_compensated, compensated_by_hand,
     // Restored copies, and what a person does about what they hold.

@@ -5,6 +5,7 @@ use wholly_core::saga::{Side, StepIndex};
 use wholly_core::wire::{Call, CompensationPayload, Operation};
 use wholly_core::{Record, two_phase};
 
+use super::definitions::must_be_durable;
 use super::ledger::{Saga, Step};
 use super::planted::Bug;
 use super::world::World;
@@ -76,10 +77,15 @@ impl Saga {
         for earlier in node.after.iter() {
             let Step { done, completed, .. } = &self.steps[usize::from(earlier)];
             ensure(*done == 1, Check::After, || format!("before the step {earlier} was done"))?;
-            ensure(completed.is_some(), Check::Durable, || {
+            let may_be_lost = !must_be_durable(&self.graph, earlier);
+            ensure(completed.is_some() || may_be_lost, Check::Durable, || {
                 format!("before it was durable that the step {earlier} was done")
             })?;
         }
+        let lasting = self.pivot().is_none_or(|(_, pivot)| pivot.completed.is_some());
+        ensure(lasting || node.side != Side::After, Check::Durable, || {
+            "before it was durable that there is no way back".to_owned()
+        })?;
         ensure(call.own_name.as_ref() == Some(&node.action), Check::Given, || {
             format!("called {:?}", call.own_name)
         })?;

@@ -110,7 +110,9 @@ impl World {
             return Answer::refused("not now");
         }
         let Some(saga) = self.ledger.sagas.get_mut(&id) else { return Answer::Done };
-        let known = saga.steps[usize::from(index)].completed.is_some();
+        let Step { ahead, ref completed, .. } = saga.steps[usize::from(index)];
+        let known = completed.is_some();
+        self.seen.ahead_compensated += u64::from(ahead && row == Row::Done && !known);
         match row {
             Row::None => {
                 self.seen.empty_compensations += 1;

@@ -47,10 +47,6 @@ pub(super) fn nodes(definition: &Definition, problems: &mut Problems) -> Vec<Nod
         let at = at!("steps", place, "payload");
         nodes.push(Node {
             after: after[place],
-            before: (0..)
-                .zip(&after)
-                .filter(|(_, after)| after.has(index))
-                .fold(StepSet::default(), |before, (other, _)| before.with(other)),
             ancestors: ancestors[place],
             side: sides[place].unwrap_or(Side::Before),
             action: action(step),
@@ -59,10 +55,24 @@ pub(super) fn nodes(definition: &Definition, problems: &mut Problems) -> Vec<Nod
                 Some(Compensation::NotNeeded) | None => None,
             },
             template: Template::parse(step.payload.as_ref(), &known, at, problems),
+            output_is_forced: false,
         });
     }
+    force_outputs(&mut nodes);
     totals(definition, &nodes, problems);
     nodes
+}
+
+/// Which outputs are forced: a later payload is made of them, or they say whether there is a way
+/// back.
+fn force_outputs(nodes: &mut [Node]) {
+    let waited_for = nodes.iter().fold(StepSet::default(), |all, node| match node.side {
+        Side::Pivot => all.or(node.template.outputs()).or(node.after),
+        Side::Before | Side::After => all.or(node.template.outputs()),
+    });
+    for (index, node) in (0..).zip(nodes) {
+        node.output_is_forced = node.side == Side::Pivot || waited_for.has(index);
+    }
 }
 
 /// What all steps have together, because the loop fills payloads while others wait.

@@ -205,10 +205,29 @@ fn the_list_is_the_order_where_nothing_else_is_said() {
     assert_eq!((step.name.as_str(), node.action.as_str()), ("d", "d"));
     assert_eq!(node.compensation.as_ref().map(OperationName::as_str), Some("undo"));
     assert_eq!(node.after.iter().collect::<Vec<_>>(), [1, 2]);
-    assert_eq!(node.before.iter().collect::<Vec<_>>(), [4]);
     assert_eq!(node.ancestors.iter().collect::<Vec<_>>(), [0, 1, 2]);
     assert_eq!(graph.step(4).unwrap().1.ancestors.iter().count(), 4);
     assert!(graph.step(5).is_none());
+}
+
+#[test]
+fn what_a_payload_is_made_of_and_whether_there_is_a_way_back_is_forced() {
+    let forced = |steps: &str| -> Vec<bool> {
+        graph(steps).steps().map(|(_, node)| node.output_is_forced).collect()
+    };
+    let list = |payload: &str| {
+        forced(&format!(
+            r#"{{"name":"a",+}},{{"name":"b",+}},{{"name":"c",+}},{{"name":"d",+,"payload":{payload}}}"#
+        ))
+    };
+    assert_eq!(list(r#"{"n":1}"#), [false; 4]);
+    assert_eq!(list(r#"{"$from":"/input/steps"}"#), [false; 4]);
+    assert_eq!(list(r#"{"n":{"$from":"/steps/b/x"}}"#), [false, true, false, false]);
+    assert_eq!(list(r#"{"$from":"/steps"}"#), [true, true, true, false]);
+    assert_eq!(list(r#"{"$from":""}"#), [true, true, true, false]);
+    let pivot =
+        r#"{"name":"a",+},{"name":"b",+},{"name":"c",+,"pivot":true},{"name":"d"},{"name":"e"}"#;
+    assert_eq!(forced(pivot), [false, true, true, false, false]);
 }
 
 #[test]
@@ -274,7 +293,6 @@ proptest! {
             for other in 0..count {
                 let other_index = other as StepIndex;
                 prop_assert_eq!(node.after.has(other_index), after[one].contains(&other));
-                prop_assert_eq!(node.before.has(other_index), after[other].contains(&one));
                 prop_assert_eq!(node.ancestors.has(other_index), reaches(&after, one, other));
             }
         }

@@ -19,8 +19,10 @@ use super::writer::{SqliteWriter, head, read_tail};
 
 /// "whly": what SQLite's own header says of whose file it is.
 const APPLICATION: i32 = 0x7768_6c79;
-/// The format that this version writes, and the newest that it knows.
-const FORMAT: u32 = 3;
+/// The format that this version writes, and the newest that it knows. Format 4 has the tables of
+/// format 3, but not every output is forced any more: who takes it for format 3 would not take back
+/// what may have been done.
+const FORMAT: u32 = 4;
 /// See the module's docs for why it is small.
 pub(super) const PAGE_BYTES: u64 = 2_048;
 /// The most that the write-ahead log keeps of its file when it starts over.
@@ -164,8 +166,10 @@ fn bring_up_to_date(file: &Connection) -> rusqlite::Result<()> {
     if format == 1 {
         bring_to_format_2(&update)?;
     }
-    update.execute_batch("DROP VIEW history")?;
-    update.execute_batch(HISTORY)?;
+    if format < 3 {
+        update.execute_batch("DROP VIEW history")?;
+        update.execute_batch(HISTORY)?;
+    }
     update.pragma_update(None, "user_version", FORMAT)?;
     update.commit()
 }

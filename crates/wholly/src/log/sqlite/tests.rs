@@ -77,6 +77,11 @@ pub(super) fn make_format_2(path: &Path) {
     Connection::open(path).unwrap().execute_batch(earlier).unwrap();
 }
 
+/// Makes the file one as versions left it that forced every output.
+pub(super) fn make_format_3(path: &Path) {
+    Connection::open(path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
+}
+
 /// Makes the file one as versions left it whose lists said no ids.
 pub(super) fn make_format_1(path: &Path) {
     make_format_2(path);
@@ -121,8 +126,8 @@ fn another_applications_file_is_left_alone() {
 fn a_newer_log_is_refused() {
     let (_directory, path) = place_for();
     drop(SqliteLog::at(&path).open().unwrap());
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 4").unwrap();
-    assert!(matches!(refused(&path), OpenError::Newer { found: 4, known: 3, .. }));
+    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 5").unwrap();
+    assert!(matches!(refused(&path), OpenError::Newer { found: 5, known: 4, .. }));
 }
 
 /// Nothing of it is lost: the version that wrote it still reads it.
@@ -340,7 +345,7 @@ fn the_view_shows_every_id_as_it_is() {
 
 #[test]
 fn logs_of_earlier_formats_open_and_go_on() {
-    for earlier in [make_format_1, make_format_2] {
+    for earlier in [make_format_1, make_format_2, make_format_3] {
         for indexed in [false, true] {
             let (_directory, path) = place_for();
             let mut open = SqliteLog::at(&path).open().unwrap();
