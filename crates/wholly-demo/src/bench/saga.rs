@@ -134,8 +134,7 @@ impl Saga {
         alone: Vec<Figures>,
     ) -> Result<Comparison, BenchError> {
         let append = Figures::median(&alone).p50_micros;
-        // It forces its start, what each layer but the last leaves to the next, and its end.
-        let syncs = append * (self.shape.layers().len() + 1) as f64;
+        let syncs = append * self.shape.forced(self.in_code) as f64;
         let subject = Named::new("wholly", subject);
         let (ceiling, mut ratio, parts) = match (self.failures, self.transport) {
             (0, Transport::InProcess) => {

@@ -4,9 +4,10 @@ use std::fmt;
 use std::ops::Range;
 
 use clap::ValueEnum;
+use serde_json::json;
 use wholly::{Saga, Step, StepError, step};
 use wholly_core::saga::{Compensation, Definition, Graph, StepDefinition};
-use wholly_core::{Name, OperationName, ParticipantName, StepName};
+use wholly_core::{Name, OperationName, ParticipantName, Payload, StepName};
 
 use super::error::BenchError;
 use super::participants::REFUSED;
@@ -19,6 +20,9 @@ pub(super) struct Shape {
     /// What comes after what.
     #[arg(long, value_enum, default_value_t = Kind::List)]
     graph: Kind,
+    /// Each step is given the outputs of those before it, so that they are forced.
+    #[arg(long)]
+    outputs_read: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +43,11 @@ impl Shape {
         let mut before = 0..0;
         for layer in self.layers() {
             // A plain list needs not be said.
-            let after = (self.graph != Kind::List)
-                .then(|| steps[before].iter().map(|step| step.name.clone()).collect::<Vec<_>>());
+            let earlier: Vec<_> = steps[before].iter().map(|step| step.name.clone()).collect();
+            let payload = (self.outputs_read && !earlier.is_empty())
+                .then(|| Payload::of(&json!([{"$from": "/input"}, {"$from": "/steps"}])))
+                .transpose()?;
+            let after = (self.graph != Kind::List).then_some(earlier);
             for nth in layer.clone() {
                 let is_last = nth + 1 == usize::from(self.steps);
                 let action = (is_refused && is_last).then(|| OperationName::new(REFUSED));
@@ -51,7 +58,7 @@ impl Shape {
                     )?),
                     action: action.transpose()?,
                     compensation: Some(Compensation::By(OperationName::new("undo")?)),
-                    payload: None,
+                    payload: payload.clone(),
                     after: after.clone(),
                     pivot: false,
                     timeout_millis: None,
@@ -88,6 +95,15 @@ impl Shape {
         saga
     }
 
+    /// How many batches a saga waits for: its start and its end are forced, and what each layer
+    /// leaves to the next where that one is given it. In code it may read it.
+    pub fn forced(self, in_code: bool) -> usize {
+        match in_code || self.outputs_read {
+            true => self.layers().len() + 1,
+            false => 2,
+        }
+    }
+
     /// The steps by their places: those of a layer at once, each after all of the layer before.
     pub fn layers(self) -> Vec<Range<usize>> {
         let steps = usize::from(self.steps);
@@ -105,10 +121,11 @@ impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let steps = self.steps;
         match self.graph {
-            Kind::List => write!(f, "{steps} steps in a list"),
-            Kind::Diamond => write!(f, "{steps} steps in a diamond"),
-            Kind::Wide => write!(f, "{steps} steps at once"),
+            Kind::List => write!(f, "{steps} steps in a list")?,
+            Kind::Diamond => write!(f, "{steps} steps in a diamond")?,
+            Kind::Wide => write!(f, "{steps} steps at once")?,
         }
+        f.write_str(if self.outputs_read { " that read outputs" } else { "" })
     }
 }
 
@@ -119,7 +136,7 @@ mod tests {
     #[test]
     fn every_step_is_in_one_layer() {
         let sizes = |graph, steps| {
-            let layers = Shape { steps, graph }.layers();
+            let layers = Shape { steps, graph, outputs_read: false }.layers();
             assert!(layers.iter().cloned().flatten().eq(0..usize::from(steps)));
             layers.iter().map(Range::len).collect::<Vec<_>>()
         };
@@ -134,7 +151,7 @@ mod tests {
     fn a_layer_comes_after_the_one_before() {
         let participants = ["one".to_owned(), "two".to_owned()];
         for graph in [Kind::List, Kind::Diamond, Kind::Wide] {
-            let shape = Shape { steps: 5, graph };
+            let shape = Shape { steps: 5, graph, outputs_read: false };
             let graph = shape.graph(&participants, true).unwrap();
             let mut before = 0..0;
             for layer in shape.layers() {
@@ -145,6 +162,21 @@ mod tests {
                 before = layer;
             }
             assert_eq!(graph.nodes()[4].action.as_str(), REFUSED);
+        }
+    }
+
+    #[test]
+    fn what_is_read_is_forced() {
+        for graph in [Kind::List, Kind::Diamond, Kind::Wide] {
+            for outputs_read in [false, true] {
+                let shape = Shape { steps: 5, graph, outputs_read };
+                let graph = shape.graph(&["one".to_owned()], false).unwrap();
+                let is_forced = |layer: &Range<usize>| {
+                    graph.nodes()[layer.clone()].iter().all(|node| node.output_is_forced)
+                };
+                let forced = shape.layers().iter().filter(|layer| is_forced(layer)).count();
+                assert_eq!(shape.forced(false), forced + 2, "{shape}");
+            }
         }
     }
 }
