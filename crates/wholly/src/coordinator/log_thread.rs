@@ -61,13 +61,14 @@ impl Answers {
     }
 }
 
-/// How long the thread stays awake after a batch of few entries: about as long as a call takes to
-/// a participant on the same machine, whose answer is in the next batch.
-const AWAKE_FOR: Duration = Duration::from_micros(200);
+/// How long the thread stays awake after a batch of one entry: about as long as a few calls take to
+/// participants on the same machine, whose answers are in the next batch. Where there are more, the
+/// next batch comes sooner.
+const AWAKE_FOR: Duration = Duration::from_micros(500);
 
 /// So many entries in a batch are few: latency is what counts. Where there are more, the
 /// processors have other work, and the next batch gathers for longer than a wake-up takes.
-const FEW: usize = 4;
+const FEW: u32 = 4;
 
 /// How long an append takes on virtual time: others go on meanwhile.
 const VIRTUAL_APPEND: Duration = Duration::from_millis(1);
@@ -87,8 +88,10 @@ impl LogThread {
         let run = move || {
             let mut awake_for = Duration::ZERO;
             while let Some(work) = next(&incoming, awake_for) {
-                let few = matches!(&work, Work::Append(batch) if batch.entries.len() <= FEW);
-                awake_for = if few { AWAKE_FOR } else { Duration::ZERO };
+                awake_for = match &work {
+                    Work::Append(batch) => awake_after(batch.entries.len()),
+                    Work::Remove(_) => Duration::ZERO,
+                };
                 if !answers.to(work, &mut *writer, &meter) {
                     break;
                 }
@@ -141,6 +144,13 @@ impl LogThread {
                 let _ = task.await;
             }
         }
+    }
+}
+
+fn awake_after(entries: usize) -> Duration {
+    match u32::try_from(entries) {
+        Ok(few @ 1..=FEW) => AWAKE_FOR / few,
+        _ => Duration::ZERO,
     }
 }
 
