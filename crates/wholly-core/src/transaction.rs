@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::protocol::{
-    BranchIndex, BrokenInvariant, Callee, Effect, Input, Request, TIMELESS, broken,
-};
+use crate::protocol::{BranchIndex, BrokenInvariant, Callee, Effect, Input, Request, broken};
 use crate::{BranchName, Key, LogId, Name, Timestamp, TraceContext, saga, two_phase};
 
 /// A transaction of either pattern: what its records amount to.
@@ -134,7 +132,10 @@ impl Transaction {
             (Self::TwoPhase(transaction), Ended::Branch(decision)) => {
                 Ok(of_two_phase(transaction.resolve_held(branch, decision, reason)?))
             }
-            (transaction, ended) => transaction.resolve(branch, ended, reason, TIMELESS),
+            (Self::Saga(saga), Ended::Step(resolution)) => {
+                Ok(of_saga(saga.resolve_held(branch, resolution, reason)?))
+            }
+            _ => Err(ResolveError::WrongPattern),
         }
     }
 

@@ -61,12 +61,11 @@ impl Transaction {
     fn apply_lost(&mut self, index: StepIndex) -> Result<(), BrokenInvariant> {
         if self.own(index)?.progress == Progress::Waiting {
             // INVARIANT: ahead of what it comes after is only what an earlier life may have asked.
-            let unknown = |step: StepIndex| self.known_output(step).is_none();
-            let mut earlier = self.node(index).ancestors.iter().filter(|step| unknown(*step));
+            let unknown = |step: &StepIndex| self.known_output(*step).is_none();
+            let mut earlier = self.node(index).ancestors.iter().filter(unknown);
+            let unforced = earlier.all(|step| !self.node(step).output_is_forced);
             let law = "only what may have been asked is lost";
-            ensure(earlier.all(|step| !self.node(step).output_is_forced), law)?;
-            let payload = self.fill(index).map_err(|_| BrokenInvariant { law })?;
-            self.own(index)?.progress = Progress::Ahead { payload };
+            ensure(unforced && self.turned_back.is_none(), law)?;
             self.own(index)?.lost = true;
         } else {
             self.begun(index)?.lost = true;
@@ -98,6 +97,15 @@ impl Transaction {
             "a saga turns back once, and not while its pivot is unanswered or done",
         )?;
         self.turned_back = Some(reason.clone());
+        // What an earlier life may have asked is taken back like all that has begun.
+        for index in (0..).take(self.steps.len()) {
+            let step = &self.steps[usize::from(index)];
+            if step.lost && step.progress == Progress::Waiting {
+                let law = "what may have been asked had a payload";
+                let payload = self.fill(index).map_err(|_| BrokenInvariant { law })?;
+                self.own(index)?.progress = Progress::Begun { payload };
+            }
+        }
         // What kept an action from being done does not matter any more.
         self.steps.iter_mut().for_each(|step| step.stuck = None);
         Ok(())
@@ -138,8 +146,7 @@ impl Transaction {
     /// comes after, so that every attempt and the compensation are given the same.
     pub(super) fn begin_ready(&mut self) {
         for index in (0..).take(self.steps.len()) {
-            let step = &self.steps[usize::from(index)];
-            let waits = matches!(step.progress, Progress::Waiting | Progress::Ahead { .. });
+            let waits = self.steps[usize::from(index)].progress == Progress::Waiting;
             let done = |step: StepIndex| self.known_output(step).is_some();
             if !waits || !self.node(index).after.iter().all(done) {
                 continue;
@@ -153,7 +160,7 @@ impl Transaction {
     }
 
     /// What a step is given, from the input and the outputs that are known.
-    fn fill(&self, index: StepIndex) -> Result<Payload, Unresolved> {
+    pub(super) fn fill(&self, index: StepIndex) -> Result<Payload, Unresolved> {
         let limit = self.definition().steps[usize::from(index)].payload_limit();
         self.node(index).template.fill(limit, &self.input, |step| self.known_output(step))
     }

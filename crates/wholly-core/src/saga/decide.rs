@@ -1,9 +1,9 @@
 //! From inputs to records.
 
-use super::graph::Side;
+use super::graph::{Side, StepSet};
 use super::record::{Reason, Record, Resolution, StepIndex};
 use super::{Progress, Step, Transaction};
-use crate::protocol::{Answered, BrokenInvariant, Input};
+use crate::protocol::{Answered, BrokenInvariant, Input, TIMELESS};
 use crate::wire::{Answer, Operation, cut};
 use crate::{LogId, Payload, Timestamp};
 
@@ -73,9 +73,34 @@ impl Transaction {
     /// # Errors
     /// When a law forbids it.
     pub fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Record>, BrokenInvariant> {
-        let record = Record::Released(log, cut(reason.to_owned()));
-        self.apply(&record)?;
-        Ok(vec![record])
+        let mut records = vec![Record::Released(log, cut(reason.to_owned()))];
+        // Whatever comes next, it may be that it turns back.
+        records.extend(self.decide_restart());
+        records.iter().try_for_each(|record| self.apply(record))?;
+        Ok(records)
+    }
+
+    /// Takes an operator's word for how a step ended, in a saga that a restored copy holds. Time
+    /// stands still for it.
+    ///
+    /// # Errors
+    /// When nothing is outstanding of the step, or it cannot have ended like that.
+    pub fn resolve_held(
+        &mut self,
+        index: StepIndex,
+        ended: Resolution,
+        reason: &str,
+    ) -> Result<Vec<Record>, ResolveError> {
+        let mut next = self.clone();
+        // What turns back takes back what the original may have asked.
+        let lost = match ended {
+            Resolution::Compensated => next.decide_restart(),
+            Resolution::Completed(_) => Vec::new(),
+        };
+        let mut records = next.record(lost, TIMELESS)?;
+        records.extend(next.resolve(index, ended, reason, TIMELESS)?);
+        *self = next;
+        Ok(records)
     }
 
     /// Whether a step of a running saga can end so, and whether that turns the saga back.
@@ -87,7 +112,7 @@ impl Transaction {
         reason: &str,
     ) -> Result<Option<Record>, ResolveError> {
         match (&step.progress, ended) {
-            (Progress::Waiting | Progress::Ahead { .. }, _) => Err(ResolveError::NotBegun),
+            (Progress::Waiting, _) => Err(ResolveError::NotBegun),
             (Progress::Begun { .. } | Progress::Unresolved { .. }, Resolution::Completed(_)) => {
                 Ok(None)
             }
@@ -177,35 +202,25 @@ impl Transaction {
         if self.turned_back.is_some() {
             return Vec::new();
         }
-        let furthest = self.furthest();
-        let steps = (0..).zip(self.steps.iter().zip(&furthest.steps));
-        let doubtful = |step: &Step, furthest: &Step| {
-            !step.lost && step.output().is_none() && furthest.payload().is_some()
-        };
-        let doubtful = steps.filter(|(_, (step, furthest))| doubtful(step, furthest));
-        doubtful.map(|(index, _)| Record::Lost(index)).collect()
+        let lost = |step: &StepIndex| self.steps[usize::from(*step)].lost;
+        self.possibly_asked().filter(|step| !lost(step)).map(Record::Lost).collect()
     }
 
-    /// As far as an earlier life may have come: what it knew to be done, this one need not know,
-    /// where the output was not forced.
-    fn furthest(&self) -> Self {
-        let mut furthest = self.clone();
-        loop {
-            let mut further = false;
-            for (step, node) in furthest.steps.iter_mut().zip(self.graph.nodes()) {
-                if let Progress::Begun { payload } = &step.progress
-                    && !node.output_is_forced
-                {
-                    let (payload, output) = (payload.clone(), Payload::null());
-                    step.progress = Progress::Completed { payload, output };
-                    further = true;
-                }
-            }
-            if !further {
-                return furthest;
-            }
-            furthest.begin_ready();
-        }
+    /// The steps that an earlier life may have asked, of those that are not known to be done: what
+    /// has begun, and what comes after that, as far as no output between is forced.
+    fn possibly_asked(&self) -> impl Iterator<Item = StepIndex> {
+        let is_asked_once_it_can_be = |step: &StepIndex| {
+            let progress = &self.steps[usize::from(*step)].progress;
+            matches!(progress, Progress::Waiting | Progress::Begun { .. })
+                && self.fill(*step).is_ok()
+        };
+        let steps = (0..).take(self.steps.len()).filter(is_asked_once_it_can_be);
+        let steps = steps.fold(StepSet::default(), StepSet::with);
+        let may_be_done = move |step: StepIndex| {
+            let unforced = steps.has(step) && !self.node(step).output_is_forced;
+            unforced || self.known_output(step).is_some()
+        };
+        steps.iter().filter(move |step| self.node(*step).ancestors.iter().all(may_be_done))
     }
 
     fn decide_answer(&self, answered: &Answered, now: Timestamp) -> Vec<Record> {

@@ -39,7 +39,7 @@ pub struct Node {
     /// What its action is given.
     pub template: Template,
     /// Whether that it is done must be durable before what comes after it is asked: a later
-    /// payload is made of its output, it is the pivot, or that one comes directly after it.
+    /// payload is made of its output, it is the pivot, or the pivot comes directly after it.
     pub output_is_forced: bool,
 }
 

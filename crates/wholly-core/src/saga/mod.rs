@@ -81,7 +81,8 @@
 //!
 //! As with [two phases](crate::two_phase): what a copy of the log holds unsettled is *held*. No
 //! input reaches it, not even time and the restart, until a person says `released`; then it goes on
-//! as after a restart. Of what is held a person may resolve steps, and time stands still for it.
+//! as after a restart. Of what is held a person may resolve steps, and time stands still for it; a
+//! word that turns it back comes after `lost` for each step that may have been done.
 //!
 //! # Laws
 //!
@@ -137,7 +138,8 @@ pub struct Transaction {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
     progress: Progress,
-    /// An attempt at the action went unanswered, or is pending: it may still take effect.
+    /// An attempt at the action went unanswered or is pending, or a restart could not tell whether
+    /// there was one: it may still take effect.
     lost: bool,
     stuck: Option<String>,
 }
@@ -145,12 +147,9 @@ pub struct Step {
 /// How far a step has come.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Progress {
-    /// Not all that it comes after are done.
+    /// Not all that it comes after are known to be done. Where it is `lost`, an earlier life may
+    /// have known more, and have asked it.
     Waiting,
-    /// The same, as far as is known; but an earlier life may have known more, and have asked it.
-    Ahead {
-        payload: Payload,
-    },
     /// It may have been done; this is what it is given.
     Begun {
         payload: Payload,
@@ -346,10 +345,9 @@ impl Transaction {
     /// A step's state, under its name in the protocol.
     pub fn step_state(&self, step: &Step) -> StepState {
         match step.progress {
-            Progress::Waiting
-            | Progress::Ahead { .. }
-            | Progress::Begun { .. }
-            | Progress::Unresolved { .. } => StepState::Pending,
+            Progress::Waiting | Progress::Begun { .. } | Progress::Unresolved { .. } => {
+                StepState::Pending
+            }
             // It needs no compensation, or waits for it until the saga has settled.
             Progress::Completed { .. } if self.state() == State::Compensated => {
                 StepState::Compensated
@@ -423,8 +421,7 @@ impl Step {
     /// What its action is given, once that is known.
     pub fn payload(&self) -> Option<&Payload> {
         match &self.progress {
-            Progress::Ahead { payload }
-            | Progress::Begun { payload }
+            Progress::Begun { payload }
             | Progress::Completed { payload, .. }
             | Progress::Refused { payload, .. } => Some(payload),
             Progress::Waiting | Progress::Unresolved { .. } | Progress::Compensated => None,

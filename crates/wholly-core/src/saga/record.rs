@@ -17,7 +17,8 @@ pub type StepIndex = crate::protocol::BranchIndex;
 pub enum Record {
     /// It was accepted. Always the first record, and only the first.
     Started(Started),
-    /// An attempt at a step's action went unanswered; written once a step.
+    /// An attempt at a step's action went unanswered, or a restart could not tell whether there was
+    /// one; written once a step.
     Lost(StepIndex),
     /// A step's action is done, with this output; `null` where it has none.
     Completed(StepIndex, Payload),

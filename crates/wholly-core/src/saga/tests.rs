@@ -323,6 +323,30 @@ fn a_restart_counts_nothing_as_lost_that_waited_for_what_was_forced() {
     assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(0)]);
 }
 
+/// A copy knows less than the original did, and nothing has told it that it restarted.
+#[test]
+fn a_word_that_turns_a_held_saga_back_takes_back_what_may_have_been_asked() {
+    let lost = [Record::Lost(0), Record::Lost(1), Record::Lost(2)];
+    let mut t = list();
+    assert_eq!(t.release(LogId::from_bits(7), "the original is lost").unwrap()[1..], lost);
+    t.cancel("enough", NOW).unwrap();
+    assert_eq!(outstanding(&t), [(2, Compensation)]);
+
+    let mut t = list();
+    let before = t.clone();
+    let early = t.resolve_held(1, Resolution::Compensated, "?");
+    assert_eq!((early, &t), (Err(ResolveError::NotBegun), &before), "nothing is kept of it");
+    let records = t.resolve_held(0, Resolution::Compensated, "seen there").unwrap();
+    assert_eq!(records[..3], lost);
+    assert!(matches!(records[3..], [Record::Resolved(0, ..), Record::TurnedBack(_)]));
+    assert_eq!(outstanding(&t), [(2, Compensation)]);
+
+    let mut t = list();
+    let done = Resolution::Completed(Payload::null());
+    let records = t.resolve_held(0, done, "seen there").unwrap();
+    assert!(matches!(records[..], [Record::Resolved(0, ..)]), "nothing turns back: {records:?}");
+}
+
 #[test]
 fn exhausted_tries_turn_back_with_the_step_unknown() {
     let mut t = saga(&[r#","compensation":"undo","retry":{"tries":2}"#, UNDO]);
@@ -432,7 +456,8 @@ fn a_broken_law_is_found() {
         (vec![Record::Settled], "every step is done"),
         (vec![turned(), Record::Settled], "every step is done"),
         (vec![Record::Lost(7)], "that the saga has"),
-        (vec![Record::Lost(1)], "may have been asked is lost"),
+        (vec![Record::Lost(2)], "may have been asked is lost"),
+        (vec![turned(), Record::Lost(1)], "may have been asked is lost"),
         (vec![completed(0), Record::Refused(0, "no".into())], "that is asked answers"),
         (
             vec![turned(), Record::Resolved(0, Resolution::Completed(Payload::null()), "?".into())],

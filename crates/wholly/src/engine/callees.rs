@@ -11,7 +11,8 @@
 //! one whose turn has not come, owes nothing while another one hangs: what names the first and not
 //! the second is taken.
 //!
-//! INVARIANT: the counts follow from the open transactions alone, so a restart finds the same.
+//! INVARIANT: the counts follow from the open transactions alone; after a restart, from what is
+//! durable of them.
 //!
 //! # A count may exceed its share
 //!

@@ -22,7 +22,8 @@
 //!
 //! INVARIANT: a decision is told only when its record is durable ([`Engine::tell`]), also where it is
 //! not forced. Calls may rest on such a one, for a restart comes to the same: an abort is presumed,
-//! and who committed in one phase will say so again. An answer may rest on acknowledgements that are
+//! and who committed in one phase will say so again. A saga's calls may rest on a step that is not
+//! known to be done after a restart, which then counts as lost what may have been asked. An answer may rest on acknowledgements that are
 //! not durable: each branch will give its own again.
 //!
 //! INVARIANT: at most one attempt of a branch or step is on its way, so that "an attempt was lost" is all

@@ -1,7 +1,7 @@
 //! What a restored copy of a log holds, and how a person lets it go on.
 
 use wholly::Operation::{Abort, Action, Commit, Compensation, Prepare};
-use wholly::test::{Act, Standing};
+use wholly::test::{Act, Standing, StepStanding};
 use wholly::{
     CancelError, Decision, DecisionError, Definition, Filter, Graph, LogId, Resolution,
     ResolveError, StepName,
@@ -248,4 +248,44 @@ async fn a_saga_is_held_resolved_and_released() {
     assert_eq!((shop.orders.count("put-back"), shop.payments.count("refund")), (1, 1));
     assert!(matches!(coordinator.decision(id).await, Err(DecisionError::Saga { .. })));
     assert_eq!(shop.payments.count(Abort), 0);
+}
+
+/// The copy holds only that it started; the original had asked each of its steps.
+#[tokio::test(start_paused = true)]
+async fn what_turns_a_held_saga_back_takes_back_what_the_copy_does_not_know() {
+    let saga: Definition = serde_json::from_str(
+        r#"{"name": "sale", "version": 1, "steps": [
+            {"name": "take", "participant": "orders", "compensation": "put-back"},
+            {"name": "charge", "participant": "payments", "compensation": "refund"},
+            {"name": "confirm", "participant": "orders", "compensation": "deny"}]}"#,
+    )
+    .unwrap();
+    let saga = std::sync::Arc::new(Graph::new(saga).unwrap());
+    for by_hand in [false, true] {
+        let mut shop = Shop::open().await;
+        shop.orders.nth("confirm", 0, Act::LoseAnswer);
+        let id = shop.coordinator().saga(saga.clone()).submit().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let copy = shop.harness.log().restored(COPY);
+        shop.harness.go_on_with(copy).await;
+        let standing = |shop: &Shop| {
+            let steps = ["take", "confirm"].map(|step| shop.orders.step(id, step));
+            (steps, shop.payments.step(id, "charge"))
+        };
+        let done = Some(StepStanding::Completed);
+        assert_eq!(standing(&shop), ([done, done], done));
+        let coordinator = shop.start().await;
+        if by_hand {
+            let take = StepName::new("take").unwrap();
+            coordinator.resolve(id, take, Resolution::Compensated, "put back").await.unwrap();
+            coordinator.release(id, "the original is lost").await.unwrap();
+        } else {
+            coordinator.abort(id, "the original is lost").await.unwrap();
+        }
+        coordinator.outcome(id, LONG).await.unwrap();
+        assert_eq!(shop.snapshot(id).await.state, "compensated");
+        let back = Some(StepStanding::Compensated);
+        let take = if by_hand { done } else { back };
+        assert_eq!(standing(&shop), ([take, back], back));
+    }
 }

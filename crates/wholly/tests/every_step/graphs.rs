@@ -13,6 +13,8 @@ use crate::ways::{Failure, Way};
 pub struct Plan {
     pub name: &'static str,
     pub steps: Vec<Step>,
+    /// Each step is given the outputs of those that it directly comes after, which are then forced.
+    pub reads: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -31,7 +33,8 @@ pub enum Side {
     After,
 }
 
-/// A list, a diamond, a wide and a deep graph, each without a pivot and with one.
+/// A list, a diamond, a wide and a deep graph, each without a pivot and with one; and some in which
+/// nobody is given an output.
 pub fn plans() -> Vec<Plan> {
     let list = || vec![vec![], vec![0], vec![1], vec![2]];
     let diamond = || vec![vec![], vec![0], vec![0], vec![1, 2], vec![3]];
@@ -50,6 +53,10 @@ pub fn plans() -> Vec<Plan> {
         Plan::new("wide with a pivot last", wide(), Some(7), None),
         Plan::new("deep", deep(), None, None),
         Plan::new("deep with a pivot", deep(), Some(4), Some(2)),
+        Plan::new("list, unread", list(), None, Some(1)).unread(),
+        Plan::new("list with a pivot, unread", list(), Some(2), Some(0)).unread(),
+        Plan::new("diamond, unread", diamond(), None, None).unread(),
+        Plan::new("deep with a pivot, unread", deep(), Some(6), Some(2)).unread(),
     ]
 }
 
@@ -81,7 +88,16 @@ impl Plan {
             pivot: pivot == Some(nth),
             may_stay: may_stay == Some(nth),
         };
-        Self { name, steps: after.into_iter().enumerate().map(step).collect() }
+        Self { name, steps: after.into_iter().enumerate().map(step).collect(), reads: true }
+    }
+
+    fn unread(self) -> Self {
+        Self { reads: false, ..self }
+    }
+
+    /// The steps whose outputs a step is given.
+    fn read_by(&self, step: usize) -> impl Iterator<Item = usize> + '_ {
+        self.steps[step].after.iter().copied().filter(|_| self.reads)
     }
 
     /// As the engine takes it. Some steps are tried only so often.
@@ -94,10 +110,9 @@ impl Plan {
     fn json(&self, nth: usize, tries: &[(usize, u32)]) -> Value {
         let step = &self.steps[nth];
         let name = |step: &usize| self.steps[*step].name.clone();
-        let from: Vec<Value> = step
-            .after
-            .iter()
-            .map(|earlier| json!({"$from": format!("/steps/{}/n", name(earlier))}))
+        let from: Vec<Value> = self
+            .read_by(nth)
+            .map(|earlier| json!({"$from": format!("/steps/{}/n", name(&earlier))}))
             .collect();
         let mut json = json!({
             "name": step.name,
@@ -139,7 +154,7 @@ impl Plan {
 
     /// What a step's action must be given.
     pub fn payload(&self, step: usize) -> Value {
-        let from: Vec<usize> = self.steps[step].after.iter().map(|earlier| 100 + earlier).collect();
+        let from: Vec<usize> = self.read_by(step).map(|earlier| 100 + earlier).collect();
         json!({"step": self.steps[step].name, "order": 7, "from": from})
     }
 }

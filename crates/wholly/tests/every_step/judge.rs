@@ -151,8 +151,14 @@ impl Run<'_> {
                 state == if has_undo { Compensated } else { Pending }
             }
             Fate::Refused => state == Failed,
+            Fate::Never if self.may_seem_begun(step) => state == Pending || state == Compensated,
             Fate::Never => state == Pending,
         }
+    }
+
+    /// Whether a restart cannot tell that it never had its turn: then it is taken back in vain.
+    fn may_seem_begun(&self, step: usize) -> bool {
+        !self.undisturbed && !self.plan().reads && self.plan().can_be_undone(step)
     }
 
     fn is_asked_as_often(&self, step: usize) -> bool {
@@ -172,6 +178,7 @@ impl Run<'_> {
             false if fate == Fate::Refused && !self.undisturbed => {
                 self.plan().can_be_undone(step) || back == 0
             }
+            false if fate == Fate::Never && self.may_seem_begun(step) => true,
             false => back == 0,
         };
         expected_forth.is_none_or(|expected| forth == expected) && right_back
@@ -188,7 +195,8 @@ impl Run<'_> {
         let is_before = |earlier: Option<usize>, later: usize| earlier.is_some_and(|e| e < later);
         let (forth, back) = (first(&self.actions[step]), first(&self.compensations[step]));
         let mut earlier = self.plan().steps[step].after.iter();
-        let begun = forth.into_iter().chain(back).min();
+        let begun_by_back = back.filter(|_| !self.may_seem_begun(step));
+        let begun = forth.into_iter().chain(begun_by_back).min();
         let forth_in_order = begun.is_none_or(|begun| {
             earlier.all(|&step| is_before(done(&self.actions[step], 0), begun))
         });
