@@ -131,7 +131,9 @@ async fn payloads_go_before_the_history_does() {
         assert_eq!((after.state, after.settled, &after.key), ("committed", true, &before.key));
         assert_eq!(after.history.len(), before.history.len());
         let text = serde_json::to_string(&after).unwrap();
-        assert!(!text.contains("book") && !text.contains("300"), "{text}");
+        // A time may end in 300, too.
+        let payloads = ["book", ":300", ",300"];
+        assert!(!payloads.iter().any(|payload| text.contains(payload)), "{text}");
         assert_eq!(shop.snapshot(stuck).await.branches[0].payload.as_str(), "\"one book\"");
         // The key still belongs to it; what was removed cannot be compared.
         let coordinator = shop.coordinator();
