@@ -174,6 +174,10 @@ every_step_is_failed! {
     a_wide_one_with_a_pivot_last: "wide with a pivot last", at least 4_000 runs;
     a_deep_one: "deep", at least 4_700 runs;
     a_deep_one_with_a_pivot: "deep with a pivot", at least 3_100 runs;
+    an_unread_list: "list, unread", at least 800 runs;
+    an_unread_list_with_a_pivot: "list with a pivot, unread", at least 900 runs;
+    an_unread_diamond: "diamond, unread", at least 1_200 runs;
+    an_unread_deep_one_with_a_pivot: "deep with a pivot, unread", at least 2_200 runs;
 }
 
 #[tokio::test(start_paused = true)]
