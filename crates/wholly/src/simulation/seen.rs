@@ -31,8 +31,9 @@ seen! {
     completed, compensated, refused, deadlines, cancels, exhausted, unresolved,
     // What steps went through.
     refused_at_first, refused_after_a_lost_attempt, forgotten_refusals, refusals_past_the_pivot,
-    pivots_refused, pivots_done_at_a_later_try, unknown_compensated, ahead_compensated, empty_compensations, late_actions,
-    refused_compensations, compensation_not_needed, crashes_in_mid_compensation,
+    pivots_refused, pivots_done_at_a_later_try, unknown_compensated, ahead_compensated,
+    empty_compensations, late_actions, refused_compensations, compensation_not_needed,
+    crashes_in_mid_compensation,
     resolved_as_completed, resolved_as_compensated, compensated_by_hand,
     // Restored copies, and what a person does about what they hold.
     restored, held_committed_by_hand, held_completed_by_hand, held_called_off, held_released,

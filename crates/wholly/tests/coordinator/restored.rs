@@ -210,8 +210,8 @@ async fn the_same_key_joins_what_is_held() {
     assert_eq!(shop.coordinator().list(&Filter::default(), None, 9).await.unwrap().ids(), [id]);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_saga_is_held_resolved_and_released() {
+/// Nobody is given an output.
+fn sale() -> std::sync::Arc<Graph> {
     let saga: Definition = serde_json::from_str(
         r#"{"name": "sale", "version": 1, "steps": [
             {"name": "take", "participant": "orders", "compensation": "put-back"},
@@ -219,10 +219,14 @@ async fn a_saga_is_held_resolved_and_released() {
             {"name": "confirm", "participant": "orders", "compensation": "deny"}]}"#,
     )
     .unwrap();
-    let saga = std::sync::Arc::new(Graph::new(saga).unwrap());
+    std::sync::Arc::new(Graph::new(saga).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_saga_is_held_resolved_and_released() {
     let mut shop = Shop::open().await;
     shop.payments.always(Action, Act::Hang);
-    let id = shop.coordinator().saga(saga).submit().await.unwrap();
+    let id = shop.coordinator().saga(sale()).submit().await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let copy = shop.harness.log().restored(COPY);
     shop.harness.go_on_with(copy).await;
@@ -253,18 +257,10 @@ async fn a_saga_is_held_resolved_and_released() {
 /// The copy holds only that it started; the original had asked each of its steps.
 #[tokio::test(start_paused = true)]
 async fn what_turns_a_held_saga_back_takes_back_what_the_copy_does_not_know() {
-    let saga: Definition = serde_json::from_str(
-        r#"{"name": "sale", "version": 1, "steps": [
-            {"name": "take", "participant": "orders", "compensation": "put-back"},
-            {"name": "charge", "participant": "payments", "compensation": "refund"},
-            {"name": "confirm", "participant": "orders", "compensation": "deny"}]}"#,
-    )
-    .unwrap();
-    let saga = std::sync::Arc::new(Graph::new(saga).unwrap());
     for by_hand in [false, true] {
         let mut shop = Shop::open().await;
         shop.orders.nth("confirm", 0, Act::LoseAnswer);
-        let id = shop.coordinator().saga(saga.clone()).submit().await.unwrap();
+        let id = shop.coordinator().saga(sale()).submit().await.unwrap();
         tokio::time::sleep(Duration::from_millis(20)).await;
         let copy = shop.harness.log().restored(COPY);
         shop.harness.go_on_with(copy).await;
