@@ -234,17 +234,21 @@ impl HttpParticipant {
         self.base.as_str()
     }
 
-    async fn ask(&self, call: Call) -> Answer {
-        let request = match self.request(&call).and_then(|request| self.signed(request)) {
-            Ok(request) => request,
-            Err(why) => return Answer::unknown(format!("the call cannot be written: {why}")),
-        };
-        match self.send(request, call.operation).await {
-            Ok((status, answer)) => {
-                self.report_mistake(&call, status, &answer);
-                answer
+    /// The request is written before the future, which then does not hold it twice.
+    fn ask(&self, call: Call) -> impl Future<Output = Answer> + Send + use<'_> {
+        let request = self.request(&call).and_then(|request| self.signed(request));
+        async move {
+            let request = match request {
+                Ok(request) => request,
+                Err(why) => return Answer::unknown(format!("the call cannot be written: {why}")),
+            };
+            match self.send(request, call.operation).await {
+                Ok((status, answer)) => {
+                    self.report_mistake(&call, status, &answer);
+                    answer
+                }
+                Err(why) => Answer::unknown(why),
             }
-            Err(why) => Answer::unknown(why),
         }
     }
 
@@ -257,10 +261,14 @@ impl HttpParticipant {
         let now = Instant::now();
         let response = match self.call_timeout {
             None => self.connections.send(request).await,
-            Some(limit) => match timeout_at(now + limit, self.connections.send(request)).await {
-                Ok(response) => response,
-                Err(_) => return Err(format!("no answer within {limit:?}")),
-            },
+            Some(limit) => {
+                // In a box, or every call would have room for it, also where none has a limit.
+                let sending = Box::pin(timeout_at(now + limit, self.connections.send(request)));
+                match sending.await {
+                    Ok(response) => response,
+                    Err(_) => return Err(format!("no answer within {limit:?}")),
+                }
+            }
         };
         let response = response.map_err(|error| self.what_failed(&error))?;
         let deadline = now + self.call_timeout.unwrap_or(TIMEOUT_LIMIT);

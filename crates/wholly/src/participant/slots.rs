@@ -23,18 +23,18 @@ use std::any::Any;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::future::poll_fn;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use futures_util::{FutureExt, TryFutureExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use wholly_core::TransactionId;
 
-use super::{Answer, Call, Endpoint, Operation};
+use super::{Answer, Answering, Call, Endpoint, Operation};
 use crate::meter::{CalleeMeter, Held};
 
 /// How much of one participant may be in use at once: its calls in progress, and its transactions in
@@ -232,14 +232,35 @@ where
     ready
 }
 
-/// Makes a call. The time-out lies within what is caught: dropping a call may panic, too.
-async fn make(endpoint: &dyn Endpoint, waiting: Waiting, meter: &CalleeMeter) -> Answered {
+/// Makes a call, which begins here: a future that began it would hold the call for as long as it
+/// waits, and there may be tens of thousands.
+fn make<'a>(
+    endpoint: &'a dyn Endpoint,
+    waiting: Waiting,
+    meter: &'a CalleeMeter,
+) -> impl Future<Output = Answered> + use<'a> {
     let left_at = Instant::now();
     let Waiting { call, branch, timeout, deadline, .. } = waiting;
     let (transaction, operation) = (call.transaction, call.operation);
-    let in_time = async {
+    let begun = catch_unwind(AssertUnwindSafe(|| endpoint.call(call)));
+    async move {
+        let answer = match begun {
+            Ok(answering) => in_time(answering, deadline, timeout).await,
+            Err(panic) => panicked(panic),
+        };
+        meter.ended(operation, &answer, left_at);
+        Answered { transaction, branch, operation, answer, sent: true }
+    }
+}
+
+/// The time-out lies within what is caught: dropping a call may panic, too.
+fn in_time(
+    mut answering: Answering<'_>,
+    deadline: Instant,
+    timeout: Duration,
+) -> impl Future<Output = Answer> {
+    let in_time = async move {
         // A call that is ready at once needs no timer.
-        let mut answering = endpoint.call(call);
         let at_once = poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await;
         match at_once {
             Poll::Ready(answer) => answer,
@@ -248,9 +269,7 @@ async fn make(endpoint: &dyn Endpoint, waiting: Waiting, meter: &CalleeMeter) ->
                 .unwrap_or_else(|_| Answer::unknown(format!("no answer within {timeout:?}"))),
         }
     };
-    let answer = AssertUnwindSafe(in_time).catch_unwind().await.unwrap_or_else(panicked);
-    meter.ended(operation, &answer, left_at);
-    Answered { transaction, branch, operation, answer, sent: true }
+    AssertUnwindSafe(in_time).catch_unwind().unwrap_or_else(panicked)
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Answer {
