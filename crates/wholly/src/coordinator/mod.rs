@@ -287,7 +287,7 @@ impl Coordinator {
         let endpoint: Arc<dyn Endpoint> = Arc::new(participant);
         // A coordinator that has stopped needs no participants.
         let callee = Callee::Participant(name);
-        self.command(Command::Register { callee, endpoint, slots }).await;
+        self.command(|| Command::Register { callee, endpoint, slots }).await;
         Ok(())
     }
 
@@ -315,7 +315,7 @@ impl Coordinator {
     pub async fn shutdown(&self, grace: Duration) {
         let (to, stopped) = oneshot::channel();
         let until = self.shared.clock.now() + grace;
-        if self.command(Command::Shutdown { until, to }).await.is_some() {
+        if self.command(|| Command::Shutdown { until, to }).await.is_some() {
             let _ = stopped.await;
         }
     }
@@ -336,13 +336,17 @@ impl Coordinator {
     /// Puts an input to the loop and waits for its reply; `None` if the loop has ended.
     async fn ask(&self, input: impl FnOnce(Caller) -> Input<Caller>) -> Option<Reply> {
         let (to, reply) = oneshot::channel();
-        self.command(Command::Input(input(to))).await?;
+        self.command(|| Command::Input(input(to))).await?;
         reply.await.ok()
     }
 
-    /// Puts a command to the loop; `None` if it has ended.
-    async fn command(&self, command: Command) -> Option<()> {
-        self.commands.send(Fed { since: Instant::now(), command }).await.ok()
+    /// Puts a command to the loop; `None` if it has ended. It is made where there is room for it,
+    /// so that what waits for a reply has no place for a command.
+    async fn command(&self, command: impl FnOnce() -> Command) -> Option<()> {
+        let since = Instant::now();
+        let room = self.commands.reserve().await.ok()?;
+        room.send(Fed { since, command: command() });
+        Some(())
     }
 
     async fn read<T: Send + 'static>(
