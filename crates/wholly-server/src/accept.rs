@@ -103,15 +103,17 @@ async fn connection(
 ) {
     notice_when_gone(&stream);
     let rules = gate.rules();
+    // In boxes, or every connection would have room for TLS, also where there is none.
     let Some(tls) = &rules.tls else {
-        return requests(stream, address, Arc::new([]), router, &gate, watcher).await;
+        let none = Arc::new([]);
+        return Box::pin(requests(stream, address, none, router, &gate, watcher)).await;
     };
-    let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
+    let handshake = Box::pin(TlsAcceptor::from(Arc::clone(tls)).accept(stream));
     match timeout(rules.limits.handshake_timeout, handshake).await {
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let names = certificates.first().map(names).unwrap_or_default();
-            requests(stream, address, names.into(), router, &gate, watcher).await;
+            Box::pin(requests(stream, address, names.into(), router, &gate, watcher)).await;
         }
         Ok(Err(why)) => tracing::info!(%address, "no TLS with a client: {why}"),
         Err(_) => tracing::info!(%address, "no TLS with a client: the handshake took too long"),
