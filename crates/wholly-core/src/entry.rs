@@ -47,14 +47,13 @@ fn encode_as(records: &[Timed], removed: bool) -> Result<String, serde_json::Err
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         removed: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
-        r: Option<Vec<SameTime<'a>>>,
+        r: Option<ByTime<'a>>,
         #[serde(skip_serializing_if = "Option::is_none")]
-        s: Option<Vec<SameTime<'a>>>,
+        s: Option<ByTime<'a>>,
     }
-    let groups = records.chunk_by(|one, next| one.0 == next.0).map(SameTime).collect();
     let (r, s) = match records.first() {
-        Some((_, Record::Saga(_))) => (None, Some(groups)),
-        _ => (Some(groups), None),
+        Some((_, Record::Saga(_))) => (None, Some(ByTime(records))),
+        _ => (Some(ByTime(records)), None),
     };
     serde_json::to_string(&Text { v: VERSION, removed, r, s })
 }
@@ -97,6 +96,15 @@ pub fn is_removed(text: &str) -> bool {
 fn of_pattern<R>(groups: Groups<R>, pattern: impl Fn(R) -> Record) -> Vec<Timed> {
     let records = groups.into_iter().flat_map(|group| group.0);
     records.map(|(time, record)| (time, pattern(record))).collect()
+}
+
+/// Records, to be written: grouped by their times.
+struct ByTime<'a>(&'a [Timed]);
+
+impl Serialize for ByTime<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.chunk_by(|one, next| one.0 == next.0).map(SameTime))
+    }
 }
 
 /// Records of one time, to be written: the time, then the records. There is at least one.

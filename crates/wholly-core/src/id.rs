@@ -59,6 +59,9 @@ impl TransactionId {
         Self::of_parts(ordinal, (0b10 << 62) | (random >> 2), log)
     }
 
+    /// How long it is as text.
+    pub(crate) const TEXT_LENGTH: usize = 32 + 1 + 16;
+
     /// The id that was minted with this [ordinal](Self::ordinal) and this
     /// [second half](Self::random_half) by this log.
     pub fn of_parts(ordinal: u64, random_half: u64, log: LogId) -> Self {

@@ -17,7 +17,7 @@
 
 pub mod signature;
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,7 +144,12 @@ pub struct Call {
 impl Call {
     /// The same for every attempt of one operation, and for nothing else.
     pub fn idempotency_key(&self) -> String {
-        format!("{}/{}/{}", self.transaction, self.branch, self.operation_name())
+        let (branch, operation) = (self.branch.as_str(), self.operation_name());
+        let length = TransactionId::TEXT_LENGTH + branch.len() + operation.len() + 2;
+        let mut key = String::with_capacity(length);
+        // A string takes all that is written.
+        let _ = write!(key, "{}/{branch}/{operation}", self.transaction);
+        key
     }
 
     /// The operation's name in the path and in `Wholly-Operation`.

@@ -1,5 +1,7 @@
 //! The indexes of the file, written in sorted runs, and the deletion of what they lead to.
 
+use std::fmt::Write;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::labels::STANDING_BITS;
@@ -19,13 +21,14 @@ pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlit
     )?;
     let mut start = file.prepare_cached("INSERT OR IGNORE INTO unsettled VALUES (?1)")?;
     let mut listed = Vec::with_capacity(tail.transactions.len());
+    let mut text = String::new();
     for (ordinal, InTail { places, label, begun }) in &tail.transactions {
         let random = match begun {
             Some(id) => Some(id.random_half().get() as i64),
             None => unlist.query_row([ordinal], |row| row.get(0)).optional()?.flatten(),
         };
-        let places: Vec<_> = places.iter().map(i64::to_string).collect();
-        entries.execute(params![ordinal, format!("[{}]", places.join(",")), label, random])?;
+        array(places, &mut text);
+        entries.execute(params![ordinal, text, label, random])?;
         listed.push((*label, *ordinal, random));
         if tail.unsettled.contains(ordinal) {
             start.execute([ordinal])?;
@@ -50,6 +53,17 @@ pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlit
     }
     file.prepare_cached("UPDATE meta SET indexed = ?1")?.execute([indexed])?;
     Ok(())
+}
+
+/// Writes places as a JSON array, in the place of what `text` was.
+fn array(places: &[i64], text: &mut String) {
+    text.clear();
+    for (nth, place) in places.iter().enumerate() {
+        text.push(if nth == 0 { '[' } else { ',' });
+        // A string takes all that is written.
+        let _ = write!(text, "{place}");
+    }
+    text.push(']');
 }
 
 /// Deletes a transaction, whose entries are all in the indexes.
