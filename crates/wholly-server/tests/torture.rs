@@ -74,7 +74,8 @@ fn a_lie_is_found() {
 
 #[test]
 fn a_lie_about_an_event_is_found() {
-    finds("event-lie", "10", "event");
+    // Found in what was told, or among the events, whichever comes first.
+    finds("event-lie", "10", "what was told of");
 }
 
 #[test]
