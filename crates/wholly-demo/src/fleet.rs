@@ -111,6 +111,14 @@ pub(crate) struct Transaction {
     pub(crate) branches: Vec<Branch>,
     #[serde(default)]
     pub(crate) steps: Vec<Step>,
+    #[serde(default)]
+    pub(crate) history: Vec<Recorded>,
+}
+
+/// One thing that happened to a transaction.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct Recorded {
+    pub(crate) record: Value,
 }
 
 #[derive(Clone, Debug, Deserialize)]

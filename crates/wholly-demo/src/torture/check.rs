@@ -10,7 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::fleet::{Books, Fleet, FleetError, Transaction, eventually};
+use serde_json::Value;
+
+use crate::fleet::{Books, Fleet, FleetError, Recorded, Transaction, eventually};
 use crate::order::{Order, Pattern, Placed};
 use crate::shop::Stock;
 
@@ -54,7 +56,7 @@ pub(super) fn violations(
     books: &Books,
 ) -> Vec<String> {
     let mut found = Vec::new();
-    let mut by_order: BTreeMap<&str, Vec<&Transaction>> = BTreeMap::new();
+    let mut by_order = ByOrder::new();
     for transaction in transactions {
         if !transaction.has_ended() || !transaction.settled || transaction.stuck {
             found.push(format!("a transaction has not ended: {transaction:?}"));
@@ -68,7 +70,7 @@ pub(super) fn violations(
         let of_order = by_order.get(id.as_str()).map_or(&[][..], Vec::as_slice);
         found.extend(of_one_order(order, of_order, ledger.placed.get(id)));
     }
-    found.extend(differences(&due(ledger, transactions, books), books));
+    found.extend(differences(&due(ledger, transactions, books), books, &by_order));
     found
 }
 
@@ -122,41 +124,55 @@ fn due(ledger: &Ledger, transactions: &[Transaction], books: &Books) -> Books {
     let mut due = Books::after(&ledger.opening, done);
     for saga in transactions.iter().filter(|transaction| transaction.state == "compensated") {
         let Some(order) = of_order(saga) else { continue };
-        // A step is only begun when those before it are done: then there was an order to cancel.
-        // Where the first one was all that may have been done, there may have been none.
-        let was_created = saga.steps.iter().skip(1).any(|step| step.state != "pending");
-        if was_created || books.orders.contains_key(&order.id) {
+        // Where nobody knows whether the first step was done, there may have been no order to cancel.
+        if was_created(saga) || books.orders.contains_key(&order.id) {
             due = due.and_cancelled(order);
         }
     }
     due
 }
 
-fn differences(expected: &Books, books: &Books) -> Vec<String> {
+/// Whether the first step was done for certain: it said so, or a later one said something, for a
+/// step is asked when those before it are done. That a later one was taken back says nothing: a
+/// restart has also those taken back that may have been asked before.
+fn was_created(saga: &Transaction) -> bool {
+    saga.history.iter().any(|Recorded { record }| {
+        let refused = record.pointer("/refused/0").and_then(Value::as_u64);
+        record.get("completed").is_some() || refused.is_some_and(|step| step > 0)
+    })
+}
+
+type ByOrder<'a> = BTreeMap<&'a str, Vec<&'a Transaction>>;
+
+fn differences(expected: &Books, books: &Books, by_order: &ByOrder<'_>) -> Vec<String> {
     let mut found = Vec::new();
-    compare("order", &expected.orders, &books.orders, &mut found);
-    compare("payment", &expected.payments, &books.payments, &mut found);
-    compare("stock", &expected.stock, &books.stock, &mut found);
-    compare("branches in doubt", &expected.in_doubt, &books.in_doubt, &mut found);
+    compare("order", &expected.orders, &books.orders, by_order, &mut found);
+    compare("payment", &expected.payments, &books.payments, by_order, &mut found);
+    compare("stock", &expected.stock, &books.stock, by_order, &mut found);
+    compare("branches in doubt", &expected.in_doubt, &books.in_doubt, by_order, &mut found);
     found
 }
 
-fn compare<K: Ord + std::fmt::Display, V: PartialEq + std::fmt::Debug>(
+fn compare<K: Ord + AsRef<str>, V: PartialEq + std::fmt::Debug>(
     what: &str,
     expected: &BTreeMap<K, V>,
     books: &BTreeMap<K, V>,
+    by_order: &ByOrder<'_>,
     found: &mut Vec<String>,
 ) {
     let keys: BTreeSet<&K> = expected.keys().chain(books.keys()).collect();
     let differ = keys.into_iter().filter(|key| expected.get(key) != books.get(key));
     found.extend(differ.map(|key| {
-        let (should, is) = (expected.get(key), books.get(key));
-        format!("the books have for {what} {key}: {is:?}; they should have {should:?}")
+        let (should, is, name) = (expected.get(key), books.get(key), key.as_ref());
+        let of_order = by_order.get(name).map(|of| format!(", of {of:?}")).unwrap_or_default();
+        format!("the books have for {what} {name}: {is:?}; they should have {should:?}{of_order}")
     }));
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::fleet::Step;
 
@@ -186,6 +202,12 @@ mod tests {
             reason: None,
             branches: Vec::new(),
             steps: steps.iter().map(|state| step(state)).collect(),
+            history: match state {
+                "compensated" => [json!({"completed": [0, null]}), json!({"refused": [2, "no"]})]
+                    .map(|record| Recorded { record })
+                    .into(),
+                _ => Vec::new(),
+            },
         });
         let transactions: Vec<_> = transactions.collect();
         let placed = transactions.iter().map(|transaction| {
@@ -223,7 +245,7 @@ mod tests {
     #[test]
     fn whatever_is_wrong_is_reported() {
         type Harm = fn(&mut Ledger, &mut Vec<Transaction>, &mut Books);
-        let harms: [(&str, Harm); 26] = [
+        let harms: [(&str, Harm); 27] = [
             ("not ended", |_, all, _| all[0].settled = false),
             ("not ended", |_, all, _| all[1].state = "prepared".to_owned()),
             ("not ended", |_, all, _| all[0].stuck = true),
@@ -258,6 +280,11 @@ mod tests {
             ("order S", |_, _, books| status(books, "S", "created")),
             ("order T", |_, _, books| status(books, "T", "created")),
             ("order T", |_, _, books| _ = books.orders.remove("T")),
+            ("order T", |_, all, books| {
+                // Also where its own answer was lost, and that of the next was not.
+                all[3].history.remove(0);
+                books.orders.remove("T");
+            }),
             ("payment T", |_, _, books| _ = books.payments.insert("T".to_owned(), 600)),
             // Taken and not given back; and given back twice.
             ("stock item1", |_, _, books| books.stock.get_mut("item1").unwrap().on_hand -= 1),
@@ -272,11 +299,19 @@ mod tests {
     }
 
     #[test]
-    fn a_saga_that_turned_back_at_its_first_step_may_leave_no_order() {
+    fn of_a_saga_whose_first_step_nobody_knows_of_an_order_may_be_left_or_none() {
         let (ledger, mut transactions, mut books) = sound();
-        transactions[3].steps = ["compensated", "pending", "pending", "pending"].map(step).into();
+        // What came after it may have been asked before a restart, and is taken back.
+        transactions[3].steps =
+            ["compensated", "compensated", "pending", "pending"].map(step).into();
+        transactions[3].history = [json!({"lost": 0}), json!({"refused": [0, "no"]})]
+            .map(|record| Recorded { record })
+            .into();
         assert_eq!(violations(&ledger, &transactions, &books), [""; 0]);
         books.orders.remove("T");
         assert_eq!(violations(&ledger, &transactions, &books), [""; 0]);
+        // A later one that said no came after it.
+        transactions[3].history.push(Recorded { record: json!({"refused": [1, "no"]}) });
+        assert_eq!(violations(&ledger, &transactions, &books).len(), 1);
     }
 }
