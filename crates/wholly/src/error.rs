@@ -275,7 +275,10 @@ pub enum CancelError {
         id: TransactionId,
     },
     /// It is a saga whose pivot may be done.
-    #[error("the pivot of the saga {id} is done or may be: there may be no way back; wait for it")]
+    #[error(
+        "the pivot of the saga {id} is done or may be, so there may be no way back: wait for it, or, \
+         where it is stuck, resolve it by hand"
+    )]
     PivotMayHaveLeft {
         /// Which.
         id: TransactionId,
@@ -386,7 +389,8 @@ impl ResolveError {
             | Saga(
                 saga::ResolveError::NotBegun
                 | saga::ResolveError::TurnedBack
-                | saga::ResolveError::NoWayBack,
+                | saga::ResolveError::NoWayBack
+                | saga::ResolveError::Unreadable { .. },
             ) => Self::NotSo { id, why: error.to_string() },
             _ => Self::Unavailable { why: error.to_string() },
         }

@@ -5,7 +5,7 @@ use super::record::{Reason, Record, Resolution, StepIndex};
 use super::{Progress, Step, Transaction};
 use crate::protocol::{Answered, BrokenInvariant, Input, TIMELESS};
 use crate::wire::{Answer, Operation, cut};
-use crate::{LogId, Payload, Timestamp};
+use crate::{LogId, Payload, StepName, Timestamp};
 
 impl Transaction {
     /// Takes an input: decides what it means, folds that in, and does so with what follows from
@@ -113,9 +113,10 @@ impl Transaction {
     ) -> Result<Option<Record>, ResolveError> {
         match (&step.progress, ended) {
             (Progress::Waiting, _) => Err(ResolveError::NotBegun),
-            (Progress::Begun { .. } | Progress::Unresolved { .. }, Resolution::Completed(_)) => {
-                Ok(None)
-            }
+            (
+                Progress::Begun { .. } | Progress::Unresolved { .. },
+                Resolution::Completed(output),
+            ) => self.is_readable(index, output).map(|()| None),
             (Progress::Begun { .. } | Progress::Unresolved { .. }, Resolution::Compensated) => {
                 if self.node(index).side == Side::After {
                     return Err(ResolveError::NoWayBack);
@@ -125,6 +126,17 @@ impl Transaction {
             }
             _ => Err(ResolveError::Over),
         }
+    }
+
+    /// Whether later steps find in an output what they read from it. Once a person's word is
+    /// recorded, nobody could give another.
+    fn is_readable(&self, index: StepIndex, output: &Payload) -> Result<(), ResolveError> {
+        self.graph.steps().try_for_each(|(reader, node)| {
+            node.template.reads(index, output).map_err(|why| ResolveError::Unreadable {
+                reader: reader.name.clone(),
+                why: why.to_string(),
+            })
+        })
     }
 
     fn record(
@@ -353,6 +365,14 @@ pub enum ResolveError {
     /// A step after the pivot was resolved as compensated.
     #[error("the step comes after the pivot, so there is no way back; resolve it as completed")]
     NoWayBack,
+    /// A later step reads from the output what is not in it.
+    #[error("with this output the step {reader:?} could not go on: {why}; give the output it had")]
+    Unreadable {
+        /// The later step.
+        reader: StepName,
+        /// What is not there.
+        why: String,
+    },
     /// A law was broken.
     #[error(transparent)]
     BrokenInvariant(#[from] BrokenInvariant),

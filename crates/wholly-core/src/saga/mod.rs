@@ -74,7 +74,7 @@
 //! | time, after the deadline | `turned_back`, unless the pivot may have left. An action that is done by then only gives its output to its compensation | |
 //! | restart | `lost` for each step that may have been done; asked again, each in its turn | asked again |
 //! | cancel | `turned_back`, unless the pivot may have left: an error | the same answer |
-//! | resolve as completed | `resolved`, as if it were done | an error |
+//! | resolve as completed | `resolved`, as if it were done; an error where a later step reads from its output what is not in it | an error |
 //! | resolve as compensated | up to the pivot `resolved`, `turned_back`; after it an error | `resolved`; with the last one `settled` |
 //!
 //! # What a restored copy holds

@@ -167,6 +167,17 @@ impl Template {
         }
     }
 
+    /// Whether this output of this step has all that is read from it.
+    pub(super) fn reads(&self, step: StepIndex, output: &Payload) -> Result<(), Unresolved> {
+        let Form::Parts(parts) = &self.0 else { return Ok(()) };
+        parts.iter().try_for_each(|part| match part {
+            Part::Reference(reference) if reference.source == Source::Output(step) => {
+                reference.follow(output).map(|_| ())
+            }
+            _ => Ok(()),
+        })
+    }
+
     /// The steps whose outputs are filled in.
     pub(super) fn outputs(&self) -> StepSet {
         let Form::Parts(parts) = &self.0 else { return StepSet::default() };

@@ -404,6 +404,26 @@ fn a_payload_that_does_not_resolve_turns_back_or_is_stuck() {
 }
 
 #[test]
+fn a_person_s_output_has_what_later_steps_read() {
+    let mut t = saga(&[
+        UNDO,
+        r#","compensation":false,"pivot":true"#,
+        r#","payload":{"$from":"/steps/b/id"}"#,
+    ]);
+    act(&mut t, 0, Answer::Done);
+    let before = t.clone();
+    for output in ["null", r#"{"Id":3}"#, "3"].map(output) {
+        let refused = t.resolve(1, Resolution::Completed(output), "paid", NOW);
+        let Err(ResolveError::Unreadable { reader, why }) = refused else { panic!("{refused:?}") };
+        assert_eq!((reader.as_str(), why.contains("/steps/b/id")), ("c", true), "{why}");
+        assert_eq!(t, before);
+    }
+    t.resolve(1, Resolution::Completed(output(r#"{"id":3}"#)), "paid", NOW).unwrap();
+    let request = t.request(Effect { branch: 2, operation: Action }).unwrap();
+    assert_eq!(request.payload, output("3"));
+}
+
+#[test]
 fn a_person_s_word_goes_before() {
     let done = || Resolution::Completed(output("1"));
     let mut t = with_pivot();
