@@ -1,7 +1,7 @@
 //! A saga in code, failed at every step in every way.
 
 use std::iter;
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,8 +24,8 @@ use crate::{Saga, SagaOutcome, Settings};
 ///
 /// | what | fails so |
 /// |---|---|
-/// | an action | refused at first; lost, then done; done, its answer lost, then done again; either, then refused; a panic; lost until the deadline; done, and its answers lost until the deadline |
-/// | a compensation, of what is known to be done and of what is not | lost until the saga is stuck; done, its answers lost, then done again; refused for a while; a panic |
+/// | an action | refused at first; lost, then done; done, its answer lost, then done again; cut off where it first waits, as by a time-out, then done; each of these, then refused; a panic; lost until the deadline; done, and its answers lost until the deadline; where there is an undo: under way for so long that it arrives after it |
+/// | a compensation, of what is known to be done and of what is not | lost until the saga is stuck; done, its answers lost, then done again; cut off, then done again; refused for a while; a panic |
 ///
 /// Each of these runs is repeated with a crash of the coordinator at every record in turn, before
 /// it is durable, as it becomes so, and after. Returns how many runs there were.
@@ -39,8 +39,8 @@ use crate::{Saga, SagaOutcome, Settings};
 /// - nothing is asked again once the coordinator has heard that it is done, but after a crash.
 ///
 /// That the effects are right, your `check` has to say: what a handler does twice, under the same
-/// [idempotency key](crate::Step::idempotency_key), is to have its effect once; and an undo that is
-/// given no output undoes what is there.
+/// [idempotency key](crate::Step::idempotency_key), is to have its effect once; an undo that is
+/// given no output undoes what is there; and an action that arrives after its undo does nothing.
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -49,7 +49,7 @@ use crate::{Saga, SagaOutcome, Settings};
 /// use wholly::test::fail_each_step;
 /// use wholly::{Saga, SagaOutcome, Step, StepError, TransactionId, step};
 ///
-/// /// How many pieces are reserved, and for whom.
+/// /// How many pieces are reserved, and for whom; 0 where they were released for good.
 /// #[derive(Clone, Default)]
 /// struct Stock(Arc<Mutex<HashMap<TransactionId, u32>>>);
 ///
@@ -58,12 +58,12 @@ use crate::{Saga, SagaOutcome, Settings};
 ///     Saga::new("sell", 1)
 ///         .step(
 ///             step("reserve", move |cx: Step<u32>| {
-///                 // An entry for each transaction: done twice, it is done once.
-///                 reserved.0.lock().unwrap().insert(cx.transaction, cx.input);
+///                 // An entry for each transaction: done twice, or too late, it is done once.
+///                 reserved.0.lock().unwrap().entry(cx.transaction).or_insert(cx.input);
 ///                 async { Ok(()) }
 ///             })
 ///             .undo(move |cx, _known: Option<()>| {
-///                 released.0.lock().unwrap().remove(&cx.transaction);
+///                 released.0.lock().unwrap().insert(cx.transaction, 0);
 ///                 async { Ok(()) }
 ///             }),
 ///         )
@@ -106,8 +106,11 @@ pub async fn fail_each_step<I: Serialize, P>(
             let crashed = match AssertUnwindSafe(one).catch_unwind().await {
                 Ok(crashed) => crashed,
                 Err(panic) => {
-                    let crash = crash.map_or("no crash".to_owned(), |crash| format!("{crash:?}"));
-                    panic!("{failure} ({crash}): {}", panic_message(&*panic));
+                    let crash = crash.map_or("no crash".to_owned(), |crash| crash.to_string());
+                    eprintln!("{failure} ({crash})");
+                    // What went wrong has been printed.
+                    let why = panic_message(&*panic);
+                    resume_unwind(Box::new(format!("{failure} ({crash}): {why}")));
                 }
             };
             runs += 1;
@@ -151,6 +154,7 @@ async fn run<I: Serialize, P>(
     let outcome = execute(&harness, &saga, input).await;
     harness.settle().await;
     witnessed.assert_all_or_nothing(&saga, &outcome);
+    witnessed.late_calls_arrive().await;
     check(&outcome, &parts).await;
     crashed
 }

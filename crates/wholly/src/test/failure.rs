@@ -6,8 +6,6 @@ use wholly_core::StepName;
 use wholly_core::saga::{Graph, Side, StepIndex};
 use wholly_core::wire::Operation;
 
-use super::Act;
-
 /// What goes wrong in one run: nothing, one step in one way, or that and what turns the saga back.
 #[derive(Clone, Debug)]
 pub(super) struct Failure(pub Vec<Fault>);
@@ -25,40 +23,64 @@ pub(super) struct Way {
     /// What an operation does that fails so.
     name: &'static str,
     /// What happens to the first attempts, one each; the others go well.
-    pub first: &'static [Act],
+    pub first: &'static [Mishap],
     /// What happens to all attempts until the deadline has passed.
-    pub until_deadline: Option<Act>,
+    pub until_deadline: Option<Mishap>,
 }
 
-const fn way(name: &'static str, first: &'static [Act]) -> Way {
+/// What happens to one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mishap {
+    /// The handler is not called, and the answer is no.
+    Refuse,
+    /// The handler is not called: it panics.
+    Panic,
+    /// The handler is not called, and nothing is answered.
+    LoseRequest,
+    /// The handler is called, and its answer is lost.
+    LoseAnswer,
+    /// The handler is dropped where it first waits, as by a time-out.
+    CutOff,
+    /// Nothing is answered, and the handler is called when the saga has settled: something that it
+    /// called was under way for so long.
+    ArriveLate,
+}
+
+use Mishap::{ArriveLate, CutOff, LoseAnswer, LoseRequest, Panic, Refuse};
+
+const fn way(name: &'static str, first: &'static [Mishap]) -> Way {
     Way { name, first, until_deadline: None }
 }
 
-static REFUSED: Way = way("is refused", &[Act::Refuse]);
+static REFUSED: Way = way("is refused", &[Refuse]);
 static REFUSED_AFTER_LOST: Way =
-    way("is done, its answer is lost, then it is refused", &[Act::LoseAnswer, Act::Refuse]);
+    way("is done, its answer is lost, then it is refused", &[LoseAnswer, Refuse]);
+/// Where there is a compensation to suspend it.
+static AFTER_ITS_UNDO: Way =
+    way("is under way until its compensation is done", &[ArriveLate, Refuse]);
 
-static ACTION: [Way; 6] = [
-    way("is lost at first", &[Act::LoseRequest]),
-    way("is done, its answer is lost, then it is done again", &[Act::LoseAnswer]),
-    way("is lost, then refused", &[Act::LoseRequest, Act::Refuse]),
-    way("panics at first", &[Act::Panic]),
-    Way { name: "is lost until the deadline", first: &[], until_deadline: Some(Act::LoseRequest) },
+static ACTION: [Way; 8] = [
+    way("is lost at first", &[LoseRequest]),
+    way("is done, its answer is lost, then it is done again", &[LoseAnswer]),
+    way("is cut off half-way at first", &[CutOff]),
+    way("is cut off half-way, then refused", &[CutOff, Refuse]),
+    way("is lost, then refused", &[LoseRequest, Refuse]),
+    way("panics at first", &[Panic]),
+    Way { name: "is lost until the deadline", first: &[], until_deadline: Some(LoseRequest) },
     Way {
         name: "is done, and its answers are lost until the deadline",
         first: &[],
-        until_deadline: Some(Act::LoseAnswer),
+        until_deadline: Some(LoseAnswer),
     },
 ];
 
-const LOST: Act = Act::LoseRequest;
-
-static COMPENSATION: [Way; 4] = [
+static COMPENSATION: [Way; 5] = [
     // So often that the saga is stuck meanwhile.
-    way("is lost for a while", &[LOST, LOST, LOST, LOST, LOST, LOST, LOST, LOST, LOST, LOST, LOST]),
-    way("is done, and its answer is lost twice", &[Act::LoseAnswer, Act::LoseAnswer]),
-    way("is refused for a while", &[Act::Refuse, Act::Refuse, Act::Refuse]),
-    way("panics at first", &[Act::Panic]),
+    way("is lost for a while", &[LoseRequest; 11]),
+    way("is done, and its answer is lost twice", &[LoseAnswer, LoseAnswer]),
+    way("is cut off half-way twice", &[CutOff, CutOff]),
+    way("is refused for a while", &[Refuse, Refuse, Refuse]),
+    way("panics at first", &[Panic]),
 ];
 
 /// Every step failed in every way: its action, and its compensation if it has one.
@@ -71,6 +93,7 @@ pub(super) fn failures(saga: &Graph) -> Vec<Failure> {
         if node.compensation.is_none() {
             continue;
         }
+        failures.push(Failure(vec![fault(Operation::Action, &AFTER_ITS_UNDO)]));
         let unknown = Some(fault(Operation::Action, &REFUSED_AFTER_LOST));
         for turns_back in unknown.into_iter().chain(refused_after(saga, index)) {
             failures.extend(
@@ -120,18 +143,18 @@ mod tests {
         let said = |what: &str| all.iter().filter(|failure| failure.contains(what)).count();
         assert_eq!(all[0], "no step fails");
         assert_eq!(said("no step fails"), 1);
-        for step in ["a", "b", "c"] {
+        for (step, ways) in [("a", 11), ("b", 11), ("c", 10)] {
             let alone = format!("the action of the step {step:?} ");
             let alone = all.iter().filter(|f| f.starts_with(&alone) && !f.contains("; then"));
-            assert_eq!(alone.count(), 8, "{all:#?}");
+            assert_eq!(alone.count(), ways, "{all:#?}");
         }
         // Of what is known, and of what is not; what comes after the pivot has none.
-        assert_eq!(said(r#"then the compensation of the step "a""#), 8);
-        assert_eq!(said(r#"then the compensation of the step "b""#), 4);
+        assert_eq!(said(r#"then the compensation of the step "a""#), 10);
+        assert_eq!(said(r#"then the compensation of the step "b""#), 5);
         assert_eq!(said(r#"then the compensation of the step "c""#), 0);
         let known =
             r#"the action of the step "b" is refused; then the compensation of the step "a""#;
-        assert_eq!(said(known), 4);
-        assert_eq!(all.len(), 1 + 3 * 8 + 12);
+        assert_eq!(said(known), 5);
+        assert_eq!(all.len(), 1 + 11 + 11 + 10 + 15);
     }
 }

@@ -278,7 +278,9 @@ impl Harness {
             if snapshot.as_ref().is_none_or(|snapshot| snapshot.settled) {
                 return;
             }
-            assert!(Instant::now() < until, "not settled after {PATIENCE:?}: {snapshot:#?}");
+            let why = snapshot.as_ref().map(what_stands_in_its_way).unwrap_or_default();
+            let in_time = Instant::now() < until;
+            assert!(in_time, "not settled after {PATIENCE:?}: {why:?}; {snapshot:?}");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
@@ -356,6 +358,16 @@ impl Drop for Harness {
             eprintln!("seed {seed:#x}, crashes {planned:?}; replay: WHOLLY_SEED={seed:#x}");
         }
     }
+}
+
+/// Who or what a transaction waits for, as far as it says so.
+fn what_stands_in_its_way(snapshot: &Snapshot) -> Vec<String> {
+    let branches = snapshot.branches.iter().filter_map(|branch| branch.stuck.clone());
+    let steps = snapshot.steps.iter().filter_map(|step| {
+        step.stuck.as_ref().map(|why| format!("the step {} is stuck: {why}", step.name))
+    });
+    let held = snapshot.held_for.iter().map(|callee| format!("{callee} is not registered"));
+    branches.chain(steps).chain(held).chain(snapshot.set_aside.clone()).collect()
 }
 
 /// The seed that the environment names, or a fresh one.

@@ -1,5 +1,6 @@
 //! A coordinator's life, and how it is cut off.
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +31,17 @@ pub(super) enum Moment {
     During,
     /// What follows from it has left, and is under way.
     After,
+}
+
+impl fmt::Display for CrashPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let when = match self.moment {
+            Moment::Before => "before",
+            Moment::During => "as",
+            Moment::After => "after",
+        };
+        write!(f, "the coordinator crashed {when} its append {} was durable", self.append + 1)
+    }
 }
 
 /// How long a life goes on after the append at which it ends: shorter than most calls travel.

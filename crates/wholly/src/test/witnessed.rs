@@ -1,15 +1,17 @@
 //! A saga's code, disturbed as a failure says, and watched.
 
-use std::panic::resume_unwind;
+use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use futures_util::future::poll_immediate;
 
 use tokio::time::Instant;
 use wholly_core::BranchName;
 use wholly_core::saga::{Graph, StepIndex};
 use wholly_core::wire::{Answer, Call, Operation};
 
-use super::Act;
-use super::failure::Failure;
+use super::failure::{Failure, Mishap};
 use super::scripted::lock;
 use crate::SagaOutcome;
 use crate::participant::{Answering, Endpoint};
@@ -21,6 +23,8 @@ pub(super) struct Witnessed {
     /// When the saga's deadline has passed.
     deadline: Instant,
     seen: Mutex<Seen>,
+    /// The calls that are still under way when the saga has settled.
+    late: Mutex<Vec<Call>>,
 }
 
 /// What was seen of the handlers.
@@ -53,7 +57,7 @@ impl Witnessed {
     pub fn new(code: Arc<dyn Endpoint>, failure: Failure, deadline: Instant) -> Self {
         let attempts = vec![0; failure.0.len()];
         let seen = Mutex::new(Seen { attempts, ..Seen::default() });
-        Self { code, failure, deadline, seen }
+        Self { code, failure, deadline, seen, late: Mutex::default() }
     }
 
     /// The coordinator starts again.
@@ -62,7 +66,7 @@ impl Witnessed {
     }
 
     /// What is to be done with this call instead of what is asked.
-    fn disturbance(&self, call: &Call) -> Option<Act> {
+    fn disturbance(&self, call: &Call) -> Option<Mishap> {
         let faults = self.failure.0.iter().enumerate();
         let (nth, fault) = { faults }.find(|(_, fault)| {
             fault.operation == call.operation && fault.step.as_str() == call.branch.as_str()
@@ -70,22 +74,35 @@ impl Witnessed {
         let mut seen = lock(&self.seen);
         let attempt = seen.attempts[nth];
         seen.attempts[nth] += 1;
-        let until_deadline = (Instant::now() < self.deadline).then_some(&fault.way.until_deadline);
-        until_deadline.cloned().flatten().or_else(|| fault.way.first.get(attempt).cloned())
+        let until_deadline = fault.way.until_deadline.filter(|_| Instant::now() < self.deadline);
+        until_deadline.or_else(|| fault.way.first.get(attempt).copied())
     }
 
     async fn run(&self, call: Call, loses_answer: bool) -> Answer {
-        let (step, operation) = (call.branch.clone(), call.operation);
-        let nth = lock(&self.seen).begin(step, operation);
+        let nth = lock(&self.seen).begin(&call);
         let answer = self.code.call(call).await;
-        match answer {
-            Answer::Done | Answer::DoneWith { .. } => lock(&self.seen).end(nth, !loses_answer),
-            Answer::Refused { .. } => lock(&self.seen).runs[nth].refused = true,
-            _ => {}
-        }
+        lock(&self.seen).answered(nth, &answer, !loses_answer);
         match loses_answer {
             true => Answer::unknown("the answer was lost"),
             false => answer,
+        }
+    }
+
+    /// Runs a handler up to where it first waits.
+    async fn cut_off(&self, call: Call) -> Answer {
+        let nth = lock(&self.seen).begin(&call);
+        if let Some(answer) = poll_immediate(self.code.call(call)).await {
+            lock(&self.seen).answered(nth, &answer, false);
+        }
+        Answer::unknown("it was cut off")
+    }
+
+    /// The saga has settled, and what was under way for so long arrives. Nobody waits for an answer.
+    pub async fn late_calls_arrive(&self) {
+        let late = std::mem::take(&mut *lock(&self.late));
+        for call in late {
+            let arrives = AssertUnwindSafe(async { self.code.call(call).await });
+            let _ = arrives.catch_unwind().await;
         }
     }
 
@@ -107,11 +124,16 @@ impl Endpoint for Witnessed {
         Box::pin(async move {
             match self.disturbance(&call) {
                 None => self.run(call, false).await,
-                Some(Act::LoseAnswer) => self.run(call, true).await,
-                Some(Act::Refuse) => Answer::refused("it was made to refuse"),
+                Some(Mishap::LoseAnswer) => self.run(call, true).await,
+                Some(Mishap::CutOff) => self.cut_off(call).await,
+                Some(Mishap::Refuse) => Answer::refused("it was made to refuse"),
                 // Without the noise of a panic that nobody expects.
-                Some(Act::Panic) => resume_unwind(Box::new("it was made to panic")),
-                Some(_) => Answer::unknown("the call was lost"),
+                Some(Mishap::Panic) => resume_unwind(Box::new("it was made to panic")),
+                Some(Mishap::LoseRequest) => Answer::unknown("the call was lost"),
+                Some(Mishap::ArriveLate) => {
+                    lock(&self.late).push(call);
+                    Answer::unknown("the call is under way")
+                }
             }
         })
     }
@@ -126,14 +148,13 @@ impl Endpoint for Witnessed {
 }
 
 impl Seen {
-    fn begin(&mut self, step: BranchName, operation: Operation) -> usize {
+    fn begin(&mut self, call: &Call) -> usize {
         self.now += 1;
-        let (life, began) = (self.life, self.now);
         self.runs.push(Run {
-            life,
-            step,
-            operation,
-            began,
+            life: self.life,
+            step: call.branch.clone(),
+            operation: call.operation,
+            began: self.now,
             done: None,
             refused: false,
             told: false,
@@ -141,9 +162,15 @@ impl Seen {
         self.runs.len() - 1
     }
 
-    fn end(&mut self, nth: usize, told: bool) {
+    /// The handler of a run has answered, and the coordinator heard it, or did not.
+    fn answered(&mut self, nth: usize, answer: &Answer, told: bool) {
         self.now += 1;
-        (self.runs[nth].done, self.runs[nth].told) = (Some(self.now), told);
+        let run = &mut self.runs[nth];
+        match answer {
+            Answer::Done | Answer::DoneWith { .. } => (run.done, run.told) = (Some(self.now), told),
+            Answer::Refused { .. } => run.refused = true,
+            _ => {}
+        }
     }
 
     fn runs(&self, step: &str, operation: Operation) -> impl DoubleEndedIterator<Item = &Run> {
