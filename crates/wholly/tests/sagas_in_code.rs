@@ -182,11 +182,43 @@ async fn a_saga_whose_code_is_not_here_is_held_and_shown() {
     harness.crash(Unsynced::Kept).await;
 
     // As a program that has lost the saga.
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
     let without = Coordinator::builder(harness.log().clone()).start().await.unwrap();
     let snapshot = without.get(id).await.unwrap().unwrap();
     let held: Vec<String> = snapshot.held_for.iter().map(ToString::to_string).collect();
     assert_eq!(held, [r#"the saga "create order" version 1"#]);
     assert!(!snapshot.settled);
+    assert_eq!(
+        *warnings.0.lock().unwrap(),
+        [
+            r#"1 transactions in the log wait for the saga "create order" version 1, which is not registered: they are held until it is"#
+        ]
+    );
+}
+
+/// What the coordinator warns of.
+#[derive(Clone, Default)]
+struct Warnings(Arc<Mutex<Vec<String>>>);
+
+impl tracing::Subscriber for Warnings {
+    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+        *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("wholly")
+    }
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            if field.name() == "message" {
+                self.0.lock().unwrap().push(format!("{value:?}"));
+            }
+        });
+    }
+    fn new_span(&self, _span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
+    fn enter(&self, _span: &tracing::span::Id) {}
+    fn exit(&self, _span: &tracing::span::Id) {}
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ pub async fn abort(
     Id(id): Id,
     Body(Why { reason }): Body<Why>,
 ) -> Result<StatusCode, Problem> {
-    tracing::info!(%who, transaction = %id, reason, "abort by hand");
+    tracing::info!(%who, transaction = %id, reason, "abort asked for by hand");
     coordinator.abort(id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -34,7 +34,7 @@ pub async fn retry(
     Id(id): Id,
     Body(Why { reason }): Body<Why>,
 ) -> Result<StatusCode, Problem> {
-    tracing::info!(%who, transaction = %id, reason, "retry by hand");
+    tracing::info!(%who, transaction = %id, reason, "retry asked for by hand");
     coordinator.release(id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -87,7 +87,7 @@ pub async fn resolve(
         .map_err(|why| Problem::new(Kind::NO_SUCH_BRANCH, why.to_string()))?;
     let ended = word.ended()?;
     let Word { r#as, reason, .. } = word;
-    tracing::info!(%who, transaction = %id, %branch, ?r#as, reason, "resolve by hand");
+    tracing::info!(%who, transaction = %id, %branch, ?r#as, reason, "resolve asked for by hand");
     coordinator.resolve(id, branch, ended, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }

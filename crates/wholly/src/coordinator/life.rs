@@ -99,6 +99,7 @@ impl Life {
         }
         // At once: whoever follows must not think that those of the last life are well.
         let stuck = engine.stuck_at_start();
+        warn_of_what_waits(&engine, stuck.len());
         lasting.shared.start_with_stuck(stuck);
         let lane = |(callee, registered): (&Callee, &Registered)| {
             (callee.clone(), lane(&lasting.shared, callee, registered, &answers))
@@ -347,6 +348,18 @@ impl Life {
             }
             None => End::LogFailed(why),
         }
+    }
+}
+
+/// Nothing else would say so until somebody asks: what waits for who is not here is not stuck.
+fn warn_of_what_waits(engine: &Engine<Caller>, stuck: usize) {
+    if stuck > 0 {
+        tracing::warn!("{stuck} of the transactions in the log are stuck: they need a person");
+    }
+    for (callee, waiting) in engine.waited_for() {
+        tracing::warn!(
+            "{waiting} of the transactions in the log are held: {callee} is not registered"
+        );
     }
 }
 

@@ -306,6 +306,10 @@ impl<W> Engine<W> {
         }
         attempts.on_its_way = None;
         let tries = attempts.tries;
+        if let Answer::Unknown { reason } = &answer {
+            let who = transaction.callee(branch).map(tracing::field::debug);
+            tracing::debug!(transaction = %id, who, branch, tries, "no answer: {reason}");
+        }
         let pause = match &answer {
             Answer::Pending { retry_after: Some(pause) } => *pause,
             _ => {

@@ -2,8 +2,10 @@
 //!
 //! INVARIANT: what is told of a transaction here is what the log tells of it.
 
+use std::collections::BTreeMap;
+
 use wholly_core::entry::Timed;
-use wholly_core::{Timestamp, Transaction, TransactionId};
+use wholly_core::{Callee, Timestamp, Transaction, TransactionId};
 
 use super::{Engine, Part};
 use crate::log::Position;
@@ -58,6 +60,18 @@ impl<W> Engine<W> {
         let requests = transaction.effects().filter_map(|effect| transaction.request(effect));
         let mut callees = requests.map(|request| request.callee).peekable();
         callees.peek().is_some() && callees.all(|callee| !self.callees.has(&callee))
+    }
+
+    /// Who is to be asked and is not here, and how many transactions wait for them.
+    pub fn waited_for(&self) -> BTreeMap<Callee, usize> {
+        let mut waiting = BTreeMap::new();
+        for open in self.open.values().filter(|open| !open.held) {
+            let Part::Live(transaction) = &open.part else { continue };
+            for callee in self.held_for(transaction) {
+                *waiting.entry(callee).or_default() += 1;
+            }
+        }
+        waiting
     }
 
     /// Who is stuck by what the log holds, ahead of all else that [`Engine::poll`] will say.
