@@ -3,6 +3,9 @@
 //! INVARIANT: what is drawn is what the state machine itself asks for, so that no picture can say
 //! otherwise than the coordinator does. Made up are only the answers, and that all that is asked
 //! at once is answered before anything else is asked.
+//!
+//! One step fails at a time. A payload that does not resolve has no picture: it is a refusal of
+//! what was never asked.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,7 +13,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
-use wholly_core::saga::{Definition, Graph, Side, Started, State, StepIndex, Transaction};
+use wholly_core::saga::{
+    Definition, Graph, Node, Side, Started, State, StepDefinition, StepIndex, Transaction,
+};
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{Answered, BrokenInvariant, Effect, Input, ParticipantName, Payload, Timestamp};
 
@@ -71,14 +76,28 @@ pub fn document(graph: &Graph) -> Result<String, BrokenInvariant> {
             Side::Pivot => format!("{}, the pivot,", definition.name),
             Side::After => format!("{}, after the pivot,", definition.name),
         };
-        add(format!("{name} is refused"), Some(Failure { step, answer: Failed::Refused }))?;
-        // After the pivot it would be the same picture.
-        if node.side != Side::After {
-            let failure = Failure { step, answer: Failed::Lost };
-            add(format!("{name} is not answered"), Some(failure))?;
+        for (way, failed) in ways(definition, node) {
+            add(format!("{name} {way}"), Some(Failure { step, failed }))?;
         }
     }
     Ok(document)
+}
+
+/// The ways in which a step fails, each as it reads after the step's name.
+fn ways(step: &StepDefinition, node: &Node) -> Vec<(&'static str, Failed)> {
+    let mut ways = vec![("is refused", Failed::Refused)];
+    // After the pivot it would be the same picture.
+    if node.side != Side::After {
+        ways.push(("is not answered", Failed::Lost));
+    }
+    // Without a compensation, nothing tells it from a refusal at the first attempt.
+    if node.compensation.is_some() {
+        ways.push(("is not answered, then refused", Failed::LostThenRefused));
+    }
+    if let Some(tries) = step.retry.as_ref().and_then(|retry| retry.tries) {
+        ways.push(("is not answered at any try", Failed::Exhausted(tries)));
+    }
+    ways
 }
 
 /// The same saga, with payloads that need no real input and no real outputs.
@@ -95,13 +114,16 @@ fn without_payloads(graph: &Graph) -> Graph {
 #[derive(Clone, Copy)]
 struct Failure {
     step: StepIndex,
-    answer: Failed,
+    failed: Failed,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Failed {
     Refused,
     Lost,
+    LostThenRefused,
+    /// Lost as often as it may be tried.
+    Exhausted(u32),
 }
 
 /// A sequence diagram in the making.
@@ -146,8 +168,8 @@ impl<'a> Picture<'a> {
                 // Nothing else is left to do, so that it is this step's turn again.
                 let Some(step) = silent.take() else { break };
                 match self.saga.turns_back_at() {
-                    Some(_) => self.step(&Input::Time)?,
-                    None => self.ask_again(step),
+                    Some(_) if failure.is_none() => self.step(&Input::Time)?,
+                    _ => self.ask_again(step),
                 }
                 continue;
             }
@@ -157,49 +179,64 @@ impl<'a> Picture<'a> {
                 self.line(effect, "->>", &self.label(effect));
             }
             for effect in asked {
-                match failure.take_if(|failure| failure.step == effect.branch) {
-                    None => self.answer(effect, "-->>", "done", Answer::Done)?,
-                    Some(Failure { answer: Failed::Refused, step }) => {
-                        self.answer(effect, "-->>", "refused", Answer::refused("no"))?;
+                let failing = failure.take_if(|failure| failure.step == effect.branch);
+                let Some(Failure { step, failed }) = failing else {
+                    self.answer(effect, "done", Answer::Done, 1)?;
+                    continue;
+                };
+                match failed {
+                    Failed::Refused => {
+                        self.answer(effect, "refused", Answer::refused("no"), 1)?;
                         silent = Some(step).filter(|_| self.saga.state() == State::Running);
                     }
-                    Some(Failure { answer: Failed::Lost, step }) => {
-                        self.answer(effect, "--x", "no answer", Answer::unknown("no answer"))?;
+                    Failed::Lost | Failed::LostThenRefused => {
+                        self.no_answer(effect, 1)?;
                         silent = Some(step);
+                        failure = (failed == Failed::LostThenRefused)
+                            .then_some(Failure { step, failed: Failed::Refused });
                     }
+                    Failed::Exhausted(tries) => self.no_answer(effect, tries)?,
                 }
             }
         }
         Ok(())
     }
 
-    /// The pivot was not answered, or something after it was refused.
+    /// What was not answered may have been done, and what is after the pivot has to be.
     fn ask_again(&mut self, step: StepIndex) {
         let Some((step, node)) = self.graph.step(step) else { return };
         let name = &step.name;
         self.note(&match node.side {
             Side::After => format!("no way back: {name} is asked until it is done"),
-            _ => format!("{name} may be done: it is asked until it answers"),
+            Side::Pivot => format!("{name} may be done: it is asked until it answers"),
+            Side::Before => format!("{name} may be done: it is asked again"),
         });
+    }
+
+    /// No answer came, to this try and those before it.
+    fn no_answer(&mut self, effect: Effect, tries: u32) -> Result<(), BrokenInvariant> {
+        let said = match tries {
+            1 => "no answer".to_owned(),
+            _ => format!("no answer, {tries} times"),
+        };
+        self.answer(effect, &said, Answer::unknown("no answer"), tries)
     }
 
     fn answer(
         &mut self,
         effect: Effect,
-        arrow: &str,
         said: &str,
         answer: Answer,
+        tries: u32,
     ) -> Result<(), BrokenInvariant> {
         let Some(participant) = self.place(effect) else { return Ok(()) };
+        let arrow = match answer {
+            Answer::Unknown { .. } => "--x",
+            _ => "-->>",
+        };
         self.lines.push(format!("{participant}{arrow}C: {said}"));
         let Effect { branch, operation } = effect;
-        self.step(&Input::Answered(Answered {
-            branch,
-            operation,
-            answer,
-            tries: 1,
-            exhausted: false,
-        }))
+        self.step(&Input::Answered(Answered { branch, operation, answer, tries, exhausted: false }))
     }
 
     /// Gives the machine an input, and notes in which state it is then, if in another.

@@ -8,6 +8,12 @@ use std::path::Path;
 use common::run;
 use tempfile::tempdir;
 
+const GRAPH: &str = r#"{"name": "g", "version": 1, "steps": [
+    {"name": "a", "participant": "p", "compensation": "undo"},
+    {"name": "b", "participant": "q", "compensation": "undo", "after": ["a"]},
+    {"name": "c", "participant": "r", "compensation": false, "after": ["a"]},
+    {"name": "d", "participant": "q", "compensation": "undo", "after": ["c"]}]}"#;
+
 const ORDER: &str = r#"
 name = "create order"
 version = 1
@@ -90,6 +96,13 @@ fn check_looks_at_every_file_and_ends_with_the_worst() {
     assert_eq!(run(&["check", Path::new(&right).parent().unwrap().to_str().unwrap()]).0, Some(2));
 }
 
+/// What happens in a picture.
+fn story(picture: &str) -> String {
+    let (_, story) = picture.split_once("running\n").unwrap();
+    let (story, _) = story.split_once("```").unwrap();
+    story.replace("    ", "").trim().to_owned()
+}
+
 #[test]
 fn diagram_draws_the_success_and_each_way_of_failing() {
     let (code, out, error) = of("diagram", "order.toml", ORDER);
@@ -105,8 +118,10 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
             "Every step is done",
             "reserve is refused",
             "reserve is not answered",
+            "reserve is not answered, then refused",
             "charge, the pivot, is refused",
             "charge, the pivot, is not answered",
+            "charge, the pivot, is not answered, then refused",
             "confirm, after the pivot, is refused",
         ]
     );
@@ -129,10 +144,6 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
         Note over C,P3: completed
     ```
     ");
-    let story = |picture: &str| {
-        let (_, story) = picture.split_once("running\n").unwrap();
-        story.replace("    ", "").replace("```", "").trim().to_owned()
-    };
     insta::assert_snapshot!(story(pictures[1]), @r"
     C->>P1: reserve
     P1-->>C: refused
@@ -149,6 +160,17 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
     ");
     insta::assert_snapshot!(story(pictures[3]), @r"
     C->>P1: reserve
+    P1--xC: no answer
+    Note over C,P3: reserve may be done: it is asked again
+    C->>P1: reserve
+    P1-->>C: refused
+    Note over C,P3: compensating: reserve was refused: no
+    C->>P1: release (reserve)
+    P1-->>C: done
+    Note over C,P3: compensated
+    ");
+    insta::assert_snapshot!(story(pictures[4]), @r"
+    C->>P1: reserve
     P1-->>C: done
     C->>P2: charge
     P2-->>C: refused
@@ -157,7 +179,7 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
     P1-->>C: done
     Note over C,P3: compensated
     ");
-    insta::assert_snapshot!(story(pictures[4]), @r"
+    insta::assert_snapshot!(story(pictures[5]), @r"
     C->>P1: reserve
     P1-->>C: done
     C->>P2: charge
@@ -169,7 +191,22 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
     P3-->>C: done
     Note over C,P3: completed
     ");
-    insta::assert_snapshot!(story(pictures[5]), @r"
+    insta::assert_snapshot!(story(pictures[6]), @r"
+    C->>P1: reserve
+    P1-->>C: done
+    C->>P2: charge
+    P2--xC: no answer
+    Note over C,P3: charge may be done: it is asked until it answers
+    C->>P2: charge
+    P2-->>C: refused
+    Note over C,P3: compensating: charge was refused: no
+    C->>P2: refund (charge)
+    P2-->>C: done
+    C->>P1: release (reserve)
+    P1-->>C: done
+    Note over C,P3: compensated
+    ");
+    insta::assert_snapshot!(story(pictures[7]), @r"
     C->>P1: reserve
     P1-->>C: done
     C->>P2: charge
@@ -185,17 +222,10 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
 
 #[test]
 fn independent_steps_are_drawn_at_once() {
-    let graph = r#"{"name": "g", "version": 1, "steps": [
-        {"name": "a", "participant": "p", "compensation": "undo"},
-        {"name": "b", "participant": "q", "compensation": "undo", "after": ["a"]},
-        {"name": "c", "participant": "r", "compensation": false, "after": ["a"]},
-        {"name": "d", "participant": "q", "compensation": "undo", "after": ["c"]}]}"#;
-    let (code, out, _) = of("diagram", "graph.json", graph);
+    let (code, out, _) = of("diagram", "graph.json", GRAPH);
     assert_eq!(code, Some(0));
-    let (_, picture) = out.split_once("b is not answered").unwrap();
-    let (_, story) = picture.split_once("running\n").unwrap();
-    let (story, _) = story.split_once("```").unwrap();
-    insta::assert_snapshot!(story.replace("    ", ""), @r"
+    let (_, picture) = out.split_once("b is not answered\n").unwrap();
+    insta::assert_snapshot!(story(picture), @r"
     C->>P1: a
     P1-->>C: done
     C->>P3: c
@@ -213,6 +243,81 @@ fn independent_steps_are_drawn_at_once() {
     P1-->>C: done
     Note over C,P3: compensated
     ");
+}
+
+#[test]
+fn tries_that_end_are_drawn() {
+    let tries = |tries: &str| {
+        let retry = format!("compensation = \"release\"\nretry = {{ tries = {tries} }}");
+        let tried = ORDER.replace("compensation = \"release\"", &retry);
+        let (code, out, _) = of("diagram", "order.toml", &tried);
+        assert_eq!(code, Some(0));
+        let (_, picture) = out.split_once("## reserve is not answered at any try\n").unwrap();
+        story(picture)
+    };
+    insta::assert_snapshot!(tries("3"), @r"
+    C->>P1: reserve
+    P1--xC: no answer, 3 times
+    Note over C,P3: compensating: reserve was tried as often as it may be: no answer
+    C->>P1: release (reserve)
+    P1-->>C: done
+    Note over C,P3: compensated
+    ");
+    assert!(tries("1").contains("P1--xC: no answer\n"));
+}
+
+#[test]
+fn every_compensation_is_drawn() {
+    // A pivot runs its own only when it was refused after a lost attempt.
+    let pivot_alone = r#"{"name": "p", "version": 1, "steps": [
+        {"name": "pay", "participant": "p", "compensation": "refund", "pivot": true}]}"#;
+    let pivot_of_graph =
+        GRAPH.replace(r#""after": ["c"]"#, r#""after": ["b", "c"], "pivot": true"#);
+    let shop = include_str!("../../wholly-demo/src/shop/create-order.toml");
+    let all = [
+        ("order.toml", ORDER),
+        ("graph.json", GRAPH),
+        ("graph.json", &pivot_of_graph),
+        ("pivot.json", pivot_alone),
+        ("create-order.toml", shop),
+    ];
+    for (name, text) in all {
+        let (_, understood, _) = of("check", name, text);
+        let (code, drawn, _) = of("diagram", name, text);
+        assert_eq!(code, Some(0));
+        let taken_back = understood.lines().filter_map(|line| {
+            let (step, rest) = line.trim().split_once(". ")?.1.split_once(':')?;
+            let (_, operation) = rest.split_once("taken back by ")?;
+            Some(format!(": {} ({step})\n", operation.split(';').next()?))
+        });
+        let taken_back: Vec<String> = taken_back.collect();
+        assert!(!taken_back.is_empty(), "{understood}");
+        for compensation in taken_back {
+            assert!(drawn.contains(&compensation), "{name}: {compensation}");
+        }
+        drawn.split("```mermaid\n").skip(1).for_each(is_well_formed);
+    }
+}
+
+/// Whether Mermaid reads a picture: each line is a message or a note, of whom it was told before.
+fn is_well_formed(picture: &str) {
+    let (picture, _) = picture.split_once("```\n").unwrap();
+    let mut lines = picture.lines();
+    assert_eq!(lines.next(), Some("sequenceDiagram"));
+    let mut known = Vec::new();
+    for line in lines.map(str::trim) {
+        if let Some(participant) = line.strip_prefix("participant ") {
+            known.push(participant.split_once(" as ").unwrap().0);
+            continue;
+        }
+        let (who, text) = line.split_once(": ").unwrap();
+        assert!(!text.is_empty() && !text.contains(['#', ';']), "{line}");
+        let (from, to) = match who.strip_prefix("Note over ") {
+            Some(two) => two.split_once(',').unwrap(),
+            None => ["-->>", "--x", "->>"].iter().find_map(|arrow| who.split_once(arrow)).unwrap(),
+        };
+        assert!(known.contains(&from) && known.contains(&to), "{line}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Little, Reply, Said, Server, start_fails};
+use common::{Little, Reply, Said, Server, eventually, start_fails};
 use hyper::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -23,6 +23,10 @@ struct Shop {
 
 impl Shop {
     async fn open(definitions: &[(&str, &str)]) -> Self {
+        Self::open_with(definitions, "").await
+    }
+
+    async fn open_with(definitions: &[(&str, &str)], settings: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("sagas")).unwrap();
         for (name, text) in definitions {
@@ -31,13 +35,21 @@ impl Shop {
         let (inventory, payment) = (Little::start().await, Little::start().await);
         inventory.says("reserve", Said::Output(r#"{"shelf": "A1"}"#));
         let participants = [("inventory", &inventory), ("payment", &payment)];
-        let server = Server::start(directory.path(), &participants).await;
+        let server = Server::start_with(directory.path(), &participants, settings).await;
         Self { directory, inventory, payment, server }
     }
 
     async fn submit(&self, saga: Value) -> Reply {
         let body = json!({"pattern": "saga", "saga": saga, "input": {"amount": 1000}});
         self.server.submit(&[], &body.to_string()).await
+    }
+
+    /// Submits a saga without waiting for its end: its id.
+    async fn begin(&self, saga: Value) -> String {
+        let body = json!({"pattern": "saga", "saga": saga, "input": {"amount": 1000}});
+        let reply = self.server.submit(&[("prefer", "respond-async")], &body.to_string()).await;
+        assert_eq!(reply.status, StatusCode::ACCEPTED, "{reply:?}");
+        reply.json()["id"].as_str().unwrap().to_owned()
     }
 
     async fn put(&self, path: &str, text: &str) -> Reply {
@@ -81,6 +93,83 @@ async fn a_refusal_takes_back_what_was_done_and_says_why() {
     let back = &shop.inventory.asked_to("release")[0].1;
     let back: Value = serde_json::from_str(back).unwrap();
     assert_eq!(back, json!({"input": {"amount": 1000}, "output": {"shelf": "A1"}}));
+}
+
+#[tokio::test]
+async fn a_stuck_compensation_is_retried_and_resolved_by_hand() {
+    let shop = Shop::open_with(&[], "stuck_after_tries = 1").await;
+    shop.payment.says("charge", Said::Refused);
+    shop.inventory.says("release", Said::Broken);
+    // By itself it is not asked again while the test lasts.
+    let day = 86_400_000;
+    let mut saga = order();
+    saga["steps"][0]["retry"] = json!({"first_millis": day, "cap_millis": day});
+    let id = shop.begin(saga).await;
+    let path = format!("/v1/transactions/{id}");
+    let stuck = eventually("it is stuck", async || {
+        Some(shop.server.get(&path).await.json()).filter(|saga| saga["stuck"] == true)
+    });
+    assert_eq!(stuck.await["state"], "compensating");
+    assert_eq!(shop.inventory.asked(&id), ["reserve", "release"]);
+
+    let retry = shop.server.post(&format!("{path}/retry"), r#"{"reason": "it is up"}"#).await;
+    assert_eq!(retry.status, StatusCode::NO_CONTENT, "{retry:?}");
+    eventually("it is asked again", async || {
+        (shop.inventory.asked(&id) == ["reserve", "release", "release"]).then_some(())
+    })
+    .await;
+
+    let resolve = format!("{path}/branches/reserve/resolve");
+    let word = json!({"as": "completed", "reason": "a wish"}).to_string();
+    shop.server.post(&resolve, &word).await.problem(409, "conflict");
+    let word = json!({"as": "compensated", "reason": "put back by hand"}).to_string();
+    let resolved = shop.server.post(&resolve, &word).await;
+    assert_eq!(resolved.status, StatusCode::NO_CONTENT, "{resolved:?}");
+    let settled = shop.server.settled(&path).await;
+    assert_eq!((&settled["state"], &settled["stuck"]), (&json!("compensated"), &json!(false)));
+    let record = json!({"resolved": [0, "compensated", "put back by hand"]});
+    let history = settled["history"].as_array().unwrap();
+    assert!(history.iter().any(|event| event["record"] == record), "{settled}");
+}
+
+/// A saga is under way when the server dies, and its definition's file is another one when it
+/// starts again, or is gone. The pivot then says this. What was asked of the inventory, and what
+/// last of the payment.
+async fn goes_on_with(file: Option<&str>, charge: Said) -> (Vec<String>, Option<String>) {
+    let shop = Shop::open(&[("order.json", ORDER)]).await;
+    shop.payment.says("charge", Said::Broken);
+    let id = shop.begin(json!({"name": "create order"})).await;
+    eventually("the pivot is asked", async || (!shop.payment.asked(&id).is_empty()).then_some(()))
+        .await;
+    let path = shop.directory.path().join("sagas/order.json");
+    match file {
+        Some(text) => std::fs::write(path, text).unwrap(),
+        None => std::fs::remove_file(path).unwrap(),
+    }
+    let server = shop.server.kill_and_restart().await;
+    let now = server.get("/v1/sagas/create%20order/1").await;
+    match file {
+        Some(text) => assert_eq!(now.json(), serde_json::from_str::<Value>(text).unwrap()),
+        None => drop(now.problem(404, "no-such-saga")),
+    }
+    shop.payment.says("charge", charge);
+    server.settled(&format!("/v1/transactions/{id}")).await;
+    (shop.inventory.asked(&id), shop.payment.asked(&id).pop())
+}
+
+#[tokio::test]
+async fn a_running_saga_goes_on_with_the_definition_that_it_started_with() {
+    let other = ORDER
+        .replace("release", "unreserve")
+        .replace("refund", "pay-back")
+        .replace(r#""confirm", "#, r#""confirm", "action": "dispatch", "#);
+    for file in [Some(&*other), None] {
+        let (inventory, _) = goes_on_with(file, Said::Done).await;
+        assert_eq!(inventory, ["reserve", "confirm"]);
+        let (inventory, payment) = goes_on_with(file, Said::Refused).await;
+        assert_eq!(inventory, ["reserve", "release"]);
+        assert_eq!(payment.as_deref(), Some("refund"));
+    }
 }
 
 #[tokio::test]

@@ -2,10 +2,12 @@
 //!
 //! TOML is written out as JSON first, with the place of each value, so that there is one way to
 //! read a definition. All problems are found at once: unknown members and wrong types from the
-//! [`shape`], everything else from the graph.
+//! [`shape`], everything else from the graph of the [mended](mend) text. Only what may follow from
+//! another problem waits until that one is mended by its author.
 
 mod file;
 pub mod json;
+mod mend;
 mod shape;
 mod transcript;
 
@@ -17,6 +19,7 @@ use wholly_core::saga::{Definition, Graph, InvalidDefinition, Problem};
 
 use crate::place::Place;
 pub use file::{FileError, Named, read_file, read_text};
+use mend::Mended;
 pub use transcript::Transcript;
 
 /// How a definition is written.
@@ -102,25 +105,23 @@ fn of_toml(text: &str) -> Result<Graph, Vec<At>> {
 fn of_json(text: &str) -> Result<Graph, Vec<At>> {
     let definition: &RawValue = serde_json::from_str(text)
         .map_err(|error| vec![somewhere(json::malformed(text, &error))])?;
-    let mut found = shape::problems(definition);
-    let unread = found.is_empty();
-    match serde_json::from_str::<Definition>(text) {
-        // What is only unknown or missing does not keep the rest from being checked.
-        Ok(read) => match Graph::new(read) {
-            Ok(graph) if found.is_empty() => return Ok(graph),
-            Ok(_) => {}
-            Err(InvalidDefinition { problems }) => found.extend(
-                problems.into_iter().map(|problem| (json::find(definition, &problem.at), problem)),
-            ),
-        },
-        // The shape says it better, if it says it.
-        Err(error) if unread => {
-            found.push((definition, Problem { at: Vec::new(), what: error.to_string() }));
+    let found = shape::problems(definition);
+    let mended = Mended::of(text, &found);
+    let mut problems: Vec<At> =
+        found.into_iter().map(|found| (json::offset(text, found.part), found.problem)).collect();
+    match serde_json::from_str::<Definition>(&mended.text).map(Graph::new) {
+        Ok(Ok(graph)) if problems.is_empty() => return Ok(graph),
+        Ok(Ok(_)) => {}
+        Ok(Err(InvalidDefinition { problems: more })) => {
+            let own = more.into_iter().filter(|problem| !mended.may_have_caused(problem));
+            let place = |at: &_| json::offset(text, json::find(definition, at));
+            problems.extend(own.map(|problem| (place(&problem.at), problem)));
         }
+        // The shape says it better, if it says it.
+        Err(error) if problems.is_empty() => problems.push(somewhere((0, error.to_string()))),
         Err(_) => {}
     }
-    let placed = |(part, problem)| (json::offset(text, part), problem);
-    Err(found.into_iter().map(placed).collect())
+    Err(problems)
 }
 
 #[cfg(test)]

@@ -65,7 +65,24 @@ const RETRY: Shape = Shape::Object(&[
 ]);
 
 /// A problem, and the part of the text that it is in.
-pub type Found<'a> = (&'a RawValue, Problem);
+pub struct Found<'a> {
+    pub part: &'a RawValue,
+    pub problem: Problem,
+    pub wrong: Wrong,
+}
+
+/// What is wrong with a part.
+#[derive(Clone, Copy)]
+pub enum Wrong {
+    /// It is a value that cannot be read.
+    Value,
+    /// It is the name of a member that nothing knows.
+    Unknown,
+    /// It is the name of a member that was there before.
+    Twice,
+    /// It is an object without this member.
+    Missing(&'static str),
+}
 
 /// All members that are missing, unknown, there twice or of a wrong type.
 pub fn problems(definition: &RawValue) -> Vec<Found<'_>> {
@@ -87,11 +104,11 @@ impl<'a> Check<'a> {
         match shape {
             Shape::Value(read) => {
                 if let Err(error) = read(value.get()) {
-                    self.problem(value, || without_place(&error));
+                    self.problem(value, Wrong::Value, || without_place(&error));
                 }
             }
             Shape::List(of) => match elements(value) {
-                None => self.problem(value, || "this must be a list".into()),
+                None => self.problem(value, Wrong::Value, || "this must be a list".into()),
                 Some(elements) => {
                     for (index, element) in elements.into_iter().enumerate() {
                         self.under(index.into(), |check| check.value(element, of));
@@ -104,15 +121,17 @@ impl<'a> Check<'a> {
 
     fn object(&mut self, object: &'a RawValue, fields: &'static [Field]) {
         let Some(members) = members(object) else {
-            return self.problem(object, || "this must be an object".into());
+            return self.problem(object, Wrong::Value, || "this must be an object".into());
         };
         let mut seen: Vec<&str> = Vec::new();
         for member in members {
             let field = fields.iter().find(|field| field.name == member.name);
             self.under(member.name.as_str().into(), |check| match field {
-                None => check.problem(member.key, || unknown(&member.name, fields)),
+                None => check.problem(member.key, Wrong::Unknown, || unknown(&member.name, fields)),
                 Some(field) if seen.contains(&field.name) => {
-                    check.problem(member.key, || format!("`{}` is there twice", field.name));
+                    check.problem(member.key, Wrong::Twice, || {
+                        format!("`{}` is there twice", field.name)
+                    });
                 }
                 Some(field) => {
                     seen.push(field.name);
@@ -123,7 +142,7 @@ impl<'a> Check<'a> {
         for Field { name, .. } in
             fields.iter().filter(|field| field.required && !seen.contains(&field.name))
         {
-            self.problem(object, || format!("`{name}` is missing"));
+            self.problem(object, Wrong::Missing(name), || format!("`{name}` is missing"));
         }
     }
 
@@ -133,9 +152,10 @@ impl<'a> Check<'a> {
         self.at.pop();
     }
 
-    fn problem(&mut self, part: &'a RawValue, what: impl FnOnce() -> String) {
+    fn problem(&mut self, part: &'a RawValue, wrong: Wrong, what: impl FnOnce() -> String) {
         if self.found.len() < Self::LIMIT {
-            self.found.push((part, Problem { at: self.at.clone(), what: what() }));
+            let problem = Problem { at: self.at.clone(), what: what() };
+            self.found.push(Found { part, problem, wrong });
         }
     }
 }

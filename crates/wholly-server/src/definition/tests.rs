@@ -175,6 +175,67 @@ fn all_that_is_wrong_is_said_at_once_and_in_the_text_s_order() {
     assert_eq!(at, ["3:11:", "4:1: ", "24:31", "29:10"]);
 }
 
+/// ORDER with these changes.
+fn changed(changes: &[(&str, &str)]) -> String {
+    changes.iter().fold(ORDER.to_owned(), |text, (right, instead)| {
+        assert!(text.contains(right), "{right}");
+        text.replacen(right, instead, 1)
+    })
+}
+
+#[test]
+fn what_cannot_be_read_hides_nothing_else() {
+    const CHRAGE: (&str, &str) = ("[\"charge\"]", "[\"chrage\"]");
+    let chrage = "28:10: there is no step \"chrage\"; did you mean \"charge\"?";
+    let cases = [
+        (("1.5", "0.5"), "11:39: a factor of 0.5 is out of range; it is from 1 to 100"),
+        (
+            ("\"inventory\"", "\"Inventory\""),
+            "8:15: a participant's name must not contain 'I'; it may contain a to z, 0 to 9, '-' and '_'",
+        ),
+        (("pivot = true", "pivot = 1"), "18:9: invalid type: integer `1`, expected a boolean"),
+        (("version = 2", "#"), "1:1: `version` is missing"),
+    ];
+    for (change, problem) in cases {
+        assert_eq!(wrong(&changed(&[change, CHRAGE]), Format::Toml), [problem, chrage]);
+    }
+    let negative = changed(&[("tries = 3", "cap_millis = -1"), ("30_000", "0")]);
+    assert_eq!(
+        wrong(&negative, Format::Toml),
+        [
+            "4:19: 0 ms is out of range; it is from 1 to 2592000000 (30 days)",
+            "11:57: invalid value: integer `-1`, expected u64",
+        ]
+    );
+    let twice = THE_SAME.replace("\"tries\":3", "\"tries\":3,\"tries\":4");
+    let twice = twice.replace("[\"charge\"]", "[\"chrage\"]");
+    let places: Vec<String> =
+        wrong(&twice, Format::Json).iter().map(|line| line[..5].to_owned()).collect();
+    assert_eq!(places, ["3:56:", "6:54:"]);
+}
+
+#[test]
+fn what_follows_from_another_problem_is_not_said() {
+    let one = |changes: &[(&str, &str)]| {
+        let said = wrong(&changed(changes), Format::Toml);
+        assert_eq!(said.len(), 1, "{said:?}");
+    };
+    // The payload of "charge" refers to it.
+    one(&[("name = \"reserve\"", "name = \"Reserve?\"")]);
+    one(&[("name = \"reserve\"\n", "")]);
+    // Without the pivot, "confirm" would need a compensation.
+    one(&[("pivot = true", "pivot = \"yes\"")]);
+    one(&[("compensation = \"release\"", "compensation = 3")]);
+    one(&[("participant = \"order\"", "participant = \"order\"\ncompensation = true")]);
+    one(&[("[\"charge\"]", "\"charge\"")]);
+    one(&[("[\"charge\"]", "[\"charge\", \"Charge\"]")]);
+    one(&[("action = \"take\"", "action = \"Take\"")]);
+    let no_object = THE_SAME.replacen("\"steps\":[", "\"steps\":[3,", 1);
+    assert_eq!(wrong(&no_object, Format::Json), ["1:69: this must be an object"]);
+    let no_steps = r#"{"name":"s","version":1,"steps":{}}"#;
+    assert_eq!(wrong(no_steps, Format::Json), ["1:33: this must be a list"]);
+}
+
 #[test]
 fn what_is_nothing_at_all_has_a_place_too() {
     for (text, format, problem) in [
