@@ -17,6 +17,7 @@ mod restarts;
 mod restored;
 mod retention;
 mod saga_bad_input;
+mod saga_retries;
 mod sagas;
 mod shutdown;
 

@@ -35,12 +35,12 @@ fn fork() -> Arc<Graph> {
     )
 }
 
-fn graph(text: &str) -> Arc<Graph> {
+pub(super) fn graph(text: &str) -> Arc<Graph> {
     let definition: Definition = serde_json::from_str(text).unwrap();
     Arc::new(Graph::new(definition).unwrap())
 }
 
-fn sell(coordinator: &Coordinator) -> SagaRun {
+pub(super) fn sell(coordinator: &Coordinator) -> SagaRun {
     coordinator.saga(sale()).input(&serde_json::json!({"cents": 300}))
 }
 
