@@ -7,9 +7,10 @@ use wholly_core::wire::{Answer, cut};
 
 /// Why a step, or its undo, is not done.
 ///
-/// Every error becomes one by `?`, and then it is *unknown* whether the step was done: it is asked
-/// again, until the saga's deadline, or after the pivot until it is done. That a step will not be
-/// done has to be said: [`refused`](Self::refused).
+/// Every [`Error`](std::error::Error) becomes one by `?`, and then it is *unknown* whether the step
+/// was done: it is asked again, until the saga's deadline, or after the pivot until it is done. (A
+/// boxed error is none itself: `.map_err(|e| StepError::unknown(e.to_string()))?`.) That a step will
+/// not be done has to be said: [`refused`](Self::refused).
 ///
 /// ```
 /// use wholly::StepError;
