@@ -371,12 +371,14 @@ impl HttpParticipant {
         text
     }
 
-    /// Says once for each status that an answer looks like a mistake in the configuration, because
-    /// asking again will not mend it.
+    /// Says once for each status that an answer looks like a mistake, because asking again will not
+    /// mend it.
     fn report_mistake(&self, call: &Call, status: StatusCode, answer: &Answer) {
-        if !status.is_client_error() || !matches!(answer, Answer::Unknown { .. }) {
-            return;
-        }
+        let likely = match answer {
+            Answer::Unknown { .. } if status.is_client_error() => "a mistake in configuration",
+            Answer::Unknown { .. } if status.is_success() => "its output is no JSON, or too long",
+            _ => return,
+        };
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         if reported.insert(status.as_u16()) {
             tracing::warn!(
@@ -386,7 +388,7 @@ impl HttpParticipant {
                 operation = call.operation_name(),
                 status = status.as_u16(),
                 "the participant's answer says neither done nor refused and is asked again; \
-                 likely a mistake in configuration"
+                 likely {likely}"
             );
         }
     }

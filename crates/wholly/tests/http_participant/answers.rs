@@ -127,6 +127,21 @@ async fn a_likely_mistake_in_configuration_is_reported_once() {
     assert_eq!(warnings.load(SeqCst), 2, "one for 404, one for 401");
 }
 
+#[tokio::test]
+async fn an_output_that_cannot_be_used_is_reported_once() {
+    let warnings = Arc::new(AtomicUsize::new(0));
+    let _guard = tracing::subscriber::set_default(CountsWarnings(warnings.clone()));
+    let bodies = [r#"{"id": 7}"#, r#"{"id": 7"#, "[1, 2"];
+    let json = "content-type: application/json\r\n";
+    let server = Server::start(move |number| Reply::Send(http(200, json, bodies[number]))).await;
+    let participant = server.participant();
+    assert!(matches!(ask(&participant, Operation::Action).await, Answer::DoneWith { .. }));
+    for _ in 1..bodies.len() {
+        assert!(is_unknown(&ask(&participant, Operation::Action).await));
+    }
+    assert_eq!(warnings.load(SeqCst), 1);
+}
+
 struct CountsWarnings(Arc<AtomicUsize>);
 
 impl tracing::Subscriber for CountsWarnings {
