@@ -192,7 +192,7 @@ async fn a_saga_whose_code_is_not_here_is_held_and_shown() {
     assert_eq!(
         *warnings.0.lock().unwrap(),
         [
-            r#"1 transactions in the log wait for the saga "create order" version 1, which is not registered: they are held until it is"#
+            r#"1 of the transactions in the log are held: the saga "create order" version 1 is not registered"#
         ]
     );
 }

@@ -106,7 +106,7 @@ fn parts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
             StepState::Compensated | StepState::Failed => Paint::Undone,
             _ => Paint::Under,
         };
-        let participant = step.participant.as_ref().map_or("", |name| name.as_str());
+        let participant = step.participant.as_ref().map_or("in code", |name| name.as_str());
         let pivot = if step.pivot { ", the pivot" } else { "" };
         let by = format!("{participant}{pivot}");
         (step.name.as_str(), step.state.as_str(), paint, by, &step.stuck)

@@ -101,6 +101,9 @@ const PAYLOAD: &str = "the step's payload";
 /// What cannot be read today cannot be read tomorrow: it is stuck.
 fn read<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, StepError> {
     serde_json::from_str(text).map_err(|why| {
-        StepError::stuck(format!("{what} is not what this version of the program expects: {why}"))
+        StepError::stuck(format!(
+            "{what} is not what this version of the program expects: {why}; register what the \
+             saga was started with, and give what has changed a new version"
+        ))
     })
 }
