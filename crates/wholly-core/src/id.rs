@@ -50,6 +50,9 @@ pub struct TransactionId {
 const COUNTER_BITS: u32 = 12;
 
 impl TransactionId {
+    /// How long it is as text.
+    pub(crate) const TEXT_LENGTH: usize = 32 + 1 + 16;
+
     /// Mints the next id after the one with ordinal `last`, at `now`, with 62 bits of `random`.
     ///
     /// The ordinal is strictly greater than `last`, even where the clock stood still or went back.
@@ -58,9 +61,6 @@ impl TransactionId {
         // RFC 9562: behind the first half variant 0b10, 62 bits.
         Self::of_parts(ordinal, (0b10 << 62) | (random >> 2), log)
     }
-
-    /// How long it is as text.
-    pub(crate) const TEXT_LENGTH: usize = 32 + 1 + 16;
 
     /// The id that was minted with this [ordinal](Self::ordinal) and this
     /// [second half](Self::random_half) by this log.
@@ -191,7 +191,7 @@ mod tests {
             prop_assert_eq!(id.to_string().parse::<TransactionId>(), Ok(id));
             let half = id.random_half().get();
             prop_assert_eq!(TransactionId::of_parts(id.ordinal(), half, log), id);
-            prop_assert_eq!(id.to_string().len(), 49);
+            prop_assert_eq!(id.to_string().len(), TransactionId::TEXT_LENGTH);
             // UUIDv7, RFC 9562: version and variant stand where every reader looks for them.
             prop_assert_eq!(&id.to_string()[12..13], "7");
             prop_assert!("89ab".contains(&id.to_string()[16..17]));

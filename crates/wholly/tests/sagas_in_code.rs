@@ -3,11 +3,15 @@
 // What cannot be unwrapped fails the test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/warnings.rs"]
+mod warnings;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use warnings::Warnings;
 use wholly::test::{Harness, Unsynced};
 use wholly::{
     Coordinator, MemoryLog, Reason, Saga, SagaError, SagaOutcome, Step, StepError, SubmitError,
@@ -190,35 +194,11 @@ async fn a_saga_whose_code_is_not_here_is_held_and_shown() {
     assert_eq!(held, [r#"the saga "create order" version 1"#]);
     assert!(!snapshot.settled);
     assert_eq!(
-        *warnings.0.lock().unwrap(),
+        warnings.said(),
         [
             r#"1 of the transactions in the log are held: the saga "create order" version 1 is not registered"#
         ]
     );
-}
-
-/// What the coordinator warns of.
-#[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<Vec<String>>>);
-
-impl tracing::Subscriber for Warnings {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("wholly")
-    }
-    fn event(&self, event: &tracing::Event<'_>) {
-        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-            if field.name() == "message" {
-                self.0.lock().unwrap().push(format!("{value:?}"));
-            }
-        });
-    }
-    fn new_span(&self, _span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
-    fn enter(&self, _span: &tracing::span::Id) {}
-    fn exit(&self, _span: &tracing::span::Id) {}
 }
 
 #[tokio::test(start_paused = true)]

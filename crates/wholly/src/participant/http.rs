@@ -376,7 +376,9 @@ impl HttpParticipant {
     fn report_mistake(&self, call: &Call, status: StatusCode, answer: &Answer) {
         let likely = match answer {
             Answer::Unknown { .. } if status.is_client_error() => "a mistake in configuration",
-            Answer::Unknown { .. } if status.is_success() => "its output is no JSON, or too long",
+            Answer::Unknown { .. } if status.is_success() => {
+                "its output is no JSON, too long, or broken off"
+            }
             _ => return,
         };
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 
 use futures_util::FutureExt;
 use futures_util::future::poll_immediate;
-
 use tokio::time::Instant;
 use wholly_core::BranchName;
 use wholly_core::saga::{Graph, StepIndex};
@@ -258,6 +257,22 @@ mod tests {
 
     use Operation::{Action, Compensation};
 
+    fn id() -> TransactionId {
+        TransactionId::mint(0, Timestamp::from_millis(1), 0, LogId::from_bits(7))
+    }
+
+    fn call(step: &str, operation: Operation, payload: &str) -> Call {
+        Call {
+            transaction: id(),
+            branch: step.parse().unwrap(),
+            operation,
+            own_name: None,
+            expires: None,
+            payload: Payload::parse(payload).unwrap(),
+            trace: None,
+        }
+    }
+
     /// Whether these calls, in this order, are a saga that turned back, or one that completed.
     async fn told(calls: &[(&str, Operation)], completed: bool) {
         let does = async |cx: Step<bool>| match cx.input {
@@ -270,7 +285,7 @@ mod tests {
             .step(step("b", does).undo(undoes));
         let (saga, code) = saga.check().unwrap();
         let witnessed = Witnessed::new(Arc::new(code), Failure(Vec::new()), Instant::now());
-        let id = TransactionId::mint(0, Timestamp::from_millis(1), 0, LogId::from_bits(7));
+        let id = id();
         for (step, operation) in calls {
             let (step, input) = match step.strip_prefix('!') {
                 Some(step) => (step, "false"),
@@ -281,15 +296,7 @@ mod tests {
                 Compensation => format!(r#"{{"input":{action}}}"#),
                 _ => action,
             };
-            let call = Call {
-                transaction: id,
-                branch: step.parse().unwrap(),
-                operation: *operation,
-                own_name: None,
-                expires: None,
-                payload: Payload::parse(&payload).unwrap(),
-                trace: None,
-            };
+            let call = call(step, *operation, &payload);
             witnessed.call(call).await;
         }
         let outcome = match completed {
@@ -300,6 +307,34 @@ mod tests {
             }
         };
         witnessed.assert_all_or_nothing(&saga, &outcome);
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_off_is_half_done() {
+        use crate::test::failure::failures;
+
+        let half = Arc::new(Mutex::new(Vec::new()));
+        let seen = half.clone();
+        let does = move |_: Step<bool>| {
+            let seen = seen.clone();
+            async move {
+                lock(&seen).push("begun");
+                tokio::task::yield_now().await;
+                lock(&seen).push("done");
+                Ok(())
+            }
+        };
+        let saga = Saga::new("halves", 1).step(step("a", does).needs_no_undo());
+        let (saga, code) = saga.check().unwrap();
+        let cut_off = |way: &Failure| way.to_string().ends_with("is cut off half-way at first");
+        let failure = failures(&saga).into_iter().find(cut_off).unwrap();
+        let witnessed = Witnessed::new(Arc::new(code), failure, Instant::now());
+        let call = call("a", Action, r#"{"input":true,"steps":{}}"#);
+        let answer = witnessed.call(call.clone()).await;
+        assert!(matches!(answer, Answer::Unknown { .. }), "{answer:?}");
+        assert_eq!(*lock(&half), ["begun"]);
+        assert_eq!(witnessed.call(call).await, Answer::Done);
+        assert_eq!(*lock(&half), ["begun", "begun", "done"]);
     }
 
     #[tokio::test]

@@ -115,8 +115,8 @@ async fn the_head_is_the_answer_where_the_body_breaks_off() {
 
 #[tokio::test]
 async fn a_likely_mistake_in_configuration_is_reported_once() {
-    let warnings = Arc::new(AtomicUsize::new(0));
-    let _guard = tracing::subscriber::set_default(CountsWarnings(warnings.clone()));
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
     let statuses = [404, 404, 401, 409, 422, 425, 500, 404, 422];
     let server =
         Server::start(move |number| Reply::Send(http(statuses[number], "", "no such page"))).await;
@@ -124,13 +124,13 @@ async fn a_likely_mistake_in_configuration_is_reported_once() {
     for _ in statuses {
         ask(&participant, Operation::Prepare).await;
     }
-    assert_eq!(warnings.load(SeqCst), 2, "one for 404, one for 401");
+    assert_eq!(warnings.said().len(), 2, "one for 404, one for 401");
 }
 
 #[tokio::test]
 async fn an_output_that_cannot_be_used_is_reported_once() {
-    let warnings = Arc::new(AtomicUsize::new(0));
-    let _guard = tracing::subscriber::set_default(CountsWarnings(warnings.clone()));
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
     let bodies = [r#"{"id": 7}"#, r#"{"id": 7"#, "[1, 2"];
     let json = "content-type: application/json\r\n";
     let server = Server::start(move |number| Reply::Send(http(200, json, bodies[number]))).await;
@@ -139,23 +139,6 @@ async fn an_output_that_cannot_be_used_is_reported_once() {
     for _ in 1..bodies.len() {
         assert!(is_unknown(&ask(&participant, Operation::Action).await));
     }
-    assert_eq!(warnings.load(SeqCst), 1);
-}
-
-struct CountsWarnings(Arc<AtomicUsize>);
-
-impl tracing::Subscriber for CountsWarnings {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-        *metadata.level() == tracing::Level::WARN && metadata.target().starts_with("wholly")
-    }
-    fn event(&self, _event: &tracing::Event<'_>) {
-        self.0.fetch_add(1, SeqCst);
-    }
-    fn new_span(&self, _span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-        tracing::span::Id::from_u64(1)
-    }
-    fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
-    fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
-    fn enter(&self, _span: &tracing::span::Id) {}
-    fn exit(&self, _span: &tracing::span::Id) {}
+    let said = warnings.said();
+    assert!(matches!(&said[..], [one] if one.contains("no JSON")), "{said:?}");
 }

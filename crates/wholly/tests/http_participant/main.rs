@@ -6,6 +6,8 @@
 mod actions;
 mod answers;
 mod connections;
+#[path = "../common/warnings.rs"]
+mod warnings;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -15,6 +17,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use warnings::Warnings;
 use wholly::{
     Answer, Call, HttpParticipant, LogId, Operation, Participant, Payload, Timestamp, TransactionId,
 };
