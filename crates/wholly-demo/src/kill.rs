@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getpid, kill_process};
 use wholly::log::{
-    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, WithoutPayloads, Written,
+    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Told, WithoutPayloads,
+    Written,
 };
 use wholly::{Answer, Call, Participant};
 use wholly_core::Timestamp;
@@ -217,9 +218,18 @@ struct KillingLog<L> {
 
 impl<L: Log> Log for KillingLog<L> {
     fn open(&self) -> Result<OpenLog, OpenError> {
-        let open = self.inner.open()?;
+        Ok(self.killing(self.inner.open()?))
+    }
+
+    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+        Ok(self.killing(self.inner.reopen(told)?))
+    }
+}
+
+impl<L> KillingLog<L> {
+    fn killing(&self, open: OpenLog) -> OpenLog {
         let writer = KillingWriter { inner: open.writer, killer: self.killer.clone() };
-        Ok(OpenLog { writer: Box::new(writer), ..open })
+        OpenLog { writer: Box::new(writer), ..open }
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use wholly::log::{
-    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, WithoutPayloads, Written,
+    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Told, WithoutPayloads,
+    Written,
 };
 use wholly::{SqliteLog, Timestamp};
 
@@ -61,9 +62,18 @@ impl Seen {
 
 impl Log for Observed {
     fn open(&self) -> Result<OpenLog, OpenError> {
-        let open = self.log.open()?;
+        Ok(self.observed(self.log.open()?))
+    }
+
+    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+        Ok(self.observed(self.log.reopen(told)?))
+    }
+}
+
+impl Observed {
+    fn observed(&self, open: OpenLog) -> OpenLog {
         let writer = Box::new(ObservedWriter { writer: open.writer, seen: self.seen.clone() });
-        Ok(OpenLog { writer, ..open })
+        OpenLog { writer, ..open }
     }
 }
 

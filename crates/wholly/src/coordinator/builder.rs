@@ -175,7 +175,7 @@ impl Builder {
                 Entry::Occupied(_) => return Err(StartError::ParticipantTwice { name }),
             };
         }
-        let opened = driver::open(&self.log, &self.clock).await?;
+        let opened = driver::open(&self.log, None, &self.clock).await?;
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let meter =
             Arc::new(Meter::new(self.clock.clone(), self.settings.measured, self.on_settled));
@@ -188,6 +188,7 @@ impl Builder {
             shut_down: AtomicBool::new(false),
             meter,
             stuck: watch::Sender::default(),
+            damage: opened.log.damage.clone(),
             durable: became_durable,
         });
         let seed = self.seed.unwrap_or_else(driver::random_seed);

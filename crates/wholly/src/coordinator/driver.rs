@@ -14,7 +14,7 @@ use super::{Caller, Health};
 use crate::clock::Clock;
 use crate::engine::{Input, Reply};
 use crate::error::{StartError, SubmitError};
-use crate::log::{Log, ReadError, StoredTransaction};
+use crate::log::{Log, ReadError, StoredTransaction, Told};
 
 /// How many transactions are read at once when the log is opened.
 const RECOVERY_PAGE: usize = 4_096;
@@ -28,11 +28,19 @@ pub(super) struct Driver {
     pub lasting: Lasting,
 }
 
-/// Opens the log and reads what has not ended.
-pub(super) async fn open(log: &Arc<dyn Log>, clock: &Clock) -> Result<Opened, StartError> {
+/// Opens the log, or opens it again if something was told of it, and reads what has not ended.
+pub(super) async fn open(
+    log: &Arc<dyn Log>,
+    told: Option<Told>,
+    clock: &Clock,
+) -> Result<Opened, StartError> {
     let log = log.clone();
     let opening = move || {
-        let log = log.open()?;
+        let log = match told {
+            None => log.open()?,
+            // INVARIANT: a failed append never ends in another log, or an empty one.
+            Some(told) => log.reopen(told)?,
+        };
         let mut unsettled: Vec<StoredTransaction> = Vec::new();
         loop {
             let after = unsettled.last().map(|transaction| transaction.id);
@@ -54,8 +62,8 @@ pub(super) fn random_seed() -> u64 {
 }
 
 impl Driver {
-    pub async fn run(mut self, opened: Opened) {
-        let mut opened = opened;
+    pub async fn run(mut self, mut opened: Opened) {
+        let identity = opened.log.identity;
         loop {
             let end = match Life::begin(&mut self.lasting, opened) {
                 Ok(life) => life.live(&mut self.lasting).await,
@@ -65,7 +73,8 @@ impl Driver {
             self.lasting.shared.meter.log_failed();
             tracing::error!("the log failed: {why}; it is opened again");
             self.lasting.shared.set_health(Health::LogFailed { why: why.clone() });
-            match self.reopen(why).await {
+            let told = Told { identity, head: *self.lasting.durable.borrow() };
+            match self.reopen(told, why).await {
                 Some(again) => opened = again,
                 None => break,
             }
@@ -80,7 +89,7 @@ impl Driver {
 
     /// Opens the log again, as often as it takes; meanwhile every command is refused. `None` if
     /// the coordinator is to stop.
-    async fn reopen(&mut self, mut why: String) -> Option<Opened> {
+    async fn reopen(&mut self, told: Told, mut why: String) -> Option<Opened> {
         loop {
             let pause = tokio::time::sleep(REOPEN_AFTER);
             tokio::pin!(pause);
@@ -99,9 +108,15 @@ impl Driver {
                     },
                 }
             }
-            match open(&self.log, &self.lasting.shared.clock).await {
+            match open(&self.log, Some(told), &self.lasting.shared.clock).await {
                 Ok(opened) => return Some(opened),
-                Err(error) => why = error.to_string(),
+                // Each new reason is said once: it may stay so for long.
+                Err(error) if error.to_string() != why => {
+                    why = error.to_string();
+                    tracing::error!("the log cannot be opened again: {why}; it is tried further");
+                    self.lasting.shared.set_health(Health::LogFailed { why: why.clone() });
+                }
+                Err(_) => {}
             }
         }
     }

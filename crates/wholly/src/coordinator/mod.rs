@@ -29,7 +29,7 @@ use crate::engine::{Input, Known, Reply, StuckChange, Submission, Wait};
 use crate::error::{CancelError, GetError, ResolveError, SubmitError};
 use crate::feed::{EventId, Feed, FeedEvent};
 use crate::log::listing::{Cursor, Filter, Query};
-use crate::log::{Log, LogReader, Position, ReadError};
+use crate::log::{Damage, DamageRegister, Log, LogReader, Position, ReadError};
 use crate::meter::{Measures, Meter};
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
@@ -89,6 +89,8 @@ pub(crate) struct Shared {
     shut_down: AtomicBool,
     meter: Arc<Meter>,
     stuck: watch::Sender<Stuck>,
+    /// What is damaged in the log, through all its lives.
+    damage: DamageRegister,
     /// The last batch that is durable. Its other end goes when the loop ends.
     durable: watch::Receiver<Position>,
 }
@@ -307,6 +309,17 @@ impl Coordinator {
     /// once it is durable. A restart finds those again that still are.
     pub fn stuck(&self) -> watch::Receiver<BTreeMap<TransactionId, Timestamp>> {
         self.shared.stuck.subscribe()
+    }
+
+    /// What was found damaged in the log since the coordinator started. Damage stops nobody but the
+    /// transactions that it was found in; it says that the storage does not keep what it is given.
+    pub fn damage(&self) -> Damage {
+        self.shared.damage.damage()
+    }
+
+    /// Waits until more damage was found than `known`.
+    pub async fn damage_beyond(&self, known: u64) -> Damage {
+        self.shared.damage.more_than(known).await
     }
 
     /// Accepts nothing new, lets what is in flight settle for up to `grace`, and closes the log.

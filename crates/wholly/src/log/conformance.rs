@@ -10,7 +10,7 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 use super::listing::{Labels, Pattern, Query, State};
 use super::{
     AppendError, Entry, Log, LogReader, OpenError, OpenLog, Place, PlacedEntry, Position,
-    StoredEntry, StoredTransaction,
+    StoredEntry, StoredTransaction, Told,
 };
 
 /// Checks that a log keeps every law of [`crate::log`]. `make` gives a new, empty log each time.
@@ -22,6 +22,7 @@ pub fn log_conformance(make: impl Fn() -> Box<dyn Log>) {
         a_new_log_is_empty,
         what_is_appended_is_read_back,
         opening_again_finds_what_landed,
+        what_is_opened_again_is_the_same_log,
         a_gap_is_rejected,
         a_failed_writer_promises_nothing_more,
         a_reader_goes_on_and_shows_only_what_landed,
@@ -90,6 +91,24 @@ fn opening_again_finds_what_landed(log: &dyn Log) {
     assert_eq!(unsettled(&after), [id(2)]);
     append(&mut after, &[end(2, 2)]);
     assert!(unsettled(&after).is_empty());
+}
+
+fn what_is_opened_again_is_the_same_log(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &[start(1)]);
+    let told = Told { identity: open.identity, head: open.head };
+    drop(open);
+    let refused = |told: Told| match log.reopen(told) {
+        Err(OpenError::Changed { .. }) => {}
+        Err(error) => panic!("reopening another log: {error}"),
+        Ok(_) => panic!("a log is reopened as the same log, or not at all: {told:?}"),
+    };
+    refused(Told { identity: LogId::from_bits(told.identity.to_bits() ^ 1), ..told });
+    refused(Told { head: told.head.next(), ..told });
+    let mut again = log.reopen(told).unwrap_or_else(|error| panic!("it opens again: {error}"));
+    assert_eq!(again.identity, told.identity, "a log is reopened as the same log");
+    assert_eq!((again.head, listed(&again)), (told.head, vec![id(1)]));
+    append(&mut again, &[start(2)]);
 }
 
 fn a_gap_is_rejected(log: &dyn Log) {

@@ -3,7 +3,7 @@
 //! The handle stands for the storage. What is durable survives the coordinator: opening the same
 //! handle again gives it back, as a restart would.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Bound, Range};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,8 +11,9 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 use super::listing::{Cursor, Labels, Page, Query, Row};
 use super::{
-    AppendError, Entry, Log, LogReader, LogWriter, OpenError, OpenLog, Place, PlacedEntry,
-    Position, ReadError, StoredEntry, StoredTransaction, WithoutPayloads, Written,
+    AppendError, DamageRegister, Entry, Log, LogReader, LogWriter, OpenError, OpenLog, Place,
+    PlacedEntry, Position, ReadError, StoredEntry, StoredTransaction, Told, WithoutPayloads,
+    Written,
 };
 
 /// A log in memory. Its clones are the same log.
@@ -72,6 +73,9 @@ struct Contents {
     appends: u64,
     faults: BTreeMap<u64, Fault>,
     full: bool,
+    register: DamageRegister,
+    /// The ordinals and sequences of entries that are damaged.
+    damaged: BTreeSet<(u64, u32)>,
 }
 
 #[derive(Clone)]
@@ -99,6 +103,8 @@ impl MemoryLog {
             appends: 0,
             faults: BTreeMap::new(),
             full: false,
+            register: DamageRegister::default(),
+            damaged: BTreeSet::new(),
         };
         Self { contents: Arc::new(Mutex::new(contents)) }
     }
@@ -125,6 +131,11 @@ impl MemoryLog {
         (to.transactions, to.keys) = (from.transactions.clone(), from.keys.clone());
         drop(to);
         copy
+    }
+
+    /// Damages an entry, which storage may do at any time: what was appended is not read any more.
+    pub fn damage(&self, id: TransactionId, sequence: u32) {
+        lock(&self.contents).damaged.insert((id.ordinal(), sequence));
     }
 
     /// Crashes the machine: every writer is done, and what was not synced is kept or lost.
@@ -162,7 +173,18 @@ impl Log for MemoryLog {
                 written: Written::default(),
             }),
             reader: Arc::new(MemoryReader { contents: self.contents.clone() }),
+            damage: contents.register.clone(),
         })
+    }
+
+    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+        let (identity, head) = {
+            let mut contents = lock(&self.contents);
+            contents.make_durable();
+            (contents.identity, contents.head)
+        };
+        told.check("in memory", identity, head)?;
+        self.open()
     }
 }
 
@@ -191,7 +213,7 @@ impl Contents {
                 self.places.insert(place, (id.ordinal(), entry.sequence));
             }
             let held = self.transactions.entry(id.ordinal()).or_insert_with(|| Held {
-                stored: StoredTransaction { id, entries: Vec::new() },
+                stored: StoredTransaction { id, entries: Vec::new(), damage: None },
                 labels: entry.labels.clone(),
                 ended: None,
                 looked_at: false,
@@ -335,7 +357,7 @@ impl LogReader for MemoryReader {
     fn history(&self, id: TransactionId) -> Result<Option<StoredTransaction>, ReadError> {
         let contents = lock(&self.contents);
         let held = contents.transactions.get(&id.ordinal());
-        Ok(held.map(|held| held.stored.clone()).filter(|stored| stored.id == id))
+        Ok(held.map(|held| contents.as_read(&held.stored)).filter(|stored| stored.id == id))
     }
 
     fn by_key(&self, key: &Key) -> Result<Option<TransactionId>, ReadError> {
@@ -355,7 +377,7 @@ impl LogReader for MemoryReader {
         let contents = lock(&self.contents);
         let unsettled =
             contents.transactions.range(from..).filter(|(_, held)| held.ended.is_none());
-        Ok(unsettled.take(limit).map(|(_, held)| held.stored.clone()).collect())
+        Ok(unsettled.take(limit).map(|(_, held)| contents.as_read(&held.stored)).collect())
     }
 
     fn list(&self, query: &Query) -> Result<Page, ReadError> {
@@ -391,15 +413,40 @@ impl LogReader for MemoryReader {
 }
 
 impl Contents {
+    fn as_read(&self, stored: &StoredTransaction) -> StoredTransaction {
+        let ordinal = stored.id.ordinal();
+        let mut read = stored.clone();
+        read.entries.retain(|entry| match self.damage_of((ordinal, entry.sequence)) {
+            None => true,
+            Some(damage) => {
+                read.damage.get_or_insert(damage);
+                false
+            }
+        });
+        read
+    }
+
+    fn damage_of(&self, entry: (u64, u32)) -> Option<String> {
+        if !self.damaged.contains(&entry) {
+            return None;
+        }
+        let (ordinal, sequence) = entry;
+        let what = format!("entry {sequence} of the transaction with ordinal {ordinal} is damaged");
+        self.register.note(what.clone());
+        Some(what)
+    }
+
     fn placed(&self, (place, (ordinal, sequence)): (&Place, &(u64, u32))) -> Option<PlacedEntry> {
         let stored = &self.transactions.get(ordinal)?.stored;
         let entry = stored.entries.iter().find(|entry| entry.sequence == *sequence)?;
+        let damage = self.damage_of((*ordinal, *sequence));
         Some(PlacedEntry {
             place: *place,
             ordinal: *ordinal,
             id: (*sequence == 0).then_some(stored.id),
             sequence: *sequence,
-            text: entry.text.clone(),
+            text: if damage.is_some() { String::new() } else { entry.text.clone() },
+            damage,
         })
     }
 }

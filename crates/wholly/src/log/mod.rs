@@ -18,11 +18,17 @@
 //! 6. **A reader sees only what is durable**, and goes on after the writer failed.
 //! 7. **An entry's place ascends and stays.** It is never given again, also when the entry is
 //!    deleted: ids of events are made of it.
+//! 8. **A log that is opened again is the same log.** Opening it again after a failure never creates
+//!    one, and refuses another identity and a head behind what was told to be durable.
+//! 9. **Damage is named, never acted on.** An entry that is not what was appended is not read as one:
+//!    its transaction says that it is damaged. Damage that cannot be pinned to transactions refuses
+//!    the opening.
 //!
 //! The calls block; the engine makes them on a thread of their own.
 
 #[cfg(any(test, feature = "test"))]
 pub mod conformance;
+mod damage;
 pub mod listing;
 pub mod memory;
 mod place;
@@ -34,16 +40,53 @@ use std::sync::Arc;
 
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
+pub use damage::{Damage, DamageRegister};
 use listing::{Labels, Page, Query};
 pub use place::Place;
 
 /// A place where transactions are remembered. Opening it makes it this coordinator's alone.
 pub trait Log: Send + Sync + 'static {
-    /// Opens the log, creating it where there is none, and takes sole ownership.
+    /// Opens the log and takes sole ownership. It is created only where the log was told to.
     ///
     /// # Errors
     /// See [`OpenError`]; the log is unharmed.
     fn open(&self) -> Result<OpenLog, OpenError>;
+
+    /// Opens the log again after it failed, for the coordinator that had it open. Nothing is
+    /// created.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: also where this is another log, or lost what was told. It is unharmed.
+    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError>;
+}
+
+/// What a coordinator knows of the log that it had open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The log's identity.
+    pub identity: LogId,
+    /// The last batch that was told to be durable.
+    pub head: Position,
+}
+
+impl Told {
+    /// Makes sure that a log with this identity and this head is the one that was open.
+    ///
+    /// # Errors
+    /// [`OpenError::Changed`] where it has another identity, or lost what was told.
+    pub fn check(self, log: &str, identity: LogId, head: Position) -> Result<(), OpenError> {
+        let why = match () {
+            () if identity != self.identity => format!(
+                "its identity is {identity}, and the one that was open has {}",
+                self.identity
+            ),
+            () if head < self.head => {
+                format!("it ends with batch {}, and batch {} was durable", head.0, self.head.0)
+            }
+            () => return Ok(()),
+        };
+        Err(OpenError::Changed { log: log.to_owned(), why })
+    }
 }
 
 /// An open log: its identity, where it stands, and its two ends.
@@ -60,6 +103,9 @@ pub struct OpenLog {
     pub writer: Box<dyn LogWriter>,
     /// The end that reads.
     pub reader: Arc<dyn LogReader>,
+    /// What both ends, and checks in the background, find damaged: one register for all openings by
+    /// the same [`Log`].
+    pub damage: DamageRegister,
 }
 
 /// How many batches have landed.
@@ -105,8 +151,10 @@ pub struct StoredEntry {
 pub struct StoredTransaction {
     /// The transaction.
     pub id: TransactionId,
-    /// Its history, oldest first.
+    /// Its history, oldest first; of one that is damaged, the entries that are whole.
     pub entries: Vec<StoredEntry>,
+    /// What is wrong, where some of its entries are missing or not what was appended.
+    pub damage: Option<String>,
 }
 
 /// An entry as it was read back, with its place in the log.
@@ -120,8 +168,10 @@ pub struct PlacedEntry {
     pub id: Option<TransactionId>,
     /// The entry's place in the transaction's history.
     pub sequence: u32,
-    /// The records, as they were appended.
+    /// The records, as they were appended; empty where that is not known.
     pub text: String,
+    /// What is wrong, where this is not what was appended.
+    pub damage: Option<String>,
 }
 
 /// The end of a log that appends. There is one.
@@ -243,7 +293,7 @@ pub enum OpenError {
     },
     /// A newer version of Wholly wrote it.
     #[error(
-        "the log {log} has format {found}, and this version knows formats up to {known}; \
+        "the log {log} has format {found}, and this version knows format {known}; \
          use the version that wrote it, or a newer one"
     )]
     Newer {
@@ -251,18 +301,132 @@ pub enum OpenError {
         log: String,
         /// The log's format.
         found: u32,
-        /// The newest format that this version knows.
+        /// The format that this version knows.
         known: u32,
+    },
+    /// A version before the first release wrote it.
+    #[error(
+        "the log {log} has format {found}, which was never released, and this version knows format \
+         {known}; let what it holds settle with the version that wrote it, then begin a new log"
+    )]
+    Older {
+        /// Which log.
+        log: String,
+        /// The log's format.
+        found: u32,
+        /// The format that this version knows.
+        known: u32,
+    },
+    /// There is none, and it was not to be created.
+    #[error(
+        "there is no log {log}; if there was one, find it first (is its disk mounted?); \
+         else create it with `wholly log init {log}`"
+    )]
+    Missing {
+        /// Which log.
+        log: String,
+    },
+    /// Its file is gone or empty, and what stands beside it says that there was one.
+    #[error(
+        "the log {log} is gone, or empty, and {beside} says that there was one; put the log back, or \
+         put a backup in its place and open that as a restored copy (--restored); only where nothing \
+         that it held matters any more, remove {beside} and begin anew"
+    )]
+    Lost {
+        /// Which log.
+        log: String,
+        /// What says so.
+        beside: String,
+    },
+    /// There is one already, which is not to be created anew.
+    #[error("there is a log {log} already; it is left as it is")]
+    Exists {
+        /// Which log.
+        log: String,
     },
     /// It is a copy, and was not opened as one.
     #[error(
-        "the log {log} is a copy, or was moved to another disk: if the original may have run since, \
-         or might run again, open the copy with --restored, which holds what the original left in \
-         doubt until a person decides; if it is the original itself, moved, open it with --moved"
+        "the log {log} is not known to be the original ({why}): the original may have run since, or \
+         might run again. Open it as a restored copy (--restored), which gives it an identity of its own \
+         and holds what the original left in doubt until an operator decides"
     )]
     Copied {
         /// Which log.
         log: String,
+        /// What gave it away.
+        why: String,
+    },
+    /// It is in another file than it was.
+    #[error(
+        "the log {log} was copied, or moved to another disk ({why}): if the original may have run \
+         since, or might run again, open it as a restored copy (--restored), which holds what the \
+         original left in doubt until an operator decides; if it is the original itself, moved, open \
+         it as that (--moved)"
+    )]
+    Moved {
+        /// Which log.
+        log: String,
+        /// What gave it away.
+        why: String,
+    },
+    /// It lost what it had told to be durable.
+    #[error(
+        "the log {log} lost what it held ({why}). Look for the file with all of it first. To go on \
+         without it, open the log as a restored copy (--restored), which holds what is unsettled until \
+         an operator decides"
+    )]
+    Behind {
+        /// Which log.
+        log: String,
+        /// What is missing.
+        why: String,
+    },
+    /// It is damaged, and what is damaged may be anybody's.
+    #[error(
+        "the log {log} is damaged ({why}). `wholly log verify {log}` says what is; to go on with what \
+         is whole, open it as a restored copy (--restored), or copy it with `wholly log salvage` where \
+         even that is refused: both hold what is unsettled until an operator decides"
+    )]
+    Damaged {
+        /// Which log.
+        log: String,
+        /// What is damaged.
+        why: String,
+    },
+    /// Its file has several names, each of which would be opened as a log of its own.
+    #[error(
+        "the log {log} has {links} names (hard links); opened by two of them it would be two logs: \
+         remove all names but one"
+    )]
+    SeveralNames {
+        /// Which log.
+        log: String,
+        /// How many there are.
+        links: u64,
+    },
+    /// It is not the log that this coordinator had open.
+    #[error(
+        "the log {log} is not what this coordinator had open ({why}); put the log back, and it \
+         goes on, or stop it"
+    )]
+    Changed {
+        /// Which log.
+        log: String,
+        /// What differs.
+        why: String,
+    },
+    /// The SQLite that this program was built with may damage it.
+    #[error(
+        "SQLite {found} can damage the log {log} while it checkpoints; at least {least} is needed: \
+         build with the feature `bundled`, or link a newer one"
+    )]
+    UnsafeSqlite {
+        /// Which log.
+        log: String,
+        /// The version in use.
+        found: String,
+        /// The least version that is safe.
+        least: &'static str,
     },
     /// It cannot be written.
     #[error("the log {log} cannot be written ({why}); a coordinator needs to write its log")]

@@ -11,7 +11,8 @@ use wholly_core::Timestamp;
 use super::scripted::lock;
 use crate::log::memory::MemoryLog;
 use crate::log::{
-    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, WithoutPayloads, Written,
+    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Told, WithoutPayloads,
+    Written,
 };
 
 /// A crash at an append.
@@ -145,10 +146,19 @@ pub(super) struct MortalLog {
 
 impl Log for MortalLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
-        let open = self.log.open()?;
+        Ok(self.mortal(self.log.open()?))
+    }
+
+    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+        Ok(self.mortal(self.log.reopen(told)?))
+    }
+}
+
+impl MortalLog {
+    fn mortal(&self, open: OpenLog) -> OpenLog {
         let (life, here) = (self.life.clone(), self.here.clone());
         let writer = Box::new(MortalWriter { writer: open.writer, life, _here: here });
-        Ok(OpenLog { writer, ..open })
+        OpenLog { writer, ..open }
     }
 }
 

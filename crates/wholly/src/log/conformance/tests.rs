@@ -7,7 +7,7 @@ use super::*;
 use crate::log::listing::{Cursor, Page};
 use crate::log::memory::MemoryLog;
 use crate::log::{
-    LogWriter, Place, PlacedEntry, ReadError, StoredTransaction, WithoutPayloads, Written,
+    LogWriter, Place, PlacedEntry, ReadError, StoredTransaction, Told, WithoutPayloads, Written,
 };
 
 #[test]
@@ -54,6 +54,11 @@ fn a_trim_that_deletes_what_is_unsettled_is_caught() {
 #[test]
 fn a_log_that_keeps_half_a_batch_is_caught() {
     caught(Broken::HalfBatch, "what was rejected has not landed");
+}
+
+#[test]
+fn a_log_that_reopens_as_another_is_caught() {
+    caught(Broken::ReopensAnother, "a log is reopened as the same log");
 }
 
 #[test]
@@ -104,6 +109,7 @@ enum Broken {
     ListsAsBegun,
     ListsByCount,
     CountsPlaces,
+    ReopensAnother,
 }
 
 struct BrokenLog {
@@ -113,7 +119,20 @@ struct BrokenLog {
 
 impl Log for BrokenLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
-        let open = self.inner.open()?;
+        Ok(self.opened(self.inner.open()?))
+    }
+
+    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+        let open = match self.broken {
+            Broken::ReopensAnother => MemoryLog::new(LogId::from_bits(9)).open()?,
+            _ => self.inner.reopen(told)?,
+        };
+        Ok(self.opened(open))
+    }
+}
+
+impl BrokenLog {
+    fn opened(&self, open: OpenLog) -> OpenLog {
         let early = Arc::new(Mutex::new(Vec::new()));
         let broken = self.broken;
         let reader = EarlyReader { broken, inner: open.reader.clone(), early: early.clone() };
@@ -124,7 +143,7 @@ impl Log for BrokenLog {
             inner: open.writer,
             early,
         };
-        Ok(OpenLog { writer: Box::new(writer), reader: Arc::new(reader), ..open })
+        OpenLog { writer: Box::new(writer), reader: Arc::new(reader), ..open }
     }
 }
 
@@ -238,7 +257,7 @@ impl LogReader for EarlyReader {
         for entry in early {
             entries.push(StoredEntry { sequence: entry.sequence, text: entry.text.clone() });
         }
-        Ok(Some(StoredTransaction { id, entries }))
+        Ok(Some(StoredTransaction { id, entries, damage: None }))
     }
 
     fn by_key(&self, key: &Key) -> Result<Option<TransactionId>, ReadError> {

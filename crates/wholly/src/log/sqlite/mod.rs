@@ -57,7 +57,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use super::{AppendError, Log, OpenError, OpenLog, ReadError};
+use super::{AppendError, Log, OpenError, OpenLog, ReadError, Told};
 pub use backup::BackupError;
 use copy::Claim;
 
@@ -124,6 +124,12 @@ impl Log for SqliteLog {
         let open = open::open(&self.path, *claim, list::BOUNDS)?;
         // The same coordinator opens the log again after a failure: by then it is the log itself.
         *claim = Claim::Original;
+        Ok(open)
+    }
+
+    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+        let open = self.open()?;
+        told.check(&self.path.display().to_string(), open.identity, open.head)?;
         Ok(open)
     }
 }

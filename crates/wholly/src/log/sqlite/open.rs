@@ -140,6 +140,7 @@ pub(super) fn open(path: &Path, claim: Claim, bounds: Bounds) -> Result<OpenLog,
         last_ordinal,
         writer: Box::new(writer),
         reader: Arc::new(reader),
+        damage: Default::default(),
     })
 }
 
@@ -302,7 +303,9 @@ impl At<'_> {
         let at_home = copy::is_where_it_was(file, self.0).map_err(|error| self.sqlite(&error))?;
         match claim {
             Claim::Restored => self.new_identity().map(Some),
-            Claim::Original if !at_home => Err(OpenError::Copied { log: self.name() }),
+            Claim::Original if !at_home => {
+                Err(OpenError::Moved { log: self.name(), why: "another inode".to_owned() })
+            }
             Claim::Original | Claim::Moved => Ok(None),
         }
     }

@@ -61,7 +61,7 @@ impl SqliteReader {
         let stored =
             |placed: PlacedEntry| StoredEntry { sequence: placed.sequence, text: placed.text };
         let entries = placed.into_iter().map(stored).collect();
-        Ok(id.map(|id| StoredTransaction { id, entries }))
+        Ok(id.map(|id| StoredTransaction { id, entries, damage: None }))
     }
 
     /// A transaction's entries; none if it is not there, or was deleted meanwhile.
@@ -191,6 +191,7 @@ impl Row {
             id: id::read(&self.id, self.ordinal)?,
             sequence: self.sequence,
             text: self.text,
+            damage: None,
         })
     }
 }

@@ -195,7 +195,9 @@ fn rewrite(
     }
     // What cannot be read is left as it is: it is set aside, and not for a log to mend.
     let Some(id) = id else { return Ok(()) };
-    let Some(texts) = without(&StoredTransaction { id, entries }) else { return Ok(()) };
+    let Some(texts) = without(&StoredTransaction { id, entries, damage: None }) else {
+        return Ok(());
+    };
     let mut update = file.prepare_cached("UPDATE entries SET text = ?2 WHERE place = ?1")?;
     for (place, text) in places.into_iter().zip(texts) {
         update.execute(params![place, text])?;

@@ -1,0 +1,80 @@
+//! Damage that was found in an open log: what reads, appends and checks in the background met.
+//!
+//! A damaged entry stops nobody but its own transaction, so nothing fails when it is found. It is
+//! noted here, for the metrics, the alerts and the words of a server that is ready all the same.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// How many different damages are remembered in words; all are counted.
+const REMEMBERED: usize = 1_000;
+
+/// What was found damaged in a log since this program opened it first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Damage {
+    /// How many different places are damaged, as far as they were told apart.
+    pub count: u64,
+    /// The last one that was found; `None` where nothing is damaged.
+    pub last: Option<String>,
+}
+
+/// The damage of one log, through all its openings. Clones share it.
+#[derive(Clone, Default)]
+pub struct DamageRegister(Arc<watch::Sender<Register>>);
+
+/// The damage, and what tells a new one from one that is met again.
+#[derive(Debug, Default)]
+struct Register {
+    damage: Damage,
+    known: BTreeSet<String>,
+}
+
+impl DamageRegister {
+    /// Notes a damage, unless it is known, and says so in the program's log.
+    pub fn note(&self, what: impl Into<String>) {
+        let what = what.into();
+        self.0.send_if_modified(|register| {
+            if register.known.contains(&what) {
+                return false;
+            }
+            tracing::error!("the log is damaged: {what}");
+            if register.known.len() < REMEMBERED {
+                register.known.insert(what.clone());
+            }
+            register.damage.count += 1;
+            register.damage.last = Some(what);
+            true
+        });
+    }
+
+    /// What was found so far.
+    #[must_use]
+    pub fn damage(&self) -> Damage {
+        self.0.borrow().damage.clone()
+    }
+
+    /// Waits until more was found than `known`.
+    pub async fn more_than(&self, known: u64) -> Damage {
+        let mut receiver = self.0.subscribe();
+        let more = receiver.wait_for(|register| register.damage.count > known).await;
+        more.map(|register| register.damage.clone()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_damage_counts_once() {
+        let register = DamageRegister::default();
+        assert_eq!(register.damage(), Damage::default());
+        for what in ["one", "two", "one"] {
+            register.note(what);
+        }
+        assert_eq!(register.damage(), Damage { count: 2, last: Some("two".to_owned()) });
+    }
+}
