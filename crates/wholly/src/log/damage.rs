@@ -22,7 +22,7 @@ pub struct Damage {
 }
 
 /// The damage of one log, through all its openings. Clones share it.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct DamageRegister(Arc<watch::Sender<Register>>);
 
 /// The damage, and what tells a new one from one that is met again.

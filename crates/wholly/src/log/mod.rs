@@ -479,4 +479,10 @@ pub enum ReadError {
         /// What the system said.
         why: String,
     },
+    /// What was read is not what was written.
+    #[error("the log is damaged: {why}")]
+    Damaged {
+        /// What is damaged.
+        why: String,
+    },
 }

@@ -22,7 +22,8 @@ fn the_sqlite_log_keeps_the_laws() {
     let made = std::cell::Cell::new(0);
     log_conformance(|| {
         made.set(made.get() + 1);
-        Box::new(crate::SqliteLog::at(directory.path().join(format!("{}.db", made.get()))))
+        let path = directory.path().join(format!("{}.db", made.get()));
+        Box::new(crate::SqliteLog::at(path).create_if_missing())
     });
 }
 

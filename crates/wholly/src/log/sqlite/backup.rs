@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::BUSY_TIMEOUT;
-use super::copy::COPY;
-use super::open::{recognise, sync_directory};
+use super::file::{LogFile, sync_directory};
+use super::meta::{Meta, MetaError};
+use super::open::recognise;
 use crate::log::OpenError;
 
 /// Why there is no backup.
@@ -62,10 +63,11 @@ pub(super) fn backup(log: &Path, to: &Path) -> Result<(), BackupError> {
         return Err(exists());
     }
     let sqlite = |error: rusqlite::Error| storage(error.to_string());
+    let _kept = LogFile::keep(log).map_err(|why| storage(why.to_string()))?;
     let from = read(log).map_err(sqlite)?;
     recognise(&from, log)?;
     let partial = Partial::beside(to).map_err(|why| storage(why.to_string()))?;
-    copy(&from, &partial.0).map_err(sqlite)?;
+    copy(&from, &partial.0).map_err(|why| storage(why.to_string()))?;
     match partial.named(to) {
         Err(why) if why.kind() == ErrorKind::AlreadyExists => Err(exists()),
         named => named.map_err(|why| storage(why.to_string())),
@@ -82,19 +84,19 @@ fn read(log: &Path) -> rusqlite::Result<Connection> {
     Ok(from)
 }
 
-fn copy(from: &Connection, to: &Path) -> rusqlite::Result<()> {
+fn copy(from: &Connection, to: &Path) -> Result<(), MetaError> {
     from.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
     let copy = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    copy.execute("UPDATE meta SET file = ?1", [COPY])?;
-    copy.close().map_err(|(_, error)| error)
+    Meta { copy: true, ..Meta::read(&copy)? }.write(&copy)?;
+    copy.close().map_err(|(_, error)| error.into())
 }
 
-/// A backup that is not whole yet. What is left of it goes with it.
-struct Partial(PathBuf);
+/// A copy that is not whole yet. What is left of it goes with it.
+pub(super) struct Partial(pub(super) PathBuf);
 
 impl Partial {
     /// A new file that nobody else may read: it will hold every payload.
-    fn beside(to: &Path) -> io::Result<Self> {
+    pub(super) fn beside(to: &Path) -> io::Result<Self> {
         let random = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
         let mut name = OsString::from(to);
         name.push(format!(".{random:016x}.partial"));
@@ -107,7 +109,7 @@ impl Partial {
     }
 
     /// Makes it durable, then gives it its name, and makes that durable.
-    fn named(&self, to: &Path) -> io::Result<()> {
+    pub(super) fn named(&self, to: &Path) -> io::Result<()> {
         File::open(&self.0)?.sync_all()?;
         std::fs::hard_link(&self.0, to)?;
         std::fs::remove_file(&self.0)?;

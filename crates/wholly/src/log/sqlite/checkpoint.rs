@@ -24,7 +24,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 
 use super::super::Written;
-use super::{BUSY_TIMEOUT, connect, open::PAGE_BYTES};
+use super::{BUSY_TIMEOUT, connect, create::PAGE_BYTES};
 
 /// How many frames make a checkpoint worth while: 4 MiB.
 const WORTH_WHILE: u32 = 2_048;

@@ -51,19 +51,22 @@ fn append(open: &mut OpenLog, batch: &[Entry]) {
 }
 
 fn opened(path: PathBuf) -> OpenLog {
-    SqliteLog::at(path).open().unwrap()
+    SqliteLog::at(path).create_if_missing().open().unwrap()
 }
 
+fn refusal(log: &SqliteLog) -> OpenError {
+    log.open().err().expect("opening is refused")
+}
+
+/// Whatever flag says that it is the original.
 fn is_refused_as_a_copy(path: &Path) -> bool {
-    match SqliteLog::at(path).open() {
-        Err(error @ OpenError::Copied { .. }) => {
-            let said = error.to_string();
-            assert!(said.contains("--restored") && said.contains("--moved"), "{said}");
-            true
-        }
-        Err(error) => panic!("{error}"),
-        Ok(_) => false,
-    }
+    let refused = |log: SqliteLog| {
+        let error = refusal(&log);
+        let said = error.to_string();
+        assert!(said.contains("--restored") && !said.contains("--moved"), "{said}");
+        matches!(error, OpenError::Copied { .. })
+    };
+    refused(SqliteLog::at(path)) && refused(SqliteLog::at(path).moved())
 }
 
 #[test]
@@ -157,18 +160,27 @@ fn a_backup_is_opened_only_as_one() {
 
 #[cfg(unix)]
 #[test]
-fn a_copied_file_is_opened_only_as_what_a_person_says() {
+fn a_copied_file_is_opened_only_as_what_an_operator_says() {
     let place = Place::new();
     let (from, to) = (place.at("wholly.db"), place.at("copy.db"));
     let identity = opened(from.clone()).identity;
     std::fs::copy(&from, &to).unwrap();
-    assert!(is_refused_as_a_copy(&to));
-    assert!(is_refused_as_a_copy(&to), "a refusal changes nothing");
+    assert!(is_refused_as_a_copy(&to), "without its side file");
+    std::fs::copy(side::path(&from), side::path(&to)).unwrap();
+    for _ in 0..2 {
+        let error = refusal(&SqliteLog::at(&to));
+        let said = error.to_string();
+        assert!(matches!(error, OpenError::Moved { .. }), "{said}");
+        assert!(said.contains("--restored") && said.contains("--moved"), "{said}");
+    }
     // A new name is no copy.
-    std::fs::rename(&from, place.at("renamed.db")).unwrap();
-    assert_eq!(opened(place.at("renamed.db")).identity, identity);
+    for suffix in ["", "-side"] {
+        let renamed = file::beside(&place.at("renamed.db"), suffix);
+        std::fs::rename(file::beside(&from, suffix), renamed).unwrap();
+    }
+    assert_eq!(SqliteLog::at(place.at("renamed.db")).open().unwrap().identity, identity);
     assert_eq!(SqliteLog::at(&to).moved().open().unwrap().identity, identity);
-    assert_eq!(opened(to).identity, identity, "moved once, that is where it is");
+    assert_eq!(SqliteLog::at(to).open().unwrap().identity, identity, "moved once, it is there");
 }
 
 /// Whether any file of the log holds these bytes.

@@ -2,14 +2,23 @@
 
 use std::fmt::Write;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
+use super::checksum::numbers;
 use super::labels::STANDING_BITS;
-use super::tail::{InTail, Tail};
+use super::meta::Meta;
+use super::tail::{InTail, ReadBack, Tail, read_back};
 
-/// Writes the tail to the indexes, inside the caller's transaction. Everything before the place
-/// `indexed` is in the indexes from then on.
-pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlite::Result<()> {
+/// Writes the tail to the indexes, inside the caller's transaction, and says so in `meta`, which the
+/// caller writes. Everything before the place `indexed` is in the indexes from then on, and `chain`
+/// is that of the last batch there.
+pub(super) fn write_run(
+    file: &Connection,
+    meta: &mut Meta,
+    tail: &Tail,
+    indexed: i64,
+    chain: i64,
+) -> rusqlite::Result<()> {
     let mut unlist = file.prepare_cached(
         "DELETE FROM listed WHERE ordinal = ?1
          AND label = (SELECT label FROM transactions WHERE ordinal = ?1) RETURNING random",
@@ -19,25 +28,19 @@ pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlit
          SET places = rtrim(places, ']') || ',' || ltrim(excluded.places, '['),
          label = excluded.label",
     )?;
-    let mut start = file.prepare_cached("INSERT OR IGNORE INTO unsettled VALUES (?1)")?;
     let mut listed = Vec::with_capacity(tail.transactions.len());
     let mut text = String::new();
-    for (ordinal, InTail { places, label, begun }) in &tail.transactions {
-        let random = match begun {
-            Some(id) => Some(id.random_half().get() as i64),
-            None => unlist.query_row([ordinal], |row| row.get(0)).optional()?.flatten(),
+    for (ordinal, known) in &tail.transactions {
+        let InTail { places, label, begun, .. } = known;
+        // Of one whose first entry was lost nobody knows it.
+        let random: i64 = match begun {
+            Some(id) => id.random_half().get().cast_signed(),
+            None => unlist.query_row([ordinal], |row| row.get(0)).optional()?.unwrap_or(0),
         };
         array(places, &mut text);
         entries.execute(params![ordinal, text, label, random])?;
         listed.push((*label, *ordinal, random));
-        if tail.unsettled.contains(ordinal) {
-            start.execute([ordinal])?;
-        }
-    }
-    let mut end = file.prepare_cached("DELETE FROM unsettled WHERE ordinal = ?1")?;
-    let begun = |ordinal| tail.transactions.get(ordinal).is_some_and(|known| known.begun.is_some());
-    for (ordinal, _) in tail.ended.iter().filter(|(ordinal, _)| !begun(ordinal)) {
-        end.execute([ordinal])?;
+        note_unsettled(file, meta, *ordinal, known, tail.unsettled.contains(ordinal))?;
     }
     // Sorted, here and below, so that rows that share a page are written to it in one go.
     listed.sort_unstable();
@@ -51,7 +54,58 @@ pub(super) fn write_run(file: &Connection, tail: &Tail, indexed: i64) -> rusqlit
     for (key, ordinal) in keys {
         insert.execute(params![key, ordinal as i64])?;
     }
-    file.prepare_cached("UPDATE meta SET indexed = ?1")?.execute([indexed])?;
+    (meta.indexed, meta.chain) = (indexed, chain);
+    meta.total = meta.total.wrapping_add(tail.sum);
+    Ok(())
+}
+
+/// A row of the table `unsettled`: whose it is, how many entries the indexes have of it, and what
+/// their checksums add up to.
+#[derive(Clone, Copy)]
+pub(super) struct Unsettled {
+    pub(super) ordinal: i64,
+    pub(super) entries: i64,
+    pub(super) total: i64,
+}
+
+impl Unsettled {
+    pub(super) fn of(file: &Connection, ordinal: i64) -> rusqlite::Result<Option<Self>> {
+        file.prepare_cached("SELECT ordinal, entries, total FROM unsettled WHERE ordinal = ?1")?
+            .query_row([ordinal], Self::read)
+            .optional()
+    }
+
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self { ordinal: row.get(0)?, entries: row.get(1)?, total: row.get(2)? })
+    }
+
+    pub(super) fn checksum(&self) -> i64 {
+        numbers(&[self.ordinal, self.entries, self.total]).cast_signed()
+    }
+}
+
+/// Keeps the table `unsettled`: what a restart takes up must be complete.
+fn note_unsettled(
+    file: &Connection,
+    meta: &mut Meta,
+    ordinal: i64,
+    known: &InTail,
+    unsettled: bool,
+) -> rusqlite::Result<()> {
+    let before = if known.begun.is_some() { None } else { Unsettled::of(file, ordinal)? };
+    if let Some(before) = before {
+        meta.unsettled = meta.unsettled.wrapping_sub(before.checksum());
+    }
+    if unsettled {
+        let (entries, total) = before.map_or((0, 0), |before| (before.entries, before.total));
+        let entries = entries + known.places.len() as i64;
+        let now = Unsettled { ordinal, entries, total: total.wrapping_add(known.sum) };
+        meta.unsettled = meta.unsettled.wrapping_add(now.checksum());
+        file.prepare_cached("INSERT OR REPLACE INTO unsettled VALUES (?1, ?2, ?3)")?
+            .execute([ordinal, now.entries, now.total])?;
+    } else if before.is_some() {
+        file.prepare_cached("DELETE FROM unsettled WHERE ordinal = ?1")?.execute([ordinal])?;
+    }
     Ok(())
 }
 
@@ -66,8 +120,8 @@ fn array(places: &[i64], text: &mut String) {
     text.push(']');
 }
 
-/// Deletes a transaction, whose entries are all in the indexes.
-pub(super) fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
+/// Deletes a transaction, whose entries are all in the indexes, and are whole.
+pub(super) fn delete(file: &Connection, meta: &mut Meta, ordinal: i64) -> rusqlite::Result<()> {
     let key: Option<String> = file
         .prepare_cached(
             "SELECT key FROM entries WHERE place =
@@ -85,30 +139,59 @@ pub(super) fn delete(file: &Connection, ordinal: i64) -> rusqlite::Result<()> {
         .query_row([ordinal], |row| row.get(0))
         .optional()?;
     if let Some(label) = label {
-        unlist(file, ordinal, label)?;
+        unlist(file, ordinal, label, meta.indexed)?;
     }
-    for sql in [
+    let mut entries = file.prepare_cached(
         "DELETE FROM entries WHERE place IN
-         (SELECT value FROM transactions, json_each(places) WHERE ordinal = ?1)",
-        "DELETE FROM transactions WHERE ordinal = ?1",
-    ] {
-        file.prepare_cached(sql)?.execute([ordinal])?;
+         (SELECT value FROM transactions, json_each(places) WHERE ordinal = ?1) RETURNING checksum",
+    )?;
+    let mut deleted = entries.query([ordinal])?;
+    while let Some(entry) = deleted.next()? {
+        meta.total = meta.total.wrapping_sub(entry.get(0)?);
     }
+    file.prepare_cached("DELETE FROM transactions WHERE ordinal = ?1")?.execute([ordinal])?;
     Ok(())
 }
 
 /// Takes a transaction out of the list, and its kind with it if it was the last of that kind, among
 /// those that are in no index yet, too.
-fn unlist(file: &Connection, ordinal: i64, label: i64) -> rusqlite::Result<()> {
+fn unlist(
+    file: &Connection,
+    ordinal: i64,
+    label: i64,
+    indexed: i64,
+) -> rusqlite::Result<()> {
     file.prepare_cached("DELETE FROM listed WHERE label = ?1 AND ordinal = ?2")?
         .execute([label, ordinal])?;
     let kind = label >> STANDING_BITS;
     file.prepare_cached(
         "DELETE FROM kinds WHERE kind = ?1
          AND NOT EXISTS (SELECT 1 FROM listed WHERE label >= ?2 AND label < ?3)
-         AND NOT EXISTS (SELECT 1 FROM entries WHERE place >= (SELECT indexed FROM meta)
+         AND NOT EXISTS (SELECT 1 FROM entries WHERE place >= ?4
                          AND label >= ?2 AND label < ?3)",
     )?
-    .execute([kind, kind << STANDING_BITS, (kind + 1) << STANDING_BITS])?;
+    .execute([kind, kind << STANDING_BITS, (kind + 1) << STANDING_BITS, indexed])?;
     Ok(())
+}
+
+/// Makes the indexes anew from the entries that are there, whatever the indexes said: after damage
+/// that an operator accepted. Returns what is left of the tail.
+pub(super) fn make_anew(file: &mut Connection, meta: &mut Meta) -> rusqlite::Result<ReadBack> {
+    const AT_ONCE: usize = 4_096;
+    let anew = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    anew.execute_batch(
+        "DELETE FROM transactions; DELETE FROM listed; DELETE FROM keys; DELETE FROM unsettled;",
+    )?;
+    (meta.indexed, meta.total, meta.unsettled) = (0, 0, 0);
+    let mut read = loop {
+        let read = read_back(&anew, meta, AT_ONCE)?;
+        if read.tail.len == 0 {
+            break read;
+        }
+        write_run(&anew, meta, &read.tail, read.end, read.chain)?;
+    };
+    meta.write(&anew)?;
+    anew.commit()?;
+    read.damage = None;
+    Ok(read)
 }

@@ -16,6 +16,7 @@ use wholly_core::{LogId, Name, ParticipantName};
 
 use super::super::listing::{Labels, Pattern, State};
 use super::super::{Entry, ReadError};
+use super::checksum::Bytes;
 
 /// How many low bits of a label are not the kind.
 pub(super) const STANDING_BITS: u32 = 6;
@@ -28,8 +29,7 @@ pub(super) struct Kind {
     name: Name,
     pattern: Pattern,
     participants: Arc<[ParticipantName]>,
-    /// Not known where an earlier version wrote it.
-    log: Option<LogId>,
+    log: LogId,
 }
 
 /// The kinds that the writer has met.
@@ -41,7 +41,7 @@ impl Kinds {
     /// kind.
     pub(super) fn label(&mut self, file: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
         let Labels { name, pattern, participants, state, stuck } = entry.labels.clone();
-        let (log, settled) = (Some(entry.transaction.log()), entry.ended.is_some());
+        let (log, settled) = (entry.transaction.log(), entry.ended.is_some());
         let kind = self.number(file, Kind { name, pattern, participants, log })?;
         let standing =
             i64::from(number_of(state)) << 2 | i64::from(stuck) << 1 | i64::from(settled);
@@ -53,8 +53,8 @@ impl Kinds {
             return Ok(*number);
         }
         let names: Vec<_> = kind.participants.iter().map(ParticipantName::as_str).collect();
-        let log = kind.log.map(|log| log.to_bits().to_be_bytes());
-        let row = params![kind.name.as_str(), kind.pattern.as_str(), names.join(" "), log];
+        let (names, log) = (names.join(" "), kind.log.to_bits().to_be_bytes());
+        let row = params![kind.name.as_str(), kind.pattern.as_str(), names, log];
         let known = file
             .prepare_cached(
                 "SELECT kind FROM kinds
@@ -65,11 +65,11 @@ impl Kinds {
         let number = match known {
             Some(number) => number,
             None => {
-                file.prepare_cached(
-                    "INSERT INTO kinds (name, pattern, participants, log) VALUES (?1, ?2, ?3, ?4)",
-                )?
-                .execute(row)?;
-                file.last_insert_rowid()
+                let next = "SELECT coalesce(max(kind), 0) + 1 FROM kinds";
+                let number = file.prepare_cached(next)?.query_row([], |row| row.get(0))?;
+                let parts = (log, [kind.name.to_string(), kind.pattern.as_str().to_owned(), names]);
+                insert_kind(file, number, &parts)?;
+                number
             }
         };
         if self.0.len() >= REMEMBERED {
@@ -108,9 +108,9 @@ impl<'f> Dictionary<'f> {
         Ok(Some((labels, label & 1 != 0)))
     }
 
-    /// Which log minted the id of a transaction with this label, where that is known.
+    /// Which log minted the id of a transaction with this label.
     pub(super) fn log(&mut self, label: i64) -> Result<Option<LogId>, ReadError> {
-        Ok(self.kind(label >> STANDING_BITS)?.and_then(|kind| kind.log))
+        Ok(self.kind(label >> STANDING_BITS)?.map(|kind| kind.log))
     }
 
     fn kind(&mut self, number: i64) -> Result<Option<&Kind>, ReadError> {
@@ -154,13 +154,41 @@ impl<'f> Dictionary<'f> {
     }
 }
 
-const COLUMNS: &str = "SELECT kind, log, name, pattern, participants FROM kinds";
+pub(super) const COLUMNS: &str =
+    "SELECT kind, log, name, pattern, participants, checksum FROM kinds";
 
 /// A kind's log, and its name, pattern and participants, as they are written.
-type Parts = (Option<[u8; 8]>, [String; 3]);
+pub(super) type Parts = ([u8; 8], [String; 3]);
 
-fn parts(row: &Row<'_>) -> rusqlite::Result<(i64, Parts)> {
-    Ok((row.get(0)?, (row.get(1)?, [row.get(2)?, row.get(3)?, row.get(4)?])))
+/// The number and the parts of a kind; those of one that is not what was written are an error.
+pub(super) fn parts(row: &Row<'_>) -> rusqlite::Result<(i64, Parts)> {
+    let (kind, parts) = (row.get(0)?, (row.get(1)?, [row.get(2)?, row.get(3)?, row.get(4)?]));
+    match checksum(kind, &parts) == row.get::<_, i64>(5)? {
+        true => Ok((kind, parts)),
+        false => Err(rusqlite::Error::FromSqlConversionFailure(
+            5,
+            rusqlite::types::Type::Integer,
+            format!("the kind {kind} is not what was written").into(),
+        )),
+    }
+}
+
+/// Writes a kind under this number.
+pub(super) fn insert_kind(file: &Connection, number: i64, parts: &Parts) -> rusqlite::Result<()> {
+    let (log, [name, pattern, participants]) = parts;
+    file.prepare_cached(
+        "INSERT INTO kinds (kind, name, pattern, participants, log, checksum)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![number, name, pattern, participants, log, checksum(number, parts)])?;
+    Ok(())
+}
+
+fn checksum(kind: i64, (log, texts): &Parts) -> i64 {
+    let mut bytes = Bytes::default();
+    bytes.numbers(&[kind]).text(Some(log));
+    texts.iter().for_each(|text| _ = bytes.text(Some(text.as_bytes())));
+    bytes.checksum().cast_signed()
 }
 
 impl Kind {
@@ -172,7 +200,7 @@ impl Kind {
             participants: names
                 .collect::<Result<_, _>>()
                 .map_err(|_| unreadable("list of participants", participants))?,
-            log: log.map(|bits| LogId::from_bits(u64::from_be_bytes(bits))),
+            log: LogId::from_bits(u64::from_be_bytes(*log)),
         })
     }
 }

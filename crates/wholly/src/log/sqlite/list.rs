@@ -8,8 +8,8 @@
 //!
 //! Both say all that a row shows, so a page is read from a few stretches of the file: a row that
 //! has to be looked up elsewhere reads pages of the file that in a large log are cached by luck.
-//! What an earlier version listed is looked up. So a page has some time, and ends early when that
-//! is over; and if it is over before the streams are open, the table of all transactions is taken.
+//! So a page has some time, and ends early when that is over; and if it is over before the streams
+//! are open, the table of all transactions is taken.
 //!
 //! What the tail holds is a stream of its own, and hides what the file says of the same
 //! transactions.
@@ -22,7 +22,6 @@ use wholly_core::TransactionId;
 
 use super::super::ReadError;
 use super::super::listing::{Cursor, Page, Query, Row};
-use super::id;
 use super::labels::{Dictionary, STANDING_BITS};
 use super::tail::{InTail, Shared};
 use super::writer::RUN;
@@ -70,8 +69,8 @@ impl Bounds {
     }
 }
 
-/// A transaction on its way into a page: its ordinal, its label, and the second half of its id,
-/// where that is known.
+/// A transaction on its way into a page: its ordinal, its label, and the second half of its id, where
+/// that is known by now.
 type Candidate = (i64, i64, Option<i64>);
 
 pub(super) fn list(
@@ -279,20 +278,19 @@ impl Paging<'_> {
         if let Some((_, Some(begun))) = self.recent.0.get(&ordinal) {
             return Ok(Some(*begun));
         }
-        if let Some((random, log)) = random.zip(self.dictionary.log(label)?) {
-            let (ordinal, random) = (ordinal.unsigned_abs(), random.cast_unsigned());
-            return Ok(Some(TransactionId::of_parts(ordinal, random, log)));
-        }
-        // Only its first entry says it, which the index knows.
-        let id = self
-            .file
-            .prepare_cached(
-                "SELECT id FROM entries WHERE sequence = 0 AND place =
-                 (SELECT json_extract(places, '$[0]') FROM transactions WHERE ordinal = ?1)",
-            )?
-            .query_row([ordinal], |row| row.get(0))
-            .optional()?;
-        id.map_or(Ok(None), |id| id::read(&id, ordinal))
+        let random = match random {
+            Some(random) => Some(random),
+            // It goes on in the tail, and began before it.
+            None => self
+                .file
+                .prepare_cached("SELECT random FROM transactions WHERE ordinal = ?1")?
+                .query_row([ordinal], |row| row.get::<_, i64>(0))
+                .optional()?,
+        };
+        let known = random.zip(self.dictionary.log(label)?);
+        Ok(known.map(|(random, log)| {
+            TransactionId::of_parts(ordinal.unsigned_abs(), random.cast_unsigned(), log)
+        }))
     }
 }
 

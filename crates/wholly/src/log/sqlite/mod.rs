@@ -31,19 +31,30 @@
 //! Storage is assumed to keep what `fsync` promised, and to write a sector without harming its
 //! neighbours (SQLite's powersafe overwrite). A network file system keeps neither promise.
 
+mod background;
 mod backup;
+mod check;
 mod checkpoint;
-mod copy;
+mod checksum;
+mod create;
 mod ends;
+mod file;
+mod find;
 mod id;
 mod index;
 mod labels;
 mod list;
+mod meta;
 mod open;
 mod pack;
 mod reader;
 mod retention;
+mod row;
+mod salvage;
+mod side;
 mod tail;
+mod verify;
+mod write_ahead;
 mod writer;
 
 #[cfg(test)]
@@ -56,10 +67,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use wholly_core::LogId;
 
-use super::{AppendError, Log, OpenError, OpenLog, ReadError, Told};
+use super::{AppendError, DamageRegister, Log, OpenError, OpenLog, ReadError, Told};
 pub use backup::BackupError;
-use copy::Claim;
+pub use salvage::{SalvageError, Salvaged};
+pub use verify::{Doubt, Verified, VerifyError};
 
 /// The log in one SQLite file, readable with everyone's tools: `select * from history`.
 ///
@@ -70,34 +83,71 @@ use copy::Claim;
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let path = directory.path().join("wholly.db");
-/// let open = SqliteLog::at(path).open()?;
+/// let open = SqliteLog::at(path).create_if_missing().open()?;
 /// assert!(open.reader.list(&Query::newest(10))?.rows.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct SqliteLog {
     path: PathBuf,
+    create: bool,
     /// What the next opening takes the file for.
     claim: Arc<Mutex<Claim>>,
+    damage: DamageRegister,
+}
+
+/// What a file is opened as.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Claim {
+    /// The log, where it was.
+    #[default]
+    Original,
+    /// The log, in another file now.
+    Moved,
+    /// A copy of the log.
+    Restored,
 }
 
 impl SqliteLog {
-    /// The log in the file at `path`, which is created when the log is first opened. Beside it
-    /// stand `-wal` and `-shm`, which belong to it, and `.lock`, which names the owner.
+    /// The log in the file at `path`, which is there. Beside it stand `-wal` and `-shm`, which are
+    /// SQLite's, and `-side`, which tells the log from an older copy of it: they belong together.
     pub fn at(path: impl AsRef<Path>) -> Self {
-        Self { path: path.as_ref().to_owned(), claim: Arc::default() }
+        let damage = DamageRegister::default();
+        Self { path: path.as_ref().to_owned(), create: false, claim: Arc::default(), damage }
+    }
+
+    /// Where there is no log, the first opening makes one, and says so. A program whose log may be
+    /// on a disk that is not mounted yet had better not say this, and [`create`](Self::create) it
+    /// once.
+    #[must_use]
+    pub fn create_if_missing(self) -> Self {
+        Self { create: true, ..self }
+    }
+
+    /// Makes a log where there is none, and returns its identity.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: also where there is one already, which is left as it is.
+    pub fn create(&self) -> Result<LogId, OpenError> {
+        if self.path.metadata().is_ok_and(|file| file.len() > 0) {
+            return Err(OpenError::Exists { log: self.path.display().to_string() });
+        }
+        // One that is made meanwhile is in use, or is opened: it is a log that holds nothing yet.
+        let made = Self::at(&self.path).create_if_missing().open()?;
+        Ok(made.identity)
     }
 
     /// The file is a copy, and the original may have gone on since, or may go on yet: a backup, a
     /// snapshot. The first opening gives it an identity of its own; what the old one left unsettled
-    /// is held until a person decides. Every program that says so gives it another one: say it once.
+    /// is held until an operator decides. Every program that says so gives it another one: say it
+    /// once.
     #[must_use]
     pub fn restored(self) -> Self {
         self.claimed(Claim::Restored)
     }
 
-    /// The file is the log itself, which was moved to where it is, and there is no other: no copy
-    /// of it has run or will.
+    /// The file is the log itself, which was moved to where it is, with all that stands beside it,
+    /// and there is no other: no copy of it has run or will.
     #[must_use]
     pub fn moved(self) -> Self {
         self.claimed(Claim::Moved)
@@ -113,24 +163,53 @@ impl SqliteLog {
         backup::backup(&self.path, to.as_ref())
     }
 
+    /// Reads all of the log, also while a coordinator runs, and says what is damaged and what that
+    /// puts in doubt. Nothing is changed. While it reads, the write-ahead log of a running
+    /// coordinator grows.
+    ///
+    /// # Errors
+    /// See [`VerifyError`]: where there is no log that could be read.
+    pub fn verify(&self) -> Result<Verified, VerifyError> {
+        verify::verify(&self.path)
+    }
+
+    /// Copies all of a damaged log that is whole to the file `to`, which must not exist yet. The copy
+    /// is opened with [`restored`](Self::restored), which holds what is unsettled. The log stays
+    /// as it is; no coordinator may run on it.
+    ///
+    /// # Errors
+    /// See [`SalvageError`]; then there is no file `to` but one that was there before.
+    pub fn salvage(&self, to: impl AsRef<Path>) -> Result<Salvaged, SalvageError> {
+        salvage::salvage(&self.path, to.as_ref())
+    }
+
     fn claimed(self, claim: Claim) -> Self {
         Self { claim: Arc::new(Mutex::new(claim)), ..self }
+    }
+
+    fn opened(&self, told: Option<Told>) -> Result<OpenLog, OpenError> {
+        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        let how = open::How {
+            claim: *claim,
+            create: self.create && told.is_none(),
+            told,
+            damage: self.damage.clone(),
+            bounds: list::BOUNDS,
+        };
+        let open = open::open(&self.path, &how)?;
+        // The same program opens the log again after a failure: by then it is the log itself.
+        *claim = Claim::Original;
+        Ok(open)
     }
 }
 
 impl Log for SqliteLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
-        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = open::open(&self.path, *claim, list::BOUNDS)?;
-        // The same coordinator opens the log again after a failure: by then it is the log itself.
-        *claim = Claim::Original;
-        Ok(open)
+        self.opened(None)
     }
 
     fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
-        let open = self.open()?;
-        told.check(&self.path.display().to_string(), open.identity, open.head)?;
-        Ok(open)
+        self.opened(Some(told))
     }
 }
 
@@ -140,9 +219,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// What every connection to the log sets.
 fn connect(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
     use rusqlite::OpenFlags;
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // INVARIANT: SQLite creates no file. It would be one that everybody may read, and where a log is
+    // gone, an empty one.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.execute_batch(&format!(
@@ -160,6 +239,22 @@ impl From<rusqlite::Error> for AppendError {
 
 impl From<rusqlite::Error> for ReadError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Storage { why: error.to_string() }
+        let why = error.to_string();
+        if is_damage(&error) { Self::Damaged { why } } else { Self::Storage { why } }
     }
+}
+
+/// Whether it is the file's content that SQLite cannot use.
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::{Error, ErrorCode};
+    let found = error.sqlite_error_code();
+    let corrupt = matches!(found, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
+    let of_another_type = matches!(
+        error,
+        Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::InvalidColumnType(..)
+            | Error::Utf8Error(..)
+    );
+    corrupt || of_another_type
 }

@@ -1,318 +1,331 @@
-//! Opening: whose file is it, what does it hold, and is that durable?
+//! Opening: is it the log, whose is it, what does it hold, and is that durable?
+//!
+//! Nothing is written before all of that is known, so a log that is refused stays as it was found.
+//! The order of the writes is that of [`super::side`].
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::ErrorKind;
-use std::path::Path;
+use std::fs::TryLockError;
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::super::{OpenError, OpenLog};
+use super::super::{DamageRegister, OpenError, OpenLog, Told};
+use super::background::Background;
+use super::check::Check;
 use super::checkpoint::Checkpoints;
-use super::connect;
-use super::copy::{self, Claim};
+use super::create::{self, APPLICATION, FORMAT};
+use super::file::{self, FileId, LogFile, Owned, Watch};
 use super::labels::Kinds;
 use super::list::Bounds;
+use super::meta::{Meta, MetaError};
 use super::reader::SqliteReader;
-use super::tail::Shared;
-use super::writer::{SqliteWriter, head, read_tail};
+use super::side::{self, Found, Side, Stand};
+use super::tail::{ReadBack, Shared, Tail, read_back};
+use super::writer::{SqliteWriter, first_place, head};
+use super::{Claim, connect, index, write_ahead};
 
-/// "whly": what SQLite's own header says of whose file it is.
-const APPLICATION: i32 = 0x7768_6c79;
-/// The format that this version writes, and the newest that it knows. Format 4 has the tables of
-/// format 3, but not every output is forced any more: who takes it for format 3 would not take back
-/// what may have been done.
-const FORMAT: u32 = 4;
-/// See the module's docs for why it is small.
-pub(super) const PAGE_BYTES: u64 = 2_048;
 /// The most that the write-ahead log keeps of its file when it starts over.
 const WRITE_AHEAD_KEEPS_BYTES: u64 = 16 << 20;
+/// Up to so many transactions a log is checked before it is opened: some tenths of a second.
+const CHECKED_AT_ONCE: i64 = 20_000;
+/// The first version without a race of checkpoints that can damage the write-ahead log.
+const LEAST_SQLITE: (i32, &str) = (3_051_003, "3.51.3");
 
-const TABLES: &str = "
-    CREATE TABLE meta (
-        one INTEGER PRIMARY KEY CHECK (one = 1),
-        identity BLOB NOT NULL,
-        epoch INTEGER NOT NULL,
-        head INTEGER NOT NULL,
-        indexed INTEGER NOT NULL,
-        file INTEGER NOT NULL DEFAULT 0,
-        trimmed INTEGER NOT NULL DEFAULT 0,
-        payloads_to INTEGER NOT NULL DEFAULT 0
-    );
-    CREATE TABLE entries (
-        place INTEGER PRIMARY KEY,
-        ordinal INTEGER NOT NULL,
-        sequence INTEGER NOT NULL,
-        ends INTEGER NOT NULL,
-        id BLOB,
-        key TEXT,
-        label INTEGER NOT NULL,
-        text TEXT NOT NULL
-    );
-    CREATE TABLE transactions (
-        ordinal INTEGER PRIMARY KEY,
-        places TEXT NOT NULL,
-        label INTEGER NOT NULL,
-        random INTEGER
-    );
-    CREATE TABLE listed (
-        label INTEGER NOT NULL,
-        ordinal INTEGER NOT NULL,
-        random INTEGER,
-        PRIMARY KEY (label, ordinal)
-    ) WITHOUT ROWID;
-    CREATE TABLE unsettled (ordinal INTEGER PRIMARY KEY);
-    CREATE TABLE keys (key TEXT PRIMARY KEY, ordinal INTEGER NOT NULL) WITHOUT ROWID;
-";
+/// How a log is to be opened.
+pub(super) struct How {
+    pub(super) claim: Claim,
+    /// Where there is none, one is made.
+    pub(super) create: bool,
+    /// What a coordinator knows of it that had it open.
+    pub(super) told: Option<Told>,
+    pub(super) damage: DamageRegister,
+    pub(super) bounds: Bounds,
+}
 
-/// Where an entry has no whole id, its ordinal and what the entry has are it: see [`super::id`].
-const HISTORY: &str = "
-    CREATE VIEW history AS
-        SELECT
-            CASE typeof(id)
-                WHEN 'blob' THEN
-                    printf('%012x7%03x', ordinal >> 12, ordinal & 4095)
-                    || lower(hex(substr(id, 1, 8))) || '-' || lower(hex(substr(id, 9)))
-                ELSE id
-            END AS id,
-            sequence, text
-        FROM (
-            SELECT coalesce(first.id, recent.id) AS id, entry.ordinal, entry.sequence, entry.text
-            FROM entries AS entry
-            LEFT JOIN transactions ON transactions.ordinal = entry.ordinal
-            LEFT JOIN entries AS first ON first.place = json_extract(transactions.places, '$[0]')
-            LEFT JOIN (
-                SELECT ordinal, id FROM entries
-                WHERE place >= (SELECT indexed FROM meta) AND sequence = 0
-            ) AS recent ON recent.ordinal = entry.ordinal
-        );
-";
-
-/// Apart from the others, because a log of format 1 gets it anew.
-const KINDS: &str = "
-    CREATE TABLE kinds (
-        kind INTEGER PRIMARY KEY,
-        name TEXT NOT NULL,
-        pattern TEXT NOT NULL,
-        participants TEXT NOT NULL,
-        log BLOB,
-        UNIQUE (name, pattern, participants, log)
-    );
-";
-
-pub(super) fn open(path: &Path, claim: Claim, bounds: Bounds) -> Result<OpenLog, OpenError> {
-    let at = At(path);
-    let lock = at.own()?;
-    let mut file = connect(path, 16_000).map_err(|error| at.sqlite(&error))?;
-    if !at.recognise(&file)? {
-        at.create(&mut file)?;
+pub(super) fn open(given: &Path, how: &How) -> Result<OpenLog, OpenError> {
+    let (path, owned) = own(given, how)?;
+    let at = At(&path);
+    let damaged = write_ahead::broken_frame(&path).map_err(|error| at.io(&error))?;
+    let damaged = damaged.map(|frame| {
+        format!("frame {frame} of its write-ahead log is broken, and later commits stand behind it")
+    });
+    at.tolerate(damaged.clone(), how)?;
+    let mut file = at.connect()?;
+    if at.recognise(&file)? == Content::Nothing {
+        at.make(&mut file, how)?;
     }
-    at.make_durable(&file)?;
-    bring_up_to_date(&file).map_err(|error| at.sqlite(&error))?;
-    let identity = at.identity_for(&file, claim)?;
+    at.make_sure_of_definitions(&file)?;
+    let mut meta = at.meta(&file)?;
+    let found = side::read(&path).map_err(|error| at.io(&error))?;
+    let mut stand = at.stand(&file, &meta)?;
+    side::judge(&path, &stand, found, how.claim)?;
+    if found == Found::Torn {
+        tracing::warn!("the side file of the log {} is torn; it is written anew", path.display());
+    }
+    if let Some(told) = how.told {
+        told.check(&at.name(), stand.identity, stand.head)?;
+    }
+    let read = at.check(&file, &meta, damaged.is_some(), how)?;
 
-    let checkpoints = Checkpoints::start(&file, path).map_err(|why| at.storage(why))?;
-    let open = |error| at.sqlite(&error);
-    let (identity, epoch) = copy::take_over(&file, path, identity).map_err(open)?;
-    let tail = Arc::new(Shared::default());
-    *tail.lock() = read_tail(&file).map_err(open)?;
-    let head = head(&file).map_err(open)?;
-    let last_ordinal = last_ordinal(&file).map_err(open)?;
-    let reader = SqliteReader::open(path, tail.clone(), bounds).map_err(open)?;
-    let kinds = Kinds::default();
-    let mut writer = SqliteWriter {
-        file,
-        epoch,
-        tail,
-        checkpoints,
-        kinds,
-        run: bounds.tail,
-        failed: false,
-        trimmed_to: 0,
-        removed: false,
-        _lock: lock,
+    // It is the log. From here on it is written, by a connection that has read nothing: one that has
+    // checked a file which is not in WAL mode yet, as a backup is, holds it locked.
+    drop(file);
+    let mut file = connect(&path, 16_000).map_err(|error| at.sqlite(&error))?;
+    at.make_durable(&file)?;
+    let ReadBack { tail, chain, .. } = match read {
+        Some(read) => read,
+        None => at.index_anew(&mut file, &mut meta)?,
     };
-    writer.checkpoints.committed(&writer.file);
-    Ok(OpenLog {
-        identity,
-        epoch,
-        head,
-        last_ordinal,
-        writer: Box::new(writer),
-        reader: Arc::new(reader),
-        damage: Default::default(),
-    })
+    if how.claim == Claim::Restored {
+        meta.identity = create::random(&path)?;
+        (meta.copy, meta.sided) = (false, false);
+        (meta.nonce, meta.previous_nonce) = (create::random(&path)?, 0);
+        meta.write(&file).map_err(|error| at.sqlite(&error))?;
+        stand = at.stand(&file, &meta)?;
+    }
+    let mut side = Side::bring_level(&path, &stand, found).map_err(|error| at.io(&error))?;
+    let tail = at.take_over(&mut file, &mut meta, tail, chain)?;
+    side.opened(meta.epoch, meta.nonce).map_err(|error| at.io(&error))?;
+    at.opened(file, meta, tail, chain, side, owned, how)
+}
+
+/// Finds the log, and takes the ownership.
+fn own(given: &Path, how: &How) -> Result<(PathBuf, Owned), OpenError> {
+    let at = At(given);
+    let least = LEAST_SQLITE;
+    if rusqlite::version_number() < least.0 {
+        let found = rusqlite::version().to_owned();
+        return Err(OpenError::UnsafeSqlite { log: at.name(), found, least: least.1 });
+    }
+    let path = file::canonical(given).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => OpenError::Missing { log: at.name() },
+        _ => at.io(&error),
+    })?;
+    let at = At(&path);
+    if at.is_empty()? {
+        at.make_sure_that_there_was_none()?;
+        if !how.create {
+            return Err(OpenError::Missing { log: at.name() });
+        }
+        file::make_private(&path).map_err(|error| at.io(&error))?;
+    }
+    let (_, links) = FileId::at(&path).map_err(|error| at.io(&error))?;
+    if links > 1 {
+        return Err(OpenError::SeveralNames { log: at.name(), links });
+    }
+    let kept = LogFile::keep(&path).map_err(|error| at.io(&error))?;
+    let owned = kept.own().map_err(|error| match error {
+        TryLockError::WouldBlock => OpenError::InUse { log: at.name() },
+        TryLockError::Error(error) => at.io(&error),
+    })?;
+    Ok((path, owned))
 }
 
 /// Makes sure that what was opened is a log that this version knows.
 pub(super) fn recognise(file: &Connection, path: &Path) -> Result<(), OpenError> {
     match At(path).check_format(file)? {
-        true => Ok(()),
-        false => {
+        Content::Log => Ok(()),
+        Content::Nothing => {
             let why = "there is nothing in it".to_owned();
             Err(OpenError::NotALog { log: At(path).name(), why })
         }
     }
 }
 
-/// Adds what files of earlier versions do not have, in one transaction. In one of format 1 each
-/// payload is looked for once more, and the id of what is listed already is read from its first
-/// entry.
-fn bring_up_to_date(file: &Connection) -> rusqlite::Result<()> {
-    let format: u32 = file.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if format == FORMAT {
-        return Ok(());
-    }
-    let update = file.unchecked_transaction()?;
-    if format == 1 {
-        bring_to_format_2(&update)?;
-    }
-    if format < 3 {
-        update.execute_batch("DROP VIEW history")?;
-        update.execute_batch(HISTORY)?;
-    }
-    update.pragma_update(None, "user_version", FORMAT)?;
-    update.commit()
+/// How the log in this file stands, and what it knows of itself.
+pub(super) fn stand(file: &Connection, path: &Path) -> Result<(Meta, Stand), OpenError> {
+    let at = At(path);
+    at.make_sure_of_definitions(file)?;
+    let meta = at.meta(file)?;
+    let stand = at.stand(file, &meta)?;
+    Ok((meta, stand))
 }
 
-fn bring_to_format_2(file: &Connection) -> rusqlite::Result<()> {
-    let column = "SELECT 1 FROM pragma_table_info('meta') WHERE name = 'payloads_to'";
-    if !file.prepare(column)?.exists([])? {
-        file.execute_batch("ALTER TABLE meta ADD COLUMN payloads_to INTEGER NOT NULL DEFAULT 0")?;
-    }
-    file.execute_batch(
-        "ALTER TABLE transactions ADD COLUMN random INTEGER;
-         ALTER TABLE listed ADD COLUMN random INTEGER;
-         ALTER TABLE kinds RENAME TO kinds_before",
-    )?;
-    file.execute_batch(KINDS)?;
-    file.execute_batch(
-        "INSERT INTO kinds SELECT kind, name, pattern, participants, NULL FROM kinds_before;
-         DROP TABLE kinds_before",
-    )
+/// A connection that leaves all as it is when it is closed.
+pub(super) fn connect_to_look(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
+    let file = connect(path, cache_kib)?;
+    // Else the last one to close would copy the write-ahead log, and delete it.
+    file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    Ok(file)
 }
 
-fn last_ordinal(file: &Connection) -> rusqlite::Result<u64> {
-    file.query_row(
-        "SELECT max(coalesce((SELECT max(ordinal) FROM transactions), 0), coalesce((SELECT max(ordinal)
-         FROM entries WHERE place >= (SELECT indexed FROM meta)), 0), (SELECT trimmed FROM meta))",
-        [],
-        |row| Ok(row.get::<_, i64>(0)?.unsigned_abs()),
-    )
-}
-
-/// A file's name is durable when its directory is.
-pub(super) fn sync_directory(path: &Path) -> std::io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    match cfg!(unix) {
-        true => File::open(parent.unwrap_or(Path::new("."))).and_then(|d| d.sync_all()),
-        false => Ok(()),
-    }
+/// What is in a file.
+#[derive(PartialEq, Eq)]
+enum Content {
+    Log,
+    /// No file, an empty one, or what a killed creation left.
+    Nothing,
 }
 
 /// The path, for the errors to name.
 struct At<'a>(&'a Path);
 
 impl At<'_> {
-    /// Takes the ownership: a lock on a side file, because the lock of SQLite's own file would
-    /// keep other programs from reading.
-    fn own(&self) -> Result<File, OpenError> {
-        let mut path = self.0.as_os_str().to_owned();
-        path.push(".lock");
-        let opened = OpenOptions::new().create(true).truncate(false).write(true).open(&path);
-        let lock = opened.map_err(|error| match error.kind() {
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                OpenError::ReadOnly { log: self.name(), why: error.to_string() }
-            }
-            _ => self.storage(error.to_string()),
-        })?;
-        match lock.try_lock() {
-            Ok(()) => Ok(lock),
-            Err(TryLockError::WouldBlock) => Err(OpenError::InUse { log: self.name() }),
-            Err(TryLockError::Error(error)) => Err(self.storage(error.to_string())),
+    fn is_empty(&self) -> Result<bool, OpenError> {
+        match std::fs::metadata(self.0) {
+            Ok(metadata) => Ok(metadata.len() == 0),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+            Err(error) => Err(self.io(&error)),
         }
     }
 
-    /// Makes sure that the file is a log that this version can write. `false` where there is nothing
-    /// yet: no file, an empty one, or what a killed creation left.
-    fn recognise(&self, file: &Connection) -> Result<bool, OpenError> {
+    /// Nothing stands beside it that a log has. A killed creation leaves nothing there.
+    fn make_sure_that_there_was_none(&self) -> Result<(), OpenError> {
+        let write_ahead = file::beside(self.0, "-wal");
+        let holds_something = |path: &Path| path.metadata().is_ok_and(|file| file.len() > 0);
+        let side = side::path(self.0);
+        for (beside, says) in
+            [(&side, side.exists()), (&write_ahead, holds_something(&write_ahead))]
+        {
+            if says {
+                let (log, beside) = (self.name(), beside.display().to_string());
+                return Err(OpenError::Lost { log, beside });
+            }
+        }
+        Ok(())
+    }
+
+    fn connect(&self) -> Result<Connection, OpenError> {
+        let file = connect_to_look(self.0, 16_000).map_err(|error| self.sqlite(&error))?;
         if file.is_readonly("main").map_err(|error| self.sqlite(&error))? {
             let why = "the file is read-only".to_owned();
             return Err(OpenError::ReadOnly { log: self.name(), why });
         }
+        Ok(file)
+    }
+
+    fn recognise(&self, file: &Connection) -> Result<Content, OpenError> {
         self.check_format(file)
     }
 
-    /// Whether the file is a log of a format that this version knows; `false` where it is nothing.
-    fn check_format(&self, file: &Connection) -> Result<bool, OpenError> {
+    /// Whether the file is a log of the format that this version knows.
+    fn check_format(&self, file: &Connection) -> Result<Content, OpenError> {
         let number = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0));
         let open = |error| self.sqlite(&error);
         let application = number("PRAGMA application_id").map_err(open)?;
         let format = number("PRAGMA user_version").map_err(open)?;
         let tables = number("SELECT count(*) FROM sqlite_schema").map_err(open)?;
         if (application, format, tables) == (0, 0, 0) {
-            return Ok(false);
+            return Ok(Content::Nothing);
         }
         if application != i64::from(APPLICATION) {
             let why = "it is a SQLite file of another application".to_owned();
             return Err(OpenError::NotALog { log: self.name(), why });
         }
-        let listed = number("SELECT count(*) FROM sqlite_schema WHERE name = 'listed'");
+        let (log, known) = (self.name(), FORMAT);
         match u32::try_from(format) {
-            Ok(1) if listed.map_err(open)? == 0 => Err(self.storage(
-                "it was written before the first release of Wholly; begin with a new file"
-                    .to_owned(),
-            )),
-            Ok(1..=FORMAT) => Ok(true),
-            Ok(found) if found > FORMAT => {
-                Err(OpenError::Newer { log: self.name(), found, known: FORMAT })
-            }
-            _ => Err(self.storage(format!("its format is {format}, which never was one"))),
+            Ok(FORMAT) => Ok(Content::Log),
+            Ok(found) if found > FORMAT => Err(OpenError::Newer { log, found, known }),
+            Ok(found @ 1..) => Err(OpenError::Older { log, found, known }),
+            _ => Err(self.damaged(format!("its format is {format}, which never was one"))),
         }
     }
 
-    fn create(&self, file: &mut Connection) -> Result<(), OpenError> {
-        let identity = self.new_identity()?;
-        let created = (|| {
-            file.execute_batch(&format!("PRAGMA page_size = {PAGE_BYTES}"))?;
-            file.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
-            // One transaction, so that a file is either a whole log or still nothing.
-            let creation = file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            for schema in [TABLES, KINDS, HISTORY] {
-                creation.execute_batch(schema)?;
+    /// Makes a log in an empty file, where that is wanted.
+    fn make(&self, file: &mut Connection, how: &How) -> Result<(), OpenError> {
+        self.make_sure_that_there_was_none()?;
+        if !how.create {
+            return Err(OpenError::Missing { log: self.name() });
+        }
+        let identity = create::random(self.0)?;
+        create::create(file, identity, false).map_err(|error| self.sqlite(&error))?;
+        let identity = wholly_core::LogId::from_bits(identity);
+        tracing::warn!(
+            "there was no log {}: it is new, and has the identity {identity}",
+            self.0.display()
+        );
+        Ok(())
+    }
+
+    fn make_sure_of_definitions(&self, file: &Connection) -> Result<(), OpenError> {
+        match create::wrong_definition(file).map_err(|error| self.sqlite(&error))? {
+            Some(what) => Err(self.damaged(format!("the definition of {what} is another"))),
+            None => Ok(()),
+        }
+    }
+
+    fn meta(&self, file: &Connection) -> Result<Meta, OpenError> {
+        Meta::read(file).map_err(|error| match error {
+            MetaError::Sqlite(error) => self.sqlite(&error),
+            MetaError::Damaged => self.damaged(error.to_string()),
+        })
+    }
+
+    fn stand(&self, file: &Connection, meta: &Meta) -> Result<Stand, OpenError> {
+        let (id, _) = FileId::at(self.0).map_err(|error| self.io(&error))?;
+        let head = head(file, meta).map_err(|error| self.sqlite(&error))?;
+        let Meta { epoch, nonce, previous_nonce, copy, sided, .. } = *meta;
+        let identity = meta.identity();
+        Ok(Stand { file: id, identity, epoch, nonce, previous_nonce, head, copy, sided })
+    }
+
+    /// Reads back what a restart acts on, and checks it; a small log is checked whole. `None` where
+    /// it is damaged, and is opened all the same: then its indexes are made anew.
+    fn check(
+        &self,
+        file: &Connection,
+        meta: &Meta,
+        damaged: bool,
+        how: &How,
+    ) -> Result<Option<ReadBack>, OpenError> {
+        let count = "SELECT count(*) FROM (SELECT 1 FROM transactions LIMIT ?1)";
+        let checked = (|| {
+            let read = read_back(file, meta, usize::MAX)?;
+            if read.damage.is_some() {
+                return Ok((read.damage.clone(), read));
             }
-            creation.execute(
-                "INSERT INTO meta (one, identity, epoch, head, indexed) VALUES (1, ?1, 0, 0, 0)",
-                [identity],
-            )?;
-            creation.pragma_update(None, "application_id", APPLICATION)?;
-            creation.pragma_update(None, "user_version", FORMAT)?;
-            creation.commit()
+            let count: i64 = file.query_row(count, [CHECKED_AT_ONCE + 1], |row| row.get(0))?;
+            let mut of_any = None;
+            if count <= CHECKED_AT_ONCE {
+                of_any = self.check_whole(file, meta, how)?;
+            }
+            Ok((of_any, read))
         })();
-        created.map_err(|error| self.sqlite(&error))
+        let damage = match checked {
+            Ok((None, read)) if !damaged => return Ok(Some(read)),
+            Ok((damage, _)) => damage,
+            Err(crate::log::ReadError::Damaged { why }) => Some(why),
+            Err(error) => return Err(self.storage(error.to_string())),
+        };
+        self.tolerate(damage, how)?;
+        Ok(None)
     }
 
-    fn new_identity(&self) -> Result<[u8; 8], OpenError> {
-        let mut identity = [0; 8];
-        getrandom::fill(&mut identity).map_err(|error| self.storage(error.to_string()))?;
-        Ok(identity)
+    /// What is damaged that may be anybody's; what is one transaction's alone is noted.
+    fn check_whole(
+        &self,
+        file: &Connection,
+        meta: &Meta,
+        how: &How,
+    ) -> Result<Option<String>, crate::log::ReadError> {
+        let mut of_any = create::wrong_structure(file)?;
+        let mut tell = |problem: super::check::Problem| match problem.transaction {
+            Some(_) => how.damage.note(problem.what),
+            None => _ = of_any.get_or_insert(problem.what),
+        };
+        let mut check = Check::begin(file, *meta)?;
+        while check.piece(file, &mut tell)? {}
+        check.nothing_more(file, &mut tell)?;
+        Ok(of_any)
     }
 
-    /// A new identity for a restored copy; a copy that was not said to be one is refused.
-    fn identity_for(&self, file: &Connection, claim: Claim) -> Result<Option<[u8; 8]>, OpenError> {
-        let at_home = copy::is_where_it_was(file, self.0).map_err(|error| self.sqlite(&error))?;
-        match claim {
-            Claim::Restored => self.new_identity().map(Some),
-            Claim::Original if !at_home => {
-                Err(OpenError::Moved { log: self.name(), why: "another inode".to_owned() })
-            }
-            Claim::Original | Claim::Moved => Ok(None),
+    /// Damage that may be anybody's refuses the opening, unless it is opened as a copy: then what is
+    /// unsettled is held.
+    fn tolerate(&self, damage: Option<String>, how: &How) -> Result<(), OpenError> {
+        match damage {
+            Some(why) if how.claim == Claim::Restored => how.damage.note(why),
+            Some(why) => return Err(self.damaged(why)),
+            None => {}
         }
+        Ok(())
     }
 
-    /// Makes durable whatever will be read back: a killed process may have written it without
-    /// having synced it, and a failed sync may have left it in the system's cache only, which is
-    /// why it is copied into the database and synced there, all of it.
+    /// Makes durable whatever was read: a killed process may have written it without having synced
+    /// it, and a failed sync may have left it in the system's cache only, which is why it is copied
+    /// into the database and synced there, all of it.
     fn make_durable(&self, file: &Connection) -> Result<(), OpenError> {
         let open = |error| self.sqlite(&error);
         let mode: String =
@@ -329,7 +342,97 @@ impl At<'_> {
             let why = "another program reads it and does not end its read; stop that program";
             return Err(self.storage(why.to_owned()));
         }
-        sync_directory(self.0).map_err(|error| self.storage(error.to_string()))
+        file::sync_directory(self.0).map_err(|error| self.io(&error))
+    }
+
+    /// Makes the indexes anew from the entries that are there.
+    fn index_anew(&self, file: &mut Connection, meta: &mut Meta) -> Result<ReadBack, OpenError> {
+        index::make_anew(file, meta).map_err(|error| self.sqlite(&error))
+    }
+
+    /// Takes the log over by a commit: raises the epoch, under a new nonce, and moves what the
+    /// indexes do not hold yet into them. Returns what is then left of the tail: what is unsettled.
+    fn take_over(
+        &self,
+        file: &mut Connection,
+        meta: &mut Meta,
+        mut tail: Tail,
+        chain: i64,
+    ) -> Result<Tail, OpenError> {
+        let open = |error| self.sqlite(&error);
+        let next = head(file, meta).map_err(open)?.next();
+        let taking = file.transaction_with_behavior(TransactionBehavior::Immediate);
+        let taking = taking.map_err(open)?;
+        if tail.len > 0 {
+            let indexed = first_place(next).map_err(|error| self.storage(error.to_string()))?;
+            index::write_run(&taking, meta, &tail, indexed, chain).map_err(open)?;
+            tail.clear();
+        }
+        meta.epoch += 1;
+        (meta.previous_nonce, meta.nonce) = (meta.nonce, create::random(self.0)?);
+        meta.sided = true;
+        meta.write(&taking).and_then(|()| taking.commit()).map_err(open)?;
+        Ok(tail)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of what is opened")]
+    fn opened(
+        &self,
+        file: Connection,
+        meta: Meta,
+        tail: Tail,
+        chain: i64,
+        side: Side,
+        owned: Owned,
+        how: &How,
+    ) -> Result<OpenLog, OpenError> {
+        let open = |error| self.sqlite(&error);
+        let (path, kept) = (self.0, Arc::clone(owned.file()));
+        let tail = Arc::new(Shared::new(tail));
+        let head = head(&file, &meta).map_err(open)?;
+        let last_ordinal = last_ordinal(&file, &meta).map_err(open)?;
+        let reader =
+            SqliteReader::open(path, tail.clone(), how.bounds, how.damage.clone(), kept.clone())
+                .map_err(open)?;
+        let checkpoints = Checkpoints::start(&file, path).map_err(|why| self.storage(why))?;
+        let checking = Arc::new(AtomicBool::new(false));
+        let large = "SELECT 1 FROM transactions LIMIT 1 OFFSET ?1";
+        let large = file.prepare(large).and_then(|mut large| large.exists([CHECKED_AT_ONCE]));
+        let background = match large.map_err(open)? {
+            true => Some(
+                Background::start(path, meta, how.damage.clone(), checking.clone(), kept)
+                    .map_err(|why| self.storage(why))?,
+            ),
+            false => None,
+        };
+        let mut writer = SqliteWriter {
+            file,
+            epoch: meta.epoch,
+            tail,
+            checkpoints,
+            kinds: Kinds::default(),
+            run: how.bounds.tail,
+            failed: false,
+            trimmed_to: 0,
+            removed: false,
+            chain,
+            checking,
+            damage: how.damage.clone(),
+            watch: Watch::of(path).map_err(|error| self.io(&error))?,
+            side,
+            _background: background,
+            _owned: owned,
+        };
+        writer.checkpoints.committed(&writer.file);
+        Ok(OpenLog {
+            identity: meta.identity(),
+            epoch: meta.epoch,
+            head,
+            last_ordinal,
+            writer: Box::new(writer),
+            reader: Arc::new(reader),
+            damage: how.damage.clone(),
+        })
     }
 
     fn name(&self) -> String {
@@ -340,12 +443,33 @@ impl At<'_> {
         OpenError::Storage { log: self.name(), why }
     }
 
+    fn damaged(&self, why: String) -> OpenError {
+        OpenError::Damaged { log: self.name(), why }
+    }
+
+    fn io(&self, error: &io::Error) -> OpenError {
+        let (log, why) = (self.name(), error.to_string());
+        match error.kind() {
+            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
+                OpenError::ReadOnly { log, why }
+            }
+            _ => OpenError::Storage { log, why },
+        }
+    }
+
     fn sqlite(&self, error: &rusqlite::Error) -> OpenError {
         let (log, why) = (self.name(), error.to_string());
         match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase) => OpenError::NotALog { log, why },
             Some(ErrorCode::ReadOnly) => OpenError::ReadOnly { log, why },
+            _ if super::is_damage(error) => OpenError::Damaged { log, why },
             _ => OpenError::Storage { log, why },
         }
     }
+}
+
+fn last_ordinal(file: &Connection, meta: &Meta) -> rusqlite::Result<u64> {
+    let last = "SELECT coalesce(max(ordinal), 0) FROM transactions";
+    let last: i64 = file.query_row(last, [], |row| row.get(0))?;
+    Ok(last.max(meta.trimmed).unsigned_abs())
 }

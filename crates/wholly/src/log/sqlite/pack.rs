@@ -8,12 +8,13 @@
 
 use super::super::Entry;
 use super::id;
-use super::open::PAGE_BYTES;
+use super::create::PAGE_BYTES;
 
 /// What a page's own header leaves.
 const ROOM: usize = PAGE_BYTES as usize - 8;
-/// About what a row takes beside its texts: header, place, ordinal, and its address in the page.
-const ROW: usize = 30;
+/// About what a row takes beside its texts: header, place, ordinal, checksum, and its address in the
+/// page.
+const ROW: usize = 39;
 
 /// The batch in the order in which it fills the fewest pages, nearly.
 pub(super) fn packed(batch: &[Entry]) -> Vec<&Entry> {

@@ -14,14 +14,21 @@
 //! gone through is not looked at again, and what had not ended yet is found further on.
 //!
 //! INVARIANT: only what has ended is deleted or rewritten, and only once the indexes hold its end.
+//!
+//! INVARIANT: what is damaged is neither deleted nor rewritten: a new checksum over it would bless
+//! it. It stays for an operator to see.
+
+use std::sync::atomic::Ordering::SeqCst;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use wholly_core::Timestamp;
 
-use super::super::{AppendError, Position, StoredEntry, StoredTransaction, WithoutPayloads};
+use super::super::{AppendError, DamageRegister, Position, ReadError, WithoutPayloads};
+use super::find::{Found, find};
+use super::meta::Meta;
 use super::tail::Shared;
-use super::writer::{SqliteWriter, check_owner, first_place, head, keep_head};
-use super::{ends, id, index};
+use super::writer::{SqliteWriter, first_place, head, owned};
+use super::{ends, index};
 
 /// So many bytes of text make a piece, however few transactions have them.
 const PIECE_BYTES: i64 = 1 << 20;
@@ -35,24 +42,30 @@ impl SqliteWriter {
         before: Timestamp,
         limit: usize,
     ) -> Result<usize, AppendError> {
+        if self.checking.load(SeqCst) {
+            return Ok(0);
+        }
         let before = ends::millis(before);
         overwrite_what_is_deleted(&self.file)?;
         let file = self.file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        check_owner(&file, self.epoch)?;
-        let head = head(&file)?;
-        let indexed = index_ended(&file, &self.tail, before, head)?;
-        let piece = Piece::after(&file, self.trimmed_to, before, limit)?;
+        let mut meta = owned(&file, self.epoch)?;
+        let head = head(&file, &meta)?;
+        let indexed = index_ended(&file, &mut meta, &self.tail, before, head, self.chain)?;
+        let piece = Piece::after(&file, &meta, self.trimmed_to, before, limit)?;
         for ordinal in &piece.ended {
-            index::delete(&file, *ordinal)?;
-            file.prepare_cached("UPDATE meta SET trimmed = max(trimmed, ?1)")?
-                .execute([ordinal])?;
+            if whole(&file, &self.tail, *ordinal, &self.damage)?.is_some() {
+                index::delete(&file, &mut meta, *ordinal)?;
+                meta.trimmed = meta.trimmed.max(*ordinal);
+            }
         }
-        if !piece.ended.is_empty() {
+        if !piece.ended.is_empty() || indexed {
             // The last batch may be among what was deleted, and with it the place that tells the
             // head.
-            keep_head(&file, head)?;
+            meta.head = head.0;
+            meta.write(&file)?;
         }
         file.commit()?;
+        self.is_told(head)?;
         self.trimmed_to = piece.to;
         self.kinds.forget();
         self.piece_is_done(indexed, &piece);
@@ -67,21 +80,27 @@ impl SqliteWriter {
         limit: usize,
         without: WithoutPayloads<'_>,
     ) -> Result<usize, AppendError> {
+        if self.checking.load(SeqCst) {
+            return Ok(0);
+        }
         let before = ends::millis(before);
         overwrite_what_is_deleted(&self.file)?;
         let file = self.file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        check_owner(&file, self.epoch)?;
-        let indexed = index_ended(&file, &self.tail, before, head(&file)?)?;
-        let after =
-            file.prepare_cached("SELECT payloads_to FROM meta")?.query_row([], |row| row.get(0))?;
-        let piece = Piece::after(&file, after, before, limit)?;
+        let mut meta = owned(&file, self.epoch)?;
+        let head = head(&file, &meta)?;
+        let indexed = index_ended(&file, &mut meta, &self.tail, before, head, self.chain)?;
+        let piece = Piece::after(&file, &meta, meta.payloads_to, before, limit)?;
         for ordinal in &piece.ended {
-            rewrite(&file, *ordinal, without)?;
+            if let Some(found) = whole(&file, &self.tail, *ordinal, &self.damage)? {
+                rewrite(&file, &mut meta, found, without)?;
+            }
         }
-        if piece.to > after {
-            file.prepare_cached("UPDATE meta SET payloads_to = ?1")?.execute([piece.to])?;
+        if piece.to > meta.payloads_to || indexed {
+            meta.payloads_to = piece.to.max(meta.payloads_to);
+            meta.write(&file)?;
         }
         file.commit()?;
+        self.is_told(head)?;
         self.piece_is_done(indexed, &piece);
         Ok(piece.done())
     }
@@ -111,18 +130,24 @@ struct Piece {
 
 impl Piece {
     /// What ended before this time and after this place, as far as the indexes hold it.
-    fn after(file: &Connection, place: i64, before: i64, limit: usize) -> rusqlite::Result<Self> {
+    fn after(
+        file: &Connection,
+        meta: &Meta,
+        place: i64,
+        before: i64,
+        limit: usize,
+    ) -> rusqlite::Result<Self> {
         let mut piece = Self { ended: Vec::new(), to: place, more: false };
         let mut bytes = 0;
         let mut entries = file.prepare_cached(
             "SELECT place, ordinal, ends FROM entries
-             WHERE place > ?1 AND place < (SELECT indexed FROM meta) ORDER BY place LIMIT ?2",
+             WHERE place > ?1 AND place < ?2 ORDER BY place LIMIT ?3",
         )?;
-        let mut entries = entries.query(params![place, PIECE_ENTRIES as i64])?;
+        let mut entries = entries.query([place, meta.indexed, PIECE_ENTRIES as i64])?;
         for nth in 1.. {
             let Some(entry) = entries.next()? else { break };
             let ordinal = entry.get(1)?;
-            match ends::read(entry.get(2)?, ordinal) {
+            match ends::read(entry.get(2)?) {
                 Some(at) if at >= before => return Ok(piece),
                 // One alone may be larger than a piece.
                 Some(_) if piece.ended.len() == limit || bytes > PIECE_BYTES => {
@@ -154,14 +179,16 @@ fn overwrite_what_is_deleted(file: &Connection) -> rusqlite::Result<()> {
 /// after the commit. A run for its own sake is dear.
 fn index_ended(
     file: &Connection,
+    meta: &mut Meta,
     tail: &Shared,
     before: i64,
     head: Position,
+    chain: i64,
 ) -> Result<bool, AppendError> {
     let tail = tail.lock();
     let holds_an_end = tail.ended.iter().any(|(_, at)| *at < before);
     if holds_an_end {
-        index::write_run(file, &tail, first_place(head.next())?)?;
+        index::write_run(file, meta, &tail, first_place(head.next())?, chain)?;
     }
     Ok(holds_an_end)
 }
@@ -175,32 +202,39 @@ fn bytes_of(file: &Connection, ordinal: i64) -> rusqlite::Result<i64> {
     .query_row([ordinal], |row| row.get(0))
 }
 
+/// A transaction that is what was written; what is damaged is noted, and `None`.
+fn whole(
+    file: &Transaction<'_>,
+    tail: &Shared,
+    ordinal: i64,
+    register: &DamageRegister,
+) -> Result<Option<Found>, AppendError> {
+    match find(file, tail, ordinal) {
+        Ok(Some(Found { damage: Some(why), .. })) | Err(ReadError::Damaged { why }) => {
+            register.note(why);
+            Ok(None)
+        }
+        Ok(found) => Ok(found),
+        Err(error) => Err(AppendError::Storage { why: error.to_string() }),
+    }
+}
+
 fn rewrite(
     file: &Transaction<'_>,
-    ordinal: i64,
+    meta: &mut Meta,
+    found: Found,
     without: WithoutPayloads<'_>,
 ) -> Result<(), AppendError> {
-    let mut places = Vec::new();
-    let mut entries = Vec::new();
-    let mut id = None;
-    let mut statement = file.prepare_cached(
-        "SELECT place, id, sequence, text FROM entries WHERE place IN
-         (SELECT value FROM transactions, json_each(places) WHERE ordinal = ?1) ORDER BY place",
-    )?;
-    let mut rows = statement.query([ordinal])?;
-    while let Some(row) = rows.next()? {
-        places.push(row.get::<_, i64>(0)?);
-        id = id.or(id::read(&row.get(1)?, ordinal).ok().flatten());
-        entries.push(StoredEntry { sequence: row.get(2)?, text: row.get(3)? });
-    }
-    // What cannot be read is left as it is: it is set aside, and not for a log to mend.
-    let Some(id) = id else { return Ok(()) };
-    let Some(texts) = without(&StoredTransaction { id, entries, damage: None }) else {
-        return Ok(());
-    };
-    let mut update = file.prepare_cached("UPDATE entries SET text = ?2 WHERE place = ?1")?;
-    for (place, text) in places.into_iter().zip(texts) {
-        update.execute(params![place, text])?;
+    let rows = found.rows.clone();
+    let Some(texts) = without(&found.stored()) else { return Ok(()) };
+    let mut update =
+        file.prepare_cached("UPDATE entries SET text = ?2, checksum = ?3 WHERE place = ?1")?;
+    for (mut row, text) in rows.into_iter().zip(texts) {
+        let before = row.checksum;
+        row.text = text;
+        row.checksum = row.right_checksum();
+        update.execute(params![row.place, row.text, row.checksum])?;
+        meta.total = meta.total.wrapping_sub(before).wrapping_add(row.checksum);
     }
     Ok(())
 }

@@ -6,9 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rusqlite::Connection;
 use wholly_core::{Key, TransactionId};
 
 use super::super::{Place, Position};
+use super::checksum::chain;
+use super::ends;
+use super::index::Unsettled;
+use super::meta::Meta;
+use super::row::{EntryRow, Integrity, select_entries};
 
 /// Where an entry lies: its batch's position, and its own place in the batch.
 pub(super) fn place(position: u64, entry: usize) -> Option<i64> {
@@ -25,6 +31,10 @@ pub(super) fn position(place: i64) -> u64 {
 pub(super) struct Shared(Mutex<Tail>);
 
 impl Shared {
+    pub(super) fn new(tail: Tail) -> Self {
+        Self(Mutex::new(tail))
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Tail> {
         // A tail is never left half-changed by a panic: no operation on it can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -43,6 +53,8 @@ pub(super) struct Tail {
     pub(super) unsettled: BTreeSet<i64>,
     /// How many entries are in the tail.
     pub(super) len: usize,
+    /// What their checksums add up to.
+    pub(super) sum: i64,
 }
 
 /// What the tail holds of a transaction.
@@ -50,6 +62,8 @@ pub(super) struct Tail {
 pub(super) struct InTail {
     /// Of its entries in the tail; they ascend.
     pub(super) places: Vec<i64>,
+    /// What the checksums of these add up to.
+    pub(super) sum: i64,
     /// Its last.
     pub(super) label: i64,
     /// Its id, if its first entry is in the tail: the indexes know nothing of it.
@@ -67,13 +81,16 @@ pub(super) struct Noted<'a> {
     pub(super) label: i64,
     /// When it ended, in milliseconds.
     pub(super) ended: Option<i64>,
+    pub(super) checksum: i64,
 }
 
 impl Tail {
     pub(super) fn note(&mut self, entry: Noted<'_>) {
         self.len += 1;
+        self.sum = self.sum.wrapping_add(entry.checksum);
         let transaction = self.transactions.entry(entry.ordinal).or_default();
         transaction.places.push(entry.place);
+        transaction.sum = transaction.sum.wrapping_add(entry.checksum);
         transaction.label = entry.label;
         transaction.begun = transaction.begun.or(entry.begins);
         if let Some((key, id)) = entry.key.zip(entry.begins) {
@@ -92,6 +109,96 @@ impl Tail {
         self.transactions.clear();
         self.keys.clear();
         self.ended.clear();
-        self.len = 0;
+        (self.len, self.sum) = (0, 0);
+    }
+}
+
+/// What an opening finds in the tail.
+pub(super) struct ReadBack {
+    pub(super) tail: Tail,
+    /// The chain of its last batch.
+    pub(super) chain: i64,
+    /// Where the next entry would be read from: after its last one.
+    pub(super) end: i64,
+    /// What is wrong with it, if anything is that is not one transaction's alone.
+    pub(super) damage: Option<String>,
+}
+
+/// Reads at most so many batches' entries back, from the place `meta.indexed` on, and what is
+/// unsettled: the table, corrected by the tail.
+///
+/// Here is what a restart acts on. So the chain of its batches says whether any entry is missing, and
+/// the sum of the table's rows whether any of them is.
+pub(super) fn read_back(
+    file: &Connection,
+    meta: &Meta,
+    limit: usize,
+) -> rusqlite::Result<ReadBack> {
+    let mut tail = Tail::default();
+    let mut rows = file.prepare("SELECT ordinal, entries, total FROM unsettled")?;
+    let mut sum = 0_i64;
+    for row in rows.query_map([], Unsettled::read)? {
+        let row = row?;
+        sum = sum.wrapping_add(row.checksum());
+        tail.unsettled.insert(row.ordinal);
+    }
+    let mut read = ReadBack { tail, chain: meta.chain, end: meta.indexed, damage: None };
+    if sum != meta.unsettled {
+        read.damage = Some("the list of what is unsettled is not what was written".to_owned());
+    }
+    let mut entries = file.prepare(select_entries!("WHERE place >= ?1 ORDER BY place"))?;
+    let mut entries = entries.query([meta.indexed])?;
+    let mut batch: Vec<EntryRow> = Vec::new();
+    loop {
+        let entry = entries.next()?.map(EntryRow::read).transpose()?;
+        let begins = entry.as_ref().is_none_or(|entry| {
+            batch.first().is_some_and(|first| position(first.place) != position(entry.place))
+        });
+        if begins {
+            read.take(std::mem::take(&mut batch));
+            if read.tail.len >= limit {
+                return Ok(read);
+            }
+        }
+        match entry {
+            Some(entry) => batch.push(entry),
+            None => return Ok(read),
+        }
+    }
+}
+
+impl ReadBack {
+    /// Takes the next batch.
+    fn take(&mut self, batch: Vec<EntryRow>) {
+        let Some(last) = batch.last() else { return };
+        self.end = last.place + 1;
+        let sum = batch.iter().fold(0_i64, |sum, entry| sum.wrapping_add(entry.checksum));
+        let expected = chain(self.chain, sum);
+        self.chain = expected;
+        if batch[0].chain != Some(expected) {
+            let at = position(batch[0].place);
+            let why = format!("batch {at} is not complete, or does not follow the one before it");
+            self.damage.get_or_insert(why);
+        }
+        for entry in batch {
+            let integrity = entry.integrity();
+            if integrity == Integrity::Nameless {
+                self.damage = self.damage.take().or_else(|| entry.damage());
+            }
+            let whole = integrity == Integrity::Whole;
+            let known = self.tail.transactions.get(&entry.ordinal);
+            let key = entry.key.as_deref().and_then(|key| key.parse().ok());
+            self.tail.note(Noted {
+                place: entry.place,
+                ordinal: entry.ordinal,
+                sequence: entry.sequence,
+                // What is damaged has not ended: an operator has to look at it.
+                ended: ends::read(entry.ends).filter(|_| whole),
+                label: known.filter(|_| !whole).map_or(entry.label, |known| known.label),
+                begins: entry.id(),
+                key: key.as_ref(),
+                checksum: entry.checksum,
+            });
+        }
     }
 }

@@ -27,6 +27,10 @@ pub(super) fn labels() -> Labels {
     }
 }
 
+pub(super) fn created(path: &Path) -> OpenLog {
+    SqliteLog::at(path).create_if_missing().open().unwrap()
+}
+
 fn listed(reader: &dyn LogReader) -> u64 {
     reader.list(&Query::newest(usize::MAX)).unwrap().rows.len() as u64
 }
@@ -56,43 +60,7 @@ fn write_run(open: &mut OpenLog) {
     let transaction = TransactionId::mint(0, Timestamp::from_millis(0), 0, LogId::from_bits(7));
     let old = Entry { transaction, key: None, ended: Some(Timestamp::default()), ..entry(1, 1) };
     open.head = open.writer.append(open.head, &[old]).unwrap();
-    assert!(open.writer.trim(Timestamp::from_millis(1), 1).unwrap() <= 1);
-}
-
-/// Makes the file one as versions left it that wrote whole ids.
-pub(super) fn make_format_2(path: &Path) {
-    let earlier = "DROP VIEW history;
-        ALTER TABLE entries RENAME TO later;
-        CREATE TABLE entries (place INTEGER PRIMARY KEY, ordinal INTEGER NOT NULL,
-            sequence INTEGER NOT NULL, ends INTEGER NOT NULL, id TEXT, key TEXT,
-            label INTEGER NOT NULL, text TEXT NOT NULL);
-        INSERT INTO entries SELECT place, ordinal, sequence, ends,
-            printf('%012x7%03x', ordinal >> 12, ordinal & 4095)
-                || lower(hex(substr(id, 1, 8))) || '-' || lower(hex(substr(id, 9))),
-            key, label, text FROM later WHERE typeof(id) = 'blob';
-        INSERT INTO entries SELECT * FROM later WHERE typeof(id) != 'blob';
-        DROP TABLE later;
-        CREATE VIEW history AS SELECT id, sequence, text FROM entries;
-        PRAGMA user_version = 2";
-    Connection::open(path).unwrap().execute_batch(earlier).unwrap();
-}
-
-/// Makes the file one as versions left it that forced every output.
-pub(super) fn make_format_3(path: &Path) {
-    Connection::open(path).unwrap().execute_batch("PRAGMA user_version = 3").unwrap();
-}
-
-/// Makes the file one as versions left it whose lists said no ids.
-pub(super) fn make_format_1(path: &Path) {
-    make_format_2(path);
-    let earlier = "ALTER TABLE transactions DROP COLUMN random;
-        ALTER TABLE listed DROP COLUMN random;
-        ALTER TABLE kinds RENAME TO later;
-        CREATE TABLE kinds (kind INTEGER PRIMARY KEY, name TEXT NOT NULL, pattern TEXT NOT NULL,
-            participants TEXT NOT NULL, UNIQUE (name, pattern, participants));
-        INSERT INTO kinds SELECT kind, name, pattern, participants FROM later;
-        DROP TABLE later; PRAGMA user_version = 1";
-    Connection::open(path).unwrap().execute_batch(earlier).unwrap();
+    assert!(open.writer.trim(Timestamp::from_millis(2), 1).unwrap() <= 1);
 }
 
 fn refused(path: &Path) -> OpenError {
@@ -123,73 +91,51 @@ fn another_applications_file_is_left_alone() {
 }
 
 #[test]
-fn a_newer_log_is_refused() {
-    let (_directory, path) = place_for();
-    drop(SqliteLog::at(&path).open().unwrap());
-    Connection::open(&path).unwrap().execute_batch("PRAGMA user_version = 5").unwrap();
-    assert!(matches!(refused(&path), OpenError::Newer { found: 5, known: 4, .. }));
-}
-
-/// Nothing of it is lost: the version that wrote it still reads it.
-#[test]
-fn a_log_without_a_list_is_refused() {
-    let (_directory, path) = place_for();
-    drop(SqliteLog::at(&path).open().unwrap());
-    let earlier = "DROP TABLE listed; PRAGMA user_version = 1";
-    Connection::open(&path).unwrap().execute_batch(earlier).unwrap();
-    let error = refused(&path);
-    assert!(error.to_string().contains("before the first release"), "{error}");
-}
-
-#[test]
-fn a_file_that_does_not_say_when_transactions_ended_opens_and_counts_from_their_beginning() {
-    let (_directory, path) = place_for();
-    let mut open = SqliteLog::at(&path).open().unwrap();
-    let ended = |n| Entry { ended: Some(Timestamp::from_millis(50)), ..entry(n, 10) };
-    open.head = open.writer.append(open.head, &[ended(3), ended(4), entry(5, 10)]).unwrap();
-    drop(open);
-    make_format_1(&path);
-    let earlier = "UPDATE entries SET ends = 1 WHERE ends != 0;
-        ALTER TABLE meta DROP COLUMN payloads_to; ALTER TABLE meta ADD COLUMN rewritten INTEGER
-        NOT NULL DEFAULT 0; CREATE TABLE passed_over (ordinal INTEGER PRIMARY KEY)";
-    Connection::open(&path).unwrap().execute_batch(earlier).unwrap();
-    for left in [2, 1] {
-        let mut open = SqliteLog::at(&path).open().unwrap();
-        let before = Timestamp::from_millis(6 - left);
-        assert_eq!(open.writer.remove_payloads(before, 9, &|_| None).unwrap(), 1);
-        assert_eq!(open.writer.trim(before, 9).unwrap(), 1);
-        assert_eq!(listed(&*open.reader), left);
+fn another_format_is_refused_by_its_number() {
+    for (format, says) in [(1, "never released"), (4, "never released"), (6, "a newer one")] {
+        let (_directory, path) = place_for();
+        drop(created(&path));
+        let other = format!("PRAGMA user_version = {format}");
+        Connection::open(&path).unwrap().execute_batch(&other).unwrap();
+        let error = refused(&path);
+        assert!(matches!(
+            error,
+            OpenError::Newer { found: 6, known: 5, .. } | OpenError::Older { known: 5, .. }
+        ));
+        assert!(error.to_string().contains(says), "{error}");
     }
 }
 
 /// All the indexes together: they say nothing that the entries do not.
 #[test]
-fn the_indexes_are_made_again_from_the_entries() {
+fn the_indexes_are_made_anew_from_the_entries() {
     let (_directory, path) = place_for();
-    let mut open = SqliteLog::at(&path).open().unwrap();
+    let mut open = created(&path);
     fill(&mut open, 50, 10);
     write_run(&mut open);
+    fill(&mut open, 3, 10);
     let read = |open: &OpenLog| {
         let list = open.reader.list(&Query::newest(100)).unwrap();
         (list, open.reader.unsettled(None, 100).unwrap())
     };
     let before = read(&open);
-    assert_eq!(before.0.rows.len(), 50);
+    assert_eq!(before.0.rows.len(), 53);
     drop(open);
-    let none = "DELETE FROM transactions; DELETE FROM listed; DELETE FROM keys;
-        DELETE FROM unsettled; UPDATE meta SET indexed = 0";
+    let none = "DELETE FROM transactions; DELETE FROM listed; DELETE FROM keys;";
     Connection::open(&path).unwrap().execute_batch(none).unwrap();
-    let mut open = SqliteLog::at(&path).open().unwrap();
+    assert!(matches!(refused(&path), OpenError::Damaged { .. }));
+    let mut open = SqliteLog::at(&path).restored().open().unwrap();
     assert_eq!(read(&open), before);
-    write_run(&mut open);
-    assert_eq!(read(&open), before);
+    fill(&mut open, 3, 10);
+    drop(open);
+    assert_eq!(listed(&*SqliteLog::at(&path).open().unwrap().reader), 56);
 }
 
 /// A name that nothing has any more takes no room, and its number may be another's.
 #[test]
 fn a_kind_goes_with_the_last_of_its_kind() {
     let (_directory, path) = place_for();
-    let mut open = SqliteLog::at(&path).open().unwrap();
+    let mut open = created(&path);
     let named = |n: u64, name: &str| {
         let labels = Labels { name: name.parse().unwrap(), ..labels() };
         Entry { labels, ended: Some(Timestamp::from_millis(n)), ..entry(n, 10) }
@@ -214,7 +160,7 @@ fn a_kind_goes_with_the_last_of_its_kind() {
 #[test]
 fn a_kind_stays_while_one_in_the_tail_is_of_it() {
     let (_directory, path) = place_for();
-    let mut open = SqliteLog::at(&path).open().unwrap();
+    let mut open = created(&path);
     let named = |n: u64| {
         let labels = Labels { name: "a".parse().unwrap(), ..labels() };
         Entry { labels, ended: Some(Timestamp::from_millis(n)), ..entry(n, 10) }
@@ -229,13 +175,13 @@ fn a_kind_stays_while_one_in_the_tail_is_of_it() {
 }
 
 #[test]
-fn a_corrupt_log_is_a_storage_error() {
+fn a_corrupt_log_is_damaged() {
     let (_directory, path) = place_for();
-    fill(&mut SqliteLog::at(&path).open().unwrap(), 100, 500);
+    fill(&mut created(&path), 100, 500);
     let mut content = std::fs::read(&path).unwrap();
     content[1_024..].fill(0xAA);
     std::fs::write(&path, content).unwrap();
-    assert!(matches!(refused(&path), OpenError::Storage { .. }), "{}", refused(&path));
+    assert!(matches!(refused(&path), OpenError::Damaged { .. }), "{}", refused(&path));
 }
 
 #[test]
@@ -249,7 +195,8 @@ fn a_creation_that_was_killed_is_done_again() {
     for killed in [empty, header] {
         let (_directory, path) = place_for();
         killed(&path);
-        fill(&mut SqliteLog::at(&path).open().unwrap(), 1, 10);
+        assert!(matches!(refused(&path), OpenError::Missing { .. }));
+        fill(&mut created(&path), 1, 10);
         assert_eq!(SqliteLog::at(&path).open().unwrap().head, Position(1));
     }
 }
@@ -258,14 +205,13 @@ fn a_creation_that_was_killed_is_done_again() {
 fn identities_differ() {
     let (_one, one) = place_for();
     let (_two, two) = place_for();
-    let identity = |path| SqliteLog::at(path).open().unwrap().identity;
-    assert_ne!(identity(one), identity(two));
+    assert_ne!(created(&one).identity, created(&two).identity);
 }
 
 #[test]
 fn an_open_log_is_in_use_and_others_may_read_it() {
     let (_directory, path) = place_for();
-    let mut open = SqliteLog::at(&path).open().unwrap();
+    let mut open = created(&path);
     fill(&mut open, 3, 10);
     assert!(matches!(refused(&path), OpenError::InUse { .. }));
     let other = Connection::open(&path).unwrap();
@@ -280,7 +226,7 @@ fn an_open_log_is_in_use_and_others_may_read_it() {
 #[test]
 fn a_transaction_that_is_indexed_piece_by_piece_reads_whole() {
     let (_directory, path) = place_for();
-    let mut open = SqliteLog::at(&path).open().unwrap();
+    let mut open = created(&path);
     let id = TransactionId::mint(0, Timestamp::from_millis(1), 0, open.identity);
     for sequence in 0..4 {
         let text = format!("entry {sequence}");
@@ -296,7 +242,7 @@ fn a_transaction_that_is_indexed_piece_by_piece_reads_whole() {
     let whole = ["entry 0", "entry 1", "entry 2", "entry 3"];
     assert_eq!(texts(&open), whole);
     drop(open);
-    let mut open = SqliteLog::at(&path).open().unwrap();
+    let mut open = created(&path);
     assert_eq!(texts(&open), whole);
     assert_eq!(open.writer.trim(Timestamp::from_millis(9), 1).unwrap(), 1);
     assert_eq!(open.reader.history(id).unwrap(), None);
@@ -313,7 +259,7 @@ fn shown(path: &Path) -> Vec<(String, u32, String)> {
 #[test]
 fn history_reads_the_same_before_and_after_a_run() {
     let (_directory, path) = place_for();
-    let mut open = SqliteLog::at(&path).open().unwrap();
+    let mut open = created(&path);
     fill(&mut open, 5, 10);
     let ids: Vec<_> = (1..=5).map(|n| entry(n, 10).transaction.to_string()).collect();
     let before = shown(&path);
@@ -331,7 +277,7 @@ fn history_reads_the_same_before_and_after_a_run() {
 #[test]
 fn the_view_shows_every_id_as_it_is() {
     let (_directory, path) = place_for();
-    let mut open = SqliteLog::at(&path).open().unwrap();
+    let mut open = created(&path);
     let ids = [(1, 0, 0, 0), (2, 9, u64::MAX, 1), (3 << 40, 4_094, 1 << 33, u64::MAX)];
     let ids = ids.map(|(millis, counter, random, log)| {
         let now = Timestamp::from_millis(millis);
@@ -344,52 +290,9 @@ fn the_view_shows_every_id_as_it_is() {
 }
 
 #[test]
-fn logs_of_earlier_formats_open_and_go_on() {
-    for earlier in [make_format_1, make_format_2, make_format_3] {
-        for indexed in [false, true] {
-            let (_directory, path) = place_for();
-            let mut open = SqliteLog::at(&path).open().unwrap();
-            fill(&mut open, 2, 10);
-            if indexed {
-                write_run(&mut open);
-            }
-            let (before, head) = (shown(&path), open.head);
-            drop(open);
-            earlier(&path);
-            let mut open = SqliteLog::at(&path).open().unwrap();
-            assert_eq!((open.head, shown(&path)), (head, before.clone()));
-            let newer = Entry { sequence: 1, key: None, ..entry(2, 10) };
-            open.head = open.writer.append(open.head, &[newer, entry(9, 10)]).unwrap();
-            assert_eq!(shown(&path).len(), before.len() + 2);
-            for n in [1, 2, 9] {
-                let entry = entry(n, 10);
-                let history = open.reader.history(entry.transaction).unwrap().unwrap();
-                assert_eq!(history.entries.len(), if n == 2 { 2 } else { 1 });
-                assert_eq!(open.reader.by_key(&entry.key.unwrap()).unwrap(), Some(history.id));
-                let shown =
-                    shown(&path).into_iter().filter(|(id, ..)| *id == history.id.to_string());
-                assert_eq!(shown.count(), history.entries.len());
-            }
-        }
-    }
-}
-
-#[test]
-fn a_writer_whose_lock_was_deleted_is_superseded() {
-    let (directory, path) = place_for();
-    let mut old = SqliteLog::at(&path).open().unwrap();
-    fill(&mut old, 1, 10);
-    std::fs::remove_file(directory.path().join("wholly.db.lock")).unwrap();
-    let mut new = SqliteLog::at(&path).open().unwrap();
-    let late = old.writer.append(old.head, &[entry(9, 10)]);
-    assert!(matches!(late, Err(AppendError::Superseded)), "{late:?}");
-    fill(&mut new, 1, 10);
-}
-
-#[test]
 fn the_write_ahead_log_stays_bounded() {
     let (directory, path) = place_for();
-    let mut open = SqliteLog::at(&path).open().unwrap();
+    let mut open = created(&path);
     fill(&mut open, 1_500, 40_000); // 60 MB.
     let wal = std::fs::metadata(directory.path().join("wholly.db-wal")).unwrap().len();
     assert!(wal < 40_000_000, "{wal} bytes");
@@ -420,7 +323,7 @@ fn a_full_disk_harms_nothing() {
     let (_directory, path) = place_for();
     in_a_process("trap '' XFSZ; ulimit -f 1000", "fill_the_disk", &path);
     // There is space again.
-    let mut open = SqliteLog::at(&path).open().unwrap();
+    let mut open = created(&path);
     let held = listed(&*open.reader);
     assert!(held >= 10 && open.head == Position(held), "{held} of {:?}", open.head);
     fill(&mut open, 5, 1_000);
@@ -429,7 +332,7 @@ fn a_full_disk_harms_nothing() {
 #[test]
 #[ignore = "run by a_full_disk_harms_nothing"]
 fn fill_the_disk() {
-    let mut open = SqliteLog::at(given_path()).open().unwrap();
+    let mut open = created(&given_path());
     fill(&mut open, 10, 1_000);
     let failed = loop {
         let n = open.head.0 + 1;
@@ -469,7 +372,7 @@ fn compare_the_account() {
         let line = io.lines().find_map(|line| line.strip_prefix("wchar: ")).unwrap();
         line.parse::<u64>().unwrap()
     };
-    let mut open = SqliteLog::at(given_path()).open().unwrap();
+    let mut open = created(&given_path());
     let before = (open.writer.written(), system());
     fill(&mut open, 3_000, 3_000);
     let (account, system) = (open.writer.written().bytes - before.0.bytes, system() - before.1);
@@ -482,6 +385,7 @@ fn compare_the_account() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_directory_that_cannot_be_written_is_read_only() {
-    let error = refused(Path::new("/sys/kernel/wholly.db"));
+    let log = SqliteLog::at("/sys/kernel/wholly.db").create_if_missing();
+    let error = log.open().err().expect("opening is refused");
     assert!(matches!(error, OpenError::ReadOnly { .. }), "{error}");
 }

@@ -1,16 +1,23 @@
 //! The appending end: one batch, one SQLite transaction, one sync.
 
-use std::fs::File;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use wholly_core::Timestamp;
 
-use super::super::{AppendError, Entry, LogWriter, Position, WithoutPayloads, Written};
+use super::super::{
+    AppendError, DamageRegister, Entry, LogWriter, Position, WithoutPayloads, Written,
+};
+use super::background::Background;
 use super::checkpoint::Checkpoints;
+use super::checksum::{self, chain};
+use super::file::{Owned, Watch};
 use super::labels::Kinds;
+use super::meta::{Meta, MetaError};
 use super::pack::packed;
-use super::tail::{Noted, Shared, Tail, place, position};
+use super::side::Side;
+use super::tail::{Noted, Shared, place, position};
 use super::{ends, id, index};
 
 /// How many entries the tail may hold: what an opening must read again, and how long the append
@@ -31,8 +38,17 @@ pub(super) struct SqliteWriter {
     pub(super) trimmed_to: i64,
     /// Whether the write-ahead log may hold what was deleted or rewritten since.
     pub(super) removed: bool,
-    /// Held, and with it the ownership, as long as the writer lives.
-    pub(super) _lock: File,
+    /// The chain of the last batch that had entries.
+    pub(super) chain: i64,
+    /// A check goes on in the background, and relies on it that nothing is removed.
+    pub(super) checking: Arc<AtomicBool>,
+    pub(super) damage: DamageRegister,
+    pub(super) watch: Watch,
+    pub(super) side: Side,
+    /// Before the file: it has a connection of its own.
+    pub(super) _background: Option<Background>,
+    /// Last: it goes when the connections are closed.
+    pub(super) _owned: Owned,
 }
 
 impl LogWriter for SqliteWriter {
@@ -80,22 +96,28 @@ impl SqliteWriter {
 
     fn append_batch(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError> {
         let file = self.file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        check_owner(&file, self.epoch)?;
-        let head = head(&file)?;
+        let before = owned(&file, self.epoch)?;
+        let head = head(&file, &before)?;
         if head != after {
             return Err(AppendError::Rejected { after, head: format!("{head:?}") });
         }
         let next = after.next();
-        let noted = insert(&file, next, batch, &mut self.kinds)?;
+        let (noted, chain) = insert(&file, next, batch, &mut self.kinds, self.chain)?;
+        let mut meta = before;
         if batch.is_empty() {
-            keep_head(&file, next)?;
+            meta.head = next.0;
         }
         // Only this writer changes the tail, so it is the same until it is cleared below.
         let run = self.tail.lock().len + batch.len() > self.run;
         if run {
-            index::write_run(&file, &self.tail.lock(), first_place(next)?)?;
+            index::write_run(&file, &mut meta, &self.tail.lock(), first_place(next)?, self.chain)?;
+        }
+        if meta != before {
+            meta.write(&file)?;
         }
         file.commit()?;
+        self.is_told(next)?;
+        self.chain = chain;
         let mut tail = self.tail.lock();
         if run {
             tail.clear();
@@ -105,26 +127,47 @@ impl SqliteWriter {
     }
 }
 
+impl SqliteWriter {
+    /// What every commit comes to before it is told: the file is looked at, then the side file says
+    /// how far it has come.
+    ///
+    /// INVARIANT: in this order, and both after the commit. A commit to a file that is gone from
+    /// its place is told to nobody.
+    pub(super) fn is_told(&mut self, head: Position) -> Result<(), AppendError> {
+        self.watch.look().map_err(|why| AppendError::Storage { why })?;
+        self.side.has_come_to(head).map_err(|error| AppendError::Storage {
+            why: format!("the side file cannot be written: {error}"),
+        })
+    }
+}
+
+impl Drop for SqliteWriter {
+    fn drop(&mut self) {
+        // What is not synced is behind, which the next opening allows for.
+        let _ = self.side.sync();
+    }
+}
+
 /// Where the log stands: the last entry's batch, or what was noted when that had none.
-pub(super) fn head(file: &Connection) -> rusqlite::Result<Position> {
-    let noted: i64 =
-        file.prepare_cached("SELECT head FROM meta")?.query_row([], |row| row.get(0))?;
+pub(super) fn head(file: &Connection, meta: &Meta) -> rusqlite::Result<Position> {
     let last: Option<i64> =
         file.prepare_cached("SELECT max(place) FROM entries")?.query_row([], |row| row.get(0))?;
-    Ok(Position(last.map_or(0, position).max(noted.unsigned_abs())))
+    Ok(meta.head().max(Position(last.map_or(0, position))))
 }
 
-pub(super) fn keep_head(file: &Connection, head: Position) -> rusqlite::Result<()> {
-    file.prepare_cached("UPDATE meta SET head = ?1")?.execute([head.0 as i64])?;
-    Ok(())
-}
-
+/// The log's row, which says that it is still this writer's.
+///
 /// INVARIANT: nothing is written under an older epoch. The check and the write are one SQLite
 /// transaction that holds the only write lock.
-pub(super) fn check_owner(file: &Transaction<'_>, epoch: u64) -> Result<(), AppendError> {
-    let now: i64 =
-        file.prepare_cached("SELECT epoch FROM meta")?.query_row([], |row| row.get(0))?;
-    if now.unsigned_abs() == epoch { Ok(()) } else { Err(AppendError::Superseded) }
+pub(super) fn owned(file: &Transaction<'_>, epoch: u64) -> Result<Meta, AppendError> {
+    let meta = Meta::read(file)?;
+    if meta.epoch == epoch { Ok(meta) } else { Err(AppendError::Superseded) }
+}
+
+impl From<MetaError> for AppendError {
+    fn from(error: MetaError) -> Self {
+        Self::Storage { why: error.to_string() }
+    }
 }
 
 fn insert<'a>(
@@ -132,31 +175,57 @@ fn insert<'a>(
     position: Position,
     batch: &'a [Entry],
     kinds: &mut Kinds,
-) -> Result<Vec<Noted<'a>>, AppendError> {
-    let mut statement =
-        file.prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?;
+    before: i64,
+) -> Result<(Vec<Noted<'a>>, i64), AppendError> {
     let mut noted = Vec::with_capacity(batch.len());
-    for (nth, entry) in packed(batch).into_iter().enumerate() {
+    let mut sum = 0_i64;
+    let batch = packed(batch);
+    for (nth, entry) in batch.iter().enumerate() {
         let place = place(position.0, nth).ok_or_else(too_large)?;
         let ordinal = i64::try_from(entry.transaction.ordinal()).map_err(|_| too_large())?;
         let begins = (entry.sequence == 0).then_some(entry.transaction);
-        let key = entry.key.as_ref();
-        let label = kinds.label(file, entry)?;
-        let ends = ends::column(entry.ended);
-        statement.execute(params![
-            place,
-            ordinal,
-            entry.sequence,
-            ends,
-            begins.map(id::column),
-            key.map(wholly_core::Key::as_str),
-            label,
-            entry.text
-        ])?;
-        let (sequence, ended) = (entry.sequence, ends::read(ends, ordinal));
-        noted.push(Noted { ordinal, sequence, place, begins, key, label, ended });
+        let (sequence, key) = (entry.sequence, entry.key.as_ref());
+        let (label, ended) = (kinds.label(file, entry)?, ends::read(ends::column(entry.ended)));
+        let checksum = with_row(entry, place, ordinal, label, |row| row.checksum());
+        sum = sum.wrapping_add(checksum);
+        noted.push(Noted { ordinal, sequence, place, begins, key, label, ended, checksum });
     }
-    Ok(noted)
+    let after = if batch.is_empty() { before } else { chain(before, sum) };
+    let mut statement = file.prepare_cached(
+        "INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    for (nth, (entry, noted)) in batch.into_iter().zip(&noted).enumerate() {
+        let Noted { place, ordinal, label, checksum, .. } = *noted;
+        let chain = (nth == 0).then_some(after);
+        with_row(entry, place, ordinal, label, |row| {
+            let checksum::Row { sequence, ends, id, key, text, .. } = row;
+            statement.execute(params![
+                place, ordinal, sequence, ends, id, key, label, text, checksum, chain
+            ])
+        })?;
+    }
+    Ok((noted, after))
+}
+
+/// Hands on an entry as its row has it.
+fn with_row<T>(
+    entry: &Entry,
+    place: i64,
+    ordinal: i64,
+    label: i64,
+    take: impl FnOnce(&checksum::Row<'_>) -> T,
+) -> T {
+    let id = (entry.sequence == 0).then(|| id::column(entry.transaction));
+    take(&checksum::Row {
+        place,
+        ordinal,
+        sequence: entry.sequence,
+        ends: ends::column(entry.ended),
+        id: id.as_ref().map(|id| &id[..]),
+        key: entry.key.as_ref().map(wholly_core::Key::as_str),
+        label,
+        text: &entry.text,
+    })
 }
 
 pub(super) fn first_place(position: Position) -> Result<i64, AppendError> {
@@ -168,33 +237,4 @@ fn too_large() -> AppendError {
         why: "the batch has more than 1,048,576 entries, or a number beyond the format's limits"
             .to_owned(),
     }
-}
-
-/// Reads the tail back, and what is unsettled: the table, corrected by the tail.
-pub(super) fn read_tail(file: &Connection) -> rusqlite::Result<Tail> {
-    let mut tail = Tail::default();
-    let mut unsettled = file.prepare("SELECT ordinal FROM unsettled")?;
-    for ordinal in unsettled.query_map([], |row| row.get(0))? {
-        tail.unsettled.insert(ordinal?);
-    }
-    let mut rows = file.prepare(
-        "SELECT place, ordinal, sequence, ends, id, key, label FROM entries
-         WHERE place >= (SELECT indexed FROM meta) ORDER BY place",
-    )?;
-    let mut rows = rows.query([])?;
-    while let Some(row) = rows.next()? {
-        let key = row.get::<_, Option<String>>(5)?.and_then(|key| key.parse().ok());
-        let ordinal = row.get(1)?;
-        let begins = id::read(&row.get(4)?, ordinal).ok().flatten();
-        tail.note(Noted {
-            place: row.get(0)?,
-            ordinal,
-            sequence: row.get(2)?,
-            ended: ends::read(row.get(3)?, ordinal),
-            label: row.get(6)?,
-            begins,
-            key: key.as_ref(),
-        });
-    }
-    Ok(tail)
 }

@@ -1,0 +1,83 @@
+//! A check of a large log, in the background of its owner.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::check::Check;
+use super::connect;
+use super::file::LogFile;
+use super::meta::Meta;
+use crate::log::{DamageRegister, ReadError};
+
+/// The pause after each piece, so that the appends and reads have the disk to themselves most of
+/// the time.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// A check that goes on until it is done, or this is dropped.
+pub(super) struct Background {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Background {
+    /// Begins to check what is indexed by now. `checking` is true until it is done.
+    pub(super) fn start(
+        path: &Path,
+        meta: Meta,
+        damage: DamageRegister,
+        checking: Arc<AtomicBool>,
+        file: Arc<LogFile>,
+    ) -> Result<Self, String> {
+        let connection = connect(path, 2_000).map_err(|error| error.to_string())?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        checking.store(true, SeqCst);
+        let run = move || {
+            let mut told = 0;
+            let mut tell = |what: String| {
+                told += 1;
+                damage.note(what);
+            };
+            let checked = Check::begin(&connection, meta).map_err(ReadError::from).and_then(
+                |mut check| {
+                    while check.piece(&connection, &mut |problem| tell(problem.what))?
+                        && !stopped.load(SeqCst)
+                    {
+                        std::thread::sleep(PAUSE);
+                    }
+                    Ok(check.transactions)
+                },
+            );
+            match checked {
+                Ok(_) if stopped.load(SeqCst) => {}
+                Ok(transactions) => {
+                    tracing::info!("the log was checked: {transactions} transactions, {told} damages");
+                }
+                Err(ReadError::Damaged { why }) => tell(why),
+                Err(error) => tracing::warn!("the log was not checked to its end: {error}"),
+            }
+            checking.store(false, SeqCst);
+            // The connection goes before the file that it keeps open.
+            drop(connection);
+            drop(file);
+        };
+        let thread = std::thread::Builder::new()
+            .name("wholly-check".to_owned())
+            .spawn(run)
+            .map_err(|error| error.to_string())?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        self.stop.store(true, SeqCst);
+        if let Some(thread) = self.thread.take() {
+            // A panic there has harmed nothing: it only reads.
+            let _ = thread.join();
+        }
+    }
+}

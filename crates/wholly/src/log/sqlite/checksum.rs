@@ -1,0 +1,125 @@
+//! Checksums: storage that gives back something else than it was given is found out.
+//!
+//! - **An entry** has one over every column and over its place, which is what names it. Its upper
+//!   bits are a checksum of the name alone (place, ordinal, sequence): where they are right, the
+//!   damage is this transaction's and nobody else's; where they are not, it may be anybody's.
+//! - **A batch** has a chain: the sum of its entries' checksums, mixed with the chain of the batch
+//!   before it. So no entry can be missing among those that are chained.
+//! - **A set of rows** is compared by the sum of its rows' checksums, in whatever order they come.
+//!
+//! They are XXH3 with 64 bits: good against accidents, and no protection against who writes files on
+//! purpose.
+
+use twox_hash::XxHash3_64;
+
+/// What an entry's row says, but for its checksum and its chain.
+pub(super) struct Row<'r> {
+    pub(super) place: i64,
+    pub(super) ordinal: i64,
+    pub(super) sequence: u32,
+    pub(super) ends: i64,
+    pub(super) id: Option<&'r [u8]>,
+    pub(super) key: Option<&'r str>,
+    pub(super) label: i64,
+    pub(super) text: &'r str,
+}
+
+/// How many low bits of an entry's checksum are of the whole entry. The others are of its name.
+const WHOLE_BITS: u32 = 44;
+const WHOLE: u64 = (1 << WHOLE_BITS) - 1;
+
+impl Row<'_> {
+    /// The checksum of this entry.
+    pub(super) fn checksum(&self) -> i64 {
+        let Self { place, ordinal, sequence, ends, id, key, label, text } = self;
+        let numbers = [*place, *ordinal, i64::from(*sequence), *ends, *label];
+        let mut whole = Bytes::default();
+        whole.numbers(&numbers).text(*id).text(key.map(str::as_bytes)).text(Some(text.as_bytes()));
+        ((self.name() & !WHOLE) | (whole.checksum() & WHOLE)).cast_signed()
+    }
+
+    /// Whether the name of the entry with this checksum is what was written.
+    pub(super) fn is_named_by(&self, checksum: i64) -> bool {
+        (self.name() ^ checksum.cast_unsigned()) & !WHOLE == 0
+    }
+
+    fn name(&self) -> u64 {
+        numbers(&[self.place, self.ordinal, i64::from(self.sequence)])
+    }
+}
+
+/// The chain of a batch: what its entries' checksums add up to, and the chain before it.
+pub(super) fn chain(before: i64, sum: i64) -> i64 {
+    numbers(&[before, sum]).cast_signed()
+}
+
+/// The checksum of some numbers.
+pub(super) fn numbers(numbers: &[i64]) -> u64 {
+    let mut bytes = Bytes::default();
+    bytes.numbers(numbers).checksum()
+}
+
+/// What a checksum is made of. Each part is told from the next.
+#[derive(Default)]
+pub(super) struct Bytes(Vec<u8>);
+
+impl Bytes {
+    pub(super) fn numbers(&mut self, numbers: &[i64]) -> &mut Self {
+        numbers.iter().for_each(|number| self.0.extend_from_slice(&number.to_le_bytes()));
+        self
+    }
+
+    /// A text, which may be none: that is told from an empty one.
+    pub(super) fn text(&mut self, text: Option<&[u8]>) -> &mut Self {
+        self.numbers(&[text.map_or(-1, |text| text.len() as i64)]);
+        self.0.extend_from_slice(text.unwrap_or_default());
+        self
+    }
+
+    pub(super) fn checksum(&self) -> u64 {
+        XxHash3_64::oneshot(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROW: Row<'_> = Row {
+        place: 1 << 20,
+        ordinal: 77,
+        sequence: 0,
+        ends: 0,
+        id: Some(&[1; 16]),
+        key: Some("ORD001"),
+        label: 64,
+        text: "{}",
+    };
+
+    #[test]
+    fn every_column_counts_and_the_name_by_itself() {
+        let checksum = ROW.checksum();
+        let others = [
+            Row { ends: 1, ..ROW },
+            Row { id: None, ..ROW },
+            Row { id: Some(&[0; 16]), ..ROW },
+            Row { key: None, ..ROW },
+            Row { key: Some(""), ..ROW },
+            Row { label: 65, ..ROW },
+            Row { text: "{ }", ..ROW },
+            Row { key: Some("ORD00"), text: "1{}", ..ROW },
+        ];
+        for other in others {
+            assert_ne!(other.checksum(), checksum);
+            assert!(other.is_named_by(checksum), "its name is whole");
+        }
+        let named_otherwise =
+            [Row { place: 1, ..ROW }, Row { ordinal: 78, ..ROW }, Row { sequence: 1, ..ROW }];
+        for other in named_otherwise {
+            assert_ne!(other.checksum(), checksum);
+            assert!(!other.is_named_by(checksum));
+        }
+        assert!(!ROW.is_named_by(checksum ^ i64::MIN), "a flip in the upper bits");
+        assert!(ROW.is_named_by(checksum ^ 1), "a flip in the lower bits");
+    }
+}

@@ -1,0 +1,234 @@
+//! The log's file: which one it is, and whose.
+//!
+//! *Whose:* the owner holds a lock on the database's file itself. A lock beside it would be another
+//! lock for each path that leads to the file, while SQLite would keep a write-ahead log for each of
+//! them, and each owner would believe its own.
+//!
+//! *Which:* a file is told from a copy of it by its inode and the time of its birth. The device's
+//! number is not asked: it may be another one after a restart of the machine.
+//!
+//! INVARIANT: this process closes the file only after SQLite has closed it everywhere. POSIX drops
+//! all locks of a process on a file when the process closes any of its descriptors, those that
+//! SQLite holds among them; another program would then take the write-ahead log for nobody's, and
+//! delete it. So a file is opened once, and whoever has a connection to it keeps it open.
+
+use std::collections::BTreeMap;
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::UNIX_EPOCH;
+
+/// A file that is kept open.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    lock: File,
+    owned: AtomicBool,
+}
+
+/// The files that are open, by device and inode: an inode is not given again while one has it open.
+static OPEN: Mutex<BTreeMap<(u64, u64), Weak<LogFile>>> = Mutex::new(BTreeMap::new());
+
+impl LogFile {
+    /// Keeps the file at `path`, which is there, open.
+    pub(super) fn keep(path: &Path) -> io::Result<Arc<Self>> {
+        let path = lock_path(path);
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|_, file| file.strong_count() > 0);
+        if let Some(known) = find(&open, &std::fs::metadata(&path)?) {
+            return Ok(known);
+        }
+        let lock = OpenOptions::new().read(true).write(true).open(&path)?;
+        let metadata = lock.metadata()?;
+        if let Some(known) = find(&open, &metadata) {
+            // The name led elsewhere a moment ago. Closing would drop the locks.
+            std::mem::forget(lock);
+            return Ok(known);
+        }
+        let file = Arc::new(Self { lock, owned: AtomicBool::new(false) });
+        open.insert(number(&metadata), Arc::downgrade(&file));
+        Ok(file)
+    }
+
+    /// Takes the ownership, unless it is another's.
+    pub(super) fn own(self: &Arc<Self>) -> Result<Owned, TryLockError> {
+        if self.owned.swap(true, SeqCst) {
+            return Err(TryLockError::WouldBlock);
+        }
+        match self.lock.try_lock() {
+            Ok(()) => Ok(Owned(Arc::clone(self))),
+            Err(error) => {
+                self.owned.store(false, SeqCst);
+                Err(error)
+            }
+        }
+    }
+}
+
+fn find(open: &BTreeMap<(u64, u64), Weak<LogFile>>, of: &Metadata) -> Option<Arc<LogFile>> {
+    // Where the system numbers no files, closing one drops nobody's locks either.
+    Some(number(of)).filter(|number| *number != UNKNOWN).and_then(|of| open.get(&of)?.upgrade())
+}
+
+/// The ownership of a log. It ends with this value; the file stays open for who reads it.
+#[derive(Debug)]
+pub(super) struct Owned(Arc<LogFile>);
+
+impl Owned {
+    pub(super) fn file(&self) -> &Arc<LogFile> {
+        &self.0
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        // What cannot be unlocked is unlocked when it is closed.
+        let _ = self.0.lock.unlock();
+        self.0.owned.store(false, SeqCst);
+    }
+}
+
+/// Which file's lock says who owns the log. On Linux it is the database's own, for there this kind
+/// of lock and SQLite's kind do not see each other.
+#[cfg(target_os = "linux")]
+fn lock_path(path: &Path) -> PathBuf {
+    path.to_owned()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn lock_path(path: &Path) -> PathBuf {
+    let lock = beside(path, ".lock");
+    // A failure shows when it is opened.
+    let _ = OpenOptions::new().create(true).truncate(false).write(true).open(&lock);
+    lock
+}
+
+/// The path of a file that stands beside the log's.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The one path of a file that may be named in several ways: links are followed.
+pub(super) fn canonical(path: &Path) -> io::Result<PathBuf> {
+    match path.canonicalize() {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if path.is_symlink() {
+                return Err(io::Error::other("it is a link that leads nowhere"));
+            }
+            let name = path.file_name().ok_or(error)?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            Ok(parent.unwrap_or(Path::new(".")).canonicalize()?.join(name))
+        }
+        found => found,
+    }
+}
+
+/// Makes an empty file that nobody else may read, for payloads will be in it; SQLite gives its own
+/// files beside it the same rights. One that is there stays as it is.
+pub(super) fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
+}
+
+/// A file's name is durable when its directory is.
+pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    match cfg!(unix) {
+        true => File::open(parent.unwrap_or(Path::new("."))).and_then(|d| d.sync_all()),
+        false => Ok(()),
+    }
+}
+
+/// What tells a file from another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct FileId {
+    /// For an operator to read.
+    pub(super) device: u64,
+    pub(super) inode: u64,
+    /// When it was made, in nanoseconds since the Unix epoch; 0 where that is not known.
+    pub(super) born_nanos: u64,
+}
+
+impl FileId {
+    /// Of the file at `path`, and how many names it has.
+    pub(super) fn at(path: &Path) -> io::Result<(Self, u64)> {
+        let metadata = std::fs::metadata(path)?;
+        let born = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let born_nanos = born.map_or(0, |born| born.as_nanos() as u64);
+        let (device, inode) = number(&metadata);
+        Ok((Self { device, inode, born_nanos }, links(&metadata)))
+    }
+
+    /// Whether both are one file, as far as that can be told.
+    pub(super) fn is_same(self, other: Self) -> bool {
+        let born = [self.born_nanos, other.born_nanos];
+        self.inode == other.inode && (born.contains(&0) || born[0] == born[1])
+    }
+}
+
+/// A file and its write-ahead log as they were when the log was opened. They are looked at after
+/// each commit: a program that moves or removes them does not disturb SQLite, which goes on writing
+/// what nobody will find.
+#[derive(Debug)]
+pub(super) struct Watch {
+    files: [(PathBuf, (u64, u64)); 2],
+}
+
+impl Watch {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
+        let seen = |path: PathBuf| {
+            let number = number(&std::fs::metadata(&path)?);
+            Ok::<_, io::Error>((path, number))
+        };
+        Ok(Self { files: [seen(path.to_owned())?, seen(beside(path, "-wal"))?] })
+    }
+
+    /// Whether both are still there, under their names.
+    ///
+    /// INVARIANT: they are looked at by `stat` alone, see the module's page.
+    pub(super) fn look(&self) -> Result<(), String> {
+        for (path, known) in &self.files {
+            let why = match std::fs::metadata(path) {
+                Ok(metadata) if number(&metadata) != *known => "was replaced".to_owned(),
+                Ok(metadata) if links(&metadata) > 1 => "got a second name (a link)".to_owned(),
+                Ok(_) => continue,
+                Err(error) => format!("is gone: {error}"),
+            };
+            return Err(format!("the file {} {why}", path.display()));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn number(metadata: &Metadata) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (metadata.dev(), metadata.ino())
+}
+
+#[cfg(unix)]
+fn links(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::nlink(metadata)
+}
+
+/// The number of no file.
+const UNKNOWN: (u64, u64) = (0, 0);
+
+#[cfg(not(unix))]
+fn number(_: &Metadata) -> (u64, u64) {
+    UNKNOWN
+}
+
+#[cfg(not(unix))]
+fn links(_: &Metadata) -> u64 {
+    1
+}

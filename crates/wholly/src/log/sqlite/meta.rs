@@ -1,0 +1,142 @@
+//! The one row of the table `meta`: what the log knows of itself.
+
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, named_params};
+use wholly_core::LogId;
+
+use super::checksum::Bytes;
+use crate::log::Position;
+
+/// What the log knows of itself. Its row has a checksum over all of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Meta {
+    pub(super) identity: u64,
+    /// Raised by every opening.
+    pub(super) epoch: u64,
+    /// Of this opening, and of the one before: see [`super::side`].
+    pub(super) nonce: u64,
+    pub(super) previous_nonce: u64,
+    /// The side file was written since the log was made, or got its identity.
+    pub(super) sided: bool,
+    /// This is a copy: a backup, or what was salvaged.
+    pub(super) copy: bool,
+    /// A lower bound of the log's position, for batches whose entries are gone, or had none.
+    pub(super) head: u64,
+    /// Everything before this place is in the indexes.
+    pub(super) indexed: i64,
+    /// The chain of the last batch before `indexed`.
+    pub(super) chain: i64,
+    /// What the checksums of the entries before `indexed` add up to.
+    pub(super) total: i64,
+    /// What the checksums of the rows of `unsettled` add up to.
+    pub(super) unsettled: i64,
+    /// The greatest ordinal that was ever deleted.
+    pub(super) trimmed: i64,
+    /// Up to this place, what ended has been looked at to remove its payloads.
+    pub(super) payloads_to: i64,
+}
+
+/// Why there is no such row to be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MetaError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("the table meta is not what was written")]
+    Damaged,
+}
+
+impl Meta {
+    pub(super) const TABLE: &str = "
+        CREATE TABLE meta (
+            one INTEGER PRIMARY KEY CHECK (one = 1),
+            identity BLOB NOT NULL,
+            epoch INTEGER NOT NULL,
+            nonce INTEGER NOT NULL,
+            previous_nonce INTEGER NOT NULL,
+            sided INTEGER NOT NULL,
+            copy INTEGER NOT NULL,
+            head INTEGER NOT NULL,
+            indexed INTEGER NOT NULL,
+            chain INTEGER NOT NULL,
+            total INTEGER NOT NULL,
+            unsettled INTEGER NOT NULL,
+            trimmed INTEGER NOT NULL,
+            payloads_to INTEGER NOT NULL,
+            checksum INTEGER NOT NULL
+        );
+    ";
+
+    /// # Errors
+    /// When the row cannot be read, or is not what was written.
+    pub(super) fn read(file: &Connection) -> Result<Self, MetaError> {
+        let mut statement = file.prepare_cached(
+            "SELECT identity, epoch, nonce, previous_nonce, sided, copy, head, indexed, chain,
+             total, unsettled, trimmed, payloads_to, checksum FROM meta WHERE one = 1",
+        )?;
+        let (meta, checksum) = statement.query_row([], |row| {
+            let number = |column| row.get::<_, i64>(column);
+            let meta = Self {
+                identity: u64::from_be_bytes(row.get(0)?),
+                epoch: number(1)?.cast_unsigned(),
+                nonce: number(2)?.cast_unsigned(),
+                previous_nonce: number(3)?.cast_unsigned(),
+                sided: row.get(4)?,
+                copy: row.get(5)?,
+                head: number(6)?.cast_unsigned(),
+                indexed: number(7)?,
+                chain: number(8)?,
+                total: number(9)?,
+                unsettled: number(10)?,
+                trimmed: number(11)?,
+                payloads_to: number(12)?,
+            };
+            Ok((meta, number(13)?))
+        })?;
+        if meta.checksum() == checksum { Ok(meta) } else { Err(MetaError::Damaged) }
+    }
+
+    /// Writes the row, in the caller's transaction.
+    pub(super) fn write(&self, file: &Connection) -> rusqlite::Result<()> {
+        let unsigned = [self.epoch, self.nonce, self.previous_nonce, self.head];
+        let [epoch, nonce, previous_nonce, head] = unsigned.map(u64::cast_signed);
+        file.prepare_cached(
+            "INSERT OR REPLACE INTO meta VALUES (1, :identity, :epoch, :nonce, :previous_nonce,
+             :sided, :copy, :head, :indexed, :chain, :total, :unsettled, :trimmed, :payloads_to,
+             :checksum)",
+        )?
+        .execute(named_params! {
+            ":identity": &self.identity.to_be_bytes() as &dyn ToSql,
+            ":epoch": epoch,
+            ":nonce": nonce,
+            ":previous_nonce": previous_nonce,
+            ":sided": self.sided,
+            ":copy": self.copy,
+            ":head": head,
+            ":indexed": self.indexed,
+            ":chain": self.chain,
+            ":total": self.total,
+            ":unsettled": self.unsettled,
+            ":trimmed": self.trimmed,
+            ":payloads_to": self.payloads_to,
+            ":checksum": self.checksum(),
+        })?;
+        Ok(())
+    }
+
+    pub(super) fn identity(&self) -> LogId {
+        LogId::from_bits(self.identity)
+    }
+
+    pub(super) fn head(&self) -> Position {
+        Position(self.head)
+    }
+
+    fn checksum(&self) -> i64 {
+        let unsigned = [self.identity, self.epoch, self.nonce, self.previous_nonce, self.head];
+        let mut bytes = Bytes::default();
+        bytes.numbers(&unsigned.map(u64::cast_signed));
+        bytes.numbers(&[i64::from(self.sided), i64::from(self.copy), self.indexed, self.chain]);
+        bytes.numbers(&[self.total, self.unsettled, self.trimmed, self.payloads_to]);
+        bytes.checksum().cast_signed()
+    }
+}

@@ -1,0 +1,271 @@
+//! Salvage: a copy of all of a damaged log that is whole.
+//!
+//! The log itself is not touched. Its files are copied, and the checksums of the write-ahead log's
+//! frames are made right in the copy, so that SQLite reads on behind a broken one: whether an entry
+//! is whole, its own checksum tells. What SQLite cannot reach in one way it is asked for in another.
+//!
+//! An entry whose content is damaged is copied as it is: its transaction shows, set aside. Entries
+//! that nobody knows whose they are, are left behind, and counted.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::{Connection, TransactionBehavior, params};
+use wholly_core::LogId;
+
+use super::backup::Partial;
+use super::file::{self, LogFile, beside};
+use super::labels::{self, STANDING_BITS};
+use super::meta::Meta;
+use super::open::connect_to_look;
+use super::row::{EntryRow, Integrity, select_entries};
+use super::tail::position;
+use super::{connect, create, index, write_ahead};
+use crate::log::OpenError;
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Salvaged {
+    /// How many entries were copied, those that are damaged among them.
+    pub entries: u64,
+    /// How many of them are damaged; their transactions show, set aside.
+    pub damaged: u64,
+    /// How many entries were read and nobody knows whose they are.
+    pub nameless: u64,
+    /// Parts of the file could not be read, and what they held is not known.
+    pub unreadable: bool,
+}
+
+/// Why nothing was salvaged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SalvageError {
+    /// It is in use, or there is none.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// There is something in its place.
+    #[error("{} exists already; it is not replaced: name another file", .to.display())]
+    Exists {
+        /// Where the copy should be.
+        to: PathBuf,
+    },
+    /// There is nothing in it that could be read.
+    #[error("nothing can be read from the log {}: {why}", .log.display())]
+    Nothing {
+        /// The log.
+        log: PathBuf,
+        /// What SQLite said.
+        why: String,
+    },
+    /// Storage failed.
+    #[error("the log {} cannot be copied to {}: {why}", .log.display(), .to.display())]
+    Storage {
+        /// The log.
+        log: PathBuf,
+        /// Where the copy should be.
+        to: PathBuf,
+        /// What the system said.
+        why: String,
+    },
+}
+
+pub(super) fn salvage(given: &Path, to: &Path) -> Result<Salvaged, SalvageError> {
+    let storage = |why: String| {
+        let (log, to) = (given.to_owned(), to.to_owned());
+        SalvageError::Storage { log, to, why }
+    };
+    let io = |error: io::Error| storage(error.to_string());
+    if to.symlink_metadata().is_ok() {
+        return Err(SalvageError::Exists { to: to.to_owned() });
+    }
+    let path = file::canonical(given).map_err(io)?;
+    if !path.metadata().is_ok_and(|file| file.len() > 0) {
+        return Err(OpenError::Missing { log: path.display().to_string() }.into());
+    }
+    // Nobody may write it meanwhile.
+    let kept = LogFile::keep(&path).map_err(io)?;
+    let _owned =
+        kept.own().map_err(|_| OpenError::InUse { log: path.display().to_string() })?;
+    let copy = Copy::of(&path, to).map_err(io)?;
+    let partial = Partial::beside(to).map_err(io)?;
+    let from = connect_to_look(&copy.0, 16_000).map_err(|error| storage(error.to_string()))?;
+    let nothing = |error: rusqlite::Error| SalvageError::Nothing {
+        log: given.to_owned(),
+        why: error.to_string(),
+    };
+    let salvaged = write(&from, &partial.0).map_err(nothing)?;
+    match partial.named(to) {
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
+            Err(SalvageError::Exists { to: to.to_owned() })
+        }
+        named => named.map(|()| salvaged).map_err(io),
+    }
+}
+
+/// Copies of a log's files, which go with this value.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn of(path: &Path, to: &Path) -> io::Result<Self> {
+        let mut name = OsString::from(to);
+        name.push(".reading");
+        let copy = Self(name.into());
+        for suffix in ["", "-wal"] {
+            let (from, to) = (beside(path, suffix), beside(&copy.0, suffix));
+            // One that a killed salvage left.
+            let _ = fs::remove_file(&to);
+            if from.exists() {
+                file::make_private(&to)?;
+                // Closing it drops this process's locks on it. It has none of SQLite's: the log is
+                // not open.
+                io::copy(&mut File::open(&from)?, &mut File::options().write(true).open(&to)?)?;
+            }
+        }
+        write_ahead::make_right(&copy.0)?;
+        Ok(copy)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(beside(&self.0, suffix));
+        }
+    }
+}
+
+fn write(from: &Connection, to: &Path) -> rusqlite::Result<Salvaged> {
+    let mut copy = connect(to, 16_000)?;
+    let identity = identity(from);
+    create::create(&mut copy, identity.to_bits(), true)?;
+    let mut salvaged = Salvaged::default();
+    let (mut kinds, mut head, mut ordinals) = (BTreeSet::new(), 0, 0);
+    let writing = copy.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    {
+        let mut insert = writing.prepare(
+            "INSERT OR IGNORE INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, NULL)",
+        )?;
+        let mut failed = None;
+        let mut take = |row: EntryRow| {
+            match row.integrity() {
+                Integrity::Nameless => return salvaged.nameless += 1,
+                Integrity::Damaged => salvaged.damaged += 1,
+                Integrity::Whole => {
+                    kinds.insert(row.label >> STANDING_BITS);
+                }
+            }
+            (head, ordinals) = (position(row.place).max(head), row.ordinal.max(ordinals));
+            let EntryRow { place, ordinal, sequence, ends, id, key, label, text, checksum, .. } =
+                row;
+            let values = params![place, ordinal, sequence, ends, id, key, label, text, checksum];
+            match insert.execute(values) {
+                Ok(_) => salvaged.entries += 1,
+                Err(error) => failed = Some(error),
+            }
+        };
+        let whole = read_all(from, &mut take)?;
+        salvaged.unreadable = !whole;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+    }
+    copy_kinds(from, &writing, kinds, identity)?;
+    let known = Meta::read(from).unwrap_or_default();
+    Meta {
+        identity: identity.to_bits(),
+        copy: true,
+        epoch: known.epoch,
+        head: known.head.max(head),
+        // What nobody can tell from what was deleted is not told to be unknown.
+        trimmed: known.trimmed,
+        payloads_to: known.payloads_to,
+        ..Meta::default()
+    }
+    .write(&writing)?;
+    writing.commit()?;
+    let mut meta = Meta::read(&copy).map_err(|_| rusqlite::Error::QueryReturnedNoRows)?;
+    index::make_anew(&mut copy, &mut meta)?;
+    copy.close().map_err(|(_, error)| error)?;
+    Ok(salvaged)
+}
+
+/// The identity, where it can be read.
+fn identity(from: &Connection) -> LogId {
+    let identity = from.query_row("SELECT identity FROM meta", [], |row| row.get(0));
+    LogId::from_bits(identity.map_or(0, u64::from_be_bytes))
+}
+
+/// Reads every entry that can be reached; `false` where some could not be. SQLite gives up at the
+/// first page that it cannot use. So a stretch is read from its beginning, and from its end; what is
+/// left between is halved and read in the same way, until it is too small to matter.
+fn read_all(from: &Connection, take: &mut dyn FnMut(EntryRow)) -> rusqlite::Result<bool> {
+    /// How often a stretch is halved.
+    const TRIES: usize = 10_000;
+    let (mut whole, mut stretches) = (true, vec![(i64::MIN, i64::MAX)]);
+    for _ in 0..TRIES {
+        let Some((low, high)) = stretches.pop() else { return Ok(whole) };
+        let mut ascending =
+            from.prepare(select_entries!("WHERE place > ?1 AND place < ?2 ORDER BY place"))?;
+        let Err(low) = read_until(&mut ascending, low, high, low, take)? else { continue };
+        whole = false;
+        let mut descending =
+            from.prepare(select_entries!("WHERE place > ?1 AND place < ?2 ORDER BY place DESC"))?;
+        let Err(high) = read_until(&mut descending, low, high, high, take)? else { continue };
+        let middle = low / 2 + high / 2;
+        // A batch is one stretch of places: nothing is gained by looking for less than a few rows.
+        if high.saturating_sub(low) > 4 && low < middle && middle < high {
+            stretches.extend([(low, middle), (middle - 1, high)]);
+        }
+    }
+    Ok(false)
+}
+
+/// Reads rows until the end, or until the first that cannot be read: then up to where it came.
+fn read_until(
+    rows: &mut rusqlite::Statement<'_>,
+    low: i64,
+    high: i64,
+    from: i64,
+    take: &mut dyn FnMut(EntryRow),
+) -> rusqlite::Result<Result<(), i64>> {
+    let mut came_to = from;
+    let mut rows = rows.query([low, high])?;
+    loop {
+        match rows.next().and_then(|row| row.map(EntryRow::read).transpose()) {
+            Ok(None) => return Ok(Ok(())),
+            Ok(Some(row)) => {
+                came_to = row.place;
+                take(row);
+            }
+            Err(error) if super::is_damage(&error) => return Ok(Err(came_to)),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Copies the kinds that are whole, and makes up those that are not.
+fn copy_kinds(
+    from: &Connection,
+    to: &Connection,
+    needed: BTreeSet<i64>,
+    identity: LogId,
+) -> rusqlite::Result<()> {
+    for kind in needed {
+        let known = from
+            .prepare(&format!("{} WHERE kind = ?1", labels::COLUMNS))
+            .and_then(|mut kinds| kinds.query_row([kind], labels::parts));
+        let parts = match known {
+            Ok((_, parts)) => parts,
+            Err(_) => {
+                let texts = [format!("unknown {kind}"), "two-phase".to_owned(), String::new()];
+                (identity.to_bits().to_be_bytes(), texts)
+            }
+        };
+        labels::insert_kind(to, kind, &parts)?;
+    }
+    Ok(())
+}

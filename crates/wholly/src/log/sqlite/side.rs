@@ -1,0 +1,261 @@
+//! The side file: what the log stood at, kept beside the database.
+//!
+//! A database alone cannot tell that it is an older copy of itself, or that a part of it was lost.
+//! So after each commit a few numbers are written beside it: which file the database is in, the
+//! log's identity, its epoch and head, and the *nonce* of the opening, a random number that the
+//! database holds, too. A database that is behind them lost something; one that does not know the
+//! nonce is another one, or an older copy. [`judge`] says what follows, and is pure.
+//!
+//! There are two slots, each in a block of its own and with a checksum, which are written in turns:
+//! a torn one leaves the other. The order of an opening, and why the log opens again after a kill
+//! or a power failure between any two of its writes:
+//!
+//! | step | a database that | the side file |
+//! |---|---|---|
+//! | found | has nonce N | has nonce N, or the one before it, and at most this head |
+//! | 1 | has nonce N | is brought level: nonce N, this head; synced |
+//! | 2 | raises the epoch by a commit, with a new nonce M, and remembers N | is level with what was |
+//! | 3 | has nonce M | says M; synced |
+//! | each batch | commits | says the new head; not synced |
+//! | a stop | is closed | is synced |
+//!
+//! INVARIANT: the side file is written after the commit that it describes. So it is never ahead of
+//! a database that lost nothing, also after a power failure that took what was not synced.
+//!
+//! A database that was just created, or given an identity of its own, says that its side file is
+//! still to be written (`Stand::sided`), until the commit of step 2.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+
+use twox_hash::XxHash3_64;
+use wholly_core::LogId;
+
+use super::Claim;
+use super::file::{FileId, beside, make_private};
+use crate::log::{OpenError, Position};
+
+/// Where each slot begins: in blocks that no disk writes together.
+const SLOT_BYTES: u64 = 4_096;
+/// "whlyside", and the version of the layout.
+const MAGIC: u64 = 0x7768_6c79_7369_6465;
+const VERSION: u64 = 1;
+/// How many numbers a slot has, its checksum among them.
+const NUMBERS: usize = 11;
+
+/// What a slot says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slot {
+    /// Ascends with each write: the greater one is the newer.
+    pub(super) written: u64,
+    pub(super) file: FileId,
+    pub(super) identity: LogId,
+    pub(super) epoch: u64,
+    pub(super) nonce: u64,
+    pub(super) head: Position,
+}
+
+/// What a side file says, if it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Missing,
+    /// Both slots are torn: nothing is known.
+    Torn,
+    Known(Slot),
+}
+
+/// How a database stands, to be compared with its side file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stand {
+    pub(super) file: FileId,
+    pub(super) identity: LogId,
+    pub(super) epoch: u64,
+    pub(super) nonce: u64,
+    /// That of the opening before.
+    pub(super) previous_nonce: u64,
+    pub(super) head: Position,
+    /// It is marked as a copy: a backup, or what was salvaged.
+    pub(super) copy: bool,
+    /// Its side file was written.
+    pub(super) sided: bool,
+}
+
+/// Whether a database may be opened as what it is claimed to be.
+pub(super) fn judge(
+    log: &Path,
+    stand: &Stand,
+    found: Found,
+    claim: Claim,
+) -> Result<(), OpenError> {
+    let name = log.display().to_string();
+    let copied = |why: String| Err(OpenError::Copied { log: name.clone(), why });
+    if claim == Claim::Restored {
+        return Ok(());
+    }
+    if stand.copy {
+        return copied("it is marked as a copy: a backup, or what was salvaged".to_owned());
+    }
+    if !stand.sided {
+        return Ok(());
+    }
+    let side = match found {
+        Found::Missing => {
+            let side = path(log);
+            return copied(format!("its side file {} is not there", side.display()));
+        }
+        Found::Torn => return Ok(()),
+        Found::Known(side) => side,
+    };
+    if side.identity != stand.identity {
+        return copied(format!(
+            "it has the identity {}, and its side file is of {}",
+            stand.identity, side.identity
+        ));
+    }
+    if ![stand.nonce, stand.previous_nonce].contains(&side.nonce) {
+        return copied(format!(
+            "it is at its opening number {}, and its side file at {}: it is an older copy, or \
+             another one was opened since",
+            stand.epoch, side.epoch
+        ));
+    }
+    if stand.head < side.head {
+        let why = format!("it ends with batch {}, and had {}", stand.head.0, side.head.0);
+        return Err(OpenError::Behind { log: name, why });
+    }
+    if claim == Claim::Original && !stand.file.is_same(side.file) {
+        let FileId { device, inode, .. } = stand.file;
+        let why = format!(
+            "it is inode {inode} of device {device}, and was inode {} of device {}",
+            side.file.inode, side.file.device
+        );
+        return Err(OpenError::Moved { log: name, why });
+    }
+    Ok(())
+}
+
+/// The side file of the log at this path.
+pub(super) fn path(log: &Path) -> PathBuf {
+    beside(log, "-side")
+}
+
+/// Reads the side file of the log at this path.
+pub(super) fn read(log: &Path) -> io::Result<Found> {
+    let bytes = match std::fs::read(path(log)) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Found::Missing),
+        Err(error) => return Err(error),
+    };
+    let slots = [0, SLOT_BYTES as usize].map(|at| bytes.get(at..).and_then(Slot::decode));
+    let newest = slots.into_iter().flatten().max_by_key(|slot| slot.written);
+    Ok(newest.map_or(Found::Torn, Found::Known))
+}
+
+/// A side file that is written.
+#[derive(Debug)]
+pub(super) struct Side {
+    file: File,
+    slot: Slot,
+}
+
+impl Side {
+    /// Brings the side file level with the database, and makes that durable.
+    pub(super) fn bring_level(log: &Path, stand: &Stand, found: Found) -> io::Result<Self> {
+        let path = path(log);
+        make_private(&path)?;
+        let file = OpenOptions::new().write(true).open(&path)?;
+        let written = match found {
+            Found::Known(slot) => slot.written,
+            Found::Missing | Found::Torn => 0,
+        };
+        let Stand { file: id, identity, epoch, nonce, head, .. } = *stand;
+        let mut side = Self { file, slot: Slot { written, file: id, identity, epoch, nonce, head } };
+        side.write()?;
+        side.sync()?;
+        super::file::sync_directory(log)?;
+        Ok(side)
+    }
+
+    /// Says what an opening has come to, and makes that durable.
+    pub(super) fn opened(&mut self, epoch: u64, nonce: u64) -> io::Result<()> {
+        (self.slot.epoch, self.slot.nonce) = (epoch, nonce);
+        self.write()?;
+        self.sync()
+    }
+
+    /// Says how far the log has come, which is not synced.
+    pub(super) fn has_come_to(&mut self, head: Position) -> io::Result<()> {
+        self.slot.head = head;
+        self.write()
+    }
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.slot.written += 1;
+        write_at(&self.file, &self.slot.encode(), (self.slot.written % 2) * SLOT_BYTES)
+    }
+}
+
+#[cfg(unix)]
+fn write_at(file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, at)
+}
+
+#[cfg(not(unix))]
+fn write_at(mut file: &File, bytes: &[u8], at: u64) -> io::Result<()> {
+    use std::io::{Seek, SeekFrom, Write};
+    file.seek(SeekFrom::Start(at))?;
+    file.write_all(bytes)
+}
+
+impl Slot {
+    fn encode(&self) -> [u8; NUMBERS * 8] {
+        let FileId { device, inode, born_nanos } = self.file;
+        let (identity, head) = (self.identity.to_bits(), self.head.0);
+        let numbers = [
+            MAGIC,
+            VERSION,
+            self.written,
+            device,
+            inode,
+            born_nanos,
+            identity,
+            self.epoch,
+            self.nonce,
+            head,
+        ];
+        let mut bytes = [0; NUMBERS * 8];
+        for (to, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+            to.copy_from_slice(&number.to_le_bytes());
+        }
+        let checksum = XxHash3_64::oneshot(&bytes[..(NUMBERS - 1) * 8]);
+        bytes[(NUMBERS - 1) * 8..].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (bytes, _) = bytes.split_at_checked(NUMBERS * 8)?;
+        let mut numbers = [0; NUMBERS];
+        for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(8)) {
+            *number = u64::from_le_bytes(bytes.try_into().ok()?);
+        }
+        let [magic, version, written, device, inode, born_nanos, identity, epoch, nonce, head, sum] =
+            numbers;
+        let whole = XxHash3_64::oneshot(&bytes[..(NUMBERS - 1) * 8]) == sum;
+        (whole && magic == MAGIC && version == VERSION).then(|| Self {
+            written,
+            file: FileId { device, inode, born_nanos },
+            identity: LogId::from_bits(identity),
+            epoch,
+            nonce,
+            head: Position(head),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
