@@ -6,6 +6,7 @@ mod completions;
 mod exit;
 mod get;
 mod list;
+mod log;
 mod participants;
 mod record;
 mod sagas;
@@ -36,6 +37,7 @@ use completions::Completions;
 pub use exit::failed;
 use get::Get;
 use list::List;
+use log::LogCommand;
 use participants::Participants;
 use sagas::{Define, Sagas};
 use serve::Serve;
@@ -65,6 +67,7 @@ enum Command {
     Define(Define),
     Completions(Completions),
     Backup(Backup),
+    Log(LogCommand),
     Config(ConfigCommand),
     Token(Token),
     Check(Check),
@@ -107,6 +110,7 @@ pub fn run() -> ExitCode {
         Command::Define(define) => define.run(),
         Command::Completions(completions) => completions.run(),
         Command::Backup(backup) => backup.run(),
+        Command::Log(log) => log.run(),
         Command::Config(config) => config.run(),
         Command::Token(token) => token.run(),
         Command::Check(check) => check.run(),

@@ -53,6 +53,8 @@ pub struct Config {
     pub listen: Listen,
     /// The log's file.
     pub log: PathBuf,
+    /// A log is created where there is none.
+    pub create_log: bool,
     /// How it tells what happens to it.
     pub logs: Logs,
     /// Who is told that a transaction needs a person.
@@ -193,6 +195,7 @@ impl Config {
             listen,
             audit: audit.unwrap_or_else(|| log.with_file_name("audit.jsonl")),
             log,
+            create_log: file.create_log,
             log_is: LogIs::Original,
             logs: file.logs,
             alerts: file.alerts.map(AlertsSection::configured).transpose()?,
@@ -228,6 +231,8 @@ struct File {
     listen: Spanned<Listen>,
     #[serde(default = "beside_the_configuration")]
     log: PathBuf,
+    #[serde(default = "where_there_is_none")]
+    create_log: bool,
     audit: Option<PathBuf>,
     #[serde(default)]
     tokens: Vec<Spanned<access::TokenSection>>,
@@ -252,6 +257,11 @@ struct File {
 
 fn on_loopback() -> Spanned<Listen> {
     Spanned::new(0..0, Listen::default())
+}
+
+/// What stands beside a log that is gone says that there was one: that is never created anew.
+fn where_there_is_none() -> bool {
+    true
 }
 
 fn beside_the_configuration() -> PathBuf {

@@ -88,6 +88,7 @@ async fn serve<L: Log, P: Participant>(
 
     let webhook = config.alerts.map(Webhook::new).transpose()?;
     let file = SqliteLog::at(&config.log);
+    let file = if config.create_log { file.create_if_missing() } else { file };
     let file = match config.log_is {
         LogIs::Original => file,
         LogIs::Moved => file.moved(),

@@ -102,7 +102,7 @@ impl List {
         if !path.exists() {
             made::labelled(path, &self.common, stored, |nth| made(nth, self.names))?;
         }
-        let open = SqliteLog::at(path).open()?;
+        let open = SqliteLog::at(path).create_if_missing().open()?;
         let newest = open.last_ordinal;
         let file = File::open(path)?;
         let forget = || self.cold.then(|| forget(&file)).transpose();

@@ -22,7 +22,7 @@ pub(super) async fn run(
 ) -> Result<Figures, BenchError> {
     let (warm_up, measured) = (load.warm_up(), load.measured());
     tokio::task::spawn_blocking(move || {
-        let mut open = SqliteLog::at(&path).open()?;
+        let mut open = SqliteLog::at(&path).create_if_missing().open()?;
         let mut again = Again::of(sample)?;
         again.append_for(warm_up, &mut open)?;
         again.append_for(measured, &mut open)

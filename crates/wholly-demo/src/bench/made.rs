@@ -59,7 +59,7 @@ pub(super) fn labelled(
     made: impl Fn(u64) -> Result<(Made, Labels), InvalidName>,
 ) -> Result<(), BenchError> {
     let texts = Texts::of(common)?;
-    let mut open = SqliteLog::at(path).open()?;
+    let mut open = SqliteLog::at(path).create_if_missing().open()?;
     let mut last = open.last_ordinal;
     for first in (0..transactions).step_by(BATCH as usize) {
         let mut batches = [Vec::new(), Vec::new(), Vec::new()];

@@ -47,7 +47,7 @@ impl Memory {
         let calls = Arc::new(Calls::default());
         let mut settings = Settings::default();
         (settings.deadline, settings.call_timeout) = (PATIENCE, PATIENCE);
-        let log = SqliteLog::at(directory.path().join("memory.db"));
+        let log = SqliteLog::at(directory.path().join("memory.db")).create_if_missing();
         let mut builder = Coordinator::builder(log).settings(settings);
         for name in common.names() {
             let waiting = Waiting { calls: calls.clone(), let_go: let_go.clone() };

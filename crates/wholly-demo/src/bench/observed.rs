@@ -32,7 +32,7 @@ pub(super) struct Seen {
 impl Observed {
     pub fn at(path: &Path) -> (Self, Arc<Seen>) {
         let seen = Arc::new(Seen::default());
-        (Self { log: SqliteLog::at(path), seen: seen.clone() }, seen)
+        (Self { log: SqliteLog::at(path).create_if_missing(), seen: seen.clone() }, seen)
     }
 }
 

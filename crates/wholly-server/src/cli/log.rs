@@ -1,0 +1,153 @@
+//! `wholly log`: a log's file in an operator's hands.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use wholly::SqliteLog;
+use wholly::log::OpenError;
+use wholly::log::sqlite::{Doubt, Verified};
+
+use super::exit::{self, failed};
+
+/// Create a log, say what is damaged in one, or save what is whole of it.
+#[derive(Args)]
+pub struct LogCommand {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Init(Init),
+    Verify(Verify),
+    Salvage(Salvage),
+}
+
+/// Create a log where there is none, and print its identity.
+///
+/// A server does so itself at its first start, unless create_log = false is set: then a log whose
+/// disk is not mounted is an error, and not a new log. Nobody else may read the file.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly log init /var/lib/wholly/wholly.db")]
+struct Init {
+    /// The log.
+    #[arg(value_name = "FILE")]
+    log: PathBuf,
+}
+
+/// Read all of a log, also while its server runs, and say what is damaged.
+///
+/// Exit code 0: it is whole. 1: it is damaged, or would not be opened; the standard output says what
+/// is damaged, and what that puts in doubt. Nothing is changed. While it reads, the write-ahead log
+/// of a running server grows.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly log verify /var/lib/wholly/wholly.db")]
+struct Verify {
+    /// The log.
+    #[arg(value_name = "FILE")]
+    log: PathBuf,
+}
+
+/// Copy all that is whole of a damaged log to another file.
+///
+/// The log stays as it is; stop its server first. The copy is marked as one: serve it with
+/// --restored, which gives it an identity of its own and holds all that is unsettled until an
+/// operator retries, aborts or resolves it. What is damaged of a transaction shows it as stuck.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly log salvage /var/lib/wholly/wholly.db /var/lib/wholly/saved.db
+  wholly serve --log /var/lib/wholly/saved.db --restored")]
+struct Salvage {
+    /// The log.
+    #[arg(value_name = "FROM")]
+    from: PathBuf,
+    /// Where the copy is to be. A file that is there is not replaced.
+    #[arg(value_name = "TO")]
+    to: PathBuf,
+}
+
+impl LogCommand {
+    pub fn run(self) -> ExitCode {
+        match self.command {
+            Command::Init(init) => init.run(),
+            Command::Verify(verify) => verify.run(),
+            Command::Salvage(salvage) => salvage.run(),
+        }
+    }
+}
+
+impl Init {
+    fn run(self) -> ExitCode {
+        match SqliteLog::at(&self.log).create() {
+            Ok(identity) => {
+                println!("{} is a new log with the identity {identity}", self.log.display());
+                ExitCode::SUCCESS
+            }
+            Err(error @ OpenError::Exists { .. }) => failed(exit::USAGE, &error),
+            Err(error) => failed(exit::FAILED, &error),
+        }
+    }
+}
+
+impl Verify {
+    fn run(self) -> ExitCode {
+        let verified = match SqliteLog::at(&self.log).verify() {
+            Ok(verified) => verified,
+            Err(error) => return failed(exit::FAILED, &error),
+        };
+        let identity = verified.identity.map_or("unknown".to_owned(), |id| id.to_string());
+        println!("log        {}", self.log.display());
+        println!("identity   {identity}");
+        println!("batches    {}", verified.head.0);
+        println!(
+            "read       {} transactions, {} of them unsettled",
+            verified.transactions, verified.unsettled
+        );
+        for damage in &verified.damage {
+            println!("damaged    {damage}");
+        }
+        println!("in doubt   {}", in_doubt(&verified));
+        match &verified.refused {
+            Some(why) => println!("opened     no: {why}"),
+            None if verified.doubt == Doubt::Any => {
+                println!("opened     no, but as a restored copy: see `wholly log salvage`, too");
+            }
+            None => {}
+        }
+        match verified.damage.is_empty() && verified.refused.is_none() {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::from(exit::FAILED),
+        }
+    }
+}
+
+fn in_doubt(verified: &Verified) -> String {
+    match &verified.doubt {
+        Doubt::Nothing => "nothing".to_owned(),
+        Doubt::These(these) => {
+            let these: Vec<_> = these.iter().map(ToString::to_string).collect();
+            format!("{}, and no other", these.join(", "))
+        }
+        _ => "every transaction that is unsettled, and what was told last".to_owned(),
+    }
+}
+
+impl Salvage {
+    fn run(self) -> ExitCode {
+        let salvaged = match SqliteLog::at(&self.from).salvage(&self.to) {
+            Ok(salvaged) => salvaged,
+            Err(error) => return failed(exit::FAILED, &error),
+        };
+        println!("copied     {} entries to {}", salvaged.entries, self.to.display());
+        println!("damaged    {} of them; their transactions show as stuck", salvaged.damaged);
+        println!("left       {} that nobody knows whose they are", salvaged.nameless);
+        if salvaged.unreadable {
+            println!("unreadable parts of the file, whose entries are lost");
+        }
+        println!("next       wholly serve --log {} --restored", self.to.display());
+        ExitCode::SUCCESS
+    }
+}

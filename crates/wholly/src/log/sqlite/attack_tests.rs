@@ -1,0 +1,261 @@
+//! The log's files, changed from outside: flipped bits, prefixes, older generations, links. Whatever
+//! was changed, it is noticed, or nothing else is told than before.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+use wholly_core::{Key, LogId, Timestamp, TransactionId};
+
+use super::tests::labels;
+use super::*;
+use crate::log::listing::{Labels, Query, State};
+use crate::log::{Entry, LogReader, Place};
+
+/// A log in a folder of its own, whose files are changed in place: they stay the same files.
+struct Subject {
+    directory: TempDir,
+}
+
+/// The files of a log at one moment; `None` where one was not there.
+#[derive(Clone)]
+struct Image([Option<Vec<u8>>; 3]);
+
+const FILES: [&str; 3] = ["", "-wal", "-side"];
+
+impl Subject {
+    fn new() -> Self {
+        // In memory, where syncing costs nothing; what a sync does is not what is tested here.
+        let memory = Path::new("/dev/shm");
+        let directory = match memory.is_dir() {
+            true => tempfile::tempdir_in(memory),
+            false => tempfile::tempdir(),
+        };
+        Self { directory: directory.unwrap() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("wholly.db")
+    }
+
+    fn log(&self) -> SqliteLog {
+        SqliteLog::at(self.path())
+    }
+
+    fn file(&self, nth: usize) -> PathBuf {
+        file::beside(&self.path(), FILES[nth])
+    }
+
+    /// Reads the files as they are. Another process does, for this one may have the log open.
+    fn image(&self) -> Image {
+        Image([0, 1, 2].map(|nth| {
+            let output = std::process::Command::new("cat").arg(self.file(nth)).output().unwrap();
+            output.status.success().then_some(output.stdout)
+        }))
+    }
+
+    /// Puts files in the place of those that are there, as `cat image > file` does.
+    fn put(&self, Image(files): &Image) {
+        for (nth, content) in files.iter().enumerate() {
+            match content {
+                Some(content) => std::fs::write(self.file(nth), content).unwrap(),
+                None => drop(std::fs::remove_file(self.file(nth))),
+            }
+        }
+        drop(std::fs::remove_file(file::beside(&self.path(), "-shm")));
+    }
+}
+
+fn id(n: u64) -> TransactionId {
+    TransactionId::mint(0, Timestamp::from_millis(n), n << 2, LogId::from_bits(7))
+}
+
+fn entry(n: u64, sequence: u32, state: State, ends: bool) -> Entry {
+    Entry {
+        transaction: id(n),
+        sequence,
+        text: format!("{{\"v\":1,\"r\":[[{n},\"entry {sequence} of {n}\"]]}}"),
+        key: (sequence == 0).then(|| Key::new(format!("key {n}")).unwrap()),
+        labels: Labels { state, ..labels() },
+        ended: ends.then(|| Timestamp::from_millis(n)),
+    }
+}
+
+/// Batches of transactions that begin, commit and settle; every fourth does not settle.
+fn batches(from: u64, count: u64) -> impl Iterator<Item = Vec<Entry>> {
+    (from..from + count).map(|n| {
+        let mut batch = vec![entry(n, 0, State::Init, false)];
+        if n > 1 {
+            batch.push(entry(n - 1, 1, State::Committed, false));
+        }
+        if n > 2 && (n - 2) % 4 != 0 {
+            batch.push(entry(n - 2, 2, State::Committed, true));
+        }
+        batch
+    })
+}
+
+/// All that a log tells of each transaction.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Told {
+    histories: BTreeMap<TransactionId, Vec<String>>,
+    listed: Vec<(TransactionId, Labels, bool)>,
+    keys: BTreeMap<String, TransactionId>,
+    unsettled: Vec<TransactionId>,
+}
+
+/// Reads all that a log tells. Of what it says is damaged nothing is told, which is noticed.
+fn told(reader: &dyn LogReader, newest: u64, noticed: &mut bool) -> Told {
+    let mut told = Told::default();
+    let mut damaged = BTreeMap::new();
+    for n in 1..=newest {
+        match reader.history(id(n)) {
+            Ok(Some(stored)) if stored.damage.is_none() => {
+                let texts = stored.entries.into_iter().map(|entry| entry.text).collect();
+                told.histories.insert(id(n), texts);
+            }
+            Ok(None) => {}
+            Ok(Some(_)) | Err(ReadError::Damaged { .. }) => {
+                *noticed = true;
+                damaged.insert(id(n), ());
+            }
+            Err(error) => panic!("{error}"),
+        }
+        match reader.by_key(&Key::new(format!("key {n}")).unwrap()) {
+            Ok(Some(id)) => _ = told.keys.insert(format!("key {n}"), id),
+            Ok(None) => {}
+            Err(ReadError::Damaged { .. }) => *noticed = true,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    match reader.list(&Query::newest(1_000)) {
+        Ok(page) => {
+            let rows = page.rows.into_iter().map(|row| (row.id, row.labels, row.settled));
+            told.listed = rows.collect();
+        }
+        Err(ReadError::Damaged { .. }) => *noticed = true,
+        Err(error) => panic!("{error}"),
+    }
+    match reader.unsettled(None, 1_000) {
+        Ok(unsettled) => told.unsettled = unsettled.into_iter().map(|stored| stored.id).collect(),
+        Err(ReadError::Damaged { .. }) => *noticed = true,
+        Err(error) => panic!("{error}"),
+    }
+    for place in [Place::default(), Place::from_bits(5 << 20)] {
+        match reader.entries_after(place, 1_000) {
+            Ok(entries) => *noticed |= entries.iter().any(|entry| entry.damage.is_some()),
+            Err(ReadError::Damaged { .. }) => *noticed = true,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    told
+}
+
+/// What opening the files as they are now comes to.
+enum Outcome {
+    Refused(OpenError),
+    Opened { told: Told, noticed: bool },
+}
+
+fn outcome(subject: &Subject, newest: u64) -> Outcome {
+    match subject.log().open() {
+        Err(error) => Outcome::Refused(error),
+        Ok(open) => {
+            let mut noticed = false;
+            let told = told(&*open.reader, newest, &mut noticed);
+            noticed |= open.damage.damage().count > 0;
+            Outcome::Opened { told, noticed }
+        }
+    }
+}
+
+/// A small log with all that a log can hold: two runs of the indexes, removed payloads, transactions
+/// that were trimmed. Its image as a kill leaves it, what it tells, and its newest transaction.
+fn small_log(subject: &Subject) -> (Image, Told, u64) {
+    let mut open = subject.log().create_if_missing().open().unwrap();
+    let append = |open: &mut OpenLog, batches: &mut dyn Iterator<Item = Vec<Entry>>| {
+        for batch in batches {
+            open.head = open.writer.append(open.head, &batch).unwrap();
+        }
+    };
+    append(&mut open, &mut batches(1, 12));
+    open.writer.trim(Timestamp::from_millis(3), 9).unwrap();
+    open.writer.remove_payloads(Timestamp::from_millis(6), 9, &|stored| {
+        Some(vec!["{\"v\":1,\"removed\":true}".to_owned(); stored.entries.len()])
+    })
+    .unwrap();
+    drop(open);
+    let mut open = subject.log().open().unwrap();
+    append(&mut open, &mut batches(13, 6));
+    let image = subject.image();
+    let mut noticed = false;
+    let told = told(&*open.reader, 18, &mut noticed);
+    assert!(!noticed && open.damage.damage().count == 0, "{:?}", open.damage.damage());
+    assert!(told.histories.len() > 10 && told.unsettled.len() > 3);
+    drop(open);
+    (image, told, 18)
+}
+
+/// Flips a bit of every `step`th byte of each file.
+fn flip_every(step: usize) {
+    let subject = Subject::new();
+    let (killed, expected, newest) = small_log(&subject);
+    let stopped = subject.image();
+    let mut missed = Vec::new();
+    let (mut refused, mut held, mut harmless) = (0, 0, 0);
+    for (name, image) in [("killed", &killed), ("stopped", &stopped)] {
+        for (nth, content) in image.0.iter().enumerate() {
+            let Some(content) = content else { continue };
+            for at in (nth..content.len()).step_by(step) {
+                let mut flipped = image.clone();
+                if let Some(content) = &mut flipped.0[nth] {
+                    content[at] ^= 1 << (at % 8);
+                }
+                subject.put(&flipped);
+                match outcome(&subject, newest) {
+                    Outcome::Refused(_) => refused += 1,
+                    Outcome::Opened { told, noticed: true } => {
+                        held += 1;
+                        for (id, texts) in &told.histories {
+                            let is = expected.histories.get(id) == Some(texts);
+                            assert!(is, "{name}{} byte {at}: {id} {texts:?}", FILES[nth]);
+                        }
+                    }
+                    Outcome::Opened { told, noticed: false } if told == expected => harmless += 1,
+                    Outcome::Opened { told, .. } => missed.push((name, FILES[nth], at, told)),
+                }
+            }
+        }
+    }
+    println!("{refused} refused, {held} noticed and opened, {harmless} without a consequence");
+    assert!(refused > 0 && held > 0 && harmless > 0);
+    for (name, file, at, told) in &missed {
+        println!("missed: {name}{file} byte {at}");
+        for (id, texts) in &told.histories {
+            if expected.histories.get(id) != Some(texts) {
+                println!("  {id}: {texts:?}, not {:?}", expected.histories.get(id));
+            }
+        }
+        for (id, _) in expected.histories.iter().filter(|(id, _)| !told.histories.contains_key(id)) {
+            println!("  {id} is gone");
+        }
+        if told.listed != expected.listed {
+            println!("  listed {:?}", told.listed);
+        }
+        if told.keys != expected.keys || told.unsettled != expected.unsettled {
+            println!("  keys {:?} unsettled {:?}", told.keys.len(), told.unsettled);
+        }
+    }
+    assert!(missed.is_empty(), "{} flips were missed", missed.len());
+}
+
+#[test]
+fn a_flipped_bit_is_noticed_or_changes_nothing() {
+    flip_every(53);
+}
+
+#[test]
+#[ignore = "minutes: every byte"]
+fn a_flipped_bit_in_any_byte_is_noticed_or_changes_nothing() {
+    flip_every(1);
+}
