@@ -72,7 +72,7 @@ async fn a_backup_in_the_midst_of_traffic_is_restored_and_sends_nothing_until_a_
     let config = ["serve", "--config", text(&config), "--log", text(&copy)];
     let (code, said) = start_fails(&config).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("is a copy") && said.contains("--restored"), "{said}");
+    assert!(said.contains("marked as a copy") && said.contains("--restored"), "{said}");
 
     let calls = || [&orders, &payments].map(|who| (who.asked(&undecided), who.asked(&committed)));
     let before = calls();

@@ -41,20 +41,21 @@ impl Background {
                 told += 1;
                 damage.note(what);
             };
-            let checked = Check::begin(&connection, meta).map_err(ReadError::from).and_then(
-                |mut check| {
+            let checked =
+                Check::begin(&connection, meta).map_err(ReadError::from).and_then(|mut check| {
                     while check.piece(&connection, &mut |problem| tell(problem.what))?
                         && !stopped.load(SeqCst)
                     {
                         std::thread::sleep(PAUSE);
                     }
                     Ok(check.transactions)
-                },
-            );
+                });
             match checked {
                 Ok(_) if stopped.load(SeqCst) => {}
                 Ok(transactions) => {
-                    tracing::info!("the log was checked: {transactions} transactions, {told} damages");
+                    tracing::info!(
+                        "the log was checked: {transactions} transactions, {told} damages"
+                    );
                 }
                 Err(ReadError::Damaged { why }) => tell(why),
                 Err(error) => tracing::warn!("the log was not checked to its end: {error}"),

@@ -99,7 +99,8 @@ pub(super) fn wrong_definition(file: &Connection) -> rusqlite::Result<Option<Str
         file.prepare(all)?.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
     };
     let (expected, found) = (read(&made)?, read(file)?);
-    let differs = |(expected, found): (&(String, _), _)| (expected != found).then(|| expected.0.clone());
+    let differs =
+        |(expected, found): (&(String, _), _)| (expected != found).then(|| expected.0.clone());
     let missing = expected.len() != found.len();
     let wrong = expected.iter().zip(&found).find_map(differs);
     Ok(wrong.or_else(|| missing.then(|| "the list of tables".to_owned())))

@@ -94,9 +94,7 @@ pub(super) fn find(
     }));
     let id = match (id, indexed, rows.first()) {
         (Some(id), ..) => id,
-        (None, Some(Indexed { label, random, .. }), _) => {
-            id_of(file, ordinal, label, random)?
-        }
+        (None, Some(Indexed { label, random, .. }), _) => id_of(file, ordinal, label, random)?,
         (None, None, first) => {
             let told = first.and_then(EntryRow::id);
             told.unwrap_or(Found::unreadable(ordinal, String::new()).id)
@@ -159,9 +157,8 @@ fn incomplete<'r>(
     rows: impl Iterator<Item = &'r EntryRow>,
     unsettled: Unsettled,
 ) -> Option<String> {
-    let (entries, total) = rows.fold((0, 0_i64), |(entries, total), row| {
-        (entries + 1, total.wrapping_add(row.checksum))
-    });
+    let (entries, total) = rows
+        .fold((0, 0_i64), |(entries, total), row| (entries + 1, total.wrapping_add(row.checksum)));
     let Unsettled { entries: expected, total: sum, .. } = unsettled;
     ((entries, total) != (expected, sum))
         .then(|| format!("it has not the {expected} entries that it had"))

@@ -101,8 +101,11 @@ fn note_unsettled(
         let entries = entries + known.places.len() as i64;
         let now = Unsettled { ordinal, entries, total: total.wrapping_add(known.sum) };
         meta.unsettled = meta.unsettled.wrapping_add(now.checksum());
-        file.prepare_cached("INSERT OR REPLACE INTO unsettled VALUES (?1, ?2, ?3)")?
-            .execute([ordinal, now.entries, now.total])?;
+        file.prepare_cached("INSERT OR REPLACE INTO unsettled VALUES (?1, ?2, ?3)")?.execute([
+            ordinal,
+            now.entries,
+            now.total,
+        ])?;
     } else if before.is_some() {
         file.prepare_cached("DELETE FROM unsettled WHERE ordinal = ?1")?.execute([ordinal])?;
     }
@@ -155,12 +158,7 @@ pub(super) fn delete(file: &Connection, meta: &mut Meta, ordinal: i64) -> rusqli
 
 /// Takes a transaction out of the list, and its kind with it if it was the last of that kind, among
 /// those that are in no index yet, too.
-fn unlist(
-    file: &Connection,
-    ordinal: i64,
-    label: i64,
-    indexed: i64,
-) -> rusqlite::Result<()> {
+fn unlist(file: &Connection, ordinal: i64, label: i64, indexed: i64) -> rusqlite::Result<()> {
     file.prepare_cached("DELETE FROM listed WHERE label = ?1 AND ordinal = ?2")?
         .execute([label, ordinal])?;
     let kind = label >> STANDING_BITS;

@@ -21,6 +21,7 @@ use super::file::{self, FileId, LogFile, Owned, Watch};
 use super::labels::Kinds;
 use super::list::Bounds;
 use super::meta::{Meta, MetaError};
+use super::probe::reached;
 use super::reader::SqliteReader;
 use super::side::{self, Found, Side, Stand};
 use super::tail::{ReadBack, Shared, Tail, read_back};
@@ -56,6 +57,7 @@ pub(super) fn open(given: &Path, how: &How) -> Result<OpenLog, OpenError> {
     let mut file = at.connect()?;
     if at.recognise(&file)? == Content::Nothing {
         at.make(&mut file, how)?;
+        reached("the tables are made");
     }
     at.make_sure_of_definitions(&file)?;
     let mut meta = at.meta(&file)?;
@@ -75,6 +77,7 @@ pub(super) fn open(given: &Path, how: &How) -> Result<OpenLog, OpenError> {
     drop(file);
     let mut file = connect(&path, 16_000).map_err(|error| at.sqlite(&error))?;
     at.make_durable(&file)?;
+    reached("it is durable");
     let ReadBack { tail, chain, .. } = match read {
         Some(read) => read,
         None => at.index_anew(&mut file, &mut meta)?,
@@ -85,10 +88,19 @@ pub(super) fn open(given: &Path, how: &How) -> Result<OpenLog, OpenError> {
         (meta.nonce, meta.previous_nonce) = (create::random(&path)?, 0);
         meta.write(&file).map_err(|error| at.sqlite(&error))?;
         stand = at.stand(&file, &meta)?;
+        reached("it has an identity of its own");
     }
     let mut side = Side::bring_level(&path, &stand, found).map_err(|error| at.io(&error))?;
+    let is_new = !meta.sided;
+    reached("the side file is level");
     let tail = at.take_over(&mut file, &mut meta, tail, chain)?;
+    reached("the epoch is raised");
+    if is_new {
+        at.make_durable(&file)?;
+        reached("that is copied");
+    }
     side.opened(meta.epoch, meta.nonce).map_err(|error| at.io(&error))?;
+    reached("it is open");
     at.opened(file, meta, tail, chain, side, owned, how)
 }
 
@@ -111,6 +123,7 @@ fn own(given: &Path, how: &How) -> Result<(PathBuf, Owned), OpenError> {
             return Err(OpenError::Missing { log: at.name() });
         }
         file::make_private(&path).map_err(|error| at.io(&error))?;
+        reached("the file is made");
     }
     let (_, links) = FileId::at(&path).map_err(|error| at.io(&error))?;
     if links > 1 {

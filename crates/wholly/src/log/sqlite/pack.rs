@@ -7,8 +7,8 @@
 //! page gets the largest entry that is left, and small ones for as long as they fit.
 
 use super::super::Entry;
-use super::id;
 use super::create::PAGE_BYTES;
+use super::id;
 
 /// What a page's own header leaves.
 const ROOM: usize = PAGE_BYTES as usize - 8;

@@ -142,9 +142,8 @@ impl LogReader for SqliteReader {
         let Ok(after) = i64::try_from(after.to_bits()) else { return Ok(Vec::new()) };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.with(|file| {
-            let mut entries = file.prepare_cached(select_entries!(
-                "WHERE place > ?1 ORDER BY place LIMIT ?2"
-            ))?;
+            let mut entries =
+                file.prepare_cached(select_entries!("WHERE place > ?1 ORDER BY place LIMIT ?2"))?;
             let rows = entries.query_map([after, limit], EntryRow::read)?;
             rows.map(|row| Ok(self.placed(row?))).collect()
         })

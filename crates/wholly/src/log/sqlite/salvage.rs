@@ -88,8 +88,7 @@ pub(super) fn salvage(given: &Path, to: &Path) -> Result<Salvaged, SalvageError>
     }
     // Nobody may write it meanwhile.
     let kept = LogFile::keep(&path).map_err(io)?;
-    let _owned =
-        kept.own().map_err(|_| OpenError::InUse { log: path.display().to_string() })?;
+    let _owned = kept.own().map_err(|_| OpenError::InUse { log: path.display().to_string() })?;
     let copy = Copy::of(&path, to).map_err(io)?;
     let partial = Partial::beside(to).map_err(io)?;
     let from = connect_to_look(&copy.0, 16_000).map_err(|error| storage(error.to_string()))?;

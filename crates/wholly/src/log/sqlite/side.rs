@@ -23,7 +23,8 @@
 //! a database that lost nothing, also after a power failure that took what was not synced.
 //!
 //! A database that was just created, or given an identity of its own, says that its side file is
-//! still to be written (`Stand::sided`), until the commit of step 2.
+//! still to be written (`Stand::sided`), until the commit of step 2, which is then copied from the
+//! write-ahead log at once: without that one, too, the database shall not look as if it were new.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -96,10 +97,10 @@ pub(super) fn judge(
     if stand.copy {
         return copied("it is marked as a copy: a backup, or what was salvaged".to_owned());
     }
-    if !stand.sided {
-        return Ok(());
-    }
     let side = match found {
+        Found::Missing if !stand.sided => return Ok(()),
+        // It has just got an identity of its own.
+        Found::Known(side) if !stand.sided && side.identity != stand.identity => return Ok(()),
         Found::Missing => {
             let side = path(log);
             return copied(format!("its side file {} is not there", side.display()));
@@ -170,7 +171,10 @@ impl Side {
             Found::Missing | Found::Torn => 0,
         };
         let Stand { file: id, identity, epoch, nonce, head, .. } = *stand;
-        let mut side = Self { file, slot: Slot { written, file: id, identity, epoch, nonce, head } };
+        let mut side =
+            Self { file, slot: Slot { written, file: id, identity, epoch, nonce, head } };
+        // Both slots: an older one may be of another identity.
+        side.write()?;
         side.write()?;
         side.sync()?;
         super::file::sync_directory(log)?;

@@ -16,6 +16,7 @@ use super::file::{Owned, Watch};
 use super::labels::Kinds;
 use super::meta::{Meta, MetaError};
 use super::pack::packed;
+use super::probe::reached;
 use super::side::Side;
 use super::tail::{Noted, Shared, place, position};
 use super::{ends, id, index};
@@ -134,10 +135,13 @@ impl SqliteWriter {
     /// INVARIANT: in this order, and both after the commit. A commit to a file that is gone from
     /// its place is told to nobody.
     pub(super) fn is_told(&mut self, head: Position) -> Result<(), AppendError> {
+        reached("a batch is committed");
         self.watch.look().map_err(|why| AppendError::Storage { why })?;
         self.side.has_come_to(head).map_err(|error| AppendError::Storage {
             why: format!("the side file cannot be written: {error}"),
-        })
+        })?;
+        reached("a batch is told");
+        Ok(())
     }
 }
 
@@ -145,6 +149,7 @@ impl Drop for SqliteWriter {
     fn drop(&mut self) {
         // What is not synced is behind, which the next opening allows for.
         let _ = self.side.sync();
+        reached("it is stopped");
     }
 }
 
@@ -191,9 +196,8 @@ fn insert<'a>(
         noted.push(Noted { ordinal, sequence, place, begins, key, label, ended, checksum });
     }
     let after = if batch.is_empty() { before } else { chain(before, sum) };
-    let mut statement = file.prepare_cached(
-        "INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    )?;
+    let mut statement = file
+        .prepare_cached("INSERT INTO entries VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)")?;
     for (nth, (entry, noted)) in batch.into_iter().zip(&noted).enumerate() {
         let Noted { place, ordinal, label, checksum, .. } = *noted;
         let chain = (nth == 0).then_some(after);

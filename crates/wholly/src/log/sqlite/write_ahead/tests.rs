@@ -68,7 +68,10 @@ fn a_flipped_bit_before_the_last_commit_is_damage() {
     }
     // Where the mark of a commit's end is lost, the commit behind it looks like its rest: nothing is
     // missed but that, in the last commit but one. The side file knows of it.
-    assert!(missed.iter().all(|(frame, at)| ends.contains(frame) && (4..8).contains(at)), "{missed:?}");
+    assert!(
+        missed.iter().all(|(frame, at)| ends.contains(frame) && (4..8).contains(at)),
+        "{missed:?}"
+    );
 }
 
 #[test]

@@ -1,0 +1,91 @@
+//! One flipped bit, anywhere.
+
+use super::*;
+
+/// A small log with all that a log can hold: two runs of the indexes, removed payloads, transactions
+/// that were trimmed. Its image as a kill leaves it, what it tells, and its newest transaction.
+fn small_log(subject: &Subject) -> (Image, Told, u64) {
+    let mut open = subject.log().create_if_missing().open().unwrap();
+    append(&mut open, batches(1, 12));
+    open.writer.trim(Timestamp::from_millis(3), 9).unwrap();
+    open.writer
+        .remove_payloads(Timestamp::from_millis(6), 9, &|stored| {
+            Some(vec!["{\"v\":1,\"removed\":true}".to_owned(); stored.entries.len()])
+        })
+        .unwrap();
+    drop(open);
+    let mut open = subject.log().open().unwrap();
+    append(&mut open, batches(13, 6));
+    let image = subject.image();
+    let mut noticed = false;
+    let told = told(&*open.reader, 18, &mut noticed);
+    assert!(!noticed && open.damage.damage().count == 0, "{:?}", open.damage.damage());
+    assert!(told.histories.len() > 10 && told.unsettled.len() > 3);
+    drop(open);
+    (image, told, 18)
+}
+
+/// Flips a bit of every `step`th byte of each file.
+fn flip_every(step: usize) {
+    let subject = Subject::new();
+    let (killed, expected, newest) = small_log(&subject);
+    let stopped = subject.image();
+    let mut missed = Vec::new();
+    let (mut refused, mut held, mut harmless) = (0, 0, 0);
+    for (name, image) in [("killed", &killed), ("stopped", &stopped)] {
+        for (nth, content) in image.0.iter().enumerate() {
+            let Some(content) = content else { continue };
+            for at in (nth..content.len()).step_by(step) {
+                let mut flipped = image.clone();
+                if let Some(content) = &mut flipped.0[nth] {
+                    content[at] ^= 1 << (at % 8);
+                }
+                subject.put(&flipped);
+                match outcome(&subject, newest) {
+                    Outcome::Refused(_) => refused += 1,
+                    Outcome::Opened { told, noticed: true } => {
+                        held += 1;
+                        for (id, texts) in &told.histories {
+                            let is = expected.histories.get(id) == Some(texts);
+                            assert!(is, "{name}{} byte {at}: {id} {texts:?}", FILES[nth]);
+                        }
+                    }
+                    Outcome::Opened { told, noticed: false } if told == expected => harmless += 1,
+                    Outcome::Opened { told, .. } => missed.push((name, FILES[nth], at, told)),
+                }
+            }
+        }
+    }
+    println!("{refused} refused, {held} noticed and opened, {harmless} without a consequence");
+    assert!(refused > 0 && held > 0 && harmless > 0);
+    for (name, file, at, told) in &missed {
+        println!("missed: {name}{file} byte {at}");
+        for (id, texts) in &told.histories {
+            if expected.histories.get(id) != Some(texts) {
+                println!("  {id}: {texts:?}, not {:?}", expected.histories.get(id));
+            }
+        }
+        for (id, _) in expected.histories.iter().filter(|(id, _)| !told.histories.contains_key(id))
+        {
+            println!("  {id} is gone");
+        }
+        if told.listed != expected.listed {
+            println!("  listed {:?}", told.listed);
+        }
+        if told.keys != expected.keys || told.unsettled != expected.unsettled {
+            println!("  keys {:?} unsettled {:?}", told.keys.len(), told.unsettled);
+        }
+    }
+    assert!(missed.is_empty(), "{} flips were missed", missed.len());
+}
+
+#[test]
+fn a_flipped_bit_is_noticed_or_changes_nothing() {
+    flip_every(53);
+}
+
+#[test]
+#[ignore = "minutes: every byte"]
+fn a_flipped_bit_in_any_byte_is_noticed_or_changes_nothing() {
+    flip_every(1);
+}

@@ -1,0 +1,100 @@
+//! Prefixes of the write-ahead log, and older generations of each file in every combination.
+
+use super::*;
+
+/// What a log holds after so many of [`batches`].
+fn expected(batches: u64) -> BTreeMap<TransactionId, Vec<String>> {
+    let mut histories = BTreeMap::new();
+    for entry in super::batches(1, batches).flatten() {
+        let texts: &mut Vec<_> = histories.entry(entry.transaction).or_default();
+        texts.push(entry.text);
+    }
+    histories
+}
+
+/// What opened holds all that the side file knows of, and it is what the log held at one moment; but
+/// for what it says is damaged.
+fn holds(at: &str, told: &Told, damaged: bool, side: u64, newest: u64) {
+    let is = (side..=newest).find(|batches| {
+        let mut expected = expected(*batches);
+        expected.retain(|id, _| !damaged || told.histories.contains_key(id));
+        expected == told.histories
+    });
+    assert!(is.is_some(), "{at}: {} histories are of no moment since {side}", told.histories.len());
+}
+
+#[test]
+fn every_prefix_of_the_write_ahead_log_is_refused_or_loses_nothing() {
+    let subject = Subject::new();
+    let mut open = subject.log().create_if_missing().open().unwrap();
+    append(&mut open, batches(1, 9));
+    let image = subject.image();
+    drop(open);
+    let wal = image.0[1].clone().unwrap();
+    let (mut refused, mut opened) = (0, 0);
+    for end in (0..=wal.len()).step_by(512).chain([wal.len()]) {
+        let mut prefix = image.clone();
+        prefix.0[1] = Some(wal[..end].to_vec());
+        subject.put(&prefix);
+        match outcome(&subject, 9) {
+            Outcome::Refused(_) => refused += 1,
+            Outcome::Opened { told, noticed } => {
+                assert!(!noticed);
+                holds(&format!("{end} bytes"), &told, false, 9, 9);
+                opened += 1;
+            }
+        }
+    }
+    assert!(refused > 20 && opened > 0, "{refused} refused, {opened} opened");
+}
+
+/// A generation is what the files were at some moment. Where the side file is rolled back with the
+/// others, nothing tells that from the log as it was: what is held against it is what *it* knows.
+#[test]
+fn older_generations_in_every_combination_are_refused_or_lose_nothing_that_the_side_file_knows() {
+    let subject = Subject::new();
+    let mut images = Vec::new();
+    let mut batch = 1;
+    let mut more = |open: &mut OpenLog, count| {
+        append(open, batches(batch, count));
+        batch += count;
+        images.push((subject.image(), open.head.0));
+    };
+    let mut open = subject.log().create_if_missing().open().unwrap();
+    more(&mut open, 4);
+    more(&mut open, 3);
+    drop(open);
+    let mut open = subject.log().open().unwrap();
+    more(&mut open, 2);
+    // Enough for a checkpoint, after which the write-ahead log begins anew.
+    for _ in 0..12 {
+        more(&mut open, 2);
+        let file = rusqlite::Connection::open(subject.path()).unwrap();
+        file.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())).unwrap();
+    }
+    drop(open);
+    let mut open = subject.log().open().unwrap();
+    more(&mut open, 3);
+    drop(open);
+    let newest = images.last().unwrap().1;
+    images.push((subject.image(), newest));
+
+    let (mut refused, mut opened, mut held) = (0, 0, 0);
+    for (db, _) in &images {
+        for (wal, _) in &images {
+            for (side, known) in &images {
+                let mixed = Image([db.0[0].clone(), wal.0[1].clone(), side.0[2].clone()]);
+                subject.put(&mixed);
+                match outcome(&subject, newest) {
+                    Outcome::Refused(_) => refused += 1,
+                    Outcome::Opened { told, noticed } => {
+                        holds("a combination", &told, noticed, *known, newest);
+                        (opened, held) = (opened + 1, held + usize::from(noticed));
+                    }
+                }
+            }
+        }
+    }
+    println!("{refused} refused, {opened} opened, {held} of them damaged");
+    assert!(refused > 100 && opened - held >= images.len());
+}
