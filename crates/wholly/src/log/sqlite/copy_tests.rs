@@ -97,7 +97,7 @@ fn a_backup_is_what_was_there_when_it_was_made() {
 
 /// As `cat backup.db > wholly.db` does it: by the file alone it would be the original.
 #[test]
-fn a_backup_in_the_file_of_the_original_is_known_by_its_mark() {
+pub(super) fn a_backup_in_the_file_of_the_original_is_known_by_its_mark() {
     let place = Place::new();
     let (from, to) = (place.at("wholly.db"), place.at("backup.db"));
     drop(opened(from.clone()));

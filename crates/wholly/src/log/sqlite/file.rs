@@ -20,6 +20,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::UNIX_EPOCH;
 
+use super::probe::{Bug, planted};
+
 /// A file that is kept open.
 #[derive(Debug)]
 pub(super) struct LogFile {
@@ -132,7 +134,9 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    if !planted(Bug::Public) {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
     match options.open(path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
         made => made.map(drop),

@@ -47,7 +47,6 @@ mod list;
 mod meta;
 mod open;
 mod pack;
-#[cfg(test)]
 mod probe;
 mod reader;
 mod retention;
@@ -215,12 +214,6 @@ impl Log for SqliteLog {
     fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
         self.opened(Some(told))
     }
-}
-
-/// A point between two writes, at which a test looks at the files.
-#[cfg(not(test))]
-mod probe {
-    pub(super) fn reached(_: &'static str) {}
 }
 
 /// How long a connection waits for another's lock.

@@ -21,7 +21,7 @@ use super::file::{self, FileId, LogFile, Owned, Watch};
 use super::labels::Kinds;
 use super::list::Bounds;
 use super::meta::{Meta, MetaError};
-use super::probe::reached;
+use super::probe::{Bug, planted, reached};
 use super::reader::SqliteReader;
 use super::side::{self, Found, Side, Stand};
 use super::tail::{ReadBack, Shared, Tail, read_back};
@@ -119,14 +119,14 @@ fn own(given: &Path, how: &How) -> Result<(PathBuf, Owned), OpenError> {
     let at = At(&path);
     if at.is_empty()? {
         at.make_sure_that_there_was_none()?;
-        if !how.create {
+        if !how.create && !planted(Bug::MadeAnew) {
             return Err(OpenError::Missing { log: at.name() });
         }
         file::make_private(&path).map_err(|error| at.io(&error))?;
         reached("the file is made");
     }
     let (_, links) = FileId::at(&path).map_err(|error| at.io(&error))?;
-    if links > 1 {
+    if links > 1 && !planted(Bug::SeveralNames) {
         return Err(OpenError::SeveralNames { log: at.name(), links });
     }
     let kept = LogFile::keep(&path).map_err(|error| at.io(&error))?;
@@ -185,15 +185,14 @@ impl At<'_> {
         }
     }
 
-    /// Nothing stands beside it that a log has. A killed creation leaves nothing there.
+    /// Nothing stands beside it that a log has. A killed creation leaves no side file; of a
+    /// write-ahead log it leaves an empty database beside it.
     fn make_sure_that_there_was_none(&self) -> Result<(), OpenError> {
         let write_ahead = file::beside(self.0, "-wal");
-        let holds_something = |path: &Path| path.metadata().is_ok_and(|file| file.len() > 0);
+        let left_alone = !self.0.exists() && write_ahead.metadata().is_ok_and(|wal| wal.len() > 0);
         let side = side::path(self.0);
-        for (beside, says) in
-            [(&side, side.exists()), (&write_ahead, holds_something(&write_ahead))]
-        {
-            if says {
+        for (beside, says) in [(&side, side.exists()), (&write_ahead, left_alone)] {
+            if says && !planted(Bug::MadeAnew) {
                 let (log, beside) = (self.name(), beside.display().to_string());
                 return Err(OpenError::Lost { log, beside });
             }
@@ -240,7 +239,7 @@ impl At<'_> {
     /// Makes a log in an empty file, where that is wanted.
     fn make(&self, file: &mut Connection, how: &How) -> Result<(), OpenError> {
         self.make_sure_that_there_was_none()?;
-        if !how.create {
+        if !how.create && !planted(Bug::MadeAnew) {
             return Err(OpenError::Missing { log: self.name() });
         }
         let identity = create::random(self.0)?;
@@ -292,7 +291,7 @@ impl At<'_> {
             }
             let count: i64 = file.query_row(count, [CHECKED_AT_ONCE + 1], |row| row.get(0))?;
             let mut of_any = None;
-            if count <= CHECKED_AT_ONCE {
+            if count <= CHECKED_AT_ONCE && !planted(Bug::AnyIndex) {
                 of_any = self.check_whole(file, meta, how)?;
             }
             Ok((of_any, read))

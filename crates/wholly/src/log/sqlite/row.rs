@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use wholly_core::TransactionId;
 
 use super::super::{Place, PlacedEntry};
+use super::probe::{Bug, planted};
 use super::{checksum, id};
 
 /// What is selected of an entry.
@@ -84,6 +85,7 @@ impl EntryRow {
         let row = self.row();
         match () {
             () if !self.malformed && row.checksum() == self.checksum => Integrity::Whole,
+            () if planted(Bug::AnyChecksum) => Integrity::Whole,
             () if row.is_named_by(self.checksum) => Integrity::Damaged,
             () => Integrity::Nameless,
         }

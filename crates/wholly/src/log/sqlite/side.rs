@@ -35,6 +35,7 @@ use wholly_core::LogId;
 
 use super::Claim;
 use super::file::{FileId, beside, make_private};
+use super::probe::{Bug, planted};
 use crate::log::{OpenError, Position};
 
 /// Where each slot begins: in blocks that no disk writes together.
@@ -94,7 +95,7 @@ pub(super) fn judge(
     if claim == Claim::Restored {
         return Ok(());
     }
-    if stand.copy {
+    if stand.copy && !(claim == Claim::Moved && planted(Bug::CopyOpensAsMoved)) {
         return copied("it is marked as a copy: a backup, or what was salvaged".to_owned());
     }
     let side = match found {
@@ -114,14 +115,14 @@ pub(super) fn judge(
             stand.identity, side.identity
         ));
     }
-    if ![stand.nonce, stand.previous_nonce].contains(&side.nonce) {
+    if ![stand.nonce, stand.previous_nonce].contains(&side.nonce) && !planted(Bug::AnyNonce) {
         return copied(format!(
             "it is at its opening number {}, and its side file at {}: it is an older copy, or \
              another one was opened since",
             stand.epoch, side.epoch
         ));
     }
-    if stand.head < side.head {
+    if stand.head < side.head && !planted(Bug::AnyHead) {
         let why = format!("it ends with batch {}, and had {}", stand.head.0, side.head.0);
         return Err(OpenError::Behind { log: name, why });
     }

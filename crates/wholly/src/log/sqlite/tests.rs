@@ -108,7 +108,7 @@ fn another_format_is_refused_by_its_number() {
 
 /// All the indexes together: they say nothing that the entries do not.
 #[test]
-fn the_indexes_are_made_anew_from_the_entries() {
+pub(super) fn the_indexes_are_made_anew_from_the_entries() {
     let (_directory, path) = place_for();
     let mut open = created(&path);
     fill(&mut open, 50, 10);

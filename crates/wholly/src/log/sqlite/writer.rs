@@ -16,7 +16,7 @@ use super::file::{Owned, Watch};
 use super::labels::Kinds;
 use super::meta::{Meta, MetaError};
 use super::pack::packed;
-use super::probe::reached;
+use super::probe::{Bug, planted, reached};
 use super::side::Side;
 use super::tail::{Noted, Shared, place, position};
 use super::{ends, id, index};
@@ -116,6 +116,12 @@ impl SqliteWriter {
         if meta != before {
             meta.write(&file)?;
         }
+        if planted(Bug::SideFileFirst) {
+            self.side
+                .has_come_to(next)
+                .map_err(|error| AppendError::Storage { why: error.to_string() })?;
+            reached("a batch is said");
+        }
         file.commit()?;
         self.is_told(next)?;
         self.chain = chain;
@@ -136,7 +142,9 @@ impl SqliteWriter {
     /// its place is told to nobody.
     pub(super) fn is_told(&mut self, head: Position) -> Result<(), AppendError> {
         reached("a batch is committed");
-        self.watch.look().map_err(|why| AppendError::Storage { why })?;
+        if !planted(Bug::NoLook) {
+            self.watch.look().map_err(|why| AppendError::Storage { why })?;
+        }
         self.side.has_come_to(head).map_err(|error| AppendError::Storage {
             why: format!("the side file cannot be written: {error}"),
         })?;

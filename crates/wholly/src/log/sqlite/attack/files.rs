@@ -20,7 +20,7 @@ fn nothing_is_created_that_was_not_to_be() {
 }
 
 #[test]
-fn a_log_that_is_gone_is_never_made_anew() {
+pub(super) fn a_log_that_is_gone_is_never_made_anew() {
     for empty in [false, true] {
         let subject = Subject::new();
         append(&mut subject.log().create_if_missing().open().unwrap(), batches(1, 3));
@@ -42,7 +42,7 @@ fn a_log_that_is_gone_is_never_made_anew() {
 
 #[cfg(unix)]
 #[test]
-fn nobody_else_reads_its_files() {
+pub(super) fn nobody_else_reads_its_files() {
     use std::os::unix::fs::PermissionsExt;
     let subject = Subject::new();
     let mut open = subject.log().create_if_missing().open().unwrap();
@@ -59,7 +59,7 @@ fn nobody_else_reads_its_files() {
 
 #[cfg(unix)]
 #[test]
-fn a_log_is_one_log_by_whatever_path() {
+pub(super) fn a_log_is_one_log_by_whatever_path() {
     let subject = Subject::new();
     let mut open = subject.log().create_if_missing().open().unwrap();
     append(&mut open, batches(1, 3));
@@ -89,7 +89,7 @@ fn a_log_is_one_log_by_whatever_path() {
 type Change = fn(&Subject);
 
 #[test]
-fn what_vanishes_or_is_replaced_while_it_is_open_is_a_failed_append() {
+pub(super) fn what_vanishes_or_is_replaced_while_it_is_open_is_a_failed_append() {
     let changes: [(&str, Change); 5] = [
         ("moved", |s| fs::rename(s.path(), s.file(0).with_extension("away")).unwrap()),
         ("removed", |s| fs::remove_file(s.path()).unwrap()),

@@ -26,7 +26,7 @@ fn small_log(subject: &Subject) -> (Image, Told, u64) {
 }
 
 /// Flips a bit of every `step`th byte of each file.
-fn flip_every(step: usize) {
+pub(super) fn flip_every(step: usize) {
     let subject = Subject::new();
     let (killed, expected, newest) = small_log(&subject);
     let stopped = subject.image();
@@ -82,6 +82,52 @@ fn flip_every(step: usize) {
 #[test]
 fn a_flipped_bit_is_noticed_or_changes_nothing() {
     flip_every(53);
+}
+
+/// Changes the database behind the log's back, which is not open.
+fn change(subject: &Subject, sql: &str) {
+    rusqlite::Connection::open(subject.path()).unwrap().execute_batch(sql).unwrap();
+}
+
+/// One that nothing else tells: the last of a transaction, which would be aborted without it.
+#[test]
+pub(super) fn a_missing_entry_is_noticed() {
+    let subject = Subject::new();
+    append(&mut subject.log().create_if_missing().open().unwrap(), batches(1, 3));
+    let decided = id(2).ordinal();
+    change(&subject, &format!("DELETE FROM entries WHERE ordinal = {decided} AND sequence = 1"));
+    let error = subject.log().open().err().expect("it is refused");
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    // Whoever accepts that sees what is left, and nothing goes on.
+    let open = subject.log().restored().open().unwrap();
+    assert_ne!(open.identity, LogId::from_bits(7));
+    assert_eq!(open.reader.unsettled(None, 9).unwrap().len(), 2);
+}
+
+#[test]
+pub(super) fn removal_never_blesses_damage() {
+    let subject = Subject::new();
+    append(&mut subject.log().create_if_missing().open().unwrap(), batches(1, 5));
+    let settled = id(1).ordinal();
+    change(
+        &subject,
+        &format!(
+            "UPDATE entries SET text = replace(text, 'entry', 'Entry')
+             WHERE ordinal = {settled} AND sequence = 0"
+        ),
+    );
+    let mut open = subject.log().open().unwrap();
+    let far = Timestamp::from_millis(99);
+    let without =
+        |stored: &crate::log::StoredTransaction| Some(vec!["{}".to_owned(); stored.entries.len()]);
+    while open.writer.remove_payloads(far, 9, &without).unwrap() > 0 {}
+    while open.writer.trim(far, 9).unwrap() > 0 {}
+    let stored = open.reader.history(id(1)).unwrap().expect("what is damaged stays");
+    assert!(stored.damage.is_some());
+    assert_eq!(open.damage.damage().count, 1, "{:?}", open.damage.damage());
+    drop(open);
+    let stored = subject.log().open().unwrap().reader.history(id(1)).unwrap().unwrap();
+    assert!(stored.damage.is_some(), "and is damaged");
 }
 
 #[test]

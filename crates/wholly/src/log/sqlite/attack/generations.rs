@@ -24,7 +24,53 @@ fn holds(at: &str, told: &Told, damaged: bool, side: u64, newest: u64) {
 }
 
 #[test]
-fn every_prefix_of_the_write_ahead_log_is_refused_or_loses_nothing() {
+pub(super) fn an_older_copy_is_refused() {
+    let subject = Subject::new();
+    append(&mut subject.log().create_if_missing().open().unwrap(), batches(1, 3));
+    let older = subject.image();
+    let mut open = subject.log().open().unwrap();
+    append(&mut open, batches(4, 1));
+    let side = subject.image().0[2].clone();
+    drop(open);
+    // An opening later, with nothing more: the head alone would not tell.
+    drop(subject.log().open().unwrap());
+    let now = subject.image();
+    for side in [side, now.0[2].clone()] {
+        let mut mixed = older.clone();
+        mixed.0[2] = side;
+        subject.put(&mixed);
+        let error = subject.log().open().err().expect("it is refused");
+        assert!(matches!(error, OpenError::Copied { .. }), "{error}");
+    }
+}
+
+/// A power failure took the side file; storage had damaged what was synced long before.
+#[test]
+pub(super) fn a_broken_frame_is_noticed_also_when_the_side_file_knows_nothing() {
+    let subject = Subject::new();
+    let mut open = subject.log().create_if_missing().open().unwrap();
+    append(&mut open, batches(1, 4));
+    let mut image = subject.image();
+    drop(open);
+    image.0[2] = Some(Vec::new());
+    if let Some(wal) = &mut image.0[1] {
+        wal[32 + 24 + 500] ^= 1;
+    }
+    subject.put(&image);
+    let error = subject.log().open().err().expect("it is refused");
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    // What is whole behind it is not lost.
+    let saved = subject.directory.path().join("saved.db");
+    let salvaged = subject.log().salvage(&saved).unwrap();
+    assert_eq!(salvaged.nameless, 0);
+    let open = SqliteLog::at(&saved).restored().open().unwrap();
+    let mut damaged = false;
+    let told = told(&*open.reader, 4, &mut damaged);
+    assert!(told.histories == expected(4) || damaged, "{:?}", told.histories);
+}
+
+#[test]
+pub(super) fn every_prefix_of_the_write_ahead_log_is_refused_or_loses_nothing() {
     let subject = Subject::new();
     let mut open = subject.log().create_if_missing().open().unwrap();
     append(&mut open, batches(1, 9));

@@ -5,6 +5,8 @@ mod files;
 mod flips;
 mod generations;
 mod kills;
+mod planted;
+mod processes;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
