@@ -308,10 +308,10 @@ impl Fleet {
         self.processes.remove(&role);
     }
 
-    /// Removes the coordinator's log, as nothing may.
+    /// Removes the coordinator's log with all that says that there was one, as nothing may.
     pub(crate) fn lose_log(&self) -> Result<(), FleetError> {
         let log = self.directory.path().join("wholly.db");
-        for end in ["", "-wal", "-shm"] {
+        for end in ["", "-wal", "-shm", "-side"] {
             let file = format!("{}{end}", log.display());
             match std::fs::remove_file(file) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {

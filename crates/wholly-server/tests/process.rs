@@ -231,6 +231,8 @@ async fn a_log_that_cannot_be_used_is_refused() {
     let itself = directory.path().to_str().unwrap();
     refused(&config, &["--log", itself], 1, &[itself]).await;
     let log = directory.path().join("b.db");
+    let mut init = std::process::Command::new(env!("CARGO_BIN_EXE_wholly"));
+    assert!(init.args(["log", "init"]).arg(&log).status().unwrap().success());
     let arguments = ["--log", log.to_str().unwrap(), "--audit", itself];
     refused(&config, &arguments, 1, &["the audit", itself, "cannot be written"]).await;
 }

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::checksum::Bytes;
 use super::find::{Found, find, snapshot};
 use super::index::Unsettled;
+use super::labels::Dictionary;
 use super::meta::Meta;
 use super::tail::Shared;
 use crate::log::ReadError;
@@ -129,9 +130,13 @@ impl Check {
         if rows.len() < PIECE as usize {
             self.phase = Phase::Keys;
         }
+        let mut dictionary = Dictionary::of(file);
         for (ordinal, label, random) in rows {
             self.after = ordinal;
             self.transactions += 1;
+            if dictionary.labels(label)?.is_none() {
+                tell(Problem::of_any(format!("there is no label {label}")));
+            }
             if let Some(problem) = self.transaction(file, ordinal, label, random)? {
                 tell(problem);
             }
@@ -161,16 +166,12 @@ impl Check {
             .prepare_cached("SELECT random FROM listed WHERE label = ?1 AND ordinal = ?2")?
             .query_row([label, ordinal], |row| row.get(0))
             .optional()?;
-        let known = file
-            .prepare_cached("SELECT 1 FROM kinds WHERE kind = ?1")?
-            .exists([label >> super::labels::STANDING_BITS])?;
         let settled = label & 1 == 1;
         self.unsettled += i64::from(!settled);
         let is_unsettled = Unsettled::of(file, ordinal)?.is_some();
         let Found { id, damage, .. } = found;
         let wrong = match () {
             () if listed != Some(random) => Some("it is not listed as what it is"),
-            () if !known => Some("what it is called is missing"),
             () if is_unsettled == settled => Some("whether it has settled is told in two ways"),
             () if id.random_half().get().cast_signed() != random => {
                 Some("its id is told in two ways")

@@ -97,12 +97,11 @@ impl<'f> Dictionary<'f> {
     }
 
     /// The labels with this number, and whether they are of one that has settled; `None` if
-    /// nothing has them any more.
+    /// nothing has them, or has them any more.
     pub(super) fn labels(&mut self, label: i64) -> Result<Option<(Labels, bool)>, ReadError> {
         let Some(kind) = self.kind(label >> STANDING_BITS)? else { return Ok(None) };
         let state = (label >> 2) & ((1 << (STANDING_BITS - 2)) - 1);
-        let state = State::ALL.get(state as usize).copied();
-        let state = state.ok_or_else(|| unreadable("label", &label.to_string()))?;
+        let Some(state) = State::ALL.get(state as usize).copied() else { return Ok(None) };
         let Kind { name, pattern, participants, log: _ } = kind.clone();
         let labels = Labels { name, pattern, participants, state, stuck: label & 2 != 0 };
         Ok(Some((labels, label & 1 != 0)))
@@ -206,7 +205,7 @@ impl Kind {
 }
 
 fn unreadable(what: &str, found: &str) -> ReadError {
-    ReadError::Storage { why: format!("the log holds {found:?} as a {what}, which is none") }
+    ReadError::Damaged { why: format!("the log holds {found:?} as a {what}, which is none") }
 }
 
 /// A state's number: its place among [`State::ALL`], to which states may only be added.

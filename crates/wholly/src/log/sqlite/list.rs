@@ -15,13 +15,14 @@
 //! transactions.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, Statement};
-use wholly_core::TransactionId;
+use wholly_core::{Name, TransactionId};
 
 use super::super::ReadError;
-use super::super::listing::{Cursor, Page, Query, Row};
+use super::super::listing::{Cursor, Labels, Page, Pattern, Query, Row, State};
 use super::labels::{Dictionary, STANDING_BITS};
 use super::tail::{InTail, Shared};
 use super::writer::RUN;
@@ -262,7 +263,14 @@ impl Paging<'_> {
     /// The row of a transaction; `None` if it does not match, or was deleted meanwhile.
     fn row(&mut self, candidate: Candidate) -> Result<Option<Row>, ReadError> {
         let (ordinal, label, _) = candidate;
-        let Some((labels, settled)) = self.dictionary.labels(label)? else { return Ok(None) };
+        let (labels, settled) = match self.dictionary.labels(label)? {
+            Some(known) => known,
+            // Damage may have taken what it is called; an operator has to find it all the same.
+            None => match unknown().filter(|_| self.recent.hides(ordinal)) {
+                Some(labels) => (labels, false),
+                None => return Ok(None),
+            },
+        };
         let filter = &self.query.filter;
         // What is set aside may match by what only the coordinator knows.
         if !self.recent.hides(ordinal) && !filter.matches(&labels, settled) {
@@ -292,6 +300,13 @@ impl Paging<'_> {
             TransactionId::of_parts(ordinal.unsigned_abs(), random.cast_unsigned(), log)
         }))
     }
+}
+
+/// The labels of a transaction of which damage has left nothing but that it is there.
+fn unknown() -> Option<Labels> {
+    let name = Name::new("unknown").ok()?;
+    let (pattern, state) = (Pattern::TwoPhase, State::Init);
+    Some(Labels { name, pattern, participants: Arc::default(), state, stuck: true })
 }
 
 #[cfg(test)]

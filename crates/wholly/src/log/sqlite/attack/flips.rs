@@ -42,7 +42,7 @@ pub(super) fn flip_every(step: usize) {
                 }
                 subject.put(&flipped);
                 match outcome(&subject, newest) {
-                    Outcome::Refused(_) => refused += 1,
+                    Outcome::Refused => refused += 1,
                     Outcome::Opened { told, noticed: true } => {
                         held += 1;
                         for (id, texts) in &told.histories {

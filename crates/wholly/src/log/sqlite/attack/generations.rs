@@ -83,7 +83,7 @@ pub(super) fn every_prefix_of_the_write_ahead_log_is_refused_or_loses_nothing() 
         prefix.0[1] = Some(wal[..end].to_vec());
         subject.put(&prefix);
         match outcome(&subject, 9) {
-            Outcome::Refused(_) => refused += 1,
+            Outcome::Refused => refused += 1,
             Outcome::Opened { told, noticed } => {
                 assert!(!noticed);
                 holds(&format!("{end} bytes"), &told, false, 9, 9);
@@ -132,7 +132,7 @@ fn older_generations_in_every_combination_are_refused_or_lose_nothing_that_the_s
                 let mixed = Image([db.0[0].clone(), wal.0[1].clone(), side.0[2].clone()]);
                 subject.put(&mixed);
                 match outcome(&subject, newest) {
-                    Outcome::Refused(_) => refused += 1,
+                    Outcome::Refused => refused += 1,
                     Outcome::Opened { told, noticed } => {
                         holds("a combination", &told, noticed, *known, newest);
                         (opened, held) = (opened + 1, held + usize::from(noticed));

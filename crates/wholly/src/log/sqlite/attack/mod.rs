@@ -174,13 +174,13 @@ fn told(reader: &dyn LogReader, newest: u64, noticed: &mut bool) -> Told {
 
 /// What opening the files as they are now comes to.
 enum Outcome {
-    Refused(OpenError),
+    Refused,
     Opened { told: Told, noticed: bool },
 }
 
 fn outcome(subject: &Subject, newest: u64) -> Outcome {
     match subject.log().open() {
-        Err(error) => Outcome::Refused(error),
+        Err(_) => Outcome::Refused,
         Ok(open) => {
             let mut noticed = false;
             let told = told(&*open.reader, newest, &mut noticed);

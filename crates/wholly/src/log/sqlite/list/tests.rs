@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use wholly_core::{Timestamp, TransactionId};
 
 use super::*;
-use crate::log::listing::{Filter, Labels, Pattern, State};
+use crate::log::listing::Filter;
 use crate::log::sqlite::Claim;
 use crate::log::sqlite::open::{How, open};
 use crate::log::{Entry, OpenLog};
