@@ -97,10 +97,19 @@ async fn operating_it_is_as_it_is_said() {
     };
     let mut lines = lines(&page).into_iter();
 
+    let init = here(lines.next().unwrap(), &place("new"));
+    let made = server.as_printed(&init, &original).await.exits(0);
+    assert!(made.contains("is a new log with the identity"), "{made}");
     let backup = here(lines.next().unwrap(), &original);
     server.as_printed(&backup, &original).await.exits(0);
     std::fs::rename(backups.join("wholly.db"), copy.join("wholly.db")).unwrap();
     let restored = Server::start_as_printed(&here(lines.next().unwrap(), &copy), &copy).await;
+    let verify = here(lines.next().unwrap(), &original);
+    let verified = server.as_printed(&verify, &original).await.exits(0);
+    assert!(verified.contains("in doubt   nothing"), "{verified}");
+    // Of a log that no server has open.
+    let salvage = here(lines.next().unwrap(), &home.path().join("new"));
+    server.as_printed(&salvage, &original).await.exits(0);
     for server in [&server, &restored] {
         let mut lines = lines.clone();
         let list = server.as_printed(&lines.next().unwrap(), &original).await.exits(0);

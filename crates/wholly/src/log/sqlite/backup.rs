@@ -17,6 +17,7 @@ use super::BUSY_TIMEOUT;
 use super::file::{LogFile, sync_directory};
 use super::meta::{Meta, MetaError};
 use super::open::recognise;
+use super::write_ahead::broken_frame;
 use crate::log::OpenError;
 
 /// Why there is no backup.
@@ -64,6 +65,11 @@ pub(super) fn backup(log: &Path, to: &Path) -> Result<(), BackupError> {
     }
     let sqlite = |error: rusqlite::Error| storage(error.to_string());
     let _kept = LogFile::keep(log).map_err(|why| storage(why.to_string()))?;
+    // Else SQLite would copy what it can read into the database when it is closed, and drop the rest.
+    if let Some(frame) = broken_frame(log).map_err(|why| storage(why.to_string()))? {
+        let why = format!("frame {frame} of its write-ahead log is broken");
+        return Err(OpenError::Damaged { log: log.display().to_string(), why }.into());
+    }
     let from = read(log).map_err(sqlite)?;
     recognise(&from, log)?;
     let partial = Partial::beside(to).map_err(|why| storage(why.to_string()))?;

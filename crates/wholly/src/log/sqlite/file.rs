@@ -53,6 +53,17 @@ impl LogFile {
         Ok(file)
     }
 
+    /// Whether this is the file at `path`, and not one that took its place.
+    #[cfg(target_os = "linux")]
+    pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        Ok(number(&self.lock.metadata()?) == number(&std::fs::metadata(path)?))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
+        path.try_exists()
+    }
+
     /// Takes the ownership, unless it is another's.
     pub(super) fn own(self: &Arc<Self>) -> Result<Owned, TryLockError> {
         if self.owned.swap(true, SeqCst) {

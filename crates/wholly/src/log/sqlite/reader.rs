@@ -25,7 +25,7 @@ pub(super) struct SqliteReader {
     bounds: Bounds,
     damage: DamageRegister,
     /// Last: it goes when the connections are closed.
-    _file: Arc<LogFile>,
+    file: Arc<LogFile>,
 }
 
 impl SqliteReader {
@@ -38,7 +38,7 @@ impl SqliteReader {
         file: Arc<LogFile>,
     ) -> rusqlite::Result<Self> {
         let idle = Mutex::new(vec![read_only(path)?]);
-        Ok(Self { path: path.to_owned(), tail, idle, bounds, damage, _file: file })
+        Ok(Self { path: path.to_owned(), tail, idle, bounds, damage, file })
     }
 
     fn with<T>(
@@ -49,7 +49,7 @@ impl SqliteReader {
         let taken = pool().pop();
         let connection = match taken {
             Some(connection) => connection,
-            None => read_only(&self.path)?,
+            None => self.connect()?,
         };
         let result = read(&connection);
         let mut idle = pool();
@@ -57,6 +57,16 @@ impl SqliteReader {
             idle.push(connection);
         }
         result
+    }
+
+    /// One more connection, to the file that the others read: its name may lead elsewhere by now.
+    fn connect(&self) -> Result<Connection, ReadError> {
+        let path = self.path.display();
+        match self.file.is_at(&self.path) {
+            Ok(true) => Ok(read_only(&self.path)?),
+            Ok(false) => Err(ReadError::Storage { why: format!("the file {path} was replaced") }),
+            Err(error) => Err(ReadError::Storage { why: format!("the file {path}: {error}") }),
+        }
     }
 
     /// A transaction by its ordinal; `None` if it is not there, or was deleted meanwhile. What is

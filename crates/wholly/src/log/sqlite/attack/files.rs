@@ -119,6 +119,27 @@ pub(super) fn what_vanishes_or_is_replaced_while_it_is_open_is_a_failed_append()
     }
 }
 
+/// What a reader opens anew is the file that it knows, also when another took its name.
+#[test]
+fn a_reader_reads_no_other_file() {
+    let subject = Subject::new();
+    let mut open = subject.log().create_if_missing().open().unwrap();
+    append(&mut open, batches(1, 3));
+    fs::rename(subject.path(), subject.file(0).with_extension("away")).unwrap();
+    fs::write(subject.path(), "no log").unwrap();
+    let read = |_| open.reader.history(id(1));
+    let reads: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8).map(|n| scope.spawn(move || read(n))).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    for read in reads {
+        match read {
+            Ok(read) => assert!(read.is_some_and(|stored| stored.damage.is_none())),
+            Err(error) => assert!(error.to_string().contains("was replaced"), "{error}"),
+        }
+    }
+}
+
 /// A file that is moved away and back while a coordinator runs goes on with all that it had.
 #[test]
 fn a_log_that_is_put_back_goes_on() {
