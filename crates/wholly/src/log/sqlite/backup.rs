@@ -15,8 +15,8 @@ use rusqlite::{Connection, OpenFlags};
 
 use super::BUSY_TIMEOUT;
 use super::file::{LogFile, sync_directory};
+use super::look::make_sure_it_is_one;
 use super::meta::{Meta, MetaError};
-use super::open::recognise;
 use super::write_ahead::broken_frame;
 use crate::log::OpenError;
 
@@ -71,7 +71,7 @@ pub(super) fn backup(log: &Path, to: &Path) -> Result<(), BackupError> {
         return Err(OpenError::Damaged { log: log.display().to_string(), why }.into());
     }
     let from = read(log).map_err(sqlite)?;
-    recognise(&from, log)?;
+    make_sure_it_is_one(&from, log)?;
     let partial = Partial::beside(to).map_err(|why| storage(why.to_string()))?;
     copy(&from, &partial.0).map_err(|why| storage(why.to_string()))?;
     match partial.named(to) {

@@ -78,6 +78,7 @@ mod id;
 mod index;
 mod labels;
 mod list;
+mod look;
 mod meta;
 mod open;
 mod pack;

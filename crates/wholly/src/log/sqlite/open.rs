@@ -4,26 +4,26 @@
 //! The order of the writes is that of [`super::side`].
 
 use std::fs::TryLockError;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
 use super::super::{DamageRegister, OpenError, OpenLog, Told};
 use super::background::Background;
 use super::check::Check;
 use super::checkpoint::Checkpoints;
-use super::create::{self, APPLICATION, FORMAT};
+use super::create;
 use super::file::{self, FileId, LogFile, Owned, Watch};
 use super::labels::Kinds;
 use super::list::Bounds;
-use super::meta::{Meta, MetaError};
+use super::look::{At, Content};
+use super::meta::Meta;
 use super::probe::{Bug, planted, reached};
 use super::reader::SqliteReader;
-use super::side::{self, Found, Side, Stand};
+use super::side::{self, Found, Side};
 use super::tail::{ReadBack, Shared, Tail, read_back};
 use super::writer::{SqliteWriter, first_place, head};
 use super::{Claim, connect, index, write_ahead};
@@ -137,105 +137,7 @@ fn own(given: &Path, how: &How) -> Result<(PathBuf, Owned), OpenError> {
     Ok((path, owned))
 }
 
-/// Makes sure that what was opened is a log that this version knows.
-pub(super) fn recognise(file: &Connection, path: &Path) -> Result<(), OpenError> {
-    match At(path).check_format(file)? {
-        Content::Log => Ok(()),
-        Content::Nothing => {
-            let why = "there is nothing in it".to_owned();
-            Err(OpenError::NotALog { log: At(path).name(), why })
-        }
-    }
-}
-
-/// How the log in this file stands, and what it knows of itself.
-pub(super) fn stand(file: &Connection, path: &Path) -> Result<(Meta, Stand), OpenError> {
-    let at = At(path);
-    at.make_sure_of_definitions(file)?;
-    let meta = at.meta(file)?;
-    let stand = at.stand(file, &meta)?;
-    Ok((meta, stand))
-}
-
-/// A connection that leaves all as it is when it is closed.
-pub(super) fn connect_to_look(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
-    let file = connect(path, cache_kib)?;
-    // Else the last one to close would copy the write-ahead log, and delete it.
-    file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    Ok(file)
-}
-
-/// What is in a file.
-#[derive(PartialEq, Eq)]
-enum Content {
-    Log,
-    /// No file, an empty one, or what a killed creation left.
-    Nothing,
-}
-
-/// The path, for the errors to name.
-struct At<'a>(&'a Path);
-
 impl At<'_> {
-    fn is_empty(&self) -> Result<bool, OpenError> {
-        match std::fs::metadata(self.0) {
-            Ok(metadata) => Ok(metadata.len() == 0),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
-            Err(error) => Err(self.io(&error)),
-        }
-    }
-
-    /// Nothing stands beside it that a log has. A killed creation leaves no side file; of a
-    /// write-ahead log it leaves an empty database beside it.
-    fn make_sure_that_there_was_none(&self) -> Result<(), OpenError> {
-        let write_ahead = file::beside(self.0, "-wal");
-        let left_alone = !self.0.exists() && write_ahead.metadata().is_ok_and(|wal| wal.len() > 0);
-        let side = side::path(self.0);
-        for (beside, says) in [(&side, side.exists()), (&write_ahead, left_alone)] {
-            if says && !planted(Bug::MadeAnew) {
-                let (log, beside) = (self.name(), beside.display().to_string());
-                return Err(OpenError::Lost { log, beside });
-            }
-        }
-        Ok(())
-    }
-
-    fn connect(&self) -> Result<Connection, OpenError> {
-        let file = connect_to_look(self.0, 16_000).map_err(|error| self.sqlite(&error))?;
-        if file.is_readonly("main").map_err(|error| self.sqlite(&error))? {
-            let why = "the file is read-only".to_owned();
-            return Err(OpenError::ReadOnly { log: self.name(), why });
-        }
-        Ok(file)
-    }
-
-    fn recognise(&self, file: &Connection) -> Result<Content, OpenError> {
-        self.check_format(file)
-    }
-
-    /// Whether the file is a log of the format that this version knows.
-    fn check_format(&self, file: &Connection) -> Result<Content, OpenError> {
-        let number = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0));
-        let open = |error| self.sqlite(&error);
-        let application = number("PRAGMA application_id").map_err(open)?;
-        let format = number("PRAGMA user_version").map_err(open)?;
-        let tables = number("SELECT count(*) FROM sqlite_schema").map_err(open)?;
-        if (application, format, tables) == (0, 0, 0) {
-            return Ok(Content::Nothing);
-        }
-        if application != i64::from(APPLICATION) {
-            let why = "it is a SQLite file of another application".to_owned();
-            return Err(OpenError::NotALog { log: self.name(), why });
-        }
-        let (log, known) = (self.name(), FORMAT);
-        match u32::try_from(format) {
-            Ok(FORMAT) => Ok(Content::Log),
-            Ok(found) if found > FORMAT => Err(OpenError::Newer { log, found, known }),
-            Ok(found @ 1..) => Err(OpenError::Older { log, found, known }),
-            _ => Err(self.damaged(format!("its format is {format}, which never was one"))),
-        }
-    }
-
     /// Makes a log in an empty file, where that is wanted.
     fn make(&self, file: &mut Connection, how: &How) -> Result<(), OpenError> {
         self.make_sure_that_there_was_none()?;
@@ -250,28 +152,6 @@ impl At<'_> {
             self.0.display()
         );
         Ok(())
-    }
-
-    fn make_sure_of_definitions(&self, file: &Connection) -> Result<(), OpenError> {
-        match create::wrong_definition(file).map_err(|error| self.sqlite(&error))? {
-            Some(what) => Err(self.damaged(format!("the definition of {what} is another"))),
-            None => Ok(()),
-        }
-    }
-
-    fn meta(&self, file: &Connection) -> Result<Meta, OpenError> {
-        Meta::read(file).map_err(|error| match error {
-            MetaError::Sqlite(error) => self.sqlite(&error),
-            MetaError::Damaged => self.damaged(error.to_string()),
-        })
-    }
-
-    fn stand(&self, file: &Connection, meta: &Meta) -> Result<Stand, OpenError> {
-        let (id, _) = FileId::at(self.0).map_err(|error| self.io(&error))?;
-        let head = head(file, meta).map_err(|error| self.sqlite(&error))?;
-        let Meta { epoch, nonce, previous_nonce, copy, sided, .. } = *meta;
-        let identity = meta.identity();
-        Ok(Stand { file: id, identity, epoch, nonce, previous_nonce, head, copy, sided })
     }
 
     /// Reads back what a restart acts on, and checks it; a small log is checked whole. `None` where
@@ -445,38 +325,6 @@ impl At<'_> {
             reader: Arc::new(reader),
             damage: how.damage.clone(),
         })
-    }
-
-    fn name(&self) -> String {
-        self.0.display().to_string()
-    }
-
-    fn storage(&self, why: String) -> OpenError {
-        OpenError::Storage { log: self.name(), why }
-    }
-
-    fn damaged(&self, why: String) -> OpenError {
-        OpenError::Damaged { log: self.name(), why }
-    }
-
-    fn io(&self, error: &io::Error) -> OpenError {
-        let (log, why) = (self.name(), error.to_string());
-        match error.kind() {
-            ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-                OpenError::ReadOnly { log, why }
-            }
-            _ => OpenError::Storage { log, why },
-        }
-    }
-
-    fn sqlite(&self, error: &rusqlite::Error) -> OpenError {
-        let (log, why) = (self.name(), error.to_string());
-        match error.sqlite_error_code() {
-            Some(ErrorCode::NotADatabase) => OpenError::NotALog { log, why },
-            Some(ErrorCode::ReadOnly) => OpenError::ReadOnly { log, why },
-            _ if super::is_damage(error) => OpenError::Damaged { log, why },
-            _ => OpenError::Storage { log, why },
-        }
     }
 }
 

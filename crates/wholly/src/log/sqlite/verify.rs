@@ -8,7 +8,7 @@ use wholly_core::{LogId, TransactionId};
 use super::check::{Check, Problem};
 use super::file::{self, LogFile};
 use super::find::{find, snapshot};
-use super::open::{connect_to_look, recognise, stand};
+use super::look::{connect_to_look, make_sure_it_is_one, stand};
 use super::side;
 use super::tail::{Shared, read_back};
 use super::{Claim, create, write_ahead};
@@ -147,7 +147,7 @@ impl Findings {
     fn read(&mut self, path: &Path, side: side::Found) -> Result<(), Unreadable> {
         let file = connect_to_look(path, 16_000)?;
         let _snapshot = snapshot(&file)?;
-        recognise(&file, path)?;
+        make_sure_it_is_one(&file, path)?;
         let (meta, stand) = stand(&file, path)?;
         (self.0.identity, self.0.head) = (Some(stand.identity), stand.head);
         match side::judge(path, &stand, side, Claim::Original) {
