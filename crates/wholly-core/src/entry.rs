@@ -6,6 +6,10 @@
 //! ignored; a version or a record that it does not know makes the entry unreadable, and the
 //! transaction is set aside.
 //!
+//! `{"v":1,"ended":[1763842724123,"a disk was replaced"]}` is an entry of another kind, and its
+//! transaction's last: an operator's word that ended what could not be read. It has no records.
+//! See [`EndedByHand`].
+//!
 //! `"removed":true` says that the payloads of the entry's records were removed: `null` is in their
 //! place. See [`Record::without_payloads`].
 
@@ -81,6 +85,39 @@ pub fn decode(text: &str) -> Result<Vec<Timed>, DecodeError> {
         Text { r: None, s: Some(groups) } => Ok(of_pattern(groups, Record::Saga)),
         _ => Err(DecodeError::Pattern),
     }
+}
+
+/// An operator's word that ended a transaction whose other entries cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EndedByHand {
+    /// When it was said.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: String,
+}
+
+/// The text of the entry with which an operator ends a transaction.
+///
+/// # Errors
+/// Never; the serialiser's signature has the error.
+pub fn encode_ended(ended: &EndedByHand) -> Result<String, serde_json::Error> {
+    #[derive(Serialize)]
+    struct Text<'a> {
+        v: u32,
+        ended: (Timestamp, &'a str),
+    }
+    serde_json::to_string(&Text { v: VERSION, ended: (ended.at, &ended.reason) })
+}
+
+/// The operator's word in the entry with this text; `None` of every other entry.
+pub fn decode_ended(text: &str) -> Option<EndedByHand> {
+    #[derive(Deserialize)]
+    struct Text {
+        v: u32,
+        ended: (Timestamp, String),
+    }
+    let Text { v, ended: (at, reason) } = serde_json::from_str(text).ok()?;
+    (v == VERSION).then_some(EndedByHand { at, reason })
 }
 
 /// Whether the payloads of the entry with this text were removed.
@@ -205,6 +242,18 @@ mod tests {
         assert_eq!(text, r#"{"v":1,"removed":true,"s":[[5,"settled"]]}"#);
         assert_eq!(decode(&text).unwrap(), records);
         assert!(is_removed(&text) && !is_removed(&encode(&records).unwrap()));
+    }
+
+    #[test]
+    fn an_operator_s_word_is_an_entry_without_records() {
+        let ended = EndedByHand { at: Timestamp::from_millis(5), reason: "a \"disk\"".to_owned() };
+        let text = encode_ended(&ended).unwrap();
+        assert_eq!(text, r#"{"v":1,"ended":[5,"a \"disk\""]}"#);
+        assert_eq!(decode_ended(&text), Some(ended));
+        assert!(matches!(decode(&text), Err(DecodeError::Pattern)));
+        for other in [r#"{"v":2,"ended":[5,"why"]}"#, r#"{"v":1,"s":[[5,"settled"]]}"#, "", "{}"] {
+            assert_eq!(decode_ended(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -284,7 +284,10 @@ pub enum CancelError {
         id: TransactionId,
     },
     /// It was set aside.
-    #[error("the transaction {id} was set aside: its records cannot be used; see its history")]
+    #[error(
+        "the transaction {id} was set aside: its records cannot be used; see what is known of it, and \
+         end it by hand"
+    )]
     SetAside {
         /// Which.
         id: TransactionId,
@@ -314,6 +317,42 @@ impl CancelError {
             other => Self::Unavailable { why: other.to_string() },
         }
     }
+}
+
+/// Why a transaction was not ended by hand.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EndError {
+    /// Its records can be used.
+    #[error(
+        "the transaction {id} was not set aside: it goes on by itself; to stop it, abort it, and \
+         where it is stuck, resolve its branches or steps"
+    )]
+    NotSetAside {
+        /// Which transaction.
+        id: TransactionId,
+    },
+    /// It came with a restored copy of the log.
+    #[error(
+        "the records of the transaction {id} can be used: it is held because it came with a restored \
+         copy of the log; release, abort or resolve it"
+    )]
+    Restored {
+        /// Which transaction.
+        id: TransactionId,
+    },
+    /// There is no such transaction in flight.
+    #[error("the transaction {id} is not in flight: it has ended, or never was")]
+    NotInFlight {
+        /// The id that was asked for.
+        id: TransactionId,
+    },
+    /// The coordinator cannot take it now.
+    #[error("the transaction cannot be ended now: {why}")]
+    Unavailable {
+        /// Why not.
+        why: String,
+    },
 }
 
 /// Why a branch was not resolved by hand, or a transaction not asked again.
@@ -347,7 +386,10 @@ pub enum ResolveError {
         why: String,
     },
     /// It was set aside.
-    #[error("the transaction {id} was set aside: its records cannot be used; see its history")]
+    #[error(
+        "the transaction {id} was set aside: its records cannot be used; see what is known of it, and \
+         end it by hand"
+    )]
     SetAside {
         /// Which transaction.
         id: TransactionId,

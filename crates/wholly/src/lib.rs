@@ -46,7 +46,8 @@ pub mod test;
 pub use coordinator::{Builder, Coordinator, Health, SagaRun, TwoPhase};
 pub use engine::Backoff;
 pub use error::{
-    CancelError, DecisionError, GetError, ResolveError, SagaError, StartError, SubmitError,
+    CancelError, DecisionError, EndError, GetError, ResolveError, SagaError, StartError,
+    SubmitError,
 };
 pub use feed::{EventId, Feed, FeedEvent, InvalidEventId, Page, Recorded};
 pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};

@@ -1,7 +1,7 @@
 //! From a transaction's entries back to its value: the one way to read a log.
 
-use wholly_core::entry::{self, DecodeError, Timed};
-use wholly_core::{BrokenInvariant, Record, Timestamp, Transaction};
+use wholly_core::entry::{self, DecodeError, EndedByHand, Timed};
+use wholly_core::{BrokenInvariant, Transaction};
 
 use crate::log::StoredTransaction;
 
@@ -16,21 +16,64 @@ pub(crate) struct Replayed {
 
 /// Reads a transaction back.
 pub(crate) fn replay(stored: &StoredTransaction) -> Result<Replayed, ReplayError> {
-    let mut history: Vec<(Timestamp, Record)> = Vec::new();
-    for (expected, entry) in (0..).zip(&stored.entries) {
-        if entry.sequence != expected {
-            return Err(ReplayError::Gap { expected, found: entry.sequence });
-        }
-        history.extend(entry::decode(&entry.text)?);
+    match as_far_as_known(stored) {
+        (_, Some(wrong)) => Err(wrong),
+        (Some(replayed), None) => Ok(replayed),
+        (None, None) => Err(ReplayError::NoStart),
     }
-    let start = history.first().and_then(|(_, record)| Transaction::start(record));
-    let mut transaction = start.ok_or(ReplayError::NoStart)?;
-    for (_, record) in &history[1..] {
-        transaction.apply(record)?;
-    }
+}
+
+/// Reads a transaction back as far as its entries tell it, from the first one on; and why that is
+/// not all.
+pub(crate) fn as_far_as_known(
+    stored: &StoredTransaction,
+) -> (Option<Replayed>, Option<ReplayError>) {
+    let (mut history, mut wrong) = records(stored);
+    let transaction = fold(&history).or_else(|(sound, broken)| {
+        wrong.get_or_insert(broken);
+        // What broke a law half-way is not to be used: what came before is folded again.
+        history.truncate(sound);
+        fold(&history)
+    });
+    let wrong = last_word(stored, wrong);
     let payloads_removed =
         stored.entries.first().is_some_and(|first| entry::is_removed(&first.text));
-    Ok(Replayed { transaction, history, payloads_removed })
+    let known =
+        transaction.ok().map(|transaction| Replayed { transaction, history, payloads_removed });
+    (known, wrong)
+}
+
+/// The records of the entries that are there one after the other and can be read.
+fn records(stored: &StoredTransaction) -> (Vec<Timed>, Option<ReplayError>) {
+    let mut history = Vec::new();
+    for (expected, entry) in (0..).zip(&stored.entries) {
+        if entry.sequence != expected {
+            return (history, Some(ReplayError::Gap { expected, found: entry.sequence }));
+        }
+        match entry::decode(&entry.text) {
+            Ok(records) => history.extend(records),
+            Err(error) => return (history, Some(error.into())),
+        }
+    }
+    (history, None)
+}
+
+/// The transaction that these records amount to; else how many of them are sound.
+fn fold(history: &[Timed]) -> Result<Transaction, (usize, ReplayError)> {
+    let start = history.first().and_then(|(_, record)| Transaction::start(record));
+    let mut transaction = start.ok_or((0, ReplayError::NoStart))?;
+    for (nth, (_, record)) in history.iter().enumerate().skip(1) {
+        transaction.apply(record).map_err(|broken| (nth, broken.into()))?;
+    }
+    Ok(transaction)
+}
+
+/// Why a transaction cannot be used, where it is wrong: an operator's word tells more than damage,
+/// and damage more than the gap that it leaves.
+fn last_word(stored: &StoredTransaction, wrong: Option<ReplayError>) -> Option<ReplayError> {
+    let wrong = stored.damage.clone().map(ReplayError::Damaged).or(wrong)?;
+    let ended = stored.entries.last().and_then(|last| entry::decode_ended(&last.text));
+    Some(ended.map_or(wrong, ReplayError::Ended))
 }
 
 impl ReplayError {
@@ -46,6 +89,18 @@ impl ReplayError {
             other => other.to_string(),
         }
     }
+
+    /// The operator's word that ended the transaction, if one did.
+    pub fn ended(&self) -> Option<&EndedByHand> {
+        match self {
+            Self::Ended(ended) => Some(ended),
+            Self::Damaged(_)
+            | Self::Decode(_)
+            | Self::BrokenInvariant(_)
+            | Self::Gap { .. }
+            | Self::NoStart => None,
+        }
+    }
 }
 
 /// Why a transaction cannot be read back.
@@ -59,6 +114,10 @@ pub(crate) enum ReplayError {
     Gap { expected: u32, found: u32 },
     #[error("it does not begin with a start")]
     NoStart,
+    #[error("it is damaged in the log: {0}")]
+    Damaged(String),
+    #[error("an operator ended it at {} (milliseconds since the Unix epoch): {}", .0.at, .0.reason)]
+    Ended(EndedByHand),
 }
 
 #[cfg(test)]

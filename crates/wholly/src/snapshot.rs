@@ -11,7 +11,7 @@ use wholly_core::{
 use crate::AnyOutcome;
 use crate::engine::Known;
 use crate::log::StoredTransaction;
-use crate::replay::{Replayed, replay};
+use crate::replay::{ReplayError, Replayed, as_far_as_known};
 
 /// What is durable of a transaction, at one moment.
 #[derive(Clone, Debug, Serialize)]
@@ -28,10 +28,10 @@ pub struct Snapshot {
     /// The client's key, if it gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
-    /// `two-phase` or `saga`; `unknown` of one that was set aside.
+    /// `two-phase` or `saga`; `unknown` where not even its start can be read.
     pub pattern: &'static str,
     /// `init`, `prepared`, `committed` or `aborted`; of a saga `running`, `completed`,
-    /// `compensating` or `compensated`; `unknown` of one that was set aside.
+    /// `compensating` or `compensated`; `unknown` where not all of its records can be used.
     pub state: &'static str,
     /// Nothing is left to do.
     pub settled: bool,
@@ -41,7 +41,9 @@ pub struct Snapshot {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// Why nothing is done for it, if it was set aside: its records cannot be used, or it came with
-    /// a restored copy of the log.
+    /// a restored copy of the log. Also that an operator ended it, when and why; and of one that
+    /// had settled, or that the coordinator still knows in memory, that it is damaged in the log.
+    /// What is shown besides is then what the records say up to the first that cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub set_aside: Option<String>,
     /// Who is to be asked and is not here: it is held until they are.
@@ -122,20 +124,33 @@ pub struct Event {
 
 impl Snapshot {
     pub(crate) fn of(stored: &StoredTransaction, known: Known) -> Self {
-        match replay(stored) {
-            Ok(replayed) => {
-                let mut snapshot = Self::of_readable(stored.id, replayed);
+        let id = stored.id;
+        let (replayed, wrong) = as_far_as_known(stored);
+        let mut snapshot = match replayed {
+            Some(replayed) => Self::of_readable(id, replayed),
+            None => Self::empty(id, AnyOutcome::SetAside(id)),
+        };
+        match wrong {
+            None => {
                 let Known { held_for, set_aside, .. } = known;
                 snapshot.stuck |= set_aside.is_some();
                 (snapshot.held_for, snapshot.set_aside) = (held_for, set_aside);
-                snapshot
             }
-            Err(error) => {
-                let mut snapshot = Self::empty(stored.id, AnyOutcome::SetAside(stored.id));
-                (snapshot.stuck, snapshot.set_aside) = (true, Some(error.to_string()));
-                snapshot
-            }
+            Some(wrong) => snapshot.is_only_known_in_part(&wrong, &known),
         }
+        snapshot
+    }
+
+    /// What is shown are the first of its records alone: how it stands is not known. Whether it has
+    /// ended tells the loop, which holds all that have not.
+    fn is_only_known_in_part(&mut self, wrong: &ReplayError, known: &Known) {
+        let told = known.minted.is_some();
+        self.outcome = AnyOutcome::SetAside(self.id);
+        (self.state, self.reason) = ("unknown", None);
+        self.settled = wrong.ended().is_some() || (told && !known.is_open);
+        // What goes on in memory alone needs nobody yet; nor does what has ended.
+        self.stuck = !self.settled && (known.set_aside.is_some() || !told);
+        self.set_aside = Some(wrong.to_string());
     }
 
     fn of_readable(id: TransactionId, replayed: Replayed) -> Self {

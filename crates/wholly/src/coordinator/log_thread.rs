@@ -6,12 +6,11 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
-use wholly_core::entry;
 
 use super::retention::{Removal, Removed};
 use crate::clock::Clock;
 use crate::engine::{Batch, PendingEntry};
-use crate::log::{AppendError, Entry, LogWriter, Position};
+use crate::log::{AppendError, LogWriter, Position};
 use crate::meter::Meter;
 
 /// The handle of the thread. Batches go in one at a time, and between them pieces of what is to be
@@ -169,14 +168,9 @@ fn next(incoming: &blocking::Receiver<Work>, awake_for: Duration) -> Option<Work
 }
 
 fn append(writer: &mut dyn LogWriter, batch: Batch, meter: &Meter) -> Appended {
-    let text = |pending: PendingEntry| {
-        let PendingEntry { transaction, sequence, records, key, labels, ends } = pending;
-        let text = entry::encode(&records)?;
-        let ended = records.last().filter(|_| ends).map(|(at, _)| *at);
-        Ok::<_, serde_json::Error>(Entry { transaction, sequence, text, key, labels, ended })
-    };
     let after = batch.after;
-    let entries = batch.entries.into_iter().map(text).collect::<Result<Vec<_>, _>>();
+    let entries = batch.entries.into_iter().map(PendingEntry::into_entry);
+    let entries = entries.collect::<Result<Vec<_>, _>>();
     let entries = entries.map_err(|error| AppendError::Storage { why: error.to_string() })?;
     if !meter.runs() {
         return writer.append(after, &entries);

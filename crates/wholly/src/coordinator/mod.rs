@@ -25,8 +25,8 @@ pub use saga::SagaRun;
 pub use two_phase::TwoPhase;
 
 use crate::clock::Clock;
-use crate::engine::{Input, Known, Reply, StuckChange, Submission, Wait};
-use crate::error::{CancelError, GetError, ResolveError, SubmitError};
+use crate::engine::{Cancel, Input, Known, Reply, StuckChange, Submission, Wait};
+use crate::error::{CancelError, EndError, GetError, ResolveError, SubmitError};
 use crate::feed::{EventId, Feed, FeedEvent};
 use crate::log::listing::{Cursor, Filter, Query};
 use crate::log::{Damage, DamageRegister, Log, LogReader, Position, ReadError};
@@ -219,12 +219,16 @@ impl Coordinator {
     /// When it is too late for that, its only participant decides, or there is none.
     pub async fn abort(&self, id: TransactionId, reason: &str) -> Result<(), CancelError> {
         let unavailable = |why: &str| CancelError::Unavailable { why: why.to_owned() };
-        let reason = reason.to_owned();
-        match self.ask(|to| Input::Cancel { id, reason, to }).await {
+        let (reason, how) = (reason.to_owned(), Cancel::Abort);
+        match self.ask(|to| Input::Cancel { id, reason, how, to }).await {
             Some(Reply::Done) => Ok(()),
             Some(Reply::NotCancelled(error)) => Err(error),
             Some(Reply::NotOpen) => match self.get(id).await {
                 Ok(None) => Err(CancelError::NotFound { id }),
+                // What cannot be read may have ended either way.
+                Ok(Some(snapshot)) if snapshot.set_aside.is_some() => {
+                    Err(CancelError::SetAside { id })
+                }
                 Ok(Some(snapshot)) => match snapshot.state {
                     "aborted" | "compensated" => Ok(()),
                     "completed" => Err(CancelError::Completed { id }),
@@ -274,6 +278,29 @@ impl Coordinator {
         done_by_hand(id, self.ask(|to| Input::Release { id, reason, to }).await)
     }
 
+    /// Ends a transaction that was set aside because its records are damaged, cannot be read or
+    /// break a law. The reason is recorded and forced; nobody is asked anything, and what its
+    /// participants hold for it stays as it is. Its key stays taken.
+    ///
+    /// # Errors
+    /// When the transaction is not in flight, or was not set aside for that.
+    pub async fn end(&self, id: TransactionId, reason: &str) -> Result<(), EndError> {
+        let unavailable = |why: String| EndError::Unavailable { why };
+        // The loop does not know which entries there are that it could not read.
+        let entries = self.read(move |log| log.entries_of(id.ordinal())).await;
+        let entries = entries.map_err(|error| unavailable(error.to_string()))?;
+        let last = entries.iter().map(|entry| entry.sequence).max();
+        let sequence = last.unwrap_or(0).saturating_add(1);
+        let (reason, how) = (reason.to_owned(), Cancel::End { sequence });
+        match self.ask(|to| Input::Cancel { id, reason, how, to }).await {
+            Some(Reply::Done) => Ok(()),
+            Some(Reply::NotEnded(error)) => Err(error),
+            Some(Reply::NotOpen) => Err(EndError::NotInFlight { id }),
+            Some(Reply::NotAccepted(error)) => Err(unavailable(error.to_string())),
+            _ => Err(unavailable("the coordinator has stopped".to_owned())),
+        }
+    }
+
     /// Registers a participant while the coordinator runs; what was held for it goes on. One that
     /// has the name already is replaced.
     ///
@@ -302,7 +329,8 @@ impl Coordinator {
     /// who is stuck, what waits, and how the participants are.
     pub fn measures(&self) -> Measures {
         let commands_waiting = self.commands.max_capacity() - self.commands.capacity();
-        self.shared.meter.read(self.shared.stuck.borrow().len(), commands_waiting)
+        let (stuck, damage) = (self.shared.stuck.borrow().len(), self.damage().count);
+        self.shared.meter.read(stuck, damage, commands_waiting)
     }
 
     /// The transactions that need a person, and since when; the receiver learns of every change,

@@ -20,6 +20,7 @@ impl<W> Engine<W> {
         let settled = match &open.part {
             Part::Live(transaction) => transaction.is_settled(),
             Part::SetAside { .. } => false,
+            Part::Ended => true,
         };
         let mut retry = None;
         if may_leave {
@@ -89,7 +90,7 @@ impl<W> Engine<W> {
         }
         let outcome = match &open.part {
             Part::Live(transaction) => AnyOutcome::of(id, transaction),
-            Part::SetAside { .. } => AnyOutcome::SetAside(id),
+            Part::SetAside { .. } | Part::Ended => AnyOutcome::SetAside(id),
         };
         for Waiter { wait, to } in due {
             match wait {
@@ -146,7 +147,7 @@ impl<W> Open<W> {
     fn deadline(&self) -> Option<Timestamp> {
         match &self.part {
             Part::Live(transaction) if !self.held => transaction.turns_back_at(),
-            Part::Live(_) | Part::SetAside { .. } => None,
+            Part::Live(_) | Part::SetAside { .. } | Part::Ended => None,
         }
     }
 

@@ -6,13 +6,13 @@
 
 use std::time::Duration;
 
-use wholly_core::entry::Timed;
+use wholly_core::entry::{self, EndedByHand, Timed};
 use wholly_core::{Key, Record, Timestamp, TransactionId};
 
 use super::keys::KeyState;
 use super::{Engine, Part, Reply};
-use crate::log::Position;
 use crate::log::listing::Labels;
+use crate::log::{Entry, Position};
 
 /// How long records that are not forced wait for one of their transaction that is, or the last.
 const HELD_BACK_FOR: Duration = Duration::from_millis(50);
@@ -59,6 +59,7 @@ pub(super) enum Read {
 }
 
 /// An entry before it is text.
+#[derive(Clone)]
 pub(crate) struct PendingEntry {
     pub transaction: TransactionId,
     pub sequence: u32,
@@ -67,6 +68,23 @@ pub(crate) struct PendingEntry {
     /// What the transaction is with these records.
     pub labels: Labels,
     pub ends: bool,
+    /// An operator's word that ends it: then there are no records.
+    pub by_hand: Option<EndedByHand>,
+}
+
+impl PendingEntry {
+    /// The entry as it is appended.
+    pub fn into_entry(self) -> Result<Entry, serde_json::Error> {
+        let Self { transaction, sequence, records, key, labels, ends, by_hand } = self;
+        let (text, ended) = match by_hand {
+            Some(by_hand) => (entry::encode_ended(&by_hand)?, Some(by_hand.at)),
+            None => {
+                let ended = records.last().filter(|_| ends).map(|(at, _)| *at);
+                (entry::encode(&records)?, ended)
+            }
+        };
+        Ok(Entry { transaction, sequence, text, key, labels, ended })
+    }
 }
 
 /// Where a transaction's entry is in the batch being gathered.
@@ -127,7 +145,7 @@ impl<W> Engine<W> {
     pub(super) fn write_held_back(&mut self, id: TransactionId, now: Timestamp) {
         let position = self.gathering_position();
         let Some(open) = self.open.get_mut(&id).filter(|o| !o.held_back.is_empty()) else { return };
-        // INVARIANT: what could not be read has no labels, and records nothing.
+        // INVARIANT: what nothing could be read of has no labels, and records nothing.
         let Some(labels) = &open.labels else { return };
         let batch = &mut self.gathering;
         if batch.is_empty() {
@@ -143,6 +161,7 @@ impl<W> Engine<W> {
                     key: open.key.clone().filter(|_| open.sequence == 0),
                     labels: labels.clone(),
                     ends: false,
+                    by_hand: None,
                 });
                 open.sequence += 1;
                 let index = batch.entries.len() - 1;
@@ -157,6 +176,38 @@ impl<W> Engine<W> {
         entry.records.append(&mut open.held_back);
         (entry.labels.state, entry.labels.stuck) = (labels.state, labels.stuck);
         entry.ends = entry.records.last().is_some_and(|(_, record)| record.is_end());
+    }
+
+    /// Lets an operator's word join the batch, as an entry of its own and the transaction's last.
+    pub(super) fn write_end(
+        &mut self,
+        id: TransactionId,
+        by_hand: EndedByHand,
+        labels: Labels,
+        now: Timestamp,
+    ) {
+        self.write_held_back(id, now);
+        let position = self.gathering_position();
+        let Some(open) = self.open.get_mut(&id) else { return };
+        let batch = &mut self.gathering;
+        if batch.is_empty() {
+            batch.since = now;
+        }
+        let index = batch.entries.len();
+        batch.entries.push(PendingEntry {
+            transaction: id,
+            sequence: open.sequence,
+            records: Vec::new(),
+            key: None,
+            labels,
+            ends: true,
+            by_hand: Some(by_hand),
+        });
+        open.sequence = open.sequence.saturating_add(1);
+        open.place = Some(Place { generation: batch.generation, index });
+        open.gate = position;
+        batch.gated.push(id);
+        batch.wanted = true;
     }
 
     /// Writes what has been held back for long enough.

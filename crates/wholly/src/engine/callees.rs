@@ -141,7 +141,7 @@ impl<W> Open<W> {
     fn count_owed(&mut self, callees: &mut Callees) {
         let live = match &self.part {
             Part::Live(transaction) if !self.held => Some(transaction),
-            Part::Live(_) | Part::SetAside { .. } => None,
+            Part::Live(_) | Part::SetAside { .. } | Part::Ended => None,
         };
         // In the order of the branches or steps.
         let effects = live.into_iter().flat_map(Transaction::effects);

@@ -22,7 +22,7 @@ impl<W> Engine<W> {
     pub(super) fn holds(&self, id: TransactionId, part: &Part) -> bool {
         let released = match part {
             Part::Live(transaction) => transaction.released(),
-            Part::SetAside { .. } => return false,
+            Part::SetAside { .. } | Part::Ended => return false,
         };
         id.log() != self.identity && released != Some(self.identity)
     }

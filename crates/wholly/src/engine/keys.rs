@@ -105,7 +105,7 @@ impl<W> Engine<W> {
         match self.open.get(&id).map(|open| &open.part) {
             Some(Part::Live(transaction)) => submission.change.is_same_as(transaction, true),
             // What cannot be read cannot be compared; the client learns its id and its state.
-            Some(Part::SetAside { .. }) | None => true,
+            Some(Part::SetAside { .. } | Part::Ended) | None => true,
         }
     }
 }

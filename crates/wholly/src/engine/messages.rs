@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wholly_core::{BranchName, Callee, Ended, Key, LogId, Timestamp, TransactionId};
 
 use super::{Batch, StuckChange, Submission, Terms, Wait};
-use crate::error::{CancelError, ResolveError, SubmitError};
+use crate::error::{CancelError, EndError, ResolveError, SubmitError};
 use crate::log::{Position, ReadError, StoredTransaction};
 use crate::outcome::AnyOutcome;
 use crate::participant::slots::{Answered, Attempt};
@@ -20,8 +20,8 @@ pub(crate) enum Input<W> {
     Answered(Answered),
     /// Reply when the transaction has settled, or at `until`.
     Await { id: TransactionId, until: Timestamp, to: W },
-    /// Abort, if it is not decided.
-    Cancel { id: TransactionId, reason: String, to: W },
+    /// Abort, if it is not decided; or end what was set aside.
+    Cancel { id: TransactionId, reason: String, how: Cancel, to: W },
     /// A person's word for how a branch or step ended.
     Resolve { id: TransactionId, branch: BranchName, ended: Ended, reason: String, to: W },
     /// Ask everything that is outstanding again, now.
@@ -38,6 +38,15 @@ pub(crate) enum Input<W> {
     Durable(Position),
     /// Accept nothing new.
     Drain,
+}
+
+/// What becomes of a transaction that is cancelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cancel {
+    /// It aborts, or turns back.
+    Abort,
+    /// It ends, undecided, with an entry at this place of its history or behind it.
+    End { sequence: u32 },
 }
 
 /// What comes out of the loop.
@@ -70,6 +79,7 @@ pub(crate) enum Reply {
     },
     NotCancelled(CancelError),
     NotResolved(ResolveError),
+    NotEnded(EndError),
     /// The loop does not hold the transaction: it has ended, or never was.
     NotOpen,
 }
@@ -81,6 +91,8 @@ pub(crate) struct Known {
     pub held_for: Vec<Callee>,
     /// Why it was set aside.
     pub set_aside: Option<String>,
+    /// The loop holds it: it has not ended.
+    pub is_open: bool,
     /// Which ids the log has minted; `None` where the loop did not say.
     pub minted: Option<Minted>,
 }

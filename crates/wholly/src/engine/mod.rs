@@ -36,6 +36,7 @@ mod backoff;
 mod batch;
 mod brisk;
 mod callees;
+mod end;
 mod held;
 mod keys;
 mod labels;
@@ -60,7 +61,7 @@ pub use backoff::Backoff;
 pub(crate) use backoff::Random;
 pub(crate) use batch::{Batch, PendingEntry};
 pub(crate) use callees::Terms;
-pub(crate) use messages::{Input, Known, Minted, Outputs, Reply};
+pub(crate) use messages::{Cancel, Input, Known, Minted, Outputs, Reply};
 pub(crate) use stuck::StuckChange;
 pub(crate) use submit::{Change, Submission, Wait};
 
@@ -118,7 +119,12 @@ impl<W> Engine<W> {
             Input::Found { key, found } => self.found(key, found, now),
             Input::Answered(answered) => self.answered(answered, now),
             Input::Await { id, until, to } => self.wait(id, Wait::Settled { until }, to, now),
-            Input::Cancel { id, reason, to } => self.cancel(id, &reason, to, now),
+            Input::Cancel { id, reason, how: Cancel::Abort, to } => {
+                self.cancel(id, &reason, to, now);
+            }
+            Input::Cancel { id, reason, how: Cancel::End { sequence }, to } => {
+                self.end(id, reason, sequence, to, now);
+            }
             Input::Resolve { id, branch, ended, reason, to } => {
                 self.resolve(id, &branch, ended, &reason, to, now);
             }
@@ -243,9 +249,10 @@ impl<W> Engine<W> {
             Some(Open { held: true, .. }) => (Vec::new(), Some(held::WHY.to_owned())),
             Some(Open { part: Part::Live(transaction), .. }) => (self.held_for(transaction), None),
             Some(Open { part: Part::SetAside { why }, .. }) => (Vec::new(), Some(why.clone())),
-            None => (Vec::new(), None),
+            Some(Open { part: Part::Ended, .. }) | None => (Vec::new(), None),
         };
-        Known { held_for, set_aside, minted }
+        let is_open = self.open.contains_key(&id);
+        Known { held_for, set_aside, is_open, minted }
     }
 
     /// Who is to be asked for a transaction, and is not here.
@@ -442,6 +449,6 @@ fn is_undecided<W>(open: &FxHashMap<TransactionId, Open<W>>, id: TransactionId) 
             matches!(transaction.state(), two_phase::State::Init | two_phase::State::Prepared)
         }
         Some(Part::Live(Transaction::Saga(saga))) => saga.state() == saga::State::Running,
-        Some(Part::SetAside { .. }) | None => false,
+        Some(Part::SetAside { .. } | Part::Ended) | None => false,
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Open<W> {
     /// It came with a restored copy of the log: nothing happens to it until a person says so.
     pub(super) held: bool,
     pub(super) key: Option<Key>,
-    /// What the log is told of it; `None` of what could not be read.
+    /// What the log is told of it; `None` where nothing of it could be read.
     pub(super) labels: Option<Labels>,
     /// The sequence of its next entry.
     pub(super) sequence: u32,
@@ -46,6 +46,8 @@ pub(super) enum Part {
     SetAside {
         why: String,
     },
+    /// It was set aside, and an operator ended it: its last entry says so, or will.
+    Ended,
 }
 
 /// The attempts at what is outstanding of one branch.
@@ -72,7 +74,7 @@ impl Part {
     pub(super) fn forces(&self, record: &Record) -> bool {
         match self {
             Self::Live(transaction) => transaction.forces(record),
-            Self::SetAside { .. } => false,
+            Self::SetAside { .. } | Self::Ended => false,
         }
     }
 
@@ -80,7 +82,7 @@ impl Part {
     pub(super) fn unsettled(&self, id: TransactionId) -> AnyOutcome {
         match self {
             Self::Live(transaction) => AnyOutcome::unsettled(id, transaction),
-            Self::SetAside { .. } => AnyOutcome::SetAside(id),
+            Self::SetAside { .. } | Self::Ended => AnyOutcome::SetAside(id),
         }
     }
 }

@@ -15,9 +15,10 @@ use super::oldest::Oldest;
 use super::stuck::stuck_since;
 use super::{Batch, Engine, Open, Outputs, Part, Random, Terms};
 use crate::Settings;
+use crate::log::listing::Labels;
 use crate::log::{Position, StoredTransaction};
 use crate::meter::Meter;
-use crate::replay::{Replayed, replay};
+use crate::replay::{ReplayError, Replayed, as_far_as_known};
 
 impl<W> Engine<W> {
     /// A loop over a log that was just opened, with nothing in it yet.
@@ -73,12 +74,17 @@ impl<W> Engine<W> {
     pub(crate) fn take_up(&mut self, stored: &StoredTransaction, now: Timestamp) {
         let id = stored.id;
         let key = key_of(stored);
-        let (part, stuck) = match replay(stored) {
-            Ok(Replayed { transaction, history, .. }) => {
+        let (known, wrong) = as_far_as_known(stored);
+        let labels = known.as_ref().map(|known| Labels::of(&known.transaction));
+        let (part, stuck) = match (known, wrong) {
+            (Some(Replayed { transaction, history, .. }), None) => {
                 let stuck = transaction.is_stuck().then(|| stuck_since(&history)).flatten();
                 (Part::Live(transaction), stuck)
             }
-            Err(error) => {
+            // The log did not know that it has ended; it is let go as soon as it is looked at.
+            (_, Some(ReplayError::Ended(_))) => (Part::Ended, None),
+            (_, wrong) => {
+                let error = wrong.unwrap_or(ReplayError::NoStart);
                 // What its records say is not for the messages: it may be a payload.
                 let why = error.kind();
                 tracing::error!(transaction = %id, "{why}; the transaction is set aside");
@@ -90,6 +96,7 @@ impl<W> Engine<W> {
             self.keys.insert(key, KeyState::Open(id));
         }
         let mut open = Open::new(part, key, &mut self.callees);
+        open.labels = labels;
         open.held = self.holds(id, &open.part);
         let stuck = stuck.or(open.held.then_some(now));
         if open.held {

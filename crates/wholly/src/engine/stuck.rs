@@ -52,6 +52,7 @@ impl<W> Engine<W> {
             _ if open.stuck => false,
             Part::Live(transaction) => !self.waits_for_strangers(transaction),
             Part::SetAside { .. } => false,
+            Part::Ended => true,
         })
     }
 
@@ -86,6 +87,7 @@ impl Part {
         match self {
             Self::Live(transaction) => transaction.is_stuck() && !transaction.is_settled(),
             Self::SetAside { .. } => true,
+            Self::Ended => false,
         }
     }
 }

@@ -181,11 +181,11 @@ impl<W> Open<W> {
                 let asked = (0..).map_while(|branch| transaction.callee(branch));
                 asked.map(|callee| Attempts::at(callees.who(callee))).collect()
             }
-            Part::SetAside { .. } => Vec::new(),
+            Part::SetAside { .. } | Part::Ended => Vec::new(),
         };
         let labels = match &part {
             Part::Live(transaction) => Some(Labels::of(transaction)),
-            Part::SetAside { .. } => None,
+            Part::SetAside { .. } | Part::Ended => None,
         };
         Self {
             part,

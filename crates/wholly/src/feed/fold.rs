@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use wholly_core::entry::EndedByHand;
 use wholly_core::{Callee, ParticipantName, Record, Timestamp, Transaction, TransactionId, entry};
 
 use super::{EventId, FeedEvent, Recorded};
@@ -33,7 +34,7 @@ impl Folds {
         // One that is not there any more was deleted, long after it had settled.
         let Some(mut fold) = fold else { return Ok(()) };
         fold.take(entry, events);
-        if !fold.transaction.as_ref().is_some_and(Transaction::is_settled) {
+        if !fold.is_over() {
             self.0.insert(entry.ordinal, fold);
             while self.0.len() > KEPT {
                 self.0.pop_first();
@@ -52,6 +53,8 @@ pub(super) struct Fold {
     transaction: Option<Transaction>,
     /// Why its records cannot be used.
     broken: Option<String>,
+    /// An operator ended it.
+    ended: bool,
     participants: Arc<[Option<ParticipantName>]>,
     branches: Arc<[Arc<str>]>,
 }
@@ -59,7 +62,12 @@ pub(super) struct Fold {
 impl Fold {
     pub fn new(id: TransactionId) -> Self {
         let (participants, branches) = (Arc::default(), Arc::default());
-        Self { id, next: 0, transaction: None, broken: None, participants, branches }
+        let (transaction, broken) = (None, None);
+        Self { id, next: 0, transaction, broken, ended: false, participants, branches }
+    }
+
+    fn is_over(&self) -> bool {
+        self.ended || self.transaction.as_ref().is_some_and(Transaction::is_settled)
     }
 
     /// The transaction of this entry as it was before it.
@@ -80,13 +88,23 @@ impl Fold {
             self.broken = Some(format!("entry {} is missing; the next one is {found}", self.next));
         }
         self.next = entry.sequence.saturating_add(1);
-        match entry::decode(&entry.text) {
-            Err(error) => {
-                let why = self.broken.get_or_insert_with(|| error.to_string()).clone();
-                let id = EventId::of(entry.place, 0);
+        let id = EventId::of(entry.place, 0);
+        let records = match &entry.damage {
+            Some(damage) => Err(damage.clone()),
+            None => entry::decode(&entry.text).map_err(|error| error.to_string()),
+        };
+        match (records, entry::decode_ended(&entry.text)) {
+            (Err(_), Some(EndedByHand { at, reason })) => {
+                self.ended = true;
+                events.push(self.event(id, at, Recorded::Ended { reason }));
+            }
+            (Err(error), None) => {
+                // Each damage is told where it is; all else tells of the first.
+                let first = self.broken.get_or_insert_with(|| error.clone());
+                let why = entry.damage.clone().unwrap_or_else(|| first.clone());
                 events.push(self.event(id, self.id.minted_at(), Recorded::Unreadable { why }));
             }
-            Ok(records) => {
+            (Ok(records), _) => {
                 for (nth, (at, record)) in records.into_iter().enumerate() {
                     let recorded = self.apply(record);
                     events.push(self.event(EventId::of(entry.place, nth), at, recorded));
@@ -148,8 +166,8 @@ impl Fold {
             name: self.transaction.as_ref().map(|transaction| transaction.name().clone()),
             pattern,
             state,
-            settled: readable.is_some_and(Transaction::is_settled),
-            stuck: readable.is_none_or(Transaction::is_stuck),
+            settled: self.ended || readable.is_some_and(Transaction::is_settled),
+            stuck: !self.ended && readable.is_none_or(Transaction::is_stuck),
             participants: self.participants.clone(),
             branches: self.branches.clone(),
             record,

@@ -63,6 +63,11 @@ pub enum Recorded {
         /// What is wrong with it.
         why: String,
     },
+    /// An operator's word that ended a transaction which was set aside.
+    Ended {
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Some events, and whether there may be more already.

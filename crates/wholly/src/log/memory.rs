@@ -300,18 +300,18 @@ impl LogWriter for MemoryWriter {
             self.failed = true;
             return Err(storage("the disk is full"));
         }
-        let is_next =
-            |held: &&mut Held| !held.looked_at && held.ended.is_some_and(|at| at < before);
-        let next = contents.transactions.values_mut().filter(is_next).take(limit);
-        Ok(next
-            .map(|held| {
-                held.looked_at = true;
-                let texts = without(&held.stored).unwrap_or_default();
-                for (entry, text) in held.stored.entries.iter_mut().zip(texts) {
-                    entry.text = text;
-                }
-            })
-            .count())
+        let is_next = |held: &&Held| !held.looked_at && held.ended.is_some_and(|at| at < before);
+        let next = contents.transactions.values().filter(is_next).take(limit);
+        let next: Vec<_> = next.map(|held| contents.as_read(&held.stored)).collect();
+        for read in &next {
+            let Some(held) = contents.transactions.get_mut(&read.id.ordinal()) else { continue };
+            held.looked_at = true;
+            let texts = without(read).unwrap_or_default();
+            for (entry, text) in held.stored.entries.iter_mut().zip(texts) {
+                entry.text = text;
+            }
+        }
+        Ok(next.len())
     }
 
     fn written(&self) -> Written {

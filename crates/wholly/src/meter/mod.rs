@@ -58,6 +58,8 @@ pub struct Measures {
     pub written: Written,
     /// How often the log failed.
     pub log_failures: u64,
+    /// How much was found damaged in the log, as far as it was told apart.
+    pub log_damage: u64,
     /// Commands that wait for the loop.
     pub commands_waiting: usize,
     /// How long what the loop was to do waited for it: its alarms, and the first command of each of
@@ -225,7 +227,7 @@ impl Meter {
         Arc::clone(callees.entry(callee.clone()).or_insert_with(new))
     }
 
-    pub fn read(&self, stuck: usize, commands_waiting: usize) -> Measures {
+    pub fn read(&self, stuck: usize, log_damage: u64, commands_waiting: usize) -> Measures {
         let now = self.clock.now();
         let age = |began: &AtomicU64| match began.load(Relaxed) {
             0 => None,
@@ -253,6 +255,7 @@ impl Meter {
             append_time: self.append_time.read(),
             written: Written { syncs: self.syncs.load(Relaxed), bytes: self.bytes.load(Relaxed) },
             log_failures: self.log_failures.load(Relaxed),
+            log_damage,
             commands_waiting,
             loop_lag: self.loop_lag.read(),
             callees: callees.iter().map(|(callee, meter)| meter.read(callee.clone())).collect(),

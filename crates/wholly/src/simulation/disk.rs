@@ -1,6 +1,6 @@
 //! What becomes of a batch: it lands or not, and the coordinator hears of it, or not.
 
-use wholly_core::{Record, entry};
+use wholly_core::Record;
 
 use super::planted::Bug;
 use super::world::{Event, World};
@@ -102,13 +102,6 @@ impl World {
 
 /// The entries of a batch, as they are appended.
 pub fn texts(batch: &Batch) -> Vec<Entry> {
-    let text = |pending: &PendingEntry| Entry {
-        transaction: pending.transaction,
-        sequence: pending.sequence,
-        text: entry::encode(&pending.records).expect("records have a text"),
-        key: pending.key.clone(),
-        labels: pending.labels.clone(),
-        ended: pending.records.last().filter(|_| pending.ends).map(|(at, _)| *at),
-    };
-    batch.entries.iter().map(text).collect()
+    let entry = |pending: &PendingEntry| pending.clone().into_entry().expect("it has a text");
+    batch.entries.iter().map(entry).collect()
 }

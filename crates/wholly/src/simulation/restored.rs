@@ -22,7 +22,7 @@ use super::seen::Seen;
 use super::world::{Event, World};
 use super::wrong::{Check, Wrong, ensure};
 use crate::coordinator::decision::presumed;
-use crate::engine::{Input, Minted};
+use crate::engine::{Cancel, Input, Minted};
 use crate::log::listing::Query;
 use crate::log::memory::MemoryLog;
 use crate::log::{Log, OpenLog, StoredTransaction};
@@ -176,7 +176,7 @@ impl World {
         self.note(|| format!("a person aborts {id}"));
         self.seen.held_called_off += 1;
         let (reason, to) = ("nobody has it".to_owned(), (PERSON, 0));
-        self.input(Input::Cancel { id, reason, to });
+        self.input(Input::Cancel { id, reason, how: Cancel::Abort, to });
     }
 
     pub fn let_go_on(&mut self, id: TransactionId) {

@@ -7,7 +7,7 @@ use wholly::{EventId, Feed, FeedEvent, Filter, Health, Record, Recorded, Timesta
 use super::*;
 
 /// What is there to be read, and its end.
-async fn rest(feed: &mut Feed) -> Vec<FeedEvent> {
+pub async fn rest(feed: &mut Feed) -> Vec<FeedEvent> {
     let mut events = Vec::new();
     loop {
         let page = feed.read(|_| true).await.unwrap();
@@ -18,7 +18,7 @@ async fn rest(feed: &mut Feed) -> Vec<FeedEvent> {
     }
 }
 
-async fn all(coordinator: &Coordinator) -> Vec<FeedEvent> {
+pub async fn all(coordinator: &Coordinator) -> Vec<FeedEvent> {
     rest(&mut coordinator.feed(Some(EventId::default()))).await
 }
 
@@ -57,6 +57,7 @@ async fn a_transaction_is_told_record_by_record_with_what_it_had_come_to() {
     let of = |event: &FeedEvent| match &event.record {
         Recorded::Record(record) => record.clone(),
         Recorded::Unreadable { why } => panic!("{why}"),
+        Recorded::Ended { reason } => panic!("{reason}"),
     };
     assert_eq!(events.iter().map(of).collect::<Vec<Record>>(), records);
     assert_eq!(said(&coordinator.events_of(id).await.unwrap()), said(&events));

@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod by_hand;
+mod damaged;
 mod durable;
 mod feed;
 mod keys;

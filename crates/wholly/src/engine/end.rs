@@ -1,0 +1,61 @@
+//! How an operator ends what was set aside because its records cannot be used.
+//!
+//! Nothing is known well enough to decide anything, so nothing is decided and nobody is asked: the
+//! word is recorded as the transaction's last entry, and the loop lets it go.
+
+use wholly_core::entry::EndedByHand;
+use wholly_core::{Name, Timestamp, TransactionId};
+
+use super::{Engine, Open, Part, Reply, Wait};
+use crate::error::EndError;
+use crate::log::listing::{Labels, Pattern, State};
+
+impl<W> Engine<W> {
+    /// Ends a transaction that was set aside. `sequence` is behind all entries that the log has of
+    /// it: of those that are damaged, the loop knows nothing.
+    pub(super) fn end(
+        &mut self,
+        id: TransactionId,
+        reason: String,
+        sequence: u32,
+        to: W,
+        now: Timestamp,
+    ) {
+        let labels = match self.open.get_mut(&id) {
+            None => return self.reply(to, Reply::NotOpen),
+            Some(Open { held: true, .. }) => {
+                return self.reply(to, Reply::NotEnded(EndError::Restored { id }));
+            }
+            Some(Open { part: Part::Live(_), .. }) => {
+                return self.reply(to, Reply::NotEnded(EndError::NotSetAside { id }));
+            }
+            // Somebody was first.
+            Some(Open { part: Part::Ended, .. }) => {
+                return self.wait(id, Wait::Recorded, to, now);
+            }
+            Some(Open { part: Part::SetAside { .. }, sequence: next, labels, .. }) => {
+                *next = (*next).max(sequence);
+                labels.clone().or_else(unknown)
+            }
+        };
+        let Some(labels) = labels else {
+            let why = "it has no name to be listed by".to_owned();
+            return self.reply(to, Reply::NotEnded(EndError::Unavailable { why }));
+        };
+        let by_hand = EndedByHand { at: now, reason };
+        self.write_end(id, by_hand, Labels { stuck: false, ..labels }, now);
+        if let Some(open) = self.open.get_mut(&id) {
+            open.part = Part::Ended;
+        }
+        self.set_aside.remove(&id);
+        self.note_stuck(id, now);
+        self.wait(id, Wait::Recorded, to, now);
+    }
+}
+
+/// How a list shows what nothing is known of.
+fn unknown() -> Option<Labels> {
+    let name = Name::new("unknown").ok()?;
+    let (pattern, state) = (Pattern::TwoPhase, State::Init);
+    Some(Labels { name, pattern, participants: [].into(), state, stuck: false })
+}
