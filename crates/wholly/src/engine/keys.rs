@@ -128,7 +128,10 @@ fn what_was_found(
         (Wait::Settled { .. }, Ok(replayed)) => {
             Reply::Outcome(AnyOutcome::of(id, &replayed.transaction))
         }
-        (Wait::Settled { .. }, Err(_)) => Reply::Outcome(AnyOutcome::SetAside(id)),
+        // Nobody works on it any more: who waits would wait in vain.
+        (Wait::Settled { .. }, Err(_)) => {
+            Reply::NotAccepted(SubmitError::SetAside { key: key.clone(), id })
+        }
         (Wait::Accepted | Wait::Recorded, _) => Reply::Accepted(id),
     }
 }

@@ -3,7 +3,9 @@
 use wholly::Operation::{Commit, Prepare};
 use wholly::log::Log;
 use wholly::test::{Act, Fault};
-use wholly::{CancelError, EndError, EventId, Filter, LogId, Recorded, ResolveError, Retention};
+use wholly::{
+    CancelError, EndError, EventId, Filter, LogId, Recorded, ResolveError, Retention, SubmitError,
+};
 
 use super::feed::all;
 use super::*;
@@ -127,8 +129,8 @@ async fn an_operator_ends_it_once_and_for_all() {
             assert!(matches!(refused, Err(CancelError::SetAside { .. })), "{refused:?}");
             // The key is taken by what was ended.
             assert_eq!(order(&coordinator).key("order 1").submit().await.unwrap(), id);
-            let outcome = order(&coordinator).key("order 1").execute().await.unwrap();
-            assert_eq!(outcome, Outcome::Unsettled(id));
+            let refused = order(&coordinator).key("order 1").execute().await;
+            assert!(matches!(refused, Err(SubmitError::SetAside { .. })), "{refused:?}");
             shop.restart().await;
         }
         assert_eq!((commits(&shop), shop.orders.count(Prepare)), (before, 1));
