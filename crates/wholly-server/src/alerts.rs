@@ -1,4 +1,5 @@
-//! Alerts: a webhook is told when a transaction is stuck, and when it no longer is.
+//! Alerts: a webhook is told when a transaction is stuck, and when it no longer is; and when
+//! [damage](self::damage) is found in the log.
 //!
 //! There is no queue. What the webhook was told is compared with what is so, and what differs is
 //! told, as often as it takes: a webhook that is down for an hour costs no memory and loses nothing
@@ -10,6 +11,7 @@
 //!
 //! The loop waits for none of this: it changes a map that is looked at here.
 
+mod damage;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -49,9 +51,16 @@ struct Message {
     data: Data,
 }
 
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Data {
+    Transaction(Of),
+    Damage(damage::Found),
+}
+
 /// The transaction, without payloads and without what participants said, which may repeat them.
 #[derive(Serialize)]
-struct Data {
+struct Of {
     transaction: TransactionId,
     since: Timestamp,
     name: Option<String>,
@@ -69,8 +78,13 @@ struct StuckBranch {
     participant: Option<ParticipantName>,
 }
 
-/// Tells the webhook for as long as the coordinator is there.
+/// Tells the webhook for as long as the coordinator is there. What it is told of damage waits for
+/// nothing that it is told of transactions.
 pub async fn tell(coordinator: Coordinator, webhook: Webhook) {
+    tokio::join!(tell_of_stuck(&coordinator, &webhook), damage::tell(&coordinator, &webhook));
+}
+
+async fn tell_of_stuck(coordinator: &Coordinator, webhook: &Webhook) {
     let mut stuck = coordinator.stuck();
     let mut told = Stuck::new();
     let mut after = None;
@@ -89,7 +103,7 @@ pub async fn tell(coordinator: Coordinator, webhook: Webhook) {
             }
             // One that is never taken must not keep the others away: the next comes after it.
             after = Some(change.transaction);
-            match webhook.deliver(&message(&coordinator, change).await).await {
+            match webhook.deliver(&message(coordinator, change).await).await {
                 Ok(()) => {
                     change.was_told(&mut told);
                     pause = FIRST_PAUSE;
@@ -154,7 +168,7 @@ async fn message(coordinator: &Coordinator, change: Change) -> Message {
         id: format!("{transaction}-{word}-{}", since.as_millis()),
         r#type: if stuck { "transaction.stuck" } else { "transaction.unstuck" },
         timestamp: if stuck { since } else { last.map_or(since, |event| event.at) },
-        data: Data {
+        data: Data::Transaction(Of {
             transaction,
             since,
             name: snapshot.as_ref().and_then(|s| Some(s.name.as_ref()?.to_string())),
@@ -163,7 +177,7 @@ async fn message(coordinator: &Coordinator, change: Change) -> Message {
             stuck,
             settled: snapshot.as_ref().is_some_and(|snapshot| snapshot.settled),
             branches: snapshot.as_ref().map(stuck_branches).unwrap_or_default(),
-        },
+        }),
     }
 }
 

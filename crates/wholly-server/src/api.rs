@@ -9,6 +9,7 @@
 //! | `GET /v1/events` | what is recorded of all transactions, live |
 //! | `POST /v1/transactions/{id}/abort` | aborts it, if it is not decided |
 //! | `POST /v1/transactions/{id}/retry` | asks what is outstanding again, now; releases what is held |
+//! | `POST /v1/transactions/{id}/end` | ends what was set aside because its records cannot be used |
 //! | `POST /v1/transactions/{id}/branches/{branch}/resolve` | ends a branch by hand |
 //! | `GET /v1/outcome/{id}` | what was decided, for a prepared participant that asks |
 //! | `GET /v1/sagas` | the sagas that can be submitted by name and version |
@@ -91,6 +92,7 @@ routes! {
     "/v1/transactions/{id}/events" => get events::of_one;
     "/v1/transactions/{id}/abort" => post by_hand::abort;
     "/v1/transactions/{id}/retry" => post by_hand::retry;
+    "/v1/transactions/{id}/end" => post by_hand::end;
     "/v1/transactions/{id}/branches/{branch}/resolve" => post by_hand::resolve;
     "/v1/events" => get events::of_all;
     "/v1/sagas" => get sagas::list;

@@ -32,7 +32,7 @@ use crate::conformance::Conformance;
 use crate::diagram::Diagram;
 use crate::logs;
 use crate::token::Token;
-use by_hand::{Abort, Resolve, Retry};
+use by_hand::{Abort, End, Resolve, Retry};
 use completions::Completions;
 pub use exit::failed;
 use get::Get;
@@ -61,6 +61,7 @@ enum Command {
     Watch(Watch),
     Abort(Abort),
     Retry(Retry),
+    End(End),
     Resolve(Resolve),
     Participants(Participants),
     Sagas(Sagas),
@@ -104,6 +105,7 @@ pub fn run() -> ExitCode {
         Command::Watch(watch) => watch.run(),
         Command::Abort(abort) => abort.run(),
         Command::Retry(retry) => retry.run(),
+        Command::End(end) => end.run(),
         Command::Resolve(resolve) => resolve.run(),
         Command::Participants(participants) => participants.run(),
         Command::Sagas(sagas) => sagas.run(),

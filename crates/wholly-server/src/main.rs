@@ -33,6 +33,8 @@ mod check;
 mod cli;
 mod config;
 mod conformance;
+#[cfg(test)]
+mod damaged;
 mod definition;
 mod diagram;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use wholly::{CancelError, DecisionError, GetError, ResolveError, SubmitError};
+use wholly::{CancelError, DecisionError, EndError, GetError, ResolveError, SubmitError};
 use wholly_core::saga;
 
 /// When a client may try again: overload and a log that is opened again both pass within seconds.
@@ -134,6 +134,7 @@ impl From<SubmitError> for Problem {
             | E::Input { .. } => Kind::INVALID_TRANSACTION,
             E::UnknownParticipant { .. } => Kind::UNKNOWN_PARTICIPANT,
             E::KeyReused { .. } => Kind::KEY_REUSED,
+            E::SetAside { .. } => Kind::CONFLICT,
             E::Overloaded { .. } => Kind::OVERLOADED,
             E::ParticipantOverloaded { .. } => Kind::PARTICIPANT_OVERLOADED,
             E::Unavailable { .. } => Kind::UNAVAILABLE,
@@ -179,6 +180,18 @@ impl From<CancelError> for Problem {
             | E::PivotMayHaveLeft { .. }
             | E::SetAside { .. } => Kind::CONFLICT,
             E::NotFound { .. } => Kind::NO_SUCH_TRANSACTION,
+            E::Unavailable { .. } => Kind::UNAVAILABLE,
+            _ => Kind::INTERNAL,
+        };
+        Self::new(kind, error.to_string())
+    }
+}
+
+impl From<EndError> for Problem {
+    fn from(error: EndError) -> Self {
+        use EndError as E;
+        let kind = match error {
+            E::NotSetAside { .. } | E::Restored { .. } | E::NotInFlight { .. } => Kind::CONFLICT,
             E::Unavailable { .. } => Kind::UNAVAILABLE,
             _ => Kind::INTERNAL,
         };

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Little, Said, Server, eventually};
+use common::{Little, Said, Server, eventually, unreadable};
 use hyper::{Method, StatusCode};
 use serde_json::json;
 use tempfile::TempDir;
@@ -384,4 +384,50 @@ async fn bad_requests_get_a_clear_problem() {
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
     let big = format!("\"{}\"", "x".repeat(5 * 1024 * 1024));
     server.submit(&[], &big).await.problem(413, "too-large");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_shown_as_far_as_it_is_known_and_ended_by_hand() {
+    let directory = tempfile::tempdir().unwrap();
+    let orders = Little::start().await;
+    let participants = [("orders", &orders), ("payments", &orders)];
+    let id = unreadable(directory.path(), "ORD001").to_string();
+    let mut server = Server::start(directory.path(), &participants).await;
+    let path = format!("/v1/transactions/{id}");
+    let shown = server.get(&path).await.json();
+    assert_eq!((&shown["state"], &shown["stuck"]), (&json!("unknown"), &json!(true)));
+    assert_eq!((&shown["name"], &shown["key"]), (&json!("place order"), &json!("ORD001")));
+    assert_eq!(shown["branches"][0]["participant"], "orders");
+
+    let end = format!("{path}/end");
+    let detail = server.post(&end, r#"{"reason": " "}"#).await.problem(400, "invalid-request");
+    assert!(detail.contains("reason"), "{detail}");
+    let healthy = server.submit(&[], ORDER).await.json()["id"].as_str().unwrap().to_owned();
+    let why = r#"{"reason": "refunded by hand"}"#;
+    let other = format!("/v1/transactions/{healthy}/end");
+    let detail = server.post(&other, why).await.problem(409, "conflict");
+    assert!(detail.contains("is not in flight"), "{detail}");
+    let done = server.post(&end, why).await;
+    assert_eq!(done.status, StatusCode::NO_CONTENT, "{done:?}");
+    let audit = server.get("/v1/audit").await.json();
+    let (what, why_said) = (&audit["entries"][0]["what"], &audit["entries"][0]["why"]);
+    assert_eq!((what, why_said), (&json!(format!("POST {end}")), &json!("refunded by hand")));
+    for _ in 0..2 {
+        let shown = server.get(&path).await.json();
+        assert_eq!((&shown["settled"], &shown["stuck"]), (&json!(true), &json!(false)));
+        let why = shown["set_aside"].as_str().unwrap();
+        assert!(why.contains("an operator ended it") && why.contains("refunded by hand"), "{why}");
+        let stuck = server.get("/v1/transactions?stuck=true").await.json();
+        assert_eq!(stuck["transactions"], json!([]), "{stuck}");
+        let events = server.listen(&format!("{path}/events"), None).await.rest().await;
+        let last = events.last().unwrap();
+        assert_eq!(last.data["record"], json!({"ended": {"reason": "refunded by hand"}}));
+        server.post(&end, r#"{"reason": "again"}"#).await.problem(409, "conflict");
+        // The key is taken, and the answer is clear.
+        let key = [("idempotency-key", "ORD001")];
+        let detail = server.submit(&key, ORDER).await.problem(409, "conflict");
+        assert!(detail.contains(&id) && detail.contains("not run again"), "{detail}");
+        server = server.kill_and_restart().await;
+    }
+    assert!(orders.asked(&id).is_empty());
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Little, Said, Server, eventually, wholly, within};
+use common::{Little, Said, Server, eventually, unreadable, wholly, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -216,6 +216,26 @@ async fn what_is_stuck_exits_with_4_until_a_person_mends_it() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_ended_and_how_stays_unknown() {
+    let directory = tempfile::tempdir().unwrap();
+    let orders = Little::start().await;
+    let id = &unreadable(directory.path(), "ORD001").to_string();
+    let participants = [("orders", &orders), ("payments", &orders)];
+    let server = Server::start(directory.path(), &participants).await;
+    let told = server.wholly(&["get", id]).await.exits(4);
+    assert!(told.contains("unknown, stuck") && told.contains("place order"), "{told}");
+    server.wholly(&["end", id, "--reason", ""]).await.fails(2, "reason must not be empty");
+    let end = ["end", id, "--reason", "refunded by hand"];
+    assert_eq!(server.wholly(&end).await.exits(0), format!("{id}  ended by hand\n"));
+    server.wholly(&end).await.fails(2, "is not in flight");
+    // A program must not take it for committed.
+    let told = server.wholly(&["get", id]).await.exits(4);
+    assert!(told.contains("an operator ended it") && !told.contains("stuck"), "{told}");
+    let again = ["submit", "-", "--key", "ORD001"];
+    server.wholly_reads(&again, ORDER).await.fails(2, "it is not run again");
+}
+
+#[tokio::test]
 async fn a_submission_that_gets_stuck_exits_with_4() {
     let shop = Shop::open().await;
     shop.payments.says("commit", Said::Broken);
@@ -311,6 +331,7 @@ async fn a_server_that_cannot_be_asked_exits_with_5() {
         vec!["watch", "--all"],
         vec!["abort", &id, "--reason", "x"],
         vec!["retry", &id, "--reason", "x"],
+        vec!["end", &id, "--reason", "x"],
         vec!["resolve", &id, "orders", "--as", "aborted", "--reason", "x"],
         vec!["participants"],
         vec!["sagas"],

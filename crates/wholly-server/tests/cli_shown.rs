@@ -348,6 +348,7 @@ async fn every_command_shows_how_it_is_used() {
         "watch",
         "abort",
         "retry",
+        "end",
         "resolve",
         "participants",
         "sagas",

@@ -5,7 +5,7 @@
 mod common;
 
 use common::schema::{resolve, wrong};
-use common::{Little, Said, Server, eventually, within};
+use common::{Little, Said, Server, eventually, unreadable, within};
 use http_body_util::BodyExt;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -55,6 +55,7 @@ impl Api {
             ("unsettled", &unsettled),
         ];
         let settings = "patience = '100ms'\ndeadline = '10m'";
+        let nobody_reads_it = unreadable(directory.path(), "unreadable").to_string();
         let server = Server::start_with(directory.path(), &participants, settings).await;
         let document = server.get("/openapi.json").await.json();
         let stored = "/paths/~1v1~1sagas~1{name}~1{version}/put/requestBody/content/\
@@ -72,6 +73,7 @@ impl Api {
         api.submitted(&[], ORDER).await;
         payments.says("prepare", Said::Done);
         api.there.push(("branch", "unsettled".to_owned()));
+        api.there.push(("id", nobody_reads_it));
         api.ended = api.there.len();
         api
     }

@@ -67,6 +67,7 @@ async fn every_route_needs_its_role() {
         ("GET", NOBODY.to_owned(), "", "read"),
         ("POST", format!("{NOBODY}/abort"), WHY, "operate"),
         ("POST", format!("{NOBODY}/retry"), WHY, "operate"),
+        ("POST", format!("{NOBODY}/end"), WHY, "operate"),
         ("POST", format!("{NOBODY}/branches/orders/resolve"), WHY, "operate"),
         ("GET", "/v1/sagas".to_owned(), "", "read"),
         ("GET", "/v1/sagas/x/1".to_owned(), "", "read"),

@@ -142,6 +142,17 @@ pub enum SubmitError {
         /// The transaction that has it.
         id: TransactionId,
     },
+    /// The transaction with the key has ended, and how is not known.
+    #[error(
+        "the transaction {id}, which has the key {key}, is over and its records cannot be used: how it \
+         ended is not known, and it is not run again; see what is known of it"
+    )]
+    SetAside {
+        /// The key.
+        key: Key,
+        /// Whose it is.
+        id: TransactionId,
+    },
     /// There are too many in flight.
     #[error("{in_flight} transactions are in flight, which is the limit; try again later")]
     Overloaded {

@@ -39,6 +39,17 @@ pub async fn retry(
     Ok(StatusCode::NO_CONTENT)
 }
 
+pub async fn end(
+    State(coordinator): State<Coordinator>,
+    Extension(Who(who)): Extension<Who>,
+    Id(id): Id,
+    Body(Why { reason }): Body<Why>,
+) -> Result<StatusCode, Problem> {
+    tracing::info!(%who, transaction = %id, reason, "end asked for by hand");
+    coordinator.end(id, &reason).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// How a branch or a step ended. Only what was completed has an output.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use wholly::log::Damage;
 use wholly::{
     Callee, CalleeHealth, CalleeMeasures, Coordinator, Health, ParticipantName, Timestamp,
 };
@@ -23,15 +24,27 @@ struct Status {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// What is damaged in the log. It stops nobody but those whose it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    damage: Option<Damaged>,
+}
+
+/// How much was found damaged, and what was last.
+#[derive(Serialize)]
+struct Damaged {
+    count: u64,
+    last: String,
 }
 
 impl Status {
     fn of(coordinator: &Coordinator) -> Self {
-        match coordinator.health() {
-            Health::Ready => Self { status: "ready", why: None },
-            Health::LogFailed { why } => Self { status: "log-failed", why: Some(why) },
-            _ => Self { status: "stopped", why: None },
-        }
+        let (status, why) = match coordinator.health() {
+            Health::Ready => ("ready", None),
+            Health::LogFailed { why } => ("log-failed", Some(why)),
+            _ => ("stopped", None),
+        };
+        let Damage { count, last, .. } = coordinator.damage();
+        Self { status, why, damage: last.map(|last| Damaged { count, last }) }
     }
 }
 
@@ -191,7 +204,48 @@ fn participant(measures: CalleeMeasures, counted: bool) -> Option<Participant> {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::to_bytes;
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::damaged;
+    use crate::traces::Traces;
+
+    async fn body(response: Response) -> Value {
+        let bytes = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    #[tokio::test]
+    async fn damage_is_told_and_keeps_nobody_away() {
+        let (coordinator, log, ids) = damaged::coordinator().await;
+        let traces = Traces::start(None).unwrap();
+        let counted = |coordinator: &Coordinator| {
+            Metrics::of(coordinator.clone(), &traces).open_metrics().unwrap()
+        };
+        assert_eq!(
+            body(health(State(coordinator.clone())).await).await,
+            json!({"status": "ready"})
+        );
+        assert!(counted(&coordinator).contains("\nwholly_log_damaged_total 0\n"));
+        for (count, id) in (1..).zip(ids) {
+            log.damage(id, 0);
+            coordinator.get(id).await.unwrap();
+            let asked = || State(coordinator.clone());
+            for answer in [ready(asked()).await, health(asked()).await] {
+                assert_eq!(answer.status(), StatusCode::OK);
+                let told = body(answer).await;
+                let last = told["damage"]["last"].as_str().unwrap();
+                assert!(last.contains(&format!("ordinal {} is damaged", id.ordinal())), "{last}");
+                assert_eq!(
+                    (&told["status"], &told["damage"]["count"]),
+                    (&json!("ready"), &json!(count))
+                );
+            }
+            let line = format!("\nwholly_log_damaged_total {count}\n");
+            assert!(counted(&coordinator).contains(&line));
+        }
+    }
 
     #[test]
     fn open_metrics_is_for_who_wants_it() {

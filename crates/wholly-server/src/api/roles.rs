@@ -30,6 +30,7 @@ const ROUTES: &[(&str, &str, Need)] = &[
     ("/v1/transactions/{id}/events", "GET", READ),
     ("/v1/transactions/{id}/abort", "POST", OPERATE),
     ("/v1/transactions/{id}/retry", "POST", OPERATE),
+    ("/v1/transactions/{id}/end", "POST", OPERATE),
     ("/v1/transactions/{id}/branches/{branch}/resolve", "POST", OPERATE),
     ("/v1/events", "GET", READ),
     // A participant that asks reads nothing else.

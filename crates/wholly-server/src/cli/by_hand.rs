@@ -1,4 +1,4 @@
-//! `wholly abort`, `retry` and `resolve`: what a person does by hand, and why.
+//! `wholly abort`, `retry`, `end` and `resolve`: what a person does by hand, and why.
 
 use std::process::ExitCode;
 
@@ -31,6 +31,23 @@ pub struct Abort {
 #[command(after_help = "Examples:
   wholly retry ID --reason 'payments is back'")]
 pub struct Retry {
+    #[command(flatten)]
+    id: Id,
+    #[command(flatten)]
+    reason: Reason,
+    #[command(flatten)]
+    ask: Ask,
+}
+
+/// End a transaction that was set aside because its records cannot be used.
+///
+/// Find out first what its participants did, and put it right there: nobody is
+/// asked anything for it any more. Its key stays taken. What goes on by itself,
+/// or is held because it came with a restored copy, is refused.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly end ID --reason 'the disk was damaged; refunded by hand'")]
+pub struct End {
     #[command(flatten)]
     id: Id,
     #[command(flatten)]
@@ -94,6 +111,15 @@ impl Retry {
         let Self { id: Id { id }, reason: Reason { reason }, ask } = self;
         ask.run(async |client, screen| {
             done(screen, id, "asked again", client.retry(id, &reason).await)
+        })
+    }
+}
+
+impl End {
+    pub fn run(self) -> ExitCode {
+        let Self { id: Id { id }, reason: Reason { reason }, ask } = self;
+        ask.run(async |client, screen| {
+            done(screen, id, "ended by hand", client.end(id, &reason).await)
         })
     }
 }

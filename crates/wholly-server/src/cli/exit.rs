@@ -23,7 +23,7 @@ pub enum Exit {
     Undone = 1,
     /// A transaction has not settled.
     Unsettled = 3,
-    /// A transaction is stuck.
+    /// A transaction is stuck, or is over and nobody knows how.
     Stuck = 4,
 }
 
@@ -34,6 +34,8 @@ impl Exit {
             _ if stuck => Self::Stuck,
             _ if !settled => Self::Unsettled,
             State::Aborted | State::Compensated => Self::Undone,
+            // Only a person can find out how it ended.
+            State::Unknown => Self::Stuck,
             _ => Self::Done,
         }
     }

@@ -64,7 +64,8 @@ fn facts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     fact("state", Paint::of(state, *settled, *stuck), &standing)?;
     also("reason", transaction.reason.as_deref())?;
     if let Some(why) = &transaction.set_aside {
-        fact("set aside", Paint::Bad, why)?;
+        // What an operator ended needs nobody any more.
+        fact("set aside", if *stuck { Paint::Bad } else { Paint::Plain }, why)?;
     }
     for callee in &transaction.held_for {
         fact("held for", Paint::Bad, callee)?;

@@ -38,6 +38,7 @@ fn in_words<'a>(
         // The transaction itself shows what is in it.
         ("started", _) => None,
         ("aborted", body) => Some(because(AbortReason::deserialize(body), body)),
+        ("ended", body) => Some(format!("by hand: {}", plain(body.get("reason")?))),
         ("turned_back", body) => Some(because(Reason::deserialize(body), body)),
         (_, Value::Number(_)) => Some(branch(body)),
         (_, Value::Array(parts)) => {
@@ -82,6 +83,7 @@ mod tests {
             (json!({"decided": ["committed", "in the books"]}), "decided committed: in the books"),
             (json!({"released": ["00ff", "asked again"]}), "released 00ff: asked again"),
             (json!({"stuck": [1, "no answer"]}), "stuck payments: no answer"),
+            (json!({"ended": {"reason": "refunded"}}), "ended by hand: refunded"),
             (json!({"stuck": [7, "no answer"]}), "stuck 7: no answer"),
         ] {
             let record: Record = serde_json::from_value(record).unwrap();

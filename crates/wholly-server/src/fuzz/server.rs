@@ -20,16 +20,17 @@ use crate::access::{Access, Caller, Role, Sha256};
 use crate::api::{self, Hub, Served};
 use crate::audit::Audit;
 use crate::config::Config;
+use crate::damaged;
 use crate::gate::{Gate, Rules};
 use crate::metrics::Metrics;
 use crate::sagas::Sagas;
 use crate::traces::Traces;
 
 /// What stands for the transactions of the open server.
-pub const IDS: [&str; 4] = ["$settled", "$undecided", "$unsettled", "$running"];
+pub const IDS: [&str; 5] = ["$settled", "$undecided", "$unsettled", "$running", "$unreadable"];
 /// Stands for a transaction that the limited server has deleted.
 const TRIMMED: &str = "$trimmed";
-/// How those of [`IDS`] are submitted.
+/// How those of [`IDS`] are submitted; the last one is in the log before.
 const SUBMITTED: [&str; 4] = [
     r#"{"name":"a","branches":[{"participant":"p","payload":1}]}"#,
     r#"{"name":"b","branches":[{"participant":"p","payload":1},{"participant":"never-1","payload":1}]}"#,
@@ -88,7 +89,10 @@ impl Server {
 impl Unlimited {
     async fn start() -> Self {
         let files = files();
-        let coordinator = coordinator(log(), Settings::default()).await;
+        let log = log();
+        let unreadable = damaged::put(&log, false);
+        log.damage(unreadable, 0);
+        let coordinator = coordinator(log, Settings::default()).await;
         let sagas = Sagas::load(files.path().to_owned()).unwrap();
         let tokens = vec![("operator", everything()), ("reader", vec![Role::Read])];
         let [open, guarded] = [Vec::new(), tokens].map(|tokens| gate(files.path(), "", tokens));
@@ -98,6 +102,7 @@ impl Unlimited {
         for (name, submitted) in IDS.into_iter().zip(SUBMITTED) {
             ids.push((name, submit(&open, submitted).await));
         }
+        ids.push((IDS[SUBMITTED.len()], unreadable.to_string()));
         Self { open, guarded, ids, _files: files }
     }
 }

@@ -61,6 +61,8 @@ impl Page<'_> {
         let up = i64::from(!matches!(health, Health::LogFailed { .. }));
         self.one("log_up", "Whether the log takes what is appended", up)?;
         self.total("log_failures", "How often the log failed", None, measures.log_failures)?;
+        let help = "How much was found damaged in the log";
+        self.total("log_damaged", help, None, measures.log_damage)?;
         let help = "Calls that made data durable";
         self.total("log_syncs", help, None, measures.written.syncs)?;
         let help = "Bytes that went to storage";

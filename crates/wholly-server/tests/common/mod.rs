@@ -5,6 +5,7 @@ mod participant;
 pub mod schema;
 mod server;
 mod stream;
+mod unreadable;
 
 #[allow(unused_imports, reason = "not every test needs a failing one")]
 pub use participant::{Little, Said, Trace};
@@ -12,6 +13,8 @@ pub use participant::{Little, Said, Trace};
 pub use server::{Reply, Server, Told, configure, run, start_fails, wholly};
 #[allow(unused_imports, reason = "not every test listens")]
 pub use stream::{Event, Stream};
+#[allow(unused_imports, reason = "not every test needs a log that cannot be read")]
+pub use unreadable::unreadable;
 
 use std::time::Duration;
 

@@ -86,6 +86,12 @@ impl<W> Engine<W> {
                     }
                 }
             }
+            // Set aside, and not even its key could be read: it is waited for like any other.
+            Ok(Some(stored)) if self.open.contains_key(&stored.id) => {
+                for (_, wait, to) in queue {
+                    self.wait(stored.id, wait, to, now);
+                }
+            }
             Ok(Some(stored)) => {
                 for (submission, wait, to) in queue {
                     let reply = what_was_found(&key, &stored, &submission, wait);
@@ -128,7 +134,10 @@ fn what_was_found(
         (Wait::Settled { .. }, Ok(replayed)) => {
             Reply::Outcome(AnyOutcome::of(id, &replayed.transaction))
         }
-        (Wait::Settled { .. }, Err(_)) => Reply::Outcome(AnyOutcome::SetAside(id)),
+        // Nobody works on it any more: who waits would wait in vain.
+        (Wait::Settled { .. }, Err(_)) => {
+            Reply::NotAccepted(SubmitError::SetAside { key: key.clone(), id })
+        }
         (Wait::Accepted | Wait::Recorded, _) => Reply::Accepted(id),
     }
 }

@@ -70,6 +70,7 @@ enum Shown<'a> {
     Compensated(u16),
     Settled,
     Unreadable { why: &'a str },
+    Ended { reason: &'a str },
 }
 
 #[derive(Serialize)]
@@ -109,6 +110,7 @@ impl<'a> Told<'a> {
             Recorded::Record(Record::TwoPhase(record)) => Self::of_two_phase(record),
             Recorded::Record(Record::Saga(record)) => Self::of_saga(record),
             Recorded::Unreadable { why } => Self::whole("unreadable", Shown::Unreadable { why }),
+            Recorded::Ended { reason } => Self::whole("ended", Shown::Ended { reason }),
         }
     }
 
