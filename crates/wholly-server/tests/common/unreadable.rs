@@ -9,7 +9,7 @@ use wholly::{Pattern, SqliteLog, State, Timestamp, TransactionId};
 /// Puts a transaction with this key into the log of a server that does not run: its start can be
 /// read, and what follows cannot.
 pub fn unreadable(directory: &Path, key: &str) -> TransactionId {
-    let mut open = SqliteLog::at(directory.join("wholly.db")).open().unwrap();
+    let mut open = SqliteLog::at(directory.join("wholly.db")).create_if_missing().open().unwrap();
     let at = Timestamp::from_millis(1_700_000_000_000);
     let id = TransactionId::mint(open.last_ordinal, at, 7, open.identity);
     let started = format!(
