@@ -10,7 +10,7 @@
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::checksum::Bytes;
+use super::checksum::{numbers, text};
 use super::find::{Found, find, snapshot};
 use super::index::Unsettled;
 use super::labels::Dictionary;
@@ -206,6 +206,5 @@ impl Check {
 }
 
 fn key_checksum(key: &str, ordinal: i64) -> i64 {
-    let mut bytes = Bytes::default();
-    bytes.text(Some(key.as_bytes())).numbers(&[ordinal]).checksum().cast_signed()
+    numbers(&[text(Some(key.as_bytes())), ordinal]).cast_signed()
 }

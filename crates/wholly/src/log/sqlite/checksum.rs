@@ -31,11 +31,11 @@ const WHOLE: u64 = (1 << WHOLE_BITS) - 1;
 impl Row<'_> {
     /// The checksum of this entry.
     pub(super) fn checksum(&self) -> i64 {
-        let Self { place, ordinal, sequence, ends, id, key, label, text } = self;
-        let numbers = [*place, *ordinal, i64::from(*sequence), *ends, *label];
-        let mut whole = Bytes::default();
-        whole.numbers(&numbers).text(*id).text(key.map(str::as_bytes)).text(Some(text.as_bytes()));
-        ((self.name() & !WHOLE) | (whole.checksum() & WHOLE)).cast_signed()
+        let Self { place, ordinal, sequence, ends, id, key, label, text: records } = self;
+        let [id, key, records] = [*id, key.map(str::as_bytes), Some(records.as_bytes())].map(text);
+        let sequence = i64::from(*sequence);
+        let whole = numbers(&[*place, *ordinal, sequence, *ends, *label, id, key, records]);
+        ((self.name() & !WHOLE) | (whole & WHOLE)).cast_signed()
     }
 
     /// Whether the name of the entry with this checksum is what was written.
@@ -53,32 +53,19 @@ pub(super) fn chain(before: i64, sum: i64) -> i64 {
     numbers(&[before, sum]).cast_signed()
 }
 
-/// The checksum of some numbers.
-pub(super) fn numbers(numbers: &[i64]) -> u64 {
-    let mut bytes = Bytes::default();
-    bytes.numbers(numbers).checksum()
+/// The checksum of some numbers: of a row's columns, say.
+pub(super) fn numbers<const COUNT: usize>(numbers: &[i64; COUNT]) -> u64 {
+    let mut bytes = [[0; 8]; COUNT];
+    for (bytes, number) in bytes.iter_mut().zip(numbers) {
+        *bytes = number.to_le_bytes();
+    }
+    XxHash3_64::oneshot(bytes.as_flattened())
 }
 
-/// What a checksum is made of. Each part is told from the next.
-#[derive(Default)]
-pub(super) struct Bytes(Vec<u8>);
-
-impl Bytes {
-    pub(super) fn numbers(&mut self, numbers: &[i64]) -> &mut Self {
-        numbers.iter().for_each(|number| self.0.extend_from_slice(&number.to_le_bytes()));
-        self
-    }
-
-    /// A text, which may be none: that is told from an empty one.
-    pub(super) fn text(&mut self, text: Option<&[u8]>) -> &mut Self {
-        self.numbers(&[text.map_or(-1, |text| text.len() as i64)]);
-        self.0.extend_from_slice(text.unwrap_or_default());
-        self
-    }
-
-    pub(super) fn checksum(&self) -> u64 {
-        XxHash3_64::oneshot(&self.0)
-    }
+/// The checksum of a text, as one of the numbers of a row's; 0 where there is none, which no text
+/// that is empty has.
+pub(super) fn text(text: Option<&[u8]>) -> i64 {
+    text.map_or(0, |text| XxHash3_64::oneshot(text).cast_signed())
 }
 
 #[cfg(test)]

@@ -214,7 +214,6 @@ impl Watch {
         for (path, known) in &self.files {
             let why = match std::fs::metadata(path) {
                 Ok(metadata) if number(&metadata) != *known => "was replaced".to_owned(),
-                Ok(metadata) if links(&metadata) > 1 => "got a second name (a link)".to_owned(),
                 Ok(_) => continue,
                 Err(error) => format!("is gone: {error}"),
             };

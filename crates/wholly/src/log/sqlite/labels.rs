@@ -16,7 +16,7 @@ use wholly_core::{LogId, Name, ParticipantName};
 
 use super::super::listing::{Labels, Pattern, State};
 use super::super::{Entry, ReadError};
-use super::checksum::Bytes;
+use super::checksum::{numbers, text};
 
 /// How many low bits of a label are not the kind.
 pub(super) const STANDING_BITS: u32 = 6;
@@ -184,10 +184,9 @@ pub(super) fn insert_kind(file: &Connection, number: i64, parts: &Parts) -> rusq
 }
 
 fn checksum(kind: i64, (log, texts): &Parts) -> i64 {
-    let mut bytes = Bytes::default();
-    bytes.numbers(&[kind]).text(Some(log));
-    texts.iter().for_each(|text| _ = bytes.text(Some(text.as_bytes())));
-    bytes.checksum().cast_signed()
+    let log = i64::from_be_bytes(*log);
+    let [name, pattern, participants] = texts.each_ref().map(|part| text(Some(part.as_bytes())));
+    numbers(&[kind, log, name, pattern, participants]).cast_signed()
 }
 
 impl Kind {

@@ -4,7 +4,7 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, named_params};
 use wholly_core::LogId;
 
-use super::checksum::Bytes;
+use super::checksum::numbers;
 use crate::log::Position;
 
 /// What the log knows of itself. Its row has a checksum over all of it.
@@ -133,10 +133,11 @@ impl Meta {
 
     fn checksum(&self) -> i64 {
         let unsigned = [self.identity, self.epoch, self.nonce, self.previous_nonce, self.head];
-        let mut bytes = Bytes::default();
-        bytes.numbers(&unsigned.map(u64::cast_signed));
-        bytes.numbers(&[i64::from(self.sided), i64::from(self.copy), self.indexed, self.chain]);
-        bytes.numbers(&[self.total, self.unsettled, self.trimmed, self.payloads_to]);
-        bytes.checksum().cast_signed()
+        let [identity, epoch, nonce, previous_nonce, head] = unsigned.map(u64::cast_signed);
+        let [sided, copy] = [self.sided, self.copy].map(i64::from);
+        let Self { indexed, chain, total, unsettled, trimmed, payloads_to, .. } = *self;
+        let known = [identity, epoch, nonce, previous_nonce, head, sided, copy];
+        let known = numbers(&known).cast_signed();
+        numbers(&[known, indexed, chain, total, unsettled, trimmed, payloads_to]).cast_signed()
     }
 }

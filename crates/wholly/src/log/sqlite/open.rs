@@ -32,8 +32,6 @@ use super::{Claim, connect, index, write_ahead};
 const WRITE_AHEAD_KEEPS_BYTES: u64 = 16 << 20;
 /// Up to so many transactions a log is checked before it is opened: some tenths of a second.
 const CHECKED_AT_ONCE: i64 = 20_000;
-/// The first version without a race of checkpoints that can damage the write-ahead log.
-const LEAST_SQLITE: (i32, &str) = (3_051_003, "3.51.3");
 
 /// How a log is to be opened.
 pub(super) struct How {
@@ -107,10 +105,9 @@ pub(super) fn open(given: &Path, how: &How) -> Result<OpenLog, OpenError> {
 /// Finds the log, and takes the ownership.
 fn own(given: &Path, how: &How) -> Result<(PathBuf, Owned), OpenError> {
     let at = At(given);
-    let least = LEAST_SQLITE;
-    if rusqlite::version_number() < least.0 {
+    if let Some(least) = too_old(rusqlite::version_number()) {
         let found = rusqlite::version().to_owned();
-        return Err(OpenError::UnsafeSqlite { log: at.name(), found, least: least.1 });
+        return Err(OpenError::UnsafeSqlite { log: at.name(), found, least });
     }
     let path = file::canonical(given).map_err(|error| match error.kind() {
         ErrorKind::NotFound => OpenError::Missing { log: at.name() },
@@ -328,8 +325,26 @@ impl At<'_> {
     }
 }
 
+/// The least version of SQLite that is safe, where this one is not: before it, two checkpoints at once
+/// can damage the write-ahead log.
+fn too_old(version: i32) -> Option<&'static str> {
+    (version < 3_051_003).then_some("3.51.3")
+}
+
 fn last_ordinal(file: &Connection, meta: &Meta) -> rusqlite::Result<u64> {
     let last = "SELECT coalesce(max(ordinal), 0) FROM transactions";
     let last: i64 = file.query_row(last, [], |row| row.get(0))?;
     Ok(last.max(meta.trimmed).unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::too_old;
+
+    #[test]
+    fn a_sqlite_that_can_damage_its_write_ahead_log_is_too_old() {
+        assert_eq!(too_old(3_051_002), Some("3.51.3"));
+        assert_eq!(too_old(3_051_003), None);
+        assert_eq!(too_old(rusqlite::version_number()), None, "the one that is compiled in");
+    }
 }

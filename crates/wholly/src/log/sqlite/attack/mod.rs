@@ -95,7 +95,7 @@ fn batches(from: u64, count: u64) -> impl Iterator<Item = Vec<Entry>> {
         if n > 1 {
             batch.push(entry(n - 1, 1, State::Committed, false));
         }
-        if n > 2 && (n - 2) % 4 != 0 {
+        if n > 2 && !(n - 2).is_multiple_of(4) {
             batch.push(entry(n - 2, 2, State::Committed, true));
         }
         batch

@@ -36,7 +36,7 @@ fn append_until_killed() {
         let batch = batches(open.head.0 + 1, 1).next().unwrap();
         open.head = open.writer.append(open.head, &batch).expect("an append");
         println!("told {}", open.head.0);
-        if open.head.0 % 64 == 0 {
+        if open.head.0.is_multiple_of(64) {
             open.writer.trim(Timestamp::from_millis(open.head.0 - 32), 64).expect("a trim");
         }
     }
@@ -50,7 +50,7 @@ fn kill(times: u64) {
     let (mut told, mut told_in_all) = (0, 0);
     for nth in 0..times {
         // A new log now and then, so that its creation is killed, too, and its first opening.
-        if nth % 20 == 0 {
+        if nth.is_multiple_of(20) {
             (subject, told) = (Subject::new(), 0);
         }
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(nth | 1);
@@ -67,7 +67,7 @@ fn kill(times: u64) {
         told_in_all += u64::from(last.is_some());
         told = told.max(last.unwrap_or(0));
         // Every other time the next process finds what this one left.
-        if nth % 2 == 0 || nth + 1 == times {
+        if nth.is_multiple_of(2) || nth + 1 == times {
             continue;
         }
         let open = match subject.log().create_if_missing().open() {
