@@ -32,6 +32,8 @@ impl Background {
         file: Arc<LogFile>,
     ) -> Result<Self, String> {
         let connection = connect(path, 2_000).map_err(|error| error.to_string())?;
+        // Of what is there by now: what is appended meanwhile has greater ordinals.
+        let mut check = Check::begin(&connection, meta).map_err(|error| error.to_string())?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         checking.store(true, SeqCst);
@@ -41,22 +43,18 @@ impl Background {
                 told += 1;
                 damage.note(what);
             };
-            let checked =
-                Check::begin(&connection, meta).map_err(ReadError::from).and_then(|mut check| {
-                    while check.piece(&connection, &mut |problem| tell(problem.what))?
-                        && !stopped.load(SeqCst)
-                    {
-                        std::thread::sleep(PAUSE);
-                    }
-                    Ok(check.transactions)
-                });
-            match checked {
-                Ok(_) if stopped.load(SeqCst) => {}
-                Ok(transactions) => {
-                    tracing::info!(
-                        "the log was checked: {transactions} transactions, {told} damages"
-                    );
+            let ended = loop {
+                match check.piece(&connection, &mut |problem| tell(problem.what)) {
+                    Ok(true) if !stopped.load(SeqCst) => std::thread::sleep(PAUSE),
+                    ended => break ended,
                 }
+            };
+            match ended {
+                Ok(false) => {
+                    let checked = check.transactions;
+                    tracing::info!("the log was checked: {checked} transactions, {told} damages");
+                }
+                Ok(true) => {}
                 Err(ReadError::Damaged { why }) => tell(why),
                 Err(error) => tracing::warn!("the log was not checked to its end: {error}"),
             }

@@ -27,7 +27,7 @@ use super::labels::{Dictionary, STANDING_BITS};
 use super::tail::{InTail, Shared};
 use super::writer::RUN;
 
-/// How much a page may cost.
+/// How much a page, or an opening, may cost.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// How many kinds are matched against a filter.
@@ -44,6 +44,8 @@ pub(super) struct Bounds {
     pub(super) few: usize,
     /// After how long no more are looked at.
     pub(super) time: Duration,
+    /// Up to how many transactions the whole log is checked before it is opened.
+    pub(super) checked: i64,
 }
 
 /// Some milliseconds each. A read of a cold page may take one.
@@ -55,6 +57,8 @@ pub(super) const BOUNDS: Bounds = Bounds {
     at_least: 64,
     few: 8,
     time: Duration::from_millis(25),
+    // Some tenths of a second.
+    checked: 20_000,
 };
 
 impl Bounds {

@@ -31,7 +31,7 @@
 //! | module | what it finds |
 //! |---|---|
 //! | `side` | an older copy, another log, a loss at the end: a file beside the database knows better |
-//! | `file` | the same log by another path, a second name, a file that vanished or was replaced |
+//! | `file` | the same log by another path, several names, a file that vanished or was replaced |
 //! | `write_ahead` | a broken frame in the middle of the write-ahead log |
 //! | `checksum`, `row` | an entry that is not what was written |
 //! | `tail`, `index` | an entry that is missing among those that a restart acts on |

@@ -30,8 +30,6 @@ use super::{Claim, connect, index, write_ahead};
 
 /// The most that the write-ahead log keeps of its file when it starts over.
 const WRITE_AHEAD_KEEPS_BYTES: u64 = 16 << 20;
-/// Up to so many transactions a log is checked before it is opened: some tenths of a second.
-const CHECKED_AT_ONCE: i64 = 20_000;
 
 /// How a log is to be opened.
 pub(super) struct How {
@@ -160,17 +158,13 @@ impl At<'_> {
         damaged: bool,
         how: &How,
     ) -> Result<Option<ReadBack>, OpenError> {
-        let count = "SELECT count(*) FROM (SELECT 1 FROM transactions LIMIT ?1)";
         let checked = (|| {
             let read = read_back(file, meta, usize::MAX)?;
             if read.damage.is_some() {
                 return Ok((read.damage.clone(), read));
             }
-            let count: i64 = file.query_row(count, [CHECKED_AT_ONCE + 1], |row| row.get(0))?;
-            let mut of_any = None;
-            if count <= CHECKED_AT_ONCE && !planted(Bug::AnyIndex) {
-                of_any = self.check_whole(file, meta, how)?;
-            }
+            let checked = !is_large(file, how.bounds)? && !planted(Bug::AnyIndex);
+            let of_any = if checked { self.check_whole(file, meta, how)? } else { None };
             Ok((of_any, read))
         })();
         let damage = match checked {
@@ -285,9 +279,7 @@ impl At<'_> {
                 .map_err(open)?;
         let checkpoints = Checkpoints::start(&file, path).map_err(|why| self.storage(why))?;
         let checking = Arc::new(AtomicBool::new(false));
-        let large = "SELECT 1 FROM transactions LIMIT 1 OFFSET ?1";
-        let large = file.prepare(large).and_then(|mut large| large.exists([CHECKED_AT_ONCE]));
-        let background = match large.map_err(open)? {
+        let background = match is_large(&file, how.bounds).map_err(open)? {
             true => Some(
                 Background::start(path, meta, how.damage.clone(), checking.clone(), kept)
                     .map_err(|why| self.storage(why))?,
@@ -323,6 +315,11 @@ impl At<'_> {
             damage: how.damage.clone(),
         })
     }
+}
+
+/// Whether it would take long to check all of the log.
+fn is_large(file: &Connection, bounds: Bounds) -> rusqlite::Result<bool> {
+    file.prepare("SELECT 1 FROM transactions LIMIT 1 OFFSET ?1")?.exists([bounds.checked])
 }
 
 /// The least version of SQLite that is safe, where this one is not: before it, two checkpoints at once

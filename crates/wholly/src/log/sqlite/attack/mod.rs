@@ -1,6 +1,7 @@
 //! The log's files, changed from outside: flipped bits, prefixes, older generations, links. Whatever
 //! was changed, it is noticed, or nothing else is told than before.
 
+mod background;
 mod files;
 mod flips;
 mod generations;

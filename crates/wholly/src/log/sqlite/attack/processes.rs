@@ -56,14 +56,16 @@ fn kill(times: u64) {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(nth | 1);
         let mut child = spawn(&[], "append_until_killed", &subject.path());
         let output = BufReader::new(child.stdout.take().unwrap());
-        std::thread::sleep(Duration::from_micros((random >> 33) % 25_000));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        let heads = output.lines().map_while(Result::ok).filter_map(|line| {
+        let mut heads = output.lines().map_while(Result::ok).filter_map(|line| {
             let (_, head) = line.split_once("told ")?;
             head.parse::<u64>().ok()
         });
-        let last = heads.last();
+        // Half of them at any moment since they began, half once they append.
+        let first = if random >> 40 & 1 == 0 { None } else { heads.next() };
+        std::thread::sleep(Duration::from_micros((random >> 33) % 15_000));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let last = heads.last().or(first);
         told_in_all += u64::from(last.is_some());
         told = told.max(last.unwrap_or(0));
         // Every other time the next process finds what this one left.
@@ -83,7 +85,7 @@ fn kill(times: u64) {
         }
     }
     println!("{times} kills, {told_in_all} of them after something was told");
-    assert!(told_in_all > times / 10 && told_in_all < times, "kills at all moments");
+    assert!(told_in_all > times / 4, "some are killed while they append");
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn bounds() -> impl Strategy<Value = Bounds> {
     let time = prop::sample::select(&[Duration::ZERO, Duration::MAX][..]);
     (1..6_usize, 0..12_usize, 1..8_usize, 1..20_usize, (1..4_usize, 1..4_usize), time).prop_map(
         |(kinds, streams, rows, tail, (at_least, few), time)| Bounds {
+            checked: 1_000_000,
             kinds,
             streams,
             rows,
