@@ -143,7 +143,8 @@ mod tests {
         let vote = r#"{"v":1,"r":[[2,{"vote":[0,"yes"]}]]}"#;
         let twice = r#"{"v":1,"r":[[2,{"vote":[0,"yes"]},{"vote":[0,"yes"]}]]}"#;
         let ended = r#"{"v":1,"ended":[3,"by hand"]}"#;
-        let cases: [(&[(u32, &str)], Option<&str>, usize, &str); 8] = [
+        type Case<'a> = (&'a [(u32, &'a str)], Option<&'a str>, usize, &'a str);
+        let cases: [Case<'_>; 8] = [
             (&[(0, start), (1, vote)], None, 2, ""),
             (&[(0, start), (1, vote)], Some("entry 2 is gone"), 2, "entry 2 is gone"),
             (&[(0, start), (2, vote)], Some("entry 1 is gone"), 1, "entry 1 is gone"),
