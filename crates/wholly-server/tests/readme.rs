@@ -5,7 +5,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Little, Said, Server, configure, eventually};
+use common::{Little, Said, Server, configure, eventually, unreadable};
 use serde_json::Value;
 use tempfile::tempdir;
 
@@ -117,8 +117,17 @@ async fn operating_it_is_as_it_is_said() {
         let get = here(lines.next().unwrap(), &original);
         let get = server.as_printed(&get, &original).await.exits(4);
         assert!(get.contains("payments  prepared") && get.contains("stuck"), "{get}");
+        // What can be read is not ended so: what else is to be done is said.
+        let end = here(lines.next().unwrap(), &original);
+        server.as_printed(&end, &original).await.fails(2, "abort");
         assert_eq!(lines.next(), None, "a command line that no test runs");
     }
+    let damaged = place("damaged");
+    let id = unreadable(&damaged, "ORD001").to_string();
+    let server = Server::start(&damaged, &participants).await;
+    let end = lines.next_back().unwrap().replace("ID", &id);
+    let ended = server.as_printed(&end, &damaged).await.exits(0);
+    assert_eq!(ended, format!("{id}  ended by hand\n"));
 }
 
 #[test]

@@ -122,7 +122,10 @@ pub(crate) enum ReplayError {
 
 #[cfg(test)]
 mod tests {
+    use wholly_core::{LogId, Timestamp, TransactionId};
+
     use super::*;
+    use crate::log::StoredEntry;
 
     #[test]
     fn what_cannot_be_read_is_told_without_a_word_of_it() {
@@ -131,5 +134,39 @@ mod tests {
         assert!(error.to_string().contains("marked"), "{error}");
         assert!(!error.kind().contains("marked"), "{}", error.kind());
         assert!(error.kind().contains("line 1"), "{}", error.kind());
+    }
+
+    #[test]
+    fn what_is_known_ends_before_the_first_record_that_cannot_be_used() {
+        let start =
+            r#"{"v":1,"r":[[1,{"started":{"name":"a","deadline":9,"branches":[["x",1]]}}]]}"#;
+        let vote = r#"{"v":1,"r":[[2,{"vote":[0,"yes"]}]]}"#;
+        let twice = r#"{"v":1,"r":[[2,{"vote":[0,"yes"]},{"vote":[0,"yes"]}]]}"#;
+        let ended = r#"{"v":1,"ended":[3,"by hand"]}"#;
+        type Case<'a> = (&'a [(u32, &'a str)], Option<&'a str>, usize, &'a str);
+        let cases: [Case<'_>; 8] = [
+            (&[(0, start), (1, vote)], None, 2, ""),
+            (&[(0, start), (1, vote)], Some("entry 2 is gone"), 2, "entry 2 is gone"),
+            (&[(0, start), (2, vote)], Some("entry 1 is gone"), 1, "entry 1 is gone"),
+            (&[(0, start), (2, vote)], None, 1, "entry 1 is missing"),
+            (&[(0, start), (1, twice)], None, 2, "votes once"),
+            (&[(0, start), (1, "no JSON"), (2, vote)], None, 1, "not readable"),
+            (&[(0, start), (2, ended)], Some("entry 1 is gone"), 1, "an operator ended it"),
+            (&[(1, vote), (2, ended)], Some("entry 0 is gone"), 0, "an operator ended it"),
+        ];
+        for (entries, damage, known, why) in cases {
+            let id = TransactionId::mint(0, Timestamp::default(), 0, LogId::from_bits(1));
+            let entry = |&(sequence, text): &(u32, &str)| {
+                let text = text.to_owned();
+                StoredEntry { sequence, text }
+            };
+            let entries = entries.iter().map(entry).collect();
+            let stored = StoredTransaction { id, entries, damage: damage.map(str::to_owned) };
+            let (replayed, wrong) = as_far_as_known(&stored);
+            assert_eq!(replayed.map_or(0, |replayed| replayed.history.len()), known, "{stored:?}");
+            let wrong = wrong.map(|wrong| wrong.to_string()).unwrap_or_default();
+            assert!(wrong.contains(why) && wrong.is_empty() == why.is_empty(), "{wrong}");
+            assert_eq!(replay(&stored).is_ok(), why.is_empty());
+        }
     }
 }

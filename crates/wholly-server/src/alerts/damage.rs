@@ -98,9 +98,12 @@ mod tests {
         let got = Got::default();
         let webhook = webhook(got.clone()).await;
         tokio::spawn(crate::alerts::tell(coordinator, webhook));
-        while got.lock().unwrap().len() < 2 {
-            sleep(Duration::from_millis(5)).await;
-        }
+        let twice = async {
+            while got.lock().unwrap().len() < 2 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), twice).await.expect("it is told twice");
         let got = got.lock().unwrap();
         let ((id, first), (again, second)) = (&got[0], &got[1]);
         assert_eq!((id, first), (again, second), "it is the same alert");

@@ -121,6 +121,9 @@ async fn an_operator_ends_it_once_and_for_all() {
             assert!(listed(&shop, stuck()).await.is_empty());
             let settled = Filter { settled: Some(true), ..Filter::default() };
             assert_eq!(listed(&shop, settled).await, [id]);
+            let name = if sequence > 0 { "place order" } else { "unknown" };
+            let named = Filter { name: Some(name.parse().unwrap()), ..Filter::default() };
+            assert_eq!(listed(&shop, named).await, [id]);
             assert_eq!(
                 coordinator.outcome(id, LONG).await.unwrap(),
                 Some(AnyOutcome::SetAside(id))
@@ -257,6 +260,12 @@ async fn the_feed_tells_of_damage_where_it_is_and_of_the_end() {
         let alone = shop.coordinator().events_of(id).await.unwrap();
         assert_eq!(format!("{alone:?}"), format!("{events:?}"));
         shop.restart().await;
+    }
+    // What stands behind damage is told as what it is behind.
+    let (other, _) = damaged(0).await;
+    for event in all(&other.coordinator()).await {
+        let Recorded::Unreadable { why } = event.record else { panic!("{event:?}") };
+        assert!(why.contains("entry 0"), "{why}");
     }
     // Of one whose every entry is damaged nothing is made up.
     for sequence in 0..9 {
