@@ -5,7 +5,7 @@ use rusqlite::{Connection, named_params};
 use wholly_core::LogId;
 
 use super::checksum::numbers;
-use crate::log::Position;
+use crate::log::{Position, ReadError};
 
 /// What the log knows of itself. Its row has a checksum over all of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +43,15 @@ pub(super) enum MetaError {
     Sqlite(#[from] rusqlite::Error),
     #[error("the table meta is not what was written")]
     Damaged,
+}
+
+impl From<MetaError> for ReadError {
+    fn from(error: MetaError) -> Self {
+        match error {
+            MetaError::Sqlite(error) => error.into(),
+            MetaError::Damaged => Self::Damaged { why: error.to_string() },
+        }
+    }
 }
 
 impl Meta {

@@ -12,6 +12,7 @@ use super::connect;
 use super::file::LogFile;
 use super::find::{Found, find};
 use super::list::{Bounds, list};
+use super::meta::Meta;
 use super::row::{EntryRow, select_entries};
 use super::tail::Shared;
 
@@ -115,10 +116,7 @@ impl LogReader for SqliteReader {
     }
 
     fn trimmed(&self) -> Result<u64, ReadError> {
-        self.with(|file| {
-            let mut trimmed = file.prepare_cached("SELECT trimmed FROM meta")?;
-            Ok(trimmed.query_row([], |row| row.get::<_, i64>(0))?.unsigned_abs())
-        })
+        self.with(|file| Ok(Meta::read(file)?.trimmed.unsigned_abs()))
     }
 
     fn unsettled(
