@@ -8,14 +8,15 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// How many different damages are remembered in words; all are counted.
-const REMEMBERED: usize = 1_000;
+/// How many different damages are told apart. Where there are more, no more are counted: that storage
+/// is lost.
+const TOLD_APART: usize = 1_000;
 
 /// What was found damaged in a log since this program opened it first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
-    /// How many different places are damaged, as far as they were told apart.
+    /// How many different damages were found; no more than 1,000 are told apart.
     pub count: u64,
     /// The last one that was found; `None` where nothing is damaged.
     pub last: Option<String>,
@@ -37,13 +38,10 @@ impl DamageRegister {
     pub fn note(&self, what: impl Into<String>) {
         let what = what.into();
         self.0.send_if_modified(|register| {
-            if register.known.contains(&what) {
+            if register.known.len() == TOLD_APART || !register.known.insert(what.clone()) {
                 return false;
             }
             tracing::error!("the log is damaged: {what}");
-            if register.known.len() < REMEMBERED {
-                register.known.insert(what.clone());
-            }
             register.damage.count += 1;
             register.damage.last = Some(what);
             true
