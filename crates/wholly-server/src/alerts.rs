@@ -1,5 +1,5 @@
 //! Alerts: a webhook is told when a transaction is stuck, and when it no longer is; and when
-//! [damage](self::damage) is found in the log.
+//! [damage] is found in the log.
 //!
 //! There is no queue. What the webhook was told is compared with what is so, and what differs is
 //! told, as often as it takes: a webhook that is down for an hour costs no memory and loses nothing
