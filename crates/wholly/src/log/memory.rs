@@ -138,6 +138,11 @@ impl MemoryLog {
         lock(&self.contents).damaged.insert((id.ordinal(), sequence));
     }
 
+    /// Puts the storage right: what was damaged is read again as it was appended.
+    pub fn repair(&self) {
+        lock(&self.contents).damaged.clear();
+    }
+
     /// Crashes the machine: every writer is done, and what was not synced is kept or lost.
     pub fn crash(&self, unsynced: Unsynced) {
         let mut contents = lock(&self.contents);

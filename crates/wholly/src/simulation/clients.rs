@@ -159,7 +159,9 @@ impl World {
             Reply::Outcome(outcome) => {
                 self.learn(who, outcome.id());
                 let (id, settled) = (outcome.id(), outcome.is_settled());
+                self.seen.told_set_aside += u64::from(matches!(outcome, AnyOutcome::SetAside(_)));
                 if settled {
+                    self.must_be_whole(id, "its outcome is told");
                     let checked = self.check_outcome(&outcome);
                     self.note_wrong(checked);
                     self.tell(id, Told::Outcome(outcome));

@@ -42,6 +42,7 @@ mod restored;
 mod seen;
 mod sent;
 mod steps;
+mod storage;
 mod world;
 mod wrong;
 
