@@ -155,6 +155,7 @@ impl World {
         }
         self.note(|| format!("client {who} hears {reply:?}"));
         let submitting = matches!(self.clients[who].doing, Doing::Submitting);
+        let reply = self.planted_reply(reply);
         let next = match reply {
             Reply::Outcome(outcome) => {
                 self.learn(who, outcome.id());

@@ -48,12 +48,15 @@ pub enum Bug {
     // Of restored copies.
     CopyKeepsItsIdentity,
     CopyGoesOn,
-    // Of what storage does.
+    // Of what storage does; these are the last.
     OlderCopyTakenUp,
     OtherLogTakenUp,
     NewLogTakenUp,
     DamagedEntryDropped,
     DamagedTransactionAborted,
+    DamagedTransactionEnded,
+    DamagedTransactionPresumedAborted,
+    DamagedTransactionToldAborted,
     KeyOfTheDamagedForgotten,
 }
 
@@ -93,17 +96,20 @@ fn every_planted_bug_is_caught() {
         (Bug::CopyGoesOn, &[Agreement, Ends, Reverse, Whole], ""),
         // Each of these is caught at once, and by what follows where that is left to happen.
         (Bug::OlderCopyTakenUp, &[Reopened], ""),
-        (Bug::OlderCopyTakenUp, &[Keys], ""),
-        (Bug::OlderCopyTakenUp, &[Told], ""),
+        (Bug::OlderCopyTakenUp, &[Keys, Told, Orphan], ""),
         (Bug::OtherLogTakenUp, &[Reopened], ""),
         (Bug::OtherLogTakenUp, &[Ends], ""),
         (Bug::NewLogTakenUp, &[Reopened], ""),
-        (Bug::NewLogTakenUp, &[Keys], ""),
-        (Bug::NewLogTakenUp, &[Told], ""),
+        (Bug::NewLogTakenUp, &[Keys, Told, Orphan], ""),
         (Bug::DamagedEntryDropped, &[Damaged], "not set aside"),
         (Bug::DamagedEntryDropped, &[Agreement], ""),
-        (Bug::DamagedTransactionAborted, &[Damaged], "is recorded"),
+        (Bug::DamagedTransactionAborted, &[Damaged], "left"),
         (Bug::DamagedTransactionAborted, &[Agreement], ""),
+        (Bug::DamagedTransactionEnded, &[Damaged], "something is recorded"),
+        (Bug::DamagedTransactionPresumedAborted, &[Damaged], "in doubt"),
+        (Bug::DamagedTransactionPresumedAborted, &[Agreement], ""),
+        (Bug::DamagedTransactionToldAborted, &[Damaged], "its outcome is told"),
+        (Bug::DamagedTransactionToldAborted, &[Told], ""),
         (Bug::KeyOfTheDamagedForgotten, &[Keys], ""),
     ] {
         // What another check finds first does not count.

@@ -11,16 +11,19 @@
 
 use std::collections::BTreeSet;
 
+use wholly_core::two_phase::Decision;
 use wholly_core::{LogId, TransactionId, entry};
 
-use super::participants::Held;
+use super::participants::{Held, Participant};
+use super::planted::Bug;
 use super::seen::Seen;
 use super::world::{Event, World};
 use super::wrong::{Check, Wrong, ensure};
 use crate::coordinator::decision::{decided, presumed};
 use crate::engine::Minted;
+use crate::log::listing::{Query, Row};
 use crate::log::memory::MemoryLog;
-use crate::log::{Log, OpenError, OpenLog, Told};
+use crate::log::{Log, OpenError, OpenLog, StoredEntry, StoredTransaction, Told};
 
 /// The identity of a log that nobody has asked for.
 const OTHER: LogId = LogId::from_bits(3);
@@ -56,7 +59,7 @@ impl Storage {
 impl World {
     /// Copies are made now and then, and some come back.
     pub fn plan_copies(&mut self, faults_for: u64) {
-        for _ in 0..self.below(4) {
+        for _ in 0..1 + self.below(4) {
             let after = self.below(faults_for);
             self.at(after, Event::Copy);
         }
@@ -71,10 +74,12 @@ impl World {
     /// tried again.
     pub fn open_log(&mut self) -> Option<OpenLog> {
         let faulty = self.now < self.faults_until;
-        if faulty && self.chance(20) {
+        // Where a mutation shows only by it, storage is worse.
+        let worse = if self.bug.is_some_and(Bug::is_of_storage) { 3 } else { 1 };
+        if faulty && self.chance(20 * worse) {
             self.damage();
         }
-        let instead = if faulty && self.chance(15) { self.instead() } else { None };
+        let instead = if faulty && self.chance(15 * worse) { self.instead() } else { None };
         let Some((what, other)) = instead else {
             let open = self.log.reopen(self.storage.told);
             return open.map_err(|error| self.refused(&error)).ok();
@@ -113,44 +118,41 @@ impl World {
     /// What lies in the log's place: only what is not the log as it was told.
     fn instead(&mut self) -> Option<(Instead, MemoryLog)> {
         let told = self.storage.told;
-        match self.below(3) {
-            0 => {
+        match self.below(4) {
+            0 | 1 => {
                 let copy = self.storage.copy.clone()?;
                 let of_copy = Storage::of(&copy).told;
                 let is_older = of_copy.identity == told.identity && of_copy.head < told.head;
                 is_older.then_some((Instead::OlderCopy, copy))
             }
-            1 => Some((Instead::OtherLog, self.log.restored(OTHER))),
+            2 => Some((Instead::OtherLog, self.log.restored(OTHER))),
             _ => Some((Instead::NewLog, MemoryLog::new(OTHER))),
         }
     }
 
-    /// An entry of one or two transactions that have not ended is damaged.
+    /// An entry of one or two transactions is damaged, mostly of such as have not ended.
     fn damage(&mut self) {
         let reader = self.log.open().expect("the log opens").reader;
-        let mut unsettled = reader.unsettled(None, usize::MAX).expect("the log is readable");
-        unsettled.retain(|stored| stored.damage.is_none());
+        let mut rows = reader.list(&Query::newest(usize::MAX)).expect("the log is readable").rows;
+        let any = self.chance(20);
+        rows.retain(|row| (any || !row.settled) && !self.storage.damaged.contains(&row.id));
         for _ in 0..1 + self.below(2) {
-            if unsettled.is_empty() {
+            if rows.is_empty() {
                 return;
             }
-            let nth = self.below(unsettled.len() as u64) as usize;
-            let stored = unsettled.swap_remove(nth);
-            let last = stored.entries.len() - 1;
+            let nth = self.below(rows.len() as u64) as usize;
+            let Row { id, settled, .. } = rows.swap_remove(nth);
+            let stored = reader.history(id).expect("the log is readable").expect("it is listed");
+            let entries = stored.entries.len();
             let nth = match self.below(3) {
                 0 => 0,
-                1 => last,
-                _ => self.below(last as u64 + 1) as usize,
+                1 => entries - 1,
+                _ => self.below(entries as u64) as usize,
             };
-            let (id, damaged) = (stored.id, &stored.entries[nth]);
             self.note(|| format!("entry {nth} of {id} is damaged"));
-            self.log.damage(id, damaged.sequence);
+            self.log.damage(id, stored.entries[nth].sequence);
             self.storage.damaged.insert(id);
-            let records = entry::decode(&damaged.text).expect("the log is readable");
-            let decides = records.iter().any(|(_, record)| record.is_decision());
-            self.seen.damaged_decisions += u64::from(decides);
-            self.seen.damaged_starts += u64::from(nth == 0);
-            self.seen.damaged_later += u64::from(nth > 0);
+            self.seen.count_damaged(nth, settled, &stored.entries[nth]);
             let after = self.below(REPAIRED_AFTER);
             self.at(after, Event::Repair);
         }
@@ -167,35 +169,45 @@ impl World {
         self.storage.damaged.clear();
     }
 
-    /// INVARIANT: what is damaged is set aside from the start, and who is in doubt about it is told
-    /// no decision.
+    /// INVARIANT: what is damaged and has not ended is set aside from the start.
     pub fn check_set_aside(&mut self) {
         let Some(life) = &mut self.life else { return };
         let stuck = life.engine.stuck_at_start();
-        for id in self.storage.damaged.clone() {
+        let unsettled = life.reader.unsettled(None, usize::MAX).expect("the log is readable");
+        let damaged = unsettled.into_iter().filter(|stored| stored.damage.is_some());
+        for stored in damaged {
+            let id = stored.id;
             if !stuck.iter().any(|(stuck, _)| *stuck == id) {
                 self.note_at_once(Check::Damaged, || format!("{id} is damaged, and not set aside"));
             }
-            self.ask_in_doubt(id);
+            self.ask_in_doubt(stored);
         }
         self.check_stuck(stuck);
     }
 
-    fn ask_in_doubt(&mut self, id: TransactionId) {
-        let in_doubt =
-            self.participants.iter().any(|p| p.branches.get(&id) == Some(&Held::Prepared));
-        let Some(life) = self.life.as_ref().filter(|_| in_doubt) else { return };
-        let stored = life.reader.history(id).expect("the log is readable");
-        let minted = Minted { identity: self.identity, last_ordinal: id.ordinal() };
-        let told = match stored.and_then(|stored| self.planted_history(stored)) {
-            Some(stored) => decided(&stored),
-            None => presumed(id, Some(minted), 0),
-        };
+    /// INVARIANT: who is in doubt about what is damaged is told no decision, and goes on waiting.
+    fn ask_in_doubt(&mut self, stored: StoredTransaction) {
+        let id = stored.id;
+        let is_prepared = |p: &Participant| p.branches.get(&id) == Some(&Held::Prepared);
+        if !self.participants.iter().any(is_prepared) {
+            return;
+        }
         self.seen.damaged_in_doubt += 1;
+        let told = match self.planted_reading(stored) {
+            Some(stored) => decided(&stored),
+            None => {
+                let minted = Minted { identity: self.identity, last_ordinal: id.ordinal() };
+                presumed(id, Some(minted), 0)
+            }
+        };
         if !matches!(told, Ok(None)) {
             self.note_at_once(Check::Damaged, || {
                 format!("{id} is damaged, and who is in doubt about it is told {told:?}")
             });
+        }
+        if let Ok(Some(Decision::Aborted)) = told {
+            let in_doubt = self.participants.iter_mut().filter(|p| is_prepared(p));
+            in_doubt.for_each(|p| _ = p.branches.insert(id, Held::Aborted));
         }
     }
 
@@ -214,6 +226,17 @@ impl World {
 }
 
 impl Seen {
+    fn count_damaged(&mut self, nth: usize, settled: bool, entry: &StoredEntry) {
+        let records = entry::decode(&entry.text).expect("the log is readable");
+        let decides = records.iter().any(|(_, record)| record.is_decision());
+        *match nth {
+            _ if settled => &mut self.damaged_settled,
+            0 => &mut self.damaged_starts,
+            _ if decides => &mut self.damaged_decisions,
+            _ => &mut self.damaged_others,
+        } += 1;
+    }
+
     fn refused_instead(&mut self, what: Instead) -> &mut u64 {
         match what {
             Instead::OlderCopy => &mut self.older_copies_refused,

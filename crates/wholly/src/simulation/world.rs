@@ -106,7 +106,8 @@ impl World {
         let names = PARTICIPANTS.into_iter().chain([PROGRAM]);
         let participants = names.map(|name| Participant::new(name, &mut random, bug)).collect();
         let clients = (0..4 + random.next() % 5).map(|_| Client::default()).collect::<Vec<_>>();
-        let by_consequences = bug.is_some() && random.next().is_multiple_of(2);
+        let at_once = bug.is_none_or(|bug| !bug.is_of_storage());
+        let by_consequences = !at_once && random.next().is_multiple_of(2);
         let log = MemoryLog::new(ORIGINAL);
         let mut world = Self {
             random,
@@ -402,7 +403,7 @@ impl World {
         self.called(definition.participant.as_ref().map_or(PROGRAM, |name| name.as_str()))
     }
 
-    fn called(&self, name: &str) -> usize {
+    pub fn called(&self, name: &str) -> usize {
         let who = self.participants.iter().position(|p| p.name.as_str() == name);
         who.expect("only these are offered")
     }
