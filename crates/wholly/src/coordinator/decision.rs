@@ -38,7 +38,7 @@ impl Coordinator {
     }
 }
 
-fn decided(stored: &StoredTransaction) -> Result<Option<Decision>, DecisionError> {
+pub(crate) fn decided(stored: &StoredTransaction) -> Result<Option<Decision>, DecisionError> {
     match replay(stored).map(|replayed| replayed.transaction) {
         Ok(Transaction::TwoPhase(transaction)) => Ok(transaction.decision()),
         Ok(Transaction::Saga(_)) => Err(DecisionError::Saga { id: stored.id }),

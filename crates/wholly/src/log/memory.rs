@@ -121,8 +121,8 @@ impl MemoryLog {
         lock(&self.contents).full = full;
     }
 
-    /// A copy of what is durable, restored under another identity: the original knows nothing of
-    /// it.
+    /// A copy of what is durable, without its damage, restored under another identity: the original
+    /// knows nothing of it.
     #[must_use]
     pub fn restored(&self, identity: LogId) -> Self {
         let copy = Self::new(identity);
@@ -136,6 +136,11 @@ impl MemoryLog {
     /// Damages an entry, which storage may do at any time: what was appended is not read any more.
     pub fn damage(&self, id: TransactionId, sequence: u32) {
         lock(&self.contents).damaged.insert((id.ordinal(), sequence));
+    }
+
+    /// Puts the storage right: what was damaged is read again as it was appended.
+    pub fn repair(&self) {
+        lock(&self.contents).damaged.clear();
     }
 
     /// Crashes the machine: every writer is done, and what was not synced is kept or lost.
@@ -454,6 +459,7 @@ impl Contents {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::log::listing::{Pattern, State};
 
     fn append(open: &mut OpenLog) -> Result<(), AppendError> {
         open.head = open.writer.append(open.head, &[])?;
@@ -486,6 +492,31 @@ mod tests {
             log.crash(unsynced);
             assert_eq!(log.open().unwrap().head, Position(landed), "{unsynced:?}");
         }
+    }
+
+    #[test]
+    fn what_is_damaged_is_not_read_until_it_is_repaired() {
+        let id = TransactionId::mint(0, Timestamp::from_millis(1), 1, LogId::from_bits(1));
+        let labels = Labels {
+            name: "test".parse().unwrap(),
+            pattern: Pattern::TwoPhase,
+            participants: [].into(),
+            state: State::Init,
+            stuck: false,
+        };
+        let text = "{}".to_owned();
+        let entry = Entry { transaction: id, sequence: 0, text, key: None, labels, ended: None };
+        let log = MemoryLog::default();
+        let mut open = log.open().unwrap();
+        open.writer.append(open.head, &[entry]).unwrap();
+        let read = || {
+            let stored = open.reader.history(id).unwrap().unwrap();
+            (stored.entries.len(), stored.damage.is_some())
+        };
+        log.damage(id, 0);
+        assert_eq!(read(), (0, true));
+        log.repair();
+        assert_eq!(read(), (1, false));
     }
 
     #[test]

@@ -155,11 +155,14 @@ impl World {
         }
         self.note(|| format!("client {who} hears {reply:?}"));
         let submitting = matches!(self.clients[who].doing, Doing::Submitting);
+        let reply = self.planted_reply(reply);
         let next = match reply {
             Reply::Outcome(outcome) => {
                 self.learn(who, outcome.id());
                 let (id, settled) = (outcome.id(), outcome.is_settled());
+                self.seen.told_set_aside += u64::from(matches!(outcome, AnyOutcome::SetAside(_)));
                 if settled {
+                    self.must_be_whole(id, "its outcome is told");
                     let checked = self.check_outcome(&outcome);
                     self.note_wrong(checked);
                     self.tell(id, Told::Outcome(outcome));

@@ -35,7 +35,10 @@ impl World {
                 self.log_failed();
             }
             _ => match self.land(batch) {
-                Ok(position) => self.made_durable(position),
+                Ok(position) => {
+                    self.storage.told.head = position;
+                    self.made_durable(position);
+                }
                 Err(_) if self.bug == Some(Bug::AppendLandsAfterAFailedOne) => {
                     self.land_all_the_same(batch);
                     self.made_durable(batch.after.next());

@@ -3,15 +3,20 @@
 //! A [`World`](world::World) has a clock, a network (loss, delay, duplication, reordering,
 //! partition), a log (a crash before or after a batch lands, an append that fails although it
 //! landed, or because it did not), participants that crash, clients that retry, and persons who
-//! resolve by hand, a backup that takes the place of a log that is lost. Transactions in two phases and sagas go through the same loop. One seed gives
-//! one run, event for event. What is wrong is found at once where it can be:
+//! resolve by hand, a backup that takes the place of a log that is lost. While the coordinator is
+//! down, an older copy of the log, another one or an empty one lies in its place, and entries are
+//! damaged until an operator puts the storage right. Transactions in two phases and sagas go through
+//! the same loop. One seed gives one run, event for event. What is wrong is found at once where it
+//! can be:
 //!
 //! - no effect leaves before its record is durable, and what is recorded did happen;
 //! - no step starts before what it comes after, and each is given what those before it gave;
 //! - nothing runs again once a saga has turned back, and none turns back while its pivot may have
 //!   run;
 //! - steps are taken back in reverse order, only those that may have run, and nothing twice;
-//! - for how many transactions each participant is waited for is counted as it is.
+//! - for how many transactions each participant is waited for is counted as it is;
+//! - only the log that was open is opened again, with all that was told to be durable;
+//! - for what is damaged nothing is sent and nothing recorded, and nobody is told how it ends.
 //!
 //! After a while the faults stop, and what is left must be right:
 //!
@@ -42,6 +47,7 @@ mod restored;
 mod seen;
 mod sent;
 mod steps;
+mod storage;
 mod world;
 mod wrong;
 

@@ -48,6 +48,7 @@ impl World {
 
     /// A call leaves.
     pub fn leave(&mut self, who: usize, call: Call, branch: Option<u16>, timeout: u64) {
+        self.must_be_whole(call.transaction, &format!("{} {} left", call.operation, call.branch));
         let checked = self.check_sent(&call);
         self.note_wrong(checked);
         let number = self.attempts.made.len() as u64;
@@ -171,15 +172,16 @@ impl World {
         use two_phase::Record::{Aborted, Committed, Started};
         self.durable_records(id).is_some_and(|records| {
             !records.iter().any(|r| matches!(r, Record::TwoPhase(Committed | Aborted(_))))
-                && matches!(&records[0], Record::TwoPhase(Started(started)) if started.one_phase)
+                && matches!(records.first(), Some(Record::TwoPhase(Started(started))) if started.one_phase)
         })
     }
 
     /// What the log holds of a transaction.
     pub fn durable_records(&self, id: TransactionId) -> Option<Vec<Record>> {
         let stored = self.life.as_ref()?.reader.history(id).ok()??;
-        let records =
-            stored.entries.iter().flat_map(|e| entry::decode(&e.text).unwrap_or_default());
+        // What is behind a damaged entry is not shown.
+        let entries = (0..).zip(&stored.entries).take_while(|(nth, e)| e.sequence == *nth);
+        let records = entries.flat_map(|(_, e)| entry::decode(&e.text).unwrap_or_default());
         Some(records.map(|(_, record)| record).collect())
     }
 }

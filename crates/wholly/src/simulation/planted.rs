@@ -4,6 +4,8 @@
 //! None is in the engine: they change what is sent, what is heard, what is read back from the log,
 //! when it is said to be durable, and what a participant accepts.
 
+mod storage;
+
 use wholly_core::saga::{Record, StepIndex};
 use wholly_core::wire::{Answer, Call, Operation, compensation_payload};
 use wholly_core::{BranchName, Payload, Record as AnyRecord, TransactionId, entry};
@@ -46,6 +48,16 @@ pub enum Bug {
     // Of restored copies.
     CopyKeepsItsIdentity,
     CopyGoesOn,
+    // Of what storage does; these are the last.
+    OlderCopyTakenUp,
+    OtherLogTakenUp,
+    NewLogTakenUp,
+    DamagedEntryDropped,
+    DamagedTransactionAborted,
+    DamagedTransactionEnded,
+    DamagedTransactionPresumedAborted,
+    DamagedTransactionToldAborted,
+    KeyOfTheDamagedForgotten,
 }
 
 /// How many seeds a mutation may survive.
@@ -82,6 +94,23 @@ fn every_planted_bug_is_caught() {
         (Bug::LateActionAcceptedAfterTheCompensation, &[Reverse, Once, Whole], ""),
         (Bug::CopyKeepsItsIdentity, &[Restored], "restored copy holds it"),
         (Bug::CopyGoesOn, &[Agreement, Ends, Reverse, Whole], ""),
+        // Each of these is caught at once, and by what follows where that is left to happen.
+        (Bug::OlderCopyTakenUp, &[Reopened], ""),
+        (Bug::OlderCopyTakenUp, &[Keys, Told, Orphan], ""),
+        (Bug::OtherLogTakenUp, &[Reopened], ""),
+        (Bug::OtherLogTakenUp, &[Ends], ""),
+        (Bug::NewLogTakenUp, &[Reopened], ""),
+        (Bug::NewLogTakenUp, &[Keys, Told, Orphan], ""),
+        (Bug::DamagedEntryDropped, &[Damaged], "not set aside"),
+        (Bug::DamagedEntryDropped, &[Agreement], ""),
+        (Bug::DamagedTransactionAborted, &[Damaged], "left"),
+        (Bug::DamagedTransactionAborted, &[Agreement], ""),
+        (Bug::DamagedTransactionEnded, &[Damaged], "something is recorded"),
+        (Bug::DamagedTransactionPresumedAborted, &[Damaged], "in doubt"),
+        (Bug::DamagedTransactionPresumedAborted, &[Agreement], ""),
+        (Bug::DamagedTransactionToldAborted, &[Damaged], "its outcome is told"),
+        (Bug::DamagedTransactionToldAborted, &[Told], ""),
+        (Bug::KeyOfTheDamagedForgotten, &[Keys], ""),
     ] {
         // What another check finds first does not count.
         let is_its_check =
@@ -203,7 +232,8 @@ impl World {
     }
 
     /// Mutations of what is read back from the log.
-    pub(super) fn planted_history(&self, mut stored: StoredTransaction) -> StoredTransaction {
+    pub(super) fn planted_history(&self, stored: StoredTransaction) -> Option<StoredTransaction> {
+        let mut stored = self.planted_damage(stored)?;
         if self.bug == Some(Bug::LosesAnOutputOnRestart) {
             for stored in &mut stored.entries {
                 let mut records = entry::decode(&stored.text).expect("the log is readable");
@@ -215,7 +245,7 @@ impl World {
                 stored.text = entry::encode(&records).expect("records have a text");
             }
         }
-        stored
+        Some(stored)
     }
 
     /// Whether a restart says nothing to this transaction.

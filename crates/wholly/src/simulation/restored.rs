@@ -19,6 +19,7 @@ use super::ledger::{Ledger, Row, Saga, Step};
 use super::participants::Held;
 use super::planted::Bug;
 use super::seen::Seen;
+use super::storage::Storage;
 use super::world::{Event, World};
 use super::wrong::{Check, Wrong, ensure};
 use crate::coordinator::decision::presumed;
@@ -62,7 +63,7 @@ impl World {
     pub fn lose(&mut self) {
         let Some(copy) = self.backup.take() else { return };
         self.crash("lost for good");
-        self.log = copy;
+        (self.storage, self.log) = (Storage::of(&copy), copy);
         self.identity = COPY;
         self.seen.restored += 1;
         let known = known(&self.log);
@@ -128,7 +129,7 @@ impl World {
     fn is_in_one_phase(&self, id: TransactionId) -> bool {
         use two_phase::Record::Started;
         self.durable_records(id).is_some_and(|records| {
-            matches!(&records[0], Record::TwoPhase(Started(started)) if started.one_phase)
+            matches!(records.first(), Some(Record::TwoPhase(Started(started))) if started.one_phase)
         })
     }
 

@@ -38,6 +38,10 @@ seen! {
     // Restored copies, and what a person does about what they hold.
     restored, held_committed_by_hand, held_completed_by_hand, held_called_off, held_released,
     lost_in_doubt,
+    // What lay in the log's place, and damage.
+    older_copies_refused, other_logs_refused, new_logs_refused,
+    damaged_starts, damaged_decisions, damaged_others, damaged_settled, damaged_in_doubt,
+    told_set_aside, joined_by_key_of_damaged, repaired,
 }
 
 impl fmt::Debug for Seen {

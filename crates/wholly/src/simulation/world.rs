@@ -7,7 +7,7 @@ use std::time::Duration;
 use wholly_core::saga::StepIndex;
 use wholly_core::{Callee, Key, LogId, Timestamp, TransactionId};
 
-use super::clients::{Client, Told};
+use super::clients::{self, Client};
 use super::definitions::program;
 use super::disk::texts;
 use super::ledger::Ledger;
@@ -16,10 +16,11 @@ use super::participants::Participant;
 use super::planted::Bug;
 use super::restored::ORIGINAL;
 use super::seen::Seen;
+use super::storage::Storage;
 use super::wrong::{Check, Wrong, ensure};
 use crate::engine::{Batch, Engine, Input, Outputs, Random, Reply, StuckChange, Terms};
 use crate::log::memory::MemoryLog;
-use crate::log::{Entry, Log, LogReader, LogWriter, Position};
+use crate::log::{Entry, LogReader, LogWriter, Position, Told};
 use crate::participant::slots::Answered;
 use crate::replay::{Replayed, replay};
 use crate::{Backoff, Settings};
@@ -42,6 +43,8 @@ pub enum Event {
     Backup,
     Lost,
     Person,
+    Copy,
+    Repair,
 }
 
 /// The coordinator while it runs.
@@ -63,6 +66,7 @@ pub struct World {
     pub log: MemoryLog,
     /// The identity that the log has, or should have.
     pub identity: LogId,
+    pub storage: Storage,
     pub backup: Option<MemoryLog>,
     pub life: Option<Life>,
     pub lives: u64,
@@ -70,12 +74,14 @@ pub struct World {
     pub participants: Vec<Participant>,
     pub clients: Vec<Client>,
     pub ledger: Ledger,
-    pub told: HashMap<TransactionId, Vec<Told>>,
+    pub told: HashMap<TransactionId, Vec<clients::Told>>,
     pub keys: HashMap<Key, TransactionId>,
     pub faults_until: u64,
     last_write: u64,
     /// For a mutation: whose calls timed out.
     pub timed_out: HashSet<(TransactionId, u16)>,
+    /// For a mutation: it is not to be caught at once, but by what follows from it.
+    pub by_consequences: bool,
     pub wrong: Option<Wrong>,
     /// Batches that a mutation took for durable before they were.
     pub early: HashSet<Position>,
@@ -100,13 +106,17 @@ impl World {
         let names = PARTICIPANTS.into_iter().chain([PROGRAM]);
         let participants = names.map(|name| Participant::new(name, &mut random, bug)).collect();
         let clients = (0..4 + random.next() % 5).map(|_| Client::default()).collect::<Vec<_>>();
+        let at_once = bug.is_none_or(|bug| !bug.is_of_storage());
+        let by_consequences = !at_once && random.next().is_multiple_of(2);
+        let log = MemoryLog::new(ORIGINAL);
         let mut world = Self {
             random,
             bug,
             now: START,
             queue: BTreeMap::new(),
             sequence: 0,
-            log: MemoryLog::new(ORIGINAL),
+            storage: Storage::of(&log),
+            log,
             identity: ORIGINAL,
             backup: None,
             life: None,
@@ -120,6 +130,7 @@ impl World {
             faults_until: START + FAULTS_FOR,
             last_write: START,
             timed_out: HashSet::new(),
+            by_consequences,
             wrong: None,
             early: HashSet::new(),
             trace: Vec::new(),
@@ -152,6 +163,7 @@ impl World {
             self.at((after + length).min(FAULTS_FOR), fault(false));
         }
         self.plan_loss(FAULTS_FOR);
+        self.plan_copies(FAULTS_FOR);
     }
 
     pub fn run(&mut self) -> Result<(), Wrong> {
@@ -176,6 +188,7 @@ impl World {
         self.now > self.faults_until
             && self.clients.iter().all(Client::is_done)
             && self.attempts.none_on_its_way()
+            && self.storage.damaged.is_empty()
             && self
                 .life
                 .as_ref()
@@ -211,6 +224,8 @@ impl World {
             Event::Backup => self.back_up(),
             Event::Lost => self.lose(),
             Event::Person => self.person_comes(),
+            Event::Copy => self.copy_log(),
+            Event::Repair => self.repair(),
         }
     }
 
@@ -265,6 +280,7 @@ impl World {
             let early = self.planted_gate(&batch);
             for entry in &batch.entries {
                 self.ledger.handed_over(entry.transaction, &entry.records);
+                self.must_be_whole(entry.transaction, "something is recorded of it");
             }
             let entries = texts(&batch);
             if let Some(life) = &mut self.life {
@@ -283,7 +299,7 @@ impl World {
     }
 
     /// INVARIANT: what is told of who is stuck is what the log tells.
-    fn check_stuck(&mut self, changes: Vec<StuckChange>) {
+    pub fn check_stuck(&mut self, changes: Vec<StuckChange>) {
         let latest: BTreeMap<_, _> = changes.into_iter().collect();
         for (id, since) in latest {
             let counter = match since {
@@ -323,7 +339,9 @@ impl World {
         if self.life.is_some() {
             return;
         }
-        let open = self.log.open().expect("the log opens");
+        let Some(open) = self.open_log() else { return };
+        // Whatever landed of a batch that failed is durable.
+        self.storage.told = Told { identity: open.identity, head: open.head };
         self.lives += 1;
         let life = self.lives;
         self.note(|| format!("life {life} begins at {:?}", open.head));
@@ -340,7 +358,7 @@ impl World {
         );
         let now = self.time();
         for stored in open.reader.unsettled(None, usize::MAX).expect("the log is readable") {
-            let stored = self.planted_history(stored);
+            let Some(stored) = self.planted_history(stored) else { continue };
             match self.planted_restart(&stored) {
                 true => engine.take_up(&stored, now),
                 false => engine.recover(&stored, now),
@@ -359,6 +377,8 @@ impl World {
             unsynced: Vec::new(),
         });
         held.into_iter().for_each(|id| self.let_go_on(id));
+        self.check_set_aside();
+        self.planted_start();
     }
 
     /// Who can be called, and on which terms.
@@ -383,7 +403,7 @@ impl World {
         self.called(definition.participant.as_ref().map_or(PROGRAM, |name| name.as_str()))
     }
 
-    fn called(&self, name: &str) -> usize {
+    pub fn called(&self, name: &str) -> usize {
         let who = self.participants.iter().position(|p| p.name.as_str() == name);
         who.expect("only these are offered")
     }
@@ -396,7 +416,10 @@ impl World {
             Ok(_) => Ok(None),
             Err(error) => Err(error),
         };
+        let found = found.map(|stored| stored.filter(|stored| !self.planted_forgetting(stored)));
         self.seen.joined_by_key += u64::from(matches!(found, Ok(Some(_))));
+        let of_damaged = matches!(&found, Ok(Some(stored)) if stored.damage.is_some());
+        self.seen.joined_by_key_of_damaged += u64::from(of_damaged);
         self.input(Input::Found { key, found });
     }
 

@@ -47,6 +47,10 @@ pub enum Check {
     Whole,
     /// A restored copy does nothing on its own for what the original had in doubt.
     Restored,
+    /// Nothing but the log that was open is opened again.
+    Reopened,
+    /// What is damaged is set aside: nothing is sent, recorded or told of how it ends.
+    Damaged,
 }
 
 /// Something that must not be.
