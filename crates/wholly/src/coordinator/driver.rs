@@ -135,6 +135,7 @@ fn refuse(input: Input<Caller>, why: &str) {
         Input::Submit { to, .. }
         | Input::Await { to, .. }
         | Input::Cancel { to, .. }
+        | Input::End { to, .. }
         | Input::Resolve { to, .. }
         | Input::Retry { to, .. }
         | Input::Release { to, .. }

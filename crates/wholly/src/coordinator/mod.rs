@@ -25,7 +25,7 @@ pub use saga::SagaRun;
 pub use two_phase::TwoPhase;
 
 use crate::clock::Clock;
-use crate::engine::{Cancel, Input, Known, Reply, StuckChange, Submission, Wait};
+use crate::engine::{Input, Known, Reply, StuckChange, Submission, Wait};
 use crate::error::{CancelError, EndError, GetError, ResolveError, SubmitError};
 use crate::feed::{EventId, Feed, FeedEvent};
 use crate::log::listing::{Cursor, Filter, Query};
@@ -219,8 +219,8 @@ impl Coordinator {
     /// When it is too late for that, its only participant decides, or there is none.
     pub async fn abort(&self, id: TransactionId, reason: &str) -> Result<(), CancelError> {
         let unavailable = |why: &str| CancelError::Unavailable { why: why.to_owned() };
-        let (reason, how) = (reason.to_owned(), Cancel::Abort);
-        match self.ask(|to| Input::Cancel { id, reason, how, to }).await {
+        let reason = reason.to_owned();
+        match self.ask(|to| Input::Cancel { id, reason, to }).await {
             Some(Reply::Done) => Ok(()),
             Some(Reply::NotCancelled(error)) => Err(error),
             Some(Reply::NotOpen) => match self.get(id).await {
@@ -291,8 +291,8 @@ impl Coordinator {
         let entries = entries.map_err(|error| unavailable(error.to_string()))?;
         let last = entries.iter().map(|entry| entry.sequence).max();
         let sequence = last.unwrap_or(0).saturating_add(1);
-        let (reason, how) = (reason.to_owned(), Cancel::End { sequence });
-        match self.ask(|to| Input::Cancel { id, reason, how, to }).await {
+        let reason = reason.to_owned();
+        match self.ask(|to| Input::End { id, reason, sequence, to }).await {
             Some(Reply::Done) => Ok(()),
             Some(Reply::NotEnded(error)) => Err(error),
             Some(Reply::NotOpen) => Err(EndError::NotInFlight { id }),

@@ -20,8 +20,10 @@ pub(crate) enum Input<W> {
     Answered(Answered),
     /// Reply when the transaction has settled, or at `until`.
     Await { id: TransactionId, until: Timestamp, to: W },
-    /// Abort, if it is not decided; or end what was set aside.
-    Cancel { id: TransactionId, reason: String, how: Cancel, to: W },
+    /// Abort, if it is not decided.
+    Cancel { id: TransactionId, reason: String, to: W },
+    /// End what was set aside, with an entry at this place of its history or behind it.
+    End { id: TransactionId, reason: String, sequence: u32, to: W },
     /// A person's word for how a branch or step ended.
     Resolve { id: TransactionId, branch: BranchName, ended: Ended, reason: String, to: W },
     /// Ask everything that is outstanding again, now.
@@ -38,15 +40,6 @@ pub(crate) enum Input<W> {
     Durable(Position),
     /// Accept nothing new.
     Drain,
-}
-
-/// What becomes of a transaction that is cancelled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cancel {
-    /// It aborts, or turns back.
-    Abort,
-    /// It ends, undecided, with an entry at this place of its history or behind it.
-    End { sequence: u32 },
 }
 
 /// What comes out of the loop.

@@ -61,7 +61,7 @@ pub use backoff::Backoff;
 pub(crate) use backoff::Random;
 pub(crate) use batch::{Batch, PendingEntry};
 pub(crate) use callees::Terms;
-pub(crate) use messages::{Cancel, Input, Known, Minted, Outputs, Reply};
+pub(crate) use messages::{Input, Known, Minted, Outputs, Reply};
 pub(crate) use stuck::StuckChange;
 pub(crate) use submit::{Change, Submission, Wait};
 
@@ -119,10 +119,10 @@ impl<W> Engine<W> {
             Input::Found { key, found } => self.found(key, found, now),
             Input::Answered(answered) => self.answered(answered, now),
             Input::Await { id, until, to } => self.wait(id, Wait::Settled { until }, to, now),
-            Input::Cancel { id, reason, how: Cancel::Abort, to } => {
+            Input::Cancel { id, reason, to } => {
                 self.cancel(id, &reason, to, now);
             }
-            Input::Cancel { id, reason, how: Cancel::End { sequence }, to } => {
+            Input::End { id, reason, sequence, to } => {
                 self.end(id, reason, sequence, to, now);
             }
             Input::Resolve { id, branch, ended, reason, to } => {

@@ -11,7 +11,7 @@ use super::planted::Bug;
 use super::restored::PERSON;
 use super::world::{Caller, Event, PARTICIPANTS, World, connection_broke};
 use super::wrong::{Check, Wrong, ensure};
-use crate::engine::{Cancel, Change, Input, Random, Reply, Submission, Wait};
+use crate::engine::{Change, Input, Random, Reply, Submission, Wait};
 use crate::outcome::AnyOutcome;
 use crate::{SagaOutcome, SubmitError};
 
@@ -75,7 +75,7 @@ impl World {
             Doing::Reading(id) => self.ask(who, |to| Input::Read { id, to }),
             Doing::Cancelling(id) => {
                 let reason = "changed my mind".to_owned();
-                self.ask(who, |to| Input::Cancel { id, reason, how: Cancel::Abort, to });
+                self.ask(who, |to| Input::Cancel { id, reason, to });
             }
             Doing::Resolving(id) => self.client_resolves(who, id),
             Doing::Done => {}

@@ -23,7 +23,7 @@ use super::storage::Storage;
 use super::world::{Event, World};
 use super::wrong::{Check, Wrong, ensure};
 use crate::coordinator::decision::presumed;
-use crate::engine::{Cancel, Input, Minted};
+use crate::engine::{Input, Minted};
 use crate::log::listing::Query;
 use crate::log::memory::MemoryLog;
 use crate::log::{Log, OpenLog, StoredTransaction};
@@ -177,7 +177,7 @@ impl World {
         self.note(|| format!("a person aborts {id}"));
         self.seen.held_called_off += 1;
         let (reason, to) = ("nobody has it".to_owned(), (PERSON, 0));
-        self.input(Input::Cancel { id, reason, how: Cancel::Abort, to });
+        self.input(Input::Cancel { id, reason, to });
     }
 
     pub fn let_go_on(&mut self, id: TransactionId) {

@@ -4,7 +4,7 @@ use wholly_core::wire::{Call, Operation};
 use wholly_core::{BranchName, Payload, Transaction, TransactionId, two_phase};
 
 use super::Bug;
-use crate::engine::{Cancel, Input, Reply};
+use crate::engine::{Input, Reply};
 use crate::log::{Log, StoredTransaction};
 use crate::outcome::{Aborted, AnyOutcome, Outcome};
 use crate::replay::replay;
@@ -56,8 +56,7 @@ impl World {
                 Some(Bug::DamagedTransactionAborted) => self.abort_damaged(id),
                 Some(Bug::DamagedTransactionEnded) => {
                     let (reason, to) = ("nobody asked for it".to_owned(), (PERSON, 0));
-                    let how = Cancel::End { sequence: 1_000 };
-                    self.input(Input::Cancel { id, reason, how, to });
+                    self.input(Input::End { id, reason, sequence: 1_000, to });
                 }
                 _ => {}
             }
