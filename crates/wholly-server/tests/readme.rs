@@ -140,7 +140,8 @@ fn the_definition_in_the_protocols_makes_sense() {
 fn lines(document: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let blocks = document.split("```sh\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
-    for line in blocks.flat_map(str::lines) {
+    // The last line of a block that is indented is blank.
+    for line in blocks.flat_map(str::lines).filter(|line| !line.trim().is_empty()) {
         match lines.last_mut() {
             Some(open) if open.matches('\'').count() % 2 == 1 => {
                 open.push('\n');
