@@ -38,8 +38,11 @@ pub(super) fn stand(file: &Connection, path: &Path) -> Result<(Meta, Stand), Ope
 /// A connection that leaves all as it is when it is closed.
 pub(super) fn connect_to_look(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
     let file = connect(path, cache_kib)?;
-    // Else the last one to close would copy the write-ahead log, and delete it.
-    file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // Else the last one to close would copy the write-ahead log, and delete it. One that holds nothing
+    // it may delete: SQLite has made it for this connection.
+    let write_ahead = file::beside(path, "-wal");
+    let holds_frames = write_ahead.metadata().is_ok_and(|file| file.len() > 0);
+    file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, holds_frames)?;
     Ok(file)
 }
 

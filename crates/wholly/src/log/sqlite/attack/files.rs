@@ -118,6 +118,27 @@ pub(super) fn what_vanishes_or_is_replaced_while_it_is_open_is_a_failed_append()
     }
 }
 
+/// To look is not to touch: a refusal and a verification leave the files as they were.
+#[test]
+fn looking_changes_nothing() {
+    let subject = Subject::new();
+    let mut open = subject.log().create_if_missing().open().unwrap();
+    append(&mut open, batches(1, 3));
+    let killed = subject.image();
+    drop(open);
+    let stopped = subject.image();
+    for image in [killed, stopped] {
+        subject.put(&image);
+        assert!(subject.log().verify().unwrap().damage.is_empty());
+        assert_eq!(subject.image().0, image.0, "verified");
+        let mut lost = image.clone();
+        lost.0[2] = None;
+        subject.put(&lost);
+        assert!(matches!(refusal(&subject.log()), OpenError::Copied { .. }));
+        assert_eq!(subject.image().0, lost.0, "refused");
+    }
+}
+
 /// What a reader opens anew is the file that it knows, also when another took its name.
 #[test]
 fn a_reader_reads_no_other_file() {
