@@ -197,6 +197,14 @@ impl World {
                 self.seen.participants_overloaded += 1;
                 Doing::Submitting
             }
+            // Its transaction is over, and how cannot be read while it is damaged.
+            Reply::NotAccepted(SubmitError::SetAside { id, .. })
+                if submitting && self.storage.damaged.contains(&id) =>
+            {
+                self.seen.told_set_aside += 1;
+                self.learn(who, id);
+                self.after_hearing(id, false)
+            }
             Reply::NotAccepted(SubmitError::Unavailable { .. }) => {
                 std::mem::take(&mut self.clients[who].doing)
             }
