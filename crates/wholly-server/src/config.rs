@@ -259,7 +259,7 @@ fn on_loopback() -> Spanned<Listen> {
     Spanned::new(0..0, Listen::default())
 }
 
-/// What stands beside a log that is gone says that there was one: that is never created anew.
+/// The default creates a log. A side file beside a log that is gone forbids that, whatever is said here.
 fn where_there_is_none() -> bool {
     true
 }

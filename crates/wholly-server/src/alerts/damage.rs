@@ -16,7 +16,7 @@ use super::{Data, FIRST_PAUSE, LONGEST_PAUSE, Message, Webhook};
 /// The pause between two alerts: a disk that goes may damage much, bit by bit.
 const BETWEEN: Duration = Duration::from_secs(60);
 
-/// What was found.
+/// The damage that the webhook is told of.
 #[derive(Serialize)]
 pub(super) struct Found {
     count: u64,

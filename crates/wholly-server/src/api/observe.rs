@@ -24,12 +24,12 @@ struct Status {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
-    /// What is damaged in the log. It stops nobody but those whose it is.
+    /// The damage found in the log. It stops only the transactions that it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
     damage: Option<Damaged>,
 }
 
-/// How much was found damaged, and what was last.
+/// The number of damages found, and the last of them.
 #[derive(Serialize)]
 struct Damaged {
     count: u64,

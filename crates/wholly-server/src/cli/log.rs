@@ -64,7 +64,7 @@ struct Salvage {
     /// The log.
     #[arg(value_name = "FROM")]
     from: PathBuf,
-    /// Where the copy is to be. A file that is there is not replaced.
+    /// The file of the copy, which must not be there yet.
     #[arg(value_name = "TO")]
     to: PathBuf,
 }

@@ -30,7 +30,7 @@ use crate::traces::Traces;
 pub const IDS: [&str; 5] = ["$settled", "$undecided", "$unsettled", "$running", "$unreadable"];
 /// Stands for a transaction that the limited server has deleted.
 const TRIMMED: &str = "$trimmed";
-/// How those of [`IDS`] are submitted; the last one is in the log before.
+/// The submissions whose ids are [`IDS`]; the last of them is in the log before.
 const SUBMITTED: [&str; 4] = [
     r#"{"name":"a","branches":[{"participant":"p","payload":1}]}"#,
     r#"{"name":"b","branches":[{"participant":"p","payload":1},{"participant":"never-1","payload":1}]}"#,
