@@ -1,0 +1,4 @@
+//! The drivers, a file each.
+
+#[cfg(feature = "rusqlite")]
+pub(crate) mod rusqlite;

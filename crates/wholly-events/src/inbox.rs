@@ -1,0 +1,103 @@
+//! The inbox: what was dealt with is remembered in the transaction that dealt with it (*idempotent
+//! receiver*; Hohpe and Woolf, Enterprise Integration Patterns, 2003).
+//!
+//! INVARIANT: the key is reaction, source and id. An id is unique only within its source, and two
+//! reactions of a service to one event are two effects.
+
+use std::fmt;
+use std::str::FromStr;
+
+use wholly_core::Timestamp;
+
+use crate::names::{EventId, ReactionName, ServiceName};
+use crate::session::{Session, SqlError, Value};
+use crate::sql;
+
+/// The answer of the inbox to an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// It came for the first time: make the change, in this transaction.
+    First,
+    /// It came before, and its change was made then: make none.
+    Again,
+}
+
+/// What became of an event, as the inbox keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The reaction took effect.
+    Done,
+    /// The reaction refused.
+    Refused,
+    /// Another reaction had taken it back before it came.
+    Suppressed,
+    /// An operator dropped it.
+    Dropped,
+}
+
+/// Remembers the event in the caller's transaction, and tells whether it came before.
+///
+/// Two transactions that receive the same event at once do so one after the other.
+///
+/// # Errors
+/// What the database says. The caller must then roll back.
+pub async fn receive_once<S: Session>(
+    session: &mut S,
+    reaction: &ReactionName,
+    source: &ServiceName,
+    id: &EventId,
+    now: Timestamp,
+) -> Result<Received, SqlError> {
+    match record(session, reaction, source, id, Outcome::Done, now).await? {
+        true => Ok(Received::First),
+        false => Ok(Received::Again),
+    }
+}
+
+/// Remembers what became of the event; returns whether it was not remembered before.
+pub(crate) async fn record<S: Session>(
+    session: &mut S,
+    reaction: &ReactionName,
+    source: &ServiceName,
+    id: &EventId,
+    outcome: Outcome,
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    let values = [
+        Value::Text(reaction.as_str()),
+        Value::Text(source.as_str()),
+        Value::Text(id.as_str()),
+        Value::Text(outcome.as_str()),
+        now.as_millis().into(),
+    ];
+    Ok(session.execute(sql::RECEIVE, &values).await? == 1)
+}
+
+impl Outcome {
+    const ALL: [Self; 4] = [Self::Done, Self::Refused, Self::Suppressed, Self::Dropped];
+
+    /// The word for it, in the database and in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Suppressed => "suppressed",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Outcome {
+    type Err = SqlError;
+
+    fn from_str(text: &str) -> Result<Self, SqlError> {
+        let found = Self::ALL.into_iter().find(|outcome| outcome.as_str() == text);
+        found.ok_or_else(|| SqlError::unexpected(format_args!("an outcome is {text:?}")))
+    }
+}

@@ -1,0 +1,31 @@
+//! The outbox: an event is written in the transaction that makes it true (*transactional outbox*;
+//! Richardson, Microservices Patterns, 2018), so there is never one without the other.
+
+use crate::event::NewEvent;
+use crate::session::{Session, SqlError, Value};
+use crate::sql;
+
+/// Writes the event into the outbox: published when the caller's transaction is committed.
+///
+/// # Errors
+/// What the database says. The caller must then roll back.
+pub async fn publish<S: Session>(session: &mut S, event: &NewEvent) -> Result<(), SqlError> {
+    let values = [
+        Value::Text(event.id.as_str()),
+        Value::Text(event.kind.as_str()),
+        Value::Text(event.correlation.as_str()),
+        event.causation.as_ref().map(|id| id.as_str()).into(),
+        event.traceparent.as_deref().into(),
+        event.time.as_millis().into(),
+        Value::Text(&event.data),
+    ];
+    session.execute(sql::PUBLISH, &values).await.map(drop)
+}
+
+/// Makes the tables of this crate where they are not yet there.
+///
+/// # Errors
+/// What the database says.
+pub async fn create_tables<S: Session>(session: &mut S) -> Result<(), SqlError> {
+    session.batch(S::DIALECT.schema()).await
+}

@@ -1,0 +1,154 @@
+//! A database transaction of the caller, as this crate needs it: statements with values.
+//!
+//! A driver is adapted in one file. The futures of a driver that blocks are ready at once.
+
+use std::fmt;
+
+use crate::sql::Dialect;
+
+/// A value of a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `NULL`, of a text or a number.
+    Null,
+    /// A whole number.
+    Int(i64),
+    /// A text.
+    Text(&'a str),
+}
+
+/// A value of a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cell {
+    /// `NULL`.
+    Null,
+    /// A whole number.
+    Int(i64),
+    /// A text.
+    Text(String),
+}
+
+/// A row that a statement gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row(pub Vec<Cell>);
+
+/// Why a statement failed: what the database or its driver said.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the database failed: {0}")]
+pub struct SqlError(pub String);
+
+impl SqlError {
+    /// The error with all its causes, in one line.
+    pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(one) = cause {
+            let said = one.to_string();
+            if !text.contains(&said) {
+                text = format!("{text}: {said}");
+            }
+            cause = one.source();
+        }
+        Self(text)
+    }
+
+    pub(crate) fn unexpected(what: impl fmt::Display) -> Self {
+        Self(format!("{what}; have the tables been changed by something else?"))
+    }
+}
+
+/// A transaction of the caller: what is done through it is committed with it, or not at all.
+#[expect(async_fn_in_trait, reason = "each driver's futures are as `Send` as the driver is")]
+pub trait Session {
+    /// The database that it is a transaction of.
+    const DIALECT: Dialect;
+
+    /// Executes a statement; returns how many rows it changed.
+    ///
+    /// # Errors
+    /// What the database says.
+    async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError>;
+
+    /// Executes a statement that gives rows.
+    ///
+    /// # Errors
+    /// What the database says.
+    async fn query(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, SqlError>;
+
+    /// Executes statements without values, separated by semicolons.
+    ///
+    /// # Errors
+    /// What the database says.
+    async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError>;
+}
+
+impl<'a> From<Option<&'a str>> for Value<'a> {
+    fn from(text: Option<&'a str>) -> Self {
+        text.map_or(Self::Null, Value::Text)
+    }
+}
+
+impl From<u64> for Value<'_> {
+    /// Saturates where the database cannot count as far; no position and no time comes near.
+    fn from(number: u64) -> Self {
+        Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl Row {
+    /// The text in this column.
+    pub(crate) fn text(&mut self, column: usize) -> Result<String, SqlError> {
+        let what = "a column that should be a text is none";
+        self.optional_text(column)?.ok_or_else(|| SqlError::unexpected(what))
+    }
+
+    /// The text in this column, if there is one.
+    pub(crate) fn optional_text(&mut self, column: usize) -> Result<Option<String>, SqlError> {
+        match self.0.get_mut(column).map(|cell| std::mem::replace(cell, Cell::Null)) {
+            Some(Cell::Text(text)) => Ok(Some(text)),
+            Some(Cell::Null) => Ok(None),
+            Some(Cell::Int(_)) | None => {
+                Err(SqlError::unexpected("a column that should be a text is none"))
+            }
+        }
+    }
+
+    /// The number in this column.
+    pub(crate) fn number(&self, column: usize) -> Result<u64, SqlError> {
+        let what = "a column that should be a number is none";
+        self.optional_number(column)?.ok_or_else(|| SqlError::unexpected(what))
+    }
+
+    /// The number in this column, if there is one.
+    pub(crate) fn optional_number(&self, column: usize) -> Result<Option<u64>, SqlError> {
+        let what = "a column that should be a number is none";
+        match self.0.get(column) {
+            Some(Cell::Int(number)) => {
+                u64::try_from(*number).map(Some).map_err(|_| SqlError::unexpected(what))
+            }
+            Some(Cell::Null) => Ok(None),
+            Some(Cell::Text(_)) | None => Err(SqlError::unexpected(what)),
+        }
+    }
+
+    /// The name in this column.
+    pub(crate) fn name<T: std::str::FromStr<Err = crate::InvalidName>>(
+        &mut self,
+        column: usize,
+    ) -> Result<T, SqlError> {
+        self.text(column)?.parse().map_err(SqlError::unexpected)
+    }
+
+    /// The name in this column, if there is one.
+    pub(crate) fn optional_name<T: std::str::FromStr<Err = crate::InvalidName>>(
+        &mut self,
+        column: usize,
+    ) -> Result<Option<T>, SqlError> {
+        let text = self.optional_text(column)?;
+        text.map(|text| text.parse().map_err(SqlError::unexpected)).transpose()
+    }
+}
