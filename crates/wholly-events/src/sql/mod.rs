@@ -67,6 +67,14 @@ impl Dialect {
         }
     }
 
+    /// The same without a lock.
+    pub(crate) const fn feed(self) -> &'static str {
+        match self {
+            Self::Sqlite => sqlite::FEED_LOCKED,
+            Self::Postgres => postgres::FEED,
+        }
+    }
+
     /// Gives a position to the next `$1` events that are committed and have none, behind the
     /// locked head. Only where inserting an event does not give it one.
     pub(crate) const fn sequence(self) -> Option<&'static str> {
@@ -81,9 +89,14 @@ impl Dialect {
 pub(crate) const PUBLISH: &str = "INSERT INTO wholly_outbox
     (id, type, correlation, causation, traceparent, time, data) VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
-/// `$1` reaction, source, id, outcome, now.
-pub(crate) const RECEIVE: &str = "INSERT INTO wholly_inbox (reaction, source, id, outcome, at)
-    VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+/// `$1` reaction, source, id, outcome, now, reason.
+pub(crate) const RECEIVE: &str =
+    "INSERT INTO wholly_inbox (reaction, source, id, outcome, at, reason)
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+
+/// The mark of one reaction. `$1` reaction, source, id.
+pub(crate) const REACTION: &str =
+    "SELECT outcome, at, reason FROM wholly_inbox WHERE reaction = $1 AND source = $2 AND id = $3";
 
 /// All that decides what becomes of an event, in one look: whether the reaction has dealt with it,
 /// whether it is parked, the first event that its correlation waits for, and whether the reaction
@@ -149,6 +162,13 @@ pub(crate) const UNPARK: &str = "DELETE FROM wholly_parked WHERE sequence = $1";
 pub(crate) const PARKED_WAKE: &str = "UPDATE wholly_parked SET next_try = $1
     WHERE correlation = $2 AND state = 'waiting'";
 
+/// Calls that were out become due: `$1` now.
+pub(crate) const CALLS_AGAIN: &str =
+    "UPDATE wholly_parked SET next_try = $1 WHERE state = 'calling'";
+
+/// By hand: `$1` now, sequence.
+pub(crate) const RETRY_NOW: &str = "UPDATE wholly_parked SET next_try = $1 WHERE sequence = $2";
+
 /// `$1` correlation, emits, due, causation, traceparent, awaits, data.
 pub(crate) const SET_TIMEOUT: &str = "INSERT INTO wholly_timeout
     (correlation, emits, due, causation, traceparent, data) VALUES ($1, $2, $3, $4, $5, $6)
@@ -194,12 +214,12 @@ pub(crate) const NAME_FEED: &str = "INSERT INTO wholly_feed (one, schema, source
 
 pub(crate) const FEED_NAME: &str = "SELECT schema, source FROM wholly_feed";
 
-/// The last event that may be trimmed: older than `$1`, at most `$2` positions further than what
-/// was trimmed.
+/// The last event that may be trimmed: at most `$1` positions further than what was trimmed, and
+/// older than `$2`.
 pub(crate) const TRIM_TO: &str = "SELECT position, id FROM (
         SELECT position, id, time FROM wholly_outbox WHERE position IS NOT NULL
-        ORDER BY position LIMIT $2
-    ) AS oldest WHERE time < $1 ORDER BY position DESC LIMIT 1";
+        ORDER BY position LIMIT $1
+    ) AS oldest WHERE time < $2 ORDER BY position DESC LIMIT 1";
 
 /// `$1` position.
 pub(crate) const TRIM: &str = "DELETE FROM wholly_outbox WHERE position <= $1";
