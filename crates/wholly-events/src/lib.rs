@@ -1,6 +1,8 @@
 //! Events between services with nothing lost: outbox, inbox, feeds, and the choreographed saga.
 #![allow(dead_code)]
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod cursor;
 mod declaration;
 mod driver;

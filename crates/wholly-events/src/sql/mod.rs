@@ -18,8 +18,13 @@
 //!
 //! INVARIANT: keys are compared by their bytes: no two ids that differ are one to the database.
 
+#[cfg(any(test, feature = "conformance"))]
+mod all;
 mod postgres;
 mod sqlite;
+
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) use all::{all, values_of};
 
 /// The version of the tables.
 pub const SCHEMA_VERSION: i64 = 1;
@@ -104,8 +109,7 @@ pub(crate) const SET_EFFECT: &str =
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (correlation, reaction)
     DO UPDATE SET state = excluded.state, output = excluded.output, at = excluded.at";
 
-/// `$1` reaction, source, id, correlation, position of its source's feed, event, state, tries,
-/// next try, error, now.
+/// `$1` reaction, source, id, correlation, event, state, tries, next try, error, now.
 pub(crate) const PARK: &str = "INSERT INTO wholly_parked
     (reaction, source, id, correlation, event, state, tries, next_try, error, at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
@@ -149,7 +153,7 @@ pub(crate) const UNPARK: &str = "DELETE FROM wholly_parked WHERE sequence = $1";
 pub(crate) const PARKED_WAKE: &str = "UPDATE wholly_parked SET next_try = $1
     WHERE correlation = $2 AND state = 'waiting'";
 
-/// `$1` correlation, emits, due, causation, traceparent, awaits, data.
+/// `$1` correlation, emits, due, causation, traceparent, data.
 pub(crate) const SET_TIMEOUT: &str = "INSERT INTO wholly_timeout
     (correlation, emits, due, causation, traceparent, data) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT DO NOTHING";
@@ -194,12 +198,12 @@ pub(crate) const NAME_FEED: &str = "INSERT INTO wholly_feed (one, schema, source
 
 pub(crate) const FEED_NAME: &str = "SELECT schema, source FROM wholly_feed";
 
-/// The last event that may be trimmed: older than `$1`, at most `$2` positions further than what
-/// was trimmed.
+/// The last event that may be trimmed: at most `$1` positions further than what was trimmed, and
+/// older than `$2`.
 pub(crate) const TRIM_TO: &str = "SELECT position, id FROM (
         SELECT position, id, time FROM wholly_outbox WHERE position IS NOT NULL
-        ORDER BY position LIMIT $2
-    ) AS oldest WHERE time < $1 ORDER BY position DESC LIMIT 1";
+        ORDER BY position LIMIT $1
+    ) AS oldest WHERE time < $2 ORDER BY position DESC LIMIT 1";
 
 /// `$1` position.
 pub(crate) const TRIM: &str = "DELETE FROM wholly_outbox WHERE position <= $1";
