@@ -7,6 +7,7 @@
 //! | [`kill`] | a process that kills itself at an exact point |
 //! | [`proxy`] | the network between the processes, as a process that cuts and delays it |
 //! | `process`, `fleet`, `client` | services and coordinator as processes, and what they are asked |
+//! | [`postgres`] | a PostgreSQL server for a test, a torture or a benchmark alone |
 //! | [`demo`] | `wholly demo`: what goes wrong without a coordinator, and what goes right with one |
 //! | [`torture`] | `wholly torture`: SIGKILL at every point and at random, and the books afterwards |
 //! | [`mod@bench`] | `wholly bench`: how fast it is, beside what the machine could do at best |
@@ -14,6 +15,7 @@
 pub mod bench;
 pub mod demo;
 pub mod kill;
+pub mod postgres;
 pub mod process;
 pub mod proxy;
 pub mod service;

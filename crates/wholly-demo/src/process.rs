@@ -5,7 +5,7 @@
 //! [`end_with_stdin`]), as it does when its parent is killed.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -158,11 +158,16 @@ impl Process {
 
     /// The end of what it wrote to its standard error.
     pub(crate) fn last_words(&self) -> String {
-        let mut words = String::new();
-        let _ = File::open(&self.stderr).and_then(|mut file| file.read_to_string(&mut words));
-        let lines: Vec<_> = words.lines().collect();
-        lines[lines.len().saturating_sub(10)..].join("\n")
+        last_lines(&self.stderr)
     }
+}
+
+/// The end of a file of messages; empty where it cannot be read.
+pub(crate) fn last_lines(file: &Path) -> String {
+    let words = std::fs::read(file).unwrap_or_default();
+    let words = String::from_utf8_lossy(&words);
+    let lines: Vec<_> = words.lines().collect();
+    lines[lines.len().saturating_sub(10)..].join("\n")
 }
 
 /// What a process holds in memory, in bytes, where the system tells; `self` is this one.
