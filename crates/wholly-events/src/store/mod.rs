@@ -3,6 +3,8 @@
 //! A store runs a job in one transaction, which is durable when it answers. Its sessions and its
 //! handlers are its own.
 
+#[cfg(feature = "tokio-postgres")]
+pub(crate) mod postgres;
 #[cfg(feature = "rusqlite")]
 pub(crate) mod sqlite;
 
