@@ -17,7 +17,7 @@ mod outbox;
 mod session;
 pub mod sql;
 #[cfg(feature = "choreography")]
-mod store;
+pub mod store;
 pub mod wire;
 
 #[cfg(feature = "choreography")]

@@ -8,6 +8,11 @@ pub(crate) mod postgres;
 #[cfg(feature = "rusqlite")]
 pub(crate) mod sqlite;
 
+#[cfg(feature = "tokio-postgres")]
+pub use postgres::{PostgresHandler, Reacts, Records};
+#[cfg(feature = "rusqlite")]
+pub use sqlite::{SqliteFile, SqliteHandler};
+
 use std::sync::Arc;
 
 use crate::choreography::handle::Unhandled;
