@@ -101,8 +101,10 @@ pub enum Finding {
         event: EventType,
     },
     /// Events that lead to each other.
-    #[error("these events lead to each other in a cycle, which a reaction has to end: {}", \
-     Listed(.events))]
+    #[error(
+        "these events lead to each other in a cycle, which a reaction has to end: {}",
+        Listed(.events)
+    )]
     Cycle { events: Vec<EventType> },
     /// A time-out that counts from an event of which its service does not know.
     #[error(

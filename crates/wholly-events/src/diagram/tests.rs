@@ -152,7 +152,8 @@ fn a_timeout_runs_out_where_what_it_awaits_does_not_come() {
     let shop = json!([
         {"service": "order", "begins": ["Created"],
          "reactions": [{"name": "confirm", "on": "Paid", "emits": "Confirmed"}],
-         "timeouts": [{"after": "Created", "awaits": ["Paid"], "within_ms": 90_000, "emits": "Late"}],
+         "timeouts": [
+            {"after": "Created", "awaits": ["Paid"], "within_ms": 90_000, "emits": "Late"}],
          "ends": ["Confirmed", "Late"]},
         {"service": "payment", "reactions": [
             {"name": "charge", "on": "Created", "emits": "Paid", "refuses": "Refused"}]},
