@@ -30,7 +30,7 @@ pub fn check(declarations: &[Declaration]) -> Vec<Finding> {
     findings.extend(graph.cycles().into_iter().map(|cycle| Finding::Cycle {
         events: cycle.into_iter().map(|event| graph.events[event].clone()).collect(),
     }));
-    // Two services or two reactions of one name may have the same thing wrong.
+    // Of several with one name, the same may be found.
     let mut told = HashSet::new();
     findings.retain(|finding| told.insert(finding.clone()));
     findings
@@ -63,10 +63,10 @@ fn names(declarations: &[Declaration]) -> Vec<Finding> {
     findings
 }
 
-/// What there is more than once, each named once.
+/// What there is more than once.
 fn twice<T: Eq + Hash + Copy>(all: impl Iterator<Item = T>) -> Vec<T> {
-    let (mut seen, mut told) = (HashSet::new(), HashSet::new());
-    all.filter(|one| !seen.insert(*one)).filter(|one| told.insert(*one)).collect()
+    let mut seen = HashSet::new();
+    all.filter(|one| !seen.insert(*one)).collect()
 }
 
 #[cfg(test)]

@@ -232,6 +232,14 @@ fn a_concurrent_refusal_leads_to_the_undo() {
     finds(wrong, &refunded_on("PaymentRefused"), &refunded_on("InventoryRefused"));
     // By a chain of events.
     finds(wrong, &refunded_on("InventoryReleased"), &refunded_on("OrderWithdrawn"));
+    // Not where it takes another refusal.
+    let withdraw =
+        json!({"name": "withdraw", "on": "InventoryRefused", "refuses": "OrderWithdrawn"});
+    let shop = with(&refunded_on("OrderWithdrawn"), "/0/reactions/4", withdraw);
+    assert!(found(&shop).contains(&wrong.to_owned()));
+    // An event that nobody emits hides nothing of what comes after it.
+    let shop = with(&refunded_on("PaymentRefused"), "/0/begins", json!(["OrderConceived"]));
+    assert!(found(&shop).contains(&wrong.to_owned()));
 }
 
 #[test]
@@ -243,6 +251,26 @@ fn what_is_confirmed_by_both_is_undone_of_both() {
          or to an event that follows from it",
         &shop,
         &delivered(),
+    );
+}
+
+#[test]
+fn who_says_an_event_twice_one_after_the_other_waits_for_nothing() {
+    let note = |name, on| json!({"name": name, "on": on, "emits": "OrderChanged"});
+    let shop = with(&sequential(), "/0/reactions/-", note("note-reserved", "InventoryReserved"));
+    let shop = with(&shop, "/0/reactions/-", note("note-paid", "PaymentTaken"));
+    let packed_until = |event| {
+        let courier = json!({"service": "courier", "reactions": [
+            {"name": "pack", "on": "OrderChanged"},
+            {"name": "unpack", "on": event, "undoes": ["pack"]}]});
+        with(&shop, "/-", courier)
+    };
+    finds(
+        "error: courier: pack may be done when charge of payment refuses with PaymentRefused, \
+         which does not lead to unpack; let unpack react to PaymentRefused, or to an event that \
+         follows from it",
+        &packed_until("InventoryRefused"),
+        &packed_until("OrderCancelled"),
     );
 }
 
@@ -296,11 +324,15 @@ fn what_changes_something_has_an_undo() {
                  changes nothing";
     let shop = without(&parallel(), "/2/reactions/1/undoes");
     finds(wrong, &shop, &parallel());
+    finds(wrong, &without(&shop, "/2/reactions/0/calls"), &parallel());
     // What it calls may change something, although it refuses nothing.
     let sure = without(&shop, "/2/reactions/0/refuses");
     let sure = without(&without(&sure, "/1/reactions/1"), "/0/reactions/2");
     assert_eq!(found(&sure), [wrong]);
     clean(&without(&sure, "/2/reactions/0/calls"));
+    // What follows from a refusal needs none, although the other one may refuse, too.
+    let tell = json!({"name": "tell", "on": "InventoryRefused", "calls": true});
+    clean(&with(&parallel(), "/0/reactions/-", tell));
 }
 
 #[test]

@@ -17,7 +17,8 @@ pub(super) fn check(graph: &Graph<'_>) -> Vec<Finding> {
         let choreography = Choreography::new(graph, begin);
         for (refusing, event) in choreography.refusals() {
             let beside = choreography.beside(refusing);
-            let led = led_to(graph, refusing, event);
+            // Directly, or by events that follow from it.
+            let led = graph.successes(event).runs;
             for done in (0..graph.nodes.len()).filter(|done| beside[*done]) {
                 let undos = undos(graph, done);
                 let (finding, of) = match undos.first() {
@@ -110,12 +111,6 @@ impl<'a> Choreography<'a> {
             && reaction.undoes.is_empty()
             && (reaction.refuses.is_some() || reaction.calls)
     }
-}
-
-/// The reactions to which a refusal leads, directly or by events that follow from it.
-fn led_to(graph: &Graph<'_>, refusing: Node, event: Event) -> Vec<bool> {
-    let may = |cause| matches!(cause, Cause::Success(node) if node != refusing);
-    graph.reach(event, &Joins::default(), may).runs
 }
 
 /// The reactions that undo one.

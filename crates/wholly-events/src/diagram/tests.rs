@@ -169,6 +169,49 @@ fn a_timeout_runs_out_where_what_it_awaits_does_not_come() {
 }
 
 #[test]
+fn of_several_reactions_that_emit_an_event_the_last_one_does() {
+    let mut shop = parallel();
+    shop[0]["reactions"][2] =
+        json!({"name": "note-refused", "on": "InventoryRefused", "emits": "OrderCancelled"});
+    insta::assert_snapshot!(story(&shop, "OrderCreated: reserve of inventory refuses"), @r"
+    order->>inventory: OrderCreated
+    Note over inventory: reserve refuses
+    order->>payment: OrderCreated
+    Note over payment: charge
+    inventory->>order: InventoryRefused
+    Note over order: note-refused
+    inventory->>payment: InventoryRefused
+    Note over payment: refund undoes charge
+    payment->>order: PaymentTaken
+    Note over order: note-paid
+    payment->>order: PaymentRefunded
+    Note over order: note-refunded
+    Note over order: OrderCancelled: the end
+    ");
+    // Who refuses does not.
+    let two = json!([{"service": "a", "begins": ["A"]}, {"service": "b", "reactions": [
+        {"name": "one", "on": "A", "emits": "B"},
+        {"name": "two", "on": "A", "emits": "B", "refuses": "C"}]}]);
+    insta::assert_snapshot!(story(&two, "A: two of b refuses"), @r"
+    a->>b: A
+    Note over b: one
+    Note over b: two refuses
+    Note over b: B: nobody reacts
+    Note over b: C: nobody reacts
+    ");
+    // Who waits for the event itself does not.
+    let circle = json!([{"service": "a", "begins": ["A"], "reactions": [
+        {"name": "one", "on": "A", "emits": "B"}, {"name": "two", "on": "B", "emits": "B"}]}]);
+    insta::assert_snapshot!(story(&circle, "A: every reaction succeeds"), @r"
+    a->>a: A
+    Note over a: one
+    a->>a: B
+    Note over a: two
+    Note over a: B once more: what follows is drawn above
+    ");
+}
+
+#[test]
 fn a_cycle_is_drawn_once() {
     let circle = json!([
         {"service": "a", "begins": ["A"], "reactions": [{"name": "back", "on": "B", "emits": "A"}]},
