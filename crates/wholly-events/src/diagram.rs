@@ -21,22 +21,29 @@ pub fn diagram(declarations: &[Declaration]) -> String {
              beginnings.\n"
         );
     };
-    let mut document = title;
-    for (service, begin) in graph.begins.iter().copied() {
-        let event = graph.events[begin];
-        let mut add = |title: &str, refusing: &HashSet<Node>| {
-            let picture = Picture::of(&graph, service, begin, refusing);
-            document += &format!("\n## {event}: {title}\n\n```mermaid\n{picture}```\n");
-        };
-        add("every reaction succeeds", &HashSet::new());
-        for (refusing, way) in refusals(&graph, begin) {
+    let mut pictures = graph.begins.iter().flat_map(|&(service, begin)| {
+        let success = ("every reaction succeeds".to_owned(), HashSet::new());
+        let refusals = refusals(&graph, begin).into_iter().map(|(refusing, all)| {
             let service = &graph.declaration(refusing).service;
             let name = &graph.nodes[refusing].reaction.name;
-            add(&format!("{name} of {service} refuses"), &way);
-        }
+            (format!("{name} of {service} refuses"), all)
+        });
+        std::iter::once(success).chain(refusals).map(move |picture| (service, begin, picture))
+    });
+    let mut document = title;
+    for (service, begin, (title, refusing)) in pictures.by_ref().take(PICTURES) {
+        let event = graph.events[begin];
+        let picture = Picture::of(&graph, service, begin, &refusing);
+        document += &format!("\n## {event}: {title}\n\n```mermaid\n{picture}```\n");
+    }
+    if pictures.next().is_some() {
+        document += &format!("\nNo more than {PICTURES} pictures are drawn.\n");
     }
     document
 }
+
+/// The most pictures of one choreography.
+const PICTURES: usize = 1_000;
 
 /// Each reaction that may refuse, with all that has to refuse for it to come to its turn.
 fn refusals(graph: &Graph<'_>, begin: Event) -> Vec<(Node, HashSet<Node>)> {

@@ -11,6 +11,7 @@ use super::Finding;
 use crate::graph::{Cause, Event, Graph, Joins, Node, Reach, ReactionOf};
 
 pub(super) fn check(graph: &Graph<'_>) -> Vec<Finding> {
+    let undos: Vec<Vec<Node>> = (0..graph.nodes.len()).map(|node| undos(graph, node)).collect();
     let mut told = HashSet::new();
     let mut findings = Vec::new();
     for begin in begins(graph) {
@@ -20,7 +21,7 @@ pub(super) fn check(graph: &Graph<'_>) -> Vec<Finding> {
             // Directly, or by events that follow from it.
             let led = graph.successes(event).runs;
             for done in (0..graph.nodes.len()).filter(|done| beside[*done]) {
-                let undos = undos(graph, done);
+                let undos = &undos[done];
                 let (finding, of) = match undos.first() {
                     Some(_) if undos.iter().any(|undo| led[*undo]) => continue,
                     Some(undo) => (not_reached(graph, done, *undo, refusing, event), Some(event)),

@@ -272,4 +272,17 @@ fn what_is_too_large_is_not_drawn() {
     It is not drawn: there are more than 1000 reactions, time-outs and beginnings.
     ");
     assert!(of(1_000).contains("## E999: every reaction succeeds"));
+    // Of what is not too large, there may be too much to see.
+    let refusing = json!([{"service": "a", "begins": begins(900),
+                           "reactions": [{"name": "r", "on": "E0", "refuses": "E1"},
+                                         {"name": "again", "on": "E1", "emits": "E0"}]}]);
+    assert_eq!(pictures(&refusing).len(), 902);
+    let mut many = refusing;
+    for nth in 0..97 {
+        let reaction = json!({"name": format!("r{nth}"), "on": "E0", "refuses": "E1"});
+        many[0]["reactions"].as_array_mut().unwrap().push(reaction);
+    }
+    assert_eq!(pictures(&many).len(), 1_000);
+    let document = diagram(&services(&many));
+    assert!(document.ends_with("\nNo more than 1000 pictures are drawn.\n"));
 }
