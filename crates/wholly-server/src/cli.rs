@@ -3,6 +3,7 @@
 mod ask;
 mod by_hand;
 mod completions;
+mod events;
 mod exit;
 mod get;
 mod list;
@@ -34,6 +35,7 @@ use crate::logs;
 use crate::token::Token;
 use by_hand::{Abort, End, Resolve, Retry};
 use completions::Completions;
+use events::EventsCommand;
 pub use exit::failed;
 use get::Get;
 use list::List;
@@ -69,6 +71,7 @@ enum Command {
     Completions(Completions),
     Backup(Backup),
     Log(LogCommand),
+    Events(EventsCommand),
     Config(ConfigCommand),
     Token(Token),
     Check(Check),
@@ -113,6 +116,7 @@ pub fn run() -> ExitCode {
         Command::Completions(completions) => completions.run(),
         Command::Backup(backup) => backup.run(),
         Command::Log(log) => log.run(),
+        Command::Events(events) => events.run(),
         Command::Config(config) => config.run(),
         Command::Token(token) => token.run(),
         Command::Check(check) => check.run(),

@@ -9,7 +9,9 @@ pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
 #[cfg(feature = "tokio-postgres")]
-pub use postgres::{PostgresHandler, Reacts, Records};
+pub use deadpool_postgres::Pool;
+#[cfg(feature = "tokio-postgres")]
+pub use postgres::{PostgresHandler, Reacts, Records, pool};
 #[cfg(feature = "rusqlite")]
 pub use sqlite::{SqliteFile, SqliteHandler};
 

@@ -28,6 +28,18 @@ type Handling<'a> = Pin<Box<dyn Future<Output = Result<Said, Unhandled>> + Send 
 pub type PostgresHandler =
     Box<dyn for<'a> Fn(&'a Client, Delivered, &'a Reaction) -> Handling<'a> + Send + Sync>;
 
+/// A pool of connections to a database on this machine or in a network that is trusted: without
+/// TLS. Build one with deadpool-postgres for another.
+///
+/// # Errors
+/// When the text is no connection string.
+pub fn pool(url: &str, connections: usize) -> Result<Pool, SqlError> {
+    let config: tokio_postgres::Config =
+        url.parse().map_err(|why: tokio_postgres::Error| SqlError::of(&why))?;
+    let manager = deadpool_postgres::Manager::new(config, tokio_postgres::NoTls);
+    Pool::builder(manager).max_size(connections).build().map_err(|why| SqlError::of(&why))
+}
+
 /// READ COMMITTED, whatever the database's default is: the sequencer needs a snapshot for each of
 /// its statements, and a reaction one that is newer than the lock it waited for.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
