@@ -48,27 +48,37 @@ pub async fn receive_once<S: Session>(
     id: &EventId,
     now: Timestamp,
 ) -> Result<Received, SqlError> {
-    match record(session, reaction, source, id, Outcome::Done, now).await? {
+    let key = Key { reaction, source, id };
+    match record(session, key, Outcome::Done, None, now).await? {
         true => Ok(Received::First),
         false => Ok(Received::Again),
     }
 }
 
-/// Remembers what became of the event; returns whether it was not remembered before.
+/// A reaction to an event: the inbox's key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Key<'a> {
+    pub(crate) reaction: &'a ReactionName,
+    pub(crate) source: &'a ServiceName,
+    pub(crate) id: &'a EventId,
+}
+
+/// Remembers what became of the event, and the operator's reason; returns whether it was not
+/// remembered before.
 pub(crate) async fn record<S: Session>(
     session: &mut S,
-    reaction: &ReactionName,
-    source: &ServiceName,
-    id: &EventId,
+    key: Key<'_>,
     outcome: Outcome,
+    reason: Option<&str>,
     now: Timestamp,
 ) -> Result<bool, SqlError> {
     let values = [
-        Value::Text(reaction.as_str()),
-        Value::Text(source.as_str()),
-        Value::Text(id.as_str()),
+        Value::Text(key.reaction.as_str()),
+        Value::Text(key.source.as_str()),
+        Value::Text(key.id.as_str()),
         Value::Text(outcome.as_str()),
         now.as_millis().into(),
+        reason.into(),
     ];
     Ok(session.execute(sql::RECEIVE, &values).await? == 1)
 }

@@ -1,20 +1,36 @@
 //! Events between services with nothing lost: outbox, inbox, feeds, and the choreographed saga.
 #![allow(dead_code)]
 
+mod check;
+#[cfg(feature = "choreography")]
+pub mod choreography;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod cursor;
 mod declaration;
+mod diagram;
 mod driver;
 mod event;
+#[cfg(feature = "choreography")]
+pub mod feed;
+mod graph;
 pub mod inbox;
 mod names;
 mod outbox;
 mod session;
+#[cfg(test)]
+mod shops;
 pub mod sql;
+#[cfg(feature = "choreography")]
+pub mod store;
+pub mod wire;
 
+pub use check::{Finding, Severity, check};
+#[cfg(feature = "choreography")]
+pub use choreography::{Choreography, Incoming, Reacted, Service};
 pub use cursor::{Cursor, InvalidCursor};
 pub use declaration::{Declaration, Reaction, Timeout};
+pub use diagram::diagram;
 pub use event::{DATA_LIMIT, Event, InvalidEvent, NewEvent};
 pub use names::{Correlation, EventId, EventType, InvalidName, ReactionName, ServiceName};
 pub use session::{Cell, Row, Session, SqlError, Value};
@@ -45,6 +61,9 @@ pub use session::{Cell, Row, Session, SqlError, Value};
 pub mod rusqlite {
     pub use crate::driver::rusqlite::{create_tables, publish, receive_once};
 }
+
+/// An error of the service's own code.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// The outbox and the inbox in PostgreSQL, by tokio-postgres: in the caller's transaction.
 ///

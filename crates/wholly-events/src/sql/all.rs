@@ -12,6 +12,7 @@ pub(crate) fn all(dialect: Dialect) -> Vec<(&'static str, &'static str)> {
         ("lock_correlation", dialect.lock_correlation()),
         ("trim_correlations", dialect.trim_correlations()),
         ("feed_locked", Some(dialect.feed_locked())),
+        ("feed", Some(dialect.feed())),
         ("sequence", dialect.sequence()),
     ];
     let own = own.into_iter().filter_map(|(name, statement)| Some((name, statement?)));
@@ -23,9 +24,9 @@ pub(crate) fn values_of(statement: &str) -> usize {
     mentioned(statement).max().unwrap_or(0)
 }
 
-const COMMON: [(&str, &str); 30] = named! {
-    PUBLISH RECEIVE LOOK EFFECT SET_EFFECT PARK PARKED_ONE PARKED_DUE PARKED_NEXT PARKED_LIST
-    PARKED_UPDATE UNPARK PARKED_WAKE SET_TIMEOUT CANCEL_TIMEOUT TIMEOUTS_DUE TIMEOUT_NEXT CURSOR
+const COMMON: [(&str, &str); 33] = named! {
+    PUBLISH RECEIVE REACTION LOOK EFFECT SET_EFFECT PARK PARKED_ONE PARKED_DUE PARKED_NEXT PARKED_LIST
+    PARKED_UPDATE UNPARK PARKED_WAKE CALLS_AGAIN RETRY_NOW SET_TIMEOUT CANCEL_TIMEOUT TIMEOUTS_DUE TIMEOUT_NEXT CURSOR
     ADVANCE SET_CURSOR PAGE AT NAME_FEED FEED_NAME TRIM_TO TRIM TRIMMED TRIM_INBOX TRIM_EFFECTS
     SET_ASIDE
 };

@@ -72,6 +72,14 @@ impl Dialect {
         }
     }
 
+    /// The same without a lock.
+    pub(crate) const fn feed(self) -> &'static str {
+        match self {
+            Self::Sqlite => sqlite::FEED_LOCKED,
+            Self::Postgres => postgres::FEED,
+        }
+    }
+
     /// Gives a position to the next `$1` events that are committed and have none, behind the
     /// locked head. Only where inserting an event does not give it one.
     pub(crate) const fn sequence(self) -> Option<&'static str> {
@@ -86,9 +94,14 @@ impl Dialect {
 pub(crate) const PUBLISH: &str = "INSERT INTO wholly_outbox
     (id, type, correlation, causation, traceparent, time, data) VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
-/// `$1` reaction, source, id, outcome, now.
-pub(crate) const RECEIVE: &str = "INSERT INTO wholly_inbox (reaction, source, id, outcome, at)
-    VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
+/// `$1` reaction, source, id, outcome, now, reason.
+pub(crate) const RECEIVE: &str =
+    "INSERT INTO wholly_inbox (reaction, source, id, outcome, at, reason)
+    VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
+
+/// The mark of one reaction. `$1` reaction, source, id.
+pub(crate) const REACTION: &str =
+    "SELECT outcome, at, reason FROM wholly_inbox WHERE reaction = $1 AND source = $2 AND id = $3";
 
 /// All that decides what becomes of an event, in one look: whether the reaction has dealt with it,
 /// whether it is parked, the first event that its correlation waits for, and whether the reaction
@@ -152,6 +165,13 @@ pub(crate) const UNPARK: &str = "DELETE FROM wholly_parked WHERE sequence = $1";
 /// Events of a correlation that wait become due: `$1` now, correlation.
 pub(crate) const PARKED_WAKE: &str = "UPDATE wholly_parked SET next_try = $1
     WHERE correlation = $2 AND state = 'waiting'";
+
+/// Calls that were out become due: `$1` now.
+pub(crate) const CALLS_AGAIN: &str =
+    "UPDATE wholly_parked SET next_try = $1 WHERE state = 'calling'";
+
+/// By hand: `$1` now, sequence.
+pub(crate) const RETRY_NOW: &str = "UPDATE wholly_parked SET next_try = $1 WHERE sequence = $2";
 
 /// `$1` correlation, emits, due, causation, traceparent, data.
 pub(crate) const SET_TIMEOUT: &str = "INSERT INTO wholly_timeout

@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS wholly_inbox (
     id text COLLATE "C" NOT NULL,
     outcome text COLLATE "C" NOT NULL,
     at bigint NOT NULL,
+    reason text,
     PRIMARY KEY (reaction, source, id)
 );
 CREATE INDEX IF NOT EXISTS wholly_inbox_at ON wholly_inbox (at);
@@ -109,6 +110,8 @@ pub(super) const LOCK_CORRELATION: &str = "INSERT INTO wholly_correlation (corre
 /// Locks that are older than `$1`; `$2` at most. A lock that is held is waited for.
 pub(super) const TRIM_CORRELATIONS: &str = "DELETE FROM wholly_correlation WHERE correlation IN
     (SELECT correlation FROM wholly_correlation WHERE at < $1 ORDER BY at LIMIT $2)";
+
+pub(super) const FEED: &str = "SELECT head, head_id, trimmed, trimmed_id FROM wholly_feed";
 
 pub(super) const FEED_LOCKED: &str =
     "SELECT head, head_id, trimmed, trimmed_id FROM wholly_feed FOR UPDATE";

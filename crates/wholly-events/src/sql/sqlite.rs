@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS wholly_inbox (
     id TEXT NOT NULL,
     outcome TEXT NOT NULL,
     at INTEGER NOT NULL,
+    reason TEXT,
     PRIMARY KEY (reaction, source, id)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS wholly_inbox_at ON wholly_inbox (at);

@@ -1,0 +1,128 @@
+//! A service's own code: what is called for an event, and what it says.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::plan::ReactionIndex;
+use crate::Failure;
+use crate::declaration::Reaction;
+use crate::event::{Event, data_of};
+use crate::names::ReactionName;
+use crate::session::{Session, SqlError};
+
+/// An event with its data, as a reaction gets it.
+#[derive(Clone, Debug)]
+pub struct Incoming<E> {
+    /// The data. `*incoming` is the data, too.
+    pub data: E,
+    /// The event itself.
+    pub event: Event,
+    /// The reactions that this one takes back, and what each had emitted, as JSON: `None` where it
+    /// had not taken effect, because it refused or never ran. There is nothing to take back then,
+    /// but what this reaction emits is emitted all the same.
+    pub undone: Vec<(ReactionName, Option<String>)>,
+}
+
+/// The end of a reaction that did not fail: what it emits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reacted<T, R = ()> {
+    /// It took effect. The data of the event that it emits, if it emits one.
+    Done(T),
+    /// It refused: all that it wrote is rolled back. The data of the refusal that it emits.
+    Refused(R),
+}
+
+/// An event, before its data was read.
+#[derive(Clone, Debug)]
+pub struct Delivered {
+    pub(crate) event: Event,
+    pub(crate) undone: Vec<(ReactionName, Option<String>)>,
+    /// The result of the call, as JSON, of a reaction that made one.
+    pub(crate) called: Option<String>,
+}
+
+/// What a reaction said, as JSON.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub(crate) refused: bool,
+    pub(crate) data: String,
+}
+
+/// Why a handler said nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unhandled {
+    /// The event's data has another form than the handler reads: to try again is of no use.
+    #[error("the data of the event is not what is expected: {0}")]
+    Unreadable(String),
+    /// The service's own code failed.
+    #[error("{0}")]
+    Failed(Arc<dyn std::error::Error + Send + Sync>),
+}
+
+/// The handlers of a service, for a session of one kind.
+pub(crate) trait Handlers<S: Session> {
+    /// Calls the handler of the reaction.
+    async fn handle(
+        &self,
+        session: &mut S,
+        index: ReactionIndex,
+        delivered: Delivered,
+    ) -> Result<Said, Unhandled>;
+}
+
+impl<E> Deref for Incoming<E> {
+    type Target = E;
+
+    fn deref(&self) -> &E {
+        &self.data
+    }
+}
+
+impl Delivered {
+    pub(crate) fn read<E: DeserializeOwned>(self) -> Result<Incoming<E>, Unhandled> {
+        let data = self.event.data().map_err(|why| Unhandled::Unreadable(why.to_string()))?;
+        Ok(Incoming { data, event: self.event, undone: self.undone })
+    }
+
+    /// The result of the call that was made before.
+    pub(crate) fn called<C: DeserializeOwned>(&self) -> Result<C, Unhandled> {
+        let text = self.called.as_deref().unwrap_or("null");
+        serde_json::from_str(text).map_err(Unhandled::failed)
+    }
+}
+
+impl Said {
+    pub(crate) fn of<T: Serialize, R: Serialize>(
+        reacted: Result<Reacted<T, R>, Failure>,
+        reaction: &Reaction,
+    ) -> Result<Self, Unhandled> {
+        let (refused, emits, data) = match reacted.map_err(Unhandled::failed)? {
+            Reacted::Done(data) => (false, &reaction.emits, serialize(reaction, &data)),
+            Reacted::Refused(data) => (true, &reaction.refuses, serialize(reaction, &data)),
+        };
+        if refused && emits.is_none() {
+            let why = format!("reaction {} refused, and declares no refusal", reaction.name);
+            return Err(Unhandled::failed(why));
+        }
+        Ok(Self { refused, data: data.map_err(Unhandled::failed)? })
+    }
+}
+
+fn serialize(reaction: &Reaction, data: &impl Serialize) -> Result<String, Failure> {
+    Ok(data_of(&reaction.on, data)?)
+}
+
+impl Unhandled {
+    pub(crate) fn failed(why: impl Into<Failure>) -> Self {
+        Self::Failed(Arc::from(why.into()))
+    }
+}
+
+impl From<SqlError> for Unhandled {
+    fn from(error: SqlError) -> Self {
+        Self::failed(error)
+    }
+}

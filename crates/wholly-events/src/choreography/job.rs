@@ -1,0 +1,286 @@
+//! All that a choreographed service does with its database: each job is one local transaction.
+//!
+//! A store runs a job: it begins a transaction, calls [`perform`] and commits.
+
+use wholly_core::Timestamp;
+
+use super::handle::{Handlers, Unhandled};
+use super::operator::DropError;
+use super::parked::{self, Parked, ParkedState};
+use super::plan::{Plan, ReactionIndex};
+use super::react::{self, Disposition, ReactError, Stamp};
+use super::timeout::{self, Running};
+use crate::cursor::Cursor;
+use crate::event::{Event, NewEvent};
+use crate::feed::rows::{self, Ends};
+use crate::feed::{CursorRefusal, Page, SetAside, Start};
+use crate::inbox::{Outcome, record};
+use crate::names::{Correlation, EventType, ReactionName, ServiceName};
+use crate::outbox::create_tables;
+use crate::session::{Session, SqlError, Value};
+use crate::sql;
+
+/// A job.
+#[derive(Debug)]
+pub enum Job {
+    /// Makes the tables.
+    Create,
+    /// Makes the tables and names the feed.
+    Open,
+    /// Deals with an event of a feed.
+    Receive(ReactionIndex, Event, Stamp),
+    /// Tries a parked event again, with its call's result where there is one.
+    Retry(u64, Correlation, Option<String>, Stamp),
+    /// Records that a reaction to an event failed.
+    Failed(ReactionName, Event, Unhandled, Timestamp),
+    /// Ends the wait of all calls that were out when the service ended.
+    CallsAgain(Timestamp),
+    /// The parked events that are to be tried, and the time of the next.
+    Due(Timestamp),
+    /// The time-outs that are due.
+    TimeoutsDue(Timestamp),
+    /// Fires a time-out.
+    Fire(Running, Stamp),
+    /// Gives positions to what is committed.
+    Sequence,
+    /// A part of the feed, up to this head.
+    Page(Start, u64, u64),
+    /// The place up to which a feed was read.
+    Cursor(ServiceName),
+    /// Moves that place on.
+    Advance(ServiceName, Cursor, Timestamp),
+    /// Sets that place, by hand and with a reason.
+    SetCursor(ServiceName, Cursor, String, Timestamp),
+    /// Keeps what is no event.
+    SetAside(ServiceName, SetAside, Timestamp),
+    /// Gives up a parked event, by hand.
+    GiveUp(GiveUp, Stamp),
+    /// Makes a parked event due, by hand.
+    RetryNow(u64, Timestamp),
+    /// Deletes what is older than these moments: of the outbox, and of the inbox.
+    Trim(Timestamp, Timestamp),
+    /// What is parked behind this place.
+    Parked(u64, u64),
+    /// What the inbox knows of the reactions to an event.
+    Reactions(ServiceName, crate::EventId),
+}
+
+/// A parked event that an operator gives up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GiveUp {
+    /// The parked event.
+    pub sequence: u64,
+    /// The operator's reason.
+    pub reason: String,
+    /// The refusal that is emitted, with its data as JSON, or nothing.
+    pub refusal: Option<(EventType, String)>,
+    /// True if the operator knows that the call did not take effect. Needed where one is out.
+    pub call_did_not_happen: bool,
+}
+
+/// What a job came to.
+#[derive(Debug)]
+pub enum Reply {
+    /// Nothing but that it is done.
+    Done,
+    /// The version of the tables, and the feed's name.
+    Named(u64, ServiceName),
+    /// What became of an event.
+    Disposed(Disposition),
+    /// Parked events, and the time of the next try.
+    Parked(Vec<Parked>, Option<Timestamp>),
+    /// Time-outs.
+    Timeouts(Vec<Running>, Option<Timestamp>),
+    /// True if the job changed something, or there is more to do.
+    Changed(bool),
+    /// The ends of the feed.
+    Ends(Ends),
+    /// A part of the feed.
+    Page(Result<Page, CursorRefusal>),
+    /// A place in a feed, where there is one.
+    Cursor(Option<Cursor>),
+    /// Reactions to an event: their names, outcomes, times and an operator's reason.
+    Reactions(Vec<(ReactionName, Outcome, Timestamp, Option<String>)>),
+    /// Why a job by hand was not done.
+    Refused(DropError),
+}
+
+/// The most parked events, or time-outs, that are taken up at once.
+const DUE_AT_ONCE: u64 = 64;
+
+/// Does the job in this transaction.
+pub(crate) async fn perform<S: Session>(
+    session: &mut S,
+    plan: &Plan,
+    handlers: &impl Handlers<S>,
+    job: &Job,
+) -> Result<Reply, ReactError> {
+    let source = &plan.declaration.service;
+    Ok(match job {
+        Job::Create => {
+            create_tables(session).await?;
+            Reply::Done
+        }
+        Job::Open => {
+            create_tables(session).await?;
+            let (version, name) = rows::name(session, source).await?;
+            Reply::Named(version, name)
+        }
+        Job::Receive(index, event, stamp) => {
+            Reply::Disposed(react::receive(session, plan, handlers, *index, event, *stamp).await?)
+        }
+        Job::Retry(sequence, correlation, called, stamp) => {
+            let called = called.clone();
+            let disposition =
+                react::retry(session, plan, handlers, *sequence, correlation, called, *stamp);
+            Reply::Disposed(disposition.await?)
+        }
+        Job::Failed(reaction, event, unhandled, now) => {
+            react::failed(session, plan, reaction, event, unhandled, *now).await?;
+            Reply::Done
+        }
+        Job::CallsAgain(now) => {
+            session.execute(sql::CALLS_AGAIN, &[now.as_millis().into()]).await?;
+            Reply::Done
+        }
+        Job::Due(now) => {
+            let due = parked::due(session, *now, DUE_AT_ONCE).await?;
+            Reply::Parked(due, next(session, sql::PARKED_NEXT).await?)
+        }
+        Job::TimeoutsDue(now) => {
+            let due = timeout::due(session, *now, DUE_AT_ONCE).await?;
+            Reply::Timeouts(due, next(session, sql::TIMEOUT_NEXT).await?)
+        }
+        Job::Fire(running, stamp) => {
+            Reply::Changed(timeout::fire(session, plan, running, *stamp).await?)
+        }
+        Job::Sequence => Reply::Ends(rows::sequence(session).await?),
+        Job::Page(start, head, limit) => {
+            Reply::Page(rows::page(session, start, source, *head, *limit).await?)
+        }
+        Job::Cursor(source) => Reply::Cursor(cursor(session, source).await?),
+        Job::Advance(source, to, now) => {
+            let id = to.id.as_ref().map(|id| id.as_str()).into();
+            let values =
+                [Value::Text(source.as_str()), to.position.into(), id, now.as_millis().into()];
+            Reply::Changed(session.execute(sql::ADVANCE, &values).await? > 0)
+        }
+        Job::SetCursor(source, to, reason, now) => {
+            let id = to.id.as_ref().map(|id| id.as_str()).into();
+            let (name, now) = (Value::Text(source.as_str()), now.as_millis().into());
+            let values = [name, to.position.into(), id, now, Value::Text(reason)];
+            session.execute(sql::SET_CURSOR, &values).await?;
+            Reply::Done
+        }
+        Job::SetAside(source, what, now) => {
+            let values = [
+                Value::Text(source.as_str()),
+                what.position.into(),
+                Value::Text(&what.body),
+                Value::Text(&what.why),
+                now.as_millis().into(),
+            ];
+            session.execute(sql::SET_ASIDE, &values).await?;
+            Reply::Done
+        }
+        Job::GiveUp(given_up, stamp) => give_up(session, plan, given_up, *stamp).await?,
+        Job::RetryNow(sequence, now) => {
+            let values = [now.as_millis().into(), (*sequence).into()];
+            Reply::Changed(session.execute(sql::RETRY_NOW, &values).await? > 0)
+        }
+        Job::Trim(outbox, inbox) => Reply::Changed(trim(session, *outbox, *inbox).await?),
+        Job::Parked(after, limit) => {
+            Reply::Parked(parked::list(session, *after, *limit).await?, None)
+        }
+        Job::Reactions(source, id) => Reply::Reactions(reactions(session, plan, source, id).await?),
+    })
+}
+
+async fn next<S: Session>(
+    session: &mut S,
+    sql: &'static str,
+) -> Result<Option<Timestamp>, SqlError> {
+    let row = session.query(sql, &[]).await?.into_iter().next();
+    let at = row.map(|row| row.optional_number(0)).transpose()?.flatten();
+    Ok(at.map(Timestamp::from_millis))
+}
+
+async fn cursor<S: Session>(
+    session: &mut S,
+    source: &ServiceName,
+) -> Result<Option<Cursor>, SqlError> {
+    let rows = session.query(sql::CURSOR, &[Value::Text(source.as_str())]).await?;
+    let read =
+        |mut row: crate::Row| Ok(Cursor { position: row.number(0)?, id: row.optional_name(1)? });
+    rows.into_iter().next().map(read).transpose()
+}
+
+/// Gives a parked event up: remembered as dropped, with the refusal that the operator chose.
+async fn give_up<S: Session>(
+    session: &mut S,
+    plan: &Plan,
+    given_up: &GiveUp,
+    stamp: Stamp,
+) -> Result<Reply, SqlError> {
+    let Some(parked) = parked::find(session, given_up.sequence).await? else {
+        return Ok(Reply::Refused(DropError::NotParked));
+    };
+    let correlation = &parked.event.correlation;
+    react::lock(session, correlation, stamp.now).await?;
+    // It may have ended while its correlation's lock was waited for.
+    let Some(parked) = parked::find(session, given_up.sequence).await? else {
+        return Ok(Reply::Refused(DropError::NotParked));
+    };
+    if parked.state == ParkedState::Calling && !given_up.call_did_not_happen {
+        return Ok(Reply::Refused(DropError::CallIsOut));
+    }
+    if let Some((kind, data)) = &given_up.refusal {
+        let event = NewEvent {
+            id: crate::EventId::mint(stamp.now, stamp.random),
+            kind: kind.clone(),
+            time: stamp.now,
+            correlation: correlation.clone(),
+            causation: Some(parked.event.id.clone()),
+            traceparent: parked.event.traceparent.clone(),
+            data: data.clone(),
+        };
+        react::emit(session, plan, &event, stamp.now).await?;
+    }
+    record(session, parked.key(), Outcome::Dropped, Some(&given_up.reason), stamp.now).await?;
+    parked::unpark(session, given_up.sequence, correlation, stamp.now).await?;
+    Ok(Reply::Done)
+}
+
+async fn trim<S: Session>(
+    session: &mut S,
+    outbox: Timestamp,
+    inbox: Timestamp,
+) -> Result<bool, SqlError> {
+    let mut more = rows::trim(session, outbox).await?;
+    let values = [inbox.as_millis().into(), rows::TRIMMED_AT_ONCE.into()];
+    let statements =
+        [Some(sql::TRIM_INBOX), Some(sql::TRIM_EFFECTS), S::DIALECT.trim_correlations()];
+    for statement in statements.into_iter().flatten() {
+        more |= session.execute(statement, &values).await? >= rows::TRIMMED_AT_ONCE;
+    }
+    Ok(more)
+}
+
+async fn reactions<S: Session>(
+    session: &mut S,
+    plan: &Plan,
+    source: &ServiceName,
+    id: &crate::EventId,
+) -> Result<Vec<(ReactionName, Outcome, Timestamp, Option<String>)>, SqlError> {
+    let mut found = Vec::new();
+    for reaction in &plan.declaration.reactions {
+        let name = &reaction.name;
+        let values =
+            [Value::Text(name.as_str()), Value::Text(source.as_str()), Value::Text(id.as_str())];
+        for mut row in session.query(sql::REACTION, &values).await? {
+            let at = Timestamp::from_millis(row.number(1)?);
+            found.push((name.clone(), row.text(0)?.parse()?, at, row.optional_text(2)?));
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,196 @@
+//! Events that wait in the service's own table, so that others go on.
+//!
+//! An event is parked when its reaction failed, when its call to something that is no database is
+//! out, or when it stands behind such an event of the same correlation. They are tried in the order
+//! in which they were parked.
+//!
+//! INVARIANT: of a correlation only the first parked event is tried, and while one is parked every
+//! other event of the correlation is parked behind it, but for one that undoes the first.
+
+use std::fmt;
+use std::str::FromStr;
+
+use wholly_core::Timestamp;
+
+use crate::event::Event;
+use crate::inbox::Key;
+use crate::names::{Correlation, EventId, ReactionName, ServiceName};
+use crate::session::{Row, Session, SqlError, Value};
+use crate::{sql, wire};
+
+/// Why an event is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ParkedState {
+    /// It stands behind another one of its correlation.
+    Waiting,
+    /// Its reaction failed, and is tried again.
+    Failing,
+    /// Its reaction's call is out, and how it ended is not known.
+    Calling,
+    /// Its data cannot be read: it waits for an operator.
+    Unreadable,
+}
+
+/// A parked event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// Its place among all that was ever parked here.
+    pub sequence: u64,
+    /// The reaction that it waits for.
+    pub reaction: ReactionName,
+    /// The event.
+    pub event: Event,
+    /// Why it is parked.
+    pub state: ParkedState,
+    /// How often its reaction was tried.
+    pub tries: u64,
+    /// The time of the next try, if there is to be one.
+    pub next_try: Option<Timestamp>,
+    /// What the last try said.
+    pub error: Option<String>,
+    /// The time at which it was parked.
+    pub at: Timestamp,
+}
+
+impl ParkedState {
+    const ALL: [Self; 4] = [Self::Waiting, Self::Failing, Self::Calling, Self::Unreadable];
+
+    /// The word for it, in the database and in answers.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Failing => "failing",
+            Self::Calling => "calling",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl fmt::Display for ParkedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for ParkedState {
+    type Err = SqlError;
+
+    fn from_str(text: &str) -> Result<Self, SqlError> {
+        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
+        found.ok_or_else(|| SqlError::unexpected(format_args!("a parked event is {text:?}")))
+    }
+}
+
+impl Parked {
+    pub(crate) fn key(&self) -> Key<'_> {
+        Key { reaction: &self.reaction, source: &self.event.source, id: &self.event.id }
+    }
+}
+
+/// What an event is parked with.
+pub(crate) struct Parking<'a> {
+    pub(crate) reaction: &'a ReactionName,
+    pub(crate) event: &'a Event,
+    pub(crate) state: ParkedState,
+    pub(crate) tries: u64,
+    pub(crate) next_try: Option<Timestamp>,
+    pub(crate) error: Option<&'a str>,
+}
+
+/// Parks an event behind all others; does nothing where it is parked already.
+pub(crate) async fn park<S: Session>(
+    session: &mut S,
+    parking: Parking<'_>,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    let text = wire::to_json(parking.event, None).map_err(SqlError::unexpected)?;
+    let values = [
+        Value::Text(parking.reaction.as_str()),
+        Value::Text(parking.event.source.as_str()),
+        Value::Text(parking.event.id.as_str()),
+        Value::Text(parking.event.correlation.as_str()),
+        Value::Text(&text),
+        Value::Text(parking.state.as_str()),
+        parking.tries.into(),
+        parking.next_try.map_or(Value::Null, |at| at.as_millis().into()),
+        parking.error.into(),
+        now.as_millis().into(),
+    ];
+    session.execute(sql::PARK, &values).await.map(drop)
+}
+
+/// Sets what became of a try.
+pub(crate) async fn update<S: Session>(
+    session: &mut S,
+    sequence: u64,
+    state: ParkedState,
+    tries: u64,
+    next_try: Option<Timestamp>,
+    error: Option<&str>,
+) -> Result<(), SqlError> {
+    let values = [
+        Value::Text(state.as_str()),
+        tries.into(),
+        next_try.map_or(Value::Null, |at| at.as_millis().into()),
+        error.into(),
+        sequence.into(),
+    ];
+    session.execute(sql::PARKED_UPDATE, &values).await.map(drop)
+}
+
+/// Takes an event out of the table; those behind it become due.
+pub(crate) async fn unpark<S: Session>(
+    session: &mut S,
+    sequence: u64,
+    correlation: &Correlation,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    session.execute(sql::UNPARK, &[sequence.into()]).await?;
+    let values = [now.as_millis().into(), Value::Text(correlation.as_str())];
+    session.execute(sql::PARKED_WAKE, &values).await.map(drop)
+}
+
+/// One parked event.
+pub(crate) async fn find<S: Session>(
+    session: &mut S,
+    sequence: u64,
+) -> Result<Option<Parked>, SqlError> {
+    let rows = session.query(sql::PARKED_ONE, &[sequence.into()]).await?;
+    rows.into_iter().next().map(read).transpose()
+}
+
+/// The events that are to be tried now, the first of its correlation each.
+pub(crate) async fn due<S: Session>(
+    session: &mut S,
+    now: Timestamp,
+    limit: u64,
+) -> Result<Vec<Parked>, SqlError> {
+    let rows = session.query(sql::PARKED_DUE, &[now.as_millis().into(), limit.into()]).await?;
+    rows.into_iter().map(read).collect()
+}
+
+/// What is parked behind this place.
+pub(crate) async fn list<S: Session>(
+    session: &mut S,
+    after: u64,
+    limit: u64,
+) -> Result<Vec<Parked>, SqlError> {
+    let rows = session.query(sql::PARKED_LIST, &[after.into(), limit.into()]).await?;
+    rows.into_iter().map(read).collect()
+}
+
+fn read(mut row: Row) -> Result<Parked, SqlError> {
+    // The names are in the table for its keys; the event has them, too.
+    let _: (ServiceName, EventId) = (row.name(2)?, row.name(3)?);
+    let (event, _) = wire::of_json(&row.text(5)?).map_err(SqlError::unexpected)?;
+    Ok(Parked {
+        sequence: row.number(0)?,
+        reaction: row.name(1)?,
+        event,
+        state: row.text(6)?.parse()?,
+        tries: row.number(7)?,
+        next_try: row.optional_number(8)?.map(Timestamp::from_millis),
+        error: row.optional_text(9)?,
+        at: Timestamp::from_millis(row.number(10)?),
+    })
+}

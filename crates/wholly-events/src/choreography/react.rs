@@ -1,0 +1,493 @@
+//! A reaction to an event, in one local transaction: lock of the correlation, inbox, suppression,
+//! the service's own change, outbox.
+//!
+//! This is the specification of what becomes of an event; the same code runs over every database
+//! and in the simulation.
+//!
+//! | found, under the correlation's lock | what is done |
+//! |---|---|
+//! | the reaction has dealt with the event | nothing |
+//! | the event is parked | nothing |
+//! | another event of the correlation is parked | it is parked behind it |
+//! | … but this one undoes that one's reaction, whose call is not out | that one is suppressed, and this one goes on |
+//! | the reaction is suppressed | remembered; nothing is called, nothing is emitted |
+//! | the reaction makes a call | parked as calling; the call is made after the commit |
+//! | else | the handler is called, what it says is emitted, all is remembered |
+//!
+//! A reaction that undoes others marks them suppressed, whether they took effect or not: events of
+//! different publishers have no order among them, and the late one must find the mark. What undoes
+//! always runs and emits; it is told what there is to take back.
+
+use std::time::Duration;
+
+use wholly_core::Timestamp;
+
+use super::handle::{Delivered, Handlers, Said, Unhandled};
+use super::parked::{self, ParkedState, Parking};
+use super::plan::{Plan, ReactionIndex};
+use crate::declaration::Reaction;
+use crate::event::{Event, NewEvent};
+use crate::inbox::{Key, Outcome, record};
+use crate::names::{Correlation, EventId, EventType, ReactionName};
+use crate::outbox::publish;
+use crate::session::{Session, SqlError, Value};
+use crate::sql;
+
+/// Time and chance, which the rules do not make themselves.
+#[derive(Clone, Copy, Debug)]
+pub struct Stamp {
+    /// The moment.
+    pub now: Timestamp,
+    /// Random bits, for an id.
+    pub random: u128,
+}
+
+/// What became of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disposition {
+    /// The reaction ended so, now.
+    Ended(Outcome),
+    /// The reaction had dealt with it before, or it is parked already.
+    Again,
+    /// It is parked behind another event of its correlation.
+    Parked,
+    /// It is parked under this number, and its call is to be made now.
+    Call(u64),
+}
+
+/// Why a reaction's transaction is rolled back.
+#[derive(Debug, thiserror::Error)]
+pub enum ReactError {
+    /// The service's handler.
+    #[error(transparent)]
+    Unhandled(#[from] Unhandled),
+    /// The database.
+    #[error(transparent)]
+    Sql(#[from] SqlError),
+}
+
+/// Deals with an event that came from a feed.
+pub(crate) async fn receive<S: Session>(
+    session: &mut S,
+    plan: &Plan,
+    handlers: &impl Handlers<S>,
+    index: ReactionIndex,
+    event: &Event,
+    stamp: Stamp,
+) -> Result<Disposition, ReactError> {
+    let Some(reaction) = plan.reaction(index) else { return Ok(Disposition::Again) };
+    lock(session, &event.correlation, stamp.now).await?;
+    let seen = look(session, &reaction.name, event).await?;
+    if seen.handled || seen.parked {
+        return Ok(Disposition::Again);
+    }
+    arrived(session, plan, event, stamp.now).await?;
+    if let Some(first) = seen.first_parked
+        && !overtakes(session, reaction, first, stamp.now).await?
+    {
+        let parking = Parking {
+            reaction: &reaction.name,
+            event,
+            state: ParkedState::Waiting,
+            tries: 0,
+            next_try: None,
+            error: None,
+        };
+        parked::park(session, parking, stamp.now).await?;
+        return Ok(Disposition::Parked);
+    }
+    let work = Work { plan, index, reaction, event, stamp };
+    if seen.suppressed {
+        return work.end(session, Outcome::Suppressed).await;
+    }
+    if reaction.calls {
+        return work.call(session).await;
+    }
+    work.run(session, handlers, None).await
+}
+
+/// Tries a parked event again, where it is the first of its correlation. A call's result comes with
+/// it where the call was made.
+pub(crate) async fn retry<S: Session>(
+    session: &mut S,
+    plan: &Plan,
+    handlers: &impl Handlers<S>,
+    sequence: u64,
+    correlation: &Correlation,
+    called: Option<String>,
+    stamp: Stamp,
+) -> Result<Disposition, ReactError> {
+    lock(session, correlation, stamp.now).await?;
+    let Some(parked) = parked::find(session, sequence).await? else {
+        return Ok(Disposition::Again);
+    };
+    // A new version of the service may not have the reaction any more: that is for an operator.
+    let found = plan.by_name(&parked.reaction);
+    let Some((index, reaction)) = found.and_then(|at| Some((at, plan.reaction(at)?))) else {
+        let why = format!("the service has no reaction {} any more", parked.reaction);
+        return Err(Unhandled::failed(why).into());
+    };
+    let event = &parked.event;
+    let seen = look(session, &reaction.name, event).await?;
+    if seen.first_parked != Some(sequence) {
+        return Ok(Disposition::Again);
+    }
+    let work = Work { plan, index, reaction, event, stamp };
+    let disposition = match (reaction.calls, parked.state, called) {
+        _ if seen.handled => Disposition::Again,
+        (true, ParkedState::Calling, Some(called)) => {
+            work.run(session, handlers, Some(called)).await?
+        }
+        _ if seen.suppressed && parked.state != ParkedState::Calling => {
+            work.end(session, Outcome::Suppressed).await?
+        }
+        (true, _, _) => {
+            let (state, due) = (ParkedState::Calling, Some(stamp.now + CALL_LEASE));
+            parked::update(session, sequence, state, parked.tries, due, None).await?;
+            return Ok(Disposition::Call(sequence));
+        }
+        (false, _, _) => work.run(session, handlers, None).await?,
+    };
+    parked::unpark(session, sequence, correlation, stamp.now).await?;
+    Ok(disposition)
+}
+
+/// Records that a try failed: parks the event, or counts the try of one that is parked.
+pub(crate) async fn failed<S: Session>(
+    session: &mut S,
+    plan: &Plan,
+    reaction: &ReactionName,
+    event: &Event,
+    unhandled: &Unhandled,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    lock(session, &event.correlation, now).await?;
+    let seen = look(session, reaction, event).await?;
+    if seen.handled {
+        return Ok(());
+    }
+    arrived(session, plan, event, now).await?;
+    let before = match seen.parked_at {
+        Some(sequence) => parked::find(session, sequence).await?,
+        None => None,
+    };
+    let tries = before.as_ref().map_or(0, |parked| parked.tries).saturating_add(1);
+    let error = shown(&unhandled.to_string());
+    let (state, next_try) = match (unhandled, before.as_ref().map(|parked| parked.state)) {
+        // A call that is out stays so, whatever fails afterwards.
+        (_, Some(ParkedState::Calling)) => (ParkedState::Calling, Some(plan.retry.wait(tries))),
+        (Unhandled::Unreadable(_), _) => (ParkedState::Unreadable, None),
+        (Unhandled::Failed(_), _) => (ParkedState::Failing, Some(plan.retry.wait(tries))),
+    };
+    let next_try = next_try.map(|wait| now + wait);
+    match before {
+        Some(parked) => {
+            let (sequence, error) = (parked.sequence, Some(&*error));
+            parked::update(session, sequence, state, tries, next_try, error).await
+        }
+        None => {
+            let error = Some(&*error);
+            let parking = Parking { reaction, event, state, tries, next_try, error };
+            parked::park(session, parking, now).await
+        }
+    }
+}
+
+/// How long a call that is out is left to the process that makes it, before another one that shares
+/// the database repeats it. A restart does not wait for it.
+const CALL_LEASE: Duration = Duration::from_secs(120);
+
+/// The most of an error that is kept, in bytes.
+const ERROR_LIMIT: usize = 1_000;
+
+/// An error without what a database cannot keep.
+fn shown(error: &str) -> String {
+    let mut end = error.len().min(ERROR_LIMIT);
+    while !error.is_char_boundary(end) {
+        end -= 1;
+    }
+    error[..end].replace('\0', "\u{fffd}")
+}
+
+/// Takes the correlation's lock, which is held until the transaction ends.
+pub(crate) async fn lock<S: Session>(
+    session: &mut S,
+    correlation: &Correlation,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    let Some(sql) = S::DIALECT.lock_correlation() else { return Ok(()) };
+    let values = [Value::Text(correlation.as_str()), now.as_millis().into()];
+    session.execute(sql, &values).await.map(drop)
+}
+
+/// What the tables know of a reaction to an event.
+struct Seen {
+    handled: bool,
+    parked: bool,
+    parked_at: Option<u64>,
+    first_parked: Option<u64>,
+    suppressed: bool,
+}
+
+/// The effect of a reaction on a correlation, as the table keeps it.
+const DONE: &str = "done";
+const SUPPRESSED: &str = "suppressed";
+
+async fn look<S: Session>(
+    session: &mut S,
+    reaction: &ReactionName,
+    event: &Event,
+) -> Result<Seen, SqlError> {
+    let values = [
+        Value::Text(reaction.as_str()),
+        Value::Text(event.source.as_str()),
+        Value::Text(event.id.as_str()),
+        Value::Text(event.correlation.as_str()),
+    ];
+    let rows = session.query(sql::LOOK, &values).await?;
+    let Some(mut row) = rows.into_iter().next() else {
+        return Err(SqlError::unexpected("a statement without a table gave no row"));
+    };
+    let parked_at = row.optional_number(1)?;
+    Ok(Seen {
+        handled: row.optional_text(0)?.is_some(),
+        parked: parked_at.is_some(),
+        parked_at,
+        first_parked: row.optional_number(2)?,
+        suppressed: row.optional_text(3)?.as_deref() == Some(SUPPRESSED),
+    })
+}
+
+/// An event that is here cancels the time-outs that await it, also where it is only parked; the
+/// mark is for the time-out that begins later.
+async fn arrived<S: Session>(
+    session: &mut S,
+    plan: &Plan,
+    event: &Event,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    for timeout in plan.cancelled_by(&event.kind) {
+        let correlation = Value::Text(event.correlation.as_str());
+        let values = [correlation, Value::Text(timeout.emits.as_str())];
+        session.execute(sql::CANCEL_TIMEOUT, &values).await?;
+        mark_timeout(session, &event.correlation, &timeout.emits, now).await?;
+    }
+    Ok(())
+}
+
+/// Marks a time-out as over, so that it does not begin again.
+pub(crate) async fn mark_timeout<S: Session>(
+    session: &mut S,
+    correlation: &Correlation,
+    emits: &EventType,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    let mark = timeout_mark(emits);
+    set_effect(session, correlation, &mark, SUPPRESSED, None, now).await
+}
+
+/// No reaction is named so: a name has no space.
+fn timeout_mark(emits: &EventType) -> String {
+    format!("time-out {emits}")
+}
+
+/// True if this reaction undoes the one that is parked first: that one is suppressed then.
+async fn overtakes<S: Session>(
+    session: &mut S,
+    reaction: &Reaction,
+    first: u64,
+    now: Timestamp,
+) -> Result<bool, SqlError> {
+    let Some(parked) = parked::find(session, first).await? else { return Ok(false) };
+    let undone = reaction.undoes.contains(&parked.reaction);
+    // A call that is out may have taken effect: its result must be known before it is undone.
+    if !undone || parked.state == ParkedState::Calling {
+        return Ok(false);
+    }
+    record(session, parked.key(), Outcome::Suppressed, None, now).await?;
+    parked::unpark(session, first, &parked.event.correlation, now).await?;
+    Ok(true)
+}
+
+async fn set_effect<S: Session>(
+    session: &mut S,
+    correlation: &Correlation,
+    reaction: &str,
+    state: &str,
+    output: Option<&str>,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    let values = [
+        Value::Text(correlation.as_str()),
+        Value::Text(reaction),
+        Value::Text(state),
+        output.into(),
+        now.as_millis().into(),
+    ];
+    session.execute(sql::SET_EFFECT, &values).await.map(drop)
+}
+
+/// The state of a reaction on a correlation, and what it emitted.
+async fn effect<S: Session>(
+    session: &mut S,
+    correlation: &Correlation,
+    reaction: &str,
+) -> Result<Option<(String, Option<String>)>, SqlError> {
+    let values = [Value::Text(correlation.as_str()), Value::Text(reaction)];
+    let row = session.query(sql::EFFECT, &values).await?.into_iter().next();
+    row.map(|mut row| Ok((row.text(0)?, row.optional_text(1)?))).transpose()
+}
+
+/// An event that is dealt with now.
+struct Work<'a> {
+    plan: &'a Plan,
+    index: ReactionIndex,
+    reaction: &'a Reaction,
+    event: &'a Event,
+    stamp: Stamp,
+}
+
+impl Work<'_> {
+    async fn end<S: Session>(
+        &self,
+        session: &mut S,
+        outcome: Outcome,
+    ) -> Result<Disposition, ReactError> {
+        let (event, name) = (self.event, &self.reaction.name);
+        let key = Key { reaction: name, source: &event.source, id: &event.id };
+        record(session, key, outcome, None, self.stamp.now).await?;
+        Ok(Disposition::Ended(outcome))
+    }
+
+    /// Parks the event with its call out: what the call does is unknown from the commit on.
+    async fn call<S: Session>(&self, session: &mut S) -> Result<Disposition, ReactError> {
+        let (reaction, event) = (&self.reaction.name, self.event);
+        let (state, next_try) = (ParkedState::Calling, Some(self.stamp.now + CALL_LEASE));
+        let parking = Parking { reaction, event, state, tries: 0, next_try, error: None };
+        parked::park(session, parking, self.stamp.now).await?;
+        let seen = look(session, reaction, event).await?;
+        let missing = || SqlError::unexpected("an event that was parked is not there");
+        Ok(Disposition::Call(seen.parked_at.ok_or_else(missing)?))
+    }
+
+    /// Calls the handler, and emits what it says.
+    async fn run<S: Session>(
+        &self,
+        session: &mut S,
+        handlers: &impl Handlers<S>,
+        called: Option<String>,
+    ) -> Result<Disposition, ReactError> {
+        let undone = self.undo(session).await?;
+        let can_refuse = self.reaction.refuses.is_some();
+        if can_refuse {
+            session.batch("SAVEPOINT wholly_reaction").await?;
+        }
+        let delivered = Delivered { event: self.event.clone(), undone, called };
+        let said = handlers.handle(session, self.index, delivered).await?;
+        if said.refused {
+            session.batch("ROLLBACK TO SAVEPOINT wholly_reaction").await?;
+        }
+        self.emit(session, &said).await?;
+        if !said.refused && self.plan.can_be_undone(&self.reaction.name) {
+            let (correlation, name) = (&self.event.correlation, self.reaction.name.as_str());
+            let output = Some(&*said.data);
+            set_effect(session, correlation, name, DONE, output, self.stamp.now).await?;
+        }
+        start_timeouts(session, self.plan, &of(self.event), self.stamp.now).await?;
+        self.end(session, if said.refused { Outcome::Refused } else { Outcome::Done }).await
+    }
+
+    /// Marks the reactions that this one undoes, and says what each had emitted.
+    async fn undo<S: Session>(
+        &self,
+        session: &mut S,
+    ) -> Result<Vec<(ReactionName, Option<String>)>, SqlError> {
+        let correlation = &self.event.correlation;
+        let mut undone = Vec::new();
+        for name in &self.reaction.undoes {
+            let before = effect(session, correlation, name.as_str()).await?;
+            let output = before.and_then(|(state, output)| output.filter(|_| state == DONE));
+            let name = name.clone();
+            set_effect(session, correlation, name.as_str(), SUPPRESSED, None, self.stamp.now)
+                .await?;
+            undone.push((name, output));
+        }
+        Ok(undone)
+    }
+
+    async fn emit<S: Session>(&self, session: &mut S, said: &Said) -> Result<(), SqlError> {
+        let declared = if said.refused { &self.reaction.refuses } else { &self.reaction.emits };
+        let Some(kind) = declared else { return Ok(()) };
+        let event = NewEvent {
+            id: EventId::mint(self.stamp.now, self.stamp.random),
+            kind: kind.clone(),
+            time: self.stamp.now,
+            correlation: self.event.correlation.clone(),
+            causation: Some(self.event.id.clone()),
+            traceparent: self.event.traceparent.clone(),
+            data: said.data.clone(),
+        };
+        emit(session, self.plan, &event, self.stamp.now).await
+    }
+}
+
+/// Publishes an event of the service's own, and starts the time-outs that count from it.
+pub(crate) async fn emit<S: Session>(
+    session: &mut S,
+    plan: &Plan,
+    event: &NewEvent,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    publish(session, event).await?;
+    let started = Started {
+        kind: &event.kind,
+        correlation: &event.correlation,
+        id: &event.id,
+        traceparent: event.traceparent.as_deref(),
+        data: &event.data,
+    };
+    start_timeouts(session, plan, &started, now).await
+}
+
+/// An event from which a time-out counts.
+struct Started<'a> {
+    kind: &'a EventType,
+    correlation: &'a Correlation,
+    id: &'a EventId,
+    traceparent: Option<&'a str>,
+    data: &'a str,
+}
+
+fn of(event: &Event) -> Started<'_> {
+    Started {
+        kind: &event.kind,
+        correlation: &event.correlation,
+        id: &event.id,
+        traceparent: event.traceparent.as_deref(),
+        data: &event.data,
+    }
+}
+
+async fn start_timeouts<S: Session>(
+    session: &mut S,
+    plan: &Plan,
+    after: &Started<'_>,
+    now: Timestamp,
+) -> Result<(), SqlError> {
+    for timeout in plan.started_by(after.kind) {
+        let mark = effect(session, after.correlation, &timeout_mark(&timeout.emits)).await?;
+        if mark.is_some() {
+            continue;
+        }
+        let values = [
+            Value::Text(after.correlation.as_str()),
+            Value::Text(timeout.emits.as_str()),
+            (now + timeout.within).as_millis().into(),
+            Value::Text(after.id.as_str()),
+            after.traceparent.into(),
+            Value::Text(after.data),
+        ];
+        session.execute(sql::SET_TIMEOUT, &values).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,294 @@
+//! A choreographed service that runs: its parts, and what its program asks of it.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use wholly_core::Timestamp;
+
+pub(crate) use super::build::Followed;
+use super::build::{Built, Call, Choreography, InvalidChoreography, Settings};
+use super::job::{Job, Reply};
+use super::react::Stamp;
+use super::status::{FeedStatus, Status};
+use super::{follow, tend};
+use crate::cursor::Cursor;
+use crate::declaration::Declaration;
+use crate::event::{now, random_bits};
+use crate::feed::local::LocalFeed;
+use crate::feed::{CursorRefusal, FeedInfo, Page, Start};
+use crate::names::ServiceName;
+use crate::sql;
+use crate::store::{Code, Store, StoreError};
+
+/// A choreographed service that runs.
+///
+/// Clones are handles of the same service, which stops when the last one is dropped: at once, as in
+/// a crash, which it is made for.
+pub struct Service<S: Store> {
+    parts: Arc<Parts<S>>,
+    _tasks: Arc<Tasks>,
+}
+
+/// Why a service does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Its choreography cannot be.
+    #[error(transparent)]
+    Choreography(#[from] InvalidChoreography),
+    /// Its database failed, or may lose commits.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The database's tables are of another version.
+    #[error(
+        "the tables are of version {found}, and this program's of {}: use the program that made them",
+        sql::SCHEMA_VERSION
+    )]
+    Version {
+        /// The version of the tables.
+        found: u64,
+    },
+    /// The database is another service's.
+    #[error("this is the database of service {found}, and not of {expected}")]
+    OtherService {
+        /// The service that was to start.
+        expected: ServiceName,
+        /// The service whose outbox is in the database.
+        found: ServiceName,
+    },
+}
+
+/// What all tasks of a service share.
+pub(crate) struct Parts<S: Store> {
+    pub(crate) store: S,
+    pub(crate) code: Arc<Code<S::Handler>>,
+    pub(crate) calls: Vec<Option<Call>>,
+    pub(crate) settings: Settings,
+    /// The last position that is known to be committed.
+    pub(crate) head: watch::Sender<u64>,
+    /// There may be events without a position.
+    pub(crate) published: Notify,
+    /// There may be parked events that are due.
+    pub(crate) parked: Notify,
+    /// There may be time-outs that are due sooner.
+    pub(crate) timeouts: Notify,
+    /// Feeds are to be read at once, whatever is waited for.
+    pub(crate) read_now: Notify,
+    /// Parked events whose call or try is on its way in this process.
+    pub(crate) busy: Mutex<HashSet<u64>>,
+    /// The calls that are on their way.
+    pub(crate) calling: Arc<Mutex<JoinSet<()>>>,
+    pub(crate) feeds: Mutex<Vec<FeedStatus>>,
+}
+
+/// What runs for a service; all of it ends with its last handle.
+struct Tasks {
+    tending: Mutex<JoinSet<()>>,
+    calling: Arc<Mutex<JoinSet<()>>>,
+}
+
+impl<S: Store> Clone for Service<S> {
+    fn clone(&self) -> Self {
+        Self { parts: Arc::clone(&self.parts), _tasks: Arc::clone(&self._tasks) }
+    }
+}
+
+impl<S: Store> Choreography<S> {
+    /// Starts the service over its database: makes its tables where they are not there, follows its
+    /// feeds, and goes on where it was.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(self, store: S) -> Result<Service<S>, StartError> {
+        let Built { code, calls, mut followed, settings } = self.build()?;
+        store.check_settings().await?;
+        let code = Arc::new(code);
+        let source = code.plan.declaration.service.clone();
+        if let Reply::Named(found, name) = store.run(&code, Job::Open).await? {
+            if i64::try_from(found) != Ok(sql::SCHEMA_VERSION) {
+                return Err(StartError::Version { found });
+            }
+            if name != source {
+                return Err(StartError::OtherService { expected: source, found: name });
+            }
+        }
+        store.run(&code, Job::CallsAgain(now())).await?;
+        let parts = Arc::new(Parts {
+            store,
+            code,
+            calls,
+            settings,
+            head: watch::Sender::new(0),
+            published: Notify::new(),
+            parked: Notify::new(),
+            timeouts: Notify::new(),
+            read_now: Notify::new(),
+            busy: Mutex::default(),
+            calling: Arc::default(),
+            feeds: Mutex::default(),
+        });
+        parts.sequence().await?;
+        if parts.code.plan.follows_itself() {
+            followed.push(LocalFeed::followed(&parts));
+        }
+        Ok(Service { _tasks: Arc::new(Tasks::spawn(&parts, followed)), parts })
+    }
+}
+
+impl Tasks {
+    fn spawn<S: Store>(parts: &Arc<Parts<S>>, followed: Vec<Followed>) -> Self {
+        let mut tasks = JoinSet::new();
+        for (nth, feed) in followed.into_iter().enumerate() {
+            lock(&parts.feeds).push(FeedStatus::new(feed.source.clone()));
+            tasks.spawn(follow::follow(Arc::clone(parts), feed, nth));
+        }
+        tasks.spawn(tend::sequence(Arc::clone(parts)));
+        tasks.spawn(tend::retry_parked(Arc::clone(parts)));
+        tasks.spawn(tend::time_out(Arc::clone(parts)));
+        tasks.spawn(tend::trim(Arc::clone(parts)));
+        Self { tending: Mutex::new(tasks), calling: Arc::clone(&parts.calling) }
+    }
+}
+
+impl<S: Store> Service<S> {
+    /// What the service declares.
+    pub fn declaration(&self) -> &Declaration {
+        &self.parts.code.plan.declaration
+    }
+
+    /// Tells that something was published in a transaction of the program's own, which is
+    /// committed. Without it a poll finds the event a moment later.
+    pub fn wake(&self) {
+        self.parts.published.notify_one();
+        self.parts.timeouts.notify_one();
+    }
+
+    /// A part of the service's own feed, at once; only events that are known to be committed.
+    ///
+    /// # Errors
+    /// The database's. The inner one is a cursor that the feed refuses.
+    pub async fn page(
+        &self,
+        start: Start,
+        limit: u64,
+        wait: Duration,
+    ) -> Result<Result<(FeedInfo, Page), CursorRefusal>, StoreError> {
+        self.parts.read(start, limit, wait).await
+    }
+
+    /// How the service stands.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn status(&self) -> Result<Status, StoreError> {
+        Status::of(&self.parts).await
+    }
+
+    /// What the service's reactions made of an event: names, outcomes, times, and the reasons of
+    /// operators.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn reactions(
+        &self,
+        source: ServiceName,
+        id: crate::EventId,
+    ) -> Result<Vec<super::status::ReactionStatus>, StoreError> {
+        super::status::reactions(&self.parts, source, id).await
+    }
+}
+
+impl<S: Store> Parts<S> {
+    pub(crate) async fn run(&self, job: Job) -> Result<Reply, StoreError> {
+        self.store.run(&self.code, job).await
+    }
+
+    pub(crate) fn source(&self) -> &ServiceName {
+        &self.code.plan.declaration.service
+    }
+
+    /// Gives positions to what is committed; what has one is known to be committed then.
+    pub(crate) async fn sequence(&self) -> Result<u64, StoreError> {
+        let Reply::Ends(ends) = self.run(Job::Sequence).await? else { return Ok(0) };
+        let head = ends.head.position;
+        self.head.send_if_modified(|known| {
+            let is_new = head > *known;
+            *known = head.max(*known);
+            is_new
+        });
+        Ok(head)
+    }
+
+    /// A part of the feed; waits for an event where there is none.
+    pub(crate) async fn read(
+        &self,
+        mut start: Start,
+        limit: u64,
+        wait: Duration,
+    ) -> Result<Result<(FeedInfo, Page), CursorRefusal>, StoreError> {
+        let mut head = self.head.subscribe();
+        let give_up = tokio::time::Instant::now() + wait;
+        if wait.is_zero() {
+            // The reader wants to know that there is nothing, and not just that nothing is known.
+            self.sequence().await?;
+        }
+        loop {
+            let known = *head.borrow_and_update();
+            let page = match self.run(Job::Page(start.clone(), known, limit)).await? {
+                Reply::Page(Ok(page)) => page,
+                Reply::Page(Err(refusal)) => return Ok(Err(refusal)),
+                _ => return Ok(Ok((self.info(), empty(&start, known)))),
+            };
+            let is_first = !matches!(start, Start::After(_));
+            if !page.events.is_empty() || is_first || tokio::time::Instant::now() >= give_up {
+                return Ok(Ok((self.info(), page)));
+            }
+            start = Start::After(page.cursor);
+            let _ = tokio::time::timeout_at(give_up, head.changed()).await;
+        }
+    }
+
+    pub(crate) fn info(&self) -> FeedInfo {
+        let retention = self.settings.outbox_retention;
+        FeedInfo { source: self.source().clone(), retention }
+    }
+
+    pub(crate) fn feed_status(&self, nth: usize, change: impl FnOnce(&mut FeedStatus)) {
+        if let Some(status) = lock(&self.feeds).get_mut(nth) {
+            change(status);
+        }
+    }
+}
+
+fn empty(start: &Start, head: u64) -> Page {
+    let cursor = match start {
+        Start::After(cursor) => cursor.clone(),
+        Start::Earliest | Start::Now => Cursor::START,
+    };
+    Page { events: Vec::new(), set_aside: Vec::new(), cursor, head }
+}
+
+pub(crate) fn stamp() -> Stamp {
+    Stamp { now: now(), random: random_bits() }
+}
+
+/// The time that a deadline is before now.
+pub(crate) fn ago(time: Duration) -> Timestamp {
+    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    Timestamp::from_millis(now().as_millis().saturating_sub(millis))
+}
+
+/// What is behind a lock is whole after a panic, too: each holder only writes single values.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        lock(&self.tending).abort_all();
+        lock(&self.calling).abort_all();
+    }
+}

@@ -1,0 +1,161 @@
+//! How a choreographed service stands: what waits in it, and how far it has read.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use wholly_core::Timestamp;
+
+use super::job::{Job, Reply};
+use super::parked::{Parked, ParkedState};
+use super::service::{Parts, lock};
+use crate::names::{Correlation, EventId, EventType, ReactionName, ServiceName};
+use crate::store::{Store, StoreError};
+
+/// The most parked events that a status tells.
+const PARKED_LIMIT: u64 = 1_000;
+
+/// How a service stands.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    /// The service.
+    pub service: ServiceName,
+    /// The feeds that it follows.
+    pub feeds: Vec<FeedStatus>,
+    /// The events that wait in it, the oldest first, at most 1,000.
+    pub parked: Vec<ParkedStatus>,
+}
+
+/// How far a feed has been read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FeedStatus {
+    /// The service that publishes it.
+    pub source: ServiceName,
+    /// The place up to which every event is dealt with or parked.
+    pub position: u64,
+    /// The last position that the feed is known to have.
+    pub head: u64,
+    /// The start of the last read after which nothing was left, in milliseconds since 1970.
+    #[serde(default)]
+    pub read_to_end_at: Option<Timestamp>,
+    /// The time since which it cannot be reached.
+    #[serde(default)]
+    pub unreachable_since: Option<Timestamp>,
+    /// The reason why it is not read.
+    #[serde(default)]
+    pub error: Option<String>,
+}
+
+/// A parked event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ParkedStatus {
+    /// The number by which it is retried or dropped.
+    pub number: u64,
+    /// The reaction that it waits for.
+    pub reaction: ReactionName,
+    /// The service that published it.
+    pub source: ServiceName,
+    /// Its id.
+    pub id: EventId,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// Its correlation.
+    pub correlation: Correlation,
+    /// `waiting`, `failing`, `calling` or `unreadable`.
+    pub state: String,
+    /// True if an operator should look: it was tried often, or cannot be read.
+    pub stuck: bool,
+    /// How often its reaction was tried.
+    pub tries: u64,
+    /// What the last try said.
+    #[serde(default)]
+    pub error: Option<String>,
+    /// The time since which it waits, in milliseconds since 1970.
+    pub since: Timestamp,
+}
+
+/// A reaction to an event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReactionStatus {
+    /// The reaction.
+    pub reaction: ReactionName,
+    /// `done`, `refused`, `suppressed` or `dropped`.
+    pub outcome: String,
+    /// The time at which it ended, in milliseconds since 1970.
+    pub at: Timestamp,
+    /// The reason of the operator who dropped it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl FeedStatus {
+    pub(crate) fn new(source: ServiceName) -> Self {
+        Self {
+            source,
+            position: 0,
+            head: 0,
+            read_to_end_at: None,
+            unreachable_since: None,
+            error: None,
+        }
+    }
+
+    /// The number of events that are there and not yet dealt with.
+    pub fn lag(&self) -> u64 {
+        self.head.saturating_sub(self.position)
+    }
+}
+
+impl Status {
+    pub(crate) async fn of<S: Store>(parts: &Arc<Parts<S>>) -> Result<Self, StoreError> {
+        let parked = match parts.run(Job::Parked(0, PARKED_LIMIT)).await? {
+            Reply::Parked(parked, _) => parked,
+            _ => Vec::new(),
+        };
+        let stuck_after = parts.code.plan.retry.stuck_after;
+        Ok(Self {
+            service: parts.source().clone(),
+            feeds: lock(&parts.feeds).clone(),
+            parked: parked.into_iter().map(|one| ParkedStatus::of(one, stuck_after)).collect(),
+        })
+    }
+}
+
+impl ParkedStatus {
+    pub(crate) fn of(parked: Parked, stuck_after: u32) -> Self {
+        let tried_often = parked.tries >= u64::from(stuck_after);
+        let stuck = match parked.state {
+            ParkedState::Waiting => false,
+            ParkedState::Failing | ParkedState::Calling => tried_often,
+            ParkedState::Unreadable => true,
+        };
+        Self {
+            number: parked.sequence,
+            reaction: parked.reaction,
+            source: parked.event.source,
+            id: parked.event.id,
+            kind: parked.event.kind,
+            correlation: parked.event.correlation,
+            state: parked.state.to_string(),
+            stuck,
+            tries: parked.tries,
+            error: parked.error,
+            since: parked.at,
+        }
+    }
+}
+
+pub(crate) async fn reactions<S: Store>(
+    parts: &Arc<Parts<S>>,
+    source: ServiceName,
+    id: EventId,
+) -> Result<Vec<ReactionStatus>, StoreError> {
+    let found = match parts.run(Job::Reactions(source, id)).await? {
+        Reply::Reactions(found) => found,
+        _ => Vec::new(),
+    };
+    let status = |(reaction, outcome, at, reason): (_, crate::inbox::Outcome, _, _)| {
+        ReactionStatus { reaction, outcome: outcome.to_string(), at, reason }
+    };
+    Ok(found.into_iter().map(status).collect())
+}

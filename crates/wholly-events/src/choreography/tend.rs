@@ -1,0 +1,229 @@
+//! What a service tends to beside its feeds: positions, parked events, calls, time-outs, retention.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use wholly_core::Timestamp;
+
+use super::follow::disposed;
+use super::handle::Unhandled;
+use super::job::{Job, Reply};
+use super::pace::Backoff;
+use super::parked::Parked;
+use super::plan::ReactionIndex;
+use super::service::{Parts, ago, lock, stamp};
+use super::timeout::Running;
+use crate::event::{Event, now};
+use crate::names::ReactionName;
+use crate::store::{Store, StoreError};
+
+/// The longest sleep of who waits for a time: another process may have brought it forward.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// How often what is old is looked for.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
+
+/// Gives positions to what is published.
+pub(crate) async fn sequence<S: Store>(parts: Arc<Parts<S>>) {
+    let mut backoff = Backoff::default();
+    let mut before = 0;
+    loop {
+        match parts.sequence().await {
+            Ok(head) => {
+                backoff.reset();
+                let more = head > before;
+                before = head;
+                if !more {
+                    // The poll stands behind who publishes and does not wake, in this process or not.
+                    let woken = parts.published.notified();
+                    let _ = tokio::time::timeout(parts.settings.poll, woken).await;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "published events get no positions");
+                backoff.wait().await;
+            }
+        }
+    }
+}
+
+/// Tries parked events again when they are due.
+pub(crate) async fn retry_parked<S: Store>(parts: Arc<Parts<S>>) {
+    loop {
+        let next = match parts.run(Job::Due(now())).await {
+            Ok(Reply::Parked(due, next)) => {
+                let due: Vec<_> = due.into_iter().filter(|one| !is_busy(&parts, one)).collect();
+                if !due.is_empty() {
+                    join_all(due.into_iter().map(|one| retry(&parts, one))).await;
+                    continue;
+                }
+                next
+            }
+            Ok(_) => None,
+            Err(error) => {
+                tracing::warn!(%error, "parked events cannot be looked for");
+                None
+            }
+        };
+        sleep_until(next, &parts.parked).await;
+    }
+}
+
+/// Sleeps until then, or until it is woken; not at all only where the time is a moment ahead.
+async fn sleep_until(next: Option<Timestamp>, woken: &tokio::sync::Notify) {
+    let sleep = next.map_or(LONGEST_SLEEP, |next| now().until(next).min(LONGEST_SLEEP));
+    let sleep = sleep.max(Duration::from_millis(10));
+    let _ = tokio::time::timeout(sleep, woken.notified()).await;
+}
+
+fn is_busy<S: Store>(parts: &Arc<Parts<S>>, parked: &Parked) -> bool {
+    lock(&parts.busy).contains(&parked.sequence)
+}
+
+async fn retry<S: Store>(parts: &Arc<Parts<S>>, parked: Parked) {
+    let (sequence, correlation) = (parked.sequence, parked.event.correlation.clone());
+    match parts.run(Job::Retry(sequence, correlation, None, stamp())).await {
+        Ok(Reply::Disposed(disposition)) => {
+            let index = parts.code.plan.by_name(&parked.reaction);
+            disposed(parts, &disposition, index.map(|index| (index, &parked.event)));
+        }
+        Ok(_) => {}
+        Err(StoreError::Unhandled(unhandled)) => {
+            failed(parts, &parked.reaction, &parked.event, unhandled).await;
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a parked event is not tried");
+            Backoff::default().wait().await;
+        }
+    }
+}
+
+/// Records that a try failed, for as long as it takes.
+async fn failed<S: Store>(
+    parts: &Arc<Parts<S>>,
+    reaction: &ReactionName,
+    event: &Event,
+    unhandled: Unhandled,
+) {
+    tracing::warn!(?event, %reaction, error = %unhandled, "a reaction failed again");
+    let mut backoff = Backoff::default();
+    let job = || Job::Failed(reaction.clone(), event.clone(), unhandled.clone(), now());
+    while let Err(error) = parts.run(job()).await {
+        tracing::warn!(%error, "a failure is not recorded");
+        backoff.wait().await;
+    }
+}
+
+/// Makes a call that is recorded as being out, unless this process makes it already.
+pub(crate) fn begin_call<S: Store>(
+    parts: &Arc<Parts<S>>,
+    sequence: u64,
+    index: ReactionIndex,
+    event: Event,
+) {
+    if !lock(&parts.busy).insert(sequence) {
+        return;
+    }
+    let parts = Arc::clone(parts);
+    let calling = Arc::clone(&parts.calling);
+    let mut calling = lock(&calling);
+    while calling.try_join_next().is_some() {}
+    calling.spawn(async move {
+        call(&parts, sequence, index, event).await;
+        lock(&parts.busy).remove(&sequence);
+        parts.parked.notify_one();
+    });
+}
+
+async fn call<S: Store>(parts: &Arc<Parts<S>>, sequence: u64, index: ReactionIndex, event: Event) {
+    let Some(reaction) = parts.code.plan.reaction(index) else { return };
+    let Some(Some(call)) = parts.calls.get(index.0) else { return };
+    let service = parts.source();
+    // INVARIANT: the key follows from the event and the reaction alone.
+    let key = format!("{service}/{}/{}/{}", reaction.name, event.source, event.id);
+    let limit = parts.settings.call_timeout;
+    let called = tokio::time::timeout(limit, call(event.clone(), key)).await;
+    let late = || Unhandled::failed(format!("the call gave no result within {limit:?}"));
+    let result = match called.unwrap_or_else(|_| Err(late())) {
+        Ok(result) => result,
+        Err(unhandled) => return failed(parts, &reaction.name, &event, unhandled).await,
+    };
+    let mut backoff = Backoff::default();
+    loop {
+        let (correlation, result) = (event.correlation.clone(), Some(result.clone()));
+        match parts.run(Job::Retry(sequence, correlation, result, stamp())).await {
+            Ok(Reply::Disposed(disposition)) => return disposed(parts, &disposition, None),
+            Ok(_) => return,
+            Err(StoreError::Unhandled(unhandled)) => {
+                return failed(parts, &reaction.name, &event, unhandled).await;
+            }
+            Err(error) => tracing::warn!(%error, "the result of a call is not recorded yet"),
+        }
+        backoff.wait().await;
+    }
+}
+
+/// Fires time-outs that are due and that no event on its way can cancel.
+pub(crate) async fn time_out<S: Store>(parts: Arc<Parts<S>>) {
+    if parts.code.plan.declaration.timeouts.is_empty() {
+        return;
+    }
+    loop {
+        let (due, next) = match parts.run(Job::TimeoutsDue(now())).await {
+            Ok(Reply::Timeouts(due, next)) => (due, next),
+            Ok(_) => (Vec::new(), None),
+            Err(error) => {
+                tracing::warn!(%error, "time-outs cannot be looked for");
+                (Vec::new(), None)
+            }
+        };
+        let known = known_up_to(&parts);
+        let (ripe, unripe): (Vec<_>, Vec<_>) = due.into_iter().partition(|one| one.due < known);
+        for running in ripe {
+            fire(&parts, running).await;
+        }
+        if !unripe.is_empty() {
+            parts.read_now.notify_waiters();
+        }
+        sleep_until(next.filter(|_| unripe.is_empty()), &parts.timeouts).await;
+    }
+}
+
+/// The moment up to which every feed's events are known: each was read to its end after it, or is
+/// away for so long that it is not waited for.
+fn known_up_to<S: Store>(parts: &Arc<Parts<S>>) -> Timestamp {
+    let given_up = ago(parts.settings.unreachable_after);
+    let of_feed = |status: &super::status::FeedStatus| {
+        let is_away = status.unreachable_since.is_some_and(|since| since <= given_up);
+        if is_away { now() } else { status.read_to_end_at.unwrap_or_default() }
+    };
+    lock(&parts.feeds).iter().map(of_feed).min().unwrap_or_else(now)
+}
+
+async fn fire<S: Store>(parts: &Arc<Parts<S>>, running: Running) {
+    match parts.run(Job::Fire(running, stamp())).await {
+        Ok(_) => parts.published.notify_one(),
+        Err(error) => {
+            tracing::warn!(%error, "a time-out is not fired yet");
+            Backoff::default().wait().await;
+        }
+    }
+}
+
+/// Deletes what is older than its retention.
+pub(crate) async fn trim<S: Store>(parts: Arc<Parts<S>>) {
+    loop {
+        let (outbox, inbox) = (parts.settings.outbox_retention, parts.settings.inbox_retention);
+        match parts.run(Job::Trim(ago(outbox), ago(inbox))).await {
+            Ok(Reply::Changed(true)) => {
+                // Others get their turn between two pieces.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "old events are not trimmed"),
+        }
+        let wait = TRIM_EVERY.min(outbox / 4).max(Duration::from_millis(100));
+        tokio::time::sleep(wait).await;
+    }
+}

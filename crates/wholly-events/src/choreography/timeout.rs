@@ -1,0 +1,75 @@
+//! Time-outs: an event that a service emits where another has not come in time.
+//!
+//! INVARIANT: one fires only when no awaited event can be on its way unread: each followed feed was
+//! read to its end since the time-out fell due, or is unreachable for a stated time. The runner
+//! sees to that; here it is only looked up and fired.
+
+use wholly_core::Timestamp;
+
+use super::plan::Plan;
+use super::react::{self, Stamp};
+use crate::event::NewEvent;
+use crate::names::{Correlation, EventId, EventType};
+use crate::session::{Row, Session, SqlError, Value};
+use crate::sql;
+
+/// A time-out that is running.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// The choreographed transaction.
+    pub correlation: Correlation,
+    /// The event that is emitted when it fires.
+    pub emits: EventType,
+    /// The time at which it is due.
+    pub due: Timestamp,
+    causation: EventId,
+    traceparent: Option<String>,
+    data: String,
+}
+
+/// Time-outs that are due, the oldest first.
+pub(crate) async fn due<S: Session>(
+    session: &mut S,
+    now: Timestamp,
+    limit: u64,
+) -> Result<Vec<Running>, SqlError> {
+    let rows = session.query(sql::TIMEOUTS_DUE, &[now.as_millis().into(), limit.into()]).await?;
+    rows.into_iter().map(read).collect()
+}
+
+/// Emits the event, unless the time-out was cancelled meanwhile; returns whether it did.
+pub(crate) async fn fire<S: Session>(
+    session: &mut S,
+    plan: &Plan,
+    running: &Running,
+    stamp: Stamp,
+) -> Result<bool, SqlError> {
+    react::lock(session, &running.correlation, stamp.now).await?;
+    let values = [Value::Text(running.correlation.as_str()), Value::Text(running.emits.as_str())];
+    if session.execute(sql::CANCEL_TIMEOUT, &values).await? == 0 {
+        return Ok(false);
+    }
+    react::mark_timeout(session, &running.correlation, &running.emits, stamp.now).await?;
+    let event = NewEvent {
+        id: EventId::mint(stamp.now, stamp.random),
+        kind: running.emits.clone(),
+        time: stamp.now,
+        correlation: running.correlation.clone(),
+        causation: Some(running.causation.clone()),
+        traceparent: running.traceparent.clone(),
+        data: running.data.clone(),
+    };
+    react::emit(session, plan, &event, stamp.now).await?;
+    Ok(true)
+}
+
+fn read(mut row: Row) -> Result<Running, SqlError> {
+    Ok(Running {
+        correlation: row.name(0)?,
+        emits: row.name(1)?,
+        due: Timestamp::from_millis(row.number(2)?),
+        causation: row.name(3)?,
+        traceparent: row.optional_text(4)?,
+        data: row.text(5)?,
+    })
+}

@@ -1,0 +1,259 @@
+//! A feed over HTTP, from the follower's side.
+//!
+//! Redirects are not followed, and an answer is bounded. One page that is too long is asked for
+//! again, event by event, so that an event that is too long is set aside alone.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, StatusCode, header};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector};
+use hyper_util::client::legacy::{Client, connect::HttpConnector};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde_json::value::RawValue;
+
+use super::server::page_header;
+use super::{Ask, CursorRefusal, Feed, FeedError, FeedInfo, Page, SetAside, Start};
+use crate::cursor::Cursor;
+use crate::names::ServiceName;
+use crate::wire::{self, Placed};
+
+/// The longest page, in bytes: as much as a server sends, and its last event.
+const PAGE_LIMIT: usize = 1024 * 1024 + 2 * wire::EVENT_LIMIT;
+/// The time that an answer may take beyond the wait that was asked for.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a connection is kept without a request: under the 5 seconds after which widespread
+/// servers close one.
+const IDLE: Duration = Duration::from_secs(4);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most that is kept of what is no event, in bytes.
+const KEPT: usize = 64 * 1024;
+
+/// The feed of a service at an address, like `http://inventory:8080/feed`.
+pub struct HttpFeed {
+    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    url: String,
+    authorization: Option<http::HeaderValue>,
+}
+
+/// Why there is no feed at an address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidFeed {
+    /// The text is no address.
+    #[error(
+        "{url} is no address of a feed: it needs http:// or https://, a host and a path, and no query"
+    )]
+    Url {
+        /// The text.
+        url: String,
+    },
+    /// The token cannot be in a header.
+    #[error("the token for the feed at {url} has characters that a header may not have")]
+    Token {
+        /// The feed's address.
+        url: String,
+    },
+}
+
+impl HttpFeed {
+    /// The feed at this address.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn at(url: &str) -> Result<Self, InvalidFeed> {
+        let uri: http::Uri = url.parse().map_err(|_| InvalidFeed::Url { url: url.to_owned() })?;
+        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+        if !is_http || uri.host().is_none_or(str::is_empty) || uri.query().is_some() {
+            return Err(InvalidFeed::Url { url: url.to_owned() });
+        }
+        let mut tcp = HttpConnector::new();
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        tcp.enforce_http(false);
+        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|_| InvalidFeed::Url { url: url.to_owned() })?
+            .with_webpki_roots()
+            .with_no_client_auth();
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .build((tcp, tls).into());
+        Ok(Self { client, url: url.to_owned(), authorization: None })
+    }
+}
+
+impl HttpFeed {
+    /// The same feed, asked for with this bearer token.
+    ///
+    /// # Errors
+    /// When the token cannot be in a header.
+    pub fn token(mut self, token: &str) -> Result<Self, InvalidFeed> {
+        let value = http::HeaderValue::try_from(format!("Bearer {token}"));
+        let mut value = value.map_err(|_| InvalidFeed::Token { url: self.url.clone() })?;
+        value.set_sensitive(true);
+        self.authorization = Some(value);
+        Ok(self)
+    }
+
+    async fn ask(&self, start: &Start, limit: u64, wait: Duration) -> Result<Answer, FeedError> {
+        let after = match start {
+            Start::Earliest => "earliest".to_owned(),
+            Start::Now => "now".to_owned(),
+            Start::After(cursor) => encoded(&cursor.to_string()),
+        };
+        let wait_ms = wait.as_millis();
+        let url = format!("{}?after={after}&limit={limit}&wait_ms={wait_ms}", self.url);
+        let mut request = Request::get(url).header(header::ACCEPT, wire::BATCH);
+        if let Some(authorization) = &self.authorization {
+            request = request.header(header::AUTHORIZATION, authorization);
+        }
+        let request = request.body(Empty::new()).map_err(unreachable)?;
+        let whole = async {
+            let (head, body) =
+                self.client.request(request).await.map_err(unreachable)?.into_parts();
+            let body = match Limited::new(body, PAGE_LIMIT).collect().await {
+                Ok(body) => Some(body.to_bytes()),
+                Err(error) if error.is::<http_body_util::LengthLimitError>() => None,
+                Err(error) => return Err(unreachable(error)),
+            };
+            Ok(Answer { head, body })
+        };
+        let limit = wait.saturating_add(ANSWER_TIMEOUT);
+        let late = || FeedError::Unreachable(format!("it gave no answer within {limit:?}"));
+        tokio::time::timeout(limit, whole).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+impl Feed for HttpFeed {
+    async fn read(&self, ask: Ask) -> Result<(FeedInfo, Page), FeedError> {
+        let answer = self.ask(&ask.start, ask.limit, ask.wait).await?;
+        let (info, place) = answer.info()?;
+        if let Some(body) = &answer.body {
+            return Ok((info, page(body, place)?));
+        }
+        // What is too long must be one event, or a server that keeps no limit: one at a time.
+        let answer = self.ask(&ask.start, 1, Duration::ZERO).await?;
+        let (info, place) = answer.info()?;
+        match &answer.body {
+            Some(body) => Ok((info, page(body, place)?)),
+            None => {
+                let position = place.cursor.position;
+                let why = format!("it has more than {PAGE_LIMIT} bytes");
+                let set_aside = vec![SetAside { position, body: String::new(), why }];
+                let Place { cursor, head } = place;
+                Ok((info, Page { events: Vec::new(), set_aside, cursor, head }))
+            }
+        }
+    }
+}
+
+/// An answer; without a body where that is too long.
+struct Answer {
+    head: http::response::Parts,
+    body: Option<Bytes>,
+}
+
+/// Where a page ends, and the feed.
+struct Place {
+    cursor: Cursor,
+    head: u64,
+}
+
+impl Answer {
+    /// What the headers say of the feed and of the page.
+    fn info(&self) -> Result<(FeedInfo, Place), FeedError> {
+        if self.head.status != StatusCode::OK {
+            return Err(self.refusal());
+        }
+        let source = self.text(page_header::SOURCE)?;
+        let source = ServiceName::new(source).map_err(unreachable)?;
+        let retention = Duration::from_secs(self.number(page_header::RETENTION)?);
+        let cursor = self.text(page_header::CURSOR)?.parse().map_err(unreachable)?;
+        let head = self.number(page_header::HEAD)?;
+        Ok((FeedInfo { source, retention }, Place { cursor, head }))
+    }
+
+    fn text(&self, name: &'static str) -> Result<&str, FeedError> {
+        let value = self.head.headers.get(name).and_then(|value| value.to_str().ok());
+        let missing =
+            || FeedError::Unreachable(format!("the answer has no header {name}: is it a feed?"));
+        value.ok_or_else(missing)
+    }
+
+    fn number(&self, name: &'static str) -> Result<u64, FeedError> {
+        self.text(name)?.parse().map_err(unreachable)
+    }
+
+    /// An answer that is no page: a refused cursor, or something that may pass.
+    fn refusal(&self) -> FeedError {
+        #[derive(serde::Deserialize)]
+        struct Problem {
+            #[serde(default)]
+            r#type: String,
+            #[serde(default)]
+            detail: String,
+        }
+        let status = self.head.status;
+        let body = self.body.as_deref().unwrap_or_default();
+        let problem = serde_json::from_slice::<Problem>(body).ok();
+        let (kind, detail) = problem.map_or_else(Default::default, |one| (one.r#type, one.detail));
+        match (status, kind.strip_prefix("urn:wholly:feed:")) {
+            (StatusCode::GONE, Some(kind)) => {
+                FeedError::Refused(CursorRefusal::Said { kind: kind.to_owned(), detail })
+            }
+            _ => FeedError::Unreachable(format!("it answered {status} {detail}")),
+        }
+    }
+}
+
+/// Reads a batch; what in it is no event is set aside alone.
+fn page(body: &[u8], Place { cursor, head }: Place) -> Result<Page, FeedError> {
+    let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(unreachable)?;
+    let mut page = Page { events: Vec::new(), set_aside: Vec::new(), cursor, head };
+    let mut last = 0;
+    for item in items {
+        let read = wire::of_json(item.get());
+        let read = read.and_then(|(event, position)| {
+            Ok(Placed { event, position: position.ok_or("it has no position")? })
+        });
+        match read {
+            Ok(placed) if placed.position > last && placed.position <= page.cursor.position => {
+                last = placed.position;
+                page.events.push(placed);
+            }
+            Ok(placed) => {
+                let why =
+                    format!("a page's positions do not ascend: {} follows {last}", placed.position);
+                return Err(FeedError::Unreachable(why));
+            }
+            Err(why) => {
+                last += 1;
+                let body = item.get().chars().take(KEPT).collect();
+                page.set_aside.push(SetAside { position: last, body, why });
+            }
+        }
+    }
+    Ok(page)
+}
+
+fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FeedError {
+    let error = error.into();
+    FeedError::Unreachable(crate::SqlError::of(&*error).0)
+}
+
+/// A cursor as a part of a query: everything but letters and digits is written as its bytes.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded += &format!("%{byte:02X}");
+        }
+    }
+    encoded
+}

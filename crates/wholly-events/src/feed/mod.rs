@@ -1,0 +1,163 @@
+//! Feeds: how events travel from the service that published them to those that follow it.
+//!
+//! A feed is the publisher's outbox, with positions. Who publishes knows nothing of who follows: a
+//! follower keeps its own place, as a [`Cursor`], in its own database.
+
+mod client;
+pub(crate) mod local;
+pub(crate) mod rows;
+mod server;
+
+use std::time::Duration;
+
+pub use client::{HttpFeed, InvalidFeed};
+pub use rows::Ends;
+pub use server::{bearer, router};
+
+use crate::cursor::Cursor;
+use crate::names::ServiceName;
+use crate::wire::Placed;
+
+/// The place from which a feed is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// The earliest event that the feed still has.
+    Earliest,
+    /// The first event that is not there yet.
+    Now,
+    /// The event behind this one.
+    After(Cursor),
+}
+
+/// A part of a feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The events, in the order of their positions.
+    pub events: Vec<Placed>,
+    /// What is between them and is no event.
+    pub set_aside: Vec<SetAside>,
+    /// The place to go on from.
+    pub cursor: Cursor,
+    /// The position of the feed's last event.
+    pub head: u64,
+}
+
+/// Something in a feed that is no event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Its place.
+    pub position: u64,
+    /// What there was, as far as it could be read.
+    pub body: String,
+    /// The reason why it is no event.
+    pub why: String,
+}
+
+/// Why a feed does not go on from a cursor.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CursorRefusal {
+    /// The cursor lies behind the last event.
+    #[error(
+        "the cursor is at position {position}, and the feed's last event is {head}: the publisher's \
+         database was put back to an earlier state, and events may have been lost"
+    )]
+    Ahead {
+        /// The cursor's position.
+        position: u64,
+        /// The last event's.
+        head: u64,
+    },
+    /// Another event is at the cursor's position.
+    #[error(
+        "the event at position {position} is not the one that was read there: the publisher's \
+         database was put back to an earlier state, and events may have been lost"
+    )]
+    Other {
+        /// The cursor's position.
+        position: u64,
+    },
+    /// Events behind the cursor were trimmed before they were read.
+    #[error(
+        "the cursor is at position {position}, and all up to {trimmed} was trimmed: the follower was \
+         away for longer than the feed retains, and has missed events"
+    )]
+    Trimmed {
+        /// The cursor's position.
+        position: u64,
+        /// The last position that was trimmed.
+        trimmed: u64,
+    },
+    /// A feed elsewhere said so.
+    #[error("{detail} ({kind})")]
+    Said {
+        /// The kind of its refusal.
+        kind: String,
+        /// What it said.
+        detail: String,
+    },
+}
+
+/// Why a feed was not read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FeedError {
+    /// It does not go on from this cursor: nothing is read until an operator sets another.
+    #[error("{0}; set a cursor with `wholly events cursor`, and say why")]
+    Refused(#[from] CursorRefusal),
+    /// It is the feed of another service.
+    #[error("this is the feed of {found}, and not of {expected}")]
+    OtherSource {
+        /// The service that was to be followed.
+        expected: ServiceName,
+        /// The service that answered.
+        found: ServiceName,
+    },
+    /// It keeps events for longer than the follower's inbox remembers them.
+    #[error(
+        "the feed keeps events for {feed:?}, and the inbox remembers for {inbox:?}: an event that is \
+         read again would be dealt with twice; let the inbox remember for longer"
+    )]
+    Retention {
+        /// The feed's retention.
+        feed: Duration,
+        /// The inbox's.
+        inbox: Duration,
+    },
+    /// It was not reached, or said something that is no page. It is asked again.
+    #[error("the feed cannot be read: {0}")]
+    Unreachable(String),
+}
+
+/// What is asked of a feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The place to start from.
+    pub start: Start,
+    /// The most events.
+    pub limit: u64,
+    /// The time to wait for an event where there is none.
+    pub wait: Duration,
+}
+
+/// What a feed says of itself, with each page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FeedInfo {
+    /// The service that publishes.
+    pub source: ServiceName,
+    /// How long an event is kept.
+    pub retention: Duration,
+}
+
+/// A feed as a follower sees it: what a transport brings.
+///
+/// A transport gives the committed events of a publisher in the order of their positions, each at
+/// least once, from the place that a follower asks for, or refuses the place. It may repeat, and
+/// may be away; it never steps over an event.
+pub trait Feed: Send + Sync + 'static {
+    /// Reads the next part.
+    ///
+    /// # Errors
+    /// See [`FeedError`].
+    fn read(&self, ask: Ask) -> impl Future<Output = Result<(FeedInfo, Page), FeedError>> + Send;
+}

@@ -1,0 +1,225 @@
+//! A feed over HTTP, from the publisher's side: routes to add to the service's own.
+//!
+//! `docs/events-contract.md` says what travels.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+
+use super::{CursorRefusal, FeedInfo, Page, Start};
+use crate::choreography::Service;
+use crate::cursor::Cursor;
+use crate::names::{EventId, ServiceName};
+use crate::store::{Store, StoreError};
+use crate::wire;
+
+/// The most events of a page.
+const LIMIT: u64 = 1_000;
+/// The most bytes of a page, but for its last event.
+const PAGE_BYTES: usize = 1024 * 1024;
+/// The longest wait for an event.
+const LONGEST_WAIT: Duration = Duration::from_secs(30);
+
+/// The headers of a page.
+pub(crate) mod page_header {
+    pub(crate) const SOURCE: &str = "wholly-feed-source";
+    pub(crate) const HEAD: &str = "wholly-feed-head";
+    pub(crate) const CURSOR: &str = "wholly-feed-cursor";
+    pub(crate) const RETENTION: &str = "wholly-feed-retention";
+}
+
+/// The routes of a service that offers its events, and shows how it stands:
+///
+/// | route | answers |
+/// |---|---|
+/// | `GET /feed` | a part of the feed |
+/// | `GET /choreography` | what the service declares |
+/// | `GET /choreography/status` | what waits in it, and how far it has read |
+/// | `GET /choreography/reactions` | what its reactions made of an event |
+///
+/// Where they are open to others than the followers, protect them: [`bearer`].
+pub fn router<S: Store>(service: Service<S>) -> Router {
+    Router::new()
+        .route("/feed", get(feed::<S>))
+        .route("/choreography", get(declaration::<S>))
+        .route("/choreography/status", get(status::<S>))
+        .route("/choreography/reactions", get(reactions::<S>))
+        .with_state(service)
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    after: Option<String>,
+    limit: Option<u64>,
+    wait_ms: Option<u64>,
+}
+
+async fn feed<S: Store>(
+    State(service): State<Service<S>>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    let Ok(Query(asked)) = asked else {
+        return problem(StatusCode::BAD_REQUEST, "query", "limit and wait_ms are whole numbers");
+    };
+    let start = match asked.after.as_deref() {
+        None | Some("earliest") => Start::Earliest,
+        Some("now") => Start::Now,
+        Some(text) => match text.parse::<Cursor>() {
+            Ok(cursor) => Start::After(cursor),
+            Err(why) => return problem(StatusCode::BAD_REQUEST, "query", &why.to_string()),
+        },
+    };
+    let limit = asked.limit.unwrap_or(LIMIT).min(LIMIT);
+    let wait = Duration::from_millis(asked.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
+    match service.page(start, limit, wait).await {
+        Ok(Ok((info, page))) => batch(&info, &page),
+        Ok(Err(refusal)) => refused(refusal),
+        Err(error) => unavailable(&error),
+    }
+}
+
+/// A page as a batch of CloudEvents, cut where it is long enough.
+fn batch(info: &FeedInfo, page: &Page) -> Response {
+    let mut body = String::from("[");
+    let mut taken = 0;
+    for placed in &page.events {
+        if body.len() > PAGE_BYTES {
+            break;
+        }
+        let Ok(event) = wire::to_json(&placed.event, Some(placed.position)) else {
+            let what = "an event of the outbox has data that is no JSON";
+            return problem(StatusCode::INTERNAL_SERVER_ERROR, "outbox", what);
+        };
+        if taken > 0 {
+            body.push(',');
+        }
+        body.push_str(&event);
+        taken += 1;
+    }
+    body.push(']');
+    let cursor = match page.events.get(taken) {
+        None => page.cursor.clone(),
+        Some(_) => {
+            let last = taken.checked_sub(1).and_then(|last| page.events.get(last));
+            last.map_or_else(
+                || page.cursor.clone(),
+                |last| Cursor::at(last.position, last.event.id.clone()),
+            )
+        }
+    };
+    let headers = [
+        (header::CONTENT_TYPE.as_str(), wire::BATCH.to_owned()),
+        (page_header::SOURCE, info.source.to_string()),
+        (page_header::HEAD, page.head.to_string()),
+        (page_header::CURSOR, cursor.to_string()),
+        (page_header::RETENTION, info.retention.as_secs().to_string()),
+    ];
+    let mut response = body.into_response();
+    for (name, value) in headers {
+        // Names and numbers alone, of printable ASCII.
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    response
+}
+
+/// A cursor that the feed does not go on from: 410, and the reason as the problem's type.
+fn refused(refusal: CursorRefusal) -> Response {
+    let kind = match &refusal {
+        CursorRefusal::Ahead { .. } => "cursor-ahead",
+        CursorRefusal::Other { .. } => "cursor-other-event",
+        CursorRefusal::Trimmed { .. } => "cursor-trimmed",
+        CursorRefusal::Said { kind, .. } => kind,
+    };
+    problem(StatusCode::GONE, kind, &refusal.to_string())
+}
+
+async fn declaration<S: Store>(State(service): State<Service<S>>) -> Response {
+    axum::Json(service.declaration()).into_response()
+}
+
+async fn status<S: Store>(State(service): State<Service<S>>) -> Response {
+    match service.status().await {
+        Ok(status) => axum::Json(status).into_response(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+#[derive(Deserialize)]
+struct Which {
+    source: ServiceName,
+    id: EventId,
+}
+
+async fn reactions<S: Store>(
+    State(service): State<Service<S>>,
+    which: Result<Query<Which>, QueryRejection>,
+) -> Response {
+    let Ok(Query(Which { source, id })) = which else {
+        return problem(StatusCode::BAD_REQUEST, "query", "source and id name an event");
+    };
+    match service.reactions(source, id).await {
+        Ok(reactions) => axum::Json(reactions).into_response(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+fn unavailable(error: &StoreError) -> Response {
+    tracing::warn!(%error, "a feed cannot be read");
+    problem(StatusCode::SERVICE_UNAVAILABLE, "database", "the service's database failed; ask again")
+}
+
+/// RFC 9457.
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+}
+
+fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
+    let title = status.canonical_reason().unwrap_or_default();
+    let r#type = format!("urn:wholly:feed:{kind}");
+    let body = Problem { r#type, title, status: status.as_u16(), detail };
+    let mut response = (status, axum::Json(body)).into_response();
+    let json = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    response
+}
+
+/// Lets only requests with one of these bearer tokens through to these routes.
+pub fn bearer(routes: Router, tokens: impl IntoIterator<Item = String>) -> Router {
+    let tokens: Arc<[String]> = tokens.into_iter().filter(|token| !token.is_empty()).collect();
+    routes.layer(axum::middleware::from_fn(
+        move |request: axum::extract::Request, next: axum::middleware::Next| {
+            let tokens = Arc::clone(&tokens);
+            async move {
+                if is_known(request.headers(), &tokens) {
+                    return next.run(request).await;
+                }
+                let detail = "a token is needed: Authorization: Bearer …";
+                problem(StatusCode::UNAUTHORIZED, "token", detail)
+            }
+        },
+    ))
+}
+
+fn is_known(headers: &HeaderMap, tokens: &[String]) -> bool {
+    let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let Some(given) = given.and_then(|value| value.strip_prefix("Bearer ")) else { return false };
+    // Every byte of every token is looked at, so that the time tells nothing.
+    let is_same = |token: &String| {
+        let differs = token.bytes().zip(given.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+        token.len() == given.len() && differs == 0
+    };
+    tokens.iter().fold(false, |known, token| known | is_same(token))
+}

@@ -1,0 +1,171 @@
+//! A service that lives in SQLite: [`wholly_participant::sqlite::Database`], whose one thread puts
+//! many jobs into one commit.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wholly_participant::sqlite::{Database, TransactionError};
+
+use super::{Code, Store, StoreError};
+use crate::Failure;
+use crate::choreography::handle::{Delivered, Handlers, Incoming, Reacted, Said, Unhandled};
+use crate::choreography::job::{Job, Reply, perform};
+use crate::choreography::plan::ReactionIndex;
+use crate::choreography::react::ReactError;
+use crate::choreography::{IntoHandler, IntoRecorder};
+use crate::declaration::Reaction;
+use crate::driver::rusqlite::Sqlite;
+use crate::session::SqlError;
+
+/// A reaction's code: it blocks, and only one runs at a time.
+pub type SqliteHandler =
+    Box<dyn Fn(&Connection, Delivered, &Reaction) -> Result<Said, Unhandled> + Send + Sync>;
+
+/// Jobs beyond the number that one commit takes only wait.
+const CONCURRENCY: usize = 256;
+
+impl Store for Database {
+    type Handler = SqliteHandler;
+
+    async fn check_settings(&self) -> Result<(), StoreError> {
+        let read = |db: &rusqlite::Transaction<'_>| {
+            let synchronous: i64 = db.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+            Ok(synchronous)
+        };
+        match self.transaction(read).await.map_err(of)? {
+            2.. => Ok(()),
+            less => Err(StoreError::LosesCommits {
+                setting: "PRAGMA synchronous".to_owned(),
+                value: less.to_string(),
+                right: "FULL",
+            }),
+        }
+    }
+
+    async fn run(&self, service: &Arc<Code<SqliteHandler>>, job: Job) -> Result<Reply, StoreError> {
+        let service = Arc::clone(service);
+        let work = move |db: &rusqlite::Transaction<'_>| {
+            // The way through the database's error, which rolls back.
+            perform_ready(db, &service, &job).map_err(|error| Box::new(error) as Failure)
+        };
+        self.transaction(work).await.map_err(of)
+    }
+
+    fn concurrency(&self) -> usize {
+        CONCURRENCY
+    }
+}
+
+/// A service's SQLite file in the hands of an operator: a connection for one job after the other.
+#[derive(Clone)]
+pub struct SqliteFile(Arc<Mutex<Connection>>);
+
+impl SqliteFile {
+    /// Opens a file that is there.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open(path: &Path) -> Result<Self, SqlError> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        Ok(Self(Arc::new(Mutex::new(connection))))
+    }
+
+    fn perform(&self, service: &Code<SqliteHandler>, job: &Job) -> Result<Reply, StoreError> {
+        // A panic of another job rolled its transaction back.
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let behavior = TransactionBehavior::Immediate;
+        let db = connection.transaction_with_behavior(behavior).map_err(SqlError::from)?;
+        let reply = perform_ready(&db, service, job)?;
+        db.commit().map_err(SqlError::from)?;
+        Ok(reply)
+    }
+}
+
+impl Store for SqliteFile {
+    type Handler = SqliteHandler;
+
+    async fn check_settings(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn run(&self, service: &Arc<Code<SqliteHandler>>, job: Job) -> Result<Reply, StoreError> {
+        self.perform(service, &job)
+    }
+
+    fn concurrency(&self) -> usize {
+        1
+    }
+}
+
+/// A job on SQLite, whose statements never wait.
+fn perform_ready(
+    db: &Connection,
+    service: &Code<SqliteHandler>,
+    job: &Job,
+) -> Result<Reply, ReactError> {
+    let handlers = Table(&service.handlers, &service.plan.declaration.reactions);
+    let performed = perform(&mut Sqlite(db), &service.plan, &handlers, job).now_or_never();
+    performed.unwrap_or_else(|| Err(SqlError("a job of SQLite waited".to_owned()).into()))
+}
+
+fn of(error: TransactionError) -> StoreError {
+    match error {
+        TransactionError::Busy => StoreError::Busy,
+        TransactionError::Work(failure) => match failure.downcast::<ReactError>() {
+            Ok(error) => (*error).into(),
+            Err(failure) => StoreError::Database(SqlError(failure.to_string())),
+        },
+        other => StoreError::Database(SqlError::of(&other)),
+    }
+}
+
+struct Table<'a>(&'a [SqliteHandler], &'a [Reaction]);
+
+impl Handlers<Sqlite<'_>> for Table<'_> {
+    async fn handle(
+        &self,
+        session: &mut Sqlite<'_>,
+        index: ReactionIndex,
+        delivered: Delivered,
+    ) -> Result<Said, Unhandled> {
+        match (self.0.get(index.0), self.1.get(index.0)) {
+            (Some(handler), Some(reaction)) => handler(session.0, delivered, reaction),
+            _ => Err(Unhandled::failed("the reaction has no handler")),
+        }
+    }
+}
+
+impl<F, E, T, R> IntoHandler<Database, (E, T, R)> for F
+where
+    F: Fn(&Connection, Incoming<E>) -> Result<Reacted<T, R>, Failure> + Send + Sync + 'static,
+    E: DeserializeOwned,
+    T: Serialize,
+    R: Serialize,
+{
+    fn into_handler(self) -> SqliteHandler {
+        Box::new(move |db, delivered, reaction| Said::of(self(db, delivered.read()?), reaction))
+    }
+}
+
+impl<F, E, C, T, R> IntoRecorder<Database, C, (E, T, R)> for F
+where
+    F: Fn(&Connection, Incoming<E>, C) -> Result<Reacted<T, R>, Failure> + Send + Sync + 'static,
+    E: DeserializeOwned,
+    C: DeserializeOwned,
+    T: Serialize,
+    R: Serialize,
+{
+    fn into_handler(self) -> SqliteHandler {
+        Box::new(move |db, delivered, reaction| {
+            let called = delivered.called()?;
+            Said::of(self(db, delivered.read()?, called), reaction)
+        })
+    }
+}
