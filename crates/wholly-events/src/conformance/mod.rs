@@ -24,6 +24,8 @@
 mod connection;
 mod inbox;
 mod outbox;
+#[cfg(feature = "choreography")]
+pub mod reactions;
 mod sequencing;
 mod service;
 mod statements;
