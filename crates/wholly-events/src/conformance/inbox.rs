@@ -81,7 +81,7 @@ async fn two_at_once(
     let received = match first.dialect() {
         // One writes, and the other is refused until then; as a rule it tries for some seconds.
         Dialect::Sqlite => {
-            second.query("PRAGMA busy_timeout = 0", &[]).await;
+            second.wait_for_nobody().await;
             second.batch("BEGIN").await;
             second.try_receive("reserve", "orders", "1").await.unwrap_err();
             first.batch(end_of_first).await;

@@ -59,6 +59,7 @@ pub async fn run<D: Database>(new: impl AsyncFn() -> D) {
     }
     each! {
         outbox::tables_are_made_twice_with_nothing_lost
+        outbox::tables_that_are_there_are_made_without_a_lock
         outbox::tables_are_made_by_two_at_once
         outbox::what_is_rolled_back_is_not_published
         outbox::what_is_committed_is_published_once_with_all_its_fields

@@ -17,6 +17,18 @@ pub(super) async fn tables_are_made_twice_with_nothing_lost(database: &impl Data
     assert_eq!(service.feed().await.len(), 1);
 }
 
+/// A service starts while another instance of it works.
+pub(super) async fn tables_that_are_there_are_made_without_a_lock(database: &impl Database) {
+    let mut working = Service::of(database).await;
+    working.begin().await;
+    working.publish(&event("ORD001", &1)).await;
+    working.receive("reserve", "orders", "1").await;
+    let mut starting = Service::without_tables(database).await;
+    starting.wait_for_nobody().await;
+    starting.create_tables().await;
+    working.commit().await;
+}
+
 pub(super) async fn tables_are_made_by_two_at_once(database: &impl Database) {
     let mut first = Service::without_tables(database).await;
     let mut second = Service::without_tables(database).await;

@@ -27,13 +27,26 @@ pub(super) struct Service<C>(C);
 impl<C: Connection> Service<C> {
     /// Connects, and makes the tables.
     pub(super) async fn of(database: &impl Database<Connection = C>) -> Self {
-        let mut service = Self(database.connect().await);
+        let mut service = Self::without_tables(database).await;
         service.create_tables().await;
         service
     }
 
     pub(super) async fn without_tables(database: &impl Database<Connection = C>) -> Self {
-        Self(database.connect().await)
+        let mut service = Self(database.connect().await);
+        // SQLite's drivers give up after five seconds.
+        if service.dialect() == Dialect::Postgres {
+            service.batch("SET lock_timeout = '60s'").await;
+        }
+        service
+    }
+
+    /// From now on, who meets a lock fails.
+    pub(super) async fn wait_for_nobody(&mut self) {
+        match self.dialect() {
+            Dialect::Sqlite => drop(self.query("PRAGMA busy_timeout = 0", &[]).await),
+            Dialect::Postgres => self.batch("SET lock_timeout = '1ms'").await,
+        }
     }
 
     pub(super) async fn create_tables(&mut self) {
