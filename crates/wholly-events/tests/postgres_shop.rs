@@ -1,4 +1,5 @@
 //! The lesson's shop by events alone, over three databases of a PostgreSQL server of its own.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! The rules of a reaction, on every store.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
