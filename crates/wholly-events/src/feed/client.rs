@@ -13,7 +13,10 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::value::RawValue;
 
+use wholly_participant::signature::InvalidKey;
+
 use super::server::page_header;
+use super::signing::Signing;
 use super::{Ask, CursorRefusal, Feed, FeedError, FeedInfo, Page, SetAside, Start};
 use crate::cursor::Cursor;
 use crate::names::ServiceName;
@@ -34,7 +37,9 @@ const KEPT: usize = 64 * 1024;
 pub struct HttpFeed {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
     url: String,
+    path: String,
     authorization: Option<http::HeaderValue>,
+    signing: Option<Signing>,
 }
 
 /// Why there is no feed at an address.
@@ -48,6 +53,14 @@ pub enum InvalidFeed {
     Url {
         /// The text.
         url: String,
+    },
+    /// The reads of the feed cannot be signed with the key.
+    #[error("the reads of the feed at {url} cannot be signed: {why}")]
+    Key {
+        /// The feed's address.
+        url: String,
+        /// The reason.
+        why: InvalidKey,
     },
     /// The token cannot be in a header.
     #[error("the token for the feed at {url} has characters that a header may not have")]
@@ -82,7 +95,8 @@ impl HttpFeed {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build((tcp, tls).into());
-        Ok(Self { client, url: url.to_owned(), authorization: None })
+        let path = uri.path().to_owned();
+        Ok(Self { client, url: url.to_owned(), path, authorization: None, signing: None })
     }
 }
 
@@ -99,6 +113,17 @@ impl HttpFeed {
         Ok(self)
     }
 
+    /// The same feed, whose reads are signed with this secret, which has at least 32 bytes: see
+    /// [`Keys`](wholly_participant::signature::Keys).
+    ///
+    /// # Errors
+    /// When the key's id is none, or the secret is too short.
+    pub fn signed(mut self, key_id: &str, secret: &[u8]) -> Result<Self, InvalidFeed> {
+        let invalid = |why| InvalidFeed::Key { url: self.url.clone(), why };
+        self.signing = Some(Signing::new(key_id, secret).map_err(invalid)?);
+        Ok(self)
+    }
+
     async fn ask(&self, start: &Start, limit: u64, wait: Duration) -> Result<Answer, FeedError> {
         let after = match start {
             Start::Earliest => "earliest".to_owned(),
@@ -106,10 +131,16 @@ impl HttpFeed {
             Start::After(cursor) => encoded(&cursor.to_string()),
         };
         let wait_ms = wait.as_millis();
-        let url = format!("{}?after={after}&limit={limit}&wait_ms={wait_ms}", self.url);
-        let mut request = Request::get(url).header(header::ACCEPT, wire::BATCH);
+        let query = format!("after={after}&limit={limit}&wait_ms={wait_ms}");
+        let mut request =
+            Request::get(format!("{}?{query}", self.url)).header(header::ACCEPT, wire::BATCH);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
+        }
+        if let Some(signing) = &self.signing {
+            for (name, value) in signing.headers(&self.path, &query) {
+                request = request.header(name, value);
+            }
         }
         let request = request.body(Empty::new()).map_err(unreachable)?;
         let whole = async {

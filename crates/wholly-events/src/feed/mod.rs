@@ -7,6 +7,7 @@ mod client;
 pub(crate) mod local;
 pub(crate) mod rows;
 mod server;
+mod signing;
 
 use std::time::Duration;
 
