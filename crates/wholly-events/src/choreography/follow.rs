@@ -18,9 +18,9 @@ use super::service::{Parts, stamp};
 use super::tend::begin_call;
 use crate::cursor::Cursor;
 use crate::event::{Event, now};
-use crate::feed::{Ask, FeedError, FeedInfo, Page, Start};
+use crate::feed::{Ask, FeedError, FeedInfo, Page, SetAside, Start};
 use crate::inbox::Outcome;
-use crate::names::Correlation;
+use crate::names::{Correlation, ServiceName};
 use crate::store::{Store, StoreError};
 
 /// The most events that are read and not yet dealt with.
@@ -32,15 +32,17 @@ const WAIT: Duration = Duration::from_secs(20);
 /// How long the watermark may lag behind what is done: an event that is read again is known.
 const ADVANCE_EVERY: Duration = Duration::from_millis(200);
 
+/// How often another cursor is looked for before a feed that refused is asked again.
+const LOOKS: u32 = 12;
+
 type Reading = BoxFuture<'static, (Timestamp, Result<(FeedInfo, Page), FeedError>)>;
 
 /// Follows a feed until it is dropped.
 pub(crate) async fn follow<S: Store>(parts: Arc<Parts<S>>, followed: Followed, nth: usize) {
+    let mut said = String::new();
     loop {
-        let start = match cursor(&parts, &followed).await {
-            Some(cursor) => Start::After(cursor),
-            None => followed.start.clone(),
-        };
+        let cursor = cursor(&parts, &followed).await;
+        let start = cursor.clone().map_or_else(|| followed.start.clone(), Start::After);
         let mut follower = Follower {
             parts: &parts,
             followed: &followed,
@@ -49,15 +51,29 @@ pub(crate) async fn follow<S: Store>(parts: Arc<Parts<S>>, followed: Followed, n
             lanes: Lanes::default(),
             read_to_end: None,
         };
-        let error = follower.run().await;
-        tracing::error!(source = %followed.source, %error, "a feed is not read any further");
-        parts.feed_status(nth, |status| status.error = Some(error.to_string()));
-        // An operator may set another cursor in the database, at any time.
-        let refused = cursor(&parts, &followed).await;
-        let mut backoff = Backoff::default();
-        while cursor(&parts, &followed).await == refused {
-            backoff.wait().await;
+        let error = follower.run().await.to_string();
+        if error != said {
+            tracing::error!(source = %followed.source, error, "a feed is not read any further");
         }
+        parts.feed_status(nth, |status| status.error = Some(error.clone()));
+        said = error;
+        another_cursor(&parts, &followed, cursor.as_ref()).await;
+    }
+}
+
+/// Waits until an operator sets another cursor in the database; and not for ever, because the feed
+/// may be mended, too.
+async fn another_cursor<S: Store>(
+    parts: &Arc<Parts<S>>,
+    followed: &Followed,
+    refused: Option<&Cursor>,
+) {
+    let mut backoff = Backoff::default();
+    for _ in 0..LOOKS {
+        if cursor(parts, followed).await.as_ref() != refused {
+            return;
+        }
+        backoff.wait().await;
     }
 }
 
@@ -74,13 +90,20 @@ async fn cursor<S: Store>(parts: &Arc<Parts<S>>, followed: &Followed) -> Option<
     }
 }
 
+/// Something in a feed that is to be dealt with.
+#[derive(Clone)]
+enum Item {
+    Event(Event),
+    NoEvent(SetAside),
+}
+
 struct Follower<'a, S: Store> {
     parts: &'a Arc<Parts<S>>,
     followed: &'a Followed,
     nth: usize,
     /// Where to read on.
     start: Start,
-    lanes: Lanes<Event>,
+    lanes: Lanes<Item>,
     /// A read after which nothing was left: when it began, and the place where it ended.
     read_to_end: Option<(Timestamp, Cursor)>,
 }
@@ -96,10 +119,10 @@ impl<S: Store> Follower<'_, S> {
         let mut backoff = Backoff::default();
         loop {
             while dealing.len() < self.parts.store.concurrency()
-                && let Some((correlation, event)) = self.lanes.begin()
+                && let Some((correlation, item)) = self.lanes.begin()
             {
-                let dealt = deal(Arc::clone(self.parts), correlation.clone(), event.clone());
-                dealing.push(dealt.boxed());
+                let (parts, source) = (Arc::clone(self.parts), self.followed.source.clone());
+                dealing.push(deal(parts, source, correlation.clone(), item.clone()).boxed());
             }
             if let Some(place) = self.lanes.take_watermark() {
                 self.passed(&place);
@@ -113,24 +136,21 @@ impl<S: Store> Follower<'_, S> {
                     Some(advance(Arc::clone(self.parts), self.followed.clone(), place).boxed());
             }
             if reading.is_none() && self.lanes.len() < UNDONE_LIMIT {
-                reading = Some(self.read(WAIT));
+                reading = Some(self.read(WAIT, Duration::ZERO));
             }
             tokio::select! {
                 Some(correlation) = dealing.next() => self.lanes.done(&correlation),
                 (began, read) = pending_or(&mut reading) => {
                     reading = None;
-                    match read {
-                        Ok((info, page)) => match self.take(began, &info, page).await {
-                            Ok(()) => backoff.reset(),
-                            Err(error) => return error,
-                        },
-                        Err(error @ (FeedError::Refused(_) | FeedError::OtherSource { .. })) => {
-                            return error;
-                        }
-                        Err(error) => {
+                    let taken = read.and_then(|(info, page)| self.take(began, &info, page));
+                    match taken {
+                        Ok(()) => backoff.reset(),
+                        Err(error @ FeedError::Unreachable(_)) => {
                             self.unreachable(&error);
-                            backoff.wait().await;
+                            // What was read before is dealt with meanwhile.
+                            reading = Some(self.read(WAIT, backoff.next()));
                         }
+                        Err(error) => return error,
                     }
                 }
                 () = pending_or(&mut saving) => {
@@ -138,15 +158,19 @@ impl<S: Store> Follower<'_, S> {
                     save_at = Instant::now() + ADVANCE_EVERY;
                 }
                 () = tokio::time::sleep_until(save_at), if watermark.is_some() && saving.is_none() => {}
-                () = self.parts.read_now.notified() => reading = Some(self.read(Duration::ZERO)),
+                () = self.parts.read_now.notified() => {
+                    reading = Some(self.read(Duration::ZERO, Duration::ZERO));
+                }
             }
         }
     }
 
-    fn read(&self, wait: Duration) -> Reading {
+    /// Reads on, after a delay; the feed is asked to wait for an event.
+    fn read(&self, wait: Duration, delay: Duration) -> Reading {
         let read = Arc::clone(&self.followed.read);
         let ask = Ask { start: self.start.clone(), limit: PAGE_LIMIT, wait };
         async move {
+            tokio::time::sleep(delay).await;
             let began = now();
             (began, read(ask).await)
         }
@@ -154,27 +178,14 @@ impl<S: Store> Follower<'_, S> {
     }
 
     /// Takes a page in.
-    async fn take(
-        &mut self,
-        began: Timestamp,
-        info: &FeedInfo,
-        page: Page,
-    ) -> Result<(), FeedError> {
+    fn take(&mut self, began: Timestamp, info: &FeedInfo, page: Page) -> Result<(), FeedError> {
         self.check(info)?;
-        for what in page.set_aside {
-            tracing::error!(source = %self.followed.source, position = what.position, why = what.why,
-                "something in a feed is no event; it is set aside");
-            let job = || Job::SetAside(self.followed.source.clone(), what.clone(), now());
-            until_done(self.parts, job).await;
-        }
-        for placed in page.events {
-            let place = Cursor::at(placed.position, placed.event.id.clone());
-            let plan = &self.parts.code.plan;
-            if plan.reactions_to(&placed.event.kind).next().is_some() {
-                self.lanes.push(place, placed.event.correlation.clone(), placed.event);
-            } else {
-                self.lanes.pass(place);
-            }
+        let events = page.events.into_iter().map(|one| (one.position, Item::Event(one.event)));
+        let others = page.set_aside.into_iter().map(|one| (one.position, Item::NoEvent(one)));
+        let mut items: Vec<_> = events.chain(others).collect();
+        items.sort_by_key(|(position, _)| *position);
+        for (position, item) in items {
+            self.push(position, item);
         }
         if page.cursor.position >= page.head {
             self.read_to_end = Some((began, page.cursor.clone()));
@@ -187,6 +198,23 @@ impl<S: Store> Follower<'_, S> {
             status.error = None;
         });
         Ok(())
+    }
+
+    fn push(&mut self, position: u64, item: Item) {
+        let (id, correlation) = match &item {
+            Item::Event(event) => (Some(event.id.clone()), Some(event.correlation.clone())),
+            // It waits for nothing, and nothing for it.
+            Item::NoEvent(_) => (None, Correlation::new(format!("set aside {position}")).ok()),
+        };
+        let is_awaited = match &item {
+            Item::Event(event) => self.parts.code.plan.reactions_to(&event.kind).next().is_some(),
+            Item::NoEvent(_) => true,
+        };
+        let place = Cursor { position, id };
+        match correlation.filter(|_| is_awaited) {
+            Some(correlation) => self.lanes.push(place, correlation, item),
+            None => self.lanes.pass(place),
+        }
     }
 
     /// Refuses a feed that this service cannot follow without losing events.
@@ -251,9 +279,19 @@ async fn advance<S: Store>(parts: Arc<Parts<S>>, followed: Followed, place: Curs
 /// Sees to it that every reaction to the event has dealt with it, or has it parked.
 async fn deal<S: Store>(
     parts: Arc<Parts<S>>,
+    source: ServiceName,
     correlation: Correlation,
-    event: Event,
+    item: Item,
 ) -> Correlation {
+    let event = match item {
+        Item::Event(event) => event,
+        Item::NoEvent(what) => {
+            let (position, why) = (what.position, &what.why);
+            tracing::error!(%source, position, why, "what is no event is set aside");
+            until_done(&parts, || Job::SetAside(source.clone(), what.clone(), now())).await;
+            return correlation;
+        }
+    };
     let reactions: Vec<_> = parts.code.plan.reactions_to(&event.kind).collect();
     for index in reactions {
         react(&parts, index, &event).await;

@@ -24,5 +24,5 @@ pub use handle::{Incoming, Reacted, Unhandled};
 pub use operator::{DropError, Ending, OperateError, Operator};
 pub use parked::{Parked, ParkedState};
 pub use plan::{ReactionIndex, Retry};
-pub use service::{Service, StartError};
+pub use service::{PublishError, Service, StartError};
 pub use status::{FeedStatus, ParkedStatus, ReactionStatus, Status};

@@ -20,8 +20,14 @@ impl Default for Backoff {
 impl Backoff {
     /// Waits, and makes the next wait longer.
     pub(crate) async fn wait(&mut self) {
-        tokio::time::sleep(self.next).await;
-        self.next = (self.next * 2).min(MOST);
+        tokio::time::sleep(self.next()).await;
+    }
+
+    /// The next wait, for who waits otherwise.
+    pub(crate) fn next(&mut self) -> Duration {
+        let next = self.next;
+        self.next = (next * 2).min(MOST);
+        next
     }
 
     pub(crate) fn reset(&mut self) {

@@ -11,15 +11,16 @@ use wholly_core::Timestamp;
 pub(crate) use super::build::Followed;
 use super::build::{Built, Call, Choreography, InvalidChoreography, Settings};
 use super::job::{Job, Reply};
-use super::react::Stamp;
+use super::react::{self, Stamp};
 use super::status::{FeedStatus, Status};
 use super::{follow, tend};
 use crate::cursor::Cursor;
 use crate::declaration::Declaration;
-use crate::event::{now, random_bits};
+use crate::event::{NewEvent, now, random_bits};
 use crate::feed::local::LocalFeed;
 use crate::feed::{CursorRefusal, FeedInfo, Page, Start};
-use crate::names::ServiceName;
+use crate::names::{EventType, ServiceName};
+use crate::session::{Session, SqlError};
 use crate::sql;
 use crate::store::{Code, Store, StoreError};
 
@@ -198,6 +199,42 @@ impl<S: Store> Service<S> {
         id: crate::EventId,
     ) -> Result<Vec<super::status::ReactionStatus>, StoreError> {
         super::status::reactions(&self.parts, source, id).await
+    }
+}
+
+/// Why a service did not publish an event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The service does not declare that it emits such events on its own.
+    #[error(
+        "service {service} does not declare that it begins with {kind}: declare it with `begins`"
+    )]
+    Undeclared {
+        /// The service.
+        service: ServiceName,
+        /// The event's type.
+        kind: EventType,
+    },
+    /// The database failed. The caller must then roll back.
+    #[error(transparent)]
+    Database(#[from] SqlError),
+}
+
+impl<S: Store> Service<S> {
+    /// Publishes an event with which a choreography begins, in the caller's transaction, and starts
+    /// the time-outs that count from it.
+    pub(crate) async fn begin(
+        &self,
+        session: &mut impl Session,
+        event: &NewEvent,
+    ) -> Result<(), PublishError> {
+        let plan = &self.parts.code.plan;
+        if !plan.declaration.begins.contains(&event.kind) {
+            let (service, kind) = (plan.declaration.service.clone(), event.kind.clone());
+            return Err(PublishError::Undeclared { service, kind });
+        }
+        Ok(react::emit(session, plan, event, now()).await?)
     }
 }
 

@@ -119,7 +119,7 @@ fn batch(info: &FeedInfo, page: &Page) -> Response {
         (page_header::SOURCE, info.source.to_string()),
         (page_header::HEAD, page.head.to_string()),
         (page_header::CURSOR, cursor.to_string()),
-        (page_header::RETENTION, info.retention.as_secs().to_string()),
+        (page_header::RETENTION, whole_seconds(info.retention).to_string()),
     ];
     let mut response = body.into_response();
     for (name, value) in headers {
@@ -129,6 +129,11 @@ fn batch(info: &FeedInfo, page: &Page) -> Response {
         }
     }
     response
+}
+
+/// Rounded up: a follower must remember for longer than this.
+fn whole_seconds(retention: Duration) -> u64 {
+    retention.as_secs() + u64::from(retention.subsec_nanos() > 0)
 }
 
 /// A cursor that the feed does not go on from: 410, and the reason as the problem's type.

@@ -174,11 +174,11 @@ impl Shop {
 
     pub async fn place(&self, id: &str, item: &str, quantity: u32, amount: u32) {
         let order = Order { order_id: id.to_owned(), item: item.to_owned(), quantity, amount };
-        let id = id.to_owned();
+        let (id, service) = (id.to_owned(), self.order.service.clone());
         let create = move |db: &rusqlite::Transaction<'_>| {
             db.execute("INSERT INTO orders VALUES (?1, 'created')", [&id])?;
             let event = NewEvent::new("OrderCreated", &id, &order)?;
-            Ok(wholly_events::rusqlite::publish(db, &event)?)
+            Ok(service.publish(db, &event)?)
         };
         self.order.database.transaction(create).await.unwrap();
         self.order.service.wake();
