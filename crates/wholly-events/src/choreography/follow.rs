@@ -10,23 +10,19 @@ use wholly_core::Timestamp;
 
 use super::build::Followed;
 use super::job::{Job, Reply};
-use super::lanes::Lanes;
 use super::pace::Backoff;
 use super::plan::ReactionIndex;
 use super::react::Disposition;
+use super::reader::{self, Passed, Reader};
 use super::service::{Parts, stamp};
 use super::tend::begin_call;
 use crate::cursor::Cursor;
 use crate::event::{Event, now};
-use crate::feed::{Ask, FeedError, FeedInfo, Page, Start};
+use crate::feed::{FeedError, FeedInfo, Page, Start};
 use crate::inbox::Outcome;
 use crate::names::Correlation;
 use crate::store::{Store, StoreError};
 
-/// The most events that are read and not yet dealt with.
-const UNDONE_LIMIT: usize = 2_048;
-/// The most events of a page.
-const PAGE_LIMIT: u64 = 512;
 /// How long a feed is asked to wait for an event.
 const WAIT: Duration = Duration::from_secs(20);
 /// How long the watermark may lag behind what is done: an event that is read again is known.
@@ -41,14 +37,8 @@ pub(crate) async fn follow<S: Store>(parts: Arc<Parts<S>>, followed: Followed, n
             Some(cursor) => Start::After(cursor),
             None => followed.start.clone(),
         };
-        let mut follower = Follower {
-            parts: &parts,
-            followed: &followed,
-            nth,
-            start,
-            lanes: Lanes::default(),
-            read_to_end: None,
-        };
+        let mut follower =
+            Follower { parts: &parts, followed: &followed, nth, reader: Reader::new(start) };
         let error = follower.run().await;
         tracing::error!(source = %followed.source, %error, "a feed is not read any further");
         parts.feed_status(nth, |status| status.error = Some(error.to_string()));
@@ -78,11 +68,7 @@ struct Follower<'a, S: Store> {
     parts: &'a Arc<Parts<S>>,
     followed: &'a Followed,
     nth: usize,
-    /// Where to read on.
-    start: Start,
-    lanes: Lanes<Event>,
-    /// A read after which nothing was left: when it began, and the place where it ended.
-    read_to_end: Option<(Timestamp, Cursor)>,
+    reader: Reader,
 }
 
 impl<S: Store> Follower<'_, S> {
@@ -96,14 +82,14 @@ impl<S: Store> Follower<'_, S> {
         let mut backoff = Backoff::default();
         loop {
             while dealing.len() < self.parts.store.concurrency()
-                && let Some((correlation, event)) = self.lanes.begin()
+                && let Some((correlation, event)) = self.reader.begin()
             {
                 let dealt = deal(Arc::clone(self.parts), correlation.clone(), event.clone());
                 dealing.push(dealt.boxed());
             }
-            if let Some(place) = self.lanes.take_watermark() {
-                self.passed(&place);
-                watermark = Some(place);
+            if let Some(passed) = self.reader.take_passed() {
+                self.passed(&passed);
+                watermark = Some(passed.place);
             }
             if saving.is_none()
                 && Instant::now() >= save_at
@@ -112,11 +98,11 @@ impl<S: Store> Follower<'_, S> {
                 saving =
                     Some(advance(Arc::clone(self.parts), self.followed.clone(), place).boxed());
             }
-            if reading.is_none() && self.lanes.len() < UNDONE_LIMIT {
+            if reading.is_none() && self.reader.has_room() {
                 reading = Some(self.read(WAIT));
             }
             tokio::select! {
-                Some(correlation) = dealing.next() => self.lanes.done(&correlation),
+                Some(correlation) = dealing.next() => self.reader.done(&correlation),
                 (began, read) = pending_or(&mut reading) => {
                     reading = None;
                     match read {
@@ -145,7 +131,7 @@ impl<S: Store> Follower<'_, S> {
 
     fn read(&self, wait: Duration) -> Reading {
         let read = Arc::clone(&self.followed.read);
-        let ask = Ask { start: self.start.clone(), limit: PAGE_LIMIT, wait };
+        let ask = self.reader.ask(wait);
         async move {
             let began = now();
             (began, read(ask).await)
@@ -160,57 +146,26 @@ impl<S: Store> Follower<'_, S> {
         info: &FeedInfo,
         page: Page,
     ) -> Result<(), FeedError> {
-        self.check(info)?;
-        for what in page.set_aside {
+        reader::check(info, &self.followed.source, self.parts.settings.inbox_retention)?;
+        for what in &page.set_aside {
             tracing::error!(source = %self.followed.source, position = what.position, why = what.why,
                 "something in a feed is no event; it is set aside");
             let job = || Job::SetAside(self.followed.source.clone(), what.clone(), now());
             until_done(self.parts, job).await;
         }
-        for placed in page.events {
-            let place = Cursor::at(placed.position, placed.event.id.clone());
-            let plan = &self.parts.code.plan;
-            if plan.reactions_to(&placed.event.kind).next().is_some() {
-                self.lanes.push(place, placed.event.correlation.clone(), placed.event);
-            } else {
-                self.lanes.pass(place);
-            }
-        }
-        if page.cursor.position >= page.head {
-            self.read_to_end = Some((began, page.cursor.clone()));
-        }
-        self.lanes.pass(page.cursor.clone());
-        self.start = Start::After(page.cursor);
+        let head = page.head;
+        self.reader.take(&self.parts.code.plan, began, page);
         self.parts.feed_status(self.nth, |status| {
-            status.head = page.head;
+            status.head = head;
             status.unreachable_since = None;
             status.error = None;
         });
         Ok(())
     }
 
-    /// Refuses a feed that this service cannot follow without losing events.
-    fn check(&self, info: &FeedInfo) -> Result<(), FeedError> {
-        if info.source != self.followed.source {
-            let (expected, found) = (self.followed.source.clone(), info.source.clone());
-            return Err(FeedError::OtherSource { expected, found });
-        }
-        let inbox = self.parts.settings.inbox_retention;
-        if inbox <= info.retention {
-            return Err(FeedError::Retention { feed: info.retention, inbox });
-        }
-        Ok(())
-    }
-
     /// Everything up to this place is dealt with or parked.
-    fn passed(&mut self, place: &Cursor) {
-        let ended = self.read_to_end.take_if(|(_, end)| end.position <= place.position);
-        self.parts.feed_status(self.nth, |status| {
-            status.position = place.position;
-            if let Some((began, _)) = ended {
-                status.read_to_end_at = Some(began);
-            }
-        });
+    fn passed(&self, passed: &Passed) {
+        self.parts.feed_status(self.nth, |status| status.passed(passed));
         // A time-out may have waited for it.
         self.parts.timeouts.notify_one();
     }
