@@ -10,23 +10,19 @@ use wholly_core::Timestamp;
 
 use super::build::Followed;
 use super::job::{Job, Reply};
-use super::lanes::Lanes;
 use super::pace::Backoff;
 use super::plan::ReactionIndex;
 use super::react::Disposition;
+use super::reader::{self, Item, Passed, Reader};
 use super::service::{Parts, stamp};
 use super::tend::begin_call;
 use crate::cursor::Cursor;
 use crate::event::{Event, now};
-use crate::feed::{Ask, FeedError, FeedInfo, Page, SetAside, Start};
+use crate::feed::{FeedError, FeedInfo, Page, Start};
 use crate::inbox::Outcome;
 use crate::names::{Correlation, ServiceName};
 use crate::store::{Store, StoreError};
 
-/// The most events that are read and not yet dealt with.
-const UNDONE_LIMIT: usize = 2_048;
-/// The most events of a page.
-const PAGE_LIMIT: u64 = 512;
 /// How long a feed is asked to wait for an event.
 const WAIT: Duration = Duration::from_secs(20);
 /// How long the watermark may lag behind what is done: an event that is read again is known.
@@ -43,14 +39,8 @@ pub(crate) async fn follow<S: Store>(parts: Arc<Parts<S>>, followed: Followed, n
     loop {
         let cursor = cursor(&parts, &followed).await;
         let start = cursor.clone().map_or_else(|| followed.start.clone(), Start::After);
-        let mut follower = Follower {
-            parts: &parts,
-            followed: &followed,
-            nth,
-            start,
-            lanes: Lanes::default(),
-            read_to_end: None,
-        };
+        let mut follower =
+            Follower { parts: &parts, followed: &followed, nth, reader: Reader::new(start) };
         let error = follower.run().await.to_string();
         if error != said {
             tracing::error!(source = %followed.source, error, "a feed is not read any further");
@@ -90,22 +80,11 @@ async fn cursor<S: Store>(parts: &Arc<Parts<S>>, followed: &Followed) -> Option<
     }
 }
 
-/// Something in a feed that is to be dealt with.
-#[derive(Clone)]
-enum Item {
-    Event(Event),
-    NoEvent(SetAside),
-}
-
 struct Follower<'a, S: Store> {
     parts: &'a Arc<Parts<S>>,
     followed: &'a Followed,
     nth: usize,
-    /// Where to read on.
-    start: Start,
-    lanes: Lanes<Item>,
-    /// A read after which nothing was left: when it began, and the place where it ended.
-    read_to_end: Option<(Timestamp, Cursor)>,
+    reader: Reader,
 }
 
 impl<S: Store> Follower<'_, S> {
@@ -119,14 +98,14 @@ impl<S: Store> Follower<'_, S> {
         let mut backoff = Backoff::default();
         loop {
             while dealing.len() < self.parts.store.concurrency()
-                && let Some((correlation, item)) = self.lanes.begin()
+                && let Some((correlation, item)) = self.reader.begin()
             {
                 let (parts, source) = (Arc::clone(self.parts), self.followed.source.clone());
                 dealing.push(deal(parts, source, correlation.clone(), item.clone()).boxed());
             }
-            if let Some(place) = self.lanes.take_watermark() {
-                self.passed(&place);
-                watermark = Some(place);
+            if let Some(passed) = self.reader.take_passed() {
+                self.passed(&passed);
+                watermark = Some(passed.place);
             }
             if saving.is_none()
                 && Instant::now() >= save_at
@@ -135,11 +114,11 @@ impl<S: Store> Follower<'_, S> {
                 saving =
                     Some(advance(Arc::clone(self.parts), self.followed.clone(), place).boxed());
             }
-            if reading.is_none() && self.lanes.len() < UNDONE_LIMIT {
+            if reading.is_none() && self.reader.has_room() {
                 reading = Some(self.read(WAIT, Duration::ZERO));
             }
             tokio::select! {
-                Some(correlation) = dealing.next() => self.lanes.done(&correlation),
+                Some(correlation) = dealing.next() => self.reader.done(&correlation),
                 (began, read) = pending_or(&mut reading) => {
                     reading = None;
                     let taken = read.and_then(|(info, page)| self.take(began, &info, page));
@@ -168,7 +147,7 @@ impl<S: Store> Follower<'_, S> {
     /// Reads on, after a delay; the feed is asked to wait for an event.
     fn read(&self, wait: Duration, delay: Duration) -> Reading {
         let read = Arc::clone(&self.followed.read);
-        let ask = Ask { start: self.start.clone(), limit: PAGE_LIMIT, wait };
+        let ask = self.reader.ask(wait);
         async move {
             tokio::time::sleep(delay).await;
             let began = now();
@@ -179,66 +158,20 @@ impl<S: Store> Follower<'_, S> {
 
     /// Takes a page in.
     fn take(&mut self, began: Timestamp, info: &FeedInfo, page: Page) -> Result<(), FeedError> {
-        self.check(info)?;
-        let events = page.events.into_iter().map(|one| (one.position, Item::Event(one.event)));
-        let others = page.set_aside.into_iter().map(|one| (one.position, Item::NoEvent(one)));
-        let mut items: Vec<_> = events.chain(others).collect();
-        items.sort_by_key(|(position, _)| *position);
-        for (position, item) in items {
-            self.push(position, item);
-        }
-        if page.cursor.position >= page.head {
-            self.read_to_end = Some((began, page.cursor.clone()));
-        }
-        self.lanes.pass(page.cursor.clone());
-        self.start = Start::After(page.cursor);
+        reader::check(info, &self.followed.source, self.parts.settings.inbox_retention)?;
+        let head = page.head;
+        self.reader.take(&self.parts.code.plan, began, page);
         self.parts.feed_status(self.nth, |status| {
-            status.head = page.head;
+            status.head = head;
             status.unreachable_since = None;
             status.error = None;
         });
         Ok(())
     }
 
-    fn push(&mut self, position: u64, item: Item) {
-        let (id, correlation) = match &item {
-            Item::Event(event) => (Some(event.id.clone()), Some(event.correlation.clone())),
-            // It waits for nothing, and nothing for it.
-            Item::NoEvent(_) => (None, Correlation::new(format!("set aside {position}")).ok()),
-        };
-        let is_awaited = match &item {
-            Item::Event(event) => self.parts.code.plan.reactions_to(&event.kind).next().is_some(),
-            Item::NoEvent(_) => true,
-        };
-        let place = Cursor { position, id };
-        match correlation.filter(|_| is_awaited) {
-            Some(correlation) => self.lanes.push(place, correlation, item),
-            None => self.lanes.pass(place),
-        }
-    }
-
-    /// Refuses a feed that this service cannot follow without losing events.
-    fn check(&self, info: &FeedInfo) -> Result<(), FeedError> {
-        if info.source != self.followed.source {
-            let (expected, found) = (self.followed.source.clone(), info.source.clone());
-            return Err(FeedError::OtherSource { expected, found });
-        }
-        let inbox = self.parts.settings.inbox_retention;
-        if inbox <= info.retention {
-            return Err(FeedError::Retention { feed: info.retention, inbox });
-        }
-        Ok(())
-    }
-
     /// Everything up to this place is dealt with or parked.
-    fn passed(&mut self, place: &Cursor) {
-        let ended = self.read_to_end.take_if(|(_, end)| end.position <= place.position);
-        self.parts.feed_status(self.nth, |status| {
-            status.position = place.position;
-            if let Some((began, _)) = ended {
-                status.read_to_end_at = Some(began);
-            }
-        });
+    fn passed(&self, passed: &Passed) {
+        self.parts.feed_status(self.nth, |status| status.passed(passed));
         // A time-out may have waited for it.
         self.parts.timeouts.notify_one();
     }

@@ -10,7 +10,7 @@ use super::plan::ReactionIndex;
 use crate::Failure;
 use crate::declaration::Reaction;
 use crate::event::{Event, data_of};
-use crate::names::ReactionName;
+use crate::names::{ReactionName, ServiceName};
 use crate::session::{Session, SqlError};
 
 /// An event with its data, as a reaction gets it.
@@ -60,6 +60,13 @@ pub enum Unhandled {
     /// The service's own code failed.
     #[error("{0}")]
     Failed(Arc<dyn std::error::Error + Send + Sync>),
+}
+
+/// The key of a reaction's call.
+///
+/// INVARIANT: it follows from the event and the reaction alone, so that a repetition has the same.
+pub(crate) fn call_key(service: &ServiceName, reaction: &ReactionName, event: &Event) -> String {
+    format!("{service}/{reaction}/{}/{}", event.source, event.id)
 }
 
 /// The handlers of a service, for a session of one kind.

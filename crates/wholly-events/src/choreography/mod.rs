@@ -14,8 +14,9 @@ mod pace;
 pub(crate) mod parked;
 pub(crate) mod plan;
 pub mod react;
+pub(crate) mod reader;
 pub(crate) mod service;
-mod status;
+pub(crate) mod status;
 mod tend;
 pub(crate) mod timeout;
 

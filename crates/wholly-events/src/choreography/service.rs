@@ -279,8 +279,7 @@ impl<S: Store> Parts<S> {
                 Reply::Page(Err(refusal)) => return Ok(Err(refusal)),
                 _ => return Ok(Ok((self.info(), empty(&start, known)))),
             };
-            let is_first = !matches!(start, Start::After(_));
-            if !page.events.is_empty() || is_first || tokio::time::Instant::now() >= give_up {
+            if page.answers(&start) || tokio::time::Instant::now() >= give_up {
                 return Ok(Ok((self.info(), page)));
             }
             start = Start::After(page.cursor);

@@ -43,6 +43,14 @@ pub struct Page {
     pub head: u64,
 }
 
+impl Page {
+    /// True if there is no use in waiting for more: there are events, or the follower learns from
+    /// it where the feed begins.
+    pub(crate) fn answers(&self, start: &Start) -> bool {
+        !self.events.is_empty() || !matches!(start, Start::After(_))
+    }
+}
+
 /// Something in a feed that is no event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAside {
