@@ -145,10 +145,13 @@ impl<S: Store> Follower<'_, S> {
 
     fn read(&self, wait: Duration) -> Reading {
         let read = Arc::clone(&self.followed.read);
-        let ask = Ask { start: self.start.clone(), limit: PAGE_LIMIT, wait };
+        let start = self.start.clone();
+        let ask = Ask { start: start.clone(), limit: PAGE_LIMIT, wait };
         async move {
             let began = now();
-            (began, read(ask).await)
+            // Places must ascend on their way through the lanes, and a transport may repeat.
+            let read = read(ask).await.and_then(|(info, page)| Ok((info, page.behind(&start)?)));
+            (began, read)
         }
         .boxed()
     }
