@@ -129,7 +129,7 @@ impl<S: Store> Follower<'_, S> {
                         }
                         Err(error) => {
                             self.unreachable(&error);
-                            backoff.wait().await;
+                            reading = Some(self.read_later(backoff.longer()));
                         }
                     }
                 }
@@ -152,6 +152,16 @@ impl<S: Store> Follower<'_, S> {
             // Places must ascend on their way through the lanes, and a transport may repeat.
             let read = read(ask).await.and_then(|(info, page)| Ok((info, page.behind(&start)?)));
             (began, read)
+        }
+        .boxed()
+    }
+
+    /// Reads after a pause, in which what was read before goes on.
+    fn read_later(&self, pause: Duration) -> Reading {
+        let read = self.read(WAIT);
+        async move {
+            tokio::time::sleep(pause).await;
+            read.await
         }
         .boxed()
     }
