@@ -132,14 +132,15 @@ impl Feed for HttpFeed {
     async fn read(&self, ask: Ask) -> Result<(FeedInfo, Page), FeedError> {
         let answer = self.ask(&ask.start, ask.limit, ask.wait).await?;
         let (info, place) = answer.info()?;
+        let before = ask.start.position();
         if let Some(body) = &answer.body {
-            return Ok((info, page(body, place)?));
+            return Ok((info, page(body, before, place)?));
         }
         // What is too long must be one event, or a server that keeps no limit: one at a time.
         let answer = self.ask(&ask.start, 1, Duration::ZERO).await?;
         let (info, place) = answer.info()?;
         match &answer.body {
-            Some(body) => Ok((info, page(body, place)?)),
+            Some(body) => Ok((info, page(body, before, place)?)),
             None => {
                 let position = place.cursor.position;
                 let why = format!("it has more than {PAGE_LIMIT} bytes");
@@ -210,8 +211,8 @@ impl Answer {
     }
 }
 
-/// Reads a batch; what in it is no event is set aside alone.
-fn page(body: &[u8], Place { cursor, head }: Place) -> Result<Page, FeedError> {
+/// Reads a batch of what is behind this position; what in it is no event is set aside alone.
+fn page(body: &[u8], before: u64, Place { cursor, head }: Place) -> Result<Page, FeedError> {
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(unreachable)?;
     let mut page = Page { events: Vec::new(), set_aside: Vec::new(), cursor, head };
     let mut last = 0;
@@ -231,13 +232,23 @@ fn page(body: &[u8], Place { cursor, head }: Place) -> Result<Page, FeedError> {
                 return Err(FeedError::Unreachable(why));
             }
             Err(why) => {
-                last += 1;
+                let next = last.max(before) + 1;
+                last = stated(item).filter(|stated| *stated > last).unwrap_or(next);
                 let body = item.get().chars().take(KEPT).collect();
                 page.set_aside.push(SetAside { position: last, body, why });
             }
         }
     }
     Ok(page)
+}
+
+/// The position that something says it has.
+fn stated(item: &RawValue) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Stated {
+        position: String,
+    }
+    serde_json::from_str::<Stated>(item.get()).ok()?.position.parse().ok()
 }
 
 fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FeedError {
