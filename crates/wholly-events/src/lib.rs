@@ -3,6 +3,8 @@
 
 #[cfg(feature = "choreography")]
 pub mod choreography;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod cursor;
 mod declaration;
 mod driver;

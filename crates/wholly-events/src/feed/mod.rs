@@ -11,6 +11,7 @@ mod server;
 use std::time::Duration;
 
 pub use client::{HttpFeed, InvalidFeed};
+pub use local::LocalFeed;
 pub use rows::Ends;
 pub use server::{bearer, router};
 

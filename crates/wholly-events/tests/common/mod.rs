@@ -1,4 +1,5 @@
 //! The shop's three services in this process, each over its own SQLite file and its own port.
+#![allow(dead_code, reason = "not every test uses everything")]
 
 use std::path::Path;
 use std::time::Duration;
