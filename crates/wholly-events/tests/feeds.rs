@@ -1,4 +1,5 @@
 //! The transports that there are, by the suite that every transport must pass.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! A service as a follower of feeds that do not behave.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 

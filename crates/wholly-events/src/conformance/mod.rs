@@ -2,3 +2,10 @@
 
 #[cfg(feature = "choreography")]
 pub mod feed;
+#[cfg(feature = "choreography")]
+pub mod follower;
+#[cfg(feature = "choreography")]
+mod report;
+
+#[cfg(feature = "choreography")]
+pub use report::{Check, Report, Verdict};

@@ -107,6 +107,11 @@ impl HttpFeed {
         };
         let wait_ms = wait.as_millis();
         let url = format!("{}?after={after}&limit={limit}&wait_ms={wait_ms}", self.url);
+        self.get(&url, wait).await
+    }
+
+    /// Asks for what is at this address of the same server.
+    async fn get(&self, url: &str, wait: Duration) -> Result<Answer, FeedError> {
         let mut request = Request::get(url).header(header::ACCEPT, wire::BATCH);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
@@ -125,6 +130,28 @@ impl HttpFeed {
         let limit = wait.saturating_add(ANSWER_TIMEOUT);
         let late = || FeedError::Unreachable(format!("it gave no answer within {limit:?}"));
         tokio::time::timeout(limit, whole).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+#[cfg(feature = "conformance")]
+impl HttpFeed {
+    /// The answer to this query of the feed, whatever it is.
+    pub(crate) async fn get_query(
+        &self,
+        query: &str,
+    ) -> Result<(http::response::Parts, Bytes), FeedError> {
+        let answer = self.get(&format!("{}?{query}", self.url), Duration::ZERO).await?;
+        Ok((answer.head, answer.body.unwrap_or_default()))
+    }
+
+    /// What is at this path beside the feed.
+    pub(crate) async fn get_beside(&self, path: &str) -> Result<Bytes, FeedError> {
+        let before = self.url.rsplit_once('/').map_or(self.url.as_str(), |(before, _)| before);
+        let answer = self.get(&format!("{before}/{path}"), Duration::ZERO).await?;
+        match answer.head.status {
+            StatusCode::OK => Ok(answer.body.unwrap_or_default()),
+            _ => Err(answer.refusal()),
+        }
     }
 }
 

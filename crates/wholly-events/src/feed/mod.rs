@@ -13,6 +13,8 @@ use std::time::Duration;
 pub use client::{HttpFeed, InvalidFeed};
 pub use local::LocalFeed;
 pub use rows::Ends;
+#[cfg(feature = "conformance")]
+pub(crate) use server::page_header;
 pub use server::{bearer, router};
 
 use crate::cursor::Cursor;
