@@ -127,7 +127,7 @@ impl<S: Store> Follower<'_, S> {
                         Err(error @ FeedError::Unreachable(_)) => {
                             self.unreachable(&error);
                             // What was read before is dealt with meanwhile.
-                            reading = Some(self.read(WAIT, backoff.next()));
+                            reading = Some(self.read(WAIT, backoff.longer()));
                         }
                         Err(error) => return error,
                     }
@@ -148,10 +148,13 @@ impl<S: Store> Follower<'_, S> {
     fn read(&self, wait: Duration, delay: Duration) -> Reading {
         let read = Arc::clone(&self.followed.read);
         let ask = self.reader.ask(wait);
+        let start = ask.start.clone();
         async move {
             tokio::time::sleep(delay).await;
             let began = now();
-            (began, read(ask).await)
+            // Places must ascend on their way through the lanes, and a transport may repeat.
+            let read = read(ask).await.and_then(|(info, page)| Ok((info, page.behind(&start)?)));
+            (began, read)
         }
         .boxed()
     }

@@ -20,14 +20,14 @@ impl Default for Backoff {
 impl Backoff {
     /// Waits, and makes the next wait longer.
     pub(crate) async fn wait(&mut self) {
-        tokio::time::sleep(self.next()).await;
+        tokio::time::sleep(self.longer()).await;
     }
 
-    /// The next wait, for who waits otherwise.
-    pub(crate) fn next(&mut self) -> Duration {
-        let next = self.next;
-        self.next = (next * 2).min(MOST);
-        next
+    /// How long to wait now; the next wait is longer.
+    pub(crate) fn longer(&mut self) -> Duration {
+        let now = self.next;
+        self.next = (now * 2).min(MOST);
+        now
     }
 
     pub(crate) fn reset(&mut self) {

@@ -160,6 +160,10 @@ impl<S: Store> Service<S> {
         &self.parts.code.plan.declaration
     }
 
+    pub(crate) fn parts(&self) -> &Arc<Parts<S>> {
+        &self.parts
+    }
+
     /// Tells that something was published in a transaction of the program's own, which is
     /// committed. Without it a poll finds the event a moment later.
     pub fn wake(&self) {

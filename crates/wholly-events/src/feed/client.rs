@@ -37,7 +37,6 @@ const KEPT: usize = 64 * 1024;
 pub struct HttpFeed {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
     url: String,
-    path: String,
     authorization: Option<http::HeaderValue>,
     signing: Option<Signing>,
 }
@@ -95,8 +94,7 @@ impl HttpFeed {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build((tcp, tls).into());
-        let path = uri.path().to_owned();
-        Ok(Self { client, url: url.to_owned(), path, authorization: None, signing: None })
+        Ok(Self { client, url: url.to_owned(), authorization: None, signing: None })
     }
 }
 
@@ -131,14 +129,19 @@ impl HttpFeed {
             Start::After(cursor) => encoded(&cursor.to_string()),
         };
         let wait_ms = wait.as_millis();
-        let query = format!("after={after}&limit={limit}&wait_ms={wait_ms}");
-        let mut request =
-            Request::get(format!("{}?{query}", self.url)).header(header::ACCEPT, wire::BATCH);
+        let url = format!("{}?after={after}&limit={limit}&wait_ms={wait_ms}", self.url);
+        self.get(&url, wait).await
+    }
+
+    /// Asks for what is at this address of the same server.
+    async fn get(&self, url: &str, wait: Duration) -> Result<Answer, FeedError> {
+        let uri: http::Uri = url.parse().map_err(unreachable)?;
+        let mut request = Request::get(&uri).header(header::ACCEPT, wire::BATCH);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
         if let Some(signing) = &self.signing {
-            for (name, value) in signing.headers(&self.path, &query) {
+            for (name, value) in signing.headers(uri.path(), uri.query().unwrap_or_default()) {
                 request = request.header(name, value);
             }
         }
@@ -159,18 +162,41 @@ impl HttpFeed {
     }
 }
 
+#[cfg(feature = "conformance")]
+impl HttpFeed {
+    /// The answer to this query of the feed, whatever it is.
+    pub(crate) async fn get_query(
+        &self,
+        query: &str,
+    ) -> Result<(http::response::Parts, Bytes), FeedError> {
+        let answer = self.get(&format!("{}?{query}", self.url), Duration::ZERO).await?;
+        Ok((answer.head, answer.body.unwrap_or_default()))
+    }
+
+    /// What is at this path beside the feed.
+    pub(crate) async fn get_beside(&self, path: &str) -> Result<Bytes, FeedError> {
+        let before = self.url.rsplit_once('/').map_or(self.url.as_str(), |(before, _)| before);
+        let answer = self.get(&format!("{before}/{path}"), Duration::ZERO).await?;
+        match answer.head.status {
+            StatusCode::OK => Ok(answer.body.unwrap_or_default()),
+            _ => Err(answer.refusal()),
+        }
+    }
+}
+
 impl Feed for HttpFeed {
     async fn read(&self, ask: Ask) -> Result<(FeedInfo, Page), FeedError> {
         let answer = self.ask(&ask.start, ask.limit, ask.wait).await?;
         let (info, place) = answer.info()?;
+        let before = ask.start.position();
         if let Some(body) = &answer.body {
-            return Ok((info, page(body, place)?));
+            return Ok((info, page(body, before, place)?));
         }
         // What is too long must be one event, or a server that keeps no limit: one at a time.
         let answer = self.ask(&ask.start, 1, Duration::ZERO).await?;
         let (info, place) = answer.info()?;
         match &answer.body {
-            Some(body) => Ok((info, page(body, place)?)),
+            Some(body) => Ok((info, page(body, before, place)?)),
             None => {
                 let position = place.cursor.position;
                 let why = format!("it has more than {PAGE_LIMIT} bytes");
@@ -241,8 +267,8 @@ impl Answer {
     }
 }
 
-/// Reads a batch; what in it is no event is set aside alone.
-fn page(body: &[u8], Place { cursor, head }: Place) -> Result<Page, FeedError> {
+/// Reads a batch of what is behind this position; what in it is no event is set aside alone.
+fn page(body: &[u8], before: u64, Place { cursor, head }: Place) -> Result<Page, FeedError> {
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(unreachable)?;
     let mut page = Page { events: Vec::new(), set_aside: Vec::new(), cursor, head };
     let mut last = 0;
@@ -262,13 +288,23 @@ fn page(body: &[u8], Place { cursor, head }: Place) -> Result<Page, FeedError> {
                 return Err(FeedError::Unreachable(why));
             }
             Err(why) => {
-                last += 1;
+                let next = last.max(before) + 1;
+                last = stated(item).filter(|stated| *stated > last).unwrap_or(next);
                 let body = item.get().chars().take(KEPT).collect();
                 page.set_aside.push(SetAside { position: last, body, why });
             }
         }
     }
     Ok(page)
+}
+
+/// The position that something says it has.
+fn stated(item: &RawValue) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Stated {
+        position: String,
+    }
+    serde_json::from_str::<Stated>(item.get()).ok()?.position.parse().ok()
 }
 
 fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FeedError {

@@ -1,4 +1,6 @@
 //! The shop's three services in this process, each over its own SQLite file and its own port.
+#![allow(dead_code, reason = "not every test uses everything")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::path::Path;
 use std::time::Duration;
@@ -99,7 +101,7 @@ pub async fn database(path: &Path, schema: &'static str) -> Database {
     database
 }
 
-async fn node(choreography: Choreography<Database>, database: Database, port: u16) -> Node {
+pub async fn node(choreography: Choreography<Database>, database: Database, port: u16) -> Node {
     let service = choreography.start(database.clone()).await.unwrap();
     let routes = feed::router(service.clone());
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
