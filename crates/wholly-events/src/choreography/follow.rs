@@ -11,6 +11,7 @@ use wholly_core::Timestamp;
 use super::build::Followed;
 use super::job::{Job, Reply};
 use super::lanes::Lanes;
+use super::observe;
 use super::pace::Backoff;
 use super::plan::ReactionIndex;
 use super::react::Disposition;
@@ -292,13 +293,18 @@ pub(crate) fn disposed<S: Store>(
     disposition: &Disposition,
     of: Option<(ReactionIndex, &Event)>,
 ) {
+    if let Some((index, event)) = of
+        && let Some(reaction) = parts.code.plan.reaction(index)
+    {
+        observe::tell(parts.observer.as_ref(), &reaction.name, event, disposition);
+    }
     match disposition {
-        Disposition::Ended(Outcome::Done | Outcome::Refused) => {
+        Disposition::Ended(Outcome::Done | Outcome::Refused, _) => {
             parts.published.notify_one();
             parts.timeouts.notify_one();
             parts.parked.notify_one();
         }
-        Disposition::Ended(Outcome::Suppressed | Outcome::Dropped) | Disposition::Again => {
+        Disposition::Ended(Outcome::Suppressed | Outcome::Dropped, _) | Disposition::Again => {
             parts.parked.notify_one();
         }
         Disposition::Parked => {}
