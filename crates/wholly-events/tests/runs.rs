@@ -1,5 +1,6 @@
 //! How a choreographed service runs: what it does while a feed is away, and what it tells.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -70,6 +71,19 @@ async fn within_10_seconds(mut is_so: impl FnMut() -> bool) {
         assert!(tokio::time::Instant::now() < give_up, "it did not come to pass");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+#[tokio::test]
+async fn events_that_were_read_are_dealt_with_while_their_feed_is_away() {
+    let events = (0..600).map(|n| ("OrderCreated", format!("ORD{n}")));
+    let ended = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&ended);
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path().join("payment.db")).unwrap();
+    let choreography =
+        service(GoesAway::with(events)).observe(move |_| _ = count.fetch_add(1, Relaxed));
+    let _service = choreography.start(database).await.unwrap();
+    within_10_seconds(|| ended.load(Relaxed) == 600).await;
 }
 
 #[tokio::test]

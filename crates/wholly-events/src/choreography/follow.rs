@@ -114,7 +114,7 @@ impl<S: Store> Follower<'_, S> {
                     Some(advance(Arc::clone(self.parts), self.followed.clone(), place).boxed());
             }
             if reading.is_none() && self.lanes.len() < UNDONE_LIMIT {
-                reading = Some(self.read(WAIT));
+                reading = Some(self.read(Duration::ZERO, WAIT));
             }
             tokio::select! {
                 Some(correlation) = dealing.next() => self.lanes.done(&correlation),
@@ -130,7 +130,8 @@ impl<S: Store> Follower<'_, S> {
                         }
                         Err(error) => {
                             self.unreachable(&error);
-                            backoff.wait().await;
+                            // What was read before is dealt with meanwhile.
+                            reading = Some(self.read(backoff.take(), WAIT));
                         }
                     }
                 }
@@ -139,15 +140,21 @@ impl<S: Store> Follower<'_, S> {
                     save_at = Instant::now() + ADVANCE_EVERY;
                 }
                 () = tokio::time::sleep_until(save_at), if watermark.is_some() && saving.is_none() => {}
-                () = self.parts.read_now.notified() => reading = Some(self.read(Duration::ZERO)),
+                () = self.parts.read_now.notified() => {
+                    reading = Some(self.read(Duration::ZERO, Duration::ZERO));
+                }
             }
         }
     }
 
-    fn read(&self, wait: Duration) -> Reading {
+    /// Reads on after a pause; the feed may wait for an event.
+    fn read(&self, pause: Duration, wait: Duration) -> Reading {
         let read = Arc::clone(&self.followed.read);
         let ask = Ask { start: self.start.clone(), limit: PAGE_LIMIT, wait };
         async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
             let began = now();
             (began, read(ask).await)
         }

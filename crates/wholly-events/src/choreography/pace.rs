@@ -20,8 +20,14 @@ impl Default for Backoff {
 impl Backoff {
     /// Waits, and makes the next wait longer.
     pub(crate) async fn wait(&mut self) {
-        tokio::time::sleep(self.next).await;
-        self.next = (self.next * 2).min(MOST);
+        tokio::time::sleep(self.take()).await;
+    }
+
+    /// The next wait, for who waits elsewhere; the one after it is longer.
+    pub(crate) fn take(&mut self) -> Duration {
+        let wait = self.next;
+        self.next = (wait * 2).min(MOST);
+        wait
     }
 
     pub(crate) fn reset(&mut self) {
