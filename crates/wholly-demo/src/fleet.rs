@@ -354,6 +354,16 @@ impl Fleet {
         Ok(())
     }
 
+    /// How long the processors have worked for all processes so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        self.processes.values().map(Process::processor_time).sum()
+    }
+
+    /// What all processes hold in memory, in bytes, where the system tells.
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+        self.processes.values().map(Process::resident_bytes).sum()
+    }
+
     /// Waits until a process has killed itself.
     pub(crate) async fn killed(&mut self, role: Role) -> Result<(), FleetError> {
         let late = || FleetError::Late(format!("the {} is killed", role.as_str()));
