@@ -10,6 +10,7 @@ use wholly_core::Timestamp;
 
 use super::build::Followed;
 use super::job::{Job, Reply};
+use super::observe;
 use super::pace::Backoff;
 use super::plan::ReactionIndex;
 use super::react::Disposition;
@@ -150,7 +151,9 @@ impl<S: Store> Follower<'_, S> {
         let ask = self.reader.ask(wait);
         let start = ask.start.clone();
         async move {
-            tokio::time::sleep(delay).await;
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
             let began = now();
             // Places must ascend on their way through the lanes, and a transport may repeat.
             let read = read(ask).await.and_then(|(info, page)| Ok((info, page.behind(&start)?)));
@@ -266,13 +269,18 @@ pub(crate) fn disposed<S: Store>(
     disposition: &Disposition,
     of: Option<(ReactionIndex, &Event)>,
 ) {
+    if let Some((index, event)) = of
+        && let Some(reaction) = parts.code.plan.reaction(index)
+    {
+        observe::tell(parts.observer.as_ref(), &reaction.name, event, disposition);
+    }
     match disposition {
-        Disposition::Ended(Outcome::Done | Outcome::Refused) => {
+        Disposition::Ended(Outcome::Done | Outcome::Refused, _) => {
             parts.published.notify_one();
             parts.timeouts.notify_one();
             parts.parked.notify_one();
         }
-        Disposition::Ended(Outcome::Suppressed | Outcome::Dropped) | Disposition::Again => {
+        Disposition::Ended(Outcome::Suppressed | Outcome::Dropped, _) | Disposition::Again => {
             parts.parked.notify_one();
         }
         Disposition::Parked => {}

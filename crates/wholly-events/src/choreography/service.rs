@@ -11,6 +11,7 @@ use wholly_core::Timestamp;
 pub(crate) use super::build::Followed;
 use super::build::{Built, Call, Choreography, InvalidChoreography, Settings};
 use super::job::{Job, Reply};
+use super::observe::Observer;
 use super::react::{self, Stamp};
 use super::status::{FeedStatus, Status};
 use super::{follow, tend};
@@ -67,6 +68,7 @@ pub(crate) struct Parts<S: Store> {
     pub(crate) store: S,
     pub(crate) code: Arc<Code<S::Handler>>,
     pub(crate) calls: Vec<Option<Call>>,
+    pub(crate) observer: Option<Observer>,
     pub(crate) settings: Settings,
     /// The last position that is known to be committed.
     pub(crate) head: watch::Sender<u64>,
@@ -104,7 +106,7 @@ impl<S: Store> Choreography<S> {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(self, store: S) -> Result<Service<S>, StartError> {
-        let Built { code, calls, mut followed, settings } = self.build()?;
+        let Built { code, calls, mut followed, observer, settings } = self.build()?;
         store.check_settings().await?;
         let code = Arc::new(code);
         let source = code.plan.declaration.service.clone();
@@ -121,6 +123,7 @@ impl<S: Store> Choreography<S> {
             store,
             code,
             calls,
+            observer,
             settings,
             head: watch::Sender::new(0),
             published: Notify::new(),

@@ -150,7 +150,9 @@ async fn call<S: Store>(parts: &Arc<Parts<S>>, sequence: u64, index: ReactionInd
     loop {
         let (correlation, result) = (event.correlation.clone(), Some(result.clone()));
         match parts.run(Job::Retry(sequence, correlation, result, stamp())).await {
-            Ok(Reply::Disposed(disposition)) => return disposed(parts, &disposition, None),
+            Ok(Reply::Disposed(disposition)) => {
+                return disposed(parts, &disposition, Some((index, &event)));
+            }
             Ok(_) => return,
             Err(StoreError::Unhandled(unhandled)) => {
                 return failed(parts, &reaction.name, &event, unhandled).await;
