@@ -88,10 +88,10 @@ fn cancel(db: &Connection, refused: Incoming<Refusal>) -> Step<Refusal> {
 
 /// Clients that wait for the end of their orders.
 #[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<HashMap<String, Vec<Told>>>>);
+pub(super) struct Waiting(Arc<Mutex<HashMap<String, Vec<Answer>>>>);
 
 /// Who waits for the state in which an order ends.
-type Told = oneshot::Sender<&'static str>;
+type Answer = oneshot::Sender<&'static str>;
 
 impl Waiting {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<oneshot::Sender<&'static str>>>> {
