@@ -4,6 +4,8 @@
 //! then is a [`Service`]. Each event of a feed that it follows is dealt with in one local
 //! transaction: see [`react`] for what becomes of it.
 
+#[cfg(all(test, feature = "rusqlite"))]
+mod bounded;
 mod build;
 mod follow;
 pub(crate) mod handle;
