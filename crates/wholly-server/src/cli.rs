@@ -3,6 +3,7 @@
 mod ask;
 mod by_hand;
 mod completions;
+mod events;
 mod exit;
 mod get;
 mod list;
@@ -34,6 +35,7 @@ use crate::logs;
 use crate::token::Token;
 use by_hand::{Abort, End, Resolve, Retry};
 use completions::Completions;
+use events::EventsCommand;
 pub use exit::failed;
 use get::Get;
 use list::List;
@@ -74,6 +76,7 @@ enum Command {
     Check(Check),
     Diagram(Diagram),
     Conformance(Conformance),
+    Events(EventsCommand),
     #[cfg(feature = "demo")]
     Demo(Demo),
     #[cfg(feature = "demo")]
@@ -118,6 +121,7 @@ pub fn run() -> ExitCode {
         Command::Check(check) => check.run(),
         Command::Diagram(diagram) => diagram.run(),
         Command::Conformance(conformance) => conformance.run(),
+        Command::Events(events) => events.run(),
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo.run(),
         #[cfg(feature = "demo")]

@@ -18,6 +18,8 @@
 //!
 //! INVARIANT: keys are compared by their bytes: no two ids that differ are one to the database.
 
+#[cfg(test)]
+mod documented;
 mod postgres;
 mod sqlite;
 
