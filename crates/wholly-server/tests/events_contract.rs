@@ -6,6 +6,7 @@ mod common;
 
 use std::path::Path;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use tempfile::{TempDir, tempdir};
@@ -50,17 +51,25 @@ fn lines() -> Vec<String> {
     let document =
         std::fs::read_to_string(Path::new(ROOT).join("docs/events-contract.md")).unwrap();
     let blocks = document.split("```sh\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
-    let ports = [free_port(), free_port()];
+    let (listen, own) = (free_port(), free_port());
     let line = |block: &str| {
-        let line = block.replace("\\\n", " ");
-        line.replace("8081", &ports[0]).replace("8082", &ports[1])
+        // First both are taken out: a new port may look like the other one.
+        let line = block.replace("\\\n", " ").replace("8081", "LISTEN").replace("8082", "OWN");
+        line.replace("LISTEN", &listen).replace("OWN", &own)
     };
     blocks.map(line).collect()
 }
 
+/// A port that no test of this process has, below those that the system gives away by itself.
 fn free_port() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().port().to_string()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 10_000).unwrap();
+    loop {
+        let port = 20_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 10_000;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port.to_string();
+        }
+    }
 }
 
 #[tokio::test]
