@@ -41,6 +41,7 @@ pub(super) async fn check<P: Process>(suite: &mut Suite<P>) -> Vec<Check> {
         "what undoes comes first: it is answered, and what it undoes has no effect" => undone_first,
         "the events of one correlation are dealt with in their order" => in_order,
         "an event of a type that is not known is passed over" => unknown_type,
+        "two ids that differ by their case alone are two events" => ids_by_their_bytes,
         "what is no event is set aside, and the others go on" => no_event,
         "an event whose data does not fit is parked: its correlation waits, the others go on"
             => parked,
@@ -192,6 +193,15 @@ impl<P: Process> Suite<P> {
         self.exchange(ASKED, "unknown", 6, ANSWERED).await?;
         let answers = self.downstream.answers_now(&unknown).await?;
         ensure(answers == 0, || "an event of an unknown type was answered".to_owned())
+    }
+
+    async fn ids_by_their_bytes(&mut self) -> Result<(), Broken> {
+        let mut causes = Vec::new();
+        for id in ["Id-A", "id-a"] {
+            let event = event(ASKED, "ids", &json!({ "n": 1 }))?;
+            causes.push(self.upstream.publish(NewEvent { id: EventId::from_checked(id), ..event }));
+        }
+        self.downstream.answers(&causes).await.map(drop)
     }
 
     async fn no_event(&mut self) -> Result<(), Broken> {
