@@ -9,7 +9,7 @@
 //! | the reaction has dealt with the event | nothing |
 //! | the event is parked | nothing |
 //! | another event of the correlation is parked | it is parked behind it |
-//! | … but this one undoes that one's reaction, whose call is not out | that one is suppressed, and this one goes on |
+//! | … but this one undoes that one's reaction, whose call is not out | that one is suppressed, and what is parked behind it is looked at |
 //! | the reaction is suppressed | remembered; nothing is called, nothing is emitted |
 //! | the reaction makes a call | parked as calling; the call is made after the commit |
 //! | else | the handler is called, what it says is emitted, all is remembered |
@@ -82,9 +82,12 @@ pub(crate) async fn receive<S: Session>(
         return Ok(Disposition::Again);
     }
     arrived(session, plan, event, stamp.now).await?;
-    if let Some(first) = seen.first_parked
-        && !overtakes(session, reaction, first, stamp.now).await?
-    {
+    let mut first_parked = seen.first_parked;
+    while let Some(first) = first_parked {
+        if overtakes(session, reaction, first, stamp.now).await? {
+            first_parked = look(session, &reaction.name, event).await?.first_parked;
+            continue;
+        }
         let parking = Parking {
             reaction: &reaction.name,
             event,
