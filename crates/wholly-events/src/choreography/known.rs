@@ -5,6 +5,7 @@ use std::time::Duration;
 use wholly_core::Timestamp;
 
 use super::status::FeedStatus;
+use crate::probe::{Law, broken};
 
 /// The moment up to which every feed's events are known: each was read to its end after it, or is
 /// away for so long that it is not waited for.
@@ -30,7 +31,8 @@ pub(crate) fn forgettable(
     unreachable_after: Duration,
     retention: Duration,
 ) -> Timestamp {
-    if known_up_to(feeds, now, unreachable_after) == Timestamp::default() {
+    let known = known_up_to(feeds, now, unreachable_after);
+    if known == Timestamp::default() && !broken(Law::MarksOutliveTheirEvents) {
         return Timestamp::default();
     }
     let retention = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
