@@ -24,4 +24,4 @@ pub use job::Drop;
 pub use parked::{Parked, ParkedState};
 pub use plan::{ReactionIndex, Retry};
 pub use service::{Service, StartError};
-pub use status::{FeedStatus, Status};
+pub use status::{FeedStatus, ParkedStatus, ReactionStatus, Status};

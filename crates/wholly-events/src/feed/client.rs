@@ -107,7 +107,17 @@ impl HttpFeed {
         };
         let wait_ms = wait.as_millis();
         let url = format!("{}?after={after}&limit={limit}&wait_ms={wait_ms}", self.url);
-        let mut request = Request::get(url).header(header::ACCEPT, wire::BATCH);
+        self.exchange(url, wire::BATCH, wait.saturating_add(ANSWER_TIMEOUT)).await
+    }
+
+    /// Asks, and reads the whole answer in this time.
+    pub(super) async fn exchange(
+        &self,
+        url: String,
+        accept: &'static str,
+        limit: Duration,
+    ) -> Result<Answer, FeedError> {
+        let mut request = Request::get(url).header(header::ACCEPT, accept);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -122,9 +132,12 @@ impl HttpFeed {
             };
             Ok(Answer { head, body })
         };
-        let limit = wait.saturating_add(ANSWER_TIMEOUT);
         let late = || FeedError::Unreachable(format!("it gave no answer within {limit:?}"));
         tokio::time::timeout(limit, whole).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 }
 
@@ -152,9 +165,9 @@ impl Feed for HttpFeed {
 }
 
 /// An answer; without a body where that is too long.
-struct Answer {
-    head: http::response::Parts,
-    body: Option<Bytes>,
+pub(super) struct Answer {
+    pub(super) head: http::response::Parts,
+    pub(super) body: Option<Bytes>,
 }
 
 /// Where a page ends, and the feed.
@@ -189,7 +202,7 @@ impl Answer {
     }
 
     /// An answer that is no page: a refused cursor, or something that may pass.
-    fn refusal(&self) -> FeedError {
+    pub(super) fn refusal(&self) -> FeedError {
         #[derive(serde::Deserialize)]
         struct Problem {
             #[serde(default)]
@@ -240,13 +253,13 @@ fn page(body: &[u8], Place { cursor, head }: Place) -> Result<Page, FeedError> {
     Ok(page)
 }
 
-fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FeedError {
+pub(super) fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FeedError {
     let error = error.into();
     FeedError::Unreachable(crate::SqlError::of(&*error).0)
 }
 
 /// A cursor as a part of a query: everything but letters and digits is written as its bytes.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
