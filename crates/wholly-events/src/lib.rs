@@ -1,32 +1,62 @@
 //! Events between services with nothing lost: outbox, inbox, feeds, and the choreographed saga.
 #![allow(dead_code)]
 
+mod check;
 #[cfg(feature = "choreography")]
 pub mod choreography;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod cursor;
 mod declaration;
+mod diagram;
 mod driver;
 mod event;
 #[cfg(feature = "choreography")]
 pub mod feed;
+mod graph;
 pub mod inbox;
 mod names;
 mod outbox;
 mod session;
+#[cfg(test)]
+mod shops;
 pub mod sql;
 #[cfg(feature = "choreography")]
-mod store;
+pub mod store;
 pub mod wire;
 
+pub use check::{Finding, Severity, check};
 #[cfg(feature = "choreography")]
 pub use choreography::{Choreography, Incoming, Reacted, Service};
 pub use cursor::{Cursor, InvalidCursor};
 pub use declaration::{Declaration, Reaction, Timeout};
+pub use diagram::diagram;
 pub use event::{DATA_LIMIT, Event, InvalidEvent, NewEvent};
 pub use names::{Correlation, EventId, EventType, InvalidName, ReactionName, ServiceName};
 pub use session::{Cell, Row, Session, SqlError, Value};
 
-/// The outbox and the inbox in SQLite, by rusqlite.
+/// The outbox and the inbox in SQLite, by rusqlite: in the caller's transaction.
+///
+/// ```
+/// use wholly_events::rusqlite::{create_tables, publish, receive_once};
+/// use wholly_events::{EventId, NewEvent, ReactionName, ServiceName};
+/// use wholly_events::inbox::Received;
+///
+/// let mut db = rusqlite::Connection::open_in_memory()?;
+/// create_tables(&db)?;
+/// db.execute_batch("CREATE TABLE stock (item TEXT PRIMARY KEY, reserved INTEGER NOT NULL)")?;
+/// let (reaction, source) = (ReactionName::new("reserve")?, ServiceName::new("orders")?);
+/// let id = EventId::new("018bcfe5-6801-7000-8000-000000000000")?;
+///
+/// let tx = db.transaction()?;
+/// if receive_once(&tx, &reaction, &source, &id)? == Received::First {
+///     tx.execute("INSERT INTO stock VALUES ('shoe', 1)", ())?;
+///     let event = NewEvent::new("StockReserved", "ORD001", &serde_json::json!({ "item": "shoe" }))?;
+///     publish(&tx, &event.caused_by(&id))?;
+/// }
+/// tx.commit()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[cfg(feature = "rusqlite")]
 pub mod rusqlite {
     pub use crate::driver::rusqlite::{create_tables, publish, receive_once};
@@ -34,3 +64,107 @@ pub mod rusqlite {
 
 /// An error of the service's own code.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// The outbox and the inbox in PostgreSQL, by tokio-postgres: in the caller's transaction.
+///
+/// A transaction of deadpool-postgres is one of tokio-postgres: `&*tx`.
+///
+/// ```no_run
+/// use wholly_events::tokio_postgres::{create_tables, publish, receive_once};
+/// use wholly_events::{EventId, NewEvent, ReactionName, ServiceName};
+/// use wholly_events::inbox::Received;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let url = "postgresql://orders@localhost/orders";
+/// let (mut db, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await?;
+/// tokio::spawn(connection);
+/// create_tables(&db).await?;
+/// db.batch_execute("CREATE TABLE stock (item text PRIMARY KEY, reserved bigint NOT NULL)").await?;
+/// let (reaction, source) = (ReactionName::new("reserve")?, ServiceName::new("orders")?);
+/// let id = EventId::new("018bcfe5-6801-7000-8000-000000000000")?;
+///
+/// let tx = db.transaction().await?;
+/// if receive_once(&tx, &reaction, &source, &id).await? == Received::First {
+///     tx.execute("INSERT INTO stock VALUES ('shoe', 1)", &[]).await?;
+///     let event = NewEvent::new("StockReserved", "ORD001", &serde_json::json!({ "item": "shoe" }))?;
+///     publish(&tx, &event.caused_by(&id)).await?;
+/// }
+/// tx.commit().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[cfg(feature = "tokio-postgres")]
+pub mod tokio_postgres {
+    pub use crate::driver::tokio_postgres::{create_tables, publish, receive_once};
+}
+
+/// The outbox and the inbox by sqlx: in the caller's transaction.
+#[cfg(any(feature = "sqlx-sqlite", feature = "sqlx-postgres"))]
+pub mod sqlx {
+    /// SQLite.
+    ///
+    /// ```
+    /// use sqlx::{Connection, SqliteConnection};
+    /// use wholly_events::sqlx::sqlite::{create_tables, publish, receive_once};
+    /// use wholly_events::{EventId, NewEvent, ReactionName, ServiceName};
+    /// use wholly_events::inbox::Received;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut db = SqliteConnection::connect("sqlite::memory:").await?;
+    /// create_tables(&mut db).await?;
+    /// let table = "CREATE TABLE stock (item TEXT PRIMARY KEY, reserved INTEGER NOT NULL)";
+    /// sqlx::query(table).execute(&mut db).await?;
+    /// let (reaction, source) = (ReactionName::new("reserve")?, ServiceName::new("orders")?);
+    /// let id = EventId::new("018bcfe5-6801-7000-8000-000000000000")?;
+    ///
+    /// let mut tx = db.begin().await?;
+    /// if receive_once(&mut tx, &reaction, &source, &id).await? == Received::First {
+    ///     sqlx::query("INSERT INTO stock VALUES ('shoe', 1)").execute(&mut *tx).await?;
+    ///     let data = serde_json::json!({ "item": "shoe" });
+    ///     let event = NewEvent::new("StockReserved", "ORD001", &data)?;
+    ///     publish(&mut tx, &event.caused_by(&id)).await?;
+    /// }
+    /// tx.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "sqlx-sqlite")]
+    pub mod sqlite {
+        pub use crate::driver::sqlx_sqlite::{create_tables, publish, receive_once};
+    }
+
+    /// PostgreSQL.
+    ///
+    /// ```no_run
+    /// use sqlx::{Connection, PgConnection};
+    /// use wholly_events::sqlx::postgres::{create_tables, publish, receive_once};
+    /// use wholly_events::{EventId, NewEvent, ReactionName, ServiceName};
+    /// use wholly_events::inbox::Received;
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut db = PgConnection::connect("postgresql://orders@localhost/orders").await?;
+    /// create_tables(&mut db).await?;
+    /// let table = "CREATE TABLE stock (item text PRIMARY KEY, reserved bigint NOT NULL)";
+    /// sqlx::query(table).execute(&mut db).await?;
+    /// let (reaction, source) = (ReactionName::new("reserve")?, ServiceName::new("orders")?);
+    /// let id = EventId::new("018bcfe5-6801-7000-8000-000000000000")?;
+    ///
+    /// let mut tx = db.begin().await?;
+    /// if receive_once(&mut tx, &reaction, &source, &id).await? == Received::First {
+    ///     sqlx::query("INSERT INTO stock VALUES ('shoe', 1)").execute(&mut *tx).await?;
+    ///     let data = serde_json::json!({ "item": "shoe" });
+    ///     let event = NewEvent::new("StockReserved", "ORD001", &data)?;
+    ///     publish(&mut tx, &event.caused_by(&id)).await?;
+    /// }
+    /// tx.commit().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "sqlx-postgres")]
+    pub mod postgres {
+        pub use crate::driver::sqlx_postgres::{create_tables, publish, receive_once};
+    }
+}

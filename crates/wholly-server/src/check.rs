@@ -1,4 +1,4 @@
-//! `wholly check`: what is wrong with definitions of sagas, or what they say.
+//! `wholly check`: what is wrong with definitions of sagas and with a choreography, or what they say.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,20 +6,27 @@ use std::process::ExitCode;
 
 use clap::Args;
 use wholly_core::saga::{Compensation, Graph, Node, Side, StepDefinition};
+use wholly_events::{Declaration, Severity};
 
-use crate::definition::{FileError, Named, read_file};
+use crate::declared::Declared;
+use crate::definition::Named;
+use crate::given::{self, Given};
 
-/// Check definitions of sagas.
+/// Check definitions of sagas, and choreographies.
 ///
-/// Says on the standard output what each definition was understood to be, and on the standard
-/// error, as FILE:LINE:COLUMN: MESSAGE, all that is wrong. The exit code is 0 where all is well, 1
-/// where a definition is wrong, 2 where a file cannot be read.
+/// Says on the standard output what each file was understood to be, and on the standard error all
+/// that is wrong: as FILE:LINE:COLUMN: MESSAGE with a file, as error: MESSAGE or warning: MESSAGE
+/// with the choreography. All services that are given are one choreography, which is checked where
+/// each file can be read. The exit code is 0 where all is well or there are only warnings, 1 where
+/// something is wrong, 2 where a file cannot be read.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly check sagas/*.toml
-  wholly check - < create-order.json")]
+  wholly check - < create-order.json
+  wholly check order.json inventory.json http://payment:8080/choreography")]
 pub struct Check {
-    /// Definitions, in TOML or JSON. - is the standard input.
+    /// Definitions of sagas, in TOML or JSON, and what services declare, in JSON. - is the standard
+    /// input; a running service is asked by http:// or https://.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
@@ -27,22 +34,39 @@ pub struct Check {
 impl Check {
     pub fn run(self) -> ExitCode {
         let mut code = 0;
+        let mut declarations = Vec::new();
         for file in self.files {
-            let wrong = match read_file(&file) {
-                Ok(graph) => {
-                    println!("{}: {}", Named(&file), Understood(&graph));
-                    continue;
+            match given::read(&file) {
+                Ok(Given::Saga(graph)) => println!("{}: {}", Named(&file), Understood(&graph)),
+                Ok(Given::Declaration(declaration)) => {
+                    println!("{}: {}", Named(&file), Declared(&declaration));
+                    declarations.push(declaration);
                 }
-                Err(error) => error,
-            };
-            eprintln!("{wrong}");
-            code = code.max(match wrong {
-                FileError::Invalid { .. } => 1,
-                FileError::Unreadable { .. } => 2,
-            });
+                Err(wrong) => {
+                    eprintln!("{wrong}");
+                    code = code.max(wrong.code());
+                }
+            }
+        }
+        // Of what cannot be read, the others would be said to lack it.
+        if code == 0 && !declarations.is_empty() {
+            code = choreography(&declarations);
         }
         ExitCode::from(code)
     }
+}
+
+/// Says what is wrong with a choreography, and gives the exit code.
+fn choreography(declarations: &[Declaration]) -> u8 {
+    let mut code = 0;
+    for finding in wholly_events::check(declarations) {
+        eprintln!("{}: {finding}", finding.severity());
+        code = code.max(match finding.severity() {
+            Severity::Warning => 0,
+            Severity::Error => 1,
+        });
+    }
+    code
 }
 
 /// A definition in words.

@@ -4,6 +4,7 @@ mod ask;
 mod by_hand;
 mod choreographies;
 mod completions;
+mod events;
 mod exit;
 mod get;
 mod list;
@@ -35,6 +36,7 @@ use crate::logs;
 use crate::token::Token;
 use by_hand::{Abort, End, Resolve, Retry};
 use completions::Completions;
+use events::EventsCommand;
 pub use exit::failed;
 use get::Get;
 use list::List;
@@ -70,6 +72,7 @@ enum Command {
     Completions(Completions),
     Backup(Backup),
     Log(LogCommand),
+    Events(EventsCommand),
     Config(ConfigCommand),
     Token(Token),
     Check(Check),
@@ -114,6 +117,7 @@ pub fn run() -> ExitCode {
         Command::Completions(completions) => completions.run(),
         Command::Backup(backup) => backup.run(),
         Command::Log(log) => log.run(),
+        Command::Events(events) => events.run(),
         Command::Config(config) => config.run(),
         Command::Token(token) => token.run(),
         Command::Check(check) => check.run(),

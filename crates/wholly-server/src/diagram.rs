@@ -1,4 +1,5 @@
-//! `wholly diagram`: a definition as pictures, of its success and of each way of failing.
+//! `wholly diagram`: a saga or a choreography as pictures, of its success and of each way of failing.
+//! The pictures of a choreography are made by `wholly-events`; here are those of a saga.
 //!
 //! INVARIANT: what is drawn is what the state machine itself asks for, so that no picture can say
 //! otherwise than the coordinator does. Made up are only the answers, and that all that is asked
@@ -19,41 +20,51 @@ use wholly_core::saga::{
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{Answered, BrokenInvariant, Effect, Input, ParticipantName, Payload, Timestamp};
 
-use crate::definition::{FileError, read_file};
+use crate::given::{self, Given};
 
-/// Draw a saga: how it succeeds, and each way in which it fails.
+/// Draw a saga or a choreography: how it succeeds, and each way in which it fails.
 ///
-/// Prints a Markdown document with Mermaid sequence diagrams to the standard output. The exit code
-/// is 0 where all is well, 1 where the definition is wrong, 2 where the file cannot be read.
+/// Prints a Markdown document with Mermaid sequence diagrams to the standard output. All services
+/// that are given are one choreography. The exit code is 0 where all is well, 1 where something
+/// that is given is wrong, 2 where it cannot be read.
 #[derive(Args)]
 #[command(after_help = "Examples:
-  wholly diagram sagas/create-order.toml > create-order.md")]
+  wholly diagram sagas/create-order.toml > create-order.md
+  wholly diagram order.json inventory.json payment.json > shop.md")]
 pub struct Diagram {
-    /// A definition, in TOML or JSON. - is the standard input.
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    /// A definition of a saga, in TOML or JSON, or what services declare, in JSON. - is the
+    /// standard input; a running service is asked by http:// or https://.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
 }
 
 impl Diagram {
     pub fn run(self) -> ExitCode {
-        let wrong = match read_file(&self.file) {
-            Ok(graph) => match document(&graph) {
-                Ok(document) => {
-                    print!("{document}");
-                    return ExitCode::SUCCESS;
+        let (mut documents, mut declarations) = (Vec::new(), Vec::new());
+        let mut code = 0;
+        for file in self.files {
+            match given::read(&file) {
+                Ok(Given::Saga(graph)) => match document(&graph) {
+                    Ok(document) => documents.push(document),
+                    Err(broken) => {
+                        eprintln!("wholly: {broken}");
+                        code = code.max(1);
+                    }
+                },
+                Ok(Given::Declaration(declaration)) => declarations.push(declaration),
+                Err(wrong) => {
+                    eprintln!("{wrong}");
+                    code = code.max(wrong.code());
                 }
-                Err(broken) => {
-                    eprintln!("wholly: {broken}");
-                    return ExitCode::FAILURE;
-                }
-            },
-            Err(wrong) => wrong,
-        };
-        eprintln!("{wrong}");
-        ExitCode::from(match wrong {
-            FileError::Invalid { .. } => 1,
-            FileError::Unreadable { .. } => 2,
-        })
+            }
+        }
+        if code == 0 {
+            if !declarations.is_empty() {
+                documents.push(wholly_events::diagram(&declarations));
+            }
+            print!("{}", documents.join("\n"));
+        }
+        ExitCode::from(code)
     }
 }
 

@@ -14,13 +14,14 @@
 //! | `definition` | a saga's definition as a text, and where it is wrong |
 //! | `backup` | a copy of the log |
 //! | `conformance` | whether a service keeps the participant's contract |
-//! | `check`, `diagram` | what a definition says, in words and as pictures |
+//! | `given` | what is checked and drawn: a saga's definition, or what a service declares |
+//! | `check`, `diagram`, `declared` | what they say, in words and as pictures |
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
 //! | `open_files` | that it may have as many connections as it takes |
 //! | `observer` | the choreographies, as their feeds tell them |
 //! | `metrics`, `logs`, `alerts`, `traces` | what an operator sees, and is told |
-//! | `https` | a client for what is told to others |
+//! | `https`, `fetch` | a client for what is told to others, and asked of them |
 //! | `problem` | errors, as HTTP tells them |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 
@@ -36,11 +37,14 @@ mod config;
 mod conformance;
 #[cfg(test)]
 mod damaged;
+mod declared;
 mod definition;
 mod diagram;
+mod fetch;
 #[cfg(test)]
 mod fuzz;
 mod gate;
+mod given;
 mod https;
 mod logs;
 mod metrics;

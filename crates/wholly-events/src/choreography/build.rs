@@ -159,7 +159,7 @@ impl<S: Store> Choreography<S> {
         }
     }
 
-    /// The service emits such events on its own, with [`publish`](super::Service::publish).
+    /// The service emits such events on its own, in its own transactions.
     pub fn begins(self, event: impl AsRef<str>) -> Self {
         self.declare(|declaration| {
             declaration.begins.push(EventType::new(event)?);

@@ -5,6 +5,7 @@
 use wholly_core::Timestamp;
 
 use super::handle::{Handlers, Unhandled};
+use super::operator::DropError;
 use super::parked::{self, Parked, ParkedState};
 use super::plan::{Plan, ReactionIndex};
 use super::react::{self, Disposition, ReactError, Stamp};
@@ -14,7 +15,7 @@ use crate::event::{Event, NewEvent};
 use crate::feed::rows::{self, Ends};
 use crate::feed::{CursorRefusal, Page, SetAside, Start};
 use crate::inbox::{Outcome, record};
-use crate::names::{Correlation, ReactionName, ServiceName};
+use crate::names::{Correlation, EventType, ReactionName, ServiceName};
 use crate::outbox::create_tables;
 use crate::session::{Session, SqlError, Value};
 use crate::sql;
@@ -22,6 +23,8 @@ use crate::sql;
 /// A job.
 #[derive(Debug)]
 pub enum Job {
+    /// Makes the tables.
+    Create,
     /// Makes the tables and names the feed.
     Open,
     /// Deals with an event of a feed.
@@ -50,8 +53,8 @@ pub enum Job {
     SetCursor(ServiceName, Cursor, String, Timestamp),
     /// Keeps what is no event.
     SetAside(ServiceName, SetAside, Timestamp),
-    /// Drops a parked event by hand.
-    Drop(Drop, Stamp),
+    /// Gives up a parked event, by hand.
+    GiveUp(GiveUp, Stamp),
     /// Makes a parked event due, by hand.
     RetryNow(u64, Timestamp),
     /// Deletes what is older than these moments: of the outbox, and of the inbox.
@@ -62,17 +65,15 @@ pub enum Job {
     Reactions(ServiceName, crate::EventId),
 }
 
-/// The end of a parked event that an operator gives up.
+/// A parked event that an operator gives up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drop {
+pub struct GiveUp {
     /// The parked event.
     pub sequence: u64,
-    /// Its correlation.
-    pub correlation: Correlation,
     /// The operator's reason.
     pub reason: String,
-    /// The data of the refusal that is emitted, as JSON, or nothing.
-    pub refusal: Option<String>,
+    /// The refusal that is emitted, with its data as JSON, or nothing.
+    pub refusal: Option<(EventType, String)>,
     /// True if the operator knows that the call did not take effect. Needed where one is out.
     pub call_did_not_happen: bool,
 }
@@ -101,7 +102,7 @@ pub enum Reply {
     /// Reactions to an event: their names, outcomes, times and an operator's reason.
     Reactions(Vec<(ReactionName, Outcome, Timestamp, Option<String>)>),
     /// Why a job by hand was not done.
-    Refused(&'static str),
+    Refused(DropError),
 }
 
 /// The most parked events, or time-outs, that are taken up at once.
@@ -116,6 +117,10 @@ pub(crate) async fn perform<S: Session>(
 ) -> Result<Reply, ReactError> {
     let source = &plan.declaration.service;
     Ok(match job {
+        Job::Create => {
+            create_tables(session).await?;
+            Reply::Done
+        }
         Job::Open => {
             create_tables(session).await?;
             let (version, name) = rows::name(session, source).await?;
@@ -178,7 +183,7 @@ pub(crate) async fn perform<S: Session>(
             session.execute(sql::SET_ASIDE, &values).await?;
             Reply::Done
         }
-        Job::Drop(drop, stamp) => self::drop(session, plan, drop, *stamp).await?,
+        Job::GiveUp(given_up, stamp) => give_up(session, plan, given_up, *stamp).await?,
         Job::RetryNow(sequence, now) => {
             let values = [now.as_millis().into(), (*sequence).into()];
             Reply::Changed(session.execute(sql::RETRY_NOW, &values).await? > 0)
@@ -211,39 +216,38 @@ async fn cursor<S: Session>(
 }
 
 /// Gives a parked event up: remembered as dropped, with the refusal that the operator chose.
-async fn drop<S: Session>(
+async fn give_up<S: Session>(
     session: &mut S,
     plan: &Plan,
-    drop: &Drop,
+    given_up: &GiveUp,
     stamp: Stamp,
 ) -> Result<Reply, SqlError> {
-    react::lock(session, &drop.correlation, stamp.now).await?;
-    let Some(parked) = parked::find(session, drop.sequence).await? else {
-        return Ok(Reply::Refused("nothing is parked under this number any more"));
+    let Some(parked) = parked::find(session, given_up.sequence).await? else {
+        return Ok(Reply::Refused(DropError::NotParked));
     };
-    if parked.state == ParkedState::Calling && !drop.call_did_not_happen {
-        return Ok(Reply::Refused(
-            "its call is out: say that it did not take effect, or let it end",
-        ));
+    let correlation = &parked.event.correlation;
+    react::lock(session, correlation, stamp.now).await?;
+    // It may have ended while its correlation's lock was waited for.
+    let Some(parked) = parked::find(session, given_up.sequence).await? else {
+        return Ok(Reply::Refused(DropError::NotParked));
+    };
+    if parked.state == ParkedState::Calling && !given_up.call_did_not_happen {
+        return Ok(Reply::Refused(DropError::CallIsOut));
     }
-    let reaction = plan.by_name(&parked.reaction).and_then(|index| plan.reaction(index));
-    if let Some(data) = &drop.refusal {
-        let Some(kind) = reaction.and_then(|reaction| reaction.refuses.clone()) else {
-            return Ok(Reply::Refused("its reaction declares no refusal"));
-        };
+    if let Some((kind, data)) = &given_up.refusal {
         let event = NewEvent {
             id: crate::EventId::mint(stamp.now, stamp.random),
-            kind,
+            kind: kind.clone(),
             time: stamp.now,
-            correlation: parked.event.correlation.clone(),
+            correlation: correlation.clone(),
             causation: Some(parked.event.id.clone()),
             traceparent: parked.event.traceparent.clone(),
             data: data.clone(),
         };
         react::emit(session, plan, &event, stamp.now).await?;
     }
-    record(session, parked.key(), Outcome::Dropped, Some(&drop.reason), stamp.now).await?;
-    parked::unpark(session, drop.sequence, &parked.event.correlation, stamp.now).await?;
+    record(session, parked.key(), Outcome::Dropped, Some(&given_up.reason), stamp.now).await?;
+    parked::unpark(session, given_up.sequence, correlation, stamp.now).await?;
     Ok(Reply::Done)
 }
 

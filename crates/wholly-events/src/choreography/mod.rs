@@ -9,6 +9,7 @@ mod follow;
 pub(crate) mod handle;
 pub(crate) mod job;
 pub(crate) mod lanes;
+mod operator;
 mod pace;
 pub(crate) mod parked;
 pub(crate) mod plan;
@@ -20,7 +21,7 @@ pub(crate) mod timeout;
 
 pub use build::{CallOut, Choreography, IntoHandler, IntoRecorder, InvalidChoreography};
 pub use handle::{Incoming, Reacted, Unhandled};
-pub use job::Drop;
+pub use operator::{DropError, Ending, OperateError, Operator};
 pub use parked::{Parked, ParkedState};
 pub use plan::{ReactionIndex, Retry};
 pub use service::{Service, StartError};

@@ -10,7 +10,7 @@ use wholly_core::Timestamp;
 
 pub(crate) use super::build::Followed;
 use super::build::{Built, Call, Choreography, InvalidChoreography, Settings};
-use super::job::{Drop, Job, Reply};
+use super::job::{Job, Reply};
 use super::react::Stamp;
 use super::status::{FeedStatus, Status};
 use super::{follow, tend};
@@ -199,43 +199,6 @@ impl<S: Store> Service<S> {
     ) -> Result<Vec<super::status::ReactionStatus>, StoreError> {
         super::status::reactions(&self.parts, source, id).await
     }
-
-    /// Makes a parked event due now; returns whether it is there.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn retry_now(&self, sequence: u64) -> Result<bool, StoreError> {
-        let changed = self.parts.run(Job::RetryNow(sequence, now())).await?;
-        self.parts.parked.notify_one();
-        Ok(matches!(changed, Reply::Changed(true)))
-    }
-
-    /// Gives a parked event up; the inner error says why it is not done.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn drop_parked(&self, drop: Drop) -> Result<Result<(), &'static str>, StoreError> {
-        let reply = self.parts.run(Job::Drop(drop, stamp())).await?;
-        self.wake();
-        self.parts.parked.notify_one();
-        Ok(match reply {
-            Reply::Refused(why) => Err(why),
-            _ => Ok(()),
-        })
-    }
-
-    /// Sets the place from which a feed is read on, after it refused the one that there was.
-    ///
-    /// # Errors
-    /// The database's.
-    pub async fn set_cursor(
-        &self,
-        source: ServiceName,
-        to: Cursor,
-        reason: String,
-    ) -> Result<(), StoreError> {
-        self.parts.run(Job::SetCursor(source, to, reason, now())).await.map(std::mem::drop)
-    }
 }
 
 impl<S: Store> Parts<S> {
@@ -323,7 +286,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl std::ops::Drop for Tasks {
+impl Drop for Tasks {
     fn drop(&mut self) {
         lock(&self.tending).abort_all();
         lock(&self.calling).abort_all();

@@ -122,7 +122,7 @@ impl Status {
 }
 
 impl ParkedStatus {
-    fn of(parked: Parked, stuck_after: u32) -> Self {
+    pub(crate) fn of(parked: Parked, stuck_after: u32) -> Self {
         let tried_often = parked.tries >= u64::from(stuck_after);
         let stuck = match parked.state {
             ParkedState::Waiting => false,

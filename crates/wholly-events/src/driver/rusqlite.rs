@@ -42,7 +42,7 @@ pub fn create_tables(db: &Connection) -> Result<(), SqlError> {
 }
 
 /// A connection in a transaction.
-pub(crate) struct Sqlite<'a>(pub(crate) &'a Connection);
+pub struct Sqlite<'a>(pub(crate) &'a Connection);
 
 /// The result of a future that never waits.
 pub(crate) fn ready<T>(future: impl Future<Output = Result<T, SqlError>>) -> Result<T, SqlError> {

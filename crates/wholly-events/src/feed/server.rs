@@ -76,7 +76,7 @@ async fn feed<S: Store>(
             Err(why) => return problem(StatusCode::BAD_REQUEST, "query", &why.to_string()),
         },
     };
-    let limit = asked.limit.unwrap_or(LIMIT).clamp(1, LIMIT);
+    let limit = asked.limit.unwrap_or(LIMIT).min(LIMIT);
     let wait = Duration::from_millis(asked.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
     match service.page(start, limit, wait).await {
         Ok(Ok((info, page))) => batch(&info, &page),

@@ -18,8 +18,13 @@
 //!
 //! INVARIANT: keys are compared by their bytes: no two ids that differ are one to the database.
 
+#[cfg(any(test, feature = "conformance"))]
+mod all;
 mod postgres;
 mod sqlite;
+
+#[cfg(any(test, feature = "conformance"))]
+pub(crate) use all::{all, values_of};
 
 /// The version of the tables.
 pub const SCHEMA_VERSION: i64 = 1;
@@ -117,8 +122,7 @@ pub(crate) const SET_EFFECT: &str =
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (correlation, reaction)
     DO UPDATE SET state = excluded.state, output = excluded.output, at = excluded.at";
 
-/// `$1` reaction, source, id, correlation, position of its source's feed, event, state, tries,
-/// next try, error, now.
+/// `$1` reaction, source, id, correlation, event, state, tries, next try, error, now.
 pub(crate) const PARK: &str = "INSERT INTO wholly_parked
     (reaction, source, id, correlation, event, state, tries, next_try, error, at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING";
@@ -169,7 +173,7 @@ pub(crate) const CALLS_AGAIN: &str =
 /// By hand: `$1` now, sequence.
 pub(crate) const RETRY_NOW: &str = "UPDATE wholly_parked SET next_try = $1 WHERE sequence = $2";
 
-/// `$1` correlation, emits, due, causation, traceparent, awaits, data.
+/// `$1` correlation, emits, due, causation, traceparent, data.
 pub(crate) const SET_TIMEOUT: &str = "INSERT INTO wholly_timeout
     (correlation, emits, due, causation, traceparent, data) VALUES ($1, $2, $3, $4, $5, $6)
     ON CONFLICT DO NOTHING";

@@ -3,8 +3,17 @@
 //! A store runs a job in one transaction, which is durable when it answers. Its sessions and its
 //! handlers are its own.
 
+#[cfg(feature = "tokio-postgres")]
+pub(crate) mod postgres;
 #[cfg(feature = "rusqlite")]
 pub(crate) mod sqlite;
+
+#[cfg(feature = "tokio-postgres")]
+pub use deadpool_postgres::Pool;
+#[cfg(feature = "tokio-postgres")]
+pub use postgres::{PostgresHandler, Reacts, Records, pool};
+#[cfg(feature = "rusqlite")]
+pub use sqlite::{SqliteFile, SqliteHandler};
 
 use std::sync::Arc;
 

@@ -1,10 +1,12 @@
 //! A service that lives in SQLite: [`wholly_participant::sqlite::Database`], whose one thread puts
 //! many jobs into one commit.
 
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wholly_participant::sqlite::{Database, TransactionError};
@@ -48,15 +50,8 @@ impl Store for Database {
     async fn run(&self, service: &Arc<Code<SqliteHandler>>, job: Job) -> Result<Reply, StoreError> {
         let service = Arc::clone(service);
         let work = move |db: &rusqlite::Transaction<'_>| {
-            let mut session = Sqlite(db);
-            let handlers = Table(&service.handlers, &service.plan.declaration.reactions);
-            let performed = perform(&mut session, &service.plan, &handlers, &job).now_or_never();
             // The way through the database's error, which rolls back.
-            match performed {
-                Some(Ok(reply)) => Ok(reply),
-                Some(Err(error)) => Err(Box::new(error) as Failure),
-                None => Err("a job of SQLite waited".into()),
-            }
+            perform_ready(db, &service, &job).map_err(|error| Box::new(error) as Failure)
         };
         self.transaction(work).await.map_err(of)
     }
@@ -64,6 +59,60 @@ impl Store for Database {
     fn concurrency(&self) -> usize {
         CONCURRENCY
     }
+}
+
+/// A service's SQLite file in the hands of an operator: a connection for one job after the other.
+#[derive(Clone)]
+pub struct SqliteFile(Arc<Mutex<Connection>>);
+
+impl SqliteFile {
+    /// Opens a file that is there.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn open(path: &Path) -> Result<Self, SqlError> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        Ok(Self(Arc::new(Mutex::new(connection))))
+    }
+
+    fn perform(&self, service: &Code<SqliteHandler>, job: &Job) -> Result<Reply, StoreError> {
+        // A panic of another job rolled its transaction back.
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let behavior = TransactionBehavior::Immediate;
+        let db = connection.transaction_with_behavior(behavior).map_err(SqlError::from)?;
+        let reply = perform_ready(&db, service, job)?;
+        db.commit().map_err(SqlError::from)?;
+        Ok(reply)
+    }
+}
+
+impl Store for SqliteFile {
+    type Handler = SqliteHandler;
+
+    async fn check_settings(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn run(&self, service: &Arc<Code<SqliteHandler>>, job: Job) -> Result<Reply, StoreError> {
+        self.perform(service, &job)
+    }
+
+    fn concurrency(&self) -> usize {
+        1
+    }
+}
+
+/// A job on SQLite, whose statements never wait.
+fn perform_ready(
+    db: &Connection,
+    service: &Code<SqliteHandler>,
+    job: &Job,
+) -> Result<Reply, ReactError> {
+    let handlers = Table(&service.handlers, &service.plan.declaration.reactions);
+    let performed = perform(&mut Sqlite(db), &service.plan, &handlers, job).now_or_never();
+    performed.unwrap_or_else(|| Err(SqlError("a job of SQLite waited".to_owned()).into()))
 }
 
 fn of(error: TransactionError) -> StoreError {

@@ -19,12 +19,27 @@ pub enum FileError {
     Invalid { file: PathBuf, problems: Vec<Located> },
 }
 
+impl FileError {
+    /// The exit code of a command that was given the file.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Invalid { .. } => 1,
+            Self::Unreadable { .. } => 2,
+        }
+    }
+}
+
 /// The definition in a file; `-` is the standard input.
 pub fn read_file(file: &Path) -> Result<Graph, FileError> {
     let text =
         read_text(file).map_err(|why| FileError::Unreadable { file: file.to_owned(), why })?;
-    let format = Format::of_file(file).unwrap_or_else(|| Format::of_text(&text));
-    read(&text, format).map_err(|problems| FileError::Invalid { file: file.to_owned(), problems })
+    parse(file, &text)
+}
+
+/// The definition in a file with this text.
+pub fn parse(file: &Path, text: &str) -> Result<Graph, FileError> {
+    let format = Format::of_file(file).unwrap_or_else(|| Format::of_text(text));
+    read(text, format).map_err(|problems| FileError::Invalid { file: file.to_owned(), problems })
 }
 
 /// The text of a file; `-` is the standard input.

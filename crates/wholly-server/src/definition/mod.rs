@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use wholly_core::saga::{Definition, Graph, InvalidDefinition, Problem};
 
 use crate::place::Place;
-pub use file::{FileError, Named, read_file, read_text};
+pub use file::{FileError, Named, parse, read_file, read_text};
 use mend::Mended;
 pub use transcript::Transcript;
 

@@ -1,0 +1,183 @@
+//! What a check finds, in words: what is wrong, where, and what to do.
+
+use std::fmt;
+
+use crate::names::{EventType, ReactionName, ServiceName};
+
+/// Something that is wrong, or doubtful, with a choreography.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "each field is named by what it holds")]
+pub enum Finding {
+    /// Declarations with more in them than is checked.
+    #[error(
+        "there are more than {limit} reactions, time-outs and beginnings; check fewer services \
+         at once"
+    )]
+    TooLarge { limit: usize },
+    /// No service that begins it.
+    #[error("no service begins the choreography; declare the first event where it is emitted")]
+    NoBegin,
+    /// No service that ends it.
+    #[error("no service ends the choreography; declare its last events where they are emitted")]
+    NoEnd,
+    /// Two services with one name.
+    #[error(
+        "two services are named {service}; give each its own name, for it is the source of its \
+         events"
+    )]
+    SameService { service: ServiceName },
+    /// Two reactions of one service with one name.
+    #[error(
+        "{service}: two reactions are named {reaction}; give each its own name, for the inbox \
+         keeps it"
+    )]
+    SameReaction { service: ServiceName, reaction: ReactionName },
+    /// A type of event that two services emit.
+    #[error("{first} and {second} both emit {event}; give each its own type of event")]
+    TwoEmitters { event: EventType, first: ServiceName, second: ServiceName },
+    /// An event to which nobody reacts, and which is no end.
+    #[error("{service}: nobody reacts to {event}; react to it, or declare it an end of {service}")]
+    NotHandled { service: ServiceName, event: EventType },
+    /// An event that a reaction awaits and nobody emits.
+    #[error(
+        "{service}: {reaction} reacts to {event}, which nobody emits; emit it, or correct its name"
+    )]
+    NotEmitted { service: ServiceName, reaction: ReactionName, event: EventType },
+    /// An end that its service does not emit.
+    #[error(
+        "{service}: {event} is an end that {service} does not emit; emit it, or declare it where \
+         it is emitted"
+    )]
+    EndNotEmitted { service: ServiceName, event: EventType },
+    /// A refusal to which nobody reacts, and which is no end.
+    #[error(
+        "{service}: {reaction} refuses with {event}, and nobody reacts to it; take back by it \
+         what was done, or declare it an end of {service}"
+    )]
+    RefusalNotHandled { service: ServiceName, reaction: ReactionName, event: EventType },
+    /// A compensation whose event nobody emits.
+    #[error(
+        "{service}: nothing triggers {reaction}, which undoes {undone}: nobody emits {event}; \
+         emit it, or correct its name"
+    )]
+    UndoNotTriggered {
+        service: ServiceName,
+        reaction: ReactionName,
+        undone: ReactionName,
+        event: EventType,
+    },
+    /// A compensation of a reaction that its service does not have.
+    #[error(
+        "{service}: {reaction} undoes {undone}, and {service} has no other reaction of this \
+         name; correct it"
+    )]
+    UndoesNothing { service: ServiceName, reaction: ReactionName, undone: ReactionName },
+    /// A refusal that does not lead to the undo of what may have been done.
+    #[error(
+        "{service}: {reaction} may be done when {refusing} of {refused_by} refuses with {event}, \
+         which does not lead to {undo}; let {undo} react to {event}, or to an event that follows \
+         from it"
+    )]
+    UndoNotReached {
+        service: ServiceName,
+        reaction: ReactionName,
+        /// Its undo; the first one, if it has several.
+        undo: ReactionName,
+        refused_by: ServiceName,
+        refusing: ReactionName,
+        event: EventType,
+    },
+    /// A reaction that nothing undoes, although a refusal may come beside it or after it.
+    #[error(
+        "{service}: {reaction} may be done when {refusing} of {refused_by} refuses with {event}, \
+         and nothing undoes it; undo it by a reaction, unless it changes nothing"
+    )]
+    NoUndo {
+        service: ServiceName,
+        reaction: ReactionName,
+        refused_by: ServiceName,
+        refusing: ReactionName,
+        event: EventType,
+    },
+    /// Events that lead to each other.
+    #[error(
+        "these events lead to each other in a cycle, which a reaction has to end: {}",
+        Listed(.events)
+    )]
+    Cycle { events: Vec<EventType> },
+    /// A time-out that counts from an event of which its service does not know.
+    #[error(
+        "{service}: the time-out that emits {emits} counts from {after}, which {service} neither \
+         reacts to nor emits; react to it"
+    )]
+    TimeoutAfterUnknown { service: ServiceName, emits: EventType, after: EventType },
+    /// A time-out that awaits an event to which its service does not react.
+    #[error(
+        "{service}: the time-out that emits {emits} awaits {awaited}, to which {service} does \
+         not react; react to it"
+    )]
+    TimeoutAwaitsUnknown { service: ServiceName, emits: EventType, awaited: EventType },
+    /// A time-out that awaits an event that nobody emits.
+    #[error(
+        "{service}: the time-out that emits {emits} awaits {awaited}, which nobody emits; emit \
+         it, or correct its name"
+    )]
+    AwaitedNotEmitted { service: ServiceName, emits: EventType, awaited: EventType },
+}
+
+/// The weight of a finding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// It may be meant.
+    Warning,
+    /// It is wrong.
+    Error,
+}
+
+impl Finding {
+    /// Its weight. A cycle may be meant (tries that end), and a declaration does not say whether a
+    /// reaction changes anything.
+    pub fn severity(&self) -> Severity {
+        match self {
+            Self::Cycle { .. } | Self::NoUndo { .. } => Severity::Warning,
+            Self::TooLarge { .. }
+            | Self::NoBegin
+            | Self::NoEnd
+            | Self::SameService { .. }
+            | Self::SameReaction { .. }
+            | Self::TwoEmitters { .. }
+            | Self::NotHandled { .. }
+            | Self::NotEmitted { .. }
+            | Self::EndNotEmitted { .. }
+            | Self::RefusalNotHandled { .. }
+            | Self::UndoNotTriggered { .. }
+            | Self::UndoesNothing { .. }
+            | Self::UndoNotReached { .. }
+            | Self::TimeoutAfterUnknown { .. }
+            | Self::TimeoutAwaitsUnknown { .. }
+            | Self::AwaitedNotEmitted { .. } => Severity::Error,
+        }
+    }
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Warning => "warning",
+            Self::Error => "error",
+        })
+    }
+}
+
+/// Events in a row.
+struct Listed<'a>(&'a [EventType]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (nth, event) in self.0.iter().enumerate() {
+            write!(f, "{}{event}", if nth == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! What an operator does by hand, on a service's database: it needs no running service, and works
+//! for a service in any language that keeps the tables.
+
+use std::sync::Arc;
+
+use super::job::{GiveUp, Job, Reply};
+use super::parked::Parked;
+use super::plan::{Plan, Retry};
+use super::service::stamp;
+use super::status::ParkedStatus;
+use crate::cursor::Cursor;
+use crate::declaration::Declaration;
+use crate::event::now;
+use crate::names::{EventType, ServiceName};
+use crate::store::{Code, Store, StoreError};
+
+/// A service's database, in the hands of an operator.
+pub struct Operator<S: Store> {
+    store: S,
+    code: Arc<Code<S::Handler>>,
+}
+
+/// How an event that is given up ends for the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Nothing is emitted.
+    Silent,
+    /// The refusal that its reaction declares is emitted, with this JSON as its data.
+    Refusal(String),
+}
+
+/// Why a parked event is not given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DropError {
+    /// It is not there.
+    #[error("nothing is parked under this number; it may have ended meanwhile")]
+    NotParked,
+    /// Its call may have taken effect.
+    #[error(
+        "its call is out, and may have taken effect: find out, and say that it did not happen, or let \
+         it be repeated until it ends"
+    )]
+    CallIsOut,
+    /// Its reaction cannot refuse.
+    #[error("its reaction declares no refusal: end it without one")]
+    NoRefusal,
+}
+
+/// Why an operator's change was not made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OperateError {
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The event is not given up.
+    #[error("event {number} is not dropped: {why}")]
+    Drop {
+        /// The event's number.
+        number: u64,
+        /// The reason.
+        why: DropError,
+    },
+}
+
+impl<S: Store> Operator<S> {
+    /// An operator of this service. The declaration says which refusals there are, and which
+    /// time-outs they start.
+    pub fn of(store: S, declaration: Declaration) -> Self {
+        let plan = Plan { declaration, retry: Retry::default() };
+        Self { store, code: Arc::new(Code { plan, handlers: Vec::new() }) }
+    }
+
+    /// Makes the tables where they are not there.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn create_tables(&self) -> Result<(), StoreError> {
+        self.run(Job::Create).await.map(drop)
+    }
+
+    /// The events that are parked behind this number, at most so many.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn parked(&self, after: u64, limit: u64) -> Result<Vec<ParkedStatus>, StoreError> {
+        let stuck_after = self.code.plan.retry.stuck_after;
+        Ok(match self.run(Job::Parked(after, limit)).await? {
+            Reply::Parked(parked, _) => {
+                parked.into_iter().map(|one| ParkedStatus::of(one, stuck_after)).collect()
+            }
+            _ => Vec::new(),
+        })
+    }
+
+    /// Makes a parked event due now; returns whether it is there.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn retry(&self, number: u64) -> Result<bool, StoreError> {
+        Ok(matches!(self.run(Job::RetryNow(number, now())).await?, Reply::Changed(true)))
+    }
+
+    /// Gives a parked event up, for a reason that is recorded.
+    ///
+    /// # Errors
+    /// See [`OperateError`].
+    pub async fn give_up(
+        &self,
+        number: u64,
+        reason: String,
+        ending: Ending,
+        call_did_not_happen: bool,
+    ) -> Result<(), OperateError> {
+        let refused = |why| OperateError::Drop { number, why };
+        let refusal = match ending {
+            Ending::Silent => None,
+            Ending::Refusal(data) => {
+                let parked = self.find(number).await?.ok_or(refused(DropError::NotParked))?;
+                let kind = self.refusal_of(&parked).ok_or(refused(DropError::NoRefusal))?;
+                Some((kind, data))
+            }
+        };
+        let given_up = GiveUp { sequence: number, reason, refusal, call_did_not_happen };
+        match self.run(Job::GiveUp(given_up, stamp())).await? {
+            Reply::Refused(why) => Err(refused(why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The place up to which a feed was read.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn cursor(&self, source: ServiceName) -> Result<Option<Cursor>, StoreError> {
+        Ok(match self.run(Job::Cursor(source)).await? {
+            Reply::Cursor(cursor) => cursor,
+            _ => None,
+        })
+    }
+
+    /// Sets the place from which a feed is read on, for a reason that is recorded. A service that
+    /// runs takes it up within seconds.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn set_cursor(
+        &self,
+        source: ServiceName,
+        to: Cursor,
+        reason: String,
+    ) -> Result<(), StoreError> {
+        self.run(Job::SetCursor(source, to, reason, now())).await.map(drop)
+    }
+
+    async fn find(&self, number: u64) -> Result<Option<Parked>, StoreError> {
+        Ok(match self.run(Job::Parked(number.saturating_sub(1), 1)).await? {
+            Reply::Parked(parked, _) => parked.into_iter().find(|one| one.sequence == number),
+            _ => None,
+        })
+    }
+
+    fn refusal_of(&self, parked: &Parked) -> Option<EventType> {
+        let plan = &self.code.plan;
+        plan.reaction(plan.by_name(&parked.reaction)?)?.refuses.clone()
+    }
+
+    async fn run(&self, job: Job) -> Result<Reply, StoreError> {
+        self.store.run(&self.code, job).await
+    }
+}

@@ -1,0 +1,284 @@
+//! A choreography as pictures, of its success and of each refusal, told from the declarations of
+//! its services.
+//!
+//! An event comes once in a picture, so that each picture ends. Where several reactions of a
+//! service emit the same event, the last of them does.
+
+use std::collections::{HashSet, VecDeque};
+use std::fmt;
+
+use crate::declaration::Declaration;
+use crate::graph::{Cause, Event, Graph, Joins, LIMIT, Node, ReactionOf, TimeoutOf};
+use crate::names::ReactionName;
+
+/// Draws services as one choreography: a Markdown document with Mermaid sequence diagrams.
+pub fn diagram(declarations: &[Declaration]) -> String {
+    let services: Vec<&str> = declarations.iter().map(|one| one.service.as_str()).collect();
+    let title = format!("# A choreography of {}\n", services.join(", "));
+    let Some(graph) = Graph::new(declarations) else {
+        return format!(
+            "{title}\nIt is not drawn: there are more than {LIMIT} reactions, time-outs and \
+             beginnings.\n"
+        );
+    };
+    let mut pictures = graph.begins.iter().flat_map(|&(service, begin)| {
+        let success = ("every reaction succeeds".to_owned(), HashSet::new());
+        let refusals = refusals(&graph, begin).into_iter().map(|(refusing, all)| {
+            let service = &graph.declaration(refusing).service;
+            let name = &graph.nodes[refusing].reaction.name;
+            (format!("{name} of {service} refuses"), all)
+        });
+        std::iter::once(success).chain(refusals).map(move |picture| (service, begin, picture))
+    });
+    let mut document = title;
+    for (service, begin, (title, refusing)) in pictures.by_ref().take(PICTURES) {
+        let event = graph.events[begin];
+        let picture = Picture::of(&graph, service, begin, &refusing);
+        document += &format!("\n## {event}: {title}\n\n```mermaid\n{picture}```\n");
+    }
+    if pictures.next().is_some() {
+        document += &format!("\nNo more than {PICTURES} pictures are drawn.\n");
+    }
+    document
+}
+
+/// The most pictures of one choreography.
+const PICTURES: usize = 1_000;
+
+/// Each reaction that may refuse, with all that has to refuse for it to come to its turn.
+fn refusals(graph: &Graph<'_>, begin: Event) -> Vec<(Node, HashSet<Node>)> {
+    let of = |(node, one): (Node, &ReactionOf<'_>)| {
+        one.refuses?;
+        let success = |cause| matches!(cause, Cause::Success(_));
+        let any = |cause| match cause {
+            Cause::Success(_) | Cause::Refusal(_) => true,
+            Cause::TimeOut => false,
+        };
+        let way = graph.way(begin, one.on, success).or_else(|| graph.way(begin, one.on, any))?;
+        let before = way.into_iter().filter_map(|(cause, _)| match cause {
+            Cause::Refusal(node) => Some(node),
+            Cause::Success(_) | Cause::TimeOut => None,
+        });
+        Some((node, before.chain([node]).collect()))
+    };
+    graph.nodes.iter().enumerate().filter_map(of).collect()
+}
+
+/// A sequence diagram in the making.
+struct Picture<'a> {
+    graph: &'a Graph<'a>,
+    joins: Joins,
+    refusing: &'a HashSet<Node>,
+    /// The reactions that run sooner or later.
+    runs: Vec<bool>,
+    came: Vec<bool>,
+    succeeded: Vec<bool>,
+    /// Events on their way, each with the service that emitted it.
+    emitted: VecDeque<(usize, Event)>,
+    /// The services in the order of their appearance.
+    participants: Vec<usize>,
+    lines: Vec<String>,
+}
+
+impl<'a> Picture<'a> {
+    fn of(graph: &'a Graph<'a>, service: usize, begin: Event, refusing: &'a HashSet<Node>) -> Self {
+        let joins = Joins::new(graph, begin);
+        let happens = |cause| match cause {
+            Cause::Success(node) => !refusing.contains(&node),
+            Cause::Refusal(node) => refusing.contains(&node),
+            Cause::TimeOut => false,
+        };
+        let mut picture = Self {
+            graph,
+            refusing,
+            runs: graph.reach(begin, &joins, happens).runs,
+            joins,
+            came: vec![false; graph.events.len()],
+            succeeded: vec![false; graph.nodes.len()],
+            emitted: VecDeque::from([(service, begin)]),
+            participants: Vec::new(),
+            lines: Vec::new(),
+        };
+        picture.play();
+        picture
+    }
+
+    /// Lets events come until nothing follows any more.
+    fn play(&mut self) {
+        let mut waiting: Vec<&TimeoutOf<'_>> = self.graph.timeouts.iter().collect();
+        loop {
+            while let Some((service, event)) = self.emitted.pop_front() {
+                self.come(service, event);
+            }
+            let is_over = |one: &&TimeoutOf<'_>| {
+                self.came[one.after] && !one.awaits.iter().any(|event| self.came[*event])
+            };
+            let Some(place) = waiting.iter().position(is_over) else { break };
+            let TimeoutOf { service, timeout, emits, .. } = waiting.remove(place);
+            let within = timeout.within;
+            self.note(*service, &format!("time-out, {within:?} after {}", timeout.after));
+            self.emitted.push_back((*service, *emits));
+        }
+    }
+
+    /// An event goes to all who react to it.
+    fn come(&mut self, service: usize, event: Event) {
+        let name = self.graph.events[event];
+        if std::mem::replace(&mut self.came[event], true) {
+            self.note(service, &format!("{name} once more: what follows is drawn above"));
+            return;
+        }
+        let heard = &self.graph.heard[event];
+        if self.graph.declarations[service].ends.contains(name) {
+            self.note(service, &format!("{name}: the end"));
+        } else if heard.is_empty() {
+            self.note(service, &format!("{name}: nobody reacts"));
+        }
+        // The reactions of one service are next to each other.
+        let mut before = None;
+        for &node in heard {
+            let to = self.graph.nodes[node].service;
+            if before.replace(to) != Some(to) {
+                let (from, to) = (self.participant(service), self.participant(to));
+                self.lines.push(format!("{from}->>{to}: {name}"));
+            }
+            self.react(node);
+        }
+    }
+
+    fn react(&mut self, node: Node) {
+        let one = &self.graph.nodes[node];
+        let name = &one.reaction.name;
+        if self.refusing.contains(&node) {
+            self.note(one.service, &format!("{name} refuses"));
+            self.emitted.extend(one.refuses.map(|event| (one.service, event)));
+            return;
+        }
+        self.succeeded[node] = true;
+        let undone = match one.reaction.undoes.is_empty() {
+            true => String::new(),
+            false => self.undone(one.service, &one.reaction.undoes),
+        };
+        self.note(one.service, &format!("{name}{undone}"));
+        if let Some(event) = one.emits.filter(|event| self.is_last(node, *event)) {
+            self.emitted.push_back((one.service, event));
+        }
+    }
+
+    /// What a reaction takes back of what was done.
+    fn undone(&self, service: usize, undoes: &[ReactionName]) -> String {
+        let nodes = self.graph.nodes.iter().zip(&self.succeeded);
+        let done = nodes.filter(|(one, succeeded)| **succeeded && one.service == service);
+        let names: Vec<&str> = done
+            .map(|(one, _)| &one.reaction.name)
+            .filter(|name| undoes.contains(name))
+            .map(ReactionName::as_str)
+            .collect();
+        match names.is_empty() {
+            true => ": nothing to undo".to_owned(),
+            false => format!(" undoes {}", names.join(", ")),
+        }
+    }
+
+    /// True where no other reaction of the service is still to come that emits the same event.
+    fn is_last(&self, node: Node, event: Event) -> bool {
+        if !self.joins.with(node).all(|other| self.succeeded[other]) {
+            return false;
+        }
+        let mut nodes = self.graph.nodes.iter().enumerate();
+        let after = self.graph.successes(event);
+        !nodes.any(|(other, one)| {
+            one.service == self.graph.nodes[node].service
+                && one.emits == Some(event)
+                && self.runs[other]
+                && !self.refusing.contains(&other)
+                && !self.succeeded[other]
+                // It waits for this very event.
+                && !after.runs[other]
+        })
+    }
+
+    fn note(&mut self, service: usize, text: &str) {
+        let participant = self.participant(service);
+        self.lines.push(format!("Note over {participant}: {text}"));
+    }
+
+    /// The service's name in the picture, in which it appears from now on.
+    fn participant(&mut self, service: usize) -> String {
+        if !self.participants.contains(&service) {
+            self.participants.push(service);
+        }
+        id(self.graph, service)
+    }
+}
+
+impl fmt::Display for Picture<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "sequenceDiagram")?;
+        for &service in &self.participants {
+            let (id, name) = (id(self.graph, service), &self.graph.declarations[service].service);
+            match id == name.as_str() {
+                true => writeln!(f, "    participant {id}")?,
+                false => writeln!(f, "    participant {id} as {name}")?,
+            }
+        }
+        self.lines.iter().try_for_each(|line| writeln!(f, "    {line}"))
+    }
+}
+
+/// A service's name, where it is one to Mermaid, too; else its number.
+fn id(graph: &Graph<'_>, service: usize) -> String {
+    let name = graph.declarations[service].service.as_str();
+    let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    // Two of one name are two participants.
+    let mut before = graph.declarations.iter().take(service);
+    match is_plain
+        && !KEYWORDS.contains(&&*name.to_ascii_lowercase())
+        && before.all(|one| one.service.as_str() != name)
+    {
+        true => name.to_owned(),
+        false => format!("_{}", service + 1),
+    }
+}
+
+/// Words with which a line of a sequence diagram begins.
+const KEYWORDS: [&str; 34] = [
+    "acctitle",
+    "accdescr",
+    "activate",
+    "actor",
+    "alt",
+    "and",
+    "as",
+    "autonumber",
+    "box",
+    "break",
+    "create",
+    "critical",
+    "deactivate",
+    "destroy",
+    "details",
+    "else",
+    "end",
+    "left",
+    "link",
+    "links",
+    "loop",
+    "note",
+    "off",
+    "opt",
+    "option",
+    "over",
+    "par",
+    "par_over",
+    "participant",
+    "properties",
+    "rect",
+    "right",
+    "sequencediagram",
+    "title",
+];
+
+#[cfg(test)]
+mod tests;

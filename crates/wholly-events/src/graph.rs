@@ -1,0 +1,279 @@
+//! What follows from what in a choreography: which event leads to which reactions, and these to
+//! which events.
+//!
+//! A declaration does not say which reactions wait for each other. Concurrent reactions of one
+//! service that emit the same event are taken to do so where all of them run in the success: the
+//! event would come several times otherwise. All others are taken to be alternatives.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::declaration::{Declaration, Reaction, Timeout};
+use crate::names::EventType;
+
+/// The largest choreography that is looked at, in reactions, time-outs and beginnings together: the
+/// time that it takes grows with the square.
+pub(crate) const LIMIT: usize = 1_000;
+
+/// An event, by its place in [`Graph::events`].
+pub(crate) type Event = usize;
+
+/// A reaction, by its place in [`Graph::nodes`].
+pub(crate) type Node = usize;
+
+/// All that the services declare, taken together.
+pub(crate) struct Graph<'a> {
+    pub declarations: &'a [Declaration],
+    pub events: Vec<&'a EventType>,
+    pub nodes: Vec<ReactionOf<'a>>,
+    pub timeouts: Vec<TimeoutOf<'a>>,
+    /// The reactions to each event.
+    pub heard: Vec<Vec<Node>>,
+    /// The events with which a choreography begins, each with the place of its service.
+    pub begins: Vec<(usize, Event)>,
+    /// What each event leads to.
+    leads: Vec<Vec<(Cause, Event)>>,
+}
+
+/// A reaction and whose it is.
+pub(crate) struct ReactionOf<'a> {
+    /// The service's place among the declarations.
+    pub service: usize,
+    pub reaction: &'a Reaction,
+    pub on: Event,
+    pub emits: Option<Event>,
+    pub refuses: Option<Event>,
+}
+
+/// A time-out and whose it is.
+pub(crate) struct TimeoutOf<'a> {
+    /// The service's place among the declarations.
+    pub service: usize,
+    pub timeout: &'a Timeout,
+    pub after: Event,
+    pub awaits: Vec<Event>,
+    pub emits: Event,
+}
+
+/// Why an event follows from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Success(Node),
+    Refusal(Node),
+    TimeOut,
+}
+
+/// What comes of an event.
+pub(crate) struct Reach {
+    pub runs: Vec<bool>,
+    pub comes: Vec<bool>,
+}
+
+impl<'a> Graph<'a> {
+    /// Takes declarations together; `None` where they are more than [`LIMIT`].
+    pub(crate) fn new(declarations: &'a [Declaration]) -> Option<Self> {
+        let sizes = declarations
+            .iter()
+            .map(|one| one.begins.len() + one.reactions.len() + one.timeouts.len());
+        (sizes.sum::<usize>() <= LIMIT).then(|| Builder::default().build(declarations))
+    }
+
+    pub(crate) fn declaration(&self, node: Node) -> &'a Declaration {
+        &self.declarations[self.nodes[node].service]
+    }
+
+    /// True for each event that somebody emits.
+    pub(crate) fn emitted(&self) -> Vec<bool> {
+        let mut emitted = vec![false; self.events.len()];
+        let led_to = self.leads.iter().flatten().map(|(_, event)| *event);
+        self.begins
+            .iter()
+            .map(|(_, event)| *event)
+            .chain(led_to)
+            .for_each(|event| emitted[event] = true);
+        emitted
+    }
+
+    /// What may come of an event, where only what `may` allows happens.
+    pub(crate) fn reach(&self, from: Event, joins: &Joins, may: impl Fn(Cause) -> bool) -> Reach {
+        let (nodes, events) = (self.nodes.len(), self.events.len());
+        let mut reach = Reach { runs: vec![false; nodes], comes: vec![false; events] };
+        let mut missing = joins.sizes.clone();
+        let mut next = vec![from];
+        while let Some(event) = next.pop() {
+            if std::mem::replace(&mut reach.comes[event], true) {
+                continue;
+            }
+            for &node in &self.heard[event] {
+                reach.runs[node] = true;
+            }
+            for &(cause, to) in self.leads[event].iter().filter(|(cause, _)| may(*cause)) {
+                if let Some(join) = joins.of(cause) {
+                    missing[join] -= 1;
+                    if missing[join] > 0 {
+                        continue;
+                    }
+                }
+                next.push(to);
+            }
+        }
+        reach
+    }
+
+    /// What may come of an event by successes alone, where nothing waits.
+    pub(crate) fn successes(&self, from: Event) -> Reach {
+        self.reach(from, &Joins::default(), |cause| matches!(cause, Cause::Success(_)))
+    }
+
+    /// A shortest way from one event to another: what happens on it, and the events that come.
+    pub(crate) fn way(
+        &self,
+        from: Event,
+        to: Event,
+        may: impl Fn(Cause) -> bool,
+    ) -> Option<Vec<(Cause, Event)>> {
+        // By which cause each event came, and from which event.
+        let mut came: HashMap<Event, (Cause, Event)> = HashMap::new();
+        let mut next = VecDeque::from([from]);
+        while let Some(event) = next.pop_front() {
+            if event == to {
+                break;
+            }
+            for &(cause, then) in self.leads[event].iter().filter(|(cause, _)| may(*cause)) {
+                if then != from && !came.contains_key(&then) {
+                    came.insert(then, (cause, event));
+                    next.push_back(then);
+                }
+            }
+        }
+        let mut way = Vec::new();
+        let mut at = to;
+        while at != from {
+            let &(cause, before) = came.get(&at)?;
+            way.push((cause, at));
+            at = before;
+        }
+        way.reverse();
+        Some(way)
+    }
+
+    /// Cycles of events, each as the events on it: each event that is on one is on at least one
+    /// of these.
+    pub(crate) fn cycles(&self) -> Vec<Vec<Event>> {
+        let mut cycles: Vec<Vec<Event>> = Vec::new();
+        let mut seen = vec![false; self.events.len()];
+        for event in 0..self.events.len() {
+            if seen[event] {
+                continue;
+            }
+            let next = self.leads[event].iter();
+            let Some((first, way)) =
+                next.filter_map(|&(_, to)| Some((to, self.way(to, event, |_| true)?))).next()
+            else {
+                continue;
+            };
+            let cycle: Vec<Event> =
+                std::iter::once(first).chain(way.into_iter().map(|(_, event)| event)).collect();
+            cycle.iter().for_each(|&event| seen[event] = true);
+            cycles.push(cycle);
+        }
+        cycles
+    }
+}
+
+/// Which reactions wait for each other before they emit an event.
+#[derive(Default)]
+pub(crate) struct Joins {
+    of: HashMap<Node, usize>,
+    sizes: Vec<usize>,
+}
+
+impl Joins {
+    /// Finds who waits for whom in the choreography that an event begins.
+    pub(crate) fn new(graph: &Graph<'_>, begin: Event) -> Self {
+        let success = graph.successes(begin);
+        let mut groups: HashMap<(usize, Event), Vec<Node>> = HashMap::new();
+        for (node, one) in graph.nodes.iter().enumerate() {
+            if let (true, Some(event)) = (success.runs[node], one.emits) {
+                groups.entry((one.service, event)).or_default().push(node);
+            }
+        }
+        let mut joins = Self::default();
+        for group in
+            groups.into_values().filter(|group| group.len() > 1 && concurrent(graph, group))
+        {
+            let join = joins.sizes.len();
+            joins.sizes.push(group.len());
+            joins.of.extend(group.into_iter().map(|node| (node, join)));
+        }
+        joins
+    }
+
+    /// Those that a reaction waits for, with itself; none where it does not wait.
+    pub(crate) fn with(&self, node: Node) -> impl Iterator<Item = Node> {
+        let join = self.of.get(&node);
+        self.of.iter().filter(move |(_, other)| Some(*other) == join).map(|(node, _)| *node)
+    }
+
+    fn of(&self, cause: Cause) -> Option<usize> {
+        match cause {
+            Cause::Success(node) => self.of.get(&node).copied(),
+            Cause::Refusal(_) | Cause::TimeOut => None,
+        }
+    }
+}
+
+/// True where none of these reactions follows from what another one reacts to. What waits for
+/// itself could never run, so that no cycle of joins can come up.
+fn concurrent(graph: &Graph<'_>, group: &[Node]) -> bool {
+    group.iter().all(|&node| {
+        let after = graph.successes(graph.nodes[node].on);
+        group.iter().all(|&other| other == node || !after.runs[other])
+    })
+}
+
+/// Gives events their numbers.
+#[derive(Default)]
+struct Builder<'a> {
+    numbers: HashMap<&'a EventType, Event>,
+    events: Vec<&'a EventType>,
+}
+
+impl<'a> Builder<'a> {
+    fn build(mut self, declarations: &'a [Declaration]) -> Graph<'a> {
+        let (mut begins, mut nodes, mut timeouts) = (Vec::new(), Vec::new(), Vec::new());
+        for (service, declaration) in declarations.iter().enumerate() {
+            begins.extend(declaration.begins.iter().map(|event| (service, self.number(event))));
+            for reaction in &declaration.reactions {
+                let on = self.number(&reaction.on);
+                let emits = reaction.emits.as_ref().map(|event| self.number(event));
+                let refuses = reaction.refuses.as_ref().map(|event| self.number(event));
+                nodes.push(ReactionOf { service, reaction, on, emits, refuses });
+            }
+            for timeout in &declaration.timeouts {
+                let after = self.number(&timeout.after);
+                let emits = self.number(&timeout.emits);
+                let awaits = timeout.awaits.iter().map(|event| self.number(event)).collect();
+                timeouts.push(TimeoutOf { service, timeout, after, awaits, emits });
+            }
+        }
+        let mut heard = vec![Vec::new(); self.events.len()];
+        let mut leads = vec![Vec::new(); self.events.len()];
+        for (node, one) in nodes.iter().enumerate() {
+            heard[one.on].push(node);
+            leads[one.on].extend(one.emits.map(|event| (Cause::Success(node), event)));
+            leads[one.on].extend(one.refuses.map(|event| (Cause::Refusal(node), event)));
+        }
+        for timeout in &timeouts {
+            leads[timeout.after].push((Cause::TimeOut, timeout.emits));
+        }
+        Graph { declarations, events: self.events, begins, nodes, timeouts, heard, leads }
+    }
+
+    fn number(&mut self, event: &'a EventType) -> Event {
+        let events = &mut self.events;
+        *self.numbers.entry(event).or_insert_with(|| {
+            events.push(event);
+            events.len() - 1
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! `wholly events parked`, `retry` and `drop`: the events that wait in a service.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use wholly_events::Declaration;
+use wholly_events::choreography::{Ending, ParkedStatus};
+
+use super::database::{Database, DatabaseError, Either, with_operator};
+use crate::cli::time::age;
+use crate::given::{self, Given};
+
+/// The most events that are read at once.
+const PIECE: u64 = 500;
+
+/// List the events that wait in a service, the oldest first.
+///
+/// An event waits because its reaction failed and is tried again, because its call to something
+/// else is out, because its data cannot be read, or because it stands behind such an event.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly events parked inventory.db
+  wholly events parked inventory.db --json")]
+pub struct Parked {
+    /// The service's database.
+    database: Database,
+    /// One line of JSON for each.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Try the reaction to a parked event again now.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly events retry inventory.db 17")]
+pub struct Retry {
+    /// The service's database.
+    database: Database,
+    /// The event's number, as `parked` shows it.
+    number: u64,
+}
+
+/// Give a parked event up, for good.
+///
+/// Its reaction never happens, and those behind it go on. Say how that ends for the other services:
+/// with the refusal that the reaction declares, or with nothing.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly events drop inventory.db 17 --reason 'ticket 4711' --silent
+  wholly events drop inventory.db 17 --reason 'ticket 4711' \\
+    --refusal '{\"order_id\": \"ORD001\"}' --declaration inventory.json")]
+pub struct DropParked {
+    /// The service's database.
+    database: Database,
+    /// The event's number, as `parked` shows it.
+    number: u64,
+    /// The reason, which is recorded.
+    #[arg(long)]
+    reason: String,
+    /// Emit nothing.
+    #[arg(long, conflicts_with = "refusal", required_unless_present = "refusal")]
+    silent: bool,
+    /// Emit the declared refusal, with this data.
+    #[arg(long, value_name = "JSON", requires = "declaration")]
+    refusal: Option<serde_json::Value>,
+    /// What the service declares: a file, or the address of a running one.
+    #[arg(long, value_name = "FILE")]
+    declaration: Option<PathBuf>,
+    /// The call of this event, which is out, is known not to have taken effect.
+    #[arg(long)]
+    call_did_not_happen: bool,
+}
+
+impl Parked {
+    pub fn run(self) -> Result<(), DatabaseError> {
+        self.database.operate(None, async |either| {
+            let mut after = 0;
+            loop {
+                let piece = with_operator!(&either, one => one.parked(after, PIECE).await)?;
+                let Some(last) = piece.last() else { return Ok(()) };
+                after = last.number;
+                for one in &piece {
+                    self.print(one);
+                }
+            }
+        })
+    }
+
+    fn print(&self, one: &ParkedStatus) {
+        if self.json {
+            // Names and texts always are JSON.
+            return println!("{}", serde_json::to_string(one).unwrap_or_default());
+        }
+        let stuck = if one.stuck { ", stuck" } else { "" };
+        println!(
+            "{:<6} {}{stuck}  {} {}/{} of {}  reaction {}  tried {}  since {}",
+            one.number,
+            one.state,
+            one.kind,
+            one.source,
+            one.id,
+            one.correlation,
+            one.reaction,
+            one.tries,
+            age(one.since),
+        );
+        if let Some(error) = &one.error {
+            println!("       {error}");
+        }
+    }
+}
+
+impl Retry {
+    pub fn run(self) -> Result<(), DatabaseError> {
+        let number = self.number;
+        let is_there = self.database.operate(None, async |either| {
+            Ok(with_operator!(&either, one => one.retry(number).await)?)
+        })?;
+        match is_there {
+            true => Ok(()),
+            false => Err(DatabaseError::Usage(format!(
+                "no event {number} is parked; it may have ended meanwhile"
+            ))),
+        }
+    }
+}
+
+impl DropParked {
+    pub fn run(self) -> Result<(), DatabaseError> {
+        let declaration = self.declaration.as_deref().map(declared).transpose()?;
+        let ending = match &self.refusal {
+            Some(data) => Ending::Refusal(data.to_string()),
+            None => Ending::Silent,
+        };
+        let (number, reason) = (self.number, self.reason.clone());
+        let did_not_happen = self.call_did_not_happen;
+        self.database.operate(declaration, async |either: Either| {
+            let given_up = with_operator!(&either, one => {
+                one.give_up(number, reason, ending, did_not_happen).await
+            });
+            Ok(given_up?)
+        })
+    }
+}
+
+fn declared(from: &std::path::Path) -> Result<Declaration, DatabaseError> {
+    match given::read(from) {
+        Ok(Given::Declaration(declaration)) => Ok(declaration),
+        Ok(Given::Saga(_)) => {
+            let what = "is a saga, and not what a service declares";
+            Err(DatabaseError::Usage(format!("{} {what}", from.display())))
+        }
+        Err(error) => Err(DatabaseError::Usage(error.to_string())),
+    }
+}

@@ -1,0 +1,109 @@
+//! `wholly events cursor`: the place up to which a service has read a feed.
+
+use std::time::Duration;
+
+use clap::Args;
+use wholly_events::feed::{Ask, Feed, HttpFeed, Start};
+use wholly_events::{Cursor, ServiceName};
+
+use super::database::{Database, DatabaseError, with_operator};
+use crate::config::secret::Secret;
+
+/// Show or set the place up to which a service has read a feed.
+///
+/// A feed refuses a place that it does not know, because the publisher's database was put back to an
+/// earlier state, or because the service was away for longer than events are kept. Find out what was
+/// missed, and say where to go on and why.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly events cursor inventory.db --feed order
+  wholly events cursor inventory.db --feed order --to earliest \\
+    --url http://127.0.0.1:7501/feed --reason 'order was restored, ticket 4711'")]
+pub struct CursorCommand {
+    /// The database of the service that reads the feed.
+    database: Database,
+    /// The service that publishes the feed.
+    #[arg(long, value_name = "SERVICE")]
+    feed: ServiceName,
+    /// Go on behind this place: earliest, now, or POSITION.ID of an event.
+    #[arg(long, value_name = "PLACE", requires = "reason")]
+    to: Option<Place>,
+    /// The reason, which is recorded.
+    #[arg(long, requires = "to")]
+    reason: Option<String>,
+    /// The feed's address, which is asked where earliest and now are.
+    #[arg(long)]
+    url: Option<String>,
+    /// The token that the feed asks for: where it is, env:NAME or file:/PATH.
+    #[arg(long, value_name = "SECRET", value_parser = secret, requires = "url")]
+    bearer: Option<Secret>,
+}
+
+fn secret(text: &str) -> Result<Secret, String> {
+    Secret::try_from(text.to_owned())
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    Earliest,
+    Now,
+    After(Cursor),
+}
+
+impl std::str::FromStr for Place {
+    type Err = wholly_events::InvalidCursor;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "earliest" => Self::Earliest,
+            "now" => Self::Now,
+            place => Self::After(place.parse()?),
+        })
+    }
+}
+
+impl CursorCommand {
+    pub fn run(self) -> Result<(), DatabaseError> {
+        let database = self.database.clone();
+        database.operate(None, async |either| {
+            let source = self.feed.clone();
+            if let (Some(to), Some(reason)) = (&self.to, &self.reason) {
+                let to = self.place(to).await?;
+                let reason = reason.clone();
+                with_operator!(&either, one => one.set_cursor(source.clone(), to, reason).await)?;
+            }
+            let cursor = with_operator!(&either, one => one.cursor(source).await)?;
+            match cursor {
+                Some(cursor) => println!("{cursor}"),
+                None => println!("nothing of {} was read yet", self.feed),
+            }
+            Ok(())
+        })
+    }
+
+    /// The place as a cursor, for which the feed is asked where only it knows.
+    async fn place(&self, to: &Place) -> Result<Cursor, DatabaseError> {
+        let start = match to {
+            Place::After(cursor) => return Ok(cursor.clone()),
+            Place::Earliest => Start::Earliest,
+            Place::Now => Start::Now,
+        };
+        let usage = |why: String| DatabaseError::Usage(why);
+        let missing = || usage("earliest and now need the feed's address: --url".to_owned());
+        let url = self.url.as_ref().ok_or_else(missing)?;
+        let mut feed = HttpFeed::at(url).map_err(|why| usage(why.to_string()))?;
+        if let Some(token) = &self.bearer {
+            feed = feed.token(token.expose()).map_err(|why| usage(why.to_string()))?;
+        }
+        let ask = Ask { start, limit: 0, wait: Duration::ZERO };
+        let (info, page) =
+            feed.read(ask).await.map_err(|why| DatabaseError::Open(why.to_string()))?;
+        if info.source != self.feed {
+            return Err(usage(format!(
+                "{url} is the feed of {}, and not of {}",
+                info.source, self.feed
+            )));
+        }
+        Ok(page.cursor)
+    }
+}

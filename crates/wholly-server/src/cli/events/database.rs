@@ -1,0 +1,126 @@
+//! A service's database, as the command line names it.
+
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use tokio::runtime::Runtime;
+use wholly_events::choreography::{OperateError, Operator};
+use wholly_events::store::{Pool, SqliteFile, StoreError, pool};
+use wholly_events::{Declaration, ServiceName, SqlError};
+
+/// The address of a database.
+#[derive(Clone, Debug)]
+pub enum Database {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A connection string.
+    Postgres(String),
+}
+
+/// Why nothing was done in a database.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DatabaseError {
+    /// The command line asks for what cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// It cannot be reached.
+    #[error("the database cannot be opened: {0}")]
+    Open(String),
+    /// It failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The change was not made.
+    #[error(transparent)]
+    Operate(#[from] OperateError),
+    /// The system gives no thread, or no input and output.
+    #[error("the system denies what every program needs: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// An operator of either kind of database.
+pub enum Either {
+    Sqlite(Operator<SqliteFile>),
+    Postgres(Operator<Pool>),
+}
+
+/// Does the same with an operator of either kind.
+macro_rules! with_operator {
+    ($either:expr, $operator:ident => $work:expr) => {
+        match $either {
+            $crate::cli::events::database::Either::Sqlite($operator) => $work,
+            $crate::cli::events::database::Either::Postgres($operator) => $work,
+        }
+    };
+}
+pub(super) use with_operator;
+
+impl FromStr for Database {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
+        Ok(match is_postgres {
+            true => Self::Postgres(text.to_owned()),
+            false => Self::Sqlite(text.strip_prefix("sqlite:").unwrap_or(text).into()),
+        })
+    }
+}
+
+impl Database {
+    /// Makes the tables; of SQLite also the file.
+    pub fn create_tables(&self) -> Result<(), DatabaseError> {
+        if let Self::Sqlite(file) = self {
+            let create = std::fs::File::options().create(true).append(true).open(file);
+            create.map_err(|why| DatabaseError::Open(format!("{}: {why}", file.display())))?;
+        }
+        self.operate(
+            None,
+            async |either| with_operator!(either, operator => Ok(operator.create_tables().await?)),
+        )
+    }
+
+    /// Does `work` as an operator of the service that declares this.
+    pub fn operate<T>(
+        &self,
+        declaration: Option<Declaration>,
+        work: impl AsyncFnOnce(Either) -> Result<T, DatabaseError>,
+    ) -> Result<T, DatabaseError> {
+        let runtime: Runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async { work(self.operator(declaration)?).await })
+    }
+
+    fn operator(&self, declaration: Option<Declaration>) -> Result<Either, DatabaseError> {
+        let declaration = match declaration {
+            Some(declaration) => declaration,
+            None => undeclared()?,
+        };
+        Ok(match self {
+            Self::Sqlite(file) => {
+                let wrong =
+                    |why: SqlError| DatabaseError::Open(format!("{}: {}", file.display(), why.0));
+                Either::Sqlite(Operator::of(SqliteFile::open(file).map_err(wrong)?, declaration))
+            }
+            Self::Postgres(url) => {
+                let pool = pool(url, 1).map_err(|why| DatabaseError::Usage(why.0))?;
+                Either::Postgres(Operator::of(pool, declaration))
+            }
+        })
+    }
+}
+
+/// A service of which nothing is known: enough for all that emits nothing.
+fn undeclared() -> Result<Declaration, DatabaseError> {
+    let service =
+        ServiceName::new("unknown").map_err(|why| DatabaseError::Usage(why.to_string()))?;
+    Ok(Declaration {
+        service,
+        begins: Vec::new(),
+        reactions: Vec::new(),
+        timeouts: Vec::new(),
+        ends: Vec::new(),
+        within: None,
+    })
+}

@@ -1,0 +1,94 @@
+//! `wholly events`: the tables of a choreographed service, in an operator's hands.
+
+mod by_hand;
+mod cursor;
+mod database;
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use wholly_events::sql::Dialect;
+
+use super::exit::{self, failed};
+use by_hand::{DropParked, Parked, Retry};
+use cursor::CursorCommand;
+use database::{Database, DatabaseError};
+
+/// Make and look after the tables of a service that publishes and receives events.
+///
+/// DATABASE is the service's own: a SQLite file, or postgres://USER@HOST/NAME. The service need not
+/// run; one that runs takes a change up within seconds.
+#[derive(Args)]
+pub struct EventsCommand {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Schema(Schema),
+    Init(Init),
+    Cursor(CursorCommand),
+    Parked(Parked),
+    Retry(Retry),
+    Drop(DropParked),
+}
+
+/// Print the statements that make the tables, for your own migrations.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly events schema postgres > migrations/0007_wholly_events.sql")]
+struct Schema {
+    /// The database.
+    dialect: Kind,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Kind {
+    /// SQLite, 3.35 or later.
+    Sqlite,
+    /// PostgreSQL, 13 or later.
+    Postgres,
+}
+
+/// Make the tables where they are not there yet.
+///
+/// A service does so itself when it starts, unless its database user may not.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly events init orders.db
+  wholly events init postgres://orders@localhost/orders")]
+struct Init {
+    /// The service's database.
+    database: Database,
+}
+
+impl EventsCommand {
+    pub fn run(self) -> ExitCode {
+        let done = match self.command {
+            Command::Schema(Schema { dialect }) => {
+                print!("{}", dialect.dialect().schema());
+                Ok(())
+            }
+            Command::Init(Init { database }) => database.create_tables(),
+            Command::Cursor(cursor) => cursor.run(),
+            Command::Parked(parked) => parked.run(),
+            Command::Retry(retry) => retry.run(),
+            Command::Drop(drop) => drop.run(),
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error @ DatabaseError::Usage(_)) => failed(exit::USAGE, &error),
+            Err(error) => failed(exit::FAILED, &error),
+        }
+    }
+}
+
+impl Kind {
+    fn dialect(self) -> Dialect {
+        match self {
+            Self::Sqlite => Dialect::Sqlite,
+            Self::Postgres => Dialect::Postgres,
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A text that another server has, asked for once.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::body::Bytes;
+use hyper::{Request, StatusCode, header};
+
+use crate::https;
+
+/// How long it may take, from the connection to the last byte.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The longest text, in bytes.
+const LIMIT: usize = 1 << 20;
+
+const AGENT: &str = concat!("wholly/", env!("CARGO_PKG_VERSION"));
+
+/// Why there is no text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+enum FetchError {
+    #[error("it is no address: {0}")]
+    Address(hyper::http::Error),
+    #[error("TLS cannot be had: {0}")]
+    Tls(rustls::Error),
+    #[error("the server cannot be reached: {0}")]
+    NotReached(String),
+    #[error("the server answered {0}")]
+    Refused(StatusCode),
+    #[error("the answer is longer than {LIMIT} bytes")]
+    TooLong,
+    #[error("the answer broke off: {0}")]
+    BrokenOff(String),
+    #[error("the answer is no text")]
+    NoText,
+    #[error("the server did not answer within {PATIENCE:?}")]
+    TooLate,
+}
+
+/// The text at an address that begins with `http://` or `https://`. It follows no redirect.
+///
+/// # Errors
+/// When there is no answer in time, or when it is no text.
+pub fn fetch(url: &str) -> io::Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let answer = tokio::time::timeout(PATIENCE, get(url)).await;
+        answer.unwrap_or(Err(FetchError::TooLate)).map_err(io::Error::other)
+    })
+}
+
+async fn get(url: &str) -> Result<String, FetchError> {
+    let request = Request::get(url)
+        .header(header::ACCEPT, "application/json")
+        .header(header::USER_AGENT, AGENT)
+        .body(Full::<Bytes>::default())
+        .map_err(FetchError::Address)?;
+    let client = https::client().map_err(FetchError::Tls)?;
+    let answer = client.request(request).await;
+    let answer = answer.map_err(|error| FetchError::NotReached(innermost(&error)))?;
+    if !answer.status().is_success() {
+        return Err(FetchError::Refused(answer.status()));
+    }
+    let body = Limited::new(answer.into_body(), LIMIT).collect().await;
+    let body = body.map_err(|error| match error.is::<LengthLimitError>() {
+        true => FetchError::TooLong,
+        false => FetchError::BrokenOff(innermost(&*error)),
+    })?;
+    String::from_utf8(body.to_bytes().into()).map_err(|_| FetchError::NoText)
+}
+
+/// What was wrong at the bottom.
+fn innermost(error: &dyn Error) -> String {
+    let mut error = error;
+    while let Some(cause) = error.source() {
+        error = cause;
+    }
+    error.to_string()
+}
