@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 use crate::alerts::{self, Webhook};
 use crate::api::Served;
 use crate::audit::{Asked, Audit};
-use crate::config::{Config, LogIs, Source};
+use crate::config::{Config, ConfiguredFeed, LogIs, Source};
 use crate::gate::{Gate, Rules};
 use crate::metrics::Metrics;
 use crate::observer::{self, Observer};
@@ -120,17 +120,12 @@ async fn serve<L: Log, P: Participant>(
         }
     };
 
-    let observer = match feeds.is_empty() {
-        true => None,
-        false => {
-            let kept = config.choreographies_kept;
-            match Observer::start(&config.choreographies, feeds, kept).await {
-                Ok(observer) => Some(Arc::new(observer)),
-                Err(why) => {
-                    coordinator.shutdown(Duration::ZERO).await;
-                    return Err(why.into());
-                }
-            }
+    let observing = observe(&config.choreographies, feeds, config.choreographies_kept);
+    let observer = match observing.await {
+        Ok(observer) => observer,
+        Err(why) => {
+            coordinator.shutdown(Duration::ZERO).await;
+            return Err(why.into());
         }
     };
     if let Some(webhook) = webhook {
@@ -149,7 +144,7 @@ async fn serve<L: Log, P: Participant>(
     let router = api::router(Served {
         coordinator: coordinator.clone(),
         sagas: Arc::new(sagas),
-        observer,
+        observer: observer.clone(),
         metrics,
         gate: Arc::clone(&gate),
         hub: hub.clone(),
@@ -185,6 +180,9 @@ async fn serve<L: Log, P: Participant>(
     drop(asked);
     drop(stop);
     hub.close();
+    if let Some(observer) = &observer {
+        observer.close();
+    }
     coordinator.shutdown(GRACE).await;
     // A client that does not read its answer must not keep the server.
     if tokio::time::timeout(FAREWELL, server).await.is_err() {
@@ -220,6 +218,18 @@ async fn by_signal<P: Participant>(
     };
     if let Err(why) = audit.ended(action, asked, status).await {
         tracing::error!("the audit does not say that the configuration was read again: {why}");
+    }
+}
+
+/// The observer, where there are feeds to follow.
+async fn observe(
+    file: &Path,
+    feeds: Vec<ConfiguredFeed>,
+    kept: Duration,
+) -> Result<Option<Arc<Observer>>, observer::StoreError> {
+    match feeds.is_empty() {
+        true => Ok(None),
+        false => Observer::start(file, feeds, kept).await.map(Arc::new).map(Some),
     }
 }
 

@@ -130,12 +130,12 @@ async fn the_command_line_lists_gets_and_watches_them() {
     while let Some(line) = watching.line().await {
         lines.push(line);
     }
-    // A time of day, and the state.
-    let events: Vec<_> = lines.iter().map(|line| line[28..].to_owned()).collect();
-    let order =
-        ["OrderCreated by order", "InventoryReserved by inventory", "PaymentTaken by payment"];
-    assert_eq!(events[..3], order);
-    assert_eq!(events[3..], ["OrderConfirmed by order"]);
+    // A time of day, and the state. Feeds are read side by side, so the last may come in any order.
+    let mut events: Vec<_> = lines.iter().map(|line| line[28..].to_owned()).collect();
+    assert_eq!(events[..2], ["OrderCreated by order", "InventoryReserved by inventory"]);
+    events.sort();
+    assert_eq!(events[2..], ["OrderCreated by order", "PaymentTaken by payment"]);
+    assert_eq!(events[1], "OrderConfirmed by order");
     assert_eq!(lines[0][14..28].trim(), "running");
     assert_eq!(lines[3][14..28].trim(), "completed");
 
@@ -237,6 +237,34 @@ async fn what_a_service_says_is_stuck_is_stuck_before_the_time_is_over() {
     assert_eq!((&reaction["outcome"], &reaction["stuck"]), (&"failing".into(), &true.into()));
     let shown = server.wholly(&["get", "ORD1"]).await.exits(4);
     println!("{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_change_is_answered_when_the_server_ends() {
+    let directory = tempdir().unwrap();
+    let mut shop = Shop::open(MINUTE).await;
+    let server = Server::start_with(directory.path(), &[], &shop.sections()).await;
+    opened(&server, &shop).await;
+    shop.stop_payment();
+    shop.place("ORD1", 1_000).await;
+    let now = once(&server, "ORD1", |found| found["events"].as_array().unwrap().len() == 2).await;
+    let path = format!("/v1/choreographies/ORD1?revision={}&wait_ms=30000", now["revision"]);
+    let wait = async {
+        let reply = server.get(&path).await;
+        assert_eq!(
+            (reply.status.as_u16(), reply.json()["revision"].clone()),
+            (200, now["revision"].clone())
+        );
+    };
+    let end = async {
+        let asked = "wholly_http_request_seconds_count";
+        eventually("others are answered", async || {
+            server.get("/metrics").await.text.contains(asked).then_some(())
+        })
+        .await;
+        server.signal(rustix::process::Signal::TERM);
+    };
+    tokio::join!(wait, end);
 }
 
 #[tokio::test(flavor = "multi_thread")]

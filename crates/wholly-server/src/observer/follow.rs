@@ -7,7 +7,7 @@ use wholly_events::ServiceName;
 use wholly_events::feed::{Ask, Feed, FeedError, FeedInfo, Page, Start};
 
 use super::store::StoreError;
-use super::{Followed, Kind, Shared, lock, now};
+use super::{Followed, Kind, Shared, lock, now, services};
 
 /// The most events of a page.
 const PAGE: u64 = 500;
@@ -22,9 +22,10 @@ pub async fn follow(shared: Arc<Shared>, nth: usize) {
     let Some(followed) = shared.feeds.get(nth) else { return };
     let follower = Follower { shared: &shared, followed, source: &followed.feed.source };
     let mut pause = FIRST_PAUSE;
+    let mut declared = false;
     loop {
         let began = Instant::now();
-        match follower.read_on().await {
+        match follower.read_on(&mut declared).await {
             // A feed that does not wait must not be asked without a pause.
             Ok(is_empty) if is_empty && began.elapsed() < FIRST_PAUSE => {}
             Ok(_) => {
@@ -32,9 +33,14 @@ pub async fn follow(shared: Arc<Shared>, nth: usize) {
                 continue;
             }
             Err(Failed::Store(error)) => {
+                // It may have been begun anew.
+                declared = false;
                 tracing::warn!(feed = %follower.source, %error, "a feed is not read now");
             }
-            Err(Failed::Feed(error)) => follower.failed(&error),
+            Err(Failed::Feed(error)) => {
+                declared = false;
+                follower.failed(&error);
+            }
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -61,7 +67,13 @@ impl From<StoreError> for Failed {
 
 impl Follower<'_> {
     /// Reads a page and takes it in; tells whether there was nothing in it.
-    async fn read_on(&self) -> Result<bool, Failed> {
+    ///
+    /// What the service declares comes before its events: without it an end, or a refusal, would be
+    /// an event like any other for a moment.
+    async fn read_on(&self, declared: &mut bool) -> Result<bool, Failed> {
+        if !*declared {
+            *declared = services::declaration(self.shared, &self.followed.feed).await?;
+        }
         // From the store each time: it may have been begun anew.
         let cursor = self.shared.store.cursor(self.source.clone()).await?;
         let start = cursor.clone().map_or(Start::Earliest, Start::After);

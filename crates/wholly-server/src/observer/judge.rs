@@ -165,6 +165,8 @@ impl<'de> serde::Deserialize<'de> for State {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::super::tests::{declared, event, parked};
     use super::*;
 
@@ -178,7 +180,7 @@ mod tests {
         let confirmed = event("order", "OrderConfirmed", 1_500, Some("OrderCreated"));
         let refused = event("payment", "PaymentRefused", 1_200, Some("OrderCreated"));
         let state = |events: &[Observed]| judged(events, 1_500).state;
-        assert_eq!(state(&[created.clone()]), State::Running);
+        assert_eq!(state(slice::from_ref(&created)), State::Running);
         assert_eq!(state(&[created.clone(), refused.clone()]), State::Running);
         assert_eq!(state(&[created.clone(), confirmed.clone()]), State::Completed);
         assert_eq!(state(&[created.clone(), refused, confirmed.clone()]), State::Compensated);
@@ -192,9 +194,9 @@ mod tests {
     #[test]
     fn it_is_stuck_from_its_declared_time_on_until_it_ends() {
         let created = event("order", "OrderCreated", 1_000, None);
-        let before = judged(&[created.clone()], 2_999);
+        let before = judged(slice::from_ref(&created), 2_999);
         assert_eq!((before.due, before.reasons.len()), (Some(Timestamp::from_millis(3_000)), 0));
-        let after = judged(&[created.clone()], 3_000);
+        let after = judged(slice::from_ref(&created), 3_000);
         assert_eq!(after.due, None);
         assert!(after.reasons[0].contains("within 2s") && after.reasons[0].contains("order"));
         let confirmed = event("order", "OrderConfirmed", 9_000, None);

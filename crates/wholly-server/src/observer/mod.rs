@@ -19,18 +19,19 @@ mod troubles;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use wholly_core::Timestamp;
 use wholly_events::{Correlation, ServiceName};
 
 use crate::config::ConfiguredFeed;
 pub use judge::State;
-use store::Store;
+use store::{All, Store};
 pub use store::{Filter, Row, StoreError};
 pub use timeline::Event;
 use troubles::Troubles;
@@ -52,8 +53,10 @@ struct Shared {
     store: Store,
     feeds: Vec<Followed>,
     troubles: Troubles,
-    /// Told after every change of the store.
+    /// Told after every change of the store, and at the end.
     changed: watch::Sender<()>,
+    /// The server stops, and nobody waits any more.
+    closed: AtomicBool,
     stuck: watch::Sender<BTreeMap<Correlation, Timestamp>>,
     counts: Mutex<Counts>,
     kept: Duration,
@@ -114,6 +117,7 @@ impl Observer {
             feeds: feeds.into_iter().map(followed).collect(),
             troubles: Troubles::default(),
             changed: watch::Sender::new(()),
+            closed: AtomicBool::new(false),
             stuck: watch::Sender::default(),
             counts: Mutex::default(),
             kept,
@@ -140,10 +144,8 @@ impl Observer {
     /// # Errors
     /// The store's.
     pub async fn get(&self, of: &Correlation) -> Result<Option<Choreography>, StoreError> {
-        let store = &self.shared.store;
-        let Some(row) = store.row(of.clone()).await? else { return Ok(None) };
-        let events = store.events(of.clone()).await?;
-        let (parked, declared) = (store.parked(of.clone()).await?, store.declarations().await?);
+        let Some(all) = self.shared.store.all_of(of.clone()).await? else { return Ok(None) };
+        let All { row, events, parked, declared } = all;
         let reported = services::reported(&self.shared, &events, &declared).await;
         let events = timeline::timeline(events, &parked, &declared, &reported);
         Ok(Some(Choreography { row, events }))
@@ -164,13 +166,20 @@ impl Observer {
         loop {
             changed.mark_unchanged();
             let row = self.shared.store.row(of.clone()).await?;
-            if row.is_none_or(|row| row.revision != revision) {
+            let closed = self.shared.closed.load(Ordering::SeqCst);
+            if closed || row.is_none_or(|row| row.revision != revision) {
                 return Ok(());
             }
             if !matches!(timeout_at(give_up, changed.changed()).await, Ok(Ok(()))) {
                 return Ok(());
             }
         }
+    }
+
+    /// Ends every wait for a change, now and from now on.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::SeqCst);
+        self.shared.changed.send_replace(());
     }
 
     /// Since when which choreographies are stuck.
@@ -200,6 +209,7 @@ impl Observer {
 /// Does what time asks for: judges what is due, counts, deletes what is old.
 async fn tend(shared: Arc<Shared>) {
     let mut each = interval(EACH);
+    each.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trim_at = Instant::now();
     let mut changed = shared.changed.subscribe();
     changed.mark_changed();

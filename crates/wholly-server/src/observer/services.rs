@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use tokio::time::{Instant, interval, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use wholly_events::choreography::FeedStatus;
-use wholly_events::feed::FeedError;
 
 use super::judge::Declarations;
 use super::store::{Observed, StoreError};
@@ -16,7 +15,7 @@ use super::{ConfiguredFeed, Kind, Shared, now};
 
 /// How often a service is asked how it stands.
 const EACH: Duration = Duration::from_secs(5);
-/// How often it is asked what it declares, once it has said so: it may be another version by now.
+/// How often it is asked what it declares, besides before its feed is read: it may be another version.
 const DECLARED_EACH: Duration = Duration::from_secs(60);
 /// The most questions for one look at a choreography, how many of them at once, and for how long.
 const QUESTIONS: usize = 200;
@@ -27,14 +26,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub async fn ask(shared: Arc<Shared>, nth: usize) {
     let Some(followed) = shared.feeds.get(nth) else { return };
     let mut each = interval(EACH);
-    let mut declared_until = Instant::now();
+    each.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut declared_until = Instant::now() + DECLARED_EACH;
     loop {
         each.tick().await;
         if Instant::now() >= declared_until {
-            match declaration(&shared, &followed.feed).await {
-                Ok(true) => declared_until = Instant::now() + DECLARED_EACH,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "what a service declares is not kept"),
+            declared_until = Instant::now() + DECLARED_EACH;
+            if let Err(error) = declaration(&shared, &followed.feed).await {
+                tracing::warn!(%error, "what a service declares is not kept");
             }
         }
         if let Err(error) = status(&shared, &followed.feed).await {
@@ -43,11 +42,16 @@ pub async fn ask(shared: Arc<Shared>, nth: usize) {
     }
 }
 
-/// Asks what the service declares; tells whether it said so.
-async fn declaration(shared: &Shared, feed: &ConfiguredFeed) -> Result<bool, StoreError> {
+/// Asks what the service declares; tells whether there was an answer, which may be that it does not
+/// offer that.
+pub async fn declaration(shared: &Shared, feed: &ConfiguredFeed) -> Result<bool, StoreError> {
     let declaration = match feed.feed.declaration().await {
         Ok(Some(declaration)) => declaration,
-        other => return Ok(not_told(feed, "declares", other)),
+        Ok(None) => return Ok(true),
+        Err(error) => {
+            tracing::debug!(service = %feed.source, %error, "a service does not say what it declares");
+            return Ok(false);
+        }
     };
     if declaration.service != feed.source {
         tracing::warn!(feed = %feed.source, service = %declaration.service,
@@ -65,8 +69,9 @@ async fn declaration(shared: &Shared, feed: &ConfiguredFeed) -> Result<bool, Sto
 async fn status(shared: &Shared, feed: &ConfiguredFeed) -> Result<(), StoreError> {
     let status = match feed.feed.status().await {
         Ok(Some(status)) => status,
-        other => {
-            not_told(feed, "is asked how it stands", other);
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            tracing::debug!(service = %feed.source, %error, "a service does not say how it stands");
             return Ok(());
         }
     };
@@ -78,13 +83,6 @@ async fn status(shared: &Shared, feed: &ConfiguredFeed) -> Result<(), StoreError
         shared.changed.send_replace(());
     }
     Ok(())
-}
-
-fn not_told<T>(feed: &ConfiguredFeed, what: &str, answer: Result<Option<T>, FeedError>) -> bool {
-    if let Err(error) = answer {
-        tracing::debug!(service = %feed.source, what, %error, "a service says nothing of itself");
-    }
-    false
 }
 
 /// What is wrong with a feed that a service follows, as it says itself.

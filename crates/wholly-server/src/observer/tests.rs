@@ -65,7 +65,7 @@ pub fn event(source: &str, kind: &str, at: u64, caused_by: Option<&str>) -> Obse
         kind: kind.parse().unwrap(),
         at: Timestamp::from_millis(at),
         causation: caused_by.map(id),
-        data: "null".to_owned(),
+        data: None,
     }
 }
 

@@ -31,7 +31,9 @@ pub struct Event {
     /// Whether its publisher declares it as what it emits where it refuses, or awaited in vain.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub refusal: bool,
-    pub data: Box<RawValue>,
+    /// Absent where it is long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data: Option<Box<RawValue>>,
     pub reactions: Vec<Reaction>,
 }
 
@@ -93,7 +95,7 @@ pub fn timeline(
         position: event.position,
         causation: event.causation,
         // What was read from a feed is JSON.
-        data: RawValue::from_string(event.data).unwrap_or_default(),
+        data: event.data.and_then(|data| RawValue::from_string(data).ok()),
         reactions,
     };
     events.into_iter().zip(reactions).map(shown).collect()

@@ -34,11 +34,14 @@ pub struct Trouble {
     pub kind: Kind,
 }
 
+/// A feed, and who follows it.
+type Whose = (ServiceName, Option<ServiceName>);
+
 /// All that is wrong.
 #[derive(Default)]
 pub struct Troubles {
     /// Since when what is wrong, by feed and follower.
-    now: Mutex<BTreeMap<(ServiceName, Option<ServiceName>), (Kind, Timestamp)>>,
+    now: Mutex<BTreeMap<Whose, (Kind, Timestamp)>>,
     told: watch::Sender<BTreeMap<Trouble, Timestamp>>,
 }
 

@@ -149,7 +149,7 @@ impl Shop {
     }
 
     async fn node(&self, choreography: Choreography<Database>, nth: usize) -> Node {
-        let database = Database::open(&self.file(nth)).unwrap();
+        let database = Database::open(self.file(nth)).unwrap();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (port, own) = (self.ports[nth], database.clone());
         let started = runtime.spawn(async move {

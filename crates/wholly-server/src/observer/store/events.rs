@@ -1,5 +1,7 @@
 //! Events as they were read, and the place up to which.
 
+use std::time::Duration;
+
 use rusqlite::{Connection, OptionalExtension, params};
 use wholly_core::Timestamp;
 use wholly_events::feed::Page;
@@ -11,6 +13,12 @@ use super::{Store, StoreError, rows};
 /// The most events of a correlation that are kept: more is no transaction, but a mistake.
 pub(super) const EVENTS_LIMIT: u64 = 1_000;
 
+/// The longest data that is kept, in bytes: what is longer can be had from its publisher.
+const DATA_LIMIT: usize = 16 * 1024;
+
+/// How far a publisher's clock may be ahead: a time beyond it would keep its event for ever.
+const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// An event as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
@@ -18,11 +26,11 @@ pub struct Observed {
     pub id: EventId,
     pub position: u64,
     pub kind: EventType,
-    /// The time by its publisher's clock; where it has none, the time at which it was read.
+    /// The time by its publisher's clock; where that cannot be, the time at which it was read.
     pub at: Timestamp,
     pub causation: Option<EventId>,
-    /// JSON.
-    pub data: String,
+    /// JSON; none where it is long.
+    pub data: Option<String>,
 }
 
 impl Store {
@@ -56,7 +64,7 @@ impl Store {
             for placed in page.events {
                 let correlation = placed.event.correlation.clone();
                 let at = match placed.event.time {
-                    at if at == Timestamp::default() => now,
+                    at if at == Timestamp::default() || at > now + AHEAD => now,
                     at => at,
                 };
                 rows::begin(db, &correlation, at)?;
@@ -67,7 +75,7 @@ impl Store {
                     kind: placed.event.kind,
                     at,
                     causation: placed.event.causation,
-                    data: placed.event.data,
+                    data: Some(placed.event.data).filter(|data| data.len() <= DATA_LIMIT),
                 };
                 if insert(db, &correlation, &observed)? && !touched.contains(&correlation) {
                     touched.push(correlation);
@@ -82,11 +90,6 @@ impl Store {
             db.execute(sql, params![source.as_str(), page.cursor.to_string()]).map(drop)
         })
         .await
-    }
-
-    /// The events of a correlation, in the order of their times.
-    pub async fn events(&self, correlation: Correlation) -> Result<Vec<Observed>, StoreError> {
-        self.run(move |db| of(db, &correlation)).await
     }
 }
 
@@ -117,12 +120,16 @@ fn insert(db: &Connection, correlation: &Correlation, event: &Observed) -> rusql
     Ok(true)
 }
 
-/// The events of a correlation, in the order of their times.
-pub(super) fn of(db: &Connection, correlation: &Correlation) -> rusqlite::Result<Vec<Observed>> {
-    let sql = "SELECT source, id, position, type, at, causation, data FROM event
-        WHERE correlation = ?1 ORDER BY at, rowid";
+/// The events of a correlation, in the order of their times, with their data or without it.
+pub(super) fn of(
+    db: &Connection,
+    correlation: &Correlation,
+    with_data: bool,
+) -> rusqlite::Result<Vec<Observed>> {
+    let sql = "SELECT source, id, position, type, at, causation, CASE WHEN ?2 THEN data END
+        FROM event WHERE correlation = ?1 ORDER BY at, rowid";
     let mut statement = db.prepare_cached(sql)?;
-    let mut rows = statement.query([correlation.as_str()])?;
+    let mut rows = statement.query(params![correlation.as_str(), with_data])?;
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
         events.push(Observed {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 pub use events::Observed;
-pub use rows::{Filter, Row};
+pub use rows::{All, Filter, Row};
 pub use services::Parked;
 
 /// The version of the tables. There is no way from one to another: the feeds are read again.
@@ -26,7 +26,7 @@ const SCHEMA: &str = "
     CREATE TABLE feed (source TEXT PRIMARY KEY, cursor TEXT, declaration TEXT);
     CREATE TABLE event (
         source TEXT NOT NULL, id TEXT NOT NULL, position INTEGER NOT NULL, type TEXT NOT NULL,
-        at INTEGER NOT NULL, correlation TEXT NOT NULL, causation TEXT, data TEXT NOT NULL,
+        at INTEGER NOT NULL, correlation TEXT NOT NULL, causation TEXT, data TEXT,
         UNIQUE (source, id));
     CREATE INDEX event_of ON event (correlation, at);
     CREATE TABLE choreography (

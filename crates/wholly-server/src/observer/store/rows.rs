@@ -8,7 +8,7 @@ use wholly_events::Correlation;
 
 use super::events::{millis, name, number, of, time};
 use super::services::{declarations, parked};
-use super::{Store, StoreError};
+use super::{Observed, Parked, Store, StoreError};
 use crate::observer::judge::{self, Declarations, State};
 
 /// The most rows that are looked at in one transaction, so that others need not wait long.
@@ -34,6 +34,14 @@ pub struct Row {
     pub left_out: u64,
     /// A number that is another one after every change.
     pub revision: u64,
+}
+
+/// All that is known of a choreography.
+pub struct All {
+    pub row: Row,
+    pub events: Vec<Observed>,
+    pub parked: Vec<Parked>,
+    pub declared: Declarations,
 }
 
 /// Which choreographies: those that pass all that is set.
@@ -71,9 +79,19 @@ impl Store {
 
     /// The row of a correlation.
     pub async fn row(&self, correlation: Correlation) -> Result<Option<Row>, StoreError> {
+        self.run(move |db| row(db, &correlation)).await
+    }
+
+    /// All that is known of a correlation, at one moment.
+    pub async fn all_of(&self, correlation: Correlation) -> Result<Option<All>, StoreError> {
         self.run(move |db| {
-            let sql = format!("{ROW} WHERE correlation = ?1");
-            db.prepare_cached(&sql)?.query_row([correlation.as_str()], read).optional()
+            let Some(row) = row(db, &correlation)? else { return Ok(None) };
+            Ok(Some(All {
+                row,
+                events: of(db, &correlation, true)?,
+                parked: parked(db, &correlation)?,
+                declared: declarations(db)?,
+            }))
         })
         .await
     }
@@ -146,6 +164,11 @@ impl Store {
     }
 }
 
+fn row(db: &Connection, correlation: &Correlation) -> rusqlite::Result<Option<Row>> {
+    let sql = format!("{ROW} WHERE correlation = ?1");
+    db.prepare_cached(&sql)?.query_row([correlation.as_str()], read).optional()
+}
+
 /// Makes the row of a correlation, and counts an event's time in.
 pub(super) fn begin(
     db: &Connection,
@@ -179,7 +202,7 @@ pub(super) fn judge(
     declared: &Declarations,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let (events, parked) = (of(db, correlation)?, parked(db, correlation)?);
+    let (events, parked) = (of(db, correlation, false)?, parked(db, correlation)?);
     let judged = judge::judge(&events, &parked, declared, now);
     let reasons = match judged.reasons.is_empty() {
         true => None,

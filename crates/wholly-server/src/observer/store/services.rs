@@ -44,11 +44,6 @@ impl Store {
         .await
     }
 
-    /// What the services declare.
-    pub async fn declarations(&self) -> Result<Declarations, StoreError> {
-        self.run(|db| declarations(db)).await
-    }
-
     /// Writes what a service declares; tells whether that is something new.
     pub async fn declare(
         &self,
@@ -77,11 +72,6 @@ impl Store {
         now: Timestamp,
     ) -> Result<bool, StoreError> {
         self.run(move |db| replace_parked(db, service.as_str(), &parked, now)).await
-    }
-
-    /// What is parked of a correlation.
-    pub async fn parked(&self, correlation: Correlation) -> Result<Vec<Parked>, StoreError> {
-        self.run(move |db| parked(db, &correlation)).await
     }
 }
 

@@ -6,6 +6,7 @@ use wholly_events::{Correlation, Cursor, Event, ServiceName};
 use super::super::judge::State;
 use super::super::tests::declared;
 use super::events::EVENTS_LIMIT;
+use super::services::declarations;
 use super::*;
 
 fn order() -> ServiceName {
@@ -36,6 +37,11 @@ fn page(events: Vec<Placed>) -> Page {
     Page { events, set_aside: Vec::new(), head: cursor.position, cursor }
 }
 
+async fn events(store: &Store, correlation: &str) -> Vec<Observed> {
+    let all = store.all_of(correlation.parse().unwrap()).await.unwrap();
+    all.map_or_else(Vec::new, |all| all.events)
+}
+
 async fn listed(store: &Store, filter: Filter) -> Vec<(String, State, bool)> {
     let (rows, _) = store.list(filter, 100).await.unwrap();
     rows.iter()
@@ -54,7 +60,7 @@ async fn what_is_read_again_is_there_once_and_the_cursor_comes_with_it() {
     drop(store);
     let store = Store::open(&file).unwrap();
     assert_eq!(store.cursor(order()).await.unwrap().unwrap().position, 2);
-    assert_eq!(store.events("A".parse().unwrap()).await.unwrap().len(), 1);
+    assert_eq!(events(&store, "A").await.len(), 1);
     let running = |name: &str| (name.to_owned(), State::Running, false);
     assert_eq!(listed(&store, Filter::default()).await, [running("B"), running("A")]);
     store.forget_cursor(order()).await.unwrap();
@@ -108,7 +114,7 @@ async fn a_declaration_that_comes_late_judges_anew() {
     assert_eq!(listed(&store, Filter::default()).await[0].1, State::Completed);
     // A feed that is no more in the configuration takes along what its service declares.
     store.keep(vec![], at(1)).await.unwrap();
-    assert!(store.declarations().await.unwrap().is_empty());
+    assert!(store.run(|db| declarations(db)).await.unwrap().is_empty());
     assert_eq!(store.cursor(order()).await.unwrap(), None);
 }
 
@@ -119,13 +125,26 @@ async fn what_is_old_goes_and_what_is_too_much_is_counted() {
     let many = (1..=EVENTS_LIMIT + 2).map(|nth| placed(nth, "E", "A")).collect();
     store.take(order(), page(many), at(1)).await.unwrap();
     let correlation: Correlation = "A".parse().unwrap();
-    assert_eq!(store.events(correlation.clone()).await.unwrap().len() as u64, EVENTS_LIMIT);
+    assert_eq!(events(&store, "A").await.len() as u64, EVENTS_LIMIT);
     assert_eq!(store.row(correlation.clone()).await.unwrap().unwrap().left_out, 2);
     store.trim(at(1_000 + EVENTS_LIMIT + 2)).await.unwrap();
     assert!(store.row(correlation.clone()).await.unwrap().is_some());
     store.trim(at(1_001 + EVENTS_LIMIT + 2)).await.unwrap();
     assert_eq!(store.row(correlation.clone()).await.unwrap(), None);
-    assert_eq!(store.events(correlation).await.unwrap(), []);
+    assert_eq!(events(&store, "A").await, []);
+}
+
+#[tokio::test]
+async fn what_is_long_or_from_times_to_come_is_not_kept_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("a.db")).unwrap();
+    let (mut long, mut ahead) = (placed(1, "E", "A"), placed(2, "E", "A"));
+    long.event.data = format!("\"{}\"", "x".repeat(16 * 1024));
+    ahead.event.time = at(u64::MAX);
+    store.take(order(), page(vec![long, ahead]), at(2_000)).await.unwrap();
+    let found = events(&store, "A").await;
+    let kept: Vec<_> = found.iter().map(|event| (event.at, event.data.as_deref())).collect();
+    assert_eq!(kept, [(at(1_001), None), (at(2_000), Some("null"))]);
 }
 
 #[tokio::test]
