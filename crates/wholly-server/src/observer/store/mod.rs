@@ -8,7 +8,9 @@ mod events;
 mod rows;
 mod services;
 
+use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -119,6 +121,8 @@ fn in_transaction<T>(
 /// The file with its tables, which are made where there are none; none where they are of another
 /// version.
 fn connect(file: &Path) -> rusqlite::Result<Option<Connection>> {
+    // Events hold data, which is for the server's user alone. Where it fails, SQLite says why.
+    drop(OpenOptions::new().append(true).create(true).mode(0o600).open(file));
     let mut db = Connection::open(file)?;
     db.busy_timeout(Duration::from_secs(5))?;
     db.pragma_update(None, "journal_mode", "WAL")?;

@@ -182,3 +182,17 @@ async fn a_file_of_no_use_is_set_aside_and_begun_anew() {
     let nowhere = Store::open(&directory.path().join("no/such/folder/a.db"));
     assert!(matches!(nowhere, Err(StoreError::Database { .. })));
 }
+
+#[tokio::test]
+async fn nobody_else_reads_its_files() {
+    use std::os::unix::fs::PermissionsExt;
+    let directory = tempfile::tempdir().unwrap();
+    let store = Store::open(&directory.path().join("a.db")).unwrap();
+    store.take(order(), page(vec![placed(1, "E", "A")]), at(1)).await.unwrap();
+    let files: Vec<_> = std::fs::read_dir(directory.path()).unwrap().map(Result::unwrap).collect();
+    assert!(files.len() > 1);
+    for file in files {
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", file.file_name());
+    }
+}
