@@ -1,4 +1,4 @@
-//! What happens next, as chance has it; and, when the faults have stopped, all that is left.
+//! The next step, as chance has it; and, when the faults have stopped, all that is left.
 
 use std::time::Duration;
 
@@ -43,7 +43,7 @@ impl World {
         }
     }
 
-    /// What befalls a service, or all of them.
+    /// Befalls a service, or all of them.
     fn mishap(&mut self) -> Result<(), Wrong> {
         let service = self.chance.index(NAMES.len());
         match self.chance.below(1_000) {
@@ -117,7 +117,7 @@ impl World {
         Ok(self.unsettled().is_empty())
     }
 
-    /// What is not at its end, of whom.
+    /// Tells what is not at its end, of whom.
     fn unsettled(&self) -> String {
         let mut left = Vec::new();
         for (nth, service) in self.services.iter().enumerate() {
