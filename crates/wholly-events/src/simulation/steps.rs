@@ -11,8 +11,10 @@ const ROUNDS: u64 = 600;
 
 impl World {
     pub(super) fn step(&mut self) -> Result<(), Wrong> {
+        // Orders may time out. But what a process has begun does not last longer than it remembers.
+        let may_leap = self.shop == Shop::Gateway && self.story != Story::Forgetful;
         let time = match self.chance.below(200) {
-            0..2 if self.shop == Shop::Gateway => 60_000 + self.chance.below(540_000),
+            0..2 if may_leap => 60_000 + self.chance.below(540_000),
             0..4 => self.chance.below(20_000),
             _ => self.chance.below(40),
         };
