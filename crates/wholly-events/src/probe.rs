@@ -8,13 +8,13 @@ pub(crate) enum Law {
     LanesByCorrelation,
     /// A cursor is believed only with its event's id.
     CursorsAreJudged,
-    /// What a call did is known before it is undone.
+    /// The result of a call is known before it is undone.
     NoUndoOfACallThatIsOut,
-    /// What is undone is suppressed where it comes late.
+    /// An undone reaction is suppressed where it comes late.
     LateOnesAreSuppressed,
     /// A mark is kept for as long as its event may be read again.
     MarksOutliveTheirEvents,
-    /// What undoes waits for what was there before, but for what it undoes.
+    /// A reaction that undoes waits for what was there before, but for what it undoes.
     UndoingWaitsItsTurn,
     /// A time-out fires only when no awaited event can be on its way unread.
     TimeoutsKnowAllEvents,

@@ -19,7 +19,7 @@ use crate::probe::{Law, broken};
 const UNDONE_LIMIT: usize = 2_048;
 /// The most events of a page.
 const PAGE_LIMIT: u64 = 512;
-/// How long a feed is asked to wait for an event.
+/// The time for which a feed is asked to wait for an event.
 const WAIT: Duration = Duration::from_secs(20);
 
 /// A follower's way through one feed.
@@ -116,8 +116,8 @@ impl Reader {
         self.lanes.done(correlation);
     }
 
-    /// How far all is done, if that has moved since it was last asked; with what was known of
-    /// `before`, which is not saved yet.
+    /// Takes the place up to which all is done, if that has moved; with what was known of `before`,
+    /// which is not saved yet.
     pub(crate) fn take_passed(&mut self, before: Option<&Passed>) -> Option<Passed> {
         let place = self.lanes.take_watermark()?;
         let ended = self.read_to_end.take_if(|(_, end)| end.position <= place.position);

@@ -1,4 +1,4 @@
-//! What must be so when the faults have stopped and nothing is left to do.
+//! The properties that hold when the faults have stopped and nothing is left to do.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -114,7 +114,7 @@ impl World {
         ensure(stock == u64::from(STOCK), Check::Whole, || format!("of {STOCK} goods: {stock}"))
     }
 
-    /// When nothing has happened for long enough, nothing is kept.
+    /// Nothing is kept when nothing has happened for long enough.
     fn check_forgotten(&mut self) -> Result<(), Wrong> {
         self.pass(self.retention.inbox + Duration::from_secs(1));
         // Only who has read on since may forget.

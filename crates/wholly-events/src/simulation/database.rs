@@ -18,7 +18,7 @@ use crate::event::NewEvent;
 use crate::store::StoreError;
 use wholly_core::Timestamp;
 
-/// What is done in one transaction.
+/// The work of one transaction.
 #[derive(Debug)]
 pub(super) enum Work {
     /// A job of the service.
@@ -27,7 +27,7 @@ pub(super) enum Work {
     Place(NewEvent, Timestamp),
 }
 
-/// How a transaction ends, where nothing in it fails.
+/// The end of a transaction, where nothing in it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Commits,
@@ -105,7 +105,7 @@ impl Database {
         (session.wrote, result.expect("a session of the simulation never waits"))
     }
 
-    /// What planted bugs write outside the transaction.
+    /// Writes what planted bugs write outside the transaction.
     fn plant(&mut self, commits: bool, fate: Fate, wrote: &Wrote) {
         let mut outside = Wrote::default();
         if self.bug == Some(Bug::PublishBeforeTheCommit) && !commits {

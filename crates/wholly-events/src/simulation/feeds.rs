@@ -110,7 +110,7 @@ impl World {
         Ok(page)
     }
 
-    /// What has a position is what was committed, and keeps it.
+    /// Checks that what has a position was committed, and keeps it.
     pub(super) fn look_at_positions(&mut self, source: usize) -> Result<(), Wrong> {
         for (position, id) in self.services[source].positions() {
             self.services[source].ledger.placed(position, id)?;

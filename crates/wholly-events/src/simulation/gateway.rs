@@ -12,7 +12,7 @@ pub(super) struct Gateway {
     pub(super) charged: BTreeMap<String, u64>,
     /// Calls of processes that do not wait for them any more, and that may still arrive.
     pub(super) late: Vec<(String, Call)>,
-    /// How often out of a hundred it does what it could.
+    /// Its haste: so often out of a hundred it does what it could.
     pub(super) haste: u64,
 }
 

@@ -1,5 +1,5 @@
-//! What was really committed of a service, kept beside its database: every event that it published
-//! and every event that it dealt with.
+//! The commits of a service as they really were, kept beside its database: every event that it
+//! published, and every event that it dealt with.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ pub(super) struct Ledger {
     /// In the order of the commits.
     pub(super) marks: Vec<Mark>,
     marked: BTreeSet<(String, String, String)>,
-    /// What has, or had, a position.
+    /// The events that have, or had, a position.
     pub(super) positions: BTreeMap<u64, String>,
 }
 
@@ -64,7 +64,7 @@ impl Ledger {
         self.marked.contains(&(reaction.to_owned(), source.to_owned(), id.to_owned()))
     }
 
-    /// What has a position now: each is one event's for ever, and was committed.
+    /// Enters an event that has a position now: that is its own for ever, and it was committed.
     pub(super) fn placed(&mut self, position: u64, id: String) -> Result<(), Wrong> {
         let first = self.positions.entry(position).or_insert_with(|| id.clone());
         ensure(*first == id, Check::Positions, || {

@@ -1,4 +1,4 @@
-//! What befalls databases, and what an operator does about it.
+//! The mishaps of databases, and what an operator does about them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -75,7 +75,7 @@ impl World {
         Ok(())
     }
 
-    /// What was trimmed before it was read is missed, and the operator knows.
+    /// Notes as missed what was trimmed before it was read: the operator knows.
     pub(super) fn miss(&mut self, service: usize, source: usize, trimmed: u64) {
         let reactions = &self.services[service].plan.declaration.reactions;
         let (dealt, published) = (&self.services[service].ledger, &self.services[source].ledger);

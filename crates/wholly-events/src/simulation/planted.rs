@@ -63,7 +63,7 @@ impl Bug {
     }
 }
 
-/// How many seeds a planted bug may survive.
+/// The number of seeds that a planted bug may survive.
 const SEEDS: u64 = 300;
 
 #[test]

@@ -69,7 +69,7 @@ pub(super) struct Flight {
     pub(super) drawn: Option<u64>,
 }
 
-/// What follows a transaction.
+/// The consequence of a transaction.
 #[derive(Clone, Debug)]
 pub(super) enum Then {
     /// The event of a feed, and the next reactions to it.
@@ -135,7 +135,7 @@ impl Follower {
     }
 }
 
-/// How long things are kept, in this world.
+/// The time for which things are kept, in this world.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Retention {
     pub(super) outbox: Duration,

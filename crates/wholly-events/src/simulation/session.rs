@@ -23,7 +23,7 @@ pub(super) struct Simulated<'a, const SEQUENCED: bool> {
     pub(super) wrote: Wrote,
 }
 
-/// What a transaction has written of outbox and inbox.
+/// The rows of outbox and inbox that a transaction has written.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wrote {
     /// The values of each event: id, type, correlation, causation, traceparent, time, data.

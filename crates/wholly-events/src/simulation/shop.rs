@@ -8,7 +8,7 @@ use super::handlers::Handlers;
 use crate::choreography::plan::{Plan, Retry};
 use crate::declaration::Declaration;
 
-/// How the three services go about an order.
+/// The way in which the three services go about an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Shop {
     /// One after the other: reserve, then charge.

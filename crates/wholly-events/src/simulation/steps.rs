@@ -1,4 +1,4 @@
-//! What happens next, as chance has it; and, when the faults have stopped, all that is left.
+//! The next step, as chance has it; and, when the faults have stopped, all that is left.
 
 use std::time::Duration;
 
@@ -11,8 +11,10 @@ const ROUNDS: u64 = 600;
 
 impl World {
     pub(super) fn step(&mut self) -> Result<(), Wrong> {
+        // Orders may time out. But what a process has begun does not last longer than it remembers.
+        let may_leap = self.shop == Shop::Gateway && self.story != Story::Forgetful;
         let time = match self.chance.below(200) {
-            0..2 if self.shop == Shop::Gateway => 60_000 + self.chance.below(540_000),
+            0..2 if may_leap => 60_000 + self.chance.below(540_000),
             0..4 => self.chance.below(20_000),
             _ => self.chance.below(40),
         };
@@ -43,7 +45,7 @@ impl World {
         }
     }
 
-    /// What befalls a service, or all of them.
+    /// Befalls a service, or all of them.
     fn mishap(&mut self) -> Result<(), Wrong> {
         let service = self.chance.index(NAMES.len());
         match self.chance.below(1_000) {
@@ -117,7 +119,7 @@ impl World {
         Ok(self.unsettled().is_empty())
     }
 
-    /// What is not at its end, of whom.
+    /// Tells what is not at its end, of whom.
     fn unsettled(&self) -> String {
         let mut left = Vec::new();
         for (nth, service) in self.services.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! What a service tends to beside its feeds: parked events, calls, time-outs, retention.
+//! The tasks of a service beside its feeds: parked events, calls, time-outs, retention.
 
 use super::database::Work;
 use super::service::Then;
@@ -11,7 +11,7 @@ use crate::choreography::known::{forgettable, known_up_to};
 
 use super::database::Fate;
 
-/// How long a feed must be away until it is not waited for: longer than a run takes.
+/// The time for which a feed must be away until it is not waited for: longer than a run takes.
 const UNREACHABLE_AFTER: std::time::Duration = std::time::Duration::from_secs(100 * 24 * 60 * 60);
 
 impl World {
@@ -116,7 +116,7 @@ impl World {
         Ok(())
     }
 
-    /// What is old is deleted, and nothing else.
+    /// Deletes what is old, and nothing else.
     pub(super) fn trim(&mut self, service: usize) -> Result<(), Wrong> {
         self.look_at_positions(service)?;
         let outbox = self.ago(self.retention.outbox);

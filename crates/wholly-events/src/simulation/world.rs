@@ -35,9 +35,9 @@ pub(super) struct World {
     pub(super) spoilt: BTreeSet<String>,
     /// Events that a follower has missed for a stated reason: follower and id.
     pub(super) missed: BTreeSet<(usize, String)>,
-    /// How often out of a hundred positions are given when they could be.
+    /// The number of times out of a hundred that positions are given when they could be.
     pub(super) sequencing: u64,
-    /// How often out of a hundred a handler fails.
+    /// The number of times out of a hundred that a handler fails.
     pub(super) failing: u64,
     pub(super) faulty: bool,
     /// For a planted bug: it is not to be caught at once, but by what follows from it.
@@ -46,7 +46,7 @@ pub(super) struct World {
     pub(super) seen: BTreeMap<&'static str, u64>,
 }
 
-/// What else befalls the shop.
+/// The story of a run: what befalls the shop beside crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Story {
     /// Crashes, a bad network, failures.

@@ -1,4 +1,4 @@
-//! What is checked, and how what is wrong is told.
+//! The properties that are checked, and the words for what is wrong.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub(super) enum Check {
     Believed,
     /// A time-out fires only where no awaited event was there before it fell due.
     TimedOut,
-    /// What is trimmed is old, and what is old is trimmed.
+    /// Trimming takes what is old, all of it, and nothing else.
     Trimmed,
     /// Every order ends confirmed or cancelled.
     Ends,
