@@ -289,9 +289,9 @@ pub(crate) fn disposed<S: Store>(
             parts.parked.notify_one();
         }
         Disposition::Parked => {}
-        Disposition::Call(sequence) => {
+        Disposition::Call(sequence, undone) => {
             if let Some((index, event)) = of {
-                begin_call(parts, *sequence, index, event.clone());
+                begin_call(parts, *sequence, index, event.clone(), undone.clone());
             }
         }
     }

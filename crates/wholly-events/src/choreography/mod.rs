@@ -25,7 +25,7 @@ mod tend;
 pub(crate) mod timeout;
 
 pub use build::{CallOut, Choreography, IntoHandler, IntoRecorder, InvalidChoreography};
-pub use handle::{Incoming, Reacted, Unhandled};
+pub use handle::{Incoming, Reacted, Undone, Unhandled};
 pub use observe::Ended;
 pub use operator::{DropError, Ending, OperateError, Operator};
 pub use parked::{Parked, ParkedState};

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use wholly_core::Timestamp;
 
-use super::handle::{Delivered, Handlers, Said, Unhandled};
+use super::handle::{Delivered, Handlers, Said, Undone, Unhandled};
 use super::parked::{self, ParkedState, Parking};
 use super::plan::{Plan, ReactionIndex};
 use crate::declaration::Reaction;
@@ -52,8 +52,8 @@ pub enum Disposition {
     Again,
     /// It is parked behind another event of its correlation.
     Parked,
-    /// It is parked under this number, and its call is to be made now.
-    Call(u64),
+    /// It is parked under this number, and its call is to be made now, with what there is to undo.
+    Call(u64, Undone),
 }
 
 /// Why a reaction's transaction is rolled back.
@@ -151,7 +151,7 @@ pub(crate) async fn retry<S: Session>(
         (true, _, _) => {
             let (state, due) = (ParkedState::Calling, Some(stamp.now + CALL_LEASE));
             parked::update(session, sequence, state, parked.tries, due, None).await?;
-            return Ok(Disposition::Call(sequence));
+            return Ok(Disposition::Call(sequence, work.undone(session).await?));
         }
         (false, _, _) => work.run(session, handlers, None).await?,
     };
@@ -377,7 +377,8 @@ impl Work<'_> {
         parked::park(session, parking, self.stamp.now).await?;
         let seen = look(session, reaction, event).await?;
         let missing = || SqlError::unexpected("an event that was parked is not there");
-        Ok(Disposition::Call(seen.parked_at.ok_or_else(missing)?))
+        let sequence = seen.parked_at.ok_or_else(missing)?;
+        Ok(Disposition::Call(sequence, self.undone(session).await?))
     }
 
     /// Calls the handler, and emits what it says.
@@ -408,20 +409,24 @@ impl Work<'_> {
         self.end(session, outcome, emitted).await
     }
 
-    /// Marks the reactions that this one undoes, and says what each had emitted.
-    async fn undo<S: Session>(
-        &self,
-        session: &mut S,
-    ) -> Result<Vec<(ReactionName, Option<String>)>, SqlError> {
+    /// The reactions that this one undoes, and what each had emitted.
+    async fn undone<S: Session>(&self, session: &mut S) -> Result<Undone, SqlError> {
         let correlation = &self.event.correlation;
         let mut undone = Vec::new();
         for name in &self.reaction.undoes {
             let before = effect(session, correlation, name.as_str()).await?;
             let output = before.and_then(|(state, output)| output.filter(|_| state == DONE));
-            let name = name.clone();
-            set_effect(session, correlation, name.as_str(), SUPPRESSED, None, self.stamp.now)
-                .await?;
-            undone.push((name, output));
+            undone.push((name.clone(), output));
+        }
+        Ok(undone)
+    }
+
+    /// The same, and marks them.
+    async fn undo<S: Session>(&self, session: &mut S) -> Result<Undone, SqlError> {
+        let undone = self.undone(session).await?;
+        for (name, _) in &undone {
+            let (correlation, now) = (&self.event.correlation, self.stamp.now);
+            set_effect(session, correlation, name.as_str(), SUPPRESSED, None, now).await?;
         }
         Ok(undone)
     }

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use wholly_core::Timestamp;
 
 use super::follow::disposed;
-use super::handle::{Unhandled, call_key};
+use super::handle::{Undone, Unhandled, call_key};
 use super::job::{Job, Reply};
 use super::known::{forgettable, known_up_to};
 use super::pace::Backoff;
@@ -121,6 +121,7 @@ pub(crate) fn begin_call<S: Store>(
     sequence: u64,
     index: ReactionIndex,
     event: Event,
+    undone: Undone,
 ) {
     if !lock(&parts.busy).insert(sequence) {
         return;
@@ -130,18 +131,24 @@ pub(crate) fn begin_call<S: Store>(
     let mut calling = lock(&calling);
     while calling.try_join_next().is_some() {}
     calling.spawn(async move {
-        call(&parts, sequence, index, event).await;
+        call(&parts, sequence, index, event, undone).await;
         lock(&parts.busy).remove(&sequence);
         parts.parked.notify_one();
     });
 }
 
-async fn call<S: Store>(parts: &Arc<Parts<S>>, sequence: u64, index: ReactionIndex, event: Event) {
+async fn call<S: Store>(
+    parts: &Arc<Parts<S>>,
+    sequence: u64,
+    index: ReactionIndex,
+    event: Event,
+    undone: Undone,
+) {
     let Some(reaction) = parts.code.plan.reaction(index) else { return };
     let Some(Some(call)) = parts.calls.get(index.0) else { return };
     let key = call_key(parts.source(), &reaction.name, &event);
     let limit = parts.settings.call_timeout;
-    let called = tokio::time::timeout(limit, call(event.clone(), key)).await;
+    let called = tokio::time::timeout(limit, call(event.clone(), undone, key)).await;
     let late = || Unhandled::failed(format!("the call gave no result within {limit:?}"));
     let result = match called.unwrap_or_else(|_| Err(late())) {
         Ok(result) => result,

@@ -381,7 +381,7 @@ async fn an_undo_overtakes_what_fails<S: Effects>(mut world: World<S>) {
 
 async fn an_undo_waits_for_a_call_that_is_out<S: Effects>(mut world: World<S>) {
     let asked = event("e1", "Asked", "done");
-    assert!(matches!(world.receive(CHARGE, &asked).await, Disposition::Call(_)));
+    assert!(matches!(world.receive(CHARGE, &asked).await, Disposition::Call(..)));
     assert_eq!(world.receive(REFUND, &event("e2", "Undone", "done")).await, Disposition::Parked);
     assert!(world.due().await.is_empty(), "the call is this process's");
     let parked = world.parked().await;
@@ -402,7 +402,7 @@ async fn an_undo_waits_for_a_call_that_is_out<S: Effects>(mut world: World<S>) {
     world.run(Job::CallsAgain(world.now)).await;
     let due = world.due().await;
     assert_eq!(due.len(), 1, "{due:?}");
-    assert!(matches!(world.retry(&due[0], None).await, Disposition::Call(_)));
+    assert!(matches!(world.retry(&due[0], None).await, Disposition::Call(..)));
     assert_eq!(world.retry(&due[0], Some("7")).await, DONE);
     let due = world.due().await;
     assert_eq!(world.retry(&due[0], None).await, DONE);
@@ -490,7 +490,7 @@ async fn an_awaited_event_cancels_also_where_it_is_parked<S: Effects>(mut world:
     world.receive(RESERVE, &event("e1", "Created", "done")).await;
     assert!(matches!(
         world.receive(CHARGE, &event("e2", "Asked", "done")).await,
-        Disposition::Call(_)
+        Disposition::Call(..)
     ));
     let cancelled = event("e3", "Cancelled", "done");
     assert_eq!(world.receive(RELEASE, &cancelled).await, Disposition::Parked);

@@ -197,16 +197,21 @@ impl World {
             Disposition::Ended(..) => "ended",
             Disposition::Again => "again",
             Disposition::Parked => "parked behind another",
-            Disposition::Call(_) => "call",
+            Disposition::Call(..) => "call",
         });
-        let (Disposition::Call(sequence), Some(index)) = (disposition, index) else { return };
+        let (Disposition::Call(sequence, undone), Some(index)) = (disposition, index) else {
+            return;
+        };
         let one = &mut self.services[service];
         let Some(reaction) = one.plan.reaction(index) else { return };
         let key = call_key(&one.name, &reaction.name, event);
         let Some(life) = &mut one.life else { return };
         if life.busy.insert(*sequence) {
             let (sequence, event) = (*sequence, event.clone());
-            life.calls.push(CallOut { sequence, index, event, key, answer: None });
+            let in_vain = !undone.is_empty() && undone.iter().all(|(_, done)| done.is_none());
+            // There is nothing to take back, and the gateway is not asked.
+            let answer = in_vain.then(|| "true".to_owned());
+            life.calls.push(CallOut { sequence, index, event, key, answer });
         }
     }
 
