@@ -122,7 +122,11 @@ const EVERYTHING: [&str; 18] = [
 #[test]
 fn a_seed_replays_to_the_same_trace() {
     for seed in seeds(5) {
-        let [first, second] = [(); 2].map(|()| run(seed, None).map(|world| world.trace).unwrap());
+        let trace = || match run(seed, None) {
+            Ok(world) => world.trace,
+            Err(wrong) => panic!("seed {seed:#x}: {wrong}"),
+        };
+        let [first, second] = [trace(), trace()];
         assert!(!first.is_empty());
         assert_eq!(first, second, "seed {seed:#x}");
     }
