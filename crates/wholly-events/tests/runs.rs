@@ -1,4 +1,5 @@
 //! How a choreographed service runs: what it does while a feed is away, and what it tells.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
 //! The lesson's shop by events alone: three services, each with its own database, over HTTP.
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 
