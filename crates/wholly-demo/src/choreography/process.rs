@@ -26,7 +26,7 @@ pub struct EventService {
     /// order, payment or inventory.
     kind: ServiceKind,
     /// How an order goes through the shop.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, default_value_t = Flow::Sequential)]
     flow: Flow,
     /// Where order, payment and inventory listen, on 127.0.0.1.
     #[arg(long, value_delimiter = ',', required = true)]
