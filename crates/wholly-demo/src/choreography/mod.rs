@@ -13,6 +13,7 @@
 //! What each service does with its books is in [`shop`](crate::shop); here is what it reacts to.
 
 mod calls;
+mod desk;
 mod inventory;
 mod order;
 mod payment;

@@ -11,7 +11,7 @@ use wholly_events::choreography::Ended;
 use wholly_events::feed;
 use wholly_participant::sqlite::Database;
 
-use super::order::{Desk, Waiting};
+use super::desk::{self, Desk, Waiting};
 use super::{Flow, Ports, Refusal, calls, choreography, order};
 use crate::process::end_with_stdin;
 use crate::service::{StockArgument, listen, say, stock};
@@ -26,7 +26,7 @@ pub struct EventService {
     /// order, payment or inventory.
     kind: ServiceKind,
     /// How an order goes through the shop.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, default_value_t = Flow::Sequential)]
     flow: Flow,
     /// Where order, payment and inventory listen, on 127.0.0.1.
     #[arg(long, value_delimiter = ',', required = true)]
@@ -90,7 +90,7 @@ impl EventService {
         let routes = books.merge(feed::router(service.clone()));
         Ok(match kind {
             ServiceKind::Order => {
-                routes.merge(order::routes(Desk { database, service, waiting, tell }))
+                routes.merge(desk::routes(Desk { database, service, waiting, tell }))
             }
             ServiceKind::Payment | ServiceKind::Inventory => routes,
         })

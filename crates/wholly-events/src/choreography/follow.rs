@@ -280,15 +280,17 @@ pub(crate) fn disposed<S: Store>(
         observe::tell(parts.observer.as_ref(), &reaction.name, event, disposition);
     }
     match disposition {
-        Disposition::Ended(Outcome::Done | Outcome::Refused, _) => {
-            parts.published.notify_one();
+        Disposition::Ended(end) => {
+            // A handler may have published more than what its reaction emits.
+            if matches!(end.outcome, Outcome::Done | Outcome::Refused) {
+                parts.published.notify_one();
+            }
+            if end.frees {
+                parts.parked.notify_one();
+            }
             parts.timeouts.notify_one();
-            parts.parked.notify_one();
         }
-        Disposition::Ended(Outcome::Suppressed | Outcome::Dropped, _) | Disposition::Again => {
-            parts.parked.notify_one();
-        }
-        Disposition::Parked => {}
+        Disposition::Again | Disposition::Parked => {}
         Disposition::Call(sequence, undone) => {
             if let Some((index, event)) = of {
                 begin_call(parts, *sequence, index, event.clone(), undone.clone());

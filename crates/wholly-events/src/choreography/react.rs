@@ -46,14 +46,25 @@ pub struct Stamp {
 /// What became of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// The reaction ended so, now, and emitted this.
-    Ended(Outcome, Option<Box<NewEvent>>),
+    /// The reaction ended, now.
+    Ended(End),
     /// The reaction had dealt with it before, or it is parked already.
     Again,
     /// It is parked behind another event of its correlation.
     Parked,
     /// It is parked under this number, and its call is to be made now, with what there is to undo.
     Call(u64, Undone),
+}
+
+/// The end of a reaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The event that it emitted.
+    pub emitted: Option<Box<NewEvent>>,
+    /// True if events that were parked behind another one may be due now.
+    pub frees: bool,
 }
 
 /// Why a reaction's transaction is rolled back.
@@ -103,7 +114,9 @@ pub(crate) async fn receive<S: Session>(
         parked::park(session, parking, stamp.now).await?;
         return Ok(Disposition::Parked);
     }
-    let work = Work { plan, index, reaction, event, stamp };
+    // Where one was parked and this one is here, it has overtaken that one.
+    let frees = seen.first_parked.is_some();
+    let work = Work { plan, index, reaction, event, stamp, frees };
     if seen.suppressed {
         return work.end(session, Outcome::Suppressed, None).await;
     }
@@ -139,7 +152,7 @@ pub(crate) async fn retry<S: Session>(
     if seen.first_parked != Some(sequence) {
         return Ok(Disposition::Again);
     }
-    let work = Work { plan, index, reaction, event, stamp };
+    let work = Work { plan, index, reaction, event, stamp, frees: true };
     let disposition = match (reaction.calls, parked.state, called) {
         _ if seen.handled => Disposition::Again,
         (true, ParkedState::Calling, Some(called)) => {
@@ -354,6 +367,7 @@ struct Work<'a> {
     reaction: &'a Reaction,
     event: &'a Event,
     stamp: Stamp,
+    frees: bool,
 }
 
 impl Work<'_> {
@@ -366,7 +380,7 @@ impl Work<'_> {
         let (event, name) = (self.event, &self.reaction.name);
         let key = Key { reaction: name, source: &event.source, id: &event.id };
         record(session, key, outcome, None, self.stamp.now).await?;
-        Ok(Disposition::Ended(outcome, emitted))
+        Ok(Disposition::Ended(End { outcome, emitted, frees: self.frees }))
     }
 
     /// Parks the event with its call out: what the call does is unknown from the commit on.

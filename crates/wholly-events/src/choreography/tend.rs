@@ -16,6 +16,7 @@ use super::plan::ReactionIndex;
 use super::service::{Parts, ago, lock, stamp};
 use super::timeout::Running;
 use crate::event::{Event, now};
+use crate::feed::rows::SEQUENCED_AT_ONCE;
 use crate::names::ReactionName;
 use crate::store::{Store, StoreError};
 
@@ -32,7 +33,7 @@ pub(crate) async fn sequence<S: Store>(parts: Arc<Parts<S>>) {
         match parts.sequence().await {
             Ok(head) => {
                 backoff.reset();
-                let more = head > before;
+                let more = head >= before + SEQUENCED_AT_ONCE;
                 before = head;
                 if !more {
                     // The poll stands behind who publishes and does not wake, in this process or not.

@@ -12,7 +12,7 @@ use crate::wire::Placed;
 use crate::{Value, sql};
 
 /// The most events that get a position in one transaction.
-const SEQUENCED_AT_ONCE: u64 = 1_000;
+pub(crate) const SEQUENCED_AT_ONCE: u64 = 1_000;
 
 /// The most rows that are deleted in one transaction, so that others need not wait long.
 pub(crate) const TRIMMED_AT_ONCE: u64 = 1_000;
