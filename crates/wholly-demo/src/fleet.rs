@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
+use std::path::Path;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::choreography::Flow;
 use crate::client::{Http, NoAnswer, Reply};
 use crate::kill::KillAt;
 use crate::process::Process;
@@ -53,6 +55,8 @@ pub(crate) struct Fleet {
     ways: BTreeMap<Role, u16>,
     proxy: Option<Process>,
     stock: Stock,
+    /// How an order goes through the shop where no coordinator takes it.
+    flow: Option<Flow>,
     /// Whether the services tell every answer.
     tell: bool,
     /// What a service does wrong on purpose.
@@ -148,7 +152,20 @@ impl Fleet {
     /// A fleet of which nothing runs yet.
     pub(crate) fn new(stock: Stock, tell: bool) -> Result<Self, FleetError> {
         let ports = free_ports::<4>().map_err(system("find free ports"))?;
-        Self::at(ports, ports, stock, tell)
+        Self::at(ports, ports, stock, tell, &std::env::temp_dir())
+    }
+
+    /// A fleet by events, or by plain calls, of which nothing runs yet; its files are in a new
+    /// directory in this one.
+    pub(crate) fn without_coordinator(
+        flow: Flow,
+        stock: Stock,
+        tell: bool,
+        parent: &Path,
+    ) -> Result<Self, FleetError> {
+        let ports = free_ports::<4>().map_err(system("find free ports"))?;
+        let fleet = Self::at(ports, ports, stock, tell, parent)?;
+        Ok(Self { flow: Some(flow), ..fleet })
     }
 
     /// A fleet of which everything runs, whose processes reach each other by a proxy only, and
@@ -158,7 +175,7 @@ impl Fleet {
         wrong: Option<Wrong>,
     ) -> Result<Self, FleetError> {
         let [a, b, c, d, ways @ ..] = free_ports::<8>().map_err(system("find free ports"))?;
-        let mut fleet = Self::at([a, b, c, d], ways, stock, false)?;
+        let mut fleet = Self::at([a, b, c, d], ways, stock, false, &std::env::temp_dir())?;
         fleet.wrong = wrong;
         let pairs = Role::ALL.map(|role| format!("{}:{}", fleet.ways[&role], fleet.ports[&role]));
         let arguments: Vec<_> = ["torture-proxy".to_owned()].into_iter().chain(pairs).collect();
@@ -170,12 +187,18 @@ impl Fleet {
         Ok(fleet)
     }
 
-    fn at(ports: [u16; 4], ways: [u16; 4], stock: Stock, tell: bool) -> Result<Self, FleetError> {
+    fn at(
+        ports: [u16; 4],
+        ways: [u16; 4],
+        stock: Stock,
+        tell: bool,
+        parent: &Path,
+    ) -> Result<Self, FleetError> {
         let of_roles = |ports: [u16; 4]| Role::ALL.into_iter().zip(ports).collect();
         let (ports, ways) = (of_roles(ports), of_roles(ways));
         let directory = tempfile::Builder::new()
             .prefix("wholly-demo-")
-            .tempdir()
+            .tempdir_in(parent)
             .map_err(system("make a temporary directory"))?;
         let fleet = Self {
             processes: BTreeMap::new(),
@@ -183,6 +206,7 @@ impl Fleet {
             ways,
             proxy: None,
             stock,
+            flow: None,
             tell,
             wrong: None,
             http: Http::new(),
@@ -266,13 +290,20 @@ impl Fleet {
 
     fn service(&self, kind: ServiceKind) -> Vec<String> {
         let database = self.directory.path().join(format!("{kind}.db"));
-        let mut arguments = vec![
-            "shop-service".to_owned(),
+        let port = |kind| self.ports[&Role::Service(kind)].to_string();
+        let mut arguments = match self.flow.and_then(|flow| flow.to_possible_value()) {
+            None => vec!["shop-service".to_owned(), format!("--port={}", port(kind))],
+            Some(flow) => vec![
+                "shop-by-events".to_owned(),
+                format!("--flow={}", flow.get_name()),
+                format!("--ports={}", ServiceKind::ALL.map(port).join(",")),
+            ],
+        };
+        arguments.extend([
             kind.to_string(),
-            format!("--port={}", self.ports[&Role::Service(kind)]),
             format!("--database={}", database.display()),
             format!("--stock={}", json!(self.stock)),
-        ];
+        ]);
         arguments.extend(self.tell.then(|| "--tell".to_owned()));
         let wrong = self.wrong.filter(|wrong| wrong.service() == kind);
         let wrong = wrong.and_then(|wrong| wrong.to_possible_value());
@@ -321,6 +352,16 @@ impl Fleet {
             }
         }
         Ok(())
+    }
+
+    /// How long the processors have worked for all processes so far.
+    pub(crate) fn processor_time(&self) -> Duration {
+        self.processes.values().map(Process::processor_time).sum()
+    }
+
+    /// What all processes hold in memory, in bytes, where the system tells.
+    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+        self.processes.values().map(Process::resident_bytes).sum()
     }
 
     /// Waits until a process has killed itself.

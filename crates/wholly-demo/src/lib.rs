@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`shop`] | three services, each with its own database |
 //! | [`service`] | one of them as a process |
+//! | [`choreography`] | the same services by events alone |
 //! | [`kill`] | a process that kills itself at an exact point |
 //! | [`proxy`] | the network between the processes, as a process that cuts and delays it |
 //! | `process`, `fleet`, `client` | services and coordinator as processes, and what they are asked |
@@ -13,6 +14,7 @@
 //! | [`mod@bench`] | `wholly bench`: how fast it is, beside what the machine could do at best |
 
 pub mod bench;
+pub mod choreography;
 pub mod demo;
 pub mod kill;
 pub mod postgres;

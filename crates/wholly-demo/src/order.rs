@@ -60,6 +60,10 @@ impl Order {
         matches!(self.pattern, Pattern::Saga { .. })
     }
 
+    pub(crate) fn is_declined(&self) -> bool {
+        self.pattern == Pattern::Saga { payment_fails: true }
+    }
+
     /// What each service is asked for, in two-phase or without a coordinator.
     pub(crate) fn branches(&self) -> Vec<(ServiceKind, Value)> {
         let goods = json!({ "item_id": self.item, "quantity": self.quantity });
@@ -74,6 +78,17 @@ impl Order {
         }
     }
 
+    /// What a saga is given, and what the shop by events is sent.
+    pub(crate) fn input(&self) -> Value {
+        json!({
+            "order_id": self.id,
+            "item_id": self.item,
+            "quantity": self.quantity,
+            "amount": self.amount,
+            "simulate_payment_failure": self.is_declined(),
+        })
+    }
+
     /// What the coordinator's API is sent.
     pub(crate) fn submission(&self) -> Value {
         let mut body = match self.pattern {
@@ -84,16 +99,10 @@ impl Order {
                 );
                 json!({ "name": self.id, "branches": branches.collect::<Vec<_>>() })
             }
-            Pattern::Saga { payment_fails } => json!({
+            Pattern::Saga { .. } => json!({
                 "pattern": "saga",
                 "saga": { "name": CREATE_ORDER },
-                "input": {
-                    "order_id": self.id,
-                    "item_id": self.item,
-                    "quantity": self.quantity,
-                    "amount": self.amount,
-                    "simulate_payment_failure": payment_fails,
-                },
+                "input": self.input(),
             }),
         };
         body["key"] = json!(self.id);
@@ -117,17 +126,23 @@ impl Books {
             ..Self::default()
         };
         for order in orders {
-            if let Some(amount) = order.amount {
-                let taken = json!({ "item": order.item, "status": "confirmed" });
-                books.orders.insert(order.id.clone(), taken);
-                books.payments.insert(order.id.clone(), amount);
-            }
-            if let Some(line) = books.stock.get_mut(&order.item) {
-                line.on_hand -= order.quantity;
-                line.available -= order.quantity;
-            }
+            books = books.and(order);
         }
         books
+    }
+
+    /// What they are when this order has been carried out besides.
+    pub(crate) fn and(mut self, order: &Order) -> Self {
+        if let Some(amount) = order.amount {
+            let taken = json!({ "item": order.item, "status": "confirmed" });
+            self.orders.insert(order.id.clone(), taken);
+            self.payments.insert(order.id.clone(), amount);
+        }
+        if let Some(line) = self.stock.get_mut(&order.item) {
+            line.on_hand -= order.quantity;
+            line.available -= order.quantity;
+        }
+        self
     }
 
     /// What they are when this order has been taken back besides.

@@ -54,9 +54,9 @@ pub struct Service {
 
 /// clap takes a plain map for a list of values.
 #[derive(Clone, Debug)]
-struct StockArgument(Stock);
+pub(crate) struct StockArgument(pub(crate) Stock);
 
-fn stock(text: &str) -> Result<StockArgument, serde_json::Error> {
+pub(crate) fn stock(text: &str) -> Result<StockArgument, serde_json::Error> {
     serde_json::from_str(text).map(StockArgument)
 }
 
@@ -94,7 +94,7 @@ impl Service {
 
 /// Listens on the port, which a connection of the process that had it before may hold a moment
 /// longer.
-async fn listen(port: u16) -> std::io::Result<TcpListener> {
+pub(crate) async fn listen(port: u16) -> std::io::Result<TcpListener> {
     let give_up = Instant::now() + Duration::from_secs(10);
     let mut turn = tokio::time::interval(Duration::from_millis(5));
     loop {
@@ -188,7 +188,8 @@ async fn answer(
     Response::from_parts(head, Body::from(body))
 }
 
-fn say(line: &str) {
+/// Prints a line for who started this process.
+pub(crate) fn say(line: &str) {
     // Who does not listen any more does not keep the service from its work.
     let mut stdout = std::io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());

@@ -129,6 +129,11 @@ impl NewEvent {
         &self.kind
     }
 
+    /// Its data, as JSON.
+    pub fn data(&self) -> &str {
+        &self.data
+    }
+
     /// The event as the followers of this source see it.
     pub fn from_source(self, source: ServiceName) -> Event {
         let Self { id, kind, time, correlation, causation, traceparent, data } = self;

@@ -67,17 +67,17 @@ fn pool(url: &str) -> Pool {
 /// Places an order, which is there once, however often a connection is lost meanwhile.
 async fn place(pool: &Pool, service: &Service<Pool>, id: &str, quantity: i64, amount: i64) {
     let order = Order { order_id: id.to_owned(), quantity, amount };
-    eventually(async || try_to_place(pool, &order).await.is_ok()).await;
+    eventually(async || try_to_place(pool, service, &order).await.is_ok()).await;
     service.wake();
 }
 
-async fn try_to_place(pool: &Pool, order: &Order) -> Result<(), Failure> {
+async fn try_to_place(pool: &Pool, service: &Service<Pool>, order: &Order) -> Result<(), Failure> {
     let mut client = pool.get().await?;
     let tx = client.transaction().await?;
     let sql = "INSERT INTO orders VALUES ($1, 'created') ON CONFLICT DO NOTHING";
     if tx.execute(sql, &[&order.order_id]).await? == 1 {
         let event = NewEvent::new("OrderCreated", &order.order_id, order)?;
-        wholly_events::tokio_postgres::publish(&*tx, &event).await?;
+        service.publish(&*tx, &event).await?;
     }
     Ok(tx.commit().await?)
 }

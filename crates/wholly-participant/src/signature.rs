@@ -19,7 +19,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ring::{digest, hmac};
 use wholly_core::wire::header;
-use wholly_core::wire::signature::{self, Components, Input, SHORTEST_SECRET, TOLERANCE};
+use wholly_core::wire::signature::{self, Components, Input, Read, SHORTEST_SECRET, TOLERANCE};
 use wholly_core::{InvalidName, KeyId};
 
 use crate::http::{COMPENSATION_LIMIT, problem};
@@ -118,10 +118,6 @@ impl Keys {
     ) -> Result<(), Unsigned> {
         let said = |name| one(headers, name)?.ok_or(Unsigned::Form);
         let input = Input::parse(said(signature::SIGNATURE_INPUT)?).ok_or(Unsigned::Form)?;
-        let key = self.0.get(input.key_id).ok_or(Unsigned::Key)?;
-        if input.created.abs_diff(now) > TOLERANCE.as_secs() {
-            return Err(Unsigned::Time);
-        }
         let components = Components {
             path,
             content_digest: said(signature::CONTENT_DIGEST)?,
@@ -131,17 +127,68 @@ impl Keys {
             expires: one(headers, header::EXPIRES)?,
             idempotency_key: said(header::IDEMPOTENCY_KEY)?,
         };
-        let given = signature::signature_base64(said(signature::SIGNATURE)?);
-        let given = given.and_then(|given| BASE64_STANDARD.decode(given).ok());
-        let given = given.ok_or(Unsigned::Form)?;
-        // Compares in constant time.
-        hmac::verify(key, components.base(&input).as_bytes(), &given)
-            .map_err(|_| Unsigned::Wrong)?;
+        self.compare(&input, &components.base(&input), headers, now)?;
         let hash = BASE64_STANDARD.encode(digest::digest(&digest::SHA256, body));
         match components.content_digest == signature::content_digest(&hash) {
             true => Ok(()),
             false => Err(Unsigned::Wrong),
         }
+    }
+
+    /// Lets only signed reads through to these routes: of a feed, and how the service stands.
+    pub fn protect_reads(self, router: Router) -> Router {
+        router.layer(from_fn_with_state(Arc::new(self), check_read))
+    }
+
+    /// Returns if a `GET` of this path and query, with these headers, is signed with one of the
+    /// keys, at most [`TOLERANCE`] from `now`, in seconds since the Unix epoch.
+    ///
+    /// # Errors
+    /// See [`Unsigned`].
+    pub fn verify_read(
+        &self,
+        path: &str,
+        query: &str,
+        headers: &HeaderMap,
+        now: u64,
+    ) -> Result<(), Unsigned> {
+        let input = one(headers, signature::SIGNATURE_INPUT)?.ok_or(Unsigned::Form)?;
+        let input = Input::parse_read(input).ok_or(Unsigned::Form)?;
+        self.compare(&input, &Read { path, query }.base(&input), headers, now)
+    }
+
+    /// Compares the signature of the headers with that of the base, in constant time.
+    fn compare(
+        &self,
+        input: &Input<'_>,
+        base: &str,
+        headers: &HeaderMap,
+        now: u64,
+    ) -> Result<(), Unsigned> {
+        let key = self.0.get(input.key_id).ok_or(Unsigned::Key)?;
+        if input.created.abs_diff(now) > TOLERANCE.as_secs() {
+            return Err(Unsigned::Time);
+        }
+        let given = one(headers, signature::SIGNATURE)?.and_then(signature::signature_base64);
+        let given = given.and_then(|given| BASE64_STANDARD.decode(given).ok());
+        let given = given.ok_or(Unsigned::Form)?;
+        hmac::verify(key, base.as_bytes(), &given).map_err(|_| Unsigned::Wrong)
+    }
+}
+
+async fn check_read(State(keys): State<Arc<Keys>>, request: Request, next: Next) -> Response {
+    // Inside of a nested router the address is cut.
+    let original = request.extensions().get::<OriginalUri>();
+    let uri = original.map_or(request.uri(), |original| &original.0);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let query = uri.query().unwrap_or_default();
+    let verified = match *request.method() {
+        Method::GET => keys.verify_read(uri.path(), query, request.headers(), now),
+        _ => Err(Unsigned::Form),
+    };
+    match verified {
+        Ok(()) => next.run(request).await,
+        Err(why) => problem(StatusCode::UNAUTHORIZED, &why.to_string()),
     }
 }
 

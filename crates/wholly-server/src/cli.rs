@@ -24,7 +24,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use wholly_client::State;
 #[cfg(feature = "demo")]
-use wholly_demo::{bench::Bench, demo::Demo, proxy::Proxy, service::Service, torture::Torture};
+use wholly_demo::{
+    bench::Bench, choreography::EventService, demo::Demo, proxy::Proxy, service::Service,
+    torture::Torture,
+};
 
 use crate::backup::Backup;
 use crate::check::Check;
@@ -89,6 +92,9 @@ enum Command {
     ShopService(Service),
     #[cfg(feature = "demo")]
     #[command(hide = true)]
+    ShopByEvents(EventService),
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
     TortureProxy(Proxy),
 }
 
@@ -131,6 +137,8 @@ pub fn run() -> ExitCode {
         Command::Bench(bench) => bench.run(),
         #[cfg(feature = "demo")]
         Command::ShopService(service) => service.run(),
+        #[cfg(feature = "demo")]
+        Command::ShopByEvents(service) => service.run(),
         #[cfg(feature = "demo")]
         Command::TortureProxy(proxy) => proxy.run(),
     }

@@ -179,11 +179,68 @@ fn crashes_end_the_right_way() {
 }
 
 #[test]
+fn events_alone_lose_nothing_and_do_nothing_twice() {
+    let said = played(&["choreography"]);
+    let success = [
+        "ORD001",
+        "order        emits              ORD001: OrderCreated",
+        "inventory    OrderCreated       ORD001: done → InventoryReserved",
+        "payment      InventoryReserved  ORD001: done → PaymentTaken",
+        "order        PaymentTaken       ORD001: done → OrderConfirmed",
+        "orders: ORD001 = confirmed; payments: ORD001 = 1000; stock: item1 = 8, item2 = 5",
+        "10 to 8",
+    ];
+    let failure = [
+        "payment      InventoryReserved  ORD002: refused: Payment declined → PaymentRefused",
+        "inventory    PaymentRefused     ORD002: done → InventoryReleased",
+        "order        InventoryReleased  ORD002: done → OrderCancelled",
+        "ORD002 = cancelled; payments: ORD001 = 1000; stock: item1 = 8, item2 = 5",
+        "no payment was kept",
+    ];
+    let away = [
+        "payment      SIGKILL",
+        "ORD005 = created; payments: none; stock: item1 = 5, item2 = 5",
+        "payment      starts",
+        "order        PaymentTaken       ORD005: done → OrderConfirmed",
+        "ORD005 = 100; stock: item1 = 5, item2 = 5",
+        "nothing twice",
+    ];
+    let killed = [
+        "inventory    SIGKILL",
+        "payment      SIGKILL",
+        "order        SIGKILL",
+        "orders: 24 orders = cancelled, 96 orders = confirmed; payments: 96 orders = 9600; \
+         stock: item1 = 808",
+        "each paid once",
+    ];
+    let parallel = [
+        "ORD006: done\n",
+        "ORD006: done → OrderConfirmed",
+        "ORD006 = confirmed; payments: ORD006 = 1000; stock: item1 = 8, item2 = 5",
+        "payment      InventoryRefused   ORD007: done → PaymentRefunded",
+        "payment      OrderCreated       ORD007: suppressed",
+        "order        PaymentRefunded    ORD007: done → OrderCancelled",
+        "ORD007 = cancelled; payments: ORD006 = 1000; stock: item1 = 8, item2 = 5",
+        "nothing was charged",
+    ];
+    assert_tells(&said, &[&success[..], &failure, &away, &killed, &parallel].concat());
+    assert!(!said.contains("coordinator  "), "{said}");
+}
+
+#[test]
 fn all_parts_are_played_in_turn() {
     let said = played(&[]);
     assert_tells(
         &said,
-        &["The problem", "Two-phase commit", "Saga", "Crashes", "ORD104", "Where to go next"],
+        &[
+            "The problem",
+            "Two-phase commit",
+            "Saga",
+            "Crashes",
+            "ORD104",
+            "Choreography",
+            "Where to go next",
+        ],
     );
     // Among all parts the crash of a saga is told with the other crashes, and only there.
     assert_eq!(said.matches("mid-compensation").count(), 1, "{said}");

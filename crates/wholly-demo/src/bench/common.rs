@@ -22,6 +22,13 @@ pub(super) struct Common {
     /// Give every transaction a client's key, random like a UUID.
     #[arg(long)]
     pub keys: bool,
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// What every workload leaves, and prints.
+#[derive(clap::Args, Clone, Debug)]
+pub(super) struct Output {
     /// Where the logs are written, in a new directory that is deleted afterwards. By default in
     /// ./target if there is one, else in the current directory.
     #[arg(long, value_name = "DIRECTORY")]
@@ -51,6 +58,13 @@ impl Common {
         Ok(Payload::of(&text)?)
     }
 
+    /// A new directory for the logs.
+    pub fn directory(&self) -> Result<TempDir, BenchError> {
+        self.output.directory()
+    }
+}
+
+impl Output {
     /// A new directory for the logs.
     pub fn directory(&self) -> Result<TempDir, BenchError> {
         let target = Path::new("target");

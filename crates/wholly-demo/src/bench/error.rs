@@ -24,6 +24,8 @@ pub(super) enum BenchError {
     BareCall { why: String },
     #[error("a promise is not kept: {why}")]
     Broken { why: String },
+    #[error(transparent)]
+    Fleet(#[from] crate::fleet::FleetError),
     #[error("nothing was measured: {why}")]
     Nothing { why: &'static str },
     #[error("a name or key is not valid: {0}")]

@@ -9,6 +9,7 @@
 //! | `two-phase` | transactions in a closed loop, in process or over HTTP | the log alone, or bare calls |
 //! | `saga` | sagas in a closed loop, in process or over HTTP | the same; of those refused, those that are not |
 //! | `server` | either, from a client over the server's API | a bare server that makes the calls |
+//! | `choreography` | orders through three services by events | the same services, calling each other |
 //! | `growth` | the same, on a log with millions of finished transactions | the same on an empty log |
 //! | `list` | lists of a log with millions of transactions | the same lists of a small log |
 //! | `recovery` | a start on a log with many transactions in doubt | none: a time |
@@ -31,6 +32,7 @@
 
 mod bare_calls;
 mod bare_participant;
+mod choreography;
 mod common;
 mod error;
 mod growth;
@@ -68,6 +70,7 @@ use self::error::BenchError;
   wholly bench two-phase --transport http --concurrency 64 --json
   wholly bench saga --steps 4 --graph diamond --failures 10
   wholly bench server --pattern saga --concurrency 256
+  wholly bench choreography --concurrency 256
   wholly bench recovery --transactions 100000")]
 pub struct Bench {
     #[command(subcommand)]
@@ -79,6 +82,7 @@ enum Workload {
     TwoPhase(two_phase::TwoPhase),
     Saga(saga::Saga),
     Server(server::Server),
+    Choreography(choreography::Choreography),
     Growth(growth::Growth),
     List(list::List),
     Recovery(recovery::Recovery),
@@ -97,16 +101,17 @@ impl Bench {
     /// Runs the workload on a runtime of its own and prints its report to the standard output.
     pub fn run(self) -> ExitCode {
         let done = match self.workload {
-            Workload::TwoPhase(workload) => report(workload.common.json, workload.run()),
-            Workload::Saga(workload) => report(workload.common.json, workload.run()),
-            Workload::Server(workload) => report(workload.common.json, workload.run()),
-            Workload::Growth(workload) => report(workload.common.json, workload.run()),
-            Workload::List(workload) => report(workload.common.json, workload.run()),
-            Workload::Recovery(workload) => report(workload.common.json, workload.run()),
-            Workload::Memory(workload) => report(workload.common.json, workload.run()),
-            Workload::Listeners(workload) => report(workload.common.json, workload.run()),
+            Workload::TwoPhase(workload) => report(workload.common.output.json, workload.run()),
+            Workload::Saga(workload) => report(workload.common.output.json, workload.run()),
+            Workload::Server(workload) => report(workload.common.output.json, workload.run()),
+            Workload::Choreography(workload) => report(workload.output.json, workload.run()),
+            Workload::Growth(workload) => report(workload.common.output.json, workload.run()),
+            Workload::List(workload) => report(workload.common.output.json, workload.run()),
+            Workload::Recovery(workload) => report(workload.common.output.json, workload.run()),
+            Workload::Memory(workload) => report(workload.common.output.json, workload.run()),
+            Workload::Listeners(workload) => report(workload.common.output.json, workload.run()),
             Workload::Overload(workload) => {
-                let json = workload.common.json;
+                let json = workload.common.output.json;
                 // What was measured is shown even where a promise is not kept.
                 reported(json, workload.run()).and_then(|overload| overload.verdict())
             }

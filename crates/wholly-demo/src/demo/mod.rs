@@ -1,9 +1,11 @@
-//! `wholly demo`: what goes wrong without a coordinator, and what goes right with one.
+//! `wholly demo`: what goes wrong with nothing between services, and what goes right with a
+//! coordinator, or with events.
 //!
 //! Everything is real: services and coordinator are processes, votes and decisions are shown as
 //! they happen, crashes are SIGKILL. Nothing is claimed that was not checked: where the books are
 //! not as the story says, it stops, says so, and exits with 1.
 
+mod choreography;
 mod crash;
 mod problem;
 mod saga;
@@ -25,8 +27,8 @@ use wholly_core::wire::Operation;
 
 /// See it work: a small shop, with crashes.
 ///
-/// Starts an order, a payment and an inventory service, each with its own database, and a
-/// coordinator, as processes of their own on free ports of this machine; tells what happens;
+/// Starts an order, a payment and an inventory service, each with its own database, and (but for
+/// the choreography) a coordinator, as processes of their own on free ports of this machine; tells what happens;
 /// checks the books; and cleans up. Without a part it plays them all, in some seconds.
 #[derive(Args, Debug)]
 pub struct Demo {
@@ -44,6 +46,8 @@ enum Part {
     Saga,
     /// SIGKILL to coordinator and services, at the worst moments.
     Crash,
+    /// The same order by events alone, with no coordinator: away, killed, overtaken.
+    Choreography,
 }
 
 /// Why a story stopped.
@@ -121,6 +125,9 @@ async fn play(part: Option<Part>, teller: &Teller) -> Result<(), StoryError> {
     }
     if is_played(Part::Crash) {
         crash::play(teller).await?;
+    }
+    if is_played(Part::Choreography) {
+        choreography::play(teller).await?;
     }
     if part.is_none() {
         teller.title("Where to go next")?;

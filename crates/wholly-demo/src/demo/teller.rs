@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use serde_json::Value;
 
+use crate::choreography::Told;
 use crate::fleet::{Books, Step, Transaction};
 use crate::service::{Answered, Said};
 use crate::shop::ServiceKind;
@@ -88,6 +89,20 @@ impl Teller {
         self.event(kind.as_str(), operation, &format!("{state}{reason}"))
     }
 
+    /// What a service made of an event, and what it said then.
+    pub(super) fn reacted(&self, kind: ServiceKind, told: &Told) -> io::Result<()> {
+        let emitted = told.emitted.as_deref().map(|event| self.paint(BOLD, event));
+        let reason = told.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let (Some(on), Some(outcome)) = (&told.on, &told.outcome) else {
+            let event = format!("{}: {}", told.order, emitted.unwrap_or_default());
+            return self.event(kind.as_str(), "emits", &event);
+        };
+        let outcome = self.paint(colour_of(outcome), outcome);
+        let emitted = emitted.map(|event| format!(" → {event}")).unwrap_or_default();
+        let order = &told.order;
+        self.event(kind.as_str(), on, &format!("{order}: {outcome}{reason}{emitted}"))
+    }
+
     pub(super) fn decided(&self, transaction: &Transaction) -> io::Result<()> {
         let state = self.paint(colour_of(&transaction.state), &transaction.state);
         let reason = transaction.reason.as_ref().map(|reason| format!(": {reason}"));
@@ -165,7 +180,7 @@ impl Teller {
 
 fn colour_of(state: &str) -> &'static str {
     match state {
-        "committed" | "completed" => GREEN,
+        "committed" | "completed" | "done" => GREEN,
         _ => YELLOW,
     }
 }

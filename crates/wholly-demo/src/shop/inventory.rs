@@ -5,7 +5,7 @@
 //!
 //! INVARIANT: `0 <= reserved <= on_hand`; SQLite checks it on every write.
 
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wholly_participant::Failure;
@@ -22,9 +22,9 @@ pub(super) struct Inventory {
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct Reserved {
-    item_id: String,
-    quantity: i64,
+pub(crate) struct Reserved {
+    pub(crate) item_id: String,
+    pub(crate) quantity: i64,
 }
 
 impl Participant for Inventory {
@@ -66,7 +66,7 @@ impl Participant for Inventory {
 const NEGATIVE: &str = "a quantity cannot be negative";
 
 /// Why it cannot be had.
-fn insufficient(db: &Transaction<'_>, asked: &Reserved) -> rusqlite::Result<String> {
+fn insufficient(db: &Connection, asked: &Reserved) -> rusqlite::Result<String> {
     let available: Option<i64> = db
         .prepare_cached("SELECT on_hand - reserved FROM stock WHERE item_id = ?1")?
         .query_row([&asked.item_id], |row| row.get(0))
@@ -79,9 +79,10 @@ fn insufficient(db: &Transaction<'_>, asked: &Reserved) -> rusqlite::Result<Stri
     ))
 }
 
-fn reserve_inventory(db: &Transaction<'_>, asked: Reserved) -> Result<Outcome<Reserved>, Failure> {
+/// Takes goods at once, where there are enough; else says why it does not.
+pub(crate) fn take(db: &Connection, asked: &Reserved) -> rusqlite::Result<Result<(), String>> {
     if asked.quantity < 0 {
-        return Ok(Outcome::Refused(NEGATIVE.to_owned()));
+        return Ok(Err(NEGATIVE.to_owned()));
     }
     let taken = db
         .prepare_cached(
@@ -90,15 +91,27 @@ fn reserve_inventory(db: &Transaction<'_>, asked: Reserved) -> Result<Outcome<Re
         )?
         .execute((&asked.item_id, asked.quantity))?;
     Ok(match taken {
-        0 => Outcome::Refused(insufficient(db, &asked)?),
-        _ => Outcome::Done(asked),
+        0 => Err(insufficient(db, asked)?),
+        _ => Ok(()),
+    })
+}
+
+/// Puts goods that were taken back.
+pub(crate) fn put_back(db: &Connection, taken: &Reserved) -> rusqlite::Result<()> {
+    db.prepare_cached("UPDATE stock SET on_hand = on_hand + ?2 WHERE item_id = ?1")?
+        .execute((&taken.item_id, taken.quantity))?;
+    Ok(())
+}
+
+fn reserve_inventory(db: &Transaction<'_>, asked: Reserved) -> Result<Outcome<Reserved>, Failure> {
+    Ok(match take(db, &asked)? {
+        Ok(()) => Outcome::Done(asked),
+        Err(why) => Outcome::Refused(why),
     })
 }
 
 fn release_inventory(db: &Transaction<'_>, _: Reserved, taken: Reserved) -> Result<(), Failure> {
-    db.prepare_cached("UPDATE stock SET on_hand = on_hand + ?2 WHERE item_id = ?1")?
-        .execute((taken.item_id, taken.quantity))?;
-    Ok(())
+    Ok(put_back(db, &taken)?)
 }
 
 impl Shop for Inventory {

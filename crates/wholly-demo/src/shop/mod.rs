@@ -17,9 +17,9 @@
 //! - `POST /orders`, `/payments` or `/reservations`: the same change at once and on its own, as a
 //!   service without transactions offers it. It is there to show what goes wrong then.
 
-mod inventory;
-mod order;
-mod payment;
+pub(crate) mod inventory;
+pub(crate) mod order;
+pub(crate) mod payment;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -173,14 +173,34 @@ trait Shop: Participant<Payload: Send + 'static> + Clone {
 }
 
 async fn routes<S: Shop>(service: S, database: Database) -> Result<Router, ServeError> {
-    let tables = service.clone();
-    database.transaction(move |db| Ok(tables.create(db)?)).await?;
+    let books = with_books(service.clone(), database.clone()).await?;
     let own = Router::new()
-        .route("/books", get(books::<S>))
         .route(S::AT_ONCE, post(at_once::<S>))
         .with_state((service.clone(), database.clone()));
     let actions = service.actions().router(database.clone())?;
-    Ok(sqlite::router(service, database).merge(actions).merge(own))
+    Ok(sqlite::router(service, database).merge(actions).merge(books).merge(own))
+}
+
+/// Makes the tables of a service where they are not there; the route that shows what is in them.
+///
+/// # Errors
+/// When they cannot be made.
+pub(crate) async fn books_of(
+    kind: ServiceKind,
+    database: Database,
+    stock: Stock,
+) -> Result<Router, TransactionError> {
+    match kind {
+        ServiceKind::Order => with_books(Order, database).await,
+        ServiceKind::Payment => with_books(Payment, database).await,
+        ServiceKind::Inventory => with_books(Inventory { stock }, database).await,
+    }
+}
+
+async fn with_books<S: Shop>(service: S, database: Database) -> Result<Router, TransactionError> {
+    let tables = service.clone();
+    database.transaction(move |db| Ok(tables.create(db)?)).await?;
+    Ok(Router::new().route("/books", get(books::<S>)).with_state((service, database)))
 }
 
 async fn books<S: Shop>(State((service, database)): State<(S, Database)>) -> Response {
@@ -223,7 +243,7 @@ async fn at_once<S: Shop>(
 #[error("{0}")]
 struct No(String);
 
-fn failed(error: &TransactionError) -> Response {
+pub(crate) fn failed(error: &TransactionError) -> Response {
     let status = match error {
         TransactionError::Busy => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
@@ -231,6 +251,6 @@ fn failed(error: &TransactionError) -> Response {
     problem(status, &error.to_string())
 }
 
-fn json(status: StatusCode, value: &Value) -> Response {
+pub(crate) fn json(status: StatusCode, value: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], value.to_string()).into_response()
 }

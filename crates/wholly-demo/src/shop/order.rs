@@ -4,7 +4,7 @@
 //! former one of the same id. In a saga it is `created`, and then `confirmed` or `cancelled`; of the
 //! same id there is only one, until it is cancelled.
 
-use rusqlite::Transaction;
+use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wholly_participant::Failure;
@@ -73,23 +73,32 @@ fn create_order(db: &Transaction<'_>, asked: Ordered) -> Result<Outcome<()>, Fai
     })
 }
 
+/// Creates an order that was never there; returns whether it did.
+pub(crate) fn create(db: &Connection, order_id: &str, item_id: &str) -> rusqlite::Result<bool> {
+    let created = db
+        .prepare_cached("INSERT INTO orders VALUES (?1, ?2, 'created') ON CONFLICT DO NOTHING")?
+        .execute((order_id, item_id))?;
+    Ok(created > 0)
+}
+
+/// Ends an order that is `created`; returns whether there was one.
+pub(crate) fn end(db: &Connection, order_id: &str, status: &str) -> rusqlite::Result<bool> {
+    let ended = db
+        .prepare_cached("UPDATE orders SET status = ?2 WHERE order_id = ?1 AND status = 'created'")?
+        .execute((order_id, status))?;
+    Ok(ended > 0)
+}
+
 /// An order that two-phase has put in its place meanwhile is another one, and stays.
 fn cancel_order(db: &Transaction<'_>, asked: Ordered, (): ()) -> Result<(), Failure> {
-    end(db, &asked, "cancelled").map(drop)
+    Ok(end(db, &asked.order_id, "cancelled").map(drop)?)
 }
 
 fn confirm_order(db: &Transaction<'_>, asked: Ordered) -> Result<Outcome<()>, Failure> {
-    Ok(match end(db, &asked, "confirmed")? {
-        0 => Outcome::Refused(format!("there is no order {} to confirm", asked.order_id)),
-        _ => Outcome::Done(()),
+    Ok(match end(db, &asked.order_id, "confirmed")? {
+        false => Outcome::Refused(format!("there is no order {} to confirm", asked.order_id)),
+        true => Outcome::Done(()),
     })
-}
-
-fn end(db: &Transaction<'_>, order: &Ordered, status: &str) -> Result<usize, Failure> {
-    let ended = db
-        .prepare_cached("UPDATE orders SET status = ?2 WHERE order_id = ?1 AND status = 'created'")?
-        .execute((&order.order_id, status))?;
-    Ok(ended)
 }
 
 impl Shop for Order {

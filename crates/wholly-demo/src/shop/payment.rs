@@ -3,7 +3,7 @@
 //! In two-phase a payment for the same order replaces the former one. In a saga an order is paid
 //! once, until that is refunded.
 
-use rusqlite::Transaction;
+use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wholly_participant::Failure;
@@ -44,34 +44,46 @@ impl Participant for Payment {
 
 /// What a saga asks for.
 #[derive(Deserialize)]
-struct Charge {
-    order_id: String,
-    amount: i64,
+pub(crate) struct Charge {
+    pub(crate) order_id: String,
+    pub(crate) amount: i64,
     /// So that it can be seen what happens then.
     #[serde(default)]
-    simulate_payment_failure: bool,
+    pub(crate) simulate_payment_failure: bool,
 }
 
-fn process_payment(db: &Transaction<'_>, asked: Charge) -> Result<Outcome<Paid>, Failure> {
-    let Charge { order_id, amount, simulate_payment_failure } = asked;
-    if simulate_payment_failure {
-        return Ok(Outcome::Refused("Payment declined".to_owned()));
+/// Takes an order's money, or says why it does not.
+pub(crate) fn charge(db: &Connection, asked: &Charge) -> rusqlite::Result<Result<(), String>> {
+    if asked.simulate_payment_failure {
+        return Ok(Err("Payment declined".to_owned()));
     }
-    if amount < 0 {
-        return Ok(Outcome::Refused(NEGATIVE.to_owned()));
+    if asked.amount < 0 {
+        return Ok(Err(NEGATIVE.to_owned()));
     }
     let paid = db
         .prepare_cached("INSERT INTO payments VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
-        .execute((&order_id, amount))?;
+        .execute((&asked.order_id, asked.amount))?;
     Ok(match paid {
-        0 => Outcome::Refused(format!("order {order_id} is paid already")),
-        _ => Outcome::Done(Paid { order_id, amount }),
+        0 => Err(format!("order {} is paid already", asked.order_id)),
+        _ => Ok(()),
+    })
+}
+
+/// Gives an order's money back.
+pub(crate) fn refund(db: &Connection, order_id: &str) -> rusqlite::Result<()> {
+    db.prepare_cached("DELETE FROM payments WHERE order_id = ?1")?.execute([order_id])?;
+    Ok(())
+}
+
+fn process_payment(db: &Transaction<'_>, asked: Charge) -> Result<Outcome<Paid>, Failure> {
+    Ok(match charge(db, &asked)? {
+        Ok(()) => Outcome::Done(Paid { order_id: asked.order_id, amount: asked.amount }),
+        Err(why) => Outcome::Refused(why),
     })
 }
 
 fn refund_payment(db: &Transaction<'_>, _: Charge, paid: Paid) -> Result<(), Failure> {
-    db.prepare_cached("DELETE FROM payments WHERE order_id = ?1")?.execute([paid.order_id])?;
-    Ok(())
+    Ok(refund(db, &paid.order_id)?)
 }
 
 impl Shop for Payment {

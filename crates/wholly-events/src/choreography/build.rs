@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::handle::{Delivered, Incoming, Unhandled};
+use super::observe::{Ended, Observer};
 use super::plan::{Plan, Retry};
 use crate::Failure;
 use crate::declaration::{Declaration, Reaction, Timeout};
@@ -101,6 +102,7 @@ pub struct Choreography<S: Store> {
     calls: Vec<Option<Call>>,
     functions: Vec<[TypeId; 2]>,
     followed: Vec<Followed>,
+    observer: Option<Observer>,
     settings: Settings,
 }
 
@@ -135,6 +137,7 @@ pub(crate) struct Built<S: Store> {
     pub(crate) code: Code<S::Handler>,
     pub(crate) calls: Vec<Option<Call>>,
     pub(crate) followed: Vec<Followed>,
+    pub(crate) observer: Option<Observer>,
     pub(crate) settings: Settings,
 }
 
@@ -155,6 +158,7 @@ impl<S: Store> Choreography<S> {
             calls: Vec::new(),
             functions: Vec::new(),
             followed: Vec::new(),
+            observer: None,
             settings: Settings::default(),
         }
     }
@@ -306,6 +310,15 @@ impl<S: Store> Choreography<S> {
         }
     }
 
+    /// Tells this observer of every reaction that ended, once it is committed.
+    ///
+    /// It must not block. A crash after the commit leaves it untold, and what an operator drops it
+    /// is not told of: what must not be lost is an event.
+    pub fn observe(mut self, observer: impl Fn(Ended<'_>) + Send + Sync + 'static) -> Self {
+        self.observer = Some(Arc::new(observer));
+        self
+    }
+
     /// How reactions that fail are tried again.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.settings.retry = retry;
@@ -362,8 +375,8 @@ impl<S: Store> Choreography<S> {
         let declaration = self.declaration()?.clone();
         let plan = Plan { declaration, retry: self.settings.retry };
         let code = Code { plan, handlers: self.handlers };
-        let Self { calls, followed, settings, .. } = self;
-        Ok(Built { code, calls, followed, settings })
+        let Self { calls, followed, observer, settings, .. } = self;
+        Ok(Built { code, calls, followed, observer, settings })
     }
 
     fn reaction(

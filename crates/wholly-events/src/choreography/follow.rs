@@ -10,54 +10,61 @@ use wholly_core::Timestamp;
 
 use super::build::Followed;
 use super::job::{Job, Reply};
-use super::lanes::Lanes;
+use super::observe;
 use super::pace::Backoff;
 use super::plan::ReactionIndex;
 use super::react::Disposition;
+use super::reader::{self, Item, Passed, Reader};
 use super::service::{Parts, stamp};
 use super::tend::begin_call;
 use crate::cursor::Cursor;
 use crate::event::{Event, now};
-use crate::feed::{Ask, FeedError, FeedInfo, Page, Start};
+use crate::feed::{FeedError, FeedInfo, Page, Start};
 use crate::inbox::Outcome;
-use crate::names::Correlation;
+use crate::names::{Correlation, ServiceName};
 use crate::store::{Store, StoreError};
 
-/// The most events that are read and not yet dealt with.
-const UNDONE_LIMIT: usize = 2_048;
-/// The most events of a page.
-const PAGE_LIMIT: u64 = 512;
 /// How long a feed is asked to wait for an event.
 const WAIT: Duration = Duration::from_secs(20);
 /// How long the watermark may lag behind what is done: an event that is read again is known.
 const ADVANCE_EVERY: Duration = Duration::from_millis(200);
 
+/// How often another cursor is looked for before a feed that refused is asked again.
+const LOOKS: u32 = 12;
+
 type Reading = BoxFuture<'static, (Timestamp, Result<(FeedInfo, Page), FeedError>)>;
 
 /// Follows a feed until it is dropped.
 pub(crate) async fn follow<S: Store>(parts: Arc<Parts<S>>, followed: Followed, nth: usize) {
+    let mut said = String::new();
     loop {
-        let start = match cursor(&parts, &followed).await {
-            Some(cursor) => Start::After(cursor),
-            None => followed.start.clone(),
-        };
-        let mut follower = Follower {
-            parts: &parts,
-            followed: &followed,
-            nth,
-            start,
-            lanes: Lanes::default(),
-            read_to_end: None,
-        };
-        let error = follower.run().await;
-        tracing::error!(source = %followed.source, %error, "a feed is not read any further");
-        parts.feed_status(nth, |status| status.error = Some(error.to_string()));
-        // An operator may set another cursor in the database, at any time.
-        let refused = cursor(&parts, &followed).await;
-        let mut backoff = Backoff::default();
-        while cursor(&parts, &followed).await == refused {
-            backoff.wait().await;
+        let cursor = cursor(&parts, &followed).await;
+        let start = cursor.clone().map_or_else(|| followed.start.clone(), Start::After);
+        let mut follower =
+            Follower { parts: &parts, followed: &followed, nth, reader: Reader::new(start) };
+        let error = follower.run().await.to_string();
+        if error != said {
+            tracing::error!(source = %followed.source, error, "a feed is not read any further");
         }
+        parts.feed_status(nth, |status| status.error = Some(error.clone()));
+        said = error;
+        another_cursor(&parts, &followed, cursor.as_ref()).await;
+    }
+}
+
+/// Waits until an operator sets another cursor in the database; and not for ever, because the feed
+/// may be mended, too.
+async fn another_cursor<S: Store>(
+    parts: &Arc<Parts<S>>,
+    followed: &Followed,
+    refused: Option<&Cursor>,
+) {
+    let mut backoff = Backoff::default();
+    for _ in 0..LOOKS {
+        if cursor(parts, followed).await.as_ref() != refused {
+            return;
+        }
+        backoff.wait().await;
     }
 }
 
@@ -78,11 +85,7 @@ struct Follower<'a, S: Store> {
     parts: &'a Arc<Parts<S>>,
     followed: &'a Followed,
     nth: usize,
-    /// Where to read on.
-    start: Start,
-    lanes: Lanes<Event>,
-    /// A read after which nothing was left: when it began, and the place where it ended.
-    read_to_end: Option<(Timestamp, Cursor)>,
+    reader: Reader,
 }
 
 impl<S: Store> Follower<'_, S> {
@@ -96,14 +99,14 @@ impl<S: Store> Follower<'_, S> {
         let mut backoff = Backoff::default();
         loop {
             while dealing.len() < self.parts.store.concurrency()
-                && let Some((correlation, event)) = self.lanes.begin()
+                && let Some((correlation, item)) = self.reader.begin()
             {
-                let dealt = deal(Arc::clone(self.parts), correlation.clone(), event.clone());
-                dealing.push(dealt.boxed());
+                let (parts, source) = (Arc::clone(self.parts), self.followed.source.clone());
+                dealing.push(deal(parts, source, correlation.clone(), item.clone()).boxed());
             }
-            if let Some(place) = self.lanes.take_watermark() {
-                self.passed(&place);
-                watermark = Some(place);
+            if let Some(passed) = self.reader.take_passed() {
+                self.passed(&passed);
+                watermark = Some(passed.place);
             }
             if saving.is_none()
                 && Instant::now() >= save_at
@@ -112,25 +115,22 @@ impl<S: Store> Follower<'_, S> {
                 saving =
                     Some(advance(Arc::clone(self.parts), self.followed.clone(), place).boxed());
             }
-            if reading.is_none() && self.lanes.len() < UNDONE_LIMIT {
-                reading = Some(self.read(WAIT));
+            if reading.is_none() && self.reader.has_room() {
+                reading = Some(self.read(WAIT, Duration::ZERO));
             }
             tokio::select! {
-                Some(correlation) = dealing.next() => self.lanes.done(&correlation),
+                Some(correlation) = dealing.next() => self.reader.done(&correlation),
                 (began, read) = pending_or(&mut reading) => {
                     reading = None;
-                    match read {
-                        Ok((info, page)) => match self.take(began, &info, page).await {
-                            Ok(()) => backoff.reset(),
-                            Err(error) => return error,
-                        },
-                        Err(error @ (FeedError::Refused(_) | FeedError::OtherSource { .. })) => {
-                            return error;
-                        }
-                        Err(error) => {
+                    let taken = read.and_then(|(info, page)| self.take(began, &info, page));
+                    match taken {
+                        Ok(()) => backoff.reset(),
+                        Err(error @ FeedError::Unreachable(_)) => {
                             self.unreachable(&error);
-                            backoff.wait().await;
+                            // What was read before is dealt with meanwhile.
+                            reading = Some(self.read(WAIT, backoff.longer()));
                         }
+                        Err(error) => return error,
                     }
                 }
                 () = pending_or(&mut saving) => {
@@ -138,79 +138,46 @@ impl<S: Store> Follower<'_, S> {
                     save_at = Instant::now() + ADVANCE_EVERY;
                 }
                 () = tokio::time::sleep_until(save_at), if watermark.is_some() && saving.is_none() => {}
-                () = self.parts.read_now.notified() => reading = Some(self.read(Duration::ZERO)),
+                () = self.parts.read_now.notified() => {
+                    reading = Some(self.read(Duration::ZERO, Duration::ZERO));
+                }
             }
         }
     }
 
-    fn read(&self, wait: Duration) -> Reading {
+    /// Reads on, after a delay; the feed is asked to wait for an event.
+    fn read(&self, wait: Duration, delay: Duration) -> Reading {
         let read = Arc::clone(&self.followed.read);
-        let ask = Ask { start: self.start.clone(), limit: PAGE_LIMIT, wait };
+        let ask = self.reader.ask(wait);
+        let start = ask.start.clone();
         async move {
+            if !delay.is_zero() {
+                tokio::time::sleep(delay).await;
+            }
             let began = now();
-            (began, read(ask).await)
+            // Places must ascend on their way through the lanes, and a transport may repeat.
+            let read = read(ask).await.and_then(|(info, page)| Ok((info, page.behind(&start)?)));
+            (began, read)
         }
         .boxed()
     }
 
     /// Takes a page in.
-    async fn take(
-        &mut self,
-        began: Timestamp,
-        info: &FeedInfo,
-        page: Page,
-    ) -> Result<(), FeedError> {
-        self.check(info)?;
-        for what in page.set_aside {
-            tracing::error!(source = %self.followed.source, position = what.position, why = what.why,
-                "something in a feed is no event; it is set aside");
-            let job = || Job::SetAside(self.followed.source.clone(), what.clone(), now());
-            until_done(self.parts, job).await;
-        }
-        for placed in page.events {
-            let place = Cursor::at(placed.position, placed.event.id.clone());
-            let plan = &self.parts.code.plan;
-            if plan.reactions_to(&placed.event.kind).next().is_some() {
-                self.lanes.push(place, placed.event.correlation.clone(), placed.event);
-            } else {
-                self.lanes.pass(place);
-            }
-        }
-        if page.cursor.position >= page.head {
-            self.read_to_end = Some((began, page.cursor.clone()));
-        }
-        self.lanes.pass(page.cursor.clone());
-        self.start = Start::After(page.cursor);
+    fn take(&mut self, began: Timestamp, info: &FeedInfo, page: Page) -> Result<(), FeedError> {
+        reader::check(info, &self.followed.source, self.parts.settings.inbox_retention)?;
+        let head = page.head;
+        self.reader.take(&self.parts.code.plan, began, page);
         self.parts.feed_status(self.nth, |status| {
-            status.head = page.head;
+            status.head = head;
             status.unreachable_since = None;
             status.error = None;
         });
         Ok(())
     }
 
-    /// Refuses a feed that this service cannot follow without losing events.
-    fn check(&self, info: &FeedInfo) -> Result<(), FeedError> {
-        if info.source != self.followed.source {
-            let (expected, found) = (self.followed.source.clone(), info.source.clone());
-            return Err(FeedError::OtherSource { expected, found });
-        }
-        let inbox = self.parts.settings.inbox_retention;
-        if inbox <= info.retention {
-            return Err(FeedError::Retention { feed: info.retention, inbox });
-        }
-        Ok(())
-    }
-
     /// Everything up to this place is dealt with or parked.
-    fn passed(&mut self, place: &Cursor) {
-        let ended = self.read_to_end.take_if(|(_, end)| end.position <= place.position);
-        self.parts.feed_status(self.nth, |status| {
-            status.position = place.position;
-            if let Some((began, _)) = ended {
-                status.read_to_end_at = Some(began);
-            }
-        });
+    fn passed(&self, passed: &Passed) {
+        self.parts.feed_status(self.nth, |status| status.passed(passed));
         // A time-out may have waited for it.
         self.parts.timeouts.notify_one();
     }
@@ -251,9 +218,19 @@ async fn advance<S: Store>(parts: Arc<Parts<S>>, followed: Followed, place: Curs
 /// Sees to it that every reaction to the event has dealt with it, or has it parked.
 async fn deal<S: Store>(
     parts: Arc<Parts<S>>,
+    source: ServiceName,
     correlation: Correlation,
-    event: Event,
+    item: Item,
 ) -> Correlation {
+    let event = match item {
+        Item::Event(event) => event,
+        Item::NoEvent(what) => {
+            let (position, why) = (what.position, &what.why);
+            tracing::error!(%source, position, why, "what is no event is set aside");
+            until_done(&parts, || Job::SetAside(source.clone(), what.clone(), now())).await;
+            return correlation;
+        }
+    };
     let reactions: Vec<_> = parts.code.plan.reactions_to(&event.kind).collect();
     for index in reactions {
         react(&parts, index, &event).await;
@@ -292,13 +269,18 @@ pub(crate) fn disposed<S: Store>(
     disposition: &Disposition,
     of: Option<(ReactionIndex, &Event)>,
 ) {
+    if let Some((index, event)) = of
+        && let Some(reaction) = parts.code.plan.reaction(index)
+    {
+        observe::tell(parts.observer.as_ref(), &reaction.name, event, disposition);
+    }
     match disposition {
-        Disposition::Ended(Outcome::Done | Outcome::Refused) => {
+        Disposition::Ended(Outcome::Done | Outcome::Refused, _) => {
             parts.published.notify_one();
             parts.timeouts.notify_one();
             parts.parked.notify_one();
         }
-        Disposition::Ended(Outcome::Suppressed | Outcome::Dropped) | Disposition::Again => {
+        Disposition::Ended(Outcome::Suppressed | Outcome::Dropped, _) | Disposition::Again => {
             parts.parked.notify_one();
         }
         Disposition::Parked => {}

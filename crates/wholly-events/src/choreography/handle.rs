@@ -10,7 +10,7 @@ use super::plan::ReactionIndex;
 use crate::Failure;
 use crate::declaration::Reaction;
 use crate::event::{Event, data_of};
-use crate::names::ReactionName;
+use crate::names::{ReactionName, ServiceName};
 use crate::session::{Session, SqlError};
 
 /// An event with its data, as a reaction gets it.
@@ -20,8 +20,8 @@ pub struct Incoming<E> {
     pub data: E,
     /// The event itself.
     pub event: Event,
-    /// The reactions that this one takes back, and what each had emitted, as JSON: `None` where it
-    /// had not taken effect, because it refused or never ran. There is nothing to take back then,
+    /// The reactions that this one takes back, and what each had emitted, as JSON, `null` where it
+    /// was silent: `None` where it had not taken effect, because it refused or never ran. There is nothing to take back then,
     /// but what this reaction emits is emitted all the same.
     pub undone: Vec<(ReactionName, Option<String>)>,
 }
@@ -31,6 +31,9 @@ pub struct Incoming<E> {
 pub enum Reacted<T, R = ()> {
     /// It took effect. The data of the event that it emits, if it emits one.
     Done(T),
+    /// It took effect, and emits nothing this time: it awaits another event (a *join*), or there is
+    /// nothing new to say.
+    Silent,
     /// It refused: all that it wrote is rolled back. The data of the refusal that it emits.
     Refused(R),
 }
@@ -48,6 +51,8 @@ pub struct Delivered {
 #[derive(Clone, Debug)]
 pub struct Said {
     pub(crate) refused: bool,
+    /// True if nothing is emitted, whatever is declared.
+    pub(crate) silent: bool,
     pub(crate) data: String,
 }
 
@@ -60,6 +65,13 @@ pub enum Unhandled {
     /// The service's own code failed.
     #[error("{0}")]
     Failed(Arc<dyn std::error::Error + Send + Sync>),
+}
+
+/// The key of a reaction's call.
+///
+/// INVARIANT: it follows from the event and the reaction alone, so that a repetition has the same.
+pub(crate) fn call_key(service: &ServiceName, reaction: &ReactionName, event: &Event) -> String {
+    format!("{service}/{reaction}/{}/{}", event.source, event.id)
 }
 
 /// The handlers of a service, for a session of one kind.
@@ -99,15 +111,16 @@ impl Said {
         reacted: Result<Reacted<T, R>, Failure>,
         reaction: &Reaction,
     ) -> Result<Self, Unhandled> {
-        let (refused, emits, data) = match reacted.map_err(Unhandled::failed)? {
-            Reacted::Done(data) => (false, &reaction.emits, serialize(reaction, &data)),
-            Reacted::Refused(data) => (true, &reaction.refuses, serialize(reaction, &data)),
+        let (refused, silent, data) = match reacted.map_err(Unhandled::failed)? {
+            Reacted::Done(data) => (false, false, serialize(reaction, &data)),
+            Reacted::Silent => (false, true, serialize(reaction, &())),
+            Reacted::Refused(data) => (true, false, serialize(reaction, &data)),
         };
-        if refused && emits.is_none() {
+        if refused && reaction.refuses.is_none() {
             let why = format!("reaction {} refused, and declares no refusal", reaction.name);
             return Err(Unhandled::failed(why));
         }
-        Ok(Self { refused, data: data.map_err(Unhandled::failed)? })
+        Ok(Self { refused, silent, data: data.map_err(Unhandled::failed)? })
     }
 }
 

@@ -20,8 +20,14 @@ impl Default for Backoff {
 impl Backoff {
     /// Waits, and makes the next wait longer.
     pub(crate) async fn wait(&mut self) {
-        tokio::time::sleep(self.next).await;
-        self.next = (self.next * 2).min(MOST);
+        tokio::time::sleep(self.longer()).await;
+    }
+
+    /// How long to wait now; the next wait is longer.
+    pub(crate) fn longer(&mut self) -> Duration {
+        let now = self.next;
+        self.next = (now * 2).min(MOST);
+        now
     }
 
     pub(crate) fn reset(&mut self) {

@@ -45,8 +45,8 @@ pub struct Stamp {
 /// What became of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// The reaction ended so, now.
-    Ended(Outcome),
+    /// The reaction ended so, now, and emitted this.
+    Ended(Outcome, Option<Box<NewEvent>>),
     /// The reaction had dealt with it before, or it is parked already.
     Again,
     /// It is parked behind another event of its correlation.
@@ -98,7 +98,7 @@ pub(crate) async fn receive<S: Session>(
     }
     let work = Work { plan, index, reaction, event, stamp };
     if seen.suppressed {
-        return work.end(session, Outcome::Suppressed).await;
+        return work.end(session, Outcome::Suppressed, None).await;
     }
     if reaction.calls {
         return work.call(session).await;
@@ -139,7 +139,7 @@ pub(crate) async fn retry<S: Session>(
             work.run(session, handlers, Some(called)).await?
         }
         _ if seen.suppressed && parked.state != ParkedState::Calling => {
-            work.end(session, Outcome::Suppressed).await?
+            work.end(session, Outcome::Suppressed, None).await?
         }
         (true, _, _) => {
             let (state, due) = (ParkedState::Calling, Some(stamp.now + CALL_LEASE));
@@ -352,11 +352,12 @@ impl Work<'_> {
         &self,
         session: &mut S,
         outcome: Outcome,
+        emitted: Option<Box<NewEvent>>,
     ) -> Result<Disposition, ReactError> {
         let (event, name) = (self.event, &self.reaction.name);
         let key = Key { reaction: name, source: &event.source, id: &event.id };
         record(session, key, outcome, None, self.stamp.now).await?;
-        Ok(Disposition::Ended(outcome))
+        Ok(Disposition::Ended(outcome, emitted))
     }
 
     /// Parks the event with its call out: what the call does is unknown from the commit on.
@@ -387,14 +388,15 @@ impl Work<'_> {
         if said.refused {
             session.batch("ROLLBACK TO SAVEPOINT wholly_reaction").await?;
         }
-        self.emit(session, &said).await?;
+        let emitted = self.emit(session, &said).await?;
         if !said.refused && self.plan.can_be_undone(&self.reaction.name) {
             let (correlation, name) = (&self.event.correlation, self.reaction.name.as_str());
             let output = Some(&*said.data);
             set_effect(session, correlation, name, DONE, output, self.stamp.now).await?;
         }
         start_timeouts(session, self.plan, &of(self.event), self.stamp.now).await?;
-        self.end(session, if said.refused { Outcome::Refused } else { Outcome::Done }).await
+        let outcome = if said.refused { Outcome::Refused } else { Outcome::Done };
+        self.end(session, outcome, emitted).await
     }
 
     /// Marks the reactions that this one undoes, and says what each had emitted.
@@ -415,9 +417,13 @@ impl Work<'_> {
         Ok(undone)
     }
 
-    async fn emit<S: Session>(&self, session: &mut S, said: &Said) -> Result<(), SqlError> {
+    async fn emit<S: Session>(
+        &self,
+        session: &mut S,
+        said: &Said,
+    ) -> Result<Option<Box<NewEvent>>, SqlError> {
         let declared = if said.refused { &self.reaction.refuses } else { &self.reaction.emits };
-        let Some(kind) = declared else { return Ok(()) };
+        let Some(kind) = declared.as_ref().filter(|_| !said.silent) else { return Ok(None) };
         let event = NewEvent {
             id: EventId::mint(self.stamp.now, self.stamp.random),
             kind: kind.clone(),
@@ -427,7 +433,8 @@ impl Work<'_> {
             traceparent: self.event.traceparent.clone(),
             data: said.data.clone(),
         };
-        emit(session, self.plan, &event, self.stamp.now).await
+        emit(session, self.plan, &event, self.stamp.now).await?;
+        Ok(Some(Box::new(event)))
     }
 }
 

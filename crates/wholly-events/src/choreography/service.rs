@@ -11,15 +11,17 @@ use wholly_core::Timestamp;
 pub(crate) use super::build::Followed;
 use super::build::{Built, Call, Choreography, InvalidChoreography, Settings};
 use super::job::{Job, Reply};
-use super::react::Stamp;
+use super::observe::Observer;
+use super::react::{self, Stamp};
 use super::status::{FeedStatus, Status};
 use super::{follow, tend};
 use crate::cursor::Cursor;
 use crate::declaration::Declaration;
-use crate::event::{now, random_bits};
+use crate::event::{NewEvent, now, random_bits};
 use crate::feed::local::LocalFeed;
 use crate::feed::{CursorRefusal, FeedInfo, Page, Start};
-use crate::names::ServiceName;
+use crate::names::{EventType, ServiceName};
+use crate::session::{Session, SqlError};
 use crate::sql;
 use crate::store::{Code, Store, StoreError};
 
@@ -66,6 +68,7 @@ pub(crate) struct Parts<S: Store> {
     pub(crate) store: S,
     pub(crate) code: Arc<Code<S::Handler>>,
     pub(crate) calls: Vec<Option<Call>>,
+    pub(crate) observer: Option<Observer>,
     pub(crate) settings: Settings,
     /// The last position that is known to be committed.
     pub(crate) head: watch::Sender<u64>,
@@ -103,7 +106,7 @@ impl<S: Store> Choreography<S> {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(self, store: S) -> Result<Service<S>, StartError> {
-        let Built { code, calls, mut followed, settings } = self.build()?;
+        let Built { code, calls, mut followed, observer, settings } = self.build()?;
         store.check_settings().await?;
         let code = Arc::new(code);
         let source = code.plan.declaration.service.clone();
@@ -120,6 +123,7 @@ impl<S: Store> Choreography<S> {
             store,
             code,
             calls,
+            observer,
             settings,
             head: watch::Sender::new(0),
             published: Notify::new(),
@@ -157,6 +161,10 @@ impl<S: Store> Service<S> {
     /// What the service declares.
     pub fn declaration(&self) -> &Declaration {
         &self.parts.code.plan.declaration
+    }
+
+    pub(crate) fn parts(&self) -> &Arc<Parts<S>> {
+        &self.parts
     }
 
     /// Tells that something was published in a transaction of the program's own, which is
@@ -201,6 +209,42 @@ impl<S: Store> Service<S> {
     }
 }
 
+/// Why a service did not publish an event.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The service does not declare that it emits such events on its own.
+    #[error(
+        "service {service} does not declare that it begins with {kind}: declare it with `begins`"
+    )]
+    Undeclared {
+        /// The service.
+        service: ServiceName,
+        /// The event's type.
+        kind: EventType,
+    },
+    /// The database failed. The caller must then roll back.
+    #[error(transparent)]
+    Database(#[from] SqlError),
+}
+
+impl<S: Store> Service<S> {
+    /// Publishes an event with which a choreography begins, in the caller's transaction, and starts
+    /// the time-outs that count from it.
+    pub(crate) async fn begin(
+        &self,
+        session: &mut impl Session,
+        event: &NewEvent,
+    ) -> Result<(), PublishError> {
+        let plan = &self.parts.code.plan;
+        if !plan.declaration.begins.contains(&event.kind) {
+            let (service, kind) = (plan.declaration.service.clone(), event.kind.clone());
+            return Err(PublishError::Undeclared { service, kind });
+        }
+        Ok(react::emit(session, plan, event, now()).await?)
+    }
+}
+
 impl<S: Store> Parts<S> {
     pub(crate) async fn run(&self, job: Job) -> Result<Reply, StoreError> {
         self.store.run(&self.code, job).await
@@ -242,8 +286,7 @@ impl<S: Store> Parts<S> {
                 Reply::Page(Err(refusal)) => return Ok(Err(refusal)),
                 _ => return Ok(Ok((self.info(), empty(&start, known)))),
             };
-            let is_first = !matches!(start, Start::After(_));
-            if !page.events.is_empty() || is_first || tokio::time::Instant::now() >= give_up {
+            if page.answers(&start) || tokio::time::Instant::now() >= give_up {
                 return Ok(Ok((self.info(), page)));
             }
             start = Start::After(page.cursor);

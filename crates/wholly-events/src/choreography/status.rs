@@ -7,6 +7,7 @@ use wholly_core::Timestamp;
 
 use super::job::{Job, Reply};
 use super::parked::{Parked, ParkedState};
+use super::reader::Passed;
 use super::service::{Parts, lock};
 use crate::names::{Correlation, EventId, EventType, ReactionName, ServiceName};
 use crate::store::{Store, StoreError};
@@ -97,6 +98,14 @@ impl FeedStatus {
             read_to_end_at: None,
             unreachable_since: None,
             error: None,
+        }
+    }
+
+    /// Everything up to this place is dealt with or parked.
+    pub(crate) fn passed(&mut self, passed: &Passed) {
+        self.position = passed.place.position;
+        if let Some(began) = passed.read_to_end_at {
+            self.read_to_end_at = Some(began);
         }
     }
 

@@ -7,13 +7,13 @@ use futures_util::future::join_all;
 use wholly_core::Timestamp;
 
 use super::follow::disposed;
-use super::handle::Unhandled;
+use super::handle::{Unhandled, call_key};
 use super::job::{Job, Reply};
 use super::pace::Backoff;
 use super::parked::Parked;
 use super::plan::ReactionIndex;
 use super::service::{Parts, ago, lock, stamp};
-use super::timeout::Running;
+use super::timeout::{Running, known_up_to};
 use crate::event::{Event, now};
 use crate::names::ReactionName;
 use crate::store::{Store, StoreError};
@@ -138,9 +138,7 @@ pub(crate) fn begin_call<S: Store>(
 async fn call<S: Store>(parts: &Arc<Parts<S>>, sequence: u64, index: ReactionIndex, event: Event) {
     let Some(reaction) = parts.code.plan.reaction(index) else { return };
     let Some(Some(call)) = parts.calls.get(index.0) else { return };
-    let service = parts.source();
-    // INVARIANT: the key follows from the event and the reaction alone.
-    let key = format!("{service}/{}/{}/{}", reaction.name, event.source, event.id);
+    let key = call_key(parts.source(), &reaction.name, &event);
     let limit = parts.settings.call_timeout;
     let called = tokio::time::timeout(limit, call(event.clone(), key)).await;
     let late = || Unhandled::failed(format!("the call gave no result within {limit:?}"));
@@ -152,7 +150,9 @@ async fn call<S: Store>(parts: &Arc<Parts<S>>, sequence: u64, index: ReactionInd
     loop {
         let (correlation, result) = (event.correlation.clone(), Some(result.clone()));
         match parts.run(Job::Retry(sequence, correlation, result, stamp())).await {
-            Ok(Reply::Disposed(disposition)) => return disposed(parts, &disposition, None),
+            Ok(Reply::Disposed(disposition)) => {
+                return disposed(parts, &disposition, Some((index, &event)));
+            }
             Ok(_) => return,
             Err(StoreError::Unhandled(unhandled)) => {
                 return failed(parts, &reaction.name, &event, unhandled).await;
@@ -177,8 +177,9 @@ pub(crate) async fn time_out<S: Store>(parts: Arc<Parts<S>>) {
                 (Vec::new(), None)
             }
         };
-        let known = known_up_to(&parts);
-        let (ripe, unripe): (Vec<_>, Vec<_>) = due.into_iter().partition(|one| one.due < known);
+        let settings = &parts.settings;
+        let known = known_up_to(&lock(&parts.feeds), now(), settings.unreachable_after);
+        let (ripe, unripe): (Vec<_>, Vec<_>) = due.into_iter().partition(|one| one.may_fire(known));
         for running in ripe {
             fire(&parts, running).await;
         }
@@ -187,17 +188,6 @@ pub(crate) async fn time_out<S: Store>(parts: Arc<Parts<S>>) {
         }
         sleep_until(next.filter(|_| unripe.is_empty()), &parts.timeouts).await;
     }
-}
-
-/// The moment up to which every feed's events are known: each was read to its end after it, or is
-/// away for so long that it is not waited for.
-fn known_up_to<S: Store>(parts: &Arc<Parts<S>>) -> Timestamp {
-    let given_up = ago(parts.settings.unreachable_after);
-    let of_feed = |status: &super::status::FeedStatus| {
-        let is_away = status.unreachable_since.is_some_and(|since| since <= given_up);
-        if is_away { now() } else { status.read_to_end_at.unwrap_or_default() }
-    };
-    lock(&parts.feeds).iter().map(of_feed).min().unwrap_or_else(now)
 }
 
 async fn fire<S: Store>(parts: &Arc<Parts<S>>, running: Running) {

@@ -22,15 +22,23 @@
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod connection;
+#[cfg(feature = "choreography")]
+pub mod feed;
+#[cfg(feature = "choreography")]
+pub mod follower;
 mod inbox;
 mod outbox;
 #[cfg(feature = "choreography")]
 pub mod reactions;
+#[cfg(feature = "choreography")]
+mod report;
 mod sequencing;
 mod service;
 mod statements;
 
 pub use connection::Connection;
+#[cfg(feature = "choreography")]
+pub use report::{Check, Report, Verdict};
 use service::Service;
 
 use crate::session::Session;

@@ -13,7 +13,10 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::value::RawValue;
 
+use wholly_participant::signature::InvalidKey;
+
 use super::server::page_header;
+use super::signing::Signing;
 use super::{Ask, CursorRefusal, Feed, FeedError, FeedInfo, Page, SetAside, Start};
 use crate::cursor::Cursor;
 use crate::names::ServiceName;
@@ -35,6 +38,7 @@ pub struct HttpFeed {
     client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
     url: String,
     authorization: Option<http::HeaderValue>,
+    signing: Option<Signing>,
 }
 
 /// Why there is no feed at an address.
@@ -48,6 +52,14 @@ pub enum InvalidFeed {
     Url {
         /// The text.
         url: String,
+    },
+    /// The reads of the feed cannot be signed with the key.
+    #[error("the reads of the feed at {url} cannot be signed: {why}")]
+    Key {
+        /// The feed's address.
+        url: String,
+        /// The reason.
+        why: InvalidKey,
     },
     /// The token cannot be in a header.
     #[error("the token for the feed at {url} has characters that a header may not have")]
@@ -82,7 +94,7 @@ impl HttpFeed {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .build((tcp, tls).into());
-        Ok(Self { client, url: url.to_owned(), authorization: None })
+        Ok(Self { client, url: url.to_owned(), authorization: None, signing: None })
     }
 }
 
@@ -99,6 +111,17 @@ impl HttpFeed {
         Ok(self)
     }
 
+    /// The same feed, whose reads are signed with this secret, which has at least 32 bytes: see
+    /// [`Keys`](wholly_participant::signature::Keys).
+    ///
+    /// # Errors
+    /// When the key's id is none, or the secret is too short.
+    pub fn signed(mut self, key_id: &str, secret: &[u8]) -> Result<Self, InvalidFeed> {
+        let invalid = |why| InvalidFeed::Key { url: self.url.clone(), why };
+        self.signing = Some(Signing::new(key_id, secret).map_err(invalid)?);
+        Ok(self)
+    }
+
     async fn ask(&self, start: &Start, limit: u64, wait: Duration) -> Result<Answer, FeedError> {
         let after = match start {
             Start::Earliest => "earliest".to_owned(),
@@ -107,19 +130,30 @@ impl HttpFeed {
         };
         let wait_ms = wait.as_millis();
         let url = format!("{}?after={after}&limit={limit}&wait_ms={wait_ms}", self.url);
+        self.get(&url, wait).await
+    }
+
+    /// Asks for what is at this address of the same server.
+    async fn get(&self, url: &str, wait: Duration) -> Result<Answer, FeedError> {
         self.exchange(url, wire::BATCH, wait.saturating_add(ANSWER_TIMEOUT)).await
     }
 
     /// Asks, and reads the whole answer in this time.
     pub(super) async fn exchange(
         &self,
-        url: String,
+        url: &str,
         accept: &'static str,
         limit: Duration,
     ) -> Result<Answer, FeedError> {
-        let mut request = Request::get(url).header(header::ACCEPT, accept);
+        let uri: http::Uri = url.parse().map_err(unreachable)?;
+        let mut request = Request::get(&uri).header(header::ACCEPT, accept);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
+        }
+        if let Some(signing) = &self.signing {
+            for (name, value) in signing.headers(uri.path(), uri.query().unwrap_or_default()) {
+                request = request.header(name, value);
+            }
         }
         let request = request.body(Empty::new()).map_err(unreachable)?;
         let whole = async {
@@ -141,18 +175,41 @@ impl HttpFeed {
     }
 }
 
+#[cfg(feature = "conformance")]
+impl HttpFeed {
+    /// The answer to this query of the feed, whatever it is.
+    pub(crate) async fn get_query(
+        &self,
+        query: &str,
+    ) -> Result<(http::response::Parts, Bytes), FeedError> {
+        let answer = self.get(&format!("{}?{query}", self.url), Duration::ZERO).await?;
+        Ok((answer.head, answer.body.unwrap_or_default()))
+    }
+
+    /// What is at this path beside the feed.
+    pub(crate) async fn get_beside(&self, path: &str) -> Result<Bytes, FeedError> {
+        let before = self.url.rsplit_once('/').map_or(self.url.as_str(), |(before, _)| before);
+        let answer = self.get(&format!("{before}/{path}"), Duration::ZERO).await?;
+        match answer.head.status {
+            StatusCode::OK => Ok(answer.body.unwrap_or_default()),
+            _ => Err(answer.refusal()),
+        }
+    }
+}
+
 impl Feed for HttpFeed {
     async fn read(&self, ask: Ask) -> Result<(FeedInfo, Page), FeedError> {
         let answer = self.ask(&ask.start, ask.limit, ask.wait).await?;
         let (info, place) = answer.info()?;
+        let before = ask.start.position();
         if let Some(body) = &answer.body {
-            return Ok((info, page(body, place)?));
+            return Ok((info, page(body, before, place)?));
         }
         // What is too long must be one event, or a server that keeps no limit: one at a time.
         let answer = self.ask(&ask.start, 1, Duration::ZERO).await?;
         let (info, place) = answer.info()?;
         match &answer.body {
-            Some(body) => Ok((info, page(body, place)?)),
+            Some(body) => Ok((info, page(body, before, place)?)),
             None => {
                 let position = place.cursor.position;
                 let why = format!("it has more than {PAGE_LIMIT} bytes");
@@ -223,8 +280,8 @@ impl Answer {
     }
 }
 
-/// Reads a batch; what in it is no event is set aside alone.
-fn page(body: &[u8], Place { cursor, head }: Place) -> Result<Page, FeedError> {
+/// Reads a batch of what is behind this position; what in it is no event is set aside alone.
+fn page(body: &[u8], before: u64, Place { cursor, head }: Place) -> Result<Page, FeedError> {
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(unreachable)?;
     let mut page = Page { events: Vec::new(), set_aside: Vec::new(), cursor, head };
     let mut last = 0;
@@ -244,13 +301,23 @@ fn page(body: &[u8], Place { cursor, head }: Place) -> Result<Page, FeedError> {
                 return Err(FeedError::Unreachable(why));
             }
             Err(why) => {
-                last += 1;
+                let next = last.max(before) + 1;
+                last = stated(item).filter(|stated| *stated > last).unwrap_or(next);
                 let body = item.get().chars().take(KEPT).collect();
                 page.set_aside.push(SetAside { position: last, body, why });
             }
         }
     }
     Ok(page)
+}
+
+/// The position that something says it has.
+fn stated(item: &RawValue) -> Option<u64> {
+    #[derive(serde::Deserialize)]
+    struct Stated {
+        position: String,
+    }
+    serde_json::from_str::<Stated>(item.get()).ok()?.position.parse().ok()
 }
 
 pub(super) fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FeedError {

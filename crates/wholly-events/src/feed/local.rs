@@ -1,31 +1,45 @@
-//! A service's own feed, for its own reactions: a time-out is an event, too.
+//! A service's feed in its own process: for its own reactions, because a time-out is an event, too,
+//! and for services that live together.
 
 use std::sync::{Arc, Weak};
 
-use super::{Ask, FeedError, FeedInfo, Page, Start};
+use super::{Ask, Feed, FeedError, FeedInfo, Page, Start};
+use crate::choreography::Service;
 use crate::choreography::service::{Followed, Parts};
 use crate::store::Store;
 
-/// The feed of a service in the same process.
-pub(crate) struct LocalFeed;
+/// The feed of a service in the same process. It does not keep the service running.
+pub struct LocalFeed<S: Store>(Weak<Parts<S>>);
 
-impl LocalFeed {
-    pub(crate) fn followed<S: Store>(parts: &Arc<Parts<S>>) -> Followed {
-        let weak = Arc::downgrade(parts);
-        Followed {
-            source: parts.source().clone(),
-            start: Start::Earliest,
-            read: Arc::new(move |ask| Box::pin(read(Weak::clone(&weak), ask))),
-        }
+impl<S: Store> LocalFeed<S> {
+    /// The feed of this service.
+    pub fn of(service: &Service<S>) -> Self {
+        Self::of_parts(service.parts())
+    }
+
+    fn of_parts(parts: &Arc<Parts<S>>) -> Self {
+        Self(Arc::downgrade(parts))
+    }
+
+    pub(crate) fn followed(parts: &Arc<Parts<S>>) -> Followed {
+        let feed = Arc::new(Self::of_parts(parts));
+        let read = move |ask| {
+            let feed = Arc::clone(&feed);
+            Box::pin(async move { feed.read(ask).await }) as _
+        };
+        let source = parts.source().clone();
+        Followed { source, start: Start::Earliest, read: Arc::new(read) }
     }
 }
 
-async fn read<S: Store>(parts: Weak<Parts<S>>, ask: Ask) -> Result<(FeedInfo, Page), FeedError> {
-    let gone = || FeedError::Unreachable("the service has stopped".to_owned());
-    let parts = parts.upgrade().ok_or_else(gone)?;
-    match parts.read(ask.start, ask.limit, ask.wait).await {
-        Ok(Ok(read)) => Ok(read),
-        Ok(Err(refusal)) => Err(refusal.into()),
-        Err(error) => Err(FeedError::Unreachable(error.to_string())),
+impl<S: Store> Feed for LocalFeed<S> {
+    async fn read(&self, ask: Ask) -> Result<(FeedInfo, Page), FeedError> {
+        let gone = || FeedError::Unreachable("the service has stopped".to_owned());
+        let parts = self.0.upgrade().ok_or_else(gone)?;
+        match parts.read(ask.start, ask.limit, ask.wait).await {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(refusal)) => Err(refusal.into()),
+            Err(error) => Err(FeedError::Unreachable(error.to_string())),
+        }
     }
 }

@@ -8,11 +8,15 @@ mod client;
 pub(crate) mod local;
 pub(crate) mod rows;
 mod server;
+mod signing;
 
 use std::time::Duration;
 
 pub use client::{HttpFeed, InvalidFeed};
+pub use local::LocalFeed;
 pub use rows::Ends;
+#[cfg(feature = "conformance")]
+pub(crate) use server::page_header;
 pub use server::{bearer, router};
 
 use crate::cursor::Cursor;
@@ -41,6 +45,14 @@ pub struct Page {
     pub cursor: Cursor,
     /// The position of the feed's last event.
     pub head: u64,
+}
+
+impl Page {
+    /// True if there is no use in waiting for more: there are events, or the follower learns from
+    /// it where the feed begins.
+    pub(crate) fn answers(&self, start: &Start) -> bool {
+        !self.events.is_empty() || !matches!(start, Start::After(_))
+    }
 }
 
 /// Something in a feed that is no event.
@@ -141,6 +153,32 @@ pub struct Ask {
     pub wait: Duration,
 }
 
+impl Start {
+    /// The position behind which everything is asked for, as far as it is known.
+    pub(crate) fn position(&self) -> u64 {
+        match self {
+            Self::After(cursor) => cursor.position,
+            Self::Earliest | Self::Now => 0,
+        }
+    }
+}
+
+impl Page {
+    /// The page without what it repeats of the time before `start`. One that ends before it is no
+    /// answer to what was asked: who believed it would read for ever in a circle.
+    pub(crate) fn behind(mut self, start: &Start) -> Result<Self, FeedError> {
+        let before = start.position();
+        if self.cursor.position < before {
+            let ends = self.cursor.position;
+            let why = format!("its page ends at position {ends}, and was to begin behind {before}");
+            return Err(FeedError::Unreachable(why));
+        }
+        self.events.retain(|placed| placed.position > before);
+        self.set_aside.retain(|what| what.position > before);
+        Ok(self)
+    }
+}
+
 /// What a feed says of itself, with each page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedInfo {
@@ -161,4 +199,37 @@ pub trait Feed: Send + Sync + 'static {
     /// # Errors
     /// See [`FeedError`].
     fn read(&self, ask: Ask) -> impl Future<Output = Result<(FeedInfo, Page), FeedError>> + Send;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{EventId, NewEvent};
+
+    fn page(positions: &[u64], ends: u64) -> Page {
+        let event = || {
+            let event = NewEvent::new("OrderCreated", "ORD001", &1).unwrap();
+            event.from_source(ServiceName::new("orders").unwrap())
+        };
+        let placed = |position: &u64| Placed { position: *position, event: event() };
+        let events = positions.iter().map(placed).collect();
+        Page { events, set_aside: Vec::new(), cursor: place(ends), head: 9 }
+    }
+
+    fn place(position: u64) -> Cursor {
+        Cursor::at(position, EventId::new("e").unwrap())
+    }
+
+    #[test]
+    fn what_a_page_repeats_is_left_out() {
+        let read = page(&[3, 4, 5, 6], 6).behind(&Start::After(place(4))).unwrap();
+        assert_eq!(read.events.iter().map(|one| one.position).collect::<Vec<_>>(), [5, 6]);
+        assert_eq!(page(&[1], 1).behind(&Start::Earliest).unwrap().events.len(), 1);
+    }
+
+    #[test]
+    fn a_page_from_before_the_place_that_was_asked_for_is_no_answer() {
+        let read = page(&[1, 2], 2).behind(&Start::After(place(4)));
+        assert!(matches!(read, Err(FeedError::Unreachable(_))), "{read:?}");
+    }
 }

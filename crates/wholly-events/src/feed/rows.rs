@@ -2,10 +2,10 @@
 
 use wholly_core::Timestamp;
 
-use super::{CursorRefusal, Page, Start};
+use super::{CursorRefusal, Page, SetAside, Start};
 use crate::cursor::Cursor;
-use crate::event::Event;
-use crate::names::ServiceName;
+use crate::event::{DATA_LIMIT, Event};
+use crate::names::{EventId, ServiceName};
 use crate::session::{Row, Session, SqlError};
 use crate::wire::Placed;
 use crate::{Value, sql};
@@ -92,12 +92,19 @@ pub(crate) async fn page<S: Session>(
     if trimmed > after.position {
         return Ok(Err(CursorRefusal::Trimmed { position: after.position, trimmed }));
     }
-    let mut events =
-        rows.into_iter().map(|row| placed(row, source)).collect::<Result<Vec<_>, _>>()?;
-    events.retain(|placed| placed.position <= head);
-    let last = events.last();
-    let cursor = last.map_or(after, |last| Cursor::at(last.position, last.event.id.clone()));
-    Ok(Ok(Page { events, set_aside: Vec::new(), cursor, head }))
+    let mut page = Page { events: Vec::new(), set_aside: Vec::new(), cursor: after, head };
+    for mut row in rows {
+        let (position, id) = (row.number(0)?, row.name::<EventId>(1)?);
+        if position > head {
+            break;
+        }
+        page.cursor = Cursor::at(position, id.clone());
+        match event(row, id, source) {
+            Ok(event) => page.events.push(Placed { position, event }),
+            Err(why) => page.set_aside.push(SetAside { position, body: String::new(), why }),
+        }
+    }
+    Ok(Ok(page))
 }
 
 /// True knowledge of a cursor: it must name an event that is there, or the last one that was
@@ -145,11 +152,12 @@ pub(crate) async fn trim<S: Session>(session: &mut S, before: Timestamp) -> Resu
     Ok(session.execute(sql::TRIM, &[last.position.into()]).await? >= TRIMMED_AT_ONCE)
 }
 
-fn placed(mut row: Row, source: &ServiceName) -> Result<Placed, SqlError> {
-    Ok(Placed {
-        position: row.number(0)?,
-        event: Event {
-            id: row.name(1)?,
+/// The event of a row, or why it is none: any program may write into the table, and one row that is
+/// wrong must not stop the others.
+fn event(mut row: Row, id: EventId, source: &ServiceName) -> Result<Event, String> {
+    let mut read = || {
+        Ok(Event {
+            id: id.clone(),
             source: source.clone(),
             kind: row.name(2)?,
             correlation: row.name(3)?,
@@ -157,6 +165,14 @@ fn placed(mut row: Row, source: &ServiceName) -> Result<Placed, SqlError> {
             traceparent: row.optional_text(5)?,
             time: Timestamp::from_millis(row.number(6)?),
             data: row.text(7)?,
-        },
-    })
+        })
+    };
+    let event = read().map_err(|why: SqlError| why.to_string())?;
+    if event.data.len() > DATA_LIMIT {
+        return Err(format!("its data has {} bytes, and may have {DATA_LIMIT}", event.data.len()));
+    }
+    match serde_json::from_str::<serde::de::IgnoredAny>(&event.data) {
+        Ok(_) => Ok(event),
+        Err(why) => Err(format!("its data is no JSON: {why}")),
+    }
 }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 
-use super::{CursorRefusal, FeedInfo, Page, Start};
+use super::{CursorRefusal, FeedInfo, Page, SetAside, Start};
 use crate::choreography::Service;
 use crate::cursor::Cursor;
 use crate::names::{EventId, ServiceName};
@@ -85,41 +85,39 @@ async fn feed<S: Store>(
     }
 }
 
-/// A page as a batch of CloudEvents, cut where it is long enough.
+/// A page as a batch of CloudEvents, cut where it is long enough. In the place of what the outbox
+/// has and that is no event stands what it is set aside for: a follower sets it aside, too.
 fn batch(info: &FeedInfo, page: &Page) -> Response {
     let mut body = String::from("[");
-    let mut taken = 0;
-    for placed in &page.events {
-        if body.len() > PAGE_BYTES {
-            break;
+    let mut cursor = &page.cursor;
+    let cut;
+    let mut set_aside = page.set_aside.iter().peekable();
+    let mut events = page.events.iter().peekable();
+    while let Some(placed) = events.next() {
+        while let Some(what) = set_aside.next_if(|what| what.position < placed.position) {
+            push(&mut body, &no_event(what));
         }
         let Ok(event) = wire::to_json(&placed.event, Some(placed.position)) else {
             let what = "an event of the outbox has data that is no JSON";
             return problem(StatusCode::INTERNAL_SERVER_ERROR, "outbox", what);
         };
-        if taken > 0 {
-            body.push(',');
+        push(&mut body, &event);
+        if body.len() > PAGE_BYTES && events.peek().is_some() {
+            cut = Cursor::at(placed.position, placed.event.id.clone());
+            cursor = &cut;
+            break;
         }
-        body.push_str(&event);
-        taken += 1;
+    }
+    for what in set_aside.filter(|what| what.position <= cursor.position) {
+        push(&mut body, &no_event(what));
     }
     body.push(']');
-    let cursor = match page.events.get(taken) {
-        None => page.cursor.clone(),
-        Some(_) => {
-            let last = taken.checked_sub(1).and_then(|last| page.events.get(last));
-            last.map_or_else(
-                || page.cursor.clone(),
-                |last| Cursor::at(last.position, last.event.id.clone()),
-            )
-        }
-    };
     let headers = [
         (header::CONTENT_TYPE.as_str(), wire::BATCH.to_owned()),
         (page_header::SOURCE, info.source.to_string()),
         (page_header::HEAD, page.head.to_string()),
         (page_header::CURSOR, cursor.to_string()),
-        (page_header::RETENTION, info.retention.as_secs().to_string()),
+        (page_header::RETENTION, whole_seconds(info.retention).to_string()),
     ];
     let mut response = body.into_response();
     for (name, value) in headers {
@@ -129,6 +127,23 @@ fn batch(info: &FeedInfo, page: &Page) -> Response {
         }
     }
     response
+}
+
+/// Rounded up: a follower must remember for longer than this.
+fn whole_seconds(retention: Duration) -> u64 {
+    retention.as_secs() + u64::from(retention.subsec_nanos() > 0)
+}
+
+fn push(body: &mut String, item: &str) {
+    if body.len() > 1 {
+        body.push(',');
+    }
+    body.push_str(item);
+}
+
+/// An item of a batch that is no CloudEvent, and says why.
+fn no_event(what: &SetAside) -> String {
+    serde_json::json!({ "position": what.position.to_string(), "setaside": what.why }).to_string()
 }
 
 /// A cursor that the feed does not go on from: 410, and the reason as the problem's type.

@@ -20,6 +20,8 @@
 
 #[cfg(any(test, feature = "conformance"))]
 mod all;
+#[cfg(test)]
+mod documented;
 mod postgres;
 mod sqlite;
 

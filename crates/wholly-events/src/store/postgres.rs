@@ -10,16 +10,17 @@ use std::sync::Arc;
 use deadpool_postgres::{Object, Pool};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::{Client, GenericClient, SimpleQueryMessage};
 
 use super::{Code, Store, StoreError};
 use crate::Failure;
 use crate::choreography::handle::{Delivered, Handlers, Incoming, Reacted, Said, Unhandled};
 use crate::choreography::job::{Job, Reply, perform};
 use crate::choreography::plan::ReactionIndex;
-use crate::choreography::{IntoHandler, IntoRecorder};
+use crate::choreography::{IntoHandler, IntoRecorder, PublishError, Service};
 use crate::declaration::Reaction;
 use crate::driver::tokio_postgres::Postgres;
+use crate::event::NewEvent;
 use crate::session::SqlError;
 
 type Handling<'a> = Pin<Box<dyn Future<Output = Result<Said, Unhandled>> + Send + 'a>>;
@@ -141,6 +142,21 @@ fn transient(error: StoreError) -> StoreError {
         return StoreError::Database(SqlError::of(cause));
     }
     error
+}
+
+impl Service<Pool> {
+    /// Publishes an event with which a choreography begins, in the caller's transaction, and starts
+    /// the time-outs that count from it. [`wake`](Self::wake) it after the commit.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub async fn publish(
+        &self,
+        db: &(impl GenericClient + Sync),
+        event: &NewEvent,
+    ) -> Result<(), PublishError> {
+        self.begin(&mut Postgres(db.client()), event).await
+    }
 }
 
 struct Table<'a>(&'a [PostgresHandler], &'a [Reaction]);

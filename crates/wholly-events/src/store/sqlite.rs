@@ -17,9 +17,10 @@ use crate::choreography::handle::{Delivered, Handlers, Incoming, Reacted, Said, 
 use crate::choreography::job::{Job, Reply, perform};
 use crate::choreography::plan::ReactionIndex;
 use crate::choreography::react::ReactError;
-use crate::choreography::{IntoHandler, IntoRecorder};
+use crate::choreography::{IntoHandler, IntoRecorder, PublishError, Service};
 use crate::declaration::Reaction;
 use crate::driver::rusqlite::Sqlite;
+use crate::event::NewEvent;
 use crate::session::SqlError;
 
 /// A reaction's code: it blocks, and only one runs at a time.
@@ -77,6 +78,13 @@ impl SqliteFile {
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
+    /// For a test that kills nothing and has much to write.
+    #[cfg(test)]
+    pub(crate) fn forget_durability(&self) {
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.pragma_update(None, "synchronous", "off").unwrap();
+    }
+
     fn perform(&self, service: &Code<SqliteHandler>, job: &Job) -> Result<Reply, StoreError> {
         // A panic of another job rolled its transaction back.
         let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -113,6 +121,18 @@ fn perform_ready(
     let handlers = Table(&service.handlers, &service.plan.declaration.reactions);
     let performed = perform(&mut Sqlite(db), &service.plan, &handlers, job).now_or_never();
     performed.unwrap_or_else(|| Err(SqlError("a job of SQLite waited".to_owned()).into()))
+}
+
+impl Service<Database> {
+    /// Publishes an event with which a choreography begins, in the caller's transaction, and starts
+    /// the time-outs that count from it. [`wake`](Self::wake) it after the commit.
+    ///
+    /// # Errors
+    /// See [`PublishError`].
+    pub fn publish(&self, db: &Connection, event: &NewEvent) -> Result<(), PublishError> {
+        let waited = || Err(SqlError("a statement of SQLite waited".to_owned()).into());
+        self.begin(&mut Sqlite(db), event).now_or_never().unwrap_or_else(waited)
+    }
 }
 
 fn of(error: TransactionError) -> StoreError {

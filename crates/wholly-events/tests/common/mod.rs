@@ -1,4 +1,6 @@
 //! The shop's three services in this process, each over its own SQLite file and its own port.
+#![allow(dead_code, reason = "not every test uses everything")]
+#![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::path::Path;
 use std::time::Duration;
@@ -99,7 +101,7 @@ pub async fn database(path: &Path, schema: &'static str) -> Database {
     database
 }
 
-async fn node(choreography: Choreography<Database>, database: Database, port: u16) -> Node {
+pub async fn node(choreography: Choreography<Database>, database: Database, port: u16) -> Node {
     let service = choreography.start(database.clone()).await.unwrap();
     let routes = feed::router(service.clone());
     let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
@@ -179,11 +181,11 @@ impl Shop {
 
     pub async fn place(&self, id: &str, item: &str, quantity: u32, amount: u32) {
         let order = Order { order_id: id.to_owned(), item: item.to_owned(), quantity, amount };
-        let id = id.to_owned();
+        let (id, service) = (id.to_owned(), self.order.service.clone());
         let create = move |db: &rusqlite::Transaction<'_>| {
             db.execute("INSERT INTO orders VALUES (?1, 'created')", [&id])?;
             let event = NewEvent::new("OrderCreated", &id, &order)?;
-            Ok(wholly_events::rusqlite::publish(db, &event)?)
+            Ok(service.publish(db, &event)?)
         };
         self.order.database.transaction(create).await.unwrap();
         self.order.service.wake();

@@ -1,0 +1,35 @@
+//! What a service tells its own program of its reactions.
+
+use std::sync::Arc;
+
+use super::react::Disposition;
+use crate::event::{Event, NewEvent};
+use crate::inbox::Outcome;
+use crate::names::ReactionName;
+
+/// A reaction that ended, and is committed.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'a> {
+    /// The reaction.
+    pub reaction: &'a ReactionName,
+    /// The event to which it reacted.
+    pub event: &'a Event,
+    /// Its end.
+    pub outcome: Outcome,
+    /// The event that it emitted.
+    pub emitted: Option<&'a NewEvent>,
+}
+
+pub(crate) type Observer = Arc<dyn Fn(Ended<'_>) + Send + Sync>;
+
+/// Tells the observer of a disposition that is committed, where it is an end.
+pub(crate) fn tell(
+    observer: Option<&Observer>,
+    reaction: &ReactionName,
+    event: &Event,
+    disposition: &Disposition,
+) {
+    if let (Some(observer), Disposition::Ended(outcome, emitted)) = (observer, disposition) {
+        observer(Ended { reaction, event, outcome: *outcome, emitted: emitted.as_deref() });
+    }
+}

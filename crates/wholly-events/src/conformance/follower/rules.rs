@@ -1,0 +1,440 @@
+//! The rules, each with the check that looks whether it is kept.
+
+use std::time::Duration;
+
+use futures_util::future::join;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::super::report::{Broken, Check, ensure};
+use super::upstream::Fault;
+use super::{Process, Suite};
+use crate::cursor::Cursor;
+use crate::feed::{Ask, CursorRefusal, Feed, FeedError, Start};
+use crate::names::EventId;
+use crate::{Event, NewEvent};
+
+const ASKED: &str = "ConformanceAsked";
+const UNDONE: &str = "ConformanceUndone";
+const ANSWERED: &str = "ConformanceAnswered";
+const REFUSED: &str = "ConformanceRefused";
+const TAKEN_BACK: &str = "ConformanceTakenBack";
+const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// How long it is watched that something does not happen, which only time can show.
+const WATCHED: Duration = Duration::from_secs(1);
+
+/// Makes every check, in an order in which each can rely on those before it.
+pub(super) async fn check<P: Process>(suite: &mut Suite<P>) -> Vec<Check> {
+    let mut checks = Vec::new();
+    macro_rules! each {
+        ($($rule:literal => $check:ident,)+) => {$(
+            let verdict = Broken::verdict(suite.$check().await);
+            checks.push(Check { rule: $rule, verdict });
+        )+};
+    }
+    each! {
+        "an event is answered, with its cause, its correlation and its trace" => answered,
+        "a refusal is an event, too" => refused,
+        "what was done is taken back" => taken_back,
+        "what undoes comes first: it is answered, and what it undoes has no effect" => undone_first,
+        "the events of one correlation are dealt with in their order" => in_order,
+        "an event of a type that is not known is passed over" => unknown_type,
+        "two ids that differ by their case alone are two events" => ids_by_their_bytes,
+        "what is no event is set aside, and the others go on" => no_event,
+        "an event whose data does not fit is parked: its correlation waits, the others go on"
+            => parked,
+        "what undoes a parked event goes on before it" => parked_undone,
+        "an answer that is an error, cut or no page loses nothing" => broken_answers,
+        "a page that comes late loses nothing" => late_pages,
+        "what a page repeats has effect once" => repeated_pages,
+        "it is killed in the middle and goes on where it was" => killed,
+        "its feed gives every event once, in pages of any size" => own_pages,
+        "its feed begins at the earliest event, or now, and wakes who waits" => own_starts,
+        "its feed refuses a cursor that it did not give" => own_refusals,
+        "a refusal of its cursor is shown, and it goes on from nowhere else" => refusal,
+        "every event had effect once" => once,
+        "it asks as the contract says" => asks,
+    }
+    checks
+}
+
+#[derive(Debug, Deserialize)]
+struct Status {
+    feeds: Vec<FeedStatus>,
+    parked: Vec<ParkedStatus>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FeedStatus {
+    source: String,
+    #[serde(default)]
+    error: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ParkedStatus {
+    id: EventId,
+    correlation: String,
+    state: String,
+}
+
+impl Status {
+    fn is_parked(&self, id: &EventId) -> bool {
+        self.parked.iter().any(|parked| parked.id == *id)
+    }
+
+    fn shows_error(&self) -> bool {
+        let ours = |feed: &&FeedStatus| feed.source == super::upstream::SOURCE;
+        self.feeds.iter().filter(ours).any(|feed| feed.error.is_some())
+    }
+}
+
+fn event(kind: &str, correlation: &str, data: &Value) -> Result<NewEvent, Broken> {
+    // A correlation is any text.
+    let event = NewEvent::new(kind, format!("{correlation} ü/'"), data);
+    event.map_err(|why| Broken::Seen(why.to_string()))
+}
+
+/// True if the event is of this type, with this data.
+fn says(event: &Event, kind: &str, n: i64) -> bool {
+    event.kind.as_str() == kind && event.data::<Value>().is_ok_and(|data| data == json!({ "n": n }))
+}
+
+impl<P: Process> Suite<P> {
+    fn publish(&self, kind: &str, correlation: &str, n: i64) -> Result<EventId, Broken> {
+        Ok(self.upstream.publish(event(kind, correlation, &json!({ "n": n }))?))
+    }
+
+    /// Publishes an event, and looks whether it is answered so.
+    async fn exchange(
+        &mut self,
+        kind: &str,
+        correlation: &str,
+        n: i64,
+        answer: &str,
+    ) -> Result<(), Broken> {
+        let cause = self.publish(kind, correlation, n)?;
+        let answers = self.downstream.answers(&[cause]).await?;
+        let is_right = answers.iter().all(|one| says(one, answer, n));
+        ensure(is_right, || format!("{kind} {n} was answered by {}", shown(&answers)))
+    }
+
+    /// Publishes this many events of a few correlations; returns their ids, by correlation.
+    fn publish_many(&self, name: &str, count: usize) -> Result<Vec<Vec<EventId>>, Broken> {
+        let mut causes = vec![Vec::new(); CORRELATIONS];
+        for n in 0..count {
+            let correlation = format!("{name}-{}", n % CORRELATIONS);
+            causes[n % CORRELATIONS].push(self.publish(ASKED, &correlation, 1)?);
+        }
+        Ok(causes)
+    }
+
+    /// Waits until all of them are answered, and looks whether they are in the order of each
+    /// correlation.
+    async fn answered_in_order(&mut self, causes: &[Vec<EventId>]) -> Result<(), Broken> {
+        self.downstream.answers(&causes.concat()).await?;
+        let emitted = self.downstream.read.iter().filter_map(|one| one.event.causation.as_ref());
+        let emitted: Vec<_> = emitted.collect();
+        for causes in causes {
+            let order: Vec<_> = emitted.iter().filter(|id| causes.contains(id)).collect();
+            let is_right = order.iter().copied().copied().eq(causes);
+            ensure(is_right, || format!("{causes:?} were dealt with as {order:?}"))?;
+        }
+        Ok(())
+    }
+
+    async fn answered(&mut self) -> Result<(), Broken> {
+        let event = event(ASKED, "answered", &json!({ "n": 1 }))?.in_trace(TRACE);
+        let correlation = event.correlation.clone();
+        let cause = self.upstream.publish(event);
+        let answers = self.downstream.answers(&[cause]).await?;
+        ensure(answers.iter().all(|one| says(one, ANSWERED, 1)), || shown(&answers))?;
+        // A service that makes spans is another parent of the same trace.
+        let trace = |one: &Event| {
+            one.traceparent.as_ref().and_then(|text| text.get(..35).map(str::to_owned))
+        };
+        for one in &answers {
+            let same = one.correlation == correlation && trace(one).as_deref() == TRACE.get(..35);
+            let seen = || {
+                format!("correlationid {:?}, traceparent {:?}", one.correlation, one.traceparent)
+            };
+            ensure(same, seen)?;
+        }
+        Ok(())
+    }
+
+    async fn refused(&mut self) -> Result<(), Broken> {
+        self.exchange(ASKED, "refused", -1, REFUSED).await
+    }
+
+    async fn taken_back(&mut self) -> Result<(), Broken> {
+        self.exchange(ASKED, "taken-back", 3, ANSWERED).await?;
+        self.exchange(UNDONE, "taken-back", 3, TAKEN_BACK).await
+    }
+
+    async fn undone_first(&mut self) -> Result<(), Broken> {
+        self.exchange(UNDONE, "undone-first", 4, TAKEN_BACK).await?;
+        let late = self.publish(ASKED, "undone-first", 4)?;
+        // What comes after it in its correlation shows that it was dealt with.
+        self.exchange(UNDONE, "undone-first", 5, TAKEN_BACK).await?;
+        let answers = self.downstream.answers_now(&late).await?;
+        ensure(answers == 0, || "an event that was undone before it came was answered".to_owned())
+    }
+
+    async fn in_order(&mut self) -> Result<(), Broken> {
+        let causes = self.publish_many("order", 60)?;
+        self.answered_in_order(&causes).await
+    }
+
+    async fn unknown_type(&mut self) -> Result<(), Broken> {
+        let unknown = self.publish("ConformanceUnheardOf", "unknown", 1)?;
+        self.exchange(ASKED, "unknown", 6, ANSWERED).await?;
+        let answers = self.downstream.answers_now(&unknown).await?;
+        ensure(answers == 0, || "an event of an unknown type was answered".to_owned())
+    }
+
+    async fn ids_by_their_bytes(&mut self) -> Result<(), Broken> {
+        let mut causes = Vec::new();
+        for id in ["Id-A", "id-a"] {
+            let event = event(ASKED, "ids", &json!({ "n": 1 }))?;
+            causes.push(self.upstream.publish(NewEvent { id: EventId::from_checked(id), ..event }));
+        }
+        self.downstream.answers(&causes).await.map(drop)
+    }
+
+    async fn no_event(&mut self) -> Result<(), Broken> {
+        let long = format!("\"{}\"", "x".repeat(crate::DATA_LIMIT));
+        let id = "x".repeat(EventId::LIMIT + 1);
+        let event = |version: &str, id: &str, data: &str| {
+            format!(
+                r#"{{"specversion":"{version}","id":"{id}","source":"conformance",
+                "type":"ConformanceAsked","position":"POSITION","data":{data}}}"#
+            )
+        };
+        for text in [
+            "7",
+            "null",
+            r#"{"position":"POSITION"}"#,
+            r#"{"specversion":"1.0","position":"POSITION","type":"ConformanceAsked"}"#,
+            &event("0.3", "a", r#"{"n":1}"#),
+            &event("1.0", &id, r#"{"n":1}"#),
+            &event("1.0", "", r#"{"n":1}"#),
+            &event("1.0", r"\u0000", r#"{"n":1}"#),
+            &event("1.0", r"\ud800", r#"{"n":1}"#),
+            &event("1.0", "too-long", &long),
+        ] {
+            self.upstream.publish_text(text);
+            self.exchange(ASKED, "no-event", 7, ANSWERED).await?;
+        }
+        Ok(())
+    }
+
+    async fn parked(&mut self) -> Result<(), Broken> {
+        let odd = event(ASKED, "parked", &json!({ "n": "eight" }))?;
+        let odd = self.upstream.publish(odd);
+        let behind = self.publish(ASKED, "parked", 8)?;
+        self.exchange(ASKED, "not-parked", 8, ANSWERED).await?;
+        let status = |status: &Status| status.is_parked(&odd) && status.is_parked(&behind);
+        let status = self.downstream.status("both events as parked", status).await?;
+        for (id, state) in [(&odd, "unreadable"), (&behind, "waiting")] {
+            let is_so = status.parked.iter().any(|one| one.id == *id && one.state == state);
+            ensure(is_so, || format!("{id} is not {state}: {status:?}"))?;
+            let answers = self.downstream.answers_now(id).await?;
+            ensure(answers == 0, || format!("{id} is {state} and was answered"))?;
+        }
+        Ok(())
+    }
+
+    /// Goes on from what [`parked`](Self::parked) left.
+    async fn parked_undone(&mut self) -> Result<(), Broken> {
+        self.exchange(UNDONE, "parked", 8, TAKEN_BACK).await?;
+        let is_over = |status: &Status| {
+            !status.parked.iter().any(|parked| parked.correlation.starts_with("parked"))
+        };
+        self.downstream.status("that nothing of the correlation is parked", is_over).await?;
+        // What waited behind the parked event is undone, too.
+        let fence = self.publish(UNDONE, "parked", 9)?;
+        self.downstream.answers(&[fence]).await?;
+        let asked = self.downstream.read.iter().filter(|one| {
+            one.event.correlation.as_str().starts_with("parked")
+                && one.event.kind.as_str() != TAKEN_BACK
+        });
+        ensure(asked.count() == 0, || {
+            "an event that was undone while it waited was answered".into()
+        })
+    }
+
+    async fn broken_answers(&mut self) -> Result<(), Broken> {
+        self.with(&[Fault::Error, Fault::Cut, Fault::NoPage, Fault::Cut, Fault::Error]).await
+    }
+
+    async fn late_pages(&mut self) -> Result<(), Broken> {
+        self.with(&[Fault::Late, Fault::Late, Fault::Late]).await
+    }
+
+    async fn repeated_pages(&mut self) -> Result<(), Broken> {
+        self.with(&[Fault::Overlap, Fault::Stale, Fault::Overlap, Fault::Stale]).await
+    }
+
+    /// Whether nothing is lost, doubled or out of order where answers fail so.
+    async fn with(&mut self, faults: &[Fault]) -> Result<(), Broken> {
+        let mut all = vec![Vec::new(); CORRELATIONS];
+        for fault in faults {
+            self.upstream.fail([*fault]);
+            let name = format!("{faults:?}");
+            for (all, more) in all.iter_mut().zip(self.publish_many(&name, 2 * CORRELATIONS)?) {
+                all.extend(more);
+            }
+            let mut changes = self.upstream.changes();
+            let give_up = self.downstream.patience();
+            while !self.upstream.has_failed() {
+                ensure(Instant::now() < give_up, || format!("it asked no more before {fault:?}"))?;
+                let _ = tokio::time::timeout_at(give_up, changes.changed()).await;
+            }
+        }
+        // A page that is held back comes when there is more.
+        self.publish_many("after-the-faults", CORRELATIONS)?;
+        self.answered_in_order(&all).await
+    }
+
+    async fn killed(&mut self) -> Result<(), Broken> {
+        for round in 0..3 {
+            let name = format!("killed-{round}");
+            let first = self.publish_many(&name, 5 * CORRELATIONS)?;
+            // In the middle: some are dealt with, and others need not be.
+            self.downstream.answers(&first[0][..1]).await?;
+            if !self.process.kill().await {
+                return Err(Broken::NotOffered);
+            }
+            let second = self.publish_many(&name, 5 * CORRELATIONS)?;
+            self.goes_on().await?;
+            let both = first.into_iter().zip(second);
+            let both: Vec<_> = both.map(|(first, second)| [first, second].concat()).collect();
+            self.answered_in_order(&both).await?;
+        }
+        Ok(())
+    }
+
+    /// Starts the service, and looks whether it asks from a place that it has kept.
+    async fn goes_on(&mut self) -> Result<(), Broken> {
+        let before = self.upstream.asked_count();
+        self.process.start().await.map_err(Broken::Seen)?;
+        let asked = self.asked_since(before, self.downstream.patience()).await;
+        let kept = asked.iter().all(|asked| asked.after.contains('.'));
+        ensure(kept && !asked.is_empty(), || format!("it asked after its start: {asked:?}"))
+    }
+
+    async fn get(&self, query: &str) -> Result<(http::response::Parts, bytes::Bytes), Broken> {
+        let asked = self.downstream.feed.get_query(query).await;
+        asked.map_err(|why| Broken::Seen(format!("{query}: {why}")))
+    }
+
+    async fn own_pages(&mut self) -> Result<(), Broken> {
+        let (parts, body) = self.get("after=earliest").await?;
+        let content = parts.headers.get("content-type").and_then(|value| value.to_str().ok());
+        ensure(content == Some(crate::wire::BATCH), || format!("content-type {content:?}"))?;
+        ensure(body.first() == Some(&b'['), || "a page is no array".to_owned())?;
+        let mut all: Option<Vec<EventId>> = None;
+        for limit in [1_000, 17, 3] {
+            let (mut start, mut ids) = (Start::Earliest, Vec::new());
+            loop {
+                let page = self.downstream.page(&start, limit, Duration::ZERO).await?;
+                if page.events.is_empty() {
+                    let end = page.cursor.position == page.head;
+                    ensure(end, || format!("an empty page before the end: {page:?}"))?;
+                    break;
+                }
+                ids.extend(page.events.into_iter().map(|placed| placed.event.id));
+                start = Start::After(page.cursor);
+            }
+            let first = all.get_or_insert_with(|| ids.clone());
+            ensure(*first == ids, || format!("by {limit} there are other events than by 1000"))?;
+        }
+        ensure(all.is_some_and(|all| !all.is_empty()), || "no event at all".to_owned())
+    }
+
+    async fn own_starts(&mut self) -> Result<(), Broken> {
+        let wait = Duration::ZERO;
+        let now = self.downstream.page(&Start::Now, 10, wait).await?;
+        let is_end = now.events.is_empty() && now.cursor.position == now.head;
+        ensure(is_end, || format!("after=now gave {now:?}"))?;
+        let asked = event(ASKED, "woken", &json!({ "n": 1 }))?;
+        let start = Start::After(now.cursor);
+        // The limit shows that it was woken: who was not answers at the end of its wait.
+        let waiting = self.downstream.page(&start, 10, Duration::from_secs(30));
+        let woken = tokio::time::timeout(Duration::from_secs(15), waiting);
+        let (page, _) = join(woken, async { self.upstream.publish(asked) }).await;
+        let page = page.map_err(|_| Broken::Seen("who waited was not woken".to_owned()))??;
+        ensure(!page.events.is_empty(), || format!("who waited was woken by {page:?}"))
+    }
+
+    async fn own_refusals(&mut self) -> Result<(), Broken> {
+        let page = self.downstream.page(&Start::Earliest, 1, Duration::ZERO).await?;
+        let (Some(first), head) = (page.events.first(), page.head) else {
+            return Err(Broken::Seen("the feed has no event".to_owned()));
+        };
+        let ahead = Cursor::at(head + 1_000, first.event.id.clone());
+        let other = Cursor::at(first.position, EventId::from_checked("none-of-its-own"));
+        for (cursor, kind) in [(ahead, "cursor-ahead"), (other, "cursor-other-event")] {
+            let ask = Ask { start: Start::After(cursor.clone()), limit: 1, wait: Duration::ZERO };
+            match self.downstream.feed.read(ask).await {
+                Err(FeedError::Refused(CursorRefusal::Said { kind: said, .. })) if said == kind => {
+                }
+                other => {
+                    return Err(Broken::Seen(format!("after={cursor}: {other:?}, not {kind}")));
+                }
+            }
+        }
+        for query in ["after=here", "after=earliest&limit=many", "after=earliest&wait_ms=long"] {
+            let (parts, _) = self.get(query).await?;
+            ensure(parts.status == 400, || format!("{query}: {}, not 400", parts.status))?;
+        }
+        Ok(())
+    }
+
+    async fn refusal(&mut self) -> Result<(), Broken> {
+        let before = self.upstream.asked_count();
+        self.upstream.refuse(true);
+        self.downstream.status("the refused feed's error", Status::shows_error).await?;
+        let event = self.publish(ASKED, "after-the-refusal", 1)?;
+        tokio::time::sleep(WATCHED).await;
+        if self.process.kill().await {
+            self.goes_on().await?;
+            self.downstream.status("the refused feed's error", Status::shows_error).await?;
+        }
+        let asked = self.upstream.asked(before);
+        let elsewhere = asked.iter().find(|asked| asked.refused && !asked.after.contains('.'));
+        ensure(elsewhere.is_none(), || format!("it asked for {elsewhere:?}"))?;
+        self.upstream.refuse(false);
+        if self.process.kill().await {
+            self.goes_on().await?;
+            self.downstream.answers(&[event]).await?;
+        }
+        Ok(())
+    }
+
+    async fn once(&mut self) -> Result<(), Broken> {
+        while self.downstream.answers_now(&EventId::from_checked("none")).await? > 0 {}
+        for (cause, answers) in self.downstream.known_answers() {
+            let seen = || format!("{cause} caused {answers:?}");
+            ensure(answers.len() == 1, seen)?;
+        }
+        let own = self.downstream.read.iter().find(|one| one.event.causation.is_none());
+        ensure(own.is_none(), || format!("an event without a cause: {own:?}"))
+    }
+
+    async fn asks(&mut self) -> Result<(), Broken> {
+        let wrong = self.upstream.wrong();
+        ensure(wrong.is_empty(), || wrong.join("; "))
+    }
+}
+
+/// The number of correlations of events that are published at once.
+const CORRELATIONS: usize = 4;
+
+fn shown(events: &[Event]) -> String {
+    let shown = events.iter().map(|event| format!("{} {}", event.kind, event.data));
+    shown.collect::<Vec<_>>().join(", ")
+}

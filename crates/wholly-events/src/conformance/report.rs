@@ -1,0 +1,81 @@
+//! What a suite found of a service: a line for each rule.
+
+use std::fmt;
+
+/// What a suite found: a check for each rule.
+#[derive(Clone, Debug)]
+#[must_use]
+#[non_exhaustive]
+pub struct Report {
+    /// The checks, in the order in which they were made.
+    pub checks: Vec<Check>,
+}
+
+/// One rule, and whether the service keeps it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Check {
+    /// The rule, as a sentence.
+    pub rule: &'static str,
+    /// Whether it is kept.
+    pub verdict: Verdict,
+}
+
+/// Whether a rule is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It is.
+    Passed,
+    /// It is not.
+    Failed {
+        /// What was seen instead of what the contract says.
+        seen: String,
+    },
+    /// It could not be looked at.
+    NotOffered,
+}
+
+impl Report {
+    /// True if no rule is broken.
+    pub fn passed(&self) -> bool {
+        !self.checks.iter().any(|check| matches!(check.verdict, Verdict::Failed { .. }))
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for Check { rule, verdict } in &self.checks {
+            match verdict {
+                Verdict::Passed => writeln!(f, "passed       {rule}")?,
+                Verdict::NotOffered => writeln!(f, "not offered  {rule}")?,
+                Verdict::Failed { seen } => writeln!(f, "FAILED       {rule}: {seen}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a check did not pass.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// There was no way to look.
+    NotOffered,
+    /// This was seen instead.
+    Seen(String),
+}
+
+impl Broken {
+    pub(super) fn verdict(checked: Result<(), Self>) -> Verdict {
+        match checked {
+            Ok(()) => Verdict::Passed,
+            Err(Self::NotOffered) => Verdict::NotOffered,
+            Err(Self::Seen(seen)) => Verdict::Failed { seen },
+        }
+    }
+}
+
+/// Broken, unless it is so.
+pub(super) fn ensure(is_so: bool, seen: impl FnOnce() -> String) -> Result<(), Broken> {
+    if is_so { Ok(()) } else { Err(Broken::Seen(seen())) }
+}
