@@ -63,7 +63,7 @@ def page(db, source, asked):
         with NEWS: NEWS.wait_for(lambda: head()[0] > position, min(wait_ms, 30_000) / 1000)
     rows = db.execute("SELECT position, id, type, correlation, causation, traceparent, time, data"
                       " FROM wholly_outbox WHERE position > ? ORDER BY position LIMIT ?",
-                      (position, max(1, min(limit, 1000)))).fetchall()
+                      (position, min(limit, 1000))).fetchall()
     names = ("position", "id", "type", "correlationid", "causationid", "traceparent")
     events = [{"specversion": "1.0", "source": source, "datacontenttype": "application/json",
                **{name: str(value) for name, value in zip(names, row) if value is not None},

@@ -84,9 +84,13 @@ mod graph;
 pub mod inbox;
 mod names;
 mod outbox;
+#[cfg(feature = "choreography")]
+mod probe;
 mod session;
 #[cfg(test)]
 mod shops;
+#[cfg(all(test, feature = "rusqlite", feature = "choreography"))]
+mod simulation;
 pub mod sql;
 #[cfg(feature = "choreography")]
 pub mod store;

@@ -10,6 +10,7 @@ mod build;
 mod follow;
 pub(crate) mod handle;
 pub(crate) mod job;
+pub(crate) mod known;
 pub(crate) mod lanes;
 mod observe;
 mod operator;

@@ -9,7 +9,7 @@
 //! | the reaction has dealt with the event | nothing |
 //! | the event is parked | nothing |
 //! | another event of the correlation is parked | it is parked behind it |
-//! | … but this one undoes that one's reaction, whose call is not out | that one is suppressed, and this one goes on |
+//! | … but this one undoes that one's reaction, whose call is not out | that one is suppressed, and what is parked behind it is looked at |
 //! | the reaction is suppressed | remembered; nothing is called, nothing is emitted |
 //! | the reaction makes a call | parked as calling; the call is made after the commit |
 //! | else | the handler is called, what it says is emitted, all is remembered |
@@ -30,6 +30,7 @@ use crate::event::{Event, NewEvent};
 use crate::inbox::{Key, Outcome, record};
 use crate::names::{Correlation, EventId, EventType, ReactionName};
 use crate::outbox::publish;
+use crate::probe::{Law, broken};
 use crate::session::{Session, SqlError, Value};
 use crate::sql;
 
@@ -82,9 +83,15 @@ pub(crate) async fn receive<S: Session>(
         return Ok(Disposition::Again);
     }
     arrived(session, plan, event, stamp.now).await?;
-    if let Some(first) = seen.first_parked
-        && !overtakes(session, reaction, first, stamp.now).await?
-    {
+    let mut first_parked = seen.first_parked;
+    while let Some(first) = first_parked {
+        if overtakes(session, reaction, first, stamp.now).await? {
+            if broken(Law::UndoingWaitsItsTurn) {
+                break;
+            }
+            first_parked = look(session, &reaction.name, event).await?.first_parked;
+            continue;
+        }
         let parking = Parking {
             reaction: &reaction.name,
             event,
@@ -254,7 +261,8 @@ async fn look<S: Session>(
         parked: parked_at.is_some(),
         parked_at,
         first_parked: row.optional_number(2)?,
-        suppressed: row.optional_text(3)?.as_deref() == Some(SUPPRESSED),
+        suppressed: row.optional_text(3)?.as_deref() == Some(SUPPRESSED)
+            && !broken(Law::LateOnesAreSuppressed),
     })
 }
 
@@ -301,7 +309,8 @@ async fn overtakes<S: Session>(
     let Some(parked) = parked::find(session, first).await? else { return Ok(false) };
     let undone = reaction.undoes.contains(&parked.reaction);
     // A call that is out may have taken effect: its result must be known before it is undone.
-    if !undone || parked.state == ParkedState::Calling {
+    let is_out = parked.state == ParkedState::Calling && !broken(Law::NoUndoOfACallThatIsOut);
+    if !undone || is_out {
         return Ok(false);
     }
     record(session, parked.key(), Outcome::Suppressed, None, now).await?;

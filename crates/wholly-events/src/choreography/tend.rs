@@ -9,11 +9,12 @@ use wholly_core::Timestamp;
 use super::follow::disposed;
 use super::handle::{Unhandled, call_key};
 use super::job::{Job, Reply};
+use super::known::{forgettable, known_up_to};
 use super::pace::Backoff;
 use super::parked::Parked;
 use super::plan::ReactionIndex;
 use super::service::{Parts, ago, lock, stamp};
-use super::timeout::{Running, known_up_to};
+use super::timeout::Running;
 use crate::event::{Event, now};
 use crate::names::ReactionName;
 use crate::store::{Store, StoreError};
@@ -204,7 +205,9 @@ async fn fire<S: Store>(parts: &Arc<Parts<S>>, running: Running) {
 pub(crate) async fn trim<S: Store>(parts: Arc<Parts<S>>) {
     loop {
         let (outbox, inbox) = (parts.settings.outbox_retention, parts.settings.inbox_retention);
-        match parts.run(Job::Trim(ago(outbox), ago(inbox))).await {
+        let away = parts.settings.unreachable_after;
+        let inbox = forgettable(&lock(&parts.feeds), now(), away, inbox);
+        match parts.run(Job::Trim(ago(outbox), inbox)).await {
             Ok(Reply::Changed(true)) => {
                 // Others get their turn between two pieces.
                 tokio::task::yield_now().await;

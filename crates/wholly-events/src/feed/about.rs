@@ -47,7 +47,7 @@ impl HttpFeed {
 
     async fn about<T: DeserializeOwned>(&self, what: &str) -> Result<Option<T>, FeedError> {
         let url = format!("{}/choreography{what}", base(self.url()));
-        let answer = self.exchange(&url, "application/json", PATIENCE).await?;
+        let answer = self.exchange(url, "application/json", PATIENCE).await?;
         match answer.head.status {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND

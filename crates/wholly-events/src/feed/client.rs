@@ -130,18 +130,13 @@ impl HttpFeed {
         };
         let wait_ms = wait.as_millis();
         let url = format!("{}?after={after}&limit={limit}&wait_ms={wait_ms}", self.url);
-        self.get(&url, wait).await
-    }
-
-    /// Asks for what is at this address of the same server.
-    async fn get(&self, url: &str, wait: Duration) -> Result<Answer, FeedError> {
         self.exchange(url, wire::BATCH, wait.saturating_add(ANSWER_TIMEOUT)).await
     }
 
     /// Asks, and reads the whole answer in this time.
     pub(super) async fn exchange(
         &self,
-        url: &str,
+        url: String,
         accept: &'static str,
         limit: Duration,
     ) -> Result<Answer, FeedError> {
@@ -182,14 +177,16 @@ impl HttpFeed {
         &self,
         query: &str,
     ) -> Result<(http::response::Parts, Bytes), FeedError> {
-        let answer = self.get(&format!("{}?{query}", self.url), Duration::ZERO).await?;
+        let url = format!("{}?{query}", self.url);
+        let answer = self.exchange(url, wire::BATCH, ANSWER_TIMEOUT).await?;
         Ok((answer.head, answer.body.unwrap_or_default()))
     }
 
     /// What is at this path beside the feed.
     pub(crate) async fn get_beside(&self, path: &str) -> Result<Bytes, FeedError> {
         let before = self.url.rsplit_once('/').map_or(self.url.as_str(), |(before, _)| before);
-        let answer = self.get(&format!("{before}/{path}"), Duration::ZERO).await?;
+        let url = format!("{before}/{path}");
+        let answer = self.exchange(url, wire::BATCH, ANSWER_TIMEOUT).await?;
         match answer.head.status {
             StatusCode::OK => Ok(answer.body.unwrap_or_default()),
             _ => Err(answer.refusal()),
