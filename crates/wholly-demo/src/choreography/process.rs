@@ -22,6 +22,7 @@ use crate::shop::{ServiceKind, books_of};
 /// Prints "ready" once it listens, and with --tell a line of JSON for each event that it published
 /// and for each reaction that ended.
 #[derive(Args, Debug)]
+#[command(override_usage = "wholly shop-by-events [OPTIONS] <KIND>")]
 pub struct EventService {
     /// order, payment or inventory.
     kind: ServiceKind,

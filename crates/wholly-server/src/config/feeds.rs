@@ -6,6 +6,7 @@ use wholly_events::ServiceName;
 use wholly_events::feed::HttpFeed;
 
 use super::Wrong;
+use super::credentials::SigningSection;
 use super::secret::Secret;
 
 /// A feed that the configuration names.
@@ -24,6 +25,7 @@ pub struct ConfiguredFeed {
 pub(super) struct FeedSection {
     url: Spanned<String>,
     token: Option<Spanned<Secret>>,
+    signing: Option<Spanned<SigningSection>>,
 }
 
 impl FeedSection {
@@ -35,6 +37,14 @@ impl FeedSection {
             Some(token) => feed
                 .token(token.get_ref().expose())
                 .map_err(|why| Wrong::about(token, why.to_string()))?,
+        };
+        let feed = match &self.signing {
+            None => feed,
+            Some(signing) => {
+                let SigningSection { key_id, secret } = signing.get_ref();
+                feed.signed(key_id, secret.expose().as_bytes())
+                    .map_err(|why| Wrong::about(signing, why.to_string()))?
+            }
         };
         Ok(ConfiguredFeed { source, url, feed })
     }
@@ -71,6 +81,10 @@ mod tests {
             ("[feeds.order]\nurl = 'http://a/feed'\nuri = 1", "did you mean `url`?"),
             ("[feeds.'a b']\nurl = 'http://a/feed'", "service name"),
             ("[feeds.order]\nurl = 'http://a/feed'\ntoken = 'hunter2'", "env:NAME"),
+            (
+                "[feeds.order]\nurl = 'http://a/feed'\nsigning = { key_id = '', secret = 'env:PATH' }",
+                "must not be empty",
+            ),
         ] {
             let why = parse(text).err().map(|wrong| wrong.why).unwrap_or_default();
             assert!(why.contains(says) && !why.contains("hunter2"), "{text}: {why}");
