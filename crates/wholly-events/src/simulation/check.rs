@@ -122,11 +122,11 @@ impl World {
             self.pass(Duration::from_secs(3));
             self.rounds()?;
         }
-        for service in 0..NAMES.len() {
+        for (service, name) in NAMES.iter().enumerate() {
             self.trim(service)?;
             let rows = self.services[service].database.rows();
             let kept: u64 = rows.values().sum();
-            ensure(kept == 0, Check::Trimmed, || format!("{} keeps {rows:?}", NAMES[service]))?;
+            ensure(kept == 0, Check::Trimmed, || format!("{name} keeps {rows:?}"))?;
         }
         Ok(())
     }

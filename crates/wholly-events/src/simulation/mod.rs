@@ -27,6 +27,7 @@
 //! WHOLLY_SEEDS=10000 cargo test --release -p wholly-events --lib simulation::every_seed -- --nocapture
 //! WHOLLY_SEED=0x1234 cargo test -p wholly-events --lib simulation::one_seed -- --nocapture
 //! ```
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 mod chance;
 mod check;
