@@ -66,7 +66,6 @@
 //! | [`choreography`] | a service that reacts; [`choreography::react`] is the specification |
 //! | [`store`] | the databases that it lives in |
 //! | [`check`](check()), [`diagram`](diagram()) | a choreography as a whole, before it runs |
-#![allow(dead_code)]
 
 mod check;
 #[cfg(feature = "choreography")]

@@ -1,4 +1,5 @@
 //! The tables stay small, however many events there are.
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::sync::Arc;
 use std::time::Duration;
