@@ -66,6 +66,11 @@
 //! | [`choreography`] | a service that reacts; [`choreography::react`] is the specification |
 //! | [`store`] | the databases that it lives in |
 //! | [`check`](check()), [`diagram`](diagram()) | a choreography as a whole, before it runs |
+// A service that takes only the outbox compiles the rest without its users.
+#![cfg_attr(
+    not(all(feature = "choreography", any(feature = "rusqlite", feature = "tokio-postgres"))),
+    allow(dead_code)
+)]
 
 mod check;
 #[cfg(feature = "choreography")]

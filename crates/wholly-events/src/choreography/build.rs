@@ -187,8 +187,8 @@ impl<S: Store> Choreography<S> {
     /// `record` refuse then.
     ///
     /// A call that takes another one back is told in [`Incoming::undone`] what there is to take back.
-    /// Where there is nothing, call nobody: a refund of nothing, made under its key, would be taken
-    /// for the real one if the service's database is ever put back to an earlier state.
+    /// A database that is put back to an earlier state knows nothing of the calls made since: compare
+    /// its books with those of who was called.
     pub fn on_call<E, C, T, F, Fut, R>(self, event: impl AsRef<str>, call: F, record: R) -> Self
     where
         E: DeserializeOwned + Send + 'static,

@@ -1,6 +1,6 @@
 //! An external gateway that moves money: a call takes effect at most once for a key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::shop::{LIMIT, Order};
 use crate::event::Event;
@@ -10,6 +10,8 @@ pub(super) struct Gateway {
     pub(super) answers: BTreeMap<String, bool>,
     /// The money that it has taken for each order, in charges.
     pub(super) charged: BTreeMap<String, u64>,
+    /// The orders for which it was asked for anything.
+    pub(super) asked: BTreeSet<String>,
     /// Calls of processes that do not wait for them any more, and that may still arrive.
     pub(super) late: Vec<(String, Call)>,
     /// Its haste: so often out of a hundred it does what it could.
@@ -37,6 +39,8 @@ impl Gateway {
         if let Some(answer) = self.answers.get(key) {
             return *answer;
         }
+        let (Call::Charge(order) | Call::Refund(order)) = call;
+        self.asked.insert(order.order.clone());
         let answer = match call {
             Call::Charge(order) if order.amount > LIMIT => false,
             Call::Charge(order) => {

@@ -199,7 +199,7 @@ impl World {
             Disposition::Parked => "parked behind another",
             Disposition::Call(..) => "call",
         });
-        let (Disposition::Call(sequence, undone), Some(index)) = (disposition, index) else {
+        let (Disposition::Call(sequence, _), Some(index)) = (disposition, index) else {
             return;
         };
         let one = &mut self.services[service];
@@ -208,10 +208,7 @@ impl World {
         let Some(life) = &mut one.life else { return };
         if life.busy.insert(*sequence) {
             let (sequence, event) = (*sequence, event.clone());
-            let in_vain = !undone.is_empty() && undone.iter().all(|(_, done)| done.is_none());
-            // There is nothing to take back, and the gateway is not asked.
-            let answer = in_vain.then(|| "true".to_owned());
-            life.calls.push(CallOut { sequence, index, event, key, answer });
+            life.calls.push(CallOut { sequence, index, event, key, answer: None });
         }
     }
 
