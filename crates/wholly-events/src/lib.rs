@@ -3,7 +3,7 @@
 //! A service that commits a change and then tells of it crashes in between one day; one that reacts
 //! to an event gets it twice. The *outbox* writes the event in the transaction that makes it true,
 //! the *inbox* remembers it in the transaction that reacts to it: [`rusqlite`], [`tokio_postgres`]
-//! and [`sqlx`](crate::sqlx) put both into the caller's own transaction, and need nothing else.
+//! and [`sqlx`] put both into the caller's own transaction, and need nothing else.
 //!
 //! On them stands the saga with no coordinator. A service declares what it reacts to as a
 //! [`Choreography`], follows the feeds of others over HTTP, and offers its own:

@@ -157,6 +157,17 @@ async fn the_command_line_lists_gets_and_watches_them() {
     let wrong = server.wholly(&["list", "--pattern", "choreography", "--name", "x"]).await;
     wrong.fails(2, "neither a name nor participants");
     server.wholly(&["get", "ORD9"]).await.fails(2, "no choreography's correlation");
+
+    // As docs/operations.md prints it.
+    shop.place("ORD001", 1_000).await;
+    once(&server, "ORD001", settled).await;
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md"));
+    let section = page.split_once("## Observe choreographies").unwrap().1;
+    let block = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
+    assert_eq!(block.lines().count(), 3);
+    for line in block.lines() {
+        server.as_printed(line, directory.path()).await.exits(0);
+    }
     server.wholly(&["watch", "ORD9"]).await.fails(2, "no choreography's correlation");
 }
 
