@@ -23,8 +23,11 @@ mod store;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use wholly_events::choreography::InvalidChoreography;
 use wholly_events::feed::{HttpFeed, InvalidFeed};
-use wholly_events::{Choreography, Failure, Incoming, NewEvent, Reacted};
+use wholly_events::{Choreography, Declaration, Failure, Incoming, NewEvent, Reacted};
+
+use wholly_participant::sqlite::Database;
 
 pub use process::EventService;
 pub(crate) use process::{Told, Wrong};
@@ -121,6 +124,19 @@ fn undone_orders(refused: &Incoming<Refusal>) -> serde_json::Result<Vec<Ordered>
     emitted.map(serde_json::from_str).collect()
 }
 
+/// The services whose feeds a service follows.
+pub(crate) fn sources(kind: ServiceKind, flow: Flow) -> &'static [ServiceKind] {
+    declared::sources(kind, flow)
+}
+
+/// What a service declares.
+pub(crate) fn declaration(
+    kind: ServiceKind,
+    flow: Flow,
+) -> Result<Declaration, InvalidChoreography> {
+    Database::choreography(kind, flow).declaration().cloned()
+}
+
 /// What a service reacts to, and the feeds that it follows for it.
 fn choreography<S: ShopStore>(
     kind: ServiceKind,
@@ -136,7 +152,6 @@ fn choreography<S: ShopStore>(
 #[cfg(test)]
 mod tests {
     use wholly_events::store::Pool;
-    use wholly_participant::sqlite::Database;
 
     use super::*;
 
