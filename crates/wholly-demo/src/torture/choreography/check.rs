@@ -228,4 +228,4 @@ fn emitted(kind: ServiceKind, tables: &Tables, declared: &Declaration) -> Vec<St
 }
 
 #[cfg(test)]
-mod tests {}
+mod tests;

@@ -54,9 +54,10 @@ pub(super) struct Waiting {
 /// What all services wait for.
 pub(super) type AllWaiting = BTreeMap<ServiceKind, Waiting>;
 
+/// PostgreSQL names a column that is cast like the column: each is sorted by with its table's name.
 const WAITING: [&str; 5] = [
     "SELECT CAST(position AS TEXT), id FROM wholly_outbox WHERE position IS NOT NULL
-        ORDER BY position DESC LIMIT 1",
+        ORDER BY wholly_outbox.position DESC LIMIT 1",
     "SELECT CAST(count(*) AS TEXT) FROM wholly_outbox WHERE position IS NULL",
     "SELECT reaction || ' of ' || correlation || ' is ' || state || ': ' || coalesce(error, '')
         FROM wholly_parked",
@@ -64,7 +65,7 @@ const WAITING: [&str; 5] = [
     "SELECT source, CAST(position AS TEXT), id FROM wholly_cursor",
 ];
 const OUTBOX: &str = "SELECT CAST(position AS TEXT), id, type, correlation, causation
-    FROM wholly_outbox ORDER BY position";
+    FROM wholly_outbox ORDER BY wholly_outbox.position";
 const INBOX: &str = "SELECT reaction, source, id, outcome FROM wholly_inbox";
 
 /// A row as texts.
