@@ -77,11 +77,16 @@ impl Clients {
     }
 
     /// Waits until each order has ended, or is given up.
-    pub(super) async fn finish(mut self) -> Result<Told, TortureError> {
+    pub(super) async fn finish(&mut self) -> Result<(), TortureError> {
         while let Some(ended) = self.running.join_next().await {
             ended?;
         }
-        Ok(std::mem::take(&mut *lock(&self.shared.told)))
+        Ok(())
+    }
+
+    /// What they know; who still waits does not any more.
+    pub(super) fn told(self) -> Told {
+        std::mem::take(&mut *lock(&self.shared.told))
     }
 }
 

@@ -23,6 +23,9 @@ use crate::shop::{ServiceKind, Stock};
 /// The longest that anything may take which takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long nothing must have changed where nothing more is expected: a client asks every second.
+const STOPPED: Duration = Duration::from_secs(5);
+
 /// What is tortured.
 pub(super) struct Part {
     pub(super) flow: Flow,
@@ -44,7 +47,8 @@ impl Part {
         in_postgres: bool,
         report: &mut Report,
     ) -> Result<(), TortureError> {
-        let mut random = Random::seeded(report.seed);
+        // Another plan for each flow.
+        let mut random = Random::seeded(report.seed ^ self.flow as u64);
         let opening = Stock::from([("item1".to_owned(), 100_000_000), ("item2".to_owned(), 500)]);
         let databases = Databases::start(in_postgres).await?;
         let (urls, flow) = (databases.urls(), self.flow);
@@ -86,7 +90,7 @@ impl Shop {
         report: &mut Report,
     ) -> Result<Vec<String>, TortureError> {
         known.orders.extend(round.orders.iter().map(|order| (order.id.clone(), order.clone())));
-        let clients = Clients::start(&self.fleet, &round.orders, round.all_at_once);
+        let mut clients = Clients::start(&self.fleet, &round.orders, round.all_at_once);
         if round.put_back == Some(ServiceKind::Order) {
             clients.all_taken().await?;
         }
@@ -100,11 +104,16 @@ impl Shop {
         }
         tokio::time::sleep(round.trouble).await;
         self.end(&round.faults, report).await?;
-        let told = clients.finish().await?;
+        tokio::select! {
+            finished = clients.finish() => finished?,
+            // Clients that wait for what does not come any more are found by what they were not told.
+            stopped = self.stopped() => stopped?,
+        }
+        let told = clients.told();
         known.ends.extend(told.ends);
         report.retries += told.retries;
         if !told.failures.is_empty() {
-            return Ok(told.failures.into_iter().chain(self.why_not_drained().await).collect());
+            return Ok(told.failures);
         }
         *found = self.drained(report).await?;
         let mut violated = check::violations(self.flow, known, found);
@@ -179,20 +188,9 @@ impl Shop {
     /// Waits until nothing is to be done any more; what there is then.
     async fn drained(&self, report: &mut Report) -> Result<Found, TortureError> {
         let began = Instant::now();
-        let drained = self.quiet("all has drained", |all| check::undone(self.flow, all)).await;
-        if matches!(drained, Err(TortureError::Late(_))) {
-            return Err(TortureError::Late(self.why_not_drained().await.join("; ")));
-        }
-        drained?;
+        self.quiet("all has drained", |all| check::undone(self.flow, all)).await?;
         report.longest_drain_ms = report.longest_drain_ms.max(began.elapsed().as_millis());
         self.found().await
-    }
-
-    async fn why_not_drained(&self) -> Vec<String> {
-        match Waiting::of_all(&self.databases, &self.fleet).await {
-            Ok(all) => check::undone(self.flow, &all),
-            Err(error) => vec![error.to_string()],
-        }
     }
 
     /// Waits until a service has read all that others published; how it stands then.
@@ -202,6 +200,19 @@ impl Shop {
         Ok(all.await?.remove(&kind).unwrap_or_default())
     }
 
+    /// Waits until nothing is undone, and nothing has changed for longer than anything takes.
+    async fn stopped(&self) -> Result<(), TortureError> {
+        let mut last = (AllWaiting::new(), Instant::now());
+        loop {
+            let all = self.quiet("all has drained", |all| check::undone(self.flow, all)).await?;
+            if all != last.0 {
+                last = (all, Instant::now());
+            } else if last.1.elapsed() > STOPPED {
+                return Ok(());
+            }
+        }
+    }
+
     /// Waits until nothing is undone, twice in a row with nothing changed: what is read of one
     /// service after the other is of one moment then.
     async fn quiet(
@@ -209,17 +220,22 @@ impl Shop {
         what: &str,
         undone: impl Fn(&AllWaiting) -> Vec<String>,
     ) -> Result<AllWaiting, TortureError> {
-        let mut last = None;
-        eventually(what, async || {
+        let (mut last, mut said) = (None, Vec::new());
+        let quiet = eventually(what, async || {
             // The server may still be starting up.
             let Ok(all) = Waiting::of_all(&self.databases, &self.fleet).await else {
                 return Ok(None);
             };
-            let is_done = undone(&all).is_empty();
+            said = undone(&all);
             let before = last.replace(all.clone());
-            Ok(Some(all).filter(|all| is_done && before.as_ref() == Some(all)))
-        })
-        .await
+            Ok(Some(all).filter(|all| said.is_empty() && before.as_ref() == Some(all)))
+        });
+        match quiet.await {
+            Err(TortureError::Late(what)) => {
+                Err(TortureError::Late(format!("{what}; {}", said.join("; "))))
+            }
+            quiet => quiet,
+        }
     }
 
     /// All that is in books and tables.
