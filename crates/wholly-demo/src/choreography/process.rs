@@ -64,7 +64,7 @@ pub struct EventService {
 pub(crate) enum Wrong {
     /// The order service creates an order in one transaction, and says so in the next.
     PublishesApart,
-    /// The inventory does not remember across a restart what it has dealt with.
+    /// The inventory does not remember across a restart what it has dealt with, and reads it again.
     ForgetsInbox,
 }
 

@@ -43,5 +43,5 @@ pub(super) enum Begun {
     There(String),
 }
 
-/// The statement that forgets.
-pub(super) const FORGET: &str = "DELETE FROM wholly_inbox";
+/// The statements that forget, also how far the feeds were read, so that all events come again.
+pub(super) const FORGET: &str = "DELETE FROM wholly_inbox; DELETE FROM wholly_cursor";
