@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::choreography::Flow;
+use crate::choreography::{self, Flow};
 use crate::client::{Http, NoAnswer, Reply};
 use crate::kill::KillAt;
 use crate::process::Process;
@@ -61,6 +61,9 @@ pub(crate) struct Fleet {
     tell: bool,
     /// What a service does wrong on purpose.
     wrong: Option<Wrong>,
+    wrong_by_events: Option<choreography::Wrong>,
+    /// The databases of the services that do not live in SQLite.
+    urls: BTreeMap<ServiceKind, String>,
     http: Http,
     directory: TempDir,
 }
@@ -168,6 +171,21 @@ impl Fleet {
         Ok(Self { flow: Some(flow), ..fleet })
     }
 
+    /// A fleet by events of which nothing runs yet but the proxy, by which alone its services reach
+    /// each other. A service that has a URL here lives in that database.
+    pub(crate) async fn by_events_behind_proxy(
+        flow: Flow,
+        stock: Stock,
+        urls: BTreeMap<ServiceKind, String>,
+        wrong: Option<choreography::Wrong>,
+    ) -> Result<Self, FleetError> {
+        let [a, b, c, d, ways @ ..] = free_ports::<8>().map_err(system("find free ports"))?;
+        let fleet = Self::at([a, b, c, d], ways, stock, false, &std::env::temp_dir())?;
+        let mut fleet = Self { flow: Some(flow), urls, wrong_by_events: wrong, ..fleet };
+        fleet.start_proxy().await?;
+        Ok(fleet)
+    }
+
     /// A fleet of which everything runs, whose processes reach each other by a proxy only, and
     /// whose disks may fill.
     pub(crate) async fn start_behind_proxy(
@@ -177,14 +195,18 @@ impl Fleet {
         let [a, b, c, d, ways @ ..] = free_ports::<8>().map_err(system("find free ports"))?;
         let mut fleet = Self::at([a, b, c, d], ways, stock, false, &std::env::temp_dir())?;
         fleet.wrong = wrong;
-        let pairs = Role::ALL.map(|role| format!("{}:{}", fleet.ways[&role], fleet.ports[&role]));
-        let arguments: Vec<_> = ["torture-proxy".to_owned()].into_iter().chain(pairs).collect();
-        let proxy = Process::start("proxy", &arguments, fleet.directory.path());
-        fleet.proxy = Some(proxy.map_err(system("start a process"))?);
-        fleet.proxy_says("ready").await?;
+        fleet.start_proxy().await?;
         fleet.open_shop().await?;
         fleet.run(Role::Coordinator, None).await?;
         Ok(fleet)
+    }
+
+    async fn start_proxy(&mut self) -> Result<(), FleetError> {
+        let pairs = Role::ALL.map(|role| format!("{}:{}", self.ways[&role], self.ports[&role]));
+        let arguments: Vec<_> = ["torture-proxy".to_owned()].into_iter().chain(pairs).collect();
+        let proxy = Process::start("proxy", &arguments, self.directory.path());
+        self.proxy = Some(proxy.map_err(system("start a process"))?);
+        self.proxy_says("ready").await
     }
 
     fn at(
@@ -209,6 +231,8 @@ impl Fleet {
             flow: None,
             tell,
             wrong: None,
+            wrong_by_events: None,
+            urls: BTreeMap::new(),
             http: Http::new(),
             directory,
         };
@@ -289,26 +313,35 @@ impl Fleet {
     }
 
     fn service(&self, kind: ServiceKind) -> Vec<String> {
-        let database = self.directory.path().join(format!("{kind}.db"));
-        let port = |kind| self.ports[&Role::Service(kind)].to_string();
+        let port = format!("--port={}", self.ports[&Role::Service(kind)]);
+        let way = |kind| self.ways[&Role::Service(kind)].to_string();
         let mut arguments = match self.flow.and_then(|flow| flow.to_possible_value()) {
-            None => vec!["shop-service".to_owned(), format!("--port={}", port(kind))],
+            None => vec!["shop-service".to_owned()],
             Some(flow) => vec![
                 "shop-by-events".to_owned(),
                 format!("--flow={}", flow.get_name()),
-                format!("--ports={}", ServiceKind::ALL.map(port).join(",")),
+                format!("--ports={}", ServiceKind::ALL.map(way).join(",")),
             ],
         };
-        arguments.extend([
-            kind.to_string(),
-            format!("--database={}", database.display()),
-            format!("--stock={}", json!(self.stock)),
-        ]);
+        let database = match self.urls.get(&kind) {
+            None => format!("--database={}", self.database(kind).display()),
+            Some(url) => format!("--postgres={url}"),
+        };
+        let stock = format!("--stock={}", json!(self.stock));
+        arguments.extend([kind.to_string(), port, database, stock]);
         arguments.extend(self.tell.then(|| "--tell".to_owned()));
         let wrong = self.wrong.filter(|wrong| wrong.service() == kind);
         let wrong = wrong.and_then(|wrong| wrong.to_possible_value());
         arguments.extend(wrong.map(|wrong| format!("--wrong={}", wrong.get_name())));
+        let wrong = self.wrong_by_events.filter(|wrong| wrong.service() == kind);
+        let wrong = wrong.and_then(|wrong| wrong.to_possible_value());
+        arguments.extend(wrong.map(|wrong| format!("--wrong={}", wrong.get_name())));
         arguments
+    }
+
+    /// The SQLite file of a service.
+    pub(crate) fn database(&self, kind: ServiceKind) -> std::path::PathBuf {
+        self.directory.path().join(format!("{kind}.db"))
     }
 
     fn config(&self) -> std::path::PathBuf {
@@ -523,7 +556,11 @@ impl Fleet {
         Ok((page.transactions.into_iter().map(|listed| listed.id).collect(), page.next))
     }
 
-    async fn read<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, FleetError> {
+    /// Reads a JSON text from a process.
+    pub(crate) async fn read<T: serde::de::DeserializeOwned>(
+        &self,
+        url: &str,
+    ) -> Result<T, FleetError> {
         let Reply { status, body, .. } = self.http.get(url).await?;
         let parsed = if status == 200 { T::deserialize(&body).ok() } else { None };
         parsed.ok_or_else(|| FleetError::Unexpected { url: url.to_owned(), status, body })

@@ -6,7 +6,8 @@
 //! process started, or the first that has a name: for an append a record's, for a call an
 //! operation's, which in a saga is the step's own. So `before-append:committed` is after the votes and before the decision, and
 //! `after-append:committed` is after the decision and before anyone hears of it; and
-//! `before-call:cancel-order` is in the middle of a compensation.
+//! `before-call:cancel-order` is in the middle of a compensation. Of a reaction to an event there is
+//! only `after-commit`, by its number or its name: nobody has been told then.
 //!
 //! *During* is a random moment: another thread kills while the append or the call is under way.
 
@@ -63,6 +64,8 @@ pub enum What {
     Append,
     /// A participant is called.
     Call,
+    /// A reaction to an event is committed.
+    Commit,
 }
 
 /// Which one.
@@ -94,7 +97,11 @@ fn parse(text: &str) -> Option<KillAt> {
     let (when, what) = point.split_once('-')?;
     let when =
         [When::Before, When::During, When::After].into_iter().find(|w| w.as_str() == when)?;
-    let what = [What::Append, What::Call].into_iter().find(|w| w.as_str() == what)?;
+    let all = [What::Append, What::Call, What::Commit];
+    let what = all.into_iter().find(|w| w.as_str() == what)?;
+    if what == What::Commit && when != When::After {
+        return None;
+    }
     let which = match which.parse() {
         Ok(0) => return None,
         Ok(nth) => Which::Nth(nth),
@@ -129,6 +136,7 @@ impl What {
         match self {
             Self::Append => "append",
             Self::Call => "call",
+            Self::Commit => "commit",
         }
     }
 }
@@ -166,6 +174,13 @@ impl Killer {
         let answer = call.await;
         self.end(here, begun);
         answer
+    }
+
+    /// Kills where this reaction, which is committed, is the point.
+    pub(crate) fn after_commit(&self, reaction: &str) {
+        if self.reaches(What::Commit, |name| name == reaction).is_some() {
+            kill();
+        }
     }
 
     /// Counts what happens; where it is the point, on which side of it the process dies.
@@ -315,10 +330,13 @@ mod tests {
 
     #[test]
     fn a_point_is_read_back() {
-        for text in ["before-append:1", "during-call:12", "after-append:committed"] {
+        for text in
+            ["before-append:1", "during-call:12", "after-append:committed", "after-commit:3"]
+        {
             assert_eq!(text.parse::<KillAt>().unwrap().to_string(), text);
         }
-        for text in ["", "before", "before-append", "before-append:", "after-call:0", "at-call:1"] {
+        let others = ["before-commit:1", "after-call:0", "at-call:1"];
+        for text in ["", "before", "before-append", "before-append:"].into_iter().chain(others) {
             assert!(text.parse::<KillAt>().is_err(), "{text}");
         }
     }

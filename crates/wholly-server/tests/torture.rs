@@ -102,3 +102,57 @@ fn a_service_that_does_it_twice_is_found() {
 fn a_service_that_forgets_an_abort_is_found() {
     finds("forgets-aborts", "6", "the books have for branches in doubt inventory");
 }
+
+fn of_choreography(arguments: &[&str]) -> (Output, Value) {
+    let temporary = tempdir().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_wholly"))
+        .args(["torture", "choreography", "--json"])
+        .args(arguments)
+        .env("TMPDIR", temporary.path())
+        .output()
+        .unwrap();
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+    let report = serde_json::from_slice(&output.stdout);
+    let report = report.unwrap_or_else(|why| panic!("{why}: {output:?}"));
+    (output, report)
+}
+
+#[test]
+fn a_choreography_loses_nothing_and_does_nothing_twice() {
+    let (output, report) = of_choreography(&["--rounds=5", "--seed=1"]);
+    assert!(output.status.success(), "{report}");
+    assert_eq!(report["rounds"], 10, "{report}");
+    for number in ["confirmed", "cancelled", "retries", "lost", "refused"] {
+        assert!(report[number].as_u64() > Some(0), "{number}: {report}");
+    }
+    for counts in ["kills", "faults", "put_back"] {
+        assert!(report[counts].as_object().is_some_and(|counts| !counts.is_empty()), "{report}");
+    }
+}
+
+#[test]
+fn a_choreography_over_postgres_neither_when_the_server_is_killed() {
+    let arguments = ["--postgres", "--rounds=3", "--seed=0", "--flow=parallel"];
+    let (output, report) = of_choreography(&arguments);
+    assert!(output.status.success(), "{report}");
+    assert!(report["kills"]["postgres"].as_u64() > Some(0), "{report}");
+}
+
+fn of_choreography_finds(plant: &str, said: &str) {
+    let arguments = ["--rounds=10", "--seed=1", "--flow=sequential", "--plant", plant];
+    let (output, report) = of_choreography(&arguments);
+    assert_eq!(output.status.code(), Some(1), "{plant}: {report}");
+    let violations = report["violations"].as_array().unwrap();
+    let found = |found: &Value| found.as_str().is_some_and(|found| found.contains(said));
+    assert!(violations.iter().any(found), "{plant}: {report}");
+}
+
+#[test]
+fn an_event_that_is_published_in_a_second_transaction_is_found() {
+    of_choreography_finds("publishes-apart", "and its service said []");
+}
+
+#[test]
+fn an_inbox_that_is_forgotten_is_found() {
+    of_choreography_finds("forgets-inbox", "the books have for stock item1");
+}

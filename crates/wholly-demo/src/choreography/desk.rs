@@ -1,4 +1,4 @@
-//! Where clients place their orders, and wait for their ends.
+//! What takes orders from clients, and tells those who wait how they ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,98 +10,43 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
-use rusqlite::Connection;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
 use wholly_events::choreography::Ended;
-use wholly_events::{Failure, NewEvent, Service};
+use wholly_events::{Failure, Service};
 use wholly_participant::http::problem;
-use wholly_participant::sqlite::Database;
 
 use super::Ordered;
 use super::process::Told;
-use crate::shop::order::create;
-use crate::shop::{failed, json};
+use super::store::{Begun, ShopStore};
+use crate::shop::json;
 
 /// What takes orders.
 #[derive(Clone)]
-pub(super) struct Desk {
-    pub(super) database: Database,
-    pub(super) service: Service<Database>,
+pub(super) struct Desk<S: ShopStore> {
+    pub(super) store: S,
+    pub(super) service: Service<S>,
     pub(super) waiting: Waiting,
     pub(super) tell: bool,
+    /// Whether it says in a second transaction that there is an order: what no service may do.
+    pub(super) publishes_apart: bool,
 }
 
 /// `POST /orders`: takes an order, once; with `wait_ms` it is answered when the order has ended.
-pub(super) fn routes(desk: Desk) -> Router {
-    Router::new().route("/orders", post(place)).with_state(desk)
-}
-
-#[derive(Deserialize)]
-struct Asked {
-    wait_ms: Option<u64>,
-}
-
-async fn place(State(desk): State<Desk>, Query(asked): Query<Asked>, body: Bytes) -> Response {
-    let order: Ordered = match serde_json::from_slice(&body) {
-        Ok(order) => order,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
-    let id = order.order_id.clone();
-    // Before the order is there, so that its end cannot be missed.
-    let ended = asked.wait_ms.map(|wait| (desk.waiting.wait_for(&id), Duration::from_millis(wait)));
-    let status = match desk.database.transaction(move |db| begin(db, &order)).await {
-        Ok(status) => status,
-        Err(error) => return failed(&error),
-    };
-    if status == NEW {
-        desk.service.wake();
-        if desk.tell {
-            Told::published("OrderCreated", &id).say();
-        }
-    }
-    let is_open = status == NEW || status == "created";
-    let status = match (ended, is_open) {
-        (Some((ended, wait)), true) => match tokio::time::timeout(wait, ended).await {
-            Ok(Ok(status)) => status.to_owned(),
-            Ok(Err(_)) | Err(_) => "created".to_owned(),
-        },
-        (_, true) => "created".to_owned(),
-        (_, false) => {
-            // It ended before: nobody will be told of that any more.
-            desk.waiting.lock().remove(&id);
-            status
-        }
-    };
-    let code = if status == "created" { StatusCode::ACCEPTED } else { StatusCode::OK };
-    json(code, &json!({ "status": status }))
-}
-
-const NEW: &str = "new";
-
-/// Creates the order and says so, in one transaction; returns how it stands.
-fn begin(db: &Connection, order: &Ordered) -> Result<String, Failure> {
-    if create(db, &order.order_id, &order.item_id)? {
-        let event = NewEvent::new("OrderCreated", &order.order_id, order)?;
-        wholly_events::rusqlite::publish(db, &event)?;
-        return Ok(NEW.to_owned());
-    }
-    let status = db
-        .prepare_cached("SELECT status FROM orders WHERE order_id = ?1")?
-        .query_row([&order.order_id], |row| row.get(0))?;
-    Ok(status)
+pub(super) fn routes<S: ShopStore>(desk: Desk<S>) -> Router {
+    Router::new().route("/orders", post(place::<S>)).with_state(desk)
 }
 
 /// Clients that wait for the end of their orders.
 #[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<Clients>>);
+pub(super) struct Waiting(Arc<Mutex<HashMap<String, Vec<Answer>>>>);
 
-/// The clients of each order.
-type Clients = HashMap<String, Vec<oneshot::Sender<&'static str>>>;
+/// Who waits for the state in which an order ends.
+type Answer = oneshot::Sender<&'static str>;
 
 impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, Clients> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Answer>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -121,5 +66,62 @@ impl Waiting {
         let waiting = self.lock().remove(ended.event.correlation.as_str());
         // Who has hung up need not know.
         waiting.into_iter().flatten().for_each(|client| _ = client.send(status));
+    }
+}
+
+#[derive(Deserialize)]
+struct Asked {
+    wait_ms: Option<u64>,
+}
+
+async fn place<S: ShopStore>(
+    State(desk): State<Desk<S>>,
+    Query(asked): Query<Asked>,
+    body: Bytes,
+) -> Response {
+    let order: Ordered = match serde_json::from_slice(&body) {
+        Ok(order) => order,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    let id = order.order_id.clone();
+    // Before the order is there, so that its end cannot be missed.
+    let ended = asked.wait_ms.map(|wait| (desk.waiting.wait_for(&id), Duration::from_millis(wait)));
+    let begun = match desk.begin(order).await {
+        Ok(begun) => begun,
+        Err(error) => return problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),
+    };
+    if begun == Begun::New {
+        desk.service.wake();
+        if desk.tell {
+            Told::published("OrderCreated", &id).say();
+        }
+    }
+    let status = match (ended, begun) {
+        (_, Begun::There(status)) if status != "created" => {
+            // It ended before: nobody will be told of that any more.
+            desk.waiting.lock().remove(&id);
+            status
+        }
+        (Some((ended, wait)), _) => match tokio::time::timeout(wait, ended).await {
+            Ok(Ok(status)) => status.to_owned(),
+            Ok(Err(_)) | Err(_) => "created".to_owned(),
+        },
+        _ => "created".to_owned(),
+    };
+    let code = if status == "created" { StatusCode::ACCEPTED } else { StatusCode::OK };
+    json(code, &json!({ "status": status }))
+}
+
+/// How long what is wrong on purpose stays half-done, so that a crash finds it so.
+const HALF_DONE: Duration = Duration::from_millis(20);
+
+impl<S: ShopStore> Desk<S> {
+    async fn begin(&self, order: Ordered) -> Result<Begun, Failure> {
+        let begun = self.store.begin(order.clone(), !self.publishes_apart).await?;
+        if self.publishes_apart && begun == Begun::New {
+            tokio::time::sleep(HALF_DONE).await;
+            self.store.say_apart(order).await?;
+        }
+        Ok(begun)
     }
 }

@@ -10,23 +10,28 @@
 //! | in parallel `InventoryRefused` | payment | gives the money back: `PaymentRefunded` | |
 //! | what the last of them says | order | `OrderConfirmed` or `OrderCancelled` | |
 //!
-//! What each service does with its books is in [`shop`](crate::shop); here is what it reacts to.
+//! What each service reacts to is in `declared`; what it does with its books then in `sqlite` and
+//! `postgres`.
 
 mod calls;
+mod declared;
 mod desk;
-mod inventory;
-mod order;
-mod payment;
+mod postgres;
 mod process;
+mod sqlite;
+mod store;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use wholly_events::choreography::InvalidChoreography;
 use wholly_events::feed::{HttpFeed, InvalidFeed};
-use wholly_events::{Choreography, Failure, Reacted};
+use wholly_events::{Choreography, Declaration, Failure, Incoming, NewEvent, Reacted};
+
 use wholly_participant::sqlite::Database;
 
 pub use process::EventService;
-pub(crate) use process::Told;
+pub(crate) use process::{Told, Wrong};
+use store::ShopStore;
 
 use crate::shop::ServiceKind;
 use crate::shop::inventory::Reserved;
@@ -79,6 +84,11 @@ impl Ordered {
         }
     }
 
+    /// The event that it is there.
+    fn created(&self) -> Result<NewEvent, Failure> {
+        Ok(NewEvent::new("OrderCreated", &self.order_id, self)?)
+    }
+
     /// Goes on with the order where it could be done.
     fn done_or_refused(self, done: Result<(), String>) -> Reacted<Self, Refusal> {
         match done {
@@ -107,31 +117,60 @@ impl Ports {
     }
 }
 
+/// The orders for which something was done that is to be taken back. There are none where nothing
+/// was done: what takes back may come first.
+fn undone_orders(refused: &Incoming<Refusal>) -> serde_json::Result<Vec<Ordered>> {
+    let emitted = refused.undone.iter().filter_map(|(_, emitted)| emitted.as_deref());
+    emitted.map(serde_json::from_str).collect()
+}
+
+/// The services whose feeds a service follows.
+pub(crate) fn sources(kind: ServiceKind, flow: Flow) -> &'static [ServiceKind] {
+    declared::sources(kind, flow)
+}
+
+/// What a service declares.
+pub(crate) fn declaration(
+    kind: ServiceKind,
+    flow: Flow,
+) -> Result<Declaration, InvalidChoreography> {
+    Database::choreography(kind, flow).declaration().cloned()
+}
+
 /// What a service reacts to, and the feeds that it follows for it.
-fn choreography(
+fn choreography<S: ShopStore>(
     kind: ServiceKind,
     flow: Flow,
     ports: Ports,
-) -> Result<Choreography<Database>, InvalidFeed> {
-    let (declared, sources): (_, &[ServiceKind]) = match kind {
-        ServiceKind::Order => order::choreography(flow),
-        ServiceKind::Payment => payment::choreography(flow),
-        ServiceKind::Inventory => inventory::choreography(),
-    };
-    sources.iter().try_fold(declared, |declared, &source| {
+) -> Result<Choreography<S>, InvalidFeed> {
+    let declared = S::choreography(kind, flow);
+    declared::sources(kind, flow).iter().try_fold(declared, |declared, &source| {
         Ok(declared.follow(source.as_str(), HttpFeed::at(&ports.url(source, "/feed"))?))
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use wholly_events::store::Pool;
+
     use super::*;
+
+    #[test]
+    fn a_service_declares_the_same_whatever_database_it_lives_in() {
+        for flow in [Flow::Sequential, Flow::Parallel] {
+            for kind in ServiceKind::ALL {
+                let over_sqlite = Database::choreography(kind, flow);
+                let over_postgres = Pool::choreography(kind, flow);
+                assert_eq!(over_sqlite.declaration(), over_postgres.declaration());
+            }
+        }
+    }
 
     #[test]
     fn what_one_service_reacts_to_another_emits() {
         for flow in [Flow::Sequential, Flow::Parallel] {
             let declared = ServiceKind::ALL.map(|kind| {
-                let choreography = choreography(kind, flow, Ports([1, 2, 3])).unwrap();
+                let choreography = choreography::<Database>(kind, flow, Ports([1, 2, 3])).unwrap();
                 choreography.declaration().unwrap().clone()
             });
             let emitted: Vec<_> = declared.iter().flat_map(|one| one.emitted()).collect();

@@ -4,15 +4,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
 use axum::serve::ListenerExt;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use wholly_events::choreography::Ended;
-use wholly_events::feed;
+use wholly_events::{Failure, feed, store};
 use wholly_participant::sqlite::Database;
 
 use super::desk::{self, Desk, Waiting};
-use super::{Flow, Ports, Refusal, calls, choreography, order};
+use super::store::ShopStore;
+use super::{Flow, Ports, Refusal, calls, choreography};
+use crate::kill::{KillAt, Killer};
 use crate::process::end_with_stdin;
 use crate::service::{StockArgument, listen, say, stock};
 use crate::shop::{ServiceKind, books_of};
@@ -32,16 +37,50 @@ pub struct EventService {
     /// Where order, payment and inventory listen, on 127.0.0.1.
     #[arg(long, value_delimiter = ',', required = true)]
     ports: Vec<u16>,
-    /// Its database.
+    /// Where it listens itself, where the others reach it by another port.
     #[arg(long)]
-    database: PathBuf,
+    port: Option<u16>,
+    /// Its database, in SQLite.
+    #[arg(long, required_unless_present = "postgres", conflicts_with = "postgres")]
+    database: Option<PathBuf>,
+    /// Its database, in PostgreSQL.
+    #[arg(long, value_name = "URL")]
+    postgres: Option<String>,
     /// What a new inventory has, as JSON.
     #[arg(long, value_parser = stock, default_value = "{}")]
     stock: StockArgument,
+    /// Kill the process at this point, like after-commit:3 or before-call:feed.
+    #[arg(long, value_name = "POINT")]
+    kill_at: Option<KillAt>,
     /// Print every event and every reaction.
     #[arg(long)]
     tell: bool,
+    /// Do this wrong: a torture must find it.
+    #[arg(long)]
+    wrong: Option<Wrong>,
 }
+
+/// What a service does wrong on purpose: a torture must find each of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Wrong {
+    /// The order service creates an order in one transaction, and says so in the next.
+    PublishesApart,
+    /// The inventory does not remember across a restart what it has dealt with, and reads it again.
+    ForgetsInbox,
+}
+
+impl Wrong {
+    /// Whose fault it is.
+    pub(crate) fn service(self) -> ServiceKind {
+        match self {
+            Self::PublishesApart => ServiceKind::Order,
+            Self::ForgetsInbox => ServiceKind::Inventory,
+        }
+    }
+}
+
+/// The most connections that a service has to PostgreSQL.
+const CONNECTIONS: usize = 12;
 
 impl EventService {
     /// Serves until the standard input ends.
@@ -55,13 +94,13 @@ impl EventService {
         }
     }
 
-    fn serve(self) -> Result<(), Box<dyn std::error::Error>> {
+    fn serve(self) -> Result<(), Failure> {
         end_with_stdin()?;
         let ports = self.ports.as_slice().try_into().map_err(|_| "three ports are needed")?;
         let ports = Ports(ports);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let port = ports.of(self.kind);
+            let port = self.port.unwrap_or(ports.of(self.kind));
             let routes = self.routes(ports).await?;
             let listener = listen(port).await?;
             let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
@@ -70,32 +109,62 @@ impl EventService {
         })
     }
 
-    async fn routes(self, ports: Ports) -> Result<Router, Box<dyn std::error::Error>> {
-        let Self { kind, flow, tell, .. } = self;
-        // Another database than SQLite is opened here.
-        let database = Database::open(&self.database)?;
-        let books = books_of(kind, database.clone(), self.stock.0).await?;
-        if flow == Flow::Calls {
-            return Ok(books.merge(calls::routes(kind, database, ports)));
+    async fn routes(self, ports: Ports) -> Result<Router, Failure> {
+        let (kind, flow) = (self.kind, self.flow);
+        match (&self.database, &self.postgres) {
+            (Some(path), _) if flow == Flow::Calls => {
+                let database = Database::open(path)?;
+                let books = books_of(kind, database.clone(), self.stock.0).await?;
+                Ok(books.merge(calls::routes(kind, database, ports)))
+            }
+            (Some(path), _) => {
+                let database = Database::open(path)?;
+                self.by_events(database, ports).await
+            }
+            (None, Some(url)) if flow != Flow::Calls => {
+                let pool = store::pool(url, CONNECTIONS)?;
+                self.by_events(pool, ports).await
+            }
+            _ => Err("services that call each other live in SQLite: give --database".into()),
         }
-        order::create_table(&database).await?;
+    }
+
+    async fn by_events<S: ShopStore>(self, store: S, ports: Ports) -> Result<Router, Failure> {
+        let Self { kind, flow, tell, wrong, .. } = self;
+        let books = store.books_of(kind, self.stock.0).await?;
+        if wrong == Some(Wrong::ForgetsInbox) {
+            store.forget_inbox().await?;
+        }
+        let killer = self.kill_at.map(Killer::new);
         let waiting = Waiting::default();
-        let observing = waiting.clone();
-        let choreography = choreography(kind, flow, ports)?.observe(move |ended| {
+        let (observing, killing) = (waiting.clone(), killer.clone());
+        let choreography = choreography::<S>(kind, flow, ports)?.observe(move |ended| {
+            if let Some(killer) = &killing {
+                killer.after_commit(ended.reaction.as_str());
+            }
             observing.observe(&ended);
             if tell {
                 Told::ended(&ended).say();
             }
         });
-        let service = choreography.start(database.clone()).await?;
-        let routes = books.merge(feed::router(service.clone()));
-        Ok(match kind {
-            ServiceKind::Order => {
-                routes.merge(desk::routes(Desk { database, service, waiting, tell }))
-            }
-            ServiceKind::Payment | ServiceKind::Inventory => routes,
+        let service = choreography.start(store.clone()).await?;
+        let mut routes = books.merge(feed::router(service.clone()));
+        if kind == ServiceKind::Order {
+            let publishes_apart = wrong == Some(Wrong::PublishesApart);
+            let desk = Desk { store, service, waiting, tell, publishes_apart };
+            routes = routes.merge(desk::routes(desk));
+        }
+        Ok(match killer {
+            Some(killer) => routes.layer(from_fn_with_state(killer, around)),
+            None => routes,
         })
     }
+}
+
+/// Puts the point at which the process dies around each call that the service answers.
+async fn around(State(killer): State<Killer>, request: Request, next: Next) -> Response {
+    let name = request.uri().path().trim_start_matches('/').to_owned();
+    killer.around(&name, next.run(request)).await
 }
 
 /// A reaction that ended, or an event that a service published on its own, as the service tells it.

@@ -44,7 +44,7 @@ impl Participant for Inventory {
         Ok(match (reserved, asked.quantity) {
             (1, 0) => Vote::ReadOnly,
             (1, _) => Vote::Yes(asked),
-            _ => Vote::No(insufficient(db, &asked)?),
+            _ => Vote::No(why_not(db, &asked)?),
         })
     }
 
@@ -63,20 +63,20 @@ impl Participant for Inventory {
     }
 }
 
-const NEGATIVE: &str = "a quantity cannot be negative";
+pub(crate) const NEGATIVE: &str = "a quantity cannot be negative";
 
-/// Why it cannot be had.
-fn insufficient(db: &Connection, asked: &Reserved) -> rusqlite::Result<String> {
+/// Why it cannot be had, where so much is available.
+pub(crate) fn insufficient(asked: &Reserved, available: i64) -> String {
+    let Reserved { item_id, quantity } = asked;
+    format!("insufficient stock for {item_id}: {quantity} asked, {available} available")
+}
+
+fn why_not(db: &Connection, asked: &Reserved) -> rusqlite::Result<String> {
     let available: Option<i64> = db
         .prepare_cached("SELECT on_hand - reserved FROM stock WHERE item_id = ?1")?
         .query_row([&asked.item_id], |row| row.get(0))
         .optional()?;
-    Ok(format!(
-        "insufficient stock for {}: {} asked, {} available",
-        asked.item_id,
-        asked.quantity,
-        available.unwrap_or(0),
-    ))
+    Ok(insufficient(asked, available.unwrap_or(0)))
 }
 
 /// Takes goods at once, where there are enough; else says why it does not.
@@ -91,7 +91,7 @@ pub(crate) fn take(db: &Connection, asked: &Reserved) -> rusqlite::Result<Result
         )?
         .execute((&asked.item_id, asked.quantity))?;
     Ok(match taken {
-        0 => Err(insufficient(db, asked)?),
+        0 => Err(why_not(db, asked)?),
         _ => Ok(()),
     })
 }

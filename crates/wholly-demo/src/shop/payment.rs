@@ -52,19 +52,29 @@ pub(crate) struct Charge {
     pub(crate) simulate_payment_failure: bool,
 }
 
+/// Why nothing is charged, whatever was paid before.
+pub(crate) fn refusal(asked: &Charge) -> Option<String> {
+    match asked {
+        Charge { simulate_payment_failure: true, .. } => Some("Payment declined".to_owned()),
+        Charge { amount: ..0, .. } => Some(NEGATIVE.to_owned()),
+        _ => None,
+    }
+}
+
+pub(crate) fn paid_already(order_id: &str) -> String {
+    format!("order {order_id} is paid already")
+}
+
 /// Takes an order's money, or says why it does not.
 pub(crate) fn charge(db: &Connection, asked: &Charge) -> rusqlite::Result<Result<(), String>> {
-    if asked.simulate_payment_failure {
-        return Ok(Err("Payment declined".to_owned()));
-    }
-    if asked.amount < 0 {
-        return Ok(Err(NEGATIVE.to_owned()));
+    if let Some(why) = refusal(asked) {
+        return Ok(Err(why));
     }
     let paid = db
         .prepare_cached("INSERT INTO payments VALUES (?1, ?2) ON CONFLICT DO NOTHING")?
         .execute((&asked.order_id, asked.amount))?;
     Ok(match paid {
-        0 => Err(format!("order {} is paid already", asked.order_id)),
+        0 => Err(paid_already(&asked.order_id)),
         _ => Ok(()),
     })
 }

@@ -4,10 +4,13 @@
 //! during and after each append to its log and each call of a participant, and each service
 //! before, during and after each call that it answers, for a list of scenarios, until a run has no
 //! further point. `rounds` kills whatever the seed says, whenever it says, while clients place
-//! orders. `api` is a third one, which knows nothing but the public API. What must hold at the end is in `check`, as a function that can be shown to fail.
+//! orders. `api` is a third one, which knows nothing but the public API. What must hold at the end is
+//! in `check`, as a function that can be shown to fail. `choreography` is a torture of its own, of
+//! services without a coordinator.
 
 mod api;
 mod check;
+mod choreography;
 mod points;
 mod report;
 mod rounds;
@@ -29,13 +32,17 @@ use report::Report;
 /// random rounds under load of both. Every transaction must end, each key must have given one, money
 /// and stock must be conserved, nothing may be held. Exits with 1 if anything is violated.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Examples:
   wholly torture
   wholly torture --rounds 1000 --scenarios none
   wholly torture --rounds 0 --scenarios success,saga-declined
   wholly torture --api
-  wholly torture --seed 42 --json")]
+  wholly torture --seed 42 --json
+  wholly torture choreography --postgres")]
 pub struct Torture {
+    #[command(subcommand)]
+    part: Option<Part>,
     /// Only through the public API: clients keep all that answers and events tell them while
     /// processes are killed, the network between them is cut and delayed, and disks fill and are
     /// freed.
@@ -56,6 +63,11 @@ pub struct Torture {
     /// Do this wrong, to see that it is found.
     #[arg(long, hide = true, requires = "api")]
     plant: Option<api::Plant>,
+}
+
+#[derive(clap::Subcommand, Debug)]
+enum Part {
+    Choreography(choreography::Choreography),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -96,6 +108,9 @@ impl Scenarios {
 impl Torture {
     /// Kills and checks; 0 when nothing was violated.
     pub fn run(self) -> ExitCode {
+        if let Some(Part::Choreography(part)) = self.part {
+            return part.run();
+        }
         until_interrupted(async {
             let mut report = Report::new(self.seed.unwrap_or_else(fresh_seed), self.json);
             if let Err(error) = self.torture(&mut report).await {

@@ -1,0 +1,47 @@
+//! What the shop by events needs of a database beside what its events need.
+
+use axum::Router;
+use wholly_events::store::Store;
+use wholly_events::{Choreography, Failure};
+
+use super::{Flow, Ordered};
+use crate::shop::{ServiceKind, Stock};
+
+/// A database in which the shop's services keep their books.
+pub(super) trait ShopStore: Store {
+    /// Makes the tables of a service where they are not there; the route that shows its books.
+    fn books_of(
+        &self,
+        kind: ServiceKind,
+        stock: Stock,
+    ) -> impl Future<Output = Result<Router, Failure>> + Send;
+
+    /// What a service reacts to, and with what.
+    fn choreography(kind: ServiceKind, flow: Flow) -> Choreography<Self>;
+
+    /// Creates an order where there is none and says so, in one transaction; returns how it stands.
+    /// What says nothing is wrong on purpose.
+    fn begin(
+        &self,
+        order: Ordered,
+        says_so: bool,
+    ) -> impl Future<Output = Result<Begun, Failure>> + Send;
+
+    /// Says that an order was created, in a transaction of its own: what no service may do.
+    fn say_apart(&self, order: Ordered) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Forgets which events were dealt with: what no service may do.
+    fn forget_inbox(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// How an order stands that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// It is created now.
+    New,
+    /// It was there, in this state.
+    There(String),
+}
+
+/// The statements that forget, also how far the feeds were read, so that all events come again.
+pub(super) const FORGET: &str = "DELETE FROM wholly_inbox; DELETE FROM wholly_cursor";

@@ -1,0 +1,155 @@
+//! What a round does, drawn from the seed.
+
+use std::time::Duration;
+
+use crate::kill::{KillAt, What, When, Which};
+use crate::order::Order;
+use crate::random::Random;
+use crate::shop::ServiceKind;
+
+/// The longest that a round lets the services work before its faults.
+const LONGEST_PEACE: Duration = Duration::from_millis(150);
+/// The longest that the faults of a round last, beside what a server takes to start.
+const LONGEST_TROUBLE: Duration = Duration::from_millis(250);
+
+/// One round's plan.
+#[derive(Clone, Debug)]
+pub(super) struct Round {
+    pub(super) orders: Vec<Order>,
+    /// Whether all orders are taken before a client waits for the end of one.
+    pub(super) all_at_once: bool,
+    pub(super) peace: Duration,
+    pub(super) faults: Vec<Fault>,
+    pub(super) trouble: Duration,
+    /// Who is put back, when all is quiet, to a copy that is made meanwhile.
+    pub(super) put_back: Option<ServiceKind>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Fault {
+    /// SIGKILL at a random moment.
+    Kill(ServiceKind),
+    /// SIGKILL at an exact point, if the process gets there.
+    KillAt(ServiceKind, KillAt),
+    /// SIGKILL to the database's server.
+    Server,
+    /// What the proxy does with the way to a service, and so to its feed.
+    Way(ServiceKind, Weather),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weather {
+    Cut,
+    Stalled,
+    Delayed(u64),
+    Throttled(u64),
+    HalfClosed,
+}
+
+impl Weather {
+    /// What the proxy is told.
+    pub(super) fn told(self) -> String {
+        match self {
+            Self::Cut => "cut".to_owned(),
+            Self::Stalled => "stalled".to_owned(),
+            Self::Delayed(millis) => format!("delay {millis}"),
+            Self::Throttled(bytes) => format!("throttle {bytes}"),
+            Self::HalfClosed => "half-close answers".to_owned(),
+        }
+    }
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Cut => "feed cut",
+            Self::Stalled => "feed stalled",
+            Self::Delayed(_) => "feed delayed",
+            Self::Throttled(_) => "feed throttled",
+            Self::HalfClosed => "feed half-closed",
+        }
+    }
+}
+
+impl Round {
+    pub(super) fn draw(number: u32, has_server: bool, random: &mut Random) -> Self {
+        let put_back = (random.below(5) == 0).then(|| service(random));
+        let count = 30 + random.below(70);
+        let orders = (0..count).map(|nth| {
+            // What is put back and done again must not depend on who comes first: see `restore`.
+            order(format!("{number}-{nth}"), put_back.is_none(), random)
+        });
+        Self {
+            orders: orders.collect(),
+            all_at_once: put_back == Some(ServiceKind::Order) || random.below(3) == 0,
+            peace: random.moment(LONGEST_PEACE),
+            faults: (0..1 + random.below(3)).map(|_| fault(has_server, random)).collect(),
+            trouble: random.moment(LONGEST_TROUBLE),
+            put_back,
+        }
+    }
+}
+
+fn service(random: &mut Random) -> ServiceKind {
+    ServiceKind::ALL[random.below(3) as usize]
+}
+
+fn fault(has_server: bool, random: &mut Random) -> Fault {
+    let kind = service(random);
+    match random.below(10) {
+        0..3 => Fault::Kill(kind),
+        3..6 => Fault::KillAt(kind, point(random)),
+        6 | 7 if has_server => Fault::Server,
+        6 => Fault::Kill(kind),
+        _ => Fault::Way(kind, weather(random)),
+    }
+}
+
+fn point(random: &mut Random) -> KillAt {
+    let which = Which::Nth(1 + random.below(40) as u32);
+    let (when, what) = match random.below(6) {
+        0..3 => (When::After, What::Commit),
+        3 => (When::Before, What::Call),
+        4 => (When::During, What::Call),
+        _ => (When::After, What::Call),
+    };
+    KillAt { when, what, which }
+}
+
+fn weather(random: &mut Random) -> Weather {
+    match random.below(5) {
+        0 => Weather::Cut,
+        1 => Weather::Stalled,
+        2 => Weather::Delayed(1 + random.below(100)),
+        3 => Weather::Throttled(1_000 + random.below(20_000)),
+        _ => Weather::HalfClosed,
+    }
+}
+
+/// An order that succeeds, is declined, or asks for more than there is. Of item2 there is so little
+/// that the last of it is fought for.
+fn order(id: String, may_be_fought_for: bool, random: &mut Random) -> Order {
+    let amount = 1 + random.below(1_000) as i64;
+    let few = random.below(4) as i64;
+    let order = match random.below(10) {
+        0 | 1 => Order::new(id, "item2", 1_000_000, amount),
+        2 | 3 if may_be_fought_for => Order::new(id, "item2", few, amount),
+        _ => Order::new(id, "item1", few, amount),
+    };
+    if random.below(4) == 0 { order.declined() } else { order }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::random::tests::drawn;
+
+    #[test]
+    fn a_seed_replays_the_plan_and_leaves_no_fault_out() {
+        let plan = drawn(60, |random| Round::draw(1, true, random));
+        for fault in ["Kill(", "KillAt(", "Server", "Cut", "Stalled", "Delayed", "Throttled"] {
+            assert!(plan.contains(fault), "{fault}");
+        }
+        for kind in ServiceKind::ALL {
+            assert!(plan.contains(&format!("put_back: Some({kind:?})")), "{kind} is put back");
+        }
+    }
+}
