@@ -85,7 +85,8 @@ def serve(port, source, file, shown):
                 else: answer = refusal(404, "path", "there is nothing here")
             status, media_type, headers, body = *answer[:3], json.dumps(answer[3]).encode()
             self.send_response(status)
-            headers |= {"Content-Type": media_type, "Content-Length": str(len(body))}
+            headers |= {"Content-Type": media_type, "Content-Length": str(len(body)),
+                        "Cache-Control": "no-store"}
             for name, value in headers.items(): self.send_header(name, value)
             self.end_headers()
             self.wfile.write(body)

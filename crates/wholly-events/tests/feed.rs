@@ -77,3 +77,20 @@ async fn a_feed_of_another_service_or_none_is_told() {
         assert!(HttpFeed::at(wrong).is_err(), "{wrong}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_proxy_keeps_a_page() {
+    let (_directory, service) = service().await;
+    let url = serve(feed::router(service)).await;
+    let address = url.trim_start_matches("http://").split('/').next().unwrap().to_owned();
+    let answer = tokio::task::spawn_blocking(move || {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /feed HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    });
+    let answer = answer.await.unwrap().to_lowercase();
+    assert!(answer.contains("\r\ncache-control: no-store\r\n"), "{answer}");
+}

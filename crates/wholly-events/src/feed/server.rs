@@ -51,7 +51,15 @@ pub fn router<S: Store>(service: Service<S>) -> Router {
         .route("/choreography", get(declaration::<S>))
         .route("/choreography/status", get(status::<S>))
         .route("/choreography/reactions", get(reactions::<S>))
+        .layer(axum::middleware::map_response(not_stored))
         .with_state(service)
+}
+
+/// A page that a proxy kept would be read again instead of what has come since.
+async fn not_stored(mut response: Response) -> Response {
+    let no_store = HeaderValue::from_static("no-store");
+    response.headers_mut().insert(header::CACHE_CONTROL, no_store);
+    response
 }
 
 #[derive(Deserialize)]
@@ -189,7 +197,10 @@ async fn reactions<S: Store>(
 
 fn unavailable(error: &StoreError) -> Response {
     tracing::warn!(%error, "a feed cannot be read");
-    problem(StatusCode::SERVICE_UNAVAILABLE, "database", "the service's database failed; ask again")
+    let what = "the service's database failed; ask again";
+    let mut response = problem(StatusCode::SERVICE_UNAVAILABLE, "database", what);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    response
 }
 
 /// RFC 9457.
