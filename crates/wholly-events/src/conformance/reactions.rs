@@ -111,6 +111,7 @@ pub async fn run<S: Effects>(new: impl AsyncFn() -> S) {
         an_undo_that_comes_first_suppresses
         an_undo_is_told_what_there_is_to_take_back
         an_undo_overtakes_what_fails
+        an_undo_waits_behind_other_events
         an_undo_waits_for_a_call_that_is_out
         what_cannot_be_read_waits_for_an_operator
         an_operator_gives_up_with_a_refusal_and_a_reason
@@ -372,16 +373,31 @@ async fn an_undo_is_told_what_there_is_to_take_back<S: Effects>(mut world: World
 }
 
 async fn an_undo_overtakes_what_fails<S: Effects>(mut world: World<S>) {
-    let created = event("e1", "Created", "fail");
+    let (created, again) = (event("e1", "Created", "fail"), event("e2", "Created", "done"));
     world.fail(RESERVE, &created).await;
-    world.receive(RESERVE, &event("e2", "Created", "done")).await;
+    assert_eq!(world.receive(RESERVE, &again).await, Disposition::Parked);
     assert_eq!(world.receive(RELEASE, &event("e3", "Cancelled", "done")).await, DONE);
-    assert_eq!(world.receive(RESERVE, &created).await, Disposition::Again);
-    let due = world.due().await;
-    assert_eq!(due.len(), 1, "{due:?}");
-    assert_eq!(world.retry(&due[0], None).await, SUPPRESSED);
+    for suppressed in [&created, &again] {
+        assert_eq!(world.receive(RESERVE, suppressed).await, Disposition::Again);
+    }
+    assert!(world.parked().await.is_empty());
     assert_eq!(world.store.effects().await, ["Cancelled"]);
     assert_eq!(world.kinds().await, ["Released"]);
+}
+
+async fn an_undo_waits_behind_other_events<S: Effects>(mut world: World<S>) {
+    world.fail(RESERVE, &event("e1", "Created", "fail")).await;
+    let other = event("e2", "Undone", "done");
+    assert_eq!(world.receive(REFUND, &other).await, Disposition::Parked);
+    let undo = event("e3", "Cancelled", "done");
+    assert_eq!(world.receive(RELEASE, &undo).await, Disposition::Parked);
+    // What it undoes is out of the way at once; what came between has its turn first.
+    for next in [other, undo] {
+        let due = world.due().await;
+        assert_eq!(due.iter().map(|one| &one.event.id).collect::<Vec<_>>(), [&next.id]);
+        assert_eq!(world.retry(&due[0], None).await, DONE);
+    }
+    assert_eq!(world.store.effects().await, ["Undone", "Cancelled"]);
 }
 
 async fn an_undo_waits_for_a_call_that_is_out<S: Effects>(mut world: World<S>) {
