@@ -30,7 +30,7 @@
 //! | operation | because |
 //! |---|---|
 //! | submit | it always goes with a key, and a key makes one transaction; it is minted if none is given |
-//! | get, list, events, participants, sagas | they change nothing |
+//! | get, list, events, choreographies, participants, sagas | they change nothing |
 //! | define | a name and version mean one definition for ever |
 //! | abort | what is aborted already is left as it is, and the answer is the same |
 //! | retry | it asks what is asked anyway, only sooner |
@@ -43,6 +43,7 @@
 //! | `client`, `builder` | where the server is, and what it can be asked |
 //! | `submit` | a transaction on its way to the server |
 //! | `list`, `events` | the transactions page by page; one of them live, or all |
+//! | `choreography` | the choreographed transactions: one, a list, one live |
 //! | `by_hand` | what a person does |
 //! | `answer`, `words` | the server's answers; what a newer server adds to them is passed over |
 //! | `retry`, `http` | asking until there is an answer; one try |
@@ -53,6 +54,7 @@
 mod answer;
 mod builder;
 mod by_hand;
+mod choreography;
 mod client;
 mod error;
 mod events;
@@ -68,6 +70,10 @@ pub use answer::{
 };
 pub use builder::{BuildError, Builder};
 pub use by_hand::As;
+pub use choreography::{
+    Choreographies, Choreography, ChoreographyFilter, ListedChoreography, PublishedEvent, Reaction,
+    Watched,
+};
 pub use client::Client;
 pub use error::{AskError, InvalidSubmission, Problem, SubmitError, Wrong};
 pub use events::{Events, Seen};

@@ -56,6 +56,8 @@ words! {
         TwoPhase "two-phase"
         /// The saga, orchestrated.
         Saga "saga"
+        /// Services that react to each other's events.
+        Choreography "choreography"
         /// Set aside: its records cannot be read.
         Unknown "unknown"
     }
@@ -72,13 +74,13 @@ words! {
         Committed "committed"
         /// In two phases: decided, the change is not made.
         Aborted "aborted"
-        /// A saga: steps are asked for.
+        /// A saga: steps are asked for. A choreography: no event has ended it.
         Running "running"
-        /// A saga: every step is done.
+        /// A saga: every step is done. A choreography: an event ended it.
         Completed "completed"
         /// A saga: what was done is taken back.
         Compensating "compensating"
-        /// A saga: all of it is.
+        /// A saga: all of it is. A choreography: it ended after a refusal.
         Compensated "compensated"
         /// Set aside: its records cannot be read.
         Unknown "unknown"

@@ -1,5 +1,76 @@
 //! Events between services with nothing lost: outbox, inbox, feeds, and the choreographed saga.
-#![allow(dead_code)]
+//!
+//! A service that commits a change and then tells of it crashes in between one day; one that reacts
+//! to an event gets it twice. The *outbox* writes the event in the transaction that makes it true,
+//! the *inbox* remembers it in the transaction that reacts to it: [`rusqlite`], [`tokio_postgres`]
+//! and [`sqlx`] put both into the caller's own transaction, and need nothing else.
+//!
+//! On them stands the saga with no coordinator. A service declares what it reacts to as a
+//! [`Choreography`], follows the feeds of others over HTTP, and offers its own:
+//!
+//! ```
+//! use rusqlite::Connection;
+//! use serde::{Deserialize, Serialize};
+//! use wholly_events::feed::{HttpFeed, router};
+//! use wholly_events::{Choreography, Failure, Incoming, Reacted};
+//! use wholly_participant::sqlite::Database;
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Order {
+//!     order_id: String,
+//!     quantity: u32,
+//! }
+//!
+//! /// Runs in one transaction with inbox and outbox: at most once with effect.
+//! fn reserve(db: &Connection, order: Incoming<Order>) -> Result<Reacted<Order, Order>, Failure> {
+//!     let taken = db.execute(
+//!         "UPDATE stock SET count = count - ?1 WHERE count >= ?1",
+//!         [order.quantity],
+//!     )?;
+//!     Ok(match taken {
+//!         0 => Reacted::Refused(order.data), // what was written is rolled back, the refusal goes out
+//!         _ => Reacted::Done(order.data),
+//!     }) // `?`: tried again, and the events of this order wait behind it
+//! }
+//!
+//! /// Takes it back, whichever of the two events comes first.
+//! fn release(db: &Connection, order: Incoming<Order>) -> Result<Reacted<Order>, Failure> {
+//!     if order.undone.iter().any(|(_, done)| done.is_some()) {
+//!         db.execute("UPDATE stock SET count = count + ?1", [order.quantity])?;
+//!     }
+//!     Ok(Reacted::Done(order.data))
+//! }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path().join("inventory.db");
+//! let database = Database::open(path)?;
+//! database.transaction(|db| Ok(db.execute_batch("CREATE TABLE stock (count)")?)).await?;
+//! let inventory = Choreography::new("inventory")
+//!     .on("OrderCreated", reserve).emits("InventoryReserved").refuses("InventoryRefused")
+//!     .on("PaymentRefused", release).undoes(reserve).emits("InventoryReleased")
+//!     .follow("order", HttpFeed::at("http://127.0.0.1:7501/feed")?)
+//!     .follow("payment", HttpFeed::at("http://127.0.0.1:7503/feed")?)
+//!     .start(database).await?; // goes on where it was
+//! let app: axum::Router = router(inventory); // .merge(the service's own routes)
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`inbox`], [`sql`] | the tables, and what is done with them |
+//! | [`wire`] | an event as a CloudEvent |
+//! | [`feed`] | how events travel: the trait for transports, and HTTP |
+//! | [`choreography`] | a service that reacts; [`choreography::react`] is the specification |
+//! | [`store`] | the databases that it lives in |
+//! | [`check`](check()), [`diagram`](diagram()) | a choreography as a whole, before it runs |
+// A service that takes only the outbox compiles the rest without its users.
+#![cfg_attr(
+    not(all(feature = "choreography", any(feature = "rusqlite", feature = "tokio-postgres"))),
+    allow(dead_code)
+)]
 
 mod check;
 #[cfg(feature = "choreography")]
@@ -17,9 +88,13 @@ mod graph;
 pub mod inbox;
 mod names;
 mod outbox;
+#[cfg(feature = "choreography")]
+mod probe;
 mod session;
 #[cfg(test)]
 mod shops;
+#[cfg(all(test, feature = "rusqlite", feature = "choreography"))]
+mod simulation;
 pub mod sql;
 #[cfg(feature = "choreography")]
 pub mod store;

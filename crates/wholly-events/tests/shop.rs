@@ -3,7 +3,10 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Shop, eventually};
+use wholly_events::feed::{Ask, Feed, HttpFeed, Start};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_confirmed_by_events_alone() {
@@ -46,4 +49,31 @@ async fn a_service_that_is_away_catches_up() {
         eventually(async || shop.order(&id).await.as_deref() == Some("confirmed")).await;
     }
     assert_eq!(shop.payments().await, 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_says_of_itself_what_it_declares_how_it_stands_and_what_it_did() {
+    let shop = Shop::open().await;
+    shop.place("ORD004", "item1", 1, 500_000).await;
+    eventually(async || shop.order("ORD004").await.as_deref() == Some("cancelled")).await;
+    let (order, inventory) = (shop.feed(0), shop.feed(1));
+    let declared = inventory.declaration().await.unwrap().unwrap();
+    assert_eq!(&declared, shop.inventory.service.declaration());
+    let status = inventory.status().await.unwrap().unwrap();
+    assert_eq!((status.service.as_str(), status.feeds.len()), ("inventory", 2));
+    let ask = Ask { start: Start::Earliest, limit: 1, wait: Duration::ZERO };
+    let (info, page) = order.read(ask).await.unwrap();
+    let reactions = inventory.reactions(&info.source, &page.events[0].event.id).await.unwrap();
+    let outcomes: Vec<_> = reactions.unwrap().into_iter().map(|one| one.outcome).collect();
+    assert_eq!(outcomes, ["done"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_offers_its_feed_alone_is_one_that_says_nothing_else() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/feed", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new()).await });
+    let feed = HttpFeed::at(&url).unwrap();
+    assert_eq!(feed.declaration().await.unwrap(), None);
+    assert!(feed.status().await.unwrap().is_none());
 }

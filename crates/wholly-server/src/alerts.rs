@@ -1,5 +1,5 @@
-//! Alerts: a webhook is told when a transaction is stuck, and when it no longer is; and when
-//! [damage] is found in the log.
+//! Alerts: a webhook is told when a transaction is stuck, and when it no longer is; the same of
+//! [choreographies and feeds](observed); and when [damage] is found in the log.
 //!
 //! There is no queue. What the webhook was told is compared with what is so, and what differs is
 //! told, as often as it takes: a webhook that is down for an hour costs no memory and loses nothing
@@ -12,6 +12,7 @@
 //! The loop waits for none of this: it changes a map that is looked at here.
 
 mod damage;
+mod observed;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -19,13 +20,15 @@ use std::ops::Bound::{Excluded, Unbounded};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::watch;
 use tokio::time::sleep;
 use wholly::{Coordinator, ParticipantName, Snapshot, Timestamp, TransactionId};
 
+pub use observed::Watched;
 pub use webhook::Webhook;
 
-/// Since when which transactions are stuck.
-type Stuck = BTreeMap<TransactionId, Timestamp>;
+/// Since when which of these, as transactions, are stuck.
+type Stuck<K> = BTreeMap<K, Timestamp>;
 
 /// How many changes are looked up at once: the loop must not wait for a long look.
 const AT_ONCE: usize = 256;
@@ -33,10 +36,10 @@ const AT_ONCE: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
-/// That a transaction is stuck, or no longer is, which the webhook does not know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Change {
-    transaction: TransactionId,
+/// That something is stuck, or no longer is, which the webhook does not know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Change<K> {
+    of: K,
     since: Timestamp,
     stuck: bool,
 }
@@ -56,6 +59,8 @@ struct Message {
 enum Data {
     Transaction(Of),
     Damage(damage::Found),
+    Choreography(observed::Of),
+    Feed(observed::Feed),
 }
 
 /// The transaction, without payloads and without what participants said, which may repeat them.
@@ -78,19 +83,37 @@ struct StuckBranch {
     participant: Option<ParticipantName>,
 }
 
-/// Tells the webhook for as long as the coordinator is there. What it is told of damage waits for
-/// nothing that it is told of transactions.
-pub async fn tell(coordinator: Coordinator, webhook: Webhook) {
-    tokio::join!(tell_of_stuck(&coordinator, &webhook), damage::tell(&coordinator, &webhook));
+/// Tells the webhook for as long as the coordinator is there. What it is told of damage, and of what
+/// is observed, waits for nothing that it is told of transactions.
+pub async fn tell(coordinator: Coordinator, watched: Option<Watched>, webhook: Webhook) {
+    tokio::join!(
+        tell_of(&coordinator, coordinator.stuck(), &webhook),
+        damage::tell(&coordinator, &webhook),
+        observed::tell(watched, &webhook)
+    );
 }
 
-async fn tell_of_stuck(coordinator: &Coordinator, webhook: &Webhook) {
-    let mut stuck = coordinator.stuck();
+/// How a change of something is told.
+trait Told {
+    type Of: Ord + Clone + Send + Sync;
+
+    fn message(&self, change: &Change<Self::Of>) -> impl Future<Output = Message> + Send;
+}
+
+impl Told for Coordinator {
+    type Of = TransactionId;
+
+    async fn message(&self, change: &Change<TransactionId>) -> Message {
+        message(self, change).await
+    }
+}
+
+async fn tell_of<T: Told>(how: &T, mut stuck: watch::Receiver<Stuck<T::Of>>, webhook: &Webhook) {
     let mut told = Stuck::new();
     let mut after = None;
     let mut pause = FIRST_PAUSE;
     loop {
-        let changes = differences(&stuck.borrow_and_update(), &told, after);
+        let changes = differences(&stuck.borrow_and_update(), &told, after.as_ref());
         if changes.is_empty() {
             if stuck.changed().await.is_err() {
                 return;
@@ -102,15 +125,16 @@ async fn tell_of_stuck(coordinator: &Coordinator, webhook: &Webhook) {
                 continue;
             }
             // One that is never taken must not keep the others away: the next comes after it.
-            after = Some(change.transaction);
-            match webhook.deliver(&message(coordinator, change).await).await {
+            after = Some(change.of.clone());
+            let message = how.message(&change).await;
+            match webhook.deliver(&message).await {
                 Ok(()) => {
                     change.was_told(&mut told);
                     pause = FIRST_PAUSE;
                 }
                 Err(why) => {
-                    let id = change.transaction;
-                    tracing::warn!(transaction = %id, "an alert was not taken: {why}; it is sent again");
+                    let id = &message.id;
+                    tracing::warn!(alert = %id, "an alert was not taken: {why}; it is sent again");
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     break;
@@ -120,46 +144,53 @@ async fn tell_of_stuck(coordinator: &Coordinator, webhook: &Webhook) {
     }
 }
 
-/// What the webhook does not know, beginning behind `after`; in the order of the transactions.
-fn differences(stuck: &Stuck, told: &Stuck, after: Option<TransactionId>) -> Vec<Change> {
-    let behind = |from, to| {
-        let unknown = stuck.range((from, to)).filter(|(id, since)| told.get(id) != Some(since));
-        let over = told.range((from, to)).filter(|(id, _)| !stuck.contains_key(id));
-        let change = |stuck| move |(&transaction, &since)| Change { transaction, since, stuck };
+/// What the webhook does not know, beginning behind `after`; in their order.
+fn differences<K: Ord + Clone>(
+    stuck: &Stuck<K>,
+    told: &Stuck<K>,
+    after: Option<&K>,
+) -> Vec<Change<K>> {
+    let behind = |from| {
+        let range = (from, Unbounded);
+        let unknown = stuck.range(range).filter(|(of, since)| told.get(of) != Some(since));
+        let over = told.range(range).filter(|(of, _)| !stuck.contains_key(of));
+        let change = |stuck| {
+            move |(of, since): (&K, &Timestamp)| Change { of: of.clone(), since: *since, stuck }
+        };
         let mut changes: Vec<_> = unknown.map(change(true)).take(AT_ONCE).collect();
         changes.extend(over.map(change(false)).take(AT_ONCE));
-        changes.sort_unstable_by_key(|change| change.transaction);
+        changes.sort_unstable_by(|a, b| a.of.cmp(&b.of));
         changes.truncate(AT_ONCE);
         changes
     };
     match after {
-        None => behind(Unbounded, Unbounded),
-        Some(id) => match behind(Excluded(id), Unbounded) {
-            changes if changes.is_empty() => behind(Unbounded, Unbounded),
+        None => behind(Unbounded),
+        Some(of) => match behind(Excluded(of)) {
+            changes if changes.is_empty() => behind(Unbounded),
             changes => changes,
         },
     }
 }
 
-impl Change {
-    fn still_holds(self, stuck: &Stuck) -> bool {
+impl<K: Ord + Clone> Change<K> {
+    fn still_holds(&self, stuck: &Stuck<K>) -> bool {
         match self.stuck {
-            true => stuck.get(&self.transaction) == Some(&self.since),
-            false => !stuck.contains_key(&self.transaction),
+            true => stuck.get(&self.of) == Some(&self.since),
+            false => !stuck.contains_key(&self.of),
         }
     }
 
-    fn was_told(self, told: &mut Stuck) {
+    fn was_told(self, told: &mut Stuck<K>) {
         match self.stuck {
-            true => _ = told.insert(self.transaction, self.since),
-            false => _ = told.remove(&self.transaction),
+            true => _ = told.insert(self.of, self.since),
+            false => _ = told.remove(&self.of),
         }
     }
 }
 
 /// The same change has the same id, however often it is sent.
-async fn message(coordinator: &Coordinator, change: Change) -> Message {
-    let Change { transaction, since, stuck } = change;
+async fn message(coordinator: &Coordinator, change: &Change<TransactionId>) -> Message {
+    let &Change { of: transaction, since, stuck } = change;
     // An alert must not wait for a log that cannot be read.
     let snapshot = coordinator.get(transaction).await.ok().flatten();
     let word = if stuck { "stuck" } else { "unstuck" };
@@ -205,21 +236,21 @@ mod tests {
         TransactionId::mint(ordinal, Timestamp::default(), 0, LogId::from_bits(0))
     }
 
-    fn stuck(ids: &[u64]) -> Stuck {
+    fn stuck(ids: &[u64]) -> Stuck<TransactionId> {
         ids.iter().map(|n| (id(*n), Timestamp::from_millis(*n))).collect()
     }
 
     #[test]
     fn what_differs_is_told_from_behind_the_last_and_then_from_the_front() {
         let (is, told) = (stuck(&[1, 2, 4]), stuck(&[2, 3]));
-        let changes = |after| -> Vec<_> {
-            let changes = differences(&is, &told, after);
-            changes.into_iter().map(|change| (change.transaction, change.stuck)).collect()
+        let changes = |after: Option<TransactionId>| -> Vec<_> {
+            let changes = differences(&is, &told, after.as_ref());
+            changes.into_iter().map(|change| (change.of, change.stuck)).collect()
         };
         assert_eq!(changes(None), [(id(1), true), (id(3), false), (id(4), true)]);
         assert_eq!(changes(Some(id(1))), [(id(3), false), (id(4), true)]);
         assert_eq!(changes(Some(id(4))), changes(None));
-        assert_eq!(differences(&is, &is, Some(id(2))), []);
+        assert_eq!(differences(&is, &is, Some(&id(2))), []);
         // Stuck again since another time.
         let again = Stuck::from([(id(2), Timestamp::from_millis(9))]);
         assert_eq!(differences(&again, &stuck(&[2]), None).len(), 1);

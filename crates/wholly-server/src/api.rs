@@ -6,6 +6,8 @@
 //! | `GET /v1/transactions` | the transactions that match, newest first, in pages |
 //! | `GET /v1/transactions/{id}` | one transaction with its branches and its history |
 //! | `GET /v1/transactions/{id}/events` | what is recorded of it, live, until it has settled |
+//! | `GET /v1/choreographies` | the choreographies that match, newest first, in pages |
+//! | `GET /v1/choreographies/{correlation}` | one choreography with its timeline |
 //! | `GET /v1/events` | what is recorded of all transactions, live |
 //! | `POST /v1/transactions/{id}/abort` | aborts it, if it is not decided |
 //! | `POST /v1/transactions/{id}/retry` | asks what is outstanding again, now; releases what is held |
@@ -27,6 +29,7 @@
 //! each route needs of its caller is in [`roles`], where a new route has to be named, too.
 
 mod by_hand;
+mod choreographies;
 mod events;
 mod guard;
 mod list;
@@ -65,6 +68,8 @@ pub use guard::Who;
 pub struct Served {
     pub coordinator: Coordinator,
     pub sagas: Arc<Sagas>,
+    /// None where no feed is followed.
+    pub observer: choreographies::Observing,
     /// None where nothing is counted.
     pub metrics: Option<Arc<Metrics>>,
     pub gate: Arc<Gate>,
@@ -95,6 +100,8 @@ routes! {
     "/v1/transactions/{id}/end" => post by_hand::end;
     "/v1/transactions/{id}/branches/{branch}/resolve" => post by_hand::resolve;
     "/v1/events" => get events::of_all;
+    "/v1/choreographies" => get choreographies::list;
+    "/v1/choreographies/{correlation}" => get choreographies::choreography;
     "/v1/sagas" => get sagas::list;
     "/v1/sagas/{name}/{version}" => get sagas::definition, put sagas::define;
     "/v1/outcome/{id}" => get outcome::outcome;

@@ -2,6 +2,7 @@
 
 mod ask;
 mod by_hand;
+mod choreographies;
 mod completions;
 mod events;
 mod exit;

@@ -10,6 +10,7 @@ mod access;
 pub mod alerts;
 pub mod check;
 mod credentials;
+mod feeds;
 mod limits;
 mod listen;
 pub mod logs;
@@ -33,9 +34,12 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
 use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
+use wholly_events::ServiceName;
 
 use self::alerts::{Alerts, AlertsSection};
 use self::credentials::{AuthSection, SigningSection, TlsSection};
+pub use self::feeds::ConfiguredFeed;
+use self::feeds::FeedSection;
 pub use self::limits::{BODY_LIMIT, Limits};
 pub use self::listen::Listen;
 use self::logs::Logs;
@@ -73,6 +77,12 @@ pub struct Config {
     pub limits: Limits,
     /// The coordinator's settings.
     pub settings: Settings,
+    /// The feeds that the observer follows.
+    pub feeds: Vec<ConfiguredFeed>,
+    /// Where the observer keeps what it read.
+    pub choreographies: PathBuf,
+    /// How long it keeps a choreography after its last event.
+    pub choreographies_kept: Duration,
     /// Who takes part, by name.
     pub participants: BTreeMap<ParticipantName, ConfiguredParticipant>,
     /// The file and the variables as they are written, which tells what a reload changes.
@@ -174,6 +184,7 @@ impl Config {
         let file = File::deserialize(Deserializer::from(said.clone())).map_err(wrong)?;
         let written = toml::Table::deserialize(Deserializer::from(said)).map_err(wrong)?;
         let mut settings = file.settings.over_defaults()?;
+        let choreographies_kept = file.retention.choreographies();
         settings.retention = file.retention.retention()?;
         settings.measured = file.metrics.enabled;
         let configured = |(name, section): (_, ParticipantSection)| {
@@ -181,6 +192,8 @@ impl Config {
         };
         let participants =
             file.participants.into_iter().map(configured).collect::<Result<_, Wrong>>()?;
+        let feed = |(source, section): (_, FeedSection)| section.configured(source);
+        let feeds = file.feeds.into_iter().map(feed).collect::<Result<_, Wrong>>()?;
         let by_certificate = file.tls.as_ref().is_some_and(tls::TlsSection::asks_clients);
         let access = access::access(file.tokens, file.clients, by_certificate)?;
         let tls = file.tls.map(|section| section.server(directory, access.has_tokens()));
@@ -191,9 +204,13 @@ impl Config {
         let log = overrides.log.clone().unwrap_or_else(|| directory.join(file.log));
         let audit = file.audit.map(|audit| directory.join(audit));
         let audit = overrides.audit.clone().or(audit);
+        let choreographies = file.choreographies.map(|file| directory.join(file));
         Ok(Self {
             listen,
             audit: audit.unwrap_or_else(|| log.with_file_name("audit.jsonl")),
+            choreographies: choreographies.unwrap_or_else(|| beside(&log, "-choreographies")),
+            choreographies_kept,
+            feeds,
             log,
             create_log: file.create_log,
             log_is: LogIs::Original,
@@ -208,6 +225,13 @@ impl Config {
             written,
         })
     }
+}
+
+/// The file that is called as this one, and something more.
+fn beside(file: &Path, more: &str) -> PathBuf {
+    let mut name = file.file_name().unwrap_or_default().to_owned();
+    name.push(more);
+    file.with_file_name(name)
 }
 
 /// What is wrong, and the byte where.
@@ -234,6 +258,7 @@ struct File {
     #[serde(default = "where_there_is_none")]
     create_log: bool,
     audit: Option<PathBuf>,
+    choreographies: Option<PathBuf>,
     #[serde(default)]
     tokens: Vec<Spanned<access::TokenSection>>,
     #[serde(default)]
@@ -253,6 +278,8 @@ struct File {
     retention: RetentionSection,
     #[serde(default)]
     participants: BTreeMap<ParticipantName, ParticipantSection>,
+    #[serde(default)]
+    feeds: BTreeMap<ServiceName, FeedSection>,
 }
 
 fn on_loopback() -> Spanned<Listen> {

@@ -1,10 +1,13 @@
 //! `wholly conformance`: whether a service, in any language, keeps the participant's half of the
-//! protocol. The checks are those of [`wholly::conformance`]; here they are asked for and told.
+//! protocol, or the contract of events. The checks are those of [`wholly::conformance`] and of
+//! [`wholly_events::conformance`]; here they are asked for and told.
+
+mod events;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use serde_json::Value;
 use wholly::HttpParticipant;
 use wholly::conformance::{
@@ -27,8 +30,25 @@ use crate::config::secret::Secret;
     --refused '{\"account\": \"alice\", \"cents\": 1000000}' \\
     --action pay --compensation refund
 
-The contract is docs/participant-contract.md.")]
+The contract is docs/participant-contract.md. For services that react to each
+other's events: wholly conformance events --help.")]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Conformance {
+    #[command(subcommand)]
+    other: Option<Other>,
+    #[command(flatten)]
+    participant: Option<Asked>,
+}
+
+/// The other contracts, each of which is checked in its own way.
+#[derive(Subcommand)]
+enum Other {
+    Events(events::Events),
+}
+
+/// How a participant is asked.
+#[derive(Args)]
+struct Asked {
     /// Where the service's operations are, as in the configuration.
     #[arg(value_name = "URL")]
     url: String,
@@ -59,7 +79,7 @@ impl Conformance {
     pub fn run(self) -> ExitCode {
         let asked = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let kept = match asked {
-            Ok(runtime) => runtime.block_on(self.ask()).map_err(|why| why.to_string()),
+            Ok(runtime) => runtime.block_on(self.check()).map_err(|why| why.to_string()),
             Err(why) => Err(why.to_string()),
         };
         match kept {
@@ -72,6 +92,18 @@ impl Conformance {
         }
     }
 
+    /// Whether every rule is kept.
+    async fn check(self) -> Result<bool, Box<dyn Error>> {
+        match (self.other, self.participant) {
+            (Some(Other::Events(events)), _) => events.check().await,
+            (None, Some(participant)) => participant.ask().await,
+            // The command line has asked for one of them.
+            (None, None) => Err("nothing is to be checked".into()),
+        }
+    }
+}
+
+impl Asked {
     /// Whether every rule is kept.
     async fn ask(self) -> Result<bool, Box<dyn Error>> {
         // Each suite asks by connections of its own.
@@ -123,8 +155,12 @@ fn told(pattern: &str, report: &Report) -> bool {
             Verdict::Failed { seen } => ("FAILED", seen.as_str()),
             _ => ("not offered", ""),
         };
-        let colon = if seen.is_empty() { "" } else { ": " };
-        println!("{word:<12} {pattern:<10} {}{colon}{seen}", check.rule);
+        tell(word, pattern, check.rule, seen);
     }
     report.passed()
+}
+
+fn tell(word: &str, pattern: &str, rule: &str, seen: &str) {
+    let colon = if seen.is_empty() { "" } else { ": " };
+    println!("{word:<12} {pattern:<10} {rule}{colon}{seen}");
 }

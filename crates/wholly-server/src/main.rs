@@ -19,6 +19,7 @@
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
 //! | `open_files` | that it may have as many connections as it takes |
+//! | `observer` | the choreographies, as their feeds tell them |
 //! | `metrics`, `logs`, `alerts`, `traces` | what an operator sees, and is told |
 //! | `https`, `fetch` | a client for what is told to others, and asked of them |
 //! | `problem` | errors, as HTTP tells them |
@@ -47,6 +48,7 @@ mod given;
 mod https;
 mod logs;
 mod metrics;
+mod observer;
 mod open_files;
 mod place;
 mod problem;

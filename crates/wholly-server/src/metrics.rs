@@ -4,8 +4,10 @@
 //! client chooses: labels come from the configuration and from this code.
 
 mod engine;
+mod feeds;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -16,8 +18,10 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use wholly::Coordinator;
 
+use crate::observer::Observer;
 use crate::traces::Traces;
 use engine::Engine;
+use feeds::Feeds;
 
 /// The types of the text: OpenMetrics, and what Prometheus had before it.
 pub const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -53,12 +57,16 @@ impl MetricConstructor<Histogram> for Bounds {
 }
 
 impl Metrics {
-    /// Those of this coordinator, and of an API that nobody has called yet.
-    pub fn of(coordinator: Coordinator, traces: &Traces) -> Self {
+    /// Those of this coordinator, of the observer if there is one, and of an API that nobody has
+    /// called yet.
+    pub fn of(coordinator: Coordinator, traces: &Traces, observer: Option<Arc<Observer>>) -> Self {
         let mut registry = Registry::with_prefix("wholly");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which version runs", build);
         registry.register_collector(Box::new(Engine(coordinator)));
+        if let Some(observer) = observer {
+            registry.register_collector(Box::new(Feeds(observer)));
+        }
         traces.register(&mut registry);
         let requests = Family::new_with_constructor(Bounds);
         let help = "How long requests took until their answers began";

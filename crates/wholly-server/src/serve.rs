@@ -7,7 +7,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +20,10 @@ use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 use crate::alerts::{self, Webhook};
 use crate::api::Served;
 use crate::audit::{Asked, Audit};
-use crate::config::{Config, LogIs, Source};
+use crate::config::{Config, ConfiguredFeed, LogIs, Source};
 use crate::gate::{Gate, Rules};
 use crate::metrics::Metrics;
+use crate::observer::{self, Observer};
 use crate::reload::Reloader;
 use crate::sagas::Sagas;
 use crate::traces::{Traces, TracesError};
@@ -51,6 +52,9 @@ pub enum ServeError {
     /// What is done by hand could not be written down.
     #[error("the audit {} cannot be written: {why}", .file.display())]
     Audit { file: PathBuf, why: io::Error },
+    /// What is observed cannot be kept.
+    #[error(transparent)]
+    Observer(#[from] observer::StoreError),
     /// The system denies what every program needs.
     #[error("the system denies {what}: {why}")]
     System { what: &'static str, why: io::Error },
@@ -95,7 +99,7 @@ async fn serve<L: Log, P: Participant>(
         LogIs::Restored => file.restored(),
     };
     let traces = Traces::start(config.traces)?;
-    let Config { listen, access, limits, tls, written, .. } = config;
+    let Config { listen, access, limits, tls, written, feeds, .. } = config;
     let measured = config.settings.measured;
     let builder = Coordinator::builder(log(file)).settings(config.settings);
     let mut builder = traces.of_transactions(builder);
@@ -116,8 +120,17 @@ async fn serve<L: Log, P: Participant>(
         }
     };
 
+    let observing = observe(&config.choreographies, feeds, config.choreographies_kept);
+    let observer = match observing.await {
+        Ok(observer) => observer,
+        Err(why) => {
+            coordinator.shutdown(Duration::ZERO).await;
+            return Err(why.into());
+        }
+    };
     if let Some(webhook) = webhook {
-        tokio::spawn(alerts::tell(coordinator.clone(), webhook));
+        let watched = observer.as_deref().map(|observer| (observer.stuck(), observer.troubles()));
+        tokio::spawn(alerts::tell(coordinator.clone(), watched, webhook));
     }
     let scheme = if tls.is_some() { "https" } else { "http" };
     if scheme == "http" && !address.ip().is_loopback() {
@@ -125,11 +138,13 @@ async fn serve<L: Log, P: Participant>(
     }
     let gate = Arc::new(Gate::new(Rules { access, limits, tls }, audit));
     let hub = api::Hub::new(coordinator.clone());
-    let metrics = measured.then(|| Arc::new(Metrics::of(coordinator.clone(), &traces)));
+    let metrics =
+        measured.then(|| Arc::new(Metrics::of(coordinator.clone(), &traces, observer.clone())));
     let (reload, mut asked) = mpsc::channel(1);
     let router = api::router(Served {
         coordinator: coordinator.clone(),
         sagas: Arc::new(sagas),
+        observer: observer.clone(),
         metrics,
         gate: Arc::clone(&gate),
         hub: hub.clone(),
@@ -165,6 +180,9 @@ async fn serve<L: Log, P: Participant>(
     drop(asked);
     drop(stop);
     hub.close();
+    if let Some(observer) = &observer {
+        observer.close();
+    }
     coordinator.shutdown(GRACE).await;
     // A client that does not read its answer must not keep the server.
     if tokio::time::timeout(FAREWELL, server).await.is_err() {
@@ -200,6 +218,18 @@ async fn by_signal<P: Participant>(
     };
     if let Err(why) = audit.ended(action, asked, status).await {
         tracing::error!("the audit does not say that the configuration was read again: {why}");
+    }
+}
+
+/// The observer, where there are feeds to follow.
+async fn observe(
+    file: &Path,
+    feeds: Vec<ConfiguredFeed>,
+    kept: Duration,
+) -> Result<Option<Arc<Observer>>, observer::StoreError> {
+    match feeds.is_empty() {
+        true => Ok(None),
+        false => Observer::start(file, feeds, kept).await.map(Arc::new).map(Some),
     }
 }
 

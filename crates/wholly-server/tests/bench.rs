@@ -194,6 +194,20 @@ fn refused_sagas_beside_those_that_are_not() {
 }
 
 #[test]
+fn orders_by_events_beside_services_that_call_each_other() {
+    // It fails if an order was lost, or happened twice.
+    let report = bench(&[&["choreography", "--concurrency", "8"][..], &SHORT].concat());
+    positive(&report, &OF_A_RUN);
+    positive(&report, &["/ratio/p50", "/ratio/p99"]);
+    assert_eq!(report["ceiling"]["name"], "plain calls");
+    #[cfg(target_os = "linux")]
+    for side in ["subject", "ceiling"] {
+        let median = &report[side]["median"];
+        positive(median, &["/resident_bytes", "/processor_micros_per_transaction"]);
+    }
+}
+
+#[test]
 fn a_grown_log_beside_an_empty_one() {
     let report = bench(&[&["growth", "--transactions", "5000"][..], &SHORT].concat());
     positive(&report, &OF_A_RUN);

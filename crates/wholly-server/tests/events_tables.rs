@@ -154,6 +154,22 @@ async fn what_waits_is_listed_tried_and_given_up() {
     let packed = "SELECT count(*) FROM wholly_outbox WHERE type = 'OrderPacked'";
     let dropped = "SELECT count(*) FROM wholly_inbox WHERE reason = 'ticket 4711'";
     assert_eq!([refusals, packed, dropped].map(|sql| count(&path, sql)), [1, 1, 1]);
+    // As docs/operations.md prints it, of another event.
+    publish(&database, &order, "ORD2", true).await;
+    eventually(async || (depot.status().await.unwrap().parked.len() == 1).then_some(())).await;
+    let waits = depot.status().await.unwrap().parked[0].number.to_string();
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operations.md"));
+    let section = page.split_once("## Look after a choreographed service").unwrap().1;
+    let block = section.split_once("```sh\n").unwrap().1.split_once("```").unwrap().0;
+    assert_eq!(block.lines().count(), 4);
+    for line in block.lines() {
+        let line = line.replace("inventory.db", file).replace(" 17", &format!(" {waits}"));
+        let line = line.replacen("wholly", env!("CARGO_BIN_EXE_wholly"), 1);
+        let ran = Command::new("sh").args(["-c", &line]).output().unwrap();
+        assert!(ran.status.success(), "{line}: {}", String::from_utf8_lossy(&ran.stderr));
+    }
+    assert!(depot.status().await.unwrap().parked.is_empty());
+
     let (code, error) = refused(&["events", "drop", file, &number, "--reason", "r", "--silent"]);
     assert_eq!((code, error.contains("nothing is parked")), (1, true), "{error}");
 }

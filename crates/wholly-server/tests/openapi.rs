@@ -5,7 +5,7 @@
 mod common;
 
 use common::schema::{resolve, wrong};
-use common::{Little, Said, Server, eventually, unreadable, within};
+use common::{Little, Publisher, Said, Server, eventually, unreadable, within};
 use http_body_util::BodyExt;
 use hyper::Method;
 use serde_json::{Value, json};
@@ -25,6 +25,7 @@ struct Api {
     /// How many of these stay what they are.
     ended: usize,
     _directory: TempDir,
+    _feed: Publisher,
 }
 
 /// A request made from the document.
@@ -54,16 +55,25 @@ impl Api {
             ("undecided", &undecided),
             ("unsettled", &unsettled),
         ];
-        let settings = "patience = '100ms'\ndeadline = '10m'";
+        let feed = Publisher::start("order").await;
+        feed.publishes("OrderCreated", "ORD001");
+        let settings = format!("patience = '100ms'\ndeadline = '10m'\n{}", feed.section("order"));
         let nobody_reads_it = unreadable(directory.path(), "unreadable").to_string();
-        let server = Server::start_with(directory.path(), &participants, settings).await;
+        let server = Server::start_with(directory.path(), &participants, &settings).await;
+        let observed = async || {
+            let reply = server.get("/v1/choreographies/ORD001").await;
+            (reply.status == 200).then_some(())
+        };
+        eventually("the feed is read", observed).await;
         let document = server.get("/openapi.json").await.json();
         let stored = "/paths/~1v1~1sagas~1{name}~1{version}/put/requestBody/content/\
             application~1json/examples/definition/value";
         let stored = document.pointer(stored).unwrap().to_string();
         let json = [("content-type", "application/json")];
         server.send(Method::PUT, "/v1/sagas/create%20order/1", &json, &stored).await;
-        let mut api = Self { document, server, there: Vec::new(), ended: 0, _directory: directory };
+        let there = vec![("correlation", "ORD001".to_owned())];
+        let mut api =
+            Self { document, server, there, ended: 0, _directory: directory, _feed: feed };
         for body in [ORDER, SAGA] {
             api.submitted(&[], body).await;
         }

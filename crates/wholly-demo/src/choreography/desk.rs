@@ -97,7 +97,11 @@ async fn place<S: ShopStore>(
         }
     }
     let status = match (ended, begun) {
-        (_, Begun::There(status)) if status != "created" => status,
+        (_, Begun::There(status)) if status != "created" => {
+            // It ended before: nobody will be told of that any more.
+            desk.waiting.lock().remove(&id);
+            status
+        }
         (Some((ended, wait)), _) => match tokio::time::timeout(wait, ended).await {
             Ok(Ok(status)) => status.to_owned(),
             Ok(Err(_)) | Err(_) => "created".to_owned(),

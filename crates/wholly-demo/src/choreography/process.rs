@@ -27,11 +27,12 @@ use crate::shop::{ServiceKind, books_of};
 /// Prints "ready" once it listens, and with --tell a line of JSON for each event that it published
 /// and for each reaction that ended.
 #[derive(Args, Debug)]
+#[command(override_usage = "wholly shop-by-events [OPTIONS] <KIND>")]
 pub struct EventService {
     /// order, payment or inventory.
     kind: ServiceKind,
     /// How an order goes through the shop.
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, default_value_t = Flow::Sequential)]
     flow: Flow,
     /// Where order, payment and inventory listen, on 127.0.0.1.
     #[arg(long, value_delimiter = ',', required = true)]

@@ -113,14 +113,16 @@ impl Teller {
     pub(super) fn ended(&self, saga: &Transaction) -> io::Result<()> {
         self.event("coordinator", "ends", &self.paint(colour_of(&saga.state), &saga.state))?;
         let steps = saga.steps.iter().map(|Step { name, state }| format!("{name} {state}"));
-        self.list("steps", ", ", steps.collect())
+        self.list("steps", vec![steps.collect()])
     }
 
     /// What is in the books.
     pub(super) fn books(&self, books: &Books) -> io::Result<()> {
-        let list = |entries: Vec<String>| match entries.is_empty() {
-            true => "none".to_owned(),
-            false => entries.join(", "),
+        let list = |what: &str, entries: Vec<String>| -> Vec<String> {
+            let or_none = if entries.is_empty() { vec!["none".to_owned()] } else { entries };
+            let mut named = or_none.into_iter();
+            let first = named.next().map(|first| format!("{what}: {first}"));
+            first.into_iter().chain(named).collect()
         };
         let stock = books.stock.iter().map(|(item, line)| match line.reserved {
             0 => format!("{item} = {}", line.on_hand),
@@ -132,20 +134,26 @@ impl Teller {
         });
         let paid = books.payments.iter().map(|(order, amount)| format!("{order} = {amount}"));
         let books = vec![
-            format!("orders: {}", list(orders.collect())),
-            format!("payments: {}", list(paid.collect())),
-            format!("stock: {}", list(stock.collect())),
+            list("orders", orders.collect()),
+            list("payments", paid.collect()),
+            list("stock", stock.collect()),
         ];
-        self.list("books", "; ", books)
+        self.list("books", books)
     }
 
     /// What was asked for, on as many lines as it needs.
-    fn list(&self, what: &str, separator: &str, parts: Vec<String>) -> io::Result<()> {
+    fn list(&self, what: &str, lists: Vec<Vec<String>>) -> io::Result<()> {
         const WIDTH: usize = 100;
         let mut lines = vec![format!("  {what:<12} ")];
-        let last = parts.len().saturating_sub(1);
+        let ended = lists.into_iter().flat_map(|mut list| {
+            let last = list.pop().map(|last| last + "; ");
+            list.into_iter().map(|part| part + ", ").chain(last)
+        });
+        let mut parts: Vec<_> = ended.collect();
+        if let Some(last) = parts.last_mut() {
+            last.truncate(last.len() - "; ".len());
+        }
         for (index, part) in parts.into_iter().enumerate() {
-            let part = if index == last { part } else { part + separator };
             match lines.last_mut() {
                 Some(line) if index == 0 || line.len() + part.len() <= WIDTH => {
                     line.push_str(&part)

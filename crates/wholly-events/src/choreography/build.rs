@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handle::{Delivered, Incoming, Unhandled};
+use super::handle::{Delivered, Incoming, Undone, Unhandled};
 use super::observe::{Ended, Observer};
 use super::plan::{Plan, Retry};
 use crate::Failure;
@@ -40,7 +40,7 @@ pub struct CallOut<E> {
 }
 
 pub(crate) type CallFuture = Pin<Box<dyn Future<Output = Result<String, Unhandled>> + Send>>;
-pub(crate) type Call = Box<dyn Fn(Event, String) -> CallFuture + Send + Sync>;
+pub(crate) type Call = Box<dyn Fn(Event, Undone, String) -> CallFuture + Send + Sync>;
 type ReadFuture = Pin<Box<dyn Future<Output = Result<(FeedInfo, Page), FeedError>> + Send>>;
 
 /// A feed that is followed.
@@ -185,6 +185,10 @@ impl<S: Store> Choreography<S> {
     /// later events of the correlation wait. The call is repeated, with the same key, until it
     /// gives a result: no answer is no refusal. A refusal of who is called is a result, too: let
     /// `record` refuse then.
+    ///
+    /// A call that takes another one back is told in [`Incoming::undone`] what there is to take back.
+    /// A database that is put back to an earlier state knows nothing of the calls made since: compare
+    /// its books with those of who was called.
     pub fn on_call<E, C, T, F, Fut, R>(self, event: impl AsRef<str>, call: F, record: R) -> Self
     where
         E: DeserializeOwned + Send + 'static,
@@ -195,10 +199,10 @@ impl<S: Store> Choreography<S> {
     {
         let functions = [TypeId::of::<F>(), TypeId::of::<R>()];
         let call = Arc::new(call);
-        let call: Call = Box::new(move |event, idempotency_key| {
+        let call: Call = Box::new(move |event, undone, idempotency_key| {
             let call = Arc::clone(&call);
             Box::pin(async move {
-                let delivered = Delivered { event, undone: Vec::new(), called: None };
+                let delivered = Delivered { event, undone, called: None };
                 let incoming = delivered.read()?;
                 let result = call(CallOut { incoming, idempotency_key }).await;
                 let result = result.map_err(Unhandled::failed)?;

@@ -19,20 +19,18 @@ use super::service::{Parts, stamp};
 use super::tend::begin_call;
 use crate::cursor::Cursor;
 use crate::event::{Event, now};
-use crate::feed::{FeedError, FeedInfo, Page, Start};
+use crate::feed::{Ask, FeedError, FeedInfo, Page, Start};
 use crate::inbox::Outcome;
 use crate::names::{Correlation, ServiceName};
 use crate::store::{Store, StoreError};
 
-/// How long a feed is asked to wait for an event.
-const WAIT: Duration = Duration::from_secs(20);
 /// How long the watermark may lag behind what is done: an event that is read again is known.
 const ADVANCE_EVERY: Duration = Duration::from_millis(200);
 
 /// How often another cursor is looked for before a feed that refused is asked again.
 const LOOKS: u32 = 12;
 
-type Reading = BoxFuture<'static, (Timestamp, Result<(FeedInfo, Page), FeedError>)>;
+type Reading = BoxFuture<'static, (Timestamp, Ask, Result<(FeedInfo, Page), FeedError>)>;
 
 /// Follows a feed until it is dropped.
 pub(crate) async fn follow<S: Store>(parts: Arc<Parts<S>>, followed: Followed, nth: usize) {
@@ -93,8 +91,8 @@ impl<S: Store> Follower<'_, S> {
     async fn run(&mut self) -> FeedError {
         let mut dealing = FuturesUnordered::new();
         let mut reading: Option<Reading> = None;
-        let mut saving: Option<BoxFuture<'static, ()>> = None;
-        let mut watermark: Option<Cursor> = None;
+        let mut saving: Option<BoxFuture<'static, Passed>> = None;
+        let mut watermark: Option<Passed> = None;
         let mut save_at = Instant::now();
         let mut backoff = Backoff::default();
         loop {
@@ -104,69 +102,75 @@ impl<S: Store> Follower<'_, S> {
                 let (parts, source) = (Arc::clone(self.parts), self.followed.source.clone());
                 dealing.push(deal(parts, source, correlation.clone(), item.clone()).boxed());
             }
-            if let Some(passed) = self.reader.take_passed() {
-                self.passed(&passed);
-                watermark = Some(passed.place);
+            if let Some(passed) = self.reader.take_passed(watermark.as_ref()) {
+                self.parts.feed_status(self.nth, |status| status.passed(&passed));
+                watermark = Some(passed);
             }
             if saving.is_none()
                 && Instant::now() >= save_at
-                && let Some(place) = watermark.take()
+                && let Some(passed) = watermark.take()
             {
                 saving =
-                    Some(advance(Arc::clone(self.parts), self.followed.clone(), place).boxed());
+                    Some(advance(Arc::clone(self.parts), self.followed.clone(), passed).boxed());
             }
             if reading.is_none() && self.reader.has_room() {
-                reading = Some(self.read(WAIT, Duration::ZERO));
+                reading = Some(self.read(self.reader.ask(), Duration::ZERO));
             }
             tokio::select! {
                 Some(correlation) = dealing.next() => self.reader.done(&correlation),
-                (began, read) = pending_or(&mut reading) => {
+                (began, ask, read) = pending_or(&mut reading) => {
                     reading = None;
-                    let taken = read.and_then(|(info, page)| self.take(began, &info, page));
+                    let taken = read.and_then(|(info, page)| self.take(began, &ask, &info, page));
                     match taken {
                         Ok(()) => backoff.reset(),
                         Err(error @ FeedError::Unreachable(_)) => {
                             self.unreachable(&error);
                             // What was read before is dealt with meanwhile.
-                            reading = Some(self.read(WAIT, backoff.longer()));
+                            reading = Some(self.read(self.reader.ask(), backoff.longer()));
                         }
                         Err(error) => return error,
                     }
                 }
-                () = pending_or(&mut saving) => {
+                passed = pending_or(&mut saving) => {
+                    self.saved(&passed);
                     saving = None;
                     save_at = Instant::now() + ADVANCE_EVERY;
                 }
                 () = tokio::time::sleep_until(save_at), if watermark.is_some() && saving.is_none() => {}
                 () = self.parts.read_now.notified() => {
-                    reading = Some(self.read(Duration::ZERO, Duration::ZERO));
+                    reading = Some(self.read(self.reader.ask_now(), Duration::ZERO));
                 }
             }
         }
     }
 
-    /// Reads on, after a delay; the feed is asked to wait for an event.
-    fn read(&self, wait: Duration, delay: Duration) -> Reading {
+    /// Reads on, after a delay.
+    fn read(&self, ask: Ask, delay: Duration) -> Reading {
         let read = Arc::clone(&self.followed.read);
-        let ask = self.reader.ask(wait);
-        let start = ask.start.clone();
         async move {
             if !delay.is_zero() {
                 tokio::time::sleep(delay).await;
             }
             let began = now();
             // Places must ascend on their way through the lanes, and a transport may repeat.
-            let read = read(ask).await.and_then(|(info, page)| Ok((info, page.behind(&start)?)));
-            (began, read)
+            let answer = read(ask.clone()).await;
+            let answer = answer.and_then(|(info, page)| Ok((info, page.behind(&ask.start)?)));
+            (began, ask, answer)
         }
         .boxed()
     }
 
     /// Takes a page in.
-    fn take(&mut self, began: Timestamp, info: &FeedInfo, page: Page) -> Result<(), FeedError> {
+    fn take(
+        &mut self,
+        began: Timestamp,
+        ask: &Ask,
+        info: &FeedInfo,
+        page: Page,
+    ) -> Result<(), FeedError> {
         reader::check(info, &self.followed.source, self.parts.settings.inbox_retention)?;
         let head = page.head;
-        self.reader.take(&self.parts.code.plan, began, page);
+        self.reader.take(&self.parts.code.plan, began, ask, page);
         self.parts.feed_status(self.nth, |status| {
             status.head = head;
             status.unreachable_since = None;
@@ -175,9 +179,9 @@ impl<S: Store> Follower<'_, S> {
         Ok(())
     }
 
-    /// Everything up to this place is dealt with or parked.
-    fn passed(&self, passed: &Passed) {
-        self.parts.feed_status(self.nth, |status| status.passed(passed));
+    /// Everything up to this place is dealt with or parked, and is not read again.
+    fn saved(&self, passed: &Passed) {
+        self.parts.feed_status(self.nth, |status| status.saved(passed));
         // A time-out may have waited for it.
         self.parts.timeouts.notify_one();
     }
@@ -210,9 +214,10 @@ async fn until_done<S: Store>(parts: &Arc<Parts<S>>, job: impl Fn() -> Job) {
     }
 }
 
-async fn advance<S: Store>(parts: Arc<Parts<S>>, followed: Followed, place: Cursor) {
-    let job = || Job::Advance(followed.source.clone(), place.clone(), now());
+async fn advance<S: Store>(parts: Arc<Parts<S>>, followed: Followed, passed: Passed) -> Passed {
+    let job = || Job::Advance(followed.source.clone(), passed.place.clone(), now());
     until_done(&parts, job).await;
+    passed
 }
 
 /// Sees to it that every reaction to the event has dealt with it, or has it parked.
@@ -275,18 +280,20 @@ pub(crate) fn disposed<S: Store>(
         observe::tell(parts.observer.as_ref(), &reaction.name, event, disposition);
     }
     match disposition {
-        Disposition::Ended(Outcome::Done | Outcome::Refused, _) => {
-            parts.published.notify_one();
+        Disposition::Ended(end) => {
+            // A handler may have published more than what its reaction emits.
+            if matches!(end.outcome, Outcome::Done | Outcome::Refused) {
+                parts.published.notify_one();
+            }
+            if end.frees {
+                parts.parked.notify_one();
+            }
             parts.timeouts.notify_one();
-            parts.parked.notify_one();
         }
-        Disposition::Ended(Outcome::Suppressed | Outcome::Dropped, _) | Disposition::Again => {
-            parts.parked.notify_one();
-        }
-        Disposition::Parked => {}
-        Disposition::Call(sequence) => {
+        Disposition::Again | Disposition::Parked => {}
+        Disposition::Call(sequence, undone) => {
             if let Some((index, event)) = of {
-                begin_call(parts, *sequence, index, event.clone());
+                begin_call(parts, *sequence, index, event.clone(), undone.clone());
             }
         }
     }

@@ -13,6 +13,10 @@ use crate::event::{Event, data_of};
 use crate::names::{ReactionName, ServiceName};
 use crate::session::{Session, SqlError};
 
+/// The reactions that another takes back, and what each had emitted, as JSON: `None` where it had not
+/// taken effect.
+pub type Undone = Vec<(ReactionName, Option<String>)>;
+
 /// An event with its data, as a reaction gets it.
 #[derive(Clone, Debug)]
 pub struct Incoming<E> {
@@ -23,7 +27,7 @@ pub struct Incoming<E> {
     /// The reactions that this one takes back, and what each had emitted, as JSON, `null` where it
     /// was silent: `None` where it had not taken effect, because it refused or never ran. There is nothing to take back then,
     /// but what this reaction emits is emitted all the same.
-    pub undone: Vec<(ReactionName, Option<String>)>,
+    pub undone: Undone,
 }
 
 /// The end of a reaction that did not fail: what it emits.
@@ -42,7 +46,7 @@ pub enum Reacted<T, R = ()> {
 #[derive(Clone, Debug)]
 pub struct Delivered {
     pub(crate) event: Event,
-    pub(crate) undone: Vec<(ReactionName, Option<String>)>,
+    pub(crate) undone: Undone,
     /// The result of the call, as JSON, of a reaction that made one.
     pub(crate) called: Option<String>,
 }

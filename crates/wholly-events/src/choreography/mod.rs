@@ -4,10 +4,13 @@
 //! then is a [`Service`]. Each event of a feed that it follows is dealt with in one local
 //! transaction: see [`react`] for what becomes of it.
 
+#[cfg(all(test, feature = "rusqlite"))]
+mod bounded;
 mod build;
 mod follow;
 pub(crate) mod handle;
 pub(crate) mod job;
+pub(crate) mod known;
 pub(crate) mod lanes;
 mod observe;
 mod operator;
@@ -22,7 +25,7 @@ mod tend;
 pub(crate) mod timeout;
 
 pub use build::{CallOut, Choreography, IntoHandler, IntoRecorder, InvalidChoreography};
-pub use handle::{Incoming, Reacted, Unhandled};
+pub use handle::{Incoming, Reacted, Undone, Unhandled};
 pub use observe::Ended;
 pub use operator::{DropError, Ending, OperateError, Operator};
 pub use parked::{Parked, ParkedState};

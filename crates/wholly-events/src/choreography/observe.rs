@@ -29,7 +29,8 @@ pub(crate) fn tell(
     event: &Event,
     disposition: &Disposition,
 ) {
-    if let (Some(observer), Disposition::Ended(outcome, emitted)) = (observer, disposition) {
-        observer(Ended { reaction, event, outcome: *outcome, emitted: emitted.as_deref() });
+    if let (Some(observer), Disposition::Ended(end)) = (observer, disposition) {
+        let (outcome, emitted) = (end.outcome, end.emitted.as_deref());
+        observer(Ended { reaction, event, outcome, emitted });
     }
 }

@@ -9,7 +9,7 @@
 //! | the reaction has dealt with the event | nothing |
 //! | the event is parked | nothing |
 //! | another event of the correlation is parked | it is parked behind it |
-//! | … but this one undoes that one's reaction, whose call is not out | that one is suppressed, and this one goes on |
+//! | … but this one undoes that one's reaction, whose call is not out | that one is suppressed, and what is parked behind it is looked at |
 //! | the reaction is suppressed | remembered; nothing is called, nothing is emitted |
 //! | the reaction makes a call | parked as calling; the call is made after the commit |
 //! | else | the handler is called, what it says is emitted, all is remembered |
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use wholly_core::Timestamp;
 
-use super::handle::{Delivered, Handlers, Said, Unhandled};
+use super::handle::{Delivered, Handlers, Said, Undone, Unhandled};
 use super::parked::{self, ParkedState, Parking};
 use super::plan::{Plan, ReactionIndex};
 use crate::declaration::Reaction;
@@ -30,6 +30,7 @@ use crate::event::{Event, NewEvent};
 use crate::inbox::{Key, Outcome, record};
 use crate::names::{Correlation, EventId, EventType, ReactionName};
 use crate::outbox::publish;
+use crate::probe::{Law, broken};
 use crate::session::{Session, SqlError, Value};
 use crate::sql;
 
@@ -45,14 +46,25 @@ pub struct Stamp {
 /// What became of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// The reaction ended so, now, and emitted this.
-    Ended(Outcome, Option<Box<NewEvent>>),
+    /// The reaction ended, now.
+    Ended(End),
     /// The reaction had dealt with it before, or it is parked already.
     Again,
     /// It is parked behind another event of its correlation.
     Parked,
-    /// It is parked under this number, and its call is to be made now.
-    Call(u64),
+    /// It is parked under this number, and its call is to be made now, with what there is to undo.
+    Call(u64, Undone),
+}
+
+/// The end of a reaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The event that it emitted.
+    pub emitted: Option<Box<NewEvent>>,
+    /// True if events that were parked behind another one may be due now.
+    pub frees: bool,
 }
 
 /// Why a reaction's transaction is rolled back.
@@ -82,9 +94,15 @@ pub(crate) async fn receive<S: Session>(
         return Ok(Disposition::Again);
     }
     arrived(session, plan, event, stamp.now).await?;
-    if let Some(first) = seen.first_parked
-        && !overtakes(session, reaction, first, stamp.now).await?
-    {
+    let mut first_parked = seen.first_parked;
+    while let Some(first) = first_parked {
+        if overtakes(session, reaction, first, stamp.now).await? {
+            if broken(Law::UndoingWaitsItsTurn) {
+                break;
+            }
+            first_parked = look(session, &reaction.name, event).await?.first_parked;
+            continue;
+        }
         let parking = Parking {
             reaction: &reaction.name,
             event,
@@ -96,7 +114,9 @@ pub(crate) async fn receive<S: Session>(
         parked::park(session, parking, stamp.now).await?;
         return Ok(Disposition::Parked);
     }
-    let work = Work { plan, index, reaction, event, stamp };
+    // Where one was parked and this one is here, it has overtaken that one.
+    let frees = seen.first_parked.is_some();
+    let work = Work { plan, index, reaction, event, stamp, frees };
     if seen.suppressed {
         return work.end(session, Outcome::Suppressed, None).await;
     }
@@ -132,7 +152,7 @@ pub(crate) async fn retry<S: Session>(
     if seen.first_parked != Some(sequence) {
         return Ok(Disposition::Again);
     }
-    let work = Work { plan, index, reaction, event, stamp };
+    let work = Work { plan, index, reaction, event, stamp, frees: true };
     let disposition = match (reaction.calls, parked.state, called) {
         _ if seen.handled => Disposition::Again,
         (true, ParkedState::Calling, Some(called)) => {
@@ -144,7 +164,7 @@ pub(crate) async fn retry<S: Session>(
         (true, _, _) => {
             let (state, due) = (ParkedState::Calling, Some(stamp.now + CALL_LEASE));
             parked::update(session, sequence, state, parked.tries, due, None).await?;
-            return Ok(Disposition::Call(sequence));
+            return Ok(Disposition::Call(sequence, work.undone(session).await?));
         }
         (false, _, _) => work.run(session, handlers, None).await?,
     };
@@ -254,7 +274,8 @@ async fn look<S: Session>(
         parked: parked_at.is_some(),
         parked_at,
         first_parked: row.optional_number(2)?,
-        suppressed: row.optional_text(3)?.as_deref() == Some(SUPPRESSED),
+        suppressed: row.optional_text(3)?.as_deref() == Some(SUPPRESSED)
+            && !broken(Law::LateOnesAreSuppressed),
     })
 }
 
@@ -301,7 +322,8 @@ async fn overtakes<S: Session>(
     let Some(parked) = parked::find(session, first).await? else { return Ok(false) };
     let undone = reaction.undoes.contains(&parked.reaction);
     // A call that is out may have taken effect: its result must be known before it is undone.
-    if !undone || parked.state == ParkedState::Calling {
+    let is_out = parked.state == ParkedState::Calling && !broken(Law::NoUndoOfACallThatIsOut);
+    if !undone || is_out {
         return Ok(false);
     }
     record(session, parked.key(), Outcome::Suppressed, None, now).await?;
@@ -345,6 +367,7 @@ struct Work<'a> {
     reaction: &'a Reaction,
     event: &'a Event,
     stamp: Stamp,
+    frees: bool,
 }
 
 impl Work<'_> {
@@ -357,7 +380,7 @@ impl Work<'_> {
         let (event, name) = (self.event, &self.reaction.name);
         let key = Key { reaction: name, source: &event.source, id: &event.id };
         record(session, key, outcome, None, self.stamp.now).await?;
-        Ok(Disposition::Ended(outcome, emitted))
+        Ok(Disposition::Ended(End { outcome, emitted, frees: self.frees }))
     }
 
     /// Parks the event with its call out: what the call does is unknown from the commit on.
@@ -368,7 +391,8 @@ impl Work<'_> {
         parked::park(session, parking, self.stamp.now).await?;
         let seen = look(session, reaction, event).await?;
         let missing = || SqlError::unexpected("an event that was parked is not there");
-        Ok(Disposition::Call(seen.parked_at.ok_or_else(missing)?))
+        let sequence = seen.parked_at.ok_or_else(missing)?;
+        Ok(Disposition::Call(sequence, self.undone(session).await?))
     }
 
     /// Calls the handler, and emits what it says.
@@ -399,20 +423,24 @@ impl Work<'_> {
         self.end(session, outcome, emitted).await
     }
 
-    /// Marks the reactions that this one undoes, and says what each had emitted.
-    async fn undo<S: Session>(
-        &self,
-        session: &mut S,
-    ) -> Result<Vec<(ReactionName, Option<String>)>, SqlError> {
+    /// The reactions that this one undoes, and what each had emitted.
+    async fn undone<S: Session>(&self, session: &mut S) -> Result<Undone, SqlError> {
         let correlation = &self.event.correlation;
         let mut undone = Vec::new();
         for name in &self.reaction.undoes {
             let before = effect(session, correlation, name.as_str()).await?;
             let output = before.and_then(|(state, output)| output.filter(|_| state == DONE));
-            let name = name.clone();
-            set_effect(session, correlation, name.as_str(), SUPPRESSED, None, self.stamp.now)
-                .await?;
-            undone.push((name, output));
+            undone.push((name.clone(), output));
+        }
+        Ok(undone)
+    }
+
+    /// The same, and marks them.
+    async fn undo<S: Session>(&self, session: &mut S) -> Result<Undone, SqlError> {
+        let undone = self.undone(session).await?;
+        for (name, _) in &undone {
+            let (correlation, now) = (&self.event.correlation, self.stamp.now);
+            set_effect(session, correlation, name.as_str(), SUPPRESSED, None, now).await?;
         }
         Ok(undone)
     }

@@ -13,11 +13,14 @@ use crate::cursor::Cursor;
 use crate::event::Event;
 use crate::feed::{Ask, FeedError, FeedInfo, Page, SetAside, Start};
 use crate::names::{Correlation, ServiceName};
+use crate::probe::{Law, broken};
 
 /// The most events that are read and not yet dealt with.
 const UNDONE_LIMIT: usize = 2_048;
 /// The most events of a page.
 const PAGE_LIMIT: u64 = 512;
+/// The time for which a feed is asked to wait for an event.
+const WAIT: Duration = Duration::from_secs(20);
 
 /// A follower's way through one feed.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(crate) struct Reader {
     lanes: Lanes<Item>,
     /// A read after which nothing was left: when it began, and the place where it ended.
     read_to_end: Option<(Timestamp, Cursor)>,
+    /// There was such a read.
+    has_seen_end: bool,
 }
 
 /// Something in a feed that is to be dealt with.
@@ -48,7 +53,7 @@ pub(crate) struct Passed {
 
 impl Reader {
     pub(crate) fn new(start: Start) -> Self {
-        Self { start, lanes: Lanes::default(), read_to_end: None }
+        Self { start, lanes: Lanes::default(), read_to_end: None, has_seen_end: false }
     }
 
     /// True if more may be read before what is on its way has ended.
@@ -56,13 +61,19 @@ impl Reader {
         self.lanes.len() < UNDONE_LIMIT
     }
 
-    /// The question for the next page.
-    pub(crate) fn ask(&self, wait: Duration) -> Ask {
-        Ask { start: self.start.clone(), limit: PAGE_LIMIT, wait }
+    /// The question for the next page: to be answered at once, until the end was seen.
+    pub(crate) fn ask(&self) -> Ask {
+        let wait = if self.has_seen_end { WAIT } else { Duration::ZERO };
+        Ask { wait, ..self.ask_now() }
     }
 
-    /// Takes in a page that was asked for at this moment.
-    pub(crate) fn take(&mut self, plan: &Plan, began: Timestamp, page: Page) {
+    /// The question that is to be answered at once.
+    pub(crate) fn ask_now(&self) -> Ask {
+        Ask { start: self.start.clone(), limit: PAGE_LIMIT, wait: Duration::ZERO }
+    }
+
+    /// Takes in a page, with its question and the moment at which that was asked.
+    pub(crate) fn take(&mut self, plan: &Plan, began: Timestamp, ask: &Ask, page: Page) {
         let events = page.events.into_iter().map(|one| (one.position, Item::Event(one.event)));
         let others = page.set_aside.into_iter().map(|one| (one.position, Item::NoEvent(one)));
         let mut items: Vec<_> = events.chain(others).collect();
@@ -70,7 +81,9 @@ impl Reader {
         for (position, item) in items {
             self.push(plan, position, item);
         }
-        if page.cursor.position >= page.head {
+        // A feed that may wait tells what it knows; asked at once, it looks whether there is more.
+        if ask.wait.is_zero() && page.cursor.position >= page.head {
+            self.has_seen_end = true;
             self.read_to_end = Some((began, page.cursor.clone()));
         }
         self.lanes.pass(page.cursor.clone());
@@ -82,7 +95,7 @@ impl Reader {
             Item::Event(event) if plan.reactions_to(&event.kind).next().is_none() => {
                 (Some(event.id.clone()), None)
             }
-            Item::Event(event) => (Some(event.id.clone()), Some(event.correlation.clone())),
+            Item::Event(event) => (Some(event.id.clone()), Some(lane_of(event))),
             // It waits for nothing, and nothing for it.
             Item::NoEvent(_) => (None, Correlation::new(format!("set aside {position}")).ok()),
         };
@@ -103,11 +116,20 @@ impl Reader {
         self.lanes.done(correlation);
     }
 
-    /// How far all is done, if that has moved since it was last asked.
-    pub(crate) fn take_passed(&mut self) -> Option<Passed> {
+    /// Takes the place up to which all is done, if that has moved; with what was known of `before`,
+    /// which is not saved yet.
+    pub(crate) fn take_passed(&mut self, before: Option<&Passed>) -> Option<Passed> {
         let place = self.lanes.take_watermark()?;
         let ended = self.read_to_end.take_if(|(_, end)| end.position <= place.position);
-        Some(Passed { place, read_to_end_at: ended.map(|(began, _)| began) })
+        let before = before.and_then(|passed| passed.read_to_end_at);
+        Some(Passed { place, read_to_end_at: ended.map(|(began, _)| began).or(before) })
+    }
+}
+
+fn lane_of(event: &Event) -> Correlation {
+    match broken(Law::LanesByCorrelation) {
+        true => Correlation::from_checked(event.id.as_str()),
+        false => event.correlation.clone(),
     }
 }
 
@@ -125,4 +147,51 @@ pub(crate) fn check(
         return Err(FeedError::Retention { feed: info.retention, inbox: inbox_retention });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::choreography::plan::Retry;
+    use crate::declaration::Declaration;
+
+    fn plan() -> Plan {
+        let declaration: Declaration = serde_json::from_str(r#"{"service": "a"}"#).unwrap();
+        Plan { declaration, retry: Retry::default() }
+    }
+
+    fn empty(cursor: Cursor) -> Page {
+        let head = cursor.position;
+        Page { events: Vec::new(), set_aside: Vec::new(), cursor, head }
+    }
+
+    /// A feed that waits may have events that it has not given a position yet.
+    #[test]
+    fn only_a_feed_that_was_asked_at_once_tells_that_there_is_no_more() {
+        let mut reader = Reader::new(Start::Earliest);
+        let [first, second, third] = [1, 2, 3].map(Timestamp::from_millis);
+        let mut read = |ask: Ask, began| {
+            reader.take(&plan(), began, &ask, empty(Cursor::START));
+            (reader.ask(), reader.ask_now(), reader.take_passed(None).unwrap().read_to_end_at)
+        };
+        let at_once = Ask { start: Start::Earliest, limit: 1, wait: Duration::ZERO };
+        let (ask, _, end) = read(at_once, first);
+        assert_eq!((ask.wait, end), (WAIT, Some(first)));
+        let (_, at_once, end) = read(ask, second);
+        assert_eq!((at_once.wait, end), (Duration::ZERO, None));
+        assert_eq!(read(at_once, third).2, Some(third));
+    }
+
+    #[test]
+    fn what_is_known_of_a_place_that_is_not_saved_goes_on_to_the_next() {
+        let mut reader = Reader::new(Start::Earliest);
+        let at = Timestamp::from_millis(1);
+        let ask = reader.ask();
+        reader.take(&plan(), at, &ask, empty(Cursor::START));
+        let before = reader.take_passed(None);
+        let ask = reader.ask();
+        reader.take(&plan(), Timestamp::from_millis(2), &ask, empty(Cursor::START));
+        assert_eq!(reader.take_passed(before.as_ref()).unwrap().read_to_end_at, Some(at));
+        assert_eq!(reader.take_passed(before.as_ref()), None);
+    }
 }

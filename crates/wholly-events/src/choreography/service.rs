@@ -70,8 +70,8 @@ pub(crate) struct Parts<S: Store> {
     pub(crate) calls: Vec<Option<Call>>,
     pub(crate) observer: Option<Observer>,
     pub(crate) settings: Settings,
-    /// The last position that is known to be committed.
-    pub(crate) head: watch::Sender<u64>,
+    /// The place of the last event that is known to be committed.
+    pub(crate) head: watch::Sender<Cursor>,
     /// There may be events without a position.
     pub(crate) published: Notify,
     /// There may be parked events that are due.
@@ -125,7 +125,7 @@ impl<S: Store> Choreography<S> {
             calls,
             observer,
             settings,
-            head: watch::Sender::new(0),
+            head: watch::Sender::new(Cursor::START),
             published: Notify::new(),
             parked: Notify::new(),
             timeouts: Notify::new(),
@@ -259,8 +259,10 @@ impl<S: Store> Parts<S> {
         let Reply::Ends(ends) = self.run(Job::Sequence).await? else { return Ok(0) };
         let head = ends.head.position;
         self.head.send_if_modified(|known| {
-            let is_new = head > *known;
-            *known = head.max(*known);
+            let is_new = head > known.position;
+            if is_new {
+                *known = ends.head;
+            }
             is_new
         });
         Ok(head)
@@ -280,17 +282,35 @@ impl<S: Store> Parts<S> {
             self.sequence().await?;
         }
         loop {
-            let known = *head.borrow_and_update();
-            let page = match self.run(Job::Page(start.clone(), known, limit)).await? {
-                Reply::Page(Ok(page)) => page,
-                Reply::Page(Err(refusal)) => return Ok(Err(refusal)),
-                _ => return Ok(Ok((self.info(), empty(&start, known)))),
+            let known = head.borrow_and_update().clone();
+            let page = match self.page_behind(start.clone(), known, limit).await? {
+                Ok(page) => page,
+                Err(refusal) => return Ok(Err(refusal)),
             };
             if page.answers(&start) || tokio::time::Instant::now() >= give_up {
                 return Ok(Ok((self.info(), page)));
             }
             start = Start::After(page.cursor);
             let _ = tokio::time::timeout_at(give_up, head.changed()).await;
+        }
+    }
+
+    /// The events behind a place, up to the head that is known. Most readers wait at the head, where
+    /// the database need not be asked.
+    async fn page_behind(
+        &self,
+        start: Start,
+        head: Cursor,
+        limit: u64,
+    ) -> Result<Result<Page, CursorRefusal>, StoreError> {
+        let position = head.position;
+        if start == Start::After(head.clone()) {
+            let (events, set_aside) = (Vec::new(), Vec::new());
+            return Ok(Ok(Page { events, set_aside, cursor: head, head: position }));
+        }
+        match self.run(Job::Page(start, position, limit)).await? {
+            Reply::Page(page) => Ok(page),
+            _ => Err(SqlError::unexpected("a page is something else").into()),
         }
     }
 
@@ -304,14 +324,6 @@ impl<S: Store> Parts<S> {
             change(status);
         }
     }
-}
-
-fn empty(start: &Start, head: u64) -> Page {
-    let cursor = match start {
-        Start::After(cursor) => cursor.clone(),
-        Start::Earliest | Start::Now => Cursor::START,
-    };
-    Page { events: Vec::new(), set_aside: Vec::new(), cursor, head }
 }
 
 pub(crate) fn stamp() -> Stamp {

@@ -104,6 +104,10 @@ impl FeedStatus {
     /// Everything up to this place is dealt with or parked.
     pub(crate) fn passed(&mut self, passed: &Passed) {
         self.position = passed.place.position;
+    }
+
+    /// A restart reads on from there.
+    pub(crate) fn saved(&mut self, passed: &Passed) {
         if let Some(began) = passed.read_to_end_at {
             self.read_to_end_at = Some(began);
         }

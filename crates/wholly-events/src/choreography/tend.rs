@@ -7,14 +7,16 @@ use futures_util::future::join_all;
 use wholly_core::Timestamp;
 
 use super::follow::disposed;
-use super::handle::{Unhandled, call_key};
+use super::handle::{Undone, Unhandled, call_key};
 use super::job::{Job, Reply};
+use super::known::{forgettable, known_up_to};
 use super::pace::Backoff;
 use super::parked::Parked;
 use super::plan::ReactionIndex;
 use super::service::{Parts, ago, lock, stamp};
-use super::timeout::{Running, known_up_to};
+use super::timeout::Running;
 use crate::event::{Event, now};
+use crate::feed::rows::SEQUENCED_AT_ONCE;
 use crate::names::ReactionName;
 use crate::store::{Store, StoreError};
 
@@ -31,7 +33,7 @@ pub(crate) async fn sequence<S: Store>(parts: Arc<Parts<S>>) {
         match parts.sequence().await {
             Ok(head) => {
                 backoff.reset();
-                let more = head > before;
+                let more = head >= before + SEQUENCED_AT_ONCE;
                 before = head;
                 if !more {
                     // The poll stands behind who publishes and does not wake, in this process or not.
@@ -120,6 +122,7 @@ pub(crate) fn begin_call<S: Store>(
     sequence: u64,
     index: ReactionIndex,
     event: Event,
+    undone: Undone,
 ) {
     if !lock(&parts.busy).insert(sequence) {
         return;
@@ -129,18 +132,24 @@ pub(crate) fn begin_call<S: Store>(
     let mut calling = lock(&calling);
     while calling.try_join_next().is_some() {}
     calling.spawn(async move {
-        call(&parts, sequence, index, event).await;
+        call(&parts, sequence, index, event, undone).await;
         lock(&parts.busy).remove(&sequence);
         parts.parked.notify_one();
     });
 }
 
-async fn call<S: Store>(parts: &Arc<Parts<S>>, sequence: u64, index: ReactionIndex, event: Event) {
+async fn call<S: Store>(
+    parts: &Arc<Parts<S>>,
+    sequence: u64,
+    index: ReactionIndex,
+    event: Event,
+    undone: Undone,
+) {
     let Some(reaction) = parts.code.plan.reaction(index) else { return };
     let Some(Some(call)) = parts.calls.get(index.0) else { return };
     let key = call_key(parts.source(), &reaction.name, &event);
     let limit = parts.settings.call_timeout;
-    let called = tokio::time::timeout(limit, call(event.clone(), key)).await;
+    let called = tokio::time::timeout(limit, call(event.clone(), undone, key)).await;
     let late = || Unhandled::failed(format!("the call gave no result within {limit:?}"));
     let result = match called.unwrap_or_else(|_| Err(late())) {
         Ok(result) => result,
@@ -204,7 +213,9 @@ async fn fire<S: Store>(parts: &Arc<Parts<S>>, running: Running) {
 pub(crate) async fn trim<S: Store>(parts: Arc<Parts<S>>) {
     loop {
         let (outbox, inbox) = (parts.settings.outbox_retention, parts.settings.inbox_retention);
-        match parts.run(Job::Trim(ago(outbox), ago(inbox))).await {
+        let away = parts.settings.unreachable_after;
+        let inbox = forgettable(&lock(&parts.feeds), now(), away, inbox);
+        match parts.run(Job::Trim(ago(outbox), inbox)).await {
             Ok(Reply::Changed(true)) => {
                 // Others get their turn between two pieces.
                 tokio::task::yield_now().await;

@@ -4,15 +4,13 @@
 //! read to its end since the time-out fell due, or is unreachable for a stated time. The runner
 //! sees to that; here it is only looked up and fired.
 
-use std::time::Duration;
-
 use wholly_core::Timestamp;
 
 use super::plan::Plan;
 use super::react::{self, Stamp};
-use super::status::FeedStatus;
 use crate::event::NewEvent;
 use crate::names::{Correlation, EventId, EventType};
+use crate::probe::{Law, broken};
 use crate::session::{Row, Session, SqlError, Value};
 use crate::sql;
 
@@ -33,7 +31,7 @@ pub struct Running {
 impl Running {
     /// True if no awaited event can be on its way unread, where events are known up to this moment.
     pub(crate) fn may_fire(&self, known_up_to: Timestamp) -> bool {
-        self.due < known_up_to
+        self.due < known_up_to || broken(Law::TimeoutsKnowAllEvents)
     }
 }
 
@@ -45,20 +43,6 @@ pub(crate) async fn due<S: Session>(
 ) -> Result<Vec<Running>, SqlError> {
     let rows = session.query(sql::TIMEOUTS_DUE, &[now.as_millis().into(), limit.into()]).await?;
     rows.into_iter().map(read).collect()
-}
-
-/// The moment up to which every feed's events are known: each was read to its end after it, or is
-/// away for so long that it is not waited for.
-pub(crate) fn known_up_to(
-    feeds: &[FeedStatus],
-    now: Timestamp,
-    unreachable_after: Duration,
-) -> Timestamp {
-    let of_feed = |feed: &FeedStatus| {
-        let is_away = feed.unreachable_since.is_some_and(|since| since + unreachable_after <= now);
-        if is_away { now } else { feed.read_to_end_at.unwrap_or_default() }
-    };
-    feeds.iter().map(of_feed).min().unwrap_or(now)
 }
 
 /// Emits the event, unless the time-out was cancelled meanwhile; returns whether it did.

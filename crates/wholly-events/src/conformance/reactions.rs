@@ -12,7 +12,7 @@ use crate::choreography::handle::{Delivered, Reacted, Said, Unhandled};
 use crate::choreography::job::{GiveUp, Job, Reply};
 use crate::choreography::parked::{Parked, ParkedState};
 use crate::choreography::plan::{Plan, ReactionIndex, Retry};
-use crate::choreography::react::{Disposition, Stamp};
+use crate::choreography::react::{Disposition, End, Stamp};
 use crate::cursor::Cursor;
 use crate::declaration::{Declaration, Reaction, Timeout};
 use crate::event::{Event, NewEvent};
@@ -271,13 +271,18 @@ fn event(id: &str, of: &str, data: &str) -> Event {
 /// The disposition without the event that was emitted.
 fn without_event(disposition: Disposition) -> Disposition {
     match disposition {
-        Disposition::Ended(outcome, _) => Disposition::Ended(outcome, None),
+        Disposition::Ended(end) => ended(end.outcome),
         other => other,
     }
 }
 
-const DONE: Disposition = Disposition::Ended(Outcome::Done, None);
-const SUPPRESSED: Disposition = Disposition::Ended(Outcome::Suppressed, None);
+/// An end, of which nothing but the outcome is told.
+const fn ended(outcome: Outcome) -> Disposition {
+    Disposition::Ended(End { outcome, emitted: None, frees: false })
+}
+
+const DONE: Disposition = ended(Outcome::Done);
+const SUPPRESSED: Disposition = ended(Outcome::Suppressed);
 
 async fn a_reaction_happens_once_and_its_event_is_caused<S: Effects>(mut world: World<S>) {
     let created = event("e1", "Created", "done");
@@ -300,7 +305,7 @@ async fn a_reaction_happens_once_and_its_event_is_caused<S: Effects>(mut world: 
 
 async fn what_refuses_leaves_only_its_refusal<S: Effects>(mut world: World<S>) {
     let created = event("e1", "Created", "refuse");
-    assert_eq!(world.receive(RESERVE, &created).await, Disposition::Ended(Outcome::Refused, None));
+    assert_eq!(world.receive(RESERVE, &created).await, ended(Outcome::Refused));
     assert_eq!(world.receive(RESERVE, &created).await, Disposition::Again);
     assert_eq!(world.store.effects().await, [""; 0]);
     assert_eq!(world.published().await, [("NotReserved".to_owned(), r#""no""#.to_owned())]);
@@ -381,7 +386,7 @@ async fn an_undo_overtakes_what_fails<S: Effects>(mut world: World<S>) {
 
 async fn an_undo_waits_for_a_call_that_is_out<S: Effects>(mut world: World<S>) {
     let asked = event("e1", "Asked", "done");
-    assert!(matches!(world.receive(CHARGE, &asked).await, Disposition::Call(_)));
+    assert!(matches!(world.receive(CHARGE, &asked).await, Disposition::Call(..)));
     assert_eq!(world.receive(REFUND, &event("e2", "Undone", "done")).await, Disposition::Parked);
     assert!(world.due().await.is_empty(), "the call is this process's");
     let parked = world.parked().await;
@@ -402,7 +407,7 @@ async fn an_undo_waits_for_a_call_that_is_out<S: Effects>(mut world: World<S>) {
     world.run(Job::CallsAgain(world.now)).await;
     let due = world.due().await;
     assert_eq!(due.len(), 1, "{due:?}");
-    assert!(matches!(world.retry(&due[0], None).await, Disposition::Call(_)));
+    assert!(matches!(world.retry(&due[0], None).await, Disposition::Call(..)));
     assert_eq!(world.retry(&due[0], Some("7")).await, DONE);
     let due = world.due().await;
     assert_eq!(world.retry(&due[0], None).await, DONE);
@@ -490,7 +495,7 @@ async fn an_awaited_event_cancels_also_where_it_is_parked<S: Effects>(mut world:
     world.receive(RESERVE, &event("e1", "Created", "done")).await;
     assert!(matches!(
         world.receive(CHARGE, &event("e2", "Asked", "done")).await,
-        Disposition::Call(_)
+        Disposition::Call(..)
     ));
     let cancelled = event("e3", "Cancelled", "done");
     assert_eq!(world.receive(RELEASE, &cancelled).await, Disposition::Parked);

@@ -76,7 +76,11 @@ impl Session for Sqlite<'_> {
     }
 
     async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError> {
-        Ok(self.0.execute_batch(sql)?)
+        // One statement, like a savepoint's, is kept ready, as those with values are.
+        match sql.contains(';') {
+            true => Ok(self.0.execute_batch(sql)?),
+            false => self.execute(sql, &[]).await.map(drop),
+        }
     }
 }
 

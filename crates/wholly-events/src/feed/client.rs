@@ -130,13 +130,18 @@ impl HttpFeed {
         };
         let wait_ms = wait.as_millis();
         let url = format!("{}?after={after}&limit={limit}&wait_ms={wait_ms}", self.url);
-        self.get(&url, wait).await
+        self.exchange(url, wire::BATCH, wait.saturating_add(ANSWER_TIMEOUT)).await
     }
 
-    /// Asks for what is at this address of the same server.
-    async fn get(&self, url: &str, wait: Duration) -> Result<Answer, FeedError> {
+    /// Asks, and reads the whole answer in this time.
+    pub(super) async fn exchange(
+        &self,
+        url: String,
+        accept: &'static str,
+        limit: Duration,
+    ) -> Result<Answer, FeedError> {
         let uri: http::Uri = url.parse().map_err(unreachable)?;
-        let mut request = Request::get(&uri).header(header::ACCEPT, wire::BATCH);
+        let mut request = Request::get(&uri).header(header::ACCEPT, accept);
         if let Some(authorization) = &self.authorization {
             request = request.header(header::AUTHORIZATION, authorization);
         }
@@ -156,9 +161,12 @@ impl HttpFeed {
             };
             Ok(Answer { head, body })
         };
-        let limit = wait.saturating_add(ANSWER_TIMEOUT);
         let late = || FeedError::Unreachable(format!("it gave no answer within {limit:?}"));
         tokio::time::timeout(limit, whole).await.unwrap_or_else(|_| Err(late()))
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 }
 
@@ -169,14 +177,16 @@ impl HttpFeed {
         &self,
         query: &str,
     ) -> Result<(http::response::Parts, Bytes), FeedError> {
-        let answer = self.get(&format!("{}?{query}", self.url), Duration::ZERO).await?;
+        let url = format!("{}?{query}", self.url);
+        let answer = self.exchange(url, wire::BATCH, ANSWER_TIMEOUT).await?;
         Ok((answer.head, answer.body.unwrap_or_default()))
     }
 
     /// What is at this path beside the feed.
     pub(crate) async fn get_beside(&self, path: &str) -> Result<Bytes, FeedError> {
         let before = self.url.rsplit_once('/').map_or(self.url.as_str(), |(before, _)| before);
-        let answer = self.get(&format!("{before}/{path}"), Duration::ZERO).await?;
+        let url = format!("{before}/{path}");
+        let answer = self.exchange(url, wire::BATCH, ANSWER_TIMEOUT).await?;
         match answer.head.status {
             StatusCode::OK => Ok(answer.body.unwrap_or_default()),
             _ => Err(answer.refusal()),
@@ -209,9 +219,9 @@ impl Feed for HttpFeed {
 }
 
 /// An answer; without a body where that is too long.
-struct Answer {
-    head: http::response::Parts,
-    body: Option<Bytes>,
+pub(super) struct Answer {
+    pub(super) head: http::response::Parts,
+    pub(super) body: Option<Bytes>,
 }
 
 /// Where a page ends, and the feed.
@@ -246,7 +256,7 @@ impl Answer {
     }
 
     /// An answer that is no page: a refused cursor, or something that may pass.
-    fn refusal(&self) -> FeedError {
+    pub(super) fn refusal(&self) -> FeedError {
         #[derive(serde::Deserialize)]
         struct Problem {
             #[serde(default)]
@@ -307,13 +317,13 @@ fn stated(item: &RawValue) -> Option<u64> {
     serde_json::from_str::<Stated>(item.get()).ok()?.position.parse().ok()
 }
 
-fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FeedError {
+pub(super) fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FeedError {
     let error = error.into();
     FeedError::Unreachable(crate::SqlError::of(&*error).0)
 }
 
 /// A cursor as a part of a query: everything but letters and digits is written as its bytes.
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

@@ -3,6 +3,7 @@
 //! A feed is the publisher's outbox, with positions. Who publishes knows nothing of who follows: a
 //! follower keeps its own place, as a [`Cursor`], in its own database.
 
+mod about;
 mod client;
 pub(crate) mod local;
 pub(crate) mod rows;

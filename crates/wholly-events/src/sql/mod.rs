@@ -20,6 +20,8 @@
 
 #[cfg(any(test, feature = "conformance"))]
 mod all;
+#[cfg(test)]
+mod documented;
 mod postgres;
 mod sqlite;
 
@@ -219,11 +221,14 @@ pub(crate) const NAME_FEED: &str = "INSERT INTO wholly_feed (one, schema, source
 pub(crate) const FEED_NAME: &str = "SELECT schema, source FROM wholly_feed";
 
 /// The last event that may be trimmed: at most `$1` positions further than what was trimmed, and
-/// older than `$2`.
+/// it and all before it older than `$2`. Their times need not ascend: a transaction may be long,
+/// and a clock may be wrong. One that is too young keeps those behind it.
 pub(crate) const TRIM_TO: &str = "SELECT position, id FROM (
-        SELECT position, id, time FROM wholly_outbox WHERE position IS NOT NULL
-        ORDER BY position LIMIT $1
-    ) AS oldest WHERE time < $2 ORDER BY position DESC LIMIT 1";
+        SELECT position, id, max(time) OVER (ORDER BY position) AS youngest FROM (
+            SELECT position, id, time FROM wholly_outbox WHERE position IS NOT NULL
+            ORDER BY position LIMIT $1
+        ) AS first
+    ) AS oldest WHERE youngest < $2 ORDER BY position DESC LIMIT 1";
 
 /// `$1` position.
 pub(crate) const TRIM: &str = "DELETE FROM wholly_outbox WHERE position <= $1";

@@ -78,6 +78,13 @@ impl SqliteFile {
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
+    /// For a test that kills nothing and has much to write.
+    #[cfg(test)]
+    pub(crate) fn forget_durability(&self) {
+        let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        connection.pragma_update(None, "synchronous", "off").unwrap();
+    }
+
     fn perform(&self, service: &Code<SqliteHandler>, job: &Job) -> Result<Reply, StoreError> {
         // A panic of another job rolled its transaction back.
         let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -159,6 +159,11 @@ impl Shop {
         shop
     }
 
+    /// The feed of order, inventory or payment.
+    pub fn feed(&self, nth: usize) -> HttpFeed {
+        feed_at(self.ports[nth])
+    }
+
     pub fn stop_payment(&mut self) {
         self.payment = None;
     }

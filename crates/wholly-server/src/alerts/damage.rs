@@ -97,7 +97,7 @@ mod tests {
         }
         let got = Got::default();
         let webhook = webhook(got.clone()).await;
-        tokio::spawn(crate::alerts::tell(coordinator, webhook));
+        tokio::spawn(crate::alerts::tell(coordinator, None, webhook));
         let twice = async {
             while got.lock().unwrap().len() < 2 {
                 sleep(Duration::from_millis(5)).await;

@@ -221,7 +221,7 @@ mod tests {
         let (coordinator, log, ids) = damaged::coordinator().await;
         let traces = Traces::start(None).unwrap();
         let counted = |coordinator: &Coordinator| {
-            Metrics::of(coordinator.clone(), &traces).open_metrics().unwrap()
+            Metrics::of(coordinator.clone(), &traces, None).open_metrics().unwrap()
         };
         assert_eq!(
             body(health(State(coordinator.clone())).await).await,

@@ -32,6 +32,8 @@ const ROUTES: &[(&str, &str, Need)] = &[
     ("/v1/transactions/{id}/retry", "POST", OPERATE),
     ("/v1/transactions/{id}/end", "POST", OPERATE),
     ("/v1/transactions/{id}/branches/{branch}/resolve", "POST", OPERATE),
+    ("/v1/choreographies", "GET", READ),
+    ("/v1/choreographies/{correlation}", "GET", READ),
     ("/v1/events", "GET", READ),
     // A participant that asks reads nothing else.
     ("/v1/outcome/{id}", "GET", Somebody),

@@ -1,4 +1,4 @@
-//! `wholly get`: one transaction with its history.
+//! `wholly get`: one transaction with its history, or one choreography with its timeline.
 
 use std::io;
 use std::process::ExitCode;
@@ -6,31 +6,43 @@ use std::process::ExitCode;
 use clap::Args;
 use wholly_client::{BranchState, State, StepState, Transaction};
 
-use super::ask::{Ask, EXIT_CODES, Id};
+use super::ask::{Ask, EXIT_CODES};
+use super::choreographies::{self, Subject, Which};
 use super::exit::Exit;
 use super::screen::{Paint, Screen};
 use super::{record, time};
 
 /// Show a transaction: where it stands, its branches or steps, and all that was recorded of it.
+///
+/// Of a choreographed one, the ID is its correlation: shown are its events, and what each service
+/// made of each.
 #[derive(Args)]
 #[command(after_help = format!("Examples:
   wholly get ID
   wholly get ID --json | jq .branches
+  wholly get ORD001
+  wholly get ORD001 --json | jq '.events[].type'
 
 --json shows the payloads as well.
 
 {EXIT_CODES}"))]
 pub struct Get {
     #[command(flatten)]
-    id: Id,
+    which: Which,
     #[command(flatten)]
     ask: Ask,
 }
 
 impl Get {
     pub fn run(self) -> ExitCode {
-        let Self { id: Id { id }, ask } = self;
+        let Self { which, ask } = self;
         ask.run(async |client, screen| {
+            let id = match which.subject() {
+                Subject::Transaction(id) => id,
+                Subject::Choreography(named) => {
+                    return choreographies::get(client, screen, &named).await;
+                }
+            };
             let transaction = client.get(id).await?;
             match screen.json() {
                 true => screen.document(&transaction)?,

@@ -4,12 +4,12 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args};
-use wholly_client::{Filter, Listed, Pattern, State, Timestamp};
+use wholly_client::{ChoreographyFilter, Filter, Listed, Pattern, State, Timestamp};
 
 use super::ask::Ask;
-use super::exit::Exit;
+use super::exit::{Exit, Failed};
 use super::screen::{Paint, Screen};
-use super::time;
+use super::{choreographies, time};
 
 /// List transactions, newest first.
 #[derive(Args)]
@@ -19,14 +19,16 @@ use super::time;
   wholly list --unsettled --until 1h
   wholly list --participant payments --state aborted --since 2026-11-23
   wholly list --all --json | jq -r 'select(.name == \"place order\") | .id'
+  wholly list --pattern choreography --stuck
 
-With --json, a line is a transaction.")]
+Choreographies are those that the server's feeds tell of; they are listed alone,
+by --pattern choreography. With --json, a line is a transaction.")]
 pub struct List {
     /// Only those in this state: init, prepared, committed, aborted, running, completed,
     /// compensating, compensated.
     #[arg(long)]
     state: Option<String>,
-    /// Only those of this pattern: two-phase, saga.
+    /// Only those of this pattern: two-phase, saga, choreography.
     #[arg(long)]
     pattern: Option<String>,
     /// Only those that are called so.
@@ -61,12 +63,18 @@ pub struct List {
 }
 
 /// The most that a page of the server has.
-const PAGE: usize = 500;
+pub const PAGE: usize = 500;
 
 impl List {
     pub fn run(self) -> ExitCode {
-        let filter = self.filter();
         let limit = if self.all { usize::MAX } else { self.limit as usize };
+        if self.pattern.as_deref() == Some(Pattern::Choreography.as_str()) {
+            let filter = self.choreographies();
+            return self.ask.run(async |client, screen| {
+                choreographies::list(client, screen, filter?, limit).await
+            });
+        }
+        let filter = self.filter();
         self.ask.run(async |client, screen| {
             // One more tells whether there are more.
             let mut rows = client.list(filter).page_size(limit.saturating_add(1).min(PAGE));
@@ -89,6 +97,20 @@ impl List {
         })
     }
 
+    fn choreographies(&self) -> Result<ChoreographyFilter, Failed> {
+        if self.name.is_some() || self.participant.is_some() {
+            let why = "a choreography has neither a name nor participants: list without --name \
+                and --participant";
+            return Err(Failed::Usage(why.to_owned()));
+        }
+        let mut filter = ChoreographyFilter::default();
+        filter.state = self.state.clone().map(State::from);
+        filter.settled = (self.settled || self.unsettled).then_some(self.settled);
+        filter.stuck = self.stuck.then_some(true);
+        (filter.since, filter.until) = (self.since, self.until);
+        Ok(filter)
+    }
+
     fn filter(&self) -> Filter {
         let mut filter = Filter::default();
         filter.state = self.state.clone().map(State::from);
@@ -103,7 +125,7 @@ impl List {
 }
 
 /// The longest: `compensated, unsettled`.
-const STATE: usize = 22;
+pub const STATE: usize = 22;
 const ID: usize = 49;
 /// Room for a name that is worth its line.
 const WIDE: usize = ID + 2 + STATE + 2 + 4 + 2 + 20;

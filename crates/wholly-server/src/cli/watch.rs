@@ -4,30 +4,37 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
-use wholly_client::{Seen, TransactionId};
+use wholly_client::Seen;
 
 use super::ask::{Ask, EXIT_CODES};
+use super::choreographies::{self, PATTERNS, Subject, Which};
 use super::exit::Exit;
 use super::screen::{Paint, Screen};
 use super::{record, time};
 
 /// Follow a transaction from its start until it has settled, or all from now on.
 ///
-/// A connection that is lost is taken up again where it stopped.
+/// Of a choreographed transaction, the ID is its correlation. A connection that is lost is taken up
+/// again where it stopped.
 #[derive(Args)]
 #[command(group = ArgGroup::new("which").required(true).args(["id", "all"]))]
 #[command(after_help = format!("Examples:
   wholly watch ID
   wholly watch ID --json | jq .event
+  wholly watch ORD001
   wholly watch --all
 
-With --json, a line is an event. Times are in UTC.
+With --json, a line is an event; of a choreography, all of it after each
+change. Times are in UTC.
 
 {EXIT_CODES}"))]
 pub struct Watch {
-    /// The transaction's id.
+    /// The transaction's id, or a choreography's correlation.
     #[arg(value_name = "ID")]
-    id: Option<TransactionId>,
+    id: Option<String>,
+    /// The pattern, where the id alone does not tell.
+    #[arg(long, value_parser = PATTERNS, conflicts_with = "all")]
+    pattern: Option<String>,
     /// Follow all transactions, without an end.
     #[arg(long)]
     all: bool,
@@ -37,17 +44,21 @@ pub struct Watch {
 
 impl Watch {
     pub fn run(self) -> ExitCode {
-        let Self { id, all: _, ask } = self;
+        let Self { id, pattern, all: _, ask } = self;
         ask.run(async |client, screen| {
-            let mut events = match id {
-                Some(id) => client.events(id),
-                None => client.all_events(),
+            let subject = id.map(|id| Which { id, pattern }.subject());
+            let (mut events, all) = match subject {
+                Some(Subject::Transaction(id)) => (client.events(id), false),
+                Some(Subject::Choreography(named)) => {
+                    return choreographies::watch(client, screen, &named).await;
+                }
+                None => (client.all_events(), true),
             };
             let mut exit = Exit::Unsettled;
             while let Some(seen) = events.next().await? {
                 match screen.json() {
                     true => screen.document(&seen)?,
-                    false => show(&seen, id.is_none(), screen)?,
+                    false => show(&seen, all, screen)?,
                 }
                 exit = Exit::of(&seen.state, seen.settled, seen.stuck);
             }

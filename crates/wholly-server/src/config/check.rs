@@ -81,6 +81,12 @@ impl fmt::Display for Understood<'_> {
                 traces.endpoint, traces.sampled
             )?;
         }
+        for feed in &self.0.feeds {
+            writeln!(f, "follows the feed of {}: {}", feed.source, feed.url)?;
+        }
+        if !self.0.feeds.is_empty() {
+            writeln!(f, "choreographies {}", self.0.choreographies.display())?;
+        }
         for (name, configured) in participants {
             let (url, slots) = (configured.participant.url(), configured.slots);
             writeln!(f, "participant {name}: {url}, {} calls at once", slots.total())?;

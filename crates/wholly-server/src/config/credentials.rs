@@ -37,8 +37,8 @@ pub struct TlsSection {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SigningSection {
-    key_id: String,
-    secret: Secret,
+    pub(super) key_id: String,
+    pub(super) secret: Secret,
 }
 
 impl AuthSection {

@@ -8,15 +8,24 @@ use wholly::Retention;
 
 use super::{Wrong, value};
 
-/// The section as it is written. What is absent is kept for ever.
+/// How long a choreography is kept unless the file says otherwise: its services have the truth, and
+/// a store that only observes them need not grow for ever.
+const CHOREOGRAPHIES: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// The section as it is written. What is absent is kept for ever, but for the choreographies.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RetentionSection {
     history: Option<Kept>,
     payloads: Option<Spanned<Kept>>,
+    choreographies: Option<Kept>,
 }
 
 impl RetentionSection {
+    pub(super) fn choreographies(&self) -> Duration {
+        self.choreographies.map_or(CHOREOGRAPHIES, |kept| kept.0)
+    }
+
     pub(super) fn retention(self) -> Result<Retention, Wrong> {
         let mut retention = Retention::FOR_EVER;
         retention.history = self.history.map(|kept| kept.0);
@@ -60,6 +69,9 @@ mod tests {
         assert_eq!(retention(""), Ok(Retention::FOR_EVER));
         let both = retention("history = '365d'\npayloads = '36h'").unwrap();
         assert_eq!((both.history, both.payloads), (Some(365 * DAY), Some(DAY * 3 / 2)));
+        let section: RetentionSection = toml::from_str("choreographies = '7d'").unwrap();
+        assert_eq!(section.choreographies(), 7 * DAY);
+        assert_eq!(RetentionSection::default().choreographies(), 30 * DAY);
         let one = retention("payloads = '7d'").unwrap();
         assert_eq!((one.history, one.payloads), (None, Some(7 * DAY)));
     }

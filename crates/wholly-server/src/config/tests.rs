@@ -283,11 +283,11 @@ fn every_key_of_the_example_has_its_variable() {
     };
     for (key, value) in &example {
         match value.as_table() {
-            Some(participants) if key == "participants" => {
-                for (name, section) in participants {
-                    names.push_str(&format!("[participants.{name}]\n"));
-                    for (key, value) in section.as_table().unwrap() {
-                        all.push((format!("participants_{name}_{key}"), bare(value)));
+            Some(named) if ["participants", "feeds"].contains(&key.as_str()) => {
+                for (name, section) in named {
+                    names.push_str(&format!("[{key}.{name}]\n"));
+                    for (own, value) in section.as_table().unwrap() {
+                        all.push((format!("{key}_{name}_{own}"), bare(value)));
                     }
                 }
             }
@@ -384,7 +384,7 @@ fn a_wrong_variable_is_named_and_says_what_the_file_would() {
             "did you mean WHOLLY_PARTICIPANTS_ORDERS_URL?",
         ),
         ("", "participants_orders_url", "http://b", "a participant that the file names"),
-        (twins, "participants_a_b_url", "http://b", "two participants have this variable"),
+        (twins, "participants_a_b_url", "http://b", "two sections have this variable"),
     ] {
         match said(text, &[(name, value)]) {
             Ok(_) => panic!("taken: {name}={value}"),

@@ -2,7 +2,7 @@
 //!
 //! The rule is mechanical: `WHOLLY_`, the section, the key, in capitals: `in_flight_limit` of
 //! `[settings]` is `WHOLLY_SETTINGS_IN_FLIGHT_LIMIT`, and `url` of `[participants.order-service]`
-//! `WHOLLY_PARTICIPANTS_ORDER_SERVICE_URL`. One word is an exception, because `WHOLLY_LOG` filters
+//! `WHOLLY_PARTICIPANTS_ORDER_SERVICE_URL` (so for `[feeds.NAME]`). One word is an exception, because `WHOLLY_LOG` filters
 //! log messages: the key `log` is `WHOLLY_LOG_FILE`. A value is written as in the file; a text needs
 //! no quotes. One that is empty counts as not set.
 //!
@@ -17,8 +17,10 @@ use serde::forward_to_deserialize_any;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{AlertsSection, File, Logs, MetricsSection, ParticipantSection, RetentionSection};
-use super::{ConfigError, SettingsSection, TracesSection, Wrong, limits, nearest, tls};
+use super::{AlertsSection, FeedSection, File, Logs, MetricsSection, ParticipantSection};
+use super::{
+    ConfigError, RetentionSection, SettingsSection, TracesSection, Wrong, limits, nearest, tls,
+};
 
 const PREFIX: &str = "WHOLLY_";
 
@@ -74,7 +76,7 @@ impl Variables {
             match (found.next(), found.next()) {
                 (Some(key), None) => set(file.get_mut(), &key.path, placed(parsed(value), at)),
                 (Some(_), Some(_)) => {
-                    let why = "two participants have this variable: say it in the file".to_owned();
+                    let why = "two sections have this variable: say it in the file".to_owned();
                     return Err(Wrong { at, why });
                 }
                 (None, _) => {
@@ -104,12 +106,12 @@ struct Key {
     variable: String,
 }
 
-/// Every key that there is, with those of the participants that the file names.
+/// Every key that there is, with those of the participants and feeds that the file names.
 fn keys(file: &DeTable<'_>) -> Vec<Key> {
     let sections = sections();
-    let own = fields::<File>().iter().filter(|key| {
-        **key != "participants" && sections.iter().all(|(section, _)| section != *key)
-    });
+    let own = fields::<File>()
+        .iter()
+        .filter(|key| !NAMED.contains(key) && sections.iter().all(|(section, _)| section != *key));
     let own = own.map(|key| {
         let variable = if *key == "log" { "LOG_FILE".to_owned() } else { in_capitals(&[key]) };
         Key { path: vec![(*key).to_owned()], variable }
@@ -121,14 +123,17 @@ fn keys(file: &DeTable<'_>) -> Vec<Key> {
     let in_sections = sections
         .iter()
         .flat_map(|(section, keys)| keys.iter().map(move |name| key(&[section, name])));
-    let named = file.get("participants").and_then(|section| section.get_ref().as_table());
-    let named = named.into_iter().flat_map(|section| section.keys());
-    let of_participants = named.flat_map(|name| {
-        let keys = fields::<ParticipantSection>().iter();
-        keys.map(|own| key(&["participants", name.get_ref(), own]))
+    let of_named = [fields::<ParticipantSection>(), fields::<FeedSection>()];
+    let of_named = NAMED.into_iter().zip(of_named).flat_map(|(section, keys)| {
+        let named = file.get(section).and_then(|section| section.get_ref().as_table());
+        let named = named.into_iter().flat_map(|section| section.keys());
+        named.flat_map(move |name| keys.iter().map(move |own| key(&[section, name.get_ref(), own])))
     });
-    own.chain(in_sections).chain(of_participants).collect()
+    own.chain(in_sections).chain(of_named).collect()
 }
+
+/// The sections of which each has one below it for each name.
+const NAMED: [&str; 2] = ["participants", "feeds"];
 
 fn sections() -> [(&'static str, &'static [&'static str]); 8] {
     [
@@ -144,7 +149,7 @@ fn sections() -> [(&'static str, &'static [&'static str]); 8] {
 }
 
 fn in_capitals(path: &[&str]) -> String {
-    path.join("_").replace('-', "_").to_ascii_uppercase()
+    path.join("_").replace(|c: char| !c.is_ascii_alphanumeric(), "_").to_ascii_uppercase()
 }
 
 /// A value as the file would have it; what is no value there is a text without its quotes.
@@ -200,7 +205,7 @@ fn unknown(name: &str, keys: &[Key]) -> Option<String> {
     if of_service || name.ends_with("_PORT") {
         return None;
     }
-    let sections = sections().into_iter().map(|(section, _)| section).chain(["participants"]);
+    let sections = sections().into_iter().map(|(section, _)| section).chain(NAMED);
     let in_section = sections.map(|section| in_capitals(&[section])).any(|section| {
         name.strip_prefix(section.as_str())
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
@@ -218,7 +223,8 @@ fn unknown(name: &str, keys: &[Key]) -> Option<String> {
         }
         None => format!(
             "there is no such variable; a key's is {PREFIX}SECTION_KEY, and \
-             {PREFIX}PARTICIPANTS_NAME_KEY for a participant that the file names"
+             {PREFIX}PARTICIPANTS_NAME_KEY for a participant that the file names, as \
+             {PREFIX}FEEDS_NAME_KEY for a feed"
         ),
     })
 }

@@ -26,10 +26,10 @@ use crate::problem::Kind;
 /// So many requests go to one coordinator, whose log is in memory.
 const REQUESTS: u32 = 500;
 
-/// How long a client waits for the end of what it submits. One of a thousand waits in vain, which is
+/// How long a client waits for the end of what it submits, or for a change. One of a thousand waits in vain, which is
 /// most of the time that requests take.
 const PATIENCE: Duration = Duration::from_millis(50);
-const WAITS: &str = "no answer yet to a submission";
+const WAITS: &str = "no answer yet to who waits";
 
 /// What no request can come to here, and why.
 const OUT_OF_REACH: [(&str, &str); 7] = [
@@ -131,8 +131,10 @@ pub fn check() -> Check {
         let router = server.router(request.headers());
         let came = server.runtime.block_on(async {
             let answered = async { outcome(&method, router.oneshot(request).await.unwrap()).await };
-            match path == "/v1/transactions" && method == Method::POST {
-                // It waits until its deadline for one that is stuck: the client hangs up.
+            let submits = path == "/v1/transactions" && method == Method::POST;
+            match submits || path.starts_with("/v1/choreographies/") {
+                // It waits until its deadline for one that is stuck, or for a change that does not
+                // come: the client hangs up.
                 true => timeout(PATIENCE, answered).await.unwrap_or_else(|_| Err(WAITS.into())),
                 false => answered.await,
             }

@@ -23,6 +23,8 @@ use crate::config::Config;
 use crate::damaged;
 use crate::gate::{Gate, Rules};
 use crate::metrics::Metrics;
+use crate::observer::Observer;
+use crate::observer::tests::observing;
 use crate::sagas::Sagas;
 use crate::traces::Traces;
 
@@ -96,8 +98,9 @@ impl Unlimited {
         let sagas = Sagas::load(files.path().to_owned()).unwrap();
         let tokens = vec![("operator", everything()), ("reader", vec![Role::Read])];
         let [open, guarded] = [Vec::new(), tokens].map(|tokens| gate(files.path(), "", tokens));
-        let guarded = router(coordinator.clone(), Sagas::default(), guarded);
-        let open = router(coordinator, sagas, open);
+        let observer = observing(&files.path().join("choreographies")).await;
+        let guarded = router(coordinator.clone(), Sagas::default(), None, guarded);
+        let open = router(coordinator, sagas, Some(observer), open);
         let mut ids = Vec::new();
         for (name, submitted) in IDS.into_iter().zip(SUBMITTED) {
             ids.push((name, submit(&open, submitted).await));
@@ -134,13 +137,18 @@ async fn coordinator(log: MemoryLog, mut settings: Settings) -> Coordinator {
     coordinator.start().await.unwrap()
 }
 
-fn router(coordinator: Coordinator, sagas: Sagas, gate: Arc<Gate>) -> Router {
+fn router(
+    coordinator: Coordinator,
+    sagas: Sagas,
+    observer: Option<Arc<Observer>>,
+    gate: Arc<Gate>,
+) -> Router {
     let (hub, traces) = (Hub::new(coordinator.clone()), Traces::start(None).unwrap());
-    let metrics = Some(Arc::new(Metrics::of(coordinator.clone(), &traces)));
+    let metrics = Some(Arc::new(Metrics::of(coordinator.clone(), &traces, observer.clone())));
     // Nobody answers to a reload, which is then refused.
     let (reload, _) = tokio::sync::mpsc::channel(1);
     let sagas = Arc::new(sagas);
-    api::router(Served { coordinator, sagas, metrics, gate, hub, traces, reload })
+    api::router(Served { coordinator, sagas, observer, metrics, gate, hub, traces, reload })
 }
 
 /// A server that has room for one more transaction, but not of `never-1`, and whose one caller may
@@ -167,7 +175,7 @@ async fn limited(files: &Path) -> (Router, String) {
     undecided.branch("never-1", &1).unwrap().submit().await.unwrap();
     let limits = "[limits]\nrequests_per_second = 1\nburst = 6";
     let gate = gate(files, limits, vec![("limited", everything())]);
-    (router(coordinator, Sagas::default(), gate), trimmed.id.to_string())
+    (router(coordinator, Sagas::default(), None, gate), trimmed.id.to_string())
 }
 
 async fn submit(router: &Router, body: &'static str) -> String {

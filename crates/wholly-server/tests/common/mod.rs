@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "not every test uses everything")]
 
 mod participant;
+mod publisher;
 pub mod schema;
 mod server;
 mod stream;
@@ -9,6 +10,8 @@ mod unreadable;
 
 #[allow(unused_imports, reason = "not every test needs a failing one")]
 pub use participant::{Little, Said, Trace};
+#[allow(unused_imports, reason = "not every test has a feed")]
+pub use publisher::Publisher;
 #[allow(unused_imports, reason = "not every test starts badly")]
 pub use server::{Reply, Server, Told, configure, run, start_fails, wholly};
 #[allow(unused_imports, reason = "not every test listens")]

@@ -71,8 +71,11 @@ pub enum ConformanceError {
         /// The port of the suite's feed.
         port: u16,
     },
-    /// The service has read another feed of this name.
-    #[error("the service asked for the feed after {after}: give it a new database")]
+    /// The service does not begin at the earliest event: it has read another feed of this name, say.
+    #[error(
+        "the service asked for the feed after {after}: give it a new database, and let it begin at the \
+         earliest event"
+    )]
     NotNew {
         /// The place that it asked for.
         after: String,

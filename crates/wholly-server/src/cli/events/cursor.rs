@@ -104,6 +104,11 @@ impl CursorCommand {
                 info.source, self.feed
             )));
         }
+        if !page.events.is_empty() {
+            // Its cursor is behind them: they would be stepped over.
+            let what = "gives events where none are asked for (limit=0): name a place yourself";
+            return Err(DatabaseError::Open(format!("{url} {what}")));
+        }
         Ok(page.cursor)
     }
 }

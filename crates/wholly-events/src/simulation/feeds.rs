@@ -1,0 +1,268 @@
+//! The way between followers and feeds: questions and answers are lost and late, and a follower asks
+//! again. A page that arrives may be of long ago.
+
+use super::database::Fate;
+use super::planted::Bug;
+use super::service::{Follower, Read, Service, Then};
+use super::world::World;
+use super::wrong::{Check, Wrong, ensure};
+use crate::choreography::job::{Job, Reply};
+use crate::choreography::reader::{self, Passed};
+use crate::cursor::Cursor;
+use crate::feed::{CursorRefusal, FeedError, FeedInfo, Page, Start};
+
+impl World {
+    /// A follower asks for the next page.
+    pub(super) fn ask(&mut self, service: usize) -> Result<(), Wrong> {
+        let Some(nth) = self.one_feed(service, |feed| {
+            feed.read.is_none() && !feed.refused && feed.reader.has_room()
+        }) else {
+            return Ok(());
+        };
+        let now = self.now;
+        let feed = self.feed(service, nth);
+        let ask = feed.reader.ask();
+        feed.read = Some(Read { ask, began: now, answer: None });
+        Ok(())
+    }
+
+    /// A question arrives at a feed, or is lost.
+    pub(super) fn serve(&mut self, source: usize) -> Result<(), Wrong> {
+        let asked = (0..self.services.len()).filter_map(|service| {
+            let life = self.services[service].life.as_ref()?;
+            let is_asked = |feed: &Follower| feed.source == source && is_unanswered(feed);
+            Some((service, life.feeds.iter().position(is_asked)?))
+        });
+        let asked: Vec<_> = asked.collect();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let (service, nth) = asked[self.chance.index(asked.len())];
+        if !self.is_up(source) || self.fault(8) {
+            self.see("question lost");
+            return self.answer(service, nth, Err(FeedError::Unreachable("lost".to_owned())));
+        }
+        let Some(read) = &self.feed(service, nth).read else { return Ok(()) };
+        let (ask, began) = (read.ask.clone(), read.began);
+        if ask.wait.is_zero() {
+            let fate = self.fate();
+            if !self.sequence(source, fate)? {
+                let why = FeedError::Unreachable("the database failed".to_owned());
+                return self.answer(service, nth, Err(why));
+            }
+        }
+        let limit = if self.chance.percent(30) { 1 + self.chance.below(3) } else { ask.limit };
+        if ask.start == Start::Earliest {
+            // Who has saved no place yet begins with what there still is.
+            self.miss(service, source, self.services[source].trimmed());
+        }
+        let page = self.page(source, &ask.start, limit)?;
+        let is_over = ask.wait.is_zero() || began.until(self.now) >= ask.wait;
+        match page {
+            Ok(page) if page.answers(&ask.start) || is_over => {
+                let one = &self.services[source];
+                let (source, retention) = (one.name.clone(), self.retention.outbox);
+                self.answer(service, nth, Ok((FeedInfo { source, retention }, page)))
+            }
+            Ok(_) => Ok(()),
+            Err(refusal) => self.answer(service, nth, Err(refusal.into())),
+        }
+    }
+
+    fn answer(
+        &mut self,
+        service: usize,
+        nth: usize,
+        answer: Result<(FeedInfo, Page), FeedError>,
+    ) -> Result<(), Wrong> {
+        if let Some(read) = &mut self.feed(service, nth).read {
+            read.answer = Some(answer);
+        }
+        Ok(())
+    }
+
+    /// A part of a feed; what the feed says of the cursor must be so.
+    fn page(
+        &mut self,
+        source: usize,
+        start: &Start,
+        limit: u64,
+    ) -> Result<Result<Page, CursorRefusal>, Wrong> {
+        self.look_at_positions(source)?;
+        let one = &self.services[source];
+        let Some(life) = &one.life else { return Ok(Ok(nothing())) };
+        let job = Job::Page(start.clone(), life.head, limit);
+        let Some(Reply::Page(page)) = self.job(source, job, Fate::Commits)? else {
+            return Ok(Ok(nothing()));
+        };
+        let Start::After(cursor) = start else { return Ok(page) };
+        let is_known = self.services[source].ledger.knows(cursor);
+        let is_trimmed = cursor.position < self.services[source].trimmed();
+        let is_right = match &page {
+            Ok(_) => is_known && !is_trimmed,
+            Err(CursorRefusal::Trimmed { .. }) => is_trimmed,
+            Err(_) => !is_known,
+        };
+        ensure(is_right || self.by_consequences, Check::Believed, || {
+            let said = page.as_ref().map(|page| &page.cursor);
+            format!("of {cursor} (known: {is_known}, trimmed: {is_trimmed}) a feed says {said:?}")
+        })?;
+        Ok(page)
+    }
+
+    /// Checks that what has a position was committed, and keeps it.
+    pub(super) fn look_at_positions(&mut self, source: usize) -> Result<(), Wrong> {
+        for (position, id) in self.services[source].positions() {
+            self.services[source].ledger.placed(position, id)?;
+        }
+        Ok(())
+    }
+
+    /// An answer arrives at its follower, or is lost.
+    pub(super) fn take(&mut self, service: usize) -> Result<(), Wrong> {
+        let is_answered = |feed: &Follower| feed.read.as_ref().is_some_and(|r| r.answer.is_some());
+        let Some(nth) = self.one_feed(service, is_answered) else { return Ok(()) };
+        let lost = self.fault(8);
+        let (now, inbox, bug) = (self.now, self.retention.inbox, self.bug);
+        let one = &mut self.services[service];
+        let feed = &mut one.life.as_mut().unwrap().feeds[nth];
+        let read = feed.read.take().unwrap();
+        let answer = match read.answer {
+            Some(Ok((info, page))) if !lost => {
+                page.behind(&read.ask.start).map(|page| (info, page))
+            }
+            Some(Err(error)) if !lost => Err(error),
+            _ => Err(FeedError::Unreachable("lost".to_owned())),
+        };
+        let checked = answer.and_then(|(info, page)| {
+            reader::check(&info, &feed.status.source, inbox).map(|()| page)
+        });
+        match checked {
+            Ok(page) => {
+                if bug == Some(Bug::CursorMovedBeforeItIsHandled) {
+                    let place = page.cursor.clone();
+                    feed.watermark = Some(Passed { place, read_to_end_at: None });
+                }
+                feed.status.unreachable_since = None;
+                let said = format!(
+                    "takes {:?} of {} to {} of {}",
+                    read.ask, read.began, page.cursor, page.head
+                );
+                feed.reader.take(&one.plan, read.began, &read.ask, page);
+                self.note(service, || said);
+                self.passed(service, nth);
+                Ok(())
+            }
+            Err(FeedError::Unreachable(_)) => {
+                feed.status.unreachable_since.get_or_insert(now);
+                Ok(())
+            }
+            Err(error) => self.refused(service, nth, &error),
+        }
+    }
+
+    /// The follower ends: what it has begun may be committed, and nobody waits for it.
+    fn refused(&mut self, service: usize, nth: usize, error: &FeedError) -> Result<(), Wrong> {
+        self.note(service, || format!("{error}"));
+        self.see("refusal of a cursor");
+        let source = self.feed(service, nth).source;
+        let life = self.services[service].life.as_mut().unwrap();
+        for flight in &mut life.flights {
+            match &flight.then {
+                Then::Deal { source: of, .. } | Then::DealFailed { source: of, .. }
+                    if *of == source =>
+                {
+                    flight.then = Then::Abandoned;
+                }
+                _ => {}
+            }
+        }
+        life.feeds[nth] = Follower { refused: true, ..Follower::new(source, None) };
+        Ok(())
+    }
+
+    pub(super) fn passed(&mut self, service: usize, nth: usize) {
+        let feed = self.feed(service, nth);
+        if let Some(passed) = feed.reader.take_passed(feed.watermark.as_ref()) {
+            feed.status.passed(&passed);
+            feed.watermark = Some(passed);
+        }
+    }
+
+    /// A follower saves how far it is.
+    pub(super) fn save(&mut self, service: usize) -> Result<(), Wrong> {
+        let Some(nth) = self.one_feed(service, |feed| feed.watermark.is_some()) else {
+            return Ok(());
+        };
+        let feed = self.feed(service, nth);
+        let (source, passed) = (feed.status.source.clone(), feed.watermark.clone().unwrap());
+        let (job, fate) = (Job::Advance(source, passed.place.clone(), self.now), self.fate());
+        if self.job(service, job, fate)?.is_some() {
+            let feed = self.feed(service, nth);
+            feed.status.saved(&passed);
+            feed.watermark = None;
+        }
+        Ok(())
+    }
+
+    /// All feeds are read at once, whatever is waited for.
+    pub(super) fn read_now(&mut self, service: usize) {
+        let now = self.now;
+        let Some(life) = &mut self.services[service].life else { return };
+        for feed in life.feeds.iter_mut().filter(|feed| !feed.refused) {
+            let ask = feed.reader.ask_now();
+            feed.read = Some(Read { ask, began: now, answer: None });
+        }
+    }
+
+    pub(super) fn feed(&mut self, service: usize, nth: usize) -> &mut Follower {
+        &mut self.services[service].life.as_mut().unwrap().feeds[nth]
+    }
+
+    pub(super) fn one_feed(
+        &mut self,
+        service: usize,
+        is_it: impl Fn(&Follower) -> bool,
+    ) -> Option<usize> {
+        let feeds = &self.services[service].life.as_ref()?.feeds;
+        let found: Vec<_> = (0..feeds.len()).filter(|nth| is_it(&feeds[*nth])).collect();
+        (!found.is_empty()).then(|| found[self.chance.index(found.len())])
+    }
+}
+
+fn is_unanswered(feed: &Follower) -> bool {
+    feed.read.as_ref().is_some_and(|read| read.answer.is_none())
+}
+
+fn nothing() -> Page {
+    Page { events: Vec::new(), set_aside: Vec::new(), cursor: Cursor::START, head: 0 }
+}
+
+impl Service {
+    fn positions(&self) -> Vec<(u64, String)> {
+        let sql = "SELECT position, id FROM wholly_outbox WHERE position IS NOT NULL";
+        let mut statement = self.database.db.prepare_cached(sql).unwrap();
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get(1)?));
+        let rows = statement.query_map([], read).unwrap().map(Result::unwrap);
+        rows.map(|(position, id)| (u64::try_from(position).unwrap(), id)).collect()
+    }
+
+    pub(super) fn trimmed(&self) -> u64 {
+        self.database.number("SELECT trimmed FROM wholly_feed", &[])
+    }
+
+    /// The last position that there is, or is to be.
+    pub(super) fn last_position(&self) -> u64 {
+        let sql = match self.database.sequenced {
+            true => {
+                "SELECT head + (SELECT count(*) FROM wholly_outbox WHERE position IS NULL)
+                FROM wholly_feed"
+            }
+            false => {
+                "SELECT coalesce((SELECT max(position) FROM wholly_outbox), trimmed)
+                FROM wholly_feed"
+            }
+        };
+        self.database.number(sql, &[])
+    }
+}

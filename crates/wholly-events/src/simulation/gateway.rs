@@ -1,0 +1,59 @@
+//! An external gateway that moves money: a call takes effect at most once for a key.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::shop::{LIMIT, Order};
+use crate::event::Event;
+
+#[derive(Debug, Default)]
+pub(super) struct Gateway {
+    pub(super) answers: BTreeMap<String, bool>,
+    /// The money that it has taken for each order, in charges.
+    pub(super) charged: BTreeMap<String, u64>,
+    /// The orders for which it was asked for anything.
+    pub(super) asked: BTreeSet<String>,
+    /// Calls of processes that do not wait for them any more, and that may still arrive.
+    pub(super) late: Vec<(String, Call)>,
+    /// Its haste: so often out of a hundred it does what it could.
+    pub(super) haste: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Call {
+    Charge(Order),
+    Refund(Order),
+}
+
+impl Gateway {
+    /// The call that an event leads to.
+    pub(super) fn call_of(&self, event: &Event) -> Call {
+        let order: Order = event.data().unwrap();
+        match event.kind.as_str() {
+            "OrderCreated" => Call::Charge(order),
+            _ => Call::Refund(order),
+        }
+    }
+
+    /// Returns whether it is done: the same for the same key.
+    pub(super) fn take(&mut self, key: &str, call: &Call) -> bool {
+        if let Some(answer) = self.answers.get(key) {
+            return *answer;
+        }
+        let (Call::Charge(order) | Call::Refund(order)) = call;
+        self.asked.insert(order.order.clone());
+        let answer = match call {
+            Call::Charge(order) if order.amount > LIMIT => false,
+            Call::Charge(order) => {
+                *self.charged.entry(order.order.clone()).or_default() += 1;
+                true
+            }
+            // It gives back all that there is, for it is not told how much that is.
+            Call::Refund(order) => {
+                self.charged.remove(&order.order);
+                true
+            }
+        };
+        self.answers.insert(key.to_owned(), answer);
+        answer
+    }
+}

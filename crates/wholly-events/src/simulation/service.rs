@@ -1,0 +1,143 @@
+//! A simulated service: what is durable of it, and what lives in its process.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use wholly_core::Timestamp;
+
+use super::database::{Database, Work};
+use super::handlers::Handlers;
+use super::ledger::Ledger;
+use super::planted::Bug;
+use super::shop::{NAMES, Shop};
+use crate::choreography::plan::{Plan, ReactionIndex};
+use crate::choreography::reader::{Passed, Reader};
+use crate::choreography::status::FeedStatus;
+use crate::choreography::timeout::Running;
+use crate::cursor::Cursor;
+use crate::event::Event;
+use crate::feed::{Ask, FeedError, FeedInfo, Page, Start};
+use crate::names::{Correlation, ServiceName};
+
+pub(super) struct Service {
+    pub(super) name: ServiceName,
+    pub(super) plan: Plan,
+    pub(super) handlers: Handlers,
+    pub(super) database: Database,
+    pub(super) ledger: Ledger,
+    /// The services whose feeds it follows.
+    pub(super) follows: Vec<usize>,
+    pub(super) life: Option<Life>,
+}
+
+/// A process of a service.
+#[derive(Default)]
+pub(super) struct Life {
+    /// The last position that is known to be committed.
+    pub(super) head: u64,
+    pub(super) feeds: Vec<Follower>,
+    pub(super) flights: Vec<Flight>,
+    /// Parked events whose call is on its way.
+    pub(super) busy: BTreeSet<u64>,
+    pub(super) calls: Vec<CallOut>,
+}
+
+/// A feed that is followed.
+pub(super) struct Follower {
+    pub(super) source: usize,
+    pub(super) status: FeedStatus,
+    pub(super) reader: Reader,
+    pub(super) read: Option<Read>,
+    pub(super) watermark: Option<Passed>,
+    /// The feed refused; it is asked again after a while, or when an operator sets another place.
+    pub(super) refused: bool,
+}
+
+/// A question that is on its way to a feed, or its answer on the way back.
+pub(super) struct Read {
+    pub(super) ask: Ask,
+    pub(super) began: Timestamp,
+    pub(super) answer: Option<Result<(FeedInfo, Page), FeedError>>,
+}
+
+/// A transaction that has begun.
+pub(super) struct Flight {
+    pub(super) work: Work,
+    pub(super) then: Then,
+    pub(super) correlation: Correlation,
+    /// The sequence that its event takes: it holds the correlation's lock.
+    pub(super) drawn: Option<u64>,
+}
+
+/// The consequence of a transaction.
+#[derive(Clone, Debug)]
+pub(super) enum Then {
+    /// The event of a feed, and the next reactions to it.
+    Deal { source: usize, lane: Correlation, event: Event, nth: usize },
+    /// The same, after a failure was recorded.
+    DealFailed { source: usize, lane: Correlation, event: Event, nth: usize },
+    /// A parked event, tried without a result.
+    Retried { index: ReactionIndex, event: Event },
+    /// A call's result, which is on its way for as long as it takes.
+    Recorded { sequence: u64, index: ReactionIndex, event: Event },
+    /// A failure, which is recorded for as long as it takes; a call ends with it.
+    Failed { sequence: u64 },
+    /// A time-out was fired.
+    Fired(Running),
+    /// A client hears that its order is placed.
+    Placed,
+    /// Nothing: who waited for it has ended.
+    Abandoned,
+}
+
+/// A call that is out.
+pub(super) struct CallOut {
+    pub(super) sequence: u64,
+    pub(super) index: ReactionIndex,
+    pub(super) event: Event,
+    pub(super) key: String,
+    /// The gateway's answer is on its way back.
+    pub(super) answer: Option<String>,
+}
+
+impl Service {
+    pub(super) fn new(shop: Shop, service: usize, sequenced: bool, bug: Option<Bug>) -> Self {
+        let plan = shop.plan(service);
+        let emits = |source: &usize| {
+            let declaration = shop.plan(*source).declaration;
+            let emitted = declaration.emitted();
+            plan.declaration.reactions.iter().any(|one| emitted.contains(&&one.on))
+        };
+        let follows: Vec<_> = (0..NAMES.len()).filter(emits).collect();
+        assert_eq!(follows.contains(&service), plan.follows_itself());
+        Self {
+            name: plan.declaration.service.clone(),
+            handlers: shop.handlers(service),
+            database: Database::new(service, sequenced, bug),
+            ledger: Ledger::default(),
+            follows,
+            life: None,
+            plan,
+        }
+    }
+}
+
+impl Follower {
+    pub(super) fn new(source: usize, cursor: Option<Cursor>) -> Self {
+        Self {
+            source,
+            status: FeedStatus::new(ServiceName::new(NAMES[source]).unwrap()),
+            reader: Reader::new(cursor.map_or(Start::Earliest, Start::After)),
+            read: None,
+            watermark: None,
+            refused: false,
+        }
+    }
+}
+
+/// The time for which things are kept, in this world.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Retention {
+    pub(super) outbox: Duration,
+    pub(super) inbox: Duration,
+}

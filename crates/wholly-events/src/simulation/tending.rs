@@ -1,0 +1,142 @@
+//! The tasks of a service beside its feeds: parked events, calls, time-outs, retention.
+
+use super::database::Work;
+use super::service::Then;
+use super::shop::PAYMENT;
+use super::world::World;
+use super::wrong::{Check, Wrong, ensure};
+use crate::choreography::handle::Unhandled;
+use crate::choreography::job::{Job, Reply};
+use crate::choreography::known::{forgettable, known_up_to};
+
+use super::database::Fate;
+
+/// The time for which a feed must be away until it is not waited for: longer than a run takes.
+const UNREACHABLE_AFTER: std::time::Duration = std::time::Duration::from_secs(100 * 24 * 60 * 60);
+
+impl World {
+    /// Parked events that are due are tried again.
+    pub(super) fn retry(&mut self, service: usize) -> Result<(), Wrong> {
+        let Some(life) = &self.services[service].life else { return Ok(()) };
+        let tries =
+            |then: &Then| matches!(then, Then::Retried { .. } | Then::Failed { sequence: 0 });
+        if life.flights.iter().any(|flight| tries(&flight.then)) {
+            return Ok(());
+        }
+        let job = Job::Due(self.now);
+        let Some(Reply::Parked(due, _)) = self.job(service, job, Fate::Commits)? else {
+            return Ok(());
+        };
+        for parked in due {
+            let one = &self.services[service];
+            if one.life.as_ref().is_some_and(|life| life.busy.contains(&parked.sequence)) {
+                continue;
+            }
+            self.see("retry");
+            let index = self.services[service].plan.by_name(&parked.reaction).unwrap();
+            let (event, correlation) = (parked.event.clone(), parked.event.correlation.clone());
+            let stamp = self.stamp();
+            let job = Job::Retry(parked.sequence, correlation.clone(), None, stamp);
+            self.begin(service, Work::Job(job), Then::Retried { index, event }, correlation);
+        }
+        Ok(())
+    }
+
+    /// Time-outs that are due fire, or wait until the feeds have been read.
+    pub(super) fn time_out(&mut self, service: usize) -> Result<(), Wrong> {
+        let Some(life) = &self.services[service].life else { return Ok(()) };
+        let is_firing = life.flights.iter().any(|flight| matches!(flight.then, Then::Fired(_)));
+        if is_firing || self.services[service].plan.declaration.timeouts.is_empty() {
+            return Ok(());
+        }
+        let job = Job::TimeoutsDue(self.now);
+        let Some(Reply::Timeouts(due, _)) = self.job(service, job, Fate::Commits)? else {
+            return Ok(());
+        };
+        let feeds = &self.services[service].life.as_ref().unwrap().feeds;
+        let statuses: Vec<_> = feeds.iter().map(|feed| feed.status.clone()).collect();
+        let known = known_up_to(&statuses, self.now, UNREACHABLE_AFTER);
+        let (ripe, unripe): (Vec<_>, Vec<_>) = due.into_iter().partition(|one| one.may_fire(known));
+        self.note(service, || format!("known {known}: {ripe:?} {unripe:?}"));
+        if !unripe.is_empty() {
+            self.read_now(service);
+        }
+        if let Some(running) = ripe.into_iter().next() {
+            let correlation = running.correlation.clone();
+            let job = Job::Fire(running.clone(), self.stamp());
+            self.begin(service, Work::Job(job), Then::Fired(running), correlation);
+        }
+        Ok(())
+    }
+
+    /// A call arrives at the gateway, or its answer where it is waited for, or either is lost.
+    pub(super) fn gateway_step(&mut self) -> Result<(), Wrong> {
+        if !self.gateway.late.is_empty() && self.chance.percent(30) {
+            let nth = self.chance.index(self.gateway.late.len());
+            let (key, call) = self.gateway.late.swap_remove(nth);
+            self.see("late call");
+            self.gateway.take(&key, &call);
+            return Ok(());
+        }
+        let calls = self.services[PAYMENT].life.as_ref().map_or(0, |life| life.calls.len());
+        if calls == 0 {
+            return Ok(());
+        }
+        let nth = self.chance.index(calls);
+        let is_lost = self.fault(15);
+        let call = &mut self.services[PAYMENT].life.as_mut().unwrap().calls[nth];
+        if is_lost {
+            return self.call_fails(nth);
+        }
+        if call.answer.is_none() {
+            let asked = self.gateway.call_of(&call.event);
+            let answer = self.gateway.take(&call.key, &asked);
+            call.answer = Some(answer.to_string());
+            return Ok(());
+        }
+        let call = self.services[PAYMENT].life.as_mut().unwrap().calls.swap_remove(nth);
+        let (sequence, index, event) = (call.sequence, call.index, call.event);
+        let correlation = event.correlation.clone();
+        let job = Job::Retry(sequence, correlation.clone(), call.answer, self.stamp());
+        let then = Then::Recorded { sequence, index, event };
+        self.begin(PAYMENT, Work::Job(job), then, correlation);
+        Ok(())
+    }
+
+    /// A call is not waited for any longer: it may still arrive, or has.
+    fn call_fails(&mut self, nth: usize) -> Result<(), Wrong> {
+        self.see("call without a result");
+        let call = self.services[PAYMENT].life.as_mut().unwrap().calls.swap_remove(nth);
+        if call.answer.is_none() && self.chance.percent(60) {
+            self.gateway.late.push((call.key, self.gateway.call_of(&call.event)));
+        }
+        let then = Then::Failed { sequence: call.sequence };
+        let unhandled = Unhandled::failed("the gateway gave no answer");
+        self.record_failure(PAYMENT, call.index, call.event, unhandled, then);
+        Ok(())
+    }
+
+    /// Deletes what is old, and nothing else.
+    pub(super) fn trim(&mut self, service: usize) -> Result<(), Wrong> {
+        self.look_at_positions(service)?;
+        let outbox = self.ago(self.retention.outbox);
+        let Some(life) = &self.services[service].life else { return Ok(()) };
+        let statuses: Vec<_> = life.feeds.iter().map(|feed| feed.status.clone()).collect();
+        let inbox = forgettable(&statuses, self.now, UNREACHABLE_AFTER, self.retention.inbox);
+        let trimmed = self.services[service].trimmed();
+        let fate = self.fate();
+        self.job(service, Job::Trim(outbox, inbox), fate)?;
+        let one = &self.services[service];
+        let gone = one.ledger.positions.range(trimmed + 1..one.trimmed().max(trimmed) + 1);
+        for (position, id) in gone {
+            let event = one.ledger.published.iter().find(|event| event.id == *id);
+            ensure(event.is_none_or(|event| event.time < outbox), Check::Trimmed, || {
+                format!("{event:?} at {position} was trimmed before its time: {outbox}")
+            })?;
+        }
+        if one.trimmed() > trimmed {
+            self.see("trimmed");
+        }
+        Ok(())
+    }
+}

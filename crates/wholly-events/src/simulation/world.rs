@@ -1,0 +1,272 @@
+//! The world: three services, a clock, a gateway, orders, and what chance does to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use wholly_core::Timestamp;
+
+use super::chance::Chance;
+use super::database::{Committed, Fate, Work};
+use super::gateway::Gateway;
+use super::planted::Bug;
+use super::service::{Follower, Life, Retention, Service};
+use super::shop::{NAMES, ORDER, Order, Shop};
+use super::wrong::Wrong;
+use crate::choreography::job::{Job, Reply};
+use crate::choreography::react::Stamp;
+use crate::cursor::Cursor;
+use crate::probe;
+use crate::store::StoreError;
+
+pub(super) struct World {
+    pub(super) chance: Chance,
+    pub(super) bug: Option<Bug>,
+    pub(super) now: Timestamp,
+    pub(super) shop: Shop,
+    pub(super) story: Story,
+    pub(super) retention: Retention,
+    pub(super) services: Vec<Service>,
+    pub(super) gateway: Gateway,
+    pub(super) orders: Vec<Order>,
+    /// The orders of which the client has heard that they are placed.
+    pub(super) placed: BTreeSet<String>,
+    /// Orders of which a part was lost with a database, or to a follower that was away for longer
+    /// than a feed retains: they end as a person sees to it.
+    pub(super) spoilt: BTreeSet<String>,
+    /// Events that a follower has missed for a stated reason: follower and id.
+    pub(super) missed: BTreeSet<(usize, String)>,
+    /// The number of times out of a hundred that positions are given when they could be.
+    pub(super) sequencing: u64,
+    /// The number of times out of a hundred that a handler fails.
+    pub(super) failing: u64,
+    pub(super) faulty: bool,
+    /// For a planted bug: it is not to be caught at once, but by what follows from it.
+    pub(super) by_consequences: bool,
+    pub(super) trace: Vec<String>,
+    pub(super) seen: BTreeMap<&'static str, u64>,
+}
+
+/// The story of a run: what befalls the shop beside crashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Story {
+    /// Crashes, a bad network, failures.
+    Plain,
+    /// Events are kept for minutes, and all services are down for longer than that.
+    Forgetful,
+    /// A database is put back to an earlier state.
+    Restored,
+}
+
+const START: u64 = 1_700_000_000_000;
+const STEPS: u64 = 900;
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl World {
+    pub(super) fn new(seed: u64, bug: Option<Bug>) -> Self {
+        let mut chance = Chance::of(seed);
+        let wanted = bug.map(Bug::shows_in).unwrap_or_default();
+        let shop = Shop::ALL[chance.index(Shop::ALL.len())];
+        let shop = wanted.shop.unwrap_or(shop);
+        let drawn = chance.percent(50);
+        let sequenced = wanted.sequenced.unwrap_or(drawn);
+        let story = match chance.below(10) {
+            0..=5 => Story::Plain,
+            6..=7 => Story::Forgetful,
+            _ => Story::Restored,
+        };
+        let story = wanted.story.unwrap_or(story);
+        let retention = match story {
+            Story::Forgetful => Retention { outbox: 20 * MINUTE, inbox: 30 * MINUTE },
+            _ => Retention { outbox: 10_000 * MINUTE, inbox: 20_000 * MINUTE },
+        };
+        let haste = [4, 20, 100][chance.index(3)];
+        let by_consequences = bug.is_some() && seed.is_multiple_of(2);
+        let sequencing = [10, 50, 100][chance.index(3)];
+        let failing = [5, 20, 60][chance.index(3)];
+        let services = (0..NAMES.len()).map(|nth| Service::new(shop, nth, sequenced, bug));
+        probe::break_law(bug.and_then(Bug::law));
+        let mut world = Self {
+            services: services.collect(),
+            orders: Vec::new(),
+            chance,
+            bug,
+            now: Timestamp::from_millis(START),
+            shop,
+            story,
+            retention,
+            gateway: Gateway { haste, ..Gateway::default() },
+            placed: BTreeSet::new(),
+            spoilt: BTreeSet::new(),
+            missed: BTreeSet::new(),
+            sequencing,
+            failing,
+            faulty: true,
+            by_consequences,
+            trace: Vec::new(),
+            seen: BTreeMap::new(),
+        };
+        world.imagine_orders();
+        world
+    }
+
+    fn imagine_orders(&mut self) {
+        for nth in 0..3 + self.chance.below(6) {
+            let (quantity, amount) = (1 + self.chance.below(5), 1 + self.chance.below(150));
+            let (quantity, amount) = (quantity as u32, amount as u32);
+            self.orders.push(Order { order: format!("ORD{nth}"), quantity, amount });
+        }
+    }
+
+    pub(super) fn run(&mut self) -> Result<(), Wrong> {
+        for service in 0..NAMES.len() {
+            self.start(service)?;
+        }
+        for _ in 0..STEPS {
+            self.step()?;
+        }
+        self.faulty = false;
+        self.drain()?;
+        self.check()
+    }
+
+    /// A fault, so often out of a hundred, while there are faults.
+    pub(super) fn fault(&mut self, percent: u64) -> bool {
+        self.faulty && self.chance.percent(percent)
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    pub(super) fn ago(&self, time: Duration) -> Timestamp {
+        let time = u64::try_from(time.as_millis()).unwrap();
+        Timestamp::from_millis(self.now.as_millis() - time)
+    }
+
+    pub(super) fn stamp(&mut self) -> Stamp {
+        Stamp { now: self.now, random: self.chance.bits() }
+    }
+
+    pub(super) fn see(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    pub(super) fn note(&mut self, service: usize, what: impl FnOnce() -> String) {
+        let line = format!("{} {} {}", self.now.as_millis() - START, NAMES[service], what());
+        self.trace.push(line);
+    }
+
+    pub(super) fn fate(&mut self) -> Fate {
+        match self.chance.below(100) {
+            0..6 if self.faulty => Fate::RollsBack,
+            6..12 if self.faulty => Fate::CommitsUnheard,
+            _ => Fate::Commits,
+        }
+    }
+
+    /// Runs a transaction; the inner `None` is one whose end is not heard of.
+    pub(super) fn transact(
+        &mut self,
+        service: usize,
+        work: &Work,
+        drawn: Option<u64>,
+        fate: Fate,
+    ) -> Result<Result<Option<Reply>, StoreError>, Wrong> {
+        let one = &mut self.services[service];
+        let result = one.database.run(&one.plan, &one.handlers, work, drawn, fate);
+        let committed = match result {
+            Ok(committed) => committed,
+            Err(error @ StoreError::Unhandled(_)) => return Ok(Err(error)),
+            Err(error) => panic!("{}: {work:?}: {error}", NAMES[service]),
+        };
+        let Some(Committed { reply, wrote }) = committed else { return Ok(Ok(None)) };
+        one.ledger.enter(&wrote, self.now)?;
+        for event in &wrote.published {
+            self.note(service, || format!("published {}", event[1].text()));
+        }
+        for mark in &wrote.marks {
+            self.note(service, || {
+                format!("{} of {}: {}", mark[0].text(), mark[2].text(), mark[3].text())
+            });
+            self.see(match mark[3].text() {
+                "suppressed" => "suppressed",
+                "refused" => "refused",
+                _ => "done",
+            });
+        }
+        Ok(Ok((fate == Fate::Commits).then_some(reply)))
+    }
+
+    /// Runs a job of the service's own, which has no handler; `None` where its end is not heard of.
+    pub(super) fn job(
+        &mut self,
+        service: usize,
+        job: Job,
+        fate: Fate,
+    ) -> Result<Option<Reply>, Wrong> {
+        Ok(self.transact(service, &Work::Job(job), None, fate)?.expect("it has no handler"))
+    }
+
+    pub(super) fn start(&mut self, service: usize) -> Result<(), Wrong> {
+        self.note(service, || "starts".to_owned());
+        let now = self.now;
+        self.job(service, Job::Open, Fate::Commits)?;
+        self.job(service, Job::CallsAgain(now), Fate::Commits)?;
+        self.services[service].life = Some(Life::default());
+        self.sequence(service, Fate::Commits)?;
+        for source in self.services[service].follows.clone() {
+            let follower = Follower::new(source, self.cursor(service, source)?);
+            self.services[service].life.as_mut().unwrap().feeds.push(follower);
+        }
+        Ok(())
+    }
+
+    /// The place up to which a feed was read, as the database has it.
+    pub(super) fn cursor(
+        &mut self,
+        service: usize,
+        source: usize,
+    ) -> Result<Option<Cursor>, Wrong> {
+        let job = Job::Cursor(self.services[source].name.clone());
+        match self.job(service, job, Fate::Commits)? {
+            Some(Reply::Cursor(cursor)) => Ok(cursor),
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    /// The process ends: what is in its memory is lost; what it has begun is committed or not.
+    pub(super) fn crash(&mut self, service: usize) -> Result<(), Wrong> {
+        let Some(life) = self.services[service].life.take() else { return Ok(()) };
+        self.note(service, || "crashes".to_owned());
+        self.see("crash");
+        for flight in life.flights {
+            if self.chance.percent(15) && flight.drawn.is_some() {
+                let _ = self.transact(service, &flight.work, flight.drawn, Fate::CommitsUnheard)?;
+            }
+        }
+        for call in life.calls {
+            if call.answer.is_none() && self.chance.percent(50) {
+                self.gateway.late.push((call.key, self.gateway.call_of(&call.event)));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn is_up(&self, service: usize) -> bool {
+        self.services[service].life.is_some()
+    }
+
+    pub(super) fn unplaced(&self) -> Vec<Order> {
+        let life = self.services[ORDER].life.as_ref();
+        let flights = life.map_or(&[][..], |life| &life.flights);
+        let in_flight = |id: &str| {
+            flights.iter().any(|one| {
+                matches!(&one.work, Work::Place(event, _)
+                if event.correlation.as_str() == id && event.kind.as_str() == "OrderCreated")
+            })
+        };
+        let orders = self.orders.iter();
+        let is_open = |one: &&Order| !self.placed.contains(&one.order) && !in_flight(&one.order);
+        orders.filter(is_open).cloned().collect()
+    }
+}

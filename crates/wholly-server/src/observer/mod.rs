@@ -1,0 +1,271 @@
+//! The observer: follows the feeds of services that react to each other's events, and shows each
+//! choreographed transaction as the log shows any other. It decides nothing, and services never ask
+//! it anything.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `store` | what it has read, in a file that can be lost |
+//! | `follow` | one feed, read from where it was |
+//! | `services` | what a service says of itself |
+//! | `judge`, `timeline` | what follows from all that, as functions alone |
+//! | `troubles` | what is wrong with feeds, for how long |
+
+mod follow;
+mod judge;
+mod services;
+mod store;
+mod timeline;
+mod troubles;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use wholly_core::Timestamp;
+use wholly_events::{Correlation, ServiceName};
+
+use crate::config::ConfiguredFeed;
+pub use judge::State;
+use store::{All, Store};
+pub use store::{Filter, Row, StoreError};
+pub use timeline::Event;
+use troubles::Troubles;
+pub use troubles::{Kind, Trouble};
+
+/// How often what is due is judged, and what an operator sees is counted.
+const EACH: Duration = Duration::from_secs(1);
+/// How often what is too old is deleted.
+const TRIM_EACH: Duration = Duration::from_secs(60);
+
+/// The observer, while it runs: its tasks end with it.
+pub struct Observer {
+    shared: Arc<Shared>,
+    _tasks: JoinSet<()>,
+}
+
+/// What its tasks share.
+struct Shared {
+    store: Store,
+    feeds: Vec<Followed>,
+    troubles: Troubles,
+    /// Told after every change of the store, and at the end.
+    changed: watch::Sender<()>,
+    /// The server stops, and nobody waits any more.
+    closed: AtomicBool,
+    stuck: watch::Sender<BTreeMap<Correlation, Timestamp>>,
+    counts: Mutex<Counts>,
+    kept: Duration,
+}
+
+/// A feed, and how far it is read.
+struct Followed {
+    feed: ConfiguredFeed,
+    read: Mutex<Read>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Read {
+    position: u64,
+    head: u64,
+    unreachable: bool,
+}
+
+/// What is counted of choreographies.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    pub by_state: BTreeMap<State, u64>,
+    pub stuck: u64,
+}
+
+/// How a feed is followed.
+#[derive(Clone, Debug)]
+pub struct FeedMeasures {
+    pub source: ServiceName,
+    /// How many events it has that are not read.
+    pub lag: u64,
+    pub unreachable: bool,
+}
+
+/// A choreography with its timeline.
+pub struct Choreography {
+    pub row: Row,
+    pub events: Vec<Event>,
+}
+
+impl Observer {
+    /// Opens the store and follows the feeds; `kept` says how long a choreography is kept after its
+    /// last event.
+    ///
+    /// # Errors
+    /// When the store can be neither used nor begun anew.
+    pub async fn start(
+        file: &Path,
+        feeds: Vec<ConfiguredFeed>,
+        kept: Duration,
+    ) -> Result<Self, StoreError> {
+        let store = Store::open(file)?;
+        let sources = feeds.iter().map(|feed| feed.source.clone()).collect();
+        store.keep(sources, now()).await?;
+        let followed = |feed| Followed { feed, read: Mutex::default() };
+        let shared = Arc::new(Shared {
+            store,
+            feeds: feeds.into_iter().map(followed).collect(),
+            troubles: Troubles::default(),
+            changed: watch::Sender::new(()),
+            closed: AtomicBool::new(false),
+            stuck: watch::Sender::default(),
+            counts: Mutex::default(),
+            kept,
+        });
+        let mut tasks = JoinSet::new();
+        for nth in 0..shared.feeds.len() {
+            tasks.spawn(follow::follow(Arc::clone(&shared), nth));
+            tasks.spawn(services::ask(Arc::clone(&shared), nth));
+        }
+        tasks.spawn(tend(Arc::clone(&shared)));
+        Ok(Self { shared, _tasks: tasks })
+    }
+
+    /// The choreographies that pass, newest first, and whether there are more.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn list(&self, filter: Filter, limit: usize) -> Result<(Vec<Row>, bool), StoreError> {
+        self.shared.store.list(filter, limit).await
+    }
+
+    /// A choreography with its timeline, for which its services are asked.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn get(&self, of: &Correlation) -> Result<Option<Choreography>, StoreError> {
+        let Some(all) = self.shared.store.all_of(of.clone()).await? else { return Ok(None) };
+        let All { row, events, parked, declared } = all;
+        let reported = services::reported(&self.shared, &events, &declared).await;
+        let events = timeline::timeline(events, &parked, &declared, &reported);
+        Ok(Some(Choreography { row, events }))
+    }
+
+    /// Waits until a choreography has another revision than this, but no longer than this time.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn changed(
+        &self,
+        of: &Correlation,
+        revision: u64,
+        wait: Duration,
+    ) -> Result<(), StoreError> {
+        let give_up = Instant::now() + wait;
+        let mut changed = self.shared.changed.subscribe();
+        loop {
+            changed.mark_unchanged();
+            let row = self.shared.store.row(of.clone()).await?;
+            let closed = self.shared.closed.load(Ordering::SeqCst);
+            if closed || row.is_none_or(|row| row.revision != revision) {
+                return Ok(());
+            }
+            if !matches!(timeout_at(give_up, changed.changed()).await, Ok(Ok(()))) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Ends every wait for a change, now and from now on.
+    pub fn close(&self) {
+        self.shared.closed.store(true, Ordering::SeqCst);
+        self.shared.changed.send_replace(());
+    }
+
+    /// Since when which choreographies are stuck.
+    pub fn stuck(&self) -> watch::Receiver<BTreeMap<Correlation, Timestamp>> {
+        self.shared.stuck.subscribe()
+    }
+
+    /// What is wrong with feeds, since when.
+    pub fn troubles(&self) -> watch::Receiver<BTreeMap<Trouble, Timestamp>> {
+        self.shared.troubles.subscribe()
+    }
+
+    pub fn counts(&self) -> Counts {
+        lock(&self.shared.counts).clone()
+    }
+
+    pub fn feeds(&self) -> Vec<FeedMeasures> {
+        let measures = |followed: &Followed| {
+            let Read { position, head, unreachable } = *lock(&followed.read);
+            let (source, lag) = (followed.feed.source.clone(), head.saturating_sub(position));
+            FeedMeasures { source, lag, unreachable }
+        };
+        self.shared.feeds.iter().map(measures).collect()
+    }
+}
+
+/// Does what time asks for: judges what is due, counts, deletes what is old.
+async fn tend(shared: Arc<Shared>) {
+    let mut each = interval(EACH);
+    each.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut trim_at = Instant::now();
+    let mut changed = shared.changed.subscribe();
+    changed.mark_changed();
+    loop {
+        each.tick().await;
+        shared.troubles.publish(now());
+        let done = async {
+            while shared.store.judge_due(now()).await? {
+                shared.changed.send_replace(());
+            }
+            if Instant::now() >= trim_at {
+                let before = now().as_millis().saturating_sub(millis(shared.kept));
+                while shared.store.trim(Timestamp::from_millis(before)).await? {}
+                trim_at = Instant::now() + TRIM_EACH;
+                changed.mark_changed();
+            }
+            if changed.has_changed().unwrap_or(false) {
+                changed.mark_unchanged();
+                shared.count().await?;
+            }
+            Ok::<_, StoreError>(())
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(%error, "what was observed of choreographies is not tended");
+            changed.mark_changed();
+        }
+    }
+}
+
+impl Shared {
+    async fn count(&self) -> Result<(), StoreError> {
+        let (by_state, count) = self.store.counts().await?;
+        let stuck = self.store.stuck().await?;
+        *lock(&self.counts) = Counts { by_state, stuck: count };
+        self.stuck.send_if_modified(|known| {
+            let is_new = *known != stuck;
+            *known = stuck;
+            is_new
+        });
+        Ok(())
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_millis(millis(since))
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What is behind a lock is whole after a panic, too: each holder only writes single values.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+pub mod tests;

@@ -1,0 +1,114 @@
+//! What a service says of itself: what it declares and how it stands, asked from time to time; and
+//! what its reactions made of an event, asked when somebody looks at it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream::{self, StreamExt};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use wholly_events::choreography::FeedStatus;
+
+use super::judge::Declarations;
+use super::store::{Observed, StoreError};
+use super::timeline::{Reported, Which, to_ask};
+use super::{ConfiguredFeed, Kind, Shared, now};
+
+/// How often a service is asked how it stands.
+const EACH: Duration = Duration::from_secs(5);
+/// How often it is asked what it declares, besides before its feed is read: it may be another version.
+const DECLARED_EACH: Duration = Duration::from_secs(60);
+/// The most questions for one look at a choreography, how many of them at once, and for how long.
+const QUESTIONS: usize = 200;
+const AT_ONCE: usize = 8;
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Asks a service until it is dropped. One that does not answer is no error: its feed is asked, too.
+pub async fn ask(shared: Arc<Shared>, nth: usize) {
+    let Some(followed) = shared.feeds.get(nth) else { return };
+    let mut each = interval(EACH);
+    each.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut declared_until = Instant::now() + DECLARED_EACH;
+    loop {
+        each.tick().await;
+        if Instant::now() >= declared_until {
+            declared_until = Instant::now() + DECLARED_EACH;
+            if let Err(error) = declaration(&shared, &followed.feed).await {
+                tracing::warn!(%error, "what a service declares is not kept");
+            }
+        }
+        if let Err(error) = status(&shared, &followed.feed).await {
+            tracing::warn!(%error, "what a service says of itself is not kept");
+        }
+    }
+}
+
+/// Asks what the service declares; tells whether there was an answer, which may be that it does not
+/// offer that.
+pub async fn declaration(shared: &Shared, feed: &ConfiguredFeed) -> Result<bool, StoreError> {
+    let declaration = match feed.feed.declaration().await {
+        Ok(Some(declaration)) => declaration,
+        Ok(None) => return Ok(true),
+        Err(error) => {
+            tracing::debug!(service = %feed.source, %error, "a service does not say what it declares");
+            return Ok(false);
+        }
+    };
+    if declaration.service != feed.source {
+        tracing::warn!(feed = %feed.source, service = %declaration.service,
+            "beside a feed another service declares its part; that is passed over");
+        return Ok(true);
+    }
+    if shared.store.declare(feed.source.clone(), declaration).await? {
+        shared.store.judge_all(now()).await?;
+        shared.changed.send_replace(());
+    }
+    Ok(true)
+}
+
+/// Asks how the service stands.
+async fn status(shared: &Shared, feed: &ConfiguredFeed) -> Result<(), StoreError> {
+    let status = match feed.feed.status().await {
+        Ok(Some(status)) => status,
+        Ok(None) => return Ok(()),
+        Err(error) => {
+            tracing::debug!(service = %feed.source, %error, "a service does not say how it stands");
+            return Ok(());
+        }
+    };
+    for followed in &status.feeds {
+        let trouble = trouble_of(followed);
+        shared.troubles.set(&followed.source, Some(&feed.source), trouble, now());
+    }
+    if shared.store.park(feed.source.clone(), status.parked, now()).await? {
+        shared.changed.send_replace(());
+    }
+    Ok(())
+}
+
+/// What is wrong with a feed that a service follows, as it says itself.
+fn trouble_of(feed: &FeedStatus) -> Option<Kind> {
+    match (&feed.error, feed.unreachable_since, feed.lag()) {
+        (_, Some(_), _) => Some(Kind::Unreachable),
+        (Some(_), None, _) => Some(Kind::Refused),
+        (None, None, 1..) => Some(Kind::Lagging),
+        (None, None, 0) => None,
+    }
+}
+
+/// What services say that their reactions made of these events, as far as they do within a moment.
+pub async fn reported(shared: &Shared, events: &[Observed], declared: &Declarations) -> Reported {
+    let mut questions = to_ask(events, declared);
+    questions.truncate(QUESTIONS);
+    let asked = questions.into_iter().map(async |which: Which| {
+        let feed = shared.feeds.iter().find(|one| one.feed.source == which.service)?;
+        let said = feed.feed.feed.reactions(&which.source, &which.id).await;
+        Some((which, said.ok().flatten()?))
+    });
+    let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
+    let give_up = Instant::now() + PATIENCE;
+    let mut reported = Reported::new();
+    while let Ok(Some(answer)) = timeout_at(give_up, answers.next()).await {
+        reported.extend(answer);
+    }
+    reported
+}
