@@ -171,6 +171,11 @@ impl Fleet {
         Ok(Self { flow: Some(flow), ..fleet })
     }
 
+    /// The same fleet, whose services live in these databases instead of in SQLite.
+    pub(crate) fn living_in(self, urls: BTreeMap<ServiceKind, String>) -> Self {
+        Self { urls, ..self }
+    }
+
     /// A fleet by events of which nothing runs yet but the proxy, by which alone its services reach
     /// each other. A service that has a URL here lives in that database.
     pub(crate) async fn by_events_behind_proxy(

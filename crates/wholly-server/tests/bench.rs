@@ -208,6 +208,17 @@ fn orders_by_events_beside_services_that_call_each_other() {
 }
 
 #[test]
+fn orders_by_events_over_postgres_beside_plain_calls() {
+    let report =
+        bench(&[&["choreography", "--concurrency", "1", "--postgres"][..], &SHORT].concat());
+    positive(&report, &OF_A_RUN);
+    assert!(
+        report["workload"].as_str().is_some_and(|what| what.contains("PostgreSQL")),
+        "{report}"
+    );
+}
+
+#[test]
 fn a_grown_log_beside_an_empty_one() {
     let report = bench(&[&["growth", "--transactions", "5000"][..], &SHORT].concat());
     positive(&report, &OF_A_RUN);

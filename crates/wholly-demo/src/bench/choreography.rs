@@ -1,5 +1,6 @@
 //! Orders through three services that react to each other's events, beside plain services.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -12,6 +13,7 @@ use crate::choreography::Flow;
 use crate::client::{Http, Reply};
 use crate::fleet::{Books, Fleet, Role};
 use crate::order::Order;
+use crate::postgres::PostgresServer;
 use crate::shop::{ServiceKind, Stock};
 
 /// Orders through the shop's three services by events, in a closed loop: each service is a process
@@ -25,7 +27,9 @@ use crate::shop::{ServiceKind, Stock};
 pub(super) struct Choreography {
     #[command(flatten)]
     load: Load,
-    // The database is SQLite; another one is chosen here.
+    /// The services live in a PostgreSQL server of the benchmark's own, instead of in SQLite.
+    #[arg(long)]
+    postgres: bool,
     #[command(flatten)]
     pub output: Output,
 }
@@ -37,17 +41,23 @@ const ITEM: &str = "item1";
 impl Choreography {
     pub async fn run(self) -> Result<Comparison, BenchError> {
         let directory = self.output.directory()?;
+        let server = self.postgres.then(|| PostgresServer::start(&[])).transpose()?;
         let (mut subject, mut ceiling) = (Vec::new(), Vec::new());
-        for _ in 0..self.load.rounds {
-            subject.push(self.round(Flow::Sequential, directory.path()).await?);
-            ceiling.push(self.round(Flow::Calls, directory.path()).await?);
+        for nth in 0..self.load.rounds {
+            let urls = databases(server.as_ref(), "events", nth).await?;
+            subject.push(self.round(Flow::Sequential, urls, directory.path()).await?);
+            let urls = databases(server.as_ref(), "calls", nth).await?;
+            ceiling.push(self.round(Flow::Calls, urls, directory.path()).await?);
         }
+        let database = if self.postgres { "PostgreSQL" } else { "SQLite" };
         let (subject, ceiling) =
             (Named::new("events", subject), Named::new("plain calls", ceiling));
         let ratio = Ratio::of(&subject.median, &ceiling.median);
         let at_once = self.load.concurrency;
         Ok(Comparison {
-            workload: format!("choreography: {at_once} orders at once, three services on SQLite"),
+            workload: format!(
+                "choreography: {at_once} orders at once, three services on {database}"
+            ),
             rounds: self.load.rounds as usize,
             subject,
             ceiling,
@@ -55,9 +65,10 @@ impl Choreography {
         })
     }
 
-    async fn round(&self, flow: Flow, directory: &Path) -> Result<Figures, BenchError> {
+    async fn round(&self, flow: Flow, urls: Urls, directory: &Path) -> Result<Figures, BenchError> {
         let stock = Stock::from([(ITEM.to_owned(), OPENING)]);
-        let mut fleet = Fleet::without_coordinator(flow, stock, false, directory)?;
+        let fleet = Fleet::without_coordinator(flow, stock, false, directory)?;
+        let mut fleet = fleet.living_in(urls);
         fleet.open_shop().await?;
         let orders = Arc::new(Orders::of(&fleet));
         let run = self.load.run(Arc::clone(&orders), || fleet.processor_time()).await?;
@@ -69,6 +80,22 @@ impl Choreography {
         figures.resident_bytes = fleet.resident_bytes().map(|bytes| bytes as f64);
         Ok(figures)
     }
+}
+
+type Urls = BTreeMap<ServiceKind, String>;
+
+/// New databases for the services, where there is a server.
+async fn databases(
+    server: Option<&PostgresServer>,
+    what: &str,
+    round: u32,
+) -> Result<Urls, BenchError> {
+    let mut urls = Urls::new();
+    let Some(server) = server else { return Ok(urls) };
+    for kind in ServiceKind::ALL {
+        urls.insert(kind, server.create_database(&format!("{kind}_{what}_{round}")).await?);
+    }
+    Ok(urls)
 }
 
 /// Every order that was begun must have happened, once and wholly.

@@ -26,6 +26,8 @@ pub(super) enum BenchError {
     Broken { why: String },
     #[error(transparent)]
     Fleet(#[from] crate::fleet::FleetError),
+    #[error(transparent)]
+    Postgres(#[from] crate::postgres::PostgresError),
     #[error("nothing was measured: {why}")]
     Nothing { why: &'static str },
     #[error("a name or key is not valid: {0}")]

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use wholly_events::store::Pool;
 use wholly_events::{Choreography, Failure, Incoming, Reacted};
 
-use super::store::{Begun, FORGET, ShopStore};
+use super::store::{Begun, Change, FORGET, ShopStore, possible};
 use super::{Flow, Ordered, Refusal, Step, declared, undone_orders};
 use crate::shop::{ServiceKind, Stock, inventory, payment};
 
@@ -28,9 +28,7 @@ impl ShopStore for Pool {
     async fn begin(&self, order: Ordered, says_so: bool) -> Result<Begun, Failure> {
         let mut client = self.get().await?;
         let tx = client.transaction().await?;
-        let create = "INSERT INTO orders VALUES ($1, $2, 'created') ON CONFLICT DO NOTHING";
-        let created = tx.execute(create, &[&order.order_id, &order.item_id]).await?;
-        if created == 0 {
+        if !create(tx.client(), &order).await? {
             let status = "SELECT status FROM orders WHERE order_id = $1";
             return Ok(Begun::There(tx.query_one(status, &[&order.order_id]).await?.try_get(0)?));
         }
@@ -39,6 +37,19 @@ impl ShopStore for Pool {
         }
         tx.commit().await?;
         Ok(Begun::New)
+    }
+
+    async fn change(&self, change: Change, order: Ordered) -> Result<(), Failure> {
+        let mut client = self.get().await?;
+        let tx = client.transaction().await?;
+        let db = tx.client();
+        match change {
+            Change::Create => possible(change, create(db, &order).await?)?,
+            Change::Reserve => take(db, &order).await??,
+            Change::Charge => pay(db, &order).await??,
+            Change::Confirm => possible(change, end(db, &order.order_id, "confirmed").await?)?,
+        }
+        Ok(tx.commit().await?)
     }
 
     async fn say_apart(&self, order: Ordered) -> Result<(), Failure> {
@@ -51,6 +62,11 @@ impl ShopStore for Pool {
         wholly_events::tokio_postgres::create_tables(&**client).await?;
         Ok(client.batch_execute(FORGET).await?)
     }
+}
+
+async fn create(db: &Client, order: &Ordered) -> Result<bool, Failure> {
+    let create = "INSERT INTO orders VALUES ($1, $2, 'created') ON CONFLICT DO NOTHING";
+    Ok(db.execute(create, &[&order.order_id, &order.item_id]).await? > 0)
 }
 
 async fn reserve(db: &Client, order: Incoming<Ordered>) -> Step<Ordered> {

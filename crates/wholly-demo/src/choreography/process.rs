@@ -20,7 +20,7 @@ use super::{Flow, Ports, Refusal, calls, choreography};
 use crate::kill::{KillAt, Killer};
 use crate::process::end_with_stdin;
 use crate::service::{StockArgument, listen, say, stock};
-use crate::shop::{ServiceKind, books_of};
+use crate::shop::ServiceKind;
 
 /// Run one of the shop's services by events, until the standard input ends.
 ///
@@ -110,23 +110,25 @@ impl EventService {
     }
 
     async fn routes(self, ports: Ports) -> Result<Router, Failure> {
-        let (kind, flow) = (self.kind, self.flow);
         match (&self.database, &self.postgres) {
-            (Some(path), _) if flow == Flow::Calls => {
-                let database = Database::open(path)?;
-                let books = books_of(kind, database.clone(), self.stock.0).await?;
-                Ok(books.merge(calls::routes(kind, database, ports)))
-            }
             (Some(path), _) => {
                 let database = Database::open(path)?;
-                self.by_events(database, ports).await
+                self.over(database, ports).await
             }
-            (None, Some(url)) if flow != Flow::Calls => {
+            (None, Some(url)) => {
                 let pool = store::pool(url, CONNECTIONS)?;
-                self.by_events(pool, ports).await
+                self.over(pool, ports).await
             }
-            _ => Err("services that call each other live in SQLite: give --database".into()),
+            (None, None) => Err("a database is needed".into()),
         }
+    }
+
+    async fn over<S: ShopStore>(self, store: S, ports: Ports) -> Result<Router, Failure> {
+        if self.flow != Flow::Calls {
+            return self.by_events(store, ports).await;
+        }
+        let books = store.books_of(self.kind, self.stock.0).await?;
+        Ok(books.merge(calls::routes(self.kind, store, ports)))
     }
 
     async fn by_events<S: ShopStore>(self, store: S, ports: Ports) -> Result<Router, Failure> {

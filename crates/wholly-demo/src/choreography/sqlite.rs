@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension};
 use wholly_events::{Choreography, Failure, Incoming, Reacted};
 use wholly_participant::sqlite::Database;
 
-use super::store::{Begun, FORGET, ShopStore};
+use super::store::{Begun, Change, FORGET, ShopStore, possible};
 use super::{Flow, Ordered, Refusal, Step, declared, undone_orders};
 use crate::shop::order::{create, end};
 use crate::shop::{ServiceKind, Stock, books_of, inventory, payment};
@@ -26,6 +26,16 @@ impl ShopStore for Database {
 
     async fn begin(&self, order: Ordered, says_so: bool) -> Result<Begun, Failure> {
         Ok(self.transaction(move |db| begin(db, &order, says_so)).await?)
+    }
+
+    async fn change(&self, change: Change, order: Ordered) -> Result<(), Failure> {
+        let work = move |db: &rusqlite::Transaction<'_>| match change {
+            Change::Create => possible(change, create(db, &order.order_id, &order.item_id)?),
+            Change::Reserve => Ok(inventory::take(db, &order.goods())??),
+            Change::Charge => Ok(payment::charge(db, &order.charge())??),
+            Change::Confirm => possible(change, end(db, &order.order_id, "confirmed")?),
+        };
+        Ok(self.transaction(work).await?)
     }
 
     async fn say_apart(&self, order: Ordered) -> Result<(), Failure> {

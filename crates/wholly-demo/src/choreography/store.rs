@@ -27,11 +27,36 @@ pub(super) trait ShopStore: Store {
         says_so: bool,
     ) -> impl Future<Output = Result<Begun, Failure>> + Send;
 
+    /// Makes a change in the books in a committed transaction of its own, as a plain service does.
+    fn change(
+        &self,
+        change: Change,
+        order: Ordered,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Says that an order was created, in a transaction of its own: what no service may do.
     fn say_apart(&self, order: Ordered) -> impl Future<Output = Result<(), Failure>> + Send;
 
     /// Forgets which events were dealt with: what no service may do.
     fn forget_inbox(&self) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// A change in the books of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    Create,
+    Reserve,
+    Charge,
+    Confirm,
+}
+
+/// A failure where an order was not as the change needs it.
+pub(super) fn possible(change: Change, is_done: bool) -> Result<(), Failure> {
+    match (change, is_done) {
+        (_, true) => Ok(()),
+        (Change::Create, false) => Err("there is such an order already".into()),
+        (_, false) => Err("there is no such order".into()),
+    }
 }
 
 /// How an order stands that was asked for.

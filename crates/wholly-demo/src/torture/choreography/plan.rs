@@ -10,7 +10,7 @@ use crate::shop::ServiceKind;
 /// The longest that a round lets the services work before its faults.
 const LONGEST_PEACE: Duration = Duration::from_millis(150);
 /// The longest that the faults of a round last, beside what a server takes to start.
-const LONGEST_TROUBLE: Duration = Duration::from_millis(250);
+const LONGEST_TROUBLE: Duration = Duration::from_millis(400);
 
 /// One round's plan.
 #[derive(Clone, Debug)]
@@ -104,7 +104,7 @@ fn fault(has_server: bool, random: &mut Random) -> Fault {
 }
 
 fn point(random: &mut Random) -> KillAt {
-    let which = Which::Nth(1 + random.below(40) as u32);
+    let which = Which::Nth(1 + random.below(20) as u32);
     let (when, what) = match random.below(6) {
         0..3 => (When::After, What::Commit),
         3 => (When::Before, What::Call),

@@ -67,6 +67,9 @@ pub(super) async fn put_back(
         }
         refused(shop, follower, kind).await?;
         done.refused += 1;
+        // A crash does not make it believe its cursor.
+        shop.fleet.run(Role::Service(follower), None).await?;
+        refused(shop, follower, kind).await?;
         let (fleet, to) = (&shop.fleet, caught_up.head.clone());
         shop.databases.set_cursor(fleet, shop.flow, follower, kind, to).await?;
     }
