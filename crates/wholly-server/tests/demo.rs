@@ -199,7 +199,7 @@ fn events_alone_lose_nothing_and_do_nothing_twice() {
     ];
     let away = [
         "payment      SIGKILL",
-        "ORD005 = created; payments: none; stock: item1 = 5, item2 = 5",
+        "ORD005 = created; payments: unknown, its service is down; stock: item1 = 5, item2 = 5",
         "payment      starts",
         "order        PaymentTaken       ORD005: done → OrderConfirmed",
         "ORD005 = 100; stock: item1 = 5, item2 = 5",

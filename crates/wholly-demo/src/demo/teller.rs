@@ -118,9 +118,15 @@ impl Teller {
 
     /// What is in the books.
     pub(super) fn books(&self, books: &Books) -> io::Result<()> {
-        let list = |what: &str, entries: Vec<String>| -> Vec<String> {
-            let or_none = if entries.is_empty() { vec!["none".to_owned()] } else { entries };
-            let mut named = or_none.into_iter();
+        let list = |what: &str, of: ServiceKind, entries: Vec<String>| -> Vec<String> {
+            // The books of a service that is down cannot be read.
+            let is_down = !books.in_doubt.contains_key(of.as_str());
+            let entries = match entries.is_empty() {
+                true if is_down => vec!["unknown, its service is down".to_owned()],
+                true => vec!["none".to_owned()],
+                false => entries,
+            };
+            let mut named = entries.into_iter();
             let first = named.next().map(|first| format!("{what}: {first}"));
             first.into_iter().chain(named).collect()
         };
@@ -133,12 +139,12 @@ impl Teller {
             format!("{order} = {status}")
         });
         let paid = books.payments.iter().map(|(order, amount)| format!("{order} = {amount}"));
-        let books = vec![
-            list("orders", orders.collect()),
-            list("payments", paid.collect()),
-            list("stock", stock.collect()),
+        let lists = vec![
+            list("orders", ServiceKind::Order, orders.collect()),
+            list("payments", ServiceKind::Payment, paid.collect()),
+            list("stock", ServiceKind::Inventory, stock.collect()),
         ];
-        self.list("books", books)
+        self.list("books", lists)
     }
 
     /// What was asked for, on as many lines as it needs.
