@@ -27,7 +27,7 @@ impl Connection for tokio_postgres::Client {
     type Session<'a> = crate::driver::tokio_postgres::Postgres<'a>;
 
     fn session(&mut self) -> Self::Session<'_> {
-        crate::driver::tokio_postgres::Postgres(self)
+        crate::driver::tokio_postgres::Postgres::new(self)
     }
 }
 

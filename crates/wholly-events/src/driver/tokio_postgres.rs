@@ -4,8 +4,9 @@
 //! time: the caller's transaction has no place where a prepared statement could be kept. It also
 //! works behind a pool that gives each transaction another connection.
 
+use deadpool_postgres::StatementCache;
 use tokio_postgres::types::{FromSql, ToSql, Type};
-use tokio_postgres::{Client, GenericClient};
+use tokio_postgres::{Client, GenericClient, Statement};
 
 use crate::event::{NewEvent, now};
 use crate::inbox::{self, Received};
@@ -21,7 +22,7 @@ type Failure = Box<dyn std::error::Error + Sync + Send>;
 /// # Errors
 /// What PostgreSQL says. The caller must then roll back.
 pub async fn publish(db: &(impl GenericClient + Sync), event: &NewEvent) -> Result<(), SqlError> {
-    outbox::publish(&mut Postgres(db.client()), event).await
+    outbox::publish(&mut Postgres::new(db.client()), event).await
 }
 
 /// Remembers the event in the caller's transaction, and tells whether it came before.
@@ -34,7 +35,7 @@ pub async fn receive_once(
     source: &ServiceName,
     id: &EventId,
 ) -> Result<Received, SqlError> {
-    inbox::receive_once(&mut Postgres(db.client()), reaction, source, id, now()).await
+    inbox::receive_once(&mut Postgres::new(db.client()), reaction, source, id, now()).await
 }
 
 /// Makes the tables of this crate where they are not yet there.
@@ -42,17 +43,52 @@ pub async fn receive_once(
 /// # Errors
 /// What PostgreSQL says.
 pub async fn create_tables(db: &(impl GenericClient + Sync)) -> Result<(), SqlError> {
-    outbox::create_tables(&mut Postgres(db.client())).await
+    outbox::create_tables(&mut Postgres::new(db.client())).await
 }
 
 /// A client in a transaction.
-pub struct Postgres<'a>(pub(crate) &'a Client);
+pub struct Postgres<'a> {
+    client: &'a Client,
+    /// The prepared statements of the connection, where it is a pool's that keeps them.
+    prepared: Option<&'a StatementCache>,
+}
+
+impl<'a> Postgres<'a> {
+    /// A client of the caller's.
+    pub(crate) const fn new(client: &'a Client) -> Self {
+        Self { client, prepared: None }
+    }
+
+    /// A client whose connection keeps its prepared statements: PostgreSQL then neither parses nor
+    /// plans a statement each time, which costs it more than the statement itself.
+    pub(crate) const fn prepared(client: &'a Client, statements: &'a StatementCache) -> Self {
+        Self { client, prepared: Some(statements) }
+    }
+
+    pub(crate) const fn client(&self) -> &'a Client {
+        self.client
+    }
+
+    async fn statement(
+        &self,
+        sql: &'static str,
+        values: &Typed<'_>,
+    ) -> Result<Option<Statement>, SqlError> {
+        let Some(statements) = self.prepared else { return Ok(None) };
+        let types: Vec<Type> = values.iter().map(|(_, kind)| kind.clone()).collect();
+        Ok(Some(statements.prepare_typed(self.client, sql, &types).await?))
+    }
+}
 
 impl Session for Postgres<'_> {
     const DIALECT: Dialect = Dialect::Postgres;
 
     async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError> {
-        Ok(self.0.execute_typed(sql, &typed(values)).await?)
+        let values = typed(values);
+        Ok(match self.statement(sql, &values).await? {
+            Some(statement) => self.client.execute(&statement, &bare(&values)).await?,
+            None => self.client.execute_typed(sql, &values).await?,
+        })
     }
 
     async fn query(
@@ -60,13 +96,23 @@ impl Session for Postgres<'_> {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, SqlError> {
-        let rows = self.0.query_typed(sql, &typed(values)).await?;
+        let values = typed(values);
+        let rows = match self.statement(sql, &values).await? {
+            Some(statement) => self.client.query(&statement, &bare(&values)).await?,
+            None => self.client.query_typed(sql, &values).await?,
+        };
         rows.iter().map(row).collect()
     }
 
     async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError> {
-        Ok(self.0.batch_execute(sql).await?)
+        Ok(self.client.batch_execute(sql).await?)
     }
+}
+
+type Typed<'a> = [(&'a (dyn ToSql + Sync), Type)];
+
+fn bare<'a>(values: &Typed<'a>) -> Vec<&'a (dyn ToSql + Sync)> {
+    values.iter().map(|(value, _)| *value).collect()
 }
 
 fn typed<'a>(values: &'a [Value<'_>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {

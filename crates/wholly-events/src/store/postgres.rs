@@ -7,7 +7,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::{Object, Pool, StatementCache};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::{Client, GenericClient, SimpleQueryMessage};
@@ -79,10 +79,11 @@ impl Store for Pool {
         job: Job,
     ) -> Result<Reply, StoreError> {
         let leased = Leased(Some(get(self).await?));
-        let client = leased.client()?;
+        let (client, statements) = leased.client()?;
         client.batch_execute(BEGIN).await.map_err(SqlError::from)?;
         let handlers = Table(&service.handlers, &service.plan.declaration.reactions);
-        let performed = perform(&mut Postgres(client), &service.plan, &handlers, &job).await;
+        let mut session = Postgres::prepared(client, statements);
+        let performed = perform(&mut session, &service.plan, &handlers, &job).await;
         let end = if performed.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = client.batch_execute(end).await;
         if ended.is_ok() {
@@ -114,9 +115,11 @@ async fn get(pool: &Pool) -> Result<Object, StoreError> {
 struct Leased(Option<Object>);
 
 impl Leased {
-    fn client(&self) -> Result<&Client, SqlError> {
+    /// The connection, and its prepared statements.
+    fn client(&self) -> Result<(&Client, &StatementCache), SqlError> {
         let gone = || SqlError("the connection was given back already".to_owned());
-        self.0.as_ref().map(|object| &***object).ok_or_else(gone)
+        let object = self.0.as_ref().ok_or_else(gone)?;
+        Ok((object, &object.statement_cache))
     }
 
     fn give_back(mut self) {
@@ -155,7 +158,7 @@ impl Service<Pool> {
         db: &(impl GenericClient + Sync),
         event: &NewEvent,
     ) -> Result<(), PublishError> {
-        self.begin(&mut Postgres(db.client()), event).await
+        self.begin(&mut Postgres::new(db.client()), event).await
     }
 }
 
@@ -169,7 +172,7 @@ impl Handlers<Postgres<'_>> for Table<'_> {
         delivered: Delivered,
     ) -> Result<Said, Unhandled> {
         match (self.0.get(index.0), self.1.get(index.0)) {
-            (Some(handler), Some(reaction)) => handler(session.0, delivered, reaction).await,
+            (Some(handler), Some(reaction)) => handler(session.client(), delivered, reaction).await,
             _ => Err(Unhandled::failed("the reaction has no handler")),
         }
     }
