@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use deadpool_postgres::{Object, Pool, StatementCache};
+use futures_util::future::join;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::{Client, GenericClient, SimpleQueryMessage};
@@ -80,10 +81,14 @@ impl Store for Pool {
     ) -> Result<Reply, StoreError> {
         let leased = Leased(Some(get(self).await?));
         let (client, statements) = leased.client()?;
-        client.batch_execute(BEGIN).await.map_err(SqlError::from)?;
         let handlers = Table(&service.handlers, &service.plan.declaration.reactions);
         let mut session = Postgres::prepared(client, statements);
-        let performed = perform(&mut session, &service.plan, &handlers, &job).await;
+        // The first statement leaves behind BEGIN without waiting for its answer. A connection whose
+        // BEGIN fails is lost, or is that of a server that only reads: it would do nothing either.
+        let begin = client.batch_execute(BEGIN);
+        let (begun, performed) =
+            join(begin, perform(&mut session, &service.plan, &handlers, &job)).await;
+        begun.map_err(SqlError::from)?;
         let end = if performed.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = client.batch_execute(end).await;
         if ended.is_ok() {
