@@ -4,8 +4,9 @@
 //! time: the caller's transaction has no place where a prepared statement could be kept. It also
 //! works behind a pool that gives each transaction another connection.
 
+use bytes::BytesMut;
 use deadpool_postgres::StatementCache;
-use tokio_postgres::types::{FromSql, ToSql, Type};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, GenericClient, Statement};
 
 use crate::event::{NewEvent, now};
@@ -109,6 +110,22 @@ impl Session for Postgres<'_> {
     }
 }
 
+/// `NULL`, of whatever type the statement wants.
+#[derive(Debug)]
+struct Null;
+
+impl ToSql for Null {
+    fn to_sql(&self, _: &Type, _: &mut BytesMut) -> Result<IsNull, Failure> {
+        Ok(IsNull::Yes)
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
 type Typed<'a> = [(&'a (dyn ToSql + Sync), Type)];
 
 fn bare<'a>(values: &Typed<'a>) -> Vec<&'a (dyn ToSql + Sync)> {
@@ -119,7 +136,7 @@ fn typed<'a>(values: &'a [Value<'_>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
     let typed = values.iter().map(|value| -> (&'a (dyn ToSql + Sync), Type) {
         match value {
             // PostgreSQL finds the type out, as it does for a literal `NULL`.
-            Value::Null => (&None::<&str>, Type::UNKNOWN),
+            Value::Null => (&Null, Type::UNKNOWN),
             Value::Int(number) => (number, Type::INT8),
             Value::Text(text) => (text, Type::TEXT),
         }
