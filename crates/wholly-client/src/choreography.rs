@@ -12,18 +12,18 @@ use crate::error::AskError;
 use crate::http::Ask;
 use crate::words::{Pattern, State};
 
-/// How long the server is asked to wait for a change.
+/// The time for which the server is asked to wait for a change.
 const WAIT: Duration = Duration::from_secs(25);
 
 /// A choreographed transaction with its timeline.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Choreography {
-    /// What its events have in common.
+    /// The correlation that its events have in common.
     pub correlation: String,
     /// Always the choreography.
     pub pattern: Pattern,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// It is over, and nobody is needed.
     pub settled: bool,
@@ -40,7 +40,7 @@ pub struct Choreography {
     /// Another one after every change.
     #[serde(default)]
     pub revision: u64,
-    /// How many events the server does not keep, because there are so many.
+    /// The number of events that the server does not keep, because there are so many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left_out: Option<u64>,
     /// Its events in the order of time, each behind its cause.
@@ -66,21 +66,21 @@ pub struct PublishedEvent {
     /// The event that caused it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub causation: Option<String>,
-    /// Whether the choreography is over with it.
+    /// True if the choreography is over with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub ends: bool,
-    /// Whether something was refused with it.
+    /// True if something was refused with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub refusal: bool,
     /// Its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,
-    /// What each service made of it.
+    /// The reactions of the services to it.
     #[serde(default)]
     pub reactions: Vec<Reaction>,
 }
 
-/// What a service made of an event.
+/// A service's reaction to an event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Reaction {
@@ -98,13 +98,13 @@ pub struct Reaction {
     /// The id of the event that came of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emitted: Option<String>,
-    /// Whether the service says that an operator should look.
+    /// True if the service says that an operator should look.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stuck: bool,
-    /// How often it was tried.
+    /// The number of its tries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u64>,
-    /// What the last try said.
+    /// The error of the last try.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The reason of the operator who dropped it.
@@ -116,11 +116,11 @@ pub struct Reaction {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ListedChoreography {
-    /// What its events have in common.
+    /// The correlation that its events have in common.
     pub correlation: String,
     /// Always the choreography.
     pub pattern: Pattern,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// It is over, and nobody is needed.
     pub settled: bool,
@@ -134,13 +134,13 @@ pub struct ListedChoreography {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ChoreographyFilter {
-    /// Where they stand.
+    /// Their state.
     pub state: Option<State>,
-    /// Whether they are over and nobody is needed.
+    /// True if they are over and nobody is needed.
     pub settled: Option<bool>,
-    /// Whether a person is needed.
+    /// True if a person is needed.
     pub stuck: Option<bool>,
-    /// What the events of the one have in common.
+    /// The correlation of the one.
     pub correlation: Option<String>,
     /// Begun then or later.
     pub since: Option<Timestamp>,

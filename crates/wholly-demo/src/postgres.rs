@@ -30,10 +30,10 @@ use installed::Installed;
 /// The longest that a start or an end may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How often a start looks whether it is done.
+/// The interval at which a start looks whether it is done.
 const PACE: Duration = Duration::from_millis(10);
 
-/// How many ports a start tries: between its choice and its use another program may take one.
+/// The number of ports that a start tries: between its choice and its use another program may take one.
 const PORTS: u32 = 10;
 
 /// The shell becomes the server. Beside it the watcher stays, and asks it to end at once (SIGQUIT)
@@ -260,7 +260,7 @@ impl PostgresServer {
         Ok(())
     }
 
-    /// Whether a client is let in, by the Unix socket: it is nobody else's, where a port may be,
+    /// True if a client is let in, by the Unix socket: it is nobody else's, where a port may be,
     /// and the server listens on it only after it has its port.
     fn accepts(&self) -> bool {
         let socket = self.folder.path().join(format!(".s.PGSQL.{}", self.port));

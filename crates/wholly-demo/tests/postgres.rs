@@ -31,7 +31,7 @@ async fn processes(client: &Client) -> Vec<u32> {
     processes
 }
 
-/// Whether it has memory: one that has ended has none, though its entry stays until it is reaped.
+/// True if it has memory: one that has ended has none, though its entry stays until it is reaped.
 fn is_alive(process: u32) -> bool {
     let memory = fs::read_to_string(format!("/proc/{process}/statm"));
     memory.is_ok_and(|pages| !pages.starts_with("0 "))

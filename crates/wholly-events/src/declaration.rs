@@ -61,7 +61,7 @@ pub struct Timeout {
     pub after: EventType,
     /// Events of which each one cancels it. The service reacts to each.
     pub awaits: Vec<EventType>,
-    /// How long they are awaited, in milliseconds.
+    /// The time for which they are awaited, in milliseconds.
     #[serde(rename = "within_ms", with = "millis")]
     pub within: Duration,
     /// What the service then emits.

@@ -81,7 +81,7 @@ pub struct Config {
     pub feeds: Vec<ConfiguredFeed>,
     /// Where the observer keeps what it read.
     pub choreographies: PathBuf,
-    /// How long it keeps a choreography after its last event.
+    /// The time for which it keeps a choreography after its last event.
     pub choreographies_kept: Duration,
     /// Who takes part, by name.
     pub participants: BTreeMap<ParticipantName, ConfiguredParticipant>,

@@ -92,7 +92,7 @@ impl Conformance {
         }
     }
 
-    /// Whether every rule is kept.
+    /// True if every rule is kept.
     async fn check(self) -> Result<bool, Box<dyn Error>> {
         match (self.other, self.participant) {
             (Some(Other::Events(events)), _) => events.check().await,
@@ -104,7 +104,7 @@ impl Conformance {
 }
 
 impl Asked {
-    /// Whether every rule is kept.
+    /// True if every rule is kept.
     async fn ask(self) -> Result<bool, Box<dyn Error>> {
         // Each suite asks by connections of its own.
         let (for_two_phase, for_saga) = (self.participant()?, self.participant()?);

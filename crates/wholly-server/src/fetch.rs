@@ -10,7 +10,7 @@ use hyper::{Request, StatusCode, header};
 
 use crate::https;
 
-/// How long it may take, from the connection to the last byte.
+/// The time for which it may take, from the connection to the last byte.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The longest text, in bytes.

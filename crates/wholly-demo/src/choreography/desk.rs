@@ -29,7 +29,7 @@ pub(super) struct Desk<S: ShopStore> {
     pub(super) service: Service<S>,
     pub(super) waiting: Waiting,
     pub(super) tell: bool,
-    /// Whether it says in a second transaction that there is an order: what no service may do.
+    /// True if it says in a second transaction that there is an order: what no service may do.
     pub(super) publishes_apart: bool,
 }
 
@@ -112,7 +112,7 @@ async fn place<S: ShopStore>(
     json(code, &json!({ "status": status }))
 }
 
-/// How long what is wrong on purpose stays half-done, so that a crash finds it so.
+/// The time for which what is wrong on purpose stays half-done, so that a crash finds it so.
 const HALF_DONE: Duration = Duration::from_millis(20);
 
 impl<S: ShopStore> Desk<S> {

@@ -37,7 +37,7 @@ use crate::shop::ServiceKind;
 use crate::shop::inventory::Reserved;
 use crate::shop::payment::Charge;
 
-/// How an order goes through the shop.
+/// The way of an order through the shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Flow {
     /// Order, inventory, payment, order: by events.

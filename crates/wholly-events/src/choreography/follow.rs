@@ -27,7 +27,7 @@ use crate::store::{Store, StoreError};
 /// How long the watermark may lag behind what is done: an event that is read again is known.
 const ADVANCE_EVERY: Duration = Duration::from_millis(200);
 
-/// How often another cursor is looked for before a feed that refused is asked again.
+/// The number of times another cursor is looked for before a feed that refused is asked again.
 const LOOKS: u32 = 12;
 
 type Reading = BoxFuture<'static, (Timestamp, Ask, Result<(FeedInfo, Page), FeedError>)>;

@@ -42,7 +42,7 @@ pub struct Parked {
     pub event: Event,
     /// Why it is parked.
     pub state: ParkedState,
-    /// How often its reaction was tried.
+    /// The number of times its reaction was tried.
     pub tries: u64,
     /// The time of the next try, if there is to be one.
     pub next_try: Option<Timestamp>,

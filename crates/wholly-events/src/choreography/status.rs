@@ -66,7 +66,7 @@ pub struct ParkedStatus {
     pub state: String,
     /// True if an operator should look: it was tried often, or cannot be read.
     pub stuck: bool,
-    /// How often its reaction was tried.
+    /// The number of times its reaction was tried.
     pub tries: u64,
     /// What the last try said.
     #[serde(default)]

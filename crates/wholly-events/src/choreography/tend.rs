@@ -22,7 +22,7 @@ use crate::store::{Store, StoreError};
 
 /// The longest sleep of who waits for a time: another process may have brought it forward.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
-/// How often what is old is looked for.
+/// The interval at which what is old is looked for.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
 
 /// Gives positions to what is published.

@@ -17,11 +17,11 @@ pub struct Report {
 pub struct Check {
     /// The rule, as a sentence.
     pub rule: &'static str,
-    /// Whether it is kept.
+    /// True if it is kept.
     pub verdict: Verdict,
 }
 
-/// Whether a rule is kept.
+/// The verdict on a rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {

@@ -184,7 +184,7 @@ impl Page {
 pub struct FeedInfo {
     /// The service that publishes.
     pub source: ServiceName,
-    /// How long an event is kept.
+    /// The time for which an event is kept.
     pub retention: Duration,
 }
 

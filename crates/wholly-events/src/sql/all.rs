@@ -19,7 +19,7 @@ pub(crate) fn all(dialect: Dialect) -> Vec<(&'static str, &'static str)> {
     COMMON.into_iter().chain(own).collect()
 }
 
-/// How many values a statement has.
+/// The number of values that a statement has.
 pub(crate) fn values_of(statement: &str) -> usize {
     mentioned(statement).max().unwrap_or(0)
 }

@@ -44,7 +44,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// Whether every rule is kept.
+    /// True if every rule is kept.
     pub async fn check(self) -> Result<bool, Box<dyn Error>> {
         let mut feed = HttpFeed::at(&self.feed)?;
         if let Some(token) = &self.bearer {

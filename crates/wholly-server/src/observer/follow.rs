@@ -11,7 +11,7 @@ use super::{Followed, Kind, Shared, lock, now, services};
 
 /// The most events of a page.
 const PAGE: u64 = 500;
-/// How long a feed is asked to wait for an event.
+/// The time for which a feed is asked to wait for an event.
 const WAIT: Duration = Duration::from_secs(20);
 /// The pauses between tries double from the first up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);

@@ -86,12 +86,12 @@ fn whole_at(events: &[Observed]) -> Option<Timestamp> {
     (!causes.all(|cause| known.contains(cause))).then_some(latest.at + CAUSE_WAIT)
 }
 
-/// Whether such an event ends its choreography.
+/// True if such an event ends its choreography.
 pub fn is_end(declared: &Declarations, source: &ServiceName, kind: &EventType) -> bool {
     declared.get(source).is_some_and(|service| service.ends.contains(kind))
 }
 
-/// Whether such an event is what a service emits where it refuses, or awaited another in vain.
+/// True if such an event is what a service emits where it refuses, or awaited another in vain.
 pub fn is_refusal(declared: &Declarations, source: &ServiceName, kind: &EventType) -> bool {
     declared.get(source).is_some_and(|service| {
         service.reactions.iter().any(|reaction| reaction.refuses.as_ref() == Some(kind))
@@ -126,7 +126,7 @@ fn told(parked: &Parked) -> String {
 }
 
 impl Judged {
-    /// Whether it is over, and nothing of it needs a person.
+    /// True if it is over, and nothing of it needs a person.
     pub fn is_settled(&self) -> bool {
         self.state != State::Running && self.reasons.is_empty()
     }

@@ -37,9 +37,9 @@ pub use timeline::Event;
 use troubles::Troubles;
 pub use troubles::{Kind, Trouble};
 
-/// How often what is due is judged, and what an operator sees is counted.
+/// The interval at which what is due is judged, and what an operator sees is counted.
 const EACH: Duration = Duration::from_secs(1);
-/// How often what is too old is deleted.
+/// The interval at which what is too old is deleted.
 const TRIM_EACH: Duration = Duration::from_secs(60);
 
 /// The observer, while it runs: its tasks end with it.
@@ -86,7 +86,7 @@ pub struct Counts {
 #[derive(Clone, Debug)]
 pub struct FeedMeasures {
     pub source: ServiceName,
-    /// How many events it has that are not read.
+    /// The number of its events that are not read.
     pub lag: u64,
     pub unreachable: bool,
 }

@@ -13,7 +13,7 @@ use super::store::{Observed, StoreError};
 use super::timeline::{Reported, Which, to_ask};
 use super::{ConfiguredFeed, Kind, Shared, now};
 
-/// How often a service is asked how it stands.
+/// The interval at which a service is asked how it stands.
 const EACH: Duration = Duration::from_secs(5);
 /// How often it is asked what it declares, besides before its feed is read: it may be another version.
 const DECLARED_EACH: Duration = Duration::from_secs(60);

@@ -25,10 +25,10 @@ pub struct Event {
     pub position: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub causation: Option<EventId>,
-    /// Whether its publisher declares that the choreography is over with it.
+    /// True if its publisher declares that the choreography is over with it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub ends: bool,
-    /// Whether its publisher declares it as what it emits where it refuses, or awaited in vain.
+    /// True if its publisher declares it as what it emits where it refuses, or awaited in vain.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub refusal: bool,
     /// Absent where it is long.

@@ -21,7 +21,7 @@ struct Shared {
     source: String,
     /// Positions from 1 on, as they are sent: not all of them need be events.
     items: Vec<String>,
-    /// Whether cursors are refused, as by a publisher whose database was put back.
+    /// True if cursors are refused, as by a publisher whose database was put back.
     refuses: bool,
     token: Option<String>,
     asked: Vec<String>,

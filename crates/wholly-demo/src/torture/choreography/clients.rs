@@ -32,7 +32,7 @@ pub(super) struct Told {
     pub(super) ends: BTreeMap<String, String>,
     /// The orders that did not end, and why.
     pub(super) failures: Vec<String>,
-    /// How often they had to ask again.
+    /// The number of times they had to ask again.
     pub(super) retries: u64,
 }
 

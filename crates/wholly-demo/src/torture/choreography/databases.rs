@@ -51,7 +51,7 @@ impl Databases {
         }
     }
 
-    /// Whether there is a server that can be killed.
+    /// True if there is a server that can be killed.
     pub(super) fn have_server(&self) -> bool {
         matches!(self, Self::Postgres { .. })
     }
@@ -82,7 +82,7 @@ impl Databases {
         }
     }
 
-    /// Whether a copy can be made only while the service is down.
+    /// True if a copy can be made only while the service is down.
     pub(super) fn copies_at_rest(&self) -> bool {
         self.have_server()
     }

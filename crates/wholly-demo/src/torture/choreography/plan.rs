@@ -16,7 +16,7 @@ const LONGEST_TROUBLE: Duration = Duration::from_millis(400);
 #[derive(Clone, Debug)]
 pub(super) struct Round {
     pub(super) orders: Vec<Order>,
-    /// Whether all orders are taken before a client waits for the end of one.
+    /// True if all orders are taken before a client waits for the end of one.
     pub(super) all_at_once: bool,
     pub(super) peace: Duration,
     pub(super) faults: Vec<Fault>,

@@ -29,7 +29,7 @@ pub(super) struct Report {
     pub(super) events: usize,
     /// Reactions, by how they ended.
     pub(super) reactions: BTreeMap<String, usize>,
-    /// How often clients had to ask again.
+    /// The number of times clients had to ask again.
     pub(super) retries: u64,
     /// The longest that it took to drain, in milliseconds.
     pub(super) longest_drain_ms: u128,

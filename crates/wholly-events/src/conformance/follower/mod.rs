@@ -1,4 +1,4 @@
-//! Whether a service, in any language, keeps the contract of events: as a follower of a feed that
+//! A check that a service, in any language, keeps the contract of events: as a follower of a feed that
 //! fails in every way, and as a publisher of its own.
 //!
 //! The suite is the feed that the service follows, and follows the feed of the service. The service

@@ -22,7 +22,7 @@ const REFUSED: &str = "ConformanceRefused";
 const TAKEN_BACK: &str = "ConformanceTakenBack";
 const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// How long it is watched that something does not happen, which only time can show.
+/// The time for which it is watched that something does not happen, which only time can show.
 const WATCHED: Duration = Duration::from_secs(1);
 
 /// Makes every check, in an order in which each can rely on those before it.
@@ -278,7 +278,7 @@ impl<P: Process> Suite<P> {
         self.with(&[Fault::Overlap, Fault::Stale, Fault::Overlap, Fault::Stale]).await
     }
 
-    /// Whether nothing is lost, doubled or out of order where answers fail so.
+    /// A check that nothing is lost, doubled or out of order where answers fail so.
     async fn with(&mut self, faults: &[Fault]) -> Result<(), Broken> {
         let mut all = vec![Vec::new(); CORRELATIONS];
         for fault in faults {

@@ -171,7 +171,7 @@ fn anew(file: &Path, why: &str) -> Result<Connection, StoreError> {
     connect(file).map_err(database)?.ok_or_else(|| database(rusqlite::Error::InvalidQuery))
 }
 
-/// Whether the file itself is at fault, and not the disk or who else has it.
+/// True if the file itself is at fault, and not the disk or who else has it.
 fn is_damage(why: &rusqlite::Error) -> bool {
     matches!(why.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
