@@ -49,9 +49,9 @@ pub async fn receive_once<S: Session>(
     now: Timestamp,
 ) -> Result<Received, SqlError> {
     let key = Key { reaction, source, id };
-    match record(session, key, Outcome::Done, None, now).await? {
-        true => Ok(Received::First),
-        false => Ok(Received::Again),
+    match session.execute(sql::RECEIVE, &line(key, Outcome::Done, None, now)).await? {
+        0 => Ok(Received::Again),
+        _ => Ok(Received::First),
     }
 }
 
@@ -63,24 +63,32 @@ pub(crate) struct Key<'a> {
     pub(crate) id: &'a EventId,
 }
 
-/// Remembers what became of the event, and the operator's reason; returns whether it was not
-/// remembered before.
+/// Remembers what became of the event, and the operator's reason, unless it is remembered already.
 pub(crate) async fn record<S: Session>(
     session: &mut S,
     key: Key<'_>,
     outcome: Outcome,
     reason: Option<&str>,
     now: Timestamp,
-) -> Result<bool, SqlError> {
-    let values = [
+) -> Result<(), SqlError> {
+    session.pipeline(sql::RECEIVE, &line(key, outcome, reason, now)).await
+}
+
+/// A line of the inbox.
+fn line<'a>(
+    key: Key<'a>,
+    outcome: Outcome,
+    reason: Option<&'a str>,
+    now: Timestamp,
+) -> [Value<'a>; 6] {
+    [
         Value::Text(key.reaction.as_str()),
         Value::Text(key.source.as_str()),
         Value::Text(key.id.as_str()),
         Value::Text(outcome.as_str()),
         now.as_millis().into(),
         reason.into(),
-    ];
-    Ok(session.execute(sql::RECEIVE, &values).await? == 1)
+    ]
 }
 
 impl Outcome {

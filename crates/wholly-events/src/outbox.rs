@@ -19,7 +19,7 @@ pub async fn publish<S: Session>(session: &mut S, event: &NewEvent) -> Result<()
         event.time.as_millis().into(),
         Value::Text(&event.data),
     ];
-    session.execute(sql::PUBLISH, &values).await.map(drop)
+    session.pipeline(sql::PUBLISH, &values).await
 }
 
 /// Makes the tables of this crate where they are not yet there.

@@ -69,6 +69,15 @@ pub trait Session {
     /// What the database says.
     async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError>;
 
+    /// Executes a statement whose answer nobody needs. A driver may go on before the answer is
+    /// there: an error is then that of a later statement, or of the transaction's end.
+    ///
+    /// # Errors
+    /// What the database says.
+    async fn pipeline(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<(), SqlError> {
+        self.execute(sql, values).await.map(drop)
+    }
+
     /// Executes a statement that gives rows.
     ///
     /// # Errors
@@ -79,7 +88,10 @@ pub trait Session {
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, SqlError>;
 
-    /// Executes statements without values, separated by semicolons.
+    /// Executes statements without values, separated by semicolons. Like [`pipeline`], a driver
+    /// may go on before the answer is there.
+    ///
+    /// [`pipeline`]: Self::pipeline
     ///
     /// # Errors
     /// What the database says.

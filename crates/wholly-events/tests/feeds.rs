@@ -44,10 +44,15 @@ impl<F: Feed> Harness for Publisher<F> {
     }
 
     async fn publish_data(&self, data: String) {
-        self.publish(&NewEvent::new("Odd", "c", &0).unwrap()).await;
-        let spoil = "UPDATE wholly_outbox SET data = ?1
-            WHERE position = (SELECT max(position) FROM wholly_outbox)";
-        self.database.transaction(move |db| Ok(db.execute(spoil, [data])?)).await.unwrap();
+        let event = NewEvent::new("Odd", "c", &0).unwrap();
+        let spoil = "UPDATE wholly_outbox SET data = ?1 WHERE id = ?2";
+        let work = move |db: &rusqlite::Transaction<'_>| {
+            publish(db, &event)?;
+            db.execute(spoil, [&*data, event.id().as_str()])?;
+            Ok(())
+        };
+        self.database.transaction(work).await.unwrap();
+        self.service.wake();
     }
 
     async fn trim(&self) {

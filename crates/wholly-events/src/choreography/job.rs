@@ -12,7 +12,7 @@ use super::react::{self, Disposition, ReactError, Stamp};
 use super::timeout::{self, Running};
 use crate::cursor::Cursor;
 use crate::event::{Event, NewEvent};
-use crate::feed::rows::{self, Ends};
+use crate::feed::rows::{self, Sequenced};
 use crate::feed::{CursorRefusal, Page, SetAside, Start};
 use crate::inbox::{Outcome, record};
 use crate::names::{Correlation, EventType, ReactionName, ServiceName};
@@ -41,8 +41,8 @@ pub enum Job {
     TimeoutsDue(Timestamp),
     /// Fires a time-out.
     Fire(Running, Stamp),
-    /// Gives positions to what is committed.
-    Sequence,
+    /// Gives positions to what is committed; the place is the last one that is known.
+    Sequence(Option<Cursor>),
     /// A part of the feed, up to this head.
     Page(Start, u64, u64),
     /// The place up to which a feed was read.
@@ -93,8 +93,8 @@ pub enum Reply {
     Timeouts(Vec<Running>, Option<Timestamp>),
     /// True if the job changed something, or there is more to do.
     Changed(bool),
-    /// The ends of the feed.
-    Ends(Ends),
+    /// The end of the feed.
+    Sequenced(Sequenced),
     /// A part of the feed.
     Page(Result<Page, CursorRefusal>),
     /// A place in a feed, where there is one.
@@ -154,7 +154,9 @@ pub(crate) async fn perform<S: Session>(
         Job::Fire(running, stamp) => {
             Reply::Changed(timeout::fire(session, plan, running, *stamp).await?)
         }
-        Job::Sequence => Reply::Ends(rows::sequence(session).await?),
+        Job::Sequence(known) => {
+            Reply::Sequenced(rows::sequence(session, source, known.as_ref()).await?)
+        }
         Job::Page(start, head, limit) => {
             Reply::Page(rows::page(session, start, source, *head, *limit).await?)
         }

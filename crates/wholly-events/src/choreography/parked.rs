@@ -116,7 +116,7 @@ pub(crate) async fn park<S: Session>(
         parking.error.into(),
         now.as_millis().into(),
     ];
-    session.execute(sql::PARK, &values).await.map(drop)
+    session.pipeline(sql::PARK, &values).await
 }
 
 /// Sets what became of a try.
@@ -135,7 +135,7 @@ pub(crate) async fn update<S: Session>(
         error.into(),
         sequence.into(),
     ];
-    session.execute(sql::PARKED_UPDATE, &values).await.map(drop)
+    session.pipeline(sql::PARKED_UPDATE, &values).await
 }
 
 /// Takes an event out of the table; those behind it become due.
@@ -145,9 +145,9 @@ pub(crate) async fn unpark<S: Session>(
     correlation: &Correlation,
     now: Timestamp,
 ) -> Result<(), SqlError> {
-    session.execute(sql::UNPARK, &[sequence.into()]).await?;
+    session.pipeline(sql::UNPARK, &[sequence.into()]).await?;
     let values = [now.as_millis().into(), Value::Text(correlation.as_str())];
-    session.execute(sql::PARKED_WAKE, &values).await.map(drop)
+    session.pipeline(sql::PARKED_WAKE, &values).await
 }
 
 /// One parked event.

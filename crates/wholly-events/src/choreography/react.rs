@@ -237,7 +237,7 @@ pub(crate) async fn lock<S: Session>(
 ) -> Result<(), SqlError> {
     let Some(sql) = S::DIALECT.lock_correlation() else { return Ok(()) };
     let values = [Value::Text(correlation.as_str()), now.as_millis().into()];
-    session.execute(sql, &values).await.map(drop)
+    session.pipeline(sql, &values).await
 }
 
 /// What the tables know of a reaction to an event.
@@ -290,7 +290,7 @@ async fn arrived<S: Session>(
     for timeout in plan.cancelled_by(&event.kind) {
         let correlation = Value::Text(event.correlation.as_str());
         let values = [correlation, Value::Text(timeout.emits.as_str())];
-        session.execute(sql::CANCEL_TIMEOUT, &values).await?;
+        session.pipeline(sql::CANCEL_TIMEOUT, &values).await?;
         mark_timeout(session, &event.correlation, &timeout.emits, now).await?;
     }
     Ok(())
@@ -346,7 +346,7 @@ async fn set_effect<S: Session>(
         output.into(),
         now.as_millis().into(),
     ];
-    session.execute(sql::SET_EFFECT, &values).await.map(drop)
+    session.pipeline(sql::SET_EFFECT, &values).await
 }
 
 /// The state of a reaction on a correlation, and what it emitted.
@@ -522,7 +522,7 @@ async fn start_timeouts<S: Session>(
             after.traceparent.into(),
             Value::Text(after.data),
         ];
-        session.execute(sql::SET_TIMEOUT, &values).await?;
+        session.pipeline(sql::SET_TIMEOUT, &values).await?;
     }
     Ok(())
 }

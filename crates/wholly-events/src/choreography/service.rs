@@ -19,6 +19,7 @@ use crate::cursor::Cursor;
 use crate::declaration::Declaration;
 use crate::event::{NewEvent, now, random_bits};
 use crate::feed::local::LocalFeed;
+use crate::feed::newest::Newest;
 use crate::feed::{CursorRefusal, FeedInfo, Page, Start};
 use crate::names::{EventType, ServiceName};
 use crate::session::{Session, SqlError};
@@ -70,8 +71,10 @@ pub(crate) struct Parts<S: Store> {
     pub(crate) calls: Vec<Option<Call>>,
     pub(crate) observer: Option<Observer>,
     pub(crate) settings: Settings,
-    /// The place of the last event that is known to be committed.
-    pub(crate) head: watch::Sender<Cursor>,
+    /// The last events that are known to be committed.
+    pub(crate) newest: watch::Sender<Newest>,
+    /// Held while positions are given, so that what is found comes in its order.
+    pub(crate) sequencing: tokio::sync::Mutex<()>,
     /// There may be events without a position.
     pub(crate) published: Notify,
     /// There may be parked events that are due.
@@ -125,7 +128,8 @@ impl<S: Store> Choreography<S> {
             calls,
             observer,
             settings,
-            head: watch::Sender::new(Cursor::START),
+            newest: watch::Sender::default(),
+            sequencing: tokio::sync::Mutex::default(),
             published: Notify::new(),
             parked: Notify::new(),
             timeouts: Notify::new(),
@@ -254,18 +258,22 @@ impl<S: Store> Parts<S> {
         &self.code.plan.declaration.service
     }
 
-    /// Gives positions to what is committed; what has one is known to be committed then.
+    /// Gives positions to what is committed; what has one is known to be committed then. Returns the
+    /// position of the last event.
     pub(crate) async fn sequence(&self) -> Result<u64, StoreError> {
-        let Reply::Ends(ends) = self.run(Job::Sequence).await? else { return Ok(0) };
-        let head = ends.head.position;
-        self.head.send_if_modified(|known| {
-            let is_new = head > known.position;
-            if is_new {
-                *known = ends.head;
-            }
+        let _alone = self.sequencing.lock().await;
+        let known = self.newest.borrow().head();
+        let Reply::Sequenced(found) = self.run(Job::Sequence(known.clone())).await? else {
+            return Err(SqlError::unexpected("the end of the feed is something else").into());
+        };
+        let head = found.head.clone();
+        self.newest.send_if_modified(|newest| {
+            // Where nothing is new, nobody is woken.
+            let is_new = known.as_ref() != Some(&head);
+            newest.take(found);
             is_new
         });
-        Ok(head)
+        Ok(head.position)
     }
 
     /// A part of the feed; waits for an event where there is none.
@@ -275,40 +283,40 @@ impl<S: Store> Parts<S> {
         limit: u64,
         wait: Duration,
     ) -> Result<Result<(FeedInfo, Page), CursorRefusal>, StoreError> {
-        let mut head = self.head.subscribe();
+        let mut newest = self.newest.subscribe();
         let give_up = tokio::time::Instant::now() + wait;
         if wait.is_zero() {
             // The reader wants to know that there is nothing, and not just that nothing is known.
             self.sequence().await?;
         }
         loop {
-            let known = head.borrow_and_update().clone();
-            let page = match self.page_behind(start.clone(), known, limit).await? {
-                Ok(page) => page,
-                Err(refusal) => return Ok(Err(refusal)),
+            let (head, page) = {
+                let newest = newest.borrow_and_update();
+                (newest.head().unwrap_or(Cursor::START), newest.page(&start, limit))
+            };
+            let page = match page {
+                Some(page) => page,
+                None => match self.page_behind(start.clone(), head.position, limit).await? {
+                    Ok(page) => page,
+                    Err(refusal) => return Ok(Err(refusal)),
+                },
             };
             if page.answers(&start) || tokio::time::Instant::now() >= give_up {
                 return Ok(Ok((self.info(), page)));
             }
             start = Start::After(page.cursor);
-            let _ = tokio::time::timeout_at(give_up, head.changed()).await;
+            let _ = tokio::time::timeout_at(give_up, newest.changed()).await;
         }
     }
 
-    /// The events behind a place, up to the head that is known. Most readers wait at the head, where
-    /// the database need not be asked.
+    /// The events behind a place, up to the head that is known, from the database.
     async fn page_behind(
         &self,
         start: Start,
-        head: Cursor,
+        head: u64,
         limit: u64,
     ) -> Result<Result<Page, CursorRefusal>, StoreError> {
-        let position = head.position;
-        if start == Start::After(head.clone()) {
-            let (events, set_aside) = (Vec::new(), Vec::new());
-            return Ok(Ok(Page { events, set_aside, cursor: head, head: position }));
-        }
-        match self.run(Job::Page(start, position, limit)).await? {
+        match self.run(Job::Page(start, head, limit)).await? {
             Reply::Page(page) => Ok(page),
             _ => Err(SqlError::unexpected("a page is something else").into()),
         }

@@ -199,8 +199,8 @@ impl<S: Effects> World<S> {
     }
 
     async fn read(&mut self, start: Start) -> Result<Page, CursorRefusal> {
-        let Reply::Ends(ends) = self.run(Job::Sequence).await else { panic!("no ends") };
-        match self.run(Job::Page(start, ends.head.position, 100)).await {
+        let Reply::Sequenced(end) = self.run(Job::Sequence(None)).await else { panic!("no end") };
+        match self.run(Job::Page(start, end.head.position, 100)).await {
             Reply::Page(page) => page,
             other => panic!("{other:?}"),
         }

@@ -4,8 +4,11 @@
 //! time: the caller's transaction has no place where a prepared statement could be kept. It also
 //! works behind a pool that gives each transaction another connection.
 
+use std::pin::Pin;
+
 use bytes::BytesMut;
 use deadpool_postgres::StatementCache;
+use futures_util::FutureExt;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, GenericClient, Statement};
 
@@ -48,30 +51,58 @@ pub async fn create_tables(db: &(impl GenericClient + Sync)) -> Result<(), SqlEr
 }
 
 /// A client in a transaction.
+///
+/// INVARIANT: a pipelined statement was sent before a later one, and PostgreSQL executes them in
+/// that order. After one that failed it executes nothing but the transaction's end.
 pub struct Postgres<'a> {
     client: &'a Client,
     /// The prepared statements of the connection, where it is a pool's that keeps them.
     prepared: Option<&'a StatementCache>,
+    /// The answers of pipelined statements, in their order.
+    unanswered: Vec<Answer<'a>>,
 }
 
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), SqlError>> + Send + 'a>>;
+
 impl<'a> Postgres<'a> {
-    /// A client of the caller's.
+    /// A client of the caller's, who ends the transaction: each statement is waited for.
     pub(crate) const fn new(client: &'a Client) -> Self {
-        Self { client, prepared: None }
+        Self { client, prepared: None, unanswered: Vec::new() }
     }
 
     /// A client whose connection keeps its prepared statements: PostgreSQL then neither parses nor
-    /// plans a statement each time, which costs it more than the statement itself.
-    pub(crate) const fn prepared(client: &'a Client, statements: &'a StatementCache) -> Self {
-        Self { client, prepared: Some(statements) }
+    /// plans a statement each time, which costs it more than the statement itself. The caller looks
+    /// at the [`answers`](Self::answers) before it believes that the transaction was committed.
+    pub(crate) const fn pipelined(client: &'a Client, statements: &'a StatementCache) -> Self {
+        Self { client, prepared: Some(statements), unanswered: Vec::new() }
     }
 
     pub(crate) const fn client(&self) -> &'a Client {
         self.client
     }
 
+    /// Waits for the answers of pipelined statements; the first error is the transaction's.
+    pub(crate) async fn answers(&mut self) -> Result<(), SqlError> {
+        for answer in self.unanswered.drain(..) {
+            answer.await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a statement; its answer is waited for later.
+    fn send(&mut self, mut answer: Answer<'a>) -> Result<(), SqlError> {
+        // The first look at a statement's future sends it.
+        match answer.as_mut().now_or_never() {
+            Some(answer) => answer,
+            None => {
+                self.unanswered.push(answer);
+                Ok(())
+            }
+        }
+    }
+
     async fn statement(
-        &self,
+        &mut self,
         sql: &'static str,
         values: &Typed<'_>,
     ) -> Result<Option<Statement>, SqlError> {
@@ -92,6 +123,19 @@ impl Session for Postgres<'_> {
         })
     }
 
+    async fn pipeline(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<(), SqlError> {
+        let Some(statement) = self.statement(sql, &typed(values)).await? else {
+            return self.execute(sql, values).await.map(drop);
+        };
+        let (client, values) = (self.client, values.iter().map(owned).collect::<Vec<_>>());
+        self.send(Box::pin(async move {
+            let values: Vec<_> =
+                values.iter().map(|cell| -> &(dyn ToSql + Sync) { cell }).collect();
+            client.execute(&statement, &values).await?;
+            Ok(())
+        }))
+    }
+
     async fn query(
         &mut self,
         sql: &'static str,
@@ -106,7 +150,12 @@ impl Session for Postgres<'_> {
     }
 
     async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError> {
-        Ok(self.client.batch_execute(sql).await?)
+        let client = self.client;
+        let answer = async move { Ok(client.batch_execute(sql).await?) };
+        match self.prepared {
+            Some(_) => self.send(Box::pin(answer)),
+            None => answer.await,
+        }
     }
 }
 
@@ -142,6 +191,31 @@ fn typed<'a>(values: &'a [Value<'_>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
         }
     });
     typed.collect()
+}
+
+/// The value, for a statement whose answer comes later.
+fn owned(value: &Value<'_>) -> Cell {
+    match value {
+        Value::Null => Cell::Null,
+        Value::Int(number) => Cell::Int(*number),
+        Value::Text(text) => Cell::Text((*text).to_owned()),
+    }
+}
+
+impl ToSql for Cell {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
+        match self {
+            Self::Null => Null.to_sql(kind, out),
+            Self::Int(number) => number.to_sql(kind, out),
+            Self::Text(text) => text.to_sql(kind, out),
+        }
+    }
+
+    fn accepts(_: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
 }
 
 fn row(row: &tokio_postgres::Row) -> Result<Row, SqlError> {

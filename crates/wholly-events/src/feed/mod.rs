@@ -6,6 +6,7 @@
 mod about;
 mod client;
 pub(crate) mod local;
+pub(crate) mod newest;
 pub(crate) mod rows;
 mod server;
 mod signing;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 pub use client::{HttpFeed, InvalidFeed};
 pub use local::LocalFeed;
-pub use rows::Ends;
+pub use rows::Sequenced;
 #[cfg(feature = "conformance")]
 pub(crate) use server::page_header;
 pub use server::{bearer, router};
@@ -48,6 +49,11 @@ pub struct Page {
 }
 
 impl Page {
+    /// True if there is nothing in it.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.set_aside.is_empty()
+    }
+
     /// True if there is no use in waiting for more: there are events, or the follower learns from
     /// it where the feed begins.
     pub(crate) fn answers(&self, start: &Start) -> bool {

@@ -38,16 +38,62 @@ pub(crate) async fn name<S: Session>(
     Ok((row.number(0)?, row.name(1)?))
 }
 
-/// Gives positions to what is committed and has none, in this transaction; returns the ends. They
-/// may be served once it is committed.
-pub(crate) async fn sequence<S: Session>(session: &mut S) -> Result<Ends, SqlError> {
-    let mut ends = ends(session, S::DIALECT.feed_locked()).await?;
-    let Some(sequence) = S::DIALECT.sequence() else { return Ok(ends) };
-    // A statement of its own: its snapshot is of a moment when the line was locked already.
-    for row in session.query(sequence, &[SEQUENCED_AT_ONCE.into()]).await? {
-        ends.head = cursor(row, 0)?;
+/// The end of a feed after its events were given positions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sequenced {
+    /// The place of the last event; of one of the last, where there are very many new ones.
+    pub head: Cursor,
+    /// The events behind the place that the caller knew, up to the head. Nothing where that is no
+    /// place of the feed any more.
+    pub newest: Option<Page>,
+}
+
+/// Gives positions to what is committed and has none, in this transaction; returns what is behind
+/// the known place then. It may be served once the transaction is committed.
+pub(crate) async fn sequence<S: Session>(
+    session: &mut S,
+    source: &ServiceName,
+    known: Option<&Cursor>,
+) -> Result<Sequenced, SqlError> {
+    if let Some(sequence) = S::DIALECT.sequence() {
+        session.pipeline(S::DIALECT.feed_locked(), &[]).await?;
+        // A statement of its own: its snapshot is of a moment when the line was locked already.
+        session.pipeline(sequence, &[SEQUENCED_AT_ONCE.into()]).await?;
     }
-    Ok(ends)
+    let newest = match known {
+        Some(known) => newest(session, source, known).await?,
+        None => None,
+    };
+    match newest {
+        Some(newest) if !newest.is_empty() => {
+            Ok(Sequenced { head: newest.cursor.clone(), newest: Some(newest) })
+        }
+        newest => {
+            let head = ends(session, S::DIALECT.feed()).await?.head;
+            Ok(Sequenced { newest: newest.filter(|_| known == Some(&head)), head })
+        }
+    }
+}
+
+/// The events behind this place, if it is still a place of the feed.
+async fn newest<S: Session>(
+    session: &mut S,
+    source: &ServiceName,
+    known: &Cursor,
+) -> Result<Option<Page>, SqlError> {
+    // From the place itself on: a database that was put back has another event there, or none.
+    let before = known.position.saturating_sub(1);
+    let values = [before.into(), (SEQUENCED_AT_ONCE + 1).into()];
+    let mut rows = session.query(sql::PAGE, &values).await?.into_iter();
+    if known.position > 0 {
+        let place = rows.next().map(|row| cursor(row, 0)).transpose()?;
+        if place.as_ref() != Some(known) {
+            return Ok(None);
+        }
+    }
+    let mut page = read(rows, source, known.clone(), u64::MAX)?;
+    page.head = page.cursor.position;
+    Ok(Some(page))
 }
 
 /// The ends of the feed, by this statement.
@@ -93,6 +139,16 @@ pub(crate) async fn page<S: Session>(
     if trimmed > after.position {
         return Ok(Err(CursorRefusal::Trimmed { position: after.position, trimmed }));
     }
+    Ok(Ok(read(rows, source, after, head)?))
+}
+
+/// The events of rows behind a place, up to the head.
+fn read(
+    rows: impl IntoIterator<Item = Row>,
+    source: &ServiceName,
+    after: Cursor,
+    head: u64,
+) -> Result<Page, SqlError> {
     let mut page = Page { events: Vec::new(), set_aside: Vec::new(), cursor: after, head };
     for mut row in rows {
         let (position, id) = (row.number(0)?, row.name::<EventId>(1)?);
@@ -105,7 +161,7 @@ pub(crate) async fn page<S: Session>(
             Err(why) => page.set_aside.push(SetAside { position, body: String::new(), why }),
         }
     }
-    Ok(Ok(page))
+    Ok(page)
 }
 
 /// True knowledge of a cursor: it must name an event that is there, or the last one that was
@@ -187,16 +243,54 @@ mod tests {
     use crate::driver::rusqlite::{Sqlite, create_tables, publish, ready};
     use crate::event::NewEvent;
 
-    #[test]
-    fn an_event_that_is_young_keeps_an_old_one_behind_it() {
+    fn outbox() -> (rusqlite::Connection, ServiceName) {
         let db = rusqlite::Connection::open_in_memory().unwrap();
         create_tables(&db).unwrap();
         let source = ServiceName::new("order").unwrap();
         ready(name(&mut Sqlite(&db), &source)).unwrap();
+        (db, source)
+    }
+
+    fn published(db: &rusqlite::Connection, time: u64) -> EventId {
+        let mut event = NewEvent::new("OrderCreated", "ORD001", &time).unwrap();
+        event.time = Timestamp::from_millis(time);
+        publish(db, &event).unwrap();
+        event.id
+    }
+
+    #[test]
+    fn what_is_behind_a_place_is_found_only_while_the_place_is_the_feeds() {
+        let (db, source) = outbox();
+        let sequence =
+            |known: Option<&Cursor>| ready(sequence(&mut Sqlite(&db), &source, known)).unwrap();
+        let ids = |found: &Sequenced| {
+            let events = found.newest.as_ref().map(|page| page.events.iter());
+            events.map(|events| events.map(|one| one.event.id.clone()).collect::<Vec<_>>())
+        };
+        let nothing = sequence(None);
+        assert_eq!((nothing.head.clone(), ids(&nothing)), (Cursor::START, None));
+        let first = published(&db, 1);
+        let found = sequence(Some(&nothing.head));
+        assert_eq!((found.head.position, ids(&found)), (1, Some(vec![first])));
+        let [second, third] = [2, 3].map(|time| published(&db, time));
+        let found = sequence(Some(&found.head));
+        assert_eq!((found.head.position, ids(&found)), (3, Some(vec![second, third])));
+        let known = found.head;
+        assert_eq!(ids(&sequence(Some(&known))), Some(vec![]));
+        // The database is put back, and goes on in another way.
+        db.execute_batch("DELETE FROM wholly_outbox WHERE position = 3").unwrap();
+        assert_eq!(ids(&sequence(Some(&known))), None);
+        db.execute_batch("UPDATE sqlite_sequence SET seq = 2").unwrap();
+        let other = published(&db, 4);
+        let found = sequence(Some(&known));
+        assert_eq!((ids(&found), found.head), (None, Cursor::at(3, other)));
+    }
+
+    #[test]
+    fn an_event_that_is_young_keeps_an_old_one_behind_it() {
+        let (db, _) = outbox();
         for time in [10, 20, 90, 5, 91] {
-            let mut event = NewEvent::new("OrderCreated", "ORD001", &time).unwrap();
-            event.time = Timestamp::from_millis(time);
-            publish(&db, &event).unwrap();
+            published(&db, time);
         }
         let trimmed = |before| {
             ready(trim(&mut Sqlite(&db), Timestamp::from_millis(before))).unwrap();

@@ -271,11 +271,11 @@ impl World {
 
     /// Positions are given; returns whether that is heard of.
     pub(super) fn sequence(&mut self, service: usize, fate: Fate) -> Result<bool, Wrong> {
-        let Some(Reply::Ends(ends)) = self.job(service, Job::Sequence, fate)? else {
+        let Some(Reply::Sequenced(end)) = self.job(service, Job::Sequence(None), fate)? else {
             return Ok(false);
         };
         if let Some(life) = &mut self.services[service].life {
-            life.head = life.head.max(ends.head.position);
+            life.head = life.head.max(end.head.position);
         }
         Ok(true)
     }

@@ -22,7 +22,7 @@ use crate::choreography::{IntoHandler, IntoRecorder, PublishError, Service};
 use crate::declaration::Reaction;
 use crate::driver::tokio_postgres::Postgres;
 use crate::event::NewEvent;
-use crate::session::SqlError;
+use crate::session::{Session, SqlError};
 
 type Handling<'a> = Pin<Box<dyn Future<Output = Result<Said, Unhandled>> + Send + 'a>>;
 
@@ -82,18 +82,19 @@ impl Store for Pool {
         let leased = Leased(Some(get(self).await?));
         let (client, statements) = leased.client()?;
         let handlers = Table(&service.handlers, &service.plan.declaration.reactions);
-        let mut session = Postgres::prepared(client, statements);
-        // The first statement leaves behind BEGIN without waiting for its answer. A connection whose
-        // BEGIN fails is lost, or is that of a server that only reads: it would do nothing either.
-        let begin = client.batch_execute(BEGIN);
-        let (begun, performed) =
-            join(begin, perform(&mut session, &service.plan, &handlers, &job)).await;
-        begun.map_err(SqlError::from)?;
+        let mut session = Postgres::pipelined(client, statements);
+        // Where this fails, the connection is lost, or the server only reads: nothing else is done.
+        session.batch(BEGIN).await?;
+        let performed = perform(&mut session, &service.plan, &handlers, &job).await;
         let end = if performed.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        let ended = client.batch_execute(end).await;
+        // The end is sent with the last statements. It commits nothing where one of them fails.
+        let (answers, ended) = join(session.answers(), client.batch_execute(end)).await;
+        drop(session);
         if ended.is_ok() {
             leased.give_back();
         }
+        // After the first error all other statements failed, those of the handler too.
+        answers?;
         let reply = performed.map_err(|error| transient(error.into()))?;
         // A commit without an answer may have happened; the inbox knows it then.
         ended.map_err(SqlError::from)?;

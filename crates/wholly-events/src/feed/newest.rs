@@ -1,0 +1,163 @@
+//! The newest events of a service's own feed, in memory: most followers have read all but these, and
+//! the database is not asked for them.
+//!
+//! INVARIANT: an event is here only once the commit that gave it its position has returned, and the
+//! events are all that the feed has behind the place before them.
+
+use std::collections::VecDeque;
+
+use super::rows::Sequenced;
+use super::{Page, Start};
+use crate::cursor::Cursor;
+use crate::wire::Placed;
+
+/// The most events that are kept.
+const EVENTS: usize = 4_096;
+/// The most bytes of their data, but for the last event.
+const DATA_BYTES: usize = 4 * 1024 * 1024;
+
+/// The newest events.
+#[derive(Debug, Default)]
+pub(crate) struct Newest {
+    /// The place before the first of them; none where no position is known yet.
+    before: Option<Cursor>,
+    events: VecDeque<Placed>,
+    data_bytes: usize,
+}
+
+impl Newest {
+    /// The place of the last event, if one is known.
+    pub(crate) fn head(&self) -> Option<Cursor> {
+        self.events.back().map(place).or_else(|| self.before.clone())
+    }
+
+    /// Takes in what the sequencer found behind the head.
+    pub(crate) fn take(&mut self, found: Sequenced) {
+        match found.newest {
+            // What is no event is left to the database.
+            Some(page) if page.set_aside.is_empty() && self.head().is_some() => {
+                self.data_bytes +=
+                    page.events.iter().map(|one| one.event.data.len()).sum::<usize>();
+                self.events.extend(page.events);
+                self.forget();
+            }
+            Some(_) | None => *self = Self { before: Some(found.head), ..Self::default() },
+        }
+    }
+
+    fn forget(&mut self) {
+        while self.events.len() > 1
+            && (self.events.len() > EVENTS || self.data_bytes > DATA_BYTES)
+            && let Some(first) = self.events.pop_front()
+        {
+            self.data_bytes -= first.event.data.len();
+            self.before = Some(place(&first));
+        }
+    }
+
+    /// The events behind a place, if it is the place of one of them, or the one before them.
+    pub(crate) fn page(&self, start: &Start, limit: u64) -> Option<Page> {
+        let Start::After(after) = start else { return None };
+        let first = match &self.before {
+            Some(before) if before == after => 0,
+            _ => {
+                let position = after.position;
+                let nth = self.events.binary_search_by_key(&position, |one| one.position).ok()?;
+                (after.id.as_ref() == Some(&self.events[nth].event.id)).then_some(nth + 1)?
+            }
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let events: Vec<_> = self.events.range(first..).take(limit).cloned().collect();
+        let cursor = events.last().map_or_else(|| after.clone(), place);
+        Some(Page { events, set_aside: Vec::new(), cursor, head: self.head()?.position })
+    }
+}
+
+fn place(one: &Placed) -> Cursor {
+    Cursor::at(one.position, one.event.id.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use wholly_core::Timestamp;
+
+    use super::*;
+    use crate::event::Event;
+    use crate::names::{Correlation, EventId, EventType, ServiceName};
+
+    fn placed(position: u64, data: &str) -> Placed {
+        let event = Event {
+            id: EventId::mint(Timestamp::default(), crate::event::random_bits()),
+            source: ServiceName::new("order").unwrap(),
+            kind: EventType::new("OrderCreated").unwrap(),
+            time: Timestamp::default(),
+            correlation: Correlation::new("ORD001").unwrap(),
+            causation: None,
+            traceparent: None,
+            data: data.to_owned(),
+        };
+        Placed { position, event }
+    }
+
+    fn found(before: &Cursor, events: &[Placed]) -> Sequenced {
+        let cursor = events.last().map_or_else(|| before.clone(), place);
+        let (events, set_aside, head) = (events.to_vec(), Vec::new(), cursor.position);
+        let page = Page { events, set_aside, cursor: cursor.clone(), head };
+        Sequenced { head: cursor, newest: Some(page) }
+    }
+
+    fn positions(newest: &Newest, after: &Cursor, limit: u64) -> Option<Vec<u64>> {
+        let page = newest.page(&Start::After(after.clone()), limit)?;
+        Some(page.events.iter().map(|one| one.position).collect())
+    }
+
+    #[test]
+    fn a_page_begins_only_behind_a_place_that_is_known() {
+        let mut newest = Newest::default();
+        assert_eq!(positions(&newest, &Cursor::START, 9), None);
+        newest.take(Sequenced { head: Cursor::START, newest: None });
+        let events = [1, 2, 4].map(|position| placed(position, "x"));
+        newest.take(found(&Cursor::START, &events[..1]));
+        newest.take(found(&place(&events[0]), &events[1..]));
+        assert_eq!(positions(&newest, &Cursor::START, 9), Some(vec![1, 2, 4]));
+        assert_eq!(positions(&newest, &Cursor::START, 2), Some(vec![1, 2]));
+        assert_eq!(positions(&newest, &place(&events[1]), 9), Some(vec![4]));
+        assert_eq!(positions(&newest, &place(&events[2]), 9), Some(vec![]));
+        // No event is at this position, and another one at that.
+        assert_eq!(positions(&newest, &place(&placed(3, "x")), 9), None);
+        assert_eq!(positions(&newest, &place(&placed(2, "x")), 9), None);
+        assert!(newest.page(&Start::Earliest, 9).is_none());
+    }
+
+    #[test]
+    fn what_does_not_follow_is_not_kept() {
+        let mut newest = Newest::default();
+        newest.take(Sequenced { head: Cursor::START, newest: None });
+        let one = placed(1, "x");
+        newest.take(found(&Cursor::START, std::slice::from_ref(&one)));
+        let other = place(&placed(1, "x"));
+        newest.take(Sequenced { head: other.clone(), newest: None });
+        assert_eq!(positions(&newest, &Cursor::START, 9), None);
+        assert_eq!(positions(&newest, &place(&one), 9), None);
+        assert_eq!(positions(&newest, &other, 9), Some(vec![]));
+    }
+
+    #[test]
+    fn only_so_much_is_kept() {
+        let mut newest = Newest::default();
+        newest.take(Sequenced { head: Cursor::START, newest: None });
+        let large = "x".repeat(DATA_BYTES / 2);
+        let mut events: Vec<_> = [&*large, &large, "x"]
+            .into_iter()
+            .zip(1..)
+            .map(|(data, position)| placed(position, data))
+            .collect();
+        newest.take(found(&Cursor::START, &events));
+        assert_eq!(positions(&newest, &Cursor::START, 9), None);
+        assert_eq!(positions(&newest, &place(&events[0]), 9), Some(vec![2, 3]));
+        let before = place(&events[2]);
+        events = (4..).map(|position| placed(position, "")).take(EVENTS + 1).collect();
+        newest.take(found(&before, &events));
+        assert_eq!((newest.events.len(), newest.data_bytes), (EVENTS, 0));
+    }
+}
