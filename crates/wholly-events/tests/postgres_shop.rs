@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_postgres::{Client, NoTls};
 use wholly_demo::postgres::PostgresServer;
-use wholly_events::feed::{self, HttpFeed};
-use wholly_events::{Choreography, Failure, Incoming, NewEvent, Reacted, Service};
+use wholly_events::feed::{self, HttpFeed, Start};
+use wholly_events::{Choreography, Cursor, Failure, Incoming, NewEvent, Reacted, Service};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Order {
@@ -159,6 +159,39 @@ async fn orders_are_confirmed_and_cancelled_and_the_server_may_be_killed_meanwhi
     assert_eq!(count(&pools[2], "SELECT count(*) FROM payment").await, 15);
     let unsequenced = "SELECT count(*) FROM wholly_outbox WHERE position IS NULL";
     assert_eq!(count(&pools[2], unsequenced).await, 0);
+}
+
+/// Two processes serve one outbox; the second hears of what only the first was woken for. Neither
+/// polls within the time that this waits.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_hears_of_what_another_process_gave_a_position() {
+    let server = PostgresServer::start(&[]).unwrap();
+    let url = server.create_database("orders").await.unwrap();
+    let of_service = |name: &'static str| {
+        let choreography = Choreography::new(name).begins("OrderCreated");
+        choreography.poll(Duration::from_secs(24 * 60 * 60)).start(pool(&url))
+    };
+    let publisher = of_service("order").await.unwrap();
+    let listener = of_service("order").await.unwrap();
+    let is_heard = async || {
+        let start = Start::After(Cursor::START);
+        let (_, page) = listener.page(start, 10, Duration::from_millis(1)).await.unwrap().unwrap();
+        page.events.len()
+    };
+    let publish = async || {
+        let mut client = pool(&url).get().await.unwrap();
+        let tx = client.transaction().await.unwrap();
+        let event = NewEvent::new("OrderCreated", "ORD001", &1).unwrap();
+        publisher.publish(&*tx, &event).await.unwrap();
+        tx.commit().await.unwrap();
+        publisher.wake();
+    };
+    listener.listen(url.parse().unwrap(), NoTls);
+    // It looks by itself when it starts, and when it begins to listen; later it must be told.
+    for events in 1..=4 {
+        publish().await;
+        eventually(async || is_heard().await == events).await;
+    }
 }
 
 /// Waits until it is so; a minute is far more than it takes.

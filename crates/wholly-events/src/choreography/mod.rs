@@ -14,7 +14,7 @@ pub(crate) mod known;
 pub(crate) mod lanes;
 mod observe;
 mod operator;
-mod pace;
+pub(crate) mod pace;
 pub(crate) mod parked;
 pub(crate) mod plan;
 pub mod react;

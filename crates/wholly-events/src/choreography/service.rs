@@ -32,7 +32,7 @@ use crate::store::{Code, Store, StoreError};
 /// a crash, which it is made for.
 pub struct Service<S: Store> {
     parts: Arc<Parts<S>>,
-    _tasks: Arc<Tasks>,
+    tasks: Arc<Tasks>,
 }
 
 /// Why a service does not start.
@@ -98,7 +98,7 @@ struct Tasks {
 
 impl<S: Store> Clone for Service<S> {
     fn clone(&self) -> Self {
-        Self { parts: Arc::clone(&self.parts), _tasks: Arc::clone(&self._tasks) }
+        Self { parts: Arc::clone(&self.parts), tasks: Arc::clone(&self.tasks) }
     }
 }
 
@@ -142,7 +142,7 @@ impl<S: Store> Choreography<S> {
         if parts.code.plan.follows_itself() {
             followed.push(LocalFeed::followed(&parts));
         }
-        Ok(Service { _tasks: Arc::new(Tasks::spawn(&parts, followed)), parts })
+        Ok(Service { tasks: Arc::new(Tasks::spawn(&parts, followed)), parts })
     }
 }
 
@@ -165,6 +165,11 @@ impl<S: Store> Service<S> {
     /// What the service declares.
     pub fn declaration(&self) -> &Declaration {
         &self.parts.code.plan.declaration
+    }
+
+    /// Runs something for the service until its last handle is dropped.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        lock(&self.tasks.tending).spawn(task);
     }
 
     pub(crate) fn parts(&self) -> &Arc<Parts<S>> {

@@ -238,6 +238,7 @@ fn event(mut row: Row, id: EventId, source: &ServiceName) -> Result<Event, Strin
 }
 
 #[cfg(all(test, feature = "rusqlite"))]
+#[allow(clippy::unwrap_used, reason = "a test may")]
 mod tests {
     use super::*;
     use crate::driver::rusqlite::{Sqlite, create_tables, publish, ready};

@@ -25,6 +25,9 @@ mod documented;
 mod postgres;
 mod sqlite;
 
+#[cfg(all(feature = "tokio-postgres", feature = "choreography"))]
+pub(crate) use postgres::LISTEN;
+
 #[cfg(any(test, feature = "conformance"))]
 pub(crate) use all::{all, values_of};
 

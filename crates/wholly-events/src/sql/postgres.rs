@@ -118,6 +118,9 @@ pub(super) const FEED_LOCKED: &str =
 
 /// INVARIANT: positions come from the head's line, which is locked, and never from the largest
 /// position that is there: trimming would give one twice.
+///
+/// `NOTIFY` is here and in no publisher's transaction: there it would let one commit at a time, and
+/// forbid `PREPARE TRANSACTION`.
 pub(super) const SEQUENCE: &str = "WITH next AS (
         SELECT sequence, id, row_number() OVER (ORDER BY sequence) AS nth FROM (
             SELECT sequence, id FROM wholly_outbox WHERE position IS NULL
@@ -130,4 +133,7 @@ pub(super) const SEQUENCE: &str = "WITH next AS (
     )
     UPDATE wholly_feed SET head = last.position, head_id = last.id
     FROM (SELECT position, id FROM placed ORDER BY position DESC LIMIT 1) AS last
-    RETURNING head, head_id";
+    RETURNING head, head_id, pg_notify('wholly_feed', source || ' ' || head)::text";
+
+/// Hears of positions that any process gives in this database: the source and its head.
+pub(crate) const LISTEN: &str = "LISTEN wholly_feed";

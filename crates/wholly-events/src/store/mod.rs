@@ -4,6 +4,8 @@
 //! handlers are its own.
 
 #[cfg(feature = "tokio-postgres")]
+mod listen;
+#[cfg(feature = "tokio-postgres")]
 pub(crate) mod postgres;
 #[cfg(feature = "rusqlite")]
 pub(crate) mod sqlite;

@@ -1,0 +1,92 @@
+//! `LISTEN`: a service in PostgreSQL hears at once of events that another process published, or gave
+//! positions to. Its own it hears of without this.
+//!
+//! Nothing depends on it: a notification that is lost is made good by the poll.
+
+use std::sync::Arc;
+
+use deadpool_postgres::Pool;
+use futures_util::stream::{self, StreamExt};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Socket};
+
+use crate::choreography::Service;
+use crate::choreography::pace::Backoff;
+use crate::choreography::service::Parts;
+use crate::session::SqlError;
+use crate::sql::LISTEN;
+
+impl Service<Pool> {
+    /// Listens, on a connection of its own to the service's database, for what other processes do
+    /// there, until the service stops. A connection that is lost is made again.
+    ///
+    /// Of use where several processes serve one outbox. Without it, each finds what another has
+    /// published by its [poll](crate::Choreography::poll). The connection has to reach PostgreSQL
+    /// itself: a proxy that gives each transaction another connection forwards no notification.
+    pub fn listen<T>(&self, config: Config, tls: T)
+    where
+        T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
+        T::Stream: Send,
+        T::TlsConnect: Send,
+        <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
+    {
+        let parts = Arc::clone(self.parts());
+        self.spawn(async move {
+            let mut backoff = Backoff::default();
+            loop {
+                let ended = match config.connect(tls.clone()).await {
+                    Ok((client, connection)) => hear(&parts, &client, connection).await,
+                    Err(error) => SqlError::of(&error),
+                };
+                tracing::warn!(error = %ended, "no notification comes from the database; a poll \
+                    stands in until the connection is made again");
+                backoff.wait().await;
+            }
+        });
+    }
+}
+
+/// Hears notifications until the connection ends; returns why it did.
+async fn hear<S, T>(
+    parts: &Parts<Pool>,
+    client: &Client,
+    mut connection: Connection<S, T>,
+) -> SqlError
+where
+    Connection<S, T>: Unpin,
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+{
+    let mut messages = stream::poll_fn(move |context| connection.poll_message(context));
+    let mut listen = std::pin::pin!(client.batch_execute(LISTEN));
+    let mut is_listening = false;
+    loop {
+        tokio::select! {
+            listening = &mut listen, if !is_listening => {
+                if let Err(error) = listening {
+                    return error.into();
+                }
+                is_listening = true;
+                // What was said before nobody heard.
+                parts.published.notify_one();
+            }
+            message = messages.next() => match message {
+                Some(Ok(AsyncMessage::Notification(said))) => {
+                    if is_news(said.payload(), parts) {
+                        parts.published.notify_one();
+                    }
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return error.into(),
+                None => return SqlError("the connection was closed".to_owned()),
+            },
+        }
+    }
+}
+
+/// True unless it is another service's, or what this process did itself.
+fn is_news(payload: &str, parts: &Parts<Pool>) -> bool {
+    let Some((source, head)) = payload.rsplit_once(' ') else { return true };
+    let known = parts.newest.borrow().head().map_or(0, |head| head.position);
+    source == parts.source().as_str() && head.parse() != Ok(known)
+}
