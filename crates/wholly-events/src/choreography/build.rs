@@ -355,7 +355,6 @@ impl<S: Store> Choreography<S> {
 
     /// The interval at which the outbox is looked at for events that nobody told of: published by
     /// another process, or without [`wake`](Service::wake). 200 ms unless set.
-    #[must_use]
     pub fn poll(mut self, interval: Duration) -> Self {
         self.settings.poll = interval;
         self
