@@ -10,7 +10,7 @@ use super::care::{COUNTERMEASURES, Care, WATCH};
 use super::case::{Answers, Case, Question};
 use super::rules::{Effect, RULES, Rule};
 
-/// What comes out.
+/// The outcome of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Outcome {
     Advised(Approach),
@@ -58,21 +58,22 @@ pub fn ranked<'a>(case: &Case, rules: impl IntoIterator<Item = &'a Rule>) -> Vec
 /// The advice on a case.
 pub struct Advice {
     pub answers: Answers,
-    /// How what is unknown was read.
+    /// The careful reading of the answers.
     pub read_as: Case,
     pub outcome: Outcome,
     /// Nothing fits for certain, but something would with certain answers to what is unknown.
     pub too_little_known: bool,
     /// The approach to compare it with.
     pub alternative: Option<Approach>,
-    /// What speaks against each approach.
+    /// The rules that speak against each approach.
     objections: Vec<(Approach, Vec<Objection>)>,
     pub watch: Vec<Applied>,
     pub countermeasures: Vec<Applied>,
     /// Single known answers that would turn the advice.
     pub turns: Vec<Turn>,
     pub unknowns: Vec<Unknown>,
-    /// The fewest answers that would have to be others, where nothing fits.
+    /// The fewest other answers with which something fits, where nothing does; only to what is
+    /// unknown, where that can be enough.
     pub ways_out: Vec<Vec<Turn>>,
 }
 
@@ -121,12 +122,13 @@ impl Advice {
         };
         let known = Question::ALL.iter().filter(|question| !unknown.contains(question));
         let completions = answers.completions();
+        let too_little_known =
+            advised.is_none() && completions.iter().any(|case| Outcome::of(case) != outcome);
         Self {
             answers,
             outcome,
-            too_little_known: advised.is_none()
-                && completions.iter().any(|case| Outcome::of(case) != outcome),
-            alternative: advised.and_then(|one| alternative(one, &read_as)),
+            too_little_known,
+            alternative: advised.and_then(alternative),
             objections: Approach::ALL.map(objections).into(),
             watch: care(WATCH),
             countermeasures: care(COUNTERMEASURES),
@@ -138,7 +140,11 @@ impl Advice {
                     matters: completions.iter().any(|case| !turns(case, question).is_empty()),
                 })
                 .collect(),
-            ways_out: if advised.is_none() { ways_out(&read_as) } else { Vec::new() },
+            ways_out: match outcome {
+                Outcome::Advised(_) => Vec::new(),
+                Outcome::NothingFits if too_little_known => ways_out(&read_as, &unknown),
+                Outcome::NothingFits => ways_out(&read_as, Question::ALL),
+            },
             read_as,
         }
     }
@@ -197,11 +203,10 @@ fn turns(case: &Case, question: Question) -> Vec<Turn> {
         .collect()
 }
 
-/// The smallest sets of answers that would have to be others for something to fit, all of one size.
-fn ways_out(case: &Case) -> Vec<Vec<Turn>> {
+/// The smallest sets of other answers to these questions with which something fits, all of one size.
+fn ways_out(case: &Case, questions: &[Question]) -> Vec<Vec<Turn>> {
     // What was turned, in the order of the questions, and what is left to turn.
-    let mut tried: Vec<(Vec<Question>, Case, &[Question])> =
-        vec![(Vec::new(), *case, Question::ALL)];
+    let mut tried: Vec<(Vec<Question>, Case, &[Question])> = vec![(Vec::new(), *case, questions)];
     while !tried.is_empty() {
         let mut next = Vec::new();
         for (turned, case, rest) in &tried {
@@ -228,14 +233,11 @@ fn way(turned: &[Question], case: &Case) -> Vec<Turn> {
     turned.iter().map(turn).collect()
 }
 
-/// The next best that is measured under another regime, or the one that people would ask about.
-fn alternative(advised: Approach, case: &Case) -> Option<Approach> {
-    let regime = advised.regime()?;
-    let asked_about = match advised {
-        Approach::OneDatabase => return None,
-        Approach::TwoPhase | Approach::Tcc => Approach::Saga,
-        Approach::Choreography | Approach::Saga => Approach::TwoPhase,
-    };
-    let measured = |one: &Approach| one.regime().is_some_and(|other| other != regime);
-    ranked(case, RULES).into_iter().find(measured).or(Some(asked_about))
+/// The approach that people would weigh it against, measured under another regime.
+fn alternative(advised: Approach) -> Option<Approach> {
+    match advised {
+        Approach::OneDatabase => None,
+        Approach::TwoPhase | Approach::Tcc => Some(Approach::Saga),
+        Approach::Choreography | Approach::Saga => Some(Approach::TwoPhase),
+    }
 }

@@ -87,8 +87,8 @@ pub static WATCH: &[Care] = &[
         name: "what is reserved is missing",
         of: &[Tcc],
         when: ALWAYS,
-        what: "Others cannot have what is reserved, even if it is cancelled later. Count how many \
-               were refused for it.",
+        what: "Until the decision nobody knows whether what is reserved will be sold. Others are \
+               refused for it, even if it is cancelled later: count them.",
         sources: &[HELLAND],
     },
     Care {

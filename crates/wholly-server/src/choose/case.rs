@@ -18,7 +18,7 @@ use crate::config::nearest::{ALIKE, nearest};
 /// The word of "I do not know".
 pub const UNKNOWN: &str = "unknown";
 
-/// Where the data lives that must agree.
+/// The place of the data that must agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Databases {
     /// All of it could live in one database; others only have to be told.
@@ -29,7 +29,7 @@ pub enum Databases {
     SeveralOwners,
 }
 
-/// How many services or databases change together.
+/// The number of services or databases that change together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum HowMany {
     /// One.
@@ -40,7 +40,7 @@ pub enum HowMany {
     Many,
 }
 
-/// Whether readers tolerate intermediate states.
+/// The tolerance of readers for intermediate states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Readers {
     /// Yes: an order may be seen as pending for a while.
@@ -49,7 +49,7 @@ pub enum Readers {
     Strict,
 }
 
-/// Which steps can be undone afterwards.
+/// The steps that can be undone afterwards.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Undo {
     /// Every step can: by a refund, a release, a cancellation.
@@ -60,7 +60,7 @@ pub enum Undo {
     SeveralCannot,
 }
 
-/// Whether participants can promise to commit, and keep the promise.
+/// The participants' ability to promise a commit, and to keep the promise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Prepare {
     /// Each can prepare: by XA, by PREPARE TRANSACTION, or by an operation of its own.
@@ -71,7 +71,7 @@ pub enum Prepare {
     NotAll,
 }
 
-/// What happens while a participant is down.
+/// The demand on a change while a participant is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Outage {
     /// The change must be accepted, and go on as far as it can.
@@ -80,7 +80,7 @@ pub enum Outage {
     MayWait,
 }
 
-/// How long the whole change lasts.
+/// The time that the whole change takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum HowLong {
     /// Milliseconds to seconds.
@@ -91,7 +91,7 @@ pub enum HowLong {
     Longer,
 }
 
-/// How many changes want the same rows at once.
+/// The rivalry of changes for the same rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum Contention {
     /// Two changes rarely want the same row.
@@ -100,7 +100,7 @@ pub enum Contention {
     Hot,
 }
 
-/// Who owns the services.
+/// The owners of the services.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ValueEnum)]
 pub enum ServiceOwners {
     /// One team.

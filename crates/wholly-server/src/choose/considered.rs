@@ -51,13 +51,13 @@ impl<'de> Deserialize<'de> for Considered {
     }
 }
 
-/// What is to be said of an option.
+/// The judgement on an option.
 pub struct Judged {
     pub verdict: Verdict,
     pub reasons: Vec<(&'static str, &'static [Source])>,
 }
 
-/// Whether an option answers.
+/// The answer to whether an option fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// The option is the advice.
@@ -85,7 +85,7 @@ impl Verdict {
 }
 
 impl Considered {
-    /// Whether the option answers the case of an advice, and why.
+    /// The judgement on the option in the case of an advice.
     pub fn judged(self, advice: &Advice) -> Judged {
         let approach = match self.is() {
             Ok(approach) => approach,
@@ -127,9 +127,9 @@ pub struct Excluder {
 static DISTRIBUTED_LOCK: Excluder = Excluder {
     lacks: &[
         (
-            "A lock keeps others away. It undoes nothing: where its holder stops after the payment \
-             and before the stock, the books disagree, with the lock or without.",
-            &[FENCING],
+            "A lock isolates: it keeps others away. It undoes nothing. Where its holder stops after \
+             the payment and before the stock, the books disagree, with the lock or without.",
+            &[TRANSACTIONS],
         ),
         (
             "A lock that expires can have two holders, because the first one may be slow and not \

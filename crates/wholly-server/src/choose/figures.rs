@@ -31,7 +31,7 @@ pub struct Line {
     pub values: [Option<String>; 2],
 }
 
-/// Why there are no figures although there is a file.
+/// The reason why there are no figures although there is a file.
 #[derive(Debug, thiserror::Error)]
 pub enum FiguresError {
     #[error("{} cannot be read ({why}); `wholly compare` writes it again", .file.display())]
@@ -127,7 +127,7 @@ const LINES: &[(&str, Shape, &[&str])] = &[
     ),
 ];
 
-/// How figures look.
+/// The look of figures.
 enum Shape {
     Number,
     Milliseconds,

@@ -11,7 +11,7 @@ use crate::place::Place;
 /// The lesson's question: several services, a database each.
 const LESSON: &str = include_str!("lesson.toml");
 
-/// Why a file gives no answers.
+/// The reason why a file gives no answers.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     #[error("{}: cannot be read: {why}", Named(.file))]

@@ -80,7 +80,7 @@ pub struct Choose {
     color: Colour,
 }
 
-/// Why there is no advice.
+/// The reason why there is no advice.
 #[derive(Debug, thiserror::Error)]
 enum ChooseError {
     #[error(transparent)]
@@ -119,7 +119,7 @@ struct Told {
     advice: Advice,
     considered: Vec<Considered>,
     figures: Option<Figures>,
-    /// Why there are no figures although there is a file.
+    /// The reason why there are no figures although there is a file.
     note: Option<String>,
 }
 

@@ -19,7 +19,7 @@ pub struct Rule {
     pub sources: &'static [Source],
 }
 
-/// What a rule does with approaches.
+/// The effect of a rule on approaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
@@ -162,7 +162,7 @@ pub static RULES: &[Rule] = &[
         effect: SpeaksAgainst,
         approaches: &[Choreography],
         reason: "Somebody will ask where a change stands that lasts so long. With events alone no \
-                 single place knows.",
+                 single place describes the whole.",
         sources: &[SAGAS_OF_SERVICES],
     },
     Rule {

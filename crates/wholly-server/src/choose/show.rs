@@ -16,7 +16,7 @@ const OPTION: usize = 20;
 /// The most lines of one kind that would have to change.
 const WAYS_SHOWN: usize = 10;
 
-/// Stands for a space at which a line is not broken.
+/// A stand-in for a space at which a line is not broken.
 const TOGETHER: char = '\u{a0}';
 
 /// A page that is being written.
@@ -62,8 +62,7 @@ impl<'a> Page<'a> {
             }
             Outcome::NothingFits if advice.too_little_known => {
                 self.line(&self.screen.paint(Paint::Undone, "Too little is known."));
-                let text = "What is unknown may rule out each of the approaches. See below what to \
-                            find out.";
+                let text = "What is unknown may rule out each of the approaches.";
                 self.item("", Paint::Plain, text, &[]);
             }
             Outcome::NothingFits => {
@@ -80,15 +79,24 @@ impl<'a> Page<'a> {
         if ways.is_empty() {
             return;
         }
-        self.heading("What would have to change, or to turn out");
-        for way in ways.iter().take(WAYS_SHOWN) {
-            let turns: Vec<String> = way.iter().map(flag).collect();
+        let unknown = self.told.advice.too_little_known;
+        self.heading(if unknown { "What to find out" } else { "What would have to change" });
+        let flags = |way: &Vec<Turn>| way.iter().map(flag).collect::<Vec<_>>().join(" ");
+        let shown = &ways[..ways.len().min(WAYS_SHOWN)];
+        let columns = shown.iter().map(|way| flags(way).len()).max().unwrap_or(0);
+        for way in shown {
             let outcome = way.first().map_or(Outcome::NothingFits, |turn| turn.outcome);
-            self.item("  - ", Paint::Plain, &format!("{}: {outcome}", turns.join(" ")), &[]);
+            let head = format!("  {:<columns$}  ", flags(way));
+            // Beside many flags there is no room.
+            if columns + 30 <= self.width {
+                self.item(&head, Paint::Plain, &outcome.to_string(), &[]);
+            } else {
+                self.item("  ", Paint::Plain, &format!("{}: {outcome}", head.trim()), &[]);
+            }
         }
         if ways.len() > WAYS_SHOWN {
             let more = format!("and {} more, which --json shows", ways.len() - WAYS_SHOWN);
-            self.item("  - ", Paint::Plain, &more, &[]);
+            self.item("  ", Paint::Plain, &more, &[]);
         }
     }
 
@@ -127,7 +135,8 @@ impl<'a> Page<'a> {
         if others.is_empty() || told.advice.outcome == Outcome::Advised(Approach::OneDatabase) {
             return;
         }
-        self.heading("Why not another");
+        let nothing = told.advice.outcome == Outcome::NothingFits;
+        self.heading(if nothing { "Why none fits" } else { "Why not another" });
         for approach in others {
             let mut head = format!("  {:<14}", approach.name());
             for Objection { rule, assumes } in told.advice.against(approach) {
@@ -160,9 +169,8 @@ impl<'a> Page<'a> {
                 ([], false) => "makes no difference to the advice".to_owned(),
                 ([], true) => "makes a difference with certain other answers".to_owned(),
                 (turns, _) => {
-                    let each: Vec<String> =
-                        turns.iter().map(|turn| format!("{}: {}", turn.to, turn.outcome)).collect();
-                    format!("find it out. {}", each.join("; "))
+                    let turned = |turn: &Turn| format!("with {}: {}", turn.to, turn.outcome);
+                    turns.iter().map(turned).collect::<Vec<_>>().join("; ")
                 }
             };
             let read_as = told.advice.read_as.word(*question);
@@ -291,7 +299,7 @@ fn verdict(verdict: &Verdict, outcome: Outcome) -> (Paint, String) {
     match verdict {
         Verdict::Advised => (Paint::Good, "Yes, this is the advice.".to_owned()),
         Verdict::WouldDo => {
-            let says = format!("It would do. There is less to write and to run for {outcome}.");
+            let says = format!("It would do, with more to write and to run than {outcome}.");
             (Paint::Undone, says)
         }
         Verdict::LessSuited => (Paint::Undone, "It would do, but suits less. ".to_owned()),
