@@ -200,9 +200,11 @@ fn what_cannot_be_answered_is_said_with_what_would_have_to_change() {
     Each approach is ruled out. Something in the case has to change first.
 
     What would have to change
-      --participants one        no distributed transaction
-      --databases could-be-one  no distributed transaction
-      --readers tolerant        an orchestrated saga
+      --participants one                         no distributed transaction
+      --databases could-be-one                   no distributed transaction
+      --readers tolerant                         an orchestrated saga
+      --prepare all --outage may-wait            TCC (try, confirm, cancel)
+      --prepare could-reserve --outage may-wait  TCC (try, confirm, cancel)
 
     The options that were considered
       saga                No. A saga commits step by step, and others see its

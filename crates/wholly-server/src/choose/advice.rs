@@ -72,8 +72,8 @@ pub struct Advice {
     /// Single known answers that would turn the advice.
     pub turns: Vec<Turn>,
     pub unknowns: Vec<Unknown>,
-    /// The fewest other answers with which something fits, where nothing does; only to what is
-    /// unknown, where that can be enough.
+    /// The fewest other answers with which an approach fits, where none does, the smallest first;
+    /// only to what is unknown, where that can be enough.
     pub ways_out: Vec<Vec<Turn>>,
 }
 
@@ -203,11 +203,13 @@ fn turns(case: &Case, question: Question) -> Vec<Turn> {
         .collect()
 }
 
-/// The smallest sets of other answers to these questions with which something fits, all of one size.
+/// The smallest sets of other answers to these questions with which something fits: for each
+/// approach, as far as two answers are enough, and else of the first size with which any does.
 fn ways_out(case: &Case, questions: &[Question]) -> Vec<Vec<Turn>> {
+    let mut ways: Vec<Vec<Turn>> = Vec::new();
     // What was turned, in the order of the questions, and what is left to turn.
     let mut tried: Vec<(Vec<Question>, Case, &[Question])> = vec![(Vec::new(), *case, questions)];
-    while !tried.is_empty() {
+    for size in 1..=questions.len() {
         let mut next = Vec::new();
         for (turned, case, rest) in &tried {
             for (nth, question) in rest.iter().enumerate() {
@@ -217,13 +219,23 @@ fn ways_out(case: &Case, questions: &[Question]) -> Vec<Vec<Turn>> {
             }
         }
         let fits = next.iter().filter(|(_, case, _)| Outcome::of(case) != Outcome::NothingFits);
-        let ways: Vec<Vec<Turn>> = fits.map(|(turned, case, _)| way(turned, case)).collect();
-        if !ways.is_empty() {
-            return ways;
+        let new: Vec<Vec<Turn>> = (fits.map(|(turned, case, _)| way(turned, case)))
+            .filter(|way| !ways.iter().any(|smaller| says_no_more(smaller, way)))
+            .collect();
+        ways.extend(new);
+        if size >= 2 && !ways.is_empty() {
+            break;
         }
         tried = next;
     }
-    Vec::new()
+    ways
+}
+
+/// True where the larger way has the outcome of the smaller one, or contains it.
+fn says_no_more(smaller: &[Turn], way: &[Turn]) -> bool {
+    let same = |one: &Turn, other: &Turn| one.question == other.question && one.to == other.to;
+    let is_part = smaller.iter().all(|one| way.iter().any(|other| same(one, other)));
+    is_part || smaller.iter().zip(way).any(|(one, other)| one.outcome == other.outcome)
 }
 
 fn way(turned: &[Question], case: &Case) -> Vec<Turn> {

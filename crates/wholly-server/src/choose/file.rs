@@ -38,7 +38,11 @@ fn parse(file: &Path, text: &str) -> Result<Given, FileError> {
         let message = error.message().trim().replace('\n', ", ");
         let said = text.get(span.clone()).unwrap_or_default();
         let place = Place::of(text, span.start);
-        FileError::Invalid { file: file.to_owned(), place, why: explained(&message, said) }
+        let why = match message.as_str() {
+            "duplicate key" => format!("`{}` is answered twice; answer it once", said.trim()),
+            _ => explained(&message, said),
+        };
+        FileError::Invalid { file: file.to_owned(), place, why }
     })
 }
 
@@ -76,7 +80,10 @@ mod tests {
             ("readers = 3", "one of `tolerant`, `strict`, `unknown`"),
             ("considered = ['sagas']", "did you mean `saga`?"),
             ("considered = 'saga'", "case.toml:1:14: "),
-            ("readers = 'strict'\nreaders = 'strict'", "case.toml:2:1: "),
+            (
+                "readers = 'strict'\nreaders = 'strict'",
+                "case.toml:2:1: `readers` is answered twice; answer it once",
+            ),
             ("readers = ", "case.toml:1:"),
         ] {
             let said = wrong(text);
