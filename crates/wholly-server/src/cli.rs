@@ -5,17 +5,17 @@ mod by_hand;
 mod choreographies;
 mod completions;
 mod events;
-mod exit;
+pub mod exit;
 mod get;
 mod list;
 mod log;
 mod participants;
 mod record;
 mod sagas;
-mod screen;
+pub mod screen;
 mod serve;
 mod submit;
-mod time;
+pub mod time;
 mod watch;
 mod written;
 
@@ -31,6 +31,7 @@ use wholly_demo::{
 
 use crate::backup::Backup;
 use crate::check::Check;
+use crate::choose::Choose;
 use crate::config::check::ConfigCommand;
 use crate::config::logs::Logs;
 use crate::conformance::Conformance;
@@ -79,6 +80,7 @@ enum Command {
     Config(ConfigCommand),
     Token(Token),
     Check(Check),
+    Choose(Choose),
     Diagram(Diagram),
     Conformance(Conformance),
     #[cfg(feature = "demo")]
@@ -127,6 +129,7 @@ pub fn run() -> ExitCode {
         Command::Config(config) => config.run(),
         Command::Token(token) => token.run(),
         Command::Check(check) => check.run(),
+        Command::Choose(choose) => choose.run(),
         Command::Diagram(diagram) => diagram.run(),
         Command::Conformance(conformance) => conformance.run(),
         #[cfg(feature = "demo")]

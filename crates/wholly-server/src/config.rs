@@ -15,7 +15,7 @@ mod limits;
 mod listen;
 pub mod logs;
 mod metrics;
-mod nearest;
+pub mod nearest;
 mod retention;
 pub mod secret;
 mod tls;

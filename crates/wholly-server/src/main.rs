@@ -16,6 +16,7 @@
 //! | `conformance` | whether a service keeps the participant's contract |
 //! | `given` | what is checked and drawn: a saga's definition, or what a service declares |
 //! | `check`, `diagram`, `declared` | what they say, in words and as pictures |
+//! | `choose` | which approach suits a case, by rules from the literature |
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
 //! | `open_files` | that it may have as many connections as it takes |
@@ -32,6 +33,7 @@ mod api;
 mod audit;
 mod backup;
 mod check;
+mod choose;
 mod cli;
 mod config;
 mod conformance;

@@ -137,7 +137,7 @@ fn harmless(text: &str) -> String {
 }
 
 /// The text in lines of at most `room` columns, broken at spaces where there are any.
-fn wrapped(text: &str, room: usize) -> Vec<String> {
+pub fn wrapped(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split(' ') {

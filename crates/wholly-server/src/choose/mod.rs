@@ -1,0 +1,185 @@
+//! `wholly choose`: which approach suits a case, and why.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `case` | the questions and their answers |
+//! | `approach`, `rules` | what there is to choose from, and the one table that decides |
+//! | `advice` | what the rules say of a case, and what would turn it |
+//! | `care` | what to watch for, and the countermeasures |
+//! | `considered` | the options that somebody considered |
+//! | `works` | the literature that all of it rests on |
+//! | `file`, `questions` | how the answers come in |
+//! | `show`, `document`, `figures` | how the advice looks: for people, for programs, with what was measured |
+//!
+//! Everything but the last two lines is pure.
+
+mod advice;
+mod approach;
+mod care;
+mod case;
+mod considered;
+mod document;
+mod figures;
+mod file;
+mod questions;
+mod rules;
+mod show;
+#[cfg(test)]
+mod tests;
+mod works;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use self::advice::{Advice, Outcome};
+use self::case::{Answers, Given, Question};
+use self::considered::Considered;
+use self::document::Document;
+use self::figures::Figures;
+use self::file::FileError;
+use self::show::Page;
+use crate::cli::exit::{FAILED, Failed, USAGE, failed};
+use crate::cli::screen::{Colour, Screen};
+
+/// Choose between two-phase commit, TCC, sagas, and no distributed transaction.
+///
+/// Nine answers decide, from flags, from a file, or to questions in the terminal; "unknown" is an
+/// answer, too. Says what to do, why, what to watch for, and what in the answers would turn the advice.
+/// It may say that nothing fits. The exit code is 0 where there is advice, and 2 where the answers are
+/// wrong or some are missing.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly choose
+  wholly choose --lesson
+  wholly choose --lesson --readers strict --prepare all
+  wholly choose --file case.toml --considered two-phase,distributed-lock
+  wholly choose --file case.toml --json | jq .turns
+
+A line of the file answers a question, by the name of its flag:
+  participants = \"few\"
+  readers = \"unknown\"
+  considered = [\"two-phase\", \"distributed-lock\"]
+Flags count before it. In a terminal, what neither answers is asked.")]
+pub struct Choose {
+    /// The answers, in TOML. - is the standard input.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The lesson's question: several services, a database each.
+    #[arg(long, conflicts_with = "file")]
+    lesson: bool,
+    #[command(flatten)]
+    given: Given,
+    /// Print JSON, for programs.
+    #[arg(long, help_heading = "Output")]
+    json: bool,
+    /// Whether to use colour.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
+    color: Colour,
+}
+
+/// The reason why there is no advice.
+#[derive(Debug, thiserror::Error)]
+enum ChooseError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(
+        "without an answer: {}. Give these flags, each of which may be `unknown`, or run it in a \
+         terminal to be asked",
+        flags(.0)
+    )]
+    Missing(Vec<Question>),
+    #[error("the answers ended before the questions; nothing is advised")]
+    Ended,
+    #[error("the terminal cannot be used: {0}")]
+    Terminal(io::Error),
+    #[error(transparent)]
+    Output(#[from] Failed),
+}
+
+impl ChooseError {
+    fn exit(self) -> ExitCode {
+        match self {
+            Self::Output(why) => why.exit(),
+            Self::File(_) | Self::Missing(_) => failed(USAGE, &self),
+            Self::Ended | Self::Terminal(_) => failed(FAILED, &self),
+        }
+    }
+}
+
+fn flags(questions: &[Question]) -> String {
+    let flags: Vec<String> = questions.iter().map(|question| question.flag()).collect();
+    flags.join(", ")
+}
+
+/// The advice, with what is shown beside it.
+struct Told {
+    advice: Advice,
+    considered: Vec<Considered>,
+    figures: Option<Figures>,
+    /// The reason why there are no figures although there is a file.
+    note: Option<String>,
+}
+
+impl Choose {
+    pub fn run(self) -> ExitCode {
+        match self.advise() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(why) => why.exit(),
+        }
+    }
+
+    fn advise(self) -> Result<(), ChooseError> {
+        let from_file = match (self.file, self.lesson) {
+            (Some(file), _) => file::read(&file)?,
+            (None, true) => file::lesson()?,
+            (None, false) => Given::default(),
+        };
+        let (given, answers) = complete(self.given.or(from_file))?;
+        let told = Told::of(answers, given.considered.unwrap_or_default());
+        let screen = Screen::new(self.json, self.color);
+        if self.json {
+            screen.document(&Document::of(&told)).map_err(Failed::from)?;
+        } else {
+            let text = Page::of(&told, &screen);
+            io::stdout().lock().write_all(text.as_bytes()).map_err(Failed::from)?;
+        }
+        Ok(())
+    }
+}
+
+/// All answers: those that are missing are asked for where somebody is there.
+fn complete(mut given: Given) -> Result<(Given, Answers), ChooseError> {
+    if let Err(missing) = given.complete() {
+        if !io::stdin().is_terminal() {
+            return Err(ChooseError::Missing(missing));
+        }
+        // The answer may go to a file or a program.
+        let (mut input, mut output) = (io::stdin().lock(), io::stderr().lock());
+        let all = questions::ask(&missing, &mut given, &mut input, &mut output);
+        if !all.map_err(ChooseError::Terminal)? {
+            return Err(ChooseError::Ended);
+        }
+    }
+    let answers = given.complete().map_err(ChooseError::Missing)?;
+    Ok((given, answers))
+}
+
+impl Told {
+    fn of(answers: Answers, considered: Vec<Considered>) -> Self {
+        let advice = Advice::on(answers);
+        let pair = match (advice.outcome, advice.alternative) {
+            (Outcome::Advised(advised), Some(other)) => Some([advised, other]),
+            (Outcome::Advised(_) | Outcome::NothingFits, _) => None,
+        };
+        let read = pair.zip(figures::file()).map(|(pair, file)| Figures::read(&file, pair));
+        let (figures, note) = match read {
+            Some(Ok(figures)) => (figures, None),
+            Some(Err(why)) => (None, Some(why.to_string())),
+            None => (None, None),
+        };
+        Self { advice, considered, figures, note }
+    }
+}
