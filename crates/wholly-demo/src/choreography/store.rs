@@ -48,6 +48,13 @@ pub(super) enum Change {
     Reserve,
     Charge,
     Confirm,
+    Cancel,
+}
+
+impl Change {
+    /// The changes that the service without a coordinator is made of.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Create, Self::Reserve, Self::Charge, Self::Confirm, Self::Cancel];
 }
 
 /// A failure where an order was not as the change needs it.
