@@ -25,7 +25,12 @@ use clap::{Parser, Subcommand};
 use wholly_client::State;
 #[cfg(feature = "demo")]
 use wholly_demo::{
-    bench::Bench, choreography::EventService, demo::Demo, proxy::Proxy, service::Service,
+    bench::Bench,
+    choreography::EventService,
+    compare::{Compare, Reader},
+    demo::Demo,
+    proxy::Proxy,
+    service::Service,
     torture::Torture,
 };
 
@@ -84,6 +89,8 @@ enum Command {
     #[cfg(feature = "demo")]
     Demo(Demo),
     #[cfg(feature = "demo")]
+    Compare(Compare),
+    #[cfg(feature = "demo")]
     Torture(Torture),
     #[cfg(feature = "demo")]
     Bench(Bench),
@@ -96,6 +103,9 @@ enum Command {
     #[cfg(feature = "demo")]
     #[command(hide = true)]
     TortureProxy(Proxy),
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
+    CompareReader(Reader),
 }
 
 /// Does what the command line asks.
@@ -132,6 +142,8 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo.run(),
         #[cfg(feature = "demo")]
+        Command::Compare(compare) => compare.run(),
+        #[cfg(feature = "demo")]
         Command::Torture(torture) => torture.run(),
         #[cfg(feature = "demo")]
         Command::Bench(bench) => bench.run(),
@@ -141,6 +153,8 @@ pub fn run() -> ExitCode {
         Command::ShopByEvents(service) => service.run(),
         #[cfg(feature = "demo")]
         Command::TortureProxy(proxy) => proxy.run(),
+        #[cfg(feature = "demo")]
+        Command::CompareReader(reader) => reader.run(),
     }
 }
 

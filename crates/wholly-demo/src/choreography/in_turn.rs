@@ -42,10 +42,7 @@ fn change<S: ShopStore>(path: &str, store: S, change: Change) -> Router {
     Router::new().route(path, post(make::<S>)).with_state((store, change))
 }
 
-async fn make<S: ShopStore>(
-    State((store, change)): State<(S, Change)>,
-    body: Bytes,
-) -> Response {
+async fn make<S: ShopStore>(State((store, change)): State<(S, Change)>, body: Bytes) -> Response {
     let ordered: Ordered = match serde_json::from_slice(&body) {
         Ok(ordered) => ordered,
         Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),

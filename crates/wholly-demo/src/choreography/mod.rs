@@ -148,6 +148,12 @@ pub(crate) fn declaration(
     Database::choreography(kind, flow).declaration().cloned()
 }
 
+/// How many changes the services without a coordinator are made of.
+#[cfg(test)]
+pub(crate) fn changes() -> u32 {
+    store::Change::ALL.len() as u32
+}
+
 /// What a service reacts to, and the feeds that it follows for it.
 fn choreography<S: ShopStore>(
     kind: ServiceKind,

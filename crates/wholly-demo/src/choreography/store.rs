@@ -52,6 +52,7 @@ pub(super) enum Change {
 }
 
 impl Change {
+    #[cfg(test)]
     /// The changes that the service without a coordinator is made of.
     pub(super) const ALL: [Self; 5] =
         [Self::Create, Self::Reserve, Self::Charge, Self::Confirm, Self::Cancel];

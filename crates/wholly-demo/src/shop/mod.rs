@@ -29,13 +29,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
-use axum::{Json, Router};
 use axum::body::Bytes;
 use axum::extract::{Path as InPath, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
+use axum::{Json, Router};
 use rusqlite::{Connection, Transaction};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -247,10 +247,7 @@ async fn tell<S: Shop>(
 
 async fn work<S: Shop>(State((_, database)): State<(S, Database)>) -> Response {
     let Written { transactions, commits } = database.written();
-    json(
-        StatusCode::OK,
-        &serde_json::json!({ "transactions": transactions, "commits": commits }),
-    )
+    json(StatusCode::OK, &serde_json::json!({ "transactions": transactions, "commits": commits }))
 }
 
 async fn books<S: Shop>(State((service, database)): State<(S, Database)>) -> Response {

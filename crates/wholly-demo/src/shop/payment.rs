@@ -138,9 +138,8 @@ impl Shop for Payment {
         if held::is_held(db, order_id)? {
             return Ok(Standing::Held);
         }
-        let is_paid = db
-            .prepare_cached("SELECT 1 FROM payments WHERE order_id = ?1")?
-            .exists([order_id])?;
+        let is_paid =
+            db.prepare_cached("SELECT 1 FROM payments WHERE order_id = ?1")?.exists([order_id])?;
         Ok(if is_paid { Standing::Done } else { Standing::None })
     }
 }
