@@ -86,10 +86,6 @@ impl Document {
         self.complete = true;
     }
 
-    pub(super) fn of(&self, regime: Regime) -> Option<&Compared> {
-        self.regimes.iter().find(|compared| compared.regime == regime)
-    }
-
     pub(super) fn json(&self) -> Result<String, KeepError> {
         Ok(serde_json::to_string_pretty(self)?)
     }

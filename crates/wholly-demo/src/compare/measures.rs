@@ -11,10 +11,9 @@ use super::locks;
 use super::place::{End, Placed};
 use super::reader::{Finding, Manner, Reads};
 use super::run::Run;
-use super::verdict::{self, Verdict};
+use super::verdict::{self, Collect, Verdict};
 use super::work::Work;
 use crate::bench::load::Latencies;
-use crate::shop::standing::Standing;
 
 /// The figures of one regime in one weather.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -173,19 +172,10 @@ impl Counts {
 
 impl Consistency {
     fn of(run: &Run) -> Self {
-        let disagrees = |(order, books): (&String, &[Standing; 3])| {
-            let told = run.orders.get(order).and_then(|placed| placed.end);
-            !verdict::agrees(*books) || !is_as_told(*books, told)
-        };
         let figures = |manner, reads| ReaderFigures::of(&run.seen.findings, manner, reads);
         let totals = run.seen.totals;
         Self {
-            orders_with_disagreeing_books: run
-                .books
-                .orders
-                .iter()
-                .filter(|one| disagrees(*one))
-                .count(),
+            orders_with_disagreeing_books: disagreeing(&run.books.orders, &run.orders),
             items_with_wrong_stock: run.books.wrong_stock(&run.plan.stock),
             reader_plain: figures(Manner::Plain, totals.plain),
             reader_by_rule: figures(Manner::ByRule, totals.by_rule),
@@ -193,9 +183,18 @@ impl Consistency {
     }
 }
 
+/// The orders whose books do not agree with each other, or with what their client was told.
+fn disagreeing(books: &BTreeMap<String, Collect>, orders: &Orders) -> usize {
+    let disagrees = |(order, books): &(&String, &Collect)| {
+        let told = orders.get(*order).and_then(|placed| placed.end);
+        !verdict::agrees(**books) || !is_as_told(**books, told)
+    };
+    books.iter().filter(disagrees).count()
+}
+
 /// True if the books of an order are as its client was told, where it was told anything.
-fn is_as_told(books: [Standing; 3], told: Option<End>) -> bool {
-    let is_done = verdict::plain(books) == Verdict::Done;
+fn is_as_told(books: Collect, told: Option<End>) -> bool {
+    let is_done = verdict::plain(books) == Some(Verdict::Done);
     match told {
         Some(End::Confirmed) => is_done,
         Some(End::Cancelled | End::PastDeadline | End::Restarted) => !is_done,
@@ -345,6 +344,7 @@ impl Timeline {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shop::standing::Standing;
 
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
@@ -391,12 +391,18 @@ mod tests {
     }
 
     #[test]
-    fn books_that_are_not_as_was_told_disagree() {
+    fn books_that_do_not_agree_or_are_not_as_was_told_disagree() {
         use Standing::{Done, None as Nothing, Undone};
-        assert!(is_as_told([Done; 3], Some(End::Confirmed)));
-        assert!(!is_as_told([Undone, Nothing, Nothing], Some(End::Confirmed)));
-        assert!(!is_as_told([Done; 3], Some(End::Cancelled)));
-        assert!(is_as_told([Done; 3], Some(End::GivenUp)));
+        let count = |states: [Standing; 3], end| {
+            let books = [("A".to_owned(), states.map(Some))].into();
+            disagreeing(&books, &[("A".to_owned(), placed(0, None, None, end))].into())
+        };
+        assert_eq!(count([Done; 3], End::Confirmed), 0);
+        assert_eq!(count([Undone, Nothing, Nothing], End::Cancelled), 0);
+        assert_eq!(count([Undone, Nothing, Nothing], End::Confirmed), 1);
+        assert_eq!(count([Done; 3], End::Cancelled), 1);
+        assert_eq!(count([Done; 3], End::GivenUp), 0);
+        assert_eq!(count([Undone, Done, Nothing], End::GivenUp), 1);
     }
 
     #[test]
@@ -404,7 +410,7 @@ mod tests {
         let finding = |order: &str, reader, at_micros| Finding {
             order: order.to_owned(),
             reader,
-            states: [Standing::Pending, Standing::None, Standing::None],
+            states: [Some(Standing::Pending), None, None],
             at_micros,
         };
         let findings = [

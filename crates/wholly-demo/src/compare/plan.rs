@@ -148,12 +148,12 @@ fn faults(scale: &Scale, random: &mut Random) -> (Vec<Fault>, Duration) {
     let killed = one_of(&[ServiceKind::Payment, ServiceKind::Inventory], random);
     let kinds = [
         (FaultKind::AnswersLost(lossy), scale.lost),
-        (FaultKind::DownShort(down), scale.short),
         (FaultKind::CoordinatorKilled, scale.killed),
+        (FaultKind::DownShort(down), scale.short),
+        (FaultKind::AnswersLost(other), scale.lost),
         // The last participant that is asked, so that others have done their part by then.
         (FaultKind::DownLong(ServiceKind::Payment), scale.long),
         (FaultKind::ServiceKilled(killed), scale.killed),
-        (FaultKind::AnswersLost(other), scale.lost),
     ];
     let mut at = Duration::ZERO;
     let mut faults = Vec::new();

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::verdict::{self, Collect, Verdict};
 use crate::client::{Http, Reply};
 use crate::service::say;
-use crate::shop::standing::{Standing, Told};
+use crate::shop::standing::Told;
 
 /// Read orders from the three services, until the standard input ends.
 #[derive(Args, Debug)]
@@ -60,7 +60,7 @@ pub(super) enum Said {
 pub(super) struct Finding {
     pub(super) order: String,
     pub(super) reader: Manner,
-    /// What order, payment and inventory said.
+    /// What order, payment and inventory said; nothing of one that did not answer.
     pub(super) states: Collect,
     /// Microseconds since the Unix epoch.
     pub(super) at_micros: u64,
@@ -77,7 +77,7 @@ pub(super) struct Totals {
 pub(super) struct Reads {
     pub(super) reads: u64,
     pub(super) intermediate: u64,
-    /// Tries in which a service did not answer.
+    /// Tries in which a service did not answer whose answer was needed.
     pub(super) unanswered: u64,
     /// Tries that were given up, because something was held or changed.
     pub(super) given_up: u64,
@@ -198,8 +198,9 @@ impl Looking {
     async fn plainly(self) {
         loop {
             for order in self.shared.orders() {
-                let outcome = match self.collect(&order).await {
-                    Some(seen) => Outcome::Read(verdict::plain(seen), seen),
+                let seen = self.collect(&order).await;
+                let outcome = match verdict::plain(seen) {
+                    Some(verdict) => Outcome::Read(verdict, seen),
                     None => Outcome::Unanswered,
                 };
                 self.shared.count(Manner::Plain, &order, &outcome);
@@ -224,26 +225,27 @@ impl Looking {
     }
 
     async fn read_by_rule(&self, order: &str) -> Outcome {
-        let Some(mut before) = self.collect(order).await else { return Outcome::Unanswered };
+        let mut before = self.collect(order).await;
         for _ in 0..TRIES {
-            let Some(now) = self.collect(order).await else { return Outcome::Unanswered };
+            let now = self.collect(order).await;
             if let Some(verdict) = verdict::by_rule(before, now) {
                 return Outcome::Read(verdict, now);
             }
             before = now;
         }
-        Outcome::GivenUp
+        if before.contains(&None) { Outcome::Unanswered } else { Outcome::GivenUp }
     }
 
     /// One answer of each service, one after the other.
-    async fn collect(&self, order: &str) -> Option<Collect> {
-        let mut states = [Standing::None; 3];
+    async fn collect(&self, order: &str) -> Collect {
+        let mut states = [None; 3];
         for (state, port) in states.iter_mut().zip(self.ports) {
             let url = format!("http://127.0.0.1:{port}/orders/{order}");
             let reply = self.http.send(Method::GET, &url, &[], String::new(), PATIENCE).await;
-            let Ok(Reply { status: 200, body, .. }) = reply else { return None };
-            *state = Told::deserialize(&body).ok()?.state;
+            if let Ok(Reply { status: 200, body, .. }) = reply {
+                *state = Told::deserialize(&body).ok().map(|told| told.state);
+            }
         }
-        Some(states)
+        states
     }
 }
