@@ -65,6 +65,9 @@ struct Ordered {
     /// The time after which it is not paid any more, in milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     expires_at: Option<i64>,
+    /// True if a reader asks how it stands: the inventory keeps a row for it then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_watched: bool,
 }
 
 /// A refusal of an order, and what follows from it.
@@ -80,7 +83,7 @@ type Step<T> = Result<Reacted<T, Refusal>, Failure>;
 impl Ordered {
     fn goods(&self) -> Reserved {
         Reserved {
-            order_id: Some(self.order_id.clone()),
+            order_id: self.is_watched.then(|| self.order_id.clone()),
             item_id: self.item_id.clone(),
             quantity: self.quantity,
         }

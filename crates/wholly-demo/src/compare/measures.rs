@@ -83,7 +83,9 @@ pub(super) struct Outage {
     pub(super) accepted: usize,
     /// Of these the orders that finished while it was still down.
     pub(super) finished_during: usize,
-    /// Of these the orders that were confirmed in the end.
+    /// Of those the orders that were confirmed, and not refused.
+    pub(super) confirmed_during: usize,
+    /// Of all these the orders that were confirmed in the end.
     pub(super) confirmed_in_the_end: usize,
 }
 
@@ -229,8 +231,11 @@ impl Outage {
         for placed in orders.values().filter(|placed| during(placed.submitted)) {
             outage.submitted += 1;
             outage.accepted += usize::from(placed.accepted.is_some_and(during));
-            outage.finished_during += usize::from(placed.finished.is_some_and(during));
-            outage.confirmed_in_the_end += usize::from(placed.end == Some(End::Confirmed));
+            let (has_finished, is_confirmed) =
+                (placed.finished.is_some_and(during), placed.end == Some(End::Confirmed));
+            outage.finished_during += usize::from(has_finished);
+            outage.confirmed_during += usize::from(has_finished && is_confirmed);
+            outage.confirmed_in_the_end += usize::from(is_confirmed);
         }
         outage
     }
@@ -375,8 +380,13 @@ mod tests {
         let kind = Kind::ParticipantDownLong;
         let fault = Happened { kind, who: "payment", began: ms(100), ended: ms(200) };
         let outage = Outage::of(&orders(), &fault);
-        let expected =
-            Outage { submitted: 4, accepted: 3, finished_during: 1, confirmed_in_the_end: 1 };
+        let expected = Outage {
+            submitted: 4,
+            accepted: 3,
+            finished_during: 1,
+            confirmed_during: 0,
+            confirmed_in_the_end: 1,
+        };
         assert_eq!(outage, expected);
         let (settled_after, never) = settled(&orders(), &[fault]);
         assert_eq!((settled_after, never), (200.0, 1));

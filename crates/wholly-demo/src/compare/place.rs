@@ -75,7 +75,7 @@ impl Client {
             });
         };
         let end = match self.regime {
-            Regime::NoCoordination => self.once(&order).await.inspect(|end| {
+            Regime::NoCoordination => self.once(&watched(&order)).await.inspect(|end| {
                 if *end != End::GivenUp {
                     accept(Some(*end));
                 }
@@ -88,7 +88,7 @@ impl Client {
                 Some(self.settled(id).await)
             }
             Regime::Choreography => {
-                let mut body = order.input();
+                let mut body = watched(&order);
                 body["expires_at"] = json!(clock.epoch_millis(submitted + self.deadline));
                 let Some(_) = self.taken(&body, submitted, clock).await else { return };
                 accept(None);
@@ -111,8 +111,8 @@ impl Client {
     }
 
     /// Without coordination there is one answer, or none.
-    async fn once(&self, order: &Order) -> Option<End> {
-        match self.http.post(&self.url, &order.input()).await {
+    async fn once(&self, body: &Value) -> Option<End> {
+        match self.http.post(&self.url, body).await {
             Ok(Reply { status: 200, .. }) => Some(End::Confirmed),
             Ok(Reply { status: 409, .. }) => Some(End::Cancelled),
             Ok(_) | Err(NoAnswer { .. }) => Some(End::GivenUp),
@@ -160,6 +160,13 @@ impl Client {
             }
         }
     }
+}
+
+/// What the shop without a coordinator is sent, of an order for which a reader asks.
+fn watched(order: &Order) -> Value {
+    let mut body = order.input();
+    body["is_watched"] = json!(true);
+    body
 }
 
 /// The end of a transaction, from what the coordinator says of it.

@@ -17,7 +17,15 @@ pub(super) fn of(regimes: &[Compared]) -> Vec<String> {
     let [two_phase, saga, choreography] =
         [Regime::TwoPhase, Regime::Saga, Regime::Choreography].map(find);
     if let (Some(two_phase), Some(saga)) = (two_phase, saga) {
-        let pair = [kept_longer, came_back, more_to_write, killed_coordinator, same_price];
+        let pair = [
+            as_many_in_the_end,
+            refuses_at_once,
+            kept_longer,
+            came_back,
+            more_to_write,
+            killed_coordinator,
+            same_price,
+        ];
         surprises.extend(pair.into_iter().filter_map(|say| say(two_phase, saga)));
     }
     if let (Some(saga), Some(choreography)) = (saga, choreography) {
@@ -57,6 +65,29 @@ fn accepts_and_waits(one: &Compared) -> Option<String> {
             "Two-phase accepted {} of the {} orders of the long outage, and finished none before it \
              was over; {} of them were confirmed then.",
             long.accepted, long.submitted, long.confirmed_in_the_end
+        )
+    })
+}
+
+fn as_many_in_the_end(two_phase: &Compared, saga: &Compared) -> Option<String> {
+    let [waited, taken] =
+        [two_phase, saga].map(|one| one.bad.availability.outage_long.confirmed_in_the_end);
+    (taken > 0 && 5 * waited >= 4 * taken).then(|| {
+        format!(
+            "Of the orders of the long outage two-phase confirmed {waited} in the end, and the saga \
+             {taken}: what a coordinator has accepted durably waits an outage out either way, as \
+             long as its deadline allows."
+        )
+    })
+}
+
+fn refuses_at_once(_: &Compared, saga: &Compared) -> Option<String> {
+    let long = saga.bad.availability.outage_long;
+    (long.finished_during > 0 && long.confirmed_during == 0).then(|| {
+        format!(
+            "What the saga finished during the long outage, {} of {} orders, were refusals by \
+             services that were up. It confirmed none: it needs the one that is down, too.",
+            long.finished_during, long.submitted
         )
     })
 }

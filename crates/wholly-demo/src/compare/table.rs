@@ -119,9 +119,11 @@ fn availability(one: &Compared) -> String {
     let Measures { availability, .. } = &one.bad;
     let (short, long) = (availability.outage_short, availability.outage_long);
     let submitted = short.submitted + long.submitted;
-    match short.finished_during + long.finished_during {
+    let finished = short.finished_during + long.finished_during;
+    match short.confirmed_during + long.confirmed_during {
         _ if 2 * (short.accepted + long.accepted) < submitted => "fails",
-        0 => "waits",
+        0 if finished == 0 => "waits",
+        0 => "goes on in part",
         _ => "goes on",
     }
     .to_owned()
@@ -256,7 +258,13 @@ mod tests {
             let outage = &mut bad.availability.outage_long;
             (outage.submitted, outage.accepted, outage.finished_during) = (2, 2, 1);
         });
-        assert_eq!(availability(&going_on), "goes on");
+        assert_eq!(availability(&going_on), "goes on in part");
+        let confirming = of(|bad| {
+            let outage = &mut bad.availability.outage_long;
+            (outage.submitted, outage.accepted) = (2, 2);
+            (outage.finished_during, outage.confirmed_during) = (1, 1);
+        });
+        assert_eq!(availability(&confirming), "goes on");
     }
 
     #[test]
