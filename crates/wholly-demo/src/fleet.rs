@@ -372,12 +372,50 @@ impl Fleet {
         self.proxy_says("done").await
     }
 
+    /// The number of requests that processes have sent to each other by the proxy.
+    pub(crate) async fn messages(&mut self) -> Result<u64, FleetError> {
+        let mut messages = 0;
+        for nth in 0..Role::ALL.len() {
+            if let Some(proxy) = &mut self.proxy {
+                proxy.tell(&format!("{nth} messages")).map_err(system("speak to the proxy"))?;
+            }
+            let count = |said: &str| said.parse::<u64>().ok();
+            messages += self.proxy_answers("how many messages passed", count).await?;
+        }
+        Ok(messages)
+    }
+
     async fn proxy_says(&mut self, line: &str) -> Result<(), FleetError> {
-        let late = || FleetError::Late(format!("the proxy says {line}"));
+        self.proxy_answers(line, |said| (said == line).then_some(())).await
+    }
+
+    async fn proxy_answers<T>(
+        &mut self,
+        what: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, FleetError> {
+        let late = || FleetError::Late(format!("the proxy says {what}"));
         let proxy = self.proxy.as_mut().ok_or_else(late)?;
-        match tokio::time::timeout(PATIENCE, proxy.line()).await {
-            Ok(Some(said)) if said == line => Ok(()),
-            _ => Err(FleetError::NotReady { name: "proxy", last_words: proxy.last_words() }),
+        let said = tokio::time::timeout(PATIENCE, proxy.line()).await.ok().flatten();
+        said.and_then(|said| read(&said))
+            .ok_or_else(|| FleetError::NotReady { name: "proxy", last_words: proxy.last_words() })
+    }
+
+    /// Starts another process of this program, whose files are with those of the fleet.
+    pub(crate) fn start_beside(
+        &self,
+        name: &str,
+        arguments: &[String],
+    ) -> Result<Process, FleetError> {
+        Process::start(name, arguments, self.directory.path()).map_err(system("start a process"))
+    }
+
+    /// The text that a process answers to this.
+    pub(crate) async fn text(&self, role: Role, path: &str) -> Result<String, FleetError> {
+        let url = self.url(role, path);
+        match self.http.get(&url).await? {
+            Reply { status: 200, body: Value::String(text), .. } => Ok(text),
+            Reply { status, body, .. } => Err(FleetError::Unexpected { url, status, body }),
         }
     }
 
@@ -403,7 +441,11 @@ impl Fleet {
     }
 
     pub(crate) fn url(&self, role: Role, path: &str) -> String {
-        format!("http://127.0.0.1:{}{path}", self.ports[&role])
+        format!("http://127.0.0.1:{}{path}", self.port(role))
+    }
+
+    pub(crate) fn port(&self, role: Role) -> u16 {
+        self.ports[&role]
     }
 
     /// The URL by which others reach a process.

@@ -10,11 +10,13 @@
 //! | `process`, `fleet`, `client` | services and coordinator as processes, and what they are asked |
 //! | [`postgres`] | a PostgreSQL server for a test, a torture or a benchmark alone |
 //! | [`demo`] | `wholly demo`: what goes wrong without a coordinator, and what goes right with one |
+//! | [`compare`] | `wholly compare`: the patterns side by side, in fair and in bad weather |
 //! | [`torture`] | `wholly torture`: SIGKILL at every point and at random, and the books afterwards |
 //! | [`mod@bench`] | `wholly bench`: how fast it is, beside what the machine could do at best |
 
 pub mod bench;
 pub mod choreography;
+pub mod compare;
 pub mod demo;
 pub mod kill;
 pub mod postgres;

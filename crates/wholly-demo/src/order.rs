@@ -66,7 +66,7 @@ impl Order {
 
     /// What each service is asked for, in two-phase or without a coordinator.
     pub(crate) fn branches(&self) -> Vec<(ServiceKind, Value)> {
-        let goods = json!({ "item_id": self.item, "quantity": self.quantity });
+        let goods = json!({ "order_id": self.id, "item_id": self.item, "quantity": self.quantity });
         let goods = (ServiceKind::Inventory, goods);
         match self.amount {
             None => vec![goods],

@@ -13,12 +13,16 @@
 //! | `throttle BYTES` | so many bytes a second pass |
 //! | `half-close requests`, `half-close answers` | the connections of now end in this direction |
 //! | `lie OLD NEW` | once, in an answer, the text OLD is NEW |
+//! | `unanswered` | requests pass, and each connection is closed in place of its next answer |
+//!
+//! The line `WAY messages` asks how many requests have passed.
 //!
 //! It ends when its standard input does.
 
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -77,10 +81,11 @@ impl Proxy {
         }
         std::thread::spawn(move || {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
-                match obey(&ways, &line) {
+                match (messages(&ways, &line), obey(&ways, &line)) {
+                    (Some(count), _) => say(&count.to_string()),
                     // Whoever told it waits until it is so.
-                    Some(()) => say("done"),
-                    None => say(&format!("what is {line:?}?")),
+                    (None, Some(())) => say("done"),
+                    (None, None) => say(&format!("what is {line:?}?")),
                 }
             }
             // Whoever started it is gone.
@@ -94,6 +99,12 @@ impl Proxy {
 fn say(line: &str) {
     let mut stdout = io::stdout().lock();
     let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
+
+/// The requests that have passed, where that is asked.
+fn messages(ways: &[Arc<Way>], line: &str) -> Option<u64> {
+    let nth: usize = line.strip_suffix(" messages")?.parse().ok()?;
+    Some(ways.get(nth)?.requests.load(Relaxed))
 }
 
 fn obey(ways: &[Arc<Way>], line: &str) -> Option<()> {
@@ -112,6 +123,7 @@ fn obey(ways: &[Arc<Way>], line: &str) -> Option<()> {
         ["throttle", bytes] => {
             Weather { bytes_per_second: Some(bytes.parse().ok()?), ..now.cleared() }
         }
+        ["unanswered"] => Weather { is_unanswered: true, ..now.cleared() },
         ["half-close", "requests"] => Weather { ends_of_requests: now.ends_of_requests + 1, ..now },
         ["half-close", "answers"] => Weather { ends_of_answers: now.ends_of_answers + 1, ..now },
         ["lie", old, new] => {
@@ -128,6 +140,7 @@ fn obey(ways: &[Arc<Way>], line: &str) -> Option<()> {
 struct Weather {
     is_cut: bool,
     is_stalled: bool,
+    is_unanswered: bool,
     /// The connections that began before this time do not carry requests.
     is_late: bool,
     times_late: u32,
@@ -168,11 +181,14 @@ struct Way {
     to: u16,
     weather: watch::Sender<Weather>,
     lie: Mutex<Option<Lie>>,
+    /// The requests that have passed.
+    requests: AtomicU64,
 }
 
 impl Way {
     fn to(to: u16) -> Self {
-        Self { to, weather: watch::Sender::default(), lie: Mutex::default() }
+        let (weather, lie) = (watch::Sender::default(), Mutex::default());
+        Self { to, weather, lie, requests: AtomicU64::new(0) }
     }
 
     fn lie(&self) -> std::sync::MutexGuard<'_, Option<Lie>> {
@@ -197,9 +213,10 @@ impl Way {
             client.set_nodelay(true)?;
             let (from_client, to_client) = client.into_split();
             let (from_server, to_server) = server.into_split();
+            let asked = AtomicBool::new(false);
             tokio::try_join!(
-                self.pump(from_client, to_server, Direction::Requests),
-                self.pump(from_server, to_client, Direction::Answers),
+                self.pump(from_client, to_server, Direction::Requests, &asked),
+                self.pump(from_server, to_client, Direction::Answers, &asked),
             )
         };
         tokio::select! {
@@ -214,6 +231,7 @@ impl Way {
         mut from: OwnedReadHalf,
         mut to: OwnedWriteHalf,
         direction: Direction,
+        asked: &AtomicBool,
     ) -> io::Result<()> {
         let mut weather = self.weather.subscribe();
         let (ends, began) = (weather.borrow().ends(direction), weather.borrow().times_late);
@@ -231,8 +249,19 @@ impl Way {
                 return to.shutdown().await;
             }
             let piece = &mut buffer[..read];
-            if direction == Direction::Answers {
-                self.lie().take_if(|lie| lie.told(piece));
+            match direction {
+                // No request follows another one that is not answered: pieces are one request.
+                Direction::Requests if !asked.swap(true, Relaxed) => {
+                    self.requests.fetch_add(1, Relaxed);
+                }
+                Direction::Requests => {}
+                Direction::Answers => {
+                    asked.store(false, Relaxed);
+                    self.lie().take_if(|lie| lie.told(piece));
+                    if weather.borrow().is_unanswered {
+                        return Err(io::ErrorKind::ConnectionAborted.into());
+                    }
+                }
             }
             let _ = weather.wait_for(|weather| !weather.holds(direction, began)).await;
             let Weather { delay, bytes_per_second, .. } = *weather.borrow();
@@ -311,6 +340,7 @@ mod tests {
         stream.write_all(b"fair").await.unwrap();
         stream.read_exact(&mut heard).await.unwrap();
         assert_eq!(&heard, b"fair");
+        assert_eq!(messages(&ways, "0 messages"), Some(1));
         obey(&ways, "0 lie slow late").unwrap();
         obey(&ways, "0 throttle 40").unwrap();
         stream.write_all(b"slowslow").await.unwrap();
@@ -333,6 +363,11 @@ mod tests {
         obey(&ways, "0 half-close requests").unwrap();
         // The echo hears the end and ends, too: nothing more comes.
         assert_eq!(stream.read(&mut heard).await.unwrap(), 0);
+
+        let mut unanswered = TcpStream::connect(address).await.unwrap();
+        obey(&ways, "0 unanswered").unwrap();
+        unanswered.write_all(b"done").await.unwrap();
+        assert!(!matches!(unanswered.read(&mut heard).await, Ok(1..)));
 
         obey(&ways, "0 cut").unwrap();
         let mut refused = TcpStream::connect(address).await.unwrap();

@@ -25,7 +25,12 @@ use clap::{Parser, Subcommand};
 use wholly_client::State;
 #[cfg(feature = "demo")]
 use wholly_demo::{
-    bench::Bench, choreography::EventService, demo::Demo, proxy::Proxy, service::Service,
+    bench::Bench,
+    choreography::EventService,
+    compare::{Compare, Reader},
+    demo::Demo,
+    proxy::Proxy,
+    service::Service,
     torture::Torture,
 };
 
@@ -86,6 +91,8 @@ enum Command {
     #[cfg(feature = "demo")]
     Demo(Demo),
     #[cfg(feature = "demo")]
+    Compare(Compare),
+    #[cfg(feature = "demo")]
     Torture(Torture),
     #[cfg(feature = "demo")]
     Bench(Bench),
@@ -98,6 +105,9 @@ enum Command {
     #[cfg(feature = "demo")]
     #[command(hide = true)]
     TortureProxy(Proxy),
+    #[cfg(feature = "demo")]
+    #[command(hide = true)]
+    CompareReader(Reader),
 }
 
 /// Does what the command line asks.
@@ -135,6 +145,8 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Demo(demo) => demo.run(),
         #[cfg(feature = "demo")]
+        Command::Compare(compare) => compare.run(),
+        #[cfg(feature = "demo")]
         Command::Torture(torture) => torture.run(),
         #[cfg(feature = "demo")]
         Command::Bench(bench) => bench.run(),
@@ -144,6 +156,8 @@ pub fn run() -> ExitCode {
         Command::ShopByEvents(service) => service.run(),
         #[cfg(feature = "demo")]
         Command::TortureProxy(proxy) => proxy.run(),
+        #[cfg(feature = "demo")]
+        Command::CompareReader(reader) => reader.run(),
     }
 }
 

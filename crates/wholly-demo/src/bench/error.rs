@@ -5,7 +5,7 @@ use wholly::TransactionId;
 /// Why a workload could not be measured. Nothing is left behind but what `--log` names.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(super) enum BenchError {
+pub(crate) enum BenchError {
     #[error("the coordinator did not start: {0}")]
     Start(#[from] wholly::StartError),
     #[error("a transaction was not accepted: {0}")]

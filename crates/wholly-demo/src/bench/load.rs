@@ -10,7 +10,7 @@ use super::common::processor_time;
 use super::error::BenchError;
 
 #[derive(clap::Args, Clone, Debug)]
-pub(super) struct Load {
+pub(crate) struct Load {
     /// How many transactions are in flight at once.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub concurrency: u32,
@@ -26,12 +26,12 @@ pub(super) struct Load {
 }
 
 /// What one client does again and again.
-pub(super) trait Work: Send + Sync + 'static {
+pub(crate) trait Work: Send + Sync + 'static {
     fn once(&self) -> impl Future<Output = Result<(), BenchError>> + Send;
 }
 
 /// What a run did in its measured time.
-pub(super) struct Measured<C> {
+pub(crate) struct Measured<C> {
     pub latencies: Latencies,
     pub seconds: f64,
     /// How long the processors worked for this process meanwhile.
@@ -43,7 +43,7 @@ pub(super) struct Measured<C> {
 
 /// How long each transaction took, in microseconds.
 #[derive(Default)]
-pub(super) struct Latencies(Vec<u32>);
+pub(crate) struct Latencies(Vec<u32>);
 
 impl Load {
     pub fn warm_up(&self) -> Duration {

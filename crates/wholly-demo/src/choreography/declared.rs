@@ -49,7 +49,7 @@ pub(super) fn payment<S: Store, A, B>(
             .on("InventoryRefused", refund)
             .undoes(charge)
             .emits("PaymentRefunded"),
-        Flow::Sequential | Flow::Calls => charged_on("InventoryReserved"),
+        Flow::Sequential | Flow::Calls | Flow::InTurn => charged_on("InventoryReserved"),
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) fn order<S: Store, A, B, C>(
             .emits("OrderCancelled")
             .on("PaymentRefunded", cancel)
             .emits("OrderCancelled"),
-        Flow::Sequential | Flow::Calls => declared
+        Flow::Sequential | Flow::Calls | Flow::InTurn => declared
             .on("PaymentTaken", confirm)
             .emits("OrderConfirmed")
             .on("InventoryRefused", cancel)

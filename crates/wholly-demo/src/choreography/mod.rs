@@ -16,6 +16,7 @@
 mod calls;
 mod declared;
 mod desk;
+mod in_turn;
 mod postgres;
 mod process;
 mod sqlite;
@@ -47,6 +48,8 @@ pub(crate) enum Flow {
     /// Order, inventory, payment, order: each calls the next, and nothing is remembered. It is what
     /// events are measured beside.
     Calls,
+    /// Order calls payment and then inventory, and gives up where one fails: what is written first.
+    InTurn,
 }
 
 /// An order, as a client sends it and as events carry it.
@@ -59,6 +62,12 @@ struct Ordered {
     /// So that it can be seen what happens then.
     #[serde(default)]
     simulate_payment_failure: bool,
+    /// The time after which it is not paid any more, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
+    /// True if a reader asks how it stands: the inventory keeps a row for it then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_watched: bool,
 }
 
 /// A refusal of an order, and what follows from it.
@@ -73,7 +82,11 @@ type Step<T> = Result<Reacted<T, Refusal>, Failure>;
 
 impl Ordered {
     fn goods(&self) -> Reserved {
-        Reserved { item_id: self.item_id.clone(), quantity: self.quantity }
+        Reserved {
+            order_id: self.is_watched.then(|| self.order_id.clone()),
+            item_id: self.item_id.clone(),
+            quantity: self.quantity,
+        }
     }
 
     fn charge(&self) -> Charge {
@@ -81,6 +94,7 @@ impl Ordered {
             order_id: self.order_id.clone(),
             amount: self.amount,
             simulate_payment_failure: self.simulate_payment_failure,
+            expires_at: self.expires_at,
         }
     }
 
@@ -135,6 +149,12 @@ pub(crate) fn declaration(
     flow: Flow,
 ) -> Result<Declaration, InvalidChoreography> {
     Database::choreography(kind, flow).declaration().cloned()
+}
+
+/// How many changes the services without a coordinator are made of.
+#[cfg(test)]
+pub(crate) fn changes() -> u32 {
+    store::Change::ALL.len() as u32
 }
 
 /// What a service reacts to, and the feeds that it follows for it.

@@ -48,6 +48,7 @@ impl ShopStore for Pool {
             Change::Reserve => take(db, &order).await??,
             Change::Charge => pay(db, &order).await??,
             Change::Confirm => possible(change, end(db, &order.order_id, "confirmed").await?)?,
+            Change::Cancel => possible(change, end(db, &order.order_id, "cancelled").await?)?,
         }
         Ok(tx.commit().await?)
     }

@@ -16,7 +16,7 @@ use wholly_participant::sqlite::Database;
 
 use super::desk::{self, Desk, Waiting};
 use super::store::ShopStore;
-use super::{Flow, Ports, Refusal, calls, choreography};
+use super::{Flow, Ports, Refusal, calls, choreography, in_turn};
 use crate::kill::{KillAt, Killer};
 use crate::process::end_with_stdin;
 use crate::service::{StockArgument, listen, say, stock};
@@ -124,11 +124,13 @@ impl EventService {
     }
 
     async fn over<S: ShopStore>(self, store: S, ports: Ports) -> Result<Router, Failure> {
-        if self.flow != Flow::Calls {
-            return self.by_events(store, ports).await;
-        }
+        let own = match self.flow {
+            Flow::Sequential | Flow::Parallel => return self.by_events(store, ports).await,
+            Flow::Calls => calls::routes(self.kind, store.clone(), ports),
+            Flow::InTurn => in_turn::routes(self.kind, store.clone(), ports),
+        };
         let books = store.books_of(self.kind, self.stock.0).await?;
-        Ok(books.merge(calls::routes(self.kind, store, ports)))
+        Ok(books.merge(own))
     }
 
     async fn by_events<S: ShopStore>(self, store: S, ports: Ports) -> Result<Router, Failure> {

@@ -34,6 +34,7 @@ impl ShopStore for Database {
             Change::Reserve => Ok(inventory::take(db, &order.goods())??),
             Change::Charge => Ok(payment::charge(db, &order.charge())??),
             Change::Confirm => possible(change, end(db, &order.order_id, "confirmed")?),
+            Change::Cancel => possible(change, end(db, &order.order_id, "cancelled")?),
         };
         Ok(self.transaction(work).await?)
     }

@@ -48,6 +48,14 @@ pub(super) enum Change {
     Reserve,
     Charge,
     Confirm,
+    Cancel,
+}
+
+impl Change {
+    #[cfg(test)]
+    /// The changes that the service without a coordinator is made of.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Create, Self::Reserve, Self::Charge, Self::Confirm, Self::Cancel];
 }
 
 /// A failure where an order was not as the change needs it.

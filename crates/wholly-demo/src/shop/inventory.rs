@@ -3,6 +3,8 @@
 //!
 //! A saga's goods are taken at once, and put back if it turns back.
 //!
+//! Of an order that is named, a row tells what became of its goods, and when.
+//!
 //! INVARIANT: `0 <= reserved <= on_hand`; SQLite checks it on every write.
 
 use rusqlite::{Connection, OptionalExtension, Transaction};
@@ -13,7 +15,8 @@ use wholly_participant::barrier::Vote;
 use wholly_participant::barrier::saga::Outcome;
 use wholly_participant::sqlite::{Actions, Participant};
 
-use super::{Shop, Stock};
+use super::standing::Standing;
+use super::{Shop, Stock, now_millis};
 
 #[derive(Clone)]
 pub(super) struct Inventory {
@@ -23,6 +26,9 @@ pub(super) struct Inventory {
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Reserved {
+    /// The order for which they are, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) order_id: Option<String>,
     pub(crate) item_id: String,
     pub(crate) quantity: i64,
 }
@@ -41,6 +47,9 @@ impl Participant for Inventory {
                  WHERE item_id = ?1 AND on_hand - reserved >= ?2",
             )?
             .execute((&asked.item_id, asked.quantity))?;
+        if reserved == 1 {
+            hold(db, &asked, "held")?;
+        }
         Ok(match (reserved, asked.quantity) {
             (1, 0) => Vote::ReadOnly,
             (1, _) => Vote::Yes(asked),
@@ -52,22 +61,38 @@ impl Participant for Inventory {
         db.prepare_cached(
             "UPDATE stock SET on_hand = on_hand - ?2, reserved = reserved - ?2 WHERE item_id = ?1",
         )?
-        .execute((reserved.item_id, reserved.quantity))?;
-        Ok(())
+        .execute((&reserved.item_id, reserved.quantity))?;
+        Ok(end(db, &reserved, "done")?)
     }
 
     fn release(&self, db: &Transaction<'_>, reserved: Reserved) -> Result<(), Failure> {
         db.prepare_cached("UPDATE stock SET reserved = reserved - ?2 WHERE item_id = ?1")?
-            .execute((reserved.item_id, reserved.quantity))?;
-        Ok(())
+            .execute((&reserved.item_id, reserved.quantity))?;
+        Ok(end(db, &reserved, "undone")?)
     }
+}
+
+/// Notes that the goods of an order are held for it, or taken at once.
+fn hold(db: &Connection, asked: &Reserved, state: &str) -> rusqlite::Result<()> {
+    let Some(order_id) = &asked.order_id else { return Ok(()) };
+    db.prepare_cached("INSERT OR REPLACE INTO reservations VALUES (?1, ?2, ?3, ?4, ?5, NULL)")?
+        .execute((order_id, &asked.item_id, asked.quantity, state, now_millis()))?;
+    Ok(())
+}
+
+/// Notes that the goods of an order are gone, or back.
+fn end(db: &Connection, reserved: &Reserved, state: &str) -> rusqlite::Result<()> {
+    let Some(order_id) = &reserved.order_id else { return Ok(()) };
+    db.prepare_cached("UPDATE reservations SET state = ?2, ended_at = ?3 WHERE order_id = ?1")?
+        .execute((order_id, state, now_millis()))?;
+    Ok(())
 }
 
 pub(crate) const NEGATIVE: &str = "a quantity cannot be negative";
 
 /// Why it cannot be had, where so much is available.
 pub(crate) fn insufficient(asked: &Reserved, available: i64) -> String {
-    let Reserved { item_id, quantity } = asked;
+    let Reserved { item_id, quantity, .. } = asked;
     format!("insufficient stock for {item_id}: {quantity} asked, {available} available")
 }
 
@@ -92,7 +117,7 @@ pub(crate) fn take(db: &Connection, asked: &Reserved) -> rusqlite::Result<Result
         .execute((&asked.item_id, asked.quantity))?;
     Ok(match taken {
         0 => Err(why_not(db, asked)?),
-        _ => Ok(()),
+        _ => Ok(hold(db, asked, "done")?),
     })
 }
 
@@ -100,7 +125,7 @@ pub(crate) fn take(db: &Connection, asked: &Reserved) -> rusqlite::Result<Result
 pub(crate) fn put_back(db: &Connection, taken: &Reserved) -> rusqlite::Result<()> {
     db.prepare_cached("UPDATE stock SET on_hand = on_hand + ?2 WHERE item_id = ?1")?
         .execute((&taken.item_id, taken.quantity))?;
-    Ok(())
+    end(db, taken, "undone")
 }
 
 fn reserve_inventory(db: &Transaction<'_>, asked: Reserved) -> Result<Outcome<Reserved>, Failure> {
@@ -124,6 +149,17 @@ impl Shop for Inventory {
     }
 
     fn create(&self, db: &Transaction<'_>) -> rusqlite::Result<()> {
+        // What a saga takes is done at once, and ends only where it is put back.
+        db.execute_batch(
+            "CREATE TABLE IF NOT EXISTS reservations (
+                 order_id TEXT PRIMARY KEY,
+                 item_id TEXT NOT NULL,
+                 quantity INTEGER NOT NULL,
+                 state TEXT NOT NULL CHECK (state IN ('held', 'done', 'undone')),
+                 began_at INTEGER NOT NULL, -- milliseconds since the Unix epoch
+                 ended_at INTEGER
+             ) STRICT, WITHOUT ROWID",
+        )?;
         if db.table_exists(None, "stock")? {
             return Ok(());
         }
@@ -152,5 +188,18 @@ impl Shop for Inventory {
             Ok((row.get(0)?, line))
         })?;
         Ok(json!({ "stock": stock.collect::<rusqlite::Result<Map<_, _>>>()? }))
+    }
+
+    fn standing(db: &Connection, order_id: &str) -> rusqlite::Result<Standing> {
+        let state = db
+            .prepare_cached("SELECT state FROM reservations WHERE order_id = ?1")?
+            .query_row([order_id], |row| row.get::<_, String>(0))
+            .optional()?;
+        Ok(match state.as_deref() {
+            Some("held") => Standing::Held,
+            Some("done") => Standing::Done,
+            Some(_) => Standing::Undone,
+            None => Standing::None,
+        })
     }
 }

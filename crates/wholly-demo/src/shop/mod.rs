@@ -11,40 +11,45 @@
 //! | inventory | `reserve-inventory` | `release-inventory` |
 //! | payment | `process-payment` | `refund-payment` |
 //!
-//! Beside that each has two endpoints that no coordinator calls:
+//! Beside that each has endpoints that no coordinator calls:
 //!
 //! - `GET /books`: what the service has in its books, and how many branches are in doubt;
+//! - `GET /orders/{id}`: how one order stands in it;
+//! - `GET /work`: how much it has written since it started;
 //! - `POST /orders`, `/payments` or `/reservations`: the same change at once and on its own, as a
 //!   service without transactions offers it. It is there to show what goes wrong then.
 
+mod held;
 pub(crate) mod inventory;
 pub(crate) mod order;
 pub(crate) mod payment;
+pub(crate) mod standing;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::str::FromStr;
 
-use axum::Router;
 use axum::body::Bytes;
-use axum::extract::State;
+use axum::extract::{Path as InPath, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::serve::ListenerExt;
-use rusqlite::Transaction;
+use axum::{Json, Router};
+use rusqlite::{Connection, Transaction};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
 use wholly_participant::http::{InvalidOperations, problem};
 use wholly_participant::sqlite::{
-    self, Actions, Database, OpenError, Participant, TransactionError,
+    self, Actions, Database, OpenError, Participant, TransactionError, Written,
 };
 
 use inventory::Inventory;
 use order::Order;
 use payment::Payment;
+use standing::{Standing, Told};
 
 /// The saga `create order`: its definition, as TOML.
 pub const CREATE_ORDER: &str = include_str!("create-order.toml");
@@ -170,6 +175,28 @@ trait Shop: Participant<Payload: Send + 'static> + Clone {
 
     /// What is in the books.
     fn books(&self, db: &Transaction<'_>) -> rusqlite::Result<Value>;
+
+    /// How an order stands.
+    fn standing(db: &Connection, order_id: &str) -> rusqlite::Result<Standing>;
+}
+
+/// How an order stands in the database of a service.
+pub(crate) fn standing(
+    kind: ServiceKind,
+    db: &Connection,
+    order_id: &str,
+) -> rusqlite::Result<Standing> {
+    match kind {
+        ServiceKind::Order => Order::standing(db, order_id),
+        ServiceKind::Payment => Payment::standing(db, order_id),
+        ServiceKind::Inventory => Inventory::standing(db, order_id),
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn now_millis() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    since.ok().and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or_default()
 }
 
 async fn routes<S: Shop>(service: S, database: Database) -> Result<Router, ServeError> {
@@ -200,7 +227,27 @@ pub(crate) async fn books_of(
 async fn with_books<S: Shop>(service: S, database: Database) -> Result<Router, TransactionError> {
     let tables = service.clone();
     database.transaction(move |db| Ok(tables.create(db)?)).await?;
-    Ok(Router::new().route("/books", get(books::<S>)).with_state((service, database)))
+    Ok(Router::new()
+        .route("/books", get(books::<S>))
+        .route("/orders/{id}", get(tell::<S>))
+        .route("/work", get(work::<S>))
+        .with_state((service, database)))
+}
+
+async fn tell<S: Shop>(
+    State((_, database)): State<(S, Database)>,
+    InPath(order_id): InPath<String>,
+) -> Response {
+    let read = move |db: &Transaction<'_>| Ok(S::standing(db, &order_id)?);
+    match database.transaction(read).await {
+        Ok(state) => Json(Told { state }).into_response(),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn work<S: Shop>(State((_, database)): State<(S, Database)>) -> Response {
+    let Written { transactions, commits } = database.written();
+    json(StatusCode::OK, &serde_json::json!({ "transactions": transactions, "commits": commits }))
 }
 
 async fn books<S: Shop>(State((service, database)): State<(S, Database)>) -> Response {

@@ -4,7 +4,7 @@
 //! former one of the same id. In a saga it is `created`, and then `confirmed` or `cancelled`; of the
 //! same id there is only one, until it is cancelled.
 
-use rusqlite::{Connection, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wholly_participant::Failure;
@@ -12,7 +12,8 @@ use wholly_participant::barrier::Vote;
 use wholly_participant::barrier::saga::Outcome;
 use wholly_participant::sqlite::{Actions, Participant};
 
-use super::Shop;
+use super::standing::Standing;
+use super::{Shop, held, now_millis};
 
 #[derive(Clone)]
 pub(super) struct Order;
@@ -35,17 +36,24 @@ impl Participant for Order {
     type Payload = Asked;
     type Prepared = Accepted;
 
-    fn validate(&self, _db: &Transaction<'_>, asked: Asked) -> Result<Vote<Accepted>, Failure> {
+    fn validate(&self, db: &Transaction<'_>, asked: Asked) -> Result<Vote<Accepted>, Failure> {
         Ok(match asked.order_id.filter(|id| !id.is_empty()) {
-            Some(order_id) => Vote::Yes(Accepted { order_id, item: asked.item }),
+            Some(order_id) => {
+                held::begin(db, &order_id)?;
+                Vote::Yes(Accepted { order_id, item: asked.item })
+            }
             None => Vote::No("order_id is required".to_owned()),
         })
     }
 
     fn apply(&self, db: &Transaction<'_>, accepted: Accepted) -> Result<(), Failure> {
-        db.prepare_cached("INSERT OR REPLACE INTO orders VALUES (?1, ?2, 'confirmed')")?
-            .execute((accepted.order_id, accepted.item))?;
-        Ok(())
+        db.prepare_cached("INSERT OR REPLACE INTO orders VALUES (?1, ?2, 'confirmed', ?3)")?
+            .execute((&accepted.order_id, accepted.item, now_millis()))?;
+        Ok(held::end(db, &accepted.order_id)?)
+    }
+
+    fn release(&self, db: &Transaction<'_>, accepted: Accepted) -> Result<(), Failure> {
+        Ok(held::end(db, &accepted.order_id)?)
     }
 }
 
@@ -62,8 +70,8 @@ fn create_order(db: &Transaction<'_>, asked: Ordered) -> Result<Outcome<()>, Fai
     }
     let created = db
         .prepare_cached(
-            "INSERT INTO orders VALUES (?1, ?2, 'created')
-             ON CONFLICT DO UPDATE SET item = excluded.item, status = 'created'
+            "INSERT INTO orders VALUES (?1, ?2, 'created', NULL)
+             ON CONFLICT DO UPDATE SET item = excluded.item, status = 'created', ended_at = NULL
              WHERE status = 'cancelled'",
         )?
         .execute((&asked.order_id, asked.item_id))?;
@@ -76,7 +84,9 @@ fn create_order(db: &Transaction<'_>, asked: Ordered) -> Result<Outcome<()>, Fai
 /// Creates an order that was never there; returns whether it did.
 pub(crate) fn create(db: &Connection, order_id: &str, item_id: &str) -> rusqlite::Result<bool> {
     let created = db
-        .prepare_cached("INSERT INTO orders VALUES (?1, ?2, 'created') ON CONFLICT DO NOTHING")?
+        .prepare_cached(
+            "INSERT INTO orders VALUES (?1, ?2, 'created', NULL) ON CONFLICT DO NOTHING",
+        )?
         .execute((order_id, item_id))?;
     Ok(created > 0)
 }
@@ -84,8 +94,11 @@ pub(crate) fn create(db: &Connection, order_id: &str, item_id: &str) -> rusqlite
 /// Ends an order that is `created`; returns whether there was one.
 pub(crate) fn end(db: &Connection, order_id: &str, status: &str) -> rusqlite::Result<bool> {
     let ended = db
-        .prepare_cached("UPDATE orders SET status = ?2 WHERE order_id = ?1 AND status = 'created'")?
-        .execute((order_id, status))?;
+        .prepare_cached(
+            "UPDATE orders SET status = ?2, ended_at = ?3
+             WHERE order_id = ?1 AND status = 'created'",
+        )?
+        .execute((order_id, status, now_millis()))?;
     Ok(ended > 0)
 }
 
@@ -117,9 +130,11 @@ impl Shop for Order {
             "CREATE TABLE IF NOT EXISTS orders (
                  order_id TEXT PRIMARY KEY,
                  item TEXT,
-                 status TEXT NOT NULL CHECK (status IN ('created', 'confirmed', 'cancelled'))
+                 status TEXT NOT NULL CHECK (status IN ('created', 'confirmed', 'cancelled')),
+                 ended_at INTEGER -- milliseconds since the Unix epoch
              ) STRICT, WITHOUT ROWID",
-        )
+        )?;
+        held::create(db)
     }
 
     fn books(&self, db: &Transaction<'_>) -> rusqlite::Result<Value> {
@@ -130,5 +145,21 @@ impl Shop for Order {
             Ok((row.get(0)?, json!({ "item": item, "status": status })))
         })?;
         Ok(json!({ "orders": orders.collect::<rusqlite::Result<Map<_, _>>>()? }))
+    }
+
+    fn standing(db: &Connection, order_id: &str) -> rusqlite::Result<Standing> {
+        if held::is_held(db, order_id)? {
+            return Ok(Standing::Held);
+        }
+        let status = db
+            .prepare_cached("SELECT status FROM orders WHERE order_id = ?1")?
+            .query_row([order_id], |row| row.get::<_, String>(0))
+            .optional()?;
+        Ok(match status.as_deref() {
+            Some("created") => Standing::Pending,
+            Some("confirmed") => Standing::Done,
+            Some(_) => Standing::Undone,
+            None => Standing::None,
+        })
     }
 }

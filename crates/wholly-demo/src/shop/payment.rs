@@ -11,7 +11,8 @@ use wholly_participant::barrier::Vote;
 use wholly_participant::barrier::saga::Outcome;
 use wholly_participant::sqlite::{Actions, Participant};
 
-use super::Shop;
+use super::standing::Standing;
+use super::{Shop, held, now_millis};
 
 #[derive(Clone)]
 pub(super) struct Payment;
@@ -28,17 +29,22 @@ impl Participant for Payment {
     type Payload = Paid;
     type Prepared = Paid;
 
-    fn validate(&self, _db: &Transaction<'_>, paid: Paid) -> Result<Vote<Paid>, Failure> {
-        Ok(match paid {
-            Paid { amount: ..0, .. } => Vote::No(NEGATIVE.to_owned()),
-            paid => Vote::Yes(paid),
-        })
+    fn validate(&self, db: &Transaction<'_>, paid: Paid) -> Result<Vote<Paid>, Failure> {
+        if paid.amount < 0 {
+            return Ok(Vote::No(NEGATIVE.to_owned()));
+        }
+        held::begin(db, &paid.order_id)?;
+        Ok(Vote::Yes(paid))
     }
 
     fn apply(&self, db: &Transaction<'_>, paid: Paid) -> Result<(), Failure> {
         db.prepare_cached("INSERT OR REPLACE INTO payments VALUES (?1, ?2)")?
-            .execute((paid.order_id, paid.amount))?;
-        Ok(())
+            .execute((&paid.order_id, paid.amount))?;
+        Ok(held::end(db, &paid.order_id)?)
+    }
+
+    fn release(&self, db: &Transaction<'_>, paid: Paid) -> Result<(), Failure> {
+        Ok(held::end(db, &paid.order_id)?)
     }
 }
 
@@ -50,13 +56,20 @@ pub(crate) struct Charge {
     /// So that it can be seen what happens then.
     #[serde(default)]
     pub(crate) simulate_payment_failure: bool,
+    /// The time after which nothing is charged, in milliseconds since the Unix epoch.
+    #[serde(default)]
+    pub(crate) expires_at: Option<i64>,
 }
+
+/// The reason of a refusal that came of the order's deadline.
+pub(crate) const EXPIRED: &str = "the order's deadline has passed";
 
 /// Why nothing is charged, whatever was paid before.
 pub(crate) fn refusal(asked: &Charge) -> Option<String> {
     match asked {
         Charge { simulate_payment_failure: true, .. } => Some("Payment declined".to_owned()),
         Charge { amount: ..0, .. } => Some(NEGATIVE.to_owned()),
+        Charge { expires_at: Some(at), .. } if *at < now_millis() => Some(EXPIRED.to_owned()),
         _ => None,
     }
 }
@@ -110,7 +123,8 @@ impl Shop for Payment {
             "CREATE TABLE IF NOT EXISTS payments (
                  order_id TEXT PRIMARY KEY, amount INTEGER NOT NULL
              ) STRICT, WITHOUT ROWID",
-        )
+        )?;
+        held::create(db)
     }
 
     fn books(&self, db: &Transaction<'_>) -> rusqlite::Result<Value> {
@@ -118,5 +132,14 @@ impl Shop for Payment {
         let payments =
             payments.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.into())))?;
         Ok(json!({ "payments": payments.collect::<rusqlite::Result<Map<_, _>>>()? }))
+    }
+
+    fn standing(db: &Connection, order_id: &str) -> rusqlite::Result<Standing> {
+        if held::is_held(db, order_id)? {
+            return Ok(Standing::Held);
+        }
+        let is_paid =
+            db.prepare_cached("SELECT 1 FROM payments WHERE order_id = ?1")?.exists([order_id])?;
+        Ok(if is_paid { Standing::Done } else { Standing::None })
     }
 }

@@ -8,6 +8,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -34,6 +36,23 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Database {
     jobs: mpsc::Sender<Box<dyn Job>>,
+    counters: Arc<Counters>,
+}
+
+/// How much was written to a database since it was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Written {
+    /// The transactions that changed something: calls, and the service's own.
+    pub transactions: u64,
+    /// The commits that changed something, each of which is one sync to disk. Several transactions
+    /// share one.
+    pub commits: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    transactions: AtomicU64,
+    commits: AtomicU64,
 }
 
 /// Why a database cannot be opened.
@@ -92,11 +111,21 @@ impl Database {
             return Err(OpenError::NoWriteAheadLog { path: path.to_owned() });
         }
         let (jobs, queue) = mpsc::channel(QUEUE_LIMIT);
+        let counters = Arc::<Counters>::default();
         std::thread::Builder::new()
             .name("wholly-sqlite".to_owned())
-            .spawn(move || work_off(connection, queue))
+            .spawn({
+                let counters = Arc::clone(&counters);
+                move || work_off(connection, queue, &counters)
+            })
             .map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, counters })
+    }
+
+    /// How much was written since it was opened.
+    pub fn written(&self) -> Written {
+        let Counters { transactions, commits } = &*self.counters;
+        Written { transactions: transactions.load(Relaxed), commits: commits.load(Relaxed) }
     }
 
     /// Does `work` in a transaction of its own, which is durable when this returns.
@@ -223,7 +252,11 @@ fn gone() -> TransactionError {
 }
 
 /// The thread: works off what waits, batch by batch, until no one can ask any more.
-fn work_off(mut connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>) {
+fn work_off(
+    mut connection: Connection,
+    mut queue: mpsc::Receiver<Box<dyn Job>>,
+    counters: &Counters,
+) {
     while let Some(first) = queue.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < BATCH_LIMIT
@@ -231,22 +264,33 @@ fn work_off(mut connection: Connection, mut queue: mpsc::Receiver<Box<dyn Job>>)
         {
             batch.push(job);
         }
-        let committed = commit(&mut connection, &mut batch).map_err(|error| error.to_string());
+        let committed = commit(&mut connection, &mut batch, counters);
+        let committed = committed.map_err(|error| error.to_string());
         for job in batch {
             job.answer(committed.clone());
         }
     }
 }
 
-fn commit(connection: &mut Connection, batch: &mut [Box<dyn Job>]) -> Result<(), Failure> {
+fn commit(
+    connection: &mut Connection,
+    batch: &mut [Box<dyn Job>],
+    counters: &Counters,
+) -> Result<(), Failure> {
     let db = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut writers = 0;
     for job in batch {
+        let before = db.total_changes();
         job.execute(&db);
+        writers += u64::from(db.total_changes() > before);
         // SQLite rolls back by itself when the disk is full or fails. What came before in the
         // batch is then gone, and what comes after would be in no transaction at all.
         if db.is_autocommit() {
             return Err("the transaction was rolled back (is the disk full?)".into());
         }
     }
-    Ok(db.commit()?)
+    db.commit()?;
+    counters.transactions.fetch_add(writers, Relaxed);
+    counters.commits.fetch_add(u64::from(writers > 0), Relaxed);
+    Ok(())
 }

@@ -24,7 +24,7 @@ use wholly_core::wire::{Answer, Call, Operation};
 
 pub use actions::{Action, Actions};
 pub use branch::in_doubt;
-pub use database::{Database, OpenError, TransactionError};
+pub use database::{Database, OpenError, TransactionError, Written};
 pub use trace::trace;
 
 use crate::Failure;

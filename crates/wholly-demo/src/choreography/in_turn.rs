@@ -1,0 +1,112 @@
+//! The same shop as it is written first: the order service creates the order, calls payment and then
+//! inventory with a time-out, and confirms it.
+//!
+//! Where one of them fails it gives up: it cancels its own order and says so. What the others did is
+//! not taken back, and what a call that was not answered did is not known.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
+use axum::routing::post;
+use serde_json::json;
+use wholly_participant::http::problem;
+
+use super::store::{Change, ShopStore};
+use super::{Ordered, Ports};
+use crate::client::{Http, Reply};
+use crate::shop::{ServiceKind, json};
+
+/// The longest wait for an answer: as long as a coordinator's of the shop.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The routes by which a service is called.
+pub(super) fn routes<S: ShopStore>(kind: ServiceKind, store: S, ports: Ports) -> Router {
+    match kind {
+        ServiceKind::Order => {
+            let desk = Desk { store, http: Http::new(), ports };
+            Router::new().route("/orders", post(place::<S>)).with_state(desk)
+        }
+        ServiceKind::Payment => change(CHARGE, store, Change::Charge),
+        ServiceKind::Inventory => change(RESERVE, store, Change::Reserve),
+    }
+}
+
+const CHARGE: &str = "/charge";
+const RESERVE: &str = "/reserve";
+
+fn change<S: ShopStore>(path: &str, store: S, change: Change) -> Router {
+    Router::new().route(path, post(make::<S>)).with_state((store, change))
+}
+
+async fn make<S: ShopStore>(State((store, change)): State<(S, Change)>, body: Bytes) -> Response {
+    let ordered: Ordered = match serde_json::from_slice(&body) {
+        Ok(ordered) => ordered,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    match store.change(change, ordered).await {
+        Ok(()) => json(StatusCode::OK, &json!({})),
+        Err(why) => problem(StatusCode::CONFLICT, &why.to_string()),
+    }
+}
+
+#[derive(Clone)]
+struct Desk<S> {
+    store: S,
+    http: Http,
+    ports: Ports,
+}
+
+/// Why an order was given up.
+enum GaveUp {
+    /// Somebody said no.
+    Refused(String),
+    /// Somebody said nothing, or nothing that is understood.
+    Failed(String),
+}
+
+async fn place<S: ShopStore>(State(desk): State<Desk<S>>, body: Bytes) -> Response {
+    let order: Ordered = match serde_json::from_slice(&body) {
+        Ok(order) => order,
+        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
+    };
+    match desk.carry_out(&order).await {
+        Ok(()) => json(StatusCode::OK, &json!({ "status": "confirmed" })),
+        Err(gave_up) => {
+            // A best effort, like the rest of it.
+            let _ = desk.store.change(Change::Cancel, order).await;
+            match gave_up {
+                GaveUp::Refused(why) => problem(StatusCode::CONFLICT, &why),
+                GaveUp::Failed(why) => problem(StatusCode::BAD_GATEWAY, &why),
+            }
+        }
+    }
+}
+
+impl<S: ShopStore> Desk<S> {
+    async fn carry_out(&self, order: &Ordered) -> Result<(), GaveUp> {
+        let failed = |why: wholly_events::Failure| GaveUp::Failed(why.to_string());
+        self.store.change(Change::Create, order.clone()).await.map_err(failed)?;
+        self.call(ServiceKind::Payment, CHARGE, order).await?;
+        self.call(ServiceKind::Inventory, RESERVE, order).await?;
+        self.store.change(Change::Confirm, order.clone()).await.map_err(failed)
+    }
+
+    async fn call(&self, kind: ServiceKind, path: &str, order: &Ordered) -> Result<(), GaveUp> {
+        let failed = |why: &dyn std::fmt::Display| GaveUp::Failed(format!("{kind}: {why}"));
+        let body = serde_json::to_string(order).map_err(|why| failed(&why))?;
+        let url = self.ports.url(kind, path);
+        match self.http.send(Method::POST, &url, &[], body, PATIENCE).await {
+            Ok(Reply { status: 200, .. }) => Ok(()),
+            Ok(Reply { status: 409, body, .. }) => {
+                let why = body["detail"].as_str().unwrap_or_default();
+                Err(GaveUp::Refused(format!("{kind} refused: {why}")))
+            }
+            Ok(reply) => Err(failed(&format!("it answered {}", reply.status))),
+            Err(why) => Err(failed(&why)),
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What is done to processes and connections, at the times of the plan.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::time::sleep_until;
+
+use super::CompareError;
+use super::arrivals::Clock;
+use super::plan::{Fault, FaultKind};
+use super::regime::Regime;
+use super::work::Meter;
+use crate::fleet::{Fleet, Role};
+
+/// A fault that happened, as times since the start of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Happened {
+    pub(super) kind: Kind,
+    pub(super) who: &'static str,
+    #[serde(rename = "begin_ms", serialize_with = "super::measures::millis")]
+    pub(super) began: Duration,
+    #[serde(rename = "end_ms", serialize_with = "super::measures::millis")]
+    pub(super) ended: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Kind {
+    AnswersLost,
+    ParticipantDownShort,
+    ParticipantDownLong,
+    CoordinatorKilled,
+    ServiceKilled,
+}
+
+impl FaultKind {
+    fn of(self, regime: Regime) -> (Kind, Role) {
+        match self {
+            Self::AnswersLost(kind) => (Kind::AnswersLost, Role::Service(kind)),
+            Self::DownShort(kind) => (Kind::ParticipantDownShort, Role::Service(kind)),
+            Self::DownLong(kind) => (Kind::ParticipantDownLong, Role::Service(kind)),
+            Self::CoordinatorKilled => (Kind::CoordinatorKilled, regime.leader()),
+            Self::ServiceKilled(kind) => (Kind::ServiceKilled, Role::Service(kind)),
+        }
+    }
+}
+
+/// Does what the fault says, at its time, and undoes it when it is over.
+pub(super) async fn happen(
+    fault: &Fault,
+    regime: Regime,
+    fleet: &mut Fleet,
+    clock: Clock,
+    meter: &mut Meter,
+) -> Result<Happened, CompareError> {
+    let (kind, role) = fault.kind.of(regime);
+    sleep_until(clock.at(fault.at)).await;
+    if kind != Kind::AnswersLost {
+        // It forgets what it counted.
+        meter.before_kill(fleet, role).await?;
+    }
+    match kind {
+        Kind::AnswersLost => fleet.disturb(role, "unanswered").await?,
+        _ => fleet.kill(role),
+    }
+    let began = clock.now();
+    sleep_until(clock.at(began + fault.lasts)).await;
+    let ended = clock.now();
+    match kind {
+        Kind::AnswersLost => fleet.disturb(role, "fair").await?,
+        _ => fleet.run(role, None).await?,
+    }
+    Ok(Happened { kind, who: role.as_str(), began, ended })
+}

@@ -1,0 +1,150 @@
+//! `wholly compare`: the lesson's table of the patterns, measured on this machine.
+//!
+//! The same stream of orders goes through the shop's three services under four [regimes](regime),
+//! in fair and in bad weather. A process of its own [reads](reader) orders all the while, as a
+//! customer's page would and by rule; the [books](books) are read at the end.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `plan` | orders, faults and lengths of time, drawn from the seed: the same for all regimes |
+//! | `regime` | the four ways in which an order is carried out |
+//! | `run` | one regime in one weather |
+//! | `arrivals`, `place` | orders that arrive whether or not earlier ones ended; one order from its submission to its end |
+//! | `faults` | what is done to processes and connections |
+//! | `reader`, `watch` | the reader, and this program's hold of it |
+//! | `verdict` | what three answers say of an order |
+//! | `books`, `locks`, `work` | the databases at the end; how long stock was held; messages, writes and syncs |
+//! | `cost` | orders in a closed loop |
+//! | `measures`, `document` | the figures, and the document of them |
+//! | `table`, `surprises`, `progress` | what the terminal shows |
+
+mod arrivals;
+mod books;
+mod cost;
+mod document;
+mod faults;
+mod locks;
+mod measures;
+mod place;
+mod plan;
+mod progress;
+mod reader;
+mod regime;
+mod run;
+mod surprises;
+mod table;
+mod verdict;
+mod watch;
+mod work;
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use clap::Args;
+
+use crate::demo::until_interrupted;
+use crate::fleet::FleetError;
+use crate::random::fresh_seed;
+use document::{Compared, Document};
+use plan::{Scale, Weather};
+use progress::Progress;
+pub use reader::Reader;
+use regime::Regime;
+
+/// Compare no coordination, two-phase, saga and choreography on this machine.
+///
+/// Runs the same orders through the shop's three services under each of them: in fair weather, and
+/// in bad weather with participants that are down, answers that are lost, refused payments, too
+/// little stock, and kills. An independent reader looks at orders all the while. Prints a table with
+/// a figure for each row, and keeps the figures in $XDG_STATE_HOME/wholly/compare.json (by default
+/// ~/.local/state/wholly/compare.json). Takes about three minutes. Ctrl-C leaves what was measured.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  wholly compare
+  wholly compare --quick
+  wholly compare --seed 17 --json > compare.json")]
+pub struct Compare {
+    /// Take less than 30 seconds; the figures are rougher.
+    #[arg(long)]
+    quick: bool,
+    /// Replay the orders and faults of this seed.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Print the figures as JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a comparison stopped.
+#[derive(Debug, thiserror::Error)]
+enum CompareError {
+    #[error(transparent)]
+    Fleet(#[from] FleetError),
+    #[error("the reader said something else than expected, or nothing: {0}")]
+    Reader(String),
+    #[error("a service's database cannot be read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("a service's database has what no service writes: {0}")]
+    Unreadable(#[from] serde_json::Error),
+    #[error("orders in a closed loop failed: {0}")]
+    Cost(#[from] crate::bench::error::BenchError),
+}
+
+impl Compare {
+    /// Compares; 0 when everything was measured.
+    pub fn run(self) -> ExitCode {
+        let seed = self.seed.unwrap_or_else(fresh_seed);
+        let document = Arc::new(Mutex::new(Document::new(seed, self.quick)));
+        let scale = if self.quick { Scale::QUICK } else { Scale::FULL };
+        let progress = Progress::to_stderr();
+        let code = until_interrupted(async {
+            match compare(&scale, seed, &progress, &document).await {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    progress.clear();
+                    eprintln!("wholly: {error}");
+                    ExitCode::FAILURE
+                }
+            }
+        });
+        progress.clear();
+        let document = document.lock().unwrap_or_else(PoisonError::into_inner);
+        match self.print(&document) {
+            Ok(()) => code,
+            Err(error) => {
+                eprintln!("wholly: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+
+    /// Prints what was measured, and keeps it.
+    fn print(&self, document: &Document) -> Result<(), document::KeepError> {
+        match self.json {
+            true => println!("{}", document.json()?),
+            false => print!("{}", table::Table(document)),
+        }
+        if document.regimes.is_empty() {
+            return Ok(());
+        }
+        let file = document.keep()?;
+        eprintln!("kept in {}", file.display());
+        Ok(())
+    }
+}
+
+async fn compare(
+    scale: &Scale,
+    seed: u64,
+    progress: &Progress,
+    document: &Mutex<Document>,
+) -> Result<(), CompareError> {
+    for regime in Regime::ALL {
+        let fair = run::run(regime, scale, Weather::Fair, seed, progress).await?;
+        let bad = run::run(regime, scale, Weather::Bad, seed, progress).await?;
+        let compared = Compared::new(regime, fair, bad);
+        document.lock().unwrap_or_else(PoisonError::into_inner).add(compared);
+    }
+    document.lock().unwrap_or_else(PoisonError::into_inner).complete();
+    Ok(())
+}

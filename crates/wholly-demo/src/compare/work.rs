@@ -1,0 +1,134 @@
+//! How much work a run was: messages between processes, log writes, and syncs to disk.
+//!
+//! Messages are requests that passed the proxy, each with its answer. A log write is a record of the
+//! coordinator's log, or a transaction of a service that changed something. A sync is a commit of a
+//! service that changed something, or a sync of the coordinator's log.
+
+use std::collections::BTreeMap;
+use std::ops::{Add, Sub};
+
+use serde::Deserialize;
+
+use super::CompareError;
+use super::regime::Regime;
+use crate::fleet::{Fleet, Role};
+use crate::shop::ServiceKind;
+
+/// What was done since the processes started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Work {
+    pub(super) messages: u64,
+    pub(super) log_writes: u64,
+    pub(super) syncs: u64,
+}
+
+impl Add for Work {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            log_writes: self.log_writes + other.log_writes,
+            syncs: self.syncs + other.syncs,
+        }
+    }
+}
+
+impl Sub for Work {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_sub(other.messages),
+            log_writes: self.log_writes.saturating_sub(other.log_writes),
+            syncs: self.syncs.saturating_sub(other.syncs),
+        }
+    }
+}
+
+/// What counts the work of a run, through kills.
+pub(super) struct Meter {
+    roles: Vec<Role>,
+    /// The work of processes that were killed.
+    killed: Work,
+    before: Work,
+}
+
+impl Meter {
+    pub(super) async fn start(regime: Regime, fleet: &mut Fleet) -> Result<Self, CompareError> {
+        let services = ServiceKind::ALL.map(Role::Service).into_iter();
+        let roles = match regime {
+            Regime::TwoPhase | Regime::Saga => services.chain([Role::Coordinator]).collect(),
+            Regime::NoCoordination | Regime::Choreography => services.collect(),
+        };
+        let mut meter = Self { roles, killed: Work::default(), before: Work::default() };
+        meter.before = meter.now(fleet).await?;
+        Ok(meter)
+    }
+
+    /// Keeps what a process counted that will be killed.
+    pub(super) async fn before_kill(
+        &mut self,
+        fleet: &Fleet,
+        role: Role,
+    ) -> Result<(), CompareError> {
+        self.killed = self.killed + of(fleet, role).await?;
+        Ok(())
+    }
+
+    /// The work since the start.
+    pub(super) async fn work(&self, fleet: &mut Fleet) -> Result<Work, CompareError> {
+        Ok(self.now(fleet).await? + self.killed - self.before)
+    }
+
+    async fn now(&self, fleet: &mut Fleet) -> Result<Work, CompareError> {
+        let mut work = Work { messages: fleet.messages().await?, ..Work::default() };
+        for &role in &self.roles {
+            work = work + of(fleet, role).await?;
+        }
+        Ok(work)
+    }
+}
+
+/// What a process wrote since it started.
+async fn of(fleet: &Fleet, role: Role) -> Result<Work, CompareError> {
+    #[derive(Deserialize)]
+    struct Written {
+        transactions: u64,
+        commits: u64,
+    }
+    match role {
+        Role::Service(_) => {
+            let written: Written = fleet.read(&fleet.url(role, "/work")).await?;
+            let Written { transactions: log_writes, commits: syncs } = written;
+            Ok(Work { messages: 0, log_writes, syncs })
+        }
+        Role::Coordinator => Ok(of_metrics(&fleet.text(role, "/metrics").await?)),
+    }
+}
+
+fn of_metrics(text: &str) -> Work {
+    let metrics: BTreeMap<&str, f64> = text
+        .lines()
+        .filter_map(|line| line.split_once(' '))
+        .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
+        .collect();
+    let count = |name: &str| metrics.get(name).copied().unwrap_or_default() as u64;
+    Work {
+        messages: 0,
+        log_writes: count("wholly_log_batch_entries_sum"),
+        syncs: count("wholly_log_syncs_total"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_coordinators_work_is_in_its_metrics() {
+        let text = "# TYPE wholly_log_syncs counter\nwholly_log_syncs_total 7\n\
+                    wholly_log_batch_entries_sum 12.0\nwholly_log_batch_entries_count 5\n";
+        assert_eq!(of_metrics(text), Work { messages: 0, log_writes: 12, syncs: 7 });
+    }
+}
