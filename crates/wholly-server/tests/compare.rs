@@ -3,6 +3,9 @@
 #![cfg(feature = "demo")]
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
+#[path = "common/browser.rs"]
+mod browser;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,7 +17,8 @@ use tempfile::tempdir;
 fn compare(temporary: &Path, state: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wholly"));
     command
-        .args(["compare", "--quick", "--seed=17", "--json"])
+        .args(["compare", "--quick", "--seed=17", "--json", "--report"])
+        .arg(state.join("report.html"))
         .env("TMPDIR", temporary)
         .env("XDG_STATE_HOME", state);
     command
@@ -23,6 +27,13 @@ fn compare(temporary: &Path, state: &Path) -> Command {
 fn kept(state: &Path) -> Value {
     let text = std::fs::read_to_string(state.join("wholly/compare.json")).unwrap();
     serde_json::from_str(&text).unwrap()
+}
+
+/// Opens the report in a browser, which must find nothing wrong; returns the page as it stands then.
+fn opened(state: &Path) -> String {
+    let (page, said) = browser::open(&state.join("report.html"));
+    assert!(said.is_empty(), "the browser says: {said:?}");
+    page
 }
 
 /// The figures of a regime in bad weather.
@@ -62,6 +73,10 @@ fn what_the_comparison_claims_is_so() {
     let document: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document, kept(state.path()));
     assert_eq!((&document["version"], &document["complete"]), (&1.into(), &true.into()));
+
+    let page = opened(state.path());
+    let charts = page.matches("<svg ").count();
+    assert_eq!((charts, page.contains("Interrupted:")), (8, false), "{page}");
 
     let alone = Bad::of(&document, "no-coordination");
     assert!(alone.get(DISAGREEING) > 0, "its books agree");
@@ -107,4 +122,24 @@ fn an_interruption_leaves_a_partial_document_and_nothing_else() {
     assert_eq!(document["complete"], false);
     let regimes = document["regimes"].as_array().unwrap();
     assert_eq!(regimes.iter().map(|one| &one["regime"]).collect::<Vec<_>>(), ["no-coordination"]);
+    let page = opened(state.path());
+    assert!(page.contains("Interrupted: 1 of 4 regimes were measured."), "{page}");
+}
+
+#[test]
+fn the_browser_tells_of_what_is_wrong_with_a_page() {
+    let directory = tempdir().unwrap();
+    let page = directory.path().join("wrong.html");
+    std::fs::write(&page, "<!DOCTYPE html><title>x</title><script>nothing()</script>").unwrap();
+    let (_, said) = browser::open(&page);
+    assert!(said.iter().any(|line| line.contains("nothing is not defined")), "{said:?}");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_said_before_anything_is_measured() {
+    let directory = tempdir().unwrap();
+    let output = compare(directory.path(), &directory.path().join("nowhere")).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{complaint}");
+    assert!(complaint.contains("the report cannot be written to"), "{complaint}");
 }

@@ -14,21 +14,21 @@ use super::regime::Regime;
 pub(super) struct Document {
     version: u32,
     /// RFC 3339.
-    made_at: String,
+    pub(super) made_at: String,
     pub(super) seed: u64,
     pub(super) quick: bool,
     /// False where the comparison was interrupted.
     pub(super) complete: bool,
-    machine: Machine,
+    pub(super) machine: Machine,
     pub(super) regimes: Vec<Compared>,
     /// Sentences that follow from the figures.
     pub(super) surprises: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
-struct Machine {
-    cores: usize,
-    os: &'static str,
+pub(super) struct Machine {
+    pub(super) cores: usize,
+    pub(super) os: &'static str,
 }
 
 /// One regime in both weathers.
@@ -38,7 +38,7 @@ pub(super) struct Compared {
     pub(super) fair: Measures,
     pub(super) bad: Measures,
     /// Of the bad weather.
-    timeline: Timeline,
+    pub(super) timeline: Timeline,
 }
 
 /// Why a document could not be kept.
@@ -50,6 +50,8 @@ pub(super) enum KeepError {
     Nowhere,
     #[error("the figures cannot be kept in {file}: {why}")]
     File { file: PathBuf, why: std::io::Error },
+    #[error("the report cannot be written to {file}: {why}")]
+    Report { file: PathBuf, why: std::io::Error },
 }
 
 impl Compared {

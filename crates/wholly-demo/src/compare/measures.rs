@@ -292,20 +292,20 @@ impl CostFigures {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Timeline {
     #[serde(serialize_with = "millis")]
-    bucket_ms: Duration,
-    buckets: Vec<Bucket>,
-    faults: Vec<Happened>,
+    pub(super) bucket_ms: Duration,
+    pub(super) buckets: Vec<Bucket>,
+    pub(super) faults: Vec<Happened>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-struct Bucket {
-    submitted: u32,
+pub(super) struct Bucket {
+    pub(super) submitted: u32,
     accepted: u32,
-    finished: u32,
-    intermediate_plain: u32,
-    intermediate_by_rule: u32,
+    pub(super) finished: u32,
+    pub(super) intermediate_plain: u32,
+    pub(super) intermediate_by_rule: u32,
     /// The mean latency of the orders that finished in it.
-    latency_ms: u64,
+    pub(super) latency_ms: u64,
 }
 
 impl Timeline {

@@ -17,6 +17,7 @@
 //! | `cost` | orders in a closed loop |
 //! | `measures`, `document` | the figures, and the document of them |
 //! | `table`, `surprises`, `progress` | what the terminal shows |
+//! | `report` | the page with charts |
 
 mod arrivals;
 mod books;
@@ -30,6 +31,7 @@ mod plan;
 mod progress;
 mod reader;
 mod regime;
+mod report;
 mod run;
 mod surprises;
 mod table;
@@ -37,6 +39,7 @@ mod verdict;
 mod watch;
 mod work;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -73,6 +76,9 @@ pub struct Compare {
     /// Print the figures as JSON instead of a table.
     #[arg(long)]
     json: bool,
+    /// Write a page with the table and charts to this file.
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
 }
 
 /// Why a comparison stopped.
@@ -94,7 +100,15 @@ impl Compare {
     /// Compares; 0 when everything was measured.
     pub fn run(self) -> ExitCode {
         let seed = self.seed.unwrap_or_else(fresh_seed);
-        let document = Arc::new(Mutex::new(Document::new(seed, self.quick)));
+        let document = Document::new(seed, self.quick);
+        // A file that cannot be written is said before all is measured.
+        if let Some(file) = &self.report
+            && let Err(error) = report::write(&document, file)
+        {
+            eprintln!("wholly: {error}");
+            return ExitCode::from(2);
+        }
+        let document = Arc::new(Mutex::new(document));
         let scale = if self.quick { Scale::QUICK } else { Scale::FULL };
         let progress = Progress::to_stderr();
         let code = until_interrupted(async {
@@ -123,6 +137,9 @@ impl Compare {
         match self.json {
             true => println!("{}", document.json()?),
             false => print!("{}", table::Table(document)),
+        }
+        if let Some(file) = &self.report {
+            report::write(document, file)?;
         }
         if document.regimes.is_empty() {
             return Ok(());

@@ -13,16 +13,16 @@ const NAMES: usize = 31;
 const FIGURES: usize = 16;
 
 /// The text of a cell.
-type Cell = fn(&Compared) -> String;
+pub(super) type Cell = fn(&Compared) -> String;
 
 /// A row of the lesson's table, and the figures behind it.
-struct Row {
-    name: &'static str,
-    word: Cell,
-    figures: &'static [(&'static str, Cell)],
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    pub(super) word: Cell,
+    pub(super) figures: &'static [(&'static str, Cell)],
 }
 
-const ROWS: [Row; 5] = [
+pub(super) const ROWS: [Row; 5] = [
     Row {
         name: "consistency",
         word: consistency,
