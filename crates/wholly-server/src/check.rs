@@ -1,4 +1,5 @@
-//! `wholly check`: what is wrong with definitions of sagas and with a choreography, or what they say.
+//! `wholly check`: what is wrong with definitions of sagas, two-phase transactions and a
+//! choreography, or what they say.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -11,8 +12,9 @@ use wholly_events::{Declaration, Severity};
 use crate::declared::Declared;
 use crate::definition::Named;
 use crate::given::{self, Given};
+use crate::submission::TwoPhaseSubmission;
 
-/// Check definitions of sagas, and choreographies.
+/// Check definitions of sagas, two-phase transactions, and choreographies.
 ///
 /// Says on the standard output what each file was understood to be, and on the standard error all
 /// that is wrong: as FILE:LINE:COLUMN: MESSAGE with a file, as error: MESSAGE or warning: MESSAGE
@@ -23,10 +25,12 @@ use crate::given::{self, Given};
 #[command(after_help = "Examples:
   wholly check sagas/*.toml
   wholly check - < create-order.json
+  wholly check place-order.json
   wholly check order.json inventory.json http://payment:8080/choreography")]
 pub struct Check {
-    /// Definitions of sagas, in TOML or JSON, and what services declare, in JSON. - is the standard
-    /// input; a running service is asked by http:// or https://.
+    /// Definitions of sagas and two-phase transactions as they are submitted, in TOML or JSON, and
+    /// what services declare, in JSON. - is the standard input; a running service is asked by
+    /// http:// or https://.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
@@ -38,6 +42,9 @@ impl Check {
         for file in self.files {
             match given::read(&file) {
                 Ok(Given::Saga(graph)) => println!("{}: {}", Named(&file), Understood(&graph)),
+                Ok(Given::TwoPhase(transaction)) => {
+                    println!("{}: {}", Named(&file), InTwoPhases(&transaction));
+                }
                 Ok(Given::Declaration(declaration)) => {
                     println!("{}: {}", Named(&file), Declared(&declaration));
                     declarations.push(declaration);
@@ -87,6 +94,19 @@ impl fmt::Display for Understood<'_> {
                 }
             }
             write!(f, ", {}", way_back(step, node))?;
+        }
+        Ok(())
+    }
+}
+
+/// A two-phase transaction in words.
+struct InTwoPhases<'a>(&'a TwoPhaseSubmission);
+
+impl fmt::Display for InTwoPhases<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, a two-phase transaction", self.0.name)?;
+        for (nth, branch) in self.0.branches.iter().enumerate() {
+            write!(f, "\n  {}. {}", nth + 1, branch.participant)?;
         }
         Ok(())
     }

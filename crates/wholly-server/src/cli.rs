@@ -17,7 +17,6 @@ mod serve;
 mod submit;
 pub mod time;
 mod watch;
-mod written;
 
 use std::process::ExitCode;
 

@@ -1,5 +1,7 @@
-//! What `wholly check` and `wholly diagram` are given: the definition of a saga, or what a service
-//! declares of its part in a choreography.
+//! What `wholly check` and `wholly diagram` are given: the definition of a saga, a two-phase
+//! transaction as it is submitted, or what a service declares of its part in a choreography.
+//!
+//! Which of them a text is, is told by the members that no other has.
 
 use std::path::Path;
 
@@ -7,14 +9,18 @@ use serde_json::value::RawValue;
 use wholly_core::saga::{Graph, Problem};
 use wholly_events::Declaration;
 
-use crate::definition::{FileError, Format, Located, json, parse, read_text};
+use crate::definition::{FileError, Format, Located, Transcript, json, parse, read_text};
 use crate::fetch::fetch;
 use crate::place::Place;
+use crate::submission::{Pattern, Submission, TwoPhaseSubmission};
+use crate::written::Written;
 
 /// What a file or an address gives.
 pub enum Given {
     /// The definition of a saga.
     Saga(Graph),
+    /// A transaction in two phases, which a coordinator could take.
+    TwoPhase(TwoPhaseSubmission),
     /// What a service declares.
     Declaration(Declaration),
 }
@@ -22,27 +28,75 @@ pub enum Given {
 /// Reads a file, or asks an address for it; `-` is the standard input.
 ///
 /// # Errors
-/// When there is nothing to read, or when it is neither.
+/// When there is nothing to read, or when it is none of these.
 pub fn read(from: &Path) -> Result<Given, FileError> {
     let text = match from.to_str() {
         Some(url) if url.starts_with("http://") || url.starts_with("https://") => fetch(url),
         _ => read_text(from),
     };
     let text = text.map_err(|why| FileError::Unreadable { file: from.to_owned(), why })?;
-    if !is_declaration(&text) {
-        return parse(from, &text).map(Given::Saga);
+    match Kind::of(&text) {
+        Kind::Definition => parse(from, &text).map(Given::Saga),
+        Kind::Submission => two_phase(&Written::of(from.to_owned(), text)?).map(Given::TwoPhase),
+        Kind::Declaration => serde_json::from_str(&text).map(Given::Declaration).map_err(|error| {
+            let (at, what) = json::malformed(&text, &error);
+            let problem = Problem { at: Vec::new(), what };
+            let problems = vec![Located { place: Place::of(&text, at), problem }];
+            FileError::Invalid { file: from.to_owned(), problems }
+        }),
+        Kind::Unknown => Err(FileError::Refused { file: from.to_owned(), why: UNKNOWN.into() }),
     }
-    serde_json::from_str(&text).map(Given::Declaration).map_err(|error| {
-        let (at, what) = json::malformed(&text, &error);
-        let problem = Problem { at: Vec::new(), what };
-        let problems = vec![Located { place: Place::of(&text, at), problem }];
-        FileError::Invalid { file: from.to_owned(), problems }
-    })
 }
 
-/// True for a JSON object with a service; a saga has none.
-fn is_declaration(text: &str) -> bool {
-    let members = || json::members(serde_json::from_str::<&RawValue>(text).ok()?);
-    Format::of_text(text) == Format::Json
-        && members().is_some_and(|members| members.iter().any(|member| member.name == "service"))
+const UNKNOWN: &str = "this is neither a saga's definition, which has `steps`, nor a two-phase \
+                       transaction, which has `branches`, nor what a service declares, which has \
+                       a `service`";
+
+/// What a text gives, if anything is right with it.
+enum Kind {
+    /// Also a text that is no object: what is wrong with it is said there.
+    Definition,
+    Submission,
+    Declaration,
+    /// An object with nothing by which it could be told.
+    Unknown,
+}
+
+impl Kind {
+    fn of(text: &str) -> Self {
+        let members = match Format::of_text(text) {
+            Format::Json => names(text),
+            Format::Toml => Transcript::of(text).ok().and_then(|read| names(&read.json)),
+        };
+        let Some(members) = members else { return Self::Definition };
+        let has = |names: &[&str]| members.iter().any(|member| names.contains(&&**member));
+        match () {
+            () if has(&["service"]) && Format::of_text(text) == Format::Json => Self::Declaration,
+            () if has(&["steps", "version"]) => Self::Definition,
+            () if has(&["branches", "pattern", "key", "saga", "input"]) => Self::Submission,
+            () => Self::Unknown,
+        }
+    }
+}
+
+/// The names of an object's members.
+fn names(text: &str) -> Option<Vec<String>> {
+    let members = json::members(serde_json::from_str::<&RawValue>(text).ok()?)?;
+    Some(members.into_iter().map(|member| member.name).collect())
+}
+
+/// The transaction that would be taken if it were submitted so.
+fn two_phase(written: &Written) -> Result<TwoPhaseSubmission, FileError> {
+    let refused = |why: &dyn std::fmt::Display| {
+        written.refused(&format!("the two-phase transaction cannot be taken: {why}"))
+    };
+    let submission: Submission =
+        serde_json::from_str(written.json()).map_err(|error| refused(&error))?;
+    if submission.pattern == Pattern::Saga {
+        let why = "this submits a saga; give the saga's definition, which has `steps`, instead";
+        return Err(written.refused(why));
+    }
+    let transaction = submission.two_phase().map_err(|error| refused(&error))?;
+    transaction.check().map_err(|error| refused(&error))?;
+    Ok(transaction)
 }

@@ -14,7 +14,8 @@
 //! | `definition` | a saga's definition as a text, and where it is wrong |
 //! | `backup` | a copy of the log |
 //! | `conformance` | whether a service keeps the participant's contract |
-//! | `given` | what is checked and drawn: a saga's definition, or what a service declares |
+//! | `given` | what is checked and drawn: a saga's definition, a two-phase transaction, or what a service declares |
+//! | `submission`, `written` | a transaction as a client describes it, and as it is in a file |
 //! | `check`, `diagram`, `declared` | what they say, in words and as pictures |
 //! | `choose` | which approach suits a case, by rules from the literature |
 //! | `sagas` | the definitions that sagas are submitted by |
@@ -57,8 +58,10 @@ mod problem;
 mod reload;
 mod sagas;
 mod serve;
+mod submission;
 mod token;
 mod traces;
+mod written;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -8,6 +8,8 @@ use serde::Serialize;
 use wholly::{CancelError, DecisionError, EndError, GetError, ResolveError, SubmitError};
 use wholly_core::saga;
 
+use crate::submission::TwoPhaseError;
+
 /// When a client may try again: overload and a log that is opened again both pass within seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -119,6 +121,17 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
+    }
+}
+
+impl From<TwoPhaseError> for Problem {
+    fn from(error: TwoPhaseError) -> Self {
+        match error {
+            TwoPhaseError::Missing(_) | TwoPhaseError::OfSaga(_) => {
+                Self::new(Kind::INVALID_REQUEST, error.to_string())
+            }
+            TwoPhaseError::Part(error) => error.into(),
+        }
     }
 }
 

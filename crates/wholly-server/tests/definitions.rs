@@ -3,6 +3,9 @@
 
 mod common;
 
+#[path = "definitions/two_phase.rs"]
+mod two_phase;
+
 use std::path::Path;
 
 use common::run;
@@ -96,9 +99,9 @@ fn check_looks_at_every_file_and_ends_with_the_worst() {
     assert_eq!(run(&["check", Path::new(&right).parent().unwrap().to_str().unwrap()]).0, Some(2));
 }
 
-/// What happens in a picture.
-fn story(picture: &str) -> String {
-    let (_, story) = picture.split_once("running\n").unwrap();
+/// What happens in a picture, after it began in this state.
+fn story(picture: &str, begins: &str) -> String {
+    let (_, story) = picture.split_once(&format!("{begins}\n")).unwrap();
     let (story, _) = story.split_once("```").unwrap();
     story.replace("    ", "").trim().to_owned()
 }
@@ -144,13 +147,13 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
         Note over C,P3: completed
     ```
     ");
-    insta::assert_snapshot!(story(pictures[1]), @r"
+    insta::assert_snapshot!(story(pictures[1], "running"), @r"
     C->>P1: reserve
     P1-->>C: refused
     Note over C,P3: compensating: reserve was refused: no
     Note over C,P3: compensated
     ");
-    insta::assert_snapshot!(story(pictures[2]), @r"
+    insta::assert_snapshot!(story(pictures[2], "running"), @r"
     C->>P1: reserve
     P1--xC: no answer
     Note over C,P3: compensating: the deadline passed before it was done
@@ -158,7 +161,7 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
     P1-->>C: done
     Note over C,P3: compensated
     ");
-    insta::assert_snapshot!(story(pictures[3]), @r"
+    insta::assert_snapshot!(story(pictures[3], "running"), @r"
     C->>P1: reserve
     P1--xC: no answer
     Note over C,P3: reserve may be done: it is asked again
@@ -169,7 +172,7 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
     P1-->>C: done
     Note over C,P3: compensated
     ");
-    insta::assert_snapshot!(story(pictures[4]), @r"
+    insta::assert_snapshot!(story(pictures[4], "running"), @r"
     C->>P1: reserve
     P1-->>C: done
     C->>P2: charge
@@ -179,7 +182,7 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
     P1-->>C: done
     Note over C,P3: compensated
     ");
-    insta::assert_snapshot!(story(pictures[5]), @r"
+    insta::assert_snapshot!(story(pictures[5], "running"), @r"
     C->>P1: reserve
     P1-->>C: done
     C->>P2: charge
@@ -191,7 +194,7 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
     P3-->>C: done
     Note over C,P3: completed
     ");
-    insta::assert_snapshot!(story(pictures[6]), @r"
+    insta::assert_snapshot!(story(pictures[6], "running"), @r"
     C->>P1: reserve
     P1-->>C: done
     C->>P2: charge
@@ -206,7 +209,7 @@ fn diagram_draws_the_success_and_each_way_of_failing() {
     P1-->>C: done
     Note over C,P3: compensated
     ");
-    insta::assert_snapshot!(story(pictures[7]), @r"
+    insta::assert_snapshot!(story(pictures[7], "running"), @r"
     C->>P1: reserve
     P1-->>C: done
     C->>P2: charge
@@ -225,11 +228,11 @@ fn independent_steps_are_drawn_at_once() {
     let (code, out, _) = of("diagram", "graph.json", GRAPH);
     assert_eq!(code, Some(0));
     let (_, picture) = out.split_once("b is not answered\n").unwrap();
-    insta::assert_snapshot!(story(picture), @r"
+    insta::assert_snapshot!(story(picture, "running"), @r"
     C->>P1: a
     P1-->>C: done
-    C->>P3: c
     C->>P2: b
+    C->>P3: c
     P3-->>C: done
     P2--xC: no answer
     C->>P2: d
@@ -253,7 +256,7 @@ fn tries_that_end_are_drawn() {
         let (code, out, _) = of("diagram", "order.toml", &tried);
         assert_eq!(code, Some(0));
         let (_, picture) = out.split_once("## reserve is not answered at any try\n").unwrap();
-        story(picture)
+        story(picture, "running")
     };
     insta::assert_snapshot!(tries("3"), @r"
     C->>P1: reserve

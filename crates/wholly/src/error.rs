@@ -203,7 +203,8 @@ impl SubmitError {
         }
     }
 
-    pub(crate) fn payload(participant: &str, why: &InvalidPayload) -> Self {
+    /// The error of a branch whose payload cannot be taken.
+    pub fn payload(participant: &str, why: &InvalidPayload) -> Self {
         Self::Payload { participant: participant.to_owned(), why: why.to_string() }
     }
 }

@@ -1,7 +1,11 @@
 //! What can be set, with its limits.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
+use wholly_core::two_phase::StartedBranch;
+
+use crate::SubmitError;
 use crate::engine::Backoff;
 
 /// The settings of a coordinator. The defaults suit most.
@@ -68,6 +72,37 @@ impl Settings {
     pub const SHORTEST_DEADLINE: Duration = Duration::from_millis(1);
     /// The longest deadline that a client may name: thirty days.
     pub const LONGEST_DEADLINE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+    /// Checks that a transaction may have this deadline.
+    ///
+    /// # Errors
+    /// When it is shorter than the shortest or longer than the longest.
+    pub fn check_deadline(deadline: Duration) -> Result<(), SubmitError> {
+        match (Self::SHORTEST_DEADLINE..=Self::LONGEST_DEADLINE).contains(&deadline) {
+            true => Ok(()),
+            false => Err(SubmitError::Deadline { deadline }),
+        }
+    }
+
+    /// Checks that a transaction in two phases may have these branches, whoever is registered.
+    ///
+    /// # Errors
+    /// When there are none or too many, or two name one participant.
+    pub fn check_branches(branches: &[StartedBranch]) -> Result<(), SubmitError> {
+        if branches.is_empty() {
+            return Err(SubmitError::NoBranches);
+        }
+        if branches.len() > Self::BRANCH_LIMIT {
+            return Err(SubmitError::TooManyBranches { branches: branches.len() });
+        }
+        let mut seen = HashSet::with_capacity(branches.len());
+        match branches.iter().find(|branch| !seen.insert(&branch.participant)) {
+            None => Ok(()),
+            Some(again) => {
+                Err(SubmitError::SameBranchTwice { participant: again.participant.clone() })
+            }
+        }
+    }
 
     /// For how many transactions a participant may owe an answer that may have a limit of its own.
     pub(crate) fn share(&self, own: Option<usize>) -> usize {

@@ -21,41 +21,8 @@ use super::request::Body;
 use super::sagas;
 use crate::problem::{Kind, Problem};
 use crate::sagas::Sagas;
+use crate::submission::{Pattern, Submission, TwoPhaseSubmission};
 use crate::traces::Traces;
-
-/// A transaction as a client describes it. What its texts may be is the library's to say.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Submission {
-    key: Option<String>,
-    #[serde(default)]
-    pattern: Pattern,
-    deadline_millis: Option<u64>,
-    /// It is in the headers.
-    #[serde(skip)]
-    trace: Option<TraceContext>,
-    // In two phases.
-    name: Option<String>,
-    branches: Option<Vec<Branch>>,
-    // In steps.
-    saga: Option<Box<RawValue>>,
-    input: Option<Box<RawValue>>,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Pattern {
-    #[default]
-    TwoPhase,
-    Saga,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Branch {
-    participant: String,
-    payload: Box<RawValue>,
-}
 
 pub async fn submit(
     State(coordinator): State<Coordinator>,
@@ -93,25 +60,19 @@ async fn two_phase(
     submission: Submission,
     wait: Wait,
 ) -> Result<Response, Problem> {
-    let Submission { key, deadline_millis, trace, name, branches, saga, input, .. } = submission;
-    for (name, there) in [("saga", saga.is_some()), ("input", input.is_some())] {
-        if there {
-            return Err(invalid(format!("`{name}` needs \"pattern\": \"saga\"")));
-        }
-    }
-    let name = name.ok_or_else(|| missing("name"))?;
-    let mut transaction = coordinator.two_phase(&name);
+    let TwoPhaseSubmission { name, key, trace, deadline, branches } = submission.two_phase()?;
+    let mut transaction = coordinator.two_phase(name.as_str());
     if let Some(key) = key {
         transaction = transaction.key(key);
     }
     if let Some(trace) = trace {
         transaction = transaction.trace(trace);
     }
-    if let Some(millis) = deadline_millis {
-        transaction = transaction.deadline(Duration::from_millis(millis));
+    if let Some(deadline) = deadline {
+        transaction = transaction.deadline(deadline);
     }
-    for Branch { participant, payload } in branches.ok_or_else(|| missing("branches"))? {
-        transaction = transaction.branch(&participant, &payload)?;
+    for branch in branches {
+        transaction = transaction.started_branch(branch);
     }
     let outcome = match wait {
         Wait::UntilAccepted => Outcome::Unsettled(transaction.submit().await?),
@@ -140,7 +101,7 @@ async fn saga(
     if branches.is_some() {
         return Err(invalid("a saga has steps, in its definition; leave `branches` out"));
     }
-    let asked = saga.ok_or_else(|| missing("saga"))?;
+    let asked = saga.ok_or_else(|| invalid("missing field `saga`"))?;
     let (graph, any_version) = graph(sagas, &asked)?;
     let mut saga = coordinator.saga(graph).any_version(any_version);
     if let Some(input) = input {
@@ -192,10 +153,6 @@ fn graph(sagas: &Sagas, asked: &RawValue) -> Result<(Arc<Graph>, bool), Problem>
 
 fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(Kind::INVALID_REQUEST, detail)
-}
-
-fn missing(member: &str) -> Problem {
-    invalid(format!("missing field `{member}`"))
 }
 
 /// How a transaction ended.

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use wholly_client::{AskError, InvalidSubmission, State, SubmitError};
 
+use crate::definition::FileError;
+
 /// The command was not done: a server that ended with an error, a definition that is wrong.
 pub const FAILED: u8 = 1;
 /// The command line, a file that it names or the configuration is wrong, or what was asked for
@@ -56,6 +58,12 @@ pub enum Failed {
 
 impl From<InvalidSubmission> for Failed {
     fn from(error: InvalidSubmission) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<FileError> for Failed {
+    fn from(error: FileError) -> Self {
         Self::Usage(error.to_string())
     }
 }

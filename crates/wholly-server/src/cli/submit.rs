@@ -11,7 +11,7 @@ use super::ask::{Ask, EXIT_CODES};
 use super::exit::{Exit, Failed};
 use super::screen::{Paint, Screen};
 use super::time;
-use super::written::Written;
+use crate::written::Written;
 
 /// Submit a transaction, and wait until it has settled.
 ///
@@ -57,9 +57,9 @@ impl Submit {
         let Self { file, key, wait, no_wait, ask } = self;
         ask.run(async |client, screen| {
             let written = Written::read(file)?;
-            let refused = |why: SubmitError| written.refused(why);
+            let refused = |why: SubmitError| in_file(&written, why.into());
             let mut submission =
-                client.written(written.json()).map_err(|why| written.refused(why))?;
+                client.written(written.json()).map_err(|why| in_file(&written, why.into()))?;
             if let Some(key) = key {
                 submission = submission.key(&key)?;
             }
@@ -74,6 +74,14 @@ impl Submit {
                 }
             }
         })
+    }
+}
+
+/// Says in which file it is what makes no sense, where that is why.
+fn in_file(written: &Written, why: Failed) -> Failed {
+    match why.is_usage() {
+        true => written.refused(&why.to_string()).into(),
+        false => why,
     }
 }
 

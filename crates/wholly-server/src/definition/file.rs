@@ -8,12 +8,15 @@ use wholly_core::saga::Graph;
 
 use super::{Format, Located, read};
 
-/// Why a file gives no definition.
+/// Why a file gives nothing that is of use.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
     #[error("{}: cannot be read: {why}", Named(.file))]
     Unreadable { file: PathBuf, why: io::Error },
+    /// It makes no sense as a whole.
+    #[error("{}: {why}", Named(.file))]
+    Refused { file: PathBuf, why: String },
     /// What it says makes no sense: a line a problem.
     #[error("{}", Lines { file, problems })]
     Invalid { file: PathBuf, problems: Vec<Located> },
@@ -23,7 +26,7 @@ impl FileError {
     /// The exit code of a command that was given the file.
     pub fn code(&self) -> u8 {
         match self {
-            Self::Invalid { .. } => 1,
+            Self::Refused { .. } | Self::Invalid { .. } => 1,
             Self::Unreadable { .. } => 2,
         }
     }

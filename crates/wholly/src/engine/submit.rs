@@ -1,6 +1,5 @@
 //! How a transaction begins.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,11 +65,7 @@ impl<W> Engine<W> {
         if self.draining {
             return Err(SubmitError::ShuttingDown);
         }
-        if let Some(deadline) = submission.deadline
-            && !(Settings::SHORTEST_DEADLINE..=Settings::LONGEST_DEADLINE).contains(&deadline)
-        {
-            return Err(SubmitError::Deadline { deadline });
-        }
+        submission.deadline.map_or(Ok(()), Settings::check_deadline)?;
         match &submission.change {
             Change::TwoPhase { branches, .. } => self.check_branches(branches)?,
             Change::Saga { saga, .. } => self.check_saga(saga)?,
@@ -82,20 +77,10 @@ impl<W> Engine<W> {
     }
 
     fn check_branches(&self, branches: &[StartedBranch]) -> Result<(), SubmitError> {
-        if branches.is_empty() {
-            return Err(SubmitError::NoBranches);
-        }
-        if branches.len() > Settings::BRANCH_LIMIT {
-            return Err(SubmitError::TooManyBranches { branches: branches.len() });
-        }
-        let mut seen = HashSet::with_capacity(branches.len());
-        for StartedBranch { participant, .. } in branches {
-            self.check_callee(&Callee::Participant(participant.clone()))?;
-            if !seen.insert(participant) {
-                return Err(SubmitError::SameBranchTwice { participant: participant.clone() });
-            }
-        }
-        Ok(())
+        Settings::check_branches(branches)?;
+        branches.iter().try_for_each(|branch| {
+            self.check_callee(&Callee::Participant(branch.participant.clone()))
+        })
     }
 
     fn check_saga(&self, saga: &Graph) -> Result<(), SubmitError> {

@@ -146,10 +146,13 @@ impl DropParked {
 fn declared(from: &std::path::Path) -> Result<Declaration, DatabaseError> {
     match given::read(from) {
         Ok(Given::Declaration(declaration)) => Ok(declaration),
-        Ok(Given::Saga(_)) => {
-            let what = "is a saga, and not what a service declares";
-            Err(DatabaseError::Usage(format!("{} {what}", from.display())))
-        }
+        Ok(Given::Saga(_)) => Err(no_declaration(from, "a saga")),
+        Ok(Given::TwoPhase(_)) => Err(no_declaration(from, "a two-phase transaction")),
         Err(error) => Err(DatabaseError::Usage(error.to_string())),
     }
+}
+
+fn no_declaration(from: &std::path::Path, it_is: &str) -> DatabaseError {
+    let what = format!("is {it_is}, and not what a service declares");
+    DatabaseError::Usage(format!("{} {what}", from.display()))
 }

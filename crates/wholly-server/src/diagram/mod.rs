@@ -1,0 +1,71 @@
+//! `wholly diagram`: a saga, a two-phase transaction or a choreography as pictures, of its success
+//! and of each way of failing.
+//!
+//! The pictures of a choreography are made by `wholly-events`. Here are the others: `saga` and
+//! `two_phase` say which pictures there are and how they speak of the states, `picture` lets the
+//! state machine run.
+
+mod picture;
+mod saga;
+mod two_phase;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::given::{self, Given};
+
+/// Draw a saga, a two-phase transaction or a choreography: how it succeeds, and how it fails.
+///
+/// Prints a Markdown document with Mermaid sequence diagrams to the standard output. All services
+/// that are given are one choreography. The exit code is 0 where all is well, 1 where something
+/// that is given is wrong, 2 where it cannot be read.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  wholly diagram sagas/create-order.toml > create-order.md
+  wholly diagram place-order.json > place-order.md
+  wholly diagram order.json inventory.json payment.json > shop.md")]
+pub struct Diagram {
+    /// A definition of a saga or a two-phase transaction as it is submitted, in TOML or JSON, or
+    /// what services declare, in JSON. - is the standard input; a running service is asked by
+    /// http:// or https://.
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+}
+
+impl Diagram {
+    pub fn run(self) -> ExitCode {
+        let (mut documents, mut declarations) = (Vec::new(), Vec::new());
+        let mut code = 0;
+        for file in self.files {
+            let document = match given::read(&file) {
+                Ok(Given::Saga(graph)) => saga::document(&graph),
+                Ok(Given::TwoPhase(transaction)) => two_phase::document(&transaction),
+                Ok(Given::Declaration(declaration)) => {
+                    declarations.push(declaration);
+                    continue;
+                }
+                Err(wrong) => {
+                    eprintln!("{wrong}");
+                    code = code.max(wrong.code());
+                    continue;
+                }
+            };
+            match document {
+                Ok(document) => documents.push(document),
+                Err(broken) => {
+                    eprintln!("wholly: {broken}");
+                    code = code.max(1);
+                }
+            }
+        }
+        if code == 0 {
+            if !declarations.is_empty() {
+                documents.push(wholly_events::diagram(&declarations));
+            }
+            print!("{}", documents.join("\n"));
+        }
+        ExitCode::from(code)
+    }
+}

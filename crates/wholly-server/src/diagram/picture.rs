@@ -1,0 +1,204 @@
+//! A sequence diagram of what a transaction does, of either pattern.
+//!
+//! INVARIANT: what is drawn is what the state machine itself asks for, so that no picture can say
+//! otherwise than the coordinator does. Made up are only the answers, and that all that is asked
+//! at once is answered before anything else is asked.
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use wholly_core::wire::{Answer, Operation};
+use wholly_core::{Answered, BrokenInvariant, Callee, Effect, Input, Timestamp, Transaction};
+
+use super::{saga, two_phase};
+
+/// The deadline of all that is drawn. Time stands at 0 until nothing else can happen.
+pub const DEADLINE: Timestamp = Timestamp::from_millis(1);
+
+/// A picture under its title, as a section of a Markdown document.
+///
+/// # Errors
+/// When the state machine breaks a law.
+pub fn section(
+    title: &str,
+    transaction: &Transaction,
+    script: Option<Script>,
+) -> Result<String, BrokenInvariant> {
+    let picture = Picture::of(transaction.clone(), script)?;
+    Ok(format!("\n## {title}\n\n```mermaid\n{picture}```\n"))
+}
+
+/// What goes wrong: what one branch or step answers before it answers that it is done.
+pub struct Script {
+    pub asked: Effect,
+    /// The note of why it is asked again where nobody answered.
+    pub again: String,
+    pub answers: VecDeque<Made>,
+}
+
+/// An answer that is made up.
+#[derive(Clone, Copy)]
+pub enum Made {
+    Refused,
+    ReadOnly,
+    /// None, to this try and those before it: so many in all.
+    Lost {
+        tries: u32,
+    },
+}
+
+/// A sequence diagram in the making.
+struct Picture {
+    transaction: Transaction,
+    /// Who is called, in the order of the branches or steps.
+    callees: Vec<Callee>,
+    lines: Vec<String>,
+}
+
+impl Picture {
+    fn of(transaction: Transaction, script: Option<Script>) -> Result<Self, BrokenInvariant> {
+        let mut callees = Vec::new();
+        for callee in (0..).map_while(|branch| transaction.callee(branch)) {
+            if !callees.contains(&callee) {
+                callees.push(callee);
+            }
+        }
+        let mut picture = Self { transaction, callees, lines: Vec::new() };
+        picture.play(script)?;
+        Ok(picture)
+    }
+
+    /// Asks and answers until nothing is outstanding.
+    fn play(&mut self, mut script: Option<Script>) -> Result<(), BrokenInvariant> {
+        self.note(&standing(&self.transaction));
+        // Whose answer is waited for in vain.
+        let mut silent: Option<Effect> = None;
+        while !self.transaction.is_settled() {
+            let mut asked: Vec<Effect> =
+                self.transaction.effects().filter(|effect| Some(*effect) != silent).collect();
+            if asked.is_empty() {
+                // Nothing else is left to do, so that it is this one's turn again.
+                let Some(effect) = silent.take() else { break };
+                match self.transaction.turns_back_at() {
+                    Some(_) if !is_scripted(&script, effect) => {
+                        self.step(&Input::Time, DEADLINE)?;
+                    }
+                    _ => self.note(script.as_ref().map_or("", |script| &script.again)),
+                }
+                continue;
+            }
+            for &effect in &asked {
+                self.ask(effect);
+            }
+            // The others answer before, so that what they did is taken back.
+            asked.sort_by_key(|effect| is_scripted(&script, *effect));
+            for effect in asked {
+                let scripted = script.as_mut().filter(|script| script.asked == effect);
+                let made = scripted.and_then(|script| script.answers.pop_front());
+                self.answer(effect, made)?;
+                if made.is_some() {
+                    silent = self.transaction.effects().find(|still| *still == effect);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The operation, and of which step it is, if that does not go without saying.
+    fn ask(&mut self, effect: Effect) {
+        let (Some(place), Some(request)) = (self.place(effect), self.transaction.request(effect))
+        else {
+            return;
+        };
+        let label = match request.own_name {
+            None => effect.operation.to_string(),
+            Some(name) if name.as_str() == request.branch.as_str() => name.to_string(),
+            Some(name) => format!("{name} ({})", request.branch),
+        };
+        self.lines.push(format!("C->>{place}: {label}"));
+    }
+
+    /// Gives an answer, which is that it is done if no other was made up.
+    fn answer(&mut self, effect: Effect, made: Option<Made>) -> Result<(), BrokenInvariant> {
+        let Some(place) = self.place(effect) else { return Ok(()) };
+        let (answer, tries) = match made {
+            None => (Answer::Done, 1),
+            Some(Made::Refused) => (Answer::refused("no"), 1),
+            Some(Made::ReadOnly) => (Answer::ReadOnly, 1),
+            Some(Made::Lost { tries }) => (Answer::unknown("no answer"), tries),
+        };
+        let Effect { branch, operation } = effect;
+        let arrow = if matches!(answer, Answer::Unknown { .. }) { "--x" } else { "-->>" };
+        self.lines.push(format!("{place}{arrow}C: {}", said(operation, &answer, tries)));
+        let answered = Answered { branch, operation, answer, tries, exhausted: false };
+        self.step(&Input::Answered(answered), Timestamp::from_millis(0))
+    }
+
+    /// Gives the machine an input, and notes each state through which it goes.
+    fn step(&mut self, input: &Input, now: Timestamp) -> Result<(), BrokenInvariant> {
+        let mut passing = self.transaction.clone();
+        let records = self.transaction.step(input, now)?;
+        let mut noted = standing(&passing);
+        for record in &records {
+            passing.apply(record)?;
+            let standing = standing(&passing);
+            if standing != noted {
+                self.note(&standing);
+                noted = standing;
+            }
+        }
+        Ok(())
+    }
+
+    /// The callee's name in the picture.
+    fn place(&self, effect: Effect) -> Option<String> {
+        let callee = self.transaction.callee(effect.branch)?;
+        let place = self.callees.iter().position(|other| *other == callee)?;
+        Some(format!("P{}", place + 1))
+    }
+
+    fn note(&mut self, text: &str) {
+        self.lines.push(format!("Note over C,P{}: {text}", self.callees.len()));
+    }
+}
+
+/// Whether another answer to this is made up.
+fn is_scripted(script: &Option<Script>, effect: Effect) -> bool {
+    script.as_ref().is_some_and(|script| script.asked == effect && !script.answers.is_empty())
+}
+
+/// What an answer is called: to prepare it is a vote.
+fn said(operation: Operation, answer: &Answer, tries: u32) -> String {
+    match (operation, answer) {
+        (_, Answer::Unknown { .. }) if tries == 1 => "no answer".to_owned(),
+        (_, Answer::Unknown { .. }) => format!("no answer, {tries} times"),
+        (Operation::Prepare, Answer::Done) => "yes".to_owned(),
+        (Operation::Prepare, Answer::Refused { .. }) => "no".to_owned(),
+        _ => answer.as_str().to_owned(),
+    }
+}
+
+/// The state, and why it turned back, if it did.
+fn standing(transaction: &Transaction) -> String {
+    match transaction {
+        Transaction::TwoPhase(transaction) => two_phase::standing(transaction),
+        Transaction::Saga(saga) => saga::standing(saga),
+    }
+}
+
+impl fmt::Display for Picture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "sequenceDiagram\n    participant C as Coordinator")?;
+        for (place, callee) in self.callees.iter().enumerate() {
+            match callee {
+                Callee::Participant(name) => {
+                    writeln!(f, "    participant P{} as {name}", place + 1)?
+                }
+                Callee::Code { saga, .. } => {
+                    writeln!(f, "    participant P{} as {saga}", place + 1)?
+                }
+            }
+        }
+        self.lines.iter().try_for_each(|line| writeln!(f, "    {line}"))
+    }
+}
