@@ -52,6 +52,9 @@ pub struct Reaction {
     /// True if it calls something that is no database, between two local transactions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub calls: bool,
+    /// True if it changes nothing, so that there is nothing to undo.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
 }
 
 /// An event that a service emits where another has not come in time.

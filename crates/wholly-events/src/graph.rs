@@ -93,6 +93,11 @@ impl<'a> Graph<'a> {
         emitted
     }
 
+    /// True for an event that a service declares as an end.
+    pub(crate) fn is_end(&self, event: Event) -> bool {
+        self.declarations.iter().any(|one| one.ends.contains(self.events[event]))
+    }
+
     /// What may come of an event, where only what `may` allows happens.
     pub(crate) fn reach(&self, from: Event, joins: &Joins, may: impl Fn(Cause) -> bool) -> Reach {
         let (nodes, events) = (self.nodes.len(), self.events.len());

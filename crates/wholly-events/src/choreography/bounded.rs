@@ -31,6 +31,7 @@ fn code() -> Arc<Code<SqliteHandler>> {
         refuses: None,
         undoes: undoes.iter().map(|one| name(one)).collect(),
         calls: false,
+        read_only: false,
     };
     let declaration = Declaration {
         service: ServiceName::new("inventory").unwrap(),

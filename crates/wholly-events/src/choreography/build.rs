@@ -256,6 +256,14 @@ impl<S: Store> Choreography<S> {
         Self { functions, ..built }
     }
 
+    /// The last reaction changes nothing: a refusal of another one leaves nothing of it to undo.
+    pub fn read_only(self) -> Self {
+        self.last("read_only", |reaction| {
+            reaction.read_only = true;
+            Ok(())
+        })
+    }
+
     /// The service emits `emits` where, this long after an event `after`, none of `awaits` came.
     ///
     /// It reacts to each of the awaited events. The data of the time-out's event is that of `after`.
@@ -397,7 +405,9 @@ impl<S: Store> Choreography<S> {
         self.declare(|declaration| {
             let (on, name) = (EventType::new(event)?, ReactionName::new(event)?);
             let (emits, refuses, undoes) = (None, None, Vec::new());
-            declaration.reactions.push(Reaction { name, on, emits, refuses, undoes, calls });
+            let read_only = false;
+            let reaction = Reaction { name, on, emits, refuses, undoes, calls, read_only };
+            declaration.reactions.push(reaction);
             Ok(())
         })
     }

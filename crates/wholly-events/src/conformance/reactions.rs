@@ -243,6 +243,7 @@ fn declaration() -> Declaration {
             refuses: refuses.map(kind),
             undoes: undoes.iter().map(|one| name(one)).collect(),
             calls,
+            read_only: false,
         };
     Declaration {
         service: service(),
