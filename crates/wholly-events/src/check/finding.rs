@@ -1,4 +1,4 @@
-//! What a check finds, in words: what is wrong, where, and what to do.
+//! The findings of a check, in words: what is wrong, where, and what to do.
 
 use std::fmt;
 
@@ -153,9 +153,9 @@ impl fmt::Display for Refusal {
 /// The weight of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It may be meant.
+    /// A doubt: it may be meant.
     Warning,
-    /// It is wrong.
+    /// A mistake.
     Error,
 }
 

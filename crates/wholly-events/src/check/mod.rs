@@ -1,4 +1,4 @@
-//! What is wrong with a choreography before it runs, told from the declarations of its services.
+//! The mistakes of a choreography before it runs, told from the declarations of its services.
 
 mod events;
 mod finding;
@@ -66,7 +66,7 @@ fn names(declarations: &[Declaration]) -> Vec<Finding> {
     findings
 }
 
-/// What there is more than once.
+/// The values that there are more than once.
 fn twice<T: Eq + Hash + Copy>(all: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = HashSet::new();
     all.filter(|one| !seen.insert(*one)).collect()

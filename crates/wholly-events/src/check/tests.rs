@@ -5,7 +5,7 @@ use super::{Severity, check};
 use crate::shops::{delivered, parallel, sequential, services};
 use crate::{Declaration, diagram};
 
-/// What is found, each with its weight.
+/// The findings, each with its weight.
 fn found(declarations: &Value) -> Vec<String> {
     let findings = check(&services(declarations));
     findings.iter().map(|finding| format!("{}: {finding}", finding.severity())).collect()

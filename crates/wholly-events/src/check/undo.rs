@@ -57,7 +57,7 @@ fn begins(graph: &Graph<'_>) -> Vec<Event> {
         .collect()
 }
 
-/// Who turns a choreography back.
+/// The cause of a choreography's turning back.
 #[derive(Clone, Copy)]
 enum Turn<'a> {
     Reaction(Node),
@@ -69,15 +69,15 @@ struct Choreography<'a> {
     graph: &'a Graph<'a>,
     begin: Event,
     joins: Joins,
-    /// What comes where all succeed.
+    /// The events and reactions where all succeed.
     success: Reach,
-    /// What may come where no time-out fires.
+    /// The events and reactions that may come where no time-out fires.
     in_time: Reach,
-    /// What each outcome of a reaction is needed for: the rest of what may come.
+    /// The needs for each outcome of a reaction: the rest of what may come.
     without: Vec<Without>,
 }
 
-/// What may come although a reaction does not succeed, or does not refuse.
+/// The events and reactions that may come although one does not succeed, or does not refuse.
 struct Without {
     success: Reach,
     refusal: Reach,
@@ -96,7 +96,7 @@ impl<'a> Choreography<'a> {
         Self { graph, begin, success: graph.successes(begin), in_time, joins, without }
     }
 
-    /// Those who may turn it back, and with which event.
+    /// The causes that may turn it back, and with which event.
     fn turns(&self) -> impl Iterator<Item = (Turn<'a>, Event)> {
         let Reach { runs, comes } = self.graph.reach(self.begin, &self.joins, |_| true);
         let nodes = self.graph.nodes.iter().enumerate().filter(move |(node, _)| runs[*node]);

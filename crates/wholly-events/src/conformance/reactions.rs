@@ -70,7 +70,7 @@ impl Effects for deadpool_postgres::Pool {
     }
 }
 
-/// What a scripted handler says: the event's data is `"done"`, `"refuse"`, `"fail"` or something
+/// The word of a scripted handler: the event's data is `"done"`, `"refuse"`, `"fail"` or something
 /// that it cannot read.
 ///
 /// # Errors

@@ -32,7 +32,7 @@ pub(super) enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Commits,
-    /// It is committed, and who made it does not hear of it.
+    /// A commit of which its maker does not hear.
     CommitsUnheard,
     RollsBack,
 }

@@ -21,7 +21,7 @@ pub(super) enum Bug {
     PositionsReusedAfterTrimming,
     /// The last old event is trimmed, with all that is before it.
     TrimsBehindTheYoung,
-    /// What is no event is passed over, and not kept.
+    /// Something that is no event is passed over, and not kept.
     NoEventIsPassedOver,
     /// An operator says of a call that is out that it did not happen.
     DropsACallThatIsOut,

@@ -24,7 +24,7 @@ pub(super) const UNFIT: &str = "\"unfit\"";
 pub(super) type Dropped = (usize, String, String, String);
 
 impl World {
-    /// What is to be dealt with next is an event, or it is set aside.
+    /// Returns the event that is to be dealt with next; what is none is set aside.
     pub(super) fn deal_with(
         &mut self,
         service: usize,
@@ -51,7 +51,7 @@ impl World {
         self.begin(service, Work::Job(job), then, lane);
     }
 
-    /// What is no event was kept: it is in nobody's way.
+    /// Passes over what is no event, once it is kept: it is in nobody's way.
     pub(super) fn is_set_aside(&mut self, service: usize, source: usize, lane: &Correlation) {
         let Some(nth) = self.one_feed(service, |feed| feed.source == source) else { return };
         self.feed(service, nth).reader.done(lane);
@@ -116,7 +116,7 @@ impl World {
         Ok(())
     }
 
-    /// What an operator finds out at the gateway and in the service.
+    /// The answer that an operator finds at the gateway and in the service.
     fn call_may_have_happened(&self, service: usize, parked: &Parked) -> bool {
         let event = &parked.event;
         let key = crate::choreography::handle::call_key(
@@ -131,7 +131,7 @@ impl World {
                 || life.is_some_and(|life| life.busy.contains(&parked.sequence)))
     }
 
-    /// What is no event was kept by each who follows, and nothing else was.
+    /// Checks that each follower has kept what is no event, and nothing else.
     pub(super) fn check_set_aside(&self, service: usize, source: usize) -> Result<(), Wrong> {
         let ledger = &self.services[source].ledger;
         let is_none = |id: &String| {

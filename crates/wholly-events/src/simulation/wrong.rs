@@ -9,7 +9,7 @@ pub(super) enum Check {
     Once,
     /// Every committed event was dealt with by every reaction to it.
     Delivered,
-    /// What is no event is kept by each who follows, and nothing else is.
+    /// Each follower keeps what is no event, and nothing else.
     Kept,
     /// A dropped event emits the refusal that was said, or nothing.
     Dropped,
