@@ -1,4 +1,4 @@
-//! What a service declares of its part in a choreography, as data: what it reacts to, what it
+//! A service's declaration of its part in a choreography, as data: what it reacts to, what it
 //! emits, and which of its reactions another takes back.
 //!
 //! A service prints it (as JSON) or offers it at its feed's address, so that the whole choreography
@@ -27,7 +27,7 @@ pub struct Declaration {
     /// Events of its own with which the choreography is over.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<EventType>,
-    /// How long the choreography may take, from its first event to its last, in milliseconds.
+    /// The time that the choreography may take, from its first event to its last, in milliseconds.
     #[serde(default, rename = "within_ms", skip_serializing_if = "Option::is_none")]
     #[serde(with = "millis::option")]
     pub within: Option<Duration>,
@@ -40,10 +40,10 @@ pub struct Reaction {
     pub name: ReactionName,
     /// The event that it reacts to.
     pub on: EventType,
-    /// What it emits where it succeeds.
+    /// The event that it emits where it succeeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emits: Option<EventType>,
-    /// What it emits where it refuses. Without it, it can not refuse.
+    /// The event that it emits where it refuses. Without one, it cannot refuse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refuses: Option<EventType>,
     /// The reactions of the same service that it takes back.
@@ -52,6 +52,9 @@ pub struct Reaction {
     /// True if it calls something that is no database, between two local transactions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub calls: bool,
+    /// True if it changes nothing, so that there is nothing to undo.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
 }
 
 /// An event that a service emits where another has not come in time.
@@ -64,7 +67,7 @@ pub struct Timeout {
     /// The time for which they are awaited, in milliseconds.
     #[serde(rename = "within_ms", with = "millis")]
     pub within: Duration,
-    /// What the service then emits.
+    /// The event that the service then emits.
     pub emits: EventType,
 }
 

@@ -165,7 +165,7 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// What a reaction takes back of what was done.
+    /// The names of what a reaction takes back, of what was done.
     fn undone(&self, service: usize, undoes: &[ReactionName]) -> String {
         let nodes = self.graph.nodes.iter().zip(&self.succeeded);
         let done = nodes.filter(|(one, succeeded)| **succeeded && one.service == service);

@@ -1,4 +1,4 @@
-//! What follows from what in a choreography: which event leads to which reactions, and these to
+//! The consequences in a choreography: which event leads to which reactions, and these to
 //! which events.
 //!
 //! A declaration does not say which reactions wait for each other. Concurrent reactions of one
@@ -30,7 +30,7 @@ pub(crate) struct Graph<'a> {
     pub heard: Vec<Vec<Node>>,
     /// The events with which a choreography begins, each with the place of its service.
     pub begins: Vec<(usize, Event)>,
-    /// What each event leads to.
+    /// The events to which each event leads.
     leads: Vec<Vec<(Cause, Event)>>,
 }
 
@@ -62,7 +62,7 @@ pub(crate) enum Cause {
     TimeOut,
 }
 
-/// What comes of an event.
+/// The consequences of an event.
 pub(crate) struct Reach {
     pub runs: Vec<bool>,
     pub comes: Vec<bool>,
@@ -93,7 +93,12 @@ impl<'a> Graph<'a> {
         emitted
     }
 
-    /// What may come of an event, where only what `may` allows happens.
+    /// True for an event that a service declares as an end.
+    pub(crate) fn is_end(&self, event: Event) -> bool {
+        self.declarations.iter().any(|one| one.ends.contains(self.events[event]))
+    }
+
+    /// The consequences that an event may have, where only what `may` allows happens.
     pub(crate) fn reach(&self, from: Event, joins: &Joins, may: impl Fn(Cause) -> bool) -> Reach {
         let (nodes, events) = (self.nodes.len(), self.events.len());
         let mut reach = Reach { runs: vec![false; nodes], comes: vec![false; events] };
@@ -119,7 +124,7 @@ impl<'a> Graph<'a> {
         reach
     }
 
-    /// What may come of an event by successes alone, where nothing waits.
+    /// The consequences that an event may have by successes alone, where nothing waits.
     pub(crate) fn successes(&self, from: Event) -> Reach {
         self.reach(from, &Joins::default(), |cause| matches!(cause, Cause::Success(_)))
     }
@@ -180,7 +185,7 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// Which reactions wait for each other before they emit an event.
+/// The reactions that wait for each other before they emit an event.
 #[derive(Default)]
 pub(crate) struct Joins {
     of: HashMap<Node, usize>,
@@ -208,7 +213,7 @@ impl Joins {
         joins
     }
 
-    /// Those that a reaction waits for, with itself; none where it does not wait.
+    /// The reactions that one waits for, with itself; none where it does not wait.
     pub(crate) fn with(&self, node: Node) -> impl Iterator<Item = Node> {
         let join = self.of.get(&node);
         self.of.iter().filter(move |(_, other)| Some(*other) == join).map(|(node, _)| *node)

@@ -16,13 +16,13 @@ use crate::sql;
 /// The answer of the inbox to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// It came for the first time: make the change, in this transaction.
+    /// The event came for the first time: make the change, in this transaction.
     First,
-    /// It came before, and its change was made then: make none.
+    /// The event came before, and its change was made then: make none.
     Again,
 }
 
-/// What became of an event, as the inbox keeps it.
+/// The outcome of an event, as the inbox keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// The reaction took effect.

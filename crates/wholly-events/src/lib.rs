@@ -100,7 +100,7 @@ pub mod sql;
 pub mod store;
 pub mod wire;
 
-pub use check::{Finding, Severity, check};
+pub use check::{Finding, Refusal, Severity, check};
 #[cfg(feature = "choreography")]
 pub use choreography::{Choreography, Incoming, Reacted, Service};
 pub use cursor::{Cursor, InvalidCursor};

@@ -114,6 +114,6 @@ name! {
     EventId, "id of an event", 200, |c| c.is_ascii_graphic(), " of printable ASCII, and no space"
 }
 name! {
-    /// What the events of one choreographed transaction have in common, like an order's number.
+    /// The name that the events of one choreographed transaction share, like an order's number.
     Correlation, "correlation", 200, is_printable, " and no control character"
 }

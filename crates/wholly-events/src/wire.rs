@@ -146,6 +146,8 @@ mod tests {
         let text = r#"{"specversion":"1.0","id":"a","source":"/s","type":"T","other":1}"#;
         let (event, position) = of_json(text).unwrap();
         assert_eq!((event.correlation.as_str(), &*event.data, position), ("a", "null", None));
+        let nulls = r#","correlationid":null,"causationid":null,"traceparent":null,"time":null}"#;
+        assert_eq!(of_json(&text.replace('}', nulls)), Ok((event, None)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! How a choreographed service runs: what it does while a feed is away, and what it tells.
+//! A choreographed service as it runs: what it does while a feed is away, and what it tells.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

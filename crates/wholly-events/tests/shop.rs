@@ -6,7 +6,11 @@ mod common;
 use std::time::Duration;
 
 use common::{Shop, eventually};
+use rusqlite::Connection;
+use serde_json::{Value, json};
 use wholly_events::feed::{Ask, Feed, HttpFeed, Start};
+use wholly_events::{Choreography, Failure, Incoming, Reacted};
+use wholly_participant::sqlite::Database;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_order_is_confirmed_by_events_alone() {
@@ -76,4 +80,20 @@ async fn a_service_that_offers_its_feed_alone_is_one_that_says_nothing_else() {
     let feed = HttpFeed::at(&url).unwrap();
     assert_eq!(feed.declaration().await.unwrap(), None);
     assert!(feed.status().await.unwrap().is_none());
+}
+
+#[test]
+fn a_service_declares_that_a_reaction_changes_nothing() {
+    fn look_up(_: &Connection, _: Incoming<Value>) -> Result<Reacted<(), ()>, Failure> {
+        Ok(Reacted::Done(()))
+    }
+    let declared = |choreography: Choreography<Database>| {
+        serde_json::to_value(choreography.declaration().unwrap()).unwrap()["reactions"].clone()
+    };
+    let order = || Choreography::new("order").on("InventoryReserved", look_up).named("look-up");
+    let reaction = json!({"name": "look-up", "on": "InventoryReserved"});
+    assert_eq!(declared(order()), json!([reaction]));
+    let reaction = json!({"name": "look-up", "on": "InventoryReserved", "read_only": true});
+    assert_eq!(declared(order().read_only()), json!([reaction]));
+    assert!(Choreography::<Database>::new("order").read_only().declaration().is_err());
 }

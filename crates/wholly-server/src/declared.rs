@@ -36,13 +36,16 @@ struct InWords<'a>(&'a Reaction);
 
 impl fmt::Display for InWords<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reaction { name, on, emits, refuses, undoes, calls } = self.0;
+        let Reaction { name, on, emits, refuses, undoes, calls, read_only } = self.0;
         write!(f, "{name}: on {on}")?;
         if !undoes.is_empty() {
             write!(f, ", undoes {}", list(undoes, "and"))?;
         }
         if *calls {
             write!(f, ", calls something")?;
+        }
+        if *read_only {
+            write!(f, ", changes nothing")?;
         }
         match emits {
             Some(event) => write!(f, ", emits {event}")?,

@@ -60,14 +60,18 @@ fn of(command: &str, files: &[(&str, &str)]) -> (Option<i32>, String, String) {
 
 #[test]
 fn check_says_what_it_understood_of_each_service() {
-    let files = [("order.json", ORDER), ("inventory", INVENTORY), ("payment.json", PAYMENT)];
+    let look_up = r#""reactions": [
+        {"name": "look-up", "on": "InventoryReserved", "read_only": true},"#;
+    let order = ORDER.replace("\"reactions\": [", look_up);
+    let files = [("order.json", &*order), ("inventory", INVENTORY), ("payment.json", PAYMENT)];
     let (code, out, error) = of("check", &files);
     assert_eq!((code, error.as_str()), (Some(0), ""));
     insta::assert_snapshot!(out, @r"
     order.json: the service order
       begins with OrderCreated
-      1. confirm: on PaymentTaken, emits OrderConfirmed
-      2. cancel: on InventoryReleased, emits OrderCancelled
+      1. look-up: on InventoryReserved, changes nothing, emits nothing
+      2. confirm: on PaymentTaken, emits OrderConfirmed
+      3. cancel: on InventoryReleased, emits OrderCancelled
       emits OrderDelayed 1m 30s after OrderCreated without PaymentTaken or InventoryReleased
       ends with OrderConfirmed, OrderCancelled or OrderDelayed
       is over within 1h

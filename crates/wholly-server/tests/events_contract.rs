@@ -36,9 +36,7 @@ async fn run(line: &str, directory: &Path) -> Output {
 /// The follower in a place of its own, without its tables.
 fn follower() -> TempDir {
     let directory = tempdir().unwrap();
-    for file in ["follower.py", "outbox.py"] {
-        std::fs::write(directory.path().join(file), example(file)).unwrap();
-    }
+    std::fs::write(directory.path().join("follower.py"), example("follower.py")).unwrap();
     directory
 }
 
@@ -91,19 +89,26 @@ async fn the_contract_does_what_it_says_and_the_follower_in_python_keeps_it() {
     assert!(said.lines().count() >= 19, "{said}");
 }
 
+#[test]
+fn the_follower_in_python_fits_on_two_screens() {
+    let text = example("follower.py");
+    assert!(text.lines().count() < 120, "{} lines", text.lines().count());
+    assert!(text.lines().all(|line| line.len() <= 100));
+}
+
 #[tokio::test]
 async fn a_follower_that_does_not_keep_the_contract_is_seen() {
     let directory = follower();
-    let wrong = |file: &str, right: &str, wrong: &str| {
-        let path = directory.path().join(file);
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(text.contains(right), "{file} has no {right:?}");
-        std::fs::write(path, text.replace(right, wrong)).unwrap();
-    };
-    wrong("follower.py", r#"for table in ("inbox", "parked")"#, "for table in ()");
-    wrong("follower.py", "if position <= before: continue", "");
-    wrong("follower.py", r#"traceparent=event.get("traceparent")"#, "traceparent=None");
-    wrong("outbox.py", "if position > last[0]", "if False");
+    let mut text = example("follower.py");
+    for (right, wrong) in [
+        (r#"for table in ("inbox", "parked")"#, "for table in ()"),
+        (r#"traceparent=event.get("traceparent")"#, "traceparent=None"),
+        ("if position > last()[0]", "if False"),
+    ] {
+        assert!(text.contains(right), "the follower has no {right:?}");
+        text = text.replace(right, wrong);
+    }
+    std::fs::write(directory.path().join("follower.py"), text).unwrap();
     let [schema, conformance] = &*lines() else { panic!("other lines") };
     assert!(run(schema, directory.path()).await.status.success());
     let output = run(conformance, directory.path()).await;

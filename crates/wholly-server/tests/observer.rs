@@ -246,6 +246,13 @@ async fn what_a_service_says_is_stuck_is_stuck_before_the_time_is_over() {
     assert!(reason.ends_with("the card's machine is broken"), "{reason}");
     let reaction = &stuck["events"][1]["reactions"][0];
     assert_eq!((&reaction["outcome"], &reaction["stuck"]), (&"failing".into(), &true.into()));
+    eventually("it is counted", async || {
+        let metrics = server.get("/metrics").await.text;
+        let stuck = metrics.contains("\nwholly_service_stuck_events{service=\"payment\"} 1\n");
+        let lag = "\nwholly_service_feed_lag_events{service=\"payment\",feed=\"inventory\"} 0\n";
+        (stuck && metrics.contains(lag)).then_some(())
+    })
+    .await;
     let shown = server.wholly(&["get", "ORD1"]).await.exits(4);
     println!("{shown}");
 }

@@ -1,4 +1,4 @@
-//! What must hold when every client has its answer, whatever was killed meanwhile.
+//! The properties that hold when every client has its answer, whatever was killed meanwhile.
 //!
 //! - every transaction has ended, in a way that its pattern knows, and needs nobody;
 //! - each order has one transaction, and all that its client was told agrees with it;
@@ -16,14 +16,14 @@ use crate::fleet::{Books, Fleet, FleetError, Recorded, Transaction, eventually};
 use crate::order::{Order, Pattern, Placed};
 use crate::shop::Stock;
 
-/// What the clients know.
+/// The clients' knowledge.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
-    /// What the inventory started with.
+    /// The goods with which the inventory started.
     pub(super) opening: Stock,
     /// All that was ordered, by id.
     pub(super) orders: BTreeMap<String, Order>,
-    /// What their clients were told at the end.
+    /// The last answers to their clients.
     pub(super) placed: BTreeMap<String, Placed>,
 }
 
@@ -49,7 +49,7 @@ pub(super) async fn settled(fleet: &Fleet, id: &str) -> Result<Transaction, Flee
     }
 }
 
-/// What does not hold, each in a sentence.
+/// The properties that do not hold, each in a sentence.
 pub(super) fn violations(
     ledger: &Ledger,
     transactions: &[Transaction],
@@ -100,7 +100,7 @@ fn of_one_order(
     found
 }
 
-/// Whether the transaction is of its order's pattern, and as a whole what it says.
+/// Checks that the transaction is of its order's pattern, and as a whole what it says.
 fn is_whole(order: &Order, transaction: &Transaction) -> bool {
     let steps = &transaction.steps;
     match (order.pattern, &*transaction.state) {
@@ -115,7 +115,7 @@ fn is_whole(order: &Order, transaction: &Transaction) -> bool {
     }
 }
 
-/// What must be in the books. They are asked themselves only where nobody else can know.
+/// The rows that must be in the books. They are asked themselves only where nobody else can know.
 fn due(ledger: &Ledger, transactions: &[Transaction], books: &Books) -> Books {
     let of_order = |transaction: &Transaction| ledger.orders.get(&transaction.key);
     let done =
@@ -132,7 +132,7 @@ fn due(ledger: &Ledger, transactions: &[Transaction], books: &Books) -> Books {
     due
 }
 
-/// Whether the first step was done for certain: it said so, or a later one said something, for a
+/// True if the first step was done for certain: it said so, or a later one said something, for a
 /// step is asked when those before it are done. That a later one was taken back says nothing: a
 /// restart has also those taken back that may have been asked before.
 fn was_created(saga: &Transaction) -> bool {

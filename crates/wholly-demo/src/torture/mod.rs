@@ -48,7 +48,7 @@ pub struct Torture {
     /// freed.
     #[arg(long)]
     api: bool,
-    /// How many random rounds: 200, or 300 through the API.
+    /// The number of random rounds: 200, or 300 through the API.
     #[arg(long)]
     rounds: Option<u32>,
     /// The scenarios whose every point is killed at, or none.

@@ -86,12 +86,12 @@ impl Scenario {
         }
     }
 
-    /// Whether one of the participants cannot answer until the deadline has passed.
+    /// True if one of the participants cannot answer until the deadline has passed.
     fn is_troubled(self) -> bool {
         matches!(self, Self::Down | Self::Deadline | Self::SagaUnknown)
     }
 
-    /// Which services are called, and have no other trouble.
+    /// The services that are called, and have no other trouble.
     fn services(self) -> &'static [ServiceKind] {
         use ServiceKind::{Inventory, Order, Payment};
         match self {

@@ -1,4 +1,4 @@
-//! What was done and what came of it: lines while it runs, a summary or JSON at the end.
+//! The report of what was done, and its outcome: lines while it runs, a summary or JSON at the end.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -26,16 +26,16 @@ pub(super) struct Report {
     pub(super) completed: usize,
     /// Sagas, by why they turned back.
     pub(super) compensated: BTreeMap<String, usize>,
-    /// How often clients had to ask again.
+    /// The number of times clients had to ask again.
     pub(super) retries: u64,
-    /// What went wrong on purpose, by kind.
+    /// The mishaps on purpose, by kind.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) faults: BTreeMap<String, u32>,
     /// Answers and events that clients kept and compared.
     pub(super) told: u64,
     /// The events of them.
     pub(super) events: usize,
-    /// How often clients were told that it cannot be now, and when to come again.
+    /// The number of times clients were told that it cannot be now, and when to come again.
     pub(super) turned_away: u64,
     pub(super) violations: Vec<String>,
     #[serde(skip)]

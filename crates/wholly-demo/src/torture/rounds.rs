@@ -29,7 +29,7 @@ const LONGEST_RECOVERY: Duration = Duration::from_millis(60);
 /// One round's plan.
 #[derive(Debug)]
 struct Round {
-    /// How long the processes work before.
+    /// The time for which the processes work before.
     peace: Duration,
     victims: Vec<Role>,
     down: Duration,
@@ -122,7 +122,7 @@ struct Load {
 struct Shared {
     shopper: Shopper,
     stop: AtomicBool,
-    /// How many orders have ended.
+    /// The number of orders that have ended.
     ended: watch::Sender<u64>,
     known: Mutex<(Ledger, Vec<String>)>,
 }

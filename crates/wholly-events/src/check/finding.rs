@@ -1,4 +1,4 @@
-//! What a check finds, in words: what is wrong, where, and what to do.
+//! The findings of a check, in words: what is wrong, where, and what to do.
 
 use std::fmt;
 
@@ -75,31 +75,23 @@ pub enum Finding {
     UndoesNothing { service: ServiceName, reaction: ReactionName, undone: ReactionName },
     /// A refusal that does not lead to the undo of what may have been done.
     #[error(
-        "{service}: {reaction} may be done when {refusing} of {refused_by} refuses with {event}, \
-         which does not lead to {undo}; let {undo} react to {event}, or to an event that follows \
-         from it"
+        "{service}: {reaction} may be done when {refusal}, which does not lead to {undo}; let \
+         {undo} react to {}, or to an event that follows from it",
+        refusal.event()
     )]
     UndoNotReached {
         service: ServiceName,
         reaction: ReactionName,
         /// Its undo; the first one, if it has several.
         undo: ReactionName,
-        refused_by: ServiceName,
-        refusing: ReactionName,
-        event: EventType,
+        refusal: Refusal,
     },
     /// A reaction that nothing undoes, although a refusal may come beside it or after it.
     #[error(
-        "{service}: {reaction} may be done when {refusing} of {refused_by} refuses with {event}, \
-         and nothing undoes it; undo it by a reaction, unless it changes nothing"
+        "{service}: {reaction} may be done when {refusal}, and nothing undoes it; undo it by a \
+         reaction, or declare it read-only if it changes nothing"
     )]
-    NoUndo {
-        service: ServiceName,
-        reaction: ReactionName,
-        refused_by: ServiceName,
-        refusing: ReactionName,
-        event: EventType,
-    },
+    NoUndo { service: ServiceName, reaction: ReactionName, refusal: Refusal },
     /// Events that lead to each other.
     #[error(
         "these events lead to each other in a cycle, which a reaction has to end: {}",
@@ -126,21 +118,52 @@ pub enum Finding {
     AwaitedNotEmitted { service: ServiceName, emits: EventType, awaited: EventType },
 }
 
+/// The event with which a choreography turns back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each field is named by what it holds")]
+pub enum Refusal {
+    /// A reaction refuses.
+    Reaction { service: ServiceName, reaction: ReactionName, event: EventType },
+    /// An event has not come in time.
+    TimeOut { service: ServiceName, event: EventType },
+}
+
+impl Refusal {
+    /// The event that says so.
+    pub fn event(&self) -> &EventType {
+        match self {
+            Self::Reaction { event, .. } | Self::TimeOut { event, .. } => event,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reaction { service, reaction, event } => {
+                write!(f, "{reaction} of {service} refuses with {event}")
+            }
+            Self::TimeOut { service, event } => {
+                write!(f, "a time-out of {service} emits {event}")
+            }
+        }
+    }
+}
+
 /// The weight of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// It may be meant.
+    /// A doubt: it may be meant.
     Warning,
-    /// It is wrong.
+    /// A mistake.
     Error,
 }
 
 impl Finding {
-    /// Its weight. A cycle may be meant (tries that end), and a declaration does not say whether a
-    /// reaction changes anything.
+    /// Its weight. A cycle may be meant: tries that end.
     pub fn severity(&self) -> Severity {
         match self {
-            Self::Cycle { .. } | Self::NoUndo { .. } => Severity::Warning,
+            Self::Cycle { .. } => Severity::Warning,
             Self::TooLarge { .. }
             | Self::NoBegin
             | Self::NoEnd
@@ -154,6 +177,7 @@ impl Finding {
             | Self::UndoNotTriggered { .. }
             | Self::UndoesNothing { .. }
             | Self::UndoNotReached { .. }
+            | Self::NoUndo { .. }
             | Self::TimeoutAfterUnknown { .. }
             | Self::TimeoutAwaitsUnknown { .. }
             | Self::AwaitedNotEmitted { .. } => Severity::Error,

@@ -1,4 +1,4 @@
-//! What is wrong with a choreography before it runs, told from the declarations of its services.
+//! The mistakes of a choreography before it runs, told from the declarations of its services.
 
 mod events;
 mod finding;
@@ -12,13 +12,16 @@ use crate::declaration::Declaration;
 use crate::graph::{Graph, LIMIT};
 use crate::names::ReactionName;
 
-pub use finding::{Finding, Severity};
+pub use finding::{Finding, Refusal, Severity};
 
 /// Checks services as one choreography. It finds nothing where all is well.
 ///
-/// A reaction that may refuse, or that calls something, is taken to change something.
+/// A reaction that may refuse, or that calls something, is taken to change something unless it is
+/// declared read-only.
 ///
-/// A time-out is no way back from a refusal: it is for what does not come.
+/// A time-out is a way back from a refusal where none of the events that it awaits may come any more.
+/// A refusal itself is one that leads to no end of the success, but to an undo, or to an end of
+/// another refusal.
 pub fn check(declarations: &[Declaration]) -> Vec<Finding> {
     let Some(graph) = Graph::new(declarations) else {
         return vec![Finding::TooLarge { limit: LIMIT }];
@@ -63,7 +66,7 @@ fn names(declarations: &[Declaration]) -> Vec<Finding> {
     findings
 }
 
-/// What there is more than once.
+/// The values that there are more than once.
 fn twice<T: Eq + Hash + Copy>(all: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = HashSet::new();
     all.filter(|one| !seen.insert(*one)).collect()

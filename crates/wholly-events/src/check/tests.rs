@@ -5,7 +5,7 @@ use super::{Severity, check};
 use crate::shops::{delivered, parallel, sequential, services};
 use crate::{Declaration, diagram};
 
-/// What is found, each with its weight.
+/// The findings, each with its weight.
 fn found(declarations: &Value) -> Vec<String> {
     let findings = check(&services(declarations));
     findings.iter().map(|finding| format!("{}: {finding}", finding.severity())).collect()
@@ -319,11 +319,12 @@ fn what_a_refusal_excludes_is_not_undone() {
 
 #[test]
 fn what_changes_something_has_an_undo() {
-    let wrong = "warning: payment: charge may be done when reserve of inventory refuses with \
-                 InventoryRefused, and nothing undoes it; undo it by a reaction, unless it \
-                 changes nothing";
+    let wrong = "error: payment: charge may be done when reserve of inventory refuses with \
+                 InventoryRefused, and nothing undoes it; undo it by a reaction, or declare it \
+                 read-only if it changes nothing";
     let shop = without(&parallel(), "/2/reactions/1/undoes");
     finds(wrong, &shop, &parallel());
+    finds(wrong, &shop, &with(&shop, "/2/reactions/0/read_only", json!(true)));
     finds(wrong, &without(&shop, "/2/reactions/0/calls"), &parallel());
     // What it calls may change something, although it refuses nothing.
     let sure = without(&shop, "/2/reactions/0/refuses");
@@ -333,6 +334,97 @@ fn what_changes_something_has_an_undo() {
     // What follows from a refusal needs none, although the other one may refuse, too.
     let tell = json!({"name": "tell", "on": "InventoryRefused", "calls": true});
     clean(&with(&parallel(), "/0/reactions/-", tell));
+}
+
+#[test]
+fn what_changes_nothing_needs_no_undo_to_be_reached() {
+    let shop = refunded_on("PaymentRefused");
+    assert_eq!(found(&shop).len(), 1);
+    clean(&with(&shop, "/2/reactions/0/read_only", json!(true)));
+}
+
+/// The sequential shop, whose order emits this event where none of these came in time.
+fn timed(awaits: &[&str], emits: &str) -> Value {
+    let timeout =
+        json!({"after": "OrderCreated", "awaits": awaits, "within_ms": 1, "emits": emits});
+    with(&sequential(), "/0/timeouts", json!([timeout]))
+}
+
+/// The same, cancelled by the time-out: payment takes back what it did too late.
+fn cancelled(awaits: &[&str]) -> Value {
+    let cancel = json!({"name": "cancel-late", "on": "OrderLate", "emits": "OrderCancelled"});
+    let refund = json!({"name": "refund", "on": "OrderLate", "undoes": ["charge"]});
+    let shop = with(&timed(awaits, "OrderLate"), "/0/reactions/-", cancel);
+    with(&shop, "/2/reactions/-", refund)
+}
+
+/// A further reaction of inventory that releases.
+fn released_on(shop: &Value, event: &str) -> Value {
+    let late = json!({"name": "release-late", "on": event, "undoes": ["reserve"]});
+    with(shop, "/1/reactions/-", late)
+}
+
+#[test]
+fn a_timeout_that_turns_back_leads_to_the_undo() {
+    let shop = cancelled(&["PaymentTaken", "InventoryRefused"]);
+    finds(
+        "error: inventory: reserve may be done when a time-out of order emits OrderLate, which \
+         does not lead to release; let release react to OrderLate, or to an event that follows \
+         from it",
+        &shop,
+        &released_on(&shop, "OrderLate"),
+    );
+    // The end of another refusal turns back, too.
+    let shop = timed(&["PaymentTaken"], "OrderCancelled");
+    assert_eq!(found(&shop).len(), 2, "{:#?}", found(&shop));
+}
+
+#[test]
+fn what_is_done_too_late_has_an_undo() {
+    let shop = released_on(&cancelled(&["PaymentTaken", "InventoryRefused"]), "OrderLate");
+    finds(
+        "error: payment: charge may be done when a time-out of order emits OrderLate, and \
+         nothing undoes it; undo it by a reaction, or declare it read-only if it changes nothing",
+        &without(&shop, "/2/reactions/1"),
+        &shop,
+    );
+    // It may be refused when it comes: then that is the way back.
+    let awaits = ["PaymentTaken", "PaymentRefused", "InventoryRefused"];
+    let shop = timed(&awaits, "OrderCancelled");
+    let shop = with(&shop, "/0/reactions/-", json!({"name": "note", "on": "PaymentRefused"}));
+    let shop = with(&shop, "/0/reactions/0/refuses", json!("OrderOver"));
+    let refund = json!({"name": "refund", "on": "OrderOver", "undoes": ["charge"]});
+    clean(&with(&released_on(&shop, "OrderOver"), "/2/reactions/-", refund));
+}
+
+#[test]
+fn a_timeout_is_a_way_back_where_nothing_awaited_may_come() {
+    // That payment refuses is told to nobody but by the silence.
+    let silent = |awaits: &[&str]| {
+        let shop = with(&cancelled(awaits), "/1/reactions/1/on", json!("OrderLate"));
+        let note = json!({"name": "note", "on": "PaymentRefused"});
+        with(&shop, "/0/reactions/-", note)
+    };
+    finds(
+        "error: inventory: reserve may be done when charge of payment refuses with \
+         PaymentRefused, which does not lead to release; let release react to PaymentRefused, or \
+         to an event that follows from it",
+        &silent(&["PaymentTaken", "InventoryRefused", "PaymentRefused"]),
+        &silent(&["PaymentTaken", "InventoryRefused"]),
+    );
+}
+
+#[test]
+fn a_timeout_that_reminds_or_goes_on_is_no_refusal() {
+    let shop = timed(&["PaymentTaken", "InventoryRefused"], "OrderDelayed");
+    let remind = json!({"name": "remind", "on": "OrderDelayed"});
+    clean(&with(&shop, "/0/reactions/-", remind.clone()));
+    let on =
+        json!({"name": "confirm-all-the-same", "on": "OrderDelayed", "emits": "OrderConfirmed"});
+    clean(&with(&shop, "/0/reactions/-", on));
+    // Nor is one that is an end of its own, for nobody reacts to it.
+    let ends = json!(["OrderConfirmed", "OrderCancelled", "OrderDelayed"]);
+    clean(&with(&shop, "/0/ends", ends));
 }
 
 #[test]
@@ -401,10 +493,11 @@ fn declarations() -> impl Strategy<Value = Vec<Declaration>> {
     let events = || proptest::collection::vec(event(), 0..3);
     let name = || (0..4_u8).prop_map(|nth| format!("r{nth}"));
     let undoes = proptest::collection::vec(name(), 0..2);
-    let reaction = (name(), event(), some(), some(), undoes, any::<bool>()).prop_map(
-        |(name, on, emits, refuses, undoes, calls)| {
+    let flags = (any::<bool>(), any::<bool>());
+    let reaction = (name(), event(), some(), some(), undoes, flags).prop_map(
+        |(name, on, emits, refuses, undoes, (calls, read_only))| {
             json!({"name": name, "on": on, "emits": emits, "refuses": refuses, "undoes": undoes,
-                   "calls": calls})
+                   "calls": calls, "read_only": read_only})
         },
     );
     let timeout = (event(), events(), event()).prop_map(|(after, awaits, emits)| {

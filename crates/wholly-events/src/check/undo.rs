@@ -4,11 +4,15 @@
 //! What may run beside a refusal is what may come of the choreography's first event without the
 //! success of who refuses, and with that on which the refusal itself depends. So nothing that
 //! needs the success of who refuses has to be taken back, and nothing that the refusal excludes.
+//!
+//! A time-out that turns the choreography back is a refusal, too. What it awaits has not come when it
+//! fires; who was to emit that may still do so later, and what then follows may be a way back.
 
 use std::collections::HashSet;
 
 use super::Finding;
-use crate::graph::{Cause, Event, Graph, Joins, Node, Reach, ReactionOf};
+use super::finding::Refusal;
+use crate::graph::{Cause, Event, Graph, Joins, Node, Reach, ReactionOf, TimeoutOf};
 
 pub(super) fn check(graph: &Graph<'_>) -> Vec<Finding> {
     let undos: Vec<Vec<Node>> = (0..graph.nodes.len()).map(|node| undos(graph, node)).collect();
@@ -16,18 +20,17 @@ pub(super) fn check(graph: &Graph<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for begin in begins(graph) {
         let choreography = Choreography::new(graph, begin);
-        for (refusing, event) in choreography.refusals() {
-            let beside = choreography.beside(refusing);
-            // Directly, or by events that follow from it.
-            let led = graph.successes(event).runs;
-            for done in (0..graph.nodes.len()).filter(|done| beside[*done]) {
+        for (turn, event) in choreography.turns() {
+            let beside = choreography.beside(turn);
+            let back = choreography.back(turn, event, &beside);
+            let may_be_done =
+                |done: &Node| beside.runs[*done] && !graph.nodes[*done].reaction.read_only;
+            for done in (0..graph.nodes.len()).filter(may_be_done) {
                 let undos = &undos[done];
                 let (finding, of) = match undos.first() {
-                    Some(_) if undos.iter().any(|undo| led[*undo]) => continue,
-                    Some(undo) => (not_reached(graph, done, *undo, refusing, event), Some(event)),
-                    None if choreography.may_change(done) => {
-                        (no_undo(graph, done, refusing, event), None)
-                    }
+                    Some(_) if undos.iter().any(|undo| back[*undo]) => continue,
+                    Some(undo) => (not_reached(graph, done, *undo, turn), Some(event)),
+                    None if choreography.may_change(done) => (no_undo(graph, done, turn), None),
                     None => continue,
                 };
                 if told.insert((done, of)) {
@@ -54,61 +57,142 @@ fn begins(graph: &Graph<'_>) -> Vec<Event> {
         .collect()
 }
 
+/// The cause of a choreography's turning back.
+#[derive(Clone, Copy)]
+enum Turn<'a> {
+    Reaction(Node),
+    TimeOut(&'a TimeoutOf<'a>),
+}
+
 /// The choreography that one event begins.
 struct Choreography<'a> {
     graph: &'a Graph<'a>,
     begin: Event,
     joins: Joins,
-    /// The reactions that run where all succeed.
-    success: Vec<bool>,
-    /// What each outcome of a reaction is needed for: the rest of what may run.
+    /// The events and reactions where all succeed.
+    success: Reach,
+    /// The events and reactions that may come where no time-out fires.
+    in_time: Reach,
+    /// The needs for each outcome of a reaction: the rest of what may come.
     without: Vec<Without>,
 }
 
-/// The reactions that may run although a reaction does not succeed, or does not refuse.
+/// The events and reactions that may come although one does not succeed, or does not refuse.
 struct Without {
-    success: Vec<bool>,
-    refusal: Vec<bool>,
+    success: Reach,
+    refusal: Reach,
 }
 
 impl<'a> Choreography<'a> {
     fn new(graph: &'a Graph<'a>, begin: Event) -> Self {
         let joins = Joins::new(graph, begin);
-        let reach = |without| graph.reach(begin, &joins, |cause| cause != without).runs;
+        let reach = |without| graph.reach(begin, &joins, |cause| cause != without);
         let without = (0..graph.nodes.len()).map(|node| Without {
             success: reach(Cause::Success(node)),
             refusal: reach(Cause::Refusal(node)),
         });
         let without = without.collect();
-        Self { graph, begin, success: graph.successes(begin).runs, joins, without }
+        let in_time = graph.reach(begin, &joins, |cause| cause != Cause::TimeOut);
+        Self { graph, begin, success: graph.successes(begin), in_time, joins, without }
     }
 
-    /// The reactions that may run and refuse, and with which event.
-    fn refusals(&self) -> impl Iterator<Item = (Node, Event)> {
-        let Reach { runs, .. } = self.graph.reach(self.begin, &self.joins, |_| true);
+    /// The causes that may turn it back, and with which event.
+    fn turns(&self) -> impl Iterator<Item = (Turn<'a>, Event)> {
+        let Reach { runs, comes } = self.graph.reach(self.begin, &self.joins, |_| true);
         let nodes = self.graph.nodes.iter().enumerate().filter(move |(node, _)| runs[*node]);
-        nodes.filter_map(|(node, one)| Some((node, one.refuses?)))
+        let reactions = nodes.filter_map(|(node, one)| Some((Turn::Reaction(node), one.refuses?)));
+        let timeouts = self.graph.timeouts.iter().filter(move |one| comes[one.after]);
+        let timeouts = timeouts.filter(|one| self.turns_back(one.emits));
+        reactions.chain(timeouts.map(|one| (Turn::TimeOut(one), one.emits)))
     }
 
-    /// The reactions that may have succeeded when one refuses, or succeed beside it.
-    fn beside(&self, refusing: Node) -> Vec<bool> {
-        let may = |cause| match cause {
-            Cause::Success(node) => node != refusing && self.without[node].refusal[refusing],
-            Cause::Refusal(node) => node != refusing && self.without[node].success[refusing],
-            Cause::TimeOut => true,
+    /// True for an event of a time-out that leads to an end of a refusal, or to an undo and to no end
+    /// of the success. Another one reminds, says that something is late, or begins another way.
+    fn turns_back(&self, event: Event) -> bool {
+        let Reach { runs, comes } = self.graph.successes(event);
+        let leads_to = |among: &Reach| {
+            (0..comes.len()).any(|one| comes[one] && among.comes[one] && self.graph.is_end(one))
         };
-        let mut beside = self.graph.reach(self.begin, &self.joins, may).runs;
+        if leads_to(&self.success) {
+            return false;
+        }
+        let mut nodes = self.graph.nodes.iter().zip(runs);
+        nodes.any(|(one, runs)| runs && !one.reaction.undoes.is_empty()) || leads_to(&self.in_time)
+    }
+
+    /// The reactions that may have succeeded when it is turned back, or succeed beside that; and the
+    /// events that may come with them.
+    fn beside(&self, turn: Turn<'_>) -> Reach {
+        // A success and a refusal on which the turn does not depend.
+        let refuses = |without: &Without| match turn {
+            Turn::Reaction(node) => without.success.runs[node],
+            Turn::TimeOut(timeout) => without.success.comes[timeout.after],
+        };
+        let succeeds = |without: &Without| match turn {
+            Turn::Reaction(node) => without.refusal.runs[node],
+            Turn::TimeOut(timeout) => without.refusal.comes[timeout.after],
+        };
+        let is_out = |node: Node, event: Option<Event>| match turn {
+            Turn::Reaction(refusing) => node == refusing,
+            Turn::TimeOut(timeout) => event.is_some_and(|event| timeout.awaits.contains(&event)),
+        };
+        let nodes = &self.graph.nodes;
+        let may = |cause| match cause {
+            Cause::Success(node) => {
+                !is_out(node, nodes[node].emits) && succeeds(&self.without[node])
+            }
+            Cause::Refusal(node) => {
+                !is_out(node, nodes[node].refuses) && refuses(&self.without[node])
+            }
+            Cause::TimeOut => matches!(turn, Turn::Reaction(_)),
+        };
+        let mut beside = self.graph.reach(self.begin, &self.joins, may);
         // What needs a refusal to come to its turn did not succeed, and nor did who refuses.
-        beside.iter_mut().enumerate().for_each(|(node, runs)| {
-            *runs &= node != refusing && self.without[node].refusal[refusing];
+        beside.runs.iter_mut().enumerate().for_each(|(node, runs)| {
+            let is_who = matches!(turn, Turn::Reaction(refusing) if refusing == node);
+            *runs &= !is_who && succeeds(&self.without[node]);
         });
         beside
+    }
+
+    /// The reactions to which the event with which it is turned back leads: directly, by events that
+    /// follow from it, or by a time-out of which no awaited event may come any more.
+    fn back(&self, turn: Turn<'_>, event: Event, beside: &Reach) -> Vec<bool> {
+        let Reach { mut runs, mut comes } = self.graph.successes(event);
+        if let Turn::TimeOut(timeout) = turn {
+            let late = self.late(timeout);
+            runs.iter_mut().zip(late).for_each(|(one, late)| *one |= late);
+        }
+        loop {
+            let may_come = |event: Event| comes[event] || beside.comes[event];
+            let fires = |one: &&TimeoutOf<'_>| {
+                !comes[one.emits]
+                    && may_come(one.after)
+                    && !one.awaits.iter().any(|awaited| may_come(*awaited))
+            };
+            let Some(fired) = self.graph.timeouts.iter().find(fires) else { return runs };
+            let more = self.graph.successes(fired.emits);
+            for (all, more) in [(&mut runs, more.runs), (&mut comes, more.comes)] {
+                all.iter_mut().zip(more).for_each(|(one, more)| *one |= more);
+            }
+        }
+    }
+
+    /// The reactions that may follow from each event of the success that a time-out awaits, where it
+    /// comes too late.
+    fn late(&self, timeout: &TimeoutOf<'_>) -> Vec<bool> {
+        let awaited = timeout.awaits.iter().filter(|event| self.success.comes[**event]);
+        let all = awaited.map(|event| self.graph.reach(*event, &Joins::default(), |_| true).runs);
+        let both = |one: Vec<bool>, other: Vec<bool>| {
+            one.into_iter().zip(other).map(|(one, other)| one && other).collect()
+        };
+        all.reduce(both).unwrap_or_default()
     }
 
     /// True for a reaction of the success that changes something, as far as can be told.
     fn may_change(&self, node: Node) -> bool {
         let reaction = self.graph.nodes[node].reaction;
-        self.success[node]
+        self.success.runs[node]
             && reaction.undoes.is_empty()
             && (reaction.refuses.is_some() || reaction.calls)
     }
@@ -124,23 +208,34 @@ fn undos(graph: &Graph<'_>, done: Node) -> Vec<Node> {
         .collect()
 }
 
-fn not_reached(graph: &Graph<'_>, done: Node, undo: Node, refusing: Node, event: Event) -> Finding {
+fn not_reached(graph: &Graph<'_>, done: Node, undo: Node, turn: Turn<'_>) -> Finding {
     Finding::UndoNotReached {
         service: graph.declaration(done).service.clone(),
         reaction: graph.nodes[done].reaction.name.clone(),
         undo: graph.nodes[undo].reaction.name.clone(),
-        refused_by: graph.declaration(refusing).service.clone(),
-        refusing: graph.nodes[refusing].reaction.name.clone(),
-        event: graph.events[event].clone(),
+        refusal: refusal(graph, turn),
     }
 }
 
-fn no_undo(graph: &Graph<'_>, done: Node, refusing: Node, event: Event) -> Finding {
+fn no_undo(graph: &Graph<'_>, done: Node, turn: Turn<'_>) -> Finding {
     Finding::NoUndo {
         service: graph.declaration(done).service.clone(),
         reaction: graph.nodes[done].reaction.name.clone(),
-        refused_by: graph.declaration(refusing).service.clone(),
-        refusing: graph.nodes[refusing].reaction.name.clone(),
-        event: graph.events[event].clone(),
+        refusal: refusal(graph, turn),
+    }
+}
+
+fn refusal(graph: &Graph<'_>, turn: Turn<'_>) -> Refusal {
+    match turn {
+        Turn::Reaction(node) => {
+            let ReactionOf { reaction, refuses, .. } = &graph.nodes[node];
+            let (service, name) = (graph.declaration(node).service.clone(), reaction.name.clone());
+            let event = refuses.map_or(&reaction.on, |event| graph.events[event]).clone();
+            Refusal::Reaction { service, reaction: name, event }
+        }
+        Turn::TimeOut(timeout) => {
+            let service = graph.declarations[timeout.service].service.clone();
+            Refusal::TimeOut { service, event: graph.events[timeout.emits].clone() }
+        }
     }
 }

@@ -31,6 +31,7 @@ fn code() -> Arc<Code<SqliteHandler>> {
         refuses: None,
         undoes: undoes.iter().map(|one| name(one)).collect(),
         calls: false,
+        read_only: false,
     };
     let declaration = Declaration {
         service: ServiceName::new("inventory").unwrap(),
@@ -97,7 +98,7 @@ fn count(db: &Connection) -> u64 {
     u64::try_from(rows).unwrap()
 }
 
-/// What falls into the retention, and the minute between two trimmings, of each table.
+/// The rows that fall into the retention, and the minute between two trimmings, of each table.
 fn most_rows(events: u64) -> u64 {
     let kept = OUTBOX + 2 * INBOX + 3 * Duration::from_secs(60);
     (events as f64 * kept.as_secs_f64() / DAY.as_secs_f64()) as u64 + 100

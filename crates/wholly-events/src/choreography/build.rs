@@ -106,7 +106,7 @@ pub struct Choreography<S: Store> {
     settings: Settings,
 }
 
-/// How long things are kept and how failures are dealt with.
+/// The times for which things are kept, and the way in which failures are dealt with.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) retry: Retry,
@@ -256,6 +256,14 @@ impl<S: Store> Choreography<S> {
         Self { functions, ..built }
     }
 
+    /// The last reaction changes nothing: a refusal of another one leaves nothing of it to undo.
+    pub fn read_only(self) -> Self {
+        self.last("read_only", |reaction| {
+            reaction.read_only = true;
+            Ok(())
+        })
+    }
+
     /// The service emits `emits` where, this long after an event `after`, none of `awaits` came.
     ///
     /// It reacts to each of the awaited events. The data of the time-out's event is that of `after`.
@@ -323,14 +331,14 @@ impl<S: Store> Choreography<S> {
         self
     }
 
-    /// How reactions that fail are tried again.
+    /// Sets the way in which reactions that fail are tried again.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.settings.retry = retry;
         self
     }
 
-    /// How long published events are kept, and how long the inbox remembers: longer than every feed
-    /// that is followed keeps its events. A week and two, unless said otherwise.
+    /// Sets how long published events are kept, and how long the inbox remembers: longer than every
+    /// feed that is followed keeps its events. A week and two, unless said otherwise.
     pub fn retention(mut self, outbox: Duration, inbox: Duration) -> Self {
         self.settings.outbox_retention = outbox;
         self.settings.inbox_retention = inbox;
@@ -340,14 +348,15 @@ impl<S: Store> Choreography<S> {
         }
     }
 
-    /// How long a followed feed must be away before a time-out fires without it. A day, unless
+    /// Sets how long a followed feed must be away before a time-out fires without it. A day, unless
     /// said otherwise.
     pub fn unreachable_after(mut self, time: Duration) -> Self {
         self.settings.unreachable_after = time;
         self
     }
 
-    /// How long one call of [`on_call`](Self::on_call) may take. A minute, unless said otherwise.
+    /// Sets how long a call of [`on_call`](Self::on_call) may take. A minute, unless said
+    /// otherwise.
     pub fn call_timeout(mut self, time: Duration) -> Self {
         self.settings.call_timeout = time;
         self
@@ -360,7 +369,7 @@ impl<S: Store> Choreography<S> {
         self
     }
 
-    /// What the service declares, to be checked or drawn.
+    /// The service's declaration, to be checked or drawn.
     ///
     /// # Errors
     /// See [`InvalidChoreography`].
@@ -404,7 +413,9 @@ impl<S: Store> Choreography<S> {
         self.declare(|declaration| {
             let (on, name) = (EventType::new(event)?, ReactionName::new(event)?);
             let (emits, refuses, undoes) = (None, None, Vec::new());
-            declaration.reactions.push(Reaction { name, on, emits, refuses, undoes, calls });
+            let read_only = false;
+            let reaction = Reaction { name, on, emits, refuses, undoes, calls, read_only };
+            declaration.reactions.push(reaction);
             Ok(())
         })
     }

@@ -33,12 +33,12 @@ pub struct Incoming<E> {
 /// The end of a reaction that did not fail: what it emits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reacted<T, R = ()> {
-    /// It took effect. The data of the event that it emits, if it emits one.
+    /// An effect. The data of the event that the reaction emits, if it emits one.
     Done(T),
-    /// It took effect, and emits nothing this time: it awaits another event (a *join*), or there is
+    /// An effect, and no event this time: the reaction awaits another one (a *join*), or there is
     /// nothing new to say.
     Silent,
-    /// It refused: all that it wrote is rolled back. The data of the refusal that it emits.
+    /// A refusal: all that the reaction wrote is rolled back. The data of the event that it emits.
     Refused(R),
 }
 
@@ -51,7 +51,7 @@ pub struct Delivered {
     pub(crate) called: Option<String>,
 }
 
-/// What a reaction said, as JSON.
+/// The word of a reaction, as JSON.
 #[derive(Clone, Debug)]
 pub struct Said {
     pub(crate) refused: bool,

@@ -1,4 +1,4 @@
-//! What a service tells its own program of its reactions.
+//! The observer by which a service tells its own program of its reactions.
 
 use std::sync::Arc;
 

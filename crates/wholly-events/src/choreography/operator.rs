@@ -1,4 +1,4 @@
-//! What an operator does by hand, on a service's database: it needs no running service, and works
+//! The operator's work by hand, on a service's database: it needs no running service, and works
 //! for a service in any language that keeps the tables.
 
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Operator<S: Store> {
     code: Arc<Code<S::Handler>>,
 }
 
-/// How an event that is given up ends for the others.
+/// The end, for the others, of an event that is given up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Nothing is emitted.
@@ -33,7 +33,7 @@ pub enum Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DropError {
-    /// It is not there.
+    /// No such event is parked.
     #[error("nothing is parked under this number; it may have ended meanwhile")]
     NotParked,
     /// Its call may have taken effect.

@@ -23,7 +23,7 @@ impl Backoff {
         tokio::time::sleep(self.longer()).await;
     }
 
-    /// How long to wait now; the next wait is longer.
+    /// The time to wait now; the next wait is longer.
     pub(crate) fn longer(&mut self) -> Duration {
         let now = self.next;
         self.next = (now * 2).min(MOST);

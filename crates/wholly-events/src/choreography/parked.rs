@@ -21,7 +21,7 @@ use crate::{sql, wire};
 /// Why an event is parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ParkedState {
-    /// It stands behind another one of its correlation.
+    /// The event stands behind another one of its correlation.
     Waiting,
     /// Its reaction failed, and is tried again.
     Failing,
@@ -46,7 +46,7 @@ pub struct Parked {
     pub tries: u64,
     /// The time of the next try, if there is to be one.
     pub next_try: Option<Timestamp>,
-    /// What the last try said.
+    /// The error of the last try.
     pub error: Option<String>,
     /// The time at which it was parked.
     pub at: Timestamp,
@@ -87,7 +87,7 @@ impl Parked {
     }
 }
 
-/// What an event is parked with.
+/// The values with which an event is parked.
 pub(crate) struct Parking<'a> {
     pub(crate) reaction: &'a ReactionName,
     pub(crate) event: &'a Event,
@@ -169,7 +169,7 @@ pub(crate) async fn due<S: Session>(
     rows.into_iter().map(read).collect()
 }
 
-/// What is parked behind this place.
+/// The events that are parked behind this place.
 pub(crate) async fn list<S: Session>(
     session: &mut S,
     after: u64,

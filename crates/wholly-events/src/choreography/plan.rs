@@ -16,7 +16,7 @@ pub(crate) struct Plan {
     pub(crate) retry: Retry,
 }
 
-/// How a reaction that failed is tried again.
+/// The way in which a reaction that failed is tried again.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
     /// The wait before the second try; doubled for each one after it.

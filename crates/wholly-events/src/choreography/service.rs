@@ -64,7 +64,7 @@ pub enum StartError {
     },
 }
 
-/// What all tasks of a service share.
+/// The parts that all tasks of a service share.
 pub(crate) struct Parts<S: Store> {
     pub(crate) store: S,
     pub(crate) code: Arc<Code<S::Handler>>,
@@ -90,7 +90,7 @@ pub(crate) struct Parts<S: Store> {
     pub(crate) feeds: Mutex<Vec<FeedStatus>>,
 }
 
-/// What runs for a service; all of it ends with its last handle.
+/// The tasks that run for a service; all of them end with its last handle.
 struct Tasks {
     tending: Mutex<JoinSet<()>>,
     calling: Arc<Mutex<JoinSet<()>>>,
@@ -162,7 +162,7 @@ impl Tasks {
 }
 
 impl<S: Store> Service<S> {
-    /// What the service declares.
+    /// The service's declaration.
     pub fn declaration(&self) -> &Declaration {
         &self.parts.code.plan.declaration
     }
@@ -196,7 +196,7 @@ impl<S: Store> Service<S> {
         self.parts.read(start, limit, wait).await
     }
 
-    /// How the service stands.
+    /// The service's status.
     ///
     /// # Errors
     /// The database's.
@@ -204,7 +204,7 @@ impl<S: Store> Service<S> {
         Status::of(&self.parts).await
     }
 
-    /// What the service's reactions made of an event: names, outcomes, times, and the reasons of
+    /// The service's reactions to an event: names, outcomes, times, and the reasons of
     /// operators.
     ///
     /// # Errors
@@ -349,7 +349,7 @@ pub(crate) fn ago(time: Duration) -> Timestamp {
     Timestamp::from_millis(now().as_millis().saturating_sub(millis))
 }
 
-/// What is behind a lock is whole after a panic, too: each holder only writes single values.
+/// Locks, also after a panic: the value is whole, for each holder only writes single values.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! How a choreographed service stands: what waits in it, and how far it has read.
+//! The status of a choreographed service: what waits in it, and how far it has read.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use crate::store::{Store, StoreError};
 /// The most parked events that a status tells.
 const PARKED_LIMIT: u64 = 1_000;
 
-/// How a service stands.
+/// The status of a service.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Status {
     /// The service.
@@ -26,7 +26,7 @@ pub struct Status {
     pub parked: Vec<ParkedStatus>,
 }
 
-/// How far a feed has been read.
+/// The place up to which a feed has been read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FeedStatus {
     /// The service that publishes it.
@@ -68,7 +68,7 @@ pub struct ParkedStatus {
     pub stuck: bool,
     /// The number of times its reaction was tried.
     pub tries: u64,
-    /// What the last try said.
+    /// The error of the last try.
     #[serde(default)]
     pub error: Option<String>,
     /// The time since which it waits, in milliseconds since 1970.

@@ -1,4 +1,4 @@
-//! What a service tends to beside its feeds: positions, parked events, calls, time-outs, retention.
+//! The tasks of a service beside its feeds: positions, parked events, calls, time-outs, retention.
 
 use std::sync::Arc;
 use std::time::Duration;

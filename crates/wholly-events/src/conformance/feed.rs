@@ -244,7 +244,7 @@ async fn what_is_no_event_is_set_aside_alone(harness: &impl Harness) {
     }
 }
 
-/// What does not fit into an answer of bounded length comes with the next one.
+/// An answer has a bounded length: what does not fit comes with the next one.
 async fn a_full_page_of_long_events_is_read_in_parts(harness: &impl Harness) {
     let long = "x".repeat(DATA_LIMIT - 2);
     let long: Vec<_> = (0..12).map(|_| NewEvent::new("Long", "c", &long).unwrap()).collect();

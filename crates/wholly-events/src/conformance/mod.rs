@@ -47,7 +47,7 @@ use crate::sql::Dialect;
 /// A database for one case, new and empty.
 #[expect(async_fn_in_trait, reason = "the suite does not leave the thread")]
 pub trait Database {
-    /// What it is reached by.
+    /// The means by which it is reached.
     type Connection: Connection;
 
     /// Opens another connection to it.

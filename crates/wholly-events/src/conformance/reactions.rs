@@ -70,7 +70,7 @@ impl Effects for deadpool_postgres::Pool {
     }
 }
 
-/// What a scripted handler says: the event's data is `"done"`, `"refuse"`, `"fail"` or something
+/// The word of a scripted handler: the event's data is `"done"`, `"refuse"`, `"fail"` or something
 /// that it cannot read.
 ///
 /// # Errors
@@ -243,6 +243,7 @@ fn declaration() -> Declaration {
             refuses: refuses.map(kind),
             undoes: undoes.iter().map(|one| name(one)).collect(),
             calls,
+            read_only: false,
         };
     Declaration {
         service: service(),

@@ -1,8 +1,8 @@
-//! What a suite found of a service: a line for each rule.
+//! The report of a suite: a line for each rule.
 
 use std::fmt;
 
-/// What a suite found: a check for each rule.
+/// The findings of a suite: a check for each rule.
 #[derive(Clone, Debug)]
 #[must_use]
 #[non_exhaustive]
@@ -25,14 +25,14 @@ pub struct Check {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It is.
+    /// The rule is kept.
     Passed,
-    /// It is not.
+    /// The rule is broken.
     Failed {
-        /// What was seen instead of what the contract says.
+        /// The behaviour that was seen instead.
         seen: String,
     },
-    /// It could not be looked at.
+    /// The rule could not be looked at.
     NotOffered,
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for Report {
 pub(super) enum Broken {
     /// There was no way to look.
     NotOffered,
-    /// This was seen instead.
+    /// The service broke the rule: this was seen instead.
     Seen(String),
 }
 

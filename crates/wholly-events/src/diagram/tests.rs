@@ -13,7 +13,7 @@ fn pictures(declarations: &Value) -> Vec<(String, String)> {
     parts.collect()
 }
 
-/// What happens in the picture with this title.
+/// The lines of the picture with this title.
 #[track_caller]
 fn story(declarations: &Value, title: &str) -> String {
     let pictures = pictures(declarations);

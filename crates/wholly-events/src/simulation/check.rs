@@ -13,8 +13,10 @@ impl World {
         for service in 0..NAMES.len() {
             self.check_effects(service)?;
             self.check_order(service)?;
+            self.check_dropped(service)?;
             for source in self.services[service].follows.clone() {
                 self.check_delivered(service, source)?;
+                self.check_set_aside(service, source)?;
             }
         }
         self.check_orders()?;

@@ -10,6 +10,7 @@ use super::handlers::{self, Handlers};
 use super::ledger::Ledger;
 use super::planted::Bug;
 use super::session::{Simulated, Wrote, write};
+use super::unfit::NO_EVENT;
 use crate::SqlError;
 use crate::choreography::job::{Job, Reply, perform};
 use crate::choreography::plan::Plan;
@@ -31,7 +32,7 @@ pub(super) enum Work {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     Commits,
-    /// It is committed, and who made it does not hear of it.
+    /// A commit of which its maker does not hear.
     CommitsUnheard,
     RollsBack,
 }
@@ -177,13 +178,18 @@ impl Database {
     }
 }
 
-/// Takes or changes an order. The client may not have heard of it, and say it again.
+/// Takes or changes an order, or writes what is no event. The client may not have heard of it, and say
+/// it again.
 async fn place<const SEQUENCED: bool>(
     session: &mut Simulated<'_, SEQUENCED>,
     plan: &Plan,
     event: &NewEvent,
     now: Timestamp,
 ) -> Result<Reply, ReactError> {
+    if event.kind.as_str() == NO_EVENT {
+        react::emit(session, plan, event, now).await?;
+        return Ok(Reply::Done);
+    }
     let sql = match event.kind.as_str() {
         "OrderCreated" => {
             "INSERT INTO orders SELECT ?1, 0, 0, 0

@@ -169,7 +169,9 @@ impl World {
         let life = self.services[service].life.as_mut().unwrap();
         for flight in &mut life.flights {
             match &flight.then {
-                Then::Deal { source: of, .. } | Then::DealFailed { source: of, .. }
+                Then::Deal { source: of, .. }
+                | Then::DealFailed { source: of, .. }
+                | Then::SetAside { source: of, .. }
                     if *of == source =>
                 {
                     flight.then = Then::Abandoned;

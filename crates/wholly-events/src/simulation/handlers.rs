@@ -59,7 +59,9 @@ impl<const SEQUENCED: bool> handle::Handlers<Simulated<'_, SEQUENCED>> for Handl
         if fails == Some(Fails::Before) {
             return Err(Unhandled::failed("the handler failed"));
         }
-        let said = self.change(session.db, &self.names[index.0], delivered);
+        let order = delivered.event.data();
+        let order: Order = order.map_err(|why| Unhandled::Unreadable(why.to_string()))?;
+        let said = self.change(session.db, &self.names[index.0], &order, delivered);
         if fails == Some(Fails::After) {
             return Err(Unhandled::failed("the handler failed after its change"));
         }
@@ -72,6 +74,7 @@ impl Handlers {
         &self,
         db: &Connection,
         reaction: &str,
+        order: &Order,
         delivered: Delivered,
     ) -> rusqlite::Result<Said> {
         let event = &delivered.event;
@@ -79,14 +82,13 @@ impl Handlers {
         let values =
             [reaction, event.source.as_str(), event.id.as_str(), event.correlation.as_str()];
         db.execute(effect, values)?;
-        let order: Order = event.data().unwrap();
         let refused = match self.service {
             _ if reaction == "OrderNoted" => false,
-            ORDER => update(db, reaction, &order)?,
-            INVENTORY if reaction == "OrderCreated" => !reserve(db, &order)?,
-            INVENTORY => release(db, &order, &delivered)?,
-            _ if delivered.undone.is_empty() => !charge(db, &order, &delivered)?,
-            _ => refund(db, &order, &delivered)?,
+            ORDER => update(db, reaction, order)?,
+            INVENTORY if reaction == "OrderCreated" => !reserve(db, order)?,
+            INVENTORY => release(db, order, &delivered)?,
+            _ if delivered.undone.is_empty() => !charge(db, order, &delivered)?,
+            _ => refund(db, order, &delivered)?,
         };
         Ok(Said { refused, silent: false, data: delivered.event.data })
     }

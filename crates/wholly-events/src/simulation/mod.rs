@@ -14,7 +14,9 @@
 //!   takes the correlation's lock, and is there when that commits, behind others that began later;
 //! - calls to the gateway are lost, arrive after they were given up, and even after a crash;
 //! - in some runs events are kept for minutes, and all services are down for longer than that;
-//! - in some, a database is put back to an earlier dump, under followers and gateway that go on.
+//! - in some, a database is put back to an earlier dump, under followers and gateway that go on;
+//! - outboxes hold what is no event, and data that no handler reads; an operator drops what cannot be
+//!   read, and sometimes what fails, with the refusal that is declared for it.
 //!
 //! Transactions of one database are serial here, as SQLite's are. What PostgreSQL lets overlap is
 //! for the tests over a real server.
@@ -43,6 +45,7 @@ mod session;
 mod shop;
 mod steps;
 mod tending;
+mod unfit;
 mod work;
 mod world;
 mod wrong;
@@ -99,22 +102,26 @@ fn every_seed_ends_right() {
 const REPLAY: &str = "cargo test -p wholly-events --lib simulation::one_seed -- --nocapture";
 
 /// The incidents of which each must have happened in some run.
-const EVERYTHING: [&str; 18] = [
+const EVERYTHING: [&str; 22] = [
     "again",
     "call",
     "call without a result",
     "commit unheard",
     "crash",
     "done",
+    "dropped",
+    "dropped with its refusal",
     "failure",
     "late call",
     "late commit",
+    "not dropped",
     "outage",
     "parked behind another",
     "question lost",
     "refusal of a cursor",
     "refused",
     "restored",
+    "set aside",
     "suppressed",
     "time-out",
     "trimmed",

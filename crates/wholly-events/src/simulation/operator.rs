@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::database::Fate;
 use super::service::Follower;
 use super::shop::{NAMES, PAYMENT};
+use super::unfit::NO_EVENT;
 use super::world::World;
 use super::wrong::Wrong;
 use crate::choreography::job::{Job, Reply};
@@ -84,11 +85,18 @@ impl World {
         let reactions = &self.services[service].plan.declaration.reactions;
         let (dealt, published) = (&self.services[service].ledger, &self.services[source].ledger);
         let mut missed = Vec::new();
+        let keeps = |(position, id): (&u64, &String)| {
+            self.keeps(service, source, *position).then(|| id.clone())
+        };
+        let kept: BTreeSet<_> = published.positions.range(..=trimmed).filter_map(keeps).collect();
         for id in published.positions.range(..=trimmed).map(|(_, id)| id) {
             let Some(event) = published.published.iter().find(|event| event.id == *id) else {
                 continue;
             };
             let mut reactions = reactions.iter().filter(|one| one.on.as_str() == event.kind);
+            if event.kind == NO_EVENT && !kept.contains(id) {
+                missed.push((service, id.clone()));
+            }
             if reactions.any(|one| !dealt.has_dealt_with(one.name.as_str(), NAMES[source], id)) {
                 missed.push((service, id.clone()));
                 self.spoilt.insert(event.correlation.clone());

@@ -21,6 +21,10 @@ pub(super) enum Bug {
     PositionsReusedAfterTrimming,
     /// The last old event is trimmed, with all that is before it.
     TrimsBehindTheYoung,
+    /// Something that is no event is passed over, and not kept.
+    NoEventIsPassedOver,
+    /// An operator says of a call that is out that it did not happen.
+    DropsACallThatIsOut,
     /// A law of the product is broken.
     Broken(Law),
 }
@@ -40,7 +44,8 @@ impl Bug {
             Self::CursorOverTheSequence => sequenced = Some(true),
             Self::PositionsReusedAfterTrimming => story = Some(Story::Forgetful),
             Self::Broken(Law::CursorsAreJudged) => story = Some(Story::Restored),
-            Self::Broken(Law::NoUndoOfACallThatIsOut | Law::TimeoutsKnowAllEvents) => {
+            Self::DropsACallThatIsOut
+            | Self::Broken(Law::NoUndoOfACallThatIsOut | Law::TimeoutsKnowAllEvents) => {
                 shop = Some(Shop::Gateway);
             }
             Self::Broken(Law::LateOnesAreSuppressed | Law::UndoingWaitsItsTurn) => {
@@ -78,6 +83,8 @@ fn every_planted_bug_is_caught() {
         (Bug::CursorOverTheSequence, &[Delivered]),
         (Bug::PositionsReusedAfterTrimming, &[Positions]),
         (Bug::TrimsBehindTheYoung, &[Trimmed]),
+        (Bug::NoEventIsPassedOver, &[Kept]),
+        (Bug::DropsACallThatIsOut, &[Whole]),
         (Bug::Broken(Law::LanesByCorrelation), &[Ordered]),
         // It is caught at once, and by what follows where that is left to happen.
         (Bug::Broken(Law::CursorsAreJudged), &[Believed]),

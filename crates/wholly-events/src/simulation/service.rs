@@ -76,6 +76,8 @@ pub(super) enum Then {
     Deal { source: usize, lane: Correlation, event: Event, nth: usize },
     /// The same, after a failure was recorded.
     DealFailed { source: usize, lane: Correlation, event: Event, nth: usize },
+    /// Something that is no event is kept.
+    SetAside { source: usize, lane: Correlation },
     /// A parked event, tried without a result.
     Retried { index: ReactionIndex, event: Event },
     /// A call's result, which is on its way for as long as it takes.

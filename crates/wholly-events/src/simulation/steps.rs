@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::shop::{NAMES, ORDER, PAYMENT, Shop};
+use super::unfit::NO_EVENT;
 use super::world::{Story, World};
 use super::wrong::{Check, Wrong, ensure};
 
@@ -39,7 +40,8 @@ impl World {
             84..86 => self.time_out(service),
             86..93 if self.chance.percent(self.gateway.haste) => self.gateway_step(),
             93..95 => self.trim(service),
-            95..97 => self.operate(service),
+            95..96 => self.operate(service),
+            96..97 => self.give_up(service),
             97..100 => self.place(),
             _ => Ok(()),
         }
@@ -84,6 +86,7 @@ impl World {
             self.start(service)?;
         }
         self.operate(service)?;
+        self.give_up(service)?;
         self.sequence_now(service)?;
         for _ in 0..3 {
             self.ask(service)?;
@@ -152,6 +155,10 @@ impl World {
         if !open.is_empty() {
             let order = open[self.chance.index(open.len())].clone();
             self.place_order(&order, "OrderCreated");
+        }
+        if self.fault(10) {
+            let order = self.orders[self.chance.index(self.orders.len())].clone();
+            self.place_order(&order, NO_EVENT);
         }
         if self.shop == Shop::Parallel && self.faulty {
             let order = self.orders[self.chance.index(self.orders.len())].clone();

@@ -12,7 +12,6 @@ use crate::choreography::handle::{Unhandled, call_key};
 use crate::choreography::job::{Job, Reply};
 use crate::choreography::plan::ReactionIndex;
 use crate::choreography::react::Disposition;
-use crate::choreography::reader::Item;
 use crate::choreography::timeout::Running;
 use crate::event::{Event, NewEvent};
 use crate::names::Correlation;
@@ -29,8 +28,11 @@ impl World {
         }
         let feed = self.feed(service, nth);
         let source = feed.source;
-        let Some((lane, Item::Event(event))) = feed.reader.begin() else { return Ok(()) };
-        let (lane, event) = (lane.clone(), event.clone());
+        let Some((lane, item)) = feed.reader.begin() else { return Ok(()) };
+        let (lane, item) = (lane.clone(), item.clone());
+        let Some((lane, event)) = self.deal_with(service, source, lane, item) else {
+            return Ok(());
+        };
         self.react(service, Then::Deal { source, lane, event, nth: 0 });
         Ok(())
     }
@@ -59,7 +61,7 @@ impl World {
 
     /// A client's order, as an event of this type says.
     pub(super) fn place_order(&mut self, order: &Order, kind: &str) {
-        let data = serde_json::to_string(order).unwrap();
+        let data = self.data_of(order, kind);
         let stamp = self.stamp();
         // The program may have made it long ago, or by a clock that is wrong.
         let time = match self.story == Story::Forgetful && self.fault(10) {
@@ -173,6 +175,7 @@ impl World {
                 let life = self.services[service].life.as_mut().unwrap();
                 life.busy.remove(&sequence);
             }
+            (Then::SetAside { source, lane }, _) => self.is_set_aside(service, source, &lane),
             (Then::Fired(fired), Reply::Changed(true)) => self.fired(service, &fired)?,
             (Then::Placed, _) => self.placed = self.heard_of(),
             _ => {}
@@ -282,7 +285,7 @@ impl World {
 }
 
 impl Flight {
-    fn locks(&self, correlation: &Correlation) -> bool {
+    pub(super) fn locks(&self, correlation: &Correlation) -> bool {
         self.drawn.is_some() && self.correlation == *correlation
     }
 }

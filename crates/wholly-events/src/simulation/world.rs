@@ -11,6 +11,7 @@ use super::gateway::Gateway;
 use super::planted::Bug;
 use super::service::{Follower, Life, Retention, Service};
 use super::shop::{NAMES, ORDER, Order, Shop};
+use super::unfit::Dropped;
 use super::wrong::Wrong;
 use crate::choreography::job::{Job, Reply};
 use crate::choreography::react::Stamp;
@@ -35,6 +36,8 @@ pub(super) struct World {
     pub(super) spoilt: BTreeSet<String>,
     /// Events that a follower has missed for a stated reason: follower and id.
     pub(super) missed: BTreeSet<(usize, String)>,
+    /// The refusal that was to be emitted for each event that an operator dropped, or none.
+    pub(super) dropped: BTreeMap<Dropped, Option<String>>,
     /// The number of times out of a hundred that positions are given when they could be.
     pub(super) sequencing: u64,
     /// The number of times out of a hundred that a handler fails.
@@ -98,6 +101,7 @@ impl World {
             placed: BTreeSet::new(),
             spoilt: BTreeSet::new(),
             missed: BTreeSet::new(),
+            dropped: BTreeMap::new(),
             sequencing,
             failing,
             faulty: true,

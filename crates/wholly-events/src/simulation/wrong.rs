@@ -9,6 +9,10 @@ pub(super) enum Check {
     Once,
     /// Every committed event was dealt with by every reaction to it.
     Delivered,
+    /// Each follower keeps what is no event, and nothing else.
+    Kept,
+    /// A dropped event emits the refusal that was said, or nothing.
+    Dropped,
     /// Handlers see the events of a publisher and a correlation in the order of their commits.
     Ordered,
     /// No event is there without the change that it tells of.

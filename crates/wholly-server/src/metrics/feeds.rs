@@ -7,7 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use crate::observer::{Counts, FeedMeasures, Observer, State};
+use crate::observer::{Counts, FeedMeasures, Observer, ServiceMeasures, State};
 
 /// An observer, whose measures are read when somebody asks.
 pub(super) struct Feeds(pub Arc<Observer>);
@@ -29,6 +29,7 @@ impl Collector for Feeds {
         let help = "Whether a feed cannot be read";
         let unreachable = of(|feed| u64::from(feed.unreachable));
         gauges(&mut encoder, "feed_unreachable", help, unreachable)?;
+        services(&mut encoder, &self.0.services())?;
         let Counts { by_state, stuck } = self.0.counts();
         let by_state = State::ALL.map(|state| {
             ([("state", state.as_str())], by_state.get(&state).copied().unwrap_or_default())
@@ -39,6 +40,29 @@ impl Collector for Feeds {
             encoder.encode_descriptor("choreographies_stuck", help, None, MetricType::Gauge)?;
         metric.encode_gauge(&i64::try_from(stuck).unwrap_or(i64::MAX))
     }
+}
+
+/// How the services stand that say so.
+fn services(encoder: &mut DescriptorEncoder<'_>, all: &[ServiceMeasures]) -> fmt::Result {
+    let of_feeds = |value: fn(&FeedMeasures) -> u64| {
+        let feeds = all.iter().flat_map(|one| one.feeds.iter().map(move |feed| (one, feed)));
+        feeds.map(move |(one, feed)| {
+            let names = [("service", one.service.to_string()), ("feed", feed.source.to_string())];
+            (names, value(feed))
+        })
+    };
+    let help = "Events that a feed has and a service that follows it has not dealt with";
+    gauges(encoder, "service_feed_lag_events", help, of_feeds(|feed| feed.lag))?;
+    let help = "Whether a service cannot read a feed that it follows";
+    let unreachable = of_feeds(|feed| u64::from(feed.unreachable));
+    gauges(encoder, "service_feed_unreachable", help, unreachable)?;
+    let of = |value: fn(&ServiceMeasures) -> u64| {
+        all.iter().map(move |one| ([("service", one.service.to_string())], value(one)))
+    };
+    let help = "Events that wait in a service";
+    gauges(encoder, "service_parked_events", help, of(|one| one.parked))?;
+    let help = "Events that wait in a service until a person looks at them";
+    gauges(encoder, "service_stuck_events", help, of(|one| one.stuck))
 }
 
 fn gauges<L: EncodeLabelSet>(

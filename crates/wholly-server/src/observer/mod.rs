@@ -62,10 +62,12 @@ struct Shared {
     kept: Duration,
 }
 
-/// A feed, and how far it is read.
+/// A feed, how far it is read, and how its service stands.
 struct Followed {
     feed: ConfiguredFeed,
     read: Mutex<Read>,
+    /// The service's last answer; none where it gives none, for an old one says nothing of now.
+    stands: Mutex<Option<ServiceMeasures>>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -82,13 +84,26 @@ pub struct Counts {
     pub stuck: u64,
 }
 
-/// How a feed is followed.
+/// How a feed is followed, by the observer or by a service.
 #[derive(Clone, Debug)]
 pub struct FeedMeasures {
     pub source: ServiceName,
     /// The number of its events that are not read.
     pub lag: u64,
+    /// True if it cannot be read, or is refused.
     pub unreachable: bool,
+}
+
+/// How a service stands, as it says itself.
+#[derive(Clone, Debug)]
+pub struct ServiceMeasures {
+    pub service: ServiceName,
+    /// The feeds that it follows.
+    pub feeds: Vec<FeedMeasures>,
+    /// The number of events that wait in it; no more than its status tells.
+    pub parked: u64,
+    /// The number of these that need a person.
+    pub stuck: u64,
 }
 
 /// A choreography with its timeline.
@@ -111,7 +126,7 @@ impl Observer {
         let store = Store::open(file)?;
         let sources = feeds.iter().map(|feed| feed.source.clone()).collect();
         store.keep(sources, now()).await?;
-        let followed = |feed| Followed { feed, read: Mutex::default() };
+        let followed = |feed| Followed { feed, read: Mutex::default(), stands: Mutex::default() };
         let shared = Arc::new(Shared {
             store,
             feeds: feeds.into_iter().map(followed).collect(),
@@ -203,6 +218,11 @@ impl Observer {
             FeedMeasures { source, lag, unreachable }
         };
         self.shared.feeds.iter().map(measures).collect()
+    }
+
+    /// How the services stand that say so.
+    pub fn services(&self) -> Vec<ServiceMeasures> {
+        self.shared.feeds.iter().filter_map(|followed| lock(&followed.stands).clone()).collect()
     }
 }
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
-use wholly_events::choreography::FeedStatus;
+use wholly_events::choreography::{FeedStatus, Status};
 
 use super::judge::Declarations;
 use super::store::{Observed, StoreError};
 use super::timeline::{Reported, Which, to_ask};
-use super::{ConfiguredFeed, Kind, Shared, now};
+use super::{ConfiguredFeed, FeedMeasures, Followed, Kind, ServiceMeasures, Shared, lock, now};
 
 /// The interval at which a service is asked how it stands.
 const EACH: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ pub async fn ask(shared: Arc<Shared>, nth: usize) {
                 tracing::warn!(%error, "what a service declares is not kept");
             }
         }
-        if let Err(error) = status(&shared, &followed.feed).await {
+        if let Err(error) = status(&shared, followed).await {
             tracing::warn!(%error, "what a service says of itself is not kept");
         }
     }
@@ -66,15 +66,14 @@ pub async fn declaration(shared: &Shared, feed: &ConfiguredFeed) -> Result<bool,
 }
 
 /// Asks how the service stands.
-async fn status(shared: &Shared, feed: &ConfiguredFeed) -> Result<(), StoreError> {
-    let status = match feed.feed.status().await {
-        Ok(Some(status)) => status,
-        Ok(None) => return Ok(()),
-        Err(error) => {
-            tracing::debug!(service = %feed.source, %error, "a service does not say how it stands");
-            return Ok(());
-        }
-    };
+async fn status(shared: &Shared, followed: &Followed) -> Result<(), StoreError> {
+    let feed = &followed.feed;
+    let said = feed.feed.status().await.unwrap_or_else(|error| {
+        tracing::debug!(service = %feed.source, %error, "a service does not say how it stands");
+        None
+    });
+    *lock(&followed.stands) = said.as_ref().map(|status| measures(feed, status));
+    let Some(status) = said else { return Ok(()) };
     for followed in &status.feeds {
         let trouble = trouble_of(followed);
         shared.troubles.set(&followed.source, Some(&feed.source), trouble, now());
@@ -83,6 +82,22 @@ async fn status(shared: &Shared, feed: &ConfiguredFeed) -> Result<(), StoreError
         shared.changed.send_replace(());
     }
     Ok(())
+}
+
+fn measures(feed: &ConfiguredFeed, status: &Status) -> ServiceMeasures {
+    let count =
+        |stuck: bool| status.parked.iter().filter(|parked| parked.stuck || !stuck).count() as u64;
+    let follows = |one: &FeedStatus| FeedMeasures {
+        source: one.source.clone(),
+        lag: one.lag(),
+        unreachable: one.error.is_some() || one.unreachable_since.is_some(),
+    };
+    ServiceMeasures {
+        service: feed.source.clone(),
+        feeds: status.feeds.iter().map(follows).collect(),
+        parked: count(false),
+        stuck: count(true),
+    }
 }
 
 /// What is wrong with a feed that a service follows, as it says itself.

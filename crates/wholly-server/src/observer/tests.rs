@@ -30,6 +30,7 @@ pub fn declared() -> Declarations {
         refuses: refuses.map(|kind| kind.parse().unwrap()),
         undoes: Vec::new(),
         calls: false,
+        read_only: false,
     };
     let order = Declaration {
         reactions: vec![

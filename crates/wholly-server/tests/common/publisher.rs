@@ -25,6 +25,8 @@ struct Shared {
     refuses: bool,
     token: Option<String>,
     asked: Vec<String>,
+    /// The answer at `/choreography/status`, which is not there without one.
+    status: Option<serde_json::Value>,
 }
 
 #[derive(serde::Deserialize)]
@@ -46,8 +48,12 @@ impl Publisher {
             refuses: false,
             token: None,
             asked: Vec::new(),
+            status: None,
         }));
-        let app = Router::new().route("/feed", get(feed)).with_state(Arc::clone(&shared));
+        let app = Router::new()
+            .route("/feed", get(feed))
+            .route("/choreography/status", get(status))
+            .with_state(Arc::clone(&shared));
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
         Self { shared, port, serving }
     }
@@ -89,6 +95,11 @@ impl Publisher {
         self.shared.lock().unwrap().token = Some(format!("Bearer {token}"));
     }
 
+    /// Says how its service stands, or no longer says so.
+    pub fn stands(&self, status: Option<serde_json::Value>) {
+        self.shared.lock().unwrap().status = status;
+    }
+
     /// The cursors that were asked for, in order.
     pub fn asked(&self) -> Vec<String> {
         self.shared.lock().unwrap().asked.clone()
@@ -99,6 +110,11 @@ impl Drop for Publisher {
     fn drop(&mut self) {
         self.serving.abort();
     }
+}
+
+async fn status(State(shared): State<Arc<Mutex<Shared>>>) -> Response {
+    let status = shared.lock().unwrap().status.clone();
+    status.map_or(StatusCode::NOT_FOUND.into_response(), |it| axum::Json(it).into_response())
 }
 
 async fn feed(

@@ -1,7 +1,7 @@
 //! Feeds that are away, that are put back, and in which there is what is no event; and a store that
 //! is lost.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use super::{MINUTE, alert, alerts, once, settled, told, webhook};
@@ -100,6 +100,44 @@ async fn what_is_no_event_is_passed_over_and_a_feed_that_is_put_back_is_read_aga
     once(&server, "ORD1", has_events(2)).await;
     feed.publishes("OrderConfirmed", "ORD2");
     once(&server, "ORD2", has_events(2)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_a_service_stands_is_measured_as_long_as_it_says_so() {
+    let directory = tempdir().unwrap();
+    let feed = Publisher::start("payment").await;
+    let parked = |number: u64, stuck: bool| {
+        json!({
+            "number": number, "reaction": "charge", "source": "order", "id": number.to_string(),
+            "type": "OrderCreated", "correlation": "ORD1", "state": "failing", "stuck": stuck,
+            "tries": 1, "since": 0
+        })
+    };
+    feed.stands(Some(json!({
+        "service": "payment",
+        "feeds": [
+            {"source": "order", "position": 3, "head": 10},
+            {"source": "inventory", "position": 5, "head": 5, "error": "it is refused"},
+        ],
+        "parked": [parked(1, true), parked(2, false)],
+    })));
+    let server = Server::start_with(directory.path(), &[], &feed.section("payment")).await;
+    for line in [
+        "wholly_service_feed_lag_events{service=\"payment\",feed=\"order\"} 7",
+        "wholly_service_feed_lag_events{service=\"payment\",feed=\"inventory\"} 0",
+        "wholly_service_feed_unreachable{service=\"payment\",feed=\"order\"} 0",
+        "wholly_service_feed_unreachable{service=\"payment\",feed=\"inventory\"} 1",
+        "wholly_service_parked_events{service=\"payment\"} 2",
+        "wholly_service_stuck_events{service=\"payment\"} 1",
+    ] {
+        metric(&server, line).await;
+    }
+    feed.stands(None);
+    eventually("nothing is said of it any more", async || {
+        let metrics = server.get("/metrics").await.text;
+        (!metrics.contains("service=\"payment\"")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -26,15 +26,15 @@ const CLIENTS: u64 = 12;
 /// The longest that an order may take: more than its deadline, and some rounds of trouble.
 const LONGEST_ORDER: Duration = Duration::from_secs(60);
 
-/// What the clients did, and what they know.
+/// The clients' doings, and what they know.
 #[derive(Default)]
 pub(super) struct Kept {
-    /// Who stayed until the end, and who walked away: there may be a transaction or not.
+    /// Clients that stayed until the end, and that walked away: there may be a transaction or not.
     pub(super) orders: BTreeMap<String, (Order, Stayed)>,
     pub(super) testimony: Testimony,
     pub(super) streams: Streams,
     pub(super) failures: Vec<String>,
-    /// How often clients had to ask again, and were told that it cannot be now.
+    /// The number of times clients had to ask again, and were told that it cannot be now.
     pub(super) retries: u64,
     pub(super) turned_away: u64,
 }
@@ -48,7 +48,7 @@ pub(super) enum Stayed {
 pub(super) struct Clients {
     shared: Arc<Shared>,
     tasks: Vec<JoinHandle<()>>,
-    /// They listen until the end.
+    /// Listeners, until the end.
     listeners: Vec<JoinHandle<()>>,
 }
 
@@ -92,7 +92,7 @@ impl Clients {
         tokio::time::timeout(PATIENCE, ended.changed()).await.is_ok()
     }
 
-    /// What contradicted itself since it was last asked.
+    /// Contradictions since it was last asked.
     pub(super) fn contradictions(&self) -> Vec<String> {
         self.shared.keep(|kept| kept.testimony.contradictions())
     }
@@ -112,7 +112,7 @@ impl Clients {
         }
     }
 
-    /// What everybody knows, once who listens has heard the end of all these transactions.
+    /// All that is known, once who listens has heard the end of all these transactions.
     pub(super) async fn hear_out(self, transactions: &[Transaction]) -> Kept {
         let missing = || {
             let ids = transactions.iter().map(|transaction| transaction.id.as_str());
@@ -164,7 +164,7 @@ struct Client {
     random: Random,
 }
 
-/// What came of asking.
+/// The outcome of asking.
 enum Heard {
     Told(Told),
     /// Later, or never: there is no answer, or one that says so.
@@ -368,7 +368,7 @@ impl Client {
         Heard::Nothing
     }
 
-    /// How long the client waits before it hangs up: often too short for an answer.
+    /// The time until the client hangs up: often too short for an answer.
     fn patience(&mut self) -> Duration {
         match self.random.below(4) {
             0 => Duration::from_millis(1) + self.random.moment(Duration::from_millis(30)),

@@ -1,4 +1,4 @@
-//! What streams of events told, and where that is not what the API promises.
+//! Events as streams told them, and where that is not what the API promises.
 //!
 //! An id means one event for ever, whoever is told. A stream tells in the order of the ids, over
 //! all its connections: none twice, and none is left out that anybody else was told. What is told
@@ -48,7 +48,7 @@ impl Event {
     }
 }
 
-/// Which events a stream lets through.
+/// The events that a stream lets through.
 #[derive(Clone, Debug)]
 pub(super) enum Topic {
     One(String),
@@ -82,10 +82,10 @@ pub(super) struct Nth(usize);
 #[derive(Debug)]
 struct Stream {
     topic: Topic,
-    /// Whatever comes after this it must tell; it has not begun where there is none.
+    /// The event after which it must tell everything; it has not begun where there is none.
     after: Option<EventId>,
     told: Vec<EventId>,
-    /// How many events of each transaction.
+    /// The number of events of each transaction.
     lengths: BTreeMap<String, usize>,
 }
 
@@ -102,23 +102,23 @@ impl Streams {
         Nth(self.streams.len() - 1)
     }
 
-    /// How many events were told.
+    /// The number of events that were told.
     pub(super) fn heard(&self) -> usize {
         self.streams.iter().map(|stream| stream.told.len()).sum()
     }
 
-    /// What who comes again has last.
+    /// The last event of a client that comes again.
     pub(super) fn last(&self, nth: Nth) -> Option<EventId> {
         self.streams[nth.0].last()
     }
 
-    /// Whether the stream's last event is its transaction's end.
+    /// True if the stream's last event is its transaction's end.
     pub(super) fn has_ended(&self, nth: Nth) -> bool {
         let last = self.streams[nth.0].told.last();
         last.and_then(|last| self.events.get(last)).is_some_and(Event::ends)
     }
 
-    /// It goes on after this, says a stream.
+    /// Takes note of a stream that goes on after this.
     pub(super) fn hear_id(&mut self, nth: Nth, id: EventId, testimony: &mut Testimony) {
         let stream = &mut self.streams[nth.0];
         match stream.last() {
@@ -163,7 +163,7 @@ impl Streams {
         }
     }
 
-    /// What is still to be told, once all of these have settled.
+    /// Events that are still to be told, once all of these have settled.
     pub(super) fn missing<'a>(&self, mut all: impl Iterator<Item = &'a str>) -> Option<String> {
         if let Some(id) = all.find(|id| !self.ended.contains(*id)) {
             return Some(format!("that {id} has settled"));
@@ -178,7 +178,7 @@ impl Streams {
         )
     }
 
-    /// What was left out, and what is in no history: there are `wholes`, each with its history.
+    /// Events that were left out, or are in no history: there are `wholes`, each with its history.
     pub(super) fn judge(&self, wholes: &[Value], testimony: &mut Testimony) {
         for stream in &self.streams {
             let (Some(after), Some(last)) = (stream.after, stream.last()) else { continue };
@@ -204,7 +204,7 @@ impl Streams {
     }
 }
 
-/// How a transaction differs from what its events say, all of them.
+/// The differences between a transaction and what its events say, all of them.
 fn differs(whole: &Value, events: &[&Event]) -> Option<String> {
     let history = whole["history"].as_array().map(Vec::as_slice).unwrap_or_default();
     let recorded = history.iter().map(|one| (&one["at"], record_name(&one["record"])));
@@ -222,7 +222,7 @@ fn differs(whole: &Value, events: &[&Event]) -> Option<String> {
     differs.map(|of| format!("it is {of} {}, and its last event is {last:?}", whole[*of]))
 }
 
-/// What a record is called: it is a name, or has it as its one member.
+/// The name of a record: it is a name, or has it as its one member.
 fn record_name(record: &Value) -> Option<&str> {
     let member = || record.as_object()?.keys().next().map(String::as_str);
     record.as_str().or_else(member)
@@ -255,7 +255,7 @@ mod tests {
         ]
     }
 
-    /// What contradicts itself when these are told by streams of each kind, one after the other.
+    /// The contradictions when these are told by streams of each kind, one after the other.
     fn told(streams: &[(Topic, Option<EventId>, &[Event])], whole: &str) -> Vec<String> {
         let (mut heard, mut testimony) = (Streams::default(), Testimony::default());
         for (topic, after, events) in streams {

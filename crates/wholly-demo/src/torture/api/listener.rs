@@ -141,7 +141,7 @@ impl Listener {
     }
 }
 
-/// What came of a stream, of which each block ends with an empty line.
+/// The end of a stream, of which each block ends with an empty line.
 #[derive(Default)]
 struct Blocks(Vec<u8>);
 

@@ -31,7 +31,7 @@ use clients::{Clients, Kept, Stayed};
 use plan::{Fault, Round};
 use told::Told;
 
-/// What is wrong on purpose, to show that it is found.
+/// A mistake on purpose, to show that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Plant {
     /// An answer says aborted where it should say committed.
@@ -121,7 +121,7 @@ pub(super) async fn run(
     judge(&fleet, opening, kept, transactions, report).await
 }
 
-/// What is not as it should be, during a round.
+/// Mistakes of the API during a round.
 #[derive(Default)]
 struct Disturbed {
     ways: BTreeSet<Role>,
@@ -251,7 +251,7 @@ async fn judge(
     Ok(())
 }
 
-/// What the clients ordered and were told, for the books' check. Who walked away knows nothing:
+/// The clients' orders and answers, for the books' check. Who walked away knows nothing:
 /// that order is as the coordinator says, if it has it.
 fn ledger(opening: Stock, kept: &Kept, transactions: &[Transaction]) -> Ledger {
     let mut ledger = Ledger { opening, ..Ledger::default() };

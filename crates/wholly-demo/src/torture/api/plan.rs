@@ -1,4 +1,4 @@
-//! What the seed says goes wrong, and when.
+//! The mishaps that the seed says, and when.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ const OUTLASTING_A_CALL: Duration = Duration::from_millis(1_800);
 #[derive(Clone, Debug)]
 pub(super) struct Round {
     pub(super) peace: Duration,
-    /// What goes wrong, each so long after the one before.
+    /// The mishaps, each so long after the one before.
     pub(super) faults: Vec<(Fault, Duration)>,
-    /// How long it stays so.
+    /// The time for which it stays so.
     pub(super) trouble: Duration,
 }
 

@@ -8,13 +8,13 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// What is told of one transaction, in one answer. What the answer does not say is `None`.
+/// An answer's word on one transaction. What the answer does not say is `None`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     pub(super) id: String,
     pub(super) key: Option<String>,
     pub(super) state: Option<String>,
-    /// It has come so far, or further.
+    /// A transaction that has come so far, or further.
     pub(super) at_least: bool,
     pub(super) settled: Option<bool>,
     /// Every record, as text.
@@ -22,7 +22,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// What a submission's answer, a transaction or a row of a list says.
+    /// The word of a submission's answer, of a transaction or of a row of a list.
     pub(super) fn of(value: &Value) -> Option<Self> {
         let text = |name: &str| value.get(name)?.as_str().map(str::to_owned);
         let history = value.get("history").and_then(Value::as_array);
@@ -36,7 +36,7 @@ impl Told {
         })
     }
 
-    /// What it says who turned it back, whether it was back already or not.
+    /// The answer to who turned it back, whether it was back already or not.
     pub(super) fn turned_back(id: &str, is_saga: bool) -> Self {
         let state = if is_saga { "compensating" } else { "aborted" };
         Self { id: id.to_owned(), state: Some(state.to_owned()), at_least: true, ..Self::default() }
@@ -52,7 +52,7 @@ impl Told {
 pub(super) struct Moment(u64);
 
 impl Moment {
-    /// What was asked then may be told by anything that ever was.
+    /// A question of before any answer: anything that ever was may be told.
     pub(super) const BEFORE_ALL: Self = Self(0);
 }
 
@@ -64,18 +64,18 @@ pub(super) struct Testimony {
     contradictions: Vec<String>,
 }
 
-/// What is known of a transaction, and since when.
+/// The knowledge of a transaction, and since when.
 #[derive(Debug)]
 struct Known {
     since: Moment,
     key: Option<String>,
-    /// What was decided, once and for all.
+    /// The decision, once and for all.
     decision: Option<String>,
     /// The furthest state.
     state: Option<(Moment, String)>,
     settled: Option<Moment>,
     history: Vec<String>,
-    /// How long it had become, when.
+    /// The length that it had, when.
     lengths: Vec<(Moment, usize)>,
 }
 
@@ -85,12 +85,12 @@ impl Testimony {
         Moment(self.heard)
     }
 
-    /// How many answers were kept.
+    /// The number of answers that were kept.
     pub(super) fn heard(&self) -> u64 {
         self.heard
     }
 
-    /// What each client was told, by its key.
+    /// The answers to each client, by its key.
     pub(super) fn id_of(&self, key: &str) -> Option<&str> {
         self.by_key.get(key).map(String::as_str)
     }
@@ -228,7 +228,7 @@ impl Known {
     }
 }
 
-/// What is decided in this state, once and for all.
+/// The decision of this state, once and for all.
 fn decision(state: &str) -> Option<&str> {
     match state {
         "compensating" => Some("compensated"),
@@ -256,7 +256,7 @@ mod tests {
         Told::of(&value).unwrap()
     }
 
-    /// What contradicts itself when this is told, each asked after the last was heard.
+    /// The contradictions when this is told, each asked after the last was heard.
     fn after_each_other(told: &[Told]) -> Vec<String> {
         let mut testimony = Testimony::default();
         for told in told {

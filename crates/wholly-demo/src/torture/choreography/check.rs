@@ -1,4 +1,4 @@
-//! What must hold when all has drained, whatever was done to the services meanwhile.
+//! The properties that hold when all has drained, whatever was done to the services meanwhile.
 //!
 //! - every order is confirmed or cancelled as its clients were told, and as it had to end where that
 //!   is certain;
@@ -23,21 +23,21 @@ use crate::fleet::Books;
 use crate::order::Order;
 use crate::shop::{ServiceKind, Stock};
 
-/// What clients and operators know.
+/// The knowledge of clients and operators.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Known {
     pub(super) opening: Stock,
     /// All that was ordered, by id.
     pub(super) orders: BTreeMap<String, Order>,
-    /// How it ended, as the clients were told.
+    /// Its end, as the clients were told.
     pub(super) ends: BTreeMap<String, String>,
-    /// What services had published, and lost when they were put back: it was acted upon.
+    /// Events that services had published, and lost when they were put back: they were acted upon.
     pub(super) lost: BTreeMap<ServiceKind, Vec<Published>>,
     /// The ids of what they published instead, over which operators led their followers.
     pub(super) stepped_over: BTreeSet<String>,
 }
 
-/// What is in the services.
+/// The contents of the services.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Found {
     pub(super) books: Books,
@@ -45,12 +45,12 @@ pub(super) struct Found {
     pub(super) declared: BTreeMap<ServiceKind, Declaration>,
 }
 
-/// What is still to be done, each in a sentence; nothing where all has drained.
+/// The work that is still to be done, each in a sentence; nothing where all has drained.
 pub(super) fn undone(flow: Flow, all: &AllWaiting) -> Vec<String> {
     all.keys().flat_map(|kind| undone_by(*kind, flow, all)).collect()
 }
 
-/// What a service still has to do.
+/// The work that a service still has to do.
 pub(super) fn undone_by(kind: ServiceKind, flow: Flow, all: &AllWaiting) -> Vec<String> {
     let Some(waiting) = all.get(&kind) else { return Vec::new() };
     let mut undone = Vec::new();
@@ -70,7 +70,7 @@ pub(super) fn undone_by(kind: ServiceKind, flow: Flow, all: &AllWaiting) -> Vec<
     undone
 }
 
-/// What does not hold, each in a sentence.
+/// The properties that do not hold, each in a sentence.
 pub(super) fn violations(flow: Flow, known: &Known, found: &Found) -> Vec<String> {
     let all = found.tables.iter().map(|(kind, tables)| (*kind, tables.waiting.clone())).collect();
     let mut violated = undone(flow, &all);
@@ -159,7 +159,7 @@ fn gaps(kind: ServiceKind, tables: &Tables) -> Option<String> {
 
 type Key<'a> = (&'a str, &'a str, &'a str);
 
-/// What a service must have dealt with: reaction, source and id of each event that was published for
+/// The events that a service must have dealt with: reaction, source and id of each published for
 /// it and not stepped over.
 fn due<'a>(
     flow: Flow,
@@ -193,7 +193,7 @@ fn dealt_with(kind: ServiceKind, tables: &Tables, due: &BTreeSet<Key<'_>>) -> Ve
     missing.chain(more).collect()
 }
 
-/// What a reaction did and what it emitted, which must belong together.
+/// The change of a reaction and what it emitted, which must belong together.
 fn emitted(kind: ServiceKind, tables: &Tables, declared: &Declaration) -> Vec<String> {
     let mut by_cause: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for event in &tables.outbox {

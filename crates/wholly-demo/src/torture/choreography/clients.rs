@@ -25,10 +25,10 @@ pub(super) struct Clients {
     running: JoinSet<()>,
 }
 
-/// What the clients of a round know at its end.
+/// The knowledge of a round's clients at its end.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
-    /// How each order ended.
+    /// The end of each order.
     pub(super) ends: BTreeMap<String, String>,
     /// The orders that did not end, and why.
     pub(super) failures: Vec<String>,
@@ -84,7 +84,7 @@ impl Clients {
         Ok(())
     }
 
-    /// What they know; who still waits does not any more.
+    /// Takes their knowledge; who still waits does not any more.
     pub(super) fn told(self) -> Told {
         std::mem::take(&mut *lock(&self.shared.told))
     }

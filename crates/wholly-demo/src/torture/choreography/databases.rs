@@ -1,4 +1,4 @@
-//! Where the shop's services live: an SQLite file each, or a database each of one PostgreSQL server.
+//! The homes of the shop's services: an SQLite file each, or a database each of one PostgreSQL.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,7 +23,7 @@ pub(super) enum Databases {
     Sqlite,
     Postgres {
         server: Arc<Mutex<PostgresServer>>,
-        /// Where its superuser is let in.
+        /// The address at which its superuser is let in.
         url: String,
         urls: BTreeMap<ServiceKind, String>,
     },
@@ -66,7 +66,7 @@ impl Databases {
         self.with_server(PostgresServer::start_again).await
     }
 
-    /// What each statement gives, all of one moment.
+    /// The result of each statement, all of one moment.
     pub(super) async fn rows(
         &self,
         fleet: &Fleet,

@@ -41,7 +41,7 @@ use report::Report;
   wholly torture choreography --postgres --rounds 20
   wholly torture choreography --flow parallel --seed 42 --json")]
 pub(super) struct Choreography {
-    /// How many rounds of each flow.
+    /// The number of rounds of each flow.
     #[arg(long, default_value_t = 100)]
     rounds: u32,
     /// Replay the plan of this seed.
@@ -50,7 +50,7 @@ pub(super) struct Choreography {
     /// The services live in a PostgreSQL server of the torture's own, instead of in SQLite.
     #[arg(long)]
     postgres: bool,
-    /// How orders go: payment after inventory, or both at once.
+    /// The way of an order: payment after inventory, or both at once.
     #[arg(long, value_enum, default_value_t = Flows::Both)]
     flow: Flows,
     /// Print the report as JSON, and nothing else.

@@ -1,4 +1,4 @@
-//! What a round does, drawn from the seed.
+//! The plan of a round, drawn from the seed.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) struct Round {
     pub(super) peace: Duration,
     pub(super) faults: Vec<Fault>,
     pub(super) trouble: Duration,
-    /// Who is put back, when all is quiet, to a copy that is made meanwhile.
+    /// The service that is put back, when all is quiet, to a copy that is made meanwhile.
     pub(super) put_back: Option<ServiceKind>,
 }
 
@@ -33,7 +33,7 @@ pub(super) enum Fault {
     KillAt(ServiceKind, KillAt),
     /// SIGKILL to the database's server.
     Server,
-    /// What the proxy does with the way to a service, and so to its feed.
+    /// The proxy's doings with the way to a service, and so to its feed.
     Way(ServiceKind, Weather),
 }
 
@@ -47,7 +47,7 @@ pub(super) enum Weather {
 }
 
 impl Weather {
-    /// What the proxy is told.
+    /// The word to the proxy.
     pub(super) fn told(self) -> String {
         match self {
             Self::Cut => "cut".to_owned(),

@@ -1,4 +1,4 @@
-//! What was done and what came of it: lines while it runs, a summary or JSON at the end.
+//! The report of what was done, and its outcome: lines while it runs, a summary or JSON at the end.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ pub(super) struct Report {
     pub(super) kills: BTreeMap<&'static str, u32>,
     /// The exact points at which a process died.
     pub(super) points: BTreeMap<String, u32>,
-    /// What else went wrong on purpose, by kind.
+    /// Other mishaps on purpose, by kind.
     pub(super) faults: BTreeMap<&'static str, u32>,
     /// Services that were put back to an older copy of their databases.
     pub(super) put_back: BTreeMap<&'static str, u32>,

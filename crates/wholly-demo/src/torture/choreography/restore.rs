@@ -26,7 +26,7 @@ use crate::choreography::sources;
 use crate::fleet::Role;
 use crate::shop::ServiceKind;
 
-/// What came of it.
+/// The outcome.
 #[derive(Debug, Default)]
 pub(super) struct PutBack {
     pub(super) lost: usize,
@@ -102,7 +102,7 @@ async fn refused(
     .await
 }
 
-/// What a service did otherwise when it did it again.
+/// The differences where a service did it again.
 fn differences(
     kind: ServiceKind,
     lost: &[Published],
@@ -116,7 +116,7 @@ fn differences(
     missing.chain(more).collect()
 }
 
-/// What must be the same: all that belongs to a confirmed order, and what takes back or ends a
+/// The part that must not change: all of a confirmed order, and what takes back or ends a
 /// cancelled one.
 fn certain<'a>(events: &'a [Published], known: &Known) -> BTreeSet<(&'a str, &'a str)> {
     let is_certain = |event: &&Published| {

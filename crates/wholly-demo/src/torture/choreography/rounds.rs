@@ -23,10 +23,10 @@ use crate::shop::{ServiceKind, Stock};
 /// The longest that anything may take which takes a second or two.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long nothing must have changed where nothing more is expected: a client asks every second.
+/// The time without a change after which nothing more is expected: a client asks every second.
 const STOPPED: Duration = Duration::from_secs(5);
 
-/// What is tortured.
+/// The shop that is tortured.
 pub(super) struct Part {
     pub(super) flow: Flow,
     pub(super) rounds: u32,

@@ -1,4 +1,4 @@
-//! What is in a service's tables of events, read beside the service.
+//! The contents of a service's tables of events, read beside the service.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +37,7 @@ pub(super) struct Dealt {
     pub(super) outcome: String,
 }
 
-/// What says whether a service still has something to do.
+/// The counts that say whether a service still has something to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Waiting {
     /// The last event that has a position.
@@ -47,11 +47,11 @@ pub(super) struct Waiting {
     pub(super) parked: Vec<String>,
     /// Each item that is no event in a sentence.
     pub(super) set_aside: Vec<String>,
-    /// How far each feed was read.
+    /// The place up to which each feed was read.
     pub(super) cursors: BTreeMap<String, Cursor>,
 }
 
-/// What all services wait for.
+/// The events that all services wait for.
 pub(super) type AllWaiting = BTreeMap<ServiceKind, Waiting>;
 
 /// PostgreSQL names a column that is cast like the column: each is sorted by with its table's name.

@@ -19,7 +19,7 @@ pub(super) const PAUSE: Duration = Duration::from_millis(20);
 /// One wait of the service for an event: what comes meanwhile is looked at after it.
 const WAIT: Duration = Duration::from_millis(500);
 
-/// What the service has published, as far as it was read.
+/// The events that the service has published, as far as they were read.
 pub(super) struct Downstream {
     pub(super) feed: HttpFeed,
     start: Start,
@@ -65,7 +65,7 @@ impl Downstream {
         Ok(self.known_answers().get(cause).map_or(0, Vec::len))
     }
 
-    /// What was read, by the event that caused it.
+    /// The events that were read, by the event that caused them.
     pub(super) fn known_answers(&self) -> HashMap<&EventId, Vec<&Event>> {
         let mut answers: HashMap<_, Vec<_>> = HashMap::new();
         for placed in &self.read {
@@ -116,7 +116,7 @@ impl Downstream {
         Ok(page)
     }
 
-    /// What the service shows of itself, once it is as the check expects it.
+    /// The service's status, once it is as the check expects it.
     pub(super) async fn status<T: DeserializeOwned + std::fmt::Debug>(
         &self,
         what: &str,

@@ -28,7 +28,7 @@ pub(super) const SOURCE: &str = "conformance";
 /// The longest wait that is granted; longer than any follower needs to notice that it was.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-/// What goes wrong with an answer that has something to give.
+/// A fault of an answer that has something to give.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
     /// The server says that it is broken.
@@ -254,7 +254,7 @@ impl Log {
         Ok((after, limit.clamp(1, 1_000), Duration::from_millis(wait)))
     }
 
-    /// What there is now, and what goes wrong with it.
+    /// The page that there is now, and what goes wrong with it.
     fn take(&mut self, after: u64, limit: u64) -> Result<(Given, Option<Fault>), Refusal> {
         if self.refuses {
             let last = self.asked.last_mut();
