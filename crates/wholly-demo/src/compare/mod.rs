@@ -15,7 +15,7 @@
 //! | `verdict` | what three answers say of an order |
 //! | `books`, `locks`, `work` | the databases at the end; how long stock was held; messages, writes and syncs |
 //! | `cost` | orders in a closed loop |
-//! | `measures`, `document` | the figures, and the document of them |
+//! | `measures`, `timeline`, `document` | the figures, what happened when, and the document of both |
 //! | `table`, `surprises`, `progress` | what the terminal shows |
 
 mod arrivals;
@@ -33,6 +33,7 @@ mod regime;
 mod run;
 mod surprises;
 mod table;
+mod timeline;
 mod verdict;
 mod watch;
 mod work;
@@ -75,6 +76,9 @@ pub struct Compare {
     json: bool,
 }
 
+/// A seed that nobody chose is below this, so that it is easily typed again.
+const SEEDS: u64 = 1_000_000;
+
 /// Why a comparison stopped.
 #[derive(Debug, thiserror::Error)]
 enum CompareError {
@@ -93,7 +97,7 @@ enum CompareError {
 impl Compare {
     /// Compares; 0 when everything was measured.
     pub fn run(self) -> ExitCode {
-        let seed = self.seed.unwrap_or_else(fresh_seed);
+        let seed = self.seed.unwrap_or_else(|| fresh_seed() % SEEDS);
         let document = Arc::new(Mutex::new(Document::new(seed, self.quick)));
         let scale = if self.quick { Scale::QUICK } else { Scale::FULL };
         let progress = Progress::to_stderr();
