@@ -65,6 +65,13 @@ impl Service {
         serde_json::from_str(&said.body).unwrap()
     }
 
+    /// How an order stands, as a reader is told.
+    async fn standing(&self, order: &str) -> String {
+        let said = self.send("GET", &format!("/orders/{order}"), "", &Value::Null).await;
+        let answer: Value = serde_json::from_str(&said.body).unwrap();
+        answer["state"].as_str().unwrap().to_owned()
+    }
+
     async fn send(&self, method: &str, path: &str, headers: &str, payload: &Value) -> Said {
         let body = payload.to_string();
         let request = format!(
@@ -224,6 +231,38 @@ fn order(id: &str, quantity: u32, amount: i64) -> Value {
 }
 
 #[tokio::test]
+async fn a_reader_is_told_how_an_order_stands_in_each_service() {
+    let directory = tempfile::tempdir().unwrap();
+    let start = |kind| Service::start(kind, directory.path(), opening_stock());
+    let services = [
+        (start(ServiceKind::Order).await, json!({ "order_id": "ORD001", "item": "item1" })),
+        (start(ServiceKind::Payment).await, json!({ "order_id": "ORD001", "amount": 1000 })),
+        (
+            start(ServiceKind::Inventory).await,
+            json!({ "order_id": "ORD001", "item_id": "item1", "quantity": 2 }),
+        ),
+    ];
+    for (service, payload) in &services {
+        assert_eq!(service.standing("ORD001").await, "none");
+        service.ask(1, Prepare, payload.clone()).await;
+        assert_eq!(service.standing("ORD001").await, "held");
+        service.ask(1, Abort, Value::Null).await;
+        let undone = if service.kind == ServiceKind::Inventory { "undone" } else { "none" };
+        assert_eq!(service.standing("ORD001").await, undone);
+        service.ask(2, Prepare, payload.clone()).await;
+        service.ask(2, Commit, Value::Null).await;
+        assert_eq!(service.standing("ORD001").await, "done");
+        assert_eq!(service.standing("ORD002").await, "none");
+    }
+    let (orders, _) = &services[0];
+    let input = order("ORD002", 1, 1000);
+    orders.ask_step(3, "create-order", "create-order", input.clone()).await;
+    assert_eq!(orders.standing("ORD002").await, "pending");
+    orders.ask_step(3, "confirm-order", "confirm-order", input).await;
+    assert_eq!(orders.standing("ORD002").await, "done");
+}
+
+#[tokio::test]
 async fn the_lessons_two_sagas() {
     let shop = Shop::open().await;
     assert_eq!(shop.run(1, &order("ORD001", 2, 1000)).await, Ok(()));
@@ -250,7 +289,7 @@ async fn an_action_takes_effect_once_and_its_compensation_too() {
         outputs.push(first);
     }
     let output = |text| Answer::DoneWith { output: Payload::parse(text).unwrap() };
-    let goods = output(r#"{"item_id":"item1","quantity":2}"#);
+    let goods = output(r#"{"order_id":"ORD001","item_id":"item1","quantity":2}"#);
     let money = output(r#"{"order_id":"ORD001","amount":1000}"#);
     assert_eq!(outputs, [Answer::Done, goods, money, Answer::Done]);
     let done = (json!({ "ORD001": "confirmed" }), json!({ "ORD001": 1000 }), line(8, 0));

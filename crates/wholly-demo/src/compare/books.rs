@@ -16,8 +16,8 @@ use crate::shop::{ServiceKind, Stock, standing};
 pub(super) struct Books {
     /// Of each order, what order, payment and inventory have.
     pub(super) orders: BTreeMap<String, Collect>,
-    /// When the order service ended each order, in milliseconds since the Unix epoch.
-    pub(super) ended_at: BTreeMap<String, i64>,
+    /// When the order service confirmed each order, in milliseconds since the Unix epoch.
+    pub(super) confirmed_at: BTreeMap<String, i64>,
     pub(super) reservations: Vec<Reservation>,
     /// The inventory's refusals for want of stock.
     pub(super) refusals: Vec<Refusal>,
@@ -68,8 +68,9 @@ impl Books {
             books.orders.insert(order.to_owned(), states);
         }
         let [order, payment, inventory] = databases;
-        let ended = "SELECT order_id, ended_at FROM orders WHERE ended_at IS NOT NULL";
-        books.ended_at = rows(&order, ended, |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let confirmed = "SELECT order_id, ended_at FROM orders
+            WHERE status = 'confirmed' AND ended_at IS NOT NULL";
+        books.confirmed_at = rows(&order, confirmed, |row| Ok((row.get(0)?, row.get(1)?)))?;
         let on_hand = "SELECT item_id, on_hand FROM stock";
         books.on_hand = rows(&inventory, on_hand, |row| Ok((row.get(0)?, row.get(1)?)))?;
         books.reservations = reservations(&inventory)?;

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::measures::{Measures, Timeline};
+use super::measures::Measures;
 use super::regime::Regime;
+use super::timeline::Timeline;
 
 /// The figures of all regimes that were measured. Names are added, never changed.
 #[derive(Debug, Serialize)]

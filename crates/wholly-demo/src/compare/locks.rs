@@ -19,7 +19,7 @@ pub(super) fn held(books: &Books) -> Latencies {
 }
 
 fn ended_at(books: &Books, one: &Reservation) -> Option<i64> {
-    one.ended_at.or_else(|| books.ended_at.get(&one.order).copied())
+    one.ended_at.or_else(|| books.confirmed_at.get(&one.order).copied())
 }
 
 /// How many orders were refused for stock that others held then and put back later.
@@ -54,7 +54,7 @@ mod tests {
                 reserved("undone", 100, Some(140), true),
                 reserved("given up", 100, None, false),
             ],
-            ended_at: [("saga".to_owned(), 120), ("undone".to_owned(), 200)].into(),
+            confirmed_at: [("saga".to_owned(), 120), ("undone".to_owned(), 200)].into(),
             ..Books::default()
         };
         let held = held(&books);

@@ -15,7 +15,7 @@
 //! | `verdict` | what three answers say of an order |
 //! | `books`, `locks`, `work` | the databases at the end; how long stock was held; messages, writes and syncs |
 //! | `cost` | orders in a closed loop |
-//! | `measures`, `document` | the figures, and the document of them |
+//! | `measures`, `timeline`, `document` | the figures, what happened when, and the document of both |
 //! | `table`, `surprises`, `progress` | what the terminal shows |
 //! | `report` | the page with charts |
 
@@ -35,6 +35,7 @@ mod report;
 mod run;
 mod surprises;
 mod table;
+mod timeline;
 mod verdict;
 mod watch;
 mod work;
@@ -81,6 +82,9 @@ pub struct Compare {
     report: Option<PathBuf>,
 }
 
+/// A seed that nobody chose is below this, so that it is easily typed again.
+const SEEDS: u64 = 1_000_000;
+
 /// Why a comparison stopped.
 #[derive(Debug, thiserror::Error)]
 enum CompareError {
@@ -99,7 +103,7 @@ enum CompareError {
 impl Compare {
     /// Compares; 0 when everything was measured.
     pub fn run(self) -> ExitCode {
-        let seed = self.seed.unwrap_or_else(fresh_seed);
+        let seed = self.seed.unwrap_or_else(|| fresh_seed() % SEEDS);
         let document = Document::new(seed, self.quick);
         // A file that cannot be written is said before all is measured.
         if let Some(file) = &self.report

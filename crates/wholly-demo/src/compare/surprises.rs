@@ -36,13 +36,15 @@ pub(super) fn of(regimes: &[Compared]) -> Vec<String> {
 
 fn nobody_mends(one: &Compared) -> Option<String> {
     let wrong = one.bad.consistency.orders_with_disagreeing_books;
-    let (orders, fair) = (one.bad.orders, one.fair.consistency.orders_with_disagreeing_books);
-    let fair = if fair == 0 { "; in fair weather, where it was tested, none were" } else { "" };
+    let fair = match one.fair.consistency.orders_with_disagreeing_books {
+        0 => "In fair weather, in which such code is tested, all of them agree. ",
+        _ => "",
+    };
+    let (orders, unknown) = (one.bad.orders.submitted, one.bad.orders.given_up);
     (wrong > 0).then(|| {
         format!(
-            "Without coordination the books of {wrong} of {} orders disagree for good{fair}. Its \
-             clients were told nothing certain of {}.",
-            orders.submitted, orders.given_up
+            "Without coordination the books of {wrong} of {orders} orders disagree for good. {fair}\
+             The clients of {unknown} orders do not know how they ended."
         )
     })
 }
@@ -118,10 +120,13 @@ fn came_back(two_phase: &Compared, saga: &Compared) -> Option<String> {
 
 fn more_to_write(two_phase: &Compared, saga: &Compared) -> Option<String> {
     let [locked, taken] = [two_phase, saga].map(|one| one.fair.complexity.operations_to_write);
-    (locked > taken).then(|| {
+    let reader = saga.bad.consistency.reader_by_rule;
+    (locked > taken && reader.intermediate > 0).then(|| {
         format!(
             "Two-phase, not the saga, asks more of the services' authors: {locked} operations \
-             against {taken}. What is harder in a saga is what readers see, not what is written."
+             against {taken}. What a saga costs is paid by readers: {} of {} reads by rule found an \
+             order halfway.",
+            reader.intermediate, reader.reads
         )
     })
 }
@@ -162,7 +167,8 @@ fn cheaper_by_events(saga: &Compared, choreography: &Compared) -> Option<String>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::measures::{Measures, Timeline};
+    use crate::compare::measures::Measures;
+    use crate::compare::timeline::Timeline;
 
     fn compared(regime: Regime, change: impl FnOnce(&mut Measures)) -> Compared {
         let mut bad = Measures::default();

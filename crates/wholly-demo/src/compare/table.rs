@@ -227,7 +227,7 @@ fn wrapped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::measures::Timeline;
+    use crate::compare::timeline::Timeline;
 
     fn compared(regime: Regime, change: impl FnOnce(&mut Measures)) -> Compared {
         let mut bad = Measures::default();

@@ -294,3 +294,23 @@ fn commit(
     counters.commits.fetch_add(u64::from(writers > 0), Relaxed);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn only_what_changes_something_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(directory.path().join("service.db")).unwrap();
+        let run = |sql: &'static str| database.transaction(move |db| Ok(db.execute(sql, [])?));
+        run("CREATE TABLE line (number INTEGER PRIMARY KEY)").await.unwrap();
+        let before = database.written();
+        run("INSERT INTO line VALUES (1)").await.unwrap();
+        run("DELETE FROM line WHERE number = 2").await.unwrap();
+        database.transaction(|db| Ok(db.query_row("SELECT 1", [], |_| Ok(()))?)).await.unwrap();
+        let after = database.written();
+        let written = (after.transactions - before.transactions, after.commits - before.commits);
+        assert_eq!(written, (1, 1));
+    }
+}

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use maud::{Markup, html};
 
 use super::super::faults::{Happened, Kind};
-use super::super::measures::{Bucket, Timeline};
+use super::super::timeline::{Bucket, Timeline};
 
 const WIDTH: f64 = 360.0;
 const LEFT: f64 = 38.0;
