@@ -54,6 +54,7 @@ use plan::{Scale, Weather};
 use progress::Progress;
 pub use reader::Reader;
 use regime::Regime;
+use table::Words;
 
 /// Compare no coordination, two-phase, saga and choreography on this machine.
 ///
@@ -87,7 +88,7 @@ const SEEDS: u64 = 1_000_000;
 
 /// Why a comparison stopped.
 #[derive(Debug, thiserror::Error)]
-enum CompareError {
+pub(crate) enum CompareError {
     #[error(transparent)]
     Fleet(#[from] FleetError),
     #[error("the reader said something else than expected, or nothing: {0}")]
@@ -151,6 +152,38 @@ impl Compare {
         let file = document.keep()?;
         eprintln!("kept in {}", file.display());
         Ok(())
+    }
+}
+
+/// A short comparison, for who does not want to know more than its outcome.
+pub(crate) struct Short(Document);
+
+impl Short {
+    /// Compares for about half a minute.
+    pub(crate) async fn run() -> Result<Self, CompareError> {
+        let document = Mutex::new(Document::new(Self::SEED, true));
+        let progress = Progress::to_stderr();
+        compare(&Scale::QUICK, Self::SEED, &progress, &document).await?;
+        progress.clear();
+        Ok(Self(document.into_inner().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    const SEED: u64 = 17;
+
+    /// The words of the lesson's table, each with a figure.
+    pub(crate) const fn words(&self) -> Words<'_> {
+        Words(&self.0)
+    }
+
+    /// The number of orders whose books disagree at the end, without coordination and with it.
+    pub(crate) fn disagreeing(&self) -> (usize, usize) {
+        self.0.regimes.iter().fold((0, 0), |(without, with), one| {
+            let wrong = one.bad.consistency.orders_with_disagreeing_books;
+            match one.regime {
+                Regime::NoCoordination => (without + wrong, with),
+                Regime::TwoPhase | Regime::Saga | Regime::Choreography => (without, with + wrong),
+            }
+        })
     }
 }
 

@@ -200,6 +200,23 @@ impl fmt::Display for Table<'_> {
     }
 }
 
+/// The words of the table alone, each with its first figure.
+pub(crate) struct Words<'a>(pub(super) &'a Document);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let regimes = &self.0.regimes;
+        line(f, "", regimes, |one| one.regime.name().to_owned())?;
+        for row in &ROWS {
+            line(f, row.name, regimes, row.word)?;
+            for (name, figure) in row.figures.iter().take(1) {
+                line(f, &format!("  {name}"), regimes, *figure)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn line(f: &mut fmt::Formatter<'_>, name: &str, regimes: &[Compared], cell: Cell) -> fmt::Result {
     write!(f, "{name:NAMES$}")?;
     for one in regimes {

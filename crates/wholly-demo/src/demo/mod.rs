@@ -1,11 +1,12 @@
-//! `wholly demo`: what goes wrong with nothing between services, and what goes right with a
-//! coordinator, or with events.
+//! `wholly demo`: what goes wrong with nothing between services, what goes right with a coordinator
+//! or with events, and all of it side by side.
 //!
 //! Everything is real: services and coordinator are processes, votes and decisions are shown as
 //! they happen, crashes are SIGKILL. Nothing is claimed that was not checked: where the books are
 //! not as the story says, it stops, says so, and exits with 1.
 
 mod choreography;
+mod compare;
 mod crash;
 mod problem;
 mod saga;
@@ -18,6 +19,7 @@ use clap::{Args, ValueEnum};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
+use crate::compare::CompareError;
 use crate::fleet::{Books, Fleet, FleetError, Role, Transaction, eventually};
 use crate::order::{Order, PlaceError, Placed, Shopper};
 use crate::service::Answered;
@@ -28,8 +30,9 @@ use wholly_core::wire::Operation;
 /// See it work: a small shop, with crashes.
 ///
 /// Starts an order, a payment and an inventory service, each with its own database, and (but for
-/// the choreography) a coordinator, as processes of their own on free ports of this machine; tells what happens;
-/// checks the books; and cleans up. Without a part it plays them all, in some seconds.
+/// the choreography) a coordinator, as processes of their own on free ports of this machine; tells
+/// what happens; checks the books; and cleans up. Without a part it plays them all, in about a
+/// minute.
 #[derive(Args, Debug)]
 pub struct Demo {
     /// Play this part only.
@@ -44,10 +47,12 @@ enum Part {
     TwoPhase,
     /// A saga: an order that is confirmed, and one that is taken back step by step.
     Saga,
-    /// SIGKILL to coordinator and services, at the worst moments.
-    Crash,
     /// The same order by events alone, with no coordinator: away, killed, overtaken.
     Choreography,
+    /// SIGKILL to coordinator and services, at the worst moments.
+    Crash,
+    /// All of them side by side, in bad weather, measured.
+    Compare,
 }
 
 /// Why a story stopped.
@@ -62,6 +67,8 @@ enum StoryError {
     Place(#[from] PlaceError),
     #[error("the client ended: {0}")]
     Client(#[from] tokio::task::JoinError),
+    #[error(transparent)]
+    Compare(#[from] CompareError),
     #[error("cannot tell the story: {0}")]
     Tell(#[from] std::io::Error),
 }
@@ -123,15 +130,19 @@ async fn play(part: Option<Part>, teller: &Teller) -> Result<(), StoryError> {
             saga::killed_while_compensating(teller, &mut fleet, "ORD003", before).await?;
         }
     }
+    if is_played(Part::Choreography) {
+        choreography::play(teller).await?;
+    }
     if is_played(Part::Crash) {
         crash::play(teller).await?;
     }
-    if is_played(Part::Choreography) {
-        choreography::play(teller).await?;
+    if is_played(Part::Compare) {
+        compare::play(teller).await?;
     }
     if part.is_none() {
         teller.title("Where to go next")?;
         teller.say("README.md              what Wholly is, and how to embed it in a program")?;
+        teller.say("docs/choosing.md       which pattern suits which case, and why")?;
         teller.say("docs/protocols.md      what it does in every case, and why that is right")?;
         teller.say("wholly serve --help    the coordinator as a server for your own services")?;
         teller.say("wholly torture         SIGKILL at every point and at random, with a report")?;
