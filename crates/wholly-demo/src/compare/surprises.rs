@@ -30,6 +30,7 @@ pub(super) fn of(regimes: &[Compared]) -> Vec<String> {
     }
     if let (Some(saga), Some(choreography)) = (saga, choreography) {
         surprises.extend(cheaper_by_events(saga, choreography));
+        surprises.extend(later_by_events(saga, choreography));
     }
     surprises
 }
@@ -164,6 +165,22 @@ fn cheaper_by_events(saga: &Compared, choreography: &Compared) -> Option<String>
     })
 }
 
+/// A pause of a follower that the figures do not mistake for noise.
+const LATER_MILLIS: f64 = 1_000.0;
+
+fn later_by_events(saga: &Compared, choreography: &Compared) -> Option<String> {
+    let [led, free] = [saga, choreography].map(|one| one.bad.availability.settled_after_ms);
+    (free > led + LATER_MILLIS).then(|| {
+        format!(
+            "By events the last order finished {} after the last fault, and {} with a coordinator: \
+             who follows the feed of a service that was down asks again after pauses that grow, here \
+             to 5 s; the coordinator of the shop to 200 ms.",
+            time(free),
+            time(led)
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -198,6 +215,16 @@ mod tests {
         };
         assert!(says(&kept(10.0, 20.0), "p99 20 ms against 10 ms"));
         assert!(!says(&kept(20.0, 10.0), "p99"));
+
+        let late = |millis| {
+            [
+                compared(Regime::Saga, |bad| bad.availability.settled_after_ms = 300.0),
+                compared(Regime::Choreography, |bad| {
+                    bad.availability.settled_after_ms = millis;
+                }),
+            ]
+        };
+        assert!(says(&late(4_900.0), "finished 4.9 s after") && !says(&late(900.0), "finished"));
 
         let seen = |plain, by_rule| {
             [compared(Regime::TwoPhase, |bad| {
