@@ -28,7 +28,7 @@ use crate::store::{Store, StoreError};
 const ADVANCE_EVERY: Duration = Duration::from_millis(200);
 
 /// The number of times another cursor is looked for before a feed that refused is asked again.
-const LOOKS: u32 = 12;
+const LOOKS: u32 = 60;
 
 type Reading = BoxFuture<'static, (Timestamp, Ask, Result<(FeedInfo, Page), FeedError>)>;
 

@@ -9,7 +9,8 @@ pub(crate) struct Backoff {
 }
 
 const FIRST: Duration = Duration::from_millis(20);
-const MOST: Duration = Duration::from_secs(5);
+/// A question is cheap for who answers it, and events wait meanwhile.
+const MOST: Duration = Duration::from_secs(1);
 
 impl Default for Backoff {
     fn default() -> Self {
