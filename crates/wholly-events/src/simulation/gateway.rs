@@ -24,6 +24,14 @@ pub(super) enum Call {
     Refund(Order),
 }
 
+impl Call {
+    /// The order that it is made for.
+    pub(super) fn order(&self) -> &str {
+        let (Self::Charge(order) | Self::Refund(order)) = self;
+        &order.order
+    }
+}
+
 impl Gateway {
     /// The call that an event leads to.
     pub(super) fn call_of(&self, event: &Event) -> Call {
@@ -39,8 +47,7 @@ impl Gateway {
         if let Some(answer) = self.answers.get(key) {
             return *answer;
         }
-        let (Call::Charge(order) | Call::Refund(order)) = call;
-        self.asked.insert(order.order.clone());
+        self.asked.insert(call.order().to_owned());
         let answer = match call {
             Call::Charge(order) if order.amount > LIMIT => false,
             Call::Charge(order) => {

@@ -44,6 +44,8 @@ impl World {
         if service == PAYMENT {
             // No dump has what was called since: an operator compares the books with the gateway's.
             self.spoilt.extend(self.gateway.asked.iter().cloned());
+            // Nor what was out when it was lost, and may still arrive.
+            self.spoilt.extend(self.gateway.late.iter().map(|(_, call)| call.order().to_owned()));
         }
         self.missed.retain(|(follower, _)| *follower != service);
         self.note(service, || "is put back to its dump".to_owned());
