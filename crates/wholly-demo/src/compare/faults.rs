@@ -27,16 +27,33 @@ pub(super) struct Happened {
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
     AnswersLost,
+    CallsDelayed,
     ParticipantDownShort,
     ParticipantDownLong,
     CoordinatorKilled,
     ServiceKilled,
 }
 
+impl Kind {
+    /// What the proxy is told, where it is the connections that are disturbed.
+    const fn weather(self) -> Option<&'static str> {
+        match self {
+            Self::AnswersLost => Some("unanswered"),
+            // In milliseconds, each way.
+            Self::CallsDelayed => Some("delay 60"),
+            Self::ParticipantDownShort
+            | Self::ParticipantDownLong
+            | Self::CoordinatorKilled
+            | Self::ServiceKilled => None,
+        }
+    }
+}
+
 impl FaultKind {
     fn of(self, regime: Regime) -> (Kind, Role) {
         match self {
             Self::AnswersLost(kind) => (Kind::AnswersLost, Role::Service(kind)),
+            Self::Delayed(kind) => (Kind::CallsDelayed, Role::Service(kind)),
             Self::DownShort(kind) => (Kind::ParticipantDownShort, Role::Service(kind)),
             Self::DownLong(kind) => (Kind::ParticipantDownLong, Role::Service(kind)),
             Self::CoordinatorKilled => (Kind::CoordinatorKilled, regime.leader()),
@@ -55,20 +72,20 @@ pub(super) async fn happen(
 ) -> Result<Happened, CompareError> {
     let (kind, role) = fault.kind.of(regime);
     sleep_until(clock.at(fault.at)).await;
-    if kind != Kind::AnswersLost {
-        // It forgets what it counted.
-        meter.before_kill(fleet, role).await?;
-    }
-    match kind {
-        Kind::AnswersLost => fleet.disturb(role, "unanswered").await?,
-        _ => fleet.kill(role),
+    match kind.weather() {
+        Some(weather) => fleet.disturb(role, weather).await?,
+        None => {
+            // It forgets what it counted.
+            meter.before_kill(fleet, role).await?;
+            fleet.kill(role);
+        }
     }
     let began = clock.now();
     sleep_until(clock.at(began + fault.lasts)).await;
     let ended = clock.now();
-    match kind {
-        Kind::AnswersLost => fleet.disturb(role, "fair").await?,
-        _ => fleet.run(role, None).await?,
+    match kind.weather() {
+        Some(_) => fleet.disturb(role, "fair").await?,
+        None => fleet.run(role, None).await?,
     }
     Ok(Happened { kind, who: role.as_str(), began, ended })
 }

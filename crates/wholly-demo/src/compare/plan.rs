@@ -20,6 +20,8 @@ pub(super) struct Scale {
     gap: Duration,
     /// How long answers are lost.
     lost: Duration,
+    /// How long calls and answers are late.
+    late: Duration,
     /// How long a killed process is away.
     killed: Duration,
     /// How long a participant is down: shorter, and longer than the deadline.
@@ -38,6 +40,7 @@ impl Scale {
         fair: Duration::from_millis(700),
         gap: Duration::from_millis(200),
         lost: Duration::from_millis(200),
+        late: Duration::from_millis(400),
         killed: Duration::from_millis(120),
         short: Duration::from_millis(400),
         long: Duration::from_millis(1_300),
@@ -50,6 +53,7 @@ impl Scale {
         fair: Duration::from_secs(10),
         gap: Duration::from_millis(1_500),
         lost: Duration::from_secs(1),
+        late: Duration::from_secs(2),
         killed: Duration::from_millis(300),
         short: Duration::from_secs(2),
         long: Duration::from_secs(8),
@@ -101,6 +105,8 @@ pub(super) struct Fault {
 pub(super) enum FaultKind {
     /// Calls to a service take effect, and their answers are lost.
     AnswersLost(ServiceKind),
+    /// Calls to a service, and its answers, come late: a commit reaches it after the others.
+    Delayed(ServiceKind),
     /// A participant is down for a time shorter than the deadline.
     DownShort(ServiceKind),
     /// A participant is down for a time longer than the deadline.
@@ -144,10 +150,12 @@ fn faults(scale: &Scale, random: &mut Random) -> (Vec<Fault>, Duration) {
         ServiceKind::Payment => ServiceKind::Inventory,
         ServiceKind::Order | ServiceKind::Inventory => ServiceKind::Payment,
     };
+    let slow = one_of(&ServiceKind::ALL, random);
     let down = one_of(&[ServiceKind::Payment, ServiceKind::Inventory], random);
     let killed = one_of(&[ServiceKind::Payment, ServiceKind::Inventory], random);
     let kinds = [
         (FaultKind::AnswersLost(lossy), scale.lost),
+        (FaultKind::Delayed(slow), scale.late),
         (FaultKind::CoordinatorKilled, scale.killed),
         (FaultKind::DownShort(down), scale.short),
         (FaultKind::AnswersLost(other), scale.lost),
@@ -224,7 +232,14 @@ mod tests {
     #[test]
     fn a_seed_replays_orders_and_faults() {
         let bad = drawn(1, |random| Plan::draw(&Scale::QUICK, Weather::Bad, random.next()));
-        for part in ["AnswersLost", "DownShort", "CoordinatorKilled", "DownLong", "ServiceKilled"] {
+        for part in [
+            "AnswersLost",
+            "Delayed",
+            "DownShort",
+            "CoordinatorKilled",
+            "DownLong",
+            "ServiceKilled",
+        ] {
             assert!(bad.contains(part), "{part}");
         }
         assert!(bad.contains("amount: Some(-"), "a payment is refused");
