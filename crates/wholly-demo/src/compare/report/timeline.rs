@@ -131,6 +131,7 @@ fn said(fault: &Happened) -> String {
         super::super::table::time(fault.ended.saturating_sub(fault.began).as_secs_f64() * 1e3);
     match fault.kind {
         Kind::AnswersLost => format!("answers of {} lost, {lasted}", fault.who),
+        Kind::CallsDelayed => format!("calls to {} late, {lasted}", fault.who),
         Kind::ParticipantDownShort | Kind::ParticipantDownLong => {
             format!("{} down, {lasted}", fault.who)
         }
