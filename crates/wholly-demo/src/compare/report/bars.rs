@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 const WIDTH: f64 = 360.0;
 const LEFT: f64 = 100.0;
-const RIGHT: f64 = 290.0;
+/// Behind the longest bar there is room for its figures.
+const RIGHT: f64 = 262.0;
 const ROW: f64 = 24.0;
 
 /// A bar: the regime, its value, a second value behind it where there is one, and both as text.

@@ -15,10 +15,14 @@ const TOP: f64 = 27.0;
 const PANEL: f64 = 58.0;
 const GAP: f64 = 22.0;
 
+/// The rate at which bars are cut, in times of the highest rate of submission.
+const CUT: f64 = 2.5;
+
 /// The greatest values of all regimes: their charts have the same axes, so that they compare.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Axes {
     seconds: f64,
+    /// Higher bars are cut: what waited for the end of an outage finishes all at once.
     per_second: f64,
     latency_ms: f64,
     halfway: f64,
@@ -32,8 +36,8 @@ impl Axes {
             let bucket = timeline.bucket_ms.as_secs_f64();
             axes.seconds = axes.seconds.max(bucket * timeline.buckets.len() as f64);
             for one in &timeline.buckets {
-                let orders = f64::from(one.submitted.max(one.finished));
-                axes.per_second = axes.per_second.max(orders / bucket.max(0.001));
+                let submitted = f64::from(one.submitted) / bucket.max(0.001);
+                axes.per_second = axes.per_second.max(submitted * CUT);
                 axes.latency_ms = axes.latency_ms.max(one.latency_ms as f64);
                 let halfway = one.intermediate_plain.max(one.intermediate_by_rule);
                 axes.halfway = axes.halfway.max(f64::from(halfway));
@@ -95,7 +99,7 @@ pub(super) fn chart(name: &str, timeline: &Timeline, axes: Axes) -> Markup {
             @for (nth, fault) in (1..).zip(&timeline.faults) { (band(nth, fault, axes, bottom)) }
             path.finished d=(bars(timeline, axes, per_second, 0.0, 1.0, finished)) {}
             path.submitted d=(line(timeline, axes, per_second, submitted)) {}
-            (per_second.frame("orders a second", &format!("{:.0}", axes.per_second)))
+            (per_second.frame("orders a second", &format!("{:.0}+", axes.per_second)))
             path.latency d=(bars(timeline, axes, latency, 0.0, 1.0, |one| one.latency_ms as f64)) {}
             (latency.frame("latency of those that finish", &super::super::table::time(axes.latency_ms)))
             path.plain d=(bars(timeline, axes, halfway, 0.0, 0.5, |one| one.intermediate_plain.into())) {}
