@@ -1,8 +1,8 @@
 //! `wholly compare`: the lesson's table of the patterns, measured on this machine.
 //!
-//! The same stream of orders goes through the shop's three services under four [regimes](regime),
-//! in fair and in bad weather. A process of its own [reads](reader) orders all the while, as a
-//! customer's page would and by rule; the [books](books) are read at the end.
+//! The same stream of orders goes through the shop's three services under four regimes,
+//! in fair and in bad weather. A process of its own reads orders all the while, as a
+//! customer's page would and by rule; the books are read at the end.
 //!
 //! | file | what it is |
 //! |---|---|

@@ -363,7 +363,7 @@ impl<S: Store> Choreography<S> {
     }
 
     /// The interval at which the outbox is looked at for events that nobody told of: published by
-    /// another process, or without [`wake`](Service::wake). 200 ms unless set.
+    /// another process, or without [`wake`](super::Service::wake). 200 ms unless set.
     pub fn poll(mut self, interval: Duration) -> Self {
         self.settings.poll = interval;
         self
