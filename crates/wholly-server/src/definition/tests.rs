@@ -268,6 +268,15 @@ fn depth_is_no_danger() {
 }
 
 #[test]
+fn a_payload_that_repeats_a_member_is_refused_where_it_is() {
+    let text = r#"{"name":"s","version":1,"steps":[
+        {"name":"a","participant":"p","compensation":false,"payload":{"b":[{"c":1,"c":2}]}}]}"#;
+    let said = wrong(text, Format::Json);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("2:70: the member \"c\" is there twice"), "{said:?}");
+}
+
+#[test]
 fn a_flood_of_problems_is_cut() {
     let steps = vec!["{}"; 10_000].join(",");
     assert_eq!(
