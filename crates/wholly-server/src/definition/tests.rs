@@ -151,11 +151,11 @@ fn what_is_wrong_has_a_place_in_json() {
         ),
         (",\"pivot\":true", ",\"pivot\":true,", "4:96: key must be a string"),
         ("[\"charge\"]}]}", "[\"charge\"]}]", "6:64: EOF while parsing an object"),
-        // Of two members with one name the last one counts.
+        // Which of two members with one name counts, no two readers agree on.
         (
             "{\"$from\":\"/steps/reserve/shelf\"}",
             "1, \"z\":{\"$from\":\"/steps/charge\"}",
-            "5:37: \"charge\" is this very step; its output comes after its payload",
+            "5:16: the member \"z\" is there twice in one object of the payload; take one of them out",
         ),
     ];
     for (right, instead, problem) in cases {
