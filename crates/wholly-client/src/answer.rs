@@ -24,6 +24,9 @@ pub struct Submitted {
     /// What each step of a completed saga gave.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<StepName, Box<RawValue>>,
+    /// The outputs were removed when they had been kept for as long as they are.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub payloads_removed: bool,
     /// The key with which it was submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,

@@ -1,10 +1,14 @@
 //! The JSON that a client gives for a participant: kept as text, never interpreted.
 
+mod document;
+
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
+
+use self::document::{Document, RepeatedMember};
 
 /// One JSON document, passed on as the client wrote it.
 ///
@@ -29,6 +33,14 @@ pub enum InvalidPayload {
     TooLong {
         /// Its length.
         bytes: usize,
+    },
+    /// One of its objects has a member twice, and readers disagree on which of them counts.
+    #[error(
+        "the member {name:?} is there twice in one object of the payload; take one of them out"
+    )]
+    RepeatedMember {
+        /// The member's name.
+        name: String,
     },
 }
 
@@ -90,10 +102,35 @@ impl Payload {
         serde_json::from_str(self.as_str())
     }
 
-    /// Whether both say the same: white space and the order of members do not count.
+    /// Checks that no object in it has a member twice. A client's payload is checked before anything
+    /// begins with it; what a log or a participant gives is taken as it is.
+    ///
+    /// # Errors
+    /// When one has.
+    pub fn check_members(&self) -> Result<(), InvalidPayload> {
+        match Document::of(self.as_str()) {
+            Ok(_) => Ok(()),
+            Err(RepeatedMember { name }) => Err(InvalidPayload::RepeatedMember { name }),
+        }
+    }
+
+    /// True if both say the same: numbers count by their exact decimal value, white space and the
+    /// order of members not at all. A payload that repeats a member is the same as its own text
+    /// only.
+    ///
+    /// ```
+    /// # use wholly_core::Payload;
+    /// let payload = |text| Payload::parse(text).unwrap();
+    /// assert!(payload(r#"{"a": 1.0, "b": 2}"#).same_as(&payload(r#"{"b":2,"a":1}"#)));
+    /// // One number to floating point.
+    /// assert!(!payload("9007199254740993").same_as(&payload("9007199254740992")));
+    /// ```
     pub fn same_as(&self, other: &Self) -> bool {
-        let value = |p: &Self| p.to::<serde_json::Value>().ok();
-        self.as_str() == other.as_str() || (value(self).is_some() && value(self) == value(other))
+        self.as_str() == other.as_str()
+            || match (Document::of(self.as_str()), Document::of(other.as_str())) {
+                (Ok(one), Ok(another)) => one == another,
+                (Err(RepeatedMember { .. }), _) | (_, Err(RepeatedMember { .. })) => false,
+            }
     }
 }
 

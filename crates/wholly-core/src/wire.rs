@@ -11,7 +11,8 @@
 //! | 409 or 422 with `Wholly-Answer: refused`, or a status that the configuration names | refused |
 //! | 202, 425, or a 409 without the header | pending: asked again after `Retry-After` |
 //! | 410 with `Wholly-Answer: heuristic`, to commit or abort | ended the other way |
-//! | everything else | unknown: asked again |
+//! | a page of HTML without `Wholly-Answer` | unknown: a proxy's, whatever its status |
+//! | everything else, and what contradicts itself | unknown: asked again |
 //!
 //! INVARIANT: what is not understood is [`Answer::Unknown`], never a refusal.
 
@@ -24,7 +25,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{BranchName, OperationName, Payload, Timestamp, TraceContext, TransactionId};
+use crate::{
+    BranchName, InvalidPayload, OperationName, Payload, Timestamp, TraceContext, TransactionId,
+};
 
 /// The names of the headers.
 pub mod header {
@@ -296,7 +299,7 @@ pub fn cut(mut text: String) -> String {
 pub struct HttpAnswer<'a> {
     /// The status code.
     pub status: u16,
-    /// The header `Wholly-Answer`.
+    /// The header `Wholly-Answer`; where it is there more than once, all values with commas between.
     pub answer: Option<&'a str>,
     /// The header `Retry-After`, in seconds.
     pub retry_after: Option<Duration>,
@@ -327,21 +330,51 @@ impl HttpAnswer<'_> {
     /// assert_eq!(seen.meaning(Operation::Prepare, &[]), Answer::Pending { retry_after: None });
     /// ```
     pub fn meaning(&self, operation: Operation, also_refused: &[u16]) -> Answer {
-        let said = |word| self.answer == Some(word);
-        match self.status {
-            410 if said(answer::HEURISTIC) && !operation.is_first_phase() => {
+        if self.answer.is_none() && self.is_page() {
+            return Answer::unknown(format!(
+                "status {}: a page of HTML, which is no participant's answer: {}",
+                self.status,
+                self.reason()
+            ));
+        }
+        let is_also_refused = also_refused.contains(&self.status);
+        match (self.status, self.answer) {
+            (410, Some(answer::HEURISTIC)) if !operation.is_first_phase() => {
                 Answer::heuristic(self.reason())
             }
-            409 | 422 if said(answer::REFUSED) => Answer::refused(self.reason()),
-            status if also_refused.contains(&status) => Answer::refused(self.reason()),
-            202 | 409 | 425 => Answer::Pending { retry_after: self.retry_after },
-            200..=299 if operation == Operation::Prepare && said(answer::READ_ONLY) => {
+            (409 | 422, Some(answer::REFUSED)) => Answer::refused(self.reason()),
+            (_, None | Some(answer::REFUSED)) if is_also_refused => Answer::refused(self.reason()),
+            (202 | 409 | 425, None) => Answer::Pending { retry_after: self.retry_after },
+            (202, Some(said)) => self.contradicts(said),
+            (200..=299, Some(answer::READ_ONLY)) if operation == Operation::Prepare => {
                 Answer::ReadOnly
             }
-            200..=299 if operation == Operation::Action => self.output(),
-            200..=299 => Answer::Done,
-            status => Answer::unknown(format!("status {status}: {}", self.reason())),
+            (200..=299, None | Some(answer::READ_ONLY)) => match operation {
+                Operation::Action => self.output(),
+                Operation::Prepare
+                | Operation::Commit
+                | Operation::Abort
+                | Operation::CommitOnePhase
+                | Operation::Compensation => Answer::Done,
+            },
+            (_, Some(said)) => self.contradicts(said),
+            (status, None) => Answer::unknown(format!("status {status}: {}", self.reason())),
         }
+    }
+
+    /// Its status and its header `Wholly-Answer` do not go together, so that neither is believed.
+    fn contradicts(&self, said: &str) -> Answer {
+        let (status, reason) = (self.status, self.reason());
+        Answer::unknown(format!(
+            "status {status} with Wholly-Answer: {said:?}, which do not go together: {reason}"
+        ))
+    }
+
+    /// True if the body is markup. What stands between may answer for a participant that it does not
+    /// reach, with any status; no output in JSON and hardly a plain text begins so.
+    fn is_page(&self) -> bool {
+        let text = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(self.body);
+        text.trim_ascii_start().starts_with(b"<")
     }
 
     /// An action is done, and the body is its output. An output that cannot be had leaves unknown
@@ -350,15 +383,19 @@ impl HttpAnswer<'_> {
         if self.body.is_empty() && !self.cut_off {
             return Answer::Done;
         }
-        let text = match self.cut_off {
-            true => Err("it did not arrive whole, or is longer than the limit".to_owned()),
-            false => std::str::from_utf8(self.body).map_err(|error| error.to_string()),
-        };
-        match text.and_then(|text| Payload::parse(text).map_err(|error| error.to_string())) {
-            Ok(output) => Answer::DoneWith { output },
+        let useless =
+            |why: &str| Answer::unknown(format!("it was done, but its output is no use: {why}"));
+        if self.cut_off {
+            return useless("it did not arrive whole, or is longer than the limit");
+        }
+        let parsed = std::str::from_utf8(self.body).map(Payload::parse);
+        match parsed {
+            Ok(Ok(output)) => Answer::DoneWith { output },
+            Ok(Err(why @ InvalidPayload::TooLong { .. })) => useless(&why.to_string()),
             // A greeting in plain text is no output.
-            Err(_) if !self.json && !self.cut_off => Answer::Done,
-            Err(why) => Answer::unknown(format!("it was done, but its output is no use: {why}")),
+            Err(_) | Ok(Err(_)) if !self.json => Answer::Done,
+            Ok(Err(why)) => useless(&why.to_string()),
+            Err(why) => useless(&why.to_string()),
         }
     }
 
@@ -405,6 +442,55 @@ mod tests {
         let said = seen(410, Some("heuristic"));
         assert_eq!(said.meaning(Operation::Abort, &[]), Answer::heuristic("no stock"));
         assert!(matches!(said.meaning(Operation::Prepare, &[]), Answer::Unknown { .. }));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_unknown() {
+        let is_unknown = |status, said: &'static str, operation| {
+            let meaning = seen(status, Some(said)).meaning(operation, &[402, 409]);
+            assert!(matches!(meaning, Answer::Unknown { .. }), "{status} {said}: {meaning:?}");
+        };
+        let pairs: [(&[&str], &[u16]); 4] = [
+            (&["refused", "heuristic"], &[200, 201, 202, 204, 425]),
+            (
+                &["Refused", "REFUSED", "refused, refused", "Read-Only", "", "yes"],
+                &[200, 202, 402, 409, 410, 422, 425, 500],
+            ),
+            (&["heuristic"], &[402, 409, 422]),
+            (&["read-only"], &[202, 402, 409]),
+        ];
+        for operation in [Operation::Prepare, Operation::Commit, Operation::Action] {
+            for (words, statuses) in pairs {
+                for said in words {
+                    statuses.iter().for_each(|status| is_unknown(*status, said, operation));
+                }
+            }
+        }
+        is_unknown(410, "Heuristic", Operation::Abort);
+        is_unknown(410, "heuristic, heuristic", Operation::Abort);
+    }
+
+    #[test]
+    fn a_page_of_html_is_no_answer() {
+        for body in ["<!DOCTYPE html><p>Sign in", " \r\n<html>", "\u{feff}<html>", "<p>Maintenance"]
+        {
+            let page = |status, answer| HttpAnswer {
+                body: body.as_bytes(),
+                json: false,
+                ..seen(status, answer)
+            };
+            for operation in [Operation::Prepare, Operation::Commit, Operation::Compensation] {
+                for status in [200, 202, 203, 402, 403, 409, 425, 503] {
+                    let meaning = page(status, None).meaning(operation, &[402, 403]);
+                    assert!(matches!(meaning, Answer::Unknown { .. }), "{status}: {meaning:?}");
+                }
+            }
+            let meaning = page(200, None).meaning(Operation::Action, &[]);
+            assert!(matches!(meaning, Answer::Unknown { .. }), "{meaning:?}");
+            // This header no proxy makes up.
+            let refused = page(409, Some("refused")).meaning(Operation::Prepare, &[]);
+            assert!(matches!(refused, Answer::Refused { .. }), "{refused:?}");
+        }
     }
 
     #[test]

@@ -74,6 +74,12 @@ async fn a_key_joins_the_first_transaction_and_fits_no_other() {
     let other = ORDER.replace("1000", "2000");
     let detail = shop.server.submit(&key, &other).await.problem(422, "key-reused");
     assert!(detail.contains("ORD001") && detail.contains(first["id"].as_str().unwrap()));
+    let twice = ORDER.replace("\"amount\": 1000", "\"amount\": 1000, \"amount\": 2000");
+    let detail = shop.server.submit(&[], &twice).await.problem(422, "invalid-transaction");
+    assert!(
+        detail.contains("payments") && detail.contains("\"amount\" is there twice"),
+        "{detail}"
+    );
     let two = [("idempotency-key", "ORD002")];
     shop.server.submit(&two, &in_body).await.problem(400, "two-keys");
     assert_eq!(shop.orders.asked_to("prepare").len(), 1);

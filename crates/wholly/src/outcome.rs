@@ -4,6 +4,8 @@ use wholly_core::saga::{self, Reason};
 use wholly_core::two_phase::{self, AbortReason};
 use wholly_core::{Payload, StepName, Transaction, TransactionId};
 
+use crate::replay::Replayed;
+
 /// How a transaction in two phases ended, or that it has not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -53,6 +55,8 @@ pub struct Completed {
     pub id: TransactionId,
     /// What each step gave, in the order of the definition; `null` where it gave nothing.
     pub outputs: Vec<(StepName, Payload)>,
+    /// The outputs were kept for as long as they are, and removed: `outputs` is empty.
+    pub payloads_removed: bool,
 }
 
 /// A saga that was taken back.
@@ -108,6 +112,7 @@ impl SagaOutcome {
                 Self::Completed(Completed {
                     id,
                     outputs: saga.steps().filter_map(output).collect(),
+                    payloads_removed: false,
                 })
             }
         }
@@ -160,6 +165,18 @@ impl AnyOutcome {
             Transaction::TwoPhase(transaction) => Self::TwoPhase(Outcome::of(id, transaction)),
             Transaction::Saga(saga) => Self::Saga(SagaOutcome::of(id, saga)),
         }
+    }
+
+    /// The outcome of a stored transaction, whose payloads may have been removed.
+    pub(crate) fn of_stored(id: TransactionId, stored: &Replayed) -> Self {
+        let mut outcome = Self::of(id, &stored.transaction);
+        if let Self::Saga(SagaOutcome::Completed(completed)) = &mut outcome
+            && stored.payloads_removed
+        {
+            completed.outputs.clear();
+            completed.payloads_removed = true;
+        }
+        outcome
     }
 
     /// What is told of one that is open, whether or not it has settled in memory.

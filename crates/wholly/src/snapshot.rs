@@ -154,8 +154,8 @@ impl Snapshot {
     }
 
     fn of_readable(id: TransactionId, replayed: Replayed) -> Self {
+        let mut snapshot = Self::empty(id, AnyOutcome::of_stored(id, &replayed));
         let Replayed { transaction, history, payloads_removed } = replayed;
-        let mut snapshot = Self::empty(id, AnyOutcome::of(id, &transaction));
         snapshot.name = Some(transaction.name().clone());
         snapshot.key = history.first().and_then(|(_, record)| record.key().cloned());
         snapshot.payloads_removed = payloads_removed;

@@ -124,7 +124,9 @@ async fn saga(
     Ok(match outcome {
         SagaOutcome::Completed(done) => {
             let settled = Settled::new(done.id, "completed");
-            Settled { outputs: Some(Outputs(done)), ..settled }.into_response()
+            let payloads_removed = done.payloads_removed;
+            let outputs = (!payloads_removed).then_some(Outputs(done));
+            Settled { outputs, payloads_removed, ..settled }.into_response()
         }
         SagaOutcome::Compensated(back) => {
             Settled::new(back.id, "compensated").because(&back.reason).into_response()
@@ -164,11 +166,14 @@ struct Settled {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outputs: Option<Outputs>,
+    /// There were outputs, and they are not there any more.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    payloads_removed: bool,
 }
 
 impl Settled {
     fn new(id: TransactionId, state: &'static str) -> Self {
-        Self { id, state, reason: None, outputs: None }
+        Self { id, state, reason: None, outputs: None, payloads_removed: false }
     }
 
     fn because(self, reason: &impl ToString) -> Self {

@@ -133,5 +133,8 @@ fn tell(submitted: &Submitted, state: &State, stuck: bool, screen: &Screen) -> R
         let head = format!("  {}  ", screen.cell(Paint::Quiet, step.as_str(), width));
         screen.hanging(&head, width + 4, Paint::Plain, output.get())?;
     }
+    if submitted.payloads_removed {
+        screen.line("  its outputs were removed")?;
+    }
     Ok(())
 }

@@ -151,11 +151,11 @@ fn what_is_wrong_has_a_place_in_json() {
         ),
         (",\"pivot\":true", ",\"pivot\":true,", "4:96: key must be a string"),
         ("[\"charge\"]}]}", "[\"charge\"]}]", "6:64: EOF while parsing an object"),
-        // Of two members with one name the last one counts.
+        // Which of two members with one name counts, no two readers agree on.
         (
             "{\"$from\":\"/steps/reserve/shelf\"}",
             "1, \"z\":{\"$from\":\"/steps/charge\"}",
-            "5:37: \"charge\" is this very step; its output comes after its payload",
+            "5:16: the member \"z\" is there twice in one object of the payload; take one of them out",
         ),
     ];
     for (right, instead, problem) in cases {
@@ -265,6 +265,15 @@ fn depth_is_no_danger() {
     };
     assert_eq!(deep("1"), [""; 0]);
     assert!(deep(r#"{"$from":"/input"}"#)[0].contains("levels deep"));
+}
+
+#[test]
+fn a_payload_that_repeats_a_member_is_refused_where_it_is() {
+    let text = r#"{"name":"s","version":1,"steps":[
+        {"name":"a","participant":"p","compensation":false,"payload":{"b":[{"c":1,"c":2}]}}]}"#;
+    let said = wrong(text, Format::Json);
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].starts_with("2:70: the member \"c\" is there twice"), "{said:?}");
 }
 
 #[test]

@@ -109,6 +109,7 @@ impl SagaRun {
         let coordinator = self.coordinator()?.clone();
         let input = self.input.map_err(|why| SubmitError::Input { why: why.to_string() })?;
         // Here and not in the loop, which would have others wait meanwhile.
+        input.check_members().map_err(|why| SubmitError::Input { why: why.to_string() })?;
         self.saga.accepts(&input).map_err(|why| SubmitError::Input { why: why.to_string() })?;
         let submission = Submission {
             key: self.key.transpose()?,

@@ -114,6 +114,11 @@ impl<'a> TwoPhase<'a> {
     }
 
     async fn begin(self, wait: Wait) -> Result<Reply, SubmitError> {
+        // Here and not in the loop, which would have others wait meanwhile.
+        for StartedBranch { participant, payload } in &self.branches {
+            let checked = payload.check_members();
+            checked.map_err(|why| SubmitError::payload(participant.as_str(), &why))?;
+        }
         let submission = Submission {
             key: self.key.transpose()?,
             trace: self.trace,

@@ -132,7 +132,7 @@ fn what_was_found(
     }
     match (wait, replayed) {
         (Wait::Settled { .. }, Ok(replayed)) => {
-            Reply::Outcome(AnyOutcome::of(id, &replayed.transaction))
+            Reply::Outcome(AnyOutcome::of_stored(id, &replayed))
         }
         // Nobody works on it any more: who waits would wait in vain.
         (Wait::Settled { .. }, Err(_)) => {

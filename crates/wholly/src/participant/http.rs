@@ -7,7 +7,7 @@
 //!   head, a time-out. All of these are [`Answer::Unknown`].
 //! - **The status line and the headers are the answer.** The body only says why. So an answer whose
 //!   body is cut off, endless or slow means what its head says, with as much of the reason as came
-//!   within [`REASON_PATIENCE`] and [`BODY_LIMIT`]. A fault within a body can then never turn the
+//!   within the limits of the module `body`. A fault within a body can then never turn the
 //!   meaning of an answer, and asking again would only do the work twice.
 //! - **The one exception is an action that was done**: its body is the output, which later steps
 //!   and the compensation are given. Half of it is none, and the action is asked again, because a
@@ -23,6 +23,7 @@
 //!   least once, would allow it).
 
 mod addresses;
+mod body;
 mod connections;
 mod credentials;
 mod signing;
@@ -30,6 +31,7 @@ mod signing;
 mod tls;
 mod url;
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
@@ -44,21 +46,16 @@ use wholly_core::Payload;
 use wholly_core::wire::{Answer, Call, HttpAnswer, Operation, header};
 
 use self::addresses::Addresses;
-use self::connections::{Arriving, Connections, Failed, Outgoing, Transport};
+use self::body::{OUTPUT_LIMIT, REASON_LIMIT, reason_patience, start_of};
+use self::connections::{Connections, Failed, Outgoing, Transport};
 pub use self::credentials::InvalidCredentials;
 use self::signing::Signing;
 use self::url::BaseUrl;
 pub use self::url::InvalidUrl;
 use super::Participant;
 
-/// How much of an answer's body is read, in bytes. What is left is not read: the connection closes.
-const BODY_LIMIT: usize = 16 * 1024;
-/// How much of an output is read: with one byte more than it may have, it is known to be too long.
-const OUTPUT_LIMIT: usize = Payload::LIMIT + 1;
 /// The longest wait that a participant may ask for.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
-/// How long a body is waited for that only says why.
-const REASON_PATIENCE: Duration = Duration::from_secs(1);
 /// How long reaching the host may take, unless set.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest that a call may be given, so that no time is past the clock's end.
@@ -273,17 +270,19 @@ impl HttpParticipant {
         let response = response.map_err(|error| self.what_failed(&error))?;
         let deadline = now + self.call_timeout.unwrap_or(TIMEOUT_LIMIT);
         let (head, body) = response.into_parts();
-        let limit = match operation {
-            Operation::Action if head.status.is_success() => OUTPUT_LIMIT,
-            _ => BODY_LIMIT,
+        let has_output = operation == Operation::Action && head.status.is_success();
+        let (limit, deadline) = match has_output {
+            true => (OUTPUT_LIMIT, deadline),
+            false => {
+                let patience = reason_patience(&head.headers);
+                (REASON_LIMIT, deadline.min(Instant::now() + patience))
+            }
         };
-        let body = match limit {
-            OUTPUT_LIMIT => start_of(body, limit, deadline).await,
-            _ => start_of(body, limit, deadline.min(Instant::now() + REASON_PATIENCE)).await,
-        };
+        let body = start_of(body, limit, deadline).await;
+        let said = said(&head.headers);
         let answer = HttpAnswer {
             status: head.status.as_u16(),
-            answer: head.headers.get(header::ANSWER).and_then(|value| value.to_str().ok()),
+            answer: said.as_deref(),
             retry_after: retry_after(&head.headers),
             body: &body.bytes,
             cut_off: body.cut_off,
@@ -374,10 +373,12 @@ impl HttpParticipant {
     /// Says once for each status that an answer looks like a mistake, because asking again will not
     /// mend it.
     fn report_mistake(&self, call: &Call, status: StatusCode, answer: &Answer) {
-        let likely = match answer {
-            Answer::Unknown { .. } if status.is_client_error() => "a mistake in configuration",
-            Answer::Unknown { .. } if status.is_success() => {
-                "its output is no JSON, too long, or broken off"
+        let Answer::Unknown { reason } = answer else { return };
+        let likely = match status {
+            _ if status.is_client_error() => "a mistake in configuration",
+            _ if status.is_success() => {
+                "it contradicts itself, a proxy's page stands in for it, or its output is no JSON, \
+                 too long or broken off"
             }
             _ => return,
         };
@@ -389,6 +390,7 @@ impl HttpParticipant {
                 url = self.base.as_str(),
                 operation = call.operation_name(),
                 status = status.as_u16(),
+                reason,
                 "the participant's answer says neither done nor refused and is asked again; \
                  likely {likely}"
             );
@@ -431,34 +433,12 @@ impl Participant for HttpParticipant {
     }
 }
 
-/// What came of a body.
-struct Start {
-    bytes: Vec<u8>,
-    /// Its end was not seen.
-    cut_off: bool,
-}
-
-/// As much of a body as arrives within the limit and before the deadline. A body that is dropped
-/// before its end closes its connection.
-async fn start_of(mut body: Arriving, limit: usize, deadline: Instant) -> Start {
-    let mut start = Start { bytes: Vec::new(), cut_off: true };
-    while start.bytes.len() < limit {
-        let frame = match timeout_at(deadline, body.frame()).await {
-            Ok(Some(Ok(frame))) => frame,
-            ended => {
-                start.cut_off = !matches!(ended, Ok(None));
-                break;
-            }
-        };
-        if let Some(data) = frame.data_ref() {
-            let fits = data.len().min(limit - start.bytes.len());
-            start.bytes.extend_from_slice(&data[..fits]);
-        }
-    }
-    if !start.cut_off {
-        body.keep_connection().await;
-    }
-    start
+/// The header `Wholly-Answer`: one value, or all of them with commas between, which no rule knows.
+fn said(headers: &HeaderMap) -> Option<Cow<'_, str>> {
+    let mut values =
+        headers.get_all(header::ANSWER).iter().map(|v| String::from_utf8_lossy(v.as_bytes()));
+    let first = values.next()?;
+    Some(values.fold(first, |all, next| all + ", " + next))
 }
 
 /// Whether the service says that its body is JSON.

@@ -300,7 +300,11 @@ mod tests {
             witnessed.call(call).await;
         }
         let outcome = match completed {
-            true => SagaOutcome::Completed(crate::Completed { id, outputs: Vec::new() }),
+            true => SagaOutcome::Completed(crate::Completed {
+                id,
+                outputs: Vec::new(),
+                payloads_removed: false,
+            }),
             false => {
                 let reason = crate::Reason::Deadline;
                 SagaOutcome::Compensated(crate::Compensated { id, reason })

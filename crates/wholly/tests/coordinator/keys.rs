@@ -99,18 +99,59 @@ async fn another_body_under_the_same_key_is_an_error() {
     );
 }
 
+/// A transaction whose only payload is written so.
+fn written<'c>(coordinator: &'c Coordinator, json: &str) -> TwoPhase<'c> {
+    let payload = wholly::Payload::parse(json).unwrap();
+    let participant = wholly::ParticipantName::new("orders").unwrap();
+    let branch = wholly::StartedBranch { participant, payload };
+    coordinator.two_phase("order").started_branch(branch)
+}
+
 #[tokio::test(start_paused = true)]
-async fn white_space_and_order_of_members_do_not_count() {
+async fn how_a_payload_is_written_does_not_count() {
+    let mut shop = Shop::open().await;
+    let id = written(&shop.coordinator(), r#"{"a":1,"b":2}"#).key("k").submit().await.unwrap();
+    for _ in ["in flight or settled", "restarted"] {
+        for json in [r#"{ "b": 2, "a": 1 }"#, r#"{"\u0061":1.0,"b":20e-1}"#] {
+            let again = written(&shop.coordinator(), json).key("k").submit().await;
+            assert_eq!(again.unwrap(), id, "{json}");
+        }
+        shop.harness.settle().await;
+        shop.restart().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn numbers_that_floating_point_takes_for_one_are_two() {
     let shop = Shop::open().await;
     let coordinator = shop.coordinator();
-    let with = |json: &str| {
-        let payload = wholly::Payload::parse(json).unwrap();
-        let participant = wholly::ParticipantName::new("orders").unwrap();
-        let branch = wholly::StartedBranch { participant, payload };
-        coordinator.two_phase("order").started_branch(branch).key("k").submit()
-    };
-    let first = with(r#"{"a":1,"b":2}"#).await.unwrap();
-    assert_eq!(with(r#"{ "b": 2, "a": 1 }"#).await.unwrap(), first);
+    for (key, one, another) in [
+        ("integers", "9007199254740992.0", "9007199254740993.0"),
+        ("fractions", "0.1", "0.10000000000000000001"),
+        ("past all floating point", "1e400", "1e401"),
+    ] {
+        let id = written(&coordinator, one).key(key).submit().await.unwrap();
+        let other = written(&coordinator, another).key(key).submit().await;
+        assert!(matches!(other, Err(SubmitError::KeyReused { .. })), "{key}: {other:?}");
+        let spaced = format!(" {one} ");
+        assert_eq!(written(&coordinator, &spaced).key(key).submit().await.unwrap(), id);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_payload_that_repeats_a_member_begins_nothing() {
+    let shop = Shop::open().await;
+    let coordinator = shop.coordinator();
+    let json = r#"{"order": {"cents": 1, "cents": 100}}"#;
+    let error = written(&coordinator, json).submit().await.unwrap_err();
+    assert!(matches!(error, SubmitError::Payload { .. }), "{error:?}");
+    assert!(error.to_string().contains("\"cents\" is there twice"), "{error}");
+    let input = wholly::Payload::parse(json).unwrap();
+    let error = coordinator.saga(sagas::sale()).input(&input).submit().await.unwrap_err();
+    assert!(matches!(error, SubmitError::Input { .. }), "{error:?}");
+    assert!(error.to_string().contains("\"cents\" is there twice"), "{error}");
+    let page = coordinator.list(&wholly::Filter::default(), None, 10).await.unwrap();
+    assert_eq!(page.ids(), []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -183,9 +183,12 @@ async fn a_saga_without_its_payloads_reads_as_it_ended() {
             shop.orders.output("take", &serde_json::json!({"shelf": "SECRET"}));
             shop.payments.output("charge", &serde_json::json!({"receipt": "SECRET"}));
             script(&shop);
-            let run = shop.coordinator().saga(saga(pivot, path));
-            let input = serde_json::json!({"what": "SECRET"});
-            let id = run.input(&input).submit().await.unwrap();
+            let coordinator = shop.coordinator();
+            let run = |what: &str| {
+                let input = serde_json::json!({"what": what});
+                coordinator.saga(saga(pivot, path)).key("sale 7").input(&input)
+            };
+            let id = run("SECRET").submit().await.unwrap();
             let before = settled_by_hand(&shop, id).await;
             assert!(serde_json::to_string(&before).unwrap().contains("SECRET"));
             tokio::time::sleep(2 * DAY).await;
@@ -199,6 +202,14 @@ async fn a_saga_without_its_payloads_reads_as_it_ended() {
             assert_eq!((after.state, &after.reason), (before.state, &before.reason), "{what}");
             assert_eq!(after.history.len(), before.history.len(), "{what}");
             assert!(!serde_json::to_string(&after).unwrap().contains("SECRET"), "{what}");
+            // Another input cannot be told from the first one any more.
+            for input in ["SECRET", "another"] {
+                let again = run(input).execute().await.unwrap();
+                assert_eq!(again.id(), id, "{what}");
+                if let wholly::SagaOutcome::Completed(completed) = again {
+                    assert!(completed.payloads_removed && completed.outputs.is_empty(), "{what}");
+                }
+            }
         }
     }
 }

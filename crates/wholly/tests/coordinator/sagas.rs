@@ -12,7 +12,7 @@ use wholly::{
 use super::*;
 
 /// Takes a book from the shelf, then the money, then says so: there, the pivot is the money.
-fn sale() -> Arc<Graph> {
+pub(super) fn sale() -> Arc<Graph> {
     graph(
         r#"{"name": "sale", "version": 3, "steps": [
             {"name": "take", "participant": "orders", "compensation": "put-back"},

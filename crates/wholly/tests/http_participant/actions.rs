@@ -56,6 +56,7 @@ async fn the_body_of_an_action_that_was_done_is_its_output() {
     let output = |text: &str| Answer::DoneWith { output: Payload::parse(text).unwrap() };
     let json = "content-type: application/json\r\n";
     let longest = format!("\"{}\"", "x".repeat(Payload::LIMIT - 2));
+    let with_newline = format!("{longest}\r\n");
     let refused = "wholly-answer: refused\r\n";
     let cases = [
         (200, "", "", Answer::Done),
@@ -65,8 +66,10 @@ async fn the_body_of_an_action_that_was_done_is_its_output() {
         (201, json, "null", output("null")),
         (200, "", "7", output("7")),
         (200, "content-type: text/plain\r\n", "it is reserved", Answer::Done),
-        (200, "content-type: text/html\r\n", "<p>json", Answer::Done),
+        (200, "content-type: text/html\r\n", "OK", Answer::Done),
         (200, json, &longest, output(&longest)),
+        (200, json, &with_newline, output(&longest)),
+        (200, "", &with_newline, output(&longest)),
         (202, json, "7", Answer::Pending { retry_after: None }),
         (409, refused, "no stock", Answer::refused("no stock")),
         (409, "", "7", Answer::Pending { retry_after: None }),
@@ -90,6 +93,7 @@ async fn an_output_that_is_no_use_leaves_the_action_unknown() {
         ("application/vnd.shop+json", "it is reserved"),
         ("application/json", &too_long),
         ("text/plain", &too_long),
+        ("text/html", "<p>json"),
     ];
     for (kind, body) in kinds {
         let reply = http(200, &format!("content-type: {kind}\r\n"), body);

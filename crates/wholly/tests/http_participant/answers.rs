@@ -142,3 +142,48 @@ async fn an_output_that_cannot_be_used_is_reported_once() {
     let said = warnings.said();
     assert!(matches!(&said[..], [one] if one.contains("no JSON")), "{said:?}");
 }
+
+#[tokio::test]
+async fn what_contradicts_itself_is_unknown_and_reported_once() {
+    let warnings = Warnings::default();
+    let _guard = tracing::subscriber::set_default(warnings.clone());
+    let refused = "wholly-answer: refused\r\n";
+    let twice = "wholly-answer: read-only\r\nwholly-answer: read-only\r\n";
+    let heads = [refused, "Wholly-Answer: Read-Only\r\n", twice, "wholly-answer: \u{e9}\r\n"];
+    let page = ("content-type: text/html\r\n", "<!DOCTYPE html><title>Sign in</title>");
+    let server = Server::start(move |number| match heads.get(number) {
+        Some(head) => Reply::Send(http(200, head, "")),
+        None => Reply::Send(http(200, page.0, page.1)),
+    })
+    .await;
+    let participant = server.participant();
+    for head in heads.iter().chain([&page.0]) {
+        let answer = ask(&participant, Operation::Prepare).await;
+        assert!(is_unknown(&answer), "{head:?}: {answer:?}");
+    }
+    let said = warnings.said();
+    assert!(matches!(&said[..], [one] if one.contains("contradicts itself")), "{said:?}");
+}
+
+#[tokio::test]
+async fn an_answer_without_a_length_that_stays_open_is_the_heads() {
+    let open = |head: &'static str| answer_to(move || Reply::Send(head.into()));
+    assert_eq!(open("HTTP/1.1 200 X\r\n\r\n").await, Answer::Done);
+    assert_eq!(
+        open("HTTP/1.1 409 X\r\nwholly-answer: refused\r\n\r\nno stock").await,
+        Answer::refused("no stock")
+    );
+    let chunked = "HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n";
+    assert_eq!(open(chunked).await, Answer::Done);
+}
+
+#[tokio::test]
+async fn too_many_headers_are_named_as_the_reason() {
+    let many = |count| {
+        let headers: String = (1..count).map(|n| format!("x-{n}: 1\r\n")).collect();
+        answer_to(move || Reply::Send(http(200, &headers, "")))
+    };
+    assert_eq!(many(100).await, Answer::Done);
+    let Answer::Unknown { reason } = many(101).await else { panic!("not unknown") };
+    assert!(reason.contains("more than 100 headers"), "{reason}");
+}

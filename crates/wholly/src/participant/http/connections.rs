@@ -50,6 +50,18 @@ pub(super) enum Failed {
     Connect(#[source] Box<dyn Error + Send + Sync>),
     #[error("no answer that can be understood from")]
     Call(#[source] hyper::Error),
+    /// The HTTP library's own limit of headers: any other costs an allocation for each call.
+    #[error("the answer's head has more than 100 headers or is longer than 64 KiB; it came from")]
+    LongHead(#[source] hyper::Error),
+}
+
+impl Failed {
+    fn call(error: hyper::Error) -> Self {
+        match error.is_parse_too_large() {
+            true => Self::LongHead(error),
+            false => Self::Call(error),
+        }
+    }
 }
 
 impl Transport {
@@ -121,7 +133,7 @@ impl Connections {
                 }
                 Err(mut error) => match error.take_message() {
                     Some(unsent) if !is_new => *request = unsent,
-                    _ => return Err(Failed::Call(error.into_error())),
+                    _ => return Err(Failed::call(error.into_error())),
                 },
             }
         }
