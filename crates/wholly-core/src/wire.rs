@@ -242,6 +242,9 @@ pub enum Answer {
     Unknown {
         /// What was seen instead of an answer.
         reason: String,
+        /// The time for which the participant asks to be left alone, if it said so. It holds for
+        /// every call to that participant, not only for this one.
+        retry_after: Option<Duration>,
     },
     /// It cannot be done as it is asked, and asking again will not mend that: a person has to look.
     /// Only participants in process say so. It is unknown all the same, and asked again, for a new
@@ -263,7 +266,13 @@ impl Answer {
 
     /// No answer that can be understood, but this (cut to [`REASON_LIMIT`] bytes).
     pub fn unknown(reason: impl Into<String>) -> Self {
-        Self::Unknown { reason: cut(reason.into()) }
+        Self::Unknown { reason: cut(reason.into()), retry_after: None }
+    }
+
+    /// No answer, because the participant has no capacity now: it asks not to be called for
+    /// `retry_after`, by whatever transaction. The reason is cut to [`REASON_LIMIT`] bytes.
+    pub fn unavailable(reason: impl Into<String>, retry_after: Duration) -> Self {
+        Self::Unknown { reason: cut(reason.into()), retry_after: Some(retry_after) }
     }
 
     /// What it is called, without what it says.
@@ -358,7 +367,11 @@ impl HttpAnswer<'_> {
                 | Operation::Compensation => Answer::Done,
             },
             (_, Some(said)) => self.contradicts(said),
-            (status, None) => Answer::unknown(format!("status {status}: {}", self.reason())),
+            (status, None) => {
+                let reason = cut(format!("status {status}: {}", self.reason()));
+                let retry_after = self.retry_after.filter(|_| matches!(status, 429 | 503));
+                Answer::Unknown { reason, retry_after }
+            }
         }
     }
 
@@ -435,6 +448,18 @@ mod tests {
             seen(404, Some("refused")).meaning(Operation::Prepare, &[]),
             Answer::Unknown { .. }
         ));
+    }
+
+    #[test]
+    fn only_a_service_without_capacity_asks_to_be_left_alone() {
+        let wait = Some(Duration::from_secs(7));
+        for status in [401, 429, 500, 502, 503, 504] {
+            let said = HttpAnswer { retry_after: wait, ..seen(status, None) };
+            let Answer::Unknown { retry_after, .. } = said.meaning(Operation::Commit, &[]) else {
+                panic!("{status}");
+            };
+            assert_eq!(retry_after, wait.filter(|_| [429, 503].contains(&status)), "{status}");
+        }
     }
 
     #[test]

@@ -204,16 +204,24 @@ fn respond(said: Answer) -> Response {
         Answer::Heuristic { reason } => with(answer::HEURISTIC, problem(StatusCode::GONE, &reason)),
         Answer::Pending { retry_after } => {
             let wait = retry_after.unwrap_or(Duration::from_secs(1));
-            // Whole seconds, and never 0, which would ask for a busy loop.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            let mut response = problem(StatusCode::TOO_EARLY, "still at it; ask again");
-            response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
-            response
+            after(wait, problem(StatusCode::TOO_EARLY, "still at it; ask again"))
         }
-        Answer::Unknown { reason } => problem(StatusCode::INTERNAL_SERVER_ERROR, &reason),
+        Answer::Unknown { reason, retry_after: Some(wait) } => {
+            after(wait, problem(StatusCode::SERVICE_UNAVAILABLE, &reason))
+        }
+        Answer::Unknown { reason, retry_after: None } => {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, &reason)
+        }
         // INVARIANT: an answer that this version does not know is never taken for a yes or a no.
         other => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("{other:?}")),
     }
+}
+
+/// Asks for a wait in whole seconds, and never for 0, which would ask for a busy loop.
+fn after(wait: Duration, mut response: Response) -> Response {
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());
+    response
 }
 
 fn with(word: &'static str, mut response: Response) -> Response {
@@ -232,6 +240,7 @@ mod tests {
             Answer::Done,
             Answer::Pending { retry_after: Some(Duration::from_secs(3)) },
             Answer::heuristic("aborted by hand"),
+            Answer::unavailable("status 503: too busy", Duration::from_secs(2)),
         ];
         let first_phase = [Answer::Done, Answer::ReadOnly, Answer::refused("no stock")];
         let output = Payload::parse(r#"{"receipt":7}"#).unwrap();

@@ -134,7 +134,7 @@ fn gave(output: &str) -> Answer {
 }
 
 fn is_unknown(answer: &Answer, why: &str) -> bool {
-    matches!(answer, Answer::Unknown { reason } if reason.contains(why))
+    matches!(answer, Answer::Unknown { reason, .. } if reason.contains(why))
 }
 
 #[tokio::test]

@@ -325,7 +325,10 @@ async fn a_panic_harms_no_other_call_of_its_batch() {
         async { drop(thread) },
     );
     assert_eq!((before, after), (Answer::Done, Answer::Done));
-    assert!(matches!(&bad, Answer::Unknown { reason } if reason.contains("panicked")), "{bad:?}");
+    assert!(
+        matches!(&bad, Answer::Unknown { reason, .. } if reason.contains("panicked")),
+        "{bad:?}"
+    );
     assert_eq!(service.books().await, (100, 20, 2));
 }
 

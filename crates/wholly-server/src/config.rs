@@ -368,6 +368,7 @@ struct ParticipantSection {
     call_timeout: Option<Spanned<value::PositiveDuration>>,
     slots: Option<Spanned<SlotsSection>>,
     in_flight_limit: Option<Spanned<value::Positive>>,
+    calls_per_second: Option<value::Positive>,
     #[serde(default)]
     refused_statuses: Vec<value::ClientErrorStatus>,
     auth: Option<Spanned<AuthSection>>,
@@ -398,6 +399,9 @@ impl ParticipantSection {
         };
         if let Some(limit) = self.in_flight_limit {
             slots = slots.with_in_flight_limit(share_of(settings.in_flight_limit, &limit)?);
+        }
+        if let Some(value::Positive(limit)) = self.calls_per_second {
+            slots = slots.with_calls_per_second(limit);
         }
         let refused_statuses: Vec<u16> =
             self.refused_statuses.into_iter().map(|status| status.0).collect();

@@ -3,14 +3,53 @@
 //! INVARIANT: none holds a payload or a key. One that is about a transaction has the field
 //! `transaction`.
 
+mod queue;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Display;
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
+use self::queue::Queue;
+pub use self::queue::dropped;
 use crate::config::logs::{Format, Logs};
 
-/// Begins to show them. WHOLLY_LOG, a filter, counts before the level.
+/// The longest wait at the end for messages that are not written yet.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// The log messages of this process, while it runs. Dropping it writes what is left, if the
+/// standard error takes it within a second.
+pub struct Shown(Queue);
+
+/// Begins to show them, for a command, which waits for whoever reads its standard error.
+/// WHOLLY_LOG, a filter, counts before the level.
 pub fn show(logs: Logs) -> Result<(), String> {
+    init(logs, std::io::stderr)
+}
+
+/// Begins to show them, for a server, which waits for nobody.
+pub fn show_by_thread(logs: Logs) -> Result<Shown, String> {
+    let queue = Queue::start(std::io::stderr())
+        .map_err(|why| format!("the system denies the thread that writes log messages: {why}"))?;
+    init(logs, queue.clone())?;
+    std::panic::set_hook(Box::new(|panic| {
+        // The default hook writes to the standard error, and waits for its reader.
+        let backtrace = Backtrace::capture();
+        match backtrace.status() {
+            BacktraceStatus::Captured => tracing::error!("{panic}\n{backtrace}"),
+            _ => tracing::error!("{panic}"),
+        }
+    }));
+    Ok(Shown(queue))
+}
+
+fn init<W>(logs: Logs, writer: W) -> Result<(), String>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let filter = match std::env::var("WHOLLY_LOG") {
         Ok(filter) => EnvFilter::try_new(&filter)
             .map_err(|why| format!("WHOLLY_LOG={filter:?} is no filter of log messages: {why}"))?,
@@ -18,7 +57,7 @@ pub fn show(logs: Logs) -> Result<(), String> {
     };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         // It would print that a message cannot be written to the same standard error, and panic
         // over that: a full disk would stop the coordinator for good.
         .log_internal_errors(false);
@@ -27,4 +66,17 @@ pub fn show(logs: Logs) -> Result<(), String> {
         Format::Json => lines.json().flatten_event(true).with_ansi(false).init(),
     }
     Ok(())
+}
+
+impl Shown {
+    /// Says why the process ends. A line of its own would wait for the thread that writes.
+    pub fn say_error(&self, error: &dyn Display) {
+        self.0.add(format!("wholly: {error}\n").as_bytes());
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        self.0.flush(FLUSH_TIMEOUT);
+    }
 }

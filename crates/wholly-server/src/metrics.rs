@@ -18,6 +18,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use wholly::Coordinator;
 
+use crate::logs;
 use crate::observer::Observer;
 use crate::traces::Traces;
 use engine::Engine;
@@ -68,6 +69,8 @@ impl Metrics {
             registry.register_collector(Box::new(Feeds(observer)));
         }
         traces.register(&mut registry);
+        let help = "Log messages that the standard error did not take";
+        registry.register("log_messages_dropped", help, logs::dropped());
         let requests = Family::new_with_constructor(Bounds);
         let help = "How long requests took until their answers began";
         registry.register_with_unit("http_request", help, Unit::Seconds, requests.clone());

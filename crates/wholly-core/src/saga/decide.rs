@@ -324,9 +324,9 @@ fn what_came_back(answer: &Answer) -> String {
     match answer {
         Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),
         Answer::Pending { .. } => "still pending".to_owned(),
-        Answer::Unknown { reason } | Answer::Stuck { reason } | Answer::Heuristic { reason } => {
-            reason.clone()
-        }
+        Answer::Unknown { reason, .. }
+        | Answer::Stuck { reason }
+        | Answer::Heuristic { reason } => reason.clone(),
         Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => "done".to_owned(),
     }
 }

@@ -262,9 +262,9 @@ fn stuck(index: BranchIndex, branch: &Branch, answer: &Answer, exhausted: bool) 
     let reason = match answer {
         Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),
         Answer::Pending { .. } => "still pending".to_owned(),
-        Answer::Unknown { reason } | Answer::Stuck { reason } | Answer::Heuristic { reason } => {
-            reason.clone()
-        }
+        Answer::Unknown { reason, .. }
+        | Answer::Stuck { reason }
+        | Answer::Heuristic { reason } => reason.clone(),
         Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => return None,
     };
     (exhausted && branch.stuck.is_none()).then(|| Record::Stuck(index, cut(reason)))

@@ -97,9 +97,10 @@ impl Serve {
             Ok(said) => said,
             Err(error) => return failed(exit::USAGE, &error),
         };
-        if let Err(error) = logs::show(config.logs) {
-            return failed(exit::USAGE, &error);
-        }
+        let messages = match logs::show_by_thread(config.logs) {
+            Ok(messages) => messages,
+            Err(error) => return failed(exit::USAGE, &error),
+        };
         config.log_is = match (self.restored, self.moved) {
             (true, _) => LogIs::Restored,
             (false, true) => LogIs::Moved,
@@ -107,7 +108,10 @@ impl Serve {
         };
         let sagas = match self.sagas.map(Sagas::load).transpose() {
             Ok(sagas) => sagas.unwrap_or_default(),
-            Err(error) => return failed(exit::USAGE, &error),
+            Err(error) => {
+                messages.say_error(&error);
+                return ExitCode::from(exit::USAGE);
+            }
         };
         #[cfg(feature = "demo")]
         let served = self.staged.serve(source, config, sagas);
@@ -115,7 +119,10 @@ impl Serve {
         let served = serve::run(source, config, sagas, |log| log, |participant| participant);
         match served {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(exit::FAILED, &error),
+            Err(error) => {
+                messages.say_error(&error);
+                ExitCode::from(exit::FAILED)
+            }
         }
     }
 }

@@ -35,6 +35,8 @@ fn the_example_is_taken_and_says_the_defaults() {
     assert_eq!((slots.total(), slots.reserved_for_second_phase()), (64, 16));
     assert_eq!(slots.in_flight_limit(), Some(10_000));
     assert_eq!(config.participants["orders"].slots.in_flight_limit(), None);
+    assert_eq!(slots.calls_per_second(), Some(500));
+    assert_eq!(config.participants["orders"].slots.calls_per_second(), None);
 }
 
 #[test]
@@ -91,6 +93,7 @@ fn what_is_wrong_is_named_with_its_place() {
             "in_flight_limit, for all, is 8",
         ),
         ("[participants.a]\nurl = 'http://a'\nin_flight_limit = 0", "3:19", "at least 1"),
+        ("[participants.a]\nurl = 'http://a'\ncalls_per_second = 0", "3:20", "at least 1"),
         ("[settings]\nstuck_after_tries = -1", "2:21", "at least 1"),
         ("[participants.a]\none_phase = true", "1:1", "missing field `url`"),
         ("[participants.a]\nurl = 'ftp://a'", "2:7", "http:// or https://"),

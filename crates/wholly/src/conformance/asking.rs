@@ -11,6 +11,7 @@ use wholly_core::{BranchName, LogId, OperationName, Payload, Timestamp, Transact
 
 use super::report::{ConformanceError, Verdict};
 use crate::HttpParticipant;
+use crate::engine::Backoff;
 use crate::participant::Endpoint;
 
 /// What an answer must be, in words and as a test.
@@ -96,7 +97,7 @@ impl Asking {
             let answer = self.participant.call(call.clone()).await;
             match answer {
                 Answer::Pending { retry_after } if started.elapsed() < self.pending_limit => {
-                    let pause = retry_after.unwrap_or(PENDING_PAUSE);
+                    let pause = retry_after.unwrap_or(PENDING_PAUSE).max(Backoff::FLOOR);
                     tokio::time::sleep(pause.min(self.pending_limit)).await;
                 }
                 answer => return answer,

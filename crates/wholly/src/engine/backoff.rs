@@ -3,8 +3,11 @@
 use std::time::Duration;
 
 use wholly_core::saga::{Factor, Retry};
+use wholly_core::wire::Answer;
 
-/// How long a retry waits: it doubles from `first` up to `cap`.
+use crate::participant::throttle::LONGEST_PAUSE;
+
+/// How long a retry waits: it doubles from `first` up to `cap`, and is never under [`Backoff::FLOOR`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The first pause.
@@ -21,6 +24,10 @@ pub(crate) struct Pauses {
 }
 
 impl Backoff {
+    /// The shortest pause before an operation is asked again, whatever the settings, a saga's own
+    /// retry policy, or the participant's `Retry-After` say: 10 ms.
+    pub const FLOOR: Duration = Duration::from_millis(10);
+
     /// These pauses, as far as a saga's step does not set its own.
     pub(super) fn or(&self, own: Option<&Retry>) -> Pauses {
         let millis =
@@ -52,9 +59,21 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    /// The pause before the next try: as the participant asked for, or else a grown one.
+    pub fn pause_after(&mut self, answer: &Answer, pauses: &Pauses, tries: u32) -> Duration {
+        let pause = match answer {
+            Answer::Pending { retry_after: Some(pause) } => *pause,
+            Answer::Unknown { retry_after: Some(pause), .. } => {
+                self.backoff(pauses, tries).max((*pause).min(LONGEST_PAUSE))
+            }
+            _ => self.backoff(pauses, tries),
+        };
+        pause.max(Backoff::FLOOR)
+    }
+
     /// The pause after `tries` tries: between half and the whole of the grown pause, so that those
     /// who failed together do not ask again together.
-    pub fn backoff(&mut self, pauses: &Pauses, tries: u32) -> Duration {
+    fn backoff(&mut self, pauses: &Pauses, tries: u32) -> Duration {
         let half = pauses.whole(tries) / 2;
         let spread = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
         half + Duration::from_micros(self.next() % spread)

@@ -313,17 +313,13 @@ impl<W> Engine<W> {
         }
         attempts.on_its_way = None;
         let tries = attempts.tries;
-        if let Answer::Unknown { reason } = &answer {
+        if let Answer::Unknown { reason, .. } = &answer {
             let who = transaction.callee(branch).map(tracing::field::debug);
             tracing::debug!(transaction = %id, who, branch, tries, "no answer: {reason}");
         }
-        let pause = match &answer {
-            Answer::Pending { retry_after: Some(pause) } => *pause,
-            _ => {
-                let pauses = self.settings.backoff.or(transaction.retry(branch));
-                self.random.backoff(&pauses, tries.saturating_add(attempts.unsent))
-            }
-        };
+        let pauses = self.settings.backoff.or(transaction.retry(branch));
+        let unanswered = tries.saturating_add(attempts.unsent);
+        let pause = self.random.pause_after(&answer, &pauses, unanswered);
         attempts.not_before = Some(now + pause);
         // What never left cannot have been lost.
         if !sent {

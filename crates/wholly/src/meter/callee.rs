@@ -148,7 +148,7 @@ impl CalleeMeter {
         }
         let health = if kind == UNKNOWN { CalleeHealth::Failing } else { CalleeHealth::Up };
         self.health.store(health as u8, Relaxed);
-        if let Answer::Unknown { reason } = answer {
+        if let Answer::Unknown { reason, .. } = answer {
             self.went_wrong(reason);
         }
     }
@@ -287,7 +287,7 @@ mod tests {
             (Answer::Refused { reason: reason() }, "refused"),
             (Answer::Pending { retry_after: None }, "pending"),
             (Answer::Heuristic { reason: reason() }, "heuristic"),
-            (Answer::Unknown { reason: reason() }, "unknown"),
+            (Answer::unknown(reason()), "unknown"),
             (Answer::Stuck { reason: reason() }, "stuck"),
         ] {
             assert_eq!(ANSWERS[kind(&answer)], name);

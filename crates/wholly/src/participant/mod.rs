@@ -3,6 +3,7 @@
 #[cfg(feature = "http")]
 pub(crate) mod http;
 pub(crate) mod slots;
+pub(crate) mod throttle;
 
 use std::future::Future;
 use std::pin::Pin;

@@ -16,6 +16,9 @@
 //! just before its deadline, for a slot is free when another one's time is up, and be given up at
 //! once: a storm of calls that nobody can answer, as fast as connections are made.
 //!
+//! INVARIANT: however many slots are free, no call leaves faster than the configured rate, nor
+//! while the participant asks for a pause: the [`throttle`](super::throttle).
+//!
 //! Those that wait go by their deadline, the second phase before the first. All calls of a lane run
 //! in one task: a participant in process that blocks its thread blocks its own lane.
 
@@ -23,6 +26,7 @@ use std::any::Any;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::future::poll_fn;
+use std::num::NonZeroU32;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Poll;
@@ -34,11 +38,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use wholly_core::TransactionId;
 
+use super::throttle::Throttle;
 use super::{Answer, Answering, Call, Endpoint, Operation};
 use crate::meter::{CalleeMeter, Held};
 
 /// How much of one participant may be in use at once: its calls in progress, and its transactions in
-/// flight, where it is to have a limit of its own.
+/// flight, where it is to have a limit of its own. It may also have a limit of calls a second.
 ///
 /// ```
 /// use wholly::Slots;
@@ -47,6 +52,7 @@ use crate::meter::{CalleeMeter, Held};
 /// assert_eq!((slots.total(), slots.reserved_for_second_phase()), (16, 4));
 /// assert_eq!((Slots::default().total(), Slots::default().reserved_for_second_phase()), (256, 64));
 /// assert_eq!(slots.with_in_flight_limit(1_000).in_flight_limit(), Some(1_000));
+/// assert_eq!(slots.with_calls_per_second(50).calls_per_second(), Some(50));
 /// # Ok::<(), wholly::InvalidSlots>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,7 @@ pub struct Slots {
     total: usize,
     reserved_for_second_phase: usize,
     in_flight_limit: Option<usize>,
+    calls_per_second: Option<NonZeroU32>,
 }
 
 /// Slots that would leave a phase without any, or without a bound.
@@ -82,7 +89,12 @@ impl Slots {
     /// When that leaves the first phase no slot, reserves none, or is more than [`Slots::LIMIT`].
     pub fn new(total: usize, reserved_for_second_phase: usize) -> Result<Self, InvalidSlots> {
         match (1..total).contains(&reserved_for_second_phase) && total <= Self::LIMIT {
-            true => Ok(Self { total, reserved_for_second_phase, in_flight_limit: None }),
+            true => Ok(Self {
+                total,
+                reserved_for_second_phase,
+                in_flight_limit: None,
+                calls_per_second: None,
+            }),
             false => Err(InvalidSlots { total, reserved: reserved_for_second_phase }),
         }
     }
@@ -92,6 +104,18 @@ impl Slots {
     #[must_use]
     pub const fn with_in_flight_limit(self, limit: usize) -> Self {
         Self { in_flight_limit: Some(limit), ..self }
+    }
+
+    /// The most calls that begin in a second, of both phases together; those of the second go
+    /// first. They leave evenly, at most a hundredth of a second's number at once. No limit unless
+    /// set; 0 counts as 1.
+    #[must_use]
+    pub const fn with_calls_per_second(self, limit: u32) -> Self {
+        let limit = match NonZeroU32::new(limit) {
+            Some(limit) => limit,
+            None => NonZeroU32::MIN,
+        };
+        Self { calls_per_second: Some(limit), ..self }
     }
 
     /// How many calls may be in progress at once.
@@ -108,11 +132,24 @@ impl Slots {
     pub const fn in_flight_limit(self) -> Option<usize> {
         self.in_flight_limit
     }
+
+    /// The most calls that begin in a second, if there is a limit.
+    pub const fn calls_per_second(self) -> Option<u32> {
+        match self.calls_per_second {
+            Some(limit) => Some(limit.get()),
+            None => None,
+        }
+    }
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        Self { total: 256, reserved_for_second_phase: 64, in_flight_limit: None }
+        Self {
+            total: 256,
+            reserved_for_second_phase: 64,
+            in_flight_limit: None,
+            calls_per_second: None,
+        }
     }
 }
 
@@ -172,6 +209,7 @@ async fn drive(
     let mut held = Held::nothing(&meter);
     let mut queue = Queue::default();
     let mut running = FuturesUnordered::new();
+    let mut throttle = Throttle::new(slots.calls_per_second);
     let mut first_phase_running = 0;
     let free_for_first = slots.total - slots.reserved_for_second_phase;
     loop {
@@ -182,12 +220,15 @@ async fn drive(
             return;
         }
         while running.len() < slots.total
+            && throttle.opens_at().is_none()
             && let Some(waiting) = queue.next(first_phase_running < free_for_first)
         {
+            throttle.called();
             first_phase_running += usize::from(waiting.is_first_phase());
             running.push(make(&*endpoint, waiting, &meter));
         }
         held.now(queue.len(), running.len());
+        let opens_at = throttle.opens_at().filter(|_| running.len() < slots.total);
         tokio::select! {
             // What arrives is looked at before any call goes on: a commit passes the prepares that
             // wait, and when the handle is dropped nothing more leaves.
@@ -197,21 +238,22 @@ async fn drive(
                 None => return,
             },
             ended = all_ready(&mut running), if !running.is_empty() => {
+                ended.iter().for_each(|answered| throttle.answered(&answered.answer));
                 first_phase_running -=
                     ended.iter().filter(|answered| answered.operation.is_first_phase()).count();
                 if answers.send(ended).is_err() {
                     return;
                 }
             }
-            () = expiry(&queue), if !queue.is_empty() => {}
+            () = next_turn(&queue, opens_at), if !queue.is_empty() => {}
         }
     }
 }
 
-/// Waits until an attempt that waits for a slot is late.
-async fn expiry(queue: &Queue) {
-    if let Some(late_at) = queue.leaves_by() {
-        sleep_until(late_at).await;
+/// Waits until an attempt that waits is late, or may leave because the throttle opens.
+async fn next_turn(queue: &Queue, opens_at: Option<Instant>) {
+    if let Some(at) = queue.leaves_by().into_iter().chain(opens_at).min() {
+        sleep_until(at).await;
     }
 }
 
@@ -368,7 +410,8 @@ impl Waiting {
 
     fn never_left(self) -> Answered {
         let waited = self.timeout / 2;
-        let answer = Answer::unknown(format!("never sent: no slot within {waited:?}"));
+        let answer =
+            Answer::unknown(format!("never sent: its turn did not come within {waited:?}"));
         let Call { transaction, operation, .. } = self.call;
         Answered { transaction, branch: self.branch, operation, answer, sent: false }
     }

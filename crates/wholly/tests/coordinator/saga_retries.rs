@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tokio::time::{Instant, sleep};
 use wholly::Operation::{Action, Compensation};
 use wholly::test::{Act, StepStanding};
-use wholly::{Answer, Call, Graph, Operation, Participant, SagaOutcome, Settings};
+use wholly::{Answer, Backoff, Call, Graph, Operation, Participant, SagaOutcome, Settings};
 
 use super::sagas::{graph, sell};
 use super::*;
@@ -53,18 +53,21 @@ async fn a_step_that_may_take_longer_than_others_is_waited_for() {
 
 /// Is still at it whenever it is asked, and notes when that was.
 #[derive(Default)]
-struct StillAtIt(Mutex<Vec<(Operation, Instant)>>);
+struct StillAtIt {
+    asked: Mutex<Vec<(Operation, Instant)>>,
+    retry_after: Option<Duration>,
+}
 
 impl StillAtIt {
     fn note(&self, call: Call) -> std::future::Ready<Answer> {
-        self.0.lock().unwrap().push((call.operation, Instant::now()));
-        std::future::ready(Answer::Pending { retry_after: None })
+        self.asked.lock().unwrap().push((call.operation, Instant::now()));
+        std::future::ready(Answer::Pending { retry_after: self.retry_after })
     }
 
     /// The first pauses between the calls of an operation, once there are so many.
     async fn pauses(&self, operation: Operation, many: usize) -> Vec<Duration> {
         loop {
-            let asked = self.0.lock().unwrap().clone();
+            let asked = self.asked.lock().unwrap().clone();
             let of = |&(other, at): &(Operation, Instant)| (other == operation).then_some(at);
             let times: Vec<_> = asked.iter().filter_map(of).take(many + 1).collect();
             if times.len() > many {
@@ -131,6 +134,18 @@ async fn a_step_s_own_pauses_go_before_the_coordinator_s() {
     // So far apart that neither another factor nor another cap looks like these.
     let steep = r#", "retry": {"first_millis": 10, "factor": 4, "cap_millis": 300}"#;
     assert_pauses(steep, &[10, 40, 160, 300, 300]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_pause_is_under_the_floor() {
+    let floor = Backoff::FLOOR.as_millis() as u64;
+    assert_pauses(r#", "retry": {"first_millis": 1, "cap_millis": 1}"#, &[floor; 50]).await;
+    // Nor is it where the participant asks for none.
+    let shop = Shop::open().await;
+    let eager = Arc::new(StillAtIt { retry_after: Some(Duration::ZERO), ..Default::default() });
+    shop.coordinator().register("eager", eager.clone(), Default::default()).await.unwrap();
+    shop.coordinator().saga(one_step("eager", "")).submit().await.unwrap();
+    assert_grow_like(&eager.pauses(Action, 50).await, &[floor; 50]);
 }
 
 /// Waits until this is stuck and was asked in vain just now: it has a pause of many seconds before

@@ -39,6 +39,7 @@ async fn every_answer_of_the_contract_means_what_it_says() {
     use Operation::{Abort, Commit, CommitOnePhase, Prepare};
     let pending =
         |seconds: Option<u64>| Answer::Pending { retry_after: seconds.map(Duration::from_secs) };
+    let unavailable = |reason, seconds| Answer::unavailable(reason, Duration::from_secs(seconds));
     let refused = "wholly-answer: refused\r\n";
     let problem = r#"{"title":"No","detail":"no stock"}"#;
     let cases = [
@@ -61,6 +62,9 @@ async fn every_answer_of_the_contract_means_what_it_says() {
         (Commit, 202, "retry-after: \r\n", "", pending(None)),
         (Commit, 202, "retry-after: Wed, 21 Oct 2015 07:28:00 GMT\r\n", "", pending(None)),
         (Abort, 410, "wholly-answer: heuristic\r\n", problem, Answer::heuristic("no stock")),
+        (Commit, 429, "retry-after: 7\r\n", "", unavailable("status 429: ", 7)),
+        (Prepare, 503, "retry-after: 0\r\n", problem, unavailable("status 503: no stock", 0)),
+        (Prepare, 502, "retry-after: 7\r\n", "", Answer::unknown("status 502: ")),
     ];
     for (operation, status, headers, body, expected) in cases {
         let server = Server::start(move |_| Reply::Send(http(status, headers, body))).await;

@@ -69,7 +69,7 @@ async fn a_call_ends_by_its_time_out() {
     assert_eq!(ask(&participant, Operation::Prepare).await, Answer::Done);
     in_body.connection_closed().await;
     let answer = ask(&participant, Operation::Prepare).await;
-    let Answer::Unknown { reason } = answer else { panic!("{answer:?}") };
+    let Answer::Unknown { reason, .. } = answer else { panic!("{answer:?}") };
     assert!(reason.starts_with("status 500: x"), "{reason}");
     in_body.connection_closed().await;
 }
@@ -92,7 +92,7 @@ async fn nobody_there_is_unknown() {
     drop(listener);
     let participant = HttpParticipant::at(&url).unwrap();
     let answer = ask(&participant, Operation::Prepare).await;
-    let Answer::Unknown { reason } = answer else { panic!("{answer:?}") };
+    let Answer::Unknown { reason, .. } = answer else { panic!("{answer:?}") };
     assert!(reason.starts_with(&format!("cannot connect to {url}: ")), "{reason}");
     assert!(reason.to_lowercase().contains("refused"), "{reason}");
 }

@@ -6,6 +6,7 @@ use tokio::sync::{Semaphore, mpsc};
 use wholly_core::{BranchName, LogId, Payload, Timestamp};
 
 use super::super::Participant;
+use super::super::throttle::LONGEST_PAUSE;
 use super::*;
 
 /// A participant that does what the payload says, and counts.
@@ -62,7 +63,11 @@ impl Scripted {
         }
         state.now.fetch_sub(1, SeqCst);
         state.now_first_phase.fetch_sub(first, SeqCst);
-        Answer::Done
+        match call.payload.as_str() {
+            r#""busy""# => Answer::unavailable("busy", BUSY),
+            r#""busy for days""# => Answer::unavailable("busy", 1_000 * BUSY),
+            _ => Answer::Done,
+        }
     }
 }
 
@@ -86,6 +91,8 @@ impl Participant for Scripted {
     }
 }
 
+/// For so long a busy one asks to be left alone.
+const BUSY: Duration = Duration::from_secs(2);
 const BRANCH: u16 = 3;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -172,7 +179,7 @@ async fn a_panic_is_unknown_and_the_lane_goes_on() {
     for (payload, message) in [("panic at once", "at once"), ("panic late", "late")] {
         lane.send(attempts(3, Operation::Prepare, payload));
         for answered in take(3, &mut answers).await {
-            let Answer::Unknown { reason } = &answered.answer else { panic!("{answered:?}") };
+            let Answer::Unknown { reason, .. } = &answered.answer else { panic!("{answered:?}") };
             assert!(reason.contains("panicked") && reason.contains(message), "{reason}");
             assert!(answered.sent);
         }
@@ -237,6 +244,48 @@ async fn of_those_that_wait_the_nearest_deadline_goes_first() {
         take(4, &mut answers).await.iter().map(|a| a.transaction.ordinal()).collect::<Vec<_>>();
     let ordinal = |number| attempt(number, Operation::Prepare, "").call.transaction.ordinal();
     assert_eq!(order, [ordinal(0), ordinal(7), ordinal(5), ordinal(6)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_to_be_left_alone_is_called_for_no_transaction() {
+    let (participant, lane, mut answers) = lane(Slots::default());
+    let started = Instant::now();
+    lane.send(attempts(1, Operation::Prepare, "busy"));
+    take(1, &mut answers).await;
+    lane.send(attempts(10, Operation::Commit, ""));
+    tokio::time::sleep(BUSY - Duration::from_millis(1)).await;
+    assert_eq!(participant.0.seen.load(SeqCst), 1, "it was called meanwhile");
+    assert!(take(10, &mut answers).await.iter().all(|answered| answered.answer == Answer::Done));
+    assert_eq!(started.elapsed().as_secs(), BUSY.as_secs());
+    // What runs out of time meanwhile never left, and no participant is left alone for days.
+    lane.send(attempts(1, Operation::Prepare, "busy for days"));
+    take(1, &mut answers).await;
+    let mut patient = attempt(1, Operation::Commit, "");
+    patient.timeout = 3 * LONGEST_PAUSE;
+    lane.send(vec![attempt(2, Operation::Commit, ""), patient]);
+    assert!(!take(1, &mut answers).await[0].sent);
+    assert_eq!(take(1, &mut answers).await[0].answer, Answer::Done);
+    assert_eq!(started.elapsed().as_secs(), (BUSY + LONGEST_PAUSE).as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_leave_no_faster_than_the_rate_and_the_second_phase_first() {
+    const RATE: u32 = 200;
+    let (participant, lane, mut answers) = lane(Slots::default().with_calls_per_second(RATE));
+    lane.send(attempts(u64::from(RATE), Operation::Prepare, ""));
+    for half_seconds in 1..=2 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let seen = participant.0.seen.load(SeqCst);
+        let due = half_seconds * RATE as usize / 2;
+        assert!((due..due + 5).contains(&seen), "{seen} calls, not {due}");
+    }
+    take(RATE as usize, &mut answers).await;
+    lane.send(attempts(50, Operation::Prepare, ""));
+    lane.send(attempts(50, Operation::Commit, ""));
+    let answered = take(100, &mut answers).await;
+    let early = answered[..50].iter().filter(|answered| answered.operation.is_first_phase());
+    // A burst of two had left before the commits came.
+    assert!(early.count() <= 2, "prepares went before commits");
 }
 
 #[tokio::test]

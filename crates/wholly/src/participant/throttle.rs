@@ -1,0 +1,60 @@
+//! How fast one participant may be called: the configured rate, and the pause that it asks for.
+//!
+//! Both hold for the participant as a whole. A service that answers 429 or 503 has no capacity,
+//! and to put off only the one transaction would leave every other one calling it.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wholly_core::wire::Answer;
+
+/// The longest pause that a participant may ask for all its calls. A commit may wait among them,
+/// and rows are locked until it comes.
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// How many bursts there are in a second: so much of a second's calls may leave at once. A timer
+/// is no more exact than a millisecond.
+const BURSTS_PER_SECOND: u32 = 100;
+
+/// The rate is kept by the generic cell rate algorithm.
+pub(super) struct Throttle {
+    /// From one call to the next at an even rate, and how far calls may run ahead of it.
+    rate: Option<(Duration, Duration)>,
+    /// When the calls so far would have ended at an even rate.
+    even: Instant,
+    paused_until: Option<Instant>,
+}
+
+impl Throttle {
+    pub(super) fn new(calls_per_second: Option<NonZeroU32>) -> Self {
+        let now = Instant::now();
+        let rate = calls_per_second.map(|rate| {
+            let interval = Duration::from_secs(1) / rate.get();
+            (interval, interval * (rate.get() / BURSTS_PER_SECOND).saturating_sub(1))
+        });
+        Self { rate, even: now, paused_until: None }
+    }
+
+    /// When the next call may leave; `None`: now.
+    pub(super) fn opens_at(&self) -> Option<Instant> {
+        // The usual participant has neither, and costs no look at the clock.
+        let by_rate = self.rate.map(|(_, ahead)| self.even.checked_sub(ahead).unwrap_or(self.even));
+        by_rate.max(self.paused_until).filter(|at| *at > Instant::now())
+    }
+
+    /// A call leaves.
+    pub(super) fn called(&mut self) {
+        if let Some((interval, _)) = self.rate {
+            self.even = self.even.max(Instant::now()) + interval;
+        }
+    }
+
+    /// An answer came, which may ask for a pause.
+    pub(super) fn answered(&mut self, answer: &Answer) {
+        if let Answer::Unknown { retry_after: Some(pause), .. } = answer {
+            let until = Instant::now() + (*pause).min(LONGEST_PAUSE);
+            self.paused_until = self.paused_until.max(Some(until));
+        }
+    }
+}
