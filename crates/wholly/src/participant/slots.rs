@@ -35,6 +35,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use wholly_core::TransactionId;
 
 use super::{Answer, Answering, Call, Endpoint, Operation};
+use crate::clock::Clock;
 use crate::meter::{CalleeMeter, Held};
 
 /// How much of one participant may be in use at once: its calls in progress, and its transactions in
@@ -148,9 +149,10 @@ impl Lane {
         slots: Slots,
         answers: mpsc::UnboundedSender<Vec<Answered>>,
         meter: Arc<CalleeMeter>,
+        clock: Clock,
     ) -> Self {
         let (attempts, arriving) = mpsc::unbounded_channel();
-        tokio::spawn(drive(endpoint, slots, arriving, answers, meter));
+        tokio::spawn(drive(endpoint, slots, arriving, answers, meter, clock));
         Self { attempts }
     }
 
@@ -168,6 +170,7 @@ async fn drive(
     mut arriving: mpsc::UnboundedReceiver<(Instant, Vec<Attempt>)>,
     answers: mpsc::UnboundedSender<Vec<Answered>>,
     meter: Arc<CalleeMeter>,
+    clock: Clock,
 ) {
     let mut held = Held::nothing(&meter);
     let mut queue = Queue::default();
@@ -185,7 +188,7 @@ async fn drive(
             && let Some(waiting) = queue.next(first_phase_running < free_for_first)
         {
             first_phase_running += usize::from(waiting.is_first_phase());
-            running.push(make(&*endpoint, waiting, &meter));
+            running.push(make(&*endpoint, waiting, &meter, &clock));
         }
         held.now(queue.len(), running.len());
         tokio::select! {
@@ -238,9 +241,12 @@ fn make<'a>(
     endpoint: &'a dyn Endpoint,
     waiting: Waiting,
     meter: &'a CalleeMeter,
+    clock: &Clock,
 ) -> impl Future<Output = Answered> + use<'a> {
     let left_at = Instant::now();
-    let Waiting { call, branch, timeout, deadline, .. } = waiting;
+    let Waiting { mut call, branch, timeout, deadline, .. } = waiting;
+    // The participant compares the expiry with its wall clock.
+    call.expires = call.expires.map(|at| clock.read().on_the_wall(at));
     let (transaction, operation) = (call.transaction, call.operation);
     let begun = catch_unwind(AssertUnwindSafe(|| endpoint.call(call)));
     async move {
