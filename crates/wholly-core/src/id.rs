@@ -83,6 +83,12 @@ impl TransactionId {
         Timestamp::from_millis((self.uuid >> 80) as u64)
     }
 
+    /// When the transaction with this [ordinal](Self::ordinal) was accepted, as
+    /// [`minted_at`](Self::minted_at) tells it.
+    pub fn minted_with(ordinal: u64) -> Timestamp {
+        Timestamp::from_millis(ordinal >> COUNTER_BITS)
+    }
+
     /// The second half of its UUID: 62 random bits behind two that are the same in all.
     pub fn random_half(self) -> NonZeroU64 {
         // Only a text that nobody minted has zeros there.
@@ -187,6 +193,7 @@ mod tests {
             let id = TransactionId::mint(last, Timestamp::from_millis(now), random, log);
             prop_assert!(id.ordinal() > last);
             prop_assert!(id.minted_at() >= Timestamp::from_millis(now));
+            prop_assert_eq!(id.minted_at(), TransactionId::minted_with(id.ordinal()));
             prop_assert_eq!(id.log(), log);
             prop_assert_eq!(id.to_string().parse::<TransactionId>(), Ok(id));
             let half = id.random_half().get();

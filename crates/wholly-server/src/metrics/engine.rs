@@ -24,6 +24,8 @@ impl Collector for Engine {
         let mut page = Page { encoder };
         page.transactions(&measures)?;
         page.log(&measures, self.0.health())?;
+        let help = "How often the wall clock jumped";
+        page.total("clock_jumps", help, None, measures.clock_jumps)?;
         page.one("commands_waiting", "Commands that wait for the loop", measures.commands_waiting)?;
         let help = "How long what the loop was to do waited for it";
         page.distribution("loop_lag", help, Some(&Unit::Seconds), &measures.loop_lag)?;

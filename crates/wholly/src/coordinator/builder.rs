@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinError};
 use wholly_core::saga::{Definition, Graph};
 use wholly_core::{Callee, ParticipantName};
 
@@ -16,9 +16,10 @@ use super::life::Lasting;
 use super::{Coordinator, Health, Shared};
 use crate::Settings;
 use crate::clock::Clock;
+use crate::clock::jumps::{self, Disagreement, Jumps, LogTimes};
 use crate::error::{SagaError, StartError};
 use crate::in_code::{Home, Saga, SagaHandle};
-use crate::log::Log;
+use crate::log::{Log, ReadError};
 use crate::meter::{Meter, OnSettled, SettledTransaction};
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
@@ -45,7 +46,7 @@ impl Builder {
         Self {
             log,
             settings: Settings::default(),
-            clock: Clock::System,
+            clock: Clock::system(),
             seed: None,
             participants: Vec::new(),
             sagas: BTreeMap::new(),
@@ -176,13 +177,23 @@ impl Builder {
             };
         }
         let opened = driver::open(&self.log, None, &self.clock).await?;
+        let youngest = jumps::youngest(opened.log.last_ordinal);
+        let clock = self.clock.not_before(youngest.unwrap_or_default());
+        let at = clock.read();
+        let (reader, last_ordinal) = (opened.log.reader.clone(), opened.log.last_ordinal);
+        let reading = move || LogTimes::read(&*reader, last_ordinal, at.steady);
+        let storage = |error: JoinError| ReadError::Storage { why: error.to_string() };
+        let log = clock.blocking(reading).await.map_err(storage)??;
+        let (jumps, found) = Jumps::from(at, log, self.settings.retention);
+        if let Some(found) = found {
+            warn_of_the_clock(found);
+        }
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        let meter =
-            Arc::new(Meter::new(self.clock.clone(), self.settings.measured, self.on_settled));
+        let meter = Arc::new(Meter::new(clock.clone(), self.settings.measured, self.on_settled));
         let (durable, became_durable) = watch::channel(opened.log.head);
         let shared = Arc::new(Shared {
             settings: self.settings,
-            clock: self.clock,
+            clock,
             reader: RwLock::new(opened.log.reader.clone()),
             health: RwLock::new(Health::Ready),
             shut_down: AtomicBool::new(false),
@@ -193,11 +204,25 @@ impl Builder {
         });
         let seed = self.seed.unwrap_or_else(driver::random_seed);
         let lasting =
-            Lasting { shared: shared.clone(), commands: receiver, callees, seed, durable };
+            Lasting { shared: shared.clone(), commands: receiver, callees, seed, jumps, durable };
         let driver = Driver { log: self.log, lasting };
         let looping = tokio::spawn(driver.run(opened));
         let coordinator = Coordinator { shared, commands };
         self.home.is_at(coordinator.clone());
         Ok((coordinator, looping.abort_handle()))
+    }
+}
+
+fn warn_of_the_clock(found: Disagreement) {
+    const SO: &str = "retention removes nothing for an hour; is the clock right?";
+    match found {
+        Disagreement::Behind(by) => tracing::warn!(
+            "the wall clock is {by:?} behind the log's youngest transaction: waiting goes on from that \
+             one's time, and {SO}"
+        ),
+        Disagreement::StoodStill(by) => tracing::warn!(
+            "by the wall clock nothing began in the log for up to {by:?}, until now or less than an \
+             hour ago: {SO}"
+        ),
     }
 }

@@ -13,7 +13,8 @@ use super::command::{Command, Fed, Registered};
 use super::log_thread::{Answers, Appended, LogThread};
 use super::retention::{Removed, Sweeps};
 use super::{Caller, Health, Shared};
-use crate::clock::Clock;
+use crate::clock::jumps::{Jump, Jumps};
+use crate::clock::{Clock, Reading};
 use crate::engine::{Engine, Input, Outputs, Random};
 use crate::log::{LogReader, OpenLog, Position, ReadError, StoredTransaction};
 use crate::meter;
@@ -31,6 +32,7 @@ pub(super) struct Lasting {
     pub commands: mpsc::Receiver<Fed>,
     pub callees: BTreeMap<Callee, Registered>,
     pub seed: u64,
+    pub jumps: Jumps,
     /// Tells what is durable. It goes with the loop, which tells nothing more.
     pub durable: watch::Sender<Position>,
 }
@@ -101,6 +103,8 @@ impl Life {
         let stuck = engine.stuck_at_start();
         warn_of_what_waits(&engine, stuck.len());
         lasting.shared.start_with_stuck(stuck);
+        let mut sweeps = Sweeps::new(lasting.shared.settings.retention, now);
+        sweeps.not_before(lasting.jumps.distrusted_until());
         let lane = |(callee, registered): (&Callee, &Registered)| {
             (callee.clone(), lane(&lasting.shared, callee, registered, &answers))
         };
@@ -112,7 +116,7 @@ impl Life {
             lanes: lasting.callees.iter().map(lane).collect(),
             answers,
             lookups,
-            sweeps: Sweeps::new(lasting.shared.settings.retention, now),
+            sweeps,
             inbox: Inbox { answered, appended, removed, found },
             stopping: None,
             deserted: false,
@@ -123,13 +127,15 @@ impl Life {
     pub async fn live(mut self, lasting: &mut Lasting) -> End {
         let clock = lasting.shared.clock.clone();
         loop {
-            let now = clock.now();
+            let reading = clock.read();
+            let now = reading.steady;
+            self.look_at_the_clock(lasting, reading);
             let outputs = self.engine.poll(now);
             self.send(lasting, outputs);
             if self.may_stop(now) {
                 break;
             }
-            if let Some(removal) = self.sweeps.next(now) {
+            if let Some(removal) = self.sweeps.next(reading) {
                 self.log.remove(removal);
             }
             if let Some(appended) = self.appended_soon(&clock).await {
@@ -141,7 +147,8 @@ impl Life {
             let wake = self.engine.next_wake();
             let wake = wake.into_iter().chain(self.stopping.as_ref().map(|s| s.0));
             let wake = wake.chain(self.sweeps.due()).min();
-            let pause = wake.map_or(Duration::from_secs(3_600), |at| now.until(at));
+            let longest = clock.longest_sleep();
+            let pause = wake.map_or(longest, |at| now.until(at)).min(longest);
             // At least a millisecond, which is the clock's resolution.
             let wake = Moment::now() + pause.max(Duration::from_millis(1));
             let alarm = sleep_until(wake);
@@ -186,6 +193,19 @@ impl Life {
             let _ = to.send(());
         }
         End::Stopped
+    }
+
+    /// A jump of the wall clock is said, and ends all removing for a while.
+    fn look_at_the_clock(&mut self, lasting: &mut Lasting, now: Reading) {
+        let Some(Jump { by_millis }) = lasting.jumps.look(now) else { return };
+        let by = Duration::from_millis(by_millis.unsigned_abs());
+        let way = if by_millis < 0 { "back" } else { "forward" };
+        tracing::warn!(
+            "the wall clock jumped {way} by {by:?}: waiting goes on, and retention removes nothing \
+             for an hour"
+        );
+        lasting.shared.meter.clock_jumped();
+        self.sweeps.not_before(lasting.jumps.distrusted_until());
     }
 
     /// Where one transaction is alone, waits for its batch without going to sleep: waking up again
@@ -375,7 +395,7 @@ fn lane(
     let address = endpoint.address();
     let shown = meter::Registered { address, slots: *slots, in_flight_limit };
     let meter = shared.meter.callee(callee, shown);
-    Lane::start(endpoint.clone(), *slots, answers.clone(), meter)
+    Lane::start(endpoint.clone(), *slots, answers.clone(), meter, shared.clock.clone())
 }
 
 fn look_up(reader: &dyn LogReader, key: &Key) -> Result<Option<StoredTransaction>, ReadError> {

@@ -6,7 +6,7 @@ pub(crate) mod decision;
 mod driver;
 mod life;
 mod log_thread;
-mod retention;
+pub(crate) mod retention;
 mod saga;
 mod two_phase;
 

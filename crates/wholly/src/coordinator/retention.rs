@@ -2,11 +2,15 @@
 //!
 //! A sweep removes piece after piece, with a pause between two, so that no append waits for more
 //! than one piece. It first deletes whole transactions, then removes the payloads of younger ones.
+//!
+//! INVARIANT: nothing is removed that is young by either clock, and nothing at all while the clocks
+//! are distrusted ([`Jumps`](crate::clock::jumps::Jumps)).
 
 use std::time::Duration;
 
 use wholly_core::Timestamp;
 
+use crate::clock::Reading;
 use crate::log::{AppendError, LogWriter};
 use crate::payloads::without_payloads;
 use crate::settings::Retention;
@@ -21,13 +25,13 @@ const OFTEN: Duration = Duration::from_millis(100);
 
 /// A piece of a sweep: what is older than this goes.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Removal {
+pub(crate) enum Removal {
     Transactions { before: Timestamp },
     Payloads { before: Timestamp },
 }
 
 /// How many a piece removed.
-pub(super) type Removed = Result<usize, AppendError>;
+pub(crate) type Removed = Result<usize, AppendError>;
 
 impl Removal {
     pub fn run(self, writer: &mut dyn LogWriter) -> Removed {
@@ -39,8 +43,9 @@ impl Removal {
 }
 
 /// The sweeps of one life.
-pub(super) struct Sweeps {
+pub(crate) struct Sweeps {
     retention: Retention,
+    not_before: Timestamp,
     state: State,
 }
 
@@ -53,24 +58,32 @@ enum State {
 
 impl Sweeps {
     pub fn new(retention: Retention, now: Timestamp) -> Self {
-        Self { retention, state: State::Due { at: now, payloads: false } }
+        Self { retention, not_before: now, state: State::Due { at: now, payloads: false } }
     }
 
     /// When the next piece is due; `None` where nothing is ever removed, or a piece is under way.
     pub fn due(&self) -> Option<Timestamp> {
         match self.state {
-            State::Due { at, .. } if self.retention != Retention::FOR_EVER => Some(at),
+            State::Due { at, .. } if self.retention != Retention::FOR_EVER => {
+                Some(at.max(self.not_before))
+            }
             _ => None,
         }
     }
 
+    /// Nothing is removed before this time.
+    pub fn not_before(&mut self, at: Timestamp) {
+        self.not_before = at.max(self.not_before);
+    }
+
     /// The piece that is due.
-    pub fn next(&mut self, now: Timestamp) -> Option<Removal> {
-        self.due().filter(|at| *at <= now)?;
+    pub fn next(&mut self, now: Reading) -> Option<Removal> {
+        self.due().filter(|at| *at <= now.steady)?;
         let State::Due { payloads, .. } = self.state else { return None };
+        let earlier = now.steady.min(now.wall());
         let before = |kept: Duration| {
             let kept = u64::try_from(kept.as_millis()).unwrap_or(u64::MAX);
-            Timestamp::from_millis(now.as_millis().saturating_sub(kept))
+            Timestamp::from_millis(earlier.as_millis().saturating_sub(kept))
         };
         let removal = match (payloads, self.retention.history, self.retention.payloads) {
             (false, Some(kept), _) => Removal::Transactions { before: before(kept) },
@@ -112,6 +125,10 @@ mod tests {
 
     /// What is removed at this time, and before when, in days after the epoch.
     fn piece(sweeps: &mut Sweeps, now: Timestamp) -> Option<(&'static str, u64)> {
+        piece_by(sweeps, Reading { steady: now, wall_ahead_millis: 0 })
+    }
+
+    fn piece_by(sweeps: &mut Sweeps, now: Reading) -> Option<(&'static str, u64)> {
         let days = |before: Timestamp| before.as_millis() / DAY.as_millis() as u64;
         Some(match sweeps.next(now)? {
             Removal::Transactions { before } => ("transactions", days(before)),
@@ -134,6 +151,24 @@ mod tests {
         assert_eq!(piece(&mut sweeps, at(40)), Some(("payloads", 93)));
         sweeps.done(0, at(50));
         assert_eq!(sweeps.due(), Some(at(50) + RARELY));
+    }
+
+    #[test]
+    fn nothing_is_removed_that_is_young_by_either_clock_or_while_they_are_distrusted() {
+        let days = |days: i64| days * 24 * 60 * 60 * 1_000;
+        let retention = Retention { history: Some(30 * DAY), payloads: None };
+        for (wall_ahead_millis, before) in [(days(700), 70), (0, 70), (-days(20), 50)] {
+            let mut sweeps = Sweeps::new(retention, at(0));
+            let now = |millis| Reading { steady: at(millis), wall_ahead_millis };
+            sweeps.not_before(at(3_600_000));
+            assert_eq!(piece_by(&mut sweeps, now(3_599_999)), None);
+            assert_eq!(sweeps.due(), Some(at(3_600_000)));
+            assert_eq!(piece_by(&mut sweeps, now(3_600_000)), Some(("transactions", before)));
+            // Distrust in the middle of a sweep pauses it.
+            sweeps.not_before(at(7_200_000));
+            sweeps.done(PIECE, at(3_600_001));
+            assert_eq!(sweeps.due(), Some(at(7_200_000)));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use wholly_core::{LogId, Payload, Timestamp, TransactionId};
 
 use super::*;
 use crate::Slots;
+use crate::clock::Clock;
 use crate::participant::Endpoint;
 use crate::participant::slots::{Attempt, Lane};
 
@@ -318,7 +319,13 @@ async fn a_panic_is_unknown() {
     let (action, undo) =
         (program.action("it", ORDER, &[]), program.compensation("it", ORDER, None));
     let (answers, mut answered) = mpsc::unbounded_channel();
-    let lane = Lane::start(Arc::new(program.code), Slots::default(), answers, Arc::default());
+    let lane = Lane::start(
+        Arc::new(program.code),
+        Slots::default(),
+        answers,
+        Arc::default(),
+        Clock::system(),
+    );
     for (call, message) in [(action, "late"), (undo, "at once")] {
         lane.send(vec![Attempt { branch: 0, call, timeout: Duration::from_secs(9) }]);
         let answer = &answered.recv().await.unwrap()[0].answer;

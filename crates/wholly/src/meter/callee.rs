@@ -195,7 +195,7 @@ impl CalleeMeter {
 
 impl Default for CalleeMeter {
     fn default() -> Self {
-        Self::new(Clock::System, true)
+        Self::new(Clock::system(), true)
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Measures {
     pub log_failures: u64,
     /// How much was found damaged in the log, as far as it was told apart.
     pub log_damage: u64,
+    /// How often the wall clock was seen to jump.
+    pub clock_jumps: u64,
     /// Commands that wait for the loop.
     pub commands_waiting: usize,
     /// How long what the loop was to do waited for it: its alarms, and the first command of each of
@@ -107,6 +109,7 @@ pub(crate) struct Meter {
     syncs: AtomicU64,
     bytes: AtomicU64,
     log_failures: AtomicU64,
+    clock_jumps: AtomicU64,
     loop_lag: Times,
     /// Locked when somebody is registered, and by who reads.
     callees: Mutex<BTreeMap<Callee, Arc<CalleeMeter>>>,
@@ -137,6 +140,7 @@ impl Meter {
             syncs: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             log_failures: AtomicU64::new(0),
+            clock_jumps: AtomicU64::new(0),
             loop_lag: Times::default(),
             callees: Mutex::default(),
         }
@@ -209,6 +213,11 @@ impl Meter {
         self.log_failures.fetch_add(1, Relaxed);
     }
 
+    /// The wall clock jumped.
+    pub fn clock_jumped(&self) {
+        self.clock_jumps.fetch_add(1, Relaxed);
+    }
+
     /// The part of somebody who is registered. It goes on where it was when a lane starts anew.
     pub fn callee(&self, callee: &Callee, registered: Registered) -> Arc<CalleeMeter> {
         let meter = self.of(callee);
@@ -256,6 +265,7 @@ impl Meter {
             written: Written { syncs: self.syncs.load(Relaxed), bytes: self.bytes.load(Relaxed) },
             log_failures: self.log_failures.load(Relaxed),
             log_damage,
+            clock_jumps: self.clock_jumps.load(Relaxed),
             commands_waiting,
             loop_lag: self.loop_lag.read(),
             callees: callees.iter().map(|(callee, meter)| meter.read(callee.clone())).collect(),
@@ -265,6 +275,6 @@ impl Meter {
 
 impl Default for Meter {
     fn default() -> Self {
-        Self::new(Clock::System, true, None)
+        Self::new(Clock::system(), true, None)
     }
 }

@@ -40,6 +40,7 @@ use wholly_core::TransactionId;
 
 use super::throttle::Throttle;
 use super::{Answer, Answering, Call, Endpoint, Operation};
+use crate::clock::Clock;
 use crate::meter::{CalleeMeter, Held};
 
 /// How much of one participant may be in use at once: its calls in progress, and its transactions in
@@ -185,9 +186,10 @@ impl Lane {
         slots: Slots,
         answers: mpsc::UnboundedSender<Vec<Answered>>,
         meter: Arc<CalleeMeter>,
+        clock: Clock,
     ) -> Self {
         let (attempts, arriving) = mpsc::unbounded_channel();
-        tokio::spawn(drive(endpoint, slots, arriving, answers, meter));
+        tokio::spawn(drive(endpoint, slots, arriving, answers, meter, clock));
         Self { attempts }
     }
 
@@ -205,6 +207,7 @@ async fn drive(
     mut arriving: mpsc::UnboundedReceiver<(Instant, Vec<Attempt>)>,
     answers: mpsc::UnboundedSender<Vec<Answered>>,
     meter: Arc<CalleeMeter>,
+    clock: Clock,
 ) {
     let mut held = Held::nothing(&meter);
     let mut queue = Queue::default();
@@ -225,7 +228,7 @@ async fn drive(
         {
             throttle.called();
             first_phase_running += usize::from(waiting.is_first_phase());
-            running.push(make(&*endpoint, waiting, &meter));
+            running.push(make(&*endpoint, waiting, &meter, &clock));
         }
         held.now(queue.len(), running.len());
         let opens_at = throttle.opens_at().filter(|_| running.len() < slots.total);
@@ -280,9 +283,12 @@ fn make<'a>(
     endpoint: &'a dyn Endpoint,
     waiting: Waiting,
     meter: &'a CalleeMeter,
+    clock: &Clock,
 ) -> impl Future<Output = Answered> + use<'a> {
     let left_at = Instant::now();
-    let Waiting { call, branch, timeout, deadline, .. } = waiting;
+    let Waiting { mut call, branch, timeout, deadline, .. } = waiting;
+    // The participant compares the expiry with its wall clock.
+    call.expires = call.expires.map(|at| clock.read().on_the_wall(at));
     let (transaction, operation) = (call.transaction, call.operation);
     let begun = catch_unwind(AssertUnwindSafe(|| endpoint.call(call)));
     async move {

@@ -94,7 +94,8 @@ impl World {
     }
 
     fn soon(&mut self) -> Timestamp {
-        Timestamp::from_millis(self.now + 200 + self.below(3_000))
+        let patience = Duration::from_millis(200 + self.below(3_000));
+        self.time() + patience
     }
 
     fn ask(&mut self, who: usize, input: impl FnOnce(Caller) -> Input<Caller>) {

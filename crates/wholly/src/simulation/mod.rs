@@ -5,7 +5,7 @@
 //! landed, or because it did not), participants that crash, clients that retry, and persons who
 //! resolve by hand, a backup that takes the place of a log that is lost. While the coordinator is
 //! down, an older copy of the log, another one or an empty one lies in its place, and entries are
-//! damaged until an operator puts the storage right. Transactions in two phases and sagas go through
+//! damaged until an operator puts the storage right. The wall clock jumps, by seconds and by years. Transactions in two phases and sagas go through
 //! the same loop. One seed gives one run, event for event. What is wrong is found at once where it
 //! can be:
 //!
@@ -16,6 +16,7 @@
 //! - steps are taken back in reverse order, only those that may have run, and nothing twice;
 //! - for how many transactions each participant is waited for is counted as it is;
 //! - only the log that was open is opened again, with all that was told to be durable;
+//! - nobody waits longer than the longest wait, ids ascend, and nothing young is removed;
 //! - for what is damaged nothing is sent and nothing recorded, and nobody is told how it ends.
 //!
 //! After a while the faults stop, and what is left must be right:
@@ -48,6 +49,7 @@ mod seen;
 mod sent;
 mod steps;
 mod storage;
+mod time;
 mod world;
 mod wrong;
 

@@ -42,6 +42,7 @@ impl World {
         let Attempt { mut call, branch, timeout } = attempt;
         let mut who = self.who(callee);
         self.planted_call(&mut call, &mut who, branch);
+        self.put_on_the_wall(&mut call);
         let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         self.leave(who, call, Some(branch), timeout);
     }
@@ -106,7 +107,7 @@ impl World {
         let answer = match call.operation {
             Operation::Action | Operation::Compensation => self.take_step(who, &call),
             _ => {
-                let now = self.time();
+                let now = self.wall();
                 let answer = self.participants[who].take(&call, now, &mut self.random);
                 let wrong = self.participants[who].wrong.take();
                 self.note_wrong(wrong.map_or(Ok(()), Err));

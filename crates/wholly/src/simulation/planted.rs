@@ -48,6 +48,13 @@ pub enum Bug {
     // Of restored copies.
     CopyKeepsItsIdentity,
     CopyGoesOn,
+    // Of jumping wall clocks.
+    WaitsByTheWallClock,
+    StartsByTheWallClock,
+    ForgetsTheLastId,
+    ExpiresByTheSteadyClock,
+    SweepsByTheWallClock,
+    SweepsAtOnceAfterAStart,
     // Of what storage does; these are the last.
     OlderCopyTakenUp,
     OtherLogTakenUp,
@@ -94,6 +101,12 @@ fn every_planted_bug_is_caught() {
         (Bug::LateActionAcceptedAfterTheCompensation, &[Reverse, Once, Whole], ""),
         (Bug::CopyKeepsItsIdentity, &[Restored], "restored copy holds it"),
         (Bug::CopyGoesOn, &[Agreement, Ends, Reverse, Whole], ""),
+        (Bug::WaitsByTheWallClock, &[Waits], ""),
+        (Bug::StartsByTheWallClock, &[Waits], ""),
+        (Bug::ForgetsTheLastId, &[Ascends], ""),
+        (Bug::ExpiresByTheSteadyClock, &[Expires], ""),
+        (Bug::SweepsByTheWallClock, &[Young], ""),
+        (Bug::SweepsAtOnceAfterAStart, &[Young], ""),
         // Each of these is caught at once, and by what follows where that is left to happen.
         (Bug::OlderCopyTakenUp, &[Reopened], ""),
         (Bug::OlderCopyTakenUp, &[Keys, Told, Orphan], ""),

@@ -42,6 +42,9 @@ seen! {
     older_copies_refused, other_logs_refused, new_logs_refused,
     damaged_starts, damaged_decisions, damaged_others, damaged_settled, damaged_in_doubt,
     told_set_aside, joined_by_key_of_damaged, repaired,
+    // The wall clock.
+    leaps_of_seconds, leaps_of_years, set_back_by_seconds, set_back_by_years, jumps_told,
+    starts_behind_the_log, starts_after_a_standstill, sweeps,
 }
 
 impl fmt::Debug for Seen {

@@ -40,7 +40,7 @@ impl World {
                 self.seen.late_actions += 1;
                 Answer::refused("it was taken back before")
             }
-            _ if call.expires.is_some_and(|at| self.time() >= at) => {
+            _ if call.expires.is_some_and(|at| self.wall() >= at) => {
                 self.refuse(who, id, index, "it has expired")
             }
             _ if self.refuses(who, id, index) => self.refuse(who, id, index, "no stock"),

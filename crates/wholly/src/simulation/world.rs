@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wholly_core::saga::StepIndex;
-use wholly_core::{Callee, Key, LogId, Timestamp, TransactionId};
+use wholly_core::{Callee, Key, LogId, TransactionId};
 
 use super::clients::{self, Client};
 use super::definitions::program;
@@ -17,6 +17,7 @@ use super::planted::Bug;
 use super::restored::ORIGINAL;
 use super::seen::Seen;
 use super::storage::Storage;
+use super::time::{LifeTime, wait};
 use super::wrong::{Check, Wrong, ensure};
 use crate::engine::{Batch, Engine, Input, Outputs, Random, Reply, StuckChange, Terms};
 use crate::log::memory::MemoryLog;
@@ -45,6 +46,7 @@ pub enum Event {
     Person,
     Copy,
     Repair,
+    WallJumps,
 }
 
 /// The coordinator while it runs.
@@ -53,6 +55,7 @@ pub struct Life {
     pub writer: Box<dyn LogWriter>,
     pub reader: Arc<dyn LogReader>,
     wake: Option<u64>,
+    pub time: LifeTime,
     /// Entries that are with the log and not durable yet.
     pub unsynced: Vec<Entry>,
 }
@@ -61,6 +64,8 @@ pub struct World {
     pub random: Random,
     pub bug: Option<Bug>,
     pub now: u64,
+    /// How far the wall clock is ahead of what really passes.
+    pub wall_ahead: i64,
     queue: BTreeMap<(u64, u64), Event>,
     sequence: u64,
     pub log: MemoryLog,
@@ -113,6 +118,7 @@ impl World {
             random,
             bug,
             now: START,
+            wall_ahead: 0,
             queue: BTreeMap::new(),
             sequence: 0,
             storage: Storage::of(&log),
@@ -164,6 +170,7 @@ impl World {
         }
         self.plan_loss(FAULTS_FOR);
         self.plan_copies(FAULTS_FOR);
+        self.plan_jumps(FAULTS_FOR);
     }
 
     pub fn run(&mut self) -> Result<(), Wrong> {
@@ -226,6 +233,7 @@ impl World {
             Event::Person => self.person_comes(),
             Event::Copy => self.copy_log(),
             Event::Repair => self.repair(),
+            Event::WallJumps => self.wall_jumps(),
         }
     }
 
@@ -243,17 +251,20 @@ impl World {
 
     /// Does what the loop says, until it says nothing.
     fn pump(&mut self) {
+        self.look_at_the_clock();
         let now = self.time();
         let Some(life) = &mut self.life else { return };
         let outputs = life.engine.poll(now);
         let miscounted = life.engine.miscounted();
-        let wake = life.engine.next_wake().map(|at| at.as_millis().max(self.now + 1));
+        let next = life.engine.next_wake();
+        let wake = next.map(|at| self.now + wait(now, at).max(1));
         let earlier = wake.filter(|at| life.wake.is_none_or(|set| *at < set));
         if let Some(at) = earlier {
             life.wake = Some(at);
             let life = self.lives;
             self.at(at - self.now, Event::Wake { life });
         }
+        self.check_wait(now, next);
         self.note_wrong(ensure(miscounted.is_empty(), Check::Owed, || miscounted.join("; ")));
         self.send(outputs);
     }
@@ -281,6 +292,7 @@ impl World {
             for entry in &batch.entries {
                 self.ledger.handed_over(entry.transaction, &entry.records);
                 self.must_be_whole(entry.transaction, "something is recorded of it");
+                self.check_ascends(entry.transaction, entry.sequence);
             }
             let entries = texts(&batch);
             if let Some(life) = &mut self.life {
@@ -343,6 +355,7 @@ impl World {
         // Whatever landed of a batch that failed is durable.
         self.storage.told = Told { identity: open.identity, head: open.head };
         self.lives += 1;
+        let time = self.begin_time(&open);
         let life = self.lives;
         self.note(|| format!("life {life} begins at {:?}", open.head));
         let offers = self.offers();
@@ -351,12 +364,12 @@ impl World {
             settings(),
             open.identity,
             open.head,
-            open.last_ordinal,
+            self.planted_last_ordinal(open.last_ordinal),
             offers,
             Random::seeded(seed),
             Arc::default(),
         );
-        let now = self.time();
+        let now = time.steady(self.now);
         for stored in open.reader.unsettled(None, usize::MAX).expect("the log is readable") {
             let Some(stored) = self.planted_history(stored) else { continue };
             match self.planted_restart(&stored) {
@@ -374,6 +387,7 @@ impl World {
             writer: open.writer,
             reader: open.reader,
             wake: None,
+            time,
             unsynced: Vec::new(),
         });
         held.into_iter().for_each(|id| self.let_go_on(id));
@@ -430,10 +444,6 @@ impl World {
     pub fn at(&mut self, after: u64, event: Event) {
         self.sequence += 1;
         self.queue.insert((self.now + after, self.sequence), event);
-    }
-
-    pub fn time(&self) -> Timestamp {
-        Timestamp::from_millis(self.now)
     }
 
     pub fn below(&mut self, limit: u64) -> u64 {

@@ -49,6 +49,14 @@ pub enum Check {
     Restored,
     /// Nothing but the log that was open is opened again.
     Reopened,
+    /// Nobody waits longer than the longest wait, however the wall clock jumps.
+    Waits,
+    /// An id that is minted is greater than every one that is durable.
+    Ascends,
+    /// A call expires at its deadline, by the wall clock.
+    Expires,
+    /// Nothing young is removed.
+    Young,
     /// What is damaged is set aside: nothing is sent, recorded or told of how it ends.
     Damaged,
 }

@@ -119,7 +119,8 @@ fn attempts(count: u64, operation: Operation, payload: &str) -> Vec<Attempt> {
 fn lane(slots: Slots) -> (Scripted, Lane, UnboundedReceiver<Vec<Answered>>) {
     let participant = Scripted::new();
     let (answers, answered) = mpsc::unbounded_channel();
-    let lane = Lane::start(Arc::new(participant.clone()), slots, answers, Arc::default());
+    let lane =
+        Lane::start(Arc::new(participant.clone()), slots, answers, Arc::default(), Clock::system());
     (participant, lane, answered)
 }
 
@@ -328,7 +329,8 @@ async fn throughput() {
     }
     const ROUNDS: usize = 1_000;
     let (answers, mut answered) = mpsc::unbounded_channel();
-    let lane = Lane::start(Arc::new(Nothing), Slots::default(), answers, Arc::default());
+    let lane =
+        Lane::start(Arc::new(Nothing), Slots::default(), answers, Arc::default(), Clock::system());
     let mut batches = 0;
     let mut spent = Duration::ZERO;
     for _ in 0..ROUNDS {
