@@ -373,7 +373,7 @@ impl HttpParticipant {
     /// Says once for each status that an answer looks like a mistake, because asking again will not
     /// mend it.
     fn report_mistake(&self, call: &Call, status: StatusCode, answer: &Answer) {
-        let Answer::Unknown { reason } = answer else { return };
+        let Answer::Unknown { reason, .. } = answer else { return };
         let likely = match status {
             _ if status.is_client_error() => "a mistake in configuration",
             _ if status.is_success() => {

@@ -188,6 +188,6 @@ async fn too_many_headers_are_named_as_the_reason() {
         answer_to(move || Reply::Send(http(200, &headers, "")))
     };
     assert_eq!(many(100).await, Answer::Done);
-    let Answer::Unknown { reason } = many(101).await else { panic!("not unknown") };
+    let Answer::Unknown { reason, .. } = many(101).await else { panic!("not unknown") };
     assert!(reason.contains("more than 100 headers"), "{reason}");
 }
