@@ -139,22 +139,25 @@ fn a_choreography_over_postgres_neither_when_the_server_is_killed() {
 }
 
 /// The seed is one whose first round kills the service that does it wrong.
-fn of_choreography_finds(plant: &str, seed: &str, said: &str) {
+fn of_choreography_finds(plant: &str, seed: &str, said: &[&str]) {
     let arguments = ["--rounds=10", "--flow=sequential", "--seed", seed, "--plant", plant];
     let (output, report) = of_choreography(&arguments);
     assert_eq!(output.status.code(), Some(1), "{plant}: {report}");
     let violations = report["violations"].as_array().unwrap();
-    let found = |found: &Value| found.as_str().is_some_and(|found| found.contains(said));
+    let is_said = |found: &str| said.iter().any(|said| found.contains(said));
+    let found = |found: &Value| found.as_str().is_some_and(is_said);
     assert!(violations.iter().any(found), "{plant}: {report}");
 }
 
 #[test]
 fn an_event_that_is_published_in_a_second_transaction_is_found() {
-    of_choreography_finds("publishes-apart", "1", "and its service said []");
+    of_choreography_finds("publishes-apart", "1", &["and its service said []"]);
 }
 
 #[test]
 fn an_inbox_that_is_forgotten_is_found() {
     let twice = "emitted [\"InventoryReserved\", \"InventoryReserved\"]";
-    of_choreography_finds("forgets-inbox", "5", twice);
+    // On a busy machine it may be killed before it has done anything. It forgets its place, too.
+    let forgotten_place = "the inventory refuses the feed of the order";
+    of_choreography_finds("forgets-inbox", "5", &[twice, forgotten_place]);
 }

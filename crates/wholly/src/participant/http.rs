@@ -433,12 +433,13 @@ impl Participant for HttpParticipant {
     }
 }
 
-/// The header `Wholly-Answer`: one value, or all of them with commas between, which no rule knows.
+/// The header `Wholly-Answer`: one value, or all of them with commas between, which no rule knows. An
+/// empty one says nothing.
 fn said(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     let mut values =
         headers.get_all(header::ANSWER).iter().map(|v| String::from_utf8_lossy(v.as_bytes()));
     let first = values.next()?;
-    Some(values.fold(first, |all, next| all + ", " + next))
+    Some(values.fold(first, |all, next| all + ", " + next)).filter(|all| !all.is_empty())
 }
 
 /// Whether the service says that its body is JSON.
