@@ -7,6 +7,8 @@ mod common;
 mod audit;
 #[path = "security/credentials.rs"]
 mod credentials;
+#[path = "security/framing.rs"]
+mod framing;
 #[path = "security/limits.rs"]
 mod limits;
 #[path = "security/pages.rs"]
