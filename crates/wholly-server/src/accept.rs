@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
+use crate::framing::Checked;
 use crate::gate::{Gate, Room, Taken};
 use crate::problem::{Kind, Problem};
 
@@ -143,7 +144,7 @@ async fn requests(
         .timer(TokioTimer::new())
         .header_read_timeout(gate.rules().limits.head_timeout)
         .max_buf_size(HEAD_LIMIT)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Checked::new(stream)), service);
     if let Err(why) = watcher.watch(served).await {
         tracing::debug!(%address, "a connection ended early: {why}");
     }

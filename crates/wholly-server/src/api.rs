@@ -37,6 +37,7 @@ mod observe;
 mod openapi;
 mod operate;
 mod outcome;
+mod page;
 mod read;
 mod request;
 mod roles;

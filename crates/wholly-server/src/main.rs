@@ -8,7 +8,7 @@
 //! | `cli` | the commands |
 //! | `config` | `wholly.toml` |
 //! | `access`, `token` | who may do what, and how a token is made |
-//! | `gate`, `accept` | what the server lets in, and its connections |
+//! | `gate`, `accept`, `framing` | what the server lets in, its connections, and where a request ends |
 //! | `audit` | what was done by hand, and by whom |
 //! | `reload` | the configuration, read again |
 //! | `definition` | a saga's definition as a text, and where it is wrong |
@@ -44,6 +44,7 @@ mod declared;
 mod definition;
 mod diagram;
 mod fetch;
+mod framing;
 #[cfg(test)]
 mod fuzz;
 mod gate;

@@ -7,8 +7,12 @@ mod common;
 mod audit;
 #[path = "security/credentials.rs"]
 mod credentials;
+#[path = "security/framing.rs"]
+mod framing;
 #[path = "security/limits.rs"]
 mod limits;
+#[path = "security/pages.rs"]
+mod pages;
 #[path = "security/reload.rs"]
 mod reload;
 #[path = "security/tls.rs"]
@@ -148,7 +152,7 @@ async fn a_token_that_was_made_is_let_in_and_the_configuration_holds_only_its_ha
     let text = format!("listen = '0.0.0.0:0'\n{section}");
     let server = Server::start_configured(directory.path(), &text).await;
     let bearer = format!("bearer {token}");
-    let headers = [("authorization", bearer.as_str())];
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
     let reply = server.send(Method::GET, "/v1/audit", &headers, "").await;
     assert_eq!(reply.status, StatusCode::OK, "{reply:?}");
     let reply = server.send(Method::POST, "/v1/transactions", &headers, ORDER).await;

@@ -261,7 +261,8 @@ async fn a_submission_that_cannot_be_read_is_shown() {
     assert!(spans.iter().all(|span| span.name == "POST /v1/transactions"), "{spans:#?}");
     assert!(spans.iter().all(|span| span.parent == CLIENT && !span.failed), "{spans:#?}");
     let statuses = spans.iter().map(|span| span.attributes["http.response.status_code"].as_str());
-    assert_eq!(statuses.collect::<Vec<_>>(), ["400", "400", "413", "415"]);
+    // A page may have sent the last one: it is turned away before anything is made of it.
+    assert_eq!(statuses.collect::<Vec<_>>(), ["400", "400", "413"]);
     keeps_secrets(&collector);
 }
 

@@ -2,11 +2,13 @@
 //!
 //! INVARIANT: nothing of a request but its head is read before it is known who asks.
 //!
+//! What a page of another origin may have sent is turned away first: it must neither be in the
+//! audit nor use up what its user may send.
+//!
 //! What changes something by hand is written to the audit before it begins, here and not in the
 //! routes, so that none can forget it. It then runs in a task of its own: a client that hangs up
 //! does not keep its outcome from the audit.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::no_such_route;
+use super::page::{json_if_it_changes, same_origin};
 use super::request::{Patience, read};
 use super::roles::{Need, needed};
 use crate::accept::Peer;
@@ -39,15 +42,13 @@ pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     if needed == Ok(Need::Nothing) {
         return next.run(request).await;
     }
+    if let Err(problem) = same_origin(&rules.access, request.headers()) {
+        return problem.into_response();
+    }
     let caller = match caller(&rules, &request) {
         Ok(caller) => caller,
         Err(problem) => return refused(&gate, &request, None, problem),
     };
-    if let Some(rate) = rules.limits.rate
-        && let Err(wait) = caller.pace.take(rate, Instant::now())
-    {
-        return too_fast(&caller, wait);
-    }
     let need = match needed {
         Ok(need) => need,
         Err(methods) if methods.is_empty() => {
@@ -55,6 +56,14 @@ pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
         }
         Err(methods) => return no_such_method(&request, &methods),
     };
+    if let Err(problem) = json_if_it_changes(request.method(), request.headers()) {
+        return problem.into_response();
+    }
+    if let Some(rate) = rules.limits.rate
+        && let Err(wait) = caller.pace.take(rate, Instant::now())
+    {
+        return too_fast(&caller, wait);
+    }
     if let Need::Role(role) = need
         && !caller.roles.contains(&role)
     {
@@ -78,14 +87,7 @@ fn caller(rules: &Rules, request: &Request) -> Result<Arc<Caller>, Problem> {
     let unknown = |detail: &str| Problem::new(Kind::UNAUTHENTICATED, detail);
     let access = &rules.access;
     if let Some(everybody) = access.everybody() {
-        return match names_this_machine(request) {
-            true => Ok(Arc::clone(everybody)),
-            false => Err(Problem::new(
-                Kind::FORBIDDEN,
-                "without tokens, only requests to an address or to localhost are taken: a page in \
-                 a browser could send others, under a name that it points here",
-            )),
-        };
+        return Ok(Arc::clone(everybody));
     }
     if let Some(presented) = request.headers().get(header::AUTHORIZATION) {
         let token = presented.as_bytes().split_at_checked(7);
@@ -101,15 +103,6 @@ fn caller(rules: &Rules, request: &Request) -> Result<Arc<Caller>, Problem> {
             .cloned()
             .ok_or_else(|| unknown("the configuration has no client with the certificate's name")),
     }
-}
-
-/// Whether a request names an address, and not a host that somebody may point anywhere.
-fn names_this_machine(request: &Request) -> bool {
-    let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
-    let Some(host) = host else { return true };
-    let Ok(authority) = axum::http::uri::Authority::try_from(host) else { return false };
-    let host = authority.host().trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
 }
 
 fn refused(gate: &Gate, request: &Request, caller: Option<&Caller>, problem: Problem) -> Response {

@@ -5,28 +5,21 @@ use std::time::Duration;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::http::StatusCode;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use wholly::TransactionId;
 
 use crate::problem::{Kind, Problem};
 
-/// A body of JSON with this form.
+/// A body of JSON with this form. The guard has seen to its type.
 pub struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        // A page in a browser can send other types to this address without asking; JSON it cannot.
-        if !is_json(request.headers()) {
-            return Err(Problem::new(
-                Kind::NO_JSON,
-                "send the header Content-Type: application/json",
-            ));
-        }
         let bytes = read(request).await?;
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             let kind = match error.is_data() {
@@ -52,12 +45,6 @@ pub async fn read(request: Request) -> Result<Bytes, Problem> {
             Err(Problem::new(Kind::SLOW_BODY, detail))
         }
     }
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let essence = value.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    essence.eq_ignore_ascii_case("application/json")
 }
 
 fn unreadable(rejection: BytesRejection) -> Problem {

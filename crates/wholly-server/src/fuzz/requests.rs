@@ -70,7 +70,7 @@ pub fn examples() -> Vec<Vec<u8>> {
                         let method = method.to_uppercase();
                         let head = format!("{method} {path}{query}\n{header}");
                         let json =
-                            if body.is_empty() { "" } else { "content-type: application/json\n" };
+                            if method == "GET" { "" } else { "content-type: application/json\n" };
                         requests.push(format!("{head}{json}\n{body}").into_bytes());
                     }
                 }

@@ -63,7 +63,7 @@ async fn a_server_that_others_reach_is_never_opened() {
     let config = directory.path().join("wholly.toml");
     // It would listen elsewhere after a restart, but listens there now.
     std::fs::write(config, "listen = '127.0.0.1:0'").unwrap();
-    let operator = [("authorization", "Bearer operate")];
+    let operator = [("authorization", "Bearer operate"), ("content-type", "application/json")];
     let reply = server.send(Method::POST, "/v1/reload", &operator, "").await;
     assert!(reply.problem(422, "invalid-configuration").contains("add a token"));
     server.get("/v1/transactions").await.problem(401, "unauthenticated");
