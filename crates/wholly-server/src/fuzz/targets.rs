@@ -44,7 +44,7 @@ pub const TARGETS: [Target; 5] = [
         prepare: || Box::new(answer),
         share: 25,
         // A status and a `Wholly-Answer` drawn apart seldom go together.
-        understood: 12,
+        understood: 20,
         seeds: Vec::new,
         must: || listed(&[&ANSWERS]),
     },
@@ -200,7 +200,8 @@ fn answer(input: &[u8], reached: &mut Reached) -> bool {
     let mut understood = false;
     for operation in [Operation::Prepare, Operation::Action, Operation::Commit] {
         for (cut_off, json) in [(false, true), (true, true), (false, false)] {
-            let answer = Some(&*said);
+            // No header has no word.
+            let answer = Some(&*said).filter(|said| !said.is_empty());
             let seen = HttpAnswer { status, answer, retry_after: None, body, cut_off, json };
             let meaning = seen.meaning(operation, &[400]);
             let name = match &meaning {
