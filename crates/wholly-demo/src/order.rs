@@ -89,7 +89,7 @@ impl Order {
         })
     }
 
-    /// What the coordinator's API is sent.
+    /// The request to the coordinator's API.
     pub(crate) fn submission(&self) -> Value {
         let mut body = match self.pattern {
             Pattern::TwoPhase => {
@@ -160,7 +160,7 @@ pub(crate) struct Shopper {
     url: String,
 }
 
-/// How an order ended, as its client was told.
+/// The end of an order, as its client was told.
 #[derive(Clone, Debug)]
 pub(crate) struct Placed {
     /// The ids that the client was told, over all its tries.

@@ -65,7 +65,7 @@ impl Service {
         serde_json::from_str(&said.body).unwrap()
     }
 
-    /// How an order stands, as a reader is told.
+    /// The standing of an order, as a reader is told.
     async fn standing(&self, order: &str) -> String {
         let said = self.send("GET", &format!("/orders/{order}"), "", &Value::Null).await;
         let answer: Value = serde_json::from_str(&said.body).unwrap();

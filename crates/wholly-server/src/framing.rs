@@ -80,7 +80,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
     }
 }
 
-/// How far a connection has come.
+/// The progress of a connection.
 #[derive(Default)]
 struct Scan {
     part: Part,
@@ -102,7 +102,7 @@ enum Part {
     Trailers,
 }
 
-/// What the lines of a head said so far.
+/// The findings in the lines of a head so far.
 #[derive(Default)]
 struct Head {
     begun: bool,
@@ -203,7 +203,7 @@ impl Head {
         Ok(())
     }
 
-    /// What comes after the head.
+    /// The part after the head.
     fn ended(self) -> Result<Part, Malformed> {
         let hosts = if self.needs_host { 1..=1 } else { 0..=1 };
         match (self.chunked, self.length) {

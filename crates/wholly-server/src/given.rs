@@ -52,7 +52,7 @@ const UNKNOWN: &str = "this is neither a saga's definition, which has `steps`, n
                        transaction, which has `branches`, nor what a service declares, which has \
                        a `service`";
 
-/// What a text gives, if anything is right with it.
+/// The document in a text, if it is one.
 enum Kind {
     /// Also a text that is no object: what is wrong with it is said there.
     Definition,

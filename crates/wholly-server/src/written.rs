@@ -54,7 +54,7 @@ impl Written {
         }
     }
 
-    /// What the server is sent.
+    /// The request to the server.
     pub fn json(&self) -> &str {
         self.transcript.as_ref().map_or(self.text.trim(), |transcript| &transcript.json)
     }

@@ -49,7 +49,7 @@ impl WallClock {
         ]
     }
 
-    /// What a process sees of a jump: how far each clock moved, in whole seconds.
+    /// The jump as a process sees it: the distance that each clock moved, in whole seconds.
     ///
     /// libfaketime also stands before CLOCK_BOOTTIME; with FAKETIME_DONT_FAKE_MONOTONIC it leaves that
     /// one and CLOCK_MONOTONIC as they are.
@@ -161,7 +161,7 @@ async fn goes_on_through_a_jump_of(seconds: i64) {
     is_kept(&server, &payments, &young).await;
 }
 
-/// What began with the test is not removed, and its key does not run again.
+/// A transaction that began with the test is not removed, and its key does not run again.
 async fn is_kept(server: &Server, payments: &Little, id: &str) {
     let read = server.get(&format!("/v1/transactions/{id}")).await;
     assert_eq!(read.status, StatusCode::OK, "{read:?}");

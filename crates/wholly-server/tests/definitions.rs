@@ -99,7 +99,7 @@ fn check_looks_at_every_file_and_ends_with_the_worst() {
     assert_eq!(run(&["check", Path::new(&right).parent().unwrap().to_str().unwrap()]).0, Some(2));
 }
 
-/// What happens in a picture, after it began in this state.
+/// The events of a picture, after it began in this state.
 fn story(picture: &str, begins: &str) -> String {
     let (_, story) = picture.split_once(&format!("{begins}\n")).unwrap();
     let (story, _) = story.split_once("```").unwrap();

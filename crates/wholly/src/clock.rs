@@ -41,7 +41,7 @@ pub(crate) enum Clock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reading {
     pub steady: Timestamp,
-    /// How far the wall clock is ahead of steady time; negative where it is behind.
+    /// The lead of the wall clock over steady time; negative where it is behind.
     pub wall_ahead_millis: i64,
 }
 
@@ -93,7 +93,7 @@ impl Clock {
         }
     }
 
-    /// How long to sleep at most before the clock is looked at again.
+    /// The longest sleep before the clock is looked at again.
     pub fn longest_sleep(&self) -> Duration {
         if self.is_virtual() { LONGEST_VIRTUAL_SLEEP } else { LONGEST_SLEEP }
     }
@@ -122,7 +122,7 @@ impl Reading {
         self.on_the_wall(self.steady)
     }
 
-    /// What the wall clock will show at this steady time, unless it jumps.
+    /// The wall clock's time at this steady time, unless it jumps.
     pub fn on_the_wall(self, at: Timestamp) -> Timestamp {
         Timestamp::from_millis(at.as_millis().saturating_add_signed(self.wall_ahead_millis))
     }
@@ -137,7 +137,7 @@ fn steady(base: Duration, since: Duration) -> Duration {
     base.saturating_add(since_boot().saturating_sub(since))
 }
 
-/// How long the system has been up, suspended or not.
+/// The time for which the system has been up, suspended or not.
 #[cfg(target_os = "linux")]
 fn since_boot() -> Duration {
     let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -145,7 +145,7 @@ fn since_boot() -> Duration {
     Duration::new(seconds, u32::try_from(up.tv_nsec).unwrap_or_default())
 }
 
-/// How long this program has run, as far as its timers count.
+/// The time for which this program has run, as far as its timers count.
 #[cfg(not(target_os = "linux"))]
 fn since_boot() -> Duration {
     static START: std::sync::LazyLock<std::time::Instant> =

@@ -183,7 +183,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How long the string at the beginning of a text is, its quotes included.
+/// The length of the string at the beginning of a text, its quotes included.
 fn string_length(text: &str) -> usize {
     let mut escaped = true; // The first quote opens it.
     let end = text.bytes().position(|byte| {
@@ -194,7 +194,7 @@ fn string_length(text: &str) -> usize {
     end.map_or(text.len(), |end| end + 1)
 }
 
-/// How long the number or word at the beginning of a text is.
+/// The length of the number or word at the beginning of a text.
 fn word_length(text: &str) -> usize {
     let ends = |c: char| matches!(c, ',' | ']' | '}' | ' ' | '\t' | '\n' | '\r');
     text.find(ends).unwrap_or(text.len()).max(1)

@@ -1,8 +1,8 @@
 //! The same shop as it is written first: the order service creates the order, calls payment and then
 //! inventory with a time-out, and confirms it.
 //!
-//! Where one of them fails it gives up: it cancels its own order and says so. What the others did is
-//! not taken back, and what a call that was not answered did is not known.
+//! Where one of them fails, the order service gives up: it cancels its own order and says so. The
+//! work of the others is not taken back, and what a call that was not answered did is not known.
 
 use std::time::Duration;
 

@@ -151,7 +151,7 @@ pub(crate) fn declaration(
     Database::choreography(kind, flow).declaration().cloned()
 }
 
-/// How many changes the services without a coordinator are made of.
+/// The number of changes of the services without a coordinator.
 #[cfg(test)]
 pub(crate) fn changes() -> u32 {
     store::Change::ALL.len() as u32

@@ -51,7 +51,7 @@ pub(super) struct Arrivals {
 
 pub(super) type Orders = BTreeMap<String, Placed>;
 
-/// What became of each order, kept while it happens.
+/// The outcome of each order, kept while it happens.
 #[derive(Default)]
 pub(super) struct Kept(Mutex<Orders>);
 

@@ -11,7 +11,7 @@ use crate::fleet::Fleet;
 use crate::shop::payment::EXPIRED;
 use crate::shop::{ServiceKind, Stock, standing};
 
-/// What the services' databases say.
+/// The contents of the services' databases.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Books {
     /// Of each order, what order, payment and inventory have.
@@ -23,7 +23,7 @@ pub(super) struct Books {
     pub(super) refusals: Vec<Refusal>,
     /// The orders whose payment was refused because their deadline had passed.
     pub(super) expired: Vec<String>,
-    /// What there is of each item.
+    /// The stock of each item.
     pub(super) on_hand: BTreeMap<String, i64>,
 }
 

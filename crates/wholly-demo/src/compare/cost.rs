@@ -13,7 +13,7 @@ use crate::client::{Http, Reply};
 use crate::fleet::Fleet;
 use crate::order::Order;
 
-/// How many clients order at once.
+/// The number of clients that order at once.
 const CLIENTS: u32 = 16;
 
 pub(super) struct Cost {

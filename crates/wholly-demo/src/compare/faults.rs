@@ -1,4 +1,4 @@
-//! What is done to processes and connections, at the times of the plan.
+//! Faults of processes and connections, at the times of the plan.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// What the proxy is told, where it is the connections that are disturbed.
+    /// The proxy's order, where it is the connections that are disturbed.
     const fn weather(self) -> Option<&'static str> {
         match self {
             Self::AnswersLost => Some("unanswered"),

@@ -22,7 +22,7 @@ fn ended_at(books: &Books, one: &Reservation) -> Option<i64> {
     one.ended_at.or_else(|| books.confirmed_at.get(&one.order).copied())
 }
 
-/// How many orders were refused for stock that others held then and put back later.
+/// The number of orders refused for stock that others held then and put back later.
 pub(super) fn refused_for_stock_that_came_back(books: &Books) -> usize {
     let came_back = |item: &str, at: i64| -> i64 {
         let held = books.reservations.iter().filter(|one| {

@@ -26,7 +26,7 @@ pub(super) struct Measures {
     pub(super) cost: CostFigures,
 }
 
-/// How many orders came to what.
+/// The number of orders by their ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Counts {
     pub(super) submitted: usize,

@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_millis(50);
 const SOON: Duration = Duration::from_millis(10);
 const LATER: Duration = Duration::from_millis(100);
 
-/// What became of an order, as times since the start of the run.
+/// The course of an order, as times since the start of the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Placed {
     pub(super) submitted: Duration,
@@ -32,7 +32,7 @@ pub(super) struct Placed {
     pub(super) end: Option<End>,
 }
 
-/// How an order ended, as its client was told.
+/// The end of an order, as its client was told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Confirmed,
@@ -101,7 +101,7 @@ impl Client {
         });
     }
 
-    /// What the coordinator's API is sent.
+    /// The request to the coordinator's API.
     pub(super) fn submission(&self, order: &Order) -> Value {
         let order = Order { deadline: Some(self.deadline), ..order.clone() };
         match self.regime {

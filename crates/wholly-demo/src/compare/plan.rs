@@ -7,27 +7,27 @@ use crate::order::Order;
 use crate::random::Random;
 use crate::shop::{ServiceKind, Stock};
 
-/// How long things take.
+/// The lengths of time of a run.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scale {
     /// The deadline of every order.
     pub(super) deadline: Duration,
-    /// How many orders arrive in a second.
+    /// The number of orders that arrive in a second.
     pub(super) rate: u32,
-    /// How long orders arrive in fair weather.
+    /// The time for which orders arrive in fair weather.
     fair: Duration,
     /// The mean time between two faults.
     gap: Duration,
-    /// How long answers are lost.
+    /// The time for which answers are lost.
     lost: Duration,
-    /// How long calls and answers are late.
+    /// The time for which calls and answers are late.
     late: Duration,
-    /// How long a killed process is away.
+    /// The time for which a killed process is away.
     killed: Duration,
-    /// How long a participant is down: shorter, and longer than the deadline.
+    /// The time for which a participant is down: shorter, and longer than the deadline.
     short: Duration,
     long: Duration,
-    /// How long orders are placed in a closed loop.
+    /// The time for which orders are placed in a closed loop.
     pub(super) closed_loop_seconds: u32,
     /// The width of a bucket of the timeline.
     pub(super) bucket: Duration,
@@ -77,7 +77,7 @@ impl Weather {
     }
 }
 
-/// What happens in a run.
+/// The events of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) orders: Vec<Arrival>,
@@ -93,7 +93,7 @@ pub(super) struct Arrival {
     pub(super) order: Order,
 }
 
-/// What goes wrong, when after the start, and for how long. No two overlap.
+/// A fault, its moment after the start, and its length. No two overlap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) at: Duration,

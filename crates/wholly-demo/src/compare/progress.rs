@@ -1,4 +1,4 @@
-//! What is being measured now: one live line on a terminal, a line for each part elsewhere.
+//! Progress of the measurement: one live line on a terminal, a line for each part elsewhere.
 
 use std::io::{IsTerminal, Write};
 

@@ -29,14 +29,14 @@ pub struct Reader {
     ports: Vec<u16>,
 }
 
-/// How long a service is waited for: less than a customer would.
+/// The time for which a service is waited for: less than a customer would.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The pause after each read, so that the reader does not take the machine from the services.
 const PAUSE: Duration = Duration::from_millis(2);
-/// How often the reader by rule collects again before it gives a read up.
+/// The number of times the reader by rule collects before it gives a read up.
 const TRIES: u32 = 4;
 
-/// How somebody reads.
+/// The manner of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Manner {
@@ -46,7 +46,7 @@ pub(super) enum Manner {
     ByRule,
 }
 
-/// What the reader says.
+/// A message of the reader.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Said {
@@ -60,13 +60,13 @@ pub(super) enum Said {
 pub(super) struct Finding {
     pub(super) order: String,
     pub(super) reader: Manner,
-    /// What order, payment and inventory said; nothing of one that did not answer.
+    /// The answers of order, payment and inventory; nothing of one that did not answer.
     pub(super) states: Collect,
     /// Microseconds since the Unix epoch.
     pub(super) at_micros: u64,
 }
 
-/// How often each read.
+/// The number of reads of each manner.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Totals {
     pub(super) plain: Reads,
@@ -180,7 +180,7 @@ impl Shared {
     }
 }
 
-/// What came of a try to read an order.
+/// The result of a try to read an order.
 enum Outcome {
     Read(Verdict, Collect),
     Unanswered,

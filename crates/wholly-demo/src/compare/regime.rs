@@ -55,7 +55,7 @@ impl Regime {
         Ok(fleet)
     }
 
-    /// How many operations the authors of the three services write for an order.
+    /// The number of operations that the authors of the three services write for an order.
     pub(super) const fn operations_to_write(self) -> u32 {
         match self {
             // Create, confirm and cancel an order; charge; reserve.

@@ -17,7 +17,7 @@ use super::watch::{Seen, Watch};
 use super::work::{Meter, Work};
 use crate::fleet::Fleet;
 
-/// How long orders may go on after the last arrival and the last fault, beside their deadline.
+/// The time that orders have after the last arrival and the last fault, beside their deadline.
 const DRAIN: Duration = Duration::from_secs(10);
 
 /// All that is known of a run when it is over.

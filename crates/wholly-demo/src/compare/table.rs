@@ -8,7 +8,7 @@ use super::regime::Regime;
 
 pub(super) struct Table<'a>(pub(super) &'a Document);
 
-/// How wide the column is that names the figures, and each of those of the regimes.
+/// The width of the column that names the figures, and of each regime's column.
 const NAMES: usize = 31;
 const FIGURES: usize = 16;
 

@@ -1,4 +1,4 @@
-//! What happened when in a run, for charts.
+//! The course of a run over time, for charts.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What the answers of the three services say of an order.
+//! The verdict on an order that follows from the answers of the three services.
 //!
 //! The plain reader asks each service once, as the page of a customer does. The reader by rule
 //! collects all answers twice: only two equal collects in which nothing is held are a read. In
@@ -13,7 +13,7 @@ use crate::shop::standing::Standing;
 /// The answers of order, payment and inventory; none of a service that is down.
 pub(super) type Collect = [Option<Standing>; 3];
 
-/// How an order looks.
+/// The look of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// It is done everywhere.

@@ -23,7 +23,7 @@ pub(super) struct Seen {
     pub(super) totals: Totals,
 }
 
-/// Who tells the reader of orders.
+/// The sender that tells the reader of orders.
 #[derive(Clone)]
 pub(super) struct Teller(mpsc::UnboundedSender<String>);
 
@@ -64,7 +64,7 @@ impl Watch {
         Teller(self.lines.clone())
     }
 
-    /// What it saw until now. It ends then.
+    /// The reader's findings until now. It ends then.
     pub(super) async fn finish(self) -> Result<Seen, CompareError> {
         let nothing = || CompareError::Reader("nothing".to_owned());
         self.lines.send(TOTAL.to_owned()).map_err(|_| nothing())?;

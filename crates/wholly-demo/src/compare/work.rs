@@ -1,4 +1,4 @@
-//! How much work a run was: messages between processes, log writes, and syncs to disk.
+//! The work of a run: messages between processes, log writes, and syncs to disk.
 //!
 //! Messages are requests that passed the proxy, each with its answer. A log write is a record of the
 //! coordinator's log, or a transaction of a service that changed something. A sync is a commit of a
@@ -14,7 +14,7 @@ use super::regime::Regime;
 use crate::fleet::{Fleet, Role};
 use crate::shop::ServiceKind;
 
-/// What was done since the processes started.
+/// The work since the processes started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Work {
     pub(super) messages: u64,
@@ -46,7 +46,7 @@ impl Sub for Work {
     }
 }
 
-/// What counts the work of a run, through kills.
+/// A counter of the work of a run, through kills.
 pub(super) struct Meter {
     roles: Vec<Role>,
     /// The work of processes that were killed.
@@ -90,7 +90,7 @@ impl Meter {
     }
 }
 
-/// What a process wrote since it started.
+/// The writes of a process since it started.
 async fn of(fleet: &Fleet, role: Role) -> Result<Work, CompareError> {
     #[derive(Deserialize)]
     struct Written {

@@ -13,11 +13,11 @@ pub(crate) struct Books {
     /// Who paid how much.
     pub(crate) payments: BTreeMap<String, i64>,
     pub(crate) stock: BTreeMap<String, StockLine>,
-    /// How many branches are prepared and not decided, a service.
+    /// The number of branches that are prepared and not decided, a service.
     pub(crate) in_doubt: BTreeMap<&'static str, u64>,
 }
 
-/// What there is of an item.
+/// The stock of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct StockLine {
     pub(crate) on_hand: i64,
@@ -63,7 +63,7 @@ pub(crate) struct Step {
 }
 
 impl Transaction {
-    /// Whether it is known how it ends.
+    /// True if its end is known.
     pub(crate) fn is_decided(&self) -> bool {
         self.has_ended() || self.state == "compensating"
     }

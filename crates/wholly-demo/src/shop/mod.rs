@@ -176,11 +176,11 @@ trait Shop: Participant<Payload: Send + 'static> + Clone {
     /// What is in the books.
     fn books(&self, db: &Transaction<'_>) -> rusqlite::Result<Value>;
 
-    /// How an order stands.
+    /// The standing of an order.
     fn standing(db: &Connection, order_id: &str) -> rusqlite::Result<Standing>;
 }
 
-/// How an order stands in the database of a service.
+/// The standing of an order in the database of a service.
 pub(crate) fn standing(
     kind: ServiceKind,
     db: &Connection,

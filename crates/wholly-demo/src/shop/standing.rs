@@ -1,8 +1,8 @@
-//! How an order stands in one service, as that service tells a reader: `GET /orders/{id}`.
+//! The standing of an order in one service, as that service tells a reader: `GET /orders/{id}`.
 
 use serde::{Deserialize, Serialize};
 
-/// How an order stands in the database of one service.
+/// The standing of an order in the database of one service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Standing {

@@ -242,6 +242,11 @@ async fn what_is_no_event_is_set_aside_alone(harness: &impl Harness) {
         assert!(page.set_aside.iter().all(|what| !what.why.is_empty()));
         assert_eq!(page.cursor.position, 5);
     }
+    // A follower that waits must not be led past it.
+    let end = to_the_end(harness, Start::Earliest, 100).await.cursor;
+    harness.publish_data("no JSON either".to_owned()).await;
+    let page = read(harness, &Start::After(end), 100, LONG).await;
+    assert_eq!(page.set_aside.iter().map(|what| what.position).collect::<Vec<_>>(), [6]);
 }
 
 /// An answer has a bounded length: what does not fit comes with the next one.

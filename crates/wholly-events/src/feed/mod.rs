@@ -54,10 +54,10 @@ impl Page {
         self.events.is_empty() && self.set_aside.is_empty()
     }
 
-    /// True if there is no use in waiting for more: there are events, or the follower learns from
-    /// it where the feed begins.
+    /// True if there is no use in waiting for more: there is something in it, or the follower learns
+    /// from it where the feed begins.
     pub(crate) fn answers(&self, start: &Start) -> bool {
-        !self.events.is_empty() || !matches!(start, Start::After(_))
+        !self.is_empty() || !matches!(start, Start::After(_))
     }
 }
 

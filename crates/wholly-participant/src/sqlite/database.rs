@@ -39,7 +39,7 @@ pub struct Database {
     counters: Arc<Counters>,
 }
 
-/// How much was written to a database since it was opened.
+/// The writes to a database since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// The transactions that changed something: calls, and the service's own.
@@ -122,7 +122,7 @@ impl Database {
         Ok(Self { jobs, counters })
     }
 
-    /// How much was written since it was opened.
+    /// The writes since it was opened.
     pub fn written(&self) -> Written {
         let Counters { transactions, commits } = &*self.counters;
         Written { transactions: transactions.load(Relaxed), commits: commits.load(Relaxed) }

@@ -23,7 +23,7 @@ pub struct Care {
 const ALWAYS: fn(&Case) -> bool = |_| true;
 const SAGAS_BOTH: &[Approach] = &[Choreography, Saga];
 
-/// What to watch for.
+/// Advice on what to watch for.
 pub static WATCH: &[Care] = &[
     Care {
         name: "a transaction stays short",

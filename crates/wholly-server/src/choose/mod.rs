@@ -75,7 +75,7 @@ pub struct Choose {
     /// Print JSON, for programs.
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// Whether to use colour.
+    /// True if colour is to be used.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
     color: Colour,
 }

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use wholly_client::State;
 
-/// Whether to use colour.
+/// True if colour is to be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Colour {
     /// On a terminal, unless NO_COLOR is set.

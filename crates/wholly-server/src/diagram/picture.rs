@@ -162,12 +162,12 @@ impl Picture {
     }
 }
 
-/// Whether another answer to this is made up.
+/// True if another answer to this is made up.
 fn is_scripted(script: &Option<Script>, effect: Effect) -> bool {
     script.as_ref().is_some_and(|script| script.asked == effect && !script.answers.is_empty())
 }
 
-/// What an answer is called: to prepare it is a vote.
+/// The name of an answer: to prepare it is a vote.
 fn said(operation: Operation, answer: &Answer, tries: u32) -> String {
     match (operation, answer) {
         (_, Answer::Unknown { .. }) if tries == 1 => "no answer".to_owned(),

@@ -42,7 +42,7 @@ impl Collector for Feeds {
     }
 }
 
-/// How the services stand that say so.
+/// The standing of the services that offer it.
 fn services(encoder: &mut DescriptorEncoder<'_>, all: &[ServiceMeasures]) -> fmt::Result {
     let of_feeds = |value: fn(&FeedMeasures) -> u64| {
         let feeds = all.iter().flat_map(|one| one.feeds.iter().map(move |feed| (one, feed)));

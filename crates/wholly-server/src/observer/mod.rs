@@ -84,7 +84,7 @@ pub struct Counts {
     pub stuck: u64,
 }
 
-/// How a feed is followed, by the observer or by a service.
+/// The progress of a follower, the observer or a service, in a feed.
 #[derive(Clone, Debug)]
 pub struct FeedMeasures {
     pub source: ServiceName,
@@ -94,7 +94,7 @@ pub struct FeedMeasures {
     pub unreachable: bool,
 }
 
-/// How a service stands, as it says itself.
+/// The standing of a service, by its own account.
 #[derive(Clone, Debug)]
 pub struct ServiceMeasures {
     pub service: ServiceName,
@@ -220,7 +220,7 @@ impl Observer {
         self.shared.feeds.iter().map(measures).collect()
     }
 
-    /// How the services stand that say so.
+    /// The standing of the services that offer it.
     pub fn services(&self) -> Vec<ServiceMeasures> {
         self.shared.feeds.iter().filter_map(|followed| lock(&followed.stands).clone()).collect()
     }

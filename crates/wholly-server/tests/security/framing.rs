@@ -8,7 +8,7 @@ use super::*;
 
 const FIRST: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-/// What is answered to this until the server closes the connection.
+/// The answers to this until the server closes the connection.
 async fn answered(server: &Server, sent: &str) -> String {
     let mut stream = TcpStream::connect(server.address()).await.unwrap();
     stream.write_all(sent.as_bytes()).await.unwrap();

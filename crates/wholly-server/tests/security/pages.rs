@@ -1,4 +1,4 @@
-//! What a page in somebody's browser can send to a server of the same machine.
+//! Requests that a page in somebody's browser can send to a server of the same machine.
 
 use super::*;
 

@@ -17,7 +17,7 @@ use crate::settings::Retention;
 /// The least change that is a jump. Clocks that are slewed change by half a millisecond a second, and
 /// both alike.
 const JUMP_MILLIS: u64 = 500;
-/// How long nothing is removed after a jump.
+/// The time for which nothing is removed after a jump.
 const DISTRUST_FOR: Duration = Duration::from_secs(60 * 60);
 /// A log that stood still for so long may have been without its coordinator; for longer, the clock may
 /// be wrong as well.
@@ -25,7 +25,7 @@ const LONG_STANDSTILL: Duration = Duration::from_secs(60 * 60);
 /// Any restart takes some time, however short the retention.
 const SHORT_STANDSTILL: Duration = Duration::from_secs(60);
 
-/// What is known of the wall clock's jumps.
+/// Knowledge of the wall clock's jumps.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Jumps {
     wall_ahead_millis: i64,
@@ -35,21 +35,21 @@ pub(crate) struct Jumps {
 /// A jump of the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Jump {
-    /// How far it went; negative where it went back.
+    /// The distance; negative where the clock went back.
     pub by_millis: i64,
 }
 
-/// How the wall clock at a start disagrees with the log.
+/// A disagreement of the wall clock at a start with the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disagreement {
-    /// It is behind the log's youngest transaction by so much.
+    /// The clock is behind the log's youngest transaction by so much.
     Behind(Duration),
     /// By this clock the log stood still for so long, until now or until some time within the last
     /// hour: then the coordinator was restarted while its clock was distrusted.
     StoodStill(Duration),
 }
 
-/// What a log tells of the time.
+/// The times that a log tells.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LogTimes {
     /// When its youngest transaction began; `None` where there never was one.

@@ -60,7 +60,7 @@ pub struct Measures {
     pub log_failures: u64,
     /// How much was found damaged in the log, as far as it was told apart.
     pub log_damage: u64,
-    /// How often the wall clock was seen to jump.
+    /// The number of jumps of the wall clock that were seen.
     pub clock_jumps: u64,
     /// Commands that wait for the loop.
     pub commands_waiting: usize,

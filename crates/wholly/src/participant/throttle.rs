@@ -1,4 +1,4 @@
-//! How fast one participant may be called: the configured rate, and the pause that it asks for.
+//! The pace of calls to one participant: the configured rate, and the pause that it asks for.
 //!
 //! Both hold for the participant as a whole. A service that answers 429 or 503 has no capacity,
 //! and to put off only the one transaction would leave every other one calling it.

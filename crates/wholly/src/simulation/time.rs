@@ -25,7 +25,7 @@ const LONGEST_RUN: Duration = Duration::from_secs(500);
 
 /// The coordinator's time in one life.
 pub struct LifeTime {
-    /// How far steady time is ahead of what really passes.
+    /// The lead of steady time over the time that really passes.
     ahead: i64,
     jumps: Jumps,
     sweeps: Sweeps,
@@ -72,7 +72,7 @@ impl World {
         self.wall_ahead += by;
     }
 
-    /// What the wall clock shows.
+    /// The time that the wall clock shows.
     pub fn wall(&self) -> Timestamp {
         Timestamp::from_millis(self.now.saturating_add_signed(self.wall_ahead))
     }

@@ -64,7 +64,7 @@ pub struct World {
     pub random: Random,
     pub bug: Option<Bug>,
     pub now: u64,
-    /// How far the wall clock is ahead of what really passes.
+    /// The lead of the wall clock over the time that really passes.
     pub wall_ahead: i64,
     queue: BTreeMap<(u64, u64), Event>,
     sequence: u64,

@@ -75,7 +75,7 @@ fn any_depth_is_borne() {
     assert!(!same(&deep("1"), &deep("2")));
 }
 
-/// What a text says, from which it is written in different ways.
+/// The meaning of a text, from which it is written in different ways.
 #[derive(Clone, Debug)]
 enum Said {
     Word(&'static str),

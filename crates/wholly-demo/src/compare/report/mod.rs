@@ -180,7 +180,7 @@ fn bars_of(regimes: &[Compared], of: impl Fn(&Compared) -> (f64, Option<f64>, St
     regimes.iter().map(bar).collect()
 }
 
-/// What the words of the page mean.
+/// The meaning of the page's words.
 fn meaning() -> Markup {
     let words = [
         ("Halfway", "the three services did not agree on whether the order is done."),

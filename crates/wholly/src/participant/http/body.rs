@@ -15,12 +15,12 @@ pub(super) const REASON_LIMIT: usize = 16 * 1024;
 /// How much of an output is read, in bytes: the white space around a payload does not count to its
 /// length, and some of it is usual.
 pub(super) const OUTPUT_LIMIT: usize = Payload::LIMIT + 1024;
-/// How long a body is waited for that only says why.
+/// The time for which a body that only says why is waited for.
 const REASON_PATIENCE: Duration = Duration::from_secs(1);
 /// The same where no length is given. Its end may never come, although all of it is there.
 const LENGTHLESS_PATIENCE: Duration = Duration::from_millis(100);
 
-/// What came of a body.
+/// The result of reading a body.
 pub(super) struct Start {
     pub bytes: Vec<u8>,
     /// Its end was not seen within the limits of length and time.
@@ -51,7 +51,7 @@ pub(super) async fn start_of(mut body: Arriving, limit: usize, deadline: Instant
     start
 }
 
-/// How long a body is waited for that only says why.
+/// The time for which a body that only says why is waited for.
 pub(super) fn reason_patience(headers: &HeaderMap) -> Duration {
     match headers.contains_key(CONTENT_LENGTH) {
         true => REASON_PATIENCE,
