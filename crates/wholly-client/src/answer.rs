@@ -74,6 +74,9 @@ pub struct Transaction {
     /// Who is to be asked and is not there: it is held until they are.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub held_for: Vec<String>,
+    /// It is not loaded: the server had no room for it in memory, and it goes on when there is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unloaded: bool,
     /// When it aborts if it is not decided by then, or turns back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,

@@ -211,6 +211,14 @@ impl Transaction {
         }
     }
 
+    /// About how many bytes of memory it takes for its payloads and its definition.
+    pub fn held_bytes(&self) -> usize {
+        match self {
+            Self::TwoPhase(transaction) => transaction.held_bytes(),
+            Self::Saga(saga) => saga.held_bytes(),
+        }
+    }
+
     /// What it is called.
     pub fn name(&self) -> &Name {
         match self {

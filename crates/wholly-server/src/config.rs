@@ -304,6 +304,7 @@ struct SettingsSection {
     backoff_cap: Option<Spanned<value::PositiveDuration>>,
     stuck_after_tries: Option<value::Positive>,
     in_flight_limit: Option<value::Positive>,
+    in_flight_limit_bytes: Option<value::MemoryBytes>,
     in_flight_limit_per_participant: Option<Spanned<value::Positive>>,
     patience: Option<value::PositiveDuration>,
 }
@@ -338,6 +339,7 @@ impl SettingsSection {
         if let Some(value::Positive(limit)) = self.in_flight_limit {
             settings.in_flight_limit = limit as usize;
         }
+        settings.in_flight_limit_bytes = self.in_flight_limit_bytes.map(|limit| limit.0);
         if let Some(share) = self.in_flight_limit_per_participant {
             let share = share_of(settings.in_flight_limit, &share)?;
             settings.in_flight_limit_per_participant = Some(share);

@@ -149,8 +149,10 @@ impl From<SubmitError> for Problem {
             E::UnknownParticipant { .. } => Kind::UNKNOWN_PARTICIPANT,
             E::KeyReused { .. } => Kind::KEY_REUSED,
             E::SetAside { .. } => Kind::CONFLICT,
-            E::Overloaded { .. } => Kind::OVERLOADED,
-            E::ParticipantOverloaded { .. } => Kind::PARTICIPANT_OVERLOADED,
+            E::Overloaded { .. } | E::OutOfRoom { .. } => Kind::OVERLOADED,
+            E::ParticipantOverloaded { .. } | E::ParticipantOutOfRoom { .. } => {
+                Kind::PARTICIPANT_OVERLOADED
+            }
             E::Unavailable { .. } => Kind::UNAVAILABLE,
             E::ShuttingDown => Kind::SHUTTING_DOWN,
             _ => Kind::INTERNAL,

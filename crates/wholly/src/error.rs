@@ -170,6 +170,30 @@ pub enum SubmitError {
         /// For how many.
         owed: usize,
     },
+    /// What is in flight takes as much memory as it may.
+    #[error(
+        "the transactions in flight take {in_flight_bytes} bytes of memory, and the limit is \
+         {limit_bytes}: there is no room for this one; try again later"
+    )]
+    OutOfRoom {
+        /// How much is taken.
+        in_flight_bytes: usize,
+        /// How much may be.
+        limit_bytes: usize,
+    },
+    /// The transactions for which one participant owes an answer take as much memory as they may.
+    #[error(
+        "{callee} has not answered for transactions of {owed_bytes} bytes yet, and the limit for one is \
+         {limit_bytes}; mend it if it hangs, or try again later: what does not name it is taken"
+    )]
+    ParticipantOutOfRoom {
+        /// Who.
+        callee: Callee,
+        /// How much memory those take.
+        owed_bytes: usize,
+        /// How much they may.
+        limit_bytes: usize,
+    },
     /// The log cannot be written. It is not known whether the transaction was accepted.
     #[error(
         "the log is not available ({why}); whether the transaction was accepted is not known: \

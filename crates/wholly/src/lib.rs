@@ -31,6 +31,7 @@ mod feed;
 mod in_code;
 mod listed;
 pub mod log;
+mod memory;
 mod meter;
 mod outcome;
 mod participant;

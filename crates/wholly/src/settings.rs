@@ -32,6 +32,11 @@ pub struct Settings {
     pub stuck_after_tries: u32,
     /// The most transactions that may be in flight; more are refused as overload.
     pub in_flight_limit: usize,
+    /// The most bytes of memory that the transactions in flight may take: their payloads, outputs and
+    /// definitions, and an allowance for the rest. More are refused as overload; at most half of it is
+    /// taken for what one participant owes an answer for. A restart loads no more than fits in at
+    /// once. `None`: an eighth of the memory that this process may use.
+    pub in_flight_limit_bytes: Option<usize>,
     /// The most transactions for which one participant, or the code of one saga, may owe an answer;
     /// more that name it are refused as overload. So one that hangs leaves room for what does not
     /// touch it. `None`: half of `in_flight_limit`. [`Slots::with_in_flight_limit`] sets it for one.
@@ -119,6 +124,7 @@ impl Default for Settings {
             backoff: Backoff { first: Duration::from_millis(50), cap: Duration::from_secs(30) },
             stuck_after_tries: 10,
             in_flight_limit: 200_000,
+            in_flight_limit_bytes: None,
             in_flight_limit_per_participant: None,
             patience: Duration::from_secs(10),
             retention: Retention::FOR_EVER,

@@ -49,6 +49,9 @@ pub struct Snapshot {
     /// Who is to be asked and is not here: it is held until they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub held_for: Vec<Callee>,
+    /// It is not loaded: there was no room for it in memory, and it goes on when there is.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub unloaded: bool,
     /// When it aborts if it is not decided by then, or turns back if its pivot has not left:
     /// milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +129,7 @@ impl Snapshot {
     pub(crate) fn of(stored: &StoredTransaction, known: Known) -> Self {
         let id = stored.id;
         let (replayed, wrong) = as_far_as_known(stored);
+        let unloaded = known.is_unloaded;
         let mut snapshot = match replayed {
             Some(replayed) => Self::of_readable(id, replayed),
             None => Self::empty(id, AnyOutcome::SetAside(id)),
@@ -138,6 +142,7 @@ impl Snapshot {
             }
             Some(wrong) => snapshot.is_only_known_in_part(&wrong, &known),
         }
+        snapshot.unloaded = unloaded;
         snapshot
     }
 
@@ -182,6 +187,7 @@ impl Snapshot {
             reason: None,
             set_aside: None,
             held_for: Vec::new(),
+            unloaded: false,
             deadline: None,
             input: None,
             branches: Vec::new(),

@@ -78,6 +78,11 @@ impl Graph {
         &self.definition
     }
 
+    /// About how many bytes of memory it takes: the text, what was read from it, and the templates.
+    pub fn held_bytes(&self) -> usize {
+        3 * self.text.as_str().len()
+    }
+
     /// Each step's definition and place, in the definition's order.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = (&StepDefinition, &Node)> {
         self.definition.steps.iter().zip(&self.nodes)

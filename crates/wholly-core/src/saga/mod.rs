@@ -292,6 +292,12 @@ impl Transaction {
         &self.input
     }
 
+    /// About how many bytes of memory it takes for its payloads and its definition.
+    pub fn held_bytes(&self) -> usize {
+        let steps = self.steps.iter().map(Step::held_bytes);
+        self.graph.held_bytes() + self.input.as_str().len() + steps.sum::<usize>()
+    }
+
     /// When it turns back, unless its pivot has left by then or it is done.
     pub fn deadline(&self) -> Timestamp {
         self.deadline
@@ -434,6 +440,11 @@ impl Step {
             Progress::Completed { output, .. } => Some(output),
             _ => None,
         }
+    }
+
+    fn held_bytes(&self) -> usize {
+        let length = |payload: Option<&Payload>| payload.map_or(0, |text| text.as_str().len());
+        length(self.payload()) + length(self.output())
     }
 
     fn to_take_back(&self) -> Option<Payload> {

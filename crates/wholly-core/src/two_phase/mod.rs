@@ -300,6 +300,11 @@ impl Transaction {
         self.branches.iter().any(|branch| branch.stuck.is_some())
     }
 
+    /// About how many bytes of memory it takes for its payloads.
+    pub fn held_bytes(&self) -> usize {
+        self.branches.iter().map(|branch| branch.payload.as_str().len()).sum()
+    }
+
     /// Its branches, in the order of submission.
     pub fn branches(&self) -> &[Branch] {
         &self.branches

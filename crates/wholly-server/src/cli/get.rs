@@ -82,6 +82,9 @@ fn facts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     for callee in &transaction.held_for {
         fact("held for", Paint::Bad, callee)?;
     }
+    if transaction.unloaded {
+        fact("unloaded", Paint::Bad, "it waits in the log for room in the server's memory")?;
+    }
     also("key", transaction.key.as_ref().map(|key| key.as_str()))?;
     let started = transaction.id.minted_at();
     let age = time::age(started);

@@ -43,7 +43,7 @@ fn the_example_is_taken_and_says_the_defaults() {
 fn every_setting_is_set() {
     let config = parse(
         "[settings]\ndeadline = '1s'\ncall_timeout = '2ms'\nbackoff_first = '3ms'\n\
-         backoff_cap = '4m'\nstuck_after_tries = 5\nin_flight_limit = 6\n\
+         backoff_cap = '4m'\nstuck_after_tries = 5\nin_flight_limit = 6\nin_flight_limit_bytes = 7340032\n\
          in_flight_limit_per_participant = 5\npatience = '7h'\n",
     );
     let Settings {
@@ -52,6 +52,7 @@ fn every_setting_is_set() {
         backoff,
         stuck_after_tries,
         in_flight_limit,
+        in_flight_limit_bytes,
         in_flight_limit_per_participant,
         patience,
         ..
@@ -61,6 +62,7 @@ fn every_setting_is_set() {
     assert_eq!(backoff.first, Duration::from_millis(3));
     assert_eq!(backoff.cap, Duration::from_secs(240));
     assert_eq!((stuck_after_tries, in_flight_limit), (5, 6));
+    assert_eq!(in_flight_limit_bytes, Some(7 << 20));
     assert_eq!(in_flight_limit_per_participant, Some(5));
     assert_eq!(patience, Duration::from_secs(7 * 3_600));
 }
@@ -81,6 +83,7 @@ fn what_is_wrong_is_named_with_its_place() {
         ("[settings]\ncall_timeout = '9999999999999999999h'", "2:16", "out of range"),
         ("[settings]\nbackoff_cap = '1ms'", "2:15", "shorter than 50ms"),
         ("[settings]\nin_flight_limit = 0", "2:19", "at least 1"),
+        ("[settings]\nin_flight_limit_bytes = 1000000", "2:25", "at least 1048576 bytes"),
         ("[settings]\nin_flight_limit_per_participant = 0", "2:35", "at least 1"),
         (
             "[settings]\nin_flight_limit_per_participant = 9\nin_flight_limit = 8",

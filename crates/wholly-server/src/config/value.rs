@@ -67,6 +67,24 @@ impl TryFrom<i64> for Positive {
     }
 }
 
+/// An amount of memory, in bytes: at least a mebibyte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+pub struct MemoryBytes(pub usize);
+
+const LEAST_BYTES: usize = 1 << 20;
+
+impl TryFrom<i64> for MemoryBytes {
+    type Error = String;
+
+    fn try_from(number: i64) -> Result<Self, String> {
+        match usize::try_from(number) {
+            Ok(enough @ LEAST_BYTES..) => Ok(Self(enough)),
+            _ => Err(format!("{number} is out of range; it is at least {LEAST_BYTES} bytes")),
+        }
+    }
+}
+
 /// A status that may say that a participant refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "i64")]

@@ -51,6 +51,12 @@ impl Page<'_> {
         let help = "How long transactions took, from their beginning until they had settled";
         self.distributions("transaction", help, times)?;
         self.one("transactions_in_flight", "Transactions not settled", measures.in_flight)?;
+        let help = "The memory that transactions in flight take, as it is counted for its limit";
+        self.one("in_flight_bytes", help, measures.in_flight_bytes)?;
+        let help = "The memory that transactions in flight may take before more are refused";
+        self.one("in_flight_limit_bytes", help, measures.in_flight_limit_bytes)?;
+        let help = "Transactions not settled that wait in the log for room in memory";
+        self.one("transactions_unloaded", help, measures.unloaded)?;
         let help = "Transactions that cannot go on without a person";
         self.one("transactions_stuck", help, measures.stuck)?;
         let help = "The age of the oldest transaction that is not decided; 0 without one";

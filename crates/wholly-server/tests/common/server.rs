@@ -118,6 +118,15 @@ impl Server {
         Self::run_with(command, directory.join("wholly.toml"), arguments).await
     }
 
+    /// Starts the server with the configuration that `directory` has, with so much private memory at
+    /// most; its log messages go to a file.
+    pub async fn start_limited(directory: &Path, bytes: u64, messages: &Path) -> Self {
+        let mut shell = Command::new("sh");
+        let limited = format!("ulimit -d {}; exec \"$@\" 2>>\"$0\"", bytes / 1_024);
+        shell.args(["-c", &limited]).arg(messages).arg(BINARY);
+        Self::run_by(shell, directory.join("wholly.toml")).await
+    }
+
     /// Starts the server by a command line as a document prints it.
     pub async fn start_as_printed(line: &str, directory: &Path) -> Self {
         let mut shell = Command::new("sh");
@@ -177,10 +186,16 @@ impl Server {
         told(shell, &self.base, "").await
     }
 
-    /// Kills the server as a power failure does, and starts it again on the same log.
-    pub async fn kill_and_restart(mut self) -> Self {
+    /// Kills the server as a power failure does.
+    pub async fn kill(mut self) {
         self.process.kill().await.unwrap();
-        Self::run(self.config.clone()).await
+    }
+
+    /// Kills the server as a power failure does, and starts it again on the same log.
+    pub async fn kill_and_restart(self) -> Self {
+        let config = self.config.clone();
+        self.kill().await;
+        Self::run(config).await
     }
 
     /// Asks the server to end; the exit code, and what it printed after its one line.

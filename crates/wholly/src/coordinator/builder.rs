@@ -20,6 +20,7 @@ use crate::clock::jumps::{self, Disagreement, Jumps, LogTimes};
 use crate::error::{SagaError, StartError};
 use crate::in_code::{Home, Saga, SagaHandle};
 use crate::log::{Log, ReadError};
+use crate::memory::default_in_flight_limit_bytes;
 use crate::meter::{Meter, OnSettled, SettledTransaction};
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
@@ -188,11 +189,13 @@ impl Builder {
         if let Some(found) = found {
             warn_of_the_clock(found);
         }
+        let mut settings = self.settings;
+        settings.in_flight_limit_bytes.get_or_insert_with(default_in_flight_limit_bytes);
         let (commands, receiver) = mpsc::channel(COMMANDS);
-        let meter = Arc::new(Meter::new(clock.clone(), self.settings.measured, self.on_settled));
+        let meter = Arc::new(Meter::new(clock.clone(), settings.measured, self.on_settled));
         let (durable, became_durable) = watch::channel(opened.log.head);
         let shared = Arc::new(Shared {
-            settings: self.settings,
+            settings,
             clock,
             reader: RwLock::new(opened.log.reader.clone()),
             health: RwLock::new(Health::Ready),

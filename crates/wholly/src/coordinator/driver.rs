@@ -14,10 +14,10 @@ use super::{Caller, Health};
 use crate::clock::Clock;
 use crate::engine::{Input, Reply};
 use crate::error::{StartError, SubmitError};
-use crate::log::{Log, ReadError, StoredTransaction, Told};
+use crate::log::{Log, ReadError, Told};
 
-/// How many transactions are read at once when the log is opened.
-const RECOVERY_PAGE: usize = 4_096;
+/// How many ordinals are read at once when the log is opened.
+const PAGE: usize = 100_000;
 
 /// How long to wait before a log that failed is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
@@ -28,7 +28,8 @@ pub(super) struct Driver {
     pub lasting: Lasting,
 }
 
-/// Opens the log, or opens it again if something was told of it, and reads what has not ended.
+/// Opens the log, or opens it again if something was told of it, and reads which transactions have
+/// not ended.
 pub(super) async fn open(
     log: &Arc<dyn Log>,
     told: Option<Told>,
@@ -41,10 +42,10 @@ pub(super) async fn open(
             // INVARIANT: a failed append never ends in another log, or an empty one.
             Some(told) => log.reopen(told)?,
         };
-        let mut unsettled: Vec<StoredTransaction> = Vec::new();
+        let mut unsettled = Vec::new();
         loop {
-            let after = unsettled.last().map(|transaction| transaction.id);
-            let page = log.reader.unsettled(after, RECOVERY_PAGE)?;
+            let after = unsettled.last().copied().unwrap_or(0);
+            let page = log.reader.unsettled(after, PAGE)?;
             if page.is_empty() {
                 return Ok(Opened { log, unsettled });
             }
@@ -65,7 +66,7 @@ impl Driver {
     pub async fn run(mut self, mut opened: Opened) {
         let identity = opened.log.identity;
         loop {
-            let end = match Life::begin(&mut self.lasting, opened) {
+            let end = match Life::begin(&mut self.lasting, opened).await {
                 Ok(life) => life.live(&mut self.lasting).await,
                 Err(error) => End::LogFailed(error.to_string()),
             };
@@ -131,21 +132,6 @@ impl Drop for Driver {
 
 /// Tells a caller that the log is not available.
 fn refuse(input: Input<Caller>, why: &str) {
-    let to = match input {
-        Input::Submit { to, .. }
-        | Input::Await { to, .. }
-        | Input::Cancel { to, .. }
-        | Input::End { to, .. }
-        | Input::Resolve { to, .. }
-        | Input::Retry { to, .. }
-        | Input::Release { to, .. }
-        | Input::Read { to, .. }
-        | Input::ReadAll { to } => to,
-        Input::Found { .. }
-        | Input::Answered(_)
-        | Input::Register { .. }
-        | Input::Durable(_)
-        | Input::Drain => return,
-    };
+    let Some(to) = input.into_caller() else { return };
     let _ = to.send(Reply::NotAccepted(SubmitError::Unavailable { why: why.to_owned() }));
 }

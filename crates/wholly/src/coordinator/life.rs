@@ -15,7 +15,7 @@ use super::retention::{Removed, Sweeps};
 use super::{Caller, Health, Shared};
 use crate::clock::jumps::{Jump, Jumps};
 use crate::clock::{Clock, Reading};
-use crate::engine::{Engine, Input, Outputs, Random};
+use crate::engine::{Engine, Input, Load, Outputs, Random};
 use crate::log::{LogReader, OpenLog, Position, ReadError, StoredTransaction};
 use crate::meter;
 use crate::participant::slots::{Answered, Lane};
@@ -37,10 +37,10 @@ pub(super) struct Lasting {
     pub durable: watch::Sender<Position>,
 }
 
-/// A log that was just opened, and what it holds that has not ended.
+/// A log that was just opened, and the ordinals of what it holds that has not ended.
 pub(super) struct Opened {
     pub log: OpenLog,
-    pub unsettled: Vec<StoredTransaction>,
+    pub unsettled: Vec<u64>,
 }
 
 /// A life that has begun.
@@ -51,6 +51,7 @@ pub(super) struct Life {
     lanes: BTreeMap<Callee, Lane>,
     answers: mpsc::UnboundedSender<Vec<Answered>>,
     lookups: mpsc::UnboundedSender<Found>,
+    loads: mpsc::UnboundedSender<Loaded>,
     sweeps: Sweeps,
     inbox: Inbox,
     /// By when what is in flight should settle, and who waits for the end.
@@ -66,6 +67,7 @@ pub(super) enum End {
 }
 
 type Found = (Key, Result<Option<StoredTransaction>, ReadError>);
+type Loaded = Result<Vec<Option<StoredTransaction>>, ReadError>;
 
 /// What arrives beside the commands. Bounded by what the engine lets out.
 struct Inbox {
@@ -73,17 +75,19 @@ struct Inbox {
     appended: mpsc::UnboundedReceiver<Appended>,
     removed: mpsc::UnboundedReceiver<Removed>,
     found: mpsc::UnboundedReceiver<Found>,
+    loaded: mpsc::UnboundedReceiver<Loaded>,
 }
 
 impl Life {
     /// Begins with a log that was just opened.
-    pub fn begin(lasting: &mut Lasting, opened: Opened) -> std::io::Result<Self> {
+    pub async fn begin(lasting: &mut Lasting, opened: Opened) -> std::io::Result<Self> {
         let Opened { log, unsettled } = opened;
         let (answers, answered) = mpsc::unbounded_channel();
         let (appends, appended) = mpsc::unbounded_channel();
         let (removals, removed) = mpsc::unbounded_channel();
         let said = Answers { appended: appends, removed: removals };
         let (lookups, found) = mpsc::unbounded_channel();
+        let (loads, loaded) = mpsc::unbounded_channel();
         lasting.seed = lasting.seed.wrapping_add(1);
         let callees = lasting.callees.iter().map(|(callee, r)| (callee.clone(), r.terms()));
         let mut engine = Engine::new(
@@ -95,10 +99,14 @@ impl Life {
             Random::seeded(lasting.seed),
             lasting.shared.meter.clone(),
         );
-        let now = lasting.shared.clock.now();
-        for stored in &unsettled {
-            engine.recover(stored, now);
+        let clock = lasting.shared.clock.clone();
+        engine.restart(unsettled);
+        while let Some(load) = engine.next_load(clock.now()) {
+            let loaded = read(clock.clone(), log.reader.clone(), load).await;
+            loaded.as_ref().map_err(|error| std::io::Error::other(error.to_string()))?;
+            engine.handle(Input::Loaded(loaded), clock.now());
         }
+        let now = clock.now();
         // At once: whoever follows must not think that those of the last life are well.
         let stuck = engine.stuck_at_start();
         warn_of_what_waits(&engine, stuck.len());
@@ -116,8 +124,9 @@ impl Life {
             lanes: lasting.callees.iter().map(lane).collect(),
             answers,
             lookups,
+            loads,
             sweeps,
-            inbox: Inbox { answered, appended, removed, found },
+            inbox: Inbox { answered, appended, removed, found, loaded },
             stopping: None,
             deserted: false,
         })
@@ -144,7 +153,7 @@ impl Life {
                     None => continue,
                 }
             }
-            let wake = self.engine.next_wake();
+            let wake = self.engine.next_wake(now);
             let wake = wake.into_iter().chain(self.stopping.as_ref().map(|s| s.0));
             let wake = wake.chain(self.sweeps.due()).min();
             let longest = clock.longest_sleep();
@@ -172,6 +181,10 @@ impl Life {
                 }
                 Some((key, found)) = self.inbox.found.recv() => {
                     self.engine.handle(Input::Found { key, found }, clock.now());
+                    None
+                }
+                Some(loaded) = self.inbox.loaded.recv() => {
+                    self.engine.handle(Input::Loaded(loaded), clock.now());
                     None
                 }
                 Some(removed) = self.inbox.removed.recv() => self.removed(removed, clock.now()),
@@ -310,7 +323,7 @@ impl Life {
     }
 
     fn send(&mut self, lasting: &Lasting, outputs: Outputs<Caller>) {
-        let Outputs { append, calls, lookups, replies, stuck } = outputs;
+        let Outputs { append, calls, lookups, load, replies, stuck } = outputs;
         if let Some(batch) = append {
             self.log.append(batch);
         }
@@ -335,6 +348,12 @@ impl Life {
             };
             // It goes on by itself, and answers by the inbox.
             drop(lasting.shared.clock.blocking(look_up_all));
+        }
+        if let Some(load) = load {
+            let reading = read(lasting.shared.clock.clone(), self.reader.clone(), load);
+            let loads = self.loads.clone();
+            // It answers by the inbox.
+            tokio::spawn(async move { loads.send(reading.await) });
         }
         if !stuck.is_empty() {
             lasting.shared.tell_stuck(stuck);
@@ -371,8 +390,22 @@ impl Life {
     }
 }
 
+/// Reads what is to be loaded.
+async fn read(clock: Clock, reader: Arc<dyn LogReader>, load: Load) -> Loaded {
+    let Load { ordinals, bytes } = load;
+    let reading = clock.blocking(move || reader.transactions(&ordinals, bytes));
+    reading.await.unwrap_or_else(|error| Err(ReadError::Storage { why: error.to_string() }))
+}
+
 /// Nothing else would say so until somebody asks: what waits for who is not here is not stuck.
 fn warn_of_what_waits(engine: &Engine<Caller>, stuck: usize) {
+    if engine.unloaded() > 0 {
+        tracing::warn!(
+            "{} of the transactions in the log are not loaded: there is no room in memory for them \
+             yet (settings.in_flight_limit_bytes)",
+            engine.unloaded()
+        );
+    }
     if stuck > 0 {
         tracing::warn!("{stuck} of the transactions in the log are stuck: they need a person");
     }

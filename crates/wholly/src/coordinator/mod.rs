@@ -445,10 +445,11 @@ impl Shared {
         self.stuck.send_modify(|stuck| {
             for (id, since) in changes {
                 match since {
-                    Some(since) => {
+                    // One that was loaded again is told again.
+                    Some(since) if stuck.insert(id, since).is_none() => {
                         tracing::warn!(transaction = %id, "the transaction is stuck: it needs a person");
-                        stuck.insert(id, since);
                     }
+                    Some(_) => {}
                     None => {
                         tracing::info!(transaction = %id, "the transaction is no longer stuck");
                         stuck.remove(&id);

@@ -108,6 +108,7 @@ impl<W> Engine<W> {
     fn let_go(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
         self.brisk.forget(open.last_seen);
+        self.room.give_back(open.taken);
         if let Part::Live(transaction) = &open.part {
             self.meter.ended(id, transaction, now);
         }
@@ -202,7 +203,7 @@ mod tests {
             let answer = Answer::unknown("no slot");
             let answered = Answered { transaction, branch, operation, answer, sent: false };
             engine.handle(Input::Answered(answered), now);
-            let again = engine.next_wake().unwrap();
+            let again = engine.next_wake(now).unwrap();
             let pause = now.until(again).as_millis();
             assert!(
                 (whole_millis / 2..=whole_millis).contains(&pause),

@@ -11,8 +11,11 @@
 //! one whose turn has not come, owes nothing while another one hangs: what names the first and not
 //! the second is taken.
 //!
-//! INVARIANT: the counts follow from the open transactions alone; after a restart, from what is
-//! durable of them.
+//! INVARIANT: the counts follow from the open transactions alone, and those that were
+//! [unloaded](super::unloaded) since; after a restart, from what is durable of them.
+//!
+//! The same holds of the [bytes](super::room) that those transactions take: at most half of the limit
+//! for one participant.
 //!
 //! # A count may exceed its share
 //!
@@ -47,7 +50,7 @@ pub(crate) struct Terms {
 }
 
 /// Somebody who is here, or whom a transaction names that the log held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Who(u32);
 
 #[derive(Default)]
@@ -63,6 +66,8 @@ struct Known {
     terms: Option<Terms>,
     /// For how many transactions it is waited for.
     owes: usize,
+    /// How many bytes those take.
+    owed_bytes: usize,
     /// Where that is shown, if it is here.
     shown: Arc<AtomicU64>,
 }
@@ -99,13 +104,30 @@ impl Callees {
         self.find(callee).is_some_and(|(_, terms)| terms.one_phase)
     }
 
-    /// Refuses what names somebody who owes as many answers as it may.
-    pub fn check_room(&self, callee: &Callee, settings: &Settings) -> Result<(), SubmitError> {
-        let Some((&Known { owes: owed, .. }, terms)) = self.find(callee) else { return Ok(()) };
-        match owed < settings.share(terms.in_flight_limit) {
-            true => Ok(()),
-            false => Err(SubmitError::ParticipantOverloaded { callee: callee.clone(), owed }),
+    /// Refuses what names somebody who owes as many answers as it may, or for as many bytes.
+    pub fn check_room(
+        &self,
+        callee: &Callee,
+        bytes: usize,
+        settings: &Settings,
+        share_bytes: usize,
+    ) -> Result<(), SubmitError> {
+        let Some((&Known { owes: owed, owed_bytes, .. }, terms)) = self.find(callee) else {
+            return Ok(());
+        };
+        let callee = || callee.clone();
+        if owed >= settings.share(terms.in_flight_limit) {
+            return Err(SubmitError::ParticipantOverloaded { callee: callee(), owed });
         }
+        if owed > 0 && owed_bytes.saturating_add(bytes) > share_bytes {
+            let limit_bytes = share_bytes;
+            return Err(SubmitError::ParticipantOutOfRoom {
+                callee: callee(),
+                owed_bytes,
+                limit_bytes,
+            });
+        }
+        Ok(())
     }
 
     /// Who is here by that name, and on which terms.
@@ -115,10 +137,21 @@ impl Callees {
         Some((known, known.terms?))
     }
 
-    fn count(&mut self, Who(place): Who, owes: bool) {
+    /// It owes an answer for a transaction of so many bytes, or no longer does.
+    pub fn count(&mut self, Who(place): Who, owes: bool, bytes: usize) {
         let known = &mut self.known[place as usize];
-        known.owes = if owes { known.owes + 1 } else { known.owes - 1 };
+        if owes {
+            (known.owes, known.owed_bytes) = (known.owes + 1, known.owed_bytes + bytes);
+        } else {
+            (known.owes, known.owed_bytes) = (known.owes - 1, known.owed_bytes - bytes);
+        }
         known.show();
+    }
+
+    /// A transaction for which it owes an answer takes so many bytes now.
+    pub fn resize(&mut self, Who(place): Who, before: usize, after: usize) {
+        let known = &mut self.known[place as usize];
+        known.owed_bytes = known.owed_bytes - before + after;
     }
 }
 
@@ -129,8 +162,10 @@ impl Known {
 }
 
 impl<W> Engine<W> {
-    /// What a transaction waits for may have changed: counts anew who owes it an answer.
+    /// What a transaction waits for may have changed: counts anew who owes it an answer, and what it
+    /// takes.
     pub(super) fn count_owed(&mut self, id: TransactionId) {
+        self.count_bytes(id);
         if let Some(open) = self.open.get_mut(&id) {
             open.count_owed(&mut self.callees);
         }
@@ -157,7 +192,7 @@ impl<W> Open<W> {
             let counts = other_steps.into_iter().any(|other| other.owes && other.who == who);
             self.attempts[branch].owes = owes;
             if !counts {
-                callees.count(who, owes);
+                callees.count(who, owes, self.taken.bytes);
             }
         }
     }
@@ -165,9 +200,14 @@ impl<W> Open<W> {
 
 #[cfg(test)]
 impl<W> Engine<W> {
-    /// Counts from nothing who owes answers; what differs from what was counted all along.
+    /// Counts from nothing who owes answers and what is taken; what differs from what was counted all
+    /// along.
     pub(crate) fn miscounted(&self) -> Vec<String> {
         let mut wrong = Vec::new();
+        let taken: usize = self.open.values().map(|open| open.taken.bytes).sum();
+        if taken != self.room.used() {
+            wrong.push(format!("{taken} bytes are taken, and {} are counted", self.room.used()));
+        }
         for (callee, &Who(place)) in &self.callees.places {
             let owes = |open: &&Open<W>| match &open.part {
                 Part::Live(of) if !open.held => {
@@ -175,10 +215,13 @@ impl<W> Engine<W> {
                 }
                 _ => false,
             };
-            let (owed, counted) =
-                (self.open.values().filter(owes).count(), self.callees.known[place as usize].owes);
-            if owed != counted {
-                wrong.push(format!("{callee} owes {owed}, and {counted} are counted"));
+            let bytes = self.open.values().filter(owes).map(|open| open.taken.bytes);
+            let bytes = bytes.chain(self.unloaded.owed_by(Who(place)));
+            let owed = bytes.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
+            let Known { owes, owed_bytes, .. } = self.callees.known[place as usize];
+            if owed != (owes, owed_bytes) {
+                let counted = (owes, owed_bytes);
+                wrong.push(format!("{callee} owes {owed:?} (bytes), and {counted:?} are counted"));
             }
         }
         wrong.sort_unstable();

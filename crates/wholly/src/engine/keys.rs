@@ -9,7 +9,7 @@ use super::{Engine, Part, Reply, Submission, Wait};
 use crate::error::SubmitError;
 use crate::log::{ReadError, StoredTransaction};
 use crate::outcome::AnyOutcome;
-use crate::replay::replay;
+use crate::replay::{Replayed, replay};
 
 /// What the loop knows of a key.
 pub(super) enum KeyState<W> {
@@ -76,6 +76,10 @@ impl<W> Engine<W> {
         found: Result<Option<StoredTransaction>, ReadError>,
         now: Timestamp,
     ) {
+        // What was looked for may have been loaded meanwhile, and its key leads to it.
+        if !matches!(self.keys.get(&key), Some(KeyState::LookingUp(_))) {
+            return;
+        }
         let Some(KeyState::LookingUp(queue)) = self.keys.remove(&key) else { return };
         match found {
             Ok(None) => {
@@ -90,6 +94,11 @@ impl<W> Engine<W> {
             Ok(Some(stored)) if self.open.contains_key(&stored.id) => {
                 for (_, wait, to) in queue {
                     self.wait(stored.id, wait, to, now);
+                }
+            }
+            Ok(Some(stored)) if self.unloaded.has(stored.id) => {
+                for (submission, wait, to) in queue {
+                    self.join_unloaded(&key, &stored, &submission, wait, to);
                 }
             }
             Ok(Some(stored)) => {
@@ -107,6 +116,32 @@ impl<W> Engine<W> {
         }
     }
 
+    /// Joins a caller to a transaction that has not ended and is not loaded.
+    fn join_unloaded(
+        &mut self,
+        key: &Key,
+        stored: &StoredTransaction,
+        submission: &Submission,
+        wait: Wait,
+        to: W,
+    ) {
+        let (id, replayed) = (stored.id, replay(stored));
+        let unsettled = match &replayed {
+            Ok(replayed) if is_other(submission, replayed) => {
+                let error = SubmitError::KeyReused { key: key.clone(), id };
+                return self.reply(to, Reply::NotAccepted(error));
+            }
+            Ok(replayed) => AnyOutcome::unsettled(id, &replayed.transaction),
+            Err(_) => AnyOutcome::SetAside(id),
+        };
+        match wait {
+            Wait::Settled { until } => {
+                self.wait_unloaded(id, until, Reply::Outcome(unsettled), to);
+            }
+            Wait::Accepted | Wait::Recorded => self.reply(to, Reply::Accepted(id)),
+        }
+    }
+
     fn is_same(&self, id: TransactionId, submission: &Submission) -> bool {
         match self.open.get(&id).map(|open| &open.part) {
             Some(Part::Live(transaction)) => submission.change.is_same_as(transaction, true),
@@ -114,6 +149,11 @@ impl<W> Engine<W> {
             Some(Part::SetAside { .. } | Part::Ended) | None => true,
         }
     }
+}
+
+/// Whether a submission says something else than the transaction with its key.
+fn is_other(submission: &Submission, begun: &Replayed) -> bool {
+    !submission.change.is_same_as(&begun.transaction, !begun.payloads_removed)
 }
 
 /// The reply of a transaction that has ended, or that cannot be read.
@@ -125,10 +165,17 @@ fn what_was_found(
 ) -> Reply {
     let id = stored.id;
     let replayed = replay(stored);
-    if let Ok(replayed) = &replayed
-        && !submission.change.is_same_as(&replayed.transaction, !replayed.payloads_removed)
-    {
-        return Reply::NotAccepted(SubmitError::KeyReused { key: key.clone(), id });
+    match &replayed {
+        Ok(replayed) if is_other(submission, replayed) => {
+            return Reply::NotAccepted(SubmitError::KeyReused { key: key.clone(), id });
+        }
+        // INVARIANT: the loop knows of all that have not ended.
+        Ok(replayed) if !replayed.transaction.is_settled() => {
+            tracing::error!(transaction = %id, "the log has it unsettled, and the loop does not know it");
+            let why = format!("the transaction {id} has not ended, and is not in flight");
+            return Reply::NotAccepted(SubmitError::Unavailable { why });
+        }
+        Ok(_) | Err(_) => {}
     }
     match (wait, replayed) {
         (Wait::Settled { .. }, Ok(replayed)) => {

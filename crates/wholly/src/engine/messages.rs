@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wholly_core::{BranchName, Callee, Ended, Key, LogId, Timestamp, TransactionId};
 
-use super::{Batch, StuckChange, Submission, Terms, Wait};
+use super::{Batch, Load, StuckChange, Submission, Terms, Wait};
 use crate::error::{CancelError, EndError, ResolveError, SubmitError};
 use crate::log::{Position, ReadError, StoredTransaction};
 use crate::outcome::AnyOutcome;
@@ -36,10 +36,35 @@ pub(crate) enum Input<W> {
     ReadAll { to: W },
     /// Somebody is here; what was held for them goes on.
     Register { callee: Callee, terms: Terms },
+    /// What was to be loaded, or the first of it, as the log has it.
+    Loaded(Result<Vec<Option<StoredTransaction>>, ReadError>),
     /// The batch at this position is durable.
     Durable(Position),
     /// Accept nothing new.
     Drain,
+}
+
+impl<W> Input<W> {
+    /// The caller who wants a reply, if there is one.
+    pub fn into_caller(self) -> Option<W> {
+        match self {
+            Self::Submit { to, .. }
+            | Self::Await { to, .. }
+            | Self::Cancel { to, .. }
+            | Self::End { to, .. }
+            | Self::Resolve { to, .. }
+            | Self::Retry { to, .. }
+            | Self::Release { to, .. }
+            | Self::Read { to, .. }
+            | Self::ReadAll { to } => Some(to),
+            Self::Found { .. }
+            | Self::Answered(_)
+            | Self::Loaded(_)
+            | Self::Register { .. }
+            | Self::Durable(_)
+            | Self::Drain => None,
+        }
+    }
 }
 
 /// What comes out of the loop.
@@ -50,6 +75,8 @@ pub(crate) struct Outputs<W> {
     pub calls: BTreeMap<Callee, Vec<Attempt>>,
     /// Keys to look up in the log.
     pub lookups: Vec<Key>,
+    /// What to load from the log; at most one until it is there.
+    pub load: Option<Load>,
     /// Replies to give.
     pub replies: Vec<(W, Reply)>,
     /// Who became stuck, or no longer is; durable.
@@ -84,8 +111,10 @@ pub(crate) struct Known {
     pub held_for: Vec<Callee>,
     /// Why it was set aside.
     pub set_aside: Option<String>,
-    /// The loop holds it: it has not ended.
+    /// The loop knows of it: it has not ended.
     pub is_open: bool,
+    /// It has not ended, and waits in the log for room in memory.
+    pub is_unloaded: bool,
     /// Which ids the log has minted; `None` where the loop did not say.
     pub minted: Option<Minted>,
 }
@@ -103,6 +132,7 @@ impl<W> Outputs<W> {
             append: None,
             calls: BTreeMap::new(),
             lookups: Vec::new(),
+            load: None,
             replies: Vec::new(),
             stuck: Vec::new(),
         }

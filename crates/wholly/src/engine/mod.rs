@@ -40,12 +40,15 @@ mod end;
 mod held;
 mod keys;
 mod labels;
+mod load;
 mod messages;
 mod oldest;
 mod open;
 mod recover;
+mod room;
 mod stuck;
 mod submit;
+mod unloaded;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -61,6 +64,7 @@ pub use backoff::Backoff;
 pub(crate) use backoff::Random;
 pub(crate) use batch::{Batch, PendingEntry};
 pub(crate) use callees::Terms;
+pub(crate) use load::Load;
 pub(crate) use messages::{Input, Known, Minted, Outputs, Reply};
 pub(crate) use stuck::StuckChange;
 pub(crate) use submit::{Change, Submission, Wait};
@@ -76,6 +80,8 @@ use callees::Callees;
 use keys::KeyState;
 use oldest::Oldest;
 use open::{Attempts, Open, Part, Waiter};
+use room::Room;
+use unloaded::Unloaded;
 
 /// The loop's state. `W` is where a reply goes.
 pub(crate) struct Engine<W> {
@@ -87,6 +93,8 @@ pub(crate) struct Engine<W> {
     /// Hashed fast: nobody outside chooses an id.
     open: FxHashMap<TransactionId, Open<W>>,
     keys: HashMap<Key, KeyState<W>>,
+    unloaded: Unloaded<W>,
+    room: Room,
     timers: BTreeSet<(Timestamp, TransactionId)>,
     durable: Position,
     gathering: Batch,
@@ -114,6 +122,7 @@ pub(crate) struct Engine<W> {
 impl<W> Engine<W> {
     /// Takes an input.
     pub fn handle(&mut self, input: Input<W>, now: Timestamp) {
+        let Some(input) = self.for_unloaded(input) else { return };
         match input {
             Input::Submit { submission, wait, to } => self.submit(submission, wait, to, now),
             Input::Found { key, found } => self.found(key, found, now),
@@ -133,6 +142,7 @@ impl<W> Engine<W> {
             Input::Read { id, to } => self.read(id, to, now),
             Input::ReadAll { to } => self.read_all(to, now),
             Input::Register { callee, terms } => self.register(callee, terms, now),
+            Input::Loaded(loaded) => self.loaded(loaded, now),
             Input::Durable(position) => self.made_durable(position, now),
             Input::Drain => self.draining = true,
         }
@@ -149,6 +159,7 @@ impl<W> Engine<W> {
             self.step(id, &core::Input::Time, now);
             self.advance(id, now);
         }
+        self.look_at_unloaded(now);
         self.write_overdue(now);
         self.start_batch(now);
         self.tell_stuck();
@@ -157,12 +168,13 @@ impl<W> Engine<W> {
     }
 
     /// When to poll even if no input comes.
-    pub fn next_wake(&self) -> Option<Timestamp> {
+    pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let timer = self.timers.first().map(|&(at, _)| at);
         let flush = self.gathers_until().or(self.gathering.flush_at());
         let flush = flush.filter(|_| self.writing.is_none());
         let overdue = self.held_back.front().map(|&(due, _)| due);
-        timer.into_iter().chain(flush).chain(overdue).min()
+        let unloaded = self.unloaded.next_wake(now);
+        timer.into_iter().chain(flush).chain(overdue).chain(unloaded).min()
     }
 
     /// The next batch, ahead of all else that [`Engine::poll`] will say.
@@ -177,10 +189,12 @@ impl<W> Engine<W> {
         let open = &self.open;
         let undecided = self.undecided.first(|id| is_undecided(open, id));
         let unsettled = self.unsettled.first(|id| open.contains_key(&id));
-        self.meter.holds(open.len(), undecided, unsettled);
+        let unsettled = unsettled.into_iter().chain(self.unloaded.oldest()).min();
+        self.meter.holds(self.in_flight(), undecided, unsettled);
+        self.meter.takes(self.room.used(), self.room.limit(), self.unloaded.count());
     }
 
-    /// A transaction is here, younger than all before it.
+    /// A transaction is here: a new one, or one that was loaded.
     fn keep(&mut self, id: TransactionId, new: Open<W>) {
         self.open.insert(id, new);
         let open = &self.open;
@@ -190,7 +204,12 @@ impl<W> Engine<W> {
 
     /// How many transactions have not ended.
     pub fn in_flight(&self) -> usize {
-        self.open.len()
+        self.open.len() + self.unloaded.count()
+    }
+
+    /// How many of them are in the log alone.
+    pub fn unloaded(&self) -> usize {
+        self.unloaded.count()
     }
 
     /// Whether the log has a batch.
@@ -227,6 +246,10 @@ impl<W> Engine<W> {
                 ));
             }
         }
+        let (unloaded, wanted) = self.unloaded.fail();
+        replies.extend(unloaded);
+        let wanted = wanted.into_iter().filter_map(Input::into_caller);
+        replies.extend(wanted.map(|to| (to, Reply::NotAccepted(unavailable()))));
         let keys: BTreeMap<_, _> = self.keys.into_iter().collect();
         for state in keys.into_values() {
             if let KeyState::LookingUp(queue) | KeyState::Ended(queue) = state {
@@ -251,8 +274,11 @@ impl<W> Engine<W> {
             Some(Open { part: Part::SetAside { why }, .. }) => (Vec::new(), Some(why.clone())),
             Some(Open { part: Part::Ended, .. }) | None => (Vec::new(), None),
         };
-        let is_open = self.open.contains_key(&id);
-        Known { held_for, set_aside, is_open, minted }
+        let is_unloaded = self.unloaded.has(id);
+        let is_open = is_unloaded || self.open.contains_key(&id);
+        // Of what is not loaded, only what was held when it was is remembered.
+        let held = (is_unloaded && self.set_aside.contains(&id)).then(|| held::WHY.to_owned());
+        Known { held_for, set_aside: set_aside.or(held), is_open, is_unloaded, minted }
     }
 
     /// Who is to be asked for a transaction, and is not here.
@@ -273,6 +299,7 @@ impl<W> Engine<W> {
         if self.callees.register(callee.clone(), terms, &self.meter) {
             self.give_up_calls_of(&callee, now);
         }
+        self.unloaded.all_are_due();
         // What was held for it: the order does not matter to the protocol, but to a replay.
         let mut held: Vec<_> = self.open.keys().copied().collect();
         held.sort_unstable();

@@ -1,6 +1,7 @@
 //! The oldest transaction of which something holds.
 //!
-//! Ids ascend, so those that began lie here in their order, and who asks takes off the front what
+//! Ids ascend, so those that began lie here in their order (one that was loaded from the log is put in
+//! its place), and who asks takes off the front what
 //! it no longer holds of. What has ended behind one that has not is swept out when it is as much
 //! as all the rest, which makes a step cost the same however many are in flight.
 
@@ -19,9 +20,15 @@ pub(super) struct Oldest {
 }
 
 impl Oldest {
-    /// One more, which is younger than all before it.
+    /// One more: as a rule younger than all before it.
     pub fn push(&mut self, id: TransactionId, holds: impl Fn(TransactionId) -> bool) {
-        self.ids.push_back(id);
+        match self.ids.back() {
+            Some(youngest) if *youngest > id => {
+                let place = self.ids.partition_point(|other| *other < id);
+                self.ids.insert(place, id);
+            }
+            _ => self.ids.push_back(id),
+        }
         if self.ids.len() > 2 * self.left + FEW {
             self.ids.retain(|id| holds(*id));
             self.left = self.ids.len();

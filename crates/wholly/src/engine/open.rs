@@ -7,6 +7,7 @@ use wholly_core::{Key, Record, Timestamp, Transaction, TransactionId};
 use super::batch::Place;
 use super::brisk::LastSeen;
 use super::callees::Who;
+use super::room::Taken;
 use super::submit::Wait;
 use crate::log::Position;
 use crate::log::listing::Labels;
@@ -30,6 +31,8 @@ pub(super) struct Open<W> {
     pub(super) gate: Position,
     /// The batch with its decision, once that is in one.
     pub(super) decided: Position,
+    /// What it takes of the memory for open transactions.
+    pub(super) taken: Taken,
     /// One for each branch or step.
     pub(super) attempts: Vec<Attempts>,
     pub(super) waiters: Vec<Waiter<W>>,

@@ -6,14 +6,16 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use wholly_core::{Callee, Input, Key, LogId, Timestamp, entry};
+use wholly_core::{Callee, Input, Key, LogId, Timestamp, TransactionId, entry};
 
 use super::brisk::Brisk;
 use super::callees::Callees;
 use super::keys::KeyState;
 use super::oldest::Oldest;
+use super::room::{Room, Taken};
 use super::stuck::stuck_since;
-use super::{Batch, Engine, Open, Outputs, Part, Random, Terms};
+use super::unloaded::Unloaded;
+use super::{Batch, Engine, Open, Outputs, Part, Random, Submission, Terms, Wait};
 use crate::Settings;
 use crate::log::listing::Labels;
 use crate::log::{Position, StoredTransaction};
@@ -35,6 +37,7 @@ impl<W> Engine<W> {
         for (callee, terms) in callees {
             known.register(callee, terms, &meter);
         }
+        let room = Room::new(settings.in_flight_limit_bytes.unwrap_or(usize::MAX));
         Self {
             settings,
             identity,
@@ -43,6 +46,8 @@ impl<W> Engine<W> {
             callees: known,
             open: FxHashMap::default(),
             keys: HashMap::new(),
+            unloaded: Unloaded::at_start(Vec::new()),
+            room,
             timers: BTreeSet::new(),
             durable: head,
             gathering: Batch::default(),
@@ -62,16 +67,29 @@ impl<W> Engine<W> {
         }
     }
 
+    /// Begins with the transactions that the log holds and that have not ended: they are to be loaded.
+    pub fn restart(&mut self, unsettled: Vec<u64>) {
+        self.unloaded = Unloaded::at_start(unsettled);
+        self.measure();
+    }
+
     /// Takes up a transaction that the log holds and that has not ended, and tells it that it
     /// restarted, unless it came with a restored copy: then a person has to say so.
     pub fn recover(&mut self, stored: &StoredTransaction, now: Timestamp) {
-        self.take_up(stored, now);
+        let came_meanwhile = self.take_up(stored, now);
         self.step(stored.id, &Input::Restarted, now);
         self.advance(stored.id, now);
+        for (key, submission, wait, to) in came_meanwhile {
+            self.submit_by_key(key, submission, wait, to, now);
+        }
     }
 
-    /// Replays a transaction.
-    pub(crate) fn take_up(&mut self, stored: &StoredTransaction, now: Timestamp) {
+    /// Replays a transaction. Gives who looks for it by its key.
+    pub(crate) fn take_up(
+        &mut self,
+        stored: &StoredTransaction,
+        now: Timestamp,
+    ) -> Vec<(Key, Submission, Wait, W)> {
         let id = stored.id;
         let key = key_of(stored);
         let (known, wrong) = as_far_as_known(stored);
@@ -92,10 +110,9 @@ impl<W> Engine<W> {
                 (Part::SetAside { why: error.to_string() }, Some(now))
             }
         };
-        if let Some(key) = key.clone() {
-            self.keys.insert(key, KeyState::Open(id));
-        }
+        let came_meanwhile = self.is_found(id, key.as_ref());
         let mut open = Open::new(part, key, &mut self.callees);
+        open.taken = Taken::by_loaded();
         open.labels = labels;
         open.held = self.holds(id, &open.part);
         let stuck = stuck.or(open.held.then_some(now));
@@ -108,6 +125,24 @@ impl<W> Engine<W> {
         self.count_owed(id);
         if let Some(since) = stuck {
             self.found_stuck(id, since);
+        }
+        self.unloaded.may_yield(id);
+        came_meanwhile
+    }
+
+    /// The key leads to a transaction that is open now: gives who was looking for it.
+    fn is_found(
+        &mut self,
+        id: TransactionId,
+        key: Option<&Key>,
+    ) -> Vec<(Key, Submission, Wait, W)> {
+        let Some(key) = key else { return Vec::new() };
+        match self.keys.insert(key.clone(), KeyState::Open(id)) {
+            Some(KeyState::LookingUp(queue) | KeyState::Ended(queue)) => {
+                let with_key = |(submission, wait, to)| (key.clone(), submission, wait, to);
+                queue.into_iter().map(with_key).collect()
+            }
+            Some(KeyState::Open(_)) | None => Vec::new(),
         }
     }
 }

@@ -21,6 +21,9 @@ impl<W> Engine<W> {
         if stuck == std::mem::replace(&mut open.stuck, stuck) {
             return;
         }
+        if stuck {
+            self.unloaded.may_yield(id);
+        }
         // It happens seldom enough for a batch that it need not share.
         self.write_held_back(id, now);
         let durable_with = self.durable_with(id).unwrap_or(self.durable);
@@ -57,7 +60,7 @@ impl<W> Engine<W> {
     }
 
     /// Whether all that is outstanding is to be asked of who is not here.
-    fn waits_for_strangers(&self, transaction: &Transaction) -> bool {
+    pub(super) fn waits_for_strangers(&self, transaction: &Transaction) -> bool {
         let requests = transaction.effects().filter_map(|effect| transaction.request(effect));
         let mut callees = requests.map(|request| request.callee).peekable();
         callees.peek().is_some() && callees.all(|callee| !self.callees.has(&callee))

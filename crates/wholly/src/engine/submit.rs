@@ -11,6 +11,7 @@ use wholly_core::{
 
 use super::callees::{Callees, Who};
 use super::keys::KeyState;
+use super::room::{Taken, needed};
 use super::{Attempts, Engine, Open, Part, Reply, Waiter};
 use crate::Settings;
 use crate::error::SubmitError;
@@ -61,7 +62,7 @@ impl<W> Engine<W> {
     }
 
     /// Whether the transaction may begin, were it not for its key.
-    fn check(&self, submission: &Submission) -> Result<(), SubmitError> {
+    fn check(&mut self, submission: &Submission, now: Timestamp) -> Result<(), SubmitError> {
         if self.draining {
             return Err(SubmitError::ShuttingDown);
         }
@@ -70,10 +71,9 @@ impl<W> Engine<W> {
             Change::TwoPhase { branches, .. } => self.check_branches(branches)?,
             Change::Saga { saga, .. } => self.check_saga(saga)?,
         }
-        if self.open.len() >= self.settings.in_flight_limit {
-            return Err(SubmitError::Overloaded { in_flight: self.open.len() });
-        }
-        self.check_room(&submission.change)
+        let bytes = needed(&submission.change);
+        self.make_room(bytes, now)?;
+        self.check_room(&submission.change, bytes)
     }
 
     fn check_branches(&self, branches: &[StartedBranch]) -> Result<(), SubmitError> {
@@ -89,8 +89,9 @@ impl<W> Engine<W> {
     }
 
     /// Refuses what names somebody who has no room for more.
-    fn check_room(&self, change: &Change) -> Result<(), SubmitError> {
-        let room = |callee: Callee| self.callees.check_room(&callee, &self.settings);
+    fn check_room(&self, change: &Change, bytes: usize) -> Result<(), SubmitError> {
+        let share = self.room.share();
+        let room = |callee| self.callees.check_room(&callee, bytes, &self.settings, share);
         match change {
             Change::TwoPhase { branches, .. } => branches
                 .iter()
@@ -112,7 +113,7 @@ impl<W> Engine<W> {
     /// Begins a transaction; its waiter hears of it when it is durable.
     pub(super) fn begin(&mut self, submission: Submission, wait: Wait, to: W, now: Timestamp) {
         // Only now: what was begun with a key is found by it, whatever has changed since.
-        if let Err(error) = self.check(&submission) {
+        if let Err(error) = self.check(&submission, now) {
             return self.reply(to, Reply::NotAccepted(error));
         }
         let id = TransactionId::mint(self.last_ordinal, now, self.random.next(), self.identity);
@@ -182,6 +183,7 @@ impl<W> Open<W> {
             place: None,
             gate: Default::default(),
             decided: Default::default(),
+            taken: Taken::default(),
             attempts,
             waiters: Vec::<Waiter<W>>::new(),
             stuck: false,

@@ -10,7 +10,7 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 use super::listing::{Labels, Pattern, Query, State};
 use super::{
     AppendError, Entry, Log, LogReader, OpenError, OpenLog, Place, PlacedEntry, Position,
-    StoredEntry, StoredTransaction, Told,
+    StoredEntry, StoredTransaction, Told, first_unsettled,
 };
 
 /// Checks that a log keeps every law of [`crate::log`]. `make` gives a new, empty log each time.
@@ -156,7 +156,7 @@ fn a_reader_goes_on_and_shows_only_what_landed(log: &dyn Log) {
         assert_eq!(open.by_key(&key(2)).expect("a read"), None, "a reader shows only what landed");
         let page = open.list(&Query::newest(9)).expect("a read");
         assert_eq!(page.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [id(1)]);
-        assert_eq!(open.unsettled(None, 9).expect("a read").len(), 1);
+        assert_eq!(first_unsettled(open, 9).expect("a read").len(), 1);
     };
     check(&*open.reader);
     drop(open.writer);
@@ -189,13 +189,27 @@ fn reads_come_in_pages(log: &dyn Log) {
     let mut open = opened(log);
     append(&mut open, &(1..=5).map(start).collect::<Vec<_>>());
     append(&mut open, &[end(3, 1)]);
-    let page = |after, limit| -> Vec<TransactionId> {
-        let page = open.reader.unsettled(after, limit).expect("a read");
-        page.into_iter().map(|transaction| transaction.id).collect()
+    let ordinal = |nth| id(nth).ordinal();
+    let page = |after, limit| open.reader.unsettled(after, limit).expect("a read");
+    assert_eq!(page(0, 2), [1, 2].map(ordinal), "the unsettled ascend, from the first on");
+    let after_2 = page(ordinal(2), 2);
+    assert_eq!(after_2, [4, 5].map(ordinal), "the unsettled go on after the last one");
+    assert!(page(ordinal(5), 2).is_empty());
+    transactions_come_until_they_have_enough_bytes(&*open.reader);
+}
+
+fn transactions_come_until_they_have_enough_bytes(reader: &dyn LogReader) {
+    let ordinals = [4, 9, 1, 2].map(|nth| id(nth).ordinal());
+    let read = |bytes| -> Vec<Option<TransactionId>> {
+        let read = reader.transactions(&ordinals, bytes).expect("a read");
+        read.into_iter().map(|stored| Some(stored?.id)).collect()
     };
-    assert_eq!(page(None, 2), [id(1), id(2)], "the unsettled ascend, from the first on");
-    assert_eq!(page(Some(id(2)), 2), [id(4), id(5)], "the unsettled go on after the last one");
-    assert_eq!(page(Some(id(5)), 2), []);
+    let all = [Some(id(4)), None, Some(id(1)), Some(id(2))];
+    assert_eq!(read(usize::MAX), all, "in the order of the ordinals; of some there is none");
+    assert_eq!(read(0), all[..1], "the first comes whatever it has, and no other");
+    let first = reader.history(id(4)).expect("a read").expect("it is there").bytes();
+    assert_eq!(read(first), all[..1]);
+    assert_eq!(read(first + 1), all[..3], "what lacks a byte is not enough");
 }
 
 fn an_ordinal_alone_is_no_id(log: &dyn Log) {
@@ -438,7 +452,7 @@ fn history(open: &OpenLog, id: TransactionId) -> Option<Vec<StoredEntry>> {
 }
 
 fn unsettled(open: &OpenLog) -> Vec<TransactionId> {
-    let all = open.reader.unsettled(None, usize::MAX).expect("a read");
+    let all = first_unsettled(&*open.reader, usize::MAX).expect("a read");
     all.into_iter().map(|transaction| transaction.id).collect()
 }
 

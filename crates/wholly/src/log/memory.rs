@@ -13,7 +13,7 @@ use super::listing::{Cursor, Labels, Page, Query, Row};
 use super::{
     AppendError, DamageRegister, Entry, Log, LogReader, LogWriter, OpenError, OpenLog, Place,
     PlacedEntry, Position, ReadError, StoredEntry, StoredTransaction, Told, WithoutPayloads,
-    Written,
+    Written, as_many_as_fit,
 };
 
 /// A log in memory. Its clones are the same log.
@@ -373,16 +373,23 @@ impl LogReader for MemoryReader {
         Ok(lock(&self.contents).trimmed)
     }
 
-    fn unsettled(
-        &self,
-        after: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<Vec<StoredTransaction>, ReadError> {
-        let from = after.map_or(0, |id| id.ordinal() + 1);
+    fn unsettled(&self, after: u64, limit: usize) -> Result<Vec<u64>, ReadError> {
         let contents = lock(&self.contents);
-        let unsettled =
-            contents.transactions.range(from..).filter(|(_, held)| held.ended.is_none());
-        Ok(unsettled.take(limit).map(|(_, held)| contents.as_read(&held.stored)).collect())
+        let younger = contents.transactions.range((Bound::Excluded(after), Bound::Unbounded));
+        let unsettled = younger.filter(|(_, held)| held.ended.is_none());
+        Ok(unsettled.take(limit).map(|(ordinal, _)| *ordinal).collect())
+    }
+
+    fn transactions(
+        &self,
+        ordinals: &[u64],
+        bytes: usize,
+    ) -> Result<Vec<Option<StoredTransaction>>, ReadError> {
+        let contents = lock(&self.contents);
+        as_many_as_fit(ordinals, bytes, |ordinal| {
+            let held = contents.transactions.get(&ordinal);
+            Ok(held.map(|held| contents.as_read(&held.stored)))
+        })
     }
 
     fn list(&self, query: &Query) -> Result<Page, ReadError> {

@@ -157,6 +157,41 @@ pub struct StoredTransaction {
     pub damage: Option<String>,
 }
 
+impl StoredTransaction {
+    /// How many bytes of text its entries have.
+    pub fn bytes(&self) -> usize {
+        self.entries.iter().map(|entry| entry.text.len()).sum()
+    }
+}
+
+/// What is read, until it has so many bytes.
+fn as_many_as_fit(
+    ordinals: &[u64],
+    bytes: usize,
+    read: impl Fn(u64) -> Result<Option<StoredTransaction>, ReadError>,
+) -> Result<Vec<Option<StoredTransaction>>, ReadError> {
+    let (mut all, mut length) = (Vec::new(), 0);
+    for ordinal in ordinals {
+        let stored = read(*ordinal)?;
+        length += stored.as_ref().map_or(0, StoredTransaction::bytes);
+        all.push(stored);
+        if length >= bytes {
+            break;
+        }
+    }
+    Ok(all)
+}
+
+/// The transactions that have not ended, ascending, at most `limit`.
+#[cfg(any(test, feature = "test"))]
+pub(crate) fn first_unsettled(
+    reader: &dyn LogReader,
+    limit: usize,
+) -> Result<Vec<StoredTransaction>, ReadError> {
+    let ordinals = reader.unsettled(0, limit)?;
+    Ok(reader.transactions(&ordinals, usize::MAX)?.into_iter().flatten().collect())
+}
+
 /// An entry as it was read back, with its place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedEntry {
@@ -242,15 +277,24 @@ pub trait LogReader: Send + Sync {
     /// See [`ReadError`].
     fn trimmed(&self) -> Result<u64, ReadError>;
 
-    /// The transactions that have not ended, ascending, at most `limit`, from after `after` on.
+    /// The [ordinals](TransactionId::ordinal) of the transactions that have not ended, ascending, at
+    /// most `limit`, greater than `after`.
     ///
     /// # Errors
     /// See [`ReadError`].
-    fn unsettled(
+    fn unsettled(&self, after: u64, limit: usize) -> Result<Vec<u64>, ReadError>;
+
+    /// The transactions with these ordinals, in this order, `None` where there is none: all of them,
+    /// or the first ones where those have `bytes` of [text](StoredTransaction::bytes) or more. One
+    /// that is damaged is given as far as it can be read, and keeps no other away.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn transactions(
         &self,
-        after: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<Vec<StoredTransaction>, ReadError>;
+        ordinals: &[u64],
+        bytes: usize,
+    ) -> Result<Vec<Option<StoredTransaction>>, ReadError>;
 
     /// The transactions that match, newest first, as they are at one moment. Where few match, a
     /// page may have fewer than its limit, or none, and more follow all the same.

@@ -44,6 +44,12 @@ pub struct Measures {
     pub ended: Vec<EndedMeasures>,
     /// Transactions that have not ended.
     pub in_flight: usize,
+    /// The bytes of memory that they take, as they are counted for their limit.
+    pub in_flight_bytes: usize,
+    /// The most bytes that they may take.
+    pub in_flight_limit_bytes: usize,
+    /// Those of them that are not loaded: they wait in the log for room in memory.
+    pub unloaded: usize,
     /// How long ago the oldest transaction began that is not decided, or whose saga still runs.
     pub oldest_undecided: Option<Duration>,
     /// How long ago the oldest transaction began that has not ended.
@@ -101,6 +107,9 @@ pub(crate) struct Meter {
     begun: [AtomicU64; PATTERNS.len()],
     ended: [Times; OUTCOMES.len()],
     in_flight: AtomicUsize,
+    in_flight_bytes: AtomicUsize,
+    in_flight_limit_bytes: AtomicUsize,
+    unloaded: AtomicUsize,
     /// In milliseconds since the Unix epoch; 0 where there is none.
     oldest_undecided: AtomicU64,
     oldest_unsettled: AtomicU64,
@@ -133,6 +142,9 @@ impl Meter {
             begun: Default::default(),
             ended: Default::default(),
             in_flight: AtomicUsize::new(0),
+            in_flight_bytes: AtomicUsize::new(0),
+            in_flight_limit_bytes: AtomicUsize::new(0),
+            unloaded: AtomicUsize::new(0),
             oldest_undecided: AtomicU64::new(0),
             oldest_unsettled: AtomicU64::new(0),
             batch_entries: Sizes::default(),
@@ -191,6 +203,13 @@ impl Meter {
         self.in_flight.store(in_flight, Relaxed);
         self.oldest_undecided.store(began(undecided), Relaxed);
         self.oldest_unsettled.store(began(unsettled), Relaxed);
+    }
+
+    /// The transactions in flight take so much memory, and so many are not loaded.
+    pub fn takes(&self, bytes: usize, limit_bytes: usize, unloaded: usize) {
+        self.in_flight_bytes.store(bytes, Relaxed);
+        self.in_flight_limit_bytes.store(limit_bytes, Relaxed);
+        self.unloaded.store(unloaded, Relaxed);
     }
 
     /// A batch became durable, or did not, since `began`; and what the log wrote until then.
@@ -257,6 +276,9 @@ impl Meter {
                 })
                 .collect(),
             in_flight: self.in_flight.load(Relaxed),
+            in_flight_bytes: self.in_flight_bytes.load(Relaxed),
+            in_flight_limit_bytes: self.in_flight_limit_bytes.load(Relaxed),
+            unloaded: self.unloaded.load(Relaxed),
             oldest_undecided: age(&self.oldest_undecided),
             oldest_unsettled: age(&self.oldest_unsettled),
             stuck,

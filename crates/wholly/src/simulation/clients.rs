@@ -198,6 +198,15 @@ impl World {
                 self.seen.participants_overloaded += 1;
                 Doing::Submitting
             }
+            Reply::NotAccepted(
+                SubmitError::OutOfRoom { .. } | SubmitError::ParticipantOutOfRoom { .. },
+            ) => {
+                self.seen.out_of_room += 1;
+                match self.clients[who].doing {
+                    Doing::Cancelling(id) | Doing::Resolving(id) => Doing::Following(id),
+                    _ => std::mem::take(&mut self.clients[who].doing),
+                }
+            }
             // Its transaction is over, and how cannot be read while it is damaged.
             Reply::NotAccepted(SubmitError::SetAside { id, .. })
                 if submitting && self.storage.damaged.contains(&id) =>

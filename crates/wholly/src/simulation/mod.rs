@@ -5,8 +5,9 @@
 //! landed, or because it did not), participants that crash, clients that retry, and persons who
 //! resolve by hand, a backup that takes the place of a log that is lost. While the coordinator is
 //! down, an older copy of the log, another one or an empty one lies in its place, and entries are
-//! damaged until an operator puts the storage right. The wall clock jumps, by seconds and by years. Transactions in two phases and sagas go through
-//! the same loop. One seed gives one run, event for event. What is wrong is found at once where it
+//! damaged until an operator puts the storage right. The wall clock jumps, by seconds and by years.
+//! Memory is scarce in half of the worlds, so that transactions wait in the log and give up their
+//! places. Transactions in two phases and sagas go through the same loop. One seed gives one run, event for event. What is wrong is found at once where it
 //! can be:
 //!
 //! - no effect leaves before its record is durable, and what is recorded did happen;

@@ -31,6 +31,7 @@ pub enum Bug {
     LatePrepareAcceptedAfterTheAbort,
     AppendLandsAfterAFailedOne,
     KeyForgotten,
+    KeyOfTheUnloadedForgotten,
     // Of sagas.
     RunsAStepBeforeThoseThatItComesAfter,
     RunsAStepBeforeAnOutputIsDurable,
@@ -86,6 +87,7 @@ fn every_planted_bug_is_caught() {
         (Bug::LatePrepareAcceptedAfterTheAbort, &[Agreement], ""),
         (Bug::AppendLandsAfterAFailedOne, &[Log, Durable], ""),
         (Bug::KeyForgotten, &[Keys], ""),
+        (Bug::KeyOfTheUnloadedForgotten, &[Keys], ""),
         (Bug::RunsAStepBeforeThoseThatItComesAfter, &[After], ""),
         (Bug::RunsAStepBeforeAnOutputIsDurable, &[Durable], "durable that the step"),
         (Bug::CompensatesWhatWasRefusedAtFirst, &[NoOther], ""),

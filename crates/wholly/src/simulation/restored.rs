@@ -26,7 +26,7 @@ use crate::coordinator::decision::presumed;
 use crate::engine::{Input, Minted};
 use crate::log::listing::Query;
 use crate::log::memory::MemoryLog;
-use crate::log::{Log, OpenLog, StoredTransaction};
+use crate::log::{Log, OpenLog, StoredTransaction, first_unsettled};
 use crate::replay::replay;
 
 /// The identity of the log in the beginning, and of the copy.
@@ -89,7 +89,7 @@ impl World {
     /// The person comes by, and settles what is held.
     pub fn person_comes(&mut self) {
         let unsettled = match &self.life {
-            Some(life) => life.reader.unsettled(None, usize::MAX).expect("the log is readable"),
+            Some(life) => first_unsettled(&*life.reader, usize::MAX).expect("the log is readable"),
             None => return self.at(ROUNDS, Event::Person),
         };
         let held: Vec<_> =

@@ -25,6 +25,8 @@ macro_rules! seen {
 seen! {
     crashes, failed_appends, lost_calls, duplicates, late_calls, joined_by_key, reads, cancelled,
     stuck, no_longer_stuck, participants_overloaded,
+    // Little memory.
+    out_of_room, not_loaded_at_start, loaded_later, joined_by_key_unloaded,
     // In two phases.
     committed, aborted, one_phase, fences, read_only,
     // Sagas, and why they turned back.

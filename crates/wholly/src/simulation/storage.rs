@@ -23,7 +23,7 @@ use crate::coordinator::decision::{decided, presumed};
 use crate::engine::Minted;
 use crate::log::listing::{Query, Row};
 use crate::log::memory::MemoryLog;
-use crate::log::{Log, OpenError, OpenLog, StoredEntry, StoredTransaction, Told};
+use crate::log::{Log, OpenError, OpenLog, StoredEntry, StoredTransaction, Told, first_unsettled};
 
 /// The identity of a log that nobody has asked for.
 const OTHER: LogId = LogId::from_bits(3);
@@ -173,8 +173,11 @@ impl World {
     pub fn check_set_aside(&mut self) {
         let Some(life) = &mut self.life else { return };
         let stuck = life.engine.stuck_at_start();
-        let unsettled = life.reader.unsettled(None, usize::MAX).expect("the log is readable");
-        let damaged = unsettled.into_iter().filter(|stored| stored.damage.is_some());
+        let unsettled = first_unsettled(&*life.reader, usize::MAX).expect("the log is readable");
+        let loaded = |stored: &StoredTransaction| !life.engine.is_unloaded(stored.id);
+        let damaged = unsettled.into_iter().filter(loaded).filter(|stored| stored.damage.is_some());
+        let damaged: Vec<_> = damaged.collect();
+        self.seen.not_loaded_at_start += u64::from(life.engine.unloaded() > 0);
         for stored in damaged {
             let id = stored.id;
             if !stuck.iter().any(|(stuck, _)| *stuck == id) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wholly_core::saga::StepIndex;
-use wholly_core::{Callee, Key, LogId, TransactionId};
+use wholly_core::{Callee, Key, LogId, Timestamp, TransactionId};
 
 use super::clients::{self, Client};
 use super::definitions::program;
@@ -19,9 +19,9 @@ use super::seen::Seen;
 use super::storage::Storage;
 use super::time::{LifeTime, wait};
 use super::wrong::{Check, Wrong, ensure};
-use crate::engine::{Batch, Engine, Input, Outputs, Random, Reply, StuckChange, Terms};
+use crate::engine::{Batch, Engine, Input, Load, Outputs, Random, Reply, StuckChange, Terms};
 use crate::log::memory::MemoryLog;
-use crate::log::{Entry, LogReader, LogWriter, Position, Told};
+use crate::log::{Entry, LogReader, LogWriter, Position, Told, first_unsettled};
 use crate::participant::slots::Answered;
 use crate::replay::{Replayed, replay};
 use crate::{Backoff, Settings};
@@ -36,6 +36,7 @@ pub enum Event {
     TimeOut(u64),
     Written { life: u64, batch: Batch },
     LookedUp { life: u64, key: Key },
+    Loaded { life: u64, load: Load },
     Wake { life: u64 },
     CrashCoordinator,
     StartCoordinator,
@@ -92,6 +93,8 @@ pub struct World {
     pub early: HashSet<Position>,
     pub trace: Vec<String>,
     pub seen: Seen,
+    /// The coordinator's memory for transactions in flight, where it is to be scarce.
+    room_bytes: Option<usize>,
 }
 
 /// Who takes part in both patterns.
@@ -141,8 +144,12 @@ impl World {
             early: HashSet::new(),
             trace: Vec::new(),
             seen: Seen::default(),
+            room_bytes: None,
         };
         world.plan();
+        if world.chance(50) {
+            world.room_bytes = Some(8_000 + world.below(40_000) as usize);
+        }
         world
     }
 
@@ -206,7 +213,7 @@ impl World {
         let Some(life) = &self.life else { return "the coordinator is down".to_owned() };
         format!(
             "{:?}; clients {:?}",
-            life.reader.unsettled(None, 5),
+            first_unsettled(&*life.reader, 5),
             self.clients.iter().map(Client::is_done).collect::<Vec<_>>()
         )
     }
@@ -219,6 +226,7 @@ impl World {
             Event::TimeOut(attempt) => self.time_out(attempt),
             Event::Written { life, batch } => self.written(life, &batch),
             Event::LookedUp { life, key } => self.looked_up(life, key),
+            Event::Loaded { life, load } => self.loaded(life, &load),
             Event::Wake { life } => {
                 if let Some(running) = self.running(life) {
                     running.wake = None;
@@ -256,7 +264,7 @@ impl World {
         let Some(life) = &mut self.life else { return };
         let outputs = life.engine.poll(now);
         let miscounted = life.engine.miscounted();
-        let next = life.engine.next_wake();
+        let next = life.engine.next_wake(now);
         let wake = next.map(|at| self.now + wait(now, at).max(1));
         let earlier = wake.filter(|at| life.wake.is_none_or(|set| *at < set));
         if let Some(at) = earlier {
@@ -270,7 +278,7 @@ impl World {
     }
 
     fn send(&mut self, outputs: Outputs<Caller>) {
-        let Outputs { append, calls, lookups, replies, stuck } = outputs;
+        let Outputs { append, calls, lookups, load, replies, stuck } = outputs;
         let life = self.lives;
         self.check_stuck(stuck);
         for (callee, attempts) in calls {
@@ -284,6 +292,10 @@ impl World {
         for key in lookups {
             let after = self.below(5);
             self.at(after, Event::LookedUp { life, key });
+        }
+        if let Some(load) = load {
+            let after = self.below(20);
+            self.at(after, Event::Loaded { life, load });
         }
         if let Some(batch) = append {
             self.note(|| format!("append {} entries", batch.entries.len()));
@@ -360,8 +372,9 @@ impl World {
         self.note(|| format!("life {life} begins at {:?}", open.head));
         let offers = self.offers();
         let seed = self.random.next();
+        let settings = Settings { in_flight_limit_bytes: self.room_bytes, ..settings() };
         let mut engine = Engine::new(
-            settings(),
+            settings,
             open.identity,
             open.head,
             self.planted_last_ordinal(open.last_ordinal),
@@ -370,12 +383,9 @@ impl World {
             Arc::default(),
         );
         let now = time.steady(self.now);
-        for stored in open.reader.unsettled(None, usize::MAX).expect("the log is readable") {
-            let Some(stored) = self.planted_history(stored) else { continue };
-            match self.planted_restart(&stored) {
-                true => engine.take_up(&stored, now),
-                false => engine.recover(&stored, now),
-            }
+        engine.restart(open.reader.unsettled(0, usize::MAX).expect("the log is readable"));
+        while let Some(load) = engine.next_load(now) {
+            self.load(&mut engine, &*open.reader, &load, now);
         }
         // What nobody told that there was a restart goes on where it was.
         let (callee, terms) = self.offers().remove(0);
@@ -434,7 +444,40 @@ impl World {
         self.seen.joined_by_key += u64::from(matches!(found, Ok(Some(_))));
         let of_damaged = matches!(&found, Ok(Some(stored)) if stored.damage.is_some());
         self.seen.joined_by_key_of_damaged += u64::from(of_damaged);
+        if let (Ok(Some(stored)), Some(running)) = (&found, &self.life) {
+            self.seen.joined_by_key_unloaded += u64::from(running.engine.is_unloaded(stored.id));
+        }
         self.input(Input::Found { key, found });
+    }
+
+    fn loaded(&mut self, life: u64, load: &Load) {
+        let now = self.time();
+        if self.running(life).is_none() {
+            return;
+        }
+        if let Some(mut running) = self.life.take() {
+            self.seen.loaded_later += 1;
+            self.load(&mut running.engine, &*running.reader, load, now);
+            self.life = Some(running);
+        }
+    }
+
+    fn load(
+        &self,
+        engine: &mut Engine<Caller>,
+        reader: &dyn LogReader,
+        load: &Load,
+        now: Timestamp,
+    ) {
+        let Load { ordinals, bytes } = load;
+        let mut read = reader.transactions(ordinals, *bytes).expect("the log is readable");
+        for (ordinal, stored) in ordinals.iter().zip(&mut read) {
+            *stored = stored.take().and_then(|stored| self.planted_history(stored));
+            if let Some(stored) = stored.as_ref().filter(|stored| self.planted_restart(stored)) {
+                engine.load_as_if_it_ran(*ordinal, stored, now);
+            }
+        }
+        engine.handle(Input::Loaded(Ok(read)), now);
     }
 
     pub fn answered(&mut self, answered: Answered) {

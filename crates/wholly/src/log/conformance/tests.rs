@@ -80,6 +80,7 @@ fn a_log_that_rewrites_what_is_unsettled_is_caught() {
 #[test]
 fn a_log_that_forgets_what_it_trimmed_is_caught() {
     caught(Broken::ForgetsTrimmed, "the newest one trimmed");
+    caught(Broken::LoadsAll, "the first comes whatever it has, and no other");
 }
 
 #[test]
@@ -111,6 +112,7 @@ enum Broken {
     ListsByCount,
     CountsPlaces,
     ReopensAnother,
+    LoadsAll,
 }
 
 struct BrokenLog {
@@ -163,7 +165,7 @@ impl BrokenWriter {
     }
 
     fn end_unsettled(&mut self) -> Result<(), AppendError> {
-        let unsettled = self.log.open().unwrap().reader.unsettled(None, 9).unwrap();
+        let unsettled = first_unsettled(&*self.log.open().unwrap().reader, 9).unwrap();
         self.again();
         for stored in unsettled {
             let end = end(0, stored.entries.len() as u32);
@@ -272,12 +274,19 @@ impl LogReader for EarlyReader {
         }
     }
 
-    fn unsettled(
-        &self,
-        after: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<Vec<StoredTransaction>, ReadError> {
+    fn unsettled(&self, after: u64, limit: usize) -> Result<Vec<u64>, ReadError> {
         self.inner.unsettled(after, limit)
+    }
+
+    fn transactions(
+        &self,
+        ordinals: &[u64],
+        bytes: usize,
+    ) -> Result<Vec<Option<StoredTransaction>>, ReadError> {
+        match self.broken {
+            Broken::LoadsAll => self.inner.transactions(ordinals, usize::MAX),
+            _ => self.inner.transactions(ordinals, bytes),
+        }
     }
 
     fn list(&self, query: &Query) -> Result<Page, ReadError> {

@@ -8,7 +8,7 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 use super::tests::labels;
 use super::*;
 use crate::log::listing::Query;
-use crate::log::{Entry, LogReader, StoredTransaction};
+use crate::log::{Entry, LogReader, StoredTransaction, first_unsettled};
 
 struct Place(TempDir);
 
@@ -82,7 +82,7 @@ fn a_backup_is_what_was_there_when_it_was_made() {
     let copy = SqliteLog::at(&to).restored().open().unwrap();
     assert_eq!(listed(&*copy.reader), [id(2), id(1)]);
     let unsettled: Vec<_> =
-        copy.reader.unsettled(None, 9).unwrap().into_iter().map(|stored| stored.id).collect();
+        first_unsettled(&*copy.reader, 9).unwrap().into_iter().map(|stored| stored.id).collect();
     assert_eq!(unsettled, [id(2)]);
     assert_eq!(copy.reader.by_key(&Key::new("key 1").unwrap()).unwrap(), Some(id(1)));
     assert_eq!(copy.reader.history(id(1)).unwrap().unwrap().entries[1].text, "end of one");

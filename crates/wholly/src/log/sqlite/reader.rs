@@ -1,5 +1,6 @@
 //! The reading end: connections of its own, so that it goes on when the writer has failed.
 
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,7 +8,9 @@ use rusqlite::{Connection, OptionalExtension};
 use wholly_core::{Key, TransactionId};
 
 use super::super::listing::{Page, Query};
-use super::super::{DamageRegister, LogReader, Place, PlacedEntry, ReadError, StoredTransaction};
+use super::super::{
+    DamageRegister, LogReader, Place, PlacedEntry, ReadError, StoredTransaction, as_many_as_fit,
+};
 use super::connect;
 use super::file::LogFile;
 use super::find::{Found, find};
@@ -119,27 +122,19 @@ impl LogReader for SqliteReader {
         self.with(|file| Ok(Meta::read(file)?.trimmed.unsigned_abs()))
     }
 
-    fn unsettled(
+    fn unsettled(&self, after: u64, limit: usize) -> Result<Vec<u64>, ReadError> {
+        let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
+        let tail = self.tail.lock();
+        let younger = tail.unsettled.range((Bound::Excluded(after), Bound::Unbounded));
+        Ok(younger.take(limit).map(|ordinal| ordinal.unsigned_abs()).collect())
+    }
+
+    fn transactions(
         &self,
-        after: Option<TransactionId>,
-        limit: usize,
-    ) -> Result<Vec<StoredTransaction>, ReadError> {
-        let from = after.map_or(0, |id| (id.ordinal() as i64).saturating_add(1));
-        let ordinals: Vec<i64> =
-            self.tail.lock().unsettled.range(from..).take(limit).copied().collect();
-        let mut stored = Vec::with_capacity(ordinals.len());
-        for ordinal in ordinals {
-            // One that cannot be read must not keep the others away.
-            let found = match self.with(|file| self.found(file, ordinal)) {
-                Err(ReadError::Damaged { why }) => {
-                    self.damage.note(format!("the transaction with ordinal {ordinal}: {why}"));
-                    Some(Found::unreadable(ordinal, why))
-                }
-                found => found?,
-            };
-            stored.extend(found.map(Found::stored));
-        }
-        Ok(stored)
+        ordinals: &[u64],
+        bytes: usize,
+    ) -> Result<Vec<Option<StoredTransaction>>, ReadError> {
+        as_many_as_fit(ordinals, bytes, |ordinal| self.whole_or_damaged(ordinal))
     }
 
     fn list(&self, query: &Query) -> Result<Page, ReadError> {
@@ -166,6 +161,19 @@ impl LogReader for SqliteReader {
 }
 
 impl SqliteReader {
+    /// A transaction; one that cannot be read must not keep others away.
+    fn whole_or_damaged(&self, ordinal: u64) -> Result<Option<StoredTransaction>, ReadError> {
+        let Ok(ordinal) = i64::try_from(ordinal) else { return Ok(None) };
+        let found = match self.with(|file| self.found(file, ordinal)) {
+            Err(ReadError::Damaged { why }) => {
+                self.damage.note(format!("the transaction with ordinal {ordinal}: {why}"));
+                Some(Found::unreadable(ordinal, why))
+            }
+            found => found?,
+        };
+        Ok(found.map(Found::stored))
+    }
+
     fn placed(&self, row: EntryRow) -> PlacedEntry {
         let damage = row.damage();
         if let Some(why) = &damage {

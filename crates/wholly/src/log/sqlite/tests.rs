@@ -9,7 +9,7 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 use super::*;
 use crate::log::listing::{Labels, Pattern, Query, State};
-use crate::log::{Entry, LogReader, Position};
+use crate::log::{Entry, LogReader, Position, first_unsettled};
 
 fn place_for() -> (TempDir, PathBuf) {
     let directory = tempfile::tempdir().unwrap();
@@ -116,7 +116,7 @@ pub(super) fn the_indexes_are_made_anew_from_the_entries() {
     fill(&mut open, 3, 10);
     let read = |open: &OpenLog| {
         let list = open.reader.list(&Query::newest(100)).unwrap();
-        (list, open.reader.unsettled(None, 100).unwrap())
+        (list, first_unsettled(&*open.reader, 100).unwrap())
     };
     let before = read(&open);
     assert_eq!(before.0.rows.len(), 53);

@@ -105,6 +105,12 @@ impl World {
 
     /// Whether the key of this transaction is forgotten.
     pub(in crate::simulation) fn planted_forgetting(&self, stored: &StoredTransaction) -> bool {
-        self.bug == Some(Bug::KeyOfTheDamagedForgotten) && stored.damage.is_some()
+        let is_unloaded =
+            || self.life.as_ref().is_some_and(|life| life.engine.is_unloaded(stored.id));
+        match self.bug {
+            Some(Bug::KeyOfTheDamagedForgotten) => stored.damage.is_some(),
+            Some(Bug::KeyOfTheUnloadedForgotten) => is_unloaded(),
+            _ => false,
+        }
     }
 }

@@ -101,7 +101,7 @@ pub(super) fn a_missing_entry_is_noticed() {
     // Whoever accepts that sees what is left, and nothing goes on.
     let open = subject.log().restored().open().unwrap();
     assert_ne!(open.identity, LogId::from_bits(7));
-    assert_eq!(open.reader.unsettled(None, 9).unwrap().len(), 2);
+    assert_eq!(first_unsettled(&*open.reader, 9).unwrap().len(), 2);
 }
 
 #[test]

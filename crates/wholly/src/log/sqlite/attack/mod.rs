@@ -18,7 +18,7 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 use super::tests::labels;
 use super::*;
 use crate::log::listing::{Labels, Query, State};
-use crate::log::{Entry, LogReader, Place};
+use crate::log::{Entry, LogReader, Place, first_unsettled};
 
 /// A log in a folder of its own, whose files are changed in place: they stay the same files.
 struct Subject {
@@ -158,7 +158,7 @@ fn told(reader: &dyn LogReader, newest: u64, noticed: &mut bool) -> Told {
             break;
         }
     }
-    match reader.unsettled(None, 1_000) {
+    match first_unsettled(reader, 1_000) {
         Ok(unsettled) => told.unsettled = unsettled.into_iter().map(|stored| stored.id).collect(),
         Err(ReadError::Damaged { .. }) => *noticed = true,
         Err(error) => panic!("{error}"),

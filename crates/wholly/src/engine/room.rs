@@ -1,0 +1,170 @@
+//! How much memory the open transactions take, and whether there is room for more.
+//!
+//! What is in flight is kept in memory, and whoever may submit decides how large it is. So it has a
+//! limit in bytes, [`Settings::in_flight_limit_bytes`](crate::Settings::in_flight_limit_bytes), beside
+//! the limit in number: what would exceed it is refused as overload. The bytes are those of payloads,
+//! outputs and definitions, and an allowance for the rest.
+//!
+//! While transactions wait to be [loaded](super::unloaded), half of the limit is theirs, so that
+//! neither they nor the new ones keep the others away.
+//!
+//! INVARIANT: the bytes in use are the sum of those of the open transactions.
+
+use wholly_core::{Timestamp, TransactionId};
+
+use super::callees::Who;
+use super::{Attempts, Change, Engine, Open, Part};
+use crate::error::SubmitError;
+
+/// What a transaction takes beside its payloads.
+const OWN_BYTES: usize = 1_024;
+/// What each of its branches or steps takes beside that.
+const BRANCH_BYTES: usize = 512;
+
+/// The memory for open transactions.
+pub(super) struct Room {
+    limit: usize,
+    used: usize,
+    /// The part of it that is taken by those that were loaded from the log.
+    loaded: usize,
+}
+
+/// What a transaction takes of the room.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Taken {
+    pub(super) bytes: usize,
+    /// It was loaded from the log.
+    loaded: bool,
+}
+
+impl Room {
+    pub fn new(limit: usize) -> Self {
+        Self { limit, used: 0, loaded: 0 }
+    }
+
+    pub fn used(&self) -> usize {
+        self.used
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The most that may be taken by the transactions for which one participant owes an answer.
+    pub fn share(&self) -> usize {
+        self.limit / 2
+    }
+
+    /// Whether a new transaction fits in. One that is larger than all of the room fits if it is alone.
+    pub fn admits(&self, bytes: usize, others_wait: bool) -> bool {
+        let new = self.used - self.loaded;
+        let fits = self.used.saturating_add(bytes) <= self.limit;
+        let fits_its_half = !others_wait || new.saturating_add(bytes) <= self.limit / 2;
+        (fits && fits_its_half) || self.used == 0
+    }
+
+    /// How much may be loaded; `None` while it is too little for a page.
+    pub fn to_load(&self) -> Option<usize> {
+        let free = self.limit.saturating_sub(self.used);
+        let free = free.min((self.limit / 2).saturating_sub(self.loaded));
+        (free >= self.limit / 8 || self.used == 0).then_some(free.max(1))
+    }
+
+    /// Whether any is left for those that are loaded.
+    pub fn is_left_to_load(&self) -> bool {
+        self.used < self.limit && self.loaded < self.limit / 2
+    }
+
+    /// Whether the limit is exceeded.
+    pub fn is_exceeded(&self) -> bool {
+        self.used > self.limit
+    }
+
+    fn change(&mut self, taken: &mut Taken, bytes: usize) {
+        self.used = self.used - taken.bytes + bytes;
+        if taken.loaded {
+            self.loaded = self.loaded - taken.bytes + bytes;
+        }
+        taken.bytes = bytes;
+    }
+
+    /// Gives back all that a transaction took.
+    pub fn give_back(&mut self, mut taken: Taken) {
+        self.change(&mut taken, 0);
+    }
+}
+
+impl Taken {
+    /// Nothing yet, by one that was loaded.
+    pub fn by_loaded() -> Self {
+        Self { bytes: 0, loaded: true }
+    }
+}
+
+/// What a new transaction will take.
+pub(super) fn needed(change: &Change) -> usize {
+    let (payloads, branches) = match change {
+        Change::TwoPhase { branches, .. } => {
+            let payloads = branches.iter().map(|branch| branch.payload.as_str().len());
+            (payloads.sum(), branches.len())
+        }
+        Change::Saga { saga, input, .. } => {
+            (saga.held_bytes() + input.as_str().len(), saga.steps().len())
+        }
+    };
+    OWN_BYTES + branches * BRANCH_BYTES + payloads
+}
+
+impl<W> Engine<W> {
+    /// Makes sure that a transaction fits in; what is stuck gives up its place.
+    pub(super) fn make_room(&mut self, bytes: usize, now: Timestamp) -> Result<(), SubmitError> {
+        while self.open.len() >= self.settings.in_flight_limit {
+            if !self.unload_one(now) {
+                return Err(SubmitError::Overloaded { in_flight: self.open.len() });
+            }
+        }
+        while !self.room.admits(bytes, self.unloaded.any()) {
+            if !self.unload_one(now) {
+                return Err(self.no_room());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn no_room(&self) -> SubmitError {
+        SubmitError::OutOfRoom { in_flight_bytes: self.room.used(), limit_bytes: self.room.limit() }
+    }
+
+    /// Counts anew what a transaction takes, after it has changed.
+    pub(super) fn count_bytes(&mut self, id: TransactionId) {
+        let Some(open) = self.open.get_mut(&id) else { return };
+        let (before, after) = (open.taken.bytes, open.bytes());
+        self.room.change(&mut open.taken, after);
+        if before != after {
+            for who in open.owing() {
+                self.callees.resize(who, before, after);
+            }
+        }
+    }
+}
+
+impl<W> Open<W> {
+    fn bytes(&self) -> usize {
+        let held = match &self.part {
+            Part::Live(transaction) => transaction.held_bytes(),
+            Part::SetAside { .. } | Part::Ended => 0,
+        };
+        OWN_BYTES + self.attempts.len() * BRANCH_BYTES + held
+    }
+
+    /// Who owes an answer for it, each once.
+    pub(super) fn owing(&self) -> impl Iterator<Item = Who> {
+        let owes = |attempts: &&Attempts| attempts.owes;
+        let attempts = &self.attempts;
+        let first = move |place: usize, who| {
+            attempts[..place].iter().filter(owes).all(|other| other.who != who)
+        };
+        let owing = attempts.iter().enumerate().filter(|(_, attempts)| attempts.owes);
+        owing.filter(move |(place, of)| first(*place, of.who)).map(|(_, of)| of.who)
+    }
+}
