@@ -40,6 +40,7 @@ use crate::config::check::ConfigCommand;
 use crate::config::logs::Logs;
 use crate::conformance::Conformance;
 use crate::diagram::Diagram;
+use crate::file_size;
 use crate::logs;
 use crate::token::Token;
 use by_hand::{Abort, End, Resolve, Retry};
@@ -112,6 +113,9 @@ enum Command {
 /// Does what the command line asks.
 pub fn run() -> ExitCode {
     let Cli { command } = Cli::parse();
+    if let Err(error) = file_size::refuse_writes_beyond_the_limit() {
+        return failed(exit::FAILED, &format_args!("the system denies signals: {error}"));
+    }
     // The server's configuration says how it tells what happens to it.
     if !matches!(command, Command::Serve(_))
         && let Err(error) = logs::show(Logs::default())
