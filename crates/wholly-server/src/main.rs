@@ -27,6 +27,8 @@
 //! | `problem` | errors, as HTTP tells them |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod accept;
 mod access;
 mod alerts;

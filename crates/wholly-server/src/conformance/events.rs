@@ -59,7 +59,7 @@ impl Events {
                 Verdict::Failed { seen } => ("FAILED", seen.as_str()),
                 _ => ("not offered", ""),
             };
-            tell(word, "events", check.rule, seen);
+            tell(word, "events", check.rule, seen)?;
         }
         Ok(report.passed())
     }

@@ -1,10 +1,12 @@
 //! `wholly events parked`, `retry` and `drop`: the events that wait in a service.
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
 use wholly_events::Declaration;
 use wholly_events::choreography::{Ending, ParkedStatus};
+use wholly_terminal::{one_line, write_json, write_line};
 
 use super::database::{Database, DatabaseError, Either, with_operator};
 use crate::cli::time::age;
@@ -80,19 +82,18 @@ impl Parked {
                 let Some(last) = piece.last() else { return Ok(()) };
                 after = last.number;
                 for one in &piece {
-                    self.print(one);
+                    self.print(one)?;
                 }
             }
         })
     }
 
-    fn print(&self, one: &ParkedStatus) {
+    fn print(&self, one: &ParkedStatus) -> io::Result<()> {
         if self.json {
-            // Names and texts always are JSON.
-            return println!("{}", serde_json::to_string(one).unwrap_or_default());
+            return write_json(one);
         }
         let stuck = if one.stuck { ", stuck" } else { "" };
-        println!(
+        write_line(one_line(&format!(
             "{:<6} {}{stuck}  {} {}/{} of {}  reaction {}  tried {}  since {}",
             one.number,
             one.state,
@@ -103,9 +104,10 @@ impl Parked {
             one.reaction,
             one.tries,
             age(one.since),
-        );
-        if let Some(error) = &one.error {
-            println!("       {error}");
+        )))?;
+        match &one.error {
+            Some(error) => write_line(format_args!("       {}", one_line(error))),
+            None => Ok(()),
         }
     }
 }

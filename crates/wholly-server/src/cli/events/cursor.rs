@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use wholly_events::feed::{Ask, Feed, HttpFeed, Start};
 use wholly_events::{Cursor, ServiceName};
+use wholly_terminal::write_line;
 
 use super::database::{Database, DatabaseError, with_operator};
 use crate::config::secret::Secret;
@@ -73,11 +74,11 @@ impl CursorCommand {
                 with_operator!(&either, one => one.set_cursor(source.clone(), to, reason).await)?;
             }
             let cursor = with_operator!(&either, one => one.cursor(source).await)?;
-            match cursor {
-                Some(cursor) => println!("{cursor}"),
-                None => println!("nothing of {} was read yet", self.feed),
-            }
-            Ok(())
+            let told = match cursor {
+                Some(cursor) => write_line(cursor),
+                None => write_line(format_args!("nothing of {} was read yet", self.feed)),
+            };
+            Ok(told?)
         })
     }
 

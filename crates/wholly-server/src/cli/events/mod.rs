@@ -67,8 +67,7 @@ impl EventsCommand {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Schema(Schema { dialect }) => {
-                print!("{}", dialect.dialect().schema());
-                Ok(())
+                wholly_terminal::write(dialect.dialect().schema()).map_err(DatabaseError::from)
             }
             Command::Init(Init { database }) => database.create_tables(),
             Command::Cursor(cursor) => cursor.run(),
