@@ -13,6 +13,7 @@ mod participants;
 mod record;
 mod sagas;
 pub mod screen;
+pub mod secret;
 mod serve;
 mod submit;
 pub mod time;

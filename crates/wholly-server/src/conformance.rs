@@ -18,6 +18,7 @@ use wholly::conformance::{
 use wholly_terminal::{one_line, write_line};
 
 use crate::cli::exit::{USAGE, failed};
+use crate::cli::secret::{Unrepeated, secret};
 use crate::config::secret::Secret;
 
 /// Check that a service keeps the participant's contract.
@@ -68,10 +69,10 @@ struct Asked {
     #[arg(long, value_name = "NAME", requires = "action")]
     compensation: Option<String>,
     /// The token that the service asks for: where it is, env:NAME or file:/PATH.
-    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    #[arg(long, value_name = "SECRET", value_parser = Unrepeated(secret))]
     bearer: Option<Secret>,
     /// The key that calls are signed with: its id, and where its secret is, env:NAME or file:/PATH.
-    #[arg(long, value_name = "KEY_ID=SECRET", value_parser = signing)]
+    #[arg(long, value_name = "KEY_ID=SECRET", value_parser = Unrepeated(signing))]
     signing: Option<(String, Secret)>,
     /// Leave out two-phase, for a service that takes part in sagas only.
     #[arg(long, requires = "action")]
@@ -136,10 +137,6 @@ impl Asked {
 
 fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|why| format!("it is no JSON: {why}"))
-}
-
-fn secret(text: &str) -> Result<Secret, String> {
-    text.to_owned().try_into()
 }
 
 fn signing(text: &str) -> Result<(String, Secret), String> {

@@ -80,7 +80,9 @@ fn form(logs: Logs) -> Form {
 impl Shown {
     /// Says why the process ends. A line of its own would wait for the thread that writes.
     pub fn say_error(&self, error: &dyn Display) {
-        self.0.add(format!("wholly: {error}\n").as_bytes());
+        for line in format!("wholly: {error}").lines() {
+            self.0.add(format!("{line}\n").as_bytes());
+        }
     }
 }
 

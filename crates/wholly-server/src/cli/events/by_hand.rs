@@ -8,7 +8,8 @@ use wholly_events::Declaration;
 use wholly_events::choreography::{Ending, ParkedStatus};
 use wholly_terminal::{one_line, write_json, write_line};
 
-use super::database::{Database, DatabaseError, Either, with_operator};
+use super::database::{Database, DatabaseError, Either, database, with_operator};
+use crate::cli::secret::Unrepeated;
 use crate::cli::time::age;
 use crate::given::{self, Given};
 
@@ -25,6 +26,7 @@ const PIECE: u64 = 500;
   wholly events parked inventory.db --json")]
 pub struct Parked {
     /// The service's database.
+    #[arg(value_parser = Unrepeated(database))]
     database: Database,
     /// One line of JSON for each.
     #[arg(long)]
@@ -37,6 +39,7 @@ pub struct Parked {
   wholly events retry inventory.db 17")]
 pub struct Retry {
     /// The service's database.
+    #[arg(value_parser = Unrepeated(database))]
     database: Database,
     /// The event's number, as `parked` shows it.
     number: u64,
@@ -53,6 +56,7 @@ pub struct Retry {
     --refusal '{\"order_id\": \"ORD001\"}' --declaration inventory.json")]
 pub struct DropParked {
     /// The service's database.
+    #[arg(value_parser = Unrepeated(database))]
     database: Database,
     /// The event's number, as `parked` shows it.
     number: u64,

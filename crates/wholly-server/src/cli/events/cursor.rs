@@ -7,7 +7,8 @@ use wholly_events::feed::{Ask, Feed, HttpFeed, Start};
 use wholly_events::{Cursor, ServiceName};
 use wholly_terminal::write_line;
 
-use super::database::{Database, DatabaseError, with_operator};
+use super::database::{Database, DatabaseError, database, with_operator};
+use crate::cli::secret::{Unrepeated, secret};
 use crate::config::secret::Secret;
 
 /// Show or set the place up to which a service has read a feed.
@@ -22,6 +23,7 @@ use crate::config::secret::Secret;
     --url http://127.0.0.1:7501/feed --reason 'order was restored, ticket 4711'")]
 pub struct CursorCommand {
     /// The database of the service that reads the feed.
+    #[arg(value_parser = Unrepeated(database))]
     database: Database,
     /// The service that publishes the feed.
     #[arg(long, value_name = "SERVICE")]
@@ -36,12 +38,8 @@ pub struct CursorCommand {
     #[arg(long)]
     url: Option<String>,
     /// The token that the feed asks for: where it is, env:NAME or file:/PATH.
-    #[arg(long, value_name = "SECRET", value_parser = secret, requires = "url")]
+    #[arg(long, value_name = "SECRET", value_parser = Unrepeated(secret), requires = "url")]
     bearer: Option<Secret>,
-}
-
-fn secret(text: &str) -> Result<Secret, String> {
-    Secret::try_from(text.to_owned())
 }
 
 #[derive(Clone, Debug)]

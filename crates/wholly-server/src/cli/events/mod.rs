@@ -10,9 +10,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use wholly_events::sql::Dialect;
 
 use super::exit::{self, failed};
+use super::secret::Unrepeated;
 use by_hand::{DropParked, Parked, Retry};
 use cursor::CursorCommand;
-use database::{Database, DatabaseError};
+use database::{Database, DatabaseError, database};
 
 /// Make and look after the tables of a service that publishes and receives events.
 ///
@@ -60,6 +61,7 @@ enum Kind {
   wholly events init postgres://orders@localhost/orders")]
 struct Init {
     /// The service's database.
+    #[arg(value_parser = Unrepeated(database))]
     database: Database,
 }
 
