@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::fs::File;
 use std::process::Command;
 
 use common::{Little, Server, eventually, run};
@@ -86,4 +87,38 @@ fn a_backup_that_may_not_be_written_leaves_nothing() {
     let entries = std::fs::read_dir(directory.path()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert_eq!(names.filter(|name| !name.starts_with("wholly.db")).count(), 0);
+}
+
+/// Neither a panic nor success, whatever it is that cannot be written.
+#[test]
+fn a_command_whose_answer_cannot_be_written_says_so() {
+    let directory = tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (code, _, wrong) = run(&["log", "init", &path("wholly.db")]);
+    assert_eq!(code, Some(0), "{wrong}");
+    std::fs::write(path("wholly.toml"), "").unwrap();
+    std::fs::write(path("order.json"), ORDER).unwrap();
+    for words in [
+        vec!["--help"],
+        vec!["completions", "bash"],
+        vec!["token"],
+        vec!["events", "schema", "sqlite"],
+        vec!["config", "check", &path("wholly.toml")],
+        vec!["check", &path("order.json")],
+        vec!["diagram", &path("order.json")],
+        vec!["log", "verify", &path("wholly.db")],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wholly"));
+        let output = command.args(&words).stdout(File::create("/dev/full").unwrap()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.contains("cannot write to the standard output"), "{words:?}: {said}");
+        // A reader that goes away has read what it wanted.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.stdout(writer).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.as_str()), (Some(0), ""), "{words:?}");
+    }
 }

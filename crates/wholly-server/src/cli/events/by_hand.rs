@@ -86,7 +86,7 @@ impl Parked {
                 let Some(last) = piece.last() else { return Ok(()) };
                 after = last.number;
                 for one in &piece {
-                    self.print(one)?;
+                    self.print(one).map_err(DatabaseError::Output)?;
                 }
             }
         })

@@ -76,7 +76,7 @@ impl CursorCommand {
                 Some(cursor) => write_line(cursor),
                 None => write_line(format_args!("nothing of {} was read yet", self.feed)),
             };
-            Ok(told?)
+            told.map_err(DatabaseError::Output)
         })
     }
 

@@ -32,6 +32,9 @@ pub enum DatabaseError {
     /// The change was not made.
     #[error(transparent)]
     Operate(#[from] OperateError),
+    /// The answer cannot be written.
+    #[error("cannot write to the standard output: {0}")]
+    Output(std::io::Error),
     /// The system gives no thread, or no input and output.
     #[error("the system denies what every program needs: {0}")]
     System(#[from] std::io::Error),

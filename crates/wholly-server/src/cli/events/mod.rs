@@ -69,7 +69,7 @@ impl EventsCommand {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Schema(Schema { dialect }) => {
-                wholly_terminal::write(dialect.dialect().schema()).map_err(DatabaseError::from)
+                wholly_terminal::write(dialect.dialect().schema()).map_err(DatabaseError::Output)
             }
             Command::Init(Init { database }) => database.create_tables(),
             Command::Cursor(cursor) => cursor.run(),
@@ -79,6 +79,7 @@ impl EventsCommand {
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
+            Err(DatabaseError::Output(why)) => exit::wrote(Err(why), ExitCode::SUCCESS),
             Err(error @ DatabaseError::Usage(_)) => failed(exit::USAGE, &error),
             Err(error) => failed(exit::FAILED, &error),
         }
