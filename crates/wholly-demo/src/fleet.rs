@@ -219,11 +219,7 @@ impl Fleet {
             }
         };
         arguments.extend(kill_at.map(|at| format!("--kill-at={at}")));
-        let start = match self.proxy {
-            None => Process::start,
-            Some(_) => Process::start_where_the_disk_may_fill,
-        };
-        let process = start(role.as_str(), &arguments, self.directory.path())
+        let process = Process::start(role.as_str(), &arguments, self.directory.path())
             .map_err(system("start a process"))?;
         self.processes.insert(role, process);
         // The connections to its predecessor are gone.

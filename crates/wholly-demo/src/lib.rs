@@ -14,6 +14,8 @@
 //! | [`torture`] | `wholly torture`: SIGKILL at every point and at random, and the books afterwards |
 //! | [`mod@bench`] | `wholly bench`: how fast it is, beside what the machine could do at best |
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod bench;
 pub mod choreography;
 pub mod compare;

@@ -46,32 +46,8 @@ impl Process {
         directory: &Path,
         log_filter: &str,
     ) -> io::Result<Self> {
-        let program = Command::new(std::env::current_exe()?);
-        Self::start_by(program, name, arguments, directory, log_filter)
-    }
-
-    /// Like [`start`](Self::start), so that a write beyond the limit on a file's size fails, as on a
-    /// full disk; by default the system ends a process for it.
-    pub(crate) fn start_where_the_disk_may_fill(
-        name: &str,
-        arguments: &[String],
-        directory: &Path,
-    ) -> io::Result<Self> {
-        let mut shell = Command::new("sh");
-        // The shell becomes the process: it is the same child.
-        shell.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(std::env::current_exe()?);
-        Self::start_by(shell, name, arguments, directory, "warn")
-    }
-
-    fn start_by(
-        mut command: Command,
-        name: &str,
-        arguments: &[String],
-        directory: &Path,
-        log_filter: &str,
-    ) -> io::Result<Self> {
         let stderr = directory.join(format!("{name}.stderr"));
-        let mut child = command
+        let mut child = Command::new(std::env::current_exe()?)
             .args(arguments)
             .env("WHOLLY_LOG", log_filter)
             .stdin(Stdio::piped())

@@ -19,7 +19,7 @@
 //!
 //! It ends when its standard input does.
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -31,6 +31,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use crate::service::say;
 
 /// Forward connections, and disturb them as the standard input says, until that ends.
 #[derive(Args, Debug)]
@@ -64,7 +66,7 @@ impl Proxy {
         match self.forward() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("wholly: {error}");
+                wholly_terminal::report(format_args!("wholly: {error}"));
                 ExitCode::FAILURE
             }
         }
@@ -94,11 +96,6 @@ impl Proxy {
         say("ready");
         runtime.block_on(std::future::pending())
     }
-}
-
-fn say(line: &str) {
-    let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }
 
 /// The requests that have passed, where that is asked.

@@ -2,7 +2,6 @@
 
 mod wrong;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -66,7 +65,7 @@ impl Service {
         match self.serve() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("wholly: {error}");
+                wholly_terminal::report(format_args!("wholly: {error}"));
                 ExitCode::FAILURE
             }
         }
@@ -182,15 +181,17 @@ async fn answer(
         other => (Said::Other, Some(format!("{other:?}"))),
     };
     let operation = operation.to_owned();
-    if let Ok(line) = serde_json::to_string(&Answered { operation, said, reason }) {
-        say(&line);
-    }
+    say_json(&Answered { operation, said, reason });
     Response::from_parts(head, Body::from(body))
 }
 
 /// Prints a line for who started this process.
 pub(crate) fn say(line: &str) {
     // Who does not listen any more does not keep the service from its work.
-    let mut stdout = std::io::stdout().lock();
-    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    let _ = wholly_terminal::write_line(line);
+}
+
+/// Prints a line of JSON for who started this process.
+pub(crate) fn say_json<T: Serialize>(said: &T) {
+    let _ = wholly_terminal::write_json(said);
 }

@@ -8,7 +8,9 @@ use std::process::ExitCode;
 use clap::Args;
 use wholly_core::saga::{Compensation, Graph, Node, Side, StepDefinition};
 use wholly_events::{Declaration, Severity};
+use wholly_terminal::{report, write_line};
 
+use crate::cli::exit;
 use crate::declared::Declared;
 use crate::definition::Named;
 use crate::given::{self, Given};
@@ -40,19 +42,27 @@ impl Check {
         let mut code = 0;
         let mut declarations = Vec::new();
         for file in self.files {
-            match given::read(&file) {
-                Ok(Given::Saga(graph)) => println!("{}: {}", Named(&file), Understood(&graph)),
+            let named = Named(&file);
+            let told = match given::read(&file) {
+                Ok(Given::Saga(graph)) => {
+                    write_line(format_args!("{named}: {}", Understood(&graph)))
+                }
                 Ok(Given::TwoPhase(transaction)) => {
-                    println!("{}: {}", Named(&file), InTwoPhases(&transaction));
+                    write_line(format_args!("{named}: {}", InTwoPhases(&transaction)))
                 }
                 Ok(Given::Declaration(declaration)) => {
-                    println!("{}: {}", Named(&file), Declared(&declaration));
+                    let told = write_line(format_args!("{named}: {}", Declared(&declaration)));
                     declarations.push(declaration);
+                    told
                 }
                 Err(wrong) => {
-                    eprintln!("{wrong}");
+                    report(&wrong);
                     code = code.max(wrong.code());
+                    Ok(())
                 }
+            };
+            if told.is_err() {
+                return exit::wrote(told, ExitCode::from(code));
             }
         }
         // Of what cannot be read, the others would be said to lack it.
@@ -67,7 +77,7 @@ impl Check {
 fn choreography(declarations: &[Declaration]) -> u8 {
     let mut code = 0;
     for finding in wholly_events::check(declarations) {
-        eprintln!("{}: {finding}", finding.severity());
+        report(format_args!("{}: {finding}", finding.severity()));
         code = code.max(match finding.severity() {
             Severity::Warning => 0,
             Severity::Error => 1,

@@ -13,6 +13,7 @@ mod participants;
 mod record;
 mod sagas;
 pub mod screen;
+pub mod secret;
 mod serve;
 mod submit;
 pub mod time;
@@ -20,6 +21,7 @@ mod watch;
 
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Parser, Subcommand};
 use wholly_client::State;
 #[cfg(feature = "demo")]
@@ -32,6 +34,8 @@ use wholly_demo::{
     service::Service,
     torture::Torture,
 };
+use wholly_terminal::one_line;
+use wholly_terminal::stream::{Stream, report_painted, write_painted};
 
 use crate::backup::Backup;
 use crate::check::Check;
@@ -40,6 +44,7 @@ use crate::config::check::ConfigCommand;
 use crate::config::logs::Logs;
 use crate::conformance::Conformance;
 use crate::diagram::Diagram;
+use crate::file_size;
 use crate::logs;
 use crate::token::Token;
 use by_hand::{Abort, End, Resolve, Retry};
@@ -111,7 +116,13 @@ enum Command {
 
 /// Does what the command line asks.
 pub fn run() -> ExitCode {
-    let Cli { command } = Cli::parse();
+    let Cli { command } = match Cli::try_parse() {
+        Ok(said) => said,
+        Err(said) => return told(said),
+    };
+    if let Err(error) = file_size::refuse_writes_beyond_the_limit() {
+        return failed(exit::FAILED, &format_args!("the system denies signals: {error}"));
+    }
     // The server's configuration says how it tells what happens to it.
     if !matches!(command, Command::Serve(_))
         && let Err(error) = logs::show(Logs::default())
@@ -157,6 +168,34 @@ pub fn run() -> ExitCode {
         Command::TortureProxy(proxy) => proxy.run(),
         #[cfg(feature = "demo")]
         Command::CompareReader(reader) => reader.run(),
+    }
+}
+
+/// The help that was asked for, or what is wrong with the command line.
+fn told(mut said: clap::Error) -> ExitCode {
+    // Arguments may come from elsewhere, too.
+    let typed =
+        [ContextKind::InvalidArg, ContextKind::InvalidValue, ContextKind::InvalidSubcommand];
+    for kind in typed {
+        if let Some(ContextValue::String(text)) = said.get(kind) {
+            let text = one_line(text);
+            said.insert(kind, ContextValue::String(text));
+        }
+    }
+    let stream = if said.use_stderr() { Stream::Error } else { Stream::Output };
+    let is_coloured = screen::takes_colour(stream);
+    let text = match is_coloured {
+        true => said.render().ansi().to_string(),
+        false => said.render().to_string(),
+    };
+    let colour = screen::colour(is_coloured);
+    let code = ExitCode::from(if said.use_stderr() { exit::USAGE } else { 0 });
+    match stream {
+        Stream::Output => exit::wrote(write_painted(colour, text), code),
+        Stream::Error => {
+            report_painted(colour, text);
+            code
+        }
     }
 }
 

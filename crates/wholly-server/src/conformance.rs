@@ -5,6 +5,7 @@
 mod events;
 
 use std::error::Error;
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
@@ -14,7 +15,10 @@ use wholly::conformance::{
     Payloads, Report, SagaProbe, Verdict, participant_conformance_of,
     saga_participant_conformance_of,
 };
+use wholly_terminal::{one_line, write_line};
 
+use crate::cli::exit::{USAGE, failed};
+use crate::cli::secret::{Unrepeated, secret};
 use crate::config::secret::Secret;
 
 /// Check that a service keeps the participant's contract.
@@ -65,10 +69,10 @@ struct Asked {
     #[arg(long, value_name = "NAME", requires = "action")]
     compensation: Option<String>,
     /// The token that the service asks for: where it is, env:NAME or file:/PATH.
-    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    #[arg(long, value_name = "SECRET", value_parser = Unrepeated(secret))]
     bearer: Option<Secret>,
     /// The key that calls are signed with: its id, and where its secret is, env:NAME or file:/PATH.
-    #[arg(long, value_name = "KEY_ID=SECRET", value_parser = signing)]
+    #[arg(long, value_name = "KEY_ID=SECRET", value_parser = Unrepeated(signing))]
     signing: Option<(String, Secret)>,
     /// Leave out two-phase, for a service that takes part in sagas only.
     #[arg(long, requires = "action")]
@@ -85,10 +89,7 @@ impl Conformance {
         match kept {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
-            Err(why) => {
-                eprintln!("wholly: {why}");
-                ExitCode::from(2)
-            }
+            Err(why) => failed(USAGE, &why),
         }
     }
 
@@ -112,12 +113,12 @@ impl Asked {
         let mut kept = true;
         if !self.saga_only {
             let report = participant_conformance_of(for_two_phase, &payloads).await?;
-            kept &= told("two-phase", &report);
+            kept &= told("two-phase", &report)?;
         }
         if let (Some(action), Some(compensation)) = (self.action, self.compensation) {
             let probe = SagaProbe { action, compensation, payloads };
             let report = saga_participant_conformance_of(for_saga, &probe).await?;
-            kept &= told("saga", &report);
+            kept &= told("saga", &report)?;
         }
         Ok(kept)
     }
@@ -138,29 +139,26 @@ fn json(text: &str) -> Result<Value, String> {
     serde_json::from_str(text).map_err(|why| format!("it is no JSON: {why}"))
 }
 
-fn secret(text: &str) -> Result<Secret, String> {
-    text.to_owned().try_into()
-}
-
 fn signing(text: &str) -> Result<(String, Secret), String> {
     let (key_id, at) = text.split_once('=').ok_or("write it like 2026-07=env:PAYMENTS_SECRET")?;
     Ok((key_id.to_owned(), secret(at)?))
 }
 
 /// Prints a line for each check. Whether all of them passed.
-fn told(pattern: &str, report: &Report) -> bool {
+fn told(pattern: &str, report: &Report) -> io::Result<bool> {
     for check in &report.checks {
         let (word, seen) = match &check.verdict {
             Verdict::Passed => ("passed", ""),
             Verdict::Failed { seen } => ("FAILED", seen.as_str()),
             _ => ("not offered", ""),
         };
-        tell(word, pattern, check.rule, seen);
+        tell(word, pattern, check.rule, seen)?;
     }
-    report.passed()
+    Ok(report.passed())
 }
 
-fn tell(word: &str, pattern: &str, rule: &str, seen: &str) {
+fn tell(word: &str, pattern: &str, rule: &str, seen: &str) -> io::Result<()> {
     let colon = if seen.is_empty() { "" } else { ": " };
-    println!("{word:<12} {pattern:<10} {rule}{colon}{seen}");
+    let seen = one_line(seen);
+    write_line(format_args!("{word:<12} {pattern:<10} {rule}{colon}{seen}"))
 }

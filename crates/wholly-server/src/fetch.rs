@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
+use hyper::http::uri::Authority;
 use hyper::{Request, StatusCode, header};
 
 use crate::https;
@@ -24,6 +25,8 @@ const AGENT: &str = concat!("wholly/", env!("CARGO_PKG_VERSION"));
 enum FetchError {
     #[error("it is no address: {0}")]
     Address(hyper::http::Error),
+    #[error("the address has more than a host and a port before its path: take a password out")]
+    NotPlain,
     #[error("TLS cannot be had: {0}")]
     Tls(rustls::Error),
     #[error("the server cannot be reached: {0}")]
@@ -58,6 +61,10 @@ async fn get(url: &str) -> Result<String, FetchError> {
         .header(header::USER_AGENT, AGENT)
         .body(Full::<Bytes>::default())
         .map_err(FetchError::Address)?;
+    // Every layer below would have it in its messages.
+    if !request.uri().authority().is_some_and(is_plain) {
+        return Err(FetchError::NotPlain);
+    }
     let client = https::client().map_err(FetchError::Tls)?;
     let answer = client.request(request).await;
     let answer = answer.map_err(|error| FetchError::NotReached(innermost(&error)))?;
@@ -70,6 +77,12 @@ async fn get(url: &str) -> Result<String, FetchError> {
         false => FetchError::BrokenOff(innermost(&*error)),
     })?;
     String::from_utf8(body.to_bytes().into()).map_err(|_| FetchError::NoText)
+}
+
+/// True for a host with or without a port, and nothing else.
+fn is_plain(authority: &Authority) -> bool {
+    let port = authority.port().map_or(0, |port| 1 + port.as_str().len());
+    authority.as_str().len() == authority.host().len() + port
 }
 
 /// What was wrong at the bottom.

@@ -7,11 +7,11 @@ mod queue;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Display;
-use std::io::IsTerminal;
 use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use wholly_terminal::stream::{Colour, Form, Stream, is_terminal, messages};
 
 use self::queue::Queue;
 pub use self::queue::dropped;
@@ -27,12 +27,13 @@ pub struct Shown(Queue);
 /// Begins to show them, for a command, which waits for whoever reads its standard error.
 /// WHOLLY_LOG, a filter, counts before the level.
 pub fn show(logs: Logs) -> Result<(), String> {
-    init(logs, std::io::stderr)
+    let form = form(logs);
+    init(logs, move || messages(form))
 }
 
 /// Begins to show them, for a server, which waits for nobody.
 pub fn show_by_thread(logs: Logs) -> Result<Shown, String> {
-    let queue = Queue::start(std::io::stderr())
+    let queue = Queue::start(messages(form(logs)))
         .map_err(|why| format!("the system denies the thread that writes log messages: {why}"))?;
     init(logs, queue.clone())?;
     std::panic::set_hook(Box::new(|panic| {
@@ -62,16 +63,26 @@ where
         // over that: a full disk would stop the coordinator for good.
         .log_internal_errors(false);
     match logs.format {
-        Format::Text => lines.with_ansi(std::io::stderr().is_terminal()).init(),
+        Format::Text => lines.with_ansi(form(logs) == Form::Text(Colour::On)).init(),
         Format::Json => lines.json().flatten_event(true).with_ansi(false).init(),
     }
     Ok(())
 }
 
+fn form(logs: Logs) -> Form {
+    match logs.format {
+        Format::Json => Form::Json,
+        Format::Text if is_terminal(Stream::Error) => Form::Text(Colour::On),
+        Format::Text => Form::Text(Colour::Off),
+    }
+}
+
 impl Shown {
     /// Says why the process ends. A line of its own would wait for the thread that writes.
     pub fn say_error(&self, error: &dyn Display) {
-        self.0.add(format!("wholly: {error}\n").as_bytes());
+        for line in format!("wholly: {error}").lines() {
+            self.0.add(format!("{line}\n").as_bytes());
+        }
     }
 }
 

@@ -20,12 +20,14 @@
 //! | `choose` | which approach suits a case, by rules from the literature |
 //! | `sagas` | the definitions that sagas are submitted by |
 //! | `serve` | the server from start to end |
-//! | `open_files` | that it may have as many connections as it takes |
+//! | `open_files`, `file_size` | the system's limits: enough open files, and a limit on their size that ends nothing |
 //! | `observer` | the choreographies, as their feeds tell them |
 //! | `metrics`, `logs`, `alerts`, `traces` | what an operator sees, and is told |
 //! | `https`, `fetch` | a client for what is told to others, and asked of them |
 //! | `problem` | errors, as HTTP tells them |
 //! | `api` | the routes, and how the library's answers look as HTTP |
+
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod accept;
 mod access;
@@ -44,6 +46,7 @@ mod declared;
 mod definition;
 mod diagram;
 mod fetch;
+mod file_size;
 mod framing;
 #[cfg(test)]
 mod fuzz;

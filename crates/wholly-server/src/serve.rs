@@ -246,10 +246,7 @@ fn warn_of_strangers(config: &Config, sagas: &Sagas) {
 
 /// The one line on the standard output, which programs read.
 fn announce(scheme: &str, address: SocketAddr) -> Result<(), ServeError> {
-    use std::io::Write;
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "wholly is listening on {scheme}://{address}")
-        .and_then(|()| stdout.flush())
+    wholly_terminal::write_line(format_args!("wholly is listening on {scheme}://{address}"))
         .map_err(denied("the standard output"))
 }
 

@@ -7,6 +7,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use wholly_core::Name;
 
 use crate::access::{Role, Sha256};
+use crate::cli::exit::{self, failed};
 
 /// Make a token for a client.
 ///
@@ -29,19 +30,18 @@ impl Token {
     pub fn run(self) -> ExitCode {
         let mut bytes = [0; 32];
         if SystemRandom::new().fill(&mut bytes).is_err() {
-            eprintln!("wholly: the system has no random bytes");
-            return ExitCode::FAILURE;
+            return failed(exit::FAILED, &"the system has no random bytes");
         }
         let token = format!("wholly_{}", base64url(&bytes));
         let Sha256(hash) = Sha256::of(token.as_bytes());
         let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         let roles: Vec<_> =
             self.roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
-        println!("{token}\n\n[[tokens]]");
         // A string of TOML's, with whatever it holds escaped.
-        println!("name = {}", toml::Value::from(self.name.as_str()));
-        println!("sha256 = \"{hash}\"\nroles = {roles:?}");
-        ExitCode::SUCCESS
+        let name = toml::Value::from(self.name.as_str());
+        let section = format!("[[tokens]]\nname = {name}\nsha256 = \"{hash}\"\nroles = {roles:?}");
+        let written = wholly_terminal::write_line(format_args!("{token}\n\n{section}"));
+        exit::wrote(written, ExitCode::SUCCESS)
     }
 }
 

@@ -1,10 +1,13 @@
 //! The log's disk is full, for real: the system refuses every write of the server's process until
-//! it may write again.
+//! it may write again. The signal that it sends with the refusal ends nothing.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;
 
-use common::{Little, Server, eventually};
+use std::fs::File;
+use std::process::Command;
+
+use common::{Little, Server, eventually, run};
 use hyper::StatusCode;
 use rustix::process::{Resource, Rlimit, prlimit};
 use tempfile::tempdir;
@@ -17,7 +20,9 @@ async fn reads_go_on_the_rest_waits_and_it_goes_on_when_space_is_free() {
     let directory = tempdir().unwrap();
     let (orders, payments) = (Little::start().await, Little::start().await);
     let participants = [("orders", &orders), ("payments", &payments)];
-    let server = Server::start_where_files_may_not_grow(directory.path(), &participants).await;
+    // Its messages go to a file on the same disk.
+    let messages = directory.path().join("messages");
+    let server = Server::start_logging(directory.path(), &participants, "", None, &messages).await;
     let before = server.submit(&[("idempotency-key", "before")], ORDER).await;
     assert_eq!(before.status, StatusCode::OK, "{before:?}");
     let id = before.json()["id"].as_str().unwrap().to_owned();
@@ -62,4 +67,58 @@ async fn reads_go_on_the_rest_waits_and_it_goes_on_when_space_is_free() {
     assert!(metrics.contains("\nwholly_log_up 1\n"), "{metrics}");
     let again = server.submit(&[("idempotency-key", "before")], ORDER).await;
     assert_eq!(again.json()["id"], id.as_str());
+}
+
+#[test]
+fn a_backup_that_may_not_be_written_leaves_nothing() {
+    let directory = tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (code, _, wrong) = run(&["log", "init", &path("wholly.db")]);
+    assert_eq!(code, Some(0), "{wrong}");
+    // Two blocks: far less than the copy needs.
+    let output = Command::new("sh")
+        .args(["-c", "ulimit -f 2; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_wholly")])
+        .args(["backup", "--log", &path("wholly.db"), "--to", &path("copy.db")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}: {said}", output.status);
+    assert!(said.contains("cannot be copied"), "{said}");
+    let entries = std::fs::read_dir(directory.path()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| !name.starts_with("wholly.db")).count(), 0);
+}
+
+/// Neither a panic nor success, whatever it is that cannot be written.
+#[test]
+fn a_command_whose_answer_cannot_be_written_says_so() {
+    let directory = tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (code, _, wrong) = run(&["log", "init", &path("wholly.db")]);
+    assert_eq!(code, Some(0), "{wrong}");
+    std::fs::write(path("wholly.toml"), "").unwrap();
+    std::fs::write(path("order.json"), ORDER).unwrap();
+    for words in [
+        vec!["--help"],
+        vec!["completions", "bash"],
+        vec!["token"],
+        vec!["events", "schema", "sqlite"],
+        vec!["config", "check", &path("wholly.toml")],
+        vec!["check", &path("order.json")],
+        vec!["diagram", &path("order.json")],
+        vec!["log", "verify", &path("wholly.db")],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wholly"));
+        let output = command.args(&words).stdout(File::create("/dev/full").unwrap()).output();
+        let output = output.unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.contains("cannot write to the standard output"), "{words:?}: {said}");
+        // A reader that goes away has read what it wanted.
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = command.stdout(writer).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), said.as_str()), (Some(0), ""), "{words:?}");
+    }
 }

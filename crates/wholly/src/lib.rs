@@ -19,7 +19,9 @@
 //! | [`log`] | where it remembers: the trait, SQLite, memory |
 //! | `participant` | who takes part: the trait, HTTP, the slots of each |
 //!
-//! The library installs nothing global: no TLS provider, no tracing subscriber, no signal handler.
+//! The library installs nothing global: no TLS provider, no tracing subscriber, no signal handler. A
+//! program that may run with a limit on the size of files should handle or ignore SIGXFSZ, as
+//! `wholly serve` does: else the system ends it where a full disk would be an error.
 
 mod clock;
 #[cfg(all(feature = "http", feature = "conformance"))]

@@ -2,7 +2,6 @@
 //! that answers at once, or after a pause: 200, or a refusal where it is asked for one.
 
 use std::convert::Infallible;
-use std::io::{self, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -69,8 +68,7 @@ pub(super) fn serve(answering: &Answering) -> Result<(), BenchError> {
     let pause = Duration::from_millis(answering.pause_millis);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        println!("http://{}", listener.local_addr()?);
-        io::stdout().flush()?;
+        wholly_terminal::write_line(format_args!("http://{}", listener.local_addr()?))?;
         loop {
             let (stream, _) = listener.accept().await?;
             stream.set_nodelay(true)?;

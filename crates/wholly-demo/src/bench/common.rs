@@ -74,11 +74,11 @@ impl Output {
             None => Path::new("."),
         };
         if is_in_memory(parent) {
-            eprintln!(
+            wholly_terminal::report(format_args!(
                 "warning: {} is in memory, where nothing is durable and a sync costs nothing; \
                  name a directory on a disk with --log",
                 parent.display()
-            );
+            ));
         }
         Ok(tempfile::Builder::new().prefix("wholly-bench-").tempdir_in(parent)?)
     }

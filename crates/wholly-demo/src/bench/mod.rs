@@ -121,7 +121,7 @@ impl Bench {
         match done {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("wholly: {error}");
+                wholly_terminal::report(format_args!("wholly: {error}"));
                 ExitCode::FAILURE
             }
         }
@@ -143,8 +143,8 @@ fn reported<T: Serialize + Display>(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let report = runtime.block_on(work)?;
     match json {
-        true => println!("{}", serde_json::to_string_pretty(&report)?),
-        false => println!("{report}"),
+        true => wholly_terminal::write_json_pretty(&report)?,
+        false => wholly_terminal::write_line(&report)?,
     }
     Ok(report)
 }

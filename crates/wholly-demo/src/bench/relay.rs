@@ -2,7 +2,6 @@
 //! and then answers. A process of its own, with as many threads as Wholly's server has.
 
 use std::convert::Infallible;
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -41,8 +40,7 @@ impl Relay {
         tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
             let calls = Arc::new(BareCalls::of(&plan)?);
             let listener = TcpListener::bind("127.0.0.1:0").await?;
-            println!("http://{}", listener.local_addr()?);
-            io::stdout().flush()?;
+            wholly_terminal::write_line(format_args!("http://{}", listener.local_addr()?))?;
             loop {
                 let (stream, _) = listener.accept().await?;
                 stream.set_nodelay(true)?;

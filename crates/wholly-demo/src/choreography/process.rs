@@ -19,7 +19,7 @@ use super::store::ShopStore;
 use super::{Flow, Ports, Refusal, calls, choreography, in_turn};
 use crate::kill::{KillAt, Killer};
 use crate::process::end_with_stdin;
-use crate::service::{StockArgument, listen, say, stock};
+use crate::service::{StockArgument, listen, say, say_json, stock};
 use crate::shop::ServiceKind;
 
 /// Run one of the shop's services by events, until the standard input ends.
@@ -88,7 +88,7 @@ impl EventService {
         match self.serve() {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                eprintln!("wholly: {error}");
+                wholly_terminal::report(format_args!("wholly: {error}"));
                 ExitCode::FAILURE
             }
         }
@@ -203,8 +203,6 @@ impl Told {
     }
 
     pub(super) fn say(&self) {
-        if let Ok(line) = serde_json::to_string(self) {
-            say(&line);
-        }
+        say_json(self);
     }
 }

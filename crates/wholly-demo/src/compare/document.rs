@@ -45,6 +45,8 @@ pub(super) struct Compared {
 /// Why a document could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeepError {
+    #[error("cannot write to the standard output: {0}")]
+    Output(#[from] std::io::Error),
     #[error("the figures cannot be written as JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error("the figures are not kept: neither XDG_STATE_HOME nor HOME names a directory")]

@@ -110,7 +110,7 @@ impl Compare {
         if let Some(file) = &self.report
             && let Err(error) = report::write(&document, file)
         {
-            eprintln!("wholly: {error}");
+            wholly_terminal::report(format_args!("wholly: {error}"));
             return ExitCode::from(2);
         }
         let document = Arc::new(Mutex::new(document));
@@ -121,7 +121,7 @@ impl Compare {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
                     progress.clear();
-                    eprintln!("wholly: {error}");
+                    wholly_terminal::report(format_args!("wholly: {error}"));
                     ExitCode::FAILURE
                 }
             }
@@ -131,7 +131,7 @@ impl Compare {
         match self.print(&document) {
             Ok(()) => code,
             Err(error) => {
-                eprintln!("wholly: {error}");
+                wholly_terminal::report(format_args!("wholly: {error}"));
                 ExitCode::FAILURE
             }
         }
@@ -140,8 +140,8 @@ impl Compare {
     /// Prints what was measured, and keeps it.
     fn print(&self, document: &Document) -> Result<(), document::KeepError> {
         match self.json {
-            true => println!("{}", document.json()?),
-            false => print!("{}", table::Table(document)),
+            true => wholly_terminal::write_json_pretty(document)?,
+            false => wholly_terminal::write(table::Table(document))?,
         }
         if let Some(file) = &self.report {
             report::write(document, file)?;
@@ -150,7 +150,7 @@ impl Compare {
             return Ok(());
         }
         let file = document.keep()?;
-        eprintln!("kept in {}", file.display());
+        wholly_terminal::report(format_args!("kept in {}", file.display()));
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Progress of the measurement: one live line on a terminal, a line for each part elsewhere.
 
-use std::io::{IsTerminal, Write};
+use wholly_terminal::stream::{Stream, is_terminal, replace_line};
 
 pub(super) struct Progress {
     is_live: bool,
@@ -9,21 +9,21 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn to_stderr() -> Self {
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Self { is_live: std::io::stderr().is_terminal() && !is_dumb }
+        Self { is_live: is_terminal(Stream::Error) && !is_dumb }
     }
 
     /// Says that a part begins.
     pub(super) fn part(&self, text: &str) {
         match self.is_live {
             true => self.live(text),
-            false => eprintln!("{text}"),
+            false => wholly_terminal::report(text),
         }
     }
 
     /// Says how far a part is, where somebody looks at a terminal.
     pub(super) fn live(&self, text: &str) {
         if self.is_live {
-            write(&format!("\r\x1b[2K{text}"));
+            replace_line(text);
         }
     }
 
@@ -31,10 +31,4 @@ impl Progress {
     pub(super) fn clear(&self) {
         self.live("");
     }
-}
-
-fn write(text: &str) {
-    let mut stderr = std::io::stderr().lock();
-    // Who does not look any more does not stop the measurement.
-    let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
 }

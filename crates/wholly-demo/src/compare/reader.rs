@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use super::verdict::{self, Collect, Verdict};
 use crate::client::{Http, Reply};
-use crate::service::say;
+use crate::service::say_json;
 use crate::shop::standing::Told;
 
 /// Read orders from the three services, until the standard input ends.
@@ -87,7 +87,7 @@ impl Reader {
     /// Reads until the standard input ends.
     pub fn run(self) -> ExitCode {
         let Ok(ports) = <[u16; 3]>::try_from(self.ports) else {
-            eprintln!("wholly: three ports are needed");
+            wholly_terminal::report("wholly: three ports are needed");
             return ExitCode::FAILURE;
         };
         let shared = Arc::<Shared>::default();
@@ -112,9 +112,7 @@ impl Reader {
 }
 
 fn tell(said: &Said) {
-    if let Ok(line) = serde_json::to_string(said) {
-        say(&line);
-    }
+    say_json(said);
 }
 
 #[derive(Default)]

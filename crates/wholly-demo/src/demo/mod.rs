@@ -80,7 +80,7 @@ impl Demo {
             match play(self.part, &Teller::new()).await {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    eprintln!("wholly: {error}");
+                    wholly_terminal::report(format_args!("wholly: {error}"));
                     ExitCode::FAILURE
                 }
             }
@@ -103,13 +103,17 @@ pub(crate) fn until_interrupted(story: impl Future<Output = ExitCode>) -> ExitCo
                 _ = terminate.recv() => 15,
                 _ = hangup.recv() => 1,
             };
-            eprintln!("wholly: interrupted; what was started is stopped and cleaned up");
+            wholly_terminal::report(
+                "wholly: interrupted; what was started is stopped and cleaned up",
+            );
             // As a shell says of a command that a signal ended.
             Ok(ExitCode::from(128 + number))
         })
     };
     run().unwrap_or_else(|error: std::io::Error| {
-        eprintln!("wholly: the system denies what every program needs: {error}");
+        wholly_terminal::report(format_args!(
+            "wholly: the system denies what every program needs: {error}"
+        ));
         ExitCode::FAILURE
     })
 }

@@ -1,8 +1,10 @@
 //! How a story looks: plain lines, with colour where somebody looks at a terminal.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 
 use serde_json::Value;
+use wholly_terminal::one_line;
+use wholly_terminal::stream::{Colour, Stream, is_terminal, write_painted};
 
 use crate::choreography::Told;
 use crate::fleet::{Books, Step, Transaction};
@@ -25,7 +27,7 @@ impl Teller {
     pub(super) fn new() -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let dumb = set("TERM").is_none_or(|term| term == "dumb");
-        let colour = io::stdout().is_terminal() && set("NO_COLOR").is_none() && !dumb;
+        let colour = is_terminal(Stream::Output) && set("NO_COLOR").is_none() && !dumb;
         Self { colour, verb: "prepare  ".len() }
     }
 
@@ -181,14 +183,16 @@ impl Teller {
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
+        let text = one_line(text);
         match self.colour {
             true => format!("\x1b[{colour}m{text}\x1b[0m"),
-            false => text.to_owned(),
+            false => text,
         }
     }
 
     fn line(&self, line: &str) -> io::Result<()> {
-        writeln!(io::stdout().lock(), "{line}")
+        let colour = if self.colour { Colour::On } else { Colour::Off };
+        write_painted(colour, format_args!("{line}\n"))
     }
 }
 

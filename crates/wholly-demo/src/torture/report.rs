@@ -1,11 +1,11 @@
 //! The report of what was done, and its outcome: lines while it runs, a summary or JSON at the end.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::ops::AddAssign;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use wholly_terminal::{write_json_pretty, write_line};
 
 use super::check::Ledger;
 use crate::fleet::{Role, Transaction};
@@ -76,7 +76,7 @@ impl Report {
     /// A line for who watches.
     pub(super) fn say(&self, line: &str) {
         if !self.json {
-            print(line);
+            let _ = write_line(line);
         }
     }
 
@@ -119,7 +119,8 @@ impl Report {
 
     pub(super) fn finish(self) -> ExitCode {
         match self.json {
-            true => print(&serde_json::to_string_pretty(&self).unwrap_or_default()),
+            // Where nobody reads any more the exit code still tells.
+            true => _ = write_json_pretty(&self),
             false => self.summary(),
         }
         match self.violations.is_empty() {
@@ -160,11 +161,6 @@ impl Report {
             ));
         }
         lines.push(format!("violations    {}", self.violations.len()));
-        print(&lines.join("\n"));
+        let _ = write_line(lines.join("\n"));
     }
-}
-
-fn print(text: &str) {
-    // Where nobody reads any more the exit code still tells.
-    let _ = writeln!(io::stdout().lock(), "{text}");
 }

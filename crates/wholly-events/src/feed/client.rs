@@ -47,10 +47,11 @@ pub struct HttpFeed {
 pub enum InvalidFeed {
     /// The text is no address.
     #[error(
-        "{url} is no address of a feed: it needs http:// or https://, a host and a path, and no query"
+        "{url} is no address of a feed: it needs http:// or https://, a host and a path, no user and no \
+         query"
     )]
     Url {
-        /// The text.
+        /// The text, without what may be secret.
         url: String,
     },
     /// The reads of the feed cannot be signed with the key.
@@ -69,16 +70,36 @@ pub enum InvalidFeed {
     },
 }
 
+/// True for a host with or without a port, and nothing else: no user, no password.
+fn is_host_and_port(authority: &http::uri::Authority) -> bool {
+    let port = authority.port().map_or(0, |port| 1 + port.as_str().len());
+    let host = authority.host().len();
+    host > 0 && authority.as_str().len() == host + port
+}
+
+/// An address without its query, its user and its password: they may be secrets.
+fn shown(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
+    match rest.rsplit_once('@') {
+        Some((_, host)) if scheme.is_empty() => format!("…@{host}"),
+        Some((_, host)) => format!("{scheme}://…@{host}"),
+        None => url.to_owned(),
+    }
+}
+
 impl HttpFeed {
     /// The feed at this address.
     ///
     /// # Errors
     /// When it is none.
     pub fn at(url: &str) -> Result<Self, InvalidFeed> {
-        let uri: http::Uri = url.parse().map_err(|_| InvalidFeed::Url { url: url.to_owned() })?;
+        let invalid = || InvalidFeed::Url { url: shown(url) };
+        let uri: http::Uri = url.parse().map_err(|_| invalid())?;
         let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-        if !is_http || uri.host().is_none_or(str::is_empty) || uri.query().is_some() {
-            return Err(InvalidFeed::Url { url: url.to_owned() });
+        let is_plain = uri.authority().is_some_and(is_host_and_port);
+        if !is_http || !is_plain || uri.query().is_some() {
+            return Err(invalid());
         }
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -87,7 +108,7 @@ impl HttpFeed {
         let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|_| InvalidFeed::Url { url: url.to_owned() })?
+            .map_err(|_| invalid())?
             .with_webpki_roots()
             .with_no_client_auth();
         let client = Client::builder(TokioExecutor::new())

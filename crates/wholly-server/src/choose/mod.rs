@@ -28,11 +28,12 @@ mod show;
 mod tests;
 mod works;
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use wholly_terminal::stream::dialogue;
 
 use self::advice::{Advice, Outcome};
 use self::case::{Answers, Given, Question};
@@ -143,8 +144,7 @@ impl Choose {
         if self.json {
             screen.document(&Document::of(&told)).map_err(Failed::from)?;
         } else {
-            let text = Page::of(&told, &screen);
-            io::stdout().lock().write_all(text.as_bytes()).map_err(Failed::from)?;
+            screen.text(&Page::of(&told, &screen)).map_err(Failed::from)?;
         }
         Ok(())
     }
@@ -157,7 +157,7 @@ fn complete(mut given: Given) -> Result<(Given, Answers), ChooseError> {
             return Err(ChooseError::Missing(missing));
         }
         // The answer may go to a file or a program.
-        let (mut input, mut output) = (io::stdin().lock(), io::stderr().lock());
+        let (mut input, mut output) = (io::stdin().lock(), dialogue());
         let all = questions::ask(&missing, &mut given, &mut input, &mut output);
         if !all.map_err(ChooseError::Terminal)? {
             return Err(ChooseError::Ended);

@@ -92,7 +92,8 @@ impl Ask {
         if let (Some(certificate), Some(key)) = (&self.cert, &self.cert_key) {
             builder = builder.identity(certificate, key);
         }
-        builder.build().map_err(|why| Failed::Usage(format!("--server {}: {why}", self.server)))
+        // The address may hold a password.
+        builder.build().map_err(|why| Failed::Usage(format!("--server: {why}")))
     }
 
     /// Never an argument, for everybody on this machine can read those.

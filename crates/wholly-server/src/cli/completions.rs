@@ -1,13 +1,12 @@
 //! `wholly completions`: what makes a shell complete the commands.
 
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::Shell;
 
 use super::Cli;
-use super::exit::Failed;
+use super::exit;
 
 /// Print what makes a shell complete the commands and their options.
 #[derive(Args)]
@@ -35,9 +34,7 @@ impl Completions {
         };
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Cli::command(), "wholly", &mut script);
-        match io::stdout().lock().write_all(&script) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(why) => Failed::Output(why).exit(),
-        }
+        let script = String::from_utf8_lossy(&script);
+        exit::wrote(wholly_terminal::write(script), ExitCode::SUCCESS)
     }
 }

@@ -113,15 +113,26 @@ fn said(error: &AskError) -> String {
         "no-such-route" => format!("{problem}; the server is older than this command"),
         _ if problem.problems.len() > 1 => {
             let lines =
-                problem.problems.iter().map(|wrong| format!("\n  {}: {}", wrong.at, wrong.what));
+                problem.problems.iter().map(|wrong| format!("\n{}: {}", wrong.at, wrong.what));
             format!("the definition makes no sense:{}", lines.collect::<String>())
         }
         _ => problem.to_string(),
     }
 }
 
-/// One line on the standard error that says what is wrong.
+/// One line on the standard error that says what is wrong. What an error has behind a line feed is
+/// indented, for it may come from elsewhere.
 pub fn failed(code: u8, error: &dyn Display) -> ExitCode {
-    eprintln!("wholly: {error}");
+    let error = error.to_string().replace('\n', "\n  ");
+    wholly_terminal::report(format_args!("wholly: {error}"));
     ExitCode::from(code)
+}
+
+/// The exit code of a command that has written its answer, or could not.
+pub fn wrote(written: io::Result<()>, code: ExitCode) -> ExitCode {
+    match written {
+        // Who reads only the first lines is not told that there are more.
+        Err(why) if why.kind() != io::ErrorKind::BrokenPipe => failed(FAILED, &Failed::Output(why)),
+        _ => code,
+    }
 }

@@ -137,6 +137,7 @@ fn parts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     for (name, state, paint, by, stuck) in parts {
         let (name, state) =
             (screen.cell(Paint::Plain, name, widest), screen.cell(paint, state, 11));
+        let by = screen.paint(Paint::Plain, &by);
         screen.line(&format!("  {name}  {state}  {by}"))?;
         if let Some(why) = stuck {
             let head = format!("  {}  {}", " ".repeat(widest), screen.paint(Paint::Bad, "stuck: "));

@@ -1,12 +1,15 @@
 //! `wholly log`: a log's file in an operator's hands.
 
+use std::fmt::Display;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use wholly::SqliteLog;
 use wholly::log::OpenError;
-use wholly::log::sqlite::{Doubt, Verified};
+use wholly::log::sqlite::{Doubt, Salvaged, Verified};
+use wholly_terminal::{one_line, write_line};
 
 use super::exit::{self, failed};
 
@@ -83,8 +86,9 @@ impl Init {
     fn run(self) -> ExitCode {
         match SqliteLog::at(&self.log).create() {
             Ok(identity) => {
-                println!("{} is a new log with the identity {identity}", self.log.display());
-                ExitCode::SUCCESS
+                let log = self.log.display();
+                let said = format!("{log} is a new log with the identity {identity}");
+                exit::wrote(write_line(one_line(&said)), ExitCode::SUCCESS)
             }
             Err(error @ OpenError::Exists { .. }) => failed(exit::USAGE, &error),
             Err(error) => failed(exit::FAILED, &error),
@@ -98,30 +102,33 @@ impl Verify {
             Ok(verified) => verified,
             Err(error) => return failed(exit::FAILED, &error),
         };
+        let is_whole = verified.damage.is_empty() && verified.refused.is_none();
+        let code = if is_whole { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) };
+        exit::wrote(self.tell(&verified), code)
+    }
+
+    fn tell(&self, verified: &Verified) -> io::Result<()> {
         let identity = verified.identity.map_or("unknown".to_owned(), |id| id.to_string());
-        println!("log        {}", self.log.display());
-        println!("identity   {identity}");
-        println!("batches    {}", verified.head.0);
-        println!(
-            "read       {} transactions, {} of them unsettled",
-            verified.transactions, verified.unsettled
-        );
-        for damage in &verified.damage {
-            println!("damaged    {damage}");
-        }
-        println!("in doubt   {}", in_doubt(&verified));
+        fact("log", self.log.display())?;
+        fact("identity", identity)?;
+        fact("batches", verified.head.0)?;
+        let (all, unsettled) = (verified.transactions, verified.unsettled);
+        fact("read", format_args!("{all} transactions, {unsettled} of them unsettled"))?;
+        verified.damage.iter().try_for_each(|damage| fact("damaged", damage))?;
+        fact("in doubt", in_doubt(verified))?;
         match &verified.refused {
-            Some(why) => println!("opened     no: {why}"),
+            Some(why) => fact("opened", format_args!("no: {why}")),
             None if verified.doubt == Doubt::Any => {
-                println!("opened     no, but as a restored copy: see `wholly log salvage`, too");
+                fact("opened", "no, but as a restored copy: see `wholly log salvage`, too")
             }
-            None => {}
-        }
-        match verified.damage.is_empty() && verified.refused.is_none() {
-            true => ExitCode::SUCCESS,
-            false => ExitCode::from(exit::FAILED),
+            None => Ok(()),
         }
     }
+}
+
+/// A line of what there is to say of a log.
+fn fact(what: &str, fact: impl Display) -> io::Result<()> {
+    write_line(format_args!("{what:<10} {}", one_line(&fact.to_string())))
 }
 
 fn in_doubt(verified: &Verified) -> String {
@@ -141,13 +148,18 @@ impl Salvage {
             Ok(salvaged) => salvaged,
             Err(error) => return failed(exit::FAILED, &error),
         };
-        println!("copied     {} entries to {}", salvaged.entries, self.to.display());
-        println!("damaged    {} of them; their transactions show as stuck", salvaged.damaged);
-        println!("left       {} that nobody knows whose they are", salvaged.nameless);
-        if salvaged.unreadable {
-            println!("unreadable parts of the file, whose entries are lost");
+        exit::wrote(self.tell(&salvaged), ExitCode::SUCCESS)
+    }
+
+    fn tell(&self, salvaged: &Salvaged) -> io::Result<()> {
+        let Salvaged { entries, damaged, nameless, unreadable, .. } = salvaged;
+        let to = self.to.display();
+        fact("copied", format_args!("{entries} entries to {to}"))?;
+        fact("damaged", format_args!("{damaged} of them; their transactions show as stuck"))?;
+        fact("left", format_args!("{nameless} that nobody knows whose they are"))?;
+        if *unreadable {
+            write_line("unreadable parts of the file, whose entries are lost")?;
         }
-        println!("next       wholly serve --log {} --restored", self.to.display());
-        ExitCode::SUCCESS
+        fact("next", format_args!("wholly serve --log {to} --restored"))
     }
 }

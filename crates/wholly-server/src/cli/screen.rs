@@ -1,13 +1,16 @@
 //! How answers look: for people, with colour on a terminal that has it, or for programs.
 //!
-//! INVARIANT: what comes from elsewhere is shown without its control characters, for a
-//! participant's reason must not move the cursor of the one who reads it.
+//! INVARIANT: what comes from elsewhere is shown in its place, for a participant's reason must not
+//! begin a line that looks like the command's own. That no control character reaches the terminal,
+//! `wholly_terminal` sees to, for all that is written.
 
-use std::io::{self, IsTerminal, Write};
+use std::io;
 
 use clap::ValueEnum;
 use serde::Serialize;
 use wholly_client::State;
+use wholly_terminal::stream::{self, Stream, is_terminal, write_painted};
+use wholly_terminal::{one_line, write_json};
 
 /// True if colour is to be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -64,15 +67,13 @@ pub struct Screen {
 
 impl Screen {
     pub fn new(json: bool, colour: Colour) -> Self {
-        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-        let terminal = io::stdout().is_terminal();
-        let able = || set("NO_COLOR").is_none() && set("TERM").is_some_and(|term| term != "dumb");
+        let terminal = is_terminal(Stream::Output);
         let colour = match colour {
-            Colour::Auto => terminal && able(),
+            Colour::Auto => takes_colour(Stream::Output),
             Colour::Always => true,
             Colour::Never => false,
         };
-        let size = rustix::termios::tcgetwinsize(io::stdout()).ok();
+        let size = rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok();
         let width = size.map(|size| usize::from(size.ws_col)).filter(|&width| width > 0);
         Self { json, colour, width: width.filter(|_| terminal) }
     }
@@ -87,9 +88,9 @@ impl Screen {
         self.width
     }
 
-    /// A text in its paint, and without control characters.
+    /// A text in its paint, and in one line.
     pub fn paint(&self, paint: Paint, text: &str) -> String {
-        let text = harmless(text);
+        let text = one_line(text);
         match self.colour && paint != Paint::Plain && !text.is_empty() {
             true => format!("\x1b[{}m{text}\x1b[0m", paint.code()),
             false => text,
@@ -104,7 +105,12 @@ impl Screen {
 
     /// A line of painted parts.
     pub fn line(&self, line: &str) -> io::Result<()> {
-        writeln!(io::stdout().lock(), "{}", line.trim_end())
+        self.text(&format!("{}\n", line.trim_end()))
+    }
+
+    /// A text of painted lines.
+    pub fn text(&self, text: &str) -> io::Result<()> {
+        write_painted(colour(self.colour), text)
     }
 
     /// A painted text behind a head of `indent` columns, that goes on under itself.
@@ -120,20 +126,28 @@ impl Screen {
 
     /// A JSON document in a line of its own.
     pub fn document<T: Serialize>(&self, document: &T) -> io::Result<()> {
-        let text = serde_json::to_string(document)?;
-        writeln!(io::stdout().lock(), "{text}")
+        write_json(document)
     }
 
     /// What somebody who looks may want to know besides.
     pub fn hint(&self, hint: &str) {
         if self.width.is_some() && !self.json {
-            eprintln!("{}", self.paint(Paint::Quiet, hint));
+            let hint = self.paint(Paint::Quiet, hint);
+            stream::report_painted(colour(self.colour), format_args!("{hint}\n"));
         }
     }
 }
 
-fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
+/// True if somebody looks at the stream, and wants colour.
+pub fn takes_colour(stream: Stream) -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    is_terminal(stream)
+        && set("NO_COLOR").is_none()
+        && set("TERM").is_some_and(|term| term != "dumb")
+}
+
+pub fn colour(is_on: bool) -> stream::Colour {
+    if is_on { stream::Colour::On } else { stream::Colour::Off }
 }
 
 /// The text in lines of at most `room` columns, broken at spaces where there are any.

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use crate::cli::exit;
+
 use super::{Config, Overrides, Source, Variables};
 
 /// Look at the configuration.
@@ -40,12 +42,11 @@ impl ConfigCommand {
         });
         match said {
             Ok(config) => {
-                print!("{}", Understood(&config));
-                ExitCode::SUCCESS
+                exit::wrote(wholly_terminal::write(Understood(&config)), ExitCode::SUCCESS)
             }
             Err(error) => {
-                eprintln!("{error}");
-                ExitCode::from(2)
+                wholly_terminal::report(&error);
+                ExitCode::from(exit::USAGE)
             }
         }
     }

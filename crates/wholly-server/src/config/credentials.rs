@@ -8,6 +8,7 @@ use wholly::{HttpParticipant, InvalidCredentials};
 
 use super::Wrong;
 use super::secret::Secret;
+use super::tls::is_pem;
 
 /// `auth`: what the header `Authorization` says.
 #[derive(Deserialize)]
@@ -67,7 +68,10 @@ impl TlsSection {
             let file = file.as_ref().map(|file| directory.join(file));
             let read = |file: &PathBuf| {
                 std::fs::read(file).map_err(|why| {
-                    let why = format!("{} cannot be read: {why}", file.display());
+                    let why = match is_pem(file) {
+                        true => "a PEM does not stand here itself; name its file".to_owned(),
+                        false => format!("{} cannot be read: {why}", file.display()),
+                    };
                     Wrong::about(&section, why)
                 })
             };

@@ -4,7 +4,12 @@
 /// places are one mistake.
 pub const ALIKE: f64 = 0.5;
 
+/// The keys beside which a secret stands.
+const SECRETS: [&str; 5] = ["secret", "password", "token", "sha256", "key"];
+
 /// The message of the deserializer, in words that say what to do.
+///
+/// INVARIANT: it repeats no value, which may be a secret in the wrong form or in the wrong place.
 pub fn explained(message: &str, said: &str) -> String {
     if message.contains("duplicate key") {
         let said = said.trim();
@@ -13,15 +18,40 @@ pub fn explained(message: &str, said: &str) -> String {
              by another name"
         );
     }
-    let Some((key, known)) =
-        message.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, expected "))
-    else {
-        return message.to_owned();
-    };
+    if let Some((found, expected)) = after(message, &["invalid type: ", "invalid value: "]) {
+        // The value follows in quotes.
+        let kind = found.split(['"', '`']).next().unwrap_or_default().trim();
+        let expected = match expected.split_once(' ') {
+            // The name is the program's own.
+            Some(("struct" | "enum", _)) => "a table",
+            _ => expected,
+        };
+        return format!("invalid type: {kind}, expected {expected}");
+    }
+    if let Some((_, expected)) = after(message, &["unknown variant "]) {
+        return format!("unknown variant, expected {expected}");
+    }
+    match after(message, &["unknown field "]) {
+        Some((key, known)) => unknown(key.trim_matches('`'), known),
+        None => message.to_owned(),
+    }
+}
+
+/// What such a message found, and what it expected.
+fn after<'a>(message: &'a str, beginnings: &[&str]) -> Option<(&'a str, &'a str)> {
+    let rest = beginnings.iter().find_map(|beginning| message.strip_prefix(beginning))?;
+    rest.rsplit_once(", expected ")
+}
+
+fn unknown(key: &str, known: &str) -> String {
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+    let wrong = match known.iter().any(|known| SECRETS.contains(known)) {
+        true => "this key is not known here".to_owned(),
+        false => format!("there is no key `{key}` here"),
+    };
     match nearest(key, known.iter().copied()).filter(|(alike, _)| *alike >= ALIKE) {
-        Some((_, right)) => format!("there is no key `{key}` here; did you mean `{right}`?"),
-        None => format!("there is no key `{key}` here; there are `{}`", known.join("`, `")),
+        Some((_, right)) => format!("{wrong}; did you mean `{right}`?"),
+        None => format!("{wrong}; there are `{}`", known.join("`, `")),
     }
 }
 

@@ -111,6 +111,17 @@ fn unreadable(
     what: &str,
     why: &dyn std::fmt::Display,
 ) -> Wrong {
-    let path = directory.join(file.get_ref());
-    Wrong::about(file, format!("{what} in {} cannot be read: {why}", path.display()))
+    let why = match is_pem(file.get_ref()) {
+        true => format!("{what} does not stand here itself; name its file"),
+        false => {
+            let path = directory.join(file.get_ref());
+            format!("{what} in {} cannot be read: {why}", path.display())
+        }
+    };
+    Wrong::about(file, why)
+}
+
+/// True for what stands in the place of its file's name. It may be a key, and is not repeated.
+pub(super) fn is_pem(file: &Path) -> bool {
+    file.to_string_lossy().contains("-----BEGIN")
 }

@@ -89,7 +89,7 @@ fn header(
     (name, secret): (Spanned<String>, Spanned<Secret>),
 ) -> Result<(HeaderName, Secret), Wrong> {
     let parsed = HeaderName::try_from(name.get_ref())
-        .map_err(|_| Wrong::about(&name, format!("{:?} is no header", name.get_ref())))?;
+        .map_err(|_| Wrong::about(&name, "this is no name of a header".to_owned()))?;
     if HeaderValue::try_from(secret.get_ref().expose()).is_err() {
         let why = format!("the secret for {parsed} has what no header can have");
         return Err(Wrong::about(&secret, why));

@@ -10,7 +10,8 @@ use wholly_events::conformance::Verdict;
 use wholly_events::conformance::follower::{Process, follower_conformance};
 use wholly_events::feed::HttpFeed;
 
-use super::{secret, tell};
+use super::tell;
+use crate::cli::secret::{Unrepeated, secret};
 use crate::config::secret::Secret;
 
 /// Check that a service keeps the contract of events.
@@ -36,7 +37,7 @@ pub struct Events {
     #[arg(long, value_name = "PORT")]
     listen: u16,
     /// The token that the service's feed asks for: where it is, env:NAME or file:/PATH.
-    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    #[arg(long, value_name = "SECRET", value_parser = Unrepeated(secret))]
     bearer: Option<Secret>,
     /// The command that starts the service over the same database each time.
     #[arg(last = true, value_name = "COMMAND")]
@@ -59,7 +60,7 @@ impl Events {
                 Verdict::Failed { seen } => ("FAILED", seen.as_str()),
                 _ => ("not offered", ""),
             };
-            tell(word, "events", check.rule, seen);
+            tell(word, "events", check.rule, seen)?;
         }
         Ok(report.passed())
     }

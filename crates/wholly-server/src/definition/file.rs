@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use wholly_core::saga::Graph;
+use wholly_terminal::text::without_passwords;
 
 use super::{Format, Located, read};
 
@@ -63,7 +64,9 @@ impl fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.to_str() {
             Some("-") => f.write_str("the standard input"),
-            _ => self.0.display().fmt(f),
+            // A running service's address may hold a password.
+            Some(text) => without_passwords(text).fmt(f),
+            None => self.0.display().fmt(f),
         }
     }
 }

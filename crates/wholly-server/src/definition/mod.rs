@@ -16,6 +16,7 @@ use std::path::Path;
 
 use serde_json::value::RawValue;
 use wholly_core::saga::{Definition, Graph, InvalidDefinition, Problem};
+use wholly_terminal::one_line;
 
 use crate::place::Place;
 pub use file::{FileError, Named, parse, read_file, read_text};
@@ -57,7 +58,8 @@ pub struct Located {
 
 impl fmt::Display for Located {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.problem.what)
+        // A name in it may have a line feed, and each problem is a line.
+        write!(f, "{}: {}", self.place, one_line(&self.problem.what))
     }
 }
 

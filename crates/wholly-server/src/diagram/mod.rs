@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::cli::exit::{self, failed};
 use crate::given::{self, Given};
 
 /// Draw a saga, a two-phase transaction or a choreography: how it succeeds, and how it fails.
@@ -47,7 +48,7 @@ impl Diagram {
                     continue;
                 }
                 Err(wrong) => {
-                    eprintln!("{wrong}");
+                    wholly_terminal::report(&wrong);
                     code = code.max(wrong.code());
                     continue;
                 }
@@ -55,8 +56,8 @@ impl Diagram {
             match document {
                 Ok(document) => documents.push(document),
                 Err(broken) => {
-                    eprintln!("wholly: {broken}");
-                    code = code.max(1);
+                    failed(exit::FAILED, &broken);
+                    code = code.max(exit::FAILED);
                 }
             }
         }
@@ -64,7 +65,8 @@ impl Diagram {
             if !declarations.is_empty() {
                 documents.push(wholly_events::diagram(&declarations));
             }
-            print!("{}", documents.join("\n"));
+            let written = wholly_terminal::write(documents.join("\n"));
+            return exit::wrote(written, ExitCode::SUCCESS);
         }
         ExitCode::from(code)
     }

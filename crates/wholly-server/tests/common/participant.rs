@@ -17,6 +17,8 @@ pub enum Said {
     /// Done, with this JSON as its output.
     Output(&'static str),
     Refused,
+    /// Refused, for this reason.
+    RefusedFor(&'static str),
     Broken,
     /// Nothing, until it is told to say something else.
     Nothing,
@@ -127,6 +129,9 @@ async fn answer(
         Said::Output(json) => ([("content-type", "application/json")], json).into_response(),
         Said::Refused => {
             (StatusCode::CONFLICT, [("wholly-answer", "refused")], "no stock").into_response()
+        }
+        Said::RefusedFor(why) => {
+            (StatusCode::CONFLICT, [("wholly-answer", "refused")], why).into_response()
         }
         Said::Broken => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -50,20 +50,6 @@ impl Server {
         Self::run(configure(directory, participants, settings)).await
     }
 
-    /// Starts the server so that a write beyond its limit on a file's size fails, as on a full
-    /// disk; by default the system ends a process for it.
-    pub async fn start_where_files_may_not_grow(
-        directory: &Path,
-        participants: &[(&str, &Little)],
-    ) -> Self {
-        let config = configure(directory, participants, "");
-        let mut shell = Command::new("sh");
-        // Its messages go to a file on the same disk.
-        shell.env("MESSAGES", directory.join("messages"));
-        shell.args(["-c", "trap '' XFSZ; exec \"$@\" 2>\"$MESSAGES\"", "sh", BINARY]);
-        Self::run_by(shell, config).await
-    }
-
     /// Starts the server so that its log messages go to a file, and WHOLLY_LOG is this filter, or
     /// is not set.
     pub async fn start_logging(

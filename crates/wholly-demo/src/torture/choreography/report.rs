@@ -1,10 +1,10 @@
 //! The report of what was done, and its outcome: lines while it runs, a summary or JSON at the end.
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
+use wholly_terminal::{write_json_pretty, write_line};
 
 use super::check::{Found, Known};
 
@@ -48,7 +48,7 @@ impl Report {
     /// A line for who watches.
     pub(super) fn say(&self, line: &str) {
         if !self.json {
-            print(line);
+            let _ = write_line(line);
         }
     }
 
@@ -72,7 +72,8 @@ impl Report {
 
     pub(super) fn finish(self) -> ExitCode {
         match self.json {
-            true => print(&serde_json::to_string_pretty(&self).unwrap_or_default()),
+            // Where nobody reads any more the exit code still tells.
+            true => _ = write_json_pretty(&self),
             false => self.summary(),
         }
         match self.violations.is_empty() {
@@ -100,7 +101,7 @@ impl Report {
             format!("drained       within {} ms", self.longest_drain_ms),
             format!("violations    {}", self.violations.len()),
         ];
-        print(&lines.join("\n"));
+        let _ = write_line(lines.join("\n"));
     }
 }
 
@@ -108,9 +109,4 @@ fn list<K: AsRef<str>, N: std::fmt::Display>(counts: &BTreeMap<K, N>) -> String 
     let counts = counts.iter().map(|(name, count)| format!("{} {count}", name.as_ref()));
     let counts: Vec<_> = counts.collect();
     if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
-}
-
-fn print(text: &str) {
-    // Where nobody reads any more the exit code still tells.
-    let _ = writeln!(io::stdout().lock(), "{text}");
 }

@@ -1,12 +1,15 @@
 //! `wholly events parked`, `retry` and `drop`: the events that wait in a service.
 
+use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
 use wholly_events::Declaration;
 use wholly_events::choreography::{Ending, ParkedStatus};
+use wholly_terminal::{one_line, write_json, write_line};
 
-use super::database::{Database, DatabaseError, Either, with_operator};
+use super::database::{Database, DatabaseError, Either, database, with_operator};
+use crate::cli::secret::Unrepeated;
 use crate::cli::time::age;
 use crate::given::{self, Given};
 
@@ -23,6 +26,7 @@ const PIECE: u64 = 500;
   wholly events parked inventory.db --json")]
 pub struct Parked {
     /// The service's database.
+    #[arg(value_parser = Unrepeated(database))]
     database: Database,
     /// One line of JSON for each.
     #[arg(long)]
@@ -35,6 +39,7 @@ pub struct Parked {
   wholly events retry inventory.db 17")]
 pub struct Retry {
     /// The service's database.
+    #[arg(value_parser = Unrepeated(database))]
     database: Database,
     /// The event's number, as `parked` shows it.
     number: u64,
@@ -51,6 +56,7 @@ pub struct Retry {
     --refusal '{\"order_id\": \"ORD001\"}' --declaration inventory.json")]
 pub struct DropParked {
     /// The service's database.
+    #[arg(value_parser = Unrepeated(database))]
     database: Database,
     /// The event's number, as `parked` shows it.
     number: u64,
@@ -80,19 +86,18 @@ impl Parked {
                 let Some(last) = piece.last() else { return Ok(()) };
                 after = last.number;
                 for one in &piece {
-                    self.print(one);
+                    self.print(one).map_err(DatabaseError::Output)?;
                 }
             }
         })
     }
 
-    fn print(&self, one: &ParkedStatus) {
+    fn print(&self, one: &ParkedStatus) -> io::Result<()> {
         if self.json {
-            // Names and texts always are JSON.
-            return println!("{}", serde_json::to_string(one).unwrap_or_default());
+            return write_json(one);
         }
         let stuck = if one.stuck { ", stuck" } else { "" };
-        println!(
+        write_line(one_line(&format!(
             "{:<6} {}{stuck}  {} {}/{} of {}  reaction {}  tried {}  since {}",
             one.number,
             one.state,
@@ -103,9 +108,10 @@ impl Parked {
             one.reaction,
             one.tries,
             age(one.since),
-        );
-        if let Some(error) = &one.error {
-            println!("       {error}");
+        )))?;
+        match &one.error {
+            Some(error) => write_line(format_args!("       {}", one_line(error))),
+            None => Ok(()),
         }
     }
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use clap::Args;
 use wholly_events::feed::{Ask, Feed, HttpFeed, Start};
 use wholly_events::{Cursor, ServiceName};
+use wholly_terminal::write_line;
 
-use super::database::{Database, DatabaseError, with_operator};
+use super::database::{Database, DatabaseError, database, with_operator};
+use crate::cli::secret::{Unrepeated, secret};
 use crate::config::secret::Secret;
 
 /// Show or set the place up to which a service has read a feed.
@@ -21,6 +23,7 @@ use crate::config::secret::Secret;
     --url http://127.0.0.1:7501/feed --reason 'order was restored, ticket 4711'")]
 pub struct CursorCommand {
     /// The database of the service that reads the feed.
+    #[arg(value_parser = Unrepeated(database))]
     database: Database,
     /// The service that publishes the feed.
     #[arg(long, value_name = "SERVICE")]
@@ -35,12 +38,8 @@ pub struct CursorCommand {
     #[arg(long)]
     url: Option<String>,
     /// The token that the feed asks for: where it is, env:NAME or file:/PATH.
-    #[arg(long, value_name = "SECRET", value_parser = secret, requires = "url")]
+    #[arg(long, value_name = "SECRET", value_parser = Unrepeated(secret), requires = "url")]
     bearer: Option<Secret>,
-}
-
-fn secret(text: &str) -> Result<Secret, String> {
-    Secret::try_from(text.to_owned())
 }
 
 #[derive(Clone, Debug)]
@@ -73,11 +72,11 @@ impl CursorCommand {
                 with_operator!(&either, one => one.set_cursor(source.clone(), to, reason).await)?;
             }
             let cursor = with_operator!(&either, one => one.cursor(source).await)?;
-            match cursor {
-                Some(cursor) => println!("{cursor}"),
-                None => println!("nothing of {} was read yet", self.feed),
-            }
-            Ok(())
+            let told = match cursor {
+                Some(cursor) => write_line(cursor),
+                None => write_line(format_args!("nothing of {} was read yet", self.feed)),
+            };
+            told.map_err(DatabaseError::Output)
         })
     }
 

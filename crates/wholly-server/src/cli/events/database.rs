@@ -1,8 +1,6 @@
 //! A service's database, as the command line names it.
 
-use std::convert::Infallible;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use tokio::runtime::Runtime;
 use wholly_events::choreography::{OperateError, Operator};
@@ -34,6 +32,9 @@ pub enum DatabaseError {
     /// The change was not made.
     #[error(transparent)]
     Operate(#[from] OperateError),
+    /// The answer cannot be written.
+    #[error("cannot write to the standard output: {0}")]
+    Output(std::io::Error),
     /// The system gives no thread, or no input and output.
     #[error("the system denies what every program needs: {0}")]
     System(#[from] std::io::Error),
@@ -56,15 +57,15 @@ macro_rules! with_operator {
 }
 pub(super) use with_operator;
 
-impl FromStr for Database {
-    type Err = Infallible;
-
-    fn from_str(text: &str) -> Result<Self, Infallible> {
-        let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
-        Ok(match is_postgres {
-            true => Self::Postgres(text.to_owned()),
-            false => Self::Sqlite(text.strip_prefix("sqlite:").unwrap_or(text).into()),
-        })
+/// The database that an argument names. An address may hold a password, so no error repeats it.
+pub fn database(text: &str) -> Result<Database, String> {
+    let is_postgres = text.starts_with("postgres://") || text.starts_with("postgresql://");
+    match is_postgres {
+        true => Ok(Database::Postgres(text.to_owned())),
+        false if text.contains("://") || text.contains("password=") => {
+            Err("it is a SQLite file, or begins with postgres://".to_owned())
+        }
+        false => Ok(Database::Sqlite(text.strip_prefix("sqlite:").unwrap_or(text).into())),
     }
 }
 
@@ -104,7 +105,9 @@ impl Database {
                 Either::Sqlite(Operator::of(SqliteFile::open(file).map_err(wrong)?, declaration))
             }
             Self::Postgres(url) => {
-                let pool = pool(url, 1).map_err(|why| DatabaseError::Usage(why.0))?;
+                // The reason may repeat a part of the password.
+                let wrong = "the database's address is none; write postgres://USER@HOST/NAME";
+                let pool = pool(url, 1).map_err(|_| DatabaseError::Usage(wrong.to_owned()))?;
                 Either::Postgres(Operator::of(pool, declaration))
             }
         })

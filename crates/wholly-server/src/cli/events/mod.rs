@@ -10,9 +10,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use wholly_events::sql::Dialect;
 
 use super::exit::{self, failed};
+use super::secret::Unrepeated;
 use by_hand::{DropParked, Parked, Retry};
 use cursor::CursorCommand;
-use database::{Database, DatabaseError};
+use database::{Database, DatabaseError, database};
 
 /// Make and look after the tables of a service that publishes and receives events.
 ///
@@ -60,6 +61,7 @@ enum Kind {
   wholly events init postgres://orders@localhost/orders")]
 struct Init {
     /// The service's database.
+    #[arg(value_parser = Unrepeated(database))]
     database: Database,
 }
 
@@ -67,8 +69,7 @@ impl EventsCommand {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Schema(Schema { dialect }) => {
-                print!("{}", dialect.dialect().schema());
-                Ok(())
+                wholly_terminal::write(dialect.dialect().schema()).map_err(DatabaseError::Output)
             }
             Command::Init(Init { database }) => database.create_tables(),
             Command::Cursor(cursor) => cursor.run(),
@@ -78,6 +79,7 @@ impl EventsCommand {
         };
         match done {
             Ok(()) => ExitCode::SUCCESS,
+            Err(DatabaseError::Output(why)) => exit::wrote(Err(why), ExitCode::SUCCESS),
             Err(error @ DatabaseError::Usage(_)) => failed(exit::USAGE, &error),
             Err(error) => failed(exit::FAILED, &error),
         }

@@ -2,21 +2,22 @@
 //!
 //! `VACUUM INTO` reads in one transaction, which sees only what is durable, and writes a file
 //! without free pages, so that nothing that was deleted is in it. SQLite does not sync that file;
-//! this does, before it gets its name. The name is given by a link, which never replaces a file.
+//! this does, before it gets its name, which never replaces a file: see [`super::unfinished`].
 //!
 //! INVARIANT: what has the name is whole, durable, and marked as a copy.
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::fs::TryLockError;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
 use super::BUSY_TIMEOUT;
-use super::file::{LogFile, sync_directory};
+use super::file::LogFile;
 use super::look::make_sure_it_is_one;
 use super::meta::{Meta, MetaError};
+use super::probe::reached;
+use super::unfinished::{self, Unfinished};
 use super::write_ahead::broken_frame;
 use crate::log::OpenError;
 
@@ -36,6 +37,18 @@ pub enum BackupError {
     /// There is something in its place.
     #[error("{} exists already; a backup replaces nothing: name another file", .to.display())]
     Exists {
+        /// Where the backup should be.
+        to: PathBuf,
+    },
+    /// Another copy to the same file is being made.
+    #[error("another copy is being written to {}: wait for it, or name another file", .to.display())]
+    InProgress {
+        /// Where the backup should be.
+        to: PathBuf,
+    },
+    /// Its name would be that of a copy that is not finished, which nobody opens.
+    #[error("{} is a name of unfinished copies, which are not opened: name another file", .to.display())]
+    Name {
         /// Where the backup should be.
         to: PathBuf,
     },
@@ -59,6 +72,9 @@ pub(super) fn backup(log: &Path, to: &Path) -> Result<(), BackupError> {
     if !log.try_exists().map_err(|why| storage(why.to_string()))? {
         return Err(BackupError::NoLog { log: log.to_owned() });
     }
+    if unfinished::is_one(to) {
+        return Err(BackupError::Name { to: to.to_owned() });
+    }
     let exists = || BackupError::Exists { to: to.to_owned() };
     if to.symlink_metadata().is_ok() {
         return Err(exists());
@@ -72,9 +88,13 @@ pub(super) fn backup(log: &Path, to: &Path) -> Result<(), BackupError> {
     }
     let from = read(log).map_err(sqlite)?;
     make_sure_it_is_one(&from, log)?;
-    let partial = Partial::beside(to).map_err(|why| storage(why.to_string()))?;
-    copy(&from, &partial.0).map_err(|why| storage(why.to_string()))?;
-    match partial.named(to) {
+    let unfinished = Unfinished::beside(to, "").map_err(|error| match error {
+        TryLockError::WouldBlock => BackupError::InProgress { to: to.to_owned() },
+        TryLockError::Error(error) => storage(error.to_string()),
+    })?;
+    reached("the copy is begun");
+    copy(&from, unfinished.path()).map_err(|why| storage(why.to_string()))?;
+    match unfinished.named(to) {
         Err(why) if why.kind() == ErrorKind::AlreadyExists => Err(exists()),
         named => named.map_err(|why| storage(why.to_string())),
     }
@@ -92,40 +112,10 @@ fn read(log: &Path) -> rusqlite::Result<Connection> {
 
 fn copy(from: &Connection, to: &Path) -> Result<(), MetaError> {
     from.execute("VACUUM INTO ?1", [to.to_string_lossy()])?;
+    reached("the copy holds all");
     let copy = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     Meta { copy: true, ..Meta::read(&copy)? }.write(&copy)?;
-    copy.close().map_err(|(_, error)| error.into())
-}
-
-/// A copy that is not whole yet. What is left of it goes with it.
-pub(super) struct Partial(pub(super) PathBuf);
-
-impl Partial {
-    /// A new file that nobody else may read: it will hold every payload.
-    pub(super) fn beside(to: &Path) -> io::Result<Self> {
-        let random = getrandom::u64().map_err(|error| io::Error::other(error.to_string()))?;
-        let mut name = OsString::from(to);
-        name.push(format!(".{random:016x}.partial"));
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&name)?;
-        Ok(Self(name.into()))
-    }
-
-    /// Makes it durable, then gives it its name, and makes that durable.
-    pub(super) fn named(&self, to: &Path) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()?;
-        std::fs::hard_link(&self.0, to)?;
-        std::fs::remove_file(&self.0)?;
-        sync_directory(to)
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        // It has its name, or it is of no use; what cannot be removed is named for what it is.
-        let _ = std::fs::remove_file(&self.0);
-    }
+    copy.close().map_err(|(_, error)| error)?;
+    reached("the copy is marked");
+    Ok(())
 }

@@ -12,7 +12,7 @@ use super::meta::{Meta, MetaError};
 use super::probe::{Bug, planted};
 use super::side::{self, Stand};
 use super::writer::head;
-use super::{connect, is_damage};
+use super::{connect, is_damage, unfinished};
 use crate::log::OpenError;
 
 /// Makes sure that what was opened is a log that this version knows.
@@ -92,6 +92,10 @@ impl At<'_> {
 
     /// Whether the file is a log of the format that this version knows.
     pub(super) fn recognise(&self, file: &Connection) -> Result<Content, OpenError> {
+        if unfinished::is_one(self.0) {
+            let why = "it is a copy that was not finished".to_owned();
+            return Err(OpenError::NotALog { log: self.name(), why });
+        }
         let number = |sql: &str| file.query_row(sql, [], |row| row.get::<_, i64>(0));
         let open = |error| self.sqlite(&error);
         let application = number("PRAGMA application_id").map_err(open)?;

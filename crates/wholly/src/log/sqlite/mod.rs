@@ -89,6 +89,7 @@ mod row;
 mod salvage;
 mod side;
 mod tail;
+mod unfinished;
 mod verify;
 mod write_ahead;
 mod writer;

@@ -8,21 +8,21 @@
 //! that nobody knows whose they are, are left behind, and counted.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, TransactionBehavior, params};
 use wholly_core::LogId;
 
-use super::backup::Partial;
 use super::file::{self, LogFile, beside};
 use super::labels::{self, STANDING_BITS};
 use super::look::connect_to_look;
 use super::meta::Meta;
+use super::probe::reached;
 use super::row::{EntryRow, Integrity, select_entries};
 use super::tail::position;
+use super::unfinished::{self, Unfinished};
 use super::{connect, create, index, write_ahead};
 use crate::log::OpenError;
 
@@ -53,6 +53,18 @@ pub enum SalvageError {
         /// Where the copy should be.
         to: PathBuf,
     },
+    /// Another copy to the same file is being made.
+    #[error("another copy is being written to {}: wait for it, or name another file", .to.display())]
+    InProgress {
+        /// Where the copy should be.
+        to: PathBuf,
+    },
+    /// Its name would be that of a copy that is not finished, which nobody opens.
+    #[error("{} is a name of unfinished copies, which are not opened: name another file", .to.display())]
+    Name {
+        /// Where the copy should be.
+        to: PathBuf,
+    },
     /// There is nothing in it that could be read.
     #[error("nothing can be read from the log {}: {why}", .log.display())]
     Nothing {
@@ -79,6 +91,9 @@ pub(super) fn salvage(given: &Path, to: &Path) -> Result<Salvaged, SalvageError>
         SalvageError::Storage { log, to, why }
     };
     let io = |error: io::Error| storage(error.to_string());
+    if unfinished::is_one(to) {
+        return Err(SalvageError::Name { to: to.to_owned() });
+    }
     if to.symlink_metadata().is_ok() {
         return Err(SalvageError::Exists { to: to.to_owned() });
     }
@@ -89,15 +104,23 @@ pub(super) fn salvage(given: &Path, to: &Path) -> Result<Salvaged, SalvageError>
     // Nobody may write it meanwhile.
     let kept = LogFile::keep(&path).map_err(io)?;
     let _owned = kept.own().map_err(|_| OpenError::InUse { log: path.display().to_string() })?;
-    let copy = Copy::of(&path, to).map_err(io)?;
-    let partial = Partial::beside(to).map_err(io)?;
-    let from = connect_to_look(&copy.0, 16_000).map_err(|error| storage(error.to_string()))?;
+    let begun = |part: &str| {
+        Unfinished::beside(to, part).map_err(|error| match error {
+            TryLockError::WouldBlock => SalvageError::InProgress { to: to.to_owned() },
+            TryLockError::Error(error) => io(error),
+        })
+    };
+    let unfinished = begun("")?;
+    let read = begun(".read")?;
+    copy_files(&path, read.path()).map_err(io)?;
+    reached("the files are copied");
+    let from = connect_to_look(read.path(), 16_000).map_err(|error| storage(error.to_string()))?;
     let nothing = |error: rusqlite::Error| SalvageError::Nothing {
         log: given.to_owned(),
         why: error.to_string(),
     };
-    let salvaged = write(&from, &partial.0).map_err(nothing)?;
-    match partial.named(to) {
+    let salvaged = write(&from, unfinished.path()).map_err(nothing)?;
+    match unfinished.named(to) {
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
             Err(SalvageError::Exists { to: to.to_owned() })
         }
@@ -105,36 +128,18 @@ pub(super) fn salvage(given: &Path, to: &Path) -> Result<Salvaged, SalvageError>
     }
 }
 
-/// Copies of a log's files, which go with this value.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn of(path: &Path, to: &Path) -> io::Result<Self> {
-        let mut name = OsString::from(to);
-        name.push(".reading");
-        let copy = Self(name.into());
-        for suffix in ["", "-wal"] {
-            let (from, to) = (beside(path, suffix), beside(&copy.0, suffix));
-            // One that a killed salvage left.
-            let _ = fs::remove_file(&to);
-            if from.exists() {
-                file::make_private(&to)?;
-                // Closing it drops this process's locks on it. It has none of SQLite's: the log is
-                // not open.
-                io::copy(&mut File::open(&from)?, &mut File::options().write(true).open(&to)?)?;
-            }
-        }
-        write_ahead::make_right(&copy.0)?;
-        Ok(copy)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        for suffix in ["", "-wal", "-shm"] {
-            let _ = fs::remove_file(beside(&self.0, suffix));
+/// Copies a log's files to `copy`, where SQLite may read on behind what is broken.
+fn copy_files(path: &Path, copy: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal"] {
+        let (from, to) = (beside(path, suffix), beside(copy, suffix));
+        if from.exists() {
+            file::make_private(&to)?;
+            // Closing it drops this process's locks on it. It has none of SQLite's: the log is not
+            // open.
+            io::copy(&mut File::open(&from)?, &mut File::options().write(true).open(&to)?)?;
         }
     }
+    write_ahead::make_right(copy)
 }
 
 fn write(from: &Connection, to: &Path) -> rusqlite::Result<Salvaged> {

@@ -2,6 +2,7 @@
 //! was changed, it is noticed, or nothing else is told than before.
 
 mod background;
+mod copies;
 mod files;
 mod flips;
 mod generations;
