@@ -185,6 +185,9 @@ impl<W> Engine<W> {
     pub(super) fn unload_one(&mut self, now: Timestamp) -> bool {
         for _ in 0..self.unloaded.yielding().min(LOOKS) {
             let Some(id) = self.unloaded.next_yielding() else { return false };
+            if let Some(open) = self.open.get_mut(&id) {
+                open.yields = false;
+            }
             if !self.may_yield(id) {
                 continue;
             }
@@ -192,9 +195,18 @@ impl<W> Engine<W> {
                 self.unload(id, now);
                 return true;
             }
-            self.unloaded.may_yield(id);
+            self.yields(id);
         }
         false
+    }
+
+    /// Notes that a transaction may give up its place from now on.
+    pub(super) fn yields(&mut self, id: TransactionId) {
+        if let Some(open) = self.open.get_mut(&id).filter(|open| !open.yields) {
+            open.yields = true;
+            let open = &self.open;
+            self.unloaded.yields(id, |id| open.contains_key(&id));
+        }
     }
 
     fn may_yield(&self, id: TransactionId) -> bool {

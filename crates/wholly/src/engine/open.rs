@@ -38,6 +38,8 @@ pub(super) struct Open<W> {
     pub(super) waiters: Vec<Waiter<W>>,
     /// As it was noted last.
     pub(super) stuck: bool,
+    /// It is in the queue of those that may give up their place.
+    pub(super) yields: bool,
     pub(super) last_seen: LastSeen,
     pub(super) wake: Option<Timestamp>,
 }

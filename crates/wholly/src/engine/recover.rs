@@ -126,7 +126,7 @@ impl<W> Engine<W> {
         if let Some(since) = stuck {
             self.found_stuck(id, since);
         }
-        self.unloaded.may_yield(id);
+        self.yields(id);
         came_meanwhile
     }
 

@@ -17,9 +17,9 @@ use super::{Attempts, Change, Engine, Open, Part};
 use crate::error::SubmitError;
 
 /// What a transaction takes beside its payloads.
-const OWN_BYTES: usize = 1_024;
-/// What each of its branches or steps takes beside that.
-const BRANCH_BYTES: usize = 512;
+const OWN_BYTES: usize = 2_048;
+/// What each of its branches or steps takes beside that, with a call on its way.
+const BRANCH_BYTES: usize = 1_536;
 
 /// The memory for open transactions.
 pub(super) struct Room {

@@ -22,7 +22,7 @@ impl<W> Engine<W> {
             return;
         }
         if stuck {
-            self.unloaded.may_yield(id);
+            self.yields(id);
         }
         // It happens seldom enough for a batch that it need not share.
         self.write_held_back(id, now);

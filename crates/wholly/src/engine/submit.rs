@@ -187,6 +187,7 @@ impl<W> Open<W> {
             attempts,
             waiters: Vec::<Waiter<W>>::new(),
             stuck: false,
+            yields: false,
             last_seen: Default::default(),
             wake: None,
         }

@@ -19,6 +19,9 @@ use super::{Input, Reply};
 
 /// The most transactions that are loaded at once.
 const PAGE: usize = 4_096;
+/// So many lie in a queue before it is worth to sweep.
+const FEW: usize = 1_024;
+
 /// Those that are not loaded, by their ordinals.
 pub(super) struct Unloaded<W> {
     all: BTreeMap<u64, Debt>,
@@ -33,6 +36,8 @@ pub(super) struct Unloaded<W> {
     loading: Vec<u64>,
     /// Open ones that may give up their place, in the order in which they came to that.
     yielding: VecDeque<TransactionId>,
+    /// How many of these were left by the last sweep.
+    yielding_after_sweep: usize,
 }
 
 /// What is counted of one while it is not loaded.
@@ -65,6 +70,7 @@ impl<W> Unloaded<W> {
             alarms: BTreeSet::new(),
             loading: Vec::new(),
             yielding: VecDeque::new(),
+            yielding_after_sweep: 0,
         }
     }
 
@@ -101,9 +107,13 @@ impl<W> Unloaded<W> {
         owed.map(|debt| debt.bytes)
     }
 
-    /// Notes that an open one may give up its place.
-    pub fn may_yield(&mut self, id: TransactionId) {
+    /// Notes that an open one may give up its place. Of those before it, some are open no more.
+    pub fn yields(&mut self, id: TransactionId, is_open: impl Fn(TransactionId) -> bool) {
         self.yielding.push_back(id);
+        if self.yielding.len() > self.yielding_after_sweep * 2 + FEW {
+            self.yielding.retain(|id| is_open(*id));
+            self.yielding_after_sweep = self.yielding.len();
+        }
     }
 
     /// Somebody came for whom some may have waited.

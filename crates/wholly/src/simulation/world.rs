@@ -148,7 +148,7 @@ impl World {
         };
         world.plan();
         if world.chance(50) {
-            world.room_bytes = Some(8_000 + world.below(40_000) as usize);
+            world.room_bytes = Some(20_000 + world.below(100_000) as usize);
         }
         world
     }

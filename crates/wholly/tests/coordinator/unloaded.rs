@@ -9,7 +9,7 @@ use wholly::test::Act;
 use super::*;
 
 /// About what one order takes.
-const ORDER_BYTES: usize = 2_100;
+const ORDER_BYTES: usize = 5_150;
 
 /// Room for so many orders, for anybody; and a third participant beside the shop's two.
 async fn with_room_for(orders: usize) -> Shop {
@@ -47,7 +47,7 @@ async fn what_has_no_room_is_refused_for_who_hangs_and_for_all() {
     let large = coordinator.two_phase("large").branch("shelf", &"x".repeat(60_000)).unwrap();
     let refused = large.submit().await.unwrap_err();
     assert!(matches!(refused, SubmitError::OutOfRoom { .. }), "{refused:?}");
-    assert!(refused.to_string().contains("the limit is 8400"), "{refused}");
+    assert!(refused.to_string().contains("the limit is 20600"), "{refused}");
 }
 
 #[tokio::test(start_paused = true)]
