@@ -102,6 +102,18 @@ impl Server {
         Self::run(config).await
     }
 
+    /// Starts the server with this text as its configuration, where another file is in the place of
+    /// `/etc/hosts`: for this process alone, in a namespace of its own. Who is not root needs one of
+    /// users, too.
+    pub async fn start_with_hosts(hosts: &Path, directory: &Path, text: &str) -> Self {
+        let config = directory.join("wholly.toml");
+        std::fs::write(&config, text).unwrap();
+        let mut shell = Command::new("unshare");
+        let mount = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+        shell.args(["--map-root-user", "--mount", "sh", "-c", mount]).arg(hosts).arg(BINARY);
+        Self::run_by(shell, config).await
+    }
+
     /// Starts the server with the configuration that `directory` has, and these arguments more.
     pub async fn start_by(directory: &Path, arguments: &[&str]) -> Self {
         Self::run_with(Command::new(BINARY), directory.join("wholly.toml"), arguments).await

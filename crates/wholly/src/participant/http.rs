@@ -142,8 +142,9 @@ impl HttpParticipant {
         self
     }
 
-    /// How long reaching the host may take, where a new connection is needed; TLS counts towards
-    /// the call's time-out only. 2 seconds unless set.
+    /// How long reaching the host may take, where a new connection is needed: the look-up of its
+    /// name and the connection each; TLS counts towards the call's time-out only. 2 seconds unless
+    /// set.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;

@@ -20,6 +20,7 @@ use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::time::{Instant, sleep_until};
 use tower_service::Service;
+use wholly_dns::Names;
 
 use super::url::{BaseUrl, InvalidUrl};
 
@@ -84,9 +85,14 @@ impl Transport {
 }
 
 impl Connections {
-    /// Connections to the host of `base`.
+    /// Connections to the host of `base`, whose name and whose address may take `connect_timeout`
+    /// each.
     pub(super) fn to(base: Uri, transport: &Transport, connect_timeout: Duration) -> Self {
-        let mut tcp = HttpConnector::new();
+        Self::found_by(Names::system(connect_timeout), base, transport, connect_timeout)
+    }
+
+    fn found_by(names: Names, base: Uri, transport: &Transport, connect_timeout: Duration) -> Self {
+        let mut tcp = HttpConnector::new_with_resolver(names);
         // A call is one small write whose answer is waited for: nothing is gained by Nagle's delay.
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(connect_timeout));
@@ -207,10 +213,12 @@ trait Io: hyper::rt::Read + hyper::rt::Write + Send + Unpin {}
 
 impl<T: hyper::rt::Read + hyper::rt::Write + Send + Unpin> Io for T {}
 
+type Tcp = HttpConnector<Names>;
+
 enum Connector {
-    Plain(HttpConnector),
+    Plain(Tcp),
     #[cfg(feature = "tls")]
-    Tls(hyper_rustls::HttpsConnector<HttpConnector>),
+    Tls(hyper_rustls::HttpsConnector<Tcp>),
 }
 
 struct Pool {

@@ -1,0 +1,64 @@
+//! Host names that do not resolve or lead elsewhere, made by a hosts file of the server's own.
+#![allow(clippy::unwrap_used, reason = "a test may")]
+#![cfg(target_os = "linux")]
+
+mod common;
+
+use std::path::Path;
+
+use common::{Little, Server, eventually};
+use hyper::StatusCode;
+use tempfile::tempdir;
+
+/// A file whose opening hangs: nobody ever writes to it.
+fn hangs(file: &Path) {
+    let mode = rustix::fs::Mode::RWXU;
+    rustix::fs::mknodat(rustix::fs::CWD, file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+}
+
+fn submission(participant: &str) -> String {
+    let branch = format!(r#"{{"participant": "{participant}", "payload": 1}}"#);
+    format!(r#"{{"name": "order", "branches": [{branch}]}}"#)
+}
+
+/// The look-ups of names that are on their way in the server.
+fn look_ups(server: &Server) -> usize {
+    let threads = format!("/proc/{}/task", server.pid().as_raw_nonzero());
+    let names = std::fs::read_dir(threads).unwrap().filter_map(|thread| {
+        // A thread may have ended meanwhile.
+        std::fs::read_to_string(thread.ok()?.path().join("comm")).ok()
+    });
+    names.filter(|name| name.trim_end() == "wholly-dns").count()
+}
+
+#[tokio::test]
+async fn a_name_that_hangs_stalls_nobody_and_keeps_no_server_from_its_end() {
+    let directory = tempdir().unwrap();
+    let hosts = directory.path().join("hosts");
+    hangs(&hosts);
+    let orders = Little::start().await;
+    let config = format!(
+        "listen = '127.0.0.1:0'\ncreate_log = true\n\
+         [settings]\ncall_timeout = '50ms'\nstuck_after_tries = 3\ndeadline = '1s'\n\
+         [participants.orders]\nurl = '{}'\n\
+         [participants.stalls]\nurl = 'http://stalls.example:9/'\n\
+         [participants.also]\nurl = 'http://stalls.example:9/also'\n",
+        orders.url()
+    );
+    let server = Server::start_with_hosts(&hosts, directory.path(), &config).await;
+    let respond_async = [("prefer", "respond-async")];
+    for stalled in ["stalls", "also"] {
+        let reply = server.submit(&respond_async, &submission(stalled)).await;
+        let location = reply.header("location").to_owned();
+        eventually("it was asked and aborted, and is stuck", async || {
+            let it = server.get(&location).await.json();
+            (it["stuck"] == true).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(look_ups(&server), 1, "of one name, for both participants");
+    let reply = server.submit(&[], &submission("orders")).await;
+    assert_eq!((reply.status, &reply.json()["state"]), (StatusCode::OK, &"committed".into()));
+    assert_eq!(server.get("/readyz").await.status, StatusCode::OK);
+    assert_eq!(server.terminate().await.0, Some(0));
+}
