@@ -334,7 +334,7 @@ impl Life {
                 }
             };
             // It goes on by itself, and answers by the inbox.
-            drop(lasting.shared.clock.blocking(look_up_all));
+            lasting.shared.look_ups.begin(look_up_all);
         }
         if !stuck.is_empty() {
             lasting.shared.tell_stuck(stuck);
