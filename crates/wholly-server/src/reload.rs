@@ -65,8 +65,14 @@ impl Reloader {
     ) -> Result<Reloaded, ConfigError> {
         let source = self.source.clone();
         let unfit = |why: String| ConfigError::Unfit { why };
-        let loading = tokio::task::spawn_blocking(move || source.load());
-        let config = loading.await.map_err(|why| unfit(why.to_string()))??;
+        // All files are read there: one that hangs stops nothing else.
+        let loading = tokio::task::spawn_blocking(move || {
+            let config = source.load()?;
+            let fingerprints = self::participants(&config.written);
+            Ok::<_, ConfigError>((config, fingerprints))
+        });
+        let loaded = loading.await.map_err(|why| unfit(why.to_string()))?;
+        let (config, mut fingerprints) = loaded?;
         // It listens where it did, whatever the file says now.
         if let Some(why) = self.listen.forbidden(&config.access) {
             return Err(unfit(why));
@@ -74,11 +80,10 @@ impl Reloader {
         open_files::make_room(&config);
         let mut reloaded =
             Reloaded { needs_restart: self.needing_restart(&config), ..Reloaded::default() };
-        let Config { access, limits, tls, participants, written, .. } = config;
+        let Config { access, limits, tls, participants, .. } = config;
         let before = self.gate.rules();
         let tls = if tls.is_some() == before.tls.is_some() { tls } else { before.tls.clone() };
         self.gate.set_rules(Rules { access, limits, tls });
-        let mut fingerprints = self::participants(&written);
         for (named, configured) in participants {
             let name = named.as_str();
             let Some(new) = fingerprints.remove(name) else { continue };

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use common::{Little, Server, eventually};
 use hyper::StatusCode;
+use rustix::process::Signal;
 use tempfile::tempdir;
 
 /// A file whose opening hangs: nobody ever writes to it.
@@ -60,5 +61,28 @@ async fn a_name_that_hangs_stalls_nobody_and_keeps_no_server_from_its_end() {
     let reply = server.submit(&[], &submission("orders")).await;
     assert_eq!((reply.status, &reply.json()["state"]), (StatusCode::OK, &"committed".into()));
     assert_eq!(server.get("/readyz").await.status, StatusCode::OK);
+    assert_eq!(server.terminate().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn a_file_of_the_configuration_that_hangs_keeps_no_server_from_its_end() {
+    let directory = tempdir().unwrap();
+    let (orders, token) = (Little::start().await, directory.path().join("token"));
+    std::fs::write(&token, "a-token").unwrap();
+    let config = format!(
+        "listen = '127.0.0.1:0'\ncreate_log = true\n\
+         [participants.orders]\nurl = '{}'\nauth.bearer = 'file:{}'\n",
+        orders.url(),
+        token.display()
+    );
+    let server = Server::start_configured(directory.path(), &config).await;
+    std::fs::remove_file(&token).unwrap();
+    hangs(&token);
+    server.signal(Signal::HUP);
+    let audit = directory.path().join("audit.jsonl");
+    eventually("it is about to read its files again", async || {
+        std::fs::read_to_string(&audit).unwrap().contains("SIGHUP").then_some(())
+    })
+    .await;
     assert_eq!(server.terminate().await.0, Some(0));
 }
