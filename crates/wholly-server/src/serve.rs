@@ -5,6 +5,7 @@
 //! end: accept nothing new, let what is in flight settle, close the log. Between them, SIGHUP and
 //! the API have the configuration read again.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -106,7 +107,9 @@ async fn serve<L: Log, P: Participant>(
     let measured = config.settings.measured;
     let builder = Coordinator::builder(log(file)).settings(config.settings);
     let mut builder = traces.of_transactions(builder);
+    let mut connections = BTreeMap::new();
     for (name, configured) in config.participants {
+        connections.insert(name.to_string(), configured.participant.connections());
         builder = builder.participant_with(
             name.as_str(),
             traces.of_calls(&name, participant(configured.participant)),
@@ -158,6 +161,7 @@ async fn serve<L: Log, P: Participant>(
         source,
         listen,
         written,
+        connections,
         Arc::clone(&gate),
         coordinator.clone(),
         traces.clone(),

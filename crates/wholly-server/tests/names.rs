@@ -86,3 +86,35 @@ async fn a_file_of_the_configuration_that_hangs_keeps_no_server_from_its_end() {
     .await;
     assert_eq!(server.terminate().await.0, Some(0));
 }
+
+#[tokio::test]
+async fn a_reload_takes_up_where_a_participant_is() {
+    let directory = tempdir().unwrap();
+    let hosts = directory.path().join("hosts");
+    let before = Little::start().await;
+    let after = Little::start_at(&format!("127.0.0.2:{}", before.port())).await;
+    std::fs::write(&hosts, "127.0.0.1 orders.example\n").unwrap();
+    let config = format!(
+        "listen = '127.0.0.1:0'\ncreate_log = true\n\
+         [participants.orders]\nurl = 'http://orders.example:{}'\n",
+        before.port()
+    );
+    let server = Server::start_with_hosts(&hosts, directory.path(), &config).await;
+    let order = async || {
+        let reply = server.submit(&[], &submission("orders")).await;
+        assert_eq!(reply.json()["state"], "committed", "{reply:?}");
+    };
+    order().await;
+    std::fs::write(&hosts, "127.0.0.2 orders.example\n").unwrap();
+    order().await;
+    assert_eq!((before.asked_to("commit").len(), after.asked_to("commit").len()), (2, 0));
+    let reply = server.post("/v1/reload", "").await;
+    assert_eq!(reply.json()["changed_participants"], serde_json::json!([]), "{reply:?}");
+    order().await;
+    assert_eq!((before.asked_to("commit").len(), after.asked_to("commit").len()), (2, 1));
+    // A second reload looks again, although what was found is fresh.
+    std::fs::write(&hosts, "127.0.0.1 orders.example\n").unwrap();
+    server.post("/v1/reload", "").await;
+    order().await;
+    assert_eq!(before.asked_to("commit").len(), 3);
+}
