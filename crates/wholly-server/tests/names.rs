@@ -6,7 +6,7 @@ mod common;
 
 use std::path::Path;
 
-use common::{Little, Server, eventually};
+use common::{Little, Server, eventually, wholly_with_hosts};
 use hyper::StatusCode;
 use rustix::process::Signal;
 use tempfile::tempdir;
@@ -37,14 +37,18 @@ async fn a_name_that_hangs_stalls_nobody_and_keeps_no_server_from_its_end() {
     let directory = tempdir().unwrap();
     let hosts = directory.path().join("hosts");
     hangs(&hosts);
-    let orders = Little::start().await;
+    let (orders, secret) = (Little::start().await, directory.path().join("secret"));
+    std::fs::write(&secret, format!("whsec_{}", "abcd".repeat(8))).unwrap();
     let config = format!(
         "listen = '127.0.0.1:0'\ncreate_log = true\n\
          [settings]\ncall_timeout = '50ms'\nstuck_after_tries = 3\ndeadline = '1s'\n\
          [participants.orders]\nurl = '{}'\n\
          [participants.stalls]\nurl = 'http://stalls.example:9/'\n\
-         [participants.also]\nurl = 'http://stalls.example:9/also'\n",
-        orders.url()
+         [participants.also]\nurl = 'http://stalls.example:9/also'\n\
+         [alerts]\nurl = 'http://stalls.example:9/alerts'\nsecret = 'file:{}'\n\
+         [feeds.shipping]\nurl = 'http://stalls.example:9/feed'\n",
+        orders.url(),
+        secret.display()
     );
     let server = Server::start_with_hosts(&hosts, directory.path(), &config).await;
     let respond_async = [("prefer", "respond-async")];
@@ -57,11 +61,22 @@ async fn a_name_that_hangs_stalls_nobody_and_keeps_no_server_from_its_end() {
         })
         .await;
     }
-    assert_eq!(look_ups(&server), 1, "of one name, for both participants");
+    assert_eq!(look_ups(&server), 1, "for both participants, the webhook and the feed");
     let reply = server.submit(&[], &submission("orders")).await;
     assert_eq!((reply.status, &reply.json()["state"]), (StatusCode::OK, &"committed".into()));
     assert_eq!(server.get("/readyz").await.status, StatusCode::OK);
     assert_eq!(server.terminate().await.0, Some(0));
+}
+
+#[tokio::test]
+async fn a_command_ends_though_a_name_hangs() {
+    let directory = tempdir().unwrap();
+    let hosts = directory.path().join("hosts");
+    hangs(&hosts);
+    let url = "http://stalls.example:9/choreography";
+    let told = wholly_with_hosts(&hosts, &["check", url]).await;
+    assert!(told.code.is_some_and(|code| code != 0), "{told:?}");
+    assert!(told.stderr.contains("the name stalls.example did not resolve within"), "{told:?}");
 }
 
 #[tokio::test]

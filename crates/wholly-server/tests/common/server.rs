@@ -102,16 +102,11 @@ impl Server {
         Self::run(config).await
     }
 
-    /// Starts the server with this text as its configuration, where another file is in the place of
-    /// `/etc/hosts`: for this process alone, in a namespace of its own. Who is not root needs one of
-    /// users, too.
+    /// Starts the server with this text as its configuration, where this file is `/etc/hosts`.
     pub async fn start_with_hosts(hosts: &Path, directory: &Path, text: &str) -> Self {
         let config = directory.join("wholly.toml");
         std::fs::write(&config, text).unwrap();
-        let mut shell = Command::new("unshare");
-        let mount = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
-        shell.args(["--map-root-user", "--mount", "sh", "-c", mount]).arg(hosts).arg(BINARY);
-        Self::run_by(shell, config).await
+        Self::run_by(binary_with_hosts(hosts), config).await
     }
 
     /// Starts the server with the configuration that `directory` has, and these arguments more.
@@ -383,6 +378,22 @@ pub async fn wholly(server: &str, arguments: &[&str], stdin: &str) -> Told {
     let mut command = Command::new(BINARY);
     command.args(arguments);
     told(command, server, stdin).await
+}
+
+/// The same where this file is `/etc/hosts`, without a server.
+pub async fn wholly_with_hosts(hosts: &Path, arguments: &[&str]) -> Told {
+    let mut command = binary_with_hosts(hosts);
+    command.args(arguments);
+    told(command, "http://127.0.0.1:9", "").await
+}
+
+/// The binary where this file is in the place of `/etc/hosts`: for its process alone, in a namespace
+/// of its own. Who is not root needs one of users, too.
+fn binary_with_hosts(hosts: &Path) -> Command {
+    let mut shell = Command::new("unshare");
+    let mount = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+    shell.args(["--map-root-user", "--mount", "sh", "-c", mount]).arg(hosts).arg(BINARY);
+    shell
 }
 
 /// Where a shell finds `wholly` first.

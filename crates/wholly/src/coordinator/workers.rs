@@ -13,7 +13,8 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 
-/// A fixed number of threads, which do one job after the other.
+/// A fixed number of threads, which do one job after the other. As many jobs wait as callers wait for
+/// them, and of keys those that the engine lets out; a job that nobody waits for costs nothing.
 pub(crate) struct Workers {
     /// `None` on virtual time: a job is done here and now. A paused clock leaps when the runtime
     /// idles, and another thread's pace is no part of a seed.
