@@ -14,6 +14,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 
+use wholly_dns::Names;
+
 use crate::error::{AskError, Problem};
 
 /// How long a connection is kept without a request: under the 5 seconds after which widespread
@@ -25,7 +27,7 @@ const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
 /// The server's address, and the connections to it.
 pub(crate) struct Http {
-    client: legacy::Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: legacy::Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>,
     base: String,
     token: Option<HeaderValue>,
     answer_timeout: Duration,
@@ -72,7 +74,7 @@ impl Http {
         connect_timeout: Duration,
         answer_timeout: Duration,
     ) -> Self {
-        let mut tcp = HttpConnector::new();
+        let mut tcp = HttpConnector::new_with_resolver(Names::system(connect_timeout));
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(connect_timeout));
         tcp.enforce_http(false);

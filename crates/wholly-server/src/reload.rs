@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ring::digest::{Context, SHA256};
 use serde::Serialize;
 use tokio::sync::oneshot;
-use wholly::{Coordinator, HttpParticipant, Participant};
+use wholly::{Coordinator, HttpConnections, HttpParticipant, Participant};
 
 use crate::access::Sha256;
 use crate::config::secret::Secret;
@@ -40,6 +40,7 @@ pub struct Reloader {
     /// As it was at the start.
     written: toml::Table,
     participants: BTreeMap<String, Sha256>,
+    connections: BTreeMap<String, HttpConnections>,
     gate: Arc<Gate>,
     coordinator: Coordinator,
     traces: Traces,
@@ -50,12 +51,13 @@ impl Reloader {
         source: Source,
         listen: Listen,
         written: toml::Table,
+        connections: BTreeMap<String, HttpConnections>,
         gate: Arc<Gate>,
         coordinator: Coordinator,
         traces: Traces,
     ) -> Self {
         let participants = participants(&written);
-        Self { source, listen, written, participants, gate, coordinator, traces }
+        Self { source, listen, written, participants, connections, gate, coordinator, traces }
     }
 
     /// Reads the configuration again and takes up what can be.
@@ -65,8 +67,14 @@ impl Reloader {
     ) -> Result<Reloaded, ConfigError> {
         let source = self.source.clone();
         let unfit = |why: String| ConfigError::Unfit { why };
-        let loading = tokio::task::spawn_blocking(move || source.load());
-        let config = loading.await.map_err(|why| unfit(why.to_string()))??;
+        // All files are read there: one that hangs stops nothing else.
+        let loading = tokio::task::spawn_blocking(move || {
+            let config = source.load()?;
+            let fingerprints = self::participants(&config.written);
+            Ok::<_, ConfigError>((config, fingerprints))
+        });
+        let loaded = loading.await.map_err(|why| unfit(why.to_string()))?;
+        let (config, mut fingerprints) = loaded?;
         // It listens where it did, whatever the file says now.
         if let Some(why) = self.listen.forbidden(&config.access) {
             return Err(unfit(why));
@@ -74,21 +82,26 @@ impl Reloader {
         open_files::make_room(&config);
         let mut reloaded =
             Reloaded { needs_restart: self.needing_restart(&config), ..Reloaded::default() };
-        let Config { access, limits, tls, participants, written, .. } = config;
+        let Config { access, limits, tls, participants, .. } = config;
         let before = self.gate.rules();
         let tls = if tls.is_some() == before.tls.is_some() { tls } else { before.tls.clone() };
         self.gate.set_rules(Rules { access, limits, tls });
-        let mut fingerprints = self::participants(&written);
         for (named, configured) in participants {
             let name = named.as_str();
             let Some(new) = fingerprints.remove(name) else { continue };
             match self.participants.insert(name.to_owned(), new) {
-                // Its calls go on.
-                Some(before) if before == new => continue,
+                // Its calls go on; the next ones look where it is.
+                Some(before) if before == new => {
+                    if let Some(connections) = self.connections.get(name) {
+                        connections.close();
+                    }
+                    continue;
+                }
                 Some(_) => reloaded.changed_participants.push(name.to_owned()),
                 None => reloaded.new_participants.push(name.to_owned()),
             }
             let ConfiguredParticipant { participant: http, slots } = configured;
+            self.connections.insert(name.to_owned(), http.connections());
             let participant = self.traces.of_calls(&named, participant(http));
             let registered = self.coordinator.register(name, participant, slots).await;
             registered.map_err(|why| unfit(why.to_string()))?;

@@ -5,6 +5,7 @@
 //! end: accept nothing new, let what is in flight settle, close the log. Between them, SIGHUP and
 //! the API have the configuration read again.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use wholly::log::Log;
 use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
@@ -24,7 +25,7 @@ use crate::config::{Config, ConfiguredFeed, LogIs, Source};
 use crate::gate::{Gate, Rules};
 use crate::metrics::Metrics;
 use crate::observer::{self, Observer};
-use crate::reload::Reloader;
+use crate::reload::{Asking, Reloader};
 use crate::sagas::Sagas;
 use crate::traces::{Traces, TracesError};
 use crate::{accept, api, open_files};
@@ -70,7 +71,10 @@ pub fn run<L: Log, P: Participant>(
     participant: impl Fn(HttpParticipant) -> P,
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Runtime::new().map_err(denied("threads"))?;
-    runtime.block_on(serve(source, config, sagas, log, participant))
+    let served = runtime.block_on(serve(source, config, sagas, log, participant));
+    // A file that hangs, as of the configuration, must not keep the process.
+    runtime.shutdown_timeout(FAREWELL);
+    served
 }
 
 async fn serve<L: Log, P: Participant>(
@@ -84,7 +88,7 @@ async fn serve<L: Log, P: Participant>(
     open_files::make_room(&config);
     let mut terminate = signal(SignalKind::terminate()).map_err(denied("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(denied("signals"))?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(denied("signals"))?;
+    let hangup = signal(SignalKind::hangup()).map_err(denied("signals"))?;
     let address = config.listen.address();
     let listener =
         TcpListener::bind(address).await.map_err(|why| ServeError::Listen { address, why })?;
@@ -103,7 +107,9 @@ async fn serve<L: Log, P: Participant>(
     let measured = config.settings.measured;
     let builder = Coordinator::builder(log(file)).settings(config.settings);
     let mut builder = traces.of_transactions(builder);
+    let mut connections = BTreeMap::new();
     for (name, configured) in config.participants {
+        connections.insert(name.to_string(), configured.participant.connections());
         builder = builder.participant_with(
             name.as_str(),
             traces.of_calls(&name, participant(configured.participant)),
@@ -140,7 +146,7 @@ async fn serve<L: Log, P: Participant>(
     let hub = api::Hub::new(coordinator.clone());
     let metrics =
         measured.then(|| Arc::new(Metrics::of(coordinator.clone(), &traces, observer.clone())));
-    let (reload, mut asked) = mpsc::channel(1);
+    let (reload, asked) = mpsc::channel(1);
     let router = api::router(Served {
         coordinator: coordinator.clone(),
         sagas: Arc::new(sagas),
@@ -155,6 +161,7 @@ async fn serve<L: Log, P: Participant>(
         source,
         listen,
         written,
+        connections,
         Arc::clone(&gate),
         coordinator.clone(),
         traces.clone(),
@@ -165,19 +172,14 @@ async fn serve<L: Log, P: Participant>(
     });
     let server = tokio::spawn(accepting);
     announce(scheme, address)?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            Some(()) = hangup.recv() => by_signal(&mut reloader, &gate.audit, &participant).await,
-            Some(to) = asked.recv() => {
-                // Who asked may be gone.
-                let _ = to.send(reloader.reload(&participant).await);
-            }
-        }
+    let reloading = reload_on_demand(&mut reloader, hangup, asked, &gate.audit, &participant);
+    // A reload whose files hang ends with the server.
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        () = reloading => {}
     }
     tracing::info!("shutting down; what is in flight has {GRACE:?} to settle");
-    drop(asked);
     drop(stop);
     hub.close();
     if let Some(observer) = &observer {
@@ -190,6 +192,26 @@ async fn serve<L: Log, P: Participant>(
     }
     traces.flush(FAREWELL).await;
     Ok(())
+}
+
+/// Reads the configuration again whenever SIGHUP or the API asks for it.
+async fn reload_on_demand<P: Participant>(
+    reloader: &mut Reloader,
+    mut hangup: Signal,
+    mut asked: mpsc::Receiver<Asking>,
+    audit: &Arc<Audit>,
+    participant: &impl Fn(HttpParticipant) -> P,
+) {
+    loop {
+        tokio::select! {
+            Some(()) = hangup.recv() => by_signal(reloader, audit, participant).await,
+            Some(to) = asked.recv() => {
+                // Who asked may be gone.
+                let _ = to.send(reloader.reload(participant).await);
+            }
+            else => std::future::pending().await,
+        }
+    }
 }
 
 /// Reads the configuration again because of SIGHUP, which is in the audit as it is by the API.

@@ -10,11 +10,8 @@
 
 pub(crate) mod jumps;
 
-use std::future::ready;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::future::Either;
-use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::Instant;
 use wholly_core::Timestamp;
 
@@ -101,18 +98,6 @@ impl Clock {
     /// Whether a test makes the time.
     pub fn is_virtual(&self) -> bool {
         matches!(self, Self::Tokio { .. })
-    }
-
-    /// Starts what blocks: on a thread for such things, and on virtual time here and now. A paused
-    /// clock leaps when the runtime idles, and another thread's pace is no part of a seed.
-    pub fn blocking<T: Send + 'static>(
-        &self,
-        run: impl FnOnce() -> T + Send + 'static,
-    ) -> impl Future<Output = Result<T, JoinError>> + Send {
-        match self.is_virtual() {
-            true => Either::Left(ready(Ok(run()))),
-            false => Either::Right(spawn_blocking(run)),
-        }
     }
 }
 

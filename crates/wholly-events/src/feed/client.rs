@@ -13,6 +13,7 @@ use hyper_util::client::legacy::{Client, connect::HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::value::RawValue;
 
+use wholly_dns::Names;
 use wholly_participant::signature::InvalidKey;
 
 use super::server::page_header;
@@ -35,7 +36,7 @@ const KEPT: usize = 64 * 1024;
 
 /// The feed of a service at an address, like `http://inventory:8080/feed`.
 pub struct HttpFeed {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector<Names>>, Empty<Bytes>>,
     url: String,
     authorization: Option<http::HeaderValue>,
     signing: Option<Signing>,
@@ -101,7 +102,7 @@ impl HttpFeed {
         if !is_http || !is_plain || uri.query().is_some() {
             return Err(invalid());
         }
-        let mut tcp = HttpConnector::new();
+        let mut tcp = HttpConnector::new_with_resolver(Names::system(CONNECT_TIMEOUT));
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         tcp.enforce_http(false);

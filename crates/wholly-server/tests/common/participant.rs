@@ -49,12 +49,21 @@ struct Shared {
 impl Little {
     /// One that says yes and done to everything.
     pub async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at("127.0.0.1:0").await
+    }
+
+    /// The same at this address.
+    pub async fn start_at(address: &str) -> Self {
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let little = Self { port, ..Self::default() };
         let app = Router::new().route("/{operation}", post(answer)).with_state(little.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         little
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self) -> String {

@@ -88,6 +88,13 @@ impl Server {
         Self::run(config).await
     }
 
+    /// Starts the server with this text as its configuration, where this file is `/etc/hosts`.
+    pub async fn start_with_hosts(hosts: &Path, directory: &Path, text: &str) -> Self {
+        let config = directory.join("wholly.toml");
+        std::fs::write(&config, text).unwrap();
+        Self::run_by(binary_with_hosts(hosts), config).await
+    }
+
     /// Starts the server with the configuration that `directory` has, and these arguments more.
     pub async fn start_by(directory: &Path, arguments: &[&str]) -> Self {
         Self::run_with(Command::new(BINARY), directory.join("wholly.toml"), arguments).await
@@ -372,6 +379,22 @@ pub async fn wholly(server: &str, arguments: &[&str], stdin: &str) -> Told {
     let mut command = Command::new(BINARY);
     command.args(arguments);
     told(command, server, stdin).await
+}
+
+/// The same where this file is `/etc/hosts`, without a server.
+pub async fn wholly_with_hosts(hosts: &Path, arguments: &[&str]) -> Told {
+    let mut command = binary_with_hosts(hosts);
+    command.args(arguments);
+    told(command, "http://127.0.0.1:9", "").await
+}
+
+/// The binary where this file is in the place of `/etc/hosts`: for its process alone, in a namespace
+/// of its own. Who is not root needs one of users, too.
+fn binary_with_hosts(hosts: &Path) -> Command {
+    let mut shell = Command::new("unshare");
+    let mount = "mount --bind \"$0\" /etc/hosts && exec \"$@\"";
+    shell.args(["--map-root-user", "--mount", "sh", "-c", mount]).arg(hosts).arg(BINARY);
+    shell
 }
 
 /// Where a shell finds `wholly` first.

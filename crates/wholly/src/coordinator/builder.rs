@@ -6,13 +6,14 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinError};
+use tokio::task::AbortHandle;
 use wholly_core::saga::{Definition, Graph};
 use wholly_core::{Callee, ParticipantName};
 
 use super::command::Registered;
 use super::driver::{self, Driver};
 use super::life::Lasting;
+use super::workers::{Lost, Workers};
 use super::{Coordinator, Health, Shared};
 use crate::Settings;
 use crate::clock::Clock;
@@ -27,6 +28,9 @@ use crate::participant::{Endpoint, Participant};
 
 /// How many commands may wait for the loop.
 const COMMANDS: usize = 4_096;
+/// How many threads read the log, and how many look keys up.
+const READS: usize = 4;
+const LOOK_UPS: usize = 2;
 
 /// A coordinator before it starts.
 #[must_use = "a coordinator exists once it is started"]
@@ -177,14 +181,17 @@ impl Builder {
                 Entry::Occupied(_) => return Err(StartError::ParticipantTwice { name }),
             };
         }
-        let opened = driver::open(&self.log, None, &self.clock).await?;
+        let denied = |why: std::io::Error| ReadError::Storage { why: why.to_string() };
+        let reads = Workers::start("wholly-read", READS, &self.clock).map_err(denied)?;
+        let look_ups = Workers::start("wholly-key", LOOK_UPS, &self.clock).map_err(denied)?;
+        let opened = driver::open(&self.log, None, &reads).await?;
         let youngest = jumps::youngest(opened.log.last_ordinal);
         let clock = self.clock.not_before(youngest.unwrap_or_default());
         let at = clock.read();
         let (reader, last_ordinal) = (opened.log.reader.clone(), opened.log.last_ordinal);
         let reading = move || LogTimes::read(&*reader, last_ordinal, at.steady);
-        let storage = |error: JoinError| ReadError::Storage { why: error.to_string() };
-        let log = clock.blocking(reading).await.map_err(storage)??;
+        let lost = |error: Lost| ReadError::Storage { why: error.to_string() };
+        let log = reads.run(reading).await.map_err(lost)??;
         let (jumps, found) = Jumps::from(at, log, self.settings.retention);
         if let Some(found) = found {
             warn_of_the_clock(found);
@@ -198,6 +205,8 @@ impl Builder {
             settings,
             clock,
             reader: RwLock::new(opened.log.reader.clone()),
+            reads,
+            look_ups,
             health: RwLock::new(Health::Ready),
             shut_down: AtomicBool::new(false),
             meter,

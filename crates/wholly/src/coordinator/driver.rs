@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use super::command::{Command, Registered};
 use super::life::{End, Lasting, Life, Opened};
+use super::workers::Workers;
 use super::{Caller, Health};
-use crate::clock::Clock;
 use crate::engine::{Input, Reply};
 use crate::error::{StartError, SubmitError};
 use crate::log::{Log, ReadError, Told};
@@ -33,7 +33,7 @@ pub(super) struct Driver {
 pub(super) async fn open(
     log: &Arc<dyn Log>,
     told: Option<Told>,
-    clock: &Clock,
+    reads: &Workers,
 ) -> Result<Opened, StartError> {
     let log = log.clone();
     let opening = move || {
@@ -52,7 +52,7 @@ pub(super) async fn open(
             unsettled.extend(page);
         }
     };
-    clock.blocking(opening).await.unwrap_or_else(|error| {
+    reads.run(opening).await.unwrap_or_else(|error| {
         Err(StartError::Read(ReadError::Storage { why: error.to_string() }))
     })
 }
@@ -109,7 +109,7 @@ impl Driver {
                     },
                 }
             }
-            match open(&self.log, Some(told), &self.lasting.shared.clock).await {
+            match open(&self.log, Some(told), &self.lasting.shared.reads).await {
                 Ok(opened) => return Some(opened),
                 // Each new reason is said once: it may stay so for long.
                 Err(error) if error.to_string() != why => {

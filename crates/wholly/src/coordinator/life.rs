@@ -102,7 +102,9 @@ impl Life {
         let clock = lasting.shared.clock.clone();
         engine.restart(unsettled);
         while let Some(load) = engine.next_load(clock.now()) {
-            let loaded = read(clock.clone(), log.reader.clone(), load).await;
+            let reader = log.reader.clone();
+            let loaded = lasting.shared.look_ups.run(move || read(&*reader, &load)).await;
+            let loaded = loaded.map_err(std::io::Error::other)?;
             loaded.as_ref().map_err(|error| std::io::Error::other(error.to_string()))?;
             engine.handle(Input::Loaded(loaded), clock.now());
         }
@@ -347,13 +349,12 @@ impl Life {
                 }
             };
             // It goes on by itself, and answers by the inbox.
-            drop(lasting.shared.clock.blocking(look_up_all));
+            lasting.shared.look_ups.begin(look_up_all);
         }
         if let Some(load) = load {
-            let reading = read(lasting.shared.clock.clone(), self.reader.clone(), load);
-            let loads = self.loads.clone();
+            let (reader, loads) = (self.reader.clone(), self.loads.clone());
             // It answers by the inbox.
-            tokio::spawn(async move { loads.send(reading.await) });
+            lasting.shared.look_ups.begin(move || drop(loads.send(read(&*reader, &load))));
         }
         if !stuck.is_empty() {
             lasting.shared.tell_stuck(stuck);
@@ -391,10 +392,8 @@ impl Life {
 }
 
 /// Reads what is to be loaded.
-async fn read(clock: Clock, reader: Arc<dyn LogReader>, load: Load) -> Loaded {
-    let Load { ordinals, bytes } = load;
-    let reading = clock.blocking(move || reader.transactions(&ordinals, bytes));
-    reading.await.unwrap_or_else(|error| Err(ReadError::Storage { why: error.to_string() }))
+fn read(reader: &dyn LogReader, Load { ordinals, bytes }: &Load) -> Loaded {
+    reader.transactions(ordinals, *bytes)
 }
 
 /// Nothing else would say so until somebody asks: what waits for who is not here is not stuck.

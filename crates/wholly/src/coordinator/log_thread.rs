@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::mpsc as blocking;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::retention::{Removal, Removed};
 use crate::clock::Clock;
@@ -18,13 +17,11 @@ use crate::meter::Meter;
 pub(super) enum LogThread {
     Thread {
         work: blocking::Sender<Work>,
-        thread: JoinHandle<()>,
+        /// Closed once the thread has let go of the log.
+        ended: oneshot::Receiver<()>,
     },
     /// On virtual time a task, because a paused clock would not wait for a thread.
-    Task {
-        work: mpsc::UnboundedSender<Work>,
-        task: tokio::task::JoinHandle<()>,
-    },
+    Task { work: mpsc::UnboundedSender<Work>, task: tokio::task::JoinHandle<()> },
 }
 
 /// What the thread is given to do.
@@ -75,7 +72,7 @@ const VIRTUAL_APPEND: Duration = Duration::from_millis(1);
 impl LogThread {
     /// Starts the thread, which owns the writer until it ends.
     pub fn start(
-        mut writer: Box<dyn LogWriter>,
+        writer: Box<dyn LogWriter>,
         answers: Answers,
         clock: &Clock,
         meter: Arc<Meter>,
@@ -84,7 +81,11 @@ impl LogThread {
             return Ok(Self::start_task(writer, answers, meter));
         }
         let (work, incoming) = blocking::channel::<Work>();
+        let (ending, ended) = oneshot::channel::<()>();
         let run = move || {
+            // Locals are dropped last to first: the writer before the end is told.
+            let _ending = ending;
+            let mut writer = writer;
             let mut awake_for = Duration::ZERO;
             while let Some(work) = next(&incoming, awake_for) {
                 awake_for = match &work {
@@ -96,8 +97,8 @@ impl LogThread {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("wholly-log".to_owned()).spawn(run)?;
-        Ok(Self::Thread { work, thread })
+        std::thread::Builder::new().name("wholly-log".to_owned()).spawn(run)?;
+        Ok(Self::Thread { work, ended })
     }
 
     fn start_task(mut writer: Box<dyn LogWriter>, answers: Answers, meter: Arc<Meter>) -> Self {
@@ -134,9 +135,9 @@ impl LogThread {
     /// Ends the thread and waits until it has let go of the log.
     pub async fn close(self) {
         match self {
-            Self::Thread { work, thread } => {
+            Self::Thread { work, ended } => {
                 drop(work);
-                let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+                let _ = ended.await;
             }
             Self::Task { work, task } => {
                 drop(work);

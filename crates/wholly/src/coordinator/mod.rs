@@ -9,6 +9,7 @@ mod log_thread;
 pub(crate) mod retention;
 mod saga;
 mod two_phase;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -35,6 +36,7 @@ use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
 use crate::{AnyOutcome, Listing, Settings, Snapshot};
 use command::{Command, Fed};
+use workers::Workers;
 
 /// What decides and remembers. A handle: clones share one coordinator.
 ///
@@ -84,6 +86,9 @@ pub(crate) struct Shared {
     clock: Clock,
     /// The end of the log that reads; a new one after the log was opened again.
     reader: RwLock<Arc<dyn LogReader>>,
+    /// The threads of reads, and those of look-ups by key: a long list delays no submission.
+    reads: Workers,
+    look_ups: Workers,
     health: RwLock<Health>,
     /// It was told to stop and did; else the loop was lost, and with it perhaps an answer.
     shut_down: AtomicBool,
@@ -423,7 +428,7 @@ impl Shared {
         read: impl FnOnce(&dyn LogReader) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, GetError> {
         let reader = self.reader();
-        let done = self.clock.blocking(move || read(&*reader)).await;
+        let done = self.reads.run(move || read(&*reader)).await;
         Ok(done.map_err(|_| GetError::Stopped)??)
     }
 

@@ -47,6 +47,7 @@ use wholly_core::wire::{Answer, Call, HttpAnswer, Operation, header};
 
 use self::addresses::Addresses;
 use self::body::{OUTPUT_LIMIT, REASON_LIMIT, reason_patience, start_of};
+pub use self::connections::HttpConnections;
 use self::connections::{Connections, Failed, Outgoing, Transport};
 pub use self::credentials::InvalidCredentials;
 use self::signing::Signing;
@@ -142,8 +143,9 @@ impl HttpParticipant {
         self
     }
 
-    /// How long reaching the host may take, where a new connection is needed; TLS counts towards
-    /// the call's time-out only. 2 seconds unless set.
+    /// How long reaching the host may take, where a new connection is needed: the look-up of its
+    /// name and the connection each; TLS counts towards the call's time-out only. 2 seconds unless
+    /// set.
     #[must_use]
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -231,6 +233,12 @@ impl HttpParticipant {
         self.base.as_str()
     }
 
+    /// The connections to it as it is configured now: to close them, as once it has moved, when a
+    /// coordinator has it.
+    pub fn connections(&self) -> HttpConnections {
+        self.connections.handle()
+    }
+
     /// The request is written before the future, which then does not hold it twice.
     fn ask(&self, call: Call) -> impl Future<Output = Answer> + Send + use<'_> {
         let request = self.request(&call).and_then(|request| self.signed(request));
@@ -267,7 +275,7 @@ impl HttpParticipant {
                 }
             }
         };
-        let response = response.map_err(|error| self.what_failed(&error))?;
+        let (response, exchange) = response.map_err(|error| self.what_failed(&error))?;
         let deadline = now + self.call_timeout.unwrap_or(TIMEOUT_LIMIT);
         let (head, body) = response.into_parts();
         let has_output = operation == Operation::Action && head.status.is_success();
@@ -288,7 +296,11 @@ impl HttpParticipant {
             cut_off: body.cut_off,
             json: is_json(&head.headers),
         };
-        Ok((head.status, answer.meaning(operation, &self.refused_statuses)))
+        let answer = answer.meaning(operation, &self.refused_statuses);
+        if !matches!(answer, Answer::Unknown { .. }) {
+            exchange.answered();
+        }
+        Ok((head.status, answer))
     }
 
     fn signed(&self, mut request: Outgoing) -> Result<Outgoing, Unwritten> {

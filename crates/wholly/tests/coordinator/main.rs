@@ -21,6 +21,7 @@ mod saga_bad_input;
 mod saga_retries;
 mod sagas;
 mod shutdown;
+mod threads;
 mod unloaded;
 
 use std::time::Duration;

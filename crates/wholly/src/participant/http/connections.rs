@@ -4,10 +4,18 @@
 //! the lane that waits for it, and nobody between. Over HTTP that is where most of a transaction's
 //! time goes. While a connection is idle nobody drives it; that its server closed it is seen when
 //! it is taken again, before anything is sent.
+//!
+//! No connection outlives what is known of the host: one of [`AGE`] is not used again, nor one to an
+//! address that only fails where there is another, nor any from before [`HttpConnections::close`]. So
+//! the name is looked up again under steady traffic, too, and a participant that moved is found.
+
+mod address_health;
+mod connector;
 
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,11 +25,11 @@ use http::{Request, Response, Uri};
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::client::conn::http1;
-use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::time::{Instant, sleep_until};
-use tower_service::Service;
+use wholly_dns::Names;
 
-use super::url::{BaseUrl, InvalidUrl};
+pub(super) use self::connector::Transport;
+use self::connector::{Connector, Route, Stream};
 
 /// The most that an answer's head may have, in bytes.
 const HEAD_LIMIT: usize = 64 * 1024;
@@ -29,12 +37,9 @@ const HEAD_LIMIT: usize = 64 * 1024;
 /// close one, because a call that meets the closing half-way is lost.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// How a connection is made.
-pub(super) enum Transport {
-    Plain,
-    #[cfg(feature = "tls")]
-    Tls(Arc<rustls::ClientConfig>),
-}
+/// How long a connection is used at most. Each one's own age is up to a fifth less, so that they do
+/// not all end at once.
+const AGE: Duration = Duration::from_secs(5 * 60);
 
 /// A call as it is sent. Boxed, because a future holds what it was given more than once, and a
 /// call's are moved a few times.
@@ -64,61 +69,47 @@ impl Failed {
     }
 }
 
-impl Transport {
-    pub(super) fn for_url(url: &BaseUrl) -> Result<Self, InvalidUrl> {
-        if !url.tls {
-            return Ok(Self::Plain);
-        }
-        Self::tls().map_err(|why| InvalidUrl::Tls { url: url.as_str().to_owned(), why })
-    }
-
-    #[cfg(feature = "tls")]
-    fn tls() -> Result<Self, String> {
-        super::tls::config(None, None).map(Self::Tls).map_err(|why| why.to_string())
-    }
-
-    #[cfg(not(feature = "tls"))]
-    fn tls() -> Result<Self, String> {
-        Err("it was left out of this program".to_owned())
-    }
-}
-
 impl Connections {
-    /// Connections to the host of `base`.
+    /// Connections to the host of `base`, whose name and whose address may take `connect_timeout`
+    /// each.
     pub(super) fn to(base: Uri, transport: &Transport, connect_timeout: Duration) -> Self {
-        let mut tcp = HttpConnector::new();
-        // A call is one small write whose answer is waited for: nothing is gained by Nagle's delay.
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(connect_timeout));
-        let connector = match transport {
-            Transport::Plain => Connector::Plain(tcp),
-            #[cfg(feature = "tls")]
-            Transport::Tls(config) => {
-                tcp.enforce_http(false);
-                Connector::Tls((tcp, config.clone()).into())
-            }
-        };
-        Self(Arc::new(Pool { base, connector, idle: Mutex::default() }))
+        let names = Names::system(connect_timeout);
+        Self::by(Connector::to(base, names, transport, connect_timeout))
     }
 
     /// New ones to the same host.
     pub(super) fn with(&self, transport: &Transport, connect_timeout: Duration) -> Self {
-        Self::to(self.0.base.clone(), transport, connect_timeout)
+        Self::by(self.0.connector.with(transport, connect_timeout))
+    }
+
+    fn by(connector: Connector) -> Self {
+        let (idle, generation) = Default::default();
+        Self(Arc::new(Pool { connector, age: AGE, idle, generation }))
+    }
+
+    /// What closes them.
+    pub(super) fn handle(&self) -> HttpConnections {
+        HttpConnections(Arc::downgrade(&self.0))
     }
 
     /// Sends a call. A kept connection that turns out to be closed *before a byte was sent* is
     /// replaced; one of which anything was sent is the call's end.
-    pub(super) async fn send(&self, request: Outgoing) -> Result<Response<Arriving>, Failed> {
+    pub(super) async fn send(
+        &self,
+        request: Outgoing,
+    ) -> Result<(Response<Arriving>, Exchange), Failed> {
         let mut request = request;
         loop {
             let kept = poll_fn(|context| Poll::Ready(self.0.take(context))).await;
             let is_new = kept.is_none();
+            let route = kept.as_ref().map(|kept| kept.route.clone()).unwrap_or_default();
+            let mut exchange = Exchange { pool: self.0.clone(), route, is_over: false };
             let mut connection = match kept {
                 Some(connection) => connection,
-                None => self.0.connect().await?,
+                None => self.0.connect(&exchange.route).await?,
             };
             let answer = {
-                let Connection { sender, driver } = &mut connection;
+                let Connection { sender, driver, .. } = &mut connection;
                 let mut answer = pin!(sender.try_send_request(*request));
                 poll_fn(|context| {
                     drive(driver, context);
@@ -129,13 +120,58 @@ impl Connections {
             match answer {
                 Ok(response) => {
                     let pool = self.0.clone();
-                    return Ok(response.map(|body| Arriving { body, connection, pool }));
+                    let response = response.map(|body| Arriving { body, connection, pool });
+                    return Ok((response, exchange));
                 }
                 Err(mut error) => match error.take_message() {
-                    Some(unsent) if !is_new => *request = unsent,
+                    Some(unsent) if !is_new => {
+                        exchange.is_over = true;
+                        *request = unsent;
+                    }
                     _ => return Err(Failed::call(error.into_error())),
                 },
             }
+        }
+    }
+}
+
+/// The connections to an [`HttpParticipant`](crate::HttpParticipant), which may have been handed to
+/// a coordinator.
+#[derive(Clone)]
+pub struct HttpConnections(Weak<Pool>);
+
+impl HttpConnections {
+    /// Closes the connections, each after the call that is on its way over it; the next calls look
+    /// the host's name up again.
+    pub fn close(&self) {
+        if let Some(pool) = self.0.upgrade() {
+            pool.close();
+        }
+    }
+}
+
+/// A call on its way. One that is dropped counts as a failure of its address, unless the participant
+/// answered.
+pub(super) struct Exchange {
+    pool: Arc<Pool>,
+    route: Arc<Route>,
+    is_over: bool,
+}
+
+impl Exchange {
+    /// Notes that the participant answered.
+    pub(super) fn answered(mut self) {
+        self.is_over = true;
+        if let Some(address) = self.route.reached() {
+            self.pool.connector.health().answered(address);
+        }
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.is_over {
+            self.route.failed(self.pool.connector.health());
         }
     }
 }
@@ -176,15 +212,14 @@ impl Arriving {
 struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
     driver: Option<Driver>,
+    route: Arc<Route>,
+    /// When it is too old.
+    ends: Instant,
+    /// How often the pool had been closed when it was begun.
+    generation: u64,
 }
 
 impl Connection {
-    async fn over(stream: Stream) -> hyper::Result<Self> {
-        let handshake = http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(stream);
-        let (sender, driver) = handshake.await?;
-        Ok(Self { sender, driver: Some(Box::pin(driver)) })
-    }
-
     /// Whether the next call may go over it, as far as what arrived tells.
     fn is_open(&mut self, context: &mut Context<'_>) -> bool {
         drive(&mut self.driver, context);
@@ -201,22 +236,13 @@ fn drive(driver: &mut Option<Driver>, context: &mut Context<'_>) {
     }
 }
 
-type Stream = Box<dyn Io>;
-
-trait Io: hyper::rt::Read + hyper::rt::Write + Send + Unpin {}
-
-impl<T: hyper::rt::Read + hyper::rt::Write + Send + Unpin> Io for T {}
-
-enum Connector {
-    Plain(HttpConnector),
-    #[cfg(feature = "tls")]
-    Tls(hyper_rustls::HttpsConnector<HttpConnector>),
-}
-
 struct Pool {
-    base: Uri,
     connector: Connector,
+    /// The greatest age of a connection.
+    age: Duration,
     idle: Mutex<Idle>,
+    /// How often all connections were closed.
+    generation: AtomicU64,
 }
 
 #[derive(Default)]
@@ -228,32 +254,53 @@ struct Idle {
 }
 
 impl Pool {
-    async fn connect(&self) -> Result<Connection, Failed> {
-        let stream: Stream = match &self.connector {
-            Connector::Plain(tcp) => {
-                let stream = tcp.clone().call(self.base.clone()).await;
-                Box::new(stream.map_err(|error| Failed::Connect(error.into()))?)
-            }
-            #[cfg(feature = "tls")]
-            Connector::Tls(tls) => {
-                let stream = tls.clone().call(self.base.clone()).await;
-                Box::new(stream.map_err(Failed::Connect)?)
-            }
-        };
-        Connection::over(stream).await.map_err(Failed::Call)
+    async fn connect(&self, route: &Arc<Route>) -> Result<Connection, Failed> {
+        let generation = self.generation.load(Ordering::SeqCst);
+        let stream = self.connector.connect(route).await.map_err(Failed::Connect)?;
+        self.over(stream, route.clone(), generation).await.map_err(Failed::Call)
+    }
+
+    async fn over(
+        &self,
+        stream: Stream,
+        route: Arc<Route>,
+        generation: u64,
+    ) -> hyper::Result<Connection> {
+        let handshake = http1::Builder::new().max_buf_size(HEAD_LIMIT).handshake(stream);
+        let (sender, driver) = handshake.await?;
+        let ends = Instant::now() + spread(self.age);
+        Ok(Connection { sender, driver: Some(Box::pin(driver)), route, ends, generation })
     }
 
     /// A kept connection that is still open.
     fn take(&self, context: &mut Context<'_>) -> Option<Connection> {
         loop {
             let (since, mut connection) = self.idle().connections.pop()?;
-            if since.elapsed() < IDLE && connection.is_open(context) {
+            let is_fit = since.elapsed() < IDLE && self.may_use(&connection);
+            if is_fit && connection.is_open(context) {
                 return Some(connection);
             }
         }
     }
 
+    /// Whether the host is still to be called by this connection.
+    fn may_use(&self, connection: &Connection) -> bool {
+        let is_left = |address| self.connector.health().is_left(address);
+        connection.generation == self.generation.load(Ordering::SeqCst)
+            && Instant::now() < connection.ends
+            && !connection.route.reached().is_some_and(is_left)
+    }
+
+    fn close(&self) {
+        self.connector.refresh_name();
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.idle().connections.clear();
+    }
+
     fn keep(self: Arc<Self>, connection: Connection) {
+        if !self.may_use(&connection) {
+            return;
+        }
         let mut idle = self.idle();
         idle.connections.push((Instant::now(), connection));
         if !std::mem::replace(&mut idle.swept, true) {
@@ -265,6 +312,12 @@ impl Pool {
         // Whoever panicked did so between two changes.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The age, or up to a fifth less. Without a random source it is the age.
+fn spread(age: Duration) -> Duration {
+    let less = f64::from(getrandom::u32().unwrap_or(0)) / f64::from(u32::MAX) / 5.0;
+    age.mul_f64(1.0 - less)
 }
 
 /// Closes what is idle for too long, until nothing is.
@@ -288,5 +341,9 @@ async fn sweep(pool: Weak<Pool>) {
     }
 }
 
+// Elsewhere the loopback network has one address only.
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod moved_tests;
 #[cfg(test)]
 mod tests;

@@ -10,10 +10,17 @@ fn pool() -> Arc<Pool> {
     pool
 }
 
+/// A new connection, and its other end.
+async fn connection(pool: &Pool) -> (Connection, DuplexStream) {
+    let (ours, theirs) = duplex(1_024);
+    let generation = pool.generation.load(Ordering::SeqCst);
+    let stream = Box::new(TokioIo::new(ours));
+    (pool.over(stream, Arc::default(), generation).await.unwrap(), theirs)
+}
+
 /// Keeps a connection; its other end.
 async fn keep_one(pool: &Arc<Pool>) -> DuplexStream {
-    let (ours, theirs) = duplex(1_024);
-    let mut connection = Connection::over(Box::new(TokioIo::new(ours))).await.unwrap();
+    let (mut connection, theirs) = connection(pool).await;
     assert!(poll_fn(|context| Poll::Ready(connection.is_open(context))).await);
     pool.clone().keep(connection);
     theirs
@@ -62,4 +69,34 @@ async fn the_youngest_goes_first_and_no_old_one() {
     // As if nobody had swept.
     tokio::time::advance(IDLE / 2).await;
     assert!(take(&pool).await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_in_steady_use_ends_with_its_greatest_age() {
+    let pool = pool();
+    let _theirs = keep_one(&pool).await;
+    let began = Instant::now();
+    // Bounded: what has no greatest age would be used for ever.
+    while began.elapsed() < AGE * 2 {
+        match take(&pool).await {
+            Some(connection) => pool.clone().keep(connection),
+            None => break,
+        }
+        sleep(IDLE / 2).await;
+    }
+    let age = began.elapsed();
+    assert!(age > AGE * 4 / 5 - IDLE && age <= AGE + IDLE, "{age:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_open_when_connections_are_closed_is_not_used_again() {
+    let pool = pool();
+    let mut idle = keep_one(&pool).await;
+    let (in_use, _theirs) = connection(&pool).await;
+    pool.close();
+    assert_eq!(idle.read(&mut [0]).await.unwrap(), 0, "closed at once");
+    pool.clone().keep(in_use);
+    assert!(take(&pool).await.is_none());
+    let _new = keep_one(&pool).await;
+    assert!(take(&pool).await.is_some());
 }
