@@ -10,9 +10,15 @@ use serde::Serialize;
 use wholly::saga::{self, Resolution, StepDefinition};
 use wholly::two_phase::{self, AbortReason, Decision, StartedBranch, Vote};
 use wholly::{
-    FeedEvent, Key, LogId, Name, ParticipantName, Record, Recorded, StepName, Timestamp,
+    EventId, FeedEvent, Key, LogId, Name, ParticipantName, Record, Recorded, StepName, Timestamp,
     TransactionId,
 };
+
+/// The block that says up to where events were trimmed. It has no id: what is still there of the time
+/// before comes after it.
+pub fn trimmed(up_to: EventId) -> Bytes {
+    format!("event: trimmed\ndata: {{\"up_to\":\"{up_to}\"}}\n\n").into()
+}
 
 /// The event as the block of a stream that carries it.
 pub fn block(event: &FeedEvent) -> Bytes {
