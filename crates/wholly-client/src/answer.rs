@@ -54,6 +54,9 @@ pub struct Transaction {
     /// The client's key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
+    /// The caller to whom the key belongs; `None` if it belongs to everybody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Name>,
     /// How it goes about it.
     pub pattern: Pattern,
     /// Where it stands.

@@ -76,11 +76,13 @@ impl Client {
     /// Follows a transaction from its start until it has settled.
     ///
     /// ```no_run
-    /// # use wholly_client::{AskError, Client, TransactionId};
+    /// # use wholly_client::{AskError, Client, FeedItem, TransactionId};
     /// # async fn follow(client: Client, id: TransactionId) -> Result<(), AskError> {
     /// let mut events = client.events(id);
-    /// while let Some(seen) = events.next().await? {
-    ///     println!("{}: {}", seen.event, seen.state);
+    /// while let Some(item) = events.next().await? {
+    ///     if let FeedItem::Seen(seen) = item {
+    ///         println!("{}: {}", seen.event, seen.state);
+    ///     }
     /// }
     /// # Ok(())
     /// # }
@@ -90,7 +92,8 @@ impl Client {
     }
 
     /// Follows all transactions from now on, or from the event on that is named with
-    /// [`Events::after`]. It has no end.
+    /// [`Events::after`]. It has no end. Where events after that one were trimmed,
+    /// [`FeedItem::Trimmed`] says so before any other.
     pub fn all_events(&self) -> Events {
         Events::of_all(self.clone())
     }

@@ -23,6 +23,38 @@ use sse::{Message, Parser};
 /// How long a connection may be silent: the server says something every 15 seconds.
 const SILENCE: Duration = Duration::from_secs(45);
 
+/// One item of a stream: an event, or the news that events are gone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+#[non_exhaustive]
+pub enum FeedItem {
+    /// Something happened to a transaction.
+    Seen(Box<Seen>),
+    /// Events were trimmed that were not seen. Only among the events of all transactions.
+    Trimmed(Trimmed),
+}
+
+impl FeedItem {
+    /// What happened to a transaction, where this tells of one.
+    #[must_use]
+    pub fn seen(self) -> Option<Seen> {
+        match self {
+            Self::Seen(seen) => Some(*seen),
+            Self::Trimmed(_) => None,
+        }
+    }
+}
+
+/// The past of a stream was trimmed: of the events that come after the last one that was seen, up to
+/// one place, only those of transactions that the server still keeps are told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename = "trimmed")]
+#[non_exhaustive]
+pub struct Trimmed {
+    /// The place, which compares with the [id](Seen::id) of an event.
+    pub up_to: String,
+}
+
 /// Something that happened to a transaction.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -100,10 +132,10 @@ impl Events {
     /// # Errors
     /// When there is no such transaction, or the connection does not come back. It can be asked
     /// for again.
-    pub async fn next(&mut self) -> Result<Option<Seen>, AskError> {
+    pub async fn next(&mut self) -> Result<Option<FeedItem>, AskError> {
         while !self.ended {
             if let Some(message) = self.parser.next() {
-                return self.seen(message).map(Some);
+                return self.event(message).map(Some);
             }
             let Some(connection) = &mut self.connection else {
                 self.connect().await?;
@@ -152,14 +184,18 @@ impl Events {
         ask
     }
 
-    fn seen(&mut self, message: Message) -> Result<Seen, AskError> {
+    fn event(&mut self, message: Message) -> Result<FeedItem, AskError> {
         let Message { id, event, data } = message;
-        let seen: Seen = serde_json::from_str(&data).map_err(|why| {
+        let not_understood = |why: serde_json::Error| {
             let url = self.client.http().url(&self.ask());
             AskError::NotUnderstood { url, status: 200, why: why.to_string() }
-        })?;
+        };
+        if event == "trimmed" {
+            return serde_json::from_str(&data).map(FeedItem::Trimmed).map_err(not_understood);
+        }
+        let seen: Seen = serde_json::from_str(&data).map_err(not_understood)?;
         self.ended = seen.settled && matches!(self.of, Of::One(_));
-        Ok(Seen { id: id.unwrap_or_default(), event, ..seen })
+        Ok(FeedItem::Seen(Box::new(Seen { id: id.unwrap_or_default(), event, ..seen })))
     }
 }
 

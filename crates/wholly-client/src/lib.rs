@@ -76,7 +76,7 @@ pub use choreography::{
 };
 pub use client::Client;
 pub use error::{AskError, InvalidSubmission, Problem, SubmitError, Wrong};
-pub use events::{Events, Seen};
+pub use events::{Events, FeedItem, Seen, Trimmed};
 pub use list::{Filter, Rows};
 pub use serde_json::value::RawValue;
 pub use submit::{Saga, Submission, TwoPhase, Written};

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Fake, Play, problem};
-use wholly_client::{AskError, TransactionId};
+use wholly_client::{AskError, FeedItem, TransactionId};
 
 const ID: &str = "00000000000170008000000000000001-0000000000000009";
 
@@ -34,6 +34,7 @@ async fn seen(fake: &Fake) -> Result<Vec<String>, AskError> {
     let mut events = client.events(id);
     let mut seen = Vec::new();
     while let Some(event) = events.next().await? {
+        let event = event.seen().unwrap();
         assert_eq!((event.transaction, event.record.name()), (id, event.event.clone()));
         seen.push(format!("{} {}", event.id, event.event));
     }
@@ -98,11 +99,36 @@ async fn all_events_go_on_past_one_that_settles_and_after_a_beginning_without_an
     .await;
     let mut events = fake.client().all_events();
     for id in ["8", "9"] {
-        assert_eq!(events.next().await.unwrap().unwrap().id, id);
+        assert_eq!(events.next().await.unwrap().unwrap().seen().unwrap().id, id);
     }
     assert_eq!(events.next().await.unwrap_err().problem().unwrap().status, 500);
     let asked = fake.asked();
     assert!(asked.iter().all(|asked| asked.what == "GET /v1/events"), "{asked:?}");
     let ids: Vec<_> = asked.iter().map(|asked| asked.header("last-event-id")).collect();
     assert_eq!(ids, [None, Some("7".to_owned()), Some("9".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_past_that_was_trimmed_is_told_and_moves_the_place_nowhere() {
+    let fake = Fake::plays(vec![
+        Play::Events(concat!(
+            "retry: 1000\nid: 5\n\nevent: trimmed\ndata: {\"up_to\":\"7\"}\n\n",
+            "id: 6\nevent: lo"
+        )),
+        Play::Events(concat!(event!("6", "lost", false), "id: 9\n\n")),
+        problem(500, "internal", ""),
+    ])
+    .await;
+    let mut events = fake.client().all_events().after("5");
+    let Some(FeedItem::Trimmed(trimmed)) = events.next().await.unwrap() else {
+        panic!("no trimmed")
+    };
+    assert_eq!(trimmed.up_to, "7");
+    let json = serde_json::to_value(FeedItem::Trimmed(trimmed)).unwrap();
+    assert_eq!(json, serde_json::json!({"event": "trimmed", "up_to": "7"}));
+    assert_eq!(events.next().await.unwrap().unwrap().seen().unwrap().id, "6");
+    assert!(events.next().await.is_err());
+    let asked = fake.asked();
+    let ids: Vec<_> = asked.iter().map(|asked| asked.header("last-event-id").unwrap()).collect();
+    assert_eq!(ids, ["5", "5", "9"]);
 }

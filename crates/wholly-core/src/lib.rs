@@ -19,6 +19,7 @@
 
 pub mod entry;
 mod id;
+mod key;
 mod names;
 mod payload;
 mod protocol;
@@ -31,9 +32,8 @@ pub mod two_phase;
 pub mod wire;
 
 pub use id::{InvalidId, LogId, TransactionId};
-pub use names::{
-    BranchName, InvalidName, Key, KeyId, Name, OperationName, ParticipantName, StepName,
-};
+pub use key::Key;
+pub use names::{BranchName, InvalidName, KeyId, Name, OperationName, ParticipantName, StepName};
 pub use payload::{InvalidPayload, Payload};
 pub use protocol::{Answered, BranchIndex, BrokenInvariant, Callee, Effect, Input, Request};
 pub use time::Timestamp;

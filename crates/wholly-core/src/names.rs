@@ -125,15 +125,6 @@ name!(
 );
 
 name!(
-    /// The client's own key: it makes submitting idempotent and is used for nothing else.
-    Key,
-    "a transaction's key",
-    200,
-    "printable ASCII",
-    |c| c.is_ascii_graphic() || c == ' '
-);
-
-name!(
     /// The name by which the configuration knows a participant; it names its branch, too.
     ParticipantName,
     "a participant's name",

@@ -286,6 +286,18 @@ impl Record {
         matches!(self, Self::TwoPhase(two_phase::Record::Committed | two_phase::Record::Aborted(_)))
     }
 
+    /// The record without the caller of the client's key, as it is shown.
+    #[must_use]
+    pub fn without_caller(mut self) -> Self {
+        let key = match &mut self {
+            Self::TwoPhase(two_phase::Record::Started(started)) => &mut started.key,
+            Self::Saga(saga::Record::Started(started)) => &mut started.key,
+            _ => return self,
+        };
+        *key = key.as_ref().map(Key::without_caller);
+        self
+    }
+
     /// The client's key, in a start.
     pub fn key(&self) -> Option<&Key> {
         match self {

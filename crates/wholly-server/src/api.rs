@@ -52,7 +52,7 @@ use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use axum::routing::MethodRouter;
 use tokio::sync::mpsc;
-use wholly::Coordinator;
+use wholly::{Coordinator, KeyScope};
 
 use crate::config::BODY_LIMIT;
 use crate::gate::Gate;
@@ -77,6 +77,8 @@ pub struct Served {
     pub hub: Hub,
     pub traces: Traces,
     pub reload: mpsc::Sender<Asking>,
+    /// The scope of clients' keys.
+    pub key_scope: KeyScope,
 }
 
 /// The routes, and for the tests their list: what is here has to be in `openapi.json`.

@@ -11,6 +11,7 @@ pub mod alerts;
 pub mod check;
 mod credentials;
 mod feeds;
+mod key_scope;
 mod limits;
 mod listen;
 pub mod logs;
@@ -33,7 +34,7 @@ use rustls::ServerConfig;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
-use wholly::{HttpParticipant, ParticipantName, Settings, Slots};
+use wholly::{HttpParticipant, KeyScope, ParticipantName, Settings, Slots};
 use wholly_events::ServiceName;
 
 use self::alerts::{Alerts, AlertsSection};
@@ -75,6 +76,8 @@ pub struct Config {
     pub tls: Option<Arc<ServerConfig>>,
     /// What may be taken of it.
     pub limits: Limits,
+    /// The scope of clients' keys.
+    pub key_scope: KeyScope,
     /// The coordinator's settings.
     pub settings: Settings,
     /// The feeds that the observer follows.
@@ -220,6 +223,7 @@ impl Config {
             access,
             tls: tls.transpose()?,
             limits: file.limits.limits()?,
+            key_scope: file.key_scope.scope(),
             settings,
             participants,
             written,
@@ -259,6 +263,8 @@ struct File {
     create_log: bool,
     audit: Option<PathBuf>,
     choreographies: Option<PathBuf>,
+    #[serde(default)]
+    key_scope: key_scope::KeyScopeWord,
     #[serde(default)]
     tokens: Vec<Spanned<access::TokenSection>>,
     #[serde(default)]

@@ -57,7 +57,7 @@ kinds! {
     KEY_REUSED UNPROCESSABLE_ENTITY "key-reused" "The key belongs to another transaction"
     NO_SUCH_TRANSACTION NOT_FOUND "no-such-transaction" "There is no such transaction"
     NO_SUCH_CHOREOGRAPHY NOT_FOUND "no-such-choreography" "There is no such choreography"
-    TRIMMED GONE "trimmed" "What was decided is not known any more"
+    TRIMMED GONE "trimmed" "It is not known any more"
     NO_SUCH_BRANCH NOT_FOUND "no-such-branch" "There is no such branch"
     INVALID_DEFINITION UNPROCESSABLE_ENTITY "invalid-definition" "The saga's definition makes no sense"
     DEFINED_ALREADY CONFLICT "defined-already" "This version is another definition already"

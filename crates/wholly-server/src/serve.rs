@@ -103,7 +103,7 @@ async fn serve<L: Log, P: Participant>(
         LogIs::Restored => file.restored(),
     };
     let traces = Traces::start(config.traces)?;
-    let Config { listen, access, limits, tls, written, feeds, .. } = config;
+    let Config { listen, access, limits, tls, written, feeds, key_scope, .. } = config;
     let measured = config.settings.measured;
     let builder = Coordinator::builder(log(file)).settings(config.settings);
     let mut builder = traces.of_transactions(builder);
@@ -156,6 +156,7 @@ async fn serve<L: Log, P: Participant>(
         hub: hub.clone(),
         traces: traces.clone(),
         reload,
+        key_scope,
     });
     let mut reloader = Reloader::new(
         source,

@@ -6,6 +6,7 @@ mod common;
 use common::{Event, Little, Said, Server, Stream, eventually};
 use hyper::StatusCode;
 use rustix::process::Signal;
+use serde_json::json;
 use tempfile::TempDir;
 
 const ORDER: &str = r#"{"name": "place order", "branches": [
@@ -160,6 +161,37 @@ async fn who_comes_again_after_a_crash_misses_and_repeats_nothing() {
     }
     assert!(ids(&told).is_sorted_by(|one, next| one < next), "none is repeated: {told:?}");
     assert_eq!(told, everything, "none is missed");
+}
+
+#[tokio::test]
+async fn a_past_that_was_trimmed_is_told_before_all_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let (orders, payments) = (Little::start().await, Little::start().await);
+    let participants = [("orders", &orders), ("payments", &payments)];
+    let retention = "[retention]\nhistory = '1ms'\n";
+    let server = Server::start_with(directory.path(), &participants, retention).await;
+    let mut live = server.listen("/v1/events", None).await;
+    let gone = server.submit(&[], ORDER).await.json()["id"].as_str().unwrap().to_owned();
+    let told = until(&mut live, "settled").await;
+    let path = format!("/v1/transactions/{gone}/events");
+    eventually("it is trimmed", async || {
+        let one = server.send(hyper::Method::GET, &path, &[], "").await;
+        (one.status == StatusCode::GONE).then(|| one.problem(410, "trimmed"))
+    })
+    .await;
+    payments.says("commit", Said::Broken);
+    let kept = server.submit(&ASYNC, ORDER).await.json()["id"].clone();
+    let last = told.last().unwrap().id.clone();
+    for after in ["0", &told[0].id] {
+        let mut stream = server.listen("/v1/events", Some(after)).await;
+        let first = stream.next().await.unwrap().unwrap();
+        assert_eq!((first.name.as_str(), &first.data), ("trimmed", &json!({"up_to": last})));
+        assert_eq!(first.id, after, "who comes again now is told it again");
+        let next = stream.next().await.unwrap().unwrap();
+        assert_eq!((next.name.as_str(), &next.data["transaction"]), ("started", &kept));
+    }
+    let mut stream = server.listen("/v1/events", Some(&last)).await;
+    assert_eq!(stream.next().await.unwrap().unwrap().name, "started", "nothing was missed");
 }
 
 #[tokio::test]

@@ -9,6 +9,8 @@ mod audit;
 mod credentials;
 #[path = "security/framing.rs"]
 mod framing;
+#[path = "security/key_scope.rs"]
+mod key_scope;
 #[path = "security/limits.rs"]
 mod limits;
 #[path = "security/pages.rs"]

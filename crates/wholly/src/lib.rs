@@ -31,6 +31,7 @@ mod engine;
 mod error;
 mod feed;
 mod in_code;
+mod key_scope;
 mod listed;
 pub mod log;
 mod memory;
@@ -54,6 +55,7 @@ pub use error::{
 };
 pub use feed::{EventId, Feed, FeedEvent, InvalidEventId, Page, Recorded};
 pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
+pub use key_scope::KeyScope;
 pub use listed::{Listed, Listing};
 pub use log::listing::{Cursor, Filter, InvalidCursor, Pattern, State};
 pub use log::memory::MemoryLog;

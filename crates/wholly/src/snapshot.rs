@@ -28,6 +28,9 @@ pub struct Snapshot {
     /// The client's key, if it gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
+    /// The caller to whom the key belongs; `None` if it belongs to everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<Name>,
     /// `two-phase` or `saga`; `unknown` where not even its start can be read.
     pub pattern: &'static str,
     /// `init`, `prepared`, `committed` or `aborted`; of a saga `running`, `completed`,
@@ -162,11 +165,14 @@ impl Snapshot {
         let mut snapshot = Self::empty(id, AnyOutcome::of_stored(id, &replayed));
         let Replayed { transaction, history, payloads_removed } = replayed;
         snapshot.name = Some(transaction.name().clone());
-        snapshot.key = history.first().and_then(|(_, record)| record.key().cloned());
+        let key = history.first().and_then(|(_, record)| record.key());
+        snapshot.caller = key.and_then(Key::caller);
+        snapshot.key = key.map(Key::without_caller);
         snapshot.payloads_removed = payloads_removed;
         snapshot.settled = transaction.is_settled();
         snapshot.stuck = transaction.is_stuck();
-        snapshot.history = history.into_iter().map(|(at, record)| Event { at, record }).collect();
+        let event = |(at, record): (_, Record)| Event { at, record: record.without_caller() };
+        snapshot.history = history.into_iter().map(event).collect();
         match transaction {
             Transaction::TwoPhase(transaction) => snapshot.fill_two_phase(&transaction),
             Transaction::Saga(saga) => snapshot.fill_saga(&saga),
@@ -180,6 +186,7 @@ impl Snapshot {
             name: None,
             version: None,
             key: None,
+            caller: None,
             pattern: "unknown",
             state: "unknown",
             settled: false,

@@ -18,6 +18,7 @@ use axum::http::{HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use wholly::Name;
 
 use super::no_such_route;
 use super::page::{json_if_it_changes, same_origin};
@@ -33,6 +34,10 @@ use crate::problem::{Kind, Problem};
 /// The name of who asks: in the extensions of every request that needs one.
 #[derive(Clone, Debug)]
 pub struct Who(pub Arc<str>);
+
+/// The caller to whom keys may belong: in the extensions where the configuration names who may call.
+#[derive(Clone, Debug)]
+pub struct KeyOwner(pub Name);
 
 pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
@@ -76,6 +81,11 @@ pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
         return Problem::new(Kind::BUSY, detail).into_response();
     };
     request.extensions_mut().insert(Who(Arc::clone(&caller.name)));
+    if !rules.access.is_open()
+        && let Ok(name) = Name::new(Arc::clone(&caller.name))
+    {
+        request.extensions_mut().insert(KeyOwner(name));
+    }
     match need == Need::Role(Role::Operate) && request.method() != Method::GET {
         true => audited(gate, &caller, request, next).await,
         false => next.run(request).await,

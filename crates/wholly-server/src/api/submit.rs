@@ -15,8 +15,12 @@ use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
-use wholly::{Completed, Coordinator, Graph, Outcome, SagaOutcome, TraceContext, TransactionId};
+use wholly::{
+    Completed, Coordinator, Graph, KeyScope, Name, Outcome, SagaOutcome, TraceContext,
+    TransactionId,
+};
 
+use super::guard::KeyOwner;
 use super::request::Body;
 use super::sagas;
 use crate::problem::{Kind, Problem};
@@ -28,12 +32,13 @@ pub async fn submit(
     State(coordinator): State<Coordinator>,
     State(sagas): State<Arc<Sagas>>,
     State(traces): State<Traces>,
+    State(key_scope): State<KeyScope>,
     request: Request,
 ) -> Response {
     // Before the body is read, so that one that cannot be read is shown, too.
     let shown = traces.submission(request.headers());
     let trace = shown.trace().cloned();
-    let answer = begin(&coordinator, &sagas, trace, request).await.into_response();
+    let answer = begin(&coordinator, &sagas, key_scope, trace, request).await.into_response();
     shown.answered(&answer);
     answer
 }
@@ -41,29 +46,36 @@ pub async fn submit(
 async fn begin(
     coordinator: &Coordinator,
     sagas: &Sagas,
+    key_scope: KeyScope,
     trace: Option<TraceContext>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let owner = request.extensions().get::<KeyOwner>().map(|KeyOwner(name)| name.clone());
+    let owner = owner.map(|name| (name, key_scope));
     let headers = &request.headers().clone();
     let Body(mut submission) = Body::<Submission>::from_request(request, &()).await?;
     submission.trace = trace;
     submission.key = key(headers, submission.key)?;
     let wait = Wait::asked(headers);
     match submission.pattern {
-        Pattern::TwoPhase => two_phase(coordinator, submission, wait).await,
-        Pattern::Saga => saga(coordinator, sagas, submission, wait).await,
+        Pattern::TwoPhase => two_phase(coordinator, submission, owner, wait).await,
+        Pattern::Saga => saga(coordinator, sagas, submission, owner, wait).await,
     }
 }
 
 async fn two_phase(
     coordinator: &Coordinator,
     submission: Submission,
+    owner: Option<(Name, KeyScope)>,
     wait: Wait,
 ) -> Result<Response, Problem> {
     let TwoPhaseSubmission { name, key, trace, deadline, branches } = submission.two_phase()?;
     let mut transaction = coordinator.two_phase(name.as_str());
     if let Some(key) = key {
-        transaction = transaction.key(key);
+        transaction = match owner {
+            Some((caller, scope)) => transaction.key_of(&caller, scope, key),
+            None => transaction.key(key),
+        };
     }
     if let Some(trace) = trace {
         transaction = transaction.trace(trace);
@@ -92,6 +104,7 @@ async fn saga(
     coordinator: &Coordinator,
     sagas: &Sagas,
     submission: Submission,
+    owner: Option<(Name, KeyScope)>,
     wait: Wait,
 ) -> Result<Response, Problem> {
     let Submission { key, deadline_millis, trace, name, branches, saga, input, .. } = submission;
@@ -108,7 +121,10 @@ async fn saga(
         saga = saga.input(&input);
     }
     if let Some(key) = key {
-        saga = saga.key(key);
+        saga = match owner {
+            Some((caller, scope)) => saga.key_of(&caller, scope, key),
+            None => saga.key(key),
+        };
     }
     if let Some(trace) = trace {
         saga = saga.trace(trace);

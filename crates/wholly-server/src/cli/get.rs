@@ -85,7 +85,8 @@ fn facts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     if transaction.unloaded {
         fact("unloaded", Paint::Bad, "it waits in the log for room in the server's memory")?;
     }
-    also("key", transaction.key.as_ref().map(|key| key.as_str()))?;
+    also("key", transaction.key.as_ref().map(|key| key.text()))?;
+    also("caller", transaction.caller.as_ref().map(|name| name.as_str()))?;
     let started = transaction.id.minted_at();
     let age = time::age(started);
     fact("started", Paint::Plain, &format!("{}, {age} ago", time::date(started)))?;

@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
-use wholly_client::Seen;
+use wholly_client::{FeedItem, Seen, Trimmed};
 
 use super::ask::{Ask, EXIT_CODES};
 use super::choreographies::{self, PATTERNS, Subject, Which};
@@ -25,7 +25,8 @@ use super::{record, time};
   wholly watch --all
 
 With --json, a line is an event; of a choreography, all of it after each
-change. Times are in UTC.
+change. Times are in UTC. Of all transactions, the event `trimmed` says that
+events were deleted before they were shown, while the connection was lost.
 
 {EXIT_CODES}"))]
 pub struct Watch {
@@ -55,16 +56,32 @@ impl Watch {
                 None => (client.all_events(), true),
             };
             let mut exit = Exit::Unsettled;
-            while let Some(seen) = events.next().await? {
-                match screen.json() {
-                    true => screen.document(&seen)?,
-                    false => show(&seen, all, screen)?,
+            while let Some(item) = events.next().await? {
+                if screen.json() {
+                    screen.document(&item)?;
                 }
-                exit = Exit::of(&seen.state, seen.settled, seen.stuck);
+                match item {
+                    FeedItem::Seen(seen) => {
+                        if !screen.json() {
+                            show(&seen, all, screen)?;
+                        }
+                        exit = Exit::of(&seen.state, seen.settled, seen.stuck);
+                    }
+                    FeedItem::Trimmed(trimmed) if !screen.json() => show_trimmed(&trimmed, screen)?,
+                    // What this version does not know.
+                    _ => {}
+                }
             }
             Ok(exit)
         })
     }
+}
+
+/// Events were missed for good.
+fn show_trimmed(trimmed: &Trimmed, screen: &Screen) -> io::Result<()> {
+    let what =
+        format!("trimmed: events up to {} were deleted before they were shown", trimmed.up_to);
+    screen.line(&screen.paint(Paint::Bad, &what))
 }
 
 /// An event; where others are in between, behind a line with its transaction.

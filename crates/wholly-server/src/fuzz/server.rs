@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
-use wholly::{Answer, Call, Coordinator, MemoryLog, Outcome, Participant, Settings};
+use wholly::{Answer, Call, Coordinator, KeyScope, MemoryLog, Outcome, Participant, Settings};
 use wholly_core::LogId;
 
 use crate::access::{Access, Caller, Role, Sha256};
@@ -148,7 +148,18 @@ fn router(
     // Nobody answers to a reload, which is then refused.
     let (reload, _) = tokio::sync::mpsc::channel(1);
     let sagas = Arc::new(sagas);
-    api::router(Served { coordinator, sagas, observer, metrics, gate, hub, traces, reload })
+    let key_scope = KeyScope::Caller;
+    api::router(Served {
+        coordinator,
+        sagas,
+        observer,
+        metrics,
+        gate,
+        hub,
+        traces,
+        reload,
+        key_scope,
+    })
 }
 
 /// A server that has room for one more transaction, but not of `never-1`, and whose one caller may

@@ -64,6 +64,8 @@ impl Stream {
             self.last_id = Some(id);
         }
         let data = serde_json::from_str(&field("data")?).unwrap();
-        Some(Event { id: field("id").unwrap(), name: field("event").unwrap(), data })
+        // One without an id of its own has the one before.
+        let id = field("id").or_else(|| self.last_id.clone()).unwrap();
+        Some(Event { id, name: field("event").unwrap(), data })
     }
 }

@@ -15,7 +15,7 @@ use super::retention::{Removed, Sweeps};
 use super::{Caller, Health, Shared};
 use crate::clock::jumps::{Jump, Jumps};
 use crate::clock::{Clock, Reading};
-use crate::engine::{Engine, Input, Load, Outputs, Random};
+use crate::engine::{Engine, Input, Load, Lookup, Outputs, Random};
 use crate::log::{LogReader, OpenLog, Position, ReadError, StoredTransaction};
 use crate::meter;
 use crate::participant::slots::{Answered, Lane};
@@ -343,9 +343,9 @@ impl Life {
         if !lookups.is_empty() {
             let (reader, found) = (self.reader.clone(), self.lookups.clone());
             let look_up_all = move || {
-                for key in lookups {
-                    let stored = look_up(&*reader, &key);
-                    let _ = found.send((key, stored));
+                for lookup in lookups {
+                    let stored = look_up(&*reader, &lookup);
+                    let _ = found.send((lookup.key, stored));
                 }
             };
             // It goes on by itself, and answers by the inbox.
@@ -430,9 +430,14 @@ fn lane(
     Lane::start(endpoint.clone(), *slots, answers.clone(), meter, shared.clock.clone())
 }
 
-fn look_up(reader: &dyn LogReader, key: &Key) -> Result<Option<StoredTransaction>, ReadError> {
-    match reader.by_key(key)? {
-        Some(id) => reader.history(id),
-        None => Ok(None),
+fn look_up(
+    reader: &dyn LogReader,
+    Lookup { key, or }: &Lookup,
+) -> Result<Option<StoredTransaction>, ReadError> {
+    for key in std::iter::once(key).chain(or) {
+        if let Some(id) = reader.by_key(key)? {
+            return reader.history(id);
+        }
     }
+    Ok(None)
 }

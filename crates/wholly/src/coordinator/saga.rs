@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 use wholly_core::saga::{Definition, Graph};
-use wholly_core::{InvalidName, InvalidPayload, Key, Payload, TraceContext, TransactionId};
+use wholly_core::{InvalidName, InvalidPayload, Key, Name, Payload, TraceContext, TransactionId};
 
 use super::Coordinator;
 use super::two_phase::unexpected;
-use crate::engine::{Change, Reply, Submission, Wait};
-use crate::{SagaOutcome, SubmitError};
+use crate::engine::{Change, OtherKey, Reply, Submission, Wait};
+use crate::{KeyScope, SagaOutcome, SubmitError};
 
 /// A saga that is being put together. It exists for the coordinator once it is executed or
 /// submitted.
@@ -20,6 +20,7 @@ pub struct SagaRun {
     coordinator: Option<Coordinator>,
     saga: Arc<Graph>,
     key: Option<Result<Key, InvalidName>>,
+    other_key: Option<OtherKey>,
     trace: Option<Arc<TraceContext>>,
     input: Result<Payload, InvalidPayload>,
     deadline: Option<Duration>,
@@ -30,14 +31,24 @@ pub struct SagaRun {
 impl SagaRun {
     pub(crate) fn new(coordinator: Option<Coordinator>, saga: Arc<Graph>) -> Self {
         let input = Ok(Payload::null());
-        let (key, trace, deadline, patience, any_version) = (None, None, None, None, false);
-        Self { coordinator, saga, key, trace, input, deadline, patience, any_version }
+        let (key, other_key, trace, deadline, patience) = (None, None, None, None, None);
+        let any_version = false;
+        Self { coordinator, saga, key, other_key, trace, input, deadline, patience, any_version }
     }
 
     /// The client's own key: submitting again with the same key, definition and input joins the
     /// first saga instead of beginning another.
     pub fn key(mut self, key: impl std::fmt::Display) -> Self {
         self.key = Some(Key::new(key.to_string()));
+        self
+    }
+
+    /// The client's own key as one of this caller's keys, or of everybody's. What the caller
+    /// began with it in the other scope is joined, too. All submissions of one coordinator have
+    /// to go by one scope; it may be another one after a restart.
+    pub fn key_of(mut self, caller: &Name, scope: KeyScope, key: impl std::fmt::Display) -> Self {
+        let (key, other_key) = scope.keys(caller, Key::new(key.to_string()));
+        (self.key, self.other_key) = (Some(key), other_key);
         self
     }
 
@@ -113,6 +124,7 @@ impl SagaRun {
         self.saga.accepts(&input).map_err(|why| SubmitError::Input { why: why.to_string() })?;
         let submission = Submission {
             key: self.key.transpose()?,
+            other_key: self.other_key,
             trace: self.trace,
             deadline: self.deadline,
             change: Change::Saga { saga: self.saga, input, any_version: self.any_version },

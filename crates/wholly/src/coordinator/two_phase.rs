@@ -8,8 +8,8 @@ use wholly_core::two_phase::StartedBranch;
 use wholly_core::{InvalidName, Key, Name, ParticipantName, Payload, TraceContext, TransactionId};
 
 use super::Coordinator;
-use crate::engine::{Change, Reply, Submission, Wait};
-use crate::{Outcome, SubmitError};
+use crate::engine::{Change, OtherKey, Reply, Submission, Wait};
+use crate::{KeyScope, Outcome, SubmitError};
 
 /// A transaction that is being put together. It exists for the coordinator once it is executed or
 /// submitted.
@@ -18,6 +18,7 @@ pub struct TwoPhase<'a> {
     coordinator: &'a Coordinator,
     name: Result<Name, InvalidName>,
     key: Option<Result<Key, InvalidName>>,
+    other_key: Option<OtherKey>,
     trace: Option<Arc<TraceContext>>,
     branches: Vec<StartedBranch>,
     deadline: Option<Duration>,
@@ -30,6 +31,7 @@ impl<'a> TwoPhase<'a> {
             coordinator,
             name: Name::new(name),
             key: None,
+            other_key: None,
             trace: None,
             branches: Vec::new(),
             deadline: None,
@@ -41,6 +43,15 @@ impl<'a> TwoPhase<'a> {
     /// transaction instead of beginning another.
     pub fn key(mut self, key: impl std::fmt::Display) -> Self {
         self.key = Some(Key::new(key.to_string()));
+        self
+    }
+
+    /// The client's own key as one of this caller's keys, or of everybody's. What the caller
+    /// began with it in the other scope is joined, too. All submissions of one coordinator have
+    /// to go by one scope; it may be another one after a restart.
+    pub fn key_of(mut self, caller: &Name, scope: KeyScope, key: impl std::fmt::Display) -> Self {
+        let (key, other_key) = scope.keys(caller, Key::new(key.to_string()));
+        (self.key, self.other_key) = (Some(key), other_key);
         self
     }
 
@@ -121,6 +132,7 @@ impl<'a> TwoPhase<'a> {
         }
         let submission = Submission {
             key: self.key.transpose()?,
+            other_key: self.other_key,
             trace: self.trace,
             deadline: self.deadline,
             change: Change::TwoPhase { name: self.name?, branches: self.branches },

@@ -192,7 +192,8 @@ mod tests {
         let mut now = Timestamp::from_millis(1_700_000_000_000);
         let branches = vec![StartedBranch { participant, payload: Payload::null() }];
         let change = Change::TwoPhase { name: "x".parse().unwrap(), branches };
-        let submission = Submission { key: None, trace: None, deadline: None, change };
+        let submission =
+            Submission { key: None, other_key: None, trace: None, deadline: None, change };
         engine.handle(Input::Submit { submission, wait: Wait::Accepted, to: () }, now);
         let batch = engine.poll(now).append.unwrap();
         engine.handle(Input::Durable(batch.after.next()), now);

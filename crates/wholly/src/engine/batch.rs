@@ -392,8 +392,13 @@ mod tests {
         let branch = StartedBranch { participant, payload: Payload::null() };
         let change = Change::TwoPhase { name: "x".parse().unwrap(), branches: vec![branch] };
         for _ in 0..count {
-            let submission =
-                Submission { key: None, trace: None, deadline: None, change: change.clone() };
+            let submission = Submission {
+                key: None,
+                other_key: None,
+                trace: None,
+                deadline: None,
+                change: change.clone(),
+            };
             engine.handle(Input::Submit { submission, wait: Wait::Accepted, to: () }, now);
         }
     }

@@ -5,6 +5,7 @@
 
 use wholly_core::{Key, Timestamp, TransactionId};
 
+use super::recover::key_of;
 use super::{Engine, Part, Reply, Submission, Wait};
 use crate::error::SubmitError;
 use crate::log::{ReadError, StoredTransaction};
@@ -49,8 +50,8 @@ impl<W> Engine<W> {
                 self.reply(to, Reply::NotAccepted(SubmitError::Overloaded { in_flight }));
             }
             None => {
-                self.keys.insert(key.clone(), KeyState::LookingUp(vec![(submission, wait, to)]));
-                self.outputs.lookups.push(key);
+                self.outputs.lookups.push(submission.lookup(key.clone()));
+                self.keys.insert(key, KeyState::LookingUp(vec![(submission, wait, to)]));
             }
         }
     }
@@ -59,11 +60,12 @@ impl<W> Engine<W> {
     pub(super) fn look_up_ended(&mut self, keys: Vec<Key>) {
         for key in keys {
             match self.keys.remove(&key) {
-                Some(KeyState::Ended(queue)) if !queue.is_empty() => {
-                    self.keys.insert(key.clone(), KeyState::LookingUp(queue));
-                    self.outputs.lookups.push(key);
+                Some(KeyState::Ended(queue)) => {
+                    let Some((first, ..)) = queue.first() else { continue };
+                    self.outputs.lookups.push(first.lookup(key.clone()));
+                    self.keys.insert(key, KeyState::LookingUp(queue));
                 }
-                Some(KeyState::Ended(_)) | None => {}
+                None => {}
                 Some(other) => _ = self.keys.insert(key, other),
             }
         }
@@ -81,12 +83,23 @@ impl<W> Engine<W> {
             return;
         }
         let Some(KeyState::LookingUp(queue)) = self.keys.remove(&key) else { return };
+        if let Ok(Some(stored)) = &found
+            && let Some(other) = key_of(stored).filter(|other| *other != key)
+        {
+            // It goes on while the log is read: its own key says how it stands now.
+            for (submission, wait, to) in queue {
+                self.submit_by_key(other.clone(), submission, wait, to, now);
+            }
+            return;
+        }
         match found {
             Ok(None) => {
                 for (submission, wait, to) in queue {
-                    match self.keys.contains_key(&key) {
-                        false => self.begin(submission, wait, to, now),
-                        true => self.submit_by_key(key.clone(), submission, wait, to, now),
+                    match submission.key.clone() {
+                        Some(own) if own != key || self.keys.contains_key(&own) => {
+                            self.submit_by_key(own, submission, wait, to, now);
+                        }
+                        Some(_) | None => self.begin(submission, wait, to, now),
                     }
                 }
             }

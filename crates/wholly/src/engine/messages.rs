@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wholly_core::{BranchName, Callee, Ended, Key, LogId, Timestamp, TransactionId};
 
-use super::{Batch, Load, StuckChange, Submission, Terms, Wait};
+use super::{Batch, Load, Lookup, StuckChange, Submission, Terms, Wait};
 use crate::error::{CancelError, EndError, ResolveError, SubmitError};
 use crate::log::{Position, ReadError, StoredTransaction};
 use crate::outcome::AnyOutcome;
@@ -74,7 +74,7 @@ pub(crate) struct Outputs<W> {
     /// Calls to send, by who is called.
     pub calls: BTreeMap<Callee, Vec<Attempt>>,
     /// Keys to look up in the log.
-    pub lookups: Vec<Key>,
+    pub lookups: Vec<Lookup>,
     /// What to load from the log; at most one until it is there.
     pub load: Option<Load>,
     /// Replies to give.

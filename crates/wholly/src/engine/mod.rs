@@ -44,6 +44,7 @@ mod load;
 mod messages;
 mod oldest;
 mod open;
+mod other_key;
 mod recover;
 mod room;
 mod stuck;
@@ -66,6 +67,7 @@ pub(crate) use batch::{Batch, PendingEntry};
 pub(crate) use callees::Terms;
 pub(crate) use load::Load;
 pub(crate) use messages::{Input, Known, Minted, Outputs, Reply};
+pub(crate) use other_key::{Lookup, OtherKey};
 pub(crate) use stuck::StuckChange;
 pub(crate) use submit::{Change, Submission, Wait};
 

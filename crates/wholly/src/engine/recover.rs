@@ -148,7 +148,7 @@ impl<W> Engine<W> {
 }
 
 /// The key under which a stored transaction was submitted, as far as it can be read.
-fn key_of(stored: &StoredTransaction) -> Option<Key> {
+pub(super) fn key_of(stored: &StoredTransaction) -> Option<Key> {
     let records = entry::decode(&stored.entries.first()?.text).ok()?;
     records.first()?.1.key().cloned()
 }

@@ -11,6 +11,7 @@ use wholly_core::{
 
 use super::callees::{Callees, Who};
 use super::keys::KeyState;
+use super::other_key::OtherKey;
 use super::room::{Taken, needed};
 use super::{Attempts, Engine, Open, Part, Reply, Waiter};
 use crate::Settings;
@@ -21,6 +22,8 @@ use crate::log::listing::Labels;
 #[derive(Clone, Debug)]
 pub(crate) struct Submission {
     pub key: Option<Key>,
+    /// Another key under which it may have begun.
+    pub other_key: Option<OtherKey>,
     pub trace: Option<Arc<TraceContext>>,
     /// From the moment of acceptance.
     pub deadline: Option<Duration>,
@@ -55,7 +58,7 @@ pub(crate) enum Wait {
 
 impl<W> Engine<W> {
     pub(super) fn submit(&mut self, submission: Submission, wait: Wait, to: W, now: Timestamp) {
-        match submission.key.clone() {
+        match submission.first_key().cloned() {
             Some(key) => self.submit_by_key(key, submission, wait, to, now),
             None => self.begin(submission, wait, to, now),
         }
@@ -135,7 +138,7 @@ impl<W> Engine<W> {
     }
 
     fn started(&self, submission: Submission, now: Timestamp) -> Record {
-        let Submission { key, trace, deadline, change } = submission;
+        let Submission { key, other_key: _, trace, deadline, change } = submission;
         match change {
             Change::TwoPhase { name, branches } => {
                 let one_phase = match branches.as_slice() {

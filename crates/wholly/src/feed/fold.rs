@@ -96,6 +96,7 @@ impl Fold {
         match (records, entry::decode_ended(&entry.text)) {
             (Err(_), Some(EndedByHand { at, reason })) => {
                 self.ended = true;
+                let id = EventId::end_of_entry(entry.place);
                 events.push(self.event(id, at, Recorded::Ended { reason }));
             }
             (Err(error), None) => {
@@ -105,9 +106,15 @@ impl Fold {
                 events.push(self.event(id, self.id.minted_at(), Recorded::Unreadable { why }));
             }
             (Ok(records), _) => {
+                let last = records.len().saturating_sub(1);
                 for (nth, (at, record)) in records.into_iter().enumerate() {
                     let recorded = self.apply(record);
-                    events.push(self.event(EventId::of(entry.place, nth), at, recorded));
+                    // A follower that has the end has the whole entry, even once it is trimmed.
+                    let id = match nth == last && self.is_over() {
+                        true => EventId::end_of_entry(entry.place),
+                        false => EventId::of(entry.place, nth),
+                    };
+                    events.push(self.event(id, at, recorded));
                 }
             }
         }

@@ -4,6 +4,9 @@
 //! feed: it reads the log, from after the last event that its reader has, so that a reader that
 //! was away, or slow, goes on where it was, through a restart of the coordinator, too.
 //!
+//! What was trimmed is not told any more. A reader whose place is before the last place that was
+//! trimmed learns that events are missing, and up to where, before it gets any that comes after.
+//!
 //! INVARIANT: an event shows only what is durable. The feed reads no further than the last batch
 //! that the loop has told to be so; a batch whose append failed is told only once the log was
 //! opened again, if it landed at all.
@@ -18,7 +21,7 @@ use wholly_core::{Name, ParticipantName, Record, Timestamp, TransactionId};
 
 use crate::coordinator::Shared;
 use crate::error::GetError;
-use crate::log::{LogReader, PlacedEntry, Position, ReadError};
+use crate::log::{LogReader, Place, PlacedEntry, Position, ReadError};
 use fold::{Fold, Folds};
 pub use id::{EventId, InvalidEventId};
 
@@ -74,6 +77,10 @@ pub enum Recorded {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Page {
+    /// Where events after the feed's place were deleted: from that place up to this one, only the
+    /// events of transactions that are still kept are there. It is told once, and again where more is
+    /// deleted before the feed has come that far.
+    pub trimmed: Option<EventId>,
     /// The events, in the order of the log.
     pub events: Vec<FeedEvent>,
     /// Whether more was durable when this was read.
@@ -87,6 +94,8 @@ pub struct Feed {
     durable: watch::Receiver<Position>,
     /// Nothing up to here is to come.
     after: EventId,
+    /// Up to here it was told what was trimmed.
+    told_trimmed: EventId,
     folds: Folds,
 }
 
@@ -94,7 +103,8 @@ impl Feed {
     pub(crate) fn after(shared: Arc<Shared>, after: Option<EventId>) -> Self {
         let durable = shared.durable();
         let now = EventId::end_of(*durable.borrow());
-        Self { shared, durable, after: after.unwrap_or(now), folds: Folds::default() }
+        let (after, told_trimmed) = (after.unwrap_or(now), EventId::default());
+        Self { shared, durable, after, told_trimmed, folds: Folds::default() }
     }
 
     /// Up to where it was read: who goes on after this event repeats and misses nothing. There
@@ -114,6 +124,7 @@ impl Feed {
     ) -> Result<Page, GetError> {
         let durable = *self.durable.borrow();
         let (after, mut folds) = (self.after, std::mem::take(&mut self.folds));
+        let known = after.max(self.told_trimmed);
         let reading = move |log: &dyn LogReader| {
             let (mut entries, more) = entries(log, after, durable)?;
             let last = entries.last().map(|entry| entry.place);
@@ -123,10 +134,14 @@ impl Feed {
                 folds.take(log, entry, &mut events)?;
             }
             events.retain(|event| event.id > after);
-            Ok((Page { events, more }, last, folds))
+            // Last, so that nothing is trimmed unseen while the rest is read.
+            let trimmed = Some(log.last_trimmed_place()?).filter(|place| *place > Place::default());
+            let trimmed = trimmed.map(EventId::end_of_entry).filter(|trimmed| *trimmed > known);
+            Ok((Page { trimmed, events, more }, last, folds))
         };
         let (page, last, folds) = self.shared.read(reading).await?;
         self.folds = folds;
+        self.told_trimmed = page.trimmed.unwrap_or(self.told_trimmed);
         let read_up_to = if page.more { last.map(EventId::end_of_entry) } else { None };
         self.after = self.after.max(read_up_to.unwrap_or(EventId::end_of(durable)));
         Ok(page)

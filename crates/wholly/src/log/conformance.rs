@@ -37,6 +37,7 @@ pub fn log_conformance(make: impl Fn() -> Box<dyn Log>) {
         trim_deletes_what_ended_and_nothing_else,
         what_is_kept_is_kept_from_its_end_on,
         what_was_trimmed_is_told_from_what_never_was,
+        the_last_place_that_was_trimmed_is_known,
         payloads_are_removed_from_what_ended_once,
         an_old_one_that_ends_late_loses_its_payloads_too,
         many_entries_are_kept,
@@ -319,6 +320,28 @@ fn what_was_trimmed_is_told_from_what_never_was(log: &dyn Log) {
     let open = opened(log);
     assert_eq!(open.reader.trimmed().expect("a read"), id(5).ordinal(), "a restart remembers it");
     assert_eq!(open.last_ordinal, id(5).ordinal(), "what was trimmed is not minted again");
+}
+
+/// A reader of all entries learns that some are missing.
+fn the_last_place_that_was_trimmed_is_known(log: &dyn Log) {
+    let mut open = opened(log);
+    append(&mut open, &[start(1), start(2), start(3)]);
+    append(&mut open, &[end_at(2, 1, 1), end_at(1, 1, 2)]);
+    append(&mut open, &[end_at(3, 1, 9)]);
+    let all = after(&open, Place::default(), 9);
+    let known = |open: &OpenLog| open.reader.last_trimmed_place().expect("a read");
+    assert_eq!(known(&open), Place::default(), "no place was trimmed yet");
+    for (before, last) in [(2, 3), (9, 4)] {
+        while open.writer.trim(Timestamp::from_millis(before), 9).expect("a trim") > 0 {}
+        assert_eq!(known(&open), all[last].place, "the last place that was trimmed");
+    }
+    drop(open);
+    let mut open = opened(log);
+    assert_eq!(known(&open), all[4].place, "a restart remembers the last place");
+    while open.writer.trim(Timestamp::from_millis(99), 9).expect("a trim") > 0 {}
+    assert_eq!(known(&open), all[5].place, "the last place of all");
+    drop(open);
+    assert_eq!(known(&opened(log)), all[5].place, "an empty log remembers the last place");
 }
 
 fn payloads_are_removed_from_what_ended_once(log: &dyn Log) {

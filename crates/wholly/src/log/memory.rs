@@ -67,6 +67,8 @@ struct Contents {
     keys: HashMap<Key, TransactionId>,
     /// The greatest ordinal that was trimmed.
     trimmed: u64,
+    /// The greatest place that was trimmed.
+    trimmed_place: Place,
     /// A batch that was written and not synced. Nothing can land behind it before an opening.
     unsynced: Option<Vec<Entry>>,
     /// How many appends were tried, and which of them fail.
@@ -99,6 +101,7 @@ impl MemoryLog {
             places: BTreeMap::new(),
             keys: HashMap::new(),
             trimmed: 0,
+            trimmed_place: Place::default(),
             unsynced: None,
             appends: 0,
             faults: BTreeMap::new(),
@@ -128,6 +131,7 @@ impl MemoryLog {
         let copy = Self::new(identity);
         let (from, mut to) = (lock(&self.contents), lock(&copy.contents));
         (to.epoch, to.head, to.trimmed) = (from.epoch, from.head, from.trimmed);
+        to.trimmed_place = from.trimmed_place;
         (to.transactions, to.keys) = (from.transactions.clone(), from.keys.clone());
         drop(to);
         copy
@@ -288,7 +292,11 @@ impl LogWriter for MemoryWriter {
             contents.trimmed = contents.trimmed.max(*ordinal);
         }
         contents.keys.retain(|_, id| ended.binary_search(&id.ordinal()).is_err());
-        contents.places.retain(|_, (ordinal, _)| ended.binary_search(ordinal).is_err());
+        let is_trimmed = |of: &(u64, u32)| ended.binary_search(&of.0).is_ok();
+        let places = contents.places.iter().rev();
+        let last = places.filter(|(_, of)| is_trimmed(of)).map(|(place, _)| *place).next();
+        contents.trimmed_place = contents.trimmed_place.max(last.unwrap_or_default());
+        contents.places.retain(|_, of| !is_trimmed(of));
         Ok(ended.len())
     }
 
@@ -371,6 +379,10 @@ impl LogReader for MemoryReader {
 
     fn trimmed(&self) -> Result<u64, ReadError> {
         Ok(lock(&self.contents).trimmed)
+    }
+
+    fn last_trimmed_place(&self) -> Result<Place, ReadError> {
+        Ok(lock(&self.contents).trimmed_place)
     }
 
     fn unsettled(&self, after: u64, limit: usize) -> Result<Vec<u64>, ReadError> {

@@ -277,6 +277,13 @@ pub trait LogReader: Send + Sync {
     /// See [`ReadError`].
     fn trimmed(&self) -> Result<u64, ReadError>;
 
+    /// The greatest place of an entry that [`LogWriter::trim`] has ever deleted; the least place
+    /// where it deleted nothing. Only a reader that has come as far has missed nothing.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn last_trimmed_place(&self) -> Result<Place, ReadError>;
+
     /// The [ordinals](TransactionId::ordinal) of the transactions that have not ended, ascending, at
     /// most `limit`, greater than `after`.
     ///

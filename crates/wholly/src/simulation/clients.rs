@@ -143,7 +143,7 @@ impl World {
         };
         let hurried = matches!(change, Change::Saga { .. }) && self.chance(10);
         let deadline = hurried.then(|| Duration::from_millis(1 + self.below(1_000)));
-        Submission { key, trace: None, deadline, change }
+        Submission { key, other_key: None, trace: None, deadline, change }
     }
 
     /// A reply reaches its client.

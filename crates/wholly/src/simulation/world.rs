@@ -19,7 +19,9 @@ use super::seen::Seen;
 use super::storage::Storage;
 use super::time::{LifeTime, wait};
 use super::wrong::{Check, Wrong, ensure};
-use crate::engine::{Batch, Engine, Input, Load, Outputs, Random, Reply, StuckChange, Terms};
+use crate::engine::{
+    Batch, Engine, Input, Load, Lookup, Outputs, Random, Reply, StuckChange, Terms,
+};
 use crate::log::memory::MemoryLog;
 use crate::log::{Entry, LogReader, LogWriter, Position, Told, first_unsettled};
 use crate::participant::slots::Answered;
@@ -289,7 +291,7 @@ impl World {
         for (to, reply) in replies {
             self.client_hears(to, reply);
         }
-        for key in lookups {
+        for Lookup { key, or: _ } in lookups {
             let after = self.below(5);
             self.at(after, Event::LookedUp { life, key });
         }

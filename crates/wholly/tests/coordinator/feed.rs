@@ -1,8 +1,9 @@
 //! What became durable, as events.
 
+use wholly::Operation::Commit;
 use wholly::log::{Entry, Log};
-use wholly::test::Fault;
-use wholly::{EventId, Feed, FeedEvent, Filter, Health, Record, Recorded, Timestamp};
+use wholly::test::{Act, Fault};
+use wholly::{EventId, Feed, FeedEvent, Filter, Health, Record, Recorded, Retention, Timestamp};
 
 use super::*;
 
@@ -172,4 +173,48 @@ async fn a_transaction_that_cannot_be_read_is_told_as_stuck_and_stops_no_other()
     );
     assert!(matches!(&events[0].record, Recorded::Unreadable { why } if why.contains("99")));
     assert_eq!(events[1].transaction, id);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_whose_past_was_trimmed_says_up_to_where_and_no_other_does() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let mut shop = Shop::closed();
+    let mut retention = Retention::FOR_EVER;
+    retention.history = Some(DAY);
+    shop.harness.settings().retention = retention;
+    let coordinator = shop.start().await;
+    let mut live = coordinator.feed(None);
+    shop.payments.always(Commit, Act::Hang);
+    let kept = order(&coordinator).submit().await.unwrap();
+    let other = async |of: &Coordinator| {
+        let other = of.two_phase("other").branch("orders", &1).unwrap();
+        let id = other.execute().await.unwrap().id();
+        // A read makes durable what is known.
+        assert!(of.get(id).await.unwrap().unwrap().settled);
+        id
+    };
+    let gone = other(&coordinator).await;
+    let told = rest(&mut live).await;
+    let mut before = coordinator.feed(Some(EventId::default()));
+    assert_eq!(before.read(|_| true).await.unwrap().trimmed, None, "nothing was trimmed yet");
+    tokio::time::sleep(DAY * 3 / 2).await;
+    assert!(coordinator.get(gone).await.unwrap().is_none());
+    other(&coordinator).await;
+    assert_eq!(live.read(|_| true).await.unwrap().trimmed, None, "it has read them all");
+
+    let last = told.iter().rfind(|event| event.transaction == gone).unwrap();
+    let again = shop.restart().await;
+    for after in [EventId::default(), told[0].id] {
+        for coordinator in [&coordinator, &again] {
+            let mut feed = coordinator.feed(Some(after));
+            let page = feed.read(|_| true).await.unwrap();
+            assert_eq!(page.trimmed, Some(last.id), "after {after}");
+            let first = page.events.first().map(|event| event.transaction);
+            assert_eq!(first, Some(kept), "what is still there of the time before follows");
+            let page = feed.read(|_| true).await.unwrap();
+            assert_eq!(page.trimmed, None, "it is told once");
+        }
+    }
+    let mut feed = again.feed(Some(last.id));
+    assert_eq!(feed.read(|_| true).await.unwrap().trimmed, None, "nothing was missed");
 }

@@ -8,6 +8,7 @@ mod by_hand;
 mod damaged;
 mod durable;
 mod feed;
+mod key_scope;
 mod keys;
 mod listing;
 mod log_failures;

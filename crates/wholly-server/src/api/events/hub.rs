@@ -123,7 +123,13 @@ impl Hub {
             }
             let hub = self.clone();
             match feed.read(move |ordinal| hub.lock().concerns(ordinal)).await {
-                Ok(page) => self.hand_out(page.events),
+                Ok(page) => {
+                    if page.trimmed.is_some() {
+                        // Who comes again is told what is missing.
+                        self.lock().end_all();
+                    }
+                    self.hand_out(page.events);
+                }
                 Err(error) => {
                     tracing::warn!("the events cannot be read, and their streams end: {error}");
                     let mut listening = self.lock();

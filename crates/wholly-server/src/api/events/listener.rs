@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use wholly::{EventId, Feed, GetError, ParticipantName, TransactionId};
 
 use super::hub::{Seat, Told};
+use super::view;
 
 /// How long a stream may be silent. Whatever is between here and its reader takes longer silence
 /// for an end.
@@ -54,6 +55,10 @@ pub struct Listener {
     last: Option<EventId>,
     /// What it has from the log and has not told yet.
     ready: std::vec::IntoIter<Arc<Told>>,
+    /// The block that comes before those: some of what was to be read was trimmed.
+    trimmed: Option<Bytes>,
+    /// Up to here the log was read, events or not.
+    read_up_to: EventId,
     /// Where it reads the log, while it is behind.
     behind: Option<Box<Feed>>,
     silent_until: Instant,
@@ -81,7 +86,8 @@ impl Listener {
     fn new(seat: Seat, topic: Topic, last: Option<EventId>, ready: Vec<Arc<Told>>) -> Self {
         let silent_until = Instant::now() + SILENCE;
         let ready = ready.into_iter();
-        Self { seat, topic, last, ready, behind: None, silent_until, ended: false }
+        let (trimmed, read_up_to, behind) = (None, EventId::default(), None);
+        Self { seat, topic, last, ready, trimmed, read_up_to, behind, silent_until, ended: false }
     }
 
     /// The stream's blocks, after `opening`.
@@ -101,6 +107,10 @@ impl Listener {
     /// The next block; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         while !self.ended {
+            if let Some(trimmed) = self.trimmed.take() {
+                self.silent_until = Instant::now() + SILENCE;
+                return Some(trimmed);
+            }
             if let Some(told) = self.ready.next() {
                 if let Some(block) = self.take(&told) {
                     self.silent_until = Instant::now() + SILENCE;
@@ -118,7 +128,7 @@ impl Listener {
             let Ok(received) = timeout_at(self.silent_until, self.seat.receiver()?.recv()).await
             else {
                 self.silent_until = Instant::now() + SILENCE;
-                return Some(STILL_HERE);
+                return Some(self.still_here());
             };
             match received {
                 Ok(told) => self.ready = vec![told].into_iter(),
@@ -127,6 +137,15 @@ impl Listener {
             }
         }
         None
+    }
+
+    /// A block that tells nothing. To one who listens to all it gives the place to come again from: the
+    /// events since the last one were not asked for, and may be trimmed in time.
+    fn still_here(&self) -> Bytes {
+        match (&self.topic, self.last) {
+            (Topic::All(_), Some(last)) => format!("id: {}\n\n", last.max(self.read_up_to)).into(),
+            (Topic::All(_), None) | (Topic::One(_), _) => STILL_HERE,
+        }
     }
 
     /// The event's block, if it is to be told and was not yet.
@@ -161,8 +180,10 @@ impl Listener {
     async fn read_log(&mut self) -> Result<(), GetError> {
         let Some(feed) = &mut self.behind else { return Ok(()) };
         let page = feed.read(|_| true).await?;
+        self.trimmed = page.trimmed.map(view::trimmed);
         self.ready = history(page.events, self.last).into_iter();
         if !page.more {
+            self.read_up_to = feed.position();
             self.behind = None;
         }
         Ok(())

@@ -2,8 +2,9 @@
 //!
 //! A stream is read with the browser's `EventSource` or any client of the kind: each event has an
 //! `id`, and who comes again with the last one in `Last-Event-ID` goes on after it, through a
-//! restart of the server, too. What was deleted meanwhile is not told again: the stream goes on
-//! with the oldest event that there is.
+//! restart of the server, too. Where some of what follows was trimmed meanwhile, the stream of all
+//! says so by the event `trimmed`, then goes on with what there is. A transaction is trimmed as a
+//! whole: its own stream is then answered with 410.
 
 mod hub;
 mod listener;
@@ -17,7 +18,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use wholly::{Coordinator, EventId, Name, ParticipantName};
+use wholly::{Coordinator, DecisionError, EventId, Name, ParticipantName, TransactionId};
 
 use super::request::{Asked, Id};
 use crate::problem::{Kind, Problem};
@@ -38,17 +39,26 @@ pub async fn of_one(
     // Before the log is read, so that nothing falls between the two.
     let seat = hub.listen(Some(id))?;
     let events = hub.coordinator().events_of(id).await?;
-    let Some(newest) = events.last() else {
-        return Err(Problem::new(
-            Kind::NO_SUCH_TRANSACTION,
-            format!("there is no transaction {id}"),
-        ));
-    };
+    let Some(newest) = events.last() else { return Err(not_there(hub.coordinator(), id).await) };
     if newest.settled && last.is_some_and(|last| last >= newest.id) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let listener = Listener::to_one(seat, id, last, listener::history(events, last));
     Ok(stream(listener, format!("{RETRY}\n\n")))
+}
+
+/// The log does not hold the transaction: it was trimmed, or never was.
+async fn not_there(coordinator: &Coordinator, id: TransactionId) -> Problem {
+    match coordinator.decision(id).await {
+        Err(DecisionError::Trimmed { .. }) => Problem::new(
+            Kind::TRIMMED,
+            format!(
+                "the log does not hold the transaction {id}, and has deleted transactions of its \
+                 time that had settled"
+            ),
+        ),
+        _ => Problem::new(Kind::NO_SUCH_TRANSACTION, format!("there is no transaction {id}")),
+    }
 }
 
 /// Which of all events.

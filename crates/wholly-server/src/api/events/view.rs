@@ -10,9 +10,15 @@ use serde::Serialize;
 use wholly::saga::{self, Resolution, StepDefinition};
 use wholly::two_phase::{self, AbortReason, Decision, StartedBranch, Vote};
 use wholly::{
-    FeedEvent, Key, LogId, Name, ParticipantName, Record, Recorded, StepName, Timestamp,
+    EventId, FeedEvent, Key, LogId, Name, ParticipantName, Record, Recorded, StepName, Timestamp,
     TransactionId,
 };
+
+/// The block that says up to where events were trimmed. It has no id: what is still there of the time
+/// before comes after it.
+pub fn trimmed(up_to: EventId) -> Bytes {
+    format!("event: trimmed\ndata: {{\"up_to\":\"{up_to}\"}}\n\n").into()
+}
 
 /// The event as the block of a stream that carries it.
 pub fn block(event: &FeedEvent) -> Bytes {
@@ -78,7 +84,10 @@ struct Started<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<&'a Key>,
+    key: Option<&'a str>,
+    /// To whom the key belongs, where not to everybody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caller: Option<Name>,
     deadline: Timestamp,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     one_phase: bool,
@@ -206,7 +215,8 @@ impl<'a> Started<'a> {
             |StartedBranch { participant, payload: _ }: &'a StartedBranch| participant;
         Self {
             version: None,
-            key: key.as_ref(),
+            key: key.as_ref().map(Key::text),
+            caller: key.as_ref().and_then(Key::caller),
             deadline: *deadline,
             one_phase: *one_phase,
             branches: branches.iter().map(participant).collect(),
@@ -234,7 +244,8 @@ impl<'a> Started<'a> {
         };
         Self {
             version: Some(*version),
-            key: key.as_ref(),
+            key: key.as_ref().map(Key::text),
+            caller: key.as_ref().and_then(Key::caller),
             deadline: *deadline,
             one_phase: false,
             branches: Vec::new(),

@@ -84,6 +84,12 @@ fn a_log_that_forgets_what_it_trimmed_is_caught() {
 }
 
 #[test]
+fn a_log_that_forgets_where_it_trimmed_is_caught() {
+    caught(Broken::ForgetsTrimmedPlace, "a restart remembers the last place");
+    caught(Broken::TellsTrimmedBatch, "the last place that was trimmed");
+}
+
+#[test]
 fn a_log_that_gives_places_again_is_caught() {
     caught(Broken::CountsPlaces, "places stay what they are");
 }
@@ -107,6 +113,8 @@ enum Broken {
     TrimsUnsettled,
     RewritesUnsettled,
     ForgetsTrimmed,
+    ForgetsTrimmedPlace,
+    TellsTrimmedBatch,
     HalfBatch,
     ListsAsBegun,
     ListsByCount,
@@ -138,7 +146,9 @@ impl BrokenLog {
     fn opened(&self, open: OpenLog) -> OpenLog {
         let early = Arc::new(Mutex::new(Vec::new()));
         let broken = self.broken;
-        let reader = EarlyReader { broken, inner: open.reader.clone(), early: early.clone() };
+        let trimmed_before = open.reader.last_trimmed_place().unwrap();
+        let (inner, early_too) = (open.reader.clone(), early.clone());
+        let reader = EarlyReader { broken, inner, early: early_too, trimmed_before };
         let writer = BrokenWriter {
             broken: self.broken,
             head: open.head,
@@ -232,6 +242,8 @@ struct EarlyReader {
     broken: Broken,
     inner: Arc<dyn LogReader>,
     early: Arc<Mutex<Vec<Entry>>>,
+    /// The last place that was trimmed when the log was opened.
+    trimmed_before: Place,
 }
 
 impl EarlyReader {
@@ -272,6 +284,15 @@ impl LogReader for EarlyReader {
             Broken::ForgetsTrimmed => Ok(0),
             _ => self.inner.trimmed(),
         }
+    }
+
+    fn last_trimmed_place(&self) -> Result<Place, ReadError> {
+        let place = self.inner.last_trimmed_place()?;
+        Ok(match self.broken {
+            Broken::ForgetsTrimmedPlace if place == self.trimmed_before => Place::default(),
+            Broken::TellsTrimmedBatch => Place::of(place.batch(), 0).unwrap(),
+            _ => place,
+        })
     }
 
     fn unsettled(&self, after: u64, limit: usize) -> Result<Vec<u64>, ReadError> {

@@ -9,7 +9,7 @@ use super::meta::Meta;
 /// "whly": what SQLite's own header says of whose file it is.
 pub(super) const APPLICATION: i32 = 0x7768_6c79;
 /// The format that this version writes and reads.
-pub(super) const FORMAT: u32 = 5;
+pub(super) const FORMAT: u32 = 6;
 /// See the module's docs for why it is small.
 pub(super) const PAGE_BYTES: u64 = 2_048;
 

@@ -32,6 +32,8 @@ pub(super) struct Meta {
     pub(super) unsettled: i64,
     /// The greatest ordinal that was ever deleted.
     pub(super) trimmed: i64,
+    /// The greatest place that was ever deleted.
+    pub(super) trimmed_place: i64,
     /// Up to this place, what ended has been looked at to remove its payloads.
     pub(super) payloads_to: i64,
 }
@@ -70,6 +72,7 @@ impl Meta {
             total INTEGER NOT NULL,
             unsettled INTEGER NOT NULL,
             trimmed INTEGER NOT NULL,
+            trimmed_place INTEGER NOT NULL,
             payloads_to INTEGER NOT NULL,
             checksum INTEGER NOT NULL
         );
@@ -80,7 +83,7 @@ impl Meta {
     pub(super) fn read(file: &Connection) -> Result<Self, MetaError> {
         let mut statement = file.prepare_cached(
             "SELECT identity, epoch, nonce, previous_nonce, sided, copy, head, indexed, chain,
-             total, unsettled, trimmed, payloads_to, checksum FROM meta WHERE one = 1",
+             total, unsettled, trimmed, trimmed_place, payloads_to, checksum FROM meta WHERE one = 1",
         )?;
         let (meta, checksum) = statement.query_row([], |row| {
             let number = |column| row.get::<_, i64>(column);
@@ -97,9 +100,10 @@ impl Meta {
                 total: number(9)?,
                 unsettled: number(10)?,
                 trimmed: number(11)?,
-                payloads_to: number(12)?,
+                trimmed_place: number(12)?,
+                payloads_to: number(13)?,
             };
-            Ok((meta, number(13)?))
+            Ok((meta, number(14)?))
         })?;
         if meta.checksum() == checksum { Ok(meta) } else { Err(MetaError::Damaged) }
     }
@@ -110,8 +114,8 @@ impl Meta {
         let [epoch, nonce, previous_nonce, head] = unsigned.map(u64::cast_signed);
         file.prepare_cached(
             "INSERT OR REPLACE INTO meta VALUES (1, :identity, :epoch, :nonce, :previous_nonce,
-             :sided, :copy, :head, :indexed, :chain, :total, :unsettled, :trimmed, :payloads_to,
-             :checksum)",
+             :sided, :copy, :head, :indexed, :chain, :total, :unsettled, :trimmed,
+             :trimmed_place, :payloads_to, :checksum)",
         )?
         .execute(named_params! {
             ":identity": &self.identity.to_be_bytes() as &dyn ToSql,
@@ -126,6 +130,7 @@ impl Meta {
             ":total": self.total,
             ":unsettled": self.unsettled,
             ":trimmed": self.trimmed,
+            ":trimmed_place": self.trimmed_place,
             ":payloads_to": self.payloads_to,
             ":checksum": self.checksum(),
         })?;
@@ -144,9 +149,20 @@ impl Meta {
         let unsigned = [self.identity, self.epoch, self.nonce, self.previous_nonce, self.head];
         let [identity, epoch, nonce, previous_nonce, head] = unsigned.map(u64::cast_signed);
         let [sided, copy] = [self.sided, self.copy].map(i64::from);
-        let Self { indexed, chain, total, unsettled, trimmed, payloads_to, .. } = *self;
+        let Self { indexed, chain, total, unsettled, trimmed, trimmed_place, payloads_to, .. } =
+            *self;
         let known = [identity, epoch, nonce, previous_nonce, head, sided, copy];
         let known = numbers(&known).cast_signed();
-        numbers(&[known, indexed, chain, total, unsettled, trimmed, payloads_to]).cast_signed()
+        let numbers = numbers(&[
+            known,
+            indexed,
+            chain,
+            total,
+            unsettled,
+            trimmed,
+            trimmed_place,
+            payloads_to,
+        ]);
+        numbers.cast_signed()
     }
 }

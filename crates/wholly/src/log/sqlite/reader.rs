@@ -122,6 +122,10 @@ impl LogReader for SqliteReader {
         self.with(|file| Ok(Meta::read(file)?.trimmed.unsigned_abs()))
     }
 
+    fn last_trimmed_place(&self) -> Result<Place, ReadError> {
+        self.with(|file| Ok(Place::from_bits(Meta::read(file)?.trimmed_place.unsigned_abs())))
+    }
+
     fn unsettled(&self, after: u64, limit: usize) -> Result<Vec<u64>, ReadError> {
         let Ok(after) = i64::try_from(after) else { return Ok(Vec::new()) };
         let tail = self.tail.lock();

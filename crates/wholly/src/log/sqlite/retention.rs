@@ -54,9 +54,11 @@ impl SqliteWriter {
         let indexed = index_ended(&file, &mut meta, &self.tail, before, head, self.chain)?;
         let piece = Piece::after(&file, &meta, self.trimmed_to, before, limit)?;
         for ordinal in &piece.ended {
-            if whole(&file, &self.tail, *ordinal, &self.damage)?.is_some() {
+            if let Some(found) = whole(&file, &self.tail, *ordinal, &self.damage)? {
                 index::delete(&file, &mut meta, *ordinal)?;
                 meta.trimmed = meta.trimmed.max(*ordinal);
+                let last = found.rows.iter().map(|row| row.place).max();
+                meta.trimmed_place = last.map_or(meta.trimmed_place, |p| p.max(meta.trimmed_place));
             }
         }
         if !piece.ended.is_empty() || indexed {

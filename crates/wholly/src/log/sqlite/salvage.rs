@@ -186,6 +186,7 @@ fn write(from: &Connection, to: &Path) -> rusqlite::Result<Salvaged> {
         head: known.head.max(head),
         // What nobody can tell from what was deleted is not told to be unknown.
         trimmed: known.trimmed,
+        trimmed_place: known.trimmed_place,
         payloads_to: known.payloads_to,
         ..Meta::default()
     }
