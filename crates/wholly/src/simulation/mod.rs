@@ -2,13 +2,13 @@
 //!
 //! A [`World`](world::World) has a clock, a network (loss, delay, duplication, reordering,
 //! partition), a log (a crash before or after a batch lands, an append that fails although it
-//! landed, or because it did not), participants that crash, clients that retry, and persons who
-//! resolve by hand, a backup that takes the place of a log that is lost. While the coordinator is
-//! down, an older copy of the log, another one or an empty one lies in its place, and entries are
-//! damaged until an operator puts the storage right. The wall clock jumps, by seconds and by years.
-//! Memory is scarce in half of the worlds, so that transactions wait in the log and give up their
-//! places. Transactions in two phases and sagas go through the same loop. One seed gives one run, event for event. What is wrong is found at once where it
-//! can be:
+//! landed, or because it did not), participants that crash, that move, and whose names do not
+//! resolve, clients that retry, and persons who resolve by hand, a backup that takes the place of a
+//! log that is lost. While the coordinator is down, an older copy of the log, another one or an empty
+//! one lies in its place, and entries are damaged until an operator puts the storage right. The wall
+//! clock jumps, by seconds and by years. Memory is scarce in half of the worlds, so that transactions
+//! wait in the log and give up their places. Transactions in two phases and sagas go through the same
+//! loop. One seed gives one run, event for event. What is wrong is found at once where it can be:
 //!
 //! - no effect leaves before its record is durable, and what is recorded did happen;
 //! - no step starts before what it comes after, and each is given what those before it gave;

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{Callee, Record, TransactionId, entry, two_phase};
 
+use super::participants::Participant;
 use super::world::{Event, World};
 use crate::participant::slots::{Answered, Attempt};
 
@@ -66,6 +67,9 @@ impl World {
             return self.at(1, Event::Reply(number, Answer::Done));
         }
         self.at(timeout, Event::TimeOut(number));
+        if self.finds_no_address(who, number) {
+            return;
+        }
         let faulty = self.now < self.faults_until;
         if faulty && self.chance(8) {
             self.seen.lost_calls += 1;
@@ -77,6 +81,20 @@ impl World {
             self.seen.duplicates += 1;
             self.travel(number, faulty);
         }
+    }
+
+    /// Whether a call has nowhere to go: the name does not resolve, or leads to where nobody is.
+    fn finds_no_address(&mut self, who: usize, number: u64) -> bool {
+        let Participant { name_fails, moved, .. } = self.participants[who];
+        let (after, why) = match (name_fails, moved) {
+            (true, _) => (self.below(2_000), "its name did not resolve"),
+            (false, true) => (self.below(5), "the connection was refused"),
+            (false, false) => return false,
+        };
+        self.seen.unresolved_names += u64::from(name_fails);
+        self.seen.calls_to_old_addresses += u64::from(!name_fails);
+        self.at(after, Event::Reply(number, Answer::unknown(why)));
+        true
     }
 
     fn count_attempt(&mut self, call: &Call) {

@@ -17,6 +17,10 @@ pub struct Participant {
     pub forgetful: bool,
     pub down: bool,
     pub cut: bool,
+    /// Its name does not resolve.
+    pub name_fails: bool,
+    /// It has moved, and calls go to its old address.
+    pub moved: bool,
     pub branches: HashMap<TransactionId, Held>,
     /// How often each transaction's change was made.
     pub applied: HashMap<TransactionId, u32>,
@@ -40,6 +44,8 @@ impl Participant {
             one_phase: random.next().is_multiple_of(2),
             forgetful: random.next().is_multiple_of(3),
             down: false,
+            name_fails: false,
+            moved: false,
             cut: false,
             branches: HashMap::new(),
             applied: HashMap::new(),

@@ -36,14 +36,29 @@ pub enum Event {
     Deliver(u64),
     Reply(u64, wholly_core::wire::Answer),
     TimeOut(u64),
-    Written { life: u64, batch: Batch },
-    LookedUp { life: u64, key: Key },
-    Loaded { life: u64, load: Load },
-    Wake { life: u64 },
+    Written {
+        life: u64,
+        batch: Batch,
+    },
+    LookedUp {
+        life: u64,
+        key: Key,
+    },
+    Loaded {
+        life: u64,
+        load: Load,
+    },
+    Wake {
+        life: u64,
+    },
     CrashCoordinator,
     StartCoordinator,
     ParticipantDown(usize, bool),
     Partition(usize, bool),
+    /// The participant's name does not resolve.
+    NameFails(usize, bool),
+    /// The participant is at another address, and what its name led to is still believed.
+    Moved(usize, bool),
     Backup,
     Lost,
     Person,
@@ -169,10 +184,12 @@ impl World {
         for _ in 0..self.below(8) {
             let (after, length) = (self.below(FAULTS_FOR), self.below(3_000));
             let who = self.below(self.participants.len() as u64) as usize;
-            let down = self.chance(50);
-            let fault = |on| match down {
-                true => Event::ParticipantDown(who, on),
-                false => Event::Partition(who, on),
+            let kind = self.below(4);
+            let fault = |on| match kind {
+                0 => Event::ParticipantDown(who, on),
+                1 => Event::Partition(who, on),
+                2 => Event::NameFails(who, on),
+                _ => Event::Moved(who, on),
             };
             self.at(after, fault(true));
             self.at((after + length).min(FAULTS_FOR), fault(false));
@@ -238,6 +255,8 @@ impl World {
             Event::StartCoordinator => self.start(),
             Event::ParticipantDown(who, down) => self.participants[who].down = down,
             Event::Partition(who, cut) => self.participants[who].cut = cut,
+            Event::NameFails(who, fails) => self.participants[who].name_fails = fails,
+            Event::Moved(who, moved) => self.participants[who].moved = moved,
             Event::Backup => self.back_up(),
             Event::Lost => self.lose(),
             Event::Person => self.person_comes(),
