@@ -93,7 +93,7 @@ impl Client {
 
     /// Follows all transactions from now on, or from the event on that is named with
     /// [`Events::after`]. It has no end. Where events after that one were trimmed,
-    /// [`FeedItem::Trimmed`] says so before any other.
+    /// [`FeedItem::Trimmed`](crate::FeedItem::Trimmed) says so before any other.
     pub fn all_events(&self) -> Events {
         Events::of_all(self.clone())
     }
