@@ -21,7 +21,7 @@
 //! | `POST /v1/reload` | reads the configuration again |
 //! | `GET /v1/participants` | who can be called, and how they answered |
 //! | `GET /healthz` | 200 as long as the process serves |
-//! | `GET /readyz` | 200 while the coordinator takes transactions |
+//! | `GET /readyz` | 200 while the coordinator takes transactions, and nobody told the server to stop |
 //! | `GET /metrics` | what is counted, for Prometheus |
 //! | `GET /openapi.json` | this API as a document |
 //!
@@ -60,6 +60,7 @@ use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
 use crate::reload::Asking;
 use crate::sagas::Sagas;
+use crate::stopping::Stopping;
 use crate::traces::Traces;
 pub use events::Hub;
 pub use guard::Who;
@@ -77,6 +78,7 @@ pub struct Served {
     pub hub: Hub,
     pub traces: Traces,
     pub reload: mpsc::Sender<Asking>,
+    pub stopping: Stopping,
 }
 
 /// The routes, and for the tests their list: what is here has to be in `openapi.json`.

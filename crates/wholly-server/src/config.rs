@@ -18,6 +18,7 @@ mod metrics;
 pub mod nearest;
 mod retention;
 pub mod secret;
+mod shutdown;
 mod tls;
 pub mod traces;
 mod value;
@@ -48,6 +49,8 @@ use self::traces::{Traces, TracesSection};
 use crate::access::Access;
 use crate::place::Place;
 use retention::RetentionSection;
+pub use shutdown::Shutdown;
+use shutdown::ShutdownSection;
 pub use value::PositiveDuration;
 pub use variables::Variables;
 
@@ -75,6 +78,8 @@ pub struct Config {
     pub tls: Option<Arc<ServerConfig>>,
     /// What may be taken of it.
     pub limits: Limits,
+    /// The time that it takes to stop.
+    pub shutdown: Shutdown,
     /// The coordinator's settings.
     pub settings: Settings,
     /// The feeds that the observer follows.
@@ -220,6 +225,7 @@ impl Config {
             access,
             tls: tls.transpose()?,
             limits: file.limits.limits()?,
+            shutdown: file.shutdown.shutdown(),
             settings,
             participants,
             written,
@@ -266,6 +272,8 @@ struct File {
     tls: Option<tls::TlsSection>,
     #[serde(default)]
     limits: limits::LimitsSection,
+    #[serde(default)]
+    shutdown: ShutdownSection,
     #[serde(default)]
     logs: Logs,
     #[serde(default)]

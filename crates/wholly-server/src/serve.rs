@@ -2,8 +2,9 @@
 //!
 //! The order of a start: bind, then open the log and begin recovery, then say where. So a port
 //! that is taken leaves the log alone, and who reads the line can submit at once. The order of an
-//! end: accept nothing new, let what is in flight settle, close the log. Between them, SIGHUP and
-//! the API have the configuration read again.
+//! end is in [`stopping`](crate::stopping): let load balancers notice, take nothing new, let what is
+//! in flight settle, close the log. Between them, SIGHUP and the API have the configuration read
+//! again.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use wholly::log::Log;
 use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 
@@ -26,11 +27,10 @@ use crate::metrics::Metrics;
 use crate::observer::{self, Observer};
 use crate::reload::Reloader;
 use crate::sagas::Sagas;
+use crate::stopping::{EndingSignals, Haste, Phase, REFUSED_FOR, Stopping};
 use crate::traces::{Traces, TracesError};
 use crate::{accept, api, open_files};
 
-/// How long what is in flight has to settle.
-const GRACE: Duration = Duration::from_secs(10);
 /// How long answers that are ready have to reach their clients.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -82,8 +82,7 @@ async fn serve<L: Log, P: Participant>(
 ) -> Result<(), ServeError> {
     warn_of_strangers(&config, &sagas);
     open_files::make_room(&config);
-    let mut terminate = signal(SignalKind::terminate()).map_err(denied("signals"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(denied("signals"))?;
+    let ending = EndingSignals::new()?;
     let mut hangup = signal(SignalKind::hangup()).map_err(denied("signals"))?;
     let address = config.listen.address();
     let listener =
@@ -99,7 +98,7 @@ async fn serve<L: Log, P: Participant>(
         LogIs::Restored => file.restored(),
     };
     let traces = Traces::start(config.traces)?;
-    let Config { listen, access, limits, tls, written, feeds, .. } = config;
+    let Config { listen, access, limits, tls, shutdown, written, feeds, .. } = config;
     let measured = config.settings.measured;
     let builder = Coordinator::builder(log(file)).settings(config.settings);
     let mut builder = traces.of_transactions(builder);
@@ -141,6 +140,7 @@ async fn serve<L: Log, P: Participant>(
     let metrics =
         measured.then(|| Arc::new(Metrics::of(coordinator.clone(), &traces, observer.clone())));
     let (reload, mut asked) = mpsc::channel(1);
+    let (phase, stopping) = Stopping::new();
     let router = api::router(Served {
         coordinator: coordinator.clone(),
         sagas: Arc::new(sagas),
@@ -150,6 +150,7 @@ async fn serve<L: Log, P: Participant>(
         hub: hub.clone(),
         traces: traces.clone(),
         reload,
+        stopping: stopping.clone(),
     });
     let mut reloader = Reloader::new(
         source,
@@ -159,31 +160,33 @@ async fn serve<L: Log, P: Participant>(
         coordinator.clone(),
         traces.clone(),
     );
-    let (stop, stopping) = oneshot::channel::<()>();
-    let accepting = accept::serve(listener, router, Arc::clone(&gate), async {
-        drop(stopping.await);
-    });
-    let server = tokio::spawn(accepting);
+    let server = tokio::spawn(accept::serve(listener, router, Arc::clone(&gate), stopping));
     announce(scheme, address)?;
-    loop {
+    let drained = ending.drained(&phase, shutdown.grace);
+    tokio::pin!(drained);
+    let haste = loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            haste = &mut drained => break haste,
             Some(()) = hangup.recv() => by_signal(&mut reloader, &gate.audit, &participant).await,
             Some(to) = asked.recv() => {
                 // Who asked may be gone.
                 let _ = to.send(reloader.reload(&participant).await);
             }
         }
-    }
-    tracing::info!("shutting down; what is in flight has {GRACE:?} to settle");
+    };
+    tracing::info!("shutting down; what is in flight has {:?} to settle", shutdown.settle);
+    phase.send_replace(Phase::Refusing);
     drop(asked);
-    drop(stop);
     hub.close();
     if let Some(observer) = &observer {
         observer.close();
     }
-    coordinator.shutdown(GRACE).await;
+    let refused_for = match haste {
+        Haste::None => REFUSED_FOR,
+        Haste::AtOnce => Duration::ZERO,
+    };
+    tokio::join!(coordinator.shutdown(shutdown.settle), tokio::time::sleep(refused_for));
+    phase.send_replace(Phase::Closing);
     // A client that does not read its answer must not keep the server.
     if tokio::time::timeout(FAREWELL, server).await.is_err() {
         tracing::warn!("some clients did not take their answers");
@@ -255,4 +258,20 @@ fn announce(scheme: &str, address: SocketAddr) -> Result<(), ServeError> {
 
 pub fn denied(what: &'static str) -> impl Fn(io::Error) -> ServeError {
     move |why| ServeError::System { what, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Shutdown;
+
+    const UNIT: &str = include_str!("../../../packaging/wholly.service");
+
+    #[test]
+    fn the_server_stops_by_itself_before_the_unit_kills_it() {
+        let Shutdown { grace, settle } = Config::of("").unwrap().shutdown;
+        let longest = grace + settle.max(REFUSED_FOR) + 2 * FAREWELL;
+        let allowed = UNIT.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+        assert!(longest < Duration::from_secs(allowed.parse().unwrap()), "{longest:?}");
+    }
 }

@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::observer::Observer;
 use crate::observer::tests::observing;
 use crate::sagas::Sagas;
+use crate::stopping::Stopping;
 use crate::traces::Traces;
 
 /// What stands for the transactions of the open server.
@@ -148,7 +149,10 @@ fn router(
     // Nobody answers to a reload, which is then refused.
     let (reload, _) = tokio::sync::mpsc::channel(1);
     let sagas = Arc::new(sagas);
-    api::router(Served { coordinator, sagas, observer, metrics, gate, hub, traces, reload })
+    let (_, stopping) = Stopping::new();
+    let served =
+        Served { coordinator, sagas, observer, metrics, gate, hub, traces, reload, stopping };
+    api::router(served)
 }
 
 /// A server that has room for one more transaction, but not of `never-1`, and whose one caller may
