@@ -18,7 +18,7 @@ ENV WHOLLY_CREATE_LOG=false
 WORKDIR /var/lib/wholly
 VOLUME /var/lib/wholly
 EXPOSE 7400
-# SIGTERM is Docker's default; it waits 10 seconds unless told to wait longer.
+# SIGTERM is Docker's default; it waits 10 seconds unless told to wait longer: docker stop --time 30.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/wholly"]
 CMD ["serve", "--config", "/etc/wholly/wholly.toml"]

@@ -6,6 +6,7 @@
 //! system. Beyond the limit on connections a client is told to come again, in a small room of its
 //! own; beyond that one the connection is closed at once.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +31,7 @@ use tower::ServiceExt;
 use crate::framing::Checked;
 use crate::gate::{Gate, Room, Taken};
 use crate::problem::{Kind, Problem};
+use crate::stopping::{Phase, Stopping};
 
 /// The most bytes that the head of a request may have, give or take what one read brings; a longer
 /// one is answered with 431.
@@ -49,20 +51,16 @@ pub struct Peer {
     pub names: Arc<[String]>,
 }
 
-/// Serves until `stopping` is ready; then until every request in progress is answered.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    gate: Arc<Gate>,
-    stopping: impl Future<Output = ()>,
-) {
+/// Serves until the server is closing; then until every request in progress is answered.
+pub async fn serve(listener: TcpListener, router: Router, gate: Arc<Gate>, stopping: Stopping) {
     let graceful = GracefulShutdown::new();
     let turned_away = Arc::new(Room::default());
-    tokio::pin!(stopping);
+    let closing = stopping.clone().closing();
+    tokio::pin!(closing);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = &mut stopping => break,
+            () = &mut closing => break,
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
@@ -86,6 +84,7 @@ pub async fn serve(
             place,
             router,
             Arc::clone(&gate),
+            stopping.clone(),
             graceful.watcher(),
         ));
     }
@@ -100,6 +99,7 @@ async fn connection(
     _place: Taken,
     router: Option<Router>,
     gate: Arc<Gate>,
+    stopping: Stopping,
     watcher: Watcher,
 ) {
     notice_when_gone(&stream);
@@ -107,14 +107,15 @@ async fn connection(
     // In boxes, or every connection would have room for TLS, also where there is none.
     let Some(tls) = &rules.tls else {
         let none = Arc::new([]);
-        return Box::pin(requests(stream, address, none, router, &gate, watcher)).await;
+        return Box::pin(requests(stream, address, none, router, &gate, stopping, watcher)).await;
     };
     let handshake = Box::pin(TlsAcceptor::from(Arc::clone(tls)).accept(stream));
     match timeout(rules.limits.handshake_timeout, handshake).await {
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
             let names = certificates.first().map(names).unwrap_or_default();
-            Box::pin(requests(stream, address, names.into(), router, &gate, watcher)).await;
+            Box::pin(requests(stream, address, names.into(), router, &gate, stopping, watcher))
+                .await;
         }
         Ok(Err(why)) => tracing::info!(%address, "no TLS with a client: {why}"),
         Err(_) => tracing::info!(%address, "no TLS with a client: the handshake took too long"),
@@ -127,17 +128,20 @@ async fn requests(
     names: Arc<[String]>,
     router: Option<Router>,
     gate: &Gate,
+    stopping: Stopping,
     watcher: Watcher,
 ) {
     let peer = Peer { address, names };
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(peer.clone());
-        let router = router.clone();
+        let (router, stopping) = (router.clone(), stopping.clone());
         async move {
-            match router {
-                Some(router) => router.oneshot(request.map(Body::new)).await,
-                None => Ok(no_room()),
-            }
+            let Some(router) = router else { return Ok(closed_after(no_room())) };
+            let response = router.oneshot(request.map(Body::new)).await?;
+            Ok::<_, Infallible>(match stopping.phase() {
+                Phase::Serving | Phase::Draining => response,
+                Phase::Refusing | Phase::Closing => closed_after(response),
+            })
         }
     });
     let served = http1::Builder::new()
@@ -152,7 +156,11 @@ async fn requests(
 
 fn no_room() -> Response<Body> {
     let detail = "the server has as many connections as it takes; try again";
-    let mut response = Problem::new(Kind::BUSY, detail).into_response();
+    Problem::new(Kind::BUSY, detail).into_response()
+}
+
+/// The response, after which the connection closes.
+fn closed_after(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

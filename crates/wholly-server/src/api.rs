@@ -21,7 +21,7 @@
 //! | `POST /v1/reload` | reads the configuration again |
 //! | `GET /v1/participants` | who can be called, and how they answered |
 //! | `GET /healthz` | 200 as long as the process serves |
-//! | `GET /readyz` | 200 while the coordinator takes transactions |
+//! | `GET /readyz` | 200 while the coordinator takes transactions, and nobody told the server to stop |
 //! | `GET /metrics` | what is counted, for Prometheus |
 //! | `GET /openapi.json` | this API as a document |
 //!
@@ -60,6 +60,7 @@ use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
 use crate::reload::Asking;
 use crate::sagas::Sagas;
+use crate::stopping::Stopping;
 use crate::traces::Traces;
 pub use events::Hub;
 pub use guard::Who;
@@ -79,6 +80,7 @@ pub struct Served {
     pub reload: mpsc::Sender<Asking>,
     /// The scope of clients' keys.
     pub key_scope: KeyScope,
+    pub stopping: Stopping,
 }
 
 /// The routes, and for the tests their list: what is here has to be in `openapi.json`.

@@ -19,6 +19,7 @@ mod metrics;
 pub mod nearest;
 mod retention;
 pub mod secret;
+mod shutdown;
 mod tls;
 pub mod traces;
 mod value;
@@ -49,6 +50,8 @@ use self::traces::{Traces, TracesSection};
 use crate::access::Access;
 use crate::place::Place;
 use retention::RetentionSection;
+pub use shutdown::Shutdown;
+use shutdown::ShutdownSection;
 pub use value::PositiveDuration;
 pub use variables::Variables;
 
@@ -78,6 +81,8 @@ pub struct Config {
     pub limits: Limits,
     /// The scope of clients' keys.
     pub key_scope: KeyScope,
+    /// The time that it takes to stop.
+    pub shutdown: Shutdown,
     /// The coordinator's settings.
     pub settings: Settings,
     /// The feeds that the observer follows.
@@ -224,6 +229,7 @@ impl Config {
             tls: tls.transpose()?,
             limits: file.limits.limits()?,
             key_scope: file.key_scope.scope(),
+            shutdown: file.shutdown.shutdown(),
             settings,
             participants,
             written,
@@ -272,6 +278,8 @@ struct File {
     tls: Option<tls::TlsSection>,
     #[serde(default)]
     limits: limits::LimitsSection,
+    #[serde(default)]
+    shutdown: ShutdownSection,
     #[serde(default)]
     logs: Logs,
     #[serde(default)]

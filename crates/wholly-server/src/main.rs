@@ -62,6 +62,7 @@ mod problem;
 mod reload;
 mod sagas;
 mod serve;
+mod stopping;
 mod submission;
 mod token;
 mod traces;

@@ -2,10 +2,12 @@
 //!
 //! The order of a start: bind, then open the log and begin recovery, then say where. So a port
 //! that is taken leaves the log alone, and who reads the line can submit at once. The order of an
-//! end: accept nothing new, let what is in flight settle, close the log. Between them, SIGHUP and
-//! the API have the configuration read again.
+//! end is in [`stopping`](crate::stopping): let load balancers notice, take nothing new, let what is
+//! in flight settle, close the log. Between them, SIGHUP and the API have the configuration read
+//! again.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use wholly::log::Log;
 use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 
@@ -27,11 +29,10 @@ use crate::metrics::Metrics;
 use crate::observer::{self, Observer};
 use crate::reload::{Asking, Reloader};
 use crate::sagas::Sagas;
+use crate::stopping::{EndingSignals, Haste, Phase, REFUSED_FOR, Stopping};
 use crate::traces::{Traces, TracesError};
 use crate::{accept, api, open_files};
 
-/// How long what is in flight has to settle.
-const GRACE: Duration = Duration::from_secs(10);
 /// How long answers that are ready have to reach their clients.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -86,8 +87,7 @@ async fn serve<L: Log, P: Participant>(
 ) -> Result<(), ServeError> {
     warn_of_strangers(&config, &sagas);
     open_files::make_room(&config);
-    let mut terminate = signal(SignalKind::terminate()).map_err(denied("signals"))?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(denied("signals"))?;
+    let ending = EndingSignals::new()?;
     let hangup = signal(SignalKind::hangup()).map_err(denied("signals"))?;
     let address = config.listen.address();
     let listener =
@@ -103,7 +103,7 @@ async fn serve<L: Log, P: Participant>(
         LogIs::Restored => file.restored(),
     };
     let traces = Traces::start(config.traces)?;
-    let Config { listen, access, limits, tls, written, feeds, key_scope, .. } = config;
+    let Config { listen, access, limits, tls, shutdown, written, feeds, key_scope, .. } = config;
     let measured = config.settings.measured;
     let builder = Coordinator::builder(log(file)).settings(config.settings);
     let mut builder = traces.of_transactions(builder);
@@ -147,6 +147,7 @@ async fn serve<L: Log, P: Participant>(
     let metrics =
         measured.then(|| Arc::new(Metrics::of(coordinator.clone(), &traces, observer.clone())));
     let (reload, asked) = mpsc::channel(1);
+    let (phase, stopping) = Stopping::new();
     let router = api::router(Served {
         coordinator: coordinator.clone(),
         sagas: Arc::new(sagas),
@@ -157,6 +158,7 @@ async fn serve<L: Log, P: Participant>(
         traces: traces.clone(),
         reload,
         key_scope,
+        stopping: stopping.clone(),
     });
     let mut reloader = Reloader::new(
         source,
@@ -167,26 +169,26 @@ async fn serve<L: Log, P: Participant>(
         coordinator.clone(),
         traces.clone(),
     );
-    let (stop, stopping) = oneshot::channel::<()>();
-    let accepting = accept::serve(listener, router, Arc::clone(&gate), async {
-        drop(stopping.await);
-    });
-    let server = tokio::spawn(accepting);
+    let server = tokio::spawn(accept::serve(listener, router, Arc::clone(&gate), stopping));
     announce(scheme, address)?;
     let reloading = reload_on_demand(&mut reloader, hangup, asked, &gate.audit, &participant);
     // A reload whose files hang ends with the server.
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = reloading => {}
-    }
-    tracing::info!("shutting down; what is in flight has {GRACE:?} to settle");
-    drop(stop);
+    let haste = tokio::select! {
+        haste = ending.drained(&phase, shutdown.grace) => haste,
+        never = reloading => match never {},
+    };
+    tracing::info!("shutting down; what is in flight has {:?} to settle", shutdown.settle);
+    phase.send_replace(Phase::Refusing);
     hub.close();
     if let Some(observer) = &observer {
         observer.close();
     }
-    coordinator.shutdown(GRACE).await;
+    let refused_for = match haste {
+        Haste::None => REFUSED_FOR,
+        Haste::AtOnce => Duration::ZERO,
+    };
+    tokio::join!(coordinator.shutdown(shutdown.settle), tokio::time::sleep(refused_for));
+    phase.send_replace(Phase::Closing);
     // A client that does not read its answer must not keep the server.
     if tokio::time::timeout(FAREWELL, server).await.is_err() {
         tracing::warn!("some clients did not take their answers");
@@ -202,7 +204,7 @@ async fn reload_on_demand<P: Participant>(
     mut asked: mpsc::Receiver<Asking>,
     audit: &Arc<Audit>,
     participant: &impl Fn(HttpParticipant) -> P,
-) {
+) -> Infallible {
     loop {
         tokio::select! {
             Some(()) = hangup.recv() => by_signal(reloader, audit, participant).await,
@@ -275,4 +277,20 @@ fn announce(scheme: &str, address: SocketAddr) -> Result<(), ServeError> {
 
 pub fn denied(what: &'static str) -> impl Fn(io::Error) -> ServeError {
     move |why| ServeError::System { what, why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Shutdown;
+
+    const UNIT: &str = include_str!("../../../packaging/wholly.service");
+
+    #[test]
+    fn the_server_stops_by_itself_before_the_unit_kills_it() {
+        let Shutdown { grace, settle } = Config::of("").unwrap().shutdown;
+        let longest = grace + settle.max(REFUSED_FOR) + 2 * FAREWELL;
+        let allowed = UNIT.lines().find_map(|line| line.strip_prefix("TimeoutStopSec=")).unwrap();
+        assert!(longest < Duration::from_secs(allowed.parse().unwrap()), "{longest:?}");
+    }
 }

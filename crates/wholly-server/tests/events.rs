@@ -203,7 +203,7 @@ async fn a_shutdown_ends_every_stream_at_once() {
     let mut all = shop.server.listen("/v1/events", Some("0")).await;
     until(&mut one, "committed").await;
     until(&mut all, "committed").await;
-    shop.server.signal(Signal::TERM);
+    shop.server.signal(Signal::INT);
     one.rest().await;
     all.rest().await;
     // It waits for the transaction, and they did not wait with it.

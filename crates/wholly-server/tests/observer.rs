@@ -280,7 +280,7 @@ async fn who_waits_for_a_change_is_answered_when_the_server_ends() {
             server.get("/metrics").await.text.contains(asked).then_some(())
         })
         .await;
-        server.signal(rustix::process::Signal::TERM);
+        server.signal(rustix::process::Signal::INT);
     };
     tokio::join!(wait, end);
 }

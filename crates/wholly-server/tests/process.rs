@@ -5,10 +5,10 @@ mod common;
 
 use std::path::Path;
 
-use common::{Little, Said, Server, eventually, start_fails};
-use hyper::StatusCode;
+use common::{Connection, Little, Reply, Said, Server, eventually, start_fails};
+use hyper::{Method, StatusCode};
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::{TempDir, tempdir};
 
 const ORDER: &str = r#"{"name": "place order", "branches": [
@@ -78,7 +78,7 @@ async fn what_is_in_flight_settles_before_the_server_ends() {
             payments.asked_to("commit").first().map(|(id, _)| id.clone())
         })
         .await;
-        server.signal(Signal::TERM);
+        server.signal(Signal::INT);
         payments.says("commit", Said::Done);
         id
     };
@@ -89,6 +89,77 @@ async fn what_is_in_flight_settles_before_the_server_ends() {
     assert_eq!(server.terminate().await, (Some(0), String::new()));
 }
 
+/// Submits on a connection, without waiting for the end.
+async fn submits(connection: &mut Connection) -> Reply {
+    connection.send(Method::POST, "/v1/transactions", ORDER).await
+}
+
+#[tokio::test]
+async fn a_server_that_is_to_stop_takes_transactions_until_load_balancers_know() {
+    let directory = tempdir().unwrap();
+    let (orders, payments) = (Little::start().await, Little::start().await);
+    let participants = [("orders", &orders), ("payments", &payments)];
+    // It goes on until the second signal, and until what is in flight has settled.
+    let settings = "[shutdown]\ngrace = '10m'\nsettle = '10m'";
+    let server = Server::start_with(directory.path(), &participants, settings).await;
+    let (mut kept, mut idle) = (server.connection().await, server.connection().await);
+    for connection in [&mut kept, &mut idle] {
+        let ready = connection.send(Method::GET, "/readyz", "").await;
+        assert_eq!((ready.status, ready.json()), (StatusCode::OK, json!({"status": "ready"})));
+    }
+
+    server.signal(Signal::TERM);
+    eventually("the server says that it stops", async || {
+        let ready = server.get("/readyz").await;
+        assert_eq!(ready.header("connection"), "", "it is not refused yet");
+        (ready.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    let stopping = json!({"status": "stopping"});
+    for (path, status) in [("/readyz", 503), ("/healthz", 200)] {
+        let told = kept.send(Method::GET, path, "").await;
+        assert_eq!((told.status.as_u16(), told.json()), (status, stopping.clone()), "{path}");
+    }
+    // On a connection that is kept, and on a new one.
+    payments.says("commit", Said::Broken);
+    for connection in [&mut kept, &mut server.connection().await] {
+        let taken = submits(connection).await;
+        assert_eq!(taken.status, StatusCode::ACCEPTED, "{taken:?}");
+        assert_eq!(taken.header("connection"), "", "{taken:?}");
+    }
+    let decided = async || (payments.asked_to("commit").len() >= 2).then_some(());
+    eventually("both are decided", decided).await;
+
+    server.signal(Signal::TERM);
+    eventually("new ones are refused", async || {
+        let refused = submits(&mut server.connection().await).await;
+        (refused.status == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+    })
+    .await;
+    let refused = submits(&mut kept).await;
+    refused.problem(503, "shutting-down");
+    assert_eq!(refused.header("connection"), "close", "{refused:?}");
+    kept.closed().await;
+    // Reads go on, and close their connection, too.
+    let read = idle.send(Method::GET, "/v1/transactions", "").await;
+    assert_eq!((read.status, read.header("connection")), (StatusCode::OK, "close"), "{read:?}");
+    idle.closed().await;
+    payments.says("commit", Said::Done);
+    assert_eq!(server.ended().await, (Some(0), String::new()));
+}
+
+#[tokio::test]
+async fn the_grace_ends_by_itself() {
+    let directory = tempdir().unwrap();
+    let settings = "[shutdown]\ngrace = '1ms'";
+    let server = Server::start_with(directory.path(), &[], settings).await;
+    let mut kept = server.connection().await;
+    assert_eq!(kept.send(Method::GET, "/readyz", "").await.status, StatusCode::OK);
+    server.signal(Signal::TERM);
+    kept.closed().await;
+    assert_eq!(server.ended().await, (Some(0), String::new()));
+}
+
 #[tokio::test]
 async fn who_waits_is_told_that_an_unsettled_transaction_goes_on() {
     let (directory, orders, payments, server) = shop().await;
@@ -96,7 +167,7 @@ async fn who_waits_is_told_that_an_unsettled_transaction_goes_on() {
     let submitted = server.submit(&[], ORDER);
     let ending = async {
         eventually("the commit is out", async || payments.asked_to("commit").pop()).await;
-        server.signal(Signal::TERM);
+        server.signal(Signal::INT);
     };
     let (reply, ()) = tokio::join!(submitted, ending);
     assert_eq!(reply.status, StatusCode::ACCEPTED, "{reply:?}");

@@ -17,6 +17,7 @@ use wholly::{
 
 use crate::metrics::{Metrics, OPEN_METRICS, PROMETHEUS, Request as Label, prometheus};
 use crate::problem::{Kind, Problem};
+use crate::stopping::{Phase, Stopping};
 
 /// How the coordinator is.
 #[derive(Serialize)]
@@ -37,8 +38,9 @@ struct Damaged {
 }
 
 impl Status {
-    fn of(coordinator: &Coordinator) -> Self {
+    fn of(coordinator: &Coordinator, stopping: &Stopping) -> Self {
         let (status, why) = match coordinator.health() {
+            Health::Ready if stopping.phase() > Phase::Serving => ("stopping", None),
             Health::Ready => ("ready", None),
             Health::LogFailed { why } => ("log-failed", Some(why)),
             _ => ("stopped", None),
@@ -49,13 +51,19 @@ impl Status {
 }
 
 /// The process lives: to end it would not mend what its body tells.
-pub async fn health(State(coordinator): State<Coordinator>) -> Response {
-    Json(Status::of(&coordinator)).into_response()
+pub async fn health(
+    State(coordinator): State<Coordinator>,
+    State(stopping): State<Stopping>,
+) -> Response {
+    Json(Status::of(&coordinator, &stopping)).into_response()
 }
 
 /// 503 tells a load balancer to send nothing here.
-pub async fn ready(State(coordinator): State<Coordinator>) -> Response {
-    let status = Status::of(&coordinator);
+pub async fn ready(
+    State(coordinator): State<Coordinator>,
+    State(stopping): State<Stopping>,
+) -> Response {
+    let status = Status::of(&coordinator, &stopping);
     let code = match status.status {
         "ready" => StatusCode::OK,
         _ => StatusCode::SERVICE_UNAVAILABLE,
@@ -220,19 +228,21 @@ mod tests {
     async fn damage_is_told_and_keeps_nobody_away() {
         let (coordinator, log, ids) = damaged::coordinator().await;
         let traces = Traces::start(None).unwrap();
+        let (_phase, stopping) = Stopping::new();
         let counted = |coordinator: &Coordinator| {
             Metrics::of(coordinator.clone(), &traces, None).open_metrics().unwrap()
         };
         assert_eq!(
-            body(health(State(coordinator.clone())).await).await,
+            body(health(State(coordinator.clone()), State(stopping.clone())).await).await,
             json!({"status": "ready"})
         );
         assert!(counted(&coordinator).contains("\nwholly_log_damaged_total 0\n"));
         for (count, id) in (1..).zip(ids) {
             log.damage(id, 0);
             coordinator.get(id).await.unwrap();
-            let asked = || State(coordinator.clone());
-            for answer in [ready(asked()).await, health(asked()).await] {
+            let asked = || (State(coordinator.clone()), State(stopping.clone()));
+            let ((of, by), (also, too)) = (asked(), asked());
+            for answer in [ready(of, by).await, health(also, too).await] {
                 assert_eq!(answer.status(), StatusCode::OK);
                 let told = body(answer).await;
                 let last = told["damage"]["last"].as_str().unwrap();

@@ -27,6 +27,7 @@ fn the_example_is_taken_and_says_the_defaults() {
     assert_eq!((&config.log, &config.audit), (&defaults.log, &defaults.audit));
     assert_eq!(config.audit, Path::new("/etc/audit.jsonl"));
     assert_eq!(config.limits, defaults.limits);
+    assert_eq!(config.shutdown, defaults.shutdown);
     assert!(config.access.is_open() && config.tls.is_none());
     assert_eq!(format!("{:?}", config.settings), format!("{:?}", defaults.settings));
     let names: Vec<_> = config.participants.keys().map(ParticipantName::as_str).collect();

@@ -19,7 +19,8 @@ use toml::de::{DeTable, DeValue};
 
 use super::{AlertsSection, FeedSection, File, Logs, MetricsSection, ParticipantSection};
 use super::{
-    ConfigError, RetentionSection, SettingsSection, TracesSection, Wrong, limits, nearest, tls,
+    ConfigError, RetentionSection, SettingsSection, ShutdownSection, TracesSection, Wrong, limits,
+    nearest, tls,
 };
 
 const PREFIX: &str = "WHOLLY_";
@@ -135,10 +136,11 @@ fn keys(file: &DeTable<'_>) -> Vec<Key> {
 /// The sections of which each has one below it for each name.
 const NAMED: [&str; 2] = ["participants", "feeds"];
 
-fn sections() -> [(&'static str, &'static [&'static str]); 8] {
+fn sections() -> [(&'static str, &'static [&'static str]); 9] {
     [
         ("tls", fields::<tls::TlsSection>()),
         ("limits", fields::<limits::LimitsSection>()),
+        ("shutdown", fields::<ShutdownSection>()),
         ("logs", fields::<Logs>()),
         ("metrics", fields::<MetricsSection>()),
         ("alerts", fields::<AlertsSection>()),

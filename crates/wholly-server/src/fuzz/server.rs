@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::observer::Observer;
 use crate::observer::tests::observing;
 use crate::sagas::Sagas;
+use crate::stopping::Stopping;
 use crate::traces::Traces;
 
 /// What stands for the transactions of the open server.
@@ -149,6 +150,7 @@ fn router(
     let (reload, _) = tokio::sync::mpsc::channel(1);
     let sagas = Arc::new(sagas);
     let key_scope = KeyScope::Caller;
+    let (_, stopping) = Stopping::new();
     api::router(Served {
         coordinator,
         sagas,
@@ -159,6 +161,7 @@ fn router(
         traces,
         reload,
         key_scope,
+        stopping,
     })
 }
 

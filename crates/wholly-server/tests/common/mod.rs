@@ -13,7 +13,9 @@ pub use participant::{Little, Said, Trace};
 #[allow(unused_imports, reason = "not every test has a feed")]
 pub use publisher::Publisher;
 #[allow(unused_imports, reason = "not every test starts badly")]
-pub use server::{Reply, Server, Told, configure, run, start_fails, wholly, wholly_with_hosts};
+pub use server::{
+    Connection, Reply, Server, Told, configure, run, start_fails, wholly, wholly_with_hosts,
+};
 #[allow(unused_imports, reason = "not every test listens")]
 pub use stream::{Event, Stream};
 #[allow(unused_imports, reason = "not every test needs a log that cannot be read")]

@@ -6,14 +6,17 @@ use std::process::Stdio;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::task::JoinHandle;
 
 use super::{Little, Stream, eventually, within};
 
@@ -191,9 +194,16 @@ impl Server {
         Self::run(config).await
     }
 
-    /// Asks the server to end; the exit code, and what it printed after its one line.
-    pub async fn terminate(mut self) -> (Option<i32>, String) {
-        self.signal(Signal::TERM);
+    /// Has the server end without the grace in which load balancers notice; the exit code, and what
+    /// it printed after its one line.
+    pub async fn terminate(self) -> (Option<i32>, String) {
+        self.signal(Signal::INT);
+        self.ended().await
+    }
+
+    /// Waits for the end of a server that was told to end; the exit code, and what it printed after
+    /// its one line.
+    pub async fn ended(mut self) -> (Option<i32>, String) {
         let mut rest = String::new();
         within("the output ends", self.stdout.read_to_string(&mut rest)).await.unwrap();
         let status = within("the server ends", self.process.wait()).await.unwrap();
@@ -231,6 +241,14 @@ impl Server {
         Pid::from_raw(self.process.id().unwrap() as i32).unwrap()
     }
 
+    /// A connection that is kept for as long as the server keeps it.
+    pub async fn connection(&self) -> Connection {
+        let stream = TcpStream::connect(self.address()).await.unwrap();
+        let (requests, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let open = tokio::spawn(connection);
+        Connection { requests, open, host: self.address().to_string() }
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.base.split_once("://").unwrap().1.parse().unwrap()
@@ -261,10 +279,7 @@ impl Server {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Reply {
-        let (head, body) = self.open(method, path, headers, body).await.into_parts();
-        let body = within("the answer ends", body.collect()).await.unwrap().to_bytes();
-        let text = String::from_utf8(body.to_vec()).unwrap();
-        Reply { status: head.status, headers: head.headers, text }
+        Reply::read(self.open(method, path, headers, body).await).await
     }
 
     /// Sends a request, whose answer need not end.
@@ -304,6 +319,13 @@ impl Server {
 }
 
 impl Reply {
+    async fn read(answer: Response<Incoming>) -> Self {
+        let (head, body) = answer.into_parts();
+        let body = within("the answer ends", body.collect()).await.unwrap().to_bytes();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        Self { status: head.status, headers: head.headers, text }
+    }
+
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|why| panic!("{why}: {self:?}"))
     }
@@ -336,6 +358,32 @@ pub fn configure(directory: &Path, participants: &[(&str, &Little)], settings: &
     let config = directory.join("wholly.toml");
     std::fs::write(&config, text).unwrap();
     config
+}
+
+/// A connection to the server, which is not opened again once it is closed.
+pub struct Connection {
+    requests: http1::SendRequest<Full<Bytes>>,
+    open: JoinHandle<hyper::Result<()>>,
+    host: String,
+}
+
+impl Connection {
+    pub async fn send(&mut self, method: Method, path: &str, body: &str) -> Reply {
+        let request = Request::builder().method(method).uri(path).header(header::HOST, &self.host);
+        let request = request.header(header::CONTENT_TYPE, "application/json");
+        let request = request.header("prefer", "respond-async");
+        let request = request.body(Full::from(body.to_owned())).unwrap();
+        within("the connection has room", self.requests.ready()).await.unwrap();
+        let answer = within("the server answers", self.requests.send_request(request)).await;
+        Reply::read(answer.unwrap()).await
+    }
+
+    /// Waits until the server has closed it.
+    pub async fn closed(self) {
+        // The other half is kept until then: without it the client would close the connection.
+        let Self { requests: _kept, open, .. } = self;
+        drop(within("the server closes the connection", open).await);
+    }
 }
 
 /// A command that has not ended; it ends with this.
