@@ -117,6 +117,9 @@ pub struct Branch {
     /// Why it needs a person, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
+    /// The attempts at what is outstanding of it, since the coordinator started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<CallAttempts>,
     /// With what; absent where it is retained no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Box<RawValue>>,
@@ -139,12 +142,52 @@ pub struct Step {
     /// Why it needs a person, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
+    /// The attempts at what is outstanding of it, since the coordinator started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<CallAttempts>,
     /// What it was given, while it is begun or done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Box<RawValue>>,
     /// What it gave, while it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Box<RawValue>>,
+}
+
+/// The attempts at what is outstanding of a [`Branch`] or [`Step`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CallAttempts {
+    /// What is asked: `prepare`, `commit`, `abort`, `commit-one-phase`, `action` or `compensation`.
+    pub operation: String,
+    /// How often it was asked, a call that is on its way included.
+    pub tries: u32,
+    /// When it is asked again; none while a call is on its way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
+    /// What was heard last; none before the first answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_answer: Option<LastAnswer>,
+}
+
+/// The last that was heard of a [`Branch`], a [`Step`] or a [`Participant`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LastAnswer {
+    /// When it came, or was given up.
+    pub at: Timestamp,
+    /// What was asked.
+    pub operation: String,
+    /// `done`, `read-only`, `refused`, `pending`, `heuristic`, `unknown` or `stuck`.
+    pub answer: String,
+    /// The HTTP status, where that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The words that came with it, or what was seen instead of an answer; may be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// The target of a redirect, which is not followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redirect: Option<String>,
 }
 
 /// One record of a [`Transaction`]'s history.
@@ -254,6 +297,15 @@ pub struct Participant {
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
+    /// What it said last; none before its first answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_answer: Option<LastAnswer>,
+    /// How many calls in a row ended nothing, up to the last one.
+    #[serde(default)]
+    pub unanswered: u64,
+    /// When what its last answer did not end is asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_at: Option<Timestamp>,
 }
 
 /// How often a [`Participant`] is called at once.

@@ -65,8 +65,8 @@ mod submit;
 mod words;
 
 pub use answer::{
-    Branch, Event, LastError, Listed, Page, Participant, Record, SagaVersion, Slots, Step,
-    Submitted, Transaction,
+    Branch, CallAttempts, Event, LastAnswer, LastError, Listed, Page, Participant, Record,
+    SagaVersion, Slots, Step, Submitted, Transaction,
 };
 pub use builder::{BuildError, Builder};
 pub use by_hand::As;

@@ -35,7 +35,9 @@ pub use id::{InvalidId, LogId, TransactionId};
 pub use key::Key;
 pub use names::{BranchName, InvalidName, KeyId, Name, OperationName, ParticipantName, StepName};
 pub use payload::{InvalidPayload, Payload};
-pub use protocol::{Answered, BranchIndex, BrokenInvariant, Callee, Effect, Input, Request};
+pub use protocol::{
+    Answered, BranchIndex, BrokenInvariant, Callee, Effect, Input, LAST_ANSWERS_LIMIT, Now, Request,
+};
 pub use time::Timestamp;
 pub use trace::{InvalidTraceContext, TraceContext};
 pub use transaction::{CancelError, Ended, Record, ResolveError, Transaction};

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::wire::{Answer, Operation};
+use crate::wire::{Answer, Operation, cut_to};
 use crate::{BranchName, Name, OperationName, ParticipantName, Payload, Timestamp};
 
 /// A branch's or step's place in its transaction, from 0.
@@ -13,6 +14,57 @@ pub type BranchIndex = u16;
 
 /// The time for what a restored copy holds: it stands still, so that no deadline passes.
 pub(crate) const TIMELESS: Timestamp = Timestamp::from_millis(0);
+
+/// The time of an input, and what was heard until then. A [`Timestamp`] alone says that nothing was.
+#[derive(Clone, Copy, Debug)]
+pub struct Now<'a> {
+    /// The time.
+    pub at: Timestamp,
+    /// The last answers of those from whom an answer is outstanding. A deadline that has passed
+    /// records them, cut to [`LAST_ANSWERS_LIMIT`] bytes; nothing is decided by them.
+    pub last_answers: &'a str,
+}
+
+/// The most that a deadline that has passed records of the last answers, in bytes.
+pub const LAST_ANSWERS_LIMIT: usize = 1_000;
+
+impl From<Timestamp> for Now<'_> {
+    fn from(at: Timestamp) -> Self {
+        Self { at, last_answers: "" }
+    }
+}
+
+impl Now<'_> {
+    /// The last answers, as they are recorded.
+    pub(crate) fn recorded(&self) -> String {
+        cut_to(self.last_answers.to_owned(), LAST_ANSWERS_LIMIT)
+    }
+}
+
+/// Reads a reason to abort or turn back, of which a deadline without last answers is written as its
+/// name `alone`.
+pub(crate) fn read_reason<'de, D, R>(
+    deserializer: D,
+    read: impl FnOnce(serde_json::Value) -> Result<R, serde_json::Error>,
+    alone: R,
+) -> Result<R, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    match serde_json::Value::deserialize(deserializer)? {
+        serde_json::Value::String(name) if name == "deadline" => Ok(alone),
+        value => read(value).map_err(D::Error::custom),
+    }
+}
+
+/// A deadline that has passed in words, with the last answers where there are any.
+pub(crate) fn passed(f: &mut fmt::Formatter<'_>, before: &str, last_answers: &str) -> fmt::Result {
+    write!(f, "the deadline passed before {before}")?;
+    match last_answers {
+        "" => Ok(()),
+        last => write!(f, "; {last}"),
+    }
+}
 
 /// What happens to a transaction, other than a person's word.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::protocol::{BranchIndex, BrokenInvariant, Callee, Effect, Input, Request, broken};
+use crate::protocol::{BranchIndex, BrokenInvariant, Callee, Effect, Input, Now, Request, broken};
 use crate::{BranchName, Key, LogId, Name, Timestamp, TraceContext, saga, two_phase};
 
 /// A transaction of either pattern: what its records amount to.
@@ -77,7 +77,11 @@ impl Transaction {
     ///
     /// # Errors
     /// When a record breaks a law: the transaction is to be set aside, and nothing to be kept.
-    pub fn step(&mut self, input: &Input, now: Timestamp) -> Result<Vec<Record>, BrokenInvariant> {
+    pub fn step<'a>(
+        &mut self,
+        input: &Input,
+        now: impl Into<Now<'a>>,
+    ) -> Result<Vec<Record>, BrokenInvariant> {
         Ok(match self {
             Self::TwoPhase(transaction) => of_two_phase(transaction.step(input, now)?),
             Self::Saga(saga) => of_saga(saga.step(input, now)?),

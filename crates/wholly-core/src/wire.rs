@@ -230,8 +230,12 @@ pub enum Answer {
     },
     /// The participant is still at it.
     Pending {
+        /// What the participant said to it; may be empty.
+        reason: String,
         /// When to ask again, if the participant said so.
         retry_after: Option<Duration>,
+        /// The head of the HTTP answer, if it came as one.
+        http: Option<Box<HttpHead>>,
     },
     /// To commit or abort: the participant had already ended the branch the other way.
     Heuristic {
@@ -245,6 +249,8 @@ pub enum Answer {
         /// The time for which the participant asks to be left alone, if it said so. It holds for
         /// every call to that participant, not only for this one.
         retry_after: Option<Duration>,
+        /// The head of the HTTP answer, if there was one.
+        http: Option<Box<HttpHead>>,
     },
     /// It cannot be done as it is asked, and asking again will not mend that: a person has to look.
     /// Only participants in process say so. It is unknown all the same, and asked again, for a new
@@ -253,6 +259,16 @@ pub enum Answer {
         /// What is in the way.
         reason: String,
     },
+}
+
+/// The head of the HTTP answer behind an [`Answer`] that ends nothing. It is for operators, and decides
+/// nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HttpHead {
+    /// The status.
+    pub status: u16,
+    /// The target of a redirect, which is not followed (cut to [`REASON_LIMIT`] bytes).
+    pub redirect: Option<String>,
 }
 
 /// The longest reason that is kept, in bytes.
@@ -266,13 +282,64 @@ impl Answer {
 
     /// No answer that can be understood, but this (cut to [`REASON_LIMIT`] bytes).
     pub fn unknown(reason: impl Into<String>) -> Self {
-        Self::Unknown { reason: cut(reason.into()), retry_after: None }
+        Self::Unknown { reason: cut(reason.into()), retry_after: None, http: None }
     }
 
     /// No answer, because the participant has no capacity now: it asks not to be called for
     /// `retry_after`, by whatever transaction. The reason is cut to [`REASON_LIMIT`] bytes.
     pub fn unavailable(reason: impl Into<String>, retry_after: Duration) -> Self {
-        Self::Unknown { reason: cut(reason.into()), retry_after: Some(retry_after) }
+        Self::Unknown { reason: cut(reason.into()), retry_after: Some(retry_after), http: None }
+    }
+
+    /// The participant is still at it, and says perhaps when to ask again.
+    pub const fn pending(retry_after: Option<Duration>) -> Self {
+        Self::Pending { reason: String::new(), retry_after, http: None }
+    }
+
+    /// The same answer, with the head of the HTTP answer that it was read from. What ends something is not asked
+    /// again, so that nobody needs to know how it came.
+    #[must_use]
+    pub fn with_http(mut self, status: u16, redirect: Option<String>) -> Self {
+        if let (Self::Unknown { reason, .. }, Some(target)) = (&mut self, &redirect) {
+            *reason = cut(format!("a redirect to {target}, which is not followed: {reason}"));
+        }
+        match &mut self {
+            Self::Pending { http, .. } | Self::Unknown { http, .. } => {
+                *http = Some(Box::new(HttpHead { status, redirect: redirect.map(cut) }));
+            }
+            Self::Done
+            | Self::DoneWith { .. }
+            | Self::ReadOnly
+            | Self::Refused { .. }
+            | Self::Heuristic { .. }
+            | Self::Stuck { .. } => {}
+        }
+        self
+    }
+
+    /// The words that came with the answer; may be empty.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::Done | Self::DoneWith { .. } | Self::ReadOnly => "",
+            Self::Refused { reason }
+            | Self::Pending { reason, .. }
+            | Self::Heuristic { reason }
+            | Self::Unknown { reason, .. }
+            | Self::Stuck { reason } => reason,
+        }
+    }
+
+    /// The head of the HTTP answer that it was read from, where that is kept.
+    pub fn http(&self) -> Option<&HttpHead> {
+        match self {
+            Self::Pending { http, .. } | Self::Unknown { http, .. } => http.as_deref(),
+            Self::Done
+            | Self::DoneWith { .. }
+            | Self::ReadOnly
+            | Self::Refused { .. }
+            | Self::Heuristic { .. }
+            | Self::Stuck { .. } => None,
+        }
     }
 
     /// What it is called, without what it says.
@@ -294,10 +361,23 @@ impl Answer {
     }
 }
 
+/// A pending answer in words.
+pub(crate) fn still_pending(reason: &str) -> String {
+    match reason {
+        "" => "still pending".to_owned(),
+        reason => format!("still pending: {reason}"),
+    }
+}
+
 /// Cuts a text to [`REASON_LIMIT`] bytes, at a character's border.
-pub fn cut(mut text: String) -> String {
-    if text.len() > REASON_LIMIT {
-        let end = (0..=REASON_LIMIT).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+pub fn cut(text: String) -> String {
+    cut_to(text, REASON_LIMIT)
+}
+
+/// Cuts a text to so many bytes, at a character's border.
+pub fn cut_to(mut text: String, limit: usize) -> String {
+    if text.len() > limit {
+        let end = (0..=limit).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
         text.truncate(end);
     }
     text
@@ -336,7 +416,7 @@ impl HttpAnswer<'_> {
     ///     json: false,
     /// };
     /// // Middleware says 409 of a request still in progress: that is no refusal.
-    /// assert_eq!(seen.meaning(Operation::Prepare, &[]), Answer::Pending { retry_after: None });
+    /// assert_eq!(seen.meaning(Operation::Prepare, &[]), Answer::pending(None));
     /// ```
     pub fn meaning(&self, operation: Operation, also_refused: &[u16]) -> Answer {
         if self.answer.is_none() && self.is_page() {
@@ -353,7 +433,9 @@ impl HttpAnswer<'_> {
             }
             (409 | 422, Some(answer::REFUSED)) => Answer::refused(self.reason()),
             (_, None | Some(answer::REFUSED)) if is_also_refused => Answer::refused(self.reason()),
-            (202 | 409 | 425, None) => Answer::Pending { retry_after: self.retry_after },
+            (202 | 409 | 425, None) => {
+                Answer::Pending { reason: self.reason(), retry_after: self.retry_after, http: None }
+            }
             (202, Some(said)) => self.contradicts(said),
             (200..=299, Some(answer::READ_ONLY)) if operation == Operation::Prepare => {
                 Answer::ReadOnly
@@ -370,7 +452,7 @@ impl HttpAnswer<'_> {
             (status, None) => {
                 let reason = cut(format!("status {status}: {}", self.reason()));
                 let retry_after = self.retry_after.filter(|_| matches!(status, 429 | 503));
-                Answer::Unknown { reason, retry_after }
+                Answer::Unknown { reason, retry_after, http: None }
             }
         }
     }

@@ -192,6 +192,9 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, String> {
     value.to_str().map_err(|_| format!("header {name} is not printable ASCII"))
 }
 
+/// The words of a pending answer that has none.
+const STILL_AT_IT: &str = "still at it; ask again";
+
 fn respond(said: Answer) -> Response {
     match said {
         Answer::Done => StatusCode::OK.into_response(),
@@ -202,14 +205,15 @@ fn respond(said: Answer) -> Response {
         Answer::ReadOnly => with(answer::READ_ONLY, StatusCode::OK.into_response()),
         Answer::Refused { reason } => with(answer::REFUSED, problem(StatusCode::CONFLICT, &reason)),
         Answer::Heuristic { reason } => with(answer::HEURISTIC, problem(StatusCode::GONE, &reason)),
-        Answer::Pending { retry_after } => {
+        Answer::Pending { reason, retry_after, .. } => {
             let wait = retry_after.unwrap_or(Duration::from_secs(1));
-            after(wait, problem(StatusCode::TOO_EARLY, "still at it; ask again"))
+            let reason = if reason.is_empty() { STILL_AT_IT } else { &reason };
+            after(wait, problem(StatusCode::TOO_EARLY, reason))
         }
-        Answer::Unknown { reason, retry_after: Some(wait) } => {
+        Answer::Unknown { reason, retry_after: Some(wait), .. } => {
             after(wait, problem(StatusCode::SERVICE_UNAVAILABLE, &reason))
         }
-        Answer::Unknown { reason, retry_after: None } => {
+        Answer::Unknown { reason, retry_after: None, .. } => {
             problem(StatusCode::INTERNAL_SERVER_ERROR, &reason)
         }
         // INVARIANT: an answer that this version does not know is never taken for a yes or a no.
@@ -238,7 +242,11 @@ mod tests {
     async fn the_coordinator_reads_what_the_participant_meant() {
         let second_phase = [
             Answer::Done,
-            Answer::Pending { retry_after: Some(Duration::from_secs(3)) },
+            Answer::Pending {
+                reason: STILL_AT_IT.to_owned(),
+                retry_after: Some(Duration::from_secs(3)),
+                http: None,
+            },
             Answer::heuristic("aborted by hand"),
         ];
         let first_phase = [Answer::Done, Answer::ReadOnly, Answer::refused("no stock")];

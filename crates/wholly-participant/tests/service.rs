@@ -380,7 +380,7 @@ async fn a_service_that_is_overrun_says_when_to_ask_again() {
         waiting.spawn(ask(service.routes.clone(), request(n, Abort, 0), Abort));
     }
     let first = waiting.join_next().await.unwrap().unwrap();
-    let again = Answer::Pending { retry_after: Some(Duration::from_secs(1)) };
+    let again = Answer::pending(Some(Duration::from_secs(1)));
     assert_eq!(first, again);
     drop(thread);
     let answers = waiting.join_all().await;

@@ -7,6 +7,7 @@ mod completions;
 mod events;
 pub mod exit;
 mod get;
+mod last_answer;
 mod list;
 mod log;
 mod participants;

@@ -136,10 +136,6 @@ async fn a_start_takes_up_what_fits_and_all_of_it_settles_once() {
     let (second, reason) = (&ids[COUNT - 2], r#"{"reason": "not wanted"}"#);
     let aborted = server.post(&format!("/v1/transactions/{second}/abort"), reason).await;
     assert!(aborted.status.is_success(), "{aborted:?}");
-    // There is no room for what names the courier, who owes as much as one may.
-    let refused = submit(&server, COUNT).await;
-    refused.problem(429, "participant-overloaded");
-
     let courier = Courier::default();
     courier.comes_to(address).await;
     let done = async {

@@ -32,6 +32,7 @@ mod error;
 mod feed;
 mod in_code;
 mod key_scope;
+mod last_answer;
 mod listed;
 pub mod log;
 mod memory;
@@ -56,6 +57,7 @@ pub use error::{
 pub use feed::{EventId, Feed, FeedEvent, InvalidEventId, Page, Recorded};
 pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
 pub use key_scope::KeyScope;
+pub use last_answer::{CallAttempts, LastAnswer};
 pub use listed::{Listed, Listing};
 pub use log::listing::{Cursor, Filter, InvalidCursor, Pattern, State};
 pub use log::memory::MemoryLog;

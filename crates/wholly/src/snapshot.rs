@@ -4,12 +4,13 @@ use serde::Serialize;
 use wholly_core::saga::{self, StepState};
 use wholly_core::two_phase::BranchState;
 use wholly_core::{
-    Callee, Key, Name, ParticipantName, Payload, Record, StepName, Timestamp, Transaction,
-    TransactionId, two_phase,
+    BranchIndex, Callee, Key, Name, ParticipantName, Payload, Record, StepName, Timestamp,
+    Transaction, TransactionId, two_phase,
 };
 
 use crate::AnyOutcome;
 use crate::engine::Known;
+use crate::last_answer::CallAttempts;
 use crate::log::StoredTransaction;
 use crate::replay::{ReplayError, Replayed, as_far_as_known};
 
@@ -89,6 +90,10 @@ pub struct BranchSnapshot {
     /// Why it needs a person, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
+    /// The attempts at what is outstanding of it, and what was heard last. The log has none of it:
+    /// it begins anew with each start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<CallAttempts>,
     /// With what.
     pub payload: Payload,
 }
@@ -110,6 +115,10 @@ pub struct StepSnapshot {
     /// Why it needs a person, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
+    /// The attempts at what is outstanding of it, and what was heard last. The log has none of it:
+    /// it begins anew with each start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attempts: Option<CallAttempts>,
     /// What it was given, while it is begun or done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
@@ -139,14 +148,27 @@ impl Snapshot {
         };
         match wrong {
             None => {
-                let Known { held_for, set_aside, .. } = known;
+                let Known { held_for, attempts, set_aside, .. } = known;
                 snapshot.stuck |= set_aside.is_some();
+                snapshot.shows(attempts);
                 (snapshot.held_for, snapshot.set_aside) = (held_for, set_aside);
             }
             Some(wrong) => snapshot.is_only_known_in_part(&wrong, &known),
         }
         snapshot.unloaded = unloaded;
         snapshot
+    }
+
+    /// Shows the attempts at branches or steps.
+    fn shows(&mut self, attempts: Vec<(BranchIndex, CallAttempts)>) {
+        for (branch, attempts) in attempts {
+            let place = usize::from(branch);
+            let of_branch = self.branches.get_mut(place).map(|branch| &mut branch.attempts);
+            let of_step = self.steps.get_mut(place).map(|step| &mut step.attempts);
+            if let Some(shown) = of_branch.or(of_step) {
+                *shown = Some(attempts);
+            }
+        }
     }
 
     /// What is shown are the first of its records alone: how it stands is not known. Whether it has
@@ -210,6 +232,7 @@ impl Snapshot {
             participant: branch.participant().clone(),
             state: transaction.branch_state(branch),
             stuck: branch.stuck().map(str::to_owned),
+            attempts: None,
             payload: branch.payload().clone(),
         };
         self.pattern = "two-phase";
@@ -229,6 +252,7 @@ impl Snapshot {
             state: saga.step_state(step),
             pivot: definition.pivot,
             stuck: step.stuck().map(str::to_owned),
+            attempts: None,
             payload: step.payload().cloned(),
             output: step.output().cloned(),
         };

@@ -324,7 +324,7 @@ async fn a_script_knows_a_sagas_operations_by_their_names() {
     let stock = Harness::new().stand_in("stock");
     stock.nth("reserve", 1, Act::Pending).nth(Action, 2, Act::LoseAnswer);
     stock.always("release", Act::Pending);
-    let pending = Answer::Pending { retry_after: None };
+    let pending = Answer::pending(None);
     assert_eq!(reserve(&stock).await, Answer::Done);
     assert_eq!(reserve(&stock).await, pending);
     assert!(matches!(reserve(&stock).await, Answer::Unknown { .. }));

@@ -3,8 +3,8 @@
 use super::graph::{Side, StepSet};
 use super::record::{Reason, Record, Resolution, StepIndex};
 use super::{Progress, Step, Transaction};
-use crate::protocol::{Answered, BrokenInvariant, Input, TIMELESS};
-use crate::wire::{Answer, Operation, cut};
+use crate::protocol::{Answered, BrokenInvariant, Input, Now, TIMELESS};
+use crate::wire::{Answer, Operation, cut, still_pending};
 use crate::{LogId, Payload, StepName, Timestamp};
 
 impl Transaction {
@@ -13,7 +13,12 @@ impl Transaction {
     ///
     /// # Errors
     /// When a record breaks a law: the saga is to be set aside, and nothing to be kept.
-    pub fn step(&mut self, input: &Input, now: Timestamp) -> Result<Vec<Record>, BrokenInvariant> {
+    pub fn step<'a>(
+        &mut self,
+        input: &Input,
+        now: impl Into<Now<'a>>,
+    ) -> Result<Vec<Record>, BrokenInvariant> {
+        let now = now.into();
         let records = match input {
             Input::Time => Vec::new(),
             Input::Restarted => self.decide_restart(),
@@ -139,11 +144,12 @@ impl Transaction {
         })
     }
 
-    fn record(
+    fn record<'a>(
         &mut self,
         mut records: Vec<Record>,
-        now: Timestamp,
+        now: impl Into<Now<'a>>,
     ) -> Result<Vec<Record>, BrokenInvariant> {
+        let now = now.into();
         for record in &records {
             self.apply(record)?;
         }
@@ -172,7 +178,7 @@ impl Transaction {
     }
 
     /// What the value demands without any input.
-    fn consequence(&self, now: Timestamp) -> Option<Record> {
+    fn consequence(&self, now: Now<'_>) -> Option<Record> {
         if self.settled {
             return None;
         }
@@ -186,8 +192,8 @@ impl Transaction {
         if self.all_completed() {
             return Some(Record::Settled);
         }
-        (now >= self.deadline && self.may_turn_back())
-            .then_some(Record::TurnedBack(Reason::Deadline))
+        (now.at >= self.deadline && self.may_turn_back())
+            .then(|| Record::TurnedBack(Reason::Deadline { last_answers: now.recorded() }))
     }
 
     /// What one step's refusal, or its missing payload, demands of a running saga.
@@ -235,7 +241,7 @@ impl Transaction {
         steps.iter().filter(move |step| self.node(*step).ancestors.iter().all(may_be_done))
     }
 
-    fn decide_answer(&self, answered: &Answered, now: Timestamp) -> Vec<Record> {
+    fn decide_answer(&self, answered: &Answered, now: Now<'_>) -> Vec<Record> {
         let index = answered.branch;
         let Some(step) = self.find(index).filter(|_| !self.settled) else { return Vec::new() };
         match answered.operation {
@@ -243,8 +249,9 @@ impl Transaction {
                 let mut records = self.decide_action(index, step, answered);
                 // INVARIANT: no pivot begins after the deadline.
                 let done = matches!(records[..], [Record::Completed(..)]);
-                if done && now >= self.deadline && self.may_turn_back() {
-                    records.insert(0, Record::TurnedBack(Reason::Deadline));
+                if done && now.at >= self.deadline && self.may_turn_back() {
+                    let last_answers = now.recorded();
+                    records.insert(0, Record::TurnedBack(Reason::Deadline { last_answers }));
                 }
                 records
             }
@@ -323,7 +330,7 @@ fn stuck(index: StepIndex, step: &Step, answered: &Answered) -> Option<Record> {
 fn what_came_back(answer: &Answer) -> String {
     match answer {
         Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),
-        Answer::Pending { .. } => "still pending".to_owned(),
+        Answer::Pending { reason, .. } => still_pending(reason),
         Answer::Unknown { reason, .. }
         | Answer::Stuck { reason }
         | Answer::Heuristic { reason } => reason.clone(),

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Graph;
+use crate::protocol::{passed, read_reason};
 use crate::{Key, LogId, Payload, StepName, Timestamp, TraceContext};
 
 /// A step's place in its saga's definition, from 0.
@@ -68,7 +69,7 @@ pub enum Resolution {
 
 /// Why a saga turned back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", remote = "Self")]
 pub enum Reason {
     /// A step's participant said no.
     Refused {
@@ -78,7 +79,12 @@ pub enum Reason {
         reason: String,
     },
     /// It was not done by the deadline.
-    Deadline,
+    Deadline {
+        /// The last answers of those from whom one was outstanding, cut to
+        /// [`LAST_ANSWERS_LIMIT`](crate::LAST_ANSWERS_LIMIT) bytes; may be empty.
+        #[serde(default)]
+        last_answers: String,
+    },
     /// The client took it back.
     Cancelled {
         /// Why.
@@ -107,11 +113,29 @@ pub enum Reason {
     },
 }
 
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Deadline { last_answers } if last_answers.is_empty() => {
+                serializer.serialize_unit_variant("Reason", 1, "deadline")
+            }
+            _ => Self::serialize(self, serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Reason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let alone = Self::Deadline { last_answers: String::new() };
+        read_reason(deserializer, Self::deserialize, alone)
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { step, reason } => write!(f, "{step} was refused: {reason}"),
-            Self::Deadline => f.write_str("the deadline passed before it was done"),
+            Self::Deadline { last_answers } => passed(f, "it was done", last_answers),
             Self::Cancelled { reason } => write!(f, "cancelled: {reason}"),
             Self::Exhausted { step, reason } => {
                 write!(f, "{step} was tried as often as it may be: {reason}")

@@ -1,5 +1,6 @@
 use super::*;
-use crate::protocol::{Answered, Input};
+use crate::entry;
+use crate::protocol::{Answered, Input, Now};
 use crate::wire::Answer;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -23,6 +24,10 @@ fn saga(steps: &[&str]) -> Transaction {
 }
 
 /// It is taken back by `undo`.
+fn deadline_passed() -> Reason {
+    Reason::Deadline { last_answers: String::new() }
+}
+
 const UNDO: &str = r#","compensation":"undo""#;
 const NO_UNDO: &str = r#","compensation":false"#;
 
@@ -127,7 +132,7 @@ fn a_refusal_after_a_lost_attempt_is_taken_back_all_the_same() {
     let mut t = list();
     act(&mut t, 0, Answer::Done);
     assert_eq!(act(&mut t, 1, lost()), [Record::Lost(1)]);
-    assert_eq!(act(&mut t, 1, Answer::Pending { retry_after: None }), []);
+    assert_eq!(act(&mut t, 1, Answer::pending(None)), []);
     act(&mut t, 1, no());
     assert_eq!(outstanding(&t), [(1, Compensation)]);
     let request = t.request(Effect { branch: 1, operation: Compensation }).unwrap();
@@ -208,11 +213,36 @@ fn after_the_pivot_there_is_only_forward() {
 }
 
 #[test]
+fn the_deadline_records_the_last_answers() {
+    for done in [false, true] {
+        let mut t = list();
+        let input = match done {
+            true => answered(0, Action, Answer::Done),
+            false => Input::Time,
+        };
+        let last_answers = "b (action, asked once) has not answered";
+        let records = t.step(&input, Now { at: LATE, last_answers }).unwrap();
+        let reason = Reason::Deadline { last_answers: last_answers.to_owned() };
+        assert_eq!(records[0], Record::TurnedBack(reason.clone()));
+        assert_eq!(
+            reason.to_string(),
+            "the deadline passed before it was done; b (action, asked once) has not answered"
+        );
+        let text = entry::encode(&[(LATE, crate::Record::Saga(records[0].clone()))]).unwrap();
+        assert_eq!(entry::decode(&text).unwrap()[0].1, crate::Record::Saga(records[0].clone()));
+    }
+    let alone = r#"{"v":1,"s":[[5,{"turned_back":"deadline"}]]}"#;
+    let read = entry::decode(alone).unwrap();
+    assert_eq!(read[0].1, crate::Record::Saga(Record::TurnedBack(deadline_passed())));
+    assert_eq!(entry::encode(&read).unwrap(), alone);
+}
+
+#[test]
 fn the_deadline_takes_back_what_is_unknown() {
     let mut t = list();
     act(&mut t, 0, Answer::Done);
     let records = t.step(&Input::Time, LATE).unwrap();
-    assert_eq!(records, [Record::TurnedBack(Reason::Deadline)]);
+    assert_eq!(records, [Record::TurnedBack(deadline_passed())]);
     assert_eq!(outstanding(&t), [(1, Compensation)], "it may have left");
     assert_eq!(t.cancel("me too", NOW), Ok(vec![]), "it turns back already");
 }
@@ -222,7 +252,7 @@ fn a_pivot_does_not_begin_after_the_deadline() {
     for (mut t, next) in [(with_pivot(), 1), (list(), 1)] {
         let done = answered(0, Action, Answer::Done);
         let records = t.step(&done, LATE).unwrap();
-        assert_eq!(records, [Record::TurnedBack(Reason::Deadline), completed(0)]);
+        assert_eq!(records, [Record::TurnedBack(deadline_passed()), completed(0)]);
         assert_eq!(outstanding(&t), [(0, Compensation)], "{next} never had its turn");
     }
     let mut t = list();
@@ -467,7 +497,7 @@ fn what_keeps_its_participant_from_answering_is_stuck_at_once() {
 
 #[test]
 fn a_broken_law_is_found() {
-    let turned = || Record::TurnedBack(Reason::Deadline);
+    let turned = || Record::TurnedBack(deadline_passed());
     for (records, law) in [
         (vec![completed(1)], "after all that it comes after"),
         (vec![completed(0), completed(0)], "done once"),
@@ -509,7 +539,7 @@ fn entries_survive_their_text() {
         Record::Started(started),
         Record::Completed(0, output(r#"{"id":1.50}"#)),
         Record::TurnedBack(Reason::Refused { step: name(), reason: "no \"stock\"".into() }),
-        Record::TurnedBack(Reason::Deadline),
+        Record::TurnedBack(deadline_passed()),
         Record::Resolved(1, Resolution::Compensated, "by phone".into()),
         Record::Resolved(1, Resolution::Completed(output("null")), "by phone".into()),
         Record::Settled,

@@ -2,8 +2,8 @@
 
 use super::record::{AbortReason, Decision, Record, Vote};
 use super::{Branch, Progress, State, Transaction};
-use crate::protocol::{Answered, BranchIndex, BrokenInvariant, Input, TIMELESS};
-use crate::wire::{Answer, Operation, cut};
+use crate::protocol::{Answered, BranchIndex, BrokenInvariant, Input, Now, TIMELESS};
+use crate::wire::{Answer, Operation, cut, still_pending};
 use crate::{LogId, Timestamp};
 
 impl Transaction {
@@ -12,12 +12,16 @@ impl Transaction {
     ///
     /// # Errors
     /// When a record breaks a law: the transaction is to be set aside, and nothing to be kept.
-    pub fn step(&mut self, input: &Input, now: Timestamp) -> Result<Vec<Record>, BrokenInvariant> {
+    pub fn step<'a>(
+        &mut self,
+        input: &Input,
+        now: impl Into<Now<'a>>,
+    ) -> Result<Vec<Record>, BrokenInvariant> {
         let mut records = self.decide(input);
         for record in &records {
             self.apply(record)?;
         }
-        self.follow(&mut records, now)?;
+        self.follow(&mut records, now.into())?;
         Ok(records)
     }
 
@@ -90,11 +94,11 @@ impl Transaction {
     fn record(&mut self, record: Record, now: Timestamp) -> Result<Vec<Record>, BrokenInvariant> {
         self.apply(&record)?;
         let mut records = vec![record];
-        self.follow(&mut records, now)?;
+        self.follow(&mut records, now.into())?;
         Ok(records)
     }
 
-    fn follow(&mut self, records: &mut Vec<Record>, now: Timestamp) -> Result<(), BrokenInvariant> {
+    fn follow(&mut self, records: &mut Vec<Record>, now: Now<'_>) -> Result<(), BrokenInvariant> {
         while let Some(record) = self.consequence(now) {
             self.apply(&record)?;
             records.push(record);
@@ -118,7 +122,7 @@ impl Transaction {
     }
 
     /// What the value demands without any input.
-    fn consequence(&self, now: Timestamp) -> Option<Record> {
+    fn consequence(&self, now: Now<'_>) -> Option<Record> {
         if !self.is_undecided() {
             let over = !self.settled && self.branches.iter().all(Branch::is_over);
             return over.then_some(Record::Settled);
@@ -130,8 +134,9 @@ impl Transaction {
         if let Some(reason) = self.branches.iter().find_map(Branch::refusal) {
             return Some(Record::Aborted(reason));
         }
-        if now >= self.deadline {
-            return Some(Record::Aborted(AbortReason::Deadline));
+        if now.at >= self.deadline {
+            let last_answers = now.recorded();
+            return Some(Record::Aborted(AbortReason::Deadline { last_answers }));
         }
         (self.state == State::Prepared).then_some(Record::Committed)
     }
@@ -261,7 +266,7 @@ impl Transaction {
 fn stuck(index: BranchIndex, branch: &Branch, answer: &Answer, exhausted: bool) -> Option<Record> {
     let reason = match answer {
         Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),
-        Answer::Pending { .. } => "still pending".to_owned(),
+        Answer::Pending { reason, .. } => still_pending(reason),
         Answer::Unknown { reason, .. }
         | Answer::Stuck { reason }
         | Answer::Heuristic { reason } => reason.clone(),

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::protocol::{Answered, Input};
+use crate::entry;
+use crate::protocol::{Answered, Input, LAST_ANSWERS_LIMIT, Now};
 use crate::wire::Answer;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -44,6 +45,10 @@ fn no() -> Answer {
 
 fn lost() -> Answer {
     Answer::unknown("connection reset")
+}
+
+fn deadline_passed() -> AbortReason {
+    AbortReason::Deadline { last_answers: String::new() }
 }
 
 fn outstanding(t: &Transaction) -> Vec<(u16, Operation)> {
@@ -115,7 +120,33 @@ fn the_deadline_aborts_what_is_undecided_even_on_the_last_yes() {
     answer(&mut t, 0, Prepare, Answer::Done);
     let yes = answered(1, Prepare, Answer::Done, false);
     let records = t.step(&yes, LATE).unwrap();
-    assert_eq!(records, [Record::Vote(1, Vote::Yes), Record::Aborted(AbortReason::Deadline)]);
+    assert_eq!(records, [Record::Vote(1, Vote::Yes), Record::Aborted(deadline_passed())]);
+}
+
+#[test]
+fn the_deadline_records_the_last_answers_and_a_replay_says_the_same() {
+    let mut t = two();
+    let long = format!("payments (prepare, asked 3 times): {}", "é".repeat(LAST_ANSWERS_LIMIT));
+    let records = t.step(&Input::Time, Now { at: LATE, last_answers: &long }).unwrap();
+    let [Record::Aborted(reason)] = &records[..] else { panic!("{records:?}") };
+    let AbortReason::Deadline { last_answers } = reason else { panic!("{reason}") };
+    assert!(long.starts_with(last_answers.as_str()) && last_answers.len() <= LAST_ANSWERS_LIMIT);
+    assert!(reason.to_string().contains("vote was in; payments (prepare, asked 3 times): é"));
+    let text = entry::encode(&[(LATE, crate::Record::TwoPhase(records[0].clone()))]).unwrap();
+    let read = entry::decode(&text).unwrap();
+    let mut replayed = crate::Transaction::TwoPhase(two());
+    replayed.apply(&read[0].1).unwrap();
+    assert_eq!(replayed, crate::Transaction::TwoPhase(t));
+}
+
+#[test]
+fn a_deadline_before_which_nobody_said_anything_is_a_name_alone() {
+    let text = r#"{"v":1,"r":[[5,{"aborted":"deadline"}]]}"#;
+    let read = entry::decode(text).unwrap();
+    let record = crate::Record::TwoPhase(Record::Aborted(deadline_passed()));
+    assert_eq!(read, [(Timestamp::from_millis(5), record)]);
+    assert_eq!(entry::encode(&read).unwrap(), text);
+    assert!(entry::decode(r#"{"v":1,"r":[[5,{"aborted":"dead-line"}]]}"#).is_err());
 }
 
 #[test]
@@ -123,7 +154,7 @@ fn after_the_decision_only_forward() {
     let mut t = two();
     answer(&mut t, 0, Prepare, Answer::Done);
     answer(&mut t, 1, Prepare, Answer::Done);
-    for said in [no(), lost(), Answer::Pending { retry_after: None }] {
+    for said in [no(), lost(), Answer::pending(None)] {
         assert_eq!(answer(&mut t, 0, Commit, said), []);
     }
     assert_eq!(t.step(&Input::Time, LATE).unwrap(), []);
@@ -242,7 +273,7 @@ fn entries_survive_their_text() {
     let records = vec![
         (NOW, Record::Started(started(&["orders", "payments"], false))),
         (NOW, Record::Vote(1, Vote::No("no \"stock\"".into()))),
-        (NOW, Record::Aborted(AbortReason::Deadline)),
+        (NOW, Record::Aborted(deadline_passed())),
         (NOW, Record::Resolved(0, Decision::Aborted, "by phone".into())),
         (NOW, Record::Settled),
     ];

@@ -61,7 +61,7 @@ pub fn sights() -> Vec<Property<Scenario>> {
             world.settles_with(|reason| matches!(reason, AbortReason::Refused { .. }))
         }),
         Law::sometimes("aborts: deadline", |_, world| {
-            world.settles_with(|reason| *reason == AbortReason::Deadline)
+            world.settles_with(|reason| matches!(reason, AbortReason::Deadline { .. }))
         }),
         Law::sometimes("aborts: cancelled", |_, world| {
             world.settles_with(|reason| matches!(reason, AbortReason::Cancelled { .. }))

@@ -146,7 +146,7 @@ impl World {
                 self.left.pendings -= 1;
                 if let Slot::Asked(operation) = self.slots[usize::from(branch)] {
                     self.stray(Effect { branch, operation });
-                    let answer = Answer::Pending { retry_after: None };
+                    let answer = Answer::pending(None);
                     self.slots[usize::from(branch)] = Slot::Answered(operation, answer);
                 }
             }

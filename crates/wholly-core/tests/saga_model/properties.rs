@@ -72,7 +72,7 @@ pub fn sights() -> Vec<Law> {
             world.settles_with(|reason| matches!(reason, Reason::Refused { .. }))
         }),
         Law::sometimes("turns back: deadline", |_, world| {
-            world.settles_with(|reason| *reason == Reason::Deadline)
+            world.settles_with(|reason| matches!(reason, Reason::Deadline { .. }))
         }),
         Law::sometimes("turns back: cancelled", |_, world| {
             world.settles_with(|reason| matches!(reason, Reason::Cancelled { .. }))

@@ -165,7 +165,7 @@ impl World {
             Action::Postpone(step) => {
                 self.left.pendings -= 1;
                 self.double(step);
-                self.answer(step, Answer::Pending { retry_after: None });
+                self.answer(step, Answer::pending(None));
             }
             Action::RefuseInVain(step) => {
                 self.left.refusals -= 1;

@@ -191,7 +191,10 @@ mod tests {
     fn the_end_of_a_transaction_is_told_by_its_reason() {
         assert_eq!(end_of("committed", ""), End::Confirmed);
         let aborted = |reason: AbortReason| end_of("aborted", &reason.to_string());
-        assert_eq!(aborted(AbortReason::Deadline), End::PastDeadline);
+        assert_eq!(
+            aborted(AbortReason::Deadline { last_answers: String::new() }),
+            End::PastDeadline
+        );
         assert_eq!(aborted(AbortReason::Restarted), End::Restarted);
         assert_eq!(end_of("compensated", "payment was refused: no"), End::Cancelled);
     }

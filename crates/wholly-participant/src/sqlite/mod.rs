@@ -107,9 +107,7 @@ where
     let work = move |db: &Transaction<'_>| trace::within(call.trace.clone(), || work(db, &call));
     match database.transaction(work).await {
         Ok(answer) => answer,
-        Err(TransactionError::Busy) => {
-            Answer::Pending { retry_after: Some(Duration::from_secs(1)) }
-        }
+        Err(TransactionError::Busy) => Answer::pending(Some(Duration::from_secs(1))),
         Err(error) => {
             tracing::error!(call = key, %error, "the outcome of a call is unknown");
             Answer::unknown(error.to_string())

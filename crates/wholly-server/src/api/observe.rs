@@ -12,7 +12,8 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use wholly::log::Damage;
 use wholly::{
-    Callee, CalleeHealth, CalleeMeasures, Coordinator, Health, ParticipantName, Timestamp,
+    Callee, CalleeHealth, CalleeMeasures, Coordinator, Health, LastAnswer, ParticipantName,
+    Timestamp,
 };
 
 use crate::metrics::{Metrics, OPEN_METRICS, PROMETHEUS, Request as Label, prometheus};
@@ -157,6 +158,13 @@ struct Participant {
     slots: Slots,
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<LastError>,
+    /// Absent before the first answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_answer: Option<LastAnswer>,
+    /// The calls in a row that ended nothing.
+    unanswered: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_at: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -207,6 +215,9 @@ fn participant(measures: CalleeMeasures, counted: bool) -> Option<Participant> {
             reserved_for_second_phase: slots.reserved_for_second_phase(),
         },
         last_error: measures.last_error.map(|error| LastError { at: error.at, why: error.why }),
+        last_answer: measures.last_answer,
+        unanswered: measures.unanswered,
+        next_at: measures.next_at,
     })
 }
 

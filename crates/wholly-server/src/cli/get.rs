@@ -4,13 +4,13 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Args;
-use wholly_client::{BranchState, State, StepState, Transaction};
+use wholly_client::{BranchState, CallAttempts, State, StepState, Transaction};
 
 use super::ask::{Ask, EXIT_CODES};
 use super::choreographies::{self, Subject, Which};
 use super::exit::Exit;
 use super::screen::{Paint, Screen};
-use super::{record, time};
+use super::{last_answer, record, time};
 
 /// Show a transaction: where it stands, its branches or steps, and all that was recorded of it.
 ///
@@ -115,7 +115,9 @@ fn parts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
             BranchState::Aborted => Paint::Undone,
             _ => Paint::Under,
         };
-        (branch.participant.as_str(), branch.state.as_str(), paint, String::new(), &branch.stuck)
+        let attempts = &branch.attempts;
+        let (name, state) = (branch.participant.as_str(), branch.state.as_str());
+        (name, state, paint, String::new(), &branch.stuck, attempts)
     });
     let steps = transaction.steps.iter().map(|step| {
         let paint = match step.state {
@@ -126,7 +128,7 @@ fn parts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
         let participant = step.participant.as_ref().map_or("in code", |name| name.as_str());
         let pivot = if step.pivot { ", the pivot" } else { "" };
         let by = format!("{participant}{pivot}");
-        (step.name.as_str(), step.state.as_str(), paint, by, &step.stuck)
+        (step.name.as_str(), step.state.as_str(), paint, by, &step.stuck, &step.attempts)
     });
     let parts: Vec<_> = branches.chain(steps).collect();
     let Some(widest) = parts.iter().map(|(name, ..)| name.chars().count()).max() else {
@@ -135,7 +137,7 @@ fn parts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     let title = if transaction.branches.is_empty() { "Steps" } else { "Branches" };
     screen.line("")?;
     screen.line(&screen.paint(Paint::Title, title))?;
-    for (name, state, paint, by, stuck) in parts {
+    for (name, state, paint, by, stuck, attempts) in parts {
         let (name, state) =
             (screen.cell(Paint::Plain, name, widest), screen.cell(paint, state, 11));
         let by = screen.paint(Paint::Plain, &by);
@@ -144,8 +146,22 @@ fn parts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
             let head = format!("  {}  {}", " ".repeat(widest), screen.paint(Paint::Bad, "stuck: "));
             screen.hanging(&head, widest + 11, Paint::Plain, why)?;
         }
+        if let Some(attempts) = attempts {
+            let head = format!("  {}  ", " ".repeat(widest));
+            screen.hanging(&head, widest + 4, Paint::Quiet, &asked(attempts))?;
+        }
     }
     Ok(())
+}
+
+/// How often somebody was asked, what was heard last, and when the next call leaves.
+fn asked(attempts: &CallAttempts) -> String {
+    let CallAttempts { operation, tries, next_at, last_answer, .. } = attempts;
+    let times = if *tries == 1 { "once".to_owned() } else { format!("{tries} times") };
+    let next = next_at.map(|at| format!(", again at {}", time::date(at)));
+    let last = last_answer.as_ref().map(|last| format!("; {}", last_answer::in_words(last)));
+    let (next, last) = (next.unwrap_or_default(), last.unwrap_or_default());
+    format!("asked {times} to {operation}{next}{last}")
 }
 
 fn history(transaction: &Transaction, screen: &Screen) -> io::Result<()> {

@@ -10,7 +10,7 @@ use wholly_client::{Health, Participant};
 use super::ask::Ask;
 use super::exit::Exit;
 use super::screen::{Paint, Screen};
-use super::time;
+use super::{last_answer, time};
 
 /// Show the participants as the coordinator sees them: health, calls, errors.
 ///
@@ -74,7 +74,14 @@ fn show(participants: &[Participant], screen: &Screen) -> io::Result<()> {
         let health = screen.cell(paint, participant.health.as_str(), 7);
         let url = participant.url.as_deref().unwrap_or_default();
         line(participant.name.as_str(), health, numbers, url)?;
-        if let Some(error) = &participant.last_error
+        if let Some(last) = participant.last_answer.as_ref().filter(|_| participant.unanswered > 0)
+        {
+            let next = participant.next_at.map(|at| format!(", asked again at {}", time::date(at)));
+            let (calls, next) = (participant.unanswered, next.unwrap_or_default());
+            let text =
+                format!("{calls} calls ended nothing{next}; {}", last_answer::in_words(last));
+            screen.hanging("  ", 2, Paint::Plain, &text)?;
+        } else if let Some(error) = &participant.last_error
             && participant.health != Health::Up
         {
             let head = format!("  {} ago: ", time::age(error.at));

@@ -224,7 +224,7 @@ impl Says {
     fn answer(self, never: Self) -> Answer {
         match self {
             Self::No if never == Self::NeverPrepared => Answer::refused("no"),
-            says if says == never => Answer::Pending { retry_after: Some(Duration::from_secs(60)) },
+            says if says == never => Answer::pending(Some(Duration::from_secs(60))),
             _ => Answer::Done,
         }
     }

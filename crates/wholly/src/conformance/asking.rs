@@ -96,7 +96,7 @@ impl Asking {
         loop {
             let answer = self.participant.call(call.clone()).await;
             match answer {
-                Answer::Pending { retry_after } if started.elapsed() < self.pending_limit => {
+                Answer::Pending { retry_after, .. } if started.elapsed() < self.pending_limit => {
                     let pause = retry_after.unwrap_or(PENDING_PAUSE).max(Backoff::FLOOR);
                     tokio::time::sleep(pause.min(self.pending_limit)).await;
                 }

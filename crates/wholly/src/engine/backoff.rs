@@ -62,7 +62,7 @@ impl Random {
     /// The pause before the next try: as the participant asked for, or else a grown one.
     pub fn pause_after(&mut self, answer: &Answer, pauses: &Pauses, tries: u32) -> Duration {
         let pause = match answer {
-            Answer::Pending { retry_after: Some(pause) } => *pause,
+            Answer::Pending { retry_after: Some(pause), .. } => *pause,
             Answer::Unknown { retry_after: Some(pause), .. } => {
                 self.backoff(pauses, tries).max((*pause).min(LONGEST_PAUSE))
             }

@@ -33,12 +33,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustc_hash::FxHashMap;
-use wholly_core::{Callee, Transaction, TransactionId};
+use wholly_core::{Callee, Timestamp, Transaction, TransactionId};
 
 use super::{Engine, Open, Part};
 use crate::Settings;
 use crate::error::SubmitError;
-use crate::meter::Meter;
+use crate::last_answer::LastAnswer;
+use crate::meter::{LastHeard, Meter};
 
 /// On which terms somebody is here.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,7 +51,7 @@ pub(crate) struct Terms {
 }
 
 /// Somebody who is here, or whom a transaction names that the log held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Who(u32);
 
 #[derive(Default)]
@@ -70,15 +71,17 @@ struct Known {
     owed_bytes: usize,
     /// Where that is shown, if it is here.
     shown: Arc<AtomicU64>,
+    /// Where it is shown what it said last, if it is here.
+    said: Arc<LastHeard>,
 }
 
 impl Callees {
     /// Somebody is here; whether another one was in its place.
     pub fn register(&mut self, callee: Callee, terms: Terms, meter: &Meter) -> bool {
-        let shown = meter.owed_by(&callee);
+        let (shown, said) = (meter.owed_by(&callee), meter.said_by(&callee));
         let Who(place) = self.who(callee);
         let known = &mut self.known[place as usize];
-        known.shown = shown;
+        (known.shown, known.said) = (shown, said);
         known.show();
         known.terms.replace(terms).is_some()
     }
@@ -128,6 +131,11 @@ impl Callees {
             });
         }
         Ok(())
+    }
+
+    /// Shows what somebody said last, and when it is asked again if it is to be.
+    pub fn heard(&self, Who(place): Who, answer: LastAnswer, next_at: Option<Timestamp>) {
+        self.known[place as usize].said.heard(answer, next_at);
     }
 
     /// Who is here by that name, and on which terms.

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wholly_core::{BranchName, Callee, Ended, Key, LogId, Timestamp, TransactionId};
+use wholly_core::{BranchIndex, BranchName, Callee, Ended, Key, LogId, Timestamp, TransactionId};
 
 use super::{Batch, Load, Lookup, StuckChange, Submission, Terms, Wait};
 use crate::error::{CancelError, EndError, ResolveError, SubmitError};
+use crate::last_answer::CallAttempts;
 use crate::log::{Position, ReadError, StoredTransaction};
 use crate::outcome::AnyOutcome;
 use crate::participant::slots::{Answered, Attempt};
@@ -109,6 +110,8 @@ pub(crate) enum Reply {
 pub(crate) struct Known {
     /// Who is to be asked and is not here.
     pub held_for: Vec<Callee>,
+    /// The attempts at what is outstanding of branches or steps.
+    pub attempts: Vec<(BranchIndex, CallAttempts)>,
     /// Why it was set aside.
     pub set_aside: Option<String>,
     /// The loop knows of it: it has not ended.

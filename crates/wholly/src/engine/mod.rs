@@ -37,6 +37,7 @@ mod batch;
 mod brisk;
 mod callees;
 mod end;
+mod heard;
 mod held;
 mod keys;
 mod labels;
@@ -57,8 +58,8 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use wholly_core::wire::Answer;
 use wholly_core::{
-    self as core, BranchName, BrokenInvariant, Callee, Ended, Key, LogId, Timestamp, Transaction,
-    TransactionId, saga, two_phase,
+    self as core, BranchName, BrokenInvariant, Callee, Ended, Key, LogId, Now, Timestamp,
+    Transaction, TransactionId, saga, two_phase,
 };
 
 pub use backoff::Backoff;
@@ -79,6 +80,7 @@ use crate::participant::slots::Answered;
 use batch::{Read, Writing};
 use brisk::Brisk;
 use callees::Callees;
+use heard::Causes;
 use keys::KeyState;
 use oldest::Oldest;
 use open::{Attempts, Open, Part, Waiter};
@@ -117,6 +119,7 @@ pub(crate) struct Engine<W> {
     meter: Arc<Meter>,
     /// Those that were set aside or are held: they are stuck, and no record says so.
     set_aside: BTreeSet<TransactionId>,
+    causes: Causes,
     draining: bool,
     outputs: Outputs<W>,
 }
@@ -270,9 +273,13 @@ impl<W> Engine<W> {
 
     fn known(&self, id: TransactionId) -> Known {
         let minted = Some(Minted { identity: self.identity, last_ordinal: self.last_ordinal });
+        let mut attempts = Vec::new();
         let (held_for, set_aside) = match self.open.get(&id) {
             Some(Open { held: true, .. }) => (Vec::new(), Some(held::WHY.to_owned())),
-            Some(Open { part: Part::Live(transaction), .. }) => (self.held_for(transaction), None),
+            Some(open @ Open { part: Part::Live(transaction), .. }) => {
+                attempts = self.attempts_at(open, transaction);
+                (self.held_for(transaction), None)
+            }
             Some(Open { part: Part::SetAside { why }, .. }) => (Vec::new(), Some(why.clone())),
             Some(Open { part: Part::Ended, .. }) | None => (Vec::new(), None),
         };
@@ -280,7 +287,7 @@ impl<W> Engine<W> {
         let is_open = is_unloaded || self.open.contains_key(&id);
         // Of what is not loaded, only what was held when it was is remembered.
         let held = (is_unloaded && self.set_aside.contains(&id)).then(|| held::WHY.to_owned());
-        Known { held_for, set_aside: set_aside.or(held), is_open, is_unloaded, minted }
+        Known { held_for, set_aside: set_aside.or(held), attempts, is_open, is_unloaded, minted }
     }
 
     /// Who is to be asked for a transaction, and is not here.
@@ -333,7 +340,7 @@ impl<W> Engine<W> {
     }
 
     fn answered(&mut self, answered: Answered, now: Timestamp) {
-        let Answered { transaction: id, branch, operation, answer, sent } = answered;
+        let Answered { transaction: id, branch, operation, ref answer, sent } = answered;
         let Some(open) = self.open.get_mut(&id) else { return };
         let Part::Live(transaction) = &open.part else { return };
         let Some(attempts) = open.attempts.get_mut(usize::from(branch)) else { return };
@@ -342,13 +349,13 @@ impl<W> Engine<W> {
         }
         attempts.on_its_way = None;
         let tries = attempts.tries;
-        if let Answer::Unknown { reason, .. } = &answer {
+        if let Answer::Unknown { reason, .. } = answer {
             let who = transaction.callee(branch).map(tracing::field::debug);
             tracing::debug!(transaction = %id, who, branch, tries, "no answer: {reason}");
         }
         let pauses = self.settings.backoff.or(transaction.retry(branch));
         let unanswered = tries.saturating_add(attempts.unsent);
-        let pause = self.random.pause_after(&answer, &pauses, unanswered);
+        let pause = self.random.pause_after(answer, &pauses, unanswered);
         attempts.not_before = Some(now + pause);
         // What never left cannot have been lost.
         if !sent {
@@ -358,6 +365,8 @@ impl<W> Engine<W> {
             return self.advance(id, now);
         }
         attempts.unsent = 0;
+        self.heard(&answered, pause, now);
+        let Answered { answer, .. } = answered;
         let exhausted = tries >= self.settings.stuck_after_tries;
         let answered = core::Answered { branch, operation, answer, tries, exhausted };
         self.step(id, &core::Input::Answered(answered), now);
@@ -366,11 +375,10 @@ impl<W> Engine<W> {
 
     /// Lets the core take an input, and keeps what it records.
     fn step(&mut self, id: TransactionId, input: &core::Input, now: Timestamp) {
-        let Some(Open { part: Part::Live(transaction), held: false, .. }) = self.open.get_mut(&id)
-        else {
-            return;
-        };
-        match transaction.step(input, now) {
+        let Some(open) = self.open.get_mut(&id).filter(|open| !open.held) else { return };
+        let last_answers = open.last_answers(now);
+        let Part::Live(transaction) = &mut open.part else { return };
+        match transaction.step(input, Now { at: now, last_answers: &last_answers }) {
             Ok(records) => self.record(id, records, now),
             Err(broken) => self.set_aside(id, &broken, now),
         }

@@ -9,6 +9,7 @@ use super::brisk::LastSeen;
 use super::callees::Who;
 use super::room::Taken;
 use super::submit::Wait;
+use crate::last_answer::LastAnswer;
 use crate::log::Position;
 use crate::log::listing::Labels;
 use crate::outcome::AnyOutcome;
@@ -68,6 +69,8 @@ pub(super) struct Attempts {
     /// How often in a row it had no slot in time.
     pub(super) unsent: u32,
     pub(super) not_before: Option<Timestamp>,
+    /// What was heard last, if it ended nothing.
+    pub(super) last_answer: Option<Box<LastAnswer>>,
 }
 
 pub(super) struct Waiter<W> {

@@ -10,6 +10,7 @@ use wholly_core::{Callee, Input, Key, LogId, Timestamp, TransactionId, entry};
 
 use super::brisk::Brisk;
 use super::callees::Callees;
+use super::heard::Causes;
 use super::keys::KeyState;
 use super::oldest::Oldest;
 use super::room::{Room, Taken};
@@ -62,6 +63,7 @@ impl<W> Engine<W> {
             brisk: Brisk::default(),
             meter,
             set_aside: BTreeSet::new(),
+            causes: Causes::default(),
             draining: false,
             outputs: Outputs::new(),
         }

@@ -208,6 +208,7 @@ impl Attempts {
             tries: 0,
             unsent: 0,
             not_before: None,
+            last_answer: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use wholly_core::{Callee, Timestamp};
 
 use super::histogram::{Distribution, Times};
 use crate::clock::Clock;
+use crate::last_answer::LastAnswer;
 use crate::participant::slots::Slots;
 
 const OPERATIONS: [Operation; 6] = [
@@ -36,6 +37,7 @@ pub(crate) struct CalleeMeter {
     registered: Mutex<Registered>,
     /// Updated by the loop, and so apart from the rest.
     owed: Arc<AtomicU64>,
+    said: Arc<LastHeard>,
     calls: [[Times; ANSWERS.len()]; OPERATIONS.len()],
     not_sent: AtomicU64,
     waiting: AtomicI64,
@@ -43,6 +45,30 @@ pub(crate) struct CalleeMeter {
     health: AtomicU8,
     /// Locked when a call went wrong, and by who reads.
     last_error: Mutex<Option<LastError>>,
+}
+
+/// What somebody said last. Updated by the loop, for each answer.
+#[derive(Default)]
+pub(crate) struct LastHeard(Mutex<Heard>);
+
+#[derive(Clone, Default)]
+struct Heard {
+    last_answer: Option<LastAnswer>,
+    unanswered: u64,
+    next_at: Option<Timestamp>,
+}
+
+impl LastHeard {
+    /// An answer came; one that ended nothing is asked for again.
+    pub fn heard(&self, answer: LastAnswer, next_at: Option<Timestamp>) {
+        let mut heard = lock(&self.0);
+        let unanswered = if next_at.is_some() { heard.unanswered + 1 } else { 0 };
+        *heard = Heard { last_answer: Some(answer), unanswered, next_at };
+    }
+
+    fn read(&self) -> Heard {
+        lock(&self.0).clone()
+    }
 }
 
 /// What is told of somebody who is registered.
@@ -79,6 +105,12 @@ pub struct CalleeMeasures {
     pub in_progress: u64,
     /// The last call that went wrong.
     pub last_error: Option<LastError>,
+    /// What it said last, if it was called.
+    pub last_answer: Option<LastAnswer>,
+    /// How many calls in a row ended nothing, up to the last one.
+    pub unanswered: u64,
+    /// When what its last answer did not end is asked again.
+    pub next_at: Option<Timestamp>,
 }
 
 /// Calls of one operation that got the same answer.
@@ -122,6 +154,7 @@ impl CalleeMeter {
             runs,
             registered: Mutex::default(),
             owed: Arc::default(),
+            said: Arc::default(),
             calls: Default::default(),
             not_sent: AtomicU64::new(0),
             waiting: AtomicI64::new(0),
@@ -138,6 +171,11 @@ impl CalleeMeter {
     /// Where it is shown for how many transactions it owes an answer.
     pub(super) fn owed(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.owed)
+    }
+
+    /// Where it is shown what it said last.
+    pub(super) fn said(&self) -> Arc<LastHeard> {
+        Arc::clone(&self.said)
     }
 
     /// A call that left at `left_at` came to its end.
@@ -173,6 +211,7 @@ impl CalleeMeter {
             };
             ANSWERS.iter().zip(by_answer).map(measures)
         });
+        let Heard { last_answer, unanswered, next_at } = self.said.read();
         CalleeMeasures {
             callee,
             address,
@@ -189,6 +228,9 @@ impl CalleeMeter {
             waiting: self.waiting.load(SeqCst).unsigned_abs(),
             in_progress: self.in_progress.load(SeqCst).unsigned_abs(),
             last_error: lock(&self.last_error).clone(),
+            last_answer,
+            unanswered,
+            next_at,
         }
     }
 }
@@ -285,7 +327,7 @@ mod tests {
             (Answer::Done, "done"),
             (Answer::ReadOnly, "read-only"),
             (Answer::Refused { reason: reason() }, "refused"),
-            (Answer::Pending { retry_after: None }, "pending"),
+            (Answer::pending(None), "pending"),
             (Answer::Heuristic { reason: reason() }, "heuristic"),
             (Answer::unknown(reason()), "unknown"),
             (Answer::Stuck { reason: reason() }, "stuck"),

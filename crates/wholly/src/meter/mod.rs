@@ -25,7 +25,7 @@ use tokio::time::Instant as Moment;
 use wholly_core::{Callee, Timestamp, Transaction, TransactionId};
 
 pub use callee::{CallMeasures, CalleeHealth, CalleeMeasures, LastError};
-pub(crate) use callee::{CalleeMeter, Held, Registered};
+pub(crate) use callee::{CalleeMeter, Held, LastHeard, Registered};
 pub use histogram::Distribution;
 use histogram::{Sizes, Times};
 pub(crate) use settled::OnSettled;
@@ -247,6 +247,11 @@ impl Meter {
     /// Where it is shown for how many transactions somebody who is registered owes an answer.
     pub fn owed_by(&self, callee: &Callee) -> Arc<AtomicU64> {
         self.of(callee).owed()
+    }
+
+    /// Where it is shown what somebody who is registered said last.
+    pub fn said_by(&self, callee: &Callee) -> Arc<LastHeard> {
+        self.of(callee).said()
     }
 
     fn of(&self, callee: &Callee) -> Arc<CalleeMeter> {

@@ -38,7 +38,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{
+    AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+};
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
@@ -296,11 +298,11 @@ impl HttpParticipant {
             cut_off: body.cut_off,
             json: is_json(&head.headers),
         };
-        let answer = answer.meaning(operation, &self.refused_statuses);
-        if !matches!(answer, Answer::Unknown { .. }) {
+        let meaning = answer.meaning(operation, &self.refused_statuses);
+        if !matches!(meaning, Answer::Unknown { .. }) {
             exchange.answered();
         }
-        Ok((head.status, answer))
+        Ok((head.status, meaning.with_http(head.status.as_u16(), redirect(&head))))
     }
 
     fn signed(&self, mut request: Outgoing) -> Result<Outgoing, Unwritten> {
@@ -461,6 +463,12 @@ fn is_json(headers: &HeaderMap) -> bool {
     let suffix = kind.len().checked_sub("+json".len()).and_then(|at| kind.get(at..));
     kind.eq_ignore_ascii_case("application/json")
         || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"))
+}
+
+/// The target of a redirect.
+fn redirect(head: &http::response::Parts) -> Option<String> {
+    let target = head.headers.get(LOCATION).filter(|_| head.status.is_redirection())?;
+    Some(String::from_utf8_lossy(target.as_bytes()).into_owned())
 }
 
 /// `Retry-After` in seconds. Its other form, a date, would need the clocks to agree.

@@ -282,7 +282,7 @@ impl Seen {
     fn count_reason(&mut self, reason: &Reason) {
         match reason {
             Reason::Refused { .. } => self.refused += 1,
-            Reason::Deadline => self.deadlines += 1,
+            Reason::Deadline { .. } => self.deadlines += 1,
             Reason::Cancelled { .. } => self.cancels += 1,
             Reason::Exhausted { .. } => self.exhausted += 1,
             Reason::Unresolved { .. } => self.unresolved += 1,

@@ -57,7 +57,7 @@ impl Participant {
     pub fn take(&mut self, call: &Call, now: Timestamp, random: &mut Random) -> Answer {
         if random.next().is_multiple_of(20) {
             let retry_after = random.next().is_multiple_of(2).then(|| Duration::from_millis(30));
-            return Answer::Pending { retry_after };
+            return Answer::pending(retry_after);
         }
         let id = call.transaction;
         let held = self.branches.get(&id).copied();

@@ -15,7 +15,7 @@ impl World {
     /// A participant takes a call for a saga's step.
     pub fn take_step(&mut self, who: usize, call: &Call) -> Answer {
         if self.chance(5) {
-            return Answer::Pending { retry_after: None };
+            return Answer::pending(None);
         }
         let Some(saga) = self.ledger.sagas.get(&call.transaction) else {
             return Answer::unknown("there is no such saga");

@@ -272,7 +272,7 @@ impl Shared {
             _ => seen.standings.contains_key(&call.transaction),
         };
         let vote = match says? {
-            Act::Pending => return Some(Answer::Pending { retry_after: None }),
+            Act::Pending => return Some(Answer::pending(None)),
             Act::Refuse if !first_phase => return Some(Answer::refused("scripted")),
             Act::Refuse if !has_answered => Answer::refused("scripted"),
             Act::ReadOnly

@@ -306,7 +306,7 @@ mod tests {
                 payloads_removed: false,
             }),
             false => {
-                let reason = crate::Reason::Deadline;
+                let reason = crate::Reason::Deadline { last_answers: String::new() };
                 SagaOutcome::Compensated(crate::Compensated { id, reason })
             }
         };

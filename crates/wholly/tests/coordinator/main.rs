@@ -8,6 +8,7 @@ mod by_hand;
 mod damaged;
 mod durable;
 mod feed;
+mod heard;
 mod key_scope;
 mod keys;
 mod listing;

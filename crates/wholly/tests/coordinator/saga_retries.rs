@@ -61,7 +61,7 @@ struct StillAtIt {
 impl StillAtIt {
     fn note(&self, call: Call) -> std::future::Ready<Answer> {
         self.asked.lock().unwrap().push((call.operation, Instant::now()));
-        std::future::ready(Answer::Pending { retry_after: self.retry_after })
+        std::future::ready(Answer::pending(self.retry_after))
     }
 
     /// The first pauses between the calls of an operation, once there are so many.

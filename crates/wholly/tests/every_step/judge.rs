@@ -104,7 +104,7 @@ impl Run<'_> {
                 let (step, turn) = match &back.reason {
                     Reason::Refused { step, .. } => (Some(step), Turn::Refused),
                     Reason::Exhausted { step, .. } => (Some(step), Turn::Exhausted),
-                    Reason::Deadline => (None, Turn::Deadline),
+                    Reason::Deadline { .. } => (None, Turn::Deadline),
                     other => panic!("turned back by {other:?}: {snapshot:#?}"),
                 };
                 let is = |&(by, expected): &(usize, Turn)| {

@@ -37,8 +37,11 @@ async fn a_call_is_what_the_contract_says() {
 #[tokio::test]
 async fn every_answer_of_the_contract_means_what_it_says() {
     use Operation::{Abort, Commit, CommitOnePhase, Prepare};
-    let pending =
-        |seconds: Option<u64>| Answer::Pending { retry_after: seconds.map(Duration::from_secs) };
+    let pending = |seconds: Option<u64>| Answer::pending(seconds.map(Duration::from_secs));
+    let still = |reason: &str| {
+        let (reason, retry_after, http) = (reason.to_owned(), None, None);
+        Answer::Pending { reason, retry_after, http }
+    };
     let unavailable = |reason, seconds| Answer::unavailable(reason, Duration::from_secs(seconds));
     let refused = "wholly-answer: refused\r\n";
     let problem = r#"{"title":"No","detail":"no stock"}"#;
@@ -54,7 +57,7 @@ async fn every_answer_of_the_contract_means_what_it_says() {
         (Prepare, 402, "", problem, Answer::refused("no stock")),
         (Prepare, 202, "", "", pending(None)),
         (Prepare, 425, "", "", pending(None)),
-        (Prepare, 409, "", "in progress", pending(None)),
+        (Prepare, 409, "", "in progress", still("in progress")),
         (Commit, 202, "retry-after: 7\r\n", "", pending(Some(7))),
         (Commit, 202, "retry-after: 3601\r\n", "", pending(Some(3600))),
         (Commit, 202, "retry-after: 99999999999999999999999\r\n", "", pending(Some(3600))),
@@ -71,13 +74,15 @@ async fn every_answer_of_the_contract_means_what_it_says() {
         // Of these, what a gateway says of a service that is down is left out.
         let participant = server.participant().refused_statuses(&[402, 200, 503]);
         let answer = ask(&participant, operation).await;
+        let expected = expected.with_http(status, None);
         assert_eq!(answer, expected, "{operation} {status} {headers:?}");
     }
     for status in [300, 305, 400, 401, 403, 404, 408, 410, 418, 429, 500, 502, 503, 504, 999] {
         let server = Server::start(move |_| Reply::Send(http(status, "", "why"))).await;
         let participant = server.participant().refused_statuses(&[503]);
         let answer = ask(&participant, Operation::Prepare).await;
-        assert_eq!(answer, Answer::unknown(format!("status {status}: why")));
+        let expected = Answer::unknown(format!("status {status}: why")).with_http(status, None);
+        assert_eq!(answer, expected);
     }
 }
 
@@ -112,7 +117,8 @@ async fn the_head_is_the_answer_where_the_body_breaks_off() {
     };
     assert_eq!(cut_off(200, "").await, Answer::Done);
     assert_eq!(cut_off(409, "wholly-answer: refused\r\n").await, Answer::refused("no st"));
-    assert_eq!(cut_off(500, "").await, Answer::unknown("status 500: no st"));
+    let unknown = Answer::unknown("status 500: no st").with_http(500, None);
+    assert_eq!(cut_off(500, "").await, unknown);
     let chunk = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n";
     assert_eq!(answer_to(|| Reply::SendAndClose(chunk.to_vec())).await, Answer::Done);
 }

@@ -1,6 +1,6 @@
 //! What becomes of connections, and of answers that do not end.
 
-use wholly_core::wire::REASON_LIMIT;
+use wholly_core::wire::{HttpHead, REASON_LIMIT};
 
 use super::*;
 
@@ -81,6 +81,12 @@ async fn a_redirect_is_followed_nowhere() {
         let location = format!("location: {}/prepare\r\n", target.url);
         let answer = answer_to(move || Reply::Send(http(status, &location, ""))).await;
         assert!(is_unknown(&answer), "{status}: {answer:?}");
+        let redirect = Some(format!("{}/prepare", target.url));
+        assert_eq!(answer.http(), Some(&HttpHead { status, redirect }));
+        // Also where only the reason is recorded.
+        let says =
+            format!("a redirect to {}/prepare, which is not followed: status {status}", target.url);
+        assert!(answer.reason().starts_with(&says), "{answer:?}");
     }
     assert_eq!(target.accepted.load(SeqCst), 0);
 }

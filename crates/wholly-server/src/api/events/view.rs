@@ -146,7 +146,7 @@ impl<'a> Told<'a> {
             R::Committed => Self::whole("committed", Shown::Committed),
             R::Aborted(reason) => match reason {
                 AbortReason::Refused { participant: _, reason: _ }
-                | AbortReason::Deadline
+                | AbortReason::Deadline { last_answers: _ }
                 | AbortReason::Cancelled { reason: _ }
                 | AbortReason::Restarted
                 | AbortReason::Resolved { reason: _ } => {
@@ -178,7 +178,7 @@ impl<'a> Told<'a> {
             R::Refused(of, why) => Self::part("refused", *of, Shown::Refused(*of, why)),
             R::TurnedBack(reason) => match reason {
                 Reason::Refused { step: _, reason: _ }
-                | Reason::Deadline
+                | Reason::Deadline { last_answers: _ }
                 | Reason::Cancelled { reason: _ }
                 | Reason::Exhausted { step: _, reason: _ }
                 | Reason::Unresolved { step: _, reason: _ }

@@ -1,0 +1,23 @@
+//! What the coordinator heard last, in words.
+
+use wholly_client::LastAnswer;
+
+use super::time;
+
+/// An answer: how old it is, what it said, and where it redirected to.
+pub fn in_words(last: &LastAnswer) -> String {
+    let LastAnswer { at, operation, answer, status, reason, redirect, .. } = last;
+    let mut text = format!("{} ago {answer} to {operation}", time::age(*at));
+    // The reason of an unknown answer begins with its status.
+    if let Some(status) = status.filter(|_| answer != "unknown") {
+        text.push_str(&format!(", status {status}"));
+    }
+    if let Some(target) = redirect.as_ref().filter(|target| !reason.contains(target.as_str())) {
+        text.push_str(&format!(", a redirect to {target}"));
+    }
+    if !reason.is_empty() {
+        text.push_str(": ");
+        text.push_str(reason);
+    }
+    text
+}
