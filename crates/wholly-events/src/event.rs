@@ -1,10 +1,10 @@
 //! An event: a fact that a service states, in the form of CloudEvents 1.0.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+pub(crate) use wholly_clock::now;
 use wholly_core::Timestamp;
 
 use crate::names::{Correlation, EventId, EventType, ServiceName};
@@ -192,11 +192,6 @@ pub(crate) fn carried(traceparent: Option<&str>) -> Option<String> {
         (1..=TRACEPARENT_LIMIT).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
     };
     traceparent.filter(is_right).map(str::to_owned)
-}
-
-pub(crate) fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 pub(crate) fn random_bits() -> u128 {

@@ -3,10 +3,13 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{database, eventually};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use wholly_events::conformance::feed::{self, Harness};
 use wholly_events::feed::{Feed, HttpFeed, LocalFeed, router};
 use wholly_events::rusqlite::publish;
@@ -102,4 +105,28 @@ async fn the_feed_in_the_same_process_conforms() {
         Publisher { feed, database, service, serving: None, _directory: directory }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_whose_clock_disagrees_with_the_tables_deletes_nothing() {
+    let (service, database, _directory) = service().await;
+    let event = NewEvent::new("Placed", "c", &1).unwrap();
+    database.transaction(move |db| Ok(publish(db, &event)?)).await.unwrap();
+    service.wake();
+    let placed = async |sql: &'static str| {
+        let read = move |db: &rusqlite::Transaction<'_>| Ok(db.query_row(sql, [], |r| r.get(0))?);
+        database.transaction(read).await.unwrap()
+    };
+    eventually(async || placed("SELECT count(position) = 1 FROM wholly_outbox").await).await;
+    drop(service);
+    // By this clock the last event is from 1970: nothing happened since, or the clock is wrong.
+    let old = "UPDATE wholly_outbox SET time = 1000";
+    database.transaction(move |db| Ok(db.execute(old, [])?)).await.unwrap();
+    // It looks for what is old at once, and ten times a second.
+    let often = Duration::from_millis(400);
+    let orders = Choreography::new("orders").retention(often, 2 * often);
+    let _orders = orders.start(database.clone()).await.unwrap();
+    let deleted = async || placed("SELECT count(*) = 0 FROM wholly_outbox").await;
+    let deleted = timeout(Duration::from_secs(1), eventually(deleted)).await;
+    assert!(deleted.is_err(), "it is kept for an hour, in which the clock can be set right");
 }

@@ -414,6 +414,38 @@ async fn a_purge_deletes_all_that_is_old_and_nothing_else() {
     assert!(matches!(late, Answer::Refused { .. }), "the fresh marker is there");
 }
 
+#[tokio::test]
+async fn an_opening_whose_clock_disagrees_with_the_rows_forgets_nothing() {
+    let day = Duration::from_secs(24 * 3600);
+    // By this clock the rows are from 1970, or from 2096: it is wrong, or was.
+    for changed_at in [0_i64, 4_000_000_000_000] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("till.db");
+        let service = Service::at(&path).await;
+        assert_eq!(service.ask(1, Abort, 0).await, Answer::Done);
+        let age = move |db: &Transaction<'_>| {
+            let old = "UPDATE wholly_branch SET changed_at = 0";
+            db.execute(old, [])?;
+            Ok(())
+        };
+        service.database.transaction(age).await.unwrap();
+        if changed_at > 0 {
+            assert_eq!(service.ask(2, Abort, 0).await, Answer::Done);
+            let youngest = move |db: &Transaction<'_>| {
+                let sql = "UPDATE wholly_branch SET changed_at = ?1 WHERE transaction_id =
+                    (SELECT max(transaction_id) FROM wholly_branch)";
+                Ok(db.execute(sql, [changed_at]).map(drop)?)
+            };
+            service.database.transaction(youngest).await.unwrap();
+        }
+        drop(service);
+        let service = Service::at(&path).await;
+        assert_eq!(service.database.purge(day).await.unwrap(), 0, "{changed_at}");
+        let late = service.ask(1, Prepare, 10).await;
+        assert!(matches!(late, Answer::Refused { .. }), "the marker is there: {late:?}");
+    }
+}
+
 #[test]
 fn a_file_that_is_no_database_is_left_alone() {
     let directory = tempfile::tempdir().unwrap();

@@ -59,6 +59,8 @@ pub enum Job {
     RetryNow(u64, Timestamp),
     /// Deletes what is older than these moments: of the outbox, and of the inbox.
     Trim(Timestamp, Timestamp),
+    /// The youngest time that the tables tell.
+    Youngest,
     /// What is parked behind this place.
     Parked(u64, u64),
     /// What the inbox knows of the reactions to an event.
@@ -93,6 +95,8 @@ pub enum Reply {
     Timeouts(Vec<Running>, Option<Timestamp>),
     /// True if the job changed something, or there is more to do.
     Changed(bool),
+    /// The youngest time that the tables tell; `None` where they tell none.
+    Youngest(Option<Timestamp>),
     /// The end of the feed.
     Sequenced(Sequenced),
     /// A part of the feed.
@@ -190,6 +194,7 @@ pub(crate) async fn perform<S: Session>(
             let values = [now.as_millis().into(), (*sequence).into()];
             Reply::Changed(session.execute(sql::RETRY_NOW, &values).await? > 0)
         }
+        Job::Youngest => Reply::Youngest(youngest(session).await?),
         Job::Trim(outbox, inbox) => Reply::Changed(trim(session, *outbox, *inbox).await?),
         Job::Parked(after, limit) => {
             Reply::Parked(parked::list(session, *after, *limit).await?, None)
@@ -251,6 +256,14 @@ async fn give_up<S: Session>(
     record(session, parked.key(), Outcome::Dropped, Some(&given_up.reason), stamp.now).await?;
     parked::unpark(session, given_up.sequence, correlation, stamp.now).await?;
     Ok(Reply::Done)
+}
+
+async fn youngest<S: Session>(session: &mut S) -> Result<Option<Timestamp>, SqlError> {
+    let Some(row) = session.query(sql::YOUNGEST, &[]).await?.into_iter().next() else {
+        return Ok(None);
+    };
+    let youngest = row.number(0)?.max(row.number(1)?);
+    Ok((youngest > 0).then_some(Timestamp::from_millis(youngest)))
 }
 
 async fn trim<S: Session>(

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use wholly_core::Timestamp;
 
 pub(crate) use super::build::Followed;
 use super::build::{Built, Call, Choreography, InvalidChoreography, Settings};
@@ -341,12 +340,6 @@ impl<S: Store> Parts<S> {
 
 pub(crate) fn stamp() -> Stamp {
     Stamp { now: now(), random: random_bits() }
-}
-
-/// The time that a deadline is before now.
-pub(crate) fn ago(time: Duration) -> Timestamp {
-    let millis = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    Timestamp::from_millis(now().as_millis().saturating_sub(millis))
 }
 
 /// Locks, also after a panic: the value is whole, for each holder only writes single values.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use wholly_clock::{Ages, SteadyClock};
 use wholly_core::Timestamp;
 
 use super::follow::disposed;
@@ -13,7 +14,7 @@ use super::known::{forgettable, known_up_to};
 use super::pace::Backoff;
 use super::parked::Parked;
 use super::plan::ReactionIndex;
-use super::service::{Parts, ago, lock, stamp};
+use super::service::{Parts, lock, stamp};
 use super::timeout::Running;
 use crate::event::{Event, now};
 use crate::feed::rows::SEQUENCED_AT_ONCE;
@@ -210,12 +211,22 @@ async fn fire<S: Store>(parts: &Arc<Parts<S>>, running: Running) {
 }
 
 /// Deletes what is older than its retention.
+///
+/// INVARIANT: what is young by the running clock is not deleted, and nothing at all within an hour of a
+/// jump of the wall clock, or of a start whose clock disagrees with the tables.
 pub(crate) async fn trim<S: Store>(parts: Arc<Parts<S>>) {
+    let mut ages = ages(&parts).await;
     loop {
         let (outbox, inbox) = (parts.settings.outbox_retention, parts.settings.inbox_retention);
         let away = parts.settings.unreachable_after;
-        let inbox = forgettable(&lock(&parts.feeds), now(), away, inbox);
-        match parts.run(Job::Trim(ago(outbox), inbox)).await {
+        let clocks = SteadyClock::of_process().read();
+        let earlier = clocks.steady.min(clocks.wall());
+        let inbox = forgettable(&lock(&parts.feeds), earlier, away, inbox);
+        let trimmed = match ages.before(clocks, outbox) {
+            Some(before) => parts.run(Job::Trim(before, inbox)).await,
+            None => Ok(Reply::Changed(false)),
+        };
+        match trimmed {
             Ok(Reply::Changed(true)) => {
                 // Others get their turn between two pieces.
                 tokio::task::yield_now().await;
@@ -226,5 +237,21 @@ pub(crate) async fn trim<S: Store>(parts: Arc<Parts<S>>) {
         }
         let wait = TRIM_EVERY.min(outbox / 4).max(Duration::from_millis(100));
         tokio::time::sleep(wait).await;
+    }
+}
+
+/// The judge of ages, once the tables have told how old they are.
+async fn ages<S: Store>(parts: &Arc<Parts<S>>) -> Ages {
+    let kept = parts.settings.outbox_retention.min(parts.settings.inbox_retention);
+    let mut backoff = Backoff::default();
+    loop {
+        match parts.run(Job::Youngest).await {
+            Ok(Reply::Youngest(youngest)) => {
+                return Ages::from(SteadyClock::of_process().read(), youngest, kept);
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the age of events is not known"),
+        }
+        backoff.wait().await;
     }
 }

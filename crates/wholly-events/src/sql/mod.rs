@@ -239,6 +239,12 @@ pub(crate) const TRIM: &str = "DELETE FROM wholly_outbox WHERE position <= $1";
 /// `$1` position, id.
 pub(crate) const TRIMMED: &str = "UPDATE wholly_feed SET trimmed = $1, trimmed_id = $2";
 
+/// The time of the newest event that was published, and of the newest that was dealt with; 0 without.
+pub(crate) const YOUNGEST: &str = "SELECT
+    coalesce((SELECT time FROM wholly_outbox WHERE position IS NOT NULL
+        ORDER BY position DESC LIMIT 1), 0),
+    coalesce((SELECT max(at) FROM wholly_inbox), 0)";
+
 /// `$1` older than, `$2` at most.
 pub(crate) const TRIM_INBOX: &str = "DELETE FROM wholly_inbox WHERE (reaction, source, id) IN
     (SELECT reaction, source, id FROM wholly_inbox WHERE at < $1 ORDER BY at LIMIT $2)";

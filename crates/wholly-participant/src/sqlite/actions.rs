@@ -7,8 +7,9 @@ use std::sync::Arc;
 use rusqlite::Transaction;
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use wholly_clock::Reading;
 use wholly_core::wire::{Answer, Call, CompensationPayload};
-use wholly_core::{OperationName, Payload, Timestamp};
+use wholly_core::{OperationName, Payload};
 
 use super::database::savepoint;
 use super::{Database, answer, branch, now};
@@ -216,13 +217,13 @@ fn execute(
     handler: &Handler,
     db: &Transaction<'_>,
     call: &Call,
-    now: Timestamp,
+    now: Reading,
 ) -> Result<Answer, Failure> {
     let Handler { action, run } = handler;
     let found = branch::find(db, call)?.map(|row| row.state);
     let found = found.as_ref();
     match run {
-        Run::Action(run) => match saga::action(found, action, call.expires, now) {
+        Run::Action(run) => match saga::action(found, action, call.expires, now.wall()) {
             Next::Say(answer) => Ok(answer),
             Next::Record(state, answer) => record(db, call, &state, answer, now),
             Next::Run(()) => {
@@ -237,7 +238,7 @@ fn execute(
             Next::Record(state, answer) => record(db, call, &state, answer, now),
             Next::Run(output) => {
                 run(db, &call.payload, &output)?;
-                branch::end(db, call, &State::Compensated, now)?;
+                branch::end(db, call, &State::Compensated, now.steady)?;
                 Ok(Answer::Done)
             }
         },
@@ -249,9 +250,9 @@ fn record(
     call: &Call,
     state: &State,
     answer: Answer,
-    now: Timestamp,
+    now: Reading,
 ) -> Result<Answer, Failure> {
-    branch::insert(db, call, state, None, now)?;
+    branch::insert(db, call, state, None, now.steady)?;
     Ok(answer)
 }
 

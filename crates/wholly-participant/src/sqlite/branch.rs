@@ -1,8 +1,6 @@
 //! The barrier's row in SQLite: table `wholly_branch`, one row a branch or step.
 
-use std::time::Duration;
-
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wholly_core::wire::Call;
@@ -115,15 +113,24 @@ pub(super) fn prepared<P: DeserializeOwned>(row: Option<Row>) -> Result<P, Failu
     })
 }
 
-/// Deletes at most `limit` rows of branches and steps that ended longer than `age` ago.
+/// When the youngest branch began or ended; `None` where there is none. Ids ascend with time.
+pub(super) fn youngest(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
+    let last = "SELECT transaction_id, changed_at FROM wholly_branch
+        ORDER BY transaction_id DESC LIMIT 1";
+    let found = db.query_row(last, [], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?.unsigned_abs()))
+    });
+    let Some((id, changed_at)) = found.optional()? else { return Ok(None) };
+    let began = id.parse::<TransactionId>().map_or(Timestamp::default(), TransactionId::minted_at);
+    Ok(Some(began.max(Timestamp::from_millis(changed_at))))
+}
+
+/// Deletes at most `limit` rows of branches and steps that ended before then.
 pub(super) fn purge(
     db: &Transaction<'_>,
-    now: Timestamp,
-    age: Duration,
+    before: Timestamp,
     limit: usize,
 ) -> rusqlite::Result<usize> {
-    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    let before = Timestamp::from_millis(now.as_millis().saturating_sub(age));
     // A branch ends after its transaction began: older ids are all that need to be looked at.
     let first_kept = TransactionId::mint(0, before, 0, LogId::from_bits(0)).to_string();
     db.prepare_cached(

@@ -8,12 +8,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
+use wholly_clock::{Ages, SteadyClock};
+use wholly_core::Timestamp;
 
 use super::branch;
 use crate::Failure;
@@ -37,6 +39,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Database {
     jobs: mpsc::Sender<Box<dyn Job>>,
     counters: Arc<Counters>,
+    ages: Arc<Mutex<Ages>>,
 }
 
 /// The writes to a database since it was opened.
@@ -110,6 +113,9 @@ impl Database {
         if !set_up(&connection).map_err(sqlite)? {
             return Err(OpenError::NoWriteAheadLog { path: path.to_owned() });
         }
+        let youngest = branch::youngest(&connection).map_err(sqlite)?;
+        let clock = SteadyClock::of_process();
+        let ages = Arc::new(Mutex::new(Ages::from(clock.read(), youngest, Duration::MAX)));
         let (jobs, queue) = mpsc::channel(QUEUE_LIMIT);
         let counters = Arc::<Counters>::default();
         std::thread::Builder::new()
@@ -119,7 +125,7 @@ impl Database {
                 move || work_off(connection, queue, &counters)
             })
             .map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
-        Ok(Self { jobs, counters })
+        Ok(Self { jobs, counters, ages })
     }
 
     /// The writes since it was opened.
@@ -157,19 +163,34 @@ impl Database {
     /// a month is: what an action did can be taken back only as long as its row is there, and a
     /// saga that turns back waits for every service that is away.
     ///
+    /// Call it again and again, as once an hour. Nothing is forgotten within an hour of a jump of the
+    /// wall clock, or of an opening whose clock disagrees with the youngest row or is more than an hour
+    /// later: the clock may be wrong, and ages with it.
+    ///
     /// # Errors
     /// See [`TransactionError`].
     pub async fn purge(&self, age: Duration) -> Result<usize, TransactionError> {
         let mut purged = 0;
         loop {
-            let part =
-                move |db: &Transaction<'_>| Ok(branch::purge(db, super::now(), age, PURGE_LIMIT)?);
+            let Some(before) = self.old_before(age) else {
+                tracing::debug!(
+                    "no branch is forgotten: the clock jumped, or disagrees with the rows"
+                );
+                return Ok(purged);
+            };
+            let part = move |db: &Transaction<'_>| Ok(branch::purge(db, before, PURGE_LIMIT)?);
             let count = self.transaction(part).await?;
             purged += count;
             if count < PURGE_LIMIT {
                 return Ok(purged);
             }
         }
+    }
+
+    /// The moment before which what is kept for `age` is old; `None` while no age is trusted.
+    fn old_before(&self, age: Duration) -> Option<Timestamp> {
+        // What is behind the lock is whole after a panic, too: single values are written.
+        self.ages.lock().unwrap_or_else(PoisonError::into_inner).before(super::now(), age)
     }
 }
 

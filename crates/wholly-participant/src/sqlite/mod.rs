@@ -14,12 +14,12 @@ mod tests;
 mod trace;
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rusqlite::Transaction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use wholly_core::Timestamp;
+use wholly_clock::{Reading, SteadyClock};
 use wholly_core::wire::{Answer, Call, Operation};
 
 pub use actions::{Action, Actions};
@@ -120,25 +120,25 @@ fn execute<P: Participant>(
     participant: &P,
     db: &Transaction<'_>,
     call: &Call,
-    now: Timestamp,
+    now: Reading,
 ) -> Result<Answer, Failure> {
     let row = branch::find(db, call)?;
     let state = row.as_ref().map(|row| &row.state);
-    match barrier::decide(state, call.operation, call.expires, now) {
+    match barrier::decide(state, call.operation, call.expires, now.wall()) {
         Step::Say(answer) => Ok(answer),
         Step::Record(state, answer) => {
-            branch::insert(db, call, &state, None, now)?;
+            branch::insert(db, call, &state, None, now.steady)?;
             Ok(answer)
         }
         Step::Validate => validate(participant, db, call, now),
         Step::Apply => {
             participant.apply(db, branch::prepared(row)?)?;
-            branch::end(db, call, &State::Committed, now)?;
+            branch::end(db, call, &State::Committed, now.steady)?;
             Ok(Answer::Done)
         }
         Step::Release => {
             participant.release(db, branch::prepared(row)?)?;
-            branch::end(db, call, &State::Aborted, now)?;
+            branch::end(db, call, &State::Aborted, now.steady)?;
             Ok(Answer::Done)
         }
     }
@@ -148,7 +148,7 @@ fn validate<P: Participant>(
     participant: &P,
     db: &Transaction<'_>,
     call: &Call,
-    now: Timestamp,
+    now: Reading,
 ) -> Result<Answer, Failure> {
     let is_yes = |vote: &Result<_, _>| matches!(vote, Ok(Vote::Yes(_)));
     let vote = savepoint(db, is_yes, || match call.payload.to::<P::Payload>() {
@@ -165,12 +165,11 @@ fn validate<P: Participant>(
         Vote::Yes(prepared) => Some(serde_json::to_string(&prepared)?),
         Vote::ReadOnly | Vote::No(_) => None,
     };
-    branch::insert(db, call, &state, data.as_deref(), now)?;
+    branch::insert(db, call, &state, data.as_deref(), now.steady)?;
     Ok(answer)
 }
 
-fn now() -> Timestamp {
-    // A clock that stands before 1970 expires nothing, which only makes a late prepare possible.
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+/// Both clocks: a coordinator's expiry is compared with the wall clock, and a row's age is steady.
+fn now() -> Reading {
+    SteadyClock::of_process().read()
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use proptest::prelude::*;
 use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
+use wholly_clock::Reading;
 use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{BranchName, LogId, Payload, Timestamp, TransactionId};
 
@@ -14,6 +15,7 @@ use crate::Failure;
 use crate::barrier::Vote;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+const AT: Reading = Reading { steady: NOW, wall_ahead_millis: 0 };
 
 /// Writes what it holds and what it makes to the table `book`, and fails after that if told so.
 struct Bookkeeper {
@@ -95,7 +97,7 @@ impl Service {
         let asked = Asked { line, vote: votes[usize::from(line)] };
         let call = call(line, operation, expired.then_some(NOW), Payload::of(&asked).unwrap());
         let db = self.connection.transaction().unwrap();
-        let work = || execute(&Bookkeeper { fails }, &db, &call, NOW);
+        let work = || execute(&Bookkeeper { fails }, &db, &call, AT);
         let answer = savepoint(&db, Result::is_ok, work).unwrap();
         db.commit().unwrap();
         if let Ok(answer) = answer {
@@ -194,11 +196,11 @@ fn a_payload_of_another_form_is_refused_and_stays_so() {
     connection.execute_batch(branch::SCHEMA).unwrap();
     let db = connection.transaction().unwrap();
     let wrong = call(0, Operation::Prepare, None, Payload::of(&["what"]).unwrap());
-    let first = execute(&Bookkeeper { fails: false }, &db, &wrong, NOW).unwrap();
+    let first = execute(&Bookkeeper { fails: false }, &db, &wrong, AT).unwrap();
     assert!(matches!(&first, Answer::Refused { reason } if reason.contains("payload")));
     let right = Payload::of(&Asked { line: 0, vote: 'y' }).unwrap();
     let again = call(0, Operation::Prepare, None, right);
-    assert_eq!(execute(&Bookkeeper { fails: false }, &db, &again, NOW).unwrap(), first);
+    assert_eq!(execute(&Bookkeeper { fails: false }, &db, &again, AT).unwrap(), first);
 }
 
 #[test]
@@ -221,15 +223,14 @@ fn a_purge_forgets_what_ended_long_ago_and_never_what_is_prepared() {
     let ask = |line, operation| Attempt { line, operation, expired: false, fails: false };
     service.ask(&ask(0, Operation::Prepare), &['y'; 4]);
     service.ask(&ask(1, Operation::Abort), &['y'; 4]);
-    let hour = Duration::from_secs(3600);
-    let mut purge = |now| {
+    let mut purge = |before| {
         let db = service.connection.transaction().unwrap();
-        let purged = branch::purge(&db, now, hour, 10).unwrap();
+        let purged = branch::purge(&db, before, 10).unwrap();
         db.commit().unwrap();
         purged
     };
-    assert_eq!(purge(NOW + hour), 0, "it is only just an hour old");
-    assert_eq!(purge(NOW + hour + Duration::from_millis(1)), 1);
+    assert_eq!(purge(NOW), 0, "it is not older than that");
+    assert_eq!(purge(NOW + Duration::from_millis(1)), 1);
     assert_eq!(service.state(0), "prepared");
     assert_eq!(service.state(1), "working");
 }

@@ -21,11 +21,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+use wholly_clock::{Ages, SteadyClock, now};
 use wholly_core::Timestamp;
 use wholly_events::{Correlation, ServiceName};
 
@@ -142,7 +143,9 @@ impl Observer {
             tasks.spawn(follow::follow(Arc::clone(&shared), nth));
             tasks.spawn(services::ask(Arc::clone(&shared), nth));
         }
-        tasks.spawn(tend(Arc::clone(&shared)));
+        let youngest = shared.store.youngest().await?;
+        let ages = Ages::from(SteadyClock::of_process().read(), youngest, kept);
+        tasks.spawn(tend(Arc::clone(&shared), ages));
         Ok(Self { shared, _tasks: tasks })
     }
 
@@ -227,7 +230,7 @@ impl Observer {
 }
 
 /// Does what time asks for: judges what is due, counts, deletes what is old.
-async fn tend(shared: Arc<Shared>) {
+async fn tend(shared: Arc<Shared>, mut ages: Ages) {
     let mut each = interval(EACH);
     each.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trim_at = Instant::now();
@@ -236,13 +239,14 @@ async fn tend(shared: Arc<Shared>) {
     loop {
         each.tick().await;
         shared.troubles.publish(now());
+        // Each time, so that no jump of the wall clock is missed.
+        let before = ages.before(SteadyClock::of_process().read(), shared.kept);
         let done = async {
             while shared.store.judge_due(now()).await? {
                 shared.changed.send_replace(());
             }
-            if Instant::now() >= trim_at {
-                let before = now().as_millis().saturating_sub(millis(shared.kept));
-                while shared.store.trim(Timestamp::from_millis(before)).await? {}
+            if let Some(before) = before.filter(|_| Instant::now() >= trim_at) {
+                while shared.store.trim(before).await? {}
                 trim_at = Instant::now() + TRIM_EACH;
                 changed.mark_changed();
             }
@@ -271,11 +275,6 @@ impl Shared {
         });
         Ok(())
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_millis(millis(since))
 }
 
 fn millis(time: Duration) -> u64 {

@@ -95,3 +95,27 @@ pub async fn observing(file: &Path) -> Arc<Observer> {
     observer.shared.store.take(source, page, super::now()).await.unwrap();
     Arc::new(observer)
 }
+
+#[tokio::test]
+async fn a_start_whose_clock_disagrees_with_the_store_deletes_nothing() {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("choreographies.db");
+    drop(observing(&file).await);
+    let db = rusqlite::Connection::open(&file).unwrap();
+    // By this clock the last event is from 1970: nothing happened since, or the clock is wrong.
+    db.execute("UPDATE choreography SET latest = 1000", []).unwrap();
+    drop(db);
+    let observer = Observer::start(&file, Vec::new(), DAY).await.unwrap();
+    // It counts after it has looked for what is old.
+    for _ in 0..300 {
+        if !observer.counts().by_state.is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let found = observer.get(&"ORD001".parse().unwrap()).await.unwrap();
+    assert!(found.is_some(), "it is kept for an hour, in which the clock can be set right");
+    let counts = observer.counts().by_state;
+    assert_eq!(counts.values().sum::<u64>(), 1, "{counts:?}");
+}

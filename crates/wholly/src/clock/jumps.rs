@@ -1,12 +1,12 @@
-//! Jumps of the wall clock: somebody set it, or it was wrong at the start.
+//! Jumps of the wall clock, as a log shows them at a start.
 //!
-//! Nothing waits by the wall clock, so that a jump stalls nobody. But what was kept for long enough is
-//! judged by an age, and an age rests on what the wall clock said at the start. So where it shows that
-//! the wall clock was or is wrong, nothing is removed for an hour, in which an operator can set it
-//! right.
+//! Nothing is removed for an hour after a start whose wall clock disagrees with the log: see
+//! [`Jumps`](wholly_clock::Jumps).
 
 use std::time::Duration;
 
+use wholly_clock::JUMP;
+pub(crate) use wholly_clock::{Jump, Jumps};
 use wholly_core::{Timestamp, TransactionId};
 
 use super::Reading;
@@ -14,30 +14,11 @@ use crate::log::listing::Query;
 use crate::log::{LogReader, ReadError};
 use crate::settings::Retention;
 
-/// The least change that is a jump. Clocks that are slewed change by half a millisecond a second, and
-/// both alike.
-const JUMP_MILLIS: u64 = 500;
-/// The time for which nothing is removed after a jump.
-const DISTRUST_FOR: Duration = Duration::from_secs(60 * 60);
 /// A log that stood still for so long may have been without its coordinator; for longer, the clock may
 /// be wrong as well.
 const LONG_STANDSTILL: Duration = Duration::from_secs(60 * 60);
 /// Any restart takes some time, however short the retention.
 const SHORT_STANDSTILL: Duration = Duration::from_secs(60);
-
-/// Knowledge of the wall clock's jumps.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Jumps {
-    wall_ahead_millis: i64,
-    distrusted_until: Timestamp,
-}
-
-/// A jump of the wall clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Jump {
-    /// The distance; negative where the clock went back.
-    pub by_millis: i64,
-}
 
 /// A disagreement of the wall clock at a start with the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +53,7 @@ impl LogTimes {
         now: Timestamp,
     ) -> Result<Self, ReadError> {
         let mut query = Query::newest(1);
-        let distrusted = u64::try_from(DISTRUST_FOR.as_millis()).unwrap_or(u64::MAX);
+        let distrusted = u64::try_from(Jumps::DISTRUST_FOR.as_millis()).unwrap_or(u64::MAX);
         let hour_ago = now.as_millis().saturating_sub(distrusted);
         query.filter.until = Some(Timestamp::from_millis(hour_ago));
         let older = reader.list(&query)?.rows.first().map(|row| row.id.minted_at());
@@ -80,38 +61,15 @@ impl LogTimes {
     }
 }
 
-impl Jumps {
-    /// Nothing was seen yet but the clocks at the start.
-    pub fn from(at: Reading, log: LogTimes, retention: Retention) -> (Self, Option<Disagreement>) {
-        let found = disagreement(at, log, retention);
-        let trusted = Self {
-            wall_ahead_millis: at.wall_ahead_millis,
-            distrusted_until: Timestamp::default(),
-        };
-        match found {
-            Some(_) => (trusted.distrusted_from(at.steady), found),
-            None => (trusted, None),
-        }
-    }
-
-    /// Compares the clocks with how they were at the last look.
-    pub fn look(&mut self, now: Reading) -> Option<Jump> {
-        let by_millis = now.wall_ahead_millis.saturating_sub(self.wall_ahead_millis);
-        self.wall_ahead_millis = now.wall_ahead_millis;
-        if by_millis.unsigned_abs() < JUMP_MILLIS {
-            return None;
-        }
-        *self = self.distrusted_from(now.steady);
-        Some(Jump { by_millis })
-    }
-
-    /// Until when nothing is removed, in steady time.
-    pub fn distrusted_until(&self) -> Timestamp {
-        self.distrusted_until
-    }
-
-    fn distrusted_from(self, now: Timestamp) -> Self {
-        Self { distrusted_until: now + DISTRUST_FOR, ..self }
+/// Nothing was seen yet but the clocks at the start.
+pub(crate) fn at_start(
+    at: Reading,
+    log: LogTimes,
+    retention: Retention,
+) -> (Jumps, Option<Disagreement>) {
+    match disagreement(at, log, retention) {
+        Some(found) => (Jumps::distrusting(at), Some(found)),
+        None => (Jumps::trusting(at), None),
     }
 }
 
@@ -119,14 +77,14 @@ fn disagreement(at: Reading, log: LogTimes, retention: Retention) -> Option<Disa
     let behind = at.wall().until(log.youngest.unwrap_or_default());
     let kept = [retention.history, retention.payloads].into_iter().flatten().min();
     let standstill = kept.unwrap_or(LONG_STANDSTILL).clamp(SHORT_STANDSTILL, LONG_STANDSTILL);
-    if behind >= Duration::from_millis(JUMP_MILLIS) {
+    if behind >= JUMP {
         return Some(Disagreement::Behind(behind));
     }
     let stood_still = |since: Option<Timestamp>, allowed: Duration| {
         since.map(|since| since.until(at.steady)).filter(|by| *by > allowed)
     };
     stood_still(log.youngest, standstill)
-        .or_else(|| stood_still(log.before_the_last_hour, DISTRUST_FOR + standstill))
+        .or_else(|| stood_still(log.before_the_last_hour, Jumps::DISTRUST_FOR + standstill))
         .map(Disagreement::StoodStill)
 }
 
@@ -146,7 +104,7 @@ mod tests {
     fn a_jump_is_seen_once_and_slewing_is_none() {
         let start = Timestamp::default() + 1_000 * DAY;
         let (mut jumps, found) =
-            Jumps::from(reading(start, 0), LogTimes::default(), Retention::FOR_EVER);
+            at_start(reading(start, 0), LogTimes::default(), Retention::FOR_EVER);
         assert_eq!((found, jumps.distrusted_until()), (None, Timestamp::default()));
         for ahead in [1, 100, 400, 800, 700] {
             assert_eq!(jumps.look(reading(start + SECOND, ahead)), None);
@@ -170,7 +128,7 @@ mod tests {
             let steady = wall.max(youngest);
             let ahead = wall.as_millis().cast_signed() - steady.as_millis().cast_signed();
             let log = LogTimes { youngest: Some(youngest), before_the_last_hour: None };
-            let (jumps, found) = Jumps::from(reading(steady, ahead), log, retention);
+            let (jumps, found) = at_start(reading(steady, ahead), log, retention);
             let until = if found.is_some() { steady + HOUR } else { Timestamp::default() };
             assert_eq!(jumps.distrusted_until(), until);
             found
@@ -194,7 +152,7 @@ mod tests {
                 now.as_millis() - Duration::as_millis(&ago) as u64,
             )),
         };
-        let found = |ago| Jumps::from(reading(now, 0), log(ago), month).1;
+        let found = |ago| super::at_start(reading(now, 0), log(ago), month).1;
         assert_eq!(found(700 * DAY), Some(Disagreement::StoodStill(700 * DAY)));
         assert_eq!(found(2 * HOUR), None);
         // An empty log knows no time.

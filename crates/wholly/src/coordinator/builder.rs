@@ -17,7 +17,7 @@ use super::workers::{Lost, Workers};
 use super::{Coordinator, Health, Shared};
 use crate::Settings;
 use crate::clock::Clock;
-use crate::clock::jumps::{self, Disagreement, Jumps, LogTimes};
+use crate::clock::jumps::{self, Disagreement, LogTimes};
 use crate::error::{SagaError, StartError};
 use crate::in_code::{Home, Saga, SagaHandle};
 use crate::log::{Log, ReadError};
@@ -192,7 +192,7 @@ impl Builder {
         let reading = move || LogTimes::read(&*reader, last_ordinal, at.steady);
         let lost = |error: Lost| ReadError::Storage { why: error.to_string() };
         let log = reads.run(reading).await.map_err(lost)??;
-        let (jumps, found) = Jumps::from(at, log, self.settings.retention);
+        let (jumps, found) = jumps::at_start(at, log, self.settings.retention);
         if let Some(found) = found {
             warn_of_the_clock(found);
         }

@@ -11,7 +11,7 @@ use super::planted::Bug;
 use super::world::{Event, World};
 use super::wrong::{Check, ensure};
 use crate::clock::Reading;
-use crate::clock::jumps::{Disagreement, Jumps, LogTimes, youngest};
+use crate::clock::jumps::{self, Disagreement, Jumps, LogTimes, youngest};
 use crate::coordinator::retention::{Removal, Sweeps};
 use crate::log::OpenLog;
 use crate::settings::Retention;
@@ -98,7 +98,7 @@ impl World {
         let reading = Reading { steady, wall_ahead_millis: self.wall_ahead - ahead };
         let log = LogTimes::read(&*open.reader, open.last_ordinal, steady);
         let log = log.expect("the log is readable");
-        let (jumps, found) = Jumps::from(reading, log, retention());
+        let (jumps, found) = jumps::at_start(reading, log, retention());
         match found {
             Some(Disagreement::Behind(_)) => self.seen.starts_behind_the_log += 1,
             Some(Disagreement::StoodStill(_)) => self.seen.starts_after_a_standstill += 1,

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use proptest::prelude::*;
 use rusqlite::{Connection, Transaction};
 use serde::{Deserialize, Serialize};
+use wholly_clock::Reading;
 use wholly_core::wire::{Answer, Call, Operation, compensation_payload};
 use wholly_core::{BranchName, LogId, OperationName, Payload, Timestamp, TransactionId};
 
@@ -18,6 +19,7 @@ use crate::Failure;
 use crate::barrier::saga::Outcome;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+const AT: Reading = Reading { steady: NOW, wall_ahead_millis: 0 };
 
 /// What a step is given: the line to book, and whether that is refused.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -104,7 +106,7 @@ impl Service {
         let call = call(line, operation, name, expired.then_some(NOW), payload);
         let handler = Arc::clone(&self.actions.handlers[name]);
         let db = self.connection.transaction().unwrap();
-        let work = || execute(&handler, &db, &call, NOW);
+        let work = || execute(&handler, &db, &call, AT);
         let answer = savepoint(&db, Result::is_ok, work).unwrap();
         if fate == Fate::Crashes {
             return None;
@@ -239,10 +241,9 @@ fn a_purge_forgets_a_step_and_what_was_known_to_be_done_is_not_called_compensate
     use std::time::Duration;
     let mut service = Service::new();
     service.deliver(&deliver(0, Operation::Action), &[false; 4]);
-    let hour = Duration::from_secs(3600);
     let db = service.connection.transaction().unwrap();
-    let later = NOW + hour + Duration::from_millis(1);
-    assert_eq!(branch::purge(&db, later, hour, 10).unwrap(), 1);
+    let later = NOW + Duration::from_millis(1);
+    assert_eq!(branch::purge(&db, later, 10).unwrap(), 1);
     db.commit().unwrap();
     let known = Delivery { known: true, ..deliver(0, Operation::Compensation) };
     let answer = service.deliver(&known, &[false; 4]);

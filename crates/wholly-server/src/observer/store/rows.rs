@@ -122,6 +122,16 @@ impl Store {
         }
     }
 
+    /// The time of the last event of all; `None` where there is none.
+    pub async fn youngest(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.run(|db| {
+            let latest: Option<i64> =
+                db.query_row("SELECT max(latest) FROM choreography", [], |row| row.get(0))?;
+            Ok(latest.map(time))
+        })
+        .await
+    }
+
     /// Deletes those whose last event is from before then; tells whether there may be more.
     pub async fn trim(&self, before: Timestamp) -> Result<bool, StoreError> {
         self.run(move |db| {
