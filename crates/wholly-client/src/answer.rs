@@ -159,7 +159,7 @@ pub struct Step {
 pub struct CallAttempts {
     /// What is asked: `prepare`, `commit`, `abort`, `commit-one-phase`, `action` or `compensation`.
     pub operation: String,
-    /// How often it was asked, a call that is on its way included.
+    /// The number of calls, one that is on its way included.
     pub tries: u32,
     /// When it is asked again; none while a call is on its way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,7 +175,7 @@ pub struct CallAttempts {
 pub struct LastAnswer {
     /// When it came, or was given up.
     pub at: Timestamp,
-    /// What was asked.
+    /// The operation.
     pub operation: String,
     /// `done`, `read-only`, `refused`, `pending`, `heuristic`, `unknown` or `stuck`.
     pub answer: String,
@@ -300,10 +300,10 @@ pub struct Participant {
     /// What it said last; none before its first answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_answer: Option<LastAnswer>,
-    /// How many calls in a row ended nothing, up to the last one.
+    /// The number of calls in a row that ended nothing, up to the last one.
     #[serde(default)]
     pub unanswered: u64,
-    /// When what its last answer did not end is asked again.
+    /// The time of the next call about what its last answer did not end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
 }

@@ -39,7 +39,7 @@ struct Looking {
 /// A look-up's end.
 pub(super) type Answer = Result<Addresses, Arc<io::Error>>;
 
-/// What is known of a host's addresses. `answer` is of the look-up that is on its way.
+/// The known addresses of a host. `answer` is of the look-up that is on its way.
 pub(super) enum Known {
     Fresh(Addresses),
     Stale {

@@ -67,7 +67,7 @@ pub enum LookUpError {
     },
 }
 
-/// What looks names up. A handle: clones share the look-ups and what they found.
+/// The look-up of names. A handle: clones share the look-ups and what they found.
 #[derive(Clone)]
 pub struct Names {
     hosts: Arc<Hosts>,

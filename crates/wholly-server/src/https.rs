@@ -12,7 +12,7 @@ use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
 use wholly_dns::Names;
 
-/// How long a host's name is looked up, at most.
+/// The longest look-up of a host's name.
 const NAME_PATIENCE: Duration = Duration::from_secs(5);
 
 /// It follows no redirect.

@@ -21,7 +21,7 @@ use crate::serve::{ServeError, denied};
 /// The least time for which clients are told with 503 to go elsewhere, if nobody is in haste.
 pub const REFUSED_FOR: Duration = Duration::from_secs(1);
 
-/// How far the server is on its way to its end.
+/// The phase of the server on its way to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Phase {
     Serving,

@@ -19,7 +19,7 @@ use hyper::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// So many transactions of so many bytes.
+/// The number of transactions, and the bytes of each.
 const COUNT: usize = 10_000;
 const BYTES: usize = 64 * 1_000;
 /// Submissions at once.
@@ -29,7 +29,7 @@ const SAGA: &str = r#"{"name": "deliver", "version": 1, "deadline_millis": 72000
     {"name": "send", "participant": "courier", "compensation": "recall",
      "payload": {"$from": "/input"}}]}"#;
 
-/// How often each transaction was asked to send.
+/// The number of times that each transaction was asked to send.
 #[derive(Clone, Default)]
 struct Courier {
     sent: Arc<Mutex<HashMap<String, u32>>>,

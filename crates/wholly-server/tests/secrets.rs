@@ -10,11 +10,11 @@ use std::process::Command;
 use common::{Little, Server, configure};
 use tempfile::tempdir;
 
-/// What must not be written, as a text and as a number.
+/// The secret that must not be written, as a text and as a number.
 const SECRET: &str = "hunter2x9";
 const NUMBER: &str = "7345678";
 
-/// What stands in a secret's place, as TOML has it.
+/// The kind of value in a secret's place, as TOML has it.
 fn wrong_values() -> Vec<String> {
     let pem = format!("-----BEGIN PRIVATE KEY-----\\n{SECRET}\\n-----END PRIVATE KEY-----\\n");
     vec![

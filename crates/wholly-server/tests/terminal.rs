@@ -11,10 +11,10 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What a name may have.
+/// Characters of a name.
 const NAME: &str = "evil\u{202e}\u{2066}\u{200e}\u{61c}\u{2028}\u{feff}\u{e0041}!";
 
-/// What a reason, a payload and a file's name may have.
+/// Characters of a reason, a payload and a file's name.
 const TEXT: &str = "evil\x1b]0;owned\x07\x1b[2J\x1b[8m\rA\u{7f}\u{85}\u{9b}31m\t\u{202e}\u{2066}\
     \u{200f}\u{61c}\u{2028}\u{2029}\u{feff}!";
 

@@ -61,7 +61,7 @@ pub fn write_json_pretty<T: Serialize + ?Sized>(document: &T) -> io::Result<()> 
 
 /// Writes lines to the standard error, without the passwords of addresses.
 ///
-/// Where it cannot be written, nobody is there to be told.
+/// Nobody is there to be told where it cannot be written.
 pub fn report(lines: impl Display) {
     report_painted(Colour::Off, format_args!("{lines}\n"));
 }
@@ -78,7 +78,7 @@ pub fn replace_line(line: &str) {
     let _ = to(&mut io::stderr().lock(), &format!("\r\x1b[2K{}", text::one_line(line)));
 }
 
-/// How log messages are written.
+/// The form of log messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// In lines for people.
@@ -89,7 +89,7 @@ pub enum Form {
 
 /// The standard error for log messages, of which each write is a whole one.
 ///
-/// What a text message has behind a line feed is indented, so that it does not look like another
+/// Text behind a line feed in a message is indented, so that it does not look like another
 /// message.
 pub fn messages(form: Form) -> impl Write + Send {
     Messages { to: io::stderr(), form }

@@ -16,7 +16,7 @@ const REASON_LIMIT: usize = 200;
 pub struct LastAnswer {
     /// When it came, or was given up: milliseconds since the Unix epoch.
     pub at: Timestamp,
-    /// What was asked.
+    /// The operation.
     pub operation: Operation,
     /// `done`, `read-only`, `refused`, `pending`, `heuristic`, `unknown` or `stuck`.
     pub answer: &'static str,
@@ -37,7 +37,7 @@ pub struct LastAnswer {
 pub struct CallAttempts {
     /// What is asked.
     pub operation: Operation,
-    /// How often it was asked, a call that is on its way included.
+    /// The number of calls, one that is on its way included.
     pub tries: u32,
     /// When it is asked again: milliseconds since the Unix epoch. Absent while a call is on its way,
     /// and while whom it would go to is not registered.

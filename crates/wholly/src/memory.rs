@@ -1,4 +1,4 @@
-//! How much memory this process may use: the least of what the machine has, its control groups
+//! The memory that this process may use: the least of what the machine has, its control groups
 //! allow, and its own resource limits.
 
 use std::fs::read_to_string;
@@ -55,7 +55,7 @@ fn read(file: &Path) -> Option<String> {
     read_to_string(file).ok()
 }
 
-/// What `ulimit` set for this process.
+/// The limit that `ulimit` set for this process.
 #[cfg(target_os = "linux")]
 fn own_limit() -> Option<usize> {
     use rustix::process::{Resource, getrlimit};

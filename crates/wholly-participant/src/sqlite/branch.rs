@@ -113,7 +113,8 @@ pub(super) fn prepared<P: DeserializeOwned>(row: Option<Row>) -> Result<P, Failu
     })
 }
 
-/// When the youngest branch began or ended; `None` where there is none. Ids ascend with time.
+/// The time at which the youngest branch began or ended; `None` where there is none. Ids ascend with
+/// time.
 pub(super) fn youngest(db: &Connection) -> rusqlite::Result<Option<Timestamp>> {
     let last = "SELECT transaction_id, changed_at FROM wholly_branch
         ORDER BY transaction_id DESC LIMIT 1";

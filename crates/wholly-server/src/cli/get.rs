@@ -154,7 +154,7 @@ fn parts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     Ok(())
 }
 
-/// How often somebody was asked, what was heard last, and when the next call leaves.
+/// The attempts in words: their number, the last answer, and the next call.
 fn asked(attempts: &CallAttempts) -> String {
     let CallAttempts { operation, tries, next_at, last_answer, .. } = attempts;
     let times = if *tries == 1 { "once".to_owned() } else { format!("{tries} times") };

@@ -1,4 +1,4 @@
-//! What the coordinator heard last, in words.
+//! The last answer of a participant, in words.
 
 use wholly_client::LastAnswer;
 

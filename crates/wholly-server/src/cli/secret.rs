@@ -33,7 +33,7 @@ impl<T: Clone + Send + Sync + 'static> TypedValueParser for Unrepeated<T> {
     }
 }
 
-/// Where a secret is, as an argument says it.
+/// The place of a secret, as an argument says it.
 pub fn secret(text: &str) -> Result<Secret, String> {
     Secret::try_from(text.to_owned())
 }

@@ -37,7 +37,7 @@ pub fn explained(message: &str, said: &str) -> String {
     }
 }
 
-/// What such a message found, and what it expected.
+/// The two parts of such a message: the value found, and the one expected.
 fn after<'a>(message: &'a str, beginnings: &[&str]) -> Option<(&'a str, &'a str)> {
     let rest = beginnings.iter().find_map(|beginning| message.strip_prefix(beginning))?;
     rest.rsplit_once(", expected ")

@@ -28,7 +28,7 @@ use crate::participant::{Endpoint, Participant};
 
 /// How many commands may wait for the loop.
 const COMMANDS: usize = 4_096;
-/// How many threads read the log, and how many look keys up.
+/// The numbers of threads that read the log, and that look keys up.
 const READS: usize = 4;
 const LOOK_UPS: usize = 2;
 

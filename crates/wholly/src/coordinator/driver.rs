@@ -16,7 +16,7 @@ use crate::engine::{Input, Reply};
 use crate::error::{StartError, SubmitError};
 use crate::log::{Log, ReadError, Told};
 
-/// How many ordinals are read at once when the log is opened.
+/// The number of ordinals that are read at once when the log is opened.
 const PAGE: usize = 100_000;
 
 /// How long to wait before a log that failed is opened again.

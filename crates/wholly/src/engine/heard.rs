@@ -1,4 +1,4 @@
-//! What was heard last: kept where an answer ended nothing, told in the log once in a while, and said
+//! The last answer: kept where an answer ended nothing, told in the log once in a while, and said
 //! where a deadline passed.
 //!
 //! Nothing is decided by it. A branch keeps it in memory until it is done, in some hundred bytes at
@@ -20,7 +20,7 @@ use crate::last_answer::{CallAttempts, LastAnswer};
 
 /// The time for which a cause that was told is counted only.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// How many causes are told apart of one participant. All others count as one.
+/// The number of causes that are told apart of one participant. All others count as one.
 const CAUSES_LIMIT: usize = 16;
 
 /// The causes for which each participant was asked again, and when they were told.

@@ -164,7 +164,7 @@ impl<W> Engine<W> {
     }
 }
 
-/// Whether a submission says something else than the transaction with its key.
+/// True if a submission says something else than the transaction with its key.
 fn is_other(submission: &Submission, begun: &Replayed) -> bool {
     !submission.change.is_same_as(&begun.transaction, !begun.payloads_removed)
 }

@@ -1,4 +1,4 @@
-//! How transactions come back from the log, and how one that is stuck gives up its place.
+//! Loading: transactions come back from the log, and one that is stuck gives up its place.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use crate::log::{ReadError, StoredTransaction};
 
 /// The most text that is loaded at once, unless one transaction has more.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
-/// So many of those that may give up their place are looked at for one that can now.
+/// The number of those that may give up their place that are looked at for one that can now.
 const LOOKS: usize = 64;
-/// How long to wait after the log could not be read.
+/// The pause after the log could not be read.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What is to be loaded from the log.
+/// A page to load from the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Load {
     /// Which transactions, by their ordinals.

@@ -16,7 +16,7 @@ pub(crate) enum OtherKey {
     After(Key),
 }
 
-/// What the log is asked for: the transaction with a key, or else the one with another.
+/// The question to the log: the transaction with a key, or else the one with another.
 #[derive(Clone, Debug)]
 pub(crate) struct Lookup {
     pub key: Key,

@@ -1,9 +1,9 @@
-//! How much memory the open transactions take, and whether there is room for more.
+//! The memory for open transactions, and whether there is room for more.
 //!
-//! What is in flight is kept in memory, and whoever may submit decides how large it is. So it has a
-//! limit in bytes, [`Settings::in_flight_limit_bytes`](crate::Settings::in_flight_limit_bytes), beside
-//! the limit in number: what would exceed it is refused as overload. The bytes are those of payloads,
-//! outputs and definitions, and an allowance for the rest.
+//! Transactions in flight are kept in memory, and whoever may submit decides how large they are. So
+//! they have a limit in bytes, [`Settings::in_flight_limit_bytes`](crate::Settings::in_flight_limit_bytes),
+//! beside the limit in number: a submission that would exceed it is refused as overload. The bytes are
+//! those of payloads, outputs and definitions, and an allowance for the rest.
 //!
 //! While transactions wait to be [loaded](super::unloaded), half of the limit is theirs, so that
 //! neither they nor the new ones keep the others away.
@@ -16,9 +16,9 @@ use super::callees::Who;
 use super::{Attempts, Change, Engine, Open, Part};
 use crate::error::SubmitError;
 
-/// What a transaction takes beside its payloads.
+/// The bytes of a transaction beside its payloads.
 const OWN_BYTES: usize = 2_048;
-/// What each of its branches or steps takes beside that, with a call on its way.
+/// The bytes of each of its branches or steps beside that, with a call on its way.
 const BRANCH_BYTES: usize = 1_536;
 
 /// The memory for open transactions.
@@ -29,7 +29,7 @@ pub(super) struct Room {
     loaded: usize,
 }
 
-/// What a transaction takes of the room.
+/// The room that a transaction takes.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Taken {
     pub(super) bytes: usize,
@@ -101,7 +101,7 @@ impl Taken {
     }
 }
 
-/// What a new transaction will take.
+/// The bytes that a new transaction will take.
 pub(super) fn needed(change: &Change) -> usize {
     let (payloads, branches) = match change {
         Change::TwoPhase { branches, .. } => {

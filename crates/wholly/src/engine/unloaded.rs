@@ -19,7 +19,7 @@ use super::{Input, Reply};
 
 /// The most transactions that are loaded at once.
 const PAGE: usize = 4_096;
-/// So many lie in a queue before it is worth to sweep.
+/// The length of a queue that is worth a sweep.
 const FEW: usize = 1_024;
 
 /// Those that are not loaded, by their ordinals.
@@ -32,7 +32,7 @@ pub(super) struct Unloaded<W> {
     inputs: BTreeMap<u64, Vec<Input<W>>>,
     waiters: BTreeMap<u64, Vec<Waiting<W>>>,
     alarms: BTreeSet<(Timestamp, u64)>,
-    /// These are on their way.
+    /// The ordinals that are on their way.
     loading: Vec<u64>,
     /// Open ones that may give up their place, in the order in which they came to that.
     yielding: VecDeque<TransactionId>,
@@ -40,7 +40,7 @@ pub(super) struct Unloaded<W> {
     yielding_after_sweep: usize,
 }
 
-/// What is counted of one while it is not loaded.
+/// The counts of one while it is not loaded.
 pub(super) struct Debt {
     pub due: Timestamp,
     /// Who owes an answer for it: it keeps its place in their shares.
@@ -161,7 +161,7 @@ impl<W> Unloaded<W> {
         !self.loading.is_empty()
     }
 
-    /// These are on their way.
+    /// The ordinals that are on their way.
     pub fn set_loading(&mut self, ordinals: &[u64]) {
         self.loading = ordinals.to_vec();
     }

@@ -164,7 +164,7 @@ impl StoredTransaction {
     }
 }
 
-/// What is read, until it has so many bytes.
+/// The transactions that are read until they have so many bytes.
 fn as_many_as_fit(
     ordinals: &[u64],
     bytes: usize,

@@ -47,7 +47,7 @@ pub(crate) struct CalleeMeter {
     last_error: Mutex<Option<LastError>>,
 }
 
-/// What somebody said last. Updated by the loop, for each answer.
+/// The last answer of somebody. Updated by the loop, for each answer.
 #[derive(Default)]
 pub(crate) struct LastHeard(Mutex<Heard>);
 
@@ -107,9 +107,9 @@ pub struct CalleeMeasures {
     pub last_error: Option<LastError>,
     /// What it said last, if it was called.
     pub last_answer: Option<LastAnswer>,
-    /// How many calls in a row ended nothing, up to the last one.
+    /// The number of calls in a row that ended nothing, up to the last one.
     pub unanswered: u64,
-    /// When what its last answer did not end is asked again.
+    /// The time of the next call about what its last answer did not end.
     pub next_at: Option<Timestamp>,
 }
 
@@ -117,7 +117,7 @@ pub struct CalleeMeasures {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CallMeasures {
-    /// What was asked.
+    /// The operation.
     pub operation: Operation,
     /// `done`, `read-only`, `refused`, `pending`, `heuristic`, `unknown` or `stuck`.
     pub answer: &'static str,

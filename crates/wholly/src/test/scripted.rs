@@ -45,7 +45,7 @@ pub enum Standing {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Received {
-    /// What was asked.
+    /// The operation.
     pub call: Call,
     /// What was said, whether or not it arrived.
     pub answer: Answer,

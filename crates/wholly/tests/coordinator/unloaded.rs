@@ -1,4 +1,4 @@
-//! What waits in the log because there is no room for it in memory.
+//! Transactions that wait in the log because there is no room for them in memory.
 
 use std::collections::BTreeMap;
 

@@ -37,19 +37,19 @@ pub enum BackupError {
     /// There is something in its place.
     #[error("{} exists already; a backup replaces nothing: name another file", .to.display())]
     Exists {
-        /// Where the backup should be.
+        /// The backup's path.
         to: PathBuf,
     },
     /// Another copy to the same file is being made.
     #[error("another copy is being written to {}: wait for it, or name another file", .to.display())]
     InProgress {
-        /// Where the backup should be.
+        /// The backup's path.
         to: PathBuf,
     },
     /// Its name would be that of a copy that is not finished, which nobody opens.
     #[error("{} is a name of unfinished copies, which are not opened: name another file", .to.display())]
     Name {
-        /// Where the backup should be.
+        /// The backup's path.
         to: PathBuf,
     },
     /// Storage failed.
@@ -57,7 +57,7 @@ pub enum BackupError {
     Storage {
         /// The log.
         log: PathBuf,
-        /// Where the backup should be.
+        /// The backup's path.
         to: PathBuf,
         /// What the system said.
         why: String,

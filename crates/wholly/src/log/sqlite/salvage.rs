@@ -50,19 +50,19 @@ pub enum SalvageError {
     /// There is something in its place.
     #[error("{} exists already; it is not replaced: name another file", .to.display())]
     Exists {
-        /// Where the copy should be.
+        /// The copy's path.
         to: PathBuf,
     },
     /// Another copy to the same file is being made.
     #[error("another copy is being written to {}: wait for it, or name another file", .to.display())]
     InProgress {
-        /// Where the copy should be.
+        /// The copy's path.
         to: PathBuf,
     },
     /// Its name would be that of a copy that is not finished, which nobody opens.
     #[error("{} is a name of unfinished copies, which are not opened: name another file", .to.display())]
     Name {
-        /// Where the copy should be.
+        /// The copy's path.
         to: PathBuf,
     },
     /// There is nothing in it that could be read.
@@ -78,7 +78,7 @@ pub enum SalvageError {
     Storage {
         /// The log.
         log: PathBuf,
-        /// Where the copy should be.
+        /// The copy's path.
         to: PathBuf,
         /// What the system said.
         why: String,

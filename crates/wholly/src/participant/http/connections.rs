@@ -37,7 +37,7 @@ const HEAD_LIMIT: usize = 64 * 1024;
 /// close one, because a call that meets the closing half-way is lost.
 const IDLE: Duration = Duration::from_secs(4);
 
-/// How long a connection is used at most. Each one's own age is up to a fifth less, so that they do
+/// The greatest age of a connection. Each one's own age is up to a fifth less, so that they do
 /// not all end at once.
 const AGE: Duration = Duration::from_secs(5 * 60);
 

@@ -110,7 +110,7 @@ fn a_salvage_that_is_killed_at_any_point_leaves_nothing_that_looks_like_a_log() 
     nothing_is_left_that_looks_like_a_copy(|log, to| _ = log.salvage(to).unwrap(), 3);
 }
 
-/// As where each backup is named by its day.
+/// Each backup is named by its day here.
 #[test]
 fn a_backup_removes_what_those_to_other_files_of_the_folder_left() {
     let subject = filled();

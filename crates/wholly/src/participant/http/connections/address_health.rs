@@ -1,4 +1,4 @@
-//! Which of a host's addresses fail, as the calls to them tell: a passive health check.
+//! A passive health check of a host's addresses, by the calls to them.
 //!
 //! An address that cannot be connected to, or whose last [`FAILING`] calls ended without a word of
 //! the participant, is left for another one of the same name. It is only put last: where all fail,
@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How many calls in a row must fail.
+/// The number of calls in a row that must fail.
 pub(super) const FAILING: u32 = 3;
-/// How long an address that fails is tried after the others.
+/// The time for which an address that fails is tried after the others.
 pub(super) const FORGIVEN_AFTER: Duration = Duration::from_secs(60);
 
-/// How the addresses of one host do.
+/// The state of the addresses of one host.
 #[derive(Default)]
 pub(super) struct AddressHealth(Mutex<State>);
 

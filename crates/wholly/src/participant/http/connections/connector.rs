@@ -18,7 +18,7 @@ use wholly_dns::{LookUpError, Names};
 use super::super::url::{BaseUrl, InvalidUrl};
 use super::address_health::AddressHealth;
 
-/// How a participant is spoken to.
+/// The way to speak to a participant.
 #[derive(Clone)]
 pub(in super::super) enum Transport {
     Plain,
@@ -54,7 +54,7 @@ impl<T: hyper::rt::Read + hyper::rt::Write + Send + Unpin> Io for T {}
 type BoxError = Box<dyn Error + Send + Sync>;
 type BoxFuture<T, E> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
 
-/// What connects to one host.
+/// The connector to one host.
 pub(super) struct Connector {
     base: Uri,
     names: Names,
@@ -106,7 +106,7 @@ impl Connector {
     }
 }
 
-/// Where one connection leads: the addresses that it could have, and the one that it has.
+/// The way of one connection: the addresses that it could have, and the one that it has.
 #[derive(Default)]
 pub(super) struct Route {
     ranked: OnceLock<Vec<IpAddr>>,

@@ -28,7 +28,7 @@ const SECOND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
 /// The time within which what does not hang has happened.
 const SOON: Duration = Duration::from_secs(20);
 
-/// What answers at one address: how often it was called, and over how many connections.
+/// A server at one address: how often it was called, and over how many connections.
 struct Instance {
     calls: AtomicUsize,
     connections: AtomicUsize,
