@@ -23,9 +23,9 @@ use crate::serve;
 /// Prints one line to the standard output once it takes requests, "wholly is listening on
 /// http://127.0.0.1:7400", and its log messages to the standard error (WHOLLY_LOG=debug shows
 /// more). SIGTERM ends it: for 5 seconds /readyz answers 503 while transactions are still taken, then
-/// what is in flight has 10 seconds to settle ([shutdown] sets both), and what has not settled goes on
-/// with the next start. SIGINT, or a second SIGTERM, ends it without the 5 seconds. SIGHUP has it
-/// read the configuration again.
+/// what is in flight has 10 seconds to settle, and what has not settled goes on with the next start;
+/// the section "shutdown" of the configuration sets both times. SIGINT, or a second SIGTERM, ends it
+/// without the 5 seconds. SIGHUP has it read the configuration again.
 ///
 /// A flag counts before its environment variable, and that before the configuration. Every key of
 /// the configuration has a variable: WHOLLY_LISTEN, WHOLLY_LOG_FILE (the key log), WHOLLY_AUDIT, and
