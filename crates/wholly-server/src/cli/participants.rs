@@ -78,8 +78,10 @@ fn show(participants: &[Participant], screen: &Screen) -> io::Result<()> {
         {
             let next = participant.next_at.map(|at| format!(", asked again at {}", time::date(at)));
             let (calls, next) = (participant.unanswered, next.unwrap_or_default());
-            let text =
-                format!("{calls} calls ended nothing{next}; {}", last_answer::in_words(last));
+            let text = format!(
+                "{calls} calls in a row had no final answer{next}; last, {}",
+                last_answer::in_words(last)
+            );
             screen.hanging("  ", 2, Paint::Plain, &text)?;
         } else if let Some(error) = &participant.last_error
             && participant.health != Health::Up
