@@ -380,7 +380,8 @@ async fn a_service_that_is_overrun_says_when_to_ask_again() {
         waiting.spawn(ask(service.routes.clone(), request(n, Abort, 0), Abort));
     }
     let first = waiting.join_next().await.unwrap().unwrap();
-    let again = Answer::pending(Some(Duration::from_secs(1)));
+    let reason = "still at it; ask again".to_owned();
+    let again = Answer::Pending { reason, retry_after: Some(Duration::from_secs(1)), http: None };
     assert_eq!(first, again);
     drop(thread);
     let answers = waiting.join_all().await;
