@@ -134,7 +134,8 @@ async fn the_participants_are_shown_as_they_answered() {
     let untouched = |name: &str, little: &Little| {
         json!({
             "name": name, "url": little.url(), "health": "unknown", "calls": 0, "errors": 0,
-            "in_progress": 0, "waiting": 0, "in_flight": 0, "in_flight_limit": share, "slots": slots
+            "in_progress": 0, "waiting": 0, "in_flight": 0, "in_flight_limit": share, "slots": slots,
+            "unanswered": 0
         })
     };
     assert_eq!(

@@ -12,7 +12,7 @@ use std::pin::Pin;
 
 use futures_util::future::join_all;
 use serde_json::Value;
-use wholly_core::wire::{Call, Operation};
+use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{Payload, Timestamp};
 
 use self::asking::{
@@ -181,7 +181,7 @@ impl Suite {
             asked.push_str(if asked.is_empty() { "" } else { ", " });
             asked.push_str(operation.as_str());
             if !is_expected(&answer) {
-                let seen = format!("after {asked}: expected {expected}, saw {answer:?}");
+                let seen = format!("after {asked}: expected {expected}, saw {}", in_words(&answer));
                 return Err(Broken::Seen(seen));
             }
         }
@@ -235,5 +235,13 @@ impl Suite {
 
     fn transaction(&self, payload: &Payload) -> Result<Call, Broken> {
         self.asking.call(Prepare, None, payload)
+    }
+}
+
+/// An answer as a report names it.
+fn in_words(answer: &Answer) -> String {
+    match answer.reason().trim_end_matches([':', ' ']) {
+        "" => answer.as_str().to_owned(),
+        reason => format!("{} ({reason})", answer.as_str()),
     }
 }

@@ -7,9 +7,9 @@ use http::{HeaderMap, HeaderValue};
 use wholly_core::wire::{Answer, Call, Operation, compensation_payload, header};
 use wholly_core::{OperationName, Payload, Timestamp};
 
-use super::Payloads;
 use super::asking::{AT_ONCE, Asking, Broken, DONE, Expected, REFUSED};
 use super::report::{Check, ConformanceError, Report};
+use super::{Payloads, in_words};
 use crate::HttpParticipant;
 
 use Operation::{Action, Compensation};
@@ -263,7 +263,8 @@ impl<'a> Step<'a> {
         let asked = &self.asked;
         if !is_expected(&answer) {
             return Err(Broken::Seen(format!(
-                "after {asked}: expected {expected}, saw {answer:?}"
+                "after {asked}: expected {expected}, saw {}",
+                in_words(&answer)
             )));
         }
         if operation != Action || expected != DONE.0 {
