@@ -332,7 +332,7 @@ fn what_is_wrong_with_the_section_is_named_and_no_secret_shown() {
         ("endpoint = 'ftp://a'", "2:12", "http:// or https://"),
         ("endpoint = 'http://a?b'", "2:12", "a query"),
         ("endpoint = '127.0.0.1:4318'", "2:12", "endpoint"),
-        ("headers = { 'a b' = 'env:PATH' }", "2:13", "no header"),
+        ("headers = { 'a b' = 'env:PATH' }", "2:13", "no name of a header"),
         ("headers = { a = 'hunter2' }", "2:17", "env:NAME"),
         ("sample = 1", "2:1", "did you mean `sampled`?"),
     ] {
