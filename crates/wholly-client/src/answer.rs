@@ -157,14 +157,14 @@ pub struct Step {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CallAttempts {
-    /// What is asked: `prepare`, `commit`, `abort`, `commit-one-phase`, `action` or `compensation`.
+    /// The operation: `prepare`, `commit`, `abort`, `commit-one-phase`, `action` or `compensation`.
     pub operation: String,
     /// The number of calls, one that is on its way included.
     pub tries: u32,
     /// When it is asked again; none while a call is on its way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
-    /// What was heard last; none before the first answer.
+    /// The last answer; none before the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_answer: Option<LastAnswer>,
 }
@@ -297,7 +297,7 @@ pub struct Participant {
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
-    /// What it said last; none before its first answer.
+    /// Its last answer; none before the first one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_answer: Option<LastAnswer>,
     /// The number of calls in a row that ended nothing, up to the last one.

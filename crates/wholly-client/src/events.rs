@@ -35,7 +35,7 @@ pub enum FeedItem {
 }
 
 impl FeedItem {
-    /// What happened to a transaction, where this tells of one.
+    /// The event of a transaction, where this tells of one.
     #[must_use]
     pub fn seen(self) -> Option<Seen> {
         match self {

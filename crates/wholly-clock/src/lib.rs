@@ -131,7 +131,7 @@ fn timestamp(since_epoch: Duration) -> Timestamp {
     Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// How many milliseconds `one` is later than `other`, to the nearest: between two looks at two clocks
+/// The milliseconds by which `one` is later than `other`, to the nearest: between two looks at two clocks
 /// some nanoseconds pass.
 fn rounded_millis(one: Duration, other: Duration) -> i64 {
     let millis = |later: Duration, earlier: Duration| {

@@ -17,6 +17,7 @@
 //! | [`wire`] | what travels between coordinator and participant, and what an answer means |
 //! | [`entry`] | the text under which records are kept |
 
+mod deadline;
 pub mod entry;
 mod id;
 mod key;

@@ -3,8 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::Serialize;
 
 use crate::wire::{Answer, Operation, cut_to};
 use crate::{BranchName, Name, OperationName, ParticipantName, Payload, Timestamp};
@@ -38,31 +37,6 @@ impl Now<'_> {
     /// The last answers, as they are recorded.
     pub(crate) fn recorded(&self) -> String {
         cut_to(self.last_answers.to_owned(), LAST_ANSWERS_LIMIT)
-    }
-}
-
-/// Reads a reason to abort or turn back, of which a deadline without last answers is written as its
-/// name `alone`.
-pub(crate) fn read_reason<'de, D, R>(
-    deserializer: D,
-    read: impl FnOnce(serde_json::Value) -> Result<R, serde_json::Error>,
-    alone: R,
-) -> Result<R, D::Error>
-where
-    D: Deserializer<'de>,
-{
-    match serde_json::Value::deserialize(deserializer)? {
-        serde_json::Value::String(name) if name == "deadline" => Ok(alone),
-        value => read(value).map_err(D::Error::custom),
-    }
-}
-
-/// A deadline that has passed in words, with the last answers where there are any.
-pub(crate) fn passed(f: &mut fmt::Formatter<'_>, before: &str, last_answers: &str) -> fmt::Result {
-    write!(f, "the deadline passed before {before}")?;
-    match last_answers {
-        "" => Ok(()),
-        last => write!(f, "; {last}"),
     }
 }
 

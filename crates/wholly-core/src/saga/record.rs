@@ -3,10 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::Graph;
-use crate::protocol::{passed, read_reason};
+use crate::deadline::in_words;
 use crate::{Key, LogId, Payload, StepName, Timestamp, TraceContext};
 
 /// A step's place in its saga's definition, from 0.
@@ -69,7 +69,7 @@ pub enum Resolution {
 
 /// Why a saga turned back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", remote = "Self")]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// A step's participant said no.
     Refused {
@@ -77,13 +77,6 @@ pub enum Reason {
         step: StepName,
         /// Why.
         reason: String,
-    },
-    /// It was not done by the deadline.
-    Deadline {
-        /// The last answers of those from whom one was outstanding, cut to
-        /// [`LAST_ANSWERS_LIMIT`](crate::LAST_ANSWERS_LIMIT) bytes; may be empty.
-        #[serde(default)]
-        last_answers: String,
     },
     /// The client took it back.
     Cancelled {
@@ -111,31 +104,20 @@ pub enum Reason {
         /// Why.
         reason: String,
     },
-}
-
-impl Serialize for Reason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Deadline { last_answers } if last_answers.is_empty() => {
-                serializer.serialize_unit_variant("Reason", 1, "deadline")
-            }
-            _ => Self::serialize(self, serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Reason {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let alone = Self::Deadline { last_answers: String::new() };
-        read_reason(deserializer, Self::deserialize, alone)
-    }
+    /// It was not done by the deadline.
+    #[serde(untagged, with = "crate::deadline")]
+    Deadline {
+        /// The last answers of those from whom one was outstanding, cut to
+        /// [`LAST_ANSWERS_LIMIT`](crate::LAST_ANSWERS_LIMIT) bytes; may be empty.
+        last_answers: String,
+    },
 }
 
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { step, reason } => write!(f, "{step} was refused: {reason}"),
-            Self::Deadline { last_answers } => passed(f, "it was done", last_answers),
+            Self::Deadline { last_answers } => in_words(f, "it was done", last_answers),
             Self::Cancelled { reason } => write!(f, "cancelled: {reason}"),
             Self::Exhausted { step, reason } => {
                 write!(f, "{step} was tried as often as it may be: {reason}")

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::sync::Arc;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use crate::protocol::{BranchIndex, passed, read_reason};
+use crate::deadline::in_words;
+use crate::protocol::BranchIndex;
 use crate::{Key, LogId, Name, ParticipantName, Payload, Timestamp, TraceContext};
 
 /// One thing that happened to a transaction. The module's table says which are forced.
@@ -113,7 +114,7 @@ impl fmt::Display for Decision {
 
 /// Why a transaction aborted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", remote = "Self")]
+#[serde(rename_all = "snake_case")]
 pub enum AbortReason {
     /// A participant said no.
     Refused {
@@ -121,13 +122,6 @@ pub enum AbortReason {
         participant: ParticipantName,
         /// Why.
         reason: String,
-    },
-    /// Not every vote was in by the deadline.
-    Deadline {
-        /// The last answers of those from whom one was outstanding, cut to
-        /// [`LAST_ANSWERS_LIMIT`](crate::LAST_ANSWERS_LIMIT) bytes; may be empty.
-        #[serde(default)]
-        last_answers: String,
     },
     /// The client took it back.
     Cancelled {
@@ -141,31 +135,20 @@ pub enum AbortReason {
         /// Why.
         reason: String,
     },
-}
-
-impl Serialize for AbortReason {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Deadline { last_answers } if last_answers.is_empty() => {
-                serializer.serialize_unit_variant("AbortReason", 1, "deadline")
-            }
-            _ => Self::serialize(self, serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for AbortReason {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let alone = Self::Deadline { last_answers: String::new() };
-        read_reason(deserializer, Self::deserialize, alone)
-    }
+    /// Not every vote was in by the deadline.
+    #[serde(untagged, with = "crate::deadline")]
+    Deadline {
+        /// The last answers of those from whom one was outstanding, cut to
+        /// [`LAST_ANSWERS_LIMIT`](crate::LAST_ANSWERS_LIMIT) bytes; may be empty.
+        last_answers: String,
+    },
 }
 
 impl fmt::Display for AbortReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Refused { participant, reason } => write!(f, "{participant} refused: {reason}"),
-            Self::Deadline { last_answers } => passed(f, "every vote was in", last_answers),
+            Self::Deadline { last_answers } => in_words(f, "every vote was in", last_answers),
             Self::Cancelled { reason } => write!(f, "cancelled: {reason}"),
             Self::Restarted => f.write_str("the coordinator restarted before it had decided"),
             Self::Resolved { reason } => write!(f, "resolved by hand: {reason}"),

@@ -37,9 +37,9 @@ fn in_words<'a>(
     match (name, body) {
         // The transaction itself shows what is in it.
         ("started", _) => None,
-        ("aborted", body) => Some(because(<AbortReason as Deserialize>::deserialize(body), body)),
+        ("aborted", body) => Some(because(AbortReason::deserialize(body), body)),
         ("ended", body) => Some(format!("by hand: {}", plain(body.get("reason")?))),
-        ("turned_back", body) => Some(because(<Reason as Deserialize>::deserialize(body), body)),
+        ("turned_back", body) => Some(because(Reason::deserialize(body), body)),
         (_, Value::Number(_)) => Some(branch(body)),
         (_, Value::Array(parts)) => {
             let (place, rest) = parts.split_first()?;
