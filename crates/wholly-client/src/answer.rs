@@ -68,15 +68,15 @@ pub struct Transaction {
     /// Why it aborted, or turned back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Why its records cannot be used, if it was set aside.
+    /// Why its records cannot be used, if it was quarantined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub set_aside: Option<String>,
+    pub quarantined: Option<String>,
     /// Its payloads, input and outputs were removed when they had been kept for as long as they are.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub payloads_removed: bool,
-    /// Who is to be asked and is not there: it is held until they are.
+    /// Unregistered participants that it awaits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub held_for: Vec<String>,
+    pub awaiting: Vec<String>,
     /// It is not loaded: the server had no room for it in memory, and it goes on when there is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unloaded: bool,

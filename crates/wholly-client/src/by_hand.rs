@@ -57,15 +57,15 @@ impl Client {
         self.by_hand(id, path, json(&Why { reason }), |now| now.settled).await
     }
 
-    /// Ends a transaction that was set aside because its records cannot be used. Nobody is asked
+    /// Ends a transaction that was quarantined because its records cannot be used. Nobody is asked
     /// anything for it any more, and its key stays taken.
     ///
     /// # Errors
-    /// When it was not set aside for that, it is not in flight, or there is no answer.
+    /// When it was not quarantined for that, it is not in flight, or there is no answer.
     pub async fn end(&self, id: TransactionId, reason: &str) -> Result<(), AskError> {
         let path = format!("/v1/transactions/{id}/end");
         let ended_so = |now: &Transaction| {
-            now.settled && now.set_aside.as_ref().is_some_and(|why| why.ends_with(reason))
+            now.settled && now.quarantined.as_ref().is_some_and(|why| why.ends_with(reason))
         };
         self.by_hand(id, path, json(&Why { reason }), ended_so).await
     }

@@ -4,7 +4,7 @@
 //! a time in milliseconds since the Unix epoch, and the records of that time. They are in `r` for a
 //! transaction in two phases and in `s` for a saga. Members that a reader does not know are
 //! ignored; a version or a record that it does not know makes the entry unreadable, and the
-//! transaction is set aside.
+//! transaction is quarantined.
 //!
 //! `{"v":1,"ended":[1763842724123,"a disk was replaced"]}` is an entry of another kind, and its
 //! transaction's last: an operator's word that ended what could not be read. It has no records.

@@ -37,7 +37,7 @@ pub use key::Key;
 pub use names::{BranchName, InvalidName, KeyId, Name, OperationName, ParticipantName, StepName};
 pub use payload::{InvalidPayload, Payload};
 pub use protocol::{
-    Answered, BranchIndex, BrokenInvariant, Callee, Effect, Input, LAST_ANSWERS_LIMIT, Now, Request,
+    Answered, BranchIndex, BrokenInvariant, Effect, Input, LAST_ANSWERS_LIMIT, Now, Request, Target,
 };
 pub use time::Timestamp;
 pub use trace::{InvalidTraceContext, TraceContext};

@@ -11,7 +11,7 @@ use crate::{BranchName, Name, OperationName, ParticipantName, Payload, Timestamp
 /// A branch's or step's place in its transaction, from 0.
 pub type BranchIndex = u16;
 
-/// The time for what a restored copy holds: it stands still, so that no deadline passes.
+/// The time for what came with a restored copy: it stands still, so that no deadline passes.
 pub(crate) const TIMELESS: Timestamp = Timestamp::from_millis(0);
 
 /// The time of an input, and what was heard until then. A [`Timestamp`] alone says that nothing was.
@@ -40,7 +40,7 @@ impl Now<'_> {
     }
 }
 
-/// What happens to a transaction, other than a person's word.
+/// What happens to a transaction, other than an operator's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// An attempt came to its end.
@@ -62,7 +62,7 @@ pub struct Answered {
     pub answer: Answer,
     /// How often it was asked this since the coordinator started.
     pub tries: u32,
-    /// Whether that is so often that a person should know.
+    /// Whether that is so often that an operator should know.
     pub exhausted: bool,
 }
 
@@ -79,11 +79,11 @@ pub struct Effect {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// Who is asked.
-    pub callee: Callee,
+    pub target: Target,
     /// For which branch or step.
     pub branch: BranchName,
     /// What a saga's step calls the operation.
-    pub own_name: Option<OperationName>,
+    pub operation_name: Option<OperationName>,
     /// With what.
     pub payload: Payload,
     /// After this time it must be refused.
@@ -97,7 +97,7 @@ pub struct Request {
 /// Who is asked.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "String")]
-pub enum Callee {
+pub enum Target {
     /// A participant.
     Participant(ParticipantName),
     /// The program itself, which has the steps of this saga in its code.
@@ -109,7 +109,7 @@ pub enum Callee {
     },
 }
 
-impl fmt::Display for Callee {
+impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Participant(name) => write!(f, "the participant {name}"),
@@ -118,13 +118,13 @@ impl fmt::Display for Callee {
     }
 }
 
-impl From<Callee> for String {
-    fn from(callee: Callee) -> Self {
-        callee.to_string()
+impl From<Target> for String {
+    fn from(target: Target) -> Self {
+        target.to_string()
     }
 }
 
-/// A record that a law of the protocol forbids here. Its transaction is to be set aside.
+/// A record that a law of the protocol forbids here. Its transaction is to be quarantined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a law of the protocol is broken: {law}")]
 #[non_exhaustive]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::protocol::{BranchIndex, BrokenInvariant, Callee, Effect, Input, Now, Request, broken};
+use crate::protocol::{BranchIndex, BrokenInvariant, Effect, Input, Now, Request, Target, broken};
 use crate::{BranchName, Key, LogId, Name, Timestamp, TraceContext, saga, two_phase};
 
 /// A transaction of either pattern: what its records amount to.
@@ -26,7 +26,7 @@ pub enum Record {
     Saga(saga::Record),
 }
 
-/// How a person says that a branch or step ended.
+/// How an operator says that a branch or step ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
     /// A branch: committed or aborted.
@@ -76,7 +76,7 @@ impl Transaction {
     /// Takes an input; returns the records that it led to, in their order.
     ///
     /// # Errors
-    /// When a record breaks a law: the transaction is to be set aside, and nothing to be kept.
+    /// When a record breaks a law: the transaction is to be quarantined, and nothing to be kept.
     pub fn step<'a>(
         &mut self,
         input: &Input,
@@ -126,7 +126,7 @@ impl Transaction {
     ///
     /// # Errors
     /// When it cannot have ended so.
-    pub fn resolve_held(
+    pub fn resolve_quarantined(
         &mut self,
         branch: BranchIndex,
         ended: Ended,
@@ -134,16 +134,16 @@ impl Transaction {
     ) -> Result<Vec<Record>, ResolveError> {
         match (self, ended) {
             (Self::TwoPhase(transaction), Ended::Branch(decision)) => {
-                Ok(of_two_phase(transaction.resolve_held(branch, decision, reason)?))
+                Ok(of_two_phase(transaction.resolve_quarantined(branch, decision, reason)?))
             }
             (Self::Saga(saga), Ended::Step(resolution)) => {
-                Ok(of_saga(saga.resolve_held(branch, resolution, reason)?))
+                Ok(of_saga(saga.resolve_quarantined(branch, resolution, reason)?))
             }
             _ => Err(ResolveError::WrongPattern),
         }
     }
 
-    /// Takes an operator's word that what a restored copy holds goes on under this identity.
+    /// Takes an operator's word that what came with a restored copy goes on under this identity.
     ///
     /// # Errors
     /// When a law forbids it.
@@ -154,7 +154,7 @@ impl Transaction {
         })
     }
 
-    /// The identity of the restored copy under which a person let it go on last.
+    /// The identity of the restored copy under which an operator let it go on last.
     pub fn released(&self) -> Option<LogId> {
         match self {
             Self::TwoPhase(transaction) => transaction.released(),
@@ -189,13 +189,13 @@ impl Transaction {
     }
 
     /// Who does a branch or step.
-    pub fn callee(&self, branch: BranchIndex) -> Option<Callee> {
+    pub fn target(&self, branch: BranchIndex) -> Option<Target> {
         match self {
             Self::TwoPhase(transaction) => {
                 let branch = transaction.branches().get(usize::from(branch))?;
-                Some(Callee::Participant(branch.participant().clone()))
+                Some(Target::Participant(branch.participant().clone()))
             }
-            Self::Saga(saga) => saga.callee(branch),
+            Self::Saga(saga) => saga.target(branch),
         }
     }
 
@@ -216,10 +216,10 @@ impl Transaction {
     }
 
     /// About how many bytes of memory it takes for its payloads and its definition.
-    pub fn held_bytes(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         match self {
-            Self::TwoPhase(transaction) => transaction.held_bytes(),
-            Self::Saga(saga) => saga.held_bytes(),
+            Self::TwoPhase(transaction) => transaction.memory_bytes(),
+            Self::Saga(saga) => saga.memory_bytes(),
         }
     }
 
@@ -267,7 +267,7 @@ impl Transaction {
         }
     }
 
-    /// Whether it needs a person.
+    /// Whether it needs an operator.
     pub fn is_stuck(&self) -> bool {
         match self {
             Self::TwoPhase(transaction) => transaction.is_stuck(),

@@ -134,7 +134,7 @@ pub struct Call {
     /// What is asked.
     pub operation: Operation,
     /// What a saga's step calls the operation; `None` in two-phase.
-    pub own_name: Option<OperationName>,
+    pub operation_name: Option<OperationName>,
     /// After this time the participant must refuse; `None` for the second phase, a compensation,
     /// and what comes after a saga's pivot.
     pub expires: Option<Timestamp>,
@@ -158,7 +158,7 @@ impl Call {
 
     /// The operation's name in the path and in `Wholly-Operation`.
     pub fn operation_name(&self) -> &str {
-        self.own_name.as_ref().map_or(self.operation.as_str(), OperationName::as_str)
+        self.operation_name.as_ref().map_or(self.operation.as_str(), OperationName::as_str)
     }
 }
 
@@ -253,7 +253,7 @@ pub enum Answer {
         /// The head of the HTTP answer, if there was one.
         http: Option<Box<HttpHead>>,
     },
-    /// It cannot be done as it is asked, and asking again will not mend that: a person has to look.
+    /// It cannot be done as it is asked, and asking again will not mend that: an operator has to look.
     /// Only participants in process say so. It is unknown all the same, and asked again, for a new
     /// version of the program may know what to do.
     Stuck {

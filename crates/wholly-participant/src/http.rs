@@ -36,7 +36,10 @@ pub trait Branches: Send + Sync + 'static {
 /// A call that cannot be read is answered 400, and one whose payload is longer than
 /// [`Payload::LIMIT`] 413: to the coordinator both mean unknown.
 pub fn router<B: Branches>(branches: B) -> Router {
-    routes(branches, Operation::TWO_PHASE.map(|operation| Endpoint { operation, own_name: None }))
+    routes(
+        branches,
+        Operation::TWO_PHASE.map(|operation| Endpoint { operation, operation_name: None }),
+    )
 }
 
 /// The routes of a participant in sagas: `POST /{name}` for each of these names, and for no other.
@@ -61,7 +64,7 @@ pub fn saga_router<B: Branches>(
         if !names.insert(name.clone()) {
             return Err(InvalidOperations::Twice(name));
         }
-        endpoints.push(Endpoint { operation, own_name: Some(name) });
+        endpoints.push(Endpoint { operation, operation_name: Some(name) });
     }
     Ok(routes(branches, endpoints))
 }
@@ -94,12 +97,12 @@ pub(crate) const COMPENSATION_LIMIT: usize = 2 * Payload::LIMIT + 1024;
 #[derive(Clone)]
 struct Endpoint {
     operation: Operation,
-    own_name: Option<OperationName>,
+    operation_name: Option<OperationName>,
 }
 
 impl Endpoint {
     fn name(&self) -> &str {
-        self.own_name.as_ref().map_or(self.operation.as_str(), OperationName::as_str)
+        self.operation_name.as_ref().map_or(self.operation.as_str(), OperationName::as_str)
     }
 
     fn body_limit(&self) -> usize {
@@ -171,12 +174,12 @@ fn parse(endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) -> Result<Call, S
         _ if body.is_empty() => Payload::null(),
         _ => Payload::parse(body).map_err(|e| e.to_string())?,
     };
-    let Endpoint { operation, own_name } = endpoint;
+    let Endpoint { operation, operation_name } = endpoint;
     let expires = expires.map(Timestamp::from_millis);
     let values = |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
     let trace = TraceContext::of_headers(values(header::TRACEPARENT), values(header::TRACESTATE));
     let trace = trace.map(Arc::new);
-    Ok(Call { transaction, branch, operation, own_name, expires, payload, trace })
+    Ok(Call { transaction, branch, operation, operation_name, expires, payload, trace })
 }
 
 /// Each part has a payload's limit, and the whole another.

@@ -10,8 +10,8 @@
 //! | `GET /v1/choreographies/{correlation}` | one choreography with its timeline |
 //! | `GET /v1/events` | what is recorded of all transactions, live |
 //! | `POST /v1/transactions/{id}/abort` | aborts it, if it is not decided |
-//! | `POST /v1/transactions/{id}/retry` | asks what is outstanding again, now; releases what is held |
-//! | `POST /v1/transactions/{id}/end` | ends what was set aside because its records cannot be used |
+//! | `POST /v1/transactions/{id}/retry` | asks what is outstanding again, now; releases what is quarantined |
+//! | `POST /v1/transactions/{id}/end` | ends what was quarantined because its records cannot be used |
 //! | `POST /v1/transactions/{id}/branches/{branch}/resolve` | ends a branch by hand |
 //! | `GET /v1/outcome/{id}` | what was decided, for a prepared participant that asks |
 //! | `GET /v1/sagas` | the sagas that can be submitted by name and version |

@@ -12,7 +12,7 @@ use crate::cli::failed;
 ///
 /// The copy is of one moment, whole and durable when the command ends, readable by nobody else, and
 /// never replaces a file. It holds every payload that the log holds. Serve it with --restored,
-/// which holds what the copy has in doubt until a person decides.
+/// which holds what the copy has in doubt until an operator decides.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly backup --log /var/lib/wholly/wholly.db --to /backup/$(date +%F).db

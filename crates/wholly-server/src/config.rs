@@ -48,7 +48,7 @@ use self::logs::Logs;
 use self::metrics::MetricsSection;
 use self::traces::{Traces, TracesSection};
 use crate::access::Access;
-use crate::place::Place;
+use crate::line_column::LineColumn;
 use retention::RetentionSection;
 pub use shutdown::Shutdown;
 use shutdown::ShutdownSection;
@@ -65,7 +65,7 @@ pub struct Config {
     pub create_log: bool,
     /// How it tells what happens to it.
     pub logs: Logs,
-    /// Who is told that a transaction needs a person.
+    /// Who is told that a transaction needs an operator.
     pub alerts: Option<Alerts>,
     /// Where spans go.
     pub traces: Option<Traces>,
@@ -144,7 +144,7 @@ pub enum ConfigError {
     Unreadable { file: PathBuf, why: io::Error },
     /// It says something that it cannot say.
     #[error("{}:{place}: {why}", .file.display())]
-    Invalid { file: PathBuf, place: Place, why: String },
+    Invalid { file: PathBuf, place: LineColumn, why: String },
     /// A variable says something that it cannot say.
     #[error("{name}: {why}")]
     Variable { name: String, why: String },
@@ -165,9 +165,11 @@ impl Source {
         Config::parse(&text, directory, &self.overrides).map_err(|Wrong { at, why }| {
             match self.overrides.variables.at(&text, at) {
                 Some(name) => ConfigError::variable(name, why),
-                None => {
-                    ConfigError::Invalid { file: file.clone(), place: Place::of(&text, at), why }
-                }
+                None => ConfigError::Invalid {
+                    file: file.clone(),
+                    place: LineColumn::of(&text, at),
+                    why,
+                },
             }
         })
     }

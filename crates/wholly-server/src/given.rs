@@ -11,7 +11,7 @@ use wholly_events::Declaration;
 
 use crate::definition::{FileError, Format, Located, Transcript, json, parse, read_text};
 use crate::fetch::fetch;
-use crate::place::Place;
+use crate::line_column::LineColumn;
 use crate::submission::{Pattern, Submission, TwoPhaseSubmission};
 use crate::written::Written;
 
@@ -41,7 +41,7 @@ pub fn read(from: &Path) -> Result<Given, FileError> {
         Kind::Declaration => serde_json::from_str(&text).map(Given::Declaration).map_err(|error| {
             let (at, what) = json::malformed(&text, &error);
             let problem = Problem { at: Vec::new(), what };
-            let problems = vec![Located { place: Place::of(&text, at), problem }];
+            let problems = vec![Located { place: LineColumn::of(&text, at), problem }];
             FileError::Invalid { file: from.to_owned(), problems }
         }),
         Kind::Unknown => Err(FileError::Refused { file: from.to_owned(), why: UNKNOWN.into() }),

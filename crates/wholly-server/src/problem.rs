@@ -148,7 +148,7 @@ impl From<SubmitError> for Problem {
             | E::Input { .. } => Kind::INVALID_TRANSACTION,
             E::UnknownParticipant { .. } => Kind::UNKNOWN_PARTICIPANT,
             E::KeyReused { .. } => Kind::KEY_REUSED,
-            E::SetAside { .. } => Kind::CONFLICT,
+            E::Quarantined { .. } => Kind::CONFLICT,
             E::Overloaded { .. } | E::OutOfRoom { .. } => Kind::OVERLOADED,
             E::ParticipantOverloaded { .. } | E::ParticipantOutOfRoom { .. } => {
                 Kind::PARTICIPANT_OVERLOADED
@@ -194,7 +194,7 @@ impl From<CancelError> for Problem {
             | E::OnePhase { .. }
             | E::Completed { .. }
             | E::PivotMayHaveLeft { .. }
-            | E::SetAside { .. } => Kind::CONFLICT,
+            | E::Quarantined { .. } => Kind::CONFLICT,
             E::NotFound { .. } => Kind::NO_SUCH_TRANSACTION,
             E::Unavailable { .. } => Kind::UNAVAILABLE,
             _ => Kind::INTERNAL,
@@ -223,7 +223,7 @@ impl From<ResolveError> for Problem {
             E::Over { .. }
             | E::Undecided { .. }
             | E::NotSo { .. }
-            | E::SetAside { .. }
+            | E::Quarantined { .. }
             | E::Restored { .. }
             | E::NotInFlight { .. } => Kind::CONFLICT,
             E::Unavailable { .. } => Kind::UNAVAILABLE,

@@ -85,7 +85,7 @@ async fn serve<L: Log, P: Participant>(
     log: impl FnOnce(SqliteLog) -> L,
     participant: impl Fn(HttpParticipant) -> P,
 ) -> Result<(), ServeError> {
-    warn_of_strangers(&config, &sagas);
+    warn_of_unregistered_participants(&config, &sagas);
     open_files::make_room(&config);
     let ending = EndingSignals::new()?;
     let hangup = signal(SignalKind::hangup()).map_err(denied("signals"))?;
@@ -259,7 +259,7 @@ async fn observe(
 }
 
 /// A saga may be there before its participants are; submitted, it is turned away until then.
-fn warn_of_strangers(config: &Config, sagas: &Sagas) {
+fn warn_of_unregistered_participants(config: &Config, sagas: &Sagas) {
     for graph in sagas.all() {
         let named = graph.steps().filter_map(|(step, _)| step.participant.as_ref());
         for participant in named.filter(|name| !config.participants.contains_key(*name)) {

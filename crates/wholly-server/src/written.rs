@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use wholly_core::saga::Problem;
 
 use crate::definition::{FileError, Format, Located, Transcript, json, read_text};
-use crate::place::Place;
+use crate::line_column::LineColumn;
 
 /// A transaction in a file.
 pub struct Written {
@@ -85,5 +85,5 @@ impl Written {
 }
 
 fn located(text: &str, at: usize, what: String) -> Located {
-    Located { place: Place::of(text, at), problem: Problem { at: Vec::new(), what } }
+    Located { place: LineColumn::of(text, at), problem: Problem { at: Vec::new(), what } }
 }

@@ -421,7 +421,7 @@ async fn what_cannot_be_read_is_shown_as_far_as_it_is_known_and_ended_by_hand() 
     for _ in 0..2 {
         let shown = server.get(&path).await.json();
         assert_eq!((&shown["settled"], &shown["stuck"]), (&json!(true), &json!(false)));
-        let why = shown["set_aside"].as_str().unwrap();
+        let why = shown["quarantined"].as_str().unwrap();
         assert!(why.contains("an operator ended it") && why.contains("refunded by hand"), "{why}");
         let stuck = server.get("/v1/transactions?stuck=true").await.json();
         assert_eq!(stuck["transactions"], json!([]), "{stuck}");

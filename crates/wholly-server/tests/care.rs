@@ -82,7 +82,7 @@ async fn a_backup_in_the_midst_of_traffic_is_restored_and_sends_nothing_until_a_
     for (id, state) in [(&undecided, "init"), (&committed, "committed")] {
         let transaction = restored.get(&format!("/v1/transactions/{id}")).await.json();
         assert_eq!((&transaction["state"], &transaction["stuck"]), (&state.into(), &true.into()));
-        let why = transaction["set_aside"].as_str().unwrap();
+        let why = transaction["quarantined"].as_str().unwrap();
         assert!(why.contains("restored copy"), "{why}");
     }
     assert_eq!(restored.get(&format!("/v1/transactions/{settled}")).await.json()["settled"], true);
@@ -105,7 +105,7 @@ async fn a_backup_in_the_midst_of_traffic_is_restored_and_sends_nothing_until_a_
     let [orders_before, payments_before] = before.map(|(of_undecided, _)| of_undecided);
     assert_eq!(orders.asked(&undecided), orders_before, "and nothing for the other");
     assert_eq!(payments.asked(&undecided), payments_before, "and nothing for the other");
-    // What the person saw committed is resolved so, without a call.
+    // What the operator saw committed is resolved so, without a call.
     for branch in ["orders", "payments"] {
         let path = format!("/v1/transactions/{undecided}/branches/{branch}/resolve");
         let word = r#"{"as": "committed", "reason": "seen there"}"#;

@@ -227,7 +227,7 @@ async fn damage_is_named_and_what_is_whole_is_saved() {
 
     let server = Server::start_by(home, &[]).await;
     let read = server.get(&format!("/v1/transactions/{}", ids[1])).await.json();
-    let why = read["set_aside"].as_str().unwrap_or_default();
+    let why = read["quarantined"].as_str().unwrap_or_default();
     assert!(why.contains("is not what was written"), "{read}");
     let ready = server.get("/readyz").await;
     assert_eq!(ready.status, StatusCode::OK);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wholly_core::saga::InvalidDefinition;
 use wholly_core::{
-    self as core, Callee, InvalidName, InvalidPayload, Key, Name, ParticipantName, TransactionId,
+    self as core, InvalidName, InvalidPayload, Key, Name, ParticipantName, Target, TransactionId,
     saga, two_phase,
 };
 
@@ -147,7 +147,7 @@ pub enum SubmitError {
         "the transaction {id}, which has the key {key}, is over and its records cannot be used: how it \
          ended is not known, and it is not run again; see what is known of it"
     )]
-    SetAside {
+    Quarantined {
         /// The key.
         key: Key,
         /// Whose it is.
@@ -161,12 +161,12 @@ pub enum SubmitError {
     },
     /// Somebody whom it names owes answers for as many transactions as one may.
     #[error(
-        "{callee} has not answered for {owed} transactions yet, and one may owe no more; mend it if \
+        "{target} has not answered for {owed} transactions yet, and one may owe no more; mend it if \
          it hangs, or try again later: what does not name it is taken"
     )]
     ParticipantOverloaded {
         /// Who.
-        callee: Callee,
+        target: Target,
         /// For how many.
         owed: usize,
     },
@@ -183,12 +183,12 @@ pub enum SubmitError {
     },
     /// The transactions for which one participant owes an answer take as much memory as they may.
     #[error(
-        "{callee} has not answered for transactions of {owed_bytes} bytes yet, and the limit for one is \
+        "{target} has not answered for transactions of {owed_bytes} bytes yet, and the limit for one is \
          {limit_bytes}; mend it if it hangs, or try again later: what does not name it is taken"
     )]
     ParticipantOutOfRoom {
         /// Who.
-        callee: Callee,
+        target: Target,
         /// How much memory those take.
         owed_bytes: usize,
         /// How much they may.
@@ -220,10 +220,10 @@ pub enum SubmitError {
 }
 
 impl SubmitError {
-    pub(crate) fn unknown(callee: &Callee) -> Self {
-        match callee.clone() {
-            Callee::Participant(participant) => Self::UnknownParticipant { participant },
-            Callee::Code { saga, version } => Self::UnknownSaga { saga, version },
+    pub(crate) fn unknown(target: &Target) -> Self {
+        match target.clone() {
+            Target::Participant(participant) => Self::UnknownParticipant { participant },
+            Target::Code { saga, version } => Self::UnknownSaga { saga, version },
         }
     }
 
@@ -319,12 +319,12 @@ pub enum CancelError {
         /// Which.
         id: TransactionId,
     },
-    /// It was set aside.
+    /// It was quarantined.
     #[error(
-        "the transaction {id} was set aside: its records cannot be used; see what is known of it, and \
+        "the transaction {id} was quarantined: its records cannot be used; see what is known of it, and \
          end it by hand"
     )]
-    SetAside {
+    Quarantined {
         /// Which.
         id: TransactionId,
     },
@@ -361,7 +361,7 @@ impl CancelError {
 pub enum EndError {
     /// Its records can be used.
     #[error(
-        "the transaction {id} was not set aside: it goes on by itself; to stop it, abort it, and \
+        "the transaction {id} was not quarantined: it goes on by itself; to stop it, abort it, and \
          where it is stuck, resolve its branches or steps"
     )]
     NotSetAside {
@@ -370,7 +370,7 @@ pub enum EndError {
     },
     /// It came with a restored copy of the log.
     #[error(
-        "the records of the transaction {id} can be used: it is held because it came with a restored \
+        "the records of the transaction {id} can be used: it is quarantined because it came with a restored \
          copy of the log; release, abort or resolve it"
     )]
     Restored {
@@ -421,12 +421,12 @@ pub enum ResolveError {
         /// Why not, and what else to do.
         why: String,
     },
-    /// It was set aside.
+    /// It was quarantined.
     #[error(
-        "the transaction {id} was set aside: its records cannot be used; see what is known of it, and \
+        "the transaction {id} was quarantined: its records cannot be used; see what is known of it, and \
          end it by hand"
     )]
-    SetAside {
+    Quarantined {
         /// Which transaction.
         id: TransactionId,
     },

@@ -1,7 +1,7 @@
 //! Distributed transactions that happen wholly or not at all.
 //!
 //! A [`Coordinator`] runs a change over several services or databases so that it happens at all of
-//! them or at none, through crashes of any of them and of itself. It lives in your program, on
+//! them or at none, through crashes of any of them and of itself. It incarnations in your program, on
 //! tokio, and remembers in a [log](log::Log): one SQLite file by default.
 //!
 //! The protocols are those of [`wholly_core`], whose pages are their specification.
@@ -64,8 +64,8 @@ pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
 pub use log::sqlite::{BackupError, SqliteLog};
 pub use meter::{
-    BegunMeasures, CallMeasures, CalleeHealth, CalleeMeasures, Distribution, EndedMeasures,
-    LastError, Measures, SettledTransaction,
+    BegunMeasures, CallMeasures, Distribution, EndedMeasures, LastError, Measures,
+    SettledTransaction, TargetHealth, TargetMeasures,
 };
 pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcome, SagaOutcome};
 #[cfg(feature = "http")]
@@ -81,7 +81,7 @@ pub use wholly_core::two_phase::{
     AbortReason, BranchState, Decision, Started, StartedBranch, Vote,
 };
 pub use wholly_core::{
-    BranchName, Callee, Ended, InvalidName, InvalidPayload, Key, KeyId, LogId, Name, OperationName,
-    ParticipantName, Payload, Record, StepName, Timestamp, TraceContext, TransactionId, saga,
-    two_phase,
+    BranchName, Ended, InvalidName, InvalidPayload, Key, KeyId, LogId, Name, OperationName,
+    ParticipantName, Payload, Record, StepName, Target, Timestamp, TraceContext, TransactionId,
+    saga, two_phase,
 };

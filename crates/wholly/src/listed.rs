@@ -30,7 +30,7 @@ pub struct Listed {
     pub state: State,
     /// Nothing is left to do.
     pub settled: bool,
-    /// A person is needed.
+    /// An operator is needed.
     pub stuck: bool,
     /// When it was accepted: milliseconds since the Unix epoch.
     pub started: Timestamp,

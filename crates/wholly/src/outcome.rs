@@ -136,8 +136,8 @@ pub enum AnyOutcome {
     TwoPhase(Outcome),
     /// Of a saga.
     Saga(SagaOutcome),
-    /// It was set aside: its records cannot be used, not even to tell its pattern.
-    SetAside(TransactionId),
+    /// It was quarantined: its records cannot be used, not even to tell its pattern.
+    Quarantined(TransactionId),
 }
 
 impl AnyOutcome {
@@ -146,7 +146,7 @@ impl AnyOutcome {
         match self {
             Self::TwoPhase(outcome) => outcome.id(),
             Self::Saga(outcome) => outcome.id(),
-            Self::SetAside(id) => *id,
+            Self::Quarantined(id) => *id,
         }
     }
 
@@ -156,7 +156,7 @@ impl AnyOutcome {
             self,
             Self::TwoPhase(Outcome::Unsettled(_))
                 | Self::Saga(SagaOutcome::Unsettled(_))
-                | Self::SetAside(_)
+                | Self::Quarantined(_)
         )
     }
 
@@ -192,7 +192,7 @@ impl AnyOutcome {
         match self {
             Self::TwoPhase(outcome) => Self::TwoPhase(Outcome::Unsettled(outcome.id())),
             Self::Saga(outcome) => Self::Saga(SagaOutcome::Unsettled(outcome.id())),
-            Self::SetAside(id) => Self::SetAside(id),
+            Self::Quarantined(id) => Self::Quarantined(id),
         }
     }
 

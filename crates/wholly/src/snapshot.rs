@@ -4,7 +4,7 @@ use serde::Serialize;
 use wholly_core::saga::{self, StepState};
 use wholly_core::two_phase::BranchState;
 use wholly_core::{
-    BranchIndex, Callee, Key, Name, ParticipantName, Payload, Record, StepName, Timestamp,
+    BranchIndex, Key, Name, ParticipantName, Payload, Record, StepName, Target, Timestamp,
     Transaction, TransactionId, two_phase,
 };
 
@@ -39,20 +39,20 @@ pub struct Snapshot {
     pub state: &'static str,
     /// Nothing is left to do.
     pub settled: bool,
-    /// A person is needed.
+    /// An operator is needed.
     pub stuck: bool,
     /// Why it aborted, or turned back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Why nothing is done for it, if it was set aside: its records cannot be used, or it came with
+    /// Why nothing is done for it, if it was quarantined: its records cannot be used, or it came with
     /// a restored copy of the log. Also that an operator ended it, when and why; and of one that
     /// had settled, or that the coordinator still knows in memory, that it is damaged in the log.
     /// What is shown besides is then what the records say up to the first that cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub set_aside: Option<String>,
-    /// Who is to be asked and is not here: it is held until they are.
+    pub quarantined: Option<String>,
+    /// Unregistered participants and sagas that it awaits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub held_for: Vec<Callee>,
+    pub awaiting: Vec<Target>,
     /// It is not loaded: there was no room for it in memory, and it goes on when there is.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unloaded: bool,
@@ -87,7 +87,7 @@ pub struct BranchSnapshot {
     pub participant: ParticipantName,
     /// Where it stands.
     pub state: BranchState,
-    /// Why it needs a person, if it does.
+    /// Why it needs an operator, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
     /// The attempts at what is outstanding of it, and what was heard last. The log has none of it:
@@ -112,7 +112,7 @@ pub struct StepSnapshot {
     /// Whether there is no way back once it is done.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pivot: bool,
-    /// Why it needs a person, if it does.
+    /// Why it needs an operator, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
     /// The attempts at what is outstanding of it, and what was heard last. The log has none of it:
@@ -144,14 +144,14 @@ impl Snapshot {
         let unloaded = known.is_unloaded;
         let mut snapshot = match replayed {
             Some(replayed) => Self::of_readable(id, replayed),
-            None => Self::empty(id, AnyOutcome::SetAside(id)),
+            None => Self::empty(id, AnyOutcome::Quarantined(id)),
         };
         match wrong {
             None => {
-                let Known { held_for, attempts, set_aside, .. } = known;
-                snapshot.stuck |= set_aside.is_some();
+                let Known { awaiting, attempts, quarantined, .. } = known;
+                snapshot.stuck |= quarantined.is_some();
                 snapshot.shows(attempts);
-                (snapshot.held_for, snapshot.set_aside) = (held_for, set_aside);
+                (snapshot.awaiting, snapshot.quarantined) = (awaiting, quarantined);
             }
             Some(wrong) => snapshot.is_only_known_in_part(&wrong, &known),
         }
@@ -175,12 +175,12 @@ impl Snapshot {
     /// ended tells the loop, which holds all that have not.
     fn is_only_known_in_part(&mut self, wrong: &ReplayError, known: &Known) {
         let told = known.minted.is_some();
-        self.outcome = AnyOutcome::SetAside(self.id);
+        self.outcome = AnyOutcome::Quarantined(self.id);
         (self.state, self.reason) = ("unknown", None);
         self.settled = wrong.ended().is_some() || (told && !known.is_open);
         // What goes on in memory alone needs nobody yet; nor does what has ended.
-        self.stuck = !self.settled && (known.set_aside.is_some() || !told);
-        self.set_aside = Some(wrong.to_string());
+        self.stuck = !self.settled && (known.quarantined.is_some() || !told);
+        self.quarantined = Some(wrong.to_string());
     }
 
     fn of_readable(id: TransactionId, replayed: Replayed) -> Self {
@@ -214,8 +214,8 @@ impl Snapshot {
             settled: false,
             stuck: false,
             reason: None,
-            set_aside: None,
-            held_for: Vec::new(),
+            quarantined: None,
+            awaiting: Vec::new(),
             unloaded: false,
             deadline: None,
             input: None,

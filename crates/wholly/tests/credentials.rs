@@ -24,7 +24,7 @@ fn call() -> Call {
         transaction: TransactionId::mint(0, Timestamp::default(), 0, LogId::from_bits(1)),
         branch: BranchName::new("payments").unwrap(),
         operation: Operation::Commit,
-        own_name: None,
+        operation_name: None,
         expires: None,
         payload: Payload::null(),
         trace: None,

@@ -190,7 +190,7 @@ async fn a_saga_whose_code_is_not_here_is_held_and_shown() {
     let _guard = tracing::subscriber::set_default(warnings.clone());
     let without = Coordinator::builder(harness.log().clone()).start().await.unwrap();
     let snapshot = without.get(id).await.unwrap().unwrap();
-    let held: Vec<String> = snapshot.held_for.iter().map(ToString::to_string).collect();
+    let held: Vec<String> = snapshot.awaiting.iter().map(ToString::to_string).collect();
     assert_eq!(held, [r#"the saga "create order" version 1"#]);
     assert!(!snapshot.settled);
     assert_eq!(

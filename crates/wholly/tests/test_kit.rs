@@ -248,7 +248,7 @@ fn own(operation: Operation, name: &str) -> Call {
         transaction: saga(),
         branch: BranchName::new("hold").unwrap(),
         operation,
-        own_name: Some(OperationName::new(name).unwrap()),
+        operation_name: Some(OperationName::new(name).unwrap()),
         expires: None,
         payload: Payload::null(),
         trace: None,

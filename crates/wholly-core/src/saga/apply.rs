@@ -60,7 +60,7 @@ impl Transaction {
 
     fn apply_lost(&mut self, index: StepIndex) -> Result<(), BrokenInvariant> {
         if self.own(index)?.progress == Progress::Waiting {
-            // INVARIANT: ahead of what it comes after is only what an earlier life may have asked.
+            // INVARIANT: ahead of what it comes after is only what an earlier incarnation may have asked.
             let unknown = |step: &StepIndex| self.known_output(*step).is_none();
             let mut earlier = self.node(index).ancestors.iter().filter(unknown);
             let unforced = earlier.all(|step| !self.node(step).output_is_forced);
@@ -97,7 +97,7 @@ impl Transaction {
             "a saga turns back once, and not while its pivot is unanswered or done",
         )?;
         self.turned_back = Some(reason.clone());
-        // What an earlier life may have asked is taken back like all that has begun.
+        // What an earlier incarnation may have asked is taken back like all that has begun.
         for index in (0..).take(self.steps.len()) {
             let step = &self.steps[usize::from(index)];
             if step.lost && step.progress == Progress::Waiting {

@@ -12,7 +12,7 @@ impl Transaction {
     /// it, until nothing does. Returns the records, in their order.
     ///
     /// # Errors
-    /// When a record breaks a law: the saga is to be set aside, and nothing to be kept.
+    /// When a record breaks a law: the saga is to be quarantined, and nothing to be kept.
     pub fn step<'a>(
         &mut self,
         input: &Input,
@@ -73,7 +73,7 @@ impl Transaction {
         Ok(self.record(std::iter::once(resolved).chain(turned_back).collect(), now)?)
     }
 
-    /// Takes an operator's word that what a restored copy holds goes on under this identity.
+    /// Takes an operator's word that what came with a restored copy goes on under this identity.
     ///
     /// # Errors
     /// When a law forbids it.
@@ -90,7 +90,7 @@ impl Transaction {
     ///
     /// # Errors
     /// When nothing is outstanding of the step, or it cannot have ended like that.
-    pub fn resolve_held(
+    pub fn resolve_quarantined(
         &mut self,
         index: StepIndex,
         ended: Resolution,
@@ -133,7 +133,7 @@ impl Transaction {
         }
     }
 
-    /// Whether later steps find in an output what they read from it. Once a person's word is
+    /// Whether later steps find in an output what they read from it. Once an operator's word is
     /// recorded, nobody could give another.
     fn is_readable(&self, index: StepIndex, output: &Payload) -> Result<(), ResolveError> {
         self.graph.steps().try_for_each(|(reader, node)| {
@@ -224,7 +224,7 @@ impl Transaction {
         self.possibly_asked().filter(|step| !lost(step)).map(Record::Lost).collect()
     }
 
-    /// The steps that an earlier life may have asked, of those that are not known to be done: what
+    /// The steps that an earlier incarnation may have asked, of those that are not known to be done: what
     /// has begun, and what comes after that, as far as no output between is forced.
     fn possibly_asked(&self) -> impl Iterator<Item = StepIndex> {
         let is_asked_once_it_can_be = |step: &StepIndex| {
@@ -255,7 +255,7 @@ impl Transaction {
                 }
                 records
             }
-            // What is not outstanding was asked in an earlier life; its answer has no say.
+            // What is not outstanding was asked in an earlier incarnation; its answer has no say.
             Operation::Compensation
                 if self.outstanding(index, step) == Some(Operation::Compensation) =>
             {
@@ -316,7 +316,7 @@ impl Transaction {
 }
 
 /// What has no way but to be asked on: after many tries, or at once where asking again cannot
-/// mend it, a person should know. It is asked on all the same.
+/// mend it, an operator should know. It is asked on all the same.
 fn stuck(index: StepIndex, step: &Step, answered: &Answered) -> Option<Record> {
     let at_once = match (&answered.answer, answered.operation) {
         (Answer::Stuck { .. }, _) => true,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::protocol::Callee;
+use crate::protocol::Target;
 use crate::{Name, OperationName, ParticipantName, Payload, StepName};
 
 /// What a saga is to do. [`Graph::new`](super::Graph::new) says whether it makes sense.
@@ -85,10 +85,10 @@ impl Definition {
     }
 
     /// Who does a step of it.
-    pub fn callee(&self, step: &StepDefinition) -> Callee {
+    pub fn target(&self, step: &StepDefinition) -> Target {
         match &step.participant {
-            Some(participant) => Callee::Participant(participant.clone()),
-            None => Callee::Code { saga: self.name.clone(), version: self.version },
+            Some(participant) => Target::Participant(participant.clone()),
+            None => Target::Code { saga: self.name.clone(), version: self.version },
         }
     }
 }

@@ -79,7 +79,7 @@ impl Graph {
     }
 
     /// About how many bytes of memory it takes: the text, what was read from it, and the templates.
-    pub fn held_bytes(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         3 * self.text.as_str().len()
     }
 

@@ -36,7 +36,7 @@
 //! | `failed` | refused. After a lost attempt it is taken back all the same |
 //! | `compensated` | taken back, or in a saga that turned back: done, and it needs no compensation |
 //!
-//! *Settled* (nothing is left to do) and *stuck* (a person is needed) stand beside the state.
+//! *Settled* (nothing is left to do) and *stuck* (an operator is needed) stand beside the state.
 //!
 //! A step *may have been done* from the moment when all that it comes after are done, whether or
 //! not a call has left: a restart cannot tell. Nor can it tell whether a step was done whose output
@@ -56,7 +56,7 @@
 //! | `turned_back` | yes | else a restart would run on after a compensation has left |
 //! | `compensated` | no | asking a participant again does no harm |
 //! | `stuck` | no | seen again when asked again |
-//! | `resolved`, `released` | yes | a person's word is not asked for twice |
+//! | `resolved`, `released` | yes | an operator's word is not asked for twice |
 //! | `settled` | yes | else a restart after the deadline would turn back what was answered as completed |
 //!
 //! # Inputs
@@ -79,9 +79,9 @@
 //!
 //! # What a restored copy holds
 //!
-//! As with [two phases](crate::two_phase): what a copy of the log holds unsettled is *held*. No
-//! input reaches it, not even time and the restart, until a person says `released`; then it goes on
-//! as after a restart. Of what is held a person may resolve steps, and time stands still for it; a
+//! As with [two phases](crate::two_phase): what a copy of the log holds unsettled is *quarantined*. No
+//! input reaches it, not even time and the restart, until an operator says `released`; then it goes on
+//! as after a restart. Of what is quarantined an operator may resolve steps, and time stands still for it; a
 //! word that turns it back comes after `lost` for each step that may have been done.
 //!
 //! # Laws
@@ -96,7 +96,7 @@
 //! over; and then nothing follows.
 //!
 //! [`Transaction::apply`] asserts them: a record that breaks one is a
-//! [`BrokenInvariant`](crate::BrokenInvariant), and its saga is set aside as stuck.
+//! [`BrokenInvariant`](crate::BrokenInvariant), and its saga is quarantined.
 
 mod apply;
 mod decide;
@@ -117,7 +117,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::protocol::{Callee, Effect, Request};
+use crate::protocol::{Effect, Request, Target};
 use crate::wire::{Operation, compensation_payload};
 use crate::{LogId, Name, Payload, StepName, Timestamp, TraceContext};
 
@@ -147,7 +147,7 @@ pub struct Step {
 /// How far a step has come.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Progress {
-    /// Not all that it comes after are known to be done. Where it is `lost`, an earlier life may
+    /// Not all that it comes after are known to be done. Where it is `lost`, an earlier incarnation may
     /// have known more, and have asked it.
     Waiting,
     /// It may have been done; this is what it is given.
@@ -255,15 +255,15 @@ impl Transaction {
     pub fn request(&self, effect: Effect) -> Option<Request> {
         let (definition, node) = self.graph.step(effect.branch)?;
         let step = self.steps.get(usize::from(effect.branch))?;
-        let (own_name, payload) = match effect.operation {
+        let (operation_name, payload) = match effect.operation {
             Operation::Compensation => (node.compensation.clone()?, step.to_take_back()?),
             _ => (node.action.clone(), step.payload()?.clone()),
         };
         let is_action = effect.operation == Operation::Action;
         Some(Request {
-            callee: self.callee(effect.branch)?,
+            target: self.target(effect.branch)?,
             branch: definition.name.clone().into(),
-            own_name: Some(own_name),
+            operation_name: Some(operation_name),
             payload,
             expires: (is_action && node.side != Side::After).then_some(self.deadline),
             useless_once_expired: node.side == Side::Before,
@@ -272,9 +272,9 @@ impl Transaction {
     }
 
     /// Who does a step.
-    pub fn callee(&self, step: StepIndex) -> Option<Callee> {
+    pub fn target(&self, step: StepIndex) -> Option<Target> {
         let (step, _) = self.graph.step(step)?;
-        Some(self.definition().callee(step))
+        Some(self.definition().target(step))
     }
 
     /// What it does, as it was when it started.
@@ -293,9 +293,9 @@ impl Transaction {
     }
 
     /// About how many bytes of memory it takes for its payloads and its definition.
-    pub fn held_bytes(&self) -> usize {
-        let steps = self.steps.iter().map(Step::held_bytes);
-        self.graph.held_bytes() + self.input.as_str().len() + steps.sum::<usize>()
+    pub fn memory_bytes(&self) -> usize {
+        let steps = self.steps.iter().map(Step::memory_bytes);
+        self.graph.memory_bytes() + self.input.as_str().len() + steps.sum::<usize>()
     }
 
     /// When it turns back, unless its pivot has left by then or it is done.
@@ -333,12 +333,12 @@ impl Transaction {
         self.settled
     }
 
-    /// The identity of the restored copy under which a person let it go on last.
+    /// The identity of the restored copy under which an operator let it go on last.
     pub fn released(&self) -> Option<LogId> {
         self.released
     }
 
-    /// Whether it needs a person.
+    /// Whether it needs an operator.
     pub fn is_stuck(&self) -> bool {
         self.steps.iter().any(|step| step.stuck.is_some())
     }
@@ -419,7 +419,7 @@ impl State {
 }
 
 impl Step {
-    /// Why it needs a person, if it does.
+    /// Why it needs an operator, if it does.
     pub fn stuck(&self) -> Option<&str> {
         self.stuck.as_deref()
     }
@@ -442,7 +442,7 @@ impl Step {
         }
     }
 
-    fn held_bytes(&self) -> usize {
+    fn memory_bytes(&self) -> usize {
         let length = |payload: Option<&Payload>| payload.map_or(0, |text| text.as_str().len());
         length(self.payload()) + length(self.output())
     }

@@ -29,11 +29,11 @@ pub enum Record {
     TurnedBack(Reason),
     /// A step's compensation is done.
     Compensated(StepIndex),
-    /// A step needs a person, for this reason.
+    /// A step needs an operator, for this reason.
     Stuck(StepIndex, String),
-    /// A person ended a step, this way and for this reason.
+    /// An operator ended a step, this way and for this reason.
     Resolved(StepIndex, Resolution, String),
-    /// A person let it go on under the identity of a restored copy of its log, for this reason.
+    /// An operator let it go on under the identity of a restored copy of its log, for this reason.
     Released(LogId, String),
     /// Every step is done, or every one that may have been is taken back. Always the last record.
     Settled,
@@ -57,7 +57,7 @@ pub struct Started {
     pub input: Payload,
 }
 
-/// How a person says that a step ended.
+/// How an operator says that a step ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
@@ -97,7 +97,7 @@ pub enum Reason {
         /// What is missing.
         reason: String,
     },
-    /// A person said that a step is not done.
+    /// An operator said that a step is not done.
     Resolved {
         /// Which step.
         step: StepName,

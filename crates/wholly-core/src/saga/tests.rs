@@ -117,7 +117,7 @@ fn a_refusal_turns_back_in_reverse() {
     assert_eq!((t.state().as_str(), outstanding(&t)), ("compensating", vec![(1, Compensation)]));
     let request = t.request(Effect { branch: 1, operation: Compensation }).unwrap();
     assert_eq!(request.payload, output(r#"{"input":{"n":7},"output":5}"#));
-    assert_eq!((request.expires, request.own_name.unwrap().as_str()), (None, "undo"));
+    assert_eq!((request.expires, request.operation_name.unwrap().as_str()), (None, "undo"));
     assert_eq!(undo(&mut t, 1), [Record::Compensated(1)]);
     assert_eq!(undo(&mut t, 1), [], "said twice");
     let last = undo(&mut t, 0);
@@ -300,7 +300,7 @@ fn an_output_is_forced_where_something_is_made_of_it() {
     assert!(!t.forces(&first[0]), "its compensation can do without");
 }
 
-/// What an earlier life knew to be done and asked next, this one cannot know.
+/// What an earlier incarnation knew to be done and asked next, this one cannot know.
 #[test]
 fn a_restart_counts_what_may_have_come_after_it_as_lost() {
     let mut t = list();
@@ -359,7 +359,7 @@ fn a_restart_counts_nothing_as_lost_that_waited_for_what_was_forced() {
 
 /// A copy knows less than the original did, and nothing has told it that it restarted.
 #[test]
-fn a_word_that_turns_a_held_saga_back_takes_back_what_may_have_been_asked() {
+fn a_word_that_turns_a_quarantined_saga_back_takes_back_what_may_have_been_asked() {
     let lost = [Record::Lost(0), Record::Lost(1), Record::Lost(2)];
     let mut t = list();
     assert_eq!(t.release(LogId::from_bits(7), "the original is lost").unwrap()[1..], lost);
@@ -368,16 +368,16 @@ fn a_word_that_turns_a_held_saga_back_takes_back_what_may_have_been_asked() {
 
     let mut t = list();
     let before = t.clone();
-    let early = t.resolve_held(1, Resolution::Compensated, "?");
+    let early = t.resolve_quarantined(1, Resolution::Compensated, "?");
     assert_eq!((early, &t), (Err(ResolveError::NotBegun), &before), "nothing is kept of it");
-    let records = t.resolve_held(0, Resolution::Compensated, "seen there").unwrap();
+    let records = t.resolve_quarantined(0, Resolution::Compensated, "seen there").unwrap();
     assert_eq!(records[..3], lost);
     assert!(matches!(records[3..], [Record::Resolved(0, ..), Record::TurnedBack(_)]));
     assert_eq!(outstanding(&t), [(2, Compensation)]);
 
     let mut t = list();
     let done = Resolution::Completed(Payload::null());
-    let records = t.resolve_held(0, done, "seen there").unwrap();
+    let records = t.resolve_quarantined(0, done, "seen there").unwrap();
     assert!(matches!(records[..], [Record::Resolved(0, ..)]), "nothing turns back: {records:?}");
 }
 

@@ -11,7 +11,7 @@ impl Transaction {
     /// it, until nothing does. Returns the records, in their order.
     ///
     /// # Errors
-    /// When a record breaks a law: the transaction is to be set aside, and nothing to be kept.
+    /// When a record breaks a law: the transaction is to be quarantined, and nothing to be kept.
     pub fn step<'a>(
         &mut self,
         input: &Input,
@@ -66,7 +66,7 @@ impl Transaction {
     ///
     /// # Errors
     /// When there is no such branch, or it is over.
-    pub fn resolve_held(
+    pub fn resolve_quarantined(
         &mut self,
         branch: BranchIndex,
         ended: Decision,
@@ -81,7 +81,7 @@ impl Transaction {
         Ok(records)
     }
 
-    /// Takes an operator's word that what a restored copy holds goes on under this identity.
+    /// Takes an operator's word that what came with a restored copy goes on under this identity.
     ///
     /// # Errors
     /// When a law forbids it.
@@ -242,7 +242,7 @@ impl Transaction {
         answer: &Answer,
         exhausted: bool,
     ) -> Option<Record> {
-        // What is not outstanding was asked in an earlier life; its answer has no say.
+        // What is not outstanding was asked in an earlier incarnation; its answer has no say.
         if self.outstanding(branch) != Some(operation) {
             return None;
         }
@@ -262,7 +262,7 @@ impl Transaction {
     }
 }
 
-/// After many tries a person should know; it is asked on all the same.
+/// After many tries an operator should know; it is asked on all the same.
 fn stuck(index: BranchIndex, branch: &Branch, answer: &Answer, exhausted: bool) -> Option<Record> {
     let reason = match answer {
         Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),

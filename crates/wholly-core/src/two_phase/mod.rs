@@ -26,7 +26,7 @@
 //! | `prepared` | has voted yes, and waits |
 //! | `committed`, `aborted` | is over, that way |
 //!
-//! *Settled* (every branch is over) and *stuck* (a person is needed) stand beside the state.
+//! *Settled* (every branch is over) and *stuck* (an operator is needed) stand beside the state.
 //!
 //! # What is forced
 //!
@@ -41,7 +41,7 @@
 //! | `aborted` | no (in one phase: yes) | presumed: what is found undecided is aborted. In one phase it would be asked again, and a participant that forgot its refusal would say otherwise |
 //! | `acknowledged`, `settled` | no | asking a participant again does no harm |
 //! | `heuristic`, `stuck` | no | seen again when asked again |
-//! | `resolved`, `decided`, `released` | yes | a person's word is not asked for twice |
+//! | `resolved`, `decided`, `released` | yes | an operator's word is not asked for twice |
 //!
 //! Whoever is told a decision is told it when its record is durable, forced or not.
 //!
@@ -87,14 +87,14 @@
 //! # What a restored copy holds
 //!
 //! A copy of the log knows only what was there when it was made; the original may have gone on. So
-//! what the copy holds unsettled is *held*: no input reaches it, not even time and the restart,
-//! until a person says `released`; then it goes on as after a restart. Of what is held a person may
+//! what the copy holds unsettled is *quarantined*: no input reaches it, not even time and the restart,
+//! until an operator says `released`; then it goes on as after a restart. Of what is quarantined an operator may
 //! resolve branches. Where it is undecided, the first such word is the decision, `decided`: the
-//! person has seen what the participants did, which the copy cannot know.
+//! operator has seen what the participants did, which the copy cannot know.
 //!
 //! # Laws
 //!
-//! INVARIANT: commit is decided only when every branch has voted yes or read-only, or by a person
+//! INVARIANT: commit is decided only when every branch has voted yes or read-only, or by an operator
 //! who has seen it done.
 //! INVARIANT: a decision never changes.
 //! INVARIANT: unknown is never a no: only a refusal, the deadline, a cancel and a restart abort.
@@ -102,7 +102,7 @@
 //! INVARIANT: a transaction is settled only when every branch is over, and then nothing follows.
 //!
 //! [`Transaction::apply`] asserts them: a record that breaks one is a
-//! [`BrokenInvariant`](crate::BrokenInvariant), and its transaction is set aside as stuck.
+//! [`BrokenInvariant`](crate::BrokenInvariant), and its transaction is quarantined.
 
 mod apply;
 mod decide;
@@ -115,7 +115,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::protocol::{BranchIndex, Callee, Effect, Request};
+use crate::protocol::{BranchIndex, Effect, Request, Target};
 use crate::wire::Operation;
 use crate::{LogId, Name, ParticipantName, Payload, Timestamp, TraceContext};
 
@@ -167,7 +167,7 @@ enum Progress {
     Refused {
         reason: String,
     },
-    /// Ended by the participant against the decision; a person has to look.
+    /// Ended by the participant against the decision; an operator has to look.
     Heuristic,
     Ended(Decision),
 }
@@ -235,9 +235,9 @@ impl Transaction {
     pub fn request(&self, effect: Effect) -> Option<Request> {
         let branch = self.find(effect.branch)?;
         Some(Request {
-            callee: Callee::Participant(branch.participant.clone()),
+            target: Target::Participant(branch.participant.clone()),
             branch: branch.participant.clone().into(),
-            own_name: None,
+            operation_name: None,
             payload: branch.payload.clone(),
             expires: effect.operation.is_first_phase().then_some(self.deadline),
             // Past its deadline a vote is of no use. In one phase there is no way but to ask.
@@ -290,18 +290,18 @@ impl Transaction {
         self.settled
     }
 
-    /// The identity of the restored copy under which a person let it go on last.
+    /// The identity of the restored copy under which an operator let it go on last.
     pub fn released(&self) -> Option<LogId> {
         self.released
     }
 
-    /// Whether it needs a person.
+    /// Whether it needs an operator.
     pub fn is_stuck(&self) -> bool {
         self.branches.iter().any(|branch| branch.stuck.is_some())
     }
 
     /// About how many bytes of memory it takes for its payloads.
-    pub fn held_bytes(&self) -> usize {
+    pub fn memory_bytes(&self) -> usize {
         self.branches.iter().map(|branch| branch.payload.as_str().len()).sum()
     }
 
@@ -363,7 +363,7 @@ impl Branch {
         &self.payload
     }
 
-    /// Why it needs a person, if it does.
+    /// Why it needs an operator, if it does.
     pub fn stuck(&self) -> Option<&str> {
         self.stuck.as_deref()
     }

@@ -27,13 +27,13 @@ pub enum Record {
     Acknowledged(BranchIndex),
     /// A branch had ended the other way, for this reason.
     Heuristic(BranchIndex, String),
-    /// A branch needs a person, for this reason.
+    /// A branch needs an operator, for this reason.
     Stuck(BranchIndex, String),
-    /// A person ended a branch, this way and for this reason.
+    /// An operator ended a branch, this way and for this reason.
     Resolved(BranchIndex, Decision, String),
-    /// A person decided what a restored copy of the log held undecided, for this reason.
+    /// An operator decided what a restored copy of the log had undecided, for this reason.
     Decided(Decision, String),
-    /// A person let it go on under the identity of a restored copy of its log, for this reason.
+    /// An operator let it go on under the identity of a restored copy of its log, for this reason.
     Released(LogId, String),
     /// Every branch is over. Always the last record.
     Settled,
@@ -130,7 +130,7 @@ pub enum AbortReason {
     },
     /// The coordinator restarted before it had decided.
     Restarted,
-    /// A person resolved the only branch as aborted.
+    /// An operator resolved the only branch as aborted.
     Resolved {
         /// Why.
         reason: String,

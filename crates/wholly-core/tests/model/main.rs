@@ -13,7 +13,7 @@
 //!   crash keeps any prefix of what was not synced, cut between any two records; the restart
 //!   replays it and tells the core.
 //! - The network: requests are late, lost, doubled, and overtake each other, also those of an
-//!   earlier life of the coordinator. Answers are late or lost.
+//!   earlier incarnation of the coordinator. Answers are late or lost.
 //! - Participants vote as they like, with a barrier or without a memory of what they refused
 //!   ([`participant::Memory`]), and end branches on their own. One that crashes keeps what it holds
 //!   and loses an answer, which is what a time-out does.

@@ -235,7 +235,7 @@ impl World {
             self.given_up[usize::from(branch)] = true;
         }
         let Some(answer) = scenario.hears_of_time_out(operation) else { return };
-        // The last one that there is stands for the many after which a person should know.
+        // The last one that there is stands for the many after which an operator should know.
         let exhausted = self.left.time_outs == 0;
         self.step(scenario, &answered(branch, operation, answer, exhausted));
     }

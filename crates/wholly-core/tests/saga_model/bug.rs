@@ -28,9 +28,9 @@ pub enum Bug {
     PivotNotWaitedFor,
     /// An unanswered action, or one that is pending, is not told to the core.
     LostAttemptForgotten,
-    /// What is unanswered in an earlier life is not told to the core.
+    /// What is unanswered in an earlier incarnation is not told to the core.
     RestartNotTold,
-    /// Of what is unanswered in an earlier life, only what has its turn is told to the core.
+    /// Of what is unanswered in an earlier incarnation, only what has its turn is told to the core.
     RestartTellsNothingAhead,
     /// An unanswered action is taken for a refusal.
     TimeOutIsNo,

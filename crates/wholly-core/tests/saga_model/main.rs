@@ -16,7 +16,7 @@
 //!   crash keeps any prefix of what was not synced, cut between what two inputs led to; the restart
 //!   replays it and tells the core.
 //! - The network: calls are late, lost, doubled, and overtake each other, also those of an earlier
-//!   life of the coordinator. Answers are late or lost.
+//!   incarnation of the coordinator. Answers are late or lost.
 //! - Participants do or refuse an action as they like, with a barrier or with less of a memory
 //!   ([`participant::Memory`]). After the pivot they refuse only for a while, and a compensation
 //!   likewise. One that crashes keeps its row and loses an answer, and one that cannot be reached

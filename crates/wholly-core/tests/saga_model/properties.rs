@@ -99,7 +99,7 @@ pub fn sights() -> Vec<Law> {
             world.participants.iter().any(|participant| participant.row == Row::Fenced)
         }),
         Law::sometimes("a compensation overtakes what may have run", |scenario, world| {
-            // Two are pending, and the later one is taken back: an earlier life may have asked it.
+            // Two are pending, and the later one is taken back: an earlier incarnation may have asked it.
             let asked = Slot::Asked(Operation::Compensation);
             let mut states = steps(scenario.shape).zip(world.step_states()).zip(&world.slots);
             states.any(|((step, state), slot)| {
@@ -145,7 +145,7 @@ impl World {
         self.note(DURABLE_FIRST, !unsynced);
         self.note(GIVEN, self.is_given_what_it_should(scenario, effect));
         if effect.operation == Operation::Action {
-            // Also what an earlier life asked for.
+            // Also what an earlier incarnation asked for.
             self.note(ONLY_BACK, !self.turned);
             let earlier = |step| comes_after(scenario.shape, effect.branch, step);
             let mut earlier = steps(scenario.shape).filter(|step| earlier(*step));

@@ -28,11 +28,11 @@ pub struct World {
     /// would change nothing are left out.
     pub strays: Vec<Effect>,
     pub participants: Vec<Participant>,
-    /// Per step, how often its action was tried in this life, where its tries are counted.
+    /// Per step, how often its action was tried in this incarnation, where its tries are counted.
     pub tries: Vec<u8>,
     /// What a client could see: that the saga turned back, or its end.
     pub shown: Option<State>,
-    /// A compensation was asked for, in this life or an earlier one.
+    /// A compensation was asked for, in this incarnation or an earlier one.
     pub turned: bool,
     pub deadline_passed: bool,
     /// What may still go wrong.
@@ -274,7 +274,7 @@ impl World {
         let slot = std::mem::replace(&mut self.slots[usize::from(step)], Slot::Idle);
         let (Slot::Asked(operation) | Slot::Answered(operation, _)) = slot else { return };
         let Some(answer) = scenario.hears_of_time_out(operation) else { return };
-        // The last one that there is stands for the many after which a person should know.
+        // The last one that there is stands for the many after which an operator should know.
         let exhausted = self.left.time_outs == 0;
         self.answered(scenario, Effect { branch: step, operation }, answer, exhausted);
     }

@@ -136,7 +136,7 @@ fn call(line: u8, operation: Operation, expires: Option<Timestamp>, payload: Pay
         transaction,
         branch: name(line),
         operation,
-        own_name: None,
+        operation_name: None,
         expires,
         payload,
         trace: None,

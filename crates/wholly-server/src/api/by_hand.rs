@@ -1,4 +1,4 @@
-//! What a person does by hand. Every one of these needs a reason: somebody will ask for it.
+//! What an operator does by hand. Every one of these needs a reason: somebody will ask for it.
 
 use axum::Extension;
 use axum::extract::State;

@@ -81,7 +81,7 @@ struct Listed {
 pub struct Shown {
     #[serde(flatten)]
     listed: Listed,
-    /// Why a person should look.
+    /// Why an operator should look.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]

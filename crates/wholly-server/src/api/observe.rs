@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use wholly::log::Damage;
 use wholly::{
-    Callee, CalleeHealth, CalleeMeasures, Coordinator, Health, LastAnswer, ParticipantName,
+    Coordinator, Health, LastAnswer, ParticipantName, Target, TargetHealth, TargetMeasures,
     Timestamp,
 };
 
@@ -185,23 +185,23 @@ pub async fn participants(
     State(metrics): State<Option<Arc<Metrics>>>,
 ) -> Json<Participants> {
     let (measures, counted) = (coordinator.measures(), metrics.is_some());
-    let participants = measures.callees.into_iter();
-    let participants = participants.filter_map(|callee| participant(callee, counted)).collect();
+    let participants = measures.targets.into_iter();
+    let participants = participants.filter_map(|target| participant(target, counted)).collect();
     Json(Participants { participants })
 }
 
-fn participant(measures: CalleeMeasures, counted: bool) -> Option<Participant> {
+fn participant(measures: TargetMeasures, counted: bool) -> Option<Participant> {
     let calls = counted.then(|| measures.calls());
     let errors = counted.then(|| measures.errors());
-    let CalleeMeasures { callee, address, slots, health, waiting, in_progress, .. } = measures;
+    let TargetMeasures { target, address, slots, health, waiting, in_progress, .. } = measures;
     let (in_flight, in_flight_limit) = (measures.in_flight, measures.in_flight_limit);
-    let Callee::Participant(name) = callee else { return None };
+    let Target::Participant(name) = target else { return None };
     Some(Participant {
         name,
         url: address,
         health: match health {
-            CalleeHealth::Up => "up",
-            CalleeHealth::Failing => "failing",
+            TargetHealth::Up => "up",
+            TargetHealth::Failing => "failing",
             _ => "unknown",
         },
         calls,

@@ -103,7 +103,7 @@ pub static WATCH: &[Care] = &[
         name: "no refused compensation",
         of: SAGAS_BOTH,
         when: ALWAYS,
-        what: "A compensation must not be refused. It is repeated until it is done, and a person is \
+        what: "A compensation must not be refused. It is repeated until it is done, and an operator is \
                called where that takes too long.",
         sources: &[SAGAS, SAGAS_OF_SERVICES],
     },

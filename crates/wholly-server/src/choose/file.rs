@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::case::Given;
 use crate::config::nearest::explained;
 use crate::definition::{Named, read_text};
-use crate::place::Place;
+use crate::line_column::LineColumn;
 
 /// The lesson's question: several services, a database each.
 const LESSON: &str = include_str!("lesson.toml");
@@ -17,7 +17,7 @@ pub enum FileError {
     #[error("{}: cannot be read: {why}", Named(.file))]
     Unreadable { file: PathBuf, why: io::Error },
     #[error("{}:{place}: {why}", Named(.file))]
-    Invalid { file: PathBuf, place: Place, why: String },
+    Invalid { file: PathBuf, place: LineColumn, why: String },
 }
 
 /// The answers of a file; `-` is the standard input.
@@ -37,7 +37,7 @@ fn parse(file: &Path, text: &str) -> Result<Given, FileError> {
         let span = error.span().unwrap_or_default();
         let message = error.message().trim().replace('\n', ", ");
         let said = text.get(span.clone()).unwrap_or_default();
-        let place = Place::of(text, span.start);
+        let place = LineColumn::of(text, span.start);
         let why = match message.as_str() {
             "duplicate key" => format!("`{}` is answered twice; answer it once", said.trim()),
             _ => explained(&message, said),

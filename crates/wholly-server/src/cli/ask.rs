@@ -18,7 +18,7 @@ pub const EXIT_CODES: &str = "Exit codes:
   1  aborted or compensated
   2  what was asked for is wrong
   3  not settled yet
-  4  stuck, or over in a way that is not known: a person is needed
+  4  stuck, or over in a way that is not known: an operator is needed
   5  the server could not be asked";
 
 #[derive(Args)]

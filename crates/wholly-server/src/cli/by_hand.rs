@@ -1,4 +1,4 @@
-//! `wholly abort`, `retry`, `end` and `resolve`: what a person does by hand, and why.
+//! `wholly abort`, `retry`, `end` and `resolve`: what an operator does by hand, and why.
 
 use std::process::ExitCode;
 
@@ -39,11 +39,11 @@ pub struct Retry {
     ask: Ask,
 }
 
-/// End a transaction that was set aside because its records cannot be used.
+/// End a transaction that was quarantined because its records cannot be used.
 ///
 /// Find out first what its participants did, and put it right there: nobody is
 /// asked anything for it any more. Its key stays taken. What goes on by itself,
-/// or is held because it came with a restored copy, is refused.
+/// or is quarantined because it came with a restored copy, is refused.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly end ID --reason 'the disk was damaged; refunded by hand'")]

@@ -36,7 +36,7 @@ impl Exit {
             _ if stuck => Self::Stuck,
             _ if !settled => Self::Unsettled,
             State::Aborted | State::Compensated => Self::Undone,
-            // Only a person can find out how it ended.
+            // Only an operator can find out how it ended.
             State::Unknown => Self::Stuck,
             _ => Self::Done,
         }

@@ -75,12 +75,12 @@ fn facts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     let standing = super::standing(state, *settled, *stuck);
     fact("state", Paint::of(state, *settled, *stuck), &standing)?;
     also("reason", transaction.reason.as_deref())?;
-    if let Some(why) = &transaction.set_aside {
+    if let Some(why) = &transaction.quarantined {
         // What an operator ended needs nobody any more.
-        fact("set aside", if *stuck { Paint::Bad } else { Paint::Plain }, why)?;
+        fact("quarantined", if *stuck { Paint::Bad } else { Paint::Plain }, why)?;
     }
-    for callee in &transaction.held_for {
-        fact("held for", Paint::Bad, callee)?;
+    for target in &transaction.awaiting {
+        fact("awaits", Paint::Bad, target)?;
     }
     if transaction.unloaded {
         fact("unloaded", Paint::Bad, "it waits in the log for room in the server's memory")?;

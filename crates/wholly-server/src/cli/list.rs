@@ -43,7 +43,7 @@ pub struct List {
     /// Only those that have not settled.
     #[arg(long)]
     unsettled: bool,
-    /// Only those that need a person.
+    /// Only those that need an operator.
     #[arg(long)]
     stuck: bool,
     /// Only those accepted since then: how long ago, like 24h, or a time in UTC.

@@ -57,7 +57,7 @@ fn because<R: ToString, E>(reason: Result<R, E>, body: &Value) -> String {
     reason.map_or_else(|_| plain(body), |reason| format!("because {}", reason.to_string()))
 }
 
-/// A vote, a reason, a person's word: `"yes"`, `{"no": "no stock"}`, `{"completed": …}`.
+/// A vote, a reason, an operator's word: `"yes"`, `{"no": "no stock"}`, `{"completed": …}`.
 fn said(part: &Value) -> String {
     let members = part.as_object().filter(|members| members.len() == 1);
     match members.and_then(|members| members.iter().next()) {

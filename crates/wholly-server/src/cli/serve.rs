@@ -56,7 +56,7 @@ pub struct Serve {
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// The log is a copy, and the original may have gone on since: give it an identity of its own,
-    /// and hold what the original left in doubt until a person retries, aborts or resolves it.
+    /// and hold what the original left in doubt until an operator retries, aborts or resolves it.
     /// Say it at one start: every start with it gives the log another identity.
     #[arg(long, conflicts_with = "moved")]
     restored: bool,

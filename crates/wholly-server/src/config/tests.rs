@@ -12,7 +12,7 @@ fn parse(text: &str) -> Result<Config, Wrong> {
 fn wrong(text: &str) -> (String, String) {
     match parse(text) {
         Ok(_) => panic!("taken: {text}"),
-        Err(Wrong { at, why }) => (Place::of(text, at).to_string(), why),
+        Err(Wrong { at, why }) => (LineColumn::of(text, at).to_string(), why),
     }
 }
 

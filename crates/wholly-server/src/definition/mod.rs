@@ -18,7 +18,7 @@ use serde_json::value::RawValue;
 use wholly_core::saga::{Definition, Graph, InvalidDefinition, Problem};
 use wholly_terminal::one_line;
 
-use crate::place::Place;
+use crate::line_column::LineColumn;
 pub use file::{FileError, Named, parse, read_file, read_text};
 use mend::Mended;
 pub use transcript::Transcript;
@@ -52,7 +52,7 @@ impl Format {
 /// A problem and where it is.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Located {
-    pub place: Place,
+    pub place: LineColumn,
     pub problem: Problem,
 }
 
@@ -75,7 +75,7 @@ pub fn read(text: &str, format: Format) -> Result<Graph, Vec<Located>> {
     found.map_err(|mut problems| {
         problems.sort_by_key(|(at, _)| *at);
         problems.dedup();
-        let located = |(at, problem)| Located { place: Place::of(text, at), problem };
+        let located = |(at, problem)| Located { place: LineColumn::of(text, at), problem };
         problems.into_iter().map(located).collect()
     })
 }

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use wholly_core::wire::{Answer, Operation};
-use wholly_core::{Answered, BrokenInvariant, Callee, Effect, Input, Timestamp, Transaction};
+use wholly_core::{Answered, BrokenInvariant, Effect, Input, Target, Timestamp, Transaction};
 
 use super::{saga, two_phase};
 
@@ -51,19 +51,19 @@ pub enum Made {
 struct Picture {
     transaction: Transaction,
     /// Who is called, in the order of the branches or steps.
-    callees: Vec<Callee>,
+    targets: Vec<Target>,
     lines: Vec<String>,
 }
 
 impl Picture {
     fn of(transaction: Transaction, script: Option<Script>) -> Result<Self, BrokenInvariant> {
-        let mut callees = Vec::new();
-        for callee in (0..).map_while(|branch| transaction.callee(branch)) {
-            if !callees.contains(&callee) {
-                callees.push(callee);
+        let mut targets = Vec::new();
+        for target in (0..).map_while(|branch| transaction.target(branch)) {
+            if !targets.contains(&target) {
+                targets.push(target);
             }
         }
-        let mut picture = Self { transaction, callees, lines: Vec::new() };
+        let mut picture = Self { transaction, targets, lines: Vec::new() };
         picture.play(script)?;
         Ok(picture)
     }
@@ -110,7 +110,7 @@ impl Picture {
         else {
             return;
         };
-        let label = match request.own_name {
+        let label = match request.operation_name {
             None => effect.operation.to_string(),
             Some(name) if name.as_str() == request.branch.as_str() => name.to_string(),
             Some(name) => format!("{name} ({})", request.branch),
@@ -150,15 +150,15 @@ impl Picture {
         Ok(())
     }
 
-    /// The callee's name in the picture.
+    /// The target's name in the picture.
     fn place(&self, effect: Effect) -> Option<String> {
-        let callee = self.transaction.callee(effect.branch)?;
-        let place = self.callees.iter().position(|other| *other == callee)?;
+        let target = self.transaction.target(effect.branch)?;
+        let place = self.targets.iter().position(|other| *other == target)?;
         Some(format!("P{}", place + 1))
     }
 
     fn note(&mut self, text: &str) {
-        self.lines.push(format!("Note over C,P{}: {text}", self.callees.len()));
+        self.lines.push(format!("Note over C,P{}: {text}", self.targets.len()));
     }
 }
 
@@ -189,12 +189,12 @@ fn standing(transaction: &Transaction) -> String {
 impl fmt::Display for Picture {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "sequenceDiagram\n    participant C as Coordinator")?;
-        for (place, callee) in self.callees.iter().enumerate() {
-            match callee {
-                Callee::Participant(name) => {
+        for (place, target) in self.targets.iter().enumerate() {
+            match target {
+                Target::Participant(name) => {
                     writeln!(f, "    participant P{} as {name}", place + 1)?
                 }
-                Callee::Code { saga, .. } => {
+                Target::Code { saga, .. } => {
                     writeln!(f, "    participant P{} as {saga}", place + 1)?
                 }
             }

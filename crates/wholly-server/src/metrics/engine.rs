@@ -7,7 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
-use wholly::{Callee, CalleeHealth, CalleeMeasures, Coordinator, Distribution, Health, Measures};
+use wholly::{Coordinator, Distribution, Health, Measures, Target, TargetHealth, TargetMeasures};
 
 /// A coordinator, whose measures are read when somebody asks.
 pub(super) struct Engine(pub Coordinator);
@@ -29,7 +29,7 @@ impl Collector for Engine {
         page.one("commands_waiting", "Commands that wait for the loop", measures.commands_waiting)?;
         let help = "How long what the loop was to do waited for it";
         page.distribution("loop_lag", help, Some(&Unit::Seconds), &measures.loop_lag)?;
-        page.participants(&measures.callees)
+        page.participants(&measures.targets)
     }
 }
 
@@ -57,7 +57,7 @@ impl Page<'_> {
         self.one("in_flight_limit_bytes", help, measures.in_flight_limit_bytes)?;
         let help = "Transactions not settled that wait in the log for room in memory";
         self.one("transactions_unloaded", help, measures.unloaded)?;
-        let help = "Transactions that cannot go on without a person";
+        let help = "Transactions that cannot go on without an operator";
         self.one("transactions_stuck", help, measures.stuck)?;
         let help = "The age of the oldest transaction that is not decided; 0 without one";
         self.age("oldest_undecided", help, measures.oldest_undecided)?;
@@ -81,11 +81,11 @@ impl Page<'_> {
         self.distribution("log_append", help, Some(&Unit::Seconds), &measures.append_time)
     }
 
-    fn participants(&mut self, callees: &[CalleeMeasures]) -> fmt::Result {
-        let named: Vec<_> = callees.iter().map(|callee| (name(&callee.callee), callee)).collect();
-        let each = |of: fn(&CalleeMeasures) -> u64| {
-            let labelled = move |(name, callee): &(String, &CalleeMeasures)| {
-                ([("participant", name.clone())], of(callee))
+    fn participants(&mut self, targets: &[TargetMeasures]) -> fmt::Result {
+        let named: Vec<_> = targets.iter().map(|target| (name(&target.target), target)).collect();
+        let each = |of: fn(&TargetMeasures) -> u64| {
+            let labelled = move |(name, target): &(String, &TargetMeasures)| {
+                ([("participant", name.clone())], of(target))
             };
             named.iter().map(labelled)
         };
@@ -100,14 +100,14 @@ impl Page<'_> {
         self.gauges("participant_in_flight_limit", help, each(|c| c.in_flight_limit as u64))?;
         let help = "Calls whose time ran out before they had a slot";
         self.counters("calls_not_sent", help, each(|c| c.not_sent))?;
-        let up = named.iter().filter(|(_, callee)| callee.health != CalleeHealth::Unknown);
-        let up = up.map(|(name, callee)| {
-            ([("participant", name.clone())], u64::from(callee.health == CalleeHealth::Up))
+        let up = named.iter().filter(|(_, target)| target.health != TargetHealth::Unknown);
+        let up = up.map(|(name, target)| {
+            ([("participant", name.clone())], u64::from(target.health == TargetHealth::Up))
         });
         let help = "Whether a participant's last answer could be understood";
         self.gauges("participant_up", help, up)?;
-        let calls = named.iter().flat_map(|(name, callee)| {
-            callee.calls.iter().map(|calls| {
+        let calls = named.iter().flat_map(|(name, target)| {
+            target.calls.iter().map(|calls| {
                 let labels = [
                     ("participant", name.as_str()),
                     ("operation", calls.operation.as_str()),
@@ -186,9 +186,9 @@ impl Page<'_> {
 }
 
 /// Those who are called, as they are configured.
-fn name(callee: &Callee) -> String {
-    match callee {
-        Callee::Participant(name) => name.to_string(),
+fn name(target: &Target) -> String {
+    match target {
+        Target::Participant(name) => name.to_string(),
         code => code.to_string(),
     }
 }

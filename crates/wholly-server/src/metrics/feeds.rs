@@ -35,7 +35,7 @@ impl Collector for Feeds {
             ([("state", state.as_str())], by_state.get(&state).copied().unwrap_or_default())
         });
         gauges(&mut encoder, "choreographies", "Choreographies that are kept", by_state)?;
-        let help = "Choreographies that a person should look at";
+        let help = "Choreographies that an operator should look at";
         let mut metric =
             encoder.encode_descriptor("choreographies_stuck", help, None, MetricType::Gauge)?;
         metric.encode_gauge(&i64::try_from(stuck).unwrap_or(i64::MAX))
@@ -61,7 +61,7 @@ fn services(encoder: &mut DescriptorEncoder<'_>, all: &[ServiceMeasures]) -> fmt
     };
     let help = "Events that wait in a service";
     gauges(encoder, "service_parked_events", help, of(|one| one.parked))?;
-    let help = "Events that wait in a service until a person looks at them";
+    let help = "Events that wait in a service until an operator looks at them";
     gauges(encoder, "service_stuck_events", help, of(|one| one.stuck))
 }
 

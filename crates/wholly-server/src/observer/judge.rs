@@ -39,7 +39,7 @@ pub struct Judged {
     pub deadline: Option<Timestamp>,
     /// The time at which to judge it again, if nothing comes.
     pub due: Option<Timestamp>,
-    /// Why a person should look; empty where none should.
+    /// Why an operator should look; empty where none should.
     pub reasons: Vec<String>,
 }
 
@@ -126,7 +126,7 @@ fn told(parked: &Parked) -> String {
 }
 
 impl Judged {
-    /// True if it is over, and nothing of it needs a person.
+    /// True if it is over, and nothing of it needs an operator.
     pub fn is_settled(&self) -> bool {
         self.state != State::Running && self.reasons.is_empty()
     }

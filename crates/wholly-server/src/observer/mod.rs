@@ -103,7 +103,7 @@ pub struct ServiceMeasures {
     pub feeds: Vec<FeedMeasures>,
     /// The number of events that wait in it; no more than its status tells.
     pub parked: u64,
-    /// The number of these that need a person.
+    /// The number of these that need an operator.
     pub stuck: u64,
 }
 

@@ -73,7 +73,7 @@ impl Asking {
     pub fn call(
         &self,
         operation: Operation,
-        own_name: Option<&OperationName>,
+        operation_name: Option<&OperationName>,
         payload: &Payload,
     ) -> Result<Call, Broken> {
         let seen = |why: ConformanceError| Broken::Seen(why.to_string());
@@ -83,7 +83,7 @@ impl Asking {
             transaction: TransactionId::mint(0, now, random().map_err(seen)?, self.log),
             branch: self.branch.clone(),
             operation,
-            own_name: own_name.cloned(),
+            operation_name: operation_name.cloned(),
             expires: operation.is_first_phase().then(|| now + EXPIRES_AFTER),
             payload: payload.clone(),
             trace: None,

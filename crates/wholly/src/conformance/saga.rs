@@ -291,7 +291,7 @@ impl<'a> Step<'a> {
         let payload = compensation_payload(&self.action.payload, output.as_ref());
         Ok(Call {
             operation: Compensation,
-            own_name: Some(self.suite.compensation.clone()),
+            operation_name: Some(self.suite.compensation.clone()),
             expires: None,
             payload,
             ..self.action.clone()

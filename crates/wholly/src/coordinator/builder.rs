@@ -8,11 +8,11 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use wholly_core::saga::{Definition, Graph};
-use wholly_core::{Callee, ParticipantName};
+use wholly_core::{ParticipantName, Target};
 
 use super::command::Registered;
 use super::driver::{self, Driver};
-use super::life::Lasting;
+use super::incarnation::PersistentState;
 use super::workers::{Lost, Workers};
 use super::{Coordinator, Health, Shared};
 use crate::Settings;
@@ -40,8 +40,8 @@ pub struct Builder {
     clock: Clock,
     seed: Option<u64>,
     participants: Vec<(String, Registered)>,
-    /// By the [`Callee`] that each is.
-    sagas: BTreeMap<Callee, Registered>,
+    /// By the [`Target`] that each is.
+    sagas: BTreeMap<Target, Registered>,
     home: Home,
     on_settled: Option<OnSettled>,
 }
@@ -78,7 +78,7 @@ impl Builder {
     }
 
     /// A saga that this program does itself. Those of its name and version that the log holds go
-    /// on with it; those whose saga is not registered are held.
+    /// on with it; those whose saga is not registered wait for it.
     ///
     /// ```
     /// # use wholly::{Coordinator, MemoryLog, Saga, SagaHandle, SagaOutcome, Step, StepError, step};
@@ -131,7 +131,7 @@ impl Builder {
     ) -> Result<(), SagaError> {
         let Definition { name, version, .. } = graph.definition();
         let (name, version) = (name.clone(), *version);
-        match self.sagas.entry(Callee::Code { saga: name.clone(), version }) {
+        match self.sagas.entry(Target::Code { saga: name.clone(), version }) {
             Entry::Vacant(entry) => entry.insert(Registered { endpoint, slots }),
             Entry::Occupied(_) => return Err(SagaError::Twice { name, version }),
         };
@@ -161,7 +161,7 @@ impl Builder {
 
     /// Opens the log and starts. Recovery begins: what the log holds undecided is aborted, what
     /// is decided is carried out, sagas go on where they were; what names a participant, or a saga
-    /// in code, that is not registered is held until it is. Needs a tokio runtime with time enabled.
+    /// in code, that is not registered waits for it. Needs a tokio runtime with time enabled.
     ///
     /// # Errors
     /// When the log cannot be opened, or a participant has a name that it cannot have.
@@ -172,11 +172,11 @@ impl Builder {
 
     /// Starts, and tells how to make the loop vanish as in a crash.
     pub(crate) async fn start_abortable(self) -> Result<(Coordinator, AbortHandle), StartError> {
-        let mut callees = self.sagas;
+        let mut targets = self.sagas;
         for (name, registered) in self.participants {
             let name = ParticipantName::new(name.as_str())
                 .map_err(|why| StartError::Participant { name, why })?;
-            match callees.entry(Callee::Participant(name.clone())) {
+            match targets.entry(Target::Participant(name.clone())) {
                 Entry::Vacant(entry) => entry.insert(registered),
                 Entry::Occupied(_) => return Err(StartError::ParticipantTwice { name }),
             };
@@ -215,9 +215,15 @@ impl Builder {
             durable: became_durable,
         });
         let seed = self.seed.unwrap_or_else(driver::random_seed);
-        let lasting =
-            Lasting { shared: shared.clone(), commands: receiver, callees, seed, jumps, durable };
-        let driver = Driver { log: self.log, lasting };
+        let persistent = PersistentState {
+            shared: shared.clone(),
+            commands: receiver,
+            targets,
+            seed,
+            jumps,
+            durable,
+        };
+        let driver = Driver { log: self.log, persistent };
         let looping = tokio::spawn(driver.run(opened));
         let coordinator = Coordinator { shared, commands };
         self.home.is_at(coordinator.clone());

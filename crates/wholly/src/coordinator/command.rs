@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use wholly_core::{Callee, Timestamp};
+use wholly_core::{Target, Timestamp};
 
 use super::Caller;
 use crate::engine::{Input, Terms};
@@ -14,12 +14,12 @@ use crate::participant::slots::Slots;
 /// What the handles send.
 pub(super) enum Command {
     Input(Input<Caller>),
-    Register { callee: Callee, endpoint: Arc<dyn Endpoint>, slots: Slots },
+    Register { target: Target, endpoint: Arc<dyn Endpoint>, slots: Slots },
     Shutdown { until: Timestamp, to: oneshot::Sender<()> },
 }
 
 /// A command, and since when it waits for the loop.
-pub(super) struct Fed {
+pub(super) struct QueuedCommand {
     pub since: Instant,
     pub command: Command,
 }

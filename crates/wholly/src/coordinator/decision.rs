@@ -42,7 +42,7 @@ pub(crate) fn decided(stored: &StoredTransaction) -> Result<Option<Decision>, De
     match replay(stored).map(|replayed| replayed.transaction) {
         Ok(Transaction::TwoPhase(transaction)) => Ok(transaction.decision()),
         Ok(Transaction::Saga(_)) => Err(DecisionError::Saga { id: stored.id }),
-        // It is set aside: what it says cannot be read, so nothing is presumed.
+        // It is quarantined: what it says cannot be read, so nothing is presumed.
         Err(_) => Ok(None),
     }
 }

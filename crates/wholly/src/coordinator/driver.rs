@@ -1,15 +1,15 @@
-//! The loop through failures of the log: one life after the other.
+//! The loop through failures of the log: one incarnation after the other.
 //!
-//! A *life* lasts from an opening of the log to its failure or the shutdown. Between lives nothing
+//! A *incarnation* lasts from an opening of the log to its failure or the shutdown. Between incarnations nothing
 //! is decided; submissions are refused, reads go on, and the log is opened again as at a start:
-//! new memory, new lanes, so that nothing of the failed life reaches the next.
+//! new memory, new lanes, so that nothing of the failed incarnation reaches the next.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::command::{Command, Registered};
-use super::life::{End, Lasting, Life, Opened};
+use super::incarnation::{End, Incarnation, Opened, PersistentState};
 use super::workers::Workers;
 use super::{Caller, Health};
 use crate::engine::{Input, Reply};
@@ -22,10 +22,10 @@ const PAGE: usize = 100_000;
 /// How long to wait before a log that failed is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
-/// What runs lives until the coordinator is to stop.
+/// What runs incarnations until the coordinator is to stop.
 pub(super) struct Driver {
     pub log: Arc<dyn Log>,
-    pub lasting: Lasting,
+    pub persistent: PersistentState,
 }
 
 /// Opens the log, or opens it again if something was told of it, and reads which transactions have
@@ -66,26 +66,26 @@ impl Driver {
     pub async fn run(mut self, mut opened: Opened) {
         let identity = opened.log.identity;
         loop {
-            let end = match Life::begin(&mut self.lasting, opened).await {
-                Ok(life) => life.live(&mut self.lasting).await,
+            let end = match Incarnation::begin(&mut self.persistent, opened).await {
+                Ok(incarnation) => incarnation.live(&mut self.persistent).await,
                 Err(error) => End::LogFailed(error.to_string()),
             };
             let End::LogFailed(why) = end else { break };
-            self.lasting.shared.meter.log_failed();
+            self.persistent.shared.meter.log_failed();
             tracing::error!("the log failed: {why}; it is opened again");
-            self.lasting.shared.set_health(Health::LogFailed { why: why.clone() });
-            let told = Told { identity, head: *self.lasting.durable.borrow() };
+            self.persistent.shared.set_health(Health::LogFailed { why: why.clone() });
+            let told = Told { identity, head: *self.persistent.durable.borrow() };
             match self.reopen(told, why).await {
                 Some(again) => opened = again,
                 None => break,
             }
             tracing::info!("the log is open again");
-            self.lasting.shared.set_reader(opened.log.reader.clone());
+            self.persistent.shared.set_reader(opened.log.reader.clone());
             // Whatever landed of the batch that failed, opening has made it durable.
-            self.lasting.durable.send_replace(opened.log.head);
-            self.lasting.shared.set_health(Health::Ready);
+            self.persistent.durable.send_replace(opened.log.head);
+            self.persistent.shared.set_health(Health::Ready);
         }
-        self.lasting.shared.shut_down.store(true, Ordering::Release);
+        self.persistent.shared.shut_down.store(true, Ordering::Release);
     }
 
     /// Opens the log again, as often as it takes; meanwhile every command is refused. `None` if
@@ -97,10 +97,10 @@ impl Driver {
             loop {
                 tokio::select! {
                     () = &mut pause => break,
-                    fed = self.lasting.commands.recv() => match fed?.command {
+                    fed = self.persistent.commands.recv() => match fed?.command {
                         Command::Input(input) => refuse(input, &why),
-                        Command::Register { callee, endpoint, slots } => {
-                            self.lasting.callees.insert(callee, Registered { endpoint, slots });
+                        Command::Register { target, endpoint, slots } => {
+                            self.persistent.targets.insert(target, Registered { endpoint, slots });
                         }
                         Command::Shutdown { to, .. } => {
                             let _ = to.send(());
@@ -109,13 +109,13 @@ impl Driver {
                     },
                 }
             }
-            match open(&self.log, Some(told), &self.lasting.shared.reads).await {
+            match open(&self.log, Some(told), &self.persistent.shared.reads).await {
                 Ok(opened) => return Some(opened),
                 // Each new reason is said once: it may stay so for long.
                 Err(error) if error.to_string() != why => {
                     why = error.to_string();
                     tracing::error!("the log cannot be opened again: {why}; it is tried further");
-                    self.lasting.shared.set_health(Health::LogFailed { why: why.clone() });
+                    self.persistent.shared.set_health(Health::LogFailed { why: why.clone() });
                 }
                 Err(_) => {}
             }
@@ -126,7 +126,7 @@ impl Driver {
 impl Drop for Driver {
     /// However the loop ended, also by a panic, nobody is to think that it goes on.
     fn drop(&mut self) {
-        self.lasting.shared.set_health(Health::Stopped);
+        self.persistent.shared.set_health(Health::Stopped);
     }
 }
 

@@ -125,7 +125,7 @@ impl LogThread {
     }
 
     fn hand_over(&self, given: Work) {
-        // The thread ends only after it has answered with an error, which ends the loop's life.
+        // The thread ends only after it has answered with an error, which ends the loop's incarnation.
         let _ = match self {
             Self::Thread { work, .. } => work.send(given).ok(),
             Self::Task { work, .. } => work.send(given).ok(),

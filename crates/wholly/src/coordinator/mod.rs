@@ -4,7 +4,7 @@ mod builder;
 mod command;
 pub(crate) mod decision;
 mod driver;
-mod life;
+mod incarnation;
 mod log_thread;
 pub(crate) mod retention;
 mod saga;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use wholly_core::saga::Graph;
-use wholly_core::{BranchName, Callee, Ended, ParticipantName, Timestamp, TransactionId};
+use wholly_core::{BranchName, Ended, ParticipantName, Target, Timestamp, TransactionId};
 
 pub use builder::Builder;
 pub use saga::SagaRun;
@@ -35,7 +35,7 @@ use crate::meter::{Measures, Meter};
 use crate::participant::slots::Slots;
 use crate::participant::{Endpoint, Participant};
 use crate::{AnyOutcome, Listing, Settings, Snapshot};
-use command::{Command, Fed};
+use command::{Command, QueuedCommand};
 use workers::Workers;
 
 /// What decides and remembers. A handle: clones share one coordinator.
@@ -77,7 +77,7 @@ use workers::Workers;
 #[derive(Clone)]
 pub struct Coordinator {
     shared: Arc<Shared>,
-    commands: mpsc::Sender<Fed>,
+    commands: mpsc::Sender<QueuedCommand>,
 }
 
 /// What the handles share with the loop.
@@ -94,13 +94,13 @@ pub(crate) struct Shared {
     shut_down: AtomicBool,
     meter: Arc<Meter>,
     stuck: watch::Sender<Stuck>,
-    /// What is damaged in the log, through all its lives.
+    /// What is damaged in the log, through all its incarnations.
     damage: DamageRegister,
     /// The last batch that is durable. Its other end goes when the loop ends.
     durable: watch::Receiver<Position>,
 }
 
-/// The transactions that need a person, and since when.
+/// The transactions that need an operator, and since when.
 pub(crate) type Stuck = BTreeMap<TransactionId, Timestamp>;
 
 /// How a coordinator is.
@@ -177,11 +177,11 @@ impl Coordinator {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Listing, GetError> {
-        let set_aside = match self.ask(|to| Input::ReadAll { to }).await {
-            Some(Reply::ReadAll { set_aside }) => set_aside,
+        let quarantined = match self.ask(|to| Input::ReadAll { to }).await {
+            Some(Reply::ReadAll { quarantined }) => quarantined,
             _ => BTreeSet::new(),
         };
-        let query = Query { filter: filter.clone(), after, limit, set_aside };
+        let query = Query { filter: filter.clone(), after, limit, quarantined };
         Ok(self.read(move |log| log.list(&query)).await?.into())
     }
 
@@ -231,8 +231,8 @@ impl Coordinator {
             Some(Reply::NotOpen) => match self.get(id).await {
                 Ok(None) => Err(CancelError::NotFound { id }),
                 // What cannot be read may have ended either way.
-                Ok(Some(snapshot)) if snapshot.set_aside.is_some() => {
-                    Err(CancelError::SetAside { id })
+                Ok(Some(snapshot)) if snapshot.quarantined.is_some() => {
+                    Err(CancelError::Quarantined { id })
                 }
                 Ok(Some(snapshot)) => match snapshot.state {
                     "aborted" | "compensated" => Ok(()),
@@ -246,7 +246,7 @@ impl Coordinator {
         }
     }
 
-    /// Ends a branch or a step by hand: a person knows how it ended. The word is recorded and
+    /// Ends a branch or a step by hand: an operator knows how it ended. The word is recorded and
     /// forced.
     ///
     /// # Errors
@@ -267,12 +267,12 @@ impl Coordinator {
     /// Asks everything that is outstanding of a transaction again, now.
     ///
     /// # Errors
-    /// When the transaction is not in flight, or came with a restored copy and is held.
+    /// When the transaction is not in flight, or came with a restored copy and is quarantined.
     pub async fn retry(&self, id: TransactionId) -> Result<(), ResolveError> {
         done_by_hand(id, self.ask(|to| Input::Retry { id, to }).await)
     }
 
-    /// As [`retry`](Self::retry); and what is held because it came with a restored copy of the log
+    /// As [`retry`](Self::retry); and what is quarantined because it came with a restored copy of the log
     /// goes on from now on, as after a restart: what is undecided aborts, what is decided is
     /// carried out, a saga goes on or, past its deadline, back. The reason is recorded and forced.
     ///
@@ -283,12 +283,12 @@ impl Coordinator {
         done_by_hand(id, self.ask(|to| Input::Release { id, reason, to }).await)
     }
 
-    /// Ends a transaction that was set aside because its records are damaged, cannot be read or
+    /// Ends a transaction that was quarantined because its records are damaged, cannot be read or
     /// break a law. The reason is recorded and forced; nobody is asked anything, and what its
     /// participants hold for it stays as it is. Its key stays taken.
     ///
     /// # Errors
-    /// When the transaction is not in flight, or was not set aside for that.
+    /// When the transaction is not in flight, or was not quarantined for that.
     pub async fn end(&self, id: TransactionId, reason: &str) -> Result<(), EndError> {
         let unavailable = |why: String| EndError::Unavailable { why };
         // The loop does not know which entries there are that it could not read.
@@ -306,7 +306,7 @@ impl Coordinator {
         }
     }
 
-    /// Registers a participant while the coordinator runs; what was held for it goes on. One that
+    /// Registers a participant while the coordinator runs; what awaited it goes on. One that
     /// has the name already is replaced.
     ///
     /// # Errors
@@ -320,8 +320,8 @@ impl Coordinator {
         let name = ParticipantName::new(name)?;
         let endpoint: Arc<dyn Endpoint> = Arc::new(participant);
         // A coordinator that has stopped needs no participants.
-        let callee = Callee::Participant(name);
-        self.command(|| Command::Register { callee, endpoint, slots }).await;
+        let target = Target::Participant(name);
+        self.command(|| Command::Register { target, endpoint, slots }).await;
         Ok(())
     }
 
@@ -338,7 +338,7 @@ impl Coordinator {
         self.shared.meter.read(stuck, damage, commands_waiting)
     }
 
-    /// The transactions that need a person, and since when; the receiver learns of every change,
+    /// The transactions that need an operator, and since when; the receiver learns of every change,
     /// once it is durable. A restart finds those again that still are.
     pub fn stuck(&self) -> watch::Receiver<BTreeMap<TransactionId, Timestamp>> {
         self.shared.stuck.subscribe()
@@ -356,7 +356,7 @@ impl Coordinator {
     }
 
     /// Accepts nothing new, lets what is in flight settle for up to `grace`, and closes the log.
-    /// What is stuck or held, or waits for a participant that is not here, is not waited for. What
+    /// What is stuck or quarantined, or waits for a participant that is not here, is not waited for. What
     /// has not settled goes on with the next start.
     pub async fn shutdown(&self, grace: Duration) {
         let (to, stopped) = oneshot::channel();
@@ -391,7 +391,7 @@ impl Coordinator {
     async fn command(&self, command: impl FnOnce() -> Command) -> Option<()> {
         let since = Instant::now();
         let room = self.commands.reserve().await.ok()?;
-        room.send(Fed { since, command: command() });
+        room.send(QueuedCommand { since, command: command() });
         Some(())
     }
 
@@ -452,7 +452,7 @@ impl Shared {
                 match since {
                     // One that was loaded again is told again.
                     Some(since) if stuck.insert(id, since).is_none() => {
-                        tracing::warn!(transaction = %id, "the transaction is stuck: it needs a person");
+                        tracing::warn!(transaction = %id, "the transaction is stuck: it needs an operator");
                     }
                     Some(_) => {}
                     None => {

@@ -42,7 +42,7 @@ impl Removal {
     }
 }
 
-/// The sweeps of one life.
+/// The sweeps of one incarnation.
 pub(crate) struct Sweeps {
     retention: Retention,
     not_before: Timestamp,

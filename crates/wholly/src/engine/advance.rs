@@ -19,7 +19,7 @@ impl<W> Engine<W> {
         let may_leave = open.gate <= self.durable;
         let settled = match &open.part {
             Part::Live(transaction) => transaction.is_settled(),
-            Part::SetAside { .. } => false,
+            Part::Unusable { .. } => false,
             Part::Ended => true,
         };
         let mut retry = None;
@@ -36,8 +36,10 @@ impl<W> Engine<W> {
     /// Sends what may be sent now; returns when the next of the rest may be.
     fn send_outstanding(&mut self, id: TransactionId, now: Timestamp) -> Option<Timestamp> {
         let open = self.open.get_mut(&id)?;
-        // INVARIANT: nothing leaves for what a restored copy holds until a person says so.
-        let Open { part: Part::Live(transaction), held: false, .. } = open else { return None };
+        // INVARIANT: nothing leaves for what a restored copy holds until an operator says so.
+        let Open { part: Part::Live(transaction), quarantined: false, .. } = open else {
+            return None;
+        };
         let mut retry: Option<Timestamp> = None;
         for effect @ Effect { branch, operation } in transaction.effects() {
             let attempts = &mut open.attempts[usize::from(branch)];
@@ -53,26 +55,26 @@ impl<W> Engine<W> {
                 continue;
             }
             let Some(request) = transaction.request(effect) else { continue };
-            // What is held for somebody who is not here waits for them, and for no alarm.
-            if !self.callees.is_here(attempts.who) {
+            // A transaction that awaits an unregistered participant raises no alarm.
+            if !self.targets.is_here(attempts.who) {
                 continue;
             }
             attempts.on_its_way = Some(operation);
             attempts.tries = attempts.tries.saturating_add(1);
             attempts.not_before = None;
             let timeout = timeout(&request, self.settings.call_timeout, now);
-            let Request { callee, branch: name, own_name, payload, expires, .. } = request;
+            let Request { target, branch: name, operation_name, payload, expires, .. } = request;
             let trace = transaction.trace().cloned();
             let call = Call {
                 transaction: id,
                 branch: name,
                 operation,
-                own_name,
+                operation_name,
                 expires,
                 payload,
                 trace,
             };
-            let lane = self.outputs.calls.entry(callee).or_default();
+            let lane = self.outputs.calls.entry(target).or_default();
             lane.push(Attempt { call, branch, timeout });
         }
         retry
@@ -90,7 +92,7 @@ impl<W> Engine<W> {
         }
         let outcome = match &open.part {
             Part::Live(transaction) => AnyOutcome::of(id, transaction),
-            Part::SetAside { .. } | Part::Ended => AnyOutcome::SetAside(id),
+            Part::Unusable { .. } | Part::Ended => AnyOutcome::Quarantined(id),
         };
         for Waiter { wait, to } in due {
             match wait {
@@ -107,7 +109,7 @@ impl<W> Engine<W> {
     /// The loop forgets what has settled: the log has it.
     fn let_go(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
-        self.brisk.forget(open.last_seen);
+        self.recently_active.forget(open.last_seen);
         self.room.give_back(open.taken);
         if let Part::Live(transaction) = &open.part {
             self.meter.ended(id, transaction, now);
@@ -147,8 +149,8 @@ impl<W> Open<W> {
     /// When the transaction aborts or turns back by itself, if it does.
     fn deadline(&self) -> Option<Timestamp> {
         match &self.part {
-            Part::Live(transaction) if !self.held => transaction.turns_back_at(),
-            Part::Live(_) | Part::SetAside { .. } | Part::Ended => None,
+            Part::Live(transaction) if !self.quarantined => transaction.turns_back_at(),
+            Part::Live(_) | Part::Unusable { .. } | Part::Ended => None,
         }
     }
 
@@ -174,7 +176,7 @@ fn timeout(request: &Request, usual: Duration, now: Timestamp) -> Duration {
 mod tests {
     use wholly_core::two_phase::StartedBranch;
     use wholly_core::wire::Answer;
-    use wholly_core::{Callee, LogId, ParticipantName, Payload};
+    use wholly_core::{LogId, ParticipantName, Payload, Target};
 
     use super::*;
     use crate::Settings;
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn what_finds_no_slot_in_time_comes_back_after_longer_and_longer_pauses() {
         let participant: ParticipantName = "hangs".parse().unwrap();
-        let here = [(Callee::Participant(participant.clone()), Terms::default())];
+        let here = [(Target::Participant(participant.clone()), Terms::default())];
         let (log, random, head) = (LogId::from_bits(7), Random::seeded(7), Position::default());
         let settings = Settings::default();
         let mut engine = Engine::new(settings, log, head, 0, here, random, Default::default());

@@ -15,7 +15,7 @@ use crate::log::listing::Labels;
 use crate::log::{Entry, Position};
 
 /// How long records that are not forced wait for one of their transaction that is, or the last.
-const HELD_BACK_FOR: Duration = Duration::from_millis(50);
+const BUFFERED_FOR: Duration = Duration::from_millis(50);
 
 /// How long a batch that nobody waits for waits for one that leaves anyway.
 const IDLE_FLUSH: Duration = Duration::from_millis(20);
@@ -89,7 +89,7 @@ impl PendingEntry {
 
 /// Where a transaction's entry is in the batch being gathered.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct EntrySlot {
     generation: u64,
     index: usize,
 }
@@ -119,32 +119,32 @@ impl<W> Engine<W> {
     pub(super) fn record(&mut self, id: TransactionId, records: Vec<Record>, now: Timestamp) {
         let position = self.gathering_position();
         let Some(open) = self.open.get_mut(&id).filter(|_| !records.is_empty()) else { return };
-        self.brisk.saw(&mut open.last_seen, now);
+        self.recently_active.saw(&mut open.last_seen, now);
         let forced = records.iter().any(|record| open.part.forces(record));
         let ends = records.last().is_some_and(Record::is_end);
-        if open.held_back.is_empty() && !forced && !ends {
-            self.held_back.push_back((now + HELD_BACK_FOR, id));
+        if open.buffered.is_empty() && !forced && !ends {
+            self.buffered.push_back((now + BUFFERED_FOR, id));
         }
         if let (Part::Live(transaction), Some(labels)) = (&open.part, &mut open.labels) {
             labels.update(transaction);
         }
-        open.held_back.extend(records.into_iter().map(|record| (now, record)));
+        open.buffered.extend(records.into_iter().map(|record| (now, record)));
         if forced && open.gate != position {
             open.gate = position;
             self.gathering.gated.push(id);
             self.gathering.wanted = true;
         }
         if forced || ends {
-            self.write_held_back(id, now);
+            self.write_buffered(id, now);
         }
         self.count_owed(id);
         self.note_stuck(id, now);
     }
 
     /// Lets a transaction's records join the batch that is being gathered.
-    pub(super) fn write_held_back(&mut self, id: TransactionId, now: Timestamp) {
+    pub(super) fn write_buffered(&mut self, id: TransactionId, now: Timestamp) {
         let position = self.gathering_position();
-        let Some(open) = self.open.get_mut(&id).filter(|o| !o.held_back.is_empty()) else { return };
+        let Some(open) = self.open.get_mut(&id).filter(|o| !o.buffered.is_empty()) else { return };
         // INVARIANT: what nothing could be read of has no labels, and records nothing.
         let Some(labels) = &open.labels else { return };
         let batch = &mut self.gathering;
@@ -157,7 +157,7 @@ impl<W> Engine<W> {
                 batch.entries.push(PendingEntry {
                     transaction: id,
                     sequence: open.sequence,
-                    records: Vec::with_capacity(open.held_back.len()),
+                    records: Vec::with_capacity(open.buffered.len()),
                     key: open.key.clone().filter(|_| open.sequence == 0),
                     labels: labels.clone(),
                     ends: false,
@@ -165,15 +165,15 @@ impl<W> Engine<W> {
                 });
                 open.sequence += 1;
                 let index = batch.entries.len() - 1;
-                open.place = Some(Place { generation: batch.generation, index });
+                open.place = Some(EntrySlot { generation: batch.generation, index });
                 index
             }
         };
-        if open.held_back.iter().any(|(_, record)| record.is_decision()) {
+        if open.buffered.iter().any(|(_, record)| record.is_decision()) {
             open.decided = position;
         }
         let entry = &mut batch.entries[place];
-        entry.records.append(&mut open.held_back);
+        entry.records.append(&mut open.buffered);
         (entry.labels.state, entry.labels.stuck) = (labels.state, labels.stuck);
         entry.ends = entry.records.last().is_some_and(|(_, record)| record.is_end());
     }
@@ -186,7 +186,7 @@ impl<W> Engine<W> {
         labels: Labels,
         now: Timestamp,
     ) {
-        self.write_held_back(id, now);
+        self.write_buffered(id, now);
         let position = self.gathering_position();
         let Some(open) = self.open.get_mut(&id) else { return };
         let batch = &mut self.gathering;
@@ -204,7 +204,7 @@ impl<W> Engine<W> {
             by_hand: Some(by_hand),
         });
         open.sequence = open.sequence.saturating_add(1);
-        open.place = Some(Place { generation: batch.generation, index });
+        open.place = Some(EntrySlot { generation: batch.generation, index });
         open.gate = position;
         batch.gated.push(id);
         batch.wanted = true;
@@ -212,16 +212,16 @@ impl<W> Engine<W> {
 
     /// Writes what has been held back for long enough.
     pub(super) fn write_overdue(&mut self, now: Timestamp) {
-        while let Some(&(_, id)) = self.held_back.front().filter(|(due, _)| *due <= now) {
-            self.held_back.pop_front();
-            self.write_held_back(id, now);
+        while let Some(&(_, id)) = self.buffered.front().filter(|(due, _)| *due <= now) {
+            self.buffered.pop_front();
+            self.write_buffered(id, now);
         }
     }
 
     /// Everything that is known is to be written, although nobody waits for it.
     pub fn flush(&mut self, now: Timestamp) {
-        for (_, id) in std::mem::take(&mut self.held_back) {
-            self.write_held_back(id, now);
+        for (_, id) in std::mem::take(&mut self.buffered) {
+            self.write_buffered(id, now);
         }
         self.want_batch();
     }
@@ -264,7 +264,8 @@ impl<W> Engine<W> {
     /// nobody, for the log would else stand still until the slowest of them has answered.
     pub(super) fn gathers_until(&self) -> Option<Timestamp> {
         let (at, entries) = self.last_batch;
-        let more = entries >= MANY && self.gathering.entries.len() < self.brisk.count() / 4;
+        let more =
+            entries >= MANY && self.gathering.entries.len() < self.recently_active.count() / 4;
         (more && self.gathering.wanted).then(|| at + GATHER_FOR)
     }
 
@@ -302,7 +303,7 @@ impl<W> Engine<W> {
     fn reply_to_reader(&mut self, read: Read, to: W) {
         let reply = match read {
             Read::One(id) => Reply::Read(self.known(id)),
-            Read::All => Reply::ReadAll { set_aside: self.set_aside.clone() },
+            Read::All => Reply::ReadAll { quarantined: self.quarantined.clone() },
             Read::Told(reply) => reply,
         };
         self.reply(to, reply);
@@ -310,7 +311,7 @@ impl<W> Engine<W> {
 
     /// A transaction ended with the entry at this place: its key is looked up only when that one
     /// is durable.
-    pub(super) fn ended_in(&mut self, place: Place, key: Key) {
+    pub(super) fn ended_in(&mut self, place: EntrySlot, key: Key) {
         let ended = match &mut self.writing {
             _ if place.generation == self.gathering.generation => &mut self.gathering.ended,
             Some(writing) if place.generation + 1 == self.gathering.generation => {
@@ -328,8 +329,8 @@ impl<W> Engine<W> {
     /// Replies what may tell a decision when that is durable; that may start a batch.
     pub(super) fn tell(&mut self, id: TransactionId, reply: Reply, to: W, now: Timestamp) {
         let is_decision = |(_, record): &Timed| record.is_decision();
-        if self.open.get(&id).is_some_and(|open| open.held_back.iter().any(is_decision)) {
-            self.write_held_back(id, now);
+        if self.open.get(&id).is_some_and(|open| open.buffered.iter().any(is_decision)) {
+            self.write_buffered(id, now);
         }
         let position = self.open.get(&id).map(|open| open.gate.max(open.decided));
         match position.filter(|position| *position > self.durable) {
@@ -343,7 +344,7 @@ impl<W> Engine<W> {
 
     /// Replies when all that is known of a transaction is durable; that may start a batch.
     pub(super) fn read(&mut self, id: TransactionId, to: W, now: Timestamp) {
-        self.write_held_back(id, now);
+        self.write_buffered(id, now);
         match self.durable_with(id) {
             Some(position) => {
                 self.gathering.wanted |= position == self.gathering_position();
@@ -355,7 +356,7 @@ impl<W> Engine<W> {
 
     /// Replies when all that is known of every transaction is durable; that may start a batch.
     pub(super) fn read_all(&mut self, to: W, now: Timestamp) {
-        if !self.held_back.is_empty() || !self.gathering.is_empty() {
+        if !self.buffered.is_empty() || !self.gathering.is_empty() {
             self.flush(now);
         }
         if !self.gathering.is_empty() {
@@ -381,7 +382,7 @@ impl<W> Engine<W> {
 #[cfg(test)]
 mod tests {
     use wholly_core::two_phase::StartedBranch;
-    use wholly_core::{Callee, LogId, ParticipantName, Payload};
+    use wholly_core::{LogId, ParticipantName, Payload, Target};
 
     use super::*;
     use crate::Settings;
@@ -413,7 +414,7 @@ mod tests {
 
     #[test]
     fn a_batch_does_not_wait_for_what_hangs() {
-        let hangs = [(Callee::Participant("hangs".parse().unwrap()), Terms::default())];
+        let hangs = [(Target::Participant("hangs".parse().unwrap()), Terms::default())];
         let (log, head) = (LogId::from_bits(7), Position::default());
         let random = Random::seeded(7);
         let mut engine =

@@ -1,4 +1,4 @@
-//! How an operator ends what was set aside because its records cannot be used.
+//! How an operator ends what was quarantined because its records cannot be used.
 //!
 //! Nothing is known well enough to decide anything, so nothing is decided and nobody is asked: the
 //! word is recorded as the transaction's last entry, and the loop lets it go.
@@ -11,7 +11,7 @@ use crate::error::EndError;
 use crate::log::listing::{Labels, Pattern, State};
 
 impl<W> Engine<W> {
-    /// Ends a transaction that was set aside. `sequence` is behind all entries that the log has of
+    /// Ends a transaction that was quarantined. `sequence` is behind all entries that the log has of
     /// it: of those that are damaged, the loop knows nothing.
     pub(super) fn end(
         &mut self,
@@ -23,7 +23,7 @@ impl<W> Engine<W> {
     ) {
         let labels = match self.open.get_mut(&id) {
             None => return self.reply(to, Reply::NotOpen),
-            Some(Open { held: true, .. }) => {
+            Some(Open { quarantined: true, .. }) => {
                 return self.reply(to, Reply::NotEnded(EndError::Restored { id }));
             }
             Some(Open { part: Part::Live(_), .. }) => {
@@ -33,7 +33,7 @@ impl<W> Engine<W> {
             Some(Open { part: Part::Ended, .. }) => {
                 return self.wait(id, Wait::Recorded, to, now);
             }
-            Some(Open { part: Part::SetAside { .. }, sequence: next, labels, .. }) => {
+            Some(Open { part: Part::Unusable { .. }, sequence: next, labels, .. }) => {
                 *next = (*next).max(sequence);
                 labels.clone().or_else(unknown)
             }
@@ -47,7 +47,7 @@ impl<W> Engine<W> {
         if let Some(open) = self.open.get_mut(&id) {
             open.part = Part::Ended;
         }
-        self.set_aside.remove(&id);
+        self.quarantined.remove(&id);
         self.note_stuck(id, now);
         self.wait(id, Wait::Recorded, to, now);
     }

@@ -13,8 +13,8 @@ use rustc_hash::FxHashMap;
 use wholly_core::wire::Answer;
 use wholly_core::{BranchIndex, Effect, LAST_ANSWERS_LIMIT, Timestamp, Transaction};
 
-use super::callees::Who;
 use super::open::{Attempts, Open, Part};
+use super::targets::Who;
 use super::{Answered, Engine};
 use crate::last_answer::{CallAttempts, LastAnswer};
 
@@ -91,7 +91,7 @@ impl<W> Engine<W> {
         let heard = LastAnswer::new(now, *operation, answer);
         if LastAnswer::is_done(answer) {
             attempts.last_answer = None;
-            return self.callees.heard(who, heard, None);
+            return self.targets.heard(who, heard, None);
         }
         // A refusal that may be obeyed ends the branch, and is recorded.
         let is_vote = matches!(answer, Answer::Refused { .. }) && operation.is_first_phase();
@@ -102,7 +102,7 @@ impl<W> Engine<W> {
             let name = branch_name(transaction, *branch);
             tracing::info!(
                 transaction = %id,
-                participant = transaction.callee(*branch).map(tracing::field::display),
+                participant = transaction.target(*branch).map(tracing::field::display),
                 branch = name.as_deref(),
                 operation = operation.as_str(),
                 answer = heard.answer,
@@ -114,7 +114,7 @@ impl<W> Engine<W> {
             );
         }
         attempts.last_answer = Some(Box::new(heard.clone()));
-        self.callees.heard(who, heard, Some(now + pause));
+        self.targets.heard(who, heard, Some(now + pause));
     }
 
     /// The attempts at each branch or step of which something is outstanding.
@@ -127,7 +127,7 @@ impl<W> Engine<W> {
             let attempts = open.attempts.get(usize::from(branch))?;
             let Attempts { tries, not_before, on_its_way, .. } = *attempts;
             let last_answer = attempts.last_answer.as_deref().cloned();
-            let waits = on_its_way.is_none() && self.callees.is_here(attempts.who);
+            let waits = on_its_way.is_none() && self.targets.is_here(attempts.who);
             let (tries, not_before) = match attempts.operation == Some(operation) {
                 true => (tries, not_before),
                 false => (0, None),
@@ -197,14 +197,14 @@ fn branch_name(transaction: &Transaction, branch: BranchIndex) -> Option<String>
 mod tests {
     use wholly_core::wire::Operation;
 
-    use super::super::callees::Callees;
+    use super::super::targets::Targets;
     use super::*;
 
     #[test]
     fn a_cause_is_told_once_an_interval_with_what_was_not_told() {
-        let mut callees = Callees::default();
+        let mut targets = Targets::default();
         let mut who =
-            |name: &str| callees.who(wholly_core::Callee::Participant(name.parse().unwrap()));
+            |name: &str| targets.who(wholly_core::Target::Participant(name.parse().unwrap()));
         let (one, other) = (who("one"), who("other"));
         let mut causes = Causes::default();
         let mut said = |who, at_secs: u64, answer: Answer| {

@@ -145,7 +145,7 @@ impl<W> Engine<W> {
                 return self.reply(to, Reply::NotAccepted(error));
             }
             Ok(replayed) => AnyOutcome::unsettled(id, &replayed.transaction),
-            Err(_) => AnyOutcome::SetAside(id),
+            Err(_) => AnyOutcome::Quarantined(id),
         };
         match wait {
             Wait::Settled { until } => {
@@ -159,7 +159,7 @@ impl<W> Engine<W> {
         match self.open.get(&id).map(|open| &open.part) {
             Some(Part::Live(transaction)) => submission.change.is_same_as(transaction, true),
             // What cannot be read cannot be compared; the client learns its id and its state.
-            Some(Part::SetAside { .. } | Part::Ended) | None => true,
+            Some(Part::Unusable { .. } | Part::Ended) | None => true,
         }
     }
 }
@@ -196,7 +196,7 @@ fn what_was_found(
         }
         // Nobody works on it any more: who waits would wait in vain.
         (Wait::Settled { .. }, Err(_)) => {
-            Reply::NotAccepted(SubmitError::SetAside { key: key.clone(), id })
+            Reply::NotAccepted(SubmitError::Quarantined { key: key.clone(), id })
         }
         (Wait::Accepted | Wait::Recorded, _) => Reply::Accepted(id),
     }

@@ -140,7 +140,7 @@ impl<W> Engine<W> {
     }
 
     fn load(&mut self, ordinal: u64, stored: Option<&StoredTransaction>, now: Timestamp) {
-        if !self.unloaded.remove(ordinal, &mut self.callees) {
+        if !self.unloaded.remove(ordinal, &mut self.targets) {
             return;
         }
         let waiters = self.unloaded.waiters_of(ordinal);
@@ -162,7 +162,7 @@ impl<W> Engine<W> {
     /// For a mutation: loads one as if there had been no restart.
     #[cfg(test)]
     pub fn load_as_if_it_ran(&mut self, ordinal: u64, stored: &StoredTransaction, now: Timestamp) {
-        if self.unloaded.remove(ordinal, &mut self.callees) {
+        if self.unloaded.remove(ordinal, &mut self.targets) {
             self.take_up(stored, now);
             self.advance(stored.id, now);
         }
@@ -212,9 +212,9 @@ impl<W> Engine<W> {
     fn may_yield(&self, id: TransactionId) -> bool {
         let Some(open) = self.open.get(&id) else { return false };
         match &open.part {
-            Part::Live(transaction) => open.stuck || self.waits_for_strangers(transaction),
-            // It takes next to nothing, and why it was set aside is known here alone.
-            Part::SetAside { .. } | Part::Ended => false,
+            Part::Live(transaction) => open.stuck || self.awaits_unregistered(transaction),
+            // It takes next to nothing, and why it was quarantined is known here alone.
+            Part::Unusable { .. } | Part::Ended => false,
         }
     }
 
@@ -223,7 +223,7 @@ impl<W> Engine<W> {
         let Some(open) = self.open.get(&id) else { return false };
         let waits_for_the_end = |waiter: &Waiter<W>| matches!(waiter.wait, Wait::Settled { .. });
         open.gate <= self.durable
-            && open.held_back.is_empty()
+            && open.buffered.is_empty()
             && open.attempts.iter().all(|attempts| attempts.on_its_way.is_none())
             && open.waiters.iter().all(waits_for_the_end)
             && self.durable_with(id).is_none()
@@ -232,7 +232,7 @@ impl<W> Engine<W> {
     fn unload(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
         tracing::debug!(transaction = %id, "the transaction gives up its place in memory");
-        self.brisk.forget(open.last_seen);
+        self.recently_active.forget(open.last_seen);
         if let Some(at) = open.wake {
             self.timers.remove(&(at, id));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use wholly_core::{BranchIndex, BranchName, Callee, Ended, Key, LogId, Timestamp, TransactionId};
+use wholly_core::{BranchIndex, BranchName, Ended, Key, LogId, Target, Timestamp, TransactionId};
 
 use super::{Batch, Load, Lookup, StuckChange, Submission, Terms, Wait};
 use crate::error::{CancelError, EndError, ResolveError, SubmitError};
@@ -23,20 +23,20 @@ pub(crate) enum Input<W> {
     Await { id: TransactionId, until: Timestamp, to: W },
     /// Abort, if it is not decided.
     Cancel { id: TransactionId, reason: String, to: W },
-    /// End what was set aside, with an entry at this place of its history or behind it.
+    /// End what was quarantined, with an entry at this place of its history or behind it.
     End { id: TransactionId, reason: String, sequence: u32, to: W },
-    /// A person's word for how a branch or step ended.
+    /// An operator's word for how a branch or step ended.
     Resolve { id: TransactionId, branch: BranchName, ended: Ended, reason: String, to: W },
     /// Ask everything that is outstanding again, now.
     Retry { id: TransactionId, to: W },
-    /// The same, and let go on what is held because it came with a restored copy.
+    /// The same, and let go on what is quarantined because it came with a restored copy.
     Release { id: TransactionId, reason: String, to: W },
     /// Reply when all that is known of a transaction is durable.
     Read { id: TransactionId, to: W },
     /// Reply when all that is known of every transaction is durable.
     ReadAll { to: W },
-    /// Somebody is here; what was held for them goes on.
-    Register { callee: Callee, terms: Terms },
+    /// A participant or saga is registered; transactions that await it go on.
+    Register { target: Target, terms: Terms },
     /// What was to be loaded, or the first of it, as the log has it.
     Loaded(Result<Vec<Option<StoredTransaction>>, ReadError>),
     /// The batch at this position is durable.
@@ -73,7 +73,7 @@ pub(crate) struct Outputs<W> {
     /// A batch to append; at most one until it is durable.
     pub append: Option<Batch>,
     /// Calls to send, by who is called.
-    pub calls: BTreeMap<Callee, Vec<Attempt>>,
+    pub calls: BTreeMap<Target, Vec<Attempt>>,
     /// Keys to look up in the log.
     pub lookups: Vec<Lookup>,
     /// What to load from the log; at most one until it is there.
@@ -94,9 +94,9 @@ pub(crate) enum Reply {
     Done,
     /// What is known is durable, but for this.
     Read(Known),
-    /// What is known is durable, but for which transactions were set aside.
+    /// What is known is durable, but for which transactions were quarantined.
     ReadAll {
-        set_aside: BTreeSet<TransactionId>,
+        quarantined: BTreeSet<TransactionId>,
     },
     NotCancelled(CancelError),
     NotResolved(ResolveError),
@@ -109,11 +109,11 @@ pub(crate) enum Reply {
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     /// Who is to be asked and is not here.
-    pub held_for: Vec<Callee>,
+    pub awaiting: Vec<Target>,
     /// The attempts at what is outstanding of branches or steps.
     pub attempts: Vec<(BranchIndex, CallAttempts)>,
-    /// Why it was set aside.
-    pub set_aside: Option<String>,
+    /// Why it was quarantined.
+    pub quarantined: Option<String>,
     /// The loop knows of it: it has not ended.
     pub is_open: bool,
     /// It has not ended, and waits in the log for room in memory.

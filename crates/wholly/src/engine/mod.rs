@@ -34,11 +34,8 @@
 mod advance;
 mod backoff;
 mod batch;
-mod brisk;
-mod callees;
 mod end;
 mod heard;
-mod held;
 mod keys;
 mod labels;
 mod load;
@@ -46,10 +43,13 @@ mod messages;
 mod oldest;
 mod open;
 mod other_key;
+mod quarantine;
+mod recently_active;
 mod recover;
 mod room;
 mod stuck;
 mod submit;
+mod targets;
 mod unloaded;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -58,19 +58,19 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 use wholly_core::wire::Answer;
 use wholly_core::{
-    self as core, BranchName, BrokenInvariant, Callee, Ended, Key, LogId, Now, Timestamp,
+    self as core, BranchName, BrokenInvariant, Ended, Key, LogId, Now, Target, Timestamp,
     Transaction, TransactionId, saga, two_phase,
 };
 
 pub use backoff::Backoff;
 pub(crate) use backoff::Random;
 pub(crate) use batch::{Batch, PendingEntry};
-pub(crate) use callees::Terms;
 pub(crate) use load::Load;
 pub(crate) use messages::{Input, Known, Minted, Outputs, Reply};
 pub(crate) use other_key::{Lookup, OtherKey};
 pub(crate) use stuck::StuckChange;
 pub(crate) use submit::{Change, Submission, Wait};
+pub(crate) use targets::Terms;
 
 use crate::Settings;
 use crate::error::{CancelError, ResolveError, SubmitError};
@@ -78,13 +78,13 @@ use crate::log::Position;
 use crate::meter::Meter;
 use crate::participant::slots::Answered;
 use batch::{Read, Writing};
-use brisk::Brisk;
-use callees::Callees;
 use heard::Causes;
 use keys::KeyState;
 use oldest::Oldest;
 use open::{Attempts, Open, Part, Waiter};
+use recently_active::RecentlyActive;
 use room::Room;
+use targets::Targets;
 use unloaded::Unloaded;
 
 /// The loop's state. `W` is where a reply goes.
@@ -93,7 +93,7 @@ pub(crate) struct Engine<W> {
     identity: LogId,
     last_ordinal: u64,
     random: Random,
-    callees: Callees,
+    targets: Targets,
     /// Hashed fast: nobody outside chooses an id.
     open: FxHashMap<TransactionId, Open<W>>,
     keys: HashMap<Key, KeyState<W>>,
@@ -103,7 +103,7 @@ pub(crate) struct Engine<W> {
     durable: Position,
     gathering: Batch,
     /// Those with records that wait for others of theirs, and until when; oldest first.
-    held_back: VecDeque<(Timestamp, TransactionId)>,
+    buffered: VecDeque<(Timestamp, TransactionId)>,
     writing: Option<Writing>,
     /// Durable, and what waited for it has not gone on.
     written: Vec<Writing>,
@@ -115,10 +115,10 @@ pub(crate) struct Engine<W> {
     stuck_changes: Vec<(Position, StuckChange)>,
     undecided: Oldest,
     unsettled: Oldest,
-    brisk: Brisk,
+    recently_active: RecentlyActive,
     meter: Arc<Meter>,
-    /// Those that were set aside or are held: they are stuck, and no record says so.
-    set_aside: BTreeSet<TransactionId>,
+    /// Quarantined transactions: they are stuck, and no record says so.
+    quarantined: BTreeSet<TransactionId>,
     causes: Causes,
     draining: bool,
     outputs: Outputs<W>,
@@ -146,7 +146,7 @@ impl<W> Engine<W> {
             Input::Release { id, reason, to } => self.release(id, &reason, to, now),
             Input::Read { id, to } => self.read(id, to, now),
             Input::ReadAll { to } => self.read_all(to, now),
-            Input::Register { callee, terms } => self.register(callee, terms, now),
+            Input::Register { target, terms } => self.register(target, terms, now),
             Input::Loaded(loaded) => self.loaded(loaded, now),
             Input::Durable(position) => self.made_durable(position, now),
             Input::Drain => self.draining = true,
@@ -177,7 +177,7 @@ impl<W> Engine<W> {
         let timer = self.timers.first().map(|&(at, _)| at);
         let flush = self.gathers_until().or(self.gathering.flush_at());
         let flush = flush.filter(|_| self.writing.is_none());
-        let overdue = self.held_back.front().map(|&(due, _)| due);
+        let overdue = self.buffered.front().map(|&(due, _)| due);
         let unloaded = self.unloaded.next_wake(now);
         timer.into_iter().chain(flush).chain(overdue).chain(unloaded).min()
     }
@@ -227,10 +227,10 @@ impl<W> Engine<W> {
         self.writing.is_none()
             && self.written.is_empty()
             && self.gathering.is_empty()
-            && self.held_back.is_empty()
+            && self.buffered.is_empty()
     }
 
-    /// The log has failed: tells every caller what it may know, and ends the loop's life.
+    /// The log has failed: tells every caller what it may know, and ends the loop's incarnation.
     pub fn fail(mut self, why: &str) -> Vec<(W, Reply)> {
         let durable = self.durable;
         let mut replies = std::mem::take(&mut self.outputs.replies);
@@ -274,28 +274,36 @@ impl<W> Engine<W> {
     fn known(&self, id: TransactionId) -> Known {
         let minted = Some(Minted { identity: self.identity, last_ordinal: self.last_ordinal });
         let mut attempts = Vec::new();
-        let (held_for, set_aside) = match self.open.get(&id) {
-            Some(Open { held: true, .. }) => (Vec::new(), Some(held::WHY.to_owned())),
+        let (awaiting, quarantined) = match self.open.get(&id) {
+            Some(Open { quarantined: true, .. }) => (Vec::new(), Some(quarantine::WHY.to_owned())),
             Some(open @ Open { part: Part::Live(transaction), .. }) => {
                 attempts = self.attempts_at(open, transaction);
-                (self.held_for(transaction), None)
+                (self.awaiting(transaction), None)
             }
-            Some(Open { part: Part::SetAside { why }, .. }) => (Vec::new(), Some(why.clone())),
+            Some(Open { part: Part::Unusable { why }, .. }) => (Vec::new(), Some(why.clone())),
             Some(Open { part: Part::Ended, .. }) | None => (Vec::new(), None),
         };
         let is_unloaded = self.unloaded.has(id);
         let is_open = is_unloaded || self.open.contains_key(&id);
-        // Of what is not loaded, only what was held when it was is remembered.
-        let held = (is_unloaded && self.set_aside.contains(&id)).then(|| held::WHY.to_owned());
-        Known { held_for, set_aside: set_aside.or(held), attempts, is_open, is_unloaded, minted }
+        // Of what is not loaded, only the quarantine is remembered.
+        let held =
+            (is_unloaded && self.quarantined.contains(&id)).then(|| quarantine::WHY.to_owned());
+        Known {
+            awaiting,
+            quarantined: quarantined.or(held),
+            attempts,
+            is_open,
+            is_unloaded,
+            minted,
+        }
     }
 
-    /// Who is to be asked for a transaction, and is not here.
-    fn held_for(&self, transaction: &Transaction) -> Vec<Callee> {
+    /// Unregistered targets that a transaction awaits.
+    fn awaiting(&self, transaction: &Transaction) -> Vec<Target> {
         let requests = transaction.effects().filter_map(|effect| transaction.request(effect));
-        let missing: BTreeSet<Callee> = requests
-            .map(|request| request.callee)
-            .filter(|callee| !self.callees.has(callee))
+        let missing: BTreeSet<Target> = requests
+            .map(|request| request.target)
+            .filter(|target| !self.targets.has(target))
             .collect();
         missing.into_iter().collect()
     }
@@ -304,27 +312,27 @@ impl<W> Engine<W> {
         self.outputs.replies.push((to, reply));
     }
 
-    fn register(&mut self, callee: Callee, terms: Terms, now: Timestamp) {
-        if self.callees.register(callee.clone(), terms, &self.meter) {
-            self.give_up_calls_of(&callee, now);
+    fn register(&mut self, target: Target, terms: Terms, now: Timestamp) {
+        if self.targets.register(target.clone(), terms, &self.meter) {
+            self.give_up_calls_of(&target, now);
         }
         self.unloaded.all_are_due();
-        // What was held for it: the order does not matter to the protocol, but to a replay.
-        let mut held: Vec<_> = self.open.keys().copied().collect();
-        held.sort_unstable();
-        for id in held {
+        // What awaits it: the order does not matter to the protocol, but to a replay.
+        let mut awaiting: Vec<_> = self.open.keys().copied().collect();
+        awaiting.sort_unstable();
+        for id in awaiting {
             self.advance(id, now);
         }
     }
 
     /// The calls of who was replaced went with them: nobody will answer.
-    fn give_up_calls_of(&mut self, callee: &Callee, now: Timestamp) {
+    fn give_up_calls_of(&mut self, target: &Target, now: Timestamp) {
         let mut lost = Vec::new();
         for (&transaction, open) in &self.open {
             let Part::Live(of) = &open.part else { continue };
             for (branch, attempts) in (0..).zip(&open.attempts) {
                 if let Some(operation) = attempts.on_its_way
-                    && of.callee(branch).as_ref() == Some(callee)
+                    && of.target(branch).as_ref() == Some(target)
                 {
                     let answer = Answer::unknown("whom it was asked was replaced meanwhile");
                     let sent = true;
@@ -350,7 +358,7 @@ impl<W> Engine<W> {
         attempts.on_its_way = None;
         let tries = attempts.tries;
         if let Answer::Unknown { reason, .. } = answer {
-            let who = transaction.callee(branch).map(tracing::field::debug);
+            let who = transaction.target(branch).map(tracing::field::debug);
             tracing::debug!(transaction = %id, who, branch, tries, "no answer: {reason}");
         }
         let pauses = self.settings.backoff.or(transaction.retry(branch));
@@ -375,21 +383,21 @@ impl<W> Engine<W> {
 
     /// Lets the core take an input, and keeps what it records.
     fn step(&mut self, id: TransactionId, input: &core::Input, now: Timestamp) {
-        let Some(open) = self.open.get_mut(&id).filter(|open| !open.held) else { return };
+        let Some(open) = self.open.get_mut(&id).filter(|open| !open.quarantined) else { return };
         let last_answers = open.last_answers(now);
         let Part::Live(transaction) = &mut open.part else { return };
         match transaction.step(input, Now { at: now, last_answers: &last_answers }) {
             Ok(records) => self.record(id, records, now),
-            Err(broken) => self.set_aside(id, &broken, now),
+            Err(broken) => self.quarantine(id, &broken, now),
         }
     }
 
     /// A broken law stops one transaction, never the others.
-    fn set_aside(&mut self, id: TransactionId, broken: &BrokenInvariant, now: Timestamp) {
-        tracing::error!(transaction = %id, "{broken}; the transaction is set aside");
+    fn quarantine(&mut self, id: TransactionId, broken: &BrokenInvariant, now: Timestamp) {
+        tracing::error!(transaction = %id, "{broken}; the transaction is quarantined");
         if let Some(open) = self.open.get_mut(&id) {
-            open.part = Part::SetAside { why: broken.to_string() };
-            self.set_aside.insert(id);
+            open.part = Part::Unusable { why: broken.to_string() };
+            self.quarantined.insert(id);
         }
         self.count_owed(id);
         self.note_stuck(id, now);
@@ -407,9 +415,11 @@ impl<W> Engine<W> {
 
     fn cancel(&mut self, id: TransactionId, reason: &str, to: W, now: Timestamp) {
         let cancelled = match self.open.get_mut(&id) {
-            Some(Open { held: true, .. }) => return self.cancel_held(id, reason, to, now),
+            Some(Open { quarantined: true, .. }) => {
+                return self.cancel_quarantined(id, reason, to, now);
+            }
             Some(Open { part: Part::Live(transaction), .. }) => transaction.cancel(reason, now),
-            Some(_) => return self.reply(to, Reply::NotCancelled(CancelError::SetAside { id })),
+            Some(_) => return self.reply(to, Reply::NotCancelled(CancelError::Quarantined { id })),
             None => return self.reply(to, Reply::NotOpen),
         };
         match cancelled {
@@ -419,7 +429,7 @@ impl<W> Engine<W> {
             }
             Err(error) => {
                 if let Some(broken) = error.broken() {
-                    self.set_aside(id, broken, now);
+                    self.quarantine(id, broken, now);
                 }
                 // That it is too late tells the decision.
                 self.tell(id, Reply::NotCancelled(CancelError::from_core(id, error)), to, now);
@@ -437,15 +447,15 @@ impl<W> Engine<W> {
         now: Timestamp,
     ) {
         let resolved = match self.open.get_mut(&id) {
-            Some(Open { part: Part::Live(transaction), held, .. }) => {
+            Some(Open { part: Part::Live(transaction), quarantined, .. }) => {
                 // An index past the last branch is no branch.
                 let index = transaction.branch_named(branch).unwrap_or(core::BranchIndex::MAX);
-                match held {
+                match quarantined {
                     false => transaction.resolve(index, ended, reason, now),
-                    true => transaction.resolve_held(index, ended, reason),
+                    true => transaction.resolve_quarantined(index, ended, reason),
                 }
             }
-            Some(_) => return self.reply(to, Reply::NotResolved(ResolveError::SetAside { id })),
+            Some(_) => return self.reply(to, Reply::NotResolved(ResolveError::Quarantined { id })),
             None => return self.reply(to, Reply::NotOpen),
         };
         match resolved {
@@ -455,7 +465,7 @@ impl<W> Engine<W> {
             }
             Err(error) => {
                 if let Some(broken) = error.broken() {
-                    self.set_aside(id, broken, now);
+                    self.quarantine(id, broken, now);
                 }
                 self.reply(to, Reply::NotResolved(ResolveError::from_core(id, error)));
             }
@@ -464,7 +474,7 @@ impl<W> Engine<W> {
 
     fn retry(&mut self, id: TransactionId, to: W, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id) else { return self.reply(to, Reply::NotOpen) };
-        if open.held {
+        if open.quarantined {
             return self.reply(to, Reply::NotResolved(ResolveError::Restored { id }));
         }
         for attempts in &mut open.attempts {
@@ -482,6 +492,6 @@ fn is_undecided<W>(open: &FxHashMap<TransactionId, Open<W>>, id: TransactionId) 
             matches!(transaction.state(), two_phase::State::Init | two_phase::State::Prepared)
         }
         Some(Part::Live(Transaction::Saga(saga))) => saga.state() == saga::State::Running,
-        Some(Part::SetAside { .. } | Part::Ended) | None => false,
+        Some(Part::Unusable { .. } | Part::Ended) | None => false,
     }
 }

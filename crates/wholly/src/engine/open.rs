@@ -4,11 +4,11 @@ use wholly_core::entry::Timed;
 use wholly_core::wire::Operation;
 use wholly_core::{Key, Record, Timestamp, Transaction, TransactionId};
 
-use super::batch::Place;
-use super::brisk::LastSeen;
-use super::callees::Who;
+use super::batch::EntrySlot;
+use super::recently_active::LastSeen;
 use super::room::Taken;
 use super::submit::Wait;
+use super::targets::Who;
 use crate::last_answer::LastAnswer;
 use crate::log::Position;
 use crate::log::listing::Labels;
@@ -17,17 +17,17 @@ use crate::outcome::AnyOutcome;
 /// A transaction that has not ended.
 pub(super) struct Open<W> {
     pub(super) part: Part,
-    /// It came with a restored copy of the log: nothing happens to it until a person says so.
-    pub(super) held: bool,
+    /// It came with a restored copy of the log: nothing happens to it until an operator says so.
+    pub(super) quarantined: bool,
     pub(super) key: Option<Key>,
     /// What the log is told of it; `None` where nothing of it could be read.
     pub(super) labels: Option<Labels>,
     /// The sequence of its next entry.
     pub(super) sequence: u32,
     /// Its records that are in no batch yet.
-    pub(super) held_back: Vec<Timed>,
+    pub(super) buffered: Vec<Timed>,
     /// Where its entry is in the batch that is being gathered.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<EntrySlot>,
     /// Nothing leaves before this batch is durable.
     pub(super) gate: Position,
     /// The batch with its decision, once that is in one.
@@ -49,10 +49,10 @@ pub(super) struct Open<W> {
 pub(super) enum Part {
     Live(Transaction),
     /// Its records cannot be read or break a law: it is stuck, and nothing is sent.
-    SetAside {
+    Unusable {
         why: String,
     },
-    /// It was set aside, and an operator ended it: its last entry says so, or will.
+    /// It was quarantined, and an operator ended it: its last entry says so, or will.
     Ended,
 }
 
@@ -82,7 +82,7 @@ impl Part {
     pub(super) fn forces(&self, record: &Record) -> bool {
         match self {
             Self::Live(transaction) => transaction.forces(record),
-            Self::SetAside { .. } | Self::Ended => false,
+            Self::Unusable { .. } | Self::Ended => false,
         }
     }
 
@@ -90,7 +90,7 @@ impl Part {
     pub(super) fn unsettled(&self, id: TransactionId) -> AnyOutcome {
         match self {
             Self::Live(transaction) => AnyOutcome::unsettled(id, transaction),
-            Self::SetAside { .. } | Self::Ended => AnyOutcome::SetAside(id),
+            Self::Unusable { .. } | Self::Ended => AnyOutcome::Quarantined(id),
         }
     }
 }

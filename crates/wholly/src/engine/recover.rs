@@ -6,15 +6,15 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use wholly_core::{Callee, Input, Key, LogId, Timestamp, TransactionId, entry};
+use wholly_core::{Input, Key, LogId, Target, Timestamp, TransactionId, entry};
 
-use super::brisk::Brisk;
-use super::callees::Callees;
 use super::heard::Causes;
 use super::keys::KeyState;
 use super::oldest::Oldest;
+use super::recently_active::RecentlyActive;
 use super::room::{Room, Taken};
 use super::stuck::stuck_since;
+use super::targets::Targets;
 use super::unloaded::Unloaded;
 use super::{Batch, Engine, Open, Outputs, Part, Random, Submission, Terms, Wait};
 use crate::Settings;
@@ -30,13 +30,13 @@ impl<W> Engine<W> {
         identity: LogId,
         head: Position,
         last_ordinal: u64,
-        callees: impl IntoIterator<Item = (Callee, Terms)>,
+        targets: impl IntoIterator<Item = (Target, Terms)>,
         random: Random,
         meter: Arc<Meter>,
     ) -> Self {
-        let mut known = Callees::default();
-        for (callee, terms) in callees {
-            known.register(callee, terms, &meter);
+        let mut known = Targets::default();
+        for (target, terms) in targets {
+            known.register(target, terms, &meter);
         }
         let room = Room::new(settings.in_flight_limit_bytes.unwrap_or(usize::MAX));
         Self {
@@ -44,7 +44,7 @@ impl<W> Engine<W> {
             identity,
             last_ordinal,
             random,
-            callees: known,
+            targets: known,
             open: FxHashMap::default(),
             keys: HashMap::new(),
             unloaded: Unloaded::at_start(Vec::new()),
@@ -52,7 +52,7 @@ impl<W> Engine<W> {
             timers: BTreeSet::new(),
             durable: head,
             gathering: Batch::default(),
-            held_back: VecDeque::new(),
+            buffered: VecDeque::new(),
             writing: None,
             written: Vec::new(),
             last_batch: Default::default(),
@@ -60,9 +60,9 @@ impl<W> Engine<W> {
             stuck_changes: Vec::new(),
             undecided: Oldest::default(),
             unsettled: Oldest::default(),
-            brisk: Brisk::default(),
+            recently_active: RecentlyActive::default(),
             meter,
-            set_aside: BTreeSet::new(),
+            quarantined: BTreeSet::new(),
             causes: Causes::default(),
             draining: false,
             outputs: Outputs::new(),
@@ -76,7 +76,7 @@ impl<W> Engine<W> {
     }
 
     /// Takes up a transaction that the log holds and that has not ended, and tells it that it
-    /// restarted, unless it came with a restored copy: then a person has to say so.
+    /// restarted, unless it came with a restored copy: then an operator has to say so.
     pub fn recover(&mut self, stored: &StoredTransaction, now: Timestamp) {
         let came_meanwhile = self.take_up(stored, now);
         self.step(stored.id, &Input::Restarted, now);
@@ -107,19 +107,19 @@ impl<W> Engine<W> {
                 let error = wrong.unwrap_or(ReplayError::NoStart);
                 // What its records say is not for the messages: it may be a payload.
                 let why = error.kind();
-                tracing::error!(transaction = %id, "{why}; the transaction is set aside");
-                self.set_aside.insert(id);
-                (Part::SetAside { why: error.to_string() }, Some(now))
+                tracing::error!(transaction = %id, "{why}; the transaction is quarantined");
+                self.quarantined.insert(id);
+                (Part::Unusable { why: error.to_string() }, Some(now))
             }
         };
         let came_meanwhile = self.is_found(id, key.as_ref());
-        let mut open = Open::new(part, key, &mut self.callees);
+        let mut open = Open::new(part, key, &mut self.targets);
         open.taken = Taken::by_loaded();
         open.labels = labels;
-        open.held = self.holds(id, &open.part);
-        let stuck = stuck.or(open.held.then_some(now));
-        if open.held {
-            self.set_aside.insert(id);
+        open.quarantined = self.is_from_copy(id, &open.part);
+        let stuck = stuck.or(open.quarantined.then_some(now));
+        if open.quarantined {
+            self.quarantined.insert(id);
         }
         open.sequence = stored.entries.last().map_or(0, |entry| entry.sequence + 1);
         open.stuck = stuck.is_some();

@@ -12,7 +12,7 @@
 
 use wholly_core::{Timestamp, TransactionId};
 
-use super::callees::Who;
+use super::targets::Who;
 use super::{Attempts, Change, Engine, Open, Part};
 use crate::error::SubmitError;
 
@@ -109,7 +109,7 @@ pub(super) fn needed(change: &Change) -> usize {
             (payloads.sum(), branches.len())
         }
         Change::Saga { saga, input, .. } => {
-            (saga.held_bytes() + input.as_str().len(), saga.steps().len())
+            (saga.memory_bytes() + input.as_str().len(), saga.steps().len())
         }
     };
     OWN_BYTES + branches * BRANCH_BYTES + payloads
@@ -142,7 +142,7 @@ impl<W> Engine<W> {
         self.room.change(&mut open.taken, after);
         if before != after {
             for who in open.owing() {
-                self.callees.resize(who, before, after);
+                self.targets.resize(who, before, after);
             }
         }
     }
@@ -151,8 +151,8 @@ impl<W> Engine<W> {
 impl<W> Open<W> {
     fn bytes(&self) -> usize {
         let held = match &self.part {
-            Part::Live(transaction) => transaction.held_bytes(),
-            Part::SetAside { .. } | Part::Ended => 0,
+            Part::Live(transaction) => transaction.memory_bytes(),
+            Part::Unusable { .. } | Part::Ended => 0,
         };
         OWN_BYTES + self.attempts.len() * BRANCH_BYTES + held
     }

@@ -1,11 +1,11 @@
-//! Who needs a person, told as soon as it is durable.
+//! Who needs an operator, told as soon as it is durable.
 //!
 //! INVARIANT: what is told of a transaction here is what the log tells of it.
 
 use std::collections::BTreeMap;
 
 use wholly_core::entry::Timed;
-use wholly_core::{Callee, Timestamp, Transaction, TransactionId};
+use wholly_core::{Target, Timestamp, Transaction, TransactionId};
 
 use super::{Engine, Part};
 use crate::log::Position;
@@ -17,7 +17,7 @@ impl<W> Engine<W> {
     /// Looks whether a transaction has become stuck, or no longer is.
     pub(super) fn note_stuck(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id) else { return };
-        let stuck = open.held || open.part.is_stuck();
+        let stuck = open.quarantined || open.part.is_stuck();
         if stuck == std::mem::replace(&mut open.stuck, stuck) {
             return;
         }
@@ -25,7 +25,7 @@ impl<W> Engine<W> {
             self.yields(id);
         }
         // It happens seldom enough for a batch that it need not share.
-        self.write_held_back(id, now);
+        self.write_buffered(id, now);
         let durable_with = self.durable_with(id).unwrap_or(self.durable);
         self.stuck_changes.push((durable_with, (id, stuck.then_some(now))));
     }
@@ -48,31 +48,31 @@ impl<W> Engine<W> {
         self.outputs.stuck.extend(told.into_iter().map(|(_, change)| change));
     }
 
-    /// Whether any transaction here may settle without a person: it is not stuck, and somebody is
+    /// Whether any transaction here may settle without an operator: it is not stuck, and somebody is
     /// here to be asked for it.
     pub fn may_settle(&self) -> bool {
         self.open.values().any(|open| match &open.part {
             _ if open.stuck => false,
-            Part::Live(transaction) => !self.waits_for_strangers(transaction),
-            Part::SetAside { .. } => false,
+            Part::Live(transaction) => !self.awaits_unregistered(transaction),
+            Part::Unusable { .. } => false,
             Part::Ended => true,
         })
     }
 
     /// Whether all that is outstanding is to be asked of who is not here.
-    pub(super) fn waits_for_strangers(&self, transaction: &Transaction) -> bool {
+    pub(super) fn awaits_unregistered(&self, transaction: &Transaction) -> bool {
         let requests = transaction.effects().filter_map(|effect| transaction.request(effect));
-        let mut callees = requests.map(|request| request.callee).peekable();
-        callees.peek().is_some() && callees.all(|callee| !self.callees.has(&callee))
+        let mut targets = requests.map(|request| request.target).peekable();
+        targets.peek().is_some() && targets.all(|target| !self.targets.has(&target))
     }
 
     /// Who is to be asked and is not here, and how many transactions wait for them.
-    pub fn waited_for(&self) -> BTreeMap<Callee, usize> {
+    pub fn waited_for(&self) -> BTreeMap<Target, usize> {
         let mut waiting = BTreeMap::new();
-        for open in self.open.values().filter(|open| !open.held) {
+        for open in self.open.values().filter(|open| !open.quarantined) {
             let Part::Live(transaction) = &open.part else { continue };
-            for callee in self.held_for(transaction) {
-                *waiting.entry(callee).or_default() += 1;
+            for target in self.awaiting(transaction) {
+                *waiting.entry(target).or_default() += 1;
             }
         }
         waiting
@@ -89,7 +89,7 @@ impl Part {
     pub(super) fn is_stuck(&self) -> bool {
         match self {
             Self::Live(transaction) => transaction.is_stuck() && !transaction.is_settled(),
-            Self::SetAside { .. } => true,
+            Self::Unusable { .. } => true,
             Self::Ended => false,
         }
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use wholly_core::saga::{self, Graph};
 use wholly_core::two_phase::{self, StartedBranch};
 use wholly_core::{
-    Callee, Input, Key, Name, Payload, Record, Timestamp, TraceContext, Transaction, TransactionId,
+    Input, Key, Name, Payload, Record, Target, Timestamp, TraceContext, Transaction, TransactionId,
 };
 
-use super::callees::{Callees, Who};
 use super::keys::KeyState;
 use super::other_key::OtherKey;
 use super::room::{Taken, needed};
+use super::targets::{Targets, Who};
 use super::{Attempts, Engine, Open, Part, Reply, Waiter};
 use crate::Settings;
 use crate::error::SubmitError;
@@ -82,34 +82,34 @@ impl<W> Engine<W> {
     fn check_branches(&self, branches: &[StartedBranch]) -> Result<(), SubmitError> {
         Settings::check_branches(branches)?;
         branches.iter().try_for_each(|branch| {
-            self.check_callee(&Callee::Participant(branch.participant.clone()))
+            self.check_target(&Target::Participant(branch.participant.clone()))
         })
     }
 
     fn check_saga(&self, saga: &Graph) -> Result<(), SubmitError> {
         let definition = saga.definition();
-        definition.steps.iter().try_for_each(|step| self.check_callee(&definition.callee(step)))
+        definition.steps.iter().try_for_each(|step| self.check_target(&definition.target(step)))
     }
 
     /// Refuses what names somebody who has no room for more.
     fn check_room(&self, change: &Change, bytes: usize) -> Result<(), SubmitError> {
         let share = self.room.share();
-        let room = |callee| self.callees.check_room(&callee, bytes, &self.settings, share);
+        let room = |target| self.targets.check_room(&target, bytes, &self.settings, share);
         match change {
             Change::TwoPhase { branches, .. } => branches
                 .iter()
-                .try_for_each(|branch| room(Callee::Participant(branch.participant.clone()))),
+                .try_for_each(|branch| room(Target::Participant(branch.participant.clone()))),
             Change::Saga { saga, .. } => {
                 let definition = saga.definition();
-                definition.steps.iter().try_for_each(|step| room(definition.callee(step)))
+                definition.steps.iter().try_for_each(|step| room(definition.target(step)))
             }
         }
     }
 
-    fn check_callee(&self, callee: &Callee) -> Result<(), SubmitError> {
-        match self.callees.has(callee) {
+    fn check_target(&self, target: &Target) -> Result<(), SubmitError> {
+        match self.targets.has(target) {
             true => Ok(()),
-            false => Err(SubmitError::unknown(callee)),
+            false => Err(SubmitError::unknown(target)),
         }
     }
 
@@ -129,7 +129,7 @@ impl<W> Engine<W> {
             self.keys.insert(key, KeyState::Open(id));
         }
         self.meter.begun(&transaction);
-        let open = Open::new(Part::Live(transaction), key, &mut self.callees);
+        let open = Open::new(Part::Live(transaction), key, &mut self.targets);
         self.keep(id, open);
         self.record(id, vec![started], now);
         // What a saga's first steps are given may not resolve.
@@ -143,8 +143,8 @@ impl<W> Engine<W> {
             Change::TwoPhase { name, branches } => {
                 let one_phase = match branches.as_slice() {
                     [only] => {
-                        let callee = Callee::Participant(only.participant.clone());
-                        self.callees.offers_one_phase(&callee)
+                        let target = Target::Participant(only.participant.clone());
+                        self.targets.offers_one_phase(&target)
                     }
                     _ => false,
                 };
@@ -164,25 +164,25 @@ impl<W> Engine<W> {
 }
 
 impl<W> Open<W> {
-    pub(super) fn new(part: Part, key: Option<Key>, callees: &mut Callees) -> Self {
+    pub(super) fn new(part: Part, key: Option<Key>, targets: &mut Targets) -> Self {
         let attempts = match &part {
             Part::Live(transaction) => {
-                let asked = (0..).map_while(|branch| transaction.callee(branch));
-                asked.map(|callee| Attempts::at(callees.who(callee))).collect()
+                let asked = (0..).map_while(|branch| transaction.target(branch));
+                asked.map(|target| Attempts::at(targets.who(target))).collect()
             }
-            Part::SetAside { .. } | Part::Ended => Vec::new(),
+            Part::Unusable { .. } | Part::Ended => Vec::new(),
         };
         let labels = match &part {
             Part::Live(transaction) => Some(Labels::of(transaction)),
-            Part::SetAside { .. } | Part::Ended => None,
+            Part::Unusable { .. } | Part::Ended => None,
         };
         Self {
             part,
-            held: false,
+            quarantined: false,
             key,
             labels,
             sequence: 0,
-            held_back: Vec::new(),
+            buffered: Vec::new(),
             place: None,
             gate: Default::default(),
             decided: Default::default(),

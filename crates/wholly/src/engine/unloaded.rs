@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use wholly_core::{LogId, Timestamp, TransactionId};
 
-use super::callees::{Callees, Who};
+use super::targets::{Targets, Who};
 use super::{Input, Reply};
 
 /// The most transactions that are loaded at once.
@@ -186,11 +186,11 @@ impl<W> Unloaded<W> {
         self.all.insert(ordinal, debt);
     }
 
-    pub fn remove(&mut self, ordinal: u64, callees: &mut Callees) -> bool {
+    pub fn remove(&mut self, ordinal: u64, targets: &mut Targets) -> bool {
         let Some(Debt { due, owing, bytes }) = self.all.remove(&ordinal) else { return false };
         self.due.remove(&(due, ordinal));
         for who in owing {
-            callees.count(who, false, bytes);
+            targets.count(who, false, bytes);
         }
         true
     }
@@ -231,7 +231,7 @@ impl<W> Unloaded<W> {
         replies
     }
 
-    /// The replies to all who wait, and what they wanted, when the loop's life ends.
+    /// The replies to all who wait, and what they wanted, when the loop's incarnation ends.
     pub fn fail(self) -> (Vec<(W, Reply)>, Vec<Input<W>>) {
         let waiters = self.waiters.into_values().flatten();
         let replies = waiters.map(|Waiting { otherwise, to, .. }| (to, otherwise)).collect();

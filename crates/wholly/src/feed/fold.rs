@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wholly_core::entry::EndedByHand;
-use wholly_core::{Callee, ParticipantName, Record, Timestamp, Transaction, TransactionId, entry};
+use wholly_core::{ParticipantName, Record, Target, Timestamp, Transaction, TransactionId, entry};
 
 use super::{EventId, FeedEvent, Recorded};
 use crate::log::{LogReader, PlacedEntry, ReadError};
@@ -75,7 +75,7 @@ impl Fold {
         let entries = log.entries_of(entry.ordinal)?;
         let Some(id) = entries.first().and_then(|first| first.id) else { return Ok(None) };
         let mut fold = Self::new(id);
-        for earlier in entries.iter().take_while(|earlier| earlier.place < entry.place) {
+        for earlier in entries.iter().take_while(|earlier| earlier.lsn < entry.lsn) {
             fold.take(earlier, &mut Vec::new());
         }
         Ok(Some(fold))
@@ -88,7 +88,7 @@ impl Fold {
             self.broken = Some(format!("entry {} is missing; the next one is {found}", self.next));
         }
         self.next = entry.sequence.saturating_add(1);
-        let id = EventId::of(entry.place, 0);
+        let id = EventId::of(entry.lsn, 0);
         let records = match &entry.damage {
             Some(damage) => Err(damage.clone()),
             None => entry::decode(&entry.text).map_err(|error| error.to_string()),
@@ -96,7 +96,7 @@ impl Fold {
         match (records, entry::decode_ended(&entry.text)) {
             (Err(_), Some(EndedByHand { at, reason })) => {
                 self.ended = true;
-                let id = EventId::end_of_entry(entry.place);
+                let id = EventId::end_of_entry(entry.lsn);
                 events.push(self.event(id, at, Recorded::Ended { reason }));
             }
             (Err(error), None) => {
@@ -111,8 +111,8 @@ impl Fold {
                     let recorded = self.apply(record);
                     // A follower that has the end has the whole entry, even once it is trimmed.
                     let id = match nth == last && self.is_over() {
-                        true => EventId::end_of_entry(entry.place),
-                        false => EventId::of(entry.place, nth),
+                        true => EventId::end_of_entry(entry.lsn),
+                        false => EventId::of(entry.lsn, nth),
                     };
                     events.push(self.event(id, at, recorded));
                 }
@@ -142,12 +142,12 @@ impl Fold {
 
     fn name_branches(&mut self) {
         let Some(transaction) = &self.transaction else { return };
-        let callees = (0..transaction.branch_count())
-            .map(|nth| u16::try_from(nth).ok().and_then(|nth| transaction.callee(nth)));
-        self.participants = callees
-            .map(|callee| match callee {
-                Some(Callee::Participant(participant)) => Some(participant),
-                Some(Callee::Code { .. }) | None => None,
+        let targets = (0..transaction.branch_count())
+            .map(|nth| u16::try_from(nth).ok().and_then(|nth| transaction.target(nth)));
+        self.participants = targets
+            .map(|target| match target {
+                Some(Target::Participant(participant)) => Some(participant),
+                Some(Target::Code { .. }) | None => None,
             })
             .collect();
         self.branches = match transaction {

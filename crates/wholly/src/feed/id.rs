@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::log::{Place, Position};
+use crate::log::{Lsn, Position};
 
 /// Where an event's record stands in its log: ascends in the log's order, and means the same for
 /// ever, after a restart too. As text a decimal number.
@@ -16,7 +16,7 @@ use crate::log::{Place, Position};
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId {
-    place: Place,
+    place: Lsn,
     record: u16,
 }
 
@@ -27,27 +27,27 @@ impl EventId {
     const LAST_RECORD: u16 = (1 << Self::RECORD_BITS) - 1;
 
     /// The id of an entry's `nth` record, from 0.
-    pub(crate) fn of(place: Place, nth: usize) -> Self {
+    pub(crate) fn of(place: Lsn, nth: usize) -> Self {
         let record = u16::try_from(nth).unwrap_or(u16::MAX).min(Self::LAST_RECORD);
         Self { place, record }
     }
 
     /// Where everything up to this batch has been.
     pub(crate) fn end_of(batch: Position) -> Self {
-        Self::end_of_entry(Place::last_of(batch))
+        Self::end_of_entry(Lsn::last_of(batch))
     }
 
     /// Where every record of this entry has been.
-    pub(crate) fn end_of_entry(place: Place) -> Self {
+    pub(crate) fn end_of_entry(place: Lsn) -> Self {
         Self { place, record: Self::LAST_RECORD }
     }
 
     /// After which entry there may be records that come after this event: its own entry is read
     /// again, unless this stands for the end of it.
-    pub(crate) fn entries_before(self) -> Place {
+    pub(crate) fn entries_before(self) -> Lsn {
         match self.record {
             Self::LAST_RECORD => self.place,
-            _ => Place::from_bits(self.place.to_bits().saturating_sub(1)),
+            _ => Lsn::from_bits(self.place.to_bits().saturating_sub(1)),
         }
     }
 }
@@ -74,6 +74,6 @@ impl FromStr for EventId {
         let number: u128 = text.parse().ok().filter(|_| digits).ok_or(InvalidEventId)?;
         let place = u64::try_from(number >> Self::RECORD_BITS).map_err(|_| InvalidEventId)?;
         let record = (number & u128::from(Self::LAST_RECORD)) as u16;
-        Ok(Self { place: Place::from_bits(place), record })
+        Ok(Self { place: Lsn::from_bits(place), record })
     }
 }

@@ -21,7 +21,7 @@ use wholly_core::{Name, ParticipantName, Record, Timestamp, TransactionId};
 
 use crate::coordinator::Shared;
 use crate::error::GetError;
-use crate::log::{LogReader, Place, PlacedEntry, Position, ReadError};
+use crate::log::{LogReader, Lsn, PlacedEntry, Position, ReadError};
 use fold::{Fold, Folds};
 pub use id::{EventId, InvalidEventId};
 
@@ -46,7 +46,7 @@ pub struct FeedEvent {
     pub state: &'static str,
     /// Nothing is left to do.
     pub settled: bool,
-    /// A person is needed.
+    /// An operator is needed.
     pub stuck: bool,
     /// Who does each branch or step, in their order; none where the program itself does.
     pub participants: Arc<[Option<ParticipantName>]>,
@@ -61,12 +61,12 @@ pub struct FeedEvent {
 pub enum Recorded {
     /// A record.
     Record(Record),
-    /// Something that cannot be read: the transaction is set aside.
+    /// Something that cannot be read: the transaction is quarantined.
     Unreadable {
         /// What is wrong with it.
         why: String,
     },
-    /// An operator's word that ended a transaction which was set aside.
+    /// An operator's word that ended a transaction which was quarantined.
     Ended {
         /// Why.
         reason: String,
@@ -127,7 +127,7 @@ impl Feed {
         let known = after.max(self.told_trimmed);
         let reading = move |log: &dyn LogReader| {
             let (mut entries, more) = entries(log, after, durable)?;
-            let last = entries.last().map(|entry| entry.place);
+            let last = entries.last().map(|entry| entry.lsn);
             entries.retain(|entry| concerns(entry.ordinal));
             let mut events = Vec::with_capacity(entries.len());
             for entry in &entries {
@@ -135,7 +135,7 @@ impl Feed {
             }
             events.retain(|event| event.id > after);
             // Last, so that nothing is trimmed unseen while the rest is read.
-            let trimmed = Some(log.last_trimmed_place()?).filter(|place| *place > Place::default());
+            let trimmed = Some(log.last_trimmed_lsn()?).filter(|place| *place > Lsn::default());
             let trimmed = trimmed.map(EventId::end_of_entry).filter(|trimmed| *trimmed > known);
             Ok((Page { trimmed, events, more }, last, folds))
         };
@@ -168,7 +168,7 @@ fn entries(
     let full = entries.len() == PAGE;
     let read = entries.len();
     // INVARIANT: what is read beyond the last durable batch is not shown.
-    entries.retain(|entry| entry.place.batch() <= durable);
+    entries.retain(|entry| entry.lsn.batch() <= durable);
     let more = full && entries.len() == read;
     Ok((entries, more))
 }
@@ -185,7 +185,7 @@ pub(crate) fn events_of(
     let known = entries.first().and_then(|first| first.id);
     if known == Some(id) {
         let mut fold = Fold::new(id);
-        for entry in entries.iter().take_while(|entry| entry.place.batch() <= durable) {
+        for entry in entries.iter().take_while(|entry| entry.lsn.batch() <= durable) {
             fold.take(entry, &mut events);
         }
     }

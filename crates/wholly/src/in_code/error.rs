@@ -41,7 +41,7 @@ impl StepError {
         Self(Kind::Refused(reason.into()))
     }
 
-    /// It cannot be done, and asking again will not mend that: a person has to look. The saga is
+    /// It cannot be done, and asking again will not mend that: an operator has to look. The saga is
     /// shown as stuck at once. The step is asked again all the same, for a new version of the
     /// program may know what to do.
     pub fn stuck(reason: impl Into<String>) -> Self {

@@ -52,15 +52,18 @@ impl Program {
         let output = |index: StepIndex| outputs.get(&usize::from(index));
         let payload = node.template.fill(usize::MAX, &json(input), output).unwrap();
         let expires = (node.side != Side::After).then_some(Timestamp::from_millis(9));
-        let own_name = Some(node.action.clone());
-        Call { expires, own_name, ..call(step, Operation::Action, payload) }
+        let operation_name = Some(node.action.clone());
+        Call { expires, operation_name, ..call(step, Operation::Action, payload) }
     }
 
     fn compensation(&self, step: &str, input: &str, output: Option<&str>) -> Call {
         let (_, node) = self.graph.steps().nth(self.index(step)).unwrap();
         let payload = self.action(step, input, &[]).payload;
         let payload = compensation_payload(&payload, output.map(json).as_ref());
-        Call { own_name: node.compensation.clone(), ..call(step, Operation::Compensation, payload) }
+        Call {
+            operation_name: node.compensation.clone(),
+            ..call(step, Operation::Compensation, payload)
+        }
     }
 
     fn index(&self, step: &str) -> usize {
@@ -71,7 +74,15 @@ impl Program {
 fn call(step: &str, operation: Operation, payload: Payload) -> Call {
     let transaction = TransactionId::mint(0, Timestamp::from_millis(1), 0, LogId::from_bits(7));
     let branch = BranchName::new(step).unwrap();
-    Call { transaction, branch, operation, own_name: None, expires: None, payload, trace: None }
+    Call {
+        transaction,
+        branch,
+        operation,
+        operation_name: None,
+        expires: None,
+        payload,
+        trace: None,
+    }
 }
 
 fn json(text: &str) -> Payload {
@@ -187,8 +198,8 @@ async fn every_kind_of_error_is_its_own_answer() {
     let failing = |error: fn() -> StepError| one(move |_| async move { Err::<(), _>(error()) });
     let answer = failing(|| StepError::refused("no")).act("it", ORDER, &[]).await;
     assert_eq!(answer, Answer::refused("no"));
-    let answer = failing(|| StepError::stuck("a person")).act("it", ORDER, &[]).await;
-    assert_eq!(answer, Answer::Stuck { reason: "a person".into() });
+    let answer = failing(|| StepError::stuck("an operator")).act("it", ORDER, &[]).await;
+    assert_eq!(answer, Answer::Stuck { reason: "an operator".into() });
     let answer = failing(|| StepError::stuck("é".repeat(600))).act("it", ORDER, &[]).await;
     assert_eq!(stuck(answer).len(), REASON_LIMIT);
     let answer = failing(|| StepError::unknown("maybe")).act("it", ORDER, &[]).await;

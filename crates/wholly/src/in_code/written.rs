@@ -54,7 +54,7 @@ where
     SagaStep { written, types: PhantomData }
 }
 
-/// It is done; what cannot be kept cannot be undone or read later, so a person has to look.
+/// It is done; what cannot be kept cannot be undone or read later, so an operator has to look.
 fn done<O: Serialize>(output: &O) -> Result<Answer, StepError> {
     let output = Payload::of(output).map_err(|why| {
         StepError::stuck(format!("it was done, but its output cannot be kept: {why}"))

@@ -9,7 +9,7 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 use super::listing::{Labels, Pattern, Query, State};
 use super::{
-    AppendError, Entry, Log, LogReader, OpenError, OpenLog, Place, PlacedEntry, Position,
+    AppendError, Entry, Log, LogReader, Lsn, OpenError, OpenLog, PlacedEntry, Position,
     StoredEntry, StoredTransaction, Told, first_unsettled,
 };
 
@@ -227,14 +227,14 @@ fn entries_have_places_that_ascend_and_stay(log: &dyn Log) {
     append(&mut open, &[start(1), start(2), start(3)]);
     append(&mut open, &[end(2, 1), more(1, 1)]);
     append(&mut open, &[end_at(1, 2, 3)]);
-    let all = after(&open, Place::default(), 9);
+    let all = after(&open, Lsn::default(), 9);
     assert_eq!(all.len(), 6, "every entry has a place");
-    assert!(all.is_sorted_by(|one, next| one.place < next.place), "places ascend: {all:?}");
-    let batches: Vec<_> = all.iter().map(|entry| entry.place.batch().0).collect();
+    assert!(all.is_sorted_by(|one, next| one.lsn < next.lsn), "places ascend: {all:?}");
+    let batches: Vec<_> = all.iter().map(|entry| entry.lsn.batch().0).collect();
     assert_eq!(batches, [1, 1, 1, 2, 2, 3], "a place tells its batch");
-    assert_eq!(after(&open, Place::last_of(Position(1)), 9), all[3..], "after a batch");
-    assert_eq!(after(&open, all[0].place, 2), all[1..3], "at most as many as the limit");
-    assert_eq!(after(&open, all[5].place, 9), [], "nothing comes after the last one");
+    assert_eq!(after(&open, Lsn::last_of(Position(1)), 9), all[3..], "after a batch");
+    assert_eq!(after(&open, all[0].lsn, 2), all[1..3], "at most as many as the limit");
+    assert_eq!(after(&open, all[5].lsn, 9), [], "nothing comes after the last one");
     for n in 1..=3 {
         let own = open.reader.entries_of(id(n).ordinal()).expect("a read");
         let among: Vec<_> = all.iter().filter(|e| e.ordinal == id(n).ordinal()).cloned().collect();
@@ -250,9 +250,9 @@ fn entries_have_places_that_ascend_and_stay(log: &dyn Log) {
     let mut open = opened(log);
     append(&mut open, &[start(4)]);
     let left: Vec<_> = all.into_iter().filter(|entry| entry.ordinal != id(2).ordinal()).collect();
-    let now = after(&open, Place::default(), 9);
+    let now = after(&open, Lsn::default(), 9);
     assert_eq!(now[..4], left, "places stay what they are when others are deleted");
-    assert!(now[4].place > Place::last_of(Position(3)), "a place is never given again: {now:?}");
+    assert!(now[4].lsn > Lsn::last_of(Position(3)), "a place is never given again: {now:?}");
 }
 
 fn trim_deletes_what_ended_and_nothing_else(log: &dyn Log) {
@@ -328,20 +328,20 @@ fn the_last_place_that_was_trimmed_is_known(log: &dyn Log) {
     append(&mut open, &[start(1), start(2), start(3)]);
     append(&mut open, &[end_at(2, 1, 1), end_at(1, 1, 2)]);
     append(&mut open, &[end_at(3, 1, 9)]);
-    let all = after(&open, Place::default(), 9);
-    let known = |open: &OpenLog| open.reader.last_trimmed_place().expect("a read");
-    assert_eq!(known(&open), Place::default(), "no place was trimmed yet");
+    let all = after(&open, Lsn::default(), 9);
+    let known = |open: &OpenLog| open.reader.last_trimmed_lsn().expect("a read");
+    assert_eq!(known(&open), Lsn::default(), "no place was trimmed yet");
     for (before, last) in [(2, 3), (9, 4)] {
         while open.writer.trim(Timestamp::from_millis(before), 9).expect("a trim") > 0 {}
-        assert_eq!(known(&open), all[last].place, "the last place that was trimmed");
+        assert_eq!(known(&open), all[last].lsn, "the last place that was trimmed");
     }
     drop(open);
     let mut open = opened(log);
-    assert_eq!(known(&open), all[4].place, "a restart remembers the last place");
+    assert_eq!(known(&open), all[4].lsn, "a restart remembers the last place");
     while open.writer.trim(Timestamp::from_millis(99), 9).expect("a trim") > 0 {}
-    assert_eq!(known(&open), all[5].place, "the last place of all");
+    assert_eq!(known(&open), all[5].lsn, "the last place of all");
     drop(open);
-    assert_eq!(known(&opened(log)), all[5].place, "an empty log remembers the last place");
+    assert_eq!(known(&opened(log)), all[5].lsn, "an empty log remembers the last place");
 }
 
 fn payloads_are_removed_from_what_ended_once(log: &dyn Log) {
@@ -479,7 +479,7 @@ fn unsettled(open: &OpenLog) -> Vec<TransactionId> {
     all.into_iter().map(|transaction| transaction.id).collect()
 }
 
-fn after(open: &OpenLog, place: Place, limit: usize) -> Vec<PlacedEntry> {
+fn after(open: &OpenLog, place: Lsn, limit: usize) -> Vec<PlacedEntry> {
     open.reader.entries_after(place, limit).expect("a read")
 }
 

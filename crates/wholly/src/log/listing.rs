@@ -27,7 +27,7 @@ pub struct Labels {
     pub participants: Arc<[ParticipantName]>,
     /// Where it stands.
     pub state: State,
-    /// Whether a person is needed.
+    /// Whether an operator is needed.
     pub stuck: bool,
 }
 
@@ -103,7 +103,7 @@ pub struct Filter {
     pub participant: Option<ParticipantName>,
     /// Those that have settled, or that have not.
     pub settled: Option<bool>,
-    /// Those that need a person, or that need none.
+    /// Those that need an operator, or that need none.
     pub stuck: Option<bool>,
     /// Those accepted at this time or later.
     pub since: Option<Timestamp>,
@@ -146,7 +146,7 @@ pub struct Query {
     /// How many transactions the page may have.
     pub limit: usize,
     /// Those that are stuck whatever the log says: the coordinator has set them aside.
-    pub set_aside: BTreeSet<TransactionId>,
+    pub quarantined: BTreeSet<TransactionId>,
 }
 
 impl Query {
@@ -167,7 +167,7 @@ impl Query {
     /// A transaction's labels as the page shows them.
     #[must_use]
     pub fn shown(&self, id: TransactionId, mut labels: Labels) -> Labels {
-        labels.stuck |= self.set_aside.contains(&id);
+        labels.stuck |= self.quarantined.contains(&id);
         labels
     }
 }

@@ -11,7 +11,7 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 use super::listing::{Cursor, Labels, Page, Query, Row};
 use super::{
-    AppendError, DamageRegister, Entry, Log, LogReader, LogWriter, OpenError, OpenLog, Place,
+    AppendError, DamageRegister, Entry, Log, LogReader, LogWriter, Lsn, OpenError, OpenLog,
     PlacedEntry, Position, ReadError, StoredEntry, StoredTransaction, Told, WithoutPayloads,
     Written, as_many_as_fit,
 };
@@ -63,12 +63,12 @@ struct Contents {
     head: Position,
     transactions: BTreeMap<u64, Held>,
     /// The ordinal and the sequence of the entry at each place.
-    places: BTreeMap<Place, (u64, u32)>,
+    places: BTreeMap<Lsn, (u64, u32)>,
     keys: HashMap<Key, TransactionId>,
     /// The greatest ordinal that was trimmed.
     trimmed: u64,
     /// The greatest place that was trimmed.
-    trimmed_place: Place,
+    trimmed_place: Lsn,
     /// A batch that was written and not synced. Nothing can land behind it before an opening.
     unsynced: Option<Vec<Entry>>,
     /// How many appends were tried, and which of them fail.
@@ -101,7 +101,7 @@ impl MemoryLog {
             places: BTreeMap::new(),
             keys: HashMap::new(),
             trimmed: 0,
-            trimmed_place: Place::default(),
+            trimmed_place: Lsn::default(),
             unsynced: None,
             appends: 0,
             faults: BTreeMap::new(),
@@ -218,7 +218,7 @@ impl Contents {
         self.head = self.head.next();
         for (nth, entry) in batch.iter().enumerate() {
             let id = entry.transaction;
-            if let Some(place) = Place::of(self.head, nth) {
+            if let Some(place) = Lsn::of(self.head, nth) {
                 self.places.insert(place, (id.ordinal(), entry.sequence));
             }
             let held = self.transactions.entry(id.ordinal()).or_insert_with(|| Held {
@@ -381,7 +381,7 @@ impl LogReader for MemoryReader {
         Ok(lock(&self.contents).trimmed)
     }
 
-    fn last_trimmed_place(&self) -> Result<Place, ReadError> {
+    fn last_trimmed_lsn(&self) -> Result<Lsn, ReadError> {
         Ok(lock(&self.contents).trimmed_place)
     }
 
@@ -423,7 +423,7 @@ impl LogReader for MemoryReader {
         Ok(page)
     }
 
-    fn entries_after(&self, after: Place, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
+    fn entries_after(&self, after: Lsn, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
         let contents = lock(&self.contents);
         let places = contents.places.range((Bound::Excluded(after), Bound::Unbounded));
         Ok(places.filter_map(|place| contents.placed(place)).take(limit).collect())
@@ -460,12 +460,12 @@ impl Contents {
         Some(what)
     }
 
-    fn placed(&self, (place, (ordinal, sequence)): (&Place, &(u64, u32))) -> Option<PlacedEntry> {
+    fn placed(&self, (place, (ordinal, sequence)): (&Lsn, &(u64, u32))) -> Option<PlacedEntry> {
         let stored = &self.transactions.get(ordinal)?.stored;
         let entry = stored.entries.iter().find(|entry| entry.sequence == *sequence)?;
         let damage = self.damage_of((*ordinal, *sequence));
         Some(PlacedEntry {
-            place: *place,
+            lsn: *place,
             ordinal: *ordinal,
             id: (*sequence == 0).then_some(stored.id),
             sequence: *sequence,

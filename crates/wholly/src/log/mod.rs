@@ -30,8 +30,8 @@
 pub mod conformance;
 mod damage;
 pub mod listing;
+mod lsn;
 pub mod memory;
-mod place;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
@@ -42,7 +42,7 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 pub use damage::{Damage, DamageRegister};
 use listing::{Labels, Page, Query};
-pub use place::Place;
+pub use lsn::Lsn;
 
 /// A place where transactions are remembered. Opening it makes it this coordinator's alone.
 pub trait Log: Send + Sync + 'static {
@@ -196,7 +196,7 @@ pub(crate) fn first_unsettled(
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedEntry {
     /// Where it stands among all entries.
-    pub place: Place,
+    pub lsn: Lsn,
     /// The transaction's [ordinal](TransactionId::ordinal), which is unique in a log.
     pub ordinal: u64,
     /// The transaction; only in its first entry.
@@ -282,7 +282,7 @@ pub trait LogReader: Send + Sync {
     ///
     /// # Errors
     /// See [`ReadError`].
-    fn last_trimmed_place(&self) -> Result<Place, ReadError>;
+    fn last_trimmed_lsn(&self) -> Result<Lsn, ReadError>;
 
     /// The [ordinals](TransactionId::ordinal) of the transactions that have not ended, ascending, at
     /// most `limit`, greater than `after`.
@@ -315,7 +315,7 @@ pub trait LogReader: Send + Sync {
     ///
     /// # Errors
     /// See [`ReadError`].
-    fn entries_after(&self, after: Place, limit: usize) -> Result<Vec<PlacedEntry>, ReadError>;
+    fn entries_after(&self, after: Lsn, limit: usize) -> Result<Vec<PlacedEntry>, ReadError>;
 
     /// The entries of the transaction with this ordinal, oldest first; none if there is none.
     ///

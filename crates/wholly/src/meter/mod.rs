@@ -12,9 +12,9 @@
 //!
 //! [`Coordinator::measures`]: crate::Coordinator::measures
 
-mod callee;
 mod histogram;
 mod settled;
+mod target;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -22,14 +22,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::time::Instant as Moment;
-use wholly_core::{Callee, Timestamp, Transaction, TransactionId};
+use wholly_core::{Target, Timestamp, Transaction, TransactionId};
 
-pub use callee::{CallMeasures, CalleeHealth, CalleeMeasures, LastError};
-pub(crate) use callee::{CalleeMeter, Held, LastHeard, Registered};
 pub use histogram::Distribution;
 use histogram::{Sizes, Times};
 pub(crate) use settled::OnSettled;
 pub use settled::SettledTransaction;
+pub use target::{CallMeasures, LastError, TargetHealth, TargetMeasures};
+pub(crate) use target::{Held, LastHeard, Registered, TargetMeter};
 
 use crate::clock::Clock;
 use crate::log::Written;
@@ -54,7 +54,7 @@ pub struct Measures {
     pub oldest_undecided: Option<Duration>,
     /// How long ago the oldest transaction began that has not ended.
     pub oldest_unsettled: Option<Duration>,
-    /// Transactions that need a person.
+    /// Transactions that need an operator.
     pub stuck: usize,
     /// How many transactions wrote in a batch.
     pub batch_entries: Distribution,
@@ -74,7 +74,7 @@ pub struct Measures {
     /// its turns.
     pub loop_lag: Distribution,
     /// Those that can be called.
-    pub callees: Vec<CalleeMeasures>,
+    pub targets: Vec<TargetMeasures>,
 }
 
 /// Transactions of one pattern that began.
@@ -121,7 +121,7 @@ pub(crate) struct Meter {
     clock_jumps: AtomicU64,
     loop_lag: Times,
     /// Locked when somebody is registered, and by who reads.
-    callees: Mutex<BTreeMap<Callee, Arc<CalleeMeter>>>,
+    targets: Mutex<BTreeMap<Target, Arc<TargetMeter>>>,
 }
 
 const PATTERNS: [&str; 2] = ["two-phase", "saga"];
@@ -154,7 +154,7 @@ impl Meter {
             log_failures: AtomicU64::new(0),
             clock_jumps: AtomicU64::new(0),
             loop_lag: Times::default(),
-            callees: Mutex::default(),
+            targets: Mutex::default(),
         }
     }
 
@@ -238,26 +238,26 @@ impl Meter {
     }
 
     /// The part of somebody who is registered. It goes on where it was when a lane starts anew.
-    pub fn callee(&self, callee: &Callee, registered: Registered) -> Arc<CalleeMeter> {
-        let meter = self.of(callee);
+    pub fn target(&self, target: &Target, registered: Registered) -> Arc<TargetMeter> {
+        let meter = self.of(target);
         meter.registered(registered);
         meter
     }
 
     /// Where it is shown for how many transactions somebody who is registered owes an answer.
-    pub fn owed_by(&self, callee: &Callee) -> Arc<AtomicU64> {
-        self.of(callee).owed()
+    pub fn owed_by(&self, target: &Target) -> Arc<AtomicU64> {
+        self.of(target).owed()
     }
 
     /// Where it is shown what somebody who is registered said last.
-    pub fn said_by(&self, callee: &Callee) -> Arc<LastHeard> {
-        self.of(callee).said()
+    pub fn said_by(&self, target: &Target) -> Arc<LastHeard> {
+        self.of(target).said()
     }
 
-    fn of(&self, callee: &Callee) -> Arc<CalleeMeter> {
-        let mut callees = self.callees.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(CalleeMeter::new(self.clock.clone(), self.runs));
-        Arc::clone(callees.entry(callee.clone()).or_insert_with(new))
+    fn of(&self, target: &Target) -> Arc<TargetMeter> {
+        let mut targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(TargetMeter::new(self.clock.clone(), self.runs));
+        Arc::clone(targets.entry(target.clone()).or_insert_with(new))
     }
 
     pub fn read(&self, stuck: usize, log_damage: u64, commands_waiting: usize) -> Measures {
@@ -268,7 +268,7 @@ impl Meter {
         };
         let begun = PATTERNS.into_iter().zip(&self.begun);
         let ended = OUTCOMES.into_iter().zip(&self.ended);
-        let callees = self.callees.lock().unwrap_or_else(PoisonError::into_inner);
+        let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         Measures {
             begun: begun
                 .map(|(pattern, count)| BegunMeasures { pattern, count: count.load(Relaxed) })
@@ -295,7 +295,7 @@ impl Meter {
             clock_jumps: self.clock_jumps.load(Relaxed),
             commands_waiting,
             loop_lag: self.loop_lag.read(),
-            callees: callees.iter().map(|(callee, meter)| meter.read(callee.clone())).collect(),
+            targets: targets.iter().map(|(target, meter)| meter.read(target.clone())).collect(),
         }
     }
 }

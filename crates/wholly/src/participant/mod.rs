@@ -55,7 +55,7 @@ pub trait Participant: Send + Sync + 'static {
         async { Answer::unknown("this participant offers no one-phase commit") }
     }
 
-    /// Do what a saga's step does; [`Call::own_name`] says which of the participant's actions that
+    /// Do what a saga's step does; [`Call::operation_name`] says which of the participant's actions that
     /// is. Done with an output is what later steps may refer to.
     fn action(&self, call: Call) -> impl Future<Output = Answer> + Send {
         let _ = call;

@@ -41,7 +41,7 @@ use wholly_core::TransactionId;
 use super::throttle::Throttle;
 use super::{Answer, Answering, Call, Endpoint, Operation};
 use crate::clock::Clock;
-use crate::meter::{CalleeMeter, Held};
+use crate::meter::{Held, TargetMeter};
 
 /// How much of one participant may be in use at once: its calls in progress, and its transactions in
 /// flight, where it is to have a limit of its own. It may also have a limit of calls a second.
@@ -185,7 +185,7 @@ impl Lane {
         endpoint: Arc<dyn Endpoint>,
         slots: Slots,
         answers: mpsc::UnboundedSender<Vec<Answered>>,
-        meter: Arc<CalleeMeter>,
+        meter: Arc<TargetMeter>,
         clock: Clock,
     ) -> Self {
         let (attempts, arriving) = mpsc::unbounded_channel();
@@ -206,7 +206,7 @@ async fn drive(
     slots: Slots,
     mut arriving: mpsc::UnboundedReceiver<(Instant, Vec<Attempt>)>,
     answers: mpsc::UnboundedSender<Vec<Answered>>,
-    meter: Arc<CalleeMeter>,
+    meter: Arc<TargetMeter>,
     clock: Clock,
 ) {
     let mut held = Held::nothing(&meter);
@@ -282,7 +282,7 @@ where
 fn make<'a>(
     endpoint: &'a dyn Endpoint,
     waiting: Waiting,
-    meter: &'a CalleeMeter,
+    meter: &'a TargetMeter,
     clock: &Clock,
 ) -> impl Future<Output = Answered> + use<'a> {
     let left_at = Instant::now();

@@ -18,7 +18,7 @@ use crate::replay::{Replayed, replay};
 
 impl World {
     pub fn check(&mut self) -> Result<(), Wrong> {
-        self.life = None;
+        self.incarnation = None;
         let open = self.log.open().map_err(unreadable)?;
         let listed = open.reader.list(&Query::newest(usize::MAX)).map_err(unreadable)?.rows;
         let mut keys: HashMap<Key, TransactionId> = HashMap::new();

@@ -102,7 +102,7 @@ impl World {
         let client = &mut self.clients[who];
         client.request += 1;
         let to = (who, client.request);
-        if self.life.is_some() {
+        if self.incarnation.is_some() {
             self.input(input(to));
         } else {
             self.client_hears(to, connection_broke());
@@ -149,7 +149,7 @@ impl World {
     /// A reply reaches its client.
     pub fn client_hears(&mut self, (who, request): Caller, reply: Reply) {
         if who == PERSON {
-            return self.note(|| format!("a person hears {reply:?}"));
+            return self.note(|| format!("an operator hears {reply:?}"));
         }
         if self.clients[who].request != request || self.clients[who].is_done() {
             return;
@@ -161,7 +161,8 @@ impl World {
             Reply::Outcome(outcome) => {
                 self.learn(who, outcome.id());
                 let (id, settled) = (outcome.id(), outcome.is_settled());
-                self.seen.told_set_aside += u64::from(matches!(outcome, AnyOutcome::SetAside(_)));
+                self.seen.told_set_aside +=
+                    u64::from(matches!(outcome, AnyOutcome::Quarantined(_)));
                 if settled {
                     self.must_be_whole(id, "its outcome is told");
                     let checked = self.check_outcome(&outcome);
@@ -208,7 +209,7 @@ impl World {
                 }
             }
             // Its transaction is over, and how cannot be read while it is damaged.
-            Reply::NotAccepted(SubmitError::SetAside { id, .. })
+            Reply::NotAccepted(SubmitError::Quarantined { id, .. })
                 if submitting && self.storage.damaged.contains(&id) =>
             {
                 self.seen.told_set_aside += 1;
@@ -287,9 +288,9 @@ impl World {
         self.seen.reads += 1;
         let mut records = self.durable_records(id).unwrap_or_default();
         if self.bug == Some(Bug::ReadOfWhatIsNotDurable)
-            && let Some(life) = &self.life
+            && let Some(incarnation) = &self.incarnation
         {
-            let unsynced = life.unsynced.iter().filter(|entry| entry.transaction == id);
+            let unsynced = incarnation.unsynced.iter().filter(|entry| entry.transaction == id);
             let more = unsynced.flat_map(|e| entry::decode(&e.text).unwrap_or_default());
             records.extend(more.map(|(_, record)| record));
         }
@@ -318,7 +319,7 @@ impl World {
     }
 }
 
-/// Whether it decides a transaction in two phases, or may: a person's word.
+/// Whether it decides a transaction in two phases, or may: an operator's word.
 fn decides(record: &Record) -> bool {
     use two_phase::Record::{Decided, Resolved};
     record.is_decision() || matches!(record, Record::TwoPhase(Decided(..) | Resolved(..)))

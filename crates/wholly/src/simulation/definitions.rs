@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use wholly_core::saga::{Definition, Graph, Node, Side, StepDefinition, StepIndex};
-use wholly_core::{Callee, Name, Payload};
+use wholly_core::{Name, Payload, Target};
 
 use crate::engine::Random;
 
@@ -12,8 +12,8 @@ use crate::engine::Random;
 const SHAPES: [&str; 4] = ["list", "diamond", "wide", "deep"];
 
 /// The program as it is called for the steps in its code.
-pub fn program() -> impl Iterator<Item = Callee> {
-    SHAPES.map(|shape| Callee::Code { saga: Name::new(shape).unwrap(), version: 1 }).into_iter()
+pub fn program() -> impl Iterator<Item = Target> {
+    SHAPES.map(|shape| Target::Code { saga: Name::new(shape).unwrap(), version: 1 }).into_iter()
 }
 
 /// A saga over these participants.

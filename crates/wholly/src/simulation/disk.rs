@@ -10,8 +10,8 @@ use crate::log::{AppendError, Entry, Log, Position};
 
 impl World {
     /// The log has done what it could with a batch.
-    pub fn written(&mut self, life: u64, batch: &Batch) {
-        if self.running(life).is_none() {
+    pub fn written(&mut self, incarnation: u64, batch: &Batch) {
+        if self.running(incarnation).is_none() {
             return;
         }
         let faulty = self.now < self.faults_until;
@@ -54,15 +54,15 @@ impl World {
     /// This mutant's log takes whatever comes: what came before it is missing.
     fn land_all_the_same(&mut self, batch: &Batch) {
         let open = self.log.open().expect("the log opens");
-        let Some(life) = &mut self.life else { return };
-        (life.writer, life.reader) = (open.writer, open.reader);
-        life.writer.append(open.head, &texts(batch)).expect("an append in good order");
+        let Some(incarnation) = &mut self.incarnation else { return };
+        (incarnation.writer, incarnation.reader) = (open.writer, open.reader);
+        incarnation.writer.append(open.head, &texts(batch)).expect("an append in good order");
         self.landed(batch);
     }
 
     fn land(&mut self, batch: &Batch) -> Result<Position, AppendError> {
-        let Some(life) = &mut self.life else { return Ok(batch.after) };
-        let landed = life.writer.append(batch.after, &texts(batch));
+        let Some(incarnation) = &mut self.incarnation else { return Ok(batch.after) };
+        let landed = incarnation.writer.append(batch.after, &texts(batch));
         if landed.is_ok() {
             self.landed(batch);
         }
@@ -75,15 +75,15 @@ impl World {
             for (_, record) in &entry.records {
                 let Record::Saga(record) = record else { continue };
                 let id = entry.transaction;
-                let checked = self.ledger.recorded(id, record, self.lives, &mut self.seen);
+                let checked = self.ledger.recorded(id, record, self.incarnations, &mut self.seen);
                 self.note_wrong(checked);
             }
         }
     }
 
     fn made_durable(&mut self, position: Position) {
-        if let Some(life) = &mut self.life {
-            life.unsynced.clear();
+        if let Some(incarnation) = &mut self.incarnation {
+            incarnation.unsynced.clear();
         }
         if !self.early.remove(&position) {
             self.input(Input::Durable(position));
@@ -93,9 +93,9 @@ impl World {
     /// The coordinator sees its log fail: it tells its callers, and opens the log again.
     fn log_failed(&mut self) {
         self.note(|| "an append failed".to_owned());
-        let Some(life) = self.life.take() else { return };
+        let Some(incarnation) = self.incarnation.take() else { return };
         self.early.clear();
-        for (to, reply) in life.engine.fail("an append failed") {
+        for (to, reply) in incarnation.engine.fail("an append failed") {
             self.client_hears(to, reply);
         }
         let after = self.below(1_000);

@@ -44,16 +44,16 @@ pub struct Step {
     pub given: Option<Payload>,
     /// How often its action left.
     pub attempts: u32,
-    /// Its first attempt ever was refused: the coordinator's life that heard it.
+    /// Its first attempt ever was refused: the coordinator's incarnation that heard it.
     pub refused_at_first: Option<u64>,
-    /// The last life that heard a refusal.
+    /// The last incarnation that heard a refusal.
     pub refusal_heard: Option<u64>,
     /// As far as the log holds it for good: all that it comes after were done, and gave what it
     /// is to be given; or a restart could not tell.
     pub begun: bool,
-    /// A restart could not tell whether an earlier life had asked it.
+    /// A restart could not tell whether an earlier incarnation had asked it.
     pub ahead: bool,
-    /// In which life of the coordinator; a later one cannot tell whether it has left.
+    /// In which incarnation of the coordinator; a later one cannot tell whether it has left.
     pub begun_in: u64,
     pub lost: bool,
     pub completed: Option<Payload>,
@@ -89,16 +89,16 @@ impl Ledger {
         }
     }
 
-    /// A record is durable in this life of the coordinator: it must be true.
+    /// A record is durable in this incarnation of the coordinator: it must be true.
     pub fn recorded(
         &mut self,
         id: TransactionId,
         record: &Record,
-        life: u64,
+        incarnation: u64,
         seen: &mut Seen,
     ) -> Result<(), Wrong> {
         let Some(saga) = self.sagas.get_mut(&id) else { return Ok(()) };
-        saga.recorded(record, life, seen).map_err(|wrong| Wrong {
+        saga.recorded(record, incarnation, seen).map_err(|wrong| Wrong {
             what: format!("{id}: {record:?} is durable, and {}", wrong.what),
             ..wrong
         })
@@ -110,14 +110,21 @@ impl Ledger {
 }
 
 impl Saga {
-    pub fn recorded(&mut self, record: &Record, life: u64, seen: &mut Seen) -> Result<(), Wrong> {
+    pub fn recorded(
+        &mut self,
+        record: &Record,
+        incarnation: u64,
+        seen: &mut Seen,
+    ) -> Result<(), Wrong> {
         match record {
             Record::Started(_) => {
                 self.started = true;
-                self.begin_ready(life);
+                self.begin_ready(incarnation);
             }
             Record::Lost(step) => self.recorded_as_lost(*step)?,
-            Record::Completed(step, output) => self.recorded_as_completed(*step, output, life)?,
+            Record::Completed(step, output) => {
+                self.recorded_as_completed(*step, output, incarnation)?
+            }
             Record::Refused(step, _) => {
                 let is_pivot = self.pivot().is_some_and(|(pivot, _)| pivot == *step);
                 seen.pivots_refused += u64::from(is_pivot);
@@ -135,12 +142,12 @@ impl Saga {
             Record::TurnedBack(reason) => {
                 self.turned_back = true;
                 seen.count_reason(reason);
-                self.check_pivot_answered(life)?;
+                self.check_pivot_answered(incarnation)?;
             }
             Record::Compensated(step) => self.check_over(*step, Check::Recorded)?,
             Record::Resolved(step, Resolution::Completed(output), _) => {
                 seen.resolved_as_completed += 1;
-                self.recorded_as_completed(*step, output, life)?;
+                self.recorded_as_completed(*step, output, incarnation)?;
             }
             Record::Resolved(step, Resolution::Compensated, _) => {
                 *if self.turned_back {
@@ -173,7 +180,7 @@ impl Saga {
         Ok(())
     }
 
-    /// Whether an earlier life may have asked a step: of what it comes after, what is not durable
+    /// Whether an earlier incarnation may have asked a step: of what it comes after, what is not durable
     /// need not be, and may have been done.
     fn may_have_begun(&self, index: StepIndex) -> bool {
         let mut after = self.graph.nodes()[usize::from(index)].after.iter();
@@ -187,25 +194,25 @@ impl Saga {
         &mut self,
         index: StepIndex,
         output: &Payload,
-        life: u64,
+        incarnation: u64,
     ) -> Result<(), Wrong> {
         let step = &mut self.steps[usize::from(index)];
         step.completed = Some(output.clone());
         let is_true = step.done == 1 && step.output.as_ref().is_some_and(|o| o.same_as(output));
         let (done, gave) = (step.done, step.output.clone());
         if !self.turned_back {
-            self.begin_ready(life);
+            self.begin_ready(incarnation);
         }
         ensure(is_true, Check::Recorded, || format!("it was done {done} times and gave {gave:?}"))
     }
 
-    fn begin_ready(&mut self, life: u64) {
+    fn begin_ready(&mut self, incarnation: u64) {
         for (index, node) in (0..).zip(self.graph.clone().nodes()) {
             let done = |step: StepIndex| self.steps[usize::from(step)].completed.is_some();
             let begun = node.after.iter().all(done) && self.expected(index).is_some();
             let step = &mut self.steps[usize::from(index)];
             if begun && !step.begun {
-                (step.begun, step.begun_in) = (true, life);
+                (step.begun, step.begun_in) = (true, incarnation);
             }
         }
     }
@@ -217,10 +224,10 @@ impl Saga {
     }
 
     /// A saga turns back: if its pivot has left, then because that one answered.
-    fn check_pivot_answered(&self, life: u64) -> Result<(), Wrong> {
+    fn check_pivot_answered(&self, incarnation: u64) -> Result<(), Wrong> {
         let Some((_, pivot)) = self.pivot() else { return Ok(()) };
         let answered =
-            pivot.attempts == 0 || pivot.refusal_heard == Some(life) || pivot.resolved_away;
+            pivot.attempts == 0 || pivot.refusal_heard == Some(incarnation) || pivot.resolved_away;
         ensure(answered, Check::Pivot, || "its pivot is unanswered".to_owned())
     }
 

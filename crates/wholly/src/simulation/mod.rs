@@ -3,7 +3,7 @@
 //! A [`World`](world::World) has a clock, a network (loss, delay, duplication, reordering,
 //! partition), a log (a crash before or after a batch lands, an append that fails although it
 //! landed, or because it did not), participants that crash, that move, and whose names do not
-//! resolve, clients that retry, and persons who resolve by hand, a backup that takes the place of a
+//! resolve, clients that retry, and operators who resolve by hand, a backup that takes the place of a
 //! log that is lost. While the coordinator is down, an older copy of the log, another one or an empty
 //! one lies in its place, and entries are damaged until an operator puts the storage right. The wall
 //! clock jumps, by seconds and by years. Memory is scarce in half of the worlds, so that transactions
@@ -42,8 +42,8 @@ mod definitions;
 mod disk;
 mod ledger;
 mod network;
+mod operator;
 mod participants;
-mod person;
 mod planted;
 mod restored;
 mod seen;

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use wholly_core::wire::{Answer, Call, Operation};
-use wholly_core::{Callee, Record, TransactionId, entry, two_phase};
+use wholly_core::{Record, Target, TransactionId, entry, two_phase};
 
 use super::participants::Participant;
 use super::world::{Event, World};
@@ -27,7 +27,7 @@ struct Made {
     who: usize,
     /// For which branch or step of the loop's; `None` if nobody waits for the answer.
     branch: Option<u16>,
-    life: u64,
+    incarnation: u64,
     ended: bool,
 }
 
@@ -39,9 +39,9 @@ impl Attempts {
 
 impl World {
     /// The loop sends a call.
-    pub fn call(&mut self, callee: &Callee, attempt: Attempt) {
+    pub fn call(&mut self, target: &Target, attempt: Attempt) {
         let Attempt { mut call, branch, timeout } = attempt;
-        let mut who = self.who(callee);
+        let mut who = self.who(target);
         self.planted_call(&mut call, &mut who, branch);
         self.put_on_the_wall(&mut call);
         let timeout = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
@@ -60,8 +60,8 @@ impl World {
         self.seen.one_phase += u64::from(call.operation == Operation::CommitOnePhase);
         self.count_attempt(&call);
         let never_leaves = self.planted_silence(&call);
-        let life = self.lives;
-        self.attempts.made.insert(number, Made { call, who, branch, life, ended: false });
+        let incarnation = self.incarnations;
+        self.attempts.made.insert(number, Made { call, who, branch, incarnation, ended: false });
         self.attempts.waiting += 1;
         if never_leaves {
             return self.at(1, Event::Reply(number, Answer::Done));
@@ -153,14 +153,14 @@ impl World {
     }
 
     fn end(&mut self, number: u64, answer: Answer) {
-        let lives = self.lives;
+        let incarnations = self.incarnations;
         let Some(made) = self.attempts.made.get_mut(&number) else { return };
         if std::mem::replace(&mut made.ended, true) {
             return;
         }
         self.attempts.waiting -= 1;
-        let Some(branch) = made.branch.filter(|_| made.life == lives) else { return };
-        if self.life.is_none() {
+        let Some(branch) = made.branch.filter(|_| made.incarnation == incarnations) else { return };
+        if self.incarnation.is_none() {
             return;
         }
         let call = made.call.clone();
@@ -172,7 +172,7 @@ impl World {
 
     /// An answer reaches the loop.
     fn count_answer(&mut self, call: &Call, answer: &Answer) {
-        let life = self.lives;
+        let incarnation = self.incarnations;
         self.seen.fences +=
             u64::from(call.operation == Operation::Abort && self.is_undecided(call.transaction));
         let saga = self.ledger.sagas.get_mut(&call.transaction);
@@ -180,9 +180,9 @@ impl World {
         let Some(index) = saga.named(&call.branch) else { return };
         let step = &mut saga.steps[usize::from(index)];
         if matches!(answer, Answer::Refused { .. }) {
-            step.refusal_heard = Some(life);
+            step.refusal_heard = Some(incarnation);
             if step.attempts == 1 {
-                step.refused_at_first = Some(life);
+                step.refused_at_first = Some(incarnation);
             }
         }
     }
@@ -197,7 +197,7 @@ impl World {
 
     /// What the log holds of a transaction.
     pub fn durable_records(&self, id: TransactionId) -> Option<Vec<Record>> {
-        let stored = self.life.as_ref()?.reader.history(id).ok()??;
+        let stored = self.incarnation.as_ref()?.reader.history(id).ok()??;
         // What is behind a damaged entry is not shown.
         let entries = (0..).zip(&stored.entries).take_while(|(nth, e)| e.sequence == *nth);
         let records = entries.flat_map(|(_, e)| entry::decode(&e.text).unwrap_or_default());

@@ -116,7 +116,7 @@ fn every_planted_bug_is_caught() {
         (Bug::OtherLogTakenUp, &[Ends], ""),
         (Bug::NewLogTakenUp, &[Reopened], ""),
         (Bug::NewLogTakenUp, &[Keys, Told, Orphan], ""),
-        (Bug::DamagedEntryDropped, &[Damaged], "not set aside"),
+        (Bug::DamagedEntryDropped, &[Damaged], "not quarantined"),
         (Bug::DamagedEntryDropped, &[Agreement], ""),
         (Bug::DamagedTransactionAborted, &[Damaged], "left"),
         (Bug::DamagedTransactionAborted, &[Agreement], ""),
@@ -208,7 +208,7 @@ impl World {
                 return (Answer::Done, true);
             }
             // These claim that what was lost never left.
-            Some(Bug::NoBelievedAfterALostAttempt) if lost && call.own_name.is_none() => {
+            Some(Bug::NoBelievedAfterALostAttempt) if lost && call.operation_name.is_none() => {
                 return (answer, false);
             }
             Some(Bug::RefusalBelievedAfterALostAttempt)
@@ -308,7 +308,7 @@ impl Saga {
             transaction,
             branch: BranchName::from(definition.name.clone()),
             operation: Operation::Compensation,
-            own_name: Some(node.compensation.clone()?),
+            operation_name: Some(node.compensation.clone()?),
             expires: None,
             payload: compensation_payload(step.given.as_ref()?, step.output.as_ref()),
             trace: None,
@@ -326,7 +326,7 @@ impl Saga {
             transaction,
             branch: BranchName::from(definition.name.clone()),
             operation: Operation::Action,
-            own_name: Some(node.action.clone()),
+            operation_name: Some(node.action.clone()),
             expires: None,
             payload,
             trace: None,

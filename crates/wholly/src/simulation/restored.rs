@@ -1,7 +1,7 @@
 //! A backup is taken, the coordinator is lost for good, and the copy goes on in its place.
 //!
 //! The copy knows what was durable when it was made, and the participants have what the original
-//! did since. What the copy has in doubt it must hold; a person waits until nothing of the original
+//! did since. What the copy has in doubt it must hold; an operator waits until nothing of the original
 //! is on its way any more, looks at what the participants really have, and says so.
 //!
 //! What was lost is lost: nobody is held to what a client was told of it, and what a participant has
@@ -35,7 +35,7 @@ const COPY: LogId = LogId::from_bits(2);
 
 /// For longer than anything travels.
 const QUIET: u64 = 8_000;
-/// How often the person comes by: after whatever was said is durable.
+/// How often the operator comes by: after whatever was said is durable.
 const ROUNDS: u64 = 1_000;
 
 /// Whose caller is no client.
@@ -70,8 +70,8 @@ impl World {
         let is_settled = |id: &TransactionId| known.get(id).is_some_and(|of| of.settled);
         self.told.retain(|id, _| is_settled(id));
         self.keys.retain(|_, id| known.contains_key(id));
-        self.ledger.go_back(&known, self.lives);
-        self.at(QUIET, Event::Person);
+        self.ledger.go_back(&known, self.incarnations);
+        self.at(QUIET, Event::Operator);
     }
 
     /// Whether the copy must do nothing for a transaction.
@@ -82,20 +82,22 @@ impl World {
 
     /// A transaction as the log tells it.
     fn transaction(&self, id: TransactionId) -> Option<Transaction> {
-        let stored = self.life.as_ref()?.reader.history(id).ok()??;
+        let stored = self.incarnation.as_ref()?.reader.history(id).ok()??;
         Some(replay(&stored).ok()?.transaction)
     }
 
-    /// The person comes by, and settles what is held.
-    pub fn person_comes(&mut self) {
-        let unsettled = match &self.life {
-            Some(life) => first_unsettled(&*life.reader, usize::MAX).expect("the log is readable"),
-            None => return self.at(ROUNDS, Event::Person),
+    /// The operator comes by, and settles what is held.
+    pub fn operator_comes(&mut self) {
+        let unsettled = match &self.incarnation {
+            Some(incarnation) => {
+                first_unsettled(&*incarnation.reader, usize::MAX).expect("the log is readable")
+            }
+            None => return self.at(ROUNDS, Event::Operator),
         };
         let held: Vec<_> =
             unsettled.iter().map(|stored| stored.id).filter(|id| self.is_held(*id)).collect();
         if !held.is_empty() {
-            self.at(ROUNDS, Event::Person);
+            self.at(ROUNDS, Event::Operator);
         }
         for id in held {
             match self.transaction(id) {
@@ -168,20 +170,20 @@ impl World {
     }
 
     fn say(&mut self, id: TransactionId, branch: BranchName, ended: Ended) {
-        self.note(|| format!("a person says that {branch} of {id} is {ended:?}"));
+        self.note(|| format!("an operator says that {branch} of {id} is {ended:?}"));
         let (reason, to) = ("seen there".to_owned(), (PERSON, 0));
         self.input(Input::Resolve { id, branch, ended, reason, to });
     }
 
     fn call_off(&mut self, id: TransactionId) {
-        self.note(|| format!("a person aborts {id}"));
+        self.note(|| format!("an operator aborts {id}"));
         self.seen.held_called_off += 1;
         let (reason, to) = ("nobody has it".to_owned(), (PERSON, 0));
         self.input(Input::Cancel { id, reason, to });
     }
 
     pub fn let_go_on(&mut self, id: TransactionId) {
-        self.note(|| format!("a person lets {id} go on"));
+        self.note(|| format!("an operator lets {id} go on"));
         self.seen.held_released += 1;
         let (reason, to) = ("the original is lost".to_owned(), (PERSON, 0));
         self.input(Input::Release { id, reason, to });
@@ -220,15 +222,15 @@ fn known(log: &MemoryLog) -> BTreeMap<TransactionId, Known> {
 
 impl Ledger {
     /// What is durable is what the copy knows; what was done was done.
-    fn go_back(&mut self, known: &BTreeMap<TransactionId, Known>, life: u64) {
+    fn go_back(&mut self, known: &BTreeMap<TransactionId, Known>, incarnation: u64) {
         for (id, saga) in &mut self.sagas {
-            saga.go_back(known.get(id).map_or(&[], |known| &known.records), life);
+            saga.go_back(known.get(id).map_or(&[], |known| &known.records), incarnation);
         }
     }
 }
 
 impl Saga {
-    fn go_back(&mut self, records: &[Record], life: u64) {
+    fn go_back(&mut self, records: &[Record], incarnation: u64) {
         (self.started, self.turned_back, self.settled) = (false, false, false);
         for step in &mut self.steps {
             *step = Step {
@@ -244,7 +246,7 @@ impl Saga {
         for record in records {
             let Record::Saga(record) = record else { continue };
             // They were checked when they became durable, by what was so then.
-            let _ = self.recorded(record, life, &mut Seen::default());
+            let _ = self.recorded(record, incarnation, &mut Seen::default());
         }
         for step in self.steps.iter_mut().filter(|step| !step.begun) {
             // Whatever the original sent has left its trace by the time that anybody decides.

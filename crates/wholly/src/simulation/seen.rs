@@ -37,7 +37,7 @@ seen! {
     empty_compensations, late_actions, refused_compensations, compensation_not_needed,
     crashes_in_mid_compensation,
     resolved_as_completed, resolved_as_compensated, compensated_by_hand,
-    // Restored copies, and what a person does about what they hold.
+    // Restored copies, and what an operator does about what they hold.
     restored, held_committed_by_hand, held_completed_by_hand, held_called_off, held_released,
     lost_in_doubt,
     // What lay in the log's place, and damage.

@@ -24,7 +24,9 @@ impl World {
                 what: "and a restored copy holds it".to_owned(),
             }),
             Operation::Action => self.saga_of(call)?.check_action(call),
-            Operation::Compensation => self.saga_of(call)?.check_compensation(call, self.lives),
+            Operation::Compensation => {
+                self.saga_of(call)?.check_compensation(call, self.incarnations)
+            }
             _ => self.check_durable(call),
         };
         checked.map_err(|wrong| Wrong {
@@ -82,12 +84,12 @@ impl Saga {
                 format!("before it was durable that the step {earlier} was done")
             })?;
         }
-        let lasting = self.pivot().is_none_or(|(_, pivot)| pivot.completed.is_some());
-        ensure(lasting || node.side != Side::After, Check::Durable, || {
+        let persistent = self.pivot().is_none_or(|(_, pivot)| pivot.completed.is_some());
+        ensure(persistent || node.side != Side::After, Check::Durable, || {
             "before it was durable that there is no way back".to_owned()
         })?;
-        ensure(call.own_name.as_ref() == Some(&node.action), Check::Given, || {
-            format!("called {:?}", call.own_name)
+        ensure(call.operation_name.as_ref() == Some(&node.action), Check::Given, || {
+            format!("called {:?}", call.operation_name)
         })?;
         ensure(call.expires.is_some() == (node.side != Side::After), Check::Given, || {
             format!("and expires at {:?}", call.expires)
@@ -102,14 +104,15 @@ impl Saga {
         })
     }
 
-    fn check_compensation(&self, call: &Call, life: u64) -> Result<(), Wrong> {
+    fn check_compensation(&self, call: &Call, incarnation: u64) -> Result<(), Wrong> {
         let (index, step) = self.asked(call)?;
         let (_, node) = self.graph.step(index).expect("it is a step of this graph");
         ensure(self.turned_back, Check::Durable, || "before turning back was durable".to_owned())?;
-        let named = node.compensation.is_some() && call.own_name == node.compensation;
-        ensure(named, Check::NoOther, || format!("called {:?}", call.own_name))?;
+        let named = node.compensation.is_some() && call.operation_name == node.compensation;
+        ensure(named, Check::NoOther, || format!("called {:?}", call.operation_name))?;
         ensure(step.begun, Check::NoOther, || "although it never had its turn".to_owned())?;
-        let in_this_life = step.begun_in == life && step.refused_at_first == Some(life);
+        let in_this_life =
+            step.begun_in == incarnation && step.refused_at_first == Some(incarnation);
         let refused_at_first = in_this_life || (step.refused && !step.lost);
         ensure(!refused_at_first, Check::NoOther, || {
             "although it was refused at its first attempt".to_owned()

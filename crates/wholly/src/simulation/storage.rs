@@ -169,19 +169,22 @@ impl World {
         self.storage.damaged.clear();
     }
 
-    /// INVARIANT: what is damaged and has not ended is set aside from the start.
+    /// INVARIANT: what is damaged and has not ended is quarantined from the start.
     pub fn check_set_aside(&mut self) {
-        let Some(life) = &mut self.life else { return };
-        let stuck = life.engine.stuck_at_start();
-        let unsettled = first_unsettled(&*life.reader, usize::MAX).expect("the log is readable");
-        let loaded = |stored: &StoredTransaction| !life.engine.is_unloaded(stored.id);
+        let Some(incarnation) = &mut self.incarnation else { return };
+        let stuck = incarnation.engine.stuck_at_start();
+        let unsettled =
+            first_unsettled(&*incarnation.reader, usize::MAX).expect("the log is readable");
+        let loaded = |stored: &StoredTransaction| !incarnation.engine.is_unloaded(stored.id);
         let damaged = unsettled.into_iter().filter(loaded).filter(|stored| stored.damage.is_some());
         let damaged: Vec<_> = damaged.collect();
-        self.seen.not_loaded_at_start += u64::from(life.engine.unloaded() > 0);
+        self.seen.not_loaded_at_start += u64::from(incarnation.engine.unloaded() > 0);
         for stored in damaged {
             let id = stored.id;
             if !stuck.iter().any(|(stuck, _)| *stuck == id) {
-                self.note_at_once(Check::Damaged, || format!("{id} is damaged, and not set aside"));
+                self.note_at_once(Check::Damaged, || {
+                    format!("{id} is damaged, and not quarantined")
+                });
             }
             self.ask_in_doubt(stored);
         }

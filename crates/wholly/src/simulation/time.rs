@@ -1,6 +1,6 @@
 //! The clocks. What really passes is [`World::now`]; the wall clock, which the coordinator and its
 //! participants share, jumps both ways, by seconds and by years. The coordinator goes by its own steady
-//! time, which begins anew with each of its lives.
+//! time, which begins anew with each of its incarnations.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(15_001);
 /// No call has its deadline further away than this.
 const LONGEST_RUN: Duration = Duration::from_secs(500);
 
-/// The coordinator's time in one life.
+/// The coordinator's time in one incarnation.
 pub struct LifeTime {
     /// The lead of steady time over the time that really passes.
     ahead: i64,
@@ -79,14 +79,14 @@ impl World {
 
     /// The coordinator's time while it runs.
     pub fn time(&self) -> Timestamp {
-        match &self.life {
+        match &self.incarnation {
             Some(_) if self.bug == Some(Bug::WaitsByTheWallClock) => self.wall(),
-            Some(life) => life.time.steady(self.now),
+            Some(incarnation) => incarnation.time.steady(self.now),
             None => self.wall(),
         }
     }
 
-    /// Begins a life's time: as a coordinator does that starts.
+    /// Begins an incarnation's time: as a coordinator does that starts.
     pub fn begin_time(&mut self, open: &OpenLog) -> LifeTime {
         let (wall, youngest) = (self.wall(), youngest(open.last_ordinal));
         let by_the_wall = matches!(
@@ -115,22 +115,22 @@ impl World {
     pub fn look_at_the_clock(&mut self) {
         let steady = self.time();
         let by_the_wall = self.bug == Some(Bug::SweepsByTheWallClock);
-        let Some(life) = &mut self.life else { return };
-        let wall_ahead_millis = self.wall_ahead - life.time.ahead;
+        let Some(incarnation) = &mut self.incarnation else { return };
+        let wall_ahead_millis = self.wall_ahead - incarnation.time.ahead;
         let mut reading = Reading { steady, wall_ahead_millis };
-        if life.time.jumps.look(reading).is_some() {
+        if incarnation.time.jumps.look(reading).is_some() {
             self.seen.jumps_told += 1;
-            life.time.sweeps.not_before(life.time.jumps.distrusted_until());
+            incarnation.time.sweeps.not_before(incarnation.time.jumps.distrusted_until());
         }
         if by_the_wall {
-            life.time.sweeps = Sweeps::new(retention(), Timestamp::default());
+            incarnation.time.sweeps = Sweeps::new(retention(), Timestamp::default());
             reading = Reading { steady: reading.wall(), wall_ahead_millis: 0 };
         }
-        let Some(removal) = life.time.sweeps.next(reading) else { return };
+        let Some(removal) = incarnation.time.sweeps.next(reading) else { return };
         debug_assert!(matches!(removal, Removal::Transactions { .. }));
         self.seen.sweeps += 1;
-        let removed = removal.run(&mut *life.writer);
-        life.time.sweeps.done(*removed.as_ref().unwrap_or(&0), reading.steady);
+        let removed = removal.run(&mut *incarnation.writer);
+        incarnation.time.sweeps.done(*removed.as_ref().unwrap_or(&0), reading.steady);
         self.note_wrong(ensure(matches!(removed, Ok(0)), Check::Young, || {
             format!("a sweep removed {removed:?}, and nothing is older than a run takes")
         }));
@@ -146,7 +146,7 @@ impl World {
 
     /// INVARIANT: ids ascend, across restarts and jumps.
     pub fn check_ascends(&mut self, id: TransactionId, sequence: u32) {
-        if sequence != 0 || id.log() != self.identity || self.life.is_none() {
+        if sequence != 0 || id.log() != self.identity || self.incarnation.is_none() {
             return;
         }
         let durable = self.last_durable_ordinal();
@@ -157,11 +157,14 @@ impl World {
 
     fn last_durable_ordinal(&self) -> u64 {
         use crate::log::listing::Query;
-        let listed = self.life.as_ref().and_then(|life| life.reader.list(&Query::newest(1)).ok());
+        let listed = self
+            .incarnation
+            .as_ref()
+            .and_then(|incarnation| incarnation.reader.list(&Query::newest(1)).ok());
         listed.and_then(|page| page.rows.first().map(|row| row.id.ordinal())).unwrap_or(0)
     }
 
-    /// The last id that a life knows.
+    /// The last id that an incarnation knows.
     pub fn planted_last_ordinal(&self, last_ordinal: u64) -> u64 {
         if self.bug == Some(Bug::ForgetsTheLastId) { 0 } else { last_ordinal }
     }

@@ -1,11 +1,11 @@
-//! The world: the queue of events, the coordinator's lives, and the faults.
+//! The world: the queue of events, the coordinator's incarnations, and the faults.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use wholly_core::saga::StepIndex;
-use wholly_core::{Callee, Key, LogId, Timestamp, TransactionId};
+use wholly_core::{Key, LogId, Target, Timestamp, TransactionId};
 
 use super::clients::{self, Client};
 use super::definitions::program;
@@ -37,19 +37,19 @@ pub enum Event {
     Reply(u64, wholly_core::wire::Answer),
     TimeOut(u64),
     Written {
-        life: u64,
+        incarnation: u64,
         batch: Batch,
     },
     LookedUp {
-        life: u64,
+        incarnation: u64,
         key: Key,
     },
     Loaded {
-        life: u64,
+        incarnation: u64,
         load: Load,
     },
     Wake {
-        life: u64,
+        incarnation: u64,
     },
     CrashCoordinator,
     StartCoordinator,
@@ -61,14 +61,14 @@ pub enum Event {
     Moved(usize, bool),
     Backup,
     Lost,
-    Person,
+    Operator,
     Copy,
     Repair,
     WallJumps,
 }
 
 /// The coordinator while it runs.
-pub struct Life {
+pub struct Incarnation {
     pub engine: Engine<Caller>,
     pub writer: Box<dyn LogWriter>,
     pub reader: Arc<dyn LogReader>,
@@ -91,8 +91,8 @@ pub struct World {
     pub identity: LogId,
     pub storage: Storage,
     pub backup: Option<MemoryLog>,
-    pub life: Option<Life>,
-    pub lives: u64,
+    pub incarnation: Option<Incarnation>,
+    pub incarnations: u64,
     pub attempts: Attempts,
     pub participants: Vec<Participant>,
     pub clients: Vec<Client>,
@@ -145,8 +145,8 @@ impl World {
             log,
             identity: ORIGINAL,
             backup: None,
-            life: None,
-            lives: 0,
+            incarnation: None,
+            incarnations: 0,
             attempts: Attempts::default(),
             participants,
             clients,
@@ -223,16 +223,18 @@ impl World {
             && self.attempts.none_on_its_way()
             && self.storage.damaged.is_empty()
             && self
-                .life
+                .incarnation
                 .as_ref()
                 .is_some_and(|l| l.engine.in_flight() == 0 && l.engine.is_flushed())
     }
 
     fn unsettled(&self) -> String {
-        let Some(life) = &self.life else { return "the coordinator is down".to_owned() };
+        let Some(incarnation) = &self.incarnation else {
+            return "the coordinator is down".to_owned();
+        };
         format!(
             "{:?}; clients {:?}",
-            first_unsettled(&*life.reader, 5),
+            first_unsettled(&*incarnation.reader, 5),
             self.clients.iter().map(Client::is_done).collect::<Vec<_>>()
         )
     }
@@ -243,11 +245,11 @@ impl World {
             Event::Deliver(attempt) => self.deliver(attempt),
             Event::Reply(attempt, answer) => self.answer_arrives(attempt, answer),
             Event::TimeOut(attempt) => self.time_out(attempt),
-            Event::Written { life, batch } => self.written(life, &batch),
-            Event::LookedUp { life, key } => self.looked_up(life, key),
-            Event::Loaded { life, load } => self.loaded(life, &load),
-            Event::Wake { life } => {
-                if let Some(running) = self.running(life) {
+            Event::Written { incarnation, batch } => self.written(incarnation, &batch),
+            Event::LookedUp { incarnation, key } => self.looked_up(incarnation, key),
+            Event::Loaded { incarnation, load } => self.loaded(incarnation, &load),
+            Event::Wake { incarnation } => {
+                if let Some(running) = self.running(incarnation) {
                     running.wake = None;
                 }
             }
@@ -259,22 +261,22 @@ impl World {
             Event::Moved(who, moved) => self.participants[who].moved = moved,
             Event::Backup => self.back_up(),
             Event::Lost => self.lose(),
-            Event::Person => self.person_comes(),
+            Event::Operator => self.operator_comes(),
             Event::Copy => self.copy_log(),
             Event::Repair => self.repair(),
             Event::WallJumps => self.wall_jumps(),
         }
     }
 
-    /// The life with this number, if it is the one that runs.
-    pub fn running(&mut self, life: u64) -> Option<&mut Life> {
-        self.life.as_mut().filter(|_| self.lives == life)
+    /// The incarnation with this number, if it is the one that runs.
+    pub fn running(&mut self, incarnation: u64) -> Option<&mut Incarnation> {
+        self.incarnation.as_mut().filter(|_| self.incarnations == incarnation)
     }
 
     pub fn input(&mut self, input: Input<Caller>) {
         let now = self.time();
-        if let Some(life) = &mut self.life {
-            life.engine.handle(input, now);
+        if let Some(incarnation) = &mut self.incarnation {
+            incarnation.engine.handle(input, now);
         }
     }
 
@@ -282,16 +284,16 @@ impl World {
     fn pump(&mut self) {
         self.look_at_the_clock();
         let now = self.time();
-        let Some(life) = &mut self.life else { return };
-        let outputs = life.engine.poll(now);
-        let miscounted = life.engine.miscounted();
-        let next = life.engine.next_wake(now);
+        let Some(incarnation) = &mut self.incarnation else { return };
+        let outputs = incarnation.engine.poll(now);
+        let miscounted = incarnation.engine.miscounted();
+        let next = incarnation.engine.next_wake(now);
         let wake = next.map(|at| self.now + wait(now, at).max(1));
-        let earlier = wake.filter(|at| life.wake.is_none_or(|set| *at < set));
+        let earlier = wake.filter(|at| incarnation.wake.is_none_or(|set| *at < set));
         if let Some(at) = earlier {
-            life.wake = Some(at);
-            let life = self.lives;
-            self.at(at - self.now, Event::Wake { life });
+            incarnation.wake = Some(at);
+            let incarnation = self.incarnations;
+            self.at(at - self.now, Event::Wake { incarnation });
         }
         self.check_wait(now, next);
         self.note_wrong(ensure(miscounted.is_empty(), Check::Owed, || miscounted.join("; ")));
@@ -300,11 +302,11 @@ impl World {
 
     fn send(&mut self, outputs: Outputs<Caller>) {
         let Outputs { append, calls, lookups, load, replies, stuck } = outputs;
-        let life = self.lives;
+        let incarnation = self.incarnations;
         self.check_stuck(stuck);
-        for (callee, attempts) in calls {
+        for (target, attempts) in calls {
             for attempt in attempts {
-                self.call(&callee, attempt);
+                self.call(&target, attempt);
             }
         }
         for (to, reply) in replies {
@@ -312,11 +314,11 @@ impl World {
         }
         for Lookup { key, or: _ } in lookups {
             let after = self.below(5);
-            self.at(after, Event::LookedUp { life, key });
+            self.at(after, Event::LookedUp { incarnation, key });
         }
         if let Some(load) = load {
             let after = self.below(20);
-            self.at(after, Event::Loaded { life, load });
+            self.at(after, Event::Loaded { incarnation, load });
         }
         if let Some(batch) = append {
             self.note(|| format!("append {} entries", batch.entries.len()));
@@ -328,14 +330,14 @@ impl World {
                 self.check_ascends(entry.transaction, entry.sequence);
             }
             let entries = texts(&batch);
-            if let Some(life) = &mut self.life {
-                life.unsynced = entries;
+            if let Some(incarnation) = &mut self.incarnation {
+                incarnation.unsynced = entries;
             }
             let slow = self.chance(5);
             let after = 1 + self.below(if slow { 500 } else { 10 });
             // In order, also where a mutation hands over a batch before the last one is written.
             self.last_write = (self.now + after).max(self.last_write + 1);
-            self.at(self.last_write - self.now, Event::Written { life, batch });
+            self.at(self.last_write - self.now, Event::Written { incarnation, batch });
             if early {
                 self.early.insert(position);
                 self.input(Input::Durable(position));
@@ -352,8 +354,8 @@ impl World {
                 None => &mut self.seen.no_longer_stuck,
             };
             *counter += 1;
-            let Some(life) = &self.life else { return };
-            let stored = life.reader.history(id).expect("the log is readable");
+            let Some(incarnation) = &self.incarnation else { return };
+            let stored = incarnation.reader.history(id).expect("the log is readable");
             let by_the_log = stored.is_some_and(|stored| match replay(&stored) {
                 Ok(Replayed { transaction: t, .. }) => {
                     (t.is_stuck() || self.is_held(id)) && !t.is_settled()
@@ -367,7 +369,7 @@ impl World {
     }
 
     pub fn crash(&mut self, how: &str) {
-        if self.life.take().is_none() {
+        if self.incarnation.take().is_none() {
             return;
         }
         self.seen.crashes += 1;
@@ -381,16 +383,16 @@ impl World {
 
     /// Opens the log and takes up what it holds: as the driver does.
     fn start(&mut self) {
-        if self.life.is_some() {
+        if self.incarnation.is_some() {
             return;
         }
         let Some(open) = self.open_log() else { return };
         // Whatever landed of a batch that failed is durable.
         self.storage.told = Told { identity: open.identity, head: open.head };
-        self.lives += 1;
+        self.incarnations += 1;
         let time = self.begin_time(&open);
-        let life = self.lives;
-        self.note(|| format!("life {life} begins at {:?}", open.head));
+        let incarnation = self.incarnations;
+        self.note(|| format!("incarnation {incarnation} begins at {:?}", open.head));
         let offers = self.offers();
         let seed = self.random.next();
         let settings = Settings { in_flight_limit_bytes: self.room_bytes, ..settings() };
@@ -409,11 +411,11 @@ impl World {
             self.load(&mut engine, &*open.reader, &load, now);
         }
         // What nobody told that there was a restart goes on where it was.
-        let (callee, terms) = self.offers().remove(0);
-        engine.handle(Input::Register { callee, terms }, now);
+        let (target, terms) = self.offers().remove(0);
+        engine.handle(Input::Register { target, terms }, now);
         let goes_on = self.bug == Some(Bug::CopyGoesOn);
-        let held: Vec<_> = engine.held().filter(|_| goes_on).collect();
-        self.life = Some(Life {
+        let held: Vec<_> = engine.quarantined_ids().filter(|_| goes_on).collect();
+        self.incarnation = Some(Incarnation {
             engine,
             writer: open.writer,
             reader: open.reader,
@@ -427,18 +429,18 @@ impl World {
     }
 
     /// Who can be called, and on which terms.
-    fn offers(&self) -> Vec<(Callee, Terms)> {
+    fn offers(&self) -> Vec<(Target, Terms)> {
         let named = self.participants.iter().filter(|p| p.name.as_str() != PROGRAM);
         let terms = |one_phase| Terms { one_phase, ..Terms::default() };
-        let named = named.map(|p| (Callee::Participant(p.name.clone()), terms(p.one_phase)));
+        let named = named.map(|p| (Target::Participant(p.name.clone()), terms(p.one_phase)));
         named.chain(program().map(|program| (program, Terms::default()))).collect()
     }
 
     /// Which participant that is.
-    pub fn who(&self, callee: &Callee) -> usize {
-        self.called(match callee {
-            Callee::Participant(name) => name.as_str(),
-            Callee::Code { .. } => PROGRAM,
+    pub fn who(&self, target: &Target) -> usize {
+        self.called(match target {
+            Target::Participant(name) => name.as_str(),
+            Target::Code { .. } => PROGRAM,
         })
     }
 
@@ -453,9 +455,9 @@ impl World {
         who.expect("only these are offered")
     }
 
-    fn looked_up(&mut self, life: u64, key: Key) {
+    fn looked_up(&mut self, incarnation: u64, key: Key) {
         let bug = self.bug;
-        let Some(running) = self.running(life) else { return };
+        let Some(running) = self.running(incarnation) else { return };
         let found = match running.reader.by_key(&key) {
             Ok(Some(id)) if bug != Some(Bug::KeyForgotten) => running.reader.history(id),
             Ok(_) => Ok(None),
@@ -465,21 +467,21 @@ impl World {
         self.seen.joined_by_key += u64::from(matches!(found, Ok(Some(_))));
         let of_damaged = matches!(&found, Ok(Some(stored)) if stored.damage.is_some());
         self.seen.joined_by_key_of_damaged += u64::from(of_damaged);
-        if let (Ok(Some(stored)), Some(running)) = (&found, &self.life) {
+        if let (Ok(Some(stored)), Some(running)) = (&found, &self.incarnation) {
             self.seen.joined_by_key_unloaded += u64::from(running.engine.is_unloaded(stored.id));
         }
         self.input(Input::Found { key, found });
     }
 
-    fn loaded(&mut self, life: u64, load: &Load) {
+    fn loaded(&mut self, incarnation: u64, load: &Load) {
         let now = self.time();
-        if self.running(life).is_none() {
+        if self.running(incarnation).is_none() {
             return;
         }
-        if let Some(mut running) = self.life.take() {
+        if let Some(mut running) = self.incarnation.take() {
             self.seen.loaded_later += 1;
             self.load(&mut running.engine, &*running.reader, load, now);
-            self.life = Some(running);
+            self.incarnation = Some(running);
         }
     }
 

@@ -57,7 +57,7 @@ pub enum Check {
     Expires,
     /// Nothing young is removed.
     Young,
-    /// What is damaged is set aside: nothing is sent, recorded or told of how it ends.
+    /// What is damaged is quarantined: nothing is sent, recorded or told of how it ends.
     Damaged,
 }
 

@@ -2,7 +2,7 @@
 
 use super::Harness;
 use super::harness::seed;
-use super::life::{CrashPoint, Moment};
+use super::incarnation::{CrashPoint, Moment};
 use crate::Coordinator;
 
 /// Runs a scenario again and again, and crashes the coordinator at every append in turn: before it
@@ -13,7 +13,7 @@ use crate::Coordinator;
 /// crashed.
 ///
 /// Each run begins with a harness of its own, of the same seed, that `set_up` fills; what it
-/// returns goes to the others. `scenario` is the program in which the coordinator lives: a crash
+/// returns goes to the others. `scenario` is the program in which the coordinator incarnations: a crash
 /// drops its future where it stands. The last run, which has no append left to crash at, ends it.
 ///
 /// # Panics
@@ -73,7 +73,7 @@ async fn crash_at<P>(
     crashed_runs
 }
 
-/// Every append of a life, at each of its moments.
+/// Every append of an incarnation, at each of its moments.
 pub(super) fn crash_points() -> impl Iterator<Item = CrashPoint> + Clone {
     (0..).flat_map(|append| {
         [Moment::Before, Moment::During, Moment::After].map(|moment| CrashPoint { append, moment })
@@ -90,11 +90,11 @@ async fn run<P>(
 ) -> usize {
     harness.plan(first);
     start(harness).await;
-    let life = async {
+    let incarnation = async {
         scenario(harness.coordinator(), parts).await;
         harness.settle().await;
     };
-    if !harness.crashes(life).await {
+    if !harness.crashes(incarnation).await {
         return 0;
     }
     if let Some(second) = second {

@@ -14,7 +14,7 @@ use super::Harness;
 use super::crash::{crash_points, start};
 use super::failure::{Failure, failures};
 use super::harness::seed;
-use super::life::CrashPoint;
+use super::incarnation::CrashPoint;
 use super::witnessed::Witnessed;
 use crate::participant::slots::panic_message;
 use crate::{Saga, SagaOutcome, Settings};
@@ -142,11 +142,11 @@ async fn run<I: Serialize, P>(
         harness.plan(crash);
     }
     start(&mut harness).await;
-    let life = async {
+    let incarnation = async {
         execute(&harness, &saga, input).await;
         harness.settle().await;
     };
-    let crashed = harness.crashes(life).await;
+    let crashed = harness.crashes(incarnation).await;
     if crashed {
         witnessed.next_life();
         start(&mut harness).await;

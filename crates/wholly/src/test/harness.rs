@@ -9,7 +9,7 @@ use wholly_core::saga::Graph;
 use wholly_core::{Timestamp, TransactionId};
 
 use super::all_or_nothing::wrong_at;
-use super::life::{CrashPoint, Gone, Life};
+use super::incarnation::{CrashPoint, Gone, Incarnation};
 use super::scripted::{Scripted, lock};
 use super::stand_in::StandIn;
 use crate::clock::Clock;
@@ -64,7 +64,7 @@ pub struct Harness {
     sagas: Vec<(Arc<Graph>, Arc<dyn Endpoint>)>,
     home: Home,
     running: Option<Running>,
-    /// The crash that is planned for the next life.
+    /// The crash that is planned for the next incarnation.
     plan: Option<CrashPoint>,
     /// The planned crashes, for the message of a failure.
     planned: Vec<CrashPoint>,
@@ -80,7 +80,7 @@ struct Cast {
 
 struct Running {
     coordinator: Coordinator,
-    life: Arc<Life>,
+    incarnation: Arc<Incarnation>,
     gone: Gone,
 }
 
@@ -125,7 +125,7 @@ impl Harness {
         &self.log
     }
 
-    /// From the next start on the coordinator lives on this log: a
+    /// From the next start on the coordinator incarnations on this log: a
     /// [restored copy](MemoryLog::restored), say. One that still runs is crashed first.
     pub async fn go_on_with(&mut self, log: MemoryLog) {
         self.crash(Unsynced::Kept).await;
@@ -200,7 +200,7 @@ impl Harness {
     /// When it does not start.
     pub async fn start(&mut self) -> Result<Coordinator, StartError> {
         self.crash(Unsynced::Kept).await;
-        let (life, log, gone) = Life::begin(self.log.clone(), self.plan.take());
+        let (incarnation, log, gone) = Incarnation::begin(self.log.clone(), self.plan.take());
         let seed = lock(&self.random).next();
         let mut builder = Coordinator::builder(log).settings(self.settings.clone());
         for cast in self.cast.iter().filter(|cast| cast.registered) {
@@ -212,24 +212,26 @@ impl Harness {
         }
         let (coordinator, looping) =
             builder.simulated(self.clock.clone(), seed).start_abortable().await?;
-        life.is_lived_by(looping);
+        incarnation.is_lived_by(looping);
         self.home.is_at(coordinator.clone());
-        self.running = Some(Running { coordinator: coordinator.clone(), life, gone });
+        self.running = Some(Running { coordinator: coordinator.clone(), incarnation, gone });
         Ok(coordinator)
     }
 
     /// Crashes the coordinator: it vanishes, and nothing that it would still do happens. An append
     /// that is under way is kept or lost. Calls that have left arrive all the same.
     pub async fn crash(&mut self, unsynced: Unsynced) {
-        let Some(Running { coordinator, life, mut gone }) = self.running.take() else { return };
+        let Some(Running { coordinator, incarnation, mut gone }) = self.running.take() else {
+            return;
+        };
         match unsynced {
-            Unsynced::Lost => life.cut_off(),
-            Unsynced::Kept => life.stop_loop(),
+            Unsynced::Lost => incarnation.cut_off(),
+            Unsynced::Kept => incarnation.stop_loop(),
         }
         drop(coordinator);
         // Nobody sends: this ends when the loop and its log are gone.
         let _ = gone.recv().await;
-        life.cut_off();
+        incarnation.cut_off();
         self.log.crash(unsynced);
     }
 
@@ -330,7 +332,7 @@ impl Harness {
         self.coordinator().get(id).await.unwrap_or_else(|why| panic!("{why}"))
     }
 
-    /// Plans a crash for the next life.
+    /// Plans a crash for the next incarnation.
     pub(super) fn plan(&mut self, crash: CrashPoint) {
         self.plan = Some(crash);
         self.planned.push(crash);
@@ -342,9 +344,9 @@ impl Harness {
         let Some(running) = &self.running else { return false };
         tokio::select! {
             biased;
-            () = running.life.crashed() => true,
+            () = running.incarnation.crashed() => true,
             () = run => {
-                running.life.disarm();
+                running.incarnation.disarm();
                 false
             }
         }
@@ -366,8 +368,8 @@ fn what_stands_in_its_way(snapshot: &Snapshot) -> Vec<String> {
     let steps = snapshot.steps.iter().filter_map(|step| {
         step.stuck.as_ref().map(|why| format!("the step {} is stuck: {why}", step.name))
     });
-    let held = snapshot.held_for.iter().map(|callee| format!("{callee} is not registered"));
-    branches.chain(steps).chain(held).chain(snapshot.set_aside.clone()).collect()
+    let held = snapshot.awaiting.iter().map(|target| format!("{target} is not registered"));
+    branches.chain(steps).chain(held).chain(snapshot.quarantined.clone()).collect()
 }
 
 /// The seed that the environment names, or a fresh one.

@@ -86,7 +86,7 @@ mod crash;
 mod fail_each_step;
 mod failure;
 mod harness;
-mod life;
+mod incarnation;
 mod script;
 mod scripted;
 mod stand_in;

@@ -30,7 +30,7 @@ pub(super) struct Witnessed {
 #[derive(Default)]
 struct Seen {
     /// Which start of the coordinator this is.
-    life: u32,
+    incarnation: u32,
     /// How often each fault's operation was attempted.
     attempts: Vec<usize>,
     runs: Vec<Run>,
@@ -40,7 +40,7 @@ struct Seen {
 
 /// One run of a handler.
 struct Run {
-    life: u32,
+    incarnation: u32,
     step: BranchName,
     operation: Operation,
     began: u64,
@@ -61,7 +61,7 @@ impl Witnessed {
 
     /// The coordinator starts again.
     pub fn next_life(&self) {
-        lock(&self.seen).life += 1;
+        lock(&self.seen).incarnation += 1;
     }
 
     /// What is to be done with this call instead of what is asked.
@@ -150,7 +150,7 @@ impl Seen {
     fn begin(&mut self, call: &Call) -> usize {
         self.now += 1;
         self.runs.push(Run {
-            life: self.life,
+            incarnation: self.incarnation,
             step: call.branch.clone(),
             operation: call.operation,
             began: self.now,
@@ -185,10 +185,10 @@ impl Seen {
     /// Nothing is asked again whose answer was heard, unless the coordinator has crashed since.
     fn assert_nothing_twice(&self) {
         for (nth, first) in self.runs.iter().enumerate().filter(|(_, run)| run.told) {
-            let Run { life, step, operation, .. } = first;
-            let again = self.runs[nth + 1..]
-                .iter()
-                .any(|run| (run.life, &run.step, run.operation) == (*life, step, *operation));
+            let Run { incarnation, step, operation, .. } = first;
+            let again = self.runs[nth + 1..].iter().any(|run| {
+                (run.incarnation, &run.step, run.operation) == (*incarnation, step, *operation)
+            });
             assert!(
                 !again,
                 "the {operation} of the step {step:?} was asked again once it was done"
@@ -266,7 +266,7 @@ mod tests {
             transaction: id(),
             branch: step.parse().unwrap(),
             operation,
-            own_name: None,
+            operation_name: None,
             expires: None,
             payload: Payload::parse(payload).unwrap(),
             trace: None,

@@ -47,7 +47,7 @@ async fn what_is_damaged_is_set_aside_with_what_is_known_of_it() {
     tokio::time::sleep(LONG).await;
     assert_eq!(commits(&shop), before, "nothing is sent for it");
     let snapshot = shop.snapshot(id).await;
-    assert!(snapshot.set_aside.unwrap().contains("entry 1"));
+    assert!(snapshot.quarantined.unwrap().contains("entry 1"));
     assert_eq!((snapshot.state, snapshot.settled, snapshot.stuck), ("unknown", false, true));
     assert_eq!(snapshot.pattern, "two-phase");
     assert_eq!(snapshot.name.unwrap().as_str(), "place order");
@@ -57,10 +57,10 @@ async fn what_is_damaged_is_set_aside_with_what_is_known_of_it() {
     assert!(snapshot.reason.is_none());
 
     let coordinator = shop.coordinator();
-    assert_eq!(coordinator.outcome(id, LONG).await.unwrap(), Some(AnyOutcome::SetAside(id)));
+    assert_eq!(coordinator.outcome(id, LONG).await.unwrap(), Some(AnyOutcome::Quarantined(id)));
     assert_eq!(coordinator.decision(id).await.unwrap(), None);
     let refused = coordinator.abort(id, "get rid of it").await;
-    assert!(matches!(refused, Err(CancelError::SetAside { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(CancelError::Quarantined { .. })), "{refused:?}");
     assert_eq!(listed(&shop, stuck()).await, [id]);
     assert_eq!(order(&coordinator).key("order 1").submit().await.unwrap(), id);
     assert!(committed(&order(&coordinator).execute().await.unwrap()), "the others go on");
@@ -75,13 +75,13 @@ async fn of_what_is_damaged_at_its_start_the_key_is_still_taken() {
         assert_eq!((snapshot.pattern, snapshot.state), ("unknown", "unknown"));
         assert!(snapshot.name.is_none() && snapshot.history.is_empty());
         let why = if snapshot.stuck { "entry 0" } else { "an operator ended it" };
-        assert!(snapshot.set_aside.unwrap().contains(why));
+        assert!(snapshot.quarantined.unwrap().contains(why));
         let coordinator = shop.coordinator();
         assert_eq!(order(&coordinator).key("order 1").submit().await.unwrap(), id);
         let waited = order(&coordinator).key("order 1").patience(LONG).execute().await;
         match waited {
             Ok(outcome) => assert!(snapshot.stuck && outcome == Outcome::Unsettled(id)),
-            Err(SubmitError::SetAside { .. }) => assert!(snapshot.settled),
+            Err(SubmitError::Quarantined { .. }) => assert!(snapshot.settled),
             Err(other) => panic!("{other}"),
         }
         // Nothing is known but that it was there.
@@ -106,7 +106,7 @@ async fn an_operator_ends_it_once_and_for_all() {
             tokio::join!(coordinator.end(id, "paid by hand"), coordinator.end(id, "the same"));
         one.unwrap();
         other.unwrap();
-        assert_eq!(waiting.await.unwrap(), Some(AnyOutcome::SetAside(id)));
+        assert_eq!(waiting.await.unwrap(), Some(AnyOutcome::Quarantined(id)));
         for _ in 0..2 {
             let coordinator = shop.coordinator();
             let snapshot = shop.snapshot(id).await;
@@ -114,7 +114,7 @@ async fn an_operator_ends_it_once_and_for_all() {
                 (snapshot.state, snapshot.settled, snapshot.stuck),
                 ("unknown", true, false)
             );
-            let why = snapshot.set_aside.unwrap();
+            let why = snapshot.quarantined.unwrap();
             assert!(why.contains("an operator ended it") && why.contains("paid by hand"), "{why}");
             assert_eq!(snapshot.name.is_some(), sequence > 0, "what is known stays");
             assert!(coordinator.stuck().borrow().is_empty());
@@ -126,17 +126,17 @@ async fn an_operator_ends_it_once_and_for_all() {
             assert_eq!(listed(&shop, named).await, [id]);
             assert_eq!(
                 coordinator.outcome(id, LONG).await.unwrap(),
-                Some(AnyOutcome::SetAside(id))
+                Some(AnyOutcome::Quarantined(id))
             );
             assert_eq!(coordinator.decision(id).await.unwrap(), None);
             let again = coordinator.end(id, "again").await;
             assert!(matches!(again, Err(EndError::NotInFlight { .. })), "{again:?}");
             let refused = coordinator.abort(id, "no").await;
-            assert!(matches!(refused, Err(CancelError::SetAside { .. })), "{refused:?}");
+            assert!(matches!(refused, Err(CancelError::Quarantined { .. })), "{refused:?}");
             // The key is taken by what was ended.
             assert_eq!(order(&coordinator).key("order 1").submit().await.unwrap(), id);
             let refused = order(&coordinator).key("order 1").execute().await;
-            assert!(matches!(refused, Err(SubmitError::SetAside { .. })), "{refused:?}");
+            assert!(matches!(refused, Err(SubmitError::Quarantined { .. })), "{refused:?}");
             shop.restart().await;
         }
         assert_eq!((commits(&shop), shop.orders.count(Prepare)), (before, 1));
@@ -206,7 +206,7 @@ async fn what_had_settled_is_shown_as_damaged_and_needs_nobody() {
     for _ in 0..2 {
         let snapshot = shop.snapshot(id).await;
         assert_eq!((snapshot.state, snapshot.settled, snapshot.stuck), ("unknown", true, false));
-        assert!(snapshot.set_aside.unwrap().contains("damaged"));
+        assert!(snapshot.quarantined.unwrap().contains("damaged"));
         assert_eq!(snapshot.name.unwrap().as_str(), "place order");
         let coordinator = shop.coordinator();
         assert!(listed(&shop, stuck()).await.is_empty());

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use wholly::Operation::{Action, Commit, Prepare};
 use wholly::test::Act;
 use wholly::{
-    Answer, Call, CallAttempts, CalleeMeasures, LastAnswer, Participant, Reason, SagaOutcome, Slots,
+    Answer, Call, CallAttempts, LastAnswer, Participant, Reason, SagaOutcome, Slots, TargetMeasures,
 };
 
 use super::sagas::graph;
@@ -62,9 +62,9 @@ async fn with(coordinator: &Coordinator, says: Answer) -> Says {
     says
 }
 
-fn said_by(coordinator: &Coordinator, name: &str) -> CalleeMeasures {
-    let callee = wholly::Callee::Participant(name.parse().unwrap());
-    coordinator.measures().callees.into_iter().find(|measures| measures.callee == callee).unwrap()
+fn said_by(coordinator: &Coordinator, name: &str) -> TargetMeasures {
+    let target = wholly::Target::Participant(name.parse().unwrap());
+    coordinator.measures().targets.into_iter().find(|measures| measures.target == target).unwrap()
 }
 
 #[tokio::test(start_paused = true)]

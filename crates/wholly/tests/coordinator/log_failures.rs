@@ -124,12 +124,12 @@ async fn what_cannot_be_read_is_set_aside_and_the_others_go_on() {
     assert!(committed(&order(&coordinator).execute().await.unwrap()));
     for id in unreadable {
         let snapshot = shop.snapshot(id).await;
-        assert!(snapshot.set_aside.is_some() && snapshot.stuck && !snapshot.settled);
+        assert!(snapshot.quarantined.is_some() && snapshot.stuck && !snapshot.settled);
         let soon = Duration::from_secs(1);
         let outcome = coordinator.outcome(id, soon).await.unwrap();
-        assert_eq!(outcome, Some(AnyOutcome::SetAside(id)));
+        assert_eq!(outcome, Some(AnyOutcome::Quarantined(id)));
         let refused = coordinator.abort(id, "get rid of it").await;
-        assert!(matches!(refused, Err(wholly::CancelError::SetAside { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(wholly::CancelError::Quarantined { .. })), "{refused:?}");
     }
 }
 

@@ -6,15 +6,15 @@ use tokio::sync::mpsc;
 use wholly::Operation::{Action, Commit, Prepare};
 use wholly::test::{Act, Fault, Unsynced};
 use wholly::{
-    Answer, Call, Callee, CalleeHealth, CalleeMeasures, Graph, Measures, MemoryLog, Participant,
-    ParticipantName, Settings, TraceContext,
+    Answer, Call, Graph, Measures, MemoryLog, Participant, ParticipantName, Settings, Target,
+    TargetHealth, TargetMeasures, TraceContext,
 };
 
 use super::*;
 
-fn callee(measures: &Measures, name: &str) -> CalleeMeasures {
-    let callee = Callee::Participant(ParticipantName::new(name).unwrap());
-    measures.callees.iter().find(|measures| measures.callee == callee).unwrap().clone()
+fn target(measures: &Measures, name: &str) -> TargetMeasures {
+    let target = Target::Participant(ParticipantName::new(name).unwrap());
+    measures.targets.iter().find(|measures| measures.target == target).unwrap().clone()
 }
 
 /// How many transactions began and ended in two phases: begun, committed, aborted.
@@ -99,7 +99,7 @@ async fn the_meter_counts_what_began_and_ended_and_was_asked() {
     assert_eq!(measures.append_time.count, measures.batch_entries.count);
     assert!(measures.loop_lag.count > 0, "{measures:?}");
 
-    let payments = callee(&measures, "payments");
+    let payments = target(&measures, "payments");
     let calls: Vec<_> = payments
         .calls
         .iter()
@@ -109,7 +109,7 @@ async fn the_meter_counts_what_began_and_ended_and_was_asked() {
     assert_eq!(calls, expected);
     assert_eq!((payments.calls(), payments.errors()), (3, 0));
     assert_eq!((payments.waiting, payments.in_progress), (0, 0));
-    assert_eq!((payments.health, payments.last_error), (CalleeHealth::Up, None));
+    assert_eq!((payments.health, payments.last_error), (TargetHealth::Up, None));
 
     shop.restart().await;
     assert_eq!(two_phases(&shop.coordinator().measures()), (0, 0, 0));
@@ -131,9 +131,9 @@ async fn nothing_is_counted_that_need_not_be() {
     assert!(counts.iter().all(|seen| seen.count == 0), "{measures:?}");
     assert_eq!((measures.written.syncs, measures.written.bytes), (0, 0));
     // How a participant is does not depend on it.
-    let (orders, payments) = (callee(&measures, "orders"), callee(&measures, "payments"));
-    assert_eq!((orders.health, orders.calls()), (CalleeHealth::Up, 0));
-    assert_eq!((payments.health, payments.calls()), (CalleeHealth::Failing, 0));
+    let (orders, payments) = (target(&measures, "orders"), target(&measures, "payments"));
+    assert_eq!((orders.health, orders.calls()), (TargetHealth::Up, 0));
+    assert_eq!((payments.health, payments.calls()), (TargetHealth::Failing, 0));
     assert!(payments.last_error.is_some());
 }
 
@@ -178,8 +178,8 @@ async fn the_oldest_are_told_by_their_age() {
     assert_eq!(whole_seconds(measures.oldest_undecided), Some(10));
     assert_eq!(whole_seconds(measures.oldest_unsettled), Some(110));
     assert_eq!(measures.in_flight, 2);
-    let payments = callee(&measures, "payments");
-    assert_eq!(payments.health, CalleeHealth::Failing);
+    let payments = target(&measures, "payments");
+    assert_eq!(payments.health, TargetHealth::Failing);
     assert!(payments.errors() > 0 && payments.last_error.is_some(), "{payments:?}");
 
     shop.payments.behave();
@@ -195,14 +195,14 @@ async fn calls_in_progress_are_counted_and_end_with_their_lane() {
     shop.payments.always(Prepare, Act::Hang);
     order(&coordinator).submit().await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
-    assert_eq!(callee(&coordinator.measures(), "payments").in_progress, 1);
-    // The loop's life ends and the next begins; it aborts, and payments says that it did.
+    assert_eq!(target(&coordinator.measures(), "payments").in_progress, 1);
+    // The loop's incarnation ends and the next begins; it aborts, and payments says that it did.
     shop.harness.log().fail_append(0, Fault::Fails);
     order(&coordinator).submit().await.unwrap_err();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let measures = coordinator.measures();
     assert_eq!((measures.log_failures, measures.in_flight), (1, 0));
-    assert_eq!(callee(&measures, "payments").in_progress, 0);
+    assert_eq!(target(&measures, "payments").in_progress, 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! How a transaction ends while the coordinator lives.
+//! How a transaction ends while the coordinator incarnations.
 
 use wholly::Operation::{Abort, Commit, CommitOnePhase, Prepare};
 use wholly::test::{Act, Harness, Standing};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wholly::Operation::{Abort, Commit, Prepare};
 use wholly::test::{Act, Fault};
-use wholly::{Callee, CalleeMeasures, Graph, ParticipantName, SagaOutcome, Slots, SubmitError};
+use wholly::{Graph, ParticipantName, SagaOutcome, Slots, SubmitError, Target, TargetMeasures};
 
 use super::*;
 
@@ -18,8 +18,8 @@ async fn narrow() -> (Shop, Scripted) {
     (shop, shelf)
 }
 
-fn named(name: &str) -> Callee {
-    Callee::Participant(ParticipantName::new(name).unwrap())
+fn named(name: &str) -> Target {
+    Target::Participant(ParticipantName::new(name).unwrap())
 }
 
 /// Orders and the shelf, which answer.
@@ -31,8 +31,8 @@ fn untouched(coordinator: &Coordinator) -> TwoPhase<'_> {
 #[track_caller]
 fn overloaded(refused: Result<TransactionId, SubmitError>, name: &str, by: usize) {
     let error = refused.expect_err("it was taken");
-    let SubmitError::ParticipantOverloaded { callee, owed } = &error else { panic!("{error:?}") };
-    assert_eq!((callee, *owed), (&named(name), by));
+    let SubmitError::ParticipantOverloaded { target, owed } = &error else { panic!("{error:?}") };
+    assert_eq!((target, *owed), (&named(name), by));
     assert!(error.to_string().contains(&format!("the participant {name} has not")), "{error}");
 }
 
@@ -140,7 +140,7 @@ async fn one_may_have_a_limit_of_its_own() {
     order(&coordinator).submit().await.unwrap();
     others_answer().await;
     overloaded(order(&coordinator).submit().await, "payments", 1);
-    // The loop's next life begins with the same.
+    // The loop's next incarnation begins with the same.
     shop.harness.log().fail_append(0, Fault::Fails);
     untouched(&coordinator).submit().await.unwrap_err();
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -152,8 +152,8 @@ async fn one_may_have_a_limit_of_its_own() {
     others_answer().await;
     overloaded(untouched(&coordinator).submit().await, "shelf", 2);
     let measures = coordinator.measures();
-    let limits: Vec<_> = measures.callees.iter().map(|callee| callee.in_flight_limit).collect();
-    assert_eq!(limits, [2, 1, 2], "{:?}", measures.callees);
+    let limits: Vec<_> = measures.targets.iter().map(|target| target.in_flight_limit).collect();
+    assert_eq!(limits, [2, 1, 2], "{:?}", measures.targets);
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,8 +165,8 @@ async fn the_meter_shows_for_how_many_each_owes_an_answer() {
         order(&coordinator).submit().await.unwrap();
     }
     let shown = |coordinator: &Coordinator| {
-        let shown = |callee: &CalleeMeasures| (callee.in_flight, callee.in_flight_limit);
-        coordinator.measures().callees.iter().map(shown).collect::<Vec<_>>()
+        let shown = |target: &TargetMeasures| (target.in_flight, target.in_flight_limit);
+        coordinator.measures().targets.iter().map(shown).collect::<Vec<_>>()
     };
     // Of orders, payments and the shelf.
     for restart in [true, false] {

@@ -1,4 +1,4 @@
-//! What a restored copy of a log holds, and how a person lets it go on.
+//! What a restored copy of a log holds, and how an operator lets it go on.
 
 use wholly::Operation::{Abort, Action, Commit, Compensation, Prepare};
 use wholly::test::{Act, Standing, StepStanding};
@@ -54,7 +54,7 @@ impl Restored {
     async fn assert_held(&self, id: TransactionId, state: &str) {
         let snapshot = self.shop.snapshot(id).await;
         assert_eq!((snapshot.state, snapshot.settled, snapshot.stuck), (state, false, true));
-        assert!(snapshot.set_aside.unwrap().contains("restored copy"));
+        assert!(snapshot.quarantined.unwrap().contains("restored copy"));
     }
 }
 
@@ -239,7 +239,7 @@ async fn a_saga_is_held_resolved_and_released() {
     let before = calls(&shop);
     tokio::time::sleep(LONG).await;
     assert_eq!((shop.snapshot(id).await.state, calls(&shop)), ("running", before));
-    // Time stands still for it: long after its deadline a person says how a step ended.
+    // Time stands still for it: long after its deadline an operator says how a step ended.
     let charge = StepName::new("charge").unwrap();
     let charged = Resolution::Completed(wholly::Payload::null());
     coordinator.resolve(id, charge, charged, "seen there").await.unwrap();

@@ -194,7 +194,7 @@ async fn a_saga_without_its_payloads_reads_as_it_ended() {
             tokio::time::sleep(2 * DAY).await;
             let after = shop.snapshot(id).await;
             let what = format!("script {n}, pivot {pivot}, {path}: {before:#?} {after:#?}");
-            assert!(after.payloads_removed && after.set_aside.is_none(), "{what}");
+            assert!(after.payloads_removed && after.quarantined.is_none(), "{what}");
             let states = |snapshot: &Snapshot| -> Vec<_> {
                 snapshot.steps.iter().map(|step| (step.name.clone(), step.state)).collect()
             };

@@ -266,9 +266,9 @@ async fn a_saga_that_cannot_be_read_is_set_aside_and_the_others_go_on() {
     assert!(matches!(fresh, SagaOutcome::Completed(_)), "{fresh:?}");
     for id in corrupt {
         let snapshot = shop.snapshot(id).await;
-        assert!(snapshot.set_aside.is_some() && snapshot.stuck && !snapshot.settled);
+        assert!(snapshot.quarantined.is_some() && snapshot.stuck && !snapshot.settled);
         let outcome = coordinator.outcome(id, Duration::from_secs(1)).await.unwrap();
-        assert_eq!(outcome, Some(AnyOutcome::SetAside(id)));
+        assert_eq!(outcome, Some(AnyOutcome::Quarantined(id)));
         assert_eq!(shop.orders.step(id, "a"), None, "nothing is asked for it");
     }
 }

@@ -1,4 +1,4 @@
-//! When a step is asked again: after its own time-out and its own pauses, or at a person's word.
+//! When a step is asked again: after its own time-out and its own pauses, or at an operator's word.
 
 use std::sync::{Arc, Mutex};
 
@@ -162,7 +162,7 @@ async fn asked_in_vain(shop: &Shop, id: TransactionId, operation: &str) {
     sleep(Duration::from_millis(10)).await;
 }
 
-/// From now on all goes well; tells how it ended once a person has had it asked again.
+/// From now on all goes well; tells how it ended once an operator has had it asked again.
 async fn asked_again_by_a_person(shop: &Shop, id: TransactionId) -> AnyOutcome {
     shop.orders.behave();
     shop.coordinator().retry(id).await.unwrap();

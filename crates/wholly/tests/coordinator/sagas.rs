@@ -336,9 +336,9 @@ async fn what_names_nobody_registered_is_held_and_shown() {
     shop.payments.behave();
     shop.harness.leave_out("payments");
     let coordinator = shop.restart().await;
-    let held: Vec<_> = shop.snapshot(id).await.held_for.iter().map(ToString::to_string).collect();
+    let held: Vec<_> = shop.snapshot(id).await.awaiting.iter().map(ToString::to_string).collect();
     assert_eq!(held, ["the participant payments"]);
     coordinator.register("payments", shop.payments.clone(), Default::default()).await.unwrap();
     assert!(coordinator.outcome(id, LONG).await.unwrap().unwrap().is_settled());
-    assert!(shop.snapshot(id).await.held_for.is_empty());
+    assert!(shop.snapshot(id).await.awaiting.is_empty());
 }

@@ -237,7 +237,7 @@ impl Run<'_> {
         }
     }
 
-    /// What a person must have been told of.
+    /// What an operator must have been told of.
     fn expected_stuck(&self) -> BTreeSet<usize> {
         let side = |step: usize| self.case.plan.side(step);
         let forth = self.case.failures.iter().filter(|f| f.way.is_stuck(side(f.step)));

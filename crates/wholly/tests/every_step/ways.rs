@@ -61,7 +61,7 @@ pub enum WayBack {
     Late,
     LateAnswer,
     Twice,
-    /// So often lost that a person is told.
+    /// So often lost that an operator is told.
     Stuck,
 }
 
@@ -171,7 +171,7 @@ impl Way {
         })
     }
 
-    /// Whether a person is told: it goes on for long, or is refused, where there is no way back.
+    /// Whether an operator is told: it goes on for long, or is refused, where there is no way back.
     pub fn is_stuck(self, side: Side) -> bool {
         let long = self.is_by_deadline() || self == Self::Overtaken;
         match side {

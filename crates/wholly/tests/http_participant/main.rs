@@ -155,7 +155,7 @@ fn call(operation: Operation) -> Call {
         transaction: TransactionId::mint(0, Timestamp::from_millis(1), 7, LogId::from_bits(9)),
         branch: BranchName::new("orders").unwrap(),
         operation,
-        own_name: None,
+        operation_name: None,
         expires: operation.is_first_phase().then(|| Timestamp::from_millis(1234)),
         payload: Payload::parse(r#"{"order_id":  "é"}"#).unwrap(),
         trace: None,

@@ -172,7 +172,7 @@ fn call(
         transaction: TransactionId::mint(0, NOW, 7, LogId::from_bits(7)),
         branch: BranchName::new(format!("line-{line}")).unwrap(),
         operation,
-        own_name: Some(OperationName::new(name).unwrap()),
+        operation_name: Some(OperationName::new(name).unwrap()),
         expires,
         payload,
         trace: None,

@@ -64,7 +64,7 @@ pub enum StoreError {
     Database { file: PathBuf, why: rusqlite::Error },
     /// The file is of no use, and cannot be set aside.
     #[error("{} cannot be set aside: {why}; move it away", .file.display())]
-    SetAside { file: PathBuf, why: io::Error },
+    Quarantined { file: PathBuf, why: io::Error },
     /// The thread that was to do it is gone.
     #[error("what was observed cannot be read or written now; ask again")]
     Gone,
@@ -159,7 +159,7 @@ fn anew(file: &Path, why: &str) -> Result<Connection, StoreError> {
         file.display(),
         aside.display()
     );
-    let failed = |why| StoreError::SetAside { file: file.to_owned(), why };
+    let failed = |why| StoreError::Quarantined { file: file.to_owned(), why };
     std::fs::rename(file, &aside).map_err(failed)?;
     for more in ["-wal", "-shm"] {
         match std::fs::remove_file(with(more)) {

@@ -26,7 +26,7 @@ pub struct Row {
     pub started: Timestamp,
     pub state: State,
     pub settled: bool,
-    /// Why a person should look; empty where none should.
+    /// Why an operator should look; empty where none should.
     pub reasons: Vec<String>,
     /// The time by which it should end, where that is declared.
     pub deadline: Option<Timestamp>,

@@ -76,11 +76,11 @@ pub(super) fn what_is_set_aside_is_stuck(log: &dyn Log) {
     for _ in 0..2 {
         let list = |stuck| {
             let filter = Filter { stuck, ..Filter::default() };
-            let set_aside = BTreeSet::from([id(2), id(7)]);
-            let rows = pages(&open, Query { filter, set_aside, ..Query::newest(9) });
+            let quarantined = BTreeSet::from([id(2), id(7)]);
+            let rows = pages(&open, Query { filter, quarantined, ..Query::newest(9) });
             rows.into_iter().map(|row| (row.id, row.labels.stuck)).collect::<Vec<_>>()
         };
-        let law = "what was set aside is stuck";
+        let law = "what was quarantined is stuck";
         assert_eq!(list(None), [(id(3), false), (id(2), true), (id(1), false)], "{law}");
         assert_eq!(list(Some(true)), [(id(2), true)], "{law}");
         assert_eq!(list(Some(false)), [(id(3), false), (id(1), false)], "{law}");

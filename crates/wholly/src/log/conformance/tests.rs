@@ -7,7 +7,7 @@ use super::*;
 use crate::log::listing::{Cursor, Page};
 use crate::log::memory::MemoryLog;
 use crate::log::{
-    LogWriter, Place, PlacedEntry, ReadError, StoredTransaction, Told, WithoutPayloads, Written,
+    LogWriter, Lsn, PlacedEntry, ReadError, StoredTransaction, Told, WithoutPayloads, Written,
 };
 
 #[test]
@@ -146,7 +146,7 @@ impl BrokenLog {
     fn opened(&self, open: OpenLog) -> OpenLog {
         let early = Arc::new(Mutex::new(Vec::new()));
         let broken = self.broken;
-        let trimmed_before = open.reader.last_trimmed_place().unwrap();
+        let trimmed_before = open.reader.last_trimmed_lsn().unwrap();
         let (inner, early_too) = (open.reader.clone(), early.clone());
         let reader = EarlyReader { broken, inner, early: early_too, trimmed_before };
         let writer = BrokenWriter {
@@ -243,7 +243,7 @@ struct EarlyReader {
     inner: Arc<dyn LogReader>,
     early: Arc<Mutex<Vec<Entry>>>,
     /// The last place that was trimmed when the log was opened.
-    trimmed_before: Place,
+    trimmed_before: Lsn,
 }
 
 impl EarlyReader {
@@ -286,11 +286,11 @@ impl LogReader for EarlyReader {
         }
     }
 
-    fn last_trimmed_place(&self) -> Result<Place, ReadError> {
-        let place = self.inner.last_trimmed_place()?;
+    fn last_trimmed_lsn(&self) -> Result<Lsn, ReadError> {
+        let place = self.inner.last_trimmed_lsn()?;
         Ok(match self.broken {
-            Broken::ForgetsTrimmedPlace if place == self.trimmed_before => Place::default(),
-            Broken::TellsTrimmedBatch => Place::of(place.batch(), 0).unwrap(),
+            Broken::ForgetsTrimmedPlace if place == self.trimmed_before => Lsn::default(),
+            Broken::TellsTrimmedBatch => Lsn::of(place.batch(), 0).unwrap(),
             _ => place,
         })
     }
@@ -321,16 +321,16 @@ impl LogReader for EarlyReader {
         Ok(page)
     }
 
-    fn entries_after(&self, after: Place, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
+    fn entries_after(&self, after: Lsn, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
         let mut entries = self.inner.entries_after(after, limit)?;
-        let all = self.inner.entries_after(Place::default(), usize::MAX)?;
+        let all = self.inner.entries_after(Lsn::default(), usize::MAX)?;
         // As one does that counts the entries of a batch that are left.
         for entry in entries.iter_mut().filter(|_| self.broken == Broken::CountsPlaces) {
             let before = |other: &&PlacedEntry| {
-                other.place.batch() == entry.place.batch() && other.place < entry.place
+                other.lsn.batch() == entry.lsn.batch() && other.lsn < entry.lsn
             };
             let nth = all.iter().filter(before).count();
-            entry.place = Place::of(entry.place.batch(), nth).unwrap();
+            entry.lsn = Lsn::of(entry.lsn.batch(), nth).unwrap();
         }
         Ok(entries)
     }

@@ -163,7 +163,7 @@ fn fitting_labels(
     Ok(Some(fitting).filter(|fitting| fitting.len() <= bounds.streams))
 }
 
-/// What the file's index does not say, or not rightly: the tail, and what was set aside. By ordinal
+/// What the file's index does not say, or not rightly: the tail, and what was quarantined. By ordinal
 /// the label, and the id of what began there.
 struct Recent(BTreeMap<i64, (i64, Option<TransactionId>)>);
 
@@ -180,7 +180,7 @@ impl Recent {
         from: i64,
         below: i64,
     ) -> Result<(), ReadError> {
-        let ordinals = query.set_aside.iter().map(|id| id.ordinal() as i64);
+        let ordinals = query.quarantined.iter().map(|id| id.ordinal() as i64);
         for ordinal in ordinals.filter(|ordinal| (from..below).contains(ordinal)) {
             let label = file
                 .prepare_cached("SELECT label FROM transactions WHERE ordinal = ?1")?
@@ -276,7 +276,7 @@ impl Paging<'_> {
             },
         };
         let filter = &self.query.filter;
-        // What is set aside may match by what only the coordinator knows.
+        // What is quarantined may match by what only the coordinator knows.
         if !self.recent.hides(ordinal) && !filter.matches(&labels, settled) {
             return Ok(None);
         }

@@ -178,7 +178,7 @@ impl SqliteLog {
 
     /// The file is a copy, and the original may have gone on since, or may go on yet: a backup, a
     /// snapshot. The first opening gives it an identity of its own; what the old one left unsettled
-    /// is held until an operator decides. Every program that says so gives it another one: say it
+    /// is quarantined until an operator decides. Every program that says so gives it another one: say it
     /// once.
     #[must_use]
     pub fn restored(self) -> Self {

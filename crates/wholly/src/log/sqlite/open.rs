@@ -196,7 +196,7 @@ impl At<'_> {
     }
 
     /// Damage that may be anybody's refuses the opening, unless it is opened as a copy: then what is
-    /// unsettled is held.
+    /// unsettled is quarantined.
     fn tolerate(&self, damage: Option<String>, how: &How) -> Result<(), OpenError> {
         match damage {
             Some(why) if how.claim == Claim::Restored => how.damage.note(why),

@@ -9,7 +9,7 @@ use wholly_core::{Key, TransactionId};
 
 use super::super::listing::{Page, Query};
 use super::super::{
-    DamageRegister, LogReader, Place, PlacedEntry, ReadError, StoredTransaction, as_many_as_fit,
+    DamageRegister, LogReader, Lsn, PlacedEntry, ReadError, StoredTransaction, as_many_as_fit,
 };
 use super::connect;
 use super::file::LogFile;
@@ -122,8 +122,8 @@ impl LogReader for SqliteReader {
         self.with(|file| Ok(Meta::read(file)?.trimmed.unsigned_abs()))
     }
 
-    fn last_trimmed_place(&self) -> Result<Place, ReadError> {
-        self.with(|file| Ok(Place::from_bits(Meta::read(file)?.trimmed_place.unsigned_abs())))
+    fn last_trimmed_lsn(&self) -> Result<Lsn, ReadError> {
+        self.with(|file| Ok(Lsn::from_bits(Meta::read(file)?.trimmed_place.unsigned_abs())))
     }
 
     fn unsettled(&self, after: u64, limit: usize) -> Result<Vec<u64>, ReadError> {
@@ -145,7 +145,7 @@ impl LogReader for SqliteReader {
         self.with(|file| list(file, &self.tail, query, self.bounds))
     }
 
-    fn entries_after(&self, after: Place, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
+    fn entries_after(&self, after: Lsn, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
         let Ok(after) = i64::try_from(after.to_bits()) else { return Ok(Vec::new()) };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.with(|file| {

@@ -4,7 +4,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
 use wholly_core::TransactionId;
 
-use super::super::{Place, PlacedEntry};
+use super::super::{Lsn, PlacedEntry};
 use super::probe::{Bug, planted};
 use super::{checksum, id};
 
@@ -113,7 +113,7 @@ impl EntryRow {
 
     pub(super) fn placed(self, damage: Option<String>) -> PlacedEntry {
         PlacedEntry {
-            place: Place::from_bits(self.place.unsigned_abs()),
+            lsn: Lsn::from_bits(self.place.unsigned_abs()),
             ordinal: self.ordinal.unsigned_abs(),
             id: self.id(),
             sequence: self.sequence,

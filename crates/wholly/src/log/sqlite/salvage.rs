@@ -4,7 +4,7 @@
 //! frames are made right in the copy, so that SQLite reads on behind a broken one: whether an entry
 //! is whole, its own checksum tells. What SQLite cannot reach in one way it is asked for in another.
 //!
-//! An entry whose content is damaged is copied as it is: its transaction shows, set aside. Entries
+//! An entry whose content is damaged is copied as it is: its transaction shows, quarantined. Entries
 //! that nobody knows whose they are, are left behind, and counted.
 
 use std::collections::BTreeSet;
@@ -32,7 +32,7 @@ use crate::log::OpenError;
 pub struct Salvaged {
     /// How many entries were copied, those that are damaged among them.
     pub entries: u64,
-    /// How many of them are damaged; their transactions show, set aside.
+    /// How many of them are damaged; their transactions show, quarantined.
     pub damaged: u64,
     /// How many entries were read and nobody knows whose they are.
     pub nameless: u64,

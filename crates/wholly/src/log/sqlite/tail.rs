@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 use wholly_core::{Key, TransactionId};
 
-use super::super::{Place, Position};
+use super::super::{Lsn, Position};
 use super::checksum::chain;
 use super::ends;
 use super::index::Unsettled;
@@ -19,12 +19,12 @@ use super::row::{EntryRow, Integrity, select_entries};
 
 /// Where an entry lies: its batch's position, and its own place in the batch.
 pub(super) fn place(position: u64, entry: usize) -> Option<i64> {
-    i64::try_from(Place::of(Position(position), entry)?.to_bits()).ok()
+    i64::try_from(Lsn::of(Position(position), entry)?.to_bits()).ok()
 }
 
 /// The position of the batch that an entry at `place` belongs to.
 pub(super) fn position(place: i64) -> u64 {
-    Place::from_bits(place.unsigned_abs()).batch().0
+    Lsn::from_bits(place.unsigned_abs()).batch().0
 }
 
 /// What the writer and the readers share.

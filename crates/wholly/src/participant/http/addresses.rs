@@ -35,7 +35,7 @@ impl Addresses {
 
     /// Where a call goes; `base` is that of [`Addresses::under`].
     pub(super) fn of(&self, call: &Call, base: &BaseUrl) -> Result<Uri, InvalidUrl> {
-        match (&call.own_name, call.operation) {
+        match (&call.operation_name, call.operation) {
             (Some(name), _) => self.own(name, base),
             (None, Operation::Prepare) => Ok(self.prepare.clone()),
             (None, Operation::Commit) => Ok(self.commit.clone()),
@@ -69,12 +69,12 @@ mod tests {
 
     use super::*;
 
-    fn call(own_name: Option<&str>, operation: Operation) -> Call {
+    fn call(operation_name: Option<&str>, operation: Operation) -> Call {
         Call {
             transaction: TransactionId::mint(0, Timestamp::default(), 0, LogId::from_bits(1)),
             branch: BranchName::new("reserve").unwrap(),
             operation,
-            own_name: own_name.map(|name| OperationName::new(name).unwrap()),
+            operation_name: operation_name.map(|name| OperationName::new(name).unwrap()),
             expires: None,
             payload: Payload::null(),
             trace: None,

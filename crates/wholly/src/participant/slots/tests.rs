@@ -102,7 +102,7 @@ fn attempt(number: u64, operation: Operation, payload: &str) -> Attempt {
             transaction: TransactionId::mint(number, Timestamp::default(), 0, LogId::from_bits(1)),
             branch: BranchName::new("orders").unwrap(),
             operation,
-            own_name: None,
+            operation_name: None,
             expires: None,
             payload: Payload::of(payload).unwrap(),
             trace: None,

@@ -49,7 +49,7 @@ impl World {
         (self.bug != Some(Bug::DamagedTransactionPresumedAborted)).then_some(stored)
     }
 
-    /// What is done with damaged transactions as soon as they are set aside.
+    /// What is done with damaged transactions as soon as they are quarantined.
     pub(in crate::simulation) fn planted_start(&mut self) {
         for id in self.storage.damaged.clone() {
             match self.bug {
@@ -70,7 +70,7 @@ impl World {
                 transaction: id,
                 branch: BranchName::from(branch.participant()),
                 operation: Operation::Abort,
-                own_name: None,
+                operation_name: None,
                 expires: None,
                 payload: Payload::null(),
                 trace: None,
@@ -89,10 +89,10 @@ impl World {
         }
     }
 
-    /// What a client is told of a transaction that is set aside.
+    /// What a client is told of a transaction that is quarantined.
     pub(in crate::simulation) fn planted_reply(&self, reply: Reply) -> Reply {
         match reply {
-            Reply::Outcome(AnyOutcome::SetAside(id))
+            Reply::Outcome(AnyOutcome::Quarantined(id))
                 if self.bug == Some(Bug::DamagedTransactionToldAborted)
                     && !self.ledger.sagas.contains_key(&id) =>
             {
@@ -105,8 +105,11 @@ impl World {
 
     /// Whether the key of this transaction is forgotten.
     pub(in crate::simulation) fn planted_forgetting(&self, stored: &StoredTransaction) -> bool {
-        let is_unloaded =
-            || self.life.as_ref().is_some_and(|life| life.engine.is_unloaded(stored.id));
+        let is_unloaded = || {
+            self.incarnation
+                .as_ref()
+                .is_some_and(|incarnation| incarnation.engine.is_unloaded(stored.id))
+        };
         match self.bug {
             Some(Bug::KeyOfTheDamagedForgotten) => stored.damage.is_some(),
             Some(Bug::KeyOfTheUnloadedForgotten) => is_unloaded(),

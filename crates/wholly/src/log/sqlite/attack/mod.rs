@@ -19,7 +19,7 @@ use wholly_core::{Key, LogId, Timestamp, TransactionId};
 use super::tests::labels;
 use super::*;
 use crate::log::listing::{Labels, Query, State};
-use crate::log::{Entry, LogReader, Place, first_unsettled};
+use crate::log::{Entry, LogReader, Lsn, first_unsettled};
 
 /// A log in a folder of its own, whose files are changed in place: they stay the same files.
 struct Subject {
@@ -164,7 +164,7 @@ fn told(reader: &dyn LogReader, newest: u64, noticed: &mut bool) -> Told {
         Err(ReadError::Damaged { .. }) => *noticed = true,
         Err(error) => panic!("{error}"),
     }
-    for place in [Place::default(), Place::from_bits(5 << 20)] {
+    for place in [Lsn::default(), Lsn::from_bits(5 << 20)] {
         match reader.entries_after(place, 1_000) {
             Ok(entries) => *noticed |= entries.iter().any(|entry| entry.damage.is_some()),
             Err(ReadError::Damaged { .. }) => *noticed = true,

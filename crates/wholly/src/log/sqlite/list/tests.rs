@@ -29,7 +29,7 @@ enum Act {
         ends: bool,
     },
     /// One is stuck, and the log does not know.
-    SetAside {
+    Quarantined {
         which: prop::sample::Index,
     },
     Reopen {
@@ -55,7 +55,7 @@ fn act(restored: f64) -> impl Strategy<Value = Act> {
         6 => (0..NAMES.len(), any::<bool>()).prop_map(|(name, saga)| Act::Begin { name, saga }),
         6 => (any::<prop::sample::Index>(), state(), prop::bool::weighted(0.2), any::<bool>())
             .prop_map(|(which, state, stuck, ends)| Act::Change { which, state, stuck, ends }),
-        1 => any::<prop::sample::Index>().prop_map(|which| Act::SetAside { which }),
+        1 => any::<prop::sample::Index>().prop_map(|which| Act::Quarantined { which }),
         1 => prop::bool::weighted(restored).prop_map(|restored| Act::Reopen { restored }),
         1 => (0..60_u64).prop_map(|millis| Act::Trim { millis }),
         6 => Just(Act::Page),
@@ -152,10 +152,10 @@ impl Subject {
                     self.append(**id, labels, sequence + 1, ends);
                 }
             }
-            Act::SetAside { which } => {
+            Act::Quarantined { which } => {
                 let ids: Vec<_> = self.model.keys().copied().collect();
                 if !ids.is_empty() {
-                    self.query.set_aside.insert(*which.get(&ids));
+                    self.query.quarantined.insert(*which.get(&ids));
                 }
             }
             Act::Reopen { restored: false } => self.reopen(Claim::Original),

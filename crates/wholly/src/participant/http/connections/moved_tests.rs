@@ -107,7 +107,7 @@ async fn prepare(participant: &HttpParticipant) -> Answer {
         transaction: TransactionId::mint(0, Timestamp::default(), 0, LogId::from_bits(1)),
         branch: BranchName::new("shop").unwrap(),
         operation: Operation::Prepare,
-        own_name: None,
+        operation_name: None,
         expires: None,
         payload: Payload::null(),
         trace: None,

@@ -5,9 +5,9 @@ use super::Position;
 /// Where an entry stands in its log: places ascend from batch to batch, and within a batch from
 /// entry to entry. One that was given is never given again, even when what is there is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place(u64);
+pub struct Lsn(u64);
 
-impl Place {
+impl Lsn {
     /// How many low bits count the entries of one batch.
     const ENTRY_BITS: u32 = 20;
     /// The most bits that a place has: a signed number of 64 bits holds it.

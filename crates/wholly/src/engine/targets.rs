@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use rustc_hash::FxHashMap;
-use wholly_core::{Callee, Timestamp, Transaction, TransactionId};
+use wholly_core::{Target, Timestamp, Transaction, TransactionId};
 
 use super::{Engine, Open, Part};
 use crate::Settings;
@@ -55,9 +55,9 @@ pub(crate) struct Terms {
 pub(super) struct Who(u32);
 
 #[derive(Default)]
-pub(super) struct Callees {
+pub(super) struct Targets {
     /// Hashed fast: the configuration names them.
-    places: FxHashMap<Callee, Who>,
+    places: FxHashMap<Target, Who>,
     known: Vec<Known>,
 }
 
@@ -75,11 +75,11 @@ struct Known {
     said: Arc<LastHeard>,
 }
 
-impl Callees {
+impl Targets {
     /// Somebody is here; whether another one was in its place.
-    pub fn register(&mut self, callee: Callee, terms: Terms, meter: &Meter) -> bool {
-        let (shown, said) = (meter.owed_by(&callee), meter.said_by(&callee));
-        let Who(place) = self.who(callee);
+    pub fn register(&mut self, target: Target, terms: Terms, meter: &Meter) -> bool {
+        let (shown, said) = (meter.owed_by(&target), meter.said_by(&target));
+        let Who(place) = self.who(target);
         let known = &mut self.known[place as usize];
         (known.shown, known.said) = (shown, said);
         known.show();
@@ -87,9 +87,9 @@ impl Callees {
     }
 
     /// Where somebody is counted who is here or is to come.
-    pub fn who(&mut self, callee: Callee) -> Who {
+    pub fn who(&mut self, target: Target) -> Who {
         let known = &mut self.known;
-        *self.places.entry(callee).or_insert_with(|| {
+        *self.places.entry(target).or_insert_with(|| {
             known.push(Known::default());
             Who((known.len() - 1) as u32)
         })
@@ -99,33 +99,33 @@ impl Callees {
         self.known[place as usize].terms.is_some()
     }
 
-    pub fn has(&self, callee: &Callee) -> bool {
-        self.find(callee).is_some()
+    pub fn has(&self, target: &Target) -> bool {
+        self.find(target).is_some()
     }
 
-    pub fn offers_one_phase(&self, callee: &Callee) -> bool {
-        self.find(callee).is_some_and(|(_, terms)| terms.one_phase)
+    pub fn offers_one_phase(&self, target: &Target) -> bool {
+        self.find(target).is_some_and(|(_, terms)| terms.one_phase)
     }
 
     /// Refuses what names somebody who owes as many answers as it may, or for as many bytes.
     pub fn check_room(
         &self,
-        callee: &Callee,
+        target: &Target,
         bytes: usize,
         settings: &Settings,
         share_bytes: usize,
     ) -> Result<(), SubmitError> {
-        let Some((&Known { owes: owed, owed_bytes, .. }, terms)) = self.find(callee) else {
+        let Some((&Known { owes: owed, owed_bytes, .. }, terms)) = self.find(target) else {
             return Ok(());
         };
-        let callee = || callee.clone();
+        let target = || target.clone();
         if owed >= settings.share(terms.in_flight_limit) {
-            return Err(SubmitError::ParticipantOverloaded { callee: callee(), owed });
+            return Err(SubmitError::ParticipantOverloaded { target: target(), owed });
         }
         if owed > 0 && owed_bytes.saturating_add(bytes) > share_bytes {
             let limit_bytes = share_bytes;
             return Err(SubmitError::ParticipantOutOfRoom {
-                callee: callee(),
+                target: target(),
                 owed_bytes,
                 limit_bytes,
             });
@@ -139,8 +139,8 @@ impl Callees {
     }
 
     /// Who is here by that name, and on which terms.
-    fn find(&self, callee: &Callee) -> Option<(&Known, Terms)> {
-        let &Who(place) = self.places.get(callee)?;
+    fn find(&self, target: &Target) -> Option<(&Known, Terms)> {
+        let &Who(place) = self.places.get(target)?;
         let known = &self.known[place as usize];
         Some((known, known.terms?))
     }
@@ -175,16 +175,16 @@ impl<W> Engine<W> {
     pub(super) fn count_owed(&mut self, id: TransactionId) {
         self.count_bytes(id);
         if let Some(open) = self.open.get_mut(&id) {
-            open.count_owed(&mut self.callees);
+            open.count_owed(&mut self.targets);
         }
     }
 }
 
 impl<W> Open<W> {
-    fn count_owed(&mut self, callees: &mut Callees) {
+    fn count_owed(&mut self, targets: &mut Targets) {
         let live = match &self.part {
-            Part::Live(transaction) if !self.held => Some(transaction),
-            Part::Live(_) | Part::SetAside { .. } | Part::Ended => None,
+            Part::Live(transaction) if !self.quarantined => Some(transaction),
+            Part::Live(_) | Part::Unusable { .. } | Part::Ended => None,
         };
         // In the order of the branches or steps.
         let effects = live.into_iter().flat_map(Transaction::effects);
@@ -200,7 +200,7 @@ impl<W> Open<W> {
             let counts = other_steps.into_iter().any(|other| other.owes && other.who == who);
             self.attempts[branch].owes = owes;
             if !counts {
-                callees.count(who, owes, self.taken.bytes);
+                targets.count(who, owes, self.taken.bytes);
             }
         }
     }
@@ -216,20 +216,20 @@ impl<W> Engine<W> {
         if taken != self.room.used() {
             wrong.push(format!("{taken} bytes are taken, and {} are counted", self.room.used()));
         }
-        for (callee, &Who(place)) in &self.callees.places {
+        for (target, &Who(place)) in &self.targets.places {
             let owes = |open: &&Open<W>| match &open.part {
-                Part::Live(of) if !open.held => {
-                    of.effects().any(|effect| of.callee(effect.branch).as_ref() == Some(callee))
+                Part::Live(of) if !open.quarantined => {
+                    of.effects().any(|effect| of.target(effect.branch).as_ref() == Some(target))
                 }
                 _ => false,
             };
             let bytes = self.open.values().filter(owes).map(|open| open.taken.bytes);
             let bytes = bytes.chain(self.unloaded.owed_by(Who(place)));
             let owed = bytes.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
-            let Known { owes, owed_bytes, .. } = self.callees.known[place as usize];
+            let Known { owes, owed_bytes, .. } = self.targets.known[place as usize];
             if owed != (owes, owed_bytes) {
                 let counted = (owes, owed_bytes);
-                wrong.push(format!("{callee} owes {owed:?} (bytes), and {counted:?} are counted"));
+                wrong.push(format!("{target} owes {owed:?} (bytes), and {counted:?} are counted"));
             }
         }
         wrong.sort_unstable();

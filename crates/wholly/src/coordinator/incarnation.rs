@@ -1,4 +1,4 @@
-//! One life of the loop, and its I/O: it feeds the engine what arrives, and does what the engine
+//! One incarnation of the loop, and its I/O: it feeds the engine what arrives, and does what the engine
 //! says.
 
 use std::collections::BTreeMap;
@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant as Moment, sleep_until};
-use wholly_core::{Callee, Key, Timestamp};
+use wholly_core::{Key, Target, Timestamp};
 
-use super::command::{Command, Fed, Registered};
+use super::command::{Command, QueuedCommand, Registered};
 use super::log_thread::{Answers, Appended, LogThread};
 use super::retention::{Removed, Sweeps};
 use super::{Caller, Health, Shared};
@@ -26,11 +26,11 @@ const COMMANDS_AT_ONCE: usize = 4_096;
 /// How long the loop stays awake for the batch of a transaction that is alone.
 const AWAKE_FOR: Duration = Duration::from_micros(400);
 
-/// What outlasts a life.
-pub(super) struct Lasting {
+/// What outlasts an incarnation.
+pub(super) struct PersistentState {
     pub shared: Arc<Shared>,
-    pub commands: mpsc::Receiver<Fed>,
-    pub callees: BTreeMap<Callee, Registered>,
+    pub commands: mpsc::Receiver<QueuedCommand>,
+    pub targets: BTreeMap<Target, Registered>,
     pub seed: u64,
     pub jumps: Jumps,
     /// Tells what is durable. It goes with the loop, which tells nothing more.
@@ -43,12 +43,12 @@ pub(super) struct Opened {
     pub unsettled: Vec<u64>,
 }
 
-/// A life that has begun.
-pub(super) struct Life {
+/// An incarnation that has begun.
+pub(super) struct Incarnation {
     engine: Engine<Caller>,
     log: LogThread,
     reader: Arc<dyn LogReader>,
-    lanes: BTreeMap<Callee, Lane>,
+    lanes: BTreeMap<Target, Lane>,
     answers: mpsc::UnboundedSender<Vec<Answered>>,
     lookups: mpsc::UnboundedSender<Found>,
     loads: mpsc::UnboundedSender<Loaded>,
@@ -57,10 +57,10 @@ pub(super) struct Life {
     /// By when what is in flight should settle, and who waits for the end.
     stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
     /// Every handle is gone. To ask for commands all the same would be answered at once, for ever.
-    deserted: bool,
+    handles_dropped: bool,
 }
 
-/// How a life ended.
+/// How an incarnation ended.
 pub(super) enum End {
     Stopped,
     LogFailed(String),
@@ -78,9 +78,9 @@ struct Inbox {
     loaded: mpsc::UnboundedReceiver<Loaded>,
 }
 
-impl Life {
+impl Incarnation {
     /// Begins with a log that was just opened.
-    pub async fn begin(lasting: &mut Lasting, opened: Opened) -> std::io::Result<Self> {
+    pub async fn begin(persistent: &mut PersistentState, opened: Opened) -> std::io::Result<Self> {
         let Opened { log, unsettled } = opened;
         let (answers, answered) = mpsc::unbounded_channel();
         let (appends, appended) = mpsc::unbounded_channel();
@@ -88,61 +88,61 @@ impl Life {
         let said = Answers { appended: appends, removed: removals };
         let (lookups, found) = mpsc::unbounded_channel();
         let (loads, loaded) = mpsc::unbounded_channel();
-        lasting.seed = lasting.seed.wrapping_add(1);
-        let callees = lasting.callees.iter().map(|(callee, r)| (callee.clone(), r.terms()));
+        persistent.seed = persistent.seed.wrapping_add(1);
+        let targets = persistent.targets.iter().map(|(target, r)| (target.clone(), r.terms()));
         let mut engine = Engine::new(
-            lasting.shared.settings.clone(),
+            persistent.shared.settings.clone(),
             log.identity,
             log.head,
             log.last_ordinal,
-            callees,
-            Random::seeded(lasting.seed),
-            lasting.shared.meter.clone(),
+            targets,
+            Random::seeded(persistent.seed),
+            persistent.shared.meter.clone(),
         );
-        let clock = lasting.shared.clock.clone();
+        let clock = persistent.shared.clock.clone();
         engine.restart(unsettled);
         while let Some(load) = engine.next_load(clock.now()) {
             let reader = log.reader.clone();
-            let loaded = lasting.shared.look_ups.run(move || read(&*reader, &load)).await;
+            let loaded = persistent.shared.look_ups.run(move || read(&*reader, &load)).await;
             let loaded = loaded.map_err(std::io::Error::other)?;
             loaded.as_ref().map_err(|error| std::io::Error::other(error.to_string()))?;
             engine.handle(Input::Loaded(loaded), clock.now());
         }
         let now = clock.now();
-        // At once: whoever follows must not think that those of the last life are well.
+        // At once: whoever follows must not think that those of the last incarnation are well.
         let stuck = engine.stuck_at_start();
         warn_of_what_waits(&engine, stuck.len());
-        lasting.shared.start_with_stuck(stuck);
-        let mut sweeps = Sweeps::new(lasting.shared.settings.retention, now);
-        sweeps.not_before(lasting.jumps.distrusted_until());
-        let lane = |(callee, registered): (&Callee, &Registered)| {
-            (callee.clone(), lane(&lasting.shared, callee, registered, &answers))
+        persistent.shared.start_with_stuck(stuck);
+        let mut sweeps = Sweeps::new(persistent.shared.settings.retention, now);
+        sweeps.not_before(persistent.jumps.distrusted_until());
+        let lane = |(target, registered): (&Target, &Registered)| {
+            (target.clone(), lane(&persistent.shared, target, registered, &answers))
         };
-        let meter = lasting.shared.meter.clone();
+        let meter = persistent.shared.meter.clone();
         Ok(Self {
             engine,
-            log: LogThread::start(log.writer, said, &lasting.shared.clock, meter)?,
+            log: LogThread::start(log.writer, said, &persistent.shared.clock, meter)?,
             reader: log.reader,
-            lanes: lasting.callees.iter().map(lane).collect(),
+            lanes: persistent.targets.iter().map(lane).collect(),
             answers,
             lookups,
             loads,
             sweeps,
             inbox: Inbox { answered, appended, removed, found, loaded },
             stopping: None,
-            deserted: false,
+            handles_dropped: false,
         })
     }
 
     /// Lives until the log fails or the coordinator is to stop.
-    pub async fn live(mut self, lasting: &mut Lasting) -> End {
-        let clock = lasting.shared.clock.clone();
+    pub async fn live(mut self, persistent: &mut PersistentState) -> End {
+        let clock = persistent.shared.clock.clone();
         loop {
             let reading = clock.read();
             let now = reading.steady;
-            self.look_at_the_clock(lasting, reading);
+            self.look_at_the_clock(persistent, reading);
             let outputs = self.engine.poll(now);
-            self.send(lasting, outputs);
+            self.send(persistent, outputs);
             if self.may_stop(now) {
                 break;
             }
@@ -150,7 +150,7 @@ impl Life {
                 self.log.remove(removal);
             }
             if let Some(appended) = self.appended_soon(&clock).await {
-                match self.appended(lasting, appended, clock.now()) {
+                match self.appended(persistent, appended, clock.now()) {
                     Some(why) => return self.fail(why).await,
                     None => continue,
                 }
@@ -163,15 +163,15 @@ impl Life {
             // At least a millisecond, which is the clock's resolution.
             let wake = Moment::now() + pause.max(Duration::from_millis(1));
             let alarm = sleep_until(wake);
-            let meter = &lasting.shared.meter;
+            let meter = &persistent.shared.meter;
             let failed = tokio::select! {
                 // In this order, so that a seed repeats; what else is ready is drained below.
                 biased;
-                fed = lasting.commands.recv(), if !self.deserted => {
+                fed = persistent.commands.recv(), if !self.handles_dropped => {
                     if let Some(fed) = &fed {
                         meter.waited(fed.since);
                     }
-                    self.command(lasting, fed.map(|fed| fed.command), clock.now());
+                    self.command(persistent, fed.map(|fed| fed.command), clock.now());
                     None
                 }
                 Some(answered) = self.inbox.answered.recv() => {
@@ -179,7 +179,7 @@ impl Life {
                     None
                 }
                 Some(appended) = self.inbox.appended.recv() => {
-                    self.appended(lasting, appended, clock.now())
+                    self.appended(persistent, appended, clock.now())
                 }
                 Some((key, found)) = self.inbox.found.recv() => {
                     self.engine.handle(Input::Found { key, found }, clock.now());
@@ -195,7 +195,7 @@ impl Life {
                     None
                 }
             };
-            if let Some(why) = failed.or_else(|| self.drain(lasting, clock.now())) {
+            if let Some(why) = failed.or_else(|| self.drain(persistent, clock.now())) {
                 return self.fail(why).await;
             }
         }
@@ -211,16 +211,16 @@ impl Life {
     }
 
     /// A jump of the wall clock is said, and ends all removing for a while.
-    fn look_at_the_clock(&mut self, lasting: &mut Lasting, now: Reading) {
-        let Some(Jump { by_millis }) = lasting.jumps.look(now) else { return };
+    fn look_at_the_clock(&mut self, persistent: &mut PersistentState, now: Reading) {
+        let Some(Jump { by_millis }) = persistent.jumps.look(now) else { return };
         let by = Duration::from_millis(by_millis.unsigned_abs());
         let way = if by_millis < 0 { "back" } else { "forward" };
         tracing::warn!(
             "the wall clock jumped {way} by {by:?}: waiting goes on, and retention removes nothing \
              for an hour"
         );
-        lasting.shared.meter.clock_jumped();
-        self.sweeps.not_before(lasting.jumps.distrusted_until());
+        persistent.shared.meter.clock_jumped();
+        self.sweeps.not_before(persistent.jumps.distrusted_until());
     }
 
     /// Where one transaction is alone, waits for its batch without going to sleep: waking up again
@@ -240,9 +240,9 @@ impl Life {
     }
 
     /// Takes all that has arrived, so that one batch carries it.
-    fn drain(&mut self, lasting: &mut Lasting, now: Timestamp) -> Option<String> {
+    fn drain(&mut self, persistent: &mut PersistentState, now: Timestamp) -> Option<String> {
         if let Ok(appended) = self.inbox.appended.try_recv()
-            && let Some(why) = self.appended(lasting, appended, now)
+            && let Some(why) = self.appended(persistent, appended, now)
         {
             return Some(why);
         }
@@ -254,35 +254,40 @@ impl Life {
         }
         // Clients that submit faster than this takes must not keep it from what is outstanding.
         for _ in 0..COMMANDS_AT_ONCE {
-            match lasting.commands.try_recv() {
-                Ok(fed) => self.command(lasting, Some(fed.command), now),
+            match persistent.commands.try_recv() {
+                Ok(fed) => self.command(persistent, Some(fed.command), now),
                 Err(_) => break,
             }
         }
         None
     }
 
-    fn command(&mut self, lasting: &mut Lasting, command: Option<Command>, now: Timestamp) {
+    fn command(
+        &mut self,
+        persistent: &mut PersistentState,
+        command: Option<Command>,
+        now: Timestamp,
+    ) {
         match command {
             Some(Command::Input(input)) => self.engine.handle(input, now),
-            Some(Command::Register { callee, endpoint, slots }) => {
+            Some(Command::Register { target, endpoint, slots }) => {
                 let registered = Registered { endpoint, slots };
                 let terms = registered.terms();
-                let lane = lane(&lasting.shared, &callee, &registered, &self.answers);
-                self.lanes.insert(callee.clone(), lane);
-                lasting.callees.insert(callee.clone(), registered);
-                self.engine.handle(Input::Register { callee, terms }, now);
+                let lane = lane(&persistent.shared, &target, &registered, &self.answers);
+                self.lanes.insert(target.clone(), lane);
+                persistent.targets.insert(target.clone(), registered);
+                self.engine.handle(Input::Register { target, terms }, now);
             }
             Some(Command::Shutdown { until, to }) => {
                 self.engine.handle(Input::Drain, now);
                 let (by, callers) = self.stopping.get_or_insert((until, Vec::new()));
                 *by = until.min(*by);
                 callers.push(to);
-                lasting.shared.set_health(Health::Stopped);
+                persistent.shared.set_health(Health::Stopped);
             }
             // Every handle is gone: nobody can ask for more.
             None => {
-                self.deserted = true;
+                self.handles_dropped = true;
                 self.engine.handle(Input::Drain, now);
                 self.stopping.get_or_insert((now, Vec::new())).0 = now;
             }
@@ -297,7 +302,7 @@ impl Life {
 
     fn appended(
         &mut self,
-        lasting: &Lasting,
+        persistent: &PersistentState,
         appended: Appended,
         now: Timestamp,
     ) -> Option<String> {
@@ -307,7 +312,7 @@ impl Life {
                 if let Some(next) = self.engine.next_batch() {
                     self.log.append(next);
                 }
-                lasting.durable.send_replace(position);
+                persistent.durable.send_replace(position);
                 None
             }
             Err(error) => Some(error.to_string()),
@@ -324,15 +329,15 @@ impl Life {
         }
     }
 
-    fn send(&mut self, lasting: &Lasting, outputs: Outputs<Caller>) {
+    fn send(&mut self, persistent: &PersistentState, outputs: Outputs<Caller>) {
         let Outputs { append, calls, lookups, load, replies, stuck } = outputs;
         if let Some(batch) = append {
             self.log.append(batch);
         }
-        for (callee, attempts) in calls {
+        for (target, attempts) in calls {
             // INVARIANT: the engine only calls who is registered.
-            debug_assert!(self.lanes.contains_key(&callee));
-            if let Some(lane) = self.lanes.get(&callee) {
+            debug_assert!(self.lanes.contains_key(&target));
+            if let Some(lane) = self.lanes.get(&target) {
                 lane.send(attempts);
             }
         }
@@ -349,22 +354,22 @@ impl Life {
                 }
             };
             // It goes on by itself, and answers by the inbox.
-            lasting.shared.look_ups.begin(look_up_all);
+            persistent.shared.look_ups.begin(look_up_all);
         }
         if let Some(load) = load {
             let (reader, loads) = (self.reader.clone(), self.loads.clone());
             // It answers by the inbox.
-            lasting.shared.look_ups.begin(move || drop(loads.send(read(&*reader, &load))));
+            persistent.shared.look_ups.begin(move || drop(loads.send(read(&*reader, &load))));
         }
         if !stuck.is_empty() {
-            lasting.shared.tell_stuck(stuck);
+            persistent.shared.tell_stuck(stuck);
         }
     }
 
     /// Whether the loop is to stop and has nothing left that must be written.
     fn may_stop(&mut self, now: Timestamp) -> bool {
         let Some((until, _)) = &self.stopping else { return false };
-        // What needs a person would only keep the others waiting.
+        // What needs an operator would only keep the others waiting.
         if self.engine.may_settle() && now < *until {
             return false;
         }
@@ -406,11 +411,11 @@ fn warn_of_what_waits(engine: &Engine<Caller>, stuck: usize) {
         );
     }
     if stuck > 0 {
-        tracing::warn!("{stuck} of the transactions in the log are stuck: they need a person");
+        tracing::warn!("{stuck} of the transactions in the log are stuck: they need an operator");
     }
-    for (callee, waiting) in engine.waited_for() {
+    for (target, waiting) in engine.waited_for() {
         tracing::warn!(
-            "{waiting} of the transactions in the log are held: {callee} is not registered"
+            "{waiting} of the transactions in the log await {target}, which is not registered"
         );
     }
 }
@@ -418,7 +423,7 @@ fn warn_of_what_waits(engine: &Engine<Caller>, stuck: usize) {
 /// The lane of somebody who can be called.
 fn lane(
     shared: &Shared,
-    callee: &Callee,
+    target: &Target,
     registered: &Registered,
     answers: &mpsc::UnboundedSender<Vec<Answered>>,
 ) -> Lane {
@@ -426,7 +431,7 @@ fn lane(
     let in_flight_limit = shared.settings.share(slots.in_flight_limit());
     let address = endpoint.address();
     let shown = meter::Registered { address, slots: *slots, in_flight_limit };
-    let meter = shared.meter.callee(callee, shown);
+    let meter = shared.meter.target(target, shown);
     Lane::start(endpoint.clone(), *slots, answers.clone(), meter, shared.clock.clone())
 }
 

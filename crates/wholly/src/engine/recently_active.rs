@@ -11,7 +11,7 @@ const SPAN_MILLIS: u64 = 64;
 
 /// Counts them, without a look at each.
 #[derive(Default)]
-pub(super) struct Brisk {
+pub(super) struct RecentlyActive {
     span: u64,
     in_span: usize,
     in_span_before: usize,
@@ -21,7 +21,7 @@ pub(super) struct Brisk {
 #[derive(Clone, Copy, Default)]
 pub(super) struct LastSeen(Option<u64>);
 
-impl Brisk {
+impl RecentlyActive {
     /// Something of a transaction is recorded.
     pub fn saw(&mut self, last: &mut LastSeen, now: Timestamp) {
         self.turn(now);
@@ -66,28 +66,28 @@ mod tests {
 
     #[test]
     fn what_went_on_a_short_while_ago_is_counted_once() {
-        let (mut brisk, mut seen) = (Brisk::default(), [LastSeen::default(); 3]);
+        let (mut recently_active, mut seen) = (RecentlyActive::default(), [LastSeen::default(); 3]);
         let [one, two, three] = &mut seen;
-        brisk.saw(one, at(0));
-        brisk.saw(one, at(0));
-        brisk.saw(two, at(0));
-        assert_eq!(brisk.count(), 2);
-        brisk.saw(one, at(1));
-        assert_eq!(brisk.count(), 2);
+        recently_active.saw(one, at(0));
+        recently_active.saw(one, at(0));
+        recently_active.saw(two, at(0));
+        assert_eq!(recently_active.count(), 2);
+        recently_active.saw(one, at(1));
+        assert_eq!(recently_active.count(), 2);
         // The second hangs.
-        brisk.saw(one, at(2));
-        assert_eq!(brisk.count(), 1);
-        brisk.saw(three, at(2));
-        brisk.forget(*one);
-        brisk.forget(*two);
-        assert_eq!(brisk.count(), 1);
+        recently_active.saw(one, at(2));
+        assert_eq!(recently_active.count(), 1);
+        recently_active.saw(three, at(2));
+        recently_active.forget(*one);
+        recently_active.forget(*two);
+        assert_eq!(recently_active.count(), 1);
         // Set back, and then after a long pause.
-        brisk.saw(two, at(0));
-        assert_eq!(brisk.count(), 2);
-        brisk.saw(three, at(9));
-        brisk.forget(*two);
-        assert_eq!(brisk.count(), 1);
-        brisk.forget(*three);
-        assert_eq!(brisk.count(), 0);
+        recently_active.saw(two, at(0));
+        assert_eq!(recently_active.count(), 2);
+        recently_active.saw(three, at(9));
+        recently_active.forget(*two);
+        assert_eq!(recently_active.count(), 1);
+        recently_active.forget(*three);
+        assert_eq!(recently_active.count(), 0);
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 use wholly_core::wire::{Answer, Operation};
-use wholly_core::{Callee, Timestamp};
+use wholly_core::{Target, Timestamp};
 
 use super::histogram::{Distribution, Times};
 use crate::clock::Clock;
@@ -30,7 +30,7 @@ const ANSWERS: [&str; 7] =
 const UNKNOWN: usize = 5;
 
 /// Updated by the lane alone, so that no two processors pull at it.
-pub(crate) struct CalleeMeter {
+pub(crate) struct TargetMeter {
     clock: Clock,
     runs: bool,
     /// As it was registered last.
@@ -82,9 +82,9 @@ pub(crate) struct Registered {
 /// What was seen of a participant since the coordinator started.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct CalleeMeasures {
+pub struct TargetMeasures {
     /// Who that is.
-    pub callee: Callee,
+    pub target: Target,
     /// Where it is, if it is called over a network.
     pub address: Option<String>,
     /// How many calls it may have at once.
@@ -94,7 +94,7 @@ pub struct CalleeMeasures {
     /// For so many it may: more that name it are refused. Those that began before may be more.
     pub in_flight_limit: usize,
     /// Whether its last answer could be understood.
-    pub health: CalleeHealth,
+    pub health: TargetHealth,
     /// Calls that have ended, by operation and answer: how long each took. Only what was seen.
     pub calls: Vec<CallMeasures>,
     /// Calls whose time ran out before they had a slot.
@@ -128,7 +128,7 @@ pub struct CallMeasures {
 /// How a participant is, as far as its last answer tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum CalleeHealth {
+pub enum TargetHealth {
     /// It was not called yet.
     Unknown,
     /// It answered.
@@ -147,7 +147,7 @@ pub struct LastError {
     pub why: String,
 }
 
-impl CalleeMeter {
+impl TargetMeter {
     pub(super) fn new(clock: Clock, runs: bool) -> Self {
         Self {
             clock,
@@ -159,7 +159,7 @@ impl CalleeMeter {
             not_sent: AtomicU64::new(0),
             waiting: AtomicI64::new(0),
             in_progress: AtomicI64::new(0),
-            health: AtomicU8::new(CalleeHealth::Unknown as u8),
+            health: AtomicU8::new(TargetHealth::Unknown as u8),
             last_error: Mutex::default(),
         }
     }
@@ -184,7 +184,7 @@ impl CalleeMeter {
         if self.runs {
             self.calls[index(operation)][kind].saw(left_at.elapsed());
         }
-        let health = if kind == UNKNOWN { CalleeHealth::Failing } else { CalleeHealth::Up };
+        let health = if kind == UNKNOWN { TargetHealth::Failing } else { TargetHealth::Up };
         self.health.store(health as u8, Relaxed);
         if let Answer::Unknown { reason, .. } = answer {
             self.went_wrong(reason);
@@ -201,7 +201,7 @@ impl CalleeMeter {
         *lock(&self.last_error) = Some(error);
     }
 
-    pub(super) fn read(&self, callee: Callee) -> CalleeMeasures {
+    pub(super) fn read(&self, target: Target) -> TargetMeasures {
         let Registered { address, slots, in_flight_limit } = lock(&self.registered).clone();
         let calls = OPERATIONS.iter().zip(&self.calls).flat_map(|(&operation, by_answer)| {
             let measures = move |(&answer, times): (&&'static str, &Times)| CallMeasures {
@@ -212,16 +212,16 @@ impl CalleeMeter {
             ANSWERS.iter().zip(by_answer).map(measures)
         });
         let Heard { last_answer, unanswered, next_at } = self.said.read();
-        CalleeMeasures {
-            callee,
+        TargetMeasures {
+            target,
             address,
             slots,
             in_flight: self.owed.load(Relaxed),
             in_flight_limit,
             health: match self.health.load(Relaxed) {
-                health if health == CalleeHealth::Up as u8 => CalleeHealth::Up,
-                health if health == CalleeHealth::Failing as u8 => CalleeHealth::Failing,
-                _ => CalleeHealth::Unknown,
+                health if health == TargetHealth::Up as u8 => TargetHealth::Up,
+                health if health == TargetHealth::Failing as u8 => TargetHealth::Failing,
+                _ => TargetHealth::Unknown,
             },
             calls: calls.filter(|calls| calls.time.count > 0).collect(),
             not_sent: self.not_sent.load(Relaxed),
@@ -235,13 +235,13 @@ impl CalleeMeter {
     }
 }
 
-impl Default for CalleeMeter {
+impl Default for TargetMeter {
     fn default() -> Self {
         Self::new(Clock::system(), true)
     }
 }
 
-impl CalleeMeasures {
+impl TargetMeasures {
     /// How many calls have ended.
     pub fn calls(&self) -> u64 {
         self.calls.iter().map(|calls| calls.time.count).sum()
@@ -257,13 +257,13 @@ impl CalleeMeasures {
 /// What a lane holds. It is taken off again when the lane is dropped, with all its calls; the next
 /// lane of the same participant may have begun by then.
 pub(crate) struct Held<'a> {
-    meter: &'a CalleeMeter,
+    meter: &'a TargetMeter,
     waiting: i64,
     in_progress: i64,
 }
 
 impl<'a> Held<'a> {
-    pub fn nothing(meter: &'a CalleeMeter) -> Self {
+    pub fn nothing(meter: &'a TargetMeter) -> Self {
         Self { meter, waiting: 0, in_progress: 0 }
     }
 

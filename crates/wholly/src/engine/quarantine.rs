@@ -2,10 +2,10 @@
 //!
 //! A copy knows only what was there when it was made; the original may have gone on, and committed
 //! what the copy has undecided. So the copy has an identity of its own, and what the old one left
-//! unsettled is held: shown, and neither sent, aborted nor turned back until a person decides.
+//! unsettled is quarantined: shown, and neither sent, aborted nor turned back until an operator decides.
 //!
-//! What is held follows from the log alone: the id of the transaction carries the identity that
-//! began it, and its record `released` the one under which a person let it go on. So a copy of the
+//! The quarantine follows from the log alone: the id of the transaction carries the identity that
+//! began it, and its record `released` the one under which an operator let it go on. So a copy of the
 //! copy holds it again.
 
 use wholly_core::{Input, Timestamp, TransactionId};
@@ -15,28 +15,28 @@ use crate::error::{CancelError, ResolveError};
 
 /// What is shown of it.
 pub(super) const WHY: &str = "it came with a restored copy of the log, and the original may have \
-     gone on with it: nothing is sent until a person retries, aborts or resolves it";
+     gone on with it: nothing is sent until an operator retries, aborts or resolves it";
 
 impl<W> Engine<W> {
-    /// Whether a transaction is held that the log had not settled.
-    pub(super) fn holds(&self, id: TransactionId, part: &Part) -> bool {
+    /// True if a transaction that the log had not settled came with a restored copy.
+    pub(super) fn is_from_copy(&self, id: TransactionId, part: &Part) -> bool {
         let released = match part {
             Part::Live(transaction) => transaction.released(),
-            Part::SetAside { .. } | Part::Ended => return false,
+            Part::Unusable { .. } | Part::Ended => return false,
         };
         id.log() != self.identity && released != Some(self.identity)
     }
 
-    /// What is held, ascending.
+    /// The quarantined transactions, ascending.
     #[cfg(test)]
-    pub fn held(&self) -> impl Iterator<Item = TransactionId> {
-        let held = self.open.iter().filter(|(_, open)| open.held).map(|(id, _)| *id);
+    pub fn quarantined_ids(&self) -> impl Iterator<Item = TransactionId> {
+        let held = self.open.iter().filter(|(_, open)| open.quarantined).map(|(id, _)| *id);
         held.collect::<std::collections::BTreeSet<_>>().into_iter()
     }
 
-    /// Asks everything that is outstanding again; what is held goes on as after a restart.
+    /// Asks everything that is outstanding again; what is quarantined goes on as after a restart.
     pub(super) fn release(&mut self, id: TransactionId, reason: &str, to: W, now: Timestamp) {
-        if !self.open.get(&id).is_some_and(|open| open.held) {
+        if !self.open.get(&id).is_some_and(|open| open.quarantined) {
             return self.retry(id, to, now);
         }
         match self.let_go_on(id, reason, now) {
@@ -48,18 +48,24 @@ impl<W> Engine<W> {
         }
     }
 
-    /// A person's wish to abort is a decision: it is recorded, and carried out.
-    pub(super) fn cancel_held(&mut self, id: TransactionId, reason: &str, to: W, now: Timestamp) {
+    /// An operator's wish to abort is a decision: it is recorded, and carried out.
+    pub(super) fn cancel_quarantined(
+        &mut self,
+        id: TransactionId,
+        reason: &str,
+        to: W,
+        now: Timestamp,
+    ) {
         let Some(Open { part: Part::Live(transaction), .. }) = self.open.get(&id) else {
-            return self.reply(to, Reply::NotCancelled(CancelError::SetAside { id }));
+            return self.reply(to, Reply::NotCancelled(CancelError::Quarantined { id }));
         };
-        // What cannot be aborted stays held.
+        // What cannot be aborted stays quarantined.
         if let Err(error) = transaction.clone().cancel(reason, now) {
             return self.tell(id, Reply::NotCancelled(CancelError::from_core(id, error)), to, now);
         }
         match self.let_go_on(id, reason, now) {
             Ok(()) => self.cancel(id, reason, to, now),
-            Err(_) => self.reply(to, Reply::NotCancelled(CancelError::SetAside { id })),
+            Err(_) => self.reply(to, Reply::NotCancelled(CancelError::Quarantined { id })),
         }
     }
 
@@ -73,16 +79,16 @@ impl<W> Engine<W> {
         let Some(open) = self.open.get_mut(&id) else {
             return Err(ResolveError::NotInFlight { id });
         };
-        open.held = false;
-        self.set_aside.remove(&id);
+        open.quarantined = false;
+        self.quarantined.remove(&id);
         let Part::Live(transaction) = &mut open.part else {
-            return Err(ResolveError::SetAside { id });
+            return Err(ResolveError::Quarantined { id });
         };
         match transaction.release(identity, reason) {
             Ok(records) => self.record(id, records, now),
             Err(broken) => {
-                self.set_aside(id, &broken, now);
-                return Err(ResolveError::SetAside { id });
+                self.quarantine(id, &broken, now);
+                return Err(ResolveError::Quarantined { id });
             }
         }
         self.note_stuck(id, now);

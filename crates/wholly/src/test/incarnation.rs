@@ -1,4 +1,4 @@
-//! A coordinator's life, and how it is cut off.
+//! A coordinator's incarnation, and how it is cut off.
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,7 @@ use crate::log::{
 /// A crash at an append.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct CrashPoint {
-    /// Which append of the life, from 0.
+    /// Which append of the incarnation, from 0.
     pub append: u64,
     pub moment: Moment,
 }
@@ -45,13 +45,13 @@ impl fmt::Display for CrashPoint {
     }
 }
 
-/// How long a life goes on after the append at which it ends: shorter than most calls travel.
+/// How long an incarnation goes on after the append at which it ends: shorter than most calls travel.
 const LAST_MOMENTS: Duration = Duration::from_millis(1);
 
-/// What can end a life, shared by the harness and the log.
+/// What can end an incarnation, shared by the harness and the log.
 ///
 /// INVARIANT: once cut off, nothing is appended any more, and the loop is never polled again.
-pub(super) struct Life {
+pub(super) struct Incarnation {
     state: Mutex<State>,
     /// Told when the planned crash has come.
     crashed: Notify,
@@ -67,13 +67,13 @@ struct State {
 /// Tells when the loop and its log are gone: nobody holds a sender any more.
 pub(super) type Gone = mpsc::Receiver<()>;
 
-impl Life {
-    /// A life on this log, and the log through which it is lived.
-    pub fn begin(log: MemoryLog, plan: Option<CrashPoint>) -> (Arc<Self>, MortalLog, Gone) {
+impl Incarnation {
+    /// An incarnation on this log, and the log through which it is lived.
+    pub fn begin(log: MemoryLog, plan: Option<CrashPoint>) -> (Arc<Self>, IncarnationLog, Gone) {
         let state = Mutex::new(State { appends: 0, plan, looping: None, over: false });
-        let life = Arc::new(Self { state, crashed: Notify::new() });
+        let incarnation = Arc::new(Self { state, crashed: Notify::new() });
         let (here, gone) = mpsc::channel(1);
-        (life.clone(), MortalLog { log, life, here }, gone)
+        (incarnation.clone(), IncarnationLog { log, incarnation, here }, gone)
     }
 
     pub fn is_lived_by(&self, looping: AbortHandle) {
@@ -111,17 +111,17 @@ impl Life {
 
     /// Ends it soon, unless that is called off.
     fn crash_soon(self: &Arc<Self>) {
-        let life = self.clone();
+        let incarnation = self.clone();
         tokio::spawn(async move {
             tokio::time::sleep(LAST_MOMENTS).await;
-            let is_planned = lock(&life.state).plan.is_some();
+            let is_planned = lock(&incarnation.state).plan.is_some();
             if is_planned {
-                life.crash();
+                incarnation.crash();
             }
         });
     }
 
-    /// Counts an append; `Err` where the life is over, `Some` where it ends at this append.
+    /// Counts an append; `Err` where the incarnation is over, `Some` where it ends at this append.
     fn next_append(&self) -> Result<Option<Moment>, AppendError> {
         let mut state = lock(&self.state);
         if state.over {
@@ -137,14 +137,14 @@ fn crashed() -> AppendError {
     AppendError::Storage { why: "the coordinator has crashed".to_owned() }
 }
 
-/// A log that ends with its coordinator's life; what is durable stays in the one beneath.
-pub(super) struct MortalLog {
+/// A log that ends with its coordinator's incarnation; what is durable stays in the one beneath.
+pub(super) struct IncarnationLog {
     log: MemoryLog,
-    life: Arc<Life>,
+    incarnation: Arc<Incarnation>,
     here: mpsc::Sender<()>,
 }
 
-impl Log for MortalLog {
+impl Log for IncarnationLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
         Ok(self.mortal(self.log.open()?))
     }
@@ -154,34 +154,34 @@ impl Log for MortalLog {
     }
 }
 
-impl MortalLog {
+impl IncarnationLog {
     fn mortal(&self, open: OpenLog) -> OpenLog {
-        let (life, here) = (self.life.clone(), self.here.clone());
-        let writer = Box::new(MortalWriter { writer: open.writer, life, _here: here });
+        let (incarnation, here) = (self.incarnation.clone(), self.here.clone());
+        let writer = Box::new(MortalWriter { writer: open.writer, incarnation, _here: here });
         OpenLog { writer, ..open }
     }
 }
 
 struct MortalWriter {
     writer: Box<dyn LogWriter>,
-    life: Arc<Life>,
+    incarnation: Arc<Incarnation>,
     _here: mpsc::Sender<()>,
 }
 
 impl LogWriter for MortalWriter {
     fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError> {
-        let moment = self.life.next_append()?;
+        let moment = self.incarnation.next_append()?;
         if moment == Some(Moment::Before) {
-            self.life.crash();
+            self.incarnation.crash();
             return Err(crashed());
         }
         let landed = self.writer.append(after, batch)?;
         match moment {
             Some(Moment::During) => {
-                self.life.crash();
+                self.incarnation.crash();
                 return Err(crashed());
             }
-            Some(_) => self.life.crash_soon(),
+            Some(_) => self.incarnation.crash_soon(),
             None => {}
         }
         Ok(landed)

@@ -1,4 +1,4 @@
-//! A person who resolves a step by hand: looks at what is durable, makes the participant do it, and
+//! An operator who resolves a step by hand: looks at what is durable, makes the participant do it, and
 //! says what became of it.
 
 use wholly_core::saga::Resolution;
@@ -10,9 +10,9 @@ use super::world::World;
 use crate::replay::replay;
 
 impl World {
-    /// Something that a person can say of a saga, having seen to it that it is true.
+    /// Something that an operator can say of a saga, having seen to it that it is true.
     pub fn find_out(&mut self, id: TransactionId) -> Option<(BranchName, Ended)> {
-        let stored = self.life.as_ref()?.reader.history(id).ok()??;
+        let stored = self.incarnation.as_ref()?.reader.history(id).ok()??;
         let Transaction::Saga(saga) = replay(&stored).ok()?.transaction else { return None };
         let effects: Vec<Effect> = saga.effects().collect();
         let nth = self.below(effects.len() as u64) as usize;
@@ -24,13 +24,14 @@ impl World {
             return None;
         }
         let request = saga.request(effect)?;
-        let (branch, own_name, payload) = (request.branch, request.own_name, request.payload);
+        let (branch, operation_name, payload) =
+            (request.branch, request.operation_name, request.payload);
         let Effect { operation, .. } = effect;
         let call = Call {
             transaction: id,
             branch: branch.clone(),
             operation,
-            own_name,
+            operation_name,
             expires: request.expires,
             payload,
             trace: None,
@@ -42,7 +43,7 @@ impl World {
     }
 }
 
-/// What an answer to a call by hand lets a person say.
+/// What an answer to a call by hand lets an operator say.
 fn resolution(operation: Operation, answer: Answer, retriable: bool) -> Option<Resolution> {
     match (operation, answer) {
         (Operation::Action, Answer::Done) => Some(Resolution::Completed(Payload::null())),
