@@ -20,7 +20,7 @@ use serde::de::{DeserializeOwned, Error, SeqAccess, Visitor};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Record, Timestamp, saga, two_phase};
+use crate::{Pattern, Record, Timestamp, saga, two_phase};
 
 /// The newest version of an entry's text that this code reads, and the one that it writes.
 pub const VERSION: u32 = 1;
@@ -55,9 +55,9 @@ fn encode_as(records: &[Timed], removed: bool) -> Result<String, serde_json::Err
         #[serde(skip_serializing_if = "Option::is_none")]
         s: Option<ByTime<'a>>,
     }
-    let (r, s) = match records.first() {
-        Some((_, Record::Saga(_))) => (None, Some(ByTime(records))),
-        _ => (Some(ByTime(records)), None),
+    let (r, s) = match records.first().map(|(_, record)| record.pattern()) {
+        Some(Pattern::TwoPhase) | None => (Some(ByTime(records)), None),
+        Some(Pattern::Saga) => (None, Some(ByTime(records))),
     };
     serde_json::to_string(&Text { v: VERSION, removed, r, s })
 }

@@ -11,7 +11,9 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`Transaction`] | one of either pattern |
+//! | [`Protocol`] | the face of a pattern: what each one is to the rest of Wholly |
+//! | [`Transaction`], [`View`] | a transaction of any pattern, and how it looks from outside |
+//! | [`Pattern`], [`State`] | the words of the patterns, and their numbers on disk |
 //! | [`two_phase`] | two-phase commit with presumed abort; its page is the specification |
 //! | [`saga`] | the saga, orchestrated; its page is the specification |
 //! | [`wire`] | what travels between coordinator and participant, and what an answer means |
@@ -22,23 +24,29 @@ pub mod entry;
 mod id;
 mod key;
 mod names;
+mod pattern;
 mod payload;
+mod proposal;
 mod protocol;
-mod removal;
 pub mod saga;
 mod time;
 mod trace;
 mod transaction;
 pub mod two_phase;
+mod view;
 pub mod wire;
 
 pub use id::{InvalidId, LogId, TransactionId};
 pub use key::Key;
 pub use names::{BranchName, InvalidName, KeyId, Name, OperationName, ParticipantName, StepName};
+pub use pattern::{End, PartState, Pattern, State};
 pub use payload::{InvalidPayload, Payload};
+pub use proposal::{Begin, InvalidProposal, Proposal, ProtocolProposal};
 pub use protocol::{
-    Answered, BranchIndex, BrokenInvariant, Effect, Input, LAST_ANSWERS_LIMIT, Now, Request, Target,
+    Answered, BranchIndex, BrokenInvariant, Effect, Input, LAST_ANSWERS_LIMIT, Now, Protocol,
+    ProtocolRecord, Request, Target,
 };
 pub use time::Timestamp;
 pub use trace::{InvalidTraceContext, TraceContext};
 pub use transaction::{CancelError, Ended, Record, ResolveError, Transaction};
+pub use view::{Part, View};

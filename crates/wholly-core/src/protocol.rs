@@ -1,12 +1,189 @@
-//! The words that both patterns share: what goes into a transaction, and what is outstanding of it.
+//! The face of a pattern: what each one is to the rest of Wholly, and the words that all share.
+//!
+//! A pattern is a value that implements [`Protocol`] and records that implement
+//! [`ProtocolRecord`]. The enums [`Transaction`](crate::Transaction), [`Record`](crate::Record) and
+//! [`Proposal`](crate::Proposal) list the patterns that there are; nothing else needs to.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::view::{Part, View};
 use crate::wire::{Answer, Operation, cut_to};
-use crate::{BranchName, Name, OperationName, ParticipantName, Payload, Timestamp};
+use crate::{
+    BranchName, Key, LogId, Name, OperationName, ParticipantName, Payload, Timestamp, saga,
+};
+
+/// One pattern of transactions, as a state machine.
+///
+/// The value is folded from its records and says by itself what is outstanding. An input gives
+/// records, a record changes the value; time is an argument.
+pub trait Protocol: Clone {
+    /// The records of this pattern.
+    type Record: ProtocolRecord<Transaction = Self>;
+    /// An operator's word for how a part ended.
+    type Resolution;
+    /// Why a transaction cannot be aborted or turned back.
+    type CancelError;
+    /// Why a part cannot be resolved by hand.
+    type ResolveError;
+
+    /// Folds a record into the value.
+    ///
+    /// # Errors
+    /// When a law forbids the record here; the value is then not to be used.
+    fn apply(&mut self, record: &Self::Record) -> Result<(), BrokenInvariant>;
+
+    /// The records that an input means, without those that follow from them.
+    fn decide(&self, input: &Input, now: Now<'_>) -> Vec<Self::Record>;
+
+    /// The next record that the value demands without any input.
+    fn consequence(&self, now: Now<'_>) -> Option<Self::Record>;
+
+    /// True if a record must be durable before anything that follows from it leaves.
+    fn forces(&self, record: &Self::Record) -> bool;
+
+    /// How many parts it has: branches or steps.
+    fn part_count(&self) -> BranchIndex;
+
+    /// The operation that is outstanding of a part, from the value alone.
+    fn outstanding(&self, part: BranchIndex) -> Option<Operation>;
+
+    /// What an effect asks of whom; `None` of what is not outstanding.
+    fn request(&self, effect: Effect) -> Option<Request>;
+
+    /// Takes a client's wish to abort or turn back.
+    ///
+    /// # Errors
+    /// When it is too late for that.
+    fn cancel(
+        &mut self,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Self::Record>, Self::CancelError>;
+
+    /// Takes an operator's word for how a part ended.
+    ///
+    /// # Errors
+    /// When there is no such part, or it cannot have ended so.
+    fn resolve(
+        &mut self,
+        part: BranchIndex,
+        ended: Self::Resolution,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Self::Record>, Self::ResolveError>;
+
+    /// Takes an operator's word for how a part ended, in a transaction that came with a restored
+    /// copy of its log. Time stands still for it; where the transaction is undecided, the word may
+    /// be the decision, too.
+    ///
+    /// # Errors
+    /// When there is no such part, or it cannot have ended so.
+    fn resolve_quarantined(
+        &mut self,
+        part: BranchIndex,
+        ended: Self::Resolution,
+        reason: &str,
+    ) -> Result<Vec<Self::Record>, Self::ResolveError>;
+
+    /// Takes an operator's word that what came with a restored copy goes on under this identity.
+    ///
+    /// # Errors
+    /// When a law forbids it.
+    fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Self::Record>, BrokenInvariant>;
+
+    /// The identity of the restored copy under which an operator let it go on last.
+    fn released(&self) -> Option<LogId>;
+
+    /// When it aborts or turns back by itself, if it may.
+    fn turns_back_at(&self) -> Option<Timestamp>;
+
+    /// When a part is tried again, if the transaction itself says so.
+    fn retry(&self, part: BranchIndex) -> Option<&saga::Retry>;
+
+    /// About how many bytes of memory it takes for its payloads and its definition.
+    fn memory_bytes(&self) -> usize;
+
+    /// True if nothing is left to do.
+    fn is_settled(&self) -> bool;
+
+    /// True if it needs an operator.
+    fn is_stuck(&self) -> bool;
+
+    /// The transaction as it looks from outside.
+    fn view(&self) -> View<'_>;
+
+    /// One of its parts as it looks from outside; `None` past the last one.
+    fn part(&self, part: BranchIndex) -> Option<Part<'_>>;
+
+    /// What is outstanding: at most one operation a part.
+    fn effects(&self) -> impl Iterator<Item = Effect> + '_ {
+        let outstanding = |branch| Some(Effect { branch, operation: self.outstanding(branch)? });
+        (0..self.part_count()).filter_map(outstanding)
+    }
+
+    /// Takes an input: folds in what it means, and then what follows from that, until nothing does.
+    /// Returns the records, in their order.
+    ///
+    /// # Errors
+    /// When a record breaks a law: the transaction is to be quarantined, and nothing to be kept.
+    fn step<'a>(
+        &mut self,
+        input: &Input,
+        now: impl Into<Now<'a>>,
+    ) -> Result<Vec<Self::Record>, BrokenInvariant> {
+        let now = now.into();
+        let records = self.decide(input, now);
+        self.record(records, now)
+    }
+
+    /// Folds records in, and then what follows from them. Returns all of them, in their order.
+    ///
+    /// # Errors
+    /// When a record breaks a law.
+    fn record<'a>(
+        &mut self,
+        mut records: Vec<Self::Record>,
+        now: impl Into<Now<'a>>,
+    ) -> Result<Vec<Self::Record>, BrokenInvariant> {
+        let now = now.into();
+        records.iter().try_for_each(|record| self.apply(record))?;
+        while let Some(record) = self.consequence(now) {
+            self.apply(&record)?;
+            records.push(record);
+        }
+        Ok(records)
+    }
+}
+
+/// A record of one pattern: what is kept of a transaction.
+pub trait ProtocolRecord: Sized {
+    /// The transaction that the records fold to.
+    type Transaction: Protocol<Record = Self>;
+
+    /// The transaction that this record starts; `None` if it starts none.
+    fn start(&self) -> Option<Self::Transaction>;
+
+    /// True for the last record of its transaction.
+    fn is_end(&self) -> bool;
+
+    /// True for a decision that may be told before anything that is forced is durable.
+    fn is_decision(&self) -> bool;
+
+    /// The client's key, in a start.
+    fn key(&self) -> Option<&Key>;
+
+    /// The client's key, in a start.
+    fn key_mut(&mut self) -> Option<&mut Key>;
+
+    /// The record without the payloads of clients and participants. `of` is the transaction,
+    /// settled. `None` where the rest makes no sense without them.
+    ///
+    /// INVARIANT: what is left folds to a transaction in the same state.
+    fn without_payloads(self, of: &Self::Transaction) -> Option<Self>;
+}
 
 /// A branch's or step's place in its transaction, from 0.
 pub type BranchIndex = u16;

@@ -1,13 +1,17 @@
-//! A transaction of either pattern: what the engine needs of both.
-
-use std::sync::Arc;
+//! A transaction of any pattern: the list of the patterns, and the way from it to each.
+//!
+//! A new pattern is a variant of [`Transaction`] and of [`Record`], and a line of `of_each`. What
+//! it must bring is [`Protocol`].
 
 use serde::Serialize;
 
-use crate::protocol::{BranchIndex, BrokenInvariant, Effect, Input, Now, Request, Target, broken};
-use crate::{BranchName, Key, LogId, Name, Timestamp, TraceContext, saga, two_phase};
+use crate::protocol::{
+    BranchIndex, BrokenInvariant, Effect, Input, Now, Protocol, ProtocolRecord, Request, broken,
+};
+use crate::view::{Part, View};
+use crate::{BranchName, Key, LogId, Pattern, Proposal, Target, Timestamp, saga, two_phase};
 
-/// A transaction of either pattern: what its records amount to.
+/// A transaction of any pattern: the value to which its records fold.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Transaction {
     /// In two phases.
@@ -16,17 +20,17 @@ pub enum Transaction {
     Saga(saga::Transaction),
 }
 
-/// What is kept of a transaction. In an entry's text the pattern is said once for all records.
+/// A record of any pattern. In an entry's text the pattern is said once for all records.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Record {
-    /// Of one in two phases.
+    /// Of a transaction in two phases.
     TwoPhase(two_phase::Record),
-    /// Of one in steps.
+    /// Of a saga.
     Saga(saga::Record),
 }
 
-/// How an operator says that a branch or step ended.
+/// An operator's word for how a branch or step ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
     /// A branch: committed or aborted.
@@ -35,30 +39,34 @@ pub enum Ended {
     Step(saga::Resolution),
 }
 
-impl From<two_phase::Decision> for Ended {
-    fn from(decision: two_phase::Decision) -> Self {
-        Self::Branch(decision)
-    }
+/// Does the same with a value of each pattern.
+macro_rules! of_each {
+    ($type:ident, $value:expr, $one:ident => $then:expr) => {
+        match $value {
+            $type::TwoPhase($one) => $then,
+            $type::Saga($one) => $then,
+        }
+    };
 }
 
-impl From<saga::Resolution> for Ended {
-    fn from(resolution: saga::Resolution) -> Self {
-        Self::Step(resolution)
-    }
+pub(crate) use of_each;
+
+/// Does the same with a transaction and a record or word of its own pattern; `else` with others.
+macro_rules! of_both {
+    ($other:ident($two_phase:ident, $saga:ident), $pair:expr,
+     ($one:ident, $its:ident) => $then:expr, else $else:expr) => {
+        match $pair {
+            (Transaction::TwoPhase($one), $other::$two_phase($its)) => $then,
+            (Transaction::Saga($one), $other::$saga($its)) => $then,
+            (Transaction::TwoPhase(_) | Transaction::Saga(_), _) => $else,
+        }
+    };
 }
 
 impl Transaction {
     /// The transaction that this record starts; `None` if it starts none.
     pub fn start(record: &Record) -> Option<Self> {
-        match record {
-            Record::TwoPhase(two_phase::Record::Started(started)) => {
-                Some(Self::TwoPhase(two_phase::Transaction::start(started)))
-            }
-            Record::Saga(saga::Record::Started(started)) => {
-                Some(Self::Saga(saga::Transaction::start(started)))
-            }
-            _ => None,
-        }
+        of_each!(Record, record, record => record.start().map(Self::from))
     }
 
     /// Folds a record into the value.
@@ -66,11 +74,9 @@ impl Transaction {
     /// # Errors
     /// When a law forbids the record here, or it is another pattern's.
     pub fn apply(&mut self, record: &Record) -> Result<(), BrokenInvariant> {
-        match (self, record) {
-            (Self::TwoPhase(transaction), Record::TwoPhase(record)) => transaction.apply(record),
-            (Self::Saga(saga), Record::Saga(record)) => saga.apply(record),
-            _ => broken("a transaction keeps its pattern"),
-        }
+        of_both!(Record(TwoPhase, Saga), (self, record),
+            (own, record) => own.apply(record),
+            else broken("a transaction keeps its pattern"))
     }
 
     /// Takes an input; returns the records that it led to, in their order.
@@ -82,10 +88,7 @@ impl Transaction {
         input: &Input,
         now: impl Into<Now<'a>>,
     ) -> Result<Vec<Record>, BrokenInvariant> {
-        Ok(match self {
-            Self::TwoPhase(transaction) => of_two_phase(transaction.step(input, now)?),
-            Self::Saga(saga) => of_saga(saga.step(input, now)?),
-        })
+        of_each!(Self, self, own => own.step(input, now).map(any))
     }
 
     /// Takes a client's wish to abort or turn back.
@@ -93,10 +96,7 @@ impl Transaction {
     /// # Errors
     /// When it is too late for that.
     pub fn cancel(&mut self, reason: &str, now: Timestamp) -> Result<Vec<Record>, CancelError> {
-        Ok(match self {
-            Self::TwoPhase(transaction) => of_two_phase(transaction.cancel(reason, now)?),
-            Self::Saga(saga) => of_saga(saga.cancel(reason, now)?),
-        })
+        of_each!(Self, self, own => Ok(any(own.cancel(reason, now)?)))
     }
 
     /// Takes an operator's word for how a branch or step ended.
@@ -110,19 +110,13 @@ impl Transaction {
         reason: &str,
         now: Timestamp,
     ) -> Result<Vec<Record>, ResolveError> {
-        Ok(match (self, ended) {
-            (Self::TwoPhase(transaction), Ended::Branch(decision)) => {
-                of_two_phase(transaction.resolve(branch, decision, reason, now)?)
-            }
-            (Self::Saga(saga), Ended::Step(resolution)) => {
-                of_saga(saga.resolve(branch, resolution, reason, now)?)
-            }
-            _ => return Err(ResolveError::WrongPattern),
-        })
+        of_both!(Ended(Branch, Step), (self, ended),
+            (own, ended) => Ok(any(own.resolve(branch, ended, reason, now)?)),
+            else Err(ResolveError::WrongPattern))
     }
 
-    /// Takes an operator's word for how a branch or step ended, in a transaction that a restored
-    /// copy holds. Time stands still for it.
+    /// Takes an operator's word for how a branch or step ended, in a transaction that came with a
+    /// restored copy. Time stands still for it.
     ///
     /// # Errors
     /// When it cannot have ended so.
@@ -132,15 +126,9 @@ impl Transaction {
         ended: Ended,
         reason: &str,
     ) -> Result<Vec<Record>, ResolveError> {
-        match (self, ended) {
-            (Self::TwoPhase(transaction), Ended::Branch(decision)) => {
-                Ok(of_two_phase(transaction.resolve_quarantined(branch, decision, reason)?))
-            }
-            (Self::Saga(saga), Ended::Step(resolution)) => {
-                Ok(of_saga(saga.resolve_quarantined(branch, resolution, reason)?))
-            }
-            _ => Err(ResolveError::WrongPattern),
-        }
+        of_both!(Ended(Branch, Step), (self, ended),
+            (own, ended) => Ok(any(own.resolve_quarantined(branch, ended, reason)?)),
+            else Err(ResolveError::WrongPattern))
     }
 
     /// Takes an operator's word that what came with a restored copy goes on under this identity.
@@ -148,176 +136,158 @@ impl Transaction {
     /// # Errors
     /// When a law forbids it.
     pub fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Record>, BrokenInvariant> {
-        Ok(match self {
-            Self::TwoPhase(transaction) => of_two_phase(transaction.release(log, reason)?),
-            Self::Saga(saga) => of_saga(saga.release(log, reason)?),
-        })
+        of_each!(Self, self, own => own.release(log, reason).map(any))
     }
 
     /// The identity of the restored copy under which an operator let it go on last.
     pub fn released(&self) -> Option<LogId> {
-        match self {
-            Self::TwoPhase(transaction) => transaction.released(),
-            Self::Saga(saga) => saga.released(),
-        }
+        of_each!(Self, self, own => own.released())
     }
 
-    /// Whether a record must be durable before anything that follows from it leaves.
+    /// True if a record must be durable before anything that follows from it leaves.
     pub fn forces(&self, record: &Record) -> bool {
-        match (self, record) {
-            (Self::TwoPhase(transaction), Record::TwoPhase(record)) => transaction.forces(record),
-            (Self::Saga(saga), Record::Saga(record)) => saga.forces(record),
-            _ => true,
-        }
+        of_both!(Record(TwoPhase, Saga), (self, record),
+            (own, record) => own.forces(record),
+            else true)
     }
 
     /// What is outstanding, from the value alone: at most one operation a branch or step.
     pub fn effects(&self) -> impl Iterator<Item = Effect> + '_ {
-        let (branches, steps) = match self {
-            Self::TwoPhase(transaction) => (Some(transaction.effects()), None),
-            Self::Saga(saga) => (None, Some(saga.effects())),
-        };
-        branches.into_iter().flatten().chain(steps.into_iter().flatten())
+        let outstanding = |branch| of_each!(Self, self, own => own.outstanding(branch));
+        let branches = 0..self.part_count();
+        branches.filter_map(move |branch| Some(Effect { branch, operation: outstanding(branch)? }))
     }
 
     /// What an effect asks of whom; `None` of what is not outstanding.
     pub fn request(&self, effect: Effect) -> Option<Request> {
-        match self {
-            Self::TwoPhase(transaction) => transaction.request(effect),
-            Self::Saga(saga) => saga.request(effect),
-        }
-    }
-
-    /// Who does a branch or step.
-    pub fn target(&self, branch: BranchIndex) -> Option<Target> {
-        match self {
-            Self::TwoPhase(transaction) => {
-                let branch = transaction.branches().get(usize::from(branch))?;
-                Some(Target::Participant(branch.participant().clone()))
-            }
-            Self::Saga(saga) => saga.target(branch),
-        }
+        of_each!(Self, self, own => own.request(effect))
     }
 
     /// When a step is tried again, if its saga says so.
     pub fn retry(&self, branch: BranchIndex) -> Option<&saga::Retry> {
-        match self {
-            Self::TwoPhase(_) => None,
-            Self::Saga(saga) => saga.definition().steps.get(usize::from(branch))?.retry.as_ref(),
-        }
+        of_each!(Self, self, own => own.retry(branch))
     }
 
     /// When it aborts or turns back by itself, if it may.
     pub fn turns_back_at(&self) -> Option<Timestamp> {
-        match self {
-            Self::TwoPhase(transaction) => transaction.aborts_at(),
-            Self::Saga(saga) => saga.turns_back_at(),
-        }
+        of_each!(Self, self, own => own.turns_back_at())
     }
 
     /// About how many bytes of memory it takes for its payloads and its definition.
     pub fn memory_bytes(&self) -> usize {
-        match self {
-            Self::TwoPhase(transaction) => transaction.memory_bytes(),
-            Self::Saga(saga) => saga.memory_bytes(),
-        }
+        of_each!(Self, self, own => own.memory_bytes())
     }
 
-    /// What it is called.
-    pub fn name(&self) -> &Name {
-        match self {
-            Self::TwoPhase(transaction) => transaction.name(),
-            Self::Saga(saga) => saga.name(),
-        }
-    }
-
-    /// The trace that it belongs to, if its client gave one.
-    pub fn trace(&self) -> Option<&Arc<TraceContext>> {
-        match self {
-            Self::TwoPhase(transaction) => transaction.trace(),
-            Self::Saga(saga) => saga.trace(),
-        }
+    /// The transaction as it looks from outside.
+    pub fn view(&self) -> View<'_> {
+        of_each!(Self, self, own => own.view())
     }
 
     /// How many branches or steps it has.
-    pub fn branch_count(&self) -> usize {
-        match self {
-            Self::TwoPhase(transaction) => transaction.branches().len(),
-            Self::Saga(saga) => saga.steps().len(),
-        }
+    pub fn part_count(&self) -> BranchIndex {
+        of_each!(Self, self, own => own.part_count())
     }
 
-    /// Where the branch or step with this name is.
+    /// A branch or step as it looks from outside; `None` past the last one.
+    pub fn part(&self, branch: BranchIndex) -> Option<Part<'_>> {
+        of_each!(Self, self, own => own.part(branch))
+    }
+
+    /// Who does a branch or step.
+    pub fn target(&self, branch: BranchIndex) -> Option<Target> {
+        self.part(branch).map(|part| part.target)
+    }
+
+    /// Its branches or steps, in their order.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        (0..).map_while(|branch| self.part(branch))
+    }
+
+    /// The place of the branch or step with this name.
     pub fn branch_named(&self, name: &BranchName) -> Option<BranchIndex> {
-        let name = name.as_str();
-        let found = match self {
-            Self::TwoPhase(transaction) => {
-                transaction.branches().iter().position(|b| b.participant().as_str() == name)
-            }
-            Self::Saga(saga) => saga.steps().position(|(step, _)| step.name.as_str() == name),
-        };
-        found.and_then(|index| BranchIndex::try_from(index).ok())
+        (0..).zip(self.parts()).find(|(_, part)| part.name == *name).map(|(branch, _)| branch)
     }
 
-    /// Whether nothing is left to do.
+    /// True if nothing is left to do.
     pub fn is_settled(&self) -> bool {
-        match self {
-            Self::TwoPhase(transaction) => transaction.is_settled(),
-            Self::Saga(saga) => saga.is_settled(),
-        }
+        of_each!(Self, self, own => own.is_settled())
     }
 
-    /// Whether it needs an operator.
+    /// True if it needs an operator.
     pub fn is_stuck(&self) -> bool {
-        match self {
-            Self::TwoPhase(transaction) => transaction.is_stuck(),
-            Self::Saga(saga) => saga.is_stuck(),
-        }
+        of_each!(Self, self, own => own.is_stuck())
     }
 }
 
 impl Record {
-    /// Whether it is the last of its transaction.
-    pub fn is_end(&self) -> bool {
-        matches!(
-            self,
-            Self::TwoPhase(two_phase::Record::Settled) | Self::Saga(saga::Record::Settled)
-        )
+    /// The pattern whose record it is.
+    pub const fn pattern(&self) -> Pattern {
+        match self {
+            Self::TwoPhase(_) => Pattern::TwoPhase,
+            Self::Saga(_) => Pattern::Saga,
+        }
     }
 
-    /// Whether it decides its transaction in two phases; what decides a saga is always forced.
+    /// True for the last record of its transaction.
+    pub fn is_end(&self) -> bool {
+        of_each!(Self, self, own => own.is_end())
+    }
+
+    /// True for a decision that is not forced in every case; what decides a saga is.
     pub fn is_decision(&self) -> bool {
-        matches!(self, Self::TwoPhase(two_phase::Record::Committed | two_phase::Record::Aborted(_)))
+        of_each!(Self, self, own => own.is_decision())
     }
 
     /// The record without the caller of the client's key, as it is shown.
     #[must_use]
     pub fn without_caller(mut self) -> Self {
-        let key = match &mut self {
-            Self::TwoPhase(two_phase::Record::Started(started)) => &mut started.key,
-            Self::Saga(saga::Record::Started(started)) => &mut started.key,
-            _ => return self,
-        };
-        *key = key.as_ref().map(Key::without_caller);
+        if let Some(key) = of_each!(Self, &mut self, own => own.key_mut()) {
+            *key = key.without_caller();
+        }
         self
     }
 
     /// The client's key, in a start.
     pub fn key(&self) -> Option<&Key> {
-        match self {
-            Self::TwoPhase(two_phase::Record::Started(started)) => started.key.as_ref(),
-            Self::Saga(saga::Record::Started(started)) => started.key.as_ref(),
-            _ => None,
-        }
+        of_each!(Self, self, own => own.key())
+    }
+
+    /// The record without its payloads: the history, without what its client and its participants
+    /// gave to be carried. Names, the client's key, times and reasons stay. `of` is the
+    /// transaction, settled; `None` where the rest of a definition makes no sense without them.
+    ///
+    /// INVARIANT: what is left folds to a transaction in the same state.
+    pub fn without_payloads(&self, of: &Transaction) -> Option<Self> {
+        of_both!(Record(TwoPhase, Saga), (of, self.clone()),
+            (of, record) => record.without_payloads(of).map(Self::from),
+            else None)
     }
 }
 
-fn of_two_phase(records: Vec<two_phase::Record>) -> Vec<Record> {
-    records.into_iter().map(Record::TwoPhase).collect()
+/// Records of one pattern as records of any.
+fn any<R: Into<Record>>(records: Vec<R>) -> Vec<Record> {
+    records.into_iter().map(R::into).collect()
 }
 
-fn of_saga(records: Vec<saga::Record>) -> Vec<Record> {
-    records.into_iter().map(Record::Saga).collect()
+macro_rules! from_each {
+    ($($any:ident :: $variant:ident ($one:ty)),* $(,)?) => {$(
+        impl From<$one> for $any {
+            fn from(one: $one) -> Self {
+                Self::$variant(one)
+            }
+        }
+    )*};
+}
+
+from_each! {
+    Transaction::TwoPhase(two_phase::Transaction),
+    Transaction::Saga(saga::Transaction),
+    Record::TwoPhase(two_phase::Record),
+    Record::Saga(saga::Record),
+    Ended::Branch(two_phase::Decision),
+    Ended::Step(saga::Resolution),
+    Proposal::TwoPhase(two_phase::Proposal),
+    Proposal::Saga(saga::Proposal),
 }
 
 /// Why a transaction cannot be aborted or turned back.

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{BranchName, OperationName, Payload, Timestamp, TraceContext, TransactionId};
+use crate::{BranchName, OperationName, Pattern, Payload, Timestamp, TraceContext, TransactionId};
 
 /// The names of the headers.
 pub mod header {
@@ -95,6 +95,14 @@ impl Operation {
     /// Whether it belongs to the first phase: it may be refused, and it expires.
     pub const fn is_first_phase(self) -> bool {
         matches!(self, Self::Prepare | Self::CommitOnePhase | Self::Action)
+    }
+
+    /// The pattern whose transactions ask it.
+    pub const fn pattern(self) -> Pattern {
+        match self {
+            Self::Prepare | Self::Commit | Self::Abort | Self::CommitOnePhase => Pattern::TwoPhase,
+            Self::Action | Self::Compensation => Pattern::Saga,
+        }
     }
 
     /// The operations of two-phase commit, whose names no saga may give its own.

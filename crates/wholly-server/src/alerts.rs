@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::time::sleep;
-use wholly::{Coordinator, ParticipantName, Snapshot, Timestamp, TransactionId};
+use wholly::{Coordinator, ParticipantName, Pattern, Snapshot, State, Timestamp, TransactionId};
 
 pub use observed::Watched;
 pub use webhook::Webhook;
@@ -203,8 +203,8 @@ async fn message(coordinator: &Coordinator, change: &Change<TransactionId>) -> M
             transaction,
             since,
             name: snapshot.as_ref().and_then(|s| Some(s.name.as_ref()?.to_string())),
-            pattern: snapshot.as_ref().map_or("unknown", |snapshot| snapshot.pattern),
-            state: snapshot.as_ref().map_or("unknown", |snapshot| snapshot.state),
+            pattern: snapshot.as_ref().and_then(|s| s.pattern).map_or("unknown", Pattern::as_str),
+            state: snapshot.as_ref().and_then(|s| s.state).map_or("unknown", State::as_str),
             stuck,
             settled: snapshot.as_ref().is_some_and(|snapshot| snapshot.settled),
             branches: snapshot.as_ref().map(stuck_branches).unwrap_or_default(),
@@ -213,17 +213,12 @@ async fn message(coordinator: &Coordinator, change: &Change<TransactionId>) -> M
 }
 
 fn stuck_branches(snapshot: &Snapshot) -> Vec<StuckBranch> {
-    let branches = snapshot.branches.iter().filter(|branch| branch.stuck.is_some());
-    let branches = branches.map(|branch| StuckBranch {
-        name: branch.participant.to_string(),
-        participant: Some(branch.participant.clone()),
+    let parts = snapshot.branches.iter().chain(&snapshot.steps);
+    let stuck = parts.filter(|part| part.stuck.is_some()).map(|part| StuckBranch {
+        name: part.name.to_string(),
+        participant: part.participant.clone(),
     });
-    let steps = snapshot.steps.iter().filter(|step| step.stuck.is_some());
-    let steps = steps.map(|step| StuckBranch {
-        name: step.name.to_string(),
-        participant: step.participant.clone(),
-    });
-    branches.chain(steps).collect()
+    stuck.collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use wholly_core::saga::{Compensation, Graph, Node, Side, StepDefinition};
+use wholly_core::two_phase;
 use wholly_events::{Declaration, Severity};
 use wholly_terminal::{report, write_line};
 
@@ -14,7 +15,6 @@ use crate::cli::exit;
 use crate::declared::Declared;
 use crate::definition::Named;
 use crate::given::{self, Given};
-use crate::submission::TwoPhaseSubmission;
 
 /// Check definitions of sagas, two-phase transactions, and choreographies.
 ///
@@ -110,12 +110,12 @@ impl fmt::Display for Understood<'_> {
 }
 
 /// A two-phase transaction in words.
-struct InTwoPhases<'a>(&'a TwoPhaseSubmission);
+struct InTwoPhases<'a>(&'a two_phase::Proposal);
 
 impl fmt::Display for InTwoPhases<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, a two-phase transaction", self.0.name)?;
-        for (nth, branch) in self.0.branches.iter().enumerate() {
+        write!(f, "{}, a two-phase transaction", self.0.name())?;
+        for (nth, branch) in self.0.branches().iter().enumerate() {
             write!(f, "\n  {}. {}", nth + 1, branch.participant)?;
         }
         Ok(())

@@ -202,7 +202,7 @@ fn told(mut said: clap::Error) -> ExitCode {
 
 /// A state, and what it does not say by itself.
 fn standing(state: &State, settled: bool, stuck: bool) -> String {
-    let over = ["committed", "aborted", "completed", "compensated"].contains(&state.as_str());
+    let over = wholly_core::State::named(state.as_str()).is_some_and(|state| state.end().is_some());
     match () {
         () if stuck => format!("{state}, stuck"),
         () if over && !settled => format!("{state}, unsettled"),

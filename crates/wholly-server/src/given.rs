@@ -7,12 +7,13 @@ use std::path::Path;
 
 use serde_json::value::RawValue;
 use wholly_core::saga::{Graph, Problem};
+use wholly_core::{Pattern, two_phase};
 use wholly_events::Declaration;
 
 use crate::definition::{FileError, Format, Located, Transcript, json, parse, read_text};
 use crate::fetch::fetch;
 use crate::line_column::LineColumn;
-use crate::submission::{Pattern, Submission, TwoPhaseSubmission};
+use crate::submission::SubmissionDocument;
 use crate::written::Written;
 
 /// What a file or an address gives.
@@ -20,7 +21,7 @@ pub enum Given {
     /// The definition of a saga.
     Saga(Graph),
     /// A transaction in two phases, which a coordinator could take.
-    TwoPhase(TwoPhaseSubmission),
+    TwoPhase(two_phase::Proposal),
     /// What a service declares.
     Declaration(Declaration),
 }
@@ -37,7 +38,9 @@ pub fn read(from: &Path) -> Result<Given, FileError> {
     let text = text.map_err(|why| FileError::Unreadable { file: from.to_owned(), why })?;
     match Kind::of(&text) {
         Kind::Definition => parse(from, &text).map(Given::Saga),
-        Kind::Submission => two_phase(&Written::of(from.to_owned(), text)?).map(Given::TwoPhase),
+        Kind::Submission => {
+            two_phase_proposal(&Written::of(from.to_owned(), text)?).map(Given::TwoPhase)
+        }
         Kind::Declaration => serde_json::from_str(&text).map(Given::Declaration).map_err(|error| {
             let (at, what) = json::malformed(&text, &error);
             let problem = Problem { at: Vec::new(), what };
@@ -86,17 +89,15 @@ fn names(text: &str) -> Option<Vec<String>> {
 }
 
 /// The transaction that would be taken if it were submitted so.
-fn two_phase(written: &Written) -> Result<TwoPhaseSubmission, FileError> {
+fn two_phase_proposal(written: &Written) -> Result<two_phase::Proposal, FileError> {
     let refused = |why: &dyn std::fmt::Display| {
         written.refused(&format!("the two-phase transaction cannot be taken: {why}"))
     };
-    let submission: Submission =
+    let document: SubmissionDocument =
         serde_json::from_str(written.json()).map_err(|error| refused(&error))?;
-    if submission.pattern == Pattern::Saga {
+    if document.pattern == Pattern::Saga {
         let why = "this submits a saga; give the saga's definition, which has `steps`, instead";
         return Err(written.refused(why));
     }
-    let transaction = submission.two_phase().map_err(|error| refused(&error))?;
-    transaction.check().map_err(|error| refused(&error))?;
-    Ok(transaction)
+    document.two_phase().map_err(|error| refused(&error))
 }

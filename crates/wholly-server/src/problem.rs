@@ -139,13 +139,7 @@ impl From<SubmitError> for Problem {
     fn from(error: SubmitError) -> Self {
         use SubmitError as E;
         let kind = match error {
-            E::NoBranches
-            | E::TooManyBranches { .. }
-            | E::SameBranchTwice { .. }
-            | E::Deadline { .. }
-            | E::Name(_)
-            | E::Payload { .. }
-            | E::Input { .. } => Kind::INVALID_TRANSACTION,
+            E::Invalid(_) | E::Deadline { .. } | E::Name(_) => Kind::INVALID_TRANSACTION,
             E::UnknownParticipant { .. } => Kind::UNKNOWN_PARTICIPANT,
             E::KeyReused { .. } => Kind::KEY_REUSED,
             E::Quarantined { .. } => Kind::CONFLICT,

@@ -4,21 +4,19 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use wholly::two_phase::Proposal;
 use wholly::{
-    Key, Name, ParticipantName, Payload, Settings, StartedBranch, SubmitError, TraceContext,
+    InvalidProposal, Name, ParticipantName, Pattern, Payload, Settings, StartedBranch, SubmitError,
 };
 
-/// A transaction as a client describes it. What its texts may be is the library's to say.
+/// A transaction as a client describes it. The library says what its texts may be.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Submission {
+pub struct SubmissionDocument {
     pub key: Option<String>,
-    #[serde(default)]
+    #[serde(default = "two_phase")]
     pub pattern: Pattern,
     pub deadline_millis: Option<u64>,
-    /// It is in the headers.
-    #[serde(skip)]
-    pub trace: Option<TraceContext>,
     // In two phases.
     pub name: Option<String>,
     pub branches: Option<Vec<Branch>>,
@@ -27,12 +25,8 @@ pub struct Submission {
     pub input: Option<Box<RawValue>>,
 }
 
-#[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pattern {
-    #[default]
-    TwoPhase,
-    Saga,
+const fn two_phase() -> Pattern {
+    Pattern::TwoPhase
 }
 
 #[derive(Deserialize)]
@@ -42,16 +36,7 @@ pub struct Branch {
     payload: Box<RawValue>,
 }
 
-/// A transaction in two phases, each of its parts parsed.
-pub struct TwoPhaseSubmission {
-    pub name: Name,
-    pub key: Option<Key>,
-    pub trace: Option<TraceContext>,
-    pub deadline: Option<Duration>,
-    pub branches: Vec<StartedBranch>,
-}
-
-/// Why a submission is no transaction in two phases.
+/// Why a document describes no transaction in two phases.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TwoPhaseError {
@@ -63,38 +48,28 @@ pub enum TwoPhaseError {
     Part(#[from] SubmitError),
 }
 
-impl Submission {
+impl SubmissionDocument {
+    /// The deadline that it names.
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadline_millis.map(Duration::from_millis)
+    }
+
     /// The transaction in two phases that is described.
     ///
     /// # Errors
     /// When a member is missing, is a saga's, or is not what it may be.
-    pub fn two_phase(self) -> Result<TwoPhaseSubmission, TwoPhaseError> {
+    pub fn two_phase(self) -> Result<Proposal, TwoPhaseError> {
         for (name, there) in [("saga", self.saga.is_some()), ("input", self.input.is_some())] {
             if there {
                 return Err(TwoPhaseError::OfSaga(name));
             }
         }
+        self.deadline().map_or(Ok(()), Settings::check_deadline)?;
         let name = self.name.ok_or(TwoPhaseError::Missing("name"))?;
         let branches = self.branches.ok_or(TwoPhaseError::Missing("branches"))?;
-        Ok(TwoPhaseSubmission {
-            name: Name::new(name).map_err(SubmitError::from)?,
-            key: self.key.map(Key::new).transpose().map_err(SubmitError::from)?,
-            trace: self.trace,
-            deadline: self.deadline_millis.map(Duration::from_millis),
-            branches: branches.into_iter().map(Branch::started).collect::<Result<_, _>>()?,
-        })
-    }
-}
-
-impl TwoPhaseSubmission {
-    /// Checks all that a coordinator checks before it takes a transaction, but for what depends on
-    /// the coordinator: who is registered, and what the key was used for.
-    ///
-    /// # Errors
-    /// When no coordinator takes it.
-    pub fn check(&self) -> Result<(), SubmitError> {
-        self.deadline.map_or(Ok(()), Settings::check_deadline)?;
-        Settings::check_branches(&self.branches)
+        let name = Name::new(name).map_err(SubmitError::from)?;
+        let branches = branches.into_iter().map(Branch::started).collect::<Result<_, _>>()?;
+        Ok(Proposal::new(name, branches).map_err(SubmitError::from)?)
     }
 }
 
@@ -102,7 +77,7 @@ impl Branch {
     fn started(self) -> Result<StartedBranch, SubmitError> {
         let Self { participant, payload } = self;
         let payload =
-            Payload::of(&payload).map_err(|why| SubmitError::payload(&participant, &why))?;
+            Payload::of(&payload).map_err(|why| InvalidProposal::payload(&participant, &why))?;
         Ok(StartedBranch { participant: ParticipantName::new(participant)?, payload })
     }
 }

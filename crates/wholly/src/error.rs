@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wholly_core::saga::InvalidDefinition;
 use wholly_core::{
-    self as core, InvalidName, InvalidPayload, Key, Name, ParticipantName, Target, TransactionId,
+    self as core, InvalidName, InvalidProposal, Key, Name, ParticipantName, Target, TransactionId,
     saga, two_phase,
 };
 
@@ -72,24 +72,9 @@ pub enum SagaError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// It has no branch.
-    #[error("the transaction has no branches; give it at least one")]
-    NoBranches,
-    /// It has too many branches.
-    #[error("the transaction has {branches} branches; the limit is {}", Settings::BRANCH_LIMIT)]
-    TooManyBranches {
-        /// How many.
-        branches: usize,
-    },
-    /// Two branches name one participant.
-    #[error(
-        "the transaction names the participant {participant} twice; put what it is to do in one \
-         branch"
-    )]
-    SameBranchTwice {
-        /// Which.
-        participant: ParticipantName,
-    },
+    /// It cannot be a transaction, whoever is registered.
+    #[error(transparent)]
+    Invalid(#[from] InvalidProposal),
     /// A branch names nobody who is registered.
     #[error("no participant is registered as {participant}; register it or mend the name")]
     UnknownParticipant {
@@ -104,12 +89,6 @@ pub enum SubmitError {
         /// Its version.
         version: u32,
     },
-    /// The saga cannot begin with that input.
-    #[error("the saga cannot begin with this input: {why}")]
-    Input {
-        /// What is wrong with it.
-        why: String,
-    },
     /// The deadline is too short or too long.
     #[error(
         "a deadline of {deadline:?} is out of range; it may be from {:?} to {:?}",
@@ -123,14 +102,6 @@ pub enum SubmitError {
     /// A name or the key is not what it may be.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// A payload is not what it may be.
-    #[error("the payload of {participant} cannot be taken: {why}")]
-    Payload {
-        /// Whose.
-        participant: String,
-        /// What is wrong with it.
-        why: String,
-    },
     /// The key belongs to another transaction.
     #[error(
         "the key {key:?} was used for the transaction {id}, which says something else; use one \
@@ -225,11 +196,6 @@ impl SubmitError {
             Target::Participant(participant) => Self::UnknownParticipant { participant },
             Target::Code { saga, version } => Self::UnknownSaga { saga, version },
         }
-    }
-
-    /// The error of a branch whose payload cannot be taken.
-    pub fn payload(participant: &str, why: &InvalidPayload) -> Self {
-        Self::Payload { participant: participant.to_owned(), why: why.to_string() }
     }
 }
 

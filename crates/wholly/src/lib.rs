@@ -48,7 +48,7 @@ mod snapshot;
 #[cfg(feature = "test")]
 pub mod test;
 
-pub use coordinator::{Builder, Coordinator, Health, SagaRun, TwoPhase};
+pub use coordinator::{Builder, Coordinator, Draft, Health, SagaRun, Submission, TwoPhase};
 pub use engine::Backoff;
 pub use error::{
     CancelError, DecisionError, EndError, GetError, ResolveError, SagaError, StartError,
@@ -59,7 +59,7 @@ pub use in_code::{Retry, Saga, SagaHandle, SagaStep, Step, StepError, step};
 pub use key_scope::KeyScope;
 pub use last_answer::{CallAttempts, LastAnswer};
 pub use listed::{Listed, Listing};
-pub use log::listing::{Cursor, Filter, InvalidCursor, Pattern, State};
+pub use log::listing::{Cursor, Filter, InvalidCursor};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
 pub use log::sqlite::{BackupError, SqliteLog};
@@ -73,15 +73,13 @@ pub use participant::http::{HttpConnections, HttpParticipant, InvalidCredentials
 pub use participant::slots::{InvalidSlots, Slots};
 pub use participant::{Answer, Call, Operation, Participant};
 pub use settings::{Retention, Settings};
-pub use snapshot::{BranchSnapshot, Event, Snapshot, StepSnapshot};
+pub use snapshot::{Event, PartSnapshot, Snapshot};
 pub use wholly_core::saga::{
-    Definition, Graph, InvalidDefinition, Reason, Resolution, StepDefinition, StepState,
+    Definition, Graph, InvalidDefinition, Reason, Resolution, StepDefinition,
 };
-pub use wholly_core::two_phase::{
-    AbortReason, BranchState, Decision, Started, StartedBranch, Vote,
-};
+pub use wholly_core::two_phase::{AbortReason, Decision, Started, StartedBranch, Vote};
 pub use wholly_core::{
-    BranchName, Ended, InvalidName, InvalidPayload, Key, KeyId, LogId, Name, OperationName,
-    ParticipantName, Payload, Record, StepName, Target, Timestamp, TraceContext, TransactionId,
-    saga, two_phase,
+    BranchName, End, Ended, InvalidName, InvalidPayload, InvalidProposal, Key, KeyId, LogId, Name,
+    OperationName, PartState, ParticipantName, Pattern, Payload, Proposal, Record, State, StepName,
+    Target, Timestamp, TraceContext, TransactionId, saga, two_phase,
 };

@@ -2,7 +2,7 @@
 
 use wholly_core::saga::{self, Reason};
 use wholly_core::two_phase::{self, AbortReason};
-use wholly_core::{Payload, StepName, Transaction, TransactionId};
+use wholly_core::{Payload, Protocol as _, StepName, Transaction, TransactionId};
 
 use crate::replay::Replayed;
 
@@ -80,13 +80,10 @@ impl Outcome {
     }
 
     fn of(id: TransactionId, transaction: &two_phase::Transaction) -> Self {
-        match transaction.state() {
-            _ if !transaction.is_settled() => Self::Unsettled(id),
-            two_phase::State::Committed => Self::Committed(Committed { id }),
-            two_phase::State::Aborted(reason) => {
-                Self::Aborted(Aborted { id, reason: reason.clone() })
-            }
-            two_phase::State::Init | two_phase::State::Prepared => Self::Unsettled(id),
+        match (transaction.is_settled(), transaction.abort_reason()) {
+            (false, _) => Self::Unsettled(id),
+            (true, Some(reason)) => Self::Aborted(Aborted { id, reason: reason.clone() }),
+            (true, None) => Self::Committed(Committed { id }),
         }
     }
 }
@@ -128,9 +125,8 @@ impl Completed {
     }
 }
 
-/// How a transaction of either pattern ended, or that it has not.
+/// How a transaction of any pattern ended, or that it has not.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum AnyOutcome {
     /// Of one in two phases.
     TwoPhase(Outcome),

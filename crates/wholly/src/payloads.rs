@@ -1,6 +1,5 @@
 //! What is left of a stored transaction once its payloads are removed.
 
-use wholly_core::Transaction;
 use wholly_core::entry;
 
 use crate::log::StoredTransaction;
@@ -25,17 +24,11 @@ pub(crate) fn without_payloads(stored: &StoredTransaction) -> Option<Vec<String>
     let mut left = stored.clone();
     left.entries.iter_mut().zip(&texts).for_each(|(entry, text)| entry.text.clone_from(text));
     let same = replay(&left).is_ok_and(|left| {
-        left.transaction.is_settled() && state(&left.transaction) == state(&whole.transaction)
+        left.transaction.is_settled()
+            && left.transaction.view().state == whole.transaction.view().state
     });
     if !same {
         tracing::error!(transaction = %stored.id, "its payloads cannot be removed: it stays whole");
     }
     same.then_some(texts)
-}
-
-fn state(transaction: &Transaction) -> &'static str {
-    match transaction {
-        Transaction::TwoPhase(transaction) => transaction.state().as_str(),
-        Transaction::Saga(saga) => saga.state().as_str(),
-    }
 }

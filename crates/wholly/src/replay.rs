@@ -1,7 +1,7 @@
 //! From a transaction's entries back to its value: the one way to read a log.
 
 use wholly_core::entry::{self, DecodeError, EndedByHand, Timed};
-use wholly_core::{BrokenInvariant, Transaction};
+use wholly_core::{BrokenInvariant, Key, Transaction, TransactionId};
 
 use crate::log::StoredTransaction;
 
@@ -14,13 +14,46 @@ pub(crate) struct Replayed {
     pub payloads_removed: bool,
 }
 
+/// A stored transaction, folded where the log is read, so that the loop parses no text.
+pub(crate) struct FoldedTransaction {
+    pub id: TransactionId,
+    /// The key with which it was submitted, as far as it can be read.
+    pub key: Option<Key>,
+    /// The transaction as far as its entries tell it, and why that is not all.
+    pub folded: (Option<Replayed>, Option<ReplayError>),
+    /// The sequence of the entry that follows.
+    pub next_sequence: u32,
+}
+
+impl From<&StoredTransaction> for FoldedTransaction {
+    fn from(stored: &StoredTransaction) -> Self {
+        let key = || {
+            let first = entry::decode(&stored.entries.first()?.text).ok()?;
+            first.first()?.1.key().cloned()
+        };
+        Self {
+            id: stored.id,
+            key: key(),
+            folded: as_far_as_known(stored),
+            next_sequence: stored.entries.last().map_or(0, |entry| entry.sequence + 1),
+        }
+    }
+}
+
+impl FoldedTransaction {
+    /// The transaction, if all of it can be used.
+    pub fn whole(self) -> Result<Replayed, ReplayError> {
+        match self.folded {
+            (_, Some(wrong)) => Err(wrong),
+            (Some(replayed), None) => Ok(replayed),
+            (None, None) => Err(ReplayError::NoStart),
+        }
+    }
+}
+
 /// Reads a transaction back.
 pub(crate) fn replay(stored: &StoredTransaction) -> Result<Replayed, ReplayError> {
-    match as_far_as_known(stored) {
-        (_, Some(wrong)) => Err(wrong),
-        (Some(replayed), None) => Ok(replayed),
-        (None, None) => Err(ReplayError::NoStart),
-    }
+    FoldedTransaction::from(stored).whole()
 }
 
 /// Reads a transaction back as far as its entries tell it, from the first one on; and why that is

@@ -1,9 +1,8 @@
 //! What can be set, with its limits.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
-use wholly_core::two_phase::StartedBranch;
+use wholly_core::two_phase;
 
 use crate::SubmitError;
 use crate::engine::Backoff;
@@ -72,7 +71,7 @@ impl Retention {
 
 impl Settings {
     /// The most branches that a transaction may have.
-    pub const BRANCH_LIMIT: usize = 64;
+    pub const BRANCH_LIMIT: usize = two_phase::Proposal::BRANCH_LIMIT;
     /// The shortest deadline that a client may name.
     pub const SHORTEST_DEADLINE: Duration = Duration::from_millis(1);
     /// The longest deadline that a client may name: thirty days.
@@ -86,26 +85,6 @@ impl Settings {
         match (Self::SHORTEST_DEADLINE..=Self::LONGEST_DEADLINE).contains(&deadline) {
             true => Ok(()),
             false => Err(SubmitError::Deadline { deadline }),
-        }
-    }
-
-    /// Checks that a transaction in two phases may have these branches, whoever is registered.
-    ///
-    /// # Errors
-    /// When there are none or too many, or two name one participant.
-    pub fn check_branches(branches: &[StartedBranch]) -> Result<(), SubmitError> {
-        if branches.is_empty() {
-            return Err(SubmitError::NoBranches);
-        }
-        if branches.len() > Self::BRANCH_LIMIT {
-            return Err(SubmitError::TooManyBranches { branches: branches.len() });
-        }
-        let mut seen = HashSet::with_capacity(branches.len());
-        match branches.iter().find(|branch| !seen.insert(&branch.participant)) {
-            None => Ok(()),
-            Some(again) => {
-                Err(SubmitError::SameBranchTwice { participant: again.participant.clone() })
-            }
         }
     }
 

@@ -1,11 +1,9 @@
 //! A transaction as the log tells it.
 
-use serde::Serialize;
-use wholly_core::saga::{self, StepState};
-use wholly_core::two_phase::BranchState;
+use serde::{Serialize, Serializer};
 use wholly_core::{
-    BranchIndex, Key, Name, ParticipantName, Payload, Record, StepName, Target, Timestamp,
-    Transaction, TransactionId, two_phase,
+    BranchIndex, BranchName, Key, Name, Part, PartState, ParticipantName, Pattern, Payload, Record,
+    State, Target, Timestamp, Transaction, TransactionId,
 };
 
 use crate::AnyOutcome;
@@ -32,11 +30,12 @@ pub struct Snapshot {
     /// The caller to whom the key belongs; `None` if it belongs to everybody.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub caller: Option<Name>,
-    /// `two-phase` or `saga`; `unknown` where not even its start can be read.
-    pub pattern: &'static str,
-    /// `init`, `prepared`, `committed` or `aborted`; of a saga `running`, `completed`,
-    /// `compensating` or `compensated`; `unknown` where not all of its records can be used.
-    pub state: &'static str,
+    /// Its pattern; `None`, written `unknown`, where not even its start can be read.
+    #[serde(serialize_with = "or_unknown")]
+    pub pattern: Option<Pattern>,
+    /// Its state; `None`, written `unknown`, where not all of its records can be used.
+    #[serde(serialize_with = "or_unknown")]
+    pub state: Option<State>,
     /// Nothing is left to do.
     pub settled: bool,
     /// An operator is needed.
@@ -65,10 +64,10 @@ pub struct Snapshot {
     pub input: Option<Payload>,
     /// Its branches, in two phases.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub branches: Vec<BranchSnapshot>,
+    pub branches: Vec<PartSnapshot>,
     /// Its steps, in a saga.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub steps: Vec<StepSnapshot>,
+    pub steps: Vec<PartSnapshot>,
     /// Its payloads, input and outputs were removed when they had been kept for as long as they are:
     /// `null` is in their place.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -79,50 +78,35 @@ pub struct Snapshot {
     outcome: AnyOutcome,
 }
 
-/// A branch of a [`Snapshot`].
+/// A branch or a step of a [`Snapshot`].
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct BranchSnapshot {
-    /// Who takes part.
-    pub participant: ParticipantName,
-    /// Where it stands.
-    pub state: BranchState,
-    /// Why it needs an operator, if it does.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stuck: Option<String>,
-    /// The attempts at what is outstanding of it, and what was heard last. The log has none of it:
-    /// it begins anew with each start.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub attempts: Option<CallAttempts>,
-    /// With what.
-    pub payload: Payload,
-}
-
-/// A step of a [`Snapshot`].
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct StepSnapshot {
-    /// What it is called.
-    pub name: StepName,
-    /// Who does it; `None` where the program itself does.
+pub struct PartSnapshot {
+    /// Its name: a step's own, a branch's participant's.
+    #[serde(skip)]
+    pub name: BranchName,
+    /// Its name where that is written: a branch's is its participant's.
+    #[serde(rename = "name", skip_serializing_if = "Option::is_none")]
+    own_name: Option<BranchName>,
+    /// The participant that does it; `None` where the program itself does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub participant: Option<ParticipantName>,
-    /// Where it stands.
-    pub state: StepState,
-    /// Whether there is no way back once it is done.
+    /// Its state.
+    pub state: PartState,
+    /// True for a step after which there is no way back.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub pivot: bool,
-    /// Why it needs an operator, if it does.
+    /// The reason why it needs an operator, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
     /// The attempts at what is outstanding of it, and what was heard last. The log has none of it:
     /// it begins anew with each start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<CallAttempts>,
-    /// What it was given, while it is begun or done.
+    /// Its payload: of a step, while it is begun or done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
-    /// What it gave, while it is done.
+    /// A step's output, while it is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<Payload>,
 }
@@ -176,7 +160,7 @@ impl Snapshot {
     fn is_only_known_in_part(&mut self, wrong: &ReplayError, known: &Known) {
         let told = known.minted.is_some();
         self.outcome = AnyOutcome::Quarantined(self.id);
-        (self.state, self.reason) = ("unknown", None);
+        (self.state, self.reason) = (None, None);
         self.settled = wrong.ended().is_some() || (told && !known.is_open);
         // What goes on in memory alone needs nobody yet; nor does what has ended.
         self.stuck = !self.settled && (known.quarantined.is_some() || !told);
@@ -186,19 +170,13 @@ impl Snapshot {
     fn of_readable(id: TransactionId, replayed: Replayed) -> Self {
         let mut snapshot = Self::empty(id, AnyOutcome::of_stored(id, &replayed));
         let Replayed { transaction, history, payloads_removed } = replayed;
-        snapshot.name = Some(transaction.name().clone());
         let key = history.first().and_then(|(_, record)| record.key());
         snapshot.caller = key.and_then(Key::caller);
         snapshot.key = key.map(Key::without_caller);
         snapshot.payloads_removed = payloads_removed;
-        snapshot.settled = transaction.is_settled();
-        snapshot.stuck = transaction.is_stuck();
         let event = |(at, record): (_, Record)| Event { at, record: record.without_caller() };
         snapshot.history = history.into_iter().map(event).collect();
-        match transaction {
-            Transaction::TwoPhase(transaction) => snapshot.fill_two_phase(&transaction),
-            Transaction::Saga(saga) => snapshot.fill_saga(&saga),
-        }
+        snapshot.fill(&transaction);
         snapshot
     }
 
@@ -209,8 +187,8 @@ impl Snapshot {
             version: None,
             key: None,
             caller: None,
-            pattern: "unknown",
-            state: "unknown",
+            pattern: None,
+            state: None,
             settled: false,
             stuck: false,
             reason: None,
@@ -227,46 +205,59 @@ impl Snapshot {
         }
     }
 
-    fn fill_two_phase(&mut self, transaction: &two_phase::Transaction) {
-        let branch = |branch: &two_phase::Branch| BranchSnapshot {
-            participant: branch.participant().clone(),
-            state: transaction.branch_state(branch),
-            stuck: branch.stuck().map(str::to_owned),
-            attempts: None,
-            payload: branch.payload().clone(),
-        };
-        self.pattern = "two-phase";
-        self.state = transaction.state().as_str();
-        self.deadline = Some(transaction.deadline());
-        self.branches = transaction.branches().iter().map(branch).collect();
-        self.reason = match transaction.state() {
-            two_phase::State::Aborted(reason) => Some(reason.to_string()),
-            _ => None,
-        };
-    }
-
-    fn fill_saga(&mut self, saga: &saga::Transaction) {
-        let step = |(definition, step): (&saga::StepDefinition, &saga::Step)| StepSnapshot {
-            name: definition.name.clone(),
-            participant: definition.participant.clone(),
-            state: saga.step_state(step),
-            pivot: definition.pivot,
-            stuck: step.stuck().map(str::to_owned),
-            attempts: None,
-            payload: step.payload().cloned(),
-            output: step.output().cloned(),
-        };
-        self.pattern = "saga";
-        self.version = Some(saga.definition().version);
-        self.state = saga.state().as_str();
-        self.deadline = Some(saga.deadline());
-        self.input = Some(saga.input().clone());
-        self.steps = saga.steps().map(step).collect();
-        self.reason = saga.reason().map(ToString::to_string);
+    fn fill(&mut self, transaction: &Transaction) {
+        let view = transaction.view();
+        self.name = Some(view.name.clone());
+        self.version = view.version;
+        self.pattern = Some(view.pattern);
+        self.state = Some(view.state);
+        self.settled = view.settled;
+        self.stuck = view.stuck;
+        self.reason = view.reason.map(ToString::to_string);
+        self.deadline = Some(view.deadline);
+        self.input = view.input.cloned();
+        let parts = transaction.parts();
+        match view.pattern {
+            Pattern::TwoPhase => {
+                let branch = |part| PartSnapshot { own_name: None, ..PartSnapshot::of(part) };
+                self.branches = parts.map(branch).collect();
+            }
+            Pattern::Saga => self.steps = parts.map(PartSnapshot::of).collect(),
+        }
     }
 
     /// How the transaction ended, or that it has not settled.
     pub fn outcome(&self) -> AnyOutcome {
         self.outcome.clone()
+    }
+}
+
+impl PartSnapshot {
+    fn of(part: Part<'_>) -> Self {
+        Self {
+            own_name: Some(part.name.clone()),
+            name: part.name,
+            participant: match part.target {
+                Target::Participant(participant) => Some(participant),
+                Target::Code { .. } => None,
+            },
+            state: part.state,
+            pivot: part.pivot,
+            stuck: part.stuck.map(str::to_owned),
+            attempts: None,
+            payload: part.payload.cloned(),
+            output: part.output.cloned(),
+        }
+    }
+}
+
+/// Writes a word, or `unknown`.
+fn or_unknown<S: Serializer>(
+    word: &Option<impl Serialize>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match word {
+        Some(word) => word.serialize(serializer),
+        None => serializer.serialize_str("unknown"),
     }
 }

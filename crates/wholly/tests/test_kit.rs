@@ -16,11 +16,11 @@ use wholly::test::{
 };
 use wholly::{
     Answer, Call, Coordinator, Graph, LogId, Outcome, Participant, Payload, Resolution, StepName,
-    Timestamp, TransactionId, TwoPhase,
+    Submission, Timestamp, TransactionId, TwoPhase,
 };
 use wholly_core::{BranchName, OperationName};
 
-fn both(coordinator: &Coordinator) -> TwoPhase<'_> {
+fn both(coordinator: &Coordinator) -> Submission<TwoPhase> {
     coordinator.two_phase("both").branch("a", &1).unwrap().branch("b", &2).unwrap()
 }
 
@@ -447,7 +447,8 @@ async fn a_saga_is_crashed_at_every_record_and_once_more() {
                 harness.coordinator().list(&wholly::Filter::default(), None, 9).await.unwrap().ids()
             {
                 let state = harness.coordinator().get(id).await.unwrap().unwrap().state;
-                let count = if state == "completed" { &completed } else { &compensated };
+                let count =
+                    if state == Some(wholly::State::Completed) { &completed } else { &compensated };
                 count.fetch_add(1, Ordering::Relaxed);
             }
         };

@@ -11,11 +11,8 @@ use crate::Payload;
 use crate::protocol::{BrokenInvariant, broken, ensure};
 
 impl Transaction {
-    /// Folds a record into the value.
-    ///
-    /// # Errors
-    /// When a law forbids the record here; the value is then not to be used.
-    pub fn apply(&mut self, record: &Record) -> Result<(), BrokenInvariant> {
+    /// [`Protocol::apply`](crate::Protocol::apply).
+    pub(super) fn fold(&mut self, record: &Record) -> Result<(), BrokenInvariant> {
         // INVARIANT: once settled, nothing follows.
         ensure(!self.settled, "nothing follows once a saga is settled")?;
         match record {

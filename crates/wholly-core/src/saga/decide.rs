@@ -1,37 +1,102 @@
-//! From inputs to records.
+//! From inputs to records, and all else that the pattern's face demands.
+
+use std::fmt;
+use std::time::Duration;
 
 use super::graph::{Side, StepSet};
 use super::record::{Reason, Record, Resolution, StepIndex};
-use super::{Progress, Step, Transaction};
-use crate::protocol::{Answered, BrokenInvariant, Input, Now, TIMELESS};
+use super::{Definition, Progress, Retry, Step, Transaction};
+use crate::protocol::{Answered, BrokenInvariant, Effect, Input, Now, Protocol, Request, TIMELESS};
+use crate::view::{Part, View};
 use crate::wire::{Answer, Operation, cut, still_pending};
-use crate::{LogId, Payload, StepName, Timestamp};
+use crate::{LogId, Pattern, Payload, StepName, Timestamp};
 
-impl Transaction {
-    /// Takes an input: decides what it means, folds that in, and does so with what follows from
-    /// it, until nothing does. Returns the records, in their order.
-    ///
-    /// # Errors
-    /// When a record breaks a law: the saga is to be quarantined, and nothing to be kept.
-    pub fn step<'a>(
-        &mut self,
-        input: &Input,
-        now: impl Into<Now<'a>>,
-    ) -> Result<Vec<Record>, BrokenInvariant> {
-        let now = now.into();
-        let records = match input {
+impl Protocol for Transaction {
+    type Record = Record;
+    type Resolution = Resolution;
+    type CancelError = CancelError;
+    type ResolveError = ResolveError;
+
+    fn apply(&mut self, record: &Record) -> Result<(), BrokenInvariant> {
+        self.fold(record)
+    }
+
+    fn decide(&self, input: &Input, now: Now<'_>) -> Vec<Record> {
+        match input {
             Input::Time => Vec::new(),
             Input::Restarted => self.decide_restart(),
             Input::Answered(answered) => self.decide_answer(answered, now),
-        };
-        self.record(records, now)
+        }
     }
 
-    /// Takes a client's wish to turn back.
-    ///
-    /// # Errors
-    /// When it is completed, or its pivot may have left.
-    pub fn cancel(&mut self, reason: &str, now: Timestamp) -> Result<Vec<Record>, CancelError> {
+    fn consequence(&self, now: Now<'_>) -> Option<Record> {
+        if self.settled {
+            return None;
+        }
+        let mut steps = (0..).zip(&self.steps);
+        if self.turned_back.is_some() {
+            return self.all_over().then_some(Record::Settled);
+        }
+        if let Some(record) = steps.find_map(|(index, step)| self.demanded_by(index, step)) {
+            return Some(record);
+        }
+        if self.all_completed() {
+            return Some(Record::Settled);
+        }
+        (now.at >= self.deadline && self.may_turn_back())
+            .then(|| Record::TurnedBack(Reason::Deadline { last_answers: now.recorded() }))
+    }
+
+    fn forces(&self, record: &Record) -> bool {
+        match record {
+            Record::Started(_)
+            | Record::TurnedBack(_)
+            | Record::Resolved(..)
+            | Record::Released(..)
+            | Record::Settled => true,
+            // Once it turned back, an output only helps its compensation.
+            Record::Completed(step, _) => {
+                self.turned_back.is_none()
+                    && self.graph.step(*step).is_some_and(|(_, node)| node.output_is_forced)
+            }
+            _ => false,
+        }
+    }
+
+    fn part_count(&self) -> StepIndex {
+        // INVARIANT: a definition has few steps.
+        StepIndex::try_from(self.steps.len()).unwrap_or(StepIndex::MAX)
+    }
+
+    fn outstanding(&self, index: StepIndex) -> Option<Operation> {
+        let step = self.find(index).filter(|_| !self.settled)?;
+        if self.turned_back.is_none() {
+            return matches!(step.progress, Progress::Begun { .. }).then_some(Operation::Action);
+        }
+        let undone = self.is_over(index) || !self.has_its_turn_back(index);
+        (!undone).then_some(Operation::Compensation)
+    }
+
+    fn request(&self, effect: Effect) -> Option<Request> {
+        let (definition, node) = self.graph.step(effect.branch)?;
+        let step = self.find(effect.branch)?;
+        let (operation_name, payload) = match effect.operation {
+            Operation::Compensation => (node.compensation.clone()?, step.to_take_back()?),
+            _ => (node.action.clone(), step.payload()?.clone()),
+        };
+        let is_action = effect.operation == Operation::Action;
+        Some(Request {
+            target: self.definition().target(definition),
+            branch: definition.name.clone().into(),
+            operation_name: Some(operation_name),
+            payload,
+            expires: (is_action && node.side != Side::After).then_some(self.deadline),
+            useless_once_expired: node.side == Side::Before,
+            timeout: definition.timeout_millis.map(Duration::from_millis),
+        })
+    }
+
+    fn cancel(&mut self, reason: &str, now: Timestamp) -> Result<Vec<Record>, CancelError> {
         if self.turned_back.is_some() {
             return Ok(Vec::new());
         }
@@ -45,11 +110,7 @@ impl Transaction {
         Ok(self.record(vec![Record::TurnedBack(reason)], now)?)
     }
 
-    /// Takes an operator's word for how a step ended.
-    ///
-    /// # Errors
-    /// When nothing is outstanding of the step, or it cannot have ended like that.
-    pub fn resolve(
+    fn resolve(
         &mut self,
         index: StepIndex,
         ended: Resolution,
@@ -73,24 +134,7 @@ impl Transaction {
         Ok(self.record(std::iter::once(resolved).chain(turned_back).collect(), now)?)
     }
 
-    /// Takes an operator's word that what came with a restored copy goes on under this identity.
-    ///
-    /// # Errors
-    /// When a law forbids it.
-    pub fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Record>, BrokenInvariant> {
-        let mut records = vec![Record::Released(log, cut(reason.to_owned()))];
-        // Whatever comes next, it may be that it turns back.
-        records.extend(self.decide_restart());
-        records.iter().try_for_each(|record| self.apply(record))?;
-        Ok(records)
-    }
-
-    /// Takes an operator's word for how a step ended, in a saga that a restored copy holds. Time
-    /// stands still for it.
-    ///
-    /// # Errors
-    /// When nothing is outstanding of the step, or it cannot have ended like that.
-    pub fn resolve_quarantined(
+    fn resolve_quarantined(
         &mut self,
         index: StepIndex,
         ended: Resolution,
@@ -108,6 +152,71 @@ impl Transaction {
         Ok(records)
     }
 
+    fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Record>, BrokenInvariant> {
+        let mut records = vec![Record::Released(log, cut(reason.to_owned()))];
+        // Whatever comes next, it may be that it turns back.
+        records.extend(self.decide_restart());
+        records.iter().try_for_each(|record| self.apply(record))?;
+        Ok(records)
+    }
+
+    fn released(&self) -> Option<LogId> {
+        self.released
+    }
+
+    fn turns_back_at(&self) -> Option<Timestamp> {
+        self.may_turn_back().then_some(self.deadline)
+    }
+
+    fn retry(&self, step: StepIndex) -> Option<&Retry> {
+        self.graph.step(step)?.0.retry.as_ref()
+    }
+
+    fn memory_bytes(&self) -> usize {
+        let steps = self.steps.iter().map(Step::memory_bytes);
+        self.graph.memory_bytes() + self.input.as_str().len() + steps.sum::<usize>()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.steps.iter().any(|step| step.stuck.is_some())
+    }
+
+    fn view(&self) -> View<'_> {
+        let Definition { name, version, .. } = self.definition();
+        View {
+            pattern: Pattern::Saga,
+            name,
+            state: self.state(),
+            settled: self.settled,
+            stuck: self.is_stuck(),
+            reason: self.reason().map(|reason| reason as &dyn fmt::Display),
+            deadline: self.deadline,
+            version: Some(*version),
+            input: Some(&self.input),
+            trace: self.trace.as_ref(),
+        }
+    }
+
+    fn part(&self, index: StepIndex) -> Option<Part<'_>> {
+        let (definition, _) = self.graph.step(index)?;
+        let step = self.find(index)?;
+        Some(Part {
+            name: definition.name.clone().into(),
+            target: self.definition().target(definition),
+            state: self.step_state(step),
+            stuck: step.stuck(),
+            payload: step.payload(),
+            output: step.output(),
+            pivot: definition.pivot,
+        })
+    }
+}
+
+impl Transaction {
     /// Whether a step of a running saga can end so, and whether that turns the saga back.
     fn resolved_forward(
         &self,
@@ -142,58 +251,6 @@ impl Transaction {
                 why: why.to_string(),
             })
         })
-    }
-
-    fn record<'a>(
-        &mut self,
-        mut records: Vec<Record>,
-        now: impl Into<Now<'a>>,
-    ) -> Result<Vec<Record>, BrokenInvariant> {
-        let now = now.into();
-        for record in &records {
-            self.apply(record)?;
-        }
-        while let Some(record) = self.consequence(now) {
-            self.apply(&record)?;
-            records.push(record);
-        }
-        Ok(records)
-    }
-
-    /// Whether a record must be durable before anything that follows from it leaves.
-    pub fn forces(&self, record: &Record) -> bool {
-        match record {
-            Record::Started(_)
-            | Record::TurnedBack(_)
-            | Record::Resolved(..)
-            | Record::Released(..)
-            | Record::Settled => true,
-            // Once it turned back, an output only helps its compensation.
-            Record::Completed(step, _) => {
-                self.turned_back.is_none()
-                    && self.graph.step(*step).is_some_and(|(_, node)| node.output_is_forced)
-            }
-            _ => false,
-        }
-    }
-
-    /// What the value demands without any input.
-    fn consequence(&self, now: Now<'_>) -> Option<Record> {
-        if self.settled {
-            return None;
-        }
-        let mut steps = (0..).zip(&self.steps);
-        if self.turned_back.is_some() {
-            return self.all_over().then_some(Record::Settled);
-        }
-        if let Some(record) = steps.find_map(|(index, step)| self.demanded_by(index, step)) {
-            return Some(record);
-        }
-        if self.all_completed() {
-            return Some(Record::Settled);
-        }
-        (now.at >= self.deadline && self.may_turn_back())
-            .then(|| Record::TurnedBack(Reason::Deadline { last_answers: now.recorded() }))
     }
 
     /// What one step's refusal, or its missing payload, demands of a running saga.
@@ -256,9 +313,7 @@ impl Transaction {
                 records
             }
             // What is not outstanding was asked in an earlier incarnation; its answer has no say.
-            Operation::Compensation
-                if self.outstanding(index, step) == Some(Operation::Compensation) =>
-            {
+            Operation::Compensation if self.outstanding(index) == Some(Operation::Compensation) => {
                 match answered.answer {
                     Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => {
                         vec![Record::Compensated(index)]

@@ -103,6 +103,7 @@ mod decide;
 mod definition;
 mod graph;
 mod problem;
+mod proposal;
 mod record;
 pub mod reference;
 
@@ -110,16 +111,13 @@ pub use decide::{CancelError, ResolveError};
 pub use definition::{Compensation, Definition, Factor, Retry, StepDefinition};
 pub use graph::{Graph, Node, Side, StepSet};
 pub use problem::{InvalidDefinition, Problem, Segment, nearest};
+pub use proposal::Proposal;
 pub use record::{Reason, Record, Resolution, Started, StepIndex};
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use serde::Serialize;
-
-use crate::protocol::{Effect, Request, Target};
-use crate::wire::{Operation, compensation_payload};
-use crate::{LogId, Name, Payload, StepName, Timestamp, TraceContext};
+use crate::wire::compensation_payload;
+use crate::{LogId, PartState, Payload, State, StepName, Timestamp, TraceContext};
 
 /// A saga: what its records amount to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -171,34 +169,6 @@ enum Progress {
     Compensated,
 }
 
-/// A step's state, under its name in the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StepState {
-    /// Not asked yet, or not answered.
-    Pending,
-    /// Done.
-    Completed,
-    /// Taken back.
-    Compensated,
-    /// Refused.
-    Failed,
-}
-
-/// A saga's state, under its name in the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    /// Steps are asked for.
-    Running,
-    /// Every step is done.
-    Completed,
-    /// What was done is taken back.
-    Compensating,
-    /// All of it is.
-    Compensated,
-}
-
 impl Transaction {
     /// The saga that this record starts.
     pub fn start(started: &Started) -> Self {
@@ -217,24 +187,6 @@ impl Transaction {
         saga
     }
 
-    /// What is outstanding, from the value alone: at most one operation a step.
-    pub fn effects(&self) -> impl Iterator<Item = Effect> + '_ {
-        (0..).zip(&self.steps).filter_map(|(index, step)| {
-            Some(Effect { branch: index, operation: self.outstanding(index, step)? })
-        })
-    }
-
-    fn outstanding(&self, index: StepIndex, step: &Step) -> Option<Operation> {
-        if self.settled {
-            return None;
-        }
-        if self.turned_back.is_none() {
-            return matches!(step.progress, Progress::Begun { .. }).then_some(Operation::Action);
-        }
-        let undone = self.is_over(index) || !self.has_its_turn_back(index);
-        (!undone).then_some(Operation::Compensation)
-    }
-
     /// Whether every step that comes after this one, directly or not, is over.
     fn has_its_turn_back(&self, index: StepIndex) -> bool {
         let mut others = (0..).zip(self.graph.nodes());
@@ -251,69 +203,12 @@ impl Transaction {
         }
     }
 
-    /// What an effect asks of whom.
-    pub fn request(&self, effect: Effect) -> Option<Request> {
-        let (definition, node) = self.graph.step(effect.branch)?;
-        let step = self.steps.get(usize::from(effect.branch))?;
-        let (operation_name, payload) = match effect.operation {
-            Operation::Compensation => (node.compensation.clone()?, step.to_take_back()?),
-            _ => (node.action.clone(), step.payload()?.clone()),
-        };
-        let is_action = effect.operation == Operation::Action;
-        Some(Request {
-            target: self.target(effect.branch)?,
-            branch: definition.name.clone().into(),
-            operation_name: Some(operation_name),
-            payload,
-            expires: (is_action && node.side != Side::After).then_some(self.deadline),
-            useless_once_expired: node.side == Side::Before,
-            timeout: definition.timeout_millis.map(Duration::from_millis),
-        })
-    }
-
-    /// Who does a step.
-    pub fn target(&self, step: StepIndex) -> Option<Target> {
-        let (step, _) = self.graph.step(step)?;
-        Some(self.definition().target(step))
-    }
-
     /// What it does, as it was when it started.
     pub fn definition(&self) -> &Definition {
         self.graph.definition()
     }
 
-    /// What it is called: like its definition.
-    pub fn name(&self) -> &Name {
-        &self.definition().name
-    }
-
-    /// With what it was started.
-    pub fn input(&self) -> &Payload {
-        &self.input
-    }
-
-    /// About how many bytes of memory it takes for its payloads and its definition.
-    pub fn memory_bytes(&self) -> usize {
-        let steps = self.steps.iter().map(Step::memory_bytes);
-        self.graph.memory_bytes() + self.input.as_str().len() + steps.sum::<usize>()
-    }
-
-    /// When it turns back, unless its pivot has left by then or it is done.
-    pub fn deadline(&self) -> Timestamp {
-        self.deadline
-    }
-
-    /// When it turns back by itself, if it may.
-    pub fn turns_back_at(&self) -> Option<Timestamp> {
-        self.may_turn_back().then_some(self.deadline)
-    }
-
-    /// The trace that it belongs to, if its client gave one.
-    pub fn trace(&self) -> Option<&Arc<TraceContext>> {
-        self.trace.as_ref()
-    }
-
-    /// Where it stands.
+    /// Its state.
     pub fn state(&self) -> State {
         match (&self.turned_back, self.settled) {
             (None, false) => State::Running,
@@ -328,39 +223,24 @@ impl Transaction {
         self.turned_back.as_ref()
     }
 
-    /// Whether nothing is left to do.
-    pub fn is_settled(&self) -> bool {
-        self.settled
-    }
-
-    /// The identity of the restored copy under which an operator let it go on last.
-    pub fn released(&self) -> Option<LogId> {
-        self.released
-    }
-
-    /// Whether it needs an operator.
-    pub fn is_stuck(&self) -> bool {
-        self.steps.iter().any(|step| step.stuck.is_some())
-    }
-
     /// Its steps, in the definition's order.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = (&StepDefinition, &Step)> {
         self.definition().steps.iter().zip(&self.steps)
     }
 
-    /// A step's state, under its name in the protocol.
-    pub fn step_state(&self, step: &Step) -> StepState {
+    /// A step's state.
+    pub fn step_state(&self, step: &Step) -> PartState {
         match step.progress {
             Progress::Waiting | Progress::Begun { .. } | Progress::Unresolved { .. } => {
-                StepState::Pending
+                PartState::Pending
             }
             // It needs no compensation, or waits for it until the saga has settled.
             Progress::Completed { .. } if self.state() == State::Compensated => {
-                StepState::Compensated
+                PartState::Compensated
             }
-            Progress::Completed { .. } => StepState::Completed,
-            Progress::Refused { .. } => StepState::Failed,
-            Progress::Compensated => StepState::Compensated,
+            Progress::Completed { .. } => PartState::Completed,
+            Progress::Refused { .. } => PartState::Failed,
+            Progress::Compensated => PartState::Compensated,
         }
     }
 
@@ -373,11 +253,6 @@ impl Transaction {
         self.turned_back.is_none()
             && !self.settled
             && !pivots.any(|((_, node), step)| node.side == Side::Pivot && may_have_left(step))
-    }
-
-    /// Of each step, whether it has its turn but no payload.
-    pub(crate) fn unresolved(&self) -> impl Iterator<Item = bool> + '_ {
-        self.steps.iter().map(|step| matches!(step.progress, Progress::Unresolved { .. }))
     }
 
     fn all_completed(&self) -> bool {
@@ -403,18 +278,6 @@ impl Transaction {
 
     fn step_name(&self, step: StepIndex) -> StepName {
         self.definition().steps[usize::from(step)].name.clone()
-    }
-}
-
-impl State {
-    /// The state's name in the protocol.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Completed => "completed",
-            Self::Compensating => "compensating",
-            Self::Compensated => "compensated",
-        }
     }
 }
 

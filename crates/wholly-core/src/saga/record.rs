@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::Graph;
+use super::{Graph, Progress};
 use crate::deadline::in_words;
+use crate::protocol::ProtocolRecord;
 use crate::{Key, LogId, Payload, StepName, Timestamp, TraceContext};
 
 /// A step's place in its saga's definition, from 0.
@@ -37,6 +38,71 @@ pub enum Record {
     Released(LogId, String),
     /// Every step is done, or every one that may have been is taken back. Always the last record.
     Settled,
+}
+
+/// Points at nothing once the input is `null`: what did not resolve does not resolve without its
+/// payload either, and so was never asked.
+const RESOLVES_TO_NOTHING: &str = r#"{"$from":"/input/removed"}"#;
+
+impl ProtocolRecord for Record {
+    type Transaction = super::Transaction;
+
+    fn start(&self) -> Option<super::Transaction> {
+        self.started().map(super::Transaction::start)
+    }
+
+    fn is_end(&self) -> bool {
+        *self == Self::Settled
+    }
+
+    /// Whatever decides a saga is forced.
+    fn is_decision(&self) -> bool {
+        false
+    }
+
+    fn key(&self) -> Option<&Key> {
+        self.started()?.key.as_ref()
+    }
+
+    fn key_mut(&mut self) -> Option<&mut Key> {
+        match self {
+            Self::Started(started) => started.key.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// Removed are the input, the payloads that the definition writes down, and the outputs.
+    fn without_payloads(self, of: &super::Transaction) -> Option<Self> {
+        Some(match self {
+            Self::Started(started) => {
+                let mut definition = started.saga.definition().clone();
+                for (written, step) in definition.steps.iter_mut().zip(&of.steps) {
+                    written.payload = match step.progress {
+                        Progress::Unresolved { .. } => {
+                            Some(Payload::parse(RESOLVES_TO_NOTHING).ok()?)
+                        }
+                        _ => None,
+                    };
+                }
+                let saga = Arc::new(Graph::new(definition).ok()?);
+                Self::Started(Started { saga, input: Payload::null(), ..started })
+            }
+            Self::Completed(step, _) => Self::Completed(step, Payload::null()),
+            Self::Resolved(step, Resolution::Completed(_), reason) => {
+                Self::Resolved(step, Resolution::Completed(Payload::null()), reason)
+            }
+            other => other,
+        })
+    }
+}
+
+impl Record {
+    fn started(&self) -> Option<&Started> {
+        match self {
+            Self::Started(started) => Some(started),
+            _ => None,
+        }
+    }
 }
 
 /// How a saga begins. It carries its own definition, so that another that is loaded later under

@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use super::*;
 use crate::entry;
-use crate::protocol::{Answered, Input, Now};
-use crate::wire::Answer;
+use crate::protocol::{Answered, Effect, Input, Now, Protocol as _};
+use crate::wire::{Answer, Operation};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 const LATE: Timestamp = Timestamp::from_millis(99_000);
@@ -82,12 +84,12 @@ fn outstanding(t: &Transaction) -> Vec<(u16, Operation)> {
     t.effects().map(|effect| (effect.branch, effect.operation)).collect()
 }
 
-fn states(t: &Transaction) -> Vec<StepState> {
+fn states(t: &Transaction) -> Vec<PartState> {
     t.steps().map(|(_, step)| t.step_state(step)).collect()
 }
 
 use Operation::{Action, Compensation};
-use StepState::{Compensated, Completed, Failed, Pending};
+use PartState::{Compensated, Completed, Failed, Pending};
 
 #[test]
 fn a_list_runs_in_its_order() {
@@ -185,7 +187,7 @@ fn what_is_on_its_way_when_it_turns_back_is_taken_back_by_its_answer() {
 #[test]
 fn once_the_pivot_may_have_left_only_its_answer_turns_the_saga() {
     let mut t = with_pivot();
-    assert_eq!(t.turns_back_at(), Some(t.deadline()));
+    assert_eq!(t.turns_back_at(), Some(t.view().deadline));
     act(&mut t, 0, Answer::Done);
     assert_eq!(t.turns_back_at(), None);
     assert_eq!(t.step(&Input::Time, LATE).unwrap(), []);
@@ -343,7 +345,7 @@ fn a_restart_counts_nothing_as_lost_that_waited_for_what_was_forced() {
     // The pivot has not left while that what it waits for is done is not durable.
     let mut t = saga(&[UNDO, UNDO, r#","compensation":"undo","pivot":true"#, ""]);
     assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(0), Record::Lost(1)]);
-    assert_eq!(t.turns_back_at(), Some(t.deadline()));
+    assert_eq!(t.turns_back_at(), Some(t.view().deadline));
     act(&mut t, 0, Answer::Done);
     act(&mut t, 1, Answer::Done);
     assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(2)], "and not what follows");

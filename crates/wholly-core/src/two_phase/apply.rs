@@ -4,15 +4,12 @@
 //! that are read back.
 
 use super::record::{AbortReason, Decision, Record, Vote};
-use super::{Branch, Progress, State, Transaction};
+use super::{Branch, Phase, Progress, Transaction};
 use crate::protocol::{BranchIndex, BrokenInvariant, broken, ensure};
 
 impl Transaction {
-    /// Folds a record into the value.
-    ///
-    /// # Errors
-    /// When a law forbids the record here; the value is then not to be used.
-    pub fn apply(&mut self, record: &Record) -> Result<(), BrokenInvariant> {
+    /// [`Protocol::apply`](crate::Protocol::apply).
+    pub(super) fn fold(&mut self, record: &Record) -> Result<(), BrokenInvariant> {
         // INVARIANT: once settled, nothing follows.
         ensure(!self.settled, "nothing follows once a transaction is settled")?;
         match record {
@@ -77,7 +74,7 @@ impl Transaction {
             Vote::No(reason) => Progress::Refused { reason: reason.clone() },
         };
         if undecided && !self.one_phase && self.branches.iter().all(Branch::agrees) {
-            self.state = State::Prepared;
+            self.phase = Phase::Prepared;
         }
         Ok(())
     }
@@ -87,10 +84,10 @@ impl Transaction {
         ensure(self.is_undecided(), "a decision never changes")?;
         // INVARIANT: commit is decided only on every yes; in one phase the participant decided.
         ensure(
-            self.one_phase || self.state == State::Prepared,
+            self.one_phase || self.phase == Phase::Prepared,
             "commit needs the yes of every branch",
         )?;
-        self.state = State::Committed;
+        self.phase = Phase::Committed;
         if self.one_phase {
             self.branches.iter_mut().for_each(|branch| branch.end(Decision::Committed));
         }
@@ -109,7 +106,7 @@ impl Transaction {
             ensure(refused, "in one phase only the participant's refusal aborts")?;
             self.branches.iter_mut().for_each(|branch| branch.end(Decision::Aborted));
         }
-        self.state = State::Aborted(reason.clone());
+        self.phase = Phase::Aborted(reason.clone());
         Ok(())
     }
 
@@ -122,10 +119,10 @@ impl Transaction {
         ensure(self.one_phase || !self.is_undecided(), "only what is decided is resolved")?;
         self.open_branch(branch)?.end(ended);
         if self.is_undecided() {
-            self.state = match ended {
-                Decision::Committed => State::Committed,
+            self.phase = match ended {
+                Decision::Committed => Phase::Committed,
                 Decision::Aborted => {
-                    State::Aborted(AbortReason::Resolved { reason: reason.to_owned() })
+                    Phase::Aborted(AbortReason::Resolved { reason: reason.to_owned() })
                 }
             };
         }
@@ -137,16 +134,16 @@ impl Transaction {
         ensure(self.is_undecided(), "a decision never changes")?;
         // INVARIANT: in one phase only the participant's word decides.
         ensure(!self.one_phase, "in one phase the branch itself is resolved")?;
-        self.state = match decision {
+        self.phase = match decision {
             Decision::Aborted => {
-                State::Aborted(AbortReason::Resolved { reason: reason.to_owned() })
+                Phase::Aborted(AbortReason::Resolved { reason: reason.to_owned() })
             }
             Decision::Committed => {
                 // Who knows that it is committed knows that every branch had voted yes.
                 for branch in self.branches.iter_mut().filter(|branch| !branch.is_over()) {
                     branch.progress = Progress::Prepared;
                 }
-                State::Committed
+                Phase::Committed
             }
         };
         Ok(())

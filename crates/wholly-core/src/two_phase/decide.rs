@@ -1,127 +1,34 @@
-//! From inputs to records.
+//! From inputs to records, and all else that the pattern's face demands.
+
+use std::fmt;
 
 use super::record::{AbortReason, Decision, Record, Vote};
-use super::{Branch, Progress, State, Transaction};
-use crate::protocol::{Answered, BranchIndex, BrokenInvariant, Input, Now, TIMELESS};
+use super::{Branch, Phase, Progress, Transaction};
+use crate::protocol::{
+    Answered, BranchIndex, BrokenInvariant, Effect, Input, Now, Protocol, Request, TIMELESS, Target,
+};
+use crate::view::{Part, View};
 use crate::wire::{Answer, Operation, cut, still_pending};
-use crate::{LogId, Timestamp};
+use crate::{LogId, Pattern, Timestamp, saga};
 
-impl Transaction {
-    /// Takes an input: decides what it means, folds that in, and does so with what follows from
-    /// it, until nothing does. Returns the records, in their order.
-    ///
-    /// # Errors
-    /// When a record breaks a law: the transaction is to be quarantined, and nothing to be kept.
-    pub fn step<'a>(
-        &mut self,
-        input: &Input,
-        now: impl Into<Now<'a>>,
-    ) -> Result<Vec<Record>, BrokenInvariant> {
-        let mut records = self.decide(input);
-        for record in &records {
-            self.apply(record)?;
-        }
-        self.follow(&mut records, now.into())?;
-        Ok(records)
+impl Protocol for Transaction {
+    type Record = Record;
+    type Resolution = Decision;
+    type CancelError = CancelError;
+    type ResolveError = ResolveError;
+
+    fn apply(&mut self, record: &Record) -> Result<(), BrokenInvariant> {
+        self.fold(record)
     }
 
-    /// Takes a client's wish to abort.
-    ///
-    /// # Errors
-    /// When it is decided, or the decision is the participant's.
-    pub fn cancel(&mut self, reason: &str, now: Timestamp) -> Result<Vec<Record>, CancelError> {
-        match self.state {
-            _ if self.one_phase && self.is_undecided() => return Err(CancelError::OnePhase),
-            State::Committed => return Err(CancelError::Committed),
-            State::Aborted(_) => return Ok(Vec::new()),
-            State::Init | State::Prepared => {}
-        }
-        let reason = AbortReason::Cancelled { reason: cut(reason.to_owned()) };
-        Ok(self.record(Record::Aborted(reason), now)?)
-    }
-
-    /// Takes an operator's word for how a branch ended.
-    ///
-    /// # Errors
-    /// When there is no such branch, it is over, or the transaction is not decided.
-    pub fn resolve(
-        &mut self,
-        branch: BranchIndex,
-        ended: Decision,
-        reason: &str,
-        now: Timestamp,
-    ) -> Result<Vec<Record>, ResolveError> {
-        let found = self.find(branch).ok_or(ResolveError::NoSuchBranch)?;
-        if found.is_over() {
-            return Err(ResolveError::Over);
-        }
-        if self.is_undecided() && !self.one_phase {
-            return Err(ResolveError::Undecided);
-        }
-        Ok(self.record(Record::Resolved(branch, ended, cut(reason.to_owned())), now)?)
-    }
-
-    /// Takes an operator's word for how a branch ended, in a transaction that a restored copy
-    /// holds: where it is undecided, the word is the decision, too.
-    ///
-    /// # Errors
-    /// When there is no such branch, or it is over.
-    pub fn resolve_quarantined(
-        &mut self,
-        branch: BranchIndex,
-        ended: Decision,
-        reason: &str,
-    ) -> Result<Vec<Record>, ResolveError> {
-        let over = self.find(branch).ok_or(ResolveError::NoSuchBranch)?.is_over();
-        let mut records = Vec::new();
-        if !over && self.is_undecided() && !self.one_phase {
-            records = self.record(Record::Decided(ended, cut(reason.to_owned())), TIMELESS)?;
-        }
-        records.extend(self.resolve(branch, ended, reason, TIMELESS)?);
-        Ok(records)
-    }
-
-    /// Takes an operator's word that what came with a restored copy goes on under this identity.
-    ///
-    /// # Errors
-    /// When a law forbids it.
-    pub fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Record>, BrokenInvariant> {
-        let record = Record::Released(log, cut(reason.to_owned()));
-        self.apply(&record)?;
-        Ok(vec![record])
-    }
-
-    fn record(&mut self, record: Record, now: Timestamp) -> Result<Vec<Record>, BrokenInvariant> {
-        self.apply(&record)?;
-        let mut records = vec![record];
-        self.follow(&mut records, now.into())?;
-        Ok(records)
-    }
-
-    fn follow(&mut self, records: &mut Vec<Record>, now: Now<'_>) -> Result<(), BrokenInvariant> {
-        while let Some(record) = self.consequence(now) {
-            self.apply(&record)?;
-            records.push(record);
-        }
-        Ok(())
-    }
-
-    /// Whether a record must be durable before anything that follows from it leaves.
-    pub fn forces(&self, record: &Record) -> bool {
-        match record {
-            Record::Started(_)
-            | Record::Resolved(..)
-            | Record::Decided(..)
-            | Record::Released(..) => true,
-            // In one phase a participant that committed will say so again; one that refused may
-            // have forgotten, and would be asked again.
-            Record::Committed => !self.one_phase,
-            Record::Aborted(_) => self.one_phase,
-            _ => false,
+    fn decide(&self, input: &Input, _now: Now<'_>) -> Vec<Record> {
+        match input {
+            Input::Time => Vec::new(),
+            Input::Restarted => self.decide_restart(),
+            Input::Answered(answered) => self.decide_answer(answered).into_iter().collect(),
         }
     }
 
-    /// What the value demands without any input.
     fn consequence(&self, now: Now<'_>) -> Option<Record> {
         if !self.is_undecided() {
             let over = !self.settled && self.branches.iter().all(Branch::is_over);
@@ -138,29 +45,171 @@ impl Transaction {
             let last_answers = now.recorded();
             return Some(Record::Aborted(AbortReason::Deadline { last_answers }));
         }
-        (self.state == State::Prepared).then_some(Record::Committed)
+        (self.phase == Phase::Prepared).then_some(Record::Committed)
     }
 
-    fn decide(&self, input: &Input) -> Vec<Record> {
-        match input {
-            Input::Time => Vec::new(),
-            Input::Restarted => self.decide_restart(),
-            Input::Answered(Answered { branch, operation, answer, exhausted, .. }) => {
-                let Some(found) = self.find(*branch).filter(|b| !b.is_over()) else {
-                    return Vec::new();
-                };
-                let record = match operation {
-                    Operation::Prepare => self.decide_vote(*branch, found, answer),
-                    Operation::CommitOnePhase => {
-                        self.decide_one_phase(*branch, found, answer, *exhausted)
-                    }
-                    Operation::Commit | Operation::Abort => {
-                        self.decide_end(*branch, found, *operation, answer, *exhausted)
-                    }
-                    Operation::Action | Operation::Compensation => None,
-                };
-                record.into_iter().collect()
+    fn forces(&self, record: &Record) -> bool {
+        match record {
+            Record::Started(_)
+            | Record::Resolved(..)
+            | Record::Decided(..)
+            | Record::Released(..) => true,
+            // In one phase a participant that committed will say so again; one that refused may
+            // have forgotten, and would be asked again.
+            Record::Committed => !self.one_phase,
+            Record::Aborted(_) => self.one_phase,
+            _ => false,
+        }
+    }
+
+    fn part_count(&self) -> BranchIndex {
+        // INVARIANT: a start has few branches.
+        BranchIndex::try_from(self.branches.len()).unwrap_or(BranchIndex::MAX)
+    }
+
+    fn outstanding(&self, branch: BranchIndex) -> Option<Operation> {
+        let branch = self.find(branch).filter(|branch| !branch.is_over())?;
+        match (&self.phase, &branch.progress) {
+            (_, Progress::Heuristic) => None,
+            (Phase::Init, Progress::Working) if self.one_phase => Some(Operation::CommitOnePhase),
+            // The fence behind a refusal that came after a lost attempt.
+            (Phase::Init, Progress::Refused { .. }) if self.one_phase => Some(Operation::Abort),
+            (Phase::Init, Progress::Working) => Some(Operation::Prepare),
+            (Phase::Init | Phase::Prepared, _) => None,
+            (Phase::Committed, _) => Some(Operation::Commit),
+            (Phase::Aborted(_), _) => Some(Operation::Abort),
+        }
+    }
+
+    fn request(&self, effect: Effect) -> Option<Request> {
+        let branch = self.find(effect.branch)?;
+        Some(Request {
+            target: Target::Participant(branch.participant.clone()),
+            branch: branch.participant.clone().into(),
+            operation_name: None,
+            payload: branch.payload.clone(),
+            expires: effect.operation.is_first_phase().then_some(self.deadline),
+            // Past its deadline a vote is of no use. In one phase there is no way but to ask.
+            useless_once_expired: !self.one_phase,
+            timeout: None,
+        })
+    }
+
+    fn cancel(&mut self, reason: &str, now: Timestamp) -> Result<Vec<Record>, CancelError> {
+        match self.phase {
+            _ if self.one_phase && self.is_undecided() => return Err(CancelError::OnePhase),
+            Phase::Committed => return Err(CancelError::Committed),
+            Phase::Aborted(_) => return Ok(Vec::new()),
+            Phase::Init | Phase::Prepared => {}
+        }
+        let reason = AbortReason::Cancelled { reason: cut(reason.to_owned()) };
+        Ok(self.record(vec![Record::Aborted(reason)], now)?)
+    }
+
+    fn resolve(
+        &mut self,
+        branch: BranchIndex,
+        ended: Decision,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<Vec<Record>, ResolveError> {
+        let found = self.find(branch).ok_or(ResolveError::NoSuchBranch)?;
+        if found.is_over() {
+            return Err(ResolveError::Over);
+        }
+        if self.is_undecided() && !self.one_phase {
+            return Err(ResolveError::Undecided);
+        }
+        let resolved = Record::Resolved(branch, ended, cut(reason.to_owned()));
+        Ok(self.record(vec![resolved], now)?)
+    }
+
+    fn resolve_quarantined(
+        &mut self,
+        branch: BranchIndex,
+        ended: Decision,
+        reason: &str,
+    ) -> Result<Vec<Record>, ResolveError> {
+        let over = self.find(branch).ok_or(ResolveError::NoSuchBranch)?.is_over();
+        let mut records = Vec::new();
+        if !over && self.is_undecided() && !self.one_phase {
+            let decided = Record::Decided(ended, cut(reason.to_owned()));
+            records = self.record(vec![decided], TIMELESS)?;
+        }
+        records.extend(self.resolve(branch, ended, reason, TIMELESS)?);
+        Ok(records)
+    }
+
+    fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Record>, BrokenInvariant> {
+        let record = Record::Released(log, cut(reason.to_owned()));
+        self.apply(&record)?;
+        Ok(vec![record])
+    }
+
+    fn released(&self) -> Option<LogId> {
+        self.released
+    }
+
+    fn turns_back_at(&self) -> Option<Timestamp> {
+        (self.is_undecided() && !self.one_phase).then_some(self.deadline)
+    }
+
+    fn retry(&self, _branch: BranchIndex) -> Option<&saga::Retry> {
+        None
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.branches.iter().map(|branch| branch.payload.as_str().len()).sum()
+    }
+
+    fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    fn is_stuck(&self) -> bool {
+        self.branches.iter().any(|branch| branch.stuck.is_some())
+    }
+
+    fn view(&self) -> View<'_> {
+        View {
+            pattern: Pattern::TwoPhase,
+            name: &self.name,
+            state: self.state(),
+            settled: self.settled,
+            stuck: self.is_stuck(),
+            reason: self.abort_reason().map(|reason| reason as &dyn fmt::Display),
+            deadline: self.deadline,
+            version: None,
+            input: None,
+            trace: self.trace.as_ref(),
+        }
+    }
+
+    fn part(&self, branch: BranchIndex) -> Option<Part<'_>> {
+        let branch = self.find(branch)?;
+        Some(Part {
+            name: branch.participant.clone().into(),
+            target: Target::Participant(branch.participant.clone()),
+            state: self.branch_state(branch),
+            stuck: branch.stuck.as_deref(),
+            payload: Some(&branch.payload),
+            output: None,
+            pivot: false,
+        })
+    }
+}
+
+impl Transaction {
+    fn decide_answer(&self, answered: &Answered) -> Option<Record> {
+        let Answered { branch, operation, answer, exhausted, .. } = answered;
+        let found = self.find(*branch).filter(|branch| !branch.is_over())?;
+        match operation {
+            Operation::Prepare => self.decide_vote(*branch, found, answer),
+            Operation::CommitOnePhase => self.decide_one_phase(*branch, found, answer, *exhausted),
+            Operation::Commit | Operation::Abort => {
+                self.decide_end(*branch, found, *operation, answer, *exhausted)
             }
+            Operation::Action | Operation::Compensation => None,
         }
     }
 
@@ -179,7 +228,7 @@ impl Transaction {
     }
 
     fn decide_vote(&self, index: BranchIndex, branch: &Branch, answer: &Answer) -> Option<Record> {
-        if branch.progress != Progress::Working || self.state == State::Committed {
+        if branch.progress != Progress::Working || self.phase == Phase::Committed {
             return None;
         }
         let undecided = self.is_undecided();
@@ -243,7 +292,7 @@ impl Transaction {
         exhausted: bool,
     ) -> Option<Record> {
         // What is not outstanding was asked in an earlier incarnation; its answer has no say.
-        if self.outstanding(branch) != Some(operation) {
+        if self.outstanding(index) != Some(operation) {
             return None;
         }
         let fence = branch.refusal().filter(|_| self.is_undecided());

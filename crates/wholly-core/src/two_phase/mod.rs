@@ -106,18 +106,17 @@
 
 mod apply;
 mod decide;
+mod proposal;
 mod record;
 
 pub use decide::{CancelError, ResolveError};
+pub use proposal::Proposal;
 pub use record::{AbortReason, Decision, Record, Started, StartedBranch, Vote};
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
-use crate::protocol::{BranchIndex, Effect, Request, Target};
-use crate::wire::Operation;
-use crate::{LogId, Name, ParticipantName, Payload, Timestamp, TraceContext};
+use crate::protocol::BranchIndex;
+use crate::{LogId, Name, PartState, ParticipantName, Payload, State, Timestamp, TraceContext};
 
 /// A transaction in two phases: what its records amount to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -126,15 +125,15 @@ pub struct Transaction {
     deadline: Timestamp,
     one_phase: bool,
     trace: Option<Arc<TraceContext>>,
-    state: State,
+    phase: Phase,
     settled: bool,
     released: Option<LogId>,
     branches: Vec<Branch>,
 }
 
-/// Where a transaction stands.
+/// How far a transaction has come.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+enum Phase {
     /// Votes are being asked for.
     Init,
     /// Every vote is in and yes.
@@ -172,20 +171,6 @@ enum Progress {
     Ended(Decision),
 }
 
-/// A branch's state, under its name in the protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BranchState {
-    /// Has not voted, or its vote is not believed.
-    Working,
-    /// Has voted yes, and waits.
-    Prepared,
-    /// Is over: committed.
-    Committed,
-    /// Is over: aborted.
-    Aborted,
-}
-
 impl Transaction {
     /// The transaction that this record starts.
     pub fn start(started: &Started) -> Self {
@@ -201,64 +186,11 @@ impl Transaction {
             deadline: started.deadline,
             one_phase: started.one_phase,
             trace: started.trace.clone(),
-            state: State::Init,
+            phase: Phase::Init,
             settled: false,
             released: None,
             branches: started.branches.iter().map(branch).collect(),
         }
-    }
-
-    /// What is outstanding, from the value alone: at most one operation a branch.
-    pub fn effects(&self) -> impl Iterator<Item = Effect> + '_ {
-        (0..)
-            .zip(&self.branches)
-            .filter_map(|(branch, b)| Some(Effect { branch, operation: self.outstanding(b)? }))
-    }
-
-    fn outstanding(&self, branch: &Branch) -> Option<Operation> {
-        if branch.is_over() {
-            return None;
-        }
-        match (&self.state, &branch.progress) {
-            (_, Progress::Heuristic) => None,
-            (State::Init, Progress::Working) if self.one_phase => Some(Operation::CommitOnePhase),
-            // The fence behind a refusal that came after a lost attempt.
-            (State::Init, Progress::Refused { .. }) if self.one_phase => Some(Operation::Abort),
-            (State::Init, Progress::Working) => Some(Operation::Prepare),
-            (State::Init | State::Prepared, _) => None,
-            (State::Committed, _) => Some(Operation::Commit),
-            (State::Aborted(_), _) => Some(Operation::Abort),
-        }
-    }
-
-    /// What an effect asks of whom.
-    pub fn request(&self, effect: Effect) -> Option<Request> {
-        let branch = self.find(effect.branch)?;
-        Some(Request {
-            target: Target::Participant(branch.participant.clone()),
-            branch: branch.participant.clone().into(),
-            operation_name: None,
-            payload: branch.payload.clone(),
-            expires: effect.operation.is_first_phase().then_some(self.deadline),
-            // Past its deadline a vote is of no use. In one phase there is no way but to ask.
-            useless_once_expired: !self.one_phase,
-            timeout: None,
-        })
-    }
-
-    /// When it aborts by itself, if it may.
-    pub fn aborts_at(&self) -> Option<Timestamp> {
-        (self.is_undecided() && !self.one_phase).then_some(self.deadline)
-    }
-
-    /// The name that the client gave it.
-    pub fn name(&self) -> &Name {
-        &self.name
-    }
-
-    /// When it aborts if it is not decided by then.
-    pub fn deadline(&self) -> Timestamp {
-        self.deadline
     }
 
     /// Whether its only participant decides.
@@ -266,43 +198,31 @@ impl Transaction {
         self.one_phase
     }
 
-    /// The trace that it belongs to, if its client gave one.
-    pub fn trace(&self) -> Option<&Arc<TraceContext>> {
-        self.trace.as_ref()
+    /// Its state.
+    pub const fn state(&self) -> State {
+        match self.phase {
+            Phase::Init => State::Init,
+            Phase::Prepared => State::Prepared,
+            Phase::Committed => State::Committed,
+            Phase::Aborted(_) => State::Aborted,
+        }
     }
 
-    /// Where it stands.
-    pub fn state(&self) -> &State {
-        &self.state
+    /// The reason why it aborted, if it did.
+    pub const fn abort_reason(&self) -> Option<&AbortReason> {
+        match &self.phase {
+            Phase::Aborted(reason) => Some(reason),
+            Phase::Init | Phase::Prepared | Phase::Committed => None,
+        }
     }
 
     /// The decision, once there is one.
     pub fn decision(&self) -> Option<Decision> {
-        match self.state {
-            State::Init | State::Prepared => None,
-            State::Committed => Some(Decision::Committed),
-            State::Aborted(_) => Some(Decision::Aborted),
+        match self.phase {
+            Phase::Init | Phase::Prepared => None,
+            Phase::Committed => Some(Decision::Committed),
+            Phase::Aborted(_) => Some(Decision::Aborted),
         }
-    }
-
-    /// Whether every branch is over and nothing is left to do.
-    pub fn is_settled(&self) -> bool {
-        self.settled
-    }
-
-    /// The identity of the restored copy under which an operator let it go on last.
-    pub fn released(&self) -> Option<LogId> {
-        self.released
-    }
-
-    /// Whether it needs an operator.
-    pub fn is_stuck(&self) -> bool {
-        self.branches.iter().any(|branch| branch.stuck.is_some())
-    }
-
-    /// About how many bytes of memory it takes for its payloads.
-    pub fn memory_bytes(&self) -> usize {
-        self.branches.iter().map(|branch| branch.payload.as_str().len()).sum()
     }
 
     /// Its branches, in the order of submission.
@@ -310,23 +230,21 @@ impl Transaction {
         &self.branches
     }
 
-    /// A branch's state, under its name in the protocol.
-    ///
-    /// A read-only branch shows as prepared until the decision, and as decided after it.
-    pub fn branch_state(&self, branch: &Branch) -> BranchState {
+    /// A branch's state. A read-only branch shows as prepared until the decision, and as decided after it.
+    pub fn branch_state(&self, branch: &Branch) -> PartState {
         let decided = |decision| match decision {
-            Decision::Committed => BranchState::Committed,
-            Decision::Aborted => BranchState::Aborted,
+            Decision::Committed => PartState::Committed,
+            Decision::Aborted => PartState::Aborted,
         };
         match branch.progress {
-            Progress::Working => BranchState::Working,
-            Progress::Prepared => BranchState::Prepared,
-            Progress::ReadOnly => self.decision().map_or(BranchState::Prepared, decided),
-            Progress::Refused { .. } if branch.lost => BranchState::Working,
-            Progress::Refused { .. } => BranchState::Aborted,
+            Progress::Working => PartState::Working,
+            Progress::Prepared => PartState::Prepared,
+            Progress::ReadOnly => self.decision().map_or(PartState::Prepared, decided),
+            Progress::Refused { .. } if branch.lost => PartState::Working,
+            Progress::Refused { .. } => PartState::Aborted,
             // It ended against the decision.
-            Progress::Heuristic if self.state == State::Committed => BranchState::Aborted,
-            Progress::Heuristic => BranchState::Committed,
+            Progress::Heuristic if self.phase == Phase::Committed => PartState::Aborted,
+            Progress::Heuristic => PartState::Committed,
             Progress::Ended(decision) => decided(decision),
         }
     }
@@ -337,18 +255,6 @@ impl Transaction {
 
     fn find(&self, branch: BranchIndex) -> Option<&Branch> {
         self.branches.get(usize::from(branch))
-    }
-}
-
-impl State {
-    /// The state's name in the protocol.
-    pub const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Init => "init",
-            Self::Prepared => "prepared",
-            Self::Committed => "committed",
-            Self::Aborted(_) => "aborted",
-        }
     }
 }
 

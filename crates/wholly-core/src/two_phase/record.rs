@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::deadline::in_words;
-use crate::protocol::BranchIndex;
+use crate::protocol::{BranchIndex, ProtocolRecord};
 use crate::{Key, LogId, Name, ParticipantName, Payload, Timestamp, TraceContext};
 
 /// One thing that happened to a transaction. The module's table says which are forced.
@@ -37,6 +37,49 @@ pub enum Record {
     Released(LogId, String),
     /// Every branch is over. Always the last record.
     Settled,
+}
+
+impl ProtocolRecord for Record {
+    type Transaction = super::Transaction;
+
+    fn start(&self) -> Option<super::Transaction> {
+        self.started().map(super::Transaction::start)
+    }
+
+    fn is_end(&self) -> bool {
+        *self == Self::Settled
+    }
+
+    fn is_decision(&self) -> bool {
+        matches!(self, Self::Committed | Self::Aborted(_))
+    }
+
+    fn key(&self) -> Option<&Key> {
+        self.started()?.key.as_ref()
+    }
+
+    fn key_mut(&mut self) -> Option<&mut Key> {
+        match self {
+            Self::Started(started) => started.key.as_mut(),
+            _ => None,
+        }
+    }
+
+    fn without_payloads(mut self, _of: &super::Transaction) -> Option<Self> {
+        if let Self::Started(started) = &mut self {
+            started.branches.iter_mut().for_each(|branch| branch.payload = Payload::null());
+        }
+        Some(self)
+    }
+}
+
+impl Record {
+    fn started(&self) -> Option<&Started> {
+        match self {
+            Self::Started(started) => Some(started),
+            _ => None,
+        }
+    }
 }
 
 /// How a transaction begins.

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::entry;
-use crate::protocol::{Answered, Input, LAST_ANSWERS_LIMIT, Now};
-use crate::wire::Answer;
+use crate::protocol::{Answered, Input, LAST_ANSWERS_LIMIT, Now, Protocol as _};
+use crate::wire::{Answer, Operation};
 
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 const LATE: Timestamp = Timestamp::from_millis(99_000);
@@ -196,7 +196,7 @@ fn a_heuristic_waits_for_a_person() {
     answer(&mut t, 1, Commit, Answer::Done);
     answer(&mut t, 0, Commit, Answer::heuristic("lock timeout"));
     assert!(t.is_stuck() && !t.is_settled() && outstanding(&t).is_empty());
-    assert_eq!(t.branch_state(&t.branches()[0]), BranchState::Aborted);
+    assert_eq!(t.branch_state(&t.branches()[0]), PartState::Aborted);
     assert_eq!(t.resolve(1, Decision::Committed, "", NOW), Err(ResolveError::Over));
     let records = t.resolve(0, Decision::Committed, "booked by hand", NOW).unwrap();
     assert_eq!(records.last(), Some(&Record::Settled));
@@ -262,7 +262,7 @@ fn a_trace_stands_in_the_start_and_decides_nothing() {
     assert_eq!(text.matches(&member).count(), 1, "{text}");
     let (with, without) =
         (Transaction::start(&traced), Transaction::start(&started(&["orders"], false)));
-    assert_eq!((with.trace(), without.trace()), (Some(&trace), None));
+    assert_eq!((with.view().trace, without.view().trace), (Some(&trace), None));
     assert_eq!(outstanding(&with), outstanding(&without));
     // One that nobody could have written is a start that cannot be read.
     assert!(crate::entry::decode(&text.replace("-01 rojo", "-0x rojo")).is_err());

@@ -3,9 +3,10 @@
 //! The core stays as it is; each bug changes an input or an effect on its way. Those that the
 //! world asks for by name are in `world.rs`.
 
-use wholly_core::two_phase::{BranchState, Record, Transaction};
+use wholly_core::two_phase::{Record, Transaction};
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{BranchIndex, Effect};
+use wholly_core::{PartState, Protocol as _};
 
 use crate::scenario::Scenario;
 use crate::world::World;
@@ -84,7 +85,7 @@ impl Scenario {
                 let mut heard = vec![(branch, answer)];
                 let live = &world.live;
                 let working = (0..).zip(live.branches()).filter(|(other, state)| {
-                    *other != branch && live.branch_state(state) == BranchState::Working
+                    *other != branch && live.branch_state(state) == PartState::Working
                 });
                 let working: Vec<BranchIndex> = working.map(|(other, _)| other).collect();
                 if let [last] = working[..] {

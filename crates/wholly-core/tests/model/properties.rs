@@ -2,8 +2,9 @@
 
 use stateright::Property;
 use wholly_core::BranchIndex;
-use wholly_core::two_phase::{AbortReason, BranchState, Decision, State};
+use wholly_core::two_phase::{AbortReason, Decision};
 use wholly_core::wire::{Answer, Operation};
+use wholly_core::{PartState, Protocol as _};
 
 use crate::participant::Holds;
 use crate::scenario::Scenario;
@@ -76,14 +77,14 @@ pub fn sights() -> Vec<Property<Scenario>> {
         }),
         Law::sometimes("a shown abort is lost and decided again", |_, world| {
             world.shown == Some(Decision::Aborted)
-                && world.live.state() == &State::Aborted(AbortReason::Restarted)
+                && world.live.abort_reason() == Some(&AbortReason::Restarted)
                 && world.deadline_passed
         }),
         Law::sometimes("read-only drops out", |_, world| {
             let live = &world.live;
-            live.branches().iter().any(|branch| {
-                branch.is_over() && live.branch_state(branch) == BranchState::Prepared
-            })
+            live.branches()
+                .iter()
+                .any(|branch| branch.is_over() && live.branch_state(branch) == PartState::Prepared)
         }),
         Law::sometimes("read-only after a lost attempt is committed", |_, world| {
             world.live.effects().any(|effect| {
@@ -92,8 +93,7 @@ pub fn sights() -> Vec<Property<Scenario>> {
             })
         }),
         Law::sometimes("a no after a lost attempt is aborted", |_, world| {
-            let State::Aborted(AbortReason::Refused { participant, .. }) = world.live.state()
-            else {
+            let Some(AbortReason::Refused { participant, .. }) = world.live.abort_reason() else {
                 return false;
             };
             world.live.effects().any(|effect| {
@@ -197,9 +197,6 @@ impl World {
     }
 
     fn settles_with(&self, because: fn(&AbortReason) -> bool) -> bool {
-        match self.live.state() {
-            State::Aborted(reason) => self.live.is_settled() && because(reason),
-            _ => false,
-        }
+        self.live.is_settled() && self.live.abort_reason().is_some_and(because)
     }
 }

@@ -1,6 +1,7 @@
 //! What is explored: a transaction, its participants, and how much may go wrong.
 
 use stateright::{Model, Property};
+use wholly_core::Protocol as _;
 use wholly_core::two_phase::Decision;
 use wholly_core::{BranchIndex, Effect};
 

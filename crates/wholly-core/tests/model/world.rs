@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use wholly_core::Protocol as _;
 use wholly_core::two_phase::{Decision, Record, Started, StartedBranch, Transaction};
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{

@@ -2,9 +2,10 @@
 //!
 //! The core stays as it is; each bug changes an input, a record or an effect on its way.
 
-use wholly_core::saga::{Record, State, Transaction};
+use wholly_core::saga::{Record, Transaction};
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{Effect, Payload};
+use wholly_core::{Protocol as _, State};
 
 use crate::participant::refused;
 use crate::scenario::Scenario;

@@ -1,5 +1,6 @@
 //! The log, and the crash of the coordinator that has it.
 
+use wholly_core::Protocol as _;
 use wholly_core::saga::{Record, Transaction};
 use wholly_core::wire::Operation;
 use wholly_core::{Effect, Input};

@@ -5,8 +5,9 @@
 
 use stateright::Property;
 use wholly_core::Effect;
-use wholly_core::saga::{Reason, State, StepIndex, StepState, Transaction};
+use wholly_core::saga::{Reason, StepIndex, Transaction};
 use wholly_core::wire::Operation;
+use wholly_core::{PartState, Protocol as _, State};
 
 use crate::participant::{Memory, Row, output};
 use crate::scenario::Scenario;
@@ -105,15 +106,15 @@ pub fn sights() -> Vec<Law> {
             states.any(|((step, state), slot)| {
                 let pending = |earlier| {
                     comes_after(scenario.shape, step, earlier)
-                        && world.step_states().nth(usize::from(earlier)) == Some(StepState::Pending)
+                        && world.step_states().nth(usize::from(earlier)) == Some(PartState::Pending)
                 };
-                *slot == asked && state == StepState::Pending && steps(scenario.shape).any(pending)
+                *slot == asked && state == PartState::Pending && steps(scenario.shape).any(pending)
             })
         }),
         Law::sometimes("a refusal after a lost attempt is compensated", |_, world| {
             let mut refused = world.step_states().zip(&world.slots);
             refused.any(|(state, slot)| {
-                state == StepState::Failed && *slot == Slot::Asked(Operation::Compensation)
+                state == PartState::Failed && *slot == Slot::Asked(Operation::Compensation)
             })
         }),
         Law::sometimes("a late action meets its compensation", |_, world| {

@@ -2,6 +2,7 @@
 
 use stateright::{Model, Property};
 use wholly_core::Effect;
+use wholly_core::Protocol as _;
 use wholly_core::saga::StepIndex;
 use wholly_core::wire::Operation;
 

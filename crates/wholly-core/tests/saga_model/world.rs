@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use wholly_core::saga::{
-    CancelError, Resolution, ResolveError, Started, State, StepIndex, StepState, Transaction,
-};
+use wholly_core::saga::{CancelError, Resolution, ResolveError, Started, StepIndex, Transaction};
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{Answered, Effect, Input, Payload, Timestamp};
+use wholly_core::{PartState, Protocol as _, State};
 
 use crate::bug::Bug;
 use crate::log::Log;
@@ -141,7 +140,7 @@ impl World {
         known_output(&self.live, step)
     }
 
-    pub fn step_states(&self) -> impl Iterator<Item = StepState> + '_ {
+    pub fn step_states(&self) -> impl Iterator<Item = PartState> + '_ {
         self.live.steps().map(|(_, step)| self.live.step_state(step))
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use wholly::log::Entry;
-use wholly::{Coordinator, HttpParticipant, SagaHandle, SagaOutcome, SagaRun};
+use wholly::{Coordinator, HttpParticipant, SagaHandle, SagaOutcome, SagaRun, Submission};
 use wholly_core::saga::Graph;
 
 use super::bare_calls::{BareCalls, Plan};
@@ -192,7 +192,7 @@ enum Begun {
 }
 
 impl Begun {
-    fn with(&self, input: &String) -> SagaRun {
+    fn with(&self, input: &String) -> Submission<SagaRun> {
         match self {
             Self::ByParticipants(coordinator, graph) => {
                 coordinator.saga(graph.clone()).input(input)

@@ -9,15 +9,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{self, FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use wholly::{
-    Completed, Coordinator, Graph, KeyScope, Name, Outcome, SagaOutcome, TraceContext,
-    TransactionId,
+    AnyOutcome, Completed, Coordinator, Graph, InvalidProposal, KeyScope, Outcome, Pattern,
+    Payload, SagaOutcome, State, SubmitError, TraceContext, TransactionId, saga,
 };
 
 use super::guard::KeyOwner;
@@ -25,14 +25,14 @@ use super::request::Body;
 use super::sagas;
 use crate::problem::{Kind, Problem};
 use crate::sagas::Sagas;
-use crate::submission::{Pattern, Submission, TwoPhaseSubmission};
+use crate::submission::SubmissionDocument;
 use crate::traces::Traces;
 
 pub async fn submit(
-    State(coordinator): State<Coordinator>,
-    State(sagas): State<Arc<Sagas>>,
-    State(traces): State<Traces>,
-    State(key_scope): State<KeyScope>,
+    extract::State(coordinator): extract::State<Coordinator>,
+    extract::State(sagas): extract::State<Arc<Sagas>>,
+    extract::State(traces): extract::State<Traces>,
+    extract::State(key_scope): extract::State<KeyScope>,
     request: Request,
 ) -> Response {
     // Before the body is read, so that one that cannot be read is shown, too.
@@ -53,102 +53,70 @@ async fn begin(
     let owner = request.extensions().get::<KeyOwner>().map(|KeyOwner(name)| name.clone());
     let owner = owner.map(|name| (name, key_scope));
     let headers = &request.headers().clone();
-    let Body(mut submission) = Body::<Submission>::from_request(request, &()).await?;
-    submission.trace = trace;
-    submission.key = key(headers, submission.key)?;
-    let wait = Wait::asked(headers);
-    match submission.pattern {
-        Pattern::TwoPhase => two_phase(coordinator, submission, owner, wait).await,
-        Pattern::Saga => saga(coordinator, sagas, submission, owner, wait).await,
-    }
-}
-
-async fn two_phase(
-    coordinator: &Coordinator,
-    submission: Submission,
-    owner: Option<(Name, KeyScope)>,
-    wait: Wait,
-) -> Result<Response, Problem> {
-    let TwoPhaseSubmission { name, key, trace, deadline, branches } = submission.two_phase()?;
-    let mut transaction = coordinator.two_phase(name.as_str());
+    let Body(mut document) = Body::<SubmissionDocument>::from_request(request, &()).await?;
+    let key = key(headers, document.key.take())?;
+    let deadline = document.deadline();
+    let proposal = match document.pattern {
+        Pattern::TwoPhase => document.two_phase()?.into(),
+        Pattern::Saga => saga(sagas, document)?.into(),
+    };
+    let mut submission = coordinator.propose(proposal);
     if let Some(key) = key {
-        transaction = match owner {
-            Some((caller, scope)) => transaction.key_of(&caller, scope, key),
-            None => transaction.key(key),
+        submission = match owner {
+            Some((caller, scope)) => submission.key_of(&caller, scope, key),
+            None => submission.key(key),
         };
     }
     if let Some(trace) = trace {
-        transaction = transaction.trace(trace);
+        submission = submission.trace(trace);
     }
     if let Some(deadline) = deadline {
-        transaction = transaction.deadline(deadline);
+        submission = submission.deadline(deadline);
     }
-    for branch in branches {
-        transaction = transaction.started_branch(branch);
-    }
-    let outcome = match wait {
-        Wait::UntilAccepted => Outcome::Unsettled(transaction.submit().await?),
-        Wait::UntilSettled => transaction.execute().await?,
-        Wait::AtMost(patience) => transaction.patience(patience).execute().await?,
+    let outcome = match Wait::asked(headers) {
+        Wait::UntilAccepted => return Ok(accepted(submission.submit().await?)),
+        Wait::UntilSettled => submission.execute().await?,
+        Wait::AtMost(patience) => submission.patience(patience).execute().await?,
     };
-    Ok(match outcome {
-        Outcome::Committed(committed) => Settled::new(committed.id, "committed").into_response(),
-        Outcome::Aborted(aborted) => {
-            Settled::new(aborted.id, "aborted").because(&aborted.reason).into_response()
-        }
-        Outcome::Unsettled(id) => accepted(id),
-    })
+    Ok(answer(outcome))
 }
 
-async fn saga(
-    coordinator: &Coordinator,
-    sagas: &Sagas,
-    submission: Submission,
-    owner: Option<(Name, KeyScope)>,
-    wait: Wait,
-) -> Result<Response, Problem> {
-    let Submission { key, deadline_millis, trace, name, branches, saga, input, .. } = submission;
-    if name.is_some() {
+/// The saga that is described: its definition is in the document, or stored here.
+fn saga(sagas: &Sagas, document: SubmissionDocument) -> Result<saga::Proposal, Problem> {
+    if document.name.is_some() {
         return Err(invalid("a saga is called like its definition; leave `name` out"));
     }
-    if branches.is_some() {
+    if document.branches.is_some() {
         return Err(invalid("a saga has steps, in its definition; leave `branches` out"));
     }
-    let asked = saga.ok_or_else(|| invalid("missing field `saga`"))?;
+    let asked = document.saga.ok_or_else(|| invalid("missing field `saga`"))?;
     let (graph, any_version) = graph(sagas, &asked)?;
-    let mut saga = coordinator.saga(graph).any_version(any_version);
-    if let Some(input) = input {
-        saga = saga.input(&input);
-    }
-    if let Some(key) = key {
-        saga = match owner {
-            Some((caller, scope)) => saga.key_of(&caller, scope, key),
-            None => saga.key(key),
-        };
-    }
-    if let Some(trace) = trace {
-        saga = saga.trace(trace);
-    }
-    if let Some(millis) = deadline_millis {
-        saga = saga.deadline(Duration::from_millis(millis));
-    }
-    let outcome = match wait {
-        Wait::UntilAccepted => SagaOutcome::Unsettled(saga.submit().await?),
-        Wait::UntilSettled => saga.execute().await?,
-        Wait::AtMost(patience) => saga.patience(patience).execute().await?,
-    };
-    Ok(match outcome {
-        SagaOutcome::Completed(done) => {
-            let settled = Settled::new(done.id, "completed");
+    let input = document.input.map_or(Ok(Payload::null()), |input| Payload::of(&input));
+    let input = input.map_err(|why| SubmitError::from(InvalidProposal::input(&why)))?;
+    let proposal = saga::Proposal::new(graph, input, any_version);
+    Ok(proposal.map_err(SubmitError::from)?)
+}
+
+fn answer(outcome: AnyOutcome) -> Response {
+    let id = outcome.id();
+    match outcome {
+        AnyOutcome::TwoPhase(Outcome::Committed(_)) => Settled::new(id, State::Committed),
+        AnyOutcome::TwoPhase(Outcome::Aborted(aborted)) => {
+            Settled::new(id, State::Aborted).because(&aborted.reason)
+        }
+        AnyOutcome::Saga(SagaOutcome::Completed(done)) => {
             let payloads_removed = done.payloads_removed;
             let outputs = (!payloads_removed).then_some(Outputs(done));
-            Settled { outputs, payloads_removed, ..settled }.into_response()
+            Settled { outputs, payloads_removed, ..Settled::new(id, State::Completed) }
         }
-        SagaOutcome::Compensated(back) => {
-            Settled::new(back.id, "compensated").because(&back.reason).into_response()
+        AnyOutcome::Saga(SagaOutcome::Compensated(back)) => {
+            Settled::new(id, State::Compensated).because(&back.reason)
         }
-        SagaOutcome::Unsettled(id) => accepted(id),
-    })
+        AnyOutcome::TwoPhase(Outcome::Unsettled(_))
+        | AnyOutcome::Saga(SagaOutcome::Unsettled(_))
+        | AnyOutcome::Quarantined(_) => return accepted(id),
+    }
+    .into_response()
 }
 
 /// A definition in the request, or the name and perhaps the version of a stored one; and whether
@@ -177,7 +145,7 @@ fn invalid(detail: impl Into<String>) -> Problem {
 #[derive(Serialize)]
 struct Settled {
     id: TransactionId,
-    state: &'static str,
+    state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,7 +156,7 @@ struct Settled {
 }
 
 impl Settled {
-    fn new(id: TransactionId, state: &'static str) -> Self {
+    fn new(id: TransactionId, state: State) -> Self {
         Self { id, state, reason: None, outputs: None, payloads_removed: false }
     }
 

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use wholly_core::wire::{Answer, Operation};
-use wholly_core::{Answered, BrokenInvariant, Effect, Input, Target, Timestamp, Transaction};
-
-use super::{saga, two_phase};
+use wholly_core::{
+    Answered, BrokenInvariant, Effect, Input, Pattern, Target, Timestamp, Transaction, View,
+};
 
 /// The deadline of all that is drawn. Time stands at 0 until nothing else can happen.
 pub const DEADLINE: Timestamp = Timestamp::from_millis(1);
@@ -178,11 +178,14 @@ fn said(operation: Operation, answer: &Answer, tries: u32) -> String {
     }
 }
 
-/// The state, and why it turned back, if it did.
+/// The state, and why it aborted or turned back while that is being done.
 fn standing(transaction: &Transaction) -> String {
-    match transaction {
-        Transaction::TwoPhase(transaction) => two_phase::standing(transaction),
-        Transaction::Saga(saga) => saga::standing(saga),
+    let View { pattern, state, settled, reason, .. } = transaction.view();
+    match (pattern, reason) {
+        (Pattern::TwoPhase, _) if settled => "settled".to_owned(),
+        (Pattern::Saga, Some(_)) if settled => state.to_string(),
+        (Pattern::TwoPhase | Pattern::Saga, Some(reason)) => format!("{state}: {reason}"),
+        (Pattern::TwoPhase | Pattern::Saga, None) => state.to_string(),
     }
 }
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use wholly_core::saga::{
-    Definition, Graph, Node, Side, Started, State, StepDefinition, StepIndex, Transaction,
+    Definition, Graph, Node, Side, Started, StepDefinition, StepIndex, Transaction,
 };
 use wholly_core::wire::Operation;
 use wholly_core::{BrokenInvariant, Effect, Payload};
@@ -39,16 +39,6 @@ pub fn document(graph: &Graph) -> Result<String, BrokenInvariant> {
         }
     }
     Ok(document)
-}
-
-/// The state, and why it turned back, if it did.
-pub fn standing(saga: &Transaction) -> String {
-    match (saga.state(), saga.reason()) {
-        (State::Compensating, Some(reason)) => {
-            format!("{}: {reason}", State::Compensating.as_str())
-        }
-        (state, _) => state.as_str().to_owned(),
-    }
 }
 
 /// The ways in which a step fails, each as it reads after the step's name.

@@ -4,24 +4,23 @@
 //! the last one stands for all. Of one branch alone there are also the pictures of one phase, for
 //! only the participant's registration says whether it offers that.
 
-use wholly_core::two_phase::{Started, StartedBranch, State, Transaction};
+use wholly_core::two_phase::{Proposal, Started, StartedBranch, Transaction};
 use wholly_core::wire::Operation;
 use wholly_core::{BranchIndex, BrokenInvariant, Effect};
 
 use super::picture::{DEADLINE, Made, Script, section};
-use crate::submission::TwoPhaseSubmission;
 
 /// All pictures of a two-phase transaction.
 ///
 /// # Errors
 /// When the state machine breaks a law.
-pub fn document(transaction: &TwoPhaseSubmission) -> Result<String, BrokenInvariant> {
-    let mut document = format!("# {}, in two phases\n", transaction.name);
+pub fn document(transaction: &Proposal) -> Result<String, BrokenInvariant> {
+    let mut document = format!("# {}, in two phases\n", transaction.name());
     let in_two = started(transaction, false);
     for (title, script) in in_two_phases(transaction) {
         document += &section(&title, &in_two, script)?;
     }
-    if let [only] = &transaction.branches[..] {
+    if let [only] = transaction.branches() {
         let in_one = started(transaction, true);
         for (way, script) in in_one_phase(only) {
             let title = format!("In one phase, where {} offers it: {way}", only.participant);
@@ -31,31 +30,22 @@ pub fn document(transaction: &TwoPhaseSubmission) -> Result<String, BrokenInvari
     Ok(document)
 }
 
-/// The state, and why it aborted, if it did.
-pub fn standing(transaction: &Transaction) -> String {
-    match transaction.state() {
-        _ if transaction.is_settled() => "settled".to_owned(),
-        state @ State::Aborted(reason) => format!("{}: {reason}", state.as_str()),
-        state @ (State::Init | State::Prepared | State::Committed) => state.as_str().to_owned(),
-    }
-}
-
-fn started(transaction: &TwoPhaseSubmission, one_phase: bool) -> wholly_core::Transaction {
+fn started(transaction: &Proposal, one_phase: bool) -> wholly_core::Transaction {
     wholly_core::Transaction::TwoPhase(Transaction::start(&Started {
-        name: transaction.name.clone(),
+        name: transaction.name().clone(),
         key: None,
         trace: None,
         deadline: DEADLINE,
         one_phase,
-        branches: transaction.branches.clone(),
+        branches: transaction.branches().to_vec(),
     }))
 }
 
 const LOST: Made = Made::Lost { tries: 1 };
 
 /// The pictures in two phases, each under its title.
-fn in_two_phases(transaction: &TwoPhaseSubmission) -> Vec<(String, Option<Script>)> {
-    let branches = || (0..).zip(&transaction.branches);
+fn in_two_phases(transaction: &Proposal) -> Vec<(String, Option<Script>)> {
+    let branches = || (0..).zip(transaction.branches());
     let mut pictures = vec![("Every vote is yes".to_owned(), None)];
     for (index, branch) in branches() {
         let no = script(index, branch, Operation::Prepare, &[Made::Refused]);

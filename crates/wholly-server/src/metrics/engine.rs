@@ -40,10 +40,11 @@ struct Page<'a> {
 
 impl Page<'_> {
     fn transactions(&mut self, measures: &Measures) -> fmt::Result {
-        let begun = measures.begun.iter().map(|begun| ([("pattern", begun.pattern)], begun.count));
+        let begun =
+            measures.begun.iter().map(|begun| ([("pattern", begun.pattern.as_str())], begun.count));
         self.counters("transactions_begun", "Transactions that began", begun)?;
         let labels = |ended: &wholly::EndedMeasures| {
-            [("pattern", ended.pattern), ("outcome", ended.outcome)]
+            [("pattern", ended.pattern.as_str()), ("outcome", ended.outcome.as_str())]
         };
         let ended = measures.ended.iter().map(|ended| (labels(ended), ended.time.count));
         self.counters("transactions_ended", "Transactions that have settled", ended)?;

@@ -19,6 +19,7 @@ use crate::engine::{Engine, Input, Load, Lookup, Outputs, Random};
 use crate::log::{LogReader, OpenLog, Position, ReadError, StoredTransaction};
 use crate::meter;
 use crate::participant::slots::{Answered, Lane};
+use crate::replay::FoldedTransaction;
 
 /// How many commands are taken before what they lead to is sent.
 const COMMANDS_AT_ONCE: usize = 4_096;
@@ -66,8 +67,8 @@ pub(super) enum End {
     LogFailed(String),
 }
 
-type Found = (Key, Result<Option<StoredTransaction>, ReadError>);
-type Loaded = Result<Vec<Option<StoredTransaction>>, ReadError>;
+type Found = (Key, Result<Option<FoldedTransaction>, ReadError>);
+type Loaded = Result<Vec<Option<FoldedTransaction>>, ReadError>;
 
 /// What arrives beside the commands. Bounded by what the engine lets out.
 struct Inbox {
@@ -350,7 +351,8 @@ impl Incarnation {
             let look_up_all = move || {
                 for lookup in lookups {
                     let stored = look_up(&*reader, &lookup);
-                    let _ = found.send((lookup.key, stored));
+                    let _ = found
+                        .send((lookup.key, stored.map(|stored| stored.as_ref().map(Into::into))));
                 }
             };
             // It goes on by itself, and answers by the inbox.
@@ -398,7 +400,8 @@ impl Incarnation {
 
 /// Reads what is to be loaded.
 fn read(reader: &dyn LogReader, Load { ordinals, bytes }: &Load) -> Loaded {
-    reader.transactions(ordinals, *bytes)
+    let stored = reader.transactions(ordinals, *bytes)?;
+    Ok(stored.into_iter().map(|stored| stored.as_ref().map(Into::into)).collect())
 }
 
 /// Nothing else would say so until somebody asks: what waits for who is not here is not stuck.

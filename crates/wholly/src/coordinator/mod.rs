@@ -7,8 +7,7 @@ mod driver;
 mod incarnation;
 mod log_thread;
 pub(crate) mod retention;
-mod saga;
-mod two_phase;
+mod submission;
 mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,14 +18,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 use wholly_core::saga::Graph;
-use wholly_core::{BranchName, Ended, ParticipantName, Target, Timestamp, TransactionId};
+use wholly_core::{
+    BranchName, Ended, ParticipantName, Proposal, State, Target, Timestamp, TransactionId,
+};
 
 pub use builder::Builder;
-pub use saga::SagaRun;
-pub use two_phase::TwoPhase;
+pub use submission::{Draft, SagaRun, Submission, TwoPhase};
 
 use crate::clock::Clock;
-use crate::engine::{Input, Known, Reply, StuckChange, Submission, Wait};
+use crate::engine::{Input, Known, NewTransaction, Reply, StuckChange, Wait};
 use crate::error::{CancelError, EndError, GetError, ResolveError, SubmitError};
 use crate::feed::{EventId, Feed, FeedEvent};
 use crate::log::listing::{Cursor, Filter, Query};
@@ -125,8 +125,8 @@ impl Coordinator {
     }
 
     /// A transaction in two phases, to be filled and executed. `name` is for people.
-    pub fn two_phase(&self, name: &str) -> TwoPhase<'_> {
-        TwoPhase::new(self, name)
+    pub fn two_phase(&self, name: &str) -> Submission<TwoPhase> {
+        Submission::two_phase(self, name)
     }
 
     /// A saga with this definition, to be given its input and executed.
@@ -145,8 +145,13 @@ impl Coordinator {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn saga(&self, saga: Arc<Graph>) -> SagaRun {
-        SagaRun::new(Some(self.clone()), saga)
+    pub fn saga(&self, saga: Arc<Graph>) -> Submission<SagaRun> {
+        Submission::saga(Some(self.clone()), saga)
+    }
+
+    /// A transaction of any pattern whose proposal was put together before.
+    pub fn propose(&self, proposal: Proposal) -> Submission<Proposal> {
+        Submission::proposal(self, proposal)
     }
 
     /// What is durable of a transaction; `None` if there is none with this id.
@@ -235,9 +240,11 @@ impl Coordinator {
                     Err(CancelError::Quarantined { id })
                 }
                 Ok(Some(snapshot)) => match snapshot.state {
-                    "aborted" | "compensated" => Ok(()),
-                    "completed" => Err(CancelError::Completed { id }),
-                    _ => Err(CancelError::Committed { id }),
+                    Some(State::Aborted | State::Compensated | State::Compensating) => Ok(()),
+                    Some(State::Completed | State::Running) => Err(CancelError::Completed { id }),
+                    Some(State::Committed | State::Init | State::Prepared) | None => {
+                        Err(CancelError::Committed { id })
+                    }
                 },
                 Err(error) => Err(unavailable(&error.to_string())),
             },
@@ -368,7 +375,7 @@ impl Coordinator {
 
     pub(crate) async fn submit(
         &self,
-        submission: Submission,
+        submission: NewTransaction,
         wait: Wait,
     ) -> Result<Reply, SubmitError> {
         match self.ask(|to| Input::Submit { submission, wait, to }).await {

@@ -64,7 +64,7 @@ impl<W> Engine<W> {
             attempts.not_before = None;
             let timeout = timeout(&request, self.settings.call_timeout, now);
             let Request { target, branch: name, operation_name, payload, expires, .. } = request;
-            let trace = transaction.trace().cloned();
+            let trace = transaction.view().trace.cloned();
             let call = Call {
                 transaction: id,
                 branch: name,
@@ -174,13 +174,13 @@ fn timeout(request: &Request, usual: Duration, now: Timestamp) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use wholly_core::two_phase::StartedBranch;
+    use wholly_core::two_phase::{Proposal, StartedBranch};
     use wholly_core::wire::Answer;
     use wholly_core::{LogId, ParticipantName, Payload, Target};
 
     use super::*;
     use crate::Settings;
-    use crate::engine::{Change, Input, Random, Submission, Terms};
+    use crate::engine::{Input, NewTransaction, Random, Terms};
     use crate::log::Position;
     use crate::participant::slots::Answered;
 
@@ -193,9 +193,14 @@ mod tests {
         let mut engine = Engine::new(settings, log, head, 0, here, random, Default::default());
         let mut now = Timestamp::from_millis(1_700_000_000_000);
         let branches = vec![StartedBranch { participant, payload: Payload::null() }];
-        let change = Change::TwoPhase { name: "x".parse().unwrap(), branches };
-        let submission =
-            Submission { key: None, other_key: None, trace: None, deadline: None, change };
+        let proposal = Proposal::new("x".parse().unwrap(), branches).unwrap();
+        let submission = NewTransaction {
+            key: None,
+            other_key: None,
+            trace: None,
+            deadline: None,
+            proposal: proposal.into(),
+        };
         engine.handle(Input::Submit { submission, wait: Wait::Accepted, to: () }, now);
         let batch = engine.poll(now).append.unwrap();
         engine.handle(Input::Durable(batch.after.next()), now);

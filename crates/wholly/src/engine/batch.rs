@@ -381,24 +381,25 @@ impl<W> Engine<W> {
 
 #[cfg(test)]
 mod tests {
-    use wholly_core::two_phase::StartedBranch;
+    use wholly_core::two_phase::{Proposal, StartedBranch};
     use wholly_core::{LogId, ParticipantName, Payload, Target};
 
     use super::*;
     use crate::Settings;
-    use crate::engine::{Change, Input, Random, Submission, Terms, Wait};
+    use crate::engine::{Input, NewTransaction, Random, Terms, Wait};
 
     fn submit(engine: &mut Engine<()>, count: usize, now: Timestamp) {
         let participant: ParticipantName = "hangs".parse().unwrap();
         let branch = StartedBranch { participant, payload: Payload::null() };
-        let change = Change::TwoPhase { name: "x".parse().unwrap(), branches: vec![branch] };
+        let branches = vec![branch];
+        let proposal = Proposal::new("x".parse().unwrap(), branches).unwrap();
         for _ in 0..count {
-            let submission = Submission {
+            let submission = NewTransaction {
                 key: None,
                 other_key: None,
                 trace: None,
                 deadline: None,
-                change: change.clone(),
+                proposal: proposal.clone().into(),
             };
             engine.handle(Input::Submit { submission, wait: Wait::Accepted, to: () }, now);
         }

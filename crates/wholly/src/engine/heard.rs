@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use wholly_core::wire::Answer;
-use wholly_core::{BranchIndex, Effect, LAST_ANSWERS_LIMIT, Timestamp, Transaction};
+use wholly_core::{BranchIndex, BranchName, Effect, LAST_ANSWERS_LIMIT, Timestamp, Transaction};
 
 use super::open::{Attempts, Open, Part};
 use super::targets::Who;
@@ -99,11 +99,11 @@ impl<W> Engine<W> {
             && !is_vote
             && let Some(untold) = self.causes.count(who, &heard)
         {
-            let name = branch_name(transaction, *branch);
+            let name = transaction.part(*branch).map(|part| part.name);
             tracing::info!(
                 transaction = %id,
                 participant = transaction.target(*branch).map(tracing::field::display),
-                branch = name.as_deref(),
+                branch = name.as_ref().map(BranchName::as_str),
                 operation = operation.as_str(),
                 answer = heard.answer,
                 status = heard.status,
@@ -162,7 +162,7 @@ impl<W> Open<W> {
 
     fn last_answer_in_words(&self, transaction: &Transaction, effect: Effect) -> Option<String> {
         let attempts = self.attempts.get(usize::from(effect.branch))?;
-        let name = branch_name(transaction, effect.branch)?;
+        let name = transaction.part(effect.branch)?.name;
         let operation = effect.operation.as_str();
         let tries = match attempts.operation == Some(effect.operation) {
             true => attempts.tries,
@@ -177,19 +177,6 @@ impl<W> Open<W> {
             Some(last) => format!("{name} ({operation}, {asked}): {last}"),
             None => format!("{name} ({operation}, {asked}) has not answered"),
         })
-    }
-}
-
-/// The name of a branch or step.
-fn branch_name(transaction: &Transaction, branch: BranchIndex) -> Option<String> {
-    match transaction {
-        Transaction::TwoPhase(transaction) => {
-            let branch = transaction.branches().get(usize::from(branch))?;
-            Some(branch.participant().to_string())
-        }
-        Transaction::Saga(saga) => {
-            Some(saga.definition().steps.get(usize::from(branch))?.name.to_string())
-        }
     }
 }
 

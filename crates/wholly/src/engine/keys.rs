@@ -5,12 +5,11 @@
 
 use wholly_core::{Key, Timestamp, TransactionId};
 
-use super::recover::key_of;
-use super::{Engine, Part, Reply, Submission, Wait};
+use super::{Engine, NewTransaction, Part, Reply, Wait};
 use crate::error::SubmitError;
-use crate::log::{ReadError, StoredTransaction};
+use crate::log::ReadError;
 use crate::outcome::AnyOutcome;
-use crate::replay::{Replayed, replay};
+use crate::replay::{FoldedTransaction, ReplayError, Replayed};
 
 /// What the loop knows of a key.
 pub(super) enum KeyState<W> {
@@ -18,9 +17,9 @@ pub(super) enum KeyState<W> {
     Open(TransactionId),
     /// The transaction that had it has ended, and what it recorded last is not durable yet: the
     /// log cannot be asked before that. These wait to ask.
-    Ended(Vec<(Submission, Wait, W)>),
+    Ended(Vec<(NewTransaction, Wait, W)>),
     /// The log is being asked; these wait for its answer.
-    LookingUp(Vec<(Submission, Wait, W)>),
+    LookingUp(Vec<(NewTransaction, Wait, W)>),
 }
 
 impl<W> Engine<W> {
@@ -28,7 +27,7 @@ impl<W> Engine<W> {
     pub(super) fn submit_by_key(
         &mut self,
         key: Key,
-        submission: Submission,
+        submission: NewTransaction,
         wait: Wait,
         to: W,
         now: Timestamp,
@@ -75,7 +74,7 @@ impl<W> Engine<W> {
     pub(super) fn found(
         &mut self,
         key: Key,
-        found: Result<Option<StoredTransaction>, ReadError>,
+        found: Result<Option<FoldedTransaction>, ReadError>,
         now: Timestamp,
     ) {
         // What was looked for may have been loaded meanwhile, and its key leads to it.
@@ -84,7 +83,7 @@ impl<W> Engine<W> {
         }
         let Some(KeyState::LookingUp(queue)) = self.keys.remove(&key) else { return };
         if let Ok(Some(stored)) = &found
-            && let Some(other) = key_of(stored).filter(|other| *other != key)
+            && let Some(other) = stored.key.clone().filter(|other| *other != key)
         {
             // It goes on while the log is read: its own key says how it stands now.
             for (submission, wait, to) in queue {
@@ -109,15 +108,15 @@ impl<W> Engine<W> {
                     self.wait(stored.id, wait, to, now);
                 }
             }
-            Ok(Some(stored)) if self.unloaded.has(stored.id) => {
-                for (submission, wait, to) in queue {
-                    self.join_unloaded(&key, &stored, &submission, wait, to);
-                }
-            }
             Ok(Some(stored)) => {
+                let (id, replayed) = (stored.id, stored.whole());
                 for (submission, wait, to) in queue {
-                    let reply = what_was_found(&key, &stored, &submission, wait);
-                    self.reply(to, reply);
+                    if self.unloaded.has(id) {
+                        self.join_unloaded(&key, id, &replayed, &submission, wait, to);
+                    } else {
+                        let reply = what_was_found(&key, id, &replayed, &submission, wait);
+                        self.reply(to, reply);
+                    }
                 }
             }
             Err(error) => {
@@ -133,13 +132,13 @@ impl<W> Engine<W> {
     fn join_unloaded(
         &mut self,
         key: &Key,
-        stored: &StoredTransaction,
-        submission: &Submission,
+        id: TransactionId,
+        replayed: &Result<Replayed, ReplayError>,
+        submission: &NewTransaction,
         wait: Wait,
         to: W,
     ) {
-        let (id, replayed) = (stored.id, replay(stored));
-        let unsettled = match &replayed {
+        let unsettled = match replayed {
             Ok(replayed) if is_other(submission, replayed) => {
                 let error = SubmitError::KeyReused { key: key.clone(), id };
                 return self.reply(to, Reply::NotAccepted(error));
@@ -155,9 +154,9 @@ impl<W> Engine<W> {
         }
     }
 
-    fn is_same(&self, id: TransactionId, submission: &Submission) -> bool {
+    fn is_same(&self, id: TransactionId, submission: &NewTransaction) -> bool {
         match self.open.get(&id).map(|open| &open.part) {
-            Some(Part::Live(transaction)) => submission.change.is_same_as(transaction, true),
+            Some(Part::Live(transaction)) => submission.proposal.is_same_as(transaction, true),
             // What cannot be read cannot be compared; the client learns its id and its state.
             Some(Part::Unusable { .. } | Part::Ended) | None => true,
         }
@@ -165,20 +164,19 @@ impl<W> Engine<W> {
 }
 
 /// True if a submission says something else than the transaction with its key.
-fn is_other(submission: &Submission, begun: &Replayed) -> bool {
-    !submission.change.is_same_as(&begun.transaction, !begun.payloads_removed)
+fn is_other(submission: &NewTransaction, begun: &Replayed) -> bool {
+    !submission.proposal.is_same_as(&begun.transaction, !begun.payloads_removed)
 }
 
 /// The reply of a transaction that has ended, or that cannot be read.
 fn what_was_found(
     key: &Key,
-    stored: &StoredTransaction,
-    submission: &Submission,
+    id: TransactionId,
+    replayed: &Result<Replayed, ReplayError>,
+    submission: &NewTransaction,
     wait: Wait,
 ) -> Reply {
-    let id = stored.id;
-    let replayed = replay(stored);
-    match &replayed {
+    match replayed {
         Ok(replayed) if is_other(submission, replayed) => {
             return Reply::NotAccepted(SubmitError::KeyReused { key: key.clone(), id });
         }
@@ -191,9 +189,7 @@ fn what_was_found(
         Ok(_) | Err(_) => {}
     }
     match (wait, replayed) {
-        (Wait::Settled { .. }, Ok(replayed)) => {
-            Reply::Outcome(AnyOutcome::of_stored(id, &replayed))
-        }
+        (Wait::Settled { .. }, Ok(replayed)) => Reply::Outcome(AnyOutcome::of_stored(id, replayed)),
         // Nobody works on it any more: who waits would wait in vain.
         (Wait::Settled { .. }, Err(_)) => {
             Reply::NotAccepted(SubmitError::Quarantined { key: key.clone(), id })

@@ -2,58 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use wholly_core::{ParticipantName, Transaction, saga, two_phase};
+use wholly_core::{Target, Transaction};
 
-use crate::log::listing::{Labels, Pattern, State};
+use crate::log::listing::Labels;
 
 impl Labels {
-    /// What a transaction is now.
+    /// The labels of a transaction as it is now.
     pub(super) fn of(transaction: &Transaction) -> Self {
-        let pattern = match transaction {
-            Transaction::TwoPhase(_) => Pattern::TwoPhase,
-            Transaction::Saga(_) => Pattern::Saga,
-        };
+        let view = transaction.view();
+        let participants = transaction.parts().filter_map(|part| match part.target {
+            Target::Participant(participant) => Some(participant),
+            Target::Code { .. } => None,
+        });
         Self {
-            name: transaction.name().clone(),
-            pattern,
-            participants: participants(transaction).into_iter().collect(),
-            state: state(transaction),
-            stuck: transaction.is_stuck(),
+            name: view.name.clone(),
+            pattern: view.pattern,
+            participants: participants.collect::<BTreeSet<_>>().into_iter().collect(),
+            state: view.state,
+            stuck: view.stuck,
         }
     }
 
-    /// Says what may have changed since.
+    /// Takes over what may have changed since.
     pub(super) fn update(&mut self, transaction: &Transaction) {
-        self.state = state(transaction);
-        self.stuck = transaction.is_stuck();
-    }
-}
-
-fn participants(transaction: &Transaction) -> BTreeSet<ParticipantName> {
-    match transaction {
-        Transaction::TwoPhase(transaction) => {
-            transaction.branches().iter().map(|branch| branch.participant().clone()).collect()
-        }
-        Transaction::Saga(saga) => {
-            saga.steps().filter_map(|(step, _)| step.participant.clone()).collect()
-        }
-    }
-}
-
-fn state(transaction: &Transaction) -> State {
-    match transaction {
-        Transaction::TwoPhase(transaction) => match transaction.state() {
-            two_phase::State::Init => State::Init,
-            two_phase::State::Prepared => State::Prepared,
-            two_phase::State::Committed => State::Committed,
-            two_phase::State::Aborted(_) => State::Aborted,
-        },
-        Transaction::Saga(saga) => match saga.state() {
-            saga::State::Running => State::Running,
-            saga::State::Completed => State::Completed,
-            saga::State::Compensating => State::Compensating,
-            saga::State::Compensated => State::Compensated,
-        },
+        let view = transaction.view();
+        (self.state, self.stuck) = (view.state, view.stuck);
     }
 }
 

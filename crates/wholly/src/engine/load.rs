@@ -8,7 +8,8 @@ use super::keys::KeyState;
 use super::unloaded::{Debt, Waiting};
 use super::{Engine, Input, Part, Reply, Wait, Waiter};
 use crate::error::SubmitError;
-use crate::log::{ReadError, StoredTransaction};
+use crate::log::ReadError;
+use crate::replay::FoldedTransaction;
 
 /// The most text that is loaded at once, unless one transaction has more.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
@@ -114,7 +115,7 @@ impl<W> Engine<W> {
     /// Takes what was read of what was to be loaded: all of it, or the first ones.
     pub(super) fn loaded(
         &mut self,
-        loaded: Result<Vec<Option<StoredTransaction>>, ReadError>,
+        loaded: Result<Vec<Option<FoldedTransaction>>, ReadError>,
         now: Timestamp,
     ) {
         let asked = self.unloaded.take_loading();
@@ -125,7 +126,7 @@ impl<W> Engine<W> {
                     if place > 0 && !self.room.is_left_to_load() {
                         break;
                     }
-                    self.load(ordinal, stored.as_ref(), now);
+                    self.load(ordinal, stored, now);
                 }
             }
             Err(error) => {
@@ -139,18 +140,19 @@ impl<W> Engine<W> {
         self.measure();
     }
 
-    fn load(&mut self, ordinal: u64, stored: Option<&StoredTransaction>, now: Timestamp) {
+    fn load(&mut self, ordinal: u64, stored: Option<FoldedTransaction>, now: Timestamp) {
         if !self.unloaded.remove(ordinal, &mut self.targets) {
             return;
         }
         let waiters = self.unloaded.waiters_of(ordinal);
         let inputs = self.unloaded.inputs_of(ordinal);
+        let id = stored.as_ref().map(|stored| stored.id);
         if let Some(stored) = stored {
             self.recover(stored, now);
         }
         for Waiting { until, otherwise, to } in waiters {
-            match stored.filter(|stored| self.open.contains_key(&stored.id)) {
-                Some(stored) => self.wait(stored.id, Wait::Settled { until }, to, now),
+            match id.filter(|id| self.open.contains_key(id)) {
+                Some(id) => self.wait(id, Wait::Settled { until }, to, now),
                 None => self.reply(to, otherwise),
             }
         }
@@ -161,10 +163,11 @@ impl<W> Engine<W> {
 
     /// For a mutation: loads one as if there had been no restart.
     #[cfg(test)]
-    pub fn load_as_if_it_ran(&mut self, ordinal: u64, stored: &StoredTransaction, now: Timestamp) {
+    pub fn load_as_if_it_ran(&mut self, ordinal: u64, stored: FoldedTransaction, now: Timestamp) {
         if self.unloaded.remove(ordinal, &mut self.targets) {
+            let id = stored.id;
             self.take_up(stored, now);
-            self.advance(stored.id, now);
+            self.advance(id, now);
         }
     }
 

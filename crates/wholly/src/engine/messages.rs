@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wholly_core::{BranchIndex, BranchName, Ended, Key, LogId, Target, Timestamp, TransactionId};
 
-use super::{Batch, Load, Lookup, StuckChange, Submission, Terms, Wait};
+use super::{Batch, Load, Lookup, NewTransaction, StuckChange, Terms, Wait};
 use crate::error::{CancelError, EndError, ResolveError, SubmitError};
 use crate::last_answer::CallAttempts;
-use crate::log::{Position, ReadError, StoredTransaction};
+use crate::log::{Position, ReadError};
 use crate::outcome::AnyOutcome;
 use crate::participant::slots::{Answered, Attempt};
+use crate::replay::FoldedTransaction;
 
 /// What goes into the loop.
 pub(crate) enum Input<W> {
     /// Begin a transaction, or join the one with the same key.
-    Submit { submission: Submission, wait: Wait, to: W },
+    Submit { submission: NewTransaction, wait: Wait, to: W },
     /// What the log holds under a key that was to be looked up.
-    Found { key: Key, found: Result<Option<StoredTransaction>, ReadError> },
+    Found { key: Key, found: Result<Option<FoldedTransaction>, ReadError> },
     /// An attempt came to its end.
     Answered(Answered),
     /// Reply when the transaction has settled, or at `until`.
@@ -38,7 +39,7 @@ pub(crate) enum Input<W> {
     /// A participant or saga is registered; transactions that await it go on.
     Register { target: Target, terms: Terms },
     /// What was to be loaded, or the first of it, as the log has it.
-    Loaded(Result<Vec<Option<StoredTransaction>>, ReadError>),
+    Loaded(Result<Vec<Option<FoldedTransaction>>, ReadError>),
     /// The batch at this position is durable.
     Durable(Position),
     /// Accept nothing new.

@@ -59,7 +59,7 @@ use rustc_hash::FxHashMap;
 use wholly_core::wire::Answer;
 use wholly_core::{
     self as core, BranchName, BrokenInvariant, Ended, Key, LogId, Now, Target, Timestamp,
-    Transaction, TransactionId, saga, two_phase,
+    Transaction, TransactionId,
 };
 
 pub use backoff::Backoff;
@@ -69,7 +69,7 @@ pub(crate) use load::Load;
 pub(crate) use messages::{Input, Known, Minted, Outputs, Reply};
 pub(crate) use other_key::{Lookup, OtherKey};
 pub(crate) use stuck::StuckChange;
-pub(crate) use submit::{Change, Submission, Wait};
+pub(crate) use submit::{NewTransaction, Wait};
 pub(crate) use targets::Terms;
 
 use crate::Settings;
@@ -488,10 +488,7 @@ impl<W> Engine<W> {
 /// Whether a transaction is here that may still go either way.
 fn is_undecided<W>(open: &FxHashMap<TransactionId, Open<W>>, id: TransactionId) -> bool {
     match open.get(&id).map(|open| &open.part) {
-        Some(Part::Live(Transaction::TwoPhase(transaction))) => {
-            matches!(transaction.state(), two_phase::State::Init | two_phase::State::Prepared)
-        }
-        Some(Part::Live(Transaction::Saga(saga))) => saga.state() == saga::State::Running,
+        Some(Part::Live(transaction)) => transaction.view().state.is_undecided(),
         Some(Part::Unusable { .. } | Part::Ended) | None => false,
     }
 }

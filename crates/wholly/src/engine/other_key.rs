@@ -5,7 +5,7 @@
 
 use wholly_core::Key;
 
-use super::submit::Submission;
+use super::submit::NewTransaction;
 
 /// Another key under which a submission may have begun, and its turn.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct Lookup {
     pub or: Option<Key>,
 }
 
-impl Submission {
+impl NewTransaction {
     /// The key that is looked up first.
     pub(super) fn first_key(&self) -> Option<&Key> {
         match &self.other_key {

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
-use wholly_core::{Input, Key, LogId, Target, Timestamp, TransactionId, entry};
+use wholly_core::{Input, Key, LogId, Target, Timestamp, TransactionId};
 
 use super::heard::Causes;
 use super::keys::KeyState;
@@ -16,12 +16,12 @@ use super::room::{Room, Taken};
 use super::stuck::stuck_since;
 use super::targets::Targets;
 use super::unloaded::Unloaded;
-use super::{Batch, Engine, Open, Outputs, Part, Random, Submission, Terms, Wait};
+use super::{Batch, Engine, NewTransaction, Open, Outputs, Part, Random, Terms, Wait};
 use crate::Settings;
+use crate::log::Position;
 use crate::log::listing::Labels;
-use crate::log::{Position, StoredTransaction};
 use crate::meter::Meter;
-use crate::replay::{ReplayError, Replayed, as_far_as_known};
+use crate::replay::{FoldedTransaction, ReplayError, Replayed};
 
 impl<W> Engine<W> {
     /// A loop over a log that was just opened, with nothing in it yet.
@@ -77,24 +77,23 @@ impl<W> Engine<W> {
 
     /// Takes up a transaction that the log holds and that has not ended, and tells it that it
     /// restarted, unless it came with a restored copy: then an operator has to say so.
-    pub fn recover(&mut self, stored: &StoredTransaction, now: Timestamp) {
+    pub fn recover(&mut self, stored: FoldedTransaction, now: Timestamp) {
+        let id = stored.id;
         let came_meanwhile = self.take_up(stored, now);
-        self.step(stored.id, &Input::Restarted, now);
-        self.advance(stored.id, now);
+        self.step(id, &Input::Restarted, now);
+        self.advance(id, now);
         for (key, submission, wait, to) in came_meanwhile {
             self.submit_by_key(key, submission, wait, to, now);
         }
     }
 
-    /// Replays a transaction. Gives who looks for it by its key.
+    /// Takes a transaction up. Gives who looks for it by its key.
     pub(crate) fn take_up(
         &mut self,
-        stored: &StoredTransaction,
+        stored: FoldedTransaction,
         now: Timestamp,
-    ) -> Vec<(Key, Submission, Wait, W)> {
-        let id = stored.id;
-        let key = key_of(stored);
-        let (known, wrong) = as_far_as_known(stored);
+    ) -> Vec<(Key, NewTransaction, Wait, W)> {
+        let FoldedTransaction { id, key, folded: (known, wrong), next_sequence } = stored;
         let labels = known.as_ref().map(|known| Labels::of(&known.transaction));
         let (part, stuck) = match (known, wrong) {
             (Some(Replayed { transaction, history, .. }), None) => {
@@ -121,7 +120,7 @@ impl<W> Engine<W> {
         if open.quarantined {
             self.quarantined.insert(id);
         }
-        open.sequence = stored.entries.last().map_or(0, |entry| entry.sequence + 1);
+        open.sequence = next_sequence;
         open.stuck = stuck.is_some();
         self.keep(id, open);
         self.count_owed(id);
@@ -137,7 +136,7 @@ impl<W> Engine<W> {
         &mut self,
         id: TransactionId,
         key: Option<&Key>,
-    ) -> Vec<(Key, Submission, Wait, W)> {
+    ) -> Vec<(Key, NewTransaction, Wait, W)> {
         let Some(key) = key else { return Vec::new() };
         match self.keys.insert(key.clone(), KeyState::Open(id)) {
             Some(KeyState::LookingUp(queue) | KeyState::Ended(queue)) => {
@@ -147,10 +146,4 @@ impl<W> Engine<W> {
             Some(KeyState::Open(_)) | None => Vec::new(),
         }
     }
-}
-
-/// The key under which a stored transaction was submitted, as far as it can be read.
-pub(super) fn key_of(stored: &StoredTransaction) -> Option<Key> {
-    let records = entry::decode(&stored.entries.first()?.text).ok()?;
-    records.first()?.1.key().cloned()
 }

@@ -10,10 +10,10 @@
 //!
 //! INVARIANT: the bytes in use are the sum of those of the open transactions.
 
-use wholly_core::{Timestamp, TransactionId};
+use wholly_core::{Proposal, Timestamp, TransactionId};
 
 use super::targets::Who;
-use super::{Attempts, Change, Engine, Open, Part};
+use super::{Attempts, Engine, Open, Part};
 use crate::error::SubmitError;
 
 /// The bytes of a transaction beside its payloads.
@@ -102,17 +102,8 @@ impl Taken {
 }
 
 /// The bytes that a new transaction will take.
-pub(super) fn needed(change: &Change) -> usize {
-    let (payloads, branches) = match change {
-        Change::TwoPhase { branches, .. } => {
-            let payloads = branches.iter().map(|branch| branch.payload.as_str().len());
-            (payloads.sum(), branches.len())
-        }
-        Change::Saga { saga, input, .. } => {
-            (saga.memory_bytes() + input.as_str().len(), saga.steps().len())
-        }
-    };
-    OWN_BYTES + branches * BRANCH_BYTES + payloads
+pub(super) fn needed(proposal: &Proposal, parts: usize) -> usize {
+    OWN_BYTES + parts * BRANCH_BYTES + proposal.memory_bytes()
 }
 
 impl<W> Engine<W> {

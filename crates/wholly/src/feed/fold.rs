@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use wholly_core::entry::EndedByHand;
-use wholly_core::{ParticipantName, Record, Target, Timestamp, Transaction, TransactionId, entry};
+use wholly_core::{
+    BranchName, ParticipantName, Record, Target, Timestamp, Transaction, TransactionId, entry,
+};
 
 use super::{EventId, FeedEvent, Recorded};
 use crate::log::{LogReader, PlacedEntry, ReadError};
@@ -56,7 +58,7 @@ pub(super) struct Fold {
     /// An operator ended it.
     ended: bool,
     participants: Arc<[Option<ParticipantName>]>,
-    branches: Arc<[Arc<str>]>,
+    branches: Arc<[BranchName]>,
 }
 
 impl Fold {
@@ -142,39 +144,27 @@ impl Fold {
 
     fn name_branches(&mut self) {
         let Some(transaction) = &self.transaction else { return };
-        let targets = (0..transaction.branch_count())
-            .map(|nth| u16::try_from(nth).ok().and_then(|nth| transaction.target(nth)));
-        self.participants = targets
-            .map(|target| match target {
-                Some(Target::Participant(participant)) => Some(participant),
-                Some(Target::Code { .. }) | None => None,
-            })
-            .collect();
-        self.branches = match transaction {
-            Transaction::TwoPhase(transaction) => {
-                transaction.branches().iter().map(|b| b.participant().as_str().into()).collect()
-            }
-            Transaction::Saga(saga) => saga.steps().map(|(s, _)| s.name.as_str().into()).collect(),
-        };
+        self.branches = transaction.parts().map(|part| part.name).collect();
+        let participants = transaction.parts().map(|part| match part.target {
+            Target::Participant(participant) => Some(participant),
+            Target::Code { .. } => None,
+        });
+        self.participants = participants.collect();
     }
 
     /// What the transaction has come to.
     fn event(&self, id: EventId, at: Timestamp, record: Recorded) -> FeedEvent {
         let readable = self.transaction.as_ref().filter(|_| self.broken.is_none());
-        let (pattern, state) = match readable {
-            Some(Transaction::TwoPhase(transaction)) => ("two-phase", transaction.state().as_str()),
-            Some(Transaction::Saga(saga)) => ("saga", saga.state().as_str()),
-            None => ("unknown", "unknown"),
-        };
+        let view = readable.map(Transaction::view);
         FeedEvent {
             id,
             transaction: self.id,
             at,
-            name: self.transaction.as_ref().map(|transaction| transaction.name().clone()),
-            pattern,
-            state,
-            settled: self.ended || readable.is_some_and(Transaction::is_settled),
-            stuck: !self.ended && readable.is_none_or(Transaction::is_stuck),
+            name: self.transaction.as_ref().map(|transaction| transaction.view().name.clone()),
+            pattern: view.map(|view| view.pattern),
+            state: view.map(|view| view.state),
+            settled: self.ended || view.is_some_and(|view| view.settled),
+            stuck: !self.ended && view.is_none_or(|view| view.stuck),
             participants: self.participants.clone(),
             branches: self.branches.clone(),
             record,

@@ -17,7 +17,9 @@ mod id;
 use std::sync::Arc;
 
 use tokio::sync::watch;
-use wholly_core::{Name, ParticipantName, Record, Timestamp, TransactionId};
+use wholly_core::{
+    BranchName, Name, ParticipantName, Pattern, Record, State, Timestamp, TransactionId,
+};
 
 use crate::coordinator::Shared;
 use crate::error::GetError;
@@ -40,10 +42,10 @@ pub struct FeedEvent {
     pub at: Timestamp,
     /// What the transaction is called; none where its records cannot be read.
     pub name: Option<Name>,
-    /// `two-phase` or `saga`; `unknown` where its records cannot be read.
-    pub pattern: &'static str,
-    /// As in a [`Snapshot`](crate::Snapshot).
-    pub state: &'static str,
+    /// Its pattern; `None` where its records cannot be read.
+    pub pattern: Option<Pattern>,
+    /// The state that the record brought it to; `None` where its records cannot be read.
+    pub state: Option<State>,
     /// Nothing is left to do.
     pub settled: bool,
     /// An operator is needed.
@@ -51,7 +53,7 @@ pub struct FeedEvent {
     /// Who does each branch or step, in their order; none where the program itself does.
     pub participants: Arc<[Option<ParticipantName>]>,
     /// What each branch or step is called, in their order.
-    pub branches: Arc<[Arc<str>]>,
+    pub branches: Arc<[BranchName]>,
     /// What was recorded.
     pub record: Recorded,
 }

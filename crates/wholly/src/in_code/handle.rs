@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use serde::Serialize;
 use wholly_core::saga::Graph;
 
-use crate::{Coordinator, SagaRun};
+use crate::{Coordinator, SagaRun, Submission};
 
 /// A [`Saga`](super::Saga) that is registered: it starts sagas with an input of the type `I`, once
 /// the coordinator at whose builder it was registered has started. Clones share one saga.
@@ -29,11 +29,11 @@ impl<I> SagaHandle<I> {
 
     /// A saga with this input, to be executed or submitted. Where the coordinator has not started,
     /// that is an error: [`SubmitError::NotStarted`](crate::SubmitError::NotStarted).
-    pub fn start(&self, input: &I) -> SagaRun
+    pub fn start(&self, input: &I) -> Submission<SagaRun>
     where
         I: Serialize,
     {
-        SagaRun::new(self.home.coordinator(), self.saga.clone()).input(input)
+        Submission::saga(self.home.coordinator(), self.saga.clone()).input(input)
     }
 }
 

@@ -128,7 +128,7 @@ impl<I> Saga<I> {
     /// registered under the same name and version; so give a saga whose steps or types have
     /// changed a new version, and keep the old one registered until none of it is left. A client
     /// that tries a submission again meanwhile, under its key, may then name another version than
-    /// before: let it say [`any_version`](crate::SagaRun::any_version).
+    /// before: let it say [`any_version`](crate::Submission::any_version).
     pub fn new(name: &str, version: u32) -> Self {
         Self {
             name: name.to_owned(),

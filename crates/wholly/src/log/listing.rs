@@ -16,6 +16,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use wholly_core::{Name, ParticipantName, Timestamp, TransactionId};
 
+pub use wholly_core::{Pattern, State};
+
 /// What a transaction is, as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Labels {
@@ -30,65 +32,6 @@ pub struct Labels {
     /// Whether an operator is needed.
     pub stuck: bool,
 }
-
-macro_rules! words {
-    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident $word:literal)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-        pub enum $type {
-            $($(#[$variant_doc])* #[serde(rename = $word)] $variant,)*
-        }
-
-        impl $type {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
-
-            /// Its name in the protocol.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word,)*
-                }
-            }
-
-            /// The one with this name.
-            pub fn named(name: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|one| one.as_str() == name)
-            }
-        }
-    };
-}
-
-words!(
-    /// How a transaction is carried out.
-    Pattern {
-        /// Prepare, then commit or abort.
-        TwoPhase "two-phase"
-        /// Steps, and their compensations.
-        Saga "saga"
-    }
-);
-
-words!(
-    /// Where a transaction of either pattern stands.
-    State {
-        /// In two phases: votes are being asked for.
-        Init "init"
-        /// In two phases: every vote is in and yes.
-        Prepared "prepared"
-        /// In two phases, decided: commit.
-        Committed "committed"
-        /// In two phases, decided: abort.
-        Aborted "aborted"
-        /// A saga whose steps are asked for.
-        Running "running"
-        /// A saga of which every step is done.
-        Completed "completed"
-        /// A saga that is being taken back.
-        Compensating "compensating"
-        /// A saga that was taken back.
-        Compensated "compensated"
-    }
-);
 
 /// Which transactions are listed: those that match all that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::time::Instant as Moment;
-use wholly_core::{Target, Timestamp, Transaction, TransactionId};
+use wholly_core::{Pattern, State, Target, Timestamp, Transaction, TransactionId};
 
 pub use histogram::Distribution;
 use histogram::{Sizes, Times};
@@ -81,8 +81,8 @@ pub struct Measures {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct BegunMeasures {
-    /// `two-phase` or `saga`.
-    pub pattern: &'static str,
+    /// Their pattern.
+    pub pattern: Pattern,
     /// How many.
     pub count: u64,
 }
@@ -91,10 +91,10 @@ pub struct BegunMeasures {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct EndedMeasures {
-    /// `two-phase` or `saga`.
-    pub pattern: &'static str,
-    /// `committed` or `aborted`; `completed` or `compensated`.
-    pub outcome: &'static str,
+    /// Their pattern.
+    pub pattern: Pattern,
+    /// The state in which they settled.
+    pub outcome: State,
     /// How long they took, from when they began until they had settled.
     pub time: Distribution,
 }
@@ -104,8 +104,9 @@ pub(crate) struct Meter {
     clock: Clock,
     runs: bool,
     on_settled: Option<OnSettled>,
-    begun: [AtomicU64; PATTERNS.len()],
-    ended: [Times; OUTCOMES.len()],
+    begun: [AtomicU64; Pattern::ALL.len()],
+    /// By state; in some none settles.
+    ended: [Times; State::ALL.len()],
     in_flight: AtomicUsize,
     in_flight_bytes: AtomicUsize,
     in_flight_limit_bytes: AtomicUsize,
@@ -123,14 +124,6 @@ pub(crate) struct Meter {
     /// Locked when somebody is registered, and by who reads.
     targets: Mutex<BTreeMap<Target, Arc<TargetMeter>>>,
 }
-
-const PATTERNS: [&str; 2] = ["two-phase", "saga"];
-const OUTCOMES: [(&str, &str); 4] = [
-    (PATTERNS[0], "committed"),
-    (PATTERNS[0], "aborted"),
-    (PATTERNS[1], "completed"),
-    (PATTERNS[1], "compensated"),
-];
 
 impl Meter {
     /// One that counts, or does not.
@@ -168,11 +161,7 @@ impl Meter {
         if !self.runs {
             return;
         }
-        let pattern = match transaction {
-            Transaction::TwoPhase(_) => 0,
-            Transaction::Saga(_) => 1,
-        };
-        self.begun[pattern].fetch_add(1, Relaxed);
+        self.begun[transaction.view().pattern.number()].fetch_add(1, Relaxed);
     }
 
     /// A transaction has settled. Who follows hears of it whether it is counted or not.
@@ -183,13 +172,7 @@ impl Meter {
         if !self.runs {
             return;
         }
-        let state = match transaction {
-            Transaction::TwoPhase(transaction) => transaction.state().as_str(),
-            Transaction::Saga(saga) => saga.state().as_str(),
-        };
-        if let Some(outcome) = OUTCOMES.iter().position(|(_, outcome)| *outcome == state) {
-            self.ended[outcome].saw(id.minted_at().until(now));
-        }
+        self.ended[transaction.view().state.number()].saw(id.minted_at().until(now));
     }
 
     /// What the loop holds.
@@ -266,16 +249,16 @@ impl Meter {
             0 => None,
             began => Some(Timestamp::from_millis(began).until(now)),
         };
-        let begun = PATTERNS.into_iter().zip(&self.begun);
-        let ended = OUTCOMES.into_iter().zip(&self.ended);
+        let begun = Pattern::ALL.iter().zip(&self.begun);
+        let ended = State::ALL.iter().zip(&self.ended).filter(|(state, _)| state.end().is_some());
         let targets = self.targets.lock().unwrap_or_else(PoisonError::into_inner);
         Measures {
             begun: begun
-                .map(|(pattern, count)| BegunMeasures { pattern, count: count.load(Relaxed) })
+                .map(|(&pattern, count)| BegunMeasures { pattern, count: count.load(Relaxed) })
                 .collect(),
             ended: ended
-                .map(|((pattern, outcome), time)| EndedMeasures {
-                    pattern,
+                .map(|(&outcome, time)| EndedMeasures {
+                    pattern: outcome.pattern(),
                     outcome,
                     time: time.read(),
                 })

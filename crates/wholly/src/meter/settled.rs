@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wholly_core::{Name, TraceContext, Transaction, TransactionId};
+use wholly_core::{Name, Pattern, State, TraceContext, Transaction, TransactionId, View};
 
 /// A transaction that has settled.
 #[derive(Clone, Debug)]
@@ -12,10 +12,10 @@ pub struct SettledTransaction {
     pub id: TransactionId,
     /// What it is called.
     pub name: Name,
-    /// `two-phase` or `saga`.
-    pub pattern: &'static str,
-    /// `committed` or `aborted`; `completed` or `compensated`.
-    pub state: &'static str,
+    /// Its pattern.
+    pub pattern: Pattern,
+    /// The state in which it settled.
+    pub state: State,
     /// The trace that it belongs to, if its client gave one.
     pub trace: Option<Arc<TraceContext>>,
 }
@@ -25,11 +25,8 @@ pub(crate) type OnSettled = Box<dyn Fn(SettledTransaction) + Send + Sync>;
 
 impl SettledTransaction {
     pub(super) fn of(id: TransactionId, transaction: &Transaction) -> Self {
-        let (pattern, state) = match transaction {
-            Transaction::TwoPhase(transaction) => ("two-phase", transaction.state().as_str()),
-            Transaction::Saga(saga) => ("saga", saga.state().as_str()),
-        };
-        let (name, trace) = (transaction.name().clone(), transaction.trace().cloned());
+        let View { pattern, state, name, trace, .. } = transaction.view();
+        let (name, trace) = (name.clone(), trace.cloned());
         Self { id, name, pattern, state, trace }
     }
 }

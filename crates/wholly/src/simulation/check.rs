@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use wholly_core::two_phase::{self, Decision};
-use wholly_core::{Key, Record, Transaction, TransactionId, saga};
+use wholly_core::{Key, Record, State, Transaction, TransactionId, saga};
 
 use super::clients::Told;
 use super::definitions;
@@ -83,7 +83,7 @@ impl World {
     }
 
     fn check_saga(&mut self, id: TransactionId, saga: &saga::Transaction) -> Result<(), Wrong> {
-        let completed = saga.state() == saga::State::Completed;
+        let completed = saga.state() == State::Completed;
         *if completed { &mut self.seen.completed } else { &mut self.seen.compensated } += 1;
         let really = &self.ledger.sagas[&id];
         ensure(really.turned_back != completed && really.settled, Check::Log, || {

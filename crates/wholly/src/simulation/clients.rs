@@ -4,14 +4,17 @@ use std::time::Duration;
 
 use serde_json::json;
 use wholly_core::two_phase::{self, StartedBranch};
-use wholly_core::{Key, Name, ParticipantName, Payload, Record, Timestamp, TransactionId, entry};
+use wholly_core::{
+    Key, Name, ParticipantName, Pattern, Payload, Proposal, Record, Timestamp, TransactionId,
+    entry, saga,
+};
 
 use super::definitions;
 use super::planted::Bug;
 use super::restored::PERSON;
 use super::world::{Caller, Event, PARTICIPANTS, World, connection_broke};
 use super::wrong::{Check, Wrong, ensure};
-use crate::engine::{Change, Input, Random, Reply, Submission, Wait};
+use crate::engine::{Input, NewTransaction, Random, Reply, Wait};
 use crate::outcome::AnyOutcome;
 use crate::{SagaOutcome, SubmitError};
 
@@ -25,7 +28,7 @@ pub struct Client {
     request: u64,
     doing: Doing,
     /// The key and what is submitted with it, for a retry.
-    current: Option<Submission>,
+    current: Option<NewTransaction>,
 }
 
 #[derive(Default)]
@@ -122,7 +125,7 @@ impl World {
         self.ask(who, |to| Input::Submit { submission, wait, to });
     }
 
-    fn new_submission(&mut self, who: usize) -> Submission {
+    fn new_submission(&mut self, who: usize) -> NewTransaction {
         let client = &mut self.clients[who];
         client.submitted += 1;
         let number = client.submitted;
@@ -133,17 +136,17 @@ impl World {
         // What is submitted with a key that others may use, too, follows from the key.
         let seed = if whose == 0 && keyed { u64::from(number) } else { self.random.next() };
         let mut random = Random::seeded(seed);
-        let change = match random.next().is_multiple_of(2) {
+        let proposal = match random.next().is_multiple_of(2) {
             true => branches(&mut random, number),
             false => {
                 let input = Payload::of(&json!({"number": number, "items": [seed]})).unwrap();
                 let saga = definitions::saga(&mut random, &PARTICIPANTS);
-                Change::Saga { saga, input, any_version: false }
+                Proposal::from(saga::Proposal::new(saga, input, false).unwrap())
             }
         };
-        let hurried = matches!(change, Change::Saga { .. }) && self.chance(10);
+        let hurried = proposal.pattern() == Pattern::Saga && self.chance(10);
         let deadline = hurried.then(|| Duration::from_millis(1 + self.below(1_000)));
-        Submission { key, other_key: None, trace: None, deadline, change }
+        NewTransaction { key, other_key: None, trace: None, deadline, proposal }
     }
 
     /// A reply reaches its client.
@@ -325,7 +328,7 @@ fn decides(record: &Record) -> bool {
     record.is_decision() || matches!(record, Record::TwoPhase(Decided(..) | Resolved(..)))
 }
 
-fn branches(random: &mut Random, number: u32) -> Change {
+fn branches(random: &mut Random, number: u32) -> Proposal {
     let mut below = |limit: usize| random.next() as usize % limit;
     let (first, count) = (below(PARTICIPANTS.len()), 1 + below(3));
     let payload = Payload::of(&number).unwrap();
@@ -333,5 +336,6 @@ fn branches(random: &mut Random, number: u32) -> Change {
         participant: ParticipantName::new(PARTICIPANTS[who % PARTICIPANTS.len()]).unwrap(),
         payload: payload.clone(),
     });
-    Change::TwoPhase { name: Name::new("simulated").unwrap(), branches: branches.collect() }
+    let name = Name::new("simulated").unwrap();
+    two_phase::Proposal::new(name, branches.collect()).unwrap().into()
 }

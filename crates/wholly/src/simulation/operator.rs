@@ -3,7 +3,7 @@
 
 use wholly_core::saga::Resolution;
 use wholly_core::wire::{Answer, Call, Operation};
-use wholly_core::{BranchName, Effect, Ended, Payload, Transaction, TransactionId};
+use wholly_core::{BranchName, Effect, Ended, Payload, Protocol as _, Transaction, TransactionId};
 
 use super::definitions::is_retriable;
 use super::world::World;

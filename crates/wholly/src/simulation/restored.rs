@@ -10,10 +10,12 @@
 
 use std::collections::BTreeMap;
 
-use wholly_core::saga::{self, Resolution, State};
+use wholly_core::saga::{self, Resolution};
 use wholly_core::two_phase::{self, Decision};
 use wholly_core::wire::Operation;
-use wholly_core::{BranchName, Ended, LogId, Record, Transaction, TransactionId};
+use wholly_core::{
+    BranchName, Ended, LogId, Protocol as _, Record, State, Transaction, TransactionId,
+};
 
 use super::ledger::{Ledger, Row, Saga, Step};
 use super::participants::Held;

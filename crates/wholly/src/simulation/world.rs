@@ -470,6 +470,7 @@ impl World {
         if let (Ok(Some(stored)), Some(running)) = (&found, &self.incarnation) {
             self.seen.joined_by_key_unloaded += u64::from(running.engine.is_unloaded(stored.id));
         }
+        let found = found.map(|stored| stored.as_ref().map(Into::into));
         self.input(Input::Found { key, found });
     }
 
@@ -497,9 +498,10 @@ impl World {
         for (ordinal, stored) in ordinals.iter().zip(&mut read) {
             *stored = stored.take().and_then(|stored| self.planted_history(stored));
             if let Some(stored) = stored.as_ref().filter(|stored| self.planted_restart(stored)) {
-                engine.load_as_if_it_ran(*ordinal, stored, now);
+                engine.load_as_if_it_ran(*ordinal, stored.into(), now);
             }
         }
+        let read = read.iter().map(|stored| stored.as_ref().map(Into::into)).collect();
         engine.handle(Input::Loaded(Ok(read)), now);
     }
 

@@ -1,7 +1,7 @@
 //! Whether a transaction that has settled happened at its participants as the log says.
 
-use wholly_core::saga::{Record, StepState};
-use wholly_core::{BranchName, ParticipantName, StepName, TransactionId};
+use wholly_core::saga::Record;
+use wholly_core::{BranchName, End, PartState, ParticipantName, Pattern, State, TransactionId};
 
 use super::scripted::{Scripted, Standing};
 use super::steps::StepStanding;
@@ -19,10 +19,10 @@ pub(super) fn wrong_at(
     if !stands_right(snapshot, name, standing) {
         return Some(format!("{name} stands at {standing:?}"));
     }
-    let saga = snapshot.filter(|snapshot| snapshot.pattern == "saga");
+    let saga = snapshot.filter(|snapshot| snapshot.pattern == Some(Pattern::Saga));
     let is_its_own = |asked: &BranchName| {
         let mut steps = saga.into_iter().flat_map(|saga| &saga.steps);
-        steps.any(|step| step.name.as_str() == asked.as_str() && is_of(&step.participant, name))
+        steps.any(|step| step.name == *asked && is_of(&step.participant, name))
     };
     if let Some(step) = scripted.steps(id).into_iter().find(|step| !is_its_own(step)) {
         return Some(format!("{name} was asked for {step}, which is none of its steps"));
@@ -32,16 +32,16 @@ pub(super) fn wrong_at(
 
 /// In two phases.
 fn stands_right(snapshot: Option<&Snapshot>, name: &str, standing: Option<Standing>) -> bool {
-    let state = snapshot.map_or("aborted", |snapshot| snapshot.state);
+    let state = snapshot.map_or(Some(State::Aborted), |snapshot| snapshot.state);
     let takes_part = |snapshot: &Snapshot| {
-        snapshot.branches.iter().any(|branch| branch.participant.as_str() == name)
+        snapshot.branches.iter().any(|branch| is_of(&branch.participant, name))
     };
     match standing {
         Some(Standing::ReadOnly) => true,
-        Some(Standing::Committed) => state == "committed",
-        Some(Standing::Aborted) => state == "aborted",
+        Some(Standing::Committed) => state == Some(State::Committed),
+        Some(Standing::Aborted) => state == Some(State::Aborted),
         Some(Standing::Prepared) => false,
-        None => state == "aborted" || !snapshot.is_some_and(takes_part),
+        None => state == Some(State::Aborted) || !snapshot.is_some_and(takes_part),
     }
 }
 
@@ -51,10 +51,10 @@ fn wrong_step_at(saga: &Snapshot, name: &str, scripted: &Scripted) -> Option<Str
             continue;
         }
         let standing = scripted.step(saga.id, step.name.as_str());
-        let right = match saga.state {
-            "completed" => step.state == StepState::Completed && is_done(standing),
-            _ => {
-                step.state != StepState::Completed && {
+        let right = match saga.state.and_then(State::end) {
+            Some(End::Made) => step.state == PartState::Completed && is_done(standing),
+            Some(End::Undone) | None => {
+                step.state != PartState::Completed && {
                     may_stay(saga, &step.name) || is_undone(step.state, standing)
                 }
             }
@@ -79,22 +79,29 @@ fn is_done(standing: Option<StepStanding>) -> bool {
 
 /// What was done is taken back, what was refused or never asked for is not there, and what may
 /// have been done is either.
-fn is_undone(state: StepState, standing: Option<StepStanding>) -> bool {
+fn is_undone(state: PartState, standing: Option<StepStanding>) -> bool {
     use StepStanding::{Compensated, Empty, Refused};
     match state {
-        StepState::Compensated => matches!(standing, Some(Compensated | Empty | Refused)),
-        StepState::Failed => standing == Some(Refused),
-        StepState::Pending => standing.is_none(),
-        StepState::Completed => false,
+        PartState::Compensated => matches!(standing, Some(Compensated | Empty | Refused)),
+        PartState::Failed => standing == Some(Refused),
+        PartState::Pending => standing.is_none(),
+        PartState::Completed
+        | PartState::Working
+        | PartState::Prepared
+        | PartState::Committed
+        | PartState::Aborted => false,
     }
 }
 
 /// Whether a step needs no compensation.
-fn may_stay(saga: &Snapshot, step: &StepName) -> bool {
+fn may_stay(saga: &Snapshot, step: &BranchName) -> bool {
     let Some(wholly_core::Record::Saga(Record::Started(started))) =
         saga.history.first().map(|event| &event.record)
     else {
         return false;
     };
-    started.saga.steps().any(|(own, node)| own.name == *step && node.compensation.is_none())
+    started
+        .saga
+        .steps()
+        .any(|(own, node)| own.name.as_str() == step.as_str() && node.compensation.is_none())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 use wholly_core::saga::Graph;
-use wholly_core::{Timestamp, TransactionId};
+use wholly_core::{State, Timestamp, TransactionId};
 
 use super::all_or_nothing::wrong_at;
 use super::incarnation::{CrashPoint, Gone, Incarnation};
@@ -302,7 +302,8 @@ impl Harness {
         let snapshot = snapshot.as_ref();
         let settled = snapshot.is_none_or(|snapshot| snapshot.settled);
         assert!(settled, "{id} has not settled: {snapshot:#?}");
-        let state = snapshot.map_or("not in the log", |snapshot| snapshot.state);
+        let state =
+            snapshot.map_or("not in the log", |of| of.state.map_or("unknown", State::as_str));
         for Cast { name, scripted, .. } in &self.cast {
             if let Some(wrong) = wrong_at(id, snapshot, name, scripted) {
                 panic!("{id} is {state}, and {wrong}: {snapshot:#?}");

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use wholly_core::two_phase::BranchState;
+use wholly_core::PartState;
 use wholly_core::wire::{Answer, Call};
 use wholly_core::{BranchName, TransactionId};
 
@@ -16,7 +16,7 @@ use crate::clock::Clock;
 pub(super) struct StandIn {
     clock: Clock,
     pub one_phase: bool,
-    branches: Mutex<HashMap<TransactionId, BranchState>>,
+    branches: Mutex<HashMap<TransactionId, PartState>>,
     steps: Mutex<HashMap<(TransactionId, BranchName), Step>>,
 }
 
@@ -33,7 +33,7 @@ impl StandIn {
         Self { clock, one_phase, branches: Mutex::default(), steps: Mutex::default() }
     }
 
-    fn branches(&self) -> MutexGuard<'_, HashMap<TransactionId, BranchState>> {
+    fn branches(&self) -> MutexGuard<'_, HashMap<TransactionId, PartState>> {
         self.branches.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -46,18 +46,18 @@ impl StandIn {
     }
 
     /// The first phase: goes to `next` unless the branch is over.
-    fn begin(&self, call: &Call, next: BranchState) -> Answer {
+    fn begin(&self, call: &Call, next: PartState) -> Answer {
         let mut branches = self.branches();
         match branches.get(&call.transaction) {
-            Some(BranchState::Aborted) => return Answer::refused("it was aborted"),
-            Some(BranchState::Prepared) if next == BranchState::Committed => {
+            Some(PartState::Aborted) => return Answer::refused("it was aborted"),
+            Some(PartState::Prepared) if next == PartState::Committed => {
                 return Answer::refused("it was prepared, in two phases");
             }
             Some(_) => return Answer::Done,
             None => {}
         }
         if self.has_expired(call) {
-            branches.insert(call.transaction, BranchState::Aborted);
+            branches.insert(call.transaction, PartState::Aborted);
             return Answer::refused("it has expired");
         }
         branches.insert(call.transaction, next);
@@ -67,14 +67,14 @@ impl StandIn {
 
 impl Participant for StandIn {
     async fn prepare(&self, call: Call) -> Answer {
-        self.begin(&call, BranchState::Prepared)
+        self.begin(&call, PartState::Prepared)
     }
 
     async fn commit(&self, call: Call) -> Answer {
         let mut branches = self.branches();
         match branches.get(&call.transaction) {
-            Some(BranchState::Prepared | BranchState::Committed) => {
-                branches.insert(call.transaction, BranchState::Committed);
+            Some(PartState::Prepared | PartState::Committed) => {
+                branches.insert(call.transaction, PartState::Committed);
                 Answer::Done
             }
             _ => Answer::heuristic("it is not prepared"),
@@ -84,16 +84,16 @@ impl Participant for StandIn {
     async fn abort(&self, call: Call) -> Answer {
         let mut branches = self.branches();
         match branches.get(&call.transaction) {
-            Some(BranchState::Committed) => Answer::heuristic("it is committed"),
+            Some(PartState::Committed) => Answer::heuristic("it is committed"),
             _ => {
-                branches.insert(call.transaction, BranchState::Aborted);
+                branches.insert(call.transaction, PartState::Aborted);
                 Answer::Done
             }
         }
     }
 
     async fn commit_one_phase(&self, call: Call) -> Answer {
-        self.begin(&call, BranchState::Committed)
+        self.begin(&call, PartState::Committed)
     }
 
     async fn action(&self, call: Call) -> Answer {

@@ -2,7 +2,7 @@
 
 use wholly::Operation::{Abort, Commit, Prepare};
 use wholly::test::{Act, Standing};
-use wholly::{Decision, ParticipantName, Record, ResolveError, two_phase};
+use wholly::{Decision, ParticipantName, Record, ResolveError, State, two_phase};
 
 use super::*;
 
@@ -19,9 +19,12 @@ async fn stuck() -> (Shop, TransactionId) {
     let id = order(&shop.coordinator()).submit().await.unwrap();
     tokio::time::sleep(Duration::from_secs(60)).await;
     let snapshot = shop.snapshot(id).await;
-    assert_eq!((snapshot.state, snapshot.stuck, snapshot.settled), ("committed", true, false));
+    assert_eq!(
+        (snapshot.state, snapshot.stuck, snapshot.settled),
+        (Some(State::Committed), true, false)
+    );
     let branch = &snapshot.branches[1];
-    assert_eq!((branch.participant.as_str(), branch.stuck.is_some()), ("payments", true));
+    assert_eq!((branch.name.as_str(), branch.stuck.is_some()), ("payments", true));
     (shop, id)
 }
 
@@ -97,7 +100,7 @@ async fn a_heuristic_is_shown_and_waits_for_a_person() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     let snapshot = shop.snapshot(id).await;
     assert!(snapshot.stuck && !snapshot.settled);
-    assert_eq!(snapshot.branches[1].state, wholly::BranchState::Aborted);
+    assert_eq!(snapshot.branches[1].state, wholly::PartState::Aborted);
     let coordinator = shop.coordinator();
     coordinator.resolve(id, &payments(), Decision::Committed, "sent a bill").await.unwrap();
     assert!(committed(&shop.outcome(id).await));

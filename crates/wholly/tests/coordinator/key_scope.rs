@@ -3,13 +3,13 @@
 use wholly::KeyScope::{self, Caller, Global};
 use wholly::Operation::Commit;
 use wholly::test::Act;
-use wholly::{Name, SubmitError};
+use wholly::{Name, Submission, SubmitError};
 
 use super::*;
 
 const SCOPES: [(KeyScope, KeyScope); 2] = [(Global, Caller), (Caller, Global)];
 
-fn keyed<'a>(of: &'a Coordinator, caller: &str, scope: KeyScope) -> TwoPhase<'a> {
+fn keyed<'a>(of: &'a Coordinator, caller: &str, scope: KeyScope) -> Submission<TwoPhase> {
     order(of).key_of(&Name::new(caller).unwrap(), scope, "ORD001")
 }
 

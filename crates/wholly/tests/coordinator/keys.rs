@@ -1,12 +1,12 @@
 //! Submitting is idempotent by the client's key.
 
 use wholly::Operation::{Commit, Prepare};
-use wholly::SubmitError;
 use wholly::test::Act;
+use wholly::{InvalidProposal, SubmitError};
 
 use super::*;
 
-fn keyed(coordinator: &Coordinator) -> TwoPhase<'_> {
+fn keyed(coordinator: &Coordinator) -> Submission<TwoPhase> {
     order(coordinator).key("order 1")
 }
 
@@ -84,7 +84,7 @@ async fn another_body_under_the_same_key_is_an_error() {
                 Err(SubmitError::KeyReused { key, id: of }) => {
                     assert_eq!((key.as_str(), of), ("order 1", id));
                 }
-                Err(SubmitError::SameBranchTwice { .. }) if n == 2 => {}
+                Err(SubmitError::Invalid(InvalidProposal::SameBranchTwice { .. })) if n == 2 => {}
                 other => panic!("{when}, body {n}: {other:?}"),
             }
         }
@@ -100,7 +100,7 @@ async fn another_body_under_the_same_key_is_an_error() {
 }
 
 /// A transaction whose only payload is written so.
-fn written<'c>(coordinator: &'c Coordinator, json: &str) -> TwoPhase<'c> {
+fn written<'c>(coordinator: &'c Coordinator, json: &str) -> Submission<TwoPhase> {
     let payload = wholly::Payload::parse(json).unwrap();
     let participant = wholly::ParticipantName::new("orders").unwrap();
     let branch = wholly::StartedBranch { participant, payload };
@@ -144,11 +144,11 @@ async fn a_payload_that_repeats_a_member_begins_nothing() {
     let coordinator = shop.coordinator();
     let json = r#"{"order": {"cents": 1, "cents": 100}}"#;
     let error = written(&coordinator, json).submit().await.unwrap_err();
-    assert!(matches!(error, SubmitError::Payload { .. }), "{error:?}");
+    assert!(matches!(error, SubmitError::Invalid(InvalidProposal::Payload { .. })), "{error:?}");
     assert!(error.to_string().contains("\"cents\" is there twice"), "{error}");
     let input = wholly::Payload::parse(json).unwrap();
     let error = coordinator.saga(sagas::sale()).input(&input).submit().await.unwrap_err();
-    assert!(matches!(error, SubmitError::Input { .. }), "{error:?}");
+    assert!(matches!(error, SubmitError::Invalid(InvalidProposal::Input { .. })), "{error:?}");
     assert!(error.to_string().contains("\"cents\" is there twice"), "{error}");
     let page = coordinator.list(&wholly::Filter::default(), None, 10).await.unwrap();
     assert_eq!(page.ids(), []);

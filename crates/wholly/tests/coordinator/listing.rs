@@ -44,8 +44,8 @@ async fn a_list_says_of_each_what_its_snapshot_says() {
         for one in &all {
             let snapshot = shop.snapshot(one.id).await;
             assert_eq!(Some(&one.name), snapshot.name.as_ref());
-            assert_eq!(one.pattern.as_str(), snapshot.pattern);
-            assert_eq!(one.state.as_str(), snapshot.state);
+            assert_eq!(Some(one.pattern), snapshot.pattern);
+            assert_eq!(Some(one.state), snapshot.state);
             assert_eq!((one.settled, one.stuck), (snapshot.settled, snapshot.stuck));
             assert_eq!(one.started, one.id.minted_at());
         }

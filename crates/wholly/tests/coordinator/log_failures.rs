@@ -3,7 +3,7 @@
 use wholly::Operation::Prepare;
 use wholly::log::{Entry, Log};
 use wholly::test::{Act, Fault};
-use wholly::{Health, SubmitError, Timestamp};
+use wholly::{Health, State, SubmitError, Timestamp};
 
 use super::*;
 
@@ -140,7 +140,7 @@ async fn a_read_shows_only_what_is_durable() {
     let coordinator = shop.coordinator();
     let id = order(&coordinator).execute().await.unwrap().id();
     // The abort was not forced: reading makes it durable before it shows it.
-    assert_eq!(shop.snapshot(id).await.state, "aborted");
+    assert_eq!(shop.snapshot(id).await.state, Some(State::Aborted));
     let durable = shop.harness.log().open().unwrap().reader.history(id).unwrap().unwrap();
     assert!(durable.entries.iter().any(|entry| entry.text.contains("aborted")));
 }

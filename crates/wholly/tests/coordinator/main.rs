@@ -28,11 +28,11 @@ mod unloaded;
 
 use std::time::Duration;
 
-use wholly::log::listing::{Labels, Pattern, State};
+use wholly::log::listing::Labels;
 use wholly::test::{Harness, Scripted};
 use wholly::{
-    AbortReason, Aborted, AnyOutcome, Committed, Coordinator, Outcome, Snapshot, TransactionId,
-    TwoPhase,
+    AbortReason, Aborted, AnyOutcome, Committed, Coordinator, Outcome, Pattern, Snapshot, State,
+    Submission, TransactionId, TwoPhase,
 };
 
 /// Longer than anything here takes, on virtual time.
@@ -89,11 +89,11 @@ fn two_phase(outcome: Option<AnyOutcome>) -> Outcome {
 }
 
 /// A transaction with both.
-fn order(coordinator: &Coordinator) -> TwoPhase<'_> {
+fn order(coordinator: &Coordinator) -> Submission<TwoPhase> {
     both(coordinator.two_phase("place order"))
 }
 
-fn both(transaction: TwoPhase<'_>) -> TwoPhase<'_> {
+fn both(transaction: Submission<TwoPhase>) -> Submission<TwoPhase> {
     transaction.branch("orders", "one book").unwrap().branch("payments", &300).unwrap()
 }
 

@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 use wholly::Operation::{Action, Commit, Prepare};
 use wholly::test::{Act, Fault, Unsynced};
 use wholly::{
-    Answer, Call, Graph, Measures, MemoryLog, Participant, ParticipantName, Settings, Target,
-    TargetHealth, TargetMeasures, TraceContext,
+    Answer, Call, Graph, Measures, MemoryLog, Participant, ParticipantName, Pattern, Settings,
+    State, Target, TargetHealth, TargetMeasures, TraceContext,
 };
 
 use super::*;
@@ -23,7 +23,7 @@ fn two_phases(measures: &Measures) -> (u64, u64, u64) {
         let of = |ended: &&wholly::EndedMeasures| ended.outcome == outcome;
         measures.ended.iter().find(of).unwrap().time.count
     };
-    (measures.begun[0].count, ended("committed"), ended("aborted"))
+    (measures.begun[0].count, ended(State::Committed), ended(State::Aborted))
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
@@ -76,8 +76,8 @@ async fn a_trace_goes_to_who_takes_part_and_to_who_is_told_of_the_end() {
         let outcome = order.execute().await.unwrap();
         let settled = within(told.recv()).await.unwrap();
         assert!(matches!(outcome, Outcome::Committed(done) if done.id == settled.id));
-        assert_eq!((settled.name.as_str(), settled.pattern), ("place order", "two-phase"));
-        assert_eq!((settled.state, settled.trace.as_deref()), ("committed", trace.as_ref()));
+        assert_eq!((settled.name.as_str(), settled.pattern), ("place order", Pattern::TwoPhase));
+        assert_eq!((settled.state, settled.trace.as_deref()), (State::Committed, trace.as_ref()));
         let asked: Vec<_> = orders.0.lock().unwrap().drain(..).collect();
         assert_eq!(asked.len(), 2);
         assert!(asked.iter().all(|asked| asked.as_deref() == trace.as_ref()), "{asked:?}");
@@ -153,13 +153,13 @@ async fn sagas_are_counted_by_how_they_ended() {
     assert_eq!(
         ended.collect::<Vec<_>>(),
         [
-            ("two-phase", "committed", 0),
-            ("two-phase", "aborted", 0),
-            ("saga", "completed", 1),
-            ("saga", "compensated", 1)
+            (Pattern::TwoPhase, State::Committed, 0),
+            (Pattern::TwoPhase, State::Aborted, 0),
+            (Pattern::Saga, State::Completed, 1),
+            (Pattern::Saga, State::Compensated, 1)
         ]
     );
-    assert_eq!((measures.begun[1].pattern, measures.begun[1].count), ("saga", 2));
+    assert_eq!((measures.begun[1].pattern, measures.begun[1].count), (Pattern::Saga, 2));
     assert_eq!((measures.oldest_undecided, measures.in_flight), (None, 0));
 }
 

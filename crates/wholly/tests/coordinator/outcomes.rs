@@ -265,6 +265,12 @@ async fn the_largest_transaction_is_taken() {
     let snapshot = coordinator.get(outcome.id()).await.unwrap().unwrap();
     assert_eq!(snapshot.branches.len(), wholly::Settings::BRANCH_LIMIT);
     assert!(
-        snapshot.branches.iter().all(|branch| branch.payload.to::<String>().unwrap() == payload)
+        snapshot.branches.iter().all(|branch| branch
+            .payload
+            .as_ref()
+            .unwrap()
+            .to::<String>()
+            .unwrap()
+            == payload)
     );
 }

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use wholly::Operation::{Abort, Commit, Prepare};
 use wholly::test::{Act, Fault};
-use wholly::{Graph, ParticipantName, SagaOutcome, Slots, SubmitError, Target, TargetMeasures};
+use wholly::{
+    Graph, ParticipantName, SagaOutcome, Slots, Submission, SubmitError, Target, TargetMeasures,
+};
 
 use super::*;
 
@@ -23,7 +25,7 @@ fn named(name: &str) -> Target {
 }
 
 /// Orders and the shelf, which answer.
-fn untouched(coordinator: &Coordinator) -> TwoPhase<'_> {
+fn untouched(coordinator: &Coordinator) -> Submission<TwoPhase> {
     let transaction = coordinator.two_phase("restock").branch("orders", &1).unwrap();
     transaction.branch("shelf", &1).unwrap()
 }

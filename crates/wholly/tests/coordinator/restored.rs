@@ -4,7 +4,7 @@ use wholly::Operation::{Abort, Action, Commit, Compensation, Prepare};
 use wholly::test::{Act, Standing, StepStanding};
 use wholly::{
     CancelError, Decision, DecisionError, Definition, Filter, Graph, LogId, Resolution,
-    ResolveError, StepName,
+    ResolveError, State, StepName,
 };
 
 use super::*;
@@ -51,9 +51,9 @@ impl Restored {
         self.shop.orders.received().len() + self.shop.payments.received().len() - self.calls
     }
 
-    async fn assert_held(&self, id: TransactionId, state: &str) {
+    async fn assert_held(&self, id: TransactionId, state: State) {
         let snapshot = self.shop.snapshot(id).await;
-        assert_eq!((snapshot.state, snapshot.settled, snapshot.stuck), (state, false, true));
+        assert_eq!((snapshot.state, snapshot.settled, snapshot.stuck), (Some(state), false, true));
         assert!(snapshot.quarantined.unwrap().contains("restored copy"));
     }
 }
@@ -64,8 +64,8 @@ async fn nothing_is_sent_and_nothing_decided_for_what_the_copy_had_in_doubt() {
     for _ in 0..2 {
         // Past every deadline, and past a restart.
         tokio::time::sleep(LONG).await;
-        restored.assert_held(restored.undecided, "init").await;
-        restored.assert_held(restored.committed, "committed").await;
+        restored.assert_held(restored.undecided, State::Init).await;
+        restored.assert_held(restored.committed, State::Committed).await;
         let coordinator = restored.shop.coordinator();
         assert_eq!(coordinator.decision(restored.undecided).await.unwrap(), None);
         let unsettled = coordinator.outcome(restored.undecided, LONG).await.unwrap();
@@ -101,7 +101,7 @@ async fn what_is_released_goes_on_with_its_old_id() {
     coordinator.release(committed_one, "the original is lost").await.unwrap();
     assert!(committed(&restored.shop.outcome(committed_one).await));
     assert_eq!(restored.shop.payments.standing(committed_one), Some(Standing::Committed));
-    restored.assert_held(undecided, "init").await;
+    restored.assert_held(undecided, State::Init).await;
     let snapshot = restored.shop.snapshot(committed_one).await;
     let history = serde_json::to_string(&snapshot.history).unwrap();
     let word = format!(r#"{{"released":["{COPY}","the original is lost"]}}"#);
@@ -138,8 +138,8 @@ async fn a_release_survives_a_restart_and_not_another_copy() {
     restored.shop.start().await;
     tokio::time::sleep(LONG).await;
     assert_eq!(restored.calls(), calls, "a copy of the copy holds it again");
-    restored.assert_held(id, "committed").await;
-    restored.assert_held(restored.undecided, "init").await;
+    restored.assert_held(id, State::Committed).await;
+    restored.assert_held(restored.undecided, State::Init).await;
     restored.shop.coordinator().release(id, "both are lost").await.unwrap();
     assert!(committed(&restored.shop.outcome(id).await));
 }
@@ -150,7 +150,7 @@ async fn a_person_may_abort_it() {
     let coordinator = restored.shop.coordinator();
     let refused = coordinator.abort(restored.committed, "no").await;
     assert!(matches!(refused, Err(CancelError::Committed { .. })), "{refused:?}");
-    restored.assert_held(restored.committed, "committed").await;
+    restored.assert_held(restored.committed, State::Committed).await;
     assert_eq!(restored.calls(), 0);
 
     coordinator.abort(restored.undecided, "nobody has it").await.unwrap();
@@ -169,7 +169,7 @@ async fn a_person_who_saw_it_committed_says_so_and_the_others_commit_when_releas
 
     coordinator.resolve(id, name("payments"), Decision::Committed, "seen there").await.unwrap();
     assert_eq!(coordinator.decision(id).await.unwrap(), decision(Decision::Committed).unwrap());
-    restored.assert_held(id, "committed").await;
+    restored.assert_held(id, State::Committed).await;
     tokio::time::sleep(LONG).await;
     assert_eq!(restored.calls(), 0);
     coordinator.release(id, "the original is lost").await.unwrap();
@@ -238,17 +238,17 @@ async fn a_saga_is_held_resolved_and_released() {
     };
     let before = calls(&shop);
     tokio::time::sleep(LONG).await;
-    assert_eq!((shop.snapshot(id).await.state, calls(&shop)), ("running", before));
+    assert_eq!((shop.snapshot(id).await.state, calls(&shop)), (Some(State::Running), before));
     // Time stands still for it: long after its deadline an operator says how a step ended.
     let charge = StepName::new("charge").unwrap();
     let charged = Resolution::Completed(wholly::Payload::null());
     coordinator.resolve(id, charge, charged, "seen there").await.unwrap();
     tokio::time::sleep(LONG).await;
-    assert_eq!((shop.snapshot(id).await.state, calls(&shop)), ("running", before));
+    assert_eq!((shop.snapshot(id).await.state, calls(&shop)), (Some(State::Running), before));
     // Released, its deadline has passed: it is taken back.
     coordinator.release(id, "the original is lost").await.unwrap();
     coordinator.outcome(id, LONG).await.unwrap();
-    assert_eq!(shop.snapshot(id).await.state, "compensated");
+    assert_eq!(shop.snapshot(id).await.state, Some(State::Compensated));
     assert_eq!((shop.orders.count("put-back"), shop.payments.count("refund")), (1, 1));
     assert!(matches!(coordinator.decision(id).await, Err(DecisionError::Saga { .. })));
     assert_eq!(shop.payments.count(Abort), 0);
@@ -279,7 +279,7 @@ async fn what_turns_a_held_saga_back_takes_back_what_the_copy_does_not_know() {
             coordinator.abort(id, "the original is lost").await.unwrap();
         }
         coordinator.outcome(id, LONG).await.unwrap();
-        assert_eq!(shop.snapshot(id).await.state, "compensated");
+        assert_eq!(shop.snapshot(id).await.state, Some(State::Compensated));
         let back = Some(StepStanding::Compensated);
         let take = if by_hand { done } else { back };
         assert_eq!(standing(&shop), ([take, back], back));

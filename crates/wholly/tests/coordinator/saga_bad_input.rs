@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use wholly::log::{Entry, Log};
 use wholly::test::{Act, StepStanding};
 use wholly::{
-    Answer, Call, Definition, Graph, InvalidDefinition, Participant, Payload, Reason, SagaOutcome,
-    SubmitError, Timestamp,
+    Answer, Call, Definition, Graph, InvalidDefinition, InvalidProposal, Participant, Payload,
+    Reason, SagaOutcome, State, SubmitError, Timestamp,
 };
 
 use super::*;
@@ -171,7 +171,9 @@ async fn a_payload_that_outgrows_the_limit_turns_back_with_the_reason() {
     let saga = graph(json!([{"name": "a", "participant": "orders", "compensation": false,
                              "payload": twice}]));
     let refused = shop.coordinator().saga(saga).input(&"x".repeat(40_000)).execute().await;
-    let Err(SubmitError::Input { why }) = refused else { panic!("{refused:?}") };
+    let Err(SubmitError::Invalid(InvalidProposal::Input { why })) = refused else {
+        panic!("{refused:?}")
+    };
     assert!(why.contains("longer than the limit, 65536 bytes"), "{why}");
 }
 
@@ -188,7 +190,7 @@ async fn a_payload_that_outgrows_the_limit_past_the_pivot_is_stuck() {
     assert_eq!(outcome, SagaOutcome::Unsettled(id));
     for _ in 0..2 {
         let snapshot = shop.snapshot(id).await;
-        assert_eq!((snapshot.state, snapshot.stuck), ("running", true));
+        assert_eq!((snapshot.state, snapshot.stuck), (Some(State::Running), true));
         let why = snapshot.steps[1].stuck.clone().unwrap();
         assert!(why.contains("longer than the limit, 65536 bytes"), "{why}");
         shop.restart().await;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use wholly::Operation::{Action, Compensation};
 use wholly::test::{Act, StepStanding};
 use wholly::{
-    CancelError, Definition, Graph, Reason, Resolution, ResolveError, SagaOutcome, SagaRun,
-    StepName, StepState, SubmitError,
+    CancelError, Definition, Graph, InvalidProposal, PartState, Pattern, Reason, Resolution,
+    ResolveError, SagaOutcome, SagaRun, State, StepName, Submission, SubmitError,
 };
 
 use super::*;
@@ -40,7 +40,7 @@ pub(super) fn graph(text: &str) -> Arc<Graph> {
     Arc::new(Graph::new(definition).unwrap())
 }
 
-pub(super) fn sell(coordinator: &Coordinator) -> SagaRun {
+pub(super) fn sell(coordinator: &Coordinator) -> Submission<SagaRun> {
     coordinator.saga(sale()).input(&serde_json::json!({"cents": 300}))
 }
 
@@ -56,7 +56,7 @@ fn turned_back(outcome: SagaOutcome) -> Reason {
     }
 }
 
-fn states(snapshot: &Snapshot) -> Vec<StepState> {
+fn states(snapshot: &Snapshot) -> Vec<PartState> {
     snapshot.steps.iter().map(|step| step.state).collect()
 }
 
@@ -72,8 +72,11 @@ async fn every_step_runs_and_is_given_what_earlier_ones_gave() {
     assert!(charged.expires.is_some());
     assert_eq!(shop.orders.received()[1].call.expires, None, "after the pivot nothing expires");
     let snapshot = shop.snapshot(done.id).await;
-    assert_eq!((snapshot.pattern, snapshot.state, snapshot.settled), ("saga", "completed", true));
-    assert_eq!((snapshot.version, states(&snapshot)), (Some(3), vec![StepState::Completed; 3]));
+    assert_eq!(
+        (snapshot.pattern, snapshot.state, snapshot.settled),
+        (Some(Pattern::Saga), Some(State::Completed), true)
+    );
+    assert_eq!((snapshot.version, states(&snapshot)), (Some(3), vec![PartState::Completed; 3]));
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,8 +93,8 @@ async fn a_refusal_takes_back_what_was_done() {
     assert_eq!(back.payload.as_str(), r#"{"input":{"cents":300},"output":7}"#);
     assert_eq!(shop.payments.count("refund"), 0, "a refusal at the first attempt is believed");
     let snapshot = shop.snapshot(id).await;
-    let expected = [StepState::Compensated, StepState::Failed, StepState::Pending];
-    assert_eq!((snapshot.state, states(&snapshot)), ("compensated", expected.to_vec()));
+    let expected = [PartState::Compensated, PartState::Failed, PartState::Pending];
+    assert_eq!((snapshot.state, states(&snapshot)), (Some(State::Compensated), expected.to_vec()));
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +132,7 @@ async fn the_deadline_and_a_cancel_wait_for_the_pivot() {
     assert!(matches!(refused, Err(CancelError::PivotMayHaveLeft { .. })), "{refused:?}");
     tokio::time::sleep(Duration::from_secs(3_000)).await;
     let snapshot = shop.snapshot(id).await;
-    assert_eq!((snapshot.state, snapshot.stuck), ("running", true));
+    assert_eq!((snapshot.state, snapshot.stuck), (Some(State::Running), true));
     shop.payments.behave();
     coordinator.retry(id).await.unwrap();
     let outcome = coordinator.outcome(id, LONG).await.unwrap().unwrap();
@@ -177,7 +180,7 @@ async fn a_step_after_the_pivot_is_retried_until_it_is_done_or_resolved() {
     let id = sell(&coordinator).submit().await.unwrap();
     tokio::time::sleep(Duration::from_secs(3_000)).await;
     let snapshot = shop.snapshot(id).await;
-    assert_eq!((snapshot.state, snapshot.stuck), ("running", true));
+    assert_eq!((snapshot.state, snapshot.stuck), (Some(State::Running), true));
     assert!(snapshot.steps[2].stuck.is_some());
     let back = coordinator.resolve(id, step("confirm"), Resolution::Compensated, "?").await;
     assert!(matches!(back, Err(ResolveError::NotSo { .. })), "{back:?}");
@@ -186,7 +189,7 @@ async fn a_step_after_the_pivot_is_retried_until_it_is_done_or_resolved() {
     let said = Resolution::Completed(wholly::Payload::null());
     coordinator.resolve(id, step("confirm"), said, "told them by phone").await.unwrap();
     let snapshot = shop.snapshot(id).await;
-    assert_eq!((snapshot.state, snapshot.settled), ("completed", true));
+    assert_eq!((snapshot.state, snapshot.settled), (Some(State::Completed), true));
 }
 
 #[tokio::test(start_paused = true)]
@@ -198,7 +201,7 @@ async fn compensations_go_on_through_restarts_and_are_stuck_after_many_tries() {
     tokio::time::sleep(Duration::from_secs(3_000)).await;
     assert!(shop.snapshot(id).await.stuck);
     let coordinator = shop.restart().await;
-    assert_eq!(shop.snapshot(id).await.state, "compensating");
+    assert_eq!(shop.snapshot(id).await.state, Some(State::Compensating));
     shop.orders.behave();
     assert!(coordinator.outcome(id, LONG).await.unwrap().unwrap().is_settled());
     assert_eq!(shop.orders.step(id, "take"), Some(StepStanding::Compensated));
@@ -297,7 +300,9 @@ async fn what_cannot_begin_is_refused_with_its_reason() {
     let shop = Shop::open().await;
     let coordinator = shop.coordinator();
     let lacking = coordinator.saga(sale()).input(&serde_json::json!({"euros": 3})).execute().await;
-    let Err(SubmitError::Input { why }) = lacking else { panic!("{lacking:?}") };
+    let Err(SubmitError::Invalid(InvalidProposal::Input { why })) = lacking else {
+        panic!("{lacking:?}")
+    };
     assert!(why.contains("cents"), "{why}");
     let nobody = r#"{"name": "x", "version": 1, "steps": [
         {"name": "a", "participant": "nobody", "compensation": false}]}"#;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use wholly::log::listing::Filter;
-use wholly::{Answer, Call, Coordinator, Outcome, Participant, SqliteLog};
+use wholly::{Answer, Call, Coordinator, Outcome, Participant, SqliteLog, State};
 
 /// The time within which what does not hang has happened.
 const SOON: Duration = Duration::from_secs(20);
@@ -58,7 +58,7 @@ fn what_holds_every_blocking_thread_of_the_program_stalls_no_read_no_key_and_no_
         let id = order().await;
         assert_eq!(order().await, id, "its key is found in the log");
         let read = timeout(SOON, coordinator.get(id)).await.unwrap().unwrap();
-        assert_eq!(read.unwrap().state, "committed");
+        assert_eq!(read.unwrap().state, Some(State::Committed));
         let all = Filter::default();
         let listing = timeout(SOON, coordinator.list(&all, None, 10));
         assert_eq!(listing.await.unwrap().unwrap().transactions.len(), 1);

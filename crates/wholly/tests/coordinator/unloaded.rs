@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use wholly::Operation::{Abort, Commit, Prepare};
-use wholly::SubmitError;
 use wholly::test::Act;
+use wholly::{State, Submission, SubmitError, TwoPhase};
 
 use super::*;
 
@@ -21,7 +21,7 @@ async fn with_room_for(orders: usize) -> Shop {
 }
 
 /// Orders and the shelf, which answer.
-fn untouched(coordinator: &Coordinator) -> TwoPhase<'_> {
+fn untouched(coordinator: &Coordinator) -> Submission<TwoPhase> {
     let transaction = coordinator.two_phase("restock").branch("orders", &1).unwrap();
     transaction.branch("shelf", &1).unwrap()
 }
@@ -77,7 +77,7 @@ async fn a_restart_loads_what_fits_and_the_rest_in_its_turn() {
     assert!(measures.in_flight_bytes <= 5 * ORDER_BYTES, "{}", measures.in_flight_bytes);
     let youngest = ids[39];
     let shown = shop.snapshot(youngest).await;
-    assert_eq!((shown.unloaded, shown.state, shown.settled), (true, "init", false));
+    assert_eq!((shown.unloaded, shown.state, shown.settled), (true, Some(State::Init), false));
     // Its key leads to it, and says no other; who waits for it waits on.
     assert_eq!(order(&coordinator).key("39").submit().await.unwrap(), youngest);
     let other = untouched(&coordinator).key("39").submit().await;
@@ -111,7 +111,7 @@ async fn an_operators_word_loads_it() {
     assert!(shop.snapshot(youngest).await.unloaded);
     coordinator.abort(youngest, "not wanted").await.unwrap();
     let aborted = shop.snapshot(youngest).await;
-    assert_eq!((aborted.unloaded, aborted.state), (false, "aborted"));
+    assert_eq!((aborted.unloaded, aborted.state), (false, Some(State::Aborted)));
     shop.payments.behave();
     shop.harness.settle().await;
 }

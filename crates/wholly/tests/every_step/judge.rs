@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use wholly::saga::Record;
 use wholly::test::{Harness, Received};
 use wholly::{
-    Answer, AnyOutcome, Operation, Payload, Reason, SagaOutcome, Snapshot, StepState, TransactionId,
+    Answer, AnyOutcome, Operation, PartState, Payload, Reason, SagaOutcome, Snapshot, TransactionId,
 };
 
 use crate::graphs::{Expected, Fate, Plan, Side, Turn, input, output};
@@ -136,8 +136,8 @@ impl Run<'_> {
         }
     }
 
-    fn has_its_state(&self, step: usize, state: StepState) -> bool {
-        use StepState::{Compensated, Completed, Failed, Pending};
+    fn has_its_state(&self, step: usize, state: PartState) -> bool {
+        use PartState::{Compensated, Completed, Failed, Pending};
         let has_undo = self.plan().can_be_undone(step);
         match self.expected.fates[step] {
             Fate::Done => state == Completed,

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::body::Bytes;
 use tokio::sync::broadcast::{Receiver, Sender};
-use wholly::{Coordinator, EventId, Feed, FeedEvent, Name, ParticipantName, TransactionId};
+use wholly::{
+    Coordinator, EventId, Feed, FeedEvent, Name, ParticipantName, Pattern, TransactionId,
+};
 
 use super::view;
 use crate::problem::{Kind, Problem};
@@ -26,7 +28,7 @@ const LISTENERS_LIMIT: usize = 50_000;
 pub struct Told {
     pub id: EventId,
     pub settled: bool,
-    pub pattern: &'static str,
+    pub pattern: Option<Pattern>,
     pub name: Option<Name>,
     pub participants: Arc<[Option<ParticipantName>]>,
     pub block: Bytes,

@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use futures_util::stream::{self, Stream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
-use wholly::{EventId, Feed, GetError, ParticipantName, TransactionId};
+use wholly::{EventId, Feed, GetError, ParticipantName, Pattern, TransactionId};
 
 use super::hub::{Seat, Told};
 use super::view;
@@ -30,7 +30,7 @@ pub enum Topic {
 /// Which of all events are asked for.
 #[derive(Default)]
 pub struct Filter {
-    pub pattern: Option<&'static str>,
+    pub pattern: Option<Pattern>,
     pub name: Option<String>,
     pub participant: Option<ParticipantName>,
 }
@@ -38,7 +38,7 @@ pub struct Filter {
 impl Filter {
     fn lets_through(&self, told: &Told) -> bool {
         let Self { pattern, name, participant } = self;
-        pattern.is_none_or(|pattern| pattern == told.pattern)
+        (pattern.is_none() || *pattern == told.pattern)
             && name
                 .as_ref()
                 .is_none_or(|name| told.name.as_ref().is_some_and(|told| told.as_str() == name))

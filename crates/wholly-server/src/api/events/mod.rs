@@ -18,7 +18,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use wholly::{Coordinator, DecisionError, EventId, Name, ParticipantName, TransactionId};
+use wholly::{Coordinator, DecisionError, EventId, Name, ParticipantName, Pattern, TransactionId};
 
 use super::request::{Asked, Id};
 use crate::problem::{Kind, Problem};
@@ -70,13 +70,6 @@ pub struct Which {
     participant: Option<ParticipantName>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Pattern {
-    TwoPhase,
-    Saga,
-}
-
 /// What is recorded of all transactions, from now on. The stream begins with an id of its own, so
 /// that who comes again has missed nothing, even before the first event.
 pub async fn of_all(
@@ -87,10 +80,6 @@ pub async fn of_all(
     let last = last_event_id(&headers, hub.coordinator())?;
     let seat = hub.listen(None)?;
     let last = last.unwrap_or_else(|| now(hub.coordinator()));
-    let pattern = pattern.map(|pattern| match pattern {
-        Pattern::TwoPhase => "two-phase",
-        Pattern::Saga => "saga",
-    });
     let name = name.map(|name| name.as_str().to_owned());
     let listener = Listener::to_all(seat, Filter { pattern, name, participant }, last);
     Ok(stream(listener, format!("{RETRY}\nid: {last}\n\n")))

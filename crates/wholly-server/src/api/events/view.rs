@@ -10,8 +10,8 @@ use serde::Serialize;
 use wholly::saga::{self, Resolution, StepDefinition};
 use wholly::two_phase::{self, AbortReason, Decision, StartedBranch, Vote};
 use wholly::{
-    EventId, FeedEvent, Key, LogId, Name, ParticipantName, Record, Recorded, StepName, Timestamp,
-    TransactionId,
+    BranchName, EventId, FeedEvent, Key, LogId, Name, ParticipantName, Pattern, Record, Recorded,
+    State, StepName, Timestamp, TransactionId,
 };
 
 /// The block that says up to where events were trimmed. It has no id: what is still there of the time
@@ -27,11 +27,13 @@ pub fn block(event: &FeedEvent) -> Bytes {
         transaction: event.transaction,
         at: event.at,
         name: event.name.as_ref(),
-        pattern: event.pattern,
-        state: event.state,
+        pattern: event.pattern.map_or("unknown", Pattern::as_str),
+        state: event.state.map_or("unknown", State::as_str),
         settled: event.settled,
         stuck: event.stuck,
-        branch: branch.and_then(|index| event.branches.get(usize::from(index))).map(|name| &**name),
+        branch: branch
+            .and_then(|index| event.branches.get(usize::from(index)))
+            .map(BranchName::as_str),
         record,
     };
     // Texts and numbers have a form in JSON, which has no line break in it.

@@ -44,13 +44,7 @@ impl<P: Participant> Traced<P> {
         let parent = call.transaction.random_half();
         let mut span = Span::begin(on, &own, Some(parent), SpanKind::Client, name);
         span.set("wholly.transaction", call.transaction.to_string());
-        span.set(
-            "wholly.pattern",
-            match call.operation {
-                Operation::Action | Operation::Compensation => "saga",
-                _ => "two-phase",
-            },
-        );
+        span.set("wholly.pattern", call.operation.pattern().as_str());
         span.set("wholly.participant", self.name.to_string());
         span.set("wholly.branch", call.branch.to_string());
         span.set("wholly.operation", call.operation_name().to_owned());

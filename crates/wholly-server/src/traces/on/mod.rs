@@ -125,9 +125,9 @@ impl On {
         let mut span = Span::begin(self, &own, Some(trace.parent_id()), kind, "transaction");
         span.begun_at(UNIX_EPOCH + Duration::from_millis(id.minted_at().as_millis()));
         span.set("wholly.transaction", id.to_string());
-        span.set("wholly.pattern", pattern);
+        span.set("wholly.pattern", pattern.as_str());
         span.set("wholly.name", name.to_string());
-        span.set("wholly.state", state);
+        span.set("wholly.state", state.as_str());
     }
 }
 

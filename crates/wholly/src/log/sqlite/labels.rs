@@ -18,8 +18,8 @@ use super::super::listing::{Labels, Pattern, State};
 use super::super::{Entry, ReadError};
 use super::checksum::{numbers, text};
 
-/// How many low bits of a label are not the kind.
-pub(super) const STANDING_BITS: u32 = 6;
+/// How many low bits of a label are not the kind: the state's number, stuck and settled.
+pub(super) const STANDING_BITS: u32 = State::BITS + 2;
 /// How many kinds the writer remembers.
 const REMEMBERED: usize = 4_096;
 
@@ -43,8 +43,7 @@ impl Kinds {
         let Labels { name, pattern, participants, state, stuck } = entry.labels.clone();
         let (log, settled) = (entry.transaction.log(), entry.ended.is_some());
         let kind = self.number(file, Kind { name, pattern, participants, log })?;
-        let standing =
-            i64::from(number_of(state)) << 2 | i64::from(stuck) << 1 | i64::from(settled);
+        let standing = (state.number() as i64) << 2 | i64::from(stuck) << 1 | i64::from(settled);
         Ok(kind << STANDING_BITS | standing)
     }
 
@@ -205,9 +204,4 @@ impl Kind {
 
 fn unreadable(what: &str, found: &str) -> ReadError {
     ReadError::Damaged { why: format!("the log holds {found:?} as a {what}, which is none") }
-}
-
-/// A state's number: its place among [`State::ALL`], to which states may only be added.
-fn number_of(state: State) -> u8 {
-    state as u8
 }
