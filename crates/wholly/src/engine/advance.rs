@@ -16,7 +16,7 @@ impl<W> Engine<W> {
     pub(super) fn advance(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id) else { return };
         // INVARIANT: no effect and no reply before the last forced record is durable.
-        let may_leave = open.gate <= self.durable;
+        let may_leave = self.commit.may_leave(&open.entries);
         let settled = match &open.part {
             Part::Live(transaction) => transaction.is_settled(),
             Part::Unusable { .. } => false,
@@ -109,7 +109,6 @@ impl<W> Engine<W> {
     /// The loop forgets what has settled: the log has it.
     fn let_go(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
-        self.recently_active.forget(open.last_seen);
         self.room.give_back(open.taken);
         if let Part::Live(transaction) = &open.part {
             self.meter.ended(id, transaction, now);
@@ -117,15 +116,10 @@ impl<W> Engine<W> {
         if let Some(at) = open.wake {
             self.timers.remove(&(at, id));
         }
-        let Some(key) = open.key else { return };
-        match open.place {
-            _ if self.is_looked_up(&key) => {}
-            Some(place) => self.ended_in(place, key),
-            None => _ = self.keys.remove(&key),
-        }
+        self.entries_end(&open.entries, open.key);
     }
 
-    fn is_looked_up(&self, key: &wholly_core::Key) -> bool {
+    pub(super) fn is_looked_up(&self, key: &wholly_core::Key) -> bool {
         matches!(self.keys.get(key), Some(KeyState::LookingUp(_)))
     }
 

@@ -33,9 +33,9 @@ impl<W> Engine<W> {
             Some(Open { part: Part::Ended, .. }) => {
                 return self.wait(id, Wait::Recorded, to, now);
             }
-            Some(Open { part: Part::Unusable { .. }, sequence: next, labels, .. }) => {
-                *next = (*next).max(sequence);
-                labels.clone().or_else(unknown)
+            Some(Open { part: Part::Unusable { .. }, entries, .. }) => {
+                entries.sequence = entries.sequence.max(sequence);
+                entries.labels.clone().or_else(unknown)
             }
         };
         let Some(labels) = labels else {

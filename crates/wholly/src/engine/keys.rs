@@ -37,7 +37,7 @@ impl<W> Engine<W> {
             Some(KeyState::LookingUp(queue)) => queue.push((submission, wait, to)),
             Some(KeyState::Ended(queue)) => {
                 queue.push((submission, wait, to));
-                self.want_batch();
+                self.commit.want();
             }
             Some(&mut KeyState::Open(id)) => match self.is_same(id, &submission) {
                 true => self.wait(id, wait, to, now),

@@ -225,17 +225,15 @@ impl<W> Engine<W> {
     fn is_idle(&self, id: TransactionId) -> bool {
         let Some(open) = self.open.get(&id) else { return false };
         let waits_for_the_end = |waiter: &Waiter<W>| matches!(waiter.wait, Wait::Settled { .. });
-        open.gate <= self.durable
-            && open.buffered.is_empty()
+        self.commit.is_still(id, &open.entries)
             && open.attempts.iter().all(|attempts| attempts.on_its_way.is_none())
             && open.waiters.iter().all(waits_for_the_end)
-            && self.durable_with(id).is_none()
     }
 
     fn unload(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
         tracing::debug!(transaction = %id, "the transaction gives up its place in memory");
-        self.recently_active.forget(open.last_seen);
+        self.commit.let_go(&open.entries, None);
         if let Some(at) = open.wake {
             self.timers.remove(&(at, id));
         }

@@ -17,7 +17,7 @@
 //! ```
 //!
 //! INVARIANT: nothing that follows from a forced record leaves before its batch is durable. A
-//! transaction's [`gate`](Open::gate) is the batch with its last forced record; while that one is
+//! transaction's gate ([`group_commit`]) is the batch with its last forced record; while that one is
 //! not durable, the transaction sends nothing and answers nobody.
 //!
 //! INVARIANT: a decision is told only when its record is durable ([`Engine::tell`]), also where it is
@@ -33,8 +33,8 @@
 
 mod advance;
 mod backoff;
-mod batch;
 mod end;
+mod group_commit;
 mod heard;
 mod keys;
 mod labels;
@@ -44,7 +44,7 @@ mod oldest;
 mod open;
 mod other_key;
 mod quarantine;
-mod recently_active;
+mod records;
 mod recover;
 mod room;
 mod stuck;
@@ -52,7 +52,7 @@ mod submit;
 mod targets;
 mod unloaded;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -64,7 +64,7 @@ use wholly_core::{
 
 pub use backoff::Backoff;
 pub(crate) use backoff::Random;
-pub(crate) use batch::{Batch, PendingEntry};
+pub(crate) use group_commit::{Batch, PendingEntry};
 pub(crate) use load::Load;
 pub(crate) use messages::{Input, Known, Minted, Outputs, Reply};
 pub(crate) use other_key::{Lookup, OtherKey};
@@ -77,12 +77,12 @@ use crate::error::{CancelError, ResolveError, SubmitError};
 use crate::log::Position;
 use crate::meter::Meter;
 use crate::participant::slots::Answered;
-use batch::{Read, Writing};
+use group_commit::{Entries, GroupCommit};
 use heard::Causes;
 use keys::KeyState;
 use oldest::Oldest;
 use open::{Attempts, Open, Part, Waiter};
-use recently_active::RecentlyActive;
+use records::Read;
 use room::Room;
 use targets::Targets;
 use unloaded::Unloaded;
@@ -100,22 +100,12 @@ pub(crate) struct Engine<W> {
     unloaded: Unloaded<W>,
     room: Room,
     timers: BTreeSet<(Timestamp, TransactionId)>,
-    durable: Position,
-    gathering: Batch,
-    /// Those with records that wait for others of theirs, and until when; oldest first.
-    buffered: VecDeque<(Timestamp, TransactionId)>,
-    writing: Option<Writing>,
-    /// Durable, and what waited for it has not gone on.
-    written: Vec<Writing>,
-    /// When the last batch was handed to the log, and how many entries it had.
-    last_batch: (Timestamp, usize),
-    /// Who waits until a batch is durable, to read what is in it or to be told of it.
-    readers: Vec<(Position, Read, W)>,
+    /// The batches, with those who wait until one is durable, to read what is in it or to be told.
+    commit: GroupCommit<(Read, W)>,
     /// Who became stuck or no longer is, and with which batch that is durable.
     stuck_changes: Vec<(Position, StuckChange)>,
     undecided: Oldest,
     unsettled: Oldest,
-    recently_active: RecentlyActive,
     meter: Arc<Meter>,
     /// Quarantined transactions: they are stuck, and no record says so.
     quarantined: BTreeSet<TransactionId>,
@@ -175,11 +165,8 @@ impl<W> Engine<W> {
     /// When to poll even if no input comes.
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let timer = self.timers.first().map(|&(at, _)| at);
-        let flush = self.gathers_until().or(self.gathering.flush_at());
-        let flush = flush.filter(|_| self.writing.is_none());
-        let overdue = self.buffered.front().map(|&(due, _)| due);
         let unloaded = self.unloaded.next_wake(now);
-        timer.into_iter().chain(flush).chain(overdue).chain(unloaded).min()
+        timer.into_iter().chain(self.commit.next_wake()).chain(unloaded).min()
     }
 
     /// The next batch, ahead of all else that [`Engine::poll`] will say.
@@ -219,20 +206,16 @@ impl<W> Engine<W> {
 
     /// Whether the log has a batch.
     pub fn is_writing(&self) -> bool {
-        self.writing.is_some()
+        self.commit.is_writing()
     }
 
     /// Whether nothing is on its way to the log.
     pub fn is_flushed(&self) -> bool {
-        self.writing.is_none()
-            && self.written.is_empty()
-            && self.gathering.is_empty()
-            && self.buffered.is_empty()
+        self.commit.is_flushed()
     }
 
     /// The log has failed: tells every caller what it may know, and ends the loop's incarnation.
     pub fn fail(mut self, why: &str) -> Vec<(W, Reply)> {
-        let durable = self.durable;
         let mut replies = std::mem::take(&mut self.outputs.replies);
         let unavailable = || SubmitError::Unavailable { why: why.to_owned() };
         // In order, so that a simulated run repeats.
@@ -243,7 +226,7 @@ impl<W> Engine<W> {
                     to,
                     match wait {
                         // What was accepted goes on when the log is open again.
-                        Wait::Settled { .. } if open.gate <= durable => {
+                        Wait::Settled { .. } if self.commit.may_leave(&open.entries) => {
                             Reply::Outcome(open.part.unsettled(id))
                         }
                         _ => Reply::NotAccepted(unavailable()),
@@ -262,12 +245,12 @@ impl<W> Engine<W> {
                 replies.extend(queue.into_iter().map(refuse));
             }
         }
-        let refuse = |(_, read, to)| match read {
+        let refuse = |(read, to)| match read {
             // It was accepted, and goes on: how it ended is told when that is durable.
             Read::Told(Reply::Outcome(outcome)) => (to, Reply::Outcome(outcome.not_settled())),
             Read::Told(_) | Read::One(_) | Read::All => (to, Reply::NotAccepted(unavailable())),
         };
-        replies.extend(self.readers.into_iter().map(refuse));
+        replies.extend(self.commit.into_waiting().map(refuse));
         replies
     }
 

@@ -1,17 +1,13 @@
 //! What the loop holds of a transaction that has not ended.
 
-use wholly_core::entry::Timed;
 use wholly_core::wire::Operation;
 use wholly_core::{Key, Record, Timestamp, Transaction, TransactionId};
 
-use super::batch::EntrySlot;
-use super::recently_active::LastSeen;
+use super::group_commit::Entries;
 use super::room::Taken;
 use super::submit::Wait;
 use super::targets::Who;
 use crate::last_answer::LastAnswer;
-use crate::log::Position;
-use crate::log::listing::Labels;
 use crate::outcome::AnyOutcome;
 
 /// A transaction that has not ended.
@@ -20,18 +16,8 @@ pub(super) struct Open<W> {
     /// It came with a restored copy of the log: nothing happens to it until an operator says so.
     pub(super) quarantined: bool,
     pub(super) key: Option<Key>,
-    /// What the log is told of it; `None` where nothing of it could be read.
-    pub(super) labels: Option<Labels>,
-    /// The sequence of its next entry.
-    pub(super) sequence: u32,
-    /// Its records that are in no batch yet.
-    pub(super) buffered: Vec<Timed>,
-    /// Where its entry is in the batch that is being gathered.
-    pub(super) place: Option<EntrySlot>,
-    /// Nothing leaves before this batch is durable.
-    pub(super) gate: Position,
-    /// The batch with its decision, once that is in one.
-    pub(super) decided: Position,
+    /// Its records on their way to the log.
+    pub(super) entries: Entries,
     /// What it takes of the memory for open transactions.
     pub(super) taken: Taken,
     /// One for each branch or step.
@@ -41,7 +27,6 @@ pub(super) struct Open<W> {
     pub(super) stuck: bool,
     /// It is in the queue of those that may give up their place.
     pub(super) yields: bool,
-    pub(super) last_seen: LastSeen,
     pub(super) wake: Option<Timestamp>,
 }
 

@@ -2,21 +2,21 @@
 //!
 //! There is no other way to recover, and a first start is a restart with nothing in the log.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use wholly_core::{Input, Key, LogId, Target, Timestamp, TransactionId};
 
+use super::group_commit::GroupCommit;
 use super::heard::Causes;
 use super::keys::KeyState;
 use super::oldest::Oldest;
-use super::recently_active::RecentlyActive;
 use super::room::{Room, Taken};
 use super::stuck::stuck_since;
 use super::targets::Targets;
 use super::unloaded::Unloaded;
-use super::{Batch, Engine, NewTransaction, Open, Outputs, Part, Random, Terms, Wait};
+use super::{Engine, NewTransaction, Open, Outputs, Part, Random, Terms, Wait};
 use crate::Settings;
 use crate::log::Position;
 use crate::log::listing::Labels;
@@ -50,17 +50,10 @@ impl<W> Engine<W> {
             unloaded: Unloaded::at_start(Vec::new()),
             room,
             timers: BTreeSet::new(),
-            durable: head,
-            gathering: Batch::default(),
-            buffered: VecDeque::new(),
-            writing: None,
-            written: Vec::new(),
-            last_batch: Default::default(),
-            readers: Vec::new(),
+            commit: GroupCommit::after(head),
             stuck_changes: Vec::new(),
             undecided: Oldest::default(),
             unsettled: Oldest::default(),
-            recently_active: RecentlyActive::default(),
             meter,
             quarantined: BTreeSet::new(),
             causes: Causes::default(),
@@ -114,13 +107,13 @@ impl<W> Engine<W> {
         let came_meanwhile = self.is_found(id, key.as_ref());
         let mut open = Open::new(part, key, &mut self.targets);
         open.taken = Taken::by_loaded();
-        open.labels = labels;
+        open.entries.labels = labels;
         open.quarantined = self.is_from_copy(id, &open.part);
         let stuck = stuck.or(open.quarantined.then_some(now));
         if open.quarantined {
             self.quarantined.insert(id);
         }
-        open.sequence = next_sequence;
+        open.entries.sequence = next_sequence;
         open.stuck = stuck.is_some();
         self.keep(id, open);
         self.count_owed(id);

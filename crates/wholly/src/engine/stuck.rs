@@ -26,13 +26,13 @@ impl<W> Engine<W> {
         }
         // It happens seldom enough for a batch that it need not share.
         self.write_buffered(id, now);
-        let durable_with = self.durable_with(id).unwrap_or(self.durable);
+        let durable_with = self.commit.durable_with(id).unwrap_or(self.commit.durable());
         self.stuck_changes.push((durable_with, (id, stuck.then_some(now))));
     }
 
     /// Notes that what the log holds of a transaction is stuck.
     pub(super) fn found_stuck(&mut self, id: TransactionId, since: Timestamp) {
-        self.stuck_changes.push((self.durable, (id, Some(since))));
+        self.stuck_changes.push((self.commit.durable(), (id, Some(since))));
     }
 
     /// Tells what has become durable.
@@ -40,7 +40,7 @@ impl<W> Engine<W> {
         if self.stuck_changes.is_empty() {
             return;
         }
-        let durable = self.durable;
+        let durable = self.commit.durable();
         let is_durable = |(at, _): &(Position, StuckChange)| *at <= durable;
         let (told, waiting): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.stuck_changes).into_iter().partition(is_durable);

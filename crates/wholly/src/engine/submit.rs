@@ -11,7 +11,7 @@ use super::keys::KeyState;
 use super::other_key::OtherKey;
 use super::room::{Taken, needed};
 use super::targets::{Targets, Who};
-use super::{Attempts, Engine, Open, Part, Reply, Waiter};
+use super::{Attempts, Engine, Entries, Open, Part, Reply, Waiter};
 use crate::Settings;
 use crate::error::SubmitError;
 use crate::log::listing::Labels;
@@ -113,18 +113,12 @@ impl<W> Open<W> {
             part,
             quarantined: false,
             key,
-            labels,
-            sequence: 0,
-            buffered: Vec::new(),
-            place: None,
-            gate: Default::default(),
-            decided: Default::default(),
+            entries: Entries::new(labels),
             taken: Taken::default(),
             attempts,
             waiters: Vec::<Waiter<W>>::new(),
             stuck: false,
             yields: false,
-            last_seen: Default::default(),
             wake: None,
         }
     }

@@ -9,7 +9,7 @@ use super::*;
 
 const SCOPES: [(KeyScope, KeyScope); 2] = [(Global, Caller), (Caller, Global)];
 
-fn keyed<'a>(of: &'a Coordinator, caller: &str, scope: KeyScope) -> Submission<TwoPhase> {
+fn keyed(of: &Coordinator, caller: &str, scope: KeyScope) -> Submission<TwoPhase> {
     order(of).key_of(&Name::new(caller).unwrap(), scope, "ORD001")
 }
 

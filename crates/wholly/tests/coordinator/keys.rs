@@ -100,7 +100,7 @@ async fn another_body_under_the_same_key_is_an_error() {
 }
 
 /// A transaction whose only payload is written so.
-fn written<'c>(coordinator: &'c Coordinator, json: &str) -> Submission<TwoPhase> {
+fn written(coordinator: &Coordinator, json: &str) -> Submission<TwoPhase> {
     let payload = wholly::Payload::parse(json).unwrap();
     let participant = wholly::ParticipantName::new("orders").unwrap();
     let branch = wholly::StartedBranch { participant, payload };
