@@ -8,26 +8,22 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
-use wholly_clock::{Ages, SteadyClock};
-use wholly_core::Timestamp;
 
-use super::branch;
+use super::statements;
 use crate::Failure;
+use crate::local::{Retention, TransactionError};
 
 /// The most jobs that wait for the thread; more are turned away as busy.
 const QUEUE_LIMIT: usize = 1024;
 
 /// The most jobs in one SQLite transaction.
 const BATCH_LIMIT: usize = 256;
-
-/// The most rows that a purge deletes in one SQLite transaction, so that calls need not wait long.
-const PURGE_LIMIT: usize = 1000;
 
 /// How long another process that writes to the file is waited for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -39,12 +35,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Database {
     jobs: mpsc::Sender<Box<dyn Job>>,
     counters: Arc<Counters>,
-    ages: Arc<Mutex<Ages>>,
+    retention: Arc<Retention>,
 }
 
 /// The writes to a database since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct WriteCounts {
     /// The transactions that changed something: calls, and the service's own.
     pub transactions: u64,
     /// The commits that changed something, each of which is one sync to disk. Several transactions
@@ -86,21 +82,6 @@ pub enum OpenError {
     },
 }
 
-/// Why a database transaction did not happen, or may not have.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransactionError {
-    /// Too many wait already; nothing was done. Ask again later.
-    #[error("too many calls wait for the service's database; ask again later")]
-    Busy,
-    /// The work itself failed or panicked; it was rolled back.
-    #[error("the service failed, and its change was rolled back: {0}")]
-    Work(Failure),
-    /// SQLite failed. What was written was not acknowledged; it may still be there after a crash.
-    #[error("the service's database failed: {0}")]
-    Storage(String),
-}
-
 impl Database {
     /// Opens the file, creating it where there is none, and the barrier's table in it.
     ///
@@ -113,9 +94,8 @@ impl Database {
         if !set_up(&connection).map_err(sqlite)? {
             return Err(OpenError::NoWriteAheadLog { path: path.to_owned() });
         }
-        let youngest = branch::youngest(&connection).map_err(sqlite)?;
-        let clock = SteadyClock::of_process();
-        let ages = Arc::new(Mutex::new(Ages::from(clock.read(), youngest, Duration::MAX)));
+        let youngest = statements::youngest(&connection).map_err(sqlite)?;
+        let retention = Arc::new(Retention::new(youngest));
         let (jobs, queue) = mpsc::channel(QUEUE_LIMIT);
         let counters = Arc::<Counters>::default();
         std::thread::Builder::new()
@@ -125,13 +105,13 @@ impl Database {
                 move || work_off(connection, queue, &counters)
             })
             .map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
-        Ok(Self { jobs, counters, ages })
+        Ok(Self { jobs, counters, retention })
     }
 
     /// The writes since it was opened.
-    pub fn written(&self) -> Written {
+    pub fn written(&self) -> WriteCounts {
         let Counters { transactions, commits } = &*self.counters;
-        Written { transactions: transactions.load(Relaxed), commits: commits.load(Relaxed) }
+        WriteCounts { transactions: transactions.load(Relaxed), commits: commits.load(Relaxed) }
     }
 
     /// Does `work` in a transaction of its own, which is durable when this returns.
@@ -170,39 +150,22 @@ impl Database {
     /// # Errors
     /// See [`TransactionError`].
     pub async fn purge(&self, age: Duration) -> Result<usize, TransactionError> {
-        let mut purged = 0;
-        loop {
-            let Some(before) = self.old_before(age) else {
-                tracing::debug!(
-                    "no branch is forgotten: the clock jumped, or disagrees with the rows"
-                );
-                return Ok(purged);
-            };
-            let part = move |db: &Transaction<'_>| Ok(branch::purge(db, before, PURGE_LIMIT)?);
-            let count = self.transaction(part).await?;
-            purged += count;
-            if count < PURGE_LIMIT {
-                return Ok(purged);
-            }
-        }
-    }
-
-    /// The moment before which what is kept for `age` is old; `None` while no age is trusted.
-    fn old_before(&self, age: Duration) -> Option<Timestamp> {
-        // What is behind the lock is whole after a panic, too: single values are written.
-        self.ages.lock().unwrap_or_else(PoisonError::into_inner).before(super::now(), age)
+        let delete = |expired| {
+            self.transaction(move |db: &Transaction<'_>| Ok(statements::delete(db, &expired)?))
+        };
+        self.retention.purge(age, delete).await
     }
 }
 
-/// Runs `work` so that what it writes stays only if `keep` says so of its result.
-pub(super) fn savepoint<T>(
+/// Runs `work`; what it writes stays only if it succeeds with what is to be kept.
+pub(super) fn savepoint<T, E>(
     db: &Transaction<'_>,
     keep: impl FnOnce(&T) -> bool,
-    work: impl FnOnce() -> T,
-) -> rusqlite::Result<T> {
+    work: impl FnOnce() -> Result<T, E>,
+) -> rusqlite::Result<Result<T, E>> {
     db.prepare_cached("SAVEPOINT wholly")?.execute([])?;
     let result = work();
-    if !keep(&result) {
+    if !result.as_ref().is_ok_and(keep) {
         db.prepare_cached("ROLLBACK TO wholly")?.execute([])?;
     }
     db.prepare_cached("RELEASE wholly")?.execute([])?;
@@ -215,7 +178,7 @@ fn set_up(connection: &Connection) -> rusqlite::Result<bool> {
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.execute_batch(branch::SCHEMA)?;
+    connection.execute_batch(statements::SCHEMA)?;
     // INVARIANT: opening makes durable what it found. A killed process may have written what it
     // had not synced; read, answered again and then lost to a power failure, it would be a broken
     // promise. A commit syncs the whole write-ahead log, what was in it before included.
@@ -251,7 +214,7 @@ where
             Ok(result) => result,
             Err(_) => Err("it panicked".into()),
         };
-        self.done = Some(match savepoint(db, Result::is_ok, work) {
+        self.done = Some(match savepoint(db, |_| true, work) {
             Ok(result) => result.map_err(TransactionError::Work),
             Err(error) => Err(TransactionError::Storage(error.to_string())),
         });

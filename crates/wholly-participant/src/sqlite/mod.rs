@@ -7,29 +7,28 @@
 //! that does both merges the two routers over the same database.
 
 mod actions;
-mod branch;
 mod database;
+mod statements;
 #[cfg(test)]
 mod tests;
-mod trace;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rusqlite::Transaction;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wholly_clock::{Reading, SteadyClock};
-use wholly_core::wire::{Answer, Call, Operation};
+use wholly_core::wire::{Answer, Call};
 
+pub use crate::local::{TransactionError, trace};
 pub use actions::{Action, Actions};
-pub use branch::in_doubt;
-pub use database::{Database, OpenError, TransactionError, Written};
-pub use trace::trace;
+pub use database::{Database, OpenError, WriteCounts};
+pub use statements::in_doubt;
 
 use crate::Failure;
-use crate::barrier::{self, State, Step, Vote};
+use crate::barrier::Vote;
 use crate::http::Branches;
+use crate::local::{self, Effect, Start};
 use database::savepoint;
 
 /// A service's business in a two-phase transaction.
@@ -81,15 +80,15 @@ pub trait Participant: Send + Sync + 'static {
 ///
 /// A coordinator that asks while too many calls wait is told to ask again a second later.
 pub fn router<P: Participant>(participant: P, database: Database) -> axum::Router {
-    crate::http::router(Service { participant: Arc::new(participant), database })
+    crate::http::router(TwoPhaseService { participant: Arc::new(participant), database })
 }
 
-struct Service<P> {
+struct TwoPhaseService<P> {
     participant: Arc<P>,
     database: Database,
 }
 
-impl<P: Participant> Branches for Service<P> {
+impl<P: Participant> Branches for TwoPhaseService<P> {
     async fn call(&self, call: Call) -> Answer {
         let participant = Arc::clone(&self.participant);
         let work = move |db: &Transaction<'_>, call: &Call| execute(&*participant, db, call, now());
@@ -97,76 +96,40 @@ impl<P: Participant> Branches for Service<P> {
     }
 }
 
-/// Answers a call with what `work` comes to, once that is durable.
+/// Answers a call with the result of `work`, once that is durable.
 async fn answer<W>(database: &Database, call: Call, work: W) -> Answer
 where
     // The clock is read when the work is done: an expiry passes while a call waits.
     W: FnOnce(&Transaction<'_>, &Call) -> Result<Answer, Failure> + Send + 'static,
 {
     let key = call.idempotency_key();
-    let work = move |db: &Transaction<'_>| trace::within(call.trace.clone(), || work(db, &call));
-    match database.transaction(work).await {
-        Ok(answer) => answer,
-        Err(TransactionError::Busy) => Answer::pending(Some(Duration::from_secs(1))),
-        Err(error) => {
-            tracing::error!(call = key, %error, "the outcome of a call is unknown");
-            Answer::unknown(error.to_string())
-        }
-    }
+    let work =
+        move |db: &Transaction<'_>| local::with_trace(call.trace.clone(), || work(db, &call));
+    local::answer(&key, database.transaction(work).await)
 }
 
-/// Does what the barrier's rules say, in the service's own database transaction.
+/// The sequence of [`local`], blocking.
 fn execute<P: Participant>(
     participant: &P,
     db: &Transaction<'_>,
     call: &Call,
     now: Reading,
 ) -> Result<Answer, Failure> {
-    let row = branch::find(db, call)?;
-    let state = row.as_ref().map(|row| &row.state);
-    match barrier::decide(state, call.operation, call.expires, now.wall()) {
-        Step::Say(answer) => Ok(answer),
-        Step::Record(state, answer) => {
-            branch::insert(db, call, &state, None, now.steady)?;
-            Ok(answer)
+    let row = statements::find(db, call)?;
+    let plan = match local::two_phase(call, row, now.wall())? {
+        Start::Attempt(payload) => {
+            let vote = savepoint(db, Vote::is_yes, || participant.validate(db, payload))??;
+            local::voted(call, vote)?
         }
-        Step::Validate => validate(participant, db, call, now),
-        Step::Apply => {
-            participant.apply(db, branch::prepared(row)?)?;
-            branch::end(db, call, &State::Committed, now.steady)?;
-            Ok(Answer::Done)
-        }
-        Step::Release => {
-            participant.release(db, branch::prepared(row)?)?;
-            branch::end(db, call, &State::Aborted, now.steady)?;
-            Ok(Answer::Done)
-        }
-    }
-}
-
-fn validate<P: Participant>(
-    participant: &P,
-    db: &Transaction<'_>,
-    call: &Call,
-    now: Reading,
-) -> Result<Answer, Failure> {
-    let is_yes = |vote: &Result<_, _>| matches!(vote, Ok(Vote::Yes(_)));
-    let vote = savepoint(db, is_yes, || match call.payload.to::<P::Payload>() {
-        Ok(payload) => participant.validate(db, payload),
-        // The same payload will never do: a no, not something to ask again.
-        Err(error) => Ok(Vote::No(format!("the payload is not what is expected: {error}"))),
-    })??;
-    let (state, answer) = barrier::voted(call.operation, &vote);
-    let data = match vote {
-        Vote::Yes(prepared) if call.operation == Operation::CommitOnePhase => {
-            participant.apply(db, prepared)?;
-            None
-        }
-        Vote::Yes(prepared) => Some(serde_json::to_string(&prepared)?),
-        Vote::ReadOnly | Vote::No(_) => None,
+        Start::Plan(plan) => plan,
     };
-    branch::insert(db, call, &state, data.as_deref(), now.steady)?;
-    Ok(answer)
+    match plan.effect {
+        Some(Effect::Apply(prepared)) => participant.apply(db, prepared)?,
+        Some(Effect::Release(prepared)) => participant.release(db, prepared)?,
+        None => {}
+    }
+    statements::change(db, call, plan.change, now.steady)?;
+    Ok(plan.answer)
 }
 
 /// Both clocks: a coordinator's expiry is compared with the wall clock, and a row's age is steady.

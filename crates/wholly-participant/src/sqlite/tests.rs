@@ -10,9 +10,10 @@ use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{BranchName, LogId, Payload, Timestamp, TransactionId};
 
 use super::database::savepoint;
-use super::{Participant, branch, execute};
+use super::{Participant, execute, statements};
 use crate::Failure;
 use crate::barrier::Vote;
+use crate::local::Expired;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const AT: Reading = Reading { steady: NOW, wall_ahead_millis: 0 };
@@ -82,7 +83,7 @@ struct Service {
 impl Service {
     fn new() -> Self {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(branch::SCHEMA).unwrap();
+        connection.execute_batch(statements::SCHEMA).unwrap();
         connection
             .execute_batch(
                 "CREATE TABLE book (line, held, made);
@@ -98,7 +99,7 @@ impl Service {
         let call = call(line, operation, expired.then_some(NOW), Payload::of(&asked).unwrap());
         let db = self.connection.transaction().unwrap();
         let work = || execute(&Bookkeeper { fails }, &db, &call, AT);
-        let answer = savepoint(&db, Result::is_ok, work).unwrap();
+        let answer = savepoint(&db, |_| true, work).unwrap();
         db.commit().unwrap();
         if let Ok(answer) = answer {
             self.said.entry((line, operation)).or_default().push(answer);
@@ -193,7 +194,7 @@ fn check(service: &Service, line: u8) -> Result<(), TestCaseError> {
 #[test]
 fn a_payload_of_another_form_is_refused_and_stays_so() {
     let mut connection = Connection::open_in_memory().unwrap();
-    connection.execute_batch(branch::SCHEMA).unwrap();
+    connection.execute_batch(statements::SCHEMA).unwrap();
     let db = connection.transaction().unwrap();
     let wrong = call(0, Operation::Prepare, None, Payload::of(&["what"]).unwrap());
     let first = execute(&Bookkeeper { fails: false }, &db, &wrong, AT).unwrap();
@@ -225,7 +226,7 @@ fn a_purge_forgets_what_ended_long_ago_and_never_what_is_prepared() {
     service.ask(&ask(1, Operation::Abort), &['y'; 4]);
     let mut purge = |before| {
         let db = service.connection.transaction().unwrap();
-        let purged = branch::purge(&db, before, 10).unwrap();
+        let purged = statements::delete(&db, &Expired::before(before, 10)).unwrap();
         db.commit().unwrap();
         purged
     };

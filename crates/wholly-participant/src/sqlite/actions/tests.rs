@@ -12,11 +12,12 @@ use wholly_clock::Reading;
 use wholly_core::wire::{Answer, Call, Operation, compensation_payload};
 use wholly_core::{BranchName, LogId, OperationName, Payload, Timestamp, TransactionId};
 
-use super::super::branch;
 use super::super::database::savepoint;
+use super::super::statements;
 use super::{Actions, execute};
 use crate::Failure;
 use crate::barrier::saga::Outcome;
+use crate::local::Expired;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const AT: Reading = Reading { steady: NOW, wall_ahead_millis: 0 };
@@ -80,7 +81,7 @@ struct Service {
 impl Service {
     fn new() -> Self {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(branch::SCHEMA).unwrap();
+        connection.execute_batch(statements::SCHEMA).unwrap();
         connection
             .execute_batch(
                 "CREATE TABLE booked (line, number);
@@ -104,16 +105,16 @@ impl Service {
         };
         self.fails.store(fate == Fate::Fails, Ordering::Relaxed);
         let call = call(line, operation, name, expired.then_some(NOW), payload);
-        let handler = Arc::clone(&self.actions.handlers[name]);
+        let operation = self.actions.operations.of(&call).unwrap();
         let db = self.connection.transaction().unwrap();
-        let work = || execute(&handler, &db, &call, AT);
-        let answer = savepoint(&db, Result::is_ok, work).unwrap();
+        let work = || execute(&operation, &db, &call, AT);
+        let answer = savepoint(&db, |_| true, work).unwrap();
         if fate == Fate::Crashes {
             return None;
         }
         db.commit().unwrap();
         let answer = answer.ok()?;
-        self.said.entry((line, operation)).or_default().push(answer.clone());
+        self.said.entry((line, call.operation)).or_default().push(answer.clone());
         Some(answer)
     }
 
@@ -243,7 +244,7 @@ fn a_purge_forgets_a_step_and_what_was_known_to_be_done_is_not_called_compensate
     service.deliver(&deliver(0, Operation::Action), &[false; 4]);
     let db = service.connection.transaction().unwrap();
     let later = NOW + Duration::from_millis(1);
-    assert_eq!(branch::purge(&db, later, 10).unwrap(), 1);
+    assert_eq!(statements::delete(&db, &Expired::before(later, 10)).unwrap(), 1);
     db.commit().unwrap();
     let known = Delivery { known: true, ..deliver(0, Operation::Compensation) };
     let answer = service.deliver(&known, &[false; 4]);
