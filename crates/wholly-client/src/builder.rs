@@ -1,13 +1,12 @@
 //! Where the server is, and how it is talked to.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use hyper_rustls::ConfigBuilderExt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use wholly_dns::https;
 
 use crate::client::Client;
 use crate::http::Http;
@@ -163,19 +162,12 @@ fn authorization(token: &str) -> Result<HeaderValue, BuildError> {
     Ok(value)
 }
 
-/// The provider is named here and installed nowhere: a library leaves globals alone.
 fn tls(
     ca_file: Option<&Path>,
     identity: Option<&(PathBuf, PathBuf)>,
 ) -> Result<rustls::ClientConfig, BuildError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|why| BuildError::Tls { why: why.to_string() })?;
-    let config = match ca_file {
-        None => config.with_webpki_roots(),
-        Some(file) => config.with_root_certificates(authorities(file)?),
-    };
+    let roots = ca_file.map(authorities).transpose()?;
+    let config = https::tls(roots).map_err(|why| BuildError::Tls { why: why.to_string() })?;
     let Some((certificate, key)) = identity else { return Ok(config.with_no_client_auth()) };
     let wrong = |file: &Path, why| BuildError::Identity { file: file.to_owned(), why };
     let chain = certificates(certificate).map_err(|why| wrong(certificate, why))?;

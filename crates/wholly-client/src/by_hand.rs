@@ -5,9 +5,10 @@ use http::Method;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use wholly_core::TransactionId;
+use wholly_dns::https::percent_encoded;
 
 use crate::answer::{Record, Transaction};
-use crate::client::{Client, escaped, json};
+use crate::client::{Client, json};
 use crate::error::AskError;
 use crate::http::Ask;
 use crate::retry::{Answered, Unanswered};
@@ -93,7 +94,7 @@ impl Client {
             _ => None,
         };
         let word = json(&Word { r#as: ended.as_str(), output, reason });
-        let path = format!("/v1/transactions/{id}/branches/{}/resolve", escaped(branch));
+        let path = format!("/v1/transactions/{id}/branches/{}/resolve", percent_encoded(branch));
         self.by_hand(id, path, word, |now| resolved_so(now, branch, &ended, reason)).await
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use wholly_core::Timestamp;
+use wholly_dns::https::percent_encoded;
 
-use crate::client::{Client, escaped};
+use crate::client::Client;
 use crate::error::AskError;
 use crate::http::Ask;
 use crate::words::{Pattern, State};
@@ -240,7 +241,7 @@ impl Choreographies {
         ];
         let said = parts.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let query: Vec<_> =
-            said.map(|(name, value)| format!("{name}={}", escaped(&value))).collect();
+            said.map(|(name, value)| format!("{name}={}", percent_encoded(&value))).collect();
         if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) }
     }
 }
@@ -269,5 +270,5 @@ impl Watched {
 }
 
 fn path(correlation: &str) -> String {
-    format!("/v1/choreographies/{}", escaped(correlation))
+    format!("/v1/choreographies/{}", percent_encoded(correlation))
 }

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wholly_core::TransactionId;
 use wholly_core::saga::Definition;
+use wholly_dns::https::percent_encoded;
 
 use crate::answer::{Participant, SagaVersion, Transaction};
 use crate::builder::Builder;
@@ -152,30 +153,10 @@ impl Client {
 }
 
 fn saga_path(name: &str, version: u32) -> String {
-    format!("/v1/sagas/{}/{version}", escaped(name))
-}
-
-/// A text as a part of a path or a query.
-pub(crate) fn escaped(text: &str) -> String {
-    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    let escaped = |b| match unreserved(b) {
-        true => char::from(b).to_string(),
-        false => format!("%{b:02X}"),
-    };
-    text.bytes().map(escaped).collect()
+    format!("/v1/sagas/{}/{version}", percent_encoded(name))
 }
 
 /// A body. Only for what is made of texts, numbers and JSON: that always has a form.
 pub(crate) fn json<T: Serialize>(value: &T) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_in_paths_are_escaped() {
-        assert_eq!(saga_path("create order/é", 2), "/v1/sagas/create%20order%2F%C3%A9/2");
-    }
 }

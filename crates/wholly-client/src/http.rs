@@ -8,26 +8,18 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
-
-use wholly_dns::Names;
+use wholly_dns::https;
 
 use crate::error::{AskError, Problem};
 
-/// How long a connection is kept without a request: under the 5 seconds after which widespread
-/// servers close one, because a request that meets the closing half-way is lost.
-const IDLE: Duration = Duration::from_secs(4);
 /// The most that an answer may have, in bytes: more than the longest history of the largest
 /// transaction.
 const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
 
 /// The server's address, and the connections to it.
 pub(crate) struct Http {
-    client: legacy::Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>,
+    client: https::Client,
     base: String,
     token: Option<HeaderValue>,
     answer_timeout: Duration,
@@ -74,14 +66,7 @@ impl Http {
         connect_timeout: Duration,
         answer_timeout: Duration,
     ) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Names::system(connect_timeout));
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(connect_timeout));
-        tcp.enforce_http(false);
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build((tcp, tls).into());
+        let client = https::client(tls, connect_timeout);
         Self { client, base, token, answer_timeout }
     }
 
@@ -139,12 +124,7 @@ impl Http {
 }
 
 fn lost(error: &(dyn Error + 'static)) -> NoAnswer {
-    // The outermost only says that a client failed; the cause is under it.
-    let mut deepest = error;
-    while let Some(cause) = deepest.source() {
-        deepest = cause;
-    }
-    NoAnswer { why: deepest.to_string(), lost: true }
+    NoAnswer { why: https::root_cause(error), lost: true }
 }
 
 impl Reply {

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 
 use wholly_core::Timestamp;
+use wholly_dns::https::percent_encoded;
 
 use crate::answer::{Listed, Page};
-use crate::client::{Client, escaped};
+use crate::client::Client;
 use crate::error::AskError;
 use crate::http::Ask;
 use crate::words::{Pattern, State};
@@ -109,7 +110,7 @@ impl Rows {
         ];
         let said = parts.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let query: Vec<_> =
-            said.map(|(name, value)| format!("{name}={}", escaped(&value))).collect();
+            said.map(|(name, value)| format!("{name}={}", percent_encoded(&value))).collect();
         if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) }
     }
 }

@@ -20,6 +20,8 @@
 //! ```
 
 mod host;
+#[cfg(feature = "https")]
+pub mod https;
 
 use std::collections::HashMap;
 use std::io;

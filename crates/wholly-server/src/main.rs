@@ -52,7 +52,6 @@ mod framing;
 mod fuzz;
 mod gate;
 mod given;
-mod https;
 mod logs;
 mod metrics;
 mod observer;
