@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Fake, Play, problem};
-use wholly_client::{AskError, FeedItem, TransactionId};
+use wholly_client::{FeedItem, RequestError, TransactionId};
 
 const ID: &str = "00000000000170008000000000000001-0000000000000009";
 
@@ -28,13 +28,13 @@ macro_rules! event {
     };
 }
 
-async fn seen(fake: &Fake) -> Result<Vec<String>, AskError> {
+async fn seen(fake: &Fake) -> Result<Vec<String>, RequestError> {
     let id: TransactionId = ID.parse().unwrap();
     let client = fake.builder().retry_for(Duration::from_millis(400)).build().unwrap();
     let mut events = client.events(id);
     let mut seen = Vec::new();
     while let Some(event) = events.next().await? {
-        let event = event.seen().unwrap();
+        let event = event.event().unwrap();
         assert_eq!((event.transaction, event.record.name()), (id, event.event.clone()));
         seen.push(format!("{} {}", event.id, event.event));
     }
@@ -76,7 +76,7 @@ async fn a_server_that_stays_away_is_given_up() {
     ])
     .await;
     let error = seen(&fake).await.unwrap_err();
-    assert!(matches!(error, AskError::Unanswered { .. }), "{error:?}");
+    assert!(matches!(error, RequestError::Unanswered { .. }), "{error:?}");
     assert!(error.to_string().contains("ended before the transaction had settled"), "{error}");
 }
 
@@ -99,7 +99,7 @@ async fn all_events_go_on_past_one_that_settles_and_after_a_beginning_without_an
     .await;
     let mut events = fake.client().all_events();
     for id in ["8", "9"] {
-        assert_eq!(events.next().await.unwrap().unwrap().seen().unwrap().id, id);
+        assert_eq!(events.next().await.unwrap().unwrap().event().unwrap().id, id);
     }
     assert_eq!(events.next().await.unwrap_err().problem().unwrap().status, 500);
     let asked = fake.asked();
@@ -126,7 +126,7 @@ async fn a_past_that_was_trimmed_is_told_and_moves_the_place_nowhere() {
     assert_eq!(trimmed.up_to, "7");
     let json = serde_json::to_value(FeedItem::Trimmed(trimmed)).unwrap();
     assert_eq!(json, serde_json::json!({"event": "trimmed", "up_to": "7"}));
-    assert_eq!(events.next().await.unwrap().unwrap().seen().unwrap().id, "6");
+    assert_eq!(events.next().await.unwrap().unwrap().event().unwrap().id, "6");
     assert!(events.next().await.is_err());
     let asked = fake.asked();
     let ids: Vec<_> = asked.iter().map(|asked| asked.header("last-event-id").unwrap()).collect();

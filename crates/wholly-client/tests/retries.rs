@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use common::{Fake, Play, json, problem};
 use serde_json::json as value;
-use wholly_client::{As, AskError, Filter, State, SubmitError, TransactionId};
+use wholly_client::{
+    RequestError, Resolution, State, SubmitError, TransactionFilter, TransactionId,
+};
 
 const ID: &str = "00000000000170008000000000000001-0000000000000009";
 
@@ -64,7 +66,9 @@ async fn a_no_is_not_tried_again() {
     let fake = Fake::plays(vec![problem(422, "key-reused", ""), committed()]).await;
     let error = fake.client().two_phase("x").key("a key").unwrap().execute().await.unwrap_err();
     assert_eq!(error.to_string(), "it is key-reused");
-    let SubmitError::NotAccepted(AskError::Refused(problem)) = error else { panic!("{error:?}") };
+    let SubmitError::NotAccepted(RequestError::Refused(problem)) = error else {
+        panic!("{error:?}")
+    };
     assert_eq!((problem.kind(), problem.status), ("key-reused", 422));
     assert_eq!(fake.asked().len(), 1);
 }
@@ -87,7 +91,7 @@ async fn what_did_not_arrive_is_certainly_not_accepted() {
     let client = wholly_client::Client::at(&format!("http://{nobody}"));
     let client = client.retry_for(Duration::ZERO).build().unwrap();
     let error = client.two_phase("x").execute().await.unwrap_err();
-    let SubmitError::NotAccepted(AskError::Unanswered { why, .. }) = error else {
+    let SubmitError::NotAccepted(RequestError::Unanswered { why, .. }) = error else {
         panic!("{error:?}")
     };
     assert!(why.contains("refused"), "{why}");
@@ -106,7 +110,8 @@ async fn overload_that_lasts_is_no_acceptance() {
 async fn patience_is_asked_for_in_parts_until_it_has_settled() {
     let accepted = || Play::Say(202, "", format!(r#"{{"id":"{ID}"}}"#));
     let fake = Fake::plays(vec![accepted(), accepted(), committed()]).await;
-    let submission = fake.client().written(r#"{"name": "x", "key": " a \"key\" "}"#).unwrap();
+    let submission =
+        fake.client().transaction_json(r#"{"name": "x", "key": " a \"key\" "}"#).unwrap();
     let done = submission.execute().await.unwrap();
     assert!(done.has_ended());
     let asked = fake.asked();
@@ -132,7 +137,7 @@ async fn a_token_goes_along_and_no_redirect_is_followed() {
     let fake = Fake::plays(vec![Play::Say(307, "location: /elsewhere\r\n", String::new())]).await;
     let client = fake.builder().token("wholly_secret").build().unwrap();
     let error = client.get(id()).await.unwrap_err();
-    assert!(matches!(error, AskError::NotUnderstood { status: 307, .. }), "{error:?}");
+    assert!(matches!(error, RequestError::NotUnderstood { status: 307, .. }), "{error:?}");
     assert_eq!(fake.asked().len(), 1);
     assert_eq!(fake.asked()[0].header("authorization").unwrap(), "Bearer wholly_secret");
     assert!(elsewhere.asked().is_empty());
@@ -150,24 +155,26 @@ fn resolved(by: &str) -> Play {
 #[tokio::test]
 async fn a_person_s_word_whose_answer_was_lost_is_looked_up() {
     let conflict = || problem(409, "conflict", "");
-    let resolve = async |plays: Vec<Play>, ended: As| {
+    let resolve = async |plays: Vec<Play>, ended: Resolution| {
         let fake = Fake::plays(plays).await;
         let done = fake.client().resolve(id(), "payments", ended, "seen").await;
         (done, fake.asked())
     };
     let (done, asked) =
-        resolve(vec![Play::HangUp, conflict(), resolved("seen")], As::Committed).await;
+        resolve(vec![Play::HangUp, conflict(), resolved("seen")], Resolution::Committed).await;
     done.unwrap();
     let what: Vec<_> = asked.iter().map(|asked| asked.what.as_str()).collect();
     let path = format!("POST /v1/transactions/{ID}/branches/payments/resolve");
     assert_eq!(what, [path.as_str(), &path, &format!("GET /v1/transactions/{ID}")]);
     assert_eq!(asked[0].body, r#"{"as":"committed","reason":"seen"}"#);
 
-    let another = resolve(vec![Play::HangUp, conflict(), resolved("other")], As::Committed).await;
+    let another =
+        resolve(vec![Play::HangUp, conflict(), resolved("other")], Resolution::Committed).await;
     assert_eq!(another.0.unwrap_err().problem().unwrap().kind(), "conflict");
-    let other_way = resolve(vec![Play::HangUp, conflict(), resolved("seen")], As::Aborted).await;
+    let other_way =
+        resolve(vec![Play::HangUp, conflict(), resolved("seen")], Resolution::Aborted).await;
     assert_eq!(other_way.0.unwrap_err().problem().unwrap().kind(), "conflict");
-    let not_lost = resolve(vec![conflict(), resolved("seen")], As::Committed).await;
+    let not_lost = resolve(vec![conflict(), resolved("seen")], Resolution::Committed).await;
     assert_eq!(not_lost.0.unwrap_err().problem().unwrap().kind(), "conflict");
 }
 
@@ -175,7 +182,7 @@ async fn a_person_s_word_whose_answer_was_lost_is_looked_up() {
 async fn answers_of_a_newer_server_are_read() {
     let fake = Fake::plays(vec![resolved("seen")]).await;
     let transaction = fake.client().get(id()).await.unwrap();
-    assert_eq!(transaction.branches[0].state.as_str(), "new-state");
+    assert_eq!(transaction.branches[0].state.to_string(), "new-state");
     let payload = transaction.branches[0].payload.as_ref().unwrap();
     assert_eq!(payload.get(), "1.00000000000000000001");
 }
@@ -193,7 +200,7 @@ async fn a_list_goes_over_short_and_empty_pages() {
         problem(500, "internal", ""),
     ])
     .await;
-    let mut filter = Filter::default();
+    let mut filter = TransactionFilter::default();
     filter.stuck = Some(true);
     filter.name = Some("place & run".to_owned());
     filter.since = Some(wholly_client::Timestamp::from_millis(7));

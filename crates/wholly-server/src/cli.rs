@@ -202,7 +202,8 @@ fn told(mut said: clap::Error) -> ExitCode {
 
 /// A state, and what it does not say by itself.
 fn standing(state: &State, settled: bool, stuck: bool) -> String {
-    let over = ["committed", "aborted", "completed", "compensated"].contains(&state.as_str());
+    let over =
+        matches!(state, State::Committed | State::Aborted | State::Completed | State::Compensated);
     match () {
         () if stuck => format!("{state}, stuck"),
         () if over && !settled => format!("{state}, unsettled"),
