@@ -1,8 +1,8 @@
-//! The barrier: what a participant does and says when a call comes late, twice or out of order.
+//! The barrier: the rules for calls that come late, twice or out of order.
 //!
-//! A coordinator calls at least once, and a call may be overtaken by a later one. The service keeps
+//! A coordinator calls at least once, and a later call may overtake an earlier one. The service keeps
 //! one row for each branch, in the same database as its business data, and changes both in the same
-//! database transaction. What the row says and what is asked decide everything:
+//! database transaction. The row and the call decide everything:
 //!
 //! | the branch is | prepare | commit | abort | commit-one-phase |
 //! |---|---|---|---|---|
@@ -16,9 +16,9 @@
 //! | refused | refused | heuristic | done | refused |
 //!
 //! A vote makes the first row: yes makes *prepared* (or, in one phase, *committed-one-phase*), no
-//! makes *refused*, read-only makes *read-only*. The cells say why the abort that comes first wins
-//! (an *empty* abort leaves a row) and why the prepare that it overtook cannot hold anything for
-//! ever (a *suspended* prepare finds that row). Both are described for TCC in Apache Seata.
+//! makes *refused*, read-only makes *read-only*. An abort that comes first (an *empty* abort) leaves a
+//! row, and so the prepare that it overtook (a *suspended* prepare) is refused and holds nothing for
+//! ever. Both are described for TCC in Apache Seata.
 //!
 //! A saga's step has a row of the same kind, under the step's name:
 //!
@@ -31,13 +31,13 @@
 //! | action-refused | refused | done |
 //! | compensated, compensated-empty | refused | done |
 //!
-//! The compensation that comes first leaves a row, too (an *empty* compensation), and the action
-//! that it overtook is refused. But where the coordinator has the action's output and there is no
-//! row, the row was lost, and with it perhaps the change: that is not for the service to call done.
+//! A compensation that comes first (an *empty* compensation) leaves a row, too, and the action that it
+//! overtook is refused. But if the coordinator has the action's output and there is no row, the row was
+//! lost, and perhaps the change with it: the service does not answer done.
 //!
-//! Unknown never changes a row. It answers what no coordinator that keeps the protocol asks: to
-//! commit or to compensate what was never done here (is this an old copy of the database?), to mix
-//! one phase with two, or two-phase with a saga, or one action with another's compensation.
+//! Unknown never changes a row. It answers calls that no correct coordinator makes: a commit or a
+//! compensation of something that was never done here (is this an old copy of the database?), a mix of
+//! one phase and two, of two-phase and a saga, or of one action and another's compensation.
 //!
 //! The rules are pure, so that every database executes the same ones; [`local`](crate::local) says
 //! in which order.
@@ -47,21 +47,21 @@ pub mod saga;
 use wholly_core::wire::{Answer, Operation, cut};
 use wholly_core::{OperationName, Payload, Timestamp};
 
-/// What a participant's validation says to a prepare or a one-phase commit.
+/// The vote of a participant on a prepare or a one-phase commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vote<P> {
-    /// The change can be made. This is the prepared data: what [`decide`]'s apply or release needs,
-    /// durable until then.
+    /// The change can be made. Apply and release are given the prepared data, which is durable until
+    /// then.
     Yes(P),
-    /// There is nothing to change: the branch takes no part in the second phase. What validation
-    /// wrote is rolled back.
+    /// There is nothing to change: the branch takes no part in the second phase. The writes of
+    /// validation are rolled back.
     ReadOnly,
-    /// The change cannot be made, for this reason. What validation wrote is rolled back.
+    /// The change cannot be made, for this reason. The writes of validation are rolled back.
     No(String),
 }
 
 impl<P> Vote<P> {
-    /// True if what validation wrote stays.
+    /// True if the writes of validation stay.
     pub fn is_yes(&self) -> bool {
         matches!(self, Self::Yes(_))
     }
@@ -81,27 +81,27 @@ pub enum RowState {
     Aborted,
     /// It had nothing to change.
     ReadOnly,
-    /// It said no, and what it refused stays refused.
+    /// It voted no. A refusal is final.
     Refused {
-        /// Why, as it was answered the first time.
+        /// The reason, as it was answered the first time.
         reason: String,
     },
     /// A saga's step: the action has been done.
     Done {
-        /// Which action it was.
+        /// The name of the action.
         action: OperationName,
-        /// What it gave, to be answered again and given to its compensation.
+        /// Its output, for repeated answers and for its compensation.
         output: Payload,
     },
-    /// A saga's step: the action said no, and what it refused stays refused.
+    /// A saga's step: the action was refused. A refusal is final.
     ActionRefused {
-        /// Why, as it was answered the first time.
+        /// The reason, as it was answered the first time.
         reason: String,
     },
-    /// A saga's step: the action had been done, and was taken back.
+    /// A saga's step: the action was done, and then compensated.
     Compensated,
-    /// A saga's step: the compensation came first. There was nothing to take back, and there never
-    /// will be.
+    /// A saga's step: the compensation came first. There is nothing to compensate, and there never will
+    /// be.
     CompensatedEmpty,
 }
 
@@ -128,10 +128,10 @@ pub enum BranchMethod {
     Release,
 }
 
-/// What to do when `operation` of two-phase is asked of a branch whose row is `found`, at `now`.
+/// The transition of a branch whose row is `found`, when `operation` of two-phase is called at `now`.
 ///
-/// `expires` is when a prepare or a one-phase commit may no longer take effect. It only matters to
-/// the first one: what has been answered is answered so again, at any time.
+/// From `expires` on, a prepare or a one-phase commit may not take effect. It matters only to the first
+/// call: a repeated call has the same answer at any time.
 ///
 /// ```
 /// # use wholly_core::Timestamp;
@@ -158,8 +158,8 @@ pub fn decide(
     }
 }
 
-/// What the row says, and what is answered, once validation has voted on a prepare or a one-phase
-/// commit. In one phase a yes is to be applied before.
+/// The first row and the answer after the vote on a prepare or a one-phase commit. In one phase a yes is
+/// applied before.
 pub fn voted<P>(operation: Operation, vote: &Vote<P>) -> (RowState, Answer) {
     match (vote, operation) {
         (Vote::Yes(_), Operation::CommitOnePhase) => (RowState::CommittedOnePhase, Answer::Done),
@@ -205,7 +205,7 @@ fn in_doubt(operation: Operation) -> Transition<BranchMethod> {
     }
 }
 
-/// INVARIANT: what has ended never changes: not one row is both committed and aborted over time.
+/// INVARIANT: the row of an ended branch never changes: no branch is committed and then aborted.
 fn repeat(ended: &RowState, operation: Operation) -> Answer {
     let aborted = "this branch was aborted before";
     match (ended, operation) {

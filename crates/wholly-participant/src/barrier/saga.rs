@@ -5,28 +5,27 @@ use wholly_core::{OperationName, Payload, Timestamp};
 
 use super::{RowState, Transition, mixed, too_late};
 
-/// What an action comes to.
+/// The outcome of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome<O> {
-    /// It is done. This is its output: later steps may refer to it, and its compensation is given
-    /// it.
+    /// It is done. Later steps may refer to its output, and its compensation is given it.
     Done(O),
-    /// It cannot be done, for this reason. What it wrote is rolled back.
+    /// It cannot be done, for this reason. Its writes are rolled back.
     Refused(String),
 }
 
 impl<O> Outcome<O> {
-    /// True if what the action wrote stays.
+    /// True if the writes of the action stay.
     pub fn is_done(&self) -> bool {
         matches!(self, Self::Done(_))
     }
 }
 
-/// What to do when the action `name` is asked of a step whose row is `found`, at `now`. Once it has
-/// run, [`acted`] says what follows.
+/// The transition of a step whose row is `found`, when the action `name` is called at `now`. Once the
+/// action has run, [`acted`] gives its row.
 ///
-/// `expires` is when it may no longer take effect. It only matters to the first one: what has been
-/// answered is answered so again, at any time.
+/// From `expires` on, the action may not take effect. It matters only to the first call: a repeated call
+/// has the same answer at any time.
 ///
 /// ```
 /// # use wholly_core::{OperationName, Timestamp};
@@ -68,7 +67,7 @@ pub fn action(
     })
 }
 
-/// What the row says, and what is answered, once the action `name` has run.
+/// The first row and the answer after the action `name` has run.
 pub fn acted(name: &OperationName, outcome: Outcome<Payload>) -> (RowState, Answer) {
     match outcome {
         Outcome::Done(output) => {
@@ -79,17 +78,17 @@ pub fn acted(name: &OperationName, outcome: Outcome<Payload>) -> (RowState, Answ
     }
 }
 
-/// What to do when the compensation of the action `name` is asked of a step whose row is `found`.
-/// It is to run with the action's output; the step is then compensated, and the answer is done.
+/// The transition of a step whose row is `found`, when the compensation of the action `name` is called.
+/// The compensation runs with the action's output; the step is then compensated, and the answer is done.
 ///
-/// `known_done` is whether the coordinator has an output of the action.
+/// `known_done` is true if the coordinator has an output of the action.
 pub fn compensation(
     found: Option<&RowState>,
     name: &OperationName,
     known_done: bool,
 ) -> Transition<Payload> {
     Transition::Answer(match found {
-        // INVARIANT: done is never claimed of what was done and not taken back.
+        // INVARIANT: done is never claimed of an action that was done and not compensated.
         None if known_done => Answer::unknown(
             "this step was done, but not here, so there is nothing to take back; \
              is the service's database an old copy, or was the step purged too early?",
@@ -118,7 +117,7 @@ fn done(output: Payload) -> Answer {
     }
 }
 
-/// The row keeps the reason as it is answered, so that it can be repeated.
+/// The row keeps the reason as it is answered, for repeated answers.
 fn refuse(reason: String) -> (RowState, Answer) {
     let reason = cut(reason);
     (RowState::ActionRefused { reason: reason.clone() }, Answer::Refused { reason })

@@ -1,4 +1,4 @@
-//! A service's part in sagas: its actions, and what takes each of them back.
+//! A service's part in sagas: its actions and their compensations.
 
 use std::marker::PhantomData;
 
@@ -18,9 +18,9 @@ use crate::local::{self, DeclaredOperation, Operations, Start};
 
 /// The actions that a service offers to sagas, each with its compensation or without one.
 ///
-/// Actions and compensations run in the service's own database transaction, at most once with
-/// effect for a step, whatever the coordinator repeats: the barrier sees to that. They block, and
-/// only one runs at a time; what else they change outside the database is not protected.
+/// Actions and compensations run in the service's own database transaction, and take effect at most
+/// once for a step, whatever the coordinator repeats. They block, and only one runs at a time. Changes
+/// outside the database are not protected.
 ///
 /// ```
 /// use rusqlite::Transaction;
@@ -49,7 +49,7 @@ use crate::local::{self, DeclaredOperation, Operations, Start};
 ///     })
 /// }
 ///
-/// /// Is given what the action was given, and what it gave.
+/// /// Takes the action's input and output.
 /// fn free_seat(db: &Transaction, _: Trip, booked: Booking) -> Result<(), Failure> {
 ///     db.execute("UPDATE seat SET passenger = NULL WHERE number = ?1", [booked.seat])?;
 ///     Ok(())
@@ -73,8 +73,8 @@ pub struct Actions {
     operations: Operations<Code>,
 }
 
-/// An action of which it remains to be said what takes it back.
-#[must_use = "say what takes it back, or that nothing has to"]
+/// An action whose compensation is yet to be declared.
+#[must_use = "declare its compensation, or that it has none"]
 pub struct Action<I, O> {
     actions: Actions,
     name: Option<OperationName>,
@@ -82,17 +82,16 @@ pub struct Action<I, O> {
 }
 
 impl Actions {
-    /// None yet.
+    /// No actions yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Offers an action under this name. It is given the step's payload; one that does not have
-    /// this form is refused.
+    /// Offers an action under this name. It takes the step's payload; a payload of another form is
+    /// refused.
     ///
-    /// What it writes is rolled back where it refuses, fails or panics. After a [`Failure`] or a
-    /// panic the coordinator asks again. An output may be as long as [`Payload::LIMIT`]; a longer
-    /// one is a failure.
+    /// Its writes are rolled back if it refuses, fails or panics. After a [`Failure`] or a panic the
+    /// coordinator calls again. An output longer than [`Payload::LIMIT`] is a failure.
     pub fn action<I, O, F>(mut self, name: &str, run: F) -> Action<I, O>
     where
         I: DeserializeOwned + 'static,
@@ -110,22 +109,21 @@ impl Actions {
 
     /// The routes: see [`saga_router`](crate::http::saga_router).
     ///
-    /// A coordinator that asks while too many calls wait is told to ask again a second later.
+    /// A call that comes while too many wait is answered with pending and a `Retry-After` of a second.
     ///
     /// # Errors
-    /// Where a name is none, or is given twice, or belongs to two-phase.
+    /// When a name is invalid, is given twice, or belongs to two-phase.
     pub fn router(self, database: Database) -> Result<axum::Router, InvalidOperations> {
         self.operations.router(|operations| SagaService { operations, database })
     }
 }
 
 impl<I: DeserializeOwned + 'static, O: DeserializeOwned + 'static> Action<I, O> {
-    /// Offers its compensation under this name. It is given the step's payload, and what the action
-    /// gave here. It is called only where the action was done: where that never happened there is
-    /// nothing to undo, and where it is not known to the coordinator, the barrier knows.
+    /// Offers its compensation under this name. It takes the step's payload and the action's output, and
+    /// runs only if the action was done here.
     ///
-    /// There is no way to say no: after a [`Failure`] or a panic it is rolled back and asked again,
-    /// for ever. A new version of the service must still read the payloads and outputs of the old.
+    /// It cannot refuse: after a [`Failure`] or a panic it is rolled back and called again, for ever. A
+    /// new version of the service must still read the payloads and outputs of the old.
     pub fn undo<F>(self, name: &str, run: F) -> Actions
     where
         F: Fn(&Transaction<'_>, I, O) -> Result<(), Failure> + Send + Sync + 'static,
@@ -142,7 +140,7 @@ impl<I: DeserializeOwned + 'static, O: DeserializeOwned + 'static> Action<I, O> 
 }
 
 impl<I, O> Action<I, O> {
-    /// It needs no compensation: it comes after the pivot, or what it did may stay.
+    /// Declares that it has no compensation: it comes after the pivot, or its change may stay.
     pub fn without_undo(self) -> Actions {
         self.actions
     }

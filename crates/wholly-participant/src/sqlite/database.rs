@@ -1,10 +1,10 @@
 //! The service's SQLite file, and the one thread that writes it.
 //!
-//! Every call needs its change on disk before it is answered, and a sync to disk costs far more
-//! than the change. So all calls that wait are executed in one SQLite transaction, each in a
-//! savepoint of its own, synced once, and only then answered (*group commit*; DeWitt et al., 1984).
+//! The change of a call is on disk before its answer, and a sync to disk costs far more than the change.
+//! So all calls that wait are executed in one SQLite transaction, each in a savepoint of its own, synced
+//! once, and then answered (*group commit*; DeWitt et al., 1984).
 //!
-//! INVARIANT: nothing is answered before what it shows is durable, a repeated answer included.
+//! INVARIANT: no answer, not even a repeated one, leaves before the change that it tells of is durable.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -19,18 +19,18 @@ use super::statements;
 use crate::Failure;
 use crate::local::{Retention, TransactionError};
 
-/// The most jobs that wait for the thread; more are turned away as busy.
+/// The most jobs that wait for the thread; more are rejected as busy.
 const QUEUE_LIMIT: usize = 1024;
 
 /// The most jobs in one SQLite transaction.
 const BATCH_LIMIT: usize = 256;
 
-/// How long another process that writes to the file is waited for.
+/// The longest wait for another process that writes to the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A service's own SQLite file: its business data, and the barrier's rows.
 ///
-/// Clones are handles of the same open file; it is closed when the last one is dropped.
+/// Clones share the open file, which is closed when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Database {
     jobs: mpsc::Sender<Box<dyn Job>>,
@@ -54,36 +54,36 @@ struct Counters {
     commits: AtomicU64,
 }
 
-/// Why a database cannot be opened.
+/// A database that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// SQLite could not open the file, or cannot write it.
     #[error("the database {path} cannot be opened: {source}")]
     Sqlite {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// The file has no write-ahead log, as where it is in memory.
+    /// The file cannot have a write-ahead log, as one in memory.
     #[error("the database {path} cannot keep a write-ahead log; put it on a local disk")]
     NoWriteAheadLog {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// The system gave no thread to write with.
+    /// The system started no thread.
     #[error("no thread can be started for the database {path}: {source}")]
     Thread {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
 impl Database {
-    /// Opens the file, creating it where there is none, and the barrier's table in it.
+    /// Opens the file, and creates it and the barrier's table if they do not exist.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -108,19 +108,19 @@ impl Database {
         Ok(Self { jobs, counters, retention })
     }
 
-    /// The writes since it was opened.
+    /// The count of writes since the database was opened.
     pub fn written(&self) -> WriteCounts {
         let Counters { transactions, commits } = &*self.counters;
         WriteCounts { transactions: transactions.load(Relaxed), commits: commits.load(Relaxed) }
     }
 
-    /// Does `work` in a transaction of its own, which is durable when this returns.
+    /// Does `work` in a transaction, which is durable when this returns.
     ///
-    /// For what the service does beside its part in transactions, reads included. Dropping the
-    /// future does not take the work back.
+    /// It is for everything that the service does beside its part in transactions, reads included.
+    /// Dropping the future does not cancel the work.
     ///
     /// # Errors
-    /// See [`TransactionError`]. If the work fails, what it wrote is rolled back.
+    /// See [`TransactionError`]. If the work fails, its writes are rolled back.
     pub async fn transaction<T, W>(&self, work: W) -> Result<T, TransactionError>
     where
         T: Send + 'static,
@@ -135,17 +135,17 @@ impl Database {
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Forgets the branches and steps that ended longer than `age` ago; returns how many.
+    /// Deletes the rows of branches and steps that ended longer than `age` ago; returns how many.
     ///
-    /// Those that are prepared are never forgotten. The age must be longer than the longest
-    /// deadline of a transaction, with room for clocks that differ: the row of an abort that came
-    /// first must outlive the prepare that it overtook. For two-phase a day is a good age. For sagas
-    /// a month is: what an action did can be taken back only as long as its row is there, and a
-    /// saga that turns back waits for every service that is away.
+    /// Prepared branches are never deleted. The age must be longer than the longest deadline of a
+    /// transaction, with room for clocks that differ: the row of an abort that came first must outlive
+    /// the prepare that it overtook. For two-phase a day is a good age, for sagas a month: an action
+    /// can be compensated only as long as its row exists, and a saga that turns back waits for every
+    /// service that is down.
     ///
-    /// Call it again and again, as once an hour. Nothing is forgotten within an hour of a jump of the
-    /// wall clock, or of an opening whose clock disagrees with the youngest row or is more than an hour
-    /// later: the clock may be wrong, and ages with it.
+    /// Call it regularly, as once an hour. Nothing is deleted within an hour of a jump of the wall clock,
+    /// or of an opening whose clock disagrees with the youngest row or is more than an hour later: the
+    /// clock may be wrong, and the ages with it.
     ///
     /// # Errors
     /// See [`TransactionError`].
@@ -157,7 +157,7 @@ impl Database {
     }
 }
 
-/// Runs `work`; what it writes stays only if it succeeds with what is to be kept.
+/// Runs `work`, whose writes stay only if it succeeds and `keep` is true of its result.
 pub(super) fn savepoint<T, E>(
     db: &Transaction<'_>,
     keep: impl FnOnce(&T) -> bool,
@@ -172,16 +172,16 @@ pub(super) fn savepoint<T, E>(
     Ok(result)
 }
 
-/// Returns whether the file has a write-ahead log.
+/// Returns true if the file has a write-ahead log.
 fn set_up(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", "full")?;
     connection.execute_batch(statements::SCHEMA)?;
-    // INVARIANT: opening makes durable what it found. A killed process may have written what it
-    // had not synced; read, answered again and then lost to a power failure, it would be a broken
-    // promise. A commit syncs the whole write-ahead log, what was in it before included.
+    // INVARIANT: opening makes durable what it found. A killed process may have written something that
+    // it had not synced: an answer that rests on it would break its promise at a power failure. A commit
+    // syncs the whole write-ahead log, with what was in it before.
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS wholly_opening (id INTEGER PRIMARY KEY, openings INTEGER);
          INSERT INTO wholly_opening VALUES (1, 1)
@@ -190,7 +190,7 @@ fn set_up(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(mode == "wal")
 }
 
-/// A piece of work that waits for the thread: executed, then told whether that is durable.
+/// A piece of work that waits for the thread. It is executed, and answered once that is durable.
 trait Job: Send {
     fn execute(&mut self, db: &Transaction<'_>);
     fn answer(self: Box<Self>, committed: Result<(), String>);
@@ -209,7 +209,7 @@ where
 {
     fn execute(&mut self, db: &Transaction<'_>) {
         let Some(work) = self.work.take() else { return };
-        // A panic of the service's code must not end the thread, nor the batch of the others.
+        // A panic of the service's code ends neither the thread nor the batch.
         let work = || match catch_unwind(AssertUnwindSafe(|| work(db))) {
             Ok(result) => result,
             Err(_) => Err("it panicked".into()),
@@ -226,7 +226,7 @@ where
             (Err(why), _) => Err(TransactionError::Storage(why)),
             (Ok(()), None) => Err(gone()),
         };
-        // Whoever asked may be gone; what was done remains done.
+        // The caller may be gone; the work remains done.
         let _ = self.reply.send(result);
     }
 }
@@ -235,7 +235,7 @@ fn gone() -> TransactionError {
     TransactionError::Storage("the thread that writes it has ended".to_owned())
 }
 
-/// The thread: works off what waits, batch by batch, until no one can ask any more.
+/// The thread: executes the jobs batch by batch, until the last handle is dropped.
 fn work_off(
     mut connection: Connection,
     mut queue: mpsc::Receiver<Box<dyn Job>>,

@@ -3,8 +3,8 @@
 //! The service's business data and the barrier's rows are in one database file, and every call
 //! changes both in one SQLite transaction: they are committed together or not at all.
 //!
-//! A service takes part in two-phase as a [`Participant`], and in sagas with its [`Actions`]. One
-//! that does both merges the two routers over the same database.
+//! A service takes part in two-phase as a [`Participant`], and in sagas with its [`Actions`]. A service
+//! with both merges the two routers over the same database.
 
 mod actions;
 mod database;
@@ -33,52 +33,52 @@ use database::savepoint;
 
 /// A service's business in a two-phase transaction.
 ///
-/// Each method runs in the service's own database transaction, at most once with effect for a
-/// branch, whatever the coordinator repeats: the barrier sees to that. The methods block, and only
-/// one runs at a time; what else they change outside the database is not protected. Several calls
-/// share a commit, so let constraints be checked at once: one that is deferred fails them all.
+/// Each method runs in the service's own database transaction, and takes effect at most once for a
+/// branch, whatever the coordinator repeats. The methods block, and only one runs at a time. Changes
+/// outside the database are not protected. Several calls share a commit: a deferred constraint that is
+/// violated fails them all, so use immediate ones.
 ///
 /// There is an example at the [crate's root](crate).
 pub trait Participant: Send + Sync + 'static {
-    /// What the client gives for this participant, as JSON. A payload that does not have this form
-    /// is refused.
+    /// The payload that the client gives for this participant, as JSON. A payload of another form is
+    /// refused.
     type Payload: DeserializeOwned;
 
-    /// What lies between validate and apply, as JSON, durable. A new version of the service must
-    /// still read what the old one prepared.
+    /// The data that validate leaves for apply or release, durable as JSON. A new version of the service
+    /// must still read the data of the old one.
     type Prepared: Serialize + DeserializeOwned;
 
-    /// Says whether the change can be made. With a yes it must remain possible until
-    /// [`apply`](Self::apply) or [`release`](Self::release): hold what the change needs, so that
-    /// no other transaction takes it. With another vote, what was written is rolled back.
+    /// Votes on the change. After a yes it must remain possible until [`apply`](Self::apply) or
+    /// [`release`](Self::release): hold what the change needs, so that no other transaction takes it.
+    /// With another vote, the writes are rolled back.
     ///
     /// # Errors
-    /// Where it cannot be said now; asked again. See [`Failure`].
+    /// When there is no vote now; the coordinator calls again. See [`Failure`].
     fn validate(
         &self,
         db: &Transaction<'_>,
         payload: Self::Payload,
     ) -> Result<Vote<Self::Prepared>, Failure>;
 
-    /// Makes the change. There is no way to say no any more.
+    /// Makes the change. It is too late to refuse.
     ///
     /// # Errors
-    /// Where it cannot be made now; asked again, for ever. See [`Failure`].
+    /// When it cannot be made now; the coordinator calls again, for ever. See [`Failure`].
     fn apply(&self, db: &Transaction<'_>, prepared: Self::Prepared) -> Result<(), Failure>;
 
-    /// Lets go of what validate held. Does nothing, unless written otherwise.
+    /// Releases what validate held. The default does nothing.
     ///
     /// # Errors
-    /// Where that cannot be done now; asked again, for ever. See [`Failure`].
+    /// When that cannot be done now; the coordinator calls again, for ever. See [`Failure`].
     fn release(&self, db: &Transaction<'_>, prepared: Self::Prepared) -> Result<(), Failure> {
         let _ = (db, prepared);
         Ok(())
     }
 }
 
-/// The routes of a service that takes part: see [`http::router`](crate::http::router).
+/// The routes of a participant: see [`http::router`](crate::http::router).
 ///
-/// A coordinator that asks while too many calls wait is told to ask again a second later.
+/// A call that comes while too many wait is answered with pending and a `Retry-After` of a second.
 pub fn router<P: Participant>(participant: P, database: Database) -> axum::Router {
     crate::http::router(TwoPhaseService { participant: Arc::new(participant), database })
 }
@@ -99,7 +99,7 @@ impl<P: Participant> Branches for TwoPhaseService<P> {
 /// Answers a call with the result of `work`, once that is durable.
 async fn answer<W>(database: &Database, call: Call, work: W) -> Answer
 where
-    // The clock is read when the work is done: an expiry passes while a call waits.
+    // The clock is read when the work begins: a call may expire while it waits.
     W: FnOnce(&Transaction<'_>, &Call) -> Result<Answer, Failure> + Send + 'static,
 {
     let key = call.idempotency_key();
