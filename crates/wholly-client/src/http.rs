@@ -18,7 +18,7 @@ const RESPONSE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// The server's address, and the connections to it.
 pub(crate) struct Http {
-    client: https::Client,
+    client: https::HttpsClient,
     base: String,
     token: Option<HeaderValue>,
     response_timeout: Duration,

@@ -39,7 +39,7 @@ impl Resolution {
 }
 
 #[derive(Serialize)]
-struct Reason<'a> {
+struct ReasonBody<'a> {
     reason: &'a str,
 }
 
@@ -51,7 +51,7 @@ impl Client {
     /// When it is too late, no transaction has this id, or there is no answer.
     pub async fn abort(&self, id: TransactionId, reason: &str) -> Result<(), RequestError> {
         let path = format!("/v1/transactions/{id}/abort");
-        self.command(id, path, json(&Reason { reason }), |_| false).await
+        self.command(id, path, json(&ReasonBody { reason }), |_| false).await
     }
 
     /// Repeats all outstanding calls of a transaction now.
@@ -60,7 +60,7 @@ impl Client {
     /// When no call is outstanding, no transaction has this id, or there is no answer.
     pub async fn retry(&self, id: TransactionId, reason: &str) -> Result<(), RequestError> {
         let path = format!("/v1/transactions/{id}/retry");
-        self.command(id, path, json(&Reason { reason }), |now| now.settled).await
+        self.command(id, path, json(&ReasonBody { reason }), |now| now.settled).await
     }
 
     /// Ends a transaction that was quarantined because its records cannot be used. No participant is
@@ -73,7 +73,7 @@ impl Client {
         let ended_so = |now: &Transaction| {
             now.settled && now.set_aside.as_ref().is_some_and(|why| why.ends_with(reason))
         };
-        self.command(id, path, json(&Reason { reason }), ended_so).await
+        self.command(id, path, json(&ReasonBody { reason }), ended_so).await
     }
 
     /// Ends a branch or a step in the way that the operator knows.
@@ -88,7 +88,7 @@ impl Client {
         reason: &str,
     ) -> Result<(), RequestError> {
         #[derive(Serialize)]
-        struct Body<'a> {
+        struct ResolutionBody<'a> {
             r#as: &'static str,
             #[serde(skip_serializing_if = "Option::is_none")]
             output: Option<&'a RawValue>,
@@ -98,7 +98,7 @@ impl Client {
             Resolution::Completed(output) => output.as_deref(),
             Resolution::Committed | Resolution::Aborted | Resolution::Compensated => None,
         };
-        let body = json(&Body { r#as: ended.as_str(), output, reason });
+        let body = json(&ResolutionBody { r#as: ended.as_str(), output, reason });
         let path = format!("/v1/transactions/{id}/branches/{}/resolve", percent_encoded(branch));
         self.command(id, path, body, |now| resolved_so(now, branch, &ended, reason)).await
     }

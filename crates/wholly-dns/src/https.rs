@@ -24,20 +24,20 @@ use crate::Names;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A client with its connections.
-pub type Client = legacy::Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>;
+pub type HttpsClient = legacy::Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>;
 
 /// A client that trusts Mozilla's roots, shows no certificate of its own, and gives a connection 5
 /// seconds.
 ///
 /// # Errors
 /// When TLS is not available.
-pub fn web_client() -> Result<Client, rustls::Error> {
+pub fn web_client() -> Result<HttpsClient, rustls::Error> {
     Ok(client(tls(None)?.with_no_client_auth(), Duration::from_secs(5)))
 }
 
 /// A client with this TLS, which connects when it is first used. The look-up of a name and the
 /// connection each take at most `connect_timeout`.
-pub fn client(tls: ClientConfig, connect_timeout: Duration) -> Client {
+pub fn client(tls: ClientConfig, connect_timeout: Duration) -> HttpsClient {
     let mut tcp = HttpConnector::new_with_resolver(Names::system(connect_timeout));
     // A request is one small write whose answer is waited for: Nagle's delay gains nothing.
     tcp.set_nodelay(true);

@@ -87,5 +87,5 @@ pub mod sqlite;
 
 /// An error of the service's own code. Everything is rolled back, nothing is remembered, and the
 /// coordinator, to which the outcome is unknown, calls again. To say no, vote
-/// [`No`](barrier::Vote::No), or let the action be [`Refused`](barrier::saga::Outcome::Refused).
+/// [`No`](barrier::Vote::No), or let the action be [`Refused`](barrier::saga::ActionOutcome::Refused).
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -60,7 +60,7 @@ pub use row::{BranchRow, RowChange};
 pub use trace::{trace, with_trace};
 
 use crate::Failure;
-use crate::barrier::saga::{self, Outcome};
+use crate::barrier::saga::{self, ActionOutcome};
 use crate::barrier::{self, BranchMethod, RowState, Transition, Vote};
 
 /// The beginning of a call: an attempt whose result decides, or all that is to do.
@@ -70,13 +70,13 @@ pub enum Start<I, E> {
     /// [`voted`] or [`acted`] turns the result into the plan.
     Attempt(I),
     /// The plan.
-    Plan(Plan<E>),
+    Plan(CallPlan<E>),
 }
 
 /// The rest of a call: what to do in the transaction, in the order of the fields.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "the answer holds only once the rest is done"]
-pub struct Plan<E> {
+pub struct CallPlan<E> {
     /// The service's code to run. It has no way to say no; a failure rolls everything back.
     pub effect: Option<E>,
     /// The change of the barrier's row.
@@ -110,7 +110,7 @@ pub enum TransactionError {
     Storage(String),
 }
 
-impl<E> Plan<E> {
+impl<E> CallPlan<E> {
     fn insert(state: &RowState, answer: Answer) -> Result<Self, Failure> {
         let row = BranchRow::new(state, None)?;
         Ok(Self { effect: None, change: Some(RowChange::Insert(row)), answer })
@@ -121,7 +121,7 @@ impl<E> Plan<E> {
     }
 }
 
-impl<E> From<Answer> for Plan<E> {
+impl<E> From<Answer> for CallPlan<E> {
     fn from(answer: Answer) -> Self {
         Self { effect: None, change: None, answer }
     }
@@ -141,7 +141,7 @@ pub fn two_phase<I: DeserializeOwned, P: Serialize + DeserializeOwned>(
     let method = match barrier::decide(state.as_ref(), call.operation, call.expires, now) {
         Transition::Answer(answer) => return Ok(Start::Plan(answer.into())),
         Transition::Record(state, answer) => {
-            return Ok(Start::Plan(Plan::insert(&state, answer)?));
+            return Ok(Start::Plan(CallPlan::insert(&state, answer)?));
         }
         Transition::Run(method) => method,
     };
@@ -152,10 +152,10 @@ pub fn two_phase<I: DeserializeOwned, P: Serialize + DeserializeOwned>(
             Err(error) => Start::Plan(voted(call, Vote::No(unreadable(&error)))?),
         },
         BranchMethod::Apply => {
-            Start::Plan(Plan::end(Effect::Apply(prepared()?), RowChange::COMMIT))
+            Start::Plan(CallPlan::end(Effect::Apply(prepared()?), RowChange::COMMIT))
         }
         BranchMethod::Release => {
-            Start::Plan(Plan::end(Effect::Release(prepared()?), RowChange::ABORT))
+            Start::Plan(CallPlan::end(Effect::Release(prepared()?), RowChange::ABORT))
         }
     })
 }
@@ -164,7 +164,7 @@ pub fn two_phase<I: DeserializeOwned, P: Serialize + DeserializeOwned>(
 ///
 /// # Errors
 /// When the prepared data has no form in JSON.
-pub fn voted<P: Serialize>(call: &Call, vote: Vote<P>) -> Result<Plan<Effect<P>>, Failure> {
+pub fn voted<P: Serialize>(call: &Call, vote: Vote<P>) -> Result<CallPlan<Effect<P>>, Failure> {
     let (state, answer) = barrier::voted(call.operation, &vote);
     let (effect, data) = match vote {
         Vote::Yes(prepared) if call.operation == Operation::CommitOnePhase => {
@@ -174,7 +174,7 @@ pub fn voted<P: Serialize>(call: &Call, vote: Vote<P>) -> Result<Plan<Effect<P>>
         Vote::ReadOnly | Vote::No(_) => (None, None),
     };
     let row = BranchRow::new(&state, data)?;
-    Ok(Plan { effect, change: Some(RowChange::Insert(row)), answer })
+    Ok(CallPlan { effect, change: Some(RowChange::Insert(row)), answer })
 }
 
 /// Begins the action `name`, of a step with this row.
@@ -190,7 +190,7 @@ pub fn action(
     let state = row.as_ref().map(BranchRow::state).transpose()?;
     Ok(match saga::action(state.as_ref(), name, call.expires, now) {
         Transition::Answer(answer) => Start::Plan(answer.into()),
-        Transition::Record(state, answer) => Start::Plan(Plan::insert(&state, answer)?),
+        Transition::Record(state, answer) => Start::Plan(CallPlan::insert(&state, answer)?),
         Transition::Run(()) => Start::Attempt(()),
     })
 }
@@ -199,9 +199,12 @@ pub fn action(
 ///
 /// # Errors
 /// When the output has no form in JSON.
-pub fn acted(name: &OperationName, outcome: Outcome<Payload>) -> Result<Plan<Infallible>, Failure> {
+pub fn acted(
+    name: &OperationName,
+    outcome: ActionOutcome<Payload>,
+) -> Result<CallPlan<Infallible>, Failure> {
     let (state, answer) = saga::acted(name, outcome);
-    Plan::insert(&state, answer)
+    CallPlan::insert(&state, answer)
 }
 
 /// The plan of the compensation of the action `name`, of a step with this row. Its effect is to run
@@ -213,13 +216,13 @@ pub fn compensation(
     call: &Call,
     name: &OperationName,
     row: Option<BranchRow>,
-) -> Result<Plan<Payload>, Failure> {
+) -> Result<CallPlan<Payload>, Failure> {
     let state = row.as_ref().map(BranchRow::state).transpose()?;
     let parts: CompensationPayload<IgnoredAny, IgnoredAny> = call.payload.to()?;
     match saga::compensation(state.as_ref(), name, parts.output.is_some()) {
         Transition::Answer(answer) => Ok(answer.into()),
-        Transition::Record(state, answer) => Plan::insert(&state, answer),
-        Transition::Run(output) => Ok(Plan::end(output, RowChange::COMPENSATE)),
+        Transition::Record(state, answer) => CallPlan::insert(&state, answer),
+        Transition::Run(output) => Ok(CallPlan::end(output, RowChange::COMPENSATE)),
     }
 }
 

@@ -18,21 +18,21 @@ use wholly_core::wire::{Answer, HttpAnswer, Operation};
 use wholly_core::{Payload, TransactionId};
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
-use wholly_participant::barrier::saga::Outcome;
+use wholly_participant::barrier::saga::ActionOutcome;
 use wholly_participant::http::InvalidOperations;
 use wholly_participant::sqlite::{Actions, Database, Participant, router};
 
 use Operation::{Action, Commit, Compensation, Prepare};
 
 /// Writes its payloads down. What it writes first is seen only if the rest goes well.
-fn take(db: &Transaction<'_>, note: String) -> Result<Outcome<String>, Failure> {
+fn take(db: &Transaction<'_>, note: String) -> Result<ActionOutcome<String>, Failure> {
     db.execute("INSERT INTO note VALUES (?1)", [&note])?;
     match note.as_str() {
-        "no" => Ok(Outcome::Refused("not today".into())),
+        "no" => Ok(ActionOutcome::Refused("not today".into())),
         "fail" => Err("the network is down".into()),
         "panic" => panic!("a mistake in the service's code"),
-        "long" => Ok(Outcome::Done("x".repeat(Payload::LIMIT))),
-        _ => Ok(Outcome::Done(format!("{note} taken"))),
+        "long" => Ok(ActionOutcome::Done("x".repeat(Payload::LIMIT))),
+        _ => Ok(ActionOutcome::Done(format!("{note} taken"))),
     }
 }
 
@@ -42,8 +42,8 @@ fn drop_it(db: &Transaction<'_>, note: String, taken: String) -> Result<(), Fail
     Ok(())
 }
 
-fn ring(_: &Transaction<'_>, _: Value) -> Result<Outcome<()>, Failure> {
-    Ok(Outcome::Done(()))
+fn ring(_: &Transaction<'_>, _: Value) -> Result<ActionOutcome<()>, Failure> {
+    Ok(ActionOutcome::Done(()))
 }
 
 /// The same by two-phase.

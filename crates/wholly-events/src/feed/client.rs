@@ -29,7 +29,7 @@ const KEPT: usize = 64 * 1024;
 
 /// The feed of a service at an address, like `http://inventory:8080/feed`.
 pub struct HttpFeed {
-    client: https::Client,
+    client: https::HttpsClient,
     url: String,
     authorization: Option<http::HeaderValue>,
     signing: Option<Signing>,

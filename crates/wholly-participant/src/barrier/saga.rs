@@ -7,14 +7,14 @@ use super::{RowState, Transition, mixed, too_late};
 
 /// The outcome of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome<O> {
+pub enum ActionOutcome<O> {
     /// It is done. Later steps may refer to its output, and its compensation is given it.
     Done(O),
     /// It cannot be done, for this reason. Its writes are rolled back.
     Refused(String),
 }
 
-impl<O> Outcome<O> {
+impl<O> ActionOutcome<O> {
     /// True if the writes of the action stay.
     pub fn is_done(&self) -> bool {
         matches!(self, Self::Done(_))
@@ -68,13 +68,13 @@ pub fn action(
 }
 
 /// The first row and the answer after the action `name` has run.
-pub fn acted(name: &OperationName, outcome: Outcome<Payload>) -> (RowState, Answer) {
+pub fn acted(name: &OperationName, outcome: ActionOutcome<Payload>) -> (RowState, Answer) {
     match outcome {
-        Outcome::Done(output) => {
+        ActionOutcome::Done(output) => {
             let state = RowState::Done { action: name.clone(), output: output.clone() };
             (state, done(output))
         }
-        Outcome::Refused(reason) => refuse(reason),
+        ActionOutcome::Refused(reason) => refuse(reason),
     }
 }
 
@@ -188,9 +188,9 @@ mod tests {
     #[test]
     fn what_has_run_is_answered_the_same_again() {
         let outcomes = [
-            Outcome::Done(Payload::of(&7).unwrap()),
-            Outcome::Done(Payload::null()),
-            Outcome::Refused("é".repeat(1_000)),
+            ActionOutcome::Done(Payload::of(&7).unwrap()),
+            ActionOutcome::Done(Payload::null()),
+            ActionOutcome::Refused("é".repeat(1_000)),
         ];
         for outcome in outcomes {
             let (state, answer) = acted(&pay(), outcome.clone());
@@ -199,11 +199,13 @@ mod tests {
                 Transition::Answer(answer.clone())
             );
             match (outcome, answer) {
-                (Outcome::Done(output), answer) => {
+                (ActionOutcome::Done(output), answer) => {
                     assert_eq!(answer == Answer::Done, output == Payload::null());
                     assert_eq!(compensation(Some(&state), &pay(), true), Transition::Run(output));
                 }
-                (Outcome::Refused(_), Answer::Refused { reason }) => assert!(reason.len() <= 500),
+                (ActionOutcome::Refused(_), Answer::Refused { reason }) => {
+                    assert!(reason.len() <= 500)
+                }
                 (outcome, answer) => panic!("{answer:?} to {outcome:?}"),
             }
         }

@@ -10,7 +10,7 @@ use wholly_core::wire::{Call, CompensationPayload};
 use wholly_core::{OperationName, Payload};
 
 use crate::Failure;
-use crate::barrier::saga::Outcome;
+use crate::barrier::saga::ActionOutcome;
 use crate::http::{Branches, InvalidOperations, saga_router};
 
 /// The actions and compensations of a service, by their names. `C` is the service's code, in the
@@ -100,10 +100,10 @@ pub fn unreadable(error: &dyn Display) -> String {
 ///
 /// # Errors
 /// When the output has no form in JSON, or is longer than [`Payload::LIMIT`].
-pub fn encoded<O: Serialize>(outcome: Outcome<O>) -> Result<Outcome<Payload>, Failure> {
+pub fn encoded<O: Serialize>(outcome: ActionOutcome<O>) -> Result<ActionOutcome<Payload>, Failure> {
     Ok(match outcome {
-        Outcome::Done(output) => Outcome::Done(Payload::of(&output)?),
-        Outcome::Refused(reason) => Outcome::Refused(reason),
+        ActionOutcome::Done(output) => ActionOutcome::Done(Payload::of(&output)?),
+        ActionOutcome::Refused(reason) => ActionOutcome::Refused(reason),
     })
 }
 

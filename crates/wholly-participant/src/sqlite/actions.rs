@@ -12,7 +12,7 @@ use wholly_core::{OperationName, Payload};
 use super::database::savepoint;
 use super::{Database, answer, now, statements};
 use crate::Failure;
-use crate::barrier::saga::Outcome;
+use crate::barrier::saga::ActionOutcome;
 use crate::http::{Branches, InvalidOperations};
 use crate::local::{self, DeclaredOperation, Operations, Start};
 
@@ -26,7 +26,7 @@ use crate::local::{self, DeclaredOperation, Operations, Start};
 /// use rusqlite::Transaction;
 /// use serde::{Deserialize, Serialize};
 /// use wholly_participant::Failure;
-/// use wholly_participant::barrier::saga::Outcome;
+/// use wholly_participant::barrier::saga::ActionOutcome;
 /// use wholly_participant::sqlite::{Actions, Database};
 ///
 /// #[derive(Deserialize)]
@@ -39,13 +39,13 @@ use crate::local::{self, DeclaredOperation, Operations, Start};
 ///     seat: i64,
 /// }
 ///
-/// fn book_seat(db: &Transaction, trip: Trip) -> Result<Outcome<Booking>, Failure> {
+/// fn book_seat(db: &Transaction, trip: Trip) -> Result<ActionOutcome<Booking>, Failure> {
 ///     let sql = "UPDATE seat SET passenger = ?1 WHERE number =
 ///                    (SELECT min(number) FROM seat WHERE passenger IS NULL) RETURNING number";
 ///     let seat = db.prepare(sql)?.query([trip.passenger])?.next()?.map(|row| row.get(0)).transpose()?;
 ///     Ok(match seat {
-///         Some(seat) => Outcome::Done(Booking { seat }),
-///         None => Outcome::Refused("the train is full".to_owned()),
+///         Some(seat) => ActionOutcome::Done(Booking { seat }),
+///         None => ActionOutcome::Refused("the train is full".to_owned()),
 ///     })
 /// }
 ///
@@ -96,12 +96,12 @@ impl Actions {
     where
         I: DeserializeOwned + 'static,
         O: Serialize + 'static,
-        F: Fn(&Transaction<'_>, I) -> Result<Outcome<O>, Failure> + Send + Sync + 'static,
+        F: Fn(&Transaction<'_>, I) -> Result<ActionOutcome<O>, Failure> + Send + Sync + 'static,
     {
         let run = move |db: &Transaction<'_>, payload: &Payload| match payload.to::<I>() {
             Ok(input) => local::encoded(run(db, input)?),
             // The same payload will never do: a no, not something to ask again.
-            Err(error) => Ok(Outcome::Refused(local::unreadable(&error))),
+            Err(error) => Ok(ActionOutcome::Refused(local::unreadable(&error))),
         };
         let name = self.operations.action(name, Code::Action(Box::new(run)));
         Action { actions: self, name, types: PhantomData }
@@ -153,7 +153,7 @@ enum Code {
 }
 
 type ActionCode =
-    dyn Fn(&Transaction<'_>, &Payload) -> Result<Outcome<Payload>, Failure> + Send + Sync;
+    dyn Fn(&Transaction<'_>, &Payload) -> Result<ActionOutcome<Payload>, Failure> + Send + Sync;
 type CompensationCode =
     dyn Fn(&Transaction<'_>, &Payload, &Payload) -> Result<(), Failure> + Send + Sync;
 
@@ -184,7 +184,8 @@ fn execute(
         Code::Action(run) => {
             let plan = match local::action(call, &operation.action, row, now.wall())? {
                 Start::Attempt(()) => {
-                    let outcome = savepoint(db, Outcome::is_done, || run(db, &call.payload))??;
+                    let outcome =
+                        savepoint(db, ActionOutcome::is_done, || run(db, &call.payload))??;
                     local::acted(&operation.action, outcome)?
                 }
                 Start::Plan(plan) => plan,

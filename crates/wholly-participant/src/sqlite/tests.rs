@@ -24,7 +24,7 @@ struct Bookkeeper {
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Asked {
+struct Booking {
     line: u8,
     vote: char,
 }
@@ -38,10 +38,10 @@ impl Bookkeeper {
 }
 
 impl Participant for Bookkeeper {
-    type Payload = Asked;
+    type Payload = Booking;
     type Prepared = u8;
 
-    fn validate(&self, db: &Transaction<'_>, asked: Asked) -> Result<Vote<u8>, Failure> {
+    fn validate(&self, db: &Transaction<'_>, asked: Booking) -> Result<Vote<u8>, Failure> {
         self.book(db, asked.line, 1, 0)?;
         Ok(match asked.vote {
             'y' => Vote::Yes(asked.line),
@@ -75,12 +75,12 @@ fn attempt() -> impl Strategy<Value = Attempt> {
 }
 
 /// A service in memory, and what it answered so far.
-struct Service {
+struct TestService {
     connection: Connection,
     said: HashMap<(u8, Operation), Vec<Answer>>,
 }
 
-impl Service {
+impl TestService {
     fn new() -> Self {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(statements::SCHEMA).unwrap();
@@ -95,7 +95,7 @@ impl Service {
 
     fn ask(&mut self, attempt: &Attempt, votes: &[char]) {
         let Attempt { line, operation, expired, fails } = *attempt;
-        let asked = Asked { line, vote: votes[usize::from(line)] };
+        let asked = Booking { line, vote: votes[usize::from(line)] };
         let call = call(line, operation, expired.then_some(NOW), Payload::of(&asked).unwrap());
         let db = self.connection.transaction().unwrap();
         let work = || execute(&Bookkeeper { fails }, &db, &call, AT);
@@ -150,7 +150,7 @@ proptest! {
         attempts in prop::collection::vec(attempt(), 1..40),
         votes in prop::collection::vec(prop::sample::select(vec!['y', 'y', 'y', 'r', 'n']), 4),
     ) {
-        let mut service = Service::new();
+        let mut service = TestService::new();
         for attempt in &attempts {
             service.ask(attempt, &votes);
             for line in 0..4 {
@@ -160,7 +160,7 @@ proptest! {
     }
 }
 
-fn check(service: &Service, line: u8) -> Result<(), TestCaseError> {
+fn check(service: &TestService, line: u8) -> Result<(), TestCaseError> {
     let done = |operation| service.said(line, operation).contains(&Answer::Done);
     let (held, made) = service.book(line);
     let state = service.state(line);
@@ -199,14 +199,14 @@ fn a_payload_of_another_form_is_refused_and_stays_so() {
     let wrong = call(0, Operation::Prepare, None, Payload::of(&["what"]).unwrap());
     let first = execute(&Bookkeeper { fails: false }, &db, &wrong, AT).unwrap();
     assert!(matches!(&first, Answer::Refused { reason } if reason.contains("payload")));
-    let right = Payload::of(&Asked { line: 0, vote: 'y' }).unwrap();
+    let right = Payload::of(&Booking { line: 0, vote: 'y' }).unwrap();
     let again = call(0, Operation::Prepare, None, right);
     assert_eq!(execute(&Bookkeeper { fails: false }, &db, &again, AT).unwrap(), first);
 }
 
 #[test]
 fn what_cannot_be_read_back_is_unknown_and_stays_prepared() {
-    let mut service = Service::new();
+    let mut service = TestService::new();
     let prepare = Attempt { line: 0, operation: Operation::Prepare, expired: false, fails: false };
     service.ask(&prepare, &['y'; 4]);
     service.connection.execute("UPDATE wholly_branch SET data = '{'", []).unwrap();
@@ -220,7 +220,7 @@ fn what_cannot_be_read_back_is_unknown_and_stays_prepared() {
 #[test]
 fn a_purge_forgets_what_ended_long_ago_and_never_what_is_prepared() {
     use std::time::Duration;
-    let mut service = Service::new();
+    let mut service = TestService::new();
     let ask = |line, operation| Attempt { line, operation, expired: false, fails: false };
     service.ask(&ask(0, Operation::Prepare), &['y'; 4]);
     service.ask(&ask(1, Operation::Abort), &['y'; 4]);

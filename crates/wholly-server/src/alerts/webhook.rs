@@ -20,7 +20,7 @@ const AGENT: &str = concat!("wholly/", env!("CARGO_PKG_VERSION"));
 
 /// Where alerts are delivered.
 pub struct Webhook {
-    client: https::Client,
+    client: https::HttpsClient,
     url: Uri,
     key: hmac::Key,
 }

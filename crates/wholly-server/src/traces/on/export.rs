@@ -169,7 +169,7 @@ async fn gather(
 
 /// The server's own way to speak HTTP.
 #[derive(Debug)]
-struct Collector(https::Client);
+struct Collector(https::HttpsClient);
 
 #[async_trait]
 impl HttpClient for Collector {
