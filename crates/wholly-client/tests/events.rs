@@ -61,7 +61,7 @@ async fn events_go_on_where_the_connection_was_lost() {
 }
 
 #[tokio::test]
-async fn the_stream_of_a_transaction_that_there_is_not_fails_at_once() {
+async fn the_stream_of_an_unknown_transaction_fails_at_once() {
     let fake = Fake::plays(vec![problem(404, "no-such-transaction", "")]).await;
     let error = seen(&fake).await.unwrap_err();
     assert_eq!(error.problem().unwrap().kind(), "no-such-transaction");
@@ -69,7 +69,7 @@ async fn the_stream_of_a_transaction_that_there_is_not_fails_at_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_stays_away_is_given_up() {
+async fn a_server_that_stays_away_ends_the_stream() {
     let fake = Fake::plays(vec![
         Play::Events(event!("1", "started", false)),
         Play::Say(200, "content-type: text/event-stream\r\n", String::new()),
@@ -81,7 +81,7 @@ async fn a_server_that_stays_away_is_given_up() {
 }
 
 #[tokio::test]
-async fn what_was_seen_before_is_not_told_again() {
+async fn an_event_that_was_read_before_does_not_come_again() {
     let nothing_left = Play::Say(204, "", String::new());
     let fake = Fake::plays(vec![nothing_left, problem(500, "internal", "")]).await;
     let mut events = fake.client().events(ID.parse().unwrap()).after("10");
@@ -90,7 +90,7 @@ async fn what_was_seen_before_is_not_told_again() {
 }
 
 #[tokio::test]
-async fn all_events_go_on_past_one_that_settles_and_after_a_beginning_without_any() {
+async fn all_events_continue_past_one_that_settles_and_after_a_connection_without_any() {
     let fake = Fake::plays(vec![
         Play::Events("retry: 1000\nid: 7\n\n"),
         Play::Events(concat!(event!("8", "settled", true), event!("9", "started", false))),
@@ -109,7 +109,7 @@ async fn all_events_go_on_past_one_that_settles_and_after_a_beginning_without_an
 }
 
 #[tokio::test]
-async fn a_past_that_was_trimmed_is_told_and_moves_the_place_nowhere() {
+async fn a_trimmed_past_is_an_item_and_changes_no_position() {
     let fake = Fake::plays(vec![
         Play::Events(concat!(
             "retry: 1000\nid: 5\n\nevent: trimmed\ndata: {\"up_to\":\"7\"}\n\n",

@@ -62,7 +62,7 @@ async fn two_submissions_without_a_key_are_two_transactions() {
 }
 
 #[tokio::test]
-async fn a_no_is_not_tried_again() {
+async fn a_refusal_is_not_repeated() {
     let fake = Fake::plays(vec![problem(422, "key-reused", ""), committed()]).await;
     let error = fake.client().two_phase("x").key("a key").unwrap().execute().await.unwrap_err();
     assert_eq!(error.to_string(), "it is key-reused");
@@ -74,7 +74,7 @@ async fn a_no_is_not_tried_again() {
 }
 
 #[tokio::test]
-async fn what_may_have_been_accepted_is_said_with_its_key() {
+async fn a_submission_that_may_be_accepted_fails_with_its_key() {
     let fake = Fake::plays(vec![Play::HangUp]).await;
     let client = fake.builder().retry_for(Duration::from_millis(120)).build().unwrap();
     let error = client.two_phase("x").key("ORD001").unwrap().submit().await.unwrap_err();
@@ -86,7 +86,7 @@ async fn what_may_have_been_accepted_is_said_with_its_key() {
 }
 
 #[tokio::test]
-async fn what_did_not_arrive_is_certainly_not_accepted() {
+async fn a_submission_that_did_not_arrive_is_not_accepted() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client = wholly_client::Client::at(&format!("http://{nobody}"));
     let client = client.retry_for(Duration::ZERO).build().unwrap();
@@ -98,7 +98,7 @@ async fn what_did_not_arrive_is_certainly_not_accepted() {
 }
 
 #[tokio::test]
-async fn overload_that_lasts_is_no_acceptance() {
+async fn a_lasting_overload_is_not_an_acceptance() {
     let fake = Fake::plays(vec![problem(429, "overloaded", "retry-after: 3600\r\n")]).await;
     let error = fake.client().two_phase("x").execute().await.unwrap_err();
     let SubmitError::NotAccepted(why) = error else { panic!("{error:?}") };
@@ -107,7 +107,7 @@ async fn overload_that_lasts_is_no_acceptance() {
 }
 
 #[tokio::test]
-async fn patience_is_asked_for_in_parts_until_it_has_settled() {
+async fn a_long_wait_is_made_of_shorter_ones() {
     let accepted = || Play::Say(202, "", format!(r#"{{"id":"{ID}"}}"#));
     let fake = Fake::plays(vec![accepted(), accepted(), committed()]).await;
     let submission =
@@ -124,7 +124,7 @@ async fn patience_is_asked_for_in_parts_until_it_has_settled() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_is_never_said_not_to_be() {
+async fn an_accepted_submission_is_never_reported_as_not_accepted() {
     let accepted = Play::Say(202, "", format!(r#"{{"id":"{ID}"}}"#));
     let fake = Fake::plays(vec![accepted, problem(403, "forbidden", "")]).await;
     let error = fake.client().two_phase("x").execute().await.unwrap_err();
@@ -153,7 +153,7 @@ fn resolved(by: &str) -> Play {
 }
 
 #[tokio::test]
-async fn a_person_s_word_whose_answer_was_lost_is_looked_up() {
+async fn a_resolution_whose_response_was_lost_is_looked_up() {
     let conflict = || problem(409, "conflict", "");
     let resolve = async |plays: Vec<Play>, ended: Resolution| {
         let fake = Fake::plays(plays).await;

@@ -181,7 +181,7 @@ async fn a_compensation_that_comes_first_does_nothing_and_its_action_is_refused(
 }
 
 #[tokio::test]
-async fn only_what_is_done_stays() {
+async fn only_the_writes_of_done_actions_stay() {
     let directory = tempfile::tempdir().unwrap();
     let service = Service::at(&directory.path().join("notes.db")).await;
     let refused = Answer::refused("not today");
@@ -239,7 +239,7 @@ async fn both_patterns_live_on_one_router_and_are_never_mixed() {
 }
 
 #[tokio::test]
-async fn only_what_is_declared_can_be_called_and_only_as_it_is_called() {
+async fn only_declared_operations_can_be_called_under_their_names() {
     let directory = tempfile::tempdir().unwrap();
     let service = Service::at(&directory.path().join("notes.db")).await;
     let milk = || json!("milk").to_string();

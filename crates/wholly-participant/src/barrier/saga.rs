@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_run_is_answered_the_same_again() {
+    fn an_action_that_has_run_is_answered_the_same_again() {
         let outcomes = [
             ActionOutcome::Done(Payload::of(&7).unwrap()),
             ActionOutcome::Done(Payload::null()),

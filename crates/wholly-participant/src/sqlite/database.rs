@@ -284,7 +284,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_what_changes_something_is_written() {
+    async fn only_transactions_that_change_something_are_counted() {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(directory.path().join("service.db")).unwrap();
         let run = |sql: &'static str| database.transaction(move |db| Ok(db.execute(sql, [])?));

@@ -205,7 +205,7 @@ fn a_payload_of_another_form_is_refused_and_stays_so() {
 }
 
 #[test]
-fn what_cannot_be_read_back_is_unknown_and_stays_prepared() {
+fn prepared_data_that_cannot_be_read_is_unknown_and_stays_prepared() {
     let mut service = TestService::new();
     let prepare = Attempt { line: 0, operation: Operation::Prepare, expired: false, fails: false };
     service.ask(&prepare, &['y'; 4]);
@@ -218,7 +218,7 @@ fn what_cannot_be_read_back_is_unknown_and_stays_prepared() {
 }
 
 #[test]
-fn a_purge_forgets_what_ended_long_ago_and_never_what_is_prepared() {
+fn a_purge_deletes_old_ended_branches_and_no_prepared_one() {
     use std::time::Duration;
     let mut service = TestService::new();
     let ask = |line, operation| Attempt { line, operation, expired: false, fails: false };

@@ -239,7 +239,7 @@ fn deliver(line: u8, operation: Operation) -> Delivery {
 }
 
 #[test]
-fn a_purge_forgets_a_step_and_what_was_known_to_be_done_is_not_called_compensated() {
+fn a_done_step_that_was_purged_is_not_called_compensated() {
     use std::time::Duration;
     let mut service = TestService::new();
     service.deliver(&deliver(0, Operation::Action), &[false; 4]);
