@@ -1,4 +1,4 @@
-//! The server's answers. Members that a newer server adds are passed over.
+//! The server's answers. Members that a newer server adds are ignored.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,22 @@ use wholly_core::{Key, Name, ParticipantName, StepName, Timestamp, TransactionId
 
 use crate::words::{BranchState, Health, Pattern, State, StepState};
 
-/// What the server says of a transaction that was submitted.
+/// The answer to a submission.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Submitted {
     /// The transaction.
     pub id: TransactionId,
-    /// How it ended; none while only that it was accepted is certain.
+    /// The state in which it ended; none as long as it is only accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
-    /// Why it aborted, or turned back.
+    /// The reason for which it aborted or turned back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// What each step of a completed saga gave.
+    /// The outputs of the steps of a completed saga.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<StepName, Box<RawValue>>,
-    /// The outputs were removed when they had been kept for as long as they are.
+    /// True if retention removed the outputs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub payloads_removed: bool,
     /// The key with which it was submitted.
@@ -33,76 +33,76 @@ pub struct Submitted {
 }
 
 impl Submitted {
-    /// Whether it ended. That is certain; reads show it as settled a little later, perhaps.
+    /// True if it ended. Reads may show it as settled a little later.
     pub fn has_ended(&self) -> bool {
         self.state.is_some()
     }
 }
 
-/// A transaction as the server's log tells it.
+/// A transaction, read from the server's log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Transaction {
     /// The transaction.
     pub id: TransactionId,
-    /// What it is called.
+    /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
     /// The version of a saga's definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
-    /// The client's key.
+    /// Its idempotency key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Key>,
     /// The caller to whom the key belongs; `None` if it belongs to everybody.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caller: Option<Name>,
-    /// How it goes about it.
+    /// Its pattern.
     pub pattern: Pattern,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// Nothing is left to do.
+    /// True if it has settled: nothing is left to do.
     pub settled: bool,
-    /// A person is needed.
+    /// True if it needs an operator.
     pub stuck: bool,
-    /// Why it aborted, or turned back.
+    /// The reason for which it aborted or turned back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Why its records cannot be used, if it was quarantined.
+    /// The reason for which its records cannot be used, if it is quarantined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<String>,
-    /// Its payloads, input and outputs were removed when they had been kept for as long as they are.
+    /// True if retention removed its payloads, input and outputs.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub payloads_removed: bool,
-    /// Unregistered participants that it awaits.
+    /// The unregistered participants that it awaits.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub awaiting: Vec<String>,
-    /// It is not loaded: the server had no room for it in memory, and it goes on when there is.
+    /// True if the server has no room for it in memory; it continues when there is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unloaded: bool,
-    /// When it aborts if it is not decided by then, or turns back.
+    /// The time at which it aborts or turns back unless it is decided by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
     /// A saga's input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Box<RawValue>>,
-    /// Its branches, in two phases.
+    /// Its branches, in two-phase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub branches: Vec<Branch>,
     /// Its steps, in a saga.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
-    /// All that was recorded, oldest first.
+    /// Its records, oldest first.
     #[serde(default)]
-    pub history: Vec<Event>,
+    pub history: Vec<HistoryEntry>,
 }
 
 impl Transaction {
-    /// The name of the branch or step that a record calls by its place.
-    pub fn branch_name(&self, place: u64) -> Option<&str> {
-        let place = usize::try_from(place).ok()?;
-        let branch = self.branches.get(place).map(|branch| branch.participant.as_str());
-        branch.or_else(|| self.steps.get(place).map(|step| step.name.as_str()))
+    /// The name of the branch or step with this index, as records have it.
+    pub fn branch_name(&self, index: u64) -> Option<&str> {
+        let index = usize::try_from(index).ok()?;
+        let branch = self.branches.get(index).map(|branch| branch.participant.as_str());
+        branch.or_else(|| self.steps.get(index).map(|step| step.name.as_str()))
     }
 }
 
@@ -110,17 +110,17 @@ impl Transaction {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Branch {
-    /// Who takes part.
+    /// Its participant.
     pub participant: ParticipantName,
-    /// Where it stands.
+    /// Its state.
     pub state: BranchState,
-    /// Why it needs a person, if it does.
+    /// The reason for which it needs an operator, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
-    /// The attempts at what is outstanding of it, since the coordinator started.
+    /// The attempts at its outstanding call, since the coordinator started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<CallAttempts>,
-    /// With what; absent where it is retained no more.
+    /// Its payload; absent if retention removed it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Box<RawValue>>,
 }
@@ -129,60 +129,60 @@ pub struct Branch {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Step {
-    /// What it is called.
+    /// Its name.
     pub name: StepName,
-    /// Who does it; absent where the coordinator's own program does.
+    /// Its participant; absent if the coordinator's own program runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participant: Option<ParticipantName>,
-    /// Where it stands.
+    /// Its state.
     pub state: StepState,
-    /// Whether there is no way back once it is done.
+    /// True if the saga cannot turn back once it is done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pivot: bool,
-    /// Why it needs a person, if it does.
+    /// The reason for which it needs an operator, if it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
-    /// The attempts at what is outstanding of it, since the coordinator started.
+    /// The attempts at its outstanding call, since the coordinator started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempts: Option<CallAttempts>,
-    /// What it was given, while it is begun or done.
+    /// Its payload, from its beginning until it is compensated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Box<RawValue>>,
-    /// What it gave, while it is done.
+    /// Its output, while it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Box<RawValue>>,
 }
 
-/// The attempts at what is outstanding of a [`Branch`] or [`Step`].
+/// The attempts at the outstanding call of a [`Branch`] or [`Step`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CallAttempts {
     /// The operation: `prepare`, `commit`, `abort`, `commit-one-phase`, `action` or `compensation`.
     pub operation: String,
-    /// The number of calls, one that is on its way included.
+    /// The number of attempts, one that is under way included.
     pub tries: u32,
-    /// When it is asked again; none while a call is on its way.
+    /// The time of the next attempt; none while one is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
-    /// The last answer; none before the first one.
+    /// The last answer; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_answer: Option<LastAnswer>,
 }
 
-/// The last that was heard of a [`Branch`], a [`Step`] or a [`Participant`].
+/// The last answer of a [`Branch`], a [`Step`] or a [`Participant`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LastAnswer {
-    /// When it came, or was given up.
+    /// The time at which it came, or the attempt was given up.
     pub at: Timestamp,
     /// The operation.
     pub operation: String,
     /// `done`, `read-only`, `refused`, `pending`, `heuristic`, `unknown` or `stuck`.
     pub answer: String,
-    /// The HTTP status, where that is kept.
+    /// The HTTP status, if it is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The words that came with it, or what was seen instead of an answer; may be empty.
+    /// The participant's reason, or what came instead of an answer; may be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// The target of a redirect, which is not followed.
@@ -190,29 +190,29 @@ pub struct LastAnswer {
     pub redirect: Option<String>,
 }
 
-/// One record of a [`Transaction`]'s history.
+/// An entry of a [`Transaction`]'s history.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Event {
-    /// When it was recorded.
+pub struct HistoryEntry {
+    /// The time at which it was recorded.
     pub at: Timestamp,
-    /// What was recorded.
+    /// The record.
     pub record: Record,
 }
 
-/// A record in the form of the log: a name alone (`"settled"`), or with what belongs to it
+/// A record in the form of the log: a name (`"settled"`), or a name with a body
 /// (`{"vote": [0, "yes"]}`).
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Record(Box<RawValue>);
 
 impl Record {
-    /// Its name; empty where it has not the form of a record.
+    /// Its name; empty if it has not the form of a record.
     pub fn name(&self) -> String {
         self.parts().0
     }
 
-    /// What belongs to it.
+    /// Its body.
     pub fn body(&self) -> Option<Value> {
         self.parts().1
     }
@@ -229,35 +229,24 @@ impl Record {
     }
 }
 
-/// A part of the list of transactions.
+/// A row of a list of transactions.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Page {
-    /// Its transactions, newest first. There may be few or none, and more on the next page.
-    pub transactions: Vec<Listed>,
-    /// How to ask for the next page; absent on the last one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<String>,
-}
-
-/// A transaction in a list.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct Listed {
+pub struct TransactionSummary {
     /// The transaction.
     pub id: TransactionId,
-    /// What it is called.
+    /// Its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// How it goes about it.
+    /// Its pattern.
     pub pattern: Pattern,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// Nothing is left to do.
+    /// True if it has settled: nothing is left to do.
     pub settled: bool,
-    /// A person is needed.
+    /// True if it needs an operator.
     pub stuck: bool,
-    /// When it was accepted.
+    /// The time at which it was accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
 }
@@ -266,66 +255,66 @@ pub struct Listed {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Participant {
-    /// How the configuration calls it.
+    /// Its name in the configuration.
     pub name: ParticipantName,
-    /// Where it is.
+    /// Its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// How it is.
+    /// Its health.
     pub health: Health,
-    /// How often it was called since the coordinator started; none where that is not counted.
+    /// The number of calls since the coordinator started; none if calls are not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calls: Option<u64>,
-    /// How often no answer that can be understood came back.
+    /// The number of calls without an answer that can be understood.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errors: Option<u64>,
-    /// How many calls are on their way.
+    /// The number of calls under way.
     #[serde(default)]
     pub in_progress: u64,
-    /// How many calls wait for a slot.
+    /// The number of calls that wait for a slot.
     #[serde(default)]
     pub waiting: u64,
-    /// For how many transactions it owes an answer.
+    /// The number of transactions for which it owes an answer.
     #[serde(default)]
     pub in_flight: u64,
-    /// With so many, a submission that names it is refused for the moment.
+    /// The number of them at which submissions that name it are refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_flight_limit: Option<u64>,
-    /// How often it is called at once.
+    /// The limit of concurrent calls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slots: Option<Slots>,
-    /// What went wrong last.
+    /// Its last error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
-    /// Its last answer; none before the first one.
+    /// Its last answer; none before the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_answer: Option<LastAnswer>,
-    /// The number of calls in a row that ended nothing, up to the last one.
+    /// The number of the last calls in a row that did not end their operation.
     #[serde(default)]
     pub unanswered: u64,
-    /// The time of the next call about what its last answer did not end.
+    /// The time of the next attempt at an operation that its last answer did not end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
 }
 
-/// How often a [`Participant`] is called at once.
+/// The limit of concurrent calls of a [`Participant`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Slots {
-    /// At most.
+    /// The most calls at once.
     pub total: u64,
-    /// Of these, kept for commits, aborts and compensations.
+    /// Of these, the ones reserved for commits, aborts and compensations.
     #[serde(default)]
     pub reserved_for_second_phase: u64,
 }
 
-/// What went wrong last with a [`Participant`].
+/// The last error of a [`Participant`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LastError {
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// What.
+    /// The error.
     pub why: String,
 }
 
@@ -333,7 +322,7 @@ pub struct LastError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SagaVersion {
-    /// What it is called.
+    /// Its name.
     pub name: Name,
     /// Its version.
     pub version: u32,

@@ -1,13 +1,12 @@
-//! Where the server is, and how it is talked to.
+//! The configuration of a client.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderValue, Uri};
-use hyper_rustls::ConfigBuilderExt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use wholly_dns::https;
 
 use crate::client::Client;
 use crate::http::Http;
@@ -24,17 +23,17 @@ pub struct Builder {
     retry_for: Duration,
 }
 
-/// Why there is no client. No message shows a token or a password.
+/// A configuration that makes no client. No message shows a token or a password.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The text is no URL of a server.
     #[error("this is no URL of a server: {why}; write it like https://wholly.example:7400")]
     Url {
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
-    /// The token cannot be sent.
+    /// The token has characters that a header may not have.
     #[error("the token has characters that no token has")]
     Token,
     /// The file of certificates cannot be used.
@@ -42,21 +41,21 @@ pub enum BuildError {
     CaFile {
         /// The file.
         file: PathBuf,
-        /// Why not.
+        /// The reason.
         why: String,
     },
-    /// What the client shows of itself cannot be used.
+    /// The client's own certificate or key cannot be used.
     #[error("the client's certificate and key in {} cannot be used: {why}", .file.display())]
     Identity {
         /// The file.
         file: PathBuf,
-        /// Why not.
+        /// The reason.
         why: String,
     },
-    /// TLS does not work here.
-    #[error("TLS does not work here: {why}")]
+    /// TLS is not available.
+    #[error("TLS is not available: {why}")]
     Tls {
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }
@@ -74,45 +73,45 @@ impl Builder {
         }
     }
 
-    /// Who asks: a token of the server. It is sent with every request, so an address that is not
-    /// this machine should be `https://`.
+    /// The token of the caller, which is sent with every request. Use it only with `https://`, or on
+    /// this machine.
     pub fn token(self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self }
     }
 
-    /// Trusts the authorities whose certificates are in this PEM file, instead of those of the web.
+    /// Trusts the authorities whose certificates are in this PEM file, instead of Mozilla's roots.
     pub fn ca_file(self, file: impl AsRef<Path>) -> Self {
         Self { ca_file: Some(file.as_ref().to_owned()), ..self }
     }
 
-    /// Who asks, by certificate: PEM files of the client's certificate, with those between it and its
-    /// authority, and of its key. It may be one file.
+    /// The certificate of the caller: a PEM file with the client's certificate and those between it and
+    /// its authority, and one with its key. Both may be one file.
     pub fn identity(self, certificate: impl AsRef<Path>, key: impl AsRef<Path>) -> Self {
         let identity = (certificate.as_ref().to_owned(), key.as_ref().to_owned());
         Self { identity: Some(identity), ..self }
     }
 
-    /// How long a connection may take to come about: 3 seconds unless it is set.
+    /// The time in which a connection must be made: 3 seconds unless it is set.
     pub fn connect_timeout(self, connect_timeout: Duration) -> Self {
         Self { connect_timeout, ..self }
     }
 
-    /// How long one answer may take, beyond what it was asked to wait: 10 seconds unless it is
-    /// set.
+    /// The time in which a response must come, beyond the wait that was requested: 10 seconds unless
+    /// it is set.
     pub fn answer_timeout(self, answer_timeout: Duration) -> Self {
         Self { answer_timeout, ..self }
     }
 
-    /// How long it is tried again where no answer came, or one that asks for patience: 30 seconds
-    /// unless it is set. A try that is under way then is not cut short. Zero: it is tried once.
+    /// The time for which a failed request is repeated: 30 seconds unless it is set. An attempt that is
+    /// under way then is not cut short. Zero allows one attempt.
     pub fn retry_for(self, retry_for: Duration) -> Self {
         Self { retry_for, ..self }
     }
 
-    /// The client. It connects when it is first used.
+    /// Builds the client, which connects when it is first used.
     ///
     /// # Errors
-    /// When the URL, the token, the file of certificates or the client's own cannot be used.
+    /// See [`BuildError`].
     pub fn build(self) -> Result<Client, BuildError> {
         let base = base(&self.url)?;
         let token = self.token.as_deref().map(authorization).transpose()?;
@@ -125,7 +124,7 @@ impl Builder {
 /// The URL without a slash at its end.
 fn base(url: &str) -> Result<String, BuildError> {
     let wrong = |why: &str| Err(BuildError::Url { why: why.to_owned() });
-    // The parser drops a fragment without a word.
+    // The parser drops a fragment silently.
     if url.contains('#') {
         return wrong("it has a fragment");
     }
@@ -136,7 +135,7 @@ fn base(url: &str) -> Result<String, BuildError> {
     let Some(authority) = uri.authority() else {
         return wrong("it needs a scheme and a host");
     };
-    // The parser lets any port pass, and the connector would take 80 for one it cannot read.
+    // The parser accepts any port, and the connector takes 80 for one that it cannot read.
     let port = authority.as_str().rsplit_once(':').map(|(_, port)| port);
     match uri.scheme_str() {
         Some("http" | "https") => {}
@@ -158,24 +157,17 @@ fn base(url: &str) -> Result<String, BuildError> {
 fn authorization(token: &str) -> Result<HeaderValue, BuildError> {
     let mut value =
         HeaderValue::try_from(format!("Bearer {}", token.trim())).map_err(|_| BuildError::Token)?;
-    // So that nothing that prints headers prints it.
+    // A sensitive value is left out where headers are printed.
     value.set_sensitive(true);
     Ok(value)
 }
 
-/// The provider is named here and installed nowhere: a library leaves globals alone.
 fn tls(
     ca_file: Option<&Path>,
     identity: Option<&(PathBuf, PathBuf)>,
 ) -> Result<rustls::ClientConfig, BuildError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|why| BuildError::Tls { why: why.to_string() })?;
-    let config = match ca_file {
-        None => config.with_webpki_roots(),
-        Some(file) => config.with_root_certificates(authorities(file)?),
-    };
+    let roots = ca_file.map(authorities).transpose()?;
+    let config = https::tls(roots).map_err(|why| BuildError::Tls { why: why.to_string() })?;
     let Some((certificate, key)) = identity else { return Ok(config.with_no_client_auth()) };
     let wrong = |file: &Path, why| BuildError::Identity { file: file.to_owned(), why };
     let chain = certificates(certificate).map_err(|why| wrong(certificate, why))?;
@@ -203,7 +195,7 @@ fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// Read apart from its parsing: that a file is missing is said in the system's words.
+/// The file's bytes. It is read apart from its parsing, for the system's own error messages.
 fn read(file: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(file).map_err(said)
 }

@@ -1,4 +1,4 @@
-//! The client: a handle, and what can be asked of the server in one answer.
+//! The client, and its reads of one answer.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,23 +9,19 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use wholly_core::TransactionId;
 use wholly_core::saga::Definition;
+use wholly_dns::https::percent_encoded;
 
 use crate::answer::{Participant, SagaVersion, Transaction};
 use crate::builder::Builder;
-use crate::error::AskError;
+use crate::error::RequestError;
 use crate::events::Events;
-use crate::http::{Ask, Http};
-use crate::list::{Filter, Rows};
-use crate::retry::Unanswered;
+use crate::http::{ApiRequest, Http};
+use crate::retry::GaveUp;
 
-/// A client of one server. A handle: clones share its connections.
+/// A client of one server. Clones share its connections.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
-}
-
-struct Shared {
-    http: Http,
+    http: Arc<Http>,
     retry_for: Duration,
 }
 
@@ -36,78 +32,60 @@ impl Client {
     }
 
     pub(crate) fn new(http: Http, retry_for: Duration) -> Self {
-        Self { shared: Arc::new(Shared { http, retry_for }) }
+        Self { http: Arc::new(http), retry_for }
     }
 
     pub(crate) fn http(&self) -> &Http {
-        &self.shared.http
+        &self.http
     }
 
     pub(crate) fn retry_for(&self) -> Duration {
-        self.shared.retry_for
+        self.retry_for
     }
 
-    /// A transaction with its branches or steps and all that was recorded of it.
+    /// A transaction with its branches or steps and its history.
     ///
     /// # Errors
-    /// When there is none with this id, or no answer.
-    pub async fn get(&self, id: TransactionId) -> Result<Transaction, AskError> {
-        self.read(Ask::get(format!("/v1/transactions/{id}"))).await
-    }
-
-    /// The transactions that pass the filter, newest first.
-    ///
-    /// ```no_run
-    /// # use wholly_client::{AskError, Client, Filter};
-    /// # async fn stuck(client: Client) -> Result<(), AskError> {
-    /// let mut filter = Filter::default();
-    /// filter.stuck = Some(true);
-    /// let mut rows = client.list(filter);
-    /// while let Some(row) = rows.next().await? {
-    ///     println!("{} is stuck", row.id);
-    /// }
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn list(&self, filter: Filter) -> Rows {
-        Rows::new(self.clone(), filter)
+    /// When no transaction has this id, or there is no answer.
+    pub async fn get(&self, id: TransactionId) -> Result<Transaction, RequestError> {
+        self.read(ApiRequest::get(format!("/v1/transactions/{id}"))).await
     }
 
     /// Follows a transaction from its start until it has settled.
     ///
     /// ```no_run
-    /// # use wholly_client::{AskError, Client, FeedItem, TransactionId};
-    /// # async fn follow(client: Client, id: TransactionId) -> Result<(), AskError> {
+    /// # use wholly_client::{RequestError, Client, FeedItem, TransactionId};
+    /// # async fn follow(client: Client, id: TransactionId) -> Result<(), RequestError> {
     /// let mut events = client.events(id);
     /// while let Some(item) = events.next().await? {
-    ///     if let FeedItem::Seen(seen) = item {
-    ///         println!("{}: {}", seen.event, seen.state);
+    ///     if let FeedItem::Event(event) = item {
+    ///         println!("{}: {}", event.event, event.state);
     ///     }
     /// }
     /// # Ok(())
     /// # }
     /// ```
     pub fn events(&self, id: TransactionId) -> Events {
-        Events::of_one(self.clone(), id)
+        Events::new(self.clone(), Some(id))
     }
 
-    /// Follows all transactions from now on, or from the event on that is named with
-    /// [`Events::after`]. It has no end. Where events after that one were trimmed,
-    /// [`FeedItem::Trimmed`](crate::FeedItem::Trimmed) says so before any other.
+    /// Follows all transactions from now on, or from the event that [`Events::after`] names. The
+    /// stream has no end. [`FeedItem::Trimmed`](crate::FeedItem::Trimmed) comes first if events after
+    /// that one were trimmed.
     pub fn all_events(&self) -> Events {
-        Events::of_all(self.clone())
+        Events::new(self.clone(), None)
     }
 
     /// The participants, as the coordinator sees them.
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn participants(&self) -> Result<Vec<Participant>, AskError> {
+    pub async fn participants(&self) -> Result<Vec<Participant>, RequestError> {
         #[derive(Deserialize)]
         struct All {
             participants: Vec<Participant>,
         }
-        let All { participants } = self.read(Ask::get("/v1/participants")).await?;
+        let All { participants } = self.read(ApiRequest::get("/v1/participants")).await?;
         Ok(participants)
     }
 
@@ -115,67 +93,56 @@ impl Client {
     ///
     /// # Errors
     /// When there is no answer.
-    pub async fn sagas(&self) -> Result<Vec<SagaVersion>, AskError> {
+    pub async fn sagas(&self) -> Result<Vec<SagaVersion>, RequestError> {
         #[derive(Deserialize)]
         struct All {
             sagas: Vec<SagaVersion>,
         }
-        let All { sagas } = self.read(Ask::get("/v1/sagas")).await?;
+        let All { sagas } = self.read(ApiRequest::get("/v1/sagas")).await?;
         Ok(sagas)
     }
 
     /// A stored definition.
     ///
     /// # Errors
-    /// When there is none of that name and version, or no answer.
-    pub async fn definition(&self, name: &str, version: u32) -> Result<Definition, AskError> {
-        self.read(Ask::get(saga_path(name, version))).await
+    /// When no definition has this name and version, or there is no answer.
+    pub async fn definition(&self, name: &str, version: u32) -> Result<Definition, RequestError> {
+        self.read(ApiRequest::get(saga_path(name, version))).await
     }
 
-    /// Stores a definition. Where it is stored already, nothing happens.
+    /// Stores a definition. The same one, stored before, is left as it is.
     ///
     /// # Errors
-    /// When it makes no sense, is another one than is stored already, or there is no answer.
-    pub async fn define(&self, definition: &Definition) -> Result<SagaVersion, AskError> {
+    /// When the definition is invalid, another one is stored under its name and version, or there is
+    /// no answer.
+    pub async fn define(&self, definition: &Definition) -> Result<SagaVersion, RequestError> {
         let path = saga_path(definition.name.as_str(), definition.version);
-        self.read(Ask { method: Method::PUT, path, body: Some(json(definition)), ..Ask::default() })
-            .await
+        self.read(ApiRequest {
+            method: Method::PUT,
+            path,
+            body: Some(json(definition)),
+            ..ApiRequest::default()
+        })
+        .await
     }
 
-    /// Asks what can be asked again without a thought.
-    pub(crate) async fn read<T: DeserializeOwned>(&self, ask: Ask) -> Result<T, AskError> {
-        match self.ask(&ask).await {
-            Ok(answered) => answered.reply.read(&self.http().url(&ask)),
-            Err(Unanswered { why, .. }) => Err(why),
+    /// The answer to a request that may be repeated.
+    pub(crate) async fn read<T: DeserializeOwned>(
+        &self,
+        request: ApiRequest,
+    ) -> Result<T, RequestError> {
+        match self.send(&request).await {
+            Ok(last) => last.response.read(&self.http().url(&request)),
+            Err(GaveUp { why, .. }) => Err(why),
         }
     }
 }
 
 fn saga_path(name: &str, version: u32) -> String {
-    format!("/v1/sagas/{}/{version}", escaped(name))
+    format!("/v1/sagas/{}/{version}", percent_encoded(name))
 }
 
-/// A text as a part of a path or a query.
-pub(crate) fn escaped(text: &str) -> String {
-    let unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    let escaped = |b| match unreserved(b) {
-        true => char::from(b).to_string(),
-        false => format!("%{b:02X}"),
-    };
-    text.bytes().map(escaped).collect()
-}
-
-/// A body. Only for what is made of texts, numbers and JSON: that always has a form.
+/// A JSON body, of texts, numbers and JSON: they always have a form.
 pub(crate) fn json<T: Serialize>(value: &T) -> Bytes {
     serde_json::to_vec(value).unwrap_or_default().into()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn texts_in_paths_are_escaped() {
-        assert_eq!(saga_path("create order/é", 2), "/v1/sagas/create%20order%2F%C3%A9/2");
-    }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong: the server said no, or could not be asked.
+//! The errors: the server refused, or gave no answer.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,33 +6,33 @@ use std::time::Duration;
 use serde::Deserialize;
 use wholly_core::{InvalidName, Key};
 
-/// The server's no, as a problem document (RFC 9457).
+/// The server's refusal, as a problem document (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
 pub struct Problem {
-    /// What kind of problem it is, for programs: `/problems/key-reused`. It never changes.
+    /// The kind of problem, for programs: `/problems/key-reused`. It never changes.
     pub r#type: String,
     /// The kind, for people.
     #[serde(default)]
     pub title: String,
     /// The status of the answer.
     pub status: u16,
-    /// What is wrong, and what to do.
+    /// The problem, and what to do.
     #[serde(default)]
     pub detail: String,
-    /// All that is wrong with a definition, where that is the problem.
+    /// The faults of an invalid definition.
     #[serde(default)]
-    pub problems: Vec<Wrong>,
+    pub problems: Vec<DefinitionFault>,
 }
 
-/// One thing that is wrong with a definition.
+/// A fault of a definition.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[non_exhaustive]
-pub struct Wrong {
-    /// Where, as a JSON pointer (RFC 6901).
+pub struct DefinitionFault {
+    /// Its place, as a JSON pointer (RFC 6901).
     #[serde(default)]
     pub at: String,
-    /// What.
+    /// The fault.
     pub what: String,
 }
 
@@ -52,34 +52,34 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Why there is no answer to what was asked.
+/// A request without a successful answer.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum AskError {
-    /// The server said no.
+pub enum RequestError {
+    /// The server refused.
     #[error("{0}")]
     Refused(Problem),
-    /// No answer came.
+    /// No response came.
     #[error(
         "{url} could not be asked{}: {why}; check that the server runs there",
         tried(.tried_for)
     )]
     Unanswered {
-        /// What was asked.
+        /// The URL of the request.
         url: String,
-        /// For how long it was tried again.
+        /// The time for which it was repeated.
         tried_for: Duration,
-        /// What came instead, the last time.
+        /// The failure of the last attempt.
         why: String,
     },
-    /// An answer came that a server of this kind does not give.
+    /// The response is not one of Wholly's server.
     #[error("{url} answered {status}, and not as Wholly's server does: {why}")]
     NotUnderstood {
-        /// What was asked.
+        /// The URL of the request.
         url: String,
         /// The status.
         status: u16,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }
@@ -91,8 +91,8 @@ fn tried(tried_for: &Duration) -> String {
     }
 }
 
-impl AskError {
-    /// The problem, where the server said no.
+impl RequestError {
+    /// The problem, if the server refused.
     pub fn problem(&self) -> Option<&Problem> {
         match self {
             Self::Refused(problem) => Some(problem),
@@ -101,14 +101,14 @@ impl AskError {
     }
 }
 
-/// Why a transaction was not submitted, or that it is not known.
+/// A submission that failed, or whose outcome is not known.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// It was not accepted.
+    /// The transaction was not accepted.
     #[error(transparent)]
-    NotAccepted(AskError),
-    /// It may have been accepted.
+    NotAccepted(RequestError),
+    /// The transaction may have been accepted.
     #[error(
         "{why}. The transaction may have been accepted all the same: submit it again with the key \
          {:?}, which never makes a second one",
@@ -117,24 +117,24 @@ pub enum SubmitError {
     Unknown {
         /// The key with which it was submitted.
         key: Key,
-        /// Why nobody knows.
-        why: AskError,
+        /// The reason.
+        why: RequestError,
     },
 }
 
-/// Why a transaction cannot even be put into words.
+/// A submission that cannot be sent.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidSubmission {
-    /// The client's key is none.
+    /// The key is invalid.
     #[error(transparent)]
     Key(#[from] InvalidName),
-    /// A value has no form in JSON, or a text is none.
+    /// A value has no form in JSON, or a text is no JSON.
     #[error("{what} is no JSON: {why}")]
     Json {
-        /// What was to be JSON.
+        /// The value or text.
         what: String,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }

@@ -1,4 +1,4 @@
-//! Transactions live: server-sent events, taken up again where they stopped.
+//! Streams of events (server-sent events), resumed where a connection was lost.
 
 mod sse;
 
@@ -14,125 +14,113 @@ use wholly_core::{Name, Timestamp, TransactionId};
 
 use crate::answer::Record;
 use crate::client::Client;
-use crate::error::AskError;
-use crate::http::{Ask, NoAnswer};
-use crate::retry::Tries;
+use crate::error::RequestError;
+use crate::http::{ApiRequest, TransportError};
+use crate::retry::Retries;
 use crate::words::{Pattern, State};
 use sse::{Message, Parser};
 
-/// How long a connection may be silent: the server says something every 15 seconds.
-const SILENCE: Duration = Duration::from_secs(45);
+/// The longest silence of a connection: the server keeps it alive every 15 seconds.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(45);
 
-/// One item of a stream: an event, or the news that events are gone.
+/// An item of a stream of events.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum FeedItem {
-    /// Something happened to a transaction.
-    Seen(Box<Seen>),
-    /// Events were trimmed that were not seen. Only among the events of all transactions.
+    /// An event of a transaction.
+    Event(Box<FeedEvent>),
+    /// The loss of events that were not read. Only among the events of all transactions.
     Trimmed(Trimmed),
 }
 
 impl FeedItem {
-    /// The event of a transaction, where this tells of one.
+    /// The event of a transaction, if it is one.
     #[must_use]
-    pub fn seen(self) -> Option<Seen> {
+    pub fn event(self) -> Option<FeedEvent> {
         match self {
-            Self::Seen(seen) => Some(*seen),
+            Self::Event(event) => Some(*event),
             Self::Trimmed(_) => None,
         }
     }
 }
 
-/// The past of a stream was trimmed: of the events that come after the last one that was seen, up to
-/// one place, only those of transactions that the server still keeps are told.
+/// A trimmed past: of the events after the last one that was read, up to `up_to`, only those of
+/// transactions that the server still has follow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename = "trimmed")]
 #[non_exhaustive]
 pub struct Trimmed {
-    /// The place, which compares with the [id](Seen::id) of an event.
+    /// The last position that was trimmed, to be compared with the [id](FeedEvent::id) of an event.
     pub up_to: String,
 }
 
-/// Something that happened to a transaction.
+/// An event of a transaction.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Seen {
-    /// Its place among all events; later ones have greater numbers.
+pub struct FeedEvent {
+    /// Its position among all events; later ones have greater numbers.
     #[serde(default)]
     pub id: String,
-    /// What happened: the record's name.
+    /// The name of the record.
     #[serde(default)]
     pub event: String,
-    /// To which transaction.
+    /// The transaction.
     pub transaction: TransactionId,
-    /// When it was recorded.
+    /// The time at which it was recorded.
     pub at: Timestamp,
-    /// What the transaction is called.
+    /// The name of the transaction.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
-    /// How it goes about it.
+    /// The pattern of the transaction.
     pub pattern: Pattern,
-    /// Where it stands since.
+    /// The state of the transaction after the event.
     pub state: State,
-    /// Nothing is left to do.
+    /// True if the transaction has settled.
     pub settled: bool,
-    /// A person is needed.
+    /// True if the transaction needs an operator.
     pub stuck: bool,
-    /// What the branch or step is called that the record names by its place.
+    /// The name of the branch or step, which the record names by its index.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub branch: Option<String>,
-    /// What was recorded, without payloads.
+    /// The record, without payloads.
     pub record: Record,
 }
 
-/// What happens, live: to one transaction from its start until it has settled, or to all from now on.
-/// Where the connection is lost, the events go on after the last one; none is told twice.
-#[must_use = "nothing is asked before its first event is"]
+/// A stream of events: of one transaction from its start until it has settled, or of all from now on.
+/// After a lost connection it continues behind the last event; no event comes twice.
+#[must_use = "nothing is requested before its first event"]
 pub struct Events {
     client: Client,
-    of: Of,
+    /// The one transaction that is followed, or none for all.
+    id: Option<TransactionId>,
     /// The connection, while there is one.
     connection: Option<Incoming>,
     parser: Parser,
     last_id: Option<String>,
     ended: bool,
-    tries: Tries,
-}
-
-enum Of {
-    One(TransactionId),
-    All,
+    retries: Retries,
 }
 
 impl Events {
-    pub(crate) fn of_one(client: Client, id: TransactionId) -> Self {
-        Self::new(client, Of::One(id))
+    pub(crate) fn new(client: Client, id: Option<TransactionId>) -> Self {
+        let (parser, retries) = (Parser::default(), client.retries());
+        Self { client, id, connection: None, parser, last_id: None, ended: false, retries }
     }
 
-    pub(crate) fn of_all(client: Client) -> Self {
-        Self::new(client, Of::All)
-    }
-
-    fn new(client: Client, of: Of) -> Self {
-        let (parser, tries) = (Parser::default(), client.tries());
-        Self { client, of, connection: None, parser, last_id: None, ended: false, tries }
-    }
-
-    /// Begins after the event with this [id](Seen::id), which was seen before.
+    /// Begins after the event with this [id](FeedEvent::id), which was read before.
     pub fn after(self, id: impl Into<String>) -> Self {
         Self { last_id: Some(id.into()), ..self }
     }
 
     /// The next event, or none once the transaction has settled.
     ///
-    /// It may be dropped while it waits, and asked for again.
+    /// The future may be dropped while it waits.
     ///
     /// # Errors
-    /// When there is no such transaction, or the connection does not come back. It can be asked
-    /// for again.
-    pub async fn next(&mut self) -> Result<Option<FeedItem>, AskError> {
+    /// When no transaction has this id, or the connection does not come back. The call can be
+    /// repeated.
+    pub async fn next(&mut self) -> Result<Option<FeedItem>, RequestError> {
         while !self.ended {
             if let Some(message) = self.parser.next() {
                 return self.event(message).map(Some);
@@ -141,69 +129,62 @@ impl Events {
                 self.connect().await?;
                 continue;
             };
-            let why = match timeout(SILENCE, connection.frame()).await {
+            let why = match timeout(KEEP_ALIVE_TIMEOUT, connection.frame()).await {
                 Ok(Some(Ok(frame))) => {
-                    // It is alive: whatever went wrong is over.
-                    self.tries = self.client.tries();
+                    // The connection is alive: an earlier failure is over.
+                    self.retries = self.client.retries();
                     match frame.data_ref().map_or(Ok(()), |bytes| self.parser.feed(bytes)) {
                         Ok(()) => continue,
                         Err(why) => why.to_string(),
                     }
                 }
                 Ok(Some(Err(why))) => why.to_string(),
-                Ok(None) => self.of.ended_early().to_owned(),
-                Err(_) => format!("nothing came for {SILENCE:?}"),
+                Ok(None) if self.id.is_none() => "the events ended".to_owned(),
+                Ok(None) => "the events ended before the transaction had settled".to_owned(),
+                Err(_) => format!("nothing came for {KEEP_ALIVE_TIMEOUT:?}"),
             };
             self.connection = None;
-            // Every event that has come was told above; that nothing came has an id, too.
+            // Every whole event was returned above. A keep-alive has an id, too.
             self.last_id = self.parser.last_id().or(self.last_id.take());
-            let url = self.client.http().url(&self.ask());
-            let failed = self.tries.failed(&url, NoAnswer { why, lost: true });
-            self.tries.again(failed).await.map_err(|unanswered| unanswered.why)?;
+            let url = self.client.http().url(&self.request());
+            let error = TransportError { why, may_have_arrived: true };
+            let failed = self.retries.failed(&url, error);
+            self.retries.pause(failed).await.map_err(|gave_up| gave_up.why)?;
         }
         Ok(None)
     }
 
-    async fn connect(&mut self) -> Result<(), AskError> {
-        let response = self.client.open(&self.ask()).await?;
-        // It has settled, and the last event was told before.
+    async fn connect(&mut self) -> Result<(), RequestError> {
+        let response = self.client.open(&self.request()).await?;
+        // The transaction has settled, and its last event was read before.
         self.ended = response.status() == StatusCode::NO_CONTENT;
         self.connection = Some(response.into_body());
         self.parser = Parser::default();
         Ok(())
     }
 
-    fn ask(&self) -> Ask {
-        let mut ask = Ask::get(match self.of {
-            Of::One(id) => format!("/v1/transactions/{id}/events"),
-            Of::All => "/v1/events".to_owned(),
+    fn request(&self) -> ApiRequest {
+        let mut request = ApiRequest::get(match self.id {
+            Some(id) => format!("/v1/transactions/{id}/events"),
+            None => "/v1/events".to_owned(),
         });
-        ask.headers.push((header::ACCEPT, HeaderValue::from_static("text/event-stream")));
+        request.headers.push((header::ACCEPT, HeaderValue::from_static("text/event-stream")));
         let last = self.last_id.as_ref().and_then(|id| HeaderValue::try_from(id).ok());
-        ask.headers.extend(last.map(|id| (HeaderName::from_static("last-event-id"), id)));
-        ask
+        request.headers.extend(last.map(|id| (HeaderName::from_static("last-event-id"), id)));
+        request
     }
 
-    fn event(&mut self, message: Message) -> Result<FeedItem, AskError> {
+    fn event(&mut self, message: Message) -> Result<FeedItem, RequestError> {
         let Message { id, event, data } = message;
         let not_understood = |why: serde_json::Error| {
-            let url = self.client.http().url(&self.ask());
-            AskError::NotUnderstood { url, status: 200, why: why.to_string() }
+            let url = self.client.http().url(&self.request());
+            RequestError::NotUnderstood { url, status: 200, why: why.to_string() }
         };
         if event == "trimmed" {
             return serde_json::from_str(&data).map(FeedItem::Trimmed).map_err(not_understood);
         }
-        let seen: Seen = serde_json::from_str(&data).map_err(not_understood)?;
-        self.ended = seen.settled && matches!(self.of, Of::One(_));
-        Ok(FeedItem::Seen(Box::new(Seen { id: id.unwrap_or_default(), event, ..seen })))
-    }
-}
-
-impl Of {
-    fn ended_early(&self) -> &'static str {
-        match self {
-            Self::One(_) => "the events ended before the transaction had settled",
-            Self::All => "the events ended",
-        }
+        let read: FeedEvent = serde_json::from_str(&data).map_err(not_understood)?;
+        self.ended = read.settled && self.id.is_some();
+        Ok(FeedItem::Event(Box::new(FeedEvent { id: id.unwrap_or_default(), event, ..read })))
     }
 }

@@ -1,4 +1,4 @@
-//! One exchange with the server: a request and its answer, or why there is none.
+//! One exchange with the server: a request and its response.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,59 +8,50 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
+use wholly_dns::https;
 
-use wholly_dns::Names;
+use crate::error::{Problem, RequestError};
 
-use crate::error::{AskError, Problem};
-
-/// How long a connection is kept without a request: under the 5 seconds after which widespread
-/// servers close one, because a request that meets the closing half-way is lost.
-const IDLE: Duration = Duration::from_secs(4);
-/// The most that an answer may have, in bytes: more than the longest history of the largest
-/// transaction.
-const ANSWER_LIMIT: usize = 64 * 1024 * 1024;
+/// The longest response, in bytes: more than the longest history of the largest transaction has.
+const RESPONSE_LIMIT: usize = 64 * 1024 * 1024;
 
 /// The server's address, and the connections to it.
 pub(crate) struct Http {
-    client: legacy::Client<HttpsConnector<HttpConnector<Names>>, Full<Bytes>>,
+    client: https::HttpsClient,
     base: String,
     token: Option<HeaderValue>,
-    answer_timeout: Duration,
+    response_timeout: Duration,
 }
 
-/// What is asked.
+/// A request to the server's API.
 #[derive(Clone, Default)]
-pub(crate) struct Ask {
+pub(crate) struct ApiRequest {
     pub method: Method,
     /// From the `/` on, with its query.
     pub path: String,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// JSON.
     pub body: Option<Bytes>,
-    /// How long the server is asked to wait.
+    /// The time for which the server is asked to wait.
     pub wait: Duration,
 }
 
-/// An answer, of whatever status.
-pub(crate) struct Reply {
+/// A whole response, of whatever status.
+pub(crate) struct ApiResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
-/// There was no answer.
-pub(crate) struct NoAnswer {
+/// An exchange without a response.
+pub(crate) struct TransportError {
     pub why: String,
-    /// Whether the request may have arrived.
-    pub lost: bool,
+    /// True if the request may have arrived.
+    pub may_have_arrived: bool,
 }
 
-impl Ask {
+impl ApiRequest {
     pub fn get(path: impl Into<String>) -> Self {
         Self { path: path.into(), ..Self::default() }
     }
@@ -72,106 +63,97 @@ impl Http {
         token: Option<HeaderValue>,
         tls: rustls::ClientConfig,
         connect_timeout: Duration,
-        answer_timeout: Duration,
+        response_timeout: Duration,
     ) -> Self {
-        let mut tcp = HttpConnector::new_with_resolver(Names::system(connect_timeout));
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(connect_timeout));
-        tcp.enforce_http(false);
-        let client = legacy::Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build((tcp, tls).into());
-        Self { client, base, token, answer_timeout }
+        let client = https::client(tls, connect_timeout);
+        Self { client, base, token, response_timeout }
     }
 
-    pub fn url(&self, ask: &Ask) -> String {
-        format!("{}{}", self.base, ask.path)
+    pub fn url(&self, request: &ApiRequest) -> String {
+        format!("{}{}", self.base, request.path)
     }
 
-    /// Asks, and reads the whole answer.
-    pub async fn exchange(&self, ask: &Ask) -> Result<Reply, NoAnswer> {
+    /// Sends the request, and reads the whole response.
+    pub async fn exchange(&self, request: &ApiRequest) -> Result<ApiResponse, TransportError> {
         let whole = async {
-            let (head, body) = self.send(ask).await?.into_parts();
+            let (head, body) = self.send(request).await?.into_parts();
             let body =
-                Limited::new(body, ANSWER_LIMIT).collect().await.map_err(|why| lost(&*why))?;
-            Ok(Reply { status: head.status, headers: head.headers, body: body.to_bytes() })
+                Limited::new(body, RESPONSE_LIMIT).collect().await.map_err(|why| failed(&*why))?;
+            Ok(ApiResponse { status: head.status, headers: head.headers, body: body.to_bytes() })
         };
-        self.in_time(ask, whole).await
+        self.in_time(request, whole).await
     }
 
-    /// Asks for an answer that goes on and on.
-    pub async fn open(&self, ask: &Ask) -> Result<Response<Incoming>, NoAnswer> {
-        self.in_time(ask, self.send(ask)).await
+    /// Sends the request, and leaves the body of the response, a stream, to the caller.
+    pub async fn open(&self, request: &ApiRequest) -> Result<Response<Incoming>, TransportError> {
+        self.in_time(request, self.send(request)).await
     }
 
     async fn in_time<T>(
         &self,
-        ask: &Ask,
-        answer: impl Future<Output = Result<T, NoAnswer>>,
-    ) -> Result<T, NoAnswer> {
-        let limit = ask.wait.saturating_add(self.answer_timeout);
-        let in_time = tokio::time::timeout(limit, answer).await;
+        request: &ApiRequest,
+        response: impl Future<Output = Result<T, TransportError>>,
+    ) -> Result<T, TransportError> {
+        let limit = request.wait.saturating_add(self.response_timeout);
+        let in_time = tokio::time::timeout(limit, response).await;
         in_time.unwrap_or_else(|_| {
-            Err(NoAnswer { why: format!("nothing came within {limit:?}"), lost: true })
+            Err(TransportError {
+                why: format!("nothing came within {limit:?}"),
+                may_have_arrived: true,
+            })
         })
     }
 
-    async fn send(&self, ask: &Ask) -> Result<Response<Incoming>, NoAnswer> {
-        let mut request = Request::builder().method(&ask.method).uri(self.url(ask));
-        for (name, value) in &ask.headers {
-            request = request.header(name, value);
+    async fn send(&self, request: &ApiRequest) -> Result<Response<Incoming>, TransportError> {
+        let mut built = Request::builder().method(&request.method).uri(self.url(request));
+        for (name, value) in &request.headers {
+            built = built.header(name, value);
         }
         if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, token);
+            built = built.header(header::AUTHORIZATION, token);
         }
-        if ask.body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+        if request.body.is_some() {
+            built = built.header(header::CONTENT_TYPE, "application/json");
         }
-        let request = request
-            .body(Full::from(ask.body.clone().unwrap_or_default()))
-            .map_err(|why| NoAnswer { why: why.to_string(), lost: false })?;
-        self.client
-            .request(request)
-            .await
-            .map_err(|error| NoAnswer { lost: !error.is_connect(), ..lost(&error) })
+        let built = built
+            .body(Full::from(request.body.clone().unwrap_or_default()))
+            .map_err(|why| TransportError { why: why.to_string(), may_have_arrived: false })?;
+        self.client.request(built).await.map_err(|error| TransportError {
+            may_have_arrived: !error.is_connect(),
+            ..failed(&error)
+        })
     }
 }
 
-fn lost(error: &(dyn Error + 'static)) -> NoAnswer {
-    // The outermost only says that a client failed; the cause is under it.
-    let mut deepest = error;
-    while let Some(cause) = deepest.source() {
-        deepest = cause;
-    }
-    NoAnswer { why: deepest.to_string(), lost: true }
+fn failed(error: &(dyn Error + 'static)) -> TransportError {
+    TransportError { why: https::root_cause(error), may_have_arrived: true }
 }
 
-impl Reply {
-    /// What the answer says, in the form that it should have.
-    pub fn read<T: DeserializeOwned>(&self, url: &str) -> Result<T, AskError> {
+impl ApiResponse {
+    /// The body, in the form that it should have.
+    pub fn read<T: DeserializeOwned>(&self, url: &str) -> Result<T, RequestError> {
         self.done(url)?;
         serde_json::from_slice(&self.body).map_err(|why| self.not_understood(url, &why))
     }
 
-    /// That the answer is not a no.
-    pub fn done(&self, url: &str) -> Result<(), AskError> {
+    /// Checks that the response is a success.
+    pub fn done(&self, url: &str) -> Result<(), RequestError> {
         match self.status.is_success() {
             true => Ok(()),
             false => Err(self.refusal(url)),
         }
     }
 
-    /// What an answer says that is no success.
-    pub fn refusal(&self, url: &str) -> AskError {
+    /// The error of a response that is no success.
+    pub fn refusal(&self, url: &str) -> RequestError {
         match serde_json::from_slice::<Problem>(&self.body) {
-            Ok(problem) => AskError::Refused(problem),
+            Ok(problem) => RequestError::Refused(problem),
             Err(_) => self.not_understood(url, &"it is no problem document"),
         }
     }
 
-    fn not_understood(&self, url: &str, why: &dyn std::fmt::Display) -> AskError {
+    fn not_understood(&self, url: &str, why: &dyn std::fmt::Display) -> RequestError {
         let (url, why) = (url.to_owned(), why.to_string());
-        AskError::NotUnderstood { url, status: self.status.as_u16(), why }
+        RequestError::NotUnderstood { url, status: self.status.as_u16(), why }
     }
 }

@@ -21,65 +21,64 @@
 //! # }
 //! ```
 //!
-//! # What is tried again
+//! # Retries
 //!
-//! A server that cannot be reached, a connection that is lost, an answer that does not come in
-//! time, and the statuses 429, 502, 503 and 504 (after their Retry-After) are tried again, until
-//! [`Builder::retry_for`] has passed. This never does anything twice:
+//! The client repeats a request until [`Builder::retry_for`] has passed if the server cannot be
+//! reached, the connection is lost, no response comes in time, or the status is 429, 502, 503 or 504
+//! (after its Retry-After). A repeated request never acts twice:
 //!
-//! | operation | because |
+//! | operation | reason |
 //! |---|---|
-//! | submit | it always goes with a key, and a key makes one transaction; it is minted if none is given |
+//! | submit | a request always has a key, and a key makes one transaction; it is random if none is given |
 //! | get, list, events, choreographies, participants, sagas | they change nothing |
 //! | define | a name and version mean one definition for ever |
-//! | abort | what is aborted already is left as it is, and the answer is the same |
-//! | retry | it asks what is asked anyway, only sooner |
-//! | resolve | what is over is not resolved again: where the answer to the first try was lost, the history says whose word it was |
+//! | abort | an aborted transaction is left as it is, and the answer is the same |
+//! | retry | the calls are outstanding anyway, and are only made sooner |
+//! | resolve, end | an ended branch is not ended again; if the first response was lost, the history shows whose resolution it was |
 //!
 //! # Layout
 //!
-//! | module | what it is |
+//! | module | content |
 //! |---|---|
-//! | `client`, `builder` | where the server is, and what it can be asked |
-//! | `submit` | a transaction on its way to the server |
-//! | `list`, `events` | the transactions page by page; one of them live, or all |
-//! | `choreography` | the choreographed transactions: one, a list, one live |
-//! | `by_hand` | what a person does |
-//! | `answer`, `words` | the server's answers; what a newer server adds to them is passed over |
-//! | `retry`, `http` | asking until there is an answer; one try |
+//! | `builder`, `client` | the configuration; reads of one answer |
+//! | `submit` | transactions on their way to the server |
+//! | `list`, `events` | lists page by page; streams of events |
+//! | `choreography` | choreographed transactions |
+//! | `operator` | an operator's commands |
+//! | `answer`, `words` | the server's answers, without the members that a newer server adds |
+//! | `retry`, `http` | the attempts at one request; one attempt |
 //!
-//! Answers are believed from the address that was named: no redirect is followed, and no proxy of
-//! the environment is used. The library installs nothing global.
+//! The client trusts the address that it was given: it follows no redirect and uses no proxy of the
+//! environment. The library installs nothing global.
 
 mod answer;
 mod builder;
-mod by_hand;
 mod choreography;
 mod client;
 mod error;
 mod events;
 mod http;
 mod list;
+mod operator;
 mod retry;
 mod submit;
 mod words;
 
 pub use answer::{
-    Branch, CallAttempts, Event, LastAnswer, LastError, Listed, Page, Participant, Record,
-    SagaVersion, Slots, Step, Submitted, Transaction,
+    Branch, CallAttempts, HistoryEntry, LastAnswer, LastError, Participant, Record, SagaVersion,
+    Slots, Step, Submitted, Transaction, TransactionSummary,
 };
 pub use builder::{BuildError, Builder};
-pub use by_hand::As;
 pub use choreography::{
-    Choreographies, Choreography, ChoreographyFilter, ListedChoreography, PublishedEvent, Reaction,
-    Watched,
+    Choreography, ChoreographySummary, ChoreographyWatch, PublishedEvent, Reaction,
 };
 pub use client::Client;
-pub use error::{AskError, InvalidSubmission, Problem, SubmitError, Wrong};
-pub use events::{Events, FeedItem, Seen, Trimmed};
-pub use list::{Filter, Rows};
+pub use error::{DefinitionFault, InvalidSubmission, Problem, RequestError, SubmitError};
+pub use events::{Events, FeedEvent, FeedItem, Trimmed};
+pub use list::{ChoreographyFilter, Rows, RowsPage, TransactionFilter};
+pub use operator::Resolution;
 pub use serde_json::value::RawValue;
-pub use submit::{Saga, Submission, TwoPhase, Written};
+pub use submit::{JsonTransaction, Saga, Submission, TwoPhase};
 pub use wholly_core::saga::Definition;
 pub use wholly_core::{
     Key, Name, ParticipantName, StepName, Timestamp, TraceContext, TransactionId,

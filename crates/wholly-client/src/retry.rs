@@ -1,4 +1,4 @@
-//! Asking until there is an answer, or time is up.
+//! Requests that are repeated until there is a response that counts, or time is up.
 
 use std::time::Duration;
 
@@ -9,130 +9,140 @@ use ring::rand::{SecureRandom, SystemRandom};
 use tokio::time::{Instant, sleep};
 
 use crate::client::Client;
-use crate::error::AskError;
-use crate::http::{Ask, NoAnswer, Reply};
+use crate::error::RequestError;
+use crate::http::{ApiRequest, ApiResponse, TransportError};
 
 /// The first pause, which doubles up to the longest.
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// An answer that counts, and whether an earlier request may have arrived as well.
-pub(crate) struct Answered {
-    pub reply: Reply,
-    pub lost: bool,
+/// The response that counts.
+pub(crate) struct FinalResponse {
+    pub response: ApiResponse,
+    /// True if an earlier request, whose response was lost, may have arrived as well.
+    pub earlier_may_have_arrived: bool,
 }
 
-/// There was no answer in time; and whether a request may have arrived all the same.
-pub(crate) struct Unanswered {
-    pub why: AskError,
-    pub lost: bool,
+/// The end of the retries without a response that counts.
+pub(crate) struct GaveUp {
+    pub why: RequestError,
+    /// True if a request may have arrived.
+    pub may_have_arrived: bool,
 }
 
-/// The tries of one request.
-pub(crate) struct Tries {
+/// The attempts at one request.
+pub(crate) struct Retries {
     began: Instant,
     retry_for: Duration,
     pauses: Pauses,
-    pub lost: bool,
+    may_have_arrived: bool,
+}
+
+/// An attempt without a response that counts.
+pub(crate) struct FailedAttempt {
+    why: RequestError,
+    /// The wait that the server asks for.
+    retry_after: Option<Duration>,
 }
 
 impl Client {
-    /// Asks until there is an answer that counts.
-    pub(crate) async fn ask(&self, ask: &Ask) -> Result<Answered, Unanswered> {
-        let mut tries = self.tries();
+    /// Sends the request until there is a response that counts.
+    pub(crate) async fn send(&self, request: &ApiRequest) -> Result<FinalResponse, GaveUp> {
+        let mut retries = self.retries();
+        let url = self.http().url(request);
         loop {
-            let why = match self.http().exchange(ask).await {
-                Ok(reply) if !asks_for_patience(reply.status) => {
-                    return Ok(Answered { reply, lost: tries.lost });
+            let attempt = match self.http().exchange(request).await {
+                Ok(response) if !is_transient(response.status) => {
+                    let earlier_may_have_arrived = retries.may_have_arrived;
+                    return Ok(FinalResponse { response, earlier_may_have_arrived });
                 }
-                Ok(reply) => tries.put_off(&self.http().url(ask), &reply),
-                Err(no_answer) => tries.failed(&self.http().url(ask), no_answer),
+                Ok(response) => retries.rejected(&url, &response),
+                Err(error) => retries.failed(&url, error),
             };
-            tries.again(why).await?;
+            retries.pause(attempt).await?;
         }
     }
 
-    /// Asks until an answer begins to come in that goes on and on.
-    pub(crate) async fn open(&self, ask: &Ask) -> Result<Response<Incoming>, AskError> {
-        let mut tries = self.tries();
-        let url = self.http().url(ask);
+    /// Sends the request until the stream of a response begins.
+    pub(crate) async fn open(
+        &self,
+        request: &ApiRequest,
+    ) -> Result<Response<Incoming>, RequestError> {
+        let mut retries = self.retries();
+        let url = self.http().url(request);
         loop {
-            let why = match self.http().open(ask).await {
+            let attempt = match self.http().open(request).await {
                 Ok(response) if response.status().is_success() => return Ok(response),
                 Ok(response) => {
                     let (head, body) = response.into_parts();
                     let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-                    let reply = Reply { status: head.status, headers: head.headers, body };
-                    if !asks_for_patience(reply.status) {
-                        return Err(reply.refusal(&url));
+                    let response = ApiResponse { status: head.status, headers: head.headers, body };
+                    if !is_transient(response.status) {
+                        return Err(response.refusal(&url));
                     }
-                    tries.put_off(&url, &reply)
+                    retries.rejected(&url, &response)
                 }
-                Err(no_answer) => tries.failed(&url, no_answer),
+                Err(error) => retries.failed(&url, error),
             };
-            tries.again(why).await.map_err(|unanswered| unanswered.why)?;
+            retries.pause(attempt).await.map_err(|gave_up| gave_up.why)?;
         }
     }
 
-    pub(crate) fn tries(&self) -> Tries {
+    pub(crate) fn retries(&self) -> Retries {
         let (began, retry_for) = (Instant::now(), self.retry_for());
-        Tries { began, retry_for, pauses: Pauses::default(), lost: false }
+        Retries { began, retry_for, pauses: Pauses::default(), may_have_arrived: false }
     }
 }
 
-/// Why a try was none, and how long the server asks to wait before the next one.
-pub(crate) struct Failed {
-    why: AskError,
-    after: Option<Duration>,
-}
-
-impl Tries {
-    fn put_off(&mut self, url: &str, reply: &Reply) -> Failed {
-        // Who is asked to slow down was not let in; behind the others something may have happened.
-        self.lost |= reply.status != StatusCode::TOO_MANY_REQUESTS;
-        Failed { why: reply.refusal(url), after: retry_after(reply) }
+impl Retries {
+    fn rejected(&mut self, url: &str, response: &ApiResponse) -> FailedAttempt {
+        // A 429 comes before the request is dealt with; behind the others something may have happened.
+        self.may_have_arrived |= response.status != StatusCode::TOO_MANY_REQUESTS;
+        FailedAttempt { why: response.refusal(url), retry_after: retry_after(response) }
     }
 
-    pub fn failed(&mut self, url: &str, NoAnswer { why, lost }: NoAnswer) -> Failed {
-        self.lost |= lost;
-        let (url, tried_for) = (url.to_owned(), self.began.elapsed());
-        Failed { why: AskError::Unanswered { url, tried_for, why }, after: None }
+    pub fn failed(&mut self, url: &str, error: TransportError) -> FailedAttempt {
+        self.may_have_arrived |= error.may_have_arrived;
+        let (url, tried_for, why) = (url.to_owned(), self.began.elapsed(), error.why);
+        let why = RequestError::Unanswered { url, tried_for, why };
+        FailedAttempt { why, retry_after: None }
     }
 
-    /// Waits until it is time for the next try, if there is to be one.
-    pub async fn again(&mut self, Failed { why, after }: Failed) -> Result<(), Unanswered> {
-        let pause = after.unwrap_or_default().max(self.pauses.next());
+    /// Waits until it is time for the next attempt; an error where there is none.
+    pub async fn pause(&mut self, failed: FailedAttempt) -> Result<(), GaveUp> {
+        let FailedAttempt { why, retry_after } = failed;
+        let pause = retry_after.unwrap_or_default().max(self.pauses.next());
         if self.began.elapsed().saturating_add(pause) > self.retry_for {
-            return Err(Unanswered { why, lost: self.lost });
+            return Err(GaveUp { why, may_have_arrived: self.may_have_arrived });
         }
         sleep(pause).await;
         Ok(())
     }
 }
 
-fn asks_for_patience(status: StatusCode) -> bool {
+fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 429 | 502..=504)
 }
 
 /// Seconds only: a date would need both clocks to agree.
-fn retry_after(reply: &Reply) -> Option<Duration> {
-    let seconds = reply.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+fn retry_after(response: &ApiResponse) -> Option<Duration> {
+    let seconds = response.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
-/// Growing pauses, each between half and the whole of what it has grown to, so that those who
-/// failed together do not ask again together.
+/// Pauses that grow and have a random part, from half to the whole: clients that failed together do
+/// not come again together.
 #[derive(Default)]
 struct Pauses {
-    tries: u32,
+    count: u32,
 }
 
 impl Pauses {
     fn next(&mut self) -> Duration {
-        let whole = FIRST.saturating_mul(1 << self.tries.min(16)).min(LONGEST);
-        self.tries += 1;
+        let whole = FIRST.saturating_mul(1 << self.count.min(16)).min(LONGEST);
+        self.count += 1;
         let mut random = [0; 1];
-        // Without randomness the pause is only less spread.
+        // Without random numbers the pauses are only less spread.
         let _ = SystemRandom::new().fill(&mut random);
         whole / 2 + (whole / 2).mul_f64(f64::from(random[0]) / 255.0)
     }

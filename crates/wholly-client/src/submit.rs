@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::Method;
 use http::header::{HeaderName, HeaderValue};
-use http::{Method, StatusCode};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -18,14 +18,14 @@ use wholly_core::{Key, TraceContext, TransactionId};
 
 use crate::answer::Submitted;
 use crate::client::{Client, json};
-use crate::error::{AskError, InvalidSubmission, SubmitError};
-use crate::http::Ask;
-use crate::retry::{Answered, Unanswered};
+use crate::error::{InvalidSubmission, RequestError, SubmitError};
+use crate::http::ApiRequest;
+use crate::retry::{FinalResponse, GaveUp};
 
 /// The longest that one request waits: under the minute after which widespread proxies give up.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
-/// A transaction that is to be submitted; what it is made of depends on its pattern.
+/// A transaction to be submitted; its parts depend on its pattern.
 #[must_use = "nothing happens before it is submitted"]
 pub struct Submission<P> {
     client: Client,
@@ -35,27 +35,27 @@ pub struct Submission<P> {
     patience: Option<Duration>,
 }
 
-/// A [`Submission`] in two phases.
+/// The parts of a [`Submission`] in two-phase.
 #[derive(Serialize)]
 pub struct TwoPhase {
     pattern: &'static str,
     name: String,
-    branches: Vec<Branch>,
+    branches: Vec<SubmittedBranch>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline_millis: Option<u64>,
 }
 
 #[derive(Serialize)]
-struct Branch {
+struct SubmittedBranch {
     participant: String,
     payload: Box<RawValue>,
 }
 
-/// A [`Submission`] of a saga.
+/// The parts of a [`Submission`] of a saga.
 #[derive(Serialize)]
 pub struct Saga {
     pattern: &'static str,
-    saga: Asked,
+    saga: SagaSource,
     #[serde(skip_serializing_if = "Option::is_none")]
     input: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,8 +64,8 @@ pub struct Saga {
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Asked {
-    Whole(Box<Definition>),
+enum SagaSource {
+    Inline(Box<Definition>),
     Stored {
         name: String,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,13 +73,13 @@ enum Asked {
     },
 }
 
-/// A [`Submission`] that is written in JSON already; the server says whether it makes sense.
+/// A [`Submission`] as JSON, which the server checks.
 #[derive(Serialize)]
 #[serde(transparent)]
-pub struct Written(Box<RawValue>);
+pub struct JsonTransaction(Box<RawValue>);
 
 impl Client {
-    /// A transaction in two phases.
+    /// A transaction in two-phase.
     pub fn two_phase(&self, name: &str) -> Submission<TwoPhase> {
         let (pattern, name) = ("two-phase", name.to_owned());
         self.submission(TwoPhase { pattern, name, branches: Vec::new(), deadline_millis: None })
@@ -103,19 +103,22 @@ impl Client {
     /// # }
     /// ```
     pub fn saga(&self, definition: Definition) -> Submission<Saga> {
-        self.asked(Asked::Whole(definition.into()))
+        self.saga_from(SagaSource::Inline(definition.into()))
     }
 
-    /// A saga whose definition the server has; without a version, the newest.
+    /// A saga of a definition that the server has; of the newest version where none is given.
     pub fn stored_saga(&self, name: &str, version: Option<u32>) -> Submission<Saga> {
-        self.asked(Asked::Stored { name: name.to_owned(), version })
+        self.saga_from(SagaSource::Stored { name: name.to_owned(), version })
     }
 
-    /// A transaction as the API takes it, in JSON. A key that it names is its key.
+    /// A transaction in the JSON of the API, with the key that it names.
     ///
     /// # Errors
-    /// When it is no JSON, or its key is none.
-    pub fn written(&self, text: &str) -> Result<Submission<Written>, InvalidSubmission> {
+    /// When the text is no JSON, or its key is invalid.
+    pub fn transaction_json(
+        &self,
+        text: &str,
+    ) -> Result<Submission<JsonTransaction>, InvalidSubmission> {
         #[derive(Deserialize)]
         struct Keyed {
             key: Option<String>,
@@ -125,13 +128,13 @@ impl Client {
             why: why.to_string(),
         };
         let raw: Box<RawValue> = serde_json::from_str(text).map_err(no_json)?;
-        // What has not even the form to have a key is for the server to say.
+        // A text of another form has no key; the server refuses it.
         let key = serde_json::from_str(text).ok().and_then(|Keyed { key }| key);
         let key = key.map(Key::new).transpose()?;
-        Ok(Submission { key, ..self.submission(Written(raw)) })
+        Ok(Submission { key, ..self.submission(JsonTransaction(raw)) })
     }
 
-    fn asked(&self, saga: Asked) -> Submission<Saga> {
+    fn saga_from(&self, saga: SagaSource) -> Submission<Saga> {
         self.submission(Saga { pattern: "saga", saga, input: None, deadline_millis: None })
     }
 
@@ -141,7 +144,7 @@ impl Client {
 }
 
 impl Submission<TwoPhase> {
-    /// Adds a branch: who takes part, and with what.
+    /// Adds a branch: a participant and its payload.
     ///
     /// # Errors
     /// When the payload has no form in JSON.
@@ -151,11 +154,13 @@ impl Submission<TwoPhase> {
         payload: &T,
     ) -> Result<Self, InvalidSubmission> {
         let payload = raw(&format!("the payload for {participant:?}"), payload)?;
-        self.transaction.branches.push(Branch { participant: participant.to_owned(), payload });
+        self.transaction
+            .branches
+            .push(SubmittedBranch { participant: participant.to_owned(), payload });
         Ok(self)
     }
 
-    /// How long it has to be decided; else it aborts.
+    /// The time in which it must be decided; after that it aborts.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.transaction.deadline_millis = Some(millis(deadline));
         self
@@ -163,16 +168,16 @@ impl Submission<TwoPhase> {
 }
 
 impl Submission<Saga> {
-    /// What the saga is given.
+    /// The saga's input.
     ///
     /// # Errors
-    /// When it has no form in JSON.
+    /// When the input has no form in JSON.
     pub fn input<T: Serialize + ?Sized>(mut self, input: &T) -> Result<Self, InvalidSubmission> {
         self.transaction.input = Some(raw("the input", input)?);
         Ok(self)
     }
 
-    /// How long it has; else it turns back, if its pivot has not left.
+    /// The time in which it must complete; after that it turns back, unless its pivot was called.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.transaction.deadline_millis = Some(millis(deadline));
         self
@@ -180,17 +185,17 @@ impl Submission<Saga> {
 }
 
 impl<P: Serialize> Submission<P> {
-    /// The client's own key: who submits it again with the same key, after a crash too, gets the
-    /// same transaction. Without one, a key is minted that lasts as long as this submission.
+    /// The idempotency key: a submission with the same key, after a crash too, gives the same
+    /// transaction. Without it, a random key is used for this submission.
     ///
     /// # Errors
-    /// When it is no key.
+    /// When the key is invalid.
     pub fn key(self, key: &str) -> Result<Self, InvalidSubmission> {
         Ok(Self { key: Some(Key::new(key)?), ..self })
     }
 
-    /// The trace that the transaction is to belong to: that of the caller's own span, as whose
-    /// child the server's work and every call to a participant then show.
+    /// The trace of the caller's own span. The server's work and every call to a participant become
+    /// its children.
     ///
     /// ```no_run
     /// # use wholly_client::{Client, TraceContext};
@@ -204,8 +209,8 @@ impl<P: Serialize> Submission<P> {
         Self { trace: Some(trace), ..self }
     }
 
-    /// How long [`execute`](Self::execute) waits for the end; for ever unless it is set. The
-    /// server counts in whole seconds.
+    /// The time that [`execute`](Self::execute) waits for the end; without a limit unless it is set.
+    /// The server counts in whole seconds.
     pub fn patience(self, patience: Duration) -> Self {
         Self { patience: Some(patience), ..self }
     }
@@ -213,25 +218,25 @@ impl<P: Serialize> Submission<P> {
     /// Submits the transaction, and returns when it is accepted: from then on it is never lost.
     ///
     /// # Errors
-    /// When it was not accepted, or that is not known.
+    /// When it was not accepted, or the outcome is not known.
     pub async fn submit(self) -> Result<Submitted, SubmitError> {
-        self.sent().once("respond-async".to_owned(), Duration::ZERO, false).await
+        self.keyed().send("respond-async".to_owned(), Duration::ZERO, false).await
     }
 
-    /// Submits the transaction, and waits until it has settled, or patience is at its end.
+    /// Submits the transaction, and waits until it has ended, or [`patience`](Self::patience) has.
     ///
     /// # Errors
-    /// When it was not accepted, or that is not known.
+    /// When it was not accepted, or the outcome is not known.
     pub async fn execute(self) -> Result<Submitted, SubmitError> {
-        // Patience beyond the end of time has no end.
+        // A time that cannot be represented is no limit.
         let until = self.patience.and_then(|patience| Instant::now().checked_add(patience));
-        let sent = self.sent();
+        let request = self.keyed();
         let mut accepted = false;
         loop {
             let left = until.map(|until| until.saturating_duration_since(Instant::now()));
             let wait = left.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
             let seconds = wait.as_millis().div_ceil(1_000);
-            let submitted = sent.once(format!("wait={seconds}"), wait, accepted).await?;
+            let submitted = request.send(format!("wait={seconds}"), wait, accepted).await?;
             if submitted.has_ended() || until.is_some_and(|until| Instant::now() >= until) {
                 return Ok(submitted);
             }
@@ -239,59 +244,60 @@ impl<P: Serialize> Submission<P> {
         }
     }
 
-    fn sent(self) -> Sent {
-        let key = self.key.unwrap_or_else(minted);
-        Sent { client: self.client, body: json(&self.transaction), key, trace: self.trace }
+    fn keyed(self) -> KeyedRequest {
+        let key = self.key.unwrap_or_else(random_key);
+        KeyedRequest { client: self.client, body: json(&self.transaction), key, trace: self.trace }
     }
 }
 
-/// What is sent, as often as it takes.
-struct Sent {
+/// The body and the key that all attempts share.
+struct KeyedRequest {
     client: Client,
     body: Bytes,
     key: Key,
     trace: Option<TraceContext>,
 }
 
-impl Sent {
-    /// Sends it until there is an answer. `accepted`: there was one before.
-    async fn once(
+impl KeyedRequest {
+    /// Sends it until there is an answer. `accepted` is true if an earlier answer said so.
+    async fn send(
         &self,
         prefer: String,
         wait: Duration,
         accepted: bool,
     ) -> Result<Submitted, SubmitError> {
         let mut headers = Vec::new();
-        // In quotes, for white space at its ends would get lost.
+        // In quotes: a header loses the white space at its ends.
         let key = format!("\"{}\"", self.key.as_str());
-        let mut said = vec![("idempotency-key", key), ("prefer", prefer)];
+        let mut values = vec![("idempotency-key", key), ("prefer", prefer)];
         if let Some(trace) = &self.trace {
-            said.push((header::TRACEPARENT, trace.traceparent()));
-            said.extend(trace.tracestate().map(|state| (header::TRACESTATE, state.to_owned())));
+            values.push((header::TRACEPARENT, trace.traceparent()));
+            values.extend(trace.tracestate().map(|state| (header::TRACESTATE, state.to_owned())));
         }
-        for (name, value) in said {
-            // A key is printable ASCII, and so are a trace and what is preferred.
+        for (name, value) in values {
+            // Keys, traces and preferences are printable ASCII.
             if let Ok(value) = HeaderValue::try_from(value) {
                 headers.push((HeaderName::from_static(name), value));
             }
         }
-        let path = "/v1/transactions".to_owned();
-        let body = Some(self.body.clone());
-        let ask = Ask { method: Method::POST, path, headers, body, wait };
-        let url = self.client.http().url(&ask);
-        let (why, lost) = match self.client.ask(&ask).await {
-            Ok(Answered { reply, .. }) => match reply.read::<Submitted>(&url) {
-                Ok(submitted) => return Ok(Submitted { key: Some(self.key.clone()), ..submitted }),
-                // Not a word of this server's: what is behind it may have taken it.
-                Err(why @ AskError::NotUnderstood { .. }) => (
-                    why,
-                    reply.status.is_success() || reply.status >= StatusCode::INTERNAL_SERVER_ERROR,
-                ),
-                Err(why) => (why, false),
-            },
-            Err(Unanswered { why, lost }) => (why, lost),
+        let (method, path) = (Method::POST, "/v1/transactions".to_owned());
+        let request = ApiRequest { method, path, headers, body: Some(self.body.clone()), wait };
+        let (why, may_be_accepted) = match self.client.send(&request).await {
+            Ok(FinalResponse { response, .. }) => {
+                match response.read::<Submitted>(&self.client.http().url(&request)) {
+                    Ok(submitted) => {
+                        return Ok(Submitted { key: Some(self.key.clone()), ..submitted });
+                    }
+                    // Something before the server answered: the server may have accepted it.
+                    Err(why @ RequestError::NotUnderstood { .. }) => {
+                        (why, response.status.is_success() || response.status.is_server_error())
+                    }
+                    Err(why) => (why, false),
+                }
+            }
+            Err(GaveUp { why, may_have_arrived }) => (why, may_have_arrived),
         };
-        match lost || accepted {
+        match may_be_accepted || accepted {
             true => Err(SubmitError::Unknown { key: self.key.clone(), why }),
             false => Err(SubmitError::NotAccepted(why)),
         }
@@ -307,18 +313,17 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// 128 random bits: nobody else has this key.
-fn minted() -> Key {
+/// A key of 128 random bits, which no other submission has.
+fn random_key() -> Key {
     let mut random = [0; 16];
     let filled = SystemRandom::new().fill(&mut random);
-    // Like every program that needs secrets or unique names, it cannot go on without randomness.
+    // A program that needs unique names cannot continue without random numbers.
     filled.expect("the system has random numbers");
     let text = format!("{:032x}", u128::from_be_bytes(random));
-    // 32 hex digits are a key.
     Key::new(text).expect("hex digits are printable")
 }
 
-/// The id is what most callers keep.
+/// The id of the transaction, which most callers keep.
 impl From<Submitted> for TransactionId {
     fn from(submitted: Submitted) -> Self {
         submitted.id

@@ -2,127 +2,146 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::IntoDeserializer;
+use serde::de::value::Error;
+use serde::{Deserialize, Serialize};
 
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($(#[$word_doc:meta])* $word:ident $text:literal)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, Hash, Deserialize)]
-        #[serde(from = "String")]
-        #[non_exhaustive]
-        pub enum $name {
-            $($(#[$word_doc])* $word,)*
-            /// A word that this version of the client does not know.
-            Other(String),
-        }
+/// The coordination pattern of a transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Pattern {
+    /// Two-phase commit.
+    TwoPhase,
+    /// The saga, orchestrated.
+    Saga,
+    /// Services that react to each other's events.
+    Choreography,
+    /// Quarantined: its records cannot be read.
+    Unknown,
+    /// A word that this version of the client does not know.
+    #[serde(untagged)]
+    Other(String),
+}
 
-        impl $name {
-            /// The word.
-            pub fn as_str(&self) -> &str {
-                match self {
-                    $(Self::$word => $text,)*
-                    Self::Other(word) => word,
-                }
-            }
-        }
+/// The state of a transaction. That it has settled is a member of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum State {
+    /// Two-phase: a vote is missing.
+    Init,
+    /// Two-phase: every branch voted yes.
+    Prepared,
+    /// Two-phase: decided, the change is made.
+    Committed,
+    /// Two-phase: decided, the change is not made.
+    Aborted,
+    /// A saga: steps are under way. A choreography: no event has ended it.
+    Running,
+    /// A saga: every step is done. A choreography: an event ended it.
+    Completed,
+    /// A saga: done steps are being compensated.
+    Compensating,
+    /// A saga: all of them are. A choreography: it ended after a refusal.
+    Compensated,
+    /// Quarantined: its records cannot be read.
+    Unknown,
+    /// A word that this version of the client does not know.
+    #[serde(untagged)]
+    Other(String),
+}
 
-        impl From<String> for $name {
-            fn from(word: String) -> Self {
-                match word.as_str() {
-                    $($text => Self::$word,)*
-                    _ => Self::Other(word),
-                }
-            }
-        }
+/// The state of a branch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum BranchState {
+    /// It has not voted, or its vote is not known to be durable.
+    Working,
+    /// It voted yes, and waits for the decision.
+    Prepared,
+    /// It ended: committed.
+    Committed,
+    /// It ended: aborted.
+    Aborted,
+    /// A word that this version of the client does not know.
+    #[serde(untagged)]
+    Other(String),
+}
 
+/// The state of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum StepState {
+    /// Its action was not called, or not answered.
+    Pending,
+    /// Its action is done.
+    Completed,
+    /// Its action was compensated.
+    Compensated,
+    /// Its action was refused.
+    Failed,
+    /// A word that this version of the client does not know.
+    #[serde(untagged)]
+    Other(String),
+}
+
+/// The health of a participant, as the coordinator's calls show it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Health {
+    /// It answers.
+    Up,
+    /// It gives no answer, or none that can be understood.
+    Failing,
+    /// It was not called yet.
+    Unknown,
+    /// A word that this version of the client does not know.
+    #[serde(untagged)]
+    Other(String),
+}
+
+/// The word as a text, both ways.
+macro_rules! text {
+    ($($name:ident)*) => {$(
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
+                self.serialize(f)
             }
         }
 
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
+        impl From<&str> for $name {
+            fn from(word: &str) -> Self {
+                let read: Result<_, Error> = Self::deserialize(word.into_deserializer());
+                read.unwrap_or_else(|_| Self::Other(word.to_owned()))
             }
         }
-    };
+    )*};
 }
 
-words! {
-    /// How a transaction goes about it.
-    Pattern {
-        /// Two-phase commit.
-        TwoPhase "two-phase"
-        /// The saga, orchestrated.
-        Saga "saga"
-        /// Services that react to each other's events.
-        Choreography "choreography"
-        /// Set aside: its records cannot be read.
-        Unknown "unknown"
-    }
-}
+text! { Pattern State BranchState StepState Health }
 
-words! {
-    /// Where a transaction stands. That nothing is left to do, it says beside.
-    State {
-        /// In two phases: not every vote is in.
-        Init "init"
-        /// In two phases: every vote is in and yes.
-        Prepared "prepared"
-        /// In two phases: decided, the change is made.
-        Committed "committed"
-        /// In two phases: decided, the change is not made.
-        Aborted "aborted"
-        /// A saga: steps are asked for. A choreography: no event has ended it.
-        Running "running"
-        /// A saga: every step is done. A choreography: an event ended it.
-        Completed "completed"
-        /// A saga: what was done is taken back.
-        Compensating "compensating"
-        /// A saga: all of it is. A choreography: it ended after a refusal.
-        Compensated "compensated"
-        /// Set aside: its records cannot be read.
-        Unknown "unknown"
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-words! {
-    /// Where a branch stands.
-    BranchState {
-        /// Has not voted, or its vote is not believed.
-        Working "working"
-        /// Has voted yes, and waits.
-        Prepared "prepared"
-        /// Is over: committed.
-        Committed "committed"
-        /// Is over: aborted.
-        Aborted "aborted"
-    }
-}
-
-words! {
-    /// Where a step stands.
-    StepState {
-        /// Not asked yet, or not answered.
-        Pending "pending"
-        /// Done.
-        Completed "completed"
-        /// Taken back.
-        Compensated "compensated"
-        /// Refused.
-        Failed "failed"
-    }
-}
-
-words! {
-    /// How a participant is, as far as the coordinator's calls tell.
-    Health {
-        /// It answers.
-        Up "up"
-        /// It does not, or not understandably.
-        Failing "failing"
-        /// It was not called yet.
-        Unknown "unknown"
+    #[test]
+    fn a_word_is_the_same_in_json_and_in_text_known_or_not() {
+        for (state, word) in [
+            (State::Compensating, "compensating"),
+            (State::Other("suspended".to_owned()), "suspended"),
+        ] {
+            assert_eq!(
+                (State::from(word), format!("{state:>12}")),
+                (state.clone(), format!("{word:>12}"))
+            );
+            assert_eq!(serde_json::to_string(&state).unwrap(), format!("{word:?}"));
+            assert_eq!(serde_json::from_str::<State>(&format!("{word:?}")).unwrap(), state);
+        }
+        assert_eq!(Pattern::from("two-phase"), Pattern::TwoPhase);
+        assert!(serde_json::from_str::<State>("7").is_err());
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use std::time::Duration;
 
 use common::{Fake, Play, problem};
-use wholly_client::{AskError, FeedItem, TransactionId};
+use wholly_client::{FeedItem, RequestError, TransactionId};
 
 const ID: &str = "00000000000170008000000000000001-0000000000000009";
 
@@ -28,13 +28,13 @@ macro_rules! event {
     };
 }
 
-async fn seen(fake: &Fake) -> Result<Vec<String>, AskError> {
+async fn seen(fake: &Fake) -> Result<Vec<String>, RequestError> {
     let id: TransactionId = ID.parse().unwrap();
     let client = fake.builder().retry_for(Duration::from_millis(400)).build().unwrap();
     let mut events = client.events(id);
     let mut seen = Vec::new();
     while let Some(event) = events.next().await? {
-        let event = event.seen().unwrap();
+        let event = event.event().unwrap();
         assert_eq!((event.transaction, event.record.name()), (id, event.event.clone()));
         seen.push(format!("{} {}", event.id, event.event));
     }
@@ -61,7 +61,7 @@ async fn events_go_on_where_the_connection_was_lost() {
 }
 
 #[tokio::test]
-async fn the_stream_of_a_transaction_that_there_is_not_fails_at_once() {
+async fn the_stream_of_an_unknown_transaction_fails_at_once() {
     let fake = Fake::plays(vec![problem(404, "no-such-transaction", "")]).await;
     let error = seen(&fake).await.unwrap_err();
     assert_eq!(error.problem().unwrap().kind(), "no-such-transaction");
@@ -69,19 +69,19 @@ async fn the_stream_of_a_transaction_that_there_is_not_fails_at_once() {
 }
 
 #[tokio::test]
-async fn a_server_that_stays_away_is_given_up() {
+async fn a_server_that_stays_away_ends_the_stream() {
     let fake = Fake::plays(vec![
         Play::Events(event!("1", "started", false)),
         Play::Say(200, "content-type: text/event-stream\r\n", String::new()),
     ])
     .await;
     let error = seen(&fake).await.unwrap_err();
-    assert!(matches!(error, AskError::Unanswered { .. }), "{error:?}");
+    assert!(matches!(error, RequestError::Unanswered { .. }), "{error:?}");
     assert!(error.to_string().contains("ended before the transaction had settled"), "{error}");
 }
 
 #[tokio::test]
-async fn what_was_seen_before_is_not_told_again() {
+async fn an_event_that_was_read_before_does_not_come_again() {
     let nothing_left = Play::Say(204, "", String::new());
     let fake = Fake::plays(vec![nothing_left, problem(500, "internal", "")]).await;
     let mut events = fake.client().events(ID.parse().unwrap()).after("10");
@@ -90,7 +90,7 @@ async fn what_was_seen_before_is_not_told_again() {
 }
 
 #[tokio::test]
-async fn all_events_go_on_past_one_that_settles_and_after_a_beginning_without_any() {
+async fn all_events_continue_past_one_that_settles_and_after_a_connection_without_any() {
     let fake = Fake::plays(vec![
         Play::Events("retry: 1000\nid: 7\n\n"),
         Play::Events(concat!(event!("8", "settled", true), event!("9", "started", false))),
@@ -99,7 +99,7 @@ async fn all_events_go_on_past_one_that_settles_and_after_a_beginning_without_an
     .await;
     let mut events = fake.client().all_events();
     for id in ["8", "9"] {
-        assert_eq!(events.next().await.unwrap().unwrap().seen().unwrap().id, id);
+        assert_eq!(events.next().await.unwrap().unwrap().event().unwrap().id, id);
     }
     assert_eq!(events.next().await.unwrap_err().problem().unwrap().status, 500);
     let asked = fake.asked();
@@ -109,7 +109,7 @@ async fn all_events_go_on_past_one_that_settles_and_after_a_beginning_without_an
 }
 
 #[tokio::test]
-async fn a_past_that_was_trimmed_is_told_and_moves_the_place_nowhere() {
+async fn a_trimmed_past_is_an_item_and_changes_no_position() {
     let fake = Fake::plays(vec![
         Play::Events(concat!(
             "retry: 1000\nid: 5\n\nevent: trimmed\ndata: {\"up_to\":\"7\"}\n\n",
@@ -126,7 +126,7 @@ async fn a_past_that_was_trimmed_is_told_and_moves_the_place_nowhere() {
     assert_eq!(trimmed.up_to, "7");
     let json = serde_json::to_value(FeedItem::Trimmed(trimmed)).unwrap();
     assert_eq!(json, serde_json::json!({"event": "trimmed", "up_to": "7"}));
-    assert_eq!(events.next().await.unwrap().unwrap().seen().unwrap().id, "6");
+    assert_eq!(events.next().await.unwrap().unwrap().event().unwrap().id, "6");
     assert!(events.next().await.is_err());
     let asked = fake.asked();
     let ids: Vec<_> = asked.iter().map(|asked| asked.header("last-event-id").unwrap()).collect();

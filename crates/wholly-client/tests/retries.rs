@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use common::{Fake, Play, json, problem};
 use serde_json::json as value;
-use wholly_client::{As, AskError, Filter, State, SubmitError, TransactionId};
+use wholly_client::{
+    RequestError, Resolution, State, SubmitError, TransactionFilter, TransactionId,
+};
 
 const ID: &str = "00000000000170008000000000000001-0000000000000009";
 
@@ -60,17 +62,19 @@ async fn two_submissions_without_a_key_are_two_transactions() {
 }
 
 #[tokio::test]
-async fn a_no_is_not_tried_again() {
+async fn a_refusal_is_not_repeated() {
     let fake = Fake::plays(vec![problem(422, "key-reused", ""), committed()]).await;
     let error = fake.client().two_phase("x").key("a key").unwrap().execute().await.unwrap_err();
     assert_eq!(error.to_string(), "it is key-reused");
-    let SubmitError::NotAccepted(AskError::Refused(problem)) = error else { panic!("{error:?}") };
+    let SubmitError::NotAccepted(RequestError::Refused(problem)) = error else {
+        panic!("{error:?}")
+    };
     assert_eq!((problem.kind(), problem.status), ("key-reused", 422));
     assert_eq!(fake.asked().len(), 1);
 }
 
 #[tokio::test]
-async fn what_may_have_been_accepted_is_said_with_its_key() {
+async fn a_submission_that_may_be_accepted_fails_with_its_key() {
     let fake = Fake::plays(vec![Play::HangUp]).await;
     let client = fake.builder().retry_for(Duration::from_millis(120)).build().unwrap();
     let error = client.two_phase("x").key("ORD001").unwrap().submit().await.unwrap_err();
@@ -82,19 +86,19 @@ async fn what_may_have_been_accepted_is_said_with_its_key() {
 }
 
 #[tokio::test]
-async fn what_did_not_arrive_is_certainly_not_accepted() {
+async fn a_submission_that_did_not_arrive_is_not_accepted() {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let client = wholly_client::Client::at(&format!("http://{nobody}"));
     let client = client.retry_for(Duration::ZERO).build().unwrap();
     let error = client.two_phase("x").execute().await.unwrap_err();
-    let SubmitError::NotAccepted(AskError::Unanswered { why, .. }) = error else {
+    let SubmitError::NotAccepted(RequestError::Unanswered { why, .. }) = error else {
         panic!("{error:?}")
     };
     assert!(why.contains("refused"), "{why}");
 }
 
 #[tokio::test]
-async fn overload_that_lasts_is_no_acceptance() {
+async fn a_lasting_overload_is_not_an_acceptance() {
     let fake = Fake::plays(vec![problem(429, "overloaded", "retry-after: 3600\r\n")]).await;
     let error = fake.client().two_phase("x").execute().await.unwrap_err();
     let SubmitError::NotAccepted(why) = error else { panic!("{error:?}") };
@@ -103,10 +107,11 @@ async fn overload_that_lasts_is_no_acceptance() {
 }
 
 #[tokio::test]
-async fn patience_is_asked_for_in_parts_until_it_has_settled() {
+async fn a_long_wait_is_made_of_shorter_ones() {
     let accepted = || Play::Say(202, "", format!(r#"{{"id":"{ID}"}}"#));
     let fake = Fake::plays(vec![accepted(), accepted(), committed()]).await;
-    let submission = fake.client().written(r#"{"name": "x", "key": " a \"key\" "}"#).unwrap();
+    let submission =
+        fake.client().transaction_json(r#"{"name": "x", "key": " a \"key\" "}"#).unwrap();
     let done = submission.execute().await.unwrap();
     assert!(done.has_ended());
     let asked = fake.asked();
@@ -119,7 +124,7 @@ async fn patience_is_asked_for_in_parts_until_it_has_settled() {
 }
 
 #[tokio::test]
-async fn what_was_accepted_is_never_said_not_to_be() {
+async fn an_accepted_submission_is_never_reported_as_not_accepted() {
     let accepted = Play::Say(202, "", format!(r#"{{"id":"{ID}"}}"#));
     let fake = Fake::plays(vec![accepted, problem(403, "forbidden", "")]).await;
     let error = fake.client().two_phase("x").execute().await.unwrap_err();
@@ -132,7 +137,7 @@ async fn a_token_goes_along_and_no_redirect_is_followed() {
     let fake = Fake::plays(vec![Play::Say(307, "location: /elsewhere\r\n", String::new())]).await;
     let client = fake.builder().token("wholly_secret").build().unwrap();
     let error = client.get(id()).await.unwrap_err();
-    assert!(matches!(error, AskError::NotUnderstood { status: 307, .. }), "{error:?}");
+    assert!(matches!(error, RequestError::NotUnderstood { status: 307, .. }), "{error:?}");
     assert_eq!(fake.asked().len(), 1);
     assert_eq!(fake.asked()[0].header("authorization").unwrap(), "Bearer wholly_secret");
     assert!(elsewhere.asked().is_empty());
@@ -148,26 +153,28 @@ fn resolved(by: &str) -> Play {
 }
 
 #[tokio::test]
-async fn a_person_s_word_whose_answer_was_lost_is_looked_up() {
+async fn a_resolution_whose_response_was_lost_is_looked_up() {
     let conflict = || problem(409, "conflict", "");
-    let resolve = async |plays: Vec<Play>, ended: As| {
+    let resolve = async |plays: Vec<Play>, ended: Resolution| {
         let fake = Fake::plays(plays).await;
         let done = fake.client().resolve(id(), "payments", ended, "seen").await;
         (done, fake.asked())
     };
     let (done, asked) =
-        resolve(vec![Play::HangUp, conflict(), resolved("seen")], As::Committed).await;
+        resolve(vec![Play::HangUp, conflict(), resolved("seen")], Resolution::Committed).await;
     done.unwrap();
     let what: Vec<_> = asked.iter().map(|asked| asked.what.as_str()).collect();
     let path = format!("POST /v1/transactions/{ID}/branches/payments/resolve");
     assert_eq!(what, [path.as_str(), &path, &format!("GET /v1/transactions/{ID}")]);
     assert_eq!(asked[0].body, r#"{"as":"committed","reason":"seen"}"#);
 
-    let another = resolve(vec![Play::HangUp, conflict(), resolved("other")], As::Committed).await;
+    let another =
+        resolve(vec![Play::HangUp, conflict(), resolved("other")], Resolution::Committed).await;
     assert_eq!(another.0.unwrap_err().problem().unwrap().kind(), "conflict");
-    let other_way = resolve(vec![Play::HangUp, conflict(), resolved("seen")], As::Aborted).await;
+    let other_way =
+        resolve(vec![Play::HangUp, conflict(), resolved("seen")], Resolution::Aborted).await;
     assert_eq!(other_way.0.unwrap_err().problem().unwrap().kind(), "conflict");
-    let not_lost = resolve(vec![conflict(), resolved("seen")], As::Committed).await;
+    let not_lost = resolve(vec![conflict(), resolved("seen")], Resolution::Committed).await;
     assert_eq!(not_lost.0.unwrap_err().problem().unwrap().kind(), "conflict");
 }
 
@@ -175,7 +182,7 @@ async fn a_person_s_word_whose_answer_was_lost_is_looked_up() {
 async fn answers_of_a_newer_server_are_read() {
     let fake = Fake::plays(vec![resolved("seen")]).await;
     let transaction = fake.client().get(id()).await.unwrap();
-    assert_eq!(transaction.branches[0].state.as_str(), "new-state");
+    assert_eq!(transaction.branches[0].state.to_string(), "new-state");
     let payload = transaction.branches[0].payload.as_ref().unwrap();
     assert_eq!(payload.get(), "1.00000000000000000001");
 }
@@ -193,7 +200,7 @@ async fn a_list_goes_over_short_and_empty_pages() {
         problem(500, "internal", ""),
     ])
     .await;
-    let mut filter = Filter::default();
+    let mut filter = TransactionFilter::default();
     filter.stuck = Some(true);
     filter.name = Some("place & run".to_owned());
     filter.since = Some(wholly_client::Timestamp::from_millis(7));

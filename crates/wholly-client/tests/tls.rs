@@ -11,7 +11,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::PrivateKeyDer;
-use wholly_client::{AskError, Client};
+use wholly_client::{Client, RequestError};
 
 /// A server of `localhost` without sagas; its port, and its authority in PEM.
 async fn server() -> (u16, String) {
@@ -43,7 +43,7 @@ async fn server() -> (u16, String) {
     (port, cert.pem())
 }
 
-async fn asked(port: u16, ca: Option<&str>) -> Result<(), AskError> {
+async fn asked(port: u16, ca: Option<&str>) -> Result<(), RequestError> {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("ca.pem");
     let mut builder = Client::at(&format!("https://localhost:{port}")).retry_for(Duration::ZERO);
@@ -59,7 +59,9 @@ async fn only_a_trusted_server_is_asked() {
     let ((port, ca), (_, other)) = (server().await, server().await);
     asked(port, Some(&ca)).await.unwrap();
     for ca in [None, Some(other.as_str())] {
-        let AskError::Unanswered { why, .. } = asked(port, ca).await.unwrap_err() else { panic!() };
+        let RequestError::Unanswered { why, .. } = asked(port, ca).await.unwrap_err() else {
+            panic!()
+        };
         assert!(why.contains("certificate"), "{why}");
     }
 }

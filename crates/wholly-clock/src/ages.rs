@@ -1,4 +1,4 @@
-//! The moment before which what is old may be removed, by clocks that may be wrong.
+//! The ages of stored things, by clocks that may be wrong.
 
 use std::time::Duration;
 
@@ -6,22 +6,22 @@ use wholly_core::Timestamp;
 
 use super::{JUMP, Jumps, Reading};
 
-/// A store that stood still for so long may have been without its process; for longer, the clock may be
-/// wrong as well.
+/// The longest time without a change that a stop of the process explains; after a longer one the clock
+/// may be wrong.
 const LONG_STANDSTILL: Duration = Duration::from_secs(60 * 60);
-/// Any restart takes some time, however short the retention.
+/// The shortest one that counts: any restart takes some time, however short the retention.
 const SHORT_STANDSTILL: Duration = Duration::from_secs(60);
 
-/// The judge of ages in a store.
+/// The ages of the things in a store.
 ///
-/// INVARIANT: nothing is old that is young by either clock, and nothing at all within an hour of a jump
-/// of the wall clock, or of a start whose clock disagrees with the store.
+/// INVARIANT: a thing is old only if it is old by both clocks. Within an hour of a jump of the wall clock,
+/// or of a start whose clock disagrees with the store, nothing is old.
 #[derive(Clone, Copy, Debug)]
 pub struct Ages(Jumps);
 
 impl Ages {
-    /// Begins with the clocks at the start, the youngest time that the store tells, and the shortest time
-    /// for which anything in it is kept.
+    /// Begins with the clocks at the start, the youngest time in the store, and the store's shortest
+    /// retention.
     #[must_use]
     pub fn from(at: Reading, youngest: Option<Timestamp>, kept: Duration) -> Self {
         let standstill = kept.clamp(SHORT_STANDSTILL, LONG_STANDSTILL);
@@ -31,8 +31,8 @@ impl Ages {
         Self(if agrees { Jumps::trusting(at) } else { Jumps::distrusting(at) })
     }
 
-    /// The moment before which what is kept for this long may be removed; `None` while no age is
-    /// trusted. It is asked at least each minute where a jump must not be missed.
+    /// The time before which things with this retention may be removed; `None` while no age is trusted.
+    /// Two jumps between two calls may cancel out: call it at least each minute.
     pub fn before(&mut self, now: Reading, kept: Duration) -> Option<Timestamp> {
         self.0.look(now);
         if now.steady < self.0.distrusted_until() {

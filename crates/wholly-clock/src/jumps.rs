@@ -1,9 +1,8 @@
-//! Jumps of the wall clock: somebody set it, or it was wrong at the start.
+//! Jumps of the wall clock, which was set, or was wrong at the start.
 //!
-//! Nothing waits by the wall clock, so that a jump stalls nobody. But what was kept for long enough is
-//! judged by an age, and an age rests on what the wall clock said at the start. So where it shows that
-//! the wall clock was or is wrong, nothing is removed for an hour, in which an operator can set it
-//! right.
+//! No wait uses the wall clock, so a jump stalls nothing. But the end of a retention is an age, and an age
+//! rests on the wall clock's time at the start. So if the wall clock proves to be or to have been wrong,
+//! nothing is removed for an hour, in which an operator can set it right.
 
 use std::time::Duration;
 
@@ -11,11 +10,11 @@ use wholly_core::Timestamp;
 
 use super::Reading;
 
-/// The least change that is a jump. Clocks that are slewed change by half a millisecond a second, and
-/// both alike.
+/// The least change that is a jump. A slewed clock changes by half a millisecond a second, and the
+/// steady clock with it.
 pub const JUMP: Duration = Duration::from_millis(500);
 
-/// Knowledge of the wall clock's jumps.
+/// The jumps of the wall clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Jumps {
     wall_ahead_millis: i64,
@@ -33,20 +32,20 @@ impl Jumps {
     /// The time for which nothing is removed after a jump.
     pub const DISTRUST_FOR: Duration = Duration::from_secs(60 * 60);
 
-    /// Nothing was seen yet but the clocks at the start, which agree with what is known.
+    /// Begins with the clocks at the start, which agree with what is stored.
     #[must_use]
     pub fn trusting(at: Reading) -> Self {
         let wall_ahead_millis = at.wall_ahead_millis;
         Self { wall_ahead_millis, distrusted_until: Timestamp::default() }
     }
 
-    /// Nothing was seen yet but the clocks at the start, which disagree with what is known.
+    /// Begins with the clocks at the start, which disagree with what is stored.
     #[must_use]
     pub fn distrusting(at: Reading) -> Self {
         Self::trusting(at).distrusted_from(at.steady)
     }
 
-    /// Compares the clocks with how they were at the last look.
+    /// Compares the clocks with their last reading.
     pub fn look(&mut self, now: Reading) -> Option<Jump> {
         let by_millis = now.wall_ahead_millis.saturating_sub(self.wall_ahead_millis);
         self.wall_ahead_millis = now.wall_ahead_millis;
@@ -57,7 +56,7 @@ impl Jumps {
         Some(Jump { by_millis })
     }
 
-    /// Until when nothing is removed, in steady time.
+    /// The end of the time in which nothing is removed, in steady time.
     #[must_use]
     pub fn distrusted_until(&self) -> Timestamp {
         self.distrusted_until

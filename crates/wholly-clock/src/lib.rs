@@ -1,11 +1,11 @@
-//! The clocks of a process that waits and sweeps.
+//! The clocks of a process that waits, and that removes what is old.
 //!
-//! *Steady time* is the wall clock's time at the start plus what has passed since then by a clock that
-//! nobody sets; the suspension of the machine counts. Whatever waits, and whatever is kept for a time,
-//! goes by it. A jump of the wall clock moves it nowhere.
+//! *Steady time* is the wall clock's time at the start plus the time since then by a clock that nobody
+//! can set, which counts the suspension of the machine. Waits and retention use it. A jump of the wall
+//! clock does not change it.
 //!
-//! An age still rests on what the wall clock said at the start. So where the wall clock shows that it was
-//! or is wrong, nothing that is old is removed for an hour: see [`Jumps`] and [`Ages`].
+//! An age still rests on the wall clock's time at the start. So if the wall clock proves to be or to have
+//! been wrong, nothing is removed for an hour: see [`Jumps`] and [`Ages`].
 
 mod ages;
 mod jumps;
@@ -16,10 +16,10 @@ pub use ages::Ages;
 pub use jumps::{JUMP, Jump, Jumps};
 use wholly_core::Timestamp;
 
-/// The system's clock, from one start on.
+/// The system's clocks since a start.
 #[derive(Clone, Copy, Debug)]
 pub struct SteadyClock {
-    /// Steady time when the system had been up for `since`, from the Unix epoch on.
+    /// The steady time, since the Unix epoch, at which the system had been up for `since`.
     base: Duration,
     since: Duration,
 }
@@ -29,11 +29,11 @@ pub struct SteadyClock {
 pub struct Reading {
     /// Steady time.
     pub steady: Timestamp,
-    /// The lead of the wall clock over steady time, in milliseconds; negative where it is behind.
+    /// The lead of the wall clock over steady time, in milliseconds; negative if it is behind.
     pub wall_ahead_millis: i64,
 }
 
-/// The steady time of this process, which began when it was first asked for.
+/// The steady time of this process, whose clock starts with the first call.
 pub fn now() -> Timestamp {
     SteadyClock::of_process().now()
 }
@@ -45,7 +45,7 @@ impl SteadyClock {
         Self { base: wall(), since: since_boot() }
     }
 
-    /// The clock of this process, which began when it was first asked for.
+    /// The clock of this process, which starts with the first call.
     #[must_use]
     pub fn of_process() -> Self {
         static START: std::sync::LazyLock<SteadyClock> =
@@ -53,7 +53,7 @@ impl SteadyClock {
         *START
     }
 
-    /// The clock with a steady time that is nowhere before `least`.
+    /// The same clock, with a steady time of at least `least` at its start.
     #[must_use]
     pub fn not_before(self, least: Timestamp) -> Self {
         Self { base: self.base.max(Duration::from_millis(least.as_millis())), ..self }
@@ -69,7 +69,7 @@ impl SteadyClock {
     #[must_use]
     pub fn read(self) -> Reading {
         let Self { base, since } = self;
-        // Who loses the processor between two looks sees no moment; but not for ever.
+        // A thread that loses the processor between two readings tries again, but not for ever.
         const ONE_MOMENT: Duration = Duration::from_millis(1);
         const TRIES: usize = 10;
         let mut steady_now = steady(base, since);
@@ -95,14 +95,14 @@ impl Reading {
         self.on_the_wall(self.steady)
     }
 
-    /// The wall clock's time at this steady time, unless it jumps.
+    /// The wall clock's time at a steady time, if the wall clock does not jump.
     #[must_use]
     pub fn on_the_wall(self, at: Timestamp) -> Timestamp {
         Timestamp::from_millis(at.as_millis().saturating_add_signed(self.wall_ahead_millis))
     }
 }
 
-/// The wall clock, from the Unix epoch on. A clock before 1970 counts as 1970.
+/// The wall clock's time since the Unix epoch; 0 for a clock before 1970.
 fn wall() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
@@ -111,7 +111,7 @@ fn steady(base: Duration, since: Duration) -> Duration {
     base.saturating_add(since_boot().saturating_sub(since))
 }
 
-/// The time for which the system has been up, suspended or not.
+/// The time since the system was started, suspensions included.
 #[cfg(target_os = "linux")]
 fn since_boot() -> Duration {
     let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
@@ -119,7 +119,7 @@ fn since_boot() -> Duration {
     Duration::new(seconds, u32::try_from(up.tv_nsec).unwrap_or_default())
 }
 
-/// The time for which this program has run, as far as its timers count.
+/// The time since this program was started, as its timers count.
 #[cfg(not(target_os = "linux"))]
 fn since_boot() -> Duration {
     static START: std::sync::LazyLock<std::time::Instant> =
@@ -131,8 +131,8 @@ fn timestamp(since_epoch: Duration) -> Timestamp {
     Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// The milliseconds by which `one` is later than `other`, to the nearest: between two looks at two clocks
-/// some nanoseconds pass.
+/// The lead of `one` over `other` in milliseconds, rounded to the nearest: the two clocks are read some
+/// nanoseconds apart.
 fn rounded_millis(one: Duration, other: Duration) -> i64 {
     let millis = |later: Duration, earlier: Duration| {
         let by = later.saturating_sub(earlier).saturating_add(Duration::from_micros(500));

@@ -1,7 +1,7 @@
-//! One host: what its name resolved to last, and the look-up that is on its way.
+//! One host: the last result of its look-up, and the look-up that is pending.
 //!
-//! INVARIANT: a look-up is on its way until its thread has answered or dropped the sending end of
-//! the answer, as it does where the look-up panics. Only without one another is begun.
+//! INVARIANT: a look-up is pending until its thread has sent a result or dropped the sender, as it
+//! does when the look-up panics. Another one begins only when none is pending.
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,43 +13,43 @@ use super::{Addresses, Hosts, LATE, LookUp, STALE};
 
 pub(super) struct Host {
     name: String,
-    state: Mutex<State>,
+    state: Mutex<HostState>,
 }
 
 #[derive(Default)]
-struct State {
-    found: Option<Found>,
-    looking: Option<Looking>,
-    /// It was said that the name resolves no more, and it has not resolved since.
+struct HostState {
+    found: Option<Resolved>,
+    pending: Option<PendingLookUp>,
+    /// True if a warning said that the name does not resolve any more, and it has not resolved since.
     warned: bool,
 }
 
-struct Found {
+struct Resolved {
     addresses: Addresses,
     at: Instant,
-    /// Another look-up was asked for since.
+    /// True if another look-up was requested since.
     refreshed: bool,
 }
 
-struct Looking {
+struct PendingLookUp {
     since: Instant,
-    answer: watch::Receiver<Option<Answer>>,
+    answer: watch::Receiver<Option<LookUpResult>>,
 }
 
-/// A look-up's end.
-pub(super) type Answer = Result<Addresses, Arc<io::Error>>;
+/// The result of a look-up.
+pub(super) type LookUpResult = Result<Addresses, Arc<io::Error>>;
 
-/// The known addresses of a host. `answer` is of the look-up that is on its way.
-pub(super) enum Known {
+/// The known addresses of a host, and the result to come of the pending look-up.
+pub(super) enum Cached {
     Fresh(Addresses),
     Stale {
         addresses: Addresses,
-        /// The time after which the look-up that is on its way is late.
+        /// The time after which the pending look-up is late.
         late_in: Duration,
-        answer: watch::Receiver<Option<Answer>>,
+        answer: watch::Receiver<Option<LookUpResult>>,
     },
     Nothing {
-        answer: watch::Receiver<Option<Answer>>,
+        answer: watch::Receiver<Option<LookUpResult>>,
     },
 }
 
@@ -58,23 +58,23 @@ impl Host {
         Self { name: name.to_owned(), state: Mutex::default() }
     }
 
-    /// What is known; unless it is fresh, with a look-up that is on its way.
-    pub fn ask(self: &Arc<Self>, hosts: &Hosts) -> Known {
+    /// The known addresses; unless they are fresh, a look-up is pending or begins.
+    pub fn ask(self: &Arc<Self>, hosts: &Hosts) -> Cached {
         let mut state = self.state();
         let found = state.found.as_ref().filter(|found| found.at.elapsed() < STALE);
-        let is_fresh = |found: &&Found| !found.refreshed && found.at.elapsed() < hosts.fresh;
+        let is_fresh = |found: &&Resolved| !found.refreshed && found.at.elapsed() < hosts.fresh;
         if let Some(found) = found.filter(is_fresh) {
-            return Known::Fresh(found.addresses.clone());
+            return Cached::Fresh(found.addresses.clone());
         }
         let old = found.map(|found| found.addresses.clone());
-        let on_its_way = state.looking.take().filter(Looking::is_on_its_way);
-        let looking = on_its_way.unwrap_or_else(|| self.begin(hosts.look_up.clone()));
-        let answer = looking.answer.clone();
-        let late_in = LATE.saturating_sub(looking.since.elapsed());
-        state.looking = Some(looking);
+        let pending = state.pending.take().filter(PendingLookUp::is_pending);
+        let look_up = pending.unwrap_or_else(|| self.begin(hosts.look_up.clone()));
+        let answer = look_up.answer.clone();
+        let late_in = LATE.saturating_sub(look_up.since.elapsed());
+        state.pending = Some(look_up);
         match old {
-            Some(addresses) => Known::Stale { addresses, late_in, answer },
-            None => Known::Nothing { answer },
+            Some(addresses) => Cached::Stale { addresses, late_in, answer },
+            None => Cached::Nothing { answer },
         }
     }
 
@@ -84,14 +84,14 @@ impl Host {
         }
     }
 
-    /// Whether forgetting the host would lose anything.
+    /// True if the host has addresses that may be served, or a pending look-up.
     pub fn is_of_use(&self) -> bool {
         let state = self.state();
-        state.looking.as_ref().is_some_and(Looking::is_on_its_way)
+        state.pending.as_ref().is_some_and(PendingLookUp::is_pending)
             || state.found.as_ref().is_some_and(|found| found.at.elapsed() < STALE)
     }
 
-    /// What was found is older by this.
+    /// Makes the result older by this time.
     #[cfg(test)]
     pub fn grow_older(&self, by: Duration) {
         if let Some(found) = &mut self.state().found {
@@ -99,7 +99,7 @@ impl Host {
         }
     }
 
-    fn begin(self: &Arc<Self>, look_up: Arc<LookUp>) -> Looking {
+    fn begin(self: &Arc<Self>, look_up: Arc<LookUp>) -> PendingLookUp {
         let (said, answer) = watch::channel(None);
         let host = self.clone();
         let run = move || {
@@ -111,20 +111,20 @@ impl Host {
             host.learn(&answer);
             said.send_replace(Some(answer));
         };
-        // Where the system denies the thread, nothing is on its way, as after a panic.
+        // Without a thread no look-up is pending, as after a panic.
         let thread = std::thread::Builder::new().name("wholly-dns".to_owned()).spawn(run);
         if let Err(why) = thread {
             tracing::warn!("the name {} cannot be looked up: {why}", self.name);
         }
-        Looking { since: Instant::now(), answer }
+        PendingLookUp { since: Instant::now(), answer }
     }
 
-    fn learn(&self, answer: &Answer) {
+    fn learn(&self, answer: &LookUpResult) {
         let mut state = self.state();
         match answer {
             Ok(addresses) => {
                 let (addresses, at) = (addresses.clone(), Instant::now());
-                state.found = Some(Found { addresses, at, refreshed: false });
+                state.found = Some(Resolved { addresses, at, refreshed: false });
                 state.warned = false;
             }
             Err(why) => {
@@ -139,14 +139,14 @@ impl Host {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HostState> {
         // Nothing panics between two changes.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Looking {
-    fn is_on_its_way(&self) -> bool {
+impl PendingLookUp {
+    fn is_pending(&self) -> bool {
         self.answer.has_changed().is_ok() && self.answer.borrow().is_none()
     }
 }

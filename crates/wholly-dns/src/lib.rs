@@ -1,15 +1,16 @@
-//! The addresses of host names, looked up so that a name that does not resolve delays only the
-//! callers who want it.
+//! A resolver of host names. A name that does not resolve delays only its own callers.
 //!
-//! The system's look-up blocks its thread, for half a minute where no name server answers, and
-//! nothing can end it. So:
+//! The system's look-up blocks its thread, for half a minute if no name server answers, and cannot be
+//! cancelled. So:
 //!
-//! - At most one look-up of a name is on its way, on a thread of its own and never on a runtime's
-//!   blocking threads. All callers who want the name share its result.
-//! - A result is fresh for [`FRESH`]. After that the name is looked up again, and where the new
-//!   result is [`LATE`] or a failure, the old one is served, until it is [`STALE`].
-//! - Nobody waits for the thread: a caller has a limit of its own, and a runtime and the process
-//!   end without it.
+//! - Each name has at most one look-up at a time, on a thread of its own and never on a runtime's
+//!   blocking threads. All callers share its result.
+//! - A result is fresh for [`FRESH`]. After that the name is looked up again. If the new look-up is
+//!   [`LATE`] or fails, the old result is served, until it is [`STALE`].
+//! - Nothing waits for the thread: each caller has its own limit, and a runtime or the process ends
+//!   without it.
+//!
+//! The feature `https` adds a client of HTTP servers that is built on the resolver.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -20,6 +21,8 @@
 //! ```
 
 mod host;
+#[cfg(feature = "https")]
+pub mod https;
 
 use std::collections::HashMap;
 use std::io;
@@ -33,23 +36,23 @@ use hyper_util::client::legacy::connect::dns::Name;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use self::host::{Host, Known};
+use self::host::{Cached, Host};
 
 /// The time for which a result is used without another look-up.
 pub const FRESH: Duration = Duration::from_secs(30);
-/// The time that a caller gives a look-up where an older result can be served.
+/// The time that a caller waits for a look-up if an older result can be served.
 pub const LATE: Duration = Duration::from_secs(1);
-/// The age from which a result is served no more, though no look-up gave a newer one.
+/// The age from which a result is not served, even if there is no newer one.
 pub const STALE: Duration = Duration::from_secs(60 * 60);
 
 /// The addresses of a host, in the order of the look-up; at least one.
 pub type Addresses = Arc<[IpAddr]>;
 
-/// Why a name has no address.
+/// A name without an address.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LookUpError {
-    /// The system says so.
+    /// The system's look-up failed.
     #[error("the name {name} does not resolve: {why}")]
     Failed {
         /// The host's name.
@@ -62,12 +65,12 @@ pub enum LookUpError {
     Late {
         /// The host's name.
         name: String,
-        /// The time that was given.
+        /// The caller's limit.
         patience: Duration,
     },
 }
 
-/// The look-up of names. A handle: clones share the look-ups and what they found.
+/// The resolver. Clones share the look-ups and their results.
 #[derive(Clone)]
 pub struct Names {
     hosts: Arc<Hosts>,
@@ -75,7 +78,7 @@ pub struct Names {
 }
 
 impl Names {
-    /// The system's look-ups, which the whole process shares. A caller waits at most for
+    /// The system's resolver, which the whole process shares. A caller waits at most for
     /// `patience`.
     pub fn system(patience: Duration) -> Self {
         static HOSTS: LazyLock<Arc<Hosts>> =
@@ -83,8 +86,8 @@ impl Names {
         Self { hosts: HOSTS.clone(), patience }
     }
 
-    /// Look-ups by a function in the system's place, as tests need it. It may block. Its results
-    /// are fresh for as long as `fresh`.
+    /// A resolver by a function in the system's place, for tests. The function may block. Its results
+    /// are fresh for the time `fresh`.
     pub fn looked_up_by(
         look_up: impl Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync + 'static,
         fresh: Duration,
@@ -93,7 +96,7 @@ impl Names {
         Self { hosts: Arc::new(Hosts::looked_up_by(look_up, fresh)), patience }
     }
 
-    /// The same look-ups, for which a caller waits at most for `patience`.
+    /// The same resolver, whose caller waits at most for `patience`.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -106,16 +109,16 @@ impl Names {
     /// When the name does not resolve, or not in time, and no older result can be served.
     pub async fn addresses(&self, name: &str) -> Result<Addresses, LookUpError> {
         let (old, patience, mut answer) = match self.hosts.host(name).ask(&self.hosts) {
-            Known::Fresh(addresses) => return Ok(addresses),
-            Known::Stale { addresses, late_in, answer } => {
+            Cached::Fresh(addresses) => return Ok(addresses),
+            Cached::Stale { addresses, late_in, answer } => {
                 (Some(addresses), late_in.min(self.patience), answer)
             }
-            Known::Nothing { answer } => (None, self.patience, answer),
+            Cached::Nothing { answer } => (None, self.patience, answer),
         };
         let answered = timeout(patience, answer.wait_for(Option::is_some)).await;
         let looked_up = match &answered {
             Ok(Ok(answer)) => (**answer).clone(),
-            // The thread is gone without an answer.
+            // The thread ended without a result.
             Ok(Err(_)) => Some(Err(Arc::new(io::Error::other("the look-up was given up")))),
             Err(_) => None,
         };
@@ -127,7 +130,7 @@ impl Names {
         }
     }
 
-    /// Has the name looked up again when it is wanted next, although its addresses are fresh.
+    /// Marks the addresses of a name as not fresh: the next caller looks it up again.
     pub fn refresh(&self, name: &str) {
         self.hosts.host(name).refresh();
     }
@@ -156,7 +159,7 @@ impl Service<Name> for Names {
 
 type LookUp = dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync;
 
-/// The hosts that were asked for, and how their names are looked up.
+/// The known hosts, and the function that looks their names up.
 struct Hosts {
     look_up: Arc<LookUp>,
     fresh: Duration,
@@ -176,7 +179,7 @@ impl Hosts {
         if let Some(host) = known.get(name) {
             return host.clone();
         }
-        // What nobody has asked for in a long time makes room.
+        // Hosts without a use make room.
         known.retain(|_, host| host.is_of_use());
         known.entry(name.to_owned()).or_insert_with(|| Arc::new(Host::named(name))).clone()
     }

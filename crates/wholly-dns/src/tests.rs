@@ -4,7 +4,7 @@ use std::sync::mpsc;
 
 use super::*;
 
-/// The time within which what does not hang has happened.
+/// A limit that only a hanging test reaches.
 const SOON: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(10);
 
@@ -12,7 +12,7 @@ fn ip(last: u8) -> IpAddr {
     Ipv4Addr::new(192, 0, 2, last).into()
 }
 
-/// Look-ups that a test answers; how many have begun.
+/// Look-ups that a test answers, and the count of those that began.
 struct Script {
     names: Names,
     answers: mpsc::Sender<io::Result<Vec<IpAddr>>>,
@@ -162,7 +162,7 @@ async fn a_look_up_that_panics_or_finds_nothing_is_a_failure_and_the_next_one_be
 }
 
 #[tokio::test]
-async fn hosts_that_nobody_wants_any_more_are_forgotten() {
+async fn unused_hosts_are_forgotten() {
     let script = Script::new(FRESH);
     for name in ["one.example", "two.example"] {
         script.names.addresses(name).await.unwrap();

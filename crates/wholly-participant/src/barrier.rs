@@ -1,8 +1,8 @@
-//! The barrier: what a participant does and says when a call comes late, twice or out of order.
+//! The barrier: the rules for calls that come late, twice or out of order.
 //!
-//! A coordinator calls at least once, and a call may be overtaken by a later one. The service keeps
+//! A coordinator calls at least once, and a later call may overtake an earlier one. The service keeps
 //! one row for each branch, in the same database as its business data, and changes both in the same
-//! database transaction. What the row says and what is asked decide everything:
+//! database transaction. The row and the call decide everything:
 //!
 //! | the branch is | prepare | commit | abort | commit-one-phase |
 //! |---|---|---|---|---|
@@ -16,9 +16,9 @@
 //! | refused | refused | heuristic | done | refused |
 //!
 //! A vote makes the first row: yes makes *prepared* (or, in one phase, *committed-one-phase*), no
-//! makes *refused*, read-only makes *read-only*. The cells say why the abort that comes first wins
-//! (an *empty* abort leaves a row) and why the prepare that it overtook cannot hold anything for
-//! ever (a *suspended* prepare finds that row). Both are described for TCC in Apache Seata.
+//! makes *refused*, read-only makes *read-only*. An abort that comes first (an *empty* abort) leaves a
+//! row, and so the prepare that it overtook (a *suspended* prepare) is refused and holds nothing for
+//! ever. Both are described for TCC in Apache Seata.
 //!
 //! A saga's step has a row of the same kind, under the step's name:
 //!
@@ -31,39 +31,46 @@
 //! | action-refused | refused | done |
 //! | compensated, compensated-empty | refused | done |
 //!
-//! The compensation that comes first leaves a row, too (an *empty* compensation), and the action
-//! that it overtook is refused. But where the coordinator has the action's output and there is no
-//! row, the row was lost, and with it perhaps the change: that is not for the service to call done.
+//! A compensation that comes first (an *empty* compensation) leaves a row, too, and the action that it
+//! overtook is refused. But if the coordinator has the action's output and there is no row, the row was
+//! lost, and perhaps the change with it: the service does not answer done.
 //!
-//! Unknown never changes a row. It answers what no coordinator that keeps the protocol asks: to
-//! commit or to compensate what was never done here (is this an old copy of the database?), to mix
-//! one phase with two, or two-phase with a saga, or one action with another's compensation.
+//! Unknown never changes a row. It answers calls that no correct coordinator makes: a commit or a
+//! compensation of something that was never done here (is this an old copy of the database?), a mix of
+//! one phase and two, of two-phase and a saga, or of one action and another's compensation.
 //!
-//! The rules are pure, so that every database executes the same ones; [`sqlite`](crate::sqlite) is
-//! the first. Another one stores the row, and obeys [`decide`] and [`voted`], and for sagas those
-//! of [`saga`].
+//! The rules are pure, so that every database executes the same ones; [`local`](crate::local) says
+//! in which order.
 
 pub mod saga;
 
 use wholly_core::wire::{Answer, Operation, cut};
 use wholly_core::{OperationName, Payload, Timestamp};
 
-/// What a participant's validation says to a prepare or a one-phase commit.
+/// The vote of a participant on a prepare or a one-phase commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vote<P> {
-    /// The change can be made. This is the prepared data: what [`decide`]'s apply or release needs,
-    /// durable until then.
+    /// The change can be made. Apply and release are given the prepared data, which is durable until
+    /// then.
     Yes(P),
-    /// There is nothing to change: the branch takes no part in the second phase. What validation
-    /// wrote is rolled back.
+    /// There is nothing to change: the branch takes no part in the second phase. The writes of
+    /// validation are rolled back.
     ReadOnly,
-    /// The change cannot be made, for this reason. What validation wrote is rolled back.
+    /// The change cannot be made, for this reason. The writes of validation are rolled back.
     No(String),
 }
 
-/// What a branch's or step's row says. A branch without a row is *working*, a step *pending*.
+impl<P> Vote<P> {
+    /// True if the writes of validation stay.
+    pub fn is_yes(&self) -> bool {
+        matches!(self, Self::Yes(_))
+    }
+}
+
+/// The state of a branch or step, as its row has it. A branch without a row is *working*, a step
+/// *pending*.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum State {
+pub enum RowState {
     /// It voted yes and is in doubt: the row keeps the prepared data.
     Prepared,
     /// It was prepared, and the change has been made.
@@ -74,37 +81,45 @@ pub enum State {
     Aborted,
     /// It had nothing to change.
     ReadOnly,
-    /// It said no, and what it refused stays refused.
+    /// It voted no. A refusal is final.
     Refused {
-        /// Why, as it was answered the first time.
+        /// The reason, as it was answered the first time.
         reason: String,
     },
     /// A saga's step: the action has been done.
     Done {
-        /// Which action it was.
+        /// The name of the action.
         action: OperationName,
-        /// What it gave, to be answered again and given to its compensation.
+        /// Its output, for repeated answers and for its compensation.
         output: Payload,
     },
-    /// A saga's step: the action said no, and what it refused stays refused.
+    /// A saga's step: the action was refused. A refusal is final.
     ActionRefused {
-        /// Why, as it was answered the first time.
+        /// The reason, as it was answered the first time.
         reason: String,
     },
-    /// A saga's step: the action had been done, and was taken back.
+    /// A saga's step: the action was done, and then compensated.
     Compensated,
-    /// A saga's step: the compensation came first. There was nothing to take back, and there never
-    /// will be.
+    /// A saga's step: the compensation came first. There is nothing to compensate, and there never will
+    /// be.
     CompensatedEmpty,
 }
 
-/// What a call leads to: all of it in one database transaction, durable before the answer leaves.
+/// The consequence of a call: all of it in one database transaction, durable before the answer
+/// leaves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Change nothing, and say this.
-    Say(Answer),
-    /// Write the branch's first row, and say this.
-    Record(State, Answer),
+pub enum Transition<R> {
+    /// Change nothing, and give this answer.
+    Answer(Answer),
+    /// Write the first row of the branch or step, and give this answer.
+    Record(RowState, Answer),
+    /// Run the service's code.
+    Run(R),
+}
+
+/// The part of the service's code that a call in two-phase runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BranchMethod {
     /// Validate; [`voted`] says what follows.
     Validate,
     /// Apply the prepared data; the branch is then committed, and the answer is done.
@@ -113,106 +128,112 @@ pub enum Step {
     Release,
 }
 
-/// What to do when `operation` of two-phase is asked of a branch whose row is `found`, at `now`.
+/// The transition of a branch whose row is `found`, when `operation` of two-phase is called at `now`.
 ///
-/// `expires` is when a prepare or a one-phase commit may no longer take effect. It only matters to
-/// the first one: what has been answered is answered so again, at any time.
+/// From `expires` on, a prepare or a one-phase commit may not take effect. It matters only to the first
+/// call: a repeated call has the same answer at any time.
 ///
 /// ```
 /// # use wholly_core::Timestamp;
 /// # use wholly_core::wire::{Answer, Operation};
-/// # use wholly_participant::barrier::{State, Step, decide};
+/// # use wholly_participant::barrier::{RowState, Transition, decide};
 /// let now = Timestamp::from_millis(1);
 /// // The abort overtook the prepare. It wins, and leaves a row ...
 /// let abort = decide(None, Operation::Abort, None, now);
-/// assert_eq!(abort, Step::Record(State::Aborted, Answer::Done));
+/// assert_eq!(abort, Transition::Record(RowState::Aborted, Answer::Done));
 /// // ... that refuses the prepare.
-/// let late = decide(Some(&State::Aborted), Operation::Prepare, None, now);
-/// assert!(matches!(late, Step::Say(Answer::Refused { .. })));
+/// let late = decide(Some(&RowState::Aborted), Operation::Prepare, None, now);
+/// assert!(matches!(late, Transition::Answer(Answer::Refused { .. })));
 /// ```
 pub fn decide(
-    found: Option<&State>,
+    found: Option<&RowState>,
     operation: Operation,
     expires: Option<Timestamp>,
     now: Timestamp,
-) -> Step {
+) -> Transition<BranchMethod> {
     match found {
         None => begin(operation, expires.filter(|&expires| expires <= now), now),
-        Some(State::Prepared) => in_doubt(operation),
-        Some(ended) => Step::Say(repeat(ended, operation)),
+        Some(RowState::Prepared) => in_doubt(operation),
+        Some(ended) => Transition::Answer(repeat(ended, operation)),
     }
 }
 
-/// What the row says, and what is answered, once validation has voted on a prepare or a one-phase
-/// commit. In one phase a yes is to be applied before.
-pub fn voted<P>(operation: Operation, vote: &Vote<P>) -> (State, Answer) {
+/// The first row and the answer after the vote on a prepare or a one-phase commit. In one phase a yes is
+/// applied before.
+pub fn voted<P>(operation: Operation, vote: &Vote<P>) -> (RowState, Answer) {
     match (vote, operation) {
-        (Vote::Yes(_), Operation::CommitOnePhase) => (State::CommittedOnePhase, Answer::Done),
-        (Vote::Yes(_), _) => (State::Prepared, Answer::Done),
-        (Vote::ReadOnly, Operation::CommitOnePhase) => (State::ReadOnly, Answer::Done),
-        (Vote::ReadOnly, _) => (State::ReadOnly, Answer::ReadOnly),
+        (Vote::Yes(_), Operation::CommitOnePhase) => (RowState::CommittedOnePhase, Answer::Done),
+        (Vote::Yes(_), _) => (RowState::Prepared, Answer::Done),
+        (Vote::ReadOnly, Operation::CommitOnePhase) => (RowState::ReadOnly, Answer::Done),
+        (Vote::ReadOnly, _) => (RowState::ReadOnly, Answer::ReadOnly),
         (Vote::No(reason), _) => refuse(reason.clone()),
     }
 }
 
-fn begin(operation: Operation, expired: Option<Timestamp>, now: Timestamp) -> Step {
+fn begin(
+    operation: Operation,
+    expired: Option<Timestamp>,
+    now: Timestamp,
+) -> Transition<BranchMethod> {
     match (operation, expired) {
         (Operation::Prepare | Operation::CommitOnePhase, Some(at)) => {
             let (state, answer) = refuse(too_late(operation, at, now));
-            Step::Record(state, answer)
+            Transition::Record(state, answer)
         }
-        (Operation::Prepare | Operation::CommitOnePhase, None) => Step::Validate,
-        (Operation::Abort, _) => Step::Record(State::Aborted, Answer::Done),
+        (Operation::Prepare | Operation::CommitOnePhase, None) => {
+            Transition::Run(BranchMethod::Validate)
+        }
+        (Operation::Abort, _) => Transition::Record(RowState::Aborted, Answer::Done),
         // INVARIANT: done is never claimed of a change that was not made.
-        (Operation::Commit, _) => Step::Say(Answer::unknown(
+        (Operation::Commit, _) => Transition::Answer(Answer::unknown(
             "this branch was never prepared here, so there is nothing to commit; \
              is the service's database an old copy, or another service's?",
         )),
-        (Operation::Action | Operation::Compensation, _) => Step::Say(mixed()),
+        (Operation::Action | Operation::Compensation, _) => Transition::Answer(mixed()),
     }
 }
 
-fn in_doubt(operation: Operation) -> Step {
+fn in_doubt(operation: Operation) -> Transition<BranchMethod> {
     match operation {
-        Operation::Prepare => Step::Say(Answer::Done),
-        Operation::Commit => Step::Apply,
-        Operation::Abort => Step::Release,
-        Operation::CommitOnePhase => Step::Say(Answer::unknown(
+        Operation::Prepare => Transition::Answer(Answer::Done),
+        Operation::Commit => Transition::Run(BranchMethod::Apply),
+        Operation::Abort => Transition::Run(BranchMethod::Release),
+        Operation::CommitOnePhase => Transition::Answer(Answer::unknown(
             "this branch is prepared and waits for commit or abort; it cannot commit in one phase",
         )),
-        Operation::Action | Operation::Compensation => Step::Say(mixed()),
+        Operation::Action | Operation::Compensation => Transition::Answer(mixed()),
     }
 }
 
-/// INVARIANT: what has ended never changes: not one row is both committed and aborted over time.
-fn repeat(ended: &State, operation: Operation) -> Answer {
+/// INVARIANT: the row of an ended branch never changes: no branch is committed and then aborted.
+fn repeat(ended: &RowState, operation: Operation) -> Answer {
     let aborted = "this branch was aborted before";
     match (ended, operation) {
         (_, Operation::Action | Operation::Compensation)
         | (
-            State::Done { .. }
-            | State::ActionRefused { .. }
-            | State::Compensated
-            | State::CompensatedEmpty,
+            RowState::Done { .. }
+            | RowState::ActionRefused { .. }
+            | RowState::Compensated
+            | RowState::CompensatedEmpty,
             _,
         ) => mixed(),
-        (State::CommittedOnePhase, Operation::Prepare) => {
+        (RowState::CommittedOnePhase, Operation::Prepare) => {
             Answer::unknown("this branch has committed in one phase; it cannot be prepared")
         }
-        (State::Committed | State::CommittedOnePhase, Operation::Abort) => {
+        (RowState::Committed | RowState::CommittedOnePhase, Operation::Abort) => {
             Answer::heuristic("this branch was committed before")
         }
-        (State::Aborted, Operation::Commit) => Answer::heuristic(aborted),
-        (State::Aborted, Operation::Prepare | Operation::CommitOnePhase) => {
+        (RowState::Aborted, Operation::Commit) => Answer::heuristic(aborted),
+        (RowState::Aborted, Operation::Prepare | Operation::CommitOnePhase) => {
             Answer::refused(aborted)
         }
-        (State::Refused { reason }, Operation::Commit) => {
+        (RowState::Refused { reason }, Operation::Commit) => {
             Answer::heuristic(format!("this branch was refused before: {reason}"))
         }
-        (State::Refused { reason }, Operation::Prepare | Operation::CommitOnePhase) => {
+        (RowState::Refused { reason }, Operation::Prepare | Operation::CommitOnePhase) => {
             Answer::refused(reason.as_str())
         }
-        (State::ReadOnly, Operation::Prepare) => Answer::ReadOnly,
+        (RowState::ReadOnly, Operation::Prepare) => Answer::ReadOnly,
         _ => Answer::Done,
     }
 }
@@ -229,9 +250,9 @@ fn mixed() -> Answer {
 }
 
 /// The row keeps the reason as it is answered, so that it can be repeated.
-fn refuse(reason: String) -> (State, Answer) {
+fn refuse(reason: String) -> (RowState, Answer) {
     let reason = cut(reason);
-    (State::Refused { reason: reason.clone() }, Answer::Refused { reason })
+    (RowState::Refused { reason: reason.clone() }, Answer::Refused { reason })
 }
 
 #[cfg(test)]
@@ -240,18 +261,20 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_000);
 
-    fn short(step: &Step) -> &'static str {
-        match step {
-            Step::Say(Answer::Done) => "done",
-            Step::Say(Answer::ReadOnly) => "read-only",
-            Step::Say(Answer::Refused { .. }) => "refused",
-            Step::Say(Answer::Heuristic { .. }) => "heuristic",
-            Step::Say(Answer::Unknown { .. }) => "unknown",
-            Step::Record(State::Aborted, Answer::Done) => "record aborted",
-            Step::Record(State::Refused { .. }, Answer::Refused { .. }) => "record refused",
-            Step::Validate => "validate",
-            Step::Apply => "apply",
-            Step::Release => "release",
+    fn short(to: &Transition<BranchMethod>) -> &'static str {
+        match to {
+            Transition::Answer(Answer::Done) => "done",
+            Transition::Answer(Answer::ReadOnly) => "read-only",
+            Transition::Answer(Answer::Refused { .. }) => "refused",
+            Transition::Answer(Answer::Heuristic { .. }) => "heuristic",
+            Transition::Answer(Answer::Unknown { .. }) => "unknown",
+            Transition::Record(RowState::Aborted, Answer::Done) => "record aborted",
+            Transition::Record(RowState::Refused { .. }, Answer::Refused { .. }) => {
+                "record refused"
+            }
+            Transition::Run(BranchMethod::Validate) => "validate",
+            Transition::Run(BranchMethod::Apply) => "apply",
+            Transition::Run(BranchMethod::Release) => "release",
             other => panic!("{other:?} has no place in the table"),
         }
     }
@@ -259,16 +282,16 @@ mod tests {
     #[test]
     fn every_state_and_operation_leads_where_the_table_says() {
         use Operation::{Abort, Commit, CommitOnePhase, Prepare};
-        let refused = State::Refused { reason: "no stock".into() };
+        let refused = RowState::Refused { reason: "no stock".into() };
         let (early, late) = (None, Some(NOW));
         let table = [
             (None, early, ["validate", "unknown", "record aborted", "validate"]),
             (None, late, ["record refused", "unknown", "record aborted", "record refused"]),
-            (Some(State::Prepared), late, ["done", "apply", "release", "unknown"]),
-            (Some(State::Committed), late, ["done", "done", "heuristic", "done"]),
-            (Some(State::CommittedOnePhase), late, ["unknown", "done", "heuristic", "done"]),
-            (Some(State::Aborted), late, ["refused", "heuristic", "done", "refused"]),
-            (Some(State::ReadOnly), late, ["read-only", "done", "done", "done"]),
+            (Some(RowState::Prepared), late, ["done", "apply", "release", "unknown"]),
+            (Some(RowState::Committed), late, ["done", "done", "heuristic", "done"]),
+            (Some(RowState::CommittedOnePhase), late, ["unknown", "done", "heuristic", "done"]),
+            (Some(RowState::Aborted), late, ["refused", "heuristic", "done", "refused"]),
+            (Some(RowState::ReadOnly), late, ["read-only", "done", "done", "done"]),
             (Some(refused), late, ["refused", "heuristic", "done", "refused"]),
         ];
         for (found, expires, expected) in table {
@@ -284,19 +307,27 @@ mod tests {
     #[test]
     fn two_phase_and_a_saga_are_never_mixed() {
         let of_saga = [
-            State::Done { action: OperationName::new("pay").unwrap(), output: Payload::null() },
-            State::ActionRefused { reason: "declined".into() },
-            State::Compensated,
-            State::CompensatedEmpty,
+            RowState::Done { action: OperationName::new("pay").unwrap(), output: Payload::null() },
+            RowState::ActionRefused { reason: "declined".into() },
+            RowState::Compensated,
+            RowState::CompensatedEmpty,
         ];
         for (found, operation) in of_saga
             .iter()
             .flat_map(|found| Operation::TWO_PHASE.map(|operation| (Some(found), operation)))
-            .chain([None, Some(&State::Prepared), Some(&State::Committed)].into_iter().flat_map(
-                |found| [Operation::Action, Operation::Compensation].map(|asked| (found, asked)),
-            ))
+            .chain(
+                [None, Some(&RowState::Prepared), Some(&RowState::Committed)].into_iter().flat_map(
+                    |found| {
+                        [Operation::Action, Operation::Compensation].map(|asked| (found, asked))
+                    },
+                ),
+            )
         {
-            assert_eq!(decide(found, operation, None, NOW), Step::Say(mixed()), "{found:?}");
+            assert_eq!(
+                decide(found, operation, None, NOW),
+                Transition::Answer(mixed()),
+                "{found:?}"
+            );
         }
     }
 
@@ -304,16 +335,16 @@ mod tests {
     fn a_vote_makes_the_row_and_the_answer() {
         use Operation::{CommitOnePhase, Prepare};
         let yes = Vote::Yes(());
-        assert_eq!(voted(Prepare, &yes), (State::Prepared, Answer::Done));
-        assert_eq!(voted(CommitOnePhase, &yes), (State::CommittedOnePhase, Answer::Done));
+        assert_eq!(voted(Prepare, &yes), (RowState::Prepared, Answer::Done));
+        assert_eq!(voted(CommitOnePhase, &yes), (RowState::CommittedOnePhase, Answer::Done));
         let read_only = Vote::<()>::ReadOnly;
-        assert_eq!(voted(Prepare, &read_only), (State::ReadOnly, Answer::ReadOnly));
-        assert_eq!(voted(CommitOnePhase, &read_only), (State::ReadOnly, Answer::Done));
+        assert_eq!(voted(Prepare, &read_only), (RowState::ReadOnly, Answer::ReadOnly));
+        assert_eq!(voted(CommitOnePhase, &read_only), (RowState::ReadOnly, Answer::Done));
         for operation in [Prepare, CommitOnePhase] {
             let (state, answer) = voted(operation, &Vote::<()>::No("é".repeat(1_000)));
             assert!(matches!(&answer, Answer::Refused { reason } if reason.len() <= 500));
             // The repeated answer is the first one, to the letter.
-            assert_eq!(decide(Some(&state), operation, None, NOW), Step::Say(answer));
+            assert_eq!(decide(Some(&state), operation, None, NOW), Transition::Answer(answer));
         }
     }
 
@@ -321,7 +352,13 @@ mod tests {
     fn a_prepare_takes_effect_until_just_before_it_expires() {
         let expires = Some(NOW);
         let before = Timestamp::from_millis(999);
-        assert_eq!(decide(None, Operation::Prepare, expires, before), Step::Validate);
-        assert_ne!(decide(None, Operation::Prepare, expires, NOW), Step::Validate);
+        assert_eq!(
+            decide(None, Operation::Prepare, expires, before),
+            Transition::Run(BranchMethod::Validate)
+        );
+        assert_ne!(
+            decide(None, Operation::Prepare, expires, NOW),
+            Transition::Run(BranchMethod::Validate)
+        );
     }
 }

@@ -21,20 +21,20 @@ use wholly_core::{
     BranchName, InvalidName, OperationName, Payload, Timestamp, TraceContext, TransactionId,
 };
 
-/// Where a service's branches live: what answers the calls of a coordinator.
+/// The branches and steps of a service, which answer the calls of a coordinator.
 ///
-/// [`sqlite::router`](crate::sqlite::router) brings one along. For another database, write one that
-/// keeps the rules of [`barrier`](crate::barrier).
+/// [`sqlite`](crate::sqlite) has them for SQLite; [`local`](crate::local) says how to write them for
+/// another database.
 pub trait Branches: Send + Sync + 'static {
-    /// Answers one attempt. What the answer says is durable before this returns.
+    /// Answers one attempt. The change that the answer tells of is durable before this returns.
     fn call(&self, call: Call) -> impl Future<Output = Answer> + Send;
 }
 
 /// The routes of a participant in two-phase: `POST /prepare`, `/commit`, `/abort` and
 /// `/commit-one-phase`.
 ///
-/// A call that cannot be read is answered 400, and one whose payload is longer than
-/// [`Payload::LIMIT`] 413: to the coordinator both mean unknown.
+/// A call that cannot be read is answered with 400, and one with a payload longer than
+/// [`Payload::LIMIT`] with 413. To the coordinator both mean unknown.
 pub fn router<B: Branches>(branches: B) -> Router {
     routes(
         branches,
@@ -73,12 +73,12 @@ pub fn saga_router<B: Branches>(
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidOperations {
-    /// A text is no operation's name.
+    /// The text is not a valid name.
     #[error("an operation cannot be called {text:?}: {why}")]
     Name {
         /// The text.
         text: String,
-        /// What is wrong with it.
+        /// The reason.
         why: InvalidName,
     },
     /// Two operations have the same name.
@@ -89,11 +89,10 @@ pub enum InvalidOperations {
     TwoPhase(OperationName),
 }
 
-/// The longest body of a compensation: two payloads, and what [`compensation_payload`] puts around
-/// them, with room for some white space.
+/// The longest body of a compensation: two payloads and their frame, with room for white space.
 pub(crate) const COMPENSATION_LIMIT: usize = 2 * Payload::LIMIT + 1024;
 
-/// What one route is for.
+/// The operation of a route.
 #[derive(Clone)]
 struct Endpoint {
     operation: Operation,
@@ -170,7 +169,7 @@ fn parse(endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) -> Result<Call, S
     let body = std::str::from_utf8(body).map_err(|e| format!("the body is no UTF-8: {e}"))?;
     let payload = match endpoint.operation {
         Operation::Compensation => compensation(body)?,
-        // A person with curl ends a branch without repeating its payload.
+        // An operator with curl ends a branch without repeating its payload.
         _ if body.is_empty() => Payload::null(),
         _ => Payload::parse(body).map_err(|e| e.to_string())?,
     };
@@ -182,7 +181,7 @@ fn parse(endpoint: Endpoint, headers: &HeaderMap, body: &[u8]) -> Result<Call, S
     Ok(Call { transaction, branch, operation, operation_name, expires, payload, trace })
 }
 
-/// Each part has a payload's limit, and the whole another.
+/// The payload of a compensation, of which each part has the limit of a payload.
 fn compensation(body: &str) -> Result<Payload, String> {
     let parts: CompensationPayload<Payload, Payload> = serde_json::from_str(body).map_err(|e| {
         format!("a compensation's body is the step's \"input\" and, if known, \"output\": {e}")
@@ -195,7 +194,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<&'a str, String> {
     value.to_str().map_err(|_| format!("header {name} is not printable ASCII"))
 }
 
-/// The words of a pending answer that has none.
+/// The reason of a pending answer without one.
 const STILL_AT_IT: &str = "still at it; ask again";
 
 fn respond(said: Answer) -> Response {
@@ -219,12 +218,12 @@ fn respond(said: Answer) -> Response {
         Answer::Unknown { reason, retry_after: None, .. } => {
             problem(StatusCode::INTERNAL_SERVER_ERROR, &reason)
         }
-        // INVARIANT: an answer that this version does not know is never taken for a yes or a no.
+        // INVARIANT: an answer that this version does not know becomes neither a yes nor a no.
         other => problem(StatusCode::INTERNAL_SERVER_ERROR, &format!("{other:?}")),
     }
 }
 
-/// Asks for a wait in whole seconds, and never for 0, which would ask for a busy loop.
+/// The response with a `Retry-After` in whole seconds, at least 1: with 0 the coordinator would poll.
 fn after(wait: Duration, mut response: Response) -> Response {
     let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
     response.headers_mut().insert(RETRY_AFTER, seconds.max(1).into());

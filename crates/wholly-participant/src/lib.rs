@@ -1,15 +1,18 @@
-//! What a service needs to take part in transactions: the participant's half of the protocol.
+//! The SDK of a service that takes part in transactions: the participant's half of the protocol.
 //!
-//! A coordinator of Wholly calls a service by HTTP: prepare, then commit or abort; or, in a saga, an
-//! action of the service's own, and perhaps its compensation. The calls come at least once, late and
-//! out of order, and the service may crash between any two. This crate brings the two things that
-//! every service then needs, so that what is left to write is the business: [validate, apply and
-//! release](sqlite::Participant), or [actions and what undoes them](sqlite::Actions).
+//! A coordinator calls a service by HTTP: prepare, then commit or abort; or, in a saga, an action of
+//! the service's own, and perhaps its compensation. The calls come at least once, late and out of
+//! order, and the service may crash between any two. This crate makes every call idempotent, so that
+//! only the business is left to write: [validate, apply and release](sqlite::Participant), or
+//! [actions and their compensations](sqlite::Actions).
 //!
-//! - [`barrier`]: the rules that make every call idempotent, as pure functions.
-//! - [`http`]: the HTTP contract, as routes to add to the service's own.
-//! - `signature`: that a call comes from the coordinator, where that is not otherwise sure.
-//! - [`sqlite`]: both put to work inside the service's own SQLite transaction.
+//! | module | content |
+//! |---|---|
+//! | [`barrier`] | the rules that make every call idempotent, as pure functions |
+//! | [`local`] | the order of a call in the service's own database transaction, without I/O, and the list of what a new database brings |
+//! | [`sqlite`] | the statements and the connection of SQLite |
+//! | [`http`] | the HTTP contract, as routes to add to the service's own |
+//! | `signature` | the check that a call comes from the coordinator |
 //!
 //! A service in two-phase:
 //!
@@ -75,12 +78,14 @@
 
 pub mod barrier;
 pub mod http;
+#[cfg(feature = "local")]
+pub mod local;
 #[cfg(feature = "signed")]
 pub mod signature;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-/// An error of the service's own code. The coordinator learns nothing from it but that the outcome
-/// is unknown: everything is rolled back, nothing is remembered, and it asks again. To say no, vote
-/// [`No`](barrier::Vote::No), or let the action be [`Refused`](barrier::saga::Outcome::Refused).
+/// An error of the service's own code. Everything is rolled back, nothing is remembered, and the
+/// coordinator, to which the outcome is unknown, calls again. To say no, vote
+/// [`No`](barrier::Vote::No), or let the action be [`Refused`](barrier::saga::ActionOutcome::Refused).
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;

@@ -1,9 +1,9 @@
-//! Whether a call comes from the coordinator, as it left it: the participant's side of
+//! The check that a call comes from the coordinator, unchanged: the participant's side of
 //! [`wholly_core::wire::signature`].
 //!
-//! What is not signed, or was changed on its way, or is too old, is answered 401 and reaches no
-//! handler. A call that is repeated by who has seen it does no harm within its time, because every
-//! operation is idempotent, and none after it.
+//! A call that is not signed, was changed on its way, or is too old, is answered with 401 and reaches no
+//! handler. A replayed call does no harm: within its time every operation is idempotent, and after it
+//! the call is too old.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use wholly_core::{InvalidName, KeyId};
 
 use crate::http::{COMPENSATION_LIMIT, problem};
 
-/// The secrets with which calls may be signed, by their ids: more than one while one is replaced.
+/// The secrets that may sign calls, by their ids; more than one while a secret is replaced.
 ///
 /// ```
 /// # use axum::Router;
@@ -39,11 +39,11 @@ use crate::http::{COMPENSATION_LIMIT, problem};
 #[derive(Clone)]
 pub struct Keys(HashMap<KeyId, hmac::Key>);
 
-/// Why a key cannot be used.
+/// A key that cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidKey {
-    /// Its id is none.
+    /// Its id is invalid.
     #[error(transparent)]
     Id(#[from] InvalidName),
     /// Its secret is too short.
@@ -54,34 +54,34 @@ pub enum InvalidKey {
     },
 }
 
-/// Why a call is not taken.
+/// A call whose signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsigned {
-    /// It bears no signature, or one of another form.
+    /// It has no signature, or one of another form.
     #[error("the call is not signed as Wholly signs, over all that it says")]
     Form,
-    /// It was signed with a key that is not known here.
+    /// Its key is not known here.
     #[error("the key that the call is signed with is not known here")]
     Key,
-    /// It was signed too long ago, or its time is yet to come.
+    /// It was signed too long ago, or in the future.
     #[error("the call was signed too long ago, or its signer's clock is wrong")]
     Time,
-    /// It is not what was signed.
+    /// It differs from what was signed.
     #[error("the call is not as it was signed, or was signed with another secret")]
     Wrong,
 }
 
 impl Keys {
-    /// This key alone.
+    /// A single key.
     ///
     /// # Errors
-    /// When its id is none, or its secret is shorter than 32 bytes.
+    /// When its id is invalid, or its secret is shorter than 32 bytes.
     pub fn new(key_id: &str, secret: &[u8]) -> Result<Self, InvalidKey> {
         Self(HashMap::new()).and(key_id, secret)
     }
 
-    /// This key, too; it takes the place of one with the same id.
+    /// Adds a key, in the place of one with the same id.
     ///
     /// # Errors
     /// As [`Keys::new`].
@@ -96,16 +96,15 @@ impl Keys {
         }
     }
 
-    /// Lets only signed calls through to these routes. Merge the service's own routes afterwards.
+    /// Protects the routes: only signed calls reach them. Merge the service's own routes afterwards.
     ///
-    /// The path that is signed is that of the coordinator's configuration: nothing in between may
-    /// change it.
+    /// The signature covers the path of the coordinator's configuration: no proxy may change it.
     pub fn protect(self, router: Router) -> Router {
         router.layer(from_fn_with_state(Arc::new(self), check))
     }
 
-    /// Whether a `POST` to this path, with these headers and this body, is signed with one of the
-    /// keys, at most [`TOLERANCE`] from `now`, in seconds since the Unix epoch.
+    /// Checks that a `POST` to this path, with these headers and this body, was signed with one of the
+    /// keys, at most [`TOLERANCE`] before or after `now`, in seconds since the Unix epoch.
     ///
     /// # Errors
     /// See [`Unsigned`].
@@ -135,13 +134,13 @@ impl Keys {
         }
     }
 
-    /// Lets only signed reads through to these routes: of a feed, and how the service stands.
+    /// Protects the routes of a feed and of a service's status: only signed reads reach them.
     pub fn protect_reads(self, router: Router) -> Router {
         router.layer(from_fn_with_state(Arc::new(self), check_read))
     }
 
-    /// Returns if a `GET` of this path and query, with these headers, is signed with one of the
-    /// keys, at most [`TOLERANCE`] from `now`, in seconds since the Unix epoch.
+    /// Checks that a `GET` of this path and query, with these headers, was signed with one of the keys,
+    /// at most [`TOLERANCE`] before or after `now`, in seconds since the Unix epoch.
     ///
     /// # Errors
     /// See [`Unsigned`].
@@ -177,7 +176,7 @@ impl Keys {
 }
 
 async fn check_read(State(keys): State<Arc<Keys>>, request: Request, next: Next) -> Response {
-    // Inside of a nested router the address is cut.
+    // A nested router cuts the address.
     let original = request.extensions().get::<OriginalUri>();
     let uri = original.map_or(request.uri(), |original| &original.0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
@@ -197,7 +196,7 @@ async fn check(State(keys): State<Arc<Keys>>, request: Request, next: Next) -> R
     let Ok(body) = to_bytes(body, COMPENSATION_LIMIT).await else {
         return problem(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long, or broke off");
     };
-    // Inside of a nested router the address is cut.
+    // A nested router cuts the address.
     let path = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |original| &original.0);
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let verified = match parts.method {
@@ -210,7 +209,7 @@ async fn check(State(keys): State<Arc<Keys>>, request: Request, next: Next) -> R
     }
 }
 
-/// The header's one value. Of two, a proxy or a handler might read another than was signed.
+/// The only value of a header. Of two values, a handler might read another than was signed.
 fn one<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Unsigned> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {

@@ -18,21 +18,21 @@ use wholly_core::wire::{Answer, HttpAnswer, Operation};
 use wholly_core::{Payload, TransactionId};
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
-use wholly_participant::barrier::saga::Outcome;
+use wholly_participant::barrier::saga::ActionOutcome;
 use wholly_participant::http::InvalidOperations;
 use wholly_participant::sqlite::{Actions, Database, Participant, router};
 
 use Operation::{Action, Commit, Compensation, Prepare};
 
 /// Writes its payloads down. What it writes first is seen only if the rest goes well.
-fn take(db: &Transaction<'_>, note: String) -> Result<Outcome<String>, Failure> {
+fn take(db: &Transaction<'_>, note: String) -> Result<ActionOutcome<String>, Failure> {
     db.execute("INSERT INTO note VALUES (?1)", [&note])?;
     match note.as_str() {
-        "no" => Ok(Outcome::Refused("not today".into())),
+        "no" => Ok(ActionOutcome::Refused("not today".into())),
         "fail" => Err("the network is down".into()),
         "panic" => panic!("a mistake in the service's code"),
-        "long" => Ok(Outcome::Done("x".repeat(Payload::LIMIT))),
-        _ => Ok(Outcome::Done(format!("{note} taken"))),
+        "long" => Ok(ActionOutcome::Done("x".repeat(Payload::LIMIT))),
+        _ => Ok(ActionOutcome::Done(format!("{note} taken"))),
     }
 }
 
@@ -42,8 +42,8 @@ fn drop_it(db: &Transaction<'_>, note: String, taken: String) -> Result<(), Fail
     Ok(())
 }
 
-fn ring(_: &Transaction<'_>, _: Value) -> Result<Outcome<()>, Failure> {
-    Ok(Outcome::Done(()))
+fn ring(_: &Transaction<'_>, _: Value) -> Result<ActionOutcome<()>, Failure> {
+    Ok(ActionOutcome::Done(()))
 }
 
 /// The same by two-phase.
@@ -181,7 +181,7 @@ async fn a_compensation_that_comes_first_does_nothing_and_its_action_is_refused(
 }
 
 #[tokio::test]
-async fn only_what_is_done_stays() {
+async fn only_the_writes_of_done_actions_stay() {
     let directory = tempfile::tempdir().unwrap();
     let service = Service::at(&directory.path().join("notes.db")).await;
     let refused = Answer::refused("not today");
@@ -239,7 +239,7 @@ async fn both_patterns_live_on_one_router_and_are_never_mixed() {
 }
 
 #[tokio::test]
-async fn only_what_is_declared_can_be_called_and_only_as_it_is_called() {
+async fn only_declared_operations_can_be_called_under_their_names() {
     let directory = tempfile::tempdir().unwrap();
     let service = Service::at(&directory.path().join("notes.db")).await;
     let milk = || json!("milk").to_string();

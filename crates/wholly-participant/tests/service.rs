@@ -166,7 +166,7 @@ async fn a_handler_knows_the_trace_of_its_call_and_of_no_other() {
 }
 
 #[tokio::test]
-async fn what_is_prepared_is_held_until_the_decision() {
+async fn a_prepared_change_is_held_until_the_decision() {
     let directory = tempfile::tempdir().unwrap();
     let service = Service::at(&directory.path().join("till.db")).await;
     assert_eq!(service.ask(1, Prepare, 60).await, Answer::Done);
@@ -371,7 +371,7 @@ async fn a_transaction_that_sqlite_rolled_back_fails_everyone_in_it() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_overrun_says_when_to_ask_again() {
+async fn an_overloaded_service_says_when_to_call_again() {
     let directory = tempfile::tempdir().unwrap();
     let service = Service::at(&directory.path().join("till.db")).await;
     let thread = occupy(&service.database).await;
@@ -390,7 +390,7 @@ async fn a_service_that_is_overrun_says_when_to_ask_again() {
 }
 
 #[tokio::test]
-async fn a_purge_deletes_all_that_is_old_and_nothing_else() {
+async fn a_purge_deletes_every_old_row_and_no_other() {
     let directory = tempfile::tempdir().unwrap();
     let service = Service::at(&directory.path().join("till.db")).await;
     let mut asked = tokio::task::JoinSet::new();

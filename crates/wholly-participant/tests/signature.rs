@@ -132,7 +132,7 @@ fn a_key_is_replaced_without_a_gap() {
 }
 
 #[tokio::test]
-async fn what_is_not_signed_reaches_no_handler() {
+async fn an_unsigned_call_reaches_no_handler() {
     let reached = Router::new().fallback(async || StatusCode::OK);
     let routes = Keys::new("2026-07", SECRET).unwrap().protect(reached);
     // It was signed long ago.

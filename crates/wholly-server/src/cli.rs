@@ -36,7 +36,7 @@ use wholly_demo::{
     torture::Torture,
 };
 use wholly_terminal::one_line;
-use wholly_terminal::stream::{Stream, report_painted, write_painted};
+use wholly_terminal::stream::{StandardStream, report_painted, write_painted};
 
 use crate::backup::Backup;
 use crate::check::Check;
@@ -183,7 +183,7 @@ fn told(mut said: clap::Error) -> ExitCode {
             said.insert(kind, ContextValue::String(text));
         }
     }
-    let stream = if said.use_stderr() { Stream::Error } else { Stream::Output };
+    let stream = if said.use_stderr() { StandardStream::Error } else { StandardStream::Output };
     let is_coloured = screen::takes_colour(stream);
     let text = match is_coloured {
         true => said.render().ansi().to_string(),
@@ -192,8 +192,8 @@ fn told(mut said: clap::Error) -> ExitCode {
     let colour = screen::colour(is_coloured);
     let code = ExitCode::from(if said.use_stderr() { exit::USAGE } else { 0 });
     match stream {
-        Stream::Output => exit::wrote(write_painted(colour, text), code),
-        Stream::Error => {
+        StandardStream::Output => exit::wrote(write_painted(colour, text), code),
+        StandardStream::Error => {
             report_painted(colour, text);
             code
         }
@@ -202,7 +202,8 @@ fn told(mut said: clap::Error) -> ExitCode {
 
 /// A state, and what it does not say by itself.
 fn standing(state: &State, settled: bool, stuck: bool) -> String {
-    let over = wholly_core::State::named(state.as_str()).is_some_and(|state| state.end().is_some());
+    let over =
+        matches!(state, State::Committed | State::Aborted | State::Completed | State::Compensated);
     match () {
         () if stuck => format!("{state}, stuck"),
         () if over && !settled => format!("{state}, unsettled"),

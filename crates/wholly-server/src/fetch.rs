@@ -1,15 +1,12 @@
 //! A text that another server has, asked for once.
 
-use std::error::Error;
 use std::io;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Bytes;
-use hyper::http::uri::Authority;
 use hyper::{Request, StatusCode, header};
-
-use crate::https;
+use wholly_dns::https;
 
 /// The time for which it may take, from the connection to the last byte.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -62,34 +59,19 @@ async fn get(url: &str) -> Result<String, FetchError> {
         .body(Full::<Bytes>::default())
         .map_err(FetchError::Address)?;
     // Every layer below would have it in its messages.
-    if !request.uri().authority().is_some_and(is_plain) {
+    if !request.uri().authority().is_some_and(https::is_host_and_port) {
         return Err(FetchError::NotPlain);
     }
-    let client = https::client().map_err(FetchError::Tls)?;
+    let client = https::web_client().map_err(FetchError::Tls)?;
     let answer = client.request(request).await;
-    let answer = answer.map_err(|error| FetchError::NotReached(innermost(&error)))?;
+    let answer = answer.map_err(|error| FetchError::NotReached(https::root_cause(&error)))?;
     if !answer.status().is_success() {
         return Err(FetchError::Refused(answer.status()));
     }
     let body = Limited::new(answer.into_body(), LIMIT).collect().await;
     let body = body.map_err(|error| match error.is::<LengthLimitError>() {
         true => FetchError::TooLong,
-        false => FetchError::BrokenOff(innermost(&*error)),
+        false => FetchError::BrokenOff(https::root_cause(&*error)),
     })?;
     String::from_utf8(body.to_bytes().into()).map_err(|_| FetchError::NoText)
-}
-
-/// True for a host with or without a port, and nothing else.
-fn is_plain(authority: &Authority) -> bool {
-    let port = authority.port().map_or(0, |port| 1 + port.as_str().len());
-    authority.as_str().len() == authority.host().len() + port
-}
-
-/// What was wrong at the bottom.
-fn innermost(error: &dyn Error) -> String {
-    let mut error = error;
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    error.to_string()
 }

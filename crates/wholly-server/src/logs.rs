@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use wholly_terminal::stream::{Colour, Form, Stream, is_terminal, messages};
+use wholly_terminal::stream::{Colour, MessageFormat, StandardStream, is_terminal, messages};
 
 use self::queue::Queue;
 pub use self::queue::dropped;
@@ -63,17 +63,17 @@ where
         // over that: a full disk would stop the coordinator for good.
         .log_internal_errors(false);
     match logs.format {
-        Format::Text => lines.with_ansi(form(logs) == Form::Text(Colour::On)).init(),
+        Format::Text => lines.with_ansi(form(logs) == MessageFormat::Text(Colour::On)).init(),
         Format::Json => lines.json().flatten_event(true).with_ansi(false).init(),
     }
     Ok(())
 }
 
-fn form(logs: Logs) -> Form {
+fn form(logs: Logs) -> MessageFormat {
     match logs.format {
-        Format::Json => Form::Json,
-        Format::Text if is_terminal(Stream::Error) => Form::Text(Colour::On),
-        Format::Text => Form::Text(Colour::Off),
+        Format::Json => MessageFormat::Json,
+        Format::Text if is_terminal(StandardStream::Error) => MessageFormat::Text(Colour::On),
+        Format::Text => MessageFormat::Text(Colour::Off),
     }
 }
 

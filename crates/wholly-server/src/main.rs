@@ -52,7 +52,6 @@ mod framing;
 mod fuzz;
 mod gate;
 mod given;
-mod https;
 mod line_column;
 mod logs;
 mod metrics;

@@ -1,11 +1,10 @@
-//! The characters that may not reach a terminal, and what stands for them.
+//! The characters that may not reach a terminal, and their replacements.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// True for a control character, and for one that is invisible or changes how others are shown.
-///
-/// These are the categories Cc, Zl and Zp of Unicode, and Cf without the signs that are printed.
+/// True for a control character, and for one that is invisible or changes the look of others: the
+/// categories Cc, Zl and Zp of Unicode, and Cf without its printed signs.
 ///
 /// ```
 /// use wholly_terminal::text::is_harmful;
@@ -23,13 +22,13 @@ pub fn is_harmful(c: char) -> bool {
             | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A text from elsewhere, in one line.
+/// The text in one line, without harmful characters.
 #[must_use]
 pub fn one_line(text: &str) -> String {
     text.chars().map(|c| if is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
-/// A text of one line or more.
+/// The text, of one line or more, without harmful characters.
 #[must_use]
 pub fn lines(text: &str) -> Cow<'_, str> {
     match text.chars().any(|c| c != '\n' && is_harmful(c)) {
@@ -38,7 +37,7 @@ pub fn lines(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A text of one line or more, with the colours that it sets.
+/// The text, of one line or more, without harmful characters except the colours that it sets.
 #[must_use]
 pub fn painted(text: &str) -> Cow<'_, str> {
     if !text.contains('\x1b') {
@@ -55,7 +54,7 @@ pub fn painted(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// The length of what follows ESC in a sequence that sets a colour: `[`, numbers, `m`.
+/// The length of `[`, numbers and `m` after an ESC that sets a colour; 0 for another sequence.
 fn colour_bytes(text: &str) -> usize {
     let numbers = text.strip_prefix('[').and_then(|rest| rest.split_once('m'));
     match numbers {
@@ -66,7 +65,7 @@ fn colour_bytes(text: &str) -> usize {
     }
 }
 
-/// A JSON document of the same value, whose texts have harmful characters as `\uXXXX`.
+/// A JSON document of the same value, with harmful characters as `\uXXXX`.
 #[must_use]
 pub fn json(document: &str) -> Cow<'_, str> {
     if !document.chars().any(|c| c != '\n' && is_harmful(c)) {
@@ -75,7 +74,7 @@ pub fn json(document: &str) -> Cow<'_, str> {
     let mut escaped = String::with_capacity(document.len() + 16);
     for c in document.chars() {
         match c {
-            // JSON has those only between its values.
+            // In JSON a raw line feed stands only between values.
             '\n' => escaped.push(c),
             '\t' | '\r' => escaped.push(' '),
             c if is_harmful(c) => {
@@ -90,7 +89,7 @@ pub fn json(document: &str) -> Cow<'_, str> {
     escaped.into()
 }
 
-/// A text whose addresses have no user's name and no password, which errors had better not repeat.
+/// The text without the users and passwords of its addresses.
 ///
 /// ```
 /// use wholly_terminal::text::without_passwords;
@@ -106,7 +105,7 @@ pub fn without_passwords(text: &str) -> Cow<'_, str> {
     let mut parts = text.split("://");
     let mut shown = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        // A password may have any character, and then the address is none.
+        // A password may have any character, even if the address is then invalid.
         let end = part.find(|c: char| c.is_whitespace() || "\"'`".contains(c));
         let at = part[..end.unwrap_or(part.len())].rfind('@');
         shown.push_str("://");

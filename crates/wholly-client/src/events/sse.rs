@@ -8,13 +8,13 @@ const LIMIT: usize = 16 * 1024 * 1024;
 /// One event.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Message {
-    /// The newest id that there was.
+    /// The id of this event, or of the last one that had one.
     pub id: Option<String>,
     pub event: String,
     pub data: String,
 }
 
-/// What has come in and is no whole event yet; and the events that are.
+/// The bytes of an incomplete event, and the events that are complete.
 #[derive(Default)]
 pub(super) struct Parser {
     line: Vec<u8>,
@@ -35,7 +35,7 @@ impl Parser {
         self.messages.pop_front()
     }
 
-    /// The id of the last event that was whole, also of one that told nothing but its id.
+    /// The id of the last complete event, even if it had no data.
     pub fn last_id(&self) -> Option<String> {
         self.last_id.clone()
     }
@@ -71,7 +71,7 @@ impl Parser {
                 self.data.push_str(value);
                 self.data.push('\n');
             }
-            // A comment, or what there may be one day.
+            // A comment, or a field that this version does not know.
             _ => {}
         }
     }
@@ -79,7 +79,7 @@ impl Parser {
     fn end_of_event(&mut self) {
         let (event, mut data) = (std::mem::take(&mut self.event), std::mem::take(&mut self.data));
         self.last_id.clone_from(&self.id);
-        // One without data tells nothing.
+        // An event without data is none.
         if data.pop().is_some() {
             self.messages.push_back(Message { id: self.id.clone(), event, data });
         }

@@ -23,14 +23,14 @@ pub enum Play {
 
 /// A request as it came in.
 #[derive(Clone, Debug)]
-pub struct Asked {
+pub struct Received {
     /// `POST /v1/transactions`.
     pub what: String,
     pub head: String,
     pub body: String,
 }
 
-impl Asked {
+impl Received {
     pub fn header(&self, name: &str) -> Option<String> {
         let lines = self.head.lines().filter_map(|line| line.split_once(": "));
         lines.into_iter().find(|(found, _)| found == &name).map(|(_, value)| value.to_owned())
@@ -39,7 +39,7 @@ impl Asked {
 
 pub struct Fake {
     url: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Fake {
@@ -47,7 +47,7 @@ impl Fake {
     pub async fn plays(plays: Vec<Play>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::<Mutex<Vec<Asked>>>::default();
+        let asked = Arc::<Mutex<Vec<Received>>>::default();
         tokio::spawn(play(listener, plays.into(), Arc::clone(&asked)));
         Self { url, asked }
     }
@@ -62,12 +62,12 @@ impl Fake {
         Client::at(&self.url).answer_timeout(soon).retry_for(later)
     }
 
-    pub fn asked(&self) -> Vec<Asked> {
+    pub fn asked(&self) -> Vec<Received> {
         self.asked.lock().unwrap().clone()
     }
 }
 
-async fn play(listener: TcpListener, mut plays: VecDeque<Play>, asked: Arc<Mutex<Vec<Asked>>>) {
+async fn play(listener: TcpListener, mut plays: VecDeque<Play>, asked: Arc<Mutex<Vec<Received>>>) {
     let mut silent = Vec::new();
     while let Ok((mut stream, _)) = listener.accept().await {
         let request = request(&mut stream).await;
@@ -97,7 +97,7 @@ async fn play(listener: TcpListener, mut plays: VecDeque<Play>, asked: Arc<Mutex
     }
 }
 
-async fn request(stream: &mut TcpStream) -> Asked {
+async fn request(stream: &mut TcpStream) -> Received {
     let mut text = Vec::new();
     loop {
         let mut bytes = [0; 4096];
@@ -107,7 +107,7 @@ async fn request(stream: &mut TcpStream) -> Asked {
         let text = String::from_utf8_lossy(&text);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
         let what = head.split(" HTTP").next().unwrap().to_owned();
-        let asked = Asked { what, head: head.to_owned(), body: body.to_owned() };
+        let asked = Received { what, head: head.to_owned(), body: body.to_owned() };
         let length = asked.header("content-length").map_or(0, |length| length.parse().unwrap());
         if body.len() == length {
             return asked;

@@ -1,6 +1,6 @@
 //! Progress of the measurement: one live line on a terminal, a line for each part elsewhere.
 
-use wholly_terminal::stream::{Stream, is_terminal, replace_line};
+use wholly_terminal::stream::{StandardStream, is_terminal, replace_line};
 
 pub(super) struct Progress {
     is_live: bool,
@@ -9,7 +9,7 @@ pub(super) struct Progress {
 impl Progress {
     pub(super) fn to_stderr() -> Self {
         let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-        Self { is_live: is_terminal(Stream::Error) && !is_dumb }
+        Self { is_live: is_terminal(StandardStream::Error) && !is_dumb }
     }
 
     /// Says that a part begins.

@@ -4,7 +4,7 @@ use std::io;
 
 use serde_json::Value;
 use wholly_terminal::one_line;
-use wholly_terminal::stream::{Colour, Stream, is_terminal, write_painted};
+use wholly_terminal::stream::{Colour, StandardStream, is_terminal, write_painted};
 
 use crate::choreography::Told;
 use crate::fleet::{Books, Step, Transaction};
@@ -27,7 +27,7 @@ impl Teller {
     pub(super) fn new() -> Self {
         let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
         let dumb = set("TERM").is_none_or(|term| term == "dumb");
-        let colour = is_terminal(Stream::Output) && set("NO_COLOR").is_none() && !dumb;
+        let colour = is_terminal(StandardStream::Output) && set("NO_COLOR").is_none() && !dumb;
         Self { colour, verb: "prepare  ".len() }
     }
 

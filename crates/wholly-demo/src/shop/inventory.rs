@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
-use wholly_participant::barrier::saga::Outcome;
+use wholly_participant::barrier::saga::ActionOutcome;
 use wholly_participant::sqlite::{Actions, Participant};
 
 use super::standing::Standing;
@@ -128,10 +128,13 @@ pub(crate) fn put_back(db: &Connection, taken: &Reserved) -> rusqlite::Result<()
     end(db, taken, "undone")
 }
 
-fn reserve_inventory(db: &Transaction<'_>, asked: Reserved) -> Result<Outcome<Reserved>, Failure> {
+fn reserve_inventory(
+    db: &Transaction<'_>,
+    asked: Reserved,
+) -> Result<ActionOutcome<Reserved>, Failure> {
     Ok(match take(db, &asked)? {
-        Ok(()) => Outcome::Done(asked),
-        Err(why) => Outcome::Refused(why),
+        Ok(()) => ActionOutcome::Done(asked),
+        Err(why) => ActionOutcome::Refused(why),
     })
 }
 

@@ -43,7 +43,7 @@ use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
 use wholly_participant::http::{InvalidOperations, problem};
 use wholly_participant::sqlite::{
-    self, Actions, Database, OpenError, Participant, TransactionError, Written,
+    self, Actions, Database, OpenError, Participant, TransactionError, WriteCounts,
 };
 
 use inventory::Inventory;
@@ -246,7 +246,7 @@ async fn tell<S: Shop>(
 }
 
 async fn work<S: Shop>(State((_, database)): State<(S, Database)>) -> Response {
-    let Written { transactions, commits } = database.written();
+    let WriteCounts { transactions, commits } = database.written();
     json(StatusCode::OK, &serde_json::json!({ "transactions": transactions, "commits": commits }))
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
-use wholly_participant::barrier::saga::Outcome;
+use wholly_participant::barrier::saga::ActionOutcome;
 use wholly_participant::sqlite::{Actions, Participant};
 
 use super::standing::Standing;
@@ -64,9 +64,9 @@ struct Ordered {
     item_id: String,
 }
 
-fn create_order(db: &Transaction<'_>, asked: Ordered) -> Result<Outcome<()>, Failure> {
+fn create_order(db: &Transaction<'_>, asked: Ordered) -> Result<ActionOutcome<()>, Failure> {
     if asked.order_id.is_empty() {
-        return Ok(Outcome::Refused("order_id is required".to_owned()));
+        return Ok(ActionOutcome::Refused("order_id is required".to_owned()));
     }
     let created = db
         .prepare_cached(
@@ -76,8 +76,8 @@ fn create_order(db: &Transaction<'_>, asked: Ordered) -> Result<Outcome<()>, Fai
         )?
         .execute((&asked.order_id, asked.item_id))?;
     Ok(match created {
-        0 => Outcome::Refused(format!("there is an order {} already", asked.order_id)),
-        _ => Outcome::Done(()),
+        0 => ActionOutcome::Refused(format!("there is an order {} already", asked.order_id)),
+        _ => ActionOutcome::Done(()),
     })
 }
 
@@ -107,10 +107,10 @@ fn cancel_order(db: &Transaction<'_>, asked: Ordered, (): ()) -> Result<(), Fail
     Ok(end(db, &asked.order_id, "cancelled").map(drop)?)
 }
 
-fn confirm_order(db: &Transaction<'_>, asked: Ordered) -> Result<Outcome<()>, Failure> {
+fn confirm_order(db: &Transaction<'_>, asked: Ordered) -> Result<ActionOutcome<()>, Failure> {
     Ok(match end(db, &asked.order_id, "confirmed")? {
-        false => Outcome::Refused(format!("there is no order {} to confirm", asked.order_id)),
-        true => Outcome::Done(()),
+        false => ActionOutcome::Refused(format!("there is no order {} to confirm", asked.order_id)),
+        true => ActionOutcome::Done(()),
     })
 }
 

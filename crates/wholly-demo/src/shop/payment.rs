@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
-use wholly_participant::barrier::saga::Outcome;
+use wholly_participant::barrier::saga::ActionOutcome;
 use wholly_participant::sqlite::{Actions, Participant};
 
 use super::standing::Standing;
@@ -98,10 +98,10 @@ pub(crate) fn refund(db: &Connection, order_id: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn process_payment(db: &Transaction<'_>, asked: Charge) -> Result<Outcome<Paid>, Failure> {
+fn process_payment(db: &Transaction<'_>, asked: Charge) -> Result<ActionOutcome<Paid>, Failure> {
     Ok(match charge(db, &asked)? {
-        Ok(()) => Outcome::Done(Paid { order_id: asked.order_id, amount: asked.amount }),
-        Err(why) => Outcome::Refused(why),
+        Ok(()) => ActionOutcome::Done(Paid { order_id: asked.order_id, amount: asked.amount }),
+        Err(why) => ActionOutcome::Refused(why),
     })
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::de::DeserializeOwned;
+use wholly_dns::https::percent_encoded;
 
-use super::client::{HttpFeed, encoded, unreachable};
+use super::client::{HttpFeed, unreachable};
 use super::{FeedError, ServiceName};
 use crate::choreography::{ReactionStatus, Status};
 use crate::declaration::Declaration;
@@ -41,7 +42,7 @@ impl HttpFeed {
         source: &ServiceName,
         id: &EventId,
     ) -> Result<Option<Vec<ReactionStatus>>, FeedError> {
-        let (source, id) = (encoded(source.as_str()), encoded(id.as_str()));
+        let (source, id) = (percent_encoded(source.as_str()), percent_encoded(id.as_str()));
         self.about(&format!("/reactions?source={source}&id={id}")).await
     }
 

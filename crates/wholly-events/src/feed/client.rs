@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector};
-use hyper_util::client::legacy::{Client, connect::HttpConnector};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use http_body_util::{BodyExt, Full, Limited};
 use serde_json::value::RawValue;
 
-use wholly_dns::Names;
+use wholly_dns::https::{self, percent_encoded};
 use wholly_participant::signature::InvalidKey;
 
 use super::server::page_header;
@@ -27,16 +24,12 @@ use crate::wire::{self, Placed};
 const PAGE_LIMIT: usize = 1024 * 1024 + 2 * wire::EVENT_LIMIT;
 /// The time that an answer may take beyond the wait that was asked for.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a connection is kept without a request: under the 5 seconds after which widespread
-/// servers close one.
-const IDLE: Duration = Duration::from_secs(4);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most that is kept of what is no event, in bytes.
 const KEPT: usize = 64 * 1024;
 
 /// The feed of a service at an address, like `http://inventory:8080/feed`.
 pub struct HttpFeed {
-    client: Client<HttpsConnector<HttpConnector<Names>>, Empty<Bytes>>,
+    client: https::HttpsClient,
     url: String,
     authorization: Option<http::HeaderValue>,
     signing: Option<Signing>,
@@ -71,13 +64,6 @@ pub enum InvalidFeed {
     },
 }
 
-/// True for a host with or without a port, and nothing else: no user, no password.
-fn is_host_and_port(authority: &http::uri::Authority) -> bool {
-    let port = authority.port().map_or(0, |port| 1 + port.as_str().len());
-    let host = authority.host().len();
-    host > 0 && authority.as_str().len() == host + port
-}
-
 /// An address without its query, its user and its password: they may be secrets.
 fn shown(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
@@ -98,24 +84,11 @@ impl HttpFeed {
         let invalid = || InvalidFeed::Url { url: shown(url) };
         let uri: http::Uri = url.parse().map_err(|_| invalid())?;
         let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
-        let is_plain = uri.authority().is_some_and(is_host_and_port);
+        let is_plain = uri.authority().is_some_and(https::is_host_and_port);
         if !is_http || !is_plain || uri.query().is_some() {
             return Err(invalid());
         }
-        let mut tcp = HttpConnector::new_with_resolver(Names::system(CONNECT_TIMEOUT));
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        tcp.enforce_http(false);
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|_| invalid())?
-            .with_webpki_roots()
-            .with_no_client_auth();
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build((tcp, tls).into());
+        let client = https::web_client().map_err(|_| invalid())?;
         Ok(Self { client, url: url.to_owned(), authorization: None, signing: None })
     }
 }
@@ -148,7 +121,7 @@ impl HttpFeed {
         let after = match start {
             Start::Earliest => "earliest".to_owned(),
             Start::Now => "now".to_owned(),
-            Start::After(cursor) => encoded(&cursor.to_string()),
+            Start::After(cursor) => percent_encoded(&cursor.to_string()),
         };
         let wait_ms = wait.as_millis();
         let url = format!("{}?after={after}&limit={limit}&wait_ms={wait_ms}", self.url);
@@ -172,7 +145,7 @@ impl HttpFeed {
                 request = request.header(name, value);
             }
         }
-        let request = request.body(Empty::new()).map_err(unreachable)?;
+        let request = request.body(Full::default()).map_err(unreachable)?;
         let whole = async {
             let (head, body) =
                 self.client.request(request).await.map_err(unreachable)?.into_parts();
@@ -342,17 +315,4 @@ fn stated(item: &RawValue) -> Option<u64> {
 pub(super) fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> FeedError {
     let error = error.into();
     FeedError::Unreachable(crate::SqlError::of(&*error).0)
-}
-
-/// A cursor as a part of a query: everything but letters and digits is written as its bytes.
-pub(super) fn encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded += &format!("%{byte:02X}");
-        }
-    }
-    encoded
 }

@@ -3,107 +3,102 @@
 use wholly_core::wire::{Answer, Operation, cut};
 use wholly_core::{OperationName, Payload, Timestamp};
 
-use super::{State, mixed, too_late};
+use super::{RowState, Transition, mixed, too_late};
 
-/// What an action comes to.
+/// The outcome of an action.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome<O> {
-    /// It is done. This is its output: later steps may refer to it, and its compensation is given
-    /// it.
+pub enum ActionOutcome<O> {
+    /// It is done. Later steps may refer to its output, and its compensation is given it.
     Done(O),
-    /// It cannot be done, for this reason. What it wrote is rolled back.
+    /// It cannot be done, for this reason. Its writes are rolled back.
     Refused(String),
 }
 
-/// What a call leads to: all of it in one database transaction, durable before the answer leaves.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Next<W> {
-    /// Change nothing, and say this.
-    Say(Answer),
-    /// Write the step's first row, and say this.
-    Record(State, Answer),
-    /// Run the operation, with this.
-    Run(W),
+impl<O> ActionOutcome<O> {
+    /// True if the writes of the action stay.
+    pub fn is_done(&self) -> bool {
+        matches!(self, Self::Done(_))
+    }
 }
 
-/// What to do when the action `name` is asked of a step whose row is `found`, at `now`. Once it has
-/// run, [`acted`] says what follows.
+/// The transition of a step whose row is `found`, when the action `name` is called at `now`. Once the
+/// action has run, [`acted`] gives its row.
 ///
-/// `expires` is when it may no longer take effect. It only matters to the first one: what has been
-/// answered is answered so again, at any time.
+/// From `expires` on, the action may not take effect. It matters only to the first call: a repeated call
+/// has the same answer at any time.
 ///
 /// ```
 /// # use wholly_core::{OperationName, Timestamp};
 /// # use wholly_core::wire::Answer;
-/// # use wholly_participant::barrier::{State, saga};
-/// # use saga::{Next, action, compensation};
+/// # use wholly_participant::barrier::{RowState, Transition, saga};
+/// # use saga::{action, compensation};
 /// let now = Timestamp::from_millis(1);
 /// let pay = OperationName::new("pay")?;
 /// // The compensation overtook the action. It wins, and leaves a row ...
 /// let first = compensation(None, &pay, false);
-/// assert_eq!(first, Next::Record(State::CompensatedEmpty, Answer::Done));
+/// assert_eq!(first, Transition::Record(RowState::CompensatedEmpty, Answer::Done));
 /// // ... that refuses the action.
-/// let late = action(Some(&State::CompensatedEmpty), &pay, None, now);
-/// assert!(matches!(late, Next::Say(Answer::Refused { .. })));
+/// let late = action(Some(&RowState::CompensatedEmpty), &pay, None, now);
+/// assert!(matches!(late, Transition::Answer(Answer::Refused { .. })));
 /// # Ok::<(), wholly_core::InvalidName>(())
 /// ```
 pub fn action(
-    found: Option<&State>,
+    found: Option<&RowState>,
     name: &OperationName,
     expires: Option<Timestamp>,
     now: Timestamp,
-) -> Next<()> {
-    Next::Say(match found {
+) -> Transition<()> {
+    Transition::Answer(match found {
         None => match expires.filter(|&expires| expires <= now) {
-            None => return Next::Run(()),
+            None => return Transition::Run(()),
             Some(at) => {
                 let (state, answer) = refuse(too_late(Operation::Action, at, now));
-                return Next::Record(state, answer);
+                return Transition::Record(state, answer);
             }
         },
-        Some(State::Done { action, .. }) if action != name => another(action),
-        Some(State::Done { output, .. }) => done(output.clone()),
-        Some(State::ActionRefused { reason }) => Answer::refused(reason.as_str()),
-        Some(State::Compensated) => Answer::refused("this step was compensated before"),
-        Some(State::CompensatedEmpty) => {
+        Some(RowState::Done { action, .. }) if action != name => another(action),
+        Some(RowState::Done { output, .. }) => done(output.clone()),
+        Some(RowState::ActionRefused { reason }) => Answer::refused(reason.as_str()),
+        Some(RowState::Compensated) => Answer::refused("this step was compensated before"),
+        Some(RowState::CompensatedEmpty) => {
             Answer::refused("this step's compensation came before its action")
         }
         Some(_) => mixed(),
     })
 }
 
-/// What the row says, and what is answered, once the action `name` has run.
-pub fn acted(name: &OperationName, outcome: Outcome<Payload>) -> (State, Answer) {
+/// The first row and the answer after the action `name` has run.
+pub fn acted(name: &OperationName, outcome: ActionOutcome<Payload>) -> (RowState, Answer) {
     match outcome {
-        Outcome::Done(output) => {
-            let state = State::Done { action: name.clone(), output: output.clone() };
+        ActionOutcome::Done(output) => {
+            let state = RowState::Done { action: name.clone(), output: output.clone() };
             (state, done(output))
         }
-        Outcome::Refused(reason) => refuse(reason),
+        ActionOutcome::Refused(reason) => refuse(reason),
     }
 }
 
-/// What to do when the compensation of the action `name` is asked of a step whose row is `found`.
-/// It is to run with the action's output; the step is then compensated, and the answer is done.
+/// The transition of a step whose row is `found`, when the compensation of the action `name` is called.
+/// The compensation runs with the action's output; the step is then compensated, and the answer is done.
 ///
-/// `known_done` is whether the coordinator has an output of the action.
+/// `known_done` is true if the coordinator has an output of the action.
 pub fn compensation(
-    found: Option<&State>,
+    found: Option<&RowState>,
     name: &OperationName,
     known_done: bool,
-) -> Next<Payload> {
-    Next::Say(match found {
-        // INVARIANT: done is never claimed of what was done and not taken back.
+) -> Transition<Payload> {
+    Transition::Answer(match found {
+        // INVARIANT: done is never claimed of an action that was done and not compensated.
         None if known_done => Answer::unknown(
             "this step was done, but not here, so there is nothing to take back; \
              is the service's database an old copy, or was the step purged too early?",
         ),
-        None => return Next::Record(State::CompensatedEmpty, Answer::Done),
-        Some(State::Done { action, .. }) if action != name => another(action),
-        Some(State::Done { output, .. }) => return Next::Run(output.clone()),
-        Some(State::ActionRefused { .. } | State::Compensated | State::CompensatedEmpty) => {
-            Answer::Done
-        }
+        None => return Transition::Record(RowState::CompensatedEmpty, Answer::Done),
+        Some(RowState::Done { action, .. }) if action != name => another(action),
+        Some(RowState::Done { output, .. }) => return Transition::Run(output.clone()),
+        Some(
+            RowState::ActionRefused { .. } | RowState::Compensated | RowState::CompensatedEmpty,
+        ) => Answer::Done,
         Some(_) => mixed(),
     })
 }
@@ -122,10 +117,10 @@ fn done(output: Payload) -> Answer {
     }
 }
 
-/// The row keeps the reason as it is answered, so that it can be repeated.
-fn refuse(reason: String) -> (State, Answer) {
+/// The row keeps the reason as it is answered, for repeated answers.
+fn refuse(reason: String) -> (RowState, Answer) {
     let reason = cut(reason);
-    (State::ActionRefused { reason: reason.clone() }, Answer::Refused { reason })
+    (RowState::ActionRefused { reason: reason.clone() }, Answer::Refused { reason })
 }
 
 #[cfg(test)]
@@ -138,27 +133,31 @@ mod tests {
         OperationName::new("pay").unwrap()
     }
 
-    fn done_by(action: &str) -> State {
+    fn done_by(action: &str) -> RowState {
         let output = Payload::of(&7).unwrap();
-        State::Done { action: OperationName::new(action).unwrap(), output }
+        RowState::Done { action: OperationName::new(action).unwrap(), output }
     }
 
-    fn short<W>(next: &Next<W>) -> &'static str {
+    fn short<W>(next: &Transition<W>) -> &'static str {
         match next {
-            Next::Say(Answer::Done) => "done",
-            Next::Say(Answer::DoneWith { output }) if output.as_str() == "7" => "done with 7",
-            Next::Say(Answer::Refused { .. }) => "refused",
-            Next::Say(Answer::Unknown { .. }) => "unknown",
-            Next::Record(State::ActionRefused { .. }, Answer::Refused { .. }) => "record refused",
-            Next::Record(State::CompensatedEmpty, Answer::Done) => "record empty",
-            Next::Run(_) => "run",
+            Transition::Answer(Answer::Done) => "done",
+            Transition::Answer(Answer::DoneWith { output }) if output.as_str() == "7" => {
+                "done with 7"
+            }
+            Transition::Answer(Answer::Refused { .. }) => "refused",
+            Transition::Answer(Answer::Unknown { .. }) => "unknown",
+            Transition::Record(RowState::ActionRefused { .. }, Answer::Refused { .. }) => {
+                "record refused"
+            }
+            Transition::Record(RowState::CompensatedEmpty, Answer::Done) => "record empty",
+            Transition::Run(_) => "run",
             _ => "what has no place in the table",
         }
     }
 
     #[test]
     fn every_state_and_operation_leads_where_the_table_says() {
-        let refused = State::ActionRefused { reason: "declined".into() };
+        let refused = RowState::ActionRefused { reason: "declined".into() };
         let (early, late) = (None, Some(NOW));
         let table = [
             (None, early, ["run", "record empty", "unknown"]),
@@ -166,14 +165,14 @@ mod tests {
             (Some(done_by("pay")), late, ["done with 7", "run", "run"]),
             (Some(done_by("reserve")), late, ["unknown", "unknown", "unknown"]),
             (Some(refused), late, ["refused", "done", "done"]),
-            (Some(State::Compensated), late, ["refused", "done", "done"]),
-            (Some(State::CompensatedEmpty), late, ["refused", "done", "done"]),
-            (Some(State::Prepared), late, ["unknown", "unknown", "unknown"]),
-            (Some(State::Committed), late, ["unknown", "unknown", "unknown"]),
-            (Some(State::CommittedOnePhase), late, ["unknown", "unknown", "unknown"]),
-            (Some(State::Aborted), late, ["unknown", "unknown", "unknown"]),
-            (Some(State::ReadOnly), late, ["unknown", "unknown", "unknown"]),
-            (Some(State::Refused { reason: "no".into() }), late, ["unknown"; 3]),
+            (Some(RowState::Compensated), late, ["refused", "done", "done"]),
+            (Some(RowState::CompensatedEmpty), late, ["refused", "done", "done"]),
+            (Some(RowState::Prepared), late, ["unknown", "unknown", "unknown"]),
+            (Some(RowState::Committed), late, ["unknown", "unknown", "unknown"]),
+            (Some(RowState::CommittedOnePhase), late, ["unknown", "unknown", "unknown"]),
+            (Some(RowState::Aborted), late, ["unknown", "unknown", "unknown"]),
+            (Some(RowState::ReadOnly), late, ["unknown", "unknown", "unknown"]),
+            (Some(RowState::Refused { reason: "no".into() }), late, ["unknown"; 3]),
         ];
         for (found, expires, expected) in table {
             let found = found.as_ref();
@@ -187,21 +186,26 @@ mod tests {
     }
 
     #[test]
-    fn what_has_run_is_answered_the_same_again() {
+    fn an_action_that_has_run_is_answered_the_same_again() {
         let outcomes = [
-            Outcome::Done(Payload::of(&7).unwrap()),
-            Outcome::Done(Payload::null()),
-            Outcome::Refused("é".repeat(1_000)),
+            ActionOutcome::Done(Payload::of(&7).unwrap()),
+            ActionOutcome::Done(Payload::null()),
+            ActionOutcome::Refused("é".repeat(1_000)),
         ];
         for outcome in outcomes {
             let (state, answer) = acted(&pay(), outcome.clone());
-            assert_eq!(action(Some(&state), &pay(), Some(NOW), NOW), Next::Say(answer.clone()));
+            assert_eq!(
+                action(Some(&state), &pay(), Some(NOW), NOW),
+                Transition::Answer(answer.clone())
+            );
             match (outcome, answer) {
-                (Outcome::Done(output), answer) => {
+                (ActionOutcome::Done(output), answer) => {
                     assert_eq!(answer == Answer::Done, output == Payload::null());
-                    assert_eq!(compensation(Some(&state), &pay(), true), Next::Run(output));
+                    assert_eq!(compensation(Some(&state), &pay(), true), Transition::Run(output));
                 }
-                (Outcome::Refused(_), Answer::Refused { reason }) => assert!(reason.len() <= 500),
+                (ActionOutcome::Refused(_), Answer::Refused { reason }) => {
+                    assert!(reason.len() <= 500)
+                }
                 (outcome, answer) => panic!("{answer:?} to {outcome:?}"),
             }
         }
@@ -210,10 +214,10 @@ mod tests {
     #[test]
     fn an_action_takes_effect_until_just_before_it_expires() {
         let before = Timestamp::from_millis(999);
-        assert_eq!(action(None, &pay(), Some(NOW), before), Next::Run(()));
-        let Next::Record(state, answer) = action(None, &pay(), Some(NOW), NOW) else {
+        assert_eq!(action(None, &pay(), Some(NOW), before), Transition::Run(()));
+        let Transition::Record(state, answer) = action(None, &pay(), Some(NOW), NOW) else {
             panic!("it took effect too late");
         };
-        assert_eq!(action(Some(&state), &pay(), None, before), Next::Say(answer));
+        assert_eq!(action(Some(&state), &pay(), None, before), Transition::Answer(answer));
     }
 }

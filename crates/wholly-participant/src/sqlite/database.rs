@@ -1,50 +1,46 @@
 //! The service's SQLite file, and the one thread that writes it.
 //!
-//! Every call needs its change on disk before it is answered, and a sync to disk costs far more
-//! than the change. So all calls that wait are executed in one SQLite transaction, each in a
-//! savepoint of its own, synced once, and only then answered (*group commit*; DeWitt et al., 1984).
+//! The change of a call is on disk before its answer, and a sync to disk costs far more than the change.
+//! So all calls that wait are executed in one SQLite transaction, each in a savepoint of its own, synced
+//! once, and then answered (*group commit*; DeWitt et al., 1984).
 //!
-//! INVARIANT: nothing is answered before what it shows is durable, a repeated answer included.
+//! INVARIANT: no answer, not even a repeated one, leaves before the change that it tells of is durable.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
-use wholly_clock::{Ages, SteadyClock};
-use wholly_core::Timestamp;
 
-use super::branch;
+use super::statements;
 use crate::Failure;
+use crate::local::{Retention, TransactionError};
 
-/// The most jobs that wait for the thread; more are turned away as busy.
+/// The most jobs that wait for the thread; more are rejected as busy.
 const QUEUE_LIMIT: usize = 1024;
 
 /// The most jobs in one SQLite transaction.
 const BATCH_LIMIT: usize = 256;
 
-/// The most rows that a purge deletes in one SQLite transaction, so that calls need not wait long.
-const PURGE_LIMIT: usize = 1000;
-
-/// How long another process that writes to the file is waited for.
+/// The longest wait for another process that writes to the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A service's own SQLite file: its business data, and the barrier's rows.
 ///
-/// Clones are handles of the same open file; it is closed when the last one is dropped.
+/// Clones share the open file, which is closed when the last one is dropped.
 #[derive(Clone, Debug)]
 pub struct Database {
     jobs: mpsc::Sender<Box<dyn Job>>,
     counters: Arc<Counters>,
-    ages: Arc<Mutex<Ages>>,
+    retention: Arc<Retention>,
 }
 
 /// The writes to a database since it was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Written {
+pub struct WriteCounts {
     /// The transactions that changed something: calls, and the service's own.
     pub transactions: u64,
     /// The commits that changed something, each of which is one sync to disk. Several transactions
@@ -58,51 +54,36 @@ struct Counters {
     commits: AtomicU64,
 }
 
-/// Why a database cannot be opened.
+/// A database that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// SQLite could not open the file, or cannot write it.
     #[error("the database {path} cannot be opened: {source}")]
     Sqlite {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// The file has no write-ahead log, as where it is in memory.
+    /// The file cannot have a write-ahead log, as one in memory.
     #[error("the database {path} cannot keep a write-ahead log; put it on a local disk")]
     NoWriteAheadLog {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// The system gave no thread to write with.
+    /// The system started no thread.
     #[error("no thread can be started for the database {path}: {source}")]
     Thread {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
-/// Why a database transaction did not happen, or may not have.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TransactionError {
-    /// Too many wait already; nothing was done. Ask again later.
-    #[error("too many calls wait for the service's database; ask again later")]
-    Busy,
-    /// The work itself failed or panicked; it was rolled back.
-    #[error("the service failed, and its change was rolled back: {0}")]
-    Work(Failure),
-    /// SQLite failed. What was written was not acknowledged; it may still be there after a crash.
-    #[error("the service's database failed: {0}")]
-    Storage(String),
-}
-
 impl Database {
-    /// Opens the file, creating it where there is none, and the barrier's table in it.
+    /// Opens the file, and creates it and the barrier's table if they do not exist.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -113,9 +94,8 @@ impl Database {
         if !set_up(&connection).map_err(sqlite)? {
             return Err(OpenError::NoWriteAheadLog { path: path.to_owned() });
         }
-        let youngest = branch::youngest(&connection).map_err(sqlite)?;
-        let clock = SteadyClock::of_process();
-        let ages = Arc::new(Mutex::new(Ages::from(clock.read(), youngest, Duration::MAX)));
+        let youngest = statements::youngest(&connection).map_err(sqlite)?;
+        let retention = Arc::new(Retention::new(youngest));
         let (jobs, queue) = mpsc::channel(QUEUE_LIMIT);
         let counters = Arc::<Counters>::default();
         std::thread::Builder::new()
@@ -125,22 +105,22 @@ impl Database {
                 move || work_off(connection, queue, &counters)
             })
             .map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
-        Ok(Self { jobs, counters, ages })
+        Ok(Self { jobs, counters, retention })
     }
 
-    /// The writes since it was opened.
-    pub fn written(&self) -> Written {
+    /// The count of writes since the database was opened.
+    pub fn written(&self) -> WriteCounts {
         let Counters { transactions, commits } = &*self.counters;
-        Written { transactions: transactions.load(Relaxed), commits: commits.load(Relaxed) }
+        WriteCounts { transactions: transactions.load(Relaxed), commits: commits.load(Relaxed) }
     }
 
-    /// Does `work` in a transaction of its own, which is durable when this returns.
+    /// Does `work` in a transaction, which is durable when this returns.
     ///
-    /// For what the service does beside its part in transactions, reads included. Dropping the
-    /// future does not take the work back.
+    /// It is for everything that the service does beside its part in transactions, reads included.
+    /// Dropping the future does not cancel the work.
     ///
     /// # Errors
-    /// See [`TransactionError`]. If the work fails, what it wrote is rolled back.
+    /// See [`TransactionError`]. If the work fails, its writes are rolled back.
     pub async fn transaction<T, W>(&self, work: W) -> Result<T, TransactionError>
     where
         T: Send + 'static,
@@ -155,70 +135,53 @@ impl Database {
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Forgets the branches and steps that ended longer than `age` ago; returns how many.
+    /// Deletes the rows of branches and steps that ended longer than `age` ago; returns how many.
     ///
-    /// Those that are prepared are never forgotten. The age must be longer than the longest
-    /// deadline of a transaction, with room for clocks that differ: the row of an abort that came
-    /// first must outlive the prepare that it overtook. For two-phase a day is a good age. For sagas
-    /// a month is: what an action did can be taken back only as long as its row is there, and a
-    /// saga that turns back waits for every service that is away.
+    /// Prepared branches are never deleted. The age must be longer than the longest deadline of a
+    /// transaction, with room for clocks that differ: the row of an abort that came first must outlive
+    /// the prepare that it overtook. For two-phase a day is a good age, for sagas a month: an action
+    /// can be compensated only as long as its row exists, and a saga that turns back waits for every
+    /// service that is down.
     ///
-    /// Call it again and again, as once an hour. Nothing is forgotten within an hour of a jump of the
-    /// wall clock, or of an opening whose clock disagrees with the youngest row or is more than an hour
-    /// later: the clock may be wrong, and ages with it.
+    /// Call it regularly, as once an hour. Nothing is deleted within an hour of a jump of the wall clock,
+    /// or of an opening whose clock disagrees with the youngest row or is more than an hour later: the
+    /// clock may be wrong, and the ages with it.
     ///
     /// # Errors
     /// See [`TransactionError`].
     pub async fn purge(&self, age: Duration) -> Result<usize, TransactionError> {
-        let mut purged = 0;
-        loop {
-            let Some(before) = self.old_before(age) else {
-                tracing::debug!(
-                    "no branch is forgotten: the clock jumped, or disagrees with the rows"
-                );
-                return Ok(purged);
-            };
-            let part = move |db: &Transaction<'_>| Ok(branch::purge(db, before, PURGE_LIMIT)?);
-            let count = self.transaction(part).await?;
-            purged += count;
-            if count < PURGE_LIMIT {
-                return Ok(purged);
-            }
-        }
-    }
-
-    /// The moment before which what is kept for `age` is old; `None` while no age is trusted.
-    fn old_before(&self, age: Duration) -> Option<Timestamp> {
-        // What is behind the lock is whole after a panic, too: single values are written.
-        self.ages.lock().unwrap_or_else(PoisonError::into_inner).before(super::now(), age)
+        let delete = |expired| {
+            self.transaction(move |db: &Transaction<'_>| Ok(statements::delete(db, &expired)?))
+        };
+        self.retention.purge(age, delete).await
     }
 }
 
-/// Runs `work` so that what it writes stays only if `keep` says so of its result.
-pub(super) fn savepoint<T>(
+/// Runs `work`, whose writes stay only if it succeeds and `keep` is true of its result.
+pub(super) fn savepoint<T, E>(
     db: &Transaction<'_>,
     keep: impl FnOnce(&T) -> bool,
-    work: impl FnOnce() -> T,
-) -> rusqlite::Result<T> {
+    work: impl FnOnce() -> Result<T, E>,
+) -> rusqlite::Result<Result<T, E>> {
     db.prepare_cached("SAVEPOINT wholly")?.execute([])?;
     let result = work();
-    if !keep(&result) {
+    if !result.as_ref().is_ok_and(keep) {
         db.prepare_cached("ROLLBACK TO wholly")?.execute([])?;
     }
     db.prepare_cached("RELEASE wholly")?.execute([])?;
     Ok(result)
 }
 
-/// Returns whether the file has a write-ahead log.
+/// Returns true if the file has a write-ahead log.
 fn set_up(connection: &Connection) -> rusqlite::Result<bool> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     let mode: String =
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.execute_batch(branch::SCHEMA)?;
-    // INVARIANT: opening makes durable what it found. A killed process may have written what it
-    // had not synced; read, answered again and then lost to a power failure, it would be a broken
-    // promise. A commit syncs the whole write-ahead log, what was in it before included.
+    connection.execute_batch(statements::SCHEMA)?;
+    // INVARIANT: opening makes durable what it found. A killed process may have written something that
+    // it had not synced: an answer that rests on it would break its promise at a power failure. A commit
+    // syncs the whole write-ahead log, with what was in it before.
     connection.execute_batch(
         "CREATE TABLE IF NOT EXISTS wholly_opening (id INTEGER PRIMARY KEY, openings INTEGER);
          INSERT INTO wholly_opening VALUES (1, 1)
@@ -227,7 +190,7 @@ fn set_up(connection: &Connection) -> rusqlite::Result<bool> {
     Ok(mode == "wal")
 }
 
-/// A piece of work that waits for the thread: executed, then told whether that is durable.
+/// A piece of work that waits for the thread. It is executed, and answered once that is durable.
 trait Job: Send {
     fn execute(&mut self, db: &Transaction<'_>);
     fn answer(self: Box<Self>, committed: Result<(), String>);
@@ -246,12 +209,12 @@ where
 {
     fn execute(&mut self, db: &Transaction<'_>) {
         let Some(work) = self.work.take() else { return };
-        // A panic of the service's code must not end the thread, nor the batch of the others.
+        // A panic of the service's code ends neither the thread nor the batch.
         let work = || match catch_unwind(AssertUnwindSafe(|| work(db))) {
             Ok(result) => result,
             Err(_) => Err("it panicked".into()),
         };
-        self.done = Some(match savepoint(db, Result::is_ok, work) {
+        self.done = Some(match savepoint(db, |_| true, work) {
             Ok(result) => result.map_err(TransactionError::Work),
             Err(error) => Err(TransactionError::Storage(error.to_string())),
         });
@@ -263,7 +226,7 @@ where
             (Err(why), _) => Err(TransactionError::Storage(why)),
             (Ok(()), None) => Err(gone()),
         };
-        // Whoever asked may be gone; what was done remains done.
+        // The caller may be gone; the work remains done.
         let _ = self.reply.send(result);
     }
 }
@@ -272,7 +235,7 @@ fn gone() -> TransactionError {
     TransactionError::Storage("the thread that writes it has ended".to_owned())
 }
 
-/// The thread: works off what waits, batch by batch, until no one can ask any more.
+/// The thread: executes the jobs batch by batch, until the last handle is dropped.
 fn work_off(
     mut connection: Connection,
     mut queue: mpsc::Receiver<Box<dyn Job>>,
@@ -321,7 +284,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_what_changes_something_is_written() {
+    async fn only_transactions_that_change_something_are_counted() {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(directory.path().join("service.db")).unwrap();
         let run = |sql: &'static str| database.transaction(move |db| Ok(db.execute(sql, [])?));

@@ -10,9 +10,10 @@ use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{BranchName, LogId, Payload, Timestamp, TransactionId};
 
 use super::database::savepoint;
-use super::{Participant, branch, execute};
+use super::{Participant, execute, statements};
 use crate::Failure;
 use crate::barrier::Vote;
+use crate::local::Expired;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const AT: Reading = Reading { steady: NOW, wall_ahead_millis: 0 };
@@ -23,7 +24,7 @@ struct Bookkeeper {
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Asked {
+struct Booking {
     line: u8,
     vote: char,
 }
@@ -37,10 +38,10 @@ impl Bookkeeper {
 }
 
 impl Participant for Bookkeeper {
-    type Payload = Asked;
+    type Payload = Booking;
     type Prepared = u8;
 
-    fn validate(&self, db: &Transaction<'_>, asked: Asked) -> Result<Vote<u8>, Failure> {
+    fn validate(&self, db: &Transaction<'_>, asked: Booking) -> Result<Vote<u8>, Failure> {
         self.book(db, asked.line, 1, 0)?;
         Ok(match asked.vote {
             'y' => Vote::Yes(asked.line),
@@ -74,15 +75,15 @@ fn attempt() -> impl Strategy<Value = Attempt> {
 }
 
 /// A service in memory, and what it answered so far.
-struct Service {
+struct TestService {
     connection: Connection,
     said: HashMap<(u8, Operation), Vec<Answer>>,
 }
 
-impl Service {
+impl TestService {
     fn new() -> Self {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(branch::SCHEMA).unwrap();
+        connection.execute_batch(statements::SCHEMA).unwrap();
         connection
             .execute_batch(
                 "CREATE TABLE book (line, held, made);
@@ -94,11 +95,11 @@ impl Service {
 
     fn ask(&mut self, attempt: &Attempt, votes: &[char]) {
         let Attempt { line, operation, expired, fails } = *attempt;
-        let asked = Asked { line, vote: votes[usize::from(line)] };
+        let asked = Booking { line, vote: votes[usize::from(line)] };
         let call = call(line, operation, expired.then_some(NOW), Payload::of(&asked).unwrap());
         let db = self.connection.transaction().unwrap();
         let work = || execute(&Bookkeeper { fails }, &db, &call, AT);
-        let answer = savepoint(&db, Result::is_ok, work).unwrap();
+        let answer = savepoint(&db, |_| true, work).unwrap();
         db.commit().unwrap();
         if let Ok(answer) = answer {
             self.said.entry((line, operation)).or_default().push(answer);
@@ -149,7 +150,7 @@ proptest! {
         attempts in prop::collection::vec(attempt(), 1..40),
         votes in prop::collection::vec(prop::sample::select(vec!['y', 'y', 'y', 'r', 'n']), 4),
     ) {
-        let mut service = Service::new();
+        let mut service = TestService::new();
         for attempt in &attempts {
             service.ask(attempt, &votes);
             for line in 0..4 {
@@ -159,7 +160,7 @@ proptest! {
     }
 }
 
-fn check(service: &Service, line: u8) -> Result<(), TestCaseError> {
+fn check(service: &TestService, line: u8) -> Result<(), TestCaseError> {
     let done = |operation| service.said(line, operation).contains(&Answer::Done);
     let (held, made) = service.book(line);
     let state = service.state(line);
@@ -193,19 +194,19 @@ fn check(service: &Service, line: u8) -> Result<(), TestCaseError> {
 #[test]
 fn a_payload_of_another_form_is_refused_and_stays_so() {
     let mut connection = Connection::open_in_memory().unwrap();
-    connection.execute_batch(branch::SCHEMA).unwrap();
+    connection.execute_batch(statements::SCHEMA).unwrap();
     let db = connection.transaction().unwrap();
     let wrong = call(0, Operation::Prepare, None, Payload::of(&["what"]).unwrap());
     let first = execute(&Bookkeeper { fails: false }, &db, &wrong, AT).unwrap();
     assert!(matches!(&first, Answer::Refused { reason } if reason.contains("payload")));
-    let right = Payload::of(&Asked { line: 0, vote: 'y' }).unwrap();
+    let right = Payload::of(&Booking { line: 0, vote: 'y' }).unwrap();
     let again = call(0, Operation::Prepare, None, right);
     assert_eq!(execute(&Bookkeeper { fails: false }, &db, &again, AT).unwrap(), first);
 }
 
 #[test]
-fn what_cannot_be_read_back_is_unknown_and_stays_prepared() {
-    let mut service = Service::new();
+fn prepared_data_that_cannot_be_read_is_unknown_and_stays_prepared() {
+    let mut service = TestService::new();
     let prepare = Attempt { line: 0, operation: Operation::Prepare, expired: false, fails: false };
     service.ask(&prepare, &['y'; 4]);
     service.connection.execute("UPDATE wholly_branch SET data = '{'", []).unwrap();
@@ -217,15 +218,15 @@ fn what_cannot_be_read_back_is_unknown_and_stays_prepared() {
 }
 
 #[test]
-fn a_purge_forgets_what_ended_long_ago_and_never_what_is_prepared() {
+fn a_purge_deletes_old_ended_branches_and_no_prepared_one() {
     use std::time::Duration;
-    let mut service = Service::new();
+    let mut service = TestService::new();
     let ask = |line, operation| Attempt { line, operation, expired: false, fails: false };
     service.ask(&ask(0, Operation::Prepare), &['y'; 4]);
     service.ask(&ask(1, Operation::Abort), &['y'; 4]);
     let mut purge = |before| {
         let db = service.connection.transaction().unwrap();
-        let purged = branch::purge(&db, before, 10).unwrap();
+        let purged = statements::delete(&db, &Expired::before(before, 10)).unwrap();
         db.commit().unwrap();
         purged
     };

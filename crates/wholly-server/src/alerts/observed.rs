@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use tokio::sync::watch;
 use wholly::Timestamp;
+use wholly_dns::https::percent_encoded;
 use wholly_events::{Correlation, ServiceName};
 
 use super::{Change, Data, Message, Told, Webhook, tell_of};
@@ -69,7 +70,7 @@ fn of_choreography(change: &Change<Correlation>, now: Timestamp) -> Message {
     Message {
         id: format!(
             "choreography-{}-{word}-{}",
-            printable(correlation.as_str()),
+            percent_encoded(correlation.as_str()),
             since.as_millis()
         ),
         r#type: if stuck { "choreography.stuck" } else { "choreography.unstuck" },
@@ -93,15 +94,6 @@ fn of_feed(change: &Change<Trouble>, now: Timestamp) -> Message {
         timestamp: if stuck { since } else { now },
         data: Data::Feed(Feed { feed, follower, since, trouble }),
     }
-}
-
-/// A correlation as a part of a header: other bytes as their numbers.
-fn printable(text: &str) -> String {
-    let shown = |byte: u8| match byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-        true => char::from(byte).to_string(),
-        false => format!("%{byte:02X}"),
-    };
-    text.bytes().map(shown).collect()
 }
 
 fn now() -> Timestamp {

@@ -1,6 +1,5 @@
 //! One delivery, signed as [Standard Webhooks](https://www.standardwebhooks.com) says.
 
-use std::error::Error;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -9,10 +8,10 @@ use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper::{Request, Uri, header};
 use ring::hmac;
+use wholly_dns::https;
 
 use super::Message;
 use crate::config::alerts::Alerts;
-use crate::https;
 
 /// How long a delivery may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -21,7 +20,7 @@ const AGENT: &str = concat!("wholly/", env!("CARGO_PKG_VERSION"));
 
 /// Where alerts are delivered.
 pub struct Webhook {
-    client: https::Client,
+    client: https::HttpsClient,
     url: Uri,
     key: hmac::Key,
 }
@@ -32,7 +31,7 @@ impl Webhook {
     /// # Errors
     /// When TLS cannot be had.
     pub fn new(alerts: Alerts) -> Result<Self, rustls::Error> {
-        Ok(Self { client: https::client()?, url: alerts.url, key: alerts.key })
+        Ok(Self { client: https::web_client()?, url: alerts.url, key: alerts.key })
     }
 
     /// Delivers a message once. An answer 2xx means that it was taken; no redirect is followed.
@@ -42,7 +41,10 @@ impl Webhook {
         match tokio::time::timeout(PATIENCE, self.client.request(request)).await {
             Ok(Ok(answer)) if answer.status().is_success() => Ok(()),
             Ok(Ok(answer)) => Err(format!("the webhook answered {}", answer.status())),
-            Ok(Err(error)) => Err(innermost(&error)),
+            Ok(Err(error)) => {
+                // The root cause does not name the URL, which may hold a token.
+                Err(format!("the webhook cannot be reached: {}", https::root_cause(&error)))
+            }
             Err(_) => Err(format!("the webhook did not answer within {PATIENCE:?}")),
         }
     }
@@ -66,15 +68,6 @@ fn signature(key: &hmac::Key, id: &str, seconds: u64, body: &[u8]) -> String {
     signed.update(format!("{id}.{seconds}.").as_bytes());
     signed.update(body);
     format!("v1,{}", STANDARD.encode(signed.sign()))
-}
-
-/// What was wrong at the bottom. It does not name the URL, which may hold a token.
-fn innermost(error: &dyn Error) -> String {
-    let mut error = error;
-    while let Some(cause) = error.source() {
-        error = cause;
-    }
-    format!("the webhook cannot be reached: {error}")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use serde_json::json;
-use wholly_client::{As, AskError, RawValue, TransactionId};
+use wholly_client::{RawValue, RequestError, Resolution, TransactionId};
 
 use super::ask::{Ask, Id};
 use super::exit::{Exit, Failed};
@@ -134,10 +134,10 @@ impl Resolve {
                 return Err(Failed::Usage(why.to_owned()));
             }
             let (ended, how) = match r#as {
-                How::Committed => (As::Committed, "committed"),
-                How::Aborted => (As::Aborted, "aborted"),
-                How::Completed => (As::Completed(output), "completed"),
-                How::Compensated => (As::Compensated, "compensated"),
+                How::Committed => (Resolution::Committed, "committed"),
+                How::Aborted => (Resolution::Aborted, "aborted"),
+                How::Completed => (Resolution::Completed(output), "completed"),
+                How::Compensated => (Resolution::Compensated, "compensated"),
             };
             let what = format!("{branch} resolved as {how}");
             done(screen, id, &what, client.resolve(id, &branch, ended, &reason).await)
@@ -149,7 +149,7 @@ fn done(
     screen: &Screen,
     id: TransactionId,
     what: &str,
-    done: Result<(), AskError>,
+    done: Result<(), RequestError>,
 ) -> Result<Exit, Failed> {
     done?;
     match screen.json() {

@@ -5,12 +5,11 @@ use std::io;
 
 use clap::Args;
 use wholly_client::{
-    Choreography, ChoreographyFilter, Client, ListedChoreography, PublishedEvent, Reaction,
-    Timestamp, TransactionId,
+    Choreography, ChoreographySummary, Client, PublishedEvent, Reaction, Timestamp, TransactionId,
 };
 
 use super::exit::{Exit, Failed};
-use super::list::{PAGE, STATE};
+use super::list::STATE;
 use super::screen::{Paint, Screen};
 use super::time;
 
@@ -70,32 +69,6 @@ impl Named {
     }
 }
 
-pub async fn list(
-    client: &Client,
-    screen: &Screen,
-    filter: ChoreographyFilter,
-    limit: usize,
-) -> Result<Exit, Failed> {
-    // One more tells whether there are more.
-    let mut rows = client.choreographies(filter).page_size(limit.saturating_add(1).min(PAGE));
-    let mut shown = 0;
-    while let Some(row) = rows.next().await? {
-        if shown == limit {
-            screen.hint("There are more: see them with --limit or --all.");
-            break;
-        }
-        match screen.json() {
-            true => screen.document(&row)?,
-            false => show_row(&row, shown == 0, screen)?,
-        }
-        shown += 1;
-    }
-    if shown == 0 {
-        screen.hint("There are no such choreographies.");
-    }
-    Ok(Exit::Done)
-}
-
 pub async fn get(client: &Client, screen: &Screen, named: &Named) -> Result<Exit, Failed> {
     let got = client.choreography(&named.correlation).await.map_err(|why| named.failed(why))?;
     match screen.json() {
@@ -122,7 +95,7 @@ pub async fn watch(client: &Client, screen: &Screen, named: &Named) -> Result<Ex
 /// Room for a correlation like an id of any kind.
 const CORRELATION: usize = 36;
 
-fn show_row(row: &ListedChoreography, first: bool, screen: &Screen) -> io::Result<()> {
+pub fn show_row(row: &ChoreographySummary, first: bool, screen: &Screen) -> io::Result<()> {
     let line = |correlation: &str, state: &str, paint, age: &str| {
         let correlation = screen.cell(Paint::Plain, correlation, CORRELATION);
         screen.line(&format!("{correlation}  {}  {age:>4}", screen.cell(paint, state, STATE)))
@@ -130,7 +103,7 @@ fn show_row(row: &ListedChoreography, first: bool, screen: &Screen) -> io::Resul
     if first {
         line("CORRELATION", "STATE", Paint::Plain, "AGE")?;
     }
-    let ListedChoreography { correlation, state, settled, stuck, started, .. } = row;
+    let ChoreographySummary { correlation, state, settled, stuck, started, .. } = row;
     let standing = super::standing(state, *settled, *stuck);
     line(correlation, &standing, Paint::of(state, *settled, *stuck), &time::age(*started))
 }
@@ -213,7 +186,7 @@ impl Known {
     /// A line for each event, and for each reason to look, that was not shown.
     fn show_new(&mut self, now: &Choreography, screen: &Screen) -> io::Result<()> {
         let paint = Paint::of(&now.state, now.settled, now.stuck);
-        let state = screen.cell(paint, now.state.as_str(), 12);
+        let state = screen.cell(paint, &now.state.to_string(), 12);
         let line = |at: &str, paint: Paint, text: &str| {
             let at = screen.cell(Paint::Quiet, at, 12);
             screen.hanging(&format!("{at}  {state}  "), 12 + 2 + 12 + 2, paint, text)

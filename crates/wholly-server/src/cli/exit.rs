@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
-use wholly_client::{AskError, InvalidSubmission, State, SubmitError};
+use wholly_client::{InvalidSubmission, RequestError, State, SubmitError};
 
 use crate::definition::FileError;
 
@@ -49,7 +49,7 @@ pub enum Failed {
     #[error("{0}")]
     Usage(String),
     #[error("{}", said(.0))]
-    Ask(#[from] AskError),
+    Ask(#[from] RequestError),
     #[error("{}", match .0 { SubmitError::NotAccepted(why) => said(why), _ => .0.to_string() })]
     Submit(#[from] SubmitError),
     #[error("cannot write to the standard output: {0}")]
@@ -92,7 +92,7 @@ impl Failed {
 }
 
 /// Whether it is what was asked that the server refuses, and not who asks or when.
-fn asked_wrong(why: &AskError) -> u8 {
+fn asked_wrong(why: &RequestError) -> u8 {
     match why.problem() {
         Some(problem) if matches!(problem.kind(), "no-such-route" | "no-such-method") => {
             COULD_NOT_ASK
@@ -104,7 +104,7 @@ fn asked_wrong(why: &AskError) -> u8 {
 }
 
 /// The error, and what to do where the server cannot know it.
-fn said(error: &AskError) -> String {
+fn said(error: &RequestError) -> String {
     let Some(problem) = error.problem() else { return error.to_string() };
     match problem.kind() {
         "unauthenticated" => {

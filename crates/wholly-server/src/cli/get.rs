@@ -71,7 +71,7 @@ fn facts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     let name = transaction.name.as_ref();
     let name = name.map(|name| format!("{name}{}", version.unwrap_or_default()));
     also("name", name.as_deref())?;
-    fact("pattern", Paint::Plain, transaction.pattern.as_str())?;
+    fact("pattern", Paint::Plain, &transaction.pattern.to_string())?;
     let standing = super::standing(state, *settled, *stuck);
     fact("state", Paint::of(state, *settled, *stuck), &standing)?;
     also("reason", transaction.reason.as_deref())?;
@@ -116,7 +116,7 @@ fn parts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
             _ => Paint::Under,
         };
         let attempts = &branch.attempts;
-        let (name, state) = (branch.participant.as_str(), branch.state.as_str());
+        let (name, state) = (branch.participant.as_str(), branch.state.to_string());
         (name, state, paint, String::new(), &branch.stuck, attempts)
     });
     let steps = transaction.steps.iter().map(|step| {
@@ -128,7 +128,7 @@ fn parts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
         let participant = step.participant.as_ref().map_or("in code", |name| name.as_str());
         let pivot = if step.pivot { ", the pivot" } else { "" };
         let by = format!("{participant}{pivot}");
-        (step.name.as_str(), step.state.as_str(), paint, by, &step.stuck, &step.attempts)
+        (step.name.as_str(), step.state.to_string(), paint, by, &step.stuck, &step.attempts)
     });
     let parts: Vec<_> = branches.chain(steps).collect();
     let Some(widest) = parts.iter().map(|(name, ..)| name.chars().count()).max() else {
@@ -139,7 +139,7 @@ fn parts(transaction: &Transaction, screen: &Screen) -> io::Result<()> {
     screen.line(&screen.paint(Paint::Title, title))?;
     for (name, state, paint, by, stuck, attempts) in parts {
         let (name, state) =
-            (screen.cell(Paint::Plain, name, widest), screen.cell(paint, state, 11));
+            (screen.cell(Paint::Plain, name, widest), screen.cell(paint, &state, 11));
         let by = screen.paint(Paint::Plain, &by);
         screen.line(&format!("  {name}  {state}  {by}"))?;
         if let Some(why) = stuck {

@@ -4,7 +4,11 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{ArgAction, Args};
-use wholly_client::{ChoreographyFilter, Filter, Listed, Pattern, State, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wholly_client::{
+    ChoreographyFilter, Pattern, Rows, State, Timestamp, TransactionFilter, TransactionSummary,
+};
 
 use super::ask::Ask;
 use super::exit::{Exit, Failed};
@@ -27,10 +31,10 @@ pub struct List {
     /// Only those in this state: init, prepared, committed, aborted, running, completed,
     /// compensating, compensated.
     #[arg(long)]
-    state: Option<String>,
+    state: Option<State>,
     /// Only those of this pattern: two-phase, saga, choreography.
     #[arg(long)]
-    pattern: Option<String>,
+    pattern: Option<Pattern>,
     /// Only those that are called so.
     #[arg(long)]
     name: Option<String>,
@@ -63,37 +67,21 @@ pub struct List {
 }
 
 /// The most that a page of the server has.
-pub const PAGE: usize = 500;
+const PAGE: usize = 500;
 
 impl List {
     pub fn run(self) -> ExitCode {
         let limit = if self.all { usize::MAX } else { self.limit as usize };
-        if self.pattern.as_deref() == Some(Pattern::Choreography.as_str()) {
+        if self.pattern == Some(Pattern::Choreography) {
             let filter = self.choreographies();
             return self.ask.run(async |client, screen| {
-                choreographies::list(client, screen, filter?, limit).await
+                let rows = client.choreographies(filter?);
+                show_rows(rows, limit, screen, "choreographies", choreographies::show_row).await
             });
         }
         let filter = self.filter();
         self.ask.run(async |client, screen| {
-            // One more tells whether there are more.
-            let mut rows = client.list(filter).page_size(limit.saturating_add(1).min(PAGE));
-            let mut shown = 0;
-            while let Some(row) = rows.next().await? {
-                if shown == limit {
-                    screen.hint("There are more: see them with --limit or --all.");
-                    break;
-                }
-                match screen.json() {
-                    true => screen.document(&row)?,
-                    false => show(&row, shown == 0, screen)?,
-                }
-                shown += 1;
-            }
-            if shown == 0 {
-                screen.hint("There are no such transactions.");
-            }
-            Ok(Exit::Done)
+            show_rows(client.list(filter), limit, screen, "transactions", show).await
         })
     }
 
@@ -104,17 +92,17 @@ impl List {
             return Err(Failed::Usage(why.to_owned()));
         }
         let mut filter = ChoreographyFilter::default();
-        filter.state = self.state.clone().map(State::from);
+        filter.state = self.state.clone();
         filter.settled = (self.settled || self.unsettled).then_some(self.settled);
         filter.stuck = self.stuck.then_some(true);
         (filter.since, filter.until) = (self.since, self.until);
         Ok(filter)
     }
 
-    fn filter(&self) -> Filter {
-        let mut filter = Filter::default();
-        filter.state = self.state.clone().map(State::from);
-        filter.pattern = self.pattern.clone().map(Pattern::from);
+    fn filter(&self) -> TransactionFilter {
+        let mut filter = TransactionFilter::default();
+        filter.state = self.state.clone();
+        filter.pattern = self.pattern.clone();
         filter.name.clone_from(&self.name);
         filter.participant.clone_from(&self.participant);
         filter.settled = (self.settled || self.unsettled).then_some(self.settled);
@@ -124,6 +112,34 @@ impl List {
     }
 }
 
+/// Shows at most so many rows of a list.
+async fn show_rows<T: Serialize + DeserializeOwned>(
+    rows: Rows<T>,
+    limit: usize,
+    screen: &Screen,
+    what: &str,
+    show: impl Fn(&T, bool, &Screen) -> io::Result<()>,
+) -> Result<Exit, Failed> {
+    // One more tells whether there are more.
+    let mut rows = rows.page_size(limit.saturating_add(1).min(PAGE));
+    let mut shown = 0;
+    while let Some(row) = rows.next().await? {
+        if shown == limit {
+            screen.hint("There are more: see them with --limit or --all.");
+            break;
+        }
+        match screen.json() {
+            true => screen.document(&row)?,
+            false => show(&row, shown == 0, screen)?,
+        }
+        shown += 1;
+    }
+    if shown == 0 {
+        screen.hint(&format!("There are no such {what}."));
+    }
+    Ok(Exit::Done)
+}
+
 /// The longest: `compensated, unsettled`.
 pub const STATE: usize = 22;
 const ID: usize = 49;
@@ -131,7 +147,7 @@ const ID: usize = 49;
 const WIDE: usize = ID + 2 + STATE + 2 + 4 + 2 + 20;
 
 /// A row; where the terminal is too narrow for it, in two lines.
-fn show(row: &Listed, first: bool, screen: &Screen) -> io::Result<()> {
+fn show(row: &TransactionSummary, first: bool, screen: &Screen) -> io::Result<()> {
     let wide = screen.width().is_none_or(|width| width >= WIDE);
     let line = |id: &str, state: &str, paint, age: &str, name: &str| {
         let id = if wide { format!("{id:<ID$}  ") } else { String::new() };
@@ -142,7 +158,7 @@ fn show(row: &Listed, first: bool, screen: &Screen) -> io::Result<()> {
     if first {
         line("ID", "STATE", Paint::Plain, "AGE", "NAME")?;
     }
-    let Listed { id, state, settled, stuck, .. } = row;
+    let TransactionSummary { id, state, settled, stuck, .. } = row;
     let age = time::age(row.started.unwrap_or_else(|| id.minted_at()));
     let name = row.name.as_ref().map_or("", |name| name.as_str());
     let paint = Paint::of(state, *settled, *stuck);

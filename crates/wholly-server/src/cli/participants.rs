@@ -71,7 +71,7 @@ fn show(participants: &[Participant], screen: &Screen) -> io::Result<()> {
         // Where nothing is counted, there is no number.
         let counted = |count: &Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
         let numbers = [counted(calls), counted(errors), busy, waiting.to_string(), in_flight];
-        let health = screen.cell(paint, participant.health.as_str(), 7);
+        let health = screen.cell(paint, &participant.health.to_string(), 7);
         let url = participant.url.as_deref().unwrap_or_default();
         line(participant.name.as_str(), health, numbers, url)?;
         if let Some(last) = participant.last_answer.as_ref().filter(|_| participant.unanswered > 0)

@@ -9,7 +9,7 @@ use std::io;
 use clap::ValueEnum;
 use serde::Serialize;
 use wholly_client::State;
-use wholly_terminal::stream::{self, Stream, is_terminal, write_painted};
+use wholly_terminal::stream::{self, StandardStream, is_terminal, write_painted};
 use wholly_terminal::{one_line, write_json};
 
 /// True if colour is to be used.
@@ -67,9 +67,9 @@ pub struct Screen {
 
 impl Screen {
     pub fn new(json: bool, colour: Colour) -> Self {
-        let terminal = is_terminal(Stream::Output);
+        let terminal = is_terminal(StandardStream::Output);
         let colour = match colour {
-            Colour::Auto => takes_colour(Stream::Output),
+            Colour::Auto => takes_colour(StandardStream::Output),
             Colour::Always => true,
             Colour::Never => false,
         };
@@ -139,7 +139,7 @@ impl Screen {
 }
 
 /// True if somebody looks at the stream, and wants colour.
-pub fn takes_colour(stream: Stream) -> bool {
+pub fn takes_colour(stream: StandardStream) -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     is_terminal(stream)
         && set("NO_COLOR").is_none()

@@ -58,8 +58,9 @@ impl Submit {
         ask.run(async |client, screen| {
             let written = Written::read(file)?;
             let refused = |why: SubmitError| in_file(&written, why.into());
-            let mut submission =
-                client.written(written.json()).map_err(|why| in_file(&written, why.into()))?;
+            let mut submission = client
+                .transaction_json(written.json())
+                .map_err(|why| in_file(&written, why.into()))?;
             if let Some(key) = key {
                 submission = submission.key(&key)?;
             }

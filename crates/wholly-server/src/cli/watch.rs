@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
-use wholly_client::{FeedItem, Seen, Trimmed};
+use wholly_client::{FeedEvent, FeedItem, Trimmed};
 
 use super::ask::{Ask, EXIT_CODES};
 use super::choreographies::{self, PATTERNS, Subject, Which};
@@ -61,7 +61,7 @@ impl Watch {
                     screen.document(&item)?;
                 }
                 match item {
-                    FeedItem::Seen(seen) => {
+                    FeedItem::Event(seen) => {
                         if !screen.json() {
                             show(&seen, all, screen)?;
                         }
@@ -85,7 +85,7 @@ fn show_trimmed(trimmed: &Trimmed, screen: &Screen) -> io::Result<()> {
 }
 
 /// An event; where others are in between, behind a line with its transaction.
-fn show(seen: &Seen, whose: bool, screen: &Screen) -> io::Result<()> {
+fn show(seen: &FeedEvent, whose: bool, screen: &Screen) -> io::Result<()> {
     let at = screen.paint(Paint::Quiet, &time::time_of_day(seen.at));
     if whose {
         let name = seen.name.as_ref().map_or("", |name| name.as_str());
@@ -96,7 +96,7 @@ fn show(seen: &Seen, whose: bool, screen: &Screen) -> io::Result<()> {
         ))?;
     }
     let paint = Paint::of(&seen.state, seen.settled, seen.stuck);
-    let state = screen.cell(paint, seen.state.as_str(), 12);
+    let state = screen.cell(paint, &seen.state.to_string(), 12);
     let (paint, text) = record::told(&seen.record, |_| seen.branch.as_deref());
     screen.hanging(&format!("{at}  {state}  "), 12 + 2 + 12 + 2, paint, &text)
 }

@@ -12,18 +12,19 @@ use wholly_clock::Reading;
 use wholly_core::wire::{Answer, Call, Operation, compensation_payload};
 use wholly_core::{BranchName, LogId, OperationName, Payload, Timestamp, TransactionId};
 
-use super::super::branch;
 use super::super::database::savepoint;
+use super::super::statements;
 use super::{Actions, execute};
 use crate::Failure;
-use crate::barrier::saga::Outcome;
+use crate::barrier::saga::ActionOutcome;
+use crate::local::Expired;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const AT: Reading = Reading { steady: NOW, wall_ahead_millis: 0 };
 
 /// What a step is given: the line to book, and whether that is refused.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Asked {
+struct Booking {
     line: u8,
     refuse: bool,
 }
@@ -70,17 +71,17 @@ fn delivery() -> impl Strategy<Value = Delivery> {
 }
 
 /// A service in memory, and what it answered so far.
-struct Service {
+struct TestService {
     connection: Connection,
     actions: Actions,
     fails: Arc<AtomicBool>,
     said: HashMap<(u8, Operation), Vec<Answer>>,
 }
 
-impl Service {
+impl TestService {
     fn new() -> Self {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(branch::SCHEMA).unwrap();
+        connection.execute_batch(statements::SCHEMA).unwrap();
         connection
             .execute_batch(
                 "CREATE TABLE booked (line, number);
@@ -93,7 +94,7 @@ impl Service {
 
     fn deliver(&mut self, delivery: &Delivery, refusing: &[bool]) -> Option<Answer> {
         let Delivery { line, operation, expired, known, fate } = *delivery;
-        let input = Payload::of(&Asked { line, refuse: refusing[usize::from(line)] }).unwrap();
+        let input = Payload::of(&Booking { line, refuse: refusing[usize::from(line)] }).unwrap();
         let (name, payload) = match operation {
             Operation::Action => ("book", input),
             _ => {
@@ -104,16 +105,16 @@ impl Service {
         };
         self.fails.store(fate == Fate::Fails, Ordering::Relaxed);
         let call = call(line, operation, name, expired.then_some(NOW), payload);
-        let handler = Arc::clone(&self.actions.handlers[name]);
+        let operation = self.actions.operations.of(&call).unwrap();
         let db = self.connection.transaction().unwrap();
-        let work = || execute(&handler, &db, &call, AT);
-        let answer = savepoint(&db, Result::is_ok, work).unwrap();
+        let work = || execute(&operation, &db, &call, AT);
+        let answer = savepoint(&db, |_| true, work).unwrap();
         if fate == Fate::Crashes {
             return None;
         }
         db.commit().unwrap();
         let answer = answer.ok()?;
-        self.said.entry((line, operation)).or_default().push(answer.clone());
+        self.said.entry((line, call.operation)).or_default().push(answer.clone());
         Some(answer)
     }
 
@@ -145,19 +146,20 @@ fn bookkeeper() -> (Actions, Arc<AtomicBool>) {
     let fails = Arc::new(AtomicBool::new(false));
     let (action_fails, undo_fails) = (Arc::clone(&fails), Arc::clone(&fails));
     let number = AtomicU32::new(0);
-    let book = move |db: &Transaction<'_>, asked: Asked| {
+    let book = move |db: &Transaction<'_>, asked: Booking| {
         let number = number.fetch_add(1, Ordering::Relaxed);
         db.execute("INSERT INTO booked VALUES (?1, ?2)", (asked.line, number))?;
         match (action_fails.load(Ordering::Relaxed), asked.refuse) {
             (true, _) => Err("the network is down".into()),
-            (false, true) => Ok(Outcome::Refused(format!("not today, {number}"))),
-            (false, false) => Ok(Outcome::Done(Booked { number })),
+            (false, true) => Ok(ActionOutcome::Refused(format!("not today, {number}"))),
+            (false, false) => Ok(ActionOutcome::Done(Booked { number })),
         }
     };
-    let unbook = move |db: &Transaction<'_>, asked: Asked, booked: Booked| -> Result<(), Failure> {
-        db.execute("INSERT INTO unbooked VALUES (?1, ?2)", (asked.line, booked.number))?;
-        if undo_fails.load(Ordering::Relaxed) { Err("it is down again".into()) } else { Ok(()) }
-    };
+    let unbook =
+        move |db: &Transaction<'_>, asked: Booking, booked: Booked| -> Result<(), Failure> {
+            db.execute("INSERT INTO unbooked VALUES (?1, ?2)", (asked.line, booked.number))?;
+            if undo_fails.load(Ordering::Relaxed) { Err("it is down again".into()) } else { Ok(()) }
+        };
     (Actions::new().action("book", book).undo("unbook", unbook), fails)
 }
 
@@ -185,7 +187,7 @@ proptest! {
         deliveries in prop::collection::vec(delivery(), 1..40),
         refusing in prop::collection::vec(prop::bool::weighted(0.3), 4),
     ) {
-        let mut service = Service::new();
+        let mut service = TestService::new();
         for delivery in &deliveries {
             let before = service.state(delivery.line);
             let answer = service.deliver(delivery, &refusing);
@@ -201,7 +203,7 @@ proptest! {
     }
 }
 
-fn check(service: &Service, line: u8) -> Result<(), TestCaseError> {
+fn check(service: &TestService, line: u8) -> Result<(), TestCaseError> {
     let acted = service.said(line, Operation::Action);
     let compensated = service.said(line, Operation::Compensation);
     let booked = service.numbers("booked", line);
@@ -237,13 +239,13 @@ fn deliver(line: u8, operation: Operation) -> Delivery {
 }
 
 #[test]
-fn a_purge_forgets_a_step_and_what_was_known_to_be_done_is_not_called_compensated() {
+fn a_done_step_that_was_purged_is_not_called_compensated() {
     use std::time::Duration;
-    let mut service = Service::new();
+    let mut service = TestService::new();
     service.deliver(&deliver(0, Operation::Action), &[false; 4]);
     let db = service.connection.transaction().unwrap();
     let later = NOW + Duration::from_millis(1);
-    assert_eq!(branch::purge(&db, later, 10).unwrap(), 1);
+    assert_eq!(statements::delete(&db, &Expired::before(later, 10)).unwrap(), 1);
     db.commit().unwrap();
     let known = Delivery { known: true, ..deliver(0, Operation::Compensation) };
     let answer = service.deliver(&known, &[false; 4]);
@@ -254,7 +256,7 @@ fn a_purge_forgets_a_step_and_what_was_known_to_be_done_is_not_called_compensate
 
 #[test]
 fn an_output_that_cannot_be_read_back_is_unknown_and_stays_done() {
-    let mut service = Service::new();
+    let mut service = TestService::new();
     service.deliver(&deliver(0, Operation::Action), &[false; 4]);
     let other = r#"{"action":"book","output":"what a newer version gave"}"#;
     service.connection.execute("UPDATE wholly_branch SET data = ?1", [other]).unwrap();

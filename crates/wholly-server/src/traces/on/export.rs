@@ -22,9 +22,9 @@ use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
+use wholly_dns::https;
 
 use crate::config::traces::Traces;
-use crate::https;
 use crate::traces::TracesError;
 
 /// The most spans that wait.
@@ -61,7 +61,7 @@ pub(super) fn by_variable() -> bool {
 
 impl Exporter {
     pub fn start(configured: Traces) -> Result<Self, TracesError> {
-        let client = Collector(https::client().map_err(cannot)?);
+        let client = Collector(https::web_client().map_err(cannot)?);
         let headers = configured.headers.iter();
         let headers =
             headers.map(|(name, secret)| (name.to_string(), secret.expose().to_owned())).collect();
@@ -169,7 +169,7 @@ async fn gather(
 
 /// The server's own way to speak HTTP.
 #[derive(Debug)]
-struct Collector(https::Client);
+struct Collector(https::HttpsClient);
 
 #[async_trait]
 impl HttpClient for Collector {
