@@ -266,7 +266,7 @@ impl Sent {
         let key = format!("\"{}\"", self.key.as_str());
         let mut said = vec![("idempotency-key", key), ("prefer", prefer)];
         if let Some(trace) = &self.trace {
-            said.push((header::TRACEPARENT, trace.traceparent()));
+            said.push((header::TRACEPARENT, trace.traceparent().to_owned()));
             said.extend(trace.tracestate().map(|state| (header::TRACESTATE, state.to_owned())));
         }
         for (name, value) in said {
