@@ -22,6 +22,7 @@ pub mod entry;
 mod id;
 mod key;
 mod names;
+mod nearest;
 mod payload;
 mod protocol;
 mod removal;
@@ -35,6 +36,7 @@ pub mod wire;
 pub use id::{InvalidId, LogId, TransactionId};
 pub use key::Key;
 pub use names::{BranchName, InvalidName, KeyId, Name, OperationName, ParticipantName, StepName};
+pub use nearest::nearest;
 pub use payload::{InvalidPayload, Payload};
 pub use protocol::{
     Answered, BranchIndex, BrokenInvariant, Callee, Effect, Input, LAST_ANSWERS_LIMIT, Now, Request,

@@ -109,7 +109,7 @@ pub mod reference;
 pub use decide::{CancelError, ResolveError};
 pub use definition::{Compensation, Definition, Factor, Retry, StepDefinition};
 pub use graph::{Graph, Node, Side, StepSet};
-pub use problem::{InvalidDefinition, Problem, Segment, nearest};
+pub use problem::{InvalidDefinition, Problem, Segment};
 pub use record::{Reason, Record, Resolution, Started, StepIndex};
 
 use std::sync::Arc;
