@@ -271,7 +271,7 @@ impl KeyedRequest {
         let key = format!("\"{}\"", self.key.as_str());
         let mut values = vec![("idempotency-key", key), ("prefer", prefer)];
         if let Some(trace) = &self.trace {
-            values.push((header::TRACEPARENT, trace.traceparent()));
+            values.push((header::TRACEPARENT, trace.traceparent().to_owned()));
             values.extend(trace.tracestate().map(|state| (header::TRACESTATE, state.to_owned())));
         }
         for (name, value) in values {

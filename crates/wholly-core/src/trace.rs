@@ -1,178 +1,97 @@
 //! A trace that a transaction belongs to: the [W3C Trace Context](https://www.w3.org/TR/trace-context/)
 //! that its client gave, which every call to a participant carries on.
 //!
-//! A trace shows what happened and decides nothing: no protocol looks at it, and a header that is
-//! not as it should be is ignored, as the specification says. It is no part of what a transaction
-//! is: who submits again with the same key joins the first transaction, and its trace.
+//! A trace shows what happened and decides nothing, so it is carried as text, and parsed only where
+//! spans are made. A header of another form is ignored, as the specification says. A trace is no
+//! part of a transaction's identity: a second submission with the same key joins the first
+//! transaction, and its trace.
 
 use std::fmt;
-use std::num::{NonZeroU64, NonZeroU128};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Which trace goes on, and behind which of its spans: the headers `traceparent` and `tracestate`.
+/// The headers `traceparent` and `tracestate`, with a space between them: the form of a record.
 ///
 /// ```
 /// # use wholly_core::TraceContext;
 /// let given: &[u8] = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-/// let state: &[u8] = b"rojo=00f067aa0ba902b7";
-/// let trace = TraceContext::of_headers([given], [state]).unwrap();
-/// assert!(trace.is_sampled());
+/// let trace = TraceContext::of_headers([given], [b"rojo=00f067aa0ba902b7".as_slice()]).unwrap();
 /// assert_eq!(trace.traceparent().as_bytes(), given);
 /// assert_eq!(trace.tracestate(), Some("rojo=00f067aa0ba902b7"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TraceContext {
-    trace: NonZeroU128,
-    parent: NonZeroU64,
-    flags: u8,
-    /// Members with commas between them, and no more than [`STATE_LIMIT`] bytes.
-    state: Option<Box<str>>,
-}
+pub struct TraceContext(Box<str>);
 
-const SAMPLED: u8 = 1;
-/// Sampled, and that the trace's id is random: the flags that the specification knows. The others
-/// are to be set to zero.
-const KNOWN_FLAGS: u8 = 3;
+/// The length of a `traceparent`: `00-<32 hex digits>-<16 hex digits>-<2 hex digits>`.
+const PARENT_LENGTH: usize = 55;
 /// The most of a `tracestate` that is carried on, in bytes: as much as everybody has to.
 const STATE_LIMIT: usize = 512;
-/// Members that are longer go first where a `tracestate` is too long.
-const LONG_MEMBER: usize = 128;
-/// The most members that a `tracestate` may have.
-const MEMBERS: usize = 32;
 
 impl TraceContext {
-    /// This trace, behind this span of it.
-    pub const fn new(trace: NonZeroU128, parent: NonZeroU64, sampled: bool) -> Self {
-        Self { trace, parent, flags: if sampled { SAMPLED } else { 0 }, state: None }
-    }
-
-    /// What the values of a request's headers `traceparent` and `tracestate` say, in their order;
-    /// `None` where there is no trace, or the header is not as it should be.
+    /// The trace of a request with these values of its headers `traceparent` and `tracestate`, in
+    /// their order; `None` without a trace, or where `traceparent` has another form. A `tracestate`
+    /// of another form is left out, and a long one cut behind a member.
     pub fn of_headers<'a>(
         traceparent: impl IntoIterator<Item = &'a [u8]>,
         tracestate: impl IntoIterator<Item = &'a [u8]>,
     ) -> Option<Self> {
         let mut parents = traceparent.into_iter();
         let (parent, None) = (parents.next()?, parents.next()) else { return None };
-        let parent = std::str::from_utf8(parent).ok()?.trim_matches([' ', '\t']);
-        let mut context = parse_parent(parent)?;
         let states: Vec<_> = tracestate.into_iter().collect();
-        let state = String::from_utf8(states.join(&b','));
-        context.state = state.ok().and_then(|state| parse_state(&state));
-        Some(context)
+        let state = String::from_utf8(states.join(&b',')).unwrap_or_default();
+        Self::new(std::str::from_utf8(parent).ok()?.trim_matches([' ', '\t']), &state)
     }
 
-    /// The same trace behind another span of it.
-    #[must_use]
-    pub fn behind(&self, parent: NonZeroU64) -> Self {
-        Self { parent, ..self.clone() }
+    fn new(parent: &str, state: &str) -> Option<Self> {
+        // The form of a later version begins like that of this one.
+        let (parent, more) = parent.split_at_checked(PARENT_LENGTH)?;
+        let is_whole = more.is_empty() || more.starts_with('-') && !parent.starts_with("00");
+        let state = cut(state.trim_matches([' ', '\t', ',']));
+        let is_state = !state.is_empty() && state.split(',').all(is_member);
+        (is_whole && is_parent(parent)).then(|| match is_state {
+            true => Self(format!("{parent} {state}").into()),
+            false => Self(parent.into()),
+        })
     }
 
-    /// The trace's id.
-    pub const fn trace_id(&self) -> NonZeroU128 {
-        self.trace
-    }
-
-    /// The id of the span behind which the trace goes on.
-    pub const fn parent_id(&self) -> NonZeroU64 {
-        self.parent
-    }
-
-    /// Whether who was there before records the trace.
-    pub const fn is_sampled(&self) -> bool {
-        self.flags & SAMPLED != 0
-    }
-
-    /// The flags of the header.
-    pub const fn flags(&self) -> u8 {
-        self.flags
-    }
-
-    /// The header `traceparent`.
-    pub fn traceparent(&self) -> String {
-        format!("00-{:032x}-{:016x}-{:02x}", self.trace, self.parent, self.flags)
+    /// The header `traceparent`: 55 characters of ASCII.
+    pub fn traceparent(&self) -> &str {
+        self.0.split_once(' ').map_or(&self.0, |(parent, _)| parent)
     }
 
     /// The header `tracestate`, where there is one.
     pub fn tracestate(&self) -> Option<&str> {
-        self.state.as_deref()
+        self.0.split_once(' ').map(|(_, state)| state)
     }
 }
 
-/// The form of a later version begins like that of this one.
-fn parse_parent(text: &str) -> Option<TraceContext> {
-    let (known, more) = text.split_at_checked(55)?;
-    let mut parts = known.split('-');
-    let mut part = || parts.next();
-    let (version, trace, parent, flags) = (part()?, part()?, part()?, part()?);
-    let version = hex(version, 2)?;
-    let is_whole = match version {
-        0 => more.is_empty(),
-        0xff => false,
-        _ => more.is_empty() || more.starts_with('-'),
-    };
-    let flags = u8::try_from(hex(flags, 2)?).ok()?;
-    let parent = u64::try_from(hex(parent, 16)?).ok()?;
-    let context = TraceContext {
-        trace: NonZeroU128::new(hex(trace, 32)?)?,
-        parent: NonZeroU64::new(parent)?,
-        flags: flags & if version == 0 { KNOWN_FLAGS } else { SAMPLED },
-        state: None,
-    };
-    (is_whole && part().is_none()).then_some(context)
+fn is_parent(text: &str) -> bool {
+    let is_form = text.bytes().enumerate().all(|(at, byte)| match at {
+        2 | 35 | 52 => byte == b'-',
+        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    });
+    let is_id = |id: &str| id.bytes().any(|digit| digit != b'0');
+    is_form && !text.starts_with("ff") && is_id(&text[3..35]) && is_id(&text[36..52])
 }
 
-/// Exactly so many lower-case hex digits.
-fn hex(text: &str, digits: usize) -> Option<u128> {
-    let lower = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    let is_hex = text.len() == digits && text.bytes().all(lower);
-    is_hex.then(|| u128::from_str_radix(text, 16).ok()).flatten()
+/// A member of a `tracestate`, as far as it is checked: empty, or printable ASCII with a key.
+fn is_member(text: &str) -> bool {
+    let text = text.trim_matches([' ', '\t']);
+    let is_key =
+        |key: &str| key.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let has_key = text.is_empty() || text.split_once('=').is_some_and(|(key, _)| is_key(key));
+    has_key && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
-/// The members of a list, if all of them are well formed; the first ones, if it is long.
-fn parse_state(text: &str) -> Option<Box<str>> {
-    let members = text.split(',').map(|member| member.trim_matches([' ', '\t']));
-    let mut members: Vec<_> = members.filter(|member| !member.is_empty()).collect();
-    let mut keys = Vec::with_capacity(members.len().min(MEMBERS));
-    for member in &members {
-        let (key, value) = member.split_once('=')?;
-        if keys.len() == MEMBERS || keys.contains(&key) || !is_key(key) || !is_value(value) {
-            return None;
-        }
-        keys.push(key);
-    }
-    if length(&members) > STATE_LIMIT {
-        members.retain(|member| member.len() <= LONG_MEMBER);
-    }
-    while length(&members) > STATE_LIMIT {
-        members.pop();
-    }
-    (!members.is_empty()).then(|| members.join(",").into())
+fn cut(state: &str) -> &str {
+    let within = state.get(..=STATE_LIMIT);
+    within.map_or(state, |within| within.rsplit_once(',').map_or("", |(state, _)| state))
 }
 
-/// With the commas.
-fn length(members: &[&str]) -> usize {
-    members.iter().map(|member| member.len() + 1).sum::<usize>().saturating_sub(1)
-}
-
-fn is_key(key: &str) -> bool {
-    let lower = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let rest = |c: char| lower(c) || matches!(c, '_' | '-' | '*' | '/' | '@');
-    key.len() <= 256 && key.starts_with(lower) && key.chars().all(rest)
-}
-
-fn is_value(value: &str) -> bool {
-    let printable = |c: char| (c.is_ascii_graphic() || c == ' ') && !matches!(c, ',' | '=');
-    (1..=256).contains(&value.len()) && value.chars().all(printable)
-}
-
-/// The two headers with a space between them: the form that a record has.
 impl fmt::Display for TraceContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.traceparent())?;
-        self.state.as_ref().map_or(Ok(()), |state| write!(f, " {state}"))
+        f.write_str(&self.0)
     }
 }
 
@@ -187,16 +106,14 @@ impl FromStr for TraceContext {
 
     /// Reads a `traceparent`, behind which there may be a space and a `tracestate`.
     fn from_str(text: &str) -> Result<Self, InvalidTraceContext> {
-        let (parent, state) = text.split_once(' ').unzip();
-        let parent = parent.unwrap_or(text);
-        let context = parse_parent(parent).ok_or(InvalidTraceContext)?;
-        Ok(Self { state: state.and_then(parse_state), ..context })
+        let (parent, state) = text.split_once(' ').unwrap_or((text, ""));
+        Self::new(parent, state).ok_or(InvalidTraceContext)
     }
 }
 
 impl Serialize for TraceContext {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.0)
     }
 }
 
@@ -216,36 +133,23 @@ mod tests {
     const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     fn of(parents: &[&str], states: &[&str]) -> Option<TraceContext> {
-        let bytes =
-            |texts: &[&str]| texts.iter().map(|t| t.as_bytes().to_vec()).collect::<Vec<_>>();
-        let (parents, states) = (bytes(parents), bytes(states));
         TraceContext::of_headers(
-            parents.iter().map(Vec::as_slice),
-            states.iter().map(Vec::as_slice),
+            parents.iter().map(|text| text.as_bytes()),
+            states.iter().map(|text| text.as_bytes()),
         )
     }
 
-    fn state(states: &[&str]) -> Option<String> {
-        of(&[PARENT], states).unwrap().tracestate().map(str::to_owned)
-    }
-
     #[test]
-    fn only_what_the_specification_takes_is_a_trace() {
+    fn a_trace_has_the_form_of_the_specification() {
         let trace = of(&[PARENT], &[]).unwrap();
-        assert_eq!(trace.trace_id().get(), 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736);
-        assert_eq!((trace.parent_id().get(), trace.is_sampled()), (0x00f0_67aa_0ba9_02b7, true));
-        assert_eq!((trace.traceparent(), trace.to_string()), (PARENT.into(), PARENT.into()));
-        let changed = |from: &str, to: &str| of(&[&PARENT.replace(from, to)], &[]);
-        assert!(!changed("-01", "-00").unwrap().is_sampled());
-        // Flags that nobody knows are not passed on; that the id is random is.
-        assert_eq!(changed("-01", "-ff").unwrap().flags(), 3);
+        assert_eq!((trace.traceparent(), trace.to_string()), (PARENT, PARENT.into()));
         // A later version may say more, behind a hyphen.
-        assert_eq!(changed("00-4", "cc-4").unwrap().traceparent(), PARENT);
-        assert_eq!(of(&[&(PARENT.replace("00-4", "cc-4") + "-what")], &[]).unwrap(), trace);
+        let later = PARENT.replace("00-4", "cc-4");
+        assert_eq!(of(&[&(later.clone() + "-more")], &[]).unwrap().traceparent(), later);
         for none in [
             PARENT.replace("00-4", "ff-4"),
-            PARENT.replace("00-4", "cc-4") + ".what",
-            PARENT.to_owned() + "-what",
+            later + ".more",
+            PARENT.to_owned() + "-more",
             PARENT.to_uppercase(),
             PARENT.replace("4bf92f3577b34da6a3ce929d0e0e4736", &"0".repeat(32)),
             PARENT.replace("00f067aa0ba902b7", &"0".repeat(16)),
@@ -263,24 +167,17 @@ mod tests {
     }
 
     #[test]
-    fn a_state_is_whole_or_none_and_never_ends_the_trace() {
-        assert_eq!(state(&[]), None);
-        assert_eq!(state(&["a=1, b@c=x y ,,", "\td/e=!"]).unwrap(), "a=1,b@c=x y,d/e=!");
-        for none in ["a", "=1", "a=", "A=1", "a=1,a=2", "a=b=c", "-a=1", "é=1", "a=é", " , "] {
-            assert_eq!(state(&[none]), None, "{none}");
+    fn a_state_is_carried_as_it_is_and_never_ends_the_trace() {
+        let state = |text: &str| of(&[PARENT], &[text]).unwrap().tracestate().map(str::to_owned);
+        assert_eq!(of(&[PARENT], &["a=1", "b@c=x y "]).unwrap().tracestate(), Some("a=1,b@c=x y"));
+        assert_eq!(state("a=1, b=2 ,,\tc=3").unwrap(), "a=1, b=2 ,,\tc=3");
+        for none in ["", " , ", "a", "=1", "A=1", "-a=1", "é=1", "a=é", "a=1,b"] {
+            assert_eq!(state(none), None, "{none}");
         }
-        let members = |count: usize| (0..count).map(|n| format!("k{n}=v")).collect::<Vec<_>>();
-        assert!(state(&[&members(32).join(",")]).is_some());
-        assert_eq!(state(&[&members(33).join(",")]), None);
-    }
-
-    #[test]
-    fn a_long_state_loses_its_long_members_and_then_its_last() {
-        let long = format!("long={}", "x".repeat(200));
-        let short: Vec<_> = (0..8).map(|n| format!("k{n}={}", "y".repeat(77))).collect();
-        let all = format!("{long},{}", short.join(","));
-        assert_eq!(state(&[&all]).unwrap(), short[..6].join(","));
-        assert_eq!(state(&[&long]).unwrap(), long, "it fits");
+        let members = |count: usize| vec![format!("k={}", "y".repeat(100)); count].join(",");
+        assert_eq!(state(&members(20)), Some(members(4)), "as much as is carried");
+        assert_eq!(state(&format!("k={}", "y".repeat(510))).map(|state| state.len()), Some(512));
+        assert_eq!(state(&format!("k={}", "y".repeat(511))), None);
     }
 
     proptest! {

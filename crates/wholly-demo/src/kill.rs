@@ -18,12 +18,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getpid, kill_process};
-use wholly::log::{
-    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Told, WithoutPayloads,
-    Written,
-};
+use wholly::log::{Log, intercept_appends};
 use wholly::{Answer, Call, Participant};
-use wholly_core::Timestamp;
 
 use crate::random::{Random, fresh_seed};
 
@@ -159,7 +155,17 @@ impl Killer {
 
     /// The log, with the point put around its appends.
     pub fn log<L: Log>(&self, inner: L) -> impl Log {
-        KillingLog { inner, killer: self.clone() }
+        let killer = self.clone();
+        intercept_appends(inner, move |writer, after, batch| {
+            let here = killer.reaches(What::Append, |record| {
+                let record = format!("\"{record}\"");
+                batch.iter().any(|entry| entry.text.contains(&record))
+            });
+            let begun = killer.begin(here);
+            let appended = writer.append(after, batch);
+            killer.end(here, begun);
+            appended
+        })
     }
 
     /// The participant, with the point put around its calls.
@@ -224,63 +230,6 @@ fn kill() -> ! {
     // A process may always kill itself; and if not, it must not go on as if nothing was asked.
     let _ = kill_process(getpid(), Signal::KILL);
     std::process::abort()
-}
-
-struct KillingLog<L> {
-    inner: L,
-    killer: Killer,
-}
-
-impl<L: Log> Log for KillingLog<L> {
-    fn open(&self) -> Result<OpenLog, OpenError> {
-        Ok(self.killing(self.inner.open()?))
-    }
-
-    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
-        Ok(self.killing(self.inner.reopen(told)?))
-    }
-}
-
-impl<L> KillingLog<L> {
-    fn killing(&self, open: OpenLog) -> OpenLog {
-        let writer = KillingWriter { inner: open.writer, killer: self.killer.clone() };
-        OpenLog { writer: Box::new(writer), ..open }
-    }
-}
-
-struct KillingWriter {
-    inner: Box<dyn LogWriter>,
-    killer: Killer,
-}
-
-impl LogWriter for KillingWriter {
-    fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError> {
-        let here = self.killer.reaches(What::Append, |record| {
-            let record = format!("\"{record}\"");
-            batch.iter().any(|entry| entry.text.contains(&record))
-        });
-        let begun = self.killer.begin(here);
-        let appended = self.inner.append(after, batch);
-        self.killer.end(here, begun);
-        appended
-    }
-
-    fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
-        self.inner.trim(before, limit)
-    }
-
-    fn remove_payloads(
-        &mut self,
-        before: Timestamp,
-        limit: usize,
-        without: WithoutPayloads<'_>,
-    ) -> Result<usize, AppendError> {
-        self.inner.remove_payloads(before, limit, without)
-    }
-
-    fn written(&self) -> Written {
-        self.inner.written()
-    }
 }
 
 struct KillingParticipant<P> {

@@ -10,13 +10,13 @@ mod access;
 pub mod alerts;
 pub mod check;
 mod credentials;
+pub mod explain;
 mod feeds;
 mod key_scope;
 mod limits;
 mod listen;
 pub mod logs;
 mod metrics;
-pub mod nearest;
 mod retention;
 pub mod secret;
 mod shutdown;
@@ -187,7 +187,7 @@ impl Config {
             let span = error.span().unwrap_or_default();
             let message = error.message().trim().replace('\n', ", ");
             let said = text.get(span.clone()).unwrap_or_default();
-            Wrong { at: span.start, why: nearest::explained(&message, said) }
+            Wrong { at: span.start, why: explain::explained(&message, said) }
         };
         let mut said = DeTable::parse(text).map_err(wrong)?;
         overrides.variables.replace(text, &mut said)?;

@@ -110,7 +110,7 @@ pub mod reference;
 pub use decide::{CancelError, ResolveError};
 pub use definition::{Compensation, Definition, Factor, Retry, StepDefinition};
 pub use graph::{Graph, Node, Side, StepSet};
-pub use problem::{InvalidDefinition, Problem, Segment, nearest};
+pub use problem::{InvalidDefinition, Problem, Segment};
 pub use proposal::Proposal;
 pub use record::{Reason, Record, Resolution, Started, StepIndex};
 

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
+use crate::nearest;
+
 /// One thing that is wrong with a definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -114,46 +116,14 @@ macro_rules! at {
 }
 pub(super) use at;
 
-/// Which of the names a writer may have meant by `word`, if one is near.
-pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = word.chars().count().div_ceil(3).min(3);
-    let by_distance = names.into_iter().map(|name| (distance(word, name), name));
-    by_distance.filter(|(distance, _)| *distance <= near).min().map(|(_, name)| name)
-}
-
-/// How many characters must be put in, taken out or replaced (Levenshtein).
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (i, a) in one.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in other.iter().enumerate() {
-            let changed = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[other.len()]
-}
-
 /// `; did you mean "…"?`, where a name is near.
 pub(super) fn meant<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> String {
-    nearest(word, names).map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+    nearest(word, names).map_or(String::new(), |(_, name)| format!("; did you mean {name:?}?"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_nearest_name_is_near() {
-        let names = ["reserve", "charge", "confirm"];
-        assert_eq!(nearest("resreve", names), Some("reserve"));
-        assert_eq!(nearest("chargé", names), Some("charge"));
-        assert_eq!(nearest("confirmed", names), Some("confirm"));
-        assert_eq!(nearest("ship", names), None);
-        assert_eq!(nearest("", names), None);
-    }
 
     #[test]
     fn a_place_is_a_json_pointer() {

@@ -6,19 +6,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use wholly::log::{
-    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Told, WithoutPayloads,
-    Written,
-};
-use wholly::{SqliteLog, Timestamp};
+use wholly::SqliteLog;
+use wholly::log::{Entry, Log, Written, intercept_appends};
 
 /// How many entries a sample has: enough to be like the rest, too few to be felt in memory.
 const SAMPLE_ENTRIES: usize = 30_000;
-
-pub(super) struct Observed {
-    log: SqliteLog,
-    seen: Arc<Seen>,
-}
 
 /// What was seen of a log.
 #[derive(Default)]
@@ -29,11 +21,17 @@ pub(super) struct Seen {
     sample: Mutex<Vec<Vec<Entry>>>,
 }
 
-impl Observed {
-    pub fn at(path: &Path) -> (Self, Arc<Seen>) {
-        let seen = Arc::new(Seen::default());
-        (Self { log: SqliteLog::at(path).create_if_missing(), seen: seen.clone() }, seen)
-    }
+/// The log at this path, which is created if it is missing, and what is seen of it.
+pub(super) fn observed(path: &Path) -> (impl Log, Arc<Seen>) {
+    let seen = Arc::new(Seen::default());
+    let seeing = seen.clone();
+    let log = SqliteLog::at(path).create_if_missing();
+    let log = intercept_appends(log, move |writer, after, batch| {
+        let position = writer.append(after, batch)?;
+        seeing.note(writer.written(), batch);
+        Ok(position)
+    });
+    (log, seen)
 }
 
 impl Seen {
@@ -51,63 +49,19 @@ impl Seen {
         std::mem::take(&mut *self.sample.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn note(&self, Written { syncs, bytes }: Written, batch: &[Entry]) {
+        self.syncs.store(syncs, Relaxed);
+        self.bytes.store(bytes, Relaxed);
+        if self.sampling.load(Relaxed) {
+            self.keep(batch);
+        }
+    }
+
     fn keep(&self, batch: &[Entry]) {
         let mut sample = self.sample.lock().unwrap_or_else(PoisonError::into_inner);
         sample.push(batch.to_vec());
         if sample.iter().map(Vec::len).sum::<usize>() >= SAMPLE_ENTRIES {
             self.sampling.store(false, Relaxed);
         }
-    }
-}
-
-impl Log for Observed {
-    fn open(&self) -> Result<OpenLog, OpenError> {
-        Ok(self.observed(self.log.open()?))
-    }
-
-    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
-        Ok(self.observed(self.log.reopen(told)?))
-    }
-}
-
-impl Observed {
-    fn observed(&self, open: OpenLog) -> OpenLog {
-        let writer = Box::new(ObservedWriter { writer: open.writer, seen: self.seen.clone() });
-        OpenLog { writer, ..open }
-    }
-}
-
-struct ObservedWriter {
-    writer: Box<dyn LogWriter>,
-    seen: Arc<Seen>,
-}
-
-impl LogWriter for ObservedWriter {
-    fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError> {
-        let position = self.writer.append(after, batch)?;
-        let Written { syncs, bytes } = self.writer.written();
-        self.seen.syncs.store(syncs, Relaxed);
-        self.seen.bytes.store(bytes, Relaxed);
-        if self.seen.sampling.load(Relaxed) {
-            self.seen.keep(batch);
-        }
-        Ok(position)
-    }
-
-    fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
-        self.writer.trim(before, limit)
-    }
-
-    fn remove_payloads(
-        &mut self,
-        before: Timestamp,
-        limit: usize,
-        without: WithoutPayloads<'_>,
-    ) -> Result<usize, AppendError> {
-        self.writer.remove_payloads(before, limit, without)
-    }
-
-    fn written(&self) -> Written {
-        self.writer.written()
     }
 }

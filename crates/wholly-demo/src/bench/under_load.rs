@@ -9,7 +9,7 @@ use wholly::{Builder, Coordinator};
 
 use super::error::BenchError;
 use super::load::{Load, Work};
-use super::observed::{Observed, Seen};
+use super::observed::{Seen, observed};
 use super::report::Figures;
 
 /// Runs `work` with a coordinator on the log at `path`: the figures, and a sample of the batches.
@@ -19,7 +19,7 @@ pub(super) async fn run<W: Work>(
     with_participants: impl FnOnce(Builder) -> Result<Builder, BenchError>,
     work: impl FnOnce(Coordinator) -> Result<W, BenchError>,
 ) -> Result<(Figures, Vec<Vec<Entry>>), BenchError> {
-    let (log, seen) = Observed::at(path);
+    let (log, seen) = observed(path);
     let coordinator = with_participants(Coordinator::builder(log))?.start().await?;
     let work = Arc::new(work(coordinator.clone())?);
     let sampling = tokio::spawn(sample_after(load.warm_up() / 2, seen.clone()));

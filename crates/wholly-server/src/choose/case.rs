@@ -13,7 +13,6 @@ use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 
 use super::considered::Considered;
-use crate::config::nearest::{ALIKE, nearest};
 
 /// The word of "I do not know".
 pub const UNKNOWN: &str = "unknown";
@@ -155,7 +154,7 @@ pub fn read<T: ValueEnum>(text: &str, besides: &[&str]) -> Result<T, String> {
     T::from_str(text, false).map_err(|_| {
         let known: Vec<String> = T::value_variants().iter().map(word).collect();
         let all = known.iter().map(String::as_str).chain(besides.iter().copied());
-        match nearest(text, all).filter(|(alike, _)| *alike >= ALIKE) {
+        match wholly_core::nearest(text, all) {
             Some((_, right)) => format!("`{text}` is no answer here; did you mean `{right}`?"),
             None => format!("`{text}` is no answer here; there are {}", words::<T>(besides)),
         }

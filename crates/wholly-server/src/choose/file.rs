@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::case::Given;
-use crate::config::nearest::explained;
+use crate::config::explain::explained;
 use crate::definition::{Named, read_text};
 use crate::line_column::LineColumn;
 

@@ -20,7 +20,7 @@ use toml::de::{DeTable, DeValue};
 use super::{AlertsSection, FeedSection, File, Logs, MetricsSection, ParticipantSection};
 use super::{
     ConfigError, RetentionSection, SettingsSection, ShutdownSection, TracesSection, Wrong, limits,
-    nearest, tls,
+    tls,
 };
 
 const PREFIX: &str = "WHOLLY_";
@@ -214,11 +214,10 @@ fn unknown(name: &str, keys: &[Key]) -> Option<String> {
     });
     let known = keys.iter().map(|key| key.variable.as_str());
     let without_section = known.clone().find(|known| known.ends_with(&format!("_{name}")));
-    let (alike, right) = nearest::nearest(name, known).unzip();
+    let (alike, right) = wholly_core::nearest(name, known).unzip();
     if !in_section && without_section.is_none() && alike.is_none_or(|alike| alike < MISTAKE) {
         return None;
     }
-    let right = right.filter(|_| alike.is_some_and(|alike| alike >= nearest::ALIKE));
     Some(match without_section.or(right) {
         Some(right) => {
             format!("there is no such variable; did you mean {PREFIX}{right}?")

@@ -2,7 +2,8 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
-use wholly_core::saga::{Compensation, Factor, Problem, Segment, nearest};
+use wholly_core::nearest;
+use wholly_core::saga::{Compensation, Factor, Problem, Segment};
 use wholly_core::{Name, OperationName, ParticipantName, Payload, StepName};
 
 use super::json::{elements, members, without_place};
@@ -168,7 +169,7 @@ impl<'a> Check<'a> {
 fn unknown(name: &str, fields: &[Field]) -> String {
     let names = fields.iter().map(|field| field.name);
     match nearest(name, names.clone()) {
-        Some(near) => format!("there is no `{name}` here; did you mean `{near}`?"),
+        Some((_, near)) => format!("there is no `{name}` here; did you mean `{near}`?"),
         None => {
             let known: Vec<String> = names.map(|name| format!("`{name}`")).collect();
             format!("there is no `{name}` here; there may be {}", known.join(", "))

@@ -76,8 +76,8 @@ fn what_is_wrong_has_a_place_in_toml() {
         ),
         (
             "pivot = true",
-            "pivot = true\n\"the pivot\" = 1",
-            "19:1: there is no `the pivot` here; there may be `name`, `participant`, `action`, `compensation`, `payload`, `after`, `pivot`, `timeout_millis`, `retry`",
+            "pivot = true\n\"turning point\" = 1",
+            "19:1: there is no `turning point` here; there may be `name`, `participant`, `action`, `compensation`, `payload`, `after`, `pivot`, `timeout_millis`, `retry`",
         ),
         (
             "compensation = false",

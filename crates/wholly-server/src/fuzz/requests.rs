@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use tower::ServiceExt;
 
+use super::count;
 use super::server::{IDS, Server};
 use super::targets::Check;
 use crate::api::ROUTES;
@@ -120,7 +121,7 @@ pub fn check() -> Check {
     let (mut server, mut requests) = (Server::start(), 0);
     Box::new(move |input, reached| {
         let Some(request) = parsed(input, &server) else {
-            reached.count("no request at all");
+            count(reached, "no request at all");
             return false;
         };
         requests += 1;
@@ -140,7 +141,7 @@ pub fn check() -> Check {
             }
         });
         let is_done = came.is_ok();
-        reached.count(came.err().unwrap_or_else(|| format!("2xx {}", route(&method, &path))));
+        count(reached, came.err().unwrap_or_else(|| format!("2xx {}", route(&method, &path))));
         is_done
     })
 }

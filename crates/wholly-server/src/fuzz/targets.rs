@@ -8,8 +8,7 @@ use wholly_core::saga::Graph;
 use wholly_core::wire::{HttpAnswer, Operation};
 use wholly_core::{Payload, Record, entry, saga, two_phase};
 
-use super::reached::Reached;
-use super::requests;
+use super::{Reached, count, requests};
 use crate::config::Config;
 use crate::definition::{Format, read};
 
@@ -20,8 +19,8 @@ pub struct Target {
     pub name: &'static str,
     /// For each thread one.
     pub prepare: fn() -> Check,
-    /// Of all inputs.
-    pub share: u64,
+    /// Of a hundred inputs.
+    pub share: u32,
     /// So many of a hundred must be understood: what is not stops at the first line that reads it.
     pub understood: u64,
     /// Valid inputs beside the corpus.
@@ -84,13 +83,16 @@ fn entry(input: &[u8], reached: &mut Reached) -> bool {
     let records = match entry::decode(text) {
         Ok(records) => records,
         Err(error) => {
-            reached.count(match error {
-                DecodeError::Json(why) if why.is_data() => "another form",
-                DecodeError::Json(_) => "no-json",
-                DecodeError::Version { .. } => "other-version",
-                DecodeError::Pattern => "no-pattern",
-                _ => "another error",
-            });
+            count(
+                reached,
+                match error {
+                    DecodeError::Json(why) if why.is_data() => "another form",
+                    DecodeError::Json(_) => "no-json",
+                    DecodeError::Version { .. } => "other-version",
+                    DecodeError::Pattern => "no-pattern",
+                    _ => "another error",
+                },
+            );
             return false;
         }
     };
@@ -99,7 +101,7 @@ fn entry(input: &[u8], reached: &mut Reached) -> bool {
     if !records.is_empty() {
         assert_eq!(entry::decode(&text).unwrap(), records, "{text}");
     }
-    records.iter().for_each(|(_, record)| reached.count(kind(record)));
+    records.iter().for_each(|(_, record)| count(reached, kind(record)));
     true
 }
 
@@ -224,7 +226,7 @@ fn answer(input: &[u8], reached: &mut Reached) -> bool {
                 Answer::Unknown { .. } => "unknown",
                 other => panic!("{other:?} is no answer by HTTP"),
             };
-            reached.count(name);
+            count(reached, name);
             understood |= name != "unknown";
         }
     }
@@ -236,13 +238,16 @@ fn definition(input: &[u8], reached: &mut Reached) -> bool {
     let Ok(text) = from_utf8(input) else { return false };
     let format = Format::of_text(text);
     let Ok(graph) = read(text, format) else {
-        reached.count("problems");
+        count(reached, "problems");
         return false;
     };
-    reached.count(match format {
-        Format::Toml => "a graph of TOML",
-        Format::Json => "a graph of JSON",
-    });
+    count(
+        reached,
+        match format {
+            Format::Toml => "a graph of TOML",
+            Format::Json => "a graph of JSON",
+        },
+    );
     let written = serde_json::to_string(graph.definition()).unwrap();
     let again = read(&written, Format::Json);
     let again = again.unwrap_or_else(|why| panic!("{} of {written}", why[0]));

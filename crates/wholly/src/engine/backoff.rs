@@ -42,21 +42,18 @@ impl Backoff {
     }
 }
 
-/// A small generator (SplitMix64): for jitter and for the free bits of ids, not for secrets.
+/// Random numbers for jitter and for the free bits of ids, not for secrets.
 ///
 /// Seeded from outside, so that a simulation repeats.
-pub(crate) struct Random(u64);
+pub(crate) struct Random(fastrand::Rng);
 
 impl Random {
     pub fn seeded(seed: u64) -> Self {
-        Self(seed)
+        Self(fastrand::Rng::with_seed(seed))
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        self.0.u64(..)
     }
 
     /// The pause before the next try: as the participant asked for, or else a grown one.

@@ -29,6 +29,7 @@
 #[cfg(any(test, feature = "test"))]
 pub mod conformance;
 mod damage;
+mod intercept;
 pub mod listing;
 mod lsn;
 pub mod memory;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 pub use damage::{Damage, DamageRegister};
+pub use intercept::intercept_appends;
 use listing::{Labels, Page, Query};
 pub use lsn::Lsn;
 

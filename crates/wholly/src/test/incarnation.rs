@@ -6,14 +6,10 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
-use wholly_core::Timestamp;
 
 use super::scripted::lock;
 use crate::log::memory::MemoryLog;
-use crate::log::{
-    AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Told, WithoutPayloads,
-    Written,
-};
+use crate::log::{AppendError, Entry, Log, LogWriter, Position, intercept_appends};
 
 /// A crash at an append.
 #[derive(Clone, Copy, Debug)]
@@ -68,12 +64,18 @@ struct State {
 pub(super) type Gone = mpsc::Receiver<()>;
 
 impl Incarnation {
-    /// An incarnation on this log, and the log through which it is lived.
-    pub fn begin(log: MemoryLog, plan: Option<CrashPoint>) -> (Arc<Self>, IncarnationLog, Gone) {
+    /// An incarnation on this log, and the log through which it is lived: that ends with the incarnation, and what
+    /// is durable stays in the one beneath.
+    pub fn begin(log: MemoryLog, plan: Option<CrashPoint>) -> (Arc<Self>, impl Log, Gone) {
         let state = Mutex::new(State { appends: 0, plan, looping: None, over: false });
         let incarnation = Arc::new(Self { state, crashed: Notify::new() });
-        let (here, gone) = mpsc::channel(1);
-        (incarnation.clone(), IncarnationLog { log, incarnation, here }, gone)
+        let (here, gone) = mpsc::channel::<()>(1);
+        let lived = incarnation.clone();
+        let mortal = intercept_appends(log, move |writer, after, batch| {
+            let _held_until_the_log_is_gone = &here;
+            lived.append(writer, after, batch)
+        });
+        (incarnation, mortal, gone)
     }
 
     pub fn is_lived_by(&self, looping: AbortHandle) {
@@ -121,6 +123,29 @@ impl Incarnation {
         });
     }
 
+    fn append(
+        self: &Arc<Self>,
+        writer: &mut dyn LogWriter,
+        after: Position,
+        batch: &[Entry],
+    ) -> Result<Position, AppendError> {
+        let moment = self.next_append()?;
+        if moment == Some(Moment::Before) {
+            self.crash();
+            return Err(crashed());
+        }
+        let landed = writer.append(after, batch)?;
+        match moment {
+            Some(Moment::During) => {
+                self.crash();
+                return Err(crashed());
+            }
+            Some(_) => self.crash_soon(),
+            None => {}
+        }
+        Ok(landed)
+    }
+
     /// Counts an append; `Err` where the incarnation is over, `Some` where it ends at this append.
     fn next_append(&self) -> Result<Option<Moment>, AppendError> {
         let mut state = lock(&self.state);
@@ -135,72 +160,4 @@ impl Incarnation {
 
 fn crashed() -> AppendError {
     AppendError::Storage { why: "the coordinator has crashed".to_owned() }
-}
-
-/// A log that ends with its coordinator's incarnation; what is durable stays in the one beneath.
-pub(super) struct IncarnationLog {
-    log: MemoryLog,
-    incarnation: Arc<Incarnation>,
-    here: mpsc::Sender<()>,
-}
-
-impl Log for IncarnationLog {
-    fn open(&self) -> Result<OpenLog, OpenError> {
-        Ok(self.mortal(self.log.open()?))
-    }
-
-    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
-        Ok(self.mortal(self.log.reopen(told)?))
-    }
-}
-
-impl IncarnationLog {
-    fn mortal(&self, open: OpenLog) -> OpenLog {
-        let (incarnation, here) = (self.incarnation.clone(), self.here.clone());
-        let writer = Box::new(MortalWriter { writer: open.writer, incarnation, _here: here });
-        OpenLog { writer, ..open }
-    }
-}
-
-struct MortalWriter {
-    writer: Box<dyn LogWriter>,
-    incarnation: Arc<Incarnation>,
-    _here: mpsc::Sender<()>,
-}
-
-impl LogWriter for MortalWriter {
-    fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError> {
-        let moment = self.incarnation.next_append()?;
-        if moment == Some(Moment::Before) {
-            self.incarnation.crash();
-            return Err(crashed());
-        }
-        let landed = self.writer.append(after, batch)?;
-        match moment {
-            Some(Moment::During) => {
-                self.incarnation.crash();
-                return Err(crashed());
-            }
-            Some(_) => self.incarnation.crash_soon(),
-            None => {}
-        }
-        Ok(landed)
-    }
-
-    fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
-        self.writer.trim(before, limit)
-    }
-
-    fn remove_payloads(
-        &mut self,
-        before: Timestamp,
-        limit: usize,
-        without: WithoutPayloads<'_>,
-    ) -> Result<usize, AppendError> {
-        self.writer.remove_payloads(before, limit, without)
-    }
-
-    fn written(&self) -> Written {
-        self.writer.written()
-    }
 }

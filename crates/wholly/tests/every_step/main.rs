@@ -186,15 +186,11 @@ async fn two_steps_fail_at_once() {
 }
 
 /// Draws what fails, and when the coordinator crashes.
-struct Draw(u64);
+struct Draw(fastrand::Rng);
 
 impl Draw {
-    /// A number below `n` (SplitMix64).
     fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % n as u64) as usize
+        self.0.usize(..n)
     }
 
     fn case(&mut self) -> Case {
@@ -230,7 +226,7 @@ impl Draw {
 async fn whatever_fails_together() {
     hush();
     for seed in 0..300 {
-        let mut draw = Draw(seed);
+        let mut draw = Draw(fastrand::Rng::with_seed(seed));
         let case = draw.case();
         let _names = Names(&case);
         let mut harness = Harness::seeded(seed);

@@ -6,8 +6,8 @@ use wholly::test::{Act, Scripted};
 
 use crate::graphs::{Side, Turn};
 
-/// Tries enough for any deadline to pass meanwhile.
-const MANY: u64 = 14;
+/// Tries enough for any deadline to pass meanwhile, though every restart begins with short pauses.
+const MANY: u64 = 28;
 /// How often a step after the pivot is refused before it is done.
 const REFUSALS: u32 = 3;
 /// How often an action is tried that must not be tried for ever.

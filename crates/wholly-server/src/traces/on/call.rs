@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use opentelemetry::trace::{SpanKind, Status};
-use wholly::{Answer, Call, Operation, Participant, ParticipantName};
+use opentelemetry::trace::{SpanContext, SpanKind, Status};
+use wholly::{Answer, Call, Participant, ParticipantName};
 
-use super::span::Span;
+use super::span::{Span, behind, context, span_id, written};
 use super::{On, random};
 
 pub struct Traced<P> {
@@ -37,12 +37,12 @@ impl<P: Participant> Traced<P> {
     /// The span of a call, which then goes out with the span's id.
     fn span(&self, call: &mut Call) -> Option<Span> {
         let on = self.on.as_ref()?;
-        let trace = call.trace.as_ref().filter(|trace| trace.is_sampled())?;
-        let own = trace.behind(random()?);
+        let trace = call.trace.as_deref().map(context).filter(SpanContext::is_sampled)?;
+        let own = behind(&trace, span_id(random()?));
         let name = format!("{} {}", call.operation_name(), self.name);
         // The transaction's span, which is told once it has settled.
-        let parent = call.transaction.random_half();
-        let mut span = Span::begin(on, &own, Some(parent), SpanKind::Client, name);
+        let parent = span_id(call.transaction.random_half());
+        let mut span = Span::begin(on, own.clone(), parent, SpanKind::Client, name);
         span.set("wholly.transaction", call.transaction.to_string());
         span.set("wholly.pattern", call.operation.pattern().as_str());
         span.set("wholly.participant", self.name.to_string());
@@ -51,7 +51,7 @@ impl<P: Participant> Traced<P> {
         // Until it answers: a call that takes too long is dropped.
         span.set(ANSWER, "unknown");
         span.status(Status::error("no answer in time"));
-        call.trace = Some(Arc::new(own));
+        call.trace = written(&own).map(Arc::new);
         Some(span)
     }
 }

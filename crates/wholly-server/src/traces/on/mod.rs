@@ -4,13 +4,15 @@ mod call;
 mod export;
 mod span;
 
-use std::num::{NonZeroU64, NonZeroU128};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderMap;
 use axum::response::Response;
-use opentelemetry::trace::{SpanKind, Status};
+use opentelemetry::trace::{
+    SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState,
+};
 use prometheus_client::registry::Registry;
 use ring::rand::{SecureRandom, SystemRandom};
 use wholly::{
@@ -19,7 +21,7 @@ use wholly::{
 
 use self::call::Traced;
 use self::export::Exporter;
-use self::span::Span;
+use self::span::{Span, behind, context, span_id, written};
 use super::TracesError;
 use crate::config::traces;
 
@@ -63,9 +65,9 @@ impl Traces {
     pub fn submission(&self, headers: &HeaderMap) -> Submission {
         let given = super::given(headers);
         let Some(on) = &self.0 else { return Submission { trace: given, span: None } };
-        match given {
-            Some(given) if given.is_sampled() => on.show(given),
-            Some(given) => Submission { trace: Some(given), span: None },
+        match given.as_ref().map(context) {
+            Some(parent) if parent.is_sampled() => on.show(&parent),
+            Some(_) => Submission { trace: given, span: None },
             None => on.begin(),
         }
     }
@@ -89,11 +91,11 @@ impl Traces {
 
 impl On {
     /// A submission that belongs to a client's trace, which is recorded.
-    fn show(self: &Arc<Self>, given: TraceContext) -> Submission {
-        let Some(id) = random() else { return Submission { trace: Some(given), span: None } };
-        let own = given.behind(id);
-        let span = self.request(&own, Some(given.parent_id()));
-        Submission { trace: Some(own), span: Some(span) }
+    fn show(self: &Arc<Self>, given: &SpanContext) -> Submission {
+        let Some(id) = random() else { return Submission { trace: written(given), span: None } };
+        let own = behind(given, span_id(id));
+        let trace = written(&own);
+        Submission { trace, span: Some(self.request(own, given.span_id())) }
     }
 
     /// A submission with which a trace begins. One that is not recorded goes on, too: else each
@@ -104,13 +106,15 @@ impl On {
         };
         // 53 bits make each share the same.
         let sampled = ((low.get() >> 11) as f64) < self.sampled * (1_u64 << 53) as f64;
-        let trace = NonZeroU128::from(low) | (u128::from(high.get()) << 64);
-        let own = TraceContext::new(trace, id, sampled);
-        let span = sampled.then(|| self.request(&own, None));
-        Submission { trace: Some(own), span }
+        let trace = TraceId::from(u128::from(high.get()) << 64 | u128::from(low.get()));
+        let flags = TraceFlags::default().with_sampled(sampled);
+        let own = SpanContext::new(trace, span_id(id), flags, false, TraceState::NONE);
+        let trace = written(&own);
+        let span = sampled.then(|| self.request(own, SpanId::INVALID));
+        Submission { trace, span }
     }
 
-    fn request(self: &Arc<Self>, own: &TraceContext, parent: Option<NonZeroU64>) -> Span {
+    fn request(self: &Arc<Self>, own: SpanContext, parent: SpanId) -> Span {
         let mut span = Span::begin(self, own, parent, SpanKind::Server, "POST /v1/transactions");
         span.set("http.request.method", "POST");
         span.set("http.route", "/v1/transactions");
@@ -119,10 +123,11 @@ impl On {
 
     fn settled(self: &Arc<Self>, settled: SettledTransaction) {
         let SettledTransaction { id, name, pattern, state, trace, .. } = settled;
-        let Some(trace) = trace.filter(|trace| trace.is_sampled()) else { return };
-        let own = trace.behind(id.random_half());
+        let trace = trace.as_deref().map(context).filter(SpanContext::is_sampled);
+        let Some(trace) = trace else { return };
+        let own = behind(&trace, span_id(id.random_half()));
         let kind = SpanKind::Internal;
-        let mut span = Span::begin(self, &own, Some(trace.parent_id()), kind, "transaction");
+        let mut span = Span::begin(self, own, trace.span_id(), kind, "transaction");
         span.begun_at(UNIX_EPOCH + Duration::from_millis(id.minted_at().as_millis()));
         span.set("wholly.transaction", id.to_string());
         span.set("wholly.pattern", pattern.as_str());

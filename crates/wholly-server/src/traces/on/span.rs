@@ -21,18 +21,18 @@ pub struct Span {
 }
 
 impl Span {
-    /// A span with the id of `own`, below `parent`.
+    /// A span with this context, below a parent that may be invalid: there is none then.
     pub(super) fn begin(
         on: &Arc<On>,
-        own: &TraceContext,
-        parent: Option<NonZeroU64>,
+        span_context: SpanContext,
+        parent_span_id: SpanId,
         span_kind: SpanKind,
         name: impl Into<Cow<'static, str>>,
     ) -> Self {
         let now = SystemTime::now();
         let data = SpanData {
-            span_context: context(own),
-            parent_span_id: parent.map_or(SpanId::INVALID, span_id),
+            span_context,
+            parent_span_id,
             parent_span_is_remote: span_kind == SpanKind::Server,
             span_kind,
             name: name.into(),
@@ -84,17 +84,31 @@ impl Drop for Span {
     }
 }
 
-fn context(of: &TraceContext) -> SpanContext {
-    let state = of.tracestate().and_then(|state| state.parse::<TraceState>().ok());
+/// The context of the span behind which a trace goes on. The text has been checked.
+pub(super) fn context(trace: &TraceContext) -> SpanContext {
+    let parent = trace.traceparent();
+    let state = trace.tracestate().and_then(|state| state.parse::<TraceState>().ok());
     SpanContext::new(
-        TraceId::from_bytes(of.trace_id().get().to_be_bytes()),
-        span_id(of.parent_id()),
-        TraceFlags::new(of.flags()),
+        TraceId::from_hex(&parent[3..35]).unwrap_or(TraceId::INVALID),
+        SpanId::from_hex(&parent[36..52]).unwrap_or(SpanId::INVALID),
+        TraceFlags::new(u8::from_str_radix(&parent[53..], 16).unwrap_or_default()),
         false,
         state.unwrap_or_default(),
     )
 }
 
-fn span_id(id: NonZeroU64) -> SpanId {
-    SpanId::from_bytes(id.get().to_be_bytes())
+/// The same trace behind another span of it.
+pub(super) fn behind(trace: &SpanContext, id: SpanId) -> SpanContext {
+    let (of, flags, state) = (trace.trace_id(), trace.trace_flags(), trace.trace_state().clone());
+    SpanContext::new(of, id, flags, false, state)
+}
+
+/// The text of a valid context.
+pub(super) fn written(of: &SpanContext) -> Option<TraceContext> {
+    let (trace, span, flags) = (of.trace_id(), of.span_id(), of.trace_flags());
+    format!("00-{trace}-{span}-{flags:02x} {}", of.trace_state().header()).parse().ok()
+}
+
+pub(super) fn span_id(id: NonZeroU64) -> SpanId {
+    SpanId::from(id.get())
 }

@@ -172,7 +172,7 @@ fn back_up() {
 fn a_backup_whose_process_is_killed_leaves_nothing_that_looks_like_one() {
     let subject = filled();
     let folder = subject.directory.path();
-    let (mut random, mut left) = (0x9E37_79B9_7F4A_7C15_u64, 0);
+    let (mut random, mut left) = (fastrand::Rng::with_seed(1), 0);
     for nth in 0..30 {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "--ignored", "log::sqlite::attack::copies::back_up"])
@@ -184,8 +184,7 @@ fn a_backup_whose_process_is_killed_leaves_nothing_that_looks_like_one() {
         while copies(folder).is_empty() && began.elapsed() < Duration::from_secs(60) {
             std::thread::yield_now();
         }
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(nth | 1);
-        std::thread::sleep(Duration::from_micros((random >> 33) % 3_000));
+        std::thread::sleep(Duration::from_micros(random.u64(..3_000)));
         child.kill().unwrap();
         child.wait().unwrap();
         let at = format!("kill {nth}");

@@ -4,6 +4,7 @@
 mod background;
 mod copies;
 mod files;
+mod fixture;
 mod flips;
 mod generations;
 mod kills;

@@ -46,14 +46,13 @@ fn append_until_killed() {
 /// and removals. Each time the log opens, and what was told is there.
 fn kill(times: u64) {
     let mut subject = Subject::new();
-    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut random = fastrand::Rng::with_seed(1);
     let (mut told, mut told_in_all) = (0, 0);
     for nth in 0..times {
         // A new log now and then, so that its creation is killed, too, and its first opening.
         if nth.is_multiple_of(20) {
             (subject, told) = (Subject::new(), 0);
         }
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(nth | 1);
         let mut child = spawn(&[], "append_until_killed", &subject.path());
         let output = BufReader::new(child.stdout.take().unwrap());
         let mut heads = output.lines().map_while(Result::ok).filter_map(|line| {
@@ -61,8 +60,8 @@ fn kill(times: u64) {
             head.parse::<u64>().ok()
         });
         // Half of them at any moment since they began, half once they append.
-        let first = if random >> 40 & 1 == 0 { None } else { heads.next() };
-        std::thread::sleep(Duration::from_micros((random >> 33) % 15_000));
+        let first = if random.bool() { None } else { heads.next() };
+        std::thread::sleep(Duration::from_micros(random.u64(..15_000)));
         child.kill().unwrap();
         child.wait().unwrap();
         let last = heads.last().or(first);

@@ -1,13 +1,9 @@
-//! What was meant by a key that nobody knows.
-
-/// How alike two keys have to be for one to be named in the place of the other: letters that changed
-/// places are one mistake.
-pub const ALIKE: f64 = 0.5;
+//! Messages of the deserializer, in words that say what to do.
 
 /// The keys beside which a secret stands.
 const SECRETS: [&str; 5] = ["secret", "password", "token", "sha256", "key"];
 
-/// The message of the deserializer, in words that say what to do.
+/// The message, in other words.
 ///
 /// INVARIANT: it repeats no value, which may be a secret in the wrong form or in the wrong place.
 pub fn explained(message: &str, said: &str) -> String {
@@ -49,14 +45,8 @@ fn unknown(key: &str, known: &str) -> String {
         true => "this key is not known here".to_owned(),
         false => format!("there is no key `{key}` here"),
     };
-    match nearest(key, known.iter().copied()).filter(|(alike, _)| *alike >= ALIKE) {
+    match wholly_core::nearest(key, known.iter().copied()) {
         Some((_, right)) => format!("{wrong}; did you mean `{right}`?"),
         None => format!("{wrong}; there are `{}`", known.join("`, `")),
     }
-}
-
-/// The word that is most alike, and how much: 1 is the same.
-pub fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<(f64, &'a str)> {
-    let alike = words.map(|right| (strsim::normalized_damerau_levenshtein(word, right), right));
-    alike.max_by(|(a, _), (b, _)| a.total_cmp(b))
 }
