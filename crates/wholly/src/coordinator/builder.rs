@@ -23,7 +23,7 @@ use crate::in_code::{Home, Saga, SagaHandle};
 use crate::log::{Log, ReadError};
 use crate::memory::default_in_flight_limit_bytes;
 use crate::meter::{Meter, OnSettled, SettledTransaction};
-use crate::participant::slots::Slots;
+use crate::participant::Slots;
 use crate::participant::{Endpoint, Participant};
 
 /// How many commands may wait for the loop.

@@ -9,7 +9,7 @@ use wholly_core::{Target, Timestamp};
 use super::Caller;
 use crate::engine::{Input, Terms};
 use crate::participant::Endpoint;
-use crate::participant::slots::Slots;
+use crate::participant::Slots;
 
 /// What the handles send.
 pub(super) enum Command {

@@ -18,7 +18,7 @@ use crate::clock::{Clock, Reading};
 use crate::engine::{Engine, Input, Load, Lookup, Outputs, Random};
 use crate::log::{LogReader, OpenLog, Position, ReadError, StoredTransaction};
 use crate::meter;
-use crate::participant::slots::{Answered, Lane};
+use crate::participant::{Answered, Lane};
 
 /// How many commands are taken before what they lead to is sent.
 const COMMANDS_AT_ONCE: usize = 4_096;
@@ -430,7 +430,12 @@ fn lane(
     let Registered { endpoint, slots } = registered;
     let in_flight_limit = shared.settings.share(slots.in_flight_limit());
     let address = endpoint.address();
-    let shown = meter::Registered { address, slots: *slots, in_flight_limit };
+    let shown = meter::Registered {
+        address,
+        slots: slots.total(),
+        reserved_slots: slots.reserved_for_second_phase(),
+        in_flight_limit,
+    };
     let meter = shared.meter.target(target, shown);
     Lane::start(endpoint.clone(), *slots, answers.clone(), meter, shared.clock.clone())
 }

@@ -32,7 +32,7 @@ use crate::feed::{EventId, Feed, FeedEvent};
 use crate::log::listing::{Cursor, Filter, Query};
 use crate::log::{Damage, DamageRegister, Log, LogReader, Position, ReadError};
 use crate::meter::{Measures, Meter};
-use crate::participant::slots::Slots;
+use crate::participant::Slots;
 use crate::participant::{Endpoint, Participant};
 use crate::{AnyOutcome, Listing, Settings, Snapshot};
 use command::{Command, QueuedCommand};

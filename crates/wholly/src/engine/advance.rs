@@ -8,7 +8,7 @@ use wholly_core::{Effect, Request, Timestamp, TransactionId};
 use super::keys::KeyState;
 use super::{Engine, Open, Part, Reply, Wait, Waiter};
 use crate::outcome::AnyOutcome;
-use crate::participant::slots::Attempt;
+use crate::participant::Attempt;
 
 impl<W> Engine<W> {
     /// Sends what is outstanding of a transaction and replies to who waits for it, as far as its
@@ -182,7 +182,7 @@ mod tests {
     use crate::Settings;
     use crate::engine::{Change, Input, Random, Submission, Terms};
     use crate::log::Position;
-    use crate::participant::slots::Answered;
+    use crate::participant::Answered;
 
     #[test]
     fn what_finds_no_slot_in_time_comes_back_after_longer_and_longer_pauses() {

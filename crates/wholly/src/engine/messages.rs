@@ -9,7 +9,7 @@ use crate::error::{CancelError, EndError, ResolveError, SubmitError};
 use crate::last_answer::CallAttempts;
 use crate::log::{Position, ReadError, StoredTransaction};
 use crate::outcome::AnyOutcome;
-use crate::participant::slots::{Answered, Attempt};
+use crate::participant::{Answered, Attempt};
 
 /// What goes into the loop.
 pub(crate) enum Input<W> {

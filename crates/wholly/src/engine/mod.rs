@@ -76,7 +76,7 @@ use crate::Settings;
 use crate::error::{CancelError, ResolveError, SubmitError};
 use crate::log::Position;
 use crate::meter::Meter;
-use crate::participant::slots::Answered;
+use crate::participant::Answered;
 use batch::{Read, Writing};
 use heard::Causes;
 use keys::KeyState;

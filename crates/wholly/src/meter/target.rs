@@ -13,7 +13,6 @@ use wholly_core::{Target, Timestamp};
 use super::histogram::{Distribution, Times};
 use crate::clock::Clock;
 use crate::last_answer::LastAnswer;
-use crate::participant::slots::Slots;
 
 const OPERATIONS: [Operation; 6] = [
     Operation::Prepare,
@@ -71,11 +70,12 @@ impl LastHeard {
     }
 }
 
-/// What is told of somebody who is registered.
+/// A target as it was registered.
 #[derive(Clone, Default)]
 pub(crate) struct Registered {
     pub address: Option<String>,
-    pub slots: Slots,
+    pub slots: usize,
+    pub reserved_slots: usize,
     pub in_flight_limit: usize,
 }
 
@@ -87,8 +87,10 @@ pub struct TargetMeasures {
     pub target: Target,
     /// Where it is, if it is called over a network.
     pub address: Option<String>,
-    /// How many calls it may have at once.
-    pub slots: Slots,
+    /// The number of calls that it may have at once.
+    pub slots: usize,
+    /// The number of them that are reserved for commits, aborts and compensations.
+    pub reserved_slots: usize,
     /// Transactions in flight for which it owes an answer.
     pub in_flight: u64,
     /// For so many it may: more that name it are refused. Those that began before may be more.
@@ -202,7 +204,8 @@ impl TargetMeter {
     }
 
     pub(super) fn read(&self, target: Target) -> TargetMeasures {
-        let Registered { address, slots, in_flight_limit } = lock(&self.registered).clone();
+        let Registered { address, slots, reserved_slots, in_flight_limit } =
+            lock(&self.registered).clone();
         let calls = OPERATIONS.iter().zip(&self.calls).flat_map(|(&operation, by_answer)| {
             let measures = move |(&answer, times): (&&'static str, &Times)| CallMeasures {
                 operation,
@@ -216,6 +219,7 @@ impl TargetMeter {
             target,
             address,
             slots,
+            reserved_slots,
             in_flight: self.owed.load(Relaxed),
             in_flight_limit,
             health: match self.health.load(Relaxed) {
@@ -254,20 +258,20 @@ impl TargetMeasures {
     }
 }
 
-/// What a lane holds. It is taken off again when the lane is dropped, with all its calls; the next
-/// lane of the same participant may have begun by then.
-pub(crate) struct Held<'a> {
+/// The calls of one lane, as they are shown. They are taken off again when the lane is dropped, with
+/// all its calls; the next lane of the same participant may have begun by then.
+pub(crate) struct LaneGauge<'a> {
     meter: &'a TargetMeter,
     waiting: i64,
     in_progress: i64,
 }
 
-impl<'a> Held<'a> {
-    pub fn nothing(meter: &'a TargetMeter) -> Self {
+impl<'a> LaneGauge<'a> {
+    pub fn new(meter: &'a TargetMeter) -> Self {
         Self { meter, waiting: 0, in_progress: 0 }
     }
 
-    pub fn now(&mut self, waiting: usize, in_progress: usize) {
+    pub fn set(&mut self, waiting: usize, in_progress: usize) {
         let (waiting, in_progress) = (waiting as i64, in_progress as i64);
         if waiting != self.waiting {
             self.meter.waiting.fetch_add(waiting - self.waiting, SeqCst);
@@ -279,9 +283,9 @@ impl<'a> Held<'a> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for LaneGauge<'_> {
     fn drop(&mut self) {
-        self.now(0, 0);
+        self.set(0, 0);
     }
 }
 

@@ -3,7 +3,6 @@
 //! Both hold for the participant as a whole. A service that answers 429 or 503 has no capacity,
 //! and to put off only the one transaction would leave every other one calling it.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -27,11 +26,11 @@ pub(super) struct Throttle {
 }
 
 impl Throttle {
-    pub(super) fn new(calls_per_second: Option<NonZeroU32>) -> Self {
+    pub(super) fn new(calls_per_second: Option<u32>) -> Self {
         let now = Instant::now();
         let rate = calls_per_second.map(|rate| {
-            let interval = Duration::from_secs(1) / rate.get();
-            (interval, interval * (rate.get() / BURSTS_PER_SECOND).saturating_sub(1))
+            let interval = Duration::from_secs(1) / rate.max(1);
+            (interval, interval * (rate / BURSTS_PER_SECOND).saturating_sub(1))
         });
         Self { rate, even: now, paused_until: None }
     }

@@ -24,7 +24,7 @@ use crate::engine::{
 };
 use crate::log::memory::MemoryLog;
 use crate::log::{Entry, LogReader, LogWriter, Position, Told, first_unsettled};
-use crate::participant::slots::Answered;
+use crate::participant::Answered;
 use crate::replay::{Replayed, replay};
 use crate::{Backoff, Settings};
 
