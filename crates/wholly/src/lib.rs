@@ -18,6 +18,7 @@
 //! | `meter` | what an operator sees: counters and times |
 //! | [`log`] | where it remembers: the trait, SQLite, memory |
 //! | `participant` | participants: the trait, HTTP, the lane of each |
+//! | `reader` | what is durable, read without the loop |
 //!
 //! The library installs nothing global: no TLS provider, no tracing subscriber, no signal handler. A
 //! program that may run with a limit on the size of files should handle or ignore SIGXFSZ, as
@@ -40,6 +41,7 @@ mod meter;
 mod outcome;
 mod participant;
 mod payloads;
+mod reader;
 mod replay;
 mod settings;
 #[cfg(test)]
@@ -47,6 +49,7 @@ mod simulation;
 mod snapshot;
 #[cfg(feature = "test")]
 pub mod test;
+mod workers;
 
 pub use coordinator::{Builder, Coordinator, Health, SagaRun, TwoPhase};
 pub use engine::Backoff;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, RwLock};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -13,8 +13,8 @@ use wholly_core::{ParticipantName, Target};
 use super::command::Registered;
 use super::driver::{self, Driver};
 use super::incarnation::PersistentState;
-use super::workers::{Lost, Workers};
-use super::{Coordinator, Health, Shared};
+use super::stuck::StuckRegister;
+use super::{Coordinator, Health, Parts};
 use crate::Settings;
 use crate::clock::Clock;
 use crate::clock::jumps::{self, Disagreement, LogTimes};
@@ -23,8 +23,9 @@ use crate::in_code::{Home, Saga, SagaHandle};
 use crate::log::{Log, ReadError};
 use crate::memory::default_in_flight_limit_bytes;
 use crate::meter::{Meter, OnSettled, SettledTransaction};
-use crate::participant::Slots;
-use crate::participant::{Endpoint, Participant};
+use crate::participant::{Endpoint, Participant, Slots};
+use crate::reader::Reader;
+use crate::workers::{Lost, Workers};
 
 /// How many commands may wait for the loop.
 const COMMANDS: usize = 4_096;
@@ -184,6 +185,7 @@ impl Builder {
         let denied = |why: std::io::Error| ReadError::Storage { why: why.to_string() };
         let reads = Workers::start("wholly-read", READS, &self.clock).map_err(denied)?;
         let look_ups = Workers::start("wholly-key", LOOK_UPS, &self.clock).map_err(denied)?;
+        let reads = Arc::new(reads);
         let opened = driver::open(&self.log, None, &reads).await?;
         let youngest = jumps::youngest(opened.log.last_ordinal);
         let clock = self.clock.not_before(youngest.unwrap_or_default());
@@ -200,32 +202,37 @@ impl Builder {
         settings.in_flight_limit_bytes.get_or_insert_with(default_in_flight_limit_bytes);
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let meter = Arc::new(Meter::new(clock.clone(), settings.measured, self.on_settled));
-        let (durable, became_durable) = watch::channel(opened.log.head);
-        let shared = Arc::new(Shared {
-            settings,
-            clock,
-            reader: RwLock::new(opened.log.reader.clone()),
-            reads,
-            look_ups,
-            health: RwLock::new(Health::Ready),
-            shut_down: AtomicBool::new(false),
-            meter,
-            stuck: watch::Sender::default(),
+        let (publisher, reader) =
+            Reader::new(opened.log.reader.clone(), opened.log.head, reads.clone());
+        let (health, healthy) = watch::channel(Health::Ready);
+        let (stuck, shut_down) = (StuckRegister::default(), Arc::new(AtomicBool::new(false)));
+        let parts = Arc::new(Parts {
+            settings: settings.clone(),
+            clock: clock.clone(),
+            reader,
+            health: healthy,
+            shut_down: shut_down.clone(),
+            meter: meter.clone(),
+            stuck: stuck.clone(),
             damage: opened.log.damage.clone(),
-            durable: became_durable,
         });
         let seed = self.seed.unwrap_or_else(driver::random_seed);
         let persistent = PersistentState {
-            shared: shared.clone(),
+            settings,
+            clock,
+            meter,
+            publisher,
+            health,
+            stuck,
+            look_ups,
             commands: receiver,
             targets,
             seed,
             jumps,
-            durable,
         };
-        let driver = Driver { log: self.log, persistent };
+        let driver = Driver { log: self.log, reads, shut_down, persistent };
         let looping = tokio::spawn(driver.run(opened));
-        let coordinator = Coordinator { shared, commands };
+        let coordinator = Coordinator { parts, commands };
         self.home.is_at(coordinator.clone());
         Ok((coordinator, looping.abort_handle()))
     }

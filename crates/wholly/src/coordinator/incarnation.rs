@@ -12,13 +12,17 @@ use wholly_core::{Key, Target, Timestamp};
 use super::command::{Command, QueuedCommand, Registered};
 use super::log_thread::{Answers, Appended, LogThread};
 use super::retention::{Removed, Sweeps};
-use super::{Caller, Health, Shared};
+use super::stuck::StuckRegister;
+use super::{Caller, Health};
+use crate::Settings;
 use crate::clock::jumps::{Jump, Jumps};
 use crate::clock::{Clock, Reading};
 use crate::engine::{Engine, Input, Load, Lookup, Outputs, Random};
-use crate::log::{LogReader, OpenLog, Position, ReadError, StoredTransaction};
-use crate::meter;
+use crate::log::{LogReader, OpenLog, ReadError, StoredTransaction};
+use crate::meter::{self, Meter};
 use crate::participant::{Answered, Lane};
+use crate::reader::Publisher;
+use crate::workers::Workers;
 
 /// How many commands are taken before what they lead to is sent.
 const COMMANDS_AT_ONCE: usize = 4_096;
@@ -26,15 +30,20 @@ const COMMANDS_AT_ONCE: usize = 4_096;
 /// How long the loop stays awake for the batch of a transaction that is alone.
 const AWAKE_FOR: Duration = Duration::from_micros(400);
 
-/// What outlasts an incarnation.
+/// The state that outlasts an incarnation.
 pub(super) struct PersistentState {
-    pub shared: Arc<Shared>,
+    pub settings: Settings,
+    pub clock: Clock,
+    pub meter: Arc<Meter>,
+    pub publisher: Publisher,
+    pub health: watch::Sender<Health>,
+    pub stuck: StuckRegister,
+    /// The threads that look keys up and load transactions: a long list delays no submission.
+    pub look_ups: Workers,
     pub commands: mpsc::Receiver<QueuedCommand>,
     pub targets: BTreeMap<Target, Registered>,
     pub seed: u64,
     pub jumps: Jumps,
-    /// Tells what is durable. It goes with the loop, which tells nothing more.
-    pub durable: watch::Sender<Position>,
 }
 
 /// A log that was just opened, and the ordinals of what it holds that has not ended.
@@ -91,19 +100,19 @@ impl Incarnation {
         persistent.seed = persistent.seed.wrapping_add(1);
         let targets = persistent.targets.iter().map(|(target, r)| (target.clone(), r.terms()));
         let mut engine = Engine::new(
-            persistent.shared.settings.clone(),
+            persistent.settings.clone(),
             log.identity,
             log.head,
             log.last_ordinal,
             targets,
             Random::seeded(persistent.seed),
-            persistent.shared.meter.clone(),
+            persistent.meter.clone(),
         );
-        let clock = persistent.shared.clock.clone();
+        let clock = persistent.clock.clone();
         engine.restart(unsettled);
         while let Some(load) = engine.next_load(clock.now()) {
             let reader = log.reader.clone();
-            let loaded = persistent.shared.look_ups.run(move || read(&*reader, &load)).await;
+            let loaded = persistent.look_ups.run(move || read(&*reader, &load)).await;
             let loaded = loaded.map_err(std::io::Error::other)?;
             loaded.as_ref().map_err(|error| std::io::Error::other(error.to_string()))?;
             engine.handle(Input::Loaded(loaded), clock.now());
@@ -112,16 +121,16 @@ impl Incarnation {
         // At once: whoever follows must not think that those of the last incarnation are well.
         let stuck = engine.stuck_at_start();
         warn_of_what_waits(&engine, stuck.len());
-        persistent.shared.start_with_stuck(stuck);
-        let mut sweeps = Sweeps::new(persistent.shared.settings.retention, now);
+        persistent.stuck.start_with(stuck);
+        let mut sweeps = Sweeps::new(persistent.settings.retention, now);
         sweeps.not_before(persistent.jumps.distrusted_until());
         let lane = |(target, registered): (&Target, &Registered)| {
-            (target.clone(), lane(&persistent.shared, target, registered, &answers))
+            (target.clone(), lane(persistent, target, registered, &answers))
         };
-        let meter = persistent.shared.meter.clone();
+        let meter = persistent.meter.clone();
         Ok(Self {
             engine,
-            log: LogThread::start(log.writer, said, &persistent.shared.clock, meter)?,
+            log: LogThread::start(log.writer, said, &persistent.clock, meter)?,
             reader: log.reader,
             lanes: persistent.targets.iter().map(lane).collect(),
             answers,
@@ -136,11 +145,12 @@ impl Incarnation {
 
     /// Lives until the log fails or the coordinator is to stop.
     pub async fn live(mut self, persistent: &mut PersistentState) -> End {
-        let clock = persistent.shared.clock.clone();
+        let clock = persistent.clock.clone();
         loop {
             let reading = clock.read();
             let now = reading.steady;
             self.look_at_the_clock(persistent, reading);
+            self.engine.flush_for(persistent.publisher.wanted(), now);
             let outputs = self.engine.poll(now);
             self.send(persistent, outputs);
             if self.may_stop(now) {
@@ -150,7 +160,7 @@ impl Incarnation {
                 self.log.remove(removal);
             }
             if let Some(appended) = self.appended_soon(&clock).await {
-                match self.appended(persistent, appended, clock.now()) {
+                match self.appended(appended, clock.now()) {
                     Some(why) => return self.fail(why).await,
                     None => continue,
                 }
@@ -163,10 +173,11 @@ impl Incarnation {
             // At least a millisecond, which is the clock's resolution.
             let wake = Moment::now() + pause.max(Duration::from_millis(1));
             let alarm = sleep_until(wake);
-            let meter = &persistent.shared.meter;
+            let meter = &persistent.meter;
             let failed = tokio::select! {
                 // In this order, so that a seed repeats; what else is ready is drained below.
                 biased;
+                () = persistent.publisher.asked() => None,
                 fed = persistent.commands.recv(), if !self.handles_dropped => {
                     if let Some(fed) = &fed {
                         meter.waited(fed.since);
@@ -179,7 +190,7 @@ impl Incarnation {
                     None
                 }
                 Some(appended) = self.inbox.appended.recv() => {
-                    self.appended(persistent, appended, clock.now())
+                    self.appended(appended, clock.now())
                 }
                 Some((key, found)) = self.inbox.found.recv() => {
                     self.engine.handle(Input::Found { key, found }, clock.now());
@@ -219,7 +230,7 @@ impl Incarnation {
             "the wall clock jumped {way} by {by:?}: waiting goes on, and retention removes nothing \
              for an hour"
         );
-        persistent.shared.meter.clock_jumped();
+        persistent.meter.clock_jumped();
         self.sweeps.not_before(persistent.jumps.distrusted_until());
     }
 
@@ -242,7 +253,7 @@ impl Incarnation {
     /// Takes all that has arrived, so that one batch carries it.
     fn drain(&mut self, persistent: &mut PersistentState, now: Timestamp) -> Option<String> {
         if let Ok(appended) = self.inbox.appended.try_recv()
-            && let Some(why) = self.appended(persistent, appended, now)
+            && let Some(why) = self.appended(appended, now)
         {
             return Some(why);
         }
@@ -273,7 +284,7 @@ impl Incarnation {
             Some(Command::Register { target, endpoint, slots }) => {
                 let registered = Registered { endpoint, slots };
                 let terms = registered.terms();
-                let lane = lane(&persistent.shared, &target, &registered, &self.answers);
+                let lane = lane(persistent, &target, &registered, &self.answers);
                 self.lanes.insert(target.clone(), lane);
                 persistent.targets.insert(target.clone(), registered);
                 self.engine.handle(Input::Register { target, terms }, now);
@@ -283,7 +294,7 @@ impl Incarnation {
                 let (by, callers) = self.stopping.get_or_insert((until, Vec::new()));
                 *by = until.min(*by);
                 callers.push(to);
-                persistent.shared.set_health(Health::Stopped);
+                persistent.health.send_replace(Health::Stopped);
             }
             // Every handle is gone: nobody can ask for more.
             None => {
@@ -300,19 +311,13 @@ impl Incarnation {
         }
     }
 
-    fn appended(
-        &mut self,
-        persistent: &PersistentState,
-        appended: Appended,
-        now: Timestamp,
-    ) -> Option<String> {
+    fn appended(&mut self, appended: Appended, now: Timestamp) -> Option<String> {
         match appended {
             Ok(position) => {
                 self.engine.handle(Input::Durable(position), now);
                 if let Some(next) = self.engine.next_batch() {
                     self.log.append(next);
                 }
-                persistent.durable.send_replace(position);
                 None
             }
             Err(error) => Some(error.to_string()),
@@ -330,7 +335,9 @@ impl Incarnation {
     }
 
     fn send(&mut self, persistent: &PersistentState, outputs: Outputs<Caller>) {
-        let Outputs { append, calls, lookups, load, replies, stuck } = outputs;
+        let Outputs { append, calls, lookups, load, replies, stuck, quarantined } = outputs;
+        // Before any reply: its caller must read what it was told.
+        persistent.publisher.publish(self.engine.progress(), quarantined);
         if let Some(batch) = append {
             self.log.append(batch);
         }
@@ -354,16 +361,14 @@ impl Incarnation {
                 }
             };
             // It goes on by itself, and answers by the inbox.
-            persistent.shared.look_ups.begin(look_up_all);
+            persistent.look_ups.begin(look_up_all);
         }
         if let Some(load) = load {
             let (reader, loads) = (self.reader.clone(), self.loads.clone());
             // It answers by the inbox.
-            persistent.shared.look_ups.begin(move || drop(loads.send(read(&*reader, &load))));
+            persistent.look_ups.begin(move || drop(loads.send(read(&*reader, &load))));
         }
-        if !stuck.is_empty() {
-            persistent.shared.tell_stuck(stuck);
-        }
+        persistent.stuck.change(stuck);
     }
 
     /// Whether the loop is to stop and has nothing left that must be written.
@@ -422,13 +427,13 @@ fn warn_of_what_waits(engine: &Engine<Caller>, stuck: usize) {
 
 /// The lane of somebody who can be called.
 fn lane(
-    shared: &Shared,
+    persistent: &PersistentState,
     target: &Target,
     registered: &Registered,
     answers: &mpsc::UnboundedSender<Vec<Answered>>,
 ) -> Lane {
     let Registered { endpoint, slots } = registered;
-    let in_flight_limit = shared.settings.share(slots.in_flight_limit());
+    let in_flight_limit = persistent.settings.share(slots.in_flight_limit());
     let address = endpoint.address();
     let shown = meter::Registered {
         address,
@@ -436,8 +441,8 @@ fn lane(
         reserved_slots: slots.reserved_for_second_phase(),
         in_flight_limit,
     };
-    let meter = shared.meter.target(target, shown);
-    Lane::start(endpoint.clone(), *slots, answers.clone(), meter, shared.clock.clone())
+    let meter = persistent.meter.target(target, shown);
+    Lane::start(endpoint.clone(), *slots, answers.clone(), meter, persistent.clock.clone())
 }
 
 fn look_up(

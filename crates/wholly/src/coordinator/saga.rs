@@ -92,13 +92,13 @@ impl SagaRun {
     /// # Errors
     /// When the saga was not accepted.
     pub async fn execute(self) -> Result<SagaOutcome, SubmitError> {
-        let shared = self.coordinator()?.shared.clone();
+        let parts = self.coordinator()?.parts.clone();
         let own = self.saga.definition().deadline_millis.map(Duration::from_millis);
         let patience = self.patience.unwrap_or_else(|| {
-            let deadline = self.deadline.or(own).unwrap_or(shared.settings.deadline);
-            deadline.saturating_add(shared.settings.patience)
+            let deadline = self.deadline.or(own).unwrap_or(parts.settings.deadline);
+            deadline.saturating_add(parts.settings.patience)
         });
-        let until = shared.clock.now() + patience;
+        let until = parts.clock.now() + patience;
         match self.begin(Wait::Settled { until }).await? {
             Reply::Outcome(outcome) => Ok(outcome.saga()),
             _ => Err(unexpected()),

@@ -102,11 +102,11 @@ impl<'a> TwoPhase<'a> {
     /// # Errors
     /// When the transaction was not accepted.
     pub async fn execute(self) -> Result<Outcome, SubmitError> {
-        let settings = &self.coordinator.shared.settings;
+        let settings = &self.coordinator.parts.settings;
         let patience = self.patience.unwrap_or_else(|| {
             self.deadline.unwrap_or(settings.deadline).saturating_add(settings.patience)
         });
-        let until = self.coordinator.shared.clock.now() + patience;
+        let until = self.coordinator.parts.clock.now() + patience;
         match self.begin(Wait::Settled { until }).await? {
             Reply::Outcome(outcome) => Ok(outcome.two_phase()),
             _ => Err(unexpected()),

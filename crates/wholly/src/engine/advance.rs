@@ -19,7 +19,7 @@ impl<W> Engine<W> {
         let may_leave = open.gate <= self.durable;
         let settled = match &open.part {
             Part::Live(transaction) => transaction.is_settled(),
-            Part::Unusable { .. } => false,
+            Part::Unusable => false,
             Part::Ended => true,
         };
         let mut retry = None;
@@ -92,7 +92,7 @@ impl<W> Engine<W> {
         }
         let outcome = match &open.part {
             Part::Live(transaction) => AnyOutcome::of(id, transaction),
-            Part::Unusable { .. } | Part::Ended => AnyOutcome::Quarantined(id),
+            Part::Unusable | Part::Ended => AnyOutcome::Quarantined(id),
         };
         for Waiter { wait, to } in due {
             match wait {
@@ -111,6 +111,9 @@ impl<W> Engine<W> {
         let Some(open) = self.open.remove(&id) else { return };
         self.recently_active.forget(open.last_seen);
         self.room.give_back(open.taken);
+        if open.quarantined {
+            self.settled_in_quarantine(id);
+        }
         if let Part::Live(transaction) = &open.part {
             self.meter.ended(id, transaction, now);
         }
@@ -150,7 +153,7 @@ impl<W> Open<W> {
     fn deadline(&self) -> Option<Timestamp> {
         match &self.part {
             Part::Live(transaction) if !self.quarantined => transaction.turns_back_at(),
-            Part::Live(_) | Part::Unusable { .. } | Part::Ended => None,
+            Part::Live(_) | Part::Unusable | Part::Ended => None,
         }
     }
 

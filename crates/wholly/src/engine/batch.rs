@@ -2,7 +2,7 @@
 //!
 //! Records that are not forced are held back until their transaction writes anyway, for each entry
 //! costs a row and an index of its own: votes join the decision, acknowledgements the end. They
-//! are written without it when they have waited for some time, or when somebody reads.
+//! are written without it when they have waited for some time, or when a reader asks for it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use wholly_core::entry::{self, EndedByHand, Timed};
 use wholly_core::{Key, Record, Timestamp, TransactionId};
 
 use super::keys::KeyState;
-use super::{Engine, Part, Reply};
+use super::{Engine, Minted, Part, Progress, Reply};
 use crate::log::listing::Labels;
 use crate::log::{Entry, Position};
 
@@ -49,13 +49,6 @@ pub(super) struct Writing {
     gated: Vec<TransactionId>,
     ended: Vec<Key>,
     transactions: Vec<TransactionId>,
-}
-
-/// What somebody is about to read, or to be told.
-pub(super) enum Read {
-    One(TransactionId),
-    All,
-    Told(Reply),
 }
 
 /// An entry before it is text.
@@ -292,21 +285,8 @@ impl<W> Engine<W> {
             self.look_up_ended(written.ended);
         }
         let durable = self.durable;
-        let (ready, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.readers).into_iter().partition(|(at, ..)| *at <= durable);
-        self.readers = waiting;
-        for (_, read, to) in ready {
-            self.reply_to_reader(read, to);
-        }
-    }
-
-    fn reply_to_reader(&mut self, read: Read, to: W) {
-        let reply = match read {
-            Read::One(id) => Reply::Read(self.known(id)),
-            Read::All => Reply::ReadAll { quarantined: self.quarantined.clone() },
-            Read::Told(reply) => reply,
-        };
-        self.reply(to, reply);
+        let told = self.untold.extract_if(.., |(at, ..)| *at <= durable);
+        self.outputs.replies.extend(told.map(|(_, reply, to)| (to, reply)));
     }
 
     /// A transaction ended with the entry at this place: its key is looked up only when that one
@@ -336,36 +316,33 @@ impl<W> Engine<W> {
         match position.filter(|position| *position > self.durable) {
             Some(position) => {
                 self.gathering.wanted |= position == self.gathering_position();
-                self.readers.push((position, Read::Told(reply), to));
+                self.untold.push((position, reply, to));
             }
             None => self.reply(to, reply),
         }
     }
 
-    /// Replies when all that is known of a transaction is durable; that may start a batch.
-    pub(super) fn read(&mut self, id: TransactionId, to: W, now: Timestamp) {
-        self.write_buffered(id, now);
-        match self.durable_with(id) {
-            Some(position) => {
-                self.gathering.wanted |= position == self.gathering_position();
-                self.readers.push((position, Read::One(id), to));
-            }
-            None => self.reply_to_reader(Read::One(id), to),
+    /// The point that the loop has reached. Buffered records count as part of the batch that is being
+    /// gathered: they join it if a reader asks for it in time, and nobody was told of them.
+    pub fn progress(&self) -> Progress {
+        let recorded = match &self.writing {
+            _ if self.has_unwritten() => self.gathering_position(),
+            Some(_) => self.durable.next(),
+            None => self.durable,
+        };
+        let minted = Minted { identity: self.identity, last_ordinal: self.last_ordinal };
+        Progress { recorded, durable: self.durable, minted }
+    }
+
+    /// Writes everything that was recorded, if a reader waits for the batch that is being gathered.
+    pub fn flush_for(&mut self, wanted: Position, now: Timestamp) {
+        if wanted >= self.gathering_position() && self.has_unwritten() {
+            self.flush(now);
         }
     }
 
-    /// Replies when all that is known of every transaction is durable; that may start a batch.
-    pub(super) fn read_all(&mut self, to: W, now: Timestamp) {
-        if !self.buffered.is_empty() || !self.gathering.is_empty() {
-            self.flush(now);
-        }
-        if !self.gathering.is_empty() {
-            self.readers.push((self.gathering_position(), Read::All, to));
-        } else if self.writing.is_some() {
-            self.readers.push((self.durable.next(), Read::All, to));
-        } else {
-            self.reply_to_reader(Read::All, to);
-        }
+    fn has_unwritten(&self) -> bool {
+        !self.gathering.is_empty() || !self.buffered.is_empty()
     }
 
     /// With which batch all that was recorded of a transaction is durable, if it is not yet.

@@ -33,7 +33,7 @@ impl<W> Engine<W> {
             Some(Open { part: Part::Ended, .. }) => {
                 return self.wait(id, Wait::Recorded, to, now);
             }
-            Some(Open { part: Part::Unusable { .. }, sequence: next, labels, .. }) => {
+            Some(Open { part: Part::Unusable, sequence: next, labels, .. }) => {
                 *next = (*next).max(sequence);
                 labels.clone().or_else(unknown)
             }
@@ -47,7 +47,7 @@ impl<W> Engine<W> {
         if let Some(open) = self.open.get_mut(&id) {
             open.part = Part::Ended;
         }
-        self.quarantined.remove(&id);
+        self.note_quarantined(id, None);
         self.note_stuck(id, now);
         self.wait(id, Wait::Recorded, to, now);
     }

@@ -40,8 +40,7 @@ impl<W> Engine<W> {
             | Input::Found { .. }
             | Input::Answered(_)
             | Input::Loaded(_)
-            | Input::Read { .. }
-            | Input::ReadAll { .. }
+            | Input::Inspect { .. }
             | Input::Register { .. }
             | Input::Durable(_)
             | Input::Drain => return Some(input),
@@ -214,7 +213,7 @@ impl<W> Engine<W> {
         match &open.part {
             Part::Live(transaction) => open.stuck || self.awaits_unregistered(transaction),
             // It takes next to nothing, and why it was quarantined is known here alone.
-            Part::Unusable { .. } | Part::Ended => false,
+            Part::Unusable | Part::Ended => false,
         }
     }
 

@@ -49,9 +49,7 @@ pub(super) struct Open<W> {
 pub(super) enum Part {
     Live(Transaction),
     /// Its records cannot be read or break a law: it is stuck, and nothing is sent.
-    Unusable {
-        why: String,
-    },
+    Unusable,
     /// It was quarantined, and an operator ended it: its last entry says so, or will.
     Ended,
 }
@@ -82,7 +80,7 @@ impl Part {
     pub(super) fn forces(&self, record: &Record) -> bool {
         match self {
             Self::Live(transaction) => transaction.forces(record),
-            Self::Unusable { .. } | Self::Ended => false,
+            Self::Unusable | Self::Ended => false,
         }
     }
 
@@ -90,7 +88,7 @@ impl Part {
     pub(super) fn unsettled(&self, id: TransactionId) -> AnyOutcome {
         match self {
             Self::Live(transaction) => AnyOutcome::unsettled(id, transaction),
-            Self::Unusable { .. } | Self::Ended => AnyOutcome::Quarantined(id),
+            Self::Unusable | Self::Ended => AnyOutcome::Quarantined(id),
         }
     }
 }

@@ -11,6 +11,7 @@ use wholly_core::{Input, Key, LogId, Target, Timestamp, TransactionId, entry};
 use super::heard::Causes;
 use super::keys::KeyState;
 use super::oldest::Oldest;
+use super::quarantine::WHY;
 use super::recently_active::RecentlyActive;
 use super::room::{Room, Taken};
 use super::stuck::stuck_since;
@@ -56,13 +57,13 @@ impl<W> Engine<W> {
             writing: None,
             written: Vec::new(),
             last_batch: Default::default(),
-            readers: Vec::new(),
+            untold: Vec::new(),
             stuck_changes: Vec::new(),
             undecided: Oldest::default(),
             unsettled: Oldest::default(),
             recently_active: RecentlyActive::default(),
             meter,
-            quarantined: BTreeSet::new(),
+            quarantine_changes: Vec::new(),
             causes: Causes::default(),
             draining: false,
             outputs: Outputs::new(),
@@ -108,8 +109,8 @@ impl<W> Engine<W> {
                 // What its records say is not for the messages: it may be a payload.
                 let why = error.kind();
                 tracing::error!(transaction = %id, "{why}; the transaction is quarantined");
-                self.quarantined.insert(id);
-                (Part::Unusable { why: error.to_string() }, Some(now))
+                self.note_quarantined(id, Some(&error.to_string()));
+                (Part::Unusable, Some(now))
             }
         };
         let came_meanwhile = self.is_found(id, key.as_ref());
@@ -119,7 +120,7 @@ impl<W> Engine<W> {
         open.quarantined = self.is_from_copy(id, &open.part);
         let stuck = stuck.or(open.quarantined.then_some(now));
         if open.quarantined {
-            self.quarantined.insert(id);
+            self.note_quarantined(id, Some(WHY));
         }
         open.sequence = stored.entries.last().map_or(0, |entry| entry.sequence + 1);
         open.stuck = stuck.is_some();

@@ -152,7 +152,7 @@ impl<W> Open<W> {
     fn bytes(&self) -> usize {
         let held = match &self.part {
             Part::Live(transaction) => transaction.memory_bytes(),
-            Part::Unusable { .. } | Part::Ended => 0,
+            Part::Unusable | Part::Ended => 0,
         };
         OWN_BYTES + self.attempts.len() * BRANCH_BYTES + held
     }

@@ -170,11 +170,11 @@ impl<W> Open<W> {
                 let asked = (0..).map_while(|branch| transaction.target(branch));
                 asked.map(|target| Attempts::at(targets.who(target))).collect()
             }
-            Part::Unusable { .. } | Part::Ended => Vec::new(),
+            Part::Unusable | Part::Ended => Vec::new(),
         };
         let labels = match &part {
             Part::Live(transaction) => Some(Labels::of(transaction)),
-            Part::Unusable { .. } | Part::Ended => None,
+            Part::Unusable | Part::Ended => None,
         };
         Self {
             part,

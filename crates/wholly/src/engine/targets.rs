@@ -184,7 +184,7 @@ impl<W> Open<W> {
     fn count_owed(&mut self, targets: &mut Targets) {
         let live = match &self.part {
             Part::Live(transaction) if !self.quarantined => Some(transaction),
-            Part::Live(_) | Part::Unusable { .. } | Part::Ended => None,
+            Part::Live(_) | Part::Unusable | Part::Ended => None,
         };
         // In the order of the branches or steps.
         let effects = live.into_iter().flat_map(Transaction::effects);

@@ -1,27 +1,26 @@
 //! The feed: what became durable, as events, in the order of the log.
 //!
-//! An event is one record, with what the transaction had come to by it. Nothing is kept for the
-//! feed: it reads the log, from after the last event that its reader has, so that a reader that
-//! was away, or slow, goes on where it was, through a restart of the coordinator, too.
+//! An event is one record, with the state of the transaction after it. Nothing is kept for the feed:
+//! it reads the log from after the last event that its follower has. So a follower that was away, or
+//! slow, goes on where it was, also through a restart of the coordinator.
 //!
-//! What was trimmed is not told any more. A reader whose place is before the last place that was
-//! trimmed learns that events are missing, and up to where, before it gets any that comes after.
+//! Trimmed events are gone. A follower whose place is before the last trimmed event learns that events
+//! are missing, and up to where, before it gets any later one.
 //!
 //! INVARIANT: an event shows only what is durable. The feed reads no further than the last batch
-//! that the loop has told to be so; a batch whose append failed is told only once the log was
-//! opened again, if it landed at all.
+//! that the loop has published as durable; a batch whose append failed is published only once the log
+//! was opened again, if it landed at all.
 
 mod fold;
 mod id;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use wholly_core::{Name, ParticipantName, Record, Timestamp, TransactionId};
 
-use crate::coordinator::Shared;
 use crate::error::GetError;
 use crate::log::{LogReader, Lsn, PlacedEntry, Position, ReadError};
+use crate::reader::Reader;
 use fold::{Fold, Folds};
 pub use id::{EventId, InvalidEventId};
 
@@ -87,28 +86,25 @@ pub struct Page {
     pub more: bool,
 }
 
-/// What becomes durable, from some event on. It outlives neither its coordinator's loop nor holds
-/// it up: nothing waits for who reads a feed.
+/// The events that become durable, from some event on. It ends with its coordinator's loop, and never
+/// holds it up.
 pub struct Feed {
-    shared: Arc<Shared>,
-    durable: watch::Receiver<Position>,
-    /// Nothing up to here is to come.
+    reader: Reader,
+    /// The last event that was read.
     after: EventId,
-    /// Up to here it was told what was trimmed.
+    /// The last trimmed event that was told.
     told_trimmed: EventId,
     folds: Folds,
 }
 
 impl Feed {
-    pub(crate) fn after(shared: Arc<Shared>, after: Option<EventId>) -> Self {
-        let durable = shared.durable();
-        let now = EventId::end_of(*durable.borrow());
-        let (after, told_trimmed) = (after.unwrap_or(now), EventId::default());
-        Self { shared, durable, after, told_trimmed, folds: Folds::default() }
+    pub(crate) fn after(reader: Reader, after: Option<EventId>) -> Self {
+        let after = after.unwrap_or_else(|| EventId::end_of(reader.durable()));
+        Self { reader, after, told_trimmed: EventId::default(), folds: Folds::default() }
     }
 
-    /// Up to where it was read: who goes on after this event repeats and misses nothing. There
-    /// need not be an event with this id.
+    /// The end of what was read: a feed that begins after this event repeats and misses nothing.
+    /// There need not be an event with this id.
     pub fn position(&self) -> EventId {
         self.after
     }
@@ -122,7 +118,7 @@ impl Feed {
         &mut self,
         concerns: impl Fn(u64) -> bool + Send + 'static,
     ) -> Result<Page, GetError> {
-        let durable = *self.durable.borrow();
+        let durable = self.reader.durable();
         let (after, mut folds) = (self.after, std::mem::take(&mut self.folds));
         let known = after.max(self.told_trimmed);
         let reading = move |log: &dyn LogReader| {
@@ -139,7 +135,7 @@ impl Feed {
             let trimmed = trimmed.map(EventId::end_of_entry).filter(|trimmed| *trimmed > known);
             Ok((Page { trimmed, events, more }, last, folds))
         };
-        let (page, last, folds) = self.shared.read(reading).await?;
+        let (page, last, folds) = self.reader.read(reading).await?;
         self.folds = folds;
         self.told_trimmed = page.trimmed.unwrap_or(self.told_trimmed);
         let read_up_to = if page.more { last.map(EventId::end_of_entry) } else { None };
@@ -153,8 +149,8 @@ impl Feed {
     /// When the coordinator has stopped.
     pub async fn more(&mut self) -> Result<(), GetError> {
         let after = self.after;
-        let beyond = |durable: &Position| EventId::end_of(*durable) > after;
-        self.durable.wait_for(beyond).await.map(drop).map_err(|_| GetError::Stopped)
+        let more = |durable| EventId::end_of(durable) > after;
+        self.reader.durable_until(more).await.ok_or(GetError::Stopped)
     }
 }
 

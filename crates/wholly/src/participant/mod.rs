@@ -14,7 +14,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 pub(crate) use attempt::{Answered, Attempt};
-pub(crate) use lane::{Lane, panic_message};
+pub(crate) use lane::Lane;
+#[cfg(feature = "test")]
+pub(crate) use lane::panic_message;
 pub use slots::{InvalidSlots, Slots};
 pub use wholly_core::wire::{Answer, Call, Operation};
 
