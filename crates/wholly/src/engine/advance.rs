@@ -110,7 +110,7 @@ impl<W> Engine<W> {
     fn let_go(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
         self.recently_active.forget(open.last_seen);
-        self.room.give_back(open.taken);
+        self.room.give_back(open.permit);
         if open.quarantined {
             self.settled_in_quarantine(id);
         }

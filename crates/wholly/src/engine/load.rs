@@ -242,9 +242,9 @@ impl<W> Engine<W> {
         }
         // Not asked more often than if it were loaded.
         let due = now + self.settings.backoff.cap;
-        let debt = Debt { due, owing: open.owing().collect(), bytes: open.taken.bytes };
+        let debt = Debt { due, owing: open.owing().collect(), bytes: open.permit.bytes };
         self.unloaded.insert(id.ordinal(), debt);
-        self.room.give_back(open.taken);
+        self.room.give_back(open.permit);
         for Waiter { wait, to } in open.waiters {
             // INVARIANT: it was idle, so that no others wait.
             if let Wait::Settled { until } = wait {

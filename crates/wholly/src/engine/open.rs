@@ -6,7 +6,7 @@ use wholly_core::{Key, Record, Timestamp, Transaction, TransactionId};
 
 use super::batch::EntrySlot;
 use super::recently_active::LastSeen;
-use super::room::Taken;
+use super::room::Permit;
 use super::submit::Wait;
 use super::targets::Who;
 use crate::last_answer::LastAnswer;
@@ -32,8 +32,8 @@ pub(super) struct Open<W> {
     pub(super) gate: Position,
     /// The batch with its decision, once that is in one.
     pub(super) decided: Position,
-    /// What it takes of the memory for open transactions.
-    pub(super) taken: Taken,
+    /// Its part of the memory for open transactions.
+    pub(super) permit: Permit,
     /// One for each branch or step.
     pub(super) attempts: Vec<Attempts>,
     pub(super) waiters: Vec<Waiter<W>>,

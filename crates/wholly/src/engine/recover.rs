@@ -13,7 +13,7 @@ use super::keys::KeyState;
 use super::oldest::Oldest;
 use super::quarantine::WHY;
 use super::recently_active::RecentlyActive;
-use super::room::{Room, Taken};
+use super::room::{Permit, Room};
 use super::stuck::stuck_since;
 use super::targets::Targets;
 use super::unloaded::Unloaded;
@@ -115,7 +115,7 @@ impl<W> Engine<W> {
         };
         let came_meanwhile = self.is_found(id, key.as_ref());
         let mut open = Open::new(part, key, &mut self.targets);
-        open.taken = Taken::by_loaded();
+        open.permit = Permit::by_loaded();
         open.labels = labels;
         open.quarantined = self.is_from_copy(id, &open.part);
         let stuck = stuck.or(open.quarantined.then_some(now));

@@ -11,7 +11,7 @@ use wholly_core::{
 
 use super::keys::KeyState;
 use super::other_key::OtherKey;
-use super::room::{Taken, needed};
+use super::room::{Permit, needed};
 use super::targets::{Targets, Who};
 use super::{Attempts, Engine, Open, Part, Reply, Waiter};
 use crate::Settings;
@@ -186,7 +186,7 @@ impl<W> Open<W> {
             place: None,
             gate: Default::default(),
             decided: Default::default(),
-            taken: Taken::default(),
+            permit: Permit::default(),
             attempts,
             waiters: Vec::<Waiter<W>>::new(),
             stuck: false,
