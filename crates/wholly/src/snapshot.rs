@@ -14,7 +14,7 @@ use crate::last_answer::CallAttempts;
 use crate::log::StoredTransaction;
 use crate::replay::{ReplayError, Replayed, as_far_as_known};
 
-/// What is durable of a transaction, at one moment.
+/// A transaction as it is durable, at one moment.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -90,8 +90,8 @@ pub struct BranchSnapshot {
     /// Why it needs an operator, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
-    /// The attempts at what is outstanding of it, and what was heard last. The log has none of it:
-    /// it begins anew with each start.
+    /// The attempts at what is outstanding of it, and what was heard last. They are in memory alone:
+    /// they begin anew with each start, and are absent while the coordinator has no time to say them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<CallAttempts>,
     /// With what.
@@ -115,8 +115,8 @@ pub struct StepSnapshot {
     /// Why it needs an operator, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
-    /// The attempts at what is outstanding of it, and what was heard last. The log has none of it:
-    /// it begins anew with each start.
+    /// The attempts at what is outstanding of it, and what was heard last. They are in memory alone:
+    /// they begin anew with each start, and are absent while the coordinator has no time to say them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<CallAttempts>,
     /// What it was given, while it is begun or done.

@@ -1,4 +1,4 @@
-//! How a coordinator starts.
+//! The start of a coordinator.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -27,7 +27,7 @@ use crate::participant::{Endpoint, Participant, Slots};
 use crate::reader::Reader;
 use crate::workers::{Lost, Workers};
 
-/// How many commands may wait for the loop.
+/// The most commands that wait for the loop.
 const COMMANDS: usize = 4_096;
 /// The numbers of threads that read the log, and that look keys up.
 const READS: usize = 4;
@@ -41,7 +41,7 @@ pub struct Builder {
     clock: Clock,
     seed: Option<u64>,
     participants: Vec<(String, Registered)>,
-    /// By the [`Target`] that each is.
+    /// The code of each saga, as a [`Target`].
     sagas: BTreeMap<Target, Registered>,
     home: Home,
     on_settled: Option<OnSettled>,
@@ -61,12 +61,12 @@ impl Builder {
         }
     }
 
-    /// A participant, by the name that branches call it.
+    /// Registers a participant under the name that branches give it.
     pub fn participant(self, name: &str, participant: impl Participant) -> Self {
         self.participant_with(name, participant, Slots::default())
     }
 
-    /// A participant with as many calls at once as `slots` says.
+    /// Registers a participant with these slots.
     pub fn participant_with(
         mut self,
         name: &str,
@@ -78,8 +78,8 @@ impl Builder {
         self
     }
 
-    /// A saga that this program does itself. Those of its name and version that the log holds go
-    /// on with it; those whose saga is not registered wait for it.
+    /// Registers a saga in this program's code. Sagas of its name and version in the log go on with
+    /// it; sagas in the log whose code is not registered await it.
     ///
     /// ```
     /// # use wholly::{Coordinator, MemoryLog, Saga, SagaHandle, SagaOutcome, Step, StepError, step};
@@ -108,8 +108,7 @@ impl Builder {
         self.saga_with(saga, Slots::default())
     }
 
-    /// A saga with as many calls at once as `slots` says: undoing has those that are kept for the
-    /// second phase.
+    /// Registers a saga with these slots: undoing has those that are reserved for the second phase.
     ///
     /// # Errors
     /// When the saga makes no sense, or one with its name and version is registered already.
@@ -123,7 +122,7 @@ impl Builder {
         Ok(SagaHandle::new(Arc::new(graph), self.home.clone()))
     }
 
-    /// What does the steps of this saga.
+    /// Registers the code of a saga's steps.
     pub(crate) fn code(
         &mut self,
         graph: &Graph,
@@ -145,9 +144,9 @@ impl Builder {
         self
     }
 
-    /// Who is told of each transaction that has settled: it is called by the loop, which waits for
-    /// it, so it must not block, and a panic ends the loop. Telling is no record: what settles
-    /// about when the process dies may be told twice, or not at all.
+    /// Registers a function that is called for each transaction that has settled. The loop waits for
+    /// it, so it must not block, and a panic in it ends the loop. A transaction that settles about when
+    /// the process dies may be told twice, or not at all.
     pub fn on_settled(mut self, told: impl Fn(SettledTransaction) + Send + Sync + 'static) -> Self {
         self.on_settled = Some(Box::new(told));
         self

@@ -1,8 +1,8 @@
 //! The loop through failures of the log: one incarnation after the other.
 //!
 //! An *incarnation* lasts from an opening of the log to its failure or the shutdown. Between
-//! incarnations nothing is decided; submissions are refused, reads go on, and the log is opened again as at a start:
-//! new memory, new lanes, so that nothing of the failed incarnation reaches the next.
+//! incarnations nothing is decided; submissions are refused, reads go on, and the log is opened again as
+//! at a start: new memory, new lanes, so that nothing of the failed incarnation reaches the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ use crate::workers::Workers;
 /// The number of ordinals that are read at once when the log is opened.
 const PAGE: usize = 100_000;
 
-/// How long to wait before a log that failed is opened again.
+/// The pause before a log that failed is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
 /// Runs one incarnation after the other until the coordinator is to stop.
@@ -129,7 +129,7 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// However the loop ended, also by a panic, nobody is to think that it goes on.
+    /// Nobody takes the loop for running, however it ended.
     fn drop(&mut self) {
         self.persistent.publisher.end();
         self.persistent.health.send_replace(Health::Stopped);

@@ -1,5 +1,5 @@
-//! One incarnation of the loop, and its I/O: it feeds the engine what arrives, and does what the engine
-//! says.
+//! One incarnation of the loop, and its I/O: the engine takes what arrives, and its outputs are carried
+//! out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,10 +24,10 @@ use crate::participant::{Answered, Lane};
 use crate::reader::Publisher;
 use crate::workers::Workers;
 
-/// How many commands are taken before what they lead to is sent.
+/// The most commands that are taken before the outputs that follow from them are sent.
 const COMMANDS_AT_ONCE: usize = 4_096;
 
-/// How long the loop stays awake for the batch of a transaction that is alone.
+/// The time for which the loop stays awake for the batch of a transaction that is alone.
 const AWAKE_FOR: Duration = Duration::from_micros(400);
 
 /// The state that outlasts an incarnation.
@@ -46,7 +46,7 @@ pub(super) struct PersistentState {
     pub jumps: Jumps,
 }
 
-/// A log that was just opened, and the ordinals of what it holds that has not ended.
+/// A log that was just opened, and the ordinals of its transactions that have not ended.
 pub(super) struct Opened {
     pub log: OpenLog,
     pub unsettled: Vec<u64>,
@@ -63,13 +63,13 @@ pub(super) struct Incarnation {
     loads: mpsc::UnboundedSender<Loaded>,
     sweeps: Sweeps,
     inbox: Inbox,
-    /// By when what is in flight should settle, and who waits for the end.
+    /// The time until which transactions in flight may settle, and the callers who wait for the end.
     stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
-    /// Every handle is gone. To ask for commands all the same would be answered at once, for ever.
+    /// Every handle is gone: the queue of commands would say so again and again.
     handles_dropped: bool,
 }
 
-/// How an incarnation ended.
+/// The end of an incarnation.
 pub(super) enum End {
     Stopped,
     LogFailed(String),
@@ -78,7 +78,7 @@ pub(super) enum End {
 type Found = (Key, Result<Option<StoredTransaction>, ReadError>);
 type Loaded = Result<Vec<Option<StoredTransaction>>, ReadError>;
 
-/// What arrives beside the commands. Bounded by what the engine lets out.
+/// The inputs beside the commands. The outputs of the engine bound their number.
 struct Inbox {
     answered: mpsc::UnboundedReceiver<Vec<Answered>>,
     appended: mpsc::UnboundedReceiver<Appended>,
@@ -210,7 +210,7 @@ impl Incarnation {
                 return self.fail(why).await;
             }
         }
-        // Who still waits is told that the transaction goes on, not that it was never accepted.
+        // A caller who still waits is told that the transaction goes on, not that it was refused.
         for (to, reply) in self.engine.fail("the coordinator is shutting down") {
             let _ = to.send(reply);
         }
@@ -221,7 +221,7 @@ impl Incarnation {
         End::Stopped
     }
 
-    /// A jump of the wall clock is said, and ends all removing for a while.
+    /// Reports a jump of the wall clock, after which nothing is removed for a while.
     fn look_at_the_clock(&mut self, persistent: &mut PersistentState, now: Reading) {
         let Some(Jump { by_millis }) = persistent.jumps.look(now) else { return };
         let by = Duration::from_millis(by_millis.unsigned_abs());
@@ -234,8 +234,8 @@ impl Incarnation {
         self.sweeps.not_before(persistent.jumps.distrusted_until());
     }
 
-    /// Where one transaction is alone, waits for its batch without going to sleep: waking up again
-    /// takes about as long as half a sync, and nobody else needs the time.
+    /// Waits for the batch of a transaction that is alone without going to sleep: a wake-up takes about
+    /// as long as half a sync, and no other transaction needs the time.
     async fn appended_soon(&mut self, clock: &Clock) -> Option<Appended> {
         if self.engine.in_flight() != 1 || !self.engine.is_writing() || clock.is_virtual() {
             return None;
@@ -250,7 +250,7 @@ impl Incarnation {
         None
     }
 
-    /// Takes all that has arrived, so that one batch carries it.
+    /// Takes all inputs that have arrived, so that one batch has their records.
     fn drain(&mut self, persistent: &mut PersistentState, now: Timestamp) -> Option<String> {
         if let Ok(appended) = self.inbox.appended.try_recv()
             && let Some(why) = self.appended(appended, now)
@@ -349,7 +349,7 @@ impl Incarnation {
             }
         }
         for (to, reply) in replies {
-            // Who dropped the future has detached.
+            // A caller who dropped the future has detached.
             let _ = to.send(reply);
         }
         if !lookups.is_empty() {
@@ -371,10 +371,10 @@ impl Incarnation {
         persistent.stuck.change(stuck);
     }
 
-    /// Whether the loop is to stop and has nothing left that must be written.
+    /// True if the loop is to stop and everything is written.
     fn may_stop(&mut self, now: Timestamp) -> bool {
         let Some((until, _)) = &self.stopping else { return false };
-        // What needs an operator would only keep the others waiting.
+        // A transaction that needs an operator would only keep the others waiting.
         if self.engine.may_settle() && now < *until {
             return false;
         }
@@ -401,12 +401,13 @@ impl Incarnation {
     }
 }
 
-/// Reads what is to be loaded.
+/// Reads a page that is to be loaded.
 fn read(reader: &dyn LogReader, Load { ordinals, bytes }: &Load) -> Loaded {
     reader.transactions(ordinals, *bytes)
 }
 
-/// Nothing else would say so until somebody asks: what waits for who is not here is not stuck.
+/// Warns of transactions that wait. Those that await an unregistered participant are not stuck, and
+/// nothing else would tell of them.
 fn warn_of_what_waits(engine: &Engine<Caller>, stuck: usize) {
     if engine.unloaded() > 0 {
         tracing::warn!(
@@ -425,7 +426,7 @@ fn warn_of_what_waits(engine: &Engine<Caller>, stuck: usize) {
     }
 }
 
-/// The lane of somebody who can be called.
+/// A new lane of a target.
 fn lane(
     persistent: &PersistentState,
     target: &Target,

@@ -41,7 +41,7 @@ use stuck::StuckRegister;
 /// The longest wait for what a snapshot shows beside the log.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What decides and remembers. A handle: clones share one coordinator.
+/// A coordinator, which decides and remembers. This is a handle: clones share one coordinator.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -97,7 +97,7 @@ struct Parts {
     damage: DamageRegister,
 }
 
-/// How a coordinator is.
+/// The health of a coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
@@ -158,7 +158,8 @@ impl Coordinator {
         Ok(Some(snapshot))
     }
 
-    /// What is known of a transaction in memory alone, if the loop has time to say so.
+    /// Asks the loop what is known of a transaction in memory alone, and does without it where the loop
+    /// has no time. No durable fact depends on it.
     async fn inspect(&self, id: TransactionId) -> Option<InMemory> {
         let (to, reply) = oneshot::channel();
         let command = Command::Input(Input::Inspect { id, to });
@@ -198,13 +199,14 @@ impl Coordinator {
         self.parts.reader.decision(id).await
     }
 
-    /// What becomes durable of all transactions, in the order of the log: after this event, or
-    /// from now on.
+    /// The events of all transactions as they become durable, in the order of the log: those after this
+    /// event, or from now on.
     pub fn feed(&self, after: Option<EventId>) -> Feed {
         Feed::after(self.parts.reader.clone(), after)
     }
 
-    /// All that is durable of one transaction, oldest first; nothing if there is none with this id.
+    /// The durable events of one transaction, oldest first; none if there is no transaction with this
+    /// id.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -338,13 +340,13 @@ impl Coordinator {
         Ok(())
     }
 
-    /// How the coordinator is.
+    /// The health of the coordinator.
     pub fn health(&self) -> Health {
         self.parts.health.borrow().clone()
     }
 
-    /// What was counted since the coordinator started. Where [`Settings::measured`] is false, only
-    /// who is stuck, what waits, and how the participants are.
+    /// The counts since the coordinator started. Where [`Settings::measured`] is false, only the stuck
+    /// transactions, what waits, and the health of the participants are counted.
     pub fn measures(&self) -> Measures {
         let commands_waiting = self.commands.max_capacity() - self.commands.capacity();
         let (stuck, damage) = (self.parts.stuck.count(), self.damage().count);
@@ -357,7 +359,7 @@ impl Coordinator {
         self.parts.stuck.subscribe()
     }
 
-    /// What was found damaged in the log since the coordinator started. Damage stops nobody but the
+    /// The damage that was found in the log since the coordinator started. It stops only the
     /// transactions that it was found in; it says that the storage does not keep what it is given.
     pub fn damage(&self) -> Damage {
         self.parts.damage.damage()
@@ -368,9 +370,9 @@ impl Coordinator {
         self.parts.damage.more_than(known).await
     }
 
-    /// Accepts nothing new, lets what is in flight settle for up to `grace`, and closes the log.
-    /// What is stuck or quarantined, or waits for a participant that is not here, is not waited for. What
-    /// has not settled goes on with the next start.
+    /// Accepts nothing new, lets transactions in flight settle for up to `grace`, and closes the log.
+    /// Transactions that are stuck, quarantined, or await an unregistered participant are not waited
+    /// for. Those that have not settled go on with the next start.
     pub async fn shutdown(&self, grace: Duration) {
         let (to, stopped) = oneshot::channel();
         let until = self.parts.clock.now() + grace;
@@ -421,5 +423,5 @@ fn done_by_hand(id: TransactionId, reply: Option<Reply>) -> Result<(), ResolveEr
     }
 }
 
-/// Where the loop's reply to a caller goes.
+/// A caller who waits for a reply of the loop.
 pub(crate) type Caller = oneshot::Sender<Reply>;

@@ -24,10 +24,10 @@ use crate::reader::Reader;
 use fold::{Fold, Folds};
 pub use id::{EventId, InvalidEventId};
 
-/// How many entries are read at once.
+/// The number of entries that are read at once.
 const PAGE: usize = 512;
 
-/// One record of a transaction, and what the transaction had come to by it.
+/// One record of a transaction, and the state of the transaction after it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FeedEvent {
@@ -35,9 +35,9 @@ pub struct FeedEvent {
     pub id: EventId,
     /// The transaction.
     pub transaction: TransactionId,
-    /// When it was recorded.
+    /// The time at which it was recorded.
     pub at: Timestamp,
-    /// What the transaction is called; none where its records cannot be read.
+    /// The name of the transaction; none where its records cannot be read.
     pub name: Option<Name>,
     /// `two-phase` or `saga`; `unknown` where its records cannot be read.
     pub pattern: &'static str,
@@ -47,42 +47,42 @@ pub struct FeedEvent {
     pub settled: bool,
     /// An operator is needed.
     pub stuck: bool,
-    /// Who does each branch or step, in their order; none where the program itself does.
+    /// The participant of each branch or step, in their order; none for a step in the program itself.
     pub participants: Arc<[Option<ParticipantName>]>,
-    /// What each branch or step is called, in their order.
+    /// The name of each branch or step, in their order.
     pub branches: Arc<[Arc<str>]>,
-    /// What was recorded.
+    /// The record.
     pub record: Recorded,
 }
 
-/// What an event tells.
+/// The record of an event.
 #[derive(Clone, Debug)]
 pub enum Recorded {
     /// A record.
     Record(Record),
-    /// Something that cannot be read: the transaction is quarantined.
+    /// A record that cannot be read: the transaction is quarantined.
     Unreadable {
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// An operator's word that ended a transaction which was quarantined.
     Ended {
-        /// Why.
+        /// The operator's reason.
         reason: String,
     },
 }
 
-/// Some events, and whether there may be more already.
+/// A page of events.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Page {
-    /// Where events after the feed's place were deleted: from that place up to this one, only the
-    /// events of transactions that are still kept are there. It is told once, and again where more is
-    /// deleted before the feed has come that far.
+    /// The last deleted event after the feed's place, if there is one: up to it, only the events of
+    /// transactions that are still kept are there. It is told once, and again if more is deleted before
+    /// the feed has come that far.
     pub trimmed: Option<EventId>,
     /// The events, in the order of the log.
     pub events: Vec<FeedEvent>,
-    /// Whether more was durable when this was read.
+    /// True if more was durable when this was read.
     pub more: bool,
 }
 
@@ -169,7 +169,7 @@ fn entries(
     Ok((entries, more))
 }
 
-/// All that is durable of one transaction.
+/// The durable events of one transaction.
 pub(crate) fn events_of(
     log: &dyn LogReader,
     id: TransactionId,

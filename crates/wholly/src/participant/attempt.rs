@@ -9,19 +9,19 @@ use super::{Answer, Call, Operation};
 /// A call that is to be made.
 pub(crate) struct Attempt {
     pub call: Call,
-    /// Which of the transaction's branches or steps it is for: repeated in the answer.
+    /// The branch or step that it is for: repeated in the answer.
     pub branch: u16,
     /// From [`Lane::send`] to the answer; more than a day is a day.
     pub timeout: Duration,
 }
 
-/// How an attempt ended.
+/// The end of an attempt.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Answered {
     pub transaction: TransactionId,
     pub branch: u16,
     pub operation: Operation,
     pub answer: Answer,
-    /// False where the participant certainly saw nothing of it.
+    /// False if the participant certainly saw nothing of it.
     pub sent: bool,
 }

@@ -83,7 +83,7 @@ async fn drive(
     let mut throttle = Throttle::new(slots.calls_per_second());
     let mut first_phase_running = 0;
     loop {
-        // What is late is taken out before any slot is given: it must not leave any more.
+        // Expired attempts are taken out before any slot is given: they must not leave any more.
         let expired = queue.expired();
         expired.iter().for_each(|_| meter.never_left());
         if !expired.is_empty() && answers.send(expired).is_err() {
@@ -100,8 +100,8 @@ async fn drive(
         gauge.set(queue.len(), running.len());
         let opens_at = throttle.opens_at().filter(|_| running.len() < slots.total());
         tokio::select! {
-            // What arrives is looked at before any call goes on: a commit passes the prepares that
-            // wait, and when the handle is dropped nothing more leaves.
+            // New attempts are taken before any call goes on: a commit passes the prepares that wait,
+            // and when the handle is dropped nothing more leaves.
             biased;
             batch = arriving.recv() => match batch {
                 Some((sent_at, attempts)) => queue.extend(sent_at, attempts),
@@ -191,7 +191,7 @@ fn panicked(panic: Box<dyn Any + Send>) -> Answer {
     Answer::unknown(format!("the participant panicked: {}", panic_message(&*panic)))
 }
 
-/// What was said in a panic.
+/// The message of a panic.
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> &str {
     match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(message), _) => message,

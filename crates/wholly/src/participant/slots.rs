@@ -2,8 +2,8 @@
 
 use std::num::NonZeroU32;
 
-/// How much of one participant may be in use at once: its calls in progress, and its transactions in
-/// flight, where it is to have a limit of its own. It may also have a limit of calls a second.
+/// The limits of one participant: its calls in progress, its transactions in flight if it has a limit
+/// of its own, and its calls a second if they have one.
 ///
 /// ```
 /// use wholly::Slots;
@@ -34,7 +34,7 @@ pub struct Slots {
 pub struct InvalidSlots {
     /// The slots in all.
     pub total: usize,
-    /// Those for the second phase.
+    /// The slots for the second phase.
     pub reserved: usize,
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Reader {
     published: watch::Receiver<Published>,
 }
 
-/// What the reader and the loop share beside the loop's progress.
+/// The log and the requests that the reader and the loop share.
 struct Source {
     /// The end of the log that reads; a new one after the log was opened again.
     log: RwLock<Arc<dyn LogReader>>,
