@@ -1,6 +1,7 @@
 //! The command line: the commands, each in a file of its own, and the exit code that answers.
 
 mod ask;
+mod backup;
 mod by_hand;
 mod choreographies;
 mod completions;
@@ -38,7 +39,6 @@ use wholly_demo::{
 use wholly_terminal::one_line;
 use wholly_terminal::stream::{StandardStream, report_painted, write_painted};
 
-use crate::backup::Backup;
 use crate::check::Check;
 use crate::choose::Choose;
 use crate::config::check::ConfigCommand;
@@ -48,6 +48,7 @@ use crate::diagram::Diagram;
 use crate::file_size;
 use crate::logs;
 use crate::token::Token;
+use backup::Backup;
 use by_hand::{Abort, End, Resolve, Retry};
 use completions::Completions;
 use events::EventsCommand;

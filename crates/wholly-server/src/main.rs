@@ -12,7 +12,6 @@
 //! | `audit` | what was done by hand, and by whom |
 //! | `reload` | the configuration, read again |
 //! | `definition` | a saga's definition as a text, and where it is wrong |
-//! | `backup` | a copy of the log |
 //! | `conformance` | whether a service keeps the participant's contract |
 //! | `given` | what is checked and drawn: a saga's definition, a two-phase transaction, or what a service declares |
 //! | `submission`, `written` | a transaction as a client describes it, and as it is in a file |
@@ -34,7 +33,6 @@ mod access;
 mod alerts;
 mod api;
 mod audit;
-mod backup;
 mod check;
 mod choose;
 mod cli;

@@ -17,7 +17,8 @@
 //! | `in_code` | sagas in code: typed steps of the program itself |
 //! | `meter` | what an operator sees: counters and times |
 //! | [`log`] | where it remembers: the trait, SQLite, memory |
-//! | `participant` | who takes part: the trait, HTTP, the slots of each |
+//! | `participant` | participants: the trait, HTTP, the lane of each |
+//! | `reader` | what is durable, read without the loop |
 //!
 //! The library installs nothing global: no TLS provider, no tracing subscriber, no signal handler. A
 //! program that may run with a limit on the size of files should handle or ignore SIGXFSZ, as
@@ -40,6 +41,7 @@ mod meter;
 mod outcome;
 mod participant;
 mod payloads;
+mod reader;
 mod replay;
 mod settings;
 #[cfg(test)]
@@ -47,6 +49,7 @@ mod simulation;
 mod snapshot;
 #[cfg(feature = "test")]
 pub mod test;
+mod workers;
 
 pub use coordinator::{Builder, Coordinator, Draft, Health, SagaRun, Submission, TwoPhase};
 pub use engine::Backoff;
@@ -70,8 +73,8 @@ pub use meter::{
 pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcome, SagaOutcome};
 #[cfg(feature = "http")]
 pub use participant::http::{HttpConnections, HttpParticipant, InvalidCredentials, InvalidUrl};
-pub use participant::slots::{InvalidSlots, Slots};
 pub use participant::{Answer, Call, Operation, Participant};
+pub use participant::{InvalidSlots, Slots};
 pub use settings::{Retention, Settings};
 pub use snapshot::{Event, PartSnapshot, Snapshot};
 pub use wholly_core::saga::{

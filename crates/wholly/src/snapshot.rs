@@ -7,12 +7,12 @@ use wholly_core::{
 };
 
 use crate::AnyOutcome;
-use crate::engine::Known;
+use crate::engine::InMemory;
 use crate::last_answer::CallAttempts;
 use crate::log::StoredTransaction;
 use crate::replay::{ReplayError, Replayed, as_far_as_known};
 
-/// What is durable of a transaction, at one moment.
+/// A transaction as it is durable, at one moment.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -99,8 +99,8 @@ pub struct PartSnapshot {
     /// The reason why it needs an operator, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
-    /// The attempts at what is outstanding of it, and what was heard last. The log has none of it:
-    /// it begins anew with each start.
+    /// The attempts at what is outstanding of it, and what was heard last. They are in memory alone:
+    /// they begin anew with each start, and are absent while the coordinator has no time to say them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<CallAttempts>,
     /// Its payload: of a step, while it is begun or done.
@@ -122,25 +122,40 @@ pub struct Event {
 }
 
 impl Snapshot {
-    pub(crate) fn of(stored: &StoredTransaction, known: Known) -> Self {
+    /// A transaction as the log has it. No record says that it is quarantined, nor that it has ended
+    /// where its last ones cannot be used.
+    pub(crate) fn of(
+        stored: &StoredTransaction,
+        has_ended: bool,
+        quarantined: Option<&str>,
+    ) -> Self {
         let id = stored.id;
         let (replayed, wrong) = as_far_as_known(stored);
-        let unloaded = known.is_unloaded;
         let mut snapshot = match replayed {
             Some(replayed) => Self::of_readable(id, replayed),
             None => Self::empty(id, AnyOutcome::Quarantined(id)),
         };
         match wrong {
+            None if snapshot.settled => {}
             None => {
-                let Known { awaiting, attempts, quarantined, .. } = known;
                 snapshot.stuck |= quarantined.is_some();
-                snapshot.shows(attempts);
-                (snapshot.awaiting, snapshot.quarantined) = (awaiting, quarantined);
+                snapshot.quarantined = quarantined.map(str::to_owned);
             }
-            Some(wrong) => snapshot.is_only_known_in_part(&wrong, &known),
+            Some(wrong) => {
+                snapshot.is_only_known_in_part(&wrong, has_ended, quarantined.is_some());
+            }
         }
-        snapshot.unloaded = unloaded;
         snapshot
+    }
+
+    /// Adds what is known in memory alone.
+    pub(crate) fn add(&mut self, known: InMemory) {
+        let InMemory { awaiting, attempts, is_unloaded } = known;
+        self.unloaded = is_unloaded;
+        if self.quarantined.is_none() {
+            self.shows(attempts);
+            self.awaiting = awaiting;
+        }
     }
 
     /// Shows the attempts at branches or steps.
@@ -155,15 +170,13 @@ impl Snapshot {
         }
     }
 
-    /// What is shown are the first of its records alone: how it stands is not known. Whether it has
-    /// ended tells the loop, which holds all that have not.
-    fn is_only_known_in_part(&mut self, wrong: &ReplayError, known: &Known) {
-        let told = known.minted.is_some();
+    /// Only the first of its records are shown: its state is not known.
+    fn is_only_known_in_part(&mut self, wrong: &ReplayError, has_ended: bool, quarantined: bool) {
         self.outcome = AnyOutcome::Quarantined(self.id);
         (self.state, self.reason) = (None, None);
-        self.settled = wrong.ended().is_some() || (told && !known.is_open);
-        // What goes on in memory alone needs nobody yet; nor does what has ended.
-        self.stuck = !self.settled && (known.quarantined.is_some() || !told);
+        self.settled = has_ended || wrong.ended().is_some();
+        // One that is whole in memory goes on, and needs nobody yet.
+        self.stuck = !self.settled && quarantined;
         self.quarantined = Some(wrong.to_string());
     }
 

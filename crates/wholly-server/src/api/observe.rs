@@ -193,7 +193,8 @@ pub async fn participants(
 fn participant(measures: TargetMeasures, counted: bool) -> Option<Participant> {
     let calls = counted.then(|| measures.calls());
     let errors = counted.then(|| measures.errors());
-    let TargetMeasures { target, address, slots, health, waiting, in_progress, .. } = measures;
+    let TargetMeasures { target, address, slots, reserved_slots, health, .. } = measures;
+    let TargetMeasures { waiting, in_progress, .. } = measures;
     let (in_flight, in_flight_limit) = (measures.in_flight, measures.in_flight_limit);
     let Target::Participant(name) = target else { return None };
     Some(Participant {
@@ -210,10 +211,7 @@ fn participant(measures: TargetMeasures, counted: bool) -> Option<Participant> {
         waiting,
         in_flight,
         in_flight_limit,
-        slots: Slots {
-            total: slots.total(),
-            reserved_for_second_phase: slots.reserved_for_second_phase(),
-        },
+        slots: Slots { total: slots, reserved_for_second_phase: reserved_slots },
         last_error: measures.last_error.map(|error| LastError { at: error.at, why: error.why }),
         last_answer: measures.last_answer,
         unanswered: measures.unanswered,

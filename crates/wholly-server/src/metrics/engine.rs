@@ -94,7 +94,7 @@ impl Page<'_> {
         let help = "Calls that have left and are not answered";
         self.gauges("calls_in_progress", help, each(|c| c.in_progress))?;
         let help = "How many calls to a participant may be in progress at once";
-        self.gauges("call_slots", help, each(|c| c.slots.total() as u64))?;
+        self.gauges("call_slots", help, each(|c| c.slots as u64))?;
         let help = "Transactions for which a participant owes an answer";
         self.gauges("participant_in_flight", help, each(|c| c.in_flight))?;
         let help = "For how many a participant may owe one before more are refused";

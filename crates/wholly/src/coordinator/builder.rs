@@ -1,9 +1,9 @@
-//! How a coordinator starts.
+//! The start of a coordinator.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, RwLock};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -13,8 +13,8 @@ use wholly_core::{ParticipantName, Target};
 use super::command::Registered;
 use super::driver::{self, Driver};
 use super::incarnation::PersistentState;
-use super::workers::{Lost, Workers};
-use super::{Coordinator, Health, Shared};
+use super::stuck::StuckRegister;
+use super::{Coordinator, Health, Parts};
 use crate::Settings;
 use crate::clock::Clock;
 use crate::clock::jumps::{self, Disagreement, LogTimes};
@@ -23,10 +23,11 @@ use crate::in_code::{Home, Saga, SagaHandle};
 use crate::log::{Log, ReadError};
 use crate::memory::default_in_flight_limit_bytes;
 use crate::meter::{Meter, OnSettled, SettledTransaction};
-use crate::participant::slots::Slots;
-use crate::participant::{Endpoint, Participant};
+use crate::participant::{Endpoint, Participant, Slots};
+use crate::reader::Reader;
+use crate::workers::{Lost, Workers};
 
-/// How many commands may wait for the loop.
+/// The most commands that wait for the loop.
 const COMMANDS: usize = 4_096;
 /// The numbers of threads that read the log, and that look keys up.
 const READS: usize = 4;
@@ -40,7 +41,7 @@ pub struct Builder {
     clock: Clock,
     seed: Option<u64>,
     participants: Vec<(String, Registered)>,
-    /// By the [`Target`] that each is.
+    /// The code of each saga, as a [`Target`].
     sagas: BTreeMap<Target, Registered>,
     home: Home,
     on_settled: Option<OnSettled>,
@@ -60,12 +61,12 @@ impl Builder {
         }
     }
 
-    /// A participant, by the name that branches call it.
+    /// Registers a participant under the name that branches give it.
     pub fn participant(self, name: &str, participant: impl Participant) -> Self {
         self.participant_with(name, participant, Slots::default())
     }
 
-    /// A participant with as many calls at once as `slots` says.
+    /// Registers a participant with these slots.
     pub fn participant_with(
         mut self,
         name: &str,
@@ -77,8 +78,8 @@ impl Builder {
         self
     }
 
-    /// A saga that this program does itself. Those of its name and version that the log holds go
-    /// on with it; those whose saga is not registered wait for it.
+    /// Registers a saga in this program's code. Sagas of its name and version in the log go on with
+    /// it; sagas in the log whose code is not registered await it.
     ///
     /// ```
     /// # use wholly::{Coordinator, MemoryLog, Saga, SagaHandle, SagaOutcome, Step, StepError, step};
@@ -107,8 +108,7 @@ impl Builder {
         self.saga_with(saga, Slots::default())
     }
 
-    /// A saga with as many calls at once as `slots` says: undoing has those that are kept for the
-    /// second phase.
+    /// Registers a saga with these slots: undoing has those that are reserved for the second phase.
     ///
     /// # Errors
     /// When the saga makes no sense, or one with its name and version is registered already.
@@ -122,7 +122,7 @@ impl Builder {
         Ok(SagaHandle::new(Arc::new(graph), self.home.clone()))
     }
 
-    /// What does the steps of this saga.
+    /// Registers the code of a saga's steps.
     pub(crate) fn code(
         &mut self,
         graph: &Graph,
@@ -144,9 +144,9 @@ impl Builder {
         self
     }
 
-    /// Who is told of each transaction that has settled: it is called by the loop, which waits for
-    /// it, so it must not block, and a panic ends the loop. Telling is no record: what settles
-    /// about when the process dies may be told twice, or not at all.
+    /// Registers a function that is called for each transaction that has settled. The loop waits for
+    /// it, so it must not block, and a panic in it ends the loop. A transaction that settles about when
+    /// the process dies may be told twice, or not at all.
     pub fn on_settled(mut self, told: impl Fn(SettledTransaction) + Send + Sync + 'static) -> Self {
         self.on_settled = Some(Box::new(told));
         self
@@ -184,6 +184,7 @@ impl Builder {
         let denied = |why: std::io::Error| ReadError::Storage { why: why.to_string() };
         let reads = Workers::start("wholly-read", READS, &self.clock).map_err(denied)?;
         let look_ups = Workers::start("wholly-key", LOOK_UPS, &self.clock).map_err(denied)?;
+        let reads = Arc::new(reads);
         let opened = driver::open(&self.log, None, &reads).await?;
         let youngest = jumps::youngest(opened.log.last_ordinal);
         let clock = self.clock.not_before(youngest.unwrap_or_default());
@@ -200,32 +201,37 @@ impl Builder {
         settings.in_flight_limit_bytes.get_or_insert_with(default_in_flight_limit_bytes);
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let meter = Arc::new(Meter::new(clock.clone(), settings.measured, self.on_settled));
-        let (durable, became_durable) = watch::channel(opened.log.head);
-        let shared = Arc::new(Shared {
-            settings,
-            clock,
-            reader: RwLock::new(opened.log.reader.clone()),
-            reads,
-            look_ups,
-            health: RwLock::new(Health::Ready),
-            shut_down: AtomicBool::new(false),
-            meter,
-            stuck: watch::Sender::default(),
+        let (publisher, reader) =
+            Reader::new(opened.log.reader.clone(), opened.log.head, reads.clone());
+        let (health, healthy) = watch::channel(Health::Ready);
+        let (stuck, shut_down) = (StuckRegister::default(), Arc::new(AtomicBool::new(false)));
+        let parts = Arc::new(Parts {
+            settings: settings.clone(),
+            clock: clock.clone(),
+            reader,
+            health: healthy,
+            shut_down: shut_down.clone(),
+            meter: meter.clone(),
+            stuck: stuck.clone(),
             damage: opened.log.damage.clone(),
-            durable: became_durable,
         });
         let seed = self.seed.unwrap_or_else(driver::random_seed);
         let persistent = PersistentState {
-            shared: shared.clone(),
+            settings,
+            clock,
+            meter,
+            publisher,
+            health,
+            stuck,
+            look_ups,
             commands: receiver,
             targets,
             seed,
             jumps,
-            durable,
         };
-        let driver = Driver { log: self.log, persistent };
+        let driver = Driver { log: self.log, reads, shut_down, persistent };
         let looping = tokio::spawn(driver.run(opened));
-        let coordinator = Coordinator { shared, commands };
+        let coordinator = Coordinator { parts, commands };
         self.home.is_at(coordinator.clone());
         Ok((coordinator, looping.abort_handle()))
     }

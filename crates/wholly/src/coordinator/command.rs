@@ -1,4 +1,4 @@
-//! What the loop is told by the coordinator's handles.
+//! The commands of the coordinator's handles to the loop.
 
 use std::sync::Arc;
 
@@ -9,22 +9,22 @@ use wholly_core::{Target, Timestamp};
 use super::Caller;
 use crate::engine::{Input, Terms};
 use crate::participant::Endpoint;
-use crate::participant::slots::Slots;
+use crate::participant::Slots;
 
-/// What the handles send.
+/// A command to the loop.
 pub(super) enum Command {
     Input(Input<Caller>),
     Register { target: Target, endpoint: Arc<dyn Endpoint>, slots: Slots },
     Shutdown { until: Timestamp, to: oneshot::Sender<()> },
 }
 
-/// A command, and since when it waits for the loop.
+/// A command that waits for the loop, and since when.
 pub(super) struct QueuedCommand {
     pub since: Instant,
     pub command: Command,
 }
 
-/// Somebody who can be called, as they were registered.
+/// A participant, or the code of a saga, as it was registered.
 #[derive(Clone)]
 pub(super) struct Registered {
     pub endpoint: Arc<dyn Endpoint>,

@@ -1,30 +1,34 @@
 //! The loop through failures of the log: one incarnation after the other.
 //!
-//! A *incarnation* lasts from an opening of the log to its failure or the shutdown. Between incarnations nothing
-//! is decided; submissions are refused, reads go on, and the log is opened again as at a start:
-//! new memory, new lanes, so that nothing of the failed incarnation reaches the next.
+//! An *incarnation* lasts from an opening of the log to its failure or the shutdown. Between
+//! incarnations nothing is decided; submissions are refused, reads go on, and the log is opened again as
+//! at a start: new memory, new lanes, so that nothing of the failed incarnation reaches the next.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::command::{Command, Registered};
 use super::incarnation::{End, Incarnation, Opened, PersistentState};
-use super::workers::Workers;
 use super::{Caller, Health};
 use crate::engine::{Input, Reply};
 use crate::error::{StartError, SubmitError};
 use crate::log::{Log, ReadError, Told};
+use crate::workers::Workers;
 
 /// The number of ordinals that are read at once when the log is opened.
 const PAGE: usize = 100_000;
 
-/// How long to wait before a log that failed is opened again.
+/// The pause before a log that failed is opened again.
 const REOPEN_AFTER: Duration = Duration::from_millis(500);
 
-/// What runs incarnations until the coordinator is to stop.
+/// Runs one incarnation after the other until the coordinator is to stop.
 pub(super) struct Driver {
     pub log: Arc<dyn Log>,
+    /// The threads that open it.
+    pub reads: Arc<Workers>,
+    /// Set once the coordinator was told to stop, and did.
+    pub shut_down: Arc<AtomicBool>,
     pub persistent: PersistentState,
 }
 
@@ -71,21 +75,22 @@ impl Driver {
                 Err(error) => End::LogFailed(error.to_string()),
             };
             let End::LogFailed(why) = end else { break };
-            self.persistent.shared.meter.log_failed();
+            let persistent = &self.persistent;
+            persistent.publisher.end();
+            persistent.meter.log_failed();
             tracing::error!("the log failed: {why}; it is opened again");
-            self.persistent.shared.set_health(Health::LogFailed { why: why.clone() });
-            let told = Told { identity, head: *self.persistent.durable.borrow() };
+            persistent.health.send_replace(Health::LogFailed { why: why.clone() });
+            let told = Told { identity, head: persistent.publisher.durable() };
             match self.reopen(told, why).await {
                 Some(again) => opened = again,
                 None => break,
             }
             tracing::info!("the log is open again");
-            self.persistent.shared.set_reader(opened.log.reader.clone());
             // Whatever landed of the batch that failed, opening has made it durable.
-            self.persistent.durable.send_replace(opened.log.head);
-            self.persistent.shared.set_health(Health::Ready);
+            self.persistent.publisher.begin_again(opened.log.reader.clone(), opened.log.head);
+            self.persistent.health.send_replace(Health::Ready);
         }
-        self.persistent.shared.shut_down.store(true, Ordering::Release);
+        self.shut_down.store(true, Ordering::Release);
     }
 
     /// Opens the log again, as often as it takes; meanwhile every command is refused. `None` if
@@ -109,13 +114,13 @@ impl Driver {
                     },
                 }
             }
-            match open(&self.log, Some(told), &self.persistent.shared.reads).await {
+            match open(&self.log, Some(told), &self.reads).await {
                 Ok(opened) => return Some(opened),
                 // Each new reason is said once: it may stay so for long.
                 Err(error) if error.to_string() != why => {
                     why = error.to_string();
                     tracing::error!("the log cannot be opened again: {why}; it is tried further");
-                    self.persistent.shared.set_health(Health::LogFailed { why: why.clone() });
+                    self.persistent.health.send_replace(Health::LogFailed { why: why.clone() });
                 }
                 Err(_) => {}
             }
@@ -124,9 +129,10 @@ impl Driver {
 }
 
 impl Drop for Driver {
-    /// However the loop ended, also by a panic, nobody is to think that it goes on.
+    /// Nobody takes the loop for running, however it ended.
     fn drop(&mut self) {
-        self.persistent.shared.set_health(Health::Stopped);
+        self.persistent.publisher.end();
+        self.persistent.health.send_replace(Health::Stopped);
     }
 }
 

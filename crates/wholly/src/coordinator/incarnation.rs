@@ -1,5 +1,5 @@
-//! One incarnation of the loop, and its I/O: it feeds the engine what arrives, and does what the engine
-//! says.
+//! One incarnation of the loop, and its I/O: the engine takes what arrives, and its outputs are carried
+//! out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,33 +12,42 @@ use wholly_core::{Key, Target, Timestamp};
 use super::command::{Command, QueuedCommand, Registered};
 use super::log_thread::{Answers, Appended, LogThread};
 use super::retention::{Removed, Sweeps};
-use super::{Caller, Health, Shared};
+use super::stuck::StuckRegister;
+use super::{Caller, Health};
+use crate::Settings;
 use crate::clock::jumps::{Jump, Jumps};
 use crate::clock::{Clock, Reading};
 use crate::engine::{Engine, Input, Load, Lookup, Outputs, Random};
-use crate::log::{LogReader, OpenLog, Position, ReadError, StoredTransaction};
-use crate::meter;
-use crate::participant::slots::{Answered, Lane};
+use crate::log::{LogReader, OpenLog, ReadError, StoredTransaction};
+use crate::meter::{self, Meter};
+use crate::participant::{Answered, Lane};
+use crate::reader::Publisher;
 use crate::replay::FoldedTransaction;
+use crate::workers::Workers;
 
-/// How many commands are taken before what they lead to is sent.
+/// The most commands that are taken before the outputs that follow from them are sent.
 const COMMANDS_AT_ONCE: usize = 4_096;
 
-/// How long the loop stays awake for the batch of a transaction that is alone.
+/// The time for which the loop stays awake for the batch of a transaction that is alone.
 const AWAKE_FOR: Duration = Duration::from_micros(400);
 
-/// What outlasts an incarnation.
+/// The state that outlasts an incarnation.
 pub(super) struct PersistentState {
-    pub shared: Arc<Shared>,
+    pub settings: Settings,
+    pub clock: Clock,
+    pub meter: Arc<Meter>,
+    pub publisher: Publisher,
+    pub health: watch::Sender<Health>,
+    pub stuck: StuckRegister,
+    /// The threads that look keys up and load transactions: a long list delays no submission.
+    pub look_ups: Workers,
     pub commands: mpsc::Receiver<QueuedCommand>,
     pub targets: BTreeMap<Target, Registered>,
     pub seed: u64,
     pub jumps: Jumps,
-    /// Tells what is durable. It goes with the loop, which tells nothing more.
-    pub durable: watch::Sender<Position>,
 }
 
-/// A log that was just opened, and the ordinals of what it holds that has not ended.
+/// A log that was just opened, and the ordinals of its transactions that have not ended.
 pub(super) struct Opened {
     pub log: OpenLog,
     pub unsettled: Vec<u64>,
@@ -55,13 +64,13 @@ pub(super) struct Incarnation {
     loads: mpsc::UnboundedSender<Loaded>,
     sweeps: Sweeps,
     inbox: Inbox,
-    /// By when what is in flight should settle, and who waits for the end.
+    /// The time until which transactions in flight may settle, and the callers who wait for the end.
     stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
-    /// Every handle is gone. To ask for commands all the same would be answered at once, for ever.
+    /// Every handle is gone: the queue of commands would say so again and again.
     handles_dropped: bool,
 }
 
-/// How an incarnation ended.
+/// The end of an incarnation.
 pub(super) enum End {
     Stopped,
     LogFailed(String),
@@ -70,7 +79,7 @@ pub(super) enum End {
 type Found = (Key, Result<Option<FoldedTransaction>, ReadError>);
 type Loaded = Result<Vec<Option<FoldedTransaction>>, ReadError>;
 
-/// What arrives beside the commands. Bounded by what the engine lets out.
+/// The inputs beside the commands. The outputs of the engine bound their number.
 struct Inbox {
     answered: mpsc::UnboundedReceiver<Vec<Answered>>,
     appended: mpsc::UnboundedReceiver<Appended>,
@@ -92,19 +101,19 @@ impl Incarnation {
         persistent.seed = persistent.seed.wrapping_add(1);
         let targets = persistent.targets.iter().map(|(target, r)| (target.clone(), r.terms()));
         let mut engine = Engine::new(
-            persistent.shared.settings.clone(),
+            persistent.settings.clone(),
             log.identity,
             log.head,
             log.last_ordinal,
             targets,
             Random::seeded(persistent.seed),
-            persistent.shared.meter.clone(),
+            persistent.meter.clone(),
         );
-        let clock = persistent.shared.clock.clone();
+        let clock = persistent.clock.clone();
         engine.restart(unsettled);
         while let Some(load) = engine.next_load(clock.now()) {
             let reader = log.reader.clone();
-            let loaded = persistent.shared.look_ups.run(move || read(&*reader, &load)).await;
+            let loaded = persistent.look_ups.run(move || read(&*reader, &load)).await;
             let loaded = loaded.map_err(std::io::Error::other)?;
             loaded.as_ref().map_err(|error| std::io::Error::other(error.to_string()))?;
             engine.handle(Input::Loaded(loaded), clock.now());
@@ -113,16 +122,16 @@ impl Incarnation {
         // At once: whoever follows must not think that those of the last incarnation are well.
         let stuck = engine.stuck_at_start();
         warn_of_what_waits(&engine, stuck.len());
-        persistent.shared.start_with_stuck(stuck);
-        let mut sweeps = Sweeps::new(persistent.shared.settings.retention, now);
+        persistent.stuck.start_with(stuck);
+        let mut sweeps = Sweeps::new(persistent.settings.retention, now);
         sweeps.not_before(persistent.jumps.distrusted_until());
         let lane = |(target, registered): (&Target, &Registered)| {
-            (target.clone(), lane(&persistent.shared, target, registered, &answers))
+            (target.clone(), lane(persistent, target, registered, &answers))
         };
-        let meter = persistent.shared.meter.clone();
+        let meter = persistent.meter.clone();
         Ok(Self {
             engine,
-            log: LogThread::start(log.writer, said, &persistent.shared.clock, meter)?,
+            log: LogThread::start(log.writer, said, &persistent.clock, meter)?,
             reader: log.reader,
             lanes: persistent.targets.iter().map(lane).collect(),
             answers,
@@ -137,11 +146,12 @@ impl Incarnation {
 
     /// Lives until the log fails or the coordinator is to stop.
     pub async fn live(mut self, persistent: &mut PersistentState) -> End {
-        let clock = persistent.shared.clock.clone();
+        let clock = persistent.clock.clone();
         loop {
             let reading = clock.read();
             let now = reading.steady;
             self.look_at_the_clock(persistent, reading);
+            self.engine.flush_for(persistent.publisher.wanted(), now);
             let outputs = self.engine.poll(now);
             self.send(persistent, outputs);
             if self.may_stop(now) {
@@ -151,7 +161,7 @@ impl Incarnation {
                 self.log.remove(removal);
             }
             if let Some(appended) = self.appended_soon(&clock).await {
-                match self.appended(persistent, appended, clock.now()) {
+                match self.appended(appended, clock.now()) {
                     Some(why) => return self.fail(why).await,
                     None => continue,
                 }
@@ -164,10 +174,11 @@ impl Incarnation {
             // At least a millisecond, which is the clock's resolution.
             let wake = Moment::now() + pause.max(Duration::from_millis(1));
             let alarm = sleep_until(wake);
-            let meter = &persistent.shared.meter;
+            let meter = &persistent.meter;
             let failed = tokio::select! {
                 // In this order, so that a seed repeats; what else is ready is drained below.
                 biased;
+                () = persistent.publisher.asked() => None,
                 fed = persistent.commands.recv(), if !self.handles_dropped => {
                     if let Some(fed) = &fed {
                         meter.waited(fed.since);
@@ -180,7 +191,7 @@ impl Incarnation {
                     None
                 }
                 Some(appended) = self.inbox.appended.recv() => {
-                    self.appended(persistent, appended, clock.now())
+                    self.appended(appended, clock.now())
                 }
                 Some((key, found)) = self.inbox.found.recv() => {
                     self.engine.handle(Input::Found { key, found }, clock.now());
@@ -200,7 +211,7 @@ impl Incarnation {
                 return self.fail(why).await;
             }
         }
-        // Who still waits is told that the transaction goes on, not that it was never accepted.
+        // A caller who still waits is told that the transaction goes on, not that it was refused.
         for (to, reply) in self.engine.fail("the coordinator is shutting down") {
             let _ = to.send(reply);
         }
@@ -211,7 +222,7 @@ impl Incarnation {
         End::Stopped
     }
 
-    /// A jump of the wall clock is said, and ends all removing for a while.
+    /// Reports a jump of the wall clock, after which nothing is removed for a while.
     fn look_at_the_clock(&mut self, persistent: &mut PersistentState, now: Reading) {
         let Some(Jump { by_millis }) = persistent.jumps.look(now) else { return };
         let by = Duration::from_millis(by_millis.unsigned_abs());
@@ -220,12 +231,12 @@ impl Incarnation {
             "the wall clock jumped {way} by {by:?}: waiting goes on, and retention removes nothing \
              for an hour"
         );
-        persistent.shared.meter.clock_jumped();
+        persistent.meter.clock_jumped();
         self.sweeps.not_before(persistent.jumps.distrusted_until());
     }
 
-    /// Where one transaction is alone, waits for its batch without going to sleep: waking up again
-    /// takes about as long as half a sync, and nobody else needs the time.
+    /// Waits for the batch of a transaction that is alone without going to sleep: a wake-up takes about
+    /// as long as half a sync, and no other transaction needs the time.
     async fn appended_soon(&mut self, clock: &Clock) -> Option<Appended> {
         if self.engine.in_flight() != 1 || !self.engine.is_writing() || clock.is_virtual() {
             return None;
@@ -240,10 +251,10 @@ impl Incarnation {
         None
     }
 
-    /// Takes all that has arrived, so that one batch carries it.
+    /// Takes all inputs that have arrived, so that one batch has their records.
     fn drain(&mut self, persistent: &mut PersistentState, now: Timestamp) -> Option<String> {
         if let Ok(appended) = self.inbox.appended.try_recv()
-            && let Some(why) = self.appended(persistent, appended, now)
+            && let Some(why) = self.appended(appended, now)
         {
             return Some(why);
         }
@@ -274,7 +285,7 @@ impl Incarnation {
             Some(Command::Register { target, endpoint, slots }) => {
                 let registered = Registered { endpoint, slots };
                 let terms = registered.terms();
-                let lane = lane(&persistent.shared, &target, &registered, &self.answers);
+                let lane = lane(persistent, &target, &registered, &self.answers);
                 self.lanes.insert(target.clone(), lane);
                 persistent.targets.insert(target.clone(), registered);
                 self.engine.handle(Input::Register { target, terms }, now);
@@ -284,7 +295,7 @@ impl Incarnation {
                 let (by, callers) = self.stopping.get_or_insert((until, Vec::new()));
                 *by = until.min(*by);
                 callers.push(to);
-                persistent.shared.set_health(Health::Stopped);
+                persistent.health.send_replace(Health::Stopped);
             }
             // Every handle is gone: nobody can ask for more.
             None => {
@@ -301,19 +312,13 @@ impl Incarnation {
         }
     }
 
-    fn appended(
-        &mut self,
-        persistent: &PersistentState,
-        appended: Appended,
-        now: Timestamp,
-    ) -> Option<String> {
+    fn appended(&mut self, appended: Appended, now: Timestamp) -> Option<String> {
         match appended {
             Ok(position) => {
                 self.engine.handle(Input::Durable(position), now);
                 if let Some(next) = self.engine.next_batch() {
                     self.log.append(next);
                 }
-                persistent.durable.send_replace(position);
                 None
             }
             Err(error) => Some(error.to_string()),
@@ -331,7 +336,9 @@ impl Incarnation {
     }
 
     fn send(&mut self, persistent: &PersistentState, outputs: Outputs<Caller>) {
-        let Outputs { append, calls, lookups, load, replies, stuck } = outputs;
+        let Outputs { append, calls, lookups, load, replies, stuck, quarantined } = outputs;
+        // Before any reply: its caller must read what it was told.
+        persistent.publisher.publish(self.engine.progress(), quarantined);
         if let Some(batch) = append {
             self.log.append(batch);
         }
@@ -343,7 +350,7 @@ impl Incarnation {
             }
         }
         for (to, reply) in replies {
-            // Who dropped the future has detached.
+            // A caller who dropped the future has detached.
             let _ = to.send(reply);
         }
         if !lookups.is_empty() {
@@ -356,22 +363,20 @@ impl Incarnation {
                 }
             };
             // It goes on by itself, and answers by the inbox.
-            persistent.shared.look_ups.begin(look_up_all);
+            persistent.look_ups.begin(look_up_all);
         }
         if let Some(load) = load {
             let (reader, loads) = (self.reader.clone(), self.loads.clone());
             // It answers by the inbox.
-            persistent.shared.look_ups.begin(move || drop(loads.send(read(&*reader, &load))));
+            persistent.look_ups.begin(move || drop(loads.send(read(&*reader, &load))));
         }
-        if !stuck.is_empty() {
-            persistent.shared.tell_stuck(stuck);
-        }
+        persistent.stuck.change(stuck);
     }
 
-    /// Whether the loop is to stop and has nothing left that must be written.
+    /// True if the loop is to stop and everything is written.
     fn may_stop(&mut self, now: Timestamp) -> bool {
         let Some((until, _)) = &self.stopping else { return false };
-        // What needs an operator would only keep the others waiting.
+        // A transaction that needs an operator would only keep the others waiting.
         if self.engine.may_settle() && now < *until {
             return false;
         }
@@ -398,13 +403,14 @@ impl Incarnation {
     }
 }
 
-/// Reads what is to be loaded.
+/// Reads a page that is to be loaded.
 fn read(reader: &dyn LogReader, Load { ordinals, bytes }: &Load) -> Loaded {
     let stored = reader.transactions(ordinals, *bytes)?;
     Ok(stored.into_iter().map(|stored| stored.as_ref().map(Into::into)).collect())
 }
 
-/// Nothing else would say so until somebody asks: what waits for who is not here is not stuck.
+/// Warns of transactions that wait. Those that await an unregistered participant are not stuck, and
+/// nothing else would tell of them.
 fn warn_of_what_waits(engine: &Engine<Caller>, stuck: usize) {
     if engine.unloaded() > 0 {
         tracing::warn!(
@@ -423,19 +429,24 @@ fn warn_of_what_waits(engine: &Engine<Caller>, stuck: usize) {
     }
 }
 
-/// The lane of somebody who can be called.
+/// A new lane of a target.
 fn lane(
-    shared: &Shared,
+    persistent: &PersistentState,
     target: &Target,
     registered: &Registered,
     answers: &mpsc::UnboundedSender<Vec<Answered>>,
 ) -> Lane {
     let Registered { endpoint, slots } = registered;
-    let in_flight_limit = shared.settings.share(slots.in_flight_limit());
+    let in_flight_limit = persistent.settings.share(slots.in_flight_limit());
     let address = endpoint.address();
-    let shown = meter::Registered { address, slots: *slots, in_flight_limit };
-    let meter = shared.meter.target(target, shown);
-    Lane::start(endpoint.clone(), *slots, answers.clone(), meter, shared.clock.clone())
+    let shown = meter::Registered {
+        address,
+        slots: slots.total(),
+        reserved_slots: slots.reserved_for_second_phase(),
+        in_flight_limit,
+    };
+    let meter = persistent.meter.target(target, shown);
+    Lane::start(endpoint.clone(), *slots, answers.clone(), meter, persistent.clock.clone())
 }
 
 fn look_up(

@@ -24,16 +24,16 @@ pub(super) enum LogThread {
     Task { work: mpsc::UnboundedSender<Work>, task: tokio::task::JoinHandle<()> },
 }
 
-/// What the thread is given to do.
+/// A piece of work for the thread.
 pub(super) enum Work {
     Append(Batch),
     Remove(Removal),
 }
 
-/// What became of a batch.
+/// The result of an append.
 pub(super) type Appended = Result<Position, AppendError>;
 
-/// Where the thread says what became of its work.
+/// The channels for the results of its work.
 pub(super) struct Answers {
     pub appended: mpsc::UnboundedSender<Appended>,
     pub removed: mpsc::UnboundedSender<Removed>,
@@ -57,16 +57,16 @@ impl Answers {
     }
 }
 
-/// How long the thread stays awake after a batch of one entry: about as long as a few calls take to
-/// participants on the same machine, whose answers are in the next batch. Where there are more, the
-/// next batch comes sooner.
+/// The time for which the thread stays awake after a batch of one entry: about as long as a few calls
+/// take to participants on the same machine, whose answers are in the next batch. Where there are more,
+/// the next batch comes sooner.
 const AWAKE_FOR: Duration = Duration::from_micros(500);
 
 /// So many entries in a batch are few: latency is what counts. Where there are more, the
 /// processors have other work, and the next batch gathers for longer than a wake-up takes.
 const FEW: u32 = 4;
 
-/// How long an append takes on virtual time: others go on meanwhile.
+/// The time that an append takes on virtual time: others go on meanwhile.
 const VIRTUAL_APPEND: Duration = Duration::from_millis(1);
 
 impl LogThread {

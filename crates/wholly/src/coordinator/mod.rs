@@ -2,22 +2,22 @@
 
 mod builder;
 mod command;
-pub(crate) mod decision;
 mod driver;
 mod incarnation;
 mod log_thread;
 pub(crate) mod retention;
+mod stuck;
 mod submission;
-mod workers;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use wholly_core::saga::Graph;
+use wholly_core::two_phase::Decision;
 use wholly_core::{
     BranchName, Ended, ParticipantName, Proposal, State, Target, Timestamp, TransactionId,
 };
@@ -26,19 +26,22 @@ pub use builder::Builder;
 pub use submission::{Draft, SagaRun, Submission, TwoPhase};
 
 use crate::clock::Clock;
-use crate::engine::{Input, Known, NewTransaction, Reply, StuckChange, Wait};
-use crate::error::{CancelError, EndError, GetError, ResolveError, SubmitError};
+use crate::engine::{InMemory, Input, NewTransaction, Reply, Wait};
+use crate::error::{CancelError, DecisionError, EndError, GetError, ResolveError, SubmitError};
 use crate::feed::{EventId, Feed, FeedEvent};
-use crate::log::listing::{Cursor, Filter, Query};
-use crate::log::{Damage, DamageRegister, Log, LogReader, Position, ReadError};
+use crate::log::listing::{Cursor, Filter};
+use crate::log::{Damage, DamageRegister, Log};
 use crate::meter::{Measures, Meter};
-use crate::participant::slots::Slots;
-use crate::participant::{Endpoint, Participant};
+use crate::participant::{Endpoint, Participant, Slots};
+use crate::reader::Reader;
 use crate::{AnyOutcome, Listing, Settings, Snapshot};
 use command::{Command, QueuedCommand};
-use workers::Workers;
+use stuck::StuckRegister;
 
-/// What decides and remembers. A handle: clones share one coordinator.
+/// The longest wait for what a snapshot shows beside the log.
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A coordinator, which decides and remembers. This is a handle: clones share one coordinator.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -76,34 +79,25 @@ use workers::Workers;
 /// ```
 #[derive(Clone)]
 pub struct Coordinator {
-    shared: Arc<Shared>,
+    parts: Arc<Parts>,
     commands: mpsc::Sender<QueuedCommand>,
 }
 
-/// What the handles share with the loop.
-pub(crate) struct Shared {
+/// The parts of a coordinator that its handles use beside the loop.
+struct Parts {
     settings: Settings,
     clock: Clock,
-    /// The end of the log that reads; a new one after the log was opened again.
-    reader: RwLock<Arc<dyn LogReader>>,
-    /// The threads of reads, and those of look-ups by key: a long list delays no submission.
-    reads: Workers,
-    look_ups: Workers,
-    health: RwLock<Health>,
-    /// It was told to stop and did; else the loop was lost, and with it perhaps an answer.
-    shut_down: AtomicBool,
+    reader: Reader,
+    health: watch::Receiver<Health>,
+    /// The loop ended because it was told to; else it was lost, and with it perhaps an answer.
+    shut_down: Arc<AtomicBool>,
     meter: Arc<Meter>,
-    stuck: watch::Sender<Stuck>,
-    /// What is damaged in the log, through all its incarnations.
+    stuck: StuckRegister,
+    /// The damage of the log, through all its incarnations.
     damage: DamageRegister,
-    /// The last batch that is durable. Its other end goes when the loop ends.
-    durable: watch::Receiver<Position>,
 }
 
-/// The transactions that need an operator, and since when.
-pub(crate) type Stuck = BTreeMap<TransactionId, Timestamp>;
-
-/// How a coordinator is.
+/// The health of a coordinator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
@@ -154,23 +148,35 @@ impl Coordinator {
         Submission::proposal(self, proposal)
     }
 
-    /// What is durable of a transaction; `None` if there is none with this id.
+    /// A transaction as it is durable, with all that anybody was told of it; `None` if there is none
+    /// with this id. While the log cannot be written, it is shown as it is in the log.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn get(&self, id: TransactionId) -> Result<Option<Snapshot>, GetError> {
-        // What is known but not durable yet is made so first. Where that cannot be, because the
-        // log failed or the loop stopped, what is durable is shown all the same.
-        let known = match self.ask(|to| Input::Read { id, to }).await {
-            Some(Reply::Read(known)) => known,
-            _ => Known::default(),
-        };
-        let stored = self.read(move |log| log.history(id)).await?;
-        Ok(stored.map(|stored| Snapshot::of(&stored, known)))
+        let Some(mut snapshot) = self.parts.reader.get(id).await? else { return Ok(None) };
+        if !snapshot.settled
+            && let Some(known) = self.inspect(id).await
+        {
+            snapshot.add(known);
+        }
+        Ok(Some(snapshot))
+    }
+
+    /// Asks the loop what is known of a transaction in memory alone, and does without it where the loop
+    /// has no time. No durable fact depends on it.
+    async fn inspect(&self, id: TransactionId) -> Option<InMemory> {
+        let (to, reply) = oneshot::channel();
+        let command = Command::Input(Input::Inspect { id, to });
+        self.commands.try_send(QueuedCommand { since: Instant::now(), command }).ok()?;
+        match timeout(INSPECT_TIMEOUT, reply).await {
+            Ok(Ok(Reply::Inspected(known))) => Some(known),
+            _ => None,
+        }
     }
 
     /// The transactions that match, newest first, at most `limit`, from after the page that ended
-    /// at `after`. What is known of them is made durable first, where that can be.
+    /// at `after`, with all that anybody was told of them.
     ///
     /// Where few match, a page may be short and others follow: go on while there is a `next`.
     ///
@@ -182,27 +188,36 @@ impl Coordinator {
         after: Option<Cursor>,
         limit: usize,
     ) -> Result<Listing, GetError> {
-        let quarantined = match self.ask(|to| Input::ReadAll { to }).await {
-            Some(Reply::ReadAll { quarantined }) => quarantined,
-            _ => BTreeSet::new(),
-        };
-        let query = Query { filter: filter.clone(), after, limit, quarantined };
-        Ok(self.read(move |log| log.list(&query)).await?.into())
+        self.parts.reader.list(filter, after, limit).await
     }
 
-    /// What becomes durable of all transactions, in the order of the log: after this event, or
-    /// from now on.
+    /// The durable decision of a transaction in two phases; `None` while it is undecided.
+    ///
+    /// Presumed abort: an id that this log minted and does not hold is aborted, for nobody was
+    /// asked to prepare before it was durable. But not one as old as those that retention has
+    /// deleted, which may have committed; nor one that another log minted, the one that this log
+    /// is a restored copy of among them, for that one may have gone on.
+    ///
+    /// # Errors
+    /// When it cannot be told; the participant stays in doubt.
+    pub async fn decision(&self, id: TransactionId) -> Result<Option<Decision>, DecisionError> {
+        self.parts.reader.decision(id).await
+    }
+
+    /// The events of all transactions as they become durable, in the order of the log: those after this
+    /// event, or from now on.
     pub fn feed(&self, after: Option<EventId>) -> Feed {
-        Feed::after(self.shared.clone(), after)
+        Feed::after(self.parts.reader.clone(), after)
     }
 
-    /// All that is durable of one transaction, oldest first; nothing if there is none with this id.
+    /// The durable events of one transaction, oldest first; none if there is no transaction with this
+    /// id.
     ///
     /// # Errors
     /// When the log cannot be read.
     pub async fn events_of(&self, id: TransactionId) -> Result<Vec<FeedEvent>, GetError> {
-        let durable = *self.shared.durable.borrow();
-        self.shared.read(move |log| crate::feed::events_of(log, id, durable)).await
+        let durable = self.parts.reader.durable();
+        self.parts.reader.read(move |log| crate::feed::events_of(log, id, durable)).await
     }
 
     /// Waits until a transaction has settled, at most for `patience`. `None` if there is none
@@ -215,10 +230,10 @@ impl Coordinator {
         id: TransactionId,
         patience: Duration,
     ) -> Result<Option<AnyOutcome>, GetError> {
-        let until = self.shared.clock.now() + patience;
+        let until = self.parts.clock.now() + patience;
         match self.ask(|to| Input::Await { id, until, to }).await {
             Some(Reply::Outcome(outcome)) => Ok(Some(outcome)),
-            _ => Ok(self.get(id).await?.map(|snapshot| snapshot.outcome())),
+            _ => Ok(self.parts.reader.get(id).await?.map(|snapshot| snapshot.outcome())),
         }
     }
 
@@ -233,7 +248,7 @@ impl Coordinator {
         match self.ask(|to| Input::Cancel { id, reason, to }).await {
             Some(Reply::Done) => Ok(()),
             Some(Reply::NotCancelled(error)) => Err(error),
-            Some(Reply::NotOpen) => match self.get(id).await {
+            Some(Reply::NotOpen) => match self.parts.reader.get(id).await {
                 Ok(None) => Err(CancelError::NotFound { id }),
                 // What cannot be read may have ended either way.
                 Ok(Some(snapshot)) if snapshot.quarantined.is_some() => {
@@ -299,7 +314,7 @@ impl Coordinator {
     pub async fn end(&self, id: TransactionId, reason: &str) -> Result<(), EndError> {
         let unavailable = |why: String| EndError::Unavailable { why };
         // The loop does not know which entries there are that it could not read.
-        let entries = self.read(move |log| log.entries_of(id.ordinal())).await;
+        let entries = self.parts.reader.read(move |log| log.entries_of(id.ordinal())).await;
         let entries = entries.map_err(|error| unavailable(error.to_string()))?;
         let last = entries.iter().map(|entry| entry.sequence).max();
         let sequence = last.unwrap_or(0).saturating_add(1);
@@ -332,42 +347,42 @@ impl Coordinator {
         Ok(())
     }
 
-    /// How the coordinator is.
+    /// The health of the coordinator.
     pub fn health(&self) -> Health {
-        self.shared.health.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.parts.health.borrow().clone()
     }
 
-    /// What was counted since the coordinator started. Where [`Settings::measured`] is false, only
-    /// who is stuck, what waits, and how the participants are.
+    /// The counts since the coordinator started. Where [`Settings::measured`] is false, only the stuck
+    /// transactions, what waits, and the health of the participants are counted.
     pub fn measures(&self) -> Measures {
         let commands_waiting = self.commands.max_capacity() - self.commands.capacity();
-        let (stuck, damage) = (self.shared.stuck.borrow().len(), self.damage().count);
-        self.shared.meter.read(stuck, damage, commands_waiting)
+        let (stuck, damage) = (self.parts.stuck.count(), self.damage().count);
+        self.parts.meter.read(stuck, damage, commands_waiting)
     }
 
     /// The transactions that need an operator, and since when; the receiver learns of every change,
     /// once it is durable. A restart finds those again that still are.
     pub fn stuck(&self) -> watch::Receiver<BTreeMap<TransactionId, Timestamp>> {
-        self.shared.stuck.subscribe()
+        self.parts.stuck.subscribe()
     }
 
-    /// What was found damaged in the log since the coordinator started. Damage stops nobody but the
+    /// The damage that was found in the log since the coordinator started. It stops only the
     /// transactions that it was found in; it says that the storage does not keep what it is given.
     pub fn damage(&self) -> Damage {
-        self.shared.damage.damage()
+        self.parts.damage.damage()
     }
 
     /// Waits until more damage was found than `known`.
     pub async fn damage_beyond(&self, known: u64) -> Damage {
-        self.shared.damage.more_than(known).await
+        self.parts.damage.more_than(known).await
     }
 
-    /// Accepts nothing new, lets what is in flight settle for up to `grace`, and closes the log.
-    /// What is stuck or quarantined, or waits for a participant that is not here, is not waited for. What
-    /// has not settled goes on with the next start.
+    /// Accepts nothing new, lets transactions in flight settle for up to `grace`, and closes the log.
+    /// Transactions that are stuck, quarantined, or await an unregistered participant are not waited
+    /// for. Those that have not settled go on with the next start.
     pub async fn shutdown(&self, grace: Duration) {
         let (to, stopped) = oneshot::channel();
-        let until = self.shared.clock.now() + grace;
+        let until = self.parts.clock.now() + grace;
         if self.command(|| Command::Shutdown { until, to }).await.is_some() {
             let _ = stopped.await;
         }
@@ -381,7 +396,7 @@ impl Coordinator {
         match self.ask(|to| Input::Submit { submission, wait, to }).await {
             Some(Reply::NotAccepted(error)) => Err(error),
             Some(reply) => Ok(reply),
-            None if self.shared.shut_down.load(Ordering::Acquire) => Err(SubmitError::ShuttingDown),
+            None if self.parts.shut_down.load(Ordering::Acquire) => Err(SubmitError::ShuttingDown),
             None => Err(SubmitError::Unavailable { why: "the coordinator stopped".to_owned() }),
         }
     }
@@ -401,13 +416,6 @@ impl Coordinator {
         room.send(QueuedCommand { since, command: command() });
         Some(())
     }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&dyn LogReader) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, GetError> {
-        self.shared.read(read).await
-    }
 }
 
 fn done_by_hand(id: TransactionId, reply: Option<Reply>) -> Result<(), ResolveError> {
@@ -422,56 +430,5 @@ fn done_by_hand(id: TransactionId, reply: Option<Reply>) -> Result<(), ResolveEr
     }
 }
 
-/// Where the loop's reply to a caller goes.
+/// A caller who waits for a reply of the loop.
 pub(crate) type Caller = oneshot::Sender<Reply>;
-
-impl Shared {
-    fn reader(&self) -> Arc<dyn LogReader> {
-        self.reader.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&dyn LogReader) -> Result<T, ReadError> + Send + 'static,
-    ) -> Result<T, GetError> {
-        let reader = self.reader();
-        let done = self.reads.run(move || read(&*reader)).await;
-        Ok(done.map_err(|_| GetError::Stopped)??)
-    }
-
-    /// The last batch that is durable, and those that become so.
-    pub(crate) fn durable(&self) -> watch::Receiver<Position> {
-        self.durable.clone()
-    }
-
-    fn set_reader(&self, reader: Arc<dyn LogReader>) {
-        *self.reader.write().unwrap_or_else(PoisonError::into_inner) = reader;
-    }
-
-    fn start_with_stuck(&self, found: Vec<StuckChange>) {
-        let found = found.into_iter().filter_map(|(id, since)| Some((id, since?))).collect();
-        self.stuck.send_if_modified(|stuck| std::mem::replace(stuck, found) != *stuck);
-    }
-
-    fn tell_stuck(&self, changes: Vec<StuckChange>) {
-        self.stuck.send_modify(|stuck| {
-            for (id, since) in changes {
-                match since {
-                    // One that was loaded again is told again.
-                    Some(since) if stuck.insert(id, since).is_none() => {
-                        tracing::warn!(transaction = %id, "the transaction is stuck: it needs an operator");
-                    }
-                    Some(_) => {}
-                    None => {
-                        tracing::info!(transaction = %id, "the transaction is no longer stuck");
-                        stuck.remove(&id);
-                    }
-                }
-            }
-        });
-    }
-
-    fn set_health(&self, health: Health) {
-        *self.health.write().unwrap_or_else(PoisonError::into_inner) = health;
-    }
-}

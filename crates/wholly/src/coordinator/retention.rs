@@ -1,4 +1,4 @@
-//! When the log lets go of what was kept for long enough.
+//! Retention: the removal of transactions, and of payloads, that were kept for long enough.
 //!
 //! A sweep removes piece after piece, with a pause between two, so that no append waits for more
 //! than one piece. It first deletes whole transactions, then removes the payloads of younger ones.
@@ -15,7 +15,7 @@ use crate::log::{AppendError, LogWriter};
 use crate::payloads::without_payloads;
 use crate::settings::Retention;
 
-/// How many transactions a piece has at most.
+/// The most transactions of a piece.
 const PIECE: usize = 64;
 /// The pause between two pieces.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -23,14 +23,14 @@ const PAUSE: Duration = Duration::from_millis(10);
 const RARELY: Duration = Duration::from_secs(10 * 60);
 const OFTEN: Duration = Duration::from_millis(100);
 
-/// A piece of a sweep: what is older than this goes.
+/// A piece of a sweep. Transactions that ended before this time lose their history or payloads.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Removal {
     Transactions { before: Timestamp },
     Payloads { before: Timestamp },
 }
 
-/// How many a piece removed.
+/// The number of transactions that a piece removed.
 pub(crate) type Removed = Result<usize, AppendError>;
 
 impl Removal {
@@ -61,7 +61,8 @@ impl Sweeps {
         Self { retention, not_before: now, state: State::Due { at: now, payloads: false } }
     }
 
-    /// When the next piece is due; `None` where nothing is ever removed, or a piece is under way.
+    /// The time at which the next piece is due; `None` where nothing is ever removed, or a piece is
+    /// under way.
     pub fn due(&self) -> Option<Timestamp> {
         match self.state {
             State::Due { at, .. } if self.retention != Retention::FOR_EVER => {
@@ -95,7 +96,7 @@ impl Sweeps {
         Some(removal)
     }
 
-    /// A piece is done; where it found nothing, what comes next has its turn.
+    /// Takes the result of a piece; after one that found nothing, payloads or the next sweep follow.
     pub fn done(&mut self, removed: usize, now: Timestamp) {
         let State::Removing { payloads } = self.state else { return };
         let both = self.retention.payloads.is_some() && self.retention.history.is_some();

@@ -111,12 +111,12 @@ impl<D: Draft> Submission<D> {
     /// # Errors
     /// When the transaction was not accepted.
     pub async fn execute(self) -> Result<D::Outcome, SubmitError> {
-        let shared = self.coordinator.clone()?.shared;
+        let parts = self.coordinator.clone()?.parts;
         let patience = self.patience.unwrap_or_else(|| {
             let deadline = self.deadline.or(self.draft.deadline());
-            deadline.unwrap_or(shared.settings.deadline).saturating_add(shared.settings.patience)
+            deadline.unwrap_or(parts.settings.deadline).saturating_add(parts.settings.patience)
         });
-        let until = shared.clock.now() + patience;
+        let until = parts.clock.now() + patience;
         match self.begin(Wait::Settled { until }).await? {
             Reply::Outcome(outcome) => Ok(D::outcome(outcome)),
             _ => Err(unexpected()),

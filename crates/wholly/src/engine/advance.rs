@@ -8,7 +8,7 @@ use wholly_core::{Effect, Request, Timestamp, TransactionId};
 use super::keys::KeyState;
 use super::{Engine, Open, Part, Reply, Wait, Waiter};
 use crate::outcome::AnyOutcome;
-use crate::participant::slots::Attempt;
+use crate::participant::Attempt;
 
 impl<W> Engine<W> {
     /// Sends what is outstanding of a transaction and replies to who waits for it, as far as its
@@ -19,7 +19,7 @@ impl<W> Engine<W> {
         let may_leave = self.commit.may_leave(&open.entries);
         let settled = match &open.part {
             Part::Live(transaction) => transaction.is_settled(),
-            Part::Unusable { .. } => false,
+            Part::Unusable => false,
             Part::Ended => true,
         };
         let mut retry = None;
@@ -92,7 +92,7 @@ impl<W> Engine<W> {
         }
         let outcome = match &open.part {
             Part::Live(transaction) => AnyOutcome::of(id, transaction),
-            Part::Unusable { .. } | Part::Ended => AnyOutcome::Quarantined(id),
+            Part::Unusable | Part::Ended => AnyOutcome::Quarantined(id),
         };
         for Waiter { wait, to } in due {
             match wait {
@@ -109,7 +109,10 @@ impl<W> Engine<W> {
     /// The loop forgets what has settled: the log has it.
     fn let_go(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
-        self.room.give_back(open.taken);
+        self.room.give_back(open.permit);
+        if open.quarantined {
+            self.settled_in_quarantine(id);
+        }
         if let Part::Live(transaction) = &open.part {
             self.meter.ended(id, transaction, now);
         }
@@ -144,7 +147,7 @@ impl<W> Open<W> {
     fn deadline(&self) -> Option<Timestamp> {
         match &self.part {
             Part::Live(transaction) if !self.quarantined => transaction.turns_back_at(),
-            Part::Live(_) | Part::Unusable { .. } | Part::Ended => None,
+            Part::Live(_) | Part::Unusable | Part::Ended => None,
         }
     }
 
@@ -176,7 +179,7 @@ mod tests {
     use crate::Settings;
     use crate::engine::{Input, NewTransaction, Random, Terms};
     use crate::log::Position;
-    use crate::participant::slots::Answered;
+    use crate::participant::Answered;
 
     #[test]
     fn what_finds_no_slot_in_time_comes_back_after_longer_and_longer_pauses() {

@@ -33,7 +33,7 @@ impl<W> Engine<W> {
             Some(Open { part: Part::Ended, .. }) => {
                 return self.wait(id, Wait::Recorded, to, now);
             }
-            Some(Open { part: Part::Unusable { .. }, entries, .. }) => {
+            Some(Open { part: Part::Unusable, entries, .. }) => {
                 entries.sequence = entries.sequence.max(sequence);
                 entries.labels.clone().or_else(unknown)
             }
@@ -47,7 +47,7 @@ impl<W> Engine<W> {
         if let Some(open) = self.open.get_mut(&id) {
             open.part = Part::Ended;
         }
-        self.quarantined.remove(&id);
+        self.note_quarantined(id, None);
         self.note_stuck(id, now);
         self.wait(id, Wait::Recorded, to, now);
     }

@@ -158,7 +158,7 @@ impl<W> Engine<W> {
         match self.open.get(&id).map(|open| &open.part) {
             Some(Part::Live(transaction)) => submission.proposal.is_same_as(transaction, true),
             // What cannot be read cannot be compared; the client learns its id and its state.
-            Some(Part::Unusable { .. } | Part::Ended) | None => true,
+            Some(Part::Unusable | Part::Ended) | None => true,
         }
     }
 }

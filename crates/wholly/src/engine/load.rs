@@ -41,8 +41,7 @@ impl<W> Engine<W> {
             | Input::Found { .. }
             | Input::Answered(_)
             | Input::Loaded(_)
-            | Input::Read { .. }
-            | Input::ReadAll { .. }
+            | Input::Inspect { .. }
             | Input::Register { .. }
             | Input::Durable(_)
             | Input::Drain => return Some(input),
@@ -217,7 +216,7 @@ impl<W> Engine<W> {
         match &open.part {
             Part::Live(transaction) => open.stuck || self.awaits_unregistered(transaction),
             // It takes next to nothing, and why it was quarantined is known here alone.
-            Part::Unusable { .. } | Part::Ended => false,
+            Part::Unusable | Part::Ended => false,
         }
     }
 
@@ -244,9 +243,9 @@ impl<W> Engine<W> {
         }
         // Not asked more often than if it were loaded.
         let due = now + self.settings.backoff.cap;
-        let debt = Debt { due, owing: open.owing().collect(), bytes: open.taken.bytes };
+        let debt = Debt { due, owing: open.owing().collect(), bytes: open.permit.bytes };
         self.unloaded.insert(id.ordinal(), debt);
-        self.room.give_back(open.taken);
+        self.room.give_back(open.permit);
         for Waiter { wait, to } in open.waiters {
             // INVARIANT: it was idle, so that no others wait.
             if let Wait::Settled { until } = wait {

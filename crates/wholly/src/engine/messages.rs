@@ -1,6 +1,7 @@
 //! What goes into the loop, and what comes out of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use wholly_core::{BranchIndex, BranchName, Ended, Key, LogId, Target, Timestamp, TransactionId};
 
@@ -9,7 +10,7 @@ use crate::error::{CancelError, EndError, ResolveError, SubmitError};
 use crate::last_answer::CallAttempts;
 use crate::log::{Position, ReadError};
 use crate::outcome::AnyOutcome;
-use crate::participant::slots::{Answered, Attempt};
+use crate::participant::{Answered, Attempt};
 use crate::replay::FoldedTransaction;
 
 /// What goes into the loop.
@@ -32,10 +33,8 @@ pub(crate) enum Input<W> {
     Retry { id: TransactionId, to: W },
     /// The same, and let go on what is quarantined because it came with a restored copy.
     Release { id: TransactionId, reason: String, to: W },
-    /// Reply when all that is known of a transaction is durable.
-    Read { id: TransactionId, to: W },
-    /// Reply when all that is known of every transaction is durable.
-    ReadAll { to: W },
+    /// Reply with what is known of a transaction in memory alone.
+    Inspect { id: TransactionId, to: W },
     /// A participant or saga is registered; transactions that await it go on.
     Register { target: Target, terms: Terms },
     /// What was to be loaded, or the first of it, as the log has it.
@@ -57,8 +56,7 @@ impl<W> Input<W> {
             | Self::Resolve { to, .. }
             | Self::Retry { to, .. }
             | Self::Release { to, .. }
-            | Self::Read { to, .. }
-            | Self::ReadAll { to } => Some(to),
+            | Self::Inspect { to, .. } => Some(to),
             Self::Found { .. }
             | Self::Answered(_)
             | Self::Loaded(_)
@@ -83,6 +81,34 @@ pub(crate) struct Outputs<W> {
     pub replies: Vec<(W, Reply)>,
     /// Who became stuck, or no longer is; durable.
     pub stuck: Vec<StuckChange>,
+    /// Transactions that were quarantined, or no longer are; durable.
+    pub quarantined: Vec<QuarantineChange>,
+}
+
+/// A transaction was quarantined, for this reason, or no longer is.
+pub(crate) type QuarantineChange = (TransactionId, Option<Arc<str>>);
+
+/// The point that the loop has reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The batch with which all that was recorded is durable.
+    pub recorded: Position,
+    /// The last batch that is durable.
+    pub durable: Position,
+    /// The ids that were recorded by then.
+    pub minted: Minted,
+}
+
+impl Progress {
+    /// True if all that was recorded is durable.
+    pub fn is_durable(&self) -> bool {
+        self.recorded <= self.durable
+    }
+
+    /// True if all is durable that was recorded at an earlier point of the same incarnation.
+    pub fn covers(&self, earlier: Self) -> bool {
+        earlier.recorded <= self.durable || self.is_durable()
+    }
 }
 
 /// What a caller of the loop gets.
@@ -93,12 +119,8 @@ pub(crate) enum Reply {
     NotAccepted(SubmitError),
     /// It was done: cancelled, resolved, asked again.
     Done,
-    /// What is known is durable, but for this.
-    Read(Known),
-    /// What is known is durable, but for which transactions were quarantined.
-    ReadAll {
-        quarantined: BTreeSet<TransactionId>,
-    },
+    /// What is known in memory alone.
+    Inspected(InMemory),
     NotCancelled(CancelError),
     NotResolved(ResolveError),
     NotEnded(EndError),
@@ -106,25 +128,19 @@ pub(crate) enum Reply {
     NotOpen,
 }
 
-/// What the loop knows of a transaction and the log does not say.
+/// What is known of a transaction in memory alone; of one that has ended, nothing.
 #[derive(Debug, Default)]
-pub(crate) struct Known {
-    /// Who is to be asked and is not here.
+pub(crate) struct InMemory {
+    /// Unregistered participants and sagas that it awaits.
     pub awaiting: Vec<Target>,
     /// The attempts at what is outstanding of branches or steps.
     pub attempts: Vec<(BranchIndex, CallAttempts)>,
-    /// Why it was quarantined.
-    pub quarantined: Option<String>,
-    /// The loop knows of it: it has not ended.
-    pub is_open: bool,
-    /// It has not ended, and waits in the log for room in memory.
+    /// It waits in the log for room in memory.
     pub is_unloaded: bool,
-    /// Which ids the log has minted; `None` where the loop did not say.
-    pub minted: Option<Minted>,
 }
 
-/// Which ids a log has minted.
-#[derive(Clone, Copy, Debug)]
+/// The ids that a log has minted: those with its identity, up to the last ordinal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Minted {
     pub identity: LogId,
     pub last_ordinal: u64,
@@ -139,6 +155,7 @@ impl<W> Outputs<W> {
             load: None,
             replies: Vec::new(),
             stuck: Vec::new(),
+            quarantined: Vec::new(),
         }
     }
 }

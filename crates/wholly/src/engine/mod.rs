@@ -66,7 +66,7 @@ pub use backoff::Backoff;
 pub(crate) use backoff::Random;
 pub(crate) use group_commit::{Batch, PendingEntry};
 pub(crate) use load::Load;
-pub(crate) use messages::{Input, Known, Minted, Outputs, Reply};
+pub(crate) use messages::{InMemory, Input, Minted, Outputs, Progress, QuarantineChange, Reply};
 pub(crate) use other_key::{Lookup, OtherKey};
 pub(crate) use stuck::StuckChange;
 pub(crate) use submit::{NewTransaction, Wait};
@@ -76,13 +76,12 @@ use crate::Settings;
 use crate::error::{CancelError, ResolveError, SubmitError};
 use crate::log::Position;
 use crate::meter::Meter;
-use crate::participant::slots::Answered;
+use crate::participant::Answered;
 use group_commit::{Entries, GroupCommit};
 use heard::Causes;
 use keys::KeyState;
 use oldest::Oldest;
 use open::{Attempts, Open, Part, Waiter};
-use records::Read;
 use room::Room;
 use targets::Targets;
 use unloaded::Unloaded;
@@ -100,15 +99,15 @@ pub(crate) struct Engine<W> {
     unloaded: Unloaded<W>,
     room: Room,
     timers: BTreeSet<(Timestamp, TransactionId)>,
-    /// The batches, with those who wait until one is durable, to read what is in it or to be told.
-    commit: GroupCommit<(Read, W)>,
+    /// The batches, with the replies that wait until one is durable.
+    commit: GroupCommit<(Reply, W)>,
     /// Who became stuck or no longer is, and with which batch that is durable.
     stuck_changes: Vec<(Position, StuckChange)>,
     undecided: Oldest,
     unsettled: Oldest,
     meter: Arc<Meter>,
-    /// Quarantined transactions: they are stuck, and no record says so.
-    quarantined: BTreeSet<TransactionId>,
+    /// Transactions that were quarantined or no longer are, and the batch with which that is durable.
+    quarantine_changes: Vec<(Position, QuarantineChange)>,
     causes: Causes,
     draining: bool,
     outputs: Outputs<W>,
@@ -134,8 +133,10 @@ impl<W> Engine<W> {
             }
             Input::Retry { id, to } => self.retry(id, to, now),
             Input::Release { id, reason, to } => self.release(id, &reason, to, now),
-            Input::Read { id, to } => self.read(id, to, now),
-            Input::ReadAll { to } => self.read_all(to, now),
+            Input::Inspect { id, to } => {
+                let known = self.in_memory(id);
+                self.reply(to, Reply::Inspected(known));
+            }
             Input::Register { target, terms } => self.register(target, terms, now),
             Input::Loaded(loaded) => self.loaded(loaded, now),
             Input::Durable(position) => self.made_durable(position, now),
@@ -158,6 +159,7 @@ impl<W> Engine<W> {
         self.write_overdue(now);
         self.start_batch(now);
         self.tell_stuck();
+        self.tell_quarantined();
         self.measure();
         std::mem::replace(&mut self.outputs, Outputs::new())
     }
@@ -245,39 +247,23 @@ impl<W> Engine<W> {
                 replies.extend(queue.into_iter().map(refuse));
             }
         }
-        let refuse = |(read, to)| match read {
+        let refuse = |(reply, to)| match reply {
             // It was accepted, and goes on: how it ended is told when that is durable.
-            Read::Told(Reply::Outcome(outcome)) => (to, Reply::Outcome(outcome.not_settled())),
-            Read::Told(_) | Read::One(_) | Read::All => (to, Reply::NotAccepted(unavailable())),
+            Reply::Outcome(outcome) => (to, Reply::Outcome(outcome.not_settled())),
+            _ => (to, Reply::NotAccepted(unavailable())),
         };
         replies.extend(self.commit.into_waiting().map(refuse));
         replies
     }
 
-    fn known(&self, id: TransactionId) -> Known {
-        let minted = Some(Minted { identity: self.identity, last_ordinal: self.last_ordinal });
-        let mut attempts = Vec::new();
-        let (awaiting, quarantined) = match self.open.get(&id) {
-            Some(Open { quarantined: true, .. }) => (Vec::new(), Some(quarantine::WHY.to_owned())),
-            Some(open @ Open { part: Part::Live(transaction), .. }) => {
-                attempts = self.attempts_at(open, transaction);
-                (self.awaiting(transaction), None)
-            }
-            Some(Open { part: Part::Unusable { why }, .. }) => (Vec::new(), Some(why.clone())),
-            Some(Open { part: Part::Ended, .. }) | None => (Vec::new(), None),
-        };
+    fn in_memory(&self, id: TransactionId) -> InMemory {
         let is_unloaded = self.unloaded.has(id);
-        let is_open = is_unloaded || self.open.contains_key(&id);
-        // Of what is not loaded, only the quarantine is remembered.
-        let held =
-            (is_unloaded && self.quarantined.contains(&id)).then(|| quarantine::WHY.to_owned());
-        Known {
-            awaiting,
-            quarantined: quarantined.or(held),
-            attempts,
-            is_open,
-            is_unloaded,
-            minted,
+        match self.open.get(&id) {
+            Some(open @ Open { part: Part::Live(transaction), quarantined: false, .. }) => {
+                let attempts = self.attempts_at(open, transaction);
+                InMemory { awaiting: self.awaiting(transaction), attempts, is_unloaded }
+            }
+            Some(_) | None => InMemory { is_unloaded, ..InMemory::default() },
         }
     }
 
@@ -379,8 +365,8 @@ impl<W> Engine<W> {
     fn quarantine(&mut self, id: TransactionId, broken: &BrokenInvariant, now: Timestamp) {
         tracing::error!(transaction = %id, "{broken}; the transaction is quarantined");
         if let Some(open) = self.open.get_mut(&id) {
-            open.part = Part::Unusable { why: broken.to_string() };
-            self.quarantined.insert(id);
+            open.part = Part::Unusable;
+            self.note_quarantined(id, Some(&broken.to_string()));
         }
         self.count_owed(id);
         self.note_stuck(id, now);
@@ -472,6 +458,6 @@ impl<W> Engine<W> {
 fn is_undecided<W>(open: &FxHashMap<TransactionId, Open<W>>, id: TransactionId) -> bool {
     match open.get(&id).map(|open| &open.part) {
         Some(Part::Live(transaction)) => transaction.view().state.is_undecided(),
-        Some(Part::Unusable { .. } | Part::Ended) | None => false,
+        Some(Part::Unusable | Part::Ended) | None => false,
     }
 }

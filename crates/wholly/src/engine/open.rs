@@ -4,7 +4,7 @@ use wholly_core::wire::Operation;
 use wholly_core::{Key, Record, Timestamp, Transaction, TransactionId};
 
 use super::group_commit::Entries;
-use super::room::Taken;
+use super::room::Permit;
 use super::submit::Wait;
 use super::targets::Who;
 use crate::last_answer::LastAnswer;
@@ -18,8 +18,8 @@ pub(super) struct Open<W> {
     pub(super) key: Option<Key>,
     /// Its records on their way to the log.
     pub(super) entries: Entries,
-    /// What it takes of the memory for open transactions.
-    pub(super) taken: Taken,
+    /// Its part of the memory for open transactions.
+    pub(super) permit: Permit,
     /// One for each branch or step.
     pub(super) attempts: Vec<Attempts>,
     pub(super) waiters: Vec<Waiter<W>>,
@@ -34,9 +34,7 @@ pub(super) struct Open<W> {
 pub(super) enum Part {
     Live(Transaction),
     /// Its records cannot be read or break a law: it is stuck, and nothing is sent.
-    Unusable {
-        why: String,
-    },
+    Unusable,
     /// It was quarantined, and an operator ended it: its last entry says so, or will.
     Ended,
 }
@@ -67,7 +65,7 @@ impl Part {
     pub(super) fn forces(&self, record: &Record) -> bool {
         match self {
             Self::Live(transaction) => transaction.forces(record),
-            Self::Unusable { .. } | Self::Ended => false,
+            Self::Unusable | Self::Ended => false,
         }
     }
 
@@ -75,7 +73,7 @@ impl Part {
     pub(super) fn unsettled(&self, id: TransactionId) -> AnyOutcome {
         match self {
             Self::Live(transaction) => AnyOutcome::unsettled(id, transaction),
-            Self::Unusable { .. } | Self::Ended => AnyOutcome::Quarantined(id),
+            Self::Unusable | Self::Ended => AnyOutcome::Quarantined(id),
         }
     }
 }

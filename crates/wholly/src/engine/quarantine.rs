@@ -8,6 +8,8 @@
 //! began it, and its record `released` the one under which an operator let it go on. So a copy of the
 //! copy holds it again.
 
+use std::sync::Arc;
+
 use wholly_core::{Input, Timestamp, TransactionId};
 
 use super::{Engine, Open, Part, Reply, Wait};
@@ -22,9 +24,30 @@ impl<W> Engine<W> {
     pub(super) fn is_from_copy(&self, id: TransactionId, part: &Part) -> bool {
         let released = match part {
             Part::Live(transaction) => transaction.released(),
-            Part::Unusable { .. } | Part::Ended => return false,
+            Part::Unusable | Part::Ended => return false,
         };
         id.log() != self.identity && released != Some(self.identity)
+    }
+
+    /// Notes that a transaction is quarantined, which no record says, or no longer is. Readers learn
+    /// of it with its last record.
+    pub(super) fn note_quarantined(&mut self, id: TransactionId, why: Option<&str>) {
+        let durable_with = self.commit.durable_with(id).unwrap_or(self.commit.durable());
+        self.quarantine_changes.push((durable_with, (id, why.map(Arc::from))));
+    }
+
+    /// An operator resolved all of a transaction without letting it go on.
+    pub(super) fn settled_in_quarantine(&mut self, id: TransactionId) {
+        self.note_quarantined(id, None);
+        let durable_with = self.commit.durable_with(id).unwrap_or(self.commit.durable());
+        self.stuck_changes.push((durable_with, (id, None)));
+    }
+
+    /// Tells who is quarantined, or no longer is, once that is durable.
+    pub(super) fn tell_quarantined(&mut self) {
+        let durable = self.commit.durable();
+        let told = self.quarantine_changes.extract_if(.., |(at, _)| *at <= durable);
+        self.outputs.quarantined.extend(told.map(|(_, change)| change));
     }
 
     /// The quarantined transactions, ascending.
@@ -80,12 +103,14 @@ impl<W> Engine<W> {
             return Err(ResolveError::NotInFlight { id });
         };
         open.quarantined = false;
-        self.quarantined.remove(&id);
         let Part::Live(transaction) = &mut open.part else {
             return Err(ResolveError::Quarantined { id });
         };
         match transaction.release(identity, reason) {
-            Ok(records) => self.record(id, records, now),
+            Ok(records) => {
+                self.record(id, records, now);
+                self.note_quarantined(id, None);
+            }
             Err(broken) => {
                 self.quarantine(id, &broken, now);
                 return Err(ResolveError::Quarantined { id });

@@ -5,16 +5,9 @@ use wholly_core::{Key, Record, Timestamp, TransactionId};
 
 use super::group_commit::Released;
 use super::keys::KeyState;
-use super::{Engine, Part, Reply};
+use super::{Engine, Minted, Part, Progress, Reply};
 use crate::log::Position;
 use crate::log::listing::Labels;
-
-/// What somebody is about to read, or to be told.
-pub(super) enum Read {
-    One(TransactionId),
-    All,
-    Told(Reply),
-}
 
 impl<W> Engine<W> {
     /// Keeps a transaction's records.
@@ -91,18 +84,8 @@ impl<W> Engine<W> {
             }
             self.look_up_ended(ended);
         }
-        for (read, to) in self.commit.take_ready() {
-            self.reply_to_reader(read, to);
-        }
-    }
-
-    fn reply_to_reader(&mut self, read: Read, to: W) {
-        let reply = match read {
-            Read::One(id) => Reply::Read(self.known(id)),
-            Read::All => Reply::ReadAll { quarantined: self.quarantined.clone() },
-            Read::Told(reply) => reply,
-        };
-        self.reply(to, reply);
+        let told = self.commit.take_ready();
+        self.outputs.replies.extend(told.into_iter().map(|(reply, to)| (to, reply)));
     }
 
     /// A transaction is gone from memory. Its key is looked up only when its last entry is durable.
@@ -123,28 +106,21 @@ impl<W> Engine<W> {
         }
         let open = self.open.get(&id);
         match open.and_then(|open| self.commit.decision_durable_with(&open.entries)) {
-            Some(position) => self.commit.wait(position, (Read::Told(reply), to)),
+            Some(position) => self.commit.wait(position, (reply, to)),
             None => self.reply(to, reply),
         }
     }
 
-    /// Replies when all that is known of a transaction is durable; that may start a batch.
-    pub(super) fn read(&mut self, id: TransactionId, to: W, now: Timestamp) {
-        self.write_buffered(id, now);
-        match self.commit.durable_with(id) {
-            Some(position) => self.commit.wait(position, (Read::One(id), to)),
-            None => self.reply_to_reader(Read::One(id), to),
-        }
+    /// The point that the loop has reached.
+    pub fn progress(&self) -> Progress {
+        let minted = Minted { identity: self.identity, last_ordinal: self.last_ordinal };
+        Progress { recorded: self.commit.recorded(), durable: self.commit.durable(), minted }
     }
 
-    /// Replies when all that is known of every transaction is durable; that may start a batch.
-    pub(super) fn read_all(&mut self, to: W, now: Timestamp) {
-        if self.commit.has_unwritten() {
+    /// Writes everything that was recorded, if a reader waits for the batch that is being gathered.
+    pub fn flush_for(&mut self, wanted: Position, now: Timestamp) {
+        if self.commit.gathers_for(wanted) {
             self.flush(now);
-        }
-        match self.commit.all_durable_with() {
-            Some(position) => self.commit.wait(position, (Read::All, to)),
-            None => self.reply_to_reader(Read::All, to),
         }
     }
 }

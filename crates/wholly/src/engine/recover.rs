@@ -12,7 +12,8 @@ use super::group_commit::GroupCommit;
 use super::heard::Causes;
 use super::keys::KeyState;
 use super::oldest::Oldest;
-use super::room::{Room, Taken};
+use super::quarantine::WHY;
+use super::room::{Permit, Room};
 use super::stuck::stuck_since;
 use super::targets::Targets;
 use super::unloaded::Unloaded;
@@ -55,7 +56,7 @@ impl<W> Engine<W> {
             undecided: Oldest::default(),
             unsettled: Oldest::default(),
             meter,
-            quarantined: BTreeSet::new(),
+            quarantine_changes: Vec::new(),
             causes: Causes::default(),
             draining: false,
             outputs: Outputs::new(),
@@ -100,18 +101,18 @@ impl<W> Engine<W> {
                 // What its records say is not for the messages: it may be a payload.
                 let why = error.kind();
                 tracing::error!(transaction = %id, "{why}; the transaction is quarantined");
-                self.quarantined.insert(id);
-                (Part::Unusable { why: error.to_string() }, Some(now))
+                self.note_quarantined(id, Some(&error.to_string()));
+                (Part::Unusable, Some(now))
             }
         };
         let came_meanwhile = self.is_found(id, key.as_ref());
         let mut open = Open::new(part, key, &mut self.targets);
-        open.taken = Taken::by_loaded();
+        open.permit = Permit::by_loaded();
         open.entries.labels = labels;
         open.quarantined = self.is_from_copy(id, &open.part);
         let stuck = stuck.or(open.quarantined.then_some(now));
         if open.quarantined {
-            self.quarantined.insert(id);
+            self.note_quarantined(id, Some(WHY));
         }
         open.entries.sequence = next_sequence;
         open.stuck = stuck.is_some();

@@ -29,9 +29,9 @@ pub(super) struct Room {
     loaded: usize,
 }
 
-/// The room that a transaction takes.
+/// The memory that a transaction holds.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Taken {
+pub(super) struct Permit {
     pub(super) bytes: usize,
     /// It was loaded from the log.
     loaded: bool,
@@ -80,21 +80,21 @@ impl Room {
         self.used > self.limit
     }
 
-    fn change(&mut self, taken: &mut Taken, bytes: usize) {
-        self.used = self.used - taken.bytes + bytes;
-        if taken.loaded {
-            self.loaded = self.loaded - taken.bytes + bytes;
+    fn change(&mut self, permit: &mut Permit, bytes: usize) {
+        self.used = self.used - permit.bytes + bytes;
+        if permit.loaded {
+            self.loaded = self.loaded - permit.bytes + bytes;
         }
-        taken.bytes = bytes;
+        permit.bytes = bytes;
     }
 
-    /// Gives back all that a transaction took.
-    pub fn give_back(&mut self, mut taken: Taken) {
-        self.change(&mut taken, 0);
+    /// Takes back the memory of a transaction.
+    pub fn give_back(&mut self, mut permit: Permit) {
+        self.change(&mut permit, 0);
     }
 }
 
-impl Taken {
+impl Permit {
     /// Nothing yet, by one that was loaded.
     pub fn by_loaded() -> Self {
         Self { bytes: 0, loaded: true }
@@ -129,8 +129,8 @@ impl<W> Engine<W> {
     /// Counts anew what a transaction takes, after it has changed.
     pub(super) fn count_bytes(&mut self, id: TransactionId) {
         let Some(open) = self.open.get_mut(&id) else { return };
-        let (before, after) = (open.taken.bytes, open.bytes());
-        self.room.change(&mut open.taken, after);
+        let (before, after) = (open.permit.bytes, open.bytes());
+        self.room.change(&mut open.permit, after);
         if before != after {
             for who in open.owing() {
                 self.targets.resize(who, before, after);
@@ -143,7 +143,7 @@ impl<W> Open<W> {
     fn bytes(&self) -> usize {
         let held = match &self.part {
             Part::Live(transaction) => transaction.memory_bytes(),
-            Part::Unusable { .. } | Part::Ended => 0,
+            Part::Unusable | Part::Ended => 0,
         };
         OWN_BYTES + self.attempts.len() * BRANCH_BYTES + held
     }

@@ -8,7 +8,6 @@ use wholly_core::entry::Timed;
 use wholly_core::{Target, Timestamp, Transaction, TransactionId};
 
 use super::{Engine, Part};
-use crate::log::Position;
 
 /// A transaction became stuck, at this time, or no longer is.
 pub(crate) type StuckChange = (TransactionId, Option<Timestamp>);
@@ -37,15 +36,9 @@ impl<W> Engine<W> {
 
     /// Tells what has become durable.
     pub(super) fn tell_stuck(&mut self) {
-        if self.stuck_changes.is_empty() {
-            return;
-        }
         let durable = self.commit.durable();
-        let is_durable = |(at, _): &(Position, StuckChange)| *at <= durable;
-        let (told, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.stuck_changes).into_iter().partition(is_durable);
-        self.stuck_changes = waiting;
-        self.outputs.stuck.extend(told.into_iter().map(|(_, change)| change));
+        let told = self.stuck_changes.extract_if(.., |(at, _)| *at <= durable);
+        self.outputs.stuck.extend(told.map(|(_, change)| change));
     }
 
     /// Whether any transaction here may settle without an operator: it is not stuck, and somebody is
@@ -54,7 +47,7 @@ impl<W> Engine<W> {
         self.open.values().any(|open| match &open.part {
             _ if open.stuck => false,
             Part::Live(transaction) => !self.awaits_unregistered(transaction),
-            Part::Unusable { .. } => false,
+            Part::Unusable => false,
             Part::Ended => true,
         })
     }
@@ -89,7 +82,7 @@ impl Part {
     pub(super) fn is_stuck(&self) -> bool {
         match self {
             Self::Live(transaction) => transaction.is_stuck() && !transaction.is_settled(),
-            Self::Unusable { .. } => true,
+            Self::Unusable => true,
             Self::Ended => false,
         }
     }

@@ -9,7 +9,7 @@ use wholly_core::{
 
 use super::keys::KeyState;
 use super::other_key::OtherKey;
-use super::room::{Taken, needed};
+use super::room::{Permit, needed};
 use super::targets::{Targets, Who};
 use super::{Attempts, Engine, Entries, Open, Part, Reply, Waiter};
 use crate::Settings;
@@ -103,18 +103,18 @@ impl<W> Open<W> {
                 let parts = transaction.parts();
                 parts.map(|part| Attempts::at(targets.who(part.target))).collect()
             }
-            Part::Unusable { .. } | Part::Ended => Vec::new(),
+            Part::Unusable | Part::Ended => Vec::new(),
         };
         let labels = match &part {
             Part::Live(transaction) => Some(Labels::of(transaction)),
-            Part::Unusable { .. } | Part::Ended => None,
+            Part::Unusable | Part::Ended => None,
         };
         Self {
             part,
             quarantined: false,
             key,
             entries: Entries::new(labels),
-            taken: Taken::default(),
+            permit: Permit::default(),
             attempts,
             waiters: Vec::<Waiter<W>>::new(),
             stuck: false,

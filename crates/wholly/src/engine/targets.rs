@@ -184,7 +184,7 @@ impl<W> Open<W> {
     fn count_owed(&mut self, targets: &mut Targets) {
         let live = match &self.part {
             Part::Live(transaction) if !self.quarantined => Some(transaction),
-            Part::Live(_) | Part::Unusable { .. } | Part::Ended => None,
+            Part::Live(_) | Part::Unusable | Part::Ended => None,
         };
         // In the order of the branches or steps.
         let effects = live.into_iter().flat_map(Transaction::effects);
@@ -200,7 +200,7 @@ impl<W> Open<W> {
             let counts = other_steps.into_iter().any(|other| other.owes && other.who == who);
             self.attempts[branch].owes = owes;
             if !counts {
-                targets.count(who, owes, self.taken.bytes);
+                targets.count(who, owes, self.permit.bytes);
             }
         }
     }
@@ -212,7 +212,7 @@ impl<W> Engine<W> {
     /// along.
     pub(crate) fn miscounted(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        let taken: usize = self.open.values().map(|open| open.taken.bytes).sum();
+        let taken: usize = self.open.values().map(|open| open.permit.bytes).sum();
         if taken != self.room.used() {
             wrong.push(format!("{taken} bytes are taken, and {} are counted", self.room.used()));
         }
@@ -223,7 +223,7 @@ impl<W> Engine<W> {
                 }
                 _ => false,
             };
-            let bytes = self.open.values().filter(owes).map(|open| open.taken.bytes);
+            let bytes = self.open.values().filter(owes).map(|open| open.permit.bytes);
             let bytes = bytes.chain(self.unloaded.owed_by(Who(place)));
             let owed = bytes.fold((0, 0), |(count, sum), bytes| (count + 1, sum + bytes));
             let Known { owes, owed_bytes, .. } = self.targets.known[place as usize];

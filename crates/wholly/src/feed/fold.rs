@@ -11,7 +11,7 @@ use wholly_core::{
 use super::{EventId, FeedEvent, Recorded};
 use crate::log::{LogReader, PlacedEntry, ReadError};
 
-/// How many transactions are kept folded between their entries. The oldest give way, and are
+/// The most transactions that are kept folded between their entries. The oldest give way, and are
 /// folded again from the log if they go on.
 const KEPT: usize = 4_096;
 
@@ -33,7 +33,7 @@ impl Folds {
             (None, Some(id)) => Some(Fold::new(id)),
             (None, None) => Fold::before(log, entry)?,
         };
-        // One that is not there any more was deleted, long after it had settled.
+        // A transaction that is gone was deleted, long after it had settled.
         let Some(mut fold) = fold else { return Ok(()) };
         fold.take(entry, events);
         if !fold.is_over() {
@@ -152,7 +152,7 @@ impl Fold {
         self.participants = participants.collect();
     }
 
-    /// What the transaction has come to.
+    /// An event with the state of the transaction after its record.
     fn event(&self, id: EventId, at: Timestamp, record: Recorded) -> FeedEvent {
         let readable = self.transaction.as_ref().filter(|_| self.broken.is_none());
         let view = readable.map(Transaction::view);

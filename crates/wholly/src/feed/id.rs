@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use crate::log::{Lsn, Position};
 
-/// Where an event's record stands in its log: ascends in the log's order, and means the same for
-/// ever, after a restart too. As text a decimal number.
+/// The place of an event's record in its log. Ids ascend in the order of the log and never change, also
+/// after a restart. As text an id is a decimal number.
 ///
 /// ```
 /// # use wholly::EventId;
@@ -21,8 +21,8 @@ pub struct EventId {
 }
 
 impl EventId {
-    /// How many low bits count the records of one entry, which has a few for each branch or step
-    /// and so never as many.
+    /// The number of low bits that count the records of one entry, which has a few for each branch or
+    /// step.
     const RECORD_BITS: u32 = 12;
     const LAST_RECORD: u16 = (1 << Self::RECORD_BITS) - 1;
 
@@ -32,18 +32,18 @@ impl EventId {
         Self { place, record }
     }
 
-    /// Where everything up to this batch has been.
+    /// The end of this batch.
     pub(crate) fn end_of(batch: Position) -> Self {
         Self::end_of_entry(Lsn::last_of(batch))
     }
 
-    /// Where every record of this entry has been.
+    /// The end of this entry.
     pub(crate) fn end_of_entry(place: Lsn) -> Self {
         Self { place, record: Self::LAST_RECORD }
     }
 
-    /// After which entry there may be records that come after this event: its own entry is read
-    /// again, unless this stands for the end of it.
+    /// The entry from after which the log is read for later events. The entry of this event is read
+    /// again, unless this is the end of it.
     pub(crate) fn entries_before(self) -> Lsn {
         match self.record {
             Self::LAST_RECORD => self.place,

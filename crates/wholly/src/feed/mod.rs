@@ -1,36 +1,35 @@
 //! The feed: what became durable, as events, in the order of the log.
 //!
-//! An event is one record, with what the transaction had come to by it. Nothing is kept for the
-//! feed: it reads the log, from after the last event that its reader has, so that a reader that
-//! was away, or slow, goes on where it was, through a restart of the coordinator, too.
+//! An event is one record, with the state of the transaction after it. Nothing is kept for the feed:
+//! it reads the log from after the last event that its follower has. So a follower that was away, or
+//! slow, goes on where it was, also through a restart of the coordinator.
 //!
-//! What was trimmed is not told any more. A reader whose place is before the last place that was
-//! trimmed learns that events are missing, and up to where, before it gets any that comes after.
+//! Trimmed events are gone. A follower whose place is before the last trimmed event learns that events
+//! are missing, and up to where, before it gets any later one.
 //!
 //! INVARIANT: an event shows only what is durable. The feed reads no further than the last batch
-//! that the loop has told to be so; a batch whose append failed is told only once the log was
-//! opened again, if it landed at all.
+//! that the loop has published as durable; a batch whose append failed is published only once the log
+//! was opened again, if it landed at all.
 
 mod fold;
 mod id;
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use wholly_core::{
     BranchName, Name, ParticipantName, Pattern, Record, State, Timestamp, TransactionId,
 };
 
-use crate::coordinator::Shared;
 use crate::error::GetError;
 use crate::log::{LogReader, Lsn, PlacedEntry, Position, ReadError};
+use crate::reader::Reader;
 use fold::{Fold, Folds};
 pub use id::{EventId, InvalidEventId};
 
-/// How many entries are read at once.
+/// The number of entries that are read at once.
 const PAGE: usize = 512;
 
-/// One record of a transaction, and what the transaction had come to by it.
+/// One record of a transaction, and the state of the transaction after it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct FeedEvent {
@@ -38,9 +37,9 @@ pub struct FeedEvent {
     pub id: EventId,
     /// The transaction.
     pub transaction: TransactionId,
-    /// When it was recorded.
+    /// The time at which it was recorded.
     pub at: Timestamp,
-    /// What the transaction is called; none where its records cannot be read.
+    /// The name of the transaction; none where its records cannot be read.
     pub name: Option<Name>,
     /// Its pattern; `None` where its records cannot be read.
     pub pattern: Option<Pattern>,
@@ -50,67 +49,64 @@ pub struct FeedEvent {
     pub settled: bool,
     /// An operator is needed.
     pub stuck: bool,
-    /// Who does each branch or step, in their order; none where the program itself does.
+    /// The participant of each branch or step, in their order; none for a step in the program itself.
     pub participants: Arc<[Option<ParticipantName>]>,
-    /// What each branch or step is called, in their order.
+    /// The name of each branch or step, in their order.
     pub branches: Arc<[BranchName]>,
-    /// What was recorded.
+    /// The record.
     pub record: Recorded,
 }
 
-/// What an event tells.
+/// The record of an event.
 #[derive(Clone, Debug)]
 pub enum Recorded {
     /// A record.
     Record(Record),
-    /// Something that cannot be read: the transaction is quarantined.
+    /// A record that cannot be read: the transaction is quarantined.
     Unreadable {
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
     /// An operator's word that ended a transaction which was quarantined.
     Ended {
-        /// Why.
+        /// The operator's reason.
         reason: String,
     },
 }
 
-/// Some events, and whether there may be more already.
+/// A page of events.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Page {
-    /// Where events after the feed's place were deleted: from that place up to this one, only the
-    /// events of transactions that are still kept are there. It is told once, and again where more is
-    /// deleted before the feed has come that far.
+    /// The last deleted event after the feed's place, if there is one: up to it, only the events of
+    /// transactions that are still kept are there. It is told once, and again if more is deleted before
+    /// the feed has come that far.
     pub trimmed: Option<EventId>,
     /// The events, in the order of the log.
     pub events: Vec<FeedEvent>,
-    /// Whether more was durable when this was read.
+    /// True if more was durable when this was read.
     pub more: bool,
 }
 
-/// What becomes durable, from some event on. It outlives neither its coordinator's loop nor holds
-/// it up: nothing waits for who reads a feed.
+/// The events that become durable, from some event on. It ends with its coordinator's loop, and never
+/// holds it up.
 pub struct Feed {
-    shared: Arc<Shared>,
-    durable: watch::Receiver<Position>,
-    /// Nothing up to here is to come.
+    reader: Reader,
+    /// The last event that was read.
     after: EventId,
-    /// Up to here it was told what was trimmed.
+    /// The last trimmed event that was told.
     told_trimmed: EventId,
     folds: Folds,
 }
 
 impl Feed {
-    pub(crate) fn after(shared: Arc<Shared>, after: Option<EventId>) -> Self {
-        let durable = shared.durable();
-        let now = EventId::end_of(*durable.borrow());
-        let (after, told_trimmed) = (after.unwrap_or(now), EventId::default());
-        Self { shared, durable, after, told_trimmed, folds: Folds::default() }
+    pub(crate) fn after(reader: Reader, after: Option<EventId>) -> Self {
+        let after = after.unwrap_or_else(|| EventId::end_of(reader.durable()));
+        Self { reader, after, told_trimmed: EventId::default(), folds: Folds::default() }
     }
 
-    /// Up to where it was read: who goes on after this event repeats and misses nothing. There
-    /// need not be an event with this id.
+    /// The end of what was read: a feed that begins after this event repeats and misses nothing.
+    /// There need not be an event with this id.
     pub fn position(&self) -> EventId {
         self.after
     }
@@ -124,7 +120,7 @@ impl Feed {
         &mut self,
         concerns: impl Fn(u64) -> bool + Send + 'static,
     ) -> Result<Page, GetError> {
-        let durable = *self.durable.borrow();
+        let durable = self.reader.durable();
         let (after, mut folds) = (self.after, std::mem::take(&mut self.folds));
         let known = after.max(self.told_trimmed);
         let reading = move |log: &dyn LogReader| {
@@ -141,7 +137,7 @@ impl Feed {
             let trimmed = trimmed.map(EventId::end_of_entry).filter(|trimmed| *trimmed > known);
             Ok((Page { trimmed, events, more }, last, folds))
         };
-        let (page, last, folds) = self.shared.read(reading).await?;
+        let (page, last, folds) = self.reader.read(reading).await?;
         self.folds = folds;
         self.told_trimmed = page.trimmed.unwrap_or(self.told_trimmed);
         let read_up_to = if page.more { last.map(EventId::end_of_entry) } else { None };
@@ -155,8 +151,8 @@ impl Feed {
     /// When the coordinator has stopped.
     pub async fn more(&mut self) -> Result<(), GetError> {
         let after = self.after;
-        let beyond = |durable: &Position| EventId::end_of(*durable) > after;
-        self.durable.wait_for(beyond).await.map(drop).map_err(|_| GetError::Stopped)
+        let more = |durable| EventId::end_of(durable) > after;
+        self.reader.durable_until(more).await.ok_or(GetError::Stopped)
     }
 }
 
@@ -175,7 +171,7 @@ fn entries(
     Ok((entries, more))
 }
 
-/// All that is durable of one transaction.
+/// The durable events of one transaction.
 pub(crate) fn events_of(
     log: &dyn LogReader,
     id: TransactionId,

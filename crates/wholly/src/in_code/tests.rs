@@ -12,7 +12,7 @@ use super::*;
 use crate::Slots;
 use crate::clock::Clock;
 use crate::participant::Endpoint;
-use crate::participant::slots::{Attempt, Lane};
+use crate::participant::{Attempt, Lane};
 
 #[derive(Serialize, Deserialize)]
 struct Order {

@@ -29,7 +29,7 @@ use histogram::{Sizes, Times};
 pub(crate) use settled::OnSettled;
 pub use settled::SettledTransaction;
 pub use target::{CallMeasures, LastError, TargetHealth, TargetMeasures};
-pub(crate) use target::{Held, LastHeard, Registered, TargetMeter};
+pub(crate) use target::{LaneGauge, LastHeard, Registered, TargetMeter};
 
 use crate::clock::Clock;
 use crate::log::Written;

@@ -1,4 +1,4 @@
-//! What is seen of one participant, or of a saga in code: its calls, and how they were answered.
+//! The measures of one participant, or of a saga in code: its calls, and how they were answered.
 
 use std::sync::atomic::{
     AtomicI64, AtomicU8, AtomicU64,
@@ -13,7 +13,6 @@ use wholly_core::{Target, Timestamp};
 use super::histogram::{Distribution, Times};
 use crate::clock::Clock;
 use crate::last_answer::LastAnswer;
-use crate::participant::slots::Slots;
 
 const OPERATIONS: [Operation; 6] = [
     Operation::Prepare,
@@ -24,7 +23,7 @@ const OPERATIONS: [Operation; 6] = [
     Operation::Compensation,
 ];
 
-/// What an answer is called, without what it says.
+/// The names of the answers, without their reasons.
 const ANSWERS: [&str; 7] =
     ["done", "read-only", "refused", "pending", "heuristic", "unknown", "stuck"];
 const UNKNOWN: usize = 5;
@@ -47,7 +46,7 @@ pub(crate) struct TargetMeter {
     last_error: Mutex<Option<LastError>>,
 }
 
-/// The last answer of somebody. Updated by the loop, for each answer.
+/// The last answer of a target. Updated by the loop, for each answer.
 #[derive(Default)]
 pub(crate) struct LastHeard(Mutex<Heard>);
 
@@ -71,31 +70,35 @@ impl LastHeard {
     }
 }
 
-/// What is told of somebody who is registered.
+/// A target as it was registered.
 #[derive(Clone, Default)]
 pub(crate) struct Registered {
     pub address: Option<String>,
-    pub slots: Slots,
+    pub slots: usize,
+    pub reserved_slots: usize,
     pub in_flight_limit: usize,
 }
 
-/// What was seen of a participant since the coordinator started.
+/// The measures of a participant since the coordinator started.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TargetMeasures {
-    /// Who that is.
+    /// The participant, or the saga in code.
     pub target: Target,
-    /// Where it is, if it is called over a network.
+    /// Its address, if it is called over a network.
     pub address: Option<String>,
-    /// How many calls it may have at once.
-    pub slots: Slots,
+    /// The number of calls that it may have at once.
+    pub slots: usize,
+    /// The number of them that are reserved for commits, aborts and compensations.
+    pub reserved_slots: usize,
     /// Transactions in flight for which it owes an answer.
     pub in_flight: u64,
-    /// For so many it may: more that name it are refused. Those that began before may be more.
+    /// The most transactions for which it may owe an answer: others that name it are refused. There may
+    /// be more that began under another limit.
     pub in_flight_limit: usize,
-    /// Whether its last answer could be understood.
+    /// Its health, by its last answer.
     pub health: TargetHealth,
-    /// Calls that have ended, by operation and answer: how long each took. Only what was seen.
+    /// Calls that have ended, and how long they took, by operation and answer.
     pub calls: Vec<CallMeasures>,
     /// Calls whose time ran out before they had a slot.
     pub not_sent: u64,
@@ -105,7 +108,7 @@ pub struct TargetMeasures {
     pub in_progress: u64,
     /// The last call that went wrong.
     pub last_error: Option<LastError>,
-    /// What it said last, if it was called.
+    /// Its last answer, if it was called.
     pub last_answer: Option<LastAnswer>,
     /// The number of calls in a row that ended nothing, up to the last one.
     pub unanswered: u64,
@@ -121,11 +124,11 @@ pub struct CallMeasures {
     pub operation: Operation,
     /// `done`, `read-only`, `refused`, `pending`, `heuristic`, `unknown` or `stuck`.
     pub answer: &'static str,
-    /// How long they took.
+    /// The time that they took.
     pub time: Distribution,
 }
 
-/// How a participant is, as far as its last answer tells.
+/// The health of a participant, by its last answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TargetHealth {
@@ -141,9 +144,9 @@ pub enum TargetHealth {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastError {
-    /// When.
+    /// The time.
     pub at: Timestamp,
-    /// What was seen instead of an answer. It may hold what the participant said.
+    /// The failure that was seen instead of an answer. It may hold words of the participant.
     pub why: String,
 }
 
@@ -168,17 +171,17 @@ impl TargetMeter {
         *lock(&self.registered) = registered;
     }
 
-    /// Where it is shown for how many transactions it owes an answer.
+    /// The counter of the transactions for which it owes an answer.
     pub(super) fn owed(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.owed)
     }
 
-    /// Where it is shown what it said last.
+    /// The register of its last answer.
     pub(super) fn said(&self) -> Arc<LastHeard> {
         Arc::clone(&self.said)
     }
 
-    /// A call that left at `left_at` came to its end.
+    /// Counts a call that left at `left_at` and has ended.
     pub fn ended(&self, operation: Operation, answer: &Answer, left_at: Instant) {
         let kind = kind(answer);
         if self.runs {
@@ -191,7 +194,7 @@ impl TargetMeter {
         }
     }
 
-    /// A call's time ran out before it had a slot: that says nothing of the participant.
+    /// Counts a call whose time ran out before it had a slot: that says nothing of the participant.
     pub fn never_left(&self) {
         self.not_sent.fetch_add(1, Relaxed);
     }
@@ -202,7 +205,8 @@ impl TargetMeter {
     }
 
     pub(super) fn read(&self, target: Target) -> TargetMeasures {
-        let Registered { address, slots, in_flight_limit } = lock(&self.registered).clone();
+        let Registered { address, slots, reserved_slots, in_flight_limit } =
+            lock(&self.registered).clone();
         let calls = OPERATIONS.iter().zip(&self.calls).flat_map(|(&operation, by_answer)| {
             let measures = move |(&answer, times): (&&'static str, &Times)| CallMeasures {
                 operation,
@@ -216,6 +220,7 @@ impl TargetMeter {
             target,
             address,
             slots,
+            reserved_slots,
             in_flight: self.owed.load(Relaxed),
             in_flight_limit,
             health: match self.health.load(Relaxed) {
@@ -242,32 +247,32 @@ impl Default for TargetMeter {
 }
 
 impl TargetMeasures {
-    /// How many calls have ended.
+    /// The number of calls that have ended.
     pub fn calls(&self) -> u64 {
         self.calls.iter().map(|calls| calls.time.count).sum()
     }
 
-    /// How many of them got no answer that can be understood.
+    /// The number of them without an answer that can be understood.
     pub fn errors(&self) -> u64 {
         let unknown = self.calls.iter().filter(|calls| calls.answer == ANSWERS[UNKNOWN]);
         unknown.map(|calls| calls.time.count).sum()
     }
 }
 
-/// What a lane holds. It is taken off again when the lane is dropped, with all its calls; the next
-/// lane of the same participant may have begun by then.
-pub(crate) struct Held<'a> {
+/// The calls of one lane, as they are shown. They are taken off again when the lane is dropped, with
+/// all its calls; the next lane of the same participant may have begun by then.
+pub(crate) struct LaneGauge<'a> {
     meter: &'a TargetMeter,
     waiting: i64,
     in_progress: i64,
 }
 
-impl<'a> Held<'a> {
-    pub fn nothing(meter: &'a TargetMeter) -> Self {
+impl<'a> LaneGauge<'a> {
+    pub fn new(meter: &'a TargetMeter) -> Self {
         Self { meter, waiting: 0, in_progress: 0 }
     }
 
-    pub fn now(&mut self, waiting: usize, in_progress: usize) {
+    pub fn set(&mut self, waiting: usize, in_progress: usize) {
         let (waiting, in_progress) = (waiting as i64, in_progress as i64);
         if waiting != self.waiting {
             self.meter.waiting.fetch_add(waiting - self.waiting, SeqCst);
@@ -279,9 +284,9 @@ impl<'a> Held<'a> {
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for LaneGauge<'_> {
     fn drop(&mut self) {
-        self.now(0, 0);
+        self.set(0, 0);
     }
 }
 

@@ -1,14 +1,23 @@
-//! Who takes part: a trait for participants in process, and its implementation over HTTP.
+//! Participants: the trait for those in process, its implementation over HTTP, and the lane of each,
+//! by which it is called.
 
+mod attempt;
 #[cfg(feature = "http")]
 pub(crate) mod http;
-pub(crate) mod slots;
+mod lane;
+mod queue;
+mod slots;
 pub(crate) mod throttle;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+pub(crate) use attempt::{Answered, Attempt};
+pub(crate) use lane::Lane;
+#[cfg(feature = "test")]
+pub(crate) use lane::panic_message;
+pub use slots::{InvalidSlots, Slots};
 pub use wholly_core::wire::{Answer, Call, Operation};
 
 /// A service or database that takes part in transactions.

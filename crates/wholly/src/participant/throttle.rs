@@ -3,7 +3,6 @@
 //! Both hold for the participant as a whole. A service that answers 429 or 503 has no capacity,
 //! and to put off only the one transaction would leave every other one calling it.
 
-use std::num::NonZeroU32;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,7 +12,7 @@ use wholly_core::wire::Answer;
 /// and rows are locked until it comes.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// How many bursts there are in a second: so much of a second's calls may leave at once. A timer
+/// The bursts of a second: this part of a second's calls may leave at once. A timer
 /// is no more exact than a millisecond.
 const BURSTS_PER_SECOND: u32 = 100;
 
@@ -21,22 +20,22 @@ const BURSTS_PER_SECOND: u32 = 100;
 pub(super) struct Throttle {
     /// From one call to the next at an even rate, and how far calls may run ahead of it.
     rate: Option<(Duration, Duration)>,
-    /// When the calls so far would have ended at an even rate.
+    /// The time at which the calls so far would have ended at an even rate.
     even: Instant,
     paused_until: Option<Instant>,
 }
 
 impl Throttle {
-    pub(super) fn new(calls_per_second: Option<NonZeroU32>) -> Self {
+    pub(super) fn new(calls_per_second: Option<u32>) -> Self {
         let now = Instant::now();
         let rate = calls_per_second.map(|rate| {
-            let interval = Duration::from_secs(1) / rate.get();
-            (interval, interval * (rate.get() / BURSTS_PER_SECOND).saturating_sub(1))
+            let interval = Duration::from_secs(1) / rate.max(1);
+            (interval, interval * (rate / BURSTS_PER_SECOND).saturating_sub(1))
         });
         Self { rate, even: now, paused_until: None }
     }
 
-    /// When the next call may leave; `None`: now.
+    /// The time at which the next call may leave; `None` if it may now.
     pub(super) fn opens_at(&self) -> Option<Instant> {
         // The usual participant has neither, and costs no look at the clock.
         let by_rate = self.rate.map(|(_, ahead)| self.even.checked_sub(ahead).unwrap_or(self.even));

@@ -136,6 +136,10 @@ impl World {
     ) -> Result<(), Wrong> {
         for (&id, told) in &self.told {
             let replayed = history(id).and_then(|stored| replay(&stored).ok());
+            let is_presumed = |told: &Told| *told == Told::Decision(Decision::Aborted);
+            if replayed.is_none() && told.iter().all(is_presumed) {
+                continue;
+            }
             let replayed = replayed.ok_or_else(|| Wrong {
                 check: Check::Told,
                 what: format!("somebody was told of {id}, which the log does not hold"),
@@ -146,6 +150,10 @@ impl World {
                 let holds = match told {
                     Told::Outcome(told) => outcome == *told,
                     Told::History(read) => records.iter().copied().take(read.len()).eq(read),
+                    Told::Decision(told) => match &replayed.transaction {
+                        Transaction::TwoPhase(transaction) => transaction.decision() == Some(*told),
+                        Transaction::Saga(_) => false,
+                    },
                 };
                 ensure(holds, Check::Told, || {
                     format!("{told:?} was told of {id}, and it is {records:?}")

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use wholly_core::two_phase::{self, StartedBranch};
+use wholly_core::two_phase::{self, Decision, StartedBranch};
 use wholly_core::{
     Key, Name, ParticipantName, Pattern, Payload, Proposal, Record, Timestamp, TransactionId,
     entry, saga,
@@ -49,6 +49,8 @@ pub enum Told {
     Outcome(AnyOutcome),
     /// The history as it was read.
     History(Vec<Record>),
+    /// The decision, for who is in doubt.
+    Decision(Decision),
 }
 
 impl Client {
@@ -75,7 +77,11 @@ impl World {
                 let until = self.soon();
                 self.ask(who, |to| Input::Await { id, until, to });
             }
-            Doing::Reading(id) => self.ask(who, |to| Input::Read { id, to }),
+            Doing::Reading(_) => {
+                self.clients[who].request += 1;
+                let to = (who, self.clients[who].request);
+                self.client_begins_to_read(to);
+            }
             Doing::Cancelling(id) => {
                 let reason = "changed my mind".to_owned();
                 self.ask(who, |to| Input::Cancel { id, reason, to });
@@ -170,6 +176,9 @@ impl World {
                     self.must_be_whole(id, "its outcome is told");
                     let checked = self.check_outcome(&outcome);
                     self.note_wrong(checked);
+                    if let Some(incarnation) = &mut self.incarnation {
+                        incarnation.told.insert(id);
+                    }
                     self.tell(id, Told::Outcome(outcome));
                 }
                 self.after_hearing(id, settled)
@@ -178,9 +187,11 @@ impl World {
                 self.learn(who, id);
                 self.after_hearing(id, false)
             }
-            Reply::Done | Reply::Read { .. } | Reply::ReadAll { .. } | Reply::NotOpen => {
+            Reply::Done | Reply::NotOpen => {
                 match self.clients[who].doing {
-                    Doing::Reading(id) | Doing::Following(id) => self.client_reads(id),
+                    Doing::Reading(id) => self.client_reads(id),
+                    // It has ended: the log says how.
+                    Doing::Following(id) => Doing::Reading(id),
                     Doing::Cancelling(id) => {
                         self.seen.cancelled += 1;
                         Doing::Following(id)
@@ -301,12 +312,14 @@ impl World {
             // It was lost with the original.
             return Doing::Nothing;
         }
+        let checked = self.check_read(id, &records);
+        self.note_wrong(checked);
         let over = records.last().is_some_and(Record::is_end);
         self.tell(id, Told::History(records));
         if over { Doing::Nothing } else { Doing::Following(id) }
     }
 
-    fn tell(&mut self, id: TransactionId, told: Told) {
+    pub fn tell(&mut self, id: TransactionId, told: Told) {
         self.told.entry(id).or_default().push(told);
     }
 

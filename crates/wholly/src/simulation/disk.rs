@@ -94,10 +94,12 @@ impl World {
     fn log_failed(&mut self) {
         self.note(|| "an append failed".to_owned());
         let Some(incarnation) = self.incarnation.take() else { return };
+        self.lost_on_the_way = incarnation.unsynced.first().map(|entry| entry.transaction);
         self.early.clear();
         for (to, reply) in incarnation.engine.fail("an append failed") {
             self.client_hears(to, reply);
         }
+        self.reads_break(incarnation.reads);
         let after = self.below(1_000);
         self.at(after, Event::StartCoordinator);
     }

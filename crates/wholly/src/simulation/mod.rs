@@ -17,6 +17,7 @@
 //! - steps are taken back in reverse order, only those that may have run, and nothing twice;
 //! - for how many transactions each participant is waited for is counted as it is;
 //! - only the log that was open is opened again, with all that was told to be durable;
+//! - a read shows what anybody was told, and no decision is presumed of what becomes durable;
 //! - nobody waits longer than the longest wait, ids ascend, and nothing young is removed;
 //! - for what is damaged nothing is sent and nothing recorded, and nobody is told how it ends.
 //!
@@ -45,6 +46,7 @@ mod network;
 mod operator;
 mod participants;
 mod planted;
+mod readers;
 mod restored;
 mod seen;
 mod sent;

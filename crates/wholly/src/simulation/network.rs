@@ -11,7 +11,7 @@ use wholly_core::{Record, Target, TransactionId, entry, two_phase};
 
 use super::participants::Participant;
 use super::world::{Event, World};
-use crate::participant::slots::{Answered, Attempt};
+use crate::participant::{Answered, Attempt};
 
 /// Every attempt that was ever made.
 #[derive(Default)]

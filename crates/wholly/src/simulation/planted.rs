@@ -23,6 +23,7 @@ use crate::log::StoredTransaction;
 pub enum Bug {
     EffectsBeforeTheSync,
     ReadOfWhatIsNotDurable,
+    ReadsWithoutWaiting,
     TellsADecisionBeforeItIsDurable,
     TimeoutTakenForANoAfterTheDecision,
     PreparedAgainAfterRestart,
@@ -78,7 +79,9 @@ fn every_planted_bug_is_caught() {
     for (bug, checks, words) in [
         (Bug::EffectsBeforeTheSync, &[Orphan, Keys][..], ""),
         (Bug::EffectsBeforeTheSync, &[Stuck], ""),
-        (Bug::ReadOfWhatIsNotDurable, &[Told], ""),
+        (Bug::ReadOfWhatIsNotDurable, &[Told], "History("),
+        (Bug::ReadsWithoutWaiting, &[Read], "the end"),
+        (Bug::ReadsWithoutWaiting, &[Told], "Decision(Aborted) was told"),
         (Bug::TellsADecisionBeforeItIsDurable, &[Told], "no durable decision"),
         (Bug::TimeoutTakenForANoAfterTheDecision, &[Agreement], ""),
         (Bug::PreparedAgainAfterRestart, &[Agreement], ""),

@@ -24,11 +24,11 @@ use super::seen::Seen;
 use super::storage::Storage;
 use super::world::{Event, World};
 use super::wrong::{Check, Wrong, ensure};
-use crate::coordinator::decision::presumed;
 use crate::engine::{Input, Minted};
 use crate::log::listing::Query;
 use crate::log::memory::MemoryLog;
 use crate::log::{Log, OpenLog, StoredTransaction, first_unsettled};
+use crate::reader::presumed;
 use crate::replay::replay;
 
 /// The identity of the log in the beginning, and of the copy.

@@ -23,7 +23,8 @@ macro_rules! seen {
 }
 
 seen! {
-    crashes, failed_appends, unresolved_names, calls_to_old_addresses, lost_calls, duplicates, late_calls, joined_by_key, reads, cancelled,
+    crashes, failed_appends, unresolved_names, calls_to_old_addresses, lost_calls, duplicates, late_calls, joined_by_key, reads, reads_that_waited,
+    decisions_told, decisions_presumed, cancelled,
     stuck, no_longer_stuck, participants_overloaded,
     // Little memory.
     out_of_room, not_loaded_at_start, loaded_later, joined_by_key_unloaded,

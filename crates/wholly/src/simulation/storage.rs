@@ -19,11 +19,11 @@ use super::planted::Bug;
 use super::seen::Seen;
 use super::world::{Event, World};
 use super::wrong::{Check, Wrong, ensure};
-use crate::coordinator::decision::{decided, presumed};
 use crate::engine::Minted;
 use crate::log::listing::{Query, Row};
 use crate::log::memory::MemoryLog;
 use crate::log::{Log, OpenError, OpenLog, StoredEntry, StoredTransaction, Told, first_unsettled};
+use crate::reader::{decided, presumed};
 
 /// The identity of a log that nobody has asked for.
 const OTHER: LogId = LogId::from_bits(3);

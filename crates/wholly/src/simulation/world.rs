@@ -14,17 +14,18 @@ use super::ledger::Ledger;
 use super::network::Attempts;
 use super::participants::Participant;
 use super::planted::Bug;
+use super::readers::Read;
 use super::restored::ORIGINAL;
 use super::seen::Seen;
 use super::storage::Storage;
 use super::time::{LifeTime, wait};
 use super::wrong::{Check, Wrong, ensure};
 use crate::engine::{
-    Batch, Engine, Input, Load, Lookup, Outputs, Random, Reply, StuckChange, Terms,
+    Batch, Engine, Input, Load, Lookup, Outputs, Progress, Random, Reply, StuckChange, Terms,
 };
 use crate::log::memory::MemoryLog;
 use crate::log::{Entry, LogReader, LogWriter, Position, Told, first_unsettled};
-use crate::participant::slots::Answered;
+use crate::participant::Answered;
 use crate::replay::{Replayed, replay};
 use crate::{Backoff, Settings};
 
@@ -47,6 +48,14 @@ pub enum Event {
     Loaded {
         incarnation: u64,
         load: Load,
+    },
+    Read {
+        incarnation: u64,
+        read: Read,
+    },
+    FlushWanted {
+        incarnation: u64,
+        position: Position,
     },
     Wake {
         incarnation: u64,
@@ -76,6 +85,12 @@ pub struct Incarnation {
     pub time: LifeTime,
     /// Entries that are with the log and not durable yet.
     pub unsynced: Vec<Entry>,
+    /// The progress that readers see.
+    pub published: Progress,
+    /// The reads that wait.
+    pub reads: Vec<Read>,
+    /// The transactions whose end was told.
+    pub told: HashSet<TransactionId>,
 }
 
 pub struct World {
@@ -101,6 +116,8 @@ pub struct World {
     pub keys: HashMap<Key, TransactionId>,
     pub faults_until: u64,
     last_write: u64,
+    /// A transaction whose last records were with the log when the coordinator lost it.
+    pub lost_on_the_way: Option<TransactionId>,
     /// For a mutation: whose calls timed out.
     pub timed_out: HashSet<(TransactionId, u16)>,
     /// For a mutation: it is not to be caught at once, but by what follows from it.
@@ -155,6 +172,7 @@ impl World {
             keys: HashMap::new(),
             faults_until: START + FAULTS_FOR,
             last_write: START,
+            lost_on_the_way: None,
             timed_out: HashSet::new(),
             by_consequences,
             wrong: None,
@@ -248,6 +266,10 @@ impl World {
             Event::Written { incarnation, batch } => self.written(incarnation, &batch),
             Event::LookedUp { incarnation, key } => self.looked_up(incarnation, key),
             Event::Loaded { incarnation, load } => self.loaded(incarnation, &load),
+            Event::Read { incarnation, read } => self.read(incarnation, read),
+            Event::FlushWanted { incarnation, position } => {
+                self.flush_wanted(incarnation, position);
+            }
             Event::Wake { incarnation } => {
                 if let Some(running) = self.running(incarnation) {
                     running.wake = None;
@@ -286,6 +308,7 @@ impl World {
         let now = self.time();
         let Some(incarnation) = &mut self.incarnation else { return };
         let outputs = incarnation.engine.poll(now);
+        let progress = incarnation.engine.progress();
         let miscounted = incarnation.engine.miscounted();
         let next = incarnation.engine.next_wake(now);
         let wake = next.map(|at| self.now + wait(now, at).max(1));
@@ -297,11 +320,12 @@ impl World {
         }
         self.check_wait(now, next);
         self.note_wrong(ensure(miscounted.is_empty(), Check::Owed, || miscounted.join("; ")));
+        self.publish(progress);
         self.send(outputs);
     }
 
     fn send(&mut self, outputs: Outputs<Caller>) {
-        let Outputs { append, calls, lookups, load, replies, stuck } = outputs;
+        let Outputs { append, calls, lookups, load, replies, stuck, quarantined: _ } = outputs;
         let incarnation = self.incarnations;
         self.check_stuck(stuck);
         for (target, attempts) in calls {
@@ -333,11 +357,15 @@ impl World {
             if let Some(incarnation) = &mut self.incarnation {
                 incarnation.unsynced = entries;
             }
+            let batch_of = batch.entries.first().map(|entry| entry.transaction);
             let slow = self.chance(5);
             let after = 1 + self.below(if slow { 500 } else { 10 });
             // In order, also where a mutation hands over a batch before the last one is written.
             self.last_write = (self.now + after).max(self.last_write + 1);
             self.at(self.last_write - self.now, Event::Written { incarnation, batch });
+            if let Some(first) = batch_of {
+                self.ask_for_decision(first);
+            }
             if early {
                 self.early.insert(position);
                 self.input(Input::Durable(position));
@@ -369,9 +397,8 @@ impl World {
     }
 
     pub fn crash(&mut self, how: &str) {
-        if self.incarnation.take().is_none() {
-            return;
-        }
+        let Some(incarnation) = self.incarnation.take() else { return };
+        self.lost_on_the_way = incarnation.unsynced.first().map(|entry| entry.transaction);
         self.seen.crashes += 1;
         self.seen.crashes_in_mid_compensation += u64::from(self.ledger.any_is_turning_back());
         self.early.clear();
@@ -416,6 +443,9 @@ impl World {
         let goes_on = self.bug == Some(Bug::CopyGoesOn);
         let held: Vec<_> = engine.quarantined_ids().filter(|_| goes_on).collect();
         self.incarnation = Some(Incarnation {
+            published: engine.progress(),
+            reads: Vec::new(),
+            told: HashSet::new(),
             engine,
             writer: open.writer,
             reader: open.reader,

@@ -11,6 +11,8 @@ pub enum Check {
     Durable,
     /// What was told never changes, and was durable.
     Told,
+    /// A read shows what anybody was told before.
+    Read,
     /// Who is told to be stuck is, by the log.
     Stuck,
     /// A key gives one transaction.

@@ -16,7 +16,7 @@ use super::failure::{Failure, failures};
 use super::harness::seed;
 use super::incarnation::CrashPoint;
 use super::witnessed::Witnessed;
-use crate::participant::slots::panic_message;
+use crate::participant::panic_message;
 use crate::{Saga, SagaOutcome, Settings};
 
 /// Runs a saga again and again, on virtual time, and fails every step in turn in every way: its

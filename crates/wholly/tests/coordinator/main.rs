@@ -16,6 +16,7 @@ mod log_failures;
 mod observed;
 mod outcomes;
 mod overload;
+mod reads;
 mod restarts;
 mod restored;
 mod retention;

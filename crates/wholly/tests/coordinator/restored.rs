@@ -189,8 +189,15 @@ async fn a_person_may_end_every_branch_without_a_call() {
     let reason = reason(restored.shop.outcome(id).await);
     assert_eq!(reason, AbortReason::Resolved { reason: "rolled back".to_owned() });
     assert_eq!(restored.calls(), 0);
-    restored.shop.restart().await;
-    assert!(restored.shop.snapshot(id).await.settled);
+    for _ in 0..2 {
+        let snapshot = restored.shop.snapshot(id).await;
+        assert!(snapshot.settled && !snapshot.stuck && snapshot.quarantined.is_none());
+        let coordinator = restored.shop.coordinator();
+        let stuck = Filter { stuck: Some(true), ..Filter::default() };
+        assert!(!coordinator.list(&stuck, None, 9).await.unwrap().ids().contains(&id));
+        assert!(!coordinator.stuck().borrow().contains_key(&id));
+        restored.shop.restart().await;
+    }
 }
 
 fn name(participant: &str) -> wholly::BranchName {

@@ -12,7 +12,7 @@
 //!
 //! *Buffered* are records that are not forced, until their transaction writes anyway, for each entry
 //! costs a row and an index of its own: votes join the decision, acknowledgements the end. They are
-//! written without it when they have waited for some time, or when somebody reads.
+//! written without it when they have waited for some time, or when a reader asks for it.
 //!
 //! *Gathered* is a batch until somebody waits for it, and a little longer where many come: on a fast
 //! disk, answers that trickle in would else make many small batches, each of which rewrites the pages
@@ -305,13 +305,20 @@ impl<T> GroupCommit<T> {
         }
     }
 
-    /// With which batch all that is gathered or being written is durable, if it is not yet.
-    pub fn all_durable_with(&self) -> Option<Position> {
-        match () {
-            () if !self.gathering.is_empty() => Some(self.gathering_position()),
-            () if self.writing.is_some() => Some(self.durable.next()),
-            () => None,
+    /// The position with which all that was recorded is durable. Buffered records count as part of the
+    /// batch that is being gathered: they join it if a reader asks for it in time, and nobody was told
+    /// of them.
+    pub fn recorded(&self) -> Position {
+        match &self.writing {
+            _ if self.has_unwritten() => self.gathering_position(),
+            Some(_) => self.durable.next(),
+            None => self.durable,
         }
+    }
+
+    /// True if a reader of this position waits for records that the log was not handed.
+    pub fn gathers_for(&self, wanted: Position) -> bool {
+        wanted >= self.gathering_position() && self.has_unwritten()
     }
 
     /// With which batch a transaction's decision may be told, if that one is not durable yet.
@@ -358,7 +365,7 @@ impl<T> GroupCommit<T> {
     }
 
     /// True if anything was recorded that the log was not handed.
-    pub fn has_unwritten(&self) -> bool {
+    fn has_unwritten(&self) -> bool {
         !self.buffered.is_empty() || !self.gathering.is_empty()
     }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use wholly::SqliteLog;
 
-use crate::cli::failed;
+use super::exit::{FAILED, failed};
 
 /// Copy the log while the server runs.
 ///
@@ -30,7 +30,7 @@ impl Backup {
     pub fn run(self) -> ExitCode {
         match SqliteLog::at(&self.log).backup(&self.to) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(1, &error),
+            Err(error) => failed(FAILED, &error),
         }
     }
 }

@@ -3,10 +3,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Semaphore, mpsc};
-use wholly_core::{BranchName, LogId, Payload, Timestamp};
+use wholly_core::{BranchName, LogId, Payload, Timestamp, TransactionId};
 
-use super::super::Participant;
 use super::super::throttle::LONGEST_PAUSE;
+use super::super::{Call, Operation, Participant};
 use super::*;
 
 /// A participant that does what the payload says, and counts.
@@ -131,15 +131,6 @@ async fn take(count: usize, answers: &mut UnboundedReceiver<Vec<Answered>>) -> V
     }
     assert_eq!(taken.len(), count, "more answers than attempts");
     taken
-}
-
-#[test]
-fn each_phase_has_a_slot() {
-    for (total, reserved) in [(0, 0), (1, 0), (1, 1), (4, 4), (4, 5), (4, 0), (65_537, 1)] {
-        assert_eq!(Slots::new(total, reserved), Err(InvalidSlots { total, reserved }));
-    }
-    assert!(Slots::new(2, 1).is_ok());
-    assert!(Slots::new(Slots::LIMIT, 1).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
