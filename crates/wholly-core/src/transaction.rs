@@ -34,9 +34,9 @@ pub enum Record {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
     /// A branch: committed or aborted.
-    Branch(two_phase::Decision),
+    TwoPhase(two_phase::Decision),
     /// A step: completed or compensated.
-    Step(saga::Resolution),
+    Saga(saga::Resolution),
 }
 
 /// Does the same with a value of each pattern.
@@ -53,11 +53,10 @@ pub(crate) use of_each;
 
 /// Does the same with a transaction and a record or word of its own pattern; `else` with others.
 macro_rules! of_both {
-    ($other:ident($two_phase:ident, $saga:ident), $pair:expr,
-     ($one:ident, $its:ident) => $then:expr, else $else:expr) => {
+    ($other:ident, $pair:expr, ($one:ident, $its:ident) => $then:expr, else $else:expr) => {
         match $pair {
-            (Transaction::TwoPhase($one), $other::$two_phase($its)) => $then,
-            (Transaction::Saga($one), $other::$saga($its)) => $then,
+            (Transaction::TwoPhase($one), $other::TwoPhase($its)) => $then,
+            (Transaction::Saga($one), $other::Saga($its)) => $then,
             (Transaction::TwoPhase(_) | Transaction::Saga(_), _) => $else,
         }
     };
@@ -74,7 +73,7 @@ impl Transaction {
     /// # Errors
     /// When a law forbids the record here, or it is another pattern's.
     pub fn apply(&mut self, record: &Record) -> Result<(), BrokenInvariant> {
-        of_both!(Record(TwoPhase, Saga), (self, record),
+        of_both!(Record, (self, record),
             (own, record) => own.apply(record),
             else broken("a transaction keeps its pattern"))
     }
@@ -110,7 +109,7 @@ impl Transaction {
         reason: &str,
         now: Timestamp,
     ) -> Result<Vec<Record>, ResolveError> {
-        of_both!(Ended(Branch, Step), (self, ended),
+        of_both!(Ended, (self, ended),
             (own, ended) => Ok(any(own.resolve(branch, ended, reason, now)?)),
             else Err(ResolveError::WrongPattern))
     }
@@ -126,7 +125,7 @@ impl Transaction {
         ended: Ended,
         reason: &str,
     ) -> Result<Vec<Record>, ResolveError> {
-        of_both!(Ended(Branch, Step), (self, ended),
+        of_both!(Ended, (self, ended),
             (own, ended) => Ok(any(own.resolve_quarantined(branch, ended, reason)?)),
             else Err(ResolveError::WrongPattern))
     }
@@ -146,7 +145,7 @@ impl Transaction {
 
     /// True if a record must be durable before anything that follows from it leaves.
     pub fn forces(&self, record: &Record) -> bool {
-        of_both!(Record(TwoPhase, Saga), (self, record),
+        of_both!(Record, (self, record),
             (own, record) => own.forces(record),
             else true)
     }
@@ -258,7 +257,7 @@ impl Record {
     ///
     /// INVARIANT: what is left folds to a transaction in the same state.
     pub fn without_payloads(&self, of: &Transaction) -> Option<Self> {
-        of_both!(Record(TwoPhase, Saga), (of, self.clone()),
+        of_both!(Record, (of, self.clone()),
             (of, record) => record.without_payloads(of).map(Self::from),
             else None)
     }
@@ -284,15 +283,15 @@ from_each! {
     Transaction::Saga(saga::Transaction),
     Record::TwoPhase(two_phase::Record),
     Record::Saga(saga::Record),
-    Ended::Branch(two_phase::Decision),
-    Ended::Step(saga::Resolution),
+    Ended::TwoPhase(two_phase::Decision),
+    Ended::Saga(saga::Resolution),
     Proposal::TwoPhase(two_phase::Proposal),
     Proposal::Saga(saga::Proposal),
 }
 
-/// Why a transaction cannot be aborted or turned back.
+/// Why a transaction cannot be aborted or turned back. Exhaustive, so that the library decides about
+/// each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum CancelError {
     /// Of one in two phases.
     #[error(transparent)]
@@ -308,7 +307,7 @@ impl CancelError {
         match self {
             Self::TwoPhase(two_phase::CancelError::BrokenInvariant(broken))
             | Self::Saga(saga::CancelError::BrokenInvariant(broken)) => Some(broken),
-            _ => None,
+            Self::TwoPhase(_) | Self::Saga(_) => None,
         }
     }
 }
@@ -319,14 +318,13 @@ impl ResolveError {
         match self {
             Self::TwoPhase(two_phase::ResolveError::BrokenInvariant(broken))
             | Self::Saga(saga::ResolveError::BrokenInvariant(broken)) => Some(broken),
-            _ => None,
+            Self::TwoPhase(_) | Self::Saga(_) | Self::WrongPattern => None,
         }
     }
 }
 
-/// Why a branch or step cannot be resolved by hand.
+/// Why a branch or step cannot be resolved by hand. Exhaustive, so that the library decides about each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum ResolveError {
     /// Of one in two phases.
     #[error(transparent)]

@@ -201,7 +201,7 @@ impl From<EndError> for Problem {
     fn from(error: EndError) -> Self {
         use EndError as E;
         let kind = match error {
-            E::NotSetAside { .. } | E::Restored { .. } | E::NotInFlight { .. } => Kind::CONFLICT,
+            E::NotQuarantined { .. } | E::Restored { .. } | E::NotInFlight { .. } => Kind::CONFLICT,
             E::Unavailable { .. } => Kind::UNAVAILABLE,
             _ => Kind::INTERNAL,
         };

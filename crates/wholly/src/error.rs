@@ -316,7 +316,10 @@ impl CancelError {
             TwoPhase(two_phase::CancelError::OnePhase) => Self::OnePhase { id },
             Saga(saga::CancelError::Completed) => Self::Completed { id },
             Saga(saga::CancelError::PivotMayHaveLeft) => Self::PivotMayHaveLeft { id },
-            other => Self::Unavailable { why: other.to_string() },
+            TwoPhase(two_phase::CancelError::BrokenInvariant(broken))
+            | Saga(saga::CancelError::BrokenInvariant(broken)) => {
+                Self::Unavailable { why: broken.to_string() }
+            }
         }
     }
 }
@@ -330,7 +333,7 @@ pub enum EndError {
         "the transaction {id} was not quarantined: it goes on by itself; to stop it, abort it, and \
          where it is stuck, resolve its branches or steps"
     )]
-    NotSetAside {
+    NotQuarantined {
         /// Which transaction.
         id: TransactionId,
     },
@@ -436,7 +439,10 @@ impl ResolveError {
                 | saga::ResolveError::NoWayBack
                 | saga::ResolveError::Unreadable { .. },
             ) => Self::NotSo { id, why: error.to_string() },
-            _ => Self::Unavailable { why: error.to_string() },
+            TwoPhase(two_phase::ResolveError::BrokenInvariant(broken))
+            | Saga(saga::ResolveError::BrokenInvariant(broken)) => {
+                Self::Unavailable { why: broken.to_string() }
+            }
         }
     }
 }

@@ -395,7 +395,6 @@ fn what_came_back(answer: &Answer) -> String {
 
 /// Why a saga cannot be turned back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum CancelError {
     /// Every step is done.
     #[error("the saga is completed; there is no way back")]
@@ -410,7 +409,6 @@ pub enum CancelError {
 
 /// Why a step cannot be resolved by hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum ResolveError {
     /// The saga has no such step.
     #[error("the saga has no such step")]

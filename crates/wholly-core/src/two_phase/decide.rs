@@ -339,7 +339,6 @@ impl Branch {
 
 /// Why a transaction cannot be aborted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum CancelError {
     /// It is decided.
     #[error("the transaction is committed; a decision never changes")]
@@ -354,7 +353,6 @@ pub enum CancelError {
 
 /// Why a branch cannot be resolved by hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
 pub enum ResolveError {
     /// The transaction has no such branch.
     #[error("the transaction has no such branch")]

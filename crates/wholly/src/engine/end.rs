@@ -27,7 +27,7 @@ impl<W> Engine<W> {
                 return self.reply(to, Reply::NotEnded(EndError::Restored { id }));
             }
             Some(Open { part: Part::Live(_), .. }) => {
-                return self.reply(to, Reply::NotEnded(EndError::NotSetAside { id }));
+                return self.reply(to, Reply::NotEnded(EndError::NotQuarantined { id }));
             }
             // Somebody was first.
             Some(Open { part: Part::Ended, .. }) => {

@@ -39,7 +39,7 @@ impl World {
         let answer = self.take_step(who, &call);
         self.note(|| format!("by hand: {branch} {operation} {id}: {answer:?}"));
         let retriable = is_retriable(&self.ledger.sagas[&id].graph, effect.branch);
-        Some((branch, Ended::Step(resolution(operation, answer, retriable)?)))
+        Some((branch, Ended::Saga(resolution(operation, answer, retriable)?)))
     }
 }
 

@@ -122,7 +122,7 @@ impl World {
         match committed.map(|branch| BranchName::from(branch.participant())) {
             Some(branch) if undecided => {
                 self.seen.held_committed_by_hand += 1;
-                self.say(id, branch, Ended::Branch(Decision::Committed));
+                self.say(id, branch, Ended::TwoPhase(Decision::Committed));
             }
             // In one phase its participant decides, if it has not.
             None if undecided && !self.is_in_one_phase(id) => self.call_off(id),
@@ -159,12 +159,12 @@ impl World {
                 let output = step(*index).output.clone().expect("it is done");
                 let Some(name) = named(*index) else { return };
                 self.seen.held_completed_by_hand += 1;
-                self.say(id, name, Ended::Step(Resolution::Completed(output)));
+                self.say(id, name, Ended::Saga(Resolution::Completed(output)));
             }
             // It may have left, for all that the copy knows: only a word for it turns the saga.
             (None, Some((pivot, _))) if taken_back => {
                 let Some(name) = named(pivot) else { return };
-                self.say(id, name, Ended::Step(Resolution::Compensated));
+                self.say(id, name, Ended::Saga(Resolution::Compensated));
             }
             (None, None) if taken_back && saga.state() == State::Running => self.call_off(id),
             _ => self.let_go_on(id),

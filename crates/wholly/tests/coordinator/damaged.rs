@@ -165,7 +165,7 @@ async fn only_what_was_set_aside_is_ended() {
     shop.payments.always(Prepare, Act::Hang);
     let id = order(&shop.coordinator()).submit().await.unwrap();
     let refused = shop.coordinator().end(id, "no").await;
-    assert!(matches!(refused, Err(EndError::NotSetAside { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(EndError::NotQuarantined { .. })), "{refused:?}");
     let never = TransactionId::mint(77, id.minted_at(), 7, id.log());
     let refused = shop.coordinator().end(never, "no").await;
     assert!(matches!(refused, Err(EndError::NotInFlight { .. })), "{refused:?}");
@@ -225,7 +225,7 @@ async fn what_is_in_flight_goes_on_with_what_is_known_in_memory() {
     let snapshot = shop.snapshot(id).await;
     assert_eq!((snapshot.state, snapshot.settled, snapshot.stuck), (None, false, false));
     let refused = shop.coordinator().end(id, "no").await;
-    assert!(matches!(refused, Err(EndError::NotSetAside { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(EndError::NotQuarantined { .. })), "{refused:?}");
     shop.payments.behave();
     tokio::time::sleep(LONG).await;
     assert!(shop.snapshot(id).await.settled);
