@@ -5,8 +5,8 @@
 //! reactions of a service to one event are two effects.
 
 use std::fmt;
-use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use wholly_core::Timestamp;
 
 use crate::names::{EventId, ReactionName, ServiceName};
@@ -23,7 +23,8 @@ pub enum Received {
 }
 
 /// The outcome of an event, as the inbox keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// The reaction took effect.
     Done,
@@ -92,8 +93,6 @@ fn line<'a>(
 }
 
 impl Outcome {
-    const ALL: [Self; 4] = [Self::Done, Self::Refused, Self::Suppressed, Self::Dropped];
-
     /// The word for it, in the database and in answers.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -108,14 +107,5 @@ impl Outcome {
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Outcome {
-    type Err = SqlError;
-
-    fn from_str(text: &str) -> Result<Self, SqlError> {
-        let found = Self::ALL.into_iter().find(|outcome| outcome.as_str() == text);
-        found.ok_or_else(|| SqlError::unexpected(format_args!("an outcome is {text:?}")))
     }
 }

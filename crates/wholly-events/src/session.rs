@@ -4,6 +4,9 @@
 
 use std::fmt;
 
+use serde::de::value::Error;
+use serde::de::{DeserializeOwned, IntoDeserializer};
+
 use crate::sql::Dialect;
 
 /// A value of a statement.
@@ -98,6 +101,26 @@ pub trait Session {
     async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError>;
 }
 
+impl From<&Value<'_>> for Cell {
+    fn from(value: &Value<'_>) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Int(number) => Self::Int(*number),
+            Value::Text(text) => Self::Text((*text).to_owned()),
+        }
+    }
+}
+
+impl<'a> From<&'a Cell> for Value<'a> {
+    fn from(cell: &'a Cell) -> Self {
+        match cell {
+            Cell::Null => Self::Null,
+            Cell::Int(number) => Self::Int(*number),
+            Cell::Text(text) => Self::Text(text),
+        }
+    }
+}
+
 impl<'a> From<Option<&'a str>> for Value<'a> {
     fn from(text: Option<&'a str>) -> Self {
         text.map_or(Self::Null, Value::Text)
@@ -153,6 +176,22 @@ impl Row {
         column: usize,
     ) -> Result<T, SqlError> {
         self.text(column)?.parse().map_err(SqlError::unexpected)
+    }
+
+    /// The enum whose variant this column names.
+    pub(crate) fn word<T: DeserializeOwned>(&mut self, column: usize) -> Result<T, SqlError> {
+        let missing = || SqlError::unexpected("a column that should be a word is none");
+        self.optional_word(column)?.ok_or_else(missing)
+    }
+
+    /// The enum whose variant this column names, if it names one.
+    pub(crate) fn optional_word<T: DeserializeOwned>(
+        &mut self,
+        column: usize,
+    ) -> Result<Option<T>, SqlError> {
+        let read = |text: String| T::deserialize(text.into_deserializer());
+        let word = self.optional_text(column)?.map(read).transpose();
+        word.map_err(|why: Error| SqlError::unexpected(why))
     }
 
     /// The name in this column, if there is one.

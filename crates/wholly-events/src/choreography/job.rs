@@ -9,6 +9,7 @@ use super::operator::DropError;
 use super::parked::{self, Parked, ParkedState};
 use super::plan::{Plan, ReactionIndex};
 use super::react::{self, Disposition, ReactError, Stamp};
+use super::status::ReactionStatus;
 use super::timeout::{self, Running};
 use crate::cursor::Cursor;
 use crate::event::{Event, NewEvent};
@@ -103,8 +104,8 @@ pub enum Reply {
     Page(Result<Page, CursorRefusal>),
     /// A place in a feed, where there is one.
     Cursor(Option<Cursor>),
-    /// Reactions to an event: their names, outcomes, times and an operator's reason.
-    Reactions(Vec<(ReactionName, Outcome, Timestamp, Option<String>)>),
+    /// The ended reactions to an event.
+    Reactions(Vec<ReactionStatus>),
     /// Why a job by hand was not done.
     Refused(DropError),
 }
@@ -286,15 +287,19 @@ async fn reactions<S: Session>(
     plan: &Plan,
     source: &ServiceName,
     id: &crate::EventId,
-) -> Result<Vec<(ReactionName, Outcome, Timestamp, Option<String>)>, SqlError> {
+) -> Result<Vec<ReactionStatus>, SqlError> {
     let mut found = Vec::new();
     for reaction in &plan.declaration.reactions {
         let name = &reaction.name;
         let values =
             [Value::Text(name.as_str()), Value::Text(source.as_str()), Value::Text(id.as_str())];
         for mut row in session.query(sql::REACTION, &values).await? {
-            let at = Timestamp::from_millis(row.number(1)?);
-            found.push((name.clone(), row.text(0)?.parse()?, at, row.optional_text(2)?));
+            found.push(ReactionStatus {
+                reaction: name.clone(),
+                outcome: row.word(0)?,
+                at: Timestamp::from_millis(row.number(1)?),
+                reason: row.optional_text(2)?,
+            });
         }
     }
     Ok(found)

@@ -8,8 +8,8 @@
 //! other event of the correlation is parked behind it, but for one that undoes the first.
 
 use std::fmt;
-use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use wholly_core::Timestamp;
 
 use crate::event::Event;
@@ -19,7 +19,8 @@ use crate::session::{Row, Session, SqlError, Value};
 use crate::{sql, wire};
 
 /// Why an event is parked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ParkedState {
     /// The event stands behind another one of its correlation.
     Waiting,
@@ -53,8 +54,6 @@ pub struct Parked {
 }
 
 impl ParkedState {
-    const ALL: [Self; 4] = [Self::Waiting, Self::Failing, Self::Calling, Self::Unreadable];
-
     /// The word for it, in the database and in answers.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -69,15 +68,6 @@ impl ParkedState {
 impl fmt::Display for ParkedState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for ParkedState {
-    type Err = SqlError;
-
-    fn from_str(text: &str) -> Result<Self, SqlError> {
-        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        found.ok_or_else(|| SqlError::unexpected(format_args!("a parked event is {text:?}")))
     }
 }
 
@@ -187,7 +177,7 @@ fn read(mut row: Row) -> Result<Parked, SqlError> {
         sequence: row.number(0)?,
         reaction: row.name(1)?,
         event,
-        state: row.text(6)?.parse()?,
+        state: row.word(6)?,
         tries: row.number(7)?,
         next_try: row.optional_number(8)?.map(Timestamp::from_millis),
         error: row.optional_text(9)?,

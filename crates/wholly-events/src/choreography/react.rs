@@ -20,6 +20,7 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use wholly_core::Timestamp;
 
 use super::handle::{Delivered, Handlers, Said, Undone, Unhandled};
@@ -90,7 +91,7 @@ pub(crate) async fn receive<S: Session>(
     let Some(reaction) = plan.reaction(index) else { return Ok(Disposition::Again) };
     lock(session, &event.correlation, stamp.now).await?;
     let seen = look(session, &reaction.name, event).await?;
-    if seen.handled || seen.parked {
+    if seen.handled || seen.parked_at.is_some() {
         return Ok(Disposition::Again);
     }
     arrived(session, plan, event, stamp.now).await?;
@@ -243,15 +244,29 @@ pub(crate) async fn lock<S: Session>(
 /// What the tables know of a reaction to an event.
 struct Seen {
     handled: bool,
-    parked: bool,
     parked_at: Option<u64>,
     first_parked: Option<u64>,
     suppressed: bool,
 }
 
-/// The effect of a reaction on a correlation, as the table keeps it.
-const DONE: &str = "done";
-const SUPPRESSED: &str = "suppressed";
+/// The effect of a reaction on a correlation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum EffectState {
+    /// The reaction took effect.
+    Done,
+    /// The reaction was undone, or is not to take effect when it comes.
+    Suppressed,
+}
+
+impl EffectState {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Suppressed => "suppressed",
+        }
+    }
+}
 
 async fn look<S: Session>(
     session: &mut S,
@@ -268,13 +283,11 @@ async fn look<S: Session>(
     let Some(mut row) = rows.into_iter().next() else {
         return Err(SqlError::unexpected("a statement without a table gave no row"));
     };
-    let parked_at = row.optional_number(1)?;
     Ok(Seen {
         handled: row.optional_text(0)?.is_some(),
-        parked: parked_at.is_some(),
-        parked_at,
+        parked_at: row.optional_number(1)?,
         first_parked: row.optional_number(2)?,
-        suppressed: row.optional_text(3)?.as_deref() == Some(SUPPRESSED)
+        suppressed: row.optional_word(3)? == Some(EffectState::Suppressed)
             && !broken(Law::LateOnesAreSuppressed),
     })
 }
@@ -304,7 +317,7 @@ pub(crate) async fn mark_timeout<S: Session>(
     now: Timestamp,
 ) -> Result<(), SqlError> {
     let mark = timeout_mark(emits);
-    set_effect(session, correlation, &mark, SUPPRESSED, None, now).await
+    set_effect(session, correlation, &mark, EffectState::Suppressed, None, now).await
 }
 
 /// No reaction is named so: a name has no space.
@@ -335,14 +348,14 @@ async fn set_effect<S: Session>(
     session: &mut S,
     correlation: &Correlation,
     reaction: &str,
-    state: &str,
+    state: EffectState,
     output: Option<&str>,
     now: Timestamp,
 ) -> Result<(), SqlError> {
     let values = [
         Value::Text(correlation.as_str()),
         Value::Text(reaction),
-        Value::Text(state),
+        Value::Text(state.as_str()),
         output.into(),
         now.as_millis().into(),
     ];
@@ -354,10 +367,10 @@ async fn effect<S: Session>(
     session: &mut S,
     correlation: &Correlation,
     reaction: &str,
-) -> Result<Option<(String, Option<String>)>, SqlError> {
+) -> Result<Option<(EffectState, Option<String>)>, SqlError> {
     let values = [Value::Text(correlation.as_str()), Value::Text(reaction)];
     let row = session.query(sql::EFFECT, &values).await?.into_iter().next();
-    row.map(|mut row| Ok((row.text(0)?, row.optional_text(1)?))).transpose()
+    row.map(|mut row| Ok((row.word(0)?, row.optional_text(1)?))).transpose()
 }
 
 /// An event that is dealt with now.
@@ -416,7 +429,8 @@ impl Work<'_> {
         if !said.refused && self.plan.can_be_undone(&self.reaction.name) {
             let (correlation, name) = (&self.event.correlation, self.reaction.name.as_str());
             let output = Some(&*said.data);
-            set_effect(session, correlation, name, DONE, output, self.stamp.now).await?;
+            set_effect(session, correlation, name, EffectState::Done, output, self.stamp.now)
+                .await?;
         }
         start_timeouts(session, self.plan, &of(self.event), self.stamp.now).await?;
         let outcome = if said.refused { Outcome::Refused } else { Outcome::Done };
@@ -429,7 +443,8 @@ impl Work<'_> {
         let mut undone = Vec::new();
         for name in &self.reaction.undoes {
             let before = effect(session, correlation, name.as_str()).await?;
-            let output = before.and_then(|(state, output)| output.filter(|_| state == DONE));
+            let output =
+                before.and_then(|(state, output)| output.filter(|_| state == EffectState::Done));
             undone.push((name.clone(), output));
         }
         Ok(undone)
@@ -440,7 +455,8 @@ impl Work<'_> {
         let undone = self.undone(session).await?;
         for (name, _) in &undone {
             let (correlation, now) = (&self.event.correlation, self.stamp.now);
-            set_effect(session, correlation, name.as_str(), SUPPRESSED, None, now).await?;
+            let state = EffectState::Suppressed;
+            set_effect(session, correlation, name.as_str(), state, None, now).await?;
         }
         Ok(undone)
     }

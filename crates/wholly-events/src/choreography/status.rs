@@ -9,6 +9,7 @@ use super::job::{Job, Reply};
 use super::parked::{Parked, ParkedState};
 use super::reader::Passed;
 use super::service::{Parts, lock};
+use crate::inbox::Outcome;
 use crate::names::{Correlation, EventId, EventType, ReactionName, ServiceName};
 use crate::store::{Store, StoreError};
 
@@ -62,8 +63,8 @@ pub struct ParkedStatus {
     pub kind: EventType,
     /// Its correlation.
     pub correlation: Correlation,
-    /// `waiting`, `failing`, `calling` or `unreadable`.
-    pub state: String,
+    /// The reason why it is parked.
+    pub state: ParkedState,
     /// True if an operator should look: it was tried often, or cannot be read.
     pub stuck: bool,
     /// The number of times its reaction was tried.
@@ -80,8 +81,8 @@ pub struct ParkedStatus {
 pub struct ReactionStatus {
     /// The reaction.
     pub reaction: ReactionName,
-    /// `done`, `refused`, `suppressed` or `dropped`.
-    pub outcome: String,
+    /// Its outcome.
+    pub outcome: Outcome,
     /// The time at which it ended, in milliseconds since 1970.
     pub at: Timestamp,
     /// The reason of the operator who dropped it.
@@ -149,7 +150,7 @@ impl ParkedStatus {
             id: parked.event.id,
             kind: parked.event.kind,
             correlation: parked.event.correlation,
-            state: parked.state.to_string(),
+            state: parked.state,
             stuck,
             tries: parked.tries,
             error: parked.error,
@@ -163,12 +164,8 @@ pub(crate) async fn reactions<S: Store>(
     source: ServiceName,
     id: EventId,
 ) -> Result<Vec<ReactionStatus>, StoreError> {
-    let found = match parts.run(Job::Reactions(source, id)).await? {
+    Ok(match parts.run(Job::Reactions(source, id)).await? {
         Reply::Reactions(found) => found,
         _ => Vec::new(),
-    };
-    let status = |(reaction, outcome, at, reason): (_, crate::inbox::Outcome, _, _)| {
-        ReactionStatus { reaction, outcome: outcome.to_string(), at, reason }
-    };
-    Ok(found.into_iter().map(status).collect())
+    })
 }

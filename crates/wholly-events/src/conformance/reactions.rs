@@ -466,9 +466,9 @@ async fn an_operator_gives_up_with_a_refusal_and_a_reason<S: Effects>(mut world:
     assert_eq!(world.kinds().await, ["NotReserved"]);
     let job = Job::Reactions(created.source.clone(), created.id.clone());
     let Reply::Reactions(reactions) = world.run(job).await else { panic!("no reactions") };
-    let [(reaction, outcome, _, reason)] = &reactions[..] else { panic!("{reactions:?}") };
-    assert_eq!((reaction, *outcome), (&name("Created"), Outcome::Dropped));
-    assert_eq!(reason.as_deref(), Some("ticket 4711"));
+    let [one] = &reactions[..] else { panic!("{reactions:?}") };
+    assert_eq!((&one.reaction, one.outcome), (&name("Created"), Outcome::Dropped));
+    assert_eq!(one.reason.as_deref(), Some("ticket 4711"));
 }
 
 async fn timeouts<S: Effects>(world: &mut World<S>) -> usize {

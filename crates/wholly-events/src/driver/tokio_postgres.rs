@@ -127,7 +127,7 @@ impl Session for Postgres<'_> {
         let Some(statement) = self.statement(sql, &typed(values)).await? else {
             return self.execute(sql, values).await.map(drop);
         };
-        let (client, values) = (self.client, values.iter().map(owned).collect::<Vec<_>>());
+        let (client, values) = (self.client, values.iter().map(Cell::from).collect::<Vec<_>>());
         self.send(Box::pin(async move {
             let values: Vec<_> =
                 values.iter().map(|cell| -> &(dyn ToSql + Sync) { cell }).collect();
@@ -191,15 +191,6 @@ fn typed<'a>(values: &'a [Value<'_>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
         }
     });
     typed.collect()
-}
-
-/// The value, for a statement whose answer comes later.
-fn owned(value: &Value<'_>) -> Cell {
-    match value {
-        Value::Null => Cell::Null,
-        Value::Int(number) => Cell::Int(*number),
-        Value::Text(text) => Cell::Text((*text).to_owned()),
-    }
 }
 
 impl ToSql for Cell {

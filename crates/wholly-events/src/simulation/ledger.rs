@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wholly_core::Timestamp;
 
-use super::session::Wrote;
+use super::session::{Wrote, text};
 use super::wrong::{Check, Wrong, ensure};
 use crate::cursor::Cursor;
+use crate::inbox::Outcome;
+use crate::session::{Cell, Row};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
@@ -37,21 +39,23 @@ pub(super) struct Mark {
     pub(super) reaction: String,
     pub(super) source: String,
     pub(super) id: String,
-    pub(super) outcome: String,
+    pub(super) outcome: Outcome,
 }
 
 impl Ledger {
     /// Enters what a transaction wrote that was committed at this moment.
     pub(super) fn enter(&mut self, wrote: &Wrote, at: Timestamp) -> Result<(), Wrong> {
         for values in &wrote.published {
-            let text = |nth: usize| values[nth].text().to_owned();
+            let text = |nth: usize| text(&values[nth]).to_owned();
             let (id, kind, correlation, causation) = (text(0), text(1), text(2), text(3));
-            let time = values[5].time();
+            let Cell::Int(millis) = values[5] else { panic!("the time of {values:?}") };
+            let time = Timestamp::from_millis(millis.cast_unsigned());
             self.published.push(Published { id, kind, correlation, causation, at, time });
         }
         for values in &wrote.marks {
-            let text = |nth: usize| values[nth].text().to_owned();
-            let mark = Mark { reaction: text(0), source: text(1), id: text(2), outcome: text(3) };
+            let text = |nth: usize| text(&values[nth]).to_owned();
+            let outcome = Row(values.clone()).word(3).unwrap();
+            let mark = Mark { reaction: text(0), source: text(1), id: text(2), outcome };
             let key = (text(0), text(1), text(2));
             let is_new = self.marked.insert(key);
             ensure(is_new, Check::Once, || format!("dealt with twice: {mark:?}"))?;

@@ -5,20 +5,17 @@
 //! becomes two. An event takes its `sequence` when its transaction begins, as PostgreSQL's does, so
 //! that transactions commit out of their sequence.
 
-use std::cell::Cell;
-
-use rusqlite::{Connection, ToSql, params_from_iter};
-use wholly_core::Timestamp;
+use rusqlite::{Connection, params_from_iter};
 
 use super::planted::Bug;
 use crate::driver::rusqlite::Sqlite;
-use crate::session::{Row, Session, SqlError, Value};
+use crate::session::{Cell, Row, Session, SqlError, Value};
 use crate::sql::{self, Dialect};
 
 /// A transaction of the simulation, and what it has written.
 pub(super) struct Simulated<'a, const SEQUENCED: bool> {
     pub(super) db: &'a Connection,
-    pub(super) next_sequence: &'a Cell<u64>,
+    pub(super) next_sequence: &'a std::cell::Cell<u64>,
     pub(super) bug: Option<Bug>,
     pub(super) wrote: Wrote,
 }
@@ -27,17 +24,9 @@ pub(super) struct Simulated<'a, const SEQUENCED: bool> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wrote {
     /// The values of each event: id, type, correlation, causation, traceparent, time, data.
-    pub(super) published: Vec<Vec<Kept>>,
+    pub(super) published: Vec<Vec<Cell>>,
     /// The values of each mark: reaction, source, id, outcome, time, reason.
-    pub(super) marks: Vec<Vec<Kept>>,
-}
-
-/// A value that outlives its statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
-    Null,
-    Int(i64),
-    Text(String),
+    pub(super) marks: Vec<Vec<Cell>>,
 }
 
 /// Publishes with a sequence of this transaction's own.
@@ -75,7 +64,7 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
     const DIALECT: Dialect = if SEQUENCED { Dialect::Postgres } else { Dialect::Sqlite };
 
     async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError> {
-        let kept = || values.iter().map(Kept::of).collect();
+        let kept = || values.iter().map(Cell::from).collect();
         if sql == sql::PUBLISH {
             self.wrote.published.push(kept());
             if SEQUENCED {
@@ -149,50 +138,23 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
 }
 
 /// Writes what a transaction had kept back, or should have lost: for planted bugs.
-pub(super) fn write(db: &Connection, sequenced: bool, wrote: &Wrote, next: &Cell<u64>) {
+pub(super) fn write(db: &Connection, sequenced: bool, wrote: &Wrote, next: &std::cell::Cell<u64>) {
     for event in &wrote.published {
-        let sequence = Kept::Int(i64::try_from(next.get()).unwrap());
+        let sequence = Cell::Int(i64::try_from(next.get()).unwrap());
         next.set(next.get() + 1);
         let (sql, own) =
             if sequenced { (PUBLISH_LATE, Some(&sequence)) } else { (sql::PUBLISH, None) };
-        db.execute(sql, params_from_iter(event.iter().chain(own))).unwrap();
+        db.execute(sql, params_from_iter(event.iter().chain(own).map(Value::from))).unwrap();
     }
     for mark in &wrote.marks {
-        db.execute(sql::RECEIVE, params_from_iter(mark)).unwrap();
+        db.execute(sql::RECEIVE, params_from_iter(mark.iter().map(Value::from))).unwrap();
     }
 }
 
-impl Kept {
-    fn of(value: &Value<'_>) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Int(number) => Self::Int(*number),
-            Value::Text(text) => Self::Text((*text).to_owned()),
-        }
-    }
-
-    pub(super) fn time(&self) -> Timestamp {
-        match self {
-            Self::Int(millis) => Timestamp::from_millis(u64::try_from(*millis).unwrap()),
-            Self::Null | Self::Text(_) => Timestamp::default(),
-        }
-    }
-
-    pub(super) fn text(&self) -> &str {
-        match self {
-            Self::Text(text) => text,
-            Self::Null | Self::Int(_) => "",
-        }
-    }
-}
-
-impl ToSql for Kept {
-    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
-        use rusqlite::types::{ToSqlOutput, ValueRef};
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
-            Self::Int(number) => ValueRef::Integer(*number),
-            Self::Text(text) => ValueRef::Text(text.as_bytes()),
-        }))
+/// The text of a value; none where it is another.
+pub(super) fn text(value: &Cell) -> &str {
+    match value {
+        Cell::Text(text) => text,
+        Cell::Null | Cell::Int(_) => "",
     }
 }

@@ -12,6 +12,7 @@ use crate::choreography::job::{GiveUp, Job, Reply};
 use crate::choreography::parked::{Parked, ParkedState};
 use crate::choreography::reader::Item;
 use crate::feed::SetAside;
+use crate::inbox::Outcome;
 use crate::names::Correlation;
 
 /// An outbox's row that is no event: its data is no JSON.
@@ -163,7 +164,7 @@ impl World {
     /// A dropped event has the end that was said, and no other.
     pub(super) fn check_dropped(&self, service: usize) -> Result<(), Wrong> {
         let one = &self.services[service];
-        for mark in one.ledger.marks.iter().filter(|mark| mark.outcome == "dropped") {
+        for mark in one.ledger.marks.iter().filter(|mark| mark.outcome == Outcome::Dropped) {
             let all = one.plan.declaration.reactions.iter();
             let declared: Vec<_> = all
                 .filter(|one| one.name.as_str() == mark.reaction)

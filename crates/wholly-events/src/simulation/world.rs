@@ -10,6 +10,7 @@ use super::database::{Committed, Fate, Work};
 use super::gateway::Gateway;
 use super::planted::Bug;
 use super::service::{Follower, Life, Retention, Service};
+use super::session::text;
 use super::shop::{NAMES, ORDER, Order, Shop};
 use super::unfit::Dropped;
 use super::wrong::Wrong;
@@ -186,13 +187,13 @@ impl World {
         let Some(Committed { reply, wrote }) = committed else { return Ok(Ok(None)) };
         one.ledger.enter(&wrote, self.now)?;
         for event in &wrote.published {
-            self.note(service, || format!("published {}", event[1].text()));
+            self.note(service, || format!("published {}", text(&event[1])));
         }
         for mark in &wrote.marks {
             self.note(service, || {
-                format!("{} of {}: {}", mark[0].text(), mark[2].text(), mark[3].text())
+                format!("{} of {}: {}", text(&mark[0]), text(&mark[2]), text(&mark[3]))
             });
-            self.see(match mark[3].text() {
+            self.see(match text(&mark[3]) {
                 "suppressed" => "suppressed",
                 "refused" => "refused",
                 _ => "done",

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::super::report::{Broken, Check, ensure};
 use super::upstream::Fault;
 use super::{Process, Suite};
+use crate::choreography::ParkedState;
 use crate::cursor::Cursor;
 use crate::feed::{Ask, CursorRefusal, Feed, FeedError, Start};
 use crate::names::EventId;
@@ -77,7 +78,7 @@ struct FeedStatus {
 struct ParkedStatus {
     id: EventId,
     correlation: String,
-    state: String,
+    state: ParkedState,
 }
 
 impl Status {
@@ -238,7 +239,7 @@ impl<P: Process> Suite<P> {
         self.exchange(ASKED, "not-parked", 8, ANSWERED).await?;
         let status = |status: &Status| status.is_parked(&odd) && status.is_parked(&behind);
         let status = self.downstream.status("both events as parked", status).await?;
-        for (id, state) in [(&odd, "unreadable"), (&behind, "waiting")] {
+        for (id, state) in [(&odd, ParkedState::Unreadable), (&behind, ParkedState::Waiting)] {
             let is_so = status.parked.iter().any(|one| one.id == *id && one.state == state);
             ensure(is_so, || format!("{id} is not {state}: {status:?}"))?;
             let answers = self.downstream.answers_now(id).await?;
