@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::Connection;
 use wholly_core::Timestamp;
 
-use super::handle::{Reacted, Said};
+use super::handle::{Reacted, output};
 use super::job::{Job, Reply};
 use super::plan::{Plan, ReactionIndex, Retry};
 use super::react::Stamp;
@@ -46,7 +46,7 @@ fn code() -> Arc<Code<SqliteHandler>> {
     };
     let handler = || -> SqliteHandler {
         Box::new(|_, delivered, reaction| {
-            Said::of(Ok(Reacted::<_, ()>::Done(delivered.event.id.as_str())), reaction)
+            output(Ok(Reacted::<_, ()>::Done(delivered.event.id.as_str())), reaction)
         })
     };
     let plan = Plan { declaration, retry: Retry::default() };

@@ -10,13 +10,13 @@ use serde::de::DeserializeOwned;
 
 use super::handle::{Delivered, Incoming, Undone, Unhandled};
 use super::observe::{Ended, Observer};
-use super::plan::{Plan, Retry};
+use super::plan::Retry;
 use crate::Failure;
 use crate::declaration::{Declaration, Reaction, Timeout};
 use crate::event::Event;
 use crate::feed::{Ask, Feed, FeedError, FeedInfo, Page, Start};
 use crate::names::{EventType, InvalidName, ReactionName, ServiceName};
-use crate::store::{Code, Store};
+use crate::store::Store;
 
 /// A function that reacts to an event in a transaction of a store.
 pub trait IntoHandler<S: Store, Types>: 'static {
@@ -98,12 +98,12 @@ pub enum InvalidChoreography {
 #[must_use = "it does nothing until it is started"]
 pub struct Choreography<S: Store> {
     declaration: Result<Declaration, InvalidChoreography>,
-    handlers: Vec<S::Handler>,
-    calls: Vec<Option<Call>>,
+    pub(super) handlers: Vec<S::Handler>,
+    pub(super) calls: Vec<Option<Call>>,
     functions: Vec<[TypeId; 2]>,
-    followed: Vec<Followed>,
-    observer: Option<Observer>,
-    settings: Settings,
+    pub(super) followed: Vec<Followed>,
+    pub(super) observer: Option<Observer>,
+    pub(super) settings: Settings,
 }
 
 /// The times for which things are kept, and the way in which failures are dealt with.
@@ -130,15 +130,6 @@ impl Default for Settings {
             poll: Duration::from_millis(200),
         }
     }
-}
-
-/// The parts of a choreography that is complete.
-pub(crate) struct Built<S: Store> {
-    pub(crate) code: Code<S::Handler>,
-    pub(crate) calls: Vec<Option<Call>>,
-    pub(crate) followed: Vec<Followed>,
-    pub(crate) observer: Option<Observer>,
-    pub(crate) settings: Settings,
 }
 
 impl<S: Store> Choreography<S> {
@@ -389,14 +380,6 @@ impl<S: Store> Choreography<S> {
             }
         }
         Ok(declaration)
-    }
-
-    pub(crate) fn build(self) -> Result<Built<S>, InvalidChoreography> {
-        let declaration = self.declaration()?.clone();
-        let plan = Plan { declaration, retry: self.settings.retry };
-        let code = Code { plan, handlers: self.handlers };
-        let Self { calls, followed, observer, settings, .. } = self;
-        Ok(Built { code, calls, followed, observer, settings })
     }
 
     fn reaction(

@@ -9,8 +9,9 @@ use tokio::time::Instant;
 use wholly_core::Timestamp;
 
 use super::build::Followed;
+use super::handle::Unhandled;
 use super::job::{Job, Reply};
-use super::observe;
+use super::observe::Ended;
 use super::pace::Backoff;
 use super::plan::ReactionIndex;
 use super::react::Disposition;
@@ -21,7 +22,7 @@ use crate::cursor::Cursor;
 use crate::event::{Event, now};
 use crate::feed::{Ask, FeedError, FeedInfo, Page, Start};
 use crate::inbox::Outcome;
-use crate::names::{Correlation, ServiceName};
+use crate::names::{Correlation, ReactionName, ServiceName};
 use crate::store::{Store, StoreError};
 
 /// How long the watermark may lag behind what is done: an event that is read again is known.
@@ -253,13 +254,7 @@ async fn react<S: Store>(parts: &Arc<Parts<S>>, index: ReactionIndex, event: &Ev
             Ok(_) => return,
             Err(StoreError::Unhandled(unhandled)) => {
                 let Some(reaction) = parts.code.plan.reaction(index) else { return };
-                tracing::warn!(?event, reaction = %reaction.name, error = %unhandled,
-                    "a reaction failed; its event is parked");
-                let (name, unhandled) = (reaction.name.clone(), unhandled);
-                until_done(parts, || {
-                    Job::Failed(name.clone(), event.clone(), unhandled.clone(), now())
-                })
-                .await;
+                failed(parts, &reaction.name, event, unhandled).await;
                 return parts.parked.notify_one();
             }
             Err(error) => tracing::warn!(?event, %error, "an event is not dealt with yet"),
@@ -268,19 +263,32 @@ async fn react<S: Store>(parts: &Arc<Parts<S>>, index: ReactionIndex, event: &Ev
     }
 }
 
+/// Records that a try failed, for as long as it takes.
+pub(crate) async fn failed<S: Store>(
+    parts: &Arc<Parts<S>>,
+    reaction: &ReactionName,
+    event: &Event,
+    unhandled: Unhandled,
+) {
+    tracing::warn!(?event, %reaction, error = %unhandled, "a reaction failed; its event is parked");
+    let job = || Job::Failed(reaction.clone(), event.clone(), unhandled.clone(), now());
+    until_done(parts, job).await;
+}
+
 /// Tells those who wait for what a committed reaction made.
 pub(crate) fn disposed<S: Store>(
     parts: &Arc<Parts<S>>,
     disposition: &Disposition,
     of: Option<(ReactionIndex, &Event)>,
 ) {
-    if let Some((index, event)) = of
-        && let Some(reaction) = parts.code.plan.reaction(index)
-    {
-        observe::tell(parts.observer.as_ref(), &reaction.name, event, disposition);
-    }
     match disposition {
         Disposition::Ended(end) => {
+            if let (Some((index, event)), Some(observer)) = (of, &parts.observer)
+                && let Some(reaction) = parts.code.plan.reaction(index)
+            {
+                let (outcome, emitted) = (end.outcome, end.emitted.as_deref());
+                observer(Ended { reaction: &reaction.name, event, outcome, emitted });
+            }
             // A handler may have published more than what its reaction emits.
             if matches!(end.outcome, Outcome::Done | Outcome::Refused) {
                 parts.published.notify_one();

@@ -51,14 +51,8 @@ pub struct Delivered {
     pub(crate) called: Option<String>,
 }
 
-/// The word of a reaction, as JSON.
-#[derive(Clone, Debug)]
-pub struct Said {
-    pub(crate) refused: bool,
-    /// True if nothing is emitted, whatever is declared.
-    pub(crate) silent: bool,
-    pub(crate) data: String,
-}
+/// The result of a handler, with its data as JSON.
+pub type HandlerOutput = Reacted<String, String>;
 
 /// Why a handler said nothing.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -86,7 +80,7 @@ pub(crate) trait Handlers<S: Session> {
         session: &mut S,
         index: ReactionIndex,
         delivered: Delivered,
-    ) -> Result<Said, Unhandled>;
+    ) -> Result<HandlerOutput, Unhandled>;
 }
 
 impl<E> Deref for Incoming<E> {
@@ -110,26 +104,21 @@ impl Delivered {
     }
 }
 
-impl Said {
-    pub(crate) fn of<T: Serialize, R: Serialize>(
-        reacted: Result<Reacted<T, R>, Failure>,
-        reaction: &Reaction,
-    ) -> Result<Self, Unhandled> {
-        let (refused, silent, data) = match reacted.map_err(Unhandled::failed)? {
-            Reacted::Done(data) => (false, false, serialize(reaction, &data)),
-            Reacted::Silent => (false, true, serialize(reaction, &())),
-            Reacted::Refused(data) => (true, false, serialize(reaction, &data)),
-        };
-        if refused && reaction.refuses.is_none() {
+/// Writes the data of a handler's result as JSON. Fails for a refusal that is not declared.
+pub(crate) fn output<T: Serialize, R: Serialize>(
+    reacted: Result<Reacted<T, R>, Failure>,
+    reaction: &Reaction,
+) -> Result<HandlerOutput, Unhandled> {
+    let output = match reacted.map_err(Unhandled::failed)? {
+        Reacted::Done(data) => data_of(&reaction.on, &data).map(Reacted::Done),
+        Reacted::Silent => Ok(Reacted::Silent),
+        Reacted::Refused(_) if reaction.refuses.is_none() => {
             let why = format!("reaction {} refused, and declares no refusal", reaction.name);
             return Err(Unhandled::failed(why));
         }
-        Ok(Self { refused, silent, data: data.map_err(Unhandled::failed)? })
-    }
-}
-
-fn serialize(reaction: &Reaction, data: &impl Serialize) -> Result<String, Failure> {
-    Ok(data_of(&reaction.on, data)?)
+        Reacted::Refused(data) => data_of(&reaction.on, &data).map(Reacted::Refused),
+    };
+    output.map_err(Unhandled::failed)
 }
 
 impl Unhandled {

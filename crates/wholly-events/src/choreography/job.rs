@@ -12,7 +12,7 @@ use super::react::{self, Disposition, ReactError, Stamp};
 use super::status::ReactionStatus;
 use super::timeout::{self, Running};
 use crate::cursor::Cursor;
-use crate::event::{Event, NewEvent};
+use crate::event::Event;
 use crate::feed::rows::{self, Sequenced};
 use crate::feed::{CursorRefusal, Page, SetAside, Start};
 use crate::inbox::{Outcome, record};
@@ -243,15 +243,7 @@ async fn give_up<S: Session>(
         return Ok(Reply::Refused(DropError::CallIsOut));
     }
     if let Some((kind, data)) = &given_up.refusal {
-        let event = NewEvent {
-            id: crate::EventId::mint(stamp.now, stamp.random),
-            kind: kind.clone(),
-            time: stamp.now,
-            correlation: correlation.clone(),
-            causation: Some(parked.event.id.clone()),
-            traceparent: parked.event.traceparent.clone(),
-            data: data.clone(),
-        };
+        let event = react::caused(&parked.event, kind, data.clone(), stamp);
         react::emit(session, plan, &event, stamp.now).await?;
     }
     record(session, parked.key(), Outcome::Dropped, Some(&given_up.reason), stamp.now).await?;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::react::Disposition;
 use crate::event::{Event, NewEvent};
 use crate::inbox::Outcome;
 use crate::names::ReactionName;
@@ -21,16 +20,3 @@ pub struct Ended<'a> {
 }
 
 pub(crate) type Observer = Arc<dyn Fn(Ended<'_>) + Send + Sync>;
-
-/// Tells the observer of a disposition that is committed, where it is an end.
-pub(crate) fn tell(
-    observer: Option<&Observer>,
-    reaction: &ReactionName,
-    event: &Event,
-    disposition: &Disposition,
-) {
-    if let (Some(observer), Disposition::Ended(end)) = (observer, disposition) {
-        let (outcome, emitted) = (end.outcome, end.emitted.as_deref());
-        observer(Ended { reaction, event, outcome, emitted });
-    }
-}

@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use wholly_core::Timestamp;
 
-use super::handle::{Delivered, Handlers, Said, Undone, Unhandled};
+use super::handle::{Delivered, HandlerOutput, Handlers, Reacted, Undone, Unhandled};
 use super::parked::{self, ParkedState, Parking};
 use super::plan::{Plan, ReactionIndex};
 use crate::declaration::Reaction;
@@ -421,20 +421,32 @@ impl Work<'_> {
             session.batch("SAVEPOINT wholly_reaction").await?;
         }
         let delivered = Delivered { event: self.event.clone(), undone, called };
-        let said = handlers.handle(session, self.index, delivered).await?;
-        if said.refused {
-            session.batch("ROLLBACK TO SAVEPOINT wholly_reaction").await?;
-        }
-        let emitted = self.emit(session, &said).await?;
-        if !said.refused && self.plan.can_be_undone(&self.reaction.name) {
-            let (correlation, name) = (&self.event.correlation, self.reaction.name.as_str());
-            let output = Some(&*said.data);
-            set_effect(session, correlation, name, EffectState::Done, output, self.stamp.now)
-                .await?;
-        }
+        let output = handlers.handle(session, self.index, delivered).await?;
+        let outcome = match &output {
+            Reacted::Refused(_) => {
+                session.batch("ROLLBACK TO SAVEPOINT wholly_reaction").await?;
+                Outcome::Refused
+            }
+            Reacted::Done(data) => self.set_done(session, data).await?,
+            Reacted::Silent => self.set_done(session, "null").await?,
+        };
+        let emitted = self.emit(session, output).await?;
         start_timeouts(session, self.plan, &of(self.event), self.stamp.now).await?;
-        let outcome = if said.refused { Outcome::Refused } else { Outcome::Done };
         self.end(session, outcome, emitted).await
+    }
+
+    /// Records the effect, for a reaction that may undo it.
+    async fn set_done<S: Session>(
+        &self,
+        session: &mut S,
+        output: &str,
+    ) -> Result<Outcome, SqlError> {
+        if self.plan.can_be_undone(&self.reaction.name) {
+            let (correlation, name) = (&self.event.correlation, self.reaction.name.as_str());
+            let (done, now) = (EffectState::Done, self.stamp.now);
+            set_effect(session, correlation, name, done, Some(output), now).await?;
+        }
+        Ok(Outcome::Done)
     }
 
     /// The reactions that this one undoes, and what each had emitted.
@@ -464,21 +476,30 @@ impl Work<'_> {
     async fn emit<S: Session>(
         &self,
         session: &mut S,
-        said: &Said,
+        output: HandlerOutput,
     ) -> Result<Option<Box<NewEvent>>, SqlError> {
-        let declared = if said.refused { &self.reaction.refuses } else { &self.reaction.emits };
-        let Some(kind) = declared.as_ref().filter(|_| !said.silent) else { return Ok(None) };
-        let event = NewEvent {
-            id: EventId::mint(self.stamp.now, self.stamp.random),
-            kind: kind.clone(),
-            time: self.stamp.now,
-            correlation: self.event.correlation.clone(),
-            causation: Some(self.event.id.clone()),
-            traceparent: self.event.traceparent.clone(),
-            data: said.data.clone(),
+        let (declared, data) = match output {
+            Reacted::Done(data) => (&self.reaction.emits, data),
+            Reacted::Silent => return Ok(None),
+            Reacted::Refused(data) => (&self.reaction.refuses, data),
         };
+        let Some(kind) = declared else { return Ok(None) };
+        let event = caused(self.event, kind, data, self.stamp);
         emit(session, self.plan, &event, self.stamp.now).await?;
         Ok(Some(Box::new(event)))
+    }
+}
+
+/// A new event with this cause.
+pub(crate) fn caused(cause: &Event, kind: &EventType, data: String, stamp: Stamp) -> NewEvent {
+    NewEvent {
+        id: EventId::mint(stamp.now, stamp.random),
+        kind: kind.clone(),
+        time: stamp.now,
+        correlation: cause.correlation.clone(),
+        causation: Some(cause.id.clone()),
+        traceparent: cause.traceparent.clone(),
+        data,
     }
 }
 

@@ -8,9 +8,10 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
 pub(crate) use super::build::Followed;
-use super::build::{Built, Call, Choreography, InvalidChoreography, Settings};
+use super::build::{Call, Choreography, InvalidChoreography, Settings};
 use super::job::{Job, Reply};
 use super::observe::Observer;
+use super::plan::Plan;
 use super::react::{self, Stamp};
 use super::status::{FeedStatus, Status};
 use super::{follow, tend};
@@ -108,9 +109,11 @@ impl<S: Store> Choreography<S> {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(self, store: S) -> Result<Service<S>, StartError> {
-        let Built { code, calls, mut followed, observer, settings } = self.build()?;
+        let declaration = self.declaration()?.clone();
+        let Self { handlers, calls, mut followed, observer, settings, .. } = self;
         store.check_settings().await?;
-        let code = Arc::new(code);
+        let plan = Plan { declaration, retry: settings.retry };
+        let code = Arc::new(Code { plan, handlers });
         let source = code.plan.declaration.service.clone();
         if let Reply::Named(found, name) = store.run(&code, Job::Open).await? {
             if i64::try_from(found) != Ok(sql::SCHEMA_VERSION) {

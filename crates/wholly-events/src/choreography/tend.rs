@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use wholly_clock::{Ages, SteadyClock};
 use wholly_core::Timestamp;
 
-use super::follow::disposed;
+use super::follow::{disposed, failed};
 use super::handle::{Undone, Unhandled, call_key};
 use super::job::{Job, Reply};
 use super::known::{forgettable, known_up_to};
@@ -18,7 +18,6 @@ use super::service::{Parts, lock, stamp};
 use super::timeout::Running;
 use crate::event::{Event, now};
 use crate::feed::rows::SEQUENCED_AT_ONCE;
-use crate::names::ReactionName;
 use crate::store::{Store, StoreError};
 
 /// The longest sleep of who waits for a time: another process may have brought it forward.
@@ -98,22 +97,6 @@ async fn retry<S: Store>(parts: &Arc<Parts<S>>, parked: Parked) {
             tracing::warn!(%error, "a parked event is not tried");
             Backoff::default().wait().await;
         }
-    }
-}
-
-/// Records that a try failed, for as long as it takes.
-async fn failed<S: Store>(
-    parts: &Arc<Parts<S>>,
-    reaction: &ReactionName,
-    event: &Event,
-    unhandled: Unhandled,
-) {
-    tracing::warn!(?event, %reaction, error = %unhandled, "a reaction failed again");
-    let mut backoff = Backoff::default();
-    let job = || Job::Failed(reaction.clone(), event.clone(), unhandled.clone(), now());
-    while let Err(error) = parts.run(job()).await {
-        tracing::warn!(%error, "a failure is not recorded");
-        backoff.wait().await;
     }
 }
 

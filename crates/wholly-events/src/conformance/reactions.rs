@@ -8,7 +8,7 @@ use std::time::Duration;
 use wholly_core::Timestamp;
 
 use crate::choreography::DropError;
-use crate::choreography::handle::{Delivered, Reacted, Said, Unhandled};
+use crate::choreography::handle::{Delivered, HandlerOutput, Reacted, Unhandled, output};
 use crate::choreography::job::{GiveUp, Job, Reply};
 use crate::choreography::parked::{Parked, ParkedState};
 use crate::choreography::plan::{Plan, ReactionIndex, Retry};
@@ -75,7 +75,7 @@ impl Effects for deadpool_postgres::Pool {
 ///
 /// # Errors
 /// As the data says.
-pub fn said(delivered: Delivered, reaction: &Reaction) -> Result<Said, Unhandled> {
+pub fn said(delivered: Delivered, reaction: &Reaction) -> Result<HandlerOutput, Unhandled> {
     let undone: Vec<_> = delivered.undone.clone();
     let called: Option<String> = delivered.called.clone();
     let incoming = delivered.read::<String>()?;
@@ -85,7 +85,7 @@ pub fn said(delivered: Delivered, reaction: &Reaction) -> Result<Said, Unhandled
         "fail" => Err("told to fail".into()),
         _ => Ok(Reacted::Done(told)),
     };
-    Said::of(reacted, reaction)
+    output(reacted, reaction)
 }
 
 const RESERVE: ReactionIndex = ReactionIndex(0);

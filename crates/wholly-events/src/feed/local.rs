@@ -14,15 +14,11 @@ pub struct LocalFeed<S: Store>(Weak<Parts<S>>);
 impl<S: Store> LocalFeed<S> {
     /// The feed of this service.
     pub fn of(service: &Service<S>) -> Self {
-        Self::of_parts(service.parts())
-    }
-
-    fn of_parts(parts: &Arc<Parts<S>>) -> Self {
-        Self(Arc::downgrade(parts))
+        Self(Arc::downgrade(service.parts()))
     }
 
     pub(crate) fn followed(parts: &Arc<Parts<S>>) -> Followed {
-        let feed = Arc::new(Self::of_parts(parts));
+        let feed = Arc::new(Self(Arc::downgrade(parts)));
         let read = move |ask| {
             let feed = Arc::clone(&feed);
             Box::pin(async move { feed.read(ask).await }) as _

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::session::Simulated;
 use super::shop::{INVENTORY, LIMIT, ORDER, Order, STOCK, Shop};
-use crate::choreography::handle::{self, Delivered, Said, Unhandled};
+use crate::choreography::handle::{self, Delivered, HandlerOutput, Reacted, Unhandled};
 use crate::choreography::plan::ReactionIndex;
 
 /// The handlers of one service.
@@ -54,7 +54,7 @@ impl<const SEQUENCED: bool> handle::Handlers<Simulated<'_, SEQUENCED>> for Handl
         session: &mut Simulated<'_, SEQUENCED>,
         index: ReactionIndex,
         delivered: Delivered,
-    ) -> Result<Said, Unhandled> {
+    ) -> Result<HandlerOutput, Unhandled> {
         let fails = self.fails.take();
         if fails == Some(Fails::Before) {
             return Err(Unhandled::failed("the handler failed"));
@@ -76,21 +76,22 @@ impl Handlers {
         reaction: &str,
         order: &Order,
         delivered: Delivered,
-    ) -> rusqlite::Result<Said> {
+    ) -> rusqlite::Result<HandlerOutput> {
         let event = &delivered.event;
         let effect = "INSERT INTO effect (reaction, source, id, correlation) VALUES (?, ?, ?, ?)";
         let values =
             [reaction, event.source.as_str(), event.id.as_str(), event.correlation.as_str()];
         db.execute(effect, values)?;
-        let refused = match self.service {
-            _ if reaction == "OrderNoted" => false,
+        let is_done = match self.service {
+            _ if reaction == "OrderNoted" => true,
             ORDER => update(db, reaction, order)?,
-            INVENTORY if reaction == "OrderCreated" => !reserve(db, order)?,
+            INVENTORY if reaction == "OrderCreated" => reserve(db, order)?,
             INVENTORY => release(db, order, &delivered)?,
-            _ if delivered.undone.is_empty() => !charge(db, order, &delivered)?,
+            _ if delivered.undone.is_empty() => charge(db, order, &delivered)?,
             _ => refund(db, order, &delivered)?,
         };
-        Ok(Said { refused, silent: false, data: delivered.event.data })
+        let data = delivered.event.data;
+        Ok(if is_done { Reacted::Done(data) } else { Reacted::Refused(data) })
     }
 }
 
@@ -101,7 +102,7 @@ fn update(db: &Connection, reaction: &str, order: &Order) -> rusqlite::Result<bo
         _ => "cancelled = cancelled + 1",
     };
     let sql = format!("UPDATE orders SET {change} WHERE id = ?");
-    db.execute(&sql, [&order.order]).map(|_| false)
+    db.execute(&sql, [&order.order]).map(|_| true)
 }
 
 /// Returns whether there are enough goods.
@@ -115,14 +116,9 @@ fn reserve(db: &Connection, order: &Order) -> rusqlite::Result<bool> {
 fn release(db: &Connection, order: &Order, delivered: &Delivered) -> rusqlite::Result<bool> {
     if has_happened(delivered) {
         db.execute("UPDATE stock SET count = count + ?1", [order.quantity])?;
-        take_one(
-            db,
-            "DELETE FROM reservation WHERE rowid =
-            (SELECT rowid FROM reservation WHERE id = ?1 LIMIT 1)",
-            order,
-        )?;
+        take_one(db, "reservation", order)?;
     }
-    Ok(false)
+    Ok(true)
 }
 
 /// Returns whether the charge was approved: by the gateway, where that was called.
@@ -136,20 +132,17 @@ fn charge(db: &Connection, order: &Order, delivered: &Delivered) -> rusqlite::Re
 
 fn refund(db: &Connection, order: &Order, delivered: &Delivered) -> rusqlite::Result<bool> {
     if has_happened(delivered) {
-        take_one(
-            db,
-            "DELETE FROM payment WHERE rowid =
-            (SELECT rowid FROM payment WHERE id = ?1 LIMIT 1)",
-            order,
-        )?;
+        take_one(db, "payment", order)?;
     }
-    Ok(false)
+    Ok(true)
 }
 
 fn has_happened(delivered: &Delivered) -> bool {
     delivered.undone.iter().any(|(_, output)| output.is_some())
 }
 
-fn take_one(db: &Connection, sql: &str, order: &Order) -> rusqlite::Result<()> {
-    db.execute(sql, [&order.order]).map(drop)
+/// Deletes one row of the order, of those that there are.
+fn take_one(db: &Connection, table: &str, order: &Order) -> rusqlite::Result<()> {
+    let one = format!("SELECT rowid FROM {table} WHERE id = ?1 LIMIT 1");
+    db.execute(&format!("DELETE FROM {table} WHERE rowid = ({one})"), [&order.order]).map(drop)
 }

@@ -21,8 +21,9 @@ use std::sync::Arc;
 
 use crate::choreography::handle::Unhandled;
 use crate::choreography::job::{Job, Reply};
-use crate::choreography::plan::Plan;
+use crate::choreography::plan::{Plan, ReactionIndex};
 use crate::choreography::react::ReactError;
+use crate::declaration::Reaction;
 use crate::session::SqlError;
 
 /// A database in which a choreographed service lives.
@@ -50,6 +51,14 @@ pub trait Store: Clone + Send + Sync + 'static {
 pub struct Code<H> {
     pub(crate) plan: Plan,
     pub(crate) handlers: Vec<H>,
+}
+
+impl<H> Code<H> {
+    /// The handler of a reaction, and the reaction.
+    fn handler(&self, index: ReactionIndex) -> Result<(&H, &Reaction), Unhandled> {
+        let found = self.handlers.get(index.0).zip(self.plan.reaction(index));
+        found.ok_or_else(|| Unhandled::failed("the reaction has no handler"))
+    }
 }
 
 /// Why a job was not done: its transaction was rolled back, or may have been.

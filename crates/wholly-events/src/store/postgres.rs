@@ -15,7 +15,9 @@ use tokio_postgres::{Client, GenericClient, SimpleQueryMessage};
 
 use super::{Code, Store, StoreError};
 use crate::Failure;
-use crate::choreography::handle::{Delivered, Handlers, Incoming, Reacted, Said, Unhandled};
+use crate::choreography::handle::{
+    Delivered, HandlerOutput, Handlers, Incoming, Reacted, Unhandled, output,
+};
 use crate::choreography::job::{Job, Reply, perform};
 use crate::choreography::plan::ReactionIndex;
 use crate::choreography::{IntoHandler, IntoRecorder, PublishError, Service};
@@ -24,7 +26,7 @@ use crate::driver::tokio_postgres::Postgres;
 use crate::event::NewEvent;
 use crate::session::{Session, SqlError};
 
-type Handling<'a> = Pin<Box<dyn Future<Output = Result<Said, Unhandled>> + Send + 'a>>;
+type Handling<'a> = Pin<Box<dyn Future<Output = Result<HandlerOutput, Unhandled>> + Send + 'a>>;
 
 /// A reaction's code, over the connection that has its transaction open.
 pub type PostgresHandler =
@@ -81,11 +83,10 @@ impl Store for Pool {
     ) -> Result<Reply, StoreError> {
         let leased = Leased(Some(get(self).await?));
         let (client, statements) = leased.client()?;
-        let handlers = Table(&service.handlers, &service.plan.declaration.reactions);
         let mut session = Postgres::pipelined(client, statements);
         // Where this fails, the connection is lost, or the server only reads: nothing else is done.
         session.batch(BEGIN).await?;
-        let performed = perform(&mut session, &service.plan, &handlers, &job).await;
+        let performed = perform(&mut session, &service.plan, &Table(service), &job).await;
         let end = if performed.is_ok() { "COMMIT" } else { "ROLLBACK" };
         // The end is sent with the last statements. It commits nothing where one of them fails.
         let (answers, ended) = join(session.answers(), client.batch_execute(end)).await;
@@ -168,7 +169,8 @@ impl Service<Pool> {
     }
 }
 
-struct Table<'a>(&'a [PostgresHandler], &'a [Reaction]);
+/// The handlers, borrowed: their futures then go from thread to thread for every lifetime.
+struct Table<'a>(&'a Code<PostgresHandler>);
 
 impl Handlers<Postgres<'_>> for Table<'_> {
     async fn handle(
@@ -176,11 +178,9 @@ impl Handlers<Postgres<'_>> for Table<'_> {
         session: &mut Postgres<'_>,
         index: ReactionIndex,
         delivered: Delivered,
-    ) -> Result<Said, Unhandled> {
-        match (self.0.get(index.0), self.1.get(index.0)) {
-            (Some(handler), Some(reaction)) => handler(session.client(), delivered, reaction).await,
-            _ => Err(Unhandled::failed("the reaction has no handler")),
-        }
+    ) -> Result<HandlerOutput, Unhandled> {
+        let (handler, reaction) = self.0.handler(index)?;
+        handler(session.client(), delivered, reaction).await
     }
 }
 
@@ -224,7 +224,7 @@ where
             let function = Arc::clone(&function);
             Box::pin(async move {
                 let incoming = delivered.read()?;
-                Said::of(function.react(db, incoming).await, reaction)
+                output(function.react(db, incoming).await, reaction)
             })
         })
     }
@@ -272,7 +272,7 @@ where
             Box::pin(async move {
                 let called = delivered.called()?;
                 let incoming = delivered.read()?;
-                Said::of(function.record(db, incoming, called).await, reaction)
+                output(function.record(db, incoming, called).await, reaction)
             })
         })
     }

@@ -13,7 +13,9 @@ use wholly_participant::sqlite::{Database, TransactionError};
 
 use super::{Code, Store, StoreError};
 use crate::Failure;
-use crate::choreography::handle::{Delivered, Handlers, Incoming, Reacted, Said, Unhandled};
+use crate::choreography::handle::{
+    Delivered, HandlerOutput, Handlers, Incoming, Reacted, Unhandled, output,
+};
 use crate::choreography::job::{Job, Reply, perform};
 use crate::choreography::plan::ReactionIndex;
 use crate::choreography::react::ReactError;
@@ -24,8 +26,9 @@ use crate::event::NewEvent;
 use crate::session::SqlError;
 
 /// A reaction's code: it blocks, and only one runs at a time.
-pub type SqliteHandler =
-    Box<dyn Fn(&Connection, Delivered, &Reaction) -> Result<Said, Unhandled> + Send + Sync>;
+pub type SqliteHandler = Box<
+    dyn Fn(&Connection, Delivered, &Reaction) -> Result<HandlerOutput, Unhandled> + Send + Sync,
+>;
 
 /// Jobs beyond the number that one commit takes only wait.
 const CONCURRENCY: usize = 256;
@@ -84,16 +87,6 @@ impl SqliteFile {
         let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         connection.pragma_update(None, "synchronous", "off").unwrap();
     }
-
-    fn perform(&self, service: &Code<SqliteHandler>, job: &Job) -> Result<Reply, StoreError> {
-        // A panic of another job rolled its transaction back.
-        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let behavior = TransactionBehavior::Immediate;
-        let db = connection.transaction_with_behavior(behavior).map_err(SqlError::from)?;
-        let reply = perform_ready(&db, service, job)?;
-        db.commit().map_err(SqlError::from)?;
-        Ok(reply)
-    }
 }
 
 impl Store for SqliteFile {
@@ -104,7 +97,13 @@ impl Store for SqliteFile {
     }
 
     async fn run(&self, service: &Arc<Code<SqliteHandler>>, job: Job) -> Result<Reply, StoreError> {
-        self.perform(service, &job)
+        // A panic of another job rolled its transaction back.
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let behavior = TransactionBehavior::Immediate;
+        let db = connection.transaction_with_behavior(behavior).map_err(SqlError::from)?;
+        let reply = perform_ready(&db, service, &job)?;
+        db.commit().map_err(SqlError::from)?;
+        Ok(reply)
     }
 
     fn concurrency(&self) -> usize {
@@ -118,8 +117,7 @@ fn perform_ready(
     service: &Code<SqliteHandler>,
     job: &Job,
 ) -> Result<Reply, ReactError> {
-    let handlers = Table(&service.handlers, &service.plan.declaration.reactions);
-    let performed = perform(&mut Sqlite(db), &service.plan, &handlers, job).now_or_never();
+    let performed = perform(&mut Sqlite(db), &service.plan, service, job).now_or_never();
     performed.unwrap_or_else(|| Err(SqlError("a job of SQLite waited".to_owned()).into()))
 }
 
@@ -146,19 +144,15 @@ fn of(error: TransactionError) -> StoreError {
     }
 }
 
-struct Table<'a>(&'a [SqliteHandler], &'a [Reaction]);
-
-impl Handlers<Sqlite<'_>> for Table<'_> {
+impl Handlers<Sqlite<'_>> for Code<SqliteHandler> {
     async fn handle(
         &self,
         session: &mut Sqlite<'_>,
         index: ReactionIndex,
         delivered: Delivered,
-    ) -> Result<Said, Unhandled> {
-        match (self.0.get(index.0), self.1.get(index.0)) {
-            (Some(handler), Some(reaction)) => handler(session.0, delivered, reaction),
-            _ => Err(Unhandled::failed("the reaction has no handler")),
-        }
+    ) -> Result<HandlerOutput, Unhandled> {
+        let (handler, reaction) = self.handler(index)?;
+        handler(session.0, delivered, reaction)
     }
 }
 
@@ -170,7 +164,7 @@ where
     R: Serialize,
 {
     fn into_handler(self) -> SqliteHandler {
-        Box::new(move |db, delivered, reaction| Said::of(self(db, delivered.read()?), reaction))
+        Box::new(move |db, delivered, reaction| output(self(db, delivered.read()?), reaction))
     }
 }
 
@@ -185,7 +179,7 @@ where
     fn into_handler(self) -> SqliteHandler {
         Box::new(move |db, delivered, reaction| {
             let called = delivered.called()?;
-            Said::of(self(db, delivered.read()?, called), reaction)
+            output(self(db, delivered.read()?, called), reaction)
         })
     }
 }
