@@ -114,7 +114,7 @@ impl Service {
         assert_eq!(follows.contains(&service), plan.follows_itself());
         Self {
             name: plan.declaration.service.clone(),
-            handlers: shop.handlers(service),
+            handlers: Handlers::new(shop, service),
             database: Database::new(service, sequenced, bug),
             ledger: Ledger::default(),
             follows,

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::handlers::Handlers;
 use crate::choreography::plan::{Plan, Retry};
 use crate::declaration::Declaration;
 
@@ -55,10 +54,6 @@ impl Shop {
         let declaration: Declaration = serde_json::from_str(text).unwrap();
         let retry = Retry { most: Duration::from_secs(10), ..Retry::default() };
         Plan { declaration, retry }
-    }
-
-    pub(super) fn handlers(self, service: usize) -> Handlers {
-        Handlers::new(self, service)
     }
 }
 
