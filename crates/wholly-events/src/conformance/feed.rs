@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join;
 
 use crate::cursor::Cursor;
-use crate::feed::{Ask, CursorRefusal, Feed, FeedError, Page, Start};
+use crate::feed::{Ask, Feed, FeedError, Page, Start};
 use crate::names::EventId;
 use crate::{DATA_LIMIT, NewEvent};
 
@@ -116,12 +116,7 @@ fn ids_of(events: &[NewEvent]) -> Vec<EventId> {
 async fn refusal(harness: &impl Harness, cursor: Cursor) -> String {
     let ask = Ask { start: Start::After(cursor), limit: 10, wait: NO_WAIT };
     match harness.feed().read(ask).await {
-        Err(FeedError::Refused(refusal)) => match refusal {
-            CursorRefusal::Ahead { .. } => "cursor-ahead".to_owned(),
-            CursorRefusal::Other { .. } => "cursor-other-event".to_owned(),
-            CursorRefusal::Trimmed { .. } => "cursor-trimmed".to_owned(),
-            CursorRefusal::Said { kind, .. } => kind,
-        },
+        Err(FeedError::Refused(refusal)) => refusal.kind().to_owned(),
         read => panic!("the cursor was not refused: {read:?}"),
     }
 }

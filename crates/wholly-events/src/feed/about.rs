@@ -64,7 +64,7 @@ impl HttpFeed {
 }
 
 /// A feed's address without its last segment.
-fn base(url: &str) -> &str {
+pub(super) fn base(url: &str) -> &str {
     let path = url.find("://").map_or(0, |at| at + 3);
     match url[path..].rfind('/') {
         Some(slash) => &url[..path + slash],

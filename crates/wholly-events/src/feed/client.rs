@@ -118,9 +118,7 @@ impl HttpFeed {
             .build((tcp, tls).into());
         Ok(Self { client, url: url.to_owned(), authorization: None, signing: None })
     }
-}
 
-impl HttpFeed {
     /// The same feed, asked for with this bearer token.
     ///
     /// # Errors
@@ -206,8 +204,7 @@ impl HttpFeed {
 
     /// What is at this path beside the feed.
     pub(crate) async fn get_beside(&self, path: &str) -> Result<Bytes, FeedError> {
-        let before = self.url.rsplit_once('/').map_or(self.url.as_str(), |(before, _)| before);
-        let url = format!("{before}/{path}");
+        let url = format!("{}/{path}", super::about::base(&self.url));
         let answer = self.exchange(url, wire::BATCH, ANSWER_TIMEOUT).await?;
         match answer.head.status {
             StatusCode::OK => Ok(answer.body.unwrap_or_default()),

@@ -16,9 +16,9 @@ use std::time::Duration;
 pub use client::{HttpFeed, InvalidFeed};
 pub use local::LocalFeed;
 pub use rows::Sequenced;
-#[cfg(feature = "conformance")]
-pub(crate) use server::page_header;
 pub use server::{bearer, router};
+#[cfg(feature = "conformance")]
+pub(crate) use server::{page_header, problem};
 
 use crate::cursor::Cursor;
 use crate::names::ServiceName;
@@ -115,6 +115,18 @@ pub enum CursorRefusal {
         /// What it said.
         detail: String,
     },
+}
+
+impl CursorRefusal {
+    /// The reason, as the last part of a problem's type.
+    pub(crate) fn kind(&self) -> &str {
+        match self {
+            Self::Ahead { .. } => "cursor-ahead",
+            Self::Other { .. } => "cursor-other-event",
+            Self::Trimmed { .. } => "cursor-trimmed",
+            Self::Said { kind, .. } => kind,
+        }
+    }
 }
 
 /// Why a feed was not read.

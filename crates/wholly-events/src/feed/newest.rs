@@ -79,24 +79,14 @@ fn place(one: &Placed) -> Cursor {
 
 #[cfg(test)]
 mod tests {
-    use wholly_core::Timestamp;
-
     use super::*;
-    use crate::event::Event;
-    use crate::names::{Correlation, EventId, EventType, ServiceName};
+    use crate::event::{Event, NewEvent};
+    use crate::names::ServiceName;
 
     fn placed(position: u64, data: &str) -> Placed {
-        let event = Event {
-            id: EventId::mint(Timestamp::default(), crate::event::random_bits()),
-            source: ServiceName::new("order").unwrap(),
-            kind: EventType::new("OrderCreated").unwrap(),
-            time: Timestamp::default(),
-            correlation: Correlation::new("ORD001").unwrap(),
-            causation: None,
-            traceparent: None,
-            data: data.to_owned(),
-        };
-        Placed { position, event }
+        let event = NewEvent::new("OrderCreated", "ORD001", &()).unwrap();
+        let event = event.from_source(ServiceName::new("order").unwrap());
+        Placed { position, event: Event { data: data.to_owned(), ..event } }
     }
 
     fn found(before: &Cursor, events: &[Placed]) -> Sequenced {

@@ -11,9 +11,9 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{CursorRefusal, FeedInfo, Page, SetAside, Start};
+use super::{FeedInfo, Page, SetAside, Start};
 use crate::choreography::Service;
 use crate::cursor::Cursor;
 use crate::names::{EventId, ServiceName};
@@ -88,7 +88,7 @@ async fn feed<S: Store>(
     let wait = Duration::from_millis(asked.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
     match service.page(start, limit, wait).await {
         Ok(Ok((info, page))) => batch(&info, &page),
-        Ok(Err(refusal)) => refused(refusal),
+        Ok(Err(refusal)) => problem(StatusCode::GONE, refusal.kind(), &refusal.to_string()),
         Err(error) => unavailable(&error),
     }
 }
@@ -154,17 +154,6 @@ fn no_event(what: &SetAside) -> String {
     serde_json::json!({ "position": what.position.to_string(), "setaside": what.why }).to_string()
 }
 
-/// A cursor that the feed does not go on from: 410, and the reason as the problem's type.
-fn refused(refusal: CursorRefusal) -> Response {
-    let kind = match &refusal {
-        CursorRefusal::Ahead { .. } => "cursor-ahead",
-        CursorRefusal::Other { .. } => "cursor-other-event",
-        CursorRefusal::Trimmed { .. } => "cursor-trimmed",
-        CursorRefusal::Said { kind, .. } => kind,
-    };
-    problem(StatusCode::GONE, kind, &refusal.to_string())
-}
-
 async fn declaration<S: Store>(State(service): State<Service<S>>) -> Response {
     axum::Json(service.declaration()).into_response()
 }
@@ -203,23 +192,16 @@ fn unavailable(error: &StoreError) -> Response {
     response
 }
 
-/// RFC 9457.
-#[derive(Serialize)]
-struct Problem<'a> {
-    r#type: String,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
-}
-
-fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or_default();
-    let r#type = format!("urn:wholly:feed:{kind}");
-    let body = Problem { r#type, title, status: status.as_u16(), detail };
-    let mut response = (status, axum::Json(body)).into_response();
-    let json = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
+/// A problem of RFC 9457.
+pub(crate) fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
+    let body = serde_json::json!({
+        "type": format!("urn:wholly:feed:{kind}"),
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    let headers = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, headers, body.to_string()).into_response()
 }
 
 /// Lets only requests with one of these bearer tokens through to these routes.

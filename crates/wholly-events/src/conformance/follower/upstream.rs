@@ -18,12 +18,14 @@ use tokio::task::JoinHandle;
 use crate::NewEvent;
 use crate::cursor::Cursor;
 use crate::event::{now, random_bits};
-use crate::feed::page_header;
+use crate::feed::{page_header, problem};
 use crate::names::{EventId, ServiceName};
 use crate::wire;
 
 /// The name of the feed: the source of its events.
 pub(super) const SOURCE: &str = "conformance";
+/// The detail of every problem.
+const SAYS: &str = "the conformance suite says so";
 
 /// The longest wait that is granted; longer than any follower needs to notice that it was.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -172,13 +174,13 @@ async fn feed(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>) -
     shared.changes.send_replace(());
     let (after, limit, wait) = match started {
         Ok(started) => started,
-        Err((status, kind)) => return problem(status, kind),
+        Err((status, kind)) => return problem(status, kind, SAYS),
     };
     let give_up = tokio::time::Instant::now() + wait.min(LONGEST_WAIT);
     let (page, fault) = loop {
         changes.mark_unchanged();
         match shared.lock().take(after, limit) {
-            Err((status, kind)) => return problem(status, kind),
+            Err((status, kind)) => return problem(status, kind, SAYS),
             Ok((page, fault)) => {
                 let is_over = tokio::time::Instant::now() >= give_up;
                 if !page.items.is_empty() || is_over {
@@ -193,7 +195,7 @@ async fn feed(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>) -
     match fault {
         None | Some(Fault::Overlap | Fault::Stale) => page.response(false),
         Some(Fault::Cut) => page.response(true),
-        Some(Fault::Error) => problem(StatusCode::INTERNAL_SERVER_ERROR, "broken"),
+        Some(Fault::Error) => problem(StatusCode::INTERNAL_SERVER_ERROR, "broken", SAYS),
         Some(Fault::NoPage) => "<html>Come back later</html>".into_response(),
         Some(Fault::Late) => {
             // Until there is more than the page knows, which the suite sees to.
@@ -302,14 +304,4 @@ impl Given {
         ];
         (headers, body).into_response()
     }
-}
-
-fn problem(status: StatusCode, kind: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or_default();
-    let body = serde_json::json!({
-        "type": format!("urn:wholly:feed:{kind}"), "title": title, "status": status.as_u16(),
-        "detail": "the conformance suite says so",
-    });
-    let headers = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, headers, body.to_string()).into_response()
 }
