@@ -234,7 +234,7 @@ fn id(graph: &Graph<'_>, service: usize) -> String {
     // Two of one name are two participants.
     let mut before = graph.declarations.iter().take(service);
     match is_plain
-        && !KEYWORDS.contains(&&*name.to_ascii_lowercase())
+        && !KEYWORDS.split(' ').any(|word| word.eq_ignore_ascii_case(name))
         && before.all(|one| one.service.as_str() != name)
     {
         true => name.to_owned(),
@@ -243,42 +243,9 @@ fn id(graph: &Graph<'_>, service: usize) -> String {
 }
 
 /// Words with which a line of a sequence diagram begins.
-const KEYWORDS: [&str; 34] = [
-    "acctitle",
-    "accdescr",
-    "activate",
-    "actor",
-    "alt",
-    "and",
-    "as",
-    "autonumber",
-    "box",
-    "break",
-    "create",
-    "critical",
-    "deactivate",
-    "destroy",
-    "details",
-    "else",
-    "end",
-    "left",
-    "link",
-    "links",
-    "loop",
-    "note",
-    "off",
-    "opt",
-    "option",
-    "over",
-    "par",
-    "par_over",
-    "participant",
-    "properties",
-    "rect",
-    "right",
-    "sequencediagram",
-    "title",
-];
+const KEYWORDS: &str = "acctitle accdescr activate actor alt and as autonumber box break create critical \
+    deactivate destroy details else end left link links loop note off opt option over \
+    par par_over participant properties rect right sequencediagram title";
 
 #[cfg(test)]
 mod tests;

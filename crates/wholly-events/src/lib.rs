@@ -210,34 +210,7 @@ pub mod sqlx {
         pub use crate::driver::sqlx_sqlite::{create_tables, publish, receive_once};
     }
 
-    /// PostgreSQL.
-    ///
-    /// ```no_run
-    /// use sqlx::{Connection, PgConnection};
-    /// use wholly_events::sqlx::postgres::{create_tables, publish, receive_once};
-    /// use wholly_events::{EventId, NewEvent, ReactionName, ServiceName};
-    /// use wholly_events::inbox::Received;
-    ///
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let mut db = PgConnection::connect("postgresql://orders@localhost/orders").await?;
-    /// create_tables(&mut db).await?;
-    /// let table = "CREATE TABLE stock (item text PRIMARY KEY, reserved bigint NOT NULL)";
-    /// sqlx::query(table).execute(&mut db).await?;
-    /// let (reaction, source) = (ReactionName::new("reserve")?, ServiceName::new("orders")?);
-    /// let id = EventId::new("018bcfe5-6801-7000-8000-000000000000")?;
-    ///
-    /// let mut tx = db.begin().await?;
-    /// if receive_once(&mut tx, &reaction, &source, &id).await? == Received::First {
-    ///     sqlx::query("INSERT INTO stock VALUES ('shoe', 1)").execute(&mut *tx).await?;
-    ///     let data = serde_json::json!({ "item": "shoe" });
-    ///     let event = NewEvent::new("StockReserved", "ORD001", &data)?;
-    ///     publish(&mut tx, &event.caused_by(&id)).await?;
-    /// }
-    /// tx.commit().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// PostgreSQL: as SQLite, with a `PgConnection`.
     #[cfg(feature = "sqlx-postgres")]
     pub mod postgres {
         pub use crate::driver::sqlx_postgres::{create_tables, publish, receive_once};

@@ -134,11 +134,13 @@ impl From<u64> for Value<'_> {
     }
 }
 
+const NO_TEXT: &str = "a column that should be a text is none";
+const NO_NUMBER: &str = "a column that should be a number is none";
+
 impl Row {
     /// The text in this column.
     pub(crate) fn text(&mut self, column: usize) -> Result<String, SqlError> {
-        let what = "a column that should be a text is none";
-        self.optional_text(column)?.ok_or_else(|| SqlError::unexpected(what))
+        self.optional_text(column)?.ok_or_else(|| SqlError::unexpected(NO_TEXT))
     }
 
     /// The text in this column, if there is one.
@@ -146,28 +148,23 @@ impl Row {
         match self.0.get_mut(column).map(|cell| std::mem::replace(cell, Cell::Null)) {
             Some(Cell::Text(text)) => Ok(Some(text)),
             Some(Cell::Null) => Ok(None),
-            Some(Cell::Int(_)) | None => {
-                Err(SqlError::unexpected("a column that should be a text is none"))
-            }
+            Some(Cell::Int(_)) | None => Err(SqlError::unexpected(NO_TEXT)),
         }
     }
 
     /// The number in this column.
     pub(crate) fn number(&self, column: usize) -> Result<u64, SqlError> {
-        let what = "a column that should be a number is none";
-        self.optional_number(column)?.ok_or_else(|| SqlError::unexpected(what))
+        self.optional_number(column)?.ok_or_else(|| SqlError::unexpected(NO_NUMBER))
     }
 
     /// The number in this column, if there is one.
     pub(crate) fn optional_number(&self, column: usize) -> Result<Option<u64>, SqlError> {
-        let what = "a column that should be a number is none";
-        match self.0.get(column) {
-            Some(Cell::Int(number)) => {
-                u64::try_from(*number).map(Some).map_err(|_| SqlError::unexpected(what))
-            }
-            Some(Cell::Null) => Ok(None),
-            Some(Cell::Text(_)) | None => Err(SqlError::unexpected(what)),
-        }
+        let number = match self.0.get(column) {
+            Some(Cell::Null) => return Ok(None),
+            Some(Cell::Int(number)) => u64::try_from(*number).ok(),
+            Some(Cell::Text(_)) | None => None,
+        };
+        number.map(Some).ok_or_else(|| SqlError::unexpected(NO_NUMBER))
     }
 
     /// The name in this column.
@@ -180,8 +177,7 @@ impl Row {
 
     /// The enum whose variant this column names.
     pub(crate) fn word<T: DeserializeOwned>(&mut self, column: usize) -> Result<T, SqlError> {
-        let missing = || SqlError::unexpected("a column that should be a word is none");
-        self.optional_word(column)?.ok_or_else(missing)
+        self.optional_word(column)?.ok_or_else(|| SqlError::unexpected(NO_TEXT))
     }
 
     /// The enum whose variant this column names, if it names one.

@@ -95,7 +95,7 @@ pub enum Finding {
     /// Events that lead to each other.
     #[error(
         "these events lead to each other in a cycle, which a reaction has to end: {}",
-        Listed(.events)
+        listed(.events)
     )]
     Cycle { events: Vec<EventType> },
     /// A time-out that counts from an event of which its service does not know.
@@ -194,14 +194,6 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Events in a row.
-struct Listed<'a>(&'a [EventType]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (nth, event) in self.0.iter().enumerate() {
-            write!(f, "{}{event}", if nth == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
+fn listed(events: &[EventType]) -> String {
+    events.iter().map(EventType::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -14,7 +14,7 @@ use crate::choreography::parked::{Parked, ParkedState};
 use crate::choreography::plan::{Plan, ReactionIndex, Retry};
 use crate::choreography::react::{Disposition, End, Stamp};
 use crate::cursor::Cursor;
-use crate::declaration::{Declaration, Reaction, Timeout};
+use crate::declaration::{Declaration, Reaction};
 use crate::event::{Event, NewEvent};
 use crate::feed::{CursorRefusal, Page, Start};
 use crate::inbox::Outcome;
@@ -184,6 +184,13 @@ impl<S: Effects> World<S> {
         }
     }
 
+    async fn give_up(&mut self, sequence: u64, refusal: Option<(EventType, String)>) -> Reply {
+        let (reason, call_did_not_happen) = ("ticket 4711".to_owned(), false);
+        let given_up = GiveUp { sequence, reason, refusal, call_did_not_happen };
+        let stamp = self.stamp();
+        self.run(Job::GiveUp(given_up, stamp)).await
+    }
+
     async fn parked(&mut self) -> Vec<Parked> {
         match self.run(Job::Parked(0, 100)).await {
             Reply::Parked(parked, _) => parked,
@@ -235,34 +242,21 @@ fn correlation(name: &str) -> Correlation {
 }
 
 fn declaration() -> Declaration {
-    let reaction =
-        |on: &str, emits: &str, refuses: Option<&str>, undoes: &[&str], calls| Reaction {
-            name: name(on),
-            on: kind(on),
-            emits: Some(kind(emits)),
-            refuses: refuses.map(kind),
-            undoes: undoes.iter().map(|one| name(one)).collect(),
-            calls,
-            read_only: false,
-        };
-    Declaration {
-        service: service(),
-        begins: vec![kind("Begun")],
-        reactions: vec![
-            reaction("Created", "Reserved", Some("NotReserved"), &[], false),
-            reaction("Cancelled", "Released", None, &["Created"], false),
-            reaction("Asked", "Charged", Some("NotCharged"), &[], true),
-            reaction("Undone", "Refunded", None, &["Asked"], false),
+    let declaration = serde_json::json!({
+        "service": "shop",
+        "begins": ["Begun"],
+        "reactions": [
+            {"name": "Created", "on": "Created", "emits": "Reserved", "refuses": "NotReserved"},
+            {"name": "Cancelled", "on": "Cancelled", "emits": "Released", "undoes": ["Created"]},
+            {"name": "Asked", "on": "Asked", "emits": "Charged", "refuses": "NotCharged",
+             "calls": true},
+            {"name": "Undone", "on": "Undone", "emits": "Refunded", "undoes": ["Asked"]},
         ],
-        timeouts: vec![Timeout {
-            after: kind("Created"),
-            awaits: vec![kind("Cancelled")],
-            within: Duration::from_secs(60),
-            emits: kind("Late"),
-        }],
-        ends: Vec::new(),
-        within: None,
-    }
+        "timeouts": [
+            {"after": "Created", "awaits": ["Cancelled"], "within_ms": 60_000, "emits": "Late"},
+        ],
+    });
+    serde_json::from_value(declaration).unwrap()
 }
 
 fn event(id: &str, of: &str, data: &str) -> Event {
@@ -339,14 +333,7 @@ async fn what_fails_is_parked_and_tried_in_its_order<S: Effects>(mut world: Worl
     world.record_failure(RESERVE, &first, unhandled).await;
     assert_eq!(world.parked().await[0].tries, 2);
     // Given up, the next one is due.
-    let given_up = GiveUp {
-        sequence: due[0].sequence,
-        reason: "test".to_owned(),
-        refusal: None,
-        call_did_not_happen: false,
-    };
-    let stamp = world.stamp();
-    assert!(matches!(world.run(Job::GiveUp(given_up, stamp)).await, Reply::Done));
+    assert!(matches!(world.give_up(due[0].sequence, None).await, Reply::Done));
     let due = world.due().await;
     assert_eq!(due[0].event.id, second.id);
     assert_eq!(world.retry(&due[0], None).await, DONE);
@@ -411,14 +398,7 @@ async fn an_undo_waits_for_a_call_that_is_out<S: Effects>(mut world: World<S>) {
     // A call that fails is out as before.
     world.record_failure(CHARGE, &asked, Unhandled::failed("no answer")).await;
     assert_eq!(world.parked().await[0].state, ParkedState::Calling);
-    let given_up = GiveUp {
-        sequence: parked[0].sequence,
-        reason: "test".to_owned(),
-        refusal: None,
-        call_did_not_happen: false,
-    };
-    let stamp = world.stamp();
-    let reply = world.run(Job::GiveUp(given_up, stamp)).await;
+    let reply = world.give_up(parked[0].sequence, None).await;
     assert!(matches!(reply, Reply::Refused(DropError::CallIsOut)), "{reply:?}");
     // After a crash the call comes first.
     world.run(Job::CallsAgain(world.now)).await;
@@ -453,15 +433,9 @@ async fn an_operator_gives_up_with_a_refusal_and_a_reason<S: Effects>(mut world:
     let created = event("e1", "Created", "fail");
     world.fail(RESERVE, &created).await;
     let sequence = world.parked().await[0].sequence;
-    let given_up = GiveUp {
-        sequence,
-        reason: "ticket 4711".to_owned(),
-        refusal: Some((kind("NotReserved"), "{}".to_owned())),
-        call_did_not_happen: false,
-    };
-    let stamp = world.stamp();
-    assert!(matches!(world.run(Job::GiveUp(given_up.clone(), stamp)).await, Reply::Done));
-    let again = world.run(Job::GiveUp(given_up, stamp)).await;
+    let refusal = Some((kind("NotReserved"), "{}".to_owned()));
+    assert!(matches!(world.give_up(sequence, refusal.clone()).await, Reply::Done));
+    let again = world.give_up(sequence, refusal).await;
     assert!(matches!(again, Reply::Refused(DropError::NotParked)), "{again:?}");
     assert_eq!(world.kinds().await, ["NotReserved"]);
     let job = Job::Reactions(created.source.clone(), created.id.clone());
