@@ -25,7 +25,7 @@ pub enum Received {
 /// The outcome of an event, as the inbox keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Outcome {
+pub enum ReactionOutcome {
     /// The reaction took effect.
     Done,
     /// The reaction refused.
@@ -49,8 +49,8 @@ pub async fn receive_once<S: Session>(
     id: &EventId,
     now: Timestamp,
 ) -> Result<Received, SqlError> {
-    let key = Key { reaction, source, id };
-    match session.execute(sql::RECEIVE, &line(key, Outcome::Done, None, now)).await? {
+    let key = InboxKey { reaction, source, id };
+    match session.execute(sql::RECEIVE, &line(key, ReactionOutcome::Done, None, now)).await? {
         0 => Ok(Received::Again),
         _ => Ok(Received::First),
     }
@@ -58,7 +58,7 @@ pub async fn receive_once<S: Session>(
 
 /// A reaction to an event: the inbox's key.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Key<'a> {
+pub(crate) struct InboxKey<'a> {
     pub(crate) reaction: &'a ReactionName,
     pub(crate) source: &'a ServiceName,
     pub(crate) id: &'a EventId,
@@ -67,8 +67,8 @@ pub(crate) struct Key<'a> {
 /// Remembers what became of the event, and the operator's reason, unless it is remembered already.
 pub(crate) async fn record<S: Session>(
     session: &mut S,
-    key: Key<'_>,
-    outcome: Outcome,
+    key: InboxKey<'_>,
+    outcome: ReactionOutcome,
     reason: Option<&str>,
     now: Timestamp,
 ) -> Result<(), SqlError> {
@@ -77,8 +77,8 @@ pub(crate) async fn record<S: Session>(
 
 /// A line of the inbox.
 fn line<'a>(
-    key: Key<'a>,
-    outcome: Outcome,
+    key: InboxKey<'a>,
+    outcome: ReactionOutcome,
     reason: Option<&'a str>,
     now: Timestamp,
 ) -> [Value<'a>; 6] {
@@ -92,7 +92,7 @@ fn line<'a>(
     ]
 }
 
-impl Outcome {
+impl ReactionOutcome {
     /// The word for it, in the database and in answers.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -104,7 +104,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for ReactionOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }

@@ -9,7 +9,7 @@ use common::{Shop, eventually};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use wholly_events::feed::{Ask, Feed, HttpFeed, Start};
-use wholly_events::inbox::Outcome;
+use wholly_events::inbox::ReactionOutcome;
 use wholly_events::{Choreography, Failure, Incoming, Reacted};
 use wholly_participant::sqlite::Database;
 
@@ -70,7 +70,7 @@ async fn a_service_says_of_itself_what_it_declares_how_it_stands_and_what_it_did
     let (info, page) = order.read(ask).await.unwrap();
     let reactions = inventory.reactions(&info.source, &page.events[0].event.id).await.unwrap();
     let outcomes: Vec<_> = reactions.unwrap().into_iter().map(|one| one.outcome).collect();
-    assert_eq!(outcomes, [Outcome::Done]);
+    assert_eq!(outcomes, [ReactionOutcome::Done]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

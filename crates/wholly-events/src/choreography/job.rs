@@ -4,18 +4,18 @@
 
 use wholly_core::Timestamp;
 
-use super::handle::{Handlers, Unhandled};
+use super::handler::{HandlerError, Handlers};
 use super::operator::DropError;
-use super::parked::{self, Parked, ParkedState};
-use super::plan::{Plan, ReactionIndex};
+use super::parked::{self, ParkedEvent, ParkedState};
+use super::plan::{ReactionIndex, ServicePlan};
 use super::react::{self, Disposition, ReactError, Stamp};
 use super::status::ReactionStatus;
-use super::timeout::{self, Running};
+use super::timeout::{self, PendingTimeout};
 use crate::cursor::Cursor;
 use crate::event::Event;
 use crate::feed::rows::{self, Sequenced};
 use crate::feed::{CursorRefusal, Page, SetAside, Start};
-use crate::inbox::{Outcome, record};
+use crate::inbox::{ReactionOutcome, record};
 use crate::names::{Correlation, EventType, ReactionName, ServiceName};
 use crate::outbox::create_tables;
 use crate::session::{Session, SqlError, Value};
@@ -23,7 +23,7 @@ use crate::sql;
 
 /// A job.
 #[derive(Debug)]
-pub enum Job {
+pub enum StoreJob {
     /// Makes the tables.
     Create,
     /// Makes the tables and names the feed.
@@ -33,7 +33,7 @@ pub enum Job {
     /// Tries a parked event again, with its call's result where there is one.
     Retry(u64, Correlation, Option<String>, Stamp),
     /// Records that a reaction to an event failed.
-    Failed(ReactionName, Event, Unhandled, Timestamp),
+    Failed(ReactionName, Event, HandlerError, Timestamp),
     /// Ends the wait of all calls that were out when the service ended.
     CallsAgain(Timestamp),
     /// The parked events that are to be tried, and the time of the next.
@@ -41,7 +41,7 @@ pub enum Job {
     /// The time-outs that are due.
     TimeoutsDue(Timestamp),
     /// Fires a time-out.
-    Fire(Running, Stamp),
+    Fire(PendingTimeout, Stamp),
     /// Gives positions to what is committed; the place is the last one that is known.
     Sequence(Option<Cursor>),
     /// A part of the feed, up to this head.
@@ -83,7 +83,7 @@ pub struct GiveUp {
 
 /// What a job came to.
 #[derive(Debug)]
-pub enum Reply {
+pub enum JobOutput {
     /// Nothing but that it is done.
     Done,
     /// The version of the tables, and the feed's name.
@@ -91,9 +91,9 @@ pub enum Reply {
     /// What became of an event.
     Disposed(Disposition),
     /// Parked events, and the time of the next try.
-    Parked(Vec<Parked>, Option<Timestamp>),
+    Parked(Vec<ParkedEvent>, Option<Timestamp>),
     /// Time-outs.
-    Timeouts(Vec<Running>, Option<Timestamp>),
+    Timeouts(Vec<PendingTimeout>, Option<Timestamp>),
     /// True if the job changed something, or there is more to do.
     Changed(bool),
     /// The youngest time that the tables tell; `None` where they tell none.
@@ -116,70 +116,70 @@ const DUE_AT_ONCE: u64 = 64;
 /// Does the job in this transaction.
 pub(crate) async fn perform<S: Session>(
     session: &mut S,
-    plan: &Plan,
+    plan: &ServicePlan,
     handlers: &impl Handlers<S>,
-    job: &Job,
-) -> Result<Reply, ReactError> {
+    job: &StoreJob,
+) -> Result<JobOutput, ReactError> {
     let source = &plan.declaration.service;
     Ok(match job {
-        Job::Create => {
+        StoreJob::Create => {
             create_tables(session).await?;
-            Reply::Done
+            JobOutput::Done
         }
-        Job::Open => {
+        StoreJob::Open => {
             create_tables(session).await?;
             let (version, name) = rows::name(session, source).await?;
-            Reply::Named(version, name)
+            JobOutput::Named(version, name)
         }
-        Job::Receive(index, event, stamp) => {
-            Reply::Disposed(react::receive(session, plan, handlers, *index, event, *stamp).await?)
-        }
-        Job::Retry(sequence, correlation, called, stamp) => {
+        StoreJob::Receive(index, event, stamp) => JobOutput::Disposed(
+            react::receive(session, plan, handlers, *index, event, *stamp).await?,
+        ),
+        StoreJob::Retry(sequence, correlation, called, stamp) => {
             let called = called.clone();
             let disposition =
                 react::retry(session, plan, handlers, *sequence, correlation, called, *stamp);
-            Reply::Disposed(disposition.await?)
+            JobOutput::Disposed(disposition.await?)
         }
-        Job::Failed(reaction, event, unhandled, now) => {
-            react::failed(session, plan, reaction, event, unhandled, *now).await?;
-            Reply::Done
+        StoreJob::Failed(reaction, event, failure, now) => {
+            react::failed(session, plan, reaction, event, failure, *now).await?;
+            JobOutput::Done
         }
-        Job::CallsAgain(now) => {
+        StoreJob::CallsAgain(now) => {
             session.execute(sql::CALLS_AGAIN, &[now.as_millis().into()]).await?;
-            Reply::Done
+            JobOutput::Done
         }
-        Job::Due(now) => {
+        StoreJob::Due(now) => {
             let due = parked::due(session, *now, DUE_AT_ONCE).await?;
-            Reply::Parked(due, next(session, sql::PARKED_NEXT).await?)
+            JobOutput::Parked(due, next(session, sql::PARKED_NEXT).await?)
         }
-        Job::TimeoutsDue(now) => {
+        StoreJob::TimeoutsDue(now) => {
             let due = timeout::due(session, *now, DUE_AT_ONCE).await?;
-            Reply::Timeouts(due, next(session, sql::TIMEOUT_NEXT).await?)
+            JobOutput::Timeouts(due, next(session, sql::TIMEOUT_NEXT).await?)
         }
-        Job::Fire(running, stamp) => {
-            Reply::Changed(timeout::fire(session, plan, running, *stamp).await?)
+        StoreJob::Fire(running, stamp) => {
+            JobOutput::Changed(timeout::fire(session, plan, running, *stamp).await?)
         }
-        Job::Sequence(known) => {
-            Reply::Sequenced(rows::sequence(session, source, known.as_ref()).await?)
+        StoreJob::Sequence(known) => {
+            JobOutput::Sequenced(rows::sequence(session, source, known.as_ref()).await?)
         }
-        Job::Page(start, head, limit) => {
-            Reply::Page(rows::page(session, start, source, *head, *limit).await?)
+        StoreJob::Page(start, head, limit) => {
+            JobOutput::Page(rows::page(session, start, source, *head, *limit).await?)
         }
-        Job::Cursor(source) => Reply::Cursor(cursor(session, source).await?),
-        Job::Advance(source, to, now) => {
+        StoreJob::Cursor(source) => JobOutput::Cursor(cursor(session, source).await?),
+        StoreJob::Advance(source, to, now) => {
             let id = to.id.as_ref().map(|id| id.as_str()).into();
             let values =
                 [Value::Text(source.as_str()), to.position.into(), id, now.as_millis().into()];
-            Reply::Changed(session.execute(sql::ADVANCE, &values).await? > 0)
+            JobOutput::Changed(session.execute(sql::ADVANCE, &values).await? > 0)
         }
-        Job::SetCursor(source, to, reason, now) => {
+        StoreJob::SetCursor(source, to, reason, now) => {
             let id = to.id.as_ref().map(|id| id.as_str()).into();
             let (name, now) = (Value::Text(source.as_str()), now.as_millis().into());
             let values = [name, to.position.into(), id, now, Value::Text(reason)];
             session.execute(sql::SET_CURSOR, &values).await?;
-            Reply::Done
+            JobOutput::Done
         }
-        Job::SetAside(source, what, now) => {
+        StoreJob::SetAside(source, what, now) => {
             let values = [
                 Value::Text(source.as_str()),
                 what.position.into(),
@@ -188,19 +188,21 @@ pub(crate) async fn perform<S: Session>(
                 now.as_millis().into(),
             ];
             session.execute(sql::SET_ASIDE, &values).await?;
-            Reply::Done
+            JobOutput::Done
         }
-        Job::GiveUp(given_up, stamp) => give_up(session, plan, given_up, *stamp).await?,
-        Job::RetryNow(sequence, now) => {
+        StoreJob::GiveUp(given_up, stamp) => give_up(session, plan, given_up, *stamp).await?,
+        StoreJob::RetryNow(sequence, now) => {
             let values = [now.as_millis().into(), (*sequence).into()];
-            Reply::Changed(session.execute(sql::RETRY_NOW, &values).await? > 0)
+            JobOutput::Changed(session.execute(sql::RETRY_NOW, &values).await? > 0)
         }
-        Job::Youngest => Reply::Youngest(youngest(session).await?),
-        Job::Trim(outbox, inbox) => Reply::Changed(trim(session, *outbox, *inbox).await?),
-        Job::Parked(after, limit) => {
-            Reply::Parked(parked::list(session, *after, *limit).await?, None)
+        StoreJob::Youngest => JobOutput::Youngest(youngest(session).await?),
+        StoreJob::Trim(outbox, inbox) => JobOutput::Changed(trim(session, *outbox, *inbox).await?),
+        StoreJob::Parked(after, limit) => {
+            JobOutput::Parked(parked::list(session, *after, *limit).await?, None)
         }
-        Job::Reactions(source, id) => Reply::Reactions(reactions(session, plan, source, id).await?),
+        StoreJob::Reactions(source, id) => {
+            JobOutput::Reactions(reactions(session, plan, source, id).await?)
+        }
     })
 }
 
@@ -226,29 +228,30 @@ async fn cursor<S: Session>(
 /// Gives a parked event up: remembered as dropped, with the refusal that the operator chose.
 async fn give_up<S: Session>(
     session: &mut S,
-    plan: &Plan,
+    plan: &ServicePlan,
     given_up: &GiveUp,
     stamp: Stamp,
-) -> Result<Reply, SqlError> {
+) -> Result<JobOutput, SqlError> {
     let Some(parked) = parked::find(session, given_up.sequence).await? else {
-        return Ok(Reply::Refused(DropError::NotParked));
+        return Ok(JobOutput::Refused(DropError::NotParked));
     };
     let correlation = &parked.event.correlation;
     react::lock(session, correlation, stamp.now).await?;
     // It may have ended while its correlation's lock was waited for.
     let Some(parked) = parked::find(session, given_up.sequence).await? else {
-        return Ok(Reply::Refused(DropError::NotParked));
+        return Ok(JobOutput::Refused(DropError::NotParked));
     };
     if parked.state == ParkedState::Calling && !given_up.call_did_not_happen {
-        return Ok(Reply::Refused(DropError::CallIsOut));
+        return Ok(JobOutput::Refused(DropError::CallIsOut));
     }
     if let Some((kind, data)) = &given_up.refusal {
         let event = react::caused(&parked.event, kind, data.clone(), stamp);
         react::emit(session, plan, &event, stamp.now).await?;
     }
-    record(session, parked.key(), Outcome::Dropped, Some(&given_up.reason), stamp.now).await?;
+    record(session, parked.key(), ReactionOutcome::Dropped, Some(&given_up.reason), stamp.now)
+        .await?;
     parked::unpark(session, given_up.sequence, correlation, stamp.now).await?;
-    Ok(Reply::Done)
+    Ok(JobOutput::Done)
 }
 
 async fn youngest<S: Session>(session: &mut S) -> Result<Option<Timestamp>, SqlError> {
@@ -276,7 +279,7 @@ async fn trim<S: Session>(
 
 async fn reactions<S: Session>(
     session: &mut S,
-    plan: &Plan,
+    plan: &ServicePlan,
     source: &ServiceName,
     id: &crate::EventId,
 ) -> Result<Vec<ReactionStatus>, SqlError> {

@@ -4,31 +4,31 @@
 //! then is a [`Service`]. Each event of a feed that it follows is dealt with in one local
 //! transaction: see [`react`] for what becomes of it.
 
-#[cfg(all(test, feature = "rusqlite"))]
-mod bounded;
-mod build;
+pub(crate) mod backoff;
+mod builder;
+pub(crate) mod correlation_queues;
+pub(crate) mod feed_reader;
 mod follow;
-pub(crate) mod handle;
+pub(crate) mod handler;
 pub(crate) mod job;
-pub(crate) mod known;
-pub(crate) mod lanes;
-mod observe;
+mod observer;
 mod operator;
-pub(crate) mod pace;
 pub(crate) mod parked;
 pub(crate) mod plan;
 pub mod react;
-pub(crate) mod reader;
+pub(crate) mod read_horizon;
 pub(crate) mod service;
 pub(crate) mod status;
-mod tend;
+#[cfg(all(test, feature = "rusqlite"))]
+mod table_growth;
+mod tasks;
 pub(crate) mod timeout;
 
-pub use build::{CallOut, Choreography, IntoHandler, IntoRecorder, InvalidChoreography};
-pub use handle::{Incoming, Reacted, Undone, Unhandled};
-pub use observe::Ended;
+pub use builder::{CallOut, Choreography, IntoHandler, IntoRecorder, InvalidChoreography};
+pub use handler::{HandlerError, Incoming, Reacted, Undone};
+pub use observer::EndedReaction;
 pub use operator::{DropError, Ending, OperateError, Operator};
-pub use parked::{Parked, ParkedState};
-pub use plan::{ReactionIndex, Retry};
+pub use parked::{ParkedEvent, ParkedState};
+pub use plan::{ReactionIndex, RetryPolicy};
 pub use service::{PublishError, Service, StartError};
-pub use status::{FeedStatus, ParkedStatus, ReactionStatus, Status};
+pub use status::{FeedStatus, ParkedStatus, ReactionStatus, ServiceStatus};

@@ -3,21 +3,21 @@
 
 use std::sync::Arc;
 
-use super::job::{GiveUp, Job, Reply};
-use super::parked::Parked;
-use super::plan::{Plan, Retry};
+use super::job::{GiveUp, JobOutput, StoreJob};
+use super::parked::ParkedEvent;
+use super::plan::{RetryPolicy, ServicePlan};
 use super::service::stamp;
 use super::status::ParkedStatus;
 use crate::cursor::Cursor;
 use crate::declaration::Declaration;
 use crate::event::now;
 use crate::names::{EventType, ServiceName};
-use crate::store::{Code, Store, StoreError};
+use crate::store::{ServiceCode, Store, StoreError};
 
 /// A service's database, in the hands of an operator.
 pub struct Operator<S: Store> {
     store: S,
-    code: Arc<Code<S::Handler>>,
+    code: Arc<ServiceCode<S::Handler>>,
 }
 
 /// The end, for the others, of an event that is given up.
@@ -68,8 +68,8 @@ impl<S: Store> Operator<S> {
     /// An operator of this service. The declaration says which refusals there are, and which
     /// time-outs they start.
     pub fn of(store: S, declaration: Declaration) -> Self {
-        let plan = Plan { declaration, retry: Retry::default() };
-        Self { store, code: Arc::new(Code { plan, handlers: Vec::new() }) }
+        let plan = ServicePlan { declaration, retry: RetryPolicy::default() };
+        Self { store, code: Arc::new(ServiceCode { plan, handlers: Vec::new() }) }
     }
 
     /// Makes the tables where they are not there.
@@ -77,7 +77,7 @@ impl<S: Store> Operator<S> {
     /// # Errors
     /// The database's.
     pub async fn create_tables(&self) -> Result<(), StoreError> {
-        self.run(Job::Create).await.map(drop)
+        self.run(StoreJob::Create).await.map(drop)
     }
 
     /// The events that are parked behind this number, at most so many.
@@ -86,8 +86,8 @@ impl<S: Store> Operator<S> {
     /// The database's.
     pub async fn parked(&self, after: u64, limit: u64) -> Result<Vec<ParkedStatus>, StoreError> {
         let stuck_after = self.code.plan.retry.stuck_after;
-        Ok(match self.run(Job::Parked(after, limit)).await? {
-            Reply::Parked(parked, _) => {
+        Ok(match self.run(StoreJob::Parked(after, limit)).await? {
+            JobOutput::Parked(parked, _) => {
                 parked.into_iter().map(|one| ParkedStatus::of(one, stuck_after)).collect()
             }
             _ => Vec::new(),
@@ -99,7 +99,7 @@ impl<S: Store> Operator<S> {
     /// # Errors
     /// The database's.
     pub async fn retry(&self, number: u64) -> Result<bool, StoreError> {
-        Ok(matches!(self.run(Job::RetryNow(number, now())).await?, Reply::Changed(true)))
+        Ok(matches!(self.run(StoreJob::RetryNow(number, now())).await?, JobOutput::Changed(true)))
     }
 
     /// Gives a parked event up, for a reason that is recorded.
@@ -123,8 +123,8 @@ impl<S: Store> Operator<S> {
             }
         };
         let given_up = GiveUp { sequence: number, reason, refusal, call_did_not_happen };
-        match self.run(Job::GiveUp(given_up, stamp())).await? {
-            Reply::Refused(why) => Err(refused(why)),
+        match self.run(StoreJob::GiveUp(given_up, stamp())).await? {
+            JobOutput::Refused(why) => Err(refused(why)),
             _ => Ok(()),
         }
     }
@@ -134,8 +134,8 @@ impl<S: Store> Operator<S> {
     /// # Errors
     /// The database's.
     pub async fn cursor(&self, source: ServiceName) -> Result<Option<Cursor>, StoreError> {
-        Ok(match self.run(Job::Cursor(source)).await? {
-            Reply::Cursor(cursor) => cursor,
+        Ok(match self.run(StoreJob::Cursor(source)).await? {
+            JobOutput::Cursor(cursor) => cursor,
             _ => None,
         })
     }
@@ -151,22 +151,22 @@ impl<S: Store> Operator<S> {
         to: Cursor,
         reason: String,
     ) -> Result<(), StoreError> {
-        self.run(Job::SetCursor(source, to, reason, now())).await.map(drop)
+        self.run(StoreJob::SetCursor(source, to, reason, now())).await.map(drop)
     }
 
-    async fn find(&self, number: u64) -> Result<Option<Parked>, StoreError> {
-        Ok(match self.run(Job::Parked(number.saturating_sub(1), 1)).await? {
-            Reply::Parked(parked, _) => parked.into_iter().find(|one| one.sequence == number),
+    async fn find(&self, number: u64) -> Result<Option<ParkedEvent>, StoreError> {
+        Ok(match self.run(StoreJob::Parked(number.saturating_sub(1), 1)).await? {
+            JobOutput::Parked(parked, _) => parked.into_iter().find(|one| one.sequence == number),
             _ => None,
         })
     }
 
-    fn refusal_of(&self, parked: &Parked) -> Option<EventType> {
+    fn refusal_of(&self, parked: &ParkedEvent) -> Option<EventType> {
         let plan = &self.code.plan;
         plan.reaction(plan.by_name(&parked.reaction)?)?.refuses.clone()
     }
 
-    async fn run(&self, job: Job) -> Result<Reply, StoreError> {
+    async fn run(&self, job: StoreJob) -> Result<JobOutput, StoreError> {
         self.store.run(&self.code, job).await
     }
 }

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use wholly_core::Timestamp;
 
 use crate::event::Event;
-use crate::inbox::Key;
+use crate::inbox::InboxKey;
 use crate::names::{Correlation, EventId, ReactionName, ServiceName};
 use crate::session::{Row, Session, SqlError, Value};
 use crate::{sql, wire};
@@ -34,7 +34,7 @@ pub enum ParkedState {
 
 /// A parked event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parked {
+pub struct ParkedEvent {
     /// Its place among all that was ever parked here.
     pub sequence: u64,
     /// The reaction that it waits for.
@@ -71,14 +71,14 @@ impl fmt::Display for ParkedState {
     }
 }
 
-impl Parked {
-    pub(crate) fn key(&self) -> Key<'_> {
-        Key { reaction: &self.reaction, source: &self.event.source, id: &self.event.id }
+impl ParkedEvent {
+    pub(crate) fn key(&self) -> InboxKey<'_> {
+        InboxKey { reaction: &self.reaction, source: &self.event.source, id: &self.event.id }
     }
 }
 
 /// The values with which an event is parked.
-pub(crate) struct Parking<'a> {
+pub(crate) struct ParkRequest<'a> {
     pub(crate) reaction: &'a ReactionName,
     pub(crate) event: &'a Event,
     pub(crate) state: ParkedState,
@@ -90,7 +90,7 @@ pub(crate) struct Parking<'a> {
 /// Parks an event behind all others; does nothing where it is parked already.
 pub(crate) async fn park<S: Session>(
     session: &mut S,
-    parking: Parking<'_>,
+    parking: ParkRequest<'_>,
     now: Timestamp,
 ) -> Result<(), SqlError> {
     let text = wire::to_json(parking.event, None).map_err(SqlError::unexpected)?;
@@ -144,7 +144,7 @@ pub(crate) async fn unpark<S: Session>(
 pub(crate) async fn find<S: Session>(
     session: &mut S,
     sequence: u64,
-) -> Result<Option<Parked>, SqlError> {
+) -> Result<Option<ParkedEvent>, SqlError> {
     let rows = session.query(sql::PARKED_ONE, &[sequence.into()]).await?;
     rows.into_iter().next().map(read).transpose()
 }
@@ -154,7 +154,7 @@ pub(crate) async fn due<S: Session>(
     session: &mut S,
     now: Timestamp,
     limit: u64,
-) -> Result<Vec<Parked>, SqlError> {
+) -> Result<Vec<ParkedEvent>, SqlError> {
     let rows = session.query(sql::PARKED_DUE, &[now.as_millis().into(), limit.into()]).await?;
     rows.into_iter().map(read).collect()
 }
@@ -164,16 +164,16 @@ pub(crate) async fn list<S: Session>(
     session: &mut S,
     after: u64,
     limit: u64,
-) -> Result<Vec<Parked>, SqlError> {
+) -> Result<Vec<ParkedEvent>, SqlError> {
     let rows = session.query(sql::PARKED_LIST, &[after.into(), limit.into()]).await?;
     rows.into_iter().map(read).collect()
 }
 
-fn read(mut row: Row) -> Result<Parked, SqlError> {
+fn read(mut row: Row) -> Result<ParkedEvent, SqlError> {
     // The names are in the table for its keys; the event has them, too.
     let _: (ServiceName, EventId) = (row.name(2)?, row.name(3)?);
     let (event, _) = wire::of_json(&row.text(5)?).map_err(SqlError::unexpected)?;
-    Ok(Parked {
+    Ok(ParkedEvent {
         sequence: row.number(0)?,
         reaction: row.name(1)?,
         event,

@@ -11,14 +11,14 @@ pub struct ReactionIndex(pub(crate) usize);
 
 /// A declaration, and how failures are dealt with.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct ServicePlan {
     pub(crate) declaration: Declaration,
-    pub(crate) retry: Retry,
+    pub(crate) retry: RetryPolicy,
 }
 
 /// The way in which a reaction that failed is tried again.
 #[derive(Clone, Copy, Debug)]
-pub struct Retry {
+pub struct RetryPolicy {
     /// The wait before the second try; doubled for each one after it.
     pub first: Duration,
     /// The longest wait between two tries.
@@ -27,13 +27,13 @@ pub struct Retry {
     pub stuck_after: u32,
 }
 
-impl Default for Retry {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self { first: Duration::from_millis(100), most: Duration::from_secs(30), stuck_after: 8 }
     }
 }
 
-impl Retry {
+impl RetryPolicy {
     /// The wait after this many tries.
     pub(crate) fn wait(&self, tries: u64) -> Duration {
         let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
@@ -41,7 +41,7 @@ impl Retry {
     }
 }
 
-impl Plan {
+impl ServicePlan {
     pub(crate) fn reaction(&self, index: ReactionIndex) -> Option<&Reaction> {
         self.declaration.reactions.get(index.0)
     }

@@ -23,12 +23,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use wholly_core::Timestamp;
 
-use super::handle::{Delivered, HandlerOutput, Handlers, Reacted, Undone, Unhandled};
-use super::parked::{self, ParkedState, Parking};
-use super::plan::{Plan, ReactionIndex};
+use super::handler::{Delivered, HandlerError, HandlerOutput, Handlers, Reacted, Undone};
+use super::parked::{self, ParkRequest, ParkedState};
+use super::plan::{ReactionIndex, ServicePlan};
 use crate::declaration::Reaction;
 use crate::event::{Event, NewEvent};
-use crate::inbox::{Key, Outcome, record};
+use crate::inbox::{InboxKey, ReactionOutcome, record};
 use crate::names::{Correlation, EventId, EventType, ReactionName};
 use crate::outbox::publish;
 use crate::probe::{Law, broken};
@@ -48,7 +48,7 @@ pub struct Stamp {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// The reaction ended, now.
-    Ended(End),
+    Ended(ReactionEnd),
     /// The reaction had dealt with it before, or it is parked already.
     Again,
     /// It is parked behind another event of its correlation.
@@ -59,9 +59,9 @@ pub enum Disposition {
 
 /// The end of a reaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct End {
+pub struct ReactionEnd {
     /// The outcome.
-    pub outcome: Outcome,
+    pub outcome: ReactionOutcome,
     /// The event that it emitted.
     pub emitted: Option<Box<NewEvent>>,
     /// True if events that were parked behind another one may be due now.
@@ -73,7 +73,7 @@ pub struct End {
 pub enum ReactError {
     /// The service's handler.
     #[error(transparent)]
-    Unhandled(#[from] Unhandled),
+    Handler(#[from] HandlerError),
     /// The database.
     #[error(transparent)]
     Sql(#[from] SqlError),
@@ -82,7 +82,7 @@ pub enum ReactError {
 /// Deals with an event that came from a feed.
 pub(crate) async fn receive<S: Session>(
     session: &mut S,
-    plan: &Plan,
+    plan: &ServicePlan,
     handlers: &impl Handlers<S>,
     index: ReactionIndex,
     event: &Event,
@@ -90,7 +90,7 @@ pub(crate) async fn receive<S: Session>(
 ) -> Result<Disposition, ReactError> {
     let Some(reaction) = plan.reaction(index) else { return Ok(Disposition::Again) };
     lock(session, &event.correlation, stamp.now).await?;
-    let seen = look(session, &reaction.name, event).await?;
+    let seen = look_up(session, &reaction.name, event).await?;
     if seen.handled || seen.parked_at.is_some() {
         return Ok(Disposition::Again);
     }
@@ -101,10 +101,10 @@ pub(crate) async fn receive<S: Session>(
             if broken(Law::UndoingWaitsItsTurn) {
                 break;
             }
-            first_parked = look(session, &reaction.name, event).await?.first_parked;
+            first_parked = look_up(session, &reaction.name, event).await?.first_parked;
             continue;
         }
-        let parking = Parking {
+        let parking = ParkRequest {
             reaction: &reaction.name,
             event,
             state: ParkedState::Waiting,
@@ -117,9 +117,9 @@ pub(crate) async fn receive<S: Session>(
     }
     // Where one was parked and this one is here, it has overtaken that one.
     let frees = seen.first_parked.is_some();
-    let work = Work { plan, index, reaction, event, stamp, frees };
+    let work = Execution { plan, index, reaction, event, stamp, frees };
     if seen.suppressed {
-        return work.end(session, Outcome::Suppressed, None).await;
+        return work.end(session, ReactionOutcome::Suppressed, None).await;
     }
     if reaction.calls {
         return work.call(session).await;
@@ -131,7 +131,7 @@ pub(crate) async fn receive<S: Session>(
 /// it where the call was made.
 pub(crate) async fn retry<S: Session>(
     session: &mut S,
-    plan: &Plan,
+    plan: &ServicePlan,
     handlers: &impl Handlers<S>,
     sequence: u64,
     correlation: &Correlation,
@@ -146,21 +146,21 @@ pub(crate) async fn retry<S: Session>(
     let found = plan.by_name(&parked.reaction);
     let Some((index, reaction)) = found.and_then(|at| Some((at, plan.reaction(at)?))) else {
         let why = format!("the service has no reaction {} any more", parked.reaction);
-        return Err(Unhandled::failed(why).into());
+        return Err(HandlerError::failed(why).into());
     };
     let event = &parked.event;
-    let seen = look(session, &reaction.name, event).await?;
+    let seen = look_up(session, &reaction.name, event).await?;
     if seen.first_parked != Some(sequence) {
         return Ok(Disposition::Again);
     }
-    let work = Work { plan, index, reaction, event, stamp, frees: true };
+    let work = Execution { plan, index, reaction, event, stamp, frees: true };
     let disposition = match (reaction.calls, parked.state, called) {
         _ if seen.handled => Disposition::Again,
         (true, ParkedState::Calling, Some(called)) => {
             work.run(session, handlers, Some(called)).await?
         }
         _ if seen.suppressed && parked.state != ParkedState::Calling => {
-            work.end(session, Outcome::Suppressed, None).await?
+            work.end(session, ReactionOutcome::Suppressed, None).await?
         }
         (true, _, _) => {
             let (state, due) = (ParkedState::Calling, Some(stamp.now + CALL_LEASE));
@@ -176,14 +176,14 @@ pub(crate) async fn retry<S: Session>(
 /// Records that a try failed: parks the event, or counts the try of one that is parked.
 pub(crate) async fn failed<S: Session>(
     session: &mut S,
-    plan: &Plan,
+    plan: &ServicePlan,
     reaction: &ReactionName,
     event: &Event,
-    unhandled: &Unhandled,
+    failure: &HandlerError,
     now: Timestamp,
 ) -> Result<(), SqlError> {
     lock(session, &event.correlation, now).await?;
-    let seen = look(session, reaction, event).await?;
+    let seen = look_up(session, reaction, event).await?;
     if seen.handled {
         return Ok(());
     }
@@ -193,12 +193,12 @@ pub(crate) async fn failed<S: Session>(
         None => None,
     };
     let tries = before.as_ref().map_or(0, |parked| parked.tries).saturating_add(1);
-    let error = shown(&unhandled.to_string());
-    let (state, next_try) = match (unhandled, before.as_ref().map(|parked| parked.state)) {
+    let error = shown(&failure.to_string());
+    let (state, next_try) = match (failure, before.as_ref().map(|parked| parked.state)) {
         // A call that is out stays so, whatever fails afterwards.
         (_, Some(ParkedState::Calling)) => (ParkedState::Calling, Some(plan.retry.wait(tries))),
-        (Unhandled::Unreadable(_), _) => (ParkedState::Unreadable, None),
-        (Unhandled::Failed(_), _) => (ParkedState::Failing, Some(plan.retry.wait(tries))),
+        (HandlerError::Unreadable(_), _) => (ParkedState::Unreadable, None),
+        (HandlerError::Failed(_), _) => (ParkedState::Failing, Some(plan.retry.wait(tries))),
     };
     let next_try = next_try.map(|wait| now + wait);
     match before {
@@ -208,7 +208,7 @@ pub(crate) async fn failed<S: Session>(
         }
         None => {
             let error = Some(&*error);
-            let parking = Parking { reaction, event, state, tries, next_try, error };
+            let parking = ParkRequest { reaction, event, state, tries, next_try, error };
             parked::park(session, parking, now).await
         }
     }
@@ -242,7 +242,7 @@ pub(crate) async fn lock<S: Session>(
 }
 
 /// What the tables know of a reaction to an event.
-struct Seen {
+struct PriorState {
     handled: bool,
     parked_at: Option<u64>,
     first_parked: Option<u64>,
@@ -268,11 +268,11 @@ impl EffectState {
     }
 }
 
-async fn look<S: Session>(
+async fn look_up<S: Session>(
     session: &mut S,
     reaction: &ReactionName,
     event: &Event,
-) -> Result<Seen, SqlError> {
+) -> Result<PriorState, SqlError> {
     let values = [
         Value::Text(reaction.as_str()),
         Value::Text(event.source.as_str()),
@@ -283,7 +283,7 @@ async fn look<S: Session>(
     let Some(mut row) = rows.into_iter().next() else {
         return Err(SqlError::unexpected("a statement without a table gave no row"));
     };
-    Ok(Seen {
+    Ok(PriorState {
         handled: row.optional_text(0)?.is_some(),
         parked_at: row.optional_number(1)?,
         first_parked: row.optional_number(2)?,
@@ -296,7 +296,7 @@ async fn look<S: Session>(
 /// mark is for the time-out that begins later.
 async fn arrived<S: Session>(
     session: &mut S,
-    plan: &Plan,
+    plan: &ServicePlan,
     event: &Event,
     now: Timestamp,
 ) -> Result<(), SqlError> {
@@ -339,7 +339,7 @@ async fn overtakes<S: Session>(
     if !undone || is_out {
         return Ok(false);
     }
-    record(session, parked.key(), Outcome::Suppressed, None, now).await?;
+    record(session, parked.key(), ReactionOutcome::Suppressed, None, now).await?;
     parked::unpark(session, first, &parked.event.correlation, now).await?;
     Ok(true)
 }
@@ -374,8 +374,8 @@ async fn effect<S: Session>(
 }
 
 /// An event that is dealt with now.
-struct Work<'a> {
-    plan: &'a Plan,
+struct Execution<'a> {
+    plan: &'a ServicePlan,
     index: ReactionIndex,
     reaction: &'a Reaction,
     event: &'a Event,
@@ -383,26 +383,26 @@ struct Work<'a> {
     frees: bool,
 }
 
-impl Work<'_> {
+impl Execution<'_> {
     async fn end<S: Session>(
         &self,
         session: &mut S,
-        outcome: Outcome,
+        outcome: ReactionOutcome,
         emitted: Option<Box<NewEvent>>,
     ) -> Result<Disposition, ReactError> {
         let (event, name) = (self.event, &self.reaction.name);
-        let key = Key { reaction: name, source: &event.source, id: &event.id };
+        let key = InboxKey { reaction: name, source: &event.source, id: &event.id };
         record(session, key, outcome, None, self.stamp.now).await?;
-        Ok(Disposition::Ended(End { outcome, emitted, frees: self.frees }))
+        Ok(Disposition::Ended(ReactionEnd { outcome, emitted, frees: self.frees }))
     }
 
     /// Parks the event with its call out: what the call does is unknown from the commit on.
     async fn call<S: Session>(&self, session: &mut S) -> Result<Disposition, ReactError> {
         let (reaction, event) = (&self.reaction.name, self.event);
         let (state, next_try) = (ParkedState::Calling, Some(self.stamp.now + CALL_LEASE));
-        let parking = Parking { reaction, event, state, tries: 0, next_try, error: None };
+        let parking = ParkRequest { reaction, event, state, tries: 0, next_try, error: None };
         parked::park(session, parking, self.stamp.now).await?;
-        let seen = look(session, reaction, event).await?;
+        let seen = look_up(session, reaction, event).await?;
         let missing = || SqlError::unexpected("an event that was parked is not there");
         let sequence = seen.parked_at.ok_or_else(missing)?;
         Ok(Disposition::Call(sequence, self.undone(session).await?))
@@ -425,7 +425,7 @@ impl Work<'_> {
         let outcome = match &output {
             Reacted::Refused(_) => {
                 session.batch("ROLLBACK TO SAVEPOINT wholly_reaction").await?;
-                Outcome::Refused
+                ReactionOutcome::Refused
             }
             Reacted::Done(data) => self.set_done(session, data).await?,
             Reacted::Silent => self.set_done(session, "null").await?,
@@ -440,13 +440,13 @@ impl Work<'_> {
         &self,
         session: &mut S,
         output: &str,
-    ) -> Result<Outcome, SqlError> {
+    ) -> Result<ReactionOutcome, SqlError> {
         if self.plan.can_be_undone(&self.reaction.name) {
             let (correlation, name) = (&self.event.correlation, self.reaction.name.as_str());
             let (done, now) = (EffectState::Done, self.stamp.now);
             set_effect(session, correlation, name, done, Some(output), now).await?;
         }
-        Ok(Outcome::Done)
+        Ok(ReactionOutcome::Done)
     }
 
     /// The reactions that this one undoes, and what each had emitted.
@@ -506,12 +506,12 @@ pub(crate) fn caused(cause: &Event, kind: &EventType, data: String, stamp: Stamp
 /// Publishes an event of the service's own, and starts the time-outs that count from it.
 pub(crate) async fn emit<S: Session>(
     session: &mut S,
-    plan: &Plan,
+    plan: &ServicePlan,
     event: &NewEvent,
     now: Timestamp,
 ) -> Result<(), SqlError> {
     publish(session, event).await?;
-    let started = Started {
+    let started = TimeoutOrigin {
         kind: &event.kind,
         correlation: &event.correlation,
         id: &event.id,
@@ -522,7 +522,7 @@ pub(crate) async fn emit<S: Session>(
 }
 
 /// An event from which a time-out counts.
-struct Started<'a> {
+struct TimeoutOrigin<'a> {
     kind: &'a EventType,
     correlation: &'a Correlation,
     id: &'a EventId,
@@ -530,8 +530,8 @@ struct Started<'a> {
     data: &'a str,
 }
 
-fn of(event: &Event) -> Started<'_> {
-    Started {
+fn of(event: &Event) -> TimeoutOrigin<'_> {
+    TimeoutOrigin {
         kind: &event.kind,
         correlation: &event.correlation,
         id: &event.id,
@@ -542,8 +542,8 @@ fn of(event: &Event) -> Started<'_> {
 
 async fn start_timeouts<S: Session>(
     session: &mut S,
-    plan: &Plan,
-    after: &Started<'_>,
+    plan: &ServicePlan,
+    after: &TimeoutOrigin<'_>,
     now: Timestamp,
 ) -> Result<(), SqlError> {
     for timeout in plan.started_by(after.kind) {

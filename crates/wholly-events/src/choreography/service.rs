@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use super::build::Followed;
-use super::build::{Call, Choreography, InvalidChoreography, Settings};
-use super::job::{Job, Reply};
-use super::observe::Observer;
-use super::plan::Plan;
+pub(crate) use super::builder::FollowedFeed;
+use super::builder::{CallFunction, Choreography, InvalidChoreography, ServiceSettings};
+use super::job::{JobOutput, StoreJob};
+use super::observer::ReactionObserver;
+use super::plan::ServicePlan;
 use super::react::{self, Stamp};
-use super::status::{FeedStatus, Status};
-use super::{follow, tend};
+use super::status::{FeedStatus, ServiceStatus};
+use super::{follow, tasks};
 use crate::cursor::Cursor;
 use crate::declaration::Declaration;
 use crate::event::{NewEvent, now, random_bits};
@@ -24,14 +24,14 @@ use crate::feed::{CursorRefusal, FeedInfo, Page, Start};
 use crate::names::{EventType, ServiceName};
 use crate::session::{Session, SqlError};
 use crate::sql;
-use crate::store::{Code, Store, StoreError};
+use crate::store::{ServiceCode, Store, StoreError};
 
 /// A choreographed service that runs.
 ///
 /// Clones are handles of the same service, which stops when the last one is dropped: at once, as in
 /// a crash, which it is made for.
 pub struct Service<S: Store> {
-    parts: Arc<Parts<S>>,
+    runtime: Arc<Runtime<S>>,
     tasks: Arc<Tasks>,
 }
 
@@ -65,12 +65,12 @@ pub enum StartError {
 }
 
 /// The parts that all tasks of a service share.
-pub(crate) struct Parts<S: Store> {
+pub(crate) struct Runtime<S: Store> {
     pub(crate) store: S,
-    pub(crate) code: Arc<Code<S::Handler>>,
-    pub(crate) calls: Vec<Option<Call>>,
-    pub(crate) observer: Option<Observer>,
-    pub(crate) settings: Settings,
+    pub(crate) code: Arc<ServiceCode<S::Handler>>,
+    pub(crate) calls: Vec<Option<CallFunction>>,
+    pub(crate) observer: Option<ReactionObserver>,
+    pub(crate) settings: ServiceSettings,
     /// The last events that are known to be committed.
     pub(crate) newest: watch::Sender<Newest>,
     /// Held while positions are given, so that what is found comes in its order.
@@ -92,13 +92,13 @@ pub(crate) struct Parts<S: Store> {
 
 /// The tasks that run for a service; all of them end with its last handle.
 struct Tasks {
-    tending: Mutex<JoinSet<()>>,
+    background: Mutex<JoinSet<()>>,
     calling: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl<S: Store> Clone for Service<S> {
     fn clone(&self) -> Self {
-        Self { parts: Arc::clone(&self.parts), tasks: Arc::clone(&self.tasks) }
+        Self { runtime: Arc::clone(&self.runtime), tasks: Arc::clone(&self.tasks) }
     }
 }
 
@@ -112,10 +112,10 @@ impl<S: Store> Choreography<S> {
         let declaration = self.declaration()?.clone();
         let Self { handlers, calls, mut followed, observer, settings, .. } = self;
         store.check_settings().await?;
-        let plan = Plan { declaration, retry: settings.retry };
-        let code = Arc::new(Code { plan, handlers });
+        let plan = ServicePlan { declaration, retry: settings.retry };
+        let code = Arc::new(ServiceCode { plan, handlers });
         let source = code.plan.declaration.service.clone();
-        if let Reply::Named(found, name) = store.run(&code, Job::Open).await? {
+        if let JobOutput::Named(found, name) = store.run(&code, StoreJob::Open).await? {
             if i64::try_from(found) != Ok(sql::SCHEMA_VERSION) {
                 return Err(StartError::Version { found });
             }
@@ -123,8 +123,8 @@ impl<S: Store> Choreography<S> {
                 return Err(StartError::OtherService { expected: source, found: name });
             }
         }
-        store.run(&code, Job::CallsAgain(now())).await?;
-        let parts = Arc::new(Parts {
+        store.run(&code, StoreJob::CallsAgain(now())).await?;
+        let runtime = Arc::new(Runtime {
             store,
             code,
             calls,
@@ -140,49 +140,49 @@ impl<S: Store> Choreography<S> {
             calling: Arc::default(),
             feeds: Mutex::default(),
         });
-        parts.sequence().await?;
-        if parts.code.plan.follows_itself() {
-            followed.push(LocalFeed::followed(&parts));
+        runtime.sequence().await?;
+        if runtime.code.plan.follows_itself() {
+            followed.push(LocalFeed::followed(&runtime));
         }
-        Ok(Service { tasks: Arc::new(Tasks::spawn(&parts, followed)), parts })
+        Ok(Service { tasks: Arc::new(Tasks::spawn(&runtime, followed)), runtime })
     }
 }
 
 impl Tasks {
-    fn spawn<S: Store>(parts: &Arc<Parts<S>>, followed: Vec<Followed>) -> Self {
+    fn spawn<S: Store>(runtime: &Arc<Runtime<S>>, followed: Vec<FollowedFeed>) -> Self {
         let mut tasks = JoinSet::new();
         for (nth, feed) in followed.into_iter().enumerate() {
-            lock(&parts.feeds).push(FeedStatus::new(feed.source.clone()));
-            tasks.spawn(follow::follow(Arc::clone(parts), feed, nth));
+            lock(&runtime.feeds).push(FeedStatus::new(feed.source.clone()));
+            tasks.spawn(follow::follow(Arc::clone(runtime), feed, nth));
         }
-        tasks.spawn(tend::sequence(Arc::clone(parts)));
-        tasks.spawn(tend::retry_parked(Arc::clone(parts)));
-        tasks.spawn(tend::time_out(Arc::clone(parts)));
-        tasks.spawn(tend::trim(Arc::clone(parts)));
-        Self { tending: Mutex::new(tasks), calling: Arc::clone(&parts.calling) }
+        tasks.spawn(tasks::sequence(Arc::clone(runtime)));
+        tasks.spawn(tasks::retry_parked(Arc::clone(runtime)));
+        tasks.spawn(tasks::time_out(Arc::clone(runtime)));
+        tasks.spawn(tasks::trim(Arc::clone(runtime)));
+        Self { background: Mutex::new(tasks), calling: Arc::clone(&runtime.calling) }
     }
 }
 
 impl<S: Store> Service<S> {
     /// The service's declaration.
     pub fn declaration(&self) -> &Declaration {
-        &self.parts.code.plan.declaration
+        &self.runtime.code.plan.declaration
     }
 
     /// Runs something for the service until its last handle is dropped.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        lock(&self.tasks.tending).spawn(task);
+        lock(&self.tasks.background).spawn(task);
     }
 
-    pub(crate) fn parts(&self) -> &Arc<Parts<S>> {
-        &self.parts
+    pub(crate) fn runtime(&self) -> &Arc<Runtime<S>> {
+        &self.runtime
     }
 
     /// Tells that something was published in a transaction of the program's own, which is
     /// committed. Without it a poll finds the event a moment later.
     pub fn wake(&self) {
-        self.parts.published.notify_one();
-        self.parts.timeouts.notify_one();
+        self.runtime.published.notify_one();
+        self.runtime.timeouts.notify_one();
     }
 
     /// A part of the service's own feed, at once; only events that are known to be committed.
@@ -195,15 +195,15 @@ impl<S: Store> Service<S> {
         limit: u64,
         wait: Duration,
     ) -> Result<Result<(FeedInfo, Page), CursorRefusal>, StoreError> {
-        self.parts.read(start, limit, wait).await
+        self.runtime.read(start, limit, wait).await
     }
 
     /// The service's status.
     ///
     /// # Errors
     /// The database's.
-    pub async fn status(&self) -> Result<Status, StoreError> {
-        Status::of(&self.parts).await
+    pub async fn status(&self) -> Result<ServiceStatus, StoreError> {
+        ServiceStatus::of(&self.runtime).await
     }
 
     /// The service's reactions to an event: names, outcomes, times, and the reasons of
@@ -216,7 +216,7 @@ impl<S: Store> Service<S> {
         source: ServiceName,
         id: crate::EventId,
     ) -> Result<Vec<super::status::ReactionStatus>, StoreError> {
-        super::status::reactions(&self.parts, source, id).await
+        super::status::reactions(&self.runtime, source, id).await
     }
 }
 
@@ -247,7 +247,7 @@ impl<S: Store> Service<S> {
         session: &mut impl Session,
         event: &NewEvent,
     ) -> Result<(), PublishError> {
-        let plan = &self.parts.code.plan;
+        let plan = &self.runtime.code.plan;
         if !plan.declaration.begins.contains(&event.kind) {
             let (service, kind) = (plan.declaration.service.clone(), event.kind.clone());
             return Err(PublishError::Undeclared { service, kind });
@@ -256,8 +256,8 @@ impl<S: Store> Service<S> {
     }
 }
 
-impl<S: Store> Parts<S> {
-    pub(crate) async fn run(&self, job: Job) -> Result<Reply, StoreError> {
+impl<S: Store> Runtime<S> {
+    pub(crate) async fn run(&self, job: StoreJob) -> Result<JobOutput, StoreError> {
         self.store.run(&self.code, job).await
     }
 
@@ -270,7 +270,7 @@ impl<S: Store> Parts<S> {
     pub(crate) async fn sequence(&self) -> Result<u64, StoreError> {
         let _alone = self.sequencing.lock().await;
         let known = self.newest.borrow().head();
-        let Reply::Sequenced(found) = self.run(Job::Sequence(known.clone())).await? else {
+        let JobOutput::Sequenced(found) = self.run(StoreJob::Sequence(known.clone())).await? else {
             return Err(SqlError::unexpected("the end of the feed is something else").into());
         };
         let head = found.head.clone();
@@ -323,8 +323,8 @@ impl<S: Store> Parts<S> {
         head: u64,
         limit: u64,
     ) -> Result<Result<Page, CursorRefusal>, StoreError> {
-        match self.run(Job::Page(start, head, limit)).await? {
-            Reply::Page(page) => Ok(page),
+        match self.run(StoreJob::Page(start, head, limit)).await? {
+            JobOutput::Page(page) => Ok(page),
             _ => Err(SqlError::unexpected("a page is something else").into()),
         }
     }
@@ -352,7 +352,7 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        lock(&self.tending).abort_all();
+        lock(&self.background).abort_all();
         lock(&self.calling).abort_all();
     }
 }

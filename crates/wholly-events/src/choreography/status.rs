@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use wholly_core::Timestamp;
 
-use super::job::{Job, Reply};
-use super::parked::{Parked, ParkedState};
-use super::reader::Passed;
-use super::service::{Parts, lock};
-use crate::inbox::Outcome;
+use super::feed_reader::Checkpoint;
+use super::job::{JobOutput, StoreJob};
+use super::parked::{ParkedEvent, ParkedState};
+use super::service::{Runtime, lock};
+use crate::inbox::ReactionOutcome;
 use crate::names::{Correlation, EventId, EventType, ReactionName, ServiceName};
 use crate::store::{Store, StoreError};
 
@@ -18,7 +18,7 @@ const PARKED_LIMIT: u64 = 1_000;
 
 /// The status of a service.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Status {
+pub struct ServiceStatus {
     /// The service.
     pub service: ServiceName,
     /// The feeds that it follows.
@@ -82,7 +82,7 @@ pub struct ReactionStatus {
     /// The reaction.
     pub reaction: ReactionName,
     /// Its outcome.
-    pub outcome: Outcome,
+    pub outcome: ReactionOutcome,
     /// The time at which it ended, in milliseconds since 1970.
     pub at: Timestamp,
     /// The reason of the operator who dropped it.
@@ -103,12 +103,12 @@ impl FeedStatus {
     }
 
     /// Everything up to this place is dealt with or parked.
-    pub(crate) fn passed(&mut self, passed: &Passed) {
+    pub(crate) fn passed(&mut self, passed: &Checkpoint) {
         self.position = passed.place.position;
     }
 
     /// A restart reads on from there.
-    pub(crate) fn saved(&mut self, passed: &Passed) {
+    pub(crate) fn saved(&mut self, passed: &Checkpoint) {
         if let Some(began) = passed.read_to_end_at {
             self.read_to_end_at = Some(began);
         }
@@ -120,23 +120,23 @@ impl FeedStatus {
     }
 }
 
-impl Status {
-    pub(crate) async fn of<S: Store>(parts: &Arc<Parts<S>>) -> Result<Self, StoreError> {
-        let parked = match parts.run(Job::Parked(0, PARKED_LIMIT)).await? {
-            Reply::Parked(parked, _) => parked,
+impl ServiceStatus {
+    pub(crate) async fn of<S: Store>(runtime: &Arc<Runtime<S>>) -> Result<Self, StoreError> {
+        let parked = match runtime.run(StoreJob::Parked(0, PARKED_LIMIT)).await? {
+            JobOutput::Parked(parked, _) => parked,
             _ => Vec::new(),
         };
-        let stuck_after = parts.code.plan.retry.stuck_after;
+        let stuck_after = runtime.code.plan.retry.stuck_after;
         Ok(Self {
-            service: parts.source().clone(),
-            feeds: lock(&parts.feeds).clone(),
+            service: runtime.source().clone(),
+            feeds: lock(&runtime.feeds).clone(),
             parked: parked.into_iter().map(|one| ParkedStatus::of(one, stuck_after)).collect(),
         })
     }
 }
 
 impl ParkedStatus {
-    pub(crate) fn of(parked: Parked, stuck_after: u32) -> Self {
+    pub(crate) fn of(parked: ParkedEvent, stuck_after: u32) -> Self {
         let tried_often = parked.tries >= u64::from(stuck_after);
         let stuck = match parked.state {
             ParkedState::Waiting => false,
@@ -160,12 +160,12 @@ impl ParkedStatus {
 }
 
 pub(crate) async fn reactions<S: Store>(
-    parts: &Arc<Parts<S>>,
+    runtime: &Arc<Runtime<S>>,
     source: ServiceName,
     id: EventId,
 ) -> Result<Vec<ReactionStatus>, StoreError> {
-    Ok(match parts.run(Job::Reactions(source, id)).await? {
-        Reply::Reactions(found) => found,
+    Ok(match runtime.run(StoreJob::Reactions(source, id)).await? {
+        JobOutput::Reactions(found) => found,
         _ => Vec::new(),
     })
 }

@@ -6,7 +6,7 @@
 
 use wholly_core::Timestamp;
 
-use super::plan::Plan;
+use super::plan::ServicePlan;
 use super::react::{self, Stamp};
 use crate::event::NewEvent;
 use crate::names::{Correlation, EventId, EventType};
@@ -16,7 +16,7 @@ use crate::sql;
 
 /// A time-out that is running.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Running {
+pub struct PendingTimeout {
     /// The choreographed transaction.
     pub correlation: Correlation,
     /// The event that is emitted when it fires.
@@ -28,10 +28,10 @@ pub struct Running {
     data: String,
 }
 
-impl Running {
+impl PendingTimeout {
     /// True if no awaited event can be on its way unread, where events are known up to this moment.
-    pub(crate) fn may_fire(&self, known_up_to: Timestamp) -> bool {
-        self.due < known_up_to || broken(Law::TimeoutsKnowAllEvents)
+    pub(crate) fn may_fire(&self, read_horizon: Timestamp) -> bool {
+        self.due < read_horizon || broken(Law::TimeoutsKnowAllEvents)
     }
 }
 
@@ -40,7 +40,7 @@ pub(crate) async fn due<S: Session>(
     session: &mut S,
     now: Timestamp,
     limit: u64,
-) -> Result<Vec<Running>, SqlError> {
+) -> Result<Vec<PendingTimeout>, SqlError> {
     let rows = session.query(sql::TIMEOUTS_DUE, &[now.as_millis().into(), limit.into()]).await?;
     rows.into_iter().map(read).collect()
 }
@@ -48,8 +48,8 @@ pub(crate) async fn due<S: Session>(
 /// Emits the event, unless the time-out was cancelled meanwhile; returns whether it did.
 pub(crate) async fn fire<S: Session>(
     session: &mut S,
-    plan: &Plan,
-    running: &Running,
+    plan: &ServicePlan,
+    running: &PendingTimeout,
     stamp: Stamp,
 ) -> Result<bool, SqlError> {
     react::lock(session, &running.correlation, stamp.now).await?;
@@ -71,8 +71,8 @@ pub(crate) async fn fire<S: Session>(
     Ok(true)
 }
 
-fn read(mut row: Row) -> Result<Running, SqlError> {
-    Ok(Running {
+fn read(mut row: Row) -> Result<PendingTimeout, SqlError> {
+    Ok(PendingTimeout {
         correlation: row.name(0)?,
         emits: row.name(1)?,
         due: Timestamp::from_millis(row.number(2)?),

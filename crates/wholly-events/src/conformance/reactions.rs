@@ -8,18 +8,18 @@ use std::time::Duration;
 use wholly_core::Timestamp;
 
 use crate::choreography::DropError;
-use crate::choreography::handle::{Delivered, HandlerOutput, Reacted, Unhandled, output};
-use crate::choreography::job::{GiveUp, Job, Reply};
-use crate::choreography::parked::{Parked, ParkedState};
-use crate::choreography::plan::{Plan, ReactionIndex, Retry};
-use crate::choreography::react::{Disposition, End, Stamp};
+use crate::choreography::handler::{Delivered, HandlerError, HandlerOutput, Reacted, output};
+use crate::choreography::job::{GiveUp, JobOutput, StoreJob};
+use crate::choreography::parked::{ParkedEvent, ParkedState};
+use crate::choreography::plan::{ReactionIndex, RetryPolicy, ServicePlan};
+use crate::choreography::react::{Disposition, ReactionEnd, Stamp};
 use crate::cursor::Cursor;
 use crate::declaration::{Declaration, Reaction};
 use crate::event::{Event, NewEvent};
 use crate::feed::{CursorRefusal, Page, Start};
-use crate::inbox::Outcome;
+use crate::inbox::ReactionOutcome;
 use crate::names::{Correlation, EventId, EventType, ReactionName, ServiceName};
-use crate::store::{Code, Store, StoreError};
+use crate::store::{ServiceCode, Store, StoreError};
 
 /// A store with a table `effect (nth, name)` that counts its rows, and a handler that writes a row into it.
 #[expect(async_fn_in_trait, reason = "the suite does not leave the thread")]
@@ -36,7 +36,7 @@ impl Effects for wholly_participant::sqlite::Database {
     fn handler() -> Self::Handler {
         Box::new(|db, delivered, reaction| {
             let inserted = db.execute("INSERT INTO effect VALUES (?1)", [reaction.name.as_str()]);
-            inserted.map_err(Unhandled::failed)?;
+            inserted.map_err(HandlerError::failed)?;
             said(delivered, reaction)
         })
     }
@@ -57,7 +57,7 @@ impl Effects for deadpool_postgres::Pool {
             Box::pin(async move {
                 let insert = "INSERT INTO effect (name) VALUES ($1)";
                 let inserted = db.execute(insert, &[&reaction.name.as_str()]).await;
-                inserted.map_err(Unhandled::failed)?;
+                inserted.map_err(HandlerError::failed)?;
                 said(delivered, reaction)
             })
         })
@@ -75,7 +75,7 @@ impl Effects for deadpool_postgres::Pool {
 ///
 /// # Errors
 /// As the data says.
-pub fn said(delivered: Delivered, reaction: &Reaction) -> Result<HandlerOutput, Unhandled> {
+pub fn said(delivered: Delivered, reaction: &Reaction) -> Result<HandlerOutput, HandlerError> {
     let undone: Vec<_> = delivered.undone.clone();
     let called: Option<String> = delivered.called.clone();
     let incoming = delivered.read::<String>()?;
@@ -125,26 +125,28 @@ pub async fn run<S: Effects>(new: impl AsyncFn() -> S) {
 
 struct World<S: Effects> {
     store: S,
-    code: Arc<Code<S::Handler>>,
+    code: Arc<ServiceCode<S::Handler>>,
     now: Timestamp,
     random: u128,
 }
 
 impl<S: Effects> World<S> {
     async fn new(store: S) -> Self {
-        let plan = Plan { declaration: declaration(), retry: Retry::default() };
+        let plan = ServicePlan { declaration: declaration(), retry: RetryPolicy::default() };
         let handlers = (0..4).map(|_| S::handler()).collect();
-        let code = Arc::new(Code { plan, handlers });
+        let code = Arc::new(ServiceCode { plan, handlers });
         let mut world = Self { store, code, now: Timestamp::from_millis(1_000_000), random: 0 };
-        assert!(matches!(world.run(Job::Open).await, Reply::Named(1, name) if name == service()));
+        assert!(
+            matches!(world.run(StoreJob::Open).await, JobOutput::Named(1, name) if name == service())
+        );
         world
     }
 
-    async fn try_run(&mut self, job: Job) -> Result<Reply, StoreError> {
+    async fn try_run(&mut self, job: StoreJob) -> Result<JobOutput, StoreError> {
         self.store.run(&self.code, job).await
     }
 
-    async fn run(&mut self, job: Job) -> Reply {
+    async fn run(&mut self, job: StoreJob) -> JobOutput {
         self.try_run(job).await.unwrap()
     }
 
@@ -155,8 +157,8 @@ impl<S: Effects> World<S> {
 
     async fn receive(&mut self, index: ReactionIndex, event: &Event) -> Disposition {
         let stamp = self.stamp();
-        match self.try_run(Job::Receive(index, event.clone(), stamp)).await {
-            Ok(Reply::Disposed(disposition)) => without_event(disposition),
+        match self.try_run(StoreJob::Receive(index, event.clone(), stamp)).await {
+            Ok(JobOutput::Disposed(disposition)) => without_event(disposition),
             other => panic!("{other:?}"),
         }
     }
@@ -164,51 +166,53 @@ impl<S: Effects> World<S> {
     /// A reaction that fails, as a follower deals with it.
     async fn fail(&mut self, index: ReactionIndex, event: &Event) {
         let stamp = self.stamp();
-        let failed = self.try_run(Job::Receive(index, event.clone(), stamp)).await;
-        let Err(StoreError::Unhandled(unhandled)) = failed else { panic!("{failed:?}") };
-        self.record_failure(index, event, unhandled).await;
+        let failed = self.try_run(StoreJob::Receive(index, event.clone(), stamp)).await;
+        let Err(StoreError::Handler(failure)) = failed else { panic!("{failed:?}") };
+        self.record_failure(index, event, failure).await;
     }
 
-    async fn record_failure(&mut self, index: ReactionIndex, event: &Event, why: Unhandled) {
+    async fn record_failure(&mut self, index: ReactionIndex, event: &Event, why: HandlerError) {
         let name = self.code.plan.reaction(index).unwrap().name.clone();
-        self.run(Job::Failed(name, event.clone(), why, self.now)).await;
+        self.run(StoreJob::Failed(name, event.clone(), why, self.now)).await;
     }
 
-    async fn retry(&mut self, parked: &Parked, called: Option<&str>) -> Disposition {
+    async fn retry(&mut self, parked: &ParkedEvent, called: Option<&str>) -> Disposition {
         let stamp = self.stamp();
         let (sequence, correlation) = (parked.sequence, parked.event.correlation.clone());
-        let job = Job::Retry(sequence, correlation, called.map(str::to_owned), stamp);
+        let job = StoreJob::Retry(sequence, correlation, called.map(str::to_owned), stamp);
         match self.run(job).await {
-            Reply::Disposed(disposition) => without_event(disposition),
+            JobOutput::Disposed(disposition) => without_event(disposition),
             other => panic!("{other:?}"),
         }
     }
 
-    async fn give_up(&mut self, sequence: u64, refusal: Option<(EventType, String)>) -> Reply {
+    async fn give_up(&mut self, sequence: u64, refusal: Option<(EventType, String)>) -> JobOutput {
         let (reason, call_did_not_happen) = ("ticket 4711".to_owned(), false);
         let given_up = GiveUp { sequence, reason, refusal, call_did_not_happen };
         let stamp = self.stamp();
-        self.run(Job::GiveUp(given_up, stamp)).await
+        self.run(StoreJob::GiveUp(given_up, stamp)).await
     }
 
-    async fn parked(&mut self) -> Vec<Parked> {
-        match self.run(Job::Parked(0, 100)).await {
-            Reply::Parked(parked, _) => parked,
+    async fn parked(&mut self) -> Vec<ParkedEvent> {
+        match self.run(StoreJob::Parked(0, 100)).await {
+            JobOutput::Parked(parked, _) => parked,
             other => panic!("{other:?}"),
         }
     }
 
-    async fn due(&mut self) -> Vec<Parked> {
-        match self.run(Job::Due(self.now)).await {
-            Reply::Parked(parked, _) => parked,
+    async fn due(&mut self) -> Vec<ParkedEvent> {
+        match self.run(StoreJob::Due(self.now)).await {
+            JobOutput::Parked(parked, _) => parked,
             other => panic!("{other:?}"),
         }
     }
 
     async fn read(&mut self, start: Start) -> Result<Page, CursorRefusal> {
-        let Reply::Sequenced(end) = self.run(Job::Sequence(None)).await else { panic!("no end") };
-        match self.run(Job::Page(start, end.head.position, 100)).await {
-            Reply::Page(page) => page,
+        let JobOutput::Sequenced(end) = self.run(StoreJob::Sequence(None)).await else {
+            panic!("no end")
+        };
+        match self.run(StoreJob::Page(start, end.head.position, 100)).await {
+            JobOutput::Page(page) => page,
             other => panic!("{other:?}"),
         }
     }
@@ -273,12 +277,12 @@ fn without_event(disposition: Disposition) -> Disposition {
 }
 
 /// An end, of which nothing but the outcome is told.
-const fn ended(outcome: Outcome) -> Disposition {
-    Disposition::Ended(End { outcome, emitted: None, frees: false })
+const fn ended(outcome: ReactionOutcome) -> Disposition {
+    Disposition::Ended(ReactionEnd { outcome, emitted: None, frees: false })
 }
 
-const DONE: Disposition = ended(Outcome::Done);
-const SUPPRESSED: Disposition = ended(Outcome::Suppressed);
+const DONE: Disposition = ended(ReactionOutcome::Done);
+const SUPPRESSED: Disposition = ended(ReactionOutcome::Suppressed);
 
 async fn a_reaction_happens_once_and_its_event_is_caused<S: Effects>(mut world: World<S>) {
     let created = event("e1", "Created", "done");
@@ -301,7 +305,7 @@ async fn a_reaction_happens_once_and_its_event_is_caused<S: Effects>(mut world: 
 
 async fn what_refuses_leaves_only_its_refusal<S: Effects>(mut world: World<S>) {
     let created = event("e1", "Created", "refuse");
-    assert_eq!(world.receive(RESERVE, &created).await, ended(Outcome::Refused));
+    assert_eq!(world.receive(RESERVE, &created).await, ended(ReactionOutcome::Refused));
     assert_eq!(world.receive(RESERVE, &created).await, Disposition::Again);
     assert_eq!(world.store.effects().await, [""; 0]);
     assert_eq!(world.published().await, [("NotReserved".to_owned(), r#""no""#.to_owned())]);
@@ -328,12 +332,12 @@ async fn what_fails_is_parked_and_tried_in_its_order<S: Effects>(mut world: Worl
     assert_eq!(world.retry(&parked[1], None).await, Disposition::Again);
     let stamp = world.stamp();
     let (sequence, correlation) = (due[0].sequence, first.correlation.clone());
-    let failed = world.try_run(Job::Retry(sequence, correlation, None, stamp)).await;
-    let Err(StoreError::Unhandled(unhandled)) = failed else { panic!("{failed:?}") };
-    world.record_failure(RESERVE, &first, unhandled).await;
+    let failed = world.try_run(StoreJob::Retry(sequence, correlation, None, stamp)).await;
+    let Err(StoreError::Handler(failure)) = failed else { panic!("{failed:?}") };
+    world.record_failure(RESERVE, &first, failure).await;
     assert_eq!(world.parked().await[0].tries, 2);
     // Given up, the next one is due.
-    assert!(matches!(world.give_up(due[0].sequence, None).await, Reply::Done));
+    assert!(matches!(world.give_up(due[0].sequence, None).await, JobOutput::Done));
     let due = world.due().await;
     assert_eq!(due[0].event.id, second.id);
     assert_eq!(world.retry(&due[0], None).await, DONE);
@@ -396,12 +400,12 @@ async fn an_undo_waits_for_a_call_that_is_out<S: Effects>(mut world: World<S>) {
     let parked = world.parked().await;
     assert_eq!(parked[0].state, ParkedState::Calling);
     // A call that fails is out as before.
-    world.record_failure(CHARGE, &asked, Unhandled::failed("no answer")).await;
+    world.record_failure(CHARGE, &asked, HandlerError::failed("no answer")).await;
     assert_eq!(world.parked().await[0].state, ParkedState::Calling);
     let reply = world.give_up(parked[0].sequence, None).await;
-    assert!(matches!(reply, Reply::Refused(DropError::CallIsOut)), "{reply:?}");
+    assert!(matches!(reply, JobOutput::Refused(DropError::CallIsOut)), "{reply:?}");
     // After a crash the call comes first.
-    world.run(Job::CallsAgain(world.now)).await;
+    world.run(StoreJob::CallsAgain(world.now)).await;
     let due = world.due().await;
     assert_eq!(due.len(), 1, "{due:?}");
     assert!(matches!(world.retry(&due[0], None).await, Disposition::Call(..)));
@@ -422,8 +426,8 @@ async fn what_cannot_be_read_waits_for_an_operator<S: Effects>(mut world: World<
     assert!(world.due().await.is_empty());
     assert_eq!(world.parked().await[0].state, ParkedState::Unreadable);
     let sequence = world.parked().await[0].sequence;
-    let reply = world.run(Job::RetryNow(sequence, world.now)).await;
-    assert!(matches!(reply, Reply::Changed(true)));
+    let reply = world.run(StoreJob::RetryNow(sequence, world.now)).await;
+    assert!(matches!(reply, JobOutput::Changed(true)));
     assert_eq!(world.due().await.len(), 1);
     assert_eq!(world.receive(RELEASE, &event("e2", "Cancelled", "done")).await, DONE);
     assert!(world.parked().await.is_empty());
@@ -434,26 +438,26 @@ async fn an_operator_gives_up_with_a_refusal_and_a_reason<S: Effects>(mut world:
     world.fail(RESERVE, &created).await;
     let sequence = world.parked().await[0].sequence;
     let refusal = Some((kind("NotReserved"), "{}".to_owned()));
-    assert!(matches!(world.give_up(sequence, refusal.clone()).await, Reply::Done));
+    assert!(matches!(world.give_up(sequence, refusal.clone()).await, JobOutput::Done));
     let again = world.give_up(sequence, refusal).await;
-    assert!(matches!(again, Reply::Refused(DropError::NotParked)), "{again:?}");
+    assert!(matches!(again, JobOutput::Refused(DropError::NotParked)), "{again:?}");
     assert_eq!(world.kinds().await, ["NotReserved"]);
-    let job = Job::Reactions(created.source.clone(), created.id.clone());
-    let Reply::Reactions(reactions) = world.run(job).await else { panic!("no reactions") };
+    let job = StoreJob::Reactions(created.source.clone(), created.id.clone());
+    let JobOutput::Reactions(reactions) = world.run(job).await else { panic!("no reactions") };
     let [one] = &reactions[..] else { panic!("{reactions:?}") };
-    assert_eq!((&one.reaction, one.outcome), (&name("Created"), Outcome::Dropped));
+    assert_eq!((&one.reaction, one.outcome), (&name("Created"), ReactionOutcome::Dropped));
     assert_eq!(one.reason.as_deref(), Some("ticket 4711"));
 }
 
 async fn timeouts<S: Effects>(world: &mut World<S>) -> usize {
-    let Reply::Timeouts(due, _) = world.run(Job::TimeoutsDue(world.now)).await else {
+    let JobOutput::Timeouts(due, _) = world.run(StoreJob::TimeoutsDue(world.now)).await else {
         panic!("no time-outs")
     };
     for running in &due {
         for fires in [true, false] {
             let stamp = world.stamp();
-            let reply = world.run(Job::Fire(running.clone(), stamp)).await;
-            assert!(matches!(reply, Reply::Changed(fired) if fired == fires), "{reply:?}");
+            let reply = world.run(StoreJob::Fire(running.clone(), stamp)).await;
+            assert!(matches!(reply, JobOutput::Changed(fired) if fired == fires), "{reply:?}");
         }
     }
     due.len()
@@ -515,7 +519,7 @@ async fn a_feed_refuses_what_it_does_not_know<S: Effects>(mut world: World<S>) {
     assert_eq!(world.read(after(&ahead)).await, Err(refusal));
     // All is trimmed: the last one's place is known, and no position is given again.
     let later = world.now + Duration::from_secs(1_000_000_000_000);
-    world.run(Job::Trim(later, Timestamp::from_millis(0))).await;
+    world.run(StoreJob::Trim(later, Timestamp::from_millis(0))).await;
     assert_eq!(world.read(after(&places[4])).await.unwrap().events, []);
     let refusal = CursorRefusal::Trimmed { position: 4, trimmed: 5 };
     assert_eq!(world.read(after(&places[3])).await, Err(refusal));
@@ -531,12 +535,17 @@ async fn a_watermark_never_goes_back<S: Effects>(mut world: World<S>) {
     let source = ServiceName::new("other").unwrap();
     let place = |n: u64| Cursor::at(n, EventId::new(format!("e{n}")).unwrap());
     for (to, moved) in [(5, true), (4, false), (5, false), (7, true)] {
-        let reply = world.run(Job::Advance(source.clone(), place(to), world.now)).await;
-        assert!(matches!(reply, Reply::Changed(changed) if changed == moved), "{to}: {reply:?}");
+        let reply = world.run(StoreJob::Advance(source.clone(), place(to), world.now)).await;
+        assert!(
+            matches!(reply, JobOutput::Changed(changed) if changed == moved),
+            "{to}: {reply:?}"
+        );
     }
-    let reply = world.run(Job::Cursor(source.clone())).await;
-    assert!(matches!(reply, Reply::Cursor(Some(cursor)) if cursor == place(7)));
-    world.run(Job::SetCursor(source.clone(), place(2), "restored".to_owned(), world.now)).await;
-    let reply = world.run(Job::Cursor(source)).await;
-    assert!(matches!(reply, Reply::Cursor(Some(cursor)) if cursor == place(2)));
+    let reply = world.run(StoreJob::Cursor(source.clone())).await;
+    assert!(matches!(reply, JobOutput::Cursor(Some(cursor)) if cursor == place(7)));
+    world
+        .run(StoreJob::SetCursor(source.clone(), place(2), "restored".to_owned(), world.now))
+        .await;
+    let reply = world.run(StoreJob::Cursor(source)).await;
+    assert!(matches!(reply, JobOutput::Cursor(Some(cursor)) if cursor == place(2)));
 }

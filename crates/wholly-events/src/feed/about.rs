@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::client::{HttpFeed, encoded, unreachable};
 use super::{FeedError, ServiceName};
-use crate::choreography::{ReactionStatus, Status};
+use crate::choreography::{ReactionStatus, ServiceStatus};
 use crate::declaration::Declaration;
 use crate::names::EventId;
 
@@ -28,7 +28,7 @@ impl HttpFeed {
     ///
     /// # Errors
     /// [`FeedError::Unreachable`].
-    pub async fn status(&self) -> Result<Option<Status>, FeedError> {
+    pub async fn status(&self) -> Result<Option<ServiceStatus>, FeedError> {
         self.about("/status").await
     }
 

@@ -7,7 +7,7 @@ use super::ledger::Published;
 use super::shop::{INVENTORY, NAMES, ORDER, PAYMENT, STOCK, Shop};
 use super::world::{Story, World};
 use super::wrong::{Check, Wrong, ensure};
-use crate::inbox::Outcome;
+use crate::inbox::ReactionOutcome;
 
 impl World {
     pub(super) fn check(&mut self) -> Result<(), Wrong> {
@@ -34,7 +34,7 @@ impl World {
         for mark in &one.ledger.marks {
             let sql = "SELECT count(*) FROM effect WHERE reaction = ? AND source = ? AND id = ?";
             let effects = one.database.number(sql, &[&mark.reaction, &mark.source, &mark.id]);
-            let expected = u64::from(mark.outcome == Outcome::Done);
+            let expected = u64::from(mark.outcome == ReactionOutcome::Done);
             ensure(effects == expected, Check::Once, || {
                 format!("in {} there are {effects} effects of {mark:?}", NAMES[service])
             })?;
@@ -46,7 +46,7 @@ impl World {
     fn check_order(&self, service: usize) -> Result<(), Wrong> {
         let mut last: BTreeMap<(&str, &str), (usize, &Published)> = BTreeMap::new();
         for mark in &self.services[service].ledger.marks {
-            if !matches!(mark.outcome, Outcome::Done | Outcome::Refused) {
+            if !matches!(mark.outcome, ReactionOutcome::Done | ReactionOutcome::Refused) {
                 continue;
             }
             let source = NAMES.iter().position(|name| *name == mark.source).unwrap();

@@ -12,8 +12,8 @@ use super::planted::Bug;
 use super::session::{Simulated, Wrote, write};
 use super::unfit::NO_EVENT;
 use crate::SqlError;
-use crate::choreography::job::{Job, Reply, perform};
-use crate::choreography::plan::Plan;
+use crate::choreography::job::{JobOutput, StoreJob, perform};
+use crate::choreography::plan::ServicePlan;
 use crate::choreography::react::{self, ReactError};
 use crate::event::NewEvent;
 use crate::store::StoreError;
@@ -23,7 +23,7 @@ use wholly_core::Timestamp;
 #[derive(Debug)]
 pub(super) enum Work {
     /// A job of the service.
-    Job(Job),
+    Job(StoreJob),
     /// An order that the service's program takes or changes for a client, and its event.
     Place(NewEvent, Timestamp),
 }
@@ -39,7 +39,7 @@ pub(super) enum Fate {
 
 /// A transaction that was committed.
 pub(super) struct Committed {
-    pub(super) reply: Reply,
+    pub(super) reply: JobOutput,
     pub(super) wrote: Wrote,
 }
 
@@ -69,7 +69,7 @@ impl Database {
     /// Does the work in one transaction: `Ok(None)` where it was not committed, as fate has it.
     pub(super) fn run(
         &mut self,
-        plan: &Plan,
+        plan: &ServicePlan,
         handlers: &Handlers,
         work: &Work,
         drawn: Option<u64>,
@@ -91,11 +91,11 @@ impl Database {
 
     fn perform<const SEQUENCED: bool>(
         &self,
-        plan: &Plan,
+        plan: &ServicePlan,
         handlers: &Handlers,
         work: &Work,
         next_sequence: &Cell<u64>,
-    ) -> (Wrote, Result<Reply, ReactError>) {
+    ) -> (Wrote, Result<JobOutput, ReactError>) {
         let (db, bug) = (&self.db, self.bug);
         let wrote = Wrote::default();
         let mut session = Simulated::<SEQUENCED> { db, next_sequence, bug, wrote };
@@ -182,13 +182,13 @@ impl Database {
 /// it again.
 async fn place<const SEQUENCED: bool>(
     session: &mut Simulated<'_, SEQUENCED>,
-    plan: &Plan,
+    plan: &ServicePlan,
     event: &NewEvent,
     now: Timestamp,
-) -> Result<Reply, ReactError> {
+) -> Result<JobOutput, ReactError> {
     if event.kind.as_str() == NO_EVENT {
         react::emit(session, plan, event, now).await?;
-        return Ok(Reply::Done);
+        return Ok(JobOutput::Done);
     }
     let sql = match event.kind.as_str() {
         "OrderCreated" => {
@@ -202,5 +202,5 @@ async fn place<const SEQUENCED: bool>(
     if session.db.execute(sql, [id]).map_err(SqlError::from)? == 1 {
         react::emit(session, plan, event, now).await?;
     }
-    Ok(Reply::Done)
+    Ok(JobOutput::Done)
 }

@@ -6,8 +6,8 @@ use super::planted::Bug;
 use super::service::{Follower, Read, Service, Then};
 use super::world::World;
 use super::wrong::{Check, Wrong, ensure};
-use crate::choreography::job::{Job, Reply};
-use crate::choreography::reader::{self, Passed};
+use crate::choreography::feed_reader::{self, Checkpoint};
+use crate::choreography::job::{JobOutput, StoreJob};
 use crate::cursor::Cursor;
 use crate::feed::{CursorRefusal, FeedError, FeedInfo, Page, Start};
 
@@ -91,8 +91,8 @@ impl World {
         self.look_at_positions(source)?;
         let one = &self.services[source];
         let Some(life) = &one.life else { return Ok(Ok(nothing())) };
-        let job = Job::Page(start.clone(), life.head, limit);
-        let Some(Reply::Page(page)) = self.job(source, job, Fate::Commits)? else {
+        let job = StoreJob::Page(start.clone(), life.head, limit);
+        let Some(JobOutput::Page(page)) = self.job(source, job, Fate::Commits)? else {
             return Ok(Ok(nothing()));
         };
         let Start::After(cursor) = start else { return Ok(page) };
@@ -135,13 +135,13 @@ impl World {
             _ => Err(FeedError::Unreachable("lost".to_owned())),
         };
         let checked = answer.and_then(|(info, page)| {
-            reader::check(&info, &feed.status.source, inbox).map(|()| page)
+            feed_reader::check(&info, &feed.status.source, inbox).map(|()| page)
         });
         match checked {
             Ok(page) => {
                 if bug == Some(Bug::CursorMovedBeforeItIsHandled) {
                     let place = page.cursor.clone();
-                    feed.watermark = Some(Passed { place, read_to_end_at: None });
+                    feed.watermark = Some(Checkpoint { place, read_to_end_at: None });
                 }
                 feed.status.unreachable_since = None;
                 let said = format!(
@@ -198,7 +198,7 @@ impl World {
         };
         let feed = self.feed(service, nth);
         let (source, passed) = (feed.status.source.clone(), feed.watermark.clone().unwrap());
-        let (job, fate) = (Job::Advance(source, passed.place.clone(), self.now), self.fate());
+        let (job, fate) = (StoreJob::Advance(source, passed.place.clone(), self.now), self.fate());
         if self.job(service, job, fate)?.is_some() {
             let feed = self.feed(service, nth);
             feed.status.saved(&passed);

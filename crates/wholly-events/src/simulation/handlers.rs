@@ -6,7 +6,7 @@ use rusqlite::Connection;
 
 use super::session::Simulated;
 use super::shop::{INVENTORY, LIMIT, ORDER, Order, STOCK, Shop};
-use crate::choreography::handle::{self, Delivered, HandlerOutput, Reacted, Unhandled};
+use crate::choreography::handler::{self, Delivered, HandlerError, HandlerOutput, Reacted};
 use crate::choreography::plan::ReactionIndex;
 
 /// The handlers of one service.
@@ -48,24 +48,24 @@ pub(super) fn create_tables(db: &Connection, service: usize) {
     db.execute_batch(&own).unwrap();
 }
 
-impl<const SEQUENCED: bool> handle::Handlers<Simulated<'_, SEQUENCED>> for Handlers {
+impl<const SEQUENCED: bool> handler::Handlers<Simulated<'_, SEQUENCED>> for Handlers {
     async fn handle(
         &self,
         session: &mut Simulated<'_, SEQUENCED>,
         index: ReactionIndex,
         delivered: Delivered,
-    ) -> Result<HandlerOutput, Unhandled> {
+    ) -> Result<HandlerOutput, HandlerError> {
         let fails = self.fails.take();
         if fails == Some(Fails::Before) {
-            return Err(Unhandled::failed("the handler failed"));
+            return Err(HandlerError::failed("the handler failed"));
         }
         let order = delivered.event.data();
-        let order: Order = order.map_err(|why| Unhandled::Unreadable(why.to_string()))?;
+        let order: Order = order.map_err(|why| HandlerError::Unreadable(why.to_string()))?;
         let said = self.change(session.db, &self.names[index.0], &order, delivered);
         if fails == Some(Fails::After) {
-            return Err(Unhandled::failed("the handler failed after its change"));
+            return Err(HandlerError::failed("the handler failed after its change"));
         }
-        said.map_err(Unhandled::failed)
+        said.map_err(HandlerError::failed)
     }
 }
 

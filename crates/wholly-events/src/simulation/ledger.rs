@@ -8,7 +8,7 @@ use wholly_core::Timestamp;
 use super::session::{Wrote, text};
 use super::wrong::{Check, Wrong, ensure};
 use crate::cursor::Cursor;
-use crate::inbox::Outcome;
+use crate::inbox::ReactionOutcome;
 use crate::session::{Cell, Row};
 
 #[derive(Clone, Debug, Default)]
@@ -39,7 +39,7 @@ pub(super) struct Mark {
     pub(super) reaction: String,
     pub(super) source: String,
     pub(super) id: String,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: ReactionOutcome,
 }
 
 impl Ledger {

@@ -1,8 +1,8 @@
 //! Outbox, feed, inbox and handlers in a simulated world: seeded, deterministic, hostile.
 //!
 //! A [`World`](world::World) has a clock and a shop of three services, each over an SQLite database
-//! in memory. What a service does is the product's code: each [`Job`](crate::choreography::job::Job)
-//! in a transaction, the [`Reader`](crate::choreography::reader::Reader) of a feed, and the rules of
+//! in memory. What a service does is the product's code: each [`StoreJob`](crate::choreography::job::StoreJob)
+//! in a transaction, the [`Reader`](crate::choreography::feed_reader::Reader) of a feed, and the rules of
 //! when a time-out may fire and what may be forgotten. Only the tasks that wait are replaced: chance
 //! says what happens next. One seed gives one run. It is hostile in this:
 //!
@@ -44,7 +44,7 @@ mod service;
 mod session;
 mod shop;
 mod steps;
-mod tending;
+mod tasks;
 mod unfit;
 mod work;
 mod world;

@@ -9,7 +9,7 @@ use super::shop::{NAMES, PAYMENT};
 use super::unfit::NO_EVENT;
 use super::world::World;
 use super::wrong::Wrong;
-use crate::choreography::job::{Job, Reply};
+use crate::choreography::job::{JobOutput, StoreJob};
 use crate::feed::Start;
 
 impl World {
@@ -68,13 +68,13 @@ impl World {
             *self.feed(service, nth) = Follower::new(source, cursor);
             return Ok(());
         }
-        let job = Job::Page(Start::Earliest, 0, 0);
-        let Some(Reply::Page(Ok(page))) = self.job(source, job, Fate::Commits)? else {
+        let job = StoreJob::Page(Start::Earliest, 0, 0);
+        let Some(JobOutput::Page(Ok(page))) = self.job(source, job, Fate::Commits)? else {
             return Ok(());
         };
         self.miss(service, source, page.cursor.position);
         let name = self.services[source].name.clone();
-        let job = Job::SetCursor(name, page.cursor, "it was refused".to_owned(), self.now);
+        let job = StoreJob::SetCursor(name, page.cursor, "it was refused".to_owned(), self.now);
         self.job(service, job, Fate::Commits)?;
         self.note(service, || format!("an operator sets the cursor of {}", NAMES[source]));
         let cursor = self.cursor(service, source)?;

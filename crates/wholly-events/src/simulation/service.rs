@@ -10,10 +10,10 @@ use super::handlers::Handlers;
 use super::ledger::Ledger;
 use super::planted::Bug;
 use super::shop::{NAMES, Shop};
-use crate::choreography::plan::{Plan, ReactionIndex};
-use crate::choreography::reader::{Passed, Reader};
+use crate::choreography::feed_reader::{Checkpoint, FeedReader};
+use crate::choreography::plan::{ReactionIndex, ServicePlan};
 use crate::choreography::status::FeedStatus;
-use crate::choreography::timeout::Running;
+use crate::choreography::timeout::PendingTimeout;
 use crate::cursor::Cursor;
 use crate::event::Event;
 use crate::feed::{Ask, FeedError, FeedInfo, Page, Start};
@@ -21,7 +21,7 @@ use crate::names::{Correlation, ServiceName};
 
 pub(super) struct Service {
     pub(super) name: ServiceName,
-    pub(super) plan: Plan,
+    pub(super) plan: ServicePlan,
     pub(super) handlers: Handlers,
     pub(super) database: Database,
     pub(super) ledger: Ledger,
@@ -46,9 +46,9 @@ pub(super) struct Life {
 pub(super) struct Follower {
     pub(super) source: usize,
     pub(super) status: FeedStatus,
-    pub(super) reader: Reader,
+    pub(super) reader: FeedReader,
     pub(super) read: Option<Read>,
-    pub(super) watermark: Option<Passed>,
+    pub(super) watermark: Option<Checkpoint>,
     /// The feed refused; it is asked again after a while, or when an operator sets another place.
     pub(super) refused: bool,
 }
@@ -85,7 +85,7 @@ pub(super) enum Then {
     /// A failure, which is recorded for as long as it takes; a call ends with it.
     Failed { sequence: u64 },
     /// A time-out was fired.
-    Fired(Running),
+    Fired(PendingTimeout),
     /// A client hears that its order is placed.
     Placed,
     /// Nothing: who waited for it has ended.
@@ -129,7 +129,7 @@ impl Follower {
         Self {
             source,
             status: FeedStatus::new(ServiceName::new(NAMES[source]).unwrap()),
-            reader: Reader::new(cursor.map_or(Start::Earliest, Start::After)),
+            reader: FeedReader::new(cursor.map_or(Start::Earliest, Start::After)),
             read: None,
             watermark: None,
             refused: false,

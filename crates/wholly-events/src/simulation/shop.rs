@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::choreography::plan::{Plan, Retry};
+use crate::choreography::plan::{RetryPolicy, ServicePlan};
 use crate::declaration::Declaration;
 
 /// The way in which the three services go about an order.
@@ -40,7 +40,7 @@ pub(super) const STOCK: u32 = 12;
 impl Shop {
     pub(super) const ALL: [Self; 3] = [Self::Sequential, Self::Parallel, Self::Gateway];
 
-    pub(super) fn plan(self, service: usize) -> Plan {
+    pub(super) fn plan(self, service: usize) -> ServicePlan {
         let text = match (self, service) {
             (Self::Sequential, ORDER) => SEQUENTIAL_ORDER,
             (Self::Sequential, INVENTORY) => SEQUENTIAL_INVENTORY,
@@ -52,8 +52,8 @@ impl Shop {
             (Self::Gateway, _) => GATEWAY_PAYMENT,
         };
         let declaration: Declaration = serde_json::from_str(text).unwrap();
-        let retry = Retry { most: Duration::from_secs(10), ..Retry::default() };
-        Plan { declaration, retry }
+        let retry = RetryPolicy { most: Duration::from_secs(10), ..RetryPolicy::default() };
+        ServicePlan { declaration, retry }
     }
 }
 

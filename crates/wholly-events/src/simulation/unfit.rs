@@ -8,11 +8,11 @@ use super::shop::{NAMES, Order};
 use super::world::{Story, World};
 use super::wrong::{Check, Wrong, ensure};
 use crate::choreography::DropError;
-use crate::choreography::job::{GiveUp, Job, Reply};
-use crate::choreography::parked::{Parked, ParkedState};
-use crate::choreography::reader::Item;
+use crate::choreography::feed_reader::Item;
+use crate::choreography::job::{GiveUp, JobOutput, StoreJob};
+use crate::choreography::parked::{ParkedEvent, ParkedState};
 use crate::feed::SetAside;
-use crate::inbox::Outcome;
+use crate::inbox::ReactionOutcome;
 use crate::names::Correlation;
 
 /// An outbox's row that is no event: its data is no JSON.
@@ -48,7 +48,7 @@ impl World {
             return self.is_set_aside(service, source, &lane);
         }
         self.see("set aside");
-        let job = Job::SetAside(self.services[source].name.clone(), what, self.now);
+        let job = StoreJob::SetAside(self.services[source].name.clone(), what, self.now);
         self.begin(service, Work::Job(job), then, lane);
     }
 
@@ -62,14 +62,14 @@ impl World {
     /// An operator drops a parked event: one that cannot be read in silence, another one sometimes,
     /// with the refusal that its reaction declares.
     pub(super) fn give_up(&mut self, service: usize) -> Result<(), Wrong> {
-        let job = Job::Parked(0, u64::MAX >> 1);
-        let Some(Reply::Parked(parked, _)) = self.job(service, job, Fate::Commits)? else {
+        let job = StoreJob::Parked(0, u64::MAX >> 1);
+        let Some(JobOutput::Parked(parked, _)) = self.job(service, job, Fate::Commits)? else {
             return Ok(());
         };
         let flights = self.services[service].life.as_ref().map_or(&[][..], |life| &life.flights);
         let is_free =
-            |one: &Parked| !flights.iter().any(|flight| flight.locks(&one.event.correlation));
-        let free: Vec<Parked> = parked.into_iter().filter(is_free).collect();
+            |one: &ParkedEvent| !flights.iter().any(|flight| flight.locks(&one.event.correlation));
+        let free: Vec<ParkedEvent> = parked.into_iter().filter(is_free).collect();
         for parked in free {
             let reaction = self.services[service].plan.by_name(&parked.reaction).unwrap();
             let refuses = &self.services[service].plan.reaction(reaction).unwrap().refuses;
@@ -90,7 +90,7 @@ impl World {
     fn drop_parked(
         &mut self,
         service: usize,
-        parked: &Parked,
+        parked: &ParkedEvent,
         refusal: Option<(crate::EventType, String)>,
     ) -> Result<(), Wrong> {
         let (sequence, reason) = (parked.sequence, "an operator said so".to_owned());
@@ -106,11 +106,11 @@ impl World {
         self.note(service, || format!("an operator drops {key:?}: {ending:?}"));
         self.dropped.insert(key, ending.clone());
         let given_up = GiveUp { sequence, reason, refusal, call_did_not_happen };
-        let (job, fate) = (Job::GiveUp(given_up, self.stamp()), self.fate());
+        let (job, fate) = (StoreJob::GiveUp(given_up, self.stamp()), self.fate());
         match self.job(service, job, fate)? {
-            Some(Reply::Refused(DropError::CallIsOut)) => self.see("not dropped"),
-            Some(Reply::Done) if ending.is_some() => self.see("dropped with its refusal"),
-            Some(Reply::Done) => self.see("dropped"),
+            Some(JobOutput::Refused(DropError::CallIsOut)) => self.see("not dropped"),
+            Some(JobOutput::Done) if ending.is_some() => self.see("dropped with its refusal"),
+            Some(JobOutput::Done) => self.see("dropped"),
             Some(reply) => panic!("{reply:?}"),
             None => {}
         }
@@ -118,9 +118,9 @@ impl World {
     }
 
     /// The answer that an operator finds at the gateway and in the service.
-    fn call_may_have_happened(&self, service: usize, parked: &Parked) -> bool {
+    fn call_may_have_happened(&self, service: usize, parked: &ParkedEvent) -> bool {
         let event = &parked.event;
-        let key = crate::choreography::handle::call_key(
+        let key = crate::choreography::handler::call_key(
             &self.services[service].name,
             &parked.reaction,
             event,
@@ -164,7 +164,8 @@ impl World {
     /// A dropped event has the end that was said, and no other.
     pub(super) fn check_dropped(&self, service: usize) -> Result<(), Wrong> {
         let one = &self.services[service];
-        for mark in one.ledger.marks.iter().filter(|mark| mark.outcome == Outcome::Dropped) {
+        for mark in one.ledger.marks.iter().filter(|mark| mark.outcome == ReactionOutcome::Dropped)
+        {
             let all = one.plan.declaration.reactions.iter();
             let declared: Vec<_> = all
                 .filter(|one| one.name.as_str() == mark.reaction)

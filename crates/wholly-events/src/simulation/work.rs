@@ -8,11 +8,11 @@ use super::service::{CallOut, Flight, Then};
 use super::shop::{ORDER, Order};
 use super::world::{Story, World};
 use super::wrong::{Check, Wrong, ensure};
-use crate::choreography::handle::{Unhandled, call_key};
-use crate::choreography::job::{Job, Reply};
+use crate::choreography::handler::{HandlerError, call_key};
+use crate::choreography::job::{JobOutput, StoreJob};
 use crate::choreography::plan::ReactionIndex;
 use crate::choreography::react::Disposition;
-use crate::choreography::timeout::Running;
+use crate::choreography::timeout::PendingTimeout;
 use crate::event::{Event, NewEvent};
 use crate::names::Correlation;
 use crate::store::StoreError;
@@ -46,7 +46,7 @@ impl World {
             Some(index) => {
                 let stamp = self.stamp();
                 let (correlation, job) =
-                    (event.correlation.clone(), Job::Receive(index, event, stamp));
+                    (event.correlation.clone(), StoreJob::Receive(index, event, stamp));
                 self.begin(service, Work::Job(job), then, correlation);
             }
             None => {
@@ -135,9 +135,9 @@ impl World {
                 self.again(service, flight);
                 Ok(())
             }
-            Err(StoreError::Unhandled(unhandled)) => {
+            Err(StoreError::Handler(failure)) => {
                 self.see("failure");
-                self.has_failed(service, flight.then, unhandled);
+                self.has_failed(service, flight.then, failure);
                 Ok(())
             }
             Err(error) => panic!("{error}"),
@@ -148,8 +148,8 @@ impl World {
     fn again(&mut self, service: usize, mut flight: Flight) {
         let stamp = self.stamp();
         match &mut flight.work {
-            Work::Job(Job::Receive(_, _, at) | Job::Retry(_, _, _, at)) => *at = stamp,
-            Work::Job(Job::Failed(_, _, _, at)) => *at = stamp.now,
+            Work::Job(StoreJob::Receive(_, _, at) | StoreJob::Retry(_, _, _, at)) => *at = stamp,
+            Work::Job(StoreJob::Failed(_, _, _, at)) => *at = stamp.now,
             _ => {}
         }
         match flight.then {
@@ -158,9 +158,9 @@ impl World {
         }
     }
 
-    fn follows(&mut self, service: usize, then: Then, reply: Reply) -> Result<(), Wrong> {
+    fn follows(&mut self, service: usize, then: Then, reply: JobOutput) -> Result<(), Wrong> {
         match (then, reply) {
-            (Then::Deal { source, lane, event, nth }, Reply::Disposed(disposition)) => {
+            (Then::Deal { source, lane, event, nth }, JobOutput::Disposed(disposition)) => {
                 let index = self.services[service].plan.reactions_to(&event.kind).nth(nth);
                 self.disposed(service, &disposition, index, &event);
                 self.react(service, Then::Deal { source, lane, event, nth: nth + 1 });
@@ -168,7 +168,7 @@ impl World {
             (Then::DealFailed { source, lane, event, nth }, _) => {
                 self.react(service, Then::Deal { source, lane, event, nth: nth + 1 });
             }
-            (Then::Retried { index, event }, Reply::Disposed(disposition)) => {
+            (Then::Retried { index, event }, JobOutput::Disposed(disposition)) => {
                 self.disposed(service, &disposition, Some(index), &event);
             }
             (Then::Recorded { sequence, .. } | Then::Failed { sequence }, _) => {
@@ -176,7 +176,7 @@ impl World {
                 life.busy.remove(&sequence);
             }
             (Then::SetAside { source, lane }, _) => self.is_set_aside(service, source, &lane),
-            (Then::Fired(fired), Reply::Changed(true)) => self.fired(service, &fired)?,
+            (Then::Fired(fired), JobOutput::Changed(true)) => self.fired(service, &fired)?,
             (Then::Placed, _) => self.placed = self.heard_of(),
             _ => {}
         }
@@ -215,20 +215,20 @@ impl World {
         }
     }
 
-    fn has_failed(&mut self, service: usize, then: Then, unhandled: Unhandled) {
+    fn has_failed(&mut self, service: usize, then: Then, failure: HandlerError) {
         match then {
             Then::Deal { source, lane, event, nth } => {
                 let index = self.services[service].plan.reactions_to(&event.kind).nth(nth).unwrap();
                 let then = Then::DealFailed { source, lane, event: event.clone(), nth };
-                self.record_failure(service, index, event, unhandled, then);
+                self.record_failure(service, index, event, failure, then);
             }
             Then::Retried { index, event } => {
                 let then = Then::Failed { sequence: 0 };
-                self.record_failure(service, index, event, unhandled, then);
+                self.record_failure(service, index, event, failure, then);
             }
             Then::Recorded { sequence, index, event } => {
                 let then = Then::Failed { sequence };
-                self.record_failure(service, index, event, unhandled, then);
+                self.record_failure(service, index, event, failure, then);
             }
             _ => {}
         }
@@ -239,17 +239,17 @@ impl World {
         service: usize,
         index: ReactionIndex,
         event: Event,
-        unhandled: Unhandled,
+        failure: HandlerError,
         then: Then,
     ) {
         let name = self.services[service].plan.reaction(index).unwrap().name.clone();
         let correlation = event.correlation.clone();
-        let job = Job::Failed(name, event, unhandled, self.now);
+        let job = StoreJob::Failed(name, event, failure, self.now);
         self.begin(service, Work::Job(job), then, correlation);
     }
 
     /// A time-out was fired: no event that it awaits was there when it fell due.
-    fn fired(&mut self, service: usize, fired: &Running) -> Result<(), Wrong> {
+    fn fired(&mut self, service: usize, fired: &PendingTimeout) -> Result<(), Wrong> {
         self.see("time-out");
         let timeouts = &self.services[service].plan.declaration.timeouts;
         let awaits =
@@ -274,7 +274,8 @@ impl World {
 
     /// Positions are given; returns whether that is heard of.
     pub(super) fn sequence(&mut self, service: usize, fate: Fate) -> Result<bool, Wrong> {
-        let Some(Reply::Sequenced(end)) = self.job(service, Job::Sequence(None), fate)? else {
+        let Some(JobOutput::Sequenced(end)) = self.job(service, StoreJob::Sequence(None), fate)?
+        else {
             return Ok(false);
         };
         if let Some(life) = &mut self.services[service].life {

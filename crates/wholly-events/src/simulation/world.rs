@@ -14,7 +14,7 @@ use super::session::text;
 use super::shop::{NAMES, ORDER, Order, Shop};
 use super::unfit::Dropped;
 use super::wrong::Wrong;
-use crate::choreography::job::{Job, Reply};
+use crate::choreography::job::{JobOutput, StoreJob};
 use crate::choreography::react::Stamp;
 use crate::cursor::Cursor;
 use crate::probe;
@@ -176,12 +176,12 @@ impl World {
         work: &Work,
         drawn: Option<u64>,
         fate: Fate,
-    ) -> Result<Result<Option<Reply>, StoreError>, Wrong> {
+    ) -> Result<Result<Option<JobOutput>, StoreError>, Wrong> {
         let one = &mut self.services[service];
         let result = one.database.run(&one.plan, &one.handlers, work, drawn, fate);
         let committed = match result {
             Ok(committed) => committed,
-            Err(error @ StoreError::Unhandled(_)) => return Ok(Err(error)),
+            Err(error @ StoreError::Handler(_)) => return Ok(Err(error)),
             Err(error) => panic!("{}: {work:?}: {error}", NAMES[service]),
         };
         let Some(Committed { reply, wrote }) = committed else { return Ok(Ok(None)) };
@@ -206,17 +206,17 @@ impl World {
     pub(super) fn job(
         &mut self,
         service: usize,
-        job: Job,
+        job: StoreJob,
         fate: Fate,
-    ) -> Result<Option<Reply>, Wrong> {
+    ) -> Result<Option<JobOutput>, Wrong> {
         Ok(self.transact(service, &Work::Job(job), None, fate)?.expect("it has no handler"))
     }
 
     pub(super) fn start(&mut self, service: usize) -> Result<(), Wrong> {
         self.note(service, || "starts".to_owned());
         let now = self.now;
-        self.job(service, Job::Open, Fate::Commits)?;
-        self.job(service, Job::CallsAgain(now), Fate::Commits)?;
+        self.job(service, StoreJob::Open, Fate::Commits)?;
+        self.job(service, StoreJob::CallsAgain(now), Fate::Commits)?;
         self.services[service].life = Some(Life::default());
         self.sequence(service, Fate::Commits)?;
         for source in self.services[service].follows.clone() {
@@ -232,9 +232,9 @@ impl World {
         service: usize,
         source: usize,
     ) -> Result<Option<Cursor>, Wrong> {
-        let job = Job::Cursor(self.services[source].name.clone());
+        let job = StoreJob::Cursor(self.services[source].name.clone());
         match self.job(service, job, Fate::Commits)? {
-            Some(Reply::Cursor(cursor)) => Ok(cursor),
+            Some(JobOutput::Cursor(cursor)) => Ok(cursor),
             reply => panic!("{reply:?}"),
         }
     }

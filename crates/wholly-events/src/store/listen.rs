@@ -11,8 +11,8 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Socket};
 
 use crate::choreography::Service;
-use crate::choreography::pace::Backoff;
-use crate::choreography::service::Parts;
+use crate::choreography::backoff::Backoff;
+use crate::choreography::service::Runtime;
 use crate::session::SqlError;
 use crate::sql::LISTEN;
 
@@ -30,12 +30,12 @@ impl Service<Pool> {
         T::TlsConnect: Send,
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
-        let parts = Arc::clone(self.parts());
+        let runtime = Arc::clone(self.runtime());
         self.spawn(async move {
             let mut backoff = Backoff::default();
             loop {
                 let ended = match config.connect(tls.clone()).await {
-                    Ok((client, connection)) => hear(&parts, &client, connection).await,
+                    Ok((client, connection)) => hear(&runtime, &client, connection).await,
                     Err(error) => SqlError::of(&error),
                 };
                 tracing::warn!(error = %ended, "no notification comes from the database; a poll \
@@ -48,7 +48,7 @@ impl Service<Pool> {
 
 /// Hears notifications until the connection ends; returns why it did.
 async fn hear<S, T>(
-    parts: &Parts<Pool>,
+    runtime: &Runtime<Pool>,
     client: &Client,
     mut connection: Connection<S, T>,
 ) -> SqlError
@@ -68,12 +68,12 @@ where
                 }
                 is_listening = true;
                 // What was said before nobody heard.
-                parts.published.notify_one();
+                runtime.published.notify_one();
             }
             message = messages.next() => match message {
                 Some(Ok(AsyncMessage::Notification(said))) => {
-                    if is_news(said.payload(), parts) {
-                        parts.published.notify_one();
+                    if is_news(said.payload(), runtime) {
+                        runtime.published.notify_one();
                     }
                 }
                 Some(Ok(_)) => {}
@@ -85,8 +85,8 @@ where
 }
 
 /// True unless it is another service's, or what this process did itself.
-fn is_news(payload: &str, parts: &Parts<Pool>) -> bool {
+fn is_news(payload: &str, runtime: &Runtime<Pool>) -> bool {
     let Some((source, head)) = payload.rsplit_once(' ') else { return true };
-    let known = parts.newest.borrow().head().map_or(0, |head| head.position);
-    source == parts.source().as_str() && head.parse() != Ok(known)
+    let known = runtime.newest.borrow().head().map_or(0, |head| head.position);
+    source == runtime.source().as_str() && head.parse() != Ok(known)
 }

@@ -19,9 +19,9 @@ pub use sqlite::{SqliteFile, SqliteHandler};
 
 use std::sync::Arc;
 
-use crate::choreography::handle::Unhandled;
-use crate::choreography::job::{Job, Reply};
-use crate::choreography::plan::{Plan, ReactionIndex};
+use crate::choreography::handler::HandlerError;
+use crate::choreography::job::{JobOutput, StoreJob};
+use crate::choreography::plan::{ReactionIndex, ServicePlan};
 use crate::choreography::react::ReactError;
 use crate::declaration::Reaction;
 use crate::session::SqlError;
@@ -38,9 +38,9 @@ pub trait Store: Clone + Send + Sync + 'static {
     #[doc(hidden)]
     fn run(
         &self,
-        service: &Arc<Code<Self::Handler>>,
-        job: Job,
-    ) -> impl Future<Output = Result<Reply, StoreError>> + Send;
+        service: &Arc<ServiceCode<Self::Handler>>,
+        job: StoreJob,
+    ) -> impl Future<Output = Result<JobOutput, StoreError>> + Send;
 
     /// The most jobs that are of use at once.
     fn concurrency(&self) -> usize;
@@ -48,16 +48,16 @@ pub trait Store: Clone + Send + Sync + 'static {
 
 /// A service's plan, and its handlers in the order of its reactions.
 #[derive(Debug)]
-pub struct Code<H> {
-    pub(crate) plan: Plan,
+pub struct ServiceCode<H> {
+    pub(crate) plan: ServicePlan,
     pub(crate) handlers: Vec<H>,
 }
 
-impl<H> Code<H> {
+impl<H> ServiceCode<H> {
     /// The handler of a reaction, and the reaction.
-    fn handler(&self, index: ReactionIndex) -> Result<(&H, &Reaction), Unhandled> {
+    fn handler(&self, index: ReactionIndex) -> Result<(&H, &Reaction), HandlerError> {
         let found = self.handlers.get(index.0).zip(self.plan.reaction(index));
-        found.ok_or_else(|| Unhandled::failed("the reaction has no handler"))
+        found.ok_or_else(|| HandlerError::failed("the reaction has no handler"))
     }
 }
 
@@ -67,7 +67,7 @@ impl<H> Code<H> {
 pub enum StoreError {
     /// The service's handler failed; its transaction was rolled back.
     #[error(transparent)]
-    Unhandled(#[from] Unhandled),
+    Handler(#[from] HandlerError),
     /// The database failed, or cannot be reached. A commit may have happened.
     #[error(transparent)]
     Database(#[from] SqlError),
@@ -89,7 +89,7 @@ pub enum StoreError {
 impl From<ReactError> for StoreError {
     fn from(error: ReactError) -> Self {
         match error {
-            ReactError::Unhandled(unhandled) => Self::Unhandled(unhandled),
+            ReactError::Handler(failure) => Self::Handler(failure),
             ReactError::Sql(error) => Self::Database(error),
         }
     }

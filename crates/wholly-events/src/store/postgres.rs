@@ -13,12 +13,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::{Client, GenericClient, SimpleQueryMessage};
 
-use super::{Code, Store, StoreError};
+use super::{ServiceCode, Store, StoreError};
 use crate::Failure;
-use crate::choreography::handle::{
-    Delivered, HandlerOutput, Handlers, Incoming, Reacted, Unhandled, output,
+use crate::choreography::handler::{
+    Delivered, HandlerError, HandlerOutput, Handlers, Incoming, Reacted, output,
 };
-use crate::choreography::job::{Job, Reply, perform};
+use crate::choreography::job::{JobOutput, StoreJob, perform};
 use crate::choreography::plan::ReactionIndex;
 use crate::choreography::{IntoHandler, IntoRecorder, PublishError, Service};
 use crate::declaration::Reaction;
@@ -26,7 +26,7 @@ use crate::driver::tokio_postgres::Postgres;
 use crate::event::NewEvent;
 use crate::session::{Session, SqlError};
 
-type Handling<'a> = Pin<Box<dyn Future<Output = Result<HandlerOutput, Unhandled>> + Send + 'a>>;
+type Handling<'a> = Pin<Box<dyn Future<Output = Result<HandlerOutput, HandlerError>> + Send + 'a>>;
 
 /// A reaction's code, over the connection that has its transaction open.
 pub type PostgresHandler =
@@ -78,9 +78,9 @@ impl Store for Pool {
 
     async fn run(
         &self,
-        service: &Arc<Code<PostgresHandler>>,
-        job: Job,
-    ) -> Result<Reply, StoreError> {
+        service: &Arc<ServiceCode<PostgresHandler>>,
+        job: StoreJob,
+    ) -> Result<JobOutput, StoreError> {
         let leased = Leased(Some(get(self).await?));
         let (client, statements) = leased.client()?;
         let mut session = Postgres::pipelined(client, statements);
@@ -145,7 +145,7 @@ impl Drop for Leased {
 /// A handler that failed because of the database, and not of the event, is tried again at once:
 /// deadlocks and serialization failures, a connection that is lost, a server that ends or is full.
 fn transient(error: StoreError) -> StoreError {
-    let StoreError::Unhandled(Unhandled::Failed(failure)) = &error else { return error };
+    let StoreError::Handler(HandlerError::Failed(failure)) = &error else { return error };
     let Some(cause) = failure.downcast_ref::<tokio_postgres::Error>() else { return error };
     let class = cause.code().map(|code| &code.code()[..2]);
     if cause.is_closed() || matches!(class, Some("08" | "40" | "53" | "57")) {
@@ -170,7 +170,7 @@ impl Service<Pool> {
 }
 
 /// The handlers, borrowed: their futures then go from thread to thread for every lifetime.
-struct Table<'a>(&'a Code<PostgresHandler>);
+struct Table<'a>(&'a ServiceCode<PostgresHandler>);
 
 impl Handlers<Postgres<'_>> for Table<'_> {
     async fn handle(
@@ -178,7 +178,7 @@ impl Handlers<Postgres<'_>> for Table<'_> {
         session: &mut Postgres<'_>,
         index: ReactionIndex,
         delivered: Delivered,
-    ) -> Result<HandlerOutput, Unhandled> {
+    ) -> Result<HandlerOutput, HandlerError> {
         let (handler, reaction) = self.0.handler(index)?;
         handler(session.client(), delivered, reaction).await
     }

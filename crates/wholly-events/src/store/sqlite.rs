@@ -11,12 +11,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wholly_participant::sqlite::{Database, TransactionError};
 
-use super::{Code, Store, StoreError};
+use super::{ServiceCode, Store, StoreError};
 use crate::Failure;
-use crate::choreography::handle::{
-    Delivered, HandlerOutput, Handlers, Incoming, Reacted, Unhandled, output,
+use crate::choreography::handler::{
+    Delivered, HandlerError, HandlerOutput, Handlers, Incoming, Reacted, output,
 };
-use crate::choreography::job::{Job, Reply, perform};
+use crate::choreography::job::{JobOutput, StoreJob, perform};
 use crate::choreography::plan::ReactionIndex;
 use crate::choreography::react::ReactError;
 use crate::choreography::{IntoHandler, IntoRecorder, PublishError, Service};
@@ -27,7 +27,7 @@ use crate::session::SqlError;
 
 /// A reaction's code: it blocks, and only one runs at a time.
 pub type SqliteHandler = Box<
-    dyn Fn(&Connection, Delivered, &Reaction) -> Result<HandlerOutput, Unhandled> + Send + Sync,
+    dyn Fn(&Connection, Delivered, &Reaction) -> Result<HandlerOutput, HandlerError> + Send + Sync,
 >;
 
 /// Jobs beyond the number that one commit takes only wait.
@@ -51,7 +51,11 @@ impl Store for Database {
         }
     }
 
-    async fn run(&self, service: &Arc<Code<SqliteHandler>>, job: Job) -> Result<Reply, StoreError> {
+    async fn run(
+        &self,
+        service: &Arc<ServiceCode<SqliteHandler>>,
+        job: StoreJob,
+    ) -> Result<JobOutput, StoreError> {
         let service = Arc::clone(service);
         let work = move |db: &rusqlite::Transaction<'_>| {
             // The way through the database's error, which rolls back.
@@ -96,7 +100,11 @@ impl Store for SqliteFile {
         Ok(())
     }
 
-    async fn run(&self, service: &Arc<Code<SqliteHandler>>, job: Job) -> Result<Reply, StoreError> {
+    async fn run(
+        &self,
+        service: &Arc<ServiceCode<SqliteHandler>>,
+        job: StoreJob,
+    ) -> Result<JobOutput, StoreError> {
         // A panic of another job rolled its transaction back.
         let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let behavior = TransactionBehavior::Immediate;
@@ -114,9 +122,9 @@ impl Store for SqliteFile {
 /// A job on SQLite, whose statements never wait.
 fn perform_ready(
     db: &Connection,
-    service: &Code<SqliteHandler>,
-    job: &Job,
-) -> Result<Reply, ReactError> {
+    service: &ServiceCode<SqliteHandler>,
+    job: &StoreJob,
+) -> Result<JobOutput, ReactError> {
     let performed = perform(&mut Sqlite(db), &service.plan, service, job).now_or_never();
     performed.unwrap_or_else(|| Err(SqlError("a job of SQLite waited".to_owned()).into()))
 }
@@ -144,13 +152,13 @@ fn of(error: TransactionError) -> StoreError {
     }
 }
 
-impl Handlers<Sqlite<'_>> for Code<SqliteHandler> {
+impl Handlers<Sqlite<'_>> for ServiceCode<SqliteHandler> {
     async fn handle(
         &self,
         session: &mut Sqlite<'_>,
         index: ReactionIndex,
         delivered: Delivered,
-    ) -> Result<HandlerOutput, Unhandled> {
+    ) -> Result<HandlerOutput, HandlerError> {
         let (handler, reaction) = self.handler(index)?;
         handler(session.0, delivered, reaction)
     }

@@ -288,7 +288,7 @@ mod tests {
 
         let said = ReactionStatus {
             reaction: "OrderCreated".parse().unwrap(),
-            outcome: wholly_events::inbox::Outcome::Suppressed,
+            outcome: wholly_events::inbox::ReactionOutcome::Suppressed,
             at: Timestamp::from_millis(7),
             reason: None,
         };

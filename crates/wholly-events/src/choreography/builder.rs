@@ -8,9 +8,9 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handle::{Delivered, Incoming, Undone, Unhandled};
-use super::observe::{Ended, Observer};
-use super::plan::Retry;
+use super::handler::{Delivered, HandlerError, Incoming, Undone};
+use super::observer::{EndedReaction, ReactionObserver};
+use super::plan::RetryPolicy;
 use crate::Failure;
 use crate::declaration::{Declaration, Reaction, Timeout};
 use crate::event::Event;
@@ -39,13 +39,13 @@ pub struct CallOut<E> {
     pub idempotency_key: String,
 }
 
-pub(crate) type CallFuture = Pin<Box<dyn Future<Output = Result<String, Unhandled>> + Send>>;
-pub(crate) type Call = Box<dyn Fn(Event, Undone, String) -> CallFuture + Send + Sync>;
+pub(crate) type CallFuture = Pin<Box<dyn Future<Output = Result<String, HandlerError>> + Send>>;
+pub(crate) type CallFunction = Box<dyn Fn(Event, Undone, String) -> CallFuture + Send + Sync>;
 type ReadFuture = Pin<Box<dyn Future<Output = Result<(FeedInfo, Page), FeedError>> + Send>>;
 
 /// A feed that is followed.
 #[derive(Clone)]
-pub(crate) struct Followed {
+pub(crate) struct FollowedFeed {
     pub(crate) source: ServiceName,
     pub(crate) start: Start,
     pub(crate) read: Arc<dyn Fn(Ask) -> ReadFuture + Send + Sync>,
@@ -99,17 +99,17 @@ pub enum InvalidChoreography {
 pub struct Choreography<S: Store> {
     declaration: Result<Declaration, InvalidChoreography>,
     pub(super) handlers: Vec<S::Handler>,
-    pub(super) calls: Vec<Option<Call>>,
+    pub(super) calls: Vec<Option<CallFunction>>,
     functions: Vec<[TypeId; 2]>,
-    pub(super) followed: Vec<Followed>,
-    pub(super) observer: Option<Observer>,
-    pub(super) settings: Settings,
+    pub(super) followed: Vec<FollowedFeed>,
+    pub(super) observer: Option<ReactionObserver>,
+    pub(super) settings: ServiceSettings,
 }
 
 /// The times for which things are kept, and the way in which failures are dealt with.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) retry: Retry,
+pub(crate) struct ServiceSettings {
+    pub(crate) retry: RetryPolicy,
     pub(crate) outbox_retention: Duration,
     pub(crate) inbox_retention: Duration,
     pub(crate) unreachable_after: Duration,
@@ -119,10 +119,10 @@ pub(crate) struct Settings {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl Default for Settings {
+impl Default for ServiceSettings {
     fn default() -> Self {
         Self {
-            retry: Retry::default(),
+            retry: RetryPolicy::default(),
             outbox_retention: 7 * DAY,
             inbox_retention: 14 * DAY,
             unreachable_after: DAY,
@@ -150,7 +150,7 @@ impl<S: Store> Choreography<S> {
             functions: Vec::new(),
             followed: Vec::new(),
             observer: None,
-            settings: Settings::default(),
+            settings: ServiceSettings::default(),
         }
     }
 
@@ -190,14 +190,14 @@ impl<S: Store> Choreography<S> {
     {
         let functions = [TypeId::of::<F>(), TypeId::of::<R>()];
         let call = Arc::new(call);
-        let call: Call = Box::new(move |event, undone, idempotency_key| {
+        let call: CallFunction = Box::new(move |event, undone, idempotency_key| {
             let call = Arc::clone(&call);
             Box::pin(async move {
                 let delivered = Delivered { event, undone, called: None };
                 let incoming = delivered.read()?;
                 let result = call(CallOut { incoming, idempotency_key }).await;
-                let result = result.map_err(Unhandled::failed)?;
-                serde_json::to_string(&result).map_err(Unhandled::failed)
+                let result = result.map_err(HandlerError::failed)?;
+                serde_json::to_string(&result).map_err(HandlerError::failed)
             })
         });
         self.reaction(event.as_ref(), record.into_handler(), Some(call), functions)
@@ -306,7 +306,7 @@ impl<S: Store> Choreography<S> {
                 self.fail(InvalidChoreography::FollowedTwice(source))
             }
             Ok(source) => {
-                self.followed.push(Followed { source, start, read });
+                self.followed.push(FollowedFeed { source, start, read });
                 self
             }
             Err(why) => self.fail(why.into()),
@@ -317,13 +317,13 @@ impl<S: Store> Choreography<S> {
     ///
     /// It must not block. A crash after the commit leaves it untold, and what an operator drops it
     /// is not told of: what must not be lost is an event.
-    pub fn observe(mut self, observer: impl Fn(Ended<'_>) + Send + Sync + 'static) -> Self {
+    pub fn observe(mut self, observer: impl Fn(EndedReaction<'_>) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
     /// Sets the way in which reactions that fail are tried again.
-    pub fn retry(mut self, retry: Retry) -> Self {
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.settings.retry = retry;
         self
     }
@@ -386,7 +386,7 @@ impl<S: Store> Choreography<S> {
         mut self,
         event: &str,
         handler: S::Handler,
-        call: Option<Call>,
+        call: Option<CallFunction>,
         functions: [TypeId; 2],
     ) -> Self {
         let calls = call.is_some();

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use wholly_core::Timestamp;
 
-use super::lanes::Lanes;
-use super::plan::Plan;
+use super::correlation_queues::CorrelationQueues;
+use super::plan::ServicePlan;
 use crate::cursor::Cursor;
 use crate::event::Event;
 use crate::feed::{Ask, FeedError, FeedInfo, Page, SetAside, Start};
@@ -24,10 +24,10 @@ const WAIT: Duration = Duration::from_secs(20);
 
 /// A follower's way through one feed.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct FeedReader {
     /// Where to read on.
     start: Start,
-    lanes: Lanes<Item>,
+    queues: CorrelationQueues<Item>,
     /// A read after which nothing was left: when it began, and the place where it ended.
     read_to_end: Option<(Timestamp, Cursor)>,
     /// There was such a read.
@@ -45,20 +45,20 @@ pub(crate) enum Item {
 
 /// A place before which every event is dealt with or parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Passed {
+pub(crate) struct Checkpoint {
     pub(crate) place: Cursor,
     /// The start of a read whose end is dealt with now, and after which nothing was left.
     pub(crate) read_to_end_at: Option<Timestamp>,
 }
 
-impl Reader {
+impl FeedReader {
     pub(crate) fn new(start: Start) -> Self {
-        Self { start, lanes: Lanes::default(), read_to_end: None, has_seen_end: false }
+        Self { start, queues: CorrelationQueues::default(), read_to_end: None, has_seen_end: false }
     }
 
     /// True if more may be read before what is on its way has ended.
     pub(crate) fn has_room(&self) -> bool {
-        self.lanes.len() < UNDONE_LIMIT
+        self.queues.len() < UNDONE_LIMIT
     }
 
     /// The question for the next page: to be answered at once, until the end was seen.
@@ -73,7 +73,7 @@ impl Reader {
     }
 
     /// Takes in a page, with its question and the moment at which that was asked.
-    pub(crate) fn take(&mut self, plan: &Plan, began: Timestamp, ask: &Ask, page: Page) {
+    pub(crate) fn take(&mut self, plan: &ServicePlan, began: Timestamp, ask: &Ask, page: Page) {
         let events = page.events.into_iter().map(|one| (one.position, Item::Event(one.event)));
         let others = page.set_aside.into_iter().map(|one| (one.position, Item::NoEvent(one)));
         let mut items: Vec<_> = events.chain(others).collect();
@@ -86,11 +86,11 @@ impl Reader {
             self.has_seen_end = true;
             self.read_to_end = Some((began, page.cursor.clone()));
         }
-        self.lanes.pass(page.cursor.clone());
+        self.queues.pass(page.cursor.clone());
         self.start = Start::After(page.cursor);
     }
 
-    fn push(&mut self, plan: &Plan, position: u64, item: Item) {
+    fn push(&mut self, plan: &ServicePlan, position: u64, item: Item) {
         let (id, correlation) = match &item {
             Item::Event(event) if plan.reactions_to(&event.kind).next().is_none() => {
                 (Some(event.id.clone()), None)
@@ -101,28 +101,28 @@ impl Reader {
         };
         let place = Cursor { position, id };
         match correlation {
-            Some(correlation) => self.lanes.push(place, correlation, item),
-            None => self.lanes.pass(place),
+            Some(correlation) => self.queues.push(place, correlation, item),
+            None => self.queues.pass(place),
         }
     }
 
     /// The next item that may be dealt with.
     pub(crate) fn begin(&mut self) -> Option<(&Correlation, &Item)> {
-        self.lanes.begin()
+        self.queues.begin()
     }
 
     /// The event of this correlation that was begun is dealt with, or durably parked.
     pub(crate) fn done(&mut self, correlation: &Correlation) {
-        self.lanes.done(correlation);
+        self.queues.done(correlation);
     }
 
     /// Takes the place up to which all is done, if that has moved; with what was known of `before`,
     /// which is not saved yet.
-    pub(crate) fn take_passed(&mut self, before: Option<&Passed>) -> Option<Passed> {
-        let place = self.lanes.take_watermark()?;
+    pub(crate) fn take_passed(&mut self, before: Option<&Checkpoint>) -> Option<Checkpoint> {
+        let place = self.queues.take_watermark()?;
         let ended = self.read_to_end.take_if(|(_, end)| end.position <= place.position);
         let before = before.and_then(|passed| passed.read_to_end_at);
-        Some(Passed { place, read_to_end_at: ended.map(|(began, _)| began).or(before) })
+        Some(Checkpoint { place, read_to_end_at: ended.map(|(began, _)| began).or(before) })
     }
 }
 
@@ -152,12 +152,12 @@ pub(crate) fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::choreography::plan::Retry;
+    use crate::choreography::plan::RetryPolicy;
     use crate::declaration::Declaration;
 
-    fn plan() -> Plan {
+    fn plan() -> ServicePlan {
         let declaration: Declaration = serde_json::from_str(r#"{"service": "a"}"#).unwrap();
-        Plan { declaration, retry: Retry::default() }
+        ServicePlan { declaration, retry: RetryPolicy::default() }
     }
 
     fn empty(cursor: Cursor) -> Page {
@@ -168,7 +168,7 @@ mod tests {
     /// A feed that waits may have events that it has not given a position yet.
     #[test]
     fn only_a_feed_that_was_asked_at_once_tells_that_there_is_no_more() {
-        let mut reader = Reader::new(Start::Earliest);
+        let mut reader = FeedReader::new(Start::Earliest);
         let [first, second, third] = [1, 2, 3].map(Timestamp::from_millis);
         let mut read = |ask: Ask, began| {
             reader.take(&plan(), began, &ask, empty(Cursor::START));
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_place_that_is_not_saved_goes_on_to_the_next() {
-        let mut reader = Reader::new(Start::Earliest);
+        let mut reader = FeedReader::new(Start::Earliest);
         let at = Timestamp::from_millis(1);
         let ask = reader.ask();
         reader.take(&plan(), at, &ask, empty(Cursor::START));

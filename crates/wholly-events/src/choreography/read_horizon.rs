@@ -9,7 +9,7 @@ use crate::probe::{Law, broken};
 
 /// The moment up to which every feed's events are known: each was read to its end after it, or is
 /// away for so long that it is not waited for.
-pub(crate) fn known_up_to(
+pub(crate) fn read_horizon(
     feeds: &[FeedStatus],
     now: Timestamp,
     unreachable_after: Duration,
@@ -25,13 +25,13 @@ pub(crate) fn known_up_to(
 ///
 /// INVARIANT: none is forgotten before every feed was read to its end, and that place was saved. A
 /// service that was down for longer than it remembers may find events again that it knows.
-pub(crate) fn forgettable(
+pub(crate) fn inbox_cutoff(
     feeds: &[FeedStatus],
     now: Timestamp,
     unreachable_after: Duration,
     retention: Duration,
 ) -> Timestamp {
-    let known = known_up_to(feeds, now, unreachable_after);
+    let known = read_horizon(feeds, now, unreachable_after);
     if known == Timestamp::default() && !broken(Law::MarksOutliveTheirEvents) {
         return Timestamp::default();
     }
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn the_feed_that_was_read_first_tells_what_is_known_of_all() {
         let now = Timestamp::from_millis(1_000_000_000);
-        let known = |feeds: &[FeedStatus]| known_up_to(feeds, now, DAY).as_millis();
+        let known = |feeds: &[FeedStatus]| read_horizon(feeds, now, DAY).as_millis();
         assert_eq!(known(&[]), 1_000_000_000);
         assert_eq!(known(&[feed(Some(7), None), feed(Some(5), None)]), 5);
         assert_eq!(known(&[feed(Some(7), None), feed(None, None)]), 0);
@@ -67,8 +67,8 @@ mod tests {
     #[test]
     fn nothing_is_forgotten_before_every_feed_was_read_to_its_end() {
         let now = Timestamp::from_millis(DAY.as_millis() as u64 + 100);
-        let forgettable = |feeds: &[FeedStatus]| forgettable(feeds, now, DAY, DAY).as_millis();
-        assert_eq!(forgettable(&[feed(Some(7), None), feed(None, None)]), 0);
-        assert_eq!(forgettable(&[feed(Some(7), None), feed(Some(1), None)]), 100);
+        let inbox_cutoff = |feeds: &[FeedStatus]| inbox_cutoff(feeds, now, DAY, DAY).as_millis();
+        assert_eq!(inbox_cutoff(&[feed(Some(7), None), feed(None, None)]), 0);
+        assert_eq!(inbox_cutoff(&[feed(Some(7), None), feed(Some(1), None)]), 100);
     }
 }

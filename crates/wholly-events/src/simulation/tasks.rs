@@ -5,9 +5,9 @@ use super::service::Then;
 use super::shop::PAYMENT;
 use super::world::World;
 use super::wrong::{Check, Wrong, ensure};
-use crate::choreography::handle::Unhandled;
-use crate::choreography::job::{Job, Reply};
-use crate::choreography::known::{forgettable, known_up_to};
+use crate::choreography::handler::HandlerError;
+use crate::choreography::job::{JobOutput, StoreJob};
+use crate::choreography::read_horizon::{inbox_cutoff, read_horizon};
 
 use super::database::Fate;
 
@@ -23,8 +23,8 @@ impl World {
         if life.flights.iter().any(|flight| tries(&flight.then)) {
             return Ok(());
         }
-        let job = Job::Due(self.now);
-        let Some(Reply::Parked(due, _)) = self.job(service, job, Fate::Commits)? else {
+        let job = StoreJob::Due(self.now);
+        let Some(JobOutput::Parked(due, _)) = self.job(service, job, Fate::Commits)? else {
             return Ok(());
         };
         for parked in due {
@@ -36,7 +36,7 @@ impl World {
             let index = self.services[service].plan.by_name(&parked.reaction).unwrap();
             let (event, correlation) = (parked.event.clone(), parked.event.correlation.clone());
             let stamp = self.stamp();
-            let job = Job::Retry(parked.sequence, correlation.clone(), None, stamp);
+            let job = StoreJob::Retry(parked.sequence, correlation.clone(), None, stamp);
             self.begin(service, Work::Job(job), Then::Retried { index, event }, correlation);
         }
         Ok(())
@@ -49,13 +49,13 @@ impl World {
         if is_firing || self.services[service].plan.declaration.timeouts.is_empty() {
             return Ok(());
         }
-        let job = Job::TimeoutsDue(self.now);
-        let Some(Reply::Timeouts(due, _)) = self.job(service, job, Fate::Commits)? else {
+        let job = StoreJob::TimeoutsDue(self.now);
+        let Some(JobOutput::Timeouts(due, _)) = self.job(service, job, Fate::Commits)? else {
             return Ok(());
         };
         let feeds = &self.services[service].life.as_ref().unwrap().feeds;
         let statuses: Vec<_> = feeds.iter().map(|feed| feed.status.clone()).collect();
-        let known = known_up_to(&statuses, self.now, UNREACHABLE_AFTER);
+        let known = read_horizon(&statuses, self.now, UNREACHABLE_AFTER);
         let (ripe, unripe): (Vec<_>, Vec<_>) = due.into_iter().partition(|one| one.may_fire(known));
         self.note(service, || format!("known {known}: {ripe:?} {unripe:?}"));
         if !unripe.is_empty() {
@@ -63,7 +63,7 @@ impl World {
         }
         if let Some(running) = ripe.into_iter().next() {
             let correlation = running.correlation.clone();
-            let job = Job::Fire(running.clone(), self.stamp());
+            let job = StoreJob::Fire(running.clone(), self.stamp());
             self.begin(service, Work::Job(job), Then::Fired(running), correlation);
         }
         Ok(())
@@ -97,7 +97,7 @@ impl World {
         let call = self.services[PAYMENT].life.as_mut().unwrap().calls.swap_remove(nth);
         let (sequence, index, event) = (call.sequence, call.index, call.event);
         let correlation = event.correlation.clone();
-        let job = Job::Retry(sequence, correlation.clone(), call.answer, self.stamp());
+        let job = StoreJob::Retry(sequence, correlation.clone(), call.answer, self.stamp());
         let then = Then::Recorded { sequence, index, event };
         self.begin(PAYMENT, Work::Job(job), then, correlation);
         Ok(())
@@ -111,8 +111,8 @@ impl World {
             self.gateway.late.push((call.key, self.gateway.call_of(&call.event)));
         }
         let then = Then::Failed { sequence: call.sequence };
-        let unhandled = Unhandled::failed("the gateway gave no answer");
-        self.record_failure(PAYMENT, call.index, call.event, unhandled, then);
+        let failure = HandlerError::failed("the gateway gave no answer");
+        self.record_failure(PAYMENT, call.index, call.event, failure, then);
         Ok(())
     }
 
@@ -122,10 +122,10 @@ impl World {
         let outbox = self.ago(self.retention.outbox);
         let Some(life) = &self.services[service].life else { return Ok(()) };
         let statuses: Vec<_> = life.feeds.iter().map(|feed| feed.status.clone()).collect();
-        let inbox = forgettable(&statuses, self.now, UNREACHABLE_AFTER, self.retention.inbox);
+        let inbox = inbox_cutoff(&statuses, self.now, UNREACHABLE_AFTER, self.retention.inbox);
         let trimmed = self.services[service].trimmed();
         let fate = self.fate();
-        self.job(service, Job::Trim(outbox, inbox), fate)?;
+        self.job(service, StoreJob::Trim(outbox, inbox), fate)?;
         let one = &self.services[service];
         let gone = one.ledger.positions.range(trimmed + 1..one.trimmed().max(trimmed) + 1);
         for (position, id) in gone {

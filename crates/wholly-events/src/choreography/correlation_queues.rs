@@ -12,7 +12,7 @@ use crate::names::Correlation;
 
 /// Events on their way through a follower.
 #[derive(Debug)]
-pub(crate) struct Lanes<T> {
+pub(crate) struct CorrelationQueues<T> {
     /// Places in the order of the feed; those in front that are done are taken off.
     places: VecDeque<(Cursor, bool)>,
     /// The events of each correlation that is on its way; the first one is being dealt with, or is
@@ -23,7 +23,7 @@ pub(crate) struct Lanes<T> {
     watermark: Option<Cursor>,
 }
 
-impl<T> Default for Lanes<T> {
+impl<T> Default for CorrelationQueues<T> {
     fn default() -> Self {
         Self {
             places: VecDeque::new(),
@@ -34,7 +34,7 @@ impl<T> Default for Lanes<T> {
     }
 }
 
-impl<T> Lanes<T> {
+impl<T> CorrelationQueues<T> {
     /// Events that are not done, and places behind them.
     pub(crate) fn len(&self) -> usize {
         self.places.len()
@@ -111,13 +111,13 @@ mod tests {
         Correlation::new(name).unwrap()
     }
 
-    fn begun(lanes: &mut Lanes<u64>) -> Vec<u64> {
+    fn begun(lanes: &mut CorrelationQueues<u64>) -> Vec<u64> {
         std::iter::from_fn(|| lanes.begin().map(|(_, event)| *event)).collect()
     }
 
     #[test]
     fn events_of_one_correlation_keep_their_order_and_others_go_on() {
-        let mut lanes = Lanes::default();
+        let mut lanes = CorrelationQueues::default();
         for (position, name) in [(1, "a"), (2, "a"), (3, "b"), (5, "a")] {
             lanes.push(place(position), correlation(name), position);
         }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_watermark_moves_only_over_what_is_done() {
-        let mut lanes = Lanes::default();
+        let mut lanes = CorrelationQueues::default();
         lanes.push(place(1), correlation("a"), 1);
         lanes.push(place(2), correlation("b"), 2);
         lanes.pass(place(3));

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use crate::event::{Event, NewEvent};
-use crate::inbox::Outcome;
+use crate::inbox::ReactionOutcome;
 use crate::names::ReactionName;
 
 /// A reaction that ended, and is committed.
 #[derive(Clone, Copy, Debug)]
-pub struct Ended<'a> {
+pub struct EndedReaction<'a> {
     /// The reaction.
     pub reaction: &'a ReactionName,
     /// The event to which it reacted.
     pub event: &'a Event,
     /// Its end.
-    pub outcome: Outcome,
+    pub outcome: ReactionOutcome,
     /// The event that it emitted.
     pub emitted: Option<&'a NewEvent>,
 }
 
-pub(crate) type Observer = Arc<dyn Fn(Ended<'_>) + Send + Sync>;
+pub(crate) type ReactionObserver = Arc<dyn Fn(EndedReaction<'_>) + Send + Sync>;

@@ -56,7 +56,7 @@ pub type HandlerOutput = Reacted<String, String>;
 
 /// Why a handler said nothing.
 #[derive(Clone, Debug, thiserror::Error)]
-pub enum Unhandled {
+pub enum HandlerError {
     /// The event's data has another form than the handler reads: to try again is of no use.
     #[error("the data of the event is not what is expected: {0}")]
     Unreadable(String),
@@ -80,7 +80,7 @@ pub(crate) trait Handlers<S: Session> {
         session: &mut S,
         index: ReactionIndex,
         delivered: Delivered,
-    ) -> Result<HandlerOutput, Unhandled>;
+    ) -> Result<HandlerOutput, HandlerError>;
 }
 
 impl<E> Deref for Incoming<E> {
@@ -92,15 +92,15 @@ impl<E> Deref for Incoming<E> {
 }
 
 impl Delivered {
-    pub(crate) fn read<E: DeserializeOwned>(self) -> Result<Incoming<E>, Unhandled> {
-        let data = self.event.data().map_err(|why| Unhandled::Unreadable(why.to_string()))?;
+    pub(crate) fn read<E: DeserializeOwned>(self) -> Result<Incoming<E>, HandlerError> {
+        let data = self.event.data().map_err(|why| HandlerError::Unreadable(why.to_string()))?;
         Ok(Incoming { data, event: self.event, undone: self.undone })
     }
 
     /// The result of the call that was made before.
-    pub(crate) fn called<C: DeserializeOwned>(&self) -> Result<C, Unhandled> {
+    pub(crate) fn called<C: DeserializeOwned>(&self) -> Result<C, HandlerError> {
         let text = self.called.as_deref().unwrap_or("null");
-        serde_json::from_str(text).map_err(Unhandled::failed)
+        serde_json::from_str(text).map_err(HandlerError::failed)
     }
 }
 
@@ -108,26 +108,26 @@ impl Delivered {
 pub(crate) fn output<T: Serialize, R: Serialize>(
     reacted: Result<Reacted<T, R>, Failure>,
     reaction: &Reaction,
-) -> Result<HandlerOutput, Unhandled> {
-    let output = match reacted.map_err(Unhandled::failed)? {
+) -> Result<HandlerOutput, HandlerError> {
+    let output = match reacted.map_err(HandlerError::failed)? {
         Reacted::Done(data) => data_of(&reaction.on, &data).map(Reacted::Done),
         Reacted::Silent => Ok(Reacted::Silent),
         Reacted::Refused(_) if reaction.refuses.is_none() => {
             let why = format!("reaction {} refused, and declares no refusal", reaction.name);
-            return Err(Unhandled::failed(why));
+            return Err(HandlerError::failed(why));
         }
         Reacted::Refused(data) => data_of(&reaction.on, &data).map(Reacted::Refused),
     };
-    output.map_err(Unhandled::failed)
+    output.map_err(HandlerError::failed)
 }
 
-impl Unhandled {
+impl HandlerError {
     pub(crate) fn failed(why: impl Into<Failure>) -> Self {
         Self::Failed(Arc::from(why.into()))
     }
 }
 
-impl From<SqlError> for Unhandled {
+impl From<SqlError> for HandlerError {
     fn from(error: SqlError) -> Self {
         Self::failed(error)
     }

@@ -7,15 +7,15 @@ use futures_util::future::join_all;
 use wholly_clock::{Ages, SteadyClock};
 use wholly_core::Timestamp;
 
+use super::backoff::Backoff;
 use super::follow::{disposed, failed};
-use super::handle::{Undone, Unhandled, call_key};
-use super::job::{Job, Reply};
-use super::known::{forgettable, known_up_to};
-use super::pace::Backoff;
-use super::parked::Parked;
+use super::handler::{HandlerError, Undone, call_key};
+use super::job::{JobOutput, StoreJob};
+use super::parked::ParkedEvent;
 use super::plan::ReactionIndex;
-use super::service::{Parts, lock, stamp};
-use super::timeout::Running;
+use super::read_horizon::{inbox_cutoff, read_horizon};
+use super::service::{Runtime, lock, stamp};
+use super::timeout::PendingTimeout;
 use crate::event::{Event, now};
 use crate::feed::rows::SEQUENCED_AT_ONCE;
 use crate::store::{Store, StoreError};
@@ -26,19 +26,19 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(5);
 const TRIM_EVERY: Duration = Duration::from_secs(60);
 
 /// Gives positions to what is published.
-pub(crate) async fn sequence<S: Store>(parts: Arc<Parts<S>>) {
+pub(crate) async fn sequence<S: Store>(runtime: Arc<Runtime<S>>) {
     let mut backoff = Backoff::default();
     let mut before = 0;
     loop {
-        match parts.sequence().await {
+        match runtime.sequence().await {
             Ok(head) => {
                 backoff.reset();
                 let more = head >= before + SEQUENCED_AT_ONCE;
                 before = head;
                 if !more {
                     // The poll stands behind who publishes and does not wake, in this process or not.
-                    let woken = parts.published.notified();
-                    let _ = tokio::time::timeout(parts.settings.poll, woken).await;
+                    let woken = runtime.published.notified();
+                    let _ = tokio::time::timeout(runtime.settings.poll, woken).await;
                 }
             }
             Err(error) => {
@@ -50,13 +50,13 @@ pub(crate) async fn sequence<S: Store>(parts: Arc<Parts<S>>) {
 }
 
 /// Tries parked events again when they are due.
-pub(crate) async fn retry_parked<S: Store>(parts: Arc<Parts<S>>) {
+pub(crate) async fn retry_parked<S: Store>(runtime: Arc<Runtime<S>>) {
     loop {
-        let next = match parts.run(Job::Due(now())).await {
-            Ok(Reply::Parked(due, next)) => {
-                let due: Vec<_> = due.into_iter().filter(|one| !is_busy(&parts, one)).collect();
+        let next = match runtime.run(StoreJob::Due(now())).await {
+            Ok(JobOutput::Parked(due, next)) => {
+                let due: Vec<_> = due.into_iter().filter(|one| !is_busy(&runtime, one)).collect();
                 if !due.is_empty() {
-                    join_all(due.into_iter().map(|one| retry(&parts, one))).await;
+                    join_all(due.into_iter().map(|one| retry(&runtime, one))).await;
                     continue;
                 }
                 next
@@ -67,7 +67,7 @@ pub(crate) async fn retry_parked<S: Store>(parts: Arc<Parts<S>>) {
                 None
             }
         };
-        sleep_until(next, &parts.parked).await;
+        sleep_until(next, &runtime.parked).await;
     }
 }
 
@@ -78,20 +78,20 @@ async fn sleep_until(next: Option<Timestamp>, woken: &tokio::sync::Notify) {
     let _ = tokio::time::timeout(sleep, woken.notified()).await;
 }
 
-fn is_busy<S: Store>(parts: &Arc<Parts<S>>, parked: &Parked) -> bool {
-    lock(&parts.busy).contains(&parked.sequence)
+fn is_busy<S: Store>(runtime: &Arc<Runtime<S>>, parked: &ParkedEvent) -> bool {
+    lock(&runtime.busy).contains(&parked.sequence)
 }
 
-async fn retry<S: Store>(parts: &Arc<Parts<S>>, parked: Parked) {
+async fn retry<S: Store>(runtime: &Arc<Runtime<S>>, parked: ParkedEvent) {
     let (sequence, correlation) = (parked.sequence, parked.event.correlation.clone());
-    match parts.run(Job::Retry(sequence, correlation, None, stamp())).await {
-        Ok(Reply::Disposed(disposition)) => {
-            let index = parts.code.plan.by_name(&parked.reaction);
-            disposed(parts, &disposition, index.map(|index| (index, &parked.event)));
+    match runtime.run(StoreJob::Retry(sequence, correlation, None, stamp())).await {
+        Ok(JobOutput::Disposed(disposition)) => {
+            let index = runtime.code.plan.by_name(&parked.reaction);
+            disposed(runtime, &disposition, index.map(|index| (index, &parked.event)));
         }
         Ok(_) => {}
-        Err(StoreError::Unhandled(unhandled)) => {
-            failed(parts, &parked.reaction, &parked.event, unhandled).await;
+        Err(StoreError::Handler(failure)) => {
+            failed(runtime, &parked.reaction, &parked.event, failure).await;
         }
         Err(error) => {
             tracing::warn!(%error, "a parked event is not tried");
@@ -102,53 +102,53 @@ async fn retry<S: Store>(parts: &Arc<Parts<S>>, parked: Parked) {
 
 /// Makes a call that is recorded as being out, unless this process makes it already.
 pub(crate) fn begin_call<S: Store>(
-    parts: &Arc<Parts<S>>,
+    runtime: &Arc<Runtime<S>>,
     sequence: u64,
     index: ReactionIndex,
     event: Event,
     undone: Undone,
 ) {
-    if !lock(&parts.busy).insert(sequence) {
+    if !lock(&runtime.busy).insert(sequence) {
         return;
     }
-    let parts = Arc::clone(parts);
-    let calling = Arc::clone(&parts.calling);
+    let runtime = Arc::clone(runtime);
+    let calling = Arc::clone(&runtime.calling);
     let mut calling = lock(&calling);
     while calling.try_join_next().is_some() {}
     calling.spawn(async move {
-        call(&parts, sequence, index, event, undone).await;
-        lock(&parts.busy).remove(&sequence);
-        parts.parked.notify_one();
+        call(&runtime, sequence, index, event, undone).await;
+        lock(&runtime.busy).remove(&sequence);
+        runtime.parked.notify_one();
     });
 }
 
 async fn call<S: Store>(
-    parts: &Arc<Parts<S>>,
+    runtime: &Arc<Runtime<S>>,
     sequence: u64,
     index: ReactionIndex,
     event: Event,
     undone: Undone,
 ) {
-    let Some(reaction) = parts.code.plan.reaction(index) else { return };
-    let Some(Some(call)) = parts.calls.get(index.0) else { return };
-    let key = call_key(parts.source(), &reaction.name, &event);
-    let limit = parts.settings.call_timeout;
+    let Some(reaction) = runtime.code.plan.reaction(index) else { return };
+    let Some(Some(call)) = runtime.calls.get(index.0) else { return };
+    let key = call_key(runtime.source(), &reaction.name, &event);
+    let limit = runtime.settings.call_timeout;
     let called = tokio::time::timeout(limit, call(event.clone(), undone, key)).await;
-    let late = || Unhandled::failed(format!("the call gave no result within {limit:?}"));
+    let late = || HandlerError::failed(format!("the call gave no result within {limit:?}"));
     let result = match called.unwrap_or_else(|_| Err(late())) {
         Ok(result) => result,
-        Err(unhandled) => return failed(parts, &reaction.name, &event, unhandled).await,
+        Err(failure) => return failed(runtime, &reaction.name, &event, failure).await,
     };
     let mut backoff = Backoff::default();
     loop {
         let (correlation, result) = (event.correlation.clone(), Some(result.clone()));
-        match parts.run(Job::Retry(sequence, correlation, result, stamp())).await {
-            Ok(Reply::Disposed(disposition)) => {
-                return disposed(parts, &disposition, Some((index, &event)));
+        match runtime.run(StoreJob::Retry(sequence, correlation, result, stamp())).await {
+            Ok(JobOutput::Disposed(disposition)) => {
+                return disposed(runtime, &disposition, Some((index, &event)));
             }
             Ok(_) => return,
-            Err(StoreError::Unhandled(unhandled)) => {
-                return failed(parts, &reaction.name, &event, unhandled).await;
+            Err(StoreError::Handler(failure)) => {
+                return failed(runtime, &reaction.name, &event, failure).await;
             }
             Err(error) => tracing::warn!(%error, "the result of a call is not recorded yet"),
         }
@@ -157,35 +157,35 @@ async fn call<S: Store>(
 }
 
 /// Fires time-outs that are due and that no event on its way can cancel.
-pub(crate) async fn time_out<S: Store>(parts: Arc<Parts<S>>) {
-    if parts.code.plan.declaration.timeouts.is_empty() {
+pub(crate) async fn time_out<S: Store>(runtime: Arc<Runtime<S>>) {
+    if runtime.code.plan.declaration.timeouts.is_empty() {
         return;
     }
     loop {
-        let (due, next) = match parts.run(Job::TimeoutsDue(now())).await {
-            Ok(Reply::Timeouts(due, next)) => (due, next),
+        let (due, next) = match runtime.run(StoreJob::TimeoutsDue(now())).await {
+            Ok(JobOutput::Timeouts(due, next)) => (due, next),
             Ok(_) => (Vec::new(), None),
             Err(error) => {
                 tracing::warn!(%error, "time-outs cannot be looked for");
                 (Vec::new(), None)
             }
         };
-        let settings = &parts.settings;
-        let known = known_up_to(&lock(&parts.feeds), now(), settings.unreachable_after);
+        let settings = &runtime.settings;
+        let known = read_horizon(&lock(&runtime.feeds), now(), settings.unreachable_after);
         let (ripe, unripe): (Vec<_>, Vec<_>) = due.into_iter().partition(|one| one.may_fire(known));
         for running in ripe {
-            fire(&parts, running).await;
+            fire(&runtime, running).await;
         }
         if !unripe.is_empty() {
-            parts.read_now.notify_waiters();
+            runtime.read_now.notify_waiters();
         }
-        sleep_until(next.filter(|_| unripe.is_empty()), &parts.timeouts).await;
+        sleep_until(next.filter(|_| unripe.is_empty()), &runtime.timeouts).await;
     }
 }
 
-async fn fire<S: Store>(parts: &Arc<Parts<S>>, running: Running) {
-    match parts.run(Job::Fire(running, stamp())).await {
-        Ok(_) => parts.published.notify_one(),
+async fn fire<S: Store>(runtime: &Arc<Runtime<S>>, running: PendingTimeout) {
+    match runtime.run(StoreJob::Fire(running, stamp())).await {
+        Ok(_) => runtime.published.notify_one(),
         Err(error) => {
             tracing::warn!(%error, "a time-out is not fired yet");
             Backoff::default().wait().await;
@@ -197,20 +197,20 @@ async fn fire<S: Store>(parts: &Arc<Parts<S>>, running: Running) {
 ///
 /// INVARIANT: what is young by the running clock is not deleted, and nothing at all within an hour of a
 /// jump of the wall clock, or of a start whose clock disagrees with the tables.
-pub(crate) async fn trim<S: Store>(parts: Arc<Parts<S>>) {
-    let mut ages = ages(&parts).await;
+pub(crate) async fn trim<S: Store>(runtime: Arc<Runtime<S>>) {
+    let mut ages = ages(&runtime).await;
     loop {
-        let (outbox, inbox) = (parts.settings.outbox_retention, parts.settings.inbox_retention);
-        let away = parts.settings.unreachable_after;
+        let (outbox, inbox) = (runtime.settings.outbox_retention, runtime.settings.inbox_retention);
+        let away = runtime.settings.unreachable_after;
         let clocks = SteadyClock::of_process().read();
         let earlier = clocks.steady.min(clocks.wall());
-        let inbox = forgettable(&lock(&parts.feeds), earlier, away, inbox);
+        let inbox = inbox_cutoff(&lock(&runtime.feeds), earlier, away, inbox);
         let trimmed = match ages.before(clocks, outbox) {
-            Some(before) => parts.run(Job::Trim(before, inbox)).await,
-            None => Ok(Reply::Changed(false)),
+            Some(before) => runtime.run(StoreJob::Trim(before, inbox)).await,
+            None => Ok(JobOutput::Changed(false)),
         };
         match trimmed {
-            Ok(Reply::Changed(true)) => {
+            Ok(JobOutput::Changed(true)) => {
                 // Others get their turn between two pieces.
                 tokio::task::yield_now().await;
                 continue;
@@ -224,12 +224,12 @@ pub(crate) async fn trim<S: Store>(parts: Arc<Parts<S>>) {
 }
 
 /// The judge of ages, once the tables have told how old they are.
-async fn ages<S: Store>(parts: &Arc<Parts<S>>) -> Ages {
-    let kept = parts.settings.outbox_retention.min(parts.settings.inbox_retention);
+async fn ages<S: Store>(runtime: &Arc<Runtime<S>>) -> Ages {
+    let kept = runtime.settings.outbox_retention.min(runtime.settings.inbox_retention);
     let mut backoff = Backoff::default();
     loop {
-        match parts.run(Job::Youngest).await {
-            Ok(Reply::Youngest(youngest)) => {
+        match runtime.run(StoreJob::Youngest).await {
+            Ok(JobOutput::Youngest(youngest)) => {
                 return Ages::from(SteadyClock::of_process().read(), youngest, kept);
             }
             Ok(_) => {}

@@ -7,20 +7,20 @@ use std::time::Duration;
 use rusqlite::Connection;
 use wholly_core::Timestamp;
 
-use super::handle::{Reacted, output};
-use super::job::{Job, Reply};
-use super::plan::{Plan, ReactionIndex, Retry};
+use super::handler::{Reacted, output};
+use super::job::{JobOutput, StoreJob};
+use super::plan::{ReactionIndex, RetryPolicy, ServicePlan};
 use super::react::Stamp;
 use crate::event::{Event, NewEvent};
 use crate::names::{EventId, ServiceName};
-use crate::store::{Code, SqliteFile, SqliteHandler, Store};
+use crate::store::{ServiceCode, SqliteFile, SqliteHandler, Store};
 
 /// The retention of the outbox, and of the inbox: what is older is trimmed.
 const OUTBOX: Duration = Duration::from_secs(600);
 const INBOX: Duration = Duration::from_secs(1_200);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-fn code() -> Arc<Code<SqliteHandler>> {
+fn code() -> Arc<ServiceCode<SqliteHandler>> {
     let declaration = r#"{"service": "inventory", "reactions": [
         {"name": "OrderCreated", "on": "OrderCreated", "emits": "Reserved"},
         {"name": "OrderCancelled", "on": "OrderCancelled", "emits": "Released",
@@ -31,8 +31,8 @@ fn code() -> Arc<Code<SqliteHandler>> {
             output(Ok(Reacted::<_, ()>::Done(delivered.event.id.as_str())), reaction)
         })
     };
-    let plan = Plan { declaration, retry: Retry::default() };
-    Arc::new(Code { plan, handlers: vec![handler(), handler()] })
+    let plan = ServicePlan { declaration, retry: RetryPolicy::default() };
+    Arc::new(ServiceCode { plan, handlers: vec![handler(), handler()] })
 }
 
 /// A day's events, evenly over it, each order created and cancelled; trimmed once a minute, as a
@@ -45,7 +45,7 @@ async fn run(events: u64) -> u64 {
     let store = SqliteFile::open(&path).unwrap();
     store.forget_durability();
     let code = code();
-    store.run(&code, Job::Open).await.unwrap();
+    store.run(&code, StoreJob::Open).await.unwrap();
     let begin = Timestamp::from_millis(1_000_000_000_000);
     let (mut trimmed_at, mut rows, mut bytes) = (begin, 0, 0);
     for nth in 0..events {
@@ -56,7 +56,7 @@ async fn run(events: u64) -> u64 {
         let id = EventId::new(format!("e{nth}")).unwrap();
         let event = Event { id, ..event.from_source(source) };
         let stamp = Stamp { now, random: u128::from(nth) };
-        store.run(&code, Job::Receive(ReactionIndex(index), event, stamp)).await.unwrap();
+        store.run(&code, StoreJob::Receive(ReactionIndex(index), event, stamp)).await.unwrap();
         if trimmed_at.until(now) < Duration::from_secs(60) {
             continue;
         }
@@ -64,8 +64,8 @@ async fn run(events: u64) -> u64 {
         let before = |age: Duration| {
             Timestamp::from_millis(now.as_millis() - u64::try_from(age.as_millis()).unwrap())
         };
-        while let Reply::Changed(true) =
-            store.run(&code, Job::Trim(before(OUTBOX), before(INBOX))).await.unwrap()
+        while let JobOutput::Changed(true) =
+            store.run(&code, StoreJob::Trim(before(OUTBOX), before(INBOX))).await.unwrap()
         {}
         rows = rows.max(count(&peek));
         bytes = bytes.max(std::fs::metadata(&path).unwrap().len());
