@@ -92,7 +92,7 @@ impl NewEvent {
         data: &impl Serialize,
     ) -> Result<Self, InvalidEvent> {
         let kind = EventType::new(kind)?;
-        let data = data_of(&kind, data)?;
+        let data = data_to_json(&kind, data)?;
         let now = now();
         Ok(Self {
             id: EventId::mint(now, random_bits()),
@@ -115,7 +115,7 @@ impl NewEvent {
     /// The same event, in this trace. A text that is no trace context is not carried.
     #[must_use]
     pub fn in_trace(mut self, traceparent: &str) -> Self {
-        self.traceparent = carried(Some(traceparent));
+        self.traceparent = valid_traceparent(Some(traceparent));
         self
     }
 
@@ -176,7 +176,10 @@ impl EventId {
     }
 }
 
-pub(crate) fn data_of(kind: &EventType, data: &impl Serialize) -> Result<String, InvalidEvent> {
+pub(crate) fn data_to_json(
+    kind: &EventType,
+    data: &impl Serialize,
+) -> Result<String, InvalidEvent> {
     let wrong =
         |why: serde_json::Error| InvalidEvent::Data { kind: kind.clone(), why: why.to_string() };
     let data = serde_json::to_string(data).map_err(wrong)?;
@@ -187,7 +190,7 @@ pub(crate) fn data_of(kind: &EventType, data: &impl Serialize) -> Result<String,
 }
 
 /// A `traceparent` that may be carried on: opaque, but short and printable.
-pub(crate) fn carried(traceparent: Option<&str>) -> Option<String> {
+pub(crate) fn valid_traceparent(traceparent: Option<&str>) -> Option<String> {
     let is_right = |text: &&str| {
         (1..=TRACEPARENT_LIMIT).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
     };
@@ -226,9 +229,9 @@ mod tests {
     #[test]
     fn a_trace_that_is_none_is_not_carried() {
         for wrong in ["", "a b", "ä", &"x".repeat(TRACEPARENT_LIMIT + 1)] {
-            assert_eq!(carried(Some(wrong)), None, "{wrong:?}");
+            assert_eq!(valid_traceparent(Some(wrong)), None, "{wrong:?}");
         }
         let right = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(carried(Some(right)).as_deref(), Some(right));
+        assert_eq!(valid_traceparent(Some(right)).as_deref(), Some(right));
     }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use wholly_core::Timestamp;
 
 use crate::names::{EventId, ReactionName, ServiceName};
-use crate::session::{Session, SqlError, Value};
+use crate::session::{Session, SqlError, SqlValue};
 use crate::sql;
 
 /// The answer of the inbox to an event.
@@ -81,12 +81,12 @@ fn line<'a>(
     outcome: ReactionOutcome,
     reason: Option<&'a str>,
     now: Timestamp,
-) -> [Value<'a>; 6] {
+) -> [SqlValue<'a>; 6] {
     [
-        Value::Text(key.reaction.as_str()),
-        Value::Text(key.source.as_str()),
-        Value::Text(key.id.as_str()),
-        Value::Text(outcome.as_str()),
+        SqlValue::Text(key.reaction.as_str()),
+        SqlValue::Text(key.source.as_str()),
+        SqlValue::Text(key.id.as_str()),
+        SqlValue::Text(outcome.as_str()),
         now.as_millis().into(),
         reason.into(),
     ]

@@ -108,7 +108,7 @@ pub use declaration::{Declaration, Reaction, Timeout};
 pub use diagram::diagram;
 pub use event::{DATA_LIMIT, Event, InvalidEvent, NewEvent};
 pub use names::{Correlation, EventId, EventType, InvalidName, ReactionName, ServiceName};
-pub use session::{Cell, Row, Session, SqlError, Value};
+pub use session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
 
 /// The outbox and the inbox in SQLite, by rusqlite: in the caller's transaction.
 ///

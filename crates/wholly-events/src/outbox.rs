@@ -2,7 +2,7 @@
 //! Richardson, Microservices Patterns, 2018), so there is never one without the other.
 
 use crate::event::NewEvent;
-use crate::session::{Session, SqlError, Value};
+use crate::session::{Session, SqlError, SqlValue};
 use crate::sql;
 
 /// Writes the event into the outbox: published when the caller's transaction is committed.
@@ -11,13 +11,13 @@ use crate::sql;
 /// What the database says. The caller must then roll back.
 pub async fn publish<S: Session>(session: &mut S, event: &NewEvent) -> Result<(), SqlError> {
     let values = [
-        Value::Text(event.id.as_str()),
-        Value::Text(event.kind.as_str()),
-        Value::Text(event.correlation.as_str()),
+        SqlValue::Text(event.id.as_str()),
+        SqlValue::Text(event.kind.as_str()),
+        SqlValue::Text(event.correlation.as_str()),
         event.causation.as_ref().map(|id| id.as_str()).into(),
         event.traceparent.as_deref().into(),
         event.time.as_millis().into(),
-        Value::Text(&event.data),
+        SqlValue::Text(&event.data),
     ];
     session.pipeline(sql::PUBLISH, &values).await
 }

@@ -11,7 +11,7 @@ use crate::sql::Dialect;
 
 /// A value of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value<'a> {
+pub enum SqlValue<'a> {
     /// `NULL`, of a text or a number.
     Null,
     /// A whole number.
@@ -22,7 +22,7 @@ pub enum Value<'a> {
 
 /// A value of a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cell {
+pub enum SqlCell {
     /// `NULL`.
     Null,
     /// A whole number.
@@ -33,7 +33,7 @@ pub enum Cell {
 
 /// A row that a statement gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row(pub Vec<Cell>);
+pub struct SqlRow(pub Vec<SqlCell>);
 
 /// Why a statement failed: what the database or its driver said.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -70,14 +70,22 @@ pub trait Session {
     ///
     /// # Errors
     /// What the database says.
-    async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError>;
+    async fn execute(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue<'_>],
+    ) -> Result<u64, SqlError>;
 
     /// Executes a statement whose answer nobody needs. A driver may go on before the answer is
     /// there: an error is then that of a later statement, or of the transaction's end.
     ///
     /// # Errors
     /// What the database says.
-    async fn pipeline(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<(), SqlError> {
+    async fn pipeline(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue<'_>],
+    ) -> Result<(), SqlError> {
         self.execute(sql, values).await.map(drop)
     }
 
@@ -88,8 +96,8 @@ pub trait Session {
     async fn query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError>;
+        values: &[SqlValue<'_>],
+    ) -> Result<Vec<SqlRow>, SqlError>;
 
     /// Executes statements without values, separated by semicolons. Like [`pipeline`], a driver
     /// may go on before the answer is there.
@@ -101,33 +109,33 @@ pub trait Session {
     async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError>;
 }
 
-impl From<&Value<'_>> for Cell {
-    fn from(value: &Value<'_>) -> Self {
+impl From<&SqlValue<'_>> for SqlCell {
+    fn from(value: &SqlValue<'_>) -> Self {
         match value {
-            Value::Null => Self::Null,
-            Value::Int(number) => Self::Int(*number),
-            Value::Text(text) => Self::Text((*text).to_owned()),
+            SqlValue::Null => Self::Null,
+            SqlValue::Int(number) => Self::Int(*number),
+            SqlValue::Text(text) => Self::Text((*text).to_owned()),
         }
     }
 }
 
-impl<'a> From<&'a Cell> for Value<'a> {
-    fn from(cell: &'a Cell) -> Self {
+impl<'a> From<&'a SqlCell> for SqlValue<'a> {
+    fn from(cell: &'a SqlCell) -> Self {
         match cell {
-            Cell::Null => Self::Null,
-            Cell::Int(number) => Self::Int(*number),
-            Cell::Text(text) => Self::Text(text),
+            SqlCell::Null => Self::Null,
+            SqlCell::Int(number) => Self::Int(*number),
+            SqlCell::Text(text) => Self::Text(text),
         }
     }
 }
 
-impl<'a> From<Option<&'a str>> for Value<'a> {
+impl<'a> From<Option<&'a str>> for SqlValue<'a> {
     fn from(text: Option<&'a str>) -> Self {
-        text.map_or(Self::Null, Value::Text)
+        text.map_or(Self::Null, SqlValue::Text)
     }
 }
 
-impl From<u64> for Value<'_> {
+impl From<u64> for SqlValue<'_> {
     /// Saturates where the database cannot count as far; no position and no time comes near.
     fn from(number: u64) -> Self {
         Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
@@ -137,7 +145,7 @@ impl From<u64> for Value<'_> {
 const NO_TEXT: &str = "a column that should be a text is none";
 const NO_NUMBER: &str = "a column that should be a number is none";
 
-impl Row {
+impl SqlRow {
     /// The text in this column.
     pub(crate) fn text(&mut self, column: usize) -> Result<String, SqlError> {
         self.optional_text(column)?.ok_or_else(|| SqlError::unexpected(NO_TEXT))
@@ -145,10 +153,10 @@ impl Row {
 
     /// The text in this column, if there is one.
     pub(crate) fn optional_text(&mut self, column: usize) -> Result<Option<String>, SqlError> {
-        match self.0.get_mut(column).map(|cell| std::mem::replace(cell, Cell::Null)) {
-            Some(Cell::Text(text)) => Ok(Some(text)),
-            Some(Cell::Null) => Ok(None),
-            Some(Cell::Int(_)) | None => Err(SqlError::unexpected(NO_TEXT)),
+        match self.0.get_mut(column).map(|cell| std::mem::replace(cell, SqlCell::Null)) {
+            Some(SqlCell::Text(text)) => Ok(Some(text)),
+            Some(SqlCell::Null) => Ok(None),
+            Some(SqlCell::Int(_)) | None => Err(SqlError::unexpected(NO_TEXT)),
         }
     }
 
@@ -160,9 +168,9 @@ impl Row {
     /// The number in this column, if there is one.
     pub(crate) fn optional_number(&self, column: usize) -> Result<Option<u64>, SqlError> {
         let number = match self.0.get(column) {
-            Some(Cell::Null) => return Ok(None),
-            Some(Cell::Int(number)) => u64::try_from(*number).ok(),
-            Some(Cell::Text(_)) | None => None,
+            Some(SqlCell::Null) => return Ok(None),
+            Some(SqlCell::Int(number)) => u64::try_from(*number).ok(),
+            Some(SqlCell::Text(_)) | None => None,
         };
         number.map(Some).ok_or_else(|| SqlError::unexpected(NO_NUMBER))
     }

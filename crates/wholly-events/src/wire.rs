@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use wholly_core::Timestamp;
 
-use crate::event::{DATA_LIMIT, Event, carried};
+use crate::event::{DATA_LIMIT, Event, valid_traceparent};
 use crate::names::{Correlation, EventId, EventType, ServiceName};
 
 /// The media type of a page.
@@ -20,7 +20,7 @@ pub(crate) const EVENT_LIMIT: usize = DATA_LIMIT + 8 * 1024;
 
 /// An event and its place in its feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placed {
+pub struct PositionedEvent {
     /// Its place, from 1 on.
     pub position: u64,
     /// The event.
@@ -76,7 +76,7 @@ pub fn to_json(event: &Event, position: Option<u64>) -> serde_json::Result<Strin
 ///
 /// # Errors
 /// A text that says what is wrong with it.
-pub fn of_json(text: &str) -> Result<(Event, Option<u64>), String> {
+pub fn from_json(text: &str) -> Result<(Event, Option<u64>), String> {
     let read: CloudEvent<'_> = serde_json::from_str(text).map_err(|why| why.to_string())?;
     if read.specversion != "1.0" {
         return Err(format!("its specversion is {:?}, not 1.0", read.specversion));
@@ -97,7 +97,7 @@ pub fn of_json(text: &str) -> Result<(Event, Option<u64>), String> {
         time: read.time.as_deref().and_then(parse_rfc3339).unwrap_or_default(),
         correlation,
         causation: read.causationid,
-        traceparent: carried(read.traceparent.as_deref()),
+        traceparent: valid_traceparent(read.traceparent.as_deref()),
         data: data.to_owned(),
     };
     Ok((event, position.transpose()?))
@@ -135,19 +135,19 @@ mod tests {
     fn an_event_survives_its_text() {
         let event = event();
         let text = to_json(&event, Some(u64::MAX)).unwrap();
-        assert_eq!(of_json(&text), Ok((event.clone(), Some(u64::MAX))));
+        assert_eq!(from_json(&text), Ok((event.clone(), Some(u64::MAX))));
         let bare = Event { causation: None, traceparent: None, ..event };
         let text = to_json(&bare, None).unwrap();
-        assert_eq!(of_json(&text), Ok((bare, None)));
+        assert_eq!(from_json(&text), Ok((bare, None)));
     }
 
     #[test]
     fn an_event_of_another_publisher_needs_only_what_cloudevents_asks_for() {
         let text = r#"{"specversion":"1.0","id":"a","source":"/s","type":"T","other":1}"#;
-        let (event, position) = of_json(text).unwrap();
+        let (event, position) = from_json(text).unwrap();
         assert_eq!((event.correlation.as_str(), &*event.data, position), ("a", "null", None));
         let nulls = r#","correlationid":null,"causationid":null,"traceparent":null,"time":null}"#;
-        assert_eq!(of_json(&text.replace('}', nulls)), Ok((event, None)));
+        assert_eq!(from_json(&text.replace('}', nulls)), Ok((event, None)));
     }
 
     #[test]
@@ -163,19 +163,19 @@ mod tests {
             ),
             ("[]", "invalid"),
         ] {
-            let said = of_json(text).unwrap_err();
+            let said = from_json(text).unwrap_err();
             assert!(said.contains(why), "{text}: {said}");
         }
         let long = "x".repeat(DATA_LIMIT);
         let text =
             format!(r#"{{"specversion":"1.0","id":"a","source":"s","type":"T","data":"{long}"}}"#);
-        assert!(of_json(&text).unwrap_err().contains("may have"));
+        assert!(from_json(&text).unwrap_err().contains("may have"));
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,200}") {
-            let _ = of_json(&text);
+            let _ = from_json(&text);
         }
     }
 }

@@ -110,7 +110,7 @@ async fn the_feed_in_the_same_process_conforms() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_whose_clock_disagrees_with_the_tables_deletes_nothing() {
     let (service, database, _directory) = service().await;
-    let event = NewEvent::new("Placed", "c", &1).unwrap();
+    let event = NewEvent::new("PositionedEvent", "c", &1).unwrap();
     database.transaction(move |db| Ok(publish(db, &event)?)).await.unwrap();
     service.wake();
     let placed = async |sql: &'static str| {

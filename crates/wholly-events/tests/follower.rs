@@ -10,14 +10,14 @@ use std::time::Duration;
 use common::{database, eventually};
 use rusqlite::Connection;
 use serde_json::Value;
-use wholly_events::feed::{Ask, Feed, FeedError, FeedInfo, Page};
-use wholly_events::wire::Placed;
+use wholly_events::feed::{Feed, FeedError, FeedInfo, FeedPage, FeedRequest};
+use wholly_events::wire::PositionedEvent;
 use wholly_events::{Choreography, Cursor, Failure, Incoming, NewEvent, Reacted, ServiceName};
 use wholly_participant::sqlite::Database;
 
 /// A feed that gives the same page so often, and is away from then on.
 struct OnePage {
-    page: Page,
+    page: FeedPage,
     times: AtomicU32,
 }
 
@@ -26,18 +26,18 @@ impl OnePage {
         let event = |(kind, correlation)| NewEvent::new(kind, correlation, &Value::Null).unwrap();
         let placed = |(position, one)| {
             let event = event(one).from_source(ServiceName::new("order").unwrap());
-            Placed { position, event }
+            PositionedEvent { position, event }
         };
         let events: Vec<_> = (1..).zip(events).map(placed).collect();
         let last = events.last().unwrap();
         let (cursor, head) = (Cursor::at(last.position, last.event.id.clone()), last.position);
-        let page = Page { events, set_aside: Vec::new(), cursor, head };
+        let page = FeedPage { events, set_aside: Vec::new(), cursor, head };
         Self { page, times: AtomicU32::new(times) }
     }
 }
 
 impl Feed for OnePage {
-    async fn read(&self, _: Ask) -> Result<(FeedInfo, Page), FeedError> {
+    async fn read(&self, _: FeedRequest) -> Result<(FeedInfo, FeedPage), FeedError> {
         let once_less = |times: u32| times.checked_sub(1);
         match self.times.fetch_update(Ordering::Relaxed, Ordering::Relaxed, once_less) {
             Ok(_) => {

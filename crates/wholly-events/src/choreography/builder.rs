@@ -14,7 +14,7 @@ use super::plan::RetryPolicy;
 use crate::Failure;
 use crate::declaration::{Declaration, Reaction, Timeout};
 use crate::event::Event;
-use crate::feed::{Ask, Feed, FeedError, FeedInfo, Page, Start};
+use crate::feed::{Feed, FeedError, FeedInfo, FeedPage, FeedRequest, StartFrom};
 use crate::names::{EventType, InvalidName, ReactionName, ServiceName};
 use crate::store::Store;
 
@@ -41,14 +41,14 @@ pub struct CallOut<E> {
 
 pub(crate) type CallFuture = Pin<Box<dyn Future<Output = Result<String, HandlerError>> + Send>>;
 pub(crate) type CallFunction = Box<dyn Fn(Event, Undone, String) -> CallFuture + Send + Sync>;
-type ReadFuture = Pin<Box<dyn Future<Output = Result<(FeedInfo, Page), FeedError>> + Send>>;
+type ReadFuture = Pin<Box<dyn Future<Output = Result<(FeedInfo, FeedPage), FeedError>> + Send>>;
 
 /// A feed that is followed.
 #[derive(Clone)]
 pub(crate) struct FollowedFeed {
     pub(crate) source: ServiceName,
-    pub(crate) start: Start,
-    pub(crate) read: Arc<dyn Fn(Ask) -> ReadFuture + Send + Sync>,
+    pub(crate) start: StartFrom,
+    pub(crate) read: Arc<dyn Fn(FeedRequest) -> ReadFuture + Send + Sync>,
 }
 
 /// Why a choreography cannot be.
@@ -291,13 +291,18 @@ impl<S: Store> Choreography<S> {
 
     /// The service follows this feed of another one, from its earliest event on.
     pub fn follow(self, source: impl AsRef<str>, feed: impl Feed) -> Self {
-        self.follow_from(Start::Earliest, source, feed)
+        self.follow_from(StartFrom::Earliest, source, feed)
     }
 
     /// The service follows this feed; where it has not read from it yet, it starts here.
-    pub fn follow_from(mut self, start: Start, source: impl AsRef<str>, feed: impl Feed) -> Self {
+    pub fn follow_from(
+        mut self,
+        start: StartFrom,
+        source: impl AsRef<str>,
+        feed: impl Feed,
+    ) -> Self {
         let feed = Arc::new(feed);
-        let read = Arc::new(move |ask: Ask| {
+        let read = Arc::new(move |ask: FeedRequest| {
             let feed = Arc::clone(&feed);
             Box::pin(async move { feed.read(ask).await }) as ReadFuture
         });

@@ -11,7 +11,7 @@ use super::correlation_queues::CorrelationQueues;
 use super::plan::ServicePlan;
 use crate::cursor::Cursor;
 use crate::event::Event;
-use crate::feed::{Ask, FeedError, FeedInfo, Page, SetAside, Start};
+use crate::feed::{FeedError, FeedInfo, FeedPage, FeedRequest, SetAside, StartFrom};
 use crate::names::{Correlation, ServiceName};
 use crate::probe::{Law, broken};
 
@@ -26,7 +26,7 @@ const WAIT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct FeedReader {
     /// Where to read on.
-    start: Start,
+    start: StartFrom,
     queues: CorrelationQueues<Item>,
     /// A read after which nothing was left: when it began, and the place where it ended.
     read_to_end: Option<(Timestamp, Cursor)>,
@@ -52,7 +52,7 @@ pub(crate) struct Checkpoint {
 }
 
 impl FeedReader {
-    pub(crate) fn new(start: Start) -> Self {
+    pub(crate) fn new(start: StartFrom) -> Self {
         Self { start, queues: CorrelationQueues::default(), read_to_end: None, has_seen_end: false }
     }
 
@@ -62,18 +62,24 @@ impl FeedReader {
     }
 
     /// The question for the next page: to be answered at once, until the end was seen.
-    pub(crate) fn ask(&self) -> Ask {
+    pub(crate) fn ask(&self) -> FeedRequest {
         let wait = if self.has_seen_end { WAIT } else { Duration::ZERO };
-        Ask { wait, ..self.ask_now() }
+        FeedRequest { wait, ..self.ask_now() }
     }
 
     /// The question that is to be answered at once.
-    pub(crate) fn ask_now(&self) -> Ask {
-        Ask { start: self.start.clone(), limit: PAGE_LIMIT, wait: Duration::ZERO }
+    pub(crate) fn ask_now(&self) -> FeedRequest {
+        FeedRequest { start: self.start.clone(), limit: PAGE_LIMIT, wait: Duration::ZERO }
     }
 
     /// Takes in a page, with its question and the moment at which that was asked.
-    pub(crate) fn take(&mut self, plan: &ServicePlan, began: Timestamp, ask: &Ask, page: Page) {
+    pub(crate) fn take(
+        &mut self,
+        plan: &ServicePlan,
+        began: Timestamp,
+        ask: &FeedRequest,
+        page: FeedPage,
+    ) {
         let events = page.events.into_iter().map(|one| (one.position, Item::Event(one.event)));
         let others = page.set_aside.into_iter().map(|one| (one.position, Item::NoEvent(one)));
         let mut items: Vec<_> = events.chain(others).collect();
@@ -87,7 +93,7 @@ impl FeedReader {
             self.read_to_end = Some((began, page.cursor.clone()));
         }
         self.queues.pass(page.cursor.clone());
-        self.start = Start::After(page.cursor);
+        self.start = StartFrom::After(page.cursor);
     }
 
     fn push(&mut self, plan: &ServicePlan, position: u64, item: Item) {
@@ -160,21 +166,21 @@ mod tests {
         ServicePlan { declaration, retry: RetryPolicy::default() }
     }
 
-    fn empty(cursor: Cursor) -> Page {
+    fn empty(cursor: Cursor) -> FeedPage {
         let head = cursor.position;
-        Page { events: Vec::new(), set_aside: Vec::new(), cursor, head }
+        FeedPage { events: Vec::new(), set_aside: Vec::new(), cursor, head }
     }
 
     /// A feed that waits may have events that it has not given a position yet.
     #[test]
     fn only_a_feed_that_was_asked_at_once_tells_that_there_is_no_more() {
-        let mut reader = FeedReader::new(Start::Earliest);
+        let mut reader = FeedReader::new(StartFrom::Earliest);
         let [first, second, third] = [1, 2, 3].map(Timestamp::from_millis);
-        let mut read = |ask: Ask, began| {
+        let mut read = |ask: FeedRequest, began| {
             reader.take(&plan(), began, &ask, empty(Cursor::START));
             (reader.ask(), reader.ask_now(), reader.take_passed(None).unwrap().read_to_end_at)
         };
-        let at_once = Ask { start: Start::Earliest, limit: 1, wait: Duration::ZERO };
+        let at_once = FeedRequest { start: StartFrom::Earliest, limit: 1, wait: Duration::ZERO };
         let (ask, _, end) = read(at_once, first);
         assert_eq!((ask.wait, end), (WAIT, Some(first)));
         let (_, at_once, end) = read(ask, second);
@@ -184,7 +190,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_a_place_that_is_not_saved_goes_on_to_the_next() {
-        let mut reader = FeedReader::new(Start::Earliest);
+        let mut reader = FeedReader::new(StartFrom::Earliest);
         let at = Timestamp::from_millis(1);
         let ask = reader.ask();
         reader.take(&plan(), at, &ask, empty(Cursor::START));

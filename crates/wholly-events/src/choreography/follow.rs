@@ -20,7 +20,7 @@ use super::service::{Runtime, stamp};
 use super::tasks::begin_call;
 use crate::cursor::Cursor;
 use crate::event::{Event, now};
-use crate::feed::{Ask, FeedError, FeedInfo, Page, Start};
+use crate::feed::{FeedError, FeedInfo, FeedPage, FeedRequest, StartFrom};
 use crate::inbox::ReactionOutcome;
 use crate::names::{Correlation, ReactionName, ServiceName};
 use crate::store::{Store, StoreError};
@@ -29,16 +29,17 @@ use crate::store::{Store, StoreError};
 const ADVANCE_EVERY: Duration = Duration::from_millis(200);
 
 /// The number of times another cursor is looked for before a feed that refused is asked again.
-const LOOKS: u32 = 60;
+const CURSOR_POLLS: u32 = 60;
 
-type PendingRead = BoxFuture<'static, (Timestamp, Ask, Result<(FeedInfo, Page), FeedError>)>;
+type PendingRead =
+    BoxFuture<'static, (Timestamp, FeedRequest, Result<(FeedInfo, FeedPage), FeedError>)>;
 
 /// Follows a feed until it is dropped.
 pub(crate) async fn follow<S: Store>(runtime: Arc<Runtime<S>>, followed: FollowedFeed, nth: usize) {
     let mut said = String::new();
     loop {
         let cursor = cursor(&runtime, &followed).await;
-        let start = cursor.clone().map_or_else(|| followed.start.clone(), Start::After);
+        let start = cursor.clone().map_or_else(|| followed.start.clone(), StartFrom::After);
         let mut follower = Follower {
             runtime: &runtime,
             followed: &followed,
@@ -51,19 +52,19 @@ pub(crate) async fn follow<S: Store>(runtime: Arc<Runtime<S>>, followed: Followe
         }
         runtime.feed_status(nth, |status| status.error = Some(error.clone()));
         said = error;
-        another_cursor(&runtime, &followed, cursor.as_ref()).await;
+        wait_for_another_cursor(&runtime, &followed, cursor.as_ref()).await;
     }
 }
 
 /// Waits until an operator sets another cursor in the database; and not for ever, because the feed
 /// may be mended, too.
-async fn another_cursor<S: Store>(
+async fn wait_for_another_cursor<S: Store>(
     runtime: &Arc<Runtime<S>>,
     followed: &FollowedFeed,
     refused: Option<&Cursor>,
 ) {
     let mut backoff = Backoff::default();
-    for _ in 0..LOOKS {
+    for _ in 0..CURSOR_POLLS {
         if cursor(runtime, followed).await.as_ref() != refused {
             return;
         }
@@ -94,18 +95,19 @@ struct Follower<'a, S: Store> {
 impl<S: Store> Follower<'_, S> {
     /// Reads and deals with events until the feed refuses.
     async fn run(&mut self) -> FeedError {
-        let mut dealing = FuturesUnordered::new();
+        let mut in_progress = FuturesUnordered::new();
         let mut reading: Option<PendingRead> = None;
         let mut saving: Option<BoxFuture<'static, Checkpoint>> = None;
         let mut watermark: Option<Checkpoint> = None;
         let mut save_at = Instant::now();
         let mut backoff = Backoff::default();
         loop {
-            while dealing.len() < self.runtime.store.concurrency()
+            while in_progress.len() < self.runtime.store.concurrency()
                 && let Some((correlation, item)) = self.reader.begin()
             {
                 let (runtime, source) = (Arc::clone(self.runtime), self.followed.source.clone());
-                dealing.push(deal(runtime, source, correlation.clone(), item.clone()).boxed());
+                in_progress
+                    .push(process_item(runtime, source, correlation.clone(), item.clone()).boxed());
             }
             if let Some(passed) = self.reader.take_passed(watermark.as_ref()) {
                 self.runtime.feed_status(self.nth, |status| status.passed(&passed));
@@ -122,7 +124,7 @@ impl<S: Store> Follower<'_, S> {
                 reading = Some(self.read(self.reader.ask(), Duration::ZERO));
             }
             tokio::select! {
-                Some(correlation) = dealing.next() => self.reader.done(&correlation),
+                Some(correlation) = in_progress.next() => self.reader.done(&correlation),
                 (began, ask, read) = pending_or(&mut reading) => {
                     reading = None;
                     let taken = read.and_then(|(info, page)| self.take(began, &ask, &info, page));
@@ -150,7 +152,7 @@ impl<S: Store> Follower<'_, S> {
     }
 
     /// Reads on, after a delay.
-    fn read(&self, ask: Ask, delay: Duration) -> PendingRead {
+    fn read(&self, ask: FeedRequest, delay: Duration) -> PendingRead {
         let read = Arc::clone(&self.followed.read);
         async move {
             if !delay.is_zero() {
@@ -159,7 +161,8 @@ impl<S: Store> Follower<'_, S> {
             let began = now();
             // Places must ascend on their way through the lanes, and a transport may repeat.
             let answer = read(ask.clone()).await;
-            let answer = answer.and_then(|(info, page)| Ok((info, page.behind(&ask.start)?)));
+            let answer =
+                answer.and_then(|(info, page)| Ok((info, page.without_repeats(&ask.start)?)));
             (began, ask, answer)
         }
         .boxed()
@@ -169,9 +172,9 @@ impl<S: Store> Follower<'_, S> {
     fn take(
         &mut self,
         began: Timestamp,
-        ask: &Ask,
+        ask: &FeedRequest,
         info: &FeedInfo,
-        page: Page,
+        page: FeedPage,
     ) -> Result<(), FeedError> {
         feed_reader::check(info, &self.followed.source, self.runtime.settings.inbox_retention)?;
         let head = page.head;
@@ -230,7 +233,7 @@ async fn advance<S: Store>(
 }
 
 /// Sees to it that every reaction to the event has dealt with it, or has it parked.
-async fn deal<S: Store>(
+async fn process_item<S: Store>(
     runtime: Arc<Runtime<S>>,
     source: ServiceName,
     correlation: Correlation,
@@ -257,12 +260,12 @@ async fn react<S: Store>(runtime: &Arc<Runtime<S>>, index: ReactionIndex, event:
     loop {
         match runtime.run(StoreJob::Receive(index, event.clone(), stamp())).await {
             Ok(JobOutput::Disposed(disposition)) => {
-                return disposed(runtime, &disposition, Some((index, event)));
+                return after_commit(runtime, &disposition, Some((index, event)));
             }
             Ok(_) => return,
             Err(StoreError::Handler(failure)) => {
                 let Some(reaction) = runtime.code.plan.reaction(index) else { return };
-                failed(runtime, &reaction.name, event, failure).await;
+                record_failure(runtime, &reaction.name, event, failure).await;
                 return runtime.parked.notify_one();
             }
             Err(error) => tracing::warn!(?event, %error, "an event is not dealt with yet"),
@@ -272,7 +275,7 @@ async fn react<S: Store>(runtime: &Arc<Runtime<S>>, index: ReactionIndex, event:
 }
 
 /// Records that a try failed, for as long as it takes.
-pub(crate) async fn failed<S: Store>(
+pub(crate) async fn record_failure<S: Store>(
     runtime: &Arc<Runtime<S>>,
     reaction: &ReactionName,
     event: &Event,
@@ -284,7 +287,7 @@ pub(crate) async fn failed<S: Store>(
 }
 
 /// Tells those who wait for what a committed reaction made.
-pub(crate) fn disposed<S: Store>(
+pub(crate) fn after_commit<S: Store>(
     runtime: &Arc<Runtime<S>>,
     disposition: &Disposition,
     of: Option<(ReactionIndex, &Event)>,

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::plan::ReactionIndex;
 use crate::Failure;
 use crate::declaration::Reaction;
-use crate::event::{Event, data_of};
+use crate::event::{Event, data_to_json};
 use crate::names::{ReactionName, ServiceName};
 use crate::session::{Session, SqlError};
 
@@ -110,13 +110,13 @@ pub(crate) fn output<T: Serialize, R: Serialize>(
     reaction: &Reaction,
 ) -> Result<HandlerOutput, HandlerError> {
     let output = match reacted.map_err(HandlerError::failed)? {
-        Reacted::Done(data) => data_of(&reaction.on, &data).map(Reacted::Done),
+        Reacted::Done(data) => data_to_json(&reaction.on, &data).map(Reacted::Done),
         Reacted::Silent => Ok(Reacted::Silent),
         Reacted::Refused(_) if reaction.refuses.is_none() => {
             let why = format!("reaction {} refused, and declares no refusal", reaction.name);
             return Err(HandlerError::failed(why));
         }
-        Reacted::Refused(data) => data_of(&reaction.on, &data).map(Reacted::Refused),
+        Reacted::Refused(data) => data_to_json(&reaction.on, &data).map(Reacted::Refused),
     };
     output.map_err(HandlerError::failed)
 }

@@ -13,12 +13,12 @@ use super::status::ReactionStatus;
 use super::timeout::{self, PendingTimeout};
 use crate::cursor::Cursor;
 use crate::event::Event;
-use crate::feed::rows::{self, Sequenced};
-use crate::feed::{CursorRefusal, Page, SetAside, Start};
+use crate::feed::tables::{self, Sequenced};
+use crate::feed::{CursorRefusal, FeedPage, SetAside, StartFrom};
 use crate::inbox::{ReactionOutcome, record};
 use crate::names::{Correlation, EventType, ReactionName, ServiceName};
 use crate::outbox::create_tables;
-use crate::session::{Session, SqlError, Value};
+use crate::session::{Session, SqlError, SqlValue};
 use crate::sql;
 
 /// A job.
@@ -45,7 +45,7 @@ pub enum StoreJob {
     /// Gives positions to what is committed; the place is the last one that is known.
     Sequence(Option<Cursor>),
     /// A part of the feed, up to this head.
-    Page(Start, u64, u64),
+    Page(StartFrom, u64, u64),
     /// The place up to which a feed was read.
     Cursor(ServiceName),
     /// Moves that place on.
@@ -101,7 +101,7 @@ pub enum JobOutput {
     /// The end of the feed.
     Sequenced(Sequenced),
     /// A part of the feed.
-    Page(Result<Page, CursorRefusal>),
+    Page(Result<FeedPage, CursorRefusal>),
     /// A place in a feed, where there is one.
     Cursor(Option<Cursor>),
     /// The ended reactions to an event.
@@ -111,7 +111,7 @@ pub enum JobOutput {
 }
 
 /// The most parked events, or time-outs, that are taken up at once.
-const DUE_AT_ONCE: u64 = 64;
+const DUE_BATCH: u64 = 64;
 
 /// Does the job in this transaction.
 pub(crate) async fn perform<S: Session>(
@@ -128,7 +128,7 @@ pub(crate) async fn perform<S: Session>(
         }
         StoreJob::Open => {
             create_tables(session).await?;
-            let (version, name) = rows::name(session, source).await?;
+            let (version, name) = tables::name(session, source).await?;
             JobOutput::Named(version, name)
         }
         StoreJob::Receive(index, event, stamp) => JobOutput::Disposed(
@@ -141,7 +141,7 @@ pub(crate) async fn perform<S: Session>(
             JobOutput::Disposed(disposition.await?)
         }
         StoreJob::Failed(reaction, event, failure, now) => {
-            react::failed(session, plan, reaction, event, failure, *now).await?;
+            react::record_failure(session, plan, reaction, event, failure, *now).await?;
             JobOutput::Done
         }
         StoreJob::CallsAgain(now) => {
@@ -149,42 +149,42 @@ pub(crate) async fn perform<S: Session>(
             JobOutput::Done
         }
         StoreJob::Due(now) => {
-            let due = parked::due(session, *now, DUE_AT_ONCE).await?;
+            let due = parked::due(session, *now, DUE_BATCH).await?;
             JobOutput::Parked(due, next(session, sql::PARKED_NEXT).await?)
         }
         StoreJob::TimeoutsDue(now) => {
-            let due = timeout::due(session, *now, DUE_AT_ONCE).await?;
+            let due = timeout::due(session, *now, DUE_BATCH).await?;
             JobOutput::Timeouts(due, next(session, sql::TIMEOUT_NEXT).await?)
         }
         StoreJob::Fire(running, stamp) => {
             JobOutput::Changed(timeout::fire(session, plan, running, *stamp).await?)
         }
         StoreJob::Sequence(known) => {
-            JobOutput::Sequenced(rows::sequence(session, source, known.as_ref()).await?)
+            JobOutput::Sequenced(tables::sequence(session, source, known.as_ref()).await?)
         }
         StoreJob::Page(start, head, limit) => {
-            JobOutput::Page(rows::page(session, start, source, *head, *limit).await?)
+            JobOutput::Page(tables::page(session, start, source, *head, *limit).await?)
         }
         StoreJob::Cursor(source) => JobOutput::Cursor(cursor(session, source).await?),
         StoreJob::Advance(source, to, now) => {
             let id = to.id.as_ref().map(|id| id.as_str()).into();
             let values =
-                [Value::Text(source.as_str()), to.position.into(), id, now.as_millis().into()];
+                [SqlValue::Text(source.as_str()), to.position.into(), id, now.as_millis().into()];
             JobOutput::Changed(session.execute(sql::ADVANCE, &values).await? > 0)
         }
         StoreJob::SetCursor(source, to, reason, now) => {
             let id = to.id.as_ref().map(|id| id.as_str()).into();
-            let (name, now) = (Value::Text(source.as_str()), now.as_millis().into());
-            let values = [name, to.position.into(), id, now, Value::Text(reason)];
+            let (name, now) = (SqlValue::Text(source.as_str()), now.as_millis().into());
+            let values = [name, to.position.into(), id, now, SqlValue::Text(reason)];
             session.execute(sql::SET_CURSOR, &values).await?;
             JobOutput::Done
         }
         StoreJob::SetAside(source, what, now) => {
             let values = [
-                Value::Text(source.as_str()),
+                SqlValue::Text(source.as_str()),
                 what.position.into(),
-                Value::Text(&what.body),
-                Value::Text(&what.why),
+                SqlValue::Text(&what.body),
+                SqlValue::Text(&what.why),
                 now.as_millis().into(),
             ];
             session.execute(sql::SET_ASIDE, &values).await?;
@@ -219,9 +219,9 @@ async fn cursor<S: Session>(
     session: &mut S,
     source: &ServiceName,
 ) -> Result<Option<Cursor>, SqlError> {
-    let rows = session.query(sql::CURSOR, &[Value::Text(source.as_str())]).await?;
+    let rows = session.query(sql::CURSOR, &[SqlValue::Text(source.as_str())]).await?;
     let read =
-        |mut row: crate::Row| Ok(Cursor { position: row.number(0)?, id: row.optional_name(1)? });
+        |mut row: crate::SqlRow| Ok(Cursor { position: row.number(0)?, id: row.optional_name(1)? });
     rows.into_iter().next().map(read).transpose()
 }
 
@@ -267,12 +267,12 @@ async fn trim<S: Session>(
     outbox: Timestamp,
     inbox: Timestamp,
 ) -> Result<bool, SqlError> {
-    let mut more = rows::trim(session, outbox).await?;
-    let values = [inbox.as_millis().into(), rows::TRIMMED_AT_ONCE.into()];
+    let mut more = tables::trim(session, outbox).await?;
+    let values = [inbox.as_millis().into(), tables::TRIM_BATCH.into()];
     let statements =
         [Some(sql::TRIM_INBOX), Some(sql::TRIM_EFFECTS), S::DIALECT.trim_correlations()];
     for statement in statements.into_iter().flatten() {
-        more |= session.execute(statement, &values).await? >= rows::TRIMMED_AT_ONCE;
+        more |= session.execute(statement, &values).await? >= tables::TRIM_BATCH;
     }
     Ok(more)
 }
@@ -286,8 +286,11 @@ async fn reactions<S: Session>(
     let mut found = Vec::new();
     for reaction in &plan.declaration.reactions {
         let name = &reaction.name;
-        let values =
-            [Value::Text(name.as_str()), Value::Text(source.as_str()), Value::Text(id.as_str())];
+        let values = [
+            SqlValue::Text(name.as_str()),
+            SqlValue::Text(source.as_str()),
+            SqlValue::Text(id.as_str()),
+        ];
         for mut row in session.query(sql::REACTION, &values).await? {
             found.push(ReactionStatus {
                 reaction: name.clone(),

@@ -15,7 +15,7 @@ use wholly_core::Timestamp;
 use crate::event::Event;
 use crate::inbox::InboxKey;
 use crate::names::{Correlation, EventId, ReactionName, ServiceName};
-use crate::session::{Row, Session, SqlError, Value};
+use crate::session::{Session, SqlError, SqlRow, SqlValue};
 use crate::{sql, wire};
 
 /// Why an event is parked.
@@ -95,14 +95,14 @@ pub(crate) async fn park<S: Session>(
 ) -> Result<(), SqlError> {
     let text = wire::to_json(parking.event, None).map_err(SqlError::unexpected)?;
     let values = [
-        Value::Text(parking.reaction.as_str()),
-        Value::Text(parking.event.source.as_str()),
-        Value::Text(parking.event.id.as_str()),
-        Value::Text(parking.event.correlation.as_str()),
-        Value::Text(&text),
-        Value::Text(parking.state.as_str()),
+        SqlValue::Text(parking.reaction.as_str()),
+        SqlValue::Text(parking.event.source.as_str()),
+        SqlValue::Text(parking.event.id.as_str()),
+        SqlValue::Text(parking.event.correlation.as_str()),
+        SqlValue::Text(&text),
+        SqlValue::Text(parking.state.as_str()),
         parking.tries.into(),
-        parking.next_try.map_or(Value::Null, |at| at.as_millis().into()),
+        parking.next_try.map_or(SqlValue::Null, |at| at.as_millis().into()),
         parking.error.into(),
         now.as_millis().into(),
     ];
@@ -119,9 +119,9 @@ pub(crate) async fn update<S: Session>(
     error: Option<&str>,
 ) -> Result<(), SqlError> {
     let values = [
-        Value::Text(state.as_str()),
+        SqlValue::Text(state.as_str()),
         tries.into(),
-        next_try.map_or(Value::Null, |at| at.as_millis().into()),
+        next_try.map_or(SqlValue::Null, |at| at.as_millis().into()),
         error.into(),
         sequence.into(),
     ];
@@ -136,7 +136,7 @@ pub(crate) async fn unpark<S: Session>(
     now: Timestamp,
 ) -> Result<(), SqlError> {
     session.pipeline(sql::UNPARK, &[sequence.into()]).await?;
-    let values = [now.as_millis().into(), Value::Text(correlation.as_str())];
+    let values = [now.as_millis().into(), SqlValue::Text(correlation.as_str())];
     session.pipeline(sql::PARKED_WAKE, &values).await
 }
 
@@ -169,10 +169,10 @@ pub(crate) async fn list<S: Session>(
     rows.into_iter().map(read).collect()
 }
 
-fn read(mut row: Row) -> Result<ParkedEvent, SqlError> {
+fn read(mut row: SqlRow) -> Result<ParkedEvent, SqlError> {
     // The names are in the table for its keys; the event has them, too.
     let _: (ServiceName, EventId) = (row.name(2)?, row.name(3)?);
-    let (event, _) = wire::of_json(&row.text(5)?).map_err(SqlError::unexpected)?;
+    let (event, _) = wire::from_json(&row.text(5)?).map_err(SqlError::unexpected)?;
     Ok(ParkedEvent {
         sequence: row.number(0)?,
         reaction: row.name(1)?,

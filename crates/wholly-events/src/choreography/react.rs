@@ -32,7 +32,7 @@ use crate::inbox::{InboxKey, ReactionOutcome, record};
 use crate::names::{Correlation, EventId, EventType, ReactionName};
 use crate::outbox::publish;
 use crate::probe::{Law, broken};
-use crate::session::{Session, SqlError, Value};
+use crate::session::{Session, SqlError, SqlValue};
 use crate::sql;
 
 /// Time and chance, which the rules do not make themselves.
@@ -94,10 +94,10 @@ pub(crate) async fn receive<S: Session>(
     if seen.handled || seen.parked_at.is_some() {
         return Ok(Disposition::Again);
     }
-    arrived(session, plan, event, stamp.now).await?;
+    cancel_timeouts(session, plan, event, stamp.now).await?;
     let mut first_parked = seen.first_parked;
     while let Some(first) = first_parked {
-        if overtakes(session, reaction, first, stamp.now).await? {
+        if suppress_if_undone(session, reaction, first, stamp.now).await? {
             if broken(Law::UndoingWaitsItsTurn) {
                 break;
             }
@@ -174,7 +174,7 @@ pub(crate) async fn retry<S: Session>(
 }
 
 /// Records that a try failed: parks the event, or counts the try of one that is parked.
-pub(crate) async fn failed<S: Session>(
+pub(crate) async fn record_failure<S: Session>(
     session: &mut S,
     plan: &ServicePlan,
     reaction: &ReactionName,
@@ -187,13 +187,13 @@ pub(crate) async fn failed<S: Session>(
     if seen.handled {
         return Ok(());
     }
-    arrived(session, plan, event, now).await?;
+    cancel_timeouts(session, plan, event, now).await?;
     let before = match seen.parked_at {
         Some(sequence) => parked::find(session, sequence).await?,
         None => None,
     };
     let tries = before.as_ref().map_or(0, |parked| parked.tries).saturating_add(1);
-    let error = shown(&failure.to_string());
+    let error = truncated(&failure.to_string());
     let (state, next_try) = match (failure, before.as_ref().map(|parked| parked.state)) {
         // A call that is out stays so, whatever fails afterwards.
         (_, Some(ParkedState::Calling)) => (ParkedState::Calling, Some(plan.retry.wait(tries))),
@@ -222,7 +222,7 @@ const CALL_LEASE: Duration = Duration::from_secs(120);
 const ERROR_LIMIT: usize = 1_000;
 
 /// An error without what a database cannot keep.
-fn shown(error: &str) -> String {
+fn truncated(error: &str) -> String {
     let mut end = error.len().min(ERROR_LIMIT);
     while !error.is_char_boundary(end) {
         end -= 1;
@@ -237,7 +237,7 @@ pub(crate) async fn lock<S: Session>(
     now: Timestamp,
 ) -> Result<(), SqlError> {
     let Some(sql) = S::DIALECT.lock_correlation() else { return Ok(()) };
-    let values = [Value::Text(correlation.as_str()), now.as_millis().into()];
+    let values = [SqlValue::Text(correlation.as_str()), now.as_millis().into()];
     session.pipeline(sql, &values).await
 }
 
@@ -274,10 +274,10 @@ async fn look_up<S: Session>(
     event: &Event,
 ) -> Result<PriorState, SqlError> {
     let values = [
-        Value::Text(reaction.as_str()),
-        Value::Text(event.source.as_str()),
-        Value::Text(event.id.as_str()),
-        Value::Text(event.correlation.as_str()),
+        SqlValue::Text(reaction.as_str()),
+        SqlValue::Text(event.source.as_str()),
+        SqlValue::Text(event.id.as_str()),
+        SqlValue::Text(event.correlation.as_str()),
     ];
     let rows = session.query(sql::LOOK, &values).await?;
     let Some(mut row) = rows.into_iter().next() else {
@@ -294,15 +294,15 @@ async fn look_up<S: Session>(
 
 /// An event that is here cancels the time-outs that await it, also where it is only parked; the
 /// mark is for the time-out that begins later.
-async fn arrived<S: Session>(
+async fn cancel_timeouts<S: Session>(
     session: &mut S,
     plan: &ServicePlan,
     event: &Event,
     now: Timestamp,
 ) -> Result<(), SqlError> {
     for timeout in plan.cancelled_by(&event.kind) {
-        let correlation = Value::Text(event.correlation.as_str());
-        let values = [correlation, Value::Text(timeout.emits.as_str())];
+        let correlation = SqlValue::Text(event.correlation.as_str());
+        let values = [correlation, SqlValue::Text(timeout.emits.as_str())];
         session.pipeline(sql::CANCEL_TIMEOUT, &values).await?;
         mark_timeout(session, &event.correlation, &timeout.emits, now).await?;
     }
@@ -326,7 +326,7 @@ fn timeout_mark(emits: &EventType) -> String {
 }
 
 /// True if this reaction undoes the one that is parked first: that one is suppressed then.
-async fn overtakes<S: Session>(
+async fn suppress_if_undone<S: Session>(
     session: &mut S,
     reaction: &Reaction,
     first: u64,
@@ -353,9 +353,9 @@ async fn set_effect<S: Session>(
     now: Timestamp,
 ) -> Result<(), SqlError> {
     let values = [
-        Value::Text(correlation.as_str()),
-        Value::Text(reaction),
-        Value::Text(state.as_str()),
+        SqlValue::Text(correlation.as_str()),
+        SqlValue::Text(reaction),
+        SqlValue::Text(state.as_str()),
         output.into(),
         now.as_millis().into(),
     ];
@@ -368,7 +368,7 @@ async fn effect<S: Session>(
     correlation: &Correlation,
     reaction: &str,
 ) -> Result<Option<(EffectState, Option<String>)>, SqlError> {
-    let values = [Value::Text(correlation.as_str()), Value::Text(reaction)];
+    let values = [SqlValue::Text(correlation.as_str()), SqlValue::Text(reaction)];
     let row = session.query(sql::EFFECT, &values).await?.into_iter().next();
     row.map(|mut row| Ok((row.word(0)?, row.optional_text(1)?))).transpose()
 }
@@ -552,12 +552,12 @@ async fn start_timeouts<S: Session>(
             continue;
         }
         let values = [
-            Value::Text(after.correlation.as_str()),
-            Value::Text(timeout.emits.as_str()),
+            SqlValue::Text(after.correlation.as_str()),
+            SqlValue::Text(timeout.emits.as_str()),
             (now + timeout.within).as_millis().into(),
-            Value::Text(after.id.as_str()),
+            SqlValue::Text(after.id.as_str()),
             after.traceparent.into(),
-            Value::Text(after.data),
+            SqlValue::Text(after.data),
         ];
         session.pipeline(sql::SET_TIMEOUT, &values).await?;
     }

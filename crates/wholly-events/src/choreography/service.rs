@@ -19,8 +19,8 @@ use crate::cursor::Cursor;
 use crate::declaration::Declaration;
 use crate::event::{NewEvent, now, random_bits};
 use crate::feed::local::LocalFeed;
-use crate::feed::newest::Newest;
-use crate::feed::{CursorRefusal, FeedInfo, Page, Start};
+use crate::feed::tail::FeedTail;
+use crate::feed::{CursorRefusal, FeedInfo, FeedPage, StartFrom};
 use crate::names::{EventType, ServiceName};
 use crate::session::{Session, SqlError};
 use crate::sql;
@@ -72,7 +72,7 @@ pub(crate) struct Runtime<S: Store> {
     pub(crate) observer: Option<ReactionObserver>,
     pub(crate) settings: ServiceSettings,
     /// The last events that are known to be committed.
-    pub(crate) newest: watch::Sender<Newest>,
+    pub(crate) tail: watch::Sender<FeedTail>,
     /// Held while positions are given, so that what is found comes in its order.
     pub(crate) sequencing: tokio::sync::Mutex<()>,
     /// There may be events without a position.
@@ -130,7 +130,7 @@ impl<S: Store> Choreography<S> {
             calls,
             observer,
             settings,
-            newest: watch::Sender::default(),
+            tail: watch::Sender::default(),
             sequencing: tokio::sync::Mutex::default(),
             published: Notify::new(),
             parked: Notify::new(),
@@ -191,10 +191,10 @@ impl<S: Store> Service<S> {
     /// The database's. The inner one is a cursor that the feed refuses.
     pub async fn page(
         &self,
-        start: Start,
+        start: StartFrom,
         limit: u64,
         wait: Duration,
-    ) -> Result<Result<(FeedInfo, Page), CursorRefusal>, StoreError> {
+    ) -> Result<Result<(FeedInfo, FeedPage), CursorRefusal>, StoreError> {
         self.runtime.read(start, limit, wait).await
     }
 
@@ -269,15 +269,15 @@ impl<S: Store> Runtime<S> {
     /// position of the last event.
     pub(crate) async fn sequence(&self) -> Result<u64, StoreError> {
         let _alone = self.sequencing.lock().await;
-        let known = self.newest.borrow().head();
+        let known = self.tail.borrow().head();
         let JobOutput::Sequenced(found) = self.run(StoreJob::Sequence(known.clone())).await? else {
             return Err(SqlError::unexpected("the end of the feed is something else").into());
         };
         let head = found.head.clone();
-        self.newest.send_if_modified(|newest| {
+        self.tail.send_if_modified(|tail| {
             // Where nothing is new, nobody is woken.
             let is_new = known.as_ref() != Some(&head);
-            newest.take(found);
+            tail.take(found);
             is_new
         });
         Ok(head.position)
@@ -286,11 +286,11 @@ impl<S: Store> Runtime<S> {
     /// A part of the feed; waits for an event where there is none.
     pub(crate) async fn read(
         &self,
-        mut start: Start,
+        mut start: StartFrom,
         limit: u64,
         wait: Duration,
-    ) -> Result<Result<(FeedInfo, Page), CursorRefusal>, StoreError> {
-        let mut newest = self.newest.subscribe();
+    ) -> Result<Result<(FeedInfo, FeedPage), CursorRefusal>, StoreError> {
+        let mut tail = self.tail.subscribe();
         let give_up = tokio::time::Instant::now() + wait;
         if wait.is_zero() {
             // The reader wants to know that there is nothing, and not just that nothing is known.
@@ -298,8 +298,8 @@ impl<S: Store> Runtime<S> {
         }
         loop {
             let (head, page) = {
-                let newest = newest.borrow_and_update();
-                (newest.head().unwrap_or(Cursor::START), newest.page(&start, limit))
+                let tail = tail.borrow_and_update();
+                (tail.head().unwrap_or(Cursor::START), tail.page(&start, limit))
             };
             let page = match page {
                 Some(page) => page,
@@ -308,21 +308,21 @@ impl<S: Store> Runtime<S> {
                     Err(refusal) => return Ok(Err(refusal)),
                 },
             };
-            if page.answers(&start) || tokio::time::Instant::now() >= give_up {
+            if page.ends_wait(&start) || tokio::time::Instant::now() >= give_up {
                 return Ok(Ok((self.info(), page)));
             }
-            start = Start::After(page.cursor);
-            let _ = tokio::time::timeout_at(give_up, newest.changed()).await;
+            start = StartFrom::After(page.cursor);
+            let _ = tokio::time::timeout_at(give_up, tail.changed()).await;
         }
     }
 
     /// The events behind a place, up to the head that is known, from the database.
     async fn page_behind(
         &self,
-        start: Start,
+        start: StartFrom,
         head: u64,
         limit: u64,
-    ) -> Result<Result<Page, CursorRefusal>, StoreError> {
+    ) -> Result<Result<FeedPage, CursorRefusal>, StoreError> {
         match self.run(StoreJob::Page(start, head, limit)).await? {
             JobOutput::Page(page) => Ok(page),
             _ => Err(SqlError::unexpected("a page is something else").into()),

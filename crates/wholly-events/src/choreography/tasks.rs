@@ -8,7 +8,7 @@ use wholly_clock::{Ages, SteadyClock};
 use wholly_core::Timestamp;
 
 use super::backoff::Backoff;
-use super::follow::{disposed, failed};
+use super::follow::{after_commit, record_failure};
 use super::handler::{HandlerError, Undone, call_key};
 use super::job::{JobOutput, StoreJob};
 use super::parked::ParkedEvent;
@@ -17,7 +17,7 @@ use super::read_horizon::{inbox_cutoff, read_horizon};
 use super::service::{Runtime, lock, stamp};
 use super::timeout::PendingTimeout;
 use crate::event::{Event, now};
-use crate::feed::rows::SEQUENCED_AT_ONCE;
+use crate::feed::tables::SEQUENCE_BATCH;
 use crate::store::{Store, StoreError};
 
 /// The longest sleep of who waits for a time: another process may have brought it forward.
@@ -33,7 +33,7 @@ pub(crate) async fn sequence<S: Store>(runtime: Arc<Runtime<S>>) {
         match runtime.sequence().await {
             Ok(head) => {
                 backoff.reset();
-                let more = head >= before + SEQUENCED_AT_ONCE;
+                let more = head >= before + SEQUENCE_BATCH;
                 before = head;
                 if !more {
                     // The poll stands behind who publishes and does not wake, in this process or not.
@@ -87,11 +87,11 @@ async fn retry<S: Store>(runtime: &Arc<Runtime<S>>, parked: ParkedEvent) {
     match runtime.run(StoreJob::Retry(sequence, correlation, None, stamp())).await {
         Ok(JobOutput::Disposed(disposition)) => {
             let index = runtime.code.plan.by_name(&parked.reaction);
-            disposed(runtime, &disposition, index.map(|index| (index, &parked.event)));
+            after_commit(runtime, &disposition, index.map(|index| (index, &parked.event)));
         }
         Ok(_) => {}
         Err(StoreError::Handler(failure)) => {
-            failed(runtime, &parked.reaction, &parked.event, failure).await;
+            record_failure(runtime, &parked.reaction, &parked.event, failure).await;
         }
         Err(error) => {
             tracing::warn!(%error, "a parked event is not tried");
@@ -137,18 +137,18 @@ async fn call<S: Store>(
     let late = || HandlerError::failed(format!("the call gave no result within {limit:?}"));
     let result = match called.unwrap_or_else(|_| Err(late())) {
         Ok(result) => result,
-        Err(failure) => return failed(runtime, &reaction.name, &event, failure).await,
+        Err(failure) => return record_failure(runtime, &reaction.name, &event, failure).await,
     };
     let mut backoff = Backoff::default();
     loop {
         let (correlation, result) = (event.correlation.clone(), Some(result.clone()));
         match runtime.run(StoreJob::Retry(sequence, correlation, result, stamp())).await {
             Ok(JobOutput::Disposed(disposition)) => {
-                return disposed(runtime, &disposition, Some((index, &event)));
+                return after_commit(runtime, &disposition, Some((index, &event)));
             }
             Ok(_) => return,
             Err(StoreError::Handler(failure)) => {
-                return failed(runtime, &reaction.name, &event, failure).await;
+                return record_failure(runtime, &reaction.name, &event, failure).await;
             }
             Err(error) => tracing::warn!(%error, "the result of a call is not recorded yet"),
         }

@@ -11,7 +11,7 @@ use super::react::{self, Stamp};
 use crate::event::NewEvent;
 use crate::names::{Correlation, EventId, EventType};
 use crate::probe::{Law, broken};
-use crate::session::{Row, Session, SqlError, Value};
+use crate::session::{Session, SqlError, SqlRow, SqlValue};
 use crate::sql;
 
 /// A time-out that is running.
@@ -53,7 +53,8 @@ pub(crate) async fn fire<S: Session>(
     stamp: Stamp,
 ) -> Result<bool, SqlError> {
     react::lock(session, &running.correlation, stamp.now).await?;
-    let values = [Value::Text(running.correlation.as_str()), Value::Text(running.emits.as_str())];
+    let values =
+        [SqlValue::Text(running.correlation.as_str()), SqlValue::Text(running.emits.as_str())];
     if session.execute(sql::CANCEL_TIMEOUT, &values).await? == 0 {
         return Ok(false);
     }
@@ -71,7 +72,7 @@ pub(crate) async fn fire<S: Session>(
     Ok(true)
 }
 
-fn read(mut row: Row) -> Result<PendingTimeout, SqlError> {
+fn read(mut row: SqlRow) -> Result<PendingTimeout, SqlError> {
     Ok(PendingTimeout {
         correlation: row.name(0)?,
         emits: row.name(1)?,

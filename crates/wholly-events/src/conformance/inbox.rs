@@ -129,7 +129,7 @@ pub(super) async fn the_longest_names_fit(database: &impl Database) {
     let event = super::service::event(&correlation, &1).caused_by(&id.parse().unwrap());
     service.publish(&event).await;
     assert_eq!(service.feed().await, [(1, event)]);
-    let values = [correlation.as_str(), name.as_str(), "done"].map(crate::Value::Text);
-    let values: Vec<_> = values.into_iter().chain([crate::Value::Null, 1.into()]).collect();
+    let values = [correlation.as_str(), name.as_str(), "done"].map(crate::SqlValue::Text);
+    let values: Vec<_> = values.into_iter().chain([crate::SqlValue::Null, 1.into()]).collect();
     assert_eq!(service.execute(sql::SET_EFFECT, &values).await, 1);
 }

@@ -16,7 +16,7 @@ use crate::choreography::react::{Disposition, ReactionEnd, Stamp};
 use crate::cursor::Cursor;
 use crate::declaration::{Declaration, Reaction};
 use crate::event::{Event, NewEvent};
-use crate::feed::{CursorRefusal, Page, Start};
+use crate::feed::{CursorRefusal, FeedPage, StartFrom};
 use crate::inbox::ReactionOutcome;
 use crate::names::{Correlation, EventId, EventType, ReactionName, ServiceName};
 use crate::store::{ServiceCode, Store, StoreError};
@@ -24,7 +24,7 @@ use crate::store::{ServiceCode, Store, StoreError};
 /// A store with a table `effect (nth, name)` that counts its rows, and a handler that writes a row into it.
 #[expect(async_fn_in_trait, reason = "the suite does not leave the thread")]
 pub trait Effects: Store {
-    /// A handler that inserts the name of its reaction, and then says what [`said`] says.
+    /// A handler that inserts the name of its reaction, and then says what [`scripted_output`] says.
     fn handler() -> Self::Handler;
 
     /// The names in the table, in the order in which they were inserted.
@@ -37,7 +37,7 @@ impl Effects for wholly_participant::sqlite::Database {
         Box::new(|db, delivered, reaction| {
             let inserted = db.execute("INSERT INTO effect VALUES (?1)", [reaction.name.as_str()]);
             inserted.map_err(HandlerError::failed)?;
-            said(delivered, reaction)
+            scripted_output(delivered, reaction)
         })
     }
 
@@ -58,7 +58,7 @@ impl Effects for deadpool_postgres::Pool {
                 let insert = "INSERT INTO effect (name) VALUES ($1)";
                 let inserted = db.execute(insert, &[&reaction.name.as_str()]).await;
                 inserted.map_err(HandlerError::failed)?;
-                said(delivered, reaction)
+                scripted_output(delivered, reaction)
             })
         })
     }
@@ -75,7 +75,10 @@ impl Effects for deadpool_postgres::Pool {
 ///
 /// # Errors
 /// As the data says.
-pub fn said(delivered: Delivered, reaction: &Reaction) -> Result<HandlerOutput, HandlerError> {
+pub fn scripted_output(
+    delivered: Delivered,
+    reaction: &Reaction,
+) -> Result<HandlerOutput, HandlerError> {
     let undone: Vec<_> = delivered.undone.clone();
     let called: Option<String> = delivered.called.clone();
     let incoming = delivered.read::<String>()?;
@@ -207,7 +210,7 @@ impl<S: Effects> World<S> {
         }
     }
 
-    async fn read(&mut self, start: Start) -> Result<Page, CursorRefusal> {
+    async fn read(&mut self, start: StartFrom) -> Result<FeedPage, CursorRefusal> {
         let JobOutput::Sequenced(end) = self.run(StoreJob::Sequence(None)).await else {
             panic!("no end")
         };
@@ -219,7 +222,7 @@ impl<S: Effects> World<S> {
 
     /// The types and the data of all that was published.
     async fn published(&mut self) -> Vec<(String, String)> {
-        let page = self.read(Start::Earliest).await.unwrap();
+        let page = self.read(StartFrom::Earliest).await.unwrap();
         let told = |event: Event| (event.kind.to_string(), event.data);
         page.events.into_iter().map(|placed| told(placed.event)).collect()
     }
@@ -292,7 +295,7 @@ async fn a_reaction_happens_once_and_its_event_is_caused<S: Effects>(mut world: 
     let other = Event { source: ServiceName::new("third").unwrap(), ..created.clone() };
     assert_eq!(world.receive(RESERVE, &other).await, DONE);
     assert_eq!(world.store.effects().await, ["Created", "Created"]);
-    let page = world.read(Start::Earliest).await.unwrap();
+    let page = world.read(StartFrom::Earliest).await.unwrap();
     let emitted = &page.events[0].event;
     assert_eq!(emitted.kind, kind("Reserved"));
     assert_eq!(emitted.causation.as_ref(), Some(&created.id));
@@ -506,11 +509,11 @@ async fn a_feed_refuses_what_it_does_not_know<S: Effects>(mut world: World<S>) {
         };
         world.receive(RESERVE, &created).await;
     }
-    let page = world.read(Start::Earliest).await.unwrap();
+    let page = world.read(StartFrom::Earliest).await.unwrap();
     let places: Vec<_> =
         page.events.iter().map(|one| Cursor::at(one.position, one.event.id.clone())).collect();
     assert_eq!(places.iter().map(|place| place.position).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
-    let after = |place: &Cursor| Start::After(place.clone());
+    let after = |place: &Cursor| StartFrom::After(place.clone());
     assert_eq!(world.read(after(&places[2])).await.unwrap().events.len(), 2);
     let swapped = Cursor { id: places[1].id.clone(), ..places[2].clone() };
     assert_eq!(world.read(after(&swapped)).await, Err(CursorRefusal::Other { position: 3 }));
@@ -528,7 +531,7 @@ async fn a_feed_refuses_what_it_does_not_know<S: Effects>(mut world: World<S>) {
     world.receive(RESERVE, &event("e9", "Created", "done")).await;
     let page = world.read(after(&places[4])).await.unwrap();
     assert_eq!(page.events[0].position, 6);
-    assert_eq!(world.read(Start::Now).await.unwrap().cursor, page.cursor);
+    assert_eq!(world.read(StartFrom::Now).await.unwrap().cursor, page.cursor);
 }
 
 async fn a_watermark_never_goes_back<S: Effects>(mut world: World<S>) {

@@ -13,7 +13,7 @@ use super::{Connection, Database};
 use crate::event::NewEvent;
 use crate::inbox::{self, Received};
 use crate::outbox;
-use crate::session::{Row, Session, SqlError, Value};
+use crate::session::{Session, SqlError, SqlRow, SqlValue};
 use crate::sql::{self, Dialect};
 
 /// The longest that a transaction may take until it waits for another.
@@ -98,7 +98,7 @@ impl<C: Connection> Service<C> {
 
     /// Takes the lock of the sequencer; returns the head.
     pub(super) async fn lock_feed(&mut self) -> u64 {
-        self.execute(sql::NAME_FEED, &[1.into(), Value::Text("orders")]).await;
+        self.execute(sql::NAME_FEED, &[1.into(), SqlValue::Text("orders")]).await;
         let locked = self.query(self.dialect().feed_locked(), &[]).await;
         locked[0].number(0).unwrap()
     }
@@ -122,19 +122,23 @@ impl<C: Connection> Service<C> {
         rows.into_iter().map(published).collect()
     }
 
-    pub(super) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> u64 {
+    pub(super) async fn execute(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> u64 {
         self.0.session().execute(sql, values).await.unwrap()
     }
 
-    pub(super) async fn query(&mut self, sql: &'static str, values: &[Value<'_>]) -> Vec<Row> {
+    pub(super) async fn query(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue<'_>],
+    ) -> Vec<SqlRow> {
         self.try_query(sql, values).await.unwrap()
     }
 
     pub(super) async fn try_query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError> {
+        values: &[SqlValue<'_>],
+    ) -> Result<Vec<SqlRow>, SqlError> {
         self.0.session().query(sql, values).await
     }
 
@@ -180,7 +184,7 @@ pub(super) fn made(statement: String) -> &'static str {
     Box::leak(statement.into_boxed_str())
 }
 
-fn published(mut row: Row) -> (u64, NewEvent) {
+fn published(mut row: SqlRow) -> (u64, NewEvent) {
     let event = NewEvent {
         id: row.name(1).unwrap(),
         kind: row.name(2).unwrap(),

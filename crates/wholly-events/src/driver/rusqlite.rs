@@ -8,7 +8,7 @@ use crate::event::{NewEvent, now};
 use crate::inbox::{self, Received};
 use crate::names::{EventId, ReactionName, ServiceName};
 use crate::outbox;
-use crate::session::{Cell, Row, Session, SqlError, Value};
+use crate::session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
 use crate::sql::Dialect;
 
 /// Writes the event into the outbox, in the caller's transaction: `&Transaction` is a
@@ -54,7 +54,11 @@ pub(crate) fn ready<T>(future: impl Future<Output = Result<T, SqlError>>) -> Res
 impl Session for Sqlite<'_> {
     const DIALECT: Dialect = Dialect::Sqlite;
 
-    async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError> {
+    async fn execute(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue<'_>],
+    ) -> Result<u64, SqlError> {
         let mut statement = self.0.prepare_cached(sql)?;
         Ok(statement.execute(params_from_iter(values))? as u64)
     }
@@ -62,15 +66,15 @@ impl Session for Sqlite<'_> {
     async fn query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError> {
+        values: &[SqlValue<'_>],
+    ) -> Result<Vec<SqlRow>, SqlError> {
         let mut statement = self.0.prepare_cached(sql)?;
         let columns = statement.column_count();
         let mut rows = statement.query(params_from_iter(values))?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
             let cells = (0..columns).map(|column| cell(row.get_ref(column)?));
-            all.push(Row(cells.collect::<Result<_, SqlError>>()?));
+            all.push(SqlRow(cells.collect::<Result<_, SqlError>>()?));
         }
         Ok(all)
     }
@@ -84,13 +88,13 @@ impl Session for Sqlite<'_> {
     }
 }
 
-fn cell(value: ValueRef<'_>) -> Result<Cell, SqlError> {
+fn cell(value: ValueRef<'_>) -> Result<SqlCell, SqlError> {
     match value {
-        ValueRef::Null => Ok(Cell::Null),
-        ValueRef::Integer(number) => Ok(Cell::Int(number)),
+        ValueRef::Null => Ok(SqlCell::Null),
+        ValueRef::Integer(number) => Ok(SqlCell::Int(number)),
         ValueRef::Text(text) => {
             let text = std::str::from_utf8(text).map_err(SqlError::unexpected)?;
-            Ok(Cell::Text(text.to_owned()))
+            Ok(SqlCell::Text(text.to_owned()))
         }
         ValueRef::Real(_) | ValueRef::Blob(_) => {
             Err(SqlError::unexpected("a column is neither number nor text"))
@@ -98,7 +102,7 @@ fn cell(value: ValueRef<'_>) -> Result<Cell, SqlError> {
     }
 }
 
-impl ToSql for Value<'_> {
+impl ToSql for SqlValue<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
             Self::Null => ValueRef::Null,

@@ -11,7 +11,7 @@ use crate::event::{NewEvent, now};
 use crate::inbox::{self, Received};
 use crate::names::{EventId, ReactionName, ServiceName};
 use crate::outbox;
-use crate::session::{Cell, Row, Session, SqlError, Value};
+use crate::session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
 use crate::sql::Dialect;
 
 /// Writes the event into the outbox, in the caller's transaction: `&mut *transaction` is a
@@ -50,15 +50,19 @@ pub struct Postgres<'a>(pub(crate) &'a mut PgConnection);
 impl Session for Postgres<'_> {
     const DIALECT: Dialect = Dialect::Postgres;
 
-    async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError> {
+    async fn execute(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue<'_>],
+    ) -> Result<u64, SqlError> {
         Ok(bound(sql, values).execute(&mut *self.0).await?.rows_affected())
     }
 
     async fn query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError> {
+        values: &[SqlValue<'_>],
+    ) -> Result<Vec<SqlRow>, SqlError> {
         let rows = bound(sql, values).fetch_all(&mut *self.0).await?;
         rows.iter().map(row).collect()
     }
@@ -69,33 +73,36 @@ impl Session for Postgres<'_> {
     }
 }
 
-fn bound(sql: &'static str, values: &[Value<'_>]) -> Query<'static, sqlx::Postgres, PgArguments> {
+fn bound(
+    sql: &'static str,
+    values: &[SqlValue<'_>],
+) -> Query<'static, sqlx::Postgres, PgArguments> {
     values.iter().fold(sqlx::query(sql), |query, value| query.bind(*value))
 }
 
-fn row(row: &PgRow) -> Result<Row, SqlError> {
+fn row(row: &PgRow) -> Result<SqlRow, SqlError> {
     let cells = (0..row.len()).map(|column| cell(row, column));
-    Ok(Row(cells.collect::<Result<_, SqlError>>()?))
+    Ok(SqlRow(cells.collect::<Result<_, SqlError>>()?))
 }
 
-fn cell(row: &PgRow, column: usize) -> Result<Cell, SqlError> {
+fn cell(row: &PgRow, column: usize) -> Result<SqlCell, SqlError> {
     let value = row.try_get_raw(column)?;
     match value.type_info().name() {
-        _ if value.is_null() => Ok(Cell::Null),
-        "INT8" => Ok(Cell::Int(row.try_get(column)?)),
-        "TEXT" => Ok(Cell::Text(row.try_get(column)?)),
+        _ if value.is_null() => Ok(SqlCell::Null),
+        "INT8" => Ok(SqlCell::Int(row.try_get(column)?)),
+        "TEXT" => Ok(SqlCell::Text(row.try_get(column)?)),
         _ => Err(SqlError::unexpected("a column is neither number nor text")),
     }
 }
 
-impl Type<sqlx::Postgres> for Value<'_> {
+impl Type<sqlx::Postgres> for SqlValue<'_> {
     /// The type that PostgreSQL finds out, as it does for a literal `NULL`.
     fn type_info() -> PgTypeInfo {
         PgTypeInfo::with_oid(Oid(0))
     }
 }
 
-impl Encode<'_, sqlx::Postgres> for Value<'_> {
+impl Encode<'_, sqlx::Postgres> for SqlValue<'_> {
     fn encode_by_ref(&self, to: &mut PgArgumentBuffer) -> Result<IsNull, BoxDynError> {
         match self {
             Self::Null => Ok(IsNull::Yes),

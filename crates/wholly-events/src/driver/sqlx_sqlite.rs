@@ -8,7 +8,7 @@ use crate::event::{NewEvent, now};
 use crate::inbox::{self, Received};
 use crate::names::{EventId, ReactionName, ServiceName};
 use crate::outbox;
-use crate::session::{Cell, Row, Session, SqlError, Value};
+use crate::session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
 use crate::sql::Dialect;
 
 /// Writes the event into the outbox, in the caller's transaction: `&mut *transaction` is a
@@ -47,15 +47,19 @@ pub struct Sqlite<'a>(pub(crate) &'a mut SqliteConnection);
 impl Session for Sqlite<'_> {
     const DIALECT: Dialect = Dialect::Sqlite;
 
-    async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError> {
+    async fn execute(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue<'_>],
+    ) -> Result<u64, SqlError> {
         Ok(bound(sql, values).execute(&mut *self.0).await?.rows_affected())
     }
 
     async fn query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError> {
+        values: &[SqlValue<'_>],
+    ) -> Result<Vec<SqlRow>, SqlError> {
         let rows = bound(sql, values).fetch_all(&mut *self.0).await?;
         rows.iter().map(row).collect()
     }
@@ -66,25 +70,28 @@ impl Session for Sqlite<'_> {
     }
 }
 
-fn bound(sql: &'static str, values: &[Value<'_>]) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
+fn bound(
+    sql: &'static str,
+    values: &[SqlValue<'_>],
+) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
     values.iter().fold(sqlx::query(sql), |query, value| match *value {
-        Value::Null => query.bind(None::<i64>),
-        Value::Int(number) => query.bind(number),
-        Value::Text(text) => query.bind(text),
+        SqlValue::Null => query.bind(None::<i64>),
+        SqlValue::Int(number) => query.bind(number),
+        SqlValue::Text(text) => query.bind(text),
     })
 }
 
-fn row(row: &SqliteRow) -> Result<Row, SqlError> {
+fn row(row: &SqliteRow) -> Result<SqlRow, SqlError> {
     let cells = (0..row.len()).map(|column| cell(row, column));
-    Ok(Row(cells.collect::<Result<_, SqlError>>()?))
+    Ok(SqlRow(cells.collect::<Result<_, SqlError>>()?))
 }
 
-fn cell(row: &SqliteRow, column: usize) -> Result<Cell, SqlError> {
+fn cell(row: &SqliteRow, column: usize) -> Result<SqlCell, SqlError> {
     let value = row.try_get_raw(column)?;
     match value.type_info().name() {
-        _ if value.is_null() => Ok(Cell::Null),
-        "INTEGER" => Ok(Cell::Int(row.try_get(column)?)),
-        "TEXT" => Ok(Cell::Text(row.try_get(column)?)),
+        _ if value.is_null() => Ok(SqlCell::Null),
+        "INTEGER" => Ok(SqlCell::Int(row.try_get(column)?)),
+        "TEXT" => Ok(SqlCell::Text(row.try_get(column)?)),
         _ => Err(SqlError::unexpected("a column is neither number nor text")),
     }
 }

@@ -16,7 +16,7 @@ use crate::event::{NewEvent, now};
 use crate::inbox::{self, Received};
 use crate::names::{EventId, ReactionName, ServiceName};
 use crate::outbox;
-use crate::session::{Cell, Row, Session, SqlError, Value};
+use crate::session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
 use crate::sql::Dialect;
 
 type Failure = Box<dyn std::error::Error + Sync + Send>;
@@ -115,7 +115,11 @@ impl<'a> Postgres<'a> {
 impl Session for Postgres<'_> {
     const DIALECT: Dialect = Dialect::Postgres;
 
-    async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError> {
+    async fn execute(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue<'_>],
+    ) -> Result<u64, SqlError> {
         let values = typed(values);
         Ok(match self.statement(sql, &values).await? {
             Some(statement) => self.client.execute(&statement, &bare(&values)).await?,
@@ -123,11 +127,15 @@ impl Session for Postgres<'_> {
         })
     }
 
-    async fn pipeline(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<(), SqlError> {
+    async fn pipeline(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue<'_>],
+    ) -> Result<(), SqlError> {
         let Some(statement) = self.statement(sql, &typed(values)).await? else {
             return self.execute(sql, values).await.map(drop);
         };
-        let (client, values) = (self.client, values.iter().map(Cell::from).collect::<Vec<_>>());
+        let (client, values) = (self.client, values.iter().map(SqlCell::from).collect::<Vec<_>>());
         self.send(Box::pin(async move {
             let values: Vec<_> =
                 values.iter().map(|cell| -> &(dyn ToSql + Sync) { cell }).collect();
@@ -139,8 +147,8 @@ impl Session for Postgres<'_> {
     async fn query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError> {
+        values: &[SqlValue<'_>],
+    ) -> Result<Vec<SqlRow>, SqlError> {
         let values = typed(values);
         let rows = match self.statement(sql, &values).await? {
             Some(statement) => self.client.query(&statement, &bare(&values)).await?,
@@ -181,19 +189,19 @@ fn bare<'a>(values: &Typed<'a>) -> Vec<&'a (dyn ToSql + Sync)> {
     values.iter().map(|(value, _)| *value).collect()
 }
 
-fn typed<'a>(values: &'a [Value<'_>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+fn typed<'a>(values: &'a [SqlValue<'_>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
     let typed = values.iter().map(|value| -> (&'a (dyn ToSql + Sync), Type) {
         match value {
             // PostgreSQL finds the type out, as it does for a literal `NULL`.
-            Value::Null => (&Null, Type::UNKNOWN),
-            Value::Int(number) => (number, Type::INT8),
-            Value::Text(text) => (text, Type::TEXT),
+            SqlValue::Null => (&Null, Type::UNKNOWN),
+            SqlValue::Int(number) => (number, Type::INT8),
+            SqlValue::Text(text) => (text, Type::TEXT),
         }
     });
     typed.collect()
 }
 
-impl ToSql for Cell {
+impl ToSql for SqlCell {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
         match self {
             Self::Null => Null.to_sql(kind, out),
@@ -209,12 +217,12 @@ impl ToSql for Cell {
     to_sql_checked!();
 }
 
-fn row(row: &tokio_postgres::Row) -> Result<Row, SqlError> {
+fn row(row: &tokio_postgres::Row) -> Result<SqlRow, SqlError> {
     let cells = (0..row.len()).map(|column| row.try_get(column));
-    Ok(Row(cells.collect::<Result<_, tokio_postgres::Error>>()?))
+    Ok(SqlRow(cells.collect::<Result<_, tokio_postgres::Error>>()?))
 }
 
-impl<'a> FromSql<'a> for Cell {
+impl<'a> FromSql<'a> for SqlCell {
     fn from_sql(kind: &Type, bytes: &'a [u8]) -> Result<Self, Failure> {
         match *kind {
             Type::INT8 => i64::from_sql(kind, bytes).map(Self::Int),

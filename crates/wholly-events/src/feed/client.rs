@@ -18,10 +18,10 @@ use wholly_participant::signature::InvalidKey;
 
 use super::server::page_header;
 use super::signing::Signing;
-use super::{Ask, CursorRefusal, Feed, FeedError, FeedInfo, Page, SetAside, Start};
+use super::{CursorRefusal, Feed, FeedError, FeedInfo, FeedPage, FeedRequest, SetAside, StartFrom};
 use crate::cursor::Cursor;
 use crate::names::ServiceName;
-use crate::wire::{self, Placed};
+use crate::wire::{self, PositionedEvent};
 
 /// The longest page, in bytes: as much as a server sends, and its last event.
 const PAGE_LIMIT: usize = 1024 * 1024 + 2 * wire::EVENT_LIMIT;
@@ -29,10 +29,10 @@ const PAGE_LIMIT: usize = 1024 * 1024 + 2 * wire::EVENT_LIMIT;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a connection is kept without a request: under the 5 seconds after which widespread
 /// servers close one.
-const IDLE: Duration = Duration::from_secs(4);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The most that is kept of what is no event, in bytes.
-const KEPT: usize = 64 * 1024;
+const BODY_LIMIT: usize = 64 * 1024;
 
 /// The feed of a service at an address, like `http://inventory:8080/feed`.
 pub struct HttpFeed {
@@ -79,7 +79,7 @@ fn is_host_and_port(authority: &http::uri::Authority) -> bool {
 }
 
 /// An address without its query, its user and its password: they may be secrets.
-fn shown(url: &str) -> String {
+fn redacted(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     match rest.rsplit_once('@') {
@@ -95,7 +95,7 @@ impl HttpFeed {
     /// # Errors
     /// When it is none.
     pub fn at(url: &str) -> Result<Self, InvalidFeed> {
-        let invalid = || InvalidFeed::Url { url: shown(url) };
+        let invalid = || InvalidFeed::Url { url: redacted(url) };
         let uri: http::Uri = url.parse().map_err(|_| invalid())?;
         let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
         let is_plain = uri.authority().is_some_and(is_host_and_port);
@@ -114,7 +114,7 @@ impl HttpFeed {
             .with_no_client_auth();
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
+            .pool_idle_timeout(IDLE_TIMEOUT)
             .build((tcp, tls).into());
         Ok(Self { client, url: url.to_owned(), authorization: None, signing: None })
     }
@@ -142,11 +142,16 @@ impl HttpFeed {
         Ok(self)
     }
 
-    async fn ask(&self, start: &Start, limit: u64, wait: Duration) -> Result<Answer, FeedError> {
+    async fn ask(
+        &self,
+        start: &StartFrom,
+        limit: u64,
+        wait: Duration,
+    ) -> Result<FeedResponse, FeedError> {
         let after = match start {
-            Start::Earliest => "earliest".to_owned(),
-            Start::Now => "now".to_owned(),
-            Start::After(cursor) => encoded(&cursor.to_string()),
+            StartFrom::Earliest => "earliest".to_owned(),
+            StartFrom::Now => "now".to_owned(),
+            StartFrom::After(cursor) => percent_encoded(&cursor.to_string()),
         };
         let wait_ms = wait.as_millis();
         let url = format!("{}?after={after}&limit={limit}&wait_ms={wait_ms}", self.url);
@@ -159,7 +164,7 @@ impl HttpFeed {
         url: String,
         accept: &'static str,
         limit: Duration,
-    ) -> Result<Answer, FeedError> {
+    ) -> Result<FeedResponse, FeedError> {
         let uri: http::Uri = url.parse().map_err(unreachable)?;
         let mut request = Request::get(&uri).header(header::ACCEPT, accept);
         if let Some(authorization) = &self.authorization {
@@ -179,7 +184,7 @@ impl HttpFeed {
                 Err(error) if error.is::<http_body_util::LengthLimitError>() => None,
                 Err(error) => return Err(unreachable(error)),
             };
-            Ok(Answer { head, body })
+            Ok(FeedResponse { head, body })
         };
         let late = || FeedError::Unreachable(format!("it gave no answer within {limit:?}"));
         tokio::time::timeout(limit, whole).await.unwrap_or_else(|_| Err(late()))
@@ -204,7 +209,7 @@ impl HttpFeed {
 
     /// What is at this path beside the feed.
     pub(crate) async fn get_beside(&self, path: &str) -> Result<Bytes, FeedError> {
-        let url = format!("{}/{path}", super::about::base(&self.url));
+        let url = format!("{}/{path}", super::introspection::base(&self.url));
         let answer = self.exchange(url, wire::BATCH, ANSWER_TIMEOUT).await?;
         match answer.head.status {
             StatusCode::OK => Ok(answer.body.unwrap_or_default()),
@@ -214,7 +219,7 @@ impl HttpFeed {
 }
 
 impl Feed for HttpFeed {
-    async fn read(&self, ask: Ask) -> Result<(FeedInfo, Page), FeedError> {
+    async fn read(&self, ask: FeedRequest) -> Result<(FeedInfo, FeedPage), FeedError> {
         let answer = self.ask(&ask.start, ask.limit, ask.wait).await?;
         let (info, place) = answer.info()?;
         let before = ask.start.position();
@@ -230,28 +235,28 @@ impl Feed for HttpFeed {
                 let position = place.cursor.position;
                 let why = format!("it has more than {PAGE_LIMIT} bytes");
                 let set_aside = vec![SetAside { position, body: String::new(), why }];
-                let Place { cursor, head } = place;
-                Ok((info, Page { events: Vec::new(), set_aside, cursor, head }))
+                let PageEnd { cursor, head } = place;
+                Ok((info, FeedPage { events: Vec::new(), set_aside, cursor, head }))
             }
         }
     }
 }
 
 /// An answer; without a body where that is too long.
-pub(super) struct Answer {
+pub(super) struct FeedResponse {
     pub(super) head: http::response::Parts,
     pub(super) body: Option<Bytes>,
 }
 
 /// Where a page ends, and the feed.
-struct Place {
+struct PageEnd {
     cursor: Cursor,
     head: u64,
 }
 
-impl Answer {
+impl FeedResponse {
     /// What the headers say of the feed and of the page.
-    fn info(&self) -> Result<(FeedInfo, Place), FeedError> {
+    fn info(&self) -> Result<(FeedInfo, PageEnd), FeedError> {
         if self.head.status != StatusCode::OK {
             return Err(self.refusal());
         }
@@ -260,7 +265,7 @@ impl Answer {
         let retention = Duration::from_secs(self.number(page_header::RETENTION)?);
         let cursor = self.text(page_header::CURSOR)?.parse().map_err(unreachable)?;
         let head = self.number(page_header::HEAD)?;
-        Ok((FeedInfo { source, retention }, Place { cursor, head }))
+        Ok((FeedInfo { source, retention }, PageEnd { cursor, head }))
     }
 
     fn text(&self, name: &'static str) -> Result<&str, FeedError> {
@@ -277,7 +282,7 @@ impl Answer {
     /// An answer that is no page: a refused cursor, or something that may pass.
     pub(super) fn refusal(&self) -> FeedError {
         #[derive(serde::Deserialize)]
-        struct Problem {
+        struct ProblemDetails {
             #[serde(default)]
             r#type: String,
             #[serde(default)]
@@ -285,7 +290,7 @@ impl Answer {
         }
         let status = self.head.status;
         let body = self.body.as_deref().unwrap_or_default();
-        let problem = serde_json::from_slice::<Problem>(body).ok();
+        let problem = serde_json::from_slice::<ProblemDetails>(body).ok();
         let (kind, detail) = problem.map_or_else(Default::default, |one| (one.r#type, one.detail));
         match (status, kind.strip_prefix("urn:wholly:feed:")) {
             (StatusCode::GONE, Some(kind)) => {
@@ -297,14 +302,18 @@ impl Answer {
 }
 
 /// Reads a batch of what is behind this position; what in it is no event is set aside alone.
-fn page(body: &[u8], before: u64, Place { cursor, head }: Place) -> Result<Page, FeedError> {
+fn page(
+    body: &[u8],
+    before: u64,
+    PageEnd { cursor, head }: PageEnd,
+) -> Result<FeedPage, FeedError> {
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(unreachable)?;
-    let mut page = Page { events: Vec::new(), set_aside: Vec::new(), cursor, head };
+    let mut page = FeedPage { events: Vec::new(), set_aside: Vec::new(), cursor, head };
     let mut last = 0;
     for item in items {
-        let read = wire::of_json(item.get());
+        let read = wire::from_json(item.get());
         let read = read.and_then(|(event, position)| {
-            Ok(Placed { event, position: position.ok_or("it has no position")? })
+            Ok(PositionedEvent { event, position: position.ok_or("it has no position")? })
         });
         match read {
             Ok(placed) if placed.position > last && placed.position <= page.cursor.position => {
@@ -318,8 +327,8 @@ fn page(body: &[u8], before: u64, Place { cursor, head }: Place) -> Result<Page,
             }
             Err(why) => {
                 let next = last.max(before) + 1;
-                last = stated(item).filter(|stated| *stated > last).unwrap_or(next);
-                let body = item.get().chars().take(KEPT).collect();
+                last = claimed_position(item).filter(|position| *position > last).unwrap_or(next);
+                let body = item.get().chars().take(BODY_LIMIT).collect();
                 page.set_aside.push(SetAside { position: last, body, why });
             }
         }
@@ -328,7 +337,7 @@ fn page(body: &[u8], before: u64, Place { cursor, head }: Place) -> Result<Page,
 }
 
 /// The position that something says it has.
-fn stated(item: &RawValue) -> Option<u64> {
+fn claimed_position(item: &RawValue) -> Option<u64> {
     #[derive(serde::Deserialize)]
     struct Stated {
         position: String,
@@ -342,7 +351,7 @@ pub(super) fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sy
 }
 
 /// A cursor as a part of a query: everything but letters and digits is written as its bytes.
-pub(super) fn encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{Ask, Feed, FeedError, FeedInfo, Page, Start};
+use super::{Feed, FeedError, FeedInfo, FeedPage, FeedRequest, StartFrom};
 use crate::choreography::Service;
 use crate::choreography::service::{FollowedFeed, Runtime};
 use crate::store::Store;
@@ -24,12 +24,12 @@ impl<S: Store> LocalFeed<S> {
             Box::pin(async move { feed.read(ask).await }) as _
         };
         let source = runtime.source().clone();
-        FollowedFeed { source, start: Start::Earliest, read: Arc::new(read) }
+        FollowedFeed { source, start: StartFrom::Earliest, read: Arc::new(read) }
     }
 }
 
 impl<S: Store> Feed for LocalFeed<S> {
-    async fn read(&self, ask: Ask) -> Result<(FeedInfo, Page), FeedError> {
+    async fn read(&self, ask: FeedRequest) -> Result<(FeedInfo, FeedPage), FeedError> {
         let gone = || FeedError::Unreachable("the service has stopped".to_owned());
         let runtime = self.0.upgrade().ok_or_else(gone)?;
         match runtime.read(ask.start, ask.limit, ask.wait).await {

@@ -3,30 +3,30 @@
 //! A feed is the publisher's outbox, with positions. Who publishes knows nothing of who follows: a
 //! follower keeps its own place, as a [`Cursor`], in its own database.
 
-mod about;
 mod client;
+mod introspection;
 pub(crate) mod local;
-pub(crate) mod newest;
-pub(crate) mod rows;
 mod server;
 mod signing;
+pub(crate) mod tables;
+pub(crate) mod tail;
 
 use std::time::Duration;
 
 pub use client::{HttpFeed, InvalidFeed};
 pub use local::LocalFeed;
-pub use rows::Sequenced;
 pub use server::{bearer, router};
 #[cfg(feature = "conformance")]
 pub(crate) use server::{page_header, problem};
+pub use tables::Sequenced;
 
 use crate::cursor::Cursor;
 use crate::names::ServiceName;
-use crate::wire::Placed;
+use crate::wire::PositionedEvent;
 
 /// The place from which a feed is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum StartFrom {
     /// The earliest event that the feed still has.
     Earliest,
     /// The first event that is not there yet.
@@ -37,9 +37,9 @@ pub enum Start {
 
 /// A part of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct FeedPage {
     /// The events, in the order of their positions.
-    pub events: Vec<Placed>,
+    pub events: Vec<PositionedEvent>,
     /// What is between them and is no event.
     pub set_aside: Vec<SetAside>,
     /// The place to go on from.
@@ -48,7 +48,7 @@ pub struct Page {
     pub head: u64,
 }
 
-impl Page {
+impl FeedPage {
     /// True if there is nothing in it.
     pub(crate) const fn is_empty(&self) -> bool {
         self.events.is_empty() && self.set_aside.is_empty()
@@ -56,8 +56,8 @@ impl Page {
 
     /// True if there is no use in waiting for more: there is something in it, or the follower learns
     /// from it where the feed begins.
-    pub(crate) fn answers(&self, start: &Start) -> bool {
-        !self.is_empty() || !matches!(start, Start::After(_))
+    pub(crate) fn ends_wait(&self, start: &StartFrom) -> bool {
+        !self.is_empty() || !matches!(start, StartFrom::After(_))
     }
 }
 
@@ -162,16 +162,16 @@ pub enum FeedError {
 
 /// What is asked of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct FeedRequest {
     /// The place to start from.
-    pub start: Start,
+    pub start: StartFrom,
     /// The most events.
     pub limit: u64,
     /// The time to wait for an event where there is none.
     pub wait: Duration,
 }
 
-impl Start {
+impl StartFrom {
     /// The position behind which everything is asked for, as far as it is known.
     pub(crate) fn position(&self) -> u64 {
         match self {
@@ -181,14 +181,16 @@ impl Start {
     }
 }
 
-impl Page {
+impl FeedPage {
     /// The page without what it repeats of the time before `start`. One that ends before it is no
     /// answer to what was asked: who believed it would read for ever in a circle.
-    pub(crate) fn behind(mut self, start: &Start) -> Result<Self, FeedError> {
+    pub(crate) fn without_repeats(mut self, start: &StartFrom) -> Result<Self, FeedError> {
         let before = start.position();
         if self.cursor.position < before {
             let ends = self.cursor.position;
-            let why = format!("its page ends at position {ends}, and was to begin behind {before}");
+            let why = format!(
+                "its page ends at position {ends}, and was to begin without_repeats {before}"
+            );
             return Err(FeedError::Unreachable(why));
         }
         self.events.retain(|placed| placed.position > before);
@@ -216,7 +218,10 @@ pub trait Feed: Send + Sync + 'static {
     ///
     /// # Errors
     /// See [`FeedError`].
-    fn read(&self, ask: Ask) -> impl Future<Output = Result<(FeedInfo, Page), FeedError>> + Send;
+    fn read(
+        &self,
+        ask: FeedRequest,
+    ) -> impl Future<Output = Result<(FeedInfo, FeedPage), FeedError>> + Send;
 }
 
 #[cfg(test)]
@@ -224,14 +229,14 @@ mod tests {
     use super::*;
     use crate::{EventId, NewEvent};
 
-    fn page(positions: &[u64], ends: u64) -> Page {
+    fn page(positions: &[u64], ends: u64) -> FeedPage {
         let event = || {
             let event = NewEvent::new("OrderCreated", "ORD001", &1).unwrap();
             event.from_source(ServiceName::new("orders").unwrap())
         };
-        let placed = |position: &u64| Placed { position: *position, event: event() };
+        let placed = |position: &u64| PositionedEvent { position: *position, event: event() };
         let events = positions.iter().map(placed).collect();
-        Page { events, set_aside: Vec::new(), cursor: place(ends), head: 9 }
+        FeedPage { events, set_aside: Vec::new(), cursor: place(ends), head: 9 }
     }
 
     fn place(position: u64) -> Cursor {
@@ -240,14 +245,14 @@ mod tests {
 
     #[test]
     fn what_a_page_repeats_is_left_out() {
-        let read = page(&[3, 4, 5, 6], 6).behind(&Start::After(place(4))).unwrap();
+        let read = page(&[3, 4, 5, 6], 6).without_repeats(&StartFrom::After(place(4))).unwrap();
         assert_eq!(read.events.iter().map(|one| one.position).collect::<Vec<_>>(), [5, 6]);
-        assert_eq!(page(&[1], 1).behind(&Start::Earliest).unwrap().events.len(), 1);
+        assert_eq!(page(&[1], 1).without_repeats(&StartFrom::Earliest).unwrap().events.len(), 1);
     }
 
     #[test]
     fn a_page_from_before_the_place_that_was_asked_for_is_no_answer() {
-        let read = page(&[1, 2], 2).behind(&Start::After(place(4)));
+        let read = page(&[1, 2], 2).without_repeats(&StartFrom::After(place(4)));
         assert!(matches!(read, Err(FeedError::Unreachable(_))), "{read:?}");
     }
 }

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Deserialize;
 
-use super::{FeedInfo, Page, SetAside, Start};
+use super::{FeedInfo, FeedPage, SetAside, StartFrom};
 use crate::choreography::Service;
 use crate::cursor::Cursor;
 use crate::names::{EventId, ServiceName};
@@ -63,7 +63,7 @@ async fn not_stored(mut response: Response) -> Response {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct FeedQuery {
     after: Option<String>,
     limit: Option<u64>,
     wait_ms: Option<u64>,
@@ -71,16 +71,16 @@ struct Asked {
 
 async fn feed<S: Store>(
     State(service): State<Service<S>>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Result<Query<FeedQuery>, QueryRejection>,
 ) -> Response {
     let Ok(Query(asked)) = asked else {
         return problem(StatusCode::BAD_REQUEST, "query", "limit and wait_ms are whole numbers");
     };
     let start = match asked.after.as_deref() {
-        None | Some("earliest") => Start::Earliest,
-        Some("now") => Start::Now,
+        None | Some("earliest") => StartFrom::Earliest,
+        Some("now") => StartFrom::Now,
         Some(text) => match text.parse::<Cursor>() {
-            Ok(cursor) => Start::After(cursor),
+            Ok(cursor) => StartFrom::After(cursor),
             Err(why) => return problem(StatusCode::BAD_REQUEST, "query", &why.to_string()),
         },
     };
@@ -95,7 +95,7 @@ async fn feed<S: Store>(
 
 /// A page as a batch of CloudEvents, cut where it is long enough. In the place of what the outbox
 /// has and that is no event stands what it is set aside for: a follower sets it aside, too.
-fn batch(info: &FeedInfo, page: &Page) -> Response {
+fn batch(info: &FeedInfo, page: &FeedPage) -> Response {
     let mut body = String::from("[");
     let mut cursor = &page.cursor;
     let cut;
@@ -166,16 +166,16 @@ async fn status<S: Store>(State(service): State<Service<S>>) -> Response {
 }
 
 #[derive(Deserialize)]
-struct Which {
+struct EventQuery {
     source: ServiceName,
     id: EventId,
 }
 
 async fn reactions<S: Store>(
     State(service): State<Service<S>>,
-    which: Result<Query<Which>, QueryRejection>,
+    which: Result<Query<EventQuery>, QueryRejection>,
 ) -> Response {
-    let Ok(Query(Which { source, id })) = which else {
+    let Ok(Query(EventQuery { source, id })) = which else {
         return problem(StatusCode::BAD_REQUEST, "query", "source and id name an event");
     };
     match service.reactions(source, id).await {

@@ -9,7 +9,7 @@ use super::wrong::{Check, Wrong, ensure};
 use crate::choreography::feed_reader::{self, Checkpoint};
 use crate::choreography::job::{JobOutput, StoreJob};
 use crate::cursor::Cursor;
-use crate::feed::{CursorRefusal, FeedError, FeedInfo, Page, Start};
+use crate::feed::{CursorRefusal, FeedError, FeedInfo, FeedPage, StartFrom};
 
 impl World {
     /// A follower asks for the next page.
@@ -52,14 +52,14 @@ impl World {
             }
         }
         let limit = if self.chance.percent(30) { 1 + self.chance.below(3) } else { ask.limit };
-        if ask.start == Start::Earliest {
+        if ask.start == StartFrom::Earliest {
             // Who has saved no place yet begins with what there still is.
             self.miss(service, source, self.services[source].trimmed());
         }
         let page = self.page(source, &ask.start, limit)?;
         let is_over = ask.wait.is_zero() || began.until(self.now) >= ask.wait;
         match page {
-            Ok(page) if page.answers(&ask.start) || is_over => {
+            Ok(page) if page.ends_wait(&ask.start) || is_over => {
                 let one = &self.services[source];
                 let (source, retention) = (one.name.clone(), self.retention.outbox);
                 self.answer(service, nth, Ok((FeedInfo { source, retention }, page)))
@@ -73,7 +73,7 @@ impl World {
         &mut self,
         service: usize,
         nth: usize,
-        answer: Result<(FeedInfo, Page), FeedError>,
+        answer: Result<(FeedInfo, FeedPage), FeedError>,
     ) -> Result<(), Wrong> {
         if let Some(read) = &mut self.feed(service, nth).read {
             read.answer = Some(answer);
@@ -85,9 +85,9 @@ impl World {
     fn page(
         &mut self,
         source: usize,
-        start: &Start,
+        start: &StartFrom,
         limit: u64,
-    ) -> Result<Result<Page, CursorRefusal>, Wrong> {
+    ) -> Result<Result<FeedPage, CursorRefusal>, Wrong> {
         self.look_at_positions(source)?;
         let one = &self.services[source];
         let Some(life) = &one.life else { return Ok(Ok(nothing())) };
@@ -95,7 +95,7 @@ impl World {
         let Some(JobOutput::Page(page)) = self.job(source, job, Fate::Commits)? else {
             return Ok(Ok(nothing()));
         };
-        let Start::After(cursor) = start else { return Ok(page) };
+        let StartFrom::After(cursor) = start else { return Ok(page) };
         let is_known = self.services[source].ledger.knows(cursor);
         let is_trimmed = cursor.position < self.services[source].trimmed();
         let is_right = match &page {
@@ -129,7 +129,7 @@ impl World {
         let read = feed.read.take().unwrap();
         let answer = match read.answer {
             Some(Ok((info, page))) if !lost => {
-                page.behind(&read.ask.start).map(|page| (info, page))
+                page.without_repeats(&read.ask.start).map(|page| (info, page))
             }
             Some(Err(error)) if !lost => Err(error),
             _ => Err(FeedError::Unreachable("lost".to_owned())),
@@ -236,8 +236,8 @@ fn is_unanswered(feed: &Follower) -> bool {
     feed.read.as_ref().is_some_and(|read| read.answer.is_none())
 }
 
-fn nothing() -> Page {
-    Page { events: Vec::new(), set_aside: Vec::new(), cursor: Cursor::START, head: 0 }
+fn nothing() -> FeedPage {
+    FeedPage { events: Vec::new(), set_aside: Vec::new(), cursor: Cursor::START, head: 0 }
 }
 
 impl Service {

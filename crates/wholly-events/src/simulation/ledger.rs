@@ -9,7 +9,7 @@ use super::session::{Wrote, text};
 use super::wrong::{Check, Wrong, ensure};
 use crate::cursor::Cursor;
 use crate::inbox::ReactionOutcome;
-use crate::session::{Cell, Row};
+use crate::session::{SqlCell, SqlRow};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
@@ -48,13 +48,13 @@ impl Ledger {
         for values in &wrote.published {
             let text = |nth: usize| text(&values[nth]).to_owned();
             let (id, kind, correlation, causation) = (text(0), text(1), text(2), text(3));
-            let Cell::Int(millis) = values[5] else { panic!("the time of {values:?}") };
+            let SqlCell::Int(millis) = values[5] else { panic!("the time of {values:?}") };
             let time = Timestamp::from_millis(millis.cast_unsigned());
             self.published.push(Published { id, kind, correlation, causation, at, time });
         }
         for values in &wrote.marks {
             let text = |nth: usize| text(&values[nth]).to_owned();
-            let outcome = Row(values.clone()).word(3).unwrap();
+            let outcome = SqlRow(values.clone()).word(3).unwrap();
             let mark = Mark { reaction: text(0), source: text(1), id: text(2), outcome };
             let key = (text(0), text(1), text(2));
             let is_new = self.marked.insert(key);

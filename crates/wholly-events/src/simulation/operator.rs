@@ -10,7 +10,7 @@ use super::unfit::NO_EVENT;
 use super::world::World;
 use super::wrong::Wrong;
 use crate::choreography::job::{JobOutput, StoreJob};
-use crate::feed::Start;
+use crate::feed::StartFrom;
 
 impl World {
     /// All services are down, for longer than anything is kept.
@@ -68,7 +68,7 @@ impl World {
             *self.feed(service, nth) = Follower::new(source, cursor);
             return Ok(());
         }
-        let job = StoreJob::Page(Start::Earliest, 0, 0);
+        let job = StoreJob::Page(StartFrom::Earliest, 0, 0);
         let Some(JobOutput::Page(Ok(page))) = self.job(source, job, Fate::Commits)? else {
             return Ok(());
         };

@@ -16,7 +16,7 @@ use crate::choreography::status::FeedStatus;
 use crate::choreography::timeout::PendingTimeout;
 use crate::cursor::Cursor;
 use crate::event::Event;
-use crate::feed::{Ask, FeedError, FeedInfo, Page, Start};
+use crate::feed::{FeedError, FeedInfo, FeedPage, FeedRequest, StartFrom};
 use crate::names::{Correlation, ServiceName};
 
 pub(super) struct Service {
@@ -55,9 +55,9 @@ pub(super) struct Follower {
 
 /// A question that is on its way to a feed, or its answer on the way back.
 pub(super) struct Read {
-    pub(super) ask: Ask,
+    pub(super) ask: FeedRequest,
     pub(super) began: Timestamp,
-    pub(super) answer: Option<Result<(FeedInfo, Page), FeedError>>,
+    pub(super) answer: Option<Result<(FeedInfo, FeedPage), FeedError>>,
 }
 
 /// A transaction that has begun.
@@ -129,7 +129,7 @@ impl Follower {
         Self {
             source,
             status: FeedStatus::new(ServiceName::new(NAMES[source]).unwrap()),
-            reader: FeedReader::new(cursor.map_or(Start::Earliest, Start::After)),
+            reader: FeedReader::new(cursor.map_or(StartFrom::Earliest, StartFrom::After)),
             read: None,
             watermark: None,
             refused: false,

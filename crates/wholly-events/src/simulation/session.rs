@@ -9,7 +9,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::planted::Bug;
 use crate::driver::rusqlite::Sqlite;
-use crate::session::{Cell, Row, Session, SqlError, Value};
+use crate::session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
 use crate::sql::{self, Dialect};
 
 /// A transaction of the simulation, and what it has written.
@@ -24,9 +24,9 @@ pub(super) struct Simulated<'a, const SEQUENCED: bool> {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Wrote {
     /// The values of each event: id, type, correlation, causation, traceparent, time, data.
-    pub(super) published: Vec<Vec<Cell>>,
+    pub(super) published: Vec<Vec<SqlCell>>,
     /// The values of each mark: reaction, source, id, outcome, time, reason.
-    pub(super) marks: Vec<Vec<Cell>>,
+    pub(super) marks: Vec<Vec<SqlCell>>,
 }
 
 /// Publishes with a sequence of this transaction's own.
@@ -63,8 +63,12 @@ const HEAD_BY_MAX: &str = "UPDATE wholly_feed
 impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
     const DIALECT: Dialect = if SEQUENCED { Dialect::Postgres } else { Dialect::Sqlite };
 
-    async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError> {
-        let kept = || values.iter().map(Cell::from).collect();
+    async fn execute(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue<'_>],
+    ) -> Result<u64, SqlError> {
+        let kept = || values.iter().map(SqlCell::from).collect();
         if sql == sql::PUBLISH {
             self.wrote.published.push(kept());
             if SEQUENCED {
@@ -88,7 +92,11 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
         Sqlite(self.db).execute(sql, values).await
     }
 
-    async fn pipeline(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<(), SqlError> {
+    async fn pipeline(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue<'_>],
+    ) -> Result<(), SqlError> {
         // In PostgreSQL it is all the same whether a statement gives rows that nobody reads.
         match sql == Self::DIALECT.feed_locked() || Some(sql) == Self::DIALECT.sequence() {
             true => self.query(sql, values).await.map(drop),
@@ -99,8 +107,8 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
     async fn query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError> {
+        values: &[SqlValue<'_>],
+    ) -> Result<Vec<SqlRow>, SqlError> {
         let mut sqlite = Sqlite(self.db);
         if Some(sql) == Self::DIALECT.sequence() {
             if self.bug == Some(Bug::PositionsReusedAfterTrimming) {
@@ -140,21 +148,21 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
 /// Writes what a transaction had kept back, or should have lost: for planted bugs.
 pub(super) fn write(db: &Connection, sequenced: bool, wrote: &Wrote, next: &std::cell::Cell<u64>) {
     for event in &wrote.published {
-        let sequence = Cell::Int(i64::try_from(next.get()).unwrap());
+        let sequence = SqlCell::Int(i64::try_from(next.get()).unwrap());
         next.set(next.get() + 1);
         let (sql, own) =
             if sequenced { (PUBLISH_LATE, Some(&sequence)) } else { (sql::PUBLISH, None) };
-        db.execute(sql, params_from_iter(event.iter().chain(own).map(Value::from))).unwrap();
+        db.execute(sql, params_from_iter(event.iter().chain(own).map(SqlValue::from))).unwrap();
     }
     for mark in &wrote.marks {
-        db.execute(sql::RECEIVE, params_from_iter(mark.iter().map(Value::from))).unwrap();
+        db.execute(sql::RECEIVE, params_from_iter(mark.iter().map(SqlValue::from))).unwrap();
     }
 }
 
 /// The text of a value; none where it is another.
-pub(super) fn text(value: &Cell) -> &str {
+pub(super) fn text(value: &SqlCell) -> &str {
     match value {
-        Cell::Text(text) => text,
-        Cell::Null | Cell::Int(_) => "",
+        SqlCell::Text(text) => text,
+        SqlCell::Null | SqlCell::Int(_) => "",
     }
 }

@@ -35,7 +35,9 @@ impl Service<Pool> {
             let mut backoff = Backoff::default();
             loop {
                 let ended = match config.connect(tls.clone()).await {
-                    Ok((client, connection)) => hear(&runtime, &client, connection).await,
+                    Ok((client, connection)) => {
+                        forward_notifications(&runtime, &client, connection).await
+                    }
                     Err(error) => SqlError::of(&error),
                 };
                 tracing::warn!(error = %ended, "no notification comes from the database; a poll \
@@ -47,7 +49,7 @@ impl Service<Pool> {
 }
 
 /// Hears notifications until the connection ends; returns why it did.
-async fn hear<S, T>(
+async fn forward_notifications<S, T>(
     runtime: &Runtime<Pool>,
     client: &Client,
     mut connection: Connection<S, T>,
@@ -72,7 +74,7 @@ where
             }
             message = messages.next() => match message {
                 Some(Ok(AsyncMessage::Notification(said))) => {
-                    if is_news(said.payload(), runtime) {
+                    if is_of_another_process(said.payload(), runtime) {
                         runtime.published.notify_one();
                     }
                 }
@@ -85,8 +87,8 @@ where
 }
 
 /// True unless it is another service's, or what this process did itself.
-fn is_news(payload: &str, runtime: &Runtime<Pool>) -> bool {
+fn is_of_another_process(payload: &str, runtime: &Runtime<Pool>) -> bool {
     let Some((source, head)) = payload.rsplit_once(' ') else { return true };
-    let known = runtime.newest.borrow().head().map_or(0, |head| head.position);
+    let known = runtime.tail.borrow().head().map_or(0, |head| head.position);
     source == runtime.source().as_str() && head.parse() != Ok(known)
 }

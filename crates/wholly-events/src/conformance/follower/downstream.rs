@@ -8,9 +8,9 @@ use tokio::time::Instant;
 
 use super::super::report::{Broken, ensure};
 use crate::Event;
-use crate::feed::{Ask, Feed, FeedError, HttpFeed, Page, Start};
+use crate::feed::{Feed, FeedError, FeedPage, FeedRequest, HttpFeed, StartFrom};
 use crate::names::EventId;
-use crate::wire::Placed;
+use crate::wire::PositionedEvent;
 
 /// The longest that the service may take for what it is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,16 +22,16 @@ const WAIT: Duration = Duration::from_millis(500);
 /// The events that the service has published, as far as they were read.
 pub(super) struct Downstream {
     pub(super) feed: HttpFeed,
-    start: Start,
+    start: StartFrom,
     /// All that was read, in its order.
-    pub(super) read: Vec<Placed>,
+    pub(super) read: Vec<PositionedEvent>,
     /// Every wait ends then, so that the suite does.
     pub(super) give_up: Instant,
 }
 
 impl Downstream {
     pub(super) fn new(feed: HttpFeed, give_up: Instant) -> Self {
-        Self { feed, start: Start::Earliest, read: Vec::new(), give_up }
+        Self { feed, start: StartFrom::Earliest, read: Vec::new(), give_up }
     }
 
     /// The moment until which something that begins now is waited for.
@@ -81,20 +81,20 @@ impl Downstream {
         let page = self.page(&self.start, 1_000, wait).await?;
         let count = page.events.len();
         self.read.extend(page.events);
-        self.start = Start::After(page.cursor);
+        self.start = StartFrom::After(page.cursor);
         Ok(count)
     }
 
     /// A page of the service's feed, as the contract has it. It may be away for a while.
     pub(super) async fn page(
         &self,
-        start: &Start,
+        start: &StartFrom,
         limit: u64,
         wait: Duration,
-    ) -> Result<Page, Broken> {
+    ) -> Result<FeedPage, Broken> {
         let give_up = self.patience();
         let (info, page) = loop {
-            let ask = Ask { start: start.clone(), limit, wait };
+            let ask = FeedRequest { start: start.clone(), limit, wait };
             match self.feed.read(ask).await {
                 Ok(read) => break read,
                 Err(FeedError::Unreachable(_)) if Instant::now() < give_up => {

@@ -12,7 +12,7 @@ use super::upstream::Fault;
 use super::{Process, Suite};
 use crate::choreography::ParkedState;
 use crate::cursor::Cursor;
-use crate::feed::{Ask, CursorRefusal, Feed, FeedError, Start};
+use crate::feed::{CursorRefusal, Feed, FeedError, FeedRequest, StartFrom};
 use crate::names::EventId;
 use crate::{Event, NewEvent};
 
@@ -339,7 +339,7 @@ impl<P: Process> Suite<P> {
         ensure(body.first() == Some(&b'['), || "a page is no array".to_owned())?;
         let mut all: Option<Vec<EventId>> = None;
         for limit in [1_000, 17, 3] {
-            let (mut start, mut ids) = (Start::Earliest, Vec::new());
+            let (mut start, mut ids) = (StartFrom::Earliest, Vec::new());
             loop {
                 let page = self.downstream.page(&start, limit, Duration::ZERO).await?;
                 if page.events.is_empty() {
@@ -348,7 +348,7 @@ impl<P: Process> Suite<P> {
                     break;
                 }
                 ids.extend(page.events.into_iter().map(|placed| placed.event.id));
-                start = Start::After(page.cursor);
+                start = StartFrom::After(page.cursor);
             }
             let first = all.get_or_insert_with(|| ids.clone());
             ensure(*first == ids, || format!("by {limit} there are other events than by 1000"))?;
@@ -358,11 +358,11 @@ impl<P: Process> Suite<P> {
 
     async fn own_starts(&mut self) -> Result<(), Broken> {
         let wait = Duration::ZERO;
-        let now = self.downstream.page(&Start::Now, 10, wait).await?;
+        let now = self.downstream.page(&StartFrom::Now, 10, wait).await?;
         let is_end = now.events.is_empty() && now.cursor.position == now.head;
         ensure(is_end, || format!("after=now gave {now:?}"))?;
         let asked = event(ASKED, "woken", &json!({ "n": 1 }))?;
-        let start = Start::After(now.cursor);
+        let start = StartFrom::After(now.cursor);
         // The limit shows that it was woken: who was not answers at the end of its wait.
         let waiting = self.downstream.page(&start, 10, Duration::from_secs(30));
         let woken = tokio::time::timeout(Duration::from_secs(15), waiting);
@@ -372,14 +372,18 @@ impl<P: Process> Suite<P> {
     }
 
     async fn own_refusals(&mut self) -> Result<(), Broken> {
-        let page = self.downstream.page(&Start::Earliest, 1, Duration::ZERO).await?;
+        let page = self.downstream.page(&StartFrom::Earliest, 1, Duration::ZERO).await?;
         let (Some(first), head) = (page.events.first(), page.head) else {
             return Err(Broken::Seen("the feed has no event".to_owned()));
         };
         let ahead = Cursor::at(head + 1_000, first.event.id.clone());
         let other = Cursor::at(first.position, EventId::from_checked("none-of-its-own"));
         for (cursor, kind) in [(ahead, "cursor-ahead"), (other, "cursor-other-event")] {
-            let ask = Ask { start: Start::After(cursor.clone()), limit: 1, wait: Duration::ZERO };
+            let ask = FeedRequest {
+                start: StartFrom::After(cursor.clone()),
+                limit: 1,
+                wait: Duration::ZERO,
+            };
             match self.downstream.feed.read(ask).await {
                 Err(FeedError::Refused(CursorRefusal::Said { kind: said, .. })) if said == kind => {
                 }

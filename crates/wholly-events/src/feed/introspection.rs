@@ -6,14 +6,14 @@ use std::time::Duration;
 use http::StatusCode;
 use serde::de::DeserializeOwned;
 
-use super::client::{HttpFeed, encoded, unreachable};
+use super::client::{HttpFeed, percent_encoded, unreachable};
 use super::{FeedError, ServiceName};
 use crate::choreography::{ReactionStatus, ServiceStatus};
 use crate::declaration::Declaration;
 use crate::names::EventId;
 
 /// The time that an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl HttpFeed {
     /// What the service declares; none where it does not offer that.
@@ -21,7 +21,7 @@ impl HttpFeed {
     /// # Errors
     /// [`FeedError::Unreachable`].
     pub async fn declaration(&self) -> Result<Option<Declaration>, FeedError> {
-        self.about("").await
+        self.introspect("").await
     }
 
     /// How the service stands; none where it does not offer that.
@@ -29,7 +29,7 @@ impl HttpFeed {
     /// # Errors
     /// [`FeedError::Unreachable`].
     pub async fn status(&self) -> Result<Option<ServiceStatus>, FeedError> {
-        self.about("/status").await
+        self.introspect("/status").await
     }
 
     /// What the service's reactions made of an event; none where it does not offer that.
@@ -41,13 +41,13 @@ impl HttpFeed {
         source: &ServiceName,
         id: &EventId,
     ) -> Result<Option<Vec<ReactionStatus>>, FeedError> {
-        let (source, id) = (encoded(source.as_str()), encoded(id.as_str()));
-        self.about(&format!("/reactions?source={source}&id={id}")).await
+        let (source, id) = (percent_encoded(source.as_str()), percent_encoded(id.as_str()));
+        self.introspect(&format!("/reactions?source={source}&id={id}")).await
     }
 
-    async fn about<T: DeserializeOwned>(&self, what: &str) -> Result<Option<T>, FeedError> {
+    async fn introspect<T: DeserializeOwned>(&self, what: &str) -> Result<Option<T>, FeedError> {
         let url = format!("{}/choreography{what}", base(self.url()));
-        let answer = self.exchange(url, "application/json", PATIENCE).await?;
+        let answer = self.exchange(url, "application/json", ANSWER_TIMEOUT).await?;
         match answer.head.status {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND

@@ -1,4 +1,4 @@
-//! The newest events of a service's own feed, in memory: most followers have read all but these, and
+//! The tail events of a service's own feed, in memory: most followers have read all but these, and
 //! the database is not asked for them.
 //!
 //! INVARIANT: an event is here only once the commit that gave it its position has returned, and the
@@ -6,26 +6,26 @@
 
 use std::collections::VecDeque;
 
-use super::rows::Sequenced;
-use super::{Page, Start};
+use super::tables::Sequenced;
+use super::{FeedPage, StartFrom};
 use crate::cursor::Cursor;
-use crate::wire::Placed;
+use crate::wire::PositionedEvent;
 
 /// The most events that are kept.
 const EVENTS: usize = 4_096;
 /// The most bytes of their data, but for the last event.
 const DATA_BYTES: usize = 4 * 1024 * 1024;
 
-/// The newest events.
+/// The tail events.
 #[derive(Debug, Default)]
-pub(crate) struct Newest {
+pub(crate) struct FeedTail {
     /// The place before the first of them; none where no position is known yet.
     before: Option<Cursor>,
-    events: VecDeque<Placed>,
+    events: VecDeque<PositionedEvent>,
     data_bytes: usize,
 }
 
-impl Newest {
+impl FeedTail {
     /// The place of the last event, if one is known.
     pub(crate) fn head(&self) -> Option<Cursor> {
         self.events.back().map(place).or_else(|| self.before.clone())
@@ -33,7 +33,7 @@ impl Newest {
 
     /// Takes in what the sequencer found behind the head.
     pub(crate) fn take(&mut self, found: Sequenced) {
-        match found.newest {
+        match found.page {
             // What is no event is left to the database.
             Some(page) if page.set_aside.is_empty() && self.head().is_some() => {
                 self.data_bytes +=
@@ -56,8 +56,8 @@ impl Newest {
     }
 
     /// The events behind a place, if it is the place of one of them, or the one before them.
-    pub(crate) fn page(&self, start: &Start, limit: u64) -> Option<Page> {
-        let Start::After(after) = start else { return None };
+    pub(crate) fn page(&self, start: &StartFrom, limit: u64) -> Option<FeedPage> {
+        let StartFrom::After(after) = start else { return None };
         let first = match &self.before {
             Some(before) if before == after => 0,
             _ => {
@@ -69,11 +69,11 @@ impl Newest {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let events: Vec<_> = self.events.range(first..).take(limit).cloned().collect();
         let cursor = events.last().map_or_else(|| after.clone(), place);
-        Some(Page { events, set_aside: Vec::new(), cursor, head: self.head()?.position })
+        Some(FeedPage { events, set_aside: Vec::new(), cursor, head: self.head()?.position })
     }
 }
 
-fn place(one: &Placed) -> Cursor {
+fn place(one: &PositionedEvent) -> Cursor {
     Cursor::at(one.position, one.event.id.clone())
 }
 
@@ -83,71 +83,71 @@ mod tests {
     use crate::event::{Event, NewEvent};
     use crate::names::ServiceName;
 
-    fn placed(position: u64, data: &str) -> Placed {
+    fn placed(position: u64, data: &str) -> PositionedEvent {
         let event = NewEvent::new("OrderCreated", "ORD001", &()).unwrap();
         let event = event.from_source(ServiceName::new("order").unwrap());
-        Placed { position, event: Event { data: data.to_owned(), ..event } }
+        PositionedEvent { position, event: Event { data: data.to_owned(), ..event } }
     }
 
-    fn found(before: &Cursor, events: &[Placed]) -> Sequenced {
+    fn found(before: &Cursor, events: &[PositionedEvent]) -> Sequenced {
         let cursor = events.last().map_or_else(|| before.clone(), place);
         let (events, set_aside, head) = (events.to_vec(), Vec::new(), cursor.position);
-        let page = Page { events, set_aside, cursor: cursor.clone(), head };
-        Sequenced { head: cursor, newest: Some(page) }
+        let page = FeedPage { events, set_aside, cursor: cursor.clone(), head };
+        Sequenced { head: cursor, page: Some(page) }
     }
 
-    fn positions(newest: &Newest, after: &Cursor, limit: u64) -> Option<Vec<u64>> {
-        let page = newest.page(&Start::After(after.clone()), limit)?;
+    fn positions(tail: &FeedTail, after: &Cursor, limit: u64) -> Option<Vec<u64>> {
+        let page = tail.page(&StartFrom::After(after.clone()), limit)?;
         Some(page.events.iter().map(|one| one.position).collect())
     }
 
     #[test]
     fn a_page_begins_only_behind_a_place_that_is_known() {
-        let mut newest = Newest::default();
-        assert_eq!(positions(&newest, &Cursor::START, 9), None);
-        newest.take(Sequenced { head: Cursor::START, newest: None });
+        let mut tail = FeedTail::default();
+        assert_eq!(positions(&tail, &Cursor::START, 9), None);
+        tail.take(Sequenced { head: Cursor::START, page: None });
         let events = [1, 2, 4].map(|position| placed(position, "x"));
-        newest.take(found(&Cursor::START, &events[..1]));
-        newest.take(found(&place(&events[0]), &events[1..]));
-        assert_eq!(positions(&newest, &Cursor::START, 9), Some(vec![1, 2, 4]));
-        assert_eq!(positions(&newest, &Cursor::START, 2), Some(vec![1, 2]));
-        assert_eq!(positions(&newest, &place(&events[1]), 9), Some(vec![4]));
-        assert_eq!(positions(&newest, &place(&events[2]), 9), Some(vec![]));
+        tail.take(found(&Cursor::START, &events[..1]));
+        tail.take(found(&place(&events[0]), &events[1..]));
+        assert_eq!(positions(&tail, &Cursor::START, 9), Some(vec![1, 2, 4]));
+        assert_eq!(positions(&tail, &Cursor::START, 2), Some(vec![1, 2]));
+        assert_eq!(positions(&tail, &place(&events[1]), 9), Some(vec![4]));
+        assert_eq!(positions(&tail, &place(&events[2]), 9), Some(vec![]));
         // No event is at this position, and another one at that.
-        assert_eq!(positions(&newest, &place(&placed(3, "x")), 9), None);
-        assert_eq!(positions(&newest, &place(&placed(2, "x")), 9), None);
-        assert!(newest.page(&Start::Earliest, 9).is_none());
+        assert_eq!(positions(&tail, &place(&placed(3, "x")), 9), None);
+        assert_eq!(positions(&tail, &place(&placed(2, "x")), 9), None);
+        assert!(tail.page(&StartFrom::Earliest, 9).is_none());
     }
 
     #[test]
     fn what_does_not_follow_is_not_kept() {
-        let mut newest = Newest::default();
-        newest.take(Sequenced { head: Cursor::START, newest: None });
+        let mut tail = FeedTail::default();
+        tail.take(Sequenced { head: Cursor::START, page: None });
         let one = placed(1, "x");
-        newest.take(found(&Cursor::START, std::slice::from_ref(&one)));
+        tail.take(found(&Cursor::START, std::slice::from_ref(&one)));
         let other = place(&placed(1, "x"));
-        newest.take(Sequenced { head: other.clone(), newest: None });
-        assert_eq!(positions(&newest, &Cursor::START, 9), None);
-        assert_eq!(positions(&newest, &place(&one), 9), None);
-        assert_eq!(positions(&newest, &other, 9), Some(vec![]));
+        tail.take(Sequenced { head: other.clone(), page: None });
+        assert_eq!(positions(&tail, &Cursor::START, 9), None);
+        assert_eq!(positions(&tail, &place(&one), 9), None);
+        assert_eq!(positions(&tail, &other, 9), Some(vec![]));
     }
 
     #[test]
     fn only_so_much_is_kept() {
-        let mut newest = Newest::default();
-        newest.take(Sequenced { head: Cursor::START, newest: None });
+        let mut tail = FeedTail::default();
+        tail.take(Sequenced { head: Cursor::START, page: None });
         let large = "x".repeat(DATA_BYTES / 2);
         let mut events: Vec<_> = [&*large, &large, "x"]
             .into_iter()
             .zip(1..)
             .map(|(data, position)| placed(position, data))
             .collect();
-        newest.take(found(&Cursor::START, &events));
-        assert_eq!(positions(&newest, &Cursor::START, 9), None);
-        assert_eq!(positions(&newest, &place(&events[0]), 9), Some(vec![2, 3]));
+        tail.take(found(&Cursor::START, &events));
+        assert_eq!(positions(&tail, &Cursor::START, 9), None);
+        assert_eq!(positions(&tail, &place(&events[0]), 9), Some(vec![2, 3]));
         let before = place(&events[2]);
         events = (4..).map(|position| placed(position, "")).take(EVENTS + 1).collect();
-        newest.take(found(&before, &events));
-        assert_eq!((newest.events.len(), newest.data_bytes), (EVENTS, 0));
+        tail.take(found(&before, &events));
+        assert_eq!((tail.events.len(), tail.data_bytes), (EVENTS, 0));
     }
 }

@@ -2,24 +2,24 @@
 
 use wholly_core::Timestamp;
 
-use super::{CursorRefusal, Page, SetAside, Start};
+use super::{CursorRefusal, FeedPage, SetAside, StartFrom};
 use crate::cursor::Cursor;
 use crate::event::{DATA_LIMIT, Event};
 use crate::names::{EventId, ServiceName};
 use crate::probe::{Law, broken};
-use crate::session::{Row, Session, SqlError};
-use crate::wire::Placed;
-use crate::{Value, sql};
+use crate::session::{Session, SqlError, SqlRow};
+use crate::wire::PositionedEvent;
+use crate::{SqlValue, sql};
 
 /// The most events that get a position in one transaction.
-pub(crate) const SEQUENCED_AT_ONCE: u64 = 1_000;
+pub(crate) const SEQUENCE_BATCH: u64 = 1_000;
 
 /// The most rows that are deleted in one transaction, so that others need not wait long.
-pub(crate) const TRIMMED_AT_ONCE: u64 = 1_000;
+pub(crate) const TRIM_BATCH: u64 = 1_000;
 
 /// The place of the last event with a position, and of the last one that was trimmed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ends {
+pub struct FeedBounds {
     /// The place of the last event.
     pub head: Cursor,
     /// The place of the last event that is no more there.
@@ -31,8 +31,8 @@ pub(crate) async fn name<S: Session>(
     session: &mut S,
     source: &ServiceName,
 ) -> Result<(u64, ServiceName), SqlError> {
-    let version = Value::Int(sql::SCHEMA_VERSION);
-    session.execute(sql::NAME_FEED, &[version, Value::Text(source.as_str())]).await?;
+    let version = SqlValue::Int(sql::SCHEMA_VERSION);
+    session.execute(sql::NAME_FEED, &[version, SqlValue::Text(source.as_str())]).await?;
     let rows = session.query(sql::FEED_NAME, &[]).await?;
     let Some(mut row) = rows.into_iter().next() else { return Err(no_feed()) };
     Ok((row.number(0)?, row.name(1)?))
@@ -45,7 +45,7 @@ pub struct Sequenced {
     pub head: Cursor,
     /// The events behind the place that the caller knew, up to the head. Nothing where that is no
     /// place of the feed any more.
-    pub newest: Option<Page>,
+    pub page: Option<FeedPage>,
 }
 
 /// Gives positions to what is committed and has none, in this transaction; returns what is behind
@@ -58,32 +58,32 @@ pub(crate) async fn sequence<S: Session>(
     if let Some(sequence) = S::DIALECT.sequence() {
         session.pipeline(S::DIALECT.feed_locked(), &[]).await?;
         // A statement of its own: its snapshot is of a moment when the line was locked already.
-        session.pipeline(sequence, &[SEQUENCED_AT_ONCE.into()]).await?;
+        session.pipeline(sequence, &[SEQUENCE_BATCH.into()]).await?;
     }
-    let newest = match known {
-        Some(known) => newest(session, source, known).await?,
+    let page = match known {
+        Some(known) => page_after(session, source, known).await?,
         None => None,
     };
-    match newest {
-        Some(newest) if !newest.is_empty() => {
-            Ok(Sequenced { head: newest.cursor.clone(), newest: Some(newest) })
+    match page {
+        Some(page) if !page.is_empty() => {
+            Ok(Sequenced { head: page.cursor.clone(), page: Some(page) })
         }
-        newest => {
+        page => {
             let head = ends(session, S::DIALECT.feed()).await?.head;
-            Ok(Sequenced { newest: newest.filter(|_| known == Some(&head)), head })
+            Ok(Sequenced { page: page.filter(|_| known == Some(&head)), head })
         }
     }
 }
 
 /// The events behind this place, if it is still a place of the feed.
-async fn newest<S: Session>(
+async fn page_after<S: Session>(
     session: &mut S,
     source: &ServiceName,
     known: &Cursor,
-) -> Result<Option<Page>, SqlError> {
+) -> Result<Option<FeedPage>, SqlError> {
     // From the place itself on: a database that was put back has another event there, or none.
     let before = known.position.saturating_sub(1);
-    let values = [before.into(), (SEQUENCED_AT_ONCE + 1).into()];
+    let values = [before.into(), (SEQUENCE_BATCH + 1).into()];
     let mut rows = session.query(sql::PAGE, &values).await?.into_iter();
     if known.position > 0 {
         let place = rows.next().map(|row| cursor(row, 0)).transpose()?;
@@ -97,14 +97,14 @@ async fn newest<S: Session>(
 }
 
 /// The ends of the feed, by this statement.
-async fn ends<S: Session>(session: &mut S, sql: &'static str) -> Result<Ends, SqlError> {
+async fn ends<S: Session>(session: &mut S, sql: &'static str) -> Result<FeedBounds, SqlError> {
     let rows = session.query(sql, &[]).await?;
     let Some(mut row) = rows.into_iter().next() else { return Err(no_feed()) };
     let trimmed = Cursor { position: row.number(2)?, id: row.optional_name(3)? };
-    Ok(Ends { head: cursor(row, 0)?, trimmed })
+    Ok(FeedBounds { head: cursor(row, 0)?, trimmed })
 }
 
-fn cursor(mut row: Row, column: usize) -> Result<Cursor, SqlError> {
+fn cursor(mut row: SqlRow, column: usize) -> Result<Cursor, SqlError> {
     Ok(Cursor { position: row.number(column)?, id: row.optional_name(column + 1)? })
 }
 
@@ -115,16 +115,16 @@ fn no_feed() -> SqlError {
 /// The events behind a place, up to the head that is known to be committed.
 pub(crate) async fn page<S: Session>(
     session: &mut S,
-    start: &Start,
+    start: &StartFrom,
     source: &ServiceName,
     head: u64,
     limit: u64,
-) -> Result<Result<Page, CursorRefusal>, SqlError> {
+) -> Result<Result<FeedPage, CursorRefusal>, SqlError> {
     let before = ends(session, S::DIALECT.feed()).await?;
     let after = match start {
-        Start::Earliest => before.trimmed,
-        Start::Now => before.head,
-        Start::After(cursor) => match judge(session, cursor, &before).await? {
+        StartFrom::Earliest => before.trimmed,
+        StartFrom::Now => before.head,
+        StartFrom::After(cursor) => match check_cursor(session, cursor, &before).await? {
             Ok(()) => cursor.clone(),
             Err(refusal) => return Ok(Err(refusal)),
         },
@@ -144,12 +144,12 @@ pub(crate) async fn page<S: Session>(
 
 /// The events of rows behind a place, up to the head.
 fn read(
-    rows: impl IntoIterator<Item = Row>,
+    rows: impl IntoIterator<Item = SqlRow>,
     source: &ServiceName,
     after: Cursor,
     head: u64,
-) -> Result<Page, SqlError> {
-    let mut page = Page { events: Vec::new(), set_aside: Vec::new(), cursor: after, head };
+) -> Result<FeedPage, SqlError> {
+    let mut page = FeedPage { events: Vec::new(), set_aside: Vec::new(), cursor: after, head };
     for mut row in rows {
         let (position, id) = (row.number(0)?, row.name::<EventId>(1)?);
         if position > head {
@@ -157,7 +157,7 @@ fn read(
         }
         page.cursor = Cursor::at(position, id.clone());
         match event(row, id, source) {
-            Ok(event) => page.events.push(Placed { position, event }),
+            Ok(event) => page.events.push(PositionedEvent { position, event }),
             Err(why) => page.set_aside.push(SetAside { position, body: String::new(), why }),
         }
     }
@@ -169,10 +169,10 @@ fn read(
 ///
 /// INVARIANT: a place is believed only with the event's own id. A database that was put back to an
 /// earlier state gives positions again, to other events.
-async fn judge<S: Session>(
+async fn check_cursor<S: Session>(
     session: &mut S,
     cursor: &Cursor,
-    ends: &Ends,
+    ends: &FeedBounds,
 ) -> Result<Result<(), CursorRefusal>, SqlError> {
     let position = cursor.position;
     if broken(Law::CursorsAreJudged) {
@@ -203,18 +203,18 @@ async fn judge<S: Session>(
 pub(crate) async fn trim<S: Session>(session: &mut S, before: Timestamp) -> Result<bool, SqlError> {
     // The line's lock keeps a sequencer, and another trimmer, away.
     ends(session, S::DIALECT.feed_locked()).await?;
-    let values = [TRIMMED_AT_ONCE.into(), before.as_millis().into()];
+    let values = [TRIM_BATCH.into(), before.as_millis().into()];
     let rows = session.query(sql::TRIM_TO, &values).await?;
     let Some(row) = rows.into_iter().next() else { return Ok(false) };
     let last = cursor(row, 0)?;
     let id = last.id.as_ref().map(|id| id.as_str()).into();
     session.execute(sql::TRIMMED, &[last.position.into(), id]).await?;
-    Ok(session.execute(sql::TRIM, &[last.position.into()]).await? >= TRIMMED_AT_ONCE)
+    Ok(session.execute(sql::TRIM, &[last.position.into()]).await? >= TRIM_BATCH)
 }
 
 /// The event of a row, or why it is none: any program may write into the table, and one row that is
 /// wrong must not stop the others.
-fn event(mut row: Row, id: EventId, source: &ServiceName) -> Result<Event, String> {
+fn event(mut row: SqlRow, id: EventId, source: &ServiceName) -> Result<Event, String> {
     let mut read = || {
         Ok(Event {
             id: id.clone(),
@@ -265,7 +265,7 @@ mod tests {
         let sequence =
             |known: Option<&Cursor>| ready(sequence(&mut Sqlite(&db), &source, known)).unwrap();
         let ids = |found: &Sequenced| {
-            let events = found.newest.as_ref().map(|page| page.events.iter());
+            let events = found.page.as_ref().map(|page| page.events.iter());
             events.map(|events| events.map(|one| one.event.id.clone()).collect::<Vec<_>>())
         };
         let nothing = sequence(None);
