@@ -8,14 +8,16 @@ use std::collections::{HashSet, VecDeque};
 use std::fmt;
 
 use crate::declaration::Declaration;
-use crate::graph::{Cause, Event, Graph, Joins, LIMIT, Node, ReactionOf, TimeoutOf};
+use crate::graph::{
+    EventCause, EventGraph, EventIndex, Joins, LIMIT, NodeIndex, ReactionOf, TimeoutOf,
+};
 use crate::names::ReactionName;
 
 /// Draws services as one choreography: a Markdown document with Mermaid sequence diagrams.
 pub fn diagram(declarations: &[Declaration]) -> String {
     let services: Vec<&str> = declarations.iter().map(|one| one.service.as_str()).collect();
     let title = format!("# A choreography of {}\n", services.join(", "));
-    let Some(graph) = Graph::new(declarations) else {
+    let Some(graph) = EventGraph::new(declarations) else {
         return format!(
             "{title}\nIt is not drawn: there are more than {LIMIT} reactions, time-outs and \
              beginnings.\n"
@@ -33,7 +35,7 @@ pub fn diagram(declarations: &[Declaration]) -> String {
     let mut document = title;
     for (service, begin, (title, refusing)) in pictures.by_ref().take(PICTURES) {
         let event = graph.events[begin];
-        let picture = Picture::of(&graph, service, begin, &refusing);
+        let picture = SequenceDiagram::of(&graph, service, begin, &refusing);
         document += &format!("\n## {event}: {title}\n\n```mermaid\n{picture}```\n");
     }
     if pictures.next().is_some() {
@@ -46,18 +48,20 @@ pub fn diagram(declarations: &[Declaration]) -> String {
 const PICTURES: usize = 1_000;
 
 /// Each reaction that may refuse, with all that has to refuse for it to come to its turn.
-fn refusals(graph: &Graph<'_>, begin: Event) -> Vec<(Node, HashSet<Node>)> {
-    let of = |(node, one): (Node, &ReactionOf<'_>)| {
+fn refusals(graph: &EventGraph<'_>, begin: EventIndex) -> Vec<(NodeIndex, HashSet<NodeIndex>)> {
+    let of = |(node, one): (NodeIndex, &ReactionOf<'_>)| {
         one.refuses?;
-        let success = |cause| matches!(cause, Cause::Success(_));
+        let success = |cause| matches!(cause, EventCause::Success(_));
         let any = |cause| match cause {
-            Cause::Success(_) | Cause::Refusal(_) => true,
-            Cause::TimeOut => false,
+            EventCause::Success(_) | EventCause::Refusal(_) => true,
+            EventCause::TimeOut => false,
         };
-        let way = graph.way(begin, one.on, success).or_else(|| graph.way(begin, one.on, any))?;
+        let way = graph
+            .shortest_path(begin, one.on, success)
+            .or_else(|| graph.shortest_path(begin, one.on, any))?;
         let before = way.into_iter().filter_map(|(cause, _)| match cause {
-            Cause::Refusal(node) => Some(node),
-            Cause::Success(_) | Cause::TimeOut => None,
+            EventCause::Refusal(node) => Some(node),
+            EventCause::Success(_) | EventCause::TimeOut => None,
         });
         Some((node, before.chain([node]).collect()))
     };
@@ -65,28 +69,33 @@ fn refusals(graph: &Graph<'_>, begin: Event) -> Vec<(Node, HashSet<Node>)> {
 }
 
 /// A sequence diagram in the making.
-struct Picture<'a> {
-    graph: &'a Graph<'a>,
+struct SequenceDiagram<'a> {
+    graph: &'a EventGraph<'a>,
     joins: Joins,
-    refusing: &'a HashSet<Node>,
+    refusing: &'a HashSet<NodeIndex>,
     /// The reactions that run sooner or later.
     runs: Vec<bool>,
     came: Vec<bool>,
     succeeded: Vec<bool>,
     /// Events on their way, each with the service that emitted it.
-    emitted: VecDeque<(usize, Event)>,
+    emitted: VecDeque<(usize, EventIndex)>,
     /// The services in the order of their appearance.
     participants: Vec<usize>,
     lines: Vec<String>,
 }
 
-impl<'a> Picture<'a> {
-    fn of(graph: &'a Graph<'a>, service: usize, begin: Event, refusing: &'a HashSet<Node>) -> Self {
+impl<'a> SequenceDiagram<'a> {
+    fn of(
+        graph: &'a EventGraph<'a>,
+        service: usize,
+        begin: EventIndex,
+        refusing: &'a HashSet<NodeIndex>,
+    ) -> Self {
         let joins = Joins::new(graph, begin);
         let happens = |cause| match cause {
-            Cause::Success(node) => !refusing.contains(&node),
-            Cause::Refusal(node) => refusing.contains(&node),
-            Cause::TimeOut => false,
+            EventCause::Success(node) => !refusing.contains(&node),
+            EventCause::Refusal(node) => refusing.contains(&node),
+            EventCause::TimeOut => false,
         };
         let mut picture = Self {
             graph,
@@ -122,21 +131,21 @@ impl<'a> Picture<'a> {
     }
 
     /// An event goes to all who react to it.
-    fn come(&mut self, service: usize, event: Event) {
+    fn come(&mut self, service: usize, event: EventIndex) {
         let name = self.graph.events[event];
         if std::mem::replace(&mut self.came[event], true) {
             self.note(service, &format!("{name} once more: what follows is drawn above"));
             return;
         }
-        let heard = &self.graph.heard[event];
+        let reactions_to = &self.graph.reactions_to[event];
         if self.graph.declarations[service].ends.contains(name) {
             self.note(service, &format!("{name}: the end"));
-        } else if heard.is_empty() {
+        } else if reactions_to.is_empty() {
             self.note(service, &format!("{name}: nobody reacts"));
         }
         // The reactions of one service are next to each other.
         let mut before = None;
-        for &node in heard {
+        for &node in reactions_to {
             let to = self.graph.nodes[node].service;
             if before.replace(to) != Some(to) {
                 let (from, to) = (self.participant(service), self.participant(to));
@@ -146,7 +155,7 @@ impl<'a> Picture<'a> {
         }
     }
 
-    fn react(&mut self, node: Node) {
+    fn react(&mut self, node: NodeIndex) {
         let one = &self.graph.nodes[node];
         let name = &one.reaction.name;
         if self.refusing.contains(&node) {
@@ -181,7 +190,7 @@ impl<'a> Picture<'a> {
     }
 
     /// True where no other reaction of the service is still to come that emits the same event.
-    fn is_last(&self, node: Node, event: Event) -> bool {
+    fn is_last(&self, node: NodeIndex, event: EventIndex) -> bool {
         if !self.joins.with(node).all(|other| self.succeeded[other]) {
             return false;
         }
@@ -212,7 +221,7 @@ impl<'a> Picture<'a> {
     }
 }
 
-impl fmt::Display for Picture<'_> {
+impl fmt::Display for SequenceDiagram<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "sequenceDiagram")?;
         for &service in &self.participants {
@@ -227,7 +236,7 @@ impl fmt::Display for Picture<'_> {
 }
 
 /// A service's name, where it is one to Mermaid, too; else its number.
-fn id(graph: &Graph<'_>, service: usize) -> String {
+fn id(graph: &EventGraph<'_>, service: usize) -> String {
     let name = graph.declarations[service].service.as_str();
     let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use wholly_events::conformance::feed::{self, Harness};
+use wholly_events::conformance::feed::{self, FeedHarness};
 use wholly_events::feed::{Feed, HttpFeed, LocalFeed, router};
 use wholly_events::rusqlite::publish;
 use wholly_events::{Choreography, NewEvent, Service};
@@ -33,7 +33,7 @@ impl<F> Drop for Publisher<F> {
     }
 }
 
-impl<F: Feed> Harness for Publisher<F> {
+impl<F: Feed> FeedHarness for Publisher<F> {
     type Feed = F;
 
     fn feed(&self) -> &F {

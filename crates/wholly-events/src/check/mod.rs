@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use crate::declaration::Declaration;
-use crate::graph::{Graph, LIMIT};
+use crate::graph::{EventGraph, LIMIT};
 use crate::names::ReactionName;
 
 pub use finding::{Finding, Refusal, Severity};
@@ -23,7 +23,7 @@ pub use finding::{Finding, Refusal, Severity};
 /// A refusal itself is one that leads to no end of the success, but to an undo, or to an end of
 /// another refusal.
 pub fn check(declarations: &[Declaration]) -> Vec<Finding> {
-    let Some(graph) = Graph::new(declarations) else {
+    let Some(graph) = EventGraph::new(declarations) else {
         return vec![Finding::TooLarge { limit: LIMIT }];
     };
     let mut findings = names(declarations);

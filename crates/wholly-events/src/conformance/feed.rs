@@ -15,7 +15,7 @@ use crate::{DATA_LIMIT, NewEvent};
 
 /// A publisher for one case, new and empty, and its feed.
 #[expect(async_fn_in_trait, reason = "the suite does not leave the thread")]
-pub trait Harness {
+pub trait FeedHarness {
     /// The transport.
     type Feed: Feed;
 
@@ -36,7 +36,7 @@ pub trait Harness {
 ///
 /// # Panics
 /// Where a case fails.
-pub async fn run<H: Harness>(new: impl AsyncFn() -> H) {
+pub async fn run<H: FeedHarness>(new: impl AsyncFn() -> H) {
     macro_rules! each {
         ($($case:ident)+) => {$(
             eprintln!("{}", stringify!($case));
@@ -70,7 +70,7 @@ fn event(n: usize) -> NewEvent {
 }
 
 /// Publishes so many events; returns them.
-async fn publish(harness: &impl Harness, count: usize) -> Vec<NewEvent> {
+async fn publish(harness: &impl FeedHarness, count: usize) -> Vec<NewEvent> {
     let events: Vec<_> = (0..count).map(event).collect();
     for event in &events {
         harness.publish(event).await;
@@ -78,7 +78,12 @@ async fn publish(harness: &impl Harness, count: usize) -> Vec<NewEvent> {
     events
 }
 
-async fn read(harness: &impl Harness, start: &StartFrom, limit: u64, wait: Duration) -> FeedPage {
+async fn read(
+    harness: &impl FeedHarness,
+    start: &StartFrom,
+    limit: u64,
+    wait: Duration,
+) -> FeedPage {
     let ask = FeedRequest { start: start.clone(), limit, wait };
     let (info, page) = harness.feed().read(ask).await.unwrap();
     assert!(info.retention > Duration::ZERO, "{info:?}");
@@ -91,7 +96,7 @@ async fn read(harness: &impl Harness, start: &StartFrom, limit: u64, wait: Durat
 }
 
 /// Reads on until nothing is left; returns all of it as one page.
-async fn to_the_end(harness: &impl Harness, start: StartFrom, limit: u64) -> FeedPage {
+async fn to_the_end(harness: &impl FeedHarness, start: StartFrom, limit: u64) -> FeedPage {
     let mut all = read(harness, &start, limit, NO_WAIT).await;
     loop {
         let more = read(harness, &StartFrom::After(all.cursor.clone()), limit, NO_WAIT).await;
@@ -113,7 +118,7 @@ fn ids_of(events: &[NewEvent]) -> Vec<EventId> {
 }
 
 /// The kind of the refusal of this cursor.
-async fn refusal(harness: &impl Harness, cursor: Cursor) -> String {
+async fn refusal(harness: &impl FeedHarness, cursor: Cursor) -> String {
     let ask = FeedRequest { start: StartFrom::After(cursor), limit: 10, wait: NO_WAIT };
     match harness.feed().read(ask).await {
         Err(FeedError::Refused(refusal)) => refusal.kind().to_owned(),
@@ -121,14 +126,14 @@ async fn refusal(harness: &impl Harness, cursor: Cursor) -> String {
     }
 }
 
-async fn an_empty_feed_has_a_start(harness: &impl Harness) {
+async fn an_empty_feed_has_a_start(harness: &impl FeedHarness) {
     for start in [StartFrom::Earliest, StartFrom::Now, StartFrom::After(Cursor::START)] {
         let page = read(harness, &start, 10, NO_WAIT).await;
         assert_eq!((page.events.len(), page.cursor, page.head), (0, Cursor::START, 0));
     }
 }
 
-async fn events_come_in_their_order_with_all_their_fields(harness: &impl Harness) {
+async fn events_come_in_their_order_with_all_their_fields(harness: &impl FeedHarness) {
     let published = publish(harness, 5).await;
     let page = to_the_end(harness, StartFrom::Earliest, 100).await;
     let source = page.events[0].event.source.clone();
@@ -141,7 +146,7 @@ async fn events_come_in_their_order_with_all_their_fields(harness: &impl Harness
     assert_eq!(page.head, last.position);
 }
 
-async fn every_page_size_gives_every_event_once(harness: &impl Harness) {
+async fn every_page_size_gives_every_event_once(harness: &impl FeedHarness) {
     let published = ids_of(&publish(harness, 23).await);
     for limit in [1, 2, 7, 22, 23, 24, 1000] {
         let page = to_the_end(harness, StartFrom::Earliest, limit).await;
@@ -150,7 +155,7 @@ async fn every_page_size_gives_every_event_once(harness: &impl Harness) {
     }
 }
 
-async fn a_page_that_is_read_again_is_the_same(harness: &impl Harness) {
+async fn a_page_that_is_read_again_is_the_same(harness: &impl FeedHarness) {
     publish(harness, 9).await;
     let first = read(harness, &StartFrom::Earliest, 4, NO_WAIT).await;
     let after = StartFrom::After(first.cursor.clone());
@@ -159,7 +164,7 @@ async fn a_page_that_is_read_again_is_the_same(harness: &impl Harness) {
     assert_eq!(read(harness, &after, 4, NO_WAIT).await, second);
 }
 
-async fn what_comes_later_is_read_from_now_on(harness: &impl Harness) {
+async fn what_comes_later_is_read_from_now_on(harness: &impl FeedHarness) {
     publish(harness, 3).await;
     let now = read(harness, &StartFrom::Now, 10, NO_WAIT).await;
     assert_eq!((now.events.len(), now.cursor.position), (0, now.head));
@@ -167,7 +172,7 @@ async fn what_comes_later_is_read_from_now_on(harness: &impl Harness) {
     assert_eq!(ids(&to_the_end(harness, StartFrom::After(now.cursor), 10).await), later);
 }
 
-async fn a_read_that_waits_is_woken(harness: &impl Harness) {
+async fn a_read_that_waits_is_woken(harness: &impl FeedHarness) {
     publish(harness, 1).await;
     let end = to_the_end(harness, StartFrom::Earliest, 10).await;
     let start = StartFrom::After(end.cursor);
@@ -179,7 +184,7 @@ async fn a_read_that_waits_is_woken(harness: &impl Harness) {
     assert_eq!(ids(&page), [one.id]);
 }
 
-async fn a_read_that_does_not_wait_ends_at_once(harness: &impl Harness) {
+async fn a_read_that_does_not_wait_ends_at_once(harness: &impl FeedHarness) {
     let published = publish(harness, 2).await;
     let end = to_the_end(harness, StartFrom::Earliest, 10).await;
     let page = read(harness, &StartFrom::After(end.cursor.clone()), 10, NO_WAIT).await;
@@ -187,14 +192,14 @@ async fn a_read_that_does_not_wait_ends_at_once(harness: &impl Harness) {
     assert_eq!(end.cursor.id.as_ref(), Some(&published[1].id));
 }
 
-async fn a_cursor_ahead_of_the_feed_is_refused(harness: &impl Harness) {
+async fn a_cursor_ahead_of_the_feed_is_refused(harness: &impl FeedHarness) {
     publish(harness, 2).await;
     let end = to_the_end(harness, StartFrom::Earliest, 10).await;
     let ahead = Cursor { position: end.head + 1, ..end.cursor };
     assert_eq!(refusal(harness, ahead).await, "cursor-ahead");
 }
 
-async fn a_cursor_of_another_event_is_refused(harness: &impl Harness) {
+async fn a_cursor_of_another_event_is_refused(harness: &impl FeedHarness) {
     let published = publish(harness, 2).await;
     let end = to_the_end(harness, StartFrom::Earliest, 10).await;
     let other = Cursor::at(end.head, published[0].id.clone());
@@ -208,7 +213,7 @@ async fn a_cursor_of_another_event_is_refused(harness: &impl Harness) {
     assert_eq!(read(harness, &StartFrom::After(end.cursor), 10, NO_WAIT).await.events.len(), 0);
 }
 
-async fn a_cursor_from_before_what_was_trimmed_is_refused(harness: &impl Harness) {
+async fn a_cursor_from_before_what_was_trimmed_is_refused(harness: &impl FeedHarness) {
     publish(harness, 3).await;
     let first = read(harness, &StartFrom::Earliest, 1, NO_WAIT).await.cursor;
     let last = to_the_end(harness, StartFrom::Earliest, 10).await.cursor;
@@ -222,7 +227,7 @@ async fn a_cursor_from_before_what_was_trimmed_is_refused(harness: &impl Harness
     }
 }
 
-async fn what_is_no_event_is_set_aside_alone(harness: &impl Harness) {
+async fn what_is_no_event_is_set_aside_alone(harness: &impl FeedHarness) {
     let first = publish(harness, 1).await;
     harness.publish_data("no JSON".to_owned()).await;
     harness.publish_data(format!("\"{}\"", "x".repeat(DATA_LIMIT))).await;
@@ -245,7 +250,7 @@ async fn what_is_no_event_is_set_aside_alone(harness: &impl Harness) {
 }
 
 /// An answer has a bounded length: what does not fit comes with the next one.
-async fn a_full_page_of_long_events_is_read_in_parts(harness: &impl Harness) {
+async fn a_full_page_of_long_events_is_read_in_parts(harness: &impl FeedHarness) {
     let long = "x".repeat(DATA_LIMIT - 2);
     let long: Vec<_> = (0..12).map(|_| NewEvent::new("Long", "c", &long).unwrap()).collect();
     for event in &long {

@@ -58,14 +58,14 @@ impl fmt::Display for Report {
 
 /// Why a check did not pass.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(super) enum RuleFailure {
     /// There was no way to look.
     NotOffered,
     /// The service broke the rule: this was seen instead.
     Seen(String),
 }
 
-impl Broken {
+impl RuleFailure {
     pub(super) fn verdict(checked: Result<(), Self>) -> Verdict {
         match checked {
             Ok(()) => Verdict::Passed,
@@ -76,6 +76,6 @@ impl Broken {
 }
 
 /// Broken, unless it is so.
-pub(super) fn ensure(is_so: bool, seen: impl FnOnce() -> String) -> Result<(), Broken> {
-    if is_so { Ok(()) } else { Err(Broken::Seen(seen())) }
+pub(super) fn ensure(is_so: bool, seen: impl FnOnce() -> String) -> Result<(), RuleFailure> {
+    if is_so { Ok(()) } else { Err(RuleFailure::Seen(seen())) }
 }

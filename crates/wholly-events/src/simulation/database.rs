@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use futures_util::FutureExt;
 use rusqlite::Connection;
 
-use super::handlers::{self, Handlers};
+use super::handlers::{self, ShopHandlers};
 use super::ledger::Ledger;
 use super::planted::Bug;
-use super::session::{Simulated, Wrote, write};
-use super::unfit::NO_EVENT;
+use super::session::{SimulatedSession, WriteSet, write};
+use super::unreadable::NO_EVENT;
 use crate::SqlError;
 use crate::choreography::job::{JobOutput, StoreJob, perform};
 use crate::choreography::plan::ServicePlan;
@@ -21,7 +21,7 @@ use wholly_core::Timestamp;
 
 /// The work of one transaction.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) enum TransactionWork {
     /// A job of the service.
     Job(StoreJob),
     /// An order that the service's program takes or changes for a client, and its event.
@@ -30,7 +30,7 @@ pub(super) enum Work {
 
 /// The end of a transaction, where nothing in it fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum TransactionEnd {
     Commits,
     /// A commit of which its maker does not hear.
     CommitsUnheard,
@@ -38,12 +38,12 @@ pub(super) enum Fate {
 }
 
 /// A transaction that was committed.
-pub(super) struct Committed {
+pub(super) struct CommittedWork {
     pub(super) reply: JobOutput,
-    pub(super) wrote: Wrote,
+    pub(super) writes: WriteSet,
 }
 
-pub(super) struct Database {
+pub(super) struct SimulatedDatabase {
     pub(super) db: Connection,
     /// True if it is as PostgreSQL is.
     pub(super) sequenced: bool,
@@ -59,7 +59,7 @@ struct Dump {
     ledger: Ledger,
 }
 
-impl Database {
+impl SimulatedDatabase {
     pub(super) fn new(service: usize, sequenced: bool, bug: Option<Bug>) -> Self {
         let db = Connection::open_in_memory().unwrap();
         handlers::create_tables(&db, service);
@@ -70,50 +70,55 @@ impl Database {
     pub(super) fn run(
         &mut self,
         plan: &ServicePlan,
-        handlers: &Handlers,
-        work: &Work,
+        handlers: &ShopHandlers,
+        work: &TransactionWork,
         drawn: Option<u64>,
-        fate: Fate,
-    ) -> Result<Option<Committed>, StoreError> {
+        fate: TransactionEnd,
+    ) -> Result<Option<CommittedWork>, StoreError> {
         self.db.execute_batch("BEGIN IMMEDIATE").unwrap();
         let next = Cell::new(drawn.unwrap_or(self.next_sequence));
-        let (wrote, result) = match self.sequenced {
+        let (writes, result) = match self.sequenced {
             true => self.perform::<true>(plan, handlers, work, &next),
             false => self.perform::<false>(plan, handlers, work, &next),
         };
-        let commits = result.is_ok() && fate != Fate::RollsBack;
+        let commits = result.is_ok() && fate != TransactionEnd::RollsBack;
         self.db.execute_batch(if commits { "COMMIT" } else { "ROLLBACK" }).unwrap();
         self.next_sequence = self.next_sequence.max(next.get());
-        self.plant(commits, fate, &wrote);
+        self.plant(commits, fate, &writes);
         let reply = result.map_err(StoreError::from)?;
-        Ok(commits.then_some(Committed { reply, wrote }))
+        Ok(commits.then_some(CommittedWork { reply, writes }))
     }
 
     fn perform<const SEQUENCED: bool>(
         &self,
         plan: &ServicePlan,
-        handlers: &Handlers,
-        work: &Work,
+        handlers: &ShopHandlers,
+        work: &TransactionWork,
         next_sequence: &Cell<u64>,
-    ) -> (Wrote, Result<JobOutput, ReactError>) {
+    ) -> (WriteSet, Result<JobOutput, ReactError>) {
         let (db, bug) = (&self.db, self.bug);
-        let wrote = Wrote::default();
-        let mut session = Simulated::<SEQUENCED> { db, next_sequence, bug, wrote };
+        let writes = WriteSet::default();
+        let mut session = SimulatedSession::<SEQUENCED> { db, next_sequence, bug, writes };
         let result = match work {
-            Work::Job(job) => perform(&mut session, plan, handlers, job).now_or_never(),
-            Work::Place(event, now) => place(&mut session, plan, event, *now).now_or_never(),
+            TransactionWork::Job(job) => perform(&mut session, plan, handlers, job).now_or_never(),
+            TransactionWork::Place(event, now) => {
+                place(&mut session, plan, event, *now).now_or_never()
+            }
         };
-        (session.wrote, result.expect("a session of the simulation never waits"))
+        (session.writes, result.expect("a session of the simulation never waits"))
     }
 
     /// Writes what planted bugs write outside the transaction.
-    fn plant(&mut self, commits: bool, fate: Fate, wrote: &Wrote) {
-        let mut outside = Wrote::default();
+    fn plant(&mut self, commits: bool, fate: TransactionEnd, writes: &WriteSet) {
+        let mut outside = WriteSet::default();
         if self.bug == Some(Bug::PublishBeforeTheCommit) && !commits {
-            outside.published.clone_from(&wrote.published);
+            outside.published.clone_from(&writes.published);
         }
-        if self.bug == Some(Bug::InboxOutsideTheTransaction) && commits && fate == Fate::Commits {
-            outside.marks.clone_from(&wrote.marks);
+        if self.bug == Some(Bug::InboxOutsideTheTransaction)
+            && commits
+            && fate == TransactionEnd::Commits
+        {
+            outside.marks.clone_from(&writes.marks);
         }
         let next = Cell::new(self.next_sequence);
         write(&self.db, self.sequenced, &outside, &next);
@@ -181,7 +186,7 @@ impl Database {
 /// Takes or changes an order, or writes what is no event. The client may not have heard of it, and say
 /// it again.
 async fn place<const SEQUENCED: bool>(
-    session: &mut Simulated<'_, SEQUENCED>,
+    session: &mut SimulatedSession<'_, SEQUENCED>,
     plan: &ServicePlan,
     event: &NewEvent,
     now: Timestamp,

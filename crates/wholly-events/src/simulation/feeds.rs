@@ -1,11 +1,11 @@
 //! The way between followers and feeds: questions and answers are lost and late, and a follower asks
 //! again. A page that arrives may be of long ago.
 
-use super::database::Fate;
+use super::database::TransactionEnd;
 use super::planted::Bug;
-use super::service::{Follower, Read, Service, Then};
+use super::service::{Continuation, PendingRequest, SimulatedFollower, SimulatedService};
+use super::violation::{Property, Violation, ensure};
 use super::world::World;
-use super::wrong::{Check, Wrong, ensure};
 use crate::choreography::feed_reader::{self, Checkpoint};
 use crate::choreography::job::{JobOutput, StoreJob};
 use crate::cursor::Cursor;
@@ -13,7 +13,7 @@ use crate::feed::{CursorRefusal, FeedError, FeedInfo, FeedPage, StartFrom};
 
 impl World {
     /// A follower asks for the next page.
-    pub(super) fn ask(&mut self, service: usize) -> Result<(), Wrong> {
+    pub(super) fn ask(&mut self, service: usize) -> Result<(), Violation> {
         let Some(nth) = self.one_feed(service, |feed| {
             feed.read.is_none() && !feed.refused && feed.reader.has_room()
         }) else {
@@ -22,22 +22,22 @@ impl World {
         let now = self.now;
         let feed = self.feed(service, nth);
         let ask = feed.reader.ask();
-        feed.read = Some(Read { ask, began: now, answer: None });
+        feed.read = Some(PendingRequest { ask, began: now, answer: None });
         Ok(())
     }
 
     /// A question arrives at a feed, or is lost.
-    pub(super) fn serve(&mut self, source: usize) -> Result<(), Wrong> {
+    pub(super) fn serve(&mut self, source: usize) -> Result<(), Violation> {
         let asked = (0..self.services.len()).filter_map(|service| {
-            let life = self.services[service].life.as_ref()?;
-            let is_asked = |feed: &Follower| feed.source == source && is_unanswered(feed);
-            Some((service, life.feeds.iter().position(is_asked)?))
+            let process = self.services[service].process.as_ref()?;
+            let is_asked = |feed: &SimulatedFollower| feed.source == source && is_unanswered(feed);
+            Some((service, process.feeds.iter().position(is_asked)?))
         });
         let asked: Vec<_> = asked.collect();
         if asked.is_empty() {
             return Ok(());
         }
-        let (service, nth) = asked[self.chance.index(asked.len())];
+        let (service, nth) = asked[self.random.index(asked.len())];
         if !self.is_up(source) || self.fault(8) {
             self.see("question lost");
             return self.answer(service, nth, Err(FeedError::Unreachable("lost".to_owned())));
@@ -51,7 +51,7 @@ impl World {
                 return self.answer(service, nth, Err(why));
             }
         }
-        let limit = if self.chance.percent(30) { 1 + self.chance.below(3) } else { ask.limit };
+        let limit = if self.random.percent(30) { 1 + self.random.below(3) } else { ask.limit };
         if ask.start == StartFrom::Earliest {
             // Who has saved no place yet begins with what there still is.
             self.miss(service, source, self.services[source].trimmed());
@@ -74,7 +74,7 @@ impl World {
         service: usize,
         nth: usize,
         answer: Result<(FeedInfo, FeedPage), FeedError>,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), Violation> {
         if let Some(read) = &mut self.feed(service, nth).read {
             read.answer = Some(answer);
         }
@@ -87,12 +87,12 @@ impl World {
         source: usize,
         start: &StartFrom,
         limit: u64,
-    ) -> Result<Result<FeedPage, CursorRefusal>, Wrong> {
+    ) -> Result<Result<FeedPage, CursorRefusal>, Violation> {
         self.look_at_positions(source)?;
         let one = &self.services[source];
-        let Some(life) = &one.life else { return Ok(Ok(nothing())) };
-        let job = StoreJob::Page(start.clone(), life.head, limit);
-        let Some(JobOutput::Page(page)) = self.job(source, job, Fate::Commits)? else {
+        let Some(process) = &one.process else { return Ok(Ok(nothing())) };
+        let job = StoreJob::Page(start.clone(), process.head, limit);
+        let Some(JobOutput::Page(page)) = self.job(source, job, TransactionEnd::Commits)? else {
             return Ok(Ok(nothing()));
         };
         let StartFrom::After(cursor) = start else { return Ok(page) };
@@ -103,7 +103,7 @@ impl World {
             Err(CursorRefusal::Trimmed { .. }) => is_trimmed,
             Err(_) => !is_known,
         };
-        ensure(is_right || self.by_consequences, Check::Believed, || {
+        ensure(is_right || self.by_consequences, Property::Believed, || {
             let said = page.as_ref().map(|page| &page.cursor);
             format!("of {cursor} (known: {is_known}, trimmed: {is_trimmed}) a feed says {said:?}")
         })?;
@@ -111,7 +111,7 @@ impl World {
     }
 
     /// Checks that what has a position was committed, and keeps it.
-    pub(super) fn look_at_positions(&mut self, source: usize) -> Result<(), Wrong> {
+    pub(super) fn look_at_positions(&mut self, source: usize) -> Result<(), Violation> {
         for (position, id) in self.services[source].positions() {
             self.services[source].ledger.placed(position, id)?;
         }
@@ -119,13 +119,14 @@ impl World {
     }
 
     /// An answer arrives at its follower, or is lost.
-    pub(super) fn take(&mut self, service: usize) -> Result<(), Wrong> {
-        let is_answered = |feed: &Follower| feed.read.as_ref().is_some_and(|r| r.answer.is_some());
+    pub(super) fn take(&mut self, service: usize) -> Result<(), Violation> {
+        let is_answered =
+            |feed: &SimulatedFollower| feed.read.as_ref().is_some_and(|r| r.answer.is_some());
         let Some(nth) = self.one_feed(service, is_answered) else { return Ok(()) };
         let lost = self.fault(8);
         let (now, inbox, bug) = (self.now, self.retention.inbox, self.bug);
         let one = &mut self.services[service];
-        let feed = &mut one.life.as_mut().unwrap().feeds[nth];
+        let feed = &mut one.process.as_mut().unwrap().feeds[nth];
         let read = feed.read.take().unwrap();
         let answer = match read.answer {
             Some(Ok((info, page))) if !lost => {
@@ -162,24 +163,25 @@ impl World {
     }
 
     /// The follower ends: what it has begun may be committed, and nobody waits for it.
-    fn refused(&mut self, service: usize, nth: usize, error: &FeedError) -> Result<(), Wrong> {
+    fn refused(&mut self, service: usize, nth: usize, error: &FeedError) -> Result<(), Violation> {
         self.note(service, || format!("{error}"));
         self.see("refusal of a cursor");
         let source = self.feed(service, nth).source;
-        let life = self.services[service].life.as_mut().unwrap();
-        for flight in &mut life.flights {
-            match &flight.then {
-                Then::Deal { source: of, .. }
-                | Then::DealFailed { source: of, .. }
-                | Then::SetAside { source: of, .. }
+        let process = self.services[service].process.as_mut().unwrap();
+        for transaction in &mut process.transactions {
+            match &transaction.then {
+                Continuation::Deal { source: of, .. }
+                | Continuation::DealFailed { source: of, .. }
+                | Continuation::SetAside { source: of, .. }
                     if *of == source =>
                 {
-                    flight.then = Then::Abandoned;
+                    transaction.then = Continuation::Abandoned;
                 }
                 _ => {}
             }
         }
-        life.feeds[nth] = Follower { refused: true, ..Follower::new(source, None) };
+        process.feeds[nth] =
+            SimulatedFollower { refused: true, ..SimulatedFollower::new(source, None) };
         Ok(())
     }
 
@@ -192,7 +194,7 @@ impl World {
     }
 
     /// A follower saves how far it is.
-    pub(super) fn save(&mut self, service: usize) -> Result<(), Wrong> {
+    pub(super) fn save(&mut self, service: usize) -> Result<(), Violation> {
         let Some(nth) = self.one_feed(service, |feed| feed.watermark.is_some()) else {
             return Ok(());
         };
@@ -210,29 +212,29 @@ impl World {
     /// All feeds are read at once, whatever is waited for.
     pub(super) fn read_now(&mut self, service: usize) {
         let now = self.now;
-        let Some(life) = &mut self.services[service].life else { return };
-        for feed in life.feeds.iter_mut().filter(|feed| !feed.refused) {
+        let Some(process) = &mut self.services[service].process else { return };
+        for feed in process.feeds.iter_mut().filter(|feed| !feed.refused) {
             let ask = feed.reader.ask_now();
-            feed.read = Some(Read { ask, began: now, answer: None });
+            feed.read = Some(PendingRequest { ask, began: now, answer: None });
         }
     }
 
-    pub(super) fn feed(&mut self, service: usize, nth: usize) -> &mut Follower {
-        &mut self.services[service].life.as_mut().unwrap().feeds[nth]
+    pub(super) fn feed(&mut self, service: usize, nth: usize) -> &mut SimulatedFollower {
+        &mut self.services[service].process.as_mut().unwrap().feeds[nth]
     }
 
     pub(super) fn one_feed(
         &mut self,
         service: usize,
-        is_it: impl Fn(&Follower) -> bool,
+        is_it: impl Fn(&SimulatedFollower) -> bool,
     ) -> Option<usize> {
-        let feeds = &self.services[service].life.as_ref()?.feeds;
+        let feeds = &self.services[service].process.as_ref()?.feeds;
         let found: Vec<_> = (0..feeds.len()).filter(|nth| is_it(&feeds[*nth])).collect();
-        (!found.is_empty()).then(|| found[self.chance.index(found.len())])
+        (!found.is_empty()).then(|| found[self.random.index(found.len())])
     }
 }
 
-fn is_unanswered(feed: &Follower) -> bool {
+fn is_unanswered(feed: &SimulatedFollower) -> bool {
     feed.read.as_ref().is_some_and(|read| read.answer.is_none())
 }
 
@@ -240,7 +242,7 @@ fn nothing() -> FeedPage {
     FeedPage { events: Vec::new(), set_aside: Vec::new(), cursor: Cursor::START, head: 0 }
 }
 
-impl Service {
+impl SimulatedService {
     fn positions(&self) -> Vec<(u64, String)> {
         let sql = "SELECT position, id FROM wholly_outbox WHERE position IS NOT NULL";
         let mut statement = self.database.db.prepare_cached(sql).unwrap();

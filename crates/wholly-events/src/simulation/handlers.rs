@@ -4,27 +4,27 @@ use std::cell::Cell;
 
 use rusqlite::Connection;
 
-use super::session::Simulated;
-use super::shop::{INVENTORY, LIMIT, ORDER, Order, STOCK, Shop};
+use super::session::SimulatedSession;
+use super::shop::{INVENTORY, LIMIT, ORDER, Order, STOCK, ShopKind};
 use crate::choreography::handler::{self, Delivered, HandlerError, HandlerOutput, Reacted};
 use crate::choreography::plan::ReactionIndex;
 
 /// The handlers of one service.
-pub(super) struct Handlers {
+pub(super) struct ShopHandlers {
     service: usize,
     names: Vec<String>,
     /// The next handler fails: before or after it has made its change.
-    pub(super) fails: Cell<Option<Fails>>,
+    pub(super) fails: Cell<Option<FailurePoint>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fails {
+pub(super) enum FailurePoint {
     Before,
     After,
 }
 
-impl Handlers {
-    pub(super) fn new(shop: Shop, service: usize) -> Self {
+impl ShopHandlers {
+    pub(super) fn new(shop: ShopKind, service: usize) -> Self {
         let plan = shop.plan(service);
         let names = plan.declaration.reactions.iter().map(|one| one.name.to_string()).collect();
         Self { service, names, fails: Cell::new(None) }
@@ -48,28 +48,28 @@ pub(super) fn create_tables(db: &Connection, service: usize) {
     db.execute_batch(&own).unwrap();
 }
 
-impl<const SEQUENCED: bool> handler::Handlers<Simulated<'_, SEQUENCED>> for Handlers {
+impl<const SEQUENCED: bool> handler::Handlers<SimulatedSession<'_, SEQUENCED>> for ShopHandlers {
     async fn handle(
         &self,
-        session: &mut Simulated<'_, SEQUENCED>,
+        session: &mut SimulatedSession<'_, SEQUENCED>,
         index: ReactionIndex,
         delivered: Delivered,
     ) -> Result<HandlerOutput, HandlerError> {
         let fails = self.fails.take();
-        if fails == Some(Fails::Before) {
+        if fails == Some(FailurePoint::Before) {
             return Err(HandlerError::failed("the handler failed"));
         }
         let order = delivered.event.data();
         let order: Order = order.map_err(|why| HandlerError::Unreadable(why.to_string()))?;
         let said = self.change(session.db, &self.names[index.0], &order, delivered);
-        if fails == Some(Fails::After) {
+        if fails == Some(FailurePoint::After) {
             return Err(HandlerError::failed("the handler failed after its change"));
         }
         said.map_err(HandlerError::failed)
     }
 }
 
-impl Handlers {
+impl ShopHandlers {
     fn change(
         &self,
         db: &Connection,

@@ -22,7 +22,7 @@
 //! for the tests over a real server.
 //!
 //! Some of what must be right is checked at each step, the rest when the faults have stopped and all
-//! is done; [`Check`](wrong::Check) names it all. It is held against a [`Ledger`](ledger::Ledger) of
+//! is done; [`Property`](violation::Property) names it all. It is held against a [`Ledger`](ledger::Ledger) of
 //! what was really committed. [`planted`] shows that each check finds what it is for.
 //!
 //! ```sh
@@ -31,7 +31,6 @@
 //! ```
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
-mod chance;
 mod check;
 mod database;
 mod feeds;
@@ -40,21 +39,22 @@ mod handlers;
 mod ledger;
 mod operator;
 mod planted;
+mod random;
 mod service;
 mod session;
 mod shop;
 mod steps;
 mod tasks;
-mod unfit;
+mod unreadable;
+mod violation;
 mod work;
 mod world;
-mod wrong;
 
 use std::collections::BTreeMap;
 
 use planted::Bug;
+use violation::Violation;
 use world::World;
-use wrong::Wrong;
 
 /// The seeds of this run: fresh ones, as many as the environment says.
 fn seeds(default: u64) -> impl Iterator<Item = u64> {
@@ -73,7 +73,7 @@ fn environment(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|error| panic!("{name}={text:?}: {error}")))
 }
 
-fn run(seed: u64, bug: Option<Bug>) -> Result<World, Wrong> {
+fn run(seed: u64, bug: Option<Bug>) -> Result<World, Violation> {
     let mut world = World::new(seed, bug);
     world.run()?;
     Ok(world)

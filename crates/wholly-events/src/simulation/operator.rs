@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::database::Fate;
-use super::service::Follower;
+use super::database::TransactionEnd;
+use super::service::SimulatedFollower;
 use super::shop::{NAMES, PAYMENT};
-use super::unfit::NO_EVENT;
+use super::unreadable::NO_EVENT;
+use super::violation::Violation;
 use super::world::World;
-use super::wrong::Wrong;
 use crate::choreography::job::{JobOutput, StoreJob};
 use crate::feed::StartFrom;
 
 impl World {
     /// All services are down, for longer than anything is kept.
-    pub(super) fn outage(&mut self) -> Result<(), Wrong> {
+    pub(super) fn outage(&mut self) -> Result<(), Violation> {
         self.see("outage");
         for service in 0..NAMES.len() {
             self.crash(service)?;
@@ -27,7 +27,7 @@ impl World {
     }
 
     /// A dump is made, or a database is lost and put back to its dump.
-    pub(super) fn dump_or_restore(&mut self, service: usize) -> Result<(), Wrong> {
+    pub(super) fn dump_or_restore(&mut self, service: usize) -> Result<(), Violation> {
         self.look_at_positions(service)?;
         let one = &mut self.services[service];
         if !one.database.has_dump() {
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// A feed that refused is read again from its earliest event.
-    pub(super) fn operate(&mut self, service: usize) -> Result<(), Wrong> {
+    pub(super) fn operate(&mut self, service: usize) -> Result<(), Violation> {
         let Some(nth) = self.one_feed(service, |feed| feed.refused) else {
             return Ok(());
         };
@@ -65,20 +65,21 @@ impl World {
         // It may be asked again before anybody looks, from the place that was saved.
         if self.fault(30) {
             let cursor = self.cursor(service, source)?;
-            *self.feed(service, nth) = Follower::new(source, cursor);
+            *self.feed(service, nth) = SimulatedFollower::new(source, cursor);
             return Ok(());
         }
         let job = StoreJob::Page(StartFrom::Earliest, 0, 0);
-        let Some(JobOutput::Page(Ok(page))) = self.job(source, job, Fate::Commits)? else {
+        let Some(JobOutput::Page(Ok(page))) = self.job(source, job, TransactionEnd::Commits)?
+        else {
             return Ok(());
         };
         self.miss(service, source, page.cursor.position);
         let name = self.services[source].name.clone();
         let job = StoreJob::SetCursor(name, page.cursor, "it was refused".to_owned(), self.now);
-        self.job(service, job, Fate::Commits)?;
+        self.job(service, job, TransactionEnd::Commits)?;
         self.note(service, || format!("an operator sets the cursor of {}", NAMES[source]));
         let cursor = self.cursor(service, source)?;
-        *self.feed(service, nth) = Follower::new(source, cursor);
+        *self.feed(service, nth) = SimulatedFollower::new(source, cursor);
         Ok(())
     }
 

@@ -1,9 +1,9 @@
 //! Planted bugs. Each is caught, and by a check that is meant for it, or the simulation proves
 //! nothing.
 
-use super::shop::Shop;
-use super::world::Story;
-use super::wrong::{Check, Wrong};
+use super::shop::ShopKind;
+use super::violation::{Property, Violation};
+use super::world::Disruption;
 use super::{run, seeds};
 use crate::probe::Law;
 
@@ -31,33 +31,33 @@ pub(super) enum Bug {
 
 /// The world in which a bug shows itself soon; chance chooses what is left open.
 #[derive(Default)]
-pub(super) struct Wanted {
-    pub(super) shop: Option<Shop>,
+pub(super) struct WorldSetup {
+    pub(super) shop: Option<ShopKind>,
     pub(super) sequenced: Option<bool>,
-    pub(super) story: Option<Story>,
+    pub(super) story: Option<Disruption>,
 }
 
 impl Bug {
-    pub(super) fn shows_in(self) -> Wanted {
+    pub(super) fn shows_in(self) -> WorldSetup {
         let (mut shop, mut sequenced, mut story) = (None, None, None);
         match self {
             Self::CursorOverTheSequence => sequenced = Some(true),
-            Self::PositionsReusedAfterTrimming => story = Some(Story::Forgetful),
-            Self::Broken(Law::CursorsAreJudged) => story = Some(Story::Restored),
+            Self::PositionsReusedAfterTrimming => story = Some(Disruption::Forgetful),
+            Self::Broken(Law::CursorsAreJudged) => story = Some(Disruption::Restored),
             Self::DropsACallThatIsOut
             | Self::Broken(Law::NoUndoOfACallThatIsOut | Law::TimeoutsKnowAllEvents) => {
-                shop = Some(Shop::Gateway);
+                shop = Some(ShopKind::Gateway);
             }
             Self::Broken(Law::LateOnesAreSuppressed | Law::UndoingWaitsItsTurn) => {
-                shop = Some(Shop::Parallel);
+                shop = Some(ShopKind::Parallel);
             }
-            Self::Broken(Law::MarksOutliveTheirEvents) => story = Some(Story::Forgetful),
+            Self::Broken(Law::MarksOutliveTheirEvents) => story = Some(Disruption::Forgetful),
             Self::TrimsBehindTheYoung => {
-                (sequenced, story) = (Some(true), Some(Story::Forgetful));
+                (sequenced, story) = (Some(true), Some(Disruption::Forgetful));
             }
             _ => {}
         }
-        Wanted { shop, sequenced, story }
+        WorldSetup { shop, sequenced, story }
     }
 
     pub(super) fn law(self) -> Option<Law> {
@@ -73,7 +73,7 @@ const SEEDS: u64 = 300;
 
 #[test]
 fn every_planted_bug_is_caught() {
-    use Check::*;
+    use Property::*;
     for (bug, checks) in [
         (Bug::Broken(Law::UndoingWaitsItsTurn), &[Ordered][..]),
         (Bug::Broken(Law::NoUndoOfACallThatIsOut), &[Whole]),
@@ -94,7 +94,7 @@ fn every_planted_bug_is_caught() {
         (Bug::Broken(Law::TimeoutsKnowAllEvents), &[TimedOut]),
     ] {
         // What another check finds first does not count.
-        let is_its_check = |wrong: &Wrong| checks.contains(&wrong.check);
+        let is_its_check = |wrong: &Violation| checks.contains(&wrong.property);
         let by_its_check = |seed| run(seed, Some(bug)).err().filter(is_its_check);
         let found = seeds(SEEDS).zip(1..).find_map(|(seed, nth)| Some((nth, by_its_check(seed)?)));
         let Some((nth, wrong)) = found else {

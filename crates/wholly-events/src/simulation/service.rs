@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use wholly_core::Timestamp;
 
-use super::database::{Database, Work};
-use super::handlers::Handlers;
+use super::database::{SimulatedDatabase, TransactionWork};
+use super::handlers::ShopHandlers;
 use super::ledger::Ledger;
 use super::planted::Bug;
-use super::shop::{NAMES, Shop};
+use super::shop::{NAMES, ShopKind};
 use crate::choreography::feed_reader::{Checkpoint, FeedReader};
 use crate::choreography::plan::{ReactionIndex, ServicePlan};
 use crate::choreography::status::FeedStatus;
@@ -19,51 +19,51 @@ use crate::event::Event;
 use crate::feed::{FeedError, FeedInfo, FeedPage, FeedRequest, StartFrom};
 use crate::names::{Correlation, ServiceName};
 
-pub(super) struct Service {
+pub(super) struct SimulatedService {
     pub(super) name: ServiceName,
     pub(super) plan: ServicePlan,
-    pub(super) handlers: Handlers,
-    pub(super) database: Database,
+    pub(super) handlers: ShopHandlers,
+    pub(super) database: SimulatedDatabase,
     pub(super) ledger: Ledger,
     /// The services whose feeds it follows.
     pub(super) follows: Vec<usize>,
-    pub(super) life: Option<Life>,
+    pub(super) process: Option<ProcessState>,
 }
 
 /// A process of a service.
 #[derive(Default)]
-pub(super) struct Life {
+pub(super) struct ProcessState {
     /// The last position that is known to be committed.
     pub(super) head: u64,
-    pub(super) feeds: Vec<Follower>,
-    pub(super) flights: Vec<Flight>,
+    pub(super) feeds: Vec<SimulatedFollower>,
+    pub(super) transactions: Vec<OpenTransaction>,
     /// Parked events whose call is on its way.
     pub(super) busy: BTreeSet<u64>,
-    pub(super) calls: Vec<CallOut>,
+    pub(super) calls: Vec<PendingCall>,
 }
 
 /// A feed that is followed.
-pub(super) struct Follower {
+pub(super) struct SimulatedFollower {
     pub(super) source: usize,
     pub(super) status: FeedStatus,
     pub(super) reader: FeedReader,
-    pub(super) read: Option<Read>,
+    pub(super) read: Option<PendingRequest>,
     pub(super) watermark: Option<Checkpoint>,
     /// The feed refused; it is asked again after a while, or when an operator sets another place.
     pub(super) refused: bool,
 }
 
 /// A question that is on its way to a feed, or its answer on the way back.
-pub(super) struct Read {
+pub(super) struct PendingRequest {
     pub(super) ask: FeedRequest,
     pub(super) began: Timestamp,
     pub(super) answer: Option<Result<(FeedInfo, FeedPage), FeedError>>,
 }
 
 /// A transaction that has begun.
-pub(super) struct Flight {
-    pub(super) work: Work,
-    pub(super) then: Then,
+pub(super) struct OpenTransaction {
+    pub(super) work: TransactionWork,
+    pub(super) then: Continuation,
     pub(super) correlation: Correlation,
     /// The sequence that its event takes: it holds the correlation's lock.
     pub(super) drawn: Option<u64>,
@@ -71,7 +71,7 @@ pub(super) struct Flight {
 
 /// The consequence of a transaction.
 #[derive(Clone, Debug)]
-pub(super) enum Then {
+pub(super) enum Continuation {
     /// The event of a feed, and the next reactions to it.
     Deal { source: usize, lane: Correlation, event: Event, nth: usize },
     /// The same, after a failure was recorded.
@@ -93,7 +93,7 @@ pub(super) enum Then {
 }
 
 /// A call that is out.
-pub(super) struct CallOut {
+pub(super) struct PendingCall {
     pub(super) sequence: u64,
     pub(super) index: ReactionIndex,
     pub(super) event: Event,
@@ -102,8 +102,8 @@ pub(super) struct CallOut {
     pub(super) answer: Option<String>,
 }
 
-impl Service {
-    pub(super) fn new(shop: Shop, service: usize, sequenced: bool, bug: Option<Bug>) -> Self {
+impl SimulatedService {
+    pub(super) fn new(shop: ShopKind, service: usize, sequenced: bool, bug: Option<Bug>) -> Self {
         let plan = shop.plan(service);
         let emits = |source: &usize| {
             let declaration = shop.plan(*source).declaration;
@@ -114,17 +114,17 @@ impl Service {
         assert_eq!(follows.contains(&service), plan.follows_itself());
         Self {
             name: plan.declaration.service.clone(),
-            handlers: Handlers::new(shop, service),
-            database: Database::new(service, sequenced, bug),
+            handlers: ShopHandlers::new(shop, service),
+            database: SimulatedDatabase::new(service, sequenced, bug),
             ledger: Ledger::default(),
             follows,
-            life: None,
+            process: None,
             plan,
         }
     }
 }
 
-impl Follower {
+impl SimulatedFollower {
     pub(super) fn new(source: usize, cursor: Option<Cursor>) -> Self {
         Self {
             source,
@@ -139,7 +139,7 @@ impl Follower {
 
 /// The time for which things are kept, in this world.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Retention {
+pub(super) struct RetentionTimes {
     pub(super) outbox: Duration,
     pub(super) inbox: Duration,
 }

@@ -13,16 +13,16 @@ use crate::session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
 use crate::sql::{self, Dialect};
 
 /// A transaction of the simulation, and what it has written.
-pub(super) struct Simulated<'a, const SEQUENCED: bool> {
+pub(super) struct SimulatedSession<'a, const SEQUENCED: bool> {
     pub(super) db: &'a Connection,
     pub(super) next_sequence: &'a std::cell::Cell<u64>,
     pub(super) bug: Option<Bug>,
-    pub(super) wrote: Wrote,
+    pub(super) writes: WriteSet,
 }
 
 /// The rows of outbox and inbox that a transaction has written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wrote {
+pub(super) struct WriteSet {
     /// The values of each event: id, type, correlation, causation, traceparent, time, data.
     pub(super) published: Vec<Vec<SqlCell>>,
     /// The values of each mark: reaction, source, id, outcome, time, reason.
@@ -60,7 +60,7 @@ const TRIM_TO_LAST_OLD: &str = "SELECT position, id FROM (
 const HEAD_BY_MAX: &str = "UPDATE wholly_feed
     SET head = coalesce((SELECT max(position) FROM wholly_outbox), 0)";
 
-impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
+impl<const SEQUENCED: bool> Session for SimulatedSession<'_, SEQUENCED> {
     const DIALECT: Dialect = if SEQUENCED { Dialect::Postgres } else { Dialect::Sqlite };
 
     async fn execute(
@@ -70,7 +70,7 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
     ) -> Result<u64, SqlError> {
         let kept = || values.iter().map(SqlCell::from).collect();
         if sql == sql::PUBLISH {
-            self.wrote.published.push(kept());
+            self.writes.published.push(kept());
             if SEQUENCED {
                 let sequence = self.next_sequence.get();
                 self.next_sequence.set(sequence + 1);
@@ -80,12 +80,12 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
         }
         if sql == sql::RECEIVE {
             if self.bug == Some(Bug::InboxOutsideTheTransaction) {
-                self.wrote.marks.push(kept());
+                self.writes.marks.push(kept());
                 return Ok(1);
             }
             let changed = Sqlite(self.db).execute(sql, values).await?;
             if changed == 1 {
-                self.wrote.marks.push(kept());
+                self.writes.marks.push(kept());
             }
             return Ok(changed);
         }
@@ -146,15 +146,20 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
 }
 
 /// Writes what a transaction had kept back, or should have lost: for planted bugs.
-pub(super) fn write(db: &Connection, sequenced: bool, wrote: &Wrote, next: &std::cell::Cell<u64>) {
-    for event in &wrote.published {
+pub(super) fn write(
+    db: &Connection,
+    sequenced: bool,
+    writes: &WriteSet,
+    next: &std::cell::Cell<u64>,
+) {
+    for event in &writes.published {
         let sequence = SqlCell::Int(i64::try_from(next.get()).unwrap());
         next.set(next.get() + 1);
         let (sql, own) =
             if sequenced { (PUBLISH_LATE, Some(&sequence)) } else { (sql::PUBLISH, None) };
         db.execute(sql, params_from_iter(event.iter().chain(own).map(SqlValue::from))).unwrap();
     }
-    for mark in &wrote.marks {
+    for mark in &writes.marks {
         db.execute(sql::RECEIVE, params_from_iter(mark.iter().map(SqlValue::from))).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use crate::declaration::Declaration;
 
 /// The way in which the three services go about an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Shop {
+pub(super) enum ShopKind {
     /// One after the other: reserve, then charge.
     Sequential,
     /// Both at once; each undoes its own where the other refuses, which may be before it began. A
@@ -37,7 +37,7 @@ pub(super) const LIMIT: u32 = 100;
 /// The goods that there are at first.
 pub(super) const STOCK: u32 = 12;
 
-impl Shop {
+impl ShopKind {
     pub(super) const ALL: [Self; 3] = [Self::Sequential, Self::Parallel, Self::Gateway];
 
     pub(super) fn plan(self, service: usize) -> ServicePlan {

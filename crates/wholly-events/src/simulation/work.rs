@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::database::{Fate, Work};
-use super::handlers::Fails;
-use super::service::{CallOut, Flight, Then};
+use super::database::{TransactionEnd, TransactionWork};
+use super::handlers::FailurePoint;
+use super::service::{Continuation, OpenTransaction, PendingCall};
 use super::shop::{ORDER, Order};
-use super::world::{Story, World};
-use super::wrong::{Check, Wrong, ensure};
+use super::violation::{Property, Violation, ensure};
+use super::world::{Disruption, World};
 use crate::choreography::handler::{HandlerError, call_key};
 use crate::choreography::job::{JobOutput, StoreJob};
 use crate::choreography::plan::ReactionIndex;
@@ -19,10 +19,10 @@ use crate::store::StoreError;
 
 impl World {
     /// The next event of a feed is begun with.
-    pub(super) fn deal(&mut self, service: usize) -> Result<(), Wrong> {
-        let life = self.services[service].life.as_ref();
-        let feeds = life.map_or(0, |life| life.feeds.len());
-        let nth = self.chance.index(feeds);
+    pub(super) fn deal(&mut self, service: usize) -> Result<(), Violation> {
+        let process = self.services[service].process.as_ref();
+        let feeds = process.map_or(0, |process| process.feeds.len());
+        let nth = self.random.index(feeds);
         if feeds == 0 {
             return Ok(());
         }
@@ -33,13 +33,13 @@ impl World {
         let Some((lane, event)) = self.deal_with(service, source, lane, item) else {
             return Ok(());
         };
-        self.react(service, Then::Deal { source, lane, event, nth: 0 });
+        self.react(service, Continuation::Deal { source, lane, event, nth: 0 });
         Ok(())
     }
 
     /// Begins with this reaction to the event, or ends with it, where there is none.
-    fn react(&mut self, service: usize, then: Then) {
-        let Then::Deal { source, lane, event, nth } = &then else { return };
+    fn react(&mut self, service: usize, then: Continuation) {
+        let Continuation::Deal { source, lane, event, nth } = &then else { return };
         let index = self.services[service].plan.reactions_to(&event.kind).nth(*nth);
         let (source, lane, event) = (*source, lane.clone(), event.clone());
         match index {
@@ -47,7 +47,7 @@ impl World {
                 let stamp = self.stamp();
                 let (correlation, job) =
                     (event.correlation.clone(), StoreJob::Receive(index, event, stamp));
-                self.begin(service, Work::Job(job), then, correlation);
+                self.begin(service, TransactionWork::Job(job), then, correlation);
             }
             None => {
                 let Some(nth) = self.one_feed(service, |feed| feed.source == source) else {
@@ -64,7 +64,7 @@ impl World {
         let data = self.data_of(order, kind);
         let stamp = self.stamp();
         // The program may have made it long ago, or by a clock that is wrong.
-        let time = match self.story == Story::Forgetful && self.fault(10) {
+        let time = match self.story == Disruption::Forgetful && self.fault(10) {
             true => self.ago(self.retention.outbox + Duration::from_secs(60)),
             false => stamp.now,
         };
@@ -78,7 +78,12 @@ impl World {
             data,
         };
         let correlation = event.correlation.clone();
-        self.begin(ORDER, Work::Place(event, stamp.now), Then::Placed, correlation);
+        self.begin(
+            ORDER,
+            TransactionWork::Place(event, stamp.now),
+            Continuation::Placed,
+            correlation,
+        );
     }
 
     /// Begins a transaction. It may take the lock of its correlation now, and with it the sequence
@@ -86,58 +91,62 @@ impl World {
     pub(super) fn begin(
         &mut self,
         service: usize,
-        work: Work,
-        then: Then,
+        work: TransactionWork,
+        then: Continuation,
         correlation: Correlation,
     ) {
-        let early = self.chance.percent(60);
+        let early = self.random.percent(60);
         let one = &mut self.services[service];
-        let Some(life) = &mut one.life else { return };
-        let is_locked = life.flights.iter().any(|flight| flight.locks(&correlation));
+        let Some(process) = &mut one.process else { return };
+        let is_locked =
+            process.transactions.iter().any(|transaction| transaction.locks(&correlation));
         let drawn = (one.database.sequenced && early && !is_locked).then(|| {
             // Room for all that one transaction publishes.
             one.database.next_sequence += 2;
             one.database.next_sequence - 2
         });
-        life.flights.push(Flight { work, then, correlation, drawn });
+        process.transactions.push(OpenTransaction { work, then, correlation, drawn });
     }
 
     /// A transaction ends.
-    pub(super) fn commit(&mut self, service: usize) -> Result<(), Wrong> {
-        let flights = self.services[service].life.as_ref().map_or(0, |life| life.flights.len());
-        if flights == 0 {
+    pub(super) fn commit(&mut self, service: usize) -> Result<(), Violation> {
+        let transactions =
+            self.services[service].process.as_ref().map_or(0, |process| process.transactions.len());
+        if transactions == 0 {
             return Ok(());
         }
-        let nth = self.chance.index(flights);
-        let life = self.services[service].life.as_mut().unwrap();
-        let correlation = &life.flights[nth].correlation;
-        let is_locked = life.flights.iter().any(|flight| flight.locks(correlation));
-        if is_locked && life.flights[nth].drawn.is_none() {
+        let nth = self.random.index(transactions);
+        let process = self.services[service].process.as_mut().unwrap();
+        let correlation = &process.transactions[nth].correlation;
+        let is_locked =
+            process.transactions.iter().any(|transaction| transaction.locks(correlation));
+        if is_locked && process.transactions[nth].drawn.is_none() {
             return Ok(());
         }
-        let flight = life.flights.swap_remove(nth);
-        let fails = self.fault(self.failing).then_some(Fails::Before);
-        let fails = fails.filter(|_| self.chance.percent(50)).map_or(fails, |_| Some(Fails::After));
+        let transaction = process.transactions.swap_remove(nth);
+        let fails = self.fault(self.failing).then_some(FailurePoint::Before);
+        let fails =
+            fails.filter(|_| self.random.percent(50)).map_or(fails, |_| Some(FailurePoint::After));
         self.services[service].handlers.fails.set(fails);
         let fate = self.fate();
-        let ended = self.transact(service, &flight.work, flight.drawn, fate)?;
+        let ended = self.transact(service, &transaction.work, transaction.drawn, fate)?;
         self.services[service].handlers.fails.set(None);
-        if flight
+        if transaction
             .drawn
             .is_some_and(|drawn| drawn + 2 < self.services[service].database.next_sequence)
         {
             self.see("late commit");
         }
         match ended {
-            Ok(Some(reply)) => self.follows(service, flight.then, reply),
+            Ok(Some(reply)) => self.follows(service, transaction.then, reply),
             Ok(None) => {
                 self.see("commit unheard");
-                self.again(service, flight);
+                self.again(service, transaction);
                 Ok(())
             }
             Err(StoreError::Handler(failure)) => {
                 self.see("failure");
-                self.has_failed(service, flight.then, failure);
+                self.has_failed(service, transaction.then, failure);
                 Ok(())
             }
             Err(error) => panic!("{error}"),
@@ -145,39 +154,53 @@ impl World {
     }
 
     /// A transaction of which it is not known how it ended is made again, by who must.
-    fn again(&mut self, service: usize, mut flight: Flight) {
+    fn again(&mut self, service: usize, mut transaction: OpenTransaction) {
         let stamp = self.stamp();
-        match &mut flight.work {
-            Work::Job(StoreJob::Receive(_, _, at) | StoreJob::Retry(_, _, _, at)) => *at = stamp,
-            Work::Job(StoreJob::Failed(_, _, _, at)) => *at = stamp.now,
+        match &mut transaction.work {
+            TransactionWork::Job(StoreJob::Receive(_, _, at) | StoreJob::Retry(_, _, _, at)) => {
+                *at = stamp
+            }
+            TransactionWork::Job(StoreJob::Failed(_, _, _, at)) => *at = stamp.now,
             _ => {}
         }
-        match flight.then {
-            Then::Retried { .. } | Then::Fired(_) | Then::Abandoned | Then::Placed => {}
-            then => self.begin(service, flight.work, then, flight.correlation),
+        match transaction.then {
+            Continuation::Retried { .. }
+            | Continuation::Fired(_)
+            | Continuation::Abandoned
+            | Continuation::Placed => {}
+            then => self.begin(service, transaction.work, then, transaction.correlation),
         }
     }
 
-    fn follows(&mut self, service: usize, then: Then, reply: JobOutput) -> Result<(), Wrong> {
+    fn follows(
+        &mut self,
+        service: usize,
+        then: Continuation,
+        reply: JobOutput,
+    ) -> Result<(), Violation> {
         match (then, reply) {
-            (Then::Deal { source, lane, event, nth }, JobOutput::Disposed(disposition)) => {
+            (Continuation::Deal { source, lane, event, nth }, JobOutput::Disposed(disposition)) => {
                 let index = self.services[service].plan.reactions_to(&event.kind).nth(nth);
                 self.disposed(service, &disposition, index, &event);
-                self.react(service, Then::Deal { source, lane, event, nth: nth + 1 });
+                self.react(service, Continuation::Deal { source, lane, event, nth: nth + 1 });
             }
-            (Then::DealFailed { source, lane, event, nth }, _) => {
-                self.react(service, Then::Deal { source, lane, event, nth: nth + 1 });
+            (Continuation::DealFailed { source, lane, event, nth }, _) => {
+                self.react(service, Continuation::Deal { source, lane, event, nth: nth + 1 });
             }
-            (Then::Retried { index, event }, JobOutput::Disposed(disposition)) => {
+            (Continuation::Retried { index, event }, JobOutput::Disposed(disposition)) => {
                 self.disposed(service, &disposition, Some(index), &event);
             }
-            (Then::Recorded { sequence, .. } | Then::Failed { sequence }, _) => {
-                let life = self.services[service].life.as_mut().unwrap();
-                life.busy.remove(&sequence);
+            (Continuation::Recorded { sequence, .. } | Continuation::Failed { sequence }, _) => {
+                let process = self.services[service].process.as_mut().unwrap();
+                process.busy.remove(&sequence);
             }
-            (Then::SetAside { source, lane }, _) => self.is_set_aside(service, source, &lane),
-            (Then::Fired(fired), JobOutput::Changed(true)) => self.fired(service, &fired)?,
-            (Then::Placed, _) => self.placed = self.heard_of(),
+            (Continuation::SetAside { source, lane }, _) => {
+                self.is_set_aside(service, source, &lane)
+            }
+            (Continuation::Fired(fired), JobOutput::Changed(true)) => {
+                self.fired(service, &fired)?
+            }
+            (Continuation::Placed, _) => self.placed = self.heard_of(),
             _ => {}
         }
         Ok(())
@@ -208,26 +231,26 @@ impl World {
         let one = &mut self.services[service];
         let Some(reaction) = one.plan.reaction(index) else { return };
         let key = call_key(&one.name, &reaction.name, event);
-        let Some(life) = &mut one.life else { return };
-        if life.busy.insert(*sequence) {
+        let Some(process) = &mut one.process else { return };
+        if process.busy.insert(*sequence) {
             let (sequence, event) = (*sequence, event.clone());
-            life.calls.push(CallOut { sequence, index, event, key, answer: None });
+            process.calls.push(PendingCall { sequence, index, event, key, answer: None });
         }
     }
 
-    fn has_failed(&mut self, service: usize, then: Then, failure: HandlerError) {
+    fn has_failed(&mut self, service: usize, then: Continuation, failure: HandlerError) {
         match then {
-            Then::Deal { source, lane, event, nth } => {
+            Continuation::Deal { source, lane, event, nth } => {
                 let index = self.services[service].plan.reactions_to(&event.kind).nth(nth).unwrap();
-                let then = Then::DealFailed { source, lane, event: event.clone(), nth };
+                let then = Continuation::DealFailed { source, lane, event: event.clone(), nth };
                 self.record_failure(service, index, event, failure, then);
             }
-            Then::Retried { index, event } => {
-                let then = Then::Failed { sequence: 0 };
+            Continuation::Retried { index, event } => {
+                let then = Continuation::Failed { sequence: 0 };
                 self.record_failure(service, index, event, failure, then);
             }
-            Then::Recorded { sequence, index, event } => {
-                let then = Then::Failed { sequence };
+            Continuation::Recorded { sequence, index, event } => {
+                let then = Continuation::Failed { sequence };
                 self.record_failure(service, index, event, failure, then);
             }
             _ => {}
@@ -240,16 +263,16 @@ impl World {
         index: ReactionIndex,
         event: Event,
         failure: HandlerError,
-        then: Then,
+        then: Continuation,
     ) {
         let name = self.services[service].plan.reaction(index).unwrap().name.clone();
         let correlation = event.correlation.clone();
         let job = StoreJob::Failed(name, event, failure, self.now);
-        self.begin(service, Work::Job(job), then, correlation);
+        self.begin(service, TransactionWork::Job(job), then, correlation);
     }
 
     /// A time-out was fired: no event that it awaits was there when it fell due.
-    fn fired(&mut self, service: usize, fired: &PendingTimeout) -> Result<(), Wrong> {
+    fn fired(&mut self, service: usize, fired: &PendingTimeout) -> Result<(), Violation> {
         self.see("time-out");
         let timeouts = &self.services[service].plan.declaration.timeouts;
         let awaits =
@@ -262,30 +285,34 @@ impl World {
             let is_missed = self.missed.contains(&(service, one.id.clone()));
             awaits.contains(&&*one.kind) && one.at <= fired.due && !is_missed
         });
-        ensure(early.is_none(), Check::TimedOut, || {
+        ensure(early.is_none(), Property::TimedOut, || {
             format!("{} of {}, although there was {early:?}", fired.emits, fired.correlation)
         })
     }
 
-    pub(super) fn sequence_now(&mut self, service: usize) -> Result<(), Wrong> {
+    pub(super) fn sequence_now(&mut self, service: usize) -> Result<(), Violation> {
         let fate = self.fate();
         self.sequence(service, fate).map(drop)
     }
 
     /// Positions are given; returns whether that is heard of.
-    pub(super) fn sequence(&mut self, service: usize, fate: Fate) -> Result<bool, Wrong> {
+    pub(super) fn sequence(
+        &mut self,
+        service: usize,
+        fate: TransactionEnd,
+    ) -> Result<bool, Violation> {
         let Some(JobOutput::Sequenced(end)) = self.job(service, StoreJob::Sequence(None), fate)?
         else {
             return Ok(false);
         };
-        if let Some(life) = &mut self.services[service].life {
-            life.head = life.head.max(end.head.position);
+        if let Some(process) = &mut self.services[service].process {
+            process.head = process.head.max(end.head.position);
         }
         Ok(true)
     }
 }
 
-impl Flight {
+impl OpenTransaction {
     pub(super) fn locks(&self, correlation: &Correlation) -> bool {
         self.drawn.is_some() && self.correlation == *correlation
     }

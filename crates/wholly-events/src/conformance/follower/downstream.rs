@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::super::report::{Broken, ensure};
+use super::super::report::{RuleFailure, ensure};
 use crate::Event;
 use crate::feed::{Feed, FeedError, FeedPage, FeedRequest, HttpFeed, StartFrom};
 use crate::names::EventId;
@@ -40,14 +40,16 @@ impl Downstream {
     }
 
     /// The events that these ones caused, one each, in their order.
-    pub(super) async fn answers(&mut self, causes: &[EventId]) -> Result<Vec<Event>, Broken> {
+    pub(super) async fn answers(&mut self, causes: &[EventId]) -> Result<Vec<Event>, RuleFailure> {
         let give_up = self.patience();
         loop {
             let answers = self.known_answers();
             let found: Vec<_> = causes.iter().map(|cause| answers.get(cause)).collect();
             if let Some(found) = found.iter().copied().collect::<Option<Vec<_>>>() {
                 if let Some(many) = found.iter().find(|found| found.len() > 1) {
-                    return Err(Broken::Seen(format!("one event has several answers: {many:?}")));
+                    return Err(RuleFailure::Seen(format!(
+                        "one event has several answers: {many:?}"
+                    )));
                 }
                 return Ok(found.into_iter().flatten().map(|event| (*event).clone()).collect());
             }
@@ -60,7 +62,7 @@ impl Downstream {
     }
 
     /// The answers to this event, after all that there is was read.
-    pub(super) async fn answers_now(&mut self, cause: &EventId) -> Result<usize, Broken> {
+    pub(super) async fn answers_now(&mut self, cause: &EventId) -> Result<usize, RuleFailure> {
         while self.read_on(Duration::ZERO).await? > 0 {}
         Ok(self.known_answers().get(cause).map_or(0, Vec::len))
     }
@@ -77,7 +79,7 @@ impl Downstream {
     }
 
     /// Reads a page more; returns the number of its events.
-    async fn read_on(&mut self, wait: Duration) -> Result<usize, Broken> {
+    async fn read_on(&mut self, wait: Duration) -> Result<usize, RuleFailure> {
         let page = self.page(&self.start, 1_000, wait).await?;
         let count = page.events.len();
         self.read.extend(page.events);
@@ -91,7 +93,7 @@ impl Downstream {
         start: &StartFrom,
         limit: u64,
         wait: Duration,
-    ) -> Result<FeedPage, Broken> {
+    ) -> Result<FeedPage, RuleFailure> {
         let give_up = self.patience();
         let (info, page) = loop {
             let ask = FeedRequest { start: start.clone(), limit, wait };
@@ -100,7 +102,7 @@ impl Downstream {
                 Err(FeedError::Unreachable(_)) if Instant::now() < give_up => {
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(why) => return Err(Broken::Seen(format!("{start:?}: {why}"))),
+                Err(why) => return Err(RuleFailure::Seen(format!("{start:?}: {why}"))),
             }
         };
         let told = || format!("{start:?} by {limit}: {page:?}");
@@ -121,7 +123,7 @@ impl Downstream {
         &self,
         what: &str,
         is_so: impl Fn(&T) -> bool,
-    ) -> Result<T, Broken> {
+    ) -> Result<T, RuleFailure> {
         let give_up = self.patience();
         let mut seen = "nothing".to_owned();
         while Instant::now() < give_up {
@@ -135,6 +137,6 @@ impl Downstream {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Err(Broken::Seen(format!("choreography/status does not show {what}, but {seen}")))
+        Err(RuleFailure::Seen(format!("choreography/status does not show {what}, but {seen}")))
     }
 }

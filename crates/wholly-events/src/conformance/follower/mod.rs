@@ -33,7 +33,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(20);
 
 /// A way to end the service as a crash does, and to start it again over the same database.
 #[expect(async_fn_in_trait, reason = "the suite does not leave the thread")]
-pub trait Process {
+pub trait ServiceProcess {
     /// Ends the service at once, as SIGKILL does; returns false if there is no way to.
     async fn kill(&mut self) -> bool;
 
@@ -46,9 +46,9 @@ pub trait Process {
 
 /// A service that the suite can neither end nor start.
 #[derive(Clone, Copy, Debug)]
-pub struct Running;
+pub struct Unmanaged;
 
-impl Process for Running {
+impl ServiceProcess for Unmanaged {
     async fn kill(&mut self) -> bool {
         false
     }
@@ -85,7 +85,7 @@ pub enum ConformanceError {
     Address(String),
 }
 
-struct Suite<P> {
+struct FollowerSuite<P> {
     upstream: Upstream,
     downstream: Downstream,
     process: P,
@@ -101,7 +101,7 @@ struct Suite<P> {
 pub async fn follower_conformance(
     feed: HttpFeed,
     listener: TcpListener,
-    mut process: impl Process,
+    mut process: impl ServiceProcess,
 ) -> Result<Report, ConformanceError> {
     let address = listener.local_addr();
     let port = address.map_err(|why| ConformanceError::Address(why.to_string()))?.port();
@@ -109,8 +109,8 @@ pub async fn follower_conformance(
     process.start().await.map_err(ConformanceError::NotStarted)?;
     let give_up = Instant::now() + LONGEST;
     let downstream = Downstream::new(feed, give_up);
-    let mut suite = Suite { upstream, downstream, process };
-    let asked = suite.asked_since(0, Instant::now() + STARTS_WITHIN).await;
+    let mut suite = FollowerSuite { upstream, downstream, process };
+    let asked = suite.requests_since(0, Instant::now() + STARTS_WITHIN).await;
     let Some(first) = asked.into_iter().next() else {
         return Err(ConformanceError::NotFollowing { port });
     };
@@ -120,13 +120,17 @@ pub async fn follower_conformance(
     Ok(Report { checks: rules::check(&mut suite).await })
 }
 
-impl<P: Process> Suite<P> {
+impl<P: ServiceProcess> FollowerSuite<P> {
     /// The requests for the suite's feed since this one, of which there is at least one, or none
     /// after this time.
-    async fn asked_since(&self, since: usize, give_up: Instant) -> Vec<upstream::Asked> {
+    async fn requests_since(
+        &self,
+        since: usize,
+        give_up: Instant,
+    ) -> Vec<upstream::ReceivedRequest> {
         let mut changes = self.upstream.changes();
         loop {
-            let asked = self.upstream.asked(since);
+            let asked = self.upstream.requests(since);
             let is_over = Instant::now() >= give_up;
             if !asked.is_empty() || is_over {
                 return asked;

@@ -5,9 +5,9 @@ use proptest::test_runner::{RngAlgorithm, TestRng};
 
 /// A generator of random numbers.
 #[derive(Debug)]
-pub(super) struct Chance(TestRng);
+pub(super) struct Randomness(TestRng);
 
-impl Chance {
+impl Randomness {
     pub(super) fn of(seed: u64) -> Self {
         let mut bytes = [0; 32];
         bytes[..8].copy_from_slice(&seed.to_le_bytes());

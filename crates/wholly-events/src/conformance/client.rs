@@ -9,7 +9,7 @@ use futures_util::future::{Either, select};
 use serde::Serialize;
 use wholly_core::Timestamp;
 
-use super::{Connection, Database};
+use super::{TestConnection, TestDatabase};
 use crate::event::NewEvent;
 use crate::inbox::{self, Received};
 use crate::outbox;
@@ -22,23 +22,23 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// More events than a case publishes.
 const ALL: u64 = 1000;
 
-pub(super) struct Service<C>(C);
+pub(super) struct TestClient<C>(C);
 
-impl<C: Connection> Service<C> {
+impl<C: TestConnection> TestClient<C> {
     /// Connects, and makes the tables.
-    pub(super) async fn of(database: &impl Database<Connection = C>) -> Self {
-        let mut service = Self::without_tables(database).await;
-        service.create_tables().await;
-        service
+    pub(super) async fn of(database: &impl TestDatabase<Connection = C>) -> Self {
+        let mut client = Self::without_tables(database).await;
+        client.create_tables().await;
+        client
     }
 
-    pub(super) async fn without_tables(database: &impl Database<Connection = C>) -> Self {
-        let mut service = Self(database.connect().await);
+    pub(super) async fn without_tables(database: &impl TestDatabase<Connection = C>) -> Self {
+        let mut client = Self(database.connect().await);
         // SQLite's drivers give up after five seconds.
-        if service.dialect() == Dialect::Postgres {
-            service.batch("SET lock_timeout = '60s'").await;
+        if client.dialect() == Dialect::Postgres {
+            client.batch("SET lock_timeout = '60s'").await;
         }
-        service
+        client
     }
 
     /// From now on, who meets a lock fails.

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A property that a run must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Check {
+pub(super) enum Property {
     /// A reaction deals with an event once, and its effect happens once.
     Once,
     /// Every committed event was dealt with by every reaction to it.
@@ -33,21 +33,21 @@ pub(super) enum Check {
 
 /// A property that a run does not have.
 #[derive(Clone, Debug)]
-pub(super) struct Wrong {
-    pub(super) check: Check,
+pub(super) struct Violation {
+    pub(super) property: Property,
     pub(super) what: String,
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}: {}", self.check, self.what)
+        write!(f, "{:?}: {}", self.property, self.what)
     }
 }
 
 pub(super) fn ensure(
     holds: bool,
-    check: Check,
+    property: Property,
     what: impl FnOnce() -> String,
-) -> Result<(), Wrong> {
-    if holds { Ok(()) } else { Err(Wrong { check, what: what() }) }
+) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { property, what: what() }) }
 }

@@ -1,12 +1,12 @@
 //! Events that do not fit: what is no event is set aside, and an operator drops what cannot be read,
 //! or what fails, with a stated end.
 
-use super::database::{Fate, Work};
+use super::database::{TransactionEnd, TransactionWork};
 use super::planted::Bug;
-use super::service::Then;
+use super::service::Continuation;
 use super::shop::{NAMES, Order};
-use super::world::{Story, World};
-use super::wrong::{Check, Wrong, ensure};
+use super::violation::{Property, Violation, ensure};
+use super::world::{Disruption, World};
 use crate::choreography::DropError;
 use crate::choreography::feed_reader::Item;
 use crate::choreography::job::{GiveUp, JobOutput, StoreJob};
@@ -22,7 +22,7 @@ pub(super) const NO_EVENT: &str = "NoEvent";
 pub(super) const UNFIT: &str = "\"unfit\"";
 
 /// An event that an operator dropped: service, reaction, source and id.
-pub(super) type Dropped = (usize, String, String, String);
+pub(super) type DroppedEvent = (usize, String, String, String);
 
 impl World {
     /// Returns the event that is to be dealt with next; what is none is set aside.
@@ -43,13 +43,13 @@ impl World {
     }
 
     fn set_aside(&mut self, service: usize, source: usize, lane: Correlation, what: SetAside) {
-        let then = Then::SetAside { source, lane: lane.clone() };
+        let then = Continuation::SetAside { source, lane: lane.clone() };
         if self.bug == Some(Bug::NoEventIsPassedOver) {
             return self.is_set_aside(service, source, &lane);
         }
         self.see("set aside");
         let job = StoreJob::SetAside(self.services[source].name.clone(), what, self.now);
-        self.begin(service, Work::Job(job), then, lane);
+        self.begin(service, TransactionWork::Job(job), then, lane);
     }
 
     /// Passes over what is no event, once it is kept: it is in nobody's way.
@@ -61,14 +61,19 @@ impl World {
 
     /// An operator drops a parked event: one that cannot be read in silence, another one sometimes,
     /// with the refusal that its reaction declares.
-    pub(super) fn give_up(&mut self, service: usize) -> Result<(), Wrong> {
+    pub(super) fn give_up(&mut self, service: usize) -> Result<(), Violation> {
         let job = StoreJob::Parked(0, u64::MAX >> 1);
-        let Some(JobOutput::Parked(parked, _)) = self.job(service, job, Fate::Commits)? else {
+        let Some(JobOutput::Parked(parked, _)) = self.job(service, job, TransactionEnd::Commits)?
+        else {
             return Ok(());
         };
-        let flights = self.services[service].life.as_ref().map_or(&[][..], |life| &life.flights);
-        let is_free =
-            |one: &ParkedEvent| !flights.iter().any(|flight| flight.locks(&one.event.correlation));
+        let transactions = self.services[service]
+            .process
+            .as_ref()
+            .map_or(&[][..], |process| &process.transactions);
+        let is_free = |one: &ParkedEvent| {
+            !transactions.iter().any(|transaction| transaction.locks(&one.event.correlation))
+        };
         let free: Vec<ParkedEvent> = parked.into_iter().filter(is_free).collect();
         for parked in free {
             let reaction = self.services[service].plan.by_name(&parked.reaction).unwrap();
@@ -92,7 +97,7 @@ impl World {
         service: usize,
         parked: &ParkedEvent,
         refusal: Option<(crate::EventType, String)>,
-    ) -> Result<(), Wrong> {
+    ) -> Result<(), Violation> {
         let (sequence, reason) = (parked.sequence, "an operator said so".to_owned());
         let may_have_happened = self.call_may_have_happened(service, parked);
         let call_did_not_happen = !may_have_happened || self.bug == Some(Bug::DropsACallThatIsOut);
@@ -125,15 +130,15 @@ impl World {
             &parked.reaction,
             event,
         );
-        let life = self.services[service].life.as_ref();
+        let process = self.services[service].process.as_ref();
         parked.state == ParkedState::Calling
             && (self.gateway.answers.contains_key(&key)
                 || self.gateway.late.iter().any(|(late, _)| *late == key)
-                || life.is_some_and(|life| life.busy.contains(&parked.sequence)))
+                || process.is_some_and(|process| process.busy.contains(&parked.sequence)))
     }
 
     /// Checks that each follower has kept what is no event, and nothing else.
-    pub(super) fn check_set_aside(&self, service: usize, source: usize) -> Result<(), Wrong> {
+    pub(super) fn check_set_aside(&self, service: usize, source: usize) -> Result<(), Violation> {
         let ledger = &self.services[source].ledger;
         let is_none = |id: &String| {
             ledger.published.iter().any(|event| event.id == *id && event.kind == NO_EVENT)
@@ -143,14 +148,14 @@ impl World {
             let kept = self.keeps(service, source, *position);
             all += u64::from(kept);
             let is_missed = self.missed.contains(&(service, id.clone()));
-            ensure(kept || is_missed, Check::Kept, || {
+            ensure(kept || is_missed, Property::Kept, || {
                 format!("{} has not kept {id} of {}", NAMES[service], NAMES[source])
             })?;
         }
         // A publisher that was put back gives its positions again, to other events.
         let sql = "SELECT count(*) FROM wholly_set_aside WHERE source = ?";
         let kept = self.services[service].database.number(sql, &[NAMES[source]]);
-        ensure(kept == all || self.story == Story::Restored, Check::Kept, || {
+        ensure(kept == all || self.story == Disruption::Restored, Property::Kept, || {
             format!("{} keeps {kept} of {}, and not {all}", NAMES[service], NAMES[source])
         })
     }
@@ -162,7 +167,7 @@ impl World {
     }
 
     /// A dropped event has the end that was said, and no other.
-    pub(super) fn check_dropped(&self, service: usize) -> Result<(), Wrong> {
+    pub(super) fn check_dropped(&self, service: usize) -> Result<(), Violation> {
         let one = &self.services[service];
         for mark in one.ledger.marks.iter().filter(|mark| mark.outcome == ReactionOutcome::Dropped)
         {
@@ -179,7 +184,7 @@ impl World {
             let (reaction, source) = (mark.reaction.clone(), mark.source.clone());
             let ending = self.dropped.get(&(service, reaction, source, mark.id.clone()));
             let said = ending.is_some_and(|ending| emitted == ending.iter().collect::<Vec<_>>());
-            ensure(said, Check::Dropped, || {
+            ensure(said, Property::Dropped, || {
                 format!("{} emitted {emitted:?} for {mark:?}, not {ending:?}", NAMES[service])
             })?;
         }
