@@ -55,7 +55,7 @@ pub enum StoreJob {
     /// Keeps what is no event.
     SetAside(ServiceName, SetAside, Timestamp),
     /// Gives up a parked event, by hand.
-    GiveUp(GiveUp, Stamp),
+    Drop(DropRequest, Stamp),
     /// Makes a parked event due, by hand.
     RetryNow(u64, Timestamp),
     /// Deletes what is older than these moments: of the outbox, and of the inbox.
@@ -70,7 +70,7 @@ pub enum StoreJob {
 
 /// A parked event that an operator gives up.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GiveUp {
+pub struct DropRequest {
     /// The parked event.
     pub sequence: u64,
     /// The operator's reason.
@@ -190,7 +190,7 @@ pub(crate) async fn perform<S: Session>(
             session.execute(sql::SET_ASIDE, &values).await?;
             JobOutput::Done
         }
-        StoreJob::GiveUp(given_up, stamp) => give_up(session, plan, given_up, *stamp).await?,
+        StoreJob::Drop(request, stamp) => drop_parked(session, plan, request, *stamp).await?,
         StoreJob::RetryNow(sequence, now) => {
             let values = [now.as_millis().into(), (*sequence).into()];
             JobOutput::Changed(session.execute(sql::RETRY_NOW, &values).await? > 0)
@@ -226,31 +226,31 @@ async fn cursor<S: Session>(
 }
 
 /// Gives a parked event up: remembered as dropped, with the refusal that the operator chose.
-async fn give_up<S: Session>(
+async fn drop_parked<S: Session>(
     session: &mut S,
     plan: &ServicePlan,
-    given_up: &GiveUp,
+    request: &DropRequest,
     stamp: Stamp,
 ) -> Result<JobOutput, SqlError> {
-    let Some(parked) = parked::find(session, given_up.sequence).await? else {
+    let Some(parked) = parked::find(session, request.sequence).await? else {
         return Ok(JobOutput::Refused(DropError::NotParked));
     };
     let correlation = &parked.event.correlation;
     react::lock(session, correlation, stamp.now).await?;
     // It may have ended while its correlation's lock was waited for.
-    let Some(parked) = parked::find(session, given_up.sequence).await? else {
+    let Some(parked) = parked::find(session, request.sequence).await? else {
         return Ok(JobOutput::Refused(DropError::NotParked));
     };
-    if parked.state == ParkedState::Calling && !given_up.call_did_not_happen {
+    if parked.state == ParkedState::Calling && !request.call_did_not_happen {
         return Ok(JobOutput::Refused(DropError::CallIsOut));
     }
-    if let Some((kind, data)) = &given_up.refusal {
+    if let Some((kind, data)) = &request.refusal {
         let event = react::caused(&parked.event, kind, data.clone(), stamp);
         react::emit(session, plan, &event, stamp.now).await?;
     }
-    record(session, parked.key(), ReactionOutcome::Dropped, Some(&given_up.reason), stamp.now)
+    record(session, parked.key(), ReactionOutcome::Dropped, Some(&request.reason), stamp.now)
         .await?;
-    parked::unpark(session, given_up.sequence, correlation, stamp.now).await?;
+    parked::unpark(session, request.sequence, correlation, stamp.now).await?;
     Ok(JobOutput::Done)
 }
 

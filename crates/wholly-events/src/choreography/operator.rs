@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::job::{GiveUp, JobOutput, StoreJob};
+use super::job::{DropRequest, JobOutput, StoreJob};
 use super::parked::ParkedEvent;
 use super::plan::{RetryPolicy, ServicePlan};
 use super::service::stamp;
@@ -106,7 +106,7 @@ impl<S: Store> Operator<S> {
     ///
     /// # Errors
     /// See [`OperateError`].
-    pub async fn give_up(
+    pub async fn drop_parked(
         &self,
         number: u64,
         reason: String,
@@ -122,8 +122,8 @@ impl<S: Store> Operator<S> {
                 Some((kind, data))
             }
         };
-        let given_up = GiveUp { sequence: number, reason, refusal, call_did_not_happen };
-        match self.run(StoreJob::GiveUp(given_up, stamp())).await? {
+        let request = DropRequest { sequence: number, reason, refusal, call_did_not_happen };
+        match self.run(StoreJob::Drop(request, stamp())).await? {
             JobOutput::Refused(why) => Err(refused(why)),
             _ => Ok(()),
         }

@@ -39,7 +39,7 @@ mod statements;
 use client::TestClient;
 pub use connection::TestConnection;
 #[cfg(feature = "choreography")]
-pub use report::{Check, Report, Verdict};
+pub use report::{Report, RuleCheck, Verdict};
 
 use crate::session::Session;
 use crate::sql::Dialect;

@@ -9,7 +9,7 @@ use wholly_core::Timestamp;
 
 use crate::choreography::DropError;
 use crate::choreography::handler::{Delivered, HandlerError, HandlerOutput, Reacted, output};
-use crate::choreography::job::{GiveUp, JobOutput, StoreJob};
+use crate::choreography::job::{DropRequest, JobOutput, StoreJob};
 use crate::choreography::parked::{ParkedEvent, ParkedState};
 use crate::choreography::plan::{ReactionIndex, RetryPolicy, ServicePlan};
 use crate::choreography::react::{Disposition, ReactionEnd, Stamp};
@@ -189,11 +189,15 @@ impl<S: Effects> Fixture<S> {
         }
     }
 
-    async fn give_up(&mut self, sequence: u64, refusal: Option<(EventType, String)>) -> JobOutput {
+    async fn drop_parked(
+        &mut self,
+        sequence: u64,
+        refusal: Option<(EventType, String)>,
+    ) -> JobOutput {
         let (reason, call_did_not_happen) = ("ticket 4711".to_owned(), false);
-        let given_up = GiveUp { sequence, reason, refusal, call_did_not_happen };
+        let request = DropRequest { sequence, reason, refusal, call_did_not_happen };
         let stamp = self.stamp();
-        self.run(StoreJob::GiveUp(given_up, stamp)).await
+        self.run(StoreJob::Drop(request, stamp)).await
     }
 
     async fn parked(&mut self) -> Vec<ParkedEvent> {
@@ -340,7 +344,7 @@ async fn what_fails_is_parked_and_tried_in_its_order<S: Effects>(mut fixture: Fi
     fixture.record_failure(RESERVE, &first, failure).await;
     assert_eq!(fixture.parked().await[0].tries, 2);
     // Given up, the next one is due.
-    assert!(matches!(fixture.give_up(due[0].sequence, None).await, JobOutput::Done));
+    assert!(matches!(fixture.drop_parked(due[0].sequence, None).await, JobOutput::Done));
     let due = fixture.due().await;
     assert_eq!(due[0].event.id, second.id);
     assert_eq!(fixture.retry(&due[0], None).await, DONE);
@@ -405,7 +409,7 @@ async fn an_undo_waits_for_a_call_that_is_out<S: Effects>(mut fixture: Fixture<S
     // A call that fails is out as before.
     fixture.record_failure(CHARGE, &asked, HandlerError::failed("no answer")).await;
     assert_eq!(fixture.parked().await[0].state, ParkedState::Calling);
-    let reply = fixture.give_up(parked[0].sequence, None).await;
+    let reply = fixture.drop_parked(parked[0].sequence, None).await;
     assert!(matches!(reply, JobOutput::Refused(DropError::CallIsOut)), "{reply:?}");
     // After a crash the call comes first.
     fixture.run(StoreJob::CallsAgain(fixture.now)).await;
@@ -441,8 +445,8 @@ async fn an_operator_gives_up_with_a_refusal_and_a_reason<S: Effects>(mut fixtur
     fixture.fail(RESERVE, &created).await;
     let sequence = fixture.parked().await[0].sequence;
     let refusal = Some((kind("NotReserved"), "{}".to_owned()));
-    assert!(matches!(fixture.give_up(sequence, refusal.clone()).await, JobOutput::Done));
-    let again = fixture.give_up(sequence, refusal).await;
+    assert!(matches!(fixture.drop_parked(sequence, refusal.clone()).await, JobOutput::Done));
+    let again = fixture.drop_parked(sequence, refusal).await;
     assert!(matches!(again, JobOutput::Refused(DropError::NotParked)), "{again:?}");
     assert_eq!(fixture.kinds().await, ["NotReserved"]);
     let job = StoreJob::Reactions(created.source.clone(), created.id.clone());

@@ -8,13 +8,13 @@ use std::fmt;
 #[non_exhaustive]
 pub struct Report {
     /// The checks, in the order in which they were made.
-    pub checks: Vec<Check>,
+    pub checks: Vec<RuleCheck>,
 }
 
 /// One rule, and whether the service keeps it.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Check {
+pub struct RuleCheck {
     /// The rule, as a sentence.
     pub rule: &'static str,
     /// True if it is kept.
@@ -45,7 +45,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Check { rule, verdict } in &self.checks {
+        for RuleCheck { rule, verdict } in &self.checks {
             match verdict {
                 Verdict::Passed => writeln!(f, "passed       {rule}")?,
                 Verdict::NotOffered => writeln!(f, "not offered  {rule}")?,

@@ -12,14 +12,13 @@ use futures_util::FutureExt;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, GenericClient, Statement};
 
+use crate::Failure;
 use crate::event::{NewEvent, now};
 use crate::inbox::{self, Received};
 use crate::names::{EventId, ReactionName, ServiceName};
 use crate::outbox;
 use crate::session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
 use crate::sql::Dialect;
-
-type Failure = Box<dyn std::error::Error + Sync + Send>;
 
 /// Writes the event into the outbox, in the caller's transaction.
 ///
@@ -59,10 +58,10 @@ pub struct Postgres<'a> {
     /// The prepared statements of the connection, where it is a pool's that keeps them.
     prepared: Option<&'a StatementCache>,
     /// The answers of pipelined statements, in their order.
-    unanswered: Vec<Answer<'a>>,
+    unanswered: Vec<PendingAnswer<'a>>,
 }
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), SqlError>> + Send + 'a>>;
+type PendingAnswer<'a> = Pin<Box<dyn Future<Output = Result<(), SqlError>> + Send + 'a>>;
 
 impl<'a> Postgres<'a> {
     /// A client of the caller's, who ends the transaction: each statement is waited for.
@@ -90,7 +89,7 @@ impl<'a> Postgres<'a> {
     }
 
     /// Sends a statement; its answer is waited for later.
-    fn send(&mut self, mut answer: Answer<'a>) -> Result<(), SqlError> {
+    fn send(&mut self, mut answer: PendingAnswer<'a>) -> Result<(), SqlError> {
         // The first look at a statement's future sends it.
         match answer.as_mut().now_or_never() {
             Some(answer) => answer,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::ledger::PublishedEvent;
+use super::ledger::CommittedEvent;
 use super::shop::{INVENTORY, NAMES, ORDER, PAYMENT, STOCK, ShopKind};
 use super::violation::{Property, Violation, ensure};
 use super::world::{Disruption, World};
@@ -44,7 +44,7 @@ impl World {
 
     /// Events of one publisher and one correlation were handled in the order of their commits.
     fn check_order(&self, service: usize) -> Result<(), Violation> {
-        let mut last: BTreeMap<(&str, &str), (usize, &PublishedEvent)> = BTreeMap::new();
+        let mut last: BTreeMap<(&str, &str), (usize, &CommittedEvent)> = BTreeMap::new();
         for mark in &self.services[service].ledger.marks {
             if !matches!(mark.outcome, ReactionOutcome::Done | ReactionOutcome::Refused) {
                 continue;

@@ -14,7 +14,7 @@ use crate::session::{SqlCell, SqlRow};
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
     /// In the order of the commits.
-    pub(super) published: Vec<PublishedEvent>,
+    pub(super) published: Vec<CommittedEvent>,
     /// In the order of the commits.
     pub(super) marks: Vec<Mark>,
     marked: BTreeSet<(String, String, String)>,
@@ -23,7 +23,7 @@ pub(super) struct Ledger {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct PublishedEvent {
+pub(super) struct CommittedEvent {
     pub(super) id: String,
     pub(super) kind: String,
     pub(super) correlation: String,
@@ -50,7 +50,7 @@ impl Ledger {
             let (id, kind, correlation, causation) = (text(0), text(1), text(2), text(3));
             let SqlCell::Int(millis) = values[5] else { panic!("the time of {values:?}") };
             let time = Timestamp::from_millis(millis.cast_unsigned());
-            self.published.push(PublishedEvent { id, kind, correlation, causation, at, time });
+            self.published.push(CommittedEvent { id, kind, correlation, causation, at, time });
         }
         for values in &writes.marks {
             let text = |nth: usize| text(&values[nth]).to_owned();

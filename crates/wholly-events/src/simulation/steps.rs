@@ -41,7 +41,7 @@ impl World {
             86..93 if self.random.percent(self.gateway.haste) => self.gateway_step(),
             93..95 => self.trim(service),
             95..96 => self.operate(service),
-            96..97 => self.give_up(service),
+            96..97 => self.drop_some_parked(service),
             97..100 => self.place(),
             _ => Ok(()),
         }
@@ -86,7 +86,7 @@ impl World {
             self.start(service)?;
         }
         self.operate(service)?;
-        self.give_up(service)?;
+        self.drop_some_parked(service)?;
         self.sequence_now(service)?;
         for _ in 0..3 {
             self.ask(service)?;

@@ -9,7 +9,7 @@ use super::violation::{Property, Violation, ensure};
 use super::world::{Disruption, World};
 use crate::choreography::DropError;
 use crate::choreography::feed_reader::Item;
-use crate::choreography::job::{GiveUp, JobOutput, StoreJob};
+use crate::choreography::job::{DropRequest, JobOutput, StoreJob};
 use crate::choreography::parked::{ParkedEvent, ParkedState};
 use crate::feed::SetAside;
 use crate::inbox::ReactionOutcome;
@@ -61,7 +61,7 @@ impl World {
 
     /// An operator drops a parked event: one that cannot be read in silence, another one sometimes,
     /// with the refusal that its reaction declares.
-    pub(super) fn give_up(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn drop_some_parked(&mut self, service: usize) -> Result<(), Violation> {
         let job = StoreJob::Parked(0, u64::MAX >> 1);
         let Some(JobOutput::Parked(parked, _)) = self.job(service, job, TransactionEnd::Commits)?
         else {
@@ -110,8 +110,8 @@ impl World {
         let ending = refusal.as_ref().map(|(kind, _)| kind.to_string());
         self.note(service, || format!("an operator drops {key:?}: {ending:?}"));
         self.dropped.insert(key, ending.clone());
-        let given_up = GiveUp { sequence, reason, refusal, call_did_not_happen };
-        let (job, fate) = (StoreJob::GiveUp(given_up, self.stamp()), self.fate());
+        let request = DropRequest { sequence, reason, refusal, call_did_not_happen };
+        let (job, fate) = (StoreJob::Drop(request, self.stamp()), self.fate());
         match self.job(service, job, fate)? {
             Some(JobOutput::Refused(DropError::CallIsOut)) => self.see("not dropped"),
             Some(JobOutput::Done) if ending.is_some() => self.see("dropped with its refusal"),

@@ -86,7 +86,8 @@ impl Store for Pool {
         let mut session = Postgres::pipelined(client, statements);
         // Where this fails, the connection is lost, or the server only reads: nothing else is done.
         session.batch(BEGIN).await?;
-        let performed = perform(&mut session, &service.plan, &Table(service), &job).await;
+        let performed =
+            perform(&mut session, &service.plan, &BorrowedHandlers(service), &job).await;
         let end = if performed.is_ok() { "COMMIT" } else { "ROLLBACK" };
         // The end is sent with the last statements. It commits nothing where one of them fails.
         let (answers, ended) = join(session.answers(), client.batch_execute(end)).await;
@@ -170,9 +171,9 @@ impl Service<Pool> {
 }
 
 /// The handlers, borrowed: their futures then go from thread to thread for every lifetime.
-struct Table<'a>(&'a ServiceCode<PostgresHandler>);
+struct BorrowedHandlers<'a>(&'a ServiceCode<PostgresHandler>);
 
-impl Handlers<Postgres<'_>> for Table<'_> {
+impl Handlers<Postgres<'_>> for BorrowedHandlers<'_> {
     async fn handle(
         &self,
         session: &mut Postgres<'_>,

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::super::report::{Check, RuleFailure, ensure};
+use super::super::report::{RuleCheck, RuleFailure, ensure};
 use super::upstream::FeedFault;
 use super::{FollowerSuite, ServiceProcess};
 use crate::choreography::ParkedState;
@@ -27,12 +27,12 @@ const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const WATCHED: Duration = Duration::from_secs(1);
 
 /// Makes every check, in an order in which each can rely on those before it.
-pub(super) async fn check<P: ServiceProcess>(suite: &mut FollowerSuite<P>) -> Vec<Check> {
+pub(super) async fn check<P: ServiceProcess>(suite: &mut FollowerSuite<P>) -> Vec<RuleCheck> {
     let mut checks = Vec::new();
     macro_rules! each {
         ($($rule:literal => $check:ident,)+) => {$(
             let verdict = RuleFailure::verdict(suite.$check().await);
-            checks.push(Check { rule: $rule, verdict });
+            checks.push(RuleCheck { rule: $rule, verdict });
         )+};
     }
     each! {
