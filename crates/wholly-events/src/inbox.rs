@@ -1,8 +1,8 @@
-//! The inbox: what was dealt with is remembered in the transaction that dealt with it (*idempotent
-//! receiver*; Hohpe and Woolf, Enterprise Integration Patterns, 2003).
+//! The inbox: a handled event is recorded in the transaction that handles it (*idempotent receiver*;
+//! Hohpe and Woolf, Enterprise Integration Patterns, 2003).
 //!
 //! INVARIANT: the key is reaction, source and id. An id is unique only within its source, and two
-//! reactions of a service to one event are two effects.
+//! reactions of a service to one event have two effects.
 
 use std::fmt;
 
@@ -16,13 +16,13 @@ use crate::sql;
 /// The answer of the inbox to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// The event came for the first time: make the change, in this transaction.
+    /// First delivery: the caller makes its change in this transaction.
     First,
-    /// The event came before, and its change was made then: make none.
+    /// Repeated delivery: the change was made before, and the caller makes none.
     Again,
 }
 
-/// The outcome of an event, as the inbox keeps it.
+/// The outcome of a reaction to an event, as recorded in the inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReactionOutcome {
@@ -30,15 +30,15 @@ pub enum ReactionOutcome {
     Done,
     /// The reaction refused.
     Refused,
-    /// Another reaction had taken it back before it came.
+    /// Another reaction had undone this one before the event arrived.
     Suppressed,
-    /// An operator dropped it.
+    /// An operator dropped the event.
     Dropped,
 }
 
-/// Remembers the event in the caller's transaction, and tells whether it came before.
+/// Records the event in the caller's transaction; returns whether this is its first delivery.
 ///
-/// Two transactions that receive the same event at once do so one after the other.
+/// Concurrent transactions that receive the same event are serialized.
 ///
 /// # Errors
 /// What the database says. The caller must then roll back.
@@ -56,7 +56,7 @@ pub async fn receive_once<S: Session>(
     }
 }
 
-/// A reaction to an event: the inbox's key.
+/// The inbox's key: a reaction and an event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct InboxKey<'a> {
     pub(crate) reaction: &'a ReactionName,
@@ -64,7 +64,7 @@ pub(crate) struct InboxKey<'a> {
     pub(crate) id: &'a EventId,
 }
 
-/// Remembers what became of the event, and the operator's reason, unless it is remembered already.
+/// Records the outcome of a reaction, and an operator's reason; keeps an earlier record.
 pub(crate) async fn record<S: Session>(
     session: &mut S,
     key: InboxKey<'_>,
@@ -75,7 +75,7 @@ pub(crate) async fn record<S: Session>(
     session.pipeline(sql::RECEIVE, &line(key, outcome, reason, now)).await
 }
 
-/// A line of the inbox.
+/// The values of an inbox row.
 fn line<'a>(
     key: InboxKey<'a>,
     outcome: ReactionOutcome,
@@ -93,7 +93,7 @@ fn line<'a>(
 }
 
 impl ReactionOutcome {
-    /// The word for it, in the database and in answers.
+    /// The outcome's name in the database and over HTTP.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",

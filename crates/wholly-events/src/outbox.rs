@@ -1,11 +1,11 @@
-//! The outbox: an event is written in the transaction that makes it true (*transactional outbox*;
-//! Richardson, Microservices Patterns, 2018), so there is never one without the other.
+//! The outbox: an event is written in the transaction that makes it true, so neither exists without
+//! the other (*transactional outbox*; Richardson, Microservices Patterns, 2018).
 
 use crate::event::NewEvent;
 use crate::session::{Session, SqlError, SqlValue};
 use crate::sql;
 
-/// Writes the event into the outbox: published when the caller's transaction is committed.
+/// Writes an event into the outbox. The commit of the caller's transaction publishes it.
 ///
 /// # Errors
 /// What the database says. The caller must then roll back.

@@ -1,6 +1,6 @@
-//! A database transaction of the caller, as this crate needs it: statements with values.
+//! A session: the caller's database transaction, reduced to statements with values.
 //!
-//! A driver is adapted in one file. The futures of a driver that blocks are ready at once.
+//! Each driver implements it in one file. The futures of a blocking driver are ready at once.
 
 use std::fmt;
 
@@ -31,11 +31,11 @@ pub enum SqlCell {
     Text(String),
 }
 
-/// A row that a statement gave.
+/// A row of a statement's result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqlRow(pub Vec<SqlCell>);
 
-/// Why a statement failed: what the database or its driver said.
+/// A database error: the message of the database or its driver.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the database failed: {0}")]
 pub struct SqlError(pub String);
@@ -56,17 +56,17 @@ impl SqlError {
     }
 
     pub(crate) fn unexpected(what: impl fmt::Display) -> Self {
-        Self(format!("{what}; have the tables been changed by something else?"))
+        Self(format!("{what}; check whether another program has changed the tables"))
     }
 }
 
-/// A transaction of the caller: what is done through it is committed with it, or not at all.
+/// The caller's transaction. Its statements are committed together or not at all.
 #[expect(async_fn_in_trait, reason = "each driver's futures are as `Send` as the driver is")]
 pub trait Session {
-    /// The database that it is a transaction of.
+    /// The dialect of the session's database.
     const DIALECT: Dialect;
 
-    /// Executes a statement; returns how many rows it changed.
+    /// Executes a statement; returns the number of changed rows.
     ///
     /// # Errors
     /// What the database says.
@@ -76,8 +76,8 @@ pub trait Session {
         values: &[SqlValue<'_>],
     ) -> Result<u64, SqlError>;
 
-    /// Executes a statement whose answer nobody needs. A driver may go on before the answer is
-    /// there: an error is then that of a later statement, or of the transaction's end.
+    /// Executes a statement without waiting for its result. An error may then surface at a later
+    /// statement, or at the end of the transaction.
     ///
     /// # Errors
     /// What the database says.
@@ -89,7 +89,7 @@ pub trait Session {
         self.execute(sql, values).await.map(drop)
     }
 
-    /// Executes a statement that gives rows.
+    /// Executes a statement that returns rows.
     ///
     /// # Errors
     /// What the database says.
@@ -100,7 +100,7 @@ pub trait Session {
     ) -> Result<Vec<SqlRow>, SqlError>;
 
     /// Executes statements without values, separated by semicolons. Like [`pipeline`], a driver
-    /// may go on before the answer is there.
+    /// may continue before the result has arrived.
     ///
     /// [`pipeline`]: Self::pipeline
     ///
@@ -136,14 +136,14 @@ impl<'a> From<Option<&'a str>> for SqlValue<'a> {
 }
 
 impl From<u64> for SqlValue<'_> {
-    /// Saturates where the database cannot count as far; no position and no time comes near.
+    /// Saturates at the database's largest integer, far beyond any position or time.
     fn from(number: u64) -> Self {
         Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
     }
 }
 
-const NO_TEXT: &str = "a column that should be a text is none";
-const NO_NUMBER: &str = "a column that should be a number is none";
+const NO_TEXT: &str = "a column that should hold text does not";
+const NO_NUMBER: &str = "a column that should hold a number does not";
 
 impl SqlRow {
     /// The text in this column.
@@ -151,7 +151,7 @@ impl SqlRow {
         self.optional_text(column)?.ok_or_else(|| SqlError::unexpected(NO_TEXT))
     }
 
-    /// The text in this column, if there is one.
+    /// The text in this column, or none for `NULL`.
     pub(crate) fn optional_text(&mut self, column: usize) -> Result<Option<String>, SqlError> {
         match self.0.get_mut(column).map(|cell| std::mem::replace(cell, SqlCell::Null)) {
             Some(SqlCell::Text(text)) => Ok(Some(text)),
@@ -165,7 +165,7 @@ impl SqlRow {
         self.optional_number(column)?.ok_or_else(|| SqlError::unexpected(NO_NUMBER))
     }
 
-    /// The number in this column, if there is one.
+    /// The number in this column, or none for `NULL`.
     pub(crate) fn optional_number(&self, column: usize) -> Result<Option<u64>, SqlError> {
         let number = match self.0.get(column) {
             Some(SqlCell::Null) => return Ok(None),
@@ -183,12 +183,12 @@ impl SqlRow {
         self.text(column)?.parse().map_err(SqlError::unexpected)
     }
 
-    /// The enum whose variant this column names.
+    /// The enum variant that this column names.
     pub(crate) fn word<T: DeserializeOwned>(&mut self, column: usize) -> Result<T, SqlError> {
         self.optional_word(column)?.ok_or_else(|| SqlError::unexpected(NO_TEXT))
     }
 
-    /// The enum whose variant this column names, if it names one.
+    /// The enum variant that this column names, or none for `NULL`.
     pub(crate) fn optional_word<T: DeserializeOwned>(
         &mut self,
         column: usize,
@@ -198,7 +198,7 @@ impl SqlRow {
         word.map_err(|why: Error| SqlError::unexpected(why))
     }
 
-    /// The name in this column, if there is one.
+    /// The name in this column, or none for `NULL`.
     pub(crate) fn optional_name<T: std::str::FromStr<Err = crate::InvalidName>>(
         &mut self,
         column: usize,
