@@ -84,7 +84,7 @@ pub fn from_json(text: &str) -> Result<(Event, Option<u64>), String> {
     }
     let data = read.data.map_or("null", RawValue::get);
     if data.len() > DATA_LIMIT {
-        return Err(format!("its data has {} bytes, and may have {DATA_LIMIT}", data.len()));
+        return Err(format!("its data has {} bytes; the limit is {DATA_LIMIT}", data.len()));
     }
     let position =
         read.position.map(|text| text.parse().map_err(|_| "its position is not a number"));
@@ -171,7 +171,7 @@ mod tests {
         let long = "x".repeat(DATA_LIMIT);
         let text =
             format!(r#"{{"specversion":"1.0","id":"a","source":"s","type":"T","data":"{long}"}}"#);
-        assert!(from_json(&text).unwrap_err().contains("may have"));
+        assert!(from_json(&text).unwrap_err().contains("the limit is"));
     }
 
     proptest! {

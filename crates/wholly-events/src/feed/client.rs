@@ -1,7 +1,7 @@
 //! A feed over HTTP, from the follower's side.
 //!
-//! Redirects are not followed, and an answer is bounded. One page that is too long is asked for
-//! again, event by event, so that an event that is too long is set aside alone.
+//! Redirects are not followed, and the size of an answer is limited. A page beyond the limit is
+//! requested again event by event, so that only the oversized event is set aside.
 
 use std::time::Duration;
 
@@ -23,15 +23,14 @@ use crate::cursor::Cursor;
 use crate::names::ServiceName;
 use crate::wire::{self, PositionedEvent};
 
-/// The longest page, in bytes: as much as a server sends, and its last event.
+/// The longest page in bytes: a server's limit and one more event.
 const PAGE_LIMIT: usize = 1024 * 1024 + 2 * wire::EVENT_LIMIT;
-/// The time that an answer may take beyond the wait that was asked for.
+/// The longest duration of an answer beyond the requested wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a connection is kept without a request: under the 5 seconds after which widespread
-/// servers close one.
+/// The longest idle time of a connection: below the 5 seconds after which common servers close it.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The most that is kept of what is no event, in bytes.
+/// The longest stored text of an invalid entry, in characters.
 const BODY_LIMIT: usize = 64 * 1024;
 
 /// The feed of a service at an address, like `http://inventory:8080/feed`.
@@ -42,17 +41,17 @@ pub struct HttpFeed {
     signing: Option<Signing>,
 }
 
-/// Why there is no feed at an address.
+/// The reason why a feed's address or credentials are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidFeed {
-    /// The text is no address.
+    /// The text is not an address of a feed.
     #[error(
-        "{url} is no address of a feed: it needs http:// or https://, a host and a path, no user and no \
+        "{url} is not a feed's address: use http:// or https://, a host and a path, without user or \
          query"
     )]
     Url {
-        /// The text, without what may be secret.
+        /// The text without its query and user, which may be secret.
         url: String,
     },
     /// The reads of the feed cannot be signed with the key.
@@ -63,22 +62,22 @@ pub enum InvalidFeed {
         /// The reason.
         why: InvalidKey,
     },
-    /// The token cannot be in a header.
-    #[error("the token for the feed at {url} has characters that a header may not have")]
+    /// The token has characters that a header cannot have.
+    #[error("the token for the feed at {url} has characters that a header cannot have")]
     Token {
         /// The feed's address.
         url: String,
     },
 }
 
-/// True for a host with or without a port, and nothing else: no user, no password.
+/// True for a host with an optional port, without user and password.
 fn is_host_and_port(authority: &http::uri::Authority) -> bool {
     let port = authority.port().map_or(0, |port| 1 + port.as_str().len());
     let host = authority.host().len();
     host > 0 && authority.as_str().len() == host + port
 }
 
-/// An address without its query, its user and its password: they may be secrets.
+/// An address without query, user and password, which may be secret.
 fn redacted(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
@@ -93,7 +92,7 @@ impl HttpFeed {
     /// The feed at this address.
     ///
     /// # Errors
-    /// When it is none.
+    /// If the text is not an address of a feed.
     pub fn at(url: &str) -> Result<Self, InvalidFeed> {
         let invalid = || InvalidFeed::Url { url: redacted(url) };
         let uri: http::Uri = url.parse().map_err(|_| invalid())?;
@@ -119,10 +118,10 @@ impl HttpFeed {
         Ok(Self { client, url: url.to_owned(), authorization: None, signing: None })
     }
 
-    /// The same feed, asked for with this bearer token.
+    /// Sets the bearer token of each read.
     ///
     /// # Errors
-    /// When the token cannot be in a header.
+    /// If the token has characters that a header cannot have.
     pub fn token(mut self, token: &str) -> Result<Self, InvalidFeed> {
         let value = http::HeaderValue::try_from(format!("Bearer {token}"));
         let mut value = value.map_err(|_| InvalidFeed::Token { url: self.url.clone() })?;
@@ -131,11 +130,11 @@ impl HttpFeed {
         Ok(self)
     }
 
-    /// The same feed, whose reads are signed with this secret, which has at least 32 bytes: see
+    /// Signs each read with this secret of at least 32 bytes: see
     /// [`Keys`](wholly_participant::signature::Keys).
     ///
     /// # Errors
-    /// When the key's id is none, or the secret is too short.
+    /// If the key's id is not valid, or the secret is too short.
     pub fn signed(mut self, key_id: &str, secret: &[u8]) -> Result<Self, InvalidFeed> {
         let invalid = |why| InvalidFeed::Key { url: self.url.clone(), why };
         self.signing = Some(Signing::new(key_id, secret).map_err(invalid)?);
@@ -158,7 +157,7 @@ impl HttpFeed {
         self.exchange(url, wire::BATCH, wait.saturating_add(ANSWER_TIMEOUT)).await
     }
 
-    /// Asks, and reads the whole answer in this time.
+    /// Sends a request and reads the whole answer within a time limit.
     pub(super) async fn exchange(
         &self,
         url: String,
@@ -186,7 +185,7 @@ impl HttpFeed {
             };
             Ok(FeedResponse { head, body })
         };
-        let late = || FeedError::Unreachable(format!("it gave no answer within {limit:?}"));
+        let late = || FeedError::Unreachable(format!("no answer within {limit:?}"));
         tokio::time::timeout(limit, whole).await.unwrap_or_else(|_| Err(late()))
     }
 
@@ -197,7 +196,7 @@ impl HttpFeed {
 
 #[cfg(feature = "conformance")]
 impl HttpFeed {
-    /// The answer to this query of the feed, whatever it is.
+    /// The unparsed answer to a query of the feed.
     pub(crate) async fn get_query(
         &self,
         query: &str,
@@ -207,7 +206,7 @@ impl HttpFeed {
         Ok((answer.head, answer.body.unwrap_or_default()))
     }
 
-    /// What is at this path beside the feed.
+    /// The resource at this path beside the feed.
     pub(crate) async fn get_beside(&self, path: &str) -> Result<Bytes, FeedError> {
         let url = format!("{}/{path}", super::introspection::base(&self.url));
         let answer = self.exchange(url, wire::BATCH, ANSWER_TIMEOUT).await?;
@@ -226,7 +225,7 @@ impl Feed for HttpFeed {
         if let Some(body) = &answer.body {
             return Ok((info, page(body, before, place)?));
         }
-        // What is too long must be one event, or a server that keeps no limit: one at a time.
+        // Either one event is too long, or the server has no limit: events are read one at a time.
         let answer = self.ask(&ask.start, 1, Duration::ZERO).await?;
         let (info, place) = answer.info()?;
         match &answer.body {
@@ -242,20 +241,20 @@ impl Feed for HttpFeed {
     }
 }
 
-/// An answer; without a body where that is too long.
+/// An answer. Its body is none if it was too long.
 pub(super) struct FeedResponse {
     pub(super) head: http::response::Parts,
     pub(super) body: Option<Bytes>,
 }
 
-/// Where a page ends, and the feed.
+/// The cursor at the end of a page, and the position at the end of the feed.
 struct PageEnd {
     cursor: Cursor,
     head: u64,
 }
 
 impl FeedResponse {
-    /// What the headers say of the feed and of the page.
+    /// The description of the feed and the end of the page, from the headers.
     fn info(&self) -> Result<(FeedInfo, PageEnd), FeedError> {
         if self.head.status != StatusCode::OK {
             return Err(self.refusal());
@@ -270,8 +269,11 @@ impl FeedResponse {
 
     fn text(&self, name: &'static str) -> Result<&str, FeedError> {
         let value = self.head.headers.get(name).and_then(|value| value.to_str().ok());
-        let missing =
-            || FeedError::Unreachable(format!("the answer has no header {name}: is it a feed?"));
+        let missing = || {
+            FeedError::Unreachable(format!(
+                "the answer has no header {name}; check that the address is a feed's"
+            ))
+        };
         value.ok_or_else(missing)
     }
 
@@ -279,7 +281,7 @@ impl FeedResponse {
         self.text(name)?.parse().map_err(unreachable)
     }
 
-    /// An answer that is no page: a refused cursor, or something that may pass.
+    /// The error in an answer that is not a page.
     pub(super) fn refusal(&self) -> FeedError {
         #[derive(serde::Deserialize)]
         struct ProblemDetails {
@@ -301,7 +303,7 @@ impl FeedResponse {
     }
 }
 
-/// Reads a batch of what is behind this position; what in it is no event is set aside alone.
+/// Reads a batch of events after a position. Invalid items are set aside one by one.
 fn page(
     body: &[u8],
     before: u64,
@@ -336,7 +338,7 @@ fn page(
     Ok(page)
 }
 
-/// The position that something says it has.
+/// The position that an invalid item claims.
 fn claimed_position(item: &RawValue) -> Option<u64> {
     #[derive(serde::Deserialize)]
     struct Stated {
@@ -350,7 +352,7 @@ pub(super) fn unreachable(error: impl Into<Box<dyn std::error::Error + Send + Sy
     FeedError::Unreachable(crate::SqlError::of(&*error).0)
 }
 
-/// A cursor as a part of a query: everything but letters and digits is written as its bytes.
+/// Encodes a text as a part of a query.
 pub(super) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {

@@ -1,5 +1,5 @@
-//! What a service says of itself beside its feed, where it offers that: what it declares, how it
-//! stands, and what its reactions made of an event.
+//! Optional resources beside a feed: the service's declaration, its status, and the outcomes of its
+//! reactions to an event.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::choreography::{ReactionStatus, ServiceStatus};
 use crate::declaration::Declaration;
 use crate::names::EventId;
 
-/// The time that an answer may take.
+/// The longest wait for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl HttpFeed {
-    /// What the service declares; none where it does not offer that.
+    /// Fetches the service's declaration; none if the service does not serve it.
     ///
     /// # Errors
     /// [`FeedError::Unreachable`].
@@ -24,7 +24,7 @@ impl HttpFeed {
         self.introspect("").await
     }
 
-    /// How the service stands; none where it does not offer that.
+    /// Fetches the service's status; none if the service does not serve it.
     ///
     /// # Errors
     /// [`FeedError::Unreachable`].
@@ -32,7 +32,7 @@ impl HttpFeed {
         self.introspect("/status").await
     }
 
-    /// What the service's reactions made of an event; none where it does not offer that.
+    /// Fetches the ended reactions to an event; none if the service does not serve them.
     ///
     /// # Errors
     /// [`FeedError::Unreachable`].
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_beside_a_feed_has_its_address_but_for_the_last_segment() {
+    fn resources_beside_a_feed_replace_the_last_segment_of_its_address() {
         assert_eq!(base("http://a:1/feed"), "http://a:1");
         assert_eq!(base("https://a/b/feed"), "https://a/b");
         assert_eq!(base("http://a"), "http://a");

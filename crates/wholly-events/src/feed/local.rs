@@ -1,5 +1,5 @@
-//! A service's feed in its own process: for its own reactions, because a time-out is an event, too,
-//! and for services that live together.
+//! A service's feed within its own process: for its reactions to its own events, like those of
+//! time-outs, and for services that share a process.
 
 use std::sync::{Arc, Weak};
 
@@ -8,7 +8,7 @@ use crate::choreography::Service;
 use crate::choreography::service::{FollowedFeed, Runtime};
 use crate::store::Store;
 
-/// The feed of a service in the same process. It does not keep the service running.
+/// The feed of a service in the same process. The service may stop while the feed exists.
 pub struct LocalFeed<S: Store>(Weak<Runtime<S>>);
 
 impl<S: Store> LocalFeed<S> {

@@ -1,8 +1,8 @@
 //! The tail events of a service's own feed, in memory: most followers have read all but these, and
 //! the database is not asked for them.
 //!
-//! INVARIANT: an event is here only once the commit that gave it its position has returned, and the
-//! events are all that the feed has behind the place before them.
+//! INVARIANT: an event is added only after the commit that assigned its position has returned. The
+//! tail has every event of the feed after its first cursor.
 
 use std::collections::VecDeque;
 
@@ -11,30 +11,30 @@ use super::{FeedPage, StartFrom};
 use crate::cursor::Cursor;
 use crate::wire::PositionedEvent;
 
-/// The most events that are kept.
+/// The largest number of events in the tail.
 const EVENTS: usize = 4_096;
-/// The most bytes of their data, but for the last event.
+/// The largest total size of their data; the last event is always kept.
 const DATA_BYTES: usize = 4 * 1024 * 1024;
 
 /// The tail events.
 #[derive(Debug, Default)]
 pub(crate) struct FeedTail {
-    /// The place before the first of them; none where no position is known yet.
+    /// The cursor before the first event; none while no position is known.
     before: Option<Cursor>,
     events: VecDeque<PositionedEvent>,
     data_bytes: usize,
 }
 
 impl FeedTail {
-    /// The place of the last event, if one is known.
+    /// The cursor of the last event, if known.
     pub(crate) fn head(&self) -> Option<Cursor> {
         self.events.back().map(place).or_else(|| self.before.clone())
     }
 
-    /// Takes in what the sequencer found behind the head.
+    /// Appends the events that the sequencer found after the head.
     pub(crate) fn take(&mut self, found: Sequenced) {
         match found.page {
-            // What is no event is left to the database.
+            // Pages with invalid entries are served from the database.
             Some(page) if page.set_aside.is_empty() && self.head().is_some() => {
                 self.data_bytes +=
                     page.events.iter().map(|one| one.event.data.len()).sum::<usize>();
@@ -55,7 +55,7 @@ impl FeedTail {
         }
     }
 
-    /// The events behind a place, if it is the place of one of them, or the one before them.
+    /// The events after a cursor, if the cursor is within the tail.
     pub(crate) fn page(&self, start: &StartFrom, limit: u64) -> Option<FeedPage> {
         let StartFrom::After(after) = start else { return None };
         let first = match &self.before {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_begins_only_behind_a_place_that_is_known() {
+    fn a_page_begins_only_at_a_known_cursor() {
         let mut tail = FeedTail::default();
         assert_eq!(positions(&tail, &Cursor::START, 9), None);
         tail.take(Sequenced { head: Cursor::START, page: None });
@@ -113,14 +113,14 @@ mod tests {
         assert_eq!(positions(&tail, &Cursor::START, 2), Some(vec![1, 2]));
         assert_eq!(positions(&tail, &place(&events[1]), 9), Some(vec![4]));
         assert_eq!(positions(&tail, &place(&events[2]), 9), Some(vec![]));
-        // No event is at this position, and another one at that.
+        // The first position has no event, the second has another event.
         assert_eq!(positions(&tail, &place(&placed(3, "x")), 9), None);
         assert_eq!(positions(&tail, &place(&placed(2, "x")), 9), None);
         assert!(tail.page(&StartFrom::Earliest, 9).is_none());
     }
 
     #[test]
-    fn what_does_not_follow_is_not_kept() {
+    fn a_gap_empties_the_tail() {
         let mut tail = FeedTail::default();
         tail.take(Sequenced { head: Cursor::START, page: None });
         let one = placed(1, "x");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn only_so_much_is_kept() {
+    fn the_tail_is_bounded() {
         let mut tail = FeedTail::default();
         tail.take(Sequenced { head: Cursor::START, page: None });
         let large = "x".repeat(DATA_BYTES / 2);
