@@ -1,24 +1,23 @@
-//! The order in which a follower's events are dealt with: those of one correlation one after the
-//! other, those of different ones at once; and how far all of them are done.
+//! Queues of a follower's events by correlation, and the watermark of the feed. Events of one
+//! correlation are handled one after the other, those of different correlations concurrently.
 //!
-//! Pure: the follower asks what to begin and tells what has ended.
+//! Pure: the follower takes events to handle and reports those that it has handled.
 //!
-//! INVARIANT: the watermark is a place before which every event is dealt with or durably parked.
+//! INVARIANT: every event before the watermark is handled or durably parked.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::cursor::Cursor;
 use crate::names::Correlation;
 
-/// Events on their way through a follower.
+/// The events that a follower has read and not yet handled.
 #[derive(Debug)]
 pub(crate) struct CorrelationQueues<T> {
-    /// Places in the order of the feed; those in front that are done are taken off.
+    /// Cursors in feed order, each with true if it is done. Done ones at the front are removed.
     places: VecDeque<(Cursor, bool)>,
-    /// The events of each correlation that is on its way; the first one is being dealt with, or is
-    /// ready to be.
+    /// The queue of each correlation. Its first event is being handled, or is ready.
     waiting: HashMap<Correlation, VecDeque<(u64, T)>>,
-    /// Correlations whose first event may begin.
+    /// Correlations whose first event is ready.
     ready: VecDeque<Correlation>,
     watermark: Option<Cursor>,
 }
@@ -35,61 +34,61 @@ impl<T> Default for CorrelationQueues<T> {
 }
 
 impl<T> CorrelationQueues<T> {
-    /// Events that are not done, and places behind them.
+    /// The number of cursors that the watermark has not passed.
     pub(crate) fn len(&self) -> usize {
         self.places.len()
     }
 
-    /// An event that is to be dealt with, behind all others.
+    /// Appends an event to the queue of its correlation.
     pub(crate) fn push(&mut self, place: Cursor, correlation: Correlation, event: T) {
         let position = place.position;
         self.places.push_back((place, false));
-        let lane = self.waiting.entry(correlation.clone()).or_default();
-        lane.push_back((position, event));
-        if lane.len() == 1 {
+        let queue = self.waiting.entry(correlation.clone()).or_default();
+        queue.push_back((position, event));
+        if queue.len() == 1 {
             self.ready.push_back(correlation);
         }
     }
 
-    /// A place at which there is nothing to do.
-    pub(crate) fn pass(&mut self, place: Cursor) {
+    /// Appends a cursor without an event to handle.
+    pub(crate) fn skip(&mut self, place: Cursor) {
         self.places.push_back((place, true));
-        self.settle();
+        self.advance_watermark();
     }
 
-    /// The next event that may begin, with its correlation.
-    pub(crate) fn begin(&mut self) -> Option<(&Correlation, &T)> {
+    /// Takes the next ready event, with its correlation.
+    pub(crate) fn take_ready(&mut self) -> Option<(&Correlation, &T)> {
         let correlation = self.ready.pop_front()?;
-        let (correlation, lane) = self.waiting.get_key_value(&correlation)?;
-        let (_, event) = lane.front()?;
+        let (correlation, queue) = self.waiting.get_key_value(&correlation)?;
+        let (_, event) = queue.front()?;
         Some((correlation, event))
     }
 
-    /// The event of this correlation that was begun is dealt with, or durably parked.
+    /// Reports that the current event of this correlation is handled or durably parked.
     pub(crate) fn done(&mut self, correlation: &Correlation) {
-        let Some(lane) = self.waiting.get_mut(correlation) else { return };
-        let Some((position, _)) = lane.pop_front() else { return };
-        if lane.is_empty() {
+        let Some(queue) = self.waiting.get_mut(correlation) else { return };
+        let Some((position, _)) = queue.pop_front() else { return };
+        if queue.is_empty() {
             self.waiting.remove(correlation);
         } else {
             self.ready.push_back(correlation.clone());
         }
-        // Positions ascend, so the place is found by halving.
+        // Positions ascend, so a binary search finds the cursor.
         let at = self.places.partition_point(|(place, _)| place.position < position);
         if let Some((_, done)) = self.places.get_mut(at) {
             *done = true;
         }
-        self.settle();
+        self.advance_watermark();
     }
 
-    /// The place before which all is done, if it has moved since it was last taken.
+    /// Takes the watermark, if it has moved since it was last taken.
     pub(crate) fn take_watermark(&mut self) -> Option<Cursor> {
         self.watermark.take()
     }
 
-    fn settle(&mut self) {
+    fn advance_watermark(&mut self) {
         while let Some((place, true)) = self.places.front() {
-            // A feed knows a place by its event's id; what is no event has none.
+            // A feed accepts a cursor only with an id, which invalid entries do not have.
             if place.id.is_some() || place.position == 0 {
                 self.watermark = Some(place.clone());
             }
@@ -111,36 +110,36 @@ mod tests {
         Correlation::new(name).unwrap()
     }
 
-    fn begun(lanes: &mut CorrelationQueues<u64>) -> Vec<u64> {
-        std::iter::from_fn(|| lanes.begin().map(|(_, event)| *event)).collect()
+    fn begun(queues: &mut CorrelationQueues<u64>) -> Vec<u64> {
+        std::iter::from_fn(|| queues.take_ready().map(|(_, event)| *event)).collect()
     }
 
     #[test]
     fn events_of_one_correlation_keep_their_order_and_others_go_on() {
-        let mut lanes = CorrelationQueues::default();
+        let mut queues = CorrelationQueues::default();
         for (position, name) in [(1, "a"), (2, "a"), (3, "b"), (5, "a")] {
-            lanes.push(place(position), correlation(name), position);
+            queues.push(place(position), correlation(name), position);
         }
-        assert_eq!(begun(&mut lanes), [1, 3]);
-        lanes.done(&correlation("b"));
-        assert!(begun(&mut lanes).is_empty());
-        lanes.done(&correlation("a"));
-        assert_eq!(begun(&mut lanes), [2]);
-        lanes.done(&correlation("a"));
-        assert_eq!(begun(&mut lanes), [5]);
+        assert_eq!(begun(&mut queues), [1, 3]);
+        queues.done(&correlation("b"));
+        assert!(begun(&mut queues).is_empty());
+        queues.done(&correlation("a"));
+        assert_eq!(begun(&mut queues), [2]);
+        queues.done(&correlation("a"));
+        assert_eq!(begun(&mut queues), [5]);
     }
 
     #[test]
-    fn the_watermark_moves_only_over_what_is_done() {
-        let mut lanes = CorrelationQueues::default();
-        lanes.push(place(1), correlation("a"), 1);
-        lanes.push(place(2), correlation("b"), 2);
-        lanes.pass(place(3));
-        assert_eq!(begun(&mut lanes), [1, 2]);
-        lanes.done(&correlation("b"));
-        assert_eq!(lanes.take_watermark(), None);
-        lanes.done(&correlation("a"));
-        assert_eq!(lanes.take_watermark(), Some(place(3)));
-        assert_eq!((lanes.take_watermark(), lanes.len()), (None, 0));
+    fn the_watermark_passes_only_events_that_are_done() {
+        let mut queues = CorrelationQueues::default();
+        queues.push(place(1), correlation("a"), 1);
+        queues.push(place(2), correlation("b"), 2);
+        queues.skip(place(3));
+        assert_eq!(begun(&mut queues), [1, 2]);
+        queues.done(&correlation("b"));
+        assert_eq!(queues.take_watermark(), None);
+        queues.done(&correlation("a"));
+        assert_eq!(queues.take_watermark(), Some(place(3)));
+        assert_eq!((queues.take_watermark(), queues.len()), (None, 0));
     }
 }

@@ -1,7 +1,6 @@
-//! The state of a follower between two waits: where it reads on, what is on its way, and how far
-//! all of it is done.
+//! The state of a follower: the next read, the events being handled, and the checkpoint.
 //!
-//! Pure: the follower brings pages and tells what has ended.
+//! Pure: the follower passes in pages and reports handled events.
 
 use std::time::Duration;
 
@@ -15,39 +14,39 @@ use crate::feed::{FeedError, FeedInfo, FeedPage, FeedRequest, SetAside, StartFro
 use crate::names::{Correlation, ServiceName};
 use crate::probe::{Law, broken};
 
-/// The most events that are read and not yet dealt with.
+/// The largest number of events that are read and not yet handled.
 const UNDONE_LIMIT: usize = 2_048;
-/// The most events of a page.
+/// The largest number of events of a page.
 const PAGE_LIMIT: u64 = 512;
-/// The time for which a feed is asked to wait for an event.
+/// The wait of a read for new events.
 const WAIT: Duration = Duration::from_secs(20);
 
-/// A follower's way through one feed.
+/// A follower's progress in one feed.
 #[derive(Debug)]
 pub(crate) struct FeedReader {
-    /// Where to read on.
+    /// The start of the next read.
     start: StartFrom,
     queues: CorrelationQueues<Item>,
-    /// A read after which nothing was left: when it began, and the place where it ended.
+    /// The last read that reached the end of the feed: its start time and its last cursor.
     read_to_end: Option<(Timestamp, Cursor)>,
-    /// There was such a read.
+    /// True after a read has reached the end of the feed.
     has_seen_end: bool,
 }
 
-/// Something in a feed that is to be dealt with.
+/// An entry of a feed to handle.
 #[derive(Clone, Debug)]
 pub(crate) enum Item {
     /// An event to which the service reacts.
     Event(Event),
-    /// Something that is no event, and that is to be kept.
+    /// An invalid entry, which is stored.
     NoEvent(SetAside),
 }
 
-/// A place before which every event is dealt with or parked.
+/// A watermark of a feed, as it is stored: every event up to it is handled or parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checkpoint {
     pub(crate) place: Cursor,
-    /// The start of a read whose end is dealt with now, and after which nothing was left.
+    /// The start of a read that reached the end of the feed and is handled now.
     pub(crate) read_to_end_at: Option<Timestamp>,
 }
 
@@ -56,23 +55,23 @@ impl FeedReader {
         Self { start, queues: CorrelationQueues::default(), read_to_end: None, has_seen_end: false }
     }
 
-    /// True if more may be read before what is on its way has ended.
+    /// True if another page may be read.
     pub(crate) fn has_room(&self) -> bool {
         self.queues.len() < UNDONE_LIMIT
     }
 
-    /// The question for the next page: to be answered at once, until the end was seen.
+    /// The next read. It waits for new events only after the end of the feed was reached.
     pub(crate) fn ask(&self) -> FeedRequest {
         let wait = if self.has_seen_end { WAIT } else { Duration::ZERO };
         FeedRequest { wait, ..self.ask_now() }
     }
 
-    /// The question that is to be answered at once.
+    /// The next read, without a wait.
     pub(crate) fn ask_now(&self) -> FeedRequest {
         FeedRequest { start: self.start.clone(), limit: PAGE_LIMIT, wait: Duration::ZERO }
     }
 
-    /// Takes in a page, with its question and the moment at which that was asked.
+    /// Takes in a page, with its request and the time of the request.
     pub(crate) fn take(
         &mut self,
         plan: &ServicePlan,
@@ -87,12 +86,12 @@ impl FeedReader {
         for (position, item) in items {
             self.push(plan, position, item);
         }
-        // A feed that may wait tells what it knows; asked at once, it looks whether there is more.
+        // Only a read without a wait makes the feed look for events that have no position yet.
         if ask.wait.is_zero() && page.cursor.position >= page.head {
             self.has_seen_end = true;
             self.read_to_end = Some((began, page.cursor.clone()));
         }
-        self.queues.pass(page.cursor.clone());
+        self.queues.skip(page.cursor.clone());
         self.start = StartFrom::After(page.cursor);
     }
 
@@ -101,30 +100,30 @@ impl FeedReader {
             Item::Event(event) if plan.reactions_to(&event.kind).next().is_none() => {
                 (Some(event.id.clone()), None)
             }
-            Item::Event(event) => (Some(event.id.clone()), Some(lane_of(event))),
-            // It waits for nothing, and nothing for it.
+            Item::Event(event) => (Some(event.id.clone()), Some(queue_of(event))),
+            // Invalid entries have queues of their own: they wait for nothing.
             Item::NoEvent(_) => (None, Correlation::new(format!("set aside {position}")).ok()),
         };
         let place = Cursor { position, id };
         match correlation {
             Some(correlation) => self.queues.push(place, correlation, item),
-            None => self.queues.pass(place),
+            None => self.queues.skip(place),
         }
     }
 
-    /// The next item that may be dealt with.
-    pub(crate) fn begin(&mut self) -> Option<(&Correlation, &Item)> {
-        self.queues.begin()
+    /// Takes the next entry that may be handled, with its queue.
+    pub(crate) fn take_ready(&mut self) -> Option<(&Correlation, &Item)> {
+        self.queues.take_ready()
     }
 
-    /// The event of this correlation that was begun is dealt with, or durably parked.
+    /// Reports that the current event of this queue is handled or durably parked.
     pub(crate) fn done(&mut self, correlation: &Correlation) {
         self.queues.done(correlation);
     }
 
-    /// Takes the place up to which all is done, if that has moved; with what was known of `before`,
-    /// which is not saved yet.
-    pub(crate) fn take_passed(&mut self, before: Option<&Checkpoint>) -> Option<Checkpoint> {
+    /// Takes the checkpoint, if the watermark has moved. `before` is the last one, if it is not yet
+    /// saved; its end of the feed is kept.
+    pub(crate) fn take_checkpoint(&mut self, before: Option<&Checkpoint>) -> Option<Checkpoint> {
         let place = self.queues.take_watermark()?;
         let ended = self.read_to_end.take_if(|(_, end)| end.position <= place.position);
         let before = before.and_then(|passed| passed.read_to_end_at);
@@ -132,14 +131,14 @@ impl FeedReader {
     }
 }
 
-fn lane_of(event: &Event) -> Correlation {
+fn queue_of(event: &Event) -> Correlation {
     match broken(Law::LanesByCorrelation) {
         true => Correlation::from_checked(event.id.as_str()),
         false => event.correlation.clone(),
     }
 }
 
-/// Refuses a feed that cannot be followed without losing events.
+/// Refuses a feed that cannot be followed safely.
 pub(crate) fn check(
     info: &FeedInfo,
     expected: &ServiceName,
@@ -171,14 +170,14 @@ mod tests {
         FeedPage { events: Vec::new(), set_aside: Vec::new(), cursor, head }
     }
 
-    /// A feed that waits may have events that it has not given a position yet.
+    /// A feed that answers after a wait may have events without a position.
     #[test]
-    fn only_a_feed_that_was_asked_at_once_tells_that_there_is_no_more() {
+    fn only_a_read_without_a_wait_reaches_the_end() {
         let mut reader = FeedReader::new(StartFrom::Earliest);
         let [first, second, third] = [1, 2, 3].map(Timestamp::from_millis);
         let mut read = |ask: FeedRequest, began| {
             reader.take(&plan(), began, &ask, empty(Cursor::START));
-            (reader.ask(), reader.ask_now(), reader.take_passed(None).unwrap().read_to_end_at)
+            (reader.ask(), reader.ask_now(), reader.take_checkpoint(None).unwrap().read_to_end_at)
         };
         let at_once = FeedRequest { start: StartFrom::Earliest, limit: 1, wait: Duration::ZERO };
         let (ask, _, end) = read(at_once, first);
@@ -189,15 +188,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_of_a_place_that_is_not_saved_goes_on_to_the_next() {
+    fn the_end_of_a_checkpoint_that_is_not_saved_is_kept_by_the_next() {
         let mut reader = FeedReader::new(StartFrom::Earliest);
         let at = Timestamp::from_millis(1);
         let ask = reader.ask();
         reader.take(&plan(), at, &ask, empty(Cursor::START));
-        let before = reader.take_passed(None);
+        let before = reader.take_checkpoint(None);
         let ask = reader.ask();
         reader.take(&plan(), Timestamp::from_millis(2), &ask, empty(Cursor::START));
-        assert_eq!(reader.take_passed(before.as_ref()).unwrap().read_to_end_at, Some(at));
-        assert_eq!(reader.take_passed(before.as_ref()), None);
+        assert_eq!(reader.take_checkpoint(before.as_ref()).unwrap().read_to_end_at, Some(at));
+        assert_eq!(reader.take_checkpoint(before.as_ref()), None);
     }
 }

@@ -103,22 +103,23 @@ impl<S: Store> Follower<'_, S> {
         let mut backoff = Backoff::default();
         loop {
             while in_progress.len() < self.runtime.store.concurrency()
-                && let Some((correlation, item)) = self.reader.begin()
+                && let Some((correlation, item)) = self.reader.take_ready()
             {
                 let (runtime, source) = (Arc::clone(self.runtime), self.followed.source.clone());
                 in_progress
                     .push(process_item(runtime, source, correlation.clone(), item.clone()).boxed());
             }
-            if let Some(passed) = self.reader.take_passed(watermark.as_ref()) {
-                self.runtime.feed_status(self.nth, |status| status.passed(&passed));
-                watermark = Some(passed);
+            if let Some(checkpoint) = self.reader.take_checkpoint(watermark.as_ref()) {
+                self.runtime.feed_status(self.nth, |status| status.passed(&checkpoint));
+                watermark = Some(checkpoint);
             }
             if saving.is_none()
                 && Instant::now() >= save_at
-                && let Some(passed) = watermark.take()
+                && let Some(checkpoint) = watermark.take()
             {
-                saving =
-                    Some(advance(Arc::clone(self.runtime), self.followed.clone(), passed).boxed());
+                saving = Some(
+                    advance(Arc::clone(self.runtime), self.followed.clone(), checkpoint).boxed(),
+                );
             }
             if reading.is_none() && self.reader.has_room() {
                 reading = Some(self.read(self.reader.ask(), Duration::ZERO));
@@ -133,13 +134,13 @@ impl<S: Store> Follower<'_, S> {
                         Err(error @ FeedError::Unreachable(_)) => {
                             self.unreachable(&error);
                             // What was read before is dealt with meanwhile.
-                            reading = Some(self.read(self.reader.ask(), backoff.longer()));
+                            reading = Some(self.read(self.reader.ask(), backoff.next_wait()));
                         }
                         Err(error) => return error,
                     }
                 }
-                passed = pending_or(&mut saving) => {
-                    self.saved(&passed);
+                checkpoint = pending_or(&mut saving) => {
+                    self.saved(&checkpoint);
                     saving = None;
                     save_at = Instant::now() + ADVANCE_EVERY;
                 }
@@ -188,8 +189,8 @@ impl<S: Store> Follower<'_, S> {
     }
 
     /// Everything up to this place is dealt with or parked, and is not read again.
-    fn saved(&self, passed: &Checkpoint) {
-        self.runtime.feed_status(self.nth, |status| status.saved(passed));
+    fn saved(&self, checkpoint: &Checkpoint) {
+        self.runtime.feed_status(self.nth, |status| status.saved(checkpoint));
         // A time-out may have waited for it.
         self.runtime.timeouts.notify_one();
     }
@@ -225,11 +226,11 @@ async fn until_done<S: Store>(runtime: &Arc<Runtime<S>>, job: impl Fn() -> Store
 async fn advance<S: Store>(
     runtime: Arc<Runtime<S>>,
     followed: FollowedFeed,
-    passed: Checkpoint,
+    checkpoint: Checkpoint,
 ) -> Checkpoint {
-    let job = || StoreJob::Advance(followed.source.clone(), passed.place.clone(), now());
+    let job = || StoreJob::Advance(followed.source.clone(), checkpoint.place.clone(), now());
     until_done(&runtime, job).await;
-    passed
+    checkpoint
 }
 
 /// Sees to it that every reaction to the event has dealt with it, or has it parked.

@@ -1,8 +1,8 @@
 //! Services that react to each other's events, with no coordinator.
 //!
-//! A service declares its part as a [`Choreography`] and starts it over its own database; what runs
-//! then is a [`Service`]. Each event of a feed that it follows is dealt with in one local
-//! transaction: see [`react`] for what becomes of it.
+//! A program declares a service's part as a [`Choreography`] and starts it over the service's own
+//! database, as a [`Service`]. Each event of a followed feed is handled in one local transaction,
+//! which [`react`] specifies.
 
 pub(crate) mod backoff;
 mod builder;

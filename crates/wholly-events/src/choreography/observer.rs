@@ -1,4 +1,4 @@
-//! The observer by which a service tells its own program of its reactions.
+//! The observer: a callback of the program for each ended reaction.
 
 use std::sync::Arc;
 
@@ -6,16 +6,16 @@ use crate::event::{Event, NewEvent};
 use crate::inbox::ReactionOutcome;
 use crate::names::ReactionName;
 
-/// A reaction that ended, and is committed.
+/// A reaction that has ended and is committed.
 #[derive(Clone, Copy, Debug)]
 pub struct EndedReaction<'a> {
     /// The reaction.
     pub reaction: &'a ReactionName,
-    /// The event to which it reacted.
+    /// The event that triggered it.
     pub event: &'a Event,
-    /// Its end.
+    /// Its outcome.
     pub outcome: ReactionOutcome,
-    /// The event that it emitted.
+    /// The event that it emitted, if any.
     pub emitted: Option<&'a NewEvent>,
 }
 

@@ -103,13 +103,13 @@ impl FeedStatus {
     }
 
     /// Everything up to this place is dealt with or parked.
-    pub(crate) fn passed(&mut self, passed: &Checkpoint) {
-        self.position = passed.place.position;
+    pub(crate) fn passed(&mut self, checkpoint: &Checkpoint) {
+        self.position = checkpoint.place.position;
     }
 
     /// A restart reads on from there.
-    pub(crate) fn saved(&mut self, passed: &Checkpoint) {
-        if let Some(began) = passed.read_to_end_at {
+    pub(crate) fn saved(&mut self, checkpoint: &Checkpoint) {
+        if let Some(began) = checkpoint.read_to_end_at {
             self.read_to_end_at = Some(began);
         }
     }

@@ -189,7 +189,7 @@ impl FeedPage {
         if self.cursor.position < before {
             let ends = self.cursor.position;
             let why = format!(
-                "its page ends at position {ends}, and was to begin without_repeats {before}"
+                "its page ends at position {ends}, but should begin after {before}"
             );
             return Err(FeedError::Unreachable(why));
         }

@@ -1,5 +1,5 @@
-//! The tail events of a service's own feed, in memory: most followers have read all but these, and
-//! the database is not asked for them.
+//! The tail of a service's own feed, in memory. Most followers have read everything before it, so
+//! their reads need no database.
 //!
 //! INVARIANT: an event is added only after the commit that assigned its position has returned. The
 //! tail has every event of the feed after its first cursor.
@@ -16,7 +16,7 @@ const EVENTS: usize = 4_096;
 /// The largest total size of their data; the last event is always kept.
 const DATA_BYTES: usize = 4 * 1024 * 1024;
 
-/// The tail events.
+/// The last events of the feed.
 #[derive(Debug, Default)]
 pub(crate) struct FeedTail {
     /// The cursor before the first event; none while no position is known.

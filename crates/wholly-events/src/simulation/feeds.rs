@@ -187,9 +187,9 @@ impl World {
 
     pub(super) fn passed(&mut self, service: usize, nth: usize) {
         let feed = self.feed(service, nth);
-        if let Some(passed) = feed.reader.take_passed(feed.watermark.as_ref()) {
-            feed.status.passed(&passed);
-            feed.watermark = Some(passed);
+        if let Some(checkpoint) = feed.reader.take_checkpoint(feed.watermark.as_ref()) {
+            feed.status.passed(&checkpoint);
+            feed.watermark = Some(checkpoint);
         }
     }
 
@@ -199,11 +199,12 @@ impl World {
             return Ok(());
         };
         let feed = self.feed(service, nth);
-        let (source, passed) = (feed.status.source.clone(), feed.watermark.clone().unwrap());
-        let (job, fate) = (StoreJob::Advance(source, passed.place.clone(), self.now), self.fate());
+        let (source, checkpoint) = (feed.status.source.clone(), feed.watermark.clone().unwrap());
+        let (job, fate) =
+            (StoreJob::Advance(source, checkpoint.place.clone(), self.now), self.fate());
         if self.job(service, job, fate)?.is_some() {
             let feed = self.feed(service, nth);
-            feed.status.saved(&passed);
+            feed.status.saved(&checkpoint);
             feed.watermark = None;
         }
         Ok(())

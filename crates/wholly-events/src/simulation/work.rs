@@ -28,7 +28,7 @@ impl World {
         }
         let feed = self.feed(service, nth);
         let source = feed.source;
-        let Some((lane, item)) = feed.reader.begin() else { return Ok(()) };
+        let Some((lane, item)) = feed.reader.take_ready() else { return Ok(()) };
         let (lane, item) = (lane.clone(), item.clone());
         let Some((lane, event)) = self.deal_with(service, source, lane, item) else {
             return Ok(());
