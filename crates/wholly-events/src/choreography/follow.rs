@@ -1,4 +1,4 @@
-//! A follower: reads one feed, and sees that each of its events is dealt with or parked.
+//! A follower: it reads one feed, and each event ends handled or parked.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +25,10 @@ use crate::inbox::ReactionOutcome;
 use crate::names::{Correlation, ReactionName, ServiceName};
 use crate::store::{Store, StoreError};
 
-/// How long the watermark may lag behind what is done: an event that is read again is known.
+/// The interval between stored checkpoints. Events after the last one are read again, and ignored.
 const ADVANCE_EVERY: Duration = Duration::from_millis(200);
 
-/// The number of times another cursor is looked for before a feed that refused is asked again.
+/// The number of polls for a new cursor before a feed that refused is read again.
 const CURSOR_POLLS: u32 = 60;
 
 type PendingRead =
@@ -56,8 +56,8 @@ pub(crate) async fn follow<S: Store>(runtime: Arc<Runtime<S>>, followed: Followe
     }
 }
 
-/// Waits until an operator sets another cursor in the database; and not for ever, because the feed
-/// may be mended, too.
+/// Waits until an operator sets another cursor. The wait is bounded, because the feed may be repaired
+/// instead.
 async fn wait_for_another_cursor<S: Store>(
     runtime: &Arc<Runtime<S>>,
     followed: &FollowedFeed,
@@ -72,7 +72,7 @@ async fn wait_for_another_cursor<S: Store>(
     }
 }
 
-/// The place up to which the feed was read, from the database.
+/// The stored cursor of the feed.
 async fn cursor<S: Store>(runtime: &Arc<Runtime<S>>, followed: &FollowedFeed) -> Option<Cursor> {
     let mut backoff = Backoff::default();
     loop {
@@ -93,7 +93,7 @@ struct Follower<'a, S: Store> {
 }
 
 impl<S: Store> Follower<'_, S> {
-    /// Reads and deals with events until the feed refuses.
+    /// Reads and handles events until the feed refuses.
     async fn run(&mut self) -> FeedError {
         let mut in_progress = FuturesUnordered::new();
         let mut reading: Option<PendingRead> = None;
@@ -133,7 +133,7 @@ impl<S: Store> Follower<'_, S> {
                         Ok(()) => backoff.reset(),
                         Err(error @ FeedError::Unreachable(_)) => {
                             self.unreachable(&error);
-                            // What was read before is dealt with meanwhile.
+                            // Earlier events are handled meanwhile.
                             reading = Some(self.read(self.reader.ask(), backoff.next_wait()));
                         }
                         Err(error) => return error,
@@ -152,7 +152,7 @@ impl<S: Store> Follower<'_, S> {
         }
     }
 
-    /// Reads on, after a delay.
+    /// Reads the next page, after a delay.
     fn read(&self, ask: FeedRequest, delay: Duration) -> PendingRead {
         let read = Arc::clone(&self.followed.read);
         async move {
@@ -160,7 +160,7 @@ impl<S: Store> Follower<'_, S> {
                 tokio::time::sleep(delay).await;
             }
             let began = now();
-            // Places must ascend on their way through the lanes, and a transport may repeat.
+            // The queues need ascending positions, and a transport may repeat events.
             let answer = read(ask.clone()).await;
             let answer =
                 answer.and_then(|(info, page)| Ok((info, page.without_repeats(&ask.start)?)));
@@ -188,10 +188,10 @@ impl<S: Store> Follower<'_, S> {
         Ok(())
     }
 
-    /// Everything up to this place is dealt with or parked, and is not read again.
+    /// A checkpoint is stored: events up to it are not read again.
     fn saved(&self, checkpoint: &Checkpoint) {
         self.runtime.feed_status(self.nth, |status| status.saved(checkpoint));
-        // A time-out may have waited for it.
+        // A time-out may await it.
         self.runtime.timeouts.notify_one();
     }
 
@@ -206,7 +206,7 @@ impl<S: Store> Follower<'_, S> {
     }
 }
 
-/// The future's result, or never.
+/// The future's result; pending for ever without a future.
 async fn pending_or<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
     match future {
         Some(future) => future.await,
@@ -214,7 +214,7 @@ async fn pending_or<T>(future: &mut Option<BoxFuture<'static, T>>) -> T {
     }
 }
 
-/// Does a job for as long as it takes.
+/// Repeats a job until it succeeds.
 async fn until_done<S: Store>(runtime: &Arc<Runtime<S>>, job: impl Fn() -> StoreJob) {
     let mut backoff = Backoff::default();
     while let Err(error) = runtime.run(job()).await {
@@ -233,7 +233,7 @@ async fn advance<S: Store>(
     checkpoint
 }
 
-/// Sees to it that every reaction to the event has dealt with it, or has it parked.
+/// Handles an entry: every reaction to its event ends, or parks the event.
 async fn process_item<S: Store>(
     runtime: Arc<Runtime<S>>,
     source: ServiceName,
@@ -244,7 +244,7 @@ async fn process_item<S: Store>(
         Item::Event(event) => event,
         Item::NoEvent(what) => {
             let (position, why) = (what.position, &what.why);
-            tracing::error!(%source, position, why, "what is no event is set aside");
+            tracing::error!(%source, position, why, "an invalid entry of a feed is set aside");
             until_done(&runtime, || StoreJob::SetAside(source.clone(), what.clone(), now())).await;
             return correlation;
         }
@@ -269,13 +269,15 @@ async fn react<S: Store>(runtime: &Arc<Runtime<S>>, index: ReactionIndex, event:
                 record_failure(runtime, &reaction.name, event, failure).await;
                 return runtime.parked.notify_one();
             }
-            Err(error) => tracing::warn!(?event, %error, "an event is not dealt with yet"),
+            Err(error) => {
+                tracing::warn!(?event, %error, "an event is not handled yet; it is tried again")
+            }
         }
         backoff.wait().await;
     }
 }
 
-/// Records that a try failed, for as long as it takes.
+/// Records a failed attempt, until that succeeds.
 pub(crate) async fn record_failure<S: Store>(
     runtime: &Arc<Runtime<S>>,
     reaction: &ReactionName,
@@ -287,7 +289,7 @@ pub(crate) async fn record_failure<S: Store>(
     until_done(runtime, job).await;
 }
 
-/// Tells those who wait for what a committed reaction made.
+/// Wakes the tasks that a committed disposition concerns.
 pub(crate) fn after_commit<S: Store>(
     runtime: &Arc<Runtime<S>>,
     disposition: &Disposition,

@@ -1,4 +1,4 @@
-//! A service's own code: what is called for an event, and what it says.
+//! Handlers: the service's own code for an event, its input and its result.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -13,52 +13,51 @@ use crate::event::{Event, data_to_json};
 use crate::names::{ReactionName, ServiceName};
 use crate::session::{Session, SqlError};
 
-/// The reactions that another takes back, and what each had emitted, as JSON: `None` where it had not
-/// taken effect.
+/// The reactions that another one undoes, each with the data that it emitted, as JSON; `None` if it had
+/// not taken effect.
 pub type Undone = Vec<(ReactionName, Option<String>)>;
 
-/// An event with its data, as a reaction gets it.
+/// An event with its data, as passed to a handler.
 #[derive(Clone, Debug)]
 pub struct Incoming<E> {
-    /// The data. `*incoming` is the data, too.
+    /// The event's data; also available as `*incoming`.
     pub data: E,
     /// The event itself.
     pub event: Event,
-    /// The reactions that this one takes back, and what each had emitted, as JSON, `null` where it
-    /// was silent: `None` where it had not taken effect, because it refused or never ran. There is nothing to take back then,
-    /// but what this reaction emits is emitted all the same.
+    /// The reactions that this one undoes, each with the data that it emitted, as JSON (`null` if it
+    /// was silent). `None` if it refused or never ran: then there is nothing to undo, but this
+    /// reaction's event is emitted all the same.
     pub undone: Undone,
 }
 
-/// The end of a reaction that did not fail: what it emits.
+/// The result of a handler that did not fail.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reacted<T, R = ()> {
-    /// An effect. The data of the event that the reaction emits, if it emits one.
+    /// Success, with the data of the reaction's event, if it emits one.
     Done(T),
-    /// An effect, and no event this time: the reaction awaits another one (a *join*), or there is
-    /// nothing new to say.
+    /// Success without an event: the reaction awaits another event (a *join*), or has no news.
     Silent,
-    /// A refusal: all that the reaction wrote is rolled back. The data of the event that it emits.
+    /// A refusal, with the data of the refusal's event. The reaction's writes are rolled back.
     Refused(R),
 }
 
-/// An event, before its data was read.
+/// An event whose data is not yet parsed.
 #[derive(Clone, Debug)]
 pub struct Delivered {
     pub(crate) event: Event,
     pub(crate) undone: Undone,
-    /// The result of the call, as JSON, of a reaction that made one.
+    /// The result of the reaction's call, as JSON, if it made one.
     pub(crate) called: Option<String>,
 }
 
 /// The result of a handler, with its data as JSON.
 pub type HandlerOutput = Reacted<String, String>;
 
-/// Why a handler said nothing.
+/// The error of a handler.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HandlerError {
-    /// The event's data has another form than the handler reads: to try again is of no use.
-    #[error("the data of the event is not what is expected: {0}")]
+    /// The event's data does not fit the handler's type. A retry cannot succeed.
+    #[error("the event's data cannot be read: {0}")]
     Unreadable(String),
     /// The service's own code failed.
     #[error("{0}")]
@@ -67,12 +66,12 @@ pub enum HandlerError {
 
 /// The key of a reaction's call.
 ///
-/// INVARIANT: it follows from the event and the reaction alone, so that a repetition has the same.
+/// INVARIANT: the key depends on the event and the reaction alone, so a repetition has the same.
 pub(crate) fn call_key(service: &ServiceName, reaction: &ReactionName, event: &Event) -> String {
     format!("{service}/{reaction}/{}/{}", event.source, event.id)
 }
 
-/// The handlers of a service, for a session of one kind.
+/// The handlers of a service, for one type of session.
 pub(crate) trait Handlers<S: Session> {
     /// Calls the handler of the reaction.
     async fn handle(
@@ -113,7 +112,7 @@ pub(crate) fn output<T: Serialize, R: Serialize>(
         Reacted::Done(data) => data_to_json(&reaction.on, &data).map(Reacted::Done),
         Reacted::Silent => Ok(Reacted::Silent),
         Reacted::Refused(_) if reaction.refuses.is_none() => {
-            let why = format!("reaction {} refused, and declares no refusal", reaction.name);
+            let why = format!("reaction {} refused without a declared refusal", reaction.name);
             return Err(HandlerError::failed(why));
         }
         Reacted::Refused(data) => data_to_json(&reaction.on, &data).map(Reacted::Refused),

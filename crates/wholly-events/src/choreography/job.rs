@@ -1,6 +1,6 @@
-//! All that a choreographed service does with its database: each job is one local transaction.
+//! The local transactions of a choreographed service, each as a job.
 //!
-//! A store runs a job: it begins a transaction, calls [`perform`] and commits.
+//! A store begins a transaction, calls [`perform`] with the job, and commits.
 
 use wholly_core::Timestamp;
 
@@ -21,99 +21,100 @@ use crate::outbox::create_tables;
 use crate::session::{Session, SqlError, SqlValue};
 use crate::sql;
 
-/// A job.
+/// A local transaction of a service.
 #[derive(Debug)]
 pub enum StoreJob {
     /// Makes the tables.
     Create,
     /// Makes the tables and names the feed.
     Open,
-    /// Deals with an event of a feed.
+    /// Handles an event of a feed.
     Receive(ReactionIndex, Event, Stamp),
-    /// Tries a parked event again, with its call's result where there is one.
+    /// Retries a parked event, with its call's result, if it has one.
     Retry(u64, Correlation, Option<String>, Stamp),
     /// Records that a reaction to an event failed.
     Failed(ReactionName, Event, HandlerError, Timestamp),
-    /// Ends the wait of all calls that were out when the service ended.
+    /// Makes all calls due that were out when the service stopped.
     CallsAgain(Timestamp),
-    /// The parked events that are to be tried, and the time of the next.
+    /// Reads the parked events that are due, and the time of the next one.
     Due(Timestamp),
-    /// The time-outs that are due.
+    /// Reads the time-outs that are due.
     TimeoutsDue(Timestamp),
     /// Fires a time-out.
     Fire(PendingTimeout, Stamp),
-    /// Gives positions to what is committed; the place is the last one that is known.
+    /// Assigns positions to committed events. The cursor is the last known one.
     Sequence(Option<Cursor>),
-    /// A part of the feed, up to this head.
+    /// Reads a page of the feed, up to this head and at most so many events.
     Page(StartFrom, u64, u64),
-    /// The place up to which a feed was read.
+    /// Reads the stored cursor of a followed feed.
     Cursor(ServiceName),
-    /// Moves that place on.
+    /// Advances that cursor.
     Advance(ServiceName, Cursor, Timestamp),
-    /// Sets that place, by hand and with a reason.
+    /// Sets that cursor for an operator, with a reason.
     SetCursor(ServiceName, Cursor, String, Timestamp),
-    /// Keeps what is no event.
+    /// Stores an invalid entry of a feed.
     SetAside(ServiceName, SetAside, Timestamp),
-    /// Gives up a parked event, by hand.
+    /// Drops a parked event for an operator.
     Drop(DropRequest, Stamp),
-    /// Makes a parked event due, by hand.
+    /// Makes a parked event due for an operator.
     RetryNow(u64, Timestamp),
-    /// Deletes what is older than these moments: of the outbox, and of the inbox.
+    /// Deletes rows of the outbox and of the inbox that are older than these times.
     Trim(Timestamp, Timestamp),
-    /// The youngest time that the tables tell.
+    /// Reads the most recent time in the tables.
     Youngest,
-    /// What is parked behind this place.
+    /// Lists the parked events after this number, at most so many.
     Parked(u64, u64),
-    /// What the inbox knows of the reactions to an event.
+    /// Reads the ended reactions to an event.
     Reactions(ServiceName, crate::EventId),
 }
 
-/// A parked event that an operator gives up.
+/// An operator's request to drop a parked event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DropRequest {
-    /// The parked event.
+    /// The number of the parked event.
     pub sequence: u64,
     /// The operator's reason.
     pub reason: String,
-    /// The refusal that is emitted, with its data as JSON, or nothing.
+    /// The refusal to emit, with its data as JSON, if any.
     pub refusal: Option<(EventType, String)>,
-    /// True if the operator knows that the call did not take effect. Needed where one is out.
+    /// True if the operator has verified that the call did not take effect. Required if a call is
+    /// out.
     pub call_did_not_happen: bool,
 }
 
-/// What a job came to.
+/// The result of a job.
 #[derive(Debug)]
 pub enum JobOutput {
-    /// Nothing but that it is done.
+    /// Success without a value.
     Done,
     /// The version of the tables, and the feed's name.
     Named(u64, ServiceName),
-    /// What became of an event.
+    /// The disposition of an event.
     Disposed(Disposition),
     /// Parked events, and the time of the next try.
     Parked(Vec<ParkedEvent>, Option<Timestamp>),
     /// Time-outs.
     Timeouts(Vec<PendingTimeout>, Option<Timestamp>),
-    /// True if the job changed something, or there is more to do.
+    /// True if the job changed something, or if more is to be done.
     Changed(bool),
-    /// The youngest time that the tables tell; `None` where they tell none.
+    /// The most recent time in the tables, if any.
     Youngest(Option<Timestamp>),
     /// The end of the feed.
     Sequenced(Sequenced),
     /// A part of the feed.
     Page(Result<FeedPage, CursorRefusal>),
-    /// A place in a feed, where there is one.
+    /// The stored cursor of a feed, if any.
     Cursor(Option<Cursor>),
     /// The ended reactions to an event.
     Reactions(Vec<ReactionStatus>),
-    /// Why a job by hand was not done.
+    /// The reason why an event was not dropped.
     Refused(DropError),
 }
 
-/// The most parked events, or time-outs, that are taken up at once.
+/// The largest number of parked events or time-outs taken up at once.
 const DUE_BATCH: u64 = 64;
 
-/// Does the job in this transaction.
+/// Performs a job in the session's transaction.
 pub(crate) async fn perform<S: Session>(
     session: &mut S,
     plan: &ServicePlan,
@@ -225,7 +226,7 @@ async fn cursor<S: Session>(
     rows.into_iter().next().map(read).transpose()
 }
 
-/// Gives a parked event up: remembered as dropped, with the refusal that the operator chose.
+/// Drops a parked event: records it as dropped, and emits the operator's refusal.
 async fn drop_parked<S: Session>(
     session: &mut S,
     plan: &ServicePlan,
@@ -237,7 +238,7 @@ async fn drop_parked<S: Session>(
     };
     let correlation = &parked.event.correlation;
     react::lock(session, correlation, stamp.now).await?;
-    // It may have ended while its correlation's lock was waited for.
+    // It may have ended during the wait for its correlation's lock.
     let Some(parked) = parked::find(session, request.sequence).await? else {
         return Ok(JobOutput::Refused(DropError::NotParked));
     };

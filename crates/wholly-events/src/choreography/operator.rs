@@ -1,5 +1,5 @@
-//! The operator's work by hand, on a service's database: it needs no running service, and works
-//! for a service in any language that keeps the tables.
+//! Operations on a service's database by an operator. They need no running service, and work for
+//! services in any language that use these tables.
 
 use std::sync::Arc;
 
@@ -14,13 +14,13 @@ use crate::event::now;
 use crate::names::{EventType, ServiceName};
 use crate::store::{ServiceCode, Store, StoreError};
 
-/// A service's database, in the hands of an operator.
+/// Access of an operator to a service's database.
 pub struct Operator<S: Store> {
     store: S,
     code: Arc<ServiceCode<S::Handler>>,
 }
 
-/// The end, for the others, of an event that is given up.
+/// The event that other services receive for a dropped event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Nothing is emitted.
@@ -29,33 +29,33 @@ pub enum Ending {
     Refusal(String),
 }
 
-/// Why a parked event is not given up.
+/// The reason why a parked event is not dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DropError {
     /// No such event is parked.
-    #[error("nothing is parked under this number; it may have ended meanwhile")]
+    #[error("no event is parked under this number; it may have ended meanwhile")]
     NotParked,
     /// Its call may have taken effect.
     #[error(
-        "its call is out, and may have taken effect: find out, and say that it did not happen, or let \
-         it be repeated until it ends"
+        "its call is out and may have taken effect; verify that it did not and say so, or let it be \
+         repeated until it ends"
     )]
     CallIsOut,
     /// Its reaction cannot refuse.
-    #[error("its reaction declares no refusal: end it without one")]
+    #[error("its reaction declares no refusal; drop it without one")]
     NoRefusal,
 }
 
-/// Why an operator's change was not made.
+/// The error of an operator's change.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperateError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The event is not given up.
-    #[error("event {number} is not dropped: {why}")]
+    /// The event is not dropped.
+    #[error("parked event {number} is not dropped: {why}")]
     Drop {
         /// The event's number.
         number: u64,
@@ -65,14 +65,14 @@ pub enum OperateError {
 }
 
 impl<S: Store> Operator<S> {
-    /// An operator of this service. The declaration says which refusals there are, and which
-    /// time-outs they start.
+    /// An operator of this service. The declaration provides the refusals and the time-outs that they
+    /// start.
     pub fn of(store: S, declaration: Declaration) -> Self {
         let plan = ServicePlan { declaration, retry: RetryPolicy::default() };
         Self { store, code: Arc::new(ServiceCode { plan, handlers: Vec::new() }) }
     }
 
-    /// Makes the tables where they are not there.
+    /// Creates missing tables.
     ///
     /// # Errors
     /// The database's.
@@ -80,7 +80,7 @@ impl<S: Store> Operator<S> {
         self.run(StoreJob::Create).await.map(drop)
     }
 
-    /// The events that are parked behind this number, at most so many.
+    /// Lists parked events after this number, at most `limit`.
     ///
     /// # Errors
     /// The database's.
@@ -94,7 +94,7 @@ impl<S: Store> Operator<S> {
         })
     }
 
-    /// Makes a parked event due now; returns whether it is there.
+    /// Makes a parked event due now; returns false if there is none with this number.
     ///
     /// # Errors
     /// The database's.
@@ -102,7 +102,7 @@ impl<S: Store> Operator<S> {
         Ok(matches!(self.run(StoreJob::RetryNow(number, now())).await?, JobOutput::Changed(true)))
     }
 
-    /// Gives a parked event up, for a reason that is recorded.
+    /// Drops a parked event, and records the reason.
     ///
     /// # Errors
     /// See [`OperateError`].
@@ -129,7 +129,7 @@ impl<S: Store> Operator<S> {
         }
     }
 
-    /// The place up to which a feed was read.
+    /// The stored cursor of a followed feed.
     ///
     /// # Errors
     /// The database's.
@@ -140,8 +140,8 @@ impl<S: Store> Operator<S> {
         })
     }
 
-    /// Sets the place from which a feed is read on, for a reason that is recorded. A service that
-    /// runs takes it up within seconds.
+    /// Sets the cursor of a followed feed, and records the reason. A running service continues there
+    /// within seconds.
     ///
     /// # Errors
     /// The database's.

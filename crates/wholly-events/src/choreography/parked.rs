@@ -1,11 +1,10 @@
-//! Events that wait in the service's own table, so that others go on.
+//! Parked events: they wait in a table of the service while other correlations continue.
 //!
-//! An event is parked when its reaction failed, when its call to something that is no database is
-//! out, or when it stands behind such an event of the same correlation. They are tried in the order
-//! in which they were parked.
+//! An event is parked if its reaction failed, if its call is out, or if an earlier event of its
+//! correlation is parked. Parked events are retried in the order in which they were parked.
 //!
-//! INVARIANT: of a correlation only the first parked event is tried, and while one is parked every
-//! other event of the correlation is parked behind it, but for one that undoes the first.
+//! INVARIANT: only the first parked event of a correlation is retried. While an event is parked, every
+//! later event of its correlation is parked behind it, except one that undoes the first.
 
 use std::fmt;
 
@@ -18,24 +17,24 @@ use crate::names::{Correlation, EventId, ReactionName, ServiceName};
 use crate::session::{Session, SqlError, SqlRow, SqlValue};
 use crate::{sql, wire};
 
-/// Why an event is parked.
+/// The reason why an event is parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ParkedState {
-    /// The event stands behind another one of its correlation.
+    /// The event waits behind another one of its correlation.
     Waiting,
-    /// Its reaction failed, and is tried again.
+    /// Its reaction failed and is retried.
     Failing,
-    /// Its reaction's call is out, and how it ended is not known.
+    /// Its reaction's call is out: the result is unknown.
     Calling,
-    /// Its data cannot be read: it waits for an operator.
+    /// Its data cannot be read. It waits for an operator.
     Unreadable,
 }
 
 /// A parked event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParkedEvent {
-    /// Its place among all that was ever parked here.
+    /// The event's number, in the order of parking.
     pub sequence: u64,
     /// The reaction that it waits for.
     pub reaction: ReactionName,
@@ -43,18 +42,18 @@ pub struct ParkedEvent {
     pub event: Event,
     /// Why it is parked.
     pub state: ParkedState,
-    /// The number of times its reaction was tried.
+    /// The number of attempts so far.
     pub tries: u64,
-    /// The time of the next try, if there is to be one.
+    /// The time of the next attempt, if one is planned.
     pub next_try: Option<Timestamp>,
-    /// The error of the last try.
+    /// The error of the last attempt.
     pub error: Option<String>,
-    /// The time at which it was parked.
+    /// The time of parking.
     pub at: Timestamp,
 }
 
 impl ParkedState {
-    /// The word for it, in the database and in answers.
+    /// The state's name in the database and over HTTP.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -77,7 +76,7 @@ impl ParkedEvent {
     }
 }
 
-/// The values with which an event is parked.
+/// The values of a new parked event.
 pub(crate) struct ParkRequest<'a> {
     pub(crate) reaction: &'a ReactionName,
     pub(crate) event: &'a Event,
@@ -87,7 +86,7 @@ pub(crate) struct ParkRequest<'a> {
     pub(crate) error: Option<&'a str>,
 }
 
-/// Parks an event behind all others; does nothing where it is parked already.
+/// Parks an event behind all others, unless it is parked already.
 pub(crate) async fn park<S: Session>(
     session: &mut S,
     parking: ParkRequest<'_>,
@@ -109,7 +108,7 @@ pub(crate) async fn park<S: Session>(
     session.pipeline(sql::PARK, &values).await
 }
 
-/// Sets what became of a try.
+/// Records an attempt.
 pub(crate) async fn update<S: Session>(
     session: &mut S,
     sequence: u64,
@@ -128,7 +127,7 @@ pub(crate) async fn update<S: Session>(
     session.pipeline(sql::PARKED_UPDATE, &values).await
 }
 
-/// Takes an event out of the table; those behind it become due.
+/// Removes a parked event; those behind it become due.
 pub(crate) async fn unpark<S: Session>(
     session: &mut S,
     sequence: u64,
@@ -140,7 +139,7 @@ pub(crate) async fn unpark<S: Session>(
     session.pipeline(sql::PARKED_WAKE, &values).await
 }
 
-/// One parked event.
+/// The parked event with this number.
 pub(crate) async fn find<S: Session>(
     session: &mut S,
     sequence: u64,
@@ -149,7 +148,7 @@ pub(crate) async fn find<S: Session>(
     rows.into_iter().next().map(read).transpose()
 }
 
-/// The events that are to be tried now, the first of its correlation each.
+/// The parked events that are due, each the first of its correlation.
 pub(crate) async fn due<S: Session>(
     session: &mut S,
     now: Timestamp,
@@ -159,7 +158,7 @@ pub(crate) async fn due<S: Session>(
     rows.into_iter().map(read).collect()
 }
 
-/// The events that are parked behind this place.
+/// The parked events after this number.
 pub(crate) async fn list<S: Session>(
     session: &mut S,
     after: u64,

@@ -1,22 +1,22 @@
 //! A reaction to an event, in one local transaction: lock of the correlation, inbox, suppression,
 //! the service's own change, outbox.
 //!
-//! This is the specification of what becomes of an event; the same code runs over every database
-//! and in the simulation.
+//! This module specifies the disposition of an event. The same code runs over every database and in
+//! the simulation.
 //!
-//! | found, under the correlation's lock | what is done |
+//! | state, under the correlation's lock | action |
 //! |---|---|
-//! | the reaction has dealt with the event | nothing |
-//! | the event is parked | nothing |
-//! | another event of the correlation is parked | it is parked behind it |
-//! | … but this one undoes that one's reaction, whose call is not out | that one is suppressed, and what is parked behind it is looked at |
-//! | the reaction is suppressed | remembered; nothing is called, nothing is emitted |
-//! | the reaction makes a call | parked as calling; the call is made after the commit |
-//! | else | the handler is called, what it says is emitted, all is remembered |
+//! | the reaction has handled the event | none |
+//! | the event is parked | none |
+//! | an earlier event of the correlation is parked | the event is parked behind it |
+//! | … but this reaction undoes that event's reaction, whose call is not out | that event is suppressed, and the next parked one is checked |
+//! | the reaction is suppressed | the event is recorded; nothing is called or emitted |
+//! | the reaction makes a call | the event is parked as calling; the call follows the commit |
+//! | otherwise | the handler runs, its event is emitted, and both are recorded |
 //!
-//! A reaction that undoes others marks them suppressed, whether they took effect or not: events of
-//! different publishers have no order among them, and the late one must find the mark. What undoes
-//! always runs and emits; it is told what there is to take back.
+//! A reaction that undoes others marks them as suppressed, even those that have not run: events of
+//! different publishers arrive in any order, and the late event must find the mark. The undo itself
+//! always runs and emits, and learns what there is to undo.
 
 use std::time::Duration;
 
@@ -35,25 +35,25 @@ use crate::probe::{Law, broken};
 use crate::session::{Session, SqlError, SqlValue};
 use crate::sql;
 
-/// Time and chance, which the rules do not make themselves.
+/// Time and randomness, as inputs of the rules.
 #[derive(Clone, Copy, Debug)]
 pub struct Stamp {
-    /// The moment.
+    /// The current time.
     pub now: Timestamp,
-    /// Random bits, for an id.
+    /// Random bits for an event's id.
     pub random: u128,
 }
 
-/// What became of an event.
+/// The disposition of an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disposition {
     /// The reaction ended, now.
     Ended(ReactionEnd),
-    /// The reaction had dealt with it before, or it is parked already.
+    /// The event was handled before, or is parked already.
     Again,
-    /// It is parked behind another event of its correlation.
+    /// The event is parked behind another one of its correlation.
     Parked,
-    /// It is parked under this number, and its call is to be made now, with what there is to undo.
+    /// The event is parked under this number, and its call must be made, with the effects to undo.
     Call(u64, Undone),
 }
 
@@ -64,22 +64,22 @@ pub struct ReactionEnd {
     pub outcome: ReactionOutcome,
     /// The event that it emitted.
     pub emitted: Option<Box<NewEvent>>,
-    /// True if events that were parked behind another one may be due now.
+    /// True if parked events may have become due.
     pub frees: bool,
 }
 
-/// Why a reaction's transaction is rolled back.
+/// The error that rolls a reaction's transaction back.
 #[derive(Debug, thiserror::Error)]
 pub enum ReactError {
-    /// The service's handler.
+    /// The handler failed.
     #[error(transparent)]
     Handler(#[from] HandlerError),
-    /// The database.
+    /// The database failed.
     #[error(transparent)]
     Sql(#[from] SqlError),
 }
 
-/// Deals with an event that came from a feed.
+/// Handles an event from a feed.
 pub(crate) async fn receive<S: Session>(
     session: &mut S,
     plan: &ServicePlan,
@@ -115,7 +115,7 @@ pub(crate) async fn receive<S: Session>(
         parked::park(session, parking, stamp.now).await?;
         return Ok(Disposition::Parked);
     }
-    // Where one was parked and this one is here, it has overtaken that one.
+    // A parked event that did not stop this one was suppressed by it.
     let frees = seen.first_parked.is_some();
     let work = Execution { plan, index, reaction, event, stamp, frees };
     if seen.suppressed {
@@ -127,8 +127,8 @@ pub(crate) async fn receive<S: Session>(
     work.run(session, handlers, None).await
 }
 
-/// Tries a parked event again, where it is the first of its correlation. A call's result comes with
-/// it where the call was made.
+/// Retries a parked event if it is the first of its correlation, with its call's result if the call
+/// was made.
 pub(crate) async fn retry<S: Session>(
     session: &mut S,
     plan: &ServicePlan,
@@ -142,10 +142,10 @@ pub(crate) async fn retry<S: Session>(
     let Some(parked) = parked::find(session, sequence).await? else {
         return Ok(Disposition::Again);
     };
-    // A new version of the service may not have the reaction any more: that is for an operator.
+    // A new version of the service may lack the reaction. An operator must decide then.
     let found = plan.by_name(&parked.reaction);
     let Some((index, reaction)) = found.and_then(|at| Some((at, plan.reaction(at)?))) else {
-        let why = format!("the service has no reaction {} any more", parked.reaction);
+        let why = format!("the service no longer has reaction {}; drop its event", parked.reaction);
         return Err(HandlerError::failed(why).into());
     };
     let event = &parked.event;
@@ -173,7 +173,7 @@ pub(crate) async fn retry<S: Session>(
     Ok(disposition)
 }
 
-/// Records that a try failed: parks the event, or counts the try of one that is parked.
+/// Records a failed attempt: parks the event, or counts the attempt of a parked one.
 pub(crate) async fn record_failure<S: Session>(
     session: &mut S,
     plan: &ServicePlan,
@@ -195,7 +195,7 @@ pub(crate) async fn record_failure<S: Session>(
     let tries = before.as_ref().map_or(0, |parked| parked.tries).saturating_add(1);
     let error = truncated(&failure.to_string());
     let (state, next_try) = match (failure, before.as_ref().map(|parked| parked.state)) {
-        // A call that is out stays so, whatever fails afterwards.
+        // A call that is out stays out, whatever fails later.
         (_, Some(ParkedState::Calling)) => (ParkedState::Calling, Some(plan.retry.wait(tries))),
         (HandlerError::Unreadable(_), _) => (ParkedState::Unreadable, None),
         (HandlerError::Failed(_), _) => (ParkedState::Failing, Some(plan.retry.wait(tries))),
@@ -214,14 +214,14 @@ pub(crate) async fn record_failure<S: Session>(
     }
 }
 
-/// How long a call that is out is left to the process that makes it, before another one that shares
-/// the database repeats it. A restart does not wait for it.
+/// The lease of a call: another process over the same database repeats the call only after it. A
+/// restart does not wait.
 const CALL_LEASE: Duration = Duration::from_secs(120);
 
-/// The most of an error that is kept, in bytes.
+/// The longest stored error, in bytes.
 const ERROR_LIMIT: usize = 1_000;
 
-/// An error without what a database cannot keep.
+/// An error in a length and with characters that a database can store.
 fn truncated(error: &str) -> String {
     let mut end = error.len().min(ERROR_LIMIT);
     while !error.is_char_boundary(end) {
@@ -230,7 +230,7 @@ fn truncated(error: &str) -> String {
     error[..end].replace('\0', "\u{fffd}")
 }
 
-/// Takes the correlation's lock, which is held until the transaction ends.
+/// Takes the correlation's lock until the transaction ends.
 pub(crate) async fn lock<S: Session>(
     session: &mut S,
     correlation: &Correlation,
@@ -241,7 +241,7 @@ pub(crate) async fn lock<S: Session>(
     session.pipeline(sql, &values).await
 }
 
-/// What the tables know of a reaction to an event.
+/// The state of a reaction to an event in the tables.
 struct PriorState {
     handled: bool,
     parked_at: Option<u64>,
@@ -292,8 +292,8 @@ async fn look_up<S: Session>(
     })
 }
 
-/// An event that is here cancels the time-outs that await it, also where it is only parked; the
-/// mark is for the time-out that begins later.
+/// Cancels the time-outs that await an event, also a parked one. The mark stops time-outs that would
+/// start later.
 async fn cancel_timeouts<S: Session>(
     session: &mut S,
     plan: &ServicePlan,
@@ -309,7 +309,7 @@ async fn cancel_timeouts<S: Session>(
     Ok(())
 }
 
-/// Marks a time-out as over, so that it does not begin again.
+/// Marks a time-out as ended, so that it does not start again.
 pub(crate) async fn mark_timeout<S: Session>(
     session: &mut S,
     correlation: &Correlation,
@@ -320,12 +320,12 @@ pub(crate) async fn mark_timeout<S: Session>(
     set_effect(session, correlation, &mark, EffectState::Suppressed, None, now).await
 }
 
-/// No reaction is named so: a name has no space.
+/// A name with a space, so that no reaction has it.
 fn timeout_mark(emits: &EventType) -> String {
     format!("time-out {emits}")
 }
 
-/// True if this reaction undoes the one that is parked first: that one is suppressed then.
+/// Suppresses the first parked event if this reaction undoes its reaction; returns true then.
 async fn suppress_if_undone<S: Session>(
     session: &mut S,
     reaction: &Reaction,
@@ -334,7 +334,7 @@ async fn suppress_if_undone<S: Session>(
 ) -> Result<bool, SqlError> {
     let Some(parked) = parked::find(session, first).await? else { return Ok(false) };
     let undone = reaction.undoes.contains(&parked.reaction);
-    // A call that is out may have taken effect: its result must be known before it is undone.
+    // A call that is out may have taken effect. It is undone only after its result is known.
     let is_out = parked.state == ParkedState::Calling && !broken(Law::NoUndoOfACallThatIsOut);
     if !undone || is_out {
         return Ok(false);
@@ -362,7 +362,7 @@ async fn set_effect<S: Session>(
     session.pipeline(sql::SET_EFFECT, &values).await
 }
 
-/// The state of a reaction on a correlation, and what it emitted.
+/// The effect of a reaction on a correlation, and the data that it emitted.
 async fn effect<S: Session>(
     session: &mut S,
     correlation: &Correlation,
@@ -373,7 +373,7 @@ async fn effect<S: Session>(
     row.map(|mut row| Ok((row.word(0)?, row.optional_text(1)?))).transpose()
 }
 
-/// An event that is dealt with now.
+/// The execution of a reaction.
 struct Execution<'a> {
     plan: &'a ServicePlan,
     index: ReactionIndex,
@@ -396,7 +396,7 @@ impl Execution<'_> {
         Ok(Disposition::Ended(ReactionEnd { outcome, emitted, frees: self.frees }))
     }
 
-    /// Parks the event with its call out: what the call does is unknown from the commit on.
+    /// Parks the event as calling. From the commit on, the call may have taken effect.
     async fn call<S: Session>(&self, session: &mut S) -> Result<Disposition, ReactError> {
         let (reaction, event) = (&self.reaction.name, self.event);
         let (state, next_try) = (ParkedState::Calling, Some(self.stamp.now + CALL_LEASE));
@@ -408,7 +408,7 @@ impl Execution<'_> {
         Ok(Disposition::Call(sequence, self.undone(session).await?))
     }
 
-    /// Calls the handler, and emits what it says.
+    /// Runs the handler, and emits its event.
     async fn run<S: Session>(
         &self,
         session: &mut S,
@@ -449,7 +449,7 @@ impl Execution<'_> {
         Ok(ReactionOutcome::Done)
     }
 
-    /// The reactions that this one undoes, and what each had emitted.
+    /// The reactions that this one undoes, each with the data that it emitted.
     async fn undone<S: Session>(&self, session: &mut S) -> Result<Undone, SqlError> {
         let correlation = &self.event.correlation;
         let mut undone = Vec::new();
@@ -462,7 +462,7 @@ impl Execution<'_> {
         Ok(undone)
     }
 
-    /// The same, and marks them.
+    /// The same, marked as suppressed.
     async fn undo<S: Session>(&self, session: &mut S) -> Result<Undone, SqlError> {
         let undone = self.undone(session).await?;
         for (name, _) in &undone {
@@ -503,7 +503,7 @@ pub(crate) fn caused(cause: &Event, kind: &EventType, data: String, stamp: Stamp
     }
 }
 
-/// Publishes an event of the service's own, and starts the time-outs that count from it.
+/// Publishes an event of the service, and starts the time-outs that it triggers.
 pub(crate) async fn emit<S: Session>(
     session: &mut S,
     plan: &ServicePlan,
@@ -521,7 +521,7 @@ pub(crate) async fn emit<S: Session>(
     start_timeouts(session, plan, &started, now).await
 }
 
-/// An event from which a time-out counts.
+/// An event that starts a time-out.
 struct TimeoutOrigin<'a> {
     kind: &'a EventType,
     correlation: &'a Correlation,

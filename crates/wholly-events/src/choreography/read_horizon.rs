@@ -1,4 +1,5 @@
-//! The moment up to which a service knows its feeds, and what it may do then.
+//! The read horizon: the time up to which a service has read every followed feed. Time-outs and the
+//! inbox's retention depend on it.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ use wholly_core::Timestamp;
 use super::status::FeedStatus;
 use crate::probe::{Law, broken};
 
-/// The moment up to which every feed's events are known: each was read to its end after it, or is
-/// away for so long that it is not waited for.
+/// The time up to which every feed was read to its end. Feeds that are unreachable for longer than
+/// `unreachable_after` do not count.
 pub(crate) fn read_horizon(
     feeds: &[FeedStatus],
     now: Timestamp,
@@ -21,10 +22,10 @@ pub(crate) fn read_horizon(
     feeds.iter().map(of_feed).min().unwrap_or(now)
 }
 
-/// The moment before which marks of the inbox may be forgotten.
+/// The time before which inbox rows may be deleted.
 ///
-/// INVARIANT: none is forgotten before every feed was read to its end, and that place was saved. A
-/// service that was down for longer than it remembers may find events again that it knows.
+/// INVARIANT: no row is deleted before every feed was read to its end and that cursor was saved. A
+/// service that was down for longer than the inbox's retention may read handled events again.
 pub(crate) fn inbox_cutoff(
     feeds: &[FeedStatus],
     now: Timestamp,

@@ -1,4 +1,4 @@
-//! A choreographed service that runs: its parts, and what its program asks of it.
+//! A running choreographed service: its handle, its shared state and its feed.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,36 +26,35 @@ use crate::session::{Session, SqlError};
 use crate::sql;
 use crate::store::{ServiceCode, Store, StoreError};
 
-/// A choreographed service that runs.
+/// The handle of a running choreographed service.
 ///
-/// Clones are handles of the same service, which stops when the last one is dropped: at once, as in
-/// a crash, which it is made for.
+/// Clones share the service. It stops at once, as in a crash, when the last handle is dropped.
 pub struct Service<S: Store> {
     runtime: Arc<Runtime<S>>,
     tasks: Arc<Tasks>,
 }
 
-/// Why a service does not start.
+/// The error of a start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Its choreography cannot be.
+    /// The choreography is not valid.
     #[error(transparent)]
     Choreography(#[from] InvalidChoreography),
-    /// Its database failed, or may lose commits.
+    /// The database failed, or may lose commits.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The database's tables are of another version.
+    /// The tables have another version.
     #[error(
-        "the tables are of version {found}, and this program's of {}: use the program that made them",
+        "the tables have version {found}, this program uses {}; start a program of that version",
         sql::SCHEMA_VERSION
     )]
     Version {
         /// The version of the tables.
         found: u64,
     },
-    /// The database is another service's.
-    #[error("this is the database of service {found}, and not of {expected}")]
+    /// The database belongs to another service.
+    #[error("this is the database of service {found}, not of {expected}; open the right one")]
     OtherService {
         /// The service that was to start.
         expected: ServiceName,
@@ -64,33 +63,33 @@ pub enum StartError {
     },
 }
 
-/// The parts that all tasks of a service share.
+/// The state shared by all tasks of a service.
 pub(crate) struct Runtime<S: Store> {
     pub(crate) store: S,
     pub(crate) code: Arc<ServiceCode<S::Handler>>,
     pub(crate) calls: Vec<Option<CallFunction>>,
     pub(crate) observer: Option<ReactionObserver>,
     pub(crate) settings: ServiceSettings,
-    /// The last events that are known to be committed.
+    /// The last events known to be committed.
     pub(crate) tail: watch::Sender<FeedTail>,
-    /// Held while positions are given, so that what is found comes in its order.
+    /// Held while positions are assigned, so that the tail grows in order.
     pub(crate) sequencing: tokio::sync::Mutex<()>,
-    /// There may be events without a position.
+    /// Signals events without a position.
     pub(crate) published: Notify,
-    /// There may be parked events that are due.
+    /// Signals parked events that may be due.
     pub(crate) parked: Notify,
-    /// There may be time-outs that are due sooner.
+    /// Signals time-outs that may be due sooner.
     pub(crate) timeouts: Notify,
-    /// Feeds are to be read at once, whatever is waited for.
+    /// Signals that feeds must be read at once.
     pub(crate) read_now: Notify,
-    /// Parked events whose call or try is on its way in this process.
+    /// Parked events that this process is calling for or retrying.
     pub(crate) busy: Mutex<HashSet<u64>>,
-    /// The calls that are on their way.
+    /// The tasks of calls that are out.
     pub(crate) calling: Arc<Mutex<JoinSet<()>>>,
     pub(crate) feeds: Mutex<Vec<FeedStatus>>,
 }
 
-/// The tasks that run for a service; all of them end with its last handle.
+/// The tasks of a service. They end with its last handle.
 struct Tasks {
     background: Mutex<JoinSet<()>>,
     calling: Arc<Mutex<JoinSet<()>>>,
@@ -103,8 +102,8 @@ impl<S: Store> Clone for Service<S> {
 }
 
 impl<S: Store> Choreography<S> {
-    /// Starts the service over its database: makes its tables where they are not there, follows its
-    /// feeds, and goes on where it was.
+    /// Starts the service over its database: creates missing tables, follows the feeds, and continues
+    /// where the service stopped.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -169,7 +168,7 @@ impl<S: Store> Service<S> {
         &self.runtime.code.plan.declaration
     }
 
-    /// Runs something for the service until its last handle is dropped.
+    /// Runs a task until the last handle is dropped.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         lock(&self.tasks.background).spawn(task);
     }
@@ -178,17 +177,17 @@ impl<S: Store> Service<S> {
         &self.runtime
     }
 
-    /// Tells that something was published in a transaction of the program's own, which is
-    /// committed. Without it a poll finds the event a moment later.
+    /// Wakes the service after the program has committed an event in its own transaction. Without it,
+    /// the next poll finds the event.
     pub fn wake(&self) {
         self.runtime.published.notify_one();
         self.runtime.timeouts.notify_one();
     }
 
-    /// A part of the service's own feed, at once; only events that are known to be committed.
+    /// A page of the service's own feed.
     ///
     /// # Errors
-    /// The database's. The inner one is a cursor that the feed refuses.
+    /// The database's. The inner error is a refused cursor.
     pub async fn page(
         &self,
         start: StartFrom,
@@ -206,8 +205,7 @@ impl<S: Store> Service<S> {
         ServiceStatus::of(&self.runtime).await
     }
 
-    /// The service's reactions to an event: names, outcomes, times, and the reasons of
-    /// operators.
+    /// The service's ended reactions to an event.
     ///
     /// # Errors
     /// The database's.
@@ -220,13 +218,13 @@ impl<S: Store> Service<S> {
     }
 }
 
-/// Why a service did not publish an event.
+/// The error of a publication.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The service does not declare that it emits such events on its own.
+    /// The service does not declare that the event begins a choreography.
     #[error(
-        "service {service} does not declare that it begins with {kind}: declare it with `begins`"
+        "service {service} does not declare event {kind} as a beginning; declare it with `begins`"
     )]
     Undeclared {
         /// The service.
@@ -265,8 +263,7 @@ impl<S: Store> Runtime<S> {
         &self.code.plan.declaration.service
     }
 
-    /// Gives positions to what is committed; what has one is known to be committed then. Returns the
-    /// position of the last event.
+    /// Assigns positions to committed events; returns the position of the last one.
     pub(crate) async fn sequence(&self) -> Result<u64, StoreError> {
         let _alone = self.sequencing.lock().await;
         let known = self.tail.borrow().head();
@@ -275,7 +272,7 @@ impl<S: Store> Runtime<S> {
         };
         let head = found.head.clone();
         self.tail.send_if_modified(|tail| {
-            // Where nothing is new, nobody is woken.
+            // Waiting reads are woken only by new events.
             let is_new = known.as_ref() != Some(&head);
             tail.take(found);
             is_new
@@ -283,7 +280,7 @@ impl<S: Store> Runtime<S> {
         Ok(head.position)
     }
 
-    /// A part of the feed; waits for an event where there is none.
+    /// A page of the feed. An empty page is returned only after the wait.
     pub(crate) async fn read(
         &self,
         mut start: StartFrom,
@@ -293,7 +290,7 @@ impl<S: Store> Runtime<S> {
         let mut tail = self.tail.subscribe();
         let give_up = tokio::time::Instant::now() + wait;
         if wait.is_zero() {
-            // The reader wants to know that there is nothing, and not just that nothing is known.
+            // Without a wait, the reader relies on an empty page: look for events without a position.
             self.sequence().await?;
         }
         loop {
@@ -316,7 +313,7 @@ impl<S: Store> Runtime<S> {
         }
     }
 
-    /// The events behind a place, up to the head that is known, from the database.
+    /// A page from the database, up to the known head.
     async fn page_behind(
         &self,
         start: StartFrom,
@@ -345,7 +342,7 @@ pub(crate) fn stamp() -> Stamp {
     Stamp { now: now(), random: random_bits() }
 }
 
-/// Locks, also after a panic: the value is whole, for each holder only writes single values.
+/// Locks a mutex, also after a panic: every holder makes single writes, so the value is consistent.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The status of a choreographed service: what waits in it, and how far it has read.
+//! The status of a choreographed service: its parked events and its progress in each feed.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::inbox::ReactionOutcome;
 use crate::names::{Correlation, EventId, EventType, ReactionName, ServiceName};
 use crate::store::{Store, StoreError};
 
-/// The most parked events that a status tells.
+/// The largest number of parked events in a status.
 const PARKED_LIMIT: u64 = 1_000;
 
 /// The status of a service.
@@ -21,28 +21,28 @@ const PARKED_LIMIT: u64 = 1_000;
 pub struct ServiceStatus {
     /// The service.
     pub service: ServiceName,
-    /// The feeds that it follows.
+    /// The followed feeds.
     pub feeds: Vec<FeedStatus>,
-    /// The events that wait in it, the oldest first, at most 1,000.
+    /// The parked events, oldest first, at most 1,000.
     pub parked: Vec<ParkedStatus>,
 }
 
-/// The place up to which a feed has been read.
+/// A service's progress in a followed feed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FeedStatus {
-    /// The service that publishes it.
+    /// The publisher.
     pub source: ServiceName,
-    /// The place up to which every event is dealt with or parked.
+    /// The position up to which every event is handled or parked.
     pub position: u64,
-    /// The last position that the feed is known to have.
+    /// The feed's last known position.
     pub head: u64,
-    /// The start of the last read after which nothing was left, in milliseconds since 1970.
+    /// The start of the last read that reached the feed's end, in milliseconds since 1970.
     #[serde(default)]
     pub read_to_end_at: Option<Timestamp>,
-    /// The time since which it cannot be reached.
+    /// The time since which the feed is unreachable.
     #[serde(default)]
     pub unreachable_since: Option<Timestamp>,
-    /// The reason why it is not read.
+    /// The reason why the feed is not read.
     #[serde(default)]
     pub error: Option<String>,
 }
@@ -50,7 +50,7 @@ pub struct FeedStatus {
 /// A parked event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ParkedStatus {
-    /// The number by which it is retried or dropped.
+    /// The number by which an operator retries or drops it.
     pub number: u64,
     /// The reaction that it waits for.
     pub reaction: ReactionName,
@@ -65,14 +65,14 @@ pub struct ParkedStatus {
     pub correlation: Correlation,
     /// The reason why it is parked.
     pub state: ParkedState,
-    /// True if an operator should look: it was tried often, or cannot be read.
+    /// True if an operator should act: many attempts failed, or the data cannot be read.
     pub stuck: bool,
-    /// The number of times its reaction was tried.
+    /// The number of attempts so far.
     pub tries: u64,
-    /// The error of the last try.
+    /// The error of the last attempt.
     #[serde(default)]
     pub error: Option<String>,
-    /// The time since which it waits, in milliseconds since 1970.
+    /// The time of parking, in milliseconds since 1970.
     pub since: Timestamp,
 }
 
@@ -102,19 +102,19 @@ impl FeedStatus {
         }
     }
 
-    /// Everything up to this place is dealt with or parked.
+    /// Every event up to this checkpoint is handled or parked.
     pub(crate) fn passed(&mut self, checkpoint: &Checkpoint) {
         self.position = checkpoint.place.position;
     }
 
-    /// A restart reads on from there.
+    /// The checkpoint is stored: a restart continues there.
     pub(crate) fn saved(&mut self, checkpoint: &Checkpoint) {
         if let Some(began) = checkpoint.read_to_end_at {
             self.read_to_end_at = Some(began);
         }
     }
 
-    /// The number of events that are there and not yet dealt with.
+    /// The number of published events that are not yet handled.
     pub fn lag(&self) -> u64 {
         self.head.saturating_sub(self.position)
     }

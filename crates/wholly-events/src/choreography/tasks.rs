@@ -1,4 +1,4 @@
-//! The tasks of a service beside its feeds: positions, parked events, calls, time-outs, retention.
+//! The background tasks of a service: positions, parked events, calls, time-outs and retention.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,12 +20,12 @@ use crate::event::{Event, now};
 use crate::feed::tables::SEQUENCE_BATCH;
 use crate::store::{Store, StoreError};
 
-/// The longest sleep of who waits for a time: another process may have brought it forward.
+/// The longest sleep until a due time, which another process may bring forward.
 const LONGEST_SLEEP: Duration = Duration::from_secs(5);
-/// The interval at which what is old is looked for.
+/// The interval between two deletions of old rows.
 const TRIM_EVERY: Duration = Duration::from_secs(60);
 
-/// Gives positions to what is published.
+/// Assigns positions to published events.
 pub(crate) async fn sequence<S: Store>(runtime: Arc<Runtime<S>>) {
     let mut backoff = Backoff::default();
     let mut before = 0;
@@ -36,7 +36,7 @@ pub(crate) async fn sequence<S: Store>(runtime: Arc<Runtime<S>>) {
                 let more = head >= before + SEQUENCE_BATCH;
                 before = head;
                 if !more {
-                    // The poll stands behind who publishes and does not wake, in this process or not.
+                    // The poll finds events of publishers that do not wake this process.
                     let woken = runtime.published.notified();
                     let _ = tokio::time::timeout(runtime.settings.poll, woken).await;
                 }
@@ -49,7 +49,7 @@ pub(crate) async fn sequence<S: Store>(runtime: Arc<Runtime<S>>) {
     }
 }
 
-/// Tries parked events again when they are due.
+/// Retries parked events when they are due.
 pub(crate) async fn retry_parked<S: Store>(runtime: Arc<Runtime<S>>) {
     loop {
         let next = match runtime.run(StoreJob::Due(now())).await {
@@ -71,7 +71,7 @@ pub(crate) async fn retry_parked<S: Store>(runtime: Arc<Runtime<S>>) {
     }
 }
 
-/// Sleeps until then, or until it is woken; not at all only where the time is a moment ahead.
+/// Sleeps until a time or a signal, for at least 10 milliseconds without one.
 async fn sleep_until(next: Option<Timestamp>, woken: &tokio::sync::Notify) {
     let sleep = next.map_or(LONGEST_SLEEP, |next| now().until(next).min(LONGEST_SLEEP));
     let sleep = sleep.max(Duration::from_millis(10));
@@ -100,7 +100,7 @@ async fn retry<S: Store>(runtime: &Arc<Runtime<S>>, parked: ParkedEvent) {
     }
 }
 
-/// Makes a call that is recorded as being out, unless this process makes it already.
+/// Makes a call that is recorded as out, unless this process is making it already.
 pub(crate) fn begin_call<S: Store>(
     runtime: &Arc<Runtime<S>>,
     sequence: u64,
@@ -156,7 +156,7 @@ async fn call<S: Store>(
     }
 }
 
-/// Fires time-outs that are due and that no event on its way can cancel.
+/// Fires due time-outs that no unread event can cancel.
 pub(crate) async fn time_out<S: Store>(runtime: Arc<Runtime<S>>) {
     if runtime.code.plan.declaration.timeouts.is_empty() {
         return;
@@ -193,10 +193,10 @@ async fn fire<S: Store>(runtime: &Arc<Runtime<S>>, running: PendingTimeout) {
     }
 }
 
-/// Deletes what is older than its retention.
+/// Deletes rows that are older than their retention.
 ///
-/// INVARIANT: what is young by the running clock is not deleted, and nothing at all within an hour of a
-/// jump of the wall clock, or of a start whose clock disagrees with the tables.
+/// INVARIANT: rows that are recent by the steady clock are kept. Nothing is deleted within an hour of
+/// a jump of the wall clock, or of a start whose clock disagrees with the tables.
 pub(crate) async fn trim<S: Store>(runtime: Arc<Runtime<S>>) {
     let mut ages = ages(&runtime).await;
     loop {
@@ -211,7 +211,7 @@ pub(crate) async fn trim<S: Store>(runtime: Arc<Runtime<S>>) {
         };
         match trimmed {
             Ok(JobOutput::Changed(true)) => {
-                // Others get their turn between two pieces.
+                // Other tasks run between two batches.
                 tokio::task::yield_now().await;
                 continue;
             }
@@ -223,7 +223,7 @@ pub(crate) async fn trim<S: Store>(runtime: Arc<Runtime<S>>) {
     }
 }
 
-/// The judge of ages, once the tables have told how old they are.
+/// The ages of rows by the steady clock, from the most recent time in the tables.
 async fn ages<S: Store>(runtime: &Arc<Runtime<S>>) -> Ages {
     let kept = runtime.settings.outbox_retention.min(runtime.settings.inbox_retention);
     let mut backoff = Backoff::default();

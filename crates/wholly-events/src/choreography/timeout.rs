@@ -1,8 +1,8 @@
-//! Time-outs: an event that a service emits where another has not come in time.
+//! Time-outs: a service emits an event if another one does not arrive in time.
 //!
-//! INVARIANT: one fires only when no awaited event can be on its way unread: each followed feed was
-//! read to its end since the time-out fell due, or is unreachable for a stated time. The runner
-//! sees to that; here it is only looked up and fired.
+//! INVARIANT: a time-out fires only when no awaited event can be unread: each followed feed was read
+//! to its end after the due time, or is unreachable for a stated time. The caller checks that with
+//! [`PendingTimeout::may_fire`].
 
 use wholly_core::Timestamp;
 
@@ -14,14 +14,14 @@ use crate::probe::{Law, broken};
 use crate::session::{Session, SqlError, SqlRow, SqlValue};
 use crate::sql;
 
-/// A time-out that is running.
+/// A time-out that has started and neither fired nor been cancelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingTimeout {
     /// The choreographed transaction.
     pub correlation: Correlation,
-    /// The event that is emitted when it fires.
+    /// The event to emit when it fires.
     pub emits: EventType,
-    /// The time at which it is due.
+    /// The due time.
     pub due: Timestamp,
     causation: EventId,
     traceparent: Option<String>,
@@ -29,7 +29,7 @@ pub struct PendingTimeout {
 }
 
 impl PendingTimeout {
-    /// True if no awaited event can be on its way unread, where events are known up to this moment.
+    /// True if no awaited event can be unread, given the read horizon.
     pub(crate) fn may_fire(&self, read_horizon: Timestamp) -> bool {
         self.due < read_horizon || broken(Law::TimeoutsKnowAllEvents)
     }
@@ -45,7 +45,7 @@ pub(crate) async fn due<S: Session>(
     rows.into_iter().map(read).collect()
 }
 
-/// Emits the event, unless the time-out was cancelled meanwhile; returns whether it did.
+/// Emits the event unless the time-out was cancelled; returns true if it was emitted.
 pub(crate) async fn fire<S: Session>(
     session: &mut S,
     plan: &ServicePlan,

@@ -188,9 +188,7 @@ impl FeedPage {
         let before = start.position();
         if self.cursor.position < before {
             let ends = self.cursor.position;
-            let why = format!(
-                "its page ends at position {ends}, but should begin after {before}"
-            );
+            let why = format!("its page ends at position {ends}, but should begin after {before}");
             return Err(FeedError::Unreachable(why));
         }
         self.events.retain(|placed| placed.position > before);
