@@ -7,8 +7,8 @@ use crate::names::EventId;
 
 /// The last event that a follower has read from a feed: its position and its id.
 ///
-/// The id distinguishes a feed from a restored older copy, which assigns the same positions to other
-/// events. Before the first event the position is 0 and there is no id.
+/// The id distinguishes a feed from a restored older copy, which assigns the same positions to
+/// other events. Before the first event the position is 0 and there is no id.
 ///
 /// ```
 /// # use wholly_events::Cursor;

@@ -1,8 +1,8 @@
-//! A choreography as pictures, of its success and of each refusal, told from the declarations of
-//! its services.
+//! Sequence diagrams of a choreography, one of its success and one of each refusal, made from the
+//! declarations of its services.
 //!
-//! An event comes once in a picture, so that each picture ends. Where several reactions of a
-//! service emit the same event, the last of them does.
+//! An event occurs once in a diagram, so each diagram is finite. If several reactions of a service
+//! emit the same event, the last of them emits it.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
@@ -13,7 +13,7 @@ use crate::graph::{
 };
 use crate::names::ReactionName;
 
-/// Draws services as one choreography: a Markdown document with Mermaid sequence diagrams.
+/// Draws a choreography: a Markdown document with Mermaid sequence diagrams.
 pub fn diagram(declarations: &[Declaration]) -> String {
     let services: Vec<&str> = declarations.iter().map(|one| one.service.as_str()).collect();
     let title = format!("# A choreography of {}\n", services.join(", "));
@@ -44,10 +44,10 @@ pub fn diagram(declarations: &[Declaration]) -> String {
     document
 }
 
-/// The most pictures of one choreography.
+/// The largest number of diagrams of one choreography.
 const PICTURES: usize = 1_000;
 
-/// Each reaction that may refuse, with all that has to refuse for it to come to its turn.
+/// Each reaction that may refuse, with all reactions that must refuse for it to run.
 fn refusals(graph: &EventGraph<'_>, begin: EventIndex) -> Vec<(NodeIndex, HashSet<NodeIndex>)> {
     let of = |(node, one): (NodeIndex, &ReactionOf<'_>)| {
         one.refuses?;
@@ -112,7 +112,7 @@ impl<'a> SequenceDiagram<'a> {
         picture
     }
 
-    /// Lets events come until nothing follows any more.
+    /// Processes events until no more follow.
     fn play(&mut self) {
         let mut waiting: Vec<&TimeoutOf<'_>> = self.graph.timeouts.iter().collect();
         loop {
@@ -130,7 +130,7 @@ impl<'a> SequenceDiagram<'a> {
         }
     }
 
-    /// An event goes to all who react to it.
+    /// Delivers an event to its reactions.
     fn come(&mut self, service: usize, event: EventIndex) {
         let name = self.graph.events[event];
         if std::mem::replace(&mut self.came[event], true) {
@@ -143,7 +143,7 @@ impl<'a> SequenceDiagram<'a> {
         } else if reactions_to.is_empty() {
             self.note(service, &format!("{name}: nobody reacts"));
         }
-        // The reactions of one service are next to each other.
+        // The reactions of one service are adjacent.
         let mut before = None;
         for &node in reactions_to {
             let to = self.graph.nodes[node].service;
@@ -174,7 +174,7 @@ impl<'a> SequenceDiagram<'a> {
         }
     }
 
-    /// The names of what a reaction takes back, of what was done.
+    /// The names of the undone reactions that had succeeded.
     fn undone(&self, service: usize, undoes: &[ReactionName]) -> String {
         let nodes = self.graph.nodes.iter().zip(&self.succeeded);
         let done = nodes.filter(|(one, succeeded)| **succeeded && one.service == service);
@@ -189,7 +189,7 @@ impl<'a> SequenceDiagram<'a> {
         }
     }
 
-    /// True where no other reaction of the service is still to come that emits the same event.
+    /// True if no other reaction of the service that emits the same event is still to run.
     fn is_last(&self, node: NodeIndex, event: EventIndex) -> bool {
         if !self.joins.with(node).all(|other| self.succeeded[other]) {
             return false;
@@ -212,7 +212,7 @@ impl<'a> SequenceDiagram<'a> {
         self.lines.push(format!("Note over {participant}: {text}"));
     }
 
-    /// The service's name in the picture, in which it appears from now on.
+    /// The service's name in the diagram. The service appears in it from now on.
     fn participant(&mut self, service: usize) -> String {
         if !self.participants.contains(&service) {
             self.participants.push(service);
@@ -235,12 +235,12 @@ impl fmt::Display for SequenceDiagram<'_> {
     }
 }
 
-/// A service's name, where it is one to Mermaid, too; else its number.
+/// A service's name, or its number if Mermaid cannot read the name.
 fn id(graph: &EventGraph<'_>, service: usize) -> String {
     let name = graph.declarations[service].service.as_str();
     let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    // Two of one name are two participants.
+    // Two services with one name are two participants.
     let mut before = graph.declarations.iter().take(service);
     match is_plain
         && !KEYWORDS.split(' ').any(|word| word.eq_ignore_ascii_case(name))

@@ -1,26 +1,25 @@
-//! The consequences in a choreography: which event leads to which reactions, and these to
-//! which events.
+//! The graph of a choreography: events trigger reactions, and reactions emit events.
 //!
-//! A declaration does not say which reactions wait for each other. Concurrent reactions of one
-//! service that emit the same event are taken to do so where all of them run in the success: the
-//! event would come several times otherwise. All others are taken to be alternatives.
+//! A declaration does not say which reactions wait for each other (a *join*). The graph assumes a
+//! join of concurrent reactions of one service that emit the same event and all run on success,
+//! because the event would occur several times otherwise. All other reactions are alternatives.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::declaration::{Declaration, Reaction, Timeout};
 use crate::names::EventType;
 
-/// The largest choreography that is looked at, in reactions, time-outs and beginnings together: the
-/// time that it takes grows with the square.
+/// The largest number of reactions, time-outs and beginnings. The running time grows with its
+/// square.
 pub(crate) const LIMIT: usize = 1_000;
 
-/// An event, by its place in [`EventGraph::events`].
+/// The index of an event in [`EventGraph::events`].
 pub(crate) type EventIndex = usize;
 
-/// A reaction, by its place in [`EventGraph::nodes`].
+/// The index of a reaction in [`EventGraph::nodes`].
 pub(crate) type NodeIndex = usize;
 
-/// All that the services declare, taken together.
+/// The graph of several declarations.
 pub(crate) struct EventGraph<'a> {
     pub declarations: &'a [Declaration],
     pub events: Vec<&'a EventType>,
@@ -28,15 +27,15 @@ pub(crate) struct EventGraph<'a> {
     pub timeouts: Vec<TimeoutOf<'a>>,
     /// The reactions to each event.
     pub reactions_to: Vec<Vec<NodeIndex>>,
-    /// The events with which a choreography begins, each with the place of its service.
+    /// The events that begin a choreography, each with the index of its service.
     pub begins: Vec<(usize, EventIndex)>,
-    /// The events to which each event leads.
+    /// The events that follow from each event, with their cause.
     leads: Vec<Vec<(EventCause, EventIndex)>>,
 }
 
-/// A reaction and whose it is.
+/// A reaction with its service and the indices of its events.
 pub(crate) struct ReactionOf<'a> {
-    /// The service's place among the declarations.
+    /// The index of the service's declaration.
     pub service: usize,
     pub reaction: &'a Reaction,
     pub on: EventIndex,
@@ -44,9 +43,9 @@ pub(crate) struct ReactionOf<'a> {
     pub refuses: Option<EventIndex>,
 }
 
-/// A time-out and whose it is.
+/// A time-out with its service and the indices of its events.
 pub(crate) struct TimeoutOf<'a> {
-    /// The service's place among the declarations.
+    /// The index of the service's declaration.
     pub service: usize,
     pub timeout: &'a Timeout,
     pub after: EventIndex,
@@ -54,7 +53,7 @@ pub(crate) struct TimeoutOf<'a> {
     pub emits: EventIndex,
 }
 
-/// Why an event follows from another.
+/// The cause by which one event follows from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EventCause {
     Success(NodeIndex),
@@ -62,14 +61,14 @@ pub(crate) enum EventCause {
     TimeOut,
 }
 
-/// The consequences of an event.
+/// The reactions that run and the events that occur after an event.
 pub(crate) struct Reach {
     pub runs: Vec<bool>,
     pub occurs: Vec<bool>,
 }
 
 impl<'a> EventGraph<'a> {
-    /// Takes declarations together; `None` where they are more than [`LIMIT`].
+    /// Builds the graph; `None` if the declarations exceed [`LIMIT`].
     pub(crate) fn new(declarations: &'a [Declaration]) -> Option<Self> {
         let sizes = declarations
             .iter()
@@ -81,7 +80,7 @@ impl<'a> EventGraph<'a> {
         &self.declarations[self.nodes[node].service]
     }
 
-    /// True for each event that somebody emits.
+    /// For each event, true if a service emits it.
     pub(crate) fn emitted(&self) -> Vec<bool> {
         let mut emitted = vec![false; self.events.len()];
         let led_to = self.leads.iter().flatten().map(|(_, event)| *event);
@@ -93,12 +92,12 @@ impl<'a> EventGraph<'a> {
         emitted
     }
 
-    /// True for an event that a service declares as an end.
+    /// True if a service declares the event as an end.
     pub(crate) fn is_end(&self, event: EventIndex) -> bool {
         self.declarations.iter().any(|one| one.ends.contains(self.events[event]))
     }
 
-    /// The consequences that an event may have, where only what `may` allows happens.
+    /// The consequences of an event by the causes that `may` allows.
     pub(crate) fn reach(
         &self,
         from: EventIndex,
@@ -129,19 +128,19 @@ impl<'a> EventGraph<'a> {
         reach
     }
 
-    /// The consequences that an event may have by successes alone, where nothing waits.
+    /// The consequences of an event by successes alone, without joins.
     pub(crate) fn successes(&self, from: EventIndex) -> Reach {
         self.reach(from, &Joins::default(), |cause| matches!(cause, EventCause::Success(_)))
     }
 
-    /// A shortest way from one event to another: what happens on it, and the events that come.
+    /// A shortest path from one event to another, as causes and events.
     pub(crate) fn shortest_path(
         &self,
         from: EventIndex,
         to: EventIndex,
         may: impl Fn(EventCause) -> bool,
     ) -> Option<Vec<(EventCause, EventIndex)>> {
-        // By which cause each event came, and from which event.
+        // The cause of each event, and the event before it.
         let mut came: HashMap<EventIndex, (EventCause, EventIndex)> = HashMap::new();
         let mut next = VecDeque::from([from]);
         while let Some(event) = next.pop_front() {
@@ -166,8 +165,7 @@ impl<'a> EventGraph<'a> {
         Some(way)
     }
 
-    /// Cycles of events, each as the events on it: each event that is on one is on at least one
-    /// of these.
+    /// Cycles of events. Each event on any cycle is on at least one of these.
     pub(crate) fn cycles(&self) -> Vec<Vec<EventIndex>> {
         let mut cycles: Vec<Vec<EventIndex>> = Vec::new();
         let mut seen = vec![false; self.events.len()];
@@ -191,7 +189,7 @@ impl<'a> EventGraph<'a> {
     }
 }
 
-/// The reactions that wait for each other before they emit an event.
+/// The joins: groups of reactions that wait for each other before they emit an event.
 #[derive(Default)]
 pub(crate) struct Joins {
     of: HashMap<NodeIndex, usize>,
@@ -199,7 +197,7 @@ pub(crate) struct Joins {
 }
 
 impl Joins {
-    /// Finds who waits for whom in the choreography that an event begins.
+    /// Finds the joins in the choreography that an event begins.
     pub(crate) fn new(graph: &EventGraph<'_>, begin: EventIndex) -> Self {
         let success = graph.successes(begin);
         let mut groups: HashMap<(usize, EventIndex), Vec<NodeIndex>> = HashMap::new();
@@ -219,7 +217,7 @@ impl Joins {
         joins
     }
 
-    /// The reactions that one waits for, with itself; none where it does not wait.
+    /// The reactions in the same join as this one, itself included; none without a join.
     pub(crate) fn with(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> {
         let join = self.of.get(&node);
         self.of.iter().filter(move |(_, other)| Some(*other) == join).map(|(node, _)| *node)
@@ -233,8 +231,8 @@ impl Joins {
     }
 }
 
-/// True where none of these reactions follows from what another one reacts to. What waits for
-/// itself could never run, so that no cycle of joins can come up.
+/// True if none of these reactions follows from another one's event. A reaction that waited for
+/// itself could never run, so joins form no cycles.
 fn concurrent(graph: &EventGraph<'_>, group: &[NodeIndex]) -> bool {
     group.iter().all(|&node| {
         let after = graph.successes(graph.nodes[node].on);
@@ -242,7 +240,7 @@ fn concurrent(graph: &EventGraph<'_>, group: &[NodeIndex]) -> bool {
     })
 }
 
-/// Gives events their numbers.
+/// Assigns indices to events.
 #[derive(Default)]
 struct GraphBuilder<'a> {
     numbers: HashMap<&'a EventType, EventIndex>,

@@ -1,5 +1,5 @@
-//! The inbox: a handled event is recorded in the transaction that handles it (*idempotent receiver*;
-//! Hohpe and Woolf, Enterprise Integration Patterns, 2003).
+//! The inbox: a handled event is recorded in the transaction that handles it (*idempotent
+//! receiver*; Hohpe and Woolf, Enterprise Integration Patterns, 2003).
 //!
 //! INVARIANT: the key is reaction, source and id. An id is unique only within its source, and two
 //! reactions of a service to one event have two effects.
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use wholly_core::Timestamp;
 
 use crate::names::{EventId, ReactionName, ServiceName};
-use crate::session::{Session, SqlError, SqlValue};
+use crate::session::{Session, SqlResult, SqlValue};
 use crate::sql;
 
 /// The answer of the inbox to an event.
@@ -41,14 +41,14 @@ pub enum ReactionOutcome {
 /// Concurrent transactions that receive the same event are serialized.
 ///
 /// # Errors
-/// What the database says. The caller must then roll back.
+/// The database's error. The caller must then roll back.
 pub async fn receive_once<S: Session>(
     session: &mut S,
     reaction: &ReactionName,
     source: &ServiceName,
     id: &EventId,
     now: Timestamp,
-) -> Result<Received, SqlError> {
+) -> SqlResult<Received> {
     let key = InboxKey { reaction, source, id };
     match session.execute(sql::RECEIVE, &line(key, ReactionOutcome::Done, None, now)).await? {
         0 => Ok(Received::Again),
@@ -71,7 +71,7 @@ pub(crate) async fn record<S: Session>(
     outcome: ReactionOutcome,
     reason: Option<&str>,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     session.pipeline(sql::RECEIVE, &line(key, outcome, reason, now)).await
 }
 

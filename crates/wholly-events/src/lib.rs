@@ -1,9 +1,9 @@
 //! Events between services with nothing lost: outbox, inbox, feeds, and the choreographed saga.
 //!
 //! A service that commits a change and then publishes an event will crash between the two one day,
-//! and a service that reacts to an event will receive it twice. The *outbox* writes the event in the
-//! transaction that makes it true, and the *inbox* records it in the transaction that reacts to it.
-//! [`rusqlite`], [`tokio_postgres`] and [`sqlx`] put both into the caller's own transaction.
+//! and a service that reacts to an event will receive it twice. The *outbox* writes the event in
+//! the transaction that makes it true, and the *inbox* records it in the transaction that reacts to
+//! it. [`rusqlite`], [`tokio_postgres`] and [`sqlx`] put both into the caller's own transaction.
 //!
 //! The saga without a coordinator builds on them. A service declares its reactions as a
 //! [`Choreography`], follows the feeds of other services over HTTP, and serves its own feed:
@@ -108,7 +108,7 @@ pub use declaration::{Declaration, Reaction, Timeout};
 pub use diagram::diagram;
 pub use event::{DATA_LIMIT, Event, InvalidEvent, NewEvent};
 pub use names::{Correlation, EventId, EventType, InvalidName, ReactionName, ServiceName};
-pub use session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
+pub use session::{Session, SqlCell, SqlError, SqlResult, SqlRow, SqlValue};
 
 /// The outbox and the inbox in SQLite, by rusqlite: in the caller's transaction.
 ///

@@ -2,14 +2,14 @@
 //! the other (*transactional outbox*; Richardson, Microservices Patterns, 2018).
 
 use crate::event::NewEvent;
-use crate::session::{Session, SqlError, SqlValue};
+use crate::session::{Session, SqlResult, SqlValue};
 use crate::sql;
 
 /// Writes an event into the outbox. The commit of the caller's transaction publishes it.
 ///
 /// # Errors
-/// What the database says. The caller must then roll back.
-pub async fn publish<S: Session>(session: &mut S, event: &NewEvent) -> Result<(), SqlError> {
+/// The database's error. The caller must then roll back.
+pub async fn publish<S: Session>(session: &mut S, event: &NewEvent) -> SqlResult<()> {
     let values = [
         SqlValue::Text(event.id.as_str()),
         SqlValue::Text(event.kind.as_str()),
@@ -22,10 +22,10 @@ pub async fn publish<S: Session>(session: &mut S, event: &NewEvent) -> Result<()
     session.pipeline(sql::PUBLISH, &values).await
 }
 
-/// Makes the tables of this crate where they are not yet there.
+/// Creates the missing tables of this crate.
 ///
 /// # Errors
-/// What the database says.
-pub async fn create_tables<S: Session>(session: &mut S) -> Result<(), SqlError> {
+/// The database's error.
+pub async fn create_tables<S: Session>(session: &mut S) -> SqlResult<()> {
     session.batch(S::DIALECT.schema()).await
 }

@@ -40,6 +40,9 @@ pub struct SqlRow(pub Vec<SqlCell>);
 #[error("the database failed: {0}")]
 pub struct SqlError(pub String);
 
+/// The result of a statement.
+pub type SqlResult<T> = Result<T, SqlError>;
+
 impl SqlError {
     /// The error with all its causes, in one line.
     pub fn of(error: &(dyn std::error::Error + 'static)) -> Self {
@@ -69,35 +72,24 @@ pub trait Session {
     /// Executes a statement; returns the number of changed rows.
     ///
     /// # Errors
-    /// What the database says.
-    async fn execute(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue<'_>],
-    ) -> Result<u64, SqlError>;
+    /// The database's error.
+    async fn execute(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<u64>;
 
     /// Executes a statement without waiting for its result. An error may then surface at a later
     /// statement, or at the end of the transaction.
     ///
     /// # Errors
-    /// What the database says.
-    async fn pipeline(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue<'_>],
-    ) -> Result<(), SqlError> {
+    /// The database's error.
+    async fn pipeline(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<()> {
         self.execute(sql, values).await.map(drop)
     }
 
     /// Executes a statement that returns rows.
     ///
     /// # Errors
-    /// What the database says.
-    async fn query(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue<'_>],
-    ) -> Result<Vec<SqlRow>, SqlError>;
+    /// The database's error.
+    async fn query(&mut self, sql: &'static str, values: &[SqlValue<'_>])
+    -> SqlResult<Vec<SqlRow>>;
 
     /// Executes statements without values, separated by semicolons. Like [`pipeline`], a driver
     /// may continue before the result has arrived.
@@ -105,8 +97,8 @@ pub trait Session {
     /// [`pipeline`]: Self::pipeline
     ///
     /// # Errors
-    /// What the database says.
-    async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError>;
+    /// The database's error.
+    async fn batch(&mut self, sql: &'static str) -> SqlResult<()>;
 }
 
 impl From<&SqlValue<'_>> for SqlCell {
@@ -147,12 +139,12 @@ const NO_NUMBER: &str = "a column that should hold a number does not";
 
 impl SqlRow {
     /// The text in this column.
-    pub(crate) fn text(&mut self, column: usize) -> Result<String, SqlError> {
+    pub(crate) fn text(&mut self, column: usize) -> SqlResult<String> {
         self.optional_text(column)?.ok_or_else(|| SqlError::unexpected(NO_TEXT))
     }
 
     /// The text in this column, or none for `NULL`.
-    pub(crate) fn optional_text(&mut self, column: usize) -> Result<Option<String>, SqlError> {
+    pub(crate) fn optional_text(&mut self, column: usize) -> SqlResult<Option<String>> {
         match self.0.get_mut(column).map(|cell| std::mem::replace(cell, SqlCell::Null)) {
             Some(SqlCell::Text(text)) => Ok(Some(text)),
             Some(SqlCell::Null) => Ok(None),
@@ -161,12 +153,12 @@ impl SqlRow {
     }
 
     /// The number in this column.
-    pub(crate) fn number(&self, column: usize) -> Result<u64, SqlError> {
+    pub(crate) fn number(&self, column: usize) -> SqlResult<u64> {
         self.optional_number(column)?.ok_or_else(|| SqlError::unexpected(NO_NUMBER))
     }
 
     /// The number in this column, or none for `NULL`.
-    pub(crate) fn optional_number(&self, column: usize) -> Result<Option<u64>, SqlError> {
+    pub(crate) fn optional_number(&self, column: usize) -> SqlResult<Option<u64>> {
         let number = match self.0.get(column) {
             Some(SqlCell::Null) => return Ok(None),
             Some(SqlCell::Int(number)) => u64::try_from(*number).ok(),
@@ -179,12 +171,12 @@ impl SqlRow {
     pub(crate) fn name<T: std::str::FromStr<Err = crate::InvalidName>>(
         &mut self,
         column: usize,
-    ) -> Result<T, SqlError> {
+    ) -> SqlResult<T> {
         self.text(column)?.parse().map_err(SqlError::unexpected)
     }
 
     /// The enum variant that this column names.
-    pub(crate) fn word<T: DeserializeOwned>(&mut self, column: usize) -> Result<T, SqlError> {
+    pub(crate) fn word<T: DeserializeOwned>(&mut self, column: usize) -> SqlResult<T> {
         self.optional_word(column)?.ok_or_else(|| SqlError::unexpected(NO_TEXT))
     }
 
@@ -192,7 +184,7 @@ impl SqlRow {
     pub(crate) fn optional_word<T: DeserializeOwned>(
         &mut self,
         column: usize,
-    ) -> Result<Option<T>, SqlError> {
+    ) -> SqlResult<Option<T>> {
         let read = |text: String| T::deserialize(text.into_deserializer());
         let word = self.optional_text(column)?.map(read).transpose();
         word.map_err(|why: Error| SqlError::unexpected(why))
@@ -202,7 +194,7 @@ impl SqlRow {
     pub(crate) fn optional_name<T: std::str::FromStr<Err = crate::InvalidName>>(
         &mut self,
         column: usize,
-    ) -> Result<Option<T>, SqlError> {
+    ) -> SqlResult<Option<T>> {
         let text = self.optional_text(column)?;
         text.map(|text| text.parse().map_err(SqlError::unexpected)).transpose()
     }

@@ -1,8 +1,8 @@
 //! CloudEvents 1.0 as JSON: the format of events over HTTP and of parked events.
 //!
-//! `correlationid`, `causationid` and `traceparent` are the extensions of the same names; `position`
-//! is an extension of this crate: the event's position in its feed, as text, because a CloudEvents
-//! number has 32 bits.
+//! `correlationid`, `causationid` and `traceparent` are the extensions of the same names;
+//! `position` is an extension of this crate: the event's position in its feed, as text, because a
+//! CloudEvents number has 32 bits.
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -1,4 +1,5 @@
-//! A service as a follower: feeds that are away or repeat themselves, and an observer of its reactions.
+//! A service as a follower: feeds that are away or repeat themselves, and an observer of its
+//! reactions.
 #![allow(clippy::unwrap_used, reason = "a test may")]
 
 mod common;

@@ -1,12 +1,12 @@
-//! Refusals, and what they have to take back: all that may have succeeded before the refusal, or
-//! beside it.
+//! Findings about refusals: each must lead to the undo of every reaction that may have succeeded
+//! before or beside it.
 //!
-//! What may run beside a refusal is what may come of the choreography's first event without the
-//! success of who refuses, and with that on which the refusal itself depends. So nothing that
-//! needs the success of who refuses has to be taken back, and nothing that the refusal excludes.
+//! The reactions beside a refusal follow from the choreography's first event without the success of
+//! the refusing reaction, but with everything that the refusal depends on. So reactions that need
+//! that success, or that the refusal excludes, need no undo.
 //!
-//! A time-out that turns the choreography back is a refusal, too. What it awaits has not come when it
-//! fires; who was to emit that may still do so later, and what then follows may be a way back.
+//! A time-out that turns the choreography back is a refusal, too. Its awaited events may still
+//! occur after it fires, and may then lead to an undo.
 
 use std::collections::HashSet;
 
@@ -45,8 +45,8 @@ pub(super) fn check(graph: &EventGraph<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The events with which a choreography begins, and those that nobody emits: that is a finding of
-/// its own, and hides no other.
+/// The events that begin a choreography, and those without an emitter, so that this finding hides
+/// no other.
 fn begins(graph: &EventGraph<'_>) -> Vec<EventIndex> {
     let emitted = graph.emitted();
     let orphans = (0..graph.events.len()).filter(|event| !emitted[*event]);
@@ -60,27 +60,27 @@ fn begins(graph: &EventGraph<'_>) -> Vec<EventIndex> {
         .collect()
 }
 
-/// The cause of a choreography's turning back.
+/// The cause that turns a choreography back.
 #[derive(Clone, Copy)]
 enum TurningPoint<'a> {
     Reaction(NodeIndex),
     TimeOut(&'a TimeoutOf<'a>),
 }
 
-/// The choreography that one event begins.
+/// The consequences of one beginning.
 struct Consequences<'a> {
     graph: &'a EventGraph<'a>,
     begin: EventIndex,
     joins: Joins,
-    /// The events and reactions where all succeed.
+    /// The events and reactions if all reactions succeed.
     success: Reach,
-    /// The events and reactions that may come where no time-out fires.
+    /// The events and reactions that are possible if no time-out fires.
     in_time: Reach,
-    /// The needs for each outcome of a reaction: the rest of what may come.
+    /// For each reaction: the possible events and reactions without its success or its refusal.
     without: Vec<Without>,
 }
 
-/// The events and reactions that may come although one does not succeed, or does not refuse.
+/// The possible events and reactions if one reaction does not succeed, or does not refuse.
 struct Without {
     success: Reach,
     refusal: Reach,
@@ -99,7 +99,7 @@ impl<'a> Consequences<'a> {
         Self { graph, begin, success: graph.successes(begin), in_time, joins, without }
     }
 
-    /// The causes that may turn it back, and with which event.
+    /// The causes that may turn it back, each with its event.
     fn turns(&self) -> impl Iterator<Item = (TurningPoint<'a>, EventIndex)> {
         let Reach { runs, occurs } = self.graph.reach(self.begin, &self.joins, |_| true);
         let nodes = self.graph.nodes.iter().enumerate().filter(move |(node, _)| runs[*node]);
@@ -110,8 +110,8 @@ impl<'a> Consequences<'a> {
         reactions.chain(timeouts.map(|one| (TurningPoint::TimeOut(one), one.emits)))
     }
 
-    /// True for an event of a time-out that leads to an end of a refusal, or to an undo and to no end
-    /// of the success. Another one reminds, says that something is late, or begins another way.
+    /// True for a time-out's event that leads to no end of the success, but to an undo or to an end
+    /// of a refusal. Other time-outs remind, report a delay, or take another path.
     fn turns_back(&self, event: EventIndex) -> bool {
         let Reach { runs, occurs } = self.graph.successes(event);
         let leads_to = |among: &Reach| {
@@ -124,10 +124,9 @@ impl<'a> Consequences<'a> {
         nodes.any(|(one, runs)| runs && !one.reaction.undoes.is_empty()) || leads_to(&self.in_time)
     }
 
-    /// The reactions that may have succeeded when it is turned back, or succeed beside that; and the
-    /// events that may come with them.
+    /// The reactions that may succeed before or beside the turning point, with their events.
     fn beside(&self, turn: TurningPoint<'_>) -> Reach {
-        // A success and a refusal on which the turn does not depend.
+        // A success and a refusal on which the turning point does not depend.
         let refuses = |without: &Without| match turn {
             TurningPoint::Reaction(node) => without.success.runs[node],
             TurningPoint::TimeOut(timeout) => without.success.occurs[timeout.after],
@@ -153,7 +152,7 @@ impl<'a> Consequences<'a> {
             EventCause::TimeOut => matches!(turn, TurningPoint::Reaction(_)),
         };
         let mut beside = self.graph.reach(self.begin, &self.joins, may);
-        // What needs a refusal to come to its turn did not succeed, and nor did who refuses.
+        // Reactions that need a refusal to run did not succeed, nor did the refusing reaction.
         beside.runs.iter_mut().enumerate().for_each(|(node, runs)| {
             let is_who = matches!(turn, TurningPoint::Reaction(refusing) if refusing == node);
             *runs &= !is_who && succeeds(&self.without[node]);
@@ -161,8 +160,8 @@ impl<'a> Consequences<'a> {
         beside
     }
 
-    /// The reactions to which the event with which it is turned back leads: directly, by events that
-    /// follow from it, or by a time-out of which no awaited event may come any more.
+    /// The reactions that follow from the turning point's event: by events, or by time-outs whose
+    /// awaited events can no longer occur.
     fn back(&self, turn: TurningPoint<'_>, event: EventIndex, beside: &Reach) -> Vec<bool> {
         let Reach { mut runs, mut occurs } = self.graph.successes(event);
         if let TurningPoint::TimeOut(timeout) = turn {
@@ -184,8 +183,7 @@ impl<'a> Consequences<'a> {
         }
     }
 
-    /// The reactions that may follow from each event of the success that a time-out awaits, where it
-    /// comes too late.
+    /// The reactions that follow from every awaited event of the success that occurs too late.
     fn late(&self, timeout: &TimeoutOf<'_>) -> Vec<bool> {
         let awaited = timeout.awaits.iter().filter(|event| self.success.occurs[**event]);
         let all = awaited.map(|event| self.graph.reach(*event, &Joins::default(), |_| true).runs);
@@ -195,7 +193,7 @@ impl<'a> Consequences<'a> {
         all.reduce(both).unwrap_or_default()
     }
 
-    /// True for a reaction of the success that changes something, as far as can be told.
+    /// True for a reaction of the success that is assumed to change something.
     fn may_change(&self, node: NodeIndex) -> bool {
         let reaction = self.graph.nodes[node].reaction;
         self.success.runs[node]

@@ -181,8 +181,8 @@ impl<S: Store> Choreography<S> {
     /// and `record` refuses.
     ///
     /// A call that undoes another one finds the earlier result in [`Incoming::undone`]. A database
-    /// restored to an earlier state has lost the calls made since: compare its records with those of
-    /// the external system.
+    /// restored to an earlier state has lost the calls made since: compare its records with those
+    /// of the external system.
     pub fn on_call<E, C, T, F, Fut, R>(self, event: impl AsRef<str>, call: F, record: R) -> Self
     where
         E: DeserializeOwned + Send + 'static,
@@ -258,8 +258,8 @@ impl<S: Store> Choreography<S> {
         })
     }
 
-    /// Declares a time-out: the service emits `emits` if none of `awaits` arrives in this time after
-    /// an event `after`.
+    /// Declares a time-out: the service emits `emits` if none of `awaits` arrives in this time
+    /// after an event `after`.
     ///
     /// The service must react to each awaited event. The emitted event has the data of `after`.
     pub fn times_out<'a>(
@@ -298,7 +298,8 @@ impl<S: Store> Choreography<S> {
         self.follow_from(StartFrom::Earliest, source, feed)
     }
 
-    /// Follows the feed of another service. Without a stored cursor, the first read begins at `start`.
+    /// Follows the feed of another service. Without a stored cursor, the first read begins at
+    /// `start`.
     pub fn follow_from(
         mut self,
         start: StartFrom,
@@ -337,8 +338,8 @@ impl<S: Store> Choreography<S> {
         self
     }
 
-    /// Sets the retention of outbox and inbox. The inbox's must be longer than that of every followed
-    /// feed. The defaults are one week and two.
+    /// Sets the retention of outbox and inbox. The inbox's must be longer than that of every
+    /// followed feed. The defaults are one week and two.
     pub fn retention(mut self, outbox: Duration, inbox: Duration) -> Self {
         self.settings.outbox_retention = outbox;
         self.settings.inbox_retention = inbox;

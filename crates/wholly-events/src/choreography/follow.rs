@@ -56,8 +56,8 @@ pub(crate) async fn follow<S: Store>(runtime: Arc<Runtime<S>>, followed: Followe
     }
 }
 
-/// Waits until an operator sets another cursor. The wait is bounded, because the feed may be repaired
-/// instead.
+/// Waits until an operator sets another cursor. The wait is bounded, because the feed may be
+/// repaired instead.
 async fn wait_for_another_cursor<S: Store>(
     runtime: &Arc<Runtime<S>>,
     followed: &FollowedFeed,

@@ -13,8 +13,8 @@ use crate::event::{Event, data_to_json};
 use crate::names::{ReactionName, ServiceName};
 use crate::session::{Session, SqlError};
 
-/// The reactions that another one undoes, each with the data that it emitted, as JSON; `None` if it had
-/// not taken effect.
+/// The reactions that another one undoes, each with the data that it emitted, as JSON; `None` if it
+/// had not taken effect.
 pub type Undone = Vec<(ReactionName, Option<String>)>;
 
 /// An event with its data, as passed to a handler.
@@ -24,8 +24,8 @@ pub struct Incoming<E> {
     pub data: E,
     /// The event itself.
     pub event: Event,
-    /// The reactions that this one undoes, each with the data that it emitted, as JSON (`null` if it
-    /// was silent). `None` if it refused or never ran: then there is nothing to undo, but this
+    /// The reactions that this one undoes, each with the data that it emitted, as JSON (`null` if
+    /// it was silent). `None` if it refused or never ran: then there is nothing to undo, but this
     /// reaction's event is emitted all the same.
     pub undone: Undone,
 }

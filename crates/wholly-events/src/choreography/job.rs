@@ -18,7 +18,7 @@ use crate::feed::{CursorRefusal, FeedPage, SetAside, StartFrom};
 use crate::inbox::{ReactionOutcome, record};
 use crate::names::{Correlation, EventType, ReactionName, ServiceName};
 use crate::outbox::create_tables;
-use crate::session::{Session, SqlError, SqlValue};
+use crate::session::{Session, SqlResult, SqlValue};
 use crate::sql;
 
 /// A local transaction of a service.
@@ -207,19 +207,13 @@ pub(crate) async fn perform<S: Session>(
     })
 }
 
-async fn next<S: Session>(
-    session: &mut S,
-    sql: &'static str,
-) -> Result<Option<Timestamp>, SqlError> {
+async fn next<S: Session>(session: &mut S, sql: &'static str) -> SqlResult<Option<Timestamp>> {
     let row = session.query(sql, &[]).await?.into_iter().next();
     let at = row.map(|row| row.optional_number(0)).transpose()?.flatten();
     Ok(at.map(Timestamp::from_millis))
 }
 
-async fn cursor<S: Session>(
-    session: &mut S,
-    source: &ServiceName,
-) -> Result<Option<Cursor>, SqlError> {
+async fn cursor<S: Session>(session: &mut S, source: &ServiceName) -> SqlResult<Option<Cursor>> {
     let rows = session.query(sql::CURSOR, &[SqlValue::Text(source.as_str())]).await?;
     let read =
         |mut row: crate::SqlRow| Ok(Cursor { position: row.number(0)?, id: row.optional_name(1)? });
@@ -232,7 +226,7 @@ async fn drop_parked<S: Session>(
     plan: &ServicePlan,
     request: &DropRequest,
     stamp: Stamp,
-) -> Result<JobOutput, SqlError> {
+) -> SqlResult<JobOutput> {
     let Some(parked) = parked::find(session, request.sequence).await? else {
         return Ok(JobOutput::Refused(DropError::NotParked));
     };
@@ -255,7 +249,7 @@ async fn drop_parked<S: Session>(
     Ok(JobOutput::Done)
 }
 
-async fn youngest<S: Session>(session: &mut S) -> Result<Option<Timestamp>, SqlError> {
+async fn youngest<S: Session>(session: &mut S) -> SqlResult<Option<Timestamp>> {
     let Some(row) = session.query(sql::YOUNGEST, &[]).await?.into_iter().next() else {
         return Ok(None);
     };
@@ -263,11 +257,7 @@ async fn youngest<S: Session>(session: &mut S) -> Result<Option<Timestamp>, SqlE
     Ok((youngest > 0).then_some(Timestamp::from_millis(youngest)))
 }
 
-async fn trim<S: Session>(
-    session: &mut S,
-    outbox: Timestamp,
-    inbox: Timestamp,
-) -> Result<bool, SqlError> {
+async fn trim<S: Session>(session: &mut S, outbox: Timestamp, inbox: Timestamp) -> SqlResult<bool> {
     let mut more = tables::trim(session, outbox).await?;
     let values = [inbox.as_millis().into(), tables::TRIM_BATCH.into()];
     let statements =
@@ -283,7 +273,7 @@ async fn reactions<S: Session>(
     plan: &ServicePlan,
     source: &ServiceName,
     id: &crate::EventId,
-) -> Result<Vec<ReactionStatus>, SqlError> {
+) -> SqlResult<Vec<ReactionStatus>> {
     let mut found = Vec::new();
     for reaction in &plan.declaration.reactions {
         let name = &reaction.name;

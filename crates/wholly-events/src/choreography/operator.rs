@@ -65,8 +65,8 @@ pub enum OperateError {
 }
 
 impl<S: Store> Operator<S> {
-    /// An operator of this service. The declaration provides the refusals and the time-outs that they
-    /// start.
+    /// An operator of this service. The declaration provides the refusals and the time-outs that
+    /// they start.
     pub fn of(store: S, declaration: Declaration) -> Self {
         let plan = ServicePlan { declaration, retry: RetryPolicy::default() };
         Self { store, code: Arc::new(ServiceCode { plan, handlers: Vec::new() }) }
@@ -140,8 +140,8 @@ impl<S: Store> Operator<S> {
         })
     }
 
-    /// Sets the cursor of a followed feed, and records the reason. A running service continues there
-    /// within seconds.
+    /// Sets the cursor of a followed feed, and records the reason. A running service continues
+    /// there within seconds.
     ///
     /// # Errors
     /// The database's.

@@ -3,8 +3,8 @@
 //! An event is parked if its reaction failed, if its call is out, or if an earlier event of its
 //! correlation is parked. Parked events are retried in the order in which they were parked.
 //!
-//! INVARIANT: only the first parked event of a correlation is retried. While an event is parked, every
-//! later event of its correlation is parked behind it, except one that undoes the first.
+//! INVARIANT: only the first parked event of a correlation is retried. While an event is parked,
+//! every later event of its correlation is parked behind it, except one that undoes the first.
 
 use std::fmt;
 
@@ -14,7 +14,7 @@ use wholly_core::Timestamp;
 use crate::event::Event;
 use crate::inbox::InboxKey;
 use crate::names::{Correlation, EventId, ReactionName, ServiceName};
-use crate::session::{Session, SqlError, SqlRow, SqlValue};
+use crate::session::{Session, SqlError, SqlResult, SqlRow, SqlValue};
 use crate::{sql, wire};
 
 /// The reason why an event is parked.
@@ -91,7 +91,7 @@ pub(crate) async fn park<S: Session>(
     session: &mut S,
     parking: ParkRequest<'_>,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     let text = wire::to_json(parking.event, None).map_err(SqlError::unexpected)?;
     let values = [
         SqlValue::Text(parking.reaction.as_str()),
@@ -116,7 +116,7 @@ pub(crate) async fn update<S: Session>(
     tries: u64,
     next_try: Option<Timestamp>,
     error: Option<&str>,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     let values = [
         SqlValue::Text(state.as_str()),
         tries.into(),
@@ -133,7 +133,7 @@ pub(crate) async fn unpark<S: Session>(
     sequence: u64,
     correlation: &Correlation,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     session.pipeline(sql::UNPARK, &[sequence.into()]).await?;
     let values = [now.as_millis().into(), SqlValue::Text(correlation.as_str())];
     session.pipeline(sql::PARKED_WAKE, &values).await
@@ -143,7 +143,7 @@ pub(crate) async fn unpark<S: Session>(
 pub(crate) async fn find<S: Session>(
     session: &mut S,
     sequence: u64,
-) -> Result<Option<ParkedEvent>, SqlError> {
+) -> SqlResult<Option<ParkedEvent>> {
     let rows = session.query(sql::PARKED_ONE, &[sequence.into()]).await?;
     rows.into_iter().next().map(read).transpose()
 }
@@ -153,7 +153,7 @@ pub(crate) async fn due<S: Session>(
     session: &mut S,
     now: Timestamp,
     limit: u64,
-) -> Result<Vec<ParkedEvent>, SqlError> {
+) -> SqlResult<Vec<ParkedEvent>> {
     let rows = session.query(sql::PARKED_DUE, &[now.as_millis().into(), limit.into()]).await?;
     rows.into_iter().map(read).collect()
 }
@@ -163,12 +163,12 @@ pub(crate) async fn list<S: Session>(
     session: &mut S,
     after: u64,
     limit: u64,
-) -> Result<Vec<ParkedEvent>, SqlError> {
+) -> SqlResult<Vec<ParkedEvent>> {
     let rows = session.query(sql::PARKED_LIST, &[after.into(), limit.into()]).await?;
     rows.into_iter().map(read).collect()
 }
 
-fn read(mut row: SqlRow) -> Result<ParkedEvent, SqlError> {
+fn read(mut row: SqlRow) -> SqlResult<ParkedEvent> {
     // The names are in the table for its keys; the event has them, too.
     let _: (ServiceName, EventId) = (row.name(2)?, row.name(3)?);
     let (event, _) = wire::from_json(&row.text(5)?).map_err(SqlError::unexpected)?;

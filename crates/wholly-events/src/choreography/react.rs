@@ -32,7 +32,7 @@ use crate::inbox::{InboxKey, ReactionOutcome, record};
 use crate::names::{Correlation, EventId, EventType, ReactionName};
 use crate::outbox::publish;
 use crate::probe::{Law, broken};
-use crate::session::{Session, SqlError, SqlValue};
+use crate::session::{Session, SqlError, SqlResult, SqlValue};
 use crate::sql;
 
 /// Time and randomness, as inputs of the rules.
@@ -181,7 +181,7 @@ pub(crate) async fn record_failure<S: Session>(
     event: &Event,
     failure: &HandlerError,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     lock(session, &event.correlation, now).await?;
     let seen = look_up(session, reaction, event).await?;
     if seen.handled {
@@ -235,7 +235,7 @@ pub(crate) async fn lock<S: Session>(
     session: &mut S,
     correlation: &Correlation,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     let Some(sql) = S::DIALECT.lock_correlation() else { return Ok(()) };
     let values = [SqlValue::Text(correlation.as_str()), now.as_millis().into()];
     session.pipeline(sql, &values).await
@@ -272,7 +272,7 @@ async fn look_up<S: Session>(
     session: &mut S,
     reaction: &ReactionName,
     event: &Event,
-) -> Result<PriorState, SqlError> {
+) -> SqlResult<PriorState> {
     let values = [
         SqlValue::Text(reaction.as_str()),
         SqlValue::Text(event.source.as_str()),
@@ -292,14 +292,14 @@ async fn look_up<S: Session>(
     })
 }
 
-/// Cancels the time-outs that await an event, also a parked one. The mark stops time-outs that would
-/// start later.
+/// Cancels the time-outs that await an event, also a parked one. The mark stops time-outs that
+/// would start later.
 async fn cancel_timeouts<S: Session>(
     session: &mut S,
     plan: &ServicePlan,
     event: &Event,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     for timeout in plan.cancelled_by(&event.kind) {
         let correlation = SqlValue::Text(event.correlation.as_str());
         let values = [correlation, SqlValue::Text(timeout.emits.as_str())];
@@ -315,7 +315,7 @@ pub(crate) async fn mark_timeout<S: Session>(
     correlation: &Correlation,
     emits: &EventType,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     let mark = timeout_mark(emits);
     set_effect(session, correlation, &mark, EffectState::Suppressed, None, now).await
 }
@@ -331,7 +331,7 @@ async fn suppress_if_undone<S: Session>(
     reaction: &Reaction,
     first: u64,
     now: Timestamp,
-) -> Result<bool, SqlError> {
+) -> SqlResult<bool> {
     let Some(parked) = parked::find(session, first).await? else { return Ok(false) };
     let undone = reaction.undoes.contains(&parked.reaction);
     // A call that is out may have taken effect. It is undone only after its result is known.
@@ -351,7 +351,7 @@ async fn set_effect<S: Session>(
     state: EffectState,
     output: Option<&str>,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     let values = [
         SqlValue::Text(correlation.as_str()),
         SqlValue::Text(reaction),
@@ -367,7 +367,7 @@ async fn effect<S: Session>(
     session: &mut S,
     correlation: &Correlation,
     reaction: &str,
-) -> Result<Option<(EffectState, Option<String>)>, SqlError> {
+) -> SqlResult<Option<(EffectState, Option<String>)>> {
     let values = [SqlValue::Text(correlation.as_str()), SqlValue::Text(reaction)];
     let row = session.query(sql::EFFECT, &values).await?.into_iter().next();
     row.map(|mut row| Ok((row.word(0)?, row.optional_text(1)?))).transpose()
@@ -440,7 +440,7 @@ impl Execution<'_> {
         &self,
         session: &mut S,
         output: &str,
-    ) -> Result<ReactionOutcome, SqlError> {
+    ) -> SqlResult<ReactionOutcome> {
         if self.plan.can_be_undone(&self.reaction.name) {
             let (correlation, name) = (&self.event.correlation, self.reaction.name.as_str());
             let (done, now) = (EffectState::Done, self.stamp.now);
@@ -450,7 +450,7 @@ impl Execution<'_> {
     }
 
     /// The reactions that this one undoes, each with the data that it emitted.
-    async fn undone<S: Session>(&self, session: &mut S) -> Result<Undone, SqlError> {
+    async fn undone<S: Session>(&self, session: &mut S) -> SqlResult<Undone> {
         let correlation = &self.event.correlation;
         let mut undone = Vec::new();
         for name in &self.reaction.undoes {
@@ -463,7 +463,7 @@ impl Execution<'_> {
     }
 
     /// The same, marked as suppressed.
-    async fn undo<S: Session>(&self, session: &mut S) -> Result<Undone, SqlError> {
+    async fn undo<S: Session>(&self, session: &mut S) -> SqlResult<Undone> {
         let undone = self.undone(session).await?;
         for (name, _) in &undone {
             let (correlation, now) = (&self.event.correlation, self.stamp.now);
@@ -477,7 +477,7 @@ impl Execution<'_> {
         &self,
         session: &mut S,
         output: HandlerOutput,
-    ) -> Result<Option<Box<NewEvent>>, SqlError> {
+    ) -> SqlResult<Option<Box<NewEvent>>> {
         let (declared, data) = match output {
             Reacted::Done(data) => (&self.reaction.emits, data),
             Reacted::Silent => return Ok(None),
@@ -509,7 +509,7 @@ pub(crate) async fn emit<S: Session>(
     plan: &ServicePlan,
     event: &NewEvent,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     publish(session, event).await?;
     let started = TimeoutOrigin {
         kind: &event.kind,
@@ -545,7 +545,7 @@ async fn start_timeouts<S: Session>(
     plan: &ServicePlan,
     after: &TimeoutOrigin<'_>,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     for timeout in plan.started_by(after.kind) {
         let mark = effect(session, after.correlation, &timeout_mark(&timeout.emits)).await?;
         if mark.is_some() {

@@ -13,7 +13,7 @@ use super::job::{JobOutput, StoreJob};
 use super::observer::ReactionObserver;
 use super::plan::ServicePlan;
 use super::react::{self, Stamp};
-use super::status::{FeedStatus, ServiceStatus};
+use super::status::{FeedStatus, ParkedStatus, ReactionStatus, ServiceStatus};
 use super::{follow, tasks};
 use crate::cursor::Cursor;
 use crate::declaration::Declaration;
@@ -25,6 +25,9 @@ use crate::names::{EventType, ServiceName};
 use crate::session::{Session, SqlError};
 use crate::sql;
 use crate::store::{ServiceCode, Store, StoreError};
+
+/// The largest number of parked events in a status.
+const PARKED_LIMIT: u64 = 1_000;
 
 /// The handle of a running choreographed service.
 ///
@@ -102,8 +105,8 @@ impl<S: Store> Clone for Service<S> {
 }
 
 impl<S: Store> Choreography<S> {
-    /// Starts the service over its database: creates missing tables, follows the feeds, and continues
-    /// where the service stopped.
+    /// Starts the service over its database: creates missing tables, follows the feeds, and
+    /// continues where the service stopped.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -177,8 +180,8 @@ impl<S: Store> Service<S> {
         &self.runtime
     }
 
-    /// Wakes the service after the program has committed an event in its own transaction. Without it,
-    /// the next poll finds the event.
+    /// Wakes the service after the program has committed an event in its own transaction. Without
+    /// it, the next poll finds the event.
     pub fn wake(&self) {
         self.runtime.published.notify_one();
         self.runtime.timeouts.notify_one();
@@ -202,7 +205,16 @@ impl<S: Store> Service<S> {
     /// # Errors
     /// The database's.
     pub async fn status(&self) -> Result<ServiceStatus, StoreError> {
-        ServiceStatus::of(&self.runtime).await
+        let parked = match self.runtime.run(StoreJob::Parked(0, PARKED_LIMIT)).await? {
+            JobOutput::Parked(parked, _) => parked,
+            _ => Vec::new(),
+        };
+        let stuck_after = self.runtime.code.plan.retry.stuck_after;
+        Ok(ServiceStatus {
+            service: self.runtime.source().clone(),
+            feeds: lock(&self.runtime.feeds).clone(),
+            parked: parked.into_iter().map(|one| ParkedStatus::of(one, stuck_after)).collect(),
+        })
     }
 
     /// The service's ended reactions to an event.
@@ -213,8 +225,11 @@ impl<S: Store> Service<S> {
         &self,
         source: ServiceName,
         id: crate::EventId,
-    ) -> Result<Vec<super::status::ReactionStatus>, StoreError> {
-        super::status::reactions(&self.runtime, source, id).await
+    ) -> Result<Vec<ReactionStatus>, StoreError> {
+        Ok(match self.runtime.run(StoreJob::Reactions(source, id)).await? {
+            JobOutput::Reactions(found) => found,
+            _ => Vec::new(),
+        })
     }
 }
 
@@ -290,7 +305,8 @@ impl<S: Store> Runtime<S> {
         let mut tail = self.tail.subscribe();
         let give_up = tokio::time::Instant::now() + wait;
         if wait.is_zero() {
-            // Without a wait, the reader relies on an empty page: look for events without a position.
+            // Without a wait, the reader relies on an empty page: look for events without a
+            // position.
             self.sequence().await?;
         }
         loop {

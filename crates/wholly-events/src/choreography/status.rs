@@ -1,20 +1,12 @@
 //! The status of a choreographed service: its parked events and its progress in each feed.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
 use wholly_core::Timestamp;
 
 use super::feed_reader::Checkpoint;
-use super::job::{JobOutput, StoreJob};
 use super::parked::{ParkedEvent, ParkedState};
-use super::service::{Runtime, lock};
 use crate::inbox::ReactionOutcome;
 use crate::names::{Correlation, EventId, EventType, ReactionName, ServiceName};
-use crate::store::{Store, StoreError};
-
-/// The largest number of parked events in a status.
-const PARKED_LIMIT: u64 = 1_000;
 
 /// The status of a service.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,13 +29,10 @@ pub struct FeedStatus {
     /// The feed's last known position.
     pub head: u64,
     /// The start of the last read that reached the feed's end, in milliseconds since 1970.
-    #[serde(default)]
     pub read_to_end_at: Option<Timestamp>,
     /// The time since which the feed is unreachable.
-    #[serde(default)]
     pub unreachable_since: Option<Timestamp>,
     /// The reason why the feed is not read.
-    #[serde(default)]
     pub error: Option<String>,
 }
 
@@ -70,7 +59,6 @@ pub struct ParkedStatus {
     /// The number of attempts so far.
     pub tries: u64,
     /// The error of the last attempt.
-    #[serde(default)]
     pub error: Option<String>,
     /// The time of parking, in milliseconds since 1970.
     pub since: Timestamp,
@@ -120,21 +108,6 @@ impl FeedStatus {
     }
 }
 
-impl ServiceStatus {
-    pub(crate) async fn of<S: Store>(runtime: &Arc<Runtime<S>>) -> Result<Self, StoreError> {
-        let parked = match runtime.run(StoreJob::Parked(0, PARKED_LIMIT)).await? {
-            JobOutput::Parked(parked, _) => parked,
-            _ => Vec::new(),
-        };
-        let stuck_after = runtime.code.plan.retry.stuck_after;
-        Ok(Self {
-            service: runtime.source().clone(),
-            feeds: lock(&runtime.feeds).clone(),
-            parked: parked.into_iter().map(|one| ParkedStatus::of(one, stuck_after)).collect(),
-        })
-    }
-}
-
 impl ParkedStatus {
     pub(crate) fn of(parked: ParkedEvent, stuck_after: u32) -> Self {
         let tried_often = parked.tries >= u64::from(stuck_after);
@@ -157,15 +130,4 @@ impl ParkedStatus {
             since: parked.at,
         }
     }
-}
-
-pub(crate) async fn reactions<S: Store>(
-    runtime: &Arc<Runtime<S>>,
-    source: ServiceName,
-    id: EventId,
-) -> Result<Vec<ReactionStatus>, StoreError> {
-    Ok(match runtime.run(StoreJob::Reactions(source, id)).await? {
-        JobOutput::Reactions(found) => found,
-        _ => Vec::new(),
-    })
 }

@@ -195,8 +195,8 @@ async fn fire<S: Store>(runtime: &Arc<Runtime<S>>, running: PendingTimeout) {
 
 /// Deletes rows that are older than their retention.
 ///
-/// INVARIANT: rows that are recent by the steady clock are kept. Nothing is deleted within an hour of
-/// a jump of the wall clock, or of a start whose clock disagrees with the tables.
+/// INVARIANT: rows that are recent by the steady clock are kept. Nothing is deleted within an hour
+/// of a jump of the wall clock, or of a start whose clock disagrees with the tables.
 pub(crate) async fn trim<S: Store>(runtime: Arc<Runtime<S>>) {
     let mut ages = ages(&runtime).await;
     loop {

@@ -1,8 +1,8 @@
 //! Time-outs: a service emits an event if another one does not arrive in time.
 //!
-//! INVARIANT: a time-out fires only when no awaited event can be unread: each followed feed was read
-//! to its end after the due time, or is unreachable for a stated time. The caller checks that with
-//! [`PendingTimeout::may_fire`].
+//! INVARIANT: a time-out fires only when no awaited event can be unread: each followed feed was
+//! read to its end after the due time, or is unreachable for a stated time. The caller checks that
+//! with [`PendingTimeout::may_fire`].
 
 use wholly_core::Timestamp;
 
@@ -11,7 +11,7 @@ use super::react::{self, Stamp};
 use crate::event::NewEvent;
 use crate::names::{Correlation, EventId, EventType};
 use crate::probe::{Law, broken};
-use crate::session::{Session, SqlError, SqlRow, SqlValue};
+use crate::session::{Session, SqlResult, SqlRow, SqlValue};
 use crate::sql;
 
 /// A time-out that has started and neither fired nor been cancelled.
@@ -40,7 +40,7 @@ pub(crate) async fn due<S: Session>(
     session: &mut S,
     now: Timestamp,
     limit: u64,
-) -> Result<Vec<PendingTimeout>, SqlError> {
+) -> SqlResult<Vec<PendingTimeout>> {
     let rows = session.query(sql::TIMEOUTS_DUE, &[now.as_millis().into(), limit.into()]).await?;
     rows.into_iter().map(read).collect()
 }
@@ -51,7 +51,7 @@ pub(crate) async fn fire<S: Session>(
     plan: &ServicePlan,
     running: &PendingTimeout,
     stamp: Stamp,
-) -> Result<bool, SqlError> {
+) -> SqlResult<bool> {
     react::lock(session, &running.correlation, stamp.now).await?;
     let values =
         [SqlValue::Text(running.correlation.as_str()), SqlValue::Text(running.emits.as_str())];
@@ -72,7 +72,7 @@ pub(crate) async fn fire<S: Session>(
     Ok(true)
 }
 
-fn read(mut row: SqlRow) -> Result<PendingTimeout, SqlError> {
+fn read(mut row: SqlRow) -> SqlResult<PendingTimeout> {
     Ok(PendingTimeout {
         correlation: row.name(0)?,
         emits: row.name(1)?,

@@ -1,4 +1,4 @@
-//! A service as the cases need it: a connection to its database, on which nothing may fail.
+//! The test client: a connection to a service's database whose statements must not fail.
 
 use std::fmt::Debug;
 use std::pin::{Pin, pin};
@@ -13,7 +13,7 @@ use super::{TestConnection, TestDatabase};
 use crate::event::NewEvent;
 use crate::inbox::{self, Received};
 use crate::outbox;
-use crate::session::{Session, SqlError, SqlRow, SqlValue};
+use crate::session::{Session, SqlResult, SqlRow, SqlValue};
 use crate::sql::{self, Dialect};
 
 /// The longest that a transaction may take until it waits for another.
@@ -81,7 +81,7 @@ impl<C: TestConnection> TestClient<C> {
         reaction: &str,
         source: &str,
         id: &str,
-    ) -> Result<Received, SqlError> {
+    ) -> SqlResult<Received> {
         let (reaction, source, id) = (name(reaction), name(source), name(id));
         let now = Timestamp::from_millis(1);
         inbox::receive_once(&mut self.0.session(), &reaction, &source, &id, now).await
@@ -138,7 +138,7 @@ impl<C: TestConnection> TestClient<C> {
         &mut self,
         sql: &'static str,
         values: &[SqlValue<'_>],
-    ) -> Result<Vec<SqlRow>, SqlError> {
+    ) -> SqlResult<Vec<SqlRow>> {
         self.0.session().query(sql, values).await
     }
 

@@ -1,7 +1,7 @@
-//! A transport as every [`Feed`] must be: one suite of tests for all.
+//! The conformance suite of transports: every [`Feed`] must pass it.
 //!
-//! A test gives it publishers whose feed can be read; a case that fails panics, and is the last one
-//! that was named. `tests/feeds.rs` runs it for the transports that there are.
+//! A test provides publishers whose feed can be read. A failed case panics; its name is the last
+//! one printed. `tests/feeds.rs` runs it for the transports that there are.
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::time::Duration;

@@ -1,6 +1,7 @@
-//! Outbox and inbox as every driver and every database must keep them: one suite of tests for all.
+//! Conformance suites: outbox and inbox for every driver and database; feeds, reactions and
+//! followers.
 //!
-//! A test gives it new databases; a case that fails panics, and is the last one that was named.
+//! A test provides new databases. A failed case panics; its name is the last one printed.
 //!
 //! ```no_run
 //! # use wholly_events::conformance::{self, TestDatabase};

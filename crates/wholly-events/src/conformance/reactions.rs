@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use wholly_core::Timestamp;
 
+use super::client::name;
 use crate::choreography::DropError;
 use crate::choreography::handler::{Delivered, HandlerError, HandlerOutput, Reacted, output};
 use crate::choreography::job::{DropRequest, JobOutput, StoreJob};
@@ -18,13 +19,15 @@ use crate::declaration::{Declaration, Reaction};
 use crate::event::{Event, NewEvent};
 use crate::feed::{CursorRefusal, FeedPage, StartFrom};
 use crate::inbox::ReactionOutcome;
-use crate::names::{Correlation, EventId, EventType, ReactionName, ServiceName};
+use crate::names::{EventId, EventType, ServiceName};
 use crate::store::{ServiceCode, Store, StoreError};
 
-/// A store with a table `effect (nth, name)` that counts its rows, and a handler that writes a row into it.
+/// A store with a table `effect (nth, name)` that counts its rows, and a handler that writes a row
+/// into it.
 #[expect(async_fn_in_trait, reason = "the suite does not leave the thread")]
 pub trait Effects: Store {
-    /// A handler that inserts the name of its reaction, and then says what [`scripted_output`] says.
+    /// A handler that inserts the name of its reaction, and then says what [`scripted_output`]
+    /// says.
     fn handler() -> Self::Handler;
 
     /// The names in the table, in the order in which they were inserted.
@@ -140,7 +143,7 @@ impl<S: Effects> Fixture<S> {
         let code = Arc::new(ServiceCode { plan, handlers });
         let mut fixture = Self { store, code, now: Timestamp::from_millis(1_000_000), random: 0 };
         assert!(
-            matches!(fixture.run(StoreJob::Open).await, JobOutput::Named(1, name) if name == service())
+            matches!(fixture.run(StoreJob::Open).await, JobOutput::Named(1, name) if name.as_str() == "shop")
         );
         fixture
     }
@@ -236,22 +239,6 @@ impl<S: Effects> Fixture<S> {
     }
 }
 
-fn service() -> ServiceName {
-    ServiceName::new("shop").unwrap()
-}
-
-fn kind(name: &str) -> EventType {
-    EventType::new(name).unwrap()
-}
-
-fn name(name: &str) -> ReactionName {
-    ReactionName::new(name).unwrap()
-}
-
-fn correlation(name: &str) -> Correlation {
-    Correlation::new(name).unwrap()
-}
-
 fn declaration() -> Declaration {
     let declaration = serde_json::json!({
         "service": "shop",
@@ -301,7 +288,7 @@ async fn a_reaction_happens_once_and_its_event_is_caused<S: Effects>(mut fixture
     assert_eq!(fixture.store.effects().await, ["Created", "Created"]);
     let page = fixture.read(StartFrom::Earliest).await.unwrap();
     let emitted = &page.events[0].event;
-    assert_eq!(emitted.kind, kind("Reserved"));
+    assert_eq!(emitted.kind, name("Reserved"));
     assert_eq!(emitted.causation.as_ref(), Some(&created.id));
     assert_eq!(
         (&emitted.correlation, &emitted.traceparent),
@@ -325,7 +312,7 @@ async fn what_fails_is_parked_and_tried_in_its_order<S: Effects>(mut fixture: Fi
     let second = event("e2", "Created", "done");
     assert_eq!(fixture.receive(RESERVE, &second).await, Disposition::Parked);
     // Another correlation goes on.
-    let other = Event { correlation: correlation("ORD2"), ..event("e3", "Created", "done") };
+    let other = Event { correlation: name("ORD2"), ..event("e3", "Created", "done") };
     assert_eq!(fixture.receive(RESERVE, &other).await, DONE);
     assert_eq!(fixture.store.effects().await, ["Created"]);
     assert!(fixture.due().await.is_empty());
@@ -358,7 +345,7 @@ async fn an_undo_that_comes_first_suppresses<S: Effects>(mut fixture: Fixture<S>
     // What undoes has emitted, what is suppressed has not.
     let data = r#""[(\"Created\", None)] None""#.to_owned();
     assert_eq!(fixture.published().await, [("Released".to_owned(), data)]);
-    let other = Event { correlation: correlation("ORD2"), ..event("e3", "Created", "done") };
+    let other = Event { correlation: name("ORD2"), ..event("e3", "Created", "done") };
     assert_eq!(fixture.receive(RESERVE, &other).await, DONE);
 }
 
@@ -444,7 +431,7 @@ async fn an_operator_gives_up_with_a_refusal_and_a_reason<S: Effects>(mut fixtur
     let created = event("e1", "Created", "fail");
     fixture.fail(RESERVE, &created).await;
     let sequence = fixture.parked().await[0].sequence;
-    let refusal = Some((kind("NotReserved"), "{}".to_owned()));
+    let refusal = Some((name("NotReserved"), "{}".to_owned()));
     assert!(matches!(fixture.drop_parked(sequence, refusal.clone()).await, JobOutput::Done));
     let again = fixture.drop_parked(sequence, refusal).await;
     assert!(matches!(again, JobOutput::Refused(DropError::NotParked)), "{again:?}");
@@ -472,9 +459,9 @@ async fn timeouts<S: Effects>(fixture: &mut Fixture<S>) -> usize {
 
 async fn a_time_out_fires_once_and_only_where_nothing_came<S: Effects>(mut fixture: Fixture<S>) {
     fixture.receive(RESERVE, &event("e1", "Created", "done")).await;
-    let other = Event { correlation: correlation("ORD2"), ..event("e2", "Created", "done") };
+    let other = Event { correlation: name("ORD2"), ..event("e2", "Created", "done") };
     fixture.receive(RESERVE, &other).await;
-    let cancelled = Event { correlation: correlation("ORD2"), ..event("e3", "Cancelled", "done") };
+    let cancelled = Event { correlation: name("ORD2"), ..event("e3", "Cancelled", "done") };
     fixture.receive(RELEASE, &cancelled).await;
     assert_eq!(timeouts(&mut fixture).await, 0);
     fixture.now = fixture.now + Duration::from_secs(61);
@@ -508,7 +495,7 @@ async fn an_awaited_event_cancels_also_where_it_is_parked<S: Effects>(mut fixtur
 async fn a_feed_refuses_what_it_does_not_know<S: Effects>(mut fixture: Fixture<S>) {
     for n in 0..5 {
         let created = Event {
-            correlation: correlation(&format!("ORD{n}")),
+            correlation: name(&format!("ORD{n}")),
             ..event(&format!("e{n}"), "Created", "done")
         };
         fixture.receive(RESERVE, &created).await;

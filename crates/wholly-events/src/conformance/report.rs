@@ -11,13 +11,13 @@ pub struct Report {
     pub checks: Vec<RuleCheck>,
 }
 
-/// One rule, and whether the service keeps it.
+/// The check of one rule.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RuleCheck {
     /// The rule, as a sentence.
     pub rule: &'static str,
-    /// True if it is kept.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
@@ -32,7 +32,7 @@ pub enum Verdict {
         /// The behaviour that was seen instead.
         seen: String,
     },
-    /// The rule could not be looked at.
+    /// The rule could not be checked.
     NotOffered,
 }
 
@@ -56,12 +56,12 @@ impl fmt::Display for Report {
     }
 }
 
-/// Why a check did not pass.
+/// The reason why a check did not pass.
 #[derive(Debug)]
 pub(super) enum RuleFailure {
-    /// There was no way to look.
+    /// The service offers no way to check the rule.
     NotOffered,
-    /// The service broke the rule: this was seen instead.
+    /// The service broke the rule; the behaviour that was seen instead.
     Seen(String),
 }
 
@@ -75,7 +75,7 @@ impl RuleFailure {
     }
 }
 
-/// Broken, unless it is so.
+/// Fails with the seen behaviour unless the condition holds.
 pub(super) fn ensure(is_so: bool, seen: impl FnOnce() -> String) -> Result<(), RuleFailure> {
     if is_so { Ok(()) } else { Err(RuleFailure::Seen(seen())) }
 }

@@ -3,44 +3,44 @@
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
-use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgRow, PgTypeInfo};
+use sqlx::postgres::{PgArgumentBuffer, PgArguments, PgTypeInfo};
 use sqlx::query::Query;
-use sqlx::{Encode, PgConnection, Row as _, Type, TypeInfo, ValueRef};
+use sqlx::{Encode, PgConnection, Type};
 
 use crate::event::{NewEvent, now};
 use crate::inbox::{self, Received};
 use crate::names::{EventId, ReactionName, ServiceName};
 use crate::outbox;
-use crate::session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
+use crate::session::{Session, SqlResult, SqlRow, SqlValue};
 use crate::sql::Dialect;
 
 /// Writes the event into the outbox, in the caller's transaction: `&mut *transaction` is a
 /// `&mut PgConnection`.
 ///
 /// # Errors
-/// What PostgreSQL says. The caller must then roll back.
-pub async fn publish(db: &mut PgConnection, event: &NewEvent) -> Result<(), SqlError> {
+/// The error of PostgreSQL. The caller must then roll back.
+pub async fn publish(db: &mut PgConnection, event: &NewEvent) -> SqlResult<()> {
     outbox::publish(&mut Postgres(db), event).await
 }
 
-/// Remembers the event in the caller's transaction, and tells whether it came before.
+/// Records the event in the caller's transaction; returns whether this is its first delivery.
 ///
 /// # Errors
-/// What PostgreSQL says. The caller must then roll back.
+/// The error of PostgreSQL. The caller must then roll back.
 pub async fn receive_once(
     db: &mut PgConnection,
     reaction: &ReactionName,
     source: &ServiceName,
     id: &EventId,
-) -> Result<Received, SqlError> {
+) -> SqlResult<Received> {
     inbox::receive_once(&mut Postgres(db), reaction, source, id, now()).await
 }
 
-/// Makes the tables of this crate where they are not yet there.
+/// Creates the missing tables of this crate.
 ///
 /// # Errors
-/// What PostgreSQL says.
-pub async fn create_tables(db: &mut PgConnection) -> Result<(), SqlError> {
+/// The error of PostgreSQL.
+pub async fn create_tables(db: &mut PgConnection) -> SqlResult<()> {
     outbox::create_tables(&mut Postgres(db)).await
 }
 
@@ -50,11 +50,7 @@ pub struct Postgres<'a>(pub(crate) &'a mut PgConnection);
 impl Session for Postgres<'_> {
     const DIALECT: Dialect = Dialect::Postgres;
 
-    async fn execute(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue<'_>],
-    ) -> Result<u64, SqlError> {
+    async fn execute(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<u64> {
         Ok(bound(sql, values).execute(&mut *self.0).await?.rows_affected())
     }
 
@@ -62,12 +58,12 @@ impl Session for Postgres<'_> {
         &mut self,
         sql: &'static str,
         values: &[SqlValue<'_>],
-    ) -> Result<Vec<SqlRow>, SqlError> {
+    ) -> SqlResult<Vec<SqlRow>> {
         let rows = bound(sql, values).fetch_all(&mut *self.0).await?;
-        rows.iter().map(row).collect()
+        rows.iter().map(super::row).collect()
     }
 
-    async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError> {
+    async fn batch(&mut self, sql: &'static str) -> SqlResult<()> {
         sqlx::raw_sql(sql).execute(&mut *self.0).await?;
         Ok(())
     }
@@ -78,21 +74,6 @@ fn bound(
     values: &[SqlValue<'_>],
 ) -> Query<'static, sqlx::Postgres, PgArguments> {
     values.iter().fold(sqlx::query(sql), |query, value| query.bind(*value))
-}
-
-fn row(row: &PgRow) -> Result<SqlRow, SqlError> {
-    let cells = (0..row.len()).map(|column| cell(row, column));
-    Ok(SqlRow(cells.collect::<Result<_, SqlError>>()?))
-}
-
-fn cell(row: &PgRow, column: usize) -> Result<SqlCell, SqlError> {
-    let value = row.try_get_raw(column)?;
-    match value.type_info().name() {
-        _ if value.is_null() => Ok(SqlCell::Null),
-        "INT8" => Ok(SqlCell::Int(row.try_get(column)?)),
-        "TEXT" => Ok(SqlCell::Text(row.try_get(column)?)),
-        _ => Err(SqlError::unexpected("a column is neither number nor text")),
-    }
 }
 
 impl Type<sqlx::Postgres> for SqlValue<'_> {

@@ -17,35 +17,35 @@ use crate::event::{NewEvent, now};
 use crate::inbox::{self, Received};
 use crate::names::{EventId, ReactionName, ServiceName};
 use crate::outbox;
-use crate::session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
+use crate::session::{Session, SqlCell, SqlError, SqlResult, SqlRow, SqlValue};
 use crate::sql::Dialect;
 
 /// Writes the event into the outbox, in the caller's transaction.
 ///
 /// # Errors
-/// What PostgreSQL says. The caller must then roll back.
-pub async fn publish(db: &(impl GenericClient + Sync), event: &NewEvent) -> Result<(), SqlError> {
+/// The error of PostgreSQL. The caller must then roll back.
+pub async fn publish(db: &(impl GenericClient + Sync), event: &NewEvent) -> SqlResult<()> {
     outbox::publish(&mut Postgres::new(db.client()), event).await
 }
 
-/// Remembers the event in the caller's transaction, and tells whether it came before.
+/// Records the event in the caller's transaction; returns whether this is its first delivery.
 ///
 /// # Errors
-/// What PostgreSQL says. The caller must then roll back.
+/// The error of PostgreSQL. The caller must then roll back.
 pub async fn receive_once(
     db: &(impl GenericClient + Sync),
     reaction: &ReactionName,
     source: &ServiceName,
     id: &EventId,
-) -> Result<Received, SqlError> {
+) -> SqlResult<Received> {
     inbox::receive_once(&mut Postgres::new(db.client()), reaction, source, id, now()).await
 }
 
-/// Makes the tables of this crate where they are not yet there.
+/// Creates the missing tables of this crate.
 ///
 /// # Errors
-/// What PostgreSQL says.
-pub async fn create_tables(db: &(impl GenericClient + Sync)) -> Result<(), SqlError> {
+/// The error of PostgreSQL.
+pub async fn create_tables(db: &(impl GenericClient + Sync)) -> SqlResult<()> {
     outbox::create_tables(&mut Postgres::new(db.client())).await
 }
 
@@ -61,7 +61,7 @@ pub struct Postgres<'a> {
     unanswered: Vec<PendingAnswer<'a>>,
 }
 
-type PendingAnswer<'a> = Pin<Box<dyn Future<Output = Result<(), SqlError>> + Send + 'a>>;
+type PendingAnswer<'a> = Pin<Box<dyn Future<Output = SqlResult<()>> + Send + 'a>>;
 
 impl<'a> Postgres<'a> {
     /// A client of the caller's, who ends the transaction: each statement is waited for.
@@ -81,7 +81,7 @@ impl<'a> Postgres<'a> {
     }
 
     /// Waits for the answers of pipelined statements; the first error is the transaction's.
-    pub(crate) async fn answers(&mut self) -> Result<(), SqlError> {
+    pub(crate) async fn answers(&mut self) -> SqlResult<()> {
         for answer in self.unanswered.drain(..) {
             answer.await?;
         }
@@ -89,7 +89,7 @@ impl<'a> Postgres<'a> {
     }
 
     /// Sends a statement; its answer is waited for later.
-    fn send(&mut self, mut answer: PendingAnswer<'a>) -> Result<(), SqlError> {
+    fn send(&mut self, mut answer: PendingAnswer<'a>) -> SqlResult<()> {
         // The first look at a statement's future sends it.
         match answer.as_mut().now_or_never() {
             Some(answer) => answer,
@@ -104,7 +104,7 @@ impl<'a> Postgres<'a> {
         &mut self,
         sql: &'static str,
         values: &Typed<'_>,
-    ) -> Result<Option<Statement>, SqlError> {
+    ) -> SqlResult<Option<Statement>> {
         let Some(statements) = self.prepared else { return Ok(None) };
         let types: Vec<Type> = values.iter().map(|(_, kind)| kind.clone()).collect();
         Ok(Some(statements.prepare_typed(self.client, sql, &types).await?))
@@ -114,11 +114,7 @@ impl<'a> Postgres<'a> {
 impl Session for Postgres<'_> {
     const DIALECT: Dialect = Dialect::Postgres;
 
-    async fn execute(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue<'_>],
-    ) -> Result<u64, SqlError> {
+    async fn execute(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<u64> {
         let values = typed(values);
         Ok(match self.statement(sql, &values).await? {
             Some(statement) => self.client.execute(&statement, &bare(&values)).await?,
@@ -126,11 +122,7 @@ impl Session for Postgres<'_> {
         })
     }
 
-    async fn pipeline(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue<'_>],
-    ) -> Result<(), SqlError> {
+    async fn pipeline(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<()> {
         let Some(statement) = self.statement(sql, &typed(values)).await? else {
             return self.execute(sql, values).await.map(drop);
         };
@@ -147,7 +139,7 @@ impl Session for Postgres<'_> {
         &mut self,
         sql: &'static str,
         values: &[SqlValue<'_>],
-    ) -> Result<Vec<SqlRow>, SqlError> {
+    ) -> SqlResult<Vec<SqlRow>> {
         let values = typed(values);
         let rows = match self.statement(sql, &values).await? {
             Some(statement) => self.client.query(&statement, &bare(&values)).await?,
@@ -156,7 +148,7 @@ impl Session for Postgres<'_> {
         rows.iter().map(row).collect()
     }
 
-    async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError> {
+    async fn batch(&mut self, sql: &'static str) -> SqlResult<()> {
         let client = self.client;
         let answer = async move { Ok(client.batch_execute(sql).await?) };
         match self.prepared {
@@ -216,7 +208,7 @@ impl ToSql for SqlCell {
     to_sql_checked!();
 }
 
-fn row(row: &tokio_postgres::Row) -> Result<SqlRow, SqlError> {
+fn row(row: &tokio_postgres::Row) -> SqlResult<SqlRow> {
     let cells = (0..row.len()).map(|column| row.try_get(column));
     Ok(SqlRow(cells.collect::<Result<_, tokio_postgres::Error>>()?))
 }

@@ -208,9 +208,9 @@ pub struct FeedInfo {
 
 /// A feed from the follower's side, implemented by each transport.
 ///
-/// A transport delivers the committed events of a publisher in the order of their positions, each at
-/// least once, from the requested cursor on, or refuses the cursor. A transport may repeat events and
-/// may be unreachable, but never skips an event.
+/// A transport delivers the committed events of a publisher in the order of their positions, each
+/// at least once, from the requested cursor on, or refuses the cursor. A transport may repeat
+/// events and may be unreachable, but never skips an event.
 pub trait Feed: Send + Sync + 'static {
     /// Reads a page.
     ///

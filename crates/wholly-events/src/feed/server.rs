@@ -93,8 +93,8 @@ async fn feed<S: Store>(
     }
 }
 
-/// Writes a page as a batch of CloudEvents, cut at [`PAGE_BYTES`]. An invalid entry of the outbox is
-/// replaced by the reason, and followers set it aside.
+/// Writes a page as a batch of CloudEvents, cut at [`PAGE_BYTES`]. An invalid entry of the outbox
+/// is replaced by the reason, and followers set it aside.
 fn batch(info: &FeedInfo, page: &FeedPage) -> Response {
     let mut body = String::from("[");
     let mut cursor = &page.cursor;

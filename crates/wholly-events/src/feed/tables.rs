@@ -7,7 +7,7 @@ use crate::cursor::Cursor;
 use crate::event::{DATA_LIMIT, Event};
 use crate::names::{EventId, ServiceName};
 use crate::probe::{Law, broken};
-use crate::session::{Session, SqlError, SqlRow};
+use crate::session::{Session, SqlError, SqlResult, SqlRow};
 use crate::wire::PositionedEvent;
 use crate::{SqlValue, sql};
 
@@ -30,7 +30,7 @@ pub struct FeedBounds {
 pub(crate) async fn name<S: Session>(
     session: &mut S,
     source: &ServiceName,
-) -> Result<(u64, ServiceName), SqlError> {
+) -> SqlResult<(u64, ServiceName)> {
     let version = SqlValue::Int(sql::SCHEMA_VERSION);
     session.execute(sql::NAME_FEED, &[version, SqlValue::Text(source.as_str())]).await?;
     let rows = session.query(sql::FEED_NAME, &[]).await?;
@@ -54,7 +54,7 @@ pub(crate) async fn sequence<S: Session>(
     session: &mut S,
     source: &ServiceName,
     known: Option<&Cursor>,
-) -> Result<Sequenced, SqlError> {
+) -> SqlResult<Sequenced> {
     if let Some(sequence) = S::DIALECT.sequence() {
         session.pipeline(S::DIALECT.feed_locked(), &[]).await?;
         // A separate statement: its snapshot is taken after the row was locked.
@@ -80,7 +80,7 @@ async fn page_after<S: Session>(
     session: &mut S,
     source: &ServiceName,
     known: &Cursor,
-) -> Result<Option<FeedPage>, SqlError> {
+) -> SqlResult<Option<FeedPage>> {
     // The event at the cursor is read, too: a restored database has another event there, or none.
     let before = known.position.saturating_sub(1);
     let values = [before.into(), (SEQUENCE_BATCH + 1).into()];
@@ -97,14 +97,14 @@ async fn page_after<S: Session>(
 }
 
 /// The bounds of the feed, by this statement.
-async fn ends<S: Session>(session: &mut S, sql: &'static str) -> Result<FeedBounds, SqlError> {
+async fn ends<S: Session>(session: &mut S, sql: &'static str) -> SqlResult<FeedBounds> {
     let rows = session.query(sql, &[]).await?;
     let Some(mut row) = rows.into_iter().next() else { return Err(no_feed()) };
     let trimmed = Cursor { position: row.number(2)?, id: row.optional_name(3)? };
     Ok(FeedBounds { head: cursor(row, 0)?, trimmed })
 }
 
-fn cursor(mut row: SqlRow, column: usize) -> Result<Cursor, SqlError> {
+fn cursor(mut row: SqlRow, column: usize) -> SqlResult<Cursor> {
     Ok(Cursor { position: row.number(column)?, id: row.optional_name(column + 1)? })
 }
 
@@ -121,7 +121,7 @@ pub(crate) async fn page<S: Session>(
     source: &ServiceName,
     head: u64,
     limit: u64,
-) -> Result<Result<FeedPage, CursorRefusal>, SqlError> {
+) -> SqlResult<Result<FeedPage, CursorRefusal>> {
     let before = ends(session, S::DIALECT.feed()).await?;
     let after = match start {
         StartFrom::Earliest => before.trimmed,
@@ -150,7 +150,7 @@ fn read(
     source: &ServiceName,
     after: Cursor,
     head: u64,
-) -> Result<FeedPage, SqlError> {
+) -> SqlResult<FeedPage> {
     let mut page = FeedPage { events: Vec::new(), set_aside: Vec::new(), cursor: after, head };
     for mut row in rows {
         let (position, id) = (row.number(0)?, row.name::<EventId>(1)?);
@@ -174,7 +174,7 @@ async fn check_cursor<S: Session>(
     session: &mut S,
     cursor: &Cursor,
     ends: &FeedBounds,
-) -> Result<Result<(), CursorRefusal>, SqlError> {
+) -> SqlResult<Result<(), CursorRefusal>> {
     let position = cursor.position;
     if broken(Law::CursorsAreJudged) {
         return Ok(Ok(()));
@@ -201,7 +201,7 @@ async fn check_cursor<S: Session>(
 
 /// Deletes events made before this time, oldest first; returns whether there may be more. The id of
 /// the last deleted event is kept for cursors that name it.
-pub(crate) async fn trim<S: Session>(session: &mut S, before: Timestamp) -> Result<bool, SqlError> {
+pub(crate) async fn trim<S: Session>(session: &mut S, before: Timestamp) -> SqlResult<bool> {
     // The row's lock excludes the sequencer and other trimmers.
     ends(session, S::DIALECT.feed_locked()).await?;
     let values = [TRIM_BATCH.into(), before.as_millis().into()];

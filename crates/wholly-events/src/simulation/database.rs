@@ -183,8 +183,8 @@ impl SimulatedDatabase {
     }
 }
 
-/// Takes or changes an order, or writes what is no event. The client may not have heard of it, and say
-/// it again.
+/// Takes or changes an order, or writes what is no event. The client may not have heard of it, and
+/// say it again.
 async fn place<const SEQUENCED: bool>(
     session: &mut SimulatedSession<'_, SEQUENCED>,
     plan: &ServicePlan,

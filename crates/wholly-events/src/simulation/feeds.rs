@@ -1,9 +1,9 @@
-//! The way between followers and feeds: questions and answers are lost and late, and a follower asks
-//! again. A page that arrives may be of long ago.
+//! The way between followers and feeds: questions and answers are lost and late, and a follower
+//! asks again. A page that arrives may be of long ago.
 
 use super::database::TransactionEnd;
 use super::planted::Bug;
-use super::service::{Continuation, PendingRequest, SimulatedFollower, SimulatedService};
+use super::service::{Next, PendingRequest, SimulatedFollower, SimulatedService};
 use super::violation::{Property, Violation, ensure};
 use super::world::World;
 use crate::choreography::feed_reader::{self, Checkpoint};
@@ -170,12 +170,12 @@ impl World {
         let process = self.services[service].process.as_mut().unwrap();
         for transaction in &mut process.transactions {
             match &transaction.then {
-                Continuation::Deal { source: of, .. }
-                | Continuation::DealFailed { source: of, .. }
-                | Continuation::SetAside { source: of, .. }
+                Next::Deal { source: of, .. }
+                | Next::DealFailed { source: of, .. }
+                | Next::SetAside { source: of, .. }
                     if *of == source =>
                 {
-                    transaction.then = Continuation::Abandoned;
+                    transaction.then = Next::Abandoned;
                 }
                 _ => {}
             }

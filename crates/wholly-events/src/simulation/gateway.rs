@@ -14,7 +14,7 @@ pub(super) struct Gateway {
     pub(super) asked: BTreeSet<String>,
     /// Calls of processes that do not wait for them any more, and that may still arrive.
     pub(super) late: Vec<(String, GatewayCall)>,
-    /// Its haste: so often out of a hundred it does what it could.
+    /// The percentage of its turns in which it acts.
     pub(super) haste: u64,
 }
 

@@ -43,7 +43,7 @@ pub(super) struct Mark {
 }
 
 impl Ledger {
-    /// Enters what a transaction writes that was committed at this moment.
+    /// Enters what a transaction wrote and committed at this time.
     pub(super) fn enter(&mut self, writes: &WriteSet, at: Timestamp) -> Result<(), Violation> {
         for values in &writes.published {
             let text = |nth: usize| text(&values[nth]).to_owned();

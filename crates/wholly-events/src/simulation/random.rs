@@ -1,4 +1,4 @@
-//! Chance from a seed: the same one gives the same run.
+//! Random numbers from a seed: the same seed gives the same run.
 
 use proptest::prelude::Rng;
 use proptest::test_runner::{RngAlgorithm, TestRng};
@@ -18,7 +18,7 @@ impl Randomness {
         self.0.next_u64() % limit.max(1)
     }
 
-    /// A place in something that is so long.
+    /// An index below this length.
     pub(super) fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
     }

@@ -63,7 +63,7 @@ pub(super) struct PendingRequest {
 /// A transaction that has begun.
 pub(super) struct OpenTransaction {
     pub(super) work: TransactionWork,
-    pub(super) then: Continuation,
+    pub(super) then: Next,
     pub(super) correlation: Correlation,
     /// The sequence that its event takes: it holds the correlation's lock.
     pub(super) drawn: Option<u64>,
@@ -71,7 +71,7 @@ pub(super) struct OpenTransaction {
 
 /// The consequence of a transaction.
 #[derive(Clone, Debug)]
-pub(super) enum Continuation {
+pub(super) enum Next {
     /// The event of a feed, and the next reactions to it.
     Deal { source: usize, lane: Correlation, event: Event, nth: usize },
     /// The same, after a failure was recorded.

@@ -9,7 +9,7 @@ use rusqlite::{Connection, params_from_iter};
 
 use super::planted::Bug;
 use crate::driver::rusqlite::Sqlite;
-use crate::session::{Session, SqlCell, SqlError, SqlRow, SqlValue};
+use crate::session::{Session, SqlCell, SqlResult, SqlRow, SqlValue};
 use crate::sql::{self, Dialect};
 
 /// A transaction of the simulation, and what it has written.
@@ -63,11 +63,7 @@ const HEAD_BY_MAX: &str = "UPDATE wholly_feed
 impl<const SEQUENCED: bool> Session for SimulatedSession<'_, SEQUENCED> {
     const DIALECT: Dialect = if SEQUENCED { Dialect::Postgres } else { Dialect::Sqlite };
 
-    async fn execute(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue<'_>],
-    ) -> Result<u64, SqlError> {
+    async fn execute(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<u64> {
         let kept = || values.iter().map(SqlCell::from).collect();
         if sql == sql::PUBLISH {
             self.writes.published.push(kept());
@@ -92,11 +88,7 @@ impl<const SEQUENCED: bool> Session for SimulatedSession<'_, SEQUENCED> {
         Sqlite(self.db).execute(sql, values).await
     }
 
-    async fn pipeline(
-        &mut self,
-        sql: &'static str,
-        values: &[SqlValue<'_>],
-    ) -> Result<(), SqlError> {
+    async fn pipeline(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<()> {
         // In PostgreSQL it is all the same whether a statement gives rows that nobody reads.
         match sql == Self::DIALECT.feed_locked() || Some(sql) == Self::DIALECT.sequence() {
             true => self.query(sql, values).await.map(drop),
@@ -108,7 +100,7 @@ impl<const SEQUENCED: bool> Session for SimulatedSession<'_, SEQUENCED> {
         &mut self,
         sql: &'static str,
         values: &[SqlValue<'_>],
-    ) -> Result<Vec<SqlRow>, SqlError> {
+    ) -> SqlResult<Vec<SqlRow>> {
         let mut sqlite = Sqlite(self.db);
         if Some(sql) == Self::DIALECT.sequence() {
             if self.bug == Some(Bug::PositionsReusedAfterTrimming) {
@@ -130,7 +122,7 @@ impl<const SEQUENCED: bool> Session for SimulatedSession<'_, SEQUENCED> {
         }
     }
 
-    async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError> {
+    async fn batch(&mut self, sql: &'static str) -> SqlResult<()> {
         // The tables' block is one for PostgreSQL alone; what is in it is not.
         let tables = sql.find("CREATE TABLE").filter(|_| sql.starts_with("DO $$"));
         let sql = tables.map_or(sql, |from| sql[from..].trim_end_matches("END IF;\nEND $$"));

@@ -1,7 +1,7 @@
 //! The tasks of a service beside its feeds: parked events, calls, time-outs, retention.
 
 use super::database::TransactionWork;
-use super::service::Continuation;
+use super::service::Next;
 use super::shop::PAYMENT;
 use super::violation::{Property, Violation, ensure};
 use super::world::World;
@@ -18,9 +18,8 @@ impl World {
     /// Parked events that are due are tried again.
     pub(super) fn retry(&mut self, service: usize) -> Result<(), Violation> {
         let Some(process) = &self.services[service].process else { return Ok(()) };
-        let tries = |then: &Continuation| {
-            matches!(then, Continuation::Retried { .. } | Continuation::Failed { sequence: 0 })
-        };
+        let tries =
+            |then: &Next| matches!(then, Next::Retried { .. } | Next::Failed { sequence: 0 });
         if process.transactions.iter().any(|transaction| tries(&transaction.then)) {
             return Ok(());
         }
@@ -42,7 +41,7 @@ impl World {
             self.begin(
                 service,
                 TransactionWork::Job(job),
-                Continuation::Retried { index, event },
+                Next::Retried { index, event },
                 correlation,
             );
         }
@@ -55,7 +54,7 @@ impl World {
         let is_firing = process
             .transactions
             .iter()
-            .any(|transaction| matches!(transaction.then, Continuation::Fired(_)));
+            .any(|transaction| matches!(transaction.then, Next::Fired(_)));
         if is_firing || self.services[service].plan.declaration.timeouts.is_empty() {
             return Ok(());
         }
@@ -75,12 +74,7 @@ impl World {
         if let Some(running) = ripe.into_iter().next() {
             let correlation = running.correlation.clone();
             let job = StoreJob::Fire(running.clone(), self.stamp());
-            self.begin(
-                service,
-                TransactionWork::Job(job),
-                Continuation::Fired(running),
-                correlation,
-            );
+            self.begin(service, TransactionWork::Job(job), Next::Fired(running), correlation);
         }
         Ok(())
     }
@@ -115,7 +109,7 @@ impl World {
         let (sequence, index, event) = (call.sequence, call.index, call.event);
         let correlation = event.correlation.clone();
         let job = StoreJob::Retry(sequence, correlation.clone(), call.answer, self.stamp());
-        let then = Continuation::Recorded { sequence, index, event };
+        let then = Next::Recorded { sequence, index, event };
         self.begin(PAYMENT, TransactionWork::Job(job), then, correlation);
         Ok(())
     }
@@ -127,7 +121,7 @@ impl World {
         if call.answer.is_none() && self.random.percent(60) {
             self.gateway.late.push((call.key, self.gateway.call_of(&call.event)));
         }
-        let then = Continuation::Failed { sequence: call.sequence };
+        let then = Next::Failed { sequence: call.sequence };
         let failure = HandlerError::failed("the gateway gave no answer");
         self.record_failure(PAYMENT, call.index, call.event, failure, then);
         Ok(())

@@ -1,9 +1,9 @@
-//! Events that do not fit: what is no event is set aside, and an operator drops what cannot be read,
-//! or what fails, with a stated end.
+//! Events that do not fit: what is no event is set aside, and an operator drops what cannot be
+//! read, or what fails, with a stated end.
 
 use super::database::{TransactionEnd, TransactionWork};
 use super::planted::Bug;
-use super::service::Continuation;
+use super::service::Next;
 use super::shop::{NAMES, Order};
 use super::violation::{Property, Violation, ensure};
 use super::world::{Disruption, World};
@@ -43,7 +43,7 @@ impl World {
     }
 
     fn set_aside(&mut self, service: usize, source: usize, lane: Correlation, what: SetAside) {
-        let then = Continuation::SetAside { source, lane: lane.clone() };
+        let then = Next::SetAside { source, lane: lane.clone() };
         if self.bug == Some(Bug::NoEventIsPassedOver) {
             return self.is_set_aside(service, source, &lane);
         }

@@ -1,37 +1,38 @@
-//! The properties that are checked, and the words for what is wrong.
+//! The checked properties, and their violations.
 
 use std::fmt;
 
-/// A property that a run must have.
+/// A property of every run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Property {
-    /// A reaction deals with an event once, and its effect happens once.
+    /// A reaction handles an event once, and takes effect once.
     Once,
-    /// Every committed event was dealt with by every reaction to it.
+    /// Every committed event was handled by every reaction to it.
     Delivered,
-    /// Each follower keeps what is no event, and nothing else.
+    /// Each follower stores the invalid entries, and nothing else.
     Kept,
-    /// A dropped event emits the refusal that was said, or nothing.
+    /// A dropped event emits the operator's refusal, or nothing.
     Dropped,
     /// Handlers see the events of a publisher and a correlation in the order of their commits.
     Ordered,
-    /// No event is there without the change that it tells of.
+    /// No event exists without its transaction's change.
     Orphan,
-    /// A position is one event's for ever.
+    /// A position belongs to one event for ever.
     Positions,
-    /// A cursor is believed exactly where its publisher has, or had, the event that it names.
+    /// A cursor is accepted if and only if its publisher has, or had, the event that it names.
     Believed,
-    /// A time-out fires only where no awaited event was there before it fell due.
+    /// A time-out fires only if no awaited event was published before the due time.
     TimedOut,
-    /// Trimming takes what is old, all of it, and nothing else.
+    /// Trimming deletes all old rows, and nothing else.
     Trimmed,
     /// Every order ends confirmed or cancelled.
     Ends,
-    /// A confirmed order has goods and money, a cancelled one neither; nothing is made or lost.
+    /// A confirmed order has goods and money, a cancelled one has neither; no goods appear or
+    /// vanish.
     Whole,
 }
 
-/// A property that a run does not have.
+/// A violated property, with its description.
 #[derive(Clone, Debug)]
 pub(super) struct Violation {
     pub(super) property: Property,

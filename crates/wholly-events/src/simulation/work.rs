@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::database::{TransactionEnd, TransactionWork};
 use super::handlers::FailurePoint;
-use super::service::{Continuation, OpenTransaction, PendingCall};
+use super::service::{Next, OpenTransaction, PendingCall};
 use super::shop::{ORDER, Order};
 use super::violation::{Property, Violation, ensure};
 use super::world::{Disruption, World};
@@ -33,13 +33,13 @@ impl World {
         let Some((lane, event)) = self.deal_with(service, source, lane, item) else {
             return Ok(());
         };
-        self.react(service, Continuation::Deal { source, lane, event, nth: 0 });
+        self.react(service, Next::Deal { source, lane, event, nth: 0 });
         Ok(())
     }
 
     /// Begins with this reaction to the event, or ends with it, where there is none.
-    fn react(&mut self, service: usize, then: Continuation) {
-        let Continuation::Deal { source, lane, event, nth } = &then else { return };
+    fn react(&mut self, service: usize, then: Next) {
+        let Next::Deal { source, lane, event, nth } = &then else { return };
         let index = self.services[service].plan.reactions_to(&event.kind).nth(*nth);
         let (source, lane, event) = (*source, lane.clone(), event.clone());
         match index {
@@ -78,12 +78,7 @@ impl World {
             data,
         };
         let correlation = event.correlation.clone();
-        self.begin(
-            ORDER,
-            TransactionWork::Place(event, stamp.now),
-            Continuation::Placed,
-            correlation,
-        );
+        self.begin(ORDER, TransactionWork::Place(event, stamp.now), Next::Placed, correlation);
     }
 
     /// Begins a transaction. It may take the lock of its correlation now, and with it the sequence
@@ -92,7 +87,7 @@ impl World {
         &mut self,
         service: usize,
         work: TransactionWork,
-        then: Continuation,
+        then: Next,
         correlation: Correlation,
     ) {
         let early = self.random.percent(60);
@@ -164,43 +159,31 @@ impl World {
             _ => {}
         }
         match transaction.then {
-            Continuation::Retried { .. }
-            | Continuation::Fired(_)
-            | Continuation::Abandoned
-            | Continuation::Placed => {}
+            Next::Retried { .. } | Next::Fired(_) | Next::Abandoned | Next::Placed => {}
             then => self.begin(service, transaction.work, then, transaction.correlation),
         }
     }
 
-    fn follows(
-        &mut self,
-        service: usize,
-        then: Continuation,
-        reply: JobOutput,
-    ) -> Result<(), Violation> {
+    fn follows(&mut self, service: usize, then: Next, reply: JobOutput) -> Result<(), Violation> {
         match (then, reply) {
-            (Continuation::Deal { source, lane, event, nth }, JobOutput::Disposed(disposition)) => {
+            (Next::Deal { source, lane, event, nth }, JobOutput::Disposed(disposition)) => {
                 let index = self.services[service].plan.reactions_to(&event.kind).nth(nth);
                 self.disposed(service, &disposition, index, &event);
-                self.react(service, Continuation::Deal { source, lane, event, nth: nth + 1 });
+                self.react(service, Next::Deal { source, lane, event, nth: nth + 1 });
             }
-            (Continuation::DealFailed { source, lane, event, nth }, _) => {
-                self.react(service, Continuation::Deal { source, lane, event, nth: nth + 1 });
+            (Next::DealFailed { source, lane, event, nth }, _) => {
+                self.react(service, Next::Deal { source, lane, event, nth: nth + 1 });
             }
-            (Continuation::Retried { index, event }, JobOutput::Disposed(disposition)) => {
+            (Next::Retried { index, event }, JobOutput::Disposed(disposition)) => {
                 self.disposed(service, &disposition, Some(index), &event);
             }
-            (Continuation::Recorded { sequence, .. } | Continuation::Failed { sequence }, _) => {
+            (Next::Recorded { sequence, .. } | Next::Failed { sequence }, _) => {
                 let process = self.services[service].process.as_mut().unwrap();
                 process.busy.remove(&sequence);
             }
-            (Continuation::SetAside { source, lane }, _) => {
-                self.is_set_aside(service, source, &lane)
-            }
-            (Continuation::Fired(fired), JobOutput::Changed(true)) => {
-                self.fired(service, &fired)?
-            }
-            (Continuation::Placed, _) => self.placed = self.heard_of(),
+            (Next::SetAside { source, lane }, _) => self.is_set_aside(service, source, &lane),
+            (Next::Fired(fired), JobOutput::Changed(true)) => self.fired(service, &fired)?,
+            (Next::Placed, _) => self.placed = self.heard_of(),
             _ => {}
         }
         Ok(())
@@ -238,19 +221,19 @@ impl World {
         }
     }
 
-    fn has_failed(&mut self, service: usize, then: Continuation, failure: HandlerError) {
+    fn has_failed(&mut self, service: usize, then: Next, failure: HandlerError) {
         match then {
-            Continuation::Deal { source, lane, event, nth } => {
+            Next::Deal { source, lane, event, nth } => {
                 let index = self.services[service].plan.reactions_to(&event.kind).nth(nth).unwrap();
-                let then = Continuation::DealFailed { source, lane, event: event.clone(), nth };
+                let then = Next::DealFailed { source, lane, event: event.clone(), nth };
                 self.record_failure(service, index, event, failure, then);
             }
-            Continuation::Retried { index, event } => {
-                let then = Continuation::Failed { sequence: 0 };
+            Next::Retried { index, event } => {
+                let then = Next::Failed { sequence: 0 };
                 self.record_failure(service, index, event, failure, then);
             }
-            Continuation::Recorded { sequence, index, event } => {
-                let then = Continuation::Failed { sequence };
+            Next::Recorded { sequence, index, event } => {
+                let then = Next::Failed { sequence };
                 self.record_failure(service, index, event, failure, then);
             }
             _ => {}
@@ -263,7 +246,7 @@ impl World {
         index: ReactionIndex,
         event: Event,
         failure: HandlerError,
-        then: Continuation,
+        then: Next,
     ) {
         let name = self.services[service].plan.reaction(index).unwrap().name.clone();
         let correlation = event.correlation.clone();

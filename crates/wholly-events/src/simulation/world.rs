@@ -1,4 +1,4 @@
-//! The world: three services, a clock, a gateway, orders, and what chance does to them.
+//! The world: three services, a clock, a gateway, orders and faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -33,7 +33,7 @@ pub(super) struct World {
     /// The orders of which the client has heard that they are placed.
     pub(super) placed: BTreeSet<String>,
     /// Orders of which a part was lost with a database, or to a follower that was away for longer
-    /// than a feed retains: they end as a person sees to it.
+    /// than a feed retains: an operator sees to their end.
     pub(super) spoilt: BTreeSet<String>,
     /// Events that a follower has missed for a stated reason: follower and id.
     pub(super) missed: BTreeSet<(usize, String)>,

@@ -1,7 +1,7 @@
-//! `LISTEN`: a service in PostgreSQL hears at once of events that another process published, or gave
-//! positions to. Its own it hears of without this.
+//! `LISTEN`: a service over PostgreSQL learns at once of events that another process has published
+//! or given a position.
 //!
-//! Nothing depends on it: a notification that is lost is made good by the poll.
+//! Correctness does not depend on it: the poll makes up for a lost notification.
 
 use std::sync::Arc;
 
@@ -17,12 +17,12 @@ use crate::session::SqlError;
 use crate::sql::LISTEN;
 
 impl Service<Pool> {
-    /// Listens, on a connection of its own to the service's database, for what other processes do
-    /// there, until the service stops. A connection that is lost is made again.
+    /// Listens for events of other processes until the service stops, on a separate connection to
+    /// the service's database. A lost connection is reopened.
     ///
-    /// Of use where several processes serve one outbox. Without it, each finds what another has
-    /// published by its [poll](crate::Choreography::poll). The connection has to reach PostgreSQL
-    /// itself: a proxy that gives each transaction another connection forwards no notification.
+    /// Use it if several processes serve one outbox. Without it, each finds the events of the
+    /// others by its [poll](crate::Choreography::poll). The connection must reach PostgreSQL
+    /// directly: a proxy that pools transactions forwards no notifications.
     pub fn listen<T>(&self, config: Config, tls: T)
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
@@ -48,7 +48,7 @@ impl Service<Pool> {
     }
 }
 
-/// Hears notifications until the connection ends; returns why it did.
+/// Forwards notifications until the connection ends; returns the error.
 async fn forward_notifications<S, T>(
     runtime: &Runtime<Pool>,
     client: &Client,
@@ -69,7 +69,7 @@ where
                     return error.into();
                 }
                 is_listening = true;
-                // What was said before nobody heard.
+                // Earlier notifications were missed.
                 runtime.published.notify_one();
             }
             message = messages.next() => match message {
@@ -86,7 +86,7 @@ where
     }
 }
 
-/// True unless it is another service's, or what this process did itself.
+/// True if another process has assigned positions in this service's feed.
 fn is_of_another_process(payload: &str, runtime: &Runtime<Pool>) -> bool {
     let Some((source, head)) = payload.rsplit_once(' ') else { return true };
     let known = runtime.tail.borrow().head().map_or(0, |head| head.position);

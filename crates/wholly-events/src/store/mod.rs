@@ -1,7 +1,7 @@
-//! The databases in which a choreographed service lives, a file each.
+//! The databases of choreographed services, one file each.
 //!
-//! A store runs a job in one transaction, which is durable when it answers. Its sessions and its
-//! handlers are its own.
+//! A store runs a job in one transaction, which is durable when the job returns. Each store has its
+//! own type of session and handler.
 
 #[cfg(feature = "tokio-postgres")]
 mod listen;
@@ -26,15 +26,15 @@ use crate::choreography::react::ReactError;
 use crate::declaration::Reaction;
 use crate::session::SqlError;
 
-/// A database in which a choreographed service lives.
+/// The database of a choreographed service.
 pub trait Store: Clone + Send + Sync + 'static {
-    /// The service's code for a reaction, in a transaction of this database.
+    /// The type of handlers, which run in a transaction of this database.
     type Handler: Send + Sync + 'static;
 
-    /// Refuses settings of the database with which a commit can be lost.
+    /// Refuses database settings that can lose commits.
     fn check_settings(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Does the job in one transaction, which is durable when this returns.
+    /// Performs a job in one transaction, which is durable when this returns.
     #[doc(hidden)]
     fn run(
         &self,
@@ -42,7 +42,7 @@ pub trait Store: Clone + Send + Sync + 'static {
         job: StoreJob,
     ) -> impl Future<Output = Result<JobOutput, StoreError>> + Send;
 
-    /// The most jobs that are of use at once.
+    /// The useful number of concurrent jobs.
     fn concurrency(&self) -> usize;
 }
 
@@ -61,27 +61,27 @@ impl<H> ServiceCode<H> {
     }
 }
 
-/// Why a job was not done: its transaction was rolled back, or may have been.
+/// The error of a job. Its transaction was rolled back, unless stated otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The service's handler failed; its transaction was rolled back.
+    /// The handler failed.
     #[error(transparent)]
     Handler(#[from] HandlerError),
-    /// The database failed, or cannot be reached. A commit may have happened.
+    /// The database failed or is unreachable. The transaction may have been committed.
     #[error(transparent)]
     Database(#[from] SqlError),
-    /// Too many jobs wait already.
-    #[error("too many transactions wait for the service's database")]
+    /// Too many jobs are waiting.
+    #[error("too many transactions wait for the service's database; try again later")]
     Busy,
-    /// A setting of the database loses commits.
-    #[error("{setting} is {value}, with which a commit can be lost; set it to {right}")]
+    /// A setting of the database can lose commits.
+    #[error("the database's {setting} is {value}, which can lose commits; set it to {right}")]
     LosesCommits {
         /// The setting.
         setting: String,
         /// Its value.
         value: String,
-        /// A value that is right.
+        /// A safe value.
         right: &'static str,
     },
 }

@@ -1,5 +1,5 @@
-//! A service that lives in SQLite: [`wholly_participant::sqlite::Database`], whose one thread puts
-//! many jobs into one commit.
+//! The store for SQLite: [`wholly_participant::sqlite::Database`], whose thread groups many jobs
+//! into one commit.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,14 +23,14 @@ use crate::choreography::{IntoHandler, IntoRecorder, PublishError, Service};
 use crate::declaration::Reaction;
 use crate::driver::rusqlite::Sqlite;
 use crate::event::NewEvent;
-use crate::session::SqlError;
+use crate::session::{SqlError, SqlResult};
 
-/// A reaction's code: it blocks, and only one runs at a time.
+/// A reaction's handler. It blocks, and one runs at a time.
 pub type SqliteHandler = Box<
     dyn Fn(&Connection, Delivered, &Reaction) -> Result<HandlerOutput, HandlerError> + Send + Sync,
 >;
 
-/// Jobs beyond the number that one commit takes only wait.
+/// The number of concurrent jobs; more would only wait for the commit.
 const CONCURRENCY: usize = 256;
 
 impl Store for Database {
@@ -58,7 +58,7 @@ impl Store for Database {
     ) -> Result<JobOutput, StoreError> {
         let service = Arc::clone(service);
         let work = move |db: &rusqlite::Transaction<'_>| {
-            // The way through the database's error, which rolls back.
+            // An error of the closure makes the database roll back.
             perform_ready(db, &service, &job).map_err(|error| Box::new(error) as Failure)
         };
         self.transaction(work).await.map_err(of)
@@ -69,23 +69,23 @@ impl Store for Database {
     }
 }
 
-/// A service's SQLite file in the hands of an operator: a connection for one job after the other.
+/// A service's SQLite file, opened by an operator: one connection, one job at a time.
 #[derive(Clone)]
 pub struct SqliteFile(Arc<Mutex<Connection>>);
 
 impl SqliteFile {
-    /// Opens a file that is there.
+    /// Opens an existing file.
     ///
     /// # Errors
-    /// What SQLite says.
-    pub fn open(path: &Path) -> Result<Self, SqlError> {
+    /// The error of SQLite.
+    pub fn open(path: &Path) -> SqlResult<Self> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "synchronous", "full")?;
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
-    /// For a test that kills nothing and has much to write.
+    /// Turns off durability, for tests that write much and kill nothing.
     #[cfg(test)]
     pub(crate) fn forget_durability(&self) {
         let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +119,7 @@ impl Store for SqliteFile {
     }
 }
 
-/// A job on SQLite, whose statements never wait.
+/// Performs a job on SQLite, whose statements never wait.
 fn perform_ready(
     db: &Connection,
     service: &ServiceCode<SqliteHandler>,
@@ -130,8 +130,8 @@ fn perform_ready(
 }
 
 impl Service<Database> {
-    /// Publishes an event with which a choreography begins, in the caller's transaction, and starts
-    /// the time-outs that count from it. [`wake`](Self::wake) it after the commit.
+    /// Publishes an event that begins a choreography in the caller's transaction, and starts its
+    /// time-outs. Call [`wake`](Self::wake) after the commit.
     ///
     /// # Errors
     /// See [`PublishError`].

@@ -1,5 +1,5 @@
-//! A check that a service, in any language, keeps the contract of events: as a follower of a feed that
-//! fails in every way, and as a publisher of its own.
+//! A check that a service, in any language, keeps the contract of events: as a follower of a feed
+//! that fails in every way, and as a publisher of its own.
 //!
 //! The suite is the feed that the service follows, and follows the feed of the service. The service
 //! reacts to three types of events, whose data is `{"n": number}`:
@@ -58,7 +58,7 @@ impl ServiceProcess for Unmanaged {
     }
 }
 
-/// Why the suite could not be run.
+/// The reason why the suite could not run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConformanceError {
@@ -66,14 +66,17 @@ pub enum ConformanceError {
     #[error("the service does not start: {0}")]
     NotStarted(String),
     /// The service does not follow the suite's feed.
-    #[error("the service did not ask for the feed at http://127.0.0.1:{port}/feed")]
+    #[error(
+        "the service did not read the feed at http://127.0.0.1:{port}/feed; let it follow this address"
+    )]
     NotFollowing {
         /// The port of the suite's feed.
         port: u16,
     },
-    /// The service does not begin at the earliest event: it has read another feed of this name, say.
+    /// The service does not begin at the earliest event: it has read another feed of this name,
+    /// say.
     #[error(
-        "the service asked for the feed after {after}: give it a new database, and let it begin at the \
+        "the service read the feed after {after}; give it a new database, and let it begin at the \
          earliest event"
     )]
     NotNew {
