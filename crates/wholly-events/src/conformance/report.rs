@@ -65,6 +65,9 @@ pub(super) enum RuleFailure {
     Seen(String),
 }
 
+/// The result of a check, or of a part of one.
+pub(super) type RuleResult<T = ()> = Result<T, RuleFailure>;
+
 impl RuleFailure {
     pub(super) fn verdict(checked: Result<(), Self>) -> Verdict {
         match checked {
@@ -76,6 +79,6 @@ impl RuleFailure {
 }
 
 /// Fails with the seen behaviour unless the condition holds.
-pub(super) fn ensure(is_so: bool, seen: impl FnOnce() -> String) -> Result<(), RuleFailure> {
+pub(super) fn ensure(is_so: bool, seen: impl FnOnce() -> String) -> RuleResult {
     if is_so { Ok(()) } else { Err(RuleFailure::Seen(seen())) }
 }

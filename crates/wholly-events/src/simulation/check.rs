@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use super::ledger::CommittedEvent;
 use super::shop::{INVENTORY, NAMES, ORDER, PAYMENT, STOCK, ShopKind};
-use super::violation::{Property, Violation, ensure};
+use super::violation::{Checked, Property, ensure};
 use super::world::{Disruption, World};
 use crate::inbox::ReactionOutcome;
 
 impl World {
-    pub(super) fn check(&mut self) -> Result<(), Violation> {
+    pub(super) fn check(&mut self) -> Checked {
         for service in 0..NAMES.len() {
             self.check_effects(service)?;
             self.check_order(service)?;
@@ -29,7 +29,7 @@ impl World {
     }
 
     /// A reaction that is done has changed what it changes, once.
-    fn check_effects(&self, service: usize) -> Result<(), Violation> {
+    fn check_effects(&self, service: usize) -> Checked {
         let one = &self.services[service];
         for mark in &one.ledger.marks {
             let sql = "SELECT count(*) FROM effect WHERE reaction = ? AND source = ? AND id = ?";
@@ -43,7 +43,7 @@ impl World {
     }
 
     /// Events of one publisher and one correlation were handled in the order of their commits.
-    fn check_order(&self, service: usize) -> Result<(), Violation> {
+    fn check_order(&self, service: usize) -> Checked {
         let mut last: BTreeMap<(&str, &str), (usize, &CommittedEvent)> = BTreeMap::new();
         for mark in &self.services[service].ledger.marks {
             if !matches!(mark.outcome, ReactionOutcome::Done | ReactionOutcome::Refused) {
@@ -63,7 +63,7 @@ impl World {
         Ok(())
     }
 
-    fn check_delivered(&self, service: usize, source: usize) -> Result<(), Violation> {
+    fn check_delivered(&self, service: usize, source: usize) -> Checked {
         let one = &self.services[service];
         for event in &self.services[source].ledger.published {
             let all = one.plan.declaration.reactions.iter();
@@ -79,7 +79,7 @@ impl World {
         Ok(())
     }
 
-    fn check_orders(&self) -> Result<(), Violation> {
+    fn check_orders(&self) -> Checked {
         for order in &self.orders {
             let id = &*order.order;
             if self.spoilt.contains(id) {
@@ -111,14 +111,14 @@ impl World {
         Ok(())
     }
 
-    fn check_stock(&self) -> Result<(), Violation> {
+    fn check_stock(&self) -> Checked {
         let sql = "SELECT count + (SELECT coalesce(sum(quantity), 0) FROM reservation) FROM stock";
         let stock = self.services[INVENTORY].database.number(sql, &[]);
         ensure(stock == u64::from(STOCK), Property::Whole, || format!("of {STOCK} goods: {stock}"))
     }
 
     /// Nothing is kept when nothing has happened for long enough.
-    fn check_forgotten(&mut self) -> Result<(), Violation> {
+    fn check_forgotten(&mut self) -> Checked {
         self.pass(self.retention.inbox + Duration::from_secs(1));
         // Only who has read on since may forget.
         for _ in 0..12 {

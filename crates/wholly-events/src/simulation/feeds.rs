@@ -4,7 +4,7 @@
 use super::database::TransactionEnd;
 use super::planted::Bug;
 use super::service::{Next, PendingRequest, SimulatedFollower, SimulatedService};
-use super::violation::{Property, Violation, ensure};
+use super::violation::{Checked, Property, ensure};
 use super::world::World;
 use crate::choreography::feed_reader::{self, Checkpoint};
 use crate::choreography::job::{JobOutput, StoreJob};
@@ -13,7 +13,7 @@ use crate::feed::{CursorRefusal, FeedError, FeedInfo, FeedPage, StartFrom};
 
 impl World {
     /// A follower asks for the next page.
-    pub(super) fn ask(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn ask(&mut self, service: usize) -> Checked {
         let Some(nth) = self.one_feed(service, |feed| {
             feed.read.is_none() && !feed.refused && feed.reader.has_room()
         }) else {
@@ -27,7 +27,7 @@ impl World {
     }
 
     /// A question arrives at a feed, or is lost.
-    pub(super) fn serve(&mut self, source: usize) -> Result<(), Violation> {
+    pub(super) fn serve(&mut self, source: usize) -> Checked {
         let asked = (0..self.services.len()).filter_map(|service| {
             let process = self.services[service].process.as_ref()?;
             let is_asked = |feed: &SimulatedFollower| feed.source == source && is_unanswered(feed);
@@ -74,7 +74,7 @@ impl World {
         service: usize,
         nth: usize,
         answer: Result<(FeedInfo, FeedPage), FeedError>,
-    ) -> Result<(), Violation> {
+    ) -> Checked {
         if let Some(read) = &mut self.feed(service, nth).read {
             read.answer = Some(answer);
         }
@@ -87,7 +87,7 @@ impl World {
         source: usize,
         start: &StartFrom,
         limit: u64,
-    ) -> Result<Result<FeedPage, CursorRefusal>, Violation> {
+    ) -> Checked<Result<FeedPage, CursorRefusal>> {
         self.look_at_positions(source)?;
         let one = &self.services[source];
         let Some(process) = &one.process else { return Ok(Ok(nothing())) };
@@ -111,7 +111,7 @@ impl World {
     }
 
     /// Checks that what has a position was committed, and keeps it.
-    pub(super) fn look_at_positions(&mut self, source: usize) -> Result<(), Violation> {
+    pub(super) fn look_at_positions(&mut self, source: usize) -> Checked {
         for (position, id) in self.services[source].positions() {
             self.services[source].ledger.placed(position, id)?;
         }
@@ -119,7 +119,7 @@ impl World {
     }
 
     /// An answer arrives at its follower, or is lost.
-    pub(super) fn take(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn take(&mut self, service: usize) -> Checked {
         let is_answered =
             |feed: &SimulatedFollower| feed.read.as_ref().is_some_and(|r| r.answer.is_some());
         let Some(nth) = self.one_feed(service, is_answered) else { return Ok(()) };
@@ -163,11 +163,11 @@ impl World {
     }
 
     /// The follower ends: what it has begun may be committed, and nobody waits for it.
-    fn refused(&mut self, service: usize, nth: usize, error: &FeedError) -> Result<(), Violation> {
+    fn refused(&mut self, service: usize, nth: usize, error: &FeedError) -> Checked {
         self.note(service, || format!("{error}"));
         self.see("refusal of a cursor");
         let source = self.feed(service, nth).source;
-        let process = self.services[service].process.as_mut().unwrap();
+        let process = self.process(service);
         for transaction in &mut process.transactions {
             match &transaction.then {
                 Next::Deal { source: of, .. }
@@ -194,7 +194,7 @@ impl World {
     }
 
     /// A follower saves how far it is.
-    pub(super) fn save(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn save(&mut self, service: usize) -> Checked {
         let Some(nth) = self.one_feed(service, |feed| feed.watermark.is_some()) else {
             return Ok(());
         };
@@ -221,7 +221,7 @@ impl World {
     }
 
     pub(super) fn feed(&mut self, service: usize, nth: usize) -> &mut SimulatedFollower {
-        &mut self.services[service].process.as_mut().unwrap().feeds[nth]
+        &mut self.process(service).feeds[nth]
     }
 
     pub(super) fn one_feed(

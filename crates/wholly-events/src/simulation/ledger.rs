@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use wholly_core::Timestamp;
 
 use super::session::{WriteSet, text};
-use super::violation::{Property, Violation, ensure};
+use super::violation::{Checked, Property, ensure};
 use crate::cursor::Cursor;
 use crate::inbox::ReactionOutcome;
 use crate::session::{SqlCell, SqlRow};
@@ -44,7 +44,7 @@ pub(super) struct Mark {
 
 impl Ledger {
     /// Enters what a transaction wrote and committed at this time.
-    pub(super) fn enter(&mut self, writes: &WriteSet, at: Timestamp) -> Result<(), Violation> {
+    pub(super) fn enter(&mut self, writes: &WriteSet, at: Timestamp) -> Checked {
         for values in &writes.published {
             let text = |nth: usize| text(&values[nth]).to_owned();
             let (id, kind, correlation, causation) = (text(0), text(1), text(2), text(3));
@@ -69,7 +69,7 @@ impl Ledger {
     }
 
     /// Enters an event that has a position now: that is its own for ever, and it was committed.
-    pub(super) fn placed(&mut self, position: u64, id: String) -> Result<(), Violation> {
+    pub(super) fn placed(&mut self, position: u64, id: String) -> Checked {
         let first = self.positions.entry(position).or_insert_with(|| id.clone());
         ensure(*first == id, Property::Positions, || {
             format!("position {position} is {first}'s and {id}'s")

@@ -54,7 +54,7 @@ mod world;
 use std::collections::BTreeMap;
 
 use planted::Bug;
-use violation::Violation;
+use violation::Checked;
 use world::World;
 
 /// The seeds of this run: as many as `WHOLLY_SEEDS` says, from `WHOLLY_SEED` or a random one.
@@ -74,7 +74,7 @@ fn environment(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|error| panic!("{name}={text:?}: {error}")))
 }
 
-fn run(seed: u64, bug: Option<Bug>) -> Result<World, Violation> {
+fn run(seed: u64, bug: Option<Bug>) -> Checked<World> {
     let mut world = World::new(seed, bug);
     world.run()?;
     Ok(world)

@@ -7,14 +7,14 @@ use super::database::TransactionEnd;
 use super::service::SimulatedFollower;
 use super::shop::{NAMES, PAYMENT};
 use super::unreadable::NO_EVENT;
-use super::violation::Violation;
+use super::violation::Checked;
 use super::world::World;
 use crate::choreography::job::{JobOutput, StoreJob};
 use crate::feed::StartFrom;
 
 impl World {
     /// All services are down, for longer than anything is kept.
-    pub(super) fn outage(&mut self) -> Result<(), Violation> {
+    pub(super) fn outage(&mut self) -> Checked {
         self.see("outage");
         for service in 0..NAMES.len() {
             self.crash(service)?;
@@ -27,7 +27,7 @@ impl World {
     }
 
     /// A dump is made, or a database is lost and put back to its dump.
-    pub(super) fn dump_or_restore(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn dump_or_restore(&mut self, service: usize) -> Checked {
         self.look_at_positions(service)?;
         let one = &mut self.services[service];
         if !one.database.has_dump() {
@@ -54,7 +54,7 @@ impl World {
     }
 
     /// A feed that refused is read again from its earliest event.
-    pub(super) fn operate(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn operate(&mut self, service: usize) -> Checked {
         let Some(nth) = self.one_feed(service, |feed| feed.refused) else {
             return Ok(());
         };

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use super::shop::{NAMES, ORDER, PAYMENT, ShopKind};
 use super::unreadable::NO_EVENT;
-use super::violation::{Property, Violation, ensure};
+use super::violation::{Checked, Property, ensure};
 use super::world::{Disruption, World};
 
 /// Rounds until everything must have settled.
 const ROUNDS: u64 = 600;
 
 impl World {
-    pub(super) fn step(&mut self) -> Result<(), Violation> {
+    pub(super) fn step(&mut self) -> Checked {
         // Orders may time out. But what a process has begun does not last longer than it remembers.
         let may_leap = self.shop == ShopKind::Gateway && self.story != Disruption::Forgetful;
         let time = match self.random.below(200) {
@@ -48,7 +48,7 @@ impl World {
     }
 
     /// Befalls a service, or all of them.
-    fn mishap(&mut self) -> Result<(), Violation> {
+    fn mishap(&mut self) -> Checked {
         let service = self.random.index(NAMES.len());
         match self.random.below(1_000) {
             0..7 => self.crash(service),
@@ -59,7 +59,7 @@ impl World {
     }
 
     /// Everything that can happen without a fault, round for round, until nothing is left.
-    pub(super) fn drain(&mut self) -> Result<(), Violation> {
+    pub(super) fn drain(&mut self) -> Checked {
         for round in 0..ROUNDS {
             self.pass(Duration::from_millis(if round % 8 == 7 { 20_000 } else { 50 }));
             self.place()?;
@@ -77,11 +77,11 @@ impl World {
     }
 
     /// Every service does what it can.
-    pub(super) fn rounds(&mut self) -> Result<(), Violation> {
+    pub(super) fn rounds(&mut self) -> Checked {
         (0..NAMES.len()).try_for_each(|service| self.round(service))
     }
 
-    fn round(&mut self, service: usize) -> Result<(), Violation> {
+    fn round(&mut self, service: usize) -> Checked {
         if !self.is_up(service) {
             self.start(service)?;
         }
@@ -116,7 +116,7 @@ impl World {
         !self.gateway.late.is_empty() || process.is_some_and(|process| !process.calls.is_empty())
     }
 
-    fn is_settled(&mut self) -> Result<bool, Violation> {
+    fn is_settled(&mut self) -> Checked<bool> {
         if !self.unplaced().is_empty() {
             return Ok(false);
         }
@@ -148,7 +148,7 @@ impl World {
         left.join("; ")
     }
 
-    fn place(&mut self) -> Result<(), Violation> {
+    fn place(&mut self) -> Checked {
         if !self.is_up(ORDER) {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 use super::database::TransactionWork;
 use super::service::Next;
 use super::shop::PAYMENT;
-use super::violation::{Property, Violation, ensure};
+use super::violation::{Checked, Property, ensure};
 use super::world::World;
 use crate::choreography::handler::HandlerError;
 use crate::choreography::job::{JobOutput, StoreJob};
@@ -16,7 +16,7 @@ const UNREACHABLE_AFTER: std::time::Duration = std::time::Duration::from_secs(10
 
 impl World {
     /// Parked events that are due are tried again.
-    pub(super) fn retry(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn retry(&mut self, service: usize) -> Checked {
         let Some(process) = &self.services[service].process else { return Ok(()) };
         let tries =
             |then: &Next| matches!(then, Next::Retried { .. } | Next::Failed { sequence: 0 });
@@ -49,7 +49,7 @@ impl World {
     }
 
     /// Time-outs that are due fire, or wait until the feeds have been read.
-    pub(super) fn time_out(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn time_out(&mut self, service: usize) -> Checked {
         let Some(process) = &self.services[service].process else { return Ok(()) };
         let is_firing = process
             .transactions
@@ -80,7 +80,7 @@ impl World {
     }
 
     /// A call arrives at the gateway, or its answer where it is waited for, or either is lost.
-    pub(super) fn gateway_step(&mut self) -> Result<(), Violation> {
+    pub(super) fn gateway_step(&mut self) -> Checked {
         if !self.gateway.late.is_empty() && self.random.percent(30) {
             let nth = self.random.index(self.gateway.late.len());
             let (key, call) = self.gateway.late.swap_remove(nth);
@@ -95,17 +95,18 @@ impl World {
         }
         let nth = self.random.index(calls);
         let is_lost = self.fault(15);
-        let call = &mut self.services[PAYMENT].process.as_mut().unwrap().calls[nth];
         if is_lost {
             return self.call_fails(nth);
         }
+        let Some(process) = &mut self.services[PAYMENT].process else { return Ok(()) };
+        let call = &mut process.calls[nth];
         if call.answer.is_none() {
             let asked = self.gateway.call_of(&call.event);
             let answer = self.gateway.take(&call.key, &asked);
             call.answer = Some(answer.to_string());
             return Ok(());
         }
-        let call = self.services[PAYMENT].process.as_mut().unwrap().calls.swap_remove(nth);
+        let call = self.process(PAYMENT).calls.swap_remove(nth);
         let (sequence, index, event) = (call.sequence, call.index, call.event);
         let correlation = event.correlation.clone();
         let job = StoreJob::Retry(sequence, correlation.clone(), call.answer, self.stamp());
@@ -115,9 +116,9 @@ impl World {
     }
 
     /// A call is not waited for any longer: it may still arrive, or has.
-    fn call_fails(&mut self, nth: usize) -> Result<(), Violation> {
+    fn call_fails(&mut self, nth: usize) -> Checked {
         self.see("call without a result");
-        let call = self.services[PAYMENT].process.as_mut().unwrap().calls.swap_remove(nth);
+        let call = self.process(PAYMENT).calls.swap_remove(nth);
         if call.answer.is_none() && self.random.percent(60) {
             self.gateway.late.push((call.key, self.gateway.call_of(&call.event)));
         }
@@ -128,7 +129,7 @@ impl World {
     }
 
     /// Deletes what is old, and nothing else.
-    pub(super) fn trim(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn trim(&mut self, service: usize) -> Checked {
         self.look_at_positions(service)?;
         let outbox = self.ago(self.retention.outbox);
         let Some(process) = &self.services[service].process else { return Ok(()) };

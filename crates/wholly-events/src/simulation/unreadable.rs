@@ -5,7 +5,7 @@ use super::database::{TransactionEnd, TransactionWork};
 use super::planted::Bug;
 use super::service::Next;
 use super::shop::{NAMES, Order};
-use super::violation::{Property, Violation, ensure};
+use super::violation::{Checked, Property, ensure};
 use super::world::{Disruption, World};
 use crate::choreography::DropError;
 use crate::choreography::feed_reader::Item;
@@ -61,7 +61,7 @@ impl World {
 
     /// An operator drops a parked event: one that cannot be read in silence, another one sometimes,
     /// with the refusal that its reaction declares.
-    pub(super) fn drop_some_parked(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn drop_some_parked(&mut self, service: usize) -> Checked {
         let job = StoreJob::Parked(0, u64::MAX >> 1);
         let Some(JobOutput::Parked(parked, _)) = self.job(service, job, TransactionEnd::Commits)?
         else {
@@ -97,7 +97,7 @@ impl World {
         service: usize,
         parked: &ParkedEvent,
         refusal: Option<(crate::EventType, String)>,
-    ) -> Result<(), Violation> {
+    ) -> Checked {
         let (sequence, reason) = (parked.sequence, "an operator said so".to_owned());
         let may_have_happened = self.call_may_have_happened(service, parked);
         let call_did_not_happen = !may_have_happened || self.bug == Some(Bug::DropsACallThatIsOut);
@@ -138,7 +138,7 @@ impl World {
     }
 
     /// Checks that each follower has kept what is no event, and nothing else.
-    pub(super) fn check_set_aside(&self, service: usize, source: usize) -> Result<(), Violation> {
+    pub(super) fn check_set_aside(&self, service: usize, source: usize) -> Checked {
         let ledger = &self.services[source].ledger;
         let is_none = |id: &String| {
             ledger.published.iter().any(|event| event.id == *id && event.kind == NO_EVENT)
@@ -167,7 +167,7 @@ impl World {
     }
 
     /// A dropped event has the end that was said, and no other.
-    pub(super) fn check_dropped(&self, service: usize) -> Result<(), Violation> {
+    pub(super) fn check_dropped(&self, service: usize) -> Checked {
         let one = &self.services[service];
         for mark in one.ledger.marks.iter().filter(|mark| mark.outcome == ReactionOutcome::Dropped)
         {

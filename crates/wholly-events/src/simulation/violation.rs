@@ -45,10 +45,9 @@ impl fmt::Display for Violation {
     }
 }
 
-pub(super) fn ensure(
-    holds: bool,
-    property: Property,
-    what: impl FnOnce() -> String,
-) -> Result<(), Violation> {
+/// The result of a step or a check.
+pub(super) type Checked<T = ()> = Result<T, Violation>;
+
+pub(super) fn ensure(holds: bool, property: Property, what: impl FnOnce() -> String) -> Checked {
     if holds { Ok(()) } else { Err(Violation { property, what: what() }) }
 }

@@ -6,7 +6,7 @@ use super::database::{TransactionEnd, TransactionWork};
 use super::handlers::FailurePoint;
 use super::service::{Next, OpenTransaction, PendingCall};
 use super::shop::{ORDER, Order};
-use super::violation::{Property, Violation, ensure};
+use super::violation::{Checked, Property, ensure};
 use super::world::{Disruption, World};
 use crate::choreography::handler::{HandlerError, call_key};
 use crate::choreography::job::{JobOutput, StoreJob};
@@ -19,7 +19,7 @@ use crate::store::StoreError;
 
 impl World {
     /// The next event of a feed is begun with.
-    pub(super) fn deal(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn deal(&mut self, service: usize) -> Checked {
         let process = self.services[service].process.as_ref();
         let feeds = process.map_or(0, |process| process.feeds.len());
         let nth = self.random.index(feeds);
@@ -104,14 +104,14 @@ impl World {
     }
 
     /// A transaction ends.
-    pub(super) fn commit(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn commit(&mut self, service: usize) -> Checked {
         let transactions =
             self.services[service].process.as_ref().map_or(0, |process| process.transactions.len());
         if transactions == 0 {
             return Ok(());
         }
         let nth = self.random.index(transactions);
-        let process = self.services[service].process.as_mut().unwrap();
+        let process = self.process(service);
         let correlation = &process.transactions[nth].correlation;
         let is_locked =
             process.transactions.iter().any(|transaction| transaction.locks(correlation));
@@ -164,7 +164,7 @@ impl World {
         }
     }
 
-    fn follows(&mut self, service: usize, then: Next, reply: JobOutput) -> Result<(), Violation> {
+    fn follows(&mut self, service: usize, then: Next, reply: JobOutput) -> Checked {
         match (then, reply) {
             (Next::Deal { source, lane, event, nth }, JobOutput::Disposed(disposition)) => {
                 let index = self.services[service].plan.reactions_to(&event.kind).nth(nth);
@@ -178,7 +178,7 @@ impl World {
                 self.disposed(service, &disposition, Some(index), &event);
             }
             (Next::Recorded { sequence, .. } | Next::Failed { sequence }, _) => {
-                let process = self.services[service].process.as_mut().unwrap();
+                let process = self.process(service);
                 process.busy.remove(&sequence);
             }
             (Next::SetAside { source, lane }, _) => self.is_set_aside(service, source, &lane),
@@ -255,7 +255,7 @@ impl World {
     }
 
     /// A time-out was fired: no event that it awaits was there when it fell due.
-    fn fired(&mut self, service: usize, fired: &PendingTimeout) -> Result<(), Violation> {
+    fn fired(&mut self, service: usize, fired: &PendingTimeout) -> Checked {
         self.see("time-out");
         let timeouts = &self.services[service].plan.declaration.timeouts;
         let awaits =
@@ -273,17 +273,13 @@ impl World {
         })
     }
 
-    pub(super) fn sequence_now(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn sequence_now(&mut self, service: usize) -> Checked {
         let fate = self.fate();
         self.sequence(service, fate).map(drop)
     }
 
     /// Positions are given; returns whether that is heard of.
-    pub(super) fn sequence(
-        &mut self,
-        service: usize,
-        fate: TransactionEnd,
-    ) -> Result<bool, Violation> {
+    pub(super) fn sequence(&mut self, service: usize, fate: TransactionEnd) -> Checked<bool> {
         let Some(JobOutput::Sequenced(end)) = self.job(service, StoreJob::Sequence(None), fate)?
         else {
             return Ok(false);

@@ -13,7 +13,7 @@ use super::service::{ProcessState, RetentionTimes, SimulatedFollower, SimulatedS
 use super::session::text;
 use super::shop::{NAMES, ORDER, Order, ShopKind};
 use super::unreadable::DroppedEvent;
-use super::violation::Violation;
+use super::violation::Checked;
 use crate::choreography::job::{JobOutput, StoreJob};
 use crate::choreography::react::Stamp;
 use crate::cursor::Cursor;
@@ -122,7 +122,7 @@ impl World {
         }
     }
 
-    pub(super) fn run(&mut self) -> Result<(), Violation> {
+    pub(super) fn run(&mut self) -> Checked {
         for service in 0..NAMES.len() {
             self.start(service)?;
         }
@@ -176,7 +176,7 @@ impl World {
         work: &TransactionWork,
         drawn: Option<u64>,
         fate: TransactionEnd,
-    ) -> Result<Result<Option<JobOutput>, StoreError>, Violation> {
+    ) -> Checked<Result<Option<JobOutput>, StoreError>> {
         let one = &mut self.services[service];
         let result = one.database.run(&one.plan, &one.handlers, work, drawn, fate);
         let committed = match result {
@@ -208,13 +208,13 @@ impl World {
         service: usize,
         job: StoreJob,
         fate: TransactionEnd,
-    ) -> Result<Option<JobOutput>, Violation> {
+    ) -> Checked<Option<JobOutput>> {
         Ok(self
             .transact(service, &TransactionWork::Job(job), None, fate)?
             .expect("it has no handler"))
     }
 
-    pub(super) fn start(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn start(&mut self, service: usize) -> Checked {
         self.note(service, || "starts".to_owned());
         let now = self.now;
         self.job(service, StoreJob::Open, TransactionEnd::Commits)?;
@@ -223,17 +223,13 @@ impl World {
         self.sequence(service, TransactionEnd::Commits)?;
         for source in self.services[service].follows.clone() {
             let follower = SimulatedFollower::new(source, self.cursor(service, source)?);
-            self.services[service].process.as_mut().unwrap().feeds.push(follower);
+            self.process(service).feeds.push(follower);
         }
         Ok(())
     }
 
     /// The place up to which a feed was read, as the database has it.
-    pub(super) fn cursor(
-        &mut self,
-        service: usize,
-        source: usize,
-    ) -> Result<Option<Cursor>, Violation> {
+    pub(super) fn cursor(&mut self, service: usize, source: usize) -> Checked<Option<Cursor>> {
         let job = StoreJob::Cursor(self.services[source].name.clone());
         match self.job(service, job, TransactionEnd::Commits)? {
             Some(JobOutput::Cursor(cursor)) => Ok(cursor),
@@ -242,7 +238,7 @@ impl World {
     }
 
     /// The process ends: what is in its memory is lost; what it has begun is committed or not.
-    pub(super) fn crash(&mut self, service: usize) -> Result<(), Violation> {
+    pub(super) fn crash(&mut self, service: usize) -> Checked {
         let Some(process) = self.services[service].process.take() else { return Ok(()) };
         self.note(service, || "crashes".to_owned());
         self.see("crash");
@@ -262,6 +258,11 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The process of a service that is up.
+    pub(super) fn process(&mut self, service: usize) -> &mut ProcessState {
+        self.services[service].process.as_mut().unwrap()
     }
 
     pub(super) fn is_up(&self, service: usize) -> bool {

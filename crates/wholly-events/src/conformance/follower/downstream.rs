@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::super::report::{RuleFailure, ensure};
+use super::super::report::{RuleFailure, RuleResult, ensure};
 use crate::Event;
 use crate::feed::{Feed, FeedError, FeedPage, FeedRequest, HttpFeed, StartFrom};
 use crate::names::EventId;
@@ -40,7 +40,7 @@ impl Downstream {
     }
 
     /// The events that these ones caused, one each, in their order.
-    pub(super) async fn answers(&mut self, causes: &[EventId]) -> Result<Vec<Event>, RuleFailure> {
+    pub(super) async fn answers(&mut self, causes: &[EventId]) -> RuleResult<Vec<Event>> {
         let give_up = self.patience();
         loop {
             let answers = self.known_answers();
@@ -62,7 +62,7 @@ impl Downstream {
     }
 
     /// The answers to this event, after all that there is was read.
-    pub(super) async fn answers_now(&mut self, cause: &EventId) -> Result<usize, RuleFailure> {
+    pub(super) async fn answers_now(&mut self, cause: &EventId) -> RuleResult<usize> {
         while self.read_on(Duration::ZERO).await? > 0 {}
         Ok(self.known_answers().get(cause).map_or(0, Vec::len))
     }
@@ -79,7 +79,7 @@ impl Downstream {
     }
 
     /// Reads a page more; returns the number of its events.
-    async fn read_on(&mut self, wait: Duration) -> Result<usize, RuleFailure> {
+    async fn read_on(&mut self, wait: Duration) -> RuleResult<usize> {
         let page = self.page(&self.start, 1_000, wait).await?;
         let count = page.events.len();
         self.read.extend(page.events);
@@ -93,7 +93,7 @@ impl Downstream {
         start: &StartFrom,
         limit: u64,
         wait: Duration,
-    ) -> Result<FeedPage, RuleFailure> {
+    ) -> RuleResult<FeedPage> {
         let give_up = self.patience();
         let (info, page) = loop {
             let ask = FeedRequest { start: start.clone(), limit, wait };
@@ -123,7 +123,7 @@ impl Downstream {
         &self,
         what: &str,
         is_so: impl Fn(&T) -> bool,
-    ) -> Result<T, RuleFailure> {
+    ) -> RuleResult<T> {
         let give_up = self.patience();
         let mut seen = "nothing".to_owned();
         while Instant::now() < give_up {

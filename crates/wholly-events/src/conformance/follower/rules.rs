@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::super::report::{RuleCheck, RuleFailure, ensure};
+use super::super::report::{RuleCheck, RuleFailure, RuleResult, ensure};
 use super::upstream::FeedFault;
 use super::{FollowerSuite, ServiceProcess};
 use crate::choreography::ParkedState;
@@ -92,7 +92,7 @@ impl ShownStatus {
     }
 }
 
-fn event(kind: &str, correlation: &str, data: &Value) -> Result<NewEvent, RuleFailure> {
+fn event(kind: &str, correlation: &str, data: &Value) -> RuleResult<NewEvent> {
     // A correlation is any text.
     let event = NewEvent::new(kind, format!("{correlation} ü/'"), data);
     event.map_err(|why| RuleFailure::Seen(why.to_string()))
@@ -104,7 +104,7 @@ fn says(event: &Event, kind: &str, n: i64) -> bool {
 }
 
 impl<P: ServiceProcess> FollowerSuite<P> {
-    fn publish(&self, kind: &str, correlation: &str, n: i64) -> Result<EventId, RuleFailure> {
+    fn publish(&self, kind: &str, correlation: &str, n: i64) -> RuleResult<EventId> {
         Ok(self.upstream.publish(event(kind, correlation, &json!({ "n": n }))?))
     }
 
@@ -115,7 +115,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         correlation: &str,
         n: i64,
         answer: &str,
-    ) -> Result<(), RuleFailure> {
+    ) -> RuleResult {
         let cause = self.publish(kind, correlation, n)?;
         let answers = self.downstream.answers(&[cause]).await?;
         let is_right = answers.iter().all(|one| says(one, answer, n));
@@ -123,7 +123,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
     }
 
     /// Publishes this many events of a few correlations; returns their ids, by correlation.
-    fn publish_many(&self, name: &str, count: usize) -> Result<Vec<Vec<EventId>>, RuleFailure> {
+    fn publish_many(&self, name: &str, count: usize) -> RuleResult<Vec<Vec<EventId>>> {
         let mut causes = vec![Vec::new(); CORRELATIONS];
         for n in 0..count {
             let correlation = format!("{name}-{}", n % CORRELATIONS);
@@ -134,7 +134,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
 
     /// Waits until all of them are answered, and looks whether they are in the order of each
     /// correlation.
-    async fn answered_in_order(&mut self, causes: &[Vec<EventId>]) -> Result<(), RuleFailure> {
+    async fn answered_in_order(&mut self, causes: &[Vec<EventId>]) -> RuleResult {
         self.downstream.answers(&causes.concat()).await?;
         let emitted = self.downstream.read.iter().filter_map(|one| one.event.causation.as_ref());
         let emitted: Vec<_> = emitted.collect();
@@ -146,7 +146,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         Ok(())
     }
 
-    async fn answered(&mut self) -> Result<(), RuleFailure> {
+    async fn answered(&mut self) -> RuleResult {
         let event = event(ASKED, "answered", &json!({ "n": 1 }))?.in_trace(TRACE);
         let correlation = event.correlation.clone();
         let cause = self.upstream.publish(event);
@@ -166,16 +166,16 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         Ok(())
     }
 
-    async fn refused(&mut self) -> Result<(), RuleFailure> {
+    async fn refused(&mut self) -> RuleResult {
         self.exchange(ASKED, "refused", -1, REFUSED).await
     }
 
-    async fn taken_back(&mut self) -> Result<(), RuleFailure> {
+    async fn taken_back(&mut self) -> RuleResult {
         self.exchange(ASKED, "taken-back", 3, ANSWERED).await?;
         self.exchange(UNDONE, "taken-back", 3, TAKEN_BACK).await
     }
 
-    async fn undone_first(&mut self) -> Result<(), RuleFailure> {
+    async fn undone_first(&mut self) -> RuleResult {
         self.exchange(UNDONE, "undone-first", 4, TAKEN_BACK).await?;
         let late = self.publish(ASKED, "undone-first", 4)?;
         // What comes after it in its correlation shows that it was dealt with.
@@ -184,19 +184,19 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         ensure(answers == 0, || "an event that was undone before it came was answered".to_owned())
     }
 
-    async fn in_order(&mut self) -> Result<(), RuleFailure> {
+    async fn in_order(&mut self) -> RuleResult {
         let causes = self.publish_many("order", 60)?;
         self.answered_in_order(&causes).await
     }
 
-    async fn unknown_type(&mut self) -> Result<(), RuleFailure> {
+    async fn unknown_type(&mut self) -> RuleResult {
         let unknown = self.publish("ConformanceUnheardOf", "unknown", 1)?;
         self.exchange(ASKED, "unknown", 6, ANSWERED).await?;
         let answers = self.downstream.answers_now(&unknown).await?;
         ensure(answers == 0, || "an event of an unknown type was answered".to_owned())
     }
 
-    async fn ids_by_their_bytes(&mut self) -> Result<(), RuleFailure> {
+    async fn ids_by_their_bytes(&mut self) -> RuleResult {
         let mut causes = Vec::new();
         for id in ["Id-A", "id-a"] {
             let event = event(ASKED, "ids", &json!({ "n": 1 }))?;
@@ -205,7 +205,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         self.downstream.answers(&causes).await.map(drop)
     }
 
-    async fn no_event(&mut self) -> Result<(), RuleFailure> {
+    async fn no_event(&mut self) -> RuleResult {
         let long = format!("\"{}\"", "x".repeat(crate::DATA_LIMIT));
         let id = "x".repeat(EventId::LIMIT + 1);
         let event = |version: &str, id: &str, data: &str| {
@@ -232,7 +232,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         Ok(())
     }
 
-    async fn parked(&mut self) -> Result<(), RuleFailure> {
+    async fn parked(&mut self) -> RuleResult {
         let odd = event(ASKED, "parked", &json!({ "n": "eight" }))?;
         let odd = self.upstream.publish(odd);
         let behind = self.publish(ASKED, "parked", 8)?;
@@ -249,7 +249,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
     }
 
     /// Goes on from what [`parked`](Self::parked) left.
-    async fn parked_undone(&mut self) -> Result<(), RuleFailure> {
+    async fn parked_undone(&mut self) -> RuleResult {
         self.exchange(UNDONE, "parked", 8, TAKEN_BACK).await?;
         let is_over = |status: &ShownStatus| {
             !status.parked.iter().any(|parked| parked.correlation.starts_with("parked"))
@@ -267,7 +267,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         })
     }
 
-    async fn broken_answers(&mut self) -> Result<(), RuleFailure> {
+    async fn broken_answers(&mut self) -> RuleResult {
         self.with(&[
             FeedFault::Error,
             FeedFault::Cut,
@@ -278,17 +278,17 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         .await
     }
 
-    async fn late_pages(&mut self) -> Result<(), RuleFailure> {
+    async fn late_pages(&mut self) -> RuleResult {
         self.with(&[FeedFault::Late, FeedFault::Late, FeedFault::Late]).await
     }
 
-    async fn repeated_pages(&mut self) -> Result<(), RuleFailure> {
+    async fn repeated_pages(&mut self) -> RuleResult {
         self.with(&[FeedFault::Overlap, FeedFault::Stale, FeedFault::Overlap, FeedFault::Stale])
             .await
     }
 
     /// A check that nothing is lost, doubled or out of order where answers fail so.
-    async fn with(&mut self, faults: &[FeedFault]) -> Result<(), RuleFailure> {
+    async fn with(&mut self, faults: &[FeedFault]) -> RuleResult {
         let mut all = vec![Vec::new(); CORRELATIONS];
         for fault in faults {
             self.upstream.fail([*fault]);
@@ -308,7 +308,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         self.answered_in_order(&all).await
     }
 
-    async fn killed(&mut self) -> Result<(), RuleFailure> {
+    async fn killed(&mut self) -> RuleResult {
         for round in 0..3 {
             let name = format!("killed-{round}");
             let first = self.publish_many(&name, 5 * CORRELATIONS)?;
@@ -327,7 +327,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
     }
 
     /// Starts the service, and looks whether it asks from a place that it has kept.
-    async fn goes_on(&mut self) -> Result<(), RuleFailure> {
+    async fn goes_on(&mut self) -> RuleResult {
         let before = self.upstream.request_count();
         self.process.start().await.map_err(RuleFailure::Seen)?;
         let asked = self.requests_since(before, self.downstream.patience()).await;
@@ -335,12 +335,12 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         ensure(kept && !asked.is_empty(), || format!("it asked after its start: {asked:?}"))
     }
 
-    async fn get(&self, query: &str) -> Result<(http::response::Parts, bytes::Bytes), RuleFailure> {
+    async fn get(&self, query: &str) -> RuleResult<(http::response::Parts, bytes::Bytes)> {
         let asked = self.downstream.feed.get_query(query).await;
         asked.map_err(|why| RuleFailure::Seen(format!("{query}: {why}")))
     }
 
-    async fn own_pages(&mut self) -> Result<(), RuleFailure> {
+    async fn own_pages(&mut self) -> RuleResult {
         let (parts, body) = self.get("after=earliest").await?;
         let content = parts.headers.get("content-type").and_then(|value| value.to_str().ok());
         ensure(content == Some(crate::wire::BATCH), || format!("content-type {content:?}"))?;
@@ -364,7 +364,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         ensure(all.is_some_and(|all| !all.is_empty()), || "no event at all".to_owned())
     }
 
-    async fn own_starts(&mut self) -> Result<(), RuleFailure> {
+    async fn own_starts(&mut self) -> RuleResult {
         let wait = Duration::ZERO;
         let now = self.downstream.page(&StartFrom::Now, 10, wait).await?;
         let is_end = now.events.is_empty() && now.cursor.position == now.head;
@@ -379,7 +379,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         ensure(!page.events.is_empty(), || format!("who waited was woken by {page:?}"))
     }
 
-    async fn own_refusals(&mut self) -> Result<(), RuleFailure> {
+    async fn own_refusals(&mut self) -> RuleResult {
         let page = self.downstream.page(&StartFrom::Earliest, 1, Duration::ZERO).await?;
         let (Some(first), head) = (page.events.first(), page.head) else {
             return Err(RuleFailure::Seen("the feed has no event".to_owned()));
@@ -409,7 +409,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         Ok(())
     }
 
-    async fn refusal(&mut self) -> Result<(), RuleFailure> {
+    async fn refusal(&mut self) -> RuleResult {
         let before = self.upstream.request_count();
         self.upstream.refuse(true);
         self.downstream.status("the refused feed's error", ShownStatus::shows_error).await?;
@@ -430,7 +430,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         Ok(())
     }
 
-    async fn once(&mut self) -> Result<(), RuleFailure> {
+    async fn once(&mut self) -> RuleResult {
         while self.downstream.answers_now(&EventId::from_checked("none")).await? > 0 {}
         for (cause, answers) in self.downstream.known_answers() {
             let seen = || format!("{cause} caused {answers:?}");
@@ -440,7 +440,7 @@ impl<P: ServiceProcess> FollowerSuite<P> {
         ensure(own.is_none(), || format!("an event without a cause: {own:?}"))
     }
 
-    async fn asks(&mut self) -> Result<(), RuleFailure> {
+    async fn asks(&mut self) -> RuleResult {
         let wrong = self.upstream.invalid_requests();
         ensure(wrong.is_empty(), || wrong.join("; "))
     }
