@@ -40,7 +40,7 @@ pub struct ParkedEvent {
     pub reaction: ReactionName,
     /// The event.
     pub event: Event,
-    /// Why it is parked.
+    /// The reason for parking.
     pub state: ParkedState,
     /// The number of attempts so far.
     pub tries: u64,

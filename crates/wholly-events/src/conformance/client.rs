@@ -41,7 +41,7 @@ impl<C: TestConnection> TestClient<C> {
         client
     }
 
-    /// From now on, who meets a lock fails.
+    /// From now on, statements that meet a lock fail.
     pub(super) async fn wait_for_nobody(&mut self) {
         match self.dialect() {
             Dialect::Sqlite => drop(self.query("PRAGMA busy_timeout = 0", &[]).await),
@@ -153,7 +153,7 @@ impl<C: TestConnection> TestClient<C> {
     /// Returns when a transaction of another connection waits for a lock.
     ///
     /// # Panics
-    /// Where the transaction is over without having waited.
+    /// If the transaction ends without having waited.
     pub(super) async fn see_waiting<T: Debug>(&mut self, other: Pin<&mut impl Future<Output = T>>) {
         match select(other, pin!(self.see_one_waiting())).await {
             Either::Left((done, _)) => panic!("it did not wait: {done:?}"),

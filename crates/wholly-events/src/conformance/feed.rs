@@ -35,7 +35,7 @@ pub trait FeedHarness {
 /// Runs every case, each with a publisher of its own.
 ///
 /// # Panics
-/// Where a case fails.
+/// If a case fails.
 pub async fn run<H: FeedHarness>(new: impl AsyncFn() -> H) {
     macro_rules! each {
         ($($case:ident)+) => {$(
@@ -221,7 +221,8 @@ async fn a_cursor_from_before_what_was_trimmed_is_refused(harness: &impl FeedHar
     let later = ids_of(&publish(harness, 2).await);
     assert_eq!(refusal(harness, first).await, "cursor-trimmed");
     assert_eq!(refusal(harness, Cursor::START).await, "cursor-trimmed");
-    // Who has read all that is gone has missed nothing, and who asks for the earliest knows it.
+    // A follower that has read all trimmed events has missed nothing, and one that begins at the
+    // earliest event knows it.
     for start in [StartFrom::After(last), StartFrom::Earliest] {
         assert_eq!(ids(&to_the_end(harness, start, 10).await), later);
     }

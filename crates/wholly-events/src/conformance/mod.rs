@@ -58,7 +58,7 @@ pub trait TestDatabase {
 /// Runs every case, each in a database of its own.
 ///
 /// # Panics
-/// Where a case fails.
+/// If a case fails.
 pub async fn run<D: TestDatabase>(new: impl AsyncFn() -> D) {
     macro_rules! each {
         ($($module:ident::$case:ident)+) => {$(

@@ -112,7 +112,7 @@ pub(super) async fn a_transaction_keeps_the_order_of_its_events(database: &impl 
     assert_eq!(client.feed().await, (1..).zip(events).collect::<Vec<_>>());
 }
 
-/// The outbox does not compare ids: what makes an event one is the inbox of who receives it.
+/// The outbox does not compare ids: the receiver's inbox does.
 pub(super) async fn an_id_is_published_as_often_as_the_caller_says(database: &impl TestDatabase) {
     let mut client = TestClient::of(database).await;
     let one = event("ORD001", &1);

@@ -102,7 +102,7 @@ const REFUND: ReactionIndex = ReactionIndex(3);
 /// Runs every case, each in a store of its own.
 ///
 /// # Panics
-/// Where a case fails.
+/// If a case fails.
 pub async fn run<S: Effects>(new: impl AsyncFn() -> S) {
     macro_rules! each {
         ($($case:ident)+) => {$(

@@ -1,4 +1,4 @@
-//! The properties that hold when the faults have stopped and nothing is left to do.
+//! The checks after the faults have stopped and all work is done.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,7 +28,7 @@ impl World {
         }
     }
 
-    /// A reaction that is done has changed what it changes, once.
+    /// Every successful reaction has had its effect once.
     fn check_effects(&self, service: usize) -> Checked {
         let one = &self.services[service];
         for mark in &one.ledger.marks {
@@ -117,10 +117,10 @@ impl World {
         ensure(stock == u64::from(STOCK), Property::Whole, || format!("of {STOCK} goods: {stock}"))
     }
 
-    /// Nothing is kept when nothing has happened for long enough.
+    /// All tables are empty after the retention has passed without events.
     fn check_forgotten(&mut self) -> Checked {
         self.pass(self.retention.inbox + Duration::from_secs(1));
-        // Only who has read on since may forget.
+        // A service deletes inbox rows only after it has read its feeds.
         for _ in 0..12 {
             self.pass(Duration::from_secs(3));
             self.rounds()?;

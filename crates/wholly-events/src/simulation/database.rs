@@ -1,4 +1,4 @@
-//! The database of a simulated service: transactions that end as chance has it, dumps, restores.
+//! The database of a simulated service: transactions with random ends, dumps and restores.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -24,15 +24,15 @@ use wholly_core::Timestamp;
 pub(super) enum TransactionWork {
     /// A job of the service.
     Job(StoreJob),
-    /// An order that the service's program takes or changes for a client, and its event.
+    /// A client's order, or a change to it, with its event.
     Place(NewEvent, Timestamp),
 }
 
-/// The end of a transaction, where nothing in it fails.
+/// The end of a transaction without a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TransactionEnd {
     Commits,
-    /// A commit of which its maker does not hear.
+    /// A commit without an answer.
     CommitsUnheard,
     RollsBack,
 }
@@ -45,7 +45,7 @@ pub(super) struct CommittedWork {
 
 pub(super) struct SimulatedDatabase {
     pub(super) db: Connection,
-    /// True if it is as PostgreSQL is.
+    /// True if it behaves like PostgreSQL.
     pub(super) sequenced: bool,
     /// The next sequence of an event.
     pub(super) next_sequence: u64,
@@ -53,7 +53,7 @@ pub(super) struct SimulatedDatabase {
     bug: Option<Bug>,
 }
 
-/// An earlier state, which lies beside the tables.
+/// An earlier state, stored beside the tables.
 struct Dump {
     next_sequence: u64,
     ledger: Ledger,
@@ -66,7 +66,7 @@ impl SimulatedDatabase {
         Self { db, sequenced, next_sequence: 1, dump: None, bug }
     }
 
-    /// Does the work in one transaction: `Ok(None)` where it was not committed, as fate has it.
+    /// Does the work in one transaction; `Ok(None)` if it was rolled back.
     pub(super) fn run(
         &mut self,
         plan: &ServicePlan,
@@ -108,7 +108,7 @@ impl SimulatedDatabase {
         (session.writes, result.expect("a session of the simulation never waits"))
     }
 
-    /// Writes what planted bugs write outside the transaction.
+    /// Writes rows that planted bugs write outside the transaction.
     fn plant(&mut self, commits: bool, fate: TransactionEnd, writes: &WriteSet) {
         let mut outside = WriteSet::default();
         if self.bug == Some(Bug::PublishBeforeTheCommit) && !commits {
@@ -151,7 +151,7 @@ impl SimulatedDatabase {
         self.dump.is_some()
     }
 
-    /// Puts the database back to its dump; returns what the ledger was then.
+    /// Restores the dump; returns the ledger of its time.
     pub(super) fn restore(&mut self) -> Option<Ledger> {
         let dump = self.dump.take()?;
         for table in self.tables() {
@@ -166,7 +166,7 @@ impl SimulatedDatabase {
         Some(dump.ledger)
     }
 
-    /// The rows of every table that must not grow for ever.
+    /// The number of rows of every table that must be trimmed.
     pub(super) fn rows(&self) -> BTreeMap<&'static str, u64> {
         let mut tables = vec![
             "wholly_outbox",

@@ -1,5 +1,5 @@
-//! The way between followers and feeds: questions and answers are lost and late, and a follower
-//! asks again. A page that arrives may be of long ago.
+//! The network between followers and feeds: requests and answers are lost or late, and followers
+//! repeat them. A page that arrives may be old.
 
 use super::database::TransactionEnd;
 use super::planted::Bug;
@@ -12,7 +12,7 @@ use crate::cursor::Cursor;
 use crate::feed::{CursorRefusal, FeedError, FeedInfo, FeedPage, StartFrom};
 
 impl World {
-    /// A follower asks for the next page.
+    /// A follower requests the next page.
     pub(super) fn ask(&mut self, service: usize) -> Checked {
         let Some(nth) = self.one_feed(service, |feed| {
             feed.read.is_none() && !feed.refused && feed.reader.has_room()
@@ -26,7 +26,7 @@ impl World {
         Ok(())
     }
 
-    /// A question arrives at a feed, or is lost.
+    /// A request arrives at a feed, or is lost.
     pub(super) fn serve(&mut self, source: usize) -> Checked {
         let asked = (0..self.services.len()).filter_map(|service| {
             let process = self.services[service].process.as_ref()?;
@@ -53,7 +53,7 @@ impl World {
         }
         let limit = if self.random.percent(30) { 1 + self.random.below(3) } else { ask.limit };
         if ask.start == StartFrom::Earliest {
-            // Who has saved no place yet begins with what there still is.
+            // A follower without a stored cursor begins at the earliest retained event.
             self.miss(service, source, self.services[source].trimmed());
         }
         let page = self.page(source, &ask.start, limit)?;
@@ -81,7 +81,7 @@ impl World {
         Ok(())
     }
 
-    /// A part of a feed; what the feed says of the cursor must be so.
+    /// A page of a feed. The feed must accept or refuse the cursor correctly.
     fn page(
         &mut self,
         source: usize,
@@ -110,7 +110,7 @@ impl World {
         Ok(page)
     }
 
-    /// Checks that what has a position was committed, and keeps it.
+    /// Checks that every event with a position was committed, and that it keeps its position.
     pub(super) fn look_at_positions(&mut self, source: usize) -> Checked {
         for (position, id) in self.services[source].positions() {
             self.services[source].ledger.placed(position, id)?;
@@ -162,7 +162,7 @@ impl World {
         }
     }
 
-    /// The follower ends: what it has begun may be committed, and nobody waits for it.
+    /// A follower stops: its open transactions may be committed, and their results are ignored.
     fn refused(&mut self, service: usize, nth: usize, error: &FeedError) -> Checked {
         self.note(service, || format!("{error}"));
         self.see("refusal of a cursor");
@@ -193,7 +193,7 @@ impl World {
         }
     }
 
-    /// A follower saves how far it is.
+    /// A follower stores its checkpoint.
     pub(super) fn save(&mut self, service: usize) -> Checked {
         let Some(nth) = self.one_feed(service, |feed| feed.watermark.is_some()) else {
             return Ok(());
@@ -210,7 +210,7 @@ impl World {
         Ok(())
     }
 
-    /// All feeds are read at once, whatever is waited for.
+    /// All feeds are read again at once, without a wait.
     pub(super) fn read_now(&mut self, service: usize) {
         let now = self.now;
         let Some(process) = &mut self.services[service].process else { return };
@@ -256,7 +256,7 @@ impl SimulatedService {
         self.database.number("SELECT trimmed FROM wholly_feed", &[])
     }
 
-    /// The last position that there is, or is to be.
+    /// The last position, including those still to be assigned.
     pub(super) fn last_position(&self) -> u64 {
         let sql = match self.database.sequenced {
             true => {

@@ -1,4 +1,4 @@
-//! The services' own code: tables without any key, so that what happens twice is seen.
+//! The services' handlers, over tables without keys, so that repeated effects are visible.
 
 use std::cell::Cell;
 

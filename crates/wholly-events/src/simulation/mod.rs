@@ -3,9 +3,9 @@
 //! A [`World`](world::World) has a clock and a shop of three services, each over an SQLite database
 //! in memory. The services run the product's code: each
 //! [`StoreJob`](crate::choreography::job::StoreJob) in a transaction, the
-//! [`FeedReader`](crate::choreography::feed_reader::FeedReader) of a feed, and the rules for time-outs and
-//! retention. Only the waiting tasks are replaced: a random number selects the next step. One seed
-//! gives one run. The hostile parts of the world:
+//! [`FeedReader`](crate::choreography::feed_reader::FeedReader) of a feed, and the rules for
+//! time-outs and retention. Only the waiting tasks are replaced: a random number selects the next
+//! step. One seed gives one run. The hostile parts of the world:
 //!
 //! - processes crash between any two steps, and their open transactions are committed or not; a
 //!   commit may happen without an answer; handlers fail before or after their change;

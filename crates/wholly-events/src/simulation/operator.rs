@@ -1,4 +1,4 @@
-//! The mishaps of databases, and what an operator does about them.
+//! Outages and restored databases, and the operator's actions.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use crate::choreography::job::{JobOutput, StoreJob};
 use crate::feed::StartFrom;
 
 impl World {
-    /// All services are down, for longer than anything is kept.
+    /// All services are down for longer than the retention.
     pub(super) fn outage(&mut self) -> Checked {
         self.see("outage");
         for service in 0..NAMES.len() {
             self.crash(service)?;
         }
         self.pass(self.retention.inbox + Duration::from_secs(60));
-        // The effects of what lasts longer than they are kept are forgotten.
+        // Effects of orders that outlast the retention are deleted.
         let orders = self.services[0].ledger.published.iter();
         self.spoilt.extend(orders.map(|event| event.correlation.clone()));
         Ok(())
     }
 
-    /// A dump is made, or a database is lost and put back to its dump.
+    /// A dump is made, or a lost database is restored from its dump.
     pub(super) fn dump_or_restore(&mut self, service: usize) -> Checked {
         self.look_at_positions(service)?;
         let one = &mut self.services[service];
@@ -53,7 +53,7 @@ impl World {
         Ok(())
     }
 
-    /// A feed that refused is read again from its earliest event.
+    /// An operator lets a feed that refused be read from its earliest event.
     pub(super) fn operate(&mut self, service: usize) -> Checked {
         let Some(nth) = self.one_feed(service, |feed| feed.refused) else {
             return Ok(());
@@ -83,7 +83,8 @@ impl World {
         Ok(())
     }
 
-    /// Notes as missed what was trimmed before it was read: the operator knows.
+    /// Records events that were trimmed before they were read as missed: the operator knows of
+    /// them.
     pub(super) fn miss(&mut self, service: usize, source: usize, trimmed: u64) {
         let reactions = &self.services[service].plan.declaration.reactions;
         let (dealt, published) = (&self.services[service].ledger, &self.services[source].ledger);

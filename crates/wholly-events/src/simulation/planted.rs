@@ -1,5 +1,4 @@
-//! Planted bugs. Each is caught, and by a check that is meant for it, or the simulation proves
-//! nothing.
+//! Planted bugs. The simulation must catch each one, by a check that is meant for it.
 
 use super::shop::ShopKind;
 use super::violation::{Property, Violation};
@@ -9,27 +8,27 @@ use crate::probe::Law;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Bug {
-    /// An event is there although its transaction was rolled back.
+    /// An event is published although its transaction was rolled back.
     PublishBeforeTheCommit,
-    /// A mark is written in a transaction of its own, behind that of the change.
+    /// An inbox row is written in a separate transaction after the change.
     InboxOutsideTheTransaction,
-    /// A follower saves a place before all up to it is dealt with.
+    /// A follower stores a cursor before all events up to it are handled.
     CursorMovedBeforeItIsHandled,
-    /// An event's number in its table is its place in the feed.
+    /// An event's sequence is its position in the feed.
     CursorOverTheSequence,
-    /// The next position is the largest that is there, and one.
+    /// The next position follows the largest one in the table.
     PositionsReusedAfterTrimming,
-    /// The last old event is trimmed, with all that is before it.
+    /// The last old event is trimmed with all events before it, even recent ones.
     TrimsBehindTheYoung,
-    /// Something that is no event is passed over, and not kept.
+    /// An invalid entry is skipped and not stored.
     NoEventIsPassedOver,
-    /// An operator says of a call that is out that it did not happen.
+    /// An operator drops a call that is out, and may have taken effect.
     DropsACallThatIsOut,
     /// A law of the product is broken.
     Broken(Law),
 }
 
-/// The world in which a bug shows itself soon; chance chooses what is left open.
+/// The world in which a bug shows soon. Open parts are random.
 #[derive(Default)]
 pub(super) struct WorldSetup {
     pub(super) shop: Option<ShopKind>,
@@ -86,14 +85,14 @@ fn every_planted_bug_is_caught() {
         (Bug::NoEventIsPassedOver, &[Kept]),
         (Bug::DropsACallThatIsOut, &[Whole]),
         (Bug::Broken(Law::LanesByCorrelation), &[Ordered]),
-        // It is caught at once, and by what follows where that is left to happen.
+        // Caught at once, and by its consequences if the run goes on.
         (Bug::Broken(Law::CursorsAreJudged), &[Believed]),
         (Bug::Broken(Law::CursorsAreJudged), &[Delivered]),
         (Bug::Broken(Law::MarksOutliveTheirEvents), &[Once]),
         (Bug::Broken(Law::LateOnesAreSuppressed), &[Whole]),
         (Bug::Broken(Law::TimeoutsKnowAllEvents), &[TimedOut]),
     ] {
-        // What another check finds first does not count.
+        // A violation found by another check does not count.
         let is_its_check = |wrong: &Violation| checks.contains(&wrong.property);
         let by_its_check = |seed| run(seed, Some(bug)).err().filter(is_its_check);
         let found = seeds(SEEDS).zip(1..).find_map(|(seed, nth)| Some((nth, by_its_check(seed)?)));

@@ -1,4 +1,4 @@
-//! A simulated service: what is durable of it, and what lives in its process.
+//! A simulated service: its durable state, and the state of its process.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -33,11 +33,11 @@ pub(super) struct SimulatedService {
 /// A process of a service.
 #[derive(Default)]
 pub(super) struct ProcessState {
-    /// The last position that is known to be committed.
+    /// The last position known to be committed.
     pub(super) head: u64,
     pub(super) feeds: Vec<SimulatedFollower>,
     pub(super) transactions: Vec<OpenTransaction>,
-    /// Parked events whose call is on its way.
+    /// Parked events whose call is out.
     pub(super) busy: BTreeSet<u64>,
     pub(super) calls: Vec<PendingCall>,
 }
@@ -49,11 +49,12 @@ pub(super) struct SimulatedFollower {
     pub(super) reader: FeedReader,
     pub(super) read: Option<PendingRequest>,
     pub(super) watermark: Option<Checkpoint>,
-    /// The feed refused; it is asked again after a while, or when an operator sets another place.
+    /// True after the feed refused the cursor. It is read again later, or when an operator sets
+    /// another cursor.
     pub(super) refused: bool,
 }
 
-/// A question that is on its way to a feed, or its answer on the way back.
+/// A request on its way to a feed, or its answer on the way back.
 pub(super) struct PendingRequest {
     pub(super) ask: FeedRequest,
     pub(super) began: Timestamp,
@@ -69,26 +70,26 @@ pub(super) struct OpenTransaction {
     pub(super) drawn: Option<u64>,
 }
 
-/// The consequence of a transaction.
+/// The next step after a transaction.
 #[derive(Clone, Debug)]
 pub(super) enum Next {
-    /// The event of a feed, and the next reactions to it.
+    /// An event of a feed: its next reactions run.
     Deal { source: usize, lane: Correlation, event: Event, nth: usize },
     /// The same, after a failure was recorded.
     DealFailed { source: usize, lane: Correlation, event: Event, nth: usize },
-    /// Something that is no event is kept.
+    /// An invalid entry is stored.
     SetAside { source: usize, lane: Correlation },
-    /// A parked event, tried without a result.
+    /// A parked event was retried without a call's result.
     Retried { index: ReactionIndex, event: Event },
-    /// A call's result, which is on its way for as long as it takes.
+    /// A call's result was recorded; repeated until it succeeds.
     Recorded { sequence: u64, index: ReactionIndex, event: Event },
-    /// A failure, which is recorded for as long as it takes; a call ends with it.
+    /// A failure was recorded; repeated until it succeeds. A call ends with it.
     Failed { sequence: u64 },
     /// A time-out was fired.
     Fired(PendingTimeout),
-    /// A client hears that its order is placed.
+    /// A client learns that its order is placed.
     Placed,
-    /// Nothing: who waited for it has ended.
+    /// None: the follower has stopped.
     Abandoned,
 }
 
@@ -137,7 +138,7 @@ impl SimulatedFollower {
     }
 }
 
-/// The time for which things are kept, in this world.
+/// The retention times in this world.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetentionTimes {
     pub(super) outbox: Duration,

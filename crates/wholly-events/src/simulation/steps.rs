@@ -1,4 +1,4 @@
-//! The next step, as chance has it; and, when the faults have stopped, all that is left.
+//! The next random step, and the remaining steps after the faults have stopped.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use super::unreadable::NO_EVENT;
 use super::violation::{Checked, Property, ensure};
 use super::world::{Disruption, World};
 
-/// Rounds until everything must have settled.
+/// The number of rounds within which everything must settle.
 const ROUNDS: u64 = 600;
 
 impl World {
     pub(super) fn step(&mut self) -> Checked {
-        // Orders may time out. But what a process has begun does not last longer than it remembers.
+        // Orders may time out, but no transaction lasts longer than the retention.
         let may_leap = self.shop == ShopKind::Gateway && self.story != Disruption::Forgetful;
         let time = match self.random.below(200) {
             0..2 if may_leap => 60_000 + self.random.below(540_000),
@@ -47,7 +47,7 @@ impl World {
         }
     }
 
-    /// Befalls a service, or all of them.
+    /// A crash, an outage or a restored database.
     fn mishap(&mut self) -> Checked {
         let service = self.random.index(NAMES.len());
         match self.random.below(1_000) {
@@ -58,7 +58,7 @@ impl World {
         }
     }
 
-    /// Everything that can happen without a fault, round for round, until nothing is left.
+    /// Runs rounds without faults until everything has settled.
     pub(super) fn drain(&mut self) -> Checked {
         for round in 0..ROUNDS {
             self.pass(Duration::from_millis(if round % 8 == 7 { 20_000 } else { 50 }));
@@ -71,12 +71,12 @@ impl World {
                 return Ok(());
             }
         }
-        // What did not come to its end is told by the check that is meant for it.
+        // The checks report orders without an end more precisely.
         self.check()?;
         ensure(false, Property::Ends, || format!("it did not settle: {}", self.unsettled()))
     }
 
-    /// Every service does what it can.
+    /// Runs one round of every service.
     pub(super) fn rounds(&mut self) -> Checked {
         (0..NAMES.len()).try_for_each(|service| self.round(service))
     }
@@ -123,7 +123,7 @@ impl World {
         Ok(self.unsettled().is_empty())
     }
 
-    /// Tells what is not at its end, of whom.
+    /// A description of all work that has not settled.
     fn unsettled(&self) -> String {
         let mut left = Vec::new();
         for (nth, service) in self.services.iter().enumerate() {

@@ -1,5 +1,4 @@
-//! Events that do not fit: what is no event is set aside, and an operator drops what cannot be
-//! read, or what fails, with a stated end.
+//! Invalid entries, which are set aside, and parked events that an operator drops.
 
 use super::database::{TransactionEnd, TransactionWork};
 use super::planted::Bug;
@@ -15,7 +14,7 @@ use crate::feed::SetAside;
 use crate::inbox::ReactionOutcome;
 use crate::names::Correlation;
 
-/// An outbox's row that is no event: its data is no JSON.
+/// The type of an invalid outbox row: its data is not JSON.
 pub(super) const NO_EVENT: &str = "NoEvent";
 
 /// The data of an event that no handler reads.
@@ -25,7 +24,7 @@ pub(super) const UNFIT: &str = "\"unfit\"";
 pub(super) type DroppedEvent = (usize, String, String, String);
 
 impl World {
-    /// Returns the event that is to be dealt with next; what is none is set aside.
+    /// Returns the event to handle next. An invalid entry is set aside.
     pub(super) fn deal_with(
         &mut self,
         service: usize,
@@ -52,7 +51,7 @@ impl World {
         self.begin(service, TransactionWork::Job(job), then, lane);
     }
 
-    /// Passes over what is no event, once it is kept: it is in nobody's way.
+    /// Continues behind an invalid entry after it was stored.
     pub(super) fn is_set_aside(&mut self, service: usize, source: usize, lane: &Correlation) {
         let Some(nth) = self.one_feed(service, |feed| feed.source == source) else { return };
         self.feed(service, nth).reader.done(lane);
@@ -122,7 +121,7 @@ impl World {
         Ok(())
     }
 
-    /// The answer that an operator finds at the gateway and in the service.
+    /// True if an operator finds the call at the gateway, or out in the service.
     fn call_may_have_happened(&self, service: usize, parked: &ParkedEvent) -> bool {
         let event = &parked.event;
         let key = crate::choreography::handler::call_key(
@@ -137,7 +136,7 @@ impl World {
                 || process.is_some_and(|process| process.busy.contains(&parked.sequence)))
     }
 
-    /// Checks that each follower has kept what is no event, and nothing else.
+    /// Checks that each follower has stored the invalid entries, and nothing else.
     pub(super) fn check_set_aside(&self, service: usize, source: usize) -> Checked {
         let ledger = &self.services[source].ledger;
         let is_none = |id: &String| {
@@ -152,7 +151,7 @@ impl World {
                 format!("{} has not kept {id} of {}", NAMES[service], NAMES[source])
             })?;
         }
-        // A publisher that was put back gives its positions again, to other events.
+        // A restored publisher assigns its positions again, to other events.
         let sql = "SELECT count(*) FROM wholly_set_aside WHERE source = ?";
         let kept = self.services[service].database.number(sql, &[NAMES[source]]);
         ensure(kept == all || self.story == Disruption::Restored, Property::Kept, || {
@@ -166,7 +165,7 @@ impl World {
         self.services[service].database.number(sql, &values) > 0
     }
 
-    /// A dropped event has the end that was said, and no other.
+    /// A dropped event has emitted the operator's refusal, and nothing else.
     pub(super) fn check_dropped(&self, service: usize) -> Checked {
         let one = &self.services[service];
         for mark in one.ledger.marks.iter().filter(|mark| mark.outcome == ReactionOutcome::Dropped)
@@ -191,7 +190,7 @@ impl World {
         Ok(())
     }
 
-    /// The order's data, as a client writes it that makes mistakes.
+    /// The order's data, written by a client that makes mistakes.
     pub(super) fn data_of(&mut self, order: &Order, kind: &str) -> String {
         match kind {
             NO_EVENT => "no JSON".to_owned(),

@@ -1,4 +1,4 @@
-//! Transactions that a service begins and that end later, and what follows each.
+//! Open transactions of a service, and the next step after each.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::names::Correlation;
 use crate::store::StoreError;
 
 impl World {
-    /// The next event of a feed is begun with.
+    /// A service begins to handle the next event of a feed.
     pub(super) fn deal(&mut self, service: usize) -> Checked {
         let process = self.services[service].process.as_ref();
         let feeds = process.map_or(0, |process| process.feeds.len());
@@ -37,7 +37,7 @@ impl World {
         Ok(())
     }
 
-    /// Begins with this reaction to the event, or ends with it, where there is none.
+    /// Begins the next reaction to the event. After the last one, the event is done.
     fn react(&mut self, service: usize, then: Next) {
         let Next::Deal { source, lane, event, nth } = &then else { return };
         let index = self.services[service].plan.reactions_to(&event.kind).nth(*nth);
@@ -59,11 +59,11 @@ impl World {
         }
     }
 
-    /// A client's order, as an event of this type says.
+    /// A client places or changes an order, by an event of this type.
     pub(super) fn place_order(&mut self, order: &Order, kind: &str) {
         let data = self.data_of(order, kind);
         let stamp = self.stamp();
-        // The program may have made it long ago, or by a clock that is wrong.
+        // The program may have made the event long ago, or with a wrong clock.
         let time = match self.story == Disruption::Forgetful && self.fault(10) {
             true => self.ago(self.retention.outbox + Duration::from_secs(60)),
             false => stamp.now,
@@ -81,8 +81,8 @@ impl World {
         self.begin(ORDER, TransactionWork::Place(event, stamp.now), Next::Placed, correlation);
     }
 
-    /// Begins a transaction. It may take the lock of its correlation now, and with it the sequence
-    /// of what it publishes; others of the correlation then wait for its end.
+    /// Begins a transaction. It may lock its correlation now and take the sequences of its events.
+    /// Other transactions of the correlation then wait for its end.
     pub(super) fn begin(
         &mut self,
         service: usize,
@@ -148,7 +148,7 @@ impl World {
         }
     }
 
-    /// A transaction of which it is not known how it ended is made again, by who must.
+    /// Repeats a transaction whose end is unknown, if the product repeats it.
     fn again(&mut self, service: usize, mut transaction: OpenTransaction) {
         let stamp = self.stamp();
         match &mut transaction.work {
@@ -254,7 +254,7 @@ impl World {
         self.begin(service, TransactionWork::Job(job), then, correlation);
     }
 
-    /// A time-out was fired: no event that it awaits was there when it fell due.
+    /// Checks a fired time-out: no awaited event was published before the due time.
     fn fired(&mut self, service: usize, fired: &PendingTimeout) -> Checked {
         self.see("time-out");
         let timeouts = &self.services[service].plan.declaration.timeouts;
@@ -278,7 +278,7 @@ impl World {
         self.sequence(service, fate).map(drop)
     }
 
-    /// Positions are given; returns whether that is heard of.
+    /// Assigns positions; returns false if the commit had no answer.
     pub(super) fn sequence(&mut self, service: usize, fate: TransactionEnd) -> Checked<bool> {
         let Some(JobOutput::Sequenced(end)) = self.job(service, StoreJob::Sequence(None), fate)?
         else {
