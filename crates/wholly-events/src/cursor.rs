@@ -1,14 +1,14 @@
-//! A place in a feed.
+//! A position in a feed, with the event that proves it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::names::EventId;
 
-/// The last event that a follower has taken from a feed: its position, and its id.
+/// The last event that a follower has read from a feed: its position and its id.
 ///
-/// The id is what tells a feed from an older copy of it: a dump that was restored gives the same
-/// positions to other events. Before the first event, the position is 0 and there is no id.
+/// The id distinguishes a feed from a restored older copy, which assigns the same positions to
+/// other events. Before the first event the position is 0 and there is no id.
 ///
 /// ```
 /// # use wholly_events::Cursor;
@@ -19,23 +19,23 @@ use crate::names::EventId;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    /// The event's position; 0 before the first.
+    /// The event's position; 0 before the first event.
     pub position: u64,
     /// The event's id.
     pub id: Option<EventId>,
 }
 
-/// A text that is no cursor.
+/// The error for a text that is not a cursor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this is no cursor: it needs a position, a full stop and an event's id, or just 0")]
+#[error("not a cursor: use a position, a full stop and an event's id, or just 0")]
 #[non_exhaustive]
 pub struct InvalidCursor;
 
 impl Cursor {
-    /// The place before the first event.
+    /// The cursor before the first event.
     pub const START: Self = Self { position: 0, id: None };
 
-    /// The place of this event.
+    /// The cursor of an event.
     pub const fn at(position: u64, id: EventId) -> Self {
         Self { position, id: Some(id) }
     }

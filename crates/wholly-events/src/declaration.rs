@@ -1,8 +1,8 @@
-//! A service's declaration of its part in a choreography, as data: what it reacts to, what it
-//! emits, and which of its reactions another takes back.
+//! A service's declaration of its part in a choreography, as data: the events it reacts to, the
+//! events it emits, and the reactions that undo others.
 //!
-//! A service prints it (as JSON) or offers it at its feed's address, so that the whole choreography
-//! can be checked before it runs, although no one place has it.
+//! A service prints its declaration as JSON or serves it beside its feed. The declarations of all
+//! services together let the whole choreography be checked before it runs.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use crate::names::{EventType, ReactionName, ServiceName};
 pub struct Declaration {
     /// The service's name: the source of its events.
     pub service: ServiceName,
-    /// Events that it emits on its own, with which a choreography begins.
+    /// Events that begin a choreography; the service emits them on its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub begins: Vec<EventType>,
-    /// Its reactions, in the order in which they were declared.
+    /// The service's reactions, in the order of their declaration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reactions: Vec<Reaction>,
-    /// Its time-outs.
+    /// The service's time-outs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub timeouts: Vec<Timeout>,
-    /// Events of its own with which the choreography is over.
+    /// Events of this service that end the choreography.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ends: Vec<EventType>,
-    /// The time that the choreography may take, from its first event to its last, in milliseconds.
+    /// The longest duration of the choreography from its first event to its last, in milliseconds.
     #[serde(default, rename = "within_ms", skip_serializing_if = "Option::is_none")]
     #[serde(with = "millis::option")]
     pub within: Option<Duration>,
@@ -36,43 +36,43 @@ pub struct Declaration {
 /// A reaction to an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reaction {
-    /// Its name, which the inbox keeps: unique in the service, and the same for ever.
+    /// The reaction's name: unique in the service. The inbox stores it, so it must never change.
     pub name: ReactionName,
-    /// The event that it reacts to.
+    /// The type of event that triggers the reaction.
     pub on: EventType,
-    /// The event that it emits where it succeeds.
+    /// The event emitted on success.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub emits: Option<EventType>,
-    /// The event that it emits where it refuses. Without one, it cannot refuse.
+    /// The event emitted on refusal. A reaction without one cannot refuse.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refuses: Option<EventType>,
-    /// The reactions of the same service that it takes back.
+    /// The reactions of the same service that this one undoes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undoes: Vec<ReactionName>,
-    /// True if it calls something that is no database, between two local transactions.
+    /// True if the reaction calls an external system between two local transactions.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub calls: bool,
-    /// True if it changes nothing, so that there is nothing to undo.
+    /// True if the reaction changes nothing and needs no undo.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
 }
 
-/// An event that a service emits where another has not come in time.
+/// An event that a service emits if another one does not arrive in time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeout {
-    /// The event from which the time counts: one that the service reacts to, or emits.
+    /// The event that starts the time-out: one that the service reacts to or emits.
     pub after: EventType,
-    /// Events of which each one cancels it. The service reacts to each.
+    /// Events that cancel the time-out, each on its own. The service reacts to all of them.
     pub awaits: Vec<EventType>,
-    /// The time for which they are awaited, in milliseconds.
+    /// The waiting time, in milliseconds.
     #[serde(rename = "within_ms", with = "millis")]
     pub within: Duration,
-    /// The event that the service then emits.
+    /// The event emitted when the time-out fires.
     pub emits: EventType,
 }
 
 impl Declaration {
-    /// Every type of event that the service may emit, each once, in the order of the declaration.
+    /// All types of events that the service may emit, without duplicates, in declaration order.
     pub fn emitted(&self) -> Vec<&EventType> {
         let of_reactions =
             self.reactions.iter().flat_map(|one| one.emits.iter().chain(&one.refuses));

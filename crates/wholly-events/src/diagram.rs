@@ -1,21 +1,23 @@
-//! A choreography as pictures, of its success and of each refusal, told from the declarations of
-//! its services.
+//! Sequence diagrams of a choreography, one of its success and one of each refusal, made from the
+//! declarations of its services.
 //!
-//! An event comes once in a picture, so that each picture ends. Where several reactions of a
-//! service emit the same event, the last of them does.
+//! An event occurs once in a diagram, so each diagram is finite. If several reactions of a service
+//! emit the same event, the last of them emits it.
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
 
 use crate::declaration::Declaration;
-use crate::graph::{Cause, Event, Graph, Joins, LIMIT, Node, ReactionOf, TimeoutOf};
+use crate::graph::{
+    EventCause, EventGraph, EventIndex, Joins, LIMIT, NodeIndex, ReactionOf, TimeoutOf,
+};
 use crate::names::ReactionName;
 
-/// Draws services as one choreography: a Markdown document with Mermaid sequence diagrams.
+/// Draws a choreography: a Markdown document with Mermaid sequence diagrams.
 pub fn diagram(declarations: &[Declaration]) -> String {
     let services: Vec<&str> = declarations.iter().map(|one| one.service.as_str()).collect();
     let title = format!("# A choreography of {}\n", services.join(", "));
-    let Some(graph) = Graph::new(declarations) else {
+    let Some(graph) = EventGraph::new(declarations) else {
         return format!(
             "{title}\nIt is not drawn: there are more than {LIMIT} reactions, time-outs and \
              beginnings.\n"
@@ -33,7 +35,7 @@ pub fn diagram(declarations: &[Declaration]) -> String {
     let mut document = title;
     for (service, begin, (title, refusing)) in pictures.by_ref().take(PICTURES) {
         let event = graph.events[begin];
-        let picture = Picture::of(&graph, service, begin, &refusing);
+        let picture = SequenceDiagram::of(&graph, service, begin, &refusing);
         document += &format!("\n## {event}: {title}\n\n```mermaid\n{picture}```\n");
     }
     if pictures.next().is_some() {
@@ -42,22 +44,24 @@ pub fn diagram(declarations: &[Declaration]) -> String {
     document
 }
 
-/// The most pictures of one choreography.
+/// The largest number of diagrams of one choreography.
 const PICTURES: usize = 1_000;
 
-/// Each reaction that may refuse, with all that has to refuse for it to come to its turn.
-fn refusals(graph: &Graph<'_>, begin: Event) -> Vec<(Node, HashSet<Node>)> {
-    let of = |(node, one): (Node, &ReactionOf<'_>)| {
+/// Each reaction that may refuse, with all reactions that must refuse for it to run.
+fn refusals(graph: &EventGraph<'_>, begin: EventIndex) -> Vec<(NodeIndex, HashSet<NodeIndex>)> {
+    let of = |(node, one): (NodeIndex, &ReactionOf<'_>)| {
         one.refuses?;
-        let success = |cause| matches!(cause, Cause::Success(_));
+        let success = |cause| matches!(cause, EventCause::Success(_));
         let any = |cause| match cause {
-            Cause::Success(_) | Cause::Refusal(_) => true,
-            Cause::TimeOut => false,
+            EventCause::Success(_) | EventCause::Refusal(_) => true,
+            EventCause::TimeOut => false,
         };
-        let way = graph.way(begin, one.on, success).or_else(|| graph.way(begin, one.on, any))?;
+        let way = graph
+            .shortest_path(begin, one.on, success)
+            .or_else(|| graph.shortest_path(begin, one.on, any))?;
         let before = way.into_iter().filter_map(|(cause, _)| match cause {
-            Cause::Refusal(node) => Some(node),
-            Cause::Success(_) | Cause::TimeOut => None,
+            EventCause::Refusal(node) => Some(node),
+            EventCause::Success(_) | EventCause::TimeOut => None,
         });
         Some((node, before.chain([node]).collect()))
     };
@@ -65,28 +69,33 @@ fn refusals(graph: &Graph<'_>, begin: Event) -> Vec<(Node, HashSet<Node>)> {
 }
 
 /// A sequence diagram in the making.
-struct Picture<'a> {
-    graph: &'a Graph<'a>,
+struct SequenceDiagram<'a> {
+    graph: &'a EventGraph<'a>,
     joins: Joins,
-    refusing: &'a HashSet<Node>,
+    refusing: &'a HashSet<NodeIndex>,
     /// The reactions that run sooner or later.
     runs: Vec<bool>,
     came: Vec<bool>,
     succeeded: Vec<bool>,
     /// Events on their way, each with the service that emitted it.
-    emitted: VecDeque<(usize, Event)>,
+    emitted: VecDeque<(usize, EventIndex)>,
     /// The services in the order of their appearance.
     participants: Vec<usize>,
     lines: Vec<String>,
 }
 
-impl<'a> Picture<'a> {
-    fn of(graph: &'a Graph<'a>, service: usize, begin: Event, refusing: &'a HashSet<Node>) -> Self {
+impl<'a> SequenceDiagram<'a> {
+    fn of(
+        graph: &'a EventGraph<'a>,
+        service: usize,
+        begin: EventIndex,
+        refusing: &'a HashSet<NodeIndex>,
+    ) -> Self {
         let joins = Joins::new(graph, begin);
         let happens = |cause| match cause {
-            Cause::Success(node) => !refusing.contains(&node),
-            Cause::Refusal(node) => refusing.contains(&node),
-            Cause::TimeOut => false,
+            EventCause::Success(node) => !refusing.contains(&node),
+            EventCause::Refusal(node) => refusing.contains(&node),
+            EventCause::TimeOut => false,
         };
         let mut picture = Self {
             graph,
@@ -103,7 +112,7 @@ impl<'a> Picture<'a> {
         picture
     }
 
-    /// Lets events come until nothing follows any more.
+    /// Processes events until no more follow.
     fn play(&mut self) {
         let mut waiting: Vec<&TimeoutOf<'_>> = self.graph.timeouts.iter().collect();
         loop {
@@ -121,22 +130,22 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// An event goes to all who react to it.
-    fn come(&mut self, service: usize, event: Event) {
+    /// Delivers an event to its reactions.
+    fn come(&mut self, service: usize, event: EventIndex) {
         let name = self.graph.events[event];
         if std::mem::replace(&mut self.came[event], true) {
             self.note(service, &format!("{name} once more: what follows is drawn above"));
             return;
         }
-        let heard = &self.graph.heard[event];
+        let reactions_to = &self.graph.reactions_to[event];
         if self.graph.declarations[service].ends.contains(name) {
             self.note(service, &format!("{name}: the end"));
-        } else if heard.is_empty() {
+        } else if reactions_to.is_empty() {
             self.note(service, &format!("{name}: nobody reacts"));
         }
-        // The reactions of one service are next to each other.
+        // The reactions of one service are adjacent.
         let mut before = None;
-        for &node in heard {
+        for &node in reactions_to {
             let to = self.graph.nodes[node].service;
             if before.replace(to) != Some(to) {
                 let (from, to) = (self.participant(service), self.participant(to));
@@ -146,7 +155,7 @@ impl<'a> Picture<'a> {
         }
     }
 
-    fn react(&mut self, node: Node) {
+    fn react(&mut self, node: NodeIndex) {
         let one = &self.graph.nodes[node];
         let name = &one.reaction.name;
         if self.refusing.contains(&node) {
@@ -165,7 +174,7 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// The names of what a reaction takes back, of what was done.
+    /// The names of the undone reactions that had succeeded.
     fn undone(&self, service: usize, undoes: &[ReactionName]) -> String {
         let nodes = self.graph.nodes.iter().zip(&self.succeeded);
         let done = nodes.filter(|(one, succeeded)| **succeeded && one.service == service);
@@ -180,8 +189,8 @@ impl<'a> Picture<'a> {
         }
     }
 
-    /// True where no other reaction of the service is still to come that emits the same event.
-    fn is_last(&self, node: Node, event: Event) -> bool {
+    /// True if no other reaction of the service that emits the same event is still to run.
+    fn is_last(&self, node: NodeIndex, event: EventIndex) -> bool {
         if !self.joins.with(node).all(|other| self.succeeded[other]) {
             return false;
         }
@@ -203,7 +212,7 @@ impl<'a> Picture<'a> {
         self.lines.push(format!("Note over {participant}: {text}"));
     }
 
-    /// The service's name in the picture, in which it appears from now on.
+    /// The service's name in the diagram. The service appears in it from now on.
     fn participant(&mut self, service: usize) -> String {
         if !self.participants.contains(&service) {
             self.participants.push(service);
@@ -212,7 +221,7 @@ impl<'a> Picture<'a> {
     }
 }
 
-impl fmt::Display for Picture<'_> {
+impl fmt::Display for SequenceDiagram<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "sequenceDiagram")?;
         for &service in &self.participants {
@@ -226,15 +235,15 @@ impl fmt::Display for Picture<'_> {
     }
 }
 
-/// A service's name, where it is one to Mermaid, too; else its number.
-fn id(graph: &Graph<'_>, service: usize) -> String {
+/// A service's name, or its number if Mermaid cannot read the name.
+fn id(graph: &EventGraph<'_>, service: usize) -> String {
     let name = graph.declarations[service].service.as_str();
     let is_plain = name.starts_with(|c: char| c.is_ascii_alphabetic())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    // Two of one name are two participants.
+    // Two services with one name are two participants.
     let mut before = graph.declarations.iter().take(service);
     match is_plain
-        && !KEYWORDS.contains(&&*name.to_ascii_lowercase())
+        && !KEYWORDS.split(' ').any(|word| word.eq_ignore_ascii_case(name))
         && before.all(|one| one.service.as_str() != name)
     {
         true => name.to_owned(),
@@ -243,42 +252,9 @@ fn id(graph: &Graph<'_>, service: usize) -> String {
 }
 
 /// Words with which a line of a sequence diagram begins.
-const KEYWORDS: [&str; 34] = [
-    "acctitle",
-    "accdescr",
-    "activate",
-    "actor",
-    "alt",
-    "and",
-    "as",
-    "autonumber",
-    "box",
-    "break",
-    "create",
-    "critical",
-    "deactivate",
-    "destroy",
-    "details",
-    "else",
-    "end",
-    "left",
-    "link",
-    "links",
-    "loop",
-    "note",
-    "off",
-    "opt",
-    "option",
-    "over",
-    "par",
-    "par_over",
-    "participant",
-    "properties",
-    "rect",
-    "right",
-    "sequencediagram",
-    "title",
-];
+const KEYWORDS: &str = "acctitle accdescr activate actor alt and as autonumber box break create critical \
+    deactivate destroy details else end left link links loop note off opt option over \
+    par par_over participant properties rect right sequencediagram title";
 
 #[cfg(test)]
 mod tests;

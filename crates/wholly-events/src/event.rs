@@ -12,10 +12,10 @@ use crate::names::{Correlation, EventId, EventType, ServiceName};
 /// The longest data of an event, as JSON, in bytes.
 pub const DATA_LIMIT: usize = 256 * 1024;
 
-/// The longest `traceparent` that is carried, in bytes.
+/// The longest `traceparent` that is passed on, in bytes.
 const TRACEPARENT_LIMIT: usize = 128;
 
-/// An event that is to be published.
+/// An event to publish.
 ///
 /// ```
 /// # use wholly_events::NewEvent;
@@ -35,64 +35,64 @@ pub struct NewEvent {
     pub(crate) data: String,
 }
 
-/// An event as a follower receives it: published, with a source and a place in its feed.
+/// A published event, as a follower receives it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Event {
-    /// Its id, unique within its source.
+    /// The event's id, unique within its source.
     pub id: EventId,
     /// The service that published it.
     pub source: ServiceName,
-    /// Its type.
+    /// The event's type.
     pub kind: EventType,
-    /// The moment at which it was made, by its publisher's clock.
+    /// The time at which the event was made, by the publisher's clock.
     pub time: Timestamp,
-    /// The choreographed transaction that it belongs to.
+    /// The choreographed transaction that the event belongs to.
     pub correlation: Correlation,
-    /// The event that caused it, where one did.
+    /// The event that caused this one, if any.
     pub causation: Option<EventId>,
-    /// The W3C trace context of its publisher, as it was given.
+    /// The publisher's W3C trace context, unparsed.
     pub traceparent: Option<String>,
-    /// Its data, as JSON.
+    /// The event's data, as JSON.
     pub data: String,
 }
 
-/// Why something cannot be an event.
+/// The reason why an event cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidEvent {
-    /// A name in it is none.
+    /// A name is not valid.
     #[error(transparent)]
     Name(#[from] crate::names::InvalidName),
-    /// Its data cannot be written as JSON.
-    #[error("the data of an event {kind} cannot be written as JSON: {why}")]
+    /// The data cannot be written as JSON.
+    #[error("the data of event type {kind} cannot be written as JSON: {why}")]
     Data {
         /// The event's type.
         kind: EventType,
         /// The reason.
         why: String,
     },
-    /// Its data is too long.
-    #[error("the data of an event {kind} has {bytes} bytes, and may have {DATA_LIMIT}")]
+    /// The data is too long.
+    #[error("the data of event type {kind} has {bytes} bytes; the limit is {DATA_LIMIT}")]
     TooLong {
         /// The event's type.
         kind: EventType,
-        /// The length of its data.
+        /// The length of the data.
         bytes: usize,
     },
 }
 
 impl NewEvent {
-    /// An event of this type for this correlation, made now, with an id of its own.
+    /// Makes an event of this type and correlation, with the current time and a new id.
     ///
     /// # Errors
-    /// When a name is none, or the data is no JSON of at most [`DATA_LIMIT`] bytes.
+    /// If a name is not valid, or the data is longer than [`DATA_LIMIT`] as JSON.
     pub fn new(
         kind: impl AsRef<str>,
         correlation: impl AsRef<str>,
         data: &impl Serialize,
     ) -> Result<Self, InvalidEvent> {
         let kind = EventType::new(kind)?;
-        let data = data_of(&kind, data)?;
+        let data = data_to_json(&kind, data)?;
         let now = now();
         Ok(Self {
             id: EventId::mint(now, random_bits()),
@@ -105,36 +105,36 @@ impl NewEvent {
         })
     }
 
-    /// The same event, caused by this one.
+    /// Sets the event that caused this one.
     #[must_use]
     pub fn caused_by(mut self, event: &EventId) -> Self {
         self.causation = Some(event.clone());
         self
     }
 
-    /// The same event, in this trace. A text that is no trace context is not carried.
+    /// Sets the W3C trace context. An invalid one is ignored.
     #[must_use]
     pub fn in_trace(mut self, traceparent: &str) -> Self {
-        self.traceparent = carried(Some(traceparent));
+        self.traceparent = valid_traceparent(Some(traceparent));
         self
     }
 
-    /// Its id.
+    /// The event's id.
     pub fn id(&self) -> &EventId {
         &self.id
     }
 
-    /// Its type.
+    /// The event's type.
     pub fn kind(&self) -> &EventType {
         &self.kind
     }
 
-    /// Its data, as JSON.
+    /// The event's data, as JSON.
     pub fn data(&self) -> &str {
         &self.data
     }
 
-    /// The event as the followers of this source see it.
+    /// The event as followers of this source receive it.
     pub fn from_source(self, source: ServiceName) -> Event {
         let Self { id, kind, time, correlation, causation, traceparent, data } = self;
         Event { id, source, kind, time, correlation, causation, traceparent, data }
@@ -142,10 +142,10 @@ impl NewEvent {
 }
 
 impl Event {
-    /// Its data, in the form that the reader expects.
+    /// Reads the event's data as a value of this type.
     ///
     /// # Errors
-    /// When the data has another form.
+    /// If the data does not fit the type.
     pub fn data<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
         serde_json::from_str(&self.data)
     }
@@ -164,19 +164,22 @@ impl fmt::Debug for Event {
 }
 
 impl EventId {
-    /// A UUIDv7 (RFC 9562) of this moment and these random bits.
+    /// A UUIDv7 (RFC 9562) from a time and random bits.
     pub fn mint(now: Timestamp, random: u128) -> Self {
         let time = u128::from(now.as_millis()) << 80;
         let low = (random & 0x0fff_3fff_ffff_ffff_ffff) | 0x7000_8000_0000_0000_0000;
         let bits = time | low;
         let hex = format!("{bits:032x}");
         let text = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
-        // A UUID is no longer than an id may be, and has no other characters.
+        // A UUID fits the length and the characters of an id.
         Self::from_checked(&text)
     }
 }
 
-pub(crate) fn data_of(kind: &EventType, data: &impl Serialize) -> Result<String, InvalidEvent> {
+pub(crate) fn data_to_json(
+    kind: &EventType,
+    data: &impl Serialize,
+) -> Result<String, InvalidEvent> {
     let wrong =
         |why: serde_json::Error| InvalidEvent::Data { kind: kind.clone(), why: why.to_string() };
     let data = serde_json::to_string(data).map_err(wrong)?;
@@ -186,8 +189,8 @@ pub(crate) fn data_of(kind: &EventType, data: &impl Serialize) -> Result<String,
     Ok(data)
 }
 
-/// A `traceparent` that may be carried on: opaque, but short and printable.
-pub(crate) fn carried(traceparent: Option<&str>) -> Option<String> {
+/// A `traceparent` that is short and printable; its content is not checked.
+pub(crate) fn valid_traceparent(traceparent: Option<&str>) -> Option<String> {
     let is_right = |text: &&str| {
         (1..=TRACEPARENT_LIMIT).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
     };
@@ -196,8 +199,7 @@ pub(crate) fn carried(traceparent: Option<&str>) -> Option<String> {
 
 pub(crate) fn random_bits() -> u128 {
     let mut bytes = [0; 16];
-    // A system without randomness has no unique ids either; the inbox would then take two events
-    // for one, so it is better not to go on.
+    // Without randomness ids would not be unique, and the inbox would take two events for one.
     #[expect(clippy::expect_used, reason = "there is no safe way on without randomness")]
     getrandom::fill(&mut bytes).expect("the system gives random bytes");
     u128::from_le_bytes(bytes)
@@ -226,9 +228,9 @@ mod tests {
     #[test]
     fn a_trace_that_is_none_is_not_carried() {
         for wrong in ["", "a b", "ä", &"x".repeat(TRACEPARENT_LIMIT + 1)] {
-            assert_eq!(carried(Some(wrong)), None, "{wrong:?}");
+            assert_eq!(valid_traceparent(Some(wrong)), None, "{wrong:?}");
         }
         let right = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        assert_eq!(carried(Some(right)).as_deref(), Some(right));
+        assert_eq!(valid_traceparent(Some(right)).as_deref(), Some(right));
     }
 }

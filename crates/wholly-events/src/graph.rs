@@ -1,87 +1,86 @@
-//! The consequences in a choreography: which event leads to which reactions, and these to
-//! which events.
+//! The graph of a choreography: events trigger reactions, and reactions emit events.
 //!
-//! A declaration does not say which reactions wait for each other. Concurrent reactions of one
-//! service that emit the same event are taken to do so where all of them run in the success: the
-//! event would come several times otherwise. All others are taken to be alternatives.
+//! A declaration does not say which reactions wait for each other (a *join*). The graph assumes a
+//! join of concurrent reactions of one service that emit the same event and all run on success,
+//! because the event would occur several times otherwise. All other reactions are alternatives.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::declaration::{Declaration, Reaction, Timeout};
 use crate::names::EventType;
 
-/// The largest choreography that is looked at, in reactions, time-outs and beginnings together: the
-/// time that it takes grows with the square.
+/// The largest number of reactions, time-outs and beginnings. The running time grows with its
+/// square.
 pub(crate) const LIMIT: usize = 1_000;
 
-/// An event, by its place in [`Graph::events`].
-pub(crate) type Event = usize;
+/// The index of an event in [`EventGraph::events`].
+pub(crate) type EventIndex = usize;
 
-/// A reaction, by its place in [`Graph::nodes`].
-pub(crate) type Node = usize;
+/// The index of a reaction in [`EventGraph::nodes`].
+pub(crate) type NodeIndex = usize;
 
-/// All that the services declare, taken together.
-pub(crate) struct Graph<'a> {
+/// The graph of several declarations.
+pub(crate) struct EventGraph<'a> {
     pub declarations: &'a [Declaration],
     pub events: Vec<&'a EventType>,
     pub nodes: Vec<ReactionOf<'a>>,
     pub timeouts: Vec<TimeoutOf<'a>>,
     /// The reactions to each event.
-    pub heard: Vec<Vec<Node>>,
-    /// The events with which a choreography begins, each with the place of its service.
-    pub begins: Vec<(usize, Event)>,
-    /// The events to which each event leads.
-    leads: Vec<Vec<(Cause, Event)>>,
+    pub reactions_to: Vec<Vec<NodeIndex>>,
+    /// The events that begin a choreography, each with the index of its service.
+    pub begins: Vec<(usize, EventIndex)>,
+    /// The events that follow from each event, with their cause.
+    leads: Vec<Vec<(EventCause, EventIndex)>>,
 }
 
-/// A reaction and whose it is.
+/// A reaction with its service and the indices of its events.
 pub(crate) struct ReactionOf<'a> {
-    /// The service's place among the declarations.
+    /// The index of the service's declaration.
     pub service: usize,
     pub reaction: &'a Reaction,
-    pub on: Event,
-    pub emits: Option<Event>,
-    pub refuses: Option<Event>,
+    pub on: EventIndex,
+    pub emits: Option<EventIndex>,
+    pub refuses: Option<EventIndex>,
 }
 
-/// A time-out and whose it is.
+/// A time-out with its service and the indices of its events.
 pub(crate) struct TimeoutOf<'a> {
-    /// The service's place among the declarations.
+    /// The index of the service's declaration.
     pub service: usize,
     pub timeout: &'a Timeout,
-    pub after: Event,
-    pub awaits: Vec<Event>,
-    pub emits: Event,
+    pub after: EventIndex,
+    pub awaits: Vec<EventIndex>,
+    pub emits: EventIndex,
 }
 
-/// Why an event follows from another.
+/// The cause by which one event follows from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cause {
-    Success(Node),
-    Refusal(Node),
+pub(crate) enum EventCause {
+    Success(NodeIndex),
+    Refusal(NodeIndex),
     TimeOut,
 }
 
-/// The consequences of an event.
+/// The reactions that run and the events that occur after an event.
 pub(crate) struct Reach {
     pub runs: Vec<bool>,
-    pub comes: Vec<bool>,
+    pub occurs: Vec<bool>,
 }
 
-impl<'a> Graph<'a> {
-    /// Takes declarations together; `None` where they are more than [`LIMIT`].
+impl<'a> EventGraph<'a> {
+    /// Builds the graph; `None` if the declarations exceed [`LIMIT`].
     pub(crate) fn new(declarations: &'a [Declaration]) -> Option<Self> {
         let sizes = declarations
             .iter()
             .map(|one| one.begins.len() + one.reactions.len() + one.timeouts.len());
-        (sizes.sum::<usize>() <= LIMIT).then(|| Builder::default().build(declarations))
+        (sizes.sum::<usize>() <= LIMIT).then(|| GraphBuilder::default().build(declarations))
     }
 
-    pub(crate) fn declaration(&self, node: Node) -> &'a Declaration {
+    pub(crate) fn declaration(&self, node: NodeIndex) -> &'a Declaration {
         &self.declarations[self.nodes[node].service]
     }
 
-    /// True for each event that somebody emits.
+    /// For each event, true if a service emits it.
     pub(crate) fn emitted(&self) -> Vec<bool> {
         let mut emitted = vec![false; self.events.len()];
         let led_to = self.leads.iter().flatten().map(|(_, event)| *event);
@@ -93,22 +92,27 @@ impl<'a> Graph<'a> {
         emitted
     }
 
-    /// True for an event that a service declares as an end.
-    pub(crate) fn is_end(&self, event: Event) -> bool {
+    /// True if a service declares the event as an end.
+    pub(crate) fn is_end(&self, event: EventIndex) -> bool {
         self.declarations.iter().any(|one| one.ends.contains(self.events[event]))
     }
 
-    /// The consequences that an event may have, where only what `may` allows happens.
-    pub(crate) fn reach(&self, from: Event, joins: &Joins, may: impl Fn(Cause) -> bool) -> Reach {
+    /// The consequences of an event by the causes that `may` allows.
+    pub(crate) fn reach(
+        &self,
+        from: EventIndex,
+        joins: &Joins,
+        may: impl Fn(EventCause) -> bool,
+    ) -> Reach {
         let (nodes, events) = (self.nodes.len(), self.events.len());
-        let mut reach = Reach { runs: vec![false; nodes], comes: vec![false; events] };
+        let mut reach = Reach { runs: vec![false; nodes], occurs: vec![false; events] };
         let mut missing = joins.sizes.clone();
         let mut next = vec![from];
         while let Some(event) = next.pop() {
-            if std::mem::replace(&mut reach.comes[event], true) {
+            if std::mem::replace(&mut reach.occurs[event], true) {
                 continue;
             }
-            for &node in &self.heard[event] {
+            for &node in &self.reactions_to[event] {
                 reach.runs[node] = true;
             }
             for &(cause, to) in self.leads[event].iter().filter(|(cause, _)| may(*cause)) {
@@ -124,20 +128,20 @@ impl<'a> Graph<'a> {
         reach
     }
 
-    /// The consequences that an event may have by successes alone, where nothing waits.
-    pub(crate) fn successes(&self, from: Event) -> Reach {
-        self.reach(from, &Joins::default(), |cause| matches!(cause, Cause::Success(_)))
+    /// The consequences of an event by successes alone, without joins.
+    pub(crate) fn successes(&self, from: EventIndex) -> Reach {
+        self.reach(from, &Joins::default(), |cause| matches!(cause, EventCause::Success(_)))
     }
 
-    /// A shortest way from one event to another: what happens on it, and the events that come.
-    pub(crate) fn way(
+    /// A shortest path from one event to another, as causes and events.
+    pub(crate) fn shortest_path(
         &self,
-        from: Event,
-        to: Event,
-        may: impl Fn(Cause) -> bool,
-    ) -> Option<Vec<(Cause, Event)>> {
-        // By which cause each event came, and from which event.
-        let mut came: HashMap<Event, (Cause, Event)> = HashMap::new();
+        from: EventIndex,
+        to: EventIndex,
+        may: impl Fn(EventCause) -> bool,
+    ) -> Option<Vec<(EventCause, EventIndex)>> {
+        // The cause of each event, and the event before it.
+        let mut came: HashMap<EventIndex, (EventCause, EventIndex)> = HashMap::new();
         let mut next = VecDeque::from([from]);
         while let Some(event) = next.pop_front() {
             if event == to {
@@ -161,22 +165,22 @@ impl<'a> Graph<'a> {
         Some(way)
     }
 
-    /// Cycles of events, each as the events on it: each event that is on one is on at least one
-    /// of these.
-    pub(crate) fn cycles(&self) -> Vec<Vec<Event>> {
-        let mut cycles: Vec<Vec<Event>> = Vec::new();
+    /// Cycles of events. Each event on any cycle is on at least one of these.
+    pub(crate) fn cycles(&self) -> Vec<Vec<EventIndex>> {
+        let mut cycles: Vec<Vec<EventIndex>> = Vec::new();
         let mut seen = vec![false; self.events.len()];
         for event in 0..self.events.len() {
             if seen[event] {
                 continue;
             }
             let next = self.leads[event].iter();
-            let Some((first, way)) =
-                next.filter_map(|&(_, to)| Some((to, self.way(to, event, |_| true)?))).next()
+            let Some((first, way)) = next
+                .filter_map(|&(_, to)| Some((to, self.shortest_path(to, event, |_| true)?)))
+                .next()
             else {
                 continue;
             };
-            let cycle: Vec<Event> =
+            let cycle: Vec<EventIndex> =
                 std::iter::once(first).chain(way.into_iter().map(|(_, event)| event)).collect();
             cycle.iter().for_each(|&event| seen[event] = true);
             cycles.push(cycle);
@@ -185,18 +189,18 @@ impl<'a> Graph<'a> {
     }
 }
 
-/// The reactions that wait for each other before they emit an event.
+/// The joins: groups of reactions that wait for each other before they emit an event.
 #[derive(Default)]
 pub(crate) struct Joins {
-    of: HashMap<Node, usize>,
+    of: HashMap<NodeIndex, usize>,
     sizes: Vec<usize>,
 }
 
 impl Joins {
-    /// Finds who waits for whom in the choreography that an event begins.
-    pub(crate) fn new(graph: &Graph<'_>, begin: Event) -> Self {
+    /// Finds the joins in the choreography that an event begins.
+    pub(crate) fn new(graph: &EventGraph<'_>, begin: EventIndex) -> Self {
         let success = graph.successes(begin);
-        let mut groups: HashMap<(usize, Event), Vec<Node>> = HashMap::new();
+        let mut groups: HashMap<(usize, EventIndex), Vec<NodeIndex>> = HashMap::new();
         for (node, one) in graph.nodes.iter().enumerate() {
             if let (true, Some(event)) = (success.runs[node], one.emits) {
                 groups.entry((one.service, event)).or_default().push(node);
@@ -213,38 +217,38 @@ impl Joins {
         joins
     }
 
-    /// The reactions that one waits for, with itself; none where it does not wait.
-    pub(crate) fn with(&self, node: Node) -> impl Iterator<Item = Node> {
+    /// The reactions in the same join as this one, itself included; none without a join.
+    pub(crate) fn with(&self, node: NodeIndex) -> impl Iterator<Item = NodeIndex> {
         let join = self.of.get(&node);
         self.of.iter().filter(move |(_, other)| Some(*other) == join).map(|(node, _)| *node)
     }
 
-    fn of(&self, cause: Cause) -> Option<usize> {
+    fn of(&self, cause: EventCause) -> Option<usize> {
         match cause {
-            Cause::Success(node) => self.of.get(&node).copied(),
-            Cause::Refusal(_) | Cause::TimeOut => None,
+            EventCause::Success(node) => self.of.get(&node).copied(),
+            EventCause::Refusal(_) | EventCause::TimeOut => None,
         }
     }
 }
 
-/// True where none of these reactions follows from what another one reacts to. What waits for
-/// itself could never run, so that no cycle of joins can come up.
-fn concurrent(graph: &Graph<'_>, group: &[Node]) -> bool {
+/// True if none of these reactions follows from another one's event. A reaction that waited for
+/// itself could never run, so joins form no cycles.
+fn concurrent(graph: &EventGraph<'_>, group: &[NodeIndex]) -> bool {
     group.iter().all(|&node| {
         let after = graph.successes(graph.nodes[node].on);
         group.iter().all(|&other| other == node || !after.runs[other])
     })
 }
 
-/// Gives events their numbers.
+/// Assigns indices to events.
 #[derive(Default)]
-struct Builder<'a> {
-    numbers: HashMap<&'a EventType, Event>,
+struct GraphBuilder<'a> {
+    numbers: HashMap<&'a EventType, EventIndex>,
     events: Vec<&'a EventType>,
 }
 
-impl<'a> Builder<'a> {
-    fn build(mut self, declarations: &'a [Declaration]) -> Graph<'a> {
+impl<'a> GraphBuilder<'a> {
+    fn build(mut self, declarations: &'a [Declaration]) -> EventGraph<'a> {
         let (mut begins, mut nodes, mut timeouts) = (Vec::new(), Vec::new(), Vec::new());
         for (service, declaration) in declarations.iter().enumerate() {
             begins.extend(declaration.begins.iter().map(|event| (service, self.number(event))));
@@ -261,20 +265,28 @@ impl<'a> Builder<'a> {
                 timeouts.push(TimeoutOf { service, timeout, after, awaits, emits });
             }
         }
-        let mut heard = vec![Vec::new(); self.events.len()];
+        let mut reactions_to = vec![Vec::new(); self.events.len()];
         let mut leads = vec![Vec::new(); self.events.len()];
         for (node, one) in nodes.iter().enumerate() {
-            heard[one.on].push(node);
-            leads[one.on].extend(one.emits.map(|event| (Cause::Success(node), event)));
-            leads[one.on].extend(one.refuses.map(|event| (Cause::Refusal(node), event)));
+            reactions_to[one.on].push(node);
+            leads[one.on].extend(one.emits.map(|event| (EventCause::Success(node), event)));
+            leads[one.on].extend(one.refuses.map(|event| (EventCause::Refusal(node), event)));
         }
         for timeout in &timeouts {
-            leads[timeout.after].push((Cause::TimeOut, timeout.emits));
+            leads[timeout.after].push((EventCause::TimeOut, timeout.emits));
         }
-        Graph { declarations, events: self.events, begins, nodes, timeouts, heard, leads }
+        EventGraph {
+            declarations,
+            events: self.events,
+            begins,
+            nodes,
+            timeouts,
+            reactions_to,
+            leads,
+        }
     }
 
-    fn number(&mut self, event: &'a EventType) -> Event {
+    fn number(&mut self, event: &'a EventType) -> EventIndex {
         let events = &mut self.events;
         *self.numbers.entry(event).or_insert_with(|| {
             events.push(event);

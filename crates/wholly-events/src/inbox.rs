@@ -1,100 +1,99 @@
-//! The inbox: what was dealt with is remembered in the transaction that dealt with it (*idempotent
+//! The inbox: a handled event is recorded in the transaction that handles it (*idempotent
 //! receiver*; Hohpe and Woolf, Enterprise Integration Patterns, 2003).
 //!
 //! INVARIANT: the key is reaction, source and id. An id is unique only within its source, and two
-//! reactions of a service to one event are two effects.
+//! reactions of a service to one event have two effects.
 
 use std::fmt;
-use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use wholly_core::Timestamp;
 
 use crate::names::{EventId, ReactionName, ServiceName};
-use crate::session::{Session, SqlError, Value};
+use crate::session::{Session, SqlResult, SqlValue};
 use crate::sql;
 
 /// The answer of the inbox to an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// The event came for the first time: make the change, in this transaction.
+    /// First delivery: the caller makes its change in this transaction.
     First,
-    /// The event came before, and its change was made then: make none.
+    /// Repeated delivery: the change was made before, and the caller makes none.
     Again,
 }
 
-/// The outcome of an event, as the inbox keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Outcome {
+/// The outcome of a reaction to an event, as recorded in the inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReactionOutcome {
     /// The reaction took effect.
     Done,
     /// The reaction refused.
     Refused,
-    /// Another reaction had taken it back before it came.
+    /// Another reaction had undone this one before the event arrived.
     Suppressed,
-    /// An operator dropped it.
+    /// An operator dropped the event.
     Dropped,
 }
 
-/// Remembers the event in the caller's transaction, and tells whether it came before.
+/// Records the event in the caller's transaction; returns whether this is its first delivery.
 ///
-/// Two transactions that receive the same event at once do so one after the other.
+/// Concurrent transactions that receive the same event are serialized.
 ///
 /// # Errors
-/// What the database says. The caller must then roll back.
+/// The database's error. The caller must then roll back.
 pub async fn receive_once<S: Session>(
     session: &mut S,
     reaction: &ReactionName,
     source: &ServiceName,
     id: &EventId,
     now: Timestamp,
-) -> Result<Received, SqlError> {
-    let key = Key { reaction, source, id };
-    match session.execute(sql::RECEIVE, &line(key, Outcome::Done, None, now)).await? {
+) -> SqlResult<Received> {
+    let key = InboxKey { reaction, source, id };
+    match session.execute(sql::RECEIVE, &line(key, ReactionOutcome::Done, None, now)).await? {
         0 => Ok(Received::Again),
         _ => Ok(Received::First),
     }
 }
 
-/// A reaction to an event: the inbox's key.
+/// The inbox's key: a reaction and an event.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Key<'a> {
+pub(crate) struct InboxKey<'a> {
     pub(crate) reaction: &'a ReactionName,
     pub(crate) source: &'a ServiceName,
     pub(crate) id: &'a EventId,
 }
 
-/// Remembers what became of the event, and the operator's reason, unless it is remembered already.
+/// Records the outcome of a reaction, and an operator's reason; keeps an earlier record.
 pub(crate) async fn record<S: Session>(
     session: &mut S,
-    key: Key<'_>,
-    outcome: Outcome,
+    key: InboxKey<'_>,
+    outcome: ReactionOutcome,
     reason: Option<&str>,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     session.pipeline(sql::RECEIVE, &line(key, outcome, reason, now)).await
 }
 
-/// A line of the inbox.
+/// The values of an inbox row.
 fn line<'a>(
-    key: Key<'a>,
-    outcome: Outcome,
+    key: InboxKey<'a>,
+    outcome: ReactionOutcome,
     reason: Option<&'a str>,
     now: Timestamp,
-) -> [Value<'a>; 6] {
+) -> [SqlValue<'a>; 6] {
     [
-        Value::Text(key.reaction.as_str()),
-        Value::Text(key.source.as_str()),
-        Value::Text(key.id.as_str()),
-        Value::Text(outcome.as_str()),
+        SqlValue::Text(key.reaction.as_str()),
+        SqlValue::Text(key.source.as_str()),
+        SqlValue::Text(key.id.as_str()),
+        SqlValue::Text(outcome.as_str()),
         now.as_millis().into(),
         reason.into(),
     ]
 }
 
-impl Outcome {
-    const ALL: [Self; 4] = [Self::Done, Self::Refused, Self::Suppressed, Self::Dropped];
-
-    /// The word for it, in the database and in answers.
+impl ReactionOutcome {
+    /// The outcome's name in the database and over HTTP.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -105,17 +104,8 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for ReactionOutcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Outcome {
-    type Err = SqlError;
-
-    fn from_str(text: &str) -> Result<Self, SqlError> {
-        let found = Self::ALL.into_iter().find(|outcome| outcome.as_str() == text);
-        found.ok_or_else(|| SqlError::unexpected(format_args!("an outcome is {text:?}")))
     }
 }

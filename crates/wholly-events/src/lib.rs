@@ -1,12 +1,12 @@
 //! Events between services with nothing lost: outbox, inbox, feeds, and the choreographed saga.
 //!
-//! A service that commits a change and then tells of it crashes in between one day; one that reacts
-//! to an event gets it twice. The *outbox* writes the event in the transaction that makes it true,
-//! the *inbox* remembers it in the transaction that reacts to it: [`rusqlite`], [`tokio_postgres`]
-//! and [`sqlx`] put both into the caller's own transaction, and need nothing else.
+//! A service that commits a change and then publishes an event will crash between the two one day,
+//! and a service that reacts to an event will receive it twice. The *outbox* writes the event in
+//! the transaction that makes it true, and the *inbox* records it in the transaction that reacts to
+//! it. [`rusqlite`], [`tokio_postgres`] and [`sqlx`] put both into the caller's own transaction.
 //!
-//! On them stands the saga with no coordinator. A service declares what it reacts to as a
-//! [`Choreography`], follows the feeds of others over HTTP, and offers its own:
+//! The saga without a coordinator builds on them. A service declares its reactions as a
+//! [`Choreography`], follows the feeds of other services over HTTP, and serves its own feed:
 //!
 //! ```
 //! use rusqlite::Connection;
@@ -21,19 +21,19 @@
 //!     quantity: u32,
 //! }
 //!
-//! /// Runs in one transaction with inbox and outbox: at most once with effect.
+//! /// Runs in one transaction with inbox and outbox, and takes effect at most once.
 //! fn reserve(db: &Connection, order: Incoming<Order>) -> Result<Reacted<Order, Order>, Failure> {
 //!     let taken = db.execute(
 //!         "UPDATE stock SET count = count - ?1 WHERE count >= ?1",
 //!         [order.quantity],
 //!     )?;
 //!     Ok(match taken {
-//!         0 => Reacted::Refused(order.data), // what was written is rolled back, the refusal goes out
+//!         0 => Reacted::Refused(order.data), // its writes are rolled back, and the refusal is emitted
 //!         _ => Reacted::Done(order.data),
-//!     }) // `?`: tried again, and the events of this order wait behind it
+//!     }) // an error is retried, and later events of this order wait
 //! }
 //!
-//! /// Takes it back, whichever of the two events comes first.
+//! /// Undoes the reservation, whichever of the two events comes first.
 //! fn release(db: &Connection, order: Incoming<Order>) -> Result<Reacted<Order>, Failure> {
 //!     if order.undone.iter().any(|(_, done)| done.is_some()) {
 //!         db.execute("UPDATE stock SET count = count + ?1", [order.quantity])?;
@@ -52,21 +52,21 @@
 //!     .on("PaymentRefused", release).undoes(reserve).emits("InventoryReleased")
 //!     .follow("order", HttpFeed::at("http://127.0.0.1:7501/feed")?)
 //!     .follow("payment", HttpFeed::at("http://127.0.0.1:7503/feed")?)
-//!     .start(database).await?; // goes on where it was
+//!     .start(database).await?; // continues where it stopped
 //! let app: axum::Router = router(inventory); // .merge(the service's own routes)
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | [`inbox`], [`sql`] | the tables, and what is done with them |
+//! | [`inbox`], [`sql`] | the tables and their statements |
 //! | [`wire`] | an event as a CloudEvent |
 //! | [`feed`] | how events travel: the trait for transports, and HTTP |
-//! | [`choreography`] | a service that reacts; [`choreography::react`] is the specification |
-//! | [`store`] | the databases that it lives in |
-//! | [`check`](check()), [`diagram`](diagram()) | a choreography as a whole, before it runs |
-// A service that takes only the outbox compiles the rest without its users.
+//! | [`choreography`] | services that react to events; [`choreography::react`] is the specification |
+//! | [`store`] | the databases of choreographed services |
+//! | [`check`](check()), [`diagram`](diagram()) | checks and diagrams of a whole choreography |
+// A service that uses only the outbox compiles the rest as dead code.
 #![cfg_attr(
     not(all(feature = "choreography", any(feature = "rusqlite", feature = "tokio-postgres"))),
     allow(dead_code)
@@ -108,7 +108,7 @@ pub use declaration::{Declaration, Reaction, Timeout};
 pub use diagram::diagram;
 pub use event::{DATA_LIMIT, Event, InvalidEvent, NewEvent};
 pub use names::{Correlation, EventId, EventType, InvalidName, ReactionName, ServiceName};
-pub use session::{Cell, Row, Session, SqlError, Value};
+pub use session::{Session, SqlCell, SqlError, SqlResult, SqlRow, SqlValue};
 
 /// The outbox and the inbox in SQLite, by rusqlite: in the caller's transaction.
 ///
@@ -210,34 +210,7 @@ pub mod sqlx {
         pub use crate::driver::sqlx_sqlite::{create_tables, publish, receive_once};
     }
 
-    /// PostgreSQL.
-    ///
-    /// ```no_run
-    /// use sqlx::{Connection, PgConnection};
-    /// use wholly_events::sqlx::postgres::{create_tables, publish, receive_once};
-    /// use wholly_events::{EventId, NewEvent, ReactionName, ServiceName};
-    /// use wholly_events::inbox::Received;
-    ///
-    /// # #[tokio::main]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let mut db = PgConnection::connect("postgresql://orders@localhost/orders").await?;
-    /// create_tables(&mut db).await?;
-    /// let table = "CREATE TABLE stock (item text PRIMARY KEY, reserved bigint NOT NULL)";
-    /// sqlx::query(table).execute(&mut db).await?;
-    /// let (reaction, source) = (ReactionName::new("reserve")?, ServiceName::new("orders")?);
-    /// let id = EventId::new("018bcfe5-6801-7000-8000-000000000000")?;
-    ///
-    /// let mut tx = db.begin().await?;
-    /// if receive_once(&mut tx, &reaction, &source, &id).await? == Received::First {
-    ///     sqlx::query("INSERT INTO stock VALUES ('shoe', 1)").execute(&mut *tx).await?;
-    ///     let data = serde_json::json!({ "item": "shoe" });
-    ///     let event = NewEvent::new("StockReserved", "ORD001", &data)?;
-    ///     publish(&mut tx, &event.caused_by(&id)).await?;
-    /// }
-    /// tx.commit().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
+    /// PostgreSQL: as SQLite, with a `PgConnection`.
     #[cfg(feature = "sqlx-postgres")]
     pub mod postgres {
         pub use crate::driver::sqlx_postgres::{create_tables, publish, receive_once};

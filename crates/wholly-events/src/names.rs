@@ -1,14 +1,14 @@
-//! The names of choreographies: of services, of types of events, of reactions, and what correlates
-//! events. Each is parsed once, at the edge.
+//! The names in a choreography: services, types of events, reactions, events and correlations. Each
+//! is parsed once, at the edge.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Why a text is no name.
+/// The error for a text that is not a valid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{text:?} is no {what}: it needs 1 to {limit} bytes{rule}")]
+#[error("{text:?} is not a valid {what}: use 1 to {limit} bytes{rule}")]
 #[non_exhaustive]
 pub struct InvalidName {
     what: &'static str,
@@ -24,13 +24,13 @@ macro_rules! name {
         pub struct $type(std::sync::Arc<str>);
 
         impl $type {
-            /// The longest, in bytes.
+            /// The longest name, in bytes.
             pub const LIMIT: usize = $limit;
 
-            /// Parses it.
+            /// Parses a name.
             ///
             /// # Errors
-            /// When the text is empty, too long, or has a character that it may not have.
+            /// If the text is empty, too long, or has a forbidden character.
             pub fn new(text: impl AsRef<str>) -> Result<Self, InvalidName> {
                 let text = text.as_ref();
                 let is_right: fn(char) -> bool = $is_right;
@@ -41,7 +41,7 @@ macro_rules! name {
                 Err(InvalidName { what: $what, text: shown, limit: $limit, rule: $rule })
             }
 
-            /// A text that is known to be right: one that this crate made, or stored.
+            /// A name from a text that this crate made itself, and is valid.
             #[allow(dead_code, reason = "not every name is made here")]
             pub(crate) fn from_checked(text: &str) -> Self {
                 debug_assert!(Self::new(text).is_ok(), "{text:?}");
@@ -106,7 +106,7 @@ name! {
     EventType, "type of an event", 100, is_word, " of a-z, A-Z, 0-9 and - _ . : /"
 }
 name! {
-    /// The name of a reaction, which the inbox keeps: the same for ever.
+    /// The name of a reaction. The inbox stores it, so it must never change.
     ReactionName, "name of a reaction", 100, is_word, " of a-z, A-Z, 0-9 and - _ . : /"
 }
 name! {
@@ -114,6 +114,6 @@ name! {
     EventId, "id of an event", 200, |c| c.is_ascii_graphic(), " of printable ASCII, and no space"
 }
 name! {
-    /// The name that the events of one choreographed transaction share, like an order's number.
+    /// The name that all events of one choreographed transaction share, like an order's number.
     Correlation, "correlation", 200, is_printable, " and no control character"
 }

@@ -1,22 +1,22 @@
-//! Planted bugs: laws of this crate that the simulation breaks, each of which it must catch. Outside
-//! of tests there are none.
+//! Planted bugs: laws of this crate that the simulation breaks on purpose and must catch broken.
+//! Outside of tests no law can be broken.
 
 /// A law that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Law {
-    /// Events of one correlation are dealt with one after the other.
+    /// Events of one correlation are handled one after the other.
     LanesByCorrelation,
-    /// A cursor is believed only with its event's id.
+    /// A cursor is accepted only with the id of its event.
     CursorsAreJudged,
-    /// The result of a call is known before it is undone.
+    /// A call is undone only after its result is known.
     NoUndoOfACallThatIsOut,
-    /// An undone reaction is suppressed where it comes late.
+    /// A reaction that was undone in advance is suppressed when its event arrives.
     LateOnesAreSuppressed,
-    /// A mark is kept for as long as its event may be read again.
+    /// An inbox row is kept as long as its event may be read again.
     MarksOutliveTheirEvents,
-    /// A reaction that undoes waits for what was there before, but for what it undoes.
+    /// An undo waits for earlier parked events, except for those that it undoes.
     UndoingWaitsItsTurn,
-    /// A time-out fires only when no awaited event can be on its way unread.
+    /// A time-out fires only when no awaited event can be unread.
     TimeoutsKnowAllEvents,
 }
 

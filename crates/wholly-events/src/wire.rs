@@ -1,7 +1,8 @@
-//! CloudEvents 1.0 as JSON: how an event travels, alone and in a batch.
+//! CloudEvents 1.0 as JSON: the format of events over HTTP and of parked events.
 //!
-//! `correlationid`, `causationid` and `traceparent` are the extensions of the same names; `position`
-//! is ours: the event's place in its feed, as a text, because a CloudEvents number has 32 bits.
+//! `correlationid`, `causationid` and `traceparent` are the extensions of the same names;
+//! `position` is an extension of this crate: the event's position in its feed, as text, because a
+//! CloudEvents number has 32 bits.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,25 +10,25 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use wholly_core::Timestamp;
 
-use crate::event::{DATA_LIMIT, Event, carried};
+use crate::event::{DATA_LIMIT, Event, valid_traceparent};
 use crate::names::{Correlation, EventId, EventType, ServiceName};
 
 /// The media type of a page.
 pub(crate) const BATCH: &str = "application/cloudevents-batch+json";
 
-/// The longest that a correct event can be as JSON, in bytes: its data, and room for its names.
+/// The longest valid event as JSON, in bytes: its data, and room for its names.
 pub(crate) const EVENT_LIMIT: usize = DATA_LIMIT + 8 * 1024;
 
-/// An event and its place in its feed.
+/// An event and its position in its feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placed {
-    /// Its place, from 1 on.
+pub struct PositionedEvent {
+    /// The event's position, from 1.
     pub position: u64,
     /// The event.
     pub event: Event,
 }
 
-/// The members that are read and written; others are ignored.
+/// The members that are read and written. Others are ignored.
 #[derive(Serialize, Deserialize)]
 struct CloudEvent<'a> {
     specversion: std::borrow::Cow<'a, str>,
@@ -51,10 +52,10 @@ struct CloudEvent<'a> {
     data: Option<&'a RawValue>,
 }
 
-/// The event as a CloudEvent, with its position where it has one.
+/// Writes an event as a CloudEvent, with its position if it has one.
 ///
 /// # Errors
-/// When its data is no JSON, as only a table that something else wrote has it.
+/// If its data is not JSON, which only another program can have written into the table.
 pub fn to_json(event: &Event, position: Option<u64>) -> serde_json::Result<String> {
     let data = (!event.data.is_empty()).then(|| serde_json::from_str(&event.data)).transpose()?;
     serde_json::to_string(&CloudEvent {
@@ -72,20 +73,21 @@ pub fn to_json(event: &Event, position: Option<u64>) -> serde_json::Result<Strin
     })
 }
 
-/// Reads a CloudEvent. One without a correlation is correlated with itself alone.
+/// Reads a CloudEvent. An event without a correlation uses its id as its correlation.
 ///
 /// # Errors
-/// A text that says what is wrong with it.
-pub fn of_json(text: &str) -> Result<(Event, Option<u64>), String> {
+/// The reason, as text.
+pub fn from_json(text: &str) -> Result<(Event, Option<u64>), String> {
     let read: CloudEvent<'_> = serde_json::from_str(text).map_err(|why| why.to_string())?;
     if read.specversion != "1.0" {
         return Err(format!("its specversion is {:?}, not 1.0", read.specversion));
     }
     let data = read.data.map_or("null", RawValue::get);
     if data.len() > DATA_LIMIT {
-        return Err(format!("its data has {} bytes, and may have {DATA_LIMIT}", data.len()));
+        return Err(format!("its data has {} bytes; the limit is {DATA_LIMIT}", data.len()));
     }
-    let position = read.position.map(|text| text.parse().map_err(|_| "its position is none"));
+    let position =
+        read.position.map(|text| text.parse().map_err(|_| "its position is not a number"));
     let correlation = match read.correlationid {
         Some(correlation) => correlation,
         None => Correlation::new(read.id.as_str()).map_err(|why| why.to_string())?,
@@ -97,20 +99,20 @@ pub fn of_json(text: &str) -> Result<(Event, Option<u64>), String> {
         time: read.time.as_deref().and_then(parse_rfc3339).unwrap_or_default(),
         correlation,
         causation: read.causationid,
-        traceparent: carried(read.traceparent.as_deref()),
+        traceparent: valid_traceparent(read.traceparent.as_deref()),
         data: data.to_owned(),
     };
     Ok((event, position.transpose()?))
 }
 
-/// A time in UTC, to the millisecond; years beyond 9999 are the last one.
+/// A time in UTC, to the millisecond. Later times than the year 9999 are cut to its end.
 fn rfc3339(time: Timestamp) -> String {
     const LAST: u64 = 253_402_300_799_999;
     let time = UNIX_EPOCH + Duration::from_millis(time.as_millis().min(LAST));
     humantime::format_rfc3339_millis(time).to_string()
 }
 
-/// The time shows when something was said and decides nothing: one that cannot be read is none.
+/// A time from a CloudEvent. It is only shown, so an unreadable one is dropped.
 fn parse_rfc3339(text: &str) -> Option<Timestamp> {
     let time = humantime::parse_rfc3339(text).ok()?.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(time.as_millis()).ok().map(Timestamp::from_millis)
@@ -135,19 +137,19 @@ mod tests {
     fn an_event_survives_its_text() {
         let event = event();
         let text = to_json(&event, Some(u64::MAX)).unwrap();
-        assert_eq!(of_json(&text), Ok((event.clone(), Some(u64::MAX))));
+        assert_eq!(from_json(&text), Ok((event.clone(), Some(u64::MAX))));
         let bare = Event { causation: None, traceparent: None, ..event };
         let text = to_json(&bare, None).unwrap();
-        assert_eq!(of_json(&text), Ok((bare, None)));
+        assert_eq!(from_json(&text), Ok((bare, None)));
     }
 
     #[test]
     fn an_event_of_another_publisher_needs_only_what_cloudevents_asks_for() {
         let text = r#"{"specversion":"1.0","id":"a","source":"/s","type":"T","other":1}"#;
-        let (event, position) = of_json(text).unwrap();
+        let (event, position) = from_json(text).unwrap();
         assert_eq!((event.correlation.as_str(), &*event.data, position), ("a", "null", None));
         let nulls = r#","correlationid":null,"causationid":null,"traceparent":null,"time":null}"#;
-        assert_eq!(of_json(&text.replace('}', nulls)), Ok((event, None)));
+        assert_eq!(from_json(&text.replace('}', nulls)), Ok((event, None)));
     }
 
     #[test]
@@ -163,19 +165,19 @@ mod tests {
             ),
             ("[]", "invalid"),
         ] {
-            let said = of_json(text).unwrap_err();
+            let said = from_json(text).unwrap_err();
             assert!(said.contains(why), "{text}: {said}");
         }
         let long = "x".repeat(DATA_LIMIT);
         let text =
             format!(r#"{{"specversion":"1.0","id":"a","source":"s","type":"T","data":"{long}"}}"#);
-        assert!(of_json(&text).unwrap_err().contains("may have"));
+        assert!(from_json(&text).unwrap_err().contains("the limit is"));
     }
 
     proptest! {
         #[test]
         fn no_text_panics(text in ".{0,200}") {
-            let _ = of_json(&text);
+            let _ = from_json(&text);
         }
     }
 }

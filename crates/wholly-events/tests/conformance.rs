@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
 use wholly_demo::postgres::PostgresServer;
-use wholly_events::conformance::{self, Database};
+use wholly_events::conformance::{self, TestDatabase};
 use wholly_events::inbox::Received;
 use wholly_events::{EventId, NewEvent, ReactionName, ServiceName};
 
@@ -18,7 +18,7 @@ type Server = tokio::sync::Mutex<PostgresServer>;
 async fn sqlite_by_rusqlite() {
     struct File(TempDir);
 
-    impl Database for File {
+    impl TestDatabase for File {
         type Connection = rusqlite::Connection;
 
         async fn connect(&self) -> rusqlite::Connection {
@@ -33,7 +33,7 @@ async fn sqlite_by_rusqlite() {
 async fn sqlite_by_sqlx() {
     struct File(TempDir);
 
-    impl Database for File {
+    impl TestDatabase for File {
         type Connection = SqliteConnection;
 
         async fn connect(&self) -> SqliteConnection {
@@ -50,7 +50,7 @@ async fn sqlite_by_sqlx() {
 async fn postgres_by_tokio_postgres() {
     struct Url(String);
 
-    impl Database for Url {
+    impl TestDatabase for Url {
         type Connection = tokio_postgres::Client;
 
         async fn connect(&self) -> tokio_postgres::Client {
@@ -67,7 +67,7 @@ async fn postgres_by_tokio_postgres() {
 async fn postgres_by_sqlx() {
     struct Url(String);
 
-    impl Database for Url {
+    impl TestDatabase for Url {
         type Connection = PgConnection;
 
         async fn connect(&self) -> PgConnection {

@@ -9,7 +9,7 @@ use common::{Node, database};
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use wholly_events::conformance::follower::{Process, follower_conformance};
+use wholly_events::conformance::follower::{ServiceProcess, follower_conformance};
 use wholly_events::feed::HttpFeed;
 use wholly_events::{Choreography, Failure, Incoming, Reacted};
 
@@ -37,7 +37,7 @@ struct InProcess {
     node: Option<Node>,
 }
 
-impl Process for InProcess {
+impl ServiceProcess for InProcess {
     async fn kill(&mut self) -> bool {
         self.node = None;
         true

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use wholly_events::feed::{self, Ask, Feed, FeedError, HttpFeed, Start};
+use wholly_events::feed::{self, Feed, FeedError, FeedRequest, HttpFeed, StartFrom};
 use wholly_events::{Choreography, Service};
 use wholly_participant::signature::Keys;
 use wholly_participant::sqlite::Database;
@@ -28,7 +28,7 @@ async fn serve(routes: Router) -> String {
 }
 
 async fn read(feed: &HttpFeed) -> Result<(), FeedError> {
-    let ask = Ask { start: Start::Earliest, limit: 10, wait: Duration::ZERO };
+    let ask = FeedRequest { start: StartFrom::Earliest, limit: 10, wait: Duration::ZERO };
     feed.read(ask).await.map(drop)
 }
 

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use wholly_events::conformance::feed::{self, Harness};
+use wholly_events::conformance::feed::{self, FeedHarness};
 use wholly_events::feed::{Feed, HttpFeed, LocalFeed, router};
 use wholly_events::rusqlite::publish;
 use wholly_events::{Choreography, NewEvent, Service};
@@ -33,7 +33,7 @@ impl<F> Drop for Publisher<F> {
     }
 }
 
-impl<F: Feed> Harness for Publisher<F> {
+impl<F: Feed> FeedHarness for Publisher<F> {
     type Feed = F;
 
     fn feed(&self) -> &F {
@@ -110,7 +110,7 @@ async fn the_feed_in_the_same_process_conforms() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_whose_clock_disagrees_with_the_tables_deletes_nothing() {
     let (service, database, _directory) = service().await;
-    let event = NewEvent::new("Placed", "c", &1).unwrap();
+    let event = NewEvent::new("PositionedEvent", "c", &1).unwrap();
     database.transaction(move |db| Ok(publish(db, &event)?)).await.unwrap();
     service.wake();
     let placed = async |sql: &'static str| {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_postgres::{Client, NoTls};
 use wholly_demo::postgres::PostgresServer;
-use wholly_events::feed::{self, HttpFeed, Start};
+use wholly_events::feed::{self, HttpFeed, StartFrom};
 use wholly_events::{Choreography, Cursor, Failure, Incoming, NewEvent, Reacted, Service};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -174,7 +174,7 @@ async fn a_service_hears_of_what_another_process_gave_a_position() {
     let publisher = of_service("order").await.unwrap();
     let listener = of_service("order").await.unwrap();
     let is_heard = async || {
-        let start = Start::After(Cursor::START);
+        let start = StartFrom::After(Cursor::START);
         let (_, page) = listener.page(start, 10, Duration::from_millis(1)).await.unwrap().unwrap();
         page.events.len()
     };

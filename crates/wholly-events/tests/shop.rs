@@ -8,7 +8,8 @@ use std::time::Duration;
 use common::{Shop, eventually};
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use wholly_events::feed::{Ask, Feed, HttpFeed, Start};
+use wholly_events::feed::{Feed, FeedRequest, HttpFeed, StartFrom};
+use wholly_events::inbox::ReactionOutcome;
 use wholly_events::{Choreography, Failure, Incoming, Reacted};
 use wholly_participant::sqlite::Database;
 
@@ -65,11 +66,11 @@ async fn a_service_says_of_itself_what_it_declares_how_it_stands_and_what_it_did
     assert_eq!(&declared, shop.inventory.service.declaration());
     let status = inventory.status().await.unwrap().unwrap();
     assert_eq!((status.service.as_str(), status.feeds.len()), ("inventory", 2));
-    let ask = Ask { start: Start::Earliest, limit: 1, wait: Duration::ZERO };
+    let ask = FeedRequest { start: StartFrom::Earliest, limit: 1, wait: Duration::ZERO };
     let (info, page) = order.read(ask).await.unwrap();
     let reactions = inventory.reactions(&info.source, &page.events[0].event.id).await.unwrap();
     let outcomes: Vec<_> = reactions.unwrap().into_iter().map(|one| one.outcome).collect();
-    assert_eq!(outcomes, ["done"]);
+    assert_eq!(outcomes, [ReactionOutcome::Done]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use axum::routing::post;
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
-use wholly_events::choreography::Ended;
+use wholly_events::choreography::EndedReaction;
 use wholly_events::{Failure, Service};
 use wholly_participant::http::problem;
 
@@ -57,7 +57,7 @@ impl Waiting {
     }
 
     /// Tells them where an order has ended.
-    pub(super) fn observe(&self, ended: &Ended<'_>) {
+    pub(super) fn observe(&self, ended: &EndedReaction<'_>) {
         let status = match ended.emitted.map(|event| event.kind().as_str()) {
             Some("OrderConfirmed") => "confirmed",
             Some("OrderCancelled") => "cancelled",

@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::serve::ListenerExt;
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use wholly_events::choreography::Ended;
+use wholly_events::choreography::EndedReaction;
 use wholly_events::{Failure, feed, store};
 use wholly_participant::sqlite::Database;
 
@@ -189,9 +189,10 @@ impl Told {
         Self { order: order.to_owned(), on, outcome, emitted: Some(event.to_owned()), reason }
     }
 
-    fn ended(ended: &Ended<'_>) -> Self {
-        let refusal =
-            ended.emitted.filter(|_| ended.outcome == wholly_events::inbox::Outcome::Refused);
+    fn ended(ended: &EndedReaction<'_>) -> Self {
+        let refusal = ended
+            .emitted
+            .filter(|_| ended.outcome == wholly_events::inbox::ReactionOutcome::Refused);
         let refusal = refusal.and_then(|event| serde_json::from_str::<Refusal>(event.data()).ok());
         Self {
             order: ended.event.correlation.to_string(),

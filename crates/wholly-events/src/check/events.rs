@@ -1,4 +1,4 @@
-//! Events that nobody emits or nobody handles, and those with which a choreography begins and ends.
+//! Findings about events: emitters, reactions, beginnings and ends.
 
 use std::collections::{HashMap, HashSet};
 

@@ -1,24 +1,24 @@
-//! The findings of a check, in words: what is wrong, where, and what to do.
+//! The findings of a check: the fault, its place and the remedy.
 
 use std::fmt;
 
 use crate::names::{EventType, ReactionName, ServiceName};
 
-/// Something that is wrong, or doubtful, with a choreography.
+/// An error in a choreography, or a warning about it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "each field is named by what it holds")]
 pub enum Finding {
-    /// Declarations with more in them than is checked.
+    /// Declarations that exceed the limit of a check.
     #[error(
         "there are more than {limit} reactions, time-outs and beginnings; check fewer services \
          at once"
     )]
     TooLarge { limit: usize },
-    /// No service that begins it.
+    /// No service begins the choreography.
     #[error("no service begins the choreography; declare the first event where it is emitted")]
     NoBegin,
-    /// No service that ends it.
+    /// No service ends the choreography.
     #[error("no service ends the choreography; declare its last events where they are emitted")]
     NoEnd,
     /// Two services with one name.
@@ -36,10 +36,10 @@ pub enum Finding {
     /// A type of event that two services emit.
     #[error("{first} and {second} both emit {event}; give each its own type of event")]
     TwoEmitters { event: EventType, first: ServiceName, second: ServiceName },
-    /// An event to which nobody reacts, and which is no end.
+    /// An event without a reaction that is not an end.
     #[error("{service}: nobody reacts to {event}; react to it, or declare it an end of {service}")]
     NotHandled { service: ServiceName, event: EventType },
-    /// An event that a reaction awaits and nobody emits.
+    /// A reaction to an event without an emitter.
     #[error(
         "{service}: {reaction} reacts to {event}, which nobody emits; emit it, or correct its name"
     )]
@@ -50,13 +50,13 @@ pub enum Finding {
          it is emitted"
     )]
     EndNotEmitted { service: ServiceName, event: EventType },
-    /// A refusal to which nobody reacts, and which is no end.
+    /// A refusal without a reaction that is not an end.
     #[error(
         "{service}: {reaction} refuses with {event}, and nobody reacts to it; take back by it \
          what was done, or declare it an end of {service}"
     )]
     RefusalNotHandled { service: ServiceName, reaction: ReactionName, event: EventType },
-    /// A compensation whose event nobody emits.
+    /// An undo whose event has no emitter.
     #[error(
         "{service}: nothing triggers {reaction}, which undoes {undone}: nobody emits {event}; \
          emit it, or correct its name"
@@ -67,13 +67,13 @@ pub enum Finding {
         undone: ReactionName,
         event: EventType,
     },
-    /// A compensation of a reaction that its service does not have.
+    /// An undo of a reaction that its service does not have.
     #[error(
         "{service}: {reaction} undoes {undone}, and {service} has no other reaction of this \
          name; correct it"
     )]
     UndoesNothing { service: ServiceName, reaction: ReactionName, undone: ReactionName },
-    /// A refusal that does not lead to the undo of what may have been done.
+    /// A refusal that does not lead to the undo of a reaction that may have succeeded.
     #[error(
         "{service}: {reaction} may be done when {refusal}, which does not lead to {undo}; let \
          {undo} react to {}, or to an event that follows from it",
@@ -86,31 +86,31 @@ pub enum Finding {
         undo: ReactionName,
         refusal: Refusal,
     },
-    /// A reaction that nothing undoes, although a refusal may come beside it or after it.
+    /// A reaction without an undo, although a refusal may occur beside or after it.
     #[error(
         "{service}: {reaction} may be done when {refusal}, and nothing undoes it; undo it by a \
          reaction, or declare it read-only if it changes nothing"
     )]
     NoUndo { service: ServiceName, reaction: ReactionName, refusal: Refusal },
-    /// Events that lead to each other.
+    /// A cycle of events.
     #[error(
         "these events lead to each other in a cycle, which a reaction has to end: {}",
-        Listed(.events)
+        listed(.events)
     )]
     Cycle { events: Vec<EventType> },
-    /// A time-out that counts from an event of which its service does not know.
+    /// A time-out that starts with an event that its service neither receives nor emits.
     #[error(
         "{service}: the time-out that emits {emits} counts from {after}, which {service} neither \
          reacts to nor emits; react to it"
     )]
     TimeoutAfterUnknown { service: ServiceName, emits: EventType, after: EventType },
-    /// A time-out that awaits an event to which its service does not react.
+    /// A time-out whose awaited event has no reaction in its service.
     #[error(
         "{service}: the time-out that emits {emits} awaits {awaited}, to which {service} does \
          not react; react to it"
     )]
     TimeoutAwaitsUnknown { service: ServiceName, emits: EventType, awaited: EventType },
-    /// A time-out that awaits an event that nobody emits.
+    /// A time-out whose awaited event has no emitter.
     #[error(
         "{service}: the time-out that emits {emits} awaits {awaited}, which nobody emits; emit \
          it, or correct its name"
@@ -118,18 +118,18 @@ pub enum Finding {
     AwaitedNotEmitted { service: ServiceName, emits: EventType, awaited: EventType },
 }
 
-/// The event with which a choreography turns back.
+/// The refusal that turns a choreography back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each field is named by what it holds")]
 pub enum Refusal {
-    /// A reaction refuses.
+    /// A refusal by a reaction.
     Reaction { service: ServiceName, reaction: ReactionName, event: EventType },
-    /// An event has not come in time.
+    /// A time-out.
     TimeOut { service: ServiceName, event: EventType },
 }
 
 impl Refusal {
-    /// The event that says so.
+    /// The refusal's event.
     pub fn event(&self) -> &EventType {
         match self {
             Self::Reaction { event, .. } | Self::TimeOut { event, .. } => event,
@@ -150,38 +150,19 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// The weight of a finding.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// A doubt: it may be meant.
+    /// A warning: it may be intended.
     Warning,
-    /// A mistake.
+    /// An error.
     Error,
 }
 
 impl Finding {
-    /// Its weight. A cycle may be meant: tries that end.
+    /// The severity of the finding. A cycle may be intended, as repeated attempts.
     pub fn severity(&self) -> Severity {
-        match self {
-            Self::Cycle { .. } => Severity::Warning,
-            Self::TooLarge { .. }
-            | Self::NoBegin
-            | Self::NoEnd
-            | Self::SameService { .. }
-            | Self::SameReaction { .. }
-            | Self::TwoEmitters { .. }
-            | Self::NotHandled { .. }
-            | Self::NotEmitted { .. }
-            | Self::EndNotEmitted { .. }
-            | Self::RefusalNotHandled { .. }
-            | Self::UndoNotTriggered { .. }
-            | Self::UndoesNothing { .. }
-            | Self::UndoNotReached { .. }
-            | Self::NoUndo { .. }
-            | Self::TimeoutAfterUnknown { .. }
-            | Self::TimeoutAwaitsUnknown { .. }
-            | Self::AwaitedNotEmitted { .. } => Severity::Error,
-        }
+        if matches!(self, Self::Cycle { .. }) { Severity::Warning } else { Severity::Error }
     }
 }
 
@@ -194,14 +175,6 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Events in a row.
-struct Listed<'a>(&'a [EventType]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (nth, event) in self.0.iter().enumerate() {
-            write!(f, "{}{event}", if nth == 0 { "" } else { ", " })?;
-        }
-        Ok(())
-    }
+fn listed(events: &[EventType]) -> String {
+    events.iter().map(EventType::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -1,4 +1,4 @@
-//! The mistakes of a choreography before it runs, told from the declarations of its services.
+//! A static check of a choreography, from the declarations of its services.
 
 mod events;
 mod finding;
@@ -9,21 +9,21 @@ use std::collections::HashSet;
 use std::hash::Hash;
 
 use crate::declaration::Declaration;
-use crate::graph::{Graph, LIMIT};
+use crate::graph::{EventGraph, LIMIT};
 use crate::names::ReactionName;
 
 pub use finding::{Finding, Refusal, Severity};
 
-/// Checks services as one choreography. It finds nothing where all is well.
+/// Checks services as one choreography; returns no findings for a correct one.
 ///
-/// A reaction that may refuse, or that calls something, is taken to change something unless it is
+/// A reaction that may refuse or that makes a call is assumed to change something, unless it is
 /// declared read-only.
 ///
-/// A time-out is a way back from a refusal where none of the events that it awaits may come any more.
-/// A refusal itself is one that leads to no end of the success, but to an undo, or to an end of
-/// another refusal.
+/// A time-out may lead from a refusal to an undo if none of its awaited events can occur any more.
+/// A time-out counts as a refusal itself if it leads to no end of the success, but to an undo or to
+/// an end of another refusal.
 pub fn check(declarations: &[Declaration]) -> Vec<Finding> {
-    let Some(graph) = Graph::new(declarations) else {
+    let Some(graph) = EventGraph::new(declarations) else {
         return vec![Finding::TooLarge { limit: LIMIT }];
     };
     let mut findings = names(declarations);
@@ -33,13 +33,13 @@ pub fn check(declarations: &[Declaration]) -> Vec<Finding> {
     findings.extend(graph.cycles().into_iter().map(|cycle| Finding::Cycle {
         events: cycle.into_iter().map(|event| graph.events[event].clone()).collect(),
     }));
-    // Of several with one name, the same may be found.
+    // Services with the same name may have the same finding.
     let mut told = HashSet::new();
     findings.retain(|finding| told.insert(finding.clone()));
     findings
 }
 
-/// Names that are given twice, and the names in `undoes`.
+/// Findings about duplicate names, and about the names in `undoes`.
 fn names(declarations: &[Declaration]) -> Vec<Finding> {
     let services = twice(declarations.iter().map(|declaration| &declaration.service));
     let mut findings: Vec<Finding> = services
@@ -66,7 +66,7 @@ fn names(declarations: &[Declaration]) -> Vec<Finding> {
     findings
 }
 
-/// The values that there are more than once.
+/// The values that occur more than once.
 fn twice<T: Eq + Hash + Copy>(all: impl Iterator<Item = T>) -> Vec<T> {
     let mut seen = HashSet::new();
     all.filter(|one| !seen.insert(*one)).collect()

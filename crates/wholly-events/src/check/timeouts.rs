@@ -1,4 +1,4 @@
-//! Time-outs that count from what their service does not see, or await what can not come.
+//! Findings about time-outs whose events their service does not see, or that cannot occur.
 
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ pub(super) fn check(declarations: &[Declaration]) -> Vec<Finding> {
                     after: after.clone(),
                 });
             }
-            // What a reaction of the service awaits is found there.
+            // An awaited event with a reaction is checked with the reaction.
             for awaited in awaits.iter().filter(|awaited| !heard.contains(awaited)) {
                 let (service, emits, awaited) = (service.clone(), emits.clone(), awaited.clone());
                 findings.push(match emitted.contains(&awaited) {

@@ -1,36 +1,39 @@
-//! Refusals, and what they have to take back: all that may have succeeded before the refusal, or
-//! beside it.
+//! Findings about refusals: each must lead to the undo of every reaction that may have succeeded
+//! before or beside it.
 //!
-//! What may run beside a refusal is what may come of the choreography's first event without the
-//! success of who refuses, and with that on which the refusal itself depends. So nothing that
-//! needs the success of who refuses has to be taken back, and nothing that the refusal excludes.
+//! The reactions beside a refusal follow from the choreography's first event without the success of
+//! the refusing reaction, but with everything that the refusal depends on. So reactions that need
+//! that success, or that the refusal excludes, need no undo.
 //!
-//! A time-out that turns the choreography back is a refusal, too. What it awaits has not come when it
-//! fires; who was to emit that may still do so later, and what then follows may be a way back.
+//! A time-out that turns the choreography back is a refusal, too. Its awaited events may still
+//! occur after it fires, and may then lead to an undo.
 
 use std::collections::HashSet;
 
 use super::Finding;
 use super::finding::Refusal;
-use crate::graph::{Cause, Event, Graph, Joins, Node, Reach, ReactionOf, TimeoutOf};
+use crate::graph::{
+    EventCause, EventGraph, EventIndex, Joins, NodeIndex, Reach, ReactionOf, TimeoutOf,
+};
 
-pub(super) fn check(graph: &Graph<'_>) -> Vec<Finding> {
-    let undos: Vec<Vec<Node>> = (0..graph.nodes.len()).map(|node| undos(graph, node)).collect();
+pub(super) fn check(graph: &EventGraph<'_>) -> Vec<Finding> {
+    let undos: Vec<Vec<NodeIndex>> =
+        (0..graph.nodes.len()).map(|node| undos(graph, node)).collect();
     let mut told = HashSet::new();
     let mut findings = Vec::new();
     for begin in begins(graph) {
-        let choreography = Choreography::new(graph, begin);
-        for (turn, event) in choreography.turns() {
-            let beside = choreography.beside(turn);
-            let back = choreography.back(turn, event, &beside);
+        let consequences = Consequences::new(graph, begin);
+        for (turn, event) in consequences.turns() {
+            let beside = consequences.beside(turn);
+            let back = consequences.back(turn, event, &beside);
             let may_be_done =
-                |done: &Node| beside.runs[*done] && !graph.nodes[*done].reaction.read_only;
+                |done: &NodeIndex| beside.runs[*done] && !graph.nodes[*done].reaction.read_only;
             for done in (0..graph.nodes.len()).filter(may_be_done) {
                 let undos = &undos[done];
                 let (finding, of) = match undos.first() {
                     Some(_) if undos.iter().any(|undo| back[*undo]) => continue,
                     Some(undo) => (not_reached(graph, done, *undo, turn), Some(event)),
-                    None if choreography.may_change(done) => (no_undo(graph, done, turn), None),
+                    None if consequences.may_change(done) => (no_undo(graph, done, turn), None),
                     None => continue,
                 };
                 if told.insert((done, of)) {
@@ -42,9 +45,9 @@ pub(super) fn check(graph: &Graph<'_>) -> Vec<Finding> {
     findings
 }
 
-/// The events with which a choreography begins, and those that nobody emits: that is a finding of
-/// its own, and hides no other.
-fn begins(graph: &Graph<'_>) -> Vec<Event> {
+/// The events that begin a choreography, and those without an emitter, so that this finding hides
+/// no other.
+fn begins(graph: &EventGraph<'_>) -> Vec<EventIndex> {
     let emitted = graph.emitted();
     let orphans = (0..graph.events.len()).filter(|event| !emitted[*event]);
     let mut seen = HashSet::new();
@@ -57,61 +60,62 @@ fn begins(graph: &Graph<'_>) -> Vec<Event> {
         .collect()
 }
 
-/// The cause of a choreography's turning back.
+/// The cause that turns a choreography back.
 #[derive(Clone, Copy)]
-enum Turn<'a> {
-    Reaction(Node),
+enum TurningPoint<'a> {
+    Reaction(NodeIndex),
     TimeOut(&'a TimeoutOf<'a>),
 }
 
-/// The choreography that one event begins.
-struct Choreography<'a> {
-    graph: &'a Graph<'a>,
-    begin: Event,
+/// The consequences of one beginning.
+struct Consequences<'a> {
+    graph: &'a EventGraph<'a>,
+    begin: EventIndex,
     joins: Joins,
-    /// The events and reactions where all succeed.
+    /// The events and reactions if all reactions succeed.
     success: Reach,
-    /// The events and reactions that may come where no time-out fires.
+    /// The events and reactions that are possible if no time-out fires.
     in_time: Reach,
-    /// The needs for each outcome of a reaction: the rest of what may come.
+    /// For each reaction: the possible events and reactions without its success or its refusal.
     without: Vec<Without>,
 }
 
-/// The events and reactions that may come although one does not succeed, or does not refuse.
+/// The possible events and reactions if one reaction does not succeed, or does not refuse.
 struct Without {
     success: Reach,
     refusal: Reach,
 }
 
-impl<'a> Choreography<'a> {
-    fn new(graph: &'a Graph<'a>, begin: Event) -> Self {
+impl<'a> Consequences<'a> {
+    fn new(graph: &'a EventGraph<'a>, begin: EventIndex) -> Self {
         let joins = Joins::new(graph, begin);
         let reach = |without| graph.reach(begin, &joins, |cause| cause != without);
         let without = (0..graph.nodes.len()).map(|node| Without {
-            success: reach(Cause::Success(node)),
-            refusal: reach(Cause::Refusal(node)),
+            success: reach(EventCause::Success(node)),
+            refusal: reach(EventCause::Refusal(node)),
         });
         let without = without.collect();
-        let in_time = graph.reach(begin, &joins, |cause| cause != Cause::TimeOut);
+        let in_time = graph.reach(begin, &joins, |cause| cause != EventCause::TimeOut);
         Self { graph, begin, success: graph.successes(begin), in_time, joins, without }
     }
 
-    /// The causes that may turn it back, and with which event.
-    fn turns(&self) -> impl Iterator<Item = (Turn<'a>, Event)> {
-        let Reach { runs, comes } = self.graph.reach(self.begin, &self.joins, |_| true);
+    /// The causes that may turn it back, each with its event.
+    fn turns(&self) -> impl Iterator<Item = (TurningPoint<'a>, EventIndex)> {
+        let Reach { runs, occurs } = self.graph.reach(self.begin, &self.joins, |_| true);
         let nodes = self.graph.nodes.iter().enumerate().filter(move |(node, _)| runs[*node]);
-        let reactions = nodes.filter_map(|(node, one)| Some((Turn::Reaction(node), one.refuses?)));
-        let timeouts = self.graph.timeouts.iter().filter(move |one| comes[one.after]);
+        let reactions =
+            nodes.filter_map(|(node, one)| Some((TurningPoint::Reaction(node), one.refuses?)));
+        let timeouts = self.graph.timeouts.iter().filter(move |one| occurs[one.after]);
         let timeouts = timeouts.filter(|one| self.turns_back(one.emits));
-        reactions.chain(timeouts.map(|one| (Turn::TimeOut(one), one.emits)))
+        reactions.chain(timeouts.map(|one| (TurningPoint::TimeOut(one), one.emits)))
     }
 
-    /// True for an event of a time-out that leads to an end of a refusal, or to an undo and to no end
-    /// of the success. Another one reminds, says that something is late, or begins another way.
-    fn turns_back(&self, event: Event) -> bool {
-        let Reach { runs, comes } = self.graph.successes(event);
+    /// True for a time-out's event that leads to no end of the success, but to an undo or to an end
+    /// of a refusal. Other time-outs remind, report a delay, or take another path.
+    fn turns_back(&self, event: EventIndex) -> bool {
+        let Reach { runs, occurs } = self.graph.successes(event);
         let leads_to = |among: &Reach| {
-            (0..comes.len()).any(|one| comes[one] && among.comes[one] && self.graph.is_end(one))
+            (0..occurs.len()).any(|one| occurs[one] && among.occurs[one] && self.graph.is_end(one))
         };
         if leads_to(&self.success) {
             return false;
@@ -120,68 +124,68 @@ impl<'a> Choreography<'a> {
         nodes.any(|(one, runs)| runs && !one.reaction.undoes.is_empty()) || leads_to(&self.in_time)
     }
 
-    /// The reactions that may have succeeded when it is turned back, or succeed beside that; and the
-    /// events that may come with them.
-    fn beside(&self, turn: Turn<'_>) -> Reach {
-        // A success and a refusal on which the turn does not depend.
+    /// The reactions that may succeed before or beside the turning point, with their events.
+    fn beside(&self, turn: TurningPoint<'_>) -> Reach {
+        // A success and a refusal on which the turning point does not depend.
         let refuses = |without: &Without| match turn {
-            Turn::Reaction(node) => without.success.runs[node],
-            Turn::TimeOut(timeout) => without.success.comes[timeout.after],
+            TurningPoint::Reaction(node) => without.success.runs[node],
+            TurningPoint::TimeOut(timeout) => without.success.occurs[timeout.after],
         };
         let succeeds = |without: &Without| match turn {
-            Turn::Reaction(node) => without.refusal.runs[node],
-            Turn::TimeOut(timeout) => without.refusal.comes[timeout.after],
+            TurningPoint::Reaction(node) => without.refusal.runs[node],
+            TurningPoint::TimeOut(timeout) => without.refusal.occurs[timeout.after],
         };
-        let is_out = |node: Node, event: Option<Event>| match turn {
-            Turn::Reaction(refusing) => node == refusing,
-            Turn::TimeOut(timeout) => event.is_some_and(|event| timeout.awaits.contains(&event)),
+        let is_out = |node: NodeIndex, event: Option<EventIndex>| match turn {
+            TurningPoint::Reaction(refusing) => node == refusing,
+            TurningPoint::TimeOut(timeout) => {
+                event.is_some_and(|event| timeout.awaits.contains(&event))
+            }
         };
         let nodes = &self.graph.nodes;
         let may = |cause| match cause {
-            Cause::Success(node) => {
+            EventCause::Success(node) => {
                 !is_out(node, nodes[node].emits) && succeeds(&self.without[node])
             }
-            Cause::Refusal(node) => {
+            EventCause::Refusal(node) => {
                 !is_out(node, nodes[node].refuses) && refuses(&self.without[node])
             }
-            Cause::TimeOut => matches!(turn, Turn::Reaction(_)),
+            EventCause::TimeOut => matches!(turn, TurningPoint::Reaction(_)),
         };
         let mut beside = self.graph.reach(self.begin, &self.joins, may);
-        // What needs a refusal to come to its turn did not succeed, and nor did who refuses.
+        // Reactions that need a refusal to run did not succeed, nor did the refusing reaction.
         beside.runs.iter_mut().enumerate().for_each(|(node, runs)| {
-            let is_who = matches!(turn, Turn::Reaction(refusing) if refusing == node);
+            let is_who = matches!(turn, TurningPoint::Reaction(refusing) if refusing == node);
             *runs &= !is_who && succeeds(&self.without[node]);
         });
         beside
     }
 
-    /// The reactions to which the event with which it is turned back leads: directly, by events that
-    /// follow from it, or by a time-out of which no awaited event may come any more.
-    fn back(&self, turn: Turn<'_>, event: Event, beside: &Reach) -> Vec<bool> {
-        let Reach { mut runs, mut comes } = self.graph.successes(event);
-        if let Turn::TimeOut(timeout) = turn {
+    /// The reactions that follow from the turning point's event: by events, or by time-outs whose
+    /// awaited events can no longer occur.
+    fn back(&self, turn: TurningPoint<'_>, event: EventIndex, beside: &Reach) -> Vec<bool> {
+        let Reach { mut runs, mut occurs } = self.graph.successes(event);
+        if let TurningPoint::TimeOut(timeout) = turn {
             let late = self.late(timeout);
             runs.iter_mut().zip(late).for_each(|(one, late)| *one |= late);
         }
         loop {
-            let may_come = |event: Event| comes[event] || beside.comes[event];
+            let may_come = |event: EventIndex| occurs[event] || beside.occurs[event];
             let fires = |one: &&TimeoutOf<'_>| {
-                !comes[one.emits]
+                !occurs[one.emits]
                     && may_come(one.after)
                     && !one.awaits.iter().any(|awaited| may_come(*awaited))
             };
             let Some(fired) = self.graph.timeouts.iter().find(fires) else { return runs };
             let more = self.graph.successes(fired.emits);
-            for (all, more) in [(&mut runs, more.runs), (&mut comes, more.comes)] {
+            for (all, more) in [(&mut runs, more.runs), (&mut occurs, more.occurs)] {
                 all.iter_mut().zip(more).for_each(|(one, more)| *one |= more);
             }
         }
     }
 
-    /// The reactions that may follow from each event of the success that a time-out awaits, where it
-    /// comes too late.
+    /// The reactions that follow from every awaited event of the success that occurs too late.
     fn late(&self, timeout: &TimeoutOf<'_>) -> Vec<bool> {
-        let awaited = timeout.awaits.iter().filter(|event| self.success.comes[**event]);
+        let awaited = timeout.awaits.iter().filter(|event| self.success.occurs[**event]);
         let all = awaited.map(|event| self.graph.reach(*event, &Joins::default(), |_| true).runs);
         let both = |one: Vec<bool>, other: Vec<bool>| {
             one.into_iter().zip(other).map(|(one, other)| one && other).collect()
@@ -189,8 +193,8 @@ impl<'a> Choreography<'a> {
         all.reduce(both).unwrap_or_default()
     }
 
-    /// True for a reaction of the success that changes something, as far as can be told.
-    fn may_change(&self, node: Node) -> bool {
+    /// True for a reaction of the success that is assumed to change something.
+    fn may_change(&self, node: NodeIndex) -> bool {
         let reaction = self.graph.nodes[node].reaction;
         self.success.runs[node]
             && reaction.undoes.is_empty()
@@ -199,7 +203,7 @@ impl<'a> Choreography<'a> {
 }
 
 /// The reactions that undo one.
-fn undos(graph: &Graph<'_>, done: Node) -> Vec<Node> {
+fn undos(graph: &EventGraph<'_>, done: NodeIndex) -> Vec<NodeIndex> {
     let ReactionOf { service, reaction, .. } = &graph.nodes[done];
     let nodes = graph.nodes.iter().enumerate();
     let own = nodes.filter(|(node, one)| one.service == *service && *node != done);
@@ -208,7 +212,12 @@ fn undos(graph: &Graph<'_>, done: Node) -> Vec<Node> {
         .collect()
 }
 
-fn not_reached(graph: &Graph<'_>, done: Node, undo: Node, turn: Turn<'_>) -> Finding {
+fn not_reached(
+    graph: &EventGraph<'_>,
+    done: NodeIndex,
+    undo: NodeIndex,
+    turn: TurningPoint<'_>,
+) -> Finding {
     Finding::UndoNotReached {
         service: graph.declaration(done).service.clone(),
         reaction: graph.nodes[done].reaction.name.clone(),
@@ -217,7 +226,7 @@ fn not_reached(graph: &Graph<'_>, done: Node, undo: Node, turn: Turn<'_>) -> Fin
     }
 }
 
-fn no_undo(graph: &Graph<'_>, done: Node, turn: Turn<'_>) -> Finding {
+fn no_undo(graph: &EventGraph<'_>, done: NodeIndex, turn: TurningPoint<'_>) -> Finding {
     Finding::NoUndo {
         service: graph.declaration(done).service.clone(),
         reaction: graph.nodes[done].reaction.name.clone(),
@@ -225,15 +234,15 @@ fn no_undo(graph: &Graph<'_>, done: Node, turn: Turn<'_>) -> Finding {
     }
 }
 
-fn refusal(graph: &Graph<'_>, turn: Turn<'_>) -> Refusal {
+fn refusal(graph: &EventGraph<'_>, turn: TurningPoint<'_>) -> Refusal {
     match turn {
-        Turn::Reaction(node) => {
+        TurningPoint::Reaction(node) => {
             let ReactionOf { reaction, refuses, .. } = &graph.nodes[node];
             let (service, name) = (graph.declaration(node).service.clone(), reaction.name.clone());
             let event = refuses.map_or(&reaction.on, |event| graph.events[event]).clone();
             Refusal::Reaction { service, reaction: name, event }
         }
-        Turn::TimeOut(timeout) => {
+        TurningPoint::TimeOut(timeout) => {
             let service = graph.declarations[timeout.service].service.clone();
             Refusal::TimeOut { service, event: graph.events[timeout.emits].clone() }
         }

@@ -1,264 +1,255 @@
-//! All that a choreographed service does with its database: each job is one local transaction.
+//! The local transactions of a choreographed service, each as a job.
 //!
-//! A store runs a job: it begins a transaction, calls [`perform`] and commits.
+//! A store begins a transaction, calls [`perform`] with the job, and commits.
 
 use wholly_core::Timestamp;
 
-use super::handle::{Handlers, Unhandled};
+use super::handler::{HandlerError, Handlers};
 use super::operator::DropError;
-use super::parked::{self, Parked, ParkedState};
-use super::plan::{Plan, ReactionIndex};
+use super::parked::{self, ParkedEvent, ParkedState};
+use super::plan::{ReactionIndex, ServicePlan};
 use super::react::{self, Disposition, ReactError, Stamp};
-use super::timeout::{self, Running};
+use super::status::ReactionStatus;
+use super::timeout::{self, PendingTimeout};
 use crate::cursor::Cursor;
-use crate::event::{Event, NewEvent};
-use crate::feed::rows::{self, Sequenced};
-use crate::feed::{CursorRefusal, Page, SetAside, Start};
-use crate::inbox::{Outcome, record};
+use crate::event::Event;
+use crate::feed::tables::{self, Sequenced};
+use crate::feed::{CursorRefusal, FeedPage, SetAside, StartFrom};
+use crate::inbox::{ReactionOutcome, record};
 use crate::names::{Correlation, EventType, ReactionName, ServiceName};
 use crate::outbox::create_tables;
-use crate::session::{Session, SqlError, Value};
+use crate::session::{Session, SqlResult, SqlValue};
 use crate::sql;
 
-/// A job.
+/// A local transaction of a service.
 #[derive(Debug)]
-pub enum Job {
+pub enum StoreJob {
     /// Makes the tables.
     Create,
     /// Makes the tables and names the feed.
     Open,
-    /// Deals with an event of a feed.
+    /// Handles an event of a feed.
     Receive(ReactionIndex, Event, Stamp),
-    /// Tries a parked event again, with its call's result where there is one.
+    /// Retries a parked event, with its call's result, if it has one.
     Retry(u64, Correlation, Option<String>, Stamp),
     /// Records that a reaction to an event failed.
-    Failed(ReactionName, Event, Unhandled, Timestamp),
-    /// Ends the wait of all calls that were out when the service ended.
+    Failed(ReactionName, Event, HandlerError, Timestamp),
+    /// Makes all calls due that were out when the service stopped.
     CallsAgain(Timestamp),
-    /// The parked events that are to be tried, and the time of the next.
+    /// Reads the parked events that are due, and the time of the next one.
     Due(Timestamp),
-    /// The time-outs that are due.
+    /// Reads the time-outs that are due.
     TimeoutsDue(Timestamp),
     /// Fires a time-out.
-    Fire(Running, Stamp),
-    /// Gives positions to what is committed; the place is the last one that is known.
+    Fire(PendingTimeout, Stamp),
+    /// Assigns positions to committed events. The cursor is the last known one.
     Sequence(Option<Cursor>),
-    /// A part of the feed, up to this head.
-    Page(Start, u64, u64),
-    /// The place up to which a feed was read.
+    /// Reads a page of the feed, up to this head and at most so many events.
+    Page(StartFrom, u64, u64),
+    /// Reads the stored cursor of a followed feed.
     Cursor(ServiceName),
-    /// Moves that place on.
+    /// Advances that cursor.
     Advance(ServiceName, Cursor, Timestamp),
-    /// Sets that place, by hand and with a reason.
+    /// Sets that cursor for an operator, with a reason.
     SetCursor(ServiceName, Cursor, String, Timestamp),
-    /// Keeps what is no event.
+    /// Stores an invalid entry of a feed.
     SetAside(ServiceName, SetAside, Timestamp),
-    /// Gives up a parked event, by hand.
-    GiveUp(GiveUp, Stamp),
-    /// Makes a parked event due, by hand.
+    /// Drops a parked event for an operator.
+    Drop(DropRequest, Stamp),
+    /// Makes a parked event due for an operator.
     RetryNow(u64, Timestamp),
-    /// Deletes what is older than these moments: of the outbox, and of the inbox.
+    /// Deletes rows of the outbox and of the inbox that are older than these times.
     Trim(Timestamp, Timestamp),
-    /// The youngest time that the tables tell.
+    /// Reads the most recent time in the tables.
     Youngest,
-    /// What is parked behind this place.
+    /// Lists the parked events after this number, at most so many.
     Parked(u64, u64),
-    /// What the inbox knows of the reactions to an event.
+    /// Reads the ended reactions to an event.
     Reactions(ServiceName, crate::EventId),
 }
 
-/// A parked event that an operator gives up.
+/// An operator's request to drop a parked event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GiveUp {
-    /// The parked event.
+pub struct DropRequest {
+    /// The number of the parked event.
     pub sequence: u64,
     /// The operator's reason.
     pub reason: String,
-    /// The refusal that is emitted, with its data as JSON, or nothing.
+    /// The refusal to emit, with its data as JSON, if any.
     pub refusal: Option<(EventType, String)>,
-    /// True if the operator knows that the call did not take effect. Needed where one is out.
+    /// True if the operator has verified that the call did not take effect. Required if a call is
+    /// out.
     pub call_did_not_happen: bool,
 }
 
-/// What a job came to.
+/// The result of a job.
 #[derive(Debug)]
-pub enum Reply {
-    /// Nothing but that it is done.
+pub enum JobOutput {
+    /// Success without a value.
     Done,
     /// The version of the tables, and the feed's name.
     Named(u64, ServiceName),
-    /// What became of an event.
+    /// The disposition of an event.
     Disposed(Disposition),
     /// Parked events, and the time of the next try.
-    Parked(Vec<Parked>, Option<Timestamp>),
+    Parked(Vec<ParkedEvent>, Option<Timestamp>),
     /// Time-outs.
-    Timeouts(Vec<Running>, Option<Timestamp>),
-    /// True if the job changed something, or there is more to do.
+    Timeouts(Vec<PendingTimeout>, Option<Timestamp>),
+    /// True if the job changed something, or if more is to be done.
     Changed(bool),
-    /// The youngest time that the tables tell; `None` where they tell none.
+    /// The most recent time in the tables, if any.
     Youngest(Option<Timestamp>),
     /// The end of the feed.
     Sequenced(Sequenced),
     /// A part of the feed.
-    Page(Result<Page, CursorRefusal>),
-    /// A place in a feed, where there is one.
+    Page(Result<FeedPage, CursorRefusal>),
+    /// The stored cursor of a feed, if any.
     Cursor(Option<Cursor>),
-    /// Reactions to an event: their names, outcomes, times and an operator's reason.
-    Reactions(Vec<(ReactionName, Outcome, Timestamp, Option<String>)>),
-    /// Why a job by hand was not done.
+    /// The ended reactions to an event.
+    Reactions(Vec<ReactionStatus>),
+    /// The reason why an event was not dropped.
     Refused(DropError),
 }
 
-/// The most parked events, or time-outs, that are taken up at once.
-const DUE_AT_ONCE: u64 = 64;
+/// The largest number of parked events or time-outs taken up at once.
+const DUE_BATCH: u64 = 64;
 
-/// Does the job in this transaction.
+/// Performs a job in the session's transaction.
 pub(crate) async fn perform<S: Session>(
     session: &mut S,
-    plan: &Plan,
+    plan: &ServicePlan,
     handlers: &impl Handlers<S>,
-    job: &Job,
-) -> Result<Reply, ReactError> {
+    job: &StoreJob,
+) -> Result<JobOutput, ReactError> {
     let source = &plan.declaration.service;
     Ok(match job {
-        Job::Create => {
+        StoreJob::Create => {
             create_tables(session).await?;
-            Reply::Done
+            JobOutput::Done
         }
-        Job::Open => {
+        StoreJob::Open => {
             create_tables(session).await?;
-            let (version, name) = rows::name(session, source).await?;
-            Reply::Named(version, name)
+            let (version, name) = tables::name(session, source).await?;
+            JobOutput::Named(version, name)
         }
-        Job::Receive(index, event, stamp) => {
-            Reply::Disposed(react::receive(session, plan, handlers, *index, event, *stamp).await?)
-        }
-        Job::Retry(sequence, correlation, called, stamp) => {
+        StoreJob::Receive(index, event, stamp) => JobOutput::Disposed(
+            react::receive(session, plan, handlers, *index, event, *stamp).await?,
+        ),
+        StoreJob::Retry(sequence, correlation, called, stamp) => {
             let called = called.clone();
             let disposition =
                 react::retry(session, plan, handlers, *sequence, correlation, called, *stamp);
-            Reply::Disposed(disposition.await?)
+            JobOutput::Disposed(disposition.await?)
         }
-        Job::Failed(reaction, event, unhandled, now) => {
-            react::failed(session, plan, reaction, event, unhandled, *now).await?;
-            Reply::Done
+        StoreJob::Failed(reaction, event, failure, now) => {
+            react::record_failure(session, plan, reaction, event, failure, *now).await?;
+            JobOutput::Done
         }
-        Job::CallsAgain(now) => {
+        StoreJob::CallsAgain(now) => {
             session.execute(sql::CALLS_AGAIN, &[now.as_millis().into()]).await?;
-            Reply::Done
+            JobOutput::Done
         }
-        Job::Due(now) => {
-            let due = parked::due(session, *now, DUE_AT_ONCE).await?;
-            Reply::Parked(due, next(session, sql::PARKED_NEXT).await?)
+        StoreJob::Due(now) => {
+            let due = parked::due(session, *now, DUE_BATCH).await?;
+            JobOutput::Parked(due, next(session, sql::PARKED_NEXT).await?)
         }
-        Job::TimeoutsDue(now) => {
-            let due = timeout::due(session, *now, DUE_AT_ONCE).await?;
-            Reply::Timeouts(due, next(session, sql::TIMEOUT_NEXT).await?)
+        StoreJob::TimeoutsDue(now) => {
+            let due = timeout::due(session, *now, DUE_BATCH).await?;
+            JobOutput::Timeouts(due, next(session, sql::TIMEOUT_NEXT).await?)
         }
-        Job::Fire(running, stamp) => {
-            Reply::Changed(timeout::fire(session, plan, running, *stamp).await?)
+        StoreJob::Fire(running, stamp) => {
+            JobOutput::Changed(timeout::fire(session, plan, running, *stamp).await?)
         }
-        Job::Sequence(known) => {
-            Reply::Sequenced(rows::sequence(session, source, known.as_ref()).await?)
+        StoreJob::Sequence(known) => {
+            JobOutput::Sequenced(tables::sequence(session, source, known.as_ref()).await?)
         }
-        Job::Page(start, head, limit) => {
-            Reply::Page(rows::page(session, start, source, *head, *limit).await?)
+        StoreJob::Page(start, head, limit) => {
+            JobOutput::Page(tables::page(session, start, source, *head, *limit).await?)
         }
-        Job::Cursor(source) => Reply::Cursor(cursor(session, source).await?),
-        Job::Advance(source, to, now) => {
+        StoreJob::Cursor(source) => JobOutput::Cursor(cursor(session, source).await?),
+        StoreJob::Advance(source, to, now) => {
             let id = to.id.as_ref().map(|id| id.as_str()).into();
             let values =
-                [Value::Text(source.as_str()), to.position.into(), id, now.as_millis().into()];
-            Reply::Changed(session.execute(sql::ADVANCE, &values).await? > 0)
+                [SqlValue::Text(source.as_str()), to.position.into(), id, now.as_millis().into()];
+            JobOutput::Changed(session.execute(sql::ADVANCE, &values).await? > 0)
         }
-        Job::SetCursor(source, to, reason, now) => {
+        StoreJob::SetCursor(source, to, reason, now) => {
             let id = to.id.as_ref().map(|id| id.as_str()).into();
-            let (name, now) = (Value::Text(source.as_str()), now.as_millis().into());
-            let values = [name, to.position.into(), id, now, Value::Text(reason)];
+            let (name, now) = (SqlValue::Text(source.as_str()), now.as_millis().into());
+            let values = [name, to.position.into(), id, now, SqlValue::Text(reason)];
             session.execute(sql::SET_CURSOR, &values).await?;
-            Reply::Done
+            JobOutput::Done
         }
-        Job::SetAside(source, what, now) => {
+        StoreJob::SetAside(source, what, now) => {
             let values = [
-                Value::Text(source.as_str()),
+                SqlValue::Text(source.as_str()),
                 what.position.into(),
-                Value::Text(&what.body),
-                Value::Text(&what.why),
+                SqlValue::Text(&what.body),
+                SqlValue::Text(&what.why),
                 now.as_millis().into(),
             ];
             session.execute(sql::SET_ASIDE, &values).await?;
-            Reply::Done
+            JobOutput::Done
         }
-        Job::GiveUp(given_up, stamp) => give_up(session, plan, given_up, *stamp).await?,
-        Job::RetryNow(sequence, now) => {
+        StoreJob::Drop(request, stamp) => drop_parked(session, plan, request, *stamp).await?,
+        StoreJob::RetryNow(sequence, now) => {
             let values = [now.as_millis().into(), (*sequence).into()];
-            Reply::Changed(session.execute(sql::RETRY_NOW, &values).await? > 0)
+            JobOutput::Changed(session.execute(sql::RETRY_NOW, &values).await? > 0)
         }
-        Job::Youngest => Reply::Youngest(youngest(session).await?),
-        Job::Trim(outbox, inbox) => Reply::Changed(trim(session, *outbox, *inbox).await?),
-        Job::Parked(after, limit) => {
-            Reply::Parked(parked::list(session, *after, *limit).await?, None)
+        StoreJob::Youngest => JobOutput::Youngest(youngest(session).await?),
+        StoreJob::Trim(outbox, inbox) => JobOutput::Changed(trim(session, *outbox, *inbox).await?),
+        StoreJob::Parked(after, limit) => {
+            JobOutput::Parked(parked::list(session, *after, *limit).await?, None)
         }
-        Job::Reactions(source, id) => Reply::Reactions(reactions(session, plan, source, id).await?),
+        StoreJob::Reactions(source, id) => {
+            JobOutput::Reactions(reactions(session, plan, source, id).await?)
+        }
     })
 }
 
-async fn next<S: Session>(
-    session: &mut S,
-    sql: &'static str,
-) -> Result<Option<Timestamp>, SqlError> {
+async fn next<S: Session>(session: &mut S, sql: &'static str) -> SqlResult<Option<Timestamp>> {
     let row = session.query(sql, &[]).await?.into_iter().next();
     let at = row.map(|row| row.optional_number(0)).transpose()?.flatten();
     Ok(at.map(Timestamp::from_millis))
 }
 
-async fn cursor<S: Session>(
-    session: &mut S,
-    source: &ServiceName,
-) -> Result<Option<Cursor>, SqlError> {
-    let rows = session.query(sql::CURSOR, &[Value::Text(source.as_str())]).await?;
+async fn cursor<S: Session>(session: &mut S, source: &ServiceName) -> SqlResult<Option<Cursor>> {
+    let rows = session.query(sql::CURSOR, &[SqlValue::Text(source.as_str())]).await?;
     let read =
-        |mut row: crate::Row| Ok(Cursor { position: row.number(0)?, id: row.optional_name(1)? });
+        |mut row: crate::SqlRow| Ok(Cursor { position: row.number(0)?, id: row.optional_name(1)? });
     rows.into_iter().next().map(read).transpose()
 }
 
-/// Gives a parked event up: remembered as dropped, with the refusal that the operator chose.
-async fn give_up<S: Session>(
+/// Drops a parked event: records it as dropped, and emits the operator's refusal.
+async fn drop_parked<S: Session>(
     session: &mut S,
-    plan: &Plan,
-    given_up: &GiveUp,
+    plan: &ServicePlan,
+    request: &DropRequest,
     stamp: Stamp,
-) -> Result<Reply, SqlError> {
-    let Some(parked) = parked::find(session, given_up.sequence).await? else {
-        return Ok(Reply::Refused(DropError::NotParked));
+) -> SqlResult<JobOutput> {
+    let Some(parked) = parked::find(session, request.sequence).await? else {
+        return Ok(JobOutput::Refused(DropError::NotParked));
     };
     let correlation = &parked.event.correlation;
     react::lock(session, correlation, stamp.now).await?;
-    // It may have ended while its correlation's lock was waited for.
-    let Some(parked) = parked::find(session, given_up.sequence).await? else {
-        return Ok(Reply::Refused(DropError::NotParked));
+    // It may have ended during the wait for its correlation's lock.
+    let Some(parked) = parked::find(session, request.sequence).await? else {
+        return Ok(JobOutput::Refused(DropError::NotParked));
     };
-    if parked.state == ParkedState::Calling && !given_up.call_did_not_happen {
-        return Ok(Reply::Refused(DropError::CallIsOut));
+    if parked.state == ParkedState::Calling && !request.call_did_not_happen {
+        return Ok(JobOutput::Refused(DropError::CallIsOut));
     }
-    if let Some((kind, data)) = &given_up.refusal {
-        let event = NewEvent {
-            id: crate::EventId::mint(stamp.now, stamp.random),
-            kind: kind.clone(),
-            time: stamp.now,
-            correlation: correlation.clone(),
-            causation: Some(parked.event.id.clone()),
-            traceparent: parked.event.traceparent.clone(),
-            data: data.clone(),
-        };
+    if let Some((kind, data)) = &request.refusal {
+        let event = react::caused(&parked.event, kind, data.clone(), stamp);
         react::emit(session, plan, &event, stamp.now).await?;
     }
-    record(session, parked.key(), Outcome::Dropped, Some(&given_up.reason), stamp.now).await?;
-    parked::unpark(session, given_up.sequence, correlation, stamp.now).await?;
-    Ok(Reply::Done)
+    record(session, parked.key(), ReactionOutcome::Dropped, Some(&request.reason), stamp.now)
+        .await?;
+    parked::unpark(session, request.sequence, correlation, stamp.now).await?;
+    Ok(JobOutput::Done)
 }
 
-async fn youngest<S: Session>(session: &mut S) -> Result<Option<Timestamp>, SqlError> {
+async fn youngest<S: Session>(session: &mut S) -> SqlResult<Option<Timestamp>> {
     let Some(row) = session.query(sql::YOUNGEST, &[]).await?.into_iter().next() else {
         return Ok(None);
     };
@@ -266,35 +257,38 @@ async fn youngest<S: Session>(session: &mut S) -> Result<Option<Timestamp>, SqlE
     Ok((youngest > 0).then_some(Timestamp::from_millis(youngest)))
 }
 
-async fn trim<S: Session>(
-    session: &mut S,
-    outbox: Timestamp,
-    inbox: Timestamp,
-) -> Result<bool, SqlError> {
-    let mut more = rows::trim(session, outbox).await?;
-    let values = [inbox.as_millis().into(), rows::TRIMMED_AT_ONCE.into()];
+async fn trim<S: Session>(session: &mut S, outbox: Timestamp, inbox: Timestamp) -> SqlResult<bool> {
+    let mut more = tables::trim(session, outbox).await?;
+    let values = [inbox.as_millis().into(), tables::TRIM_BATCH.into()];
     let statements =
         [Some(sql::TRIM_INBOX), Some(sql::TRIM_EFFECTS), S::DIALECT.trim_correlations()];
     for statement in statements.into_iter().flatten() {
-        more |= session.execute(statement, &values).await? >= rows::TRIMMED_AT_ONCE;
+        more |= session.execute(statement, &values).await? >= tables::TRIM_BATCH;
     }
     Ok(more)
 }
 
 async fn reactions<S: Session>(
     session: &mut S,
-    plan: &Plan,
+    plan: &ServicePlan,
     source: &ServiceName,
     id: &crate::EventId,
-) -> Result<Vec<(ReactionName, Outcome, Timestamp, Option<String>)>, SqlError> {
+) -> SqlResult<Vec<ReactionStatus>> {
     let mut found = Vec::new();
     for reaction in &plan.declaration.reactions {
         let name = &reaction.name;
-        let values =
-            [Value::Text(name.as_str()), Value::Text(source.as_str()), Value::Text(id.as_str())];
+        let values = [
+            SqlValue::Text(name.as_str()),
+            SqlValue::Text(source.as_str()),
+            SqlValue::Text(id.as_str()),
+        ];
         for mut row in session.query(sql::REACTION, &values).await? {
-            let at = Timestamp::from_millis(row.number(1)?);
-            found.push((name.clone(), row.text(0)?.parse()?, at, row.optional_text(2)?));
+            found.push(ReactionStatus {
+                reaction: name.clone(),
+                outcome: row.word(0)?,
+                at: Timestamp::from_millis(row.number(1)?),
+                reason: row.optional_text(2)?,
+            });
         }
     }
     Ok(found)

@@ -1,34 +1,34 @@
 //! Services that react to each other's events, with no coordinator.
 //!
-//! A service declares its part as a [`Choreography`] and starts it over its own database; what runs
-//! then is a [`Service`]. Each event of a feed that it follows is dealt with in one local
-//! transaction: see [`react`] for what becomes of it.
+//! A program declares a service's part as a [`Choreography`] and starts it over the service's own
+//! database, as a [`Service`]. Each event of a followed feed is handled in one local transaction,
+//! which [`react`] specifies.
 
-#[cfg(all(test, feature = "rusqlite"))]
-mod bounded;
-mod build;
+pub(crate) mod backoff;
+mod builder;
+pub(crate) mod correlation_queues;
+pub(crate) mod feed_reader;
 mod follow;
-pub(crate) mod handle;
+pub(crate) mod handler;
 pub(crate) mod job;
-pub(crate) mod known;
-pub(crate) mod lanes;
-mod observe;
+mod observer;
 mod operator;
-pub(crate) mod pace;
 pub(crate) mod parked;
 pub(crate) mod plan;
 pub mod react;
-pub(crate) mod reader;
+pub(crate) mod read_horizon;
 pub(crate) mod service;
 pub(crate) mod status;
-mod tend;
+#[cfg(all(test, feature = "rusqlite"))]
+mod table_growth;
+mod tasks;
 pub(crate) mod timeout;
 
-pub use build::{CallOut, Choreography, IntoHandler, IntoRecorder, InvalidChoreography};
-pub use handle::{Incoming, Reacted, Undone, Unhandled};
-pub use observe::Ended;
+pub use builder::{CallOut, Choreography, IntoHandler, IntoRecorder, InvalidChoreography};
+pub use handler::{HandlerError, Incoming, Reacted, Undone};
+pub use observer::EndedReaction;
 pub use operator::{DropError, Ending, OperateError, Operator};
-pub use parked::{Parked, ParkedState};
-pub use plan::{ReactionIndex, Retry};
+pub use parked::{ParkedEvent, ParkedState};
+pub use plan::{ReactionIndex, RetryPolicy};
 pub use service::{PublishError, Service, StartError};
-pub use status::{FeedStatus, ParkedStatus, ReactionStatus, Status};
+pub use status::{FeedStatus, ParkedStatus, ReactionStatus, ServiceStatus};

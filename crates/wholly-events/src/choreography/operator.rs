@@ -1,26 +1,26 @@
-//! The operator's work by hand, on a service's database: it needs no running service, and works
-//! for a service in any language that keeps the tables.
+//! Operations on a service's database by an operator. They need no running service, and work for
+//! services in any language that use these tables.
 
 use std::sync::Arc;
 
-use super::job::{GiveUp, Job, Reply};
-use super::parked::Parked;
-use super::plan::{Plan, Retry};
+use super::job::{DropRequest, JobOutput, StoreJob};
+use super::parked::ParkedEvent;
+use super::plan::{RetryPolicy, ServicePlan};
 use super::service::stamp;
 use super::status::ParkedStatus;
 use crate::cursor::Cursor;
 use crate::declaration::Declaration;
 use crate::event::now;
 use crate::names::{EventType, ServiceName};
-use crate::store::{Code, Store, StoreError};
+use crate::store::{ServiceCode, Store, StoreError};
 
-/// A service's database, in the hands of an operator.
+/// Access of an operator to a service's database.
 pub struct Operator<S: Store> {
     store: S,
-    code: Arc<Code<S::Handler>>,
+    code: Arc<ServiceCode<S::Handler>>,
 }
 
-/// The end, for the others, of an event that is given up.
+/// The event that other services receive for a dropped event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
     /// Nothing is emitted.
@@ -29,33 +29,33 @@ pub enum Ending {
     Refusal(String),
 }
 
-/// Why a parked event is not given up.
+/// The reason why a parked event is not dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DropError {
     /// No such event is parked.
-    #[error("nothing is parked under this number; it may have ended meanwhile")]
+    #[error("no event is parked under this number; it may have ended meanwhile")]
     NotParked,
     /// Its call may have taken effect.
     #[error(
-        "its call is out, and may have taken effect: find out, and say that it did not happen, or let \
-         it be repeated until it ends"
+        "its call is out and may have taken effect; verify that it did not and say so, or let it be \
+         repeated until it ends"
     )]
     CallIsOut,
     /// Its reaction cannot refuse.
-    #[error("its reaction declares no refusal: end it without one")]
+    #[error("its reaction declares no refusal; drop it without one")]
     NoRefusal,
 }
 
-/// Why an operator's change was not made.
+/// The error of an operator's change.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperateError {
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The event is not given up.
-    #[error("event {number} is not dropped: {why}")]
+    /// The event is not dropped.
+    #[error("parked event {number} is not dropped: {why}")]
     Drop {
         /// The event's number.
         number: u64,
@@ -65,48 +65,48 @@ pub enum OperateError {
 }
 
 impl<S: Store> Operator<S> {
-    /// An operator of this service. The declaration says which refusals there are, and which
-    /// time-outs they start.
+    /// An operator of this service. The declaration provides the refusals and the time-outs that
+    /// they start.
     pub fn of(store: S, declaration: Declaration) -> Self {
-        let plan = Plan { declaration, retry: Retry::default() };
-        Self { store, code: Arc::new(Code { plan, handlers: Vec::new() }) }
+        let plan = ServicePlan { declaration, retry: RetryPolicy::default() };
+        Self { store, code: Arc::new(ServiceCode { plan, handlers: Vec::new() }) }
     }
 
-    /// Makes the tables where they are not there.
+    /// Creates missing tables.
     ///
     /// # Errors
     /// The database's.
     pub async fn create_tables(&self) -> Result<(), StoreError> {
-        self.run(Job::Create).await.map(drop)
+        self.run(StoreJob::Create).await.map(drop)
     }
 
-    /// The events that are parked behind this number, at most so many.
+    /// Lists parked events after this number, at most `limit`.
     ///
     /// # Errors
     /// The database's.
     pub async fn parked(&self, after: u64, limit: u64) -> Result<Vec<ParkedStatus>, StoreError> {
         let stuck_after = self.code.plan.retry.stuck_after;
-        Ok(match self.run(Job::Parked(after, limit)).await? {
-            Reply::Parked(parked, _) => {
+        Ok(match self.run(StoreJob::Parked(after, limit)).await? {
+            JobOutput::Parked(parked, _) => {
                 parked.into_iter().map(|one| ParkedStatus::of(one, stuck_after)).collect()
             }
             _ => Vec::new(),
         })
     }
 
-    /// Makes a parked event due now; returns whether it is there.
+    /// Makes a parked event due now; returns false if there is none with this number.
     ///
     /// # Errors
     /// The database's.
     pub async fn retry(&self, number: u64) -> Result<bool, StoreError> {
-        Ok(matches!(self.run(Job::RetryNow(number, now())).await?, Reply::Changed(true)))
+        Ok(matches!(self.run(StoreJob::RetryNow(number, now())).await?, JobOutput::Changed(true)))
     }
 
-    /// Gives a parked event up, for a reason that is recorded.
+    /// Drops a parked event, and records the reason.
     ///
     /// # Errors
     /// See [`OperateError`].
-    pub async fn give_up(
+    pub async fn drop_parked(
         &self,
         number: u64,
         reason: String,
@@ -122,26 +122,26 @@ impl<S: Store> Operator<S> {
                 Some((kind, data))
             }
         };
-        let given_up = GiveUp { sequence: number, reason, refusal, call_did_not_happen };
-        match self.run(Job::GiveUp(given_up, stamp())).await? {
-            Reply::Refused(why) => Err(refused(why)),
+        let request = DropRequest { sequence: number, reason, refusal, call_did_not_happen };
+        match self.run(StoreJob::Drop(request, stamp())).await? {
+            JobOutput::Refused(why) => Err(refused(why)),
             _ => Ok(()),
         }
     }
 
-    /// The place up to which a feed was read.
+    /// The stored cursor of a followed feed.
     ///
     /// # Errors
     /// The database's.
     pub async fn cursor(&self, source: ServiceName) -> Result<Option<Cursor>, StoreError> {
-        Ok(match self.run(Job::Cursor(source)).await? {
-            Reply::Cursor(cursor) => cursor,
+        Ok(match self.run(StoreJob::Cursor(source)).await? {
+            JobOutput::Cursor(cursor) => cursor,
             _ => None,
         })
     }
 
-    /// Sets the place from which a feed is read on, for a reason that is recorded. A service that
-    /// runs takes it up within seconds.
+    /// Sets the cursor of a followed feed, and records the reason. A running service continues
+    /// there within seconds.
     ///
     /// # Errors
     /// The database's.
@@ -151,22 +151,22 @@ impl<S: Store> Operator<S> {
         to: Cursor,
         reason: String,
     ) -> Result<(), StoreError> {
-        self.run(Job::SetCursor(source, to, reason, now())).await.map(drop)
+        self.run(StoreJob::SetCursor(source, to, reason, now())).await.map(drop)
     }
 
-    async fn find(&self, number: u64) -> Result<Option<Parked>, StoreError> {
-        Ok(match self.run(Job::Parked(number.saturating_sub(1), 1)).await? {
-            Reply::Parked(parked, _) => parked.into_iter().find(|one| one.sequence == number),
+    async fn find(&self, number: u64) -> Result<Option<ParkedEvent>, StoreError> {
+        Ok(match self.run(StoreJob::Parked(number.saturating_sub(1), 1)).await? {
+            JobOutput::Parked(parked, _) => parked.into_iter().find(|one| one.sequence == number),
             _ => None,
         })
     }
 
-    fn refusal_of(&self, parked: &Parked) -> Option<EventType> {
+    fn refusal_of(&self, parked: &ParkedEvent) -> Option<EventType> {
         let plan = &self.code.plan;
         plan.reaction(plan.by_name(&parked.reaction)?)?.refuses.clone()
     }
 
-    async fn run(&self, job: Job) -> Result<Reply, StoreError> {
+    async fn run(&self, job: StoreJob) -> Result<JobOutput, StoreError> {
         self.store.run(&self.code, job).await
     }
 }

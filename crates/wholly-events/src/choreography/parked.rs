@@ -1,61 +1,59 @@
-//! Events that wait in the service's own table, so that others go on.
+//! Parked events: they wait in a table of the service while other correlations continue.
 //!
-//! An event is parked when its reaction failed, when its call to something that is no database is
-//! out, or when it stands behind such an event of the same correlation. They are tried in the order
-//! in which they were parked.
+//! An event is parked if its reaction failed, if its call is out, or if an earlier event of its
+//! correlation is parked. Parked events are retried in the order in which they were parked.
 //!
-//! INVARIANT: of a correlation only the first parked event is tried, and while one is parked every
-//! other event of the correlation is parked behind it, but for one that undoes the first.
+//! INVARIANT: only the first parked event of a correlation is retried. While an event is parked,
+//! every later event of its correlation is parked behind it, except one that undoes the first.
 
 use std::fmt;
-use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
 use wholly_core::Timestamp;
 
 use crate::event::Event;
-use crate::inbox::Key;
+use crate::inbox::InboxKey;
 use crate::names::{Correlation, EventId, ReactionName, ServiceName};
-use crate::session::{Row, Session, SqlError, Value};
+use crate::session::{Session, SqlError, SqlResult, SqlRow, SqlValue};
 use crate::{sql, wire};
 
-/// Why an event is parked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// The reason why an event is parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ParkedState {
-    /// The event stands behind another one of its correlation.
+    /// The event waits behind another one of its correlation.
     Waiting,
-    /// Its reaction failed, and is tried again.
+    /// Its reaction failed and is retried.
     Failing,
-    /// Its reaction's call is out, and how it ended is not known.
+    /// Its reaction's call is out: the result is unknown.
     Calling,
-    /// Its data cannot be read: it waits for an operator.
+    /// Its data cannot be read. It waits for an operator.
     Unreadable,
 }
 
 /// A parked event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parked {
-    /// Its place among all that was ever parked here.
+pub struct ParkedEvent {
+    /// The event's number, in the order of parking.
     pub sequence: u64,
     /// The reaction that it waits for.
     pub reaction: ReactionName,
     /// The event.
     pub event: Event,
-    /// Why it is parked.
+    /// The reason for parking.
     pub state: ParkedState,
-    /// The number of times its reaction was tried.
+    /// The number of attempts so far.
     pub tries: u64,
-    /// The time of the next try, if there is to be one.
+    /// The time of the next attempt, if one is planned.
     pub next_try: Option<Timestamp>,
-    /// The error of the last try.
+    /// The error of the last attempt.
     pub error: Option<String>,
-    /// The time at which it was parked.
+    /// The time of parking.
     pub at: Timestamp,
 }
 
 impl ParkedState {
-    const ALL: [Self; 4] = [Self::Waiting, Self::Failing, Self::Calling, Self::Unreadable];
-
-    /// The word for it, in the database and in answers.
+    /// The state's name in the database and over HTTP.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -72,23 +70,14 @@ impl fmt::Display for ParkedState {
     }
 }
 
-impl FromStr for ParkedState {
-    type Err = SqlError;
-
-    fn from_str(text: &str) -> Result<Self, SqlError> {
-        let found = Self::ALL.into_iter().find(|state| state.as_str() == text);
-        found.ok_or_else(|| SqlError::unexpected(format_args!("a parked event is {text:?}")))
+impl ParkedEvent {
+    pub(crate) fn key(&self) -> InboxKey<'_> {
+        InboxKey { reaction: &self.reaction, source: &self.event.source, id: &self.event.id }
     }
 }
 
-impl Parked {
-    pub(crate) fn key(&self) -> Key<'_> {
-        Key { reaction: &self.reaction, source: &self.event.source, id: &self.event.id }
-    }
-}
-
-/// The values with which an event is parked.
-pub(crate) struct Parking<'a> {
+/// The values of a new parked event.
+pub(crate) struct ParkRequest<'a> {
     pub(crate) reaction: &'a ReactionName,
     pub(crate) event: &'a Event,
     pub(crate) state: ParkedState,
@@ -97,29 +86,29 @@ pub(crate) struct Parking<'a> {
     pub(crate) error: Option<&'a str>,
 }
 
-/// Parks an event behind all others; does nothing where it is parked already.
+/// Parks an event behind all others, unless it is parked already.
 pub(crate) async fn park<S: Session>(
     session: &mut S,
-    parking: Parking<'_>,
+    parking: ParkRequest<'_>,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     let text = wire::to_json(parking.event, None).map_err(SqlError::unexpected)?;
     let values = [
-        Value::Text(parking.reaction.as_str()),
-        Value::Text(parking.event.source.as_str()),
-        Value::Text(parking.event.id.as_str()),
-        Value::Text(parking.event.correlation.as_str()),
-        Value::Text(&text),
-        Value::Text(parking.state.as_str()),
+        SqlValue::Text(parking.reaction.as_str()),
+        SqlValue::Text(parking.event.source.as_str()),
+        SqlValue::Text(parking.event.id.as_str()),
+        SqlValue::Text(parking.event.correlation.as_str()),
+        SqlValue::Text(&text),
+        SqlValue::Text(parking.state.as_str()),
         parking.tries.into(),
-        parking.next_try.map_or(Value::Null, |at| at.as_millis().into()),
+        parking.next_try.map_or(SqlValue::Null, |at| at.as_millis().into()),
         parking.error.into(),
         now.as_millis().into(),
     ];
     session.pipeline(sql::PARK, &values).await
 }
 
-/// Sets what became of a try.
+/// Records an attempt.
 pub(crate) async fn update<S: Session>(
     session: &mut S,
     sequence: u64,
@@ -127,67 +116,67 @@ pub(crate) async fn update<S: Session>(
     tries: u64,
     next_try: Option<Timestamp>,
     error: Option<&str>,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     let values = [
-        Value::Text(state.as_str()),
+        SqlValue::Text(state.as_str()),
         tries.into(),
-        next_try.map_or(Value::Null, |at| at.as_millis().into()),
+        next_try.map_or(SqlValue::Null, |at| at.as_millis().into()),
         error.into(),
         sequence.into(),
     ];
     session.pipeline(sql::PARKED_UPDATE, &values).await
 }
 
-/// Takes an event out of the table; those behind it become due.
+/// Removes a parked event; those behind it become due.
 pub(crate) async fn unpark<S: Session>(
     session: &mut S,
     sequence: u64,
     correlation: &Correlation,
     now: Timestamp,
-) -> Result<(), SqlError> {
+) -> SqlResult<()> {
     session.pipeline(sql::UNPARK, &[sequence.into()]).await?;
-    let values = [now.as_millis().into(), Value::Text(correlation.as_str())];
+    let values = [now.as_millis().into(), SqlValue::Text(correlation.as_str())];
     session.pipeline(sql::PARKED_WAKE, &values).await
 }
 
-/// One parked event.
+/// The parked event with this number.
 pub(crate) async fn find<S: Session>(
     session: &mut S,
     sequence: u64,
-) -> Result<Option<Parked>, SqlError> {
+) -> SqlResult<Option<ParkedEvent>> {
     let rows = session.query(sql::PARKED_ONE, &[sequence.into()]).await?;
     rows.into_iter().next().map(read).transpose()
 }
 
-/// The events that are to be tried now, the first of its correlation each.
+/// The parked events that are due, each the first of its correlation.
 pub(crate) async fn due<S: Session>(
     session: &mut S,
     now: Timestamp,
     limit: u64,
-) -> Result<Vec<Parked>, SqlError> {
+) -> SqlResult<Vec<ParkedEvent>> {
     let rows = session.query(sql::PARKED_DUE, &[now.as_millis().into(), limit.into()]).await?;
     rows.into_iter().map(read).collect()
 }
 
-/// The events that are parked behind this place.
+/// The parked events after this number.
 pub(crate) async fn list<S: Session>(
     session: &mut S,
     after: u64,
     limit: u64,
-) -> Result<Vec<Parked>, SqlError> {
+) -> SqlResult<Vec<ParkedEvent>> {
     let rows = session.query(sql::PARKED_LIST, &[after.into(), limit.into()]).await?;
     rows.into_iter().map(read).collect()
 }
 
-fn read(mut row: Row) -> Result<Parked, SqlError> {
+fn read(mut row: SqlRow) -> SqlResult<ParkedEvent> {
     // The names are in the table for its keys; the event has them, too.
     let _: (ServiceName, EventId) = (row.name(2)?, row.name(3)?);
-    let (event, _) = wire::of_json(&row.text(5)?).map_err(SqlError::unexpected)?;
-    Ok(Parked {
+    let (event, _) = wire::from_json(&row.text(5)?).map_err(SqlError::unexpected)?;
+    Ok(ParkedEvent {
         sequence: row.number(0)?,
         reaction: row.name(1)?,
         event,
-        state: row.text(6)?.parse()?,
+        state: row.word(6)?,
         tries: row.number(7)?,
         next_try: row.optional_number(8)?.map(Timestamp::from_millis),
         error: row.optional_text(9)?,

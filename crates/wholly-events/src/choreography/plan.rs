@@ -1,47 +1,47 @@
-//! A service's declaration, ready to be looked up.
+//! A service's plan: its declaration with look-ups by event and name.
 
 use std::time::Duration;
 
 use crate::declaration::{Declaration, Reaction, Timeout};
 use crate::names::{EventType, ReactionName};
 
-/// The place of a reaction in its service's declaration.
+/// The index of a reaction in its service's declaration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ReactionIndex(pub(crate) usize);
 
-/// A declaration, and how failures are dealt with.
+/// A service's declaration and its retry policy.
 #[derive(Clone, Debug)]
-pub(crate) struct Plan {
+pub(crate) struct ServicePlan {
     pub(crate) declaration: Declaration,
-    pub(crate) retry: Retry,
+    pub(crate) retry: RetryPolicy,
 }
 
-/// The way in which a reaction that failed is tried again.
+/// The retry policy of failed reactions.
 #[derive(Clone, Copy, Debug)]
-pub struct Retry {
-    /// The wait before the second try; doubled for each one after it.
+pub struct RetryPolicy {
+    /// The wait before the second attempt. It doubles with each further one.
     pub first: Duration,
-    /// The longest wait between two tries.
+    /// The longest wait between two attempts.
     pub most: Duration,
-    /// The number of tries after which a reaction is stuck: alerted and shown, and still tried.
+    /// The number of attempts after which an event counts as stuck. It is still retried.
     pub stuck_after: u32,
 }
 
-impl Default for Retry {
+impl Default for RetryPolicy {
     fn default() -> Self {
         Self { first: Duration::from_millis(100), most: Duration::from_secs(30), stuck_after: 8 }
     }
 }
 
-impl Retry {
-    /// The wait after this many tries.
+impl RetryPolicy {
+    /// The wait after this many attempts.
     pub(crate) fn wait(&self, tries: u64) -> Duration {
         let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
         self.first.saturating_mul(1 << doublings).min(self.most)
     }
 }
 
-impl Plan {
+impl ServicePlan {
     pub(crate) fn reaction(&self, index: ReactionIndex) -> Option<&Reaction> {
         self.declaration.reactions.get(index.0)
     }
@@ -56,7 +56,7 @@ impl Plan {
         self.declaration.reactions.iter().position(|one| one.name == *name).map(ReactionIndex)
     }
 
-    /// True if another reaction takes this one back.
+    /// True if another reaction undoes this one.
     pub(crate) fn can_be_undone(&self, name: &ReactionName) -> bool {
         self.declaration.reactions.iter().any(|one| one.undoes.contains(name))
     }

@@ -1,4 +1,4 @@
-//! A choreographed service that runs: its parts, and what its program asks of it.
+//! A running choreographed service: its handle, its shared state and its feed.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,54 +7,57 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 
-pub(crate) use super::build::Followed;
-use super::build::{Built, Call, Choreography, InvalidChoreography, Settings};
-use super::job::{Job, Reply};
-use super::observe::Observer;
+pub(crate) use super::builder::FollowedFeed;
+use super::builder::{CallFunction, Choreography, InvalidChoreography, ServiceSettings};
+use super::job::{JobOutput, StoreJob};
+use super::observer::ReactionObserver;
+use super::plan::ServicePlan;
 use super::react::{self, Stamp};
-use super::status::{FeedStatus, Status};
-use super::{follow, tend};
+use super::status::{FeedStatus, ParkedStatus, ReactionStatus, ServiceStatus};
+use super::{follow, tasks};
 use crate::cursor::Cursor;
 use crate::declaration::Declaration;
 use crate::event::{NewEvent, now, random_bits};
 use crate::feed::local::LocalFeed;
-use crate::feed::newest::Newest;
-use crate::feed::{CursorRefusal, FeedInfo, Page, Start};
+use crate::feed::tail::FeedTail;
+use crate::feed::{CursorRefusal, FeedInfo, FeedPage, StartFrom};
 use crate::names::{EventType, ServiceName};
 use crate::session::{Session, SqlError};
 use crate::sql;
-use crate::store::{Code, Store, StoreError};
+use crate::store::{ServiceCode, Store, StoreError};
 
-/// A choreographed service that runs.
+/// The largest number of parked events in a status.
+const PARKED_LIMIT: u64 = 1_000;
+
+/// The handle of a running choreographed service.
 ///
-/// Clones are handles of the same service, which stops when the last one is dropped: at once, as in
-/// a crash, which it is made for.
+/// Clones share the service. It stops at once, as in a crash, when the last handle is dropped.
 pub struct Service<S: Store> {
-    parts: Arc<Parts<S>>,
+    runtime: Arc<Runtime<S>>,
     tasks: Arc<Tasks>,
 }
 
-/// Why a service does not start.
+/// The error of a start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
-    /// Its choreography cannot be.
+    /// The choreography is not valid.
     #[error(transparent)]
     Choreography(#[from] InvalidChoreography),
-    /// Its database failed, or may lose commits.
+    /// The database failed, or may lose commits.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The database's tables are of another version.
+    /// The tables have another version.
     #[error(
-        "the tables are of version {found}, and this program's of {}: use the program that made them",
+        "the tables have version {found}, this program uses {}; start a program of that version",
         sql::SCHEMA_VERSION
     )]
     Version {
         /// The version of the tables.
         found: u64,
     },
-    /// The database is another service's.
-    #[error("this is the database of service {found}, and not of {expected}")]
+    /// The database belongs to another service.
+    #[error("this is the database of service {found}, not of {expected}; open the right one")]
     OtherService {
         /// The service that was to start.
         expected: ServiceName,
@@ -63,56 +66,58 @@ pub enum StartError {
     },
 }
 
-/// The parts that all tasks of a service share.
-pub(crate) struct Parts<S: Store> {
+/// The state shared by all tasks of a service.
+pub(crate) struct Runtime<S: Store> {
     pub(crate) store: S,
-    pub(crate) code: Arc<Code<S::Handler>>,
-    pub(crate) calls: Vec<Option<Call>>,
-    pub(crate) observer: Option<Observer>,
-    pub(crate) settings: Settings,
-    /// The last events that are known to be committed.
-    pub(crate) newest: watch::Sender<Newest>,
-    /// Held while positions are given, so that what is found comes in its order.
+    pub(crate) code: Arc<ServiceCode<S::Handler>>,
+    pub(crate) calls: Vec<Option<CallFunction>>,
+    pub(crate) observer: Option<ReactionObserver>,
+    pub(crate) settings: ServiceSettings,
+    /// The last events known to be committed.
+    pub(crate) tail: watch::Sender<FeedTail>,
+    /// Held while positions are assigned, so that the tail grows in order.
     pub(crate) sequencing: tokio::sync::Mutex<()>,
-    /// There may be events without a position.
+    /// Signals events without a position.
     pub(crate) published: Notify,
-    /// There may be parked events that are due.
+    /// Signals parked events that may be due.
     pub(crate) parked: Notify,
-    /// There may be time-outs that are due sooner.
+    /// Signals time-outs that may be due sooner.
     pub(crate) timeouts: Notify,
-    /// Feeds are to be read at once, whatever is waited for.
+    /// Signals that feeds must be read at once.
     pub(crate) read_now: Notify,
-    /// Parked events whose call or try is on its way in this process.
+    /// Parked events that this process is calling for or retrying.
     pub(crate) busy: Mutex<HashSet<u64>>,
-    /// The calls that are on their way.
+    /// The tasks of calls that are out.
     pub(crate) calling: Arc<Mutex<JoinSet<()>>>,
     pub(crate) feeds: Mutex<Vec<FeedStatus>>,
 }
 
-/// The tasks that run for a service; all of them end with its last handle.
+/// The tasks of a service. They end with its last handle.
 struct Tasks {
-    tending: Mutex<JoinSet<()>>,
+    background: Mutex<JoinSet<()>>,
     calling: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl<S: Store> Clone for Service<S> {
     fn clone(&self) -> Self {
-        Self { parts: Arc::clone(&self.parts), tasks: Arc::clone(&self.tasks) }
+        Self { runtime: Arc::clone(&self.runtime), tasks: Arc::clone(&self.tasks) }
     }
 }
 
 impl<S: Store> Choreography<S> {
-    /// Starts the service over its database: makes its tables where they are not there, follows its
-    /// feeds, and goes on where it was.
+    /// Starts the service over its database: creates missing tables, follows the feeds, and
+    /// continues where the service stopped.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn start(self, store: S) -> Result<Service<S>, StartError> {
-        let Built { code, calls, mut followed, observer, settings } = self.build()?;
+        let declaration = self.declaration()?.clone();
+        let Self { handlers, calls, mut followed, observer, settings, .. } = self;
         store.check_settings().await?;
-        let code = Arc::new(code);
+        let plan = ServicePlan { declaration, retry: settings.retry };
+        let code = Arc::new(ServiceCode { plan, handlers });
         let source = code.plan.declaration.service.clone();
-        if let Reply::Named(found, name) = store.run(&code, Job::Open).await? {
+        if let JobOutput::Named(found, name) = store.run(&code, StoreJob::Open).await? {
             if i64::try_from(found) != Ok(sql::SCHEMA_VERSION) {
                 return Err(StartError::Version { found });
             }
@@ -120,14 +125,14 @@ impl<S: Store> Choreography<S> {
                 return Err(StartError::OtherService { expected: source, found: name });
             }
         }
-        store.run(&code, Job::CallsAgain(now())).await?;
-        let parts = Arc::new(Parts {
+        store.run(&code, StoreJob::CallsAgain(now())).await?;
+        let runtime = Arc::new(Runtime {
             store,
             code,
             calls,
             observer,
             settings,
-            newest: watch::Sender::default(),
+            tail: watch::Sender::default(),
             sequencing: tokio::sync::Mutex::default(),
             published: Notify::new(),
             parked: Notify::new(),
@@ -137,74 +142,82 @@ impl<S: Store> Choreography<S> {
             calling: Arc::default(),
             feeds: Mutex::default(),
         });
-        parts.sequence().await?;
-        if parts.code.plan.follows_itself() {
-            followed.push(LocalFeed::followed(&parts));
+        runtime.sequence().await?;
+        if runtime.code.plan.follows_itself() {
+            followed.push(LocalFeed::followed(&runtime));
         }
-        Ok(Service { tasks: Arc::new(Tasks::spawn(&parts, followed)), parts })
+        Ok(Service { tasks: Arc::new(Tasks::spawn(&runtime, followed)), runtime })
     }
 }
 
 impl Tasks {
-    fn spawn<S: Store>(parts: &Arc<Parts<S>>, followed: Vec<Followed>) -> Self {
+    fn spawn<S: Store>(runtime: &Arc<Runtime<S>>, followed: Vec<FollowedFeed>) -> Self {
         let mut tasks = JoinSet::new();
         for (nth, feed) in followed.into_iter().enumerate() {
-            lock(&parts.feeds).push(FeedStatus::new(feed.source.clone()));
-            tasks.spawn(follow::follow(Arc::clone(parts), feed, nth));
+            lock(&runtime.feeds).push(FeedStatus::new(feed.source.clone()));
+            tasks.spawn(follow::follow(Arc::clone(runtime), feed, nth));
         }
-        tasks.spawn(tend::sequence(Arc::clone(parts)));
-        tasks.spawn(tend::retry_parked(Arc::clone(parts)));
-        tasks.spawn(tend::time_out(Arc::clone(parts)));
-        tasks.spawn(tend::trim(Arc::clone(parts)));
-        Self { tending: Mutex::new(tasks), calling: Arc::clone(&parts.calling) }
+        tasks.spawn(tasks::sequence(Arc::clone(runtime)));
+        tasks.spawn(tasks::retry_parked(Arc::clone(runtime)));
+        tasks.spawn(tasks::time_out(Arc::clone(runtime)));
+        tasks.spawn(tasks::trim(Arc::clone(runtime)));
+        Self { background: Mutex::new(tasks), calling: Arc::clone(&runtime.calling) }
     }
 }
 
 impl<S: Store> Service<S> {
     /// The service's declaration.
     pub fn declaration(&self) -> &Declaration {
-        &self.parts.code.plan.declaration
+        &self.runtime.code.plan.declaration
     }
 
-    /// Runs something for the service until its last handle is dropped.
+    /// Runs a task until the last handle is dropped.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        lock(&self.tasks.tending).spawn(task);
+        lock(&self.tasks.background).spawn(task);
     }
 
-    pub(crate) fn parts(&self) -> &Arc<Parts<S>> {
-        &self.parts
+    pub(crate) fn runtime(&self) -> &Arc<Runtime<S>> {
+        &self.runtime
     }
 
-    /// Tells that something was published in a transaction of the program's own, which is
-    /// committed. Without it a poll finds the event a moment later.
+    /// Wakes the service after the program has committed an event in its own transaction. Without
+    /// it, the next poll finds the event.
     pub fn wake(&self) {
-        self.parts.published.notify_one();
-        self.parts.timeouts.notify_one();
+        self.runtime.published.notify_one();
+        self.runtime.timeouts.notify_one();
     }
 
-    /// A part of the service's own feed, at once; only events that are known to be committed.
+    /// A page of the service's own feed.
     ///
     /// # Errors
-    /// The database's. The inner one is a cursor that the feed refuses.
+    /// The database's. The inner error is a refused cursor.
     pub async fn page(
         &self,
-        start: Start,
+        start: StartFrom,
         limit: u64,
         wait: Duration,
-    ) -> Result<Result<(FeedInfo, Page), CursorRefusal>, StoreError> {
-        self.parts.read(start, limit, wait).await
+    ) -> Result<Result<(FeedInfo, FeedPage), CursorRefusal>, StoreError> {
+        self.runtime.read(start, limit, wait).await
     }
 
     /// The service's status.
     ///
     /// # Errors
     /// The database's.
-    pub async fn status(&self) -> Result<Status, StoreError> {
-        Status::of(&self.parts).await
+    pub async fn status(&self) -> Result<ServiceStatus, StoreError> {
+        let parked = match self.runtime.run(StoreJob::Parked(0, PARKED_LIMIT)).await? {
+            JobOutput::Parked(parked, _) => parked,
+            _ => Vec::new(),
+        };
+        let stuck_after = self.runtime.code.plan.retry.stuck_after;
+        Ok(ServiceStatus {
+            service: self.runtime.source().clone(),
+            feeds: lock(&self.runtime.feeds).clone(),
+            parked: parked.into_iter().map(|one| ParkedStatus::of(one, stuck_after)).collect(),
+        })
     }
 
-    /// The service's reactions to an event: names, outcomes, times, and the reasons of
-    /// operators.
+    /// The service's ended reactions to an event.
     ///
     /// # Errors
     /// The database's.
@@ -212,18 +225,21 @@ impl<S: Store> Service<S> {
         &self,
         source: ServiceName,
         id: crate::EventId,
-    ) -> Result<Vec<super::status::ReactionStatus>, StoreError> {
-        super::status::reactions(&self.parts, source, id).await
+    ) -> Result<Vec<ReactionStatus>, StoreError> {
+        Ok(match self.runtime.run(StoreJob::Reactions(source, id)).await? {
+            JobOutput::Reactions(found) => found,
+            _ => Vec::new(),
+        })
     }
 }
 
-/// Why a service did not publish an event.
+/// The error of a publication.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The service does not declare that it emits such events on its own.
+    /// The service does not declare that the event begins a choreography.
     #[error(
-        "service {service} does not declare that it begins with {kind}: declare it with `begins`"
+        "service {service} does not declare event {kind} as a beginning; declare it with `begins`"
     )]
     Undeclared {
         /// The service.
@@ -244,7 +260,7 @@ impl<S: Store> Service<S> {
         session: &mut impl Session,
         event: &NewEvent,
     ) -> Result<(), PublishError> {
-        let plan = &self.parts.code.plan;
+        let plan = &self.runtime.code.plan;
         if !plan.declaration.begins.contains(&event.kind) {
             let (service, kind) = (plan.declaration.service.clone(), event.kind.clone());
             return Err(PublishError::Undeclared { service, kind });
@@ -253,8 +269,8 @@ impl<S: Store> Service<S> {
     }
 }
 
-impl<S: Store> Parts<S> {
-    pub(crate) async fn run(&self, job: Job) -> Result<Reply, StoreError> {
+impl<S: Store> Runtime<S> {
+    pub(crate) async fn run(&self, job: StoreJob) -> Result<JobOutput, StoreError> {
         self.store.run(&self.code, job).await
     }
 
@@ -262,41 +278,41 @@ impl<S: Store> Parts<S> {
         &self.code.plan.declaration.service
     }
 
-    /// Gives positions to what is committed; what has one is known to be committed then. Returns the
-    /// position of the last event.
+    /// Assigns positions to committed events; returns the position of the last one.
     pub(crate) async fn sequence(&self) -> Result<u64, StoreError> {
         let _alone = self.sequencing.lock().await;
-        let known = self.newest.borrow().head();
-        let Reply::Sequenced(found) = self.run(Job::Sequence(known.clone())).await? else {
+        let known = self.tail.borrow().head();
+        let JobOutput::Sequenced(found) = self.run(StoreJob::Sequence(known.clone())).await? else {
             return Err(SqlError::unexpected("the end of the feed is something else").into());
         };
         let head = found.head.clone();
-        self.newest.send_if_modified(|newest| {
-            // Where nothing is new, nobody is woken.
+        self.tail.send_if_modified(|tail| {
+            // Waiting reads are woken only by new events.
             let is_new = known.as_ref() != Some(&head);
-            newest.take(found);
+            tail.take(found);
             is_new
         });
         Ok(head.position)
     }
 
-    /// A part of the feed; waits for an event where there is none.
+    /// A page of the feed. An empty page is returned only after the wait.
     pub(crate) async fn read(
         &self,
-        mut start: Start,
+        mut start: StartFrom,
         limit: u64,
         wait: Duration,
-    ) -> Result<Result<(FeedInfo, Page), CursorRefusal>, StoreError> {
-        let mut newest = self.newest.subscribe();
+    ) -> Result<Result<(FeedInfo, FeedPage), CursorRefusal>, StoreError> {
+        let mut tail = self.tail.subscribe();
         let give_up = tokio::time::Instant::now() + wait;
         if wait.is_zero() {
-            // The reader wants to know that there is nothing, and not just that nothing is known.
+            // Without a wait, the reader relies on an empty page: look for events without a
+            // position.
             self.sequence().await?;
         }
         loop {
             let (head, page) = {
-                let newest = newest.borrow_and_update();
-                (newest.head().unwrap_or(Cursor::START), newest.page(&start, limit))
+                let tail = tail.borrow_and_update();
+                (tail.head().unwrap_or(Cursor::START), tail.page(&start, limit))
             };
             let page = match page {
                 Some(page) => page,
@@ -305,23 +321,23 @@ impl<S: Store> Parts<S> {
                     Err(refusal) => return Ok(Err(refusal)),
                 },
             };
-            if page.answers(&start) || tokio::time::Instant::now() >= give_up {
+            if page.ends_wait(&start) || tokio::time::Instant::now() >= give_up {
                 return Ok(Ok((self.info(), page)));
             }
-            start = Start::After(page.cursor);
-            let _ = tokio::time::timeout_at(give_up, newest.changed()).await;
+            start = StartFrom::After(page.cursor);
+            let _ = tokio::time::timeout_at(give_up, tail.changed()).await;
         }
     }
 
-    /// The events behind a place, up to the head that is known, from the database.
+    /// A page from the database, up to the known head.
     async fn page_behind(
         &self,
-        start: Start,
+        start: StartFrom,
         head: u64,
         limit: u64,
-    ) -> Result<Result<Page, CursorRefusal>, StoreError> {
-        match self.run(Job::Page(start, head, limit)).await? {
-            Reply::Page(page) => Ok(page),
+    ) -> Result<Result<FeedPage, CursorRefusal>, StoreError> {
+        match self.run(StoreJob::Page(start, head, limit)).await? {
+            JobOutput::Page(page) => Ok(page),
             _ => Err(SqlError::unexpected("a page is something else").into()),
         }
     }
@@ -342,14 +358,14 @@ pub(crate) fn stamp() -> Stamp {
     Stamp { now: now(), random: random_bits() }
 }
 
-/// Locks, also after a panic: the value is whole, for each holder only writes single values.
+/// Locks a mutex, also after a panic: every holder makes single writes, so the value is consistent.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Tasks {
     fn drop(&mut self) {
-        lock(&self.tending).abort_all();
+        lock(&self.background).abort_all();
         lock(&self.calling).abort_all();
     }
 }

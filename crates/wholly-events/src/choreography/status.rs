@@ -1,55 +1,45 @@
-//! The status of a choreographed service: what waits in it, and how far it has read.
-
-use std::sync::Arc;
+//! The status of a choreographed service: its parked events and its progress in each feed.
 
 use serde::{Deserialize, Serialize};
 use wholly_core::Timestamp;
 
-use super::job::{Job, Reply};
-use super::parked::{Parked, ParkedState};
-use super::reader::Passed;
-use super::service::{Parts, lock};
+use super::feed_reader::Checkpoint;
+use super::parked::{ParkedEvent, ParkedState};
+use crate::inbox::ReactionOutcome;
 use crate::names::{Correlation, EventId, EventType, ReactionName, ServiceName};
-use crate::store::{Store, StoreError};
-
-/// The most parked events that a status tells.
-const PARKED_LIMIT: u64 = 1_000;
 
 /// The status of a service.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Status {
+pub struct ServiceStatus {
     /// The service.
     pub service: ServiceName,
-    /// The feeds that it follows.
+    /// The followed feeds.
     pub feeds: Vec<FeedStatus>,
-    /// The events that wait in it, the oldest first, at most 1,000.
+    /// The parked events, oldest first, at most 1,000.
     pub parked: Vec<ParkedStatus>,
 }
 
-/// The place up to which a feed has been read.
+/// A service's progress in a followed feed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FeedStatus {
-    /// The service that publishes it.
+    /// The publisher.
     pub source: ServiceName,
-    /// The place up to which every event is dealt with or parked.
+    /// The position up to which every event is handled or parked.
     pub position: u64,
-    /// The last position that the feed is known to have.
+    /// The feed's last known position.
     pub head: u64,
-    /// The start of the last read after which nothing was left, in milliseconds since 1970.
-    #[serde(default)]
+    /// The start of the last read that reached the feed's end, in milliseconds since 1970.
     pub read_to_end_at: Option<Timestamp>,
-    /// The time since which it cannot be reached.
-    #[serde(default)]
+    /// The time since which the feed is unreachable.
     pub unreachable_since: Option<Timestamp>,
-    /// The reason why it is not read.
-    #[serde(default)]
+    /// The reason why the feed is not read.
     pub error: Option<String>,
 }
 
 /// A parked event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ParkedStatus {
-    /// The number by which it is retried or dropped.
+    /// The number by which an operator retries or drops it.
     pub number: u64,
     /// The reaction that it waits for.
     pub reaction: ReactionName,
@@ -62,16 +52,15 @@ pub struct ParkedStatus {
     pub kind: EventType,
     /// Its correlation.
     pub correlation: Correlation,
-    /// `waiting`, `failing`, `calling` or `unreadable`.
-    pub state: String,
-    /// True if an operator should look: it was tried often, or cannot be read.
+    /// The reason why it is parked.
+    pub state: ParkedState,
+    /// True if an operator should act: many attempts failed, or the data cannot be read.
     pub stuck: bool,
-    /// The number of times its reaction was tried.
+    /// The number of attempts so far.
     pub tries: u64,
-    /// The error of the last try.
-    #[serde(default)]
+    /// The error of the last attempt.
     pub error: Option<String>,
-    /// The time since which it waits, in milliseconds since 1970.
+    /// The time of parking, in milliseconds since 1970.
     pub since: Timestamp,
 }
 
@@ -80,8 +69,8 @@ pub struct ParkedStatus {
 pub struct ReactionStatus {
     /// The reaction.
     pub reaction: ReactionName,
-    /// `done`, `refused`, `suppressed` or `dropped`.
-    pub outcome: String,
+    /// Its outcome.
+    pub outcome: ReactionOutcome,
     /// The time at which it ended, in milliseconds since 1970.
     pub at: Timestamp,
     /// The reason of the operator who dropped it.
@@ -101,41 +90,26 @@ impl FeedStatus {
         }
     }
 
-    /// Everything up to this place is dealt with or parked.
-    pub(crate) fn passed(&mut self, passed: &Passed) {
-        self.position = passed.place.position;
+    /// Every event up to this checkpoint is handled or parked.
+    pub(crate) fn passed(&mut self, checkpoint: &Checkpoint) {
+        self.position = checkpoint.place.position;
     }
 
-    /// A restart reads on from there.
-    pub(crate) fn saved(&mut self, passed: &Passed) {
-        if let Some(began) = passed.read_to_end_at {
+    /// The checkpoint is stored: a restart continues there.
+    pub(crate) fn saved(&mut self, checkpoint: &Checkpoint) {
+        if let Some(began) = checkpoint.read_to_end_at {
             self.read_to_end_at = Some(began);
         }
     }
 
-    /// The number of events that are there and not yet dealt with.
+    /// The number of published events that are not yet handled.
     pub fn lag(&self) -> u64 {
         self.head.saturating_sub(self.position)
     }
 }
 
-impl Status {
-    pub(crate) async fn of<S: Store>(parts: &Arc<Parts<S>>) -> Result<Self, StoreError> {
-        let parked = match parts.run(Job::Parked(0, PARKED_LIMIT)).await? {
-            Reply::Parked(parked, _) => parked,
-            _ => Vec::new(),
-        };
-        let stuck_after = parts.code.plan.retry.stuck_after;
-        Ok(Self {
-            service: parts.source().clone(),
-            feeds: lock(&parts.feeds).clone(),
-            parked: parked.into_iter().map(|one| ParkedStatus::of(one, stuck_after)).collect(),
-        })
-    }
-}
-
 impl ParkedStatus {
-    pub(crate) fn of(parked: Parked, stuck_after: u32) -> Self {
+    pub(crate) fn of(parked: ParkedEvent, stuck_after: u32) -> Self {
         let tried_often = parked.tries >= u64::from(stuck_after);
         let stuck = match parked.state {
             ParkedState::Waiting => false,
@@ -149,26 +123,11 @@ impl ParkedStatus {
             id: parked.event.id,
             kind: parked.event.kind,
             correlation: parked.event.correlation,
-            state: parked.state.to_string(),
+            state: parked.state,
             stuck,
             tries: parked.tries,
             error: parked.error,
             since: parked.at,
         }
     }
-}
-
-pub(crate) async fn reactions<S: Store>(
-    parts: &Arc<Parts<S>>,
-    source: ServiceName,
-    id: EventId,
-) -> Result<Vec<ReactionStatus>, StoreError> {
-    let found = match parts.run(Job::Reactions(source, id)).await? {
-        Reply::Reactions(found) => found,
-        _ => Vec::new(),
-    };
-    let status = |(reaction, outcome, at, reason): (_, crate::inbox::Outcome, _, _)| {
-        ReactionStatus { reaction, outcome: outcome.to_string(), at, reason }
-    };
-    Ok(found.into_iter().map(status).collect())
 }

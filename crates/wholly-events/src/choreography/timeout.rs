@@ -1,37 +1,37 @@
-//! Time-outs: an event that a service emits where another has not come in time.
+//! Time-outs: a service emits an event if another one does not arrive in time.
 //!
-//! INVARIANT: one fires only when no awaited event can be on its way unread: each followed feed was
-//! read to its end since the time-out fell due, or is unreachable for a stated time. The runner
-//! sees to that; here it is only looked up and fired.
+//! INVARIANT: a time-out fires only when no awaited event can be unread: each followed feed was
+//! read to its end after the due time, or is unreachable for a stated time. The caller checks that
+//! with [`PendingTimeout::may_fire`].
 
 use wholly_core::Timestamp;
 
-use super::plan::Plan;
+use super::plan::ServicePlan;
 use super::react::{self, Stamp};
 use crate::event::NewEvent;
 use crate::names::{Correlation, EventId, EventType};
 use crate::probe::{Law, broken};
-use crate::session::{Row, Session, SqlError, Value};
+use crate::session::{Session, SqlResult, SqlRow, SqlValue};
 use crate::sql;
 
-/// A time-out that is running.
+/// A time-out that has started and neither fired nor been cancelled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Running {
+pub struct PendingTimeout {
     /// The choreographed transaction.
     pub correlation: Correlation,
-    /// The event that is emitted when it fires.
+    /// The event to emit when it fires.
     pub emits: EventType,
-    /// The time at which it is due.
+    /// The due time.
     pub due: Timestamp,
     causation: EventId,
     traceparent: Option<String>,
     data: String,
 }
 
-impl Running {
-    /// True if no awaited event can be on its way unread, where events are known up to this moment.
-    pub(crate) fn may_fire(&self, known_up_to: Timestamp) -> bool {
-        self.due < known_up_to || broken(Law::TimeoutsKnowAllEvents)
+impl PendingTimeout {
+    /// True if no awaited event can be unread, given the read horizon.
+    pub(crate) fn may_fire(&self, read_horizon: Timestamp) -> bool {
+        self.due < read_horizon || broken(Law::TimeoutsKnowAllEvents)
     }
 }
 
@@ -40,20 +40,21 @@ pub(crate) async fn due<S: Session>(
     session: &mut S,
     now: Timestamp,
     limit: u64,
-) -> Result<Vec<Running>, SqlError> {
+) -> SqlResult<Vec<PendingTimeout>> {
     let rows = session.query(sql::TIMEOUTS_DUE, &[now.as_millis().into(), limit.into()]).await?;
     rows.into_iter().map(read).collect()
 }
 
-/// Emits the event, unless the time-out was cancelled meanwhile; returns whether it did.
+/// Emits the event unless the time-out was cancelled; returns true if it was emitted.
 pub(crate) async fn fire<S: Session>(
     session: &mut S,
-    plan: &Plan,
-    running: &Running,
+    plan: &ServicePlan,
+    running: &PendingTimeout,
     stamp: Stamp,
-) -> Result<bool, SqlError> {
+) -> SqlResult<bool> {
     react::lock(session, &running.correlation, stamp.now).await?;
-    let values = [Value::Text(running.correlation.as_str()), Value::Text(running.emits.as_str())];
+    let values =
+        [SqlValue::Text(running.correlation.as_str()), SqlValue::Text(running.emits.as_str())];
     if session.execute(sql::CANCEL_TIMEOUT, &values).await? == 0 {
         return Ok(false);
     }
@@ -71,8 +72,8 @@ pub(crate) async fn fire<S: Session>(
     Ok(true)
 }
 
-fn read(mut row: Row) -> Result<Running, SqlError> {
-    Ok(Running {
+fn read(mut row: SqlRow) -> SqlResult<PendingTimeout> {
+    Ok(PendingTimeout {
         correlation: row.name(0)?,
         emits: row.name(1)?,
         due: Timestamp::from_millis(row.number(2)?),

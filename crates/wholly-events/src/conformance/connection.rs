@@ -3,7 +3,7 @@
 use crate::session::Session;
 
 /// A connection that the suite begins and ends transactions on.
-pub trait Connection {
+pub trait TestConnection {
     /// The driver's session.
     type Session<'a>: Session
     where
@@ -14,7 +14,7 @@ pub trait Connection {
 }
 
 #[cfg(feature = "rusqlite")]
-impl Connection for rusqlite::Connection {
+impl TestConnection for rusqlite::Connection {
     type Session<'a> = crate::driver::rusqlite::Sqlite<'a>;
 
     fn session(&mut self) -> Self::Session<'_> {
@@ -23,7 +23,7 @@ impl Connection for rusqlite::Connection {
 }
 
 #[cfg(feature = "tokio-postgres")]
-impl Connection for tokio_postgres::Client {
+impl TestConnection for tokio_postgres::Client {
     type Session<'a> = crate::driver::tokio_postgres::Postgres<'a>;
 
     fn session(&mut self) -> Self::Session<'_> {
@@ -32,7 +32,7 @@ impl Connection for tokio_postgres::Client {
 }
 
 #[cfg(feature = "sqlx-sqlite")]
-impl Connection for sqlx::SqliteConnection {
+impl TestConnection for sqlx::SqliteConnection {
     type Session<'a> = crate::driver::sqlx_sqlite::Sqlite<'a>;
 
     fn session(&mut self) -> Self::Session<'_> {
@@ -41,7 +41,7 @@ impl Connection for sqlx::SqliteConnection {
 }
 
 #[cfg(feature = "sqlx-postgres")]
-impl Connection for sqlx::PgConnection {
+impl TestConnection for sqlx::PgConnection {
     type Session<'a> = crate::driver::sqlx_postgres::Postgres<'a>;
 
     fn session(&mut self) -> Self::Session<'_> {

@@ -1,14 +1,15 @@
-//! Outbox and inbox as every driver and every database must keep them: one suite of tests for all.
+//! Conformance suites: outbox and inbox for every driver and database; feeds, reactions and
+//! followers.
 //!
-//! A test gives it new databases; a case that fails panics, and is the last one that was named.
+//! A test provides new databases. A failed case panics; its name is the last one printed.
 //!
 //! ```no_run
-//! # use wholly_events::conformance::{self, Database};
+//! # use wholly_events::conformance::{self, TestDatabase};
 //! # #[tokio::main]
 //! # async fn main() {
 //! struct InFile(tempfile::TempDir);
 //!
-//! impl Database for InFile {
+//! impl TestDatabase for InFile {
 //!     type Connection = rusqlite::Connection;
 //!
 //!     async fn connect(&self) -> rusqlite::Connection {
@@ -21,6 +22,7 @@
 //! ```
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
+mod client;
 mod connection;
 #[cfg(feature = "choreography")]
 pub mod feed;
@@ -33,22 +35,21 @@ pub mod reactions;
 #[cfg(feature = "choreography")]
 mod report;
 mod sequencing;
-mod service;
 mod statements;
 
-pub use connection::Connection;
+use client::TestClient;
+pub use connection::TestConnection;
 #[cfg(feature = "choreography")]
-pub use report::{Check, Report, Verdict};
-use service::Service;
+pub use report::{Report, RuleCheck, Verdict};
 
 use crate::session::Session;
 use crate::sql::Dialect;
 
 /// A database for one case, new and empty.
 #[expect(async_fn_in_trait, reason = "the suite does not leave the thread")]
-pub trait Database {
+pub trait TestDatabase {
     /// The means by which it is reached.
-    type Connection: Connection;
+    type Connection: TestConnection;
 
     /// Opens another connection to it.
     async fn connect(&self) -> Self::Connection;
@@ -57,8 +58,8 @@ pub trait Database {
 /// Runs every case, each in a database of its own.
 ///
 /// # Panics
-/// Where a case fails.
-pub async fn run<D: Database>(new: impl AsyncFn() -> D) {
+/// If a case fails.
+pub async fn run<D: TestDatabase>(new: impl AsyncFn() -> D) {
     macro_rules! each {
         ($($module:ident::$case:ident)+) => {$(
             eprintln!("{}", concat!(stringify!($module), "::", stringify!($case)));
@@ -97,7 +98,7 @@ pub async fn run<D: Database>(new: impl AsyncFn() -> D) {
     }
 }
 
-async fn dialect<D: Database>(database: &D) -> Dialect {
+async fn dialect<D: TestDatabase>(database: &D) -> Dialect {
     fn of<S: Session>(_: S) -> Dialect {
         S::DIALECT
     }

@@ -8,16 +8,16 @@ use std::fmt;
 #[non_exhaustive]
 pub struct Report {
     /// The checks, in the order in which they were made.
-    pub checks: Vec<Check>,
+    pub checks: Vec<RuleCheck>,
 }
 
-/// One rule, and whether the service keeps it.
+/// The check of one rule.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Check {
+pub struct RuleCheck {
     /// The rule, as a sentence.
     pub rule: &'static str,
-    /// True if it is kept.
+    /// The verdict.
     pub verdict: Verdict,
 }
 
@@ -32,7 +32,7 @@ pub enum Verdict {
         /// The behaviour that was seen instead.
         seen: String,
     },
-    /// The rule could not be looked at.
+    /// The rule could not be checked.
     NotOffered,
 }
 
@@ -45,7 +45,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Check { rule, verdict } in &self.checks {
+        for RuleCheck { rule, verdict } in &self.checks {
             match verdict {
                 Verdict::Passed => writeln!(f, "passed       {rule}")?,
                 Verdict::NotOffered => writeln!(f, "not offered  {rule}")?,
@@ -56,16 +56,19 @@ impl fmt::Display for Report {
     }
 }
 
-/// Why a check did not pass.
+/// The reason why a check did not pass.
 #[derive(Debug)]
-pub(super) enum Broken {
-    /// There was no way to look.
+pub(super) enum RuleFailure {
+    /// The service offers no way to check the rule.
     NotOffered,
-    /// The service broke the rule: this was seen instead.
+    /// The service broke the rule; the behaviour that was seen instead.
     Seen(String),
 }
 
-impl Broken {
+/// The result of a check, or of a part of one.
+pub(super) type RuleResult<T = ()> = Result<T, RuleFailure>;
+
+impl RuleFailure {
     pub(super) fn verdict(checked: Result<(), Self>) -> Verdict {
         match checked {
             Ok(()) => Verdict::Passed,
@@ -75,7 +78,7 @@ impl Broken {
     }
 }
 
-/// Broken, unless it is so.
-pub(super) fn ensure(is_so: bool, seen: impl FnOnce() -> String) -> Result<(), Broken> {
-    if is_so { Ok(()) } else { Err(Broken::Seen(seen())) }
+/// Fails with the seen behaviour unless the condition holds.
+pub(super) fn ensure(is_so: bool, seen: impl FnOnce() -> String) -> RuleResult {
+    if is_so { Ok(()) } else { Err(RuleFailure::Seen(seen())) }
 }

@@ -15,3 +15,27 @@ impl From<sqlx::Error> for crate::SqlError {
         Self::of(&error)
     }
 }
+
+/// A row of sqlx, whose columns hold whole numbers and text.
+#[cfg(any(feature = "sqlx-sqlite", feature = "sqlx-postgres"))]
+fn row<R: sqlx::Row>(row: &R) -> crate::session::SqlResult<crate::SqlRow>
+where
+    usize: sqlx::ColumnIndex<R>,
+    for<'a> i64: sqlx::Decode<'a, R::Database> + sqlx::Type<R::Database>,
+    for<'a> String: sqlx::Decode<'a, R::Database> + sqlx::Type<R::Database>,
+{
+    use sqlx::{TypeInfo, ValueRef};
+
+    use crate::session::{SqlCell, SqlError, SqlRow};
+
+    let cell = |column| {
+        let value = row.try_get_raw(column)?;
+        match value.type_info().name() {
+            _ if value.is_null() => Ok(SqlCell::Null),
+            "INTEGER" | "INT8" => Ok(SqlCell::Int(row.try_get(column)?)),
+            "TEXT" => Ok(SqlCell::Text(row.try_get(column)?)),
+            _ => Err(SqlError::unexpected("a column is neither number nor text")),
+        }
+    };
+    Ok(SqlRow((0..row.len()).map(cell).collect::<Result<_, SqlError>>()?))
+}

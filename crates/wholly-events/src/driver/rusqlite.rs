@@ -8,36 +8,36 @@ use crate::event::{NewEvent, now};
 use crate::inbox::{self, Received};
 use crate::names::{EventId, ReactionName, ServiceName};
 use crate::outbox;
-use crate::session::{Cell, Row, Session, SqlError, Value};
+use crate::session::{Session, SqlCell, SqlError, SqlResult, SqlRow, SqlValue};
 use crate::sql::Dialect;
 
 /// Writes the event into the outbox, in the caller's transaction: `&Transaction` is a
 /// `&Connection`.
 ///
 /// # Errors
-/// What SQLite says. The caller must then roll back.
-pub fn publish(db: &Connection, event: &NewEvent) -> Result<(), SqlError> {
+/// The error of SQLite. The caller must then roll back.
+pub fn publish(db: &Connection, event: &NewEvent) -> SqlResult<()> {
     ready(outbox::publish(&mut Sqlite(db), event))
 }
 
-/// Remembers the event in the caller's transaction, and tells whether it came before.
+/// Records the event in the caller's transaction; returns whether this is its first delivery.
 ///
 /// # Errors
-/// What SQLite says. The caller must then roll back.
+/// The error of SQLite. The caller must then roll back.
 pub fn receive_once(
     db: &Connection,
     reaction: &ReactionName,
     source: &ServiceName,
     id: &EventId,
-) -> Result<Received, SqlError> {
+) -> SqlResult<Received> {
     ready(inbox::receive_once(&mut Sqlite(db), reaction, source, id, now()))
 }
 
-/// Makes the tables of this crate where they are not yet there.
+/// Creates the missing tables of this crate.
 ///
 /// # Errors
-/// What SQLite says.
-pub fn create_tables(db: &Connection) -> Result<(), SqlError> {
+/// The error of SQLite.
+pub fn create_tables(db: &Connection) -> SqlResult<()> {
     ready(outbox::create_tables(&mut Sqlite(db)))
 }
 
@@ -45,8 +45,9 @@ pub fn create_tables(db: &Connection) -> Result<(), SqlError> {
 pub struct Sqlite<'a>(pub(crate) &'a Connection);
 
 /// The result of a future that never waits.
-pub(crate) fn ready<T>(future: impl Future<Output = Result<T, SqlError>>) -> Result<T, SqlError> {
-    // INVARIANT: a session of rusqlite never waits, and what is done with one waits for nothing else.
+pub(crate) fn ready<T>(future: impl Future<Output = SqlResult<T>>) -> SqlResult<T> {
+    // INVARIANT: a session of rusqlite never waits, and what is done with one waits for nothing
+    // else.
     let never = || Err(SqlError("a statement of rusqlite waited".to_owned()));
     future.now_or_never().unwrap_or_else(never)
 }
@@ -54,7 +55,7 @@ pub(crate) fn ready<T>(future: impl Future<Output = Result<T, SqlError>>) -> Res
 impl Session for Sqlite<'_> {
     const DIALECT: Dialect = Dialect::Sqlite;
 
-    async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError> {
+    async fn execute(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<u64> {
         let mut statement = self.0.prepare_cached(sql)?;
         Ok(statement.execute(params_from_iter(values))? as u64)
     }
@@ -62,20 +63,20 @@ impl Session for Sqlite<'_> {
     async fn query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError> {
+        values: &[SqlValue<'_>],
+    ) -> SqlResult<Vec<SqlRow>> {
         let mut statement = self.0.prepare_cached(sql)?;
         let columns = statement.column_count();
         let mut rows = statement.query(params_from_iter(values))?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
             let cells = (0..columns).map(|column| cell(row.get_ref(column)?));
-            all.push(Row(cells.collect::<Result<_, SqlError>>()?));
+            all.push(SqlRow(cells.collect::<SqlResult<_>>()?));
         }
         Ok(all)
     }
 
-    async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError> {
+    async fn batch(&mut self, sql: &'static str) -> SqlResult<()> {
         // One statement, like a savepoint's, is kept ready, as those with values are.
         match sql.contains(';') {
             true => Ok(self.0.execute_batch(sql)?),
@@ -84,13 +85,13 @@ impl Session for Sqlite<'_> {
     }
 }
 
-fn cell(value: ValueRef<'_>) -> Result<Cell, SqlError> {
+fn cell(value: ValueRef<'_>) -> SqlResult<SqlCell> {
     match value {
-        ValueRef::Null => Ok(Cell::Null),
-        ValueRef::Integer(number) => Ok(Cell::Int(number)),
+        ValueRef::Null => Ok(SqlCell::Null),
+        ValueRef::Integer(number) => Ok(SqlCell::Int(number)),
         ValueRef::Text(text) => {
             let text = std::str::from_utf8(text).map_err(SqlError::unexpected)?;
-            Ok(Cell::Text(text.to_owned()))
+            Ok(SqlCell::Text(text.to_owned()))
         }
         ValueRef::Real(_) | ValueRef::Blob(_) => {
             Err(SqlError::unexpected("a column is neither number nor text"))
@@ -98,7 +99,7 @@ fn cell(value: ValueRef<'_>) -> Result<Cell, SqlError> {
     }
 }
 
-impl ToSql for Value<'_> {
+impl ToSql for SqlValue<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(match self {
             Self::Null => ValueRef::Null,

@@ -1,43 +1,43 @@
 //! SQLite by sqlx, which keeps a prepared statement for each connection.
 
+use sqlx::SqliteConnection;
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row as _, SqliteConnection, TypeInfo, ValueRef};
+use sqlx::sqlite::SqliteArguments;
 
 use crate::event::{NewEvent, now};
 use crate::inbox::{self, Received};
 use crate::names::{EventId, ReactionName, ServiceName};
 use crate::outbox;
-use crate::session::{Cell, Row, Session, SqlError, Value};
+use crate::session::{Session, SqlResult, SqlRow, SqlValue};
 use crate::sql::Dialect;
 
 /// Writes the event into the outbox, in the caller's transaction: `&mut *transaction` is a
 /// `&mut SqliteConnection`.
 ///
 /// # Errors
-/// What SQLite says. The caller must then roll back.
-pub async fn publish(db: &mut SqliteConnection, event: &NewEvent) -> Result<(), SqlError> {
+/// The error of SQLite. The caller must then roll back.
+pub async fn publish(db: &mut SqliteConnection, event: &NewEvent) -> SqlResult<()> {
     outbox::publish(&mut Sqlite(db), event).await
 }
 
-/// Remembers the event in the caller's transaction, and tells whether it came before.
+/// Records the event in the caller's transaction; returns whether this is its first delivery.
 ///
 /// # Errors
-/// What SQLite says. The caller must then roll back.
+/// The error of SQLite. The caller must then roll back.
 pub async fn receive_once(
     db: &mut SqliteConnection,
     reaction: &ReactionName,
     source: &ServiceName,
     id: &EventId,
-) -> Result<Received, SqlError> {
+) -> SqlResult<Received> {
     inbox::receive_once(&mut Sqlite(db), reaction, source, id, now()).await
 }
 
-/// Makes the tables of this crate where they are not yet there.
+/// Creates the missing tables of this crate.
 ///
 /// # Errors
-/// What SQLite says.
-pub async fn create_tables(db: &mut SqliteConnection) -> Result<(), SqlError> {
+/// The error of SQLite.
+pub async fn create_tables(db: &mut SqliteConnection) -> SqlResult<()> {
     outbox::create_tables(&mut Sqlite(db)).await
 }
 
@@ -47,44 +47,32 @@ pub struct Sqlite<'a>(pub(crate) &'a mut SqliteConnection);
 impl Session for Sqlite<'_> {
     const DIALECT: Dialect = Dialect::Sqlite;
 
-    async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError> {
+    async fn execute(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<u64> {
         Ok(bound(sql, values).execute(&mut *self.0).await?.rows_affected())
     }
 
     async fn query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError> {
+        values: &[SqlValue<'_>],
+    ) -> SqlResult<Vec<SqlRow>> {
         let rows = bound(sql, values).fetch_all(&mut *self.0).await?;
-        rows.iter().map(row).collect()
+        rows.iter().map(super::row).collect()
     }
 
-    async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError> {
+    async fn batch(&mut self, sql: &'static str) -> SqlResult<()> {
         sqlx::raw_sql(sql).execute(&mut *self.0).await?;
         Ok(())
     }
 }
 
-fn bound(sql: &'static str, values: &[Value<'_>]) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
+fn bound(
+    sql: &'static str,
+    values: &[SqlValue<'_>],
+) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
     values.iter().fold(sqlx::query(sql), |query, value| match *value {
-        Value::Null => query.bind(None::<i64>),
-        Value::Int(number) => query.bind(number),
-        Value::Text(text) => query.bind(text),
+        SqlValue::Null => query.bind(None::<i64>),
+        SqlValue::Int(number) => query.bind(number),
+        SqlValue::Text(text) => query.bind(text),
     })
-}
-
-fn row(row: &SqliteRow) -> Result<Row, SqlError> {
-    let cells = (0..row.len()).map(|column| cell(row, column));
-    Ok(Row(cells.collect::<Result<_, SqlError>>()?))
-}
-
-fn cell(row: &SqliteRow, column: usize) -> Result<Cell, SqlError> {
-    let value = row.try_get_raw(column)?;
-    match value.type_info().name() {
-        _ if value.is_null() => Ok(Cell::Null),
-        "INTEGER" => Ok(Cell::Int(row.try_get(column)?)),
-        "TEXT" => Ok(Cell::Text(row.try_get(column)?)),
-        _ => Err(SqlError::unexpected("a column is neither number nor text")),
-    }
 }

@@ -12,41 +12,40 @@ use futures_util::FutureExt;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use tokio_postgres::{Client, GenericClient, Statement};
 
+use crate::Failure;
 use crate::event::{NewEvent, now};
 use crate::inbox::{self, Received};
 use crate::names::{EventId, ReactionName, ServiceName};
 use crate::outbox;
-use crate::session::{Cell, Row, Session, SqlError, Value};
+use crate::session::{Session, SqlCell, SqlError, SqlResult, SqlRow, SqlValue};
 use crate::sql::Dialect;
-
-type Failure = Box<dyn std::error::Error + Sync + Send>;
 
 /// Writes the event into the outbox, in the caller's transaction.
 ///
 /// # Errors
-/// What PostgreSQL says. The caller must then roll back.
-pub async fn publish(db: &(impl GenericClient + Sync), event: &NewEvent) -> Result<(), SqlError> {
+/// The error of PostgreSQL. The caller must then roll back.
+pub async fn publish(db: &(impl GenericClient + Sync), event: &NewEvent) -> SqlResult<()> {
     outbox::publish(&mut Postgres::new(db.client()), event).await
 }
 
-/// Remembers the event in the caller's transaction, and tells whether it came before.
+/// Records the event in the caller's transaction; returns whether this is its first delivery.
 ///
 /// # Errors
-/// What PostgreSQL says. The caller must then roll back.
+/// The error of PostgreSQL. The caller must then roll back.
 pub async fn receive_once(
     db: &(impl GenericClient + Sync),
     reaction: &ReactionName,
     source: &ServiceName,
     id: &EventId,
-) -> Result<Received, SqlError> {
+) -> SqlResult<Received> {
     inbox::receive_once(&mut Postgres::new(db.client()), reaction, source, id, now()).await
 }
 
-/// Makes the tables of this crate where they are not yet there.
+/// Creates the missing tables of this crate.
 ///
 /// # Errors
-/// What PostgreSQL says.
-pub async fn create_tables(db: &(impl GenericClient + Sync)) -> Result<(), SqlError> {
+/// The error of PostgreSQL.
+pub async fn create_tables(db: &(impl GenericClient + Sync)) -> SqlResult<()> {
     outbox::create_tables(&mut Postgres::new(db.client())).await
 }
 
@@ -59,10 +58,10 @@ pub struct Postgres<'a> {
     /// The prepared statements of the connection, where it is a pool's that keeps them.
     prepared: Option<&'a StatementCache>,
     /// The answers of pipelined statements, in their order.
-    unanswered: Vec<Answer<'a>>,
+    unanswered: Vec<PendingAnswer<'a>>,
 }
 
-type Answer<'a> = Pin<Box<dyn Future<Output = Result<(), SqlError>> + Send + 'a>>;
+type PendingAnswer<'a> = Pin<Box<dyn Future<Output = SqlResult<()>> + Send + 'a>>;
 
 impl<'a> Postgres<'a> {
     /// A client of the caller's, who ends the transaction: each statement is waited for.
@@ -82,7 +81,7 @@ impl<'a> Postgres<'a> {
     }
 
     /// Waits for the answers of pipelined statements; the first error is the transaction's.
-    pub(crate) async fn answers(&mut self) -> Result<(), SqlError> {
+    pub(crate) async fn answers(&mut self) -> SqlResult<()> {
         for answer in self.unanswered.drain(..) {
             answer.await?;
         }
@@ -90,7 +89,7 @@ impl<'a> Postgres<'a> {
     }
 
     /// Sends a statement; its answer is waited for later.
-    fn send(&mut self, mut answer: Answer<'a>) -> Result<(), SqlError> {
+    fn send(&mut self, mut answer: PendingAnswer<'a>) -> SqlResult<()> {
         // The first look at a statement's future sends it.
         match answer.as_mut().now_or_never() {
             Some(answer) => answer,
@@ -105,7 +104,7 @@ impl<'a> Postgres<'a> {
         &mut self,
         sql: &'static str,
         values: &Typed<'_>,
-    ) -> Result<Option<Statement>, SqlError> {
+    ) -> SqlResult<Option<Statement>> {
         let Some(statements) = self.prepared else { return Ok(None) };
         let types: Vec<Type> = values.iter().map(|(_, kind)| kind.clone()).collect();
         Ok(Some(statements.prepare_typed(self.client, sql, &types).await?))
@@ -115,7 +114,7 @@ impl<'a> Postgres<'a> {
 impl Session for Postgres<'_> {
     const DIALECT: Dialect = Dialect::Postgres;
 
-    async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError> {
+    async fn execute(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<u64> {
         let values = typed(values);
         Ok(match self.statement(sql, &values).await? {
             Some(statement) => self.client.execute(&statement, &bare(&values)).await?,
@@ -123,11 +122,11 @@ impl Session for Postgres<'_> {
         })
     }
 
-    async fn pipeline(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<(), SqlError> {
+    async fn pipeline(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<()> {
         let Some(statement) = self.statement(sql, &typed(values)).await? else {
             return self.execute(sql, values).await.map(drop);
         };
-        let (client, values) = (self.client, values.iter().map(owned).collect::<Vec<_>>());
+        let (client, values) = (self.client, values.iter().map(SqlCell::from).collect::<Vec<_>>());
         self.send(Box::pin(async move {
             let values: Vec<_> =
                 values.iter().map(|cell| -> &(dyn ToSql + Sync) { cell }).collect();
@@ -139,8 +138,8 @@ impl Session for Postgres<'_> {
     async fn query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError> {
+        values: &[SqlValue<'_>],
+    ) -> SqlResult<Vec<SqlRow>> {
         let values = typed(values);
         let rows = match self.statement(sql, &values).await? {
             Some(statement) => self.client.query(&statement, &bare(&values)).await?,
@@ -149,7 +148,7 @@ impl Session for Postgres<'_> {
         rows.iter().map(row).collect()
     }
 
-    async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError> {
+    async fn batch(&mut self, sql: &'static str) -> SqlResult<()> {
         let client = self.client;
         let answer = async move { Ok(client.batch_execute(sql).await?) };
         match self.prepared {
@@ -181,28 +180,19 @@ fn bare<'a>(values: &Typed<'a>) -> Vec<&'a (dyn ToSql + Sync)> {
     values.iter().map(|(value, _)| *value).collect()
 }
 
-fn typed<'a>(values: &'a [Value<'_>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
+fn typed<'a>(values: &'a [SqlValue<'_>]) -> Vec<(&'a (dyn ToSql + Sync), Type)> {
     let typed = values.iter().map(|value| -> (&'a (dyn ToSql + Sync), Type) {
         match value {
             // PostgreSQL finds the type out, as it does for a literal `NULL`.
-            Value::Null => (&Null, Type::UNKNOWN),
-            Value::Int(number) => (number, Type::INT8),
-            Value::Text(text) => (text, Type::TEXT),
+            SqlValue::Null => (&Null, Type::UNKNOWN),
+            SqlValue::Int(number) => (number, Type::INT8),
+            SqlValue::Text(text) => (text, Type::TEXT),
         }
     });
     typed.collect()
 }
 
-/// The value, for a statement whose answer comes later.
-fn owned(value: &Value<'_>) -> Cell {
-    match value {
-        Value::Null => Cell::Null,
-        Value::Int(number) => Cell::Int(*number),
-        Value::Text(text) => Cell::Text((*text).to_owned()),
-    }
-}
-
-impl ToSql for Cell {
+impl ToSql for SqlCell {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
         match self {
             Self::Null => Null.to_sql(kind, out),
@@ -218,12 +208,12 @@ impl ToSql for Cell {
     to_sql_checked!();
 }
 
-fn row(row: &tokio_postgres::Row) -> Result<Row, SqlError> {
+fn row(row: &tokio_postgres::Row) -> SqlResult<SqlRow> {
     let cells = (0..row.len()).map(|column| row.try_get(column));
-    Ok(Row(cells.collect::<Result<_, tokio_postgres::Error>>()?))
+    Ok(SqlRow(cells.collect::<Result<_, tokio_postgres::Error>>()?))
 }
 
-impl<'a> FromSql<'a> for Cell {
+impl<'a> FromSql<'a> for SqlCell {
     fn from_sql(kind: &Type, bytes: &'a [u8]) -> Result<Self, Failure> {
         match *kind {
             Type::INT8 => i64::from_sql(kind, bytes).map(Self::Int),

@@ -1,7 +1,7 @@
 //! A feed over HTTP, from the follower's side.
 //!
-//! Redirects are not followed, and an answer is bounded. One page that is too long is asked for
-//! again, event by event, so that an event that is too long is set aside alone.
+//! Redirects are not followed, and the size of an answer is limited. A page beyond the limit is
+//! requested again event by event, so that only the oversized event is set aside.
 
 use std::time::Duration;
 
@@ -15,17 +15,17 @@ use wholly_participant::signature::InvalidKey;
 
 use super::server::page_header;
 use super::signing::Signing;
-use super::{Ask, CursorRefusal, Feed, FeedError, FeedInfo, Page, SetAside, Start};
+use super::{CursorRefusal, Feed, FeedError, FeedInfo, FeedPage, FeedRequest, SetAside, StartFrom};
 use crate::cursor::Cursor;
 use crate::names::ServiceName;
-use crate::wire::{self, Placed};
+use crate::wire::{self, PositionedEvent};
 
-/// The longest page, in bytes: as much as a server sends, and its last event.
+/// The longest page in bytes: a server's limit and one more event.
 const PAGE_LIMIT: usize = 1024 * 1024 + 2 * wire::EVENT_LIMIT;
-/// The time that an answer may take beyond the wait that was asked for.
+/// The longest duration of an answer beyond the requested wait.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// The most that is kept of what is no event, in bytes.
-const KEPT: usize = 64 * 1024;
+/// The longest stored text of an invalid entry, in characters.
+const BODY_LIMIT: usize = 64 * 1024;
 
 /// The feed of a service at an address, like `http://inventory:8080/feed`.
 pub struct HttpFeed {
@@ -35,17 +35,17 @@ pub struct HttpFeed {
     signing: Option<Signing>,
 }
 
-/// Why there is no feed at an address.
+/// The reason why a feed's address or credentials are refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidFeed {
-    /// The text is no address.
+    /// The text is not an address of a feed.
     #[error(
-        "{url} is no address of a feed: it needs http:// or https://, a host and a path, no user and no \
+        "{url} is not a feed's address: use http:// or https://, a host and a path, without user or \
          query"
     )]
     Url {
-        /// The text, without what may be secret.
+        /// The text without its query and user, which may be secret.
         url: String,
     },
     /// The reads of the feed cannot be signed with the key.
@@ -56,16 +56,16 @@ pub enum InvalidFeed {
         /// The reason.
         why: InvalidKey,
     },
-    /// The token cannot be in a header.
-    #[error("the token for the feed at {url} has characters that a header may not have")]
+    /// The token has characters that a header cannot have.
+    #[error("the token for the feed at {url} has characters that a header cannot have")]
     Token {
         /// The feed's address.
         url: String,
     },
 }
 
-/// An address without its query, its user and its password: they may be secrets.
-fn shown(url: &str) -> String {
+/// An address without query, user and password, which may be secret.
+fn redacted(url: &str) -> String {
     let url = url.split(['?', '#']).next().unwrap_or_default();
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     match rest.rsplit_once('@') {
@@ -79,9 +79,9 @@ impl HttpFeed {
     /// The feed at this address.
     ///
     /// # Errors
-    /// When it is none.
+    /// If the text is not an address of a feed.
     pub fn at(url: &str) -> Result<Self, InvalidFeed> {
-        let invalid = || InvalidFeed::Url { url: shown(url) };
+        let invalid = || InvalidFeed::Url { url: redacted(url) };
         let uri: http::Uri = url.parse().map_err(|_| invalid())?;
         let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
         let is_plain = uri.authority().is_some_and(https::is_host_and_port);
@@ -91,13 +91,11 @@ impl HttpFeed {
         let client = https::web_client().map_err(|_| invalid())?;
         Ok(Self { client, url: url.to_owned(), authorization: None, signing: None })
     }
-}
 
-impl HttpFeed {
-    /// The same feed, asked for with this bearer token.
+    /// Sets the bearer token of each read.
     ///
     /// # Errors
-    /// When the token cannot be in a header.
+    /// If the token has characters that a header cannot have.
     pub fn token(mut self, token: &str) -> Result<Self, InvalidFeed> {
         let value = http::HeaderValue::try_from(format!("Bearer {token}"));
         let mut value = value.map_err(|_| InvalidFeed::Token { url: self.url.clone() })?;
@@ -106,35 +104,40 @@ impl HttpFeed {
         Ok(self)
     }
 
-    /// The same feed, whose reads are signed with this secret, which has at least 32 bytes: see
+    /// Signs each read with this secret of at least 32 bytes: see
     /// [`Keys`](wholly_participant::signature::Keys).
     ///
     /// # Errors
-    /// When the key's id is none, or the secret is too short.
+    /// If the key's id is not valid, or the secret is too short.
     pub fn signed(mut self, key_id: &str, secret: &[u8]) -> Result<Self, InvalidFeed> {
         let invalid = |why| InvalidFeed::Key { url: self.url.clone(), why };
         self.signing = Some(Signing::new(key_id, secret).map_err(invalid)?);
         Ok(self)
     }
 
-    async fn ask(&self, start: &Start, limit: u64, wait: Duration) -> Result<Answer, FeedError> {
+    async fn ask(
+        &self,
+        start: &StartFrom,
+        limit: u64,
+        wait: Duration,
+    ) -> Result<FeedResponse, FeedError> {
         let after = match start {
-            Start::Earliest => "earliest".to_owned(),
-            Start::Now => "now".to_owned(),
-            Start::After(cursor) => percent_encoded(&cursor.to_string()),
+            StartFrom::Earliest => "earliest".to_owned(),
+            StartFrom::Now => "now".to_owned(),
+            StartFrom::After(cursor) => percent_encoded(&cursor.to_string()),
         };
         let wait_ms = wait.as_millis();
         let url = format!("{}?after={after}&limit={limit}&wait_ms={wait_ms}", self.url);
         self.exchange(url, wire::BATCH, wait.saturating_add(ANSWER_TIMEOUT)).await
     }
 
-    /// Asks, and reads the whole answer in this time.
+    /// Sends a request and reads the whole answer within a time limit.
     pub(super) async fn exchange(
         &self,
         url: String,
         accept: &'static str,
         limit: Duration,
-    ) -> Result<Answer, FeedError> {
+    ) -> Result<FeedResponse, FeedError> {
         let uri: http::Uri = url.parse().map_err(unreachable)?;
         let mut request = Request::get(&uri).header(header::ACCEPT, accept);
         if let Some(authorization) = &self.authorization {
@@ -154,9 +157,9 @@ impl HttpFeed {
                 Err(error) if error.is::<http_body_util::LengthLimitError>() => None,
                 Err(error) => return Err(unreachable(error)),
             };
-            Ok(Answer { head, body })
+            Ok(FeedResponse { head, body })
         };
-        let late = || FeedError::Unreachable(format!("it gave no answer within {limit:?}"));
+        let late = || FeedError::Unreachable(format!("no answer within {limit:?}"));
         tokio::time::timeout(limit, whole).await.unwrap_or_else(|_| Err(late()))
     }
 
@@ -167,7 +170,7 @@ impl HttpFeed {
 
 #[cfg(feature = "conformance")]
 impl HttpFeed {
-    /// The answer to this query of the feed, whatever it is.
+    /// The unparsed answer to a query of the feed.
     pub(crate) async fn get_query(
         &self,
         query: &str,
@@ -177,10 +180,9 @@ impl HttpFeed {
         Ok((answer.head, answer.body.unwrap_or_default()))
     }
 
-    /// What is at this path beside the feed.
+    /// The resource at this path beside the feed.
     pub(crate) async fn get_beside(&self, path: &str) -> Result<Bytes, FeedError> {
-        let before = self.url.rsplit_once('/').map_or(self.url.as_str(), |(before, _)| before);
-        let url = format!("{before}/{path}");
+        let url = format!("{}/{path}", super::introspection::base(&self.url));
         let answer = self.exchange(url, wire::BATCH, ANSWER_TIMEOUT).await?;
         match answer.head.status {
             StatusCode::OK => Ok(answer.body.unwrap_or_default()),
@@ -190,14 +192,14 @@ impl HttpFeed {
 }
 
 impl Feed for HttpFeed {
-    async fn read(&self, ask: Ask) -> Result<(FeedInfo, Page), FeedError> {
+    async fn read(&self, ask: FeedRequest) -> Result<(FeedInfo, FeedPage), FeedError> {
         let answer = self.ask(&ask.start, ask.limit, ask.wait).await?;
         let (info, place) = answer.info()?;
         let before = ask.start.position();
         if let Some(body) = &answer.body {
             return Ok((info, page(body, before, place)?));
         }
-        // What is too long must be one event, or a server that keeps no limit: one at a time.
+        // Either one event is too long, or the server has no limit: events are read one at a time.
         let answer = self.ask(&ask.start, 1, Duration::ZERO).await?;
         let (info, place) = answer.info()?;
         match &answer.body {
@@ -206,28 +208,28 @@ impl Feed for HttpFeed {
                 let position = place.cursor.position;
                 let why = format!("it has more than {PAGE_LIMIT} bytes");
                 let set_aside = vec![SetAside { position, body: String::new(), why }];
-                let Place { cursor, head } = place;
-                Ok((info, Page { events: Vec::new(), set_aside, cursor, head }))
+                let PageEnd { cursor, head } = place;
+                Ok((info, FeedPage { events: Vec::new(), set_aside, cursor, head }))
             }
         }
     }
 }
 
-/// An answer; without a body where that is too long.
-pub(super) struct Answer {
+/// An answer. Its body is none if it was too long.
+pub(super) struct FeedResponse {
     pub(super) head: http::response::Parts,
     pub(super) body: Option<Bytes>,
 }
 
-/// Where a page ends, and the feed.
-struct Place {
+/// The cursor at the end of a page, and the position at the end of the feed.
+struct PageEnd {
     cursor: Cursor,
     head: u64,
 }
 
-impl Answer {
-    /// What the headers say of the feed and of the page.
-    fn info(&self) -> Result<(FeedInfo, Place), FeedError> {
+impl FeedResponse {
+    /// The description of the feed and the end of the page, from the headers.
+    fn info(&self) -> Result<(FeedInfo, PageEnd), FeedError> {
         if self.head.status != StatusCode::OK {
             return Err(self.refusal());
         }
@@ -236,13 +238,16 @@ impl Answer {
         let retention = Duration::from_secs(self.number(page_header::RETENTION)?);
         let cursor = self.text(page_header::CURSOR)?.parse().map_err(unreachable)?;
         let head = self.number(page_header::HEAD)?;
-        Ok((FeedInfo { source, retention }, Place { cursor, head }))
+        Ok((FeedInfo { source, retention }, PageEnd { cursor, head }))
     }
 
     fn text(&self, name: &'static str) -> Result<&str, FeedError> {
         let value = self.head.headers.get(name).and_then(|value| value.to_str().ok());
-        let missing =
-            || FeedError::Unreachable(format!("the answer has no header {name}: is it a feed?"));
+        let missing = || {
+            FeedError::Unreachable(format!(
+                "the answer has no header {name}; check that the address is a feed's"
+            ))
+        };
         value.ok_or_else(missing)
     }
 
@@ -250,10 +255,10 @@ impl Answer {
         self.text(name)?.parse().map_err(unreachable)
     }
 
-    /// An answer that is no page: a refused cursor, or something that may pass.
+    /// The error in an answer that is not a page.
     pub(super) fn refusal(&self) -> FeedError {
         #[derive(serde::Deserialize)]
-        struct Problem {
+        struct ProblemDetails {
             #[serde(default)]
             r#type: String,
             #[serde(default)]
@@ -261,7 +266,7 @@ impl Answer {
         }
         let status = self.head.status;
         let body = self.body.as_deref().unwrap_or_default();
-        let problem = serde_json::from_slice::<Problem>(body).ok();
+        let problem = serde_json::from_slice::<ProblemDetails>(body).ok();
         let (kind, detail) = problem.map_or_else(Default::default, |one| (one.r#type, one.detail));
         match (status, kind.strip_prefix("urn:wholly:feed:")) {
             (StatusCode::GONE, Some(kind)) => {
@@ -272,15 +277,19 @@ impl Answer {
     }
 }
 
-/// Reads a batch of what is behind this position; what in it is no event is set aside alone.
-fn page(body: &[u8], before: u64, Place { cursor, head }: Place) -> Result<Page, FeedError> {
+/// Reads a batch of events after a position. Invalid items are set aside one by one.
+fn page(
+    body: &[u8],
+    before: u64,
+    PageEnd { cursor, head }: PageEnd,
+) -> Result<FeedPage, FeedError> {
     let items: Vec<&RawValue> = serde_json::from_slice(body).map_err(unreachable)?;
-    let mut page = Page { events: Vec::new(), set_aside: Vec::new(), cursor, head };
+    let mut page = FeedPage { events: Vec::new(), set_aside: Vec::new(), cursor, head };
     let mut last = 0;
     for item in items {
-        let read = wire::of_json(item.get());
+        let read = wire::from_json(item.get());
         let read = read.and_then(|(event, position)| {
-            Ok(Placed { event, position: position.ok_or("it has no position")? })
+            Ok(PositionedEvent { event, position: position.ok_or("it has no position")? })
         });
         match read {
             Ok(placed) if placed.position > last && placed.position <= page.cursor.position => {
@@ -294,8 +303,8 @@ fn page(body: &[u8], before: u64, Place { cursor, head }: Place) -> Result<Page,
             }
             Err(why) => {
                 let next = last.max(before) + 1;
-                last = stated(item).filter(|stated| *stated > last).unwrap_or(next);
-                let body = item.get().chars().take(KEPT).collect();
+                last = claimed_position(item).filter(|position| *position > last).unwrap_or(next);
+                let body = item.get().chars().take(BODY_LIMIT).collect();
                 page.set_aside.push(SetAside { position: last, body, why });
             }
         }
@@ -303,8 +312,8 @@ fn page(body: &[u8], before: u64, Place { cursor, head }: Place) -> Result<Page,
     Ok(page)
 }
 
-/// The position that something says it has.
-fn stated(item: &RawValue) -> Option<u64> {
+/// The position that an invalid item claims.
+fn claimed_position(item: &RawValue) -> Option<u64> {
     #[derive(serde::Deserialize)]
     struct Stated {
         position: String,

@@ -1,141 +1,153 @@
 //! Feeds: how events travel from the service that published them to those that follow it.
 //!
-//! A feed is the publisher's outbox, with positions. Who publishes knows nothing of who follows: a
-//! follower keeps its own place, as a [`Cursor`], in its own database.
+//! A feed is the publisher's outbox with positions. A publisher does not know its followers: each
+//! follower stores its own [`Cursor`] in its own database.
 
-mod about;
 mod client;
+mod introspection;
 pub(crate) mod local;
-pub(crate) mod newest;
-pub(crate) mod rows;
 mod server;
 mod signing;
+pub(crate) mod tables;
+pub(crate) mod tail;
 
 use std::time::Duration;
 
 pub use client::{HttpFeed, InvalidFeed};
 pub use local::LocalFeed;
-pub use rows::Sequenced;
-#[cfg(feature = "conformance")]
-pub(crate) use server::page_header;
 pub use server::{bearer, router};
+#[cfg(feature = "conformance")]
+pub(crate) use server::{page_header, problem};
+pub use tables::Sequenced;
 
 use crate::cursor::Cursor;
 use crate::names::ServiceName;
-use crate::wire::Placed;
+use crate::wire::PositionedEvent;
 
-/// The place from which a feed is read.
+/// The start of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum StartFrom {
     /// The earliest event that the feed still has.
     Earliest,
-    /// The first event that is not there yet.
+    /// The next event to be published.
     Now,
-    /// The event behind this one.
+    /// The event after this cursor.
     After(Cursor),
 }
 
-/// A part of a feed.
+/// A page of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
+pub struct FeedPage {
     /// The events, in the order of their positions.
-    pub events: Vec<Placed>,
-    /// What is between them and is no event.
+    pub events: Vec<PositionedEvent>,
+    /// Entries of the page that are not valid events.
     pub set_aside: Vec<SetAside>,
-    /// The place to go on from.
+    /// The cursor at which the next page begins.
     pub cursor: Cursor,
     /// The position of the feed's last event.
     pub head: u64,
 }
 
-impl Page {
-    /// True if there is nothing in it.
+impl FeedPage {
+    /// True if the page has neither events nor invalid entries.
     pub(crate) const fn is_empty(&self) -> bool {
         self.events.is_empty() && self.set_aside.is_empty()
     }
 
-    /// True if there is no use in waiting for more: there is something in it, or the follower learns
-    /// from it where the feed begins.
-    pub(crate) fn answers(&self, start: &Start) -> bool {
-        !self.is_empty() || !matches!(start, Start::After(_))
+    /// True if a waiting read returns this page at once: the page is not empty, or it tells the
+    /// follower its first cursor.
+    pub(crate) fn ends_wait(&self, start: &StartFrom) -> bool {
+        !self.is_empty() || !matches!(start, StartFrom::After(_))
     }
 }
 
-/// Something in a feed that is no event.
+/// An entry of a feed that is not a valid event. Followers store it and continue behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetAside {
-    /// Its place.
+    /// The entry's position.
     pub position: u64,
-    /// What there was, as far as it could be read.
+    /// The entry's text, as far as it could be read.
     pub body: String,
-    /// The reason why it is no event.
+    /// The reason why the entry is not a valid event.
     pub why: String,
 }
 
-/// Why a feed does not go on from a cursor.
+/// The reason why a feed refuses a cursor.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CursorRefusal {
-    /// The cursor lies behind the last event.
+    /// The cursor is ahead of the last event.
     #[error(
-        "the cursor is at position {position}, and the feed's last event is {head}: the publisher's \
-         database was put back to an earlier state, and events may have been lost"
+        "the cursor is at position {position}, but the feed ends at {head}: the publisher's database \
+         was restored to an earlier state, and events may be lost"
     )]
     Ahead {
         /// The cursor's position.
         position: u64,
-        /// The last event's.
+        /// The last event's position.
         head: u64,
     },
     /// Another event is at the cursor's position.
     #[error(
-        "the event at position {position} is not the one that was read there: the publisher's \
-         database was put back to an earlier state, and events may have been lost"
+        "the event at position {position} is another one than was read before: the publisher's \
+         database was restored to an earlier state, and events may be lost"
     )]
     Other {
         /// The cursor's position.
         position: u64,
     },
-    /// Events behind the cursor were trimmed before they were read.
+    /// Events after the cursor were trimmed before they were read.
     #[error(
-        "the cursor is at position {position}, and all up to {trimmed} was trimmed: the follower was \
-         away for longer than the feed retains, and has missed events"
+        "the cursor is at position {position}, but events up to {trimmed} were trimmed: the follower \
+         was away for longer than the feed's retention, and has missed events"
     )]
     Trimmed {
         /// The cursor's position.
         position: u64,
-        /// The last position that was trimmed.
+        /// The position of the last trimmed event.
         trimmed: u64,
     },
-    /// A feed elsewhere said so.
+    /// A refusal by a remote feed.
     #[error("{detail} ({kind})")]
     Said {
-        /// The kind of its refusal.
+        /// The kind of the refusal.
         kind: String,
-        /// What it said.
+        /// The remote feed's explanation.
         detail: String,
     },
 }
 
-/// Why a feed was not read.
+impl CursorRefusal {
+    /// The reason, as the last part of a problem's type.
+    pub(crate) fn kind(&self) -> &str {
+        match self {
+            Self::Ahead { .. } => "cursor-ahead",
+            Self::Other { .. } => "cursor-other-event",
+            Self::Trimmed { .. } => "cursor-trimmed",
+            Self::Said { kind, .. } => kind,
+        }
+    }
+}
+
+/// The error of a read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FeedError {
-    /// It does not go on from this cursor: nothing is read until an operator sets another.
-    #[error("{0}; set a cursor with `wholly events cursor`, and say why")]
+    /// The feed refuses the cursor. The follower stops until an operator sets another cursor.
+    #[error("{0}; set another cursor with `wholly events cursor`")]
     Refused(#[from] CursorRefusal),
-    /// It is the feed of another service.
-    #[error("this is the feed of {found}, and not of {expected}")]
+    /// The feed belongs to another service.
+    #[error("this is the feed of {found}, not of {expected}; correct the feed's address")]
     OtherSource {
         /// The service that was to be followed.
         expected: ServiceName,
         /// The service that answered.
         found: ServiceName,
     },
-    /// It keeps events for longer than the follower's inbox remembers them.
+    /// The feed keeps events for longer than the follower's inbox.
     #[error(
-        "the feed keeps events for {feed:?}, and the inbox remembers for {inbox:?}: an event that is \
-         read again would be dealt with twice; let the inbox remember for longer"
+        "the feed keeps events for {feed:?}, but the inbox only for {inbox:?}: an event read again \
+         would be handled twice; set a longer retention of the inbox"
     )]
     Retention {
         /// The feed's retention.
@@ -143,24 +155,24 @@ pub enum FeedError {
         /// The inbox's.
         inbox: Duration,
     },
-    /// It was not reached, or said something that is no page. It is asked again.
+    /// The feed was not reached, or its answer is not a page. The read is repeated.
     #[error("the feed cannot be read: {0}")]
     Unreachable(String),
 }
 
-/// What is asked of a feed.
+/// A read of a feed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// The place to start from.
-    pub start: Start,
-    /// The most events.
+pub struct FeedRequest {
+    /// The start of the page.
+    pub start: StartFrom,
+    /// The largest number of events.
     pub limit: u64,
-    /// The time to wait for an event where there is none.
+    /// The longest wait for an event if there is none yet.
     pub wait: Duration,
 }
 
-impl Start {
-    /// The position behind which everything is asked for, as far as it is known.
+impl StartFrom {
+    /// The position after which the read begins; 0 if it is not known.
     pub(crate) fn position(&self) -> u64 {
         match self {
             Self::After(cursor) => cursor.position,
@@ -169,14 +181,14 @@ impl Start {
     }
 }
 
-impl Page {
-    /// The page without what it repeats of the time before `start`. One that ends before it is no
-    /// answer to what was asked: who believed it would read for ever in a circle.
-    pub(crate) fn behind(mut self, start: &Start) -> Result<Self, FeedError> {
+impl FeedPage {
+    /// Removes events up to `start`, which a transport may repeat. A page that ends before `start`
+    /// is an error: reading on from its end would never terminate.
+    pub(crate) fn without_repeats(mut self, start: &StartFrom) -> Result<Self, FeedError> {
         let before = start.position();
         if self.cursor.position < before {
             let ends = self.cursor.position;
-            let why = format!("its page ends at position {ends}, and was to begin behind {before}");
+            let why = format!("its page ends at position {ends}, but should begin after {before}");
             return Err(FeedError::Unreachable(why));
         }
         self.events.retain(|placed| placed.position > before);
@@ -185,26 +197,29 @@ impl Page {
     }
 }
 
-/// What a feed says of itself, with each page.
+/// A feed's description of itself, sent with each page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeedInfo {
-    /// The service that publishes.
+    /// The publisher.
     pub source: ServiceName,
-    /// The time for which an event is kept.
+    /// The retention of events.
     pub retention: Duration,
 }
 
-/// A feed as a follower sees it: what a transport brings.
+/// A feed from the follower's side, implemented by each transport.
 ///
-/// A transport gives the committed events of a publisher in the order of their positions, each at
-/// least once, from the place that a follower asks for, or refuses the place. It may repeat, and
-/// may be away; it never steps over an event.
+/// A transport delivers the committed events of a publisher in the order of their positions, each
+/// at least once, from the requested cursor on, or refuses the cursor. A transport may repeat
+/// events and may be unreachable, but never skips an event.
 pub trait Feed: Send + Sync + 'static {
-    /// Reads the next part.
+    /// Reads a page.
     ///
     /// # Errors
     /// See [`FeedError`].
-    fn read(&self, ask: Ask) -> impl Future<Output = Result<(FeedInfo, Page), FeedError>> + Send;
+    fn read(
+        &self,
+        ask: FeedRequest,
+    ) -> impl Future<Output = Result<(FeedInfo, FeedPage), FeedError>> + Send;
 }
 
 #[cfg(test)]
@@ -212,14 +227,14 @@ mod tests {
     use super::*;
     use crate::{EventId, NewEvent};
 
-    fn page(positions: &[u64], ends: u64) -> Page {
+    fn page(positions: &[u64], ends: u64) -> FeedPage {
         let event = || {
             let event = NewEvent::new("OrderCreated", "ORD001", &1).unwrap();
             event.from_source(ServiceName::new("orders").unwrap())
         };
-        let placed = |position: &u64| Placed { position: *position, event: event() };
+        let placed = |position: &u64| PositionedEvent { position: *position, event: event() };
         let events = positions.iter().map(placed).collect();
-        Page { events, set_aside: Vec::new(), cursor: place(ends), head: 9 }
+        FeedPage { events, set_aside: Vec::new(), cursor: place(ends), head: 9 }
     }
 
     fn place(position: u64) -> Cursor {
@@ -227,15 +242,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_page_repeats_is_left_out() {
-        let read = page(&[3, 4, 5, 6], 6).behind(&Start::After(place(4))).unwrap();
+    fn repeated_events_are_removed_from_a_page() {
+        let read = page(&[3, 4, 5, 6], 6).without_repeats(&StartFrom::After(place(4))).unwrap();
         assert_eq!(read.events.iter().map(|one| one.position).collect::<Vec<_>>(), [5, 6]);
-        assert_eq!(page(&[1], 1).behind(&Start::Earliest).unwrap().events.len(), 1);
+        assert_eq!(page(&[1], 1).without_repeats(&StartFrom::Earliest).unwrap().events.len(), 1);
     }
 
     #[test]
-    fn a_page_from_before_the_place_that_was_asked_for_is_no_answer() {
-        let read = page(&[1, 2], 2).behind(&Start::After(place(4)));
+    fn a_page_that_ends_before_the_requested_cursor_is_an_error() {
+        let read = page(&[1, 2], 2).without_repeats(&StartFrom::After(place(4)));
         assert!(matches!(read, Err(FeedError::Unreachable(_))), "{read:?}");
     }
 }

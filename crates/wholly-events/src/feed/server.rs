@@ -1,6 +1,6 @@
-//! A feed over HTTP, from the publisher's side: routes to add to the service's own.
+//! A feed over HTTP, from the publisher's side: routes to merge into the service's own.
 //!
-//! `docs/events-contract.md` says what travels.
+//! `docs/events-contract.md` specifies the format.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +11,18 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{CursorRefusal, FeedInfo, Page, SetAside, Start};
+use super::{FeedInfo, FeedPage, SetAside, StartFrom};
 use crate::choreography::Service;
 use crate::cursor::Cursor;
 use crate::names::{EventId, ServiceName};
 use crate::store::{Store, StoreError};
 use crate::wire;
 
-/// The most events of a page.
+/// The largest number of events of a page.
 const LIMIT: u64 = 1_000;
-/// The most bytes of a page, but for its last event.
+/// The size in bytes after which a page ends.
 const PAGE_BYTES: usize = 1024 * 1024;
 /// The longest wait for an event.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -35,16 +35,16 @@ pub(crate) mod page_header {
     pub(crate) const RETENTION: &str = "wholly-feed-retention";
 }
 
-/// The routes of a service that offers its events, and shows how it stands:
+/// The routes of a service's feed and of its status:
 ///
-/// | route | answers |
+/// | route | answer |
 /// |---|---|
-/// | `GET /feed` | a part of the feed |
-/// | `GET /choreography` | what the service declares |
-/// | `GET /choreography/status` | what waits in it, and how far it has read |
-/// | `GET /choreography/reactions` | what its reactions made of an event |
+/// | `GET /feed` | a page of the feed |
+/// | `GET /choreography` | the service's declaration |
+/// | `GET /choreography/status` | parked events, and the progress in each followed feed |
+/// | `GET /choreography/reactions` | the ended reactions to an event |
 ///
-/// Where they are open to others than the followers, protect them: [`bearer`].
+/// Protect them with [`bearer`] if others than the followers can reach them.
 pub fn router<S: Store>(service: Service<S>) -> Router {
     Router::new()
         .route("/feed", get(feed::<S>))
@@ -55,7 +55,7 @@ pub fn router<S: Store>(service: Service<S>) -> Router {
         .with_state(service)
 }
 
-/// A page that a proxy kept would be read again instead of what has come since.
+/// Forbids caching: a cached page would hide later events.
 async fn not_stored(mut response: Response) -> Response {
     let no_store = HeaderValue::from_static("no-store");
     response.headers_mut().insert(header::CACHE_CONTROL, no_store);
@@ -63,7 +63,7 @@ async fn not_stored(mut response: Response) -> Response {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct FeedQuery {
     after: Option<String>,
     limit: Option<u64>,
     wait_ms: Option<u64>,
@@ -71,16 +71,16 @@ struct Asked {
 
 async fn feed<S: Store>(
     State(service): State<Service<S>>,
-    asked: Result<Query<Asked>, QueryRejection>,
+    asked: Result<Query<FeedQuery>, QueryRejection>,
 ) -> Response {
     let Ok(Query(asked)) = asked else {
         return problem(StatusCode::BAD_REQUEST, "query", "limit and wait_ms are whole numbers");
     };
     let start = match asked.after.as_deref() {
-        None | Some("earliest") => Start::Earliest,
-        Some("now") => Start::Now,
+        None | Some("earliest") => StartFrom::Earliest,
+        Some("now") => StartFrom::Now,
         Some(text) => match text.parse::<Cursor>() {
-            Ok(cursor) => Start::After(cursor),
+            Ok(cursor) => StartFrom::After(cursor),
             Err(why) => return problem(StatusCode::BAD_REQUEST, "query", &why.to_string()),
         },
     };
@@ -88,14 +88,14 @@ async fn feed<S: Store>(
     let wait = Duration::from_millis(asked.wait_ms.unwrap_or(0)).min(LONGEST_WAIT);
     match service.page(start, limit, wait).await {
         Ok(Ok((info, page))) => batch(&info, &page),
-        Ok(Err(refusal)) => refused(refusal),
+        Ok(Err(refusal)) => problem(StatusCode::GONE, refusal.kind(), &refusal.to_string()),
         Err(error) => unavailable(&error),
     }
 }
 
-/// A page as a batch of CloudEvents, cut where it is long enough. In the place of what the outbox
-/// has and that is no event stands what it is set aside for: a follower sets it aside, too.
-fn batch(info: &FeedInfo, page: &Page) -> Response {
+/// Writes a page as a batch of CloudEvents, cut at [`PAGE_BYTES`]. An invalid entry of the outbox
+/// is replaced by the reason, and followers set it aside.
+fn batch(info: &FeedInfo, page: &FeedPage) -> Response {
     let mut body = String::from("[");
     let mut cursor = &page.cursor;
     let cut;
@@ -106,7 +106,7 @@ fn batch(info: &FeedInfo, page: &Page) -> Response {
             push(&mut body, &no_event(what));
         }
         let Ok(event) = wire::to_json(&placed.event, Some(placed.position)) else {
-            let what = "an event of the outbox has data that is no JSON";
+            let what = "an event of the outbox has data that is not JSON";
             return problem(StatusCode::INTERNAL_SERVER_ERROR, "outbox", what);
         };
         push(&mut body, &event);
@@ -129,7 +129,7 @@ fn batch(info: &FeedInfo, page: &Page) -> Response {
     ];
     let mut response = body.into_response();
     for (name, value) in headers {
-        // Names and numbers alone, of printable ASCII.
+        // All values are names and numbers of printable ASCII.
         if let Ok(value) = HeaderValue::try_from(value) {
             response.headers_mut().insert(name, value);
         }
@@ -137,7 +137,7 @@ fn batch(info: &FeedInfo, page: &Page) -> Response {
     response
 }
 
-/// Rounded up: a follower must remember for longer than this.
+/// Rounds up: the follower's inbox must keep events for longer than this.
 fn whole_seconds(retention: Duration) -> u64 {
     retention.as_secs() + u64::from(retention.subsec_nanos() > 0)
 }
@@ -149,20 +149,9 @@ fn push(body: &mut String, item: &str) {
     body.push_str(item);
 }
 
-/// An item of a batch that is no CloudEvent, and says why.
+/// The item of a batch that stands for an invalid entry.
 fn no_event(what: &SetAside) -> String {
     serde_json::json!({ "position": what.position.to_string(), "setaside": what.why }).to_string()
-}
-
-/// A cursor that the feed does not go on from: 410, and the reason as the problem's type.
-fn refused(refusal: CursorRefusal) -> Response {
-    let kind = match &refusal {
-        CursorRefusal::Ahead { .. } => "cursor-ahead",
-        CursorRefusal::Other { .. } => "cursor-other-event",
-        CursorRefusal::Trimmed { .. } => "cursor-trimmed",
-        CursorRefusal::Said { kind, .. } => kind,
-    };
-    problem(StatusCode::GONE, kind, &refusal.to_string())
 }
 
 async fn declaration<S: Store>(State(service): State<Service<S>>) -> Response {
@@ -177,16 +166,16 @@ async fn status<S: Store>(State(service): State<Service<S>>) -> Response {
 }
 
 #[derive(Deserialize)]
-struct Which {
+struct EventQuery {
     source: ServiceName,
     id: EventId,
 }
 
 async fn reactions<S: Store>(
     State(service): State<Service<S>>,
-    which: Result<Query<Which>, QueryRejection>,
+    which: Result<Query<EventQuery>, QueryRejection>,
 ) -> Response {
-    let Ok(Query(Which { source, id })) = which else {
+    let Ok(Query(EventQuery { source, id })) = which else {
         return problem(StatusCode::BAD_REQUEST, "query", "source and id name an event");
     };
     match service.reactions(source, id).await {
@@ -203,33 +192,26 @@ fn unavailable(error: &StoreError) -> Response {
     response
 }
 
-/// RFC 9457.
-#[derive(Serialize)]
-struct Problem<'a> {
-    r#type: String,
-    title: &'a str,
-    status: u16,
-    detail: &'a str,
+/// An answer with problem details (RFC 9457).
+pub(crate) fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
+    let body = serde_json::json!({
+        "type": format!("urn:wholly:feed:{kind}"),
+        "title": status.canonical_reason().unwrap_or_default(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    let headers = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, headers, body.to_string()).into_response()
 }
 
-fn problem(status: StatusCode, kind: &str, detail: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or_default();
-    let r#type = format!("urn:wholly:feed:{kind}");
-    let body = Problem { r#type, title, status: status.as_u16(), detail };
-    let mut response = (status, axum::Json(body)).into_response();
-    let json = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    response
-}
-
-/// Lets only requests with one of these bearer tokens through to these routes.
+/// Protects routes with bearer tokens: a request needs one of them.
 pub fn bearer(routes: Router, tokens: impl IntoIterator<Item = String>) -> Router {
     let tokens: Arc<[String]> = tokens.into_iter().filter(|token| !token.is_empty()).collect();
     routes.layer(axum::middleware::from_fn(
         move |request: axum::extract::Request, next: axum::middleware::Next| {
             let tokens = Arc::clone(&tokens);
             async move {
-                if is_known(request.headers(), &tokens) {
+                if is_authorized(request.headers(), &tokens) {
                     return next.run(request).await;
                 }
                 let detail = "a token is needed: Authorization: Bearer …";
@@ -239,10 +221,10 @@ pub fn bearer(routes: Router, tokens: impl IntoIterator<Item = String>) -> Route
     ))
 }
 
-fn is_known(headers: &HeaderMap, tokens: &[String]) -> bool {
+fn is_authorized(headers: &HeaderMap, tokens: &[String]) -> bool {
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let Some(given) = given.and_then(|value| value.strip_prefix("Bearer ")) else { return false };
-    // Every byte of every token is looked at, so that the time tells nothing.
+    // Every byte of every token is compared, so that the duration reveals nothing.
     let is_same = |token: &String| {
         let differs = token.bytes().zip(given.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
         token.len() == given.len() && differs == 0

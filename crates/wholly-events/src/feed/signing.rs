@@ -1,4 +1,4 @@
-//! Signs the reads of a feed, in the form of [`wholly_core::wire::signature`].
+//! Signatures of feed reads, in the format of [`wholly_core::wire::signature`].
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use wholly_core::KeyId;
 use wholly_core::wire::signature::{self, Input, Read, SHORTEST_SECRET};
 use wholly_participant::signature::InvalidKey;
 
-/// A secret that the publisher knows, too.
+/// A secret shared with the publisher.
 pub(super) struct Signing {
     key_id: KeyId,
     key: hmac::Key,
@@ -24,12 +24,12 @@ impl Signing {
         }
     }
 
-    /// The headers of a read, signed now: a signature has a time.
+    /// The signature headers of a read at the current time.
     pub(super) fn headers(&self, path: &str, query: &str) -> Vec<(&'static str, String)> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let read = Read { path, query };
         let input = read.input(now.as_secs(), &self.key_id);
-        // A form that cannot be read would be refused by the publisher, which says so.
+        // The publisher would refuse an input that cannot be parsed, and report it.
         let base = Input::parse_read(&input).map(|input| read.base(&input)).unwrap_or_default();
         let tag = BASE64_STANDARD.encode(hmac::sign(&self.key, base.as_bytes()));
         vec![

@@ -1,15 +1,16 @@
-//! The properties that hold when the faults have stopped and nothing is left to do.
+//! The checks after the faults have stopped and all work is done.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::ledger::Published;
-use super::shop::{INVENTORY, NAMES, ORDER, PAYMENT, STOCK, Shop};
-use super::world::{Story, World};
-use super::wrong::{Check, Wrong, ensure};
+use super::ledger::CommittedEvent;
+use super::shop::{INVENTORY, NAMES, ORDER, PAYMENT, STOCK, ShopKind};
+use super::violation::{Checked, Property, ensure};
+use super::world::{Disruption, World};
+use crate::inbox::ReactionOutcome;
 
 impl World {
-    pub(super) fn check(&mut self) -> Result<(), Wrong> {
+    pub(super) fn check(&mut self) -> Checked {
         for service in 0..NAMES.len() {
             self.check_effects(service)?;
             self.check_order(service)?;
@@ -22,19 +23,19 @@ impl World {
         self.check_orders()?;
         self.check_stock()?;
         match self.story {
-            Story::Forgetful => self.check_forgotten(),
-            Story::Plain | Story::Restored => Ok(()),
+            Disruption::Forgetful => self.check_forgotten(),
+            Disruption::Plain | Disruption::Restored => Ok(()),
         }
     }
 
-    /// A reaction that is done has changed what it changes, once.
-    fn check_effects(&self, service: usize) -> Result<(), Wrong> {
+    /// Every successful reaction has had its effect once.
+    fn check_effects(&self, service: usize) -> Checked {
         let one = &self.services[service];
         for mark in &one.ledger.marks {
             let sql = "SELECT count(*) FROM effect WHERE reaction = ? AND source = ? AND id = ?";
             let effects = one.database.number(sql, &[&mark.reaction, &mark.source, &mark.id]);
-            let expected = u64::from(mark.outcome == "done");
-            ensure(effects == expected, Check::Once, || {
+            let expected = u64::from(mark.outcome == ReactionOutcome::Done);
+            ensure(effects == expected, Property::Once, || {
                 format!("in {} there are {effects} effects of {mark:?}", NAMES[service])
             })?;
         }
@@ -42,10 +43,10 @@ impl World {
     }
 
     /// Events of one publisher and one correlation were handled in the order of their commits.
-    fn check_order(&self, service: usize) -> Result<(), Wrong> {
-        let mut last: BTreeMap<(&str, &str), (usize, &Published)> = BTreeMap::new();
+    fn check_order(&self, service: usize) -> Checked {
+        let mut last: BTreeMap<(&str, &str), (usize, &CommittedEvent)> = BTreeMap::new();
         for mark in &self.services[service].ledger.marks {
-            if !matches!(&*mark.outcome, "done" | "refused") {
+            if !matches!(mark.outcome, ReactionOutcome::Done | ReactionOutcome::Refused) {
                 continue;
             }
             let source = NAMES.iter().position(|name| *name == mark.source).unwrap();
@@ -55,14 +56,14 @@ impl World {
             };
             let event = &published[nth];
             let before = last.insert((&mark.source, &event.correlation), (nth, event));
-            ensure(before.is_none_or(|(before, _)| before <= nth), Check::Ordered, || {
+            ensure(before.is_none_or(|(before, _)| before <= nth), Property::Ordered, || {
                 format!("{} handled {before:?} before {event:?}", NAMES[service])
             })?;
         }
         Ok(())
     }
 
-    fn check_delivered(&self, service: usize, source: usize) -> Result<(), Wrong> {
+    fn check_delivered(&self, service: usize, source: usize) -> Checked {
         let one = &self.services[service];
         for event in &self.services[source].ledger.published {
             let all = one.plan.declaration.reactions.iter();
@@ -70,7 +71,7 @@ impl World {
                 let name = reaction.name.as_str();
                 let is_dealt_with = one.ledger.has_dealt_with(name, NAMES[source], &event.id)
                     || self.missed.contains(&(service, event.id.clone()));
-                ensure(is_dealt_with, Check::Delivered, || {
+                ensure(is_dealt_with, Property::Delivered, || {
                     format!("{} has not dealt with {event:?}", NAMES[service])
                 })?;
             }
@@ -78,7 +79,7 @@ impl World {
         Ok(())
     }
 
-    fn check_orders(&self) -> Result<(), Wrong> {
+    fn check_orders(&self) -> Checked {
         for order in &self.orders {
             let id = &*order.order;
             if self.spoilt.contains(id) {
@@ -88,20 +89,20 @@ impl World {
                 self.services[service].database.number(&format!("SELECT {sql} WHERE id = ?"), &[id])
             };
             let made = count(ORDER, "count(*) FROM orders");
-            ensure(made == 1, Check::Ends, || format!("{id} was made {made} times"))?;
+            ensure(made == 1, Property::Ends, || format!("{id} was made {made} times"))?;
             let paid = count(ORDER, "paid FROM orders");
             let reserved = count(ORDER, "reserved FROM orders");
             let is_cancelled = count(ORDER, "cancelled FROM orders") > 0;
-            let is_whole = paid == 1 && (reserved == 1 || self.shop == Shop::Sequential);
-            ensure(is_cancelled || is_whole, Check::Ends, || {
+            let is_whole = paid == 1 && (reserved == 1 || self.shop == ShopKind::Sequential);
+            ensure(is_cancelled || is_whole, Property::Ends, || {
                 format!("{id} has no end: paid {paid}, reserved {reserved}")
             })?;
             let goods = count(INVENTORY, "count(*) FROM reservation");
             let money = count(PAYMENT, "count(*) FROM payment");
             let outside = self.gateway.charged.get(id).copied().unwrap_or_default();
-            let outside = if self.shop == Shop::Gateway { outside } else { money };
+            let outside = if self.shop == ShopKind::Gateway { outside } else { money };
             let each = u64::from(!is_cancelled);
-            ensure([goods, money, outside] == [each; 3], Check::Whole, || {
+            ensure([goods, money, outside] == [each; 3], Property::Whole, || {
                 format!(
                     "{id}: cancelled: {is_cancelled}; {goods} goods, {money} and {outside} money"
                 )
@@ -110,16 +111,16 @@ impl World {
         Ok(())
     }
 
-    fn check_stock(&self) -> Result<(), Wrong> {
+    fn check_stock(&self) -> Checked {
         let sql = "SELECT count + (SELECT coalesce(sum(quantity), 0) FROM reservation) FROM stock";
         let stock = self.services[INVENTORY].database.number(sql, &[]);
-        ensure(stock == u64::from(STOCK), Check::Whole, || format!("of {STOCK} goods: {stock}"))
+        ensure(stock == u64::from(STOCK), Property::Whole, || format!("of {STOCK} goods: {stock}"))
     }
 
-    /// Nothing is kept when nothing has happened for long enough.
-    fn check_forgotten(&mut self) -> Result<(), Wrong> {
+    /// All tables are empty after the retention has passed without events.
+    fn check_forgotten(&mut self) -> Checked {
         self.pass(self.retention.inbox + Duration::from_secs(1));
-        // Only who has read on since may forget.
+        // A service deletes inbox rows only after it has read its feeds.
         for _ in 0..12 {
             self.pass(Duration::from_secs(3));
             self.rounds()?;
@@ -128,7 +129,7 @@ impl World {
             self.trim(service)?;
             let rows = self.services[service].database.rows();
             let kept: u64 = rows.values().sum();
-            ensure(kept == 0, Check::Trimmed, || format!("{name} keeps {rows:?}"))?;
+            ensure(kept == 0, Property::Trimmed, || format!("{name} keeps {rows:?}"))?;
         }
         Ok(())
     }

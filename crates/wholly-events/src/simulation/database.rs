@@ -1,4 +1,4 @@
-//! The database of a simulated service: transactions that end as chance has it, dumps, restores.
+//! The database of a simulated service: transactions with random ends, dumps and restores.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use futures_util::FutureExt;
 use rusqlite::Connection;
 
-use super::handlers::{self, Handlers};
+use super::handlers::{self, ShopHandlers};
 use super::ledger::Ledger;
 use super::planted::Bug;
-use super::session::{Simulated, Wrote, write};
-use super::unfit::NO_EVENT;
+use super::session::{SimulatedSession, WriteSet, write};
+use super::unreadable::NO_EVENT;
 use crate::SqlError;
-use crate::choreography::job::{Job, Reply, perform};
-use crate::choreography::plan::Plan;
+use crate::choreography::job::{JobOutput, StoreJob, perform};
+use crate::choreography::plan::ServicePlan;
 use crate::choreography::react::{self, ReactError};
 use crate::event::NewEvent;
 use crate::store::StoreError;
@@ -21,31 +21,31 @@ use wholly_core::Timestamp;
 
 /// The work of one transaction.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) enum TransactionWork {
     /// A job of the service.
-    Job(Job),
-    /// An order that the service's program takes or changes for a client, and its event.
+    Job(StoreJob),
+    /// A client's order, or a change to it, with its event.
     Place(NewEvent, Timestamp),
 }
 
-/// The end of a transaction, where nothing in it fails.
+/// The end of a transaction without a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
+pub(super) enum TransactionEnd {
     Commits,
-    /// A commit of which its maker does not hear.
+    /// A commit without an answer.
     CommitsUnheard,
     RollsBack,
 }
 
 /// A transaction that was committed.
-pub(super) struct Committed {
-    pub(super) reply: Reply,
-    pub(super) wrote: Wrote,
+pub(super) struct CommittedWork {
+    pub(super) reply: JobOutput,
+    pub(super) writes: WriteSet,
 }
 
-pub(super) struct Database {
+pub(super) struct SimulatedDatabase {
     pub(super) db: Connection,
-    /// True if it is as PostgreSQL is.
+    /// True if it behaves like PostgreSQL.
     pub(super) sequenced: bool,
     /// The next sequence of an event.
     pub(super) next_sequence: u64,
@@ -53,67 +53,72 @@ pub(super) struct Database {
     bug: Option<Bug>,
 }
 
-/// An earlier state, which lies beside the tables.
+/// An earlier state, stored beside the tables.
 struct Dump {
     next_sequence: u64,
     ledger: Ledger,
 }
 
-impl Database {
+impl SimulatedDatabase {
     pub(super) fn new(service: usize, sequenced: bool, bug: Option<Bug>) -> Self {
         let db = Connection::open_in_memory().unwrap();
         handlers::create_tables(&db, service);
         Self { db, sequenced, next_sequence: 1, dump: None, bug }
     }
 
-    /// Does the work in one transaction: `Ok(None)` where it was not committed, as fate has it.
+    /// Does the work in one transaction; `Ok(None)` if it was rolled back.
     pub(super) fn run(
         &mut self,
-        plan: &Plan,
-        handlers: &Handlers,
-        work: &Work,
+        plan: &ServicePlan,
+        handlers: &ShopHandlers,
+        work: &TransactionWork,
         drawn: Option<u64>,
-        fate: Fate,
-    ) -> Result<Option<Committed>, StoreError> {
+        fate: TransactionEnd,
+    ) -> Result<Option<CommittedWork>, StoreError> {
         self.db.execute_batch("BEGIN IMMEDIATE").unwrap();
         let next = Cell::new(drawn.unwrap_or(self.next_sequence));
-        let (wrote, result) = match self.sequenced {
+        let (writes, result) = match self.sequenced {
             true => self.perform::<true>(plan, handlers, work, &next),
             false => self.perform::<false>(plan, handlers, work, &next),
         };
-        let commits = result.is_ok() && fate != Fate::RollsBack;
+        let commits = result.is_ok() && fate != TransactionEnd::RollsBack;
         self.db.execute_batch(if commits { "COMMIT" } else { "ROLLBACK" }).unwrap();
         self.next_sequence = self.next_sequence.max(next.get());
-        self.plant(commits, fate, &wrote);
+        self.plant(commits, fate, &writes);
         let reply = result.map_err(StoreError::from)?;
-        Ok(commits.then_some(Committed { reply, wrote }))
+        Ok(commits.then_some(CommittedWork { reply, writes }))
     }
 
     fn perform<const SEQUENCED: bool>(
         &self,
-        plan: &Plan,
-        handlers: &Handlers,
-        work: &Work,
+        plan: &ServicePlan,
+        handlers: &ShopHandlers,
+        work: &TransactionWork,
         next_sequence: &Cell<u64>,
-    ) -> (Wrote, Result<Reply, ReactError>) {
+    ) -> (WriteSet, Result<JobOutput, ReactError>) {
         let (db, bug) = (&self.db, self.bug);
-        let wrote = Wrote::default();
-        let mut session = Simulated::<SEQUENCED> { db, next_sequence, bug, wrote };
+        let writes = WriteSet::default();
+        let mut session = SimulatedSession::<SEQUENCED> { db, next_sequence, bug, writes };
         let result = match work {
-            Work::Job(job) => perform(&mut session, plan, handlers, job).now_or_never(),
-            Work::Place(event, now) => place(&mut session, plan, event, *now).now_or_never(),
+            TransactionWork::Job(job) => perform(&mut session, plan, handlers, job).now_or_never(),
+            TransactionWork::Place(event, now) => {
+                place(&mut session, plan, event, *now).now_or_never()
+            }
         };
-        (session.wrote, result.expect("a session of the simulation never waits"))
+        (session.writes, result.expect("a session of the simulation never waits"))
     }
 
-    /// Writes what planted bugs write outside the transaction.
-    fn plant(&mut self, commits: bool, fate: Fate, wrote: &Wrote) {
-        let mut outside = Wrote::default();
+    /// Writes rows that planted bugs write outside the transaction.
+    fn plant(&mut self, commits: bool, fate: TransactionEnd, writes: &WriteSet) {
+        let mut outside = WriteSet::default();
         if self.bug == Some(Bug::PublishBeforeTheCommit) && !commits {
-            outside.published.clone_from(&wrote.published);
+            outside.published.clone_from(&writes.published);
         }
-        if self.bug == Some(Bug::InboxOutsideTheTransaction) && commits && fate == Fate::Commits {
-            outside.marks.clone_from(&wrote.marks);
+        if self.bug == Some(Bug::InboxOutsideTheTransaction)
+            && commits
+            && fate == TransactionEnd::Commits
+        {
+            outside.marks.clone_from(&writes.marks);
         }
         let next = Cell::new(self.next_sequence);
         write(&self.db, self.sequenced, &outside, &next);
@@ -146,7 +151,7 @@ impl Database {
         self.dump.is_some()
     }
 
-    /// Puts the database back to its dump; returns what the ledger was then.
+    /// Restores the dump; returns the ledger of its time.
     pub(super) fn restore(&mut self) -> Option<Ledger> {
         let dump = self.dump.take()?;
         for table in self.tables() {
@@ -161,7 +166,7 @@ impl Database {
         Some(dump.ledger)
     }
 
-    /// The rows of every table that must not grow for ever.
+    /// The number of rows of every table that must be trimmed.
     pub(super) fn rows(&self) -> BTreeMap<&'static str, u64> {
         let mut tables = vec![
             "wholly_outbox",
@@ -178,17 +183,17 @@ impl Database {
     }
 }
 
-/// Takes or changes an order, or writes what is no event. The client may not have heard of it, and say
-/// it again.
+/// Takes or changes an order, or writes what is no event. The client may not have heard of it, and
+/// say it again.
 async fn place<const SEQUENCED: bool>(
-    session: &mut Simulated<'_, SEQUENCED>,
-    plan: &Plan,
+    session: &mut SimulatedSession<'_, SEQUENCED>,
+    plan: &ServicePlan,
     event: &NewEvent,
     now: Timestamp,
-) -> Result<Reply, ReactError> {
+) -> Result<JobOutput, ReactError> {
     if event.kind.as_str() == NO_EVENT {
         react::emit(session, plan, event, now).await?;
-        return Ok(Reply::Done);
+        return Ok(JobOutput::Done);
     }
     let sql = match event.kind.as_str() {
         "OrderCreated" => {
@@ -202,5 +207,5 @@ async fn place<const SEQUENCED: bool>(
     if session.db.execute(sql, [id]).map_err(SqlError::from)? == 1 {
         react::emit(session, plan, event, now).await?;
     }
-    Ok(Reply::Done)
+    Ok(JobOutput::Done)
 }

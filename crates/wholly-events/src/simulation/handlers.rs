@@ -1,30 +1,30 @@
-//! The services' own code: tables without any key, so that what happens twice is seen.
+//! The services' handlers, over tables without keys, so that repeated effects are visible.
 
 use std::cell::Cell;
 
 use rusqlite::Connection;
 
-use super::session::Simulated;
-use super::shop::{INVENTORY, LIMIT, ORDER, Order, STOCK, Shop};
-use crate::choreography::handle::{self, Delivered, Said, Unhandled};
+use super::session::SimulatedSession;
+use super::shop::{INVENTORY, LIMIT, ORDER, Order, STOCK, ShopKind};
+use crate::choreography::handler::{self, Delivered, HandlerError, HandlerOutput, Reacted};
 use crate::choreography::plan::ReactionIndex;
 
 /// The handlers of one service.
-pub(super) struct Handlers {
+pub(super) struct ShopHandlers {
     service: usize,
     names: Vec<String>,
     /// The next handler fails: before or after it has made its change.
-    pub(super) fails: Cell<Option<Fails>>,
+    pub(super) fails: Cell<Option<FailurePoint>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fails {
+pub(super) enum FailurePoint {
     Before,
     After,
 }
 
-impl Handlers {
-    pub(super) fn new(shop: Shop, service: usize) -> Self {
+impl ShopHandlers {
+    pub(super) fn new(shop: ShopKind, service: usize) -> Self {
         let plan = shop.plan(service);
         let names = plan.declaration.reactions.iter().map(|one| one.name.to_string()).collect();
         Self { service, names, fails: Cell::new(None) }
@@ -48,49 +48,50 @@ pub(super) fn create_tables(db: &Connection, service: usize) {
     db.execute_batch(&own).unwrap();
 }
 
-impl<const SEQUENCED: bool> handle::Handlers<Simulated<'_, SEQUENCED>> for Handlers {
+impl<const SEQUENCED: bool> handler::Handlers<SimulatedSession<'_, SEQUENCED>> for ShopHandlers {
     async fn handle(
         &self,
-        session: &mut Simulated<'_, SEQUENCED>,
+        session: &mut SimulatedSession<'_, SEQUENCED>,
         index: ReactionIndex,
         delivered: Delivered,
-    ) -> Result<Said, Unhandled> {
+    ) -> Result<HandlerOutput, HandlerError> {
         let fails = self.fails.take();
-        if fails == Some(Fails::Before) {
-            return Err(Unhandled::failed("the handler failed"));
+        if fails == Some(FailurePoint::Before) {
+            return Err(HandlerError::failed("the handler failed"));
         }
         let order = delivered.event.data();
-        let order: Order = order.map_err(|why| Unhandled::Unreadable(why.to_string()))?;
+        let order: Order = order.map_err(|why| HandlerError::Unreadable(why.to_string()))?;
         let said = self.change(session.db, &self.names[index.0], &order, delivered);
-        if fails == Some(Fails::After) {
-            return Err(Unhandled::failed("the handler failed after its change"));
+        if fails == Some(FailurePoint::After) {
+            return Err(HandlerError::failed("the handler failed after its change"));
         }
-        said.map_err(Unhandled::failed)
+        said.map_err(HandlerError::failed)
     }
 }
 
-impl Handlers {
+impl ShopHandlers {
     fn change(
         &self,
         db: &Connection,
         reaction: &str,
         order: &Order,
         delivered: Delivered,
-    ) -> rusqlite::Result<Said> {
+    ) -> rusqlite::Result<HandlerOutput> {
         let event = &delivered.event;
         let effect = "INSERT INTO effect (reaction, source, id, correlation) VALUES (?, ?, ?, ?)";
         let values =
             [reaction, event.source.as_str(), event.id.as_str(), event.correlation.as_str()];
         db.execute(effect, values)?;
-        let refused = match self.service {
-            _ if reaction == "OrderNoted" => false,
+        let is_done = match self.service {
+            _ if reaction == "OrderNoted" => true,
             ORDER => update(db, reaction, order)?,
-            INVENTORY if reaction == "OrderCreated" => !reserve(db, order)?,
+            INVENTORY if reaction == "OrderCreated" => reserve(db, order)?,
             INVENTORY => release(db, order, &delivered)?,
-            _ if delivered.undone.is_empty() => !charge(db, order, &delivered)?,
+            _ if delivered.undone.is_empty() => charge(db, order, &delivered)?,
             _ => refund(db, order, &delivered)?,
         };
-        Ok(Said { refused, silent: false, data: delivered.event.data })
+        let data = delivered.event.data;
+        Ok(if is_done { Reacted::Done(data) } else { Reacted::Refused(data) })
     }
 }
 
@@ -101,7 +102,7 @@ fn update(db: &Connection, reaction: &str, order: &Order) -> rusqlite::Result<bo
         _ => "cancelled = cancelled + 1",
     };
     let sql = format!("UPDATE orders SET {change} WHERE id = ?");
-    db.execute(&sql, [&order.order]).map(|_| false)
+    db.execute(&sql, [&order.order]).map(|_| true)
 }
 
 /// Returns whether there are enough goods.
@@ -115,14 +116,9 @@ fn reserve(db: &Connection, order: &Order) -> rusqlite::Result<bool> {
 fn release(db: &Connection, order: &Order, delivered: &Delivered) -> rusqlite::Result<bool> {
     if has_happened(delivered) {
         db.execute("UPDATE stock SET count = count + ?1", [order.quantity])?;
-        take_one(
-            db,
-            "DELETE FROM reservation WHERE rowid =
-            (SELECT rowid FROM reservation WHERE id = ?1 LIMIT 1)",
-            order,
-        )?;
+        take_one(db, "reservation", order)?;
     }
-    Ok(false)
+    Ok(true)
 }
 
 /// Returns whether the charge was approved: by the gateway, where that was called.
@@ -136,20 +132,17 @@ fn charge(db: &Connection, order: &Order, delivered: &Delivered) -> rusqlite::Re
 
 fn refund(db: &Connection, order: &Order, delivered: &Delivered) -> rusqlite::Result<bool> {
     if has_happened(delivered) {
-        take_one(
-            db,
-            "DELETE FROM payment WHERE rowid =
-            (SELECT rowid FROM payment WHERE id = ?1 LIMIT 1)",
-            order,
-        )?;
+        take_one(db, "payment", order)?;
     }
-    Ok(false)
+    Ok(true)
 }
 
 fn has_happened(delivered: &Delivered) -> bool {
     delivered.undone.iter().any(|(_, output)| output.is_some())
 }
 
-fn take_one(db: &Connection, sql: &str, order: &Order) -> rusqlite::Result<()> {
-    db.execute(sql, [&order.order]).map(drop)
+/// Deletes one row of the order, of those that there are.
+fn take_one(db: &Connection, table: &str, order: &Order) -> rusqlite::Result<()> {
+    let one = format!("SELECT rowid FROM {table} WHERE id = ?1 LIMIT 1");
+    db.execute(&format!("DELETE FROM {table} WHERE rowid = ({one})"), [&order.order]).map(drop)
 }

@@ -5,14 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wholly_core::Timestamp;
 
-use super::session::Wrote;
-use super::wrong::{Check, Wrong, ensure};
+use super::session::{WriteSet, text};
+use super::violation::{Checked, Property, ensure};
 use crate::cursor::Cursor;
+use crate::inbox::ReactionOutcome;
+use crate::session::{SqlCell, SqlRow};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ledger {
     /// In the order of the commits.
-    pub(super) published: Vec<Published>,
+    pub(super) published: Vec<CommittedEvent>,
     /// In the order of the commits.
     pub(super) marks: Vec<Mark>,
     marked: BTreeSet<(String, String, String)>,
@@ -21,7 +23,7 @@ pub(super) struct Ledger {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Published {
+pub(super) struct CommittedEvent {
     pub(super) id: String,
     pub(super) kind: String,
     pub(super) correlation: String,
@@ -37,24 +39,26 @@ pub(super) struct Mark {
     pub(super) reaction: String,
     pub(super) source: String,
     pub(super) id: String,
-    pub(super) outcome: String,
+    pub(super) outcome: ReactionOutcome,
 }
 
 impl Ledger {
-    /// Enters what a transaction wrote that was committed at this moment.
-    pub(super) fn enter(&mut self, wrote: &Wrote, at: Timestamp) -> Result<(), Wrong> {
-        for values in &wrote.published {
-            let text = |nth: usize| values[nth].text().to_owned();
+    /// Enters what a transaction wrote and committed at this time.
+    pub(super) fn enter(&mut self, writes: &WriteSet, at: Timestamp) -> Checked {
+        for values in &writes.published {
+            let text = |nth: usize| text(&values[nth]).to_owned();
             let (id, kind, correlation, causation) = (text(0), text(1), text(2), text(3));
-            let time = values[5].time();
-            self.published.push(Published { id, kind, correlation, causation, at, time });
+            let SqlCell::Int(millis) = values[5] else { panic!("the time of {values:?}") };
+            let time = Timestamp::from_millis(millis.cast_unsigned());
+            self.published.push(CommittedEvent { id, kind, correlation, causation, at, time });
         }
-        for values in &wrote.marks {
-            let text = |nth: usize| values[nth].text().to_owned();
-            let mark = Mark { reaction: text(0), source: text(1), id: text(2), outcome: text(3) };
+        for values in &writes.marks {
+            let text = |nth: usize| text(&values[nth]).to_owned();
+            let outcome = SqlRow(values.clone()).word(3).unwrap();
+            let mark = Mark { reaction: text(0), source: text(1), id: text(2), outcome };
             let key = (text(0), text(1), text(2));
             let is_new = self.marked.insert(key);
-            ensure(is_new, Check::Once, || format!("dealt with twice: {mark:?}"))?;
+            ensure(is_new, Property::Once, || format!("dealt with twice: {mark:?}"))?;
             self.marks.push(mark);
         }
         Ok(())
@@ -65,13 +69,13 @@ impl Ledger {
     }
 
     /// Enters an event that has a position now: that is its own for ever, and it was committed.
-    pub(super) fn placed(&mut self, position: u64, id: String) -> Result<(), Wrong> {
+    pub(super) fn placed(&mut self, position: u64, id: String) -> Checked {
         let first = self.positions.entry(position).or_insert_with(|| id.clone());
-        ensure(*first == id, Check::Positions, || {
+        ensure(*first == id, Property::Positions, || {
             format!("position {position} is {first}'s and {id}'s")
         })?;
         let is_known = self.published.iter().any(|one| one.id == id);
-        ensure(is_known, Check::Orphan, || format!("{id} is in the feed, and was not committed"))
+        ensure(is_known, Property::Orphan, || format!("{id} is in the feed, and was not committed"))
     }
 
     /// True if the event that the cursor names was here, at its place.

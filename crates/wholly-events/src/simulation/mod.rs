@@ -1,29 +1,30 @@
 //! Outbox, feed, inbox and handlers in a simulated world: seeded, deterministic, hostile.
 //!
 //! A [`World`](world::World) has a clock and a shop of three services, each over an SQLite database
-//! in memory. What a service does is the product's code: each [`Job`](crate::choreography::job::Job)
-//! in a transaction, the [`Reader`](crate::choreography::reader::Reader) of a feed, and the rules of
-//! when a time-out may fire and what may be forgotten. Only the tasks that wait are replaced: chance
-//! says what happens next. One seed gives one run. It is hostile in this:
+//! in memory. The services run the product's code: each
+//! [`StoreJob`](crate::choreography::job::StoreJob) in a transaction, the
+//! [`FeedReader`](crate::choreography::feed_reader::FeedReader) of a feed, and the rules for
+//! time-outs and retention. Only the waiting tasks are replaced: a random number selects the next
+//! step. One seed gives one run. The hostile parts of the world:
 //!
-//! - processes crash between any two steps, with what they have begun committed or not; a commit
-//!   may happen and not be heard of; handlers fail before or after their change;
-//! - questions to feeds and their answers are lost, and arrive late: a page may be of long ago. A
-//!   follower has one question at a time and hears no answer to one that it gave up, as over HTTP;
-//! - in half of the runs databases are as PostgreSQL: an event takes its number when its transaction
-//!   takes the correlation's lock, and is there when that commits, behind others that began later;
-//! - calls to the gateway are lost, arrive after they were given up, and even after a crash;
+//! - processes crash between any two steps, and their open transactions are committed or not; a
+//!   commit may happen without an answer; handlers fail before or after their change;
+//! - requests to feeds and their answers are lost or late: a page may be old. A follower has one
+//!   request at a time and ignores answers to abandoned ones, as over HTTP;
+//! - in half of the runs databases behave like PostgreSQL: an event takes its sequence when its
+//!   transaction locks the correlation, and may be committed after events with later sequences;
+//! - calls to the gateway are lost, or arrive after they were abandoned, even after a crash;
 //! - in some runs events are kept for minutes, and all services are down for longer than that;
-//! - in some, a database is put back to an earlier dump, under followers and gateway that go on;
-//! - outboxes hold what is no event, and data that no handler reads; an operator drops what cannot be
-//!   read, and sometimes what fails, with the refusal that is declared for it.
+//! - in some runs a database is restored to an earlier dump, while followers and gateway continue;
+//! - outboxes hold invalid entries and unreadable data; an operator drops unreadable events, and
+//!   sometimes failing ones with their declared refusal.
 //!
-//! Transactions of one database are serial here, as SQLite's are. What PostgreSQL lets overlap is
-//! for the tests over a real server.
+//! Transactions of one database are serial here, as in SQLite. Tests over a real PostgreSQL server
+//! cover concurrent ones.
 //!
-//! Some of what must be right is checked at each step, the rest when the faults have stopped and all
-//! is done; [`Check`](wrong::Check) names it all. It is held against a [`Ledger`](ledger::Ledger) of
-//! what was really committed. [`planted`] shows that each check finds what it is for.
+//! Each [`Property`](violation::Property) is checked at every step, or after the faults have
+//! stopped and all work is done, against a [`Ledger`](ledger::Ledger) of the real commits.
+//! [`planted`] shows that each check catches the bugs it is meant for.
 //!
 //! ```sh
 //! WHOLLY_SEEDS=10000 cargo test --release -p wholly-events --lib simulation::every_seed -- --nocapture
@@ -31,7 +32,6 @@
 //! ```
 #![allow(clippy::unwrap_used, reason = "these are tests")]
 
-mod chance;
 mod check;
 mod database;
 mod feeds;
@@ -40,23 +40,24 @@ mod handlers;
 mod ledger;
 mod operator;
 mod planted;
+mod random;
 mod service;
 mod session;
 mod shop;
 mod steps;
-mod tending;
-mod unfit;
+mod tasks;
+mod unreadable;
+mod violation;
 mod work;
 mod world;
-mod wrong;
 
 use std::collections::BTreeMap;
 
 use planted::Bug;
+use violation::Checked;
 use world::World;
-use wrong::Wrong;
 
-/// The seeds of this run: fresh ones, as many as the environment says.
+/// The seeds of this run: as many as `WHOLLY_SEEDS` says, from `WHOLLY_SEED` or a random one.
 fn seeds(default: u64) -> impl Iterator<Item = u64> {
     let count = environment("WHOLLY_SEEDS").unwrap_or(default);
     let first = environment("WHOLLY_SEED").unwrap_or_else(|| getrandom::u64().unwrap());
@@ -73,7 +74,7 @@ fn environment(name: &str) -> Option<u64> {
     Some(number.unwrap_or_else(|error| panic!("{name}={text:?}: {error}")))
 }
 
-fn run(seed: u64, bug: Option<Bug>) -> Result<World, Wrong> {
+fn run(seed: u64, bug: Option<Bug>) -> Checked<World> {
     let mut world = World::new(seed, bug);
     world.run()?;
     Ok(world)
@@ -95,7 +96,7 @@ fn every_seed_ends_right() {
     println!("{seen:?}");
     // A simulation in which nothing happens proves nothing.
     for what in EVERYTHING {
-        assert!(seen.contains_key(what), "it never came to this: {what}");
+        assert!(seen.contains_key(what), "it never happened: {what}");
     }
 }
 

@@ -1,33 +1,33 @@
-//! The mishaps of databases, and what an operator does about them.
+//! Outages and restored databases, and the operator's actions.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::database::Fate;
-use super::service::Follower;
+use super::database::TransactionEnd;
+use super::service::SimulatedFollower;
 use super::shop::{NAMES, PAYMENT};
-use super::unfit::NO_EVENT;
+use super::unreadable::NO_EVENT;
+use super::violation::Checked;
 use super::world::World;
-use super::wrong::Wrong;
-use crate::choreography::job::{Job, Reply};
-use crate::feed::Start;
+use crate::choreography::job::{JobOutput, StoreJob};
+use crate::feed::StartFrom;
 
 impl World {
-    /// All services are down, for longer than anything is kept.
-    pub(super) fn outage(&mut self) -> Result<(), Wrong> {
+    /// All services are down for longer than the retention.
+    pub(super) fn outage(&mut self) -> Checked {
         self.see("outage");
         for service in 0..NAMES.len() {
             self.crash(service)?;
         }
         self.pass(self.retention.inbox + Duration::from_secs(60));
-        // The effects of what lasts longer than they are kept are forgotten.
+        // Effects of orders that outlast the retention are deleted.
         let orders = self.services[0].ledger.published.iter();
         self.spoilt.extend(orders.map(|event| event.correlation.clone()));
         Ok(())
     }
 
-    /// A dump is made, or a database is lost and put back to its dump.
-    pub(super) fn dump_or_restore(&mut self, service: usize) -> Result<(), Wrong> {
+    /// A dump is made, or a lost database is restored from its dump.
+    pub(super) fn dump_or_restore(&mut self, service: usize) -> Checked {
         self.look_at_positions(service)?;
         let one = &mut self.services[service];
         if !one.database.has_dump() {
@@ -53,8 +53,8 @@ impl World {
         Ok(())
     }
 
-    /// A feed that refused is read again from its earliest event.
-    pub(super) fn operate(&mut self, service: usize) -> Result<(), Wrong> {
+    /// An operator lets a feed that refused be read from its earliest event.
+    pub(super) fn operate(&mut self, service: usize) -> Checked {
         let Some(nth) = self.one_feed(service, |feed| feed.refused) else {
             return Ok(());
         };
@@ -65,24 +65,26 @@ impl World {
         // It may be asked again before anybody looks, from the place that was saved.
         if self.fault(30) {
             let cursor = self.cursor(service, source)?;
-            *self.feed(service, nth) = Follower::new(source, cursor);
+            *self.feed(service, nth) = SimulatedFollower::new(source, cursor);
             return Ok(());
         }
-        let job = Job::Page(Start::Earliest, 0, 0);
-        let Some(Reply::Page(Ok(page))) = self.job(source, job, Fate::Commits)? else {
+        let job = StoreJob::Page(StartFrom::Earliest, 0, 0);
+        let Some(JobOutput::Page(Ok(page))) = self.job(source, job, TransactionEnd::Commits)?
+        else {
             return Ok(());
         };
         self.miss(service, source, page.cursor.position);
         let name = self.services[source].name.clone();
-        let job = Job::SetCursor(name, page.cursor, "it was refused".to_owned(), self.now);
-        self.job(service, job, Fate::Commits)?;
+        let job = StoreJob::SetCursor(name, page.cursor, "it was refused".to_owned(), self.now);
+        self.job(service, job, TransactionEnd::Commits)?;
         self.note(service, || format!("an operator sets the cursor of {}", NAMES[source]));
         let cursor = self.cursor(service, source)?;
-        *self.feed(service, nth) = Follower::new(source, cursor);
+        *self.feed(service, nth) = SimulatedFollower::new(source, cursor);
         Ok(())
     }
 
-    /// Notes as missed what was trimmed before it was read: the operator knows.
+    /// Records events that were trimmed before they were read as missed: the operator knows of
+    /// them.
     pub(super) fn miss(&mut self, service: usize, source: usize, trimmed: u64) {
         let reactions = &self.services[service].plan.declaration.reactions;
         let (dealt, published) = (&self.services[service].ledger, &self.services[source].ledger);

@@ -1,63 +1,62 @@
-//! Planted bugs. Each is caught, and by a check that is meant for it, or the simulation proves
-//! nothing.
+//! Planted bugs. The simulation must catch each one, by a check that is meant for it.
 
-use super::shop::Shop;
-use super::world::Story;
-use super::wrong::{Check, Wrong};
+use super::shop::ShopKind;
+use super::violation::{Property, Violation};
+use super::world::Disruption;
 use super::{run, seeds};
 use crate::probe::Law;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Bug {
-    /// An event is there although its transaction was rolled back.
+    /// An event is published although its transaction was rolled back.
     PublishBeforeTheCommit,
-    /// A mark is written in a transaction of its own, behind that of the change.
+    /// An inbox row is written in a separate transaction after the change.
     InboxOutsideTheTransaction,
-    /// A follower saves a place before all up to it is dealt with.
+    /// A follower stores a cursor before all events up to it are handled.
     CursorMovedBeforeItIsHandled,
-    /// An event's number in its table is its place in the feed.
+    /// An event's sequence is its position in the feed.
     CursorOverTheSequence,
-    /// The next position is the largest that is there, and one.
+    /// The next position follows the largest one in the table.
     PositionsReusedAfterTrimming,
-    /// The last old event is trimmed, with all that is before it.
+    /// The last old event is trimmed with all events before it, even recent ones.
     TrimsBehindTheYoung,
-    /// Something that is no event is passed over, and not kept.
+    /// An invalid entry is skipped and not stored.
     NoEventIsPassedOver,
-    /// An operator says of a call that is out that it did not happen.
+    /// An operator drops a call that is out, and may have taken effect.
     DropsACallThatIsOut,
     /// A law of the product is broken.
     Broken(Law),
 }
 
-/// The world in which a bug shows itself soon; chance chooses what is left open.
+/// The world in which a bug shows soon. Open parts are random.
 #[derive(Default)]
-pub(super) struct Wanted {
-    pub(super) shop: Option<Shop>,
+pub(super) struct WorldSetup {
+    pub(super) shop: Option<ShopKind>,
     pub(super) sequenced: Option<bool>,
-    pub(super) story: Option<Story>,
+    pub(super) story: Option<Disruption>,
 }
 
 impl Bug {
-    pub(super) fn shows_in(self) -> Wanted {
+    pub(super) fn shows_in(self) -> WorldSetup {
         let (mut shop, mut sequenced, mut story) = (None, None, None);
         match self {
             Self::CursorOverTheSequence => sequenced = Some(true),
-            Self::PositionsReusedAfterTrimming => story = Some(Story::Forgetful),
-            Self::Broken(Law::CursorsAreJudged) => story = Some(Story::Restored),
+            Self::PositionsReusedAfterTrimming => story = Some(Disruption::Forgetful),
+            Self::Broken(Law::CursorsAreJudged) => story = Some(Disruption::Restored),
             Self::DropsACallThatIsOut
             | Self::Broken(Law::NoUndoOfACallThatIsOut | Law::TimeoutsKnowAllEvents) => {
-                shop = Some(Shop::Gateway);
+                shop = Some(ShopKind::Gateway);
             }
             Self::Broken(Law::LateOnesAreSuppressed | Law::UndoingWaitsItsTurn) => {
-                shop = Some(Shop::Parallel);
+                shop = Some(ShopKind::Parallel);
             }
-            Self::Broken(Law::MarksOutliveTheirEvents) => story = Some(Story::Forgetful),
+            Self::Broken(Law::MarksOutliveTheirEvents) => story = Some(Disruption::Forgetful),
             Self::TrimsBehindTheYoung => {
-                (sequenced, story) = (Some(true), Some(Story::Forgetful));
+                (sequenced, story) = (Some(true), Some(Disruption::Forgetful));
             }
             _ => {}
         }
-        Wanted { shop, sequenced, story }
+        WorldSetup { shop, sequenced, story }
     }
 
     pub(super) fn law(self) -> Option<Law> {
@@ -73,7 +72,7 @@ const SEEDS: u64 = 300;
 
 #[test]
 fn every_planted_bug_is_caught() {
-    use Check::*;
+    use Property::*;
     for (bug, checks) in [
         (Bug::Broken(Law::UndoingWaitsItsTurn), &[Ordered][..]),
         (Bug::Broken(Law::NoUndoOfACallThatIsOut), &[Whole]),
@@ -86,15 +85,15 @@ fn every_planted_bug_is_caught() {
         (Bug::NoEventIsPassedOver, &[Kept]),
         (Bug::DropsACallThatIsOut, &[Whole]),
         (Bug::Broken(Law::LanesByCorrelation), &[Ordered]),
-        // It is caught at once, and by what follows where that is left to happen.
+        // Caught at once, and by its consequences if the run goes on.
         (Bug::Broken(Law::CursorsAreJudged), &[Believed]),
         (Bug::Broken(Law::CursorsAreJudged), &[Delivered]),
         (Bug::Broken(Law::MarksOutliveTheirEvents), &[Once]),
         (Bug::Broken(Law::LateOnesAreSuppressed), &[Whole]),
         (Bug::Broken(Law::TimeoutsKnowAllEvents), &[TimedOut]),
     ] {
-        // What another check finds first does not count.
-        let is_its_check = |wrong: &Wrong| checks.contains(&wrong.check);
+        // A violation found by another check does not count.
+        let is_its_check = |wrong: &Violation| checks.contains(&wrong.property);
         let by_its_check = |seed| run(seed, Some(bug)).err().filter(is_its_check);
         let found = seeds(SEEDS).zip(1..).find_map(|(seed, nth)| Some((nth, by_its_check(seed)?)));
         let Some((nth, wrong)) = found else {

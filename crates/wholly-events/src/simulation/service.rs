@@ -1,99 +1,100 @@
-//! A simulated service: what is durable of it, and what lives in its process.
+//! A simulated service: its durable state, and the state of its process.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use wholly_core::Timestamp;
 
-use super::database::{Database, Work};
-use super::handlers::Handlers;
+use super::database::{SimulatedDatabase, TransactionWork};
+use super::handlers::ShopHandlers;
 use super::ledger::Ledger;
 use super::planted::Bug;
-use super::shop::{NAMES, Shop};
-use crate::choreography::plan::{Plan, ReactionIndex};
-use crate::choreography::reader::{Passed, Reader};
+use super::shop::{NAMES, ShopKind};
+use crate::choreography::feed_reader::{Checkpoint, FeedReader};
+use crate::choreography::plan::{ReactionIndex, ServicePlan};
 use crate::choreography::status::FeedStatus;
-use crate::choreography::timeout::Running;
+use crate::choreography::timeout::PendingTimeout;
 use crate::cursor::Cursor;
 use crate::event::Event;
-use crate::feed::{Ask, FeedError, FeedInfo, Page, Start};
+use crate::feed::{FeedError, FeedInfo, FeedPage, FeedRequest, StartFrom};
 use crate::names::{Correlation, ServiceName};
 
-pub(super) struct Service {
+pub(super) struct SimulatedService {
     pub(super) name: ServiceName,
-    pub(super) plan: Plan,
-    pub(super) handlers: Handlers,
-    pub(super) database: Database,
+    pub(super) plan: ServicePlan,
+    pub(super) handlers: ShopHandlers,
+    pub(super) database: SimulatedDatabase,
     pub(super) ledger: Ledger,
     /// The services whose feeds it follows.
     pub(super) follows: Vec<usize>,
-    pub(super) life: Option<Life>,
+    pub(super) process: Option<ProcessState>,
 }
 
 /// A process of a service.
 #[derive(Default)]
-pub(super) struct Life {
-    /// The last position that is known to be committed.
+pub(super) struct ProcessState {
+    /// The last position known to be committed.
     pub(super) head: u64,
-    pub(super) feeds: Vec<Follower>,
-    pub(super) flights: Vec<Flight>,
-    /// Parked events whose call is on its way.
+    pub(super) feeds: Vec<SimulatedFollower>,
+    pub(super) transactions: Vec<OpenTransaction>,
+    /// Parked events whose call is out.
     pub(super) busy: BTreeSet<u64>,
-    pub(super) calls: Vec<CallOut>,
+    pub(super) calls: Vec<PendingCall>,
 }
 
 /// A feed that is followed.
-pub(super) struct Follower {
+pub(super) struct SimulatedFollower {
     pub(super) source: usize,
     pub(super) status: FeedStatus,
-    pub(super) reader: Reader,
-    pub(super) read: Option<Read>,
-    pub(super) watermark: Option<Passed>,
-    /// The feed refused; it is asked again after a while, or when an operator sets another place.
+    pub(super) reader: FeedReader,
+    pub(super) read: Option<PendingRequest>,
+    pub(super) watermark: Option<Checkpoint>,
+    /// True after the feed refused the cursor. It is read again later, or when an operator sets
+    /// another cursor.
     pub(super) refused: bool,
 }
 
-/// A question that is on its way to a feed, or its answer on the way back.
-pub(super) struct Read {
-    pub(super) ask: Ask,
+/// A request on its way to a feed, or its answer on the way back.
+pub(super) struct PendingRequest {
+    pub(super) ask: FeedRequest,
     pub(super) began: Timestamp,
-    pub(super) answer: Option<Result<(FeedInfo, Page), FeedError>>,
+    pub(super) answer: Option<Result<(FeedInfo, FeedPage), FeedError>>,
 }
 
 /// A transaction that has begun.
-pub(super) struct Flight {
-    pub(super) work: Work,
-    pub(super) then: Then,
+pub(super) struct OpenTransaction {
+    pub(super) work: TransactionWork,
+    pub(super) then: Next,
     pub(super) correlation: Correlation,
     /// The sequence that its event takes: it holds the correlation's lock.
     pub(super) drawn: Option<u64>,
 }
 
-/// The consequence of a transaction.
+/// The next step after a transaction.
 #[derive(Clone, Debug)]
-pub(super) enum Then {
-    /// The event of a feed, and the next reactions to it.
+pub(super) enum Next {
+    /// An event of a feed: its next reactions run.
     Deal { source: usize, lane: Correlation, event: Event, nth: usize },
     /// The same, after a failure was recorded.
     DealFailed { source: usize, lane: Correlation, event: Event, nth: usize },
-    /// Something that is no event is kept.
+    /// An invalid entry is stored.
     SetAside { source: usize, lane: Correlation },
-    /// A parked event, tried without a result.
+    /// A parked event was retried without a call's result.
     Retried { index: ReactionIndex, event: Event },
-    /// A call's result, which is on its way for as long as it takes.
+    /// A call's result was recorded; repeated until it succeeds.
     Recorded { sequence: u64, index: ReactionIndex, event: Event },
-    /// A failure, which is recorded for as long as it takes; a call ends with it.
+    /// A failure was recorded; repeated until it succeeds. A call ends with it.
     Failed { sequence: u64 },
     /// A time-out was fired.
-    Fired(Running),
-    /// A client hears that its order is placed.
+    Fired(PendingTimeout),
+    /// A client learns that its order is placed.
     Placed,
-    /// Nothing: who waited for it has ended.
+    /// None: the follower has stopped.
     Abandoned,
 }
 
 /// A call that is out.
-pub(super) struct CallOut {
+pub(super) struct PendingCall {
     pub(super) sequence: u64,
     pub(super) index: ReactionIndex,
     pub(super) event: Event,
@@ -102,8 +103,8 @@ pub(super) struct CallOut {
     pub(super) answer: Option<String>,
 }
 
-impl Service {
-    pub(super) fn new(shop: Shop, service: usize, sequenced: bool, bug: Option<Bug>) -> Self {
+impl SimulatedService {
+    pub(super) fn new(shop: ShopKind, service: usize, sequenced: bool, bug: Option<Bug>) -> Self {
         let plan = shop.plan(service);
         let emits = |source: &usize| {
             let declaration = shop.plan(*source).declaration;
@@ -114,22 +115,22 @@ impl Service {
         assert_eq!(follows.contains(&service), plan.follows_itself());
         Self {
             name: plan.declaration.service.clone(),
-            handlers: shop.handlers(service),
-            database: Database::new(service, sequenced, bug),
+            handlers: ShopHandlers::new(shop, service),
+            database: SimulatedDatabase::new(service, sequenced, bug),
             ledger: Ledger::default(),
             follows,
-            life: None,
+            process: None,
             plan,
         }
     }
 }
 
-impl Follower {
+impl SimulatedFollower {
     pub(super) fn new(source: usize, cursor: Option<Cursor>) -> Self {
         Self {
             source,
             status: FeedStatus::new(ServiceName::new(NAMES[source]).unwrap()),
-            reader: Reader::new(cursor.map_or(Start::Earliest, Start::After)),
+            reader: FeedReader::new(cursor.map_or(StartFrom::Earliest, StartFrom::After)),
             read: None,
             watermark: None,
             refused: false,
@@ -137,9 +138,9 @@ impl Follower {
     }
 }
 
-/// The time for which things are kept, in this world.
+/// The retention times in this world.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Retention {
+pub(super) struct RetentionTimes {
     pub(super) outbox: Duration,
     pub(super) inbox: Duration,
 }

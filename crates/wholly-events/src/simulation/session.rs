@@ -5,39 +5,28 @@
 //! becomes two. An event takes its `sequence` when its transaction begins, as PostgreSQL's does, so
 //! that transactions commit out of their sequence.
 
-use std::cell::Cell;
-
-use rusqlite::{Connection, ToSql, params_from_iter};
-use wholly_core::Timestamp;
+use rusqlite::{Connection, params_from_iter};
 
 use super::planted::Bug;
 use crate::driver::rusqlite::Sqlite;
-use crate::session::{Row, Session, SqlError, Value};
+use crate::session::{Session, SqlCell, SqlResult, SqlRow, SqlValue};
 use crate::sql::{self, Dialect};
 
 /// A transaction of the simulation, and what it has written.
-pub(super) struct Simulated<'a, const SEQUENCED: bool> {
+pub(super) struct SimulatedSession<'a, const SEQUENCED: bool> {
     pub(super) db: &'a Connection,
-    pub(super) next_sequence: &'a Cell<u64>,
+    pub(super) next_sequence: &'a std::cell::Cell<u64>,
     pub(super) bug: Option<Bug>,
-    pub(super) wrote: Wrote,
+    pub(super) writes: WriteSet,
 }
 
 /// The rows of outbox and inbox that a transaction has written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wrote {
+pub(super) struct WriteSet {
     /// The values of each event: id, type, correlation, causation, traceparent, time, data.
-    pub(super) published: Vec<Vec<Kept>>,
+    pub(super) published: Vec<Vec<SqlCell>>,
     /// The values of each mark: reaction, source, id, outcome, time, reason.
-    pub(super) marks: Vec<Vec<Kept>>,
-}
-
-/// A value that outlives its statement.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Kept {
-    Null,
-    Int(i64),
-    Text(String),
+    pub(super) marks: Vec<Vec<SqlCell>>,
 }
 
 /// Publishes with a sequence of this transaction's own.
@@ -71,13 +60,13 @@ const TRIM_TO_LAST_OLD: &str = "SELECT position, id FROM (
 const HEAD_BY_MAX: &str = "UPDATE wholly_feed
     SET head = coalesce((SELECT max(position) FROM wholly_outbox), 0)";
 
-impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
+impl<const SEQUENCED: bool> Session for SimulatedSession<'_, SEQUENCED> {
     const DIALECT: Dialect = if SEQUENCED { Dialect::Postgres } else { Dialect::Sqlite };
 
-    async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<u64, SqlError> {
-        let kept = || values.iter().map(Kept::of).collect();
+    async fn execute(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<u64> {
+        let kept = || values.iter().map(SqlCell::from).collect();
         if sql == sql::PUBLISH {
-            self.wrote.published.push(kept());
+            self.writes.published.push(kept());
             if SEQUENCED {
                 let sequence = self.next_sequence.get();
                 self.next_sequence.set(sequence + 1);
@@ -87,19 +76,19 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
         }
         if sql == sql::RECEIVE {
             if self.bug == Some(Bug::InboxOutsideTheTransaction) {
-                self.wrote.marks.push(kept());
+                self.writes.marks.push(kept());
                 return Ok(1);
             }
             let changed = Sqlite(self.db).execute(sql, values).await?;
             if changed == 1 {
-                self.wrote.marks.push(kept());
+                self.writes.marks.push(kept());
             }
             return Ok(changed);
         }
         Sqlite(self.db).execute(sql, values).await
     }
 
-    async fn pipeline(&mut self, sql: &'static str, values: &[Value<'_>]) -> Result<(), SqlError> {
+    async fn pipeline(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> SqlResult<()> {
         // In PostgreSQL it is all the same whether a statement gives rows that nobody reads.
         match sql == Self::DIALECT.feed_locked() || Some(sql) == Self::DIALECT.sequence() {
             true => self.query(sql, values).await.map(drop),
@@ -110,8 +99,8 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
     async fn query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError> {
+        values: &[SqlValue<'_>],
+    ) -> SqlResult<Vec<SqlRow>> {
         let mut sqlite = Sqlite(self.db);
         if Some(sql) == Self::DIALECT.sequence() {
             if self.bug == Some(Bug::PositionsReusedAfterTrimming) {
@@ -133,7 +122,7 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
         }
     }
 
-    async fn batch(&mut self, sql: &'static str) -> Result<(), SqlError> {
+    async fn batch(&mut self, sql: &'static str) -> SqlResult<()> {
         // The tables' block is one for PostgreSQL alone; what is in it is not.
         let tables = sql.find("CREATE TABLE").filter(|_| sql.starts_with("DO $$"));
         let sql = tables.map_or(sql, |from| sql[from..].trim_end_matches("END IF;\nEND $$"));
@@ -149,50 +138,28 @@ impl<const SEQUENCED: bool> Session for Simulated<'_, SEQUENCED> {
 }
 
 /// Writes what a transaction had kept back, or should have lost: for planted bugs.
-pub(super) fn write(db: &Connection, sequenced: bool, wrote: &Wrote, next: &Cell<u64>) {
-    for event in &wrote.published {
-        let sequence = Kept::Int(i64::try_from(next.get()).unwrap());
+pub(super) fn write(
+    db: &Connection,
+    sequenced: bool,
+    writes: &WriteSet,
+    next: &std::cell::Cell<u64>,
+) {
+    for event in &writes.published {
+        let sequence = SqlCell::Int(i64::try_from(next.get()).unwrap());
         next.set(next.get() + 1);
         let (sql, own) =
             if sequenced { (PUBLISH_LATE, Some(&sequence)) } else { (sql::PUBLISH, None) };
-        db.execute(sql, params_from_iter(event.iter().chain(own))).unwrap();
+        db.execute(sql, params_from_iter(event.iter().chain(own).map(SqlValue::from))).unwrap();
     }
-    for mark in &wrote.marks {
-        db.execute(sql::RECEIVE, params_from_iter(mark)).unwrap();
-    }
-}
-
-impl Kept {
-    fn of(value: &Value<'_>) -> Self {
-        match value {
-            Value::Null => Self::Null,
-            Value::Int(number) => Self::Int(*number),
-            Value::Text(text) => Self::Text((*text).to_owned()),
-        }
-    }
-
-    pub(super) fn time(&self) -> Timestamp {
-        match self {
-            Self::Int(millis) => Timestamp::from_millis(u64::try_from(*millis).unwrap()),
-            Self::Null | Self::Text(_) => Timestamp::default(),
-        }
-    }
-
-    pub(super) fn text(&self) -> &str {
-        match self {
-            Self::Text(text) => text,
-            Self::Null | Self::Int(_) => "",
-        }
+    for mark in &writes.marks {
+        db.execute(sql::RECEIVE, params_from_iter(mark.iter().map(SqlValue::from))).unwrap();
     }
 }
 
-impl ToSql for Kept {
-    fn to_sql(&self) -> rusqlite::Result<rusqlite::types::ToSqlOutput<'_>> {
-        use rusqlite::types::{ToSqlOutput, ValueRef};
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
-            Self::Int(number) => ValueRef::Integer(*number),
-            Self::Text(text) => ValueRef::Text(text.as_bytes()),
-        }))
+/// The text of a value; none where it is another.
+pub(super) fn text(value: &SqlCell) -> &str {
+    match value {
+        SqlCell::Text(text) => text,
+        SqlCell::Null | SqlCell::Int(_) => "",
     }
 }

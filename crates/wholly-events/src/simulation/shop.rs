@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::handlers::Handlers;
-use crate::choreography::plan::{Plan, Retry};
+use crate::choreography::plan::{RetryPolicy, ServicePlan};
 use crate::declaration::Declaration;
 
 /// The way in which the three services go about an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Shop {
+pub(super) enum ShopKind {
     /// One after the other: reserve, then charge.
     Sequential,
     /// Both at once; each undoes its own where the other refuses, which may be before it began. A
@@ -38,10 +37,10 @@ pub(super) const LIMIT: u32 = 100;
 /// The goods that there are at first.
 pub(super) const STOCK: u32 = 12;
 
-impl Shop {
+impl ShopKind {
     pub(super) const ALL: [Self; 3] = [Self::Sequential, Self::Parallel, Self::Gateway];
 
-    pub(super) fn plan(self, service: usize) -> Plan {
+    pub(super) fn plan(self, service: usize) -> ServicePlan {
         let text = match (self, service) {
             (Self::Sequential, ORDER) => SEQUENTIAL_ORDER,
             (Self::Sequential, INVENTORY) => SEQUENTIAL_INVENTORY,
@@ -53,12 +52,8 @@ impl Shop {
             (Self::Gateway, _) => GATEWAY_PAYMENT,
         };
         let declaration: Declaration = serde_json::from_str(text).unwrap();
-        let retry = Retry { most: Duration::from_secs(10), ..Retry::default() };
-        Plan { declaration, retry }
-    }
-
-    pub(super) fn handlers(self, service: usize) -> Handlers {
-        Handlers::new(self, service)
+        let retry = RetryPolicy { most: Duration::from_secs(10), ..RetryPolicy::default() };
+        ServicePlan { declaration, retry }
     }
 }
 

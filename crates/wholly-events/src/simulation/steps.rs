@@ -1,65 +1,65 @@
-//! The next step, as chance has it; and, when the faults have stopped, all that is left.
+//! The next random step, and the remaining steps after the faults have stopped.
 
 use std::time::Duration;
 
-use super::shop::{NAMES, ORDER, PAYMENT, Shop};
-use super::unfit::NO_EVENT;
-use super::world::{Story, World};
-use super::wrong::{Check, Wrong, ensure};
+use super::shop::{NAMES, ORDER, PAYMENT, ShopKind};
+use super::unreadable::NO_EVENT;
+use super::violation::{Checked, Property, ensure};
+use super::world::{Disruption, World};
 
-/// Rounds until everything must have settled.
+/// The number of rounds within which everything must settle.
 const ROUNDS: u64 = 600;
 
 impl World {
-    pub(super) fn step(&mut self) -> Result<(), Wrong> {
-        // Orders may time out. But what a process has begun does not last longer than it remembers.
-        let may_leap = self.shop == Shop::Gateway && self.story != Story::Forgetful;
-        let time = match self.chance.below(200) {
-            0..2 if may_leap => 60_000 + self.chance.below(540_000),
-            0..4 => self.chance.below(20_000),
-            _ => self.chance.below(40),
+    pub(super) fn step(&mut self) -> Checked {
+        // Orders may time out, but no transaction lasts longer than the retention.
+        let may_leap = self.shop == ShopKind::Gateway && self.story != Disruption::Forgetful;
+        let time = match self.random.below(200) {
+            0..2 if may_leap => 60_000 + self.random.below(540_000),
+            0..4 => self.random.below(20_000),
+            _ => self.random.below(40),
         };
         self.pass(Duration::from_millis(time));
         self.mishap()?;
-        let service = self.chance.index(NAMES.len());
+        let service = self.random.index(NAMES.len());
         if !self.is_up(service) {
-            if self.chance.percent(10) {
+            if self.random.percent(10) {
                 self.start(service)?;
             }
             return Ok(());
         }
-        match self.chance.below(100) {
+        match self.random.below(100) {
             0..14 => self.ask(service),
             14..26 => self.serve(service),
             26..38 => self.take(service),
             38..52 => self.deal(service),
             52..72 => self.commit(service),
             72..75 => self.save(service),
-            75..79 if self.chance.percent(self.sequencing) => self.sequence_now(service),
+            75..79 if self.random.percent(self.sequencing) => self.sequence_now(service),
             79..84 => self.retry(service),
             84..86 => self.time_out(service),
-            86..93 if self.chance.percent(self.gateway.haste) => self.gateway_step(),
+            86..93 if self.random.percent(self.gateway.haste) => self.gateway_step(),
             93..95 => self.trim(service),
             95..96 => self.operate(service),
-            96..97 => self.give_up(service),
+            96..97 => self.drop_some_parked(service),
             97..100 => self.place(),
             _ => Ok(()),
         }
     }
 
-    /// Befalls a service, or all of them.
-    fn mishap(&mut self) -> Result<(), Wrong> {
-        let service = self.chance.index(NAMES.len());
-        match self.chance.below(1_000) {
+    /// A crash, an outage or a restored database.
+    fn mishap(&mut self) -> Checked {
+        let service = self.random.index(NAMES.len());
+        match self.random.below(1_000) {
             0..7 => self.crash(service),
-            7..10 if self.story == Story::Forgetful => self.outage(),
-            10..16 if self.story == Story::Restored => self.dump_or_restore(service),
+            7..10 if self.story == Disruption::Forgetful => self.outage(),
+            10..16 if self.story == Disruption::Restored => self.dump_or_restore(service),
             _ => Ok(()),
         }
     }
 
-    /// Everything that can happen without a fault, round for round, until nothing is left.
-    pub(super) fn drain(&mut self) -> Result<(), Wrong> {
+    /// Runs rounds without faults until everything has settled.
+    pub(super) fn drain(&mut self) -> Checked {
         for round in 0..ROUNDS {
             self.pass(Duration::from_millis(if round % 8 == 7 { 20_000 } else { 50 }));
             self.place()?;
@@ -71,22 +71,22 @@ impl World {
                 return Ok(());
             }
         }
-        // What did not come to its end is told by the check that is meant for it.
+        // The checks report orders without an end more precisely.
         self.check()?;
-        ensure(false, Check::Ends, || format!("it did not settle: {}", self.unsettled()))
+        ensure(false, Property::Ends, || format!("it did not settle: {}", self.unsettled()))
     }
 
-    /// Every service does what it can.
-    pub(super) fn rounds(&mut self) -> Result<(), Wrong> {
+    /// Runs one round of every service.
+    pub(super) fn rounds(&mut self) -> Checked {
         (0..NAMES.len()).try_for_each(|service| self.round(service))
     }
 
-    fn round(&mut self, service: usize) -> Result<(), Wrong> {
+    fn round(&mut self, service: usize) -> Checked {
         if !self.is_up(service) {
             self.start(service)?;
         }
         self.operate(service)?;
-        self.give_up(service)?;
+        self.drop_some_parked(service)?;
         self.sequence_now(service)?;
         for _ in 0..3 {
             self.ask(service)?;
@@ -100,8 +100,9 @@ impl World {
         }
         self.retry(service)?;
         self.time_out(service)?;
-        let flights = self.services[service].life.as_ref().map_or(0, |life| life.flights.len());
-        for _ in 0..2 * flights {
+        let transactions =
+            self.services[service].process.as_ref().map_or(0, |process| process.transactions.len());
+        for _ in 0..2 * transactions {
             self.commit(service)?;
         }
         for _ in 0..3 {
@@ -111,31 +112,31 @@ impl World {
     }
 
     fn gateway_is_called(&self) -> bool {
-        let life = self.services[PAYMENT].life.as_ref();
-        !self.gateway.late.is_empty() || life.is_some_and(|life| !life.calls.is_empty())
+        let process = self.services[PAYMENT].process.as_ref();
+        !self.gateway.late.is_empty() || process.is_some_and(|process| !process.calls.is_empty())
     }
 
-    fn is_settled(&mut self) -> Result<bool, Wrong> {
+    fn is_settled(&mut self) -> Checked<bool> {
         if !self.unplaced().is_empty() {
             return Ok(false);
         }
         Ok(self.unsettled().is_empty())
     }
 
-    /// Tells what is not at its end, of whom.
+    /// A description of all work that has not settled.
     fn unsettled(&self) -> String {
         let mut left = Vec::new();
         for (nth, service) in self.services.iter().enumerate() {
-            let Some(life) = &service.life else {
+            let Some(process) = &service.process else {
                 left.push(format!("{} is down", NAMES[nth]));
                 continue;
             };
             let rows = service.database.rows();
             let waits = rows["wholly_parked"] + rows["wholly_timeout"];
-            if waits > 0 || !life.flights.is_empty() || !life.calls.is_empty() {
-                left.push(format!("{} waits: {waits}, {}", NAMES[nth], life.flights.len()));
+            if waits > 0 || !process.transactions.is_empty() || !process.calls.is_empty() {
+                left.push(format!("{} waits: {waits}, {}", NAMES[nth], process.transactions.len()));
             }
-            for feed in &life.feeds {
+            for feed in &process.feeds {
                 let head = self.services[feed.source].last_position();
                 if feed.status.position != head || feed.refused {
                     let (who, source) = (NAMES[nth], NAMES[feed.source]);
@@ -147,22 +148,22 @@ impl World {
         left.join("; ")
     }
 
-    fn place(&mut self) -> Result<(), Wrong> {
+    fn place(&mut self) -> Checked {
         if !self.is_up(ORDER) {
             return Ok(());
         }
         let open = self.unplaced();
         if !open.is_empty() {
-            let order = open[self.chance.index(open.len())].clone();
+            let order = open[self.random.index(open.len())].clone();
             self.place_order(&order, "OrderCreated");
         }
         if self.fault(10) {
-            let order = self.orders[self.chance.index(self.orders.len())].clone();
+            let order = self.orders[self.random.index(self.orders.len())].clone();
             self.place_order(&order, NO_EVENT);
         }
-        if self.shop == Shop::Parallel && self.faulty {
-            let order = self.orders[self.chance.index(self.orders.len())].clone();
-            let kind = if self.chance.percent(70) { "OrderNoted" } else { "OrderWithdrawn" };
+        if self.shop == ShopKind::Parallel && self.faulty {
+            let order = self.orders[self.random.index(self.orders.len())].clone();
+            let kind = if self.random.percent(70) { "OrderNoted" } else { "OrderWithdrawn" };
             self.place_order(&order, kind);
         }
         Ok(())

@@ -1,53 +1,53 @@
-//! Transactions that a service begins and that end later, and what follows each.
+//! Open transactions of a service, and the next step after each.
 
 use std::time::Duration;
 
-use super::database::{Fate, Work};
-use super::handlers::Fails;
-use super::service::{CallOut, Flight, Then};
+use super::database::{TransactionEnd, TransactionWork};
+use super::handlers::FailurePoint;
+use super::service::{Next, OpenTransaction, PendingCall};
 use super::shop::{ORDER, Order};
-use super::world::{Story, World};
-use super::wrong::{Check, Wrong, ensure};
-use crate::choreography::handle::{Unhandled, call_key};
-use crate::choreography::job::{Job, Reply};
+use super::violation::{Checked, Property, ensure};
+use super::world::{Disruption, World};
+use crate::choreography::handler::{HandlerError, call_key};
+use crate::choreography::job::{JobOutput, StoreJob};
 use crate::choreography::plan::ReactionIndex;
 use crate::choreography::react::Disposition;
-use crate::choreography::timeout::Running;
+use crate::choreography::timeout::PendingTimeout;
 use crate::event::{Event, NewEvent};
 use crate::names::Correlation;
 use crate::store::StoreError;
 
 impl World {
-    /// The next event of a feed is begun with.
-    pub(super) fn deal(&mut self, service: usize) -> Result<(), Wrong> {
-        let life = self.services[service].life.as_ref();
-        let feeds = life.map_or(0, |life| life.feeds.len());
-        let nth = self.chance.index(feeds);
+    /// A service begins to handle the next event of a feed.
+    pub(super) fn deal(&mut self, service: usize) -> Checked {
+        let process = self.services[service].process.as_ref();
+        let feeds = process.map_or(0, |process| process.feeds.len());
+        let nth = self.random.index(feeds);
         if feeds == 0 {
             return Ok(());
         }
         let feed = self.feed(service, nth);
         let source = feed.source;
-        let Some((lane, item)) = feed.reader.begin() else { return Ok(()) };
+        let Some((lane, item)) = feed.reader.take_ready() else { return Ok(()) };
         let (lane, item) = (lane.clone(), item.clone());
         let Some((lane, event)) = self.deal_with(service, source, lane, item) else {
             return Ok(());
         };
-        self.react(service, Then::Deal { source, lane, event, nth: 0 });
+        self.react(service, Next::Deal { source, lane, event, nth: 0 });
         Ok(())
     }
 
-    /// Begins with this reaction to the event, or ends with it, where there is none.
-    fn react(&mut self, service: usize, then: Then) {
-        let Then::Deal { source, lane, event, nth } = &then else { return };
+    /// Begins the next reaction to the event. After the last one, the event is done.
+    fn react(&mut self, service: usize, then: Next) {
+        let Next::Deal { source, lane, event, nth } = &then else { return };
         let index = self.services[service].plan.reactions_to(&event.kind).nth(*nth);
         let (source, lane, event) = (*source, lane.clone(), event.clone());
         match index {
             Some(index) => {
                 let stamp = self.stamp();
                 let (correlation, job) =
-                    (event.correlation.clone(), Job::Receive(index, event, stamp));
-                self.begin(service, Work::Job(job), then, correlation);
+                    (event.correlation.clone(), StoreJob::Receive(index, event, stamp));
+                self.begin(service, TransactionWork::Job(job), then, correlation);
             }
             None => {
                 let Some(nth) = self.one_feed(service, |feed| feed.source == source) else {
@@ -59,12 +59,12 @@ impl World {
         }
     }
 
-    /// A client's order, as an event of this type says.
+    /// A client places or changes an order, by an event of this type.
     pub(super) fn place_order(&mut self, order: &Order, kind: &str) {
         let data = self.data_of(order, kind);
         let stamp = self.stamp();
-        // The program may have made it long ago, or by a clock that is wrong.
-        let time = match self.story == Story::Forgetful && self.fault(10) {
+        // The program may have made the event long ago, or with a wrong clock.
+        let time = match self.story == Disruption::Forgetful && self.fault(10) {
             true => self.ago(self.retention.outbox + Duration::from_secs(60)),
             false => stamp.now,
         };
@@ -78,106 +78,112 @@ impl World {
             data,
         };
         let correlation = event.correlation.clone();
-        self.begin(ORDER, Work::Place(event, stamp.now), Then::Placed, correlation);
+        self.begin(ORDER, TransactionWork::Place(event, stamp.now), Next::Placed, correlation);
     }
 
-    /// Begins a transaction. It may take the lock of its correlation now, and with it the sequence
-    /// of what it publishes; others of the correlation then wait for its end.
+    /// Begins a transaction. It may lock its correlation now and take the sequences of its events.
+    /// Other transactions of the correlation then wait for its end.
     pub(super) fn begin(
         &mut self,
         service: usize,
-        work: Work,
-        then: Then,
+        work: TransactionWork,
+        then: Next,
         correlation: Correlation,
     ) {
-        let early = self.chance.percent(60);
+        let early = self.random.percent(60);
         let one = &mut self.services[service];
-        let Some(life) = &mut one.life else { return };
-        let is_locked = life.flights.iter().any(|flight| flight.locks(&correlation));
+        let Some(process) = &mut one.process else { return };
+        let is_locked =
+            process.transactions.iter().any(|transaction| transaction.locks(&correlation));
         let drawn = (one.database.sequenced && early && !is_locked).then(|| {
             // Room for all that one transaction publishes.
             one.database.next_sequence += 2;
             one.database.next_sequence - 2
         });
-        life.flights.push(Flight { work, then, correlation, drawn });
+        process.transactions.push(OpenTransaction { work, then, correlation, drawn });
     }
 
     /// A transaction ends.
-    pub(super) fn commit(&mut self, service: usize) -> Result<(), Wrong> {
-        let flights = self.services[service].life.as_ref().map_or(0, |life| life.flights.len());
-        if flights == 0 {
+    pub(super) fn commit(&mut self, service: usize) -> Checked {
+        let transactions =
+            self.services[service].process.as_ref().map_or(0, |process| process.transactions.len());
+        if transactions == 0 {
             return Ok(());
         }
-        let nth = self.chance.index(flights);
-        let life = self.services[service].life.as_mut().unwrap();
-        let correlation = &life.flights[nth].correlation;
-        let is_locked = life.flights.iter().any(|flight| flight.locks(correlation));
-        if is_locked && life.flights[nth].drawn.is_none() {
+        let nth = self.random.index(transactions);
+        let process = self.process(service);
+        let correlation = &process.transactions[nth].correlation;
+        let is_locked =
+            process.transactions.iter().any(|transaction| transaction.locks(correlation));
+        if is_locked && process.transactions[nth].drawn.is_none() {
             return Ok(());
         }
-        let flight = life.flights.swap_remove(nth);
-        let fails = self.fault(self.failing).then_some(Fails::Before);
-        let fails = fails.filter(|_| self.chance.percent(50)).map_or(fails, |_| Some(Fails::After));
+        let transaction = process.transactions.swap_remove(nth);
+        let fails = self.fault(self.failing).then_some(FailurePoint::Before);
+        let fails =
+            fails.filter(|_| self.random.percent(50)).map_or(fails, |_| Some(FailurePoint::After));
         self.services[service].handlers.fails.set(fails);
         let fate = self.fate();
-        let ended = self.transact(service, &flight.work, flight.drawn, fate)?;
+        let ended = self.transact(service, &transaction.work, transaction.drawn, fate)?;
         self.services[service].handlers.fails.set(None);
-        if flight
+        if transaction
             .drawn
             .is_some_and(|drawn| drawn + 2 < self.services[service].database.next_sequence)
         {
             self.see("late commit");
         }
         match ended {
-            Ok(Some(reply)) => self.follows(service, flight.then, reply),
+            Ok(Some(reply)) => self.follows(service, transaction.then, reply),
             Ok(None) => {
                 self.see("commit unheard");
-                self.again(service, flight);
+                self.again(service, transaction);
                 Ok(())
             }
-            Err(StoreError::Unhandled(unhandled)) => {
+            Err(StoreError::Handler(failure)) => {
                 self.see("failure");
-                self.has_failed(service, flight.then, unhandled);
+                self.has_failed(service, transaction.then, failure);
                 Ok(())
             }
             Err(error) => panic!("{error}"),
         }
     }
 
-    /// A transaction of which it is not known how it ended is made again, by who must.
-    fn again(&mut self, service: usize, mut flight: Flight) {
+    /// Repeats a transaction whose end is unknown, if the product repeats it.
+    fn again(&mut self, service: usize, mut transaction: OpenTransaction) {
         let stamp = self.stamp();
-        match &mut flight.work {
-            Work::Job(Job::Receive(_, _, at) | Job::Retry(_, _, _, at)) => *at = stamp,
-            Work::Job(Job::Failed(_, _, _, at)) => *at = stamp.now,
+        match &mut transaction.work {
+            TransactionWork::Job(StoreJob::Receive(_, _, at) | StoreJob::Retry(_, _, _, at)) => {
+                *at = stamp
+            }
+            TransactionWork::Job(StoreJob::Failed(_, _, _, at)) => *at = stamp.now,
             _ => {}
         }
-        match flight.then {
-            Then::Retried { .. } | Then::Fired(_) | Then::Abandoned | Then::Placed => {}
-            then => self.begin(service, flight.work, then, flight.correlation),
+        match transaction.then {
+            Next::Retried { .. } | Next::Fired(_) | Next::Abandoned | Next::Placed => {}
+            then => self.begin(service, transaction.work, then, transaction.correlation),
         }
     }
 
-    fn follows(&mut self, service: usize, then: Then, reply: Reply) -> Result<(), Wrong> {
+    fn follows(&mut self, service: usize, then: Next, reply: JobOutput) -> Checked {
         match (then, reply) {
-            (Then::Deal { source, lane, event, nth }, Reply::Disposed(disposition)) => {
+            (Next::Deal { source, lane, event, nth }, JobOutput::Disposed(disposition)) => {
                 let index = self.services[service].plan.reactions_to(&event.kind).nth(nth);
                 self.disposed(service, &disposition, index, &event);
-                self.react(service, Then::Deal { source, lane, event, nth: nth + 1 });
+                self.react(service, Next::Deal { source, lane, event, nth: nth + 1 });
             }
-            (Then::DealFailed { source, lane, event, nth }, _) => {
-                self.react(service, Then::Deal { source, lane, event, nth: nth + 1 });
+            (Next::DealFailed { source, lane, event, nth }, _) => {
+                self.react(service, Next::Deal { source, lane, event, nth: nth + 1 });
             }
-            (Then::Retried { index, event }, Reply::Disposed(disposition)) => {
+            (Next::Retried { index, event }, JobOutput::Disposed(disposition)) => {
                 self.disposed(service, &disposition, Some(index), &event);
             }
-            (Then::Recorded { sequence, .. } | Then::Failed { sequence }, _) => {
-                let life = self.services[service].life.as_mut().unwrap();
-                life.busy.remove(&sequence);
+            (Next::Recorded { sequence, .. } | Next::Failed { sequence }, _) => {
+                let process = self.process(service);
+                process.busy.remove(&sequence);
             }
-            (Then::SetAside { source, lane }, _) => self.is_set_aside(service, source, &lane),
-            (Then::Fired(fired), Reply::Changed(true)) => self.fired(service, &fired)?,
-            (Then::Placed, _) => self.placed = self.heard_of(),
+            (Next::SetAside { source, lane }, _) => self.is_set_aside(service, source, &lane),
+            (Next::Fired(fired), JobOutput::Changed(true)) => self.fired(service, &fired)?,
+            (Next::Placed, _) => self.placed = self.heard_of(),
             _ => {}
         }
         Ok(())
@@ -208,27 +214,27 @@ impl World {
         let one = &mut self.services[service];
         let Some(reaction) = one.plan.reaction(index) else { return };
         let key = call_key(&one.name, &reaction.name, event);
-        let Some(life) = &mut one.life else { return };
-        if life.busy.insert(*sequence) {
+        let Some(process) = &mut one.process else { return };
+        if process.busy.insert(*sequence) {
             let (sequence, event) = (*sequence, event.clone());
-            life.calls.push(CallOut { sequence, index, event, key, answer: None });
+            process.calls.push(PendingCall { sequence, index, event, key, answer: None });
         }
     }
 
-    fn has_failed(&mut self, service: usize, then: Then, unhandled: Unhandled) {
+    fn has_failed(&mut self, service: usize, then: Next, failure: HandlerError) {
         match then {
-            Then::Deal { source, lane, event, nth } => {
+            Next::Deal { source, lane, event, nth } => {
                 let index = self.services[service].plan.reactions_to(&event.kind).nth(nth).unwrap();
-                let then = Then::DealFailed { source, lane, event: event.clone(), nth };
-                self.record_failure(service, index, event, unhandled, then);
+                let then = Next::DealFailed { source, lane, event: event.clone(), nth };
+                self.record_failure(service, index, event, failure, then);
             }
-            Then::Retried { index, event } => {
-                let then = Then::Failed { sequence: 0 };
-                self.record_failure(service, index, event, unhandled, then);
+            Next::Retried { index, event } => {
+                let then = Next::Failed { sequence: 0 };
+                self.record_failure(service, index, event, failure, then);
             }
-            Then::Recorded { sequence, index, event } => {
-                let then = Then::Failed { sequence };
-                self.record_failure(service, index, event, unhandled, then);
+            Next::Recorded { sequence, index, event } => {
+                let then = Next::Failed { sequence };
+                self.record_failure(service, index, event, failure, then);
             }
             _ => {}
         }
@@ -239,17 +245,17 @@ impl World {
         service: usize,
         index: ReactionIndex,
         event: Event,
-        unhandled: Unhandled,
-        then: Then,
+        failure: HandlerError,
+        then: Next,
     ) {
         let name = self.services[service].plan.reaction(index).unwrap().name.clone();
         let correlation = event.correlation.clone();
-        let job = Job::Failed(name, event, unhandled, self.now);
-        self.begin(service, Work::Job(job), then, correlation);
+        let job = StoreJob::Failed(name, event, failure, self.now);
+        self.begin(service, TransactionWork::Job(job), then, correlation);
     }
 
-    /// A time-out was fired: no event that it awaits was there when it fell due.
-    fn fired(&mut self, service: usize, fired: &Running) -> Result<(), Wrong> {
+    /// Checks a fired time-out: no awaited event was published before the due time.
+    fn fired(&mut self, service: usize, fired: &PendingTimeout) -> Checked {
         self.see("time-out");
         let timeouts = &self.services[service].plan.declaration.timeouts;
         let awaits =
@@ -262,29 +268,30 @@ impl World {
             let is_missed = self.missed.contains(&(service, one.id.clone()));
             awaits.contains(&&*one.kind) && one.at <= fired.due && !is_missed
         });
-        ensure(early.is_none(), Check::TimedOut, || {
+        ensure(early.is_none(), Property::TimedOut, || {
             format!("{} of {}, although there was {early:?}", fired.emits, fired.correlation)
         })
     }
 
-    pub(super) fn sequence_now(&mut self, service: usize) -> Result<(), Wrong> {
+    pub(super) fn sequence_now(&mut self, service: usize) -> Checked {
         let fate = self.fate();
         self.sequence(service, fate).map(drop)
     }
 
-    /// Positions are given; returns whether that is heard of.
-    pub(super) fn sequence(&mut self, service: usize, fate: Fate) -> Result<bool, Wrong> {
-        let Some(Reply::Sequenced(end)) = self.job(service, Job::Sequence(None), fate)? else {
+    /// Assigns positions; returns false if the commit had no answer.
+    pub(super) fn sequence(&mut self, service: usize, fate: TransactionEnd) -> Checked<bool> {
+        let Some(JobOutput::Sequenced(end)) = self.job(service, StoreJob::Sequence(None), fate)?
+        else {
             return Ok(false);
         };
-        if let Some(life) = &mut self.services[service].life {
-            life.head = life.head.max(end.head.position);
+        if let Some(process) = &mut self.services[service].process {
+            process.head = process.head.max(end.head.position);
         }
         Ok(true)
     }
 }
 
-impl Flight {
+impl OpenTransaction {
     pub(super) fn locks(&self, correlation: &Correlation) -> bool {
         self.drawn.is_some() && self.correlation == *correlation
     }

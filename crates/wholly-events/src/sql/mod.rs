@@ -1,22 +1,22 @@
 //! The tables of a service, and every statement on them: one place for all drivers.
 //!
-//! A statement says `$1`, `$2` … in the order in which it first uses them, which SQLite and
-//! PostgreSQL both understand. What they write alike is written once, here; what they do not is in
-//! a file each. Another database is another file, and its name in [`Dialect`].
+//! Values are `$1`, `$2` … in the order of their first use, which SQLite and PostgreSQL both
+//! understand. Statements for both are here, other statements in one file for each database. A new
+//! database needs a new file and a variant of [`Dialect`].
 //!
-//! | table | a row is |
+//! | table | row |
 //! |---|---|
 //! | `wholly_outbox` | an event that this service published |
-//! | `wholly_feed` | the one line about its feed: schema, name, head, what was trimmed |
-//! | `wholly_inbox` | an event that a reaction has dealt with |
+//! | `wholly_feed` | the feed's only row: version of the tables, name, head, last trimmed event |
+//! | `wholly_inbox` | an event that a reaction has handled |
 //! | `wholly_correlation` | the lock of a choreographed transaction in this service (PostgreSQL) |
-//! | `wholly_effect` | a reaction that was done, or is suppressed, of one correlation |
-//! | `wholly_parked` | an event that waits: it failed, or stands behind one that did |
-//! | `wholly_timeout` | an event that is to be emitted unless another comes |
-//! | `wholly_cursor` | how far a followed feed was read |
-//! | `wholly_set_aside` | something in a feed that is no event |
+//! | `wholly_effect` | the effect of a reaction on a correlation: done or suppressed |
+//! | `wholly_parked` | a parked event: it failed, is calling, or waits behind another one |
+//! | `wholly_timeout` | an event to emit unless another one arrives |
+//! | `wholly_cursor` | the stored cursor of a followed feed |
+//! | `wholly_set_aside` | an invalid entry of a followed feed |
 //!
-//! INVARIANT: keys are compared by their bytes: no two ids that differ are one to the database.
+//! INVARIANT: keys are compared by their bytes, so ids that differ in case only are different.
 
 #[cfg(any(test, feature = "conformance"))]
 mod all;
@@ -44,7 +44,7 @@ pub enum Dialect {
 }
 
 impl Dialect {
-    /// The statements that make the tables where they are not yet there.
+    /// The statements that create missing tables.
     pub const fn schema(self) -> &'static str {
         match self {
             Self::Sqlite => sqlite::SCHEMA,
@@ -52,8 +52,8 @@ impl Dialect {
         }
     }
 
-    /// Takes the lock of a correlation until the transaction ends. `$1` correlation, `$2` now. Only
-    /// where a transaction does not hold the whole database.
+    /// Locks a correlation until the transaction ends. `$1` correlation, `$2` now. Only for
+    /// databases with concurrent writers.
     pub(crate) const fn lock_correlation(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,
@@ -61,7 +61,7 @@ impl Dialect {
         }
     }
 
-    /// Deletes the locks of correlations that are over.
+    /// Deletes old locks of correlations.
     pub(crate) const fn trim_correlations(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,
@@ -69,7 +69,7 @@ impl Dialect {
         }
     }
 
-    /// Locks the feed's line, and gives head, its id, and what was trimmed, with its id.
+    /// Locks the feed's row; returns the head and the last trimmed event, each with its id.
     pub(crate) const fn feed_locked(self) -> &'static str {
         match self {
             Self::Sqlite => sqlite::FEED_LOCKED,
@@ -77,7 +77,7 @@ impl Dialect {
         }
     }
 
-    /// The same without a lock.
+    /// Returns the same without a lock.
     pub(crate) const fn feed(self) -> &'static str {
         match self {
             Self::Sqlite => sqlite::FEED_LOCKED,
@@ -85,8 +85,8 @@ impl Dialect {
         }
     }
 
-    /// Gives a position to the next `$1` events that are committed and have none, behind the
-    /// locked head. Only where inserting an event does not give it one.
+    /// Assigns positions after the locked head to the next `$1` committed events without one. Only
+    /// for databases where the insertion of an event does not assign its position.
     pub(crate) const fn sequence(self) -> Option<&'static str> {
         match self {
             Self::Sqlite => None,
@@ -95,7 +95,7 @@ impl Dialect {
     }
 }
 
-/// A committed event; `$1` id, type, correlation, causation, traceparent, time, data.
+/// Inserts an event. `$1` id, type, correlation, causation, traceparent, time, data.
 pub(crate) const PUBLISH: &str = "INSERT INTO wholly_outbox
     (id, type, correlation, causation, traceparent, time, data) VALUES ($1, $2, $3, $4, $5, $6, $7)";
 
@@ -104,13 +104,13 @@ pub(crate) const RECEIVE: &str =
     "INSERT INTO wholly_inbox (reaction, source, id, outcome, at, reason)
     VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING";
 
-/// The mark of one reaction. `$1` reaction, source, id.
+/// The inbox row of a reaction. `$1` reaction, source, id.
 pub(crate) const REACTION: &str =
     "SELECT outcome, at, reason FROM wholly_inbox WHERE reaction = $1 AND source = $2 AND id = $3";
 
-/// All that decides what becomes of an event, in one look: whether the reaction has dealt with it,
-/// whether it is parked, the first event that its correlation waits for, and whether the reaction
-/// is suppressed. `$1` reaction, source, id, correlation.
+/// The state that decides the disposition of an event: its outcome, its parked number, the first
+/// parked event of its correlation, and the effect of the reaction. `$1` reaction, source, id,
+/// correlation.
 pub(crate) const LOOK: &str = "SELECT
     (SELECT outcome FROM wholly_inbox WHERE reaction = $1 AND source = $2 AND id = $3),
     (SELECT sequence FROM wholly_parked WHERE reaction = $1 AND source = $2 AND id = $3),
@@ -145,18 +145,17 @@ macro_rules! parked_where {
 /// `$1` sequence.
 pub(crate) const PARKED_ONE: &str = parked_where!("WHERE sequence = $1");
 
-/// The parked events that may be tried: the first of its correlation each, due at `$1`, at most
-/// `$2`.
+/// The parked events to retry: due at `$1`, each the first of its correlation, at most `$2`.
 pub(crate) const PARKED_DUE: &str = parked_where!(
     "AS one WHERE next_try <= $1 AND NOT EXISTS (SELECT 1 FROM wholly_parked AS earlier
     WHERE earlier.correlation = one.correlation AND earlier.sequence < one.sequence)
     ORDER BY next_try LIMIT $2"
 );
 
-/// The time of the next try of all; `NULL` where none is parked.
+/// The time of the next attempt of any parked event; `NULL` if there is none.
 pub(crate) const PARKED_NEXT: &str = "SELECT min(next_try) FROM wholly_parked";
 
-/// All that is parked, for who looks: `$1` after this sequence, `$2` at most.
+/// Lists parked events: after sequence `$1`, at most `$2`.
 pub(crate) const PARKED_LIST: &str =
     parked_where!("WHERE sequence > $1 ORDER BY sequence LIMIT $2");
 
@@ -167,15 +166,15 @@ pub(crate) const PARKED_UPDATE: &str = "UPDATE wholly_parked
 /// `$1` sequence.
 pub(crate) const UNPARK: &str = "DELETE FROM wholly_parked WHERE sequence = $1";
 
-/// Events of a correlation that wait become due: `$1` now, correlation.
+/// Makes the waiting events of a correlation due. `$1` now, correlation.
 pub(crate) const PARKED_WAKE: &str = "UPDATE wholly_parked SET next_try = $1
     WHERE correlation = $2 AND state = 'waiting'";
 
-/// Calls that were out become due: `$1` now.
+/// Makes calls that were out due. `$1` now.
 pub(crate) const CALLS_AGAIN: &str =
     "UPDATE wholly_parked SET next_try = $1 WHERE state = 'calling'";
 
-/// By hand: `$1` now, sequence.
+/// Makes a parked event due, for an operator. `$1` now, sequence.
 pub(crate) const RETRY_NOW: &str = "UPDATE wholly_parked SET next_try = $1 WHERE sequence = $2";
 
 /// `$1` correlation, emits, due, causation, traceparent, data.
@@ -191,7 +190,7 @@ pub(crate) const CANCEL_TIMEOUT: &str =
 pub(crate) const TIMEOUTS_DUE: &str = "SELECT correlation, emits, due, causation, traceparent, data
     FROM wholly_timeout WHERE due <= $1 ORDER BY due LIMIT $2";
 
-/// The time of the next of all.
+/// The due time of the next time-out.
 pub(crate) const TIMEOUT_NEXT: &str = "SELECT min(due) FROM wholly_timeout";
 
 /// `$1` source.
@@ -203,13 +202,13 @@ pub(crate) const ADVANCE: &str = "INSERT INTO wholly_cursor (source, position, i
     SET position = excluded.position, id = excluded.id, at = excluded.at
     WHERE wholly_cursor.position < excluded.position";
 
-/// By hand: `$1` source, position, id, now, reason.
+/// Sets a cursor, for an operator. `$1` source, position, id, now, reason.
 pub(crate) const SET_CURSOR: &str = "INSERT INTO wholly_cursor (source, position, id, at, reason)
     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (source) DO UPDATE
     SET position = excluded.position, id = excluded.id, at = excluded.at,
     reason = excluded.reason";
 
-/// A page of the feed: `$1` after this position, `$2` at most.
+/// A page of the feed: after position `$1`, at most `$2`.
 pub(crate) const PAGE: &str =
     "SELECT position, id, type, correlation, causation, traceparent, time,
     data FROM wholly_outbox WHERE position > $1 ORDER BY position LIMIT $2";
@@ -223,9 +222,9 @@ pub(crate) const NAME_FEED: &str = "INSERT INTO wholly_feed (one, schema, source
 
 pub(crate) const FEED_NAME: &str = "SELECT schema, source FROM wholly_feed";
 
-/// The last event that may be trimmed: at most `$1` positions further than what was trimmed, and
-/// it and all before it older than `$2`. Their times need not ascend: a transaction may be long,
-/// and a clock may be wrong. One that is too young keeps those behind it.
+/// The last event to trim: among the first `$1` events, the last one before which all events are
+/// older than `$2`. Times need not ascend, because a transaction may be long and a clock may be
+/// wrong.
 pub(crate) const TRIM_TO: &str = "SELECT position, id FROM (
         SELECT position, id, max(time) OVER (ORDER BY position) AS youngest FROM (
             SELECT position, id, time FROM wholly_outbox WHERE position IS NOT NULL
@@ -239,7 +238,7 @@ pub(crate) const TRIM: &str = "DELETE FROM wholly_outbox WHERE position <= $1";
 /// `$1` position, id.
 pub(crate) const TRIMMED: &str = "UPDATE wholly_feed SET trimmed = $1, trimmed_id = $2";
 
-/// The time of the newest event that was published, and of the newest that was dealt with; 0 without.
+/// The times of the last published and of the last handled event; 0 if there is none.
 pub(crate) const YOUNGEST: &str = "SELECT
     coalesce((SELECT time FROM wholly_outbox WHERE position IS NOT NULL
         ORDER BY position DESC LIMIT 1), 0),

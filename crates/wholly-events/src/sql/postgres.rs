@@ -1,15 +1,15 @@
-//! What PostgreSQL writes in its own way.
+//! Statements of PostgreSQL.
 //!
-//! Transactions commit in another order than they take numbers, so an event's `sequence` is not its
-//! place in the feed: a reader who went by it would step over an event whose transaction commits
-//! late. The sequencer gives positions to what is committed.
+//! Transactions commit in another order than they take numbers, so an event's `sequence` cannot be
+//! its position: a reader by `sequence` would skip an event whose transaction commits late. The
+//! sequencer assigns positions to committed events.
 
-/// Where all is there, nothing is locked: `CREATE INDEX IF NOT EXISTS` would wait for every open
-/// transaction that wrote, a prepared one as well, and all that write would wait behind it.
+/// Existing tables are not locked: `CREATE INDEX IF NOT EXISTS` would wait for every open writing
+/// transaction, also a prepared one, and later writers would wait behind it.
 ///
-/// `IF NOT EXISTS` does not hold between two transactions, like those of a service that starts
-/// twice at once: the second fails when the first commits. So one waits for the other. The number
-/// is `wholly` in ASCII.
+/// `IF NOT EXISTS` does not protect concurrent transactions, like those of a service that starts
+/// twice at once: the second fails when the first commits. The advisory lock makes one wait for the
+/// other. Its number is `wholly` in ASCII.
 pub(super) const SCHEMA: &str = r#"DO $$ BEGIN
 IF to_regclass(format('%I.wholly_set_aside', current_schema())) IS NULL THEN
 PERFORM pg_advisory_xact_lock(x'77686f6c6c79'::bigint);
@@ -103,11 +103,11 @@ CREATE TABLE IF NOT EXISTS wholly_set_aside (
 END IF;
 END $$"#;
 
-/// The row is locked whether it is new or was there. It stays as it was, so that no index changes.
+/// Locks the new or existing row. An existing row keeps its values, so that no index changes.
 pub(super) const LOCK_CORRELATION: &str = "INSERT INTO wholly_correlation (correlation, at)
     VALUES ($1, $2) ON CONFLICT (correlation) DO UPDATE SET at = wholly_correlation.at";
 
-/// Locks that are older than `$1`; `$2` at most. A lock that is held is waited for.
+/// Deletes rows older than `$1`, at most `$2`. Waits for held locks.
 pub(super) const TRIM_CORRELATIONS: &str = "DELETE FROM wholly_correlation WHERE correlation IN
     (SELECT correlation FROM wholly_correlation WHERE at < $1 ORDER BY at LIMIT $2)";
 
@@ -116,10 +116,10 @@ pub(super) const FEED: &str = "SELECT head, head_id, trimmed, trimmed_id FROM wh
 pub(super) const FEED_LOCKED: &str =
     "SELECT head, head_id, trimmed, trimmed_id FROM wholly_feed FOR UPDATE";
 
-/// INVARIANT: positions come from the head's line, which is locked, and never from the largest
-/// position that is there: trimming would give one twice.
+/// INVARIANT: positions continue from the locked head, never from the largest position in the
+/// table, which after trimming would assign a position twice.
 ///
-/// `NOTIFY` is here and in no publisher's transaction: there it would let one commit at a time, and
+/// `NOTIFY` is here and not in the publisher's transaction, where it would serialize commits and
 /// forbid `PREPARE TRANSACTION`.
 pub(super) const SEQUENCE: &str = "WITH next AS (
         SELECT sequence, id, row_number() OVER (ORDER BY sequence) AS nth FROM (
@@ -135,5 +135,5 @@ pub(super) const SEQUENCE: &str = "WITH next AS (
     FROM (SELECT position, id FROM placed ORDER BY position DESC LIMIT 1) AS last
     RETURNING head, head_id, pg_notify('wholly_feed', source || ' ' || head)::text";
 
-/// Hears of positions that any process gives in this database: the source and its head.
+/// Subscribes to new positions in this database. A notification has the source and its head.
 pub(crate) const LISTEN: &str = "LISTEN wholly_feed";

@@ -1,8 +1,8 @@
-//! What SQLite writes in its own way.
+//! Statements of SQLite.
 //!
-//! SQLite has one writer, so the order of commits is the order of `AUTOINCREMENT`, which never
-//! gives a position twice, also after the last rows were trimmed. A transaction that writes holds
-//! the whole database, and with it every correlation, so there is no table of their locks.
+//! SQLite has one writer, so the order of `AUTOINCREMENT` is the order of commits. It never assigns
+//! a position twice, even after the last rows were trimmed. A writing transaction locks the whole
+//! database, so correlations need no table of locks.
 
 pub(super) const SCHEMA: &str = "\
 CREATE TABLE IF NOT EXISTS wholly_outbox (

@@ -1,7 +1,7 @@
-//! `LISTEN`: a service in PostgreSQL hears at once of events that another process published, or gave
-//! positions to. Its own it hears of without this.
+//! `LISTEN`: a service over PostgreSQL learns at once of events that another process has published
+//! or given a position.
 //!
-//! Nothing depends on it: a notification that is lost is made good by the poll.
+//! Correctness does not depend on it: the poll makes up for a lost notification.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Socket};
 
 use crate::choreography::Service;
-use crate::choreography::pace::Backoff;
-use crate::choreography::service::Parts;
+use crate::choreography::backoff::Backoff;
+use crate::choreography::service::Runtime;
 use crate::session::SqlError;
 use crate::sql::LISTEN;
 
 impl Service<Pool> {
-    /// Listens, on a connection of its own to the service's database, for what other processes do
-    /// there, until the service stops. A connection that is lost is made again.
+    /// Listens for events of other processes until the service stops, on a separate connection to
+    /// the service's database. A lost connection is reopened.
     ///
-    /// Of use where several processes serve one outbox. Without it, each finds what another has
-    /// published by its [poll](crate::Choreography::poll). The connection has to reach PostgreSQL
-    /// itself: a proxy that gives each transaction another connection forwards no notification.
+    /// Use it if several processes serve one outbox. Without it, each finds the events of the
+    /// others by its [poll](crate::Choreography::poll). The connection must reach PostgreSQL
+    /// directly: a proxy that pools transactions forwards no notifications.
     pub fn listen<T>(&self, config: Config, tls: T)
     where
         T: MakeTlsConnect<Socket> + Clone + Send + Sync + 'static,
@@ -30,12 +30,14 @@ impl Service<Pool> {
         T::TlsConnect: Send,
         <T::TlsConnect as TlsConnect<Socket>>::Future: Send,
     {
-        let parts = Arc::clone(self.parts());
+        let runtime = Arc::clone(self.runtime());
         self.spawn(async move {
             let mut backoff = Backoff::default();
             loop {
                 let ended = match config.connect(tls.clone()).await {
-                    Ok((client, connection)) => hear(&parts, &client, connection).await,
+                    Ok((client, connection)) => {
+                        forward_notifications(&runtime, &client, connection).await
+                    }
                     Err(error) => SqlError::of(&error),
                 };
                 tracing::warn!(error = %ended, "no notification comes from the database; a poll \
@@ -46,9 +48,9 @@ impl Service<Pool> {
     }
 }
 
-/// Hears notifications until the connection ends; returns why it did.
-async fn hear<S, T>(
-    parts: &Parts<Pool>,
+/// Forwards notifications until the connection ends; returns the error.
+async fn forward_notifications<S, T>(
+    runtime: &Runtime<Pool>,
     client: &Client,
     mut connection: Connection<S, T>,
 ) -> SqlError
@@ -67,13 +69,13 @@ where
                     return error.into();
                 }
                 is_listening = true;
-                // What was said before nobody heard.
-                parts.published.notify_one();
+                // Earlier notifications were missed.
+                runtime.published.notify_one();
             }
             message = messages.next() => match message {
                 Some(Ok(AsyncMessage::Notification(said))) => {
-                    if is_news(said.payload(), parts) {
-                        parts.published.notify_one();
+                    if is_of_another_process(said.payload(), runtime) {
+                        runtime.published.notify_one();
                     }
                 }
                 Some(Ok(_)) => {}
@@ -84,9 +86,9 @@ where
     }
 }
 
-/// True unless it is another service's, or what this process did itself.
-fn is_news(payload: &str, parts: &Parts<Pool>) -> bool {
+/// True if another process has assigned positions in this service's feed.
+fn is_of_another_process(payload: &str, runtime: &Runtime<Pool>) -> bool {
     let Some((source, head)) = payload.rsplit_once(' ') else { return true };
-    let known = parts.newest.borrow().head().map_or(0, |head| head.position);
-    source == parts.source().as_str() && head.parse() != Ok(known)
+    let known = runtime.tail.borrow().head().map_or(0, |head| head.position);
+    source == runtime.source().as_str() && head.parse() != Ok(known)
 }

@@ -1,7 +1,7 @@
-//! The databases in which a choreographed service lives, a file each.
+//! The databases of choreographed services, one file each.
 //!
-//! A store runs a job in one transaction, which is durable when it answers. Its sessions and its
-//! handlers are its own.
+//! A store runs a job in one transaction, which is durable when the job returns. Each store has its
+//! own type of session and handler.
 
 #[cfg(feature = "tokio-postgres")]
 mod listen;
@@ -19,60 +19,69 @@ pub use sqlite::{SqliteFile, SqliteHandler};
 
 use std::sync::Arc;
 
-use crate::choreography::handle::Unhandled;
-use crate::choreography::job::{Job, Reply};
-use crate::choreography::plan::Plan;
+use crate::choreography::handler::HandlerError;
+use crate::choreography::job::{JobOutput, StoreJob};
+use crate::choreography::plan::{ReactionIndex, ServicePlan};
 use crate::choreography::react::ReactError;
+use crate::declaration::Reaction;
 use crate::session::SqlError;
 
-/// A database in which a choreographed service lives.
+/// The database of a choreographed service.
 pub trait Store: Clone + Send + Sync + 'static {
-    /// The service's code for a reaction, in a transaction of this database.
+    /// The type of handlers, which run in a transaction of this database.
     type Handler: Send + Sync + 'static;
 
-    /// Refuses settings of the database with which a commit can be lost.
+    /// Refuses database settings that can lose commits.
     fn check_settings(&self) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Does the job in one transaction, which is durable when this returns.
+    /// Performs a job in one transaction, which is durable when this returns.
     #[doc(hidden)]
     fn run(
         &self,
-        service: &Arc<Code<Self::Handler>>,
-        job: Job,
-    ) -> impl Future<Output = Result<Reply, StoreError>> + Send;
+        service: &Arc<ServiceCode<Self::Handler>>,
+        job: StoreJob,
+    ) -> impl Future<Output = Result<JobOutput, StoreError>> + Send;
 
-    /// The most jobs that are of use at once.
+    /// The useful number of concurrent jobs.
     fn concurrency(&self) -> usize;
 }
 
 /// A service's plan, and its handlers in the order of its reactions.
 #[derive(Debug)]
-pub struct Code<H> {
-    pub(crate) plan: Plan,
+pub struct ServiceCode<H> {
+    pub(crate) plan: ServicePlan,
     pub(crate) handlers: Vec<H>,
 }
 
-/// Why a job was not done: its transaction was rolled back, or may have been.
+impl<H> ServiceCode<H> {
+    /// The handler of a reaction, and the reaction.
+    fn handler(&self, index: ReactionIndex) -> Result<(&H, &Reaction), HandlerError> {
+        let found = self.handlers.get(index.0).zip(self.plan.reaction(index));
+        found.ok_or_else(|| HandlerError::failed("the reaction has no handler"))
+    }
+}
+
+/// The error of a job. Its transaction was rolled back, unless stated otherwise.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The service's handler failed; its transaction was rolled back.
+    /// The handler failed.
     #[error(transparent)]
-    Unhandled(#[from] Unhandled),
-    /// The database failed, or cannot be reached. A commit may have happened.
+    Handler(#[from] HandlerError),
+    /// The database failed or is unreachable. The transaction may have been committed.
     #[error(transparent)]
     Database(#[from] SqlError),
-    /// Too many jobs wait already.
-    #[error("too many transactions wait for the service's database")]
+    /// Too many jobs are waiting.
+    #[error("too many transactions wait for the service's database; try again later")]
     Busy,
-    /// A setting of the database loses commits.
-    #[error("{setting} is {value}, with which a commit can be lost; set it to {right}")]
+    /// A setting of the database can lose commits.
+    #[error("the database's {setting} is {value}, which can lose commits; set it to {right}")]
     LosesCommits {
         /// The setting.
         setting: String,
         /// Its value.
         value: String,
-        /// A value that is right.
+        /// A safe value.
         right: &'static str,
     },
 }
@@ -80,7 +89,7 @@ pub enum StoreError {
 impl From<ReactError> for StoreError {
     fn from(error: ReactError) -> Self {
         match error {
-            ReactError::Unhandled(unhandled) => Self::Unhandled(unhandled),
+            ReactError::Handler(failure) => Self::Handler(failure),
             ReactError::Sql(error) => Self::Database(error),
         }
     }

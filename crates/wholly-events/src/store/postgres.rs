@@ -1,7 +1,7 @@
-//! A service that lives in PostgreSQL: a pool of deadpool-postgres, a connection for a job.
+//! The store for PostgreSQL: a pool of deadpool-postgres, with one connection for each job.
 //!
-//! Transactions are plain statements, so that a handler has the connection for itself and nothing
-//! rolls back behind its back. A connection whose transaction did not end as it should is closed.
+//! Transactions are plain statements, so a handler has the whole connection. A connection whose
+//! transaction did not end properly is closed.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -13,40 +13,42 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_postgres::{Client, GenericClient, SimpleQueryMessage};
 
-use super::{Code, Store, StoreError};
+use super::{ServiceCode, Store, StoreError};
 use crate::Failure;
-use crate::choreography::handle::{Delivered, Handlers, Incoming, Reacted, Said, Unhandled};
-use crate::choreography::job::{Job, Reply, perform};
+use crate::choreography::handler::{
+    Delivered, HandlerError, HandlerOutput, Handlers, Incoming, Reacted, output,
+};
+use crate::choreography::job::{JobOutput, StoreJob, perform};
 use crate::choreography::plan::ReactionIndex;
 use crate::choreography::{IntoHandler, IntoRecorder, PublishError, Service};
 use crate::declaration::Reaction;
 use crate::driver::tokio_postgres::Postgres;
 use crate::event::NewEvent;
-use crate::session::{Session, SqlError};
+use crate::session::{Session, SqlError, SqlResult};
 
-type Handling<'a> = Pin<Box<dyn Future<Output = Result<Said, Unhandled>> + Send + 'a>>;
+type Handling<'a> = Pin<Box<dyn Future<Output = Result<HandlerOutput, HandlerError>> + Send + 'a>>;
 
-/// A reaction's code, over the connection that has its transaction open.
+/// A reaction's handler, which runs on the connection of its transaction.
 pub type PostgresHandler =
     Box<dyn for<'a> Fn(&'a Client, Delivered, &'a Reaction) -> Handling<'a> + Send + Sync>;
 
-/// A pool of connections to a database on this machine or in a network that is trusted: without
-/// TLS. Build one with deadpool-postgres for another.
+/// A pool of connections without TLS, for a database on this machine or in a trusted network. Use
+/// deadpool-postgres to build one with TLS.
 ///
 /// # Errors
-/// When the text is no connection string.
-pub fn pool(url: &str, connections: usize) -> Result<Pool, SqlError> {
+/// If the text is not a connection string.
+pub fn pool(url: &str, connections: usize) -> SqlResult<Pool> {
     let config: tokio_postgres::Config =
         url.parse().map_err(|why: tokio_postgres::Error| SqlError::of(&why))?;
     let manager = deadpool_postgres::Manager::new(config, tokio_postgres::NoTls);
     Pool::builder(manager).max_size(connections).build().map_err(|why| SqlError::of(&why))
 }
 
-/// READ COMMITTED, whatever the database's default is: the sequencer needs a snapshot for each of
-/// its statements, and a reaction one that is newer than the lock it waited for.
+/// READ COMMITTED, whatever the database's default: the sequencer needs a new snapshot for each
+/// statement, and a reaction needs one from after its lock was granted.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
-/// Settings with which PostgreSQL loses commits, or keeps only half of one.
+/// Settings that can lose commits or parts of them: name, safe values, recommended value.
 const SETTINGS: [(&str, &[&str], &str); 3] = [
     ("fsync", &["on"], "on"),
     ("full_page_writes", &["on"], "on"),
@@ -76,38 +78,38 @@ impl Store for Pool {
 
     async fn run(
         &self,
-        service: &Arc<Code<PostgresHandler>>,
-        job: Job,
-    ) -> Result<Reply, StoreError> {
+        service: &Arc<ServiceCode<PostgresHandler>>,
+        job: StoreJob,
+    ) -> Result<JobOutput, StoreError> {
         let leased = Leased(Some(get(self).await?));
         let (client, statements) = leased.client()?;
-        let handlers = Table(&service.handlers, &service.plan.declaration.reactions);
         let mut session = Postgres::pipelined(client, statements);
-        // Where this fails, the connection is lost, or the server only reads: nothing else is done.
+        // An error here means a lost connection or a read-only server.
         session.batch(BEGIN).await?;
-        let performed = perform(&mut session, &service.plan, &handlers, &job).await;
+        let performed =
+            perform(&mut session, &service.plan, &BorrowedHandlers(service), &job).await;
         let end = if performed.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        // The end is sent with the last statements. It commits nothing where one of them fails.
+        // The end is sent with the last statements. It commits nothing if one of them fails.
         let (answers, ended) = join(session.answers(), client.batch_execute(end)).await;
         drop(session);
         if ended.is_ok() {
             leased.give_back();
         }
-        // After the first error all other statements failed, those of the handler too.
+        // After the first error all later statements failed, including the handler's.
         answers?;
         let reply = performed.map_err(|error| transient(error.into()))?;
-        // A commit without an answer may have happened; the inbox knows it then.
+        // A commit without an answer may have happened. The inbox shows it at the retry.
         ended.map_err(SqlError::from)?;
         Ok(reply)
     }
 
     fn concurrency(&self) -> usize {
-        // Some are for the jobs that no event waits for.
+        // The rest serves the feed and the background tasks.
         self.status().max_size.saturating_sub(RESERVED).max(1)
     }
 }
 
-/// Connections of the pool that reactions leave to feed, sequencer, retries and time-outs.
+/// Connections of the pool reserved for feed, sequencer, retries and time-outs.
 const RESERVED: usize = 4;
 
 async fn get(pool: &Pool) -> Result<Object, StoreError> {
@@ -116,13 +118,13 @@ async fn get(pool: &Pool) -> Result<Object, StoreError> {
 
 /// A connection for one transaction.
 ///
-/// INVARIANT: it goes back into the pool only where its transaction has ended; else, also where the
-/// job's future is dropped half-way, it is closed, which rolls back.
+/// INVARIANT: the connection returns to the pool only after its transaction has ended. Otherwise,
+/// also when the job's future is dropped, it is closed, which rolls back.
 struct Leased(Option<Object>);
 
 impl Leased {
     /// The connection, and its prepared statements.
-    fn client(&self) -> Result<(&Client, &StatementCache), SqlError> {
+    fn client(&self) -> SqlResult<(&Client, &StatementCache)> {
         let gone = || SqlError("the connection was given back already".to_owned());
         let object = self.0.as_ref().ok_or_else(gone)?;
         Ok((object, &object.statement_cache))
@@ -141,10 +143,11 @@ impl Drop for Leased {
     }
 }
 
-/// A handler that failed because of the database, and not of the event, is tried again at once:
-/// deadlocks and serialization failures, a connection that is lost, a server that ends or is full.
+/// Turns a handler's error into a database error if the database caused it, so that the job is
+/// retried at once: deadlocks, serialization failures, lost connections, a server that stops or is
+/// full.
 fn transient(error: StoreError) -> StoreError {
-    let StoreError::Unhandled(Unhandled::Failed(failure)) = &error else { return error };
+    let StoreError::Handler(HandlerError::Failed(failure)) = &error else { return error };
     let Some(cause) = failure.downcast_ref::<tokio_postgres::Error>() else { return error };
     let class = cause.code().map(|code| &code.code()[..2]);
     if cause.is_closed() || matches!(class, Some("08" | "40" | "53" | "57")) {
@@ -154,8 +157,8 @@ fn transient(error: StoreError) -> StoreError {
 }
 
 impl Service<Pool> {
-    /// Publishes an event with which a choreography begins, in the caller's transaction, and starts
-    /// the time-outs that count from it. [`wake`](Self::wake) it after the commit.
+    /// Publishes an event that begins a choreography in the caller's transaction, and starts its
+    /// time-outs. Call [`wake`](Self::wake) after the commit.
     ///
     /// # Errors
     /// See [`PublishError`].
@@ -168,32 +171,31 @@ impl Service<Pool> {
     }
 }
 
-struct Table<'a>(&'a [PostgresHandler], &'a [Reaction]);
+/// The handlers, borrowed. The compiler proves the futures of this type `Send`.
+struct BorrowedHandlers<'a>(&'a ServiceCode<PostgresHandler>);
 
-impl Handlers<Postgres<'_>> for Table<'_> {
+impl Handlers<Postgres<'_>> for BorrowedHandlers<'_> {
     async fn handle(
         &self,
         session: &mut Postgres<'_>,
         index: ReactionIndex,
         delivered: Delivered,
-    ) -> Result<Said, Unhandled> {
-        match (self.0.get(index.0), self.1.get(index.0)) {
-            (Some(handler), Some(reaction)) => handler(session.client(), delivered, reaction).await,
-            _ => Err(Unhandled::failed("the reaction has no handler")),
-        }
+    ) -> Result<HandlerOutput, HandlerError> {
+        let (handler, reaction) = self.0.handler(index)?;
+        handler(session.client(), delivered, reaction).await
     }
 }
 
-/// An asynchronous function that borrows the connection: `async fn` items are such functions.
+/// An asynchronous function that borrows the connection, like every `async fn` with this signature.
 pub trait Reacts<'a, E>: Send + Sync {
-    /// What it emits where it succeeds.
+    /// The data emitted on success.
     type Done: Serialize;
-    /// What it emits where it refuses.
+    /// The data emitted on refusal.
     type Refused: Serialize;
-    /// Its future.
+    /// The function's future.
     type Future: Future<Output = Result<Reacted<Self::Done, Self::Refused>, Failure>> + Send + 'a;
 
-    /// Calls it.
+    /// Calls the function.
     fn react(&self, db: &'a Client, incoming: Incoming<E>) -> Self::Future;
 }
 
@@ -224,7 +226,7 @@ where
             let function = Arc::clone(&function);
             Box::pin(async move {
                 let incoming = delivered.read()?;
-                Said::of(function.react(db, incoming).await, reaction)
+                output(function.react(db, incoming).await, reaction)
             })
         })
     }
@@ -232,14 +234,14 @@ where
 
 /// An asynchronous function that records the result of a call.
 pub trait Records<'a, E, C>: Send + Sync {
-    /// What it emits where it succeeds.
+    /// The data emitted on success.
     type Done: Serialize;
-    /// What it emits where it refuses.
+    /// The data emitted on refusal.
     type Refused: Serialize;
-    /// Its future.
+    /// The function's future.
     type Future: Future<Output = Result<Reacted<Self::Done, Self::Refused>, Failure>> + Send + 'a;
 
-    /// Calls it.
+    /// Calls the function.
     fn record(&self, db: &'a Client, incoming: Incoming<E>, called: C) -> Self::Future;
 }
 
@@ -272,7 +274,7 @@ where
             Box::pin(async move {
                 let called = delivered.called()?;
                 let incoming = delivered.read()?;
-                Said::of(function.record(db, incoming, called).await, reaction)
+                output(function.record(db, incoming, called).await, reaction)
             })
         })
     }

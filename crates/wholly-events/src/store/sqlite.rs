@@ -1,5 +1,5 @@
-//! A service that lives in SQLite: [`wholly_participant::sqlite::Database`], whose one thread puts
-//! many jobs into one commit.
+//! The store for SQLite: [`wholly_participant::sqlite::Database`], whose thread groups many jobs
+//! into one commit.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,23 +11,26 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wholly_participant::sqlite::{Database, TransactionError};
 
-use super::{Code, Store, StoreError};
+use super::{ServiceCode, Store, StoreError};
 use crate::Failure;
-use crate::choreography::handle::{Delivered, Handlers, Incoming, Reacted, Said, Unhandled};
-use crate::choreography::job::{Job, Reply, perform};
+use crate::choreography::handler::{
+    Delivered, HandlerError, HandlerOutput, Handlers, Incoming, Reacted, output,
+};
+use crate::choreography::job::{JobOutput, StoreJob, perform};
 use crate::choreography::plan::ReactionIndex;
 use crate::choreography::react::ReactError;
 use crate::choreography::{IntoHandler, IntoRecorder, PublishError, Service};
 use crate::declaration::Reaction;
 use crate::driver::rusqlite::Sqlite;
 use crate::event::NewEvent;
-use crate::session::SqlError;
+use crate::session::{SqlError, SqlResult};
 
-/// A reaction's code: it blocks, and only one runs at a time.
-pub type SqliteHandler =
-    Box<dyn Fn(&Connection, Delivered, &Reaction) -> Result<Said, Unhandled> + Send + Sync>;
+/// A reaction's handler. It blocks, and one runs at a time.
+pub type SqliteHandler = Box<
+    dyn Fn(&Connection, Delivered, &Reaction) -> Result<HandlerOutput, HandlerError> + Send + Sync,
+>;
 
-/// Jobs beyond the number that one commit takes only wait.
+/// The number of concurrent jobs; more would only wait for the commit.
 const CONCURRENCY: usize = 256;
 
 impl Store for Database {
@@ -48,10 +51,14 @@ impl Store for Database {
         }
     }
 
-    async fn run(&self, service: &Arc<Code<SqliteHandler>>, job: Job) -> Result<Reply, StoreError> {
+    async fn run(
+        &self,
+        service: &Arc<ServiceCode<SqliteHandler>>,
+        job: StoreJob,
+    ) -> Result<JobOutput, StoreError> {
         let service = Arc::clone(service);
         let work = move |db: &rusqlite::Transaction<'_>| {
-            // The way through the database's error, which rolls back.
+            // An error of the closure makes the database roll back.
             perform_ready(db, &service, &job).map_err(|error| Box::new(error) as Failure)
         };
         self.transaction(work).await.map_err(of)
@@ -62,37 +69,27 @@ impl Store for Database {
     }
 }
 
-/// A service's SQLite file in the hands of an operator: a connection for one job after the other.
+/// A service's SQLite file, opened by an operator: one connection, one job at a time.
 #[derive(Clone)]
 pub struct SqliteFile(Arc<Mutex<Connection>>);
 
 impl SqliteFile {
-    /// Opens a file that is there.
+    /// Opens an existing file.
     ///
     /// # Errors
-    /// What SQLite says.
-    pub fn open(path: &Path) -> Result<Self, SqlError> {
+    /// The error of SQLite.
+    pub fn open(path: &Path) -> SqlResult<Self> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "synchronous", "full")?;
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
-    /// For a test that kills nothing and has much to write.
+    /// Turns off durability, for tests that write much and kill nothing.
     #[cfg(test)]
     pub(crate) fn forget_durability(&self) {
         let connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         connection.pragma_update(None, "synchronous", "off").unwrap();
-    }
-
-    fn perform(&self, service: &Code<SqliteHandler>, job: &Job) -> Result<Reply, StoreError> {
-        // A panic of another job rolled its transaction back.
-        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let behavior = TransactionBehavior::Immediate;
-        let db = connection.transaction_with_behavior(behavior).map_err(SqlError::from)?;
-        let reply = perform_ready(&db, service, job)?;
-        db.commit().map_err(SqlError::from)?;
-        Ok(reply)
     }
 }
 
@@ -103,8 +100,18 @@ impl Store for SqliteFile {
         Ok(())
     }
 
-    async fn run(&self, service: &Arc<Code<SqliteHandler>>, job: Job) -> Result<Reply, StoreError> {
-        self.perform(service, &job)
+    async fn run(
+        &self,
+        service: &Arc<ServiceCode<SqliteHandler>>,
+        job: StoreJob,
+    ) -> Result<JobOutput, StoreError> {
+        // A panic of another job rolled its transaction back.
+        let mut connection = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let behavior = TransactionBehavior::Immediate;
+        let db = connection.transaction_with_behavior(behavior).map_err(SqlError::from)?;
+        let reply = perform_ready(&db, service, &job)?;
+        db.commit().map_err(SqlError::from)?;
+        Ok(reply)
     }
 
     fn concurrency(&self) -> usize {
@@ -112,20 +119,19 @@ impl Store for SqliteFile {
     }
 }
 
-/// A job on SQLite, whose statements never wait.
+/// Performs a job on SQLite, whose statements never wait.
 fn perform_ready(
     db: &Connection,
-    service: &Code<SqliteHandler>,
-    job: &Job,
-) -> Result<Reply, ReactError> {
-    let handlers = Table(&service.handlers, &service.plan.declaration.reactions);
-    let performed = perform(&mut Sqlite(db), &service.plan, &handlers, job).now_or_never();
+    service: &ServiceCode<SqliteHandler>,
+    job: &StoreJob,
+) -> Result<JobOutput, ReactError> {
+    let performed = perform(&mut Sqlite(db), &service.plan, service, job).now_or_never();
     performed.unwrap_or_else(|| Err(SqlError("a job of SQLite waited".to_owned()).into()))
 }
 
 impl Service<Database> {
-    /// Publishes an event with which a choreography begins, in the caller's transaction, and starts
-    /// the time-outs that count from it. [`wake`](Self::wake) it after the commit.
+    /// Publishes an event that begins a choreography in the caller's transaction, and starts its
+    /// time-outs. Call [`wake`](Self::wake) after the commit.
     ///
     /// # Errors
     /// See [`PublishError`].
@@ -146,19 +152,15 @@ fn of(error: TransactionError) -> StoreError {
     }
 }
 
-struct Table<'a>(&'a [SqliteHandler], &'a [Reaction]);
-
-impl Handlers<Sqlite<'_>> for Table<'_> {
+impl Handlers<Sqlite<'_>> for ServiceCode<SqliteHandler> {
     async fn handle(
         &self,
         session: &mut Sqlite<'_>,
         index: ReactionIndex,
         delivered: Delivered,
-    ) -> Result<Said, Unhandled> {
-        match (self.0.get(index.0), self.1.get(index.0)) {
-            (Some(handler), Some(reaction)) => handler(session.0, delivered, reaction),
-            _ => Err(Unhandled::failed("the reaction has no handler")),
-        }
+    ) -> Result<HandlerOutput, HandlerError> {
+        let (handler, reaction) = self.handler(index)?;
+        handler(session.0, delivered, reaction)
     }
 }
 
@@ -170,7 +172,7 @@ where
     R: Serialize,
 {
     fn into_handler(self) -> SqliteHandler {
-        Box::new(move |db, delivered, reaction| Said::of(self(db, delivered.read()?), reaction))
+        Box::new(move |db, delivered, reaction| output(self(db, delivered.read()?), reaction))
     }
 }
 
@@ -185,7 +187,7 @@ where
     fn into_handler(self) -> SqliteHandler {
         Box::new(move |db, delivered, reaction| {
             let called = delivered.called()?;
-            Said::of(self(db, delivered.read()?, called), reaction)
+            output(self(db, delivered.read()?, called), reaction)
         })
     }
 }

@@ -76,7 +76,7 @@ mod tests {
     fn what_is_no_feed_is_refused_and_a_secret_is_not_repeated() {
         for (text, says) in [
             ("[feeds.order]", "missing field `url`"),
-            ("[feeds.order]\nurl = 'a/feed'", "no address of a feed"),
+            ("[feeds.order]\nurl = 'a/feed'", "is not a feed's address"),
             ("[feeds.order]\nurl = 'http://a/feed?x=1'", "no query"),
             ("[feeds.order]\nurl = 'http://a/feed'\nuri = 1", "did you mean `url`?"),
             ("[feeds.'a b']\nurl = 'http://a/feed'", "service name"),

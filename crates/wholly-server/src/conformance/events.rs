@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use wholly_events::conformance::Verdict;
-use wholly_events::conformance::follower::{Process, follower_conformance};
+use wholly_events::conformance::follower::{ServiceProcess, follower_conformance};
 use wholly_events::feed::HttpFeed;
 
 use super::tell;
@@ -72,7 +72,7 @@ struct Service {
     running: Option<Child>,
 }
 
-impl Process for Service {
+impl ServiceProcess for Service {
     async fn kill(&mut self) -> bool {
         match self.running.as_mut() {
             Some(running) => running.kill().await.is_ok(),

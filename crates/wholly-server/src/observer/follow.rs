@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use wholly_events::ServiceName;
-use wholly_events::feed::{Ask, Feed, FeedError, FeedInfo, Page, Start};
+use wholly_events::feed::{Feed, FeedError, FeedInfo, FeedPage, FeedRequest, StartFrom};
 
 use super::store::StoreError;
 use super::{Followed, Kind, Shared, lock, now, services};
@@ -76,8 +76,8 @@ impl Follower<'_> {
         }
         // From the store each time: it may have been begun anew.
         let cursor = self.shared.store.cursor(self.source.clone()).await?;
-        let start = cursor.clone().map_or(Start::Earliest, Start::After);
-        let ask = Ask { start, limit: PAGE, wait: WAIT };
+        let start = cursor.clone().map_or(StartFrom::Earliest, StartFrom::After);
+        let ask = FeedRequest { start, limit: PAGE, wait: WAIT };
         let (info, page) = match self.followed.feed.feed.read(ask).await {
             Ok(read) => read,
             Err(FeedError::Refused(why)) if cursor.is_some() => {
@@ -114,7 +114,7 @@ impl Follower<'_> {
         }
     }
 
-    fn reached(&self, page: &Page) {
+    fn reached(&self, page: &FeedPage) {
         let mut read = lock(&self.followed.read);
         if read.unreachable {
             tracing::info!(feed = %self.source, "a feed can be reached again");

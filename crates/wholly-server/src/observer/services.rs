@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
-use wholly_events::choreography::{FeedStatus, Status};
+use wholly_events::choreography::{FeedStatus, ServiceStatus};
 
 use super::judge::Declarations;
 use super::store::{Observed, StoreError};
@@ -84,7 +84,7 @@ async fn status(shared: &Shared, followed: &Followed) -> Result<(), StoreError> 
     Ok(())
 }
 
-fn measures(feed: &ConfiguredFeed, status: &Status) -> ServiceMeasures {
+fn measures(feed: &ConfiguredFeed, status: &ServiceStatus) -> ServiceMeasures {
     let count =
         |stuck: bool| status.parked.iter().filter(|parked| parked.stuck || !stuck).count() as u64;
     let follows = |one: &FeedStatus| FeedMeasures {

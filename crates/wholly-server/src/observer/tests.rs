@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wholly_core::Timestamp;
-use wholly_events::feed::Page;
-use wholly_events::wire::Placed;
+use wholly_events::feed::FeedPage;
+use wholly_events::wire::PositionedEvent;
 use wholly_events::{Cursor, Declaration, NewEvent, Reaction, Timeout};
 
 use super::Observer;
@@ -90,8 +90,8 @@ pub async fn observing(file: &Path) -> Arc<Observer> {
     let source: wholly_events::ServiceName = "order".parse().unwrap();
     let event = NewEvent::new("OrderCreated", "ORD001", &1).unwrap().from_source(source.clone());
     let cursor = Cursor::at(1, event.id.clone());
-    let events = vec![Placed { position: 1, event }];
-    let page = Page { events, set_aside: Vec::new(), cursor, head: 1 };
+    let events = vec![PositionedEvent { position: 1, event }];
+    let page = FeedPage { events, set_aside: Vec::new(), cursor, head: 1 };
     observer.shared.store.take(source, page, super::now()).await.unwrap();
     Arc::new(observer)
 }

@@ -192,6 +192,7 @@ impl Found<'_> {
         };
         if let Some(said) = self.said(service, name) {
             let ReactionStatus { outcome, at, reason, .. } = said.clone();
+            let outcome = outcome.to_string();
             return Reaction { outcome, at: Some(at), reason, ..reaction };
         }
         if let Some(event) = emitted {
@@ -287,7 +288,7 @@ mod tests {
 
         let said = ReactionStatus {
             reaction: "OrderCreated".parse().unwrap(),
-            outcome: "suppressed".to_owned(),
+            outcome: wholly_events::inbox::ReactionOutcome::Suppressed,
             at: Timestamp::from_millis(7),
             reason: None,
         };

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use wholly_events::choreography::Retry;
+use wholly_events::choreography::RetryPolicy;
 use wholly_events::feed::{self, HttpFeed};
 use wholly_events::{Choreography, Failure, Incoming, NewEvent, Reacted, Service};
 use wholly_participant::sqlite::Database;
@@ -127,7 +127,7 @@ impl Shop {
             .on("InventoryReserved", charge)
             .emits("PaymentTaken")
             .refuses("PaymentRefused")
-            .retry(Retry { first, most, stuck_after: 2 })
+            .retry(RetryPolicy { first, most, stuck_after: 2 })
             .follow("inventory", self.feed(1));
         self.payment = Some(self.node(payment, 2).await);
     }

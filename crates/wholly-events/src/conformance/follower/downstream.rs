@@ -6,11 +6,11 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
-use super::super::report::{Broken, ensure};
+use super::super::report::{RuleFailure, RuleResult, ensure};
 use crate::Event;
-use crate::feed::{Ask, Feed, FeedError, HttpFeed, Page, Start};
+use crate::feed::{Feed, FeedError, FeedPage, FeedRequest, HttpFeed, StartFrom};
 use crate::names::EventId;
-use crate::wire::Placed;
+use crate::wire::PositionedEvent;
 
 /// The longest that the service may take for what it is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -22,16 +22,16 @@ const WAIT: Duration = Duration::from_millis(500);
 /// The events that the service has published, as far as they were read.
 pub(super) struct Downstream {
     pub(super) feed: HttpFeed,
-    start: Start,
+    start: StartFrom,
     /// All that was read, in its order.
-    pub(super) read: Vec<Placed>,
+    pub(super) read: Vec<PositionedEvent>,
     /// Every wait ends then, so that the suite does.
     pub(super) give_up: Instant,
 }
 
 impl Downstream {
     pub(super) fn new(feed: HttpFeed, give_up: Instant) -> Self {
-        Self { feed, start: Start::Earliest, read: Vec::new(), give_up }
+        Self { feed, start: StartFrom::Earliest, read: Vec::new(), give_up }
     }
 
     /// The moment until which something that begins now is waited for.
@@ -40,14 +40,16 @@ impl Downstream {
     }
 
     /// The events that these ones caused, one each, in their order.
-    pub(super) async fn answers(&mut self, causes: &[EventId]) -> Result<Vec<Event>, Broken> {
+    pub(super) async fn answers(&mut self, causes: &[EventId]) -> RuleResult<Vec<Event>> {
         let give_up = self.patience();
         loop {
             let answers = self.known_answers();
             let found: Vec<_> = causes.iter().map(|cause| answers.get(cause)).collect();
             if let Some(found) = found.iter().copied().collect::<Option<Vec<_>>>() {
                 if let Some(many) = found.iter().find(|found| found.len() > 1) {
-                    return Err(Broken::Seen(format!("one event has several answers: {many:?}")));
+                    return Err(RuleFailure::Seen(format!(
+                        "one event has several answers: {many:?}"
+                    )));
                 }
                 return Ok(found.into_iter().flatten().map(|event| (*event).clone()).collect());
             }
@@ -60,7 +62,7 @@ impl Downstream {
     }
 
     /// The answers to this event, after all that there is was read.
-    pub(super) async fn answers_now(&mut self, cause: &EventId) -> Result<usize, Broken> {
+    pub(super) async fn answers_now(&mut self, cause: &EventId) -> RuleResult<usize> {
         while self.read_on(Duration::ZERO).await? > 0 {}
         Ok(self.known_answers().get(cause).map_or(0, Vec::len))
     }
@@ -77,30 +79,30 @@ impl Downstream {
     }
 
     /// Reads a page more; returns the number of its events.
-    async fn read_on(&mut self, wait: Duration) -> Result<usize, Broken> {
+    async fn read_on(&mut self, wait: Duration) -> RuleResult<usize> {
         let page = self.page(&self.start, 1_000, wait).await?;
         let count = page.events.len();
         self.read.extend(page.events);
-        self.start = Start::After(page.cursor);
+        self.start = StartFrom::After(page.cursor);
         Ok(count)
     }
 
     /// A page of the service's feed, as the contract has it. It may be away for a while.
     pub(super) async fn page(
         &self,
-        start: &Start,
+        start: &StartFrom,
         limit: u64,
         wait: Duration,
-    ) -> Result<Page, Broken> {
+    ) -> RuleResult<FeedPage> {
         let give_up = self.patience();
         let (info, page) = loop {
-            let ask = Ask { start: start.clone(), limit, wait };
+            let ask = FeedRequest { start: start.clone(), limit, wait };
             match self.feed.read(ask).await {
                 Ok(read) => break read,
                 Err(FeedError::Unreachable(_)) if Instant::now() < give_up => {
                     tokio::time::sleep(PAUSE).await;
                 }
-                Err(why) => return Err(Broken::Seen(format!("{start:?}: {why}"))),
+                Err(why) => return Err(RuleFailure::Seen(format!("{start:?}: {why}"))),
             }
         };
         let told = || format!("{start:?} by {limit}: {page:?}");
@@ -121,7 +123,7 @@ impl Downstream {
         &self,
         what: &str,
         is_so: impl Fn(&T) -> bool,
-    ) -> Result<T, Broken> {
+    ) -> RuleResult<T> {
         let give_up = self.patience();
         let mut seen = "nothing".to_owned();
         while Instant::now() < give_up {
@@ -135,6 +137,6 @@ impl Downstream {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        Err(Broken::Seen(format!("choreography/status does not show {what}, but {seen}")))
+        Err(RuleFailure::Seen(format!("choreography/status does not show {what}, but {seen}")))
     }
 }

@@ -1,5 +1,5 @@
-//! A check that a service, in any language, keeps the contract of events: as a follower of a feed that
-//! fails in every way, and as a publisher of its own.
+//! A check that a service, in any language, keeps the contract of events: as a follower of a feed
+//! that fails in every way, and as a publisher of its own.
 //!
 //! The suite is the feed that the service follows, and follows the feed of the service. The service
 //! reacts to three types of events, whose data is `{"n": number}`:
@@ -33,7 +33,7 @@ const STARTS_WITHIN: Duration = Duration::from_secs(20);
 
 /// A way to end the service as a crash does, and to start it again over the same database.
 #[expect(async_fn_in_trait, reason = "the suite does not leave the thread")]
-pub trait Process {
+pub trait ServiceProcess {
     /// Ends the service at once, as SIGKILL does; returns false if there is no way to.
     async fn kill(&mut self) -> bool;
 
@@ -46,9 +46,9 @@ pub trait Process {
 
 /// A service that the suite can neither end nor start.
 #[derive(Clone, Copy, Debug)]
-pub struct Running;
+pub struct Unmanaged;
 
-impl Process for Running {
+impl ServiceProcess for Unmanaged {
     async fn kill(&mut self) -> bool {
         false
     }
@@ -58,7 +58,7 @@ impl Process for Running {
     }
 }
 
-/// Why the suite could not be run.
+/// The reason why the suite could not run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConformanceError {
@@ -66,14 +66,17 @@ pub enum ConformanceError {
     #[error("the service does not start: {0}")]
     NotStarted(String),
     /// The service does not follow the suite's feed.
-    #[error("the service did not ask for the feed at http://127.0.0.1:{port}/feed")]
+    #[error(
+        "the service did not read the feed at http://127.0.0.1:{port}/feed; let it follow this address"
+    )]
     NotFollowing {
         /// The port of the suite's feed.
         port: u16,
     },
-    /// The service does not begin at the earliest event: it has read another feed of this name, say.
+    /// The service does not begin at the earliest event: it has read another feed of this name,
+    /// say.
     #[error(
-        "the service asked for the feed after {after}: give it a new database, and let it begin at the \
+        "the service read the feed after {after}; give it a new database, and let it begin at the \
          earliest event"
     )]
     NotNew {
@@ -85,7 +88,7 @@ pub enum ConformanceError {
     Address(String),
 }
 
-struct Suite<P> {
+struct FollowerSuite<P> {
     upstream: Upstream,
     downstream: Downstream,
     process: P,
@@ -101,7 +104,7 @@ struct Suite<P> {
 pub async fn follower_conformance(
     feed: HttpFeed,
     listener: TcpListener,
-    mut process: impl Process,
+    mut process: impl ServiceProcess,
 ) -> Result<Report, ConformanceError> {
     let address = listener.local_addr();
     let port = address.map_err(|why| ConformanceError::Address(why.to_string()))?.port();
@@ -109,8 +112,8 @@ pub async fn follower_conformance(
     process.start().await.map_err(ConformanceError::NotStarted)?;
     let give_up = Instant::now() + LONGEST;
     let downstream = Downstream::new(feed, give_up);
-    let mut suite = Suite { upstream, downstream, process };
-    let asked = suite.asked_since(0, Instant::now() + STARTS_WITHIN).await;
+    let mut suite = FollowerSuite { upstream, downstream, process };
+    let asked = suite.requests_since(0, Instant::now() + STARTS_WITHIN).await;
     let Some(first) = asked.into_iter().next() else {
         return Err(ConformanceError::NotFollowing { port });
     };
@@ -120,13 +123,17 @@ pub async fn follower_conformance(
     Ok(Report { checks: rules::check(&mut suite).await })
 }
 
-impl<P: Process> Suite<P> {
+impl<P: ServiceProcess> FollowerSuite<P> {
     /// The requests for the suite's feed since this one, of which there is at least one, or none
     /// after this time.
-    async fn asked_since(&self, since: usize, give_up: Instant) -> Vec<upstream::Asked> {
+    async fn requests_since(
+        &self,
+        since: usize,
+        give_up: Instant,
+    ) -> Vec<upstream::ReceivedRequest> {
         let mut changes = self.upstream.changes();
         loop {
-            let asked = self.upstream.asked(since);
+            let asked = self.upstream.requests(since);
             let is_over = Instant::now() >= give_up;
             if !asked.is_empty() || is_over {
                 return asked;

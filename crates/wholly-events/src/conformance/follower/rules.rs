@@ -7,11 +7,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::super::report::{Broken, Check, ensure};
-use super::upstream::Fault;
-use super::{Process, Suite};
+use super::super::report::{RuleCheck, RuleFailure, RuleResult, ensure};
+use super::upstream::FeedFault;
+use super::{FollowerSuite, ServiceProcess};
+use crate::choreography::ParkedState;
 use crate::cursor::Cursor;
-use crate::feed::{Ask, CursorRefusal, Feed, FeedError, Start};
+use crate::feed::{CursorRefusal, Feed, FeedError, FeedRequest, StartFrom};
 use crate::names::EventId;
 use crate::{Event, NewEvent};
 
@@ -26,12 +27,12 @@ const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 const WATCHED: Duration = Duration::from_secs(1);
 
 /// Makes every check, in an order in which each can rely on those before it.
-pub(super) async fn check<P: Process>(suite: &mut Suite<P>) -> Vec<Check> {
+pub(super) async fn check<P: ServiceProcess>(suite: &mut FollowerSuite<P>) -> Vec<RuleCheck> {
     let mut checks = Vec::new();
     macro_rules! each {
         ($($rule:literal => $check:ident,)+) => {$(
-            let verdict = Broken::verdict(suite.$check().await);
-            checks.push(Check { rule: $rule, verdict });
+            let verdict = RuleFailure::verdict(suite.$check().await);
+            checks.push(RuleCheck { rule: $rule, verdict });
         )+};
     }
     each! {
@@ -61,40 +62,40 @@ pub(super) async fn check<P: Process>(suite: &mut Suite<P>) -> Vec<Check> {
 }
 
 #[derive(Debug, Deserialize)]
-struct Status {
-    feeds: Vec<FeedStatus>,
-    parked: Vec<ParkedStatus>,
+struct ShownStatus {
+    feeds: Vec<ShownFeed>,
+    parked: Vec<ShownEvent>,
 }
 
 #[derive(Debug, Deserialize)]
-struct FeedStatus {
+struct ShownFeed {
     source: String,
     #[serde(default)]
     error: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
-struct ParkedStatus {
+struct ShownEvent {
     id: EventId,
     correlation: String,
-    state: String,
+    state: ParkedState,
 }
 
-impl Status {
+impl ShownStatus {
     fn is_parked(&self, id: &EventId) -> bool {
         self.parked.iter().any(|parked| parked.id == *id)
     }
 
     fn shows_error(&self) -> bool {
-        let ours = |feed: &&FeedStatus| feed.source == super::upstream::SOURCE;
+        let ours = |feed: &&ShownFeed| feed.source == super::upstream::SOURCE;
         self.feeds.iter().filter(ours).any(|feed| feed.error.is_some())
     }
 }
 
-fn event(kind: &str, correlation: &str, data: &Value) -> Result<NewEvent, Broken> {
+fn event(kind: &str, correlation: &str, data: &Value) -> RuleResult<NewEvent> {
     // A correlation is any text.
     let event = NewEvent::new(kind, format!("{correlation} ü/'"), data);
-    event.map_err(|why| Broken::Seen(why.to_string()))
+    event.map_err(|why| RuleFailure::Seen(why.to_string()))
 }
 
 /// True if the event is of this type, with this data.
@@ -102,8 +103,8 @@ fn says(event: &Event, kind: &str, n: i64) -> bool {
     event.kind.as_str() == kind && event.data::<Value>().is_ok_and(|data| data == json!({ "n": n }))
 }
 
-impl<P: Process> Suite<P> {
-    fn publish(&self, kind: &str, correlation: &str, n: i64) -> Result<EventId, Broken> {
+impl<P: ServiceProcess> FollowerSuite<P> {
+    fn publish(&self, kind: &str, correlation: &str, n: i64) -> RuleResult<EventId> {
         Ok(self.upstream.publish(event(kind, correlation, &json!({ "n": n }))?))
     }
 
@@ -114,7 +115,7 @@ impl<P: Process> Suite<P> {
         correlation: &str,
         n: i64,
         answer: &str,
-    ) -> Result<(), Broken> {
+    ) -> RuleResult {
         let cause = self.publish(kind, correlation, n)?;
         let answers = self.downstream.answers(&[cause]).await?;
         let is_right = answers.iter().all(|one| says(one, answer, n));
@@ -122,7 +123,7 @@ impl<P: Process> Suite<P> {
     }
 
     /// Publishes this many events of a few correlations; returns their ids, by correlation.
-    fn publish_many(&self, name: &str, count: usize) -> Result<Vec<Vec<EventId>>, Broken> {
+    fn publish_many(&self, name: &str, count: usize) -> RuleResult<Vec<Vec<EventId>>> {
         let mut causes = vec![Vec::new(); CORRELATIONS];
         for n in 0..count {
             let correlation = format!("{name}-{}", n % CORRELATIONS);
@@ -133,7 +134,7 @@ impl<P: Process> Suite<P> {
 
     /// Waits until all of them are answered, and looks whether they are in the order of each
     /// correlation.
-    async fn answered_in_order(&mut self, causes: &[Vec<EventId>]) -> Result<(), Broken> {
+    async fn answered_in_order(&mut self, causes: &[Vec<EventId>]) -> RuleResult {
         self.downstream.answers(&causes.concat()).await?;
         let emitted = self.downstream.read.iter().filter_map(|one| one.event.causation.as_ref());
         let emitted: Vec<_> = emitted.collect();
@@ -145,7 +146,7 @@ impl<P: Process> Suite<P> {
         Ok(())
     }
 
-    async fn answered(&mut self) -> Result<(), Broken> {
+    async fn answered(&mut self) -> RuleResult {
         let event = event(ASKED, "answered", &json!({ "n": 1 }))?.in_trace(TRACE);
         let correlation = event.correlation.clone();
         let cause = self.upstream.publish(event);
@@ -165,16 +166,16 @@ impl<P: Process> Suite<P> {
         Ok(())
     }
 
-    async fn refused(&mut self) -> Result<(), Broken> {
+    async fn refused(&mut self) -> RuleResult {
         self.exchange(ASKED, "refused", -1, REFUSED).await
     }
 
-    async fn taken_back(&mut self) -> Result<(), Broken> {
+    async fn taken_back(&mut self) -> RuleResult {
         self.exchange(ASKED, "taken-back", 3, ANSWERED).await?;
         self.exchange(UNDONE, "taken-back", 3, TAKEN_BACK).await
     }
 
-    async fn undone_first(&mut self) -> Result<(), Broken> {
+    async fn undone_first(&mut self) -> RuleResult {
         self.exchange(UNDONE, "undone-first", 4, TAKEN_BACK).await?;
         let late = self.publish(ASKED, "undone-first", 4)?;
         // What comes after it in its correlation shows that it was dealt with.
@@ -183,19 +184,19 @@ impl<P: Process> Suite<P> {
         ensure(answers == 0, || "an event that was undone before it came was answered".to_owned())
     }
 
-    async fn in_order(&mut self) -> Result<(), Broken> {
+    async fn in_order(&mut self) -> RuleResult {
         let causes = self.publish_many("order", 60)?;
         self.answered_in_order(&causes).await
     }
 
-    async fn unknown_type(&mut self) -> Result<(), Broken> {
+    async fn unknown_type(&mut self) -> RuleResult {
         let unknown = self.publish("ConformanceUnheardOf", "unknown", 1)?;
         self.exchange(ASKED, "unknown", 6, ANSWERED).await?;
         let answers = self.downstream.answers_now(&unknown).await?;
         ensure(answers == 0, || "an event of an unknown type was answered".to_owned())
     }
 
-    async fn ids_by_their_bytes(&mut self) -> Result<(), Broken> {
+    async fn ids_by_their_bytes(&mut self) -> RuleResult {
         let mut causes = Vec::new();
         for id in ["Id-A", "id-a"] {
             let event = event(ASKED, "ids", &json!({ "n": 1 }))?;
@@ -204,7 +205,7 @@ impl<P: Process> Suite<P> {
         self.downstream.answers(&causes).await.map(drop)
     }
 
-    async fn no_event(&mut self) -> Result<(), Broken> {
+    async fn no_event(&mut self) -> RuleResult {
         let long = format!("\"{}\"", "x".repeat(crate::DATA_LIMIT));
         let id = "x".repeat(EventId::LIMIT + 1);
         let event = |version: &str, id: &str, data: &str| {
@@ -231,14 +232,14 @@ impl<P: Process> Suite<P> {
         Ok(())
     }
 
-    async fn parked(&mut self) -> Result<(), Broken> {
+    async fn parked(&mut self) -> RuleResult {
         let odd = event(ASKED, "parked", &json!({ "n": "eight" }))?;
         let odd = self.upstream.publish(odd);
         let behind = self.publish(ASKED, "parked", 8)?;
         self.exchange(ASKED, "not-parked", 8, ANSWERED).await?;
-        let status = |status: &Status| status.is_parked(&odd) && status.is_parked(&behind);
+        let status = |status: &ShownStatus| status.is_parked(&odd) && status.is_parked(&behind);
         let status = self.downstream.status("both events as parked", status).await?;
-        for (id, state) in [(&odd, "unreadable"), (&behind, "waiting")] {
+        for (id, state) in [(&odd, ParkedState::Unreadable), (&behind, ParkedState::Waiting)] {
             let is_so = status.parked.iter().any(|one| one.id == *id && one.state == state);
             ensure(is_so, || format!("{id} is not {state}: {status:?}"))?;
             let answers = self.downstream.answers_now(id).await?;
@@ -248,9 +249,9 @@ impl<P: Process> Suite<P> {
     }
 
     /// Goes on from what [`parked`](Self::parked) left.
-    async fn parked_undone(&mut self) -> Result<(), Broken> {
+    async fn parked_undone(&mut self) -> RuleResult {
         self.exchange(UNDONE, "parked", 8, TAKEN_BACK).await?;
-        let is_over = |status: &Status| {
+        let is_over = |status: &ShownStatus| {
             !status.parked.iter().any(|parked| parked.correlation.starts_with("parked"))
         };
         self.downstream.status("that nothing of the correlation is parked", is_over).await?;
@@ -266,20 +267,28 @@ impl<P: Process> Suite<P> {
         })
     }
 
-    async fn broken_answers(&mut self) -> Result<(), Broken> {
-        self.with(&[Fault::Error, Fault::Cut, Fault::NoPage, Fault::Cut, Fault::Error]).await
+    async fn broken_answers(&mut self) -> RuleResult {
+        self.with(&[
+            FeedFault::Error,
+            FeedFault::Cut,
+            FeedFault::NoPage,
+            FeedFault::Cut,
+            FeedFault::Error,
+        ])
+        .await
     }
 
-    async fn late_pages(&mut self) -> Result<(), Broken> {
-        self.with(&[Fault::Late, Fault::Late, Fault::Late]).await
+    async fn late_pages(&mut self) -> RuleResult {
+        self.with(&[FeedFault::Late, FeedFault::Late, FeedFault::Late]).await
     }
 
-    async fn repeated_pages(&mut self) -> Result<(), Broken> {
-        self.with(&[Fault::Overlap, Fault::Stale, Fault::Overlap, Fault::Stale]).await
+    async fn repeated_pages(&mut self) -> RuleResult {
+        self.with(&[FeedFault::Overlap, FeedFault::Stale, FeedFault::Overlap, FeedFault::Stale])
+            .await
     }
 
     /// A check that nothing is lost, doubled or out of order where answers fail so.
-    async fn with(&mut self, faults: &[Fault]) -> Result<(), Broken> {
+    async fn with(&mut self, faults: &[FeedFault]) -> RuleResult {
         let mut all = vec![Vec::new(); CORRELATIONS];
         for fault in faults {
             self.upstream.fail([*fault]);
@@ -299,14 +308,14 @@ impl<P: Process> Suite<P> {
         self.answered_in_order(&all).await
     }
 
-    async fn killed(&mut self) -> Result<(), Broken> {
+    async fn killed(&mut self) -> RuleResult {
         for round in 0..3 {
             let name = format!("killed-{round}");
             let first = self.publish_many(&name, 5 * CORRELATIONS)?;
             // In the middle: some are dealt with, and others need not be.
             self.downstream.answers(&first[0][..1]).await?;
             if !self.process.kill().await {
-                return Err(Broken::NotOffered);
+                return Err(RuleFailure::NotOffered);
             }
             let second = self.publish_many(&name, 5 * CORRELATIONS)?;
             self.goes_on().await?;
@@ -318,27 +327,27 @@ impl<P: Process> Suite<P> {
     }
 
     /// Starts the service, and looks whether it asks from a place that it has kept.
-    async fn goes_on(&mut self) -> Result<(), Broken> {
-        let before = self.upstream.asked_count();
-        self.process.start().await.map_err(Broken::Seen)?;
-        let asked = self.asked_since(before, self.downstream.patience()).await;
+    async fn goes_on(&mut self) -> RuleResult {
+        let before = self.upstream.request_count();
+        self.process.start().await.map_err(RuleFailure::Seen)?;
+        let asked = self.requests_since(before, self.downstream.patience()).await;
         let kept = asked.iter().all(|asked| asked.after.contains('.'));
         ensure(kept && !asked.is_empty(), || format!("it asked after its start: {asked:?}"))
     }
 
-    async fn get(&self, query: &str) -> Result<(http::response::Parts, bytes::Bytes), Broken> {
+    async fn get(&self, query: &str) -> RuleResult<(http::response::Parts, bytes::Bytes)> {
         let asked = self.downstream.feed.get_query(query).await;
-        asked.map_err(|why| Broken::Seen(format!("{query}: {why}")))
+        asked.map_err(|why| RuleFailure::Seen(format!("{query}: {why}")))
     }
 
-    async fn own_pages(&mut self) -> Result<(), Broken> {
+    async fn own_pages(&mut self) -> RuleResult {
         let (parts, body) = self.get("after=earliest").await?;
         let content = parts.headers.get("content-type").and_then(|value| value.to_str().ok());
         ensure(content == Some(crate::wire::BATCH), || format!("content-type {content:?}"))?;
         ensure(body.first() == Some(&b'['), || "a page is no array".to_owned())?;
         let mut all: Option<Vec<EventId>> = None;
         for limit in [1_000, 17, 3] {
-            let (mut start, mut ids) = (Start::Earliest, Vec::new());
+            let (mut start, mut ids) = (StartFrom::Earliest, Vec::new());
             loop {
                 let page = self.downstream.page(&start, limit, Duration::ZERO).await?;
                 if page.events.is_empty() {
@@ -347,7 +356,7 @@ impl<P: Process> Suite<P> {
                     break;
                 }
                 ids.extend(page.events.into_iter().map(|placed| placed.event.id));
-                start = Start::After(page.cursor);
+                start = StartFrom::After(page.cursor);
             }
             let first = all.get_or_insert_with(|| ids.clone());
             ensure(*first == ids, || format!("by {limit} there are other events than by 1000"))?;
@@ -355,35 +364,41 @@ impl<P: Process> Suite<P> {
         ensure(all.is_some_and(|all| !all.is_empty()), || "no event at all".to_owned())
     }
 
-    async fn own_starts(&mut self) -> Result<(), Broken> {
+    async fn own_starts(&mut self) -> RuleResult {
         let wait = Duration::ZERO;
-        let now = self.downstream.page(&Start::Now, 10, wait).await?;
+        let now = self.downstream.page(&StartFrom::Now, 10, wait).await?;
         let is_end = now.events.is_empty() && now.cursor.position == now.head;
         ensure(is_end, || format!("after=now gave {now:?}"))?;
         let asked = event(ASKED, "woken", &json!({ "n": 1 }))?;
-        let start = Start::After(now.cursor);
+        let start = StartFrom::After(now.cursor);
         // The limit shows that it was woken: who was not answers at the end of its wait.
         let waiting = self.downstream.page(&start, 10, Duration::from_secs(30));
         let woken = tokio::time::timeout(Duration::from_secs(15), waiting);
         let (page, _) = join(woken, async { self.upstream.publish(asked) }).await;
-        let page = page.map_err(|_| Broken::Seen("who waited was not woken".to_owned()))??;
+        let page = page.map_err(|_| RuleFailure::Seen("who waited was not woken".to_owned()))??;
         ensure(!page.events.is_empty(), || format!("who waited was woken by {page:?}"))
     }
 
-    async fn own_refusals(&mut self) -> Result<(), Broken> {
-        let page = self.downstream.page(&Start::Earliest, 1, Duration::ZERO).await?;
+    async fn own_refusals(&mut self) -> RuleResult {
+        let page = self.downstream.page(&StartFrom::Earliest, 1, Duration::ZERO).await?;
         let (Some(first), head) = (page.events.first(), page.head) else {
-            return Err(Broken::Seen("the feed has no event".to_owned()));
+            return Err(RuleFailure::Seen("the feed has no event".to_owned()));
         };
         let ahead = Cursor::at(head + 1_000, first.event.id.clone());
         let other = Cursor::at(first.position, EventId::from_checked("none-of-its-own"));
         for (cursor, kind) in [(ahead, "cursor-ahead"), (other, "cursor-other-event")] {
-            let ask = Ask { start: Start::After(cursor.clone()), limit: 1, wait: Duration::ZERO };
+            let ask = FeedRequest {
+                start: StartFrom::After(cursor.clone()),
+                limit: 1,
+                wait: Duration::ZERO,
+            };
             match self.downstream.feed.read(ask).await {
                 Err(FeedError::Refused(CursorRefusal::Said { kind: said, .. })) if said == kind => {
                 }
                 other => {
-                    return Err(Broken::Seen(format!("after={cursor}: {other:?}, not {kind}")));
+                    return Err(RuleFailure::Seen(format!(
+                        "after={cursor}: {other:?}, not {kind}"
+                    )));
                 }
             }
         }
@@ -394,17 +409,17 @@ impl<P: Process> Suite<P> {
         Ok(())
     }
 
-    async fn refusal(&mut self) -> Result<(), Broken> {
-        let before = self.upstream.asked_count();
+    async fn refusal(&mut self) -> RuleResult {
+        let before = self.upstream.request_count();
         self.upstream.refuse(true);
-        self.downstream.status("the refused feed's error", Status::shows_error).await?;
+        self.downstream.status("the refused feed's error", ShownStatus::shows_error).await?;
         let event = self.publish(ASKED, "after-the-refusal", 1)?;
         tokio::time::sleep(WATCHED).await;
         if self.process.kill().await {
             self.goes_on().await?;
-            self.downstream.status("the refused feed's error", Status::shows_error).await?;
+            self.downstream.status("the refused feed's error", ShownStatus::shows_error).await?;
         }
-        let asked = self.upstream.asked(before);
+        let asked = self.upstream.requests(before);
         let elsewhere = asked.iter().find(|asked| asked.refused && !asked.after.contains('.'));
         ensure(elsewhere.is_none(), || format!("it asked for {elsewhere:?}"))?;
         self.upstream.refuse(false);
@@ -415,7 +430,7 @@ impl<P: Process> Suite<P> {
         Ok(())
     }
 
-    async fn once(&mut self) -> Result<(), Broken> {
+    async fn once(&mut self) -> RuleResult {
         while self.downstream.answers_now(&EventId::from_checked("none")).await? > 0 {}
         for (cause, answers) in self.downstream.known_answers() {
             let seen = || format!("{cause} caused {answers:?}");
@@ -425,8 +440,8 @@ impl<P: Process> Suite<P> {
         ensure(own.is_none(), || format!("an event without a cause: {own:?}"))
     }
 
-    async fn asks(&mut self) -> Result<(), Broken> {
-        let wrong = self.upstream.wrong();
+    async fn asks(&mut self) -> RuleResult {
+        let wrong = self.upstream.invalid_requests();
         ensure(wrong.is_empty(), || wrong.join("; "))
     }
 }

@@ -18,19 +18,21 @@ use tokio::task::JoinHandle;
 use crate::NewEvent;
 use crate::cursor::Cursor;
 use crate::event::{now, random_bits};
-use crate::feed::page_header;
+use crate::feed::{page_header, problem};
 use crate::names::{EventId, ServiceName};
 use crate::wire;
 
 /// The name of the feed: the source of its events.
 pub(super) const SOURCE: &str = "conformance";
+/// The detail of every problem.
+const SAYS: &str = "the conformance suite says so";
 
 /// The longest wait that is granted; longer than any follower needs to notice that it was.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// A fault of an answer that has something to give.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Fault {
+pub(super) enum FeedFault {
     /// The server says that it is broken.
     Error,
     /// The connection ends in the middle of the page.
@@ -47,31 +49,31 @@ pub(super) enum Fault {
 
 /// A request, as far as the checks look at it.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct ReceivedRequest {
     pub(super) after: String,
     /// True if it was refused because the suite said so.
     pub(super) refused: bool,
 }
 
 #[derive(Default)]
-struct Log {
+struct UpstreamLog {
     /// The id and the text of each item; the first has the position 1.
     items: Vec<(EventId, String)>,
-    faults: VecDeque<Fault>,
+    faults: VecDeque<FeedFault>,
     refuses: bool,
-    asked: Vec<Asked>,
+    requests: Vec<ReceivedRequest>,
     /// Requests that the contract does not know.
-    wrong: Vec<String>,
+    invalid: Vec<String>,
 }
 
-struct Shared {
-    log: Mutex<Log>,
+struct UpstreamState {
+    log: Mutex<UpstreamLog>,
     changes: watch::Sender<()>,
 }
 
 /// A feed that runs until it is dropped.
 pub(super) struct Upstream {
-    shared: Arc<Shared>,
+    shared: Arc<UpstreamState>,
     serving: JoinHandle<()>,
 }
 
@@ -84,7 +86,7 @@ impl Drop for Upstream {
 impl Upstream {
     pub(super) fn start(listener: TcpListener) -> Self {
         let (log, changes) = (Mutex::default(), watch::Sender::new(()));
-        let shared = Arc::new(Shared { log, changes });
+        let shared = Arc::new(UpstreamState { log, changes });
         let routes = Router::new().route("/feed", get(feed)).with_state(Arc::clone(&shared));
         let serving = tokio::spawn(async move {
             let _ = axum::serve(listener, routes).await;
@@ -110,7 +112,7 @@ impl Upstream {
     }
 
     /// The next answers that have something to give fail so.
-    pub(super) fn fail(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub(super) fn fail(&self, faults: impl IntoIterator<Item = FeedFault>) {
         self.shared.lock().faults.extend(faults);
     }
 
@@ -126,16 +128,16 @@ impl Upstream {
     }
 
     /// The requests since this one.
-    pub(super) fn asked(&self, since: usize) -> Vec<Asked> {
-        self.shared.lock().asked.get(since..).unwrap_or_default().to_vec()
+    pub(super) fn requests(&self, since: usize) -> Vec<ReceivedRequest> {
+        self.shared.lock().requests.get(since..).unwrap_or_default().to_vec()
     }
 
-    pub(super) fn asked_count(&self) -> usize {
-        self.shared.lock().asked.len()
+    pub(super) fn request_count(&self) -> usize {
+        self.shared.lock().requests.len()
     }
 
-    pub(super) fn wrong(&self) -> Vec<String> {
-        self.shared.lock().wrong.clone()
+    pub(super) fn invalid_requests(&self) -> Vec<String> {
+        self.shared.lock().invalid.clone()
     }
 
     /// Told of each request and of each change.
@@ -144,8 +146,8 @@ impl Upstream {
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Log> {
+impl UpstreamState {
+    fn lock(&self) -> MutexGuard<'_, UpstreamLog> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -159,26 +161,29 @@ impl Shared {
 }
 
 #[derive(Deserialize)]
-struct Wanted {
+struct RawQuery {
     after: Option<String>,
     limit: Option<String>,
     wait_ms: Option<String>,
 }
 
-async fn feed(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>) -> Response {
+async fn feed(
+    State(shared): State<Arc<UpstreamState>>,
+    Query(wanted): Query<RawQuery>,
+) -> Response {
     let mut changes = shared.changes.subscribe();
     let after = wanted.after.clone().unwrap_or_else(|| "earliest".to_owned());
     let started = shared.lock().begin(&after, &wanted);
     shared.changes.send_replace(());
     let (after, limit, wait) = match started {
         Ok(started) => started,
-        Err((status, kind)) => return problem(status, kind),
+        Err((status, kind)) => return problem(status, kind, SAYS),
     };
     let give_up = tokio::time::Instant::now() + wait.min(LONGEST_WAIT);
     let (page, fault) = loop {
         changes.mark_unchanged();
         match shared.lock().take(after, limit) {
-            Err((status, kind)) => return problem(status, kind),
+            Err((status, kind)) => return problem(status, kind, SAYS),
             Ok((page, fault)) => {
                 let is_over = tokio::time::Instant::now() >= give_up;
                 if !page.items.is_empty() || is_over {
@@ -191,11 +196,11 @@ async fn feed(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>) -
     // The suite waits until a fault has had its answer.
     shared.changes.send_replace(());
     match fault {
-        None | Some(Fault::Overlap | Fault::Stale) => page.response(false),
-        Some(Fault::Cut) => page.response(true),
-        Some(Fault::Error) => problem(StatusCode::INTERNAL_SERVER_ERROR, "broken"),
-        Some(Fault::NoPage) => "<html>Come back later</html>".into_response(),
-        Some(Fault::Late) => {
+        None | Some(FeedFault::Overlap | FeedFault::Stale) => page.response(false),
+        Some(FeedFault::Cut) => page.response(true),
+        Some(FeedFault::Error) => problem(StatusCode::INTERNAL_SERVER_ERROR, "broken", SAYS),
+        Some(FeedFault::NoPage) => "<html>Come back later</html>".into_response(),
+        Some(FeedFault::Late) => {
             // Until there is more than the page knows, which the suite sees to.
             let more = async {
                 while shared.lock().head() <= page.head && changes.changed().await.is_ok() {}
@@ -206,9 +211,9 @@ async fn feed(State(shared): State<Arc<Shared>>, Query(wanted): Query<Wanted>) -
     }
 }
 
-type Refusal = (StatusCode, &'static str);
+type HttpRefusal = (StatusCode, &'static str);
 
-impl Log {
+impl UpstreamLog {
     fn head(&self) -> u64 {
         self.items.len() as u64
     }
@@ -220,9 +225,13 @@ impl Log {
     }
 
     /// Notes the request; what it asks for, or its refusal.
-    fn begin(&mut self, after: &str, wanted: &Wanted) -> Result<(u64, u64, Duration), Refusal> {
+    fn begin(
+        &mut self,
+        after: &str,
+        wanted: &RawQuery,
+    ) -> Result<(u64, u64, Duration), HttpRefusal> {
         let refused = self.refuses;
-        self.asked.push(Asked { after: after.to_owned(), refused });
+        self.requests.push(ReceivedRequest { after: after.to_owned(), refused });
         if refused {
             return Err((StatusCode::GONE, "cursor-other-event"));
         }
@@ -231,7 +240,7 @@ impl Log {
         };
         let (limit, wait) = (number(&wanted.limit, 1_000), number(&wanted.wait_ms, 0));
         let (Some(limit), Some(wait)) = (limit, wait) else {
-            self.wrong.push(format!("limit={:?} wait_ms={:?}", wanted.limit, wanted.wait_ms));
+            self.invalid.push(format!("limit={:?} wait_ms={:?}", wanted.limit, wanted.wait_ms));
             return Err((StatusCode::BAD_REQUEST, "query"));
         };
         let after = match after {
@@ -240,13 +249,13 @@ impl Log {
             text => match text.parse::<Cursor>() {
                 Ok(cursor) if self.cursor(cursor.position) == cursor => cursor.position,
                 Ok(cursor) => {
-                    self.wrong.push(format!("after={cursor}, which no page gave"));
+                    self.invalid.push(format!("after={cursor}, which no page gave"));
                     let is_ahead = cursor.position > self.head();
                     let kind = if is_ahead { "cursor-ahead" } else { "cursor-other-event" };
                     return Err((StatusCode::GONE, kind));
                 }
                 Err(_) => {
-                    self.wrong.push(format!("after={text}"));
+                    self.invalid.push(format!("after={text}"));
                     return Err((StatusCode::BAD_REQUEST, "query"));
                 }
             },
@@ -255,35 +264,39 @@ impl Log {
     }
 
     /// The page that there is now, and what goes wrong with it.
-    fn take(&mut self, after: u64, limit: u64) -> Result<(Given, Option<Fault>), Refusal> {
+    fn take(
+        &mut self,
+        after: u64,
+        limit: u64,
+    ) -> Result<(ScriptedPage, Option<FeedFault>), HttpRefusal> {
         if self.refuses {
-            let last = self.asked.last_mut();
+            let last = self.requests.last_mut();
             // A request that waited is refused as one that comes.
             last.into_iter().for_each(|asked| asked.refused = true);
             return Err((StatusCode::GONE, "cursor-other-event"));
         }
         let fault = if self.head() > after { self.faults.pop_front() } else { None };
         let (from, to) = match fault {
-            Some(Fault::Overlap) => (after.saturating_sub(5), after + limit),
-            Some(Fault::Stale) => (after.saturating_sub(5), after.saturating_sub(2)),
+            Some(FeedFault::Overlap) => (after.saturating_sub(5), after + limit),
+            Some(FeedFault::Stale) => (after.saturating_sub(5), after.saturating_sub(2)),
             _ => (after, after + limit),
         };
         let to = to.min(self.head());
         let range = usize::try_from(from).unwrap_or(0)..usize::try_from(to).unwrap_or(0);
         let items = self.items.get(range).unwrap_or_default();
         let items = items.iter().map(|(_, text)| text.clone()).collect();
-        Ok((Given { items, cursor: self.cursor(to), head: self.head() }, fault))
+        Ok((ScriptedPage { items, cursor: self.cursor(to), head: self.head() }, fault))
     }
 }
 
 /// A page that is given.
-struct Given {
+struct ScriptedPage {
     items: Vec<String>,
     cursor: Cursor,
     head: u64,
 }
 
-impl Given {
+impl ScriptedPage {
     fn response(&self, cut: bool) -> Response {
         let body = format!("[{}]", self.items.join(","));
         let body = if cut {
@@ -302,14 +315,4 @@ impl Given {
         ];
         (headers, body).into_response()
     }
-}
-
-fn problem(status: StatusCode, kind: &str) -> Response {
-    let title = status.canonical_reason().unwrap_or_default();
-    let body = serde_json::json!({
-        "type": format!("urn:wholly:feed:{kind}"), "title": title, "status": status.as_u16(),
-        "detail": "the conformance suite says so",
-    });
-    let headers = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, headers, body.to_string()).into_response()
 }

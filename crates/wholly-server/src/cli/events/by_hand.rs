@@ -141,10 +141,10 @@ impl DropParked {
         let (number, reason) = (self.number, self.reason.clone());
         let did_not_happen = self.call_did_not_happen;
         self.database.operate(declaration, async |either: Either| {
-            let given_up = with_operator!(&either, one => {
-                one.give_up(number, reason, ending, did_not_happen).await
+            let request = with_operator!(&either, one => {
+                one.drop_parked(number, reason, ending, did_not_happen).await
             });
-            Ok(given_up?)
+            Ok(request?)
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use wholly_events::feed::{Ask, Feed, HttpFeed, Start};
+use wholly_events::feed::{Feed, FeedRequest, HttpFeed, StartFrom};
 use wholly_events::{Cursor, ServiceName};
 use wholly_terminal::write_line;
 
@@ -84,8 +84,8 @@ impl CursorCommand {
     async fn place(&self, to: &Place) -> Result<Cursor, DatabaseError> {
         let start = match to {
             Place::After(cursor) => return Ok(cursor.clone()),
-            Place::Earliest => Start::Earliest,
-            Place::Now => Start::Now,
+            Place::Earliest => StartFrom::Earliest,
+            Place::Now => StartFrom::Now,
         };
         let usage = |why: String| DatabaseError::Usage(why);
         let missing = || usage("earliest and now need the feed's address: --url".to_owned());
@@ -94,7 +94,7 @@ impl CursorCommand {
         if let Some(token) = &self.bearer {
             feed = feed.token(token.expose()).map_err(|why| usage(why.to_string()))?;
         }
-        let ask = Ask { start, limit: 0, wait: Duration::ZERO };
+        let ask = FeedRequest { start, limit: 0, wait: Duration::ZERO };
         let (info, page) =
             feed.read(ask).await.map_err(|why| DatabaseError::Open(why.to_string()))?;
         if info.source != self.feed {

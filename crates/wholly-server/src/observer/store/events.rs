@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 use wholly_core::Timestamp;
-use wholly_events::feed::Page;
+use wholly_events::feed::FeedPage;
 use wholly_events::{Correlation, Cursor, EventId, EventType, ServiceName};
 
 use super::services::declarations;
@@ -56,7 +56,7 @@ impl Store {
     pub async fn take(
         &self,
         source: ServiceName,
-        page: Page,
+        page: FeedPage,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.run(move |db| {

@@ -119,7 +119,7 @@ fn replace_parked(
             one.id.as_str(),
             one.kind.as_str(),
             one.correlation.as_str(),
-            one.state,
+            one.state.as_str(),
             one.stuck,
             i64::try_from(one.tries).unwrap_or(i64::MAX),
             one.error,

@@ -1,6 +1,6 @@
 use wholly_core::Timestamp;
-use wholly_events::feed::Page;
-use wholly_events::wire::Placed;
+use wholly_events::feed::FeedPage;
+use wholly_events::wire::PositionedEvent;
 use wholly_events::{Correlation, Cursor, Event, ServiceName};
 
 use super::super::judge::State;
@@ -17,7 +17,7 @@ fn at(millis: u64) -> Timestamp {
     Timestamp::from_millis(millis)
 }
 
-fn placed(position: u64, kind: &str, correlation: &str) -> Placed {
+fn placed(position: u64, kind: &str, correlation: &str) -> PositionedEvent {
     let event = Event {
         id: format!("{kind}-{correlation}-{position}").parse().unwrap(),
         source: order(),
@@ -28,13 +28,13 @@ fn placed(position: u64, kind: &str, correlation: &str) -> Placed {
         traceparent: None,
         data: "null".to_owned(),
     };
-    Placed { position, event }
+    PositionedEvent { position, event }
 }
 
-fn page(events: Vec<Placed>) -> Page {
+fn page(events: Vec<PositionedEvent>) -> FeedPage {
     let last = events.last().unwrap();
     let cursor = Cursor::at(last.position, last.event.id.clone());
-    Page { events, set_aside: Vec::new(), head: cursor.position, cursor }
+    FeedPage { events, set_aside: Vec::new(), head: cursor.position, cursor }
 }
 
 async fn events(store: &Store, correlation: &str) -> Vec<Observed> {

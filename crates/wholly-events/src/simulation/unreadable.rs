@@ -1,30 +1,30 @@
-//! Events that do not fit: what is no event is set aside, and an operator drops what cannot be read,
-//! or what fails, with a stated end.
+//! Invalid entries, which are set aside, and parked events that an operator drops.
 
-use super::database::{Fate, Work};
+use super::database::{TransactionEnd, TransactionWork};
 use super::planted::Bug;
-use super::service::Then;
+use super::service::Next;
 use super::shop::{NAMES, Order};
-use super::world::{Story, World};
-use super::wrong::{Check, Wrong, ensure};
+use super::violation::{Checked, Property, ensure};
+use super::world::{Disruption, World};
 use crate::choreography::DropError;
-use crate::choreography::job::{GiveUp, Job, Reply};
-use crate::choreography::parked::{Parked, ParkedState};
-use crate::choreography::reader::Item;
+use crate::choreography::feed_reader::Item;
+use crate::choreography::job::{DropRequest, JobOutput, StoreJob};
+use crate::choreography::parked::{ParkedEvent, ParkedState};
 use crate::feed::SetAside;
+use crate::inbox::ReactionOutcome;
 use crate::names::Correlation;
 
-/// An outbox's row that is no event: its data is no JSON.
+/// The type of an invalid outbox row: its data is not JSON.
 pub(super) const NO_EVENT: &str = "NoEvent";
 
 /// The data of an event that no handler reads.
 pub(super) const UNFIT: &str = "\"unfit\"";
 
 /// An event that an operator dropped: service, reaction, source and id.
-pub(super) type Dropped = (usize, String, String, String);
+pub(super) type DroppedEvent = (usize, String, String, String);
 
 impl World {
-    /// Returns the event that is to be dealt with next; what is none is set aside.
+    /// Returns the event to handle next. An invalid entry is set aside.
     pub(super) fn deal_with(
         &mut self,
         service: usize,
@@ -42,16 +42,16 @@ impl World {
     }
 
     fn set_aside(&mut self, service: usize, source: usize, lane: Correlation, what: SetAside) {
-        let then = Then::SetAside { source, lane: lane.clone() };
+        let then = Next::SetAside { source, lane: lane.clone() };
         if self.bug == Some(Bug::NoEventIsPassedOver) {
             return self.is_set_aside(service, source, &lane);
         }
         self.see("set aside");
-        let job = Job::SetAside(self.services[source].name.clone(), what, self.now);
-        self.begin(service, Work::Job(job), then, lane);
+        let job = StoreJob::SetAside(self.services[source].name.clone(), what, self.now);
+        self.begin(service, TransactionWork::Job(job), then, lane);
     }
 
-    /// Passes over what is no event, once it is kept: it is in nobody's way.
+    /// Continues behind an invalid entry after it was stored.
     pub(super) fn is_set_aside(&mut self, service: usize, source: usize, lane: &Correlation) {
         let Some(nth) = self.one_feed(service, |feed| feed.source == source) else { return };
         self.feed(service, nth).reader.done(lane);
@@ -60,15 +60,20 @@ impl World {
 
     /// An operator drops a parked event: one that cannot be read in silence, another one sometimes,
     /// with the refusal that its reaction declares.
-    pub(super) fn give_up(&mut self, service: usize) -> Result<(), Wrong> {
-        let job = Job::Parked(0, u64::MAX >> 1);
-        let Some(Reply::Parked(parked, _)) = self.job(service, job, Fate::Commits)? else {
+    pub(super) fn drop_some_parked(&mut self, service: usize) -> Checked {
+        let job = StoreJob::Parked(0, u64::MAX >> 1);
+        let Some(JobOutput::Parked(parked, _)) = self.job(service, job, TransactionEnd::Commits)?
+        else {
             return Ok(());
         };
-        let flights = self.services[service].life.as_ref().map_or(&[][..], |life| &life.flights);
-        let is_free =
-            |one: &Parked| !flights.iter().any(|flight| flight.locks(&one.event.correlation));
-        let free: Vec<Parked> = parked.into_iter().filter(is_free).collect();
+        let transactions = self.services[service]
+            .process
+            .as_ref()
+            .map_or(&[][..], |process| &process.transactions);
+        let is_free = |one: &ParkedEvent| {
+            !transactions.iter().any(|transaction| transaction.locks(&one.event.correlation))
+        };
+        let free: Vec<ParkedEvent> = parked.into_iter().filter(is_free).collect();
         for parked in free {
             let reaction = self.services[service].plan.by_name(&parked.reaction).unwrap();
             let refuses = &self.services[service].plan.reaction(reaction).unwrap().refuses;
@@ -89,9 +94,9 @@ impl World {
     fn drop_parked(
         &mut self,
         service: usize,
-        parked: &Parked,
+        parked: &ParkedEvent,
         refusal: Option<(crate::EventType, String)>,
-    ) -> Result<(), Wrong> {
+    ) -> Checked {
         let (sequence, reason) = (parked.sequence, "an operator said so".to_owned());
         let may_have_happened = self.call_may_have_happened(service, parked);
         let call_did_not_happen = !may_have_happened || self.bug == Some(Bug::DropsACallThatIsOut);
@@ -104,35 +109,35 @@ impl World {
         let ending = refusal.as_ref().map(|(kind, _)| kind.to_string());
         self.note(service, || format!("an operator drops {key:?}: {ending:?}"));
         self.dropped.insert(key, ending.clone());
-        let given_up = GiveUp { sequence, reason, refusal, call_did_not_happen };
-        let (job, fate) = (Job::GiveUp(given_up, self.stamp()), self.fate());
+        let request = DropRequest { sequence, reason, refusal, call_did_not_happen };
+        let (job, fate) = (StoreJob::Drop(request, self.stamp()), self.fate());
         match self.job(service, job, fate)? {
-            Some(Reply::Refused(DropError::CallIsOut)) => self.see("not dropped"),
-            Some(Reply::Done) if ending.is_some() => self.see("dropped with its refusal"),
-            Some(Reply::Done) => self.see("dropped"),
+            Some(JobOutput::Refused(DropError::CallIsOut)) => self.see("not dropped"),
+            Some(JobOutput::Done) if ending.is_some() => self.see("dropped with its refusal"),
+            Some(JobOutput::Done) => self.see("dropped"),
             Some(reply) => panic!("{reply:?}"),
             None => {}
         }
         Ok(())
     }
 
-    /// The answer that an operator finds at the gateway and in the service.
-    fn call_may_have_happened(&self, service: usize, parked: &Parked) -> bool {
+    /// True if an operator finds the call at the gateway, or out in the service.
+    fn call_may_have_happened(&self, service: usize, parked: &ParkedEvent) -> bool {
         let event = &parked.event;
-        let key = crate::choreography::handle::call_key(
+        let key = crate::choreography::handler::call_key(
             &self.services[service].name,
             &parked.reaction,
             event,
         );
-        let life = self.services[service].life.as_ref();
+        let process = self.services[service].process.as_ref();
         parked.state == ParkedState::Calling
             && (self.gateway.answers.contains_key(&key)
                 || self.gateway.late.iter().any(|(late, _)| *late == key)
-                || life.is_some_and(|life| life.busy.contains(&parked.sequence)))
+                || process.is_some_and(|process| process.busy.contains(&parked.sequence)))
     }
 
-    /// Checks that each follower has kept what is no event, and nothing else.
-    pub(super) fn check_set_aside(&self, service: usize, source: usize) -> Result<(), Wrong> {
+    /// Checks that each follower has stored the invalid entries, and nothing else.
+    pub(super) fn check_set_aside(&self, service: usize, source: usize) -> Checked {
         let ledger = &self.services[source].ledger;
         let is_none = |id: &String| {
             ledger.published.iter().any(|event| event.id == *id && event.kind == NO_EVENT)
@@ -142,14 +147,14 @@ impl World {
             let kept = self.keeps(service, source, *position);
             all += u64::from(kept);
             let is_missed = self.missed.contains(&(service, id.clone()));
-            ensure(kept || is_missed, Check::Kept, || {
+            ensure(kept || is_missed, Property::Kept, || {
                 format!("{} has not kept {id} of {}", NAMES[service], NAMES[source])
             })?;
         }
-        // A publisher that was put back gives its positions again, to other events.
+        // A restored publisher assigns its positions again, to other events.
         let sql = "SELECT count(*) FROM wholly_set_aside WHERE source = ?";
         let kept = self.services[service].database.number(sql, &[NAMES[source]]);
-        ensure(kept == all || self.story == Story::Restored, Check::Kept, || {
+        ensure(kept == all || self.story == Disruption::Restored, Property::Kept, || {
             format!("{} keeps {kept} of {}, and not {all}", NAMES[service], NAMES[source])
         })
     }
@@ -160,10 +165,11 @@ impl World {
         self.services[service].database.number(sql, &values) > 0
     }
 
-    /// A dropped event has the end that was said, and no other.
-    pub(super) fn check_dropped(&self, service: usize) -> Result<(), Wrong> {
+    /// A dropped event has emitted the operator's refusal, and nothing else.
+    pub(super) fn check_dropped(&self, service: usize) -> Checked {
         let one = &self.services[service];
-        for mark in one.ledger.marks.iter().filter(|mark| mark.outcome == "dropped") {
+        for mark in one.ledger.marks.iter().filter(|mark| mark.outcome == ReactionOutcome::Dropped)
+        {
             let all = one.plan.declaration.reactions.iter();
             let declared: Vec<_> = all
                 .filter(|one| one.name.as_str() == mark.reaction)
@@ -177,14 +183,14 @@ impl World {
             let (reaction, source) = (mark.reaction.clone(), mark.source.clone());
             let ending = self.dropped.get(&(service, reaction, source, mark.id.clone()));
             let said = ending.is_some_and(|ending| emitted == ending.iter().collect::<Vec<_>>());
-            ensure(said, Check::Dropped, || {
+            ensure(said, Property::Dropped, || {
                 format!("{} emitted {emitted:?} for {mark:?}, not {ending:?}", NAMES[service])
             })?;
         }
         Ok(())
     }
 
-    /// The order's data, as a client writes it that makes mistakes.
+    /// The order's data, written by a client that makes mistakes.
     pub(super) fn data_of(&mut self, order: &Order, kind: &str) -> String {
         match kind {
             NO_EVENT => "no JSON".to_owned(),

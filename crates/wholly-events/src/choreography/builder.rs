@@ -1,4 +1,4 @@
-//! A choreography, declared: which events a service reacts to, and which it emits.
+//! The builder of a choreography: a service's reactions with their code, and the feeds it follows.
 
 use std::any::TypeId;
 use std::pin::Pin;
@@ -8,15 +8,15 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handle::{Delivered, Incoming, Undone, Unhandled};
-use super::observe::{Ended, Observer};
-use super::plan::{Plan, Retry};
+use super::handler::{Delivered, HandlerError, Incoming, Undone};
+use super::observer::{EndedReaction, ReactionObserver};
+use super::plan::RetryPolicy;
 use crate::Failure;
 use crate::declaration::{Declaration, Reaction, Timeout};
 use crate::event::Event;
-use crate::feed::{Ask, Feed, FeedError, FeedInfo, Page, Start};
+use crate::feed::{Feed, FeedError, FeedInfo, FeedPage, FeedRequest, StartFrom};
 use crate::names::{EventType, InvalidName, ReactionName, ServiceName};
-use crate::store::{Code, Store};
+use crate::store::Store;
 
 /// A function that reacts to an event in a transaction of a store.
 pub trait IntoHandler<S: Store, Types>: 'static {
@@ -30,45 +30,49 @@ pub trait IntoRecorder<S: Store, C, Types>: 'static {
     fn into_handler(self) -> S::Handler;
 }
 
-/// A call that a reaction makes to something that is no database.
+/// A reaction's call to an external system.
 #[derive(Clone, Debug)]
 pub struct CallOut<E> {
     /// The event's data and the event.
     pub incoming: Incoming<E>,
-    /// The key of the call: the same however often it is repeated.
+    /// The idempotency key: the same for every repetition of the call.
     pub idempotency_key: String,
 }
 
-pub(crate) type CallFuture = Pin<Box<dyn Future<Output = Result<String, Unhandled>> + Send>>;
-pub(crate) type Call = Box<dyn Fn(Event, Undone, String) -> CallFuture + Send + Sync>;
-type ReadFuture = Pin<Box<dyn Future<Output = Result<(FeedInfo, Page), FeedError>> + Send>>;
+pub(crate) type CallFuture = Pin<Box<dyn Future<Output = Result<String, HandlerError>> + Send>>;
+pub(crate) type CallFunction = Box<dyn Fn(Event, Undone, String) -> CallFuture + Send + Sync>;
+type ReadFuture = Pin<Box<dyn Future<Output = Result<(FeedInfo, FeedPage), FeedError>> + Send>>;
 
 /// A feed that is followed.
 #[derive(Clone)]
-pub(crate) struct Followed {
+pub(crate) struct FollowedFeed {
     pub(crate) source: ServiceName,
-    pub(crate) start: Start,
-    pub(crate) read: Arc<dyn Fn(Ask) -> ReadFuture + Send + Sync>,
+    pub(crate) start: StartFrom,
+    pub(crate) read: Arc<dyn Fn(FeedRequest) -> ReadFuture + Send + Sync>,
 }
 
-/// Why a choreography cannot be.
+/// The error of an invalid choreography.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidChoreography {
-    /// A name is none.
+    /// A name is not valid.
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// A part of a reaction was declared before any reaction.
-    #[error("{0} belongs to a reaction: declare it after `on`")]
+    #[error("`{0}` belongs to a reaction; call it after `on`")]
     NoReaction(&'static str),
     /// Two reactions have one name.
-    #[error("two reactions are called {0}: give one of them another name with `named`")]
+    #[error("two reactions are named {0}; rename one of them with `named`")]
     Twice(ReactionName),
-    /// A reaction undoes a function that is no reaction.
-    #[error("reaction {0} undoes a function that was not declared before it with `on`")]
+    /// A reaction undoes a function that is not a reaction.
+    #[error(
+        "reaction {0} undoes a function without a reaction; declare that reaction first with `on`"
+    )]
     UndoesNothing(ReactionName),
-    /// A time-out has no awaited event among the reactions.
-    #[error("the time-out {emits} awaits {awaits}, to which the service does not react")]
+    /// A time-out awaits an event without a reaction.
+    #[error(
+        "time-out {emits} awaits {awaits}, but the service does not react to it; add a reaction"
+    )]
     AwaitsNothing {
         /// The event of the time-out.
         emits: EventType,
@@ -76,12 +80,12 @@ pub enum InvalidChoreography {
         awaits: EventType,
     },
     /// Two feeds of one service are followed.
-    #[error("the feed of {0} is followed twice")]
+    #[error("the feed of {0} is followed twice; remove one")]
     FollowedTwice(ServiceName),
-    /// The inbox forgets before the outbox does.
+    /// The inbox's retention is not longer than the outbox's.
     #[error(
-        "the inbox remembers for {inbox:?}, and the outbox keeps events for {outbox:?}: the inbox \
-         must remember for longer"
+        "the inbox's retention is {inbox:?} and the outbox's {outbox:?}; set a longer one for the \
+         inbox"
     )]
     Retention {
         /// The inbox's retention.
@@ -93,23 +97,23 @@ pub enum InvalidChoreography {
 
 /// A service's part in a choreography: its reactions, with their code.
 ///
-/// Each reaction runs in one transaction of the service's own database, together with the inbox
-/// and the outbox; its effect happens once for an event.
-#[must_use = "it does nothing until it is started"]
+/// Each reaction runs in one transaction of the service's database together with inbox and outbox,
+/// and takes effect once for each event.
+#[must_use = "a choreography does nothing until it is started"]
 pub struct Choreography<S: Store> {
     declaration: Result<Declaration, InvalidChoreography>,
-    handlers: Vec<S::Handler>,
-    calls: Vec<Option<Call>>,
+    pub(super) handlers: Vec<S::Handler>,
+    pub(super) calls: Vec<Option<CallFunction>>,
     functions: Vec<[TypeId; 2]>,
-    followed: Vec<Followed>,
-    observer: Option<Observer>,
-    settings: Settings,
+    pub(super) followed: Vec<FollowedFeed>,
+    pub(super) observer: Option<ReactionObserver>,
+    pub(super) settings: ServiceSettings,
 }
 
-/// The times for which things are kept, and the way in which failures are dealt with.
+/// The service's retention times, time limits and retry policy.
 #[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    pub(crate) retry: Retry,
+pub(crate) struct ServiceSettings {
+    pub(crate) retry: RetryPolicy,
     pub(crate) outbox_retention: Duration,
     pub(crate) inbox_retention: Duration,
     pub(crate) unreachable_after: Duration,
@@ -119,10 +123,10 @@ pub(crate) struct Settings {
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-impl Default for Settings {
+impl Default for ServiceSettings {
     fn default() -> Self {
         Self {
-            retry: Retry::default(),
+            retry: RetryPolicy::default(),
             outbox_retention: 7 * DAY,
             inbox_retention: 14 * DAY,
             unreachable_after: DAY,
@@ -132,17 +136,8 @@ impl Default for Settings {
     }
 }
 
-/// The parts of a choreography that is complete.
-pub(crate) struct Built<S: Store> {
-    pub(crate) code: Code<S::Handler>,
-    pub(crate) calls: Vec<Option<Call>>,
-    pub(crate) followed: Vec<Followed>,
-    pub(crate) observer: Option<Observer>,
-    pub(crate) settings: Settings,
-}
-
 impl<S: Store> Choreography<S> {
-    /// A service of this name, which is the source of its events.
+    /// A service with this name, which is the source of its events.
     pub fn new(service: impl AsRef<str>) -> Self {
         let declaration = ServiceName::new(service).map(|service| Declaration {
             service,
@@ -159,11 +154,11 @@ impl<S: Store> Choreography<S> {
             functions: Vec::new(),
             followed: Vec::new(),
             observer: None,
-            settings: Settings::default(),
+            settings: ServiceSettings::default(),
         }
     }
 
-    /// The service emits such events on its own, in its own transactions.
+    /// Declares an event that begins a choreography. The program publishes it itself.
     pub fn begins(self, event: impl AsRef<str>) -> Self {
         self.declare(|declaration| {
             declaration.begins.push(EventType::new(event)?);
@@ -171,24 +166,23 @@ impl<S: Store> Choreography<S> {
         })
     }
 
-    /// The service reacts to such events with this function. Its name is the event's type, unless
-    /// [`named`](Self::named) otherwise.
+    /// Declares a reaction to an event. Its name is the event's type, unless [`named`](Self::named)
+    /// sets another.
     pub fn on<T, H: IntoHandler<S, T>>(self, event: impl AsRef<str>, handler: H) -> Self {
         let function = TypeId::of::<H>();
         self.reaction(event.as_ref(), handler.into_handler(), None, [function; 2])
     }
 
-    /// The service reacts to such events with a call to something that is no database, and then
-    /// records its result.
+    /// Declares a reaction that calls an external system and records the call's result.
     ///
-    /// Before the call, a transaction records that it is out; until its result is recorded, the
-    /// later events of the correlation wait. The call is repeated, with the same key, until it
-    /// gives a result: no answer is no refusal. A refusal of who is called is a result, too: let
-    /// `record` refuse then.
+    /// A transaction before the call records that it is out. Later events of the correlation wait
+    /// until the result is recorded. The call is repeated with the same key until it returns a
+    /// result: a missing answer is not a refusal. If the external system refuses, that is a result,
+    /// and `record` refuses.
     ///
-    /// A call that takes another one back is told in [`Incoming::undone`] what there is to take back.
-    /// A database that is put back to an earlier state knows nothing of the calls made since: compare
-    /// its books with those of who was called.
+    /// A call that undoes another one finds the earlier result in [`Incoming::undone`]. A database
+    /// restored to an earlier state has lost the calls made since: compare its records with those
+    /// of the external system.
     pub fn on_call<E, C, T, F, Fut, R>(self, event: impl AsRef<str>, call: F, record: R) -> Self
     where
         E: DeserializeOwned + Send + 'static,
@@ -199,20 +193,20 @@ impl<S: Store> Choreography<S> {
     {
         let functions = [TypeId::of::<F>(), TypeId::of::<R>()];
         let call = Arc::new(call);
-        let call: Call = Box::new(move |event, undone, idempotency_key| {
+        let call: CallFunction = Box::new(move |event, undone, idempotency_key| {
             let call = Arc::clone(&call);
             Box::pin(async move {
                 let delivered = Delivered { event, undone, called: None };
                 let incoming = delivered.read()?;
                 let result = call(CallOut { incoming, idempotency_key }).await;
-                let result = result.map_err(Unhandled::failed)?;
-                serde_json::to_string(&result).map_err(Unhandled::failed)
+                let result = result.map_err(HandlerError::failed)?;
+                serde_json::to_string(&result).map_err(HandlerError::failed)
             })
         });
         self.reaction(event.as_ref(), record.into_handler(), Some(call), functions)
     }
 
-    /// Another name for the last reaction: the inbox keeps it, so it must stay the same for ever.
+    /// Sets the last reaction's name. The inbox stores it, so it must never change.
     pub fn named(self, name: impl AsRef<str>) -> Self {
         self.last("named", |reaction| {
             reaction.name = ReactionName::new(name)?;
@@ -220,7 +214,7 @@ impl<S: Store> Choreography<S> {
         })
     }
 
-    /// The event that the last reaction emits where it took effect.
+    /// Sets the event that the last reaction emits on success.
     pub fn emits(self, event: impl AsRef<str>) -> Self {
         self.last("emits", |reaction| {
             reaction.emits = Some(EventType::new(event)?);
@@ -228,7 +222,7 @@ impl<S: Store> Choreography<S> {
         })
     }
 
-    /// The event that the last reaction emits where it refuses.
+    /// Sets the event that the last reaction emits on refusal.
     pub fn refuses(self, event: impl AsRef<str>) -> Self {
         self.last("refuses", |reaction| {
             reaction.refuses = Some(EventType::new(event)?);
@@ -236,7 +230,7 @@ impl<S: Store> Choreography<S> {
         })
     }
 
-    /// The last reaction takes this one back, whichever of them comes first.
+    /// Declares that the last reaction undoes this one, whichever event arrives first.
     pub fn undoes<H: 'static>(mut self, handler: H) -> Self {
         let _ = handler;
         let function = TypeId::of::<H>();
@@ -256,7 +250,7 @@ impl<S: Store> Choreography<S> {
         Self { functions, ..built }
     }
 
-    /// The last reaction changes nothing: a refusal of another one leaves nothing of it to undo.
+    /// Declares that the last reaction changes nothing and needs no undo.
     pub fn read_only(self) -> Self {
         self.last("read_only", |reaction| {
             reaction.read_only = true;
@@ -264,9 +258,10 @@ impl<S: Store> Choreography<S> {
         })
     }
 
-    /// The service emits `emits` where, this long after an event `after`, none of `awaits` came.
+    /// Declares a time-out: the service emits `emits` if none of `awaits` arrives in this time
+    /// after an event `after`.
     ///
-    /// It reacts to each of the awaited events. The data of the time-out's event is that of `after`.
+    /// The service must react to each awaited event. The emitted event has the data of `after`.
     pub fn times_out<'a>(
         self,
         after: impl AsRef<str>,
@@ -282,7 +277,7 @@ impl<S: Store> Choreography<S> {
         })
     }
 
-    /// The choreography is over with such an event of this service.
+    /// Declares an event of this service that ends the choreography.
     pub fn ends(self, event: impl AsRef<str>) -> Self {
         self.declare(|declaration| {
             declaration.ends.push(EventType::new(event)?);
@@ -290,7 +285,7 @@ impl<S: Store> Choreography<S> {
         })
     }
 
-    /// The time that the choreography may take as a whole: an observer calls one stuck after it.
+    /// Sets the longest duration of the whole choreography. `wholly` reports a longer one as stuck.
     pub fn within(self, time: Duration) -> Self {
         self.declare(|declaration| {
             declaration.within = Some(time);
@@ -298,15 +293,21 @@ impl<S: Store> Choreography<S> {
         })
     }
 
-    /// The service follows this feed of another one, from its earliest event on.
+    /// Follows the feed of another service from its earliest event.
     pub fn follow(self, source: impl AsRef<str>, feed: impl Feed) -> Self {
-        self.follow_from(Start::Earliest, source, feed)
+        self.follow_from(StartFrom::Earliest, source, feed)
     }
 
-    /// The service follows this feed; where it has not read from it yet, it starts here.
-    pub fn follow_from(mut self, start: Start, source: impl AsRef<str>, feed: impl Feed) -> Self {
+    /// Follows the feed of another service. Without a stored cursor, the first read begins at
+    /// `start`.
+    pub fn follow_from(
+        mut self,
+        start: StartFrom,
+        source: impl AsRef<str>,
+        feed: impl Feed,
+    ) -> Self {
         let feed = Arc::new(feed);
-        let read = Arc::new(move |ask: Ask| {
+        let read = Arc::new(move |ask: FeedRequest| {
             let feed = Arc::clone(&feed);
             Box::pin(async move { feed.read(ask).await }) as ReadFuture
         });
@@ -315,30 +316,30 @@ impl<S: Store> Choreography<S> {
                 self.fail(InvalidChoreography::FollowedTwice(source))
             }
             Ok(source) => {
-                self.followed.push(Followed { source, start, read });
+                self.followed.push(FollowedFeed { source, start, read });
                 self
             }
             Err(why) => self.fail(why.into()),
         }
     }
 
-    /// Tells this observer of every reaction that ended, once it is committed.
+    /// Calls this observer after the commit of each ended reaction.
     ///
-    /// It must not block. A crash after the commit leaves it untold, and what an operator drops it
-    /// is not told of: what must not be lost is an event.
-    pub fn observe(mut self, observer: impl Fn(Ended<'_>) + Send + Sync + 'static) -> Self {
+    /// The observer must not block. It misses reactions whose process crashes after the commit, and
+    /// events that an operator drops. Use an event for anything that must not be lost.
+    pub fn observe(mut self, observer: impl Fn(EndedReaction<'_>) + Send + Sync + 'static) -> Self {
         self.observer = Some(Arc::new(observer));
         self
     }
 
-    /// Sets the way in which reactions that fail are tried again.
-    pub fn retry(mut self, retry: Retry) -> Self {
+    /// Sets the retry policy of failed reactions.
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.settings.retry = retry;
         self
     }
 
-    /// Sets how long published events are kept, and how long the inbox remembers: longer than every
-    /// feed that is followed keeps its events. A week and two, unless said otherwise.
+    /// Sets the retention of outbox and inbox. The inbox's must be longer than that of every
+    /// followed feed. The defaults are one week and two.
     pub fn retention(mut self, outbox: Duration, inbox: Duration) -> Self {
         self.settings.outbox_retention = outbox;
         self.settings.inbox_retention = inbox;
@@ -348,28 +349,27 @@ impl<S: Store> Choreography<S> {
         }
     }
 
-    /// Sets how long a followed feed must be away before a time-out fires without it. A day, unless
-    /// said otherwise.
+    /// Sets the time after which time-outs no longer wait for an unreachable feed. The default is a
+    /// day.
     pub fn unreachable_after(mut self, time: Duration) -> Self {
         self.settings.unreachable_after = time;
         self
     }
 
-    /// Sets how long a call of [`on_call`](Self::on_call) may take. A minute, unless said
-    /// otherwise.
+    /// Sets the time limit of a call of [`on_call`](Self::on_call). The default is a minute.
     pub fn call_timeout(mut self, time: Duration) -> Self {
         self.settings.call_timeout = time;
         self
     }
 
-    /// The interval at which the outbox is looked at for events that nobody told of: published by
-    /// another process, or without [`wake`](super::Service::wake). 200 ms unless set.
+    /// Sets the interval at which the outbox is polled for events published by another process or
+    /// without [`wake`](super::Service::wake). The default is 200 ms.
     pub fn poll(mut self, interval: Duration) -> Self {
         self.settings.poll = interval;
         self
     }
 
-    /// The service's declaration, to be checked or drawn.
+    /// The service's declaration, for checks and diagrams.
     ///
     /// # Errors
     /// See [`InvalidChoreography`].
@@ -391,19 +391,11 @@ impl<S: Store> Choreography<S> {
         Ok(declaration)
     }
 
-    pub(crate) fn build(self) -> Result<Built<S>, InvalidChoreography> {
-        let declaration = self.declaration()?.clone();
-        let plan = Plan { declaration, retry: self.settings.retry };
-        let code = Code { plan, handlers: self.handlers };
-        let Self { calls, followed, observer, settings, .. } = self;
-        Ok(Built { code, calls, followed, observer, settings })
-    }
-
     fn reaction(
         mut self,
         event: &str,
         handler: S::Handler,
-        call: Option<Call>,
+        call: Option<CallFunction>,
         functions: [TypeId; 2],
     ) -> Self {
         let calls = call.is_some();
@@ -431,7 +423,7 @@ impl<S: Store> Choreography<S> {
         })
     }
 
-    /// Changes the declaration; the first mistake is kept, and told when it is started.
+    /// Changes the declaration. The first error is kept and returned at the start.
     fn declare(
         mut self,
         change: impl FnOnce(&mut Declaration) -> Result<(), InvalidChoreography>,

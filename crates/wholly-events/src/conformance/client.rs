@@ -1,4 +1,4 @@
-//! A service as the cases need it: a connection to its database, on which nothing may fail.
+//! The test client: a connection to a service's database whose statements must not fail.
 
 use std::fmt::Debug;
 use std::pin::{Pin, pin};
@@ -9,11 +9,11 @@ use futures_util::future::{Either, select};
 use serde::Serialize;
 use wholly_core::Timestamp;
 
-use super::{Connection, Database};
+use super::{TestConnection, TestDatabase};
 use crate::event::NewEvent;
 use crate::inbox::{self, Received};
 use crate::outbox;
-use crate::session::{Row, Session, SqlError, Value};
+use crate::session::{Session, SqlResult, SqlRow, SqlValue};
 use crate::sql::{self, Dialect};
 
 /// The longest that a transaction may take until it waits for another.
@@ -22,26 +22,26 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// More events than a case publishes.
 const ALL: u64 = 1000;
 
-pub(super) struct Service<C>(C);
+pub(super) struct TestClient<C>(C);
 
-impl<C: Connection> Service<C> {
+impl<C: TestConnection> TestClient<C> {
     /// Connects, and makes the tables.
-    pub(super) async fn of(database: &impl Database<Connection = C>) -> Self {
-        let mut service = Self::without_tables(database).await;
-        service.create_tables().await;
-        service
+    pub(super) async fn of(database: &impl TestDatabase<Connection = C>) -> Self {
+        let mut client = Self::without_tables(database).await;
+        client.create_tables().await;
+        client
     }
 
-    pub(super) async fn without_tables(database: &impl Database<Connection = C>) -> Self {
-        let mut service = Self(database.connect().await);
+    pub(super) async fn without_tables(database: &impl TestDatabase<Connection = C>) -> Self {
+        let mut client = Self(database.connect().await);
         // SQLite's drivers give up after five seconds.
-        if service.dialect() == Dialect::Postgres {
-            service.batch("SET lock_timeout = '60s'").await;
+        if client.dialect() == Dialect::Postgres {
+            client.batch("SET lock_timeout = '60s'").await;
         }
-        service
+        client
     }
 
-    /// From now on, who meets a lock fails.
+    /// From now on, statements that meet a lock fail.
     pub(super) async fn wait_for_nobody(&mut self) {
         match self.dialect() {
             Dialect::Sqlite => drop(self.query("PRAGMA busy_timeout = 0", &[]).await),
@@ -81,7 +81,7 @@ impl<C: Connection> Service<C> {
         reaction: &str,
         source: &str,
         id: &str,
-    ) -> Result<Received, SqlError> {
+    ) -> SqlResult<Received> {
         let (reaction, source, id) = (name(reaction), name(source), name(id));
         let now = Timestamp::from_millis(1);
         inbox::receive_once(&mut self.0.session(), &reaction, &source, &id, now).await
@@ -98,7 +98,7 @@ impl<C: Connection> Service<C> {
 
     /// Takes the lock of the sequencer; returns the head.
     pub(super) async fn lock_feed(&mut self) -> u64 {
-        self.execute(sql::NAME_FEED, &[1.into(), Value::Text("orders")]).await;
+        self.execute(sql::NAME_FEED, &[1.into(), SqlValue::Text("orders")]).await;
         let locked = self.query(self.dialect().feed_locked(), &[]).await;
         locked[0].number(0).unwrap()
     }
@@ -122,19 +122,23 @@ impl<C: Connection> Service<C> {
         rows.into_iter().map(published).collect()
     }
 
-    pub(super) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> u64 {
+    pub(super) async fn execute(&mut self, sql: &'static str, values: &[SqlValue<'_>]) -> u64 {
         self.0.session().execute(sql, values).await.unwrap()
     }
 
-    pub(super) async fn query(&mut self, sql: &'static str, values: &[Value<'_>]) -> Vec<Row> {
+    pub(super) async fn query(
+        &mut self,
+        sql: &'static str,
+        values: &[SqlValue<'_>],
+    ) -> Vec<SqlRow> {
         self.try_query(sql, values).await.unwrap()
     }
 
     pub(super) async fn try_query(
         &mut self,
         sql: &'static str,
-        values: &[Value<'_>],
-    ) -> Result<Vec<Row>, SqlError> {
+        values: &[SqlValue<'_>],
+    ) -> SqlResult<Vec<SqlRow>> {
         self.0.session().query(sql, values).await
     }
 
@@ -149,7 +153,7 @@ impl<C: Connection> Service<C> {
     /// Returns when a transaction of another connection waits for a lock.
     ///
     /// # Panics
-    /// Where the transaction is over without having waited.
+    /// If the transaction ends without having waited.
     pub(super) async fn see_waiting<T: Debug>(&mut self, other: Pin<&mut impl Future<Output = T>>) {
         match select(other, pin!(self.see_one_waiting())).await {
             Either::Left((done, _)) => panic!("it did not wait: {done:?}"),
@@ -180,7 +184,7 @@ pub(super) fn made(statement: String) -> &'static str {
     Box::leak(statement.into_boxed_str())
 }
 
-fn published(mut row: Row) -> (u64, NewEvent) {
+fn published(mut row: SqlRow) -> (u64, NewEvent) {
     let event = NewEvent {
         id: row.name(1).unwrap(),
         kind: row.name(2).unwrap(),

@@ -1,15 +1,15 @@
-//! Waits between tries of what the process itself asks again: a database, a feed.
+//! Waits between a process's retries against a database or a feed.
 
 use std::time::Duration;
 
-/// Waits that double, from a first to a longest one.
+/// Exponential backoff: each wait doubles, up to a limit.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
 }
 
 const FIRST: Duration = Duration::from_millis(20);
-/// A question is cheap for who answers it, and events wait meanwhile.
+/// Short, because a retry is cheap and events wait meanwhile.
 const MOST: Duration = Duration::from_secs(1);
 
 impl Default for Backoff {
@@ -19,13 +19,13 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// Waits, and makes the next wait longer.
+    /// Waits, and doubles the next wait.
     pub(crate) async fn wait(&mut self) {
-        tokio::time::sleep(self.longer()).await;
+        tokio::time::sleep(self.next_wait()).await;
     }
 
-    /// The time to wait now; the next wait is longer.
-    pub(crate) fn longer(&mut self) -> Duration {
+    /// Returns the current wait, and doubles the next one.
+    pub(crate) fn next_wait(&mut self) -> Duration {
         let now = self.next;
         self.next = (now * 2).min(MOST);
         now

@@ -1,4 +1,5 @@
-//! The moment up to which a service knows its feeds, and what it may do then.
+//! The read horizon: the time up to which a service has read every followed feed. Time-outs and the
+//! inbox's retention depend on it.
 
 use std::time::Duration;
 
@@ -7,9 +8,9 @@ use wholly_core::Timestamp;
 use super::status::FeedStatus;
 use crate::probe::{Law, broken};
 
-/// The moment up to which every feed's events are known: each was read to its end after it, or is
-/// away for so long that it is not waited for.
-pub(crate) fn known_up_to(
+/// The time up to which every feed was read to its end. Feeds that are unreachable for longer than
+/// `unreachable_after` do not count.
+pub(crate) fn read_horizon(
     feeds: &[FeedStatus],
     now: Timestamp,
     unreachable_after: Duration,
@@ -21,17 +22,17 @@ pub(crate) fn known_up_to(
     feeds.iter().map(of_feed).min().unwrap_or(now)
 }
 
-/// The moment before which marks of the inbox may be forgotten.
+/// The time before which inbox rows may be deleted.
 ///
-/// INVARIANT: none is forgotten before every feed was read to its end, and that place was saved. A
-/// service that was down for longer than it remembers may find events again that it knows.
-pub(crate) fn forgettable(
+/// INVARIANT: no row is deleted before every feed was read to its end and that cursor was saved. A
+/// service that was down for longer than the inbox's retention may read handled events again.
+pub(crate) fn inbox_cutoff(
     feeds: &[FeedStatus],
     now: Timestamp,
     unreachable_after: Duration,
     retention: Duration,
 ) -> Timestamp {
-    let known = known_up_to(feeds, now, unreachable_after);
+    let known = read_horizon(feeds, now, unreachable_after);
     if known == Timestamp::default() && !broken(Law::MarksOutliveTheirEvents) {
         return Timestamp::default();
     }
@@ -56,7 +57,7 @@ mod tests {
     #[test]
     fn the_feed_that_was_read_first_tells_what_is_known_of_all() {
         let now = Timestamp::from_millis(1_000_000_000);
-        let known = |feeds: &[FeedStatus]| known_up_to(feeds, now, DAY).as_millis();
+        let known = |feeds: &[FeedStatus]| read_horizon(feeds, now, DAY).as_millis();
         assert_eq!(known(&[]), 1_000_000_000);
         assert_eq!(known(&[feed(Some(7), None), feed(Some(5), None)]), 5);
         assert_eq!(known(&[feed(Some(7), None), feed(None, None)]), 0);
@@ -67,8 +68,8 @@ mod tests {
     #[test]
     fn nothing_is_forgotten_before_every_feed_was_read_to_its_end() {
         let now = Timestamp::from_millis(DAY.as_millis() as u64 + 100);
-        let forgettable = |feeds: &[FeedStatus]| forgettable(feeds, now, DAY, DAY).as_millis();
-        assert_eq!(forgettable(&[feed(Some(7), None), feed(None, None)]), 0);
-        assert_eq!(forgettable(&[feed(Some(7), None), feed(Some(1), None)]), 100);
+        let inbox_cutoff = |feeds: &[FeedStatus]| inbox_cutoff(feeds, now, DAY, DAY).as_millis();
+        assert_eq!(inbox_cutoff(&[feed(Some(7), None), feed(None, None)]), 0);
+        assert_eq!(inbox_cutoff(&[feed(Some(7), None), feed(Some(1), None)]), 100);
     }
 }

@@ -1,89 +1,89 @@
-//! The feed in the publisher's own tables: positions, pages, and what is trimmed.
+//! The feed in the publisher's own tables: positions, pages and retention.
 
 use wholly_core::Timestamp;
 
-use super::{CursorRefusal, Page, SetAside, Start};
+use super::{CursorRefusal, FeedPage, SetAside, StartFrom};
 use crate::cursor::Cursor;
 use crate::event::{DATA_LIMIT, Event};
 use crate::names::{EventId, ServiceName};
 use crate::probe::{Law, broken};
-use crate::session::{Row, Session, SqlError};
-use crate::wire::Placed;
-use crate::{Value, sql};
+use crate::session::{Session, SqlError, SqlResult, SqlRow};
+use crate::wire::PositionedEvent;
+use crate::{SqlValue, sql};
 
-/// The most events that get a position in one transaction.
-pub(crate) const SEQUENCED_AT_ONCE: u64 = 1_000;
+/// The largest number of events that get a position in one transaction.
+pub(crate) const SEQUENCE_BATCH: u64 = 1_000;
 
-/// The most rows that are deleted in one transaction, so that others need not wait long.
-pub(crate) const TRIMMED_AT_ONCE: u64 = 1_000;
+/// The largest number of rows deleted in one transaction, so that other transactions wait briefly.
+pub(crate) const TRIM_BATCH: u64 = 1_000;
 
-/// The place of the last event with a position, and of the last one that was trimmed.
+/// The cursors of the last event with a position and of the last trimmed event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ends {
-    /// The place of the last event.
+pub struct FeedBounds {
+    /// The cursor of the last event.
     pub head: Cursor,
-    /// The place of the last event that is no more there.
+    /// The cursor of the last trimmed event.
     pub trimmed: Cursor,
 }
 
-/// Names the feed, where it has no name; returns the version of its tables, and its name.
+/// Names the feed unless it has a name; returns the version of the tables and the name.
 pub(crate) async fn name<S: Session>(
     session: &mut S,
     source: &ServiceName,
-) -> Result<(u64, ServiceName), SqlError> {
-    let version = Value::Int(sql::SCHEMA_VERSION);
-    session.execute(sql::NAME_FEED, &[version, Value::Text(source.as_str())]).await?;
+) -> SqlResult<(u64, ServiceName)> {
+    let version = SqlValue::Int(sql::SCHEMA_VERSION);
+    session.execute(sql::NAME_FEED, &[version, SqlValue::Text(source.as_str())]).await?;
     let rows = session.query(sql::FEED_NAME, &[]).await?;
     let Some(mut row) = rows.into_iter().next() else { return Err(no_feed()) };
     Ok((row.number(0)?, row.name(1)?))
 }
 
-/// The end of a feed after its events were given positions.
+/// The end of a feed after positions were assigned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sequenced {
-    /// The place of the last event; of one of the last, where there are very many new ones.
+    /// The cursor of the last event, or of an earlier one if there are very many new events.
     pub head: Cursor,
-    /// The events behind the place that the caller knew, up to the head. Nothing where that is no
-    /// place of the feed any more.
-    pub newest: Option<Page>,
+    /// The events after the caller's cursor up to the head. None if the feed no longer has that
+    /// cursor.
+    pub page: Option<FeedPage>,
 }
 
-/// Gives positions to what is committed and has none, in this transaction; returns what is behind
-/// the known place then. It may be served once the transaction is committed.
+/// Assigns positions to committed events that have none; returns the events after the known cursor.
+/// They may be served after the commit of this transaction.
 pub(crate) async fn sequence<S: Session>(
     session: &mut S,
     source: &ServiceName,
     known: Option<&Cursor>,
-) -> Result<Sequenced, SqlError> {
+) -> SqlResult<Sequenced> {
     if let Some(sequence) = S::DIALECT.sequence() {
         session.pipeline(S::DIALECT.feed_locked(), &[]).await?;
-        // A statement of its own: its snapshot is of a moment when the line was locked already.
-        session.pipeline(sequence, &[SEQUENCED_AT_ONCE.into()]).await?;
+        // A separate statement: its snapshot is taken after the row was locked.
+        session.pipeline(sequence, &[SEQUENCE_BATCH.into()]).await?;
     }
-    let newest = match known {
-        Some(known) => newest(session, source, known).await?,
+    let page = match known {
+        Some(known) => page_after(session, source, known).await?,
         None => None,
     };
-    match newest {
-        Some(newest) if !newest.is_empty() => {
-            Ok(Sequenced { head: newest.cursor.clone(), newest: Some(newest) })
+    match page {
+        Some(page) if !page.is_empty() => {
+            Ok(Sequenced { head: page.cursor.clone(), page: Some(page) })
         }
-        newest => {
+        page => {
             let head = ends(session, S::DIALECT.feed()).await?.head;
-            Ok(Sequenced { newest: newest.filter(|_| known == Some(&head)), head })
+            Ok(Sequenced { page: page.filter(|_| known == Some(&head)), head })
         }
     }
 }
 
-/// The events behind this place, if it is still a place of the feed.
-async fn newest<S: Session>(
+/// The events after this cursor, if the feed still has it.
+async fn page_after<S: Session>(
     session: &mut S,
     source: &ServiceName,
     known: &Cursor,
-) -> Result<Option<Page>, SqlError> {
-    // From the place itself on: a database that was put back has another event there, or none.
+) -> SqlResult<Option<FeedPage>> {
+    // The event at the cursor is read, too: a restored database has another event there, or none.
     let before = known.position.saturating_sub(1);
-    let values = [before.into(), (SEQUENCED_AT_ONCE + 1).into()];
+    let values = [before.into(), (SEQUENCE_BATCH + 1).into()];
     let mut rows = session.query(sql::PAGE, &values).await?.into_iter();
     if known.position > 0 {
         let place = rows.next().map(|row| cursor(row, 0)).transpose()?;
@@ -96,35 +96,37 @@ async fn newest<S: Session>(
     Ok(Some(page))
 }
 
-/// The ends of the feed, by this statement.
-async fn ends<S: Session>(session: &mut S, sql: &'static str) -> Result<Ends, SqlError> {
+/// The bounds of the feed, by this statement.
+async fn ends<S: Session>(session: &mut S, sql: &'static str) -> SqlResult<FeedBounds> {
     let rows = session.query(sql, &[]).await?;
     let Some(mut row) = rows.into_iter().next() else { return Err(no_feed()) };
     let trimmed = Cursor { position: row.number(2)?, id: row.optional_name(3)? };
-    Ok(Ends { head: cursor(row, 0)?, trimmed })
+    Ok(FeedBounds { head: cursor(row, 0)?, trimmed })
 }
 
-fn cursor(mut row: Row, column: usize) -> Result<Cursor, SqlError> {
+fn cursor(mut row: SqlRow, column: usize) -> SqlResult<Cursor> {
     Ok(Cursor { position: row.number(column)?, id: row.optional_name(column + 1)? })
 }
 
 fn no_feed() -> SqlError {
-    SqlError("the feed has no line in wholly_feed; has it been deleted?".to_owned())
+    SqlError(
+        "the table wholly_feed has no row; check whether another program has deleted it".to_owned(),
+    )
 }
 
-/// The events behind a place, up to the head that is known to be committed.
+/// A page of the feed, up to a head that is known to be committed.
 pub(crate) async fn page<S: Session>(
     session: &mut S,
-    start: &Start,
+    start: &StartFrom,
     source: &ServiceName,
     head: u64,
     limit: u64,
-) -> Result<Result<Page, CursorRefusal>, SqlError> {
+) -> SqlResult<Result<FeedPage, CursorRefusal>> {
     let before = ends(session, S::DIALECT.feed()).await?;
     let after = match start {
-        Start::Earliest => before.trimmed,
-        Start::Now => before.head,
-        Start::After(cursor) => match judge(session, cursor, &before).await? {
+        StartFrom::Earliest => before.trimmed,
+        StartFrom::Now => before.head,
+        StartFrom::After(cursor) => match check_cursor(session, cursor, &before).await? {
             Ok(()) => cursor.clone(),
             Err(refusal) => return Ok(Err(refusal)),
         },
@@ -134,7 +136,7 @@ pub(crate) async fn page<S: Session>(
         0 => Vec::new(),
         _ => session.query(sql::PAGE, &[after.position.into(), limit.into()]).await?,
     };
-    // What was trimmed between the two statements would be stepped over.
+    // Events trimmed between the two statements would be skipped.
     let trimmed = ends(session, S::DIALECT.feed()).await?.trimmed.position;
     if trimmed > after.position {
         return Ok(Err(CursorRefusal::Trimmed { position: after.position, trimmed }));
@@ -142,14 +144,14 @@ pub(crate) async fn page<S: Session>(
     Ok(Ok(read(rows, source, after, head)?))
 }
 
-/// The events of rows behind a place, up to the head.
+/// Makes a page from rows after a cursor, up to the head.
 fn read(
-    rows: impl IntoIterator<Item = Row>,
+    rows: impl IntoIterator<Item = SqlRow>,
     source: &ServiceName,
     after: Cursor,
     head: u64,
-) -> Result<Page, SqlError> {
-    let mut page = Page { events: Vec::new(), set_aside: Vec::new(), cursor: after, head };
+) -> SqlResult<FeedPage> {
+    let mut page = FeedPage { events: Vec::new(), set_aside: Vec::new(), cursor: after, head };
     for mut row in rows {
         let (position, id) = (row.number(0)?, row.name::<EventId>(1)?);
         if position > head {
@@ -157,23 +159,22 @@ fn read(
         }
         page.cursor = Cursor::at(position, id.clone());
         match event(row, id, source) {
-            Ok(event) => page.events.push(Placed { position, event }),
+            Ok(event) => page.events.push(PositionedEvent { position, event }),
             Err(why) => page.set_aside.push(SetAside { position, body: String::new(), why }),
         }
     }
     Ok(page)
 }
 
-/// True knowledge of a cursor: it must name an event that is there, or the last one that was
-/// trimmed.
+/// Checks that a cursor names an event of the feed or the last trimmed one.
 ///
-/// INVARIANT: a place is believed only with the event's own id. A database that was put back to an
-/// earlier state gives positions again, to other events.
-async fn judge<S: Session>(
+/// INVARIANT: a position is accepted only with its event's id. A database that was restored to an
+/// earlier state assigns positions again, to other events.
+async fn check_cursor<S: Session>(
     session: &mut S,
     cursor: &Cursor,
-    ends: &Ends,
-) -> Result<Result<(), CursorRefusal>, SqlError> {
+    ends: &FeedBounds,
+) -> SqlResult<Result<(), CursorRefusal>> {
     let position = cursor.position;
     if broken(Law::CursorsAreJudged) {
         return Ok(Ok(()));
@@ -198,23 +199,23 @@ async fn judge<S: Session>(
     })
 }
 
-/// Deletes events that were made before this moment, oldest first; returns whether there may be
-/// more of them. The last one's id is kept, for the cursor that names it.
-pub(crate) async fn trim<S: Session>(session: &mut S, before: Timestamp) -> Result<bool, SqlError> {
-    // The line's lock keeps a sequencer, and another trimmer, away.
+/// Deletes events made before this time, oldest first; returns whether there may be more. The id of
+/// the last deleted event is kept for cursors that name it.
+pub(crate) async fn trim<S: Session>(session: &mut S, before: Timestamp) -> SqlResult<bool> {
+    // The row's lock excludes the sequencer and other trimmers.
     ends(session, S::DIALECT.feed_locked()).await?;
-    let values = [TRIMMED_AT_ONCE.into(), before.as_millis().into()];
+    let values = [TRIM_BATCH.into(), before.as_millis().into()];
     let rows = session.query(sql::TRIM_TO, &values).await?;
     let Some(row) = rows.into_iter().next() else { return Ok(false) };
     let last = cursor(row, 0)?;
     let id = last.id.as_ref().map(|id| id.as_str()).into();
     session.execute(sql::TRIMMED, &[last.position.into(), id]).await?;
-    Ok(session.execute(sql::TRIM, &[last.position.into()]).await? >= TRIMMED_AT_ONCE)
+    Ok(session.execute(sql::TRIM, &[last.position.into()]).await? >= TRIM_BATCH)
 }
 
-/// The event of a row, or why it is none: any program may write into the table, and one row that is
-/// wrong must not stop the others.
-fn event(mut row: Row, id: EventId, source: &ServiceName) -> Result<Event, String> {
+/// Reads the event of a row. Any program may write into the table, so an invalid row is reported
+/// alone and does not stop the others.
+fn event(mut row: SqlRow, id: EventId, source: &ServiceName) -> Result<Event, String> {
     let mut read = || {
         Ok(Event {
             id: id.clone(),
@@ -229,11 +230,11 @@ fn event(mut row: Row, id: EventId, source: &ServiceName) -> Result<Event, Strin
     };
     let event = read().map_err(|why: SqlError| why.to_string())?;
     if event.data.len() > DATA_LIMIT {
-        return Err(format!("its data has {} bytes, and may have {DATA_LIMIT}", event.data.len()));
+        return Err(format!("its data has {} bytes; the limit is {DATA_LIMIT}", event.data.len()));
     }
     match serde_json::from_str::<serde::de::IgnoredAny>(&event.data) {
         Ok(_) => Ok(event),
-        Err(why) => Err(format!("its data is no JSON: {why}")),
+        Err(why) => Err(format!("its data is not JSON: {why}")),
     }
 }
 
@@ -260,12 +261,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_a_place_is_found_only_while_the_place_is_the_feeds() {
+    fn events_after_a_cursor_are_found_only_while_the_feed_has_the_cursor() {
         let (db, source) = outbox();
         let sequence =
             |known: Option<&Cursor>| ready(sequence(&mut Sqlite(&db), &source, known)).unwrap();
         let ids = |found: &Sequenced| {
-            let events = found.newest.as_ref().map(|page| page.events.iter());
+            let events = found.page.as_ref().map(|page| page.events.iter());
             events.map(|events| events.map(|one| one.event.id.clone()).collect::<Vec<_>>())
         };
         let nothing = sequence(None);
@@ -278,7 +279,7 @@ mod tests {
         assert_eq!((found.head.position, ids(&found)), (3, Some(vec![second, third])));
         let known = found.head;
         assert_eq!(ids(&sequence(Some(&known))), Some(vec![]));
-        // The database is put back, and goes on in another way.
+        // The database is restored and continues with other events.
         db.execute_batch("DELETE FROM wholly_outbox WHERE position = 3").unwrap();
         assert_eq!(ids(&sequence(Some(&known))), None);
         db.execute_batch("UPDATE sqlite_sequence SET seq = 2").unwrap();
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_that_is_young_keeps_an_old_one_behind_it() {
+    fn a_recent_event_keeps_older_ones_behind_it() {
         let (db, _) = outbox();
         for time in [10, 20, 90, 5, 91] {
             published(&db, time);

@@ -1,5 +1,5 @@
-//! What a service says of itself beside its feed, where it offers that: what it declares, how it
-//! stands, and what its reactions made of an event.
+//! Optional resources beside a feed: the service's declaration, its status, and the outcomes of its
+//! reactions to an event.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use wholly_dns::https::percent_encoded;
 
 use super::client::{HttpFeed, unreachable};
 use super::{FeedError, ServiceName};
-use crate::choreography::{ReactionStatus, Status};
+use crate::choreography::{ReactionStatus, ServiceStatus};
 use crate::declaration::Declaration;
 use crate::names::EventId;
 
-/// The time that an answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest wait for an answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl HttpFeed {
-    /// What the service declares; none where it does not offer that.
+    /// Fetches the service's declaration; none if the service does not serve it.
     ///
     /// # Errors
     /// [`FeedError::Unreachable`].
     pub async fn declaration(&self) -> Result<Option<Declaration>, FeedError> {
-        self.about("").await
+        self.introspect("").await
     }
 
-    /// How the service stands; none where it does not offer that.
+    /// Fetches the service's status; none if the service does not serve it.
     ///
     /// # Errors
     /// [`FeedError::Unreachable`].
-    pub async fn status(&self) -> Result<Option<Status>, FeedError> {
-        self.about("/status").await
+    pub async fn status(&self) -> Result<Option<ServiceStatus>, FeedError> {
+        self.introspect("/status").await
     }
 
-    /// What the service's reactions made of an event; none where it does not offer that.
+    /// Fetches the ended reactions to an event; none if the service does not serve them.
     ///
     /// # Errors
     /// [`FeedError::Unreachable`].
@@ -43,12 +43,12 @@ impl HttpFeed {
         id: &EventId,
     ) -> Result<Option<Vec<ReactionStatus>>, FeedError> {
         let (source, id) = (percent_encoded(source.as_str()), percent_encoded(id.as_str()));
-        self.about(&format!("/reactions?source={source}&id={id}")).await
+        self.introspect(&format!("/reactions?source={source}&id={id}")).await
     }
 
-    async fn about<T: DeserializeOwned>(&self, what: &str) -> Result<Option<T>, FeedError> {
+    async fn introspect<T: DeserializeOwned>(&self, what: &str) -> Result<Option<T>, FeedError> {
         let url = format!("{}/choreography{what}", base(self.url()));
-        let answer = self.exchange(url, "application/json", PATIENCE).await?;
+        let answer = self.exchange(url, "application/json", ANSWER_TIMEOUT).await?;
         match answer.head.status {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND
@@ -65,7 +65,7 @@ impl HttpFeed {
 }
 
 /// A feed's address without its last segment.
-fn base(url: &str) -> &str {
+pub(super) fn base(url: &str) -> &str {
     let path = url.find("://").map_or(0, |at| at + 3);
     match url[path..].rfind('/') {
         Some(slash) => &url[..path + slash],
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_beside_a_feed_has_its_address_but_for_the_last_segment() {
+    fn resources_beside_a_feed_replace_the_last_segment_of_its_address() {
         assert_eq!(base("http://a:1/feed"), "http://a:1");
         assert_eq!(base("https://a/b/feed"), "https://a/b");
         assert_eq!(base("http://a"), "http://a");
