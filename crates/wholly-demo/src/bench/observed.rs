@@ -9,12 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wholly::SqliteLog;
 use wholly::log::{Entry, Log, Written, intercept_appends};
 
-/// How many entries a sample has: enough to be like the rest, too few to be felt in memory.
+/// The number of entries of a sample: enough to be like the rest, too few to be felt in memory.
 const SAMPLE_ENTRIES: usize = 30_000;
 
-/// What was seen of a log.
+/// The observations of a log.
 #[derive(Default)]
-pub(super) struct Seen {
+pub struct Seen {
     syncs: AtomicU64,
     bytes: AtomicU64,
     sampling: AtomicBool,

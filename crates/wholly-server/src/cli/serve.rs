@@ -5,18 +5,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 #[cfg(feature = "demo")]
-use wholly_demo::{
-    kill::{KillAt, Killer},
-    process::end_with_stdin,
-};
+use wholly_demo::process::end_with_stdin;
 
 use super::exit::{self, failed};
-#[cfg(feature = "demo")]
-use crate::config::Config;
 use crate::config::{Listen, LogIs, Overrides, Source, Variables};
 use crate::logs;
 use crate::sagas::Sagas;
-use crate::serve;
+use crate::serve::{self, Decorators, Undecorated};
 
 /// Run the coordinator as a server.
 ///
@@ -70,25 +65,26 @@ pub struct Serve {
     /// /v1/sagas/NAME/VERSION stores new ones there.
     #[arg(long, value_name = "DIR", env = "WHOLLY_SAGAS")]
     sagas: Option<PathBuf>,
-    #[cfg(feature = "demo")]
-    #[command(flatten)]
-    staged: Staged,
-}
-
-/// What the demo and the torture ask of a coordinator that they start.
-#[cfg(feature = "demo")]
-#[derive(Args)]
-struct Staged {
-    /// Kill the process at this point, like before-append:committed.
-    #[arg(long, value_name = "POINT", hide = true)]
-    kill_at: Option<KillAt>,
     /// End when the standard input does: the parent is gone.
+    #[cfg(feature = "demo")]
     #[arg(long, hide = true)]
     end_with_stdin: bool,
 }
 
 impl Serve {
+    /// Serves until SIGTERM or SIGINT.
     pub fn run(self) -> ExitCode {
+        self.run_decorated(&Undecorated)
+    }
+
+    /// Serves until SIGTERM or SIGINT, with decorators around the log and the participants.
+    pub fn run_decorated(self, decorators: &impl Decorators) -> ExitCode {
+        #[cfg(feature = "demo")]
+        if self.end_with_stdin
+            && let Err(error) = end_with_stdin()
+        {
+            return failed(exit::FAILED, &format_args!("the system denies threads: {error}"));
+        }
         let Self { config, listen, log, audit, .. } = self;
         let said = Variables::of_environment().and_then(|variables| {
             let overrides = Overrides { listen, log, audit, variables };
@@ -115,35 +111,12 @@ impl Serve {
                 return ExitCode::from(exit::USAGE);
             }
         };
-        #[cfg(feature = "demo")]
-        let served = self.staged.serve(source, config, sagas);
-        #[cfg(not(feature = "demo"))]
-        let served = serve::run(source, config, sagas, |log| log, |participant| participant);
-        match served {
+        match serve::run(source, config, sagas, decorators) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 messages.say_error(&error);
                 ExitCode::from(exit::FAILED)
             }
-        }
-    }
-}
-
-#[cfg(feature = "demo")]
-impl Staged {
-    fn serve(self, source: Source, config: Config, sagas: Sagas) -> Result<(), serve::ServeError> {
-        if self.end_with_stdin {
-            end_with_stdin().map_err(serve::denied("threads"))?;
-        }
-        match self.kill_at.map(Killer::new) {
-            None => serve::run(source, config, sagas, |log| log, |participant| participant),
-            Some(killer) => serve::run(
-                source,
-                config,
-                sagas,
-                |log| killer.log(log),
-                |participant| killer.participant(participant),
-            ),
         }
     }
 }

@@ -7,7 +7,7 @@
 //! inputs take
 //!
 //! ```text
-//! WHOLLY_FUZZ_INPUTS=10000000 cargo test --release -p wholly-server --bin wholly -- --nocapture fuzz
+//! WHOLLY_FUZZ_INPUTS=10000000 cargo test --release -p wholly-server --lib -- --nocapture fuzz
 //! ```
 //!
 //! and `WHOLLY_FUZZ_SEED` makes other ones.
