@@ -158,12 +158,12 @@ impl Killer {
     }
 
     /// The log, with the point put around its appends.
-    pub fn log<L: Log>(&self, inner: L) -> impl Log {
+    pub fn log<L: Log>(&self, inner: L) -> impl Log + use<L> {
         KillingLog { inner, killer: self.clone() }
     }
 
     /// The participant, with the point put around its calls.
-    pub fn participant<P: Participant>(&self, inner: P) -> impl Participant {
+    pub fn participant<P: Participant>(&self, inner: P) -> impl Participant + use<P> {
         KillingParticipant { inner, killer: self.clone() }
     }
 

@@ -15,7 +15,7 @@ mod record;
 mod sagas;
 pub mod screen;
 pub mod secret;
-mod serve;
+pub mod serve;
 mod submit;
 pub mod time;
 mod watch;
@@ -115,15 +115,12 @@ enum Command {
     CompareReader(Reader),
 }
 
-/// Does what the command line asks.
+/// Runs the program `wholly`: does what the command line asks.
 pub fn run() -> ExitCode {
-    let Cli { command } = match Cli::try_parse() {
-        Ok(said) => said,
-        Err(said) => return told(said),
+    let Cli { command } = match parse() {
+        Ok(cli) => cli,
+        Err(exit) => return exit,
     };
-    if let Err(error) = file_size::refuse_writes_beyond_the_limit() {
-        return failed(exit::FAILED, &format_args!("the system denies signals: {error}"));
-    }
     // The server's configuration says how it tells what happens to it.
     if !matches!(command, Command::Serve(_))
         && let Err(error) = logs::show(Logs::default())
@@ -170,6 +167,20 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::CompareReader(reader) => reader.run(),
     }
+}
+
+/// Parses the command line of a program, and makes a write beyond the limit on the size of files an
+/// error of that write.
+///
+/// # Errors
+/// The exit code of a program that has nothing to do, because it showed its help or what is wrong
+/// with the command line.
+pub fn parse<P: Parser>() -> Result<P, ExitCode> {
+    let parsed = P::try_parse().map_err(told)?;
+    file_size::refuse_writes_beyond_the_limit().map_err(|error| {
+        failed(exit::FAILED, &format_args!("the system denies signals: {error}"))
+    })?;
+    Ok(parsed)
 }
 
 /// The help that was asked for, or what is wrong with the command line.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use ring::digest::{Context, SHA256};
 use serde::Serialize;
 use tokio::sync::oneshot;
-use wholly::{Coordinator, HttpConnections, HttpParticipant, Participant};
+use wholly::{Coordinator, HttpConnections};
 
 use crate::access::Sha256;
 use crate::config::secret::Secret;
 use crate::config::{Config, ConfigError, ConfiguredParticipant, Listen, Source};
 use crate::gate::{Gate, Rules};
 use crate::open_files;
+use crate::serve::Decorators;
 use crate::traces::Traces;
 
 /// The sections that are taken up without a restart, at least in part.
@@ -61,10 +62,7 @@ impl Reloader {
     }
 
     /// Reads the configuration again and takes up what can be.
-    pub async fn reload<P: Participant>(
-        &mut self,
-        participant: &impl Fn(HttpParticipant) -> P,
-    ) -> Result<Reloaded, ConfigError> {
+    pub async fn reload(&mut self, decorators: &impl Decorators) -> Result<Reloaded, ConfigError> {
         let source = self.source.clone();
         let unfit = |why: String| ConfigError::Unfit { why };
         // All files are read there: one that hangs stops nothing else.
@@ -102,7 +100,7 @@ impl Reloader {
             }
             let ConfiguredParticipant { participant: http, slots } = configured;
             self.connections.insert(name.to_owned(), http.connections());
-            let participant = self.traces.of_calls(&named, participant(http));
+            let participant = self.traces.of_calls(&named, decorators.participant(http));
             let registered = self.coordinator.register(name, participant, slots).await;
             registered.map_err(|why| unfit(why.to_string()))?;
         }

@@ -62,28 +62,47 @@ pub enum ServeError {
     System { what: &'static str, why: io::Error },
 }
 
-/// Serves until SIGTERM or SIGINT. `log` and `participant` may put something between the server
-/// and its log and participants, as tests do; else they return what they are given.
-pub fn run<L: Log, P: Participant>(
+/// The decorators that a program puts between a server and its log and participants, to test it.
+pub trait Decorators {
+    /// A log, decorated.
+    fn log(&self, log: SqliteLog) -> impl Log + use<Self>;
+
+    /// A participant, decorated: each of the configuration, whenever that is read.
+    fn participant(&self, participant: HttpParticipant) -> impl Participant + use<Self>;
+}
+
+/// The log and the participants as they are.
+pub struct Undecorated;
+
+impl Decorators for Undecorated {
+    fn log(&self, log: SqliteLog) -> impl Log + use<> {
+        log
+    }
+
+    fn participant(&self, participant: HttpParticipant) -> impl Participant + use<> {
+        participant
+    }
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(
     source: Source,
     config: Config,
     sagas: Sagas,
-    log: impl FnOnce(SqliteLog) -> L,
-    participant: impl Fn(HttpParticipant) -> P,
+    decorators: &impl Decorators,
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Runtime::new().map_err(denied("threads"))?;
-    let served = runtime.block_on(serve(source, config, sagas, log, participant));
+    let served = runtime.block_on(serve(source, config, sagas, decorators));
     // A file that hangs, as of the configuration, must not keep the process.
     runtime.shutdown_timeout(FAREWELL);
     served
 }
 
-async fn serve<L: Log, P: Participant>(
+async fn serve(
     source: Source,
     config: Config,
     sagas: Sagas,
-    log: impl FnOnce(SqliteLog) -> L,
-    participant: impl Fn(HttpParticipant) -> P,
+    decorators: &impl Decorators,
 ) -> Result<(), ServeError> {
     warn_of_unregistered_participants(&config, &sagas);
     open_files::make_room(&config);
@@ -105,14 +124,14 @@ async fn serve<L: Log, P: Participant>(
     let traces = Traces::start(config.traces)?;
     let Config { listen, access, limits, tls, shutdown, written, feeds, key_scope, .. } = config;
     let measured = config.settings.measured;
-    let builder = Coordinator::builder(log(file)).settings(config.settings);
+    let builder = Coordinator::builder(decorators.log(file)).settings(config.settings);
     let mut builder = traces.of_transactions(builder);
     let mut connections = BTreeMap::new();
     for (name, configured) in config.participants {
         connections.insert(name.to_string(), configured.participant.connections());
         builder = builder.participant_with(
             name.as_str(),
-            traces.of_calls(&name, participant(configured.participant)),
+            traces.of_calls(&name, decorators.participant(configured.participant)),
             configured.slots,
         );
     }
@@ -171,7 +190,7 @@ async fn serve<L: Log, P: Participant>(
     );
     let server = tokio::spawn(accept::serve(listener, router, Arc::clone(&gate), stopping));
     announce(scheme, address)?;
-    let reloading = reload_on_demand(&mut reloader, hangup, asked, &gate.audit, &participant);
+    let reloading = reload_on_demand(&mut reloader, hangup, asked, &gate.audit, decorators);
     // A reload whose files hang ends with the server.
     let haste = tokio::select! {
         haste = ending.drained(&phase, shutdown.grace) => haste,
@@ -198,19 +217,19 @@ async fn serve<L: Log, P: Participant>(
 }
 
 /// Reads the configuration again whenever SIGHUP or the API asks for it.
-async fn reload_on_demand<P: Participant>(
+async fn reload_on_demand(
     reloader: &mut Reloader,
     mut hangup: Signal,
     mut asked: mpsc::Receiver<Asking>,
     audit: &Arc<Audit>,
-    participant: &impl Fn(HttpParticipant) -> P,
+    decorators: &impl Decorators,
 ) -> Infallible {
     loop {
         tokio::select! {
-            Some(()) = hangup.recv() => by_signal(reloader, audit, participant).await,
+            Some(()) = hangup.recv() => by_signal(reloader, audit, decorators).await,
             Some(to) = asked.recv() => {
                 // Who asked may be gone.
-                let _ = to.send(reloader.reload(participant).await);
+                let _ = to.send(reloader.reload(decorators).await);
             }
             else => std::future::pending().await,
         }
@@ -218,11 +237,7 @@ async fn reload_on_demand<P: Participant>(
 }
 
 /// Reads the configuration again because of SIGHUP, which is in the audit as it is by the API.
-async fn by_signal<P: Participant>(
-    reloader: &mut Reloader,
-    audit: &Arc<Audit>,
-    participant: &impl Fn(HttpParticipant) -> P,
-) {
+async fn by_signal(reloader: &mut Reloader, audit: &Arc<Audit>, decorators: &impl Decorators) {
     let asked =
         Asked { who: Some("SIGHUP".into()), from: None, what: "reload".to_owned(), why: None };
     let action = match audit.asked(asked.clone()).await {
@@ -231,7 +246,7 @@ async fn by_signal<P: Participant>(
             return tracing::error!("nothing is read again, because the audit fails: {why}");
         }
     };
-    let status = match reloader.reload(participant).await {
+    let status = match reloader.reload(decorators).await {
         Ok(reloaded) => {
             tracing::info!("the configuration was read again: {reloaded:?}");
             200

@@ -5,18 +5,18 @@ use std::process::ExitCode;
 
 use clap::Args;
 #[cfg(feature = "demo")]
+use wholly::{HttpParticipant, Participant, SqliteLog, log::Log};
+#[cfg(feature = "demo")]
 use wholly_demo::{
     kill::{KillAt, Killer},
     process::end_with_stdin,
 };
 
 use super::exit::{self, failed};
-#[cfg(feature = "demo")]
-use crate::config::Config;
 use crate::config::{Listen, LogIs, Overrides, Source, Variables};
 use crate::logs;
 use crate::sagas::Sagas;
-use crate::serve;
+use crate::serve::{self, Decorators, Undecorated};
 
 /// Run the coordinator as a server.
 ///
@@ -88,7 +88,23 @@ struct Staged {
 }
 
 impl Serve {
+    /// Serves until SIGTERM or SIGINT.
     pub fn run(self) -> ExitCode {
+        #[cfg(feature = "demo")]
+        if let Some(killer) = self.staged.kill_at.clone().map(Killer::new) {
+            return self.run_decorated(&Killing(killer));
+        }
+        self.run_decorated(&Undecorated)
+    }
+
+    /// Serves until SIGTERM or SIGINT, with decorators around the log and the participants.
+    pub fn run_decorated(self, decorators: &impl Decorators) -> ExitCode {
+        #[cfg(feature = "demo")]
+        if self.staged.end_with_stdin
+            && let Err(error) = end_with_stdin()
+        {
+            return failed(exit::FAILED, &format_args!("the system denies threads: {error}"));
+        }
         let Self { config, listen, log, audit, .. } = self;
         let said = Variables::of_environment().and_then(|variables| {
             let overrides = Overrides { listen, log, audit, variables };
@@ -115,11 +131,7 @@ impl Serve {
                 return ExitCode::from(exit::USAGE);
             }
         };
-        #[cfg(feature = "demo")]
-        let served = self.staged.serve(source, config, sagas);
-        #[cfg(not(feature = "demo"))]
-        let served = serve::run(source, config, sagas, |log| log, |participant| participant);
-        match served {
+        match serve::run(source, config, sagas, decorators) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 messages.say_error(&error);
@@ -130,20 +142,15 @@ impl Serve {
 }
 
 #[cfg(feature = "demo")]
-impl Staged {
-    fn serve(self, source: Source, config: Config, sagas: Sagas) -> Result<(), serve::ServeError> {
-        if self.end_with_stdin {
-            end_with_stdin().map_err(serve::denied("threads"))?;
-        }
-        match self.kill_at.map(Killer::new) {
-            None => serve::run(source, config, sagas, |log| log, |participant| participant),
-            Some(killer) => serve::run(
-                source,
-                config,
-                sagas,
-                |log| killer.log(log),
-                |participant| killer.participant(participant),
-            ),
-        }
+struct Killing(Killer);
+
+#[cfg(feature = "demo")]
+impl Decorators for Killing {
+    fn log(&self, log: SqliteLog) -> impl Log + use<> {
+        self.0.log(log)
+    }
+
+    fn participant(&self, participant: HttpParticipant) -> impl Participant + use<> {
+        self.0.participant(participant)
     }
 }
