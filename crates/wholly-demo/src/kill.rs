@@ -22,7 +22,7 @@ use wholly::log::{
     AppendError, Entry, Log, LogWriter, OpenError, OpenLog, Position, Told, WithoutPayloads,
     Written,
 };
-use wholly::{Answer, Call, Participant};
+use wholly::{AnswerFuture, Call, Endpoint, Slots};
 use wholly_core::Timestamp;
 
 use crate::random::{Random, fresh_seed};
@@ -158,13 +158,13 @@ impl Killer {
     }
 
     /// The log, with the point put around its appends.
-    pub fn log<L: Log>(&self, inner: L) -> impl Log + use<L> {
-        KillingLog { inner, killer: self.clone() }
+    pub fn log(&self, inner: Arc<dyn Log>) -> Arc<dyn Log> {
+        Arc::new(KillingLog { inner, killer: self.clone() })
     }
 
     /// The participant, with the point put around its calls.
-    pub fn participant<P: Participant>(&self, inner: P) -> impl Participant + use<P> {
-        KillingParticipant { inner, killer: self.clone() }
+    pub fn endpoint(&self, inner: Arc<dyn Endpoint>) -> Arc<dyn Endpoint> {
+        Arc::new(KillingEndpoint { inner, killer: self.clone() })
     }
 
     /// Puts the point around a call of this operation.
@@ -226,12 +226,12 @@ fn kill() -> ! {
     std::process::abort()
 }
 
-struct KillingLog<L> {
-    inner: L,
+struct KillingLog {
+    inner: Arc<dyn Log>,
     killer: Killer,
 }
 
-impl<L: Log> Log for KillingLog<L> {
+impl Log for KillingLog {
     fn open(&self) -> Result<OpenLog, OpenError> {
         Ok(self.killing(self.inner.open()?))
     }
@@ -241,7 +241,7 @@ impl<L: Log> Log for KillingLog<L> {
     }
 }
 
-impl<L> KillingLog<L> {
+impl KillingLog {
     fn killing(&self, open: OpenLog) -> OpenLog {
         let writer = KillingWriter { inner: open.writer, killer: self.killer.clone() };
         OpenLog { writer: Box::new(writer), ..open }
@@ -283,44 +283,31 @@ impl LogWriter for KillingWriter {
     }
 }
 
-struct KillingParticipant<P> {
-    inner: P,
+struct KillingEndpoint {
+    inner: Arc<dyn Endpoint>,
     killer: Killer,
 }
 
-impl<P: Participant> Participant for KillingParticipant<P> {
-    async fn prepare(&self, call: Call) -> Answer {
-        self.killer.around("prepare", self.inner.prepare(call)).await
-    }
-
-    async fn commit(&self, call: Call) -> Answer {
-        self.killer.around("commit", self.inner.commit(call)).await
-    }
-
-    async fn abort(&self, call: Call) -> Answer {
-        self.killer.around("abort", self.inner.abort(call)).await
-    }
-
-    async fn commit_one_phase(&self, call: Call) -> Answer {
-        self.killer.around("commit-one-phase", self.inner.commit_one_phase(call)).await
-    }
-
-    async fn action(&self, call: Call) -> Answer {
+impl Endpoint for KillingEndpoint {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
         let name = call.operation_name().to_owned();
-        self.killer.around(&name, self.inner.action(call)).await
-    }
-
-    async fn compensate(&self, call: Call) -> Answer {
-        let name = call.operation_name().to_owned();
-        self.killer.around(&name, self.inner.compensate(call)).await
+        Box::pin(async move { self.killer.around(&name, self.inner.call(call)).await })
     }
 
     fn offers_one_phase(&self) -> bool {
         self.inner.offers_one_phase()
     }
 
+    fn slots(&self) -> Slots {
+        self.inner.slots()
+    }
+
     fn address(&self) -> Option<String> {
         self.inner.address()
+    }
+
+    fn reconnect(&self) {
+        self.inner.reconnect();
     }
 }
 

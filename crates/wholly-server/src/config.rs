@@ -35,7 +35,7 @@ use rustls::ServerConfig;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
-use wholly::{HttpParticipant, KeyScope, ParticipantName, Settings, Slots};
+use wholly::{Endpoint, HttpParticipant, KeyScope, ParticipantName, Settings, Slots};
 use wholly_events::ServiceName;
 
 use self::alerts::{Alerts, AlertsSection};
@@ -127,8 +127,8 @@ pub enum LogIs {
 
 /// A participant that the configuration names.
 pub struct ConfiguredParticipant {
-    /// How it is called.
-    pub participant: HttpParticipant,
+    /// What calls it.
+    pub endpoint: Arc<dyn Endpoint>,
     /// How often at once.
     pub slots: Slots,
 }
@@ -445,7 +445,7 @@ impl ParticipantSection {
         if let Some(signing) = self.signing {
             participant = SigningSection::of(signing, participant)?;
         }
-        Ok(ConfiguredParticipant { participant, slots })
+        Ok(ConfiguredParticipant { endpoint: Arc::new(participant), slots })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ring::digest::{Context, SHA256};
 use serde::Serialize;
 use tokio::sync::oneshot;
-use wholly::{Coordinator, HttpConnections};
+use wholly::{Coordinator, Endpoint};
 
 use crate::access::Sha256;
 use crate::config::secret::Secret;
@@ -41,7 +41,7 @@ pub struct Reloader {
     /// As it was at the start.
     written: toml::Table,
     participants: BTreeMap<String, Sha256>,
-    connections: BTreeMap<String, HttpConnections>,
+    endpoints: BTreeMap<String, Arc<dyn Endpoint>>,
     gate: Arc<Gate>,
     coordinator: Coordinator,
     traces: Traces,
@@ -52,17 +52,17 @@ impl Reloader {
         source: Source,
         listen: Listen,
         written: toml::Table,
-        connections: BTreeMap<String, HttpConnections>,
+        endpoints: BTreeMap<String, Arc<dyn Endpoint>>,
         gate: Arc<Gate>,
         coordinator: Coordinator,
         traces: Traces,
     ) -> Self {
         let participants = participants(&written);
-        Self { source, listen, written, participants, connections, gate, coordinator, traces }
+        Self { source, listen, written, participants, endpoints, gate, coordinator, traces }
     }
 
     /// Reads the configuration again and takes up what can be.
-    pub async fn reload(&mut self, decorators: &impl Decorators) -> Result<Reloaded, ConfigError> {
+    pub async fn reload(&mut self, decorators: &dyn Decorators) -> Result<Reloaded, ConfigError> {
         let source = self.source.clone();
         let unfit = |why: String| ConfigError::Unfit { why };
         // All files are read there: one that hangs stops nothing else.
@@ -88,20 +88,20 @@ impl Reloader {
             let name = named.as_str();
             let Some(new) = fingerprints.remove(name) else { continue };
             match self.participants.insert(name.to_owned(), new) {
-                // Its calls go on; the next ones look where it is.
+                // It may have moved all the same.
                 Some(before) if before == new => {
-                    if let Some(connections) = self.connections.get(name) {
-                        connections.close();
+                    if let Some(endpoint) = self.endpoints.get(name) {
+                        endpoint.reconnect();
                     }
                     continue;
                 }
                 Some(_) => reloaded.changed_participants.push(name.to_owned()),
                 None => reloaded.new_participants.push(name.to_owned()),
             }
-            let ConfiguredParticipant { participant: http, slots } = configured;
-            self.connections.insert(name.to_owned(), http.connections());
-            let participant = self.traces.of_calls(&named, decorators.participant(http));
-            let registered = self.coordinator.register(name, participant, slots).await;
+            let ConfiguredParticipant { endpoint, slots, .. } = configured;
+            let endpoint = self.traces.of_calls(&named, decorators.endpoint(endpoint));
+            self.endpoints.insert(name.to_owned(), endpoint.clone());
+            let registered = self.coordinator.register(name, endpoint, slots).await;
             registered.map_err(|why| unfit(why.to_string()))?;
         }
         Ok(reloaded)

@@ -69,9 +69,9 @@ pub use meter::{
 };
 pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcome, SagaOutcome};
 #[cfg(feature = "http")]
-pub use participant::http::{HttpConnections, HttpParticipant, InvalidCredentials, InvalidUrl};
+pub use participant::http::{HttpParticipant, InvalidCredentials, InvalidUrl};
 pub use participant::slots::{InvalidSlots, Slots};
-pub use participant::{Answer, Call, Operation, Participant};
+pub use participant::{Answer, AnswerFuture, Call, Endpoint, Operation, Participant};
 pub use settings::{Retention, Settings};
 pub use snapshot::{BranchSnapshot, Event, Snapshot, StepSnapshot};
 pub use wholly_core::saga::{

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+#[cfg(feature = "demo")]
+use std::sync::Arc;
 
 use clap::Args;
 #[cfg(feature = "demo")]
-use wholly::{HttpParticipant, Participant, SqliteLog, log::Log};
+use wholly::{Endpoint, log::Log};
 #[cfg(feature = "demo")]
 use wholly_demo::{
     kill::{KillAt, Killer},
@@ -98,7 +100,7 @@ impl Serve {
     }
 
     /// Serves until SIGTERM or SIGINT, with decorators around the log and the participants.
-    pub fn run_decorated(self, decorators: &impl Decorators) -> ExitCode {
+    pub fn run_decorated(self, decorators: &dyn Decorators) -> ExitCode {
         #[cfg(feature = "demo")]
         if self.staged.end_with_stdin
             && let Err(error) = end_with_stdin()
@@ -146,11 +148,11 @@ struct Killing(Killer);
 
 #[cfg(feature = "demo")]
 impl Decorators for Killing {
-    fn log(&self, log: SqliteLog) -> impl Log + use<> {
+    fn log(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
         self.0.log(log)
     }
 
-    fn participant(&self, participant: HttpParticipant) -> impl Participant + use<> {
-        self.0.participant(participant)
+    fn endpoint(&self, endpoint: Arc<dyn Endpoint>) -> Arc<dyn Endpoint> {
+        self.0.endpoint(endpoint)
     }
 }

@@ -89,7 +89,8 @@ impl fmt::Display for Understood<'_> {
             writeln!(f, "choreographies {}", self.0.choreographies.display())?;
         }
         for (name, configured) in participants {
-            let (url, slots) = (configured.participant.url(), configured.slots);
+            let (url, slots) =
+                (configured.endpoint.address().unwrap_or_default(), configured.slots);
             writeln!(f, "participant {name}: {url}, {} calls at once", slots.total())?;
         }
         Ok(())

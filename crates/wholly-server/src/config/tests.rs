@@ -354,7 +354,7 @@ fn variables_count_before_the_file_and_take_its_words() {
     assert_eq!((settings.deadline, settings.patience), (secs(3), secs(2)));
     assert_eq!((settings.in_flight_limit, settings.measured), (4, false));
     let order = &participants["order-service"];
-    assert_eq!((order.participant.url(), order.slots.total()), ("http://b", 6));
+    assert_eq!((order.endpoint.address().as_deref(), order.slots.total()), (Some("http://b"), 6));
 }
 
 fn secs(secs: u64) -> Duration {

@@ -23,8 +23,8 @@ use crate::in_code::{Home, Saga, SagaHandle};
 use crate::log::{Log, ReadError};
 use crate::memory::default_in_flight_limit_bytes;
 use crate::meter::{Meter, OnSettled, SettledTransaction};
+use crate::participant::Endpoint;
 use crate::participant::slots::Slots;
-use crate::participant::{Endpoint, Participant};
 
 /// How many commands may wait for the loop.
 const COMMANDS: usize = 4_096;
@@ -60,16 +60,18 @@ impl Builder {
         }
     }
 
-    /// A participant, by the name that branches call it.
-    pub fn participant(self, name: &str, participant: impl Participant) -> Self {
-        self.participant_with(name, participant, Slots::default())
+    /// A participant of any kind, by the name that branches call it, with the slots of its
+    /// [`Endpoint`].
+    pub fn participant(self, name: &str, participant: impl Endpoint) -> Self {
+        let slots = participant.slots();
+        self.participant_with(name, participant, slots)
     }
 
     /// A participant with as many calls at once as `slots` says.
     pub fn participant_with(
         mut self,
         name: &str,
-        participant: impl Participant,
+        participant: impl Endpoint,
         slots: Slots,
     ) -> Self {
         let endpoint: Arc<dyn Endpoint> = Arc::new(participant);

@@ -34,6 +34,6 @@ pub(super) struct Registered {
 impl Registered {
     pub fn terms(&self) -> Terms {
         let in_flight_limit = self.slots.in_flight_limit();
-        Terms { one_phase: self.endpoint.one_phase(), in_flight_limit }
+        Terms { one_phase: self.endpoint.offers_one_phase(), in_flight_limit }
     }
 }

@@ -32,8 +32,8 @@ use crate::feed::{EventId, Feed, FeedEvent};
 use crate::log::listing::{Cursor, Filter, Query};
 use crate::log::{Damage, DamageRegister, Log, LogReader, Position, ReadError};
 use crate::meter::{Measures, Meter};
+use crate::participant::Endpoint;
 use crate::participant::slots::Slots;
-use crate::participant::{Endpoint, Participant};
 use crate::{AnyOutcome, Listing, Settings, Snapshot};
 use command::{Command, QueuedCommand};
 use workers::Workers;
@@ -119,7 +119,7 @@ pub enum Health {
 }
 
 impl Coordinator {
-    /// A coordinator that remembers in `log`.
+    /// A coordinator that remembers in `log`, which is of any kind: also an `Arc<dyn Log>`.
     pub fn builder(log: impl Log) -> Builder {
         Builder::new(Arc::new(log))
     }
@@ -314,7 +314,7 @@ impl Coordinator {
     pub async fn register(
         &self,
         name: &str,
-        participant: impl Participant,
+        participant: impl Endpoint,
         slots: Slots,
     ) -> Result<(), wholly_core::InvalidName> {
         let name = ParticipantName::new(name)?;

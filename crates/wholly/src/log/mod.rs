@@ -60,6 +60,17 @@ pub trait Log: Send + Sync + 'static {
     fn reopen(&self, told: Told) -> Result<OpenLog, OpenError>;
 }
 
+/// A log of any kind, behind a pointer.
+impl<L: Log + ?Sized> Log for Arc<L> {
+    fn open(&self) -> Result<OpenLog, OpenError> {
+        L::open(self)
+    }
+
+    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+        L::reopen(self, told)
+    }
+}
+
 /// What a coordinator knows of the log that it had open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {

@@ -49,13 +49,12 @@ use wholly_core::wire::{Answer, Call, HttpAnswer, Operation, header};
 
 use self::addresses::Addresses;
 use self::body::{OUTPUT_LIMIT, REASON_LIMIT, reason_patience, start_of};
-pub use self::connections::HttpConnections;
 use self::connections::{Connections, Failed, Outgoing, Transport};
 pub use self::credentials::InvalidCredentials;
 use self::signing::Signing;
 use self::url::BaseUrl;
 pub use self::url::InvalidUrl;
-use super::Participant;
+use super::{AnswerFuture, Endpoint};
 
 /// The longest wait that a participant may ask for.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
@@ -76,7 +75,7 @@ static JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// Why a call cannot be written.
 type Unwritten = Box<dyn Error + Send + Sync>;
 
-/// A service that takes part over HTTP.
+/// A participant that is called over HTTP: the [`Endpoint`] of this kind.
 ///
 /// ```
 /// use std::time::Duration;
@@ -223,7 +222,7 @@ impl HttpParticipant {
         self
     }
 
-    /// Whether the service offers `commit-one-phase`. It does not unless set.
+    /// True if the service offers `commit-one-phase`. It does not unless set.
     #[must_use]
     pub fn one_phase(mut self, offered: bool) -> Self {
         self.one_phase = offered;
@@ -233,12 +232,6 @@ impl HttpParticipant {
     /// The URL under which the operations are.
     pub fn url(&self) -> &str {
         self.base.as_str()
-    }
-
-    /// The connections to it as it is configured now: to close them, as once it has moved, when a
-    /// coordinator has it.
-    pub fn connections(&self) -> HttpConnections {
-        self.connections.handle()
     }
 
     /// The request is written before the future, which then does not hold it twice.
@@ -412,30 +405,9 @@ impl HttpParticipant {
     }
 }
 
-// Each hands on the future of `ask` as it is: another one around it would hold the call once more.
-impl Participant for HttpParticipant {
-    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn commit(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn abort(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn commit_one_phase(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn action(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn compensate(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
+impl Endpoint for HttpParticipant {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
+        Box::pin(self.ask(call))
     }
 
     fn offers_one_phase(&self) -> bool {
@@ -444,6 +416,11 @@ impl Participant for HttpParticipant {
 
     fn address(&self) -> Option<String> {
         Some(self.url().to_owned())
+    }
+
+    /// Closes the connections, each after the call that is on its way over it.
+    fn reconnect(&self) {
+        self.connections.close();
     }
 }
 
@@ -456,7 +433,7 @@ fn said(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     Some(values.fold(first, |all, next| all + ", " + next)).filter(|all| !all.is_empty())
 }
 
-/// Whether the service says that its body is JSON.
+/// True if the service says that its body is JSON.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(Ok(text)) = headers.get(CONTENT_TYPE).map(HeaderValue::to_str) else { return false };
     let kind = text.split(';').next().unwrap_or_default().trim_end();

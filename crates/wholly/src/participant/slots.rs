@@ -39,7 +39,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use wholly_core::TransactionId;
 
 use super::throttle::Throttle;
-use super::{Answer, Answering, Call, Endpoint, Operation};
+use super::{Answer, AnswerFuture, Call, Endpoint, Operation};
 use crate::clock::Clock;
 use crate::meter::{Held, TargetMeter};
 
@@ -303,7 +303,7 @@ fn make<'a>(
 
 /// The time-out lies within what is caught: dropping a call may panic, too.
 fn in_time(
-    mut answering: Answering<'_>,
+    mut answering: AnswerFuture<'_>,
     deadline: Instant,
     timeout: Duration,
 ) -> impl Future<Output = Answer> {
