@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use wholly::SqliteLog;
 
+use crate::cli::advised::Advised;
 use crate::cli::failed;
+use crate::config::log;
 
 /// Copy the log while the server runs.
 ///
@@ -28,9 +29,9 @@ pub struct Backup {
 
 impl Backup {
     pub fn run(self) -> ExitCode {
-        match SqliteLog::at(&self.log).backup(&self.to) {
+        match log::in_file(&self.log, false).backup(&self.to) {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => failed(1, &error),
+            Err(error) => failed(1, &Advised(&error)),
         }
     }
 }

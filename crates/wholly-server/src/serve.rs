@@ -18,12 +18,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use wholly::log::Log;
-use wholly::{Coordinator, Endpoint, SqliteLog, StartError};
+use wholly::{Coordinator, Endpoint, StartError};
 
 use crate::alerts::{self, Webhook};
 use crate::api::Served;
 use crate::audit::{Asked, Audit};
-use crate::config::{Config, ConfiguredFeed, ConfiguredParticipant, LogIs, Source};
+use crate::config::{Config, ConfiguredFeed, ConfiguredParticipant, Source};
 use crate::gate::{Gate, Rules};
 use crate::metrics::Metrics;
 use crate::observer::{self, Observer};
@@ -110,17 +110,10 @@ async fn serve(
     let address = listener.local_addr().map_err(denied("the socket's address"))?;
 
     let webhook = config.alerts.map(Webhook::new).transpose()?;
-    let file = SqliteLog::at(&config.log);
-    let file = if config.create_log { file.create_if_missing() } else { file };
-    let file = match config.log_is {
-        LogIs::Original => file,
-        LogIs::Moved => file.moved(),
-        LogIs::Restored => file.restored(),
-    };
     let traces = Traces::start(config.traces)?;
     let Config { listen, access, limits, tls, shutdown, written, feeds, key_scope, .. } = config;
     let measured = config.settings.measured;
-    let builder = Coordinator::builder(decorators.log(Arc::new(file))).settings(config.settings);
+    let builder = Coordinator::builder(decorators.log(config.log)).settings(config.settings);
     let mut builder = traces.of_transactions(builder);
     let mut endpoints = BTreeMap::new();
     for (name, ConfiguredParticipant { endpoint, slots, .. }) in config.participants {

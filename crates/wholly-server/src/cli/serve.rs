@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Args;
+use wholly::log::maintenance::Provenance;
 #[cfg(feature = "demo")]
 use wholly::{Endpoint, log::Log};
 #[cfg(feature = "demo")]
@@ -14,8 +15,9 @@ use wholly_demo::{
     process::end_with_stdin,
 };
 
+use super::advised::Advised;
 use super::exit::{self, failed};
-use crate::config::{Listen, LogIs, Overrides, Source, Variables};
+use crate::config::{Listen, Overrides, Source, Variables};
 use crate::logs;
 use crate::sagas::Sagas;
 use crate::serve::{self, Decorators, Undecorated};
@@ -113,7 +115,7 @@ impl Serve {
             let source = Source { file: config, overrides };
             Ok((source.load()?, source))
         });
-        let (mut config, source) = match said {
+        let (config, source) = match said {
             Ok(said) => said,
             Err(error) => return failed(exit::USAGE, &error),
         };
@@ -121,11 +123,15 @@ impl Serve {
             Ok(messages) => messages,
             Err(error) => return failed(exit::USAGE, &error),
         };
-        config.log_is = match (self.restored, self.moved) {
-            (true, _) => LogIs::Restored,
-            (false, true) => LogIs::Moved,
-            (false, false) => LogIs::Original,
+        let provenance = match (self.restored, self.moved) {
+            (true, _) => Provenance::Restored,
+            (false, true) => Provenance::Moved,
+            (false, false) => Provenance::Original,
         };
+        if let Err(unsupported) = config.log.declare(provenance) {
+            messages.say_error(&unsupported);
+            return ExitCode::from(exit::USAGE);
+        }
         let sagas = match self.sagas.map(Sagas::load).transpose() {
             Ok(sagas) => sagas.unwrap_or_default(),
             Err(error) => {
@@ -136,7 +142,7 @@ impl Serve {
         match serve::run(source, config, sagas, decorators) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                messages.say_error(&error);
+                messages.say_error(&Advised(&error));
                 ExitCode::from(exit::FAILED)
             }
         }
