@@ -146,7 +146,7 @@ impl What {
 pub struct Killer {
     at: KillAt,
     seen: Arc<AtomicU32>,
-    /// How long the last append or call took: a moment *during* the next lies within that.
+    /// The time that the last append or call took: a moment *during* the next lies within that.
     took: Arc<Mutex<Duration>>,
 }
 

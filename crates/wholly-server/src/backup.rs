@@ -13,7 +13,7 @@ use crate::config::log;
 ///
 /// The copy is of one moment, whole and durable when the command ends, readable by nobody else, and
 /// never replaces a file. It holds every payload that the log holds. Serve it with --restored,
-/// which holds what the copy has in doubt until an operator decides.
+/// which quarantines what the copy has in doubt until an operator decides.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly backup --log /var/lib/wholly/wholly.db --to /backup/$(date +%F).db
@@ -22,7 +22,7 @@ pub struct Backup {
     /// The log.
     #[arg(long, value_name = "FILE", default_value = "wholly.db")]
     log: PathBuf,
-    /// Where the copy is to be.
+    /// The file of the copy.
     #[arg(long, value_name = "FILE")]
     to: PathBuf,
 }

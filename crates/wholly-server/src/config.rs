@@ -1,4 +1,4 @@
-//! `wholly.toml`: who takes part, where the log is, and what is set.
+//! `wholly.toml`: the participants, the log and the settings.
 //!
 //! Everything is parsed here, once, into types that cannot be wrong. A message names the file, the
 //! line and the column; a key that nobody knows is an error, because a setting that does nothing
@@ -60,25 +60,25 @@ use shutdown::ShutdownSection;
 pub use value::PositiveDuration;
 pub use variables::Variables;
 
-/// What the server is to do.
+/// A server's configuration.
 pub struct Config {
-    /// Where it listens.
+    /// The address that it listens on.
     pub listen: Listen,
     /// The log.
     pub log: Arc<dyn Maintenance>,
-    /// How it tells what happens to it.
+    /// The log messages.
     pub logs: Logs,
-    /// Who is told that a transaction needs an operator.
+    /// The webhook that is told of transactions that need an operator.
     pub alerts: Option<Alerts>,
-    /// Where spans go.
+    /// The collector of spans.
     pub traces: Option<Traces>,
-    /// Where it is written down what was done by hand, and by whom.
+    /// The file of the audit.
     pub audit: PathBuf,
-    /// Who may do what.
+    /// The callers and their roles.
     pub access: Access,
-    /// How it speaks TLS, if it does.
+    /// TLS, if it is encrypted.
     pub tls: Option<Arc<ServerConfig>>,
-    /// What may be taken of it.
+    /// The limits on requests and connections.
     pub limits: Limits,
     /// The scope of clients' keys.
     pub key_scope: KeyScope,
@@ -88,24 +88,24 @@ pub struct Config {
     pub settings: Settings,
     /// The feeds that the observer follows.
     pub feeds: Vec<ConfiguredFeed>,
-    /// Where the observer keeps what it read.
+    /// The observer's file.
     pub choreographies: PathBuf,
-    /// The time for which it keeps a choreography after its last event.
+    /// The time for which the observer keeps a choreography after its last event.
     pub choreographies_kept: Duration,
-    /// Who takes part, by name.
+    /// The participants, by name.
     pub participants: BTreeMap<ParticipantName, ConfiguredParticipant>,
     /// The file and the variables as they are written, which tells what a reload changes.
     pub written: toml::Table,
 }
 
-/// Where a configuration comes from.
+/// The source of a configuration.
 #[derive(Clone)]
 pub struct Source {
     pub file: PathBuf,
     pub overrides: Overrides,
 }
 
-/// What flags and variables say in the place of the file.
+/// Flags and variables, which count before the file.
 #[derive(Clone, Default)]
 pub struct Overrides {
     pub listen: Option<Listen>,
@@ -117,19 +117,19 @@ pub struct Overrides {
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// There is none.
+    /// There is no such file.
     #[error("there is no configuration {}; write one, or name it with --config", .file.display())]
     Missing { file: PathBuf },
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("the configuration {} cannot be read: {why}", .file.display())]
     Unreadable { file: PathBuf, why: io::Error },
-    /// It says something that it cannot say.
+    /// A key of the file has no right value, or is unknown.
     #[error("{}:{place}: {why}", .file.display())]
     Invalid { file: PathBuf, place: LineColumn, why: String },
-    /// A variable says something that it cannot say.
+    /// A variable has no right value, or is unknown.
     #[error("{name}: {why}")]
     Variable { name: String, why: String },
-    /// It cannot be taken up without a restart.
+    /// The configuration cannot be taken up without a restart.
     #[error("the configuration cannot be taken up: {why}")]
     Unfit { why: String },
 }
@@ -157,7 +157,7 @@ impl Source {
 }
 
 impl Config {
-    /// What this text says, for who throws anything at it.
+    /// The configuration in this text, for tests that throw anything at it.
     #[cfg(test)]
     pub fn of(text: &str) -> Option<Self> {
         Self::parse(text, Path::new("/etc"), &Overrides::default()).ok()
@@ -217,14 +217,14 @@ impl Config {
     }
 }
 
-/// The file that is called as this one, and something more.
+/// The file with this one's name and `more`.
 fn with(file: &Path, more: &str) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(more);
     file.with_file_name(name)
 }
 
-/// What is wrong, and the byte where.
+/// A mistake, and the byte at which it stands.
 #[derive(Debug)]
 struct Wrong {
     at: usize,

@@ -21,24 +21,24 @@ use crate::traces::Traces;
 /// The sections that are taken up without a restart, at least in part.
 const TAKEN_UP: [&str; 5] = ["participants", "tokens", "clients", "limits", "tls"];
 
-/// What reading the configuration again did.
+/// The changes that reading the configuration again made.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
     /// Participants that are new, and those that are called otherwise than before.
     new_participants: Vec<String>,
     changed_participants: Vec<String>,
-    /// What is written otherwise than the server does, until it is started again.
+    /// Keys that changed in the file and are not taken up before the next start.
     needs_restart: Vec<String>,
 }
 
-/// Somebody who waits until the configuration was read again.
+/// A caller that waits until the configuration was read again.
 pub type Asking = oneshot::Sender<Result<Reloaded, ConfigError>>;
 
-/// What is needed to read the configuration again.
+/// Reads the configuration again, and takes up what changed.
 pub struct Reloader {
     source: Source,
     listen: Listen,
-    /// As it was at the start.
+    /// The configuration as it was at the start.
     written: toml::Table,
     participants: BTreeMap<String, Sha256>,
     endpoints: BTreeMap<String, Arc<dyn Endpoint>>,
@@ -127,7 +127,7 @@ impl Reloader {
     }
 }
 
-/// How each participant is written, with what its secrets are: a file may have another one now.
+/// A fingerprint of each participant's section and of its secrets, whose files may have changed.
 fn participants(written: &toml::Table) -> BTreeMap<String, Sha256> {
     let sections = written.get("participants").and_then(toml::Value::as_table);
     let fingerprint = |section: &toml::Value| {

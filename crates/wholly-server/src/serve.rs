@@ -33,7 +33,7 @@ use crate::stopping::{EndingSignals, Haste, Phase, REFUSED_FOR, Stopping};
 use crate::traces::{Traces, TracesError};
 use crate::{accept, api, open_files};
 
-/// How long answers that are ready have to reach their clients.
+/// The time that answers which are ready have to reach their clients.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why the server did not start, or stopped.
@@ -51,10 +51,10 @@ pub enum ServeError {
     /// There is no way to the collector.
     #[error(transparent)]
     Traces(#[from] TracesError),
-    /// What is done by hand could not be written down.
+    /// The audit cannot be written.
     #[error("the audit {} cannot be written: {why}", .file.display())]
     Audit { file: PathBuf, why: io::Error },
-    /// What is observed cannot be kept.
+    /// The observer's file cannot be used.
     #[error(transparent)]
     Observer(#[from] observer::StoreError),
     /// The system denies what every program needs.

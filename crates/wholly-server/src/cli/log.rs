@@ -58,8 +58,8 @@ struct Verify {
 /// Copy all that is whole of a damaged log to another file.
 ///
 /// The log stays as it is; stop its server first. The copy is marked as one: serve it with
-/// --restored, which gives it an identity of its own and holds all that is unsettled until an
-/// operator retries, aborts or resolves it. What is damaged of a transaction shows it as stuck.
+/// --restored, which gives it an identity of its own and quarantines all that is unsettled until an
+/// operator retries, aborts or resolves it. A transaction with a damaged entry shows as stuck.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly log salvage /var/lib/wholly/wholly.db /var/lib/wholly/saved.db
@@ -157,7 +157,7 @@ impl Salvage {
         let to = self.to.display();
         fact("copied", format_args!("{entries} entries to {to}"))?;
         fact("damaged", format_args!("{damaged} of them; their transactions show as stuck"))?;
-        fact("left", format_args!("{nameless} that nobody knows whose they are"))?;
+        fact("left", format_args!("{nameless} that belong to no known transaction"))?;
         if *unreadable {
             write_line("unreadable parts of the file, whose entries are lost")?;
         }

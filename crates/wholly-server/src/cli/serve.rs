@@ -53,18 +53,18 @@ pub struct Serve {
     /// The configuration: participants, log, settings.
     #[arg(long, value_name = "FILE", default_value = "wholly.toml", env = "WHOLLY_CONFIG")]
     config: PathBuf,
-    /// Where to listen, instead of where the configuration says. Port 0 picks a free one.
+    /// The address to listen on, instead of the configuration's. Port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<Listen>,
-    /// The log, instead of the one that the configuration names.
+    /// The file of the log, instead of the log that the configuration names.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
-    /// The log is a copy, and the original may have gone on since: give it an identity of its own,
-    /// and hold what the original left in doubt until an operator retries, aborts or resolves it.
-    /// Say it at one start: every start with it gives the log another identity.
+    /// Open the log as a copy, whose original may have gone on since: it gets an identity of its own,
+    /// and what the original left in doubt is quarantined until an operator retries, aborts or resolves
+    /// it. Give this flag at one start: every start with it gives the log another identity.
     #[arg(long, conflicts_with = "moved")]
     restored: bool,
-    /// The log is the original, moved to another disk: no copy of it has run or will.
+    /// Open the log as the original, moved to another disk: no copy of it has run or will.
     #[arg(long)]
     moved: bool,
     /// The audit, instead of the one that the configuration names.
@@ -79,7 +79,7 @@ pub struct Serve {
     staged: Staged,
 }
 
-/// What the demo and the torture ask of a coordinator that they start.
+/// The flags that the demo and the torture give to a coordinator that they start.
 #[cfg(feature = "demo")]
 #[derive(Args)]
 struct Staged {

@@ -28,7 +28,7 @@ pub(super) trait Section: DeserializeOwned {
     fn configured(self, context: &Context<'_>) -> Result<Self::Configured, Wrong>;
 }
 
-/// What a section may depend on, of the rest of the configuration.
+/// The rest of the configuration, as far as a section may depend on it.
 pub(super) struct Context<'a> {
     /// The directory where relative paths start.
     pub directory: &'a Path,

@@ -1,6 +1,6 @@
-//! What was meant by a key that nobody knows.
+//! Unknown keys, and the known one that was likely meant.
 
-/// How alike two keys have to be for one to be named in the place of the other: letters that changed
+/// The least likeness of two keys for one to be named in the place of the other: letters that changed
 /// places are one mistake.
 pub const ALIKE: f64 = 0.5;
 

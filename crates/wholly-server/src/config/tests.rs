@@ -320,6 +320,19 @@ fn the_example_has_every_kind() {
     assert_eq!(participants, participants::KINDS.words().map(str::to_owned).collect());
 }
 
+/// The lists of what to touch for a new kind name files that are there.
+#[test]
+fn what_the_guide_for_contributors_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let guide = include_str!("../../../../CONTRIBUTING.md");
+    let named: Vec<_> =
+        guide.split('`').skip(1).step_by(2).filter(|word| word.starts_with("crates/")).collect();
+    assert!(named.len() >= 10, "{named:?}");
+    for file in named {
+        assert!(root.join(file).is_file(), "{file}");
+    }
+}
+
 #[test]
 fn a_log_is_a_file_or_a_section() {
     let of = |text| parse(text).unwrap().log;

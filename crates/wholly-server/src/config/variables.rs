@@ -6,8 +6,8 @@
 //! variables of every kind. A value is written as in the file; a text needs no quotes. One that is
 //! empty counts as not set.
 //!
-//! What a variable says takes the place of what the file says before anything is made of either, so
-//! that there is one parser and one set of errors.
+//! A variable takes the place of its key in the file before either is read as a value, so that there
+//! is one parser and one set of errors.
 
 use std::ffi::OsString;
 
@@ -25,10 +25,10 @@ use super::{
 
 const PREFIX: &str = "WHOLLY_";
 
-/// What else is called so: `WHOLLY_LOG` and the like.
+/// Variables with the prefix that are no keys: `WHOLLY_LOG` and the like.
 const OTHERS: [&str; 5] = ["CONFIG", "SAGAS", "LOG", "TOKEN", "SERVER"];
 
-/// How alike an unknown variable is to one that there is, to be taken for a mistake: others may have
+/// The least likeness of an unknown variable to a known one, to be taken for a mistake: others may have
 /// variables of this prefix, too.
 const MISTAKE: f64 = 0.75;
 
@@ -37,7 +37,7 @@ const MISTAKE: f64 = 0.75;
 pub struct Variables(Vec<(String, String)>);
 
 impl Variables {
-    /// Those of this process.
+    /// The variables of this process.
     pub fn of_environment() -> Result<Self, ConfigError> {
         Self::of(std::env::vars_os())
     }
@@ -201,7 +201,7 @@ fn set<'v>(table: &mut DeTable<'v>, path: &[String], value: Spanned<DeValue<'v>>
     }
 }
 
-/// What is wrong with a variable that no key has, if it was meant to be one.
+/// The message about a variable that no key has, if it was meant to be one.
 fn unknown(name: &str, keys: &[Key]) -> Option<String> {
     // Set in Kubernetes where there is a service of such a name.
     let of_service = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"].iter().any(|p| name.contains(p));

@@ -1,4 +1,4 @@
-//! How a coordinator starts.
+//! The start of a coordinator.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -26,7 +26,7 @@ use crate::meter::{Meter, OnSettled, SettledTransaction};
 use crate::participant::Endpoint;
 use crate::participant::slots::Slots;
 
-/// How many commands may wait for the loop.
+/// The most commands that wait for the loop.
 const COMMANDS: usize = 4_096;
 /// The numbers of threads that read the log, and that look keys up.
 const READS: usize = 4;
@@ -124,7 +124,7 @@ impl Builder {
         Ok(SagaHandle::new(Arc::new(graph), self.home.clone()))
     }
 
-    /// What does the steps of this saga.
+    /// Registers the endpoint that does the steps of this saga.
     pub(crate) fn code(
         &mut self,
         graph: &Graph,
@@ -146,7 +146,7 @@ impl Builder {
         self
     }
 
-    /// Who is told of each transaction that has settled: it is called by the loop, which waits for
+    /// A function that is told of each transaction that has settled. The loop calls it and waits for
     /// it, so it must not block, and a panic ends the loop. Telling is no record: what settles
     /// about when the process dies may be told twice, or not at all.
     pub fn on_settled(mut self, told: impl Fn(SettledTransaction) + Send + Sync + 'static) -> Self {

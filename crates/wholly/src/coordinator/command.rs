@@ -1,4 +1,4 @@
-//! What the loop is told by the coordinator's handles.
+//! Commands of the coordinator's handles to the loop.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::engine::{Input, Terms};
 use crate::participant::Endpoint;
 use crate::participant::slots::Slots;
 
-/// What the handles send.
+/// A command of a handle.
 pub(super) enum Command {
     Input(Input<Caller>),
     Register { target: Target, endpoint: Arc<dyn Endpoint>, slots: Slots },
@@ -24,7 +24,7 @@ pub(super) struct QueuedCommand {
     pub command: Command,
 }
 
-/// Somebody who can be called, as they were registered.
+/// An endpoint as it was registered.
 #[derive(Clone)]
 pub(super) struct Registered {
     pub endpoint: Arc<dyn Endpoint>,

@@ -89,7 +89,7 @@ pub struct Unsupported {
     pub what: &'static str,
 }
 
-/// Where the log that an opening finds comes from.
+/// The origin of the log that an opening finds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Provenance {
     /// The log, where it was.
@@ -107,7 +107,7 @@ pub enum Provenance {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CopyError {
-    /// What should be copied is in use, is no log, or one of a newer version.
+    /// The log is missing, in use, damaged, none, or one of a newer version.
     #[error(transparent)]
     Log(#[from] OpenError),
     /// This kind of log cannot be copied.
@@ -151,21 +151,21 @@ pub enum CopyError {
     },
 }
 
-/// What a salvage copied.
+/// The result of a salvage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Salvaged {
-    /// How many entries were copied, those that are damaged among them.
+    /// The entries that were copied, damaged ones among them.
     pub entries: u64,
-    /// How many of them are damaged; their transactions show, quarantined.
+    /// The damaged ones among them; their transactions show, quarantined.
     pub damaged: u64,
-    /// How many entries were read and belong to no known transaction.
+    /// The entries that were read and belong to no known transaction.
     pub nameless: u64,
     /// True if parts of the file could not be read, and what they held is not known.
     pub unreadable: bool,
 }
 
-/// What a log was found to hold.
+/// The result of a verification.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Verified {
@@ -173,27 +173,27 @@ pub struct Verified {
     pub identity: Option<LogId>,
     /// Its last batch.
     pub head: Position,
-    /// How many transactions were read.
+    /// The number of transactions that were read.
     pub transactions: u64,
-    /// How many of them have not settled.
+    /// The number of them that have not settled.
     pub unsettled: u64,
-    /// What is damaged, in words; nothing where the log is whole.
+    /// Each damage, in words; none if the log is whole.
     pub damage: Vec<String>,
-    /// What that puts in doubt.
+    /// The transactions that the damage puts in doubt.
     pub doubt: Doubt,
-    /// Why the log would not be opened as it is, though it is whole: it is a copy, say.
+    /// The reason for which an opening would be refused, though the log is whole: it is a copy, say.
     pub refused: Option<OpenError>,
 }
 
-/// What damage puts in doubt.
+/// The transactions that damage puts in doubt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Doubt {
-    /// Nothing.
+    /// No transaction.
     Nothing,
     /// These transactions, and no others.
     These(BTreeSet<TransactionId>),
-    /// It may be any transaction.
+    /// Any transaction.
     Any,
 }
 
@@ -201,13 +201,13 @@ pub enum Doubt {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// There is none, or it is none of this format.
+    /// There is no log, or none of this format.
     #[error(transparent)]
     Log(#[from] OpenError),
     /// This kind of log cannot be verified.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
-    /// It cannot be read.
+    /// The log cannot be read.
     #[error("the log {} cannot be read: {why}", .log.display())]
     Storage {
         /// The log.

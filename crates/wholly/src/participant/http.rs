@@ -58,7 +58,7 @@ use super::{AnswerFuture, Endpoint};
 
 /// The longest wait that a participant may ask for.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
-/// How long reaching the host may take, unless set.
+/// The time that reaching the host may take, unless set.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest that a call may be given, so that no time is past the clock's end.
 const TIMEOUT_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -72,7 +72,7 @@ static TRACEPARENT: HeaderName = HeaderName::from_static(header::TRACEPARENT);
 static TRACESTATE: HeaderName = HeaderName::from_static(header::TRACESTATE);
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Why a call cannot be written.
+/// The error of a call that cannot be written.
 type Unwritten = Box<dyn Error + Send + Sync>;
 
 /// A participant that is called over HTTP: the [`Endpoint`] of this kind.
@@ -144,7 +144,7 @@ impl HttpParticipant {
         self
     }
 
-    /// How long reaching the host may take, where a new connection is needed: the look-up of its
+    /// The time that reaching the host may take, where a new connection is needed: the look-up of its
     /// name and the connection each; TLS counts towards the call's time-out only. 2 seconds unless
     /// set.
     #[must_use]
@@ -252,7 +252,7 @@ impl HttpParticipant {
         }
     }
 
-    /// What is answered, or why nothing was.
+    /// Sends a request, and returns the answer or the reason for which there is none.
     async fn send(
         &self,
         request: Outgoing,
@@ -346,7 +346,7 @@ impl HttpParticipant {
         self.call_timeout
     }
 
-    /// Where an operation is, also one that nobody offers.
+    /// The address of an operation, also of one that nobody offers.
     #[cfg(feature = "conformance")]
     pub(crate) fn operation(&self, name: &str) -> Result<http::Uri, InvalidUrl> {
         self.base.operation(name)

@@ -21,7 +21,7 @@ pub(super) const KINDS: Kinds<Arc<dyn Endpoint>> =
 pub struct ConfiguredParticipant {
     /// The word of its kind.
     pub kind: &'static str,
-    /// What calls it.
+    /// The endpoint that calls it.
     pub endpoint: Arc<dyn Endpoint>,
     /// The calls that it takes at once.
     pub slots: Slots,
