@@ -32,7 +32,7 @@ use crate::serve::{self, Decorators, Undecorated};
 /// without the 5 seconds. SIGHUP has it read the configuration again.
 ///
 /// A flag counts before its environment variable, and that before the configuration. Every key of
-/// the configuration has a variable: WHOLLY_LISTEN, WHOLLY_LOG_FILE (the key log), WHOLLY_AUDIT, and
+/// the configuration has a variable: WHOLLY_LISTEN, WHOLLY_LOG_FILE, WHOLLY_AUDIT, and
 /// in sections like WHOLLY_SETTINGS_DEADLINE or WHOLLY_PARTICIPANTS_ORDERS_URL.
 #[derive(Args)]
 #[command(after_help = "Examples:
