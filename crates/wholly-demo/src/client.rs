@@ -11,53 +11,60 @@ use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 /// The longest wait for an answer: more than a coordinator needs for what is asked here.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The client.
 #[derive(Clone)]
-pub(crate) struct Http {
+pub struct Http {
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 /// An answer, of whatever status.
 #[derive(Debug)]
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    pub(crate) body: Value,
+pub struct Reply {
+    /// Its status.
+    pub status: u16,
+    /// Its body: JSON, or else a text.
+    pub body: Value,
     /// The header `Retry-After`, where it is a number of seconds.
-    pub(crate) retry_after: Option<Duration>,
+    pub retry_after: Option<Duration>,
 }
 
 /// There was no answer: the process is down, or went down over it.
 #[derive(Debug, thiserror::Error)]
 #[error("{url} gave no answer: {why}")]
-pub(crate) struct NoAnswer {
+pub struct NoAnswer {
     url: String,
     why: String,
 }
 
-impl Http {
-    pub(crate) fn new() -> Self {
+impl Default for Http {
+    fn default() -> Self {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         Self { client: Client::builder(TokioExecutor::new()).build(connector) }
     }
+}
 
-    pub(crate) async fn get(&self, url: &str) -> Result<Reply, NoAnswer> {
+impl Http {
+    /// Reads.
+    pub async fn get(&self, url: &str) -> Result<Reply, NoAnswer> {
         self.send(Method::GET, url, &[], String::new(), PATIENCE).await
     }
 
-    pub(crate) async fn post(&self, url: &str, body: &Value) -> Result<Reply, NoAnswer> {
+    /// Asks for a change.
+    pub async fn post(&self, url: &str, body: &Value) -> Result<Reply, NoAnswer> {
         self.send(Method::POST, url, &[], body.to_string(), PATIENCE).await
     }
 
     /// Waits for the acceptance only.
-    pub(crate) async fn post_async(&self, url: &str, body: &Value) -> Result<Reply, NoAnswer> {
+    pub async fn post_async(&self, url: &str, body: &Value) -> Result<Reply, NoAnswer> {
         let prefer = [("prefer", "respond-async")];
         self.send(Method::POST, url, &prefer, body.to_string(), PATIENCE).await
     }
 
     /// Asks, and hangs up when no answer has come within `patience`.
-    pub(crate) async fn send(
+    pub async fn send(
         &self,
         method: Method,
         url: &str,
@@ -78,7 +85,7 @@ impl Http {
     }
 
     /// Listens to a stream of events, from after the one with the id `last` on.
-    pub(crate) async fn listen(
+    pub async fn listen(
         &self,
         url: &str,
         last: Option<&str>,
@@ -98,8 +105,8 @@ impl Http {
     }
 }
 
-/// What comes of listening.
-pub(crate) enum Listened {
+/// The outcome of listening.
+pub enum Listened {
     /// The events.
     Stream(Incoming),
     /// Why there are none.

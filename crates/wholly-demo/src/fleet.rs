@@ -2,12 +2,11 @@
 //! files in a temporary directory. Dropping it kills them all and removes the directory.
 
 mod answers;
-mod network;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -16,34 +15,37 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::choreography::{self, Flow};
+use crate::choreography::Flow;
 use crate::client::{Http, NoAnswer, Reply};
-use crate::kill::KillAt;
+use crate::network::{Network, Weather};
 use crate::process::Process;
 use crate::random::{Random, fresh_seed};
-use crate::service::Wrong;
 use crate::shop::{CREATE_ORDER, ServiceKind, Stock};
-pub(crate) use answers::{Books, Recorded, Step, StockLine, Transaction};
+pub use answers::{Books, Recorded, Step, StockLine, Transaction};
 
 /// The longest that anything may take which takes milliseconds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Who can be killed.
+/// A process of the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Role {
+pub enum Role {
+    /// A service of the shop.
     Service(ServiceKind),
+    /// The coordinator.
     Coordinator,
 }
 
 impl Role {
-    pub(crate) const ALL: [Self; 4] = [
+    /// All four.
+    pub const ALL: [Self; 4] = [
         Self::Coordinator,
         Self::Service(ServiceKind::Order),
         Self::Service(ServiceKind::Payment),
         Self::Service(ServiceKind::Inventory),
     ];
 
-    pub(crate) const fn as_str(self) -> &'static str {
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Service(kind) => kind.as_str(),
             Self::Coordinator => "coordinator",
@@ -51,122 +53,126 @@ impl Role {
     }
 }
 
-pub(crate) struct Fleet {
+/// The fleet.
+pub struct Fleet {
     // Before the directory: the processes end before their files go.
     processes: BTreeMap<Role, Process>,
     ports: BTreeMap<Role, u16>,
-    /// By which ports they are reached: their own, or those of the proxy before them.
+    /// The ports by which they are reached: their own, or those of the network before them.
     ways: BTreeMap<Role, u16>,
-    proxy: Option<Process>,
-    stock: Stock,
-    /// How an order goes through the shop where no coordinator takes it.
-    flow: Option<Flow>,
-    /// Whether the services tell every answer.
-    tell: bool,
-    /// What a service does wrong on purpose.
-    wrong: Option<Wrong>,
-    wrong_by_events: Option<choreography::Wrong>,
-    /// The databases of the services that do not live in SQLite.
-    urls: BTreeMap<ServiceKind, String>,
+    network: Option<Network>,
+    layout: Layout,
     http: Http,
     directory: TempDir,
 }
 
+/// A fleet as it is to be.
+pub struct Layout {
+    /// The binary `wholly`; `None` is this program.
+    pub program: Option<PathBuf>,
+    /// The stock that the inventory opens with.
+    pub stock: Stock,
+    /// True if the services tell every answer.
+    pub tell: bool,
+    /// The way of an order through the shop where no coordinator takes it.
+    pub flow: Option<Flow>,
+    /// The databases of the services that do not live in SQLite.
+    pub urls: BTreeMap<ServiceKind, String>,
+    /// True if the processes reach each other by a network only, which can be disturbed.
+    pub has_network: bool,
+    /// The directory in which that of the fleet is made.
+    pub parent: PathBuf,
+    /// The processes that another program is, whenever they are started.
+    pub stand_ins: BTreeMap<Role, StandIn>,
+}
+
+/// A program in the place of `wholly`, which takes the same arguments, and further ones.
+#[derive(Clone, Debug)]
+pub struct StandIn {
+    /// The program.
+    pub program: PathBuf,
+    /// Its further arguments.
+    pub arguments: Vec<String>,
+}
+
 /// Why a process cannot be started or asked.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum FleetError {
+#[non_exhaustive]
+pub enum FleetError {
+    /// The operating system refused something.
     #[error("cannot {what}: {why}")]
-    System { what: &'static str, why: io::Error },
+    System {
+        /// The request that was refused.
+        what: &'static str,
+        /// Its reason.
+        why: io::Error,
+    },
+    /// A process ended, or said nothing.
     #[error("the {name} did not start; it said: {last_words}")]
-    NotReady { name: &'static str, last_words: String },
+    NotReady {
+        /// Which one.
+        name: &'static str,
+        /// The end of its messages.
+        last_words: String,
+    },
+    /// A process gave no answer.
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
+    /// A process gave an answer that it must not give.
     #[error("{url} answered {status}: {body}")]
-    Unexpected { url: String, status: u16, body: Value },
+    Unexpected {
+        /// The URL that was asked.
+        url: String,
+        /// The status of the answer.
+        status: u16,
+        /// The answer.
+        body: Value,
+    },
+    /// Something did not happen in time.
     #[error("this did not happen within {PATIENCE:?}: {0}")]
     Late(String),
 }
 
-impl Fleet {
-    /// A fleet of which nothing runs yet.
-    pub(crate) fn new(stock: Stock, tell: bool) -> Result<Self, FleetError> {
-        let ports = free_ports::<4>().map_err(system("find free ports"))?;
-        Self::at(ports, ports, stock, tell, &std::env::temp_dir())
+impl Layout {
+    /// A coordinator and three services, which open with this stock.
+    pub fn of(stock: Stock) -> Self {
+        Self {
+            program: None,
+            stock,
+            tell: false,
+            flow: None,
+            urls: BTreeMap::new(),
+            has_network: false,
+            parent: std::env::temp_dir(),
+            stand_ins: BTreeMap::new(),
+        }
     }
 
-    /// A fleet by events, or by plain calls, of which nothing runs yet; its files are in a new
-    /// directory in this one.
-    pub(crate) fn without_coordinator(
-        flow: Flow,
-        stock: Stock,
-        tell: bool,
-        parent: &Path,
-    ) -> Result<Self, FleetError> {
-        let ports = free_ports::<4>().map_err(system("find free ports"))?;
-        let fleet = Self::at(ports, ports, stock, tell, parent)?;
-        Ok(Self { flow: Some(flow), ..fleet })
-    }
-
-    /// The same fleet, whose services live in these databases instead of in SQLite.
-    pub(crate) fn living_in(self, urls: BTreeMap<ServiceKind, String>) -> Self {
-        Self { urls, ..self }
-    }
-
-    /// A fleet by events of which nothing runs yet but the proxy, by which alone its services reach
-    /// each other. A service that has a URL here lives in that database.
-    pub(crate) async fn by_events_behind_proxy(
-        flow: Flow,
-        stock: Stock,
-        urls: BTreeMap<ServiceKind, String>,
-        wrong: Option<choreography::Wrong>,
-    ) -> Result<Self, FleetError> {
-        let [a, b, c, d, ways @ ..] = free_ports::<8>().map_err(system("find free ports"))?;
-        let fleet = Self::at([a, b, c, d], ways, stock, false, &std::env::temp_dir())?;
-        let mut fleet = Self { flow: Some(flow), urls, wrong_by_events: wrong, ..fleet };
-        fleet.start_proxy().await?;
-        Ok(fleet)
-    }
-
-    /// A fleet of which everything runs, whose processes reach each other by a proxy only, and
-    /// whose disks may fill.
-    pub(crate) async fn start_behind_proxy(
-        stock: Stock,
-        wrong: Option<Wrong>,
-    ) -> Result<Self, FleetError> {
-        let [a, b, c, d, ways @ ..] = free_ports::<8>().map_err(system("find free ports"))?;
-        let mut fleet = Self::at([a, b, c, d], ways, stock, false, &std::env::temp_dir())?;
-        fleet.wrong = wrong;
-        fleet.start_proxy().await?;
-        fleet.open_shop().await?;
-        fleet.run(Role::Coordinator, None).await?;
-        Ok(fleet)
-    }
-
-    fn at(
-        ports: [u16; 4],
-        ways: [u16; 4],
-        stock: Stock,
-        tell: bool,
-        parent: &Path,
-    ) -> Result<Self, FleetError> {
-        let of_roles = |ports: [u16; 4]| Role::ALL.into_iter().zip(ports).collect();
-        let (ports, ways) = (of_roles(ports), of_roles(ways));
+    /// The fleet, of which no process runs yet.
+    ///
+    /// # Errors
+    /// When the system gives no ports or no directory.
+    pub fn fleet(mut self) -> Result<Fleet, FleetError> {
+        let ports = free_ports::<8>().map_err(system("find free ports"))?;
+        let (ports, ways) = ports.split_at(Role::ALL.len());
+        let ways = if self.has_network { ways } else { ports };
+        let pairs = ways.iter().copied().zip(ports.iter().copied());
+        let network = self.has_network.then(|| Network::start(pairs)).transpose();
+        let of_roles = |ports: &[u16]| Role::ALL.into_iter().zip(ports.iter().copied()).collect();
         let directory = tempfile::Builder::new()
             .prefix("wholly-demo-")
-            .tempdir_in(parent)
+            .tempdir_in(&self.parent)
             .map_err(system("make a temporary directory"))?;
-        let fleet = Self {
+        if self.program.is_none() {
+            self.program = Some(std::env::current_exe().map_err(system("find this program"))?);
+        }
+        let fleet = Fleet {
             processes: BTreeMap::new(),
-            ports,
-            ways,
-            proxy: None,
-            stock,
-            flow: None,
-            tell,
-            wrong: None,
-            wrong_by_events: None,
-            urls: BTreeMap::new(),
-            http: Http::new(),
+            ports: of_roles(ports),
+            ways: of_roles(ways),
+            network: network.map_err(system("make a network"))?,
+            layout: self,
+            http: Http::default(),
             directory,
         };
         std::fs::write(fleet.config(), fleet.configuration())
@@ -176,18 +182,26 @@ impl Fleet {
         Ok(fleet)
     }
 
-    /// A fleet of which everything runs.
-    pub(crate) async fn start(stock: Stock, tell: bool) -> Result<Self, FleetError> {
-        let mut fleet = Self::new(stock, tell)?;
+    /// The fleet, of which everything runs.
+    ///
+    /// # Errors
+    /// When a process does not start.
+    pub async fn start(self) -> Result<Fleet, FleetError> {
+        let has_coordinator = self.flow.is_none();
+        let mut fleet = self.fleet()?;
         fleet.open_shop().await?;
-        fleet.run(Role::Coordinator, None).await?;
+        if has_coordinator {
+            fleet.run(Role::Coordinator).await?;
+        }
         Ok(fleet)
     }
+}
 
+impl Fleet {
     /// Starts the three services.
-    pub(crate) async fn open_shop(&mut self) -> Result<(), FleetError> {
+    pub async fn open_shop(&mut self) -> Result<(), FleetError> {
         for kind in ServiceKind::ALL {
-            self.spawn(Role::Service(kind), None)?;
+            self.spawn(Role::Service(kind))?;
         }
         for kind in ServiceKind::ALL {
             self.ready(Role::Service(kind)).await?;
@@ -196,17 +210,20 @@ impl Fleet {
     }
 
     /// Starts a process and waits until it serves.
-    pub(crate) async fn run(
-        &mut self,
-        role: Role,
-        kill_at: Option<&KillAt>,
-    ) -> Result<(), FleetError> {
-        self.spawn(role, kill_at)?;
+    pub async fn run(&mut self, role: Role) -> Result<(), FleetError> {
+        self.spawn(role)?;
         self.ready(role).await
     }
 
     /// Starts a process, in the place of one that has ended.
-    pub(crate) fn spawn(&mut self, role: Role, kill_at: Option<&KillAt>) -> Result<(), FleetError> {
+    pub fn spawn(&mut self, role: Role) -> Result<(), FleetError> {
+        let stand_in = self.layout.stand_ins.get(&role).cloned();
+        let program = self.program().to_owned();
+        self.spawn_as(role, &stand_in.unwrap_or(StandIn { program, arguments: Vec::new() }))
+    }
+
+    /// Starts a process this once as another program is, in the place of one that has ended.
+    pub fn spawn_as(&mut self, role: Role, stand_in: &StandIn) -> Result<(), FleetError> {
         self.kill(role);
         let mut arguments = match role {
             Role::Service(kind) => self.service(kind),
@@ -218,17 +235,50 @@ impl Fleet {
                     .to_vec()
             }
         };
-        arguments.extend(kill_at.map(|at| format!("--kill-at={at}")));
-        let process = Process::start(role.as_str(), &arguments, self.directory.path())
-            .map_err(system("start a process"))?;
+        arguments.extend_from_slice(&stand_in.arguments);
+        let directory = self.directory.path();
+        let process =
+            Process::start(&stand_in.program, role.as_str(), &arguments, directory, "warn")
+                .map_err(system("start a process"))?;
         self.processes.insert(role, process);
         // The connections to its predecessor are gone.
-        self.http = Http::new();
+        self.http = Http::default();
         Ok(())
     }
 
+    /// The binary `wholly`.
+    pub fn program(&self) -> &Path {
+        self.layout.program.as_deref().unwrap_or(Path::new("wholly"))
+    }
+
+    /// The program whose process this is, if it was started.
+    pub fn program_of(&self, role: Role) -> Option<&Path> {
+        self.processes.get(&role).map(Process::program)
+    }
+
+    /// Sets the weather on the way to a process, where there is a network.
+    pub fn set_weather(&self, role: Role, weather: &Weather) {
+        if let Some(network) = &self.network {
+            network.set(
+                Role::ALL.iter().position(|other| *other == role).unwrap_or_default(),
+                weather,
+            );
+        }
+    }
+
+    /// The number of requests that processes have sent to each other by the network.
+    pub fn messages(&self) -> u64 {
+        self.network.as_ref().map_or(0, Network::requests)
+    }
+
+    /// Writes a line to the standard input of a process.
+    pub fn tell(&mut self, role: Role, line: &str) -> Result<(), FleetError> {
+        let process = self.processes.get_mut(&role);
+        process.map_or(Ok(()), |process| process.tell(line)).map_err(system("speak to a process"))
+    }
+
     /// Waits until a process serves.
-    pub(crate) async fn ready(&mut self, role: Role) -> Result<(), FleetError> {
+    pub async fn ready(&mut self, role: Role) -> Result<(), FleetError> {
         let Some(process) = self.processes.get_mut(&role) else {
             return Err(FleetError::NotReady { name: role.as_str(), last_words: String::new() });
         };
@@ -244,7 +294,7 @@ impl Fleet {
     fn service(&self, kind: ServiceKind) -> Vec<String> {
         let port = format!("--port={}", self.ports[&Role::Service(kind)]);
         let way = |kind| self.ways[&Role::Service(kind)].to_string();
-        let mut arguments = match self.flow.and_then(|flow| flow.to_possible_value()) {
+        let mut arguments = match self.layout.flow.and_then(|flow| flow.to_possible_value()) {
             None => vec!["shop-service".to_owned()],
             Some(flow) => vec![
                 "shop-by-events".to_owned(),
@@ -252,32 +302,26 @@ impl Fleet {
                 format!("--ports={}", ServiceKind::ALL.map(way).join(",")),
             ],
         };
-        let database = match self.urls.get(&kind) {
+        let database = match self.layout.urls.get(&kind) {
             None => format!("--database={}", self.database(kind).display()),
             Some(url) => format!("--postgres={url}"),
         };
-        let stock = format!("--stock={}", json!(self.stock));
+        let stock = format!("--stock={}", json!(self.layout.stock));
         arguments.extend([kind.to_string(), port, database, stock]);
-        arguments.extend(self.tell.then(|| "--tell".to_owned()));
-        let wrong = self.wrong.filter(|wrong| wrong.service() == kind);
-        let wrong = wrong.and_then(|wrong| wrong.to_possible_value());
-        arguments.extend(wrong.map(|wrong| format!("--wrong={}", wrong.get_name())));
-        let wrong = self.wrong_by_events.filter(|wrong| wrong.service() == kind);
-        let wrong = wrong.and_then(|wrong| wrong.to_possible_value());
-        arguments.extend(wrong.map(|wrong| format!("--wrong={}", wrong.get_name())));
+        arguments.extend(self.layout.tell.then(|| "--tell".to_owned()));
         arguments
     }
 
     /// The SQLite file of a service.
-    pub(crate) fn database(&self, kind: ServiceKind) -> std::path::PathBuf {
+    pub fn database(&self, kind: ServiceKind) -> PathBuf {
         self.directory.path().join(format!("{kind}.db"))
     }
 
-    fn config(&self) -> std::path::PathBuf {
+    fn config(&self) -> PathBuf {
         self.directory.path().join("wholly.toml")
     }
 
-    fn sagas(&self) -> std::path::PathBuf {
+    fn sagas(&self) -> PathBuf {
         self.directory.path().join("sagas")
     }
 
@@ -297,12 +341,12 @@ impl Fleet {
     }
 
     /// Kills a process, if it runs.
-    pub(crate) fn kill(&mut self, role: Role) {
+    pub fn kill(&mut self, role: Role) {
         self.processes.remove(&role);
     }
 
     /// Removes the coordinator's log with all that says that there was one, as nothing may.
-    pub(crate) fn lose_log(&self) -> Result<(), FleetError> {
+    pub fn lose_log(&self) -> Result<(), FleetError> {
         let log = self.directory.path().join("wholly.db");
         for end in ["", "-wal", "-shm", "-side"] {
             let file = format!("{}{end}", log.display());
@@ -317,17 +361,17 @@ impl Fleet {
     }
 
     /// The time for which the processors have worked for all processes so far.
-    pub(crate) fn processor_time(&self) -> Duration {
+    pub fn processor_time(&self) -> Duration {
         self.processes.values().map(Process::processor_time).sum()
     }
 
-    /// What all processes hold in memory, in bytes, where the system tells.
-    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+    /// The memory that all processes hold, in bytes, where the system tells.
+    pub fn resident_bytes(&self) -> Option<u64> {
         self.processes.values().map(Process::resident_bytes).sum()
     }
 
     /// Waits until a process has killed itself.
-    pub(crate) async fn killed(&mut self, role: Role) -> Result<(), FleetError> {
+    pub async fn killed(&mut self, role: Role) -> Result<(), FleetError> {
         let late = || FleetError::Late(format!("the {} is killed", role.as_str()));
         let Some(process) = self.processes.get_mut(&role) else { return Err(late()) };
         match tokio::time::timeout(PATIENCE, process.killed()).await {
@@ -341,28 +385,25 @@ impl Fleet {
         }
     }
 
-    /// Whether a process has ended.
-    pub(crate) fn has_ended(&mut self, role: Role) -> bool {
+    /// True if a process has ended.
+    pub fn has_ended(&mut self, role: Role) -> bool {
         self.processes.get_mut(&role).is_none_or(Process::has_ended)
     }
 
     /// Stops a process for a while, or lets it go on.
-    pub(crate) fn signal(&self, role: Role, signal: Signal) -> Result<(), FleetError> {
+    pub fn signal(&self, role: Role, signal: Signal) -> Result<(), FleetError> {
         let process = self.processes.get(&role);
         process.map_or(Ok(()), |process| process.signal(signal)).map_err(system("send a signal"))
     }
 
     /// Starts another process of this program, whose files are with those of the fleet.
-    pub(crate) fn start_beside(
-        &self,
-        name: &str,
-        arguments: &[String],
-    ) -> Result<Process, FleetError> {
-        Process::start(name, arguments, self.directory.path()).map_err(system("start a process"))
+    pub fn start_beside(&self, name: &str, arguments: &[String]) -> Result<Process, FleetError> {
+        Process::start(self.program(), name, arguments, self.directory.path(), "warn")
+            .map_err(system("start a process"))
     }
 
     /// The text that a process answers to this.
-    pub(crate) async fn text(&self, role: Role, path: &str) -> Result<String, FleetError> {
+    pub async fn text(&self, role: Role, path: &str) -> Result<String, FleetError> {
         let url = self.url(role, path);
         match self.http.get(&url).await? {
             Reply { status: 200, body: Value::String(text), .. } => Ok(text),
@@ -371,7 +412,7 @@ impl Fleet {
     }
 
     /// Fills the disk of a process, so that its files may have no more than this, or frees it.
-    pub(crate) fn files_may_have(&self, role: Role, bytes: Option<u64>) -> Result<(), FleetError> {
+    pub fn files_may_have(&self, role: Role, bytes: Option<u64>) -> Result<(), FleetError> {
         let process = self.processes.get(&role);
         process
             .map_or(Ok(()), |process| process.files_may_have(bytes))
@@ -379,37 +420,40 @@ impl Fleet {
     }
 
     /// The end of what a process wrote to its standard error.
-    pub(crate) fn last_words(&self, role: Role) -> String {
+    pub fn last_words(&self, role: Role) -> String {
         self.processes.get(&role).map(Process::last_words).unwrap_or_default()
     }
 
     /// The next line that a process says.
-    pub(crate) async fn line(&mut self, role: Role) -> Result<String, FleetError> {
+    pub async fn line(&mut self, role: Role) -> Result<String, FleetError> {
         let late = || FleetError::Late(format!("the {} says something", role.as_str()));
         let process = self.processes.get_mut(&role).ok_or_else(late)?;
         let line = tokio::time::timeout(PATIENCE, process.line()).await.map_err(|_| late())?;
         line.ok_or_else(late)
     }
 
-    pub(crate) fn url(&self, role: Role, path: &str) -> String {
+    /// The URL of a path of a process, past the network.
+    pub fn url(&self, role: Role, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.port(role))
     }
 
-    pub(crate) fn port(&self, role: Role) -> u16 {
+    /// The port of a process, past the network.
+    pub fn port(&self, role: Role) -> u16 {
         self.ports[&role]
     }
 
     /// The URL by which others reach a process.
-    pub(crate) fn way(&self, role: Role, path: &str) -> String {
+    pub fn way(&self, role: Role, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.ways[&role])
     }
 
-    pub(crate) fn http(&self) -> Http {
+    /// A client that shares the connections of the fleet.
+    pub fn http(&self) -> Http {
         self.http.clone()
     }
 
     /// Asks a service for a change without a coordinator.
-    pub(crate) async fn ask(
+    pub async fn ask(
         &self,
         kind: ServiceKind,
         path: &str,
@@ -418,8 +462,8 @@ impl Fleet {
         Ok(self.http.post(&self.url(Role::Service(kind), path), body).await?)
     }
 
-    /// What is in the books of the services that run.
-    pub(crate) async fn books(&self) -> Result<Books, FleetError> {
+    /// The books of the services that run.
+    pub async fn books(&self) -> Result<Books, FleetError> {
         #[derive(Deserialize)]
         struct Page {
             #[serde(default)]
@@ -444,17 +488,18 @@ impl Fleet {
         Ok(books)
     }
 
-    pub(crate) async fn transaction(&self, id: &str) -> Result<Transaction, FleetError> {
+    /// A transaction as the coordinator shows it.
+    pub async fn transaction(&self, id: &str) -> Result<Transaction, FleetError> {
         self.read(&self.url(Role::Coordinator, &format!("/v1/transactions/{id}"))).await
     }
 
     /// The ids of the newest transactions, newest first, at most `limit`.
-    pub(crate) async fn newest(&self, limit: usize) -> Result<Vec<String>, FleetError> {
+    pub async fn newest(&self, limit: usize) -> Result<Vec<String>, FleetError> {
         Ok(self.page(limit, None).await?.0)
     }
 
     /// The ids of all transactions, newest first.
-    pub(crate) async fn transactions(&self) -> Result<Vec<String>, FleetError> {
+    pub async fn transactions(&self) -> Result<Vec<String>, FleetError> {
         let (mut all, mut next) = self.page(1_000, None).await?;
         while let Some(cursor) = next {
             let (more, after) = self.page(1_000, Some(&cursor)).await?;
@@ -465,7 +510,7 @@ impl Fleet {
     }
 
     /// A transaction with all that the API shows of it.
-    pub(crate) async fn whole_transaction(&self, id: &str) -> Result<Value, FleetError> {
+    pub async fn whole_transaction(&self, id: &str) -> Result<Value, FleetError> {
         self.read(&self.url(Role::Coordinator, &format!("/v1/transactions/{id}"))).await
     }
 
@@ -490,10 +535,7 @@ impl Fleet {
     }
 
     /// Reads a JSON text from a process.
-    pub(crate) async fn read<T: serde::de::DeserializeOwned>(
-        &self,
-        url: &str,
-    ) -> Result<T, FleetError> {
+    pub async fn read<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, FleetError> {
         let Reply { status, body, .. } = self.http.get(url).await?;
         let parsed = if status == 200 { T::deserialize(&body).ok() } else { None };
         parsed.ok_or_else(|| FleetError::Unexpected { url: url.to_owned(), status, body })
@@ -501,7 +543,7 @@ impl Fleet {
 }
 
 /// Waits until `check` gives something.
-pub(crate) async fn eventually<T>(
+pub async fn eventually<T>(
     what: &str,
     mut check: impl AsyncFnMut() -> Result<Option<T>, FleetError>,
 ) -> Result<T, FleetError> {

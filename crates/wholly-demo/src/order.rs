@@ -1,4 +1,4 @@
-//! What a client of the shop wants: an order, paid and delivered, all three or none.
+//! An order of a client of the shop: taken, paid and delivered, all three or none.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,33 +10,41 @@ use crate::client::{Http, Reply};
 use crate::fleet::{Books, Fleet, PATIENCE, Role, StockLine};
 use crate::shop::{ServiceKind, Stock};
 
+/// An order.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
+pub struct Order {
     /// The order's id, which is the client's key, too.
-    pub(crate) id: String,
-    pub(crate) item: String,
-    pub(crate) quantity: i64,
-    /// What is paid; none where goods are taken without an order: a transaction of one branch.
-    pub(crate) amount: Option<i64>,
-    pub(crate) deadline: Option<Duration>,
-    pub(crate) pattern: Pattern,
+    pub id: String,
+    /// The item.
+    pub item: String,
+    /// The number of pieces.
+    pub quantity: i64,
+    /// The price; none where goods are taken without an order: a transaction of one branch.
+    pub amount: Option<i64>,
+    /// Its deadline; none is the coordinator's own.
+    pub deadline: Option<Duration>,
+    /// The pattern that carries it out.
+    pub pattern: Pattern,
 }
 
-/// How an order is carried out.
+/// The pattern that carries an order out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pattern {
+pub enum Pattern {
+    /// By a transaction in two phases.
     TwoPhase,
     /// By the saga [`CREATE_ORDER`](crate::shop::CREATE_ORDER), with or without the money.
     Saga {
+        /// True if the money is refused.
         payment_fails: bool,
     },
 }
 
-/// What [`CREATE_ORDER`](crate::shop::CREATE_ORDER) is called.
+/// The name of [`CREATE_ORDER`](crate::shop::CREATE_ORDER).
 const CREATE_ORDER: &str = "create order";
 
 impl Order {
-    pub(crate) fn new(id: impl Into<String>, item: &str, quantity: i64, amount: i64) -> Self {
+    /// An order in two phases.
+    pub fn new(id: impl Into<String>, item: &str, quantity: i64, amount: i64) -> Self {
         Self {
             id: id.into(),
             item: item.to_owned(),
@@ -47,25 +55,28 @@ impl Order {
         }
     }
 
-    pub(crate) fn by_saga(self) -> Self {
+    /// The same by a saga.
+    pub fn by_saga(self) -> Self {
         Self { pattern: Pattern::Saga { payment_fails: false }, ..self }
     }
 
     /// A saga whose payment is declined.
-    pub(crate) fn declined(self) -> Self {
+    pub fn declined(self) -> Self {
         Self { pattern: Pattern::Saga { payment_fails: true }, ..self }
     }
 
-    pub(crate) fn is_saga(&self) -> bool {
+    /// True if a saga carries it out.
+    pub fn is_saga(&self) -> bool {
         matches!(self.pattern, Pattern::Saga { .. })
     }
 
-    pub(crate) fn is_declined(&self) -> bool {
+    /// True if its payment is declined.
+    pub fn is_declined(&self) -> bool {
         self.pattern == Pattern::Saga { payment_fails: true }
     }
 
-    /// What each service is asked for, in two-phase or without a coordinator.
-    pub(crate) fn branches(&self) -> Vec<(ServiceKind, Value)> {
+    /// The request to each service, in two-phase or without a coordinator.
+    pub fn branches(&self) -> Vec<(ServiceKind, Value)> {
         let goods = json!({ "order_id": self.id, "item_id": self.item, "quantity": self.quantity });
         let goods = (ServiceKind::Inventory, goods);
         match self.amount {
@@ -78,8 +89,8 @@ impl Order {
         }
     }
 
-    /// What a saga is given, and what the shop by events is sent.
-    pub(crate) fn input(&self) -> Value {
+    /// The input of a saga, and the order that the shop by events is sent.
+    pub fn input(&self) -> Value {
         json!({
             "order_id": self.id,
             "item_id": self.item,
@@ -90,7 +101,7 @@ impl Order {
     }
 
     /// The request to the coordinator's API.
-    pub(crate) fn submission(&self) -> Value {
+    pub fn submission(&self) -> Value {
         let mut body = match self.pattern {
             Pattern::TwoPhase => {
                 let branches = self.branches().into_iter();
@@ -114,8 +125,8 @@ impl Order {
 }
 
 impl Books {
-    /// What the books must be once these orders, and no others, have been carried out.
-    pub(crate) fn after<'a>(opening: &Stock, orders: impl IntoIterator<Item = &'a Order>) -> Self {
+    /// The books once these orders, and no others, have been carried out.
+    pub fn after<'a>(opening: &Stock, orders: impl IntoIterator<Item = &'a Order>) -> Self {
         let line = |quantity: &u32| {
             let quantity = i64::from(*quantity);
             StockLine { on_hand: quantity, available: quantity, reserved: 0 }
@@ -131,8 +142,8 @@ impl Books {
         books
     }
 
-    /// What they are when this order has been carried out besides.
-    pub(crate) fn and(mut self, order: &Order) -> Self {
+    /// The books when this order has been carried out besides.
+    pub fn and(mut self, order: &Order) -> Self {
         if let Some(amount) = order.amount {
             let taken = json!({ "item": order.item, "status": "confirmed" });
             self.orders.insert(order.id.clone(), taken);
@@ -145,8 +156,8 @@ impl Books {
         self
     }
 
-    /// What they are when this order has been taken back besides.
-    pub(crate) fn and_cancelled(mut self, order: &Order) -> Self {
+    /// The books when this order has been taken back besides.
+    pub fn and_cancelled(mut self, order: &Order) -> Self {
         let cancelled = json!({ "item": order.item, "status": "cancelled" });
         self.orders.insert(order.id.clone(), cancelled);
         self
@@ -155,25 +166,28 @@ impl Books {
 
 /// A client that asks until it has an answer, always with the same key.
 #[derive(Clone)]
-pub(crate) struct Shopper {
+pub struct Shopper {
     http: Http,
     url: String,
 }
 
 /// The end of an order, as its client was told.
 #[derive(Clone, Debug)]
-pub(crate) struct Placed {
+pub struct Placed {
     /// The ids that the client was told, over all its tries.
-    pub(crate) ids: BTreeSet<String>,
-    pub(crate) state: String,
-    pub(crate) reason: Option<String>,
-    /// How often it had to ask again.
-    pub(crate) retries: u32,
+    pub ids: BTreeSet<String>,
+    /// The state.
+    pub state: String,
+    /// The reason why it turned back.
+    pub reason: Option<String>,
+    /// The number of times that it had to ask again.
+    pub retries: u32,
 }
 
 /// Why an order did not end.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum PlaceError {
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum PlaceError {
     #[error("order {order} was answered {status}: {body}")]
     Refused { order: String, status: u16, body: Value },
     #[error("order {order} has no answer after {PATIENCE:?} and {retries} tries")]
@@ -181,12 +195,13 @@ pub(crate) enum PlaceError {
 }
 
 impl Shopper {
-    pub(crate) fn of(fleet: &Fleet) -> Self {
+    /// A client of the coordinator of this fleet.
+    pub fn of(fleet: &Fleet) -> Self {
         Self { http: fleet.http(), url: fleet.url(Role::Coordinator, "/v1/transactions") }
     }
 
     /// Places an order, and stays until it has ended.
-    pub(crate) async fn place(&self, order: &Order) -> Result<Placed, PlaceError> {
+    pub async fn place(&self, order: &Order) -> Result<Placed, PlaceError> {
         #[derive(Deserialize)]
         struct Told {
             id: String,

@@ -1,4 +1,4 @@
-//! A process of the demo: this program, executed once more with other arguments.
+//! A process of the demo: this program executed once more with other arguments, or another program.
 //!
 //! INVARIANT: it does not outlive the `Process` that stands for it, nor the program that started
 //! it: its standard input is a pipe that this program holds, and it ends when that ends (see
@@ -8,10 +8,11 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 /// Ends this process when its standard input does: whoever started it is gone.
@@ -19,35 +20,75 @@ use tokio::sync::mpsc;
 /// # Errors
 /// When the system gives no thread.
 pub fn end_with_stdin() -> io::Result<()> {
-    std::thread::Builder::new().name("parent".to_owned()).spawn(|| {
-        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+    follow_stdin(|_| {})
+}
+
+/// Hands on each line of the standard input, and ends this process when that ends.
+///
+/// # Errors
+/// When the system gives no thread.
+pub fn follow_stdin(mut told: impl FnMut(&str) + Send + 'static) -> io::Result<()> {
+    std::thread::Builder::new().name("parent".to_owned()).spawn(move || {
+        io::stdin().lock().lines().map_while(Result::ok).for_each(|line| told(&line));
         // At once, like a crash, which every process of Wholly is made for.
         std::process::exit(1)
     })?;
     Ok(())
 }
 
-pub(crate) struct Process {
+/// Runs to the end, or until a signal asks to stop: the future is dropped then, and with it every
+/// process that it started and every file that it made.
+pub fn until_interrupted(story: impl Future<Output = ExitCode>) -> ExitCode {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let mut interrupt = signal(SignalKind::interrupt())?;
+            let mut terminate = signal(SignalKind::terminate())?;
+            let mut hangup = signal(SignalKind::hangup())?;
+            let number = tokio::select! {
+                code = story => return Ok(code),
+                _ = interrupt.recv() => 2,
+                _ = terminate.recv() => 15,
+                _ = hangup.recv() => 1,
+            };
+            wholly_terminal::report(
+                "wholly: interrupted; what was started is stopped and cleaned up",
+            );
+            // As a shell says of a command that a signal ended.
+            Ok(ExitCode::from(128 + number))
+        })
+    };
+    run().unwrap_or_else(|error: std::io::Error| {
+        wholly_terminal::report(format_args!(
+            "wholly: the system denies what every program needs: {error}"
+        ));
+        ExitCode::FAILURE
+    })
+}
+
+/// A process that this program started.
+pub struct Process {
+    program: PathBuf,
     child: Child,
     lines: mpsc::UnboundedReceiver<String>,
     stderr: PathBuf,
 }
 
 impl Process {
-    /// Starts this program with `arguments`; its standard error goes to a file in `directory`.
-    pub(crate) fn start(name: &str, arguments: &[String], directory: &Path) -> io::Result<Self> {
-        Self::start_with(name, arguments, directory, "warn")
-    }
-
-    /// The same, with this filter of log messages.
-    pub(crate) fn start_with(
+    /// Starts a program with `arguments` and this filter of log messages; its standard error goes to
+    /// a file in `directory`.
+    ///
+    /// # Errors
+    /// When the system does not start it.
+    pub fn start(
+        program: &Path,
         name: &str,
         arguments: &[String],
         directory: &Path,
         log_filter: &str,
     ) -> io::Result<Self> {
         let stderr = directory.join(format!("{name}.stderr"));
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut child = Command::new(program)
             .args(arguments)
             .env("WHOLLY_LOG", log_filter)
             .stdin(Stdio::piped())
@@ -59,7 +100,7 @@ impl Process {
             .spawn()?;
         let (sender, lines) = mpsc::unbounded_channel();
         let stdout = child.stdout.take();
-        let process = Self { child, lines, stderr };
+        let process = Self { program: program.to_owned(), child, lines, stderr };
         std::thread::spawn(move || {
             let lines = stdout.into_iter().flat_map(|out| BufReader::new(out).lines());
             lines.map_while(Result::ok).try_for_each(|line| sender.send(line))
@@ -67,19 +108,24 @@ impl Process {
         Ok(process)
     }
 
+    /// Its program.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// The next line of its standard output; `None` when the process has ended.
-    pub(crate) async fn line(&mut self) -> Option<String> {
+    pub async fn line(&mut self) -> Option<String> {
         self.lines.recv().await
     }
 
     /// Writes a line to its standard input.
-    pub(crate) fn tell(&mut self, line: &str) -> io::Result<()> {
+    pub fn tell(&mut self, line: &str) -> io::Result<()> {
         let stdin = self.child.stdin.as_mut().ok_or(io::ErrorKind::BrokenPipe)?;
         writeln!(stdin, "{line}")
     }
 
     /// The most that its files may have from now on; with none it may write again.
-    pub(crate) fn files_may_have(&self, bytes: Option<u64>) -> io::Result<()> {
+    pub fn files_may_have(&self, bytes: Option<u64>) -> io::Result<()> {
         let maximum = getrlimit(Resource::Fsize).maximum;
         let limit = Rlimit { current: bytes.or(maximum), maximum };
         let pid = Pid::from_raw(self.child.id().cast_signed());
@@ -88,31 +134,32 @@ impl Process {
     }
 
     /// Waits until it ends; whether it was by SIGKILL.
-    pub(crate) async fn killed(&mut self) -> io::Result<bool> {
+    pub async fn killed(&mut self) -> io::Result<bool> {
         while self.lines.recv().await.is_some() {}
         Ok(self.child.wait()?.signal() == Some(Signal::KILL.as_raw()))
     }
 
-    /// Whether it has ended.
-    pub(crate) fn has_ended(&mut self) -> bool {
+    /// True if it has ended.
+    pub fn has_ended(&mut self) -> bool {
         !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// Kills it, and waits until it is gone.
-    pub(crate) fn kill(&mut self) {
+    pub fn kill(&mut self) {
         // Both fail only where it is gone already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    pub(crate) fn signal(&self, signal: Signal) -> io::Result<()> {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let pid = Pid::from_raw(self.child.id().cast_signed());
         Ok(pid.map_or(Ok(()), |pid| kill_process(pid, signal))?)
     }
 
-    /// How long the processors have worked for it so far, where the system tells: the sum over its
+    /// The time for which the processors have worked for it so far, where the system tells: the sum over its
     /// threads that live.
-    pub(crate) fn processor_time(&self) -> Duration {
+    pub fn processor_time(&self) -> Duration {
         let worked = |thread: std::fs::DirEntry| {
             let times = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
             times.split_whitespace().next()?.parse::<u64>().ok()
@@ -122,32 +169,27 @@ impl Process {
         Duration::from_nanos(nanos)
     }
 
-    /// What it holds in memory, in bytes, where the system tells.
-    pub(crate) fn resident_bytes(&self) -> Option<u64> {
+    /// The memory that it holds, in bytes, where the system tells.
+    pub fn resident_bytes(&self) -> Option<u64> {
         resident_bytes(&self.child.id().to_string())
     }
 
     /// The most that it ever held, in bytes, where the system tells.
-    pub(crate) fn most_resident_bytes(&self) -> Option<u64> {
+    pub fn most_resident_bytes(&self) -> Option<u64> {
         memory(&self.child.id().to_string(), "VmHWM:")
     }
 
-    /// The end of what it wrote to its standard error.
-    pub(crate) fn last_words(&self) -> String {
-        last_lines(&self.stderr)
+    /// The end of what it wrote to its standard error; empty where that cannot be read.
+    pub fn last_words(&self) -> String {
+        let words = std::fs::read(&self.stderr).unwrap_or_default();
+        let words = String::from_utf8_lossy(&words);
+        let lines: Vec<_> = words.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
     }
 }
 
-/// The end of a file of messages; empty where it cannot be read.
-pub(crate) fn last_lines(file: &Path) -> String {
-    let words = std::fs::read(file).unwrap_or_default();
-    let words = String::from_utf8_lossy(&words);
-    let lines: Vec<_> = words.lines().collect();
-    lines[lines.len().saturating_sub(10)..].join("\n")
-}
-
-/// What a process holds in memory, in bytes, where the system tells; `self` is this one.
-pub(crate) fn resident_bytes(process: &str) -> Option<u64> {
+/// The memory that a process holds, in bytes, where the system tells; `self` is this one.
+pub fn resident_bytes(process: &str) -> Option<u64> {
     memory(process, "VmRSS:")
 }
 

@@ -1,28 +1,31 @@
 //! One of the shop's services as a process: what the hidden command `wholly shop-service` runs.
 
-mod wrong;
+mod withhold;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
+use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::serve::ListenerExt;
 use clap::Args;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use wholly_core::Payload;
 use wholly_core::wire::{Answer, HttpAnswer, Operation, header};
+use wholly_participant::http::problem;
 
-use crate::kill::{KillAt, Killer};
-use crate::process::end_with_stdin;
+use crate::process::follow_stdin;
 use crate::shop::{ServiceKind, Stock, router};
-use wrong::Faulty;
-pub(crate) use wrong::Wrong;
+use withhold::Withholding;
+pub use withhold::{InvalidWithhold, Side, Withhold};
 
 /// Run one of the shop's services, until the standard input ends.
 ///
@@ -37,18 +40,16 @@ pub struct Service {
     /// Its database.
     #[arg(long)]
     database: PathBuf,
-    /// What a new inventory has, as JSON.
+    /// The stock of a new inventory, as JSON.
     #[arg(long, value_parser = stock, default_value = "{}")]
     stock: StockArgument,
-    /// Kill the process at this point, like before-call:commit.
-    #[arg(long, value_name = "POINT")]
-    kill_at: Option<KillAt>,
+    /// Withhold the calls of an operation, like before:commit or after:prepare, until the standard
+    /// input has a line.
+    #[arg(long, value_name = "WHEN:OPERATION")]
+    withhold: Option<Withhold>,
     /// Print every answer.
     #[arg(long)]
     tell: bool,
-    /// Do this wrong: a torture must find it.
-    #[arg(long)]
-    wrong: Option<Wrong>,
 }
 
 /// clap takes a plain map for a list of values.
@@ -62,7 +63,12 @@ pub(crate) fn stock(text: &str) -> Result<StockArgument, serde_json::Error> {
 impl Service {
     /// Serves until the standard input ends.
     pub fn run(self) -> ExitCode {
-        match self.serve() {
+        self.run_around(|routes| routes)
+    }
+
+    /// Serves until the standard input ends, with something around its routes.
+    pub fn run_around(self, around: impl FnOnce(Router) -> Router) -> ExitCode {
+        match self.serve(around) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 wholly_terminal::report(format_args!("wholly: {error}"));
@@ -71,18 +77,18 @@ impl Service {
         }
     }
 
-    fn serve(self) -> Result<(), Box<dyn std::error::Error>> {
-        end_with_stdin()?;
+    fn serve(
+        self,
+        around: impl FnOnce(Router) -> Router,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let (go_on, goes_on) = watch::channel(false);
+        follow_stdin(move |_| _ = go_on.send_replace(true))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let around = Around {
-                killer: self.kill_at.map(Killer::new),
-                tell: self.tell,
-                faulty: self.wrong.map(Faulty::new),
-            };
-            let routes = router(self.kind, &self.database, self.stock.0)
-                .await?
-                .layer(from_fn_with_state(around, observe));
+            let withholding = self.withhold.map(|what| Withholding { what, goes_on });
+            let observer = Observer { withholding, tell: self.tell };
+            let routes = router(self.kind, &self.database, self.stock.0).await?;
+            let routes = around(routes.layer(from_fn_with_state(observer, observe)));
             let listener = listen(self.port).await?;
             let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
             say("ready");
@@ -106,12 +112,11 @@ pub(crate) async fn listen(port: u16) -> std::io::Result<TcpListener> {
     }
 }
 
-/// What is put around every call of the coordinator.
+/// The observer of every call of the coordinator.
 #[derive(Clone)]
-struct Around {
-    killer: Option<Killer>,
+struct Observer {
+    withholding: Option<Withholding>,
     tell: bool,
-    faulty: Option<Faulty>,
 }
 
 /// A call that a service answered, as it tells it.
@@ -131,35 +136,38 @@ pub(crate) enum Said {
     ReadOnly,
     Refused,
     Other,
+    /// Nothing: the call is withheld, and not handled.
+    Withheld,
 }
 
-async fn observe(State(around): State<Around>, request: Request, next: Next) -> Response {
+async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
     let Some(operation) = operation(request.headers()) else { return next.run(request).await };
-    let answering = answer(&around, &operation, async {
-        match &around.faulty {
-            Some(faulty) => faulty.run(&operation, request, next).await,
-            None => next.run(request).await,
+    let withheld = |side| {
+        let withholding = observer.withholding.as_ref();
+        withholding.filter(|withholding| withholding.concerns(side, &operation))
+    };
+    if let Some(withholding) = withheld(Side::Before) {
+        if observer.tell {
+            say_json(&Answered { operation, said: Said::Withheld, reason: None });
         }
-    });
-    match &around.killer {
-        Some(killer) => killer.around(&operation, answering).await,
-        None => answering.await,
+        withholding.over().await;
+        return problem(StatusCode::SERVICE_UNAVAILABLE, "the call was withheld");
     }
+    let response = next.run(request).await;
+    let response = if observer.tell { tell(&operation, response).await } else { response };
+    if let Some(withholding) = withheld(Side::After) {
+        withholding.over().await;
+    }
+    response
 }
 
-fn operation(headers: &HeaderMap) -> Option<String> {
+/// The operation of a call, unless it is no coordinator's.
+pub fn operation(headers: &HeaderMap) -> Option<String> {
     Some(headers.get(header::OPERATION)?.to_str().ok()?.to_owned())
 }
 
-async fn answer(
-    around: &Around,
-    operation: &str,
-    response: impl Future<Output = Response>,
-) -> Response {
-    let response = response.await;
-    if !around.tell {
-        return response;
-    }
+/// Tells an answer.
+async fn tell(operation: &str, response: Response) -> Response {
     let (head, body) = response.into_parts();
     // A service of the shop answers with a line of text or a small output.
     let body = to_bytes(body, Payload::LIMIT).await.unwrap_or_default();

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, Weak};
 
 use sqlx::{ConnectOptions, Connection, PgConnection, SqliteConnection};
 use tempfile::TempDir;
-use wholly_demo::postgres::PostgresServer;
 use wholly_events::conformance::{self, Database};
 use wholly_events::inbox::Received;
 use wholly_events::{EventId, NewEvent, ReactionName, ServiceName};
+use wholly_test_postgres::PostgresServer;
 
 type Server = tokio::sync::Mutex<PostgresServer>;
 

@@ -7,9 +7,9 @@ use deadpool_postgres::Pool;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio_postgres::{Client, NoTls};
-use wholly_demo::postgres::PostgresServer;
 use wholly_events::feed::{self, HttpFeed, Start};
 use wholly_events::{Choreography, Cursor, Failure, Incoming, NewEvent, Reacted, Service};
+use wholly_test_postgres::PostgresServer;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Order {

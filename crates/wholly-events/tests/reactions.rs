@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use deadpool_postgres::{Manager, Pool};
 use tokio_postgres::NoTls;
-use wholly_demo::postgres::PostgresServer;
 use wholly_events::conformance::reactions;
 use wholly_participant::sqlite::Database;
+use wholly_test_postgres::PostgresServer;
 
 #[tokio::test]
 async fn sqlite_keeps_the_rules() {

@@ -32,9 +32,7 @@ use wholly_demo::{
     choreography::EventService,
     compare::{Compare, Reader},
     demo::Demo,
-    proxy::Proxy,
     service::Service,
-    torture::Torture,
 };
 use wholly_terminal::one_line;
 use wholly_terminal::stream::{Stream, report_painted, write_painted};
@@ -99,8 +97,6 @@ enum Command {
     #[cfg(feature = "demo")]
     Compare(Compare),
     #[cfg(feature = "demo")]
-    Torture(Torture),
-    #[cfg(feature = "demo")]
     Bench(Bench),
     #[cfg(feature = "demo")]
     #[command(hide = true)]
@@ -110,24 +106,16 @@ enum Command {
     ShopByEvents(EventService),
     #[cfg(feature = "demo")]
     #[command(hide = true)]
-    TortureProxy(Proxy),
-    #[cfg(feature = "demo")]
-    #[command(hide = true)]
     CompareReader(Reader),
 }
 
 /// Runs the program `wholly`: does what the command line asks.
 pub fn run() -> ExitCode {
-    let Cli { command } = match parse() {
+    // The server's configuration says how it tells what happens to it.
+    let Cli { command } = match parse(|cli: &Cli| matches!(cli.command, Command::Serve(_))) {
         Ok(cli) => cli,
         Err(exit) => return exit,
     };
-    // The server's configuration says how it tells what happens to it.
-    if !matches!(command, Command::Serve(_))
-        && let Err(error) = logs::show(Logs::default())
-    {
-        return failed(exit::USAGE, &error);
-    }
     match command {
         Command::Serve(serve) => serve.run(),
         Command::Submit(submit) => submit.run(),
@@ -156,31 +144,29 @@ pub fn run() -> ExitCode {
         #[cfg(feature = "demo")]
         Command::Compare(compare) => compare.run(),
         #[cfg(feature = "demo")]
-        Command::Torture(torture) => torture.run(),
-        #[cfg(feature = "demo")]
         Command::Bench(bench) => bench.run(),
         #[cfg(feature = "demo")]
         Command::ShopService(service) => service.run(),
         #[cfg(feature = "demo")]
         Command::ShopByEvents(service) => service.run(),
         #[cfg(feature = "demo")]
-        Command::TortureProxy(proxy) => proxy.run(),
-        #[cfg(feature = "demo")]
         Command::CompareReader(reader) => reader.run(),
     }
 }
 
-/// Parses the command line of a program, and makes a write beyond the limit on the size of files an
-/// error of that write.
+/// Parses the command line of a program, makes a write beyond the limit on the size of files an
+/// error of that write, and shows log messages, except of a command that shows its own.
 ///
 /// # Errors
-/// The exit code of a program that has nothing to do, because it showed its help or what is wrong
-/// with the command line.
-pub fn parse<P: Parser>() -> Result<P, ExitCode> {
+/// The exit code of a program that ends here: it showed its help, or what is wrong.
+pub fn parse<P: Parser>(shows_its_own: impl FnOnce(&P) -> bool) -> Result<P, ExitCode> {
     let parsed = P::try_parse().map_err(told)?;
     file_size::refuse_writes_beyond_the_limit().map_err(|error| {
         failed(exit::FAILED, &format_args!("the system denies signals: {error}"))
     })?;
+    if !shows_its_own(&parsed) {
+        logs::show(Logs::default()).map_err(|error| failed(exit::USAGE, &error))?;
+    }
     Ok(parsed)
 }
 

@@ -154,20 +154,20 @@ fn crashes_end_the_right_way() {
         &said,
         &[
             "ORD101",
-            "coordinator  SIGKILL",
+            "coordinator  SIGKILL   every vote is yes, and the inventory's is still on its way",
             "2 of it held",
             "decides   aborted",
             "payments: none; stock: item1 = 10, item2 = 5",
             "✓",
             "ORD102",
-            "coordinator  SIGKILL",
+            "coordinator  SIGKILL   the decision was written, and no service has acted upon it",
             "2 of it held",
             "decides   committed",
             "payments: ORD102 = 1000; stock: item1 = 8, item2 = 5",
             "✓",
             "ORD103",
-            "inventory    SIGKILL",
             "decides   committed",
+            "inventory    SIGKILL",
             "waits",
             "ORD103 = 300; stock: item1 = 8, item2 = 4",
             "✓",
@@ -176,6 +176,18 @@ fn crashes_end_the_right_way() {
     );
     let (_, fourth) = said.split_once("ORD104").unwrap();
     assert_tells(fourth, &[&DECLINED[..], &KILLED].concat());
+}
+
+#[test]
+fn no_command_kills_itself() {
+    for command in ["serve", "shop-service", "shop-by-events"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_wholly"))
+            .args([command, "--kill-at=before-call:1"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains("unexpected argument '--kill-at'"), "{command}: {said}");
+    }
 }
 
 #[test]

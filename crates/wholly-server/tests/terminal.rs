@@ -60,8 +60,8 @@ fn commands() -> Vec<String> {
     while let Some(path) = paths.pop() {
         let words: Vec<&str> = path.iter().map(String::as_str).collect();
         let below = subcommands(&words);
-        // Some do something without a subcommand, too.
-        if below.is_empty() || ["conformance", "torture"].contains(&words.join(" ").as_str()) {
+        // One does something without a subcommand, too.
+        if below.is_empty() || words == ["conformance"] {
             all.push(words.join(" "));
         }
         paths.extend(below.into_iter().map(|name| [path.clone(), vec![name]].concat()));
@@ -255,8 +255,6 @@ impl World {
             "conformance events" => vec![(shows, vec!["--feed", TEXT, "--listen", "0"])],
             "compare" => vec![(shows, vec!["--report", LINES_IN_A_FOLDER])],
             "demo" => vec![(hides, vec!["problem"]), (shows, vec![TEXT])],
-            "torture" => vec![(shows, vec!["--rounds", TEXT])],
-            "torture choreography" => vec![(shows, vec!["--rounds", TEXT])],
             bench if bench.starts_with("bench ") => Vec::new(),
             new => panic!("what does the command {new:?} show of what comes from elsewhere?"),
         };

@@ -18,16 +18,17 @@ use wholly_core::wire::header;
 use super::error::BenchError;
 use super::load::Work;
 
-pub(super) struct BareCalls {
+/// A bare client, and the calls that it makes for each transaction.
+pub struct BareCalls {
     client: Client<HttpConnector, Full<Bytes>>,
-    /// What is asked at once, and then what is asked after it.
+    /// The calls that are made at once, and then those that come after them.
     phases: Vec<Vec<Request<Full<Bytes>>>>,
 }
 
 /// The calls of one transaction, as the protocol would make them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Plan {
-    /// What is asked at once, and then what is asked after it.
+pub struct Plan {
+    /// The calls that are made at once, and then those that come after them.
     phases: Vec<Vec<Asked>>,
     payload: String,
 }
@@ -76,6 +77,10 @@ impl Plan {
 }
 
 impl BareCalls {
+    /// A client that makes the calls of this plan.
+    ///
+    /// # Errors
+    /// When a call cannot be written as a request.
     pub fn of(Plan { phases, payload }: &Plan) -> Result<Self, BenchError> {
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);

@@ -19,21 +19,26 @@ use super::error::BenchError;
 use super::participants::REFUSED;
 use crate::process::{Process, end_with_stdin};
 
-/// What the process is told.
+/// The options of the process.
 #[derive(clap::Args, Debug)]
-pub(super) struct Answering {
-    /// How long each call takes.
+pub struct Answering {
+    /// The time that each call takes.
     #[arg(long, default_value_t = 0)]
     pause_millis: u64,
 }
 
 /// The process, and where it answers.
-pub(super) struct BareParticipant {
+pub struct BareParticipant {
     _process: Process,
+    /// The address at which it answers.
     pub url: String,
 }
 
 impl BareParticipant {
+    /// Starts one for each name; their files are in the directory.
+    ///
+    /// # Errors
+    /// When a process does not start.
     pub async fn start_all(names: &[String], directory: &Path) -> Result<Vec<Self>, BenchError> {
         Self::start_pausing(names, 0, directory).await
     }
@@ -54,7 +59,8 @@ impl BareParticipant {
     async fn start(name: &str, pause_millis: u64, directory: &Path) -> Result<Self, BenchError> {
         let pause = pause_millis.to_string();
         let arguments = ["bench", "participant", "--pause-millis", &pause].map(str::to_owned);
-        let mut process = Process::start(name, &arguments, directory)?;
+        let mut process =
+            Process::start(&std::env::current_exe()?, name, &arguments, directory, "warn")?;
         match process.line().await {
             Some(url) => Ok(Self { _process: process, url }),
             None => Err(BenchError::Participant { why: process.last_words() }),
@@ -62,8 +68,8 @@ impl BareParticipant {
     }
 }
 
-/// What the process does, until its standard input ends.
-pub(super) fn serve(answering: &Answering) -> Result<(), BenchError> {
+/// Serves until the standard input ends.
+pub fn serve(answering: &Answering) -> Result<(), BenchError> {
     end_with_stdin()?;
     let pause = Duration::from_millis(answering.pause_millis);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {

@@ -1,4 +1,4 @@
-//! What every workload can be told: the transactions' shape, and where their log is.
+//! The options of every workload: the transactions' shape, and the place of their log.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -10,25 +10,28 @@ use wholly::{Coordinator, Key, Outcome, Payload};
 
 use super::error::BenchError;
 use super::load::Work;
+use crate::random::Random;
 
+/// The options of every workload with transactions of its own.
 #[derive(clap::Args, Clone, Debug)]
-pub(super) struct Common {
-    /// How many participants a transaction has.
+pub struct Common {
+    /// The number of participants of a transaction.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub participants: u16,
-    /// How long a branch's payload is, or a saga's input.
+    /// The length of a branch's payload, or of a saga's input.
     #[arg(long, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(2..=65_536))]
     pub payload_bytes: u32,
     /// Give every transaction a client's key, random like a UUID.
     #[arg(long)]
     pub keys: bool,
+    /// The log and the report.
     #[command(flatten)]
     pub output: Output,
 }
 
-/// What every workload leaves, and prints.
+/// The options for the files and the report of every workload.
 #[derive(clap::Args, Clone, Debug)]
-pub(super) struct Output {
+pub struct Output {
     /// Where the logs are written, in a new directory that is deleted afterwards. By default in
     /// ./target if there is one, else in the current directory.
     #[arg(long, value_name = "DIRECTORY")]
@@ -40,7 +43,7 @@ pub(super) struct Output {
 
 /// Where the participants are.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Transport {
+pub enum Transport {
     /// In this process: they do nothing.
     InProcess,
     /// Processes of their own: they answer at once.
@@ -48,6 +51,7 @@ pub(super) enum Transport {
 }
 
 impl Common {
+    /// The names of the participants.
     pub fn names(&self) -> Vec<String> {
         (1..=self.participants).map(|n| format!("participant-{n}")).collect()
     }
@@ -97,31 +101,30 @@ fn is_in_memory(_: &Path) -> bool {
     false
 }
 
-/// What this process holds in memory, in bytes, where the system tells.
-pub(super) fn resident_bytes() -> Option<u64> {
+/// The memory that this process holds, in bytes, where the system tells.
+pub fn resident_bytes() -> Option<u64> {
     crate::process::resident_bytes("self")
 }
 
-/// How long the processors have worked for this process so far.
-pub(super) fn processor_time() -> Duration {
+/// The time for which the processors have worked for this process so far.
+pub fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::try_from(time).unwrap_or_default()
 }
 
-/// Scatters a number over all 64 bits, as a random key is.
-pub(super) fn scatter(number: u64) -> u64 {
-    let mixed = (number ^ (number >> 31)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed ^ (mixed >> 32)
+/// The random number that belongs to a number.
+pub fn random(number: u64) -> u64 {
+    Random::seeded(number).next()
 }
 
 /// The `n`th client's key: as long as a UUID without hyphens, and in no order.
-pub(super) fn key(n: u64) -> Result<Key, BenchError> {
-    Ok(Key::new(format!("{:016x}{:016x}", scatter(n), scatter(!n)))?)
+pub fn key(n: u64) -> Result<Key, BenchError> {
+    Ok(Key::new(format!("{:016x}{:016x}", random(n), random(!n)))?)
 }
 
 /// The work of one client: a transaction that must commit.
-pub(super) struct Transactions {
+pub struct Transactions {
+    /// The coordinator that runs them.
     pub coordinator: Coordinator,
     names: Vec<String>,
     payload: Payload,
@@ -130,6 +133,10 @@ pub(super) struct Transactions {
 }
 
 impl Transactions {
+    /// Transactions of this shape.
+    ///
+    /// # Errors
+    /// When the payload is not valid.
     pub fn new(coordinator: Coordinator, common: &Common) -> Result<Self, BenchError> {
         Ok(Self {
             coordinator,

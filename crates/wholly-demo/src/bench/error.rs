@@ -5,7 +5,8 @@ use wholly::TransactionId;
 /// Why a workload could not be measured. Nothing is left behind but what `--log` names.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub(crate) enum BenchError {
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum BenchError {
     #[error("the coordinator did not start: {0}")]
     Start(#[from] wholly::StartError),
     #[error("a transaction was not accepted: {0}")]
@@ -20,14 +21,14 @@ pub(crate) enum BenchError {
     Read(#[from] wholly::log::ReadError),
     #[error("a participant's process did not start: {why}")]
     Participant { why: String },
+    #[error("the database's server did not start: {why}")]
+    Database { why: String },
     #[error("a bare call failed: {why}")]
     BareCall { why: String },
     #[error("a promise is not kept: {why}")]
     Broken { why: String },
     #[error(transparent)]
     Fleet(#[from] crate::fleet::FleetError),
-    #[error(transparent)]
-    Postgres(#[from] crate::postgres::PostgresError),
     #[error("nothing was measured: {why}")]
     Nothing { why: &'static str },
     #[error("a name or key is not valid: {0}")]

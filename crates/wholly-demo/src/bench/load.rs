@@ -9,47 +9,54 @@ use tokio::time::{Instant, sleep_until};
 use super::common::processor_time;
 use super::error::BenchError;
 
+/// The options of a closed loop.
 #[derive(clap::Args, Clone, Debug)]
-pub(crate) struct Load {
-    /// How many transactions are in flight at once.
+pub struct Load {
+    /// The number of transactions in flight at once.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub concurrency: u32,
-    /// How long each run is measured.
+    /// The time for which each run is measured.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
-    /// How long each run goes before it is measured.
+    /// The time for which each run goes before it is measured.
     #[arg(long, default_value_t = 2)]
     pub warm_up_seconds: u32,
-    /// How often Wholly and its ceiling are measured, alternately.
+    /// The number of times that Wholly and its ceiling are measured, alternately.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
 }
 
-/// What one client does again and again.
-pub(crate) trait Work: Send + Sync + 'static {
+/// The work that one client does again and again.
+pub trait Work: Send + Sync + 'static {
+    /// Does it once.
     fn once(&self) -> impl Future<Output = Result<(), BenchError>> + Send;
 }
 
-/// What a run did in its measured time.
-pub(crate) struct Measured<C> {
+/// A run in its measured time.
+pub struct Measured<C> {
+    /// The time that each work took.
     pub latencies: Latencies,
+    /// The measured time.
     pub seconds: f64,
-    /// How long the processors worked for this process meanwhile.
+    /// The time for which the processors worked for this process meanwhile.
     pub processor: Duration,
-    /// What was read before and after.
+    /// The reading before.
     pub before: C,
+    /// The same, after.
     pub after: C,
 }
 
-/// How long each transaction took, in microseconds.
+/// The time that each transaction took, in microseconds.
 #[derive(Default)]
-pub(crate) struct Latencies(Vec<u32>);
+pub struct Latencies(Vec<u32>);
 
 impl Load {
+    /// The time before the measured one.
     pub fn warm_up(&self) -> Duration {
         Duration::from_secs(self.warm_up_seconds.into())
     }
 
+    /// The measured time.
     pub fn measured(&self) -> Duration {
         Duration::from_secs(self.seconds.into())
     }
@@ -105,20 +112,24 @@ async fn client(
 }
 
 impl Latencies {
+    /// Adds one.
     pub fn push(&mut self, latency: Duration) {
         self.0.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
     }
 
+    /// Adds all of these.
     pub fn append(&mut self, mut other: Self) {
         self.0.append(&mut other.0);
     }
 
+    /// The same in order, as a quantile needs them.
     pub fn sorted(mut self) -> Self {
         self.0.sort_unstable();
         self
     }
 
-    pub fn len(&self) -> usize {
+    /// Their number.
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 

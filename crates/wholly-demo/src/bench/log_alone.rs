@@ -8,14 +8,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use wholly::log::{Entry, Log, OpenLog};
 use wholly::{LogId, SqliteLog, Timestamp, TransactionId};
 
-use super::common::{key, processor_time, scatter};
+use super::common::{key, processor_time, random};
 use super::error::BenchError;
 use super::load::{Latencies, Load};
 use super::report::Figures;
 
 /// Appends `sample` again and again to a fresh log, each time as new transactions. The latencies
 /// are those of an append.
-pub(super) async fn run(
+pub async fn run(
     path: PathBuf,
     sample: Vec<Vec<Entry>>,
     load: &Load,
@@ -99,7 +99,7 @@ impl Again {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Timestamp::from_millis(now.as_millis() as u64);
         for _ in 0..self.transactions {
-            let random = scatter(self.last_ordinal);
+            let random = random(self.last_ordinal);
             let id = TransactionId::mint(self.last_ordinal, now, random, log);
             self.last_ordinal = id.ordinal();
             self.ids.push(id);

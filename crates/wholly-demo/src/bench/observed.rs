@@ -12,17 +12,17 @@ use wholly::log::{
 };
 use wholly::{SqliteLog, Timestamp};
 
-/// How many entries a sample has: enough to be like the rest, too few to be felt in memory.
+/// The number of entries of a sample: enough to be like the rest, too few to be felt in memory.
 const SAMPLE_ENTRIES: usize = 30_000;
 
-pub(super) struct Observed {
+pub struct Observed {
     log: SqliteLog,
     seen: Arc<Seen>,
 }
 
-/// What was seen of a log.
+/// The observations of a log.
 #[derive(Default)]
-pub(super) struct Seen {
+pub struct Seen {
     syncs: AtomicU64,
     bytes: AtomicU64,
     sampling: AtomicBool,

@@ -9,25 +9,30 @@ use wholly::log::Written;
 use super::common::resident_bytes;
 use super::load::{Latencies, Measured};
 
-/// What one run gave, or the medians of several.
+/// The figures of one run, or the medians of several.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Figures {
+pub struct Figures {
+    /// Transactions that ended, a second.
     pub transactions_per_second: f64,
+    /// The median latency.
     pub p50_micros: f64,
+    /// The latency that 99 in 100 do not exceed.
     pub p99_micros: f64,
+    /// The latency that 999 in 1,000 do not exceed.
     pub p999_micros: f64,
-    /// How long the processors worked for the measuring process: what a machine with other work
+    /// The time for which the processors worked for the measuring process: a machine with other work
     /// to do distorts least. Processes of participants are not counted.
     pub processor_micros_per_transaction: f64,
     /// Absent where there is no log.
     pub syncs_per_transaction: Option<f64>,
     /// Bytes that went to the log's storage, write-ahead log and checkpoints counted.
     pub log_bytes_per_transaction: Option<f64>,
-    /// What the measuring process held in memory at the end of the run.
+    /// The memory that the measuring process held at the end of the run.
     pub resident_bytes: Option<f64>,
 }
 
 impl Figures {
+    /// The figures of so many transactions in this time; `latencies` are sorted.
     pub fn new(
         transactions: u64,
         seconds: f64,
@@ -47,10 +52,20 @@ impl Figures {
         }
     }
 
+    /// The figures of a run, without a log.
     pub fn of_run<C>(run: &Measured<C>) -> Self {
-        Self::new(run.latencies.len() as u64, run.seconds, run.processor, &run.latencies)
+        Self::new(run.latencies.count() as u64, run.seconds, run.processor, &run.latencies)
     }
 
+    /// The figures of a run of another process: its work, and what it holds in memory now.
+    pub fn of_process(run: &Measured<Duration>, resident_bytes: Option<u64>) -> Self {
+        let processor = run.after.saturating_sub(run.before);
+        let transactions = run.latencies.count() as u64;
+        let figures = Self::new(transactions, run.seconds, processor, &run.latencies);
+        Self { resident_bytes: resident_bytes.map(|bytes| bytes as f64), ..figures }
+    }
+
+    /// The same with the cost of the log, which had written this much before and after.
     pub fn with_log(mut self, transactions: u64, before: Written, after: Written) -> Self {
         let each = |now: u64, then: u64| (now - then) as f64 / transactions.max(1) as f64;
         self.syncs_per_transaction = Some(each(after.syncs, before.syncs));
@@ -78,7 +93,7 @@ impl Figures {
 }
 
 /// The median; of an even number of values the mean of the middle two, of none 0.
-pub(super) fn median(mut values: Vec<f64>) -> f64 {
+pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_unstable_by(f64::total_cmp);
     let middle = values.len() / 2;
     match values.len() {
@@ -90,29 +105,38 @@ pub(super) fn median(mut values: Vec<f64>) -> f64 {
 
 /// Two things that were measured alternately.
 #[derive(Debug, Serialize)]
-pub(super) struct Comparison {
+pub struct Comparison {
+    /// The workload, in words.
     pub workload: String,
+    /// The number of times that both were measured.
     pub rounds: usize,
-    /// What is measured: its medians.
+    /// The side that is measured.
     pub subject: Named,
-    /// What it is measured against.
+    /// The side that it is measured against.
     pub ceiling: Named,
+    /// The one by the other.
     pub ratio: Ratio,
 }
 
+/// The figures of one of them.
 #[derive(Debug, Serialize)]
-pub(super) struct Named {
+pub struct Named {
+    /// Its name.
     pub name: &'static str,
+    /// The median of each figure.
     pub median: Figures,
+    /// The figures of each run.
     pub runs: Vec<Figures>,
 }
 
 /// The subject's medians by the ceiling's.
 #[derive(Debug, Serialize)]
-pub(super) struct Ratio {
+pub struct Ratio {
+    /// Of transactions a second.
     pub throughput: f64,
     /// Absent where the ceiling has latencies of something else.
     pub p50: Option<f64>,
+    /// The same for the latency that 99 in 100 do not exceed.
     pub p99: Option<f64>,
     /// One at a time: the median latency by the sum of those of its parts, which are the appends
     /// that it waits for and, over HTTP, its calls.
@@ -136,7 +160,16 @@ impl Ratio {
     }
 }
 
+impl Comparison {
+    /// Two whose latencies are of the same.
+    pub fn of(workload: String, subject: Named, ceiling: Named) -> Self {
+        let ratio = Ratio::of(&subject.median, &ceiling.median);
+        Self { workload, rounds: subject.runs.len(), subject, ceiling, ratio }
+    }
+}
+
 impl Named {
+    /// The medians of these runs.
     pub fn new(name: &'static str, runs: Vec<Figures>) -> Self {
         Self { name, median: Figures::median(&runs), runs }
     }
@@ -192,14 +225,16 @@ fn optional(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), text)
 }
 
-pub(super) fn latency(micros: f64) -> String {
+/// A latency, as tables show it.
+pub fn latency(micros: f64) -> String {
     match micros {
         0.0..10_000.0 => format!("{micros:.0} µs"),
         _ => format!("{:.1} ms", micros / 1_000.0),
     }
 }
 
-pub(super) fn mebibytes(bytes: f64) -> String {
+/// A size, as tables show it.
+pub fn mebibytes(bytes: f64) -> String {
     format!("{:.1} MiB", bytes / f64::from(1 << 20))
 }
 

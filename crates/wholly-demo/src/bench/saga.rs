@@ -27,7 +27,7 @@ use super::{log_alone, under_load};
 /// is sagas of which none is. With --concurrency 1 the latency is also compared with its parts: the
 /// syncs that it waits for and, over HTTP, its calls.
 #[derive(clap::Args, Debug)]
-pub(super) struct Saga {
+pub struct Saga {
     #[command(flatten)]
     load: Load,
     #[command(flatten)]
@@ -157,13 +157,7 @@ impl Saga {
         ratio.latency_by_parts = parts
             .filter(|_| self.load.concurrency == 1)
             .map(|parts| subject.median.p50_micros / parts);
-        Ok(Comparison {
-            workload: self.workload(),
-            rounds: self.load.rounds as usize,
-            subject,
-            ceiling,
-            ratio,
-        })
+        Ok(Comparison { ratio, ..Comparison::of(self.workload(), subject, ceiling) })
     }
 
     fn workload(&self) -> String {
@@ -185,7 +179,7 @@ impl Saga {
     }
 }
 
-/// How a saga begins.
+/// The beginning of a saga.
 enum Begun {
     ByParticipants(Coordinator, Arc<Graph>),
     InCode(SagaHandle<String>),

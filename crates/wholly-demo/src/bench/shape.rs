@@ -12,12 +12,13 @@ use wholly_core::{Name, OperationName, ParticipantName, Payload, StepName};
 use super::error::BenchError;
 use super::participants::REFUSED;
 
+/// The options of a saga.
 #[derive(clap::Args, Clone, Copy, Debug)]
-pub(super) struct Shape {
-    /// How many steps a saga has.
+pub struct Shape {
+    /// The number of steps of a saga.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=128))]
     steps: u16,
-    /// What comes after what.
+    /// The order of the steps.
     #[arg(long, value_enum, default_value_t = Kind::List)]
     graph: Kind,
     /// Each step is given the outputs of those before it, so that they are forced.
@@ -95,7 +96,7 @@ impl Shape {
         saga
     }
 
-    /// How many batches a saga waits for: its start and its end are forced, and what each layer
+    /// The number of batches that a saga waits for: its start and its end are forced, and what each layer
     /// leaves to the next where that one is given it. In code it may read it.
     pub fn forced(self, in_code: bool) -> usize {
         match in_code || self.outputs_read {

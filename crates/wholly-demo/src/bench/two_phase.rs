@@ -22,7 +22,7 @@ use super::{log_alone, under_load};
 /// the same order to the same participants, with no protocol and no log. With --concurrency 1, in
 /// process, the latency is also compared with the two syncs that it contains.
 #[derive(clap::Args, Debug)]
-pub(super) struct TwoPhase {
+pub struct TwoPhase {
     #[command(flatten)]
     load: Load,
     /// Where the participants are.
@@ -61,7 +61,7 @@ impl TwoPhase {
         // It forces its start and its decision.
         ratio.latency_by_parts = (self.load.concurrency == 1)
             .then(|| subject.median.p50_micros / (2.0 * ceiling.median.p50_micros));
-        Ok(self.comparison("in process", subject, ceiling, ratio))
+        Ok(Comparison { ratio, ..Comparison::of(self.workload("in process"), subject, ceiling) })
     }
 
     async fn over_http(&self, directory: &Path) -> Result<Comparison, BenchError> {
@@ -84,29 +84,22 @@ impl TwoPhase {
             ceiling.push(Figures::of_run(&self.load.run(bare, || ()).await?));
         }
         let (subject, ceiling) = (Named::new("wholly", subject), Named::new("bare calls", ceiling));
-        let ratio = Ratio::of(&subject.median, &ceiling.median);
-        Ok(self.comparison("over HTTP", subject, ceiling, ratio))
+        Ok(Comparison::of(self.workload("over HTTP"), subject, ceiling))
     }
 
-    fn comparison(&self, how: &str, subject: Named, ceiling: Named, ratio: Ratio) -> Comparison {
+    fn workload(&self, how: &str) -> String {
         let Common { participants, payload_bytes, keys, .. } = self.common;
         let keyed = if keys { ", with keys" } else { "" };
-        Comparison {
-            workload: format!(
-                "two-phase {how}: {} at once, {participants} participants, payloads of \
-                 {payload_bytes} bytes{keyed}",
-                self.load.concurrency
-            ),
-            rounds: self.load.rounds as usize,
-            subject,
-            ceiling,
-            ratio,
-        }
+        format!(
+            "two-phase {how}: {} at once, {participants} participants, payloads of \
+             {payload_bytes} bytes{keyed}",
+            self.load.concurrency
+        )
     }
 }
 
 /// A coordinator on the log at `path` under load; its figures, and a sample of its batches.
-pub(super) async fn run_on(
+pub async fn run_on(
     path: &Path,
     common: &Common,
     load: &Load,

@@ -1,4 +1,4 @@
-//! What is measured: a coordinator on a log that is observed, under load.
+//! The subject of a measurement: a coordinator on a log that is observed, under load.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::observed::{Observed, Seen};
 use super::report::Figures;
 
 /// Runs `work` with a coordinator on the log at `path`: the figures, and a sample of the batches.
-pub(super) async fn run<W: Work>(
+pub async fn run<W: Work>(
     path: &Path,
     load: &Load,
     with_participants: impl FnOnce(Builder) -> Result<Builder, BenchError>,
@@ -25,7 +25,7 @@ pub(super) async fn run<W: Work>(
     let sampling = tokio::spawn(sample_after(load.warm_up() / 2, seen.clone()));
     let run = load.run(work, || seen.written()).await?;
     sampling.await?;
-    let transactions = run.latencies.len() as u64;
+    let transactions = run.latencies.count() as u64;
     let figures = Figures::of_run(&run).with_log(transactions, run.before, run.after);
     coordinator.shutdown(Duration::from_secs(10)).await;
     Ok((figures, seen.take_sample()))

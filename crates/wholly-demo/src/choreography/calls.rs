@@ -18,7 +18,7 @@ use crate::shop::{ServiceKind, json};
 
 /// The routes by which a service is called.
 pub(super) fn routes<S: ShopStore>(kind: ServiceKind, store: S, ports: Ports) -> Router {
-    let http = Http::new();
+    let http = Http::default();
     let hop = |path: &str, change: Change, next: Option<String>| {
         let (store, http) = (store.clone(), http.clone());
         Router::new().route(path, post(take::<S>)).with_state(Hop { store, http, change, next })

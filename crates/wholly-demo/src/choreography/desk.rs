@@ -1,4 +1,4 @@
-//! What takes orders from clients, and tells those who wait how they ended.
+//! The desk, which takes orders from clients and tells those who wait how they ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use super::process::Told;
 use super::store::{Begun, ShopStore};
 use crate::shop::json;
 
-/// What takes orders.
+/// The desk of the order service.
 #[derive(Clone)]
 pub(super) struct Desk<S: ShopStore> {
     pub(super) store: S,
@@ -42,7 +42,7 @@ pub(super) fn routes<S: ShopStore>(desk: Desk<S>) -> Router {
 #[derive(Clone, Default)]
 pub(super) struct Waiting(Arc<Mutex<HashMap<String, Vec<Answer>>>>);
 
-/// Who waits for the state in which an order ends.
+/// The clients that wait for the state in which an order ends.
 type Answer = oneshot::Sender<&'static str>;
 
 impl Waiting {

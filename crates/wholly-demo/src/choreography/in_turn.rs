@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) fn routes<S: ShopStore>(kind: ServiceKind, store: S, ports: Ports) -> Router {
     match kind {
         ServiceKind::Order => {
-            let desk = Desk { store, http: Http::new(), ports };
+            let desk = Desk { store, http: Http::default(), ports };
             Router::new().route("/orders", post(place::<S>)).with_state(desk)
         }
         ServiceKind::Payment => change(CHARGE, store, Change::Charge),

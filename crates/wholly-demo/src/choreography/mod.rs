@@ -30,8 +30,8 @@ use wholly_events::{Choreography, Declaration, Failure, Incoming, NewEvent, Reac
 
 use wholly_participant::sqlite::Database;
 
-pub use process::EventService;
-pub(crate) use process::{Told, Wrong};
+pub(crate) use process::Told;
+pub use process::{EventService, Staging, Wrong};
 use store::ShopStore;
 
 use crate::shop::ServiceKind;
@@ -40,7 +40,7 @@ use crate::shop::payment::Charge;
 
 /// The way of an order through the shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Flow {
+pub enum Flow {
     /// Order, inventory, payment, order: by events.
     Sequential,
     /// Inventory and payment at once: by events.
@@ -77,7 +77,7 @@ struct Refusal {
     reason: String,
 }
 
-/// What a reaction comes to.
+/// The outcome of a reaction.
 type Step<T> = Result<Reacted<T, Refusal>, Failure>;
 
 impl Ordered {
@@ -139,15 +139,12 @@ fn undone_orders(refused: &Incoming<Refusal>) -> serde_json::Result<Vec<Ordered>
 }
 
 /// The services whose feeds a service follows.
-pub(crate) fn sources(kind: ServiceKind, flow: Flow) -> &'static [ServiceKind] {
+pub fn sources(kind: ServiceKind, flow: Flow) -> &'static [ServiceKind] {
     declared::sources(kind, flow)
 }
 
-/// What a service declares.
-pub(crate) fn declaration(
-    kind: ServiceKind,
-    flow: Flow,
-) -> Result<Declaration, InvalidChoreography> {
+/// The declaration of a service.
+pub fn declaration(kind: ServiceKind, flow: Flow) -> Result<Declaration, InvalidChoreography> {
     Database::choreography(kind, flow).declaration().cloned()
 }
 
@@ -157,7 +154,7 @@ pub(crate) fn changes() -> u32 {
     store::Change::ALL.len() as u32
 }
 
-/// What a service reacts to, and the feeds that it follows for it.
+/// The reactions of a service, and the feeds that it follows for them.
 fn choreography<S: ShopStore>(
     kind: ServiceKind,
     flow: Flow,

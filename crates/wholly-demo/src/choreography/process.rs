@@ -4,9 +4,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::middleware::{Next, from_fn_with_state};
-use axum::response::Response;
 use axum::serve::ListenerExt;
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -17,7 +14,6 @@ use wholly_participant::sqlite::Database;
 use super::desk::{self, Desk, Waiting};
 use super::store::ShopStore;
 use super::{Flow, Ports, Refusal, calls, choreography, in_turn};
-use crate::kill::{KillAt, Killer};
 use crate::process::end_with_stdin;
 use crate::service::{StockArgument, listen, say, say_json, stock};
 use crate::shop::ServiceKind;
@@ -31,7 +27,7 @@ use crate::shop::ServiceKind;
 pub struct EventService {
     /// order, payment or inventory.
     kind: ServiceKind,
-    /// How an order goes through the shop.
+    /// The way of an order through the shop.
     #[arg(long, value_enum, default_value_t = Flow::Sequential)]
     flow: Flow,
     /// Where order, payment and inventory listen, on 127.0.0.1.
@@ -46,23 +42,34 @@ pub struct EventService {
     /// Its database, in PostgreSQL.
     #[arg(long, value_name = "URL")]
     postgres: Option<String>,
-    /// What a new inventory has, as JSON.
+    /// The stock of a new inventory, as JSON.
     #[arg(long, value_parser = stock, default_value = "{}")]
     stock: StockArgument,
-    /// Kill the process at this point, like after-commit:3 or before-call:feed.
-    #[arg(long, value_name = "POINT")]
-    kill_at: Option<KillAt>,
     /// Print every event and every reaction.
     #[arg(long)]
     tell: bool,
-    /// Do this wrong: a torture must find it.
-    #[arg(long)]
-    wrong: Option<Wrong>,
 }
 
-/// What a service does wrong on purpose: a torture must find each of these.
+/// The changes that a program that tests the service makes to it.
+pub struct Staging {
+    /// Something around its routes.
+    pub around: Box<dyn FnOnce(Router) -> Router>,
+    /// Its planted fault.
+    pub wrong: Option<Wrong>,
+    /// Hears the name of each reaction that is committed, before anybody else does.
+    pub after_commit: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl Default for Staging {
+    fn default() -> Self {
+        let (around, after_commit) = (Box::new(|routes| routes), Box::new(|_: &str| {}));
+        Self { around, wrong: None, after_commit }
+    }
+}
+
+/// The planted faults of a service: a torture must find each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub(crate) enum Wrong {
+pub enum Wrong {
     /// The order service creates an order in one transaction, and says so in the next.
     PublishesApart,
     /// The inventory does not remember across a restart what it has dealt with, and reads it again.
@@ -71,7 +78,7 @@ pub(crate) enum Wrong {
 
 impl Wrong {
     /// Whose fault it is.
-    pub(crate) fn service(self) -> ServiceKind {
+    pub fn service(self) -> ServiceKind {
         match self {
             Self::PublishesApart => ServiceKind::Order,
             Self::ForgetsInbox => ServiceKind::Inventory,
@@ -85,7 +92,12 @@ const CONNECTIONS: usize = 12;
 impl EventService {
     /// Serves until the standard input ends.
     pub fn run(self) -> ExitCode {
-        match self.serve() {
+        self.run_staged(Staging::default())
+    }
+
+    /// Serves until the standard input ends, changed.
+    pub fn run_staged(self, staging: Staging) -> ExitCode {
+        match self.serve(staging) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 wholly_terminal::report(format_args!("wholly: {error}"));
@@ -94,14 +106,14 @@ impl EventService {
         }
     }
 
-    fn serve(self) -> Result<(), Failure> {
+    fn serve(self, staging: Staging) -> Result<(), Failure> {
         end_with_stdin()?;
         let ports = self.ports.as_slice().try_into().map_err(|_| "three ports are needed")?;
         let ports = Ports(ports);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
             let port = self.port.unwrap_or(ports.of(self.kind));
-            let routes = self.routes(ports).await?;
+            let routes = self.routes(ports, staging).await?;
             let listener = listen(port).await?;
             let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
             say("ready");
@@ -109,66 +121,66 @@ impl EventService {
         })
     }
 
-    async fn routes(self, ports: Ports) -> Result<Router, Failure> {
+    async fn routes(self, ports: Ports, staging: Staging) -> Result<Router, Failure> {
         match (&self.database, &self.postgres) {
             (Some(path), _) => {
                 let database = Database::open(path)?;
-                self.over(database, ports).await
+                self.over(database, ports, staging).await
             }
             (None, Some(url)) => {
                 let pool = store::pool(url, CONNECTIONS)?;
-                self.over(pool, ports).await
+                self.over(pool, ports, staging).await
             }
             (None, None) => Err("a database is needed".into()),
         }
     }
 
-    async fn over<S: ShopStore>(self, store: S, ports: Ports) -> Result<Router, Failure> {
-        let own = match self.flow {
-            Flow::Sequential | Flow::Parallel => return self.by_events(store, ports).await,
-            Flow::Calls => calls::routes(self.kind, store.clone(), ports),
-            Flow::InTurn => in_turn::routes(self.kind, store.clone(), ports),
-        };
-        let books = store.books_of(self.kind, self.stock.0).await?;
-        Ok(books.merge(own))
+    async fn over<S: ShopStore>(
+        self,
+        store: S,
+        ports: Ports,
+        staging: Staging,
+    ) -> Result<Router, Failure> {
+        let Staging { around, wrong, after_commit } = staging;
+        let books = store.books_of(self.kind, self.stock.0.clone()).await?;
+        Ok(around(books.merge(match self.flow {
+            Flow::Sequential | Flow::Parallel => {
+                self.by_events(store, ports, wrong, after_commit).await?
+            }
+            Flow::Calls => calls::routes(self.kind, store, ports),
+            Flow::InTurn => in_turn::routes(self.kind, store, ports),
+        })))
     }
 
-    async fn by_events<S: ShopStore>(self, store: S, ports: Ports) -> Result<Router, Failure> {
-        let Self { kind, flow, tell, wrong, .. } = self;
-        let books = store.books_of(kind, self.stock.0).await?;
+    async fn by_events<S: ShopStore>(
+        self,
+        store: S,
+        ports: Ports,
+        wrong: Option<Wrong>,
+        after_commit: Box<dyn Fn(&str) + Send + Sync>,
+    ) -> Result<Router, Failure> {
+        let Self { kind, flow, tell, .. } = self;
         if wrong == Some(Wrong::ForgetsInbox) {
             store.forget_inbox().await?;
         }
-        let killer = self.kill_at.map(Killer::new);
         let waiting = Waiting::default();
-        let (observing, killing) = (waiting.clone(), killer.clone());
+        let observing = waiting.clone();
         let choreography = choreography::<S>(kind, flow, ports)?.observe(move |ended| {
-            if let Some(killer) = &killing {
-                killer.after_commit(ended.reaction.as_str());
-            }
+            after_commit(ended.reaction.as_str());
             observing.observe(&ended);
             if tell {
                 Told::ended(&ended).say();
             }
         });
         let service = choreography.start(store.clone()).await?;
-        let mut routes = books.merge(feed::router(service.clone()));
+        let mut routes = feed::router(service.clone());
         if kind == ServiceKind::Order {
             let publishes_apart = wrong == Some(Wrong::PublishesApart);
             let desk = Desk { store, service, waiting, tell, publishes_apart };
             routes = routes.merge(desk::routes(desk));
         }
-        Ok(match killer {
-            Some(killer) => routes.layer(from_fn_with_state(killer, around)),
-            None => routes,
-        })
+        Ok(routes)
     }
-}
-
-/// Puts the point at which the process dies around each call that the service answers.
-async fn around(State(killer): State<Killer>, request: Request, next: Next) -> Response {
-    let name = request.uri().path().trim_start_matches('/').to_owned();
-    killer.around(&name, next.run(request)).await
 }
 
 /// A reaction that ended, or an event that a service published on its own, as the service tells it.

@@ -16,7 +16,7 @@ pub(super) trait ShopStore: Store {
         stock: Stock,
     ) -> impl Future<Output = Result<Router, Failure>> + Send;
 
-    /// What a service reacts to, and with what.
+    /// The reactions of a service.
     fn choreography(kind: ServiceKind, flow: Flow) -> Choreography<Self>;
 
     /// Creates an order where there is none and says so, in one transaction; returns how it stands.
@@ -67,7 +67,7 @@ pub(super) fn possible(change: Change, is_done: bool) -> Result<(), Failure> {
     }
 }
 
-/// How an order stands that was asked for.
+/// The standing of an order that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Begun {
     /// It is created now.

@@ -34,7 +34,7 @@ pub(super) async fn measure(
         rounds: 1,
     };
     let run = load.run(Arc::new(Orders::of(regime, scale, fleet)), || ()).await?;
-    let orders_per_second = run.latencies.len() as f64 / run.seconds;
+    let orders_per_second = run.latencies.count() as f64 / run.seconds;
     Ok(Cost { orders_per_second, latencies: run.latencies })
 }
 
@@ -56,7 +56,7 @@ impl Orders {
         Self {
             regime,
             client: Client::of(regime, fleet, scale.deadline),
-            http: Http::new(),
+            http: Http::default(),
             url: fleet.url(regime.leader(), path),
             begun: AtomicU64::new(0),
         }

@@ -11,6 +11,7 @@ use super::plan::{Fault, FaultKind};
 use super::regime::Regime;
 use super::work::Meter;
 use crate::fleet::{Fleet, Role};
+use crate::network::Weather;
 
 /// A fault that happened, as times since the start of the run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,12 +36,12 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The proxy's order, where it is the connections that are disturbed.
-    const fn weather(self) -> Option<&'static str> {
+    /// The weather, where it is the connections that are disturbed.
+    const fn weather(self) -> Option<Weather> {
         match self {
-            Self::AnswersLost => Some("unanswered"),
-            // In milliseconds, each way.
-            Self::CallsDelayed => Some("delay 60"),
+            Self::AnswersLost => Some(Weather::Unanswered),
+            // Each way.
+            Self::CallsDelayed => Some(Weather::Delayed(Duration::from_millis(60))),
             Self::ParticipantDownShort
             | Self::ParticipantDownLong
             | Self::CoordinatorKilled
@@ -73,7 +74,7 @@ pub(super) async fn happen(
     let (kind, role) = fault.kind.of(regime);
     sleep_until(clock.at(fault.at)).await;
     match kind.weather() {
-        Some(weather) => fleet.disturb(role, weather).await?,
+        Some(weather) => fleet.set_weather(role, &weather),
         None => {
             // It forgets what it counted.
             meter.before_kill(fleet, role).await?;
@@ -84,8 +85,8 @@ pub(super) async fn happen(
     sleep_until(clock.at(began + fault.lasts)).await;
     let ended = clock.now();
     match kind.weather() {
-        Some(_) => fleet.disturb(role, "fair").await?,
-        None => fleet.run(role, None).await?,
+        Some(_) => fleet.set_weather(role, &Weather::Fair),
+        None => fleet.run(role).await?,
     }
     Ok(Happened { kind, who: role.as_str(), began, ended })
 }

@@ -58,7 +58,7 @@ mod tests {
             ..Books::default()
         };
         let held = held(&books);
-        assert_eq!(held.len(), 3);
+        assert_eq!(held.count(), 3);
         assert_eq!([0.1, 0.5, 1.0].map(|part| held.quantile(part)), [10e3, 20e3, 40e3]);
     }
 

@@ -256,7 +256,7 @@ impl Complexity {
     fn of(work: Work, orders: usize, operations_to_write: u32) -> Self {
         let by_order = |count: u64| count as f64 / orders.max(1) as f64;
         Self {
-            // An order's own submission does not pass the proxy.
+            // An order's own submission does not pass the network.
             messages_per_order: by_order(work.messages) + 1.0,
             log_writes_per_order: by_order(work.log_writes),
             syncs_per_order: by_order(work.syncs),
@@ -282,7 +282,7 @@ impl CostFigures {
         }
         let latencies = latencies.sorted();
         Self {
-            orders_per_second: latencies.len() as f64 / last.as_secs_f64().max(0.001),
+            orders_per_second: latencies.count() as f64 / last.as_secs_f64().max(0.001),
             latency_ms: Quantiles::of(&latencies),
         }
     }

@@ -46,8 +46,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 
-use crate::demo::until_interrupted;
 use crate::fleet::FleetError;
+use crate::process::until_interrupted;
 use crate::random::fresh_seed;
 use document::{Compared, Document};
 use plan::{Scale, Weather};

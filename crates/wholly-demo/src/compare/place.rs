@@ -61,7 +61,7 @@ impl Client {
             Regime::NoCoordination | Regime::Choreography => "/orders",
         };
         let url = fleet.url(regime.leader(), path);
-        Self { regime, http: Http::new(), url, deadline }
+        Self { regime, http: Http::default(), url, deadline }
     }
 
     /// Submits an order and asks how it ended, until it has.

@@ -227,7 +227,7 @@ fn stock(orders: &[Arrival], weather: Weather) -> Stock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::tests::drawn;
+    use crate::random::drawn;
 
     #[test]
     fn a_seed_replays_orders_and_faults() {

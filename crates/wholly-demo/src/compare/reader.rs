@@ -103,8 +103,8 @@ impl Reader {
         let Ok(runtime) = runtime else { return ExitCode::FAILURE };
         tell(&Said::Ready);
         runtime.block_on(async {
-            let plain = Looking { ports, http: Http::new(), shared: Arc::clone(&shared) };
-            let by_rule = Looking { http: Http::new(), ..plain.clone() };
+            let plain = Looking { ports, http: Http::default(), shared: Arc::clone(&shared) };
+            let by_rule = Looking { http: Http::default(), ..plain.clone() };
             tokio::join!(plain.plainly(), by_rule.by_rule());
         });
         ExitCode::SUCCESS

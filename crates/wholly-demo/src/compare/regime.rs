@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::CompareError;
 use crate::choreography::Flow;
-use crate::fleet::{Fleet, Role};
+use crate::fleet::{Fleet, Layout, Role};
 use crate::shop::{ServiceKind, Stock};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -40,19 +40,14 @@ impl Regime {
         }
     }
 
-    /// The processes of its shop, of which everything runs. They reach each other by a proxy only.
+    /// The processes of its shop, of which everything runs. They reach each other by a network only, which can be disturbed.
     pub(super) async fn open(self, stock: Stock) -> Result<Fleet, CompareError> {
         let flow = match self {
-            Self::TwoPhase | Self::Saga => {
-                return Ok(Fleet::start_behind_proxy(stock, None).await?);
-            }
-            Self::NoCoordination => Flow::InTurn,
-            Self::Choreography => Flow::Sequential,
+            Self::TwoPhase | Self::Saga => None,
+            Self::NoCoordination => Some(Flow::InTurn),
+            Self::Choreography => Some(Flow::Sequential),
         };
-        let mut fleet =
-            Fleet::by_events_behind_proxy(flow, stock, Default::default(), None).await?;
-        fleet.open_shop().await?;
-        Ok(fleet)
+        Ok(Layout { flow, has_network: true, ..Layout::of(stock) }.start().await?)
     }
 
     /// The number of operations that the authors of the three services write for an order.

@@ -47,7 +47,7 @@ pub(super) async fn run(
     let plan = Plan::draw(scale, weather, seed);
     let mut fleet = regime.open(plan.stock.clone()).await?;
     let watch = Watch::start(&fleet).await?;
-    let mut meter = Meter::start(regime, &mut fleet).await?;
+    let mut meter = Meter::start(regime, &fleet).await?;
     let clock = Clock::start();
     let client = Client::of(regime, &fleet, plan.deadline);
     let arrivals = Arrivals::start(&plan, clock, client, &watch);
@@ -60,7 +60,7 @@ pub(super) async fn run(
     let remaining = plan.arrives_until().saturating_sub(clock.now());
     let orders = arrivals.finish(remaining + plan.deadline + DRAIN).await;
     let seen = watch.finish().await?;
-    let work = meter.work(&mut fleet).await?;
+    let work = meter.work(&fleet).await?;
     let books = Books::read(&fleet, orders.keys().map(String::as_str))?;
     let cost = match weather {
         Weather::Fair => Some(cost::measure(regime, scale, &fleet).await?),

@@ -1,6 +1,6 @@
 //! The work of a run: messages between processes, log writes, and syncs to disk.
 //!
-//! Messages are requests that passed the proxy, each with its answer. A log write is a record of the
+//! Messages are requests that passed the network, each with its answer. A log write is a record of the
 //! coordinator's log, or a transaction of a service that changed something. A sync is a commit of a
 //! service that changed something, or a sync of the coordinator's log.
 
@@ -55,7 +55,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    pub(super) async fn start(regime: Regime, fleet: &mut Fleet) -> Result<Self, CompareError> {
+    pub(super) async fn start(regime: Regime, fleet: &Fleet) -> Result<Self, CompareError> {
         let services = ServiceKind::ALL.map(Role::Service).into_iter();
         let roles = match regime {
             Regime::TwoPhase | Regime::Saga => services.chain([Role::Coordinator]).collect(),
@@ -77,12 +77,12 @@ impl Meter {
     }
 
     /// The work since the start.
-    pub(super) async fn work(&self, fleet: &mut Fleet) -> Result<Work, CompareError> {
+    pub(super) async fn work(&self, fleet: &Fleet) -> Result<Work, CompareError> {
         Ok(self.now(fleet).await? + self.killed - self.before)
     }
 
-    async fn now(&self, fleet: &mut Fleet) -> Result<Work, CompareError> {
-        let mut work = Work { messages: fleet.messages().await?, ..Work::default() };
+    async fn now(&self, fleet: &Fleet) -> Result<Work, CompareError> {
+        let mut work = Work { messages: fleet.messages(), ..Work::default() };
         for &role in &self.roles {
             work = work + of(fleet, role).await?;
         }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::teller::Teller;
 use super::{StoryError, check, ensure};
 use crate::choreography::{Flow, Told};
-use crate::fleet::{Books, Fleet, Role};
+use crate::fleet::{Books, Fleet, Layout, Role};
 use crate::order::Order;
 use crate::shop::{ServiceKind, Stock, opening_stock};
 
@@ -33,9 +33,7 @@ pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
 }
 
 async fn open(flow: Flow, stock: Stock, tell: bool) -> Result<Fleet, StoryError> {
-    let mut fleet = Fleet::without_coordinator(flow, stock, tell, &std::env::temp_dir())?;
-    fleet.open_shop().await?;
-    Ok(fleet)
+    Ok(Layout { flow: Some(flow), tell, ..Layout::of(stock) }.start().await?)
 }
 
 async fn succeed(teller: &Teller, fleet: &mut Fleet, books: Books) -> Result<Books, StoryError> {
@@ -88,7 +86,7 @@ async fn catch_up(teller: &Teller, fleet: &mut Fleet, books: Books) -> Result<()
         halfway.orders.insert(order.id.clone(), in_state(order, "created"));
     }
     check(teller, fleet, &halfway).await?;
-    fleet.run(Role::Service(Payment), None).await?;
+    fleet.run(Role::Service(Payment)).await?;
     teller.event("payment", "starts", "its database knows how far it has read")?;
     for order in &orders {
         let mut story = Story { teller, fleet, order: &order.id };
@@ -132,11 +130,11 @@ async fn overtake(teller: &Teller, fleet: &mut Fleet, books: Books) -> Result<()
         .await?;
     fleet.kill(Role::Service(Orders));
     teller.killed("order", "so the payment hears of the refusal first")?;
-    fleet.run(Role::Service(Payment), None).await?;
+    fleet.run(Role::Service(Payment)).await?;
     teller.event("payment", "starts", "it has heard neither of the order nor of the refusal")?;
     let mut story = Story { teller, fleet, order: &order.id };
     story.done(Payment, "InventoryRefused", "PaymentRefunded").await?;
-    fleet.run(Role::Service(Orders), None).await?;
+    fleet.run(Role::Service(Orders)).await?;
     teller.event("order", "starts", "the order comes late")?;
     let mut story = Story { teller, fleet, order: &order.id };
     story.outcome(Payment, "OrderCreated", "suppressed").await?;

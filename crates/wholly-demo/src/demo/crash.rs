@@ -3,19 +3,24 @@
 use wholly_core::wire::Operation;
 
 use super::teller::Teller;
-use super::{Placing, StoryError, answer, check, decision, ensure, place, saga, told};
-use crate::fleet::{Books, Fleet, Role};
-use crate::kill::{KillAt, What, When, Which};
+use super::{
+    Placing, StoryError, answer, check, decision, ensure, go_on, place, saga, told, withheld,
+    withhold,
+};
+use crate::fleet::{Books, Fleet, Layout, PATIENCE, Role};
 use crate::order::Order;
+use crate::service::Side;
 use crate::shop::{ServiceKind, opening_stock};
 
-const INVENTORY: Role = Role::Service(ServiceKind::Inventory);
+use ServiceKind::Inventory;
+
+const PREPARE: &str = Operation::Prepare.as_str();
+const COMMIT: &str = Operation::Commit.as_str();
 
 pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
     teller.title("Crashes: SIGKILL at the worst moments")?;
     teller.say("The client of each order asks again, with the same key, until it is answered.")?;
-    let mut fleet = Fleet::new(opening_stock(), true)?;
-    fleet.open_shop().await?;
+    let mut fleet = Layout { tell: true, ..Layout::of(opening_stock()) }.start().await?;
     before_the_decision(teller, &mut fleet).await?;
     let first = after_the_decision(teller, &mut fleet).await?;
     let second = while_prepared(teller, &mut fleet, &first).await?;
@@ -25,12 +30,15 @@ pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
 
 async fn before_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<(), StoryError> {
     teller.scene("ORD101: the coordinator dies after the votes and before the decision.")?;
-    let order = Order::new("ORD101", "item1", 2, 1_000);
-    let placed = until_killed(teller, fleet, &order, When::Before).await?;
-    teller.killed("coordinator", "every vote was yes, and no decision was written")?;
+    withhold(fleet, Inventory, Side::After, PREPARE).await?;
+    let order = patient("ORD101", "item1", 2, 1_000);
+    let placed = until_prepared(teller, fleet, &order).await?;
+    fleet.kill(Role::Coordinator);
+    teller.killed("coordinator", "every vote is yes, and the inventory's is still on its way")?;
     in_doubt(teller, fleet).await?;
+    go_on(fleet, Inventory)?;
 
-    fleet.run(Role::Coordinator, None).await?;
+    fleet.run(Role::Coordinator).await?;
     teller.event("coordinator", "starts", "its log knows the order, and no decision")?;
     decision(teller, fleet, "aborted").await?;
     for kind in ServiceKind::ALL {
@@ -43,14 +51,24 @@ async fn before_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<(), S
 }
 
 async fn after_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<Order, StoryError> {
-    teller
-        .scene("ORD102: the coordinator dies after the decision and before anyone hears of it.")?;
-    let order = Order::new("ORD102", "item1", 2, 1_000);
-    let placed = until_killed(teller, fleet, &order, When::After).await?;
-    teller.killed("coordinator", "the decision was written, and nobody was told")?;
+    teller.scene("ORD102: the coordinator dies after the decision and before anyone obeys it.")?;
+    for kind in ServiceKind::ALL {
+        withhold(fleet, kind, Side::Before, COMMIT).await?;
+    }
+    let order = patient("ORD102", "item1", 2, 1_000);
+    let placed = until_prepared(teller, fleet, &order).await?;
+    // The decision is written before any of these calls leaves.
+    for kind in ServiceKind::ALL {
+        withheld(fleet, kind, COMMIT).await?;
+    }
+    fleet.kill(Role::Coordinator);
+    teller.killed("coordinator", "the decision was written, and no service has acted upon it")?;
     in_doubt(teller, fleet).await?;
+    for kind in ServiceKind::ALL {
+        go_on(fleet, kind)?;
+    }
 
-    fleet.run(Role::Coordinator, None).await?;
+    fleet.run(Role::Coordinator).await?;
     teller.event("coordinator", "starts", "its log knows the decision")?;
     decision(teller, fleet, "committed").await?;
     for kind in ServiceKind::ALL {
@@ -68,52 +86,46 @@ async fn while_prepared(
     before: &Order,
 ) -> Result<Order, StoryError> {
     teller.scene("ORD103: the inventory dies while it is prepared.")?;
-    let at = KillAt {
-        when: When::Before,
-        what: What::Call,
-        which: Which::Named(Operation::Commit.to_string()),
-    };
-    fleet.run(INVENTORY, Some(&at)).await?;
-    let order = Order::new("ORD103", "item2", 1, 300);
-    let placed = place(fleet, &order);
-    for kind in ServiceKind::ALL {
-        answer(teller, fleet, kind, Operation::Prepare).await?;
-    }
-    fleet.killed(INVENTORY).await?;
-    teller.killed("inventory", "it had voted yes, and had not committed")?;
+    withhold(fleet, Inventory, Side::Before, COMMIT).await?;
+    let order = patient("ORD103", "item2", 1, 300);
+    let placed = until_prepared(teller, fleet, &order).await?;
     let transaction = decision(teller, fleet, "committed").await?;
     for kind in [ServiceKind::Order, ServiceKind::Payment] {
         answer(teller, fleet, kind, Operation::Commit).await?;
     }
+    withheld(fleet, Inventory, COMMIT).await?;
+    fleet.kill(Role::Service(Inventory));
+    teller.killed("inventory", "it had voted yes, and had not committed")?;
     let transaction = fleet.transaction(&transaction.id).await?;
     let of_inventory = transaction.branches.iter().find(|b| b.participant == "inventory");
     let prepared = of_inventory.is_some_and(|branch| branch.state == "prepared");
     ensure(prepared && !transaction.settled, || format!("the transaction is {transaction:?}"))?;
     teller.event("coordinator", "waits", "the inventory is still prepared; it asks again")?;
 
-    fleet.run(INVENTORY, None).await?;
+    fleet.run(Role::Service(Inventory)).await?;
     teller.event("inventory", "starts", "its database knows what it prepared")?;
-    answer(teller, fleet, ServiceKind::Inventory, Operation::Commit).await?;
+    answer(teller, fleet, Inventory, Operation::Commit).await?;
     told(teller, placed, "committed").await?;
     check(teller, fleet, &Books::after(&opening_stock(), [before, &order])).await?;
     teller.right("a yes is a promise: the inventory kept it through its own death")?;
     Ok(order)
 }
 
-/// Lets a coordinator run that dies on this side of the decision's append.
-async fn until_killed(
+/// An order whose deadline does not pass while a story is told.
+fn patient(id: &str, item: &str, quantity: i64, amount: i64) -> Order {
+    Order { deadline: Some(2 * PATIENCE), ..Order::new(id, item, quantity, amount) }
+}
+
+/// Places an order, and waits until every service has prepared it.
+async fn until_prepared(
     teller: &Teller,
     fleet: &mut Fleet,
     order: &Order,
-    when: When,
 ) -> Result<Placing, StoryError> {
-    let at = KillAt { when, what: What::Append, which: Which::Named("committed".to_owned()) };
-    fleet.run(Role::Coordinator, Some(&at)).await?;
     let placed = place(fleet, order);
     for kind in ServiceKind::ALL {
         answer(teller, fleet, kind, Operation::Prepare).await?;
     }
-    fleet.killed(Role::Coordinator).await?;
     Ok(placed)
 }
 

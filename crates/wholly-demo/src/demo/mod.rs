@@ -16,13 +16,13 @@ mod two_phase;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::compare::CompareError;
-use crate::fleet::{Books, Fleet, FleetError, Role, Transaction, eventually};
+use crate::fleet::{Books, Fleet, FleetError, Role, StandIn, Transaction, eventually};
 use crate::order::{Order, PlaceError, Placed, Shopper};
-use crate::service::Answered;
+use crate::process::until_interrupted;
+use crate::service::{Answered, Said, Side, Withhold};
 use crate::shop::ServiceKind;
 use teller::Teller;
 use wholly_core::wire::Operation;
@@ -58,7 +58,7 @@ enum Part {
 /// Why a story stopped.
 #[derive(Debug, thiserror::Error)]
 enum StoryError {
-    /// What the story claims is not so.
+    /// A claim of the story is not so.
     #[error("this should not be: {0}")]
     Wrong(String),
     #[error(transparent)]
@@ -86,36 +86,6 @@ impl Demo {
             }
         })
     }
-}
-
-/// Runs to the end, or until a signal asks to stop: the future is dropped then, and with it every
-/// process that it started and every file that it made.
-pub(crate) fn until_interrupted(story: impl Future<Output = ExitCode>) -> ExitCode {
-    let run = || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(async {
-            let mut interrupt = signal(SignalKind::interrupt())?;
-            let mut terminate = signal(SignalKind::terminate())?;
-            let mut hangup = signal(SignalKind::hangup())?;
-            let number = tokio::select! {
-                code = story => return Ok(code),
-                _ = interrupt.recv() => 2,
-                _ = terminate.recv() => 15,
-                _ = hangup.recv() => 1,
-            };
-            wholly_terminal::report(
-                "wholly: interrupted; what was started is stopped and cleaned up",
-            );
-            // As a shell says of a command that a signal ended.
-            Ok(ExitCode::from(128 + number))
-        })
-    };
-    run().unwrap_or_else(|error: std::io::Error| {
-        wholly_terminal::report(format_args!(
-            "wholly: the system denies what every program needs: {error}"
-        ));
-        ExitCode::FAILURE
-    })
 }
 
 async fn play(part: Option<Part>, teller: &Teller) -> Result<(), StoryError> {
@@ -149,7 +119,7 @@ async fn play(part: Option<Part>, teller: &Teller) -> Result<(), StoryError> {
         teller.say("docs/choosing.md       which pattern suits which case, and why")?;
         teller.say("docs/protocols.md      what it does in every case, and why that is right")?;
         teller.say("wholly serve --help    the coordinator as a server for your own services")?;
-        teller.say("wholly torture         SIGKILL at every point and at random, with a report")?;
+        teller.say("wholly bench --help    how fast it is on this machine")?;
     }
     Ok(())
 }
@@ -172,7 +142,7 @@ fn place(fleet: &Fleet, order: &Order) -> Placing {
     tokio::spawn(async move { shopper.place(&order).await })
 }
 
-/// What the client is told at the end.
+/// The client's answer at the end.
 async fn told(teller: &Teller, placed: Placing, expected: &str) -> Result<Placed, StoryError> {
     let placed = placed.await??;
     teller.event("client", "is told", &placed.state)?;
@@ -180,7 +150,7 @@ async fn told(teller: &Teller, placed: Placing, expected: &str) -> Result<Placed
     Ok(placed)
 }
 
-/// What a service says to this operation of two-phase commit, as soon as it says it.
+/// The answer of a service to this operation of two-phase commit, as soon as it says it.
 async fn answer(
     teller: &Teller,
     fleet: &mut Fleet,
@@ -198,14 +168,48 @@ async fn heard(
     operation: &str,
 ) -> Result<Answered, StoryError> {
     loop {
-        let line = fleet.line(Role::Service(kind)).await?;
-        let answered: Answered = serde_json::from_str(&line)
-            .map_err(|_| StoryError::Wrong(format!("the {kind} service said {line:?}")))?;
+        let answered = line(fleet, kind).await?;
         // An operation may be asked twice, where an answer was lost; it is told once.
-        if answered.operation == operation {
+        if answered.operation == operation && answered.said != Said::Withheld {
             return Ok(answered);
         }
     }
+}
+
+/// Restarts a service so that it withholds calls.
+async fn withhold(
+    fleet: &mut Fleet,
+    kind: ServiceKind,
+    side: Side,
+    operation: &str,
+) -> Result<(), StoryError> {
+    let withhold = Withhold { side, operation: operation.to_owned() };
+    let arguments = vec![format!("--withhold={withhold}")];
+    let program = fleet.program().to_owned();
+    let role = Role::Service(kind);
+    fleet.spawn_as(role, &StandIn { program, arguments })?;
+    Ok(fleet.ready(role).await?)
+}
+
+/// Waits until a service withholds a call of this operation, which is not handled.
+async fn withheld(fleet: &mut Fleet, kind: ServiceKind, operation: &str) -> Result<(), StoryError> {
+    loop {
+        let answered = line(fleet, kind).await?;
+        if answered.operation == operation && answered.said == Said::Withheld {
+            return Ok(());
+        }
+    }
+}
+
+/// Has a service withhold no calls any more.
+fn go_on(fleet: &mut Fleet, kind: ServiceKind) -> Result<(), StoryError> {
+    Ok(fleet.tell(Role::Service(kind), "go on")?)
+}
+
+async fn line(fleet: &mut Fleet, kind: ServiceKind) -> Result<Answered, StoryError> {
+    let line = fleet.line(Role::Service(kind)).await?;
+    serde_json::from_str(&line)
+        .map_err(|_| StoryError::Wrong(format!("the {kind} service said {line:?}")))
 }
 
 /// The newest transaction, once it is decided, and the decision.

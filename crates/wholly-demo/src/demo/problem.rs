@@ -2,14 +2,14 @@
 
 use super::teller::Teller;
 use super::{StoryError, ensure};
-use crate::fleet::{Books, Fleet};
+use crate::fleet::{Books, Layout};
 use crate::order::Order;
 use crate::shop::{ServiceKind, opening_stock};
 
 pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
     teller.title("The problem: three services, and no coordinator")?;
     teller.say("An order takes 100 of item2 for 500. Each service does its part on its own.\n")?;
-    let mut fleet = Fleet::new(opening_stock(), false)?;
+    let mut fleet = Layout::of(opening_stock()).fleet()?;
     fleet.open_shop().await?;
 
     let order = Order::new("ORD002", "item2", 100, 500);

@@ -3,11 +3,10 @@
 use serde_json::json;
 
 use super::teller::Teller;
-use super::{StoryError, check, ensure, heard, newest, place, told};
-use crate::fleet::{Books, Fleet, Role, Transaction};
-use crate::kill::{KillAt, What, When, Which};
+use super::{StoryError, check, ensure, go_on, heard, newest, place, told, withheld, withhold};
+use crate::fleet::{Books, Fleet, Layout, Role, Transaction};
 use crate::order::Order;
-use crate::service::Said;
+use crate::service::{Said, Side};
 use crate::shop::{ServiceKind, opening_stock};
 
 use ServiceKind::{Inventory, Order as Orders, Payment};
@@ -22,7 +21,7 @@ pub(super) async fn play(teller: &Teller) -> Result<Fleet, StoryError> {
         "Each step is done at once, by one service alone; nobody is prepared, and nothing is \
          held.\nWhere a step is refused, those before it are compensated, in reverse order.",
     )?;
-    let mut fleet = Fleet::start(opening_stock(), true).await?;
+    let mut fleet = Layout { tell: true, ..Layout::of(opening_stock()) }.start().await?;
     succeed(teller, &mut fleet).await?;
     fail(teller, &mut fleet).await?;
     Ok(fleet)
@@ -36,7 +35,7 @@ fn cancelled() -> Order {
     Order::new("ORD002", "item1", 1, 500).declined()
 }
 
-/// What the books are when this has been played.
+/// The books when this has been played.
 pub(super) fn books_after() -> Books {
     Books::after(&opening_stock(), [&confirmed()]).and_cancelled(&cancelled())
 }
@@ -79,20 +78,20 @@ pub(super) async fn killed_while_compensating(
 ) -> Result<(), StoryError> {
     let teller = &teller.of_sagas();
     teller.scene(&format!("{id}: the coordinator of a saga dies in mid-compensation."))?;
-    let which = Which::Named(CANCEL_ORDER.to_owned());
-    let at = KillAt { when: When::Before, what: What::Call, which };
-    fleet.run(Role::Coordinator, Some(&at)).await?;
+    withhold(fleet, Orders, Side::Before, CANCEL_ORDER).await?;
     let order = Order::new(id, "item1", 3, 700).declined();
     let placed = place(fleet, &order);
     until_declined(teller, fleet).await?;
     compensation(teller, fleet, Inventory, "release-inventory").await?;
-    fleet.killed(Role::Coordinator).await?;
+    withheld(fleet, Orders, CANCEL_ORDER).await?;
+    fleet.kill(Role::Coordinator);
     teller.killed("coordinator", "the goods are back, and the order is not cancelled")?;
     let mut halfway = before.clone();
     halfway.orders.insert(id.to_owned(), json!({ "item": order.item, "status": "created" }));
     check(teller, fleet, &halfway).await?;
+    go_on(fleet, Orders)?;
 
-    fleet.run(Role::Coordinator, None).await?;
+    fleet.run(Role::Coordinator).await?;
     teller.event("coordinator", "starts", "its log knows that the saga turned back")?;
     compensation(teller, fleet, Orders, CANCEL_ORDER).await?;
     ended(teller, fleet, "compensated", TAKEN_BACK).await?;
@@ -102,7 +101,7 @@ pub(super) async fn killed_while_compensating(
     Ok(())
 }
 
-/// How the steps of a saga end whose payment is declined.
+/// The states in which the steps of a saga end whose payment is declined.
 const TAKEN_BACK: [&str; 4] = ["compensated", "compensated", "failed", "pending"];
 
 async fn until_declined(teller: &Teller, fleet: &mut Fleet) -> Result<(), StoryError> {
@@ -111,7 +110,7 @@ async fn until_declined(teller: &Teller, fleet: &mut Fleet) -> Result<(), StoryE
     action(teller, fleet, Payment, "process-payment", "failed").await
 }
 
-/// What a step's action made of it, as its service says.
+/// The outcome of a step's action, as its service says.
 async fn action(
     teller: &Teller,
     fleet: &mut Fleet,

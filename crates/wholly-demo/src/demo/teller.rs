@@ -118,7 +118,7 @@ impl Teller {
         self.list("steps", vec![steps.collect()])
     }
 
-    /// What is in the books.
+    /// The books.
     pub(super) fn books(&self, books: &Books) -> io::Result<()> {
         let list = |what: &str, of: ServiceKind, entries: Vec<String>| -> Vec<String> {
             // The books of a service that is down cannot be read.

@@ -4,7 +4,7 @@ use wholly_core::wire::Operation;
 
 use super::teller::Teller;
 use super::{StoryError, answer, check, decision, ensure, place, told};
-use crate::fleet::{Books, Fleet};
+use crate::fleet::{Books, Fleet, Layout};
 use crate::order::Order;
 use crate::service::Said;
 use crate::shop::{ServiceKind, opening_stock};
@@ -15,7 +15,7 @@ pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
         "The coordinator first asks everyone to prepare: to check, to hold what is needed, and to \
          vote.\nOnly when every vote is in and yes does it decide to commit.",
     )?;
-    let mut fleet = Fleet::start(opening_stock(), true).await?;
+    let mut fleet = Layout { tell: true, ..Layout::of(opening_stock()) }.start().await?;
     let order = Order::new("ORD001", "item1", 2, 1_000);
     succeed(teller, &mut fleet, &order).await?;
     fail(teller, &mut fleet, &order).await

@@ -54,7 +54,7 @@ use standing::{Standing, Told};
 /// The saga `create order`: its definition, as TOML.
 pub const CREATE_ORDER: &str = include_str!("create-order.toml");
 
-/// Which of the shop's services.
+/// A service of the shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServiceKind {
     /// Takes orders: `{"order_id": "ORD001", "item": "item1"}`.
@@ -99,7 +99,7 @@ impl FromStr for ServiceKind {
     }
 }
 
-/// What the inventory has of each item when its database is new.
+/// The stock of each item when the inventory's database is new.
 pub type Stock = BTreeMap<String, u32>;
 
 /// The stock that the shop opens with: 10 of item1 and 5 of item2.
@@ -173,7 +173,7 @@ trait Shop: Participant<Payload: Send + 'static> + Clone {
     /// Makes the tables where they are not yet there.
     fn create(&self, db: &Transaction<'_>) -> rusqlite::Result<()>;
 
-    /// What is in the books.
+    /// The books.
     fn books(&self, db: &Transaction<'_>) -> rusqlite::Result<Value>;
 
     /// The standing of an order.

@@ -57,7 +57,7 @@ impl Participant for Order {
     }
 }
 
-/// What a saga asks for.
+/// The request of a saga.
 #[derive(Deserialize)]
 struct Ordered {
     order_id: String,

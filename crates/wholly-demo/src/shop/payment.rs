@@ -48,7 +48,7 @@ impl Participant for Payment {
     }
 }
 
-/// What a saga asks for.
+/// The request of a saga.
 #[derive(Deserialize)]
 pub(crate) struct Charge {
     pub(crate) order_id: String,

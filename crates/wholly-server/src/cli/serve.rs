@@ -2,18 +2,11 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-#[cfg(feature = "demo")]
-use std::sync::Arc;
 
 use clap::Args;
 use wholly::log::maintenance::Provenance;
 #[cfg(feature = "demo")]
-use wholly::{Endpoint, log::Log};
-#[cfg(feature = "demo")]
-use wholly_demo::{
-    kill::{KillAt, Killer},
-    process::end_with_stdin,
-};
+use wholly_demo::process::end_with_stdin;
 
 use super::advised::Advised;
 use super::exit::{self, failed};
@@ -74,19 +67,8 @@ pub struct Serve {
     /// /v1/sagas/NAME/VERSION stores new ones there.
     #[arg(long, value_name = "DIR", env = "WHOLLY_SAGAS")]
     sagas: Option<PathBuf>,
-    #[cfg(feature = "demo")]
-    #[command(flatten)]
-    staged: Staged,
-}
-
-/// The flags that the demo and the torture give to a coordinator that they start.
-#[cfg(feature = "demo")]
-#[derive(Args)]
-struct Staged {
-    /// Kill the process at this point, like before-append:committed.
-    #[arg(long, value_name = "POINT", hide = true)]
-    kill_at: Option<KillAt>,
     /// End when the standard input does: the parent is gone.
+    #[cfg(feature = "demo")]
     #[arg(long, hide = true)]
     end_with_stdin: bool,
 }
@@ -94,17 +76,13 @@ struct Staged {
 impl Serve {
     /// Serves until SIGTERM or SIGINT.
     pub fn run(self) -> ExitCode {
-        #[cfg(feature = "demo")]
-        if let Some(killer) = self.staged.kill_at.clone().map(Killer::new) {
-            return self.run_decorated(&Killing(killer));
-        }
         self.run_decorated(&Undecorated)
     }
 
     /// Serves until SIGTERM or SIGINT, with decorators around the log and the participants.
     pub fn run_decorated(self, decorators: &dyn Decorators) -> ExitCode {
         #[cfg(feature = "demo")]
-        if self.staged.end_with_stdin
+        if self.end_with_stdin
             && let Err(error) = end_with_stdin()
         {
             return failed(exit::FAILED, &format_args!("the system denies threads: {error}"));
@@ -146,19 +124,5 @@ impl Serve {
                 ExitCode::from(exit::FAILED)
             }
         }
-    }
-}
-
-#[cfg(feature = "demo")]
-struct Killing(Killer);
-
-#[cfg(feature = "demo")]
-impl Decorators for Killing {
-    fn log(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
-        self.0.log(log)
-    }
-
-    fn endpoint(&self, endpoint: Arc<dyn Endpoint>) -> Arc<dyn Endpoint> {
-        self.0.endpoint(endpoint)
     }
 }

@@ -59,7 +59,7 @@ async fn show(State((pool, kind)): State<(Pool, ServiceKind)>) -> Response {
     }
 }
 
-/// What is in the books, in the form of the same services over SQLite.
+/// The books, in the form of the same services over SQLite.
 async fn books(pool: &Pool, kind: ServiceKind) -> Result<Value, Failure> {
     let books = match kind {
         ServiceKind::Order => {

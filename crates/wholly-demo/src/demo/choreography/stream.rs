@@ -15,10 +15,10 @@ use crate::fleet::{Books, Fleet, PATIENCE, Role};
 use crate::order::Order;
 use crate::shop::{ServiceKind, Stock};
 
-/// How many orders are placed, and how many of them at once.
+/// The number of orders that are placed, and of those at once.
 const STREAM: usize = 120;
 const AT_ONCE: usize = 8;
-/// What there is of item1 when it begins.
+/// The stock of item1 when it begins.
 const OPENING: u32 = 1_000;
 
 pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
@@ -76,7 +76,7 @@ async fn place_and_kill(
             let on_their_way = placing.len();
             let what = format!("{ended} orders have ended, {on_their_way} are on their way");
             teller.killed(kind.as_str(), &what)?;
-            fleet.run(Role::Service(kind), None).await?;
+            fleet.run(Role::Service(kind)).await?;
             teller.event(kind.as_str(), "starts", "its database knows what it has dealt with")?;
         }
         if let Some(order) = waiting.next() {
@@ -89,7 +89,7 @@ async fn place_and_kill(
 /// A client that asks until its order has ended as it must; returns how often it had to ask again.
 fn place(fleet: &Fleet, order: &Order) -> impl Future<Output = Result<usize, StoryError>> + use<> {
     let (http, url) =
-        (Http::new(), fleet.url(Role::Service(ServiceKind::Order), "/orders?wait_ms=10000"));
+        (Http::default(), fleet.url(Role::Service(ServiceKind::Order), "/orders?wait_ms=10000"));
     let (id, input) = (order.id.clone(), order.input());
     let expected = if order.is_declined() { "cancelled" } else { "confirmed" };
     async move {

@@ -1,0 +1,88 @@
+//! The time of a start on a log with many transactions in doubt.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use wholly::{Coordinator, SqliteLog};
+
+use super::made::{self, Made};
+use super::participants::{Calls, Counting};
+use wholly_demo::bench::common::{Common, resident_bytes};
+use wholly_demo::bench::error::BenchError;
+use wholly_demo::bench::report::mebibytes;
+
+/// The time of a start on a log with many transactions in doubt, until each is on its way.
+///
+/// One half is decided and not acknowledged, the other not decided.
+#[derive(clap::Args, Debug)]
+pub(super) struct Recovery {
+    /// The number of transactions in doubt.
+    #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..))]
+    transactions: u64,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct Recovered {
+    workload: &'static str,
+    transactions: u64,
+    /// Until the log was open and all that is in doubt was read.
+    read_seconds: f64,
+    /// Until every participant had been called for every transaction.
+    on_their_way_seconds: f64,
+    /// Until all had settled, and that was durable.
+    settled_seconds: f64,
+    resident_bytes: Option<u64>,
+}
+
+impl Recovery {
+    pub async fn run(self) -> Result<Recovered, BenchError> {
+        let Self { transactions, common } = self;
+        let directory = common.directory()?;
+        let path = directory.path().join("in-doubt.db");
+        let making = {
+            let (path, common) = (path.clone(), common.clone());
+            let half = |nth| if nth % 2 == 0 { Made::Committed } else { Made::Undecided };
+            move || made::log(&path, &common, transactions, half)
+        };
+        tokio::task::spawn_blocking(making).await??;
+
+        let calls = Arc::new(Calls::default());
+        let mut builder = Coordinator::builder(SqliteLog::at(&path));
+        for name in common.names() {
+            builder = builder.participant(&name, Counting(calls.clone()));
+        }
+        let begun = Instant::now();
+        let coordinator = builder.start().await?;
+        let read_seconds = begun.elapsed().as_secs_f64();
+        calls.reach(transactions * u64::from(common.participants)).await;
+        let on_their_way_seconds = begun.elapsed().as_secs_f64();
+        let resident_bytes = resident_bytes();
+        // It ends when nothing is in flight.
+        coordinator.shutdown(Duration::from_secs(600)).await;
+        Ok(Recovered {
+            workload: "recovery",
+            transactions,
+            read_seconds,
+            on_their_way_seconds,
+            settled_seconds: begun.elapsed().as_secs_f64(),
+            resident_bytes,
+        })
+    }
+}
+
+impl fmt::Display for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "recovery: {} transactions in doubt\n", self.transactions)?;
+        writeln!(f, "{:22} {:>8.2} s", "read", self.read_seconds)?;
+        writeln!(f, "{:22} {:>8.2} s", "on their way", self.on_their_way_seconds)?;
+        write!(f, "{:22} {:>8.2} s", "settled", self.settled_seconds)?;
+        match self.resident_bytes {
+            Some(bytes) => write!(f, "\n{:22} {:>10}", "memory", mebibytes(bytes as f64)),
+            None => Ok(()),
+        }
+    }
+}

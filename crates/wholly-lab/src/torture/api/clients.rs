@@ -1,0 +1,390 @@
+//! Clients that know the API and nothing else: they submit, hang up, ask again with the same key,
+//! read, list, listen, abort, walk away, and keep all that they are told. Some only listen.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::Method;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::events::{Streams, Topic};
+use super::listener::Listener;
+use super::told::{Moment, Testimony, Told};
+use crate::torture::rounds;
+use wholly_demo::client::{Http, NoAnswer, Reply};
+use wholly_demo::fleet::{Fleet, PATIENCE, Role, Transaction, eventually};
+use wholly_demo::order::Order;
+use wholly_demo::random::Random;
+
+const CLIENTS: u64 = 12;
+
+/// The longest that an order may take: more than its deadline, and some rounds of trouble.
+const LONGEST_ORDER: Duration = Duration::from_secs(60);
+
+/// The clients' doings, and what they know.
+#[derive(Default)]
+pub(super) struct Kept {
+    /// Clients that stayed until the end, and that walked away: there may be a transaction or not.
+    pub(super) orders: BTreeMap<String, (Order, Stayed)>,
+    pub(super) testimony: Testimony,
+    pub(super) streams: Streams,
+    pub(super) failures: Vec<String>,
+    /// The number of times clients had to ask again, and were told that it cannot be now.
+    pub(super) retries: u64,
+    pub(super) turned_away: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stayed {
+    UntilTheEnd,
+    NotLong,
+}
+
+pub(super) struct Clients {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+    /// Listeners, until the end.
+    listeners: Vec<JoinHandle<()>>,
+}
+
+pub(super) struct Shared {
+    pub(super) url: String,
+    /// Some events do not come to those who listen, which must be found.
+    pub(super) loses_events: bool,
+    stop: AtomicBool,
+    ended: watch::Sender<u64>,
+    kept: Mutex<Kept>,
+}
+
+impl Clients {
+    pub(super) fn start(fleet: &Fleet, loses_events: bool, random: &mut Random) -> Self {
+        let shared = Arc::new(Shared {
+            url: fleet.way(Role::Coordinator, ""),
+            loses_events,
+            stop: AtomicBool::new(false),
+            ended: watch::Sender::new(0),
+            kept: Mutex::default(),
+        });
+        let client = |number| {
+            let random = Random::seeded(random.next());
+            let client = Client { shared: Arc::clone(&shared), http: Http::default(), random };
+            tokio::spawn(client.order_on(number))
+        };
+        let tasks = (0..CLIENTS).map(client).collect();
+        // One from the first event on, the others from when they come.
+        let topics = [(Topic::All, true), (Topic::All, false), (Topic::OfPattern("saga"), false)];
+        let listen = |(topic, all)| {
+            let random = Random::seeded(random.next());
+            tokio::spawn(Listener::to_all(&shared, random, topic, all).listen_on())
+        };
+        let listeners = topics.map(listen).into();
+        Self { shared, tasks, listeners }
+    }
+
+    /// Waits until another order has ended.
+    pub(super) async fn go_on(&self) -> bool {
+        let mut ended = self.shared.ended.subscribe();
+        tokio::time::timeout(PATIENCE, ended.changed()).await.is_ok()
+    }
+
+    /// Contradictions since it was last asked.
+    pub(super) fn contradictions(&self) -> Vec<String> {
+        self.shared.keep(|kept| kept.testimony.contradictions())
+    }
+
+    /// Ends every client where it is: what is wrong is known already.
+    pub(super) fn abandon(self) {
+        self.tasks.iter().chain(&self.listeners).for_each(JoinHandle::abort);
+    }
+
+    /// Lets every client finish its order.
+    pub(super) async fn finish(&mut self) {
+        self.shared.stop.store(true, Ordering::SeqCst);
+        for task in self.tasks.drain(..) {
+            if let Err(error) = task.await {
+                self.shared.keep(|kept| kept.failures.push(format!("a client ended: {error}")));
+            }
+        }
+    }
+
+    /// All that is known, once who listens has heard the end of all these transactions.
+    pub(super) async fn hear_out(self, transactions: &[Transaction]) -> Kept {
+        let missing = || {
+            let ids = transactions.iter().map(|transaction| transaction.id.as_str());
+            self.shared.keep(|kept| kept.streams.missing(ids))
+        };
+        let all = eventually("all events are told", async || Ok(missing().is_none().then_some(())));
+        if all.await.is_err()
+            && let Some(missing) = missing()
+        {
+            let late = format!("it was not told within {PATIENCE:?}: {missing}");
+            self.shared.keep(|kept| kept.failures.push(late));
+        }
+        for listener in &self.listeners {
+            if listener.is_finished() {
+                self.shared.keep(|kept| kept.failures.push("a listener ended".to_owned()));
+            }
+            listener.abort();
+        }
+        self.shared.keep(std::mem::take)
+    }
+}
+
+impl Shared {
+    pub(super) fn keep<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
+        change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn transactions(&self) -> String {
+        format!("{}/v1/transactions", self.url)
+    }
+
+    /// There is no answer, or none that says anything.
+    pub(super) fn not_told(&self, reply: Result<Reply, NoAnswer>) {
+        self.keep(|kept| match reply {
+            Err(_) => {}
+            Ok(Reply { status: 429 | 503, retry_after: Some(_), .. }) => kept.turned_away += 1,
+            // The network cut the request's end off.
+            Ok(Reply { status: 400 | 408, .. }) => {}
+            Ok(Reply { status, body, .. }) => {
+                kept.failures.push(format!("an answer that nobody expects: {status} {body}"));
+            }
+        });
+    }
+}
+
+struct Client {
+    shared: Arc<Shared>,
+    http: Http,
+    random: Random,
+}
+
+/// The outcome of asking.
+enum Heard {
+    Told(Told),
+    /// Later, or never: there is no answer, or one that says so.
+    Nothing,
+}
+
+impl Client {
+    async fn order_on(mut self, client: u64) {
+        for number in 0.. {
+            if self.shared.stop.load(Ordering::SeqCst) {
+                break;
+            }
+            let order = rounds::draw(format!("{client}-{number}"), &mut self.random);
+            self.order(&order).await;
+            self.shared.ended.send_modify(|ended| *ended += 1);
+        }
+    }
+
+    async fn order(&mut self, order: &Order) {
+        let stayed = match self.random.below(16) {
+            0 => Stayed::NotLong,
+            _ => Stayed::UntilTheEnd,
+        };
+        let entry = (order.clone(), stayed);
+        self.shared.keep(|kept| kept.orders.insert(order.id.clone(), entry));
+        let give_up = Instant::now() + LONGEST_ORDER;
+        let Some(id) = self.accepted(order, stayed, give_up).await else { return };
+        if self.random.below(12) == 0 {
+            self.abort(&id, order).await;
+        }
+        if stayed == Stayed::NotLong {
+            return;
+        }
+        if self.random.below(3) == 0 {
+            let random = Random::seeded(self.random.next());
+            Listener::to_one(&self.shared, random, &id).until_settled(give_up).await;
+        }
+        while Instant::now() < give_up {
+            self.pause().await;
+            let settled = match self.random.below(8) {
+                0 => self.list().await,
+                _ => self.read(&id).await,
+            };
+            if settled {
+                return;
+            }
+        }
+        let late = format!("order {} has not settled after {LONGEST_ORDER:?}", order.id);
+        self.shared.keep(|kept| kept.failures.push(late));
+    }
+
+    /// Submits until it is accepted, always with the same key.
+    async fn accepted(
+        &mut self,
+        order: &Order,
+        stayed: Stayed,
+        give_up: Instant,
+    ) -> Option<String> {
+        while Instant::now() < give_up {
+            let heard = match self.random.below(8) {
+                // Twice at the same time.
+                0 => {
+                    let (one, other) = (self.submission(order), self.submission(order));
+                    let (one, other) = tokio::join!(self.submit(one), self.submit(other));
+                    if matches!(one, Heard::Told(_)) { one } else { other }
+                }
+                _ => {
+                    let submission = self.submission(order);
+                    self.submit(submission).await
+                }
+            };
+            if let Heard::Told(told) = heard {
+                return Some(told.id);
+            }
+            if stayed == Stayed::NotLong {
+                return None;
+            }
+            self.shared.keep(|kept| kept.retries += 1);
+            self.pause().await;
+        }
+        let late = format!("order {} was not accepted within {LONGEST_ORDER:?}", order.id);
+        self.shared.keep(|kept| kept.failures.push(late));
+        None
+    }
+
+    fn submission(&mut self, order: &Order) -> Submission {
+        let mut body = order.submission();
+        let key_in_header = self.random.below(2) == 0;
+        if key_in_header && let Some(body) = body.as_object_mut() {
+            body.remove("key");
+        }
+        Submission {
+            key: order.id.clone(),
+            key_in_header,
+            body,
+            prefer: ["", "", "respond-async", "wait=1"][self.random.below(4) as usize],
+            patience: self.patience(),
+        }
+    }
+
+    async fn submit(&self, submission: Submission) -> Heard {
+        let Submission { key, key_in_header, body, prefer, patience } = submission;
+        let mut headers = Vec::new();
+        if key_in_header {
+            headers.push(("idempotency-key", &*key));
+        }
+        if !prefer.is_empty() {
+            headers.push(("prefer", prefer));
+        }
+        let (asked, reply) = self
+            .ask(Method::POST, &self.shared.transactions(), &headers, body.to_string(), patience)
+            .await;
+        match reply {
+            Ok(reply) if [200, 202].contains(&reply.status) => {
+                let told = Told::of(&reply.body).map(|told| told.for_key(&key));
+                self.told(asked, told, &reply)
+            }
+            reply => self.not_told(reply),
+        }
+    }
+
+    /// Reads a transaction; whether it has settled.
+    async fn read(&mut self, id: &str) -> bool {
+        let url = format!("{}/{id}", self.shared.transactions());
+        let patience = self.patience();
+        let (asked, reply) = self.ask(Method::GET, &url, &[], String::new(), patience).await;
+        let heard = match reply {
+            Ok(Reply { status: 404, .. }) => {
+                self.shared.keep(|kept| kept.testimony.hear_unknown(asked, id));
+                Heard::Nothing
+            }
+            Ok(reply) if reply.status == 200 => self.told(asked, Told::of(&reply.body), &reply),
+            reply => self.not_told(reply),
+        };
+        matches!(heard, Heard::Told(Told { settled: Some(true), .. }))
+    }
+
+    /// Lists the newest; that settles nothing.
+    async fn list(&mut self) -> bool {
+        let url = format!("{}?limit={}", self.shared.transactions(), 1 + self.random.below(20));
+        let patience = self.patience();
+        let (asked, reply) = self.ask(Method::GET, &url, &[], String::new(), patience).await;
+        match reply {
+            Ok(reply) if reply.status == 200 => {
+                let rows = reply.body["transactions"].as_array();
+                for row in rows.into_iter().flatten() {
+                    self.told(asked, Told::of(row), &reply);
+                }
+            }
+            reply => drop(self.not_told(reply)),
+        }
+        false
+    }
+
+    async fn abort(&mut self, id: &str, order: &Order) {
+        let url = format!("{}/{id}/abort", self.shared.transactions());
+        let body = json!({ "reason": "the client changed its mind" }).to_string();
+        let patience = self.patience();
+        let (asked, reply) = self.ask(Method::POST, &url, &[], body, patience).await;
+        match reply {
+            Ok(Reply { status: 204, .. }) => {
+                let told = Told::turned_back(id, order.is_saga());
+                self.shared.keep(|kept| kept.testimony.hear(asked, &told));
+            }
+            // It is too late for that.
+            Ok(Reply { status: 409, .. }) => {}
+            Ok(Reply { status: 404, .. }) => {
+                self.shared.keep(|kept| kept.testimony.hear_unknown(asked, id));
+            }
+            reply => drop(self.not_told(reply)),
+        }
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        url: &str,
+        headers: &[(&'static str, &str)],
+        body: String,
+        patience: Duration,
+    ) -> (Moment, Result<Reply, NoAnswer>) {
+        let asked = self.shared.keep(|kept| kept.testimony.now());
+        (asked, self.http.send(method, url, headers, body, patience).await)
+    }
+
+    fn told(&self, asked: Moment, told: Option<Told>, reply: &Reply) -> Heard {
+        self.shared.keep(|kept| match told {
+            Some(told) => {
+                kept.testimony.hear(asked, &told);
+                Heard::Told(told)
+            }
+            None => {
+                kept.failures.push(format!("an answer has no id: {}", reply.body));
+                Heard::Nothing
+            }
+        })
+    }
+
+    fn not_told(&self, reply: Result<Reply, NoAnswer>) -> Heard {
+        self.shared.not_told(reply);
+        Heard::Nothing
+    }
+
+    /// The time until the client hangs up: often too short for an answer.
+    fn patience(&mut self) -> Duration {
+        match self.random.below(4) {
+            0 => Duration::from_millis(1) + self.random.moment(Duration::from_millis(30)),
+            _ => Duration::from_millis(50) + self.random.moment(Duration::from_secs(2)),
+        }
+    }
+
+    async fn pause(&mut self) {
+        tokio::time::sleep(self.random.moment(Duration::from_millis(40))).await;
+    }
+}
+
+struct Submission {
+    key: String,
+    key_in_header: bool,
+    body: Value,
+    prefer: &'static str,
+    patience: Duration,
+}
