@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getpid, kill_process};
 use wholly::log::{Log, intercept_appends};
-use wholly::{Answer, Call, Participant};
+use wholly::{AnswerFuture, Call, Endpoint, Slots};
 
 use wholly_demo::random::{Random, fresh_seed};
 
@@ -146,9 +146,9 @@ impl Killer {
     }
 
     /// The log, with the point put around its appends.
-    pub fn log<L: Log>(&self, inner: L) -> impl Log + use<L> {
+    pub fn log(&self, inner: Arc<dyn Log>) -> Arc<dyn Log> {
         let killer = self.clone();
-        intercept_appends(inner, move |writer, after, batch| {
+        Arc::new(intercept_appends(inner, move |writer, after, batch| {
             let here = killer.reaches(What::Append, |record| {
                 let record = format!("\"{record}\"");
                 batch.iter().any(|entry| entry.text.contains(&record))
@@ -157,12 +157,12 @@ impl Killer {
             let appended = writer.append(after, batch);
             killer.end(here, begun);
             appended
-        })
+        }))
     }
 
     /// The participant, with the point put around its calls.
-    pub fn participant<P: Participant>(&self, inner: P) -> impl Participant + use<P> {
-        KillingParticipant { inner, killer: self.clone() }
+    pub fn endpoint(&self, inner: Arc<dyn Endpoint>) -> Arc<dyn Endpoint> {
+        Arc::new(KillingEndpoint { inner, killer: self.clone() })
     }
 
     /// Puts the point around a call of this operation.
@@ -224,44 +224,31 @@ fn kill() -> ! {
     std::process::abort()
 }
 
-struct KillingParticipant<P> {
-    inner: P,
+struct KillingEndpoint {
+    inner: Arc<dyn Endpoint>,
     killer: Killer,
 }
 
-impl<P: Participant> Participant for KillingParticipant<P> {
-    async fn prepare(&self, call: Call) -> Answer {
-        self.killer.around("prepare", self.inner.prepare(call)).await
-    }
-
-    async fn commit(&self, call: Call) -> Answer {
-        self.killer.around("commit", self.inner.commit(call)).await
-    }
-
-    async fn abort(&self, call: Call) -> Answer {
-        self.killer.around("abort", self.inner.abort(call)).await
-    }
-
-    async fn commit_one_phase(&self, call: Call) -> Answer {
-        self.killer.around("commit-one-phase", self.inner.commit_one_phase(call)).await
-    }
-
-    async fn action(&self, call: Call) -> Answer {
+impl Endpoint for KillingEndpoint {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
         let name = call.operation_name().to_owned();
-        self.killer.around(&name, self.inner.action(call)).await
-    }
-
-    async fn compensate(&self, call: Call) -> Answer {
-        let name = call.operation_name().to_owned();
-        self.killer.around(&name, self.inner.compensate(call)).await
+        Box::pin(async move { self.killer.around(&name, self.inner.call(call)).await })
     }
 
     fn offers_one_phase(&self) -> bool {
         self.inner.offers_one_phase()
     }
 
+    fn slots(&self) -> Slots {
+        self.inner.slots()
+    }
+
     fn address(&self) -> Option<String> {
         self.inner.address()
+    }
+
+    fn reconnect(&self) {
+        self.inner.reconnect();
     }
 }
 

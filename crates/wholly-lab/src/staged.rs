@@ -2,14 +2,15 @@
 //! same commands of `wholly`, and further ones.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use clap::{Args, ValueEnum};
+use wholly::Endpoint;
 use wholly::log::Log;
-use wholly::{HttpParticipant, Participant, SqliteLog};
 use wholly_demo::choreography::{self, EventService, Staging};
 use wholly_demo::fleet::{FleetError, StandIn};
 use wholly_demo::service::{Service, operation};
@@ -64,12 +65,12 @@ impl StagedServe {
 struct Killing(Killer);
 
 impl Decorators for Killing {
-    fn log(&self, log: SqliteLog) -> impl Log + use<> {
+    fn log(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
         self.0.log(log)
     }
 
-    fn participant(&self, participant: HttpParticipant) -> impl Participant + use<> {
-        self.0.participant(participant)
+    fn endpoint(&self, endpoint: Arc<dyn Endpoint>) -> Arc<dyn Endpoint> {
+        self.0.endpoint(endpoint)
     }
 }
 

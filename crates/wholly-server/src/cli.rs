@@ -1,5 +1,6 @@
 //! The command line: the commands, each in a file of its own, and the exit code that answers.
 
+pub mod advised;
 mod ask;
 mod backup;
 mod by_hand;

@@ -1,4 +1,4 @@
-//! `wholly.toml`: who takes part, where the log is, and what is set.
+//! `wholly.toml`: the participants, the log and the settings.
 //!
 //! Everything is parsed here, once, into types that cannot be wrong. A message names the file, the
 //! line and the column; a key that nobody knows is an error, because a setting that does nothing
@@ -13,10 +13,13 @@ mod credentials;
 pub mod explain;
 mod feeds;
 mod key_scope;
+mod kind;
 mod limits;
 mod listen;
+pub mod log;
 pub mod logs;
 mod metrics;
+mod participants;
 mod retention;
 pub mod secret;
 mod shutdown;
@@ -35,17 +38,19 @@ use rustls::ServerConfig;
 use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, Deserializer};
-use wholly::{HttpParticipant, KeyScope, ParticipantName, Settings, Slots};
+use wholly::log::maintenance::Maintenance;
+use wholly::{KeyScope, ParticipantName, Settings};
 use wholly_events::ServiceName;
 
 use self::alerts::{Alerts, AlertsSection};
-use self::credentials::{AuthSection, SigningSection, TlsSection};
 pub use self::feeds::ConfiguredFeed;
 use self::feeds::FeedSection;
+use self::kind::{Context, ReadByKind};
 pub use self::limits::{BODY_LIMIT, Limits};
 pub use self::listen::Listen;
 use self::logs::Logs;
 use self::metrics::MetricsSection;
+pub use self::participants::ConfiguredParticipant;
 use self::traces::{Traces, TracesSection};
 use crate::access::Access;
 use crate::line_column::LineColumn;
@@ -55,29 +60,25 @@ use shutdown::ShutdownSection;
 pub use value::PositiveDuration;
 pub use variables::Variables;
 
-/// What the server is to do.
+/// A server's configuration.
 pub struct Config {
-    /// Where it listens.
+    /// The address that it listens on.
     pub listen: Listen,
-    /// The log's file.
-    pub log: PathBuf,
-    /// A log is created where there is none.
-    pub create_log: bool,
-    /// How it tells what happens to it.
+    /// The log.
+    pub log: Arc<dyn Maintenance>,
+    /// The log messages.
     pub logs: Logs,
-    /// Who is told that a transaction needs an operator.
+    /// The webhook that is told of transactions that need an operator.
     pub alerts: Option<Alerts>,
-    /// Where spans go.
+    /// The collector of spans.
     pub traces: Option<Traces>,
-    /// What the command line says that the file is.
-    pub log_is: LogIs,
-    /// Where it is written down what was done by hand, and by whom.
+    /// The file of the audit.
     pub audit: PathBuf,
-    /// Who may do what.
+    /// The callers and their roles.
     pub access: Access,
-    /// How it speaks TLS, if it does.
+    /// TLS, if it is encrypted.
     pub tls: Option<Arc<ServerConfig>>,
-    /// What may be taken of it.
+    /// The limits on requests and connections.
     pub limits: Limits,
     /// The scope of clients' keys.
     pub key_scope: KeyScope,
@@ -87,24 +88,24 @@ pub struct Config {
     pub settings: Settings,
     /// The feeds that the observer follows.
     pub feeds: Vec<ConfiguredFeed>,
-    /// Where the observer keeps what it read.
+    /// The observer's file.
     pub choreographies: PathBuf,
-    /// The time for which it keeps a choreography after its last event.
+    /// The time for which the observer keeps a choreography after its last event.
     pub choreographies_kept: Duration,
-    /// Who takes part, by name.
+    /// The participants, by name.
     pub participants: BTreeMap<ParticipantName, ConfiguredParticipant>,
     /// The file and the variables as they are written, which tells what a reload changes.
     pub written: toml::Table,
 }
 
-/// Where a configuration comes from.
+/// The source of a configuration.
 #[derive(Clone)]
 pub struct Source {
     pub file: PathBuf,
     pub overrides: Overrides,
 }
 
-/// What flags and variables say in the place of the file.
+/// Flags and variables, which count before the file.
 #[derive(Clone, Default)]
 pub struct Overrides {
     pub listen: Option<Listen>,
@@ -113,42 +114,22 @@ pub struct Overrides {
     pub variables: Variables,
 }
 
-/// What the log's file is. Only the command line says so, for it is true of one start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum LogIs {
-    /// The log, where it was.
-    #[default]
-    Original,
-    /// The log, moved to another disk.
-    Moved,
-    /// A copy of the log.
-    Restored,
-}
-
-/// A participant that the configuration names.
-pub struct ConfiguredParticipant {
-    /// How it is called.
-    pub participant: HttpParticipant,
-    /// How often at once.
-    pub slots: Slots,
-}
-
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// There is none.
+    /// There is no such file.
     #[error("there is no configuration {}; write one, or name it with --config", .file.display())]
     Missing { file: PathBuf },
-    /// It cannot be read.
+    /// The file cannot be read.
     #[error("the configuration {} cannot be read: {why}", .file.display())]
     Unreadable { file: PathBuf, why: io::Error },
-    /// It says something that it cannot say.
+    /// A key of the file has no right value, or is unknown.
     #[error("{}:{place}: {why}", .file.display())]
     Invalid { file: PathBuf, place: LineColumn, why: String },
-    /// A variable says something that it cannot say.
+    /// A variable has no right value, or is unknown.
     #[error("{name}: {why}")]
     Variable { name: String, why: String },
-    /// It cannot be taken up without a restart.
+    /// The configuration cannot be taken up without a restart.
     #[error("the configuration cannot be taken up: {why}")]
     Unfit { why: String },
 }
@@ -176,32 +157,27 @@ impl Source {
 }
 
 impl Config {
-    /// What this text says, for who throws anything at it.
+    /// The configuration in this text, for tests that throw anything at it.
     #[cfg(test)]
     pub fn of(text: &str) -> Option<Self> {
         Self::parse(text, Path::new("/etc"), &Overrides::default()).ok()
     }
 
     fn parse(text: &str, directory: &Path, overrides: &Overrides) -> Result<Self, Wrong> {
-        let wrong = |error: toml::de::Error| {
-            let span = error.span().unwrap_or_default();
-            let message = error.message().trim().replace('\n', ", ");
-            let said = text.get(span.clone()).unwrap_or_default();
-            Wrong { at: span.start, why: explain::explained(&message, said) }
-        };
+        let wrong = |error: toml::de::Error| Wrong::of(&error, 0, text);
         let mut said = DeTable::parse(text).map_err(wrong)?;
+        log::spell_out(said.get_mut());
         overrides.variables.replace(text, &mut said)?;
         let file = File::deserialize(Deserializer::from(said.clone())).map_err(wrong)?;
-        let written = toml::Table::deserialize(Deserializer::from(said)).map_err(wrong)?;
+        let written = toml::Table::deserialize(Deserializer::from(said.clone())).map_err(wrong)?;
         let mut settings = file.settings.over_defaults()?;
         let choreographies_kept = file.retention.choreographies();
         settings.retention = file.retention.retention()?;
         settings.measured = file.metrics.enabled;
-        let configured = |(name, section): (_, ParticipantSection)| {
-            Ok((name, section.configured(&settings, directory)?))
-        };
+        let context = Context { directory, settings: &settings, create_log: file.create_log };
+        let log = log::configured(said.get_mut().remove("log"), &context)?;
         let participants =
-            file.participants.into_iter().map(configured).collect::<Result<_, Wrong>>()?;
+            participants::configured(said.get_mut().remove("participants"), &context)?;
         let feed = |(source, section): (_, FeedSection)| section.configured(source);
         let feeds = file.feeds.into_iter().map(feed).collect::<Result<_, Wrong>>()?;
         let by_certificate = file.tls.as_ref().is_some_and(tls::TlsSection::asks_clients);
@@ -211,19 +187,21 @@ impl Config {
         if let Some(why) = listen.forbidden(&access) {
             return Err(Wrong::about(&file.listen, why));
         }
-        let log = overrides.log.clone().unwrap_or_else(|| directory.join(file.log));
+        let log = match &overrides.log {
+            Some(named) => log::in_file(named, file.create_log),
+            None => log,
+        };
+        let beside = log.file().map_or_else(|| directory.join("wholly"), Path::to_owned);
         let audit = file.audit.map(|audit| directory.join(audit));
         let audit = overrides.audit.clone().or(audit);
         let choreographies = file.choreographies.map(|file| directory.join(file));
         Ok(Self {
             listen,
-            audit: audit.unwrap_or_else(|| log.with_file_name("audit.jsonl")),
-            choreographies: choreographies.unwrap_or_else(|| beside(&log, "-choreographies")),
+            audit: audit.unwrap_or_else(|| beside.with_file_name("audit.jsonl")),
+            choreographies: choreographies.unwrap_or_else(|| with(&beside, "-choreographies")),
             choreographies_kept,
             feeds,
             log,
-            create_log: file.create_log,
-            log_is: LogIs::Original,
             logs: file.logs,
             alerts: file.alerts.map(AlertsSection::configured).transpose()?,
             traces: file.traces.map(TracesSection::configured).transpose()?,
@@ -239,14 +217,14 @@ impl Config {
     }
 }
 
-/// The file that is called as this one, and something more.
-fn beside(file: &Path, more: &str) -> PathBuf {
+/// The file with this one's name and `more`.
+fn with(file: &Path, more: &str) -> PathBuf {
     let mut name = file.file_name().unwrap_or_default().to_owned();
     name.push(more);
     file.with_file_name(name)
 }
 
-/// What is wrong, and the byte where.
+/// A mistake, and the byte at which it stands.
 #[derive(Debug)]
 struct Wrong {
     at: usize,
@@ -254,6 +232,14 @@ struct Wrong {
 }
 
 impl Wrong {
+    /// An error of the deserializer, which may have no place of its own.
+    fn of(error: &toml::de::Error, at: usize, text: &str) -> Self {
+        let span = error.span().unwrap_or(at..at);
+        let message = error.message().trim().replace('\n', ", ");
+        let said = text.get(span.clone()).unwrap_or_default();
+        Self { at: span.start, why: explain::explained(&message, said) }
+    }
+
     fn about<T>(value: &Spanned<T>, why: String) -> Self {
         Self { at: value.span().start, why }
     }
@@ -265,8 +251,8 @@ impl Wrong {
 struct File {
     #[serde(default = "on_loopback")]
     listen: Spanned<Listen>,
-    #[serde(default = "beside_the_configuration")]
-    log: PathBuf,
+    #[serde(rename = "log")]
+    _log: ReadByKind,
     #[serde(default = "where_there_is_none")]
     create_log: bool,
     audit: Option<PathBuf>,
@@ -292,8 +278,8 @@ struct File {
     settings: SettingsSection,
     #[serde(default)]
     retention: RetentionSection,
-    #[serde(default)]
-    participants: BTreeMap<ParticipantName, ParticipantSection>,
+    #[serde(rename = "participants")]
+    _participants: ReadByKind,
     #[serde(default)]
     feeds: BTreeMap<ServiceName, FeedSection>,
 }
@@ -305,10 +291,6 @@ fn on_loopback() -> Spanned<Listen> {
 /// The default creates a log. A side file beside a log that is gone forbids that, whatever is said here.
 fn where_there_is_none() -> bool {
     true
-}
-
-fn beside_the_configuration() -> PathBuf {
-    PathBuf::from("wholly.db")
 }
 
 #[derive(Default, Deserialize)]
@@ -373,79 +355,6 @@ fn share_of(all: usize, share: &Spanned<value::Positive>) -> Result<usize, Wrong
             let why = format!("in_flight_limit, for all, is {all}: raise that one, too");
             Err(Wrong::about(share, why))
         }
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ParticipantSection {
-    #[serde(deserialize_with = "value::participant_at")]
-    url: HttpParticipant,
-    #[serde(default)]
-    one_phase: bool,
-    call_timeout: Option<Spanned<value::PositiveDuration>>,
-    slots: Option<Spanned<SlotsSection>>,
-    in_flight_limit: Option<Spanned<value::Positive>>,
-    calls_per_second: Option<value::Positive>,
-    #[serde(default)]
-    refused_statuses: Vec<value::ClientErrorStatus>,
-    auth: Option<Spanned<AuthSection>>,
-    tls: Option<Spanned<TlsSection>>,
-    signing: Option<Spanned<SigningSection>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SlotsSection {
-    total: usize,
-    reserved_for_second_phase: usize,
-}
-
-impl ParticipantSection {
-    fn configured(
-        self,
-        settings: &Settings,
-        directory: &Path,
-    ) -> Result<ConfiguredParticipant, Wrong> {
-        let mut slots = match self.slots {
-            None => Slots::default(),
-            Some(section) => {
-                let SlotsSection { total, reserved_for_second_phase } = *section.get_ref();
-                Slots::new(total, reserved_for_second_phase)
-                    .map_err(|why| Wrong::about(&section, why.to_string()))?
-            }
-        };
-        if let Some(limit) = self.in_flight_limit {
-            slots = slots.with_in_flight_limit(share_of(settings.in_flight_limit, &limit)?);
-        }
-        if let Some(value::Positive(limit)) = self.calls_per_second {
-            slots = slots.with_calls_per_second(limit);
-        }
-        let refused_statuses: Vec<u16> =
-            self.refused_statuses.into_iter().map(|status| status.0).collect();
-        let mut participant =
-            self.url.one_phase(self.one_phase).refused_statuses(&refused_statuses);
-        if let Some(call_timeout) = self.call_timeout {
-            if call_timeout.get_ref().0 > settings.call_timeout {
-                let why = format!(
-                    "this call_timeout is longer than that of [settings], {:?}, which bounds it: \
-                     raise that one, too",
-                    settings.call_timeout
-                );
-                return Err(Wrong::about(&call_timeout, why));
-            }
-            participant = participant.call_timeout(call_timeout.get_ref().0);
-        }
-        if let Some(auth) = self.auth {
-            participant = AuthSection::of(auth, participant)?;
-        }
-        if let Some(tls) = self.tls {
-            participant = TlsSection::of(tls, participant, directory)?;
-        }
-        if let Some(signing) = self.signing {
-            participant = SigningSection::of(signing, participant)?;
-        }
-        Ok(ConfiguredParticipant { participant, slots })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ring::digest::{Context, SHA256};
 use serde::Serialize;
 use tokio::sync::oneshot;
-use wholly::{Coordinator, HttpConnections};
+use wholly::{Coordinator, Endpoint};
 
 use crate::access::Sha256;
 use crate::config::secret::Secret;
@@ -21,27 +21,27 @@ use crate::traces::Traces;
 /// The sections that are taken up without a restart, at least in part.
 const TAKEN_UP: [&str; 5] = ["participants", "tokens", "clients", "limits", "tls"];
 
-/// What reading the configuration again did.
+/// The changes that reading the configuration again made.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
     /// Participants that are new, and those that are called otherwise than before.
     new_participants: Vec<String>,
     changed_participants: Vec<String>,
-    /// What is written otherwise than the server does, until it is started again.
+    /// Keys that changed in the file and are not taken up before the next start.
     needs_restart: Vec<String>,
 }
 
-/// Somebody who waits until the configuration was read again.
+/// A caller that waits until the configuration was read again.
 pub type Asking = oneshot::Sender<Result<Reloaded, ConfigError>>;
 
-/// What is needed to read the configuration again.
+/// Reads the configuration again, and takes up what changed.
 pub struct Reloader {
     source: Source,
     listen: Listen,
-    /// As it was at the start.
+    /// The configuration as it was at the start.
     written: toml::Table,
     participants: BTreeMap<String, Sha256>,
-    connections: BTreeMap<String, HttpConnections>,
+    endpoints: BTreeMap<String, Arc<dyn Endpoint>>,
     gate: Arc<Gate>,
     coordinator: Coordinator,
     traces: Traces,
@@ -52,17 +52,17 @@ impl Reloader {
         source: Source,
         listen: Listen,
         written: toml::Table,
-        connections: BTreeMap<String, HttpConnections>,
+        endpoints: BTreeMap<String, Arc<dyn Endpoint>>,
         gate: Arc<Gate>,
         coordinator: Coordinator,
         traces: Traces,
     ) -> Self {
         let participants = participants(&written);
-        Self { source, listen, written, participants, connections, gate, coordinator, traces }
+        Self { source, listen, written, participants, endpoints, gate, coordinator, traces }
     }
 
     /// Reads the configuration again and takes up what can be.
-    pub async fn reload(&mut self, decorators: &impl Decorators) -> Result<Reloaded, ConfigError> {
+    pub async fn reload(&mut self, decorators: &dyn Decorators) -> Result<Reloaded, ConfigError> {
         let source = self.source.clone();
         let unfit = |why: String| ConfigError::Unfit { why };
         // All files are read there: one that hangs stops nothing else.
@@ -88,20 +88,20 @@ impl Reloader {
             let name = named.as_str();
             let Some(new) = fingerprints.remove(name) else { continue };
             match self.participants.insert(name.to_owned(), new) {
-                // Its calls go on; the next ones look where it is.
+                // It may have moved all the same.
                 Some(before) if before == new => {
-                    if let Some(connections) = self.connections.get(name) {
-                        connections.close();
+                    if let Some(endpoint) = self.endpoints.get(name) {
+                        endpoint.reconnect();
                     }
                     continue;
                 }
                 Some(_) => reloaded.changed_participants.push(name.to_owned()),
                 None => reloaded.new_participants.push(name.to_owned()),
             }
-            let ConfiguredParticipant { participant: http, slots } = configured;
-            self.connections.insert(name.to_owned(), http.connections());
-            let participant = self.traces.of_calls(&named, decorators.participant(http));
-            let registered = self.coordinator.register(name, participant, slots).await;
+            let ConfiguredParticipant { endpoint, slots, .. } = configured;
+            let endpoint = self.traces.of_calls(&named, decorators.endpoint(endpoint));
+            self.endpoints.insert(name.to_owned(), endpoint.clone());
+            let registered = self.coordinator.register(name, endpoint, slots).await;
             registered.map_err(|why| unfit(why.to_string()))?;
         }
         Ok(reloaded)
@@ -127,7 +127,7 @@ impl Reloader {
     }
 }
 
-/// How each participant is written, with what its secrets are: a file may have another one now.
+/// A fingerprint of each participant's section and of its secrets, whose files may have changed.
 fn participants(written: &toml::Table) -> BTreeMap<String, Sha256> {
     let sections = written.get("participants").and_then(toml::Value::as_table);
     let fingerprint = |section: &toml::Value| {

@@ -18,12 +18,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use wholly::log::Log;
-use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
+use wholly::{Coordinator, Endpoint, StartError};
 
 use crate::alerts::{self, Webhook};
 use crate::api::Served;
 use crate::audit::{Asked, Audit};
-use crate::config::{Config, ConfiguredFeed, LogIs, Source};
+use crate::config::{Config, ConfiguredFeed, ConfiguredParticipant, Source};
 use crate::gate::{Gate, Rules};
 use crate::metrics::Metrics;
 use crate::observer::{self, Observer};
@@ -33,7 +33,7 @@ use crate::stopping::{EndingSignals, Haste, Phase, REFUSED_FOR, Stopping};
 use crate::traces::{Traces, TracesError};
 use crate::{accept, api, open_files};
 
-/// How long answers that are ready have to reach their clients.
+/// The time that answers which are ready have to reach their clients.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Why the server did not start, or stopped.
@@ -51,10 +51,10 @@ pub enum ServeError {
     /// There is no way to the collector.
     #[error(transparent)]
     Traces(#[from] TracesError),
-    /// What is done by hand could not be written down.
+    /// The audit cannot be written.
     #[error("the audit {} cannot be written: {why}", .file.display())]
     Audit { file: PathBuf, why: io::Error },
-    /// What is observed cannot be kept.
+    /// The observer's file cannot be used.
     #[error(transparent)]
     Observer(#[from] observer::StoreError),
     /// The system denies what every program needs.
@@ -63,33 +63,29 @@ pub enum ServeError {
 }
 
 /// The decorators that a program puts between a server and its log and participants, to test it.
-pub trait Decorators {
-    /// A log, decorated.
-    fn log(&self, log: SqliteLog) -> impl Log + use<Self>;
+pub trait Decorators: Sync {
+    /// The log, decorated.
+    fn log(&self, log: Arc<dyn Log>) -> Arc<dyn Log> {
+        log
+    }
 
     /// A participant, decorated: each of the configuration, whenever that is read.
-    fn participant(&self, participant: HttpParticipant) -> impl Participant + use<Self>;
+    fn endpoint(&self, endpoint: Arc<dyn Endpoint>) -> Arc<dyn Endpoint> {
+        endpoint
+    }
 }
 
 /// The log and the participants as they are.
 pub struct Undecorated;
 
-impl Decorators for Undecorated {
-    fn log(&self, log: SqliteLog) -> impl Log + use<> {
-        log
-    }
-
-    fn participant(&self, participant: HttpParticipant) -> impl Participant + use<> {
-        participant
-    }
-}
+impl Decorators for Undecorated {}
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(
     source: Source,
     config: Config,
     sagas: Sagas,
-    decorators: &impl Decorators,
+    decorators: &dyn Decorators,
 ) -> Result<(), ServeError> {
     let runtime = tokio::runtime::Runtime::new().map_err(denied("threads"))?;
     let served = runtime.block_on(serve(source, config, sagas, decorators));
@@ -102,7 +98,7 @@ async fn serve(
     source: Source,
     config: Config,
     sagas: Sagas,
-    decorators: &impl Decorators,
+    decorators: &dyn Decorators,
 ) -> Result<(), ServeError> {
     warn_of_unregistered_participants(&config, &sagas);
     open_files::make_room(&config);
@@ -114,26 +110,16 @@ async fn serve(
     let address = listener.local_addr().map_err(denied("the socket's address"))?;
 
     let webhook = config.alerts.map(Webhook::new).transpose()?;
-    let file = SqliteLog::at(&config.log);
-    let file = if config.create_log { file.create_if_missing() } else { file };
-    let file = match config.log_is {
-        LogIs::Original => file,
-        LogIs::Moved => file.moved(),
-        LogIs::Restored => file.restored(),
-    };
     let traces = Traces::start(config.traces)?;
     let Config { listen, access, limits, tls, shutdown, written, feeds, key_scope, .. } = config;
     let measured = config.settings.measured;
-    let builder = Coordinator::builder(decorators.log(file)).settings(config.settings);
+    let builder = Coordinator::builder(decorators.log(config.log)).settings(config.settings);
     let mut builder = traces.of_transactions(builder);
-    let mut connections = BTreeMap::new();
-    for (name, configured) in config.participants {
-        connections.insert(name.to_string(), configured.participant.connections());
-        builder = builder.participant_with(
-            name.as_str(),
-            traces.of_calls(&name, decorators.participant(configured.participant)),
-            configured.slots,
-        );
+    let mut endpoints = BTreeMap::new();
+    for (name, ConfiguredParticipant { endpoint, slots, .. }) in config.participants {
+        let endpoint = traces.of_calls(&name, decorators.endpoint(endpoint));
+        builder = builder.participant_with(name.as_str(), endpoint.clone(), slots);
+        endpoints.insert(name.to_string(), endpoint);
     }
     let coordinator = builder.start().await?;
     // After the log, which is beside it by default: of a folder that is missing, the log tells.
@@ -183,7 +169,7 @@ async fn serve(
         source,
         listen,
         written,
-        connections,
+        endpoints,
         Arc::clone(&gate),
         coordinator.clone(),
         traces.clone(),
@@ -222,7 +208,7 @@ async fn reload_on_demand(
     mut hangup: Signal,
     mut asked: mpsc::Receiver<Asking>,
     audit: &Arc<Audit>,
-    decorators: &impl Decorators,
+    decorators: &dyn Decorators,
 ) -> Infallible {
     loop {
         tokio::select! {
@@ -237,7 +223,7 @@ async fn reload_on_demand(
 }
 
 /// Reads the configuration again because of SIGHUP, which is in the audit as it is by the API.
-async fn by_signal(reloader: &mut Reloader, audit: &Arc<Audit>, decorators: &impl Decorators) {
+async fn by_signal(reloader: &mut Reloader, audit: &Arc<Audit>, decorators: &dyn Decorators) {
     let asked =
         Asked { who: Some("SIGHUP".into()), from: None, what: "reload".to_owned(), why: None };
     let action = match audit.asked(asked.clone()).await {

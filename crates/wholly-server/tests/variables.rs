@@ -38,8 +38,9 @@ fn a_variable_counts_before_the_file_and_is_named_where_it_is_wrong() {
     ];
     let (code, said, wrong) = check(directory.path(), &variables);
     assert_eq!((code, wrong.as_str()), (Some(0), ""));
-    let log = directory.path().join("other.db").display().to_string();
-    for part in ["listens on http://127.0.0.1:2\n", &log, "orders: http://b,", "77 requests"] {
+    let log = format!("log {}, sqlite;", directory.path().join("other.db").display());
+    for part in ["listens on http://127.0.0.1:2\n", &log, "orders: http://b, http,", "77 requests"]
+    {
         assert!(said.contains(part), "{part} in\n{said}");
     }
     for (name, value, says) in [

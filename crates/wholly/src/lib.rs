@@ -65,15 +65,15 @@ pub use listed::{Listed, Listing};
 pub use log::listing::{Cursor, Filter, InvalidCursor};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
-pub use log::sqlite::{BackupError, SqliteLog};
+pub use log::sqlite::SqliteLog;
 pub use meter::{
     BegunMeasures, CallMeasures, Distribution, EndedMeasures, LastError, Measures,
     SettledTransaction, TargetHealth, TargetMeasures,
 };
 pub use outcome::{Aborted, AnyOutcome, Committed, Compensated, Completed, Outcome, SagaOutcome};
 #[cfg(feature = "http")]
-pub use participant::http::{HttpConnections, HttpParticipant, InvalidCredentials, InvalidUrl};
-pub use participant::{Answer, Call, Operation, Participant};
+pub use participant::http::{HttpParticipant, InvalidCredentials, InvalidUrl};
+pub use participant::{Answer, AnswerFuture, Call, Endpoint, Operation, Participant};
 pub use participant::{InvalidSlots, Slots};
 pub use settings::{Retention, Settings};
 pub use snapshot::{Event, PartSnapshot, Snapshot};

@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use wholly::{
-    Answer, BranchName, Call, HttpParticipant, InvalidCredentials, LogId, Operation, Participant,
+    Answer, BranchName, Call, Endpoint, HttpParticipant, InvalidCredentials, LogId, Operation,
     Payload, Timestamp, TransactionId,
 };
 
@@ -51,7 +51,7 @@ async fn seen_of(with: impl FnOnce(HttpParticipant) -> HttpParticipant) -> (Stri
     let url = format!("http://{}/tx", listener.local_addr().unwrap());
     let participant = with(HttpParticipant::at(&url).unwrap());
     let serving = async { refuse(listener.accept().await.unwrap().0, "401 Unauthorized").await };
-    tokio::join!(serving, participant.commit(call()))
+    tokio::join!(serving, participant.call(call()))
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn both_sides_show_a_certificate_and_look_at_the_others() {
     let ask = async |authority: Option<&str>, identity| {
         let participant = HttpParticipant::at(&url).unwrap();
         let participant = participant.tls(authority.map(str::as_bytes), identity).unwrap();
-        participant.commit(call()).await
+        participant.call(call()).await
     };
     assert_eq!(ask(Some(&pki.authority), pki.identity()).await, Answer::Done);
     let not_done = [

@@ -15,8 +15,8 @@ use wholly::test::{
     crash_once_at_every_record,
 };
 use wholly::{
-    Answer, Call, Coordinator, Graph, LogId, Outcome, Participant, Payload, Resolution, StepName,
-    Submission, Timestamp, TransactionId, TwoPhase,
+    Answer, Call, Coordinator, Endpoint, Graph, LogId, Outcome, Participant, Payload, Resolution,
+    StepName, Submission, Timestamp, TransactionId, TwoPhase,
 };
 use wholly_core::{BranchName, OperationName};
 
@@ -256,11 +256,11 @@ fn own(operation: Operation, name: &str) -> Call {
 }
 
 async fn reserve(stock: &Scripted) -> Answer {
-    stock.action(own(Action, "reserve")).await
+    stock.call(own(Action, "reserve")).await
 }
 
 async fn release(stock: &Scripted) -> Answer {
-    stock.compensate(own(Compensation, "release")).await
+    stock.call(own(Compensation, "release")).await
 }
 
 fn is_refused(answer: &Answer) -> bool {
@@ -277,7 +277,7 @@ async fn the_stand_in_keeps_a_sagas_barrier() {
     }
     // The first answer is repeated, although the action has expired since.
     let late = Call { expires: Some(Timestamp::from_millis(1)), ..own(Action, "reserve") };
-    assert_eq!(stock.action(late).await, Answer::Done);
+    assert_eq!(stock.call(late).await, Answer::Done);
     for _ in 0..2 {
         assert_eq!(release(&stock).await, Answer::Done);
         assert!(is_refused(&reserve(&stock).await));
@@ -285,7 +285,7 @@ async fn the_stand_in_keeps_a_sagas_barrier() {
     }
     // Another step of the same saga is another row.
     let other = Call { branch: BranchName::new("hold-2").unwrap(), ..own(Action, "reserve") };
-    assert_eq!(stock.action(other).await, Answer::Done);
+    assert_eq!(stock.call(other).await, Answer::Done);
     assert_eq!(stock.step(saga(), "hold-2"), Some(StepStanding::Completed));
     assert_eq!(stock.transactions(), [saga()]);
     assert_eq!(stock.standing(saga()), None);
@@ -302,7 +302,7 @@ async fn the_stand_in_refuses_an_action_that_comes_too_late() {
     }
     let expired = harness.stand_in("b");
     let late = Call { expires: Some(Timestamp::from_millis(1)), ..own(Action, "reserve") };
-    assert!(is_refused(&expired.action(late).await));
+    assert!(is_refused(&expired.call(late).await));
     assert!(is_refused(&reserve(&expired).await), "the refusal was not remembered");
     assert_eq!(release(&expired).await, Answer::Done);
     assert_eq!(expired.step(saga(), "hold"), Some(StepStanding::Refused));
@@ -329,7 +329,7 @@ async fn a_script_knows_a_sagas_operations_by_their_names() {
     assert_eq!(reserve(&stock).await, pending);
     assert!(matches!(reserve(&stock).await, Answer::Unknown { .. }));
     assert_eq!(release(&stock).await, pending);
-    assert_eq!(stock.compensate(own(Compensation, "give-back")).await, Answer::Done);
+    assert_eq!(stock.call(own(Compensation, "give-back")).await, Answer::Done);
     assert_eq!((stock.count("reserve"), stock.count(Action)), (3, 3));
     assert_eq!((stock.count("release"), stock.count(Compensation)), (1, 2));
 }
@@ -366,7 +366,7 @@ async fn an_output_that_was_scripted_comes_with_every_done() {
     assert_eq!(release(&stock).await, Answer::Done);
     assert!(is_refused(&reserve(&stock).await));
     let other = Call { branch: BranchName::new("other").unwrap(), ..own(Action, "reserve") };
-    assert_eq!(stock.action(other).await, Answer::Done);
+    assert_eq!(stock.call(other).await, Answer::Done);
 }
 
 /// Two steps, and no way to do without the compensation of either.

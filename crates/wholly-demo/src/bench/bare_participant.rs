@@ -21,7 +21,7 @@ use crate::process::{Process, end_with_stdin};
 
 /// The options of the process.
 #[derive(clap::Args, Debug)]
-pub struct Answering {
+pub struct AnswerFuture {
     /// The time that each call takes.
     #[arg(long, default_value_t = 0)]
     pause_millis: u64,
@@ -69,7 +69,7 @@ impl BareParticipant {
 }
 
 /// Serves until the standard input ends.
-pub fn serve(answering: &Answering) -> Result<(), BenchError> {
+pub fn serve(answering: &AnswerFuture) -> Result<(), BenchError> {
     end_with_stdin()?;
     let pause = Duration::from_millis(answering.pause_millis);
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {

@@ -61,7 +61,7 @@ enum Workload {
     Saga(saga::Saga),
     /// One of the processes that answer the calls over HTTP.
     #[command(hide = true)]
-    Participant(bare_participant::Answering),
+    Participant(bare_participant::AnswerFuture),
 }
 
 impl Bench {

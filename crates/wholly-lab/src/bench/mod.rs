@@ -63,7 +63,7 @@ enum Workload {
     Overload(overload::Overload),
     /// One of the processes that answer the calls over HTTP.
     #[command(hide = true)]
-    Participant(bare_participant::Answering),
+    Participant(bare_participant::AnswerFuture),
     /// The bare server.
     #[command(hide = true)]
     Relay(relay::Relay),

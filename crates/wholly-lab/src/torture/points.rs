@@ -2,7 +2,7 @@
 //!
 //! The points are counted, not listed: the first append, the second, and so on, until a run ends
 //! with nobody killed. After each kill the process is started again, the client goes on asking
-//! with its key, and then everything must be as [`check`](super::check) says.
+//! with its key, and then everything must be as [`check`] says.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

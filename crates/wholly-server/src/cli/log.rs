@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use wholly::SqliteLog;
 use wholly::log::OpenError;
-use wholly::log::sqlite::{Doubt, Salvaged, Verified};
+use wholly::log::maintenance::{Doubt, Salvaged, Verified};
 use wholly_terminal::{one_line, write_line};
 
+use super::advised::Advised;
 use super::exit::{self, failed};
+use crate::config::log;
 
 /// Create a log, say what is damaged in one, or save what is whole of it.
 #[derive(Args)]
@@ -57,8 +58,8 @@ struct Verify {
 /// Copy all that is whole of a damaged log to another file.
 ///
 /// The log stays as it is; stop its server first. The copy is marked as one: serve it with
-/// --restored, which gives it an identity of its own and holds all that is unsettled until an
-/// operator retries, aborts or resolves it. What is damaged of a transaction shows it as stuck.
+/// --restored, which gives it an identity of its own and quarantines all that is unsettled until an
+/// operator retries, aborts or resolves it. A transaction with a damaged entry shows as stuck.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly log salvage /var/lib/wholly/wholly.db /var/lib/wholly/saved.db
@@ -84,23 +85,23 @@ impl LogCommand {
 
 impl Init {
     fn run(self) -> ExitCode {
-        match SqliteLog::at(&self.log).create() {
+        match log::in_file(&self.log, false).create() {
             Ok(identity) => {
                 let log = self.log.display();
                 let said = format!("{log} is a new log with the identity {identity}");
                 exit::wrote(write_line(one_line(&said)), ExitCode::SUCCESS)
             }
             Err(error @ OpenError::Exists { .. }) => failed(exit::USAGE, &error),
-            Err(error) => failed(exit::FAILED, &error),
+            Err(error) => failed(exit::FAILED, &Advised(&error)),
         }
     }
 }
 
 impl Verify {
     fn run(self) -> ExitCode {
-        let verified = match SqliteLog::at(&self.log).verify() {
+        let verified = match log::in_file(&self.log, false).verify() {
             Ok(verified) => verified,
-            Err(error) => return failed(exit::FAILED, &error),
+            Err(error) => return failed(exit::FAILED, &Advised(&error)),
         };
         let is_whole = verified.damage.is_empty() && verified.refused.is_none();
         let code = if is_whole { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) };
@@ -117,7 +118,7 @@ impl Verify {
         verified.damage.iter().try_for_each(|damage| fact("damaged", damage))?;
         fact("in doubt", in_doubt(verified))?;
         match &verified.refused {
-            Some(why) => fact("opened", format_args!("no: {why}")),
+            Some(why) => fact("opened", format_args!("no: {}", Advised(why))),
             None if verified.doubt == Doubt::Any => {
                 fact("opened", "no, but as a restored copy: see `wholly log salvage`, too")
             }
@@ -144,9 +145,9 @@ fn in_doubt(verified: &Verified) -> String {
 
 impl Salvage {
     fn run(self) -> ExitCode {
-        let salvaged = match SqliteLog::at(&self.from).salvage(&self.to) {
+        let salvaged = match log::in_file(&self.from, false).salvage(&self.to) {
             Ok(salvaged) => salvaged,
-            Err(error) => return failed(exit::FAILED, &error),
+            Err(error) => return failed(exit::FAILED, &Advised(&error)),
         };
         exit::wrote(self.tell(&salvaged), ExitCode::SUCCESS)
     }
@@ -156,7 +157,7 @@ impl Salvage {
         let to = self.to.display();
         fact("copied", format_args!("{entries} entries to {to}"))?;
         fact("damaged", format_args!("{damaged} of them; their transactions show as stuck"))?;
-        fact("left", format_args!("{nameless} that nobody knows whose they are"))?;
+        fact("left", format_args!("{nameless} that belong to no known transaction"))?;
         if *unreadable {
             write_line("unreadable parts of the file, whose entries are lost")?;
         }

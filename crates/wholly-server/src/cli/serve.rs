@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use wholly::log::maintenance::Provenance;
 #[cfg(feature = "demo")]
 use wholly_demo::process::end_with_stdin;
 
+use super::advised::Advised;
 use super::exit::{self, failed};
-use crate::config::{Listen, LogIs, Overrides, Source, Variables};
+use crate::config::{Listen, Overrides, Source, Variables};
 use crate::logs;
 use crate::sagas::Sagas;
 use crate::serve::{self, Decorators, Undecorated};
@@ -23,7 +25,7 @@ use crate::serve::{self, Decorators, Undecorated};
 /// without the 5 seconds. SIGHUP has it read the configuration again.
 ///
 /// A flag counts before its environment variable, and that before the configuration. Every key of
-/// the configuration has a variable: WHOLLY_LISTEN, WHOLLY_LOG_FILE (the key log), WHOLLY_AUDIT, and
+/// the configuration has a variable: WHOLLY_LISTEN, WHOLLY_LOG_FILE, WHOLLY_AUDIT, and
 /// in sections like WHOLLY_SETTINGS_DEADLINE or WHOLLY_PARTICIPANTS_ORDERS_URL.
 #[derive(Args)]
 #[command(after_help = "Examples:
@@ -44,18 +46,18 @@ pub struct Serve {
     /// The configuration: participants, log, settings.
     #[arg(long, value_name = "FILE", default_value = "wholly.toml", env = "WHOLLY_CONFIG")]
     config: PathBuf,
-    /// Where to listen, instead of where the configuration says. Port 0 picks a free one.
+    /// The address to listen on, instead of the configuration's. Port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<Listen>,
-    /// The log, instead of the one that the configuration names.
+    /// The file of the log, instead of the log that the configuration names.
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
-    /// The log is a copy, and the original may have gone on since: give it an identity of its own,
-    /// and hold what the original left in doubt until an operator retries, aborts or resolves it.
-    /// Say it at one start: every start with it gives the log another identity.
+    /// Open the log as a copy, whose original may have gone on since: it gets an identity of its own,
+    /// and what the original left in doubt is quarantined until an operator retries, aborts or resolves
+    /// it. Give this flag at one start: every start with it gives the log another identity.
     #[arg(long, conflicts_with = "moved")]
     restored: bool,
-    /// The log is the original, moved to another disk: no copy of it has run or will.
+    /// Open the log as the original, moved to another disk: no copy of it has run or will.
     #[arg(long)]
     moved: bool,
     /// The audit, instead of the one that the configuration names.
@@ -78,7 +80,7 @@ impl Serve {
     }
 
     /// Serves until SIGTERM or SIGINT, with decorators around the log and the participants.
-    pub fn run_decorated(self, decorators: &impl Decorators) -> ExitCode {
+    pub fn run_decorated(self, decorators: &dyn Decorators) -> ExitCode {
         #[cfg(feature = "demo")]
         if self.end_with_stdin
             && let Err(error) = end_with_stdin()
@@ -91,7 +93,7 @@ impl Serve {
             let source = Source { file: config, overrides };
             Ok((source.load()?, source))
         });
-        let (mut config, source) = match said {
+        let (config, source) = match said {
             Ok(said) => said,
             Err(error) => return failed(exit::USAGE, &error),
         };
@@ -99,11 +101,15 @@ impl Serve {
             Ok(messages) => messages,
             Err(error) => return failed(exit::USAGE, &error),
         };
-        config.log_is = match (self.restored, self.moved) {
-            (true, _) => LogIs::Restored,
-            (false, true) => LogIs::Moved,
-            (false, false) => LogIs::Original,
+        let provenance = match (self.restored, self.moved) {
+            (true, _) => Provenance::Restored,
+            (false, true) => Provenance::Moved,
+            (false, false) => Provenance::Original,
         };
+        if let Err(unsupported) = config.log.declare(provenance) {
+            messages.say_error(&unsupported);
+            return ExitCode::from(exit::USAGE);
+        }
         let sagas = match self.sagas.map(Sagas::load).transpose() {
             Ok(sagas) => sagas.unwrap_or_default(),
             Err(error) => {
@@ -114,7 +120,7 @@ impl Serve {
         match serve::run(source, config, sagas, decorators) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
-                messages.say_error(&error);
+                messages.say_error(&Advised(&error));
                 ExitCode::from(exit::FAILED)
             }
         }

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use crate::cli::exit;
 
-use super::{Config, Overrides, Source, Variables};
+use super::{Config, ConfiguredParticipant, Overrides, Source, Variables};
 
 /// Look at the configuration.
 #[derive(Args)]
@@ -60,7 +60,8 @@ impl fmt::Display for Understood<'_> {
         let Config { listen, log, audit, access, tls, limits, participants, traces, .. } = self.0;
         let scheme = if tls.is_some() { "https" } else { "http" };
         writeln!(f, "listens on {scheme}://{}", listen.address())?;
-        writeln!(f, "log {}, audit {}", log.display(), audit.display())?;
+        let file = log.file().map(|file| format!(" {}", file.display())).unwrap_or_default();
+        writeln!(f, "log{file}, {}; audit {}", log.kind(), audit.display())?;
         if access.is_open() {
             writeln!(f, "every program of this machine may do everything")?;
         }
@@ -89,8 +90,10 @@ impl fmt::Display for Understood<'_> {
             writeln!(f, "choreographies {}", self.0.choreographies.display())?;
         }
         for (name, configured) in participants {
-            let (url, slots) = (configured.participant.url(), configured.slots);
-            writeln!(f, "participant {name}: {url}, {} calls at once", slots.total())?;
+            let ConfiguredParticipant { kind, endpoint, slots } = configured;
+            let address =
+                endpoint.address().map(|address| format!("{address}, ")).unwrap_or_default();
+            writeln!(f, "participant {name}: {address}{kind}, {} calls at once", slots.total())?;
         }
         Ok(())
     }

@@ -28,7 +28,10 @@ pub fn explained(message: &str, said: &str) -> String {
         return format!("unknown variant, expected {expected}");
     }
     match after(message, &["unknown field "]) {
-        Some((key, known)) => unknown(key.trim_matches('`'), known),
+        Some((key, known)) => {
+            let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+            unknown(key.trim_matches('`'), &known)
+        }
         None => message.to_owned(),
     }
 }
@@ -39,8 +42,8 @@ fn after<'a>(message: &'a str, beginnings: &[&str]) -> Option<(&'a str, &'a str)
     rest.rsplit_once(", expected ")
 }
 
-fn unknown(key: &str, known: &str) -> String {
-    let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+/// The message about a key that is none of the known ones.
+pub fn unknown(key: &str, known: &[&str]) -> String {
     let wrong = match known.iter().any(|known| SECRETS.contains(known)) {
         true => "this key is not known here".to_owned(),
         false => format!("there is no key `{key}` here"),

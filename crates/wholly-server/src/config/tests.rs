@@ -21,10 +21,9 @@ fn the_example_is_taken_and_says_the_defaults() {
     let config = parse(EXAMPLE).unwrap();
     let defaults = parse("").unwrap();
     assert_eq!(config.listen, defaults.listen);
-    assert_eq!(config.log, defaults.log);
     assert_eq!(config.logs, defaults.logs);
     assert!(config.alerts.is_none() && defaults.alerts.is_none());
-    assert_eq!((&config.log, &config.audit), (&defaults.log, &defaults.audit));
+    assert_eq!((config.log.file(), &config.audit), (defaults.log.file(), &defaults.audit));
     assert_eq!(config.audit, Path::new("/etc/audit.jsonl"));
     assert_eq!(config.limits, defaults.limits);
     assert_eq!(config.shutdown, defaults.shutdown);
@@ -126,6 +125,20 @@ fn what_is_wrong_is_named_with_its_place() {
             "`a` is there twice",
         ),
         ("log = 'a'\nlog = 'b'", "2:1", "`log` is there twice"),
+        ("log = 7", "1:7", "invalid type: integer, expected a table"),
+        ("[log]\nkind = 'postgres'", "2:8", "no such kind; there are `sqlite`"),
+        ("[log]\nkind = 7", "2:8", "no such kind; there are `sqlite`"),
+        ("[log]\nfile = 7", "2:8", "invalid type: integer"),
+        ("[log]\nurl = 'http://a'", "2:1", "no key `url` here; there are `kind`, `file`"),
+        ("participants = 7", "1:16", "invalid type: integer, expected a table"),
+        ("[participants]\na = 'http://a'", "2:5", "invalid type: string, expected a table"),
+        (
+            "[participants.a]\nkind = 'queue'\nurl = 'http://a'",
+            "2:8",
+            "no such kind; there are `http`",
+        ),
+        ("[participants.a]\nurl = 'http://a'\nfile = 'a'", "3:1", "no key `file` here"),
+        ("[participants.a]\nurl = 'http://a'\nslot = {}", "3:1", "did you mean `slots`?"),
         (
             "[[tokens]]\nname = 'a'\nsha256 = 'wholly_secret'\nroles = ['read']",
             "3:10",
@@ -216,7 +229,7 @@ fn flags_and_variables_count_before_the_file() {
     let said = |text| Config::parse(text, Path::new("/etc"), &overrides).unwrap();
     let config = said("listen = '127.0.0.1:2'\nlog = 'b.db'");
     assert_eq!(config.listen.address().to_string(), "[::1]:1");
-    assert_eq!(config.log, Path::new("/var/w.db"));
+    assert_eq!(config.log.file(), Some(Path::new("/var/w.db")));
     assert_eq!(config.audit, Path::new("/var/audit.jsonl"));
     assert_eq!(said("audit = 'c'").audit, Path::new("/etc/c"));
 }
@@ -239,26 +252,40 @@ fn whole_example() -> toml::Table {
     toml::from_str(&text).unwrap()
 }
 
-/// Asks the code for the keys of each section of the example, by a key that nobody knows.
+/// The keys that the code knows in a section of the example, asked for by one that nobody knows; none
+/// where any key is a name.
+fn known_keys(mut example: toml::Value, path: &[String]) -> Option<BTreeSet<String>> {
+    at(&mut example, path).insert("no-such-key".to_owned(), true.into());
+    if let [first, name, ..] = path
+        && first == "participants"
+    {
+        at(&mut example, &path[..1]).retain(|other, _| other == name);
+    }
+    let text = toml::to_string(&example).unwrap();
+    let context =
+        Context { directory: Path::new("/etc"), settings: &Settings::default(), create_log: true };
+    let mut said = DeTable::parse(&text).unwrap();
+    let mut section = |name: &str| said.get_mut().remove(name);
+    let why = match path.first().map(String::as_str) {
+        Some("log") => log::configured(section("log"), &context).err()?.why,
+        Some("participants") => {
+            participants::configured(section("participants"), &context).err()?.why
+        }
+        _ => explain::explained(toml::from_str::<File>(&text).err()?.message(), ""),
+    };
+    let (_, known) = why.split_once("here; there are ")?;
+    Some(known.split('`').skip(1).step_by(2).map(str::to_owned).collect())
+}
+
 #[test]
 fn the_example_has_every_key_that_the_code_knows() {
-    let example = whole_example();
+    let example = toml::Value::Table(whole_example());
     let mut sections = vec![Vec::new()];
     let mut checked = 0;
     while let Some(path) = sections.pop() {
-        let mut asking = toml::Value::Table(example.clone());
-        let section = at(&mut asking, &path);
+        let section = at(&mut example.clone(), &path).clone();
         let names: BTreeSet<String> = section.keys().cloned().collect();
-        section.insert("no-such-key".to_owned(), true.into());
-        let whole = toml::to_string(&asking).unwrap();
-        let message = match toml::from_str::<File>(&whole) {
-            Ok(_) => panic!("{path:?} takes any key"),
-            Err(error) => error.message().to_owned(),
-        };
-        // What has no keys of its own, as the participants' names, says something else.
-        if let Some(known) = message.strip_prefix("unknown field `no-such-key`, expected ") {
-            let known: BTreeSet<String> =
-                known.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+        if let Some(known) = known_keys(example.clone(), &path) {
             let missing: Vec<_> = known.difference(&names).collect();
             let optional = path.first().is_some_and(|first| first == "participants");
             if !optional || path.last().is_some_and(|last| last == "payments") {
@@ -266,15 +293,62 @@ fn the_example_has_every_key_that_the_code_knows() {
             }
             checked += 1;
         }
-        for (key, value) in at(&mut toml::Value::Table(example.clone()), &path).iter() {
-            let table = value.as_array().and_then(|all| all.first()).unwrap_or(value).is_table();
+        for (key, value) in section {
+            let table = value.as_array().and_then(|all| all.first()).unwrap_or(&value).is_table();
             if table {
-                sections.push([&path[..], std::slice::from_ref(key)].concat());
+                sections.push([&path[..], &[key]].concat());
             }
         }
     }
-    // Among them: the whole, tokens, clients, tls, limits, settings, a participant and its slots.
-    assert!(checked >= 8, "{checked}");
+    // Among them: the whole, the log, tokens, clients, tls, limits, settings, a participant and its
+    // slots.
+    assert!(checked >= 10, "{checked}");
+}
+
+/// The reference of the keys is the example, so a kind that is listed has a section there.
+#[test]
+fn the_example_has_every_kind() {
+    let example = whole_example();
+    let kinds = |sections: &mut dyn Iterator<Item = &toml::Value>| -> BTreeSet<String> {
+        let named = sections.filter_map(|section| section.get("kind")?.as_str().map(str::to_owned));
+        named.collect()
+    };
+    let logs = kinds(&mut example.get("log").into_iter());
+    assert_eq!(logs, log::KINDS.words().map(str::to_owned).collect(), "[log]");
+    let of = example["participants"].as_table().unwrap();
+    let participants = kinds(&mut of.values());
+    assert_eq!(participants, participants::KINDS.words().map(str::to_owned).collect());
+}
+
+/// The lists of what to touch for a new kind name files that are there.
+#[test]
+fn what_the_guide_for_contributors_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let guide = include_str!("../../../../CONTRIBUTING.md");
+    let named: Vec<_> =
+        guide.split('`').skip(1).step_by(2).filter(|word| word.starts_with("crates/")).collect();
+    assert!(named.len() >= 10, "{named:?}");
+    for file in named {
+        assert!(root.join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn a_log_is_a_file_or_a_section() {
+    let of = |text| parse(text).unwrap().log;
+    for (text, file) in [
+        ("", "/etc/wholly.db"),
+        ("log = 'a.db'", "/etc/a.db"),
+        ("log = { file = '/var/a.db' }", "/var/a.db"),
+        ("[log]\nkind = 'sqlite'", "/etc/wholly.db"),
+    ] {
+        let log = of(text);
+        assert_eq!((log.kind(), log.file()), ("sqlite", Some(Path::new(file))), "{text}");
+    }
+    assert_eq!(
+        parse("log = 'a.db'").unwrap().written,
+        parse("[log]\nfile = 'a.db'").unwrap().written
+    );
 }
 
 /// What a variable says is what the file would say: the example, said by variables alone, is the
@@ -303,7 +377,6 @@ fn every_key_of_the_example_has_its_variable() {
                     section.iter().map(|(own, value)| (format!("{key}_{own}"), bare(value))),
                 );
             }
-            None if key == "log" => all.push(("log_file".to_owned(), bare(value))),
             None => all.push((key.clone(), bare(value))),
         }
     }
@@ -354,7 +427,7 @@ fn variables_count_before_the_file_and_take_its_words() {
     assert_eq!((settings.deadline, settings.patience), (secs(3), secs(2)));
     assert_eq!((settings.in_flight_limit, settings.measured), (4, false));
     let order = &participants["order-service"];
-    assert_eq!((order.participant.url(), order.slots.total()), ("http://b", 6));
+    assert_eq!((order.endpoint.address().as_deref(), order.slots.total()), (Some("http://b"), 6));
 }
 
 fn secs(secs: u64) -> Duration {

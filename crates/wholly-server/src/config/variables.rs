@@ -2,12 +2,12 @@
 //!
 //! The rule is mechanical: `WHOLLY_`, the section, the key, in capitals: `in_flight_limit` of
 //! `[settings]` is `WHOLLY_SETTINGS_IN_FLIGHT_LIMIT`, and `url` of `[participants.order-service]`
-//! `WHOLLY_PARTICIPANTS_ORDER_SERVICE_URL` (so for `[feeds.NAME]`). One word is an exception, because `WHOLLY_LOG` filters
-//! log messages: the key `log` is `WHOLLY_LOG_FILE`. A value is written as in the file; a text needs
-//! no quotes. One that is empty counts as not set.
+//! `WHOLLY_PARTICIPANTS_ORDER_SERVICE_URL` (so for `[feeds.NAME]`). A section of one kind has the
+//! variables of every kind. A value is written as in the file; a text needs no quotes. One that is
+//! empty counts as not set.
 //!
-//! What a variable says takes the place of what the file says before anything is made of either, so
-//! that there is one parser and one set of errors.
+//! A variable takes the place of its key in the file before either is read as a value, so that there
+//! is one parser and one set of errors.
 
 use std::ffi::OsString;
 
@@ -17,18 +17,18 @@ use serde::forward_to_deserialize_any;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{AlertsSection, FeedSection, File, Logs, MetricsSection, ParticipantSection};
+use super::{AlertsSection, FeedSection, File, Logs, MetricsSection};
 use super::{
     ConfigError, RetentionSection, SettingsSection, ShutdownSection, TracesSection, Wrong, limits,
-    tls,
+    log, participants, tls,
 };
 
 const PREFIX: &str = "WHOLLY_";
 
-/// What else is called so: `WHOLLY_LOG` and the like.
+/// Variables with the prefix that are no keys: `WHOLLY_LOG` and the like.
 const OTHERS: [&str; 5] = ["CONFIG", "SAGAS", "LOG", "TOKEN", "SERVER"];
 
-/// How alike an unknown variable is to one that there is, to be taken for a mistake: others may have
+/// The least likeness of an unknown variable to a known one, to be taken for a mistake: others may have
 /// variables of this prefix, too.
 const MISTAKE: f64 = 0.75;
 
@@ -37,7 +37,7 @@ const MISTAKE: f64 = 0.75;
 pub struct Variables(Vec<(String, String)>);
 
 impl Variables {
-    /// Those of this process.
+    /// The variables of this process.
     pub fn of_environment() -> Result<Self, ConfigError> {
         Self::of(std::env::vars_os())
     }
@@ -113,22 +113,22 @@ fn keys(file: &DeTable<'_>) -> Vec<Key> {
     let own = fields::<File>()
         .iter()
         .filter(|key| !NAMED.contains(key) && sections.iter().all(|(section, _)| section != *key));
-    let own = own.map(|key| {
-        let variable = if *key == "log" { "LOG_FILE".to_owned() } else { in_capitals(&[key]) };
-        Key { path: vec![(*key).to_owned()], variable }
-    });
     let key = |path: &[&str]| Key {
         path: path.iter().map(|part| (*part).to_owned()).collect(),
         variable: in_capitals(path),
     };
+    let own = own.map(|own| key(&[own]));
     let in_sections = sections
         .iter()
         .flat_map(|(section, keys)| keys.iter().map(move |name| key(&[section, name])));
-    let of_named = [fields::<ParticipantSection>(), fields::<FeedSection>()];
+    let of_participants = participants::KINDS.keys::<participants::CommonSection>();
+    let of_named = [of_participants, fields::<FeedSection>().to_vec()];
     let of_named = NAMED.into_iter().zip(of_named).flat_map(|(section, keys)| {
         let named = file.get(section).and_then(|section| section.get_ref().as_table());
         let named = named.into_iter().flat_map(|section| section.keys());
-        named.flat_map(move |name| keys.iter().map(move |own| key(&[section, name.get_ref(), own])))
+        let named =
+            named.flat_map(|name| keys.iter().map(|own| key(&[section, name.get_ref(), own])));
+        named.collect::<Vec<_>>()
     });
     own.chain(in_sections).chain(of_named).collect()
 }
@@ -136,17 +136,18 @@ fn keys(file: &DeTable<'_>) -> Vec<Key> {
 /// The sections of which each has one below it for each name.
 const NAMED: [&str; 2] = ["participants", "feeds"];
 
-fn sections() -> [(&'static str, &'static [&'static str]); 9] {
+fn sections() -> [(&'static str, Vec<&'static str>); 10] {
     [
-        ("tls", fields::<tls::TlsSection>()),
-        ("limits", fields::<limits::LimitsSection>()),
-        ("shutdown", fields::<ShutdownSection>()),
-        ("logs", fields::<Logs>()),
-        ("metrics", fields::<MetricsSection>()),
-        ("alerts", fields::<AlertsSection>()),
-        ("traces", fields::<TracesSection>()),
-        ("retention", fields::<RetentionSection>()),
-        ("settings", fields::<SettingsSection>()),
+        ("log", log::KINDS.keys::<log::CommonSection>()),
+        ("tls", fields::<tls::TlsSection>().to_vec()),
+        ("limits", fields::<limits::LimitsSection>().to_vec()),
+        ("shutdown", fields::<ShutdownSection>().to_vec()),
+        ("logs", fields::<Logs>().to_vec()),
+        ("metrics", fields::<MetricsSection>().to_vec()),
+        ("alerts", fields::<AlertsSection>().to_vec()),
+        ("traces", fields::<TracesSection>().to_vec()),
+        ("retention", fields::<RetentionSection>().to_vec()),
+        ("settings", fields::<SettingsSection>().to_vec()),
     ]
 }
 
@@ -200,7 +201,7 @@ fn set<'v>(table: &mut DeTable<'v>, path: &[String], value: Spanned<DeValue<'v>>
     }
 }
 
-/// What is wrong with a variable that no key has, if it was meant to be one.
+/// The message about a variable that no key has, if it was meant to be one.
 fn unknown(name: &str, keys: &[Key]) -> Option<String> {
     // Set in Kubernetes where there is a service of such a name.
     let of_service = ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT_"].iter().any(|p| name.contains(p));
@@ -231,7 +232,7 @@ fn unknown(name: &str, keys: &[Key]) -> Option<String> {
 }
 
 /// The keys of a section, as its type has them.
-fn fields<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+pub(super) fn fields<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     let mut fields: &[&str] = &[];
     // It stops where it has them.
     let _ = T::deserialize(Fields(&mut fields));

@@ -13,7 +13,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tower::ServiceExt;
-use wholly::{Answer, Call, Coordinator, KeyScope, MemoryLog, Outcome, Participant, Settings};
+use wholly::{
+    Answer, AnswerFuture, Call, Coordinator, Endpoint, KeyScope, MemoryLog, Operation, Outcome,
+    Settings,
+};
 use wholly_core::LogId;
 
 use crate::access::{Access, Caller, Role, Sha256};
@@ -230,24 +233,13 @@ impl Says {
     }
 }
 
-impl Participant for Says {
-    async fn prepare(&self, _: Call) -> Answer {
-        self.answer(Self::NeverPrepared)
-    }
-
-    async fn commit(&self, _: Call) -> Answer {
-        self.answer(Self::NeverCommitted)
-    }
-
-    async fn abort(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn action(&self, _: Call) -> Answer {
-        self.answer(Self::NeverPrepared)
-    }
-
-    async fn compensate(&self, _: Call) -> Answer {
-        Answer::Done
+impl Endpoint for Says {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
+        let answer = match call.operation {
+            Operation::Prepare | Operation::Action => self.answer(Self::NeverPrepared),
+            Operation::Commit => self.answer(Self::NeverCommitted),
+            _ => Answer::Done,
+        };
+        Box::pin(std::future::ready(answer))
     }
 }

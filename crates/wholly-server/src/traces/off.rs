@@ -1,11 +1,12 @@
 //! Built without the feature: a trace is carried on, and nothing is shown in it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
 use axum::response::Response;
 use prometheus_client::registry::Registry;
-use wholly::{Builder, Participant, ParticipantName, TraceContext};
+use wholly::{Builder, Endpoint, ParticipantName, TraceContext};
 
 use super::TracesError;
 use crate::config::traces;
@@ -26,8 +27,8 @@ impl Traces {
     }
 
     /// Shows nothing.
-    pub fn of_calls<P: Participant>(&self, _: &ParticipantName, participant: P) -> P {
-        participant
+    pub fn of_calls(&self, _: &ParticipantName, endpoint: Arc<dyn Endpoint>) -> Arc<dyn Endpoint> {
+        endpoint
     }
 
     /// A submission arrived.

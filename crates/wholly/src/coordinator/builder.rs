@@ -23,7 +23,7 @@ use crate::in_code::{Home, Saga, SagaHandle};
 use crate::log::{Log, ReadError};
 use crate::memory::default_in_flight_limit_bytes;
 use crate::meter::{Meter, OnSettled, SettledTransaction};
-use crate::participant::{Endpoint, Participant, Slots};
+use crate::participant::{Endpoint, Slots};
 use crate::reader::Reader;
 use crate::workers::{Lost, Workers};
 
@@ -61,16 +61,18 @@ impl Builder {
         }
     }
 
-    /// Registers a participant under the name that branches give it.
-    pub fn participant(self, name: &str, participant: impl Participant) -> Self {
-        self.participant_with(name, participant, Slots::default())
+    /// A participant of any kind, by the name that branches call it, with the slots of its
+    /// [`Endpoint`].
+    pub fn participant(self, name: &str, participant: impl Endpoint) -> Self {
+        let slots = participant.slots();
+        self.participant_with(name, participant, slots)
     }
 
     /// Registers a participant with these slots.
     pub fn participant_with(
         mut self,
         name: &str,
-        participant: impl Participant,
+        participant: impl Endpoint,
         slots: Slots,
     ) -> Self {
         let endpoint: Arc<dyn Endpoint> = Arc::new(participant);
@@ -122,7 +124,7 @@ impl Builder {
         Ok(SagaHandle::new(Arc::new(graph), self.home.clone()))
     }
 
-    /// Registers the code of a saga's steps.
+    /// Registers the endpoint that does the steps of this saga.
     pub(crate) fn code(
         &mut self,
         graph: &Graph,

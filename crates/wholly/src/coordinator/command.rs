@@ -24,7 +24,7 @@ pub(super) struct QueuedCommand {
     pub command: Command,
 }
 
-/// A participant, or the code of a saga, as it was registered.
+/// An endpoint as it was registered.
 #[derive(Clone)]
 pub(super) struct Registered {
     pub endpoint: Arc<dyn Endpoint>,
@@ -34,6 +34,6 @@ pub(super) struct Registered {
 impl Registered {
     pub fn terms(&self) -> Terms {
         let in_flight_limit = self.slots.in_flight_limit();
-        Terms { one_phase: self.endpoint.one_phase(), in_flight_limit }
+        Terms { one_phase: self.endpoint.offers_one_phase(), in_flight_limit }
     }
 }

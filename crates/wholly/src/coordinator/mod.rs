@@ -32,7 +32,7 @@ use crate::feed::{EventId, Feed, FeedEvent};
 use crate::log::listing::{Cursor, Filter};
 use crate::log::{Damage, DamageRegister, Log};
 use crate::meter::{Measures, Meter};
-use crate::participant::{Endpoint, Participant, Slots};
+use crate::participant::{Endpoint, Slots};
 use crate::reader::Reader;
 use crate::{AnyOutcome, Listing, Settings, Snapshot};
 use command::{Command, QueuedCommand};
@@ -113,7 +113,7 @@ pub enum Health {
 }
 
 impl Coordinator {
-    /// A coordinator that remembers in `log`.
+    /// A coordinator that remembers in `log`, which is of any kind: also an `Arc<dyn Log>`.
     pub fn builder(log: impl Log) -> Builder {
         Builder::new(Arc::new(log))
     }
@@ -336,7 +336,7 @@ impl Coordinator {
     pub async fn register(
         &self,
         name: &str,
-        participant: impl Participant,
+        participant: impl Endpoint,
         slots: Slots,
     ) -> Result<(), wholly_core::InvalidName> {
         let name = ParticipantName::new(name)?;

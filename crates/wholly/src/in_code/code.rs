@@ -7,7 +7,7 @@ use wholly_core::BranchName;
 use wholly_core::wire::{Answer, Call, Operation, cut};
 
 use super::written::Handlers;
-use crate::participant::{Answering, Endpoint};
+use crate::participant::{AnswerFuture, Endpoint};
 
 /// The handlers of one version of a saga, by their steps.
 pub(crate) struct Code {
@@ -21,7 +21,7 @@ impl Code {
 }
 
 impl Endpoint for Code {
-    fn call(&self, call: Call) -> Answering<'_> {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
         let handlers = self.steps.get(&call.branch);
         let handler = match call.operation {
             Operation::Action => handlers.map(|handlers| &handlers.action),
@@ -32,14 +32,6 @@ impl Endpoint for Code {
             Some(handler) => handler(call),
             None => Box::pin(ready(unknown_here(&call))),
         }
-    }
-
-    fn one_phase(&self) -> bool {
-        false
-    }
-
-    fn address(&self) -> Option<String> {
-        None
     }
 }
 

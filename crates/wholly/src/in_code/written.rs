@@ -12,7 +12,7 @@ use wholly_core::wire::{Answer, Call};
 use wholly_core::{InvalidName, Payload, StepName};
 
 use super::{Retry, Step, StepError};
-use crate::participant::Answering;
+use crate::participant::AnswerFuture;
 
 /// A step of a [`Saga`](super::Saga) with the input `I`: it puts out an `O`.
 ///
@@ -125,7 +125,7 @@ impl<I, O> SagaStep<I, O> {
 }
 
 /// A handler whose types are known to itself alone.
-pub(super) type Handler = Box<dyn Fn(Call) -> Answering<'static> + Send + Sync>;
+pub(super) type Handler = Box<dyn Fn(Call) -> AnswerFuture<'static> + Send + Sync>;
 
 /// What a program does for a step.
 pub(super) struct Handlers {

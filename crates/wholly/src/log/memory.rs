@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wholly_core::{Key, LogId, Timestamp, TransactionId};
 
 use super::listing::{Cursor, Labels, Page, Query, Row};
+use super::maintenance::Maintenance;
 use super::{
     AppendError, DamageRegister, Entry, Log, LogReader, LogWriter, Lsn, OpenError, OpenLog,
     PlacedEntry, Position, ReadError, StoredEntry, StoredTransaction, Told, WithoutPayloads,
@@ -194,6 +195,12 @@ impl Log for MemoryLog {
         };
         told.check("in memory", identity, head)?;
         self.open()
+    }
+}
+
+impl Maintenance for MemoryLog {
+    fn kind(&self) -> &'static str {
+        "memory"
     }
 }
 

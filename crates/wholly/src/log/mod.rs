@@ -32,6 +32,7 @@ mod damage;
 mod intercept;
 pub mod listing;
 mod lsn;
+pub mod maintenance;
 pub mod memory;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
@@ -45,6 +46,7 @@ pub use damage::{Damage, DamageRegister};
 pub use intercept::intercept_appends;
 use listing::{Labels, Page, Query};
 pub use lsn::Lsn;
+use maintenance::Unsupported;
 
 /// A place where transactions are remembered. Opening it makes it this coordinator's alone.
 pub trait Log: Send + Sync + 'static {
@@ -60,6 +62,17 @@ pub trait Log: Send + Sync + 'static {
     /// # Errors
     /// See [`OpenError`]: also where this is another log, or lost what was told. It is unharmed.
     fn reopen(&self, told: Told) -> Result<OpenLog, OpenError>;
+}
+
+/// A log of any kind, behind a pointer.
+impl<L: Log + ?Sized> Log for Arc<L> {
+    fn open(&self) -> Result<OpenLog, OpenError> {
+        L::open(self)
+    }
+
+    fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
+        L::reopen(self, told)
+    }
 }
 
 /// What a coordinator knows of the log that it had open.
@@ -326,7 +339,7 @@ pub trait LogReader: Send + Sync {
     fn entries_of(&self, ordinal: u64) -> Result<Vec<PlacedEntry>, ReadError>;
 }
 
-/// Why a log cannot be opened.
+/// Why a log cannot be opened. A word in `backticks` is the [`maintenance`] that the message advises.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
@@ -373,7 +386,7 @@ pub enum OpenError {
     /// There is none, and it was not to be created.
     #[error(
         "there is no log {log}; if there was one, find it first (is its disk mounted?); \
-         else create it with `wholly log init {log}`"
+         else `create` one"
     )]
     Missing {
         /// Which log.
@@ -382,8 +395,8 @@ pub enum OpenError {
     /// Its file is gone or empty, and what stands beside it says that there was one.
     #[error(
         "the log {log} is gone, or empty, and {beside} says that there was one; put the log back, or \
-         put a backup in its place and open that as a restored copy (--restored); only where nothing \
-         that it held matters any more, remove {beside} and begin anew"
+         put a backup in its place and open that as `restored`; only where nothing that it held matters \
+         any more, remove {beside} and begin anew"
     )]
     Lost {
         /// Which log.
@@ -400,8 +413,8 @@ pub enum OpenError {
     /// It is a copy, and was not opened as one.
     #[error(
         "the log {log} is not known to be the original ({why}): the original may have run since, or \
-         might run again. Open it as a restored copy (--restored), which gives it an identity of its own \
-         and holds what the original left in doubt until an operator decides"
+         might run again. Open it as `restored`, a copy, which gives it an identity of its own and \
+         quarantines what the original left in doubt until an operator decides"
     )]
     Copied {
         /// Which log.
@@ -412,9 +425,8 @@ pub enum OpenError {
     /// It is in another file than it was.
     #[error(
         "the log {log} was copied, or moved to another disk ({why}): if the original may have run \
-         since, or might run again, open it as a restored copy (--restored), which holds what the \
-         original left in doubt until an operator decides; if it is the original itself, moved, open \
-         it as that (--moved)"
+         since, or might run again, open it as `restored`, a copy, which quarantines what the original \
+         left in doubt until an operator decides; if it is the original itself, open it as `moved`"
     )]
     Moved {
         /// Which log.
@@ -425,8 +437,8 @@ pub enum OpenError {
     /// It lost what it had told to be durable.
     #[error(
         "the log {log} lost what it held ({why}). Look for the file with all of it first. To go on \
-         without it, open the log as a restored copy (--restored), which holds what is unsettled until \
-         an operator decides"
+         without it, open the log as `restored`, a copy, which quarantines what is unsettled until an \
+         operator decides"
     )]
     Behind {
         /// Which log.
@@ -436,9 +448,9 @@ pub enum OpenError {
     },
     /// It is damaged, and what is damaged may be anybody's.
     #[error(
-        "the log {log} is damaged ({why}). `wholly log verify {log}` says what is; to go on with what \
-         is whole, open it as a restored copy (--restored), or copy it with `wholly log salvage` where \
-         even that is refused: both hold what is unsettled until an operator decides"
+        "the log {log} is damaged ({why}). `verify` it to see what is; to go on with what is whole, open \
+         it as `restored`, a copy, or `salvage` it where even that is refused: both quarantine what is \
+         unsettled until an operator decides"
     )]
     Damaged {
         /// Which log.
@@ -481,6 +493,9 @@ pub enum OpenError {
         /// The least version that is safe.
         least: &'static str,
     },
+    /// This kind of log cannot be opened so.
+    #[error(transparent)]
+    Unsupported(#[from] Unsupported),
     /// It cannot be written.
     #[error("the log {log} cannot be written ({why}); a coordinator needs to write its log")]
     ReadOnly {

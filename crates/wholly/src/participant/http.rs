@@ -49,17 +49,16 @@ use wholly_core::wire::{Answer, Call, HttpAnswer, Operation, header};
 
 use self::addresses::Addresses;
 use self::body::{OUTPUT_LIMIT, REASON_LIMIT, reason_patience, start_of};
-pub use self::connections::HttpConnections;
 use self::connections::{Connections, Failed, Outgoing, Transport};
 pub use self::credentials::InvalidCredentials;
 use self::signing::Signing;
 use self::url::BaseUrl;
 pub use self::url::InvalidUrl;
-use super::Participant;
+use super::{AnswerFuture, Endpoint};
 
 /// The longest wait that a participant may ask for.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
-/// How long reaching the host may take, unless set.
+/// The time that reaching the host may take, unless set.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest that a call may be given, so that no time is past the clock's end.
 const TIMEOUT_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -73,10 +72,10 @@ static TRACEPARENT: HeaderName = HeaderName::from_static(header::TRACEPARENT);
 static TRACESTATE: HeaderName = HeaderName::from_static(header::TRACESTATE);
 static JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Why a call cannot be written.
+/// The error of a call that cannot be written.
 type Unwritten = Box<dyn Error + Send + Sync>;
 
-/// A service that takes part over HTTP.
+/// A participant that is called over HTTP: the [`Endpoint`] of this kind.
 ///
 /// ```
 /// use std::time::Duration;
@@ -145,7 +144,7 @@ impl HttpParticipant {
         self
     }
 
-    /// How long reaching the host may take, where a new connection is needed: the look-up of its
+    /// The time that reaching the host may take, where a new connection is needed: the look-up of its
     /// name and the connection each; TLS counts towards the call's time-out only. 2 seconds unless
     /// set.
     #[must_use]
@@ -223,7 +222,7 @@ impl HttpParticipant {
         self
     }
 
-    /// Whether the service offers `commit-one-phase`. It does not unless set.
+    /// True if the service offers `commit-one-phase`. It does not unless set.
     #[must_use]
     pub fn one_phase(mut self, offered: bool) -> Self {
         self.one_phase = offered;
@@ -233,12 +232,6 @@ impl HttpParticipant {
     /// The URL under which the operations are.
     pub fn url(&self) -> &str {
         self.base.as_str()
-    }
-
-    /// The connections to it as it is configured now: to close them, as once it has moved, when a
-    /// coordinator has it.
-    pub fn connections(&self) -> HttpConnections {
-        self.connections.handle()
     }
 
     /// The request is written before the future, which then does not hold it twice.
@@ -259,7 +252,7 @@ impl HttpParticipant {
         }
     }
 
-    /// What is answered, or why nothing was.
+    /// Sends a request, and returns the answer or the reason for which there is none.
     async fn send(
         &self,
         request: Outgoing,
@@ -353,7 +346,7 @@ impl HttpParticipant {
         self.call_timeout
     }
 
-    /// Where an operation is, also one that nobody offers.
+    /// The address of an operation, also of one that nobody offers.
     #[cfg(feature = "conformance")]
     pub(crate) fn operation(&self, name: &str) -> Result<http::Uri, InvalidUrl> {
         self.base.operation(name)
@@ -412,30 +405,9 @@ impl HttpParticipant {
     }
 }
 
-// Each hands on the future of `ask` as it is: another one around it would hold the call once more.
-impl Participant for HttpParticipant {
-    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn commit(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn abort(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn commit_one_phase(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn action(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn compensate(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
+impl Endpoint for HttpParticipant {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
+        Box::pin(self.ask(call))
     }
 
     fn offers_one_phase(&self) -> bool {
@@ -444,6 +416,11 @@ impl Participant for HttpParticipant {
 
     fn address(&self) -> Option<String> {
         Some(self.url().to_owned())
+    }
+
+    /// Closes the connections, each after the call that is on its way over it.
+    fn reconnect(&self) {
+        self.connections.close();
     }
 }
 
@@ -456,7 +433,7 @@ fn said(headers: &HeaderMap) -> Option<Cow<'_, str>> {
     Some(values.fold(first, |all, next| all + ", " + next)).filter(|all| !all.is_empty())
 }
 
-/// Whether the service says that its body is JSON.
+/// True if the service says that its body is JSON.
 fn is_json(headers: &HeaderMap) -> bool {
     let Some(Ok(text)) = headers.get(CONTENT_TYPE).map(HeaderValue::to_str) else { return false };
     let kind = text.split(';').next().unwrap_or_default().trim_end();

@@ -38,7 +38,7 @@ use super::attempt::{Answered, Attempt};
 use super::queue::{Queue, Waiting};
 use super::slots::Slots;
 use super::throttle::Throttle;
-use super::{Answer, Answering, Endpoint};
+use super::{Answer, AnswerFuture, Endpoint};
 use crate::clock::Clock;
 use crate::meter::{LaneGauge, TargetMeter};
 
@@ -170,7 +170,7 @@ fn make<'a>(
 
 /// The time-out lies within what is caught: dropping a call may panic, too.
 fn in_time(
-    mut answering: Answering<'_>,
+    mut answering: AnswerFuture<'_>,
     deadline: Instant,
     timeout: Duration,
 ) -> impl Future<Output = Answer> {

@@ -1,5 +1,8 @@
-//! Participants: the trait for those in process, its implementation over HTTP, and the lane of each,
-//! by which it is called.
+//! Participants: services and databases that take part in transactions.
+//!
+//! A [`Participant`] is one in process, with a method for each operation. An [`Endpoint`] is any kind
+//! of participant as the coordinator calls it, with one method for all operations, and an object.
+//! [`http`] is the kind that is called over HTTP. The lane of each bounds its calls.
 
 mod attempt;
 #[cfg(feature = "http")]
@@ -79,65 +82,86 @@ pub trait Participant: Send + Sync + 'static {
         async { Answer::unknown("this participant offers no compensations") }
     }
 
-    /// Whether [`commit_one_phase`](Self::commit_one_phase) may be called, which saves a
-    /// transaction of one branch its second phase.
+    /// True if [`commit_one_phase`](Self::commit_one_phase) may be called, which saves a transaction
+    /// of one branch its second phase.
     fn offers_one_phase(&self) -> bool {
         false
     }
 
-    /// Where it is, for people who look at the coordinator, if it is called over a network.
+    /// The participant's address, for an operator, if it is called over a network.
     fn address(&self) -> Option<String> {
         None
     }
 }
 
-/// A participant that its owner goes on to look at.
-impl<P: Participant> Participant for Arc<P> {
-    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        P::prepare(self, call)
-    }
-
-    fn commit(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        P::commit(self, call)
-    }
-
-    fn abort(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        P::abort(self, call)
-    }
-
-    fn commit_one_phase(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        P::commit_one_phase(self, call)
-    }
-
-    fn action(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        P::action(self, call)
-    }
-
-    fn compensate(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        P::compensate(self, call)
-    }
-
-    fn offers_one_phase(&self) -> bool {
-        P::offers_one_phase(self)
-    }
-
-    fn address(&self) -> Option<String> {
-        P::address(self)
-    }
-}
-
 /// A call in progress.
-pub(crate) type Answering<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
+pub type AnswerFuture<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
 
-/// [`Participant`] made into an object.
-pub(crate) trait Endpoint: Send + Sync + 'static {
-    fn call(&self, call: Call) -> Answering<'_>;
-    fn one_phase(&self) -> bool;
-    fn address(&self) -> Option<String>;
+/// One kind of participant, as a coordinator calls it. Every [`Participant`] is one.
+///
+/// An endpoint is what a kind of its own implements directly: a service behind another transport, a
+/// database. It keeps the rules of [`Participant`] for each [`Operation`] and answers one that it
+/// does not offer with [`Answer::Unknown`]. A call that takes too long is dropped, which must leave
+/// nothing half done that the next attempt cannot take up.
+///
+/// ```
+/// use wholly::{Answer, AnswerFuture, Call, Coordinator, Endpoint, MemoryLog, Operation, Slots};
+///
+/// /// A ledger that is reached over ten connections.
+/// struct Ledger(Slots);
+///
+/// impl Endpoint for Ledger {
+///     fn call(&self, call: Call) -> AnswerFuture<'_> {
+///         Box::pin(async move {
+///             match call.operation {
+///                 Operation::Prepare | Operation::Commit | Operation::Abort => Answer::Done,
+///                 _ => Answer::unknown("the ledger takes part in two phases only"),
+///             }
+///         })
+///     }
+///
+///     fn slots(&self) -> Slots {
+///         self.0
+///     }
+///
+///     fn address(&self) -> Option<String> {
+///         Some("ledger.internal".to_owned())
+///     }
+/// }
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let ledger = Ledger(Slots::new(10, 2)?);
+/// Coordinator::builder(MemoryLog::default()).participant("ledger", ledger).start().await?;
+/// # Ok(())
+/// # }
+/// ```
+pub trait Endpoint: Send + Sync + 'static {
+    /// Makes one call.
+    fn call(&self, call: Call) -> AnswerFuture<'_>;
+
+    /// True if [`Operation::CommitOnePhase`] may be called.
+    fn offers_one_phase(&self) -> bool {
+        false
+    }
+
+    /// The calls that it takes at once, unless it is registered with other slots.
+    fn slots(&self) -> Slots {
+        Slots::default()
+    }
+
+    /// The participant's address, for an operator, if it is called over a network.
+    fn address(&self) -> Option<String> {
+        None
+    }
+
+    /// Finds the participant anew, because it may have moved: the next calls use no connection and
+    /// no looked-up name from before. Calls in progress go on.
+    fn reconnect(&self) {}
 }
 
 impl<P: Participant> Endpoint for P {
-    fn call(&self, call: Call) -> Answering<'_> {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
         match call.operation {
             Operation::Prepare => Box::pin(self.prepare(call)),
             Operation::Commit => Box::pin(self.commit(call)),
@@ -148,11 +172,34 @@ impl<P: Participant> Endpoint for P {
         }
     }
 
-    fn one_phase(&self) -> bool {
-        self.offers_one_phase()
+    fn offers_one_phase(&self) -> bool {
+        Participant::offers_one_phase(self)
     }
 
     fn address(&self) -> Option<String> {
         Participant::address(self)
+    }
+}
+
+/// An endpoint that its owner goes on to look at.
+impl<E: Endpoint + ?Sized> Endpoint for Arc<E> {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
+        E::call(self, call)
+    }
+
+    fn offers_one_phase(&self) -> bool {
+        E::offers_one_phase(self)
+    }
+
+    fn slots(&self) -> Slots {
+        E::slots(self)
+    }
+
+    fn address(&self) -> Option<String> {
+        E::address(self)
+    }
+
+    fn reconnect(&self) {
+        E::reconnect(self);
     }
 }

@@ -18,8 +18,7 @@ use crate::in_code::Home;
 use crate::log::memory::{MemoryLog, Unsynced};
 use crate::participant::Endpoint;
 use crate::{
-    Coordinator, Filter, Participant, Saga, SagaError, SagaHandle, Settings, Slots, Snapshot,
-    StartError,
+    Coordinator, Filter, Saga, SagaError, SagaHandle, Settings, Slots, Snapshot, StartError,
 };
 
 /// How long [`Harness::settle`] waits, on virtual time.
@@ -139,15 +138,16 @@ impl Harness {
 
     /// A participant of the user's own, from the next start on. Give it in an [`Arc`] to go on
     /// looking at it. Its calls can be scripted like any other's.
-    pub fn participant(&mut self, name: &str, participant: impl Participant) -> Scripted {
-        self.participant_with(name, participant, Slots::default())
+    pub fn participant(&mut self, name: &str, participant: impl Endpoint) -> Scripted {
+        let slots = participant.slots();
+        self.participant_with(name, participant, slots)
     }
 
     /// A participant with as many calls at once as `slots` says.
     pub fn participant_with(
         &mut self,
         name: &str,
-        participant: impl Participant,
+        participant: impl Endpoint,
         slots: Slots,
     ) -> Scripted {
         let scripted = Scripted::new(Arc::new(participant), self.random.clone());

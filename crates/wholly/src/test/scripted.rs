@@ -13,9 +13,8 @@ use wholly_core::{BranchName, Payload, TransactionId};
 
 use super::script::{Act, Calls, Script, Turn};
 use super::steps::{StepStanding, Steps};
-use crate::Participant;
 use crate::engine::Random;
-use crate::participant::Endpoint;
+use crate::participant::{AnswerFuture, Endpoint};
 
 /// A handle of a participant of a [`Harness`](super::Harness): scripts what goes wrong, and shows
 /// what happened. Clones are the same participant.
@@ -152,7 +151,7 @@ impl Scripted {
         let _ = self.shared.on_their_way.subscribe().wait_for(|calls| *calls == 0).await;
     }
 
-    async fn call(&self, call: Call) -> Answer {
+    async fn act(&self, call: Call) -> Answer {
         let turn = lock(&self.shared.script).next(&call);
         assert!(!turn.panics, "scripted: {} panics", call.branch);
         if turn.hangs {
@@ -189,33 +188,13 @@ impl Scripted {
     }
 }
 
-impl Participant for Scripted {
-    async fn prepare(&self, call: Call) -> Answer {
-        self.call(call).await
-    }
-
-    async fn commit(&self, call: Call) -> Answer {
-        self.call(call).await
-    }
-
-    async fn abort(&self, call: Call) -> Answer {
-        self.call(call).await
-    }
-
-    async fn commit_one_phase(&self, call: Call) -> Answer {
-        self.call(call).await
-    }
-
-    async fn action(&self, call: Call) -> Answer {
-        self.call(call).await
-    }
-
-    async fn compensate(&self, call: Call) -> Answer {
-        self.call(call).await
+impl Endpoint for Scripted {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
+        Box::pin(self.act(call))
     }
 
     fn offers_one_phase(&self) -> bool {
-        self.shared.endpoint.one_phase()
+        self.shared.endpoint.offers_one_phase()
     }
 }
 

@@ -13,7 +13,7 @@ use wholly_core::wire::{Answer, Call, Operation};
 use super::failure::{Failure, Mishap};
 use super::scripted::lock;
 use crate::SagaOutcome;
-use crate::participant::{Answering, Endpoint};
+use crate::participant::{AnswerFuture, Endpoint};
 
 /// A saga's own handlers, between which and the coordinator things go wrong.
 pub(super) struct Witnessed {
@@ -119,7 +119,7 @@ impl Witnessed {
 }
 
 impl Endpoint for Witnessed {
-    fn call(&self, call: Call) -> Answering<'_> {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
         Box::pin(async move {
             match self.disturbance(&call) {
                 None => self.run(call, false).await,
@@ -135,14 +135,6 @@ impl Endpoint for Witnessed {
                 }
             }
         })
-    }
-
-    fn one_phase(&self) -> bool {
-        false
-    }
-
-    fn address(&self) -> Option<String> {
-        None
     }
 }
 

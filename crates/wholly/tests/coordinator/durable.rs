@@ -4,7 +4,7 @@ use wholly::Operation::{Abort, CommitOnePhase, Prepare};
 use wholly::log::Log;
 use wholly::log::memory::Unsynced;
 use wholly::test::{Act, Harness};
-use wholly::{Answer, Call, CancelError, Health, Participant};
+use wholly::{Answer, AnswerFuture, Call, CancelError, Endpoint, Health};
 
 use super::*;
 
@@ -95,17 +95,9 @@ async fn a_decision_whose_append_fails_is_not_told() {
 /// A participant whose code panics in the loop.
 struct Panics;
 
-impl Participant for Panics {
-    async fn prepare(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn commit(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn abort(&self, _: Call) -> Answer {
-        Answer::Done
+impl Endpoint for Panics {
+    fn call(&self, _: Call) -> AnswerFuture<'_> {
+        Box::pin(std::future::ready(Answer::Done))
     }
 
     fn offers_one_phase(&self) -> bool {

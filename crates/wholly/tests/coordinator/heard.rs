@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use wholly::Operation::{Action, Commit, Prepare};
 use wholly::test::Act;
 use wholly::{
-    Answer, Call, CallAttempts, LastAnswer, Participant, Reason, SagaOutcome, Slots, TargetMeasures,
+    Answer, AnswerFuture, Call, CallAttempts, Endpoint, LastAnswer, Operation, Reason, SagaOutcome,
+    Slots, TargetMeasures,
 };
 
 use super::sagas::graph;
@@ -23,31 +24,15 @@ impl Says {
     fn now(&self, answer: Answer) {
         *self.0.lock().unwrap() = answer;
     }
-
-    fn say(&self) -> Answer {
-        self.0.lock().unwrap().clone()
-    }
 }
 
-impl Participant for Says {
-    async fn prepare(&self, _: Call) -> Answer {
-        self.say()
-    }
-
-    async fn commit(&self, _: Call) -> Answer {
-        self.say()
-    }
-
-    async fn abort(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn action(&self, _: Call) -> Answer {
-        self.say()
-    }
-
-    async fn compensate(&self, _: Call) -> Answer {
-        Answer::Done
+impl Endpoint for Says {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
+        let answer = match call.operation {
+            Operation::Abort | Operation::Compensation => Answer::Done,
+            _ => self.0.lock().unwrap().clone(),
+        };
+        Box::pin(std::future::ready(answer))
     }
 }
 

@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 use wholly::Operation::{Action, Commit, Prepare};
 use wholly::test::{Act, Fault, Unsynced};
 use wholly::{
-    Answer, Call, Graph, Measures, MemoryLog, Participant, ParticipantName, Pattern, Settings,
-    State, Target, TargetHealth, TargetMeasures, TraceContext,
+    Answer, AnswerFuture, Call, Endpoint, Graph, Measures, MemoryLog, ParticipantName, Pattern,
+    Settings, State, Target, TargetHealth, TargetMeasures, TraceContext,
 };
 
 use super::*;
@@ -34,24 +34,10 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 #[derive(Default)]
 struct Tracing(Mutex<Vec<Option<Arc<TraceContext>>>>);
 
-impl Tracing {
-    fn done(&self, call: Call) -> std::future::Ready<Answer> {
+impl Endpoint for Tracing {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
         self.0.lock().unwrap().push(call.trace);
-        std::future::ready(Answer::Done)
-    }
-}
-
-impl Participant for Tracing {
-    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.done(call)
-    }
-
-    fn commit(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.done(call)
-    }
-
-    fn abort(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.done(call)
+        Box::pin(std::future::ready(Answer::Done))
     }
 }
 

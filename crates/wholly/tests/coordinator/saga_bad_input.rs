@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use wholly::log::{Entry, Log};
 use wholly::test::{Act, StepStanding};
 use wholly::{
-    Answer, Call, Definition, Graph, InvalidDefinition, InvalidProposal, Participant, Payload,
-    Reason, SagaOutcome, State, SubmitError, Timestamp,
+    Answer, AnswerFuture, Call, Definition, Endpoint, Graph, InvalidDefinition, InvalidProposal,
+    Operation, Payload, Reason, SagaOutcome, State, SubmitError, Timestamp,
 };
 
 use super::*;
@@ -59,26 +59,20 @@ async fn as_many_steps_run_as_there_may_be_and_more_are_refused() {
 /// Says more than there is room for, and says so; the other steps as they should.
 struct Talkative;
 
-impl Participant for Talkative {
-    async fn action(&self, call: Call) -> Answer {
-        let bytes: usize = call.payload.to().unwrap();
-        // The quotes count.
-        match Payload::of(&"x".repeat(bytes - 2)) {
-            Ok(output) => Answer::DoneWith { output },
-            Err(why) => Answer::unknown(why.to_string()),
-        }
-    }
-    async fn compensate(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-    async fn prepare(&self, _: Call) -> Answer {
-        Answer::refused("")
-    }
-    async fn commit(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-    async fn abort(&self, _: Call) -> Answer {
-        Answer::Done
+impl Endpoint for Talkative {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
+        let answer = match call.operation {
+            Operation::Action => {
+                let bytes: usize = call.payload.to().unwrap();
+                // The quotes count.
+                match Payload::of(&"x".repeat(bytes - 2)) {
+                    Ok(output) => Answer::DoneWith { output },
+                    Err(why) => Answer::unknown(why.to_string()),
+                }
+            }
+            _ => Answer::Done,
+        };
+        Box::pin(std::future::ready(answer))
     }
 }
 

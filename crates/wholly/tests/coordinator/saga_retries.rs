@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use tokio::time::{Instant, sleep};
 use wholly::Operation::{Action, Compensation};
 use wholly::test::{Act, StepStanding};
-use wholly::{Answer, Backoff, Call, Graph, Operation, Participant, SagaOutcome, Settings};
+use wholly::{
+    Answer, AnswerFuture, Backoff, Call, Endpoint, Graph, Operation, SagaOutcome, Settings,
+};
 
 use super::sagas::{graph, sell};
 use super::*;
@@ -78,25 +80,9 @@ impl StillAtIt {
     }
 }
 
-impl Participant for StillAtIt {
-    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.note(call)
-    }
-
-    fn commit(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.note(call)
-    }
-
-    fn abort(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.note(call)
-    }
-
-    fn action(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.note(call)
-    }
-
-    fn compensate(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.note(call)
+impl Endpoint for StillAtIt {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
+        Box::pin(self.note(call))
     }
 }
 

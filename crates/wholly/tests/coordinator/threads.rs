@@ -5,24 +5,16 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use wholly::log::listing::Filter;
-use wholly::{Answer, Call, Coordinator, Outcome, Participant, SqliteLog, State};
+use wholly::{Answer, AnswerFuture, Call, Coordinator, Endpoint, Outcome, SqliteLog, State};
 
 /// The time within which what does not hang has happened.
 const SOON: Duration = Duration::from_secs(20);
 
 struct Yes;
 
-impl Participant for Yes {
-    async fn prepare(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn commit(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn abort(&self, _: Call) -> Answer {
-        Answer::Done
+impl Endpoint for Yes {
+    fn call(&self, _: Call) -> AnswerFuture<'_> {
+        Box::pin(std::future::ready(Answer::Done))
     }
 }
 

@@ -14,7 +14,7 @@ fn own(operation: Operation, name: &str) -> Call {
 /// What an action is taken to have said when the server replies with this.
 async fn action_when(reply: impl Fn() -> Reply + Send + Sync + 'static) -> Answer {
     let server = Server::start(move |_| reply()).await;
-    server.participant().action(own(Operation::Action, "reserve")).await
+    server.participant().call(own(Operation::Action, "reserve")).await
 }
 
 #[tokio::test]
@@ -24,10 +24,10 @@ async fn a_sagas_operations_go_to_addresses_of_their_own() {
     let half = Payload::of(&"x".repeat(Payload::LIMIT - 2)).unwrap();
     let both = compensation_payload(&half, Some(&half));
     for _ in 0..2 {
-        assert_eq!(participant.action(own(Operation::Action, "reserve")).await, Answer::Done);
+        assert_eq!(participant.call(own(Operation::Action, "reserve")).await, Answer::Done);
         let mut release = own(Operation::Compensation, "release_1");
         release.payload = both.clone();
-        assert_eq!(participant.compensate(release).await, Answer::Done);
+        assert_eq!(participant.call(release).await, Answer::Done);
     }
     let seen = server.seen.lock().unwrap().clone();
     let transaction = "00000000000170008000000000000001-0000000000000009";
@@ -123,7 +123,7 @@ async fn half_an_output_is_none() {
         let reply = move |_| Reply::SendWithoutEnd(endless.clone().into(), rest, pace);
         let server = Server::start(reply).await;
         let participant = server.participant().call_timeout(Duration::from_millis(200));
-        assert!(is_unknown(&participant.action(own(Operation::Action, "reserve")).await));
+        assert!(is_unknown(&participant.call(own(Operation::Action, "reserve")).await));
         server.connection_closed().await;
     }
     // No other answer depends on its body.
@@ -133,5 +133,5 @@ async fn half_an_output_is_none() {
     let half = format!("{}12", head(200, "content-length: 4\r\n"));
     let server = Server::start(move |_| Reply::SendAndClose(half.clone().into())).await;
     let release = own(Operation::Compensation, "release");
-    assert_eq!(server.participant().compensate(release).await, Answer::Done);
+    assert_eq!(server.participant().call(release).await, Answer::Done);
 }

@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use warnings::Warnings;
 use wholly::{
-    Answer, Call, HttpParticipant, LogId, Operation, Participant, Payload, Timestamp, TransactionId,
+    Answer, Call, Endpoint, HttpParticipant, LogId, Operation, Payload, Timestamp, TransactionId,
 };
 use wholly_core::BranchName;
 
@@ -163,14 +163,7 @@ fn call(operation: Operation) -> Call {
 }
 
 async fn ask(participant: &HttpParticipant, operation: Operation) -> Answer {
-    match operation {
-        Operation::Prepare => participant.prepare(call(operation)).await,
-        Operation::Commit => participant.commit(call(operation)).await,
-        Operation::Abort => participant.abort(call(operation)).await,
-        Operation::CommitOnePhase => participant.commit_one_phase(call(operation)).await,
-        Operation::Action => participant.action(call(operation)).await,
-        Operation::Compensation => participant.compensate(call(operation)).await,
-    }
+    participant.call(call(operation)).await
 }
 
 /// What a prepare is taken to have said when the server replies with this.

@@ -3,7 +3,7 @@
 //! Clients order, and others follow the events, while processes are killed, the network between
 //! all of them is cut, delayed, throttled and half-closed, and disks fill and are freed.
 //! At the end everything must have settled, each key must have given one transaction, and money and
-//! stock must be conserved, as [`check`](super::check) says; nothing that any client was ever told
+//! stock must be conserved, as [`check`] says; nothing that any client was ever told
 //! may have changed, as [`told`] says; and every event must have been told to all who listened, as
 //! [`events`] says.
 //!

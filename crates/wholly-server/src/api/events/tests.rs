@@ -5,7 +5,8 @@ use serde_json::Value;
 use wholly::log::listing::Labels;
 use wholly::log::{Entry, Log, Position};
 use wholly::{
-    Answer, Call, LogId, MemoryLog, Participant, Pattern, State, Timestamp, TransactionId,
+    Answer, AnswerFuture, Call, Endpoint, LogId, MemoryLog, Pattern, State, Timestamp,
+    TransactionId,
 };
 
 use super::hub::Seat;
@@ -13,15 +14,9 @@ use super::*;
 
 struct Yes;
 
-impl Participant for Yes {
-    async fn prepare(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-    async fn commit(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-    async fn abort(&self, _: Call) -> Answer {
-        Answer::Done
+impl Endpoint for Yes {
+    fn call(&self, _: Call) -> AnswerFuture<'_> {
+        Box::pin(std::future::ready(Answer::Done))
     }
 }
 

@@ -15,9 +15,7 @@ use opentelemetry::trace::{
 };
 use prometheus_client::registry::Registry;
 use ring::rand::{SecureRandom, SystemRandom};
-use wholly::{
-    Builder, Participant, ParticipantName, SettledTransaction, TraceContext, TransactionId,
-};
+use wholly::{Builder, Endpoint, ParticipantName, SettledTransaction, TraceContext, TransactionId};
 
 use self::call::Traced;
 use self::export::Exporter;
@@ -57,8 +55,11 @@ impl Traces {
     }
 
     /// Shows each call to a participant.
-    pub fn of_calls<P: Participant>(&self, name: &ParticipantName, inner: P) -> Traced<P> {
-        Traced { inner, name: name.clone(), on: self.0.clone() }
+    pub fn of_calls(&self, name: &ParticipantName, inner: Arc<dyn Endpoint>) -> Arc<dyn Endpoint> {
+        match self.0.clone() {
+            Some(on) => Arc::new(Traced { inner, name: name.clone(), on }),
+            None => inner,
+        }
     }
 
     /// A submission arrived.

@@ -8,7 +8,7 @@
 
 use std::fs::TryLockError;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -20,62 +20,20 @@ use super::probe::reached;
 use super::unfinished::{self, Unfinished};
 use super::write_ahead::broken_frame;
 use crate::log::OpenError;
+use crate::log::maintenance::CopyError;
 
-/// Why there is no backup.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BackupError {
-    /// What should be copied is no log, or one of a newer version.
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    /// There is no such log.
-    #[error("there is no log {}", .log.display())]
-    NoLog {
-        /// The log.
-        log: PathBuf,
-    },
-    /// There is something in its place.
-    #[error("{} exists already; a backup replaces nothing: name another file", .to.display())]
-    Exists {
-        /// The backup's path.
-        to: PathBuf,
-    },
-    /// Another copy to the same file is being made.
-    #[error("another copy is being written to {}: wait for it, or name another file", .to.display())]
-    InProgress {
-        /// The backup's path.
-        to: PathBuf,
-    },
-    /// Its name would be that of a copy that is not finished, which nobody opens.
-    #[error("{} is a name of unfinished copies, which are not opened: name another file", .to.display())]
-    Name {
-        /// The backup's path.
-        to: PathBuf,
-    },
-    /// Storage failed.
-    #[error("the log {} cannot be copied to {}: {why}", .log.display(), .to.display())]
-    Storage {
-        /// The log.
-        log: PathBuf,
-        /// The backup's path.
-        to: PathBuf,
-        /// What the system said.
-        why: String,
-    },
-}
-
-pub(super) fn backup(log: &Path, to: &Path) -> Result<(), BackupError> {
+pub(super) fn backup(log: &Path, to: &Path) -> Result<(), CopyError> {
     let storage = |why: String| {
         let (log, to) = (log.to_owned(), to.to_owned());
-        BackupError::Storage { log, to, why }
+        CopyError::Storage { log, to, why }
     };
     if !log.try_exists().map_err(|why| storage(why.to_string()))? {
-        return Err(BackupError::NoLog { log: log.to_owned() });
+        return Err(OpenError::Missing { log: log.display().to_string() }.into());
     }
     if unfinished::is_one(to) {
-        return Err(BackupError::Name { to: to.to_owned() });
+        return Err(CopyError::Name { to: to.to_owned() });
     }
-    let exists = || BackupError::Exists { to: to.to_owned() };
+    let exists = || CopyError::Exists { to: to.to_owned() };
     if to.symlink_metadata().is_ok() {
         return Err(exists());
     }
@@ -89,7 +47,7 @@ pub(super) fn backup(log: &Path, to: &Path) -> Result<(), BackupError> {
     let from = read(log).map_err(sqlite)?;
     make_sure_it_is_one(&from, log)?;
     let unfinished = Unfinished::beside(to, "").map_err(|error| match error {
-        TryLockError::WouldBlock => BackupError::InProgress { to: to.to_owned() },
+        TryLockError::WouldBlock => CopyError::InProgress { to: to.to_owned() },
         TryLockError::Error(error) => storage(error.to_string()),
     })?;
     reached("the copy is begun");

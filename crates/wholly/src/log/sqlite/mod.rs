@@ -102,16 +102,16 @@ mod copy_tests;
 mod tests;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
 use wholly_core::LogId;
 
+use super::maintenance::{
+    CopyError, Maintenance, Provenance, Salvaged, Unsupported, Verified, VerifyError,
+};
 use super::{AppendError, DamageRegister, Log, OpenError, OpenLog, ReadError, Told};
-pub use backup::BackupError;
-pub use salvage::{SalvageError, Salvaged};
-pub use verify::{Doubt, Verified, VerifyError};
 
 /// The log in one SQLite file, readable with everyone's tools: `select * from history`.
 ///
@@ -131,20 +131,8 @@ pub struct SqliteLog {
     path: PathBuf,
     create: bool,
     /// What the next opening takes the file for.
-    claim: Arc<Mutex<Claim>>,
+    provenance: Arc<Mutex<Provenance>>,
     damage: DamageRegister,
-}
-
-/// What a file is opened as.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Claim {
-    /// The log, where it was.
-    #[default]
-    Original,
-    /// The log, in another file now.
-    Moved,
-    /// A copy of the log.
-    Restored,
 }
 
 impl SqliteLog {
@@ -152,84 +140,42 @@ impl SqliteLog {
     /// SQLite's, and `-side`, which tells the log from an older copy of it: they belong together.
     pub fn at(path: impl AsRef<Path>) -> Self {
         let damage = DamageRegister::default();
-        Self { path: path.as_ref().to_owned(), create: false, claim: Arc::default(), damage }
+        Self { path: path.as_ref().to_owned(), create: false, provenance: Arc::default(), damage }
     }
 
     /// Where there is no log, the first opening makes one, and says so. A program whose log may be
-    /// on a disk that is not mounted yet had better not say this, and [`create`](Self::create) it
+    /// on a disk that is not mounted yet had better not say this, and [`create`](Maintenance::create) it
     /// once.
     #[must_use]
     pub fn create_if_missing(self) -> Self {
         Self { create: true, ..self }
     }
 
-    /// Makes a log where there is none, and returns its identity.
-    ///
-    /// # Errors
-    /// See [`OpenError`]: also where there is one already, which is left as it is.
-    pub fn create(&self) -> Result<LogId, OpenError> {
-        if self.path.metadata().is_ok_and(|file| file.len() > 0) {
-            return Err(OpenError::Exists { log: self.path.display().to_string() });
-        }
-        // One that is made meanwhile is in use, or is opened: it is a log that holds nothing yet.
-        let made = Self::at(&self.path).create_if_missing().open()?;
-        Ok(made.identity)
-    }
-
-    /// The file is a copy, and the original may have gone on since, or may go on yet: a backup, a
-    /// snapshot. The first opening gives it an identity of its own; what the old one left unsettled
-    /// is quarantined until an operator decides. Every program that says so gives it another one: say it
-    /// once.
+    /// The log in this file, which is a copy: see [`Provenance::Restored`]. Only the first opening
+    /// gives it an identity of its own.
     #[must_use]
     pub fn restored(self) -> Self {
-        self.claimed(Claim::Restored)
+        self.declared(Provenance::Restored)
     }
 
-    /// The file is the log itself, which was moved to where it is, with all that stands beside it,
-    /// and there is no other: no copy of it has run or will.
+    /// The log in this file, to which it was moved: see [`Provenance::Moved`].
     #[must_use]
     pub fn moved(self) -> Self {
-        self.claimed(Claim::Moved)
+        self.declared(Provenance::Moved)
     }
 
-    /// Copies the log to the file `to`, which must not exist yet, while a coordinator may run. The
-    /// copy is consistent and durable when this returns; it is opened with
-    /// [`restored`](Self::restored).
-    ///
-    /// # Errors
-    /// See [`BackupError`]; then there is no file `to` but one that was there before.
-    pub fn backup(&self, to: impl AsRef<Path>) -> Result<(), BackupError> {
-        backup::backup(&self.path, to.as_ref())
+    fn declared(self, provenance: Provenance) -> Self {
+        Self { provenance: Arc::new(Mutex::new(provenance)), ..self }
     }
 
-    /// Reads all of the log, also while a coordinator runs, and says what is damaged and what that
-    /// puts in doubt. Nothing is changed. While it reads, the write-ahead log of a running
-    /// coordinator grows.
-    ///
-    /// # Errors
-    /// See [`VerifyError`]: where there is no log that could be read.
-    pub fn verify(&self) -> Result<Verified, VerifyError> {
-        verify::verify(&self.path)
-    }
-
-    /// Copies all of a damaged log that is whole to the file `to`, which must not exist yet. The copy
-    /// is opened with [`restored`](Self::restored), which holds what is unsettled. The log stays
-    /// as it is; no coordinator may run on it.
-    ///
-    /// # Errors
-    /// See [`SalvageError`]; then there is no file `to` but one that was there before.
-    pub fn salvage(&self, to: impl AsRef<Path>) -> Result<Salvaged, SalvageError> {
-        salvage::salvage(&self.path, to.as_ref())
-    }
-
-    fn claimed(self, claim: Claim) -> Self {
-        Self { claim: Arc::new(Mutex::new(claim)), ..self }
+    fn provenance(&self) -> MutexGuard<'_, Provenance> {
+        self.provenance.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn opened(&self, told: Option<Told>) -> Result<OpenLog, OpenError> {
-        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut provenance = self.provenance();
         let how = open::How {
-            claim: *claim,
+            provenance: *provenance,
             create: self.create && told.is_none(),
             told,
             damage: self.damage.clone(),
@@ -237,7 +183,7 @@ impl SqliteLog {
         };
         let open = open::open(&self.path, &how)?;
         // The same program opens the log again after a failure: by then it is the log itself.
-        *claim = Claim::Original;
+        *provenance = Provenance::Original;
         Ok(open)
     }
 }
@@ -249,6 +195,42 @@ impl Log for SqliteLog {
 
     fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
         self.opened(Some(told))
+    }
+}
+
+impl Maintenance for SqliteLog {
+    fn kind(&self) -> &'static str {
+        "sqlite"
+    }
+
+    fn file(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
+    fn declare(&self, provenance: Provenance) -> Result<(), Unsupported> {
+        *self.provenance() = provenance;
+        Ok(())
+    }
+
+    fn create(&self) -> Result<LogId, OpenError> {
+        if self.path.metadata().is_ok_and(|file| file.len() > 0) {
+            return Err(OpenError::Exists { log: self.path.display().to_string() });
+        }
+        // One that is made meanwhile is in use, or is opened: it is a log that holds nothing yet.
+        let made = Self::at(&self.path).create_if_missing().open()?;
+        Ok(made.identity)
+    }
+
+    fn backup(&self, to: &Path) -> Result<(), CopyError> {
+        backup::backup(&self.path, to)
+    }
+
+    fn verify(&self) -> Result<Verified, VerifyError> {
+        verify::verify(&self.path)
+    }
+
+    fn salvage(&self, to: &Path) -> Result<Salvaged, CopyError> {
+        salvage::salvage(&self.path, to)
     }
 }
 

@@ -26,14 +26,14 @@ use super::reader::SqliteReader;
 use super::side::{self, Found, Side};
 use super::tail::{ReadBack, Shared, Tail, read_back};
 use super::writer::{SqliteWriter, first_place, head};
-use super::{Claim, connect, index, write_ahead};
+use super::{Provenance, connect, index, write_ahead};
 
 /// The most that the write-ahead log keeps of its file when it starts over.
 const WRITE_AHEAD_KEEPS_BYTES: u64 = 16 << 20;
 
 /// How a log is to be opened.
 pub(super) struct How {
-    pub(super) claim: Claim,
+    pub(super) provenance: Provenance,
     /// Where there is none, one is made.
     pub(super) create: bool,
     /// What a coordinator knows of it that had it open.
@@ -59,7 +59,7 @@ pub(super) fn open(given: &Path, how: &How) -> Result<OpenLog, OpenError> {
     let mut meta = at.meta(&file)?;
     let found = side::read(&path).map_err(|error| at.io(&error))?;
     let mut stand = at.stand(&file, &meta)?;
-    side::judge(&path, &stand, found, how.claim)?;
+    side::judge(&path, &stand, found, how.provenance)?;
     if found == Found::Torn {
         tracing::warn!("the side file of the log {} is torn; it is written anew", path.display());
     }
@@ -78,7 +78,7 @@ pub(super) fn open(given: &Path, how: &How) -> Result<OpenLog, OpenError> {
         Some(read) => read,
         None => at.index_anew(&mut file, &mut meta)?,
     };
-    if how.claim == Claim::Restored {
+    if how.provenance == Provenance::Restored {
         meta.identity = create::random(&path)?;
         (meta.copy, meta.sided) = (false, false);
         (meta.nonce, meta.previous_nonce) = (create::random(&path)?, 0);
@@ -199,7 +199,7 @@ impl At<'_> {
     /// unsettled is quarantined.
     fn tolerate(&self, damage: Option<String>, how: &How) -> Result<(), OpenError> {
         match damage {
-            Some(why) if how.claim == Claim::Restored => how.damage.note(why),
+            Some(why) if how.provenance == Provenance::Restored => how.damage.note(why),
             Some(why) => return Err(self.damaged(why)),
             None => {}
         }

@@ -33,7 +33,7 @@ use std::path::{Path, PathBuf};
 use twox_hash::XxHash3_64;
 use wholly_core::LogId;
 
-use super::Claim;
+use super::Provenance;
 use super::file::{FileId, beside, make_private};
 use super::probe::{Bug, planted};
 use crate::log::{OpenError, Position};
@@ -88,14 +88,14 @@ pub(super) fn judge(
     log: &Path,
     stand: &Stand,
     found: Found,
-    claim: Claim,
+    provenance: Provenance,
 ) -> Result<(), OpenError> {
     let name = log.display().to_string();
     let copied = |why: String| Err(OpenError::Copied { log: name.clone(), why });
-    if claim == Claim::Restored {
+    if provenance == Provenance::Restored {
         return Ok(());
     }
-    if stand.copy && !(claim == Claim::Moved && planted(Bug::CopyOpensAsMoved)) {
+    if stand.copy && !(provenance == Provenance::Moved && planted(Bug::CopyOpensAsMoved)) {
         return copied("it is marked as a copy: a backup, or what was salvaged".to_owned());
     }
     let side = match found {
@@ -126,7 +126,7 @@ pub(super) fn judge(
         let why = format!("it ends with batch {}, and had {}", stand.head.0, side.head.0);
         return Err(OpenError::Behind { log: name, why });
     }
-    if claim == Claim::Original && !stand.file.is_same(side.file) {
+    if provenance == Provenance::Original && !stand.file.is_same(side.file) {
         let FileId { device, inode, .. } = stand.file;
         let why = format!(
             "it is inode {inode} of device {device}, and was inode {} of device {}",

@@ -1,9 +1,7 @@
 //! Verifying: all of the log is read, and what is wrong is said in words. Nothing is changed.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-
-use wholly_core::{LogId, TransactionId};
+use std::path::Path;
 
 use super::check::{Check, Problem};
 use super::file::{self, LogFile};
@@ -11,57 +9,9 @@ use super::find::{find, snapshot};
 use super::look::{connect_to_look, make_sure_it_is_one, stand};
 use super::side;
 use super::tail::{Shared, read_back};
-use super::{Claim, create, write_ahead};
+use super::{create, write_ahead};
+use crate::log::maintenance::{Doubt, Provenance, Verified, VerifyError};
 use crate::log::{OpenError, Position, ReadError};
-
-/// What a log was found to hold.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Verified {
-    /// Its identity; `None` where that cannot be read.
-    pub identity: Option<LogId>,
-    /// Its last batch.
-    pub head: Position,
-    /// How many transactions were read.
-    pub transactions: u64,
-    /// How many of them have not settled.
-    pub unsettled: u64,
-    /// What is damaged, in words; nothing where the log is whole.
-    pub damage: Vec<String>,
-    /// What that puts in doubt.
-    pub doubt: Doubt,
-    /// Why the log would not be opened as it is, though it is whole: it is a copy, say.
-    pub refused: Option<String>,
-}
-
-/// What damage puts in doubt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Doubt {
-    /// Nothing.
-    Nothing,
-    /// These transactions, and no others.
-    These(BTreeSet<TransactionId>),
-    /// It may be any transaction.
-    Any,
-}
-
-/// Why a log cannot be verified.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// There is none, or it is none of this format.
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    /// It cannot be read.
-    #[error("the log {} cannot be read: {why}", .log.display())]
-    Storage {
-        /// The log.
-        log: PathBuf,
-        /// What the system said.
-        why: String,
-    },
-}
 
 /// So many damages are told in words.
 const TOLD: usize = 1_000;
@@ -150,9 +100,9 @@ impl Findings {
         make_sure_it_is_one(&file, path)?;
         let (meta, stand) = stand(&file, path)?;
         (self.0.identity, self.0.head) = (Some(stand.identity), stand.head);
-        match side::judge(path, &stand, side, Claim::Original) {
+        match side::judge(path, &stand, side, Provenance::Original) {
             Err(OpenError::Behind { why, .. }) => self.of_any(why),
-            judged => self.0.refused = judged.err().map(|refused| refused.to_string()),
+            judged => self.0.refused = judged.err(),
         }
         if let Some(what) = create::wrong_structure(&file)? {
             self.of_any(what);

@@ -6,7 +6,7 @@
 //! it is taken again, before anything is sent.
 //!
 //! No connection outlives what is known of the host: one of [`AGE`] is not used again, nor one to an
-//! address that only fails where there is another, nor any from before [`HttpConnections::close`]. So
+//! address that only fails where there is another, nor any from before [`Connections::close`]. So
 //! the name is looked up again under steady traffic, too, and a participant that moved is found.
 
 mod address_health;
@@ -87,9 +87,10 @@ impl Connections {
         Self(Arc::new(Pool { connector, age: AGE, idle, generation }))
     }
 
-    /// What closes them.
-    pub(super) fn handle(&self) -> HttpConnections {
-        HttpConnections(Arc::downgrade(&self.0))
+    /// Closes the connections, each after the call that is on its way over it; the next calls look
+    /// the host's name up again.
+    pub(super) fn close(&self) {
+        self.0.close();
     }
 
     /// Sends a call. A kept connection that turns out to be closed *before a byte was sent* is
@@ -131,21 +132,6 @@ impl Connections {
                     _ => return Err(Failed::call(error.into_error())),
                 },
             }
-        }
-    }
-}
-
-/// The connections to an [`HttpParticipant`](crate::HttpParticipant), which may have been handed to
-/// a coordinator.
-#[derive(Clone)]
-pub struct HttpConnections(Weak<Pool>);
-
-impl HttpConnections {
-    /// Closes the connections, each after the call that is on its way over it; the next calls look
-    /// the host's name up again.
-    pub fn close(&self) {
-        if let Some(pool) = self.0.upgrade() {
-            pool.close();
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, mpsc};
 use wholly_core::{BranchName, LogId, Payload, Timestamp, TransactionId};
 
 use super::super::throttle::LONGEST_PAUSE;
-use super::super::{Call, Operation, Participant};
+use super::super::{Call, Operation};
 use super::*;
 
 /// A participant that does what the payload says, and counts.
@@ -71,23 +71,11 @@ impl Scripted {
     }
 }
 
-impl Participant for Scripted {
-    // Not an `async fn`: what panics here does so before there is a future.
-    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
+impl Endpoint for Scripted {
+    fn call(&self, call: Call) -> AnswerFuture<'_> {
+        // What panics here does so before there is a future.
         assert_ne!(call.payload.as_str(), r#""panic at once""#, "at once");
-        self.act(call)
-    }
-    async fn commit(&self, call: Call) -> Answer {
-        self.act(call).await
-    }
-    async fn abort(&self, call: Call) -> Answer {
-        self.act(call).await
-    }
-    async fn action(&self, call: Call) -> Answer {
-        self.act(call).await
-    }
-    async fn compensate(&self, call: Call) -> Answer {
-        self.act(call).await
+        Box::pin(self.act(call))
     }
 }
 
@@ -307,15 +295,9 @@ async fn dropping_the_lane_drops_its_calls() {
 #[ignore = "prints a measurement; takes seconds"]
 async fn throughput() {
     struct Nothing;
-    impl Participant for Nothing {
-        async fn prepare(&self, _call: Call) -> Answer {
-            Answer::Done
-        }
-        async fn commit(&self, _call: Call) -> Answer {
-            Answer::Done
-        }
-        async fn abort(&self, _call: Call) -> Answer {
-            Answer::Done
+    impl Endpoint for Nothing {
+        fn call(&self, _call: Call) -> AnswerFuture<'_> {
+            Box::pin(std::future::ready(Answer::Done))
         }
     }
     const ROUNDS: usize = 1_000;

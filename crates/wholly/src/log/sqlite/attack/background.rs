@@ -10,7 +10,7 @@ use super::*;
 fn opened(subject: &Subject) -> OpenLog {
     let bounds = Bounds { tail: 40, checked: 2, ..BOUNDS };
     let damage = DamageRegister::default();
-    let how = How { claim: Claim::Original, create: true, told: None, damage, bounds };
+    let how = How { provenance: Provenance::Original, create: true, told: None, damage, bounds };
     open(&subject.path(), &how).unwrap()
 }
 

@@ -119,7 +119,7 @@ fn a_backup_removes_what_those_to_other_files_of_the_folder_left() {
     let (_, left) = seen.iter().find(|(point, _)| *point == "the copy holds all").unwrap();
     std::fs::write(left.path().join(".foreign.partial"), "x").unwrap();
     assert_eq!(copies(left.path()), [".copy.db.unfinished-copy", ".foreign.partial"]);
-    SqliteLog::at(left.path().join("wholly.db")).backup(left.path().join("next.db")).unwrap();
+    SqliteLog::at(left.path().join("wholly.db")).backup(&left.path().join("next.db")).unwrap();
     assert_eq!(copies(left.path()), [".foreign.partial", "next.db"]);
 }
 
@@ -133,18 +133,18 @@ fn two_backups_at_once_do_not_disturb_each_other() {
         let (log, folder, others) = (log.clone(), folder.clone(), Rc::clone(&others));
         move |point| {
             if ["the copy is begun", "the copy is durable"].contains(&point) {
-                let same = log.backup(folder.join("copy.db"));
-                let other = log.backup(folder.join(format!("{point}.db")));
+                let same = log.backup(&folder.join("copy.db"));
+                let other = log.backup(&folder.join(format!("{point}.db")));
                 others.borrow_mut().push((same, other));
             }
         }
     };
     probe::look(Some(Box::new(look)));
-    let done = log.backup(folder.join("copy.db"));
+    let done = log.backup(&folder.join("copy.db"));
     probe::look(None);
     done.unwrap();
     for (same, other) in others.take() {
-        assert!(matches!(same, Err(BackupError::InProgress { .. })), "{same:?}");
+        assert!(matches!(same, Err(CopyError::InProgress { .. })), "{same:?}");
         other.unwrap();
     }
     assert_eq!(copies(&folder), ["copy.db", "the copy is begun.db", "the copy is durable.db"]);
@@ -155,8 +155,8 @@ fn no_copy_has_a_name_of_unfinished_ones() {
     let subject = filled();
     let to = subject.directory.path().join(".copy.db.unfinished-copy");
     let (backup, salvage) = (subject.log().backup(&to), subject.log().salvage(&to));
-    assert!(matches!(backup, Err(BackupError::Name { .. })), "{backup:?}");
-    assert!(matches!(salvage, Err(SalvageError::Name { .. })), "{salvage:?}");
+    assert!(matches!(backup, Err(CopyError::Name { .. })), "{backup:?}");
+    assert!(matches!(salvage, Err(CopyError::Name { .. })), "{salvage:?}");
     assert_eq!(copies(subject.directory.path()), [""; 0]);
 }
 
@@ -164,7 +164,7 @@ fn no_copy_has_a_name_of_unfinished_ones() {
 #[ignore = "run by another test"]
 fn back_up() {
     let path = PathBuf::from(std::env::var_os("WHOLLY_TEST_LOG").expect("run by another test"));
-    SqliteLog::at(&path).backup(path.with_file_name("copy.db")).expect("a backup");
+    SqliteLog::at(&path).backup(&path.with_file_name("copy.db")).expect("a backup");
 }
 
 /// Real processes, each killed a moment after its backup began.

@@ -11,7 +11,7 @@ use wholly_core::{Timestamp, TransactionId};
 
 use super::*;
 use crate::log::listing::Filter;
-use crate::log::sqlite::Claim;
+use crate::log::sqlite::Provenance;
 use crate::log::sqlite::open::{How, open};
 use crate::log::{Entry, OpenLog};
 
@@ -111,15 +111,15 @@ struct Subject {
     throughout: BTreeSet<TransactionId>,
 }
 
-fn opened(path: &Path, claim: Claim, bounds: Bounds) -> OpenLog {
-    let how = How { claim, create: true, told: None, damage: Default::default(), bounds };
+fn opened(path: &Path, provenance: Provenance, bounds: Bounds) -> OpenLog {
+    let how = How { provenance, create: true, told: None, damage: Default::default(), bounds };
     open(path, &how).unwrap()
 }
 
 impl Subject {
     fn new(filter: Filter, limit: usize, bounds: Bounds) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let open = opened(&directory.path().join("wholly.db"), Claim::Original, bounds);
+        let open = opened(&directory.path().join("wholly.db"), Provenance::Original, bounds);
         let query = Query { filter, ..Query::newest(limit) };
         let (model, shown) = (BTreeMap::new(), Vec::new());
         let throughout = BTreeSet::new();
@@ -158,8 +158,8 @@ impl Subject {
                     self.query.quarantined.insert(*which.get(&ids));
                 }
             }
-            Act::Reopen { restored: false } => self.reopen(Claim::Original),
-            Act::Reopen { restored: true } => self.reopen(Claim::Restored),
+            Act::Reopen { restored: false } => self.reopen(Provenance::Original),
+            Act::Reopen { restored: true } => self.reopen(Provenance::Restored),
             Act::Trim { millis } => self.trim(millis),
             Act::Page => _ = self.page(),
         }
@@ -183,11 +183,11 @@ impl Subject {
         assert_eq!(deleted, held - self.model.len());
     }
 
-    fn reopen(&mut self, claim: Claim) {
+    fn reopen(&mut self, provenance: Provenance) {
         let path = self.directory.path().join("wholly.db");
         let unopened = crate::MemoryLog::default();
         self.open = crate::log::Log::open(&unopened).unwrap(); // Lets go of the file.
-        self.open = opened(&path, claim, self.bounds);
+        self.open = opened(&path, provenance, self.bounds);
     }
 
     /// What matches now, newest first, whatever was shown.
@@ -274,7 +274,7 @@ proptest! {
         if let Some(acts) = earlier {
             acts.into_iter().for_each(|act| subject.act(act));
             // None of it has the identity that the log has since.
-            subject.reopen(Claim::Restored);
+            subject.reopen(Provenance::Restored);
         }
         acts.into_iter().for_each(|act| subject.act(act));
         while !subject.page() {}
@@ -293,11 +293,11 @@ fn a_page_is_read_from_one_index_alone() {
         let mut subject = Subject::new(filter, 9, bounds);
         let begin = |subject: &mut Subject| subject.act(Act::Begin { name: 0, saga: false });
         (0..3).for_each(|_| begin(&mut subject));
-        subject.reopen(Claim::Restored);
+        subject.reopen(Provenance::Restored);
         let changed = *subject.model.keys().next().unwrap();
         let labels = Labels { state: State::Prepared, ..subject.model[&changed].0.clone() };
         subject.append(changed, labels, 1, false);
-        subject.reopen(Claim::Original);
+        subject.reopen(Provenance::Original);
         (0..3).for_each(|_| begin(&mut subject));
         let file = Connection::open(subject.directory.path().join("wholly.db")).unwrap();
         file.execute_batch(elsewhere).unwrap();

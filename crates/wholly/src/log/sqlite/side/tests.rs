@@ -22,8 +22,8 @@ fn stand() -> Stand {
     }
 }
 
-fn judged(stand: Stand, found: Found, claim: Claim) -> &'static str {
-    match judge(Path::new("wholly.db"), &stand, found, claim) {
+fn judged(stand: Stand, found: Found, provenance: Provenance) -> &'static str {
+    match judge(Path::new("wholly.db"), &stand, found, provenance) {
         Ok(()) => "opens",
         Err(OpenError::Copied { .. }) => "copied",
         Err(OpenError::Behind { .. }) => "behind",
@@ -45,8 +45,8 @@ fn what_is_level_or_ahead_opens() {
         // A file system that does not tell a file's birth.
         Stand { file: FileId { born_nanos: 0, ..ID }, ..stand() },
     ] {
-        assert_eq!(judged(stand, known, Claim::Original), "opens", "{stand:?}");
-        assert_eq!(judged(stand, Found::Torn, Claim::Original), "opens", "{stand:?}");
+        assert_eq!(judged(stand, known, Provenance::Original), "opens", "{stand:?}");
+        assert_eq!(judged(stand, Found::Torn, Provenance::Original), "opens", "{stand:?}");
     }
 }
 
@@ -61,10 +61,10 @@ fn what_is_another_or_behind_is_refused() {
         (Stand { file: FileId { inode: 5, ..ID }, ..stand() }, "moved"),
         (Stand { file: FileId { born_nanos: 5, ..ID }, ..stand() }, "moved"),
     ] {
-        assert_eq!(judged(stand, known, Claim::Original), refusal, "{stand:?}");
+        assert_eq!(judged(stand, known, Provenance::Original), refusal, "{stand:?}");
         let moved = if refusal == "moved" { "opens" } else { refusal };
-        assert_eq!(judged(stand, known, Claim::Moved), moved, "{stand:?}");
-        assert_eq!(judged(stand, known, Claim::Restored), "opens", "{stand:?}");
+        assert_eq!(judged(stand, known, Provenance::Moved), moved, "{stand:?}");
+        assert_eq!(judged(stand, known, Provenance::Restored), "opens", "{stand:?}");
     }
 }
 
@@ -74,13 +74,13 @@ fn what_has_no_side_file_or_is_a_copy_opens_only_as_a_restored_one() {
     for (stand, found) in
         [(stand(), Found::Missing), (copy, Found::Known(slot())), (copy, Found::Missing)]
     {
-        assert_eq!(judged(stand, found, Claim::Original), "copied");
-        assert_eq!(judged(stand, found, Claim::Moved), "copied");
-        assert_eq!(judged(stand, found, Claim::Restored), "opens");
+        assert_eq!(judged(stand, found, Provenance::Original), "copied");
+        assert_eq!(judged(stand, found, Provenance::Moved), "copied");
+        assert_eq!(judged(stand, found, Provenance::Restored), "opens");
     }
     // Made, or given an identity, and killed before its side file was written.
     let made = Stand { sided: false, ..stand() };
-    assert_eq!(judged(made, Found::Missing, Claim::Original), "opens");
+    assert_eq!(judged(made, Found::Missing, Provenance::Original), "opens");
 }
 
 #[test]

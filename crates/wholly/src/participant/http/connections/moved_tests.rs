@@ -20,7 +20,7 @@ use wholly_dns::Names;
 
 use super::super::{BaseUrl, CONNECT_TIMEOUT, HttpParticipant};
 use super::*;
-use crate::Participant;
+use crate::Endpoint;
 
 const FIRST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 1));
 const SECOND: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
@@ -112,7 +112,7 @@ async fn prepare(participant: &HttpParticipant) -> Answer {
         payload: Payload::null(),
         trace: None,
     };
-    tokio::time::timeout(SOON, participant.prepare(call)).await.unwrap()
+    tokio::time::timeout(SOON, participant.call(call)).await.unwrap()
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn closing_the_connections_takes_new_addresses_up() {
         assert_eq!(prepare(&participant).await, Answer::Done);
     }
     assert_eq!((before.calls(), before.connections()), (2, 1));
-    participant.connections().close();
+    participant.reconnect();
     assert_eq!(prepare(&participant).await, Answer::Done);
     assert_eq!((before.calls(), after.calls()), (2, 1));
 }
