@@ -22,7 +22,7 @@
 //! | `open_files`, `file_size` | the system's limits: enough open files, and a limit on their size that ends nothing |
 //! | `observer` | the choreographies, as their feeds tell them |
 //! | `metrics`, `logs`, `alerts`, `traces` | what an operator sees, and is told |
-//! | `fetch` | a client for what is told to others, and asked of them |
+//! | `fetch` | a text that another server has, asked for once |
 //! | `problem` | errors, as HTTP tells them |
 //! | `api` | the routes, and how the library's answers look as HTTP |
 

@@ -64,6 +64,38 @@ async fn the_readme_does_what_it_says() {
     assert_eq!(lines.next(), None, "a command line that no test runs");
 }
 
+/// ARCHITECTURE.md and CONTRIBUTING.md: every path is there, and so is every function behind a colon.
+#[test]
+fn the_paths_of_the_architecture_are_there() {
+    let crates = std::fs::read_dir(Path::new(ROOT).join("crates")).unwrap();
+    let crates = crates.map(|one| one.unwrap().path());
+    let beside = ["", "crates"].map(|base| Path::new(ROOT).join(base));
+    let bases: Vec<_> =
+        beside.into_iter().chain(crates.flat_map(|one| [one.join("src"), one])).collect();
+    let mut found = 0;
+    for page in ["ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        for code in code_spans(&read(page)) {
+            let (path, function) = match code.split_once(": ") {
+                Some((path, function)) => (path, Some(function)),
+                None => (&*code, None),
+            };
+            if !is_path(path) {
+                continue;
+            }
+            let there = bases.iter().map(|base| base.join(path)).find(|path| path.exists());
+            let there = there.unwrap_or_else(|| panic!("{page} names {path}, which is not there"));
+            if let Some(function) = function {
+                let text = std::fs::read_to_string(there).unwrap();
+                let defines = [format!("fn {function}("), format!("fn {function}<")];
+                let is_there = defines.iter().any(|definition| text.contains(definition));
+                assert!(is_there, "{page}: there is no function {function} in {path}");
+            }
+            found += 1;
+        }
+    }
+    assert!(found > 100, "{found} paths were found: are they still recognised?");
+}
+
 /// docs/operations.md: every command line, in its order, on a server that has something stuck.
 #[tokio::test]
 async fn operating_it_is_as_it_is_said() {
@@ -137,6 +169,20 @@ async fn operating_it_is_as_it_is_said() {
 fn the_definition_in_the_protocols_makes_sense() {
     let definition = between(&read("docs/protocols.md"), "```json\n", "```").to_owned();
     wholly::Graph::new(serde_json::from_str(&definition).unwrap()).unwrap();
+}
+
+/// A folder, or a file with an ending; no route, no address and no command.
+fn is_path(code: &str) -> bool {
+    let is_plain = code.chars().all(|c| c.is_ascii_alphanumeric() || "_-./".contains(c));
+    let ends = [".rs", ".md", ".json", ".toml"].iter().any(|end| code.ends_with(end));
+    is_plain && !code.starts_with(['/', '.']) && (ends || code.ends_with('/'))
+}
+
+/// What stands between single backticks, outside of fenced blocks.
+fn code_spans(page: &str) -> Vec<String> {
+    let prose = page.split("```").step_by(2);
+    let spans = prose.flat_map(|prose| prose.split('`').skip(1).step_by(2));
+    spans.map(|code| code.replace('\n', " ")).collect()
 }
 
 /// The command lines of a document: what its blocks of `sh` hold. One goes on while a quote is open.

@@ -13,7 +13,7 @@ use crate::Coordinator;
 /// crashed.
 ///
 /// Each run begins with a harness of its own, of the same seed, that `set_up` fills; what it
-/// returns goes to the others. `scenario` is the program in which the coordinator incarnations: a crash
+/// returns goes to the others. `scenario` is the program in which the coordinator lives: a crash
 /// drops its future where it stands. The last run, which has no append left to crash at, ends it.
 ///
 /// # Panics

@@ -124,7 +124,7 @@ impl Harness {
         &self.log
     }
 
-    /// From the next start on the coordinator incarnations on this log: a
+    /// From the next start on the coordinator lives on this log: a
     /// [restored copy](MemoryLog::restored), say. One that still runs is crashed first.
     pub async fn go_on_with(&mut self, log: MemoryLog) {
         self.crash(Unsynced::Kept).await;
