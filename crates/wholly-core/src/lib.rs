@@ -41,12 +41,12 @@ pub use id::{InvalidId, LogId, TransactionId};
 pub use key::Key;
 pub use names::{BranchName, InvalidName, KeyId, Name, OperationName, ParticipantName, StepName};
 pub use nearest::nearest;
-pub use pattern::{End, PartState, Pattern, State};
+pub use pattern::{End, PartKind, PartState, Pattern, State};
 pub use payload::{InvalidPayload, Payload};
 pub use proposal::{Begin, InvalidProposal, Proposal, ProtocolProposal};
 pub use protocol::{
-    Answered, BranchIndex, BrokenInvariant, Effect, Input, LAST_ANSWERS_LIMIT, Now, Protocol,
-    ProtocolRecord, Request, Target,
+    Answered, BranchIndex, BrokenInvariant, Effect, Input, Inquiry, LAST_ANSWERS_LIMIT, Now,
+    Protocol, ProtocolRecord, Request, Target,
 };
 pub use time::Timestamp;
 pub use trace::{InvalidTraceContext, TraceContext};

@@ -93,12 +93,30 @@ words! {
         Failed "failed"
     }
 
+    /// What a transaction's parts are called.
+    PartKind {
+        /// Each is a participant's, and bears its name.
+        Branches "branches"
+        /// Each has a name of its own.
+        Steps "steps"
+    }
+
     /// The two ways in which a transaction ends.
     End {
         /// The change is made, everywhere.
         Made "made"
         /// The change is made nowhere, or taken back everywhere.
         Undone "undone"
+    }
+}
+
+impl Pattern {
+    /// What the parts of its transactions are.
+    pub const fn parts(self) -> PartKind {
+        match self {
+            Self::TwoPhase => PartKind::Branches,
+            Self::Saga => PartKind::Steps,
+        }
     }
 }
 

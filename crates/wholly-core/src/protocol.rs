@@ -13,6 +13,7 @@ use crate::view::{Part, View};
 use crate::wire::{Answer, Operation, cut_to};
 use crate::{
     BranchName, Key, LogId, Name, OperationName, ParticipantName, Payload, Timestamp, saga,
+    two_phase,
 };
 
 /// One pattern of transactions, as a state machine.
@@ -94,6 +95,9 @@ pub trait Protocol: Clone {
     /// When a law forbids it.
     fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Self::Record>, BrokenInvariant>;
 
+    /// The answer to a participant in doubt that asks what was decided.
+    fn inquiry(&self) -> Inquiry;
+
     /// The identity of the restored copy under which an operator let it go on last.
     fn released(&self) -> Option<LogId>;
 
@@ -156,6 +160,15 @@ pub trait Protocol: Clone {
         }
         Ok(records)
     }
+}
+
+/// What a participant in doubt is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inquiry {
+    /// The decision; `None` while there is none.
+    Decision(Option<two_phase::Decision>),
+    /// Participants of this pattern are never in doubt: they are told what to do.
+    NeverInDoubt,
 }
 
 /// A record of one pattern: what is kept of a transaction.

@@ -6,7 +6,8 @@
 use serde::Serialize;
 
 use crate::protocol::{
-    BranchIndex, BrokenInvariant, Effect, Input, Now, Protocol, ProtocolRecord, Request, broken,
+    BranchIndex, BrokenInvariant, Effect, Input, Inquiry, Now, Protocol, ProtocolRecord, Request,
+    broken,
 };
 use crate::view::{Part, View};
 use crate::{BranchName, Key, LogId, Pattern, Proposal, Target, Timestamp, saga, two_phase};
@@ -136,6 +137,11 @@ impl Transaction {
     /// When a law forbids it.
     pub fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Record>, BrokenInvariant> {
         of_each!(Self, self, own => own.release(log, reason).map(any))
+    }
+
+    /// The answer to a participant in doubt that asks what was decided.
+    pub fn inquiry(&self) -> Inquiry {
+        of_each!(Self, self, own => own.inquiry())
     }
 
     /// The identity of the restored copy under which an operator let it go on last.

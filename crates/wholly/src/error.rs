@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use wholly_core::saga::InvalidDefinition;
 use wholly_core::{
-    self as core, InvalidName, InvalidProposal, Key, Name, ParticipantName, Target, TransactionId,
-    saga, two_phase,
+    self as core, InvalidName, InvalidProposal, Key, Name, ParticipantName, Pattern, Target,
+    TransactionId, saga, two_phase,
 };
 
 use crate::Settings;
@@ -309,6 +309,14 @@ pub enum CancelError {
 }
 
 impl CancelError {
+    /// The error of a transaction whose change is made.
+    pub(crate) fn too_late(id: TransactionId, pattern: Option<Pattern>) -> Self {
+        match pattern {
+            Some(Pattern::Saga) => Self::Completed { id },
+            Some(Pattern::TwoPhase) | None => Self::Committed { id },
+        }
+    }
+
     pub(crate) fn from_core(id: TransactionId, error: core::CancelError) -> Self {
         use core::CancelError::{Saga, TwoPhase};
         match error {

@@ -2,8 +2,8 @@
 
 use serde::{Serialize, Serializer};
 use wholly_core::{
-    BranchIndex, BranchName, Key, Name, Part, PartState, ParticipantName, Pattern, Payload, Record,
-    State, Target, Timestamp, Transaction, TransactionId,
+    BranchIndex, BranchName, Key, Name, Part, PartKind, PartState, ParticipantName, Pattern,
+    Payload, Record, State, Target, Timestamp, Transaction, TransactionId,
 };
 
 use crate::AnyOutcome;
@@ -230,12 +230,12 @@ impl Snapshot {
         self.deadline = Some(view.deadline);
         self.input = view.input.cloned();
         let parts = transaction.parts();
-        match view.pattern {
-            Pattern::TwoPhase => {
+        match view.pattern.parts() {
+            PartKind::Branches => {
                 let branch = |part| PartSnapshot { own_name: None, ..PartSnapshot::of(part) };
                 self.branches = parts.map(branch).collect();
             }
-            Pattern::Saga => self.steps = parts.map(PartSnapshot::of).collect(),
+            PartKind::Steps => self.steps = parts.map(PartSnapshot::of).collect(),
         }
     }
 

@@ -6,7 +6,9 @@ use std::time::Duration;
 use super::graph::{Side, StepSet};
 use super::record::{Reason, Record, Resolution, StepIndex};
 use super::{Definition, Progress, Retry, Step, Transaction};
-use crate::protocol::{Answered, BrokenInvariant, Effect, Input, Now, Protocol, Request, TIMELESS};
+use crate::protocol::{
+    Answered, BrokenInvariant, Effect, Input, Inquiry, Now, Protocol, Request, TIMELESS,
+};
 use crate::view::{Part, View};
 use crate::wire::{Answer, Operation, cut, still_pending};
 use crate::{LogId, Pattern, Payload, StepName, Timestamp};
@@ -158,6 +160,10 @@ impl Protocol for Transaction {
         records.extend(self.decide_restart());
         records.iter().try_for_each(|record| self.apply(record))?;
         Ok(records)
+    }
+
+    fn inquiry(&self) -> Inquiry {
+        Inquiry::NeverInDoubt
     }
 
     fn released(&self) -> Option<LogId> {

@@ -5,7 +5,8 @@ use std::fmt;
 use super::record::{AbortReason, Decision, Record, Vote};
 use super::{Branch, Phase, Progress, Transaction};
 use crate::protocol::{
-    Answered, BranchIndex, BrokenInvariant, Effect, Input, Now, Protocol, Request, TIMELESS, Target,
+    Answered, BranchIndex, BrokenInvariant, Effect, Input, Inquiry, Now, Protocol, Request,
+    TIMELESS, Target,
 };
 use crate::view::{Part, View};
 use crate::wire::{Answer, Operation, cut, still_pending};
@@ -144,6 +145,10 @@ impl Protocol for Transaction {
         let record = Record::Released(log, cut(reason.to_owned()));
         self.apply(&record)?;
         Ok(vec![record])
+    }
+
+    fn inquiry(&self) -> Inquiry {
+        Inquiry::Decision(self.decision())
     }
 
     fn released(&self) -> Option<LogId> {

@@ -9,7 +9,7 @@ use std::fmt;
 
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{
-    Answered, BrokenInvariant, Effect, Input, Pattern, Target, Timestamp, Transaction, View,
+    Answered, BrokenInvariant, Effect, Input, State, Target, Timestamp, Transaction, View,
 };
 
 /// The deadline of all that is drawn. Time stands at 0 until nothing else can happen.
@@ -70,7 +70,7 @@ impl Picture {
 
     /// Asks and answers until nothing is outstanding.
     fn play(&mut self, mut script: Option<Script>) -> Result<(), BrokenInvariant> {
-        self.note(&standing(&self.transaction));
+        self.note(&in_words(&self.transaction.view(), None));
         // Whose answer is waited for in vain.
         let mut silent: Option<Effect> = None;
         while !self.transaction.is_settled() {
@@ -138,13 +138,13 @@ impl Picture {
     fn step(&mut self, input: &Input, now: Timestamp) -> Result<(), BrokenInvariant> {
         let mut passing = self.transaction.clone();
         let records = self.transaction.step(input, now)?;
-        let mut noted = standing(&passing);
         for record in &records {
+            let before = passing.view();
+            let (state, settled) = (before.state, before.settled);
             passing.apply(record)?;
-            let standing = standing(&passing);
-            if standing != noted {
-                self.note(&standing);
-                noted = standing;
+            let after = passing.view();
+            if (after.state, after.settled) != (state, settled) {
+                self.note(&in_words(&after, Some(state)));
             }
         }
         Ok(())
@@ -178,14 +178,13 @@ fn said(operation: Operation, answer: &Answer, tries: u32) -> String {
     }
 }
 
-/// The state, and why it aborted or turned back while that is being done.
-fn standing(transaction: &Transaction) -> String {
-    let View { pattern, state, settled, reason, .. } = transaction.view();
-    match (pattern, reason) {
-        (Pattern::TwoPhase, _) if settled => "settled".to_owned(),
-        (Pattern::Saga, Some(_)) if settled => state.to_string(),
-        (Pattern::TwoPhase | Pattern::Saga, Some(reason)) => format!("{state}: {reason}"),
-        (Pattern::TwoPhase | Pattern::Saga, None) => state.to_string(),
+/// The state, and the reason of a transaction that aborts or turns back; or that it has settled, where
+/// the state was noted before.
+fn in_words(View { state, settled, reason, .. }: &View<'_>, before: Option<State>) -> String {
+    match reason {
+        _ if *settled && before == Some(*state) => "settled".to_owned(),
+        Some(reason) if !settled => format!("{state}: {reason}"),
+        Some(_) | None => state.to_string(),
     }
 }
 

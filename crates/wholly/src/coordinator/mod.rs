@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use wholly_core::saga::Graph;
 use wholly_core::two_phase::Decision;
 use wholly_core::{
-    BranchName, Ended, ParticipantName, Proposal, State, Target, Timestamp, TransactionId,
+    BranchName, End, Ended, ParticipantName, Proposal, State, Target, Timestamp, TransactionId,
 };
 
 pub use builder::Builder;
@@ -254,12 +254,9 @@ impl Coordinator {
                 Ok(Some(snapshot)) if snapshot.quarantined.is_some() => {
                     Err(CancelError::Quarantined { id })
                 }
-                Ok(Some(snapshot)) => match snapshot.state {
-                    Some(State::Aborted | State::Compensated | State::Compensating) => Ok(()),
-                    Some(State::Completed | State::Running) => Err(CancelError::Completed { id }),
-                    Some(State::Committed | State::Init | State::Prepared) | None => {
-                        Err(CancelError::Committed { id })
-                    }
+                Ok(Some(snapshot)) => match snapshot.state.and_then(State::end) {
+                    Some(End::Undone) => Ok(()),
+                    Some(End::Made) | None => Err(CancelError::too_late(id, snapshot.pattern)),
                 },
                 Err(error) => Err(unavailable(&error.to_string())),
             },

@@ -6,7 +6,7 @@
 //! them, for that one may have gone on.
 
 use wholly_core::two_phase::Decision;
-use wholly_core::{Transaction, TransactionId};
+use wholly_core::{Inquiry, TransactionId};
 
 use crate::engine::Minted;
 use crate::error::DecisionError;
@@ -15,9 +15,9 @@ use crate::replay::replay;
 
 /// The durable decision of a transaction that the log holds.
 pub(crate) fn decided(stored: &StoredTransaction) -> Result<Option<Decision>, DecisionError> {
-    match replay(stored).map(|replayed| replayed.transaction) {
-        Ok(Transaction::TwoPhase(transaction)) => Ok(transaction.decision()),
-        Ok(Transaction::Saga(_)) => Err(DecisionError::Saga { id: stored.id }),
+    match replay(stored).map(|replayed| replayed.transaction.inquiry()) {
+        Ok(Inquiry::Decision(decision)) => Ok(decision),
+        Ok(Inquiry::NeverInDoubt) => Err(DecisionError::Saga { id: stored.id }),
         // Its records cannot be used, so nothing is presumed.
         Err(_) => Ok(None),
     }
