@@ -62,7 +62,7 @@ use crate::reload::Asking;
 use crate::sagas::Sagas;
 use crate::stopping::Stopping;
 use crate::traces::Traces;
-pub use events::Hub;
+pub use events::Broadcaster;
 pub use guard::Who;
 
 /// What the routes work with.
@@ -75,7 +75,7 @@ pub struct Served {
     /// None where nothing is counted.
     pub metrics: Option<Arc<Metrics>>,
     pub gate: Arc<Gate>,
-    pub hub: Hub,
+    pub broadcaster: Broadcaster,
     pub traces: Traces,
     pub reload: mpsc::Sender<Asking>,
     /// The scope of clients' keys.

@@ -143,7 +143,7 @@ async fn serve<L: Log, P: Participant>(
         tracing::warn!("tokens cross the network in the clear; set [tls], or encrypt in front");
     }
     let gate = Arc::new(Gate::new(Rules { access, limits, tls }, audit));
-    let hub = api::Hub::new(coordinator.clone());
+    let broadcaster = api::Broadcaster::new(coordinator.clone());
     let metrics =
         measured.then(|| Arc::new(Metrics::of(coordinator.clone(), &traces, observer.clone())));
     let (reload, asked) = mpsc::channel(1);
@@ -154,7 +154,7 @@ async fn serve<L: Log, P: Participant>(
         observer: observer.clone(),
         metrics,
         gate: Arc::clone(&gate),
-        hub: hub.clone(),
+        broadcaster: broadcaster.clone(),
         traces: traces.clone(),
         reload,
         key_scope,
@@ -179,7 +179,7 @@ async fn serve<L: Log, P: Participant>(
     };
     tracing::info!("shutting down; what is in flight has {:?} to settle", shutdown.settle);
     phase.send_replace(Phase::Refusing);
-    hub.close();
+    broadcaster.close();
     if let Some(observer) = &observer {
         observer.close();
     }

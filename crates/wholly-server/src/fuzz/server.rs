@@ -17,7 +17,7 @@ use wholly::{Answer, Call, Coordinator, KeyScope, MemoryLog, Outcome, Participan
 use wholly_core::LogId;
 
 use crate::access::{Access, Caller, Role, Sha256};
-use crate::api::{self, Hub, Served};
+use crate::api::{self, Broadcaster, Served};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::damaged;
@@ -144,7 +144,8 @@ fn router(
     observer: Option<Arc<Observer>>,
     gate: Arc<Gate>,
 ) -> Router {
-    let (hub, traces) = (Hub::new(coordinator.clone()), Traces::start(None).unwrap());
+    let (broadcaster, traces) =
+        (Broadcaster::new(coordinator.clone()), Traces::start(None).unwrap());
     let metrics = Some(Arc::new(Metrics::of(coordinator.clone(), &traces, observer.clone())));
     // Nobody answers to a reload, which is then refused.
     let (reload, _) = tokio::sync::mpsc::channel(1);
@@ -157,7 +158,7 @@ fn router(
         observer,
         metrics,
         gate,
-        hub,
+        broadcaster,
         traces,
         reload,
         key_scope,

@@ -6,7 +6,7 @@
 //! says so by the event `trimmed`, then goes on with what there is. A transaction is trimmed as a
 //! whole: its own stream is then answered with 410.
 
-mod hub;
+mod broadcaster;
 mod listener;
 mod view;
 
@@ -22,7 +22,7 @@ use wholly::{Coordinator, DecisionError, EventId, Name, ParticipantName, Pattern
 
 use super::request::{Asked, Id};
 use crate::problem::{Kind, Problem};
-pub use hub::Hub;
+pub use broadcaster::Broadcaster;
 use listener::{Filter, Listener};
 
 /// How soon a client is to come again.
@@ -31,19 +31,21 @@ const RETRY: &str = "retry: 1000";
 /// All that is recorded of one transaction, then what comes, until it has settled. Where nothing
 /// is left to tell: 204, after which a client of the kind does not come again.
 pub async fn of_one(
-    State(hub): State<Hub>,
+    State(broadcaster): State<Broadcaster>,
     Id(id): Id,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let last = last_event_id(&headers, hub.coordinator())?;
+    let last = last_event_id(&headers, broadcaster.coordinator())?;
     // Before the log is read, so that nothing falls between the two.
-    let seat = hub.listen(Some(id))?;
-    let events = hub.coordinator().events_of(id).await?;
-    let Some(newest) = events.last() else { return Err(not_there(hub.coordinator(), id).await) };
+    let subscription = broadcaster.subscribe(Some(id))?;
+    let events = broadcaster.coordinator().events_of(id).await?;
+    let Some(newest) = events.last() else {
+        return Err(not_there(broadcaster.coordinator(), id).await);
+    };
     if newest.settled && last.is_some_and(|last| last >= newest.id) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let listener = Listener::to_one(seat, id, last, listener::history(events, last));
+    let listener = Listener::to_one(subscription, id, last, listener::history(events, last));
     Ok(stream(listener, format!("{RETRY}\n\n")))
 }
 
@@ -73,15 +75,15 @@ pub struct Which {
 /// What is recorded of all transactions, from now on. The stream begins with an id of its own, so
 /// that who comes again has missed nothing, even before the first event.
 pub async fn of_all(
-    State(hub): State<Hub>,
+    State(broadcaster): State<Broadcaster>,
     Asked(Which { pattern, name, participant }): Asked<Which>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let last = last_event_id(&headers, hub.coordinator())?;
-    let seat = hub.listen(None)?;
-    let last = last.unwrap_or_else(|| now(hub.coordinator()));
+    let last = last_event_id(&headers, broadcaster.coordinator())?;
+    let subscription = broadcaster.subscribe(None)?;
+    let last = last.unwrap_or_else(|| now(broadcaster.coordinator()));
     let name = name.map(|name| name.as_str().to_owned());
-    let listener = Listener::to_all(seat, Filter { pattern, name, participant }, last);
+    let listener = Listener::to_all(subscription, Filter { pattern, name, participant }, last);
     Ok(stream(listener, format!("{RETRY}\nid: {last}\n\n")))
 }
 
