@@ -32,12 +32,12 @@ pub enum Role {
 pub struct Caller {
     pub name: Arc<str>,
     pub roles: Vec<Role>,
-    pub pace: Pace,
+    pub rate_limiter: RateLimiter,
 }
 
 impl Caller {
     pub fn new(name: &str, roles: Vec<Role>) -> Self {
-        Self { name: name.into(), roles, pace: Pace::default() }
+        Self { name: name.into(), roles, rate_limiter: RateLimiter::default() }
     }
 }
 
@@ -128,9 +128,9 @@ pub struct Rate {
 /// How fast something came so far, by the generic cell rate algorithm: all that is remembered is
 /// when what came would have come at the even rate.
 #[derive(Debug, Default)]
-pub struct Pace(Mutex<Option<Instant>>);
+pub struct RateLimiter(Mutex<Option<Instant>>);
 
-impl Pace {
+impl RateLimiter {
     /// Whether one more may come now; else after how long.
     pub fn take(&self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let interval = Duration::from_secs(1) / rate.per_second.max(1);
@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn a_pace_lets_a_burst_through_and_then_the_rate() {
-        let (pace, start) = (Pace::default(), Instant::now());
+        let (rate_limiter, start) = (RateLimiter::default(), Instant::now());
         let rate = Rate { per_second: 10, burst: 3 };
-        let at = |millis| pace.take(rate, start + Duration::from_millis(millis));
+        let at = |millis| rate_limiter.take(rate, start + Duration::from_millis(millis));
         assert_eq!([at(0), at(0), at(0)], [Ok(()); 3]);
         assert_eq!(at(0), Err(Duration::from_millis(100)));
         assert_eq!(at(60), Err(Duration::from_millis(40)));

@@ -58,12 +58,12 @@ use crate::config::BODY_LIMIT;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
-use crate::reload::Asking;
+use crate::reload::ReloadRequest;
 use crate::sagas::Sagas;
 use crate::stopping::Stopping;
 use crate::traces::Traces;
 pub use events::Broadcaster;
-pub use guard::Who;
+pub use guard::CallerName;
 
 /// What the routes work with.
 #[derive(Clone, FromRef)]
@@ -77,7 +77,7 @@ pub struct Served {
     pub gate: Arc<Gate>,
     pub broadcaster: Broadcaster,
     pub traces: Traces,
-    pub reload: mpsc::Sender<Asking>,
+    pub reload: mpsc::Sender<ReloadRequest>,
     /// The scope of clients' keys.
     pub key_scope: KeyScope,
     pub stopping: Stopping,

@@ -31,7 +31,7 @@ pub struct Reloaded {
 }
 
 /// Somebody who waits until the configuration was read again.
-pub type Asking = oneshot::Sender<Result<Reloaded, ConfigError>>;
+pub type ReloadRequest = oneshot::Sender<Result<Reloaded, ConfigError>>;
 
 /// What is needed to read the configuration again.
 pub struct Reloader {

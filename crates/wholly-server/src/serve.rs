@@ -22,12 +22,12 @@ use wholly::{Coordinator, HttpParticipant, Participant, SqliteLog, StartError};
 
 use crate::alerts::{self, Webhook};
 use crate::api::Served;
-use crate::audit::{Asked, Audit};
+use crate::audit::{Audit, AuditRequest};
 use crate::config::{Config, ConfiguredFeed, LogIs, Source};
 use crate::gate::{Gate, Rules};
 use crate::metrics::Metrics;
 use crate::observer::{self, Observer};
-use crate::reload::{Asking, Reloader};
+use crate::reload::{ReloadRequest, Reloader};
 use crate::sagas::Sagas;
 use crate::stopping::{EndingSignals, Haste, Phase, REFUSED_FOR, Stopping};
 use crate::traces::{Traces, TracesError};
@@ -201,7 +201,7 @@ async fn serve<L: Log, P: Participant>(
 async fn reload_on_demand<P: Participant>(
     reloader: &mut Reloader,
     mut hangup: Signal,
-    mut asked: mpsc::Receiver<Asking>,
+    mut asked: mpsc::Receiver<ReloadRequest>,
     audit: &Arc<Audit>,
     participant: &impl Fn(HttpParticipant) -> P,
 ) -> Infallible {
@@ -223,8 +223,12 @@ async fn by_signal<P: Participant>(
     audit: &Arc<Audit>,
     participant: &impl Fn(HttpParticipant) -> P,
 ) {
-    let asked =
-        Asked { who: Some("SIGHUP".into()), from: None, what: "reload".to_owned(), why: None };
+    let asked = AuditRequest {
+        who: Some("SIGHUP".into()),
+        from: None,
+        what: "reload".to_owned(),
+        why: None,
+    };
     let action = match audit.asked(asked.clone()).await {
         Ok(action) => action,
         Err(why) => {

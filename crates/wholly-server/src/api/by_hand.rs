@@ -6,22 +6,22 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer};
 use wholly::{BranchName, Coordinator, Decision, Ended, Payload, Resolution};
 
-use super::Who;
-use super::request::{Body, Branch, Id};
+use super::CallerName;
+use super::request::{Body, BranchInPath, TransactionInPath};
 use crate::problem::{Kind, Problem};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Why {
+pub struct ReasonBody {
     #[serde(deserialize_with = "some_reason")]
     reason: String,
 }
 
 pub async fn abort(
     State(coordinator): State<Coordinator>,
-    Extension(Who(who)): Extension<Who>,
-    Id(id): Id,
-    Body(Why { reason }): Body<Why>,
+    Extension(CallerName(who)): Extension<CallerName>,
+    TransactionInPath(id): TransactionInPath,
+    Body(ReasonBody { reason }): Body<ReasonBody>,
 ) -> Result<StatusCode, Problem> {
     tracing::info!(%who, transaction = %id, reason, "abort asked for by hand");
     coordinator.abort(id, &reason).await?;
@@ -30,9 +30,9 @@ pub async fn abort(
 
 pub async fn retry(
     State(coordinator): State<Coordinator>,
-    Extension(Who(who)): Extension<Who>,
-    Id(id): Id,
-    Body(Why { reason }): Body<Why>,
+    Extension(CallerName(who)): Extension<CallerName>,
+    TransactionInPath(id): TransactionInPath,
+    Body(ReasonBody { reason }): Body<ReasonBody>,
 ) -> Result<StatusCode, Problem> {
     tracing::info!(%who, transaction = %id, reason, "retry asked for by hand");
     coordinator.release(id, &reason).await?;
@@ -41,9 +41,9 @@ pub async fn retry(
 
 pub async fn end(
     State(coordinator): State<Coordinator>,
-    Extension(Who(who)): Extension<Who>,
-    Id(id): Id,
-    Body(Why { reason }): Body<Why>,
+    Extension(CallerName(who)): Extension<CallerName>,
+    TransactionInPath(id): TransactionInPath,
+    Body(ReasonBody { reason }): Body<ReasonBody>,
 ) -> Result<StatusCode, Problem> {
     tracing::info!(%who, transaction = %id, reason, "end asked for by hand");
     coordinator.end(id, &reason).await?;
@@ -53,8 +53,8 @@ pub async fn end(
 /// How a branch or a step ended. Only what was completed has an output.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Word {
-    r#as: As,
+pub struct ResolveBody {
+    r#as: ResolveAs,
     output: Option<Payload>,
     #[serde(deserialize_with = "some_reason")]
     reason: String,
@@ -62,21 +62,21 @@ pub struct Word {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum As {
+enum ResolveAs {
     Committed,
     Aborted,
     Completed,
     Compensated,
 }
 
-impl Word {
+impl ResolveBody {
     fn ended(&self) -> Result<Ended, Problem> {
         let output = self.output.clone();
         match (self.r#as, output) {
-            (As::Committed, None) => Ok(Decision::Committed.into()),
-            (As::Aborted, None) => Ok(Decision::Aborted.into()),
-            (As::Compensated, None) => Ok(Resolution::Compensated.into()),
-            (As::Completed, output) => {
+            (ResolveAs::Committed, None) => Ok(Decision::Committed.into()),
+            (ResolveAs::Aborted, None) => Ok(Decision::Aborted.into()),
+            (ResolveAs::Compensated, None) => Ok(Resolution::Compensated.into()),
+            (ResolveAs::Completed, output) => {
                 Ok(Resolution::Completed(output.unwrap_or_else(Payload::null)).into())
             }
             (_, Some(_)) => Err(Problem::new(
@@ -89,15 +89,15 @@ impl Word {
 
 pub async fn resolve(
     State(coordinator): State<Coordinator>,
-    Extension(Who(who)): Extension<Who>,
-    Id(id): Id,
-    Branch(branch): Branch,
-    Body(word): Body<Word>,
+    Extension(CallerName(who)): Extension<CallerName>,
+    TransactionInPath(id): TransactionInPath,
+    BranchInPath(branch): BranchInPath,
+    Body(word): Body<ResolveBody>,
 ) -> Result<StatusCode, Problem> {
     let branch = BranchName::new(branch)
         .map_err(|why| Problem::new(Kind::NO_SUCH_BRANCH, why.to_string()))?;
     let ended = word.ended()?;
-    let Word { r#as, reason, .. } = word;
+    let ResolveBody { r#as, reason, .. } = word;
     tracing::info!(%who, transaction = %id, %branch, ?r#as, reason, "resolve asked for by hand");
     coordinator.resolve(id, branch, ended, &reason).await?;
     Ok(StatusCode::NO_CONTENT)

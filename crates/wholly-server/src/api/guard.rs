@@ -22,18 +22,18 @@ use wholly::Name;
 
 use super::no_such_route;
 use super::page::{json_if_it_changes, same_origin};
-use super::request::{Patience, read};
-use super::roles::{Need, needed};
+use super::request::{BodyTimeout, read};
+use super::roles::{Requirement, requirement};
 use crate::accept::Peer;
 use crate::access::{Caller, Role};
-use crate::audit::Asked;
+use crate::audit::AuditRequest;
 use crate::config::BODY_LIMIT;
 use crate::gate::{Gate, Rules};
 use crate::problem::{Kind, Problem};
 
 /// The name of who asks: in the extensions of every request that needs one.
 #[derive(Clone, Debug)]
-pub struct Who(pub Arc<str>);
+pub struct CallerName(pub Arc<str>);
 
 /// The caller to whom keys may belong: in the extensions where the configuration names who may call.
 #[derive(Clone, Debug)]
@@ -41,10 +41,10 @@ pub struct KeyOwner(pub Name);
 
 pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let needed = needed(route.unwrap_or_default(), request.method());
+    let requirement = requirement(route.unwrap_or_default(), request.method());
     let rules = gate.rules();
-    request.extensions_mut().insert(Patience(rules.limits.body_timeout));
-    if needed == Ok(Need::Nothing) {
+    request.extensions_mut().insert(BodyTimeout(rules.limits.body_timeout));
+    if requirement == Ok(Requirement::Nothing) {
         return next.run(request).await;
     }
     if let Err(problem) = same_origin(&rules.access, request.headers()) {
@@ -54,7 +54,7 @@ pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
         Ok(caller) => caller,
         Err(problem) => return refused(&gate, &request, None, problem),
     };
-    let need = match needed {
+    let need = match requirement {
         Ok(need) => need,
         Err(methods) if methods.is_empty() => {
             return no_such_route(request.uri().clone()).await.into_response();
@@ -65,11 +65,11 @@ pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
         return problem.into_response();
     }
     if let Some(rate) = rules.limits.rate
-        && let Err(wait) = caller.pace.take(rate, Instant::now())
+        && let Err(wait) = caller.rate_limiter.take(rate, Instant::now())
     {
         return too_fast(&caller, wait);
     }
-    if let Need::Role(role) = need
+    if let Requirement::Role(role) = need
         && !caller.roles.contains(&role)
     {
         let detail = format!("{} has not the role {role:?}, which this needs", caller.name);
@@ -80,19 +80,19 @@ pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
         let detail = "the requests in progress are as large as the server takes; try again";
         return Problem::new(Kind::BUSY, detail).into_response();
     };
-    request.extensions_mut().insert(Who(Arc::clone(&caller.name)));
+    request.extensions_mut().insert(CallerName(Arc::clone(&caller.name)));
     if !rules.access.is_open()
         && let Ok(name) = Name::new(Arc::clone(&caller.name))
     {
         request.extensions_mut().insert(KeyOwner(name));
     }
-    match need == Need::Role(Role::Operate) && request.method() != Method::GET {
+    match need == Requirement::Role(Role::Operate) && request.method() != Method::GET {
         true => audited(gate, &caller, request, next).await,
         false => next.run(request).await,
     }
 }
 
-/// Who asks.
+/// CallerName asks.
 fn caller(rules: &Rules, request: &Request) -> Result<Arc<Caller>, Problem> {
     let unknown = |detail: &str| Problem::new(Kind::UNAUTHENTICATED, detail);
     let access = &rules.access;
@@ -121,10 +121,10 @@ fn refused(gate: &Gate, request: &Request, caller: Option<&Caller>, problem: Pro
     response
 }
 
-fn asked(request: &Request, caller: Option<&Caller>) -> Asked {
+fn asked(request: &Request, caller: Option<&Caller>) -> AuditRequest {
     let from = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
     let what = format!("{} {}", request.method(), request.uri().path());
-    Asked { who: caller.map(|caller| Arc::clone(&caller.name)), from, what, why: None }
+    AuditRequest { who: caller.map(|caller| Arc::clone(&caller.name)), from, what, why: None }
 }
 
 fn too_fast(caller: &Caller, wait: Duration) -> Response {
@@ -165,7 +165,7 @@ async fn audited(gate: Arc<Gate>, caller: &Caller, request: Request, next: Next)
     acting.await.unwrap_or_else(|why| Problem::new(Kind::INTERNAL, why.to_string()).into_response())
 }
 
-async fn act(gate: Arc<Gate>, asked: Asked, request: Request, next: Next) -> Response {
+async fn act(gate: Arc<Gate>, asked: AuditRequest, request: Request, next: Next) -> Response {
     let action = match gate.audit.asked(asked.clone()).await {
         Ok(action) => action,
         Err(why) => {
@@ -185,8 +185,8 @@ async fn act(gate: Arc<Gate>, asked: Asked, request: Request, next: Next) -> Res
 /// The reason in a body that has one.
 fn reason(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct Given {
+    struct WithReason {
         reason: Option<String>,
     }
-    serde_json::from_slice::<Given>(body).ok()?.reason
+    serde_json::from_slice::<WithReason>(body).ok()?.reason
 }

@@ -21,7 +21,7 @@ mod tests {
 
     use super::DOCUMENT;
     use crate::api::ROUTES;
-    use crate::api::roles::{Need, needed};
+    use crate::api::roles::{Requirement, requirement};
     use crate::problem::Kind;
 
     fn document() -> Value {
@@ -53,15 +53,15 @@ mod tests {
     fn every_operation_says_what_its_caller_needs() {
         let document = document();
         for ((method, path), operation) in operations(&document) {
-            let needed = needed(path, &method.to_uppercase().parse().unwrap()).unwrap();
+            let requirement = requirement(path, &method.to_uppercase().parse().unwrap()).unwrap();
             let some = |roles: &[String]| json!([{}, {"token": roles}, {"certificate": roles}]);
-            let needed = match needed {
-                Need::Nothing => json!([]),
-                Need::Somebody => some(&[]),
-                Need::Role(role) => some(&[format!("{role:?}").to_lowercase()]),
+            let requirement = match requirement {
+                Requirement::Nothing => json!([]),
+                Requirement::Somebody => some(&[]),
+                Requirement::Role(role) => some(&[format!("{role:?}").to_lowercase()]),
             };
             let said = operation.get("security").unwrap_or(&document["security"]);
-            assert_eq!(*said, needed, "{method} {path}");
+            assert_eq!(*said, requirement, "{method} {path}");
         }
         let schemes = document["components"]["securitySchemes"].as_object().unwrap();
         assert_eq!(schemes.keys().collect::<Vec<_>>(), ["certificate", "token"]);

@@ -5,23 +5,23 @@ use axum::extract::State;
 use serde::Serialize;
 use wholly::{Coordinator, Decision, TransactionId};
 
-use super::request::Id;
+use super::request::TransactionInPath;
 use crate::problem::Problem;
 
 #[derive(Serialize)]
-pub struct Told {
+pub struct OutcomeDocument {
     transaction: TransactionId,
     outcome: &'static str,
 }
 
 pub async fn outcome(
     State(coordinator): State<Coordinator>,
-    Id(id): Id,
-) -> Result<Json<Told>, Problem> {
+    TransactionInPath(id): TransactionInPath,
+) -> Result<Json<OutcomeDocument>, Problem> {
     let outcome = match coordinator.decision(id).await? {
         Some(Decision::Committed) => "committed",
         Some(Decision::Aborted) => "aborted",
         None => "undecided",
     };
-    Ok(Json(Told { transaction: id, outcome }))
+    Ok(Json(OutcomeDocument { transaction: id, outcome }))
 }

@@ -7,9 +7,9 @@ use axum::http::Method;
 
 use crate::access::Role;
 
-/// What is needed.
+/// What is requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum Requirement {
     /// Nothing: probes have no token.
     Nothing,
     /// To be somebody whom the configuration names.
@@ -18,12 +18,12 @@ pub enum Need {
     Role(Role),
 }
 
-use Need::{Nothing, Somebody};
-const SUBMIT: Need = Need::Role(Role::Submit);
-const READ: Need = Need::Role(Role::Read);
-const OPERATE: Need = Need::Role(Role::Operate);
+use Requirement::{Nothing, Somebody};
+const SUBMIT: Requirement = Requirement::Role(Role::Submit);
+const READ: Requirement = Requirement::Role(Role::Read);
+const OPERATE: Requirement = Requirement::Role(Role::Operate);
 
-const ROUTES: &[(&str, &str, Need)] = &[
+const ROUTES: &[(&str, &str, Requirement)] = &[
     ("/v1/transactions", "POST", SUBMIT),
     ("/v1/transactions", "GET", READ),
     ("/v1/transactions/{id}", "GET", READ),
@@ -50,7 +50,7 @@ const ROUTES: &[(&str, &str, Need)] = &[
 ];
 
 /// What the route needs for this method; else the methods that it has, of which there may be none.
-pub fn needed(route: &str, method: &Method) -> Result<Need, Vec<&'static str>> {
+pub fn requirement(route: &str, method: &Method) -> Result<Requirement, Vec<&'static str>> {
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
     let mut others = Vec::new();
     for (path, allowed, need) in ROUTES {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use wholly_core::Name;
 use wholly_core::saga::{Definition, Graph, Segment};
 
-use super::request::{Body, NameAndVersion};
+use super::request::{Body, DefinitionInPath};
 use crate::definition::{Format, Located, read};
 use crate::problem::{Kind, Problem};
 use crate::sagas::{Sagas, StoreError, Stored};
@@ -41,7 +41,7 @@ pub async fn list(State(sagas): State<Arc<Sagas>>) -> Json<Listed> {
 
 pub async fn definition(
     State(sagas): State<Arc<Sagas>>,
-    NameAndVersion(name, version): NameAndVersion,
+    DefinitionInPath(name, version): DefinitionInPath,
 ) -> Result<Json<Definition>, Problem> {
     named(&sagas, &name, Some(version), Kind::NO_SUCH_SAGA)
         .map(|graph| Json(graph.definition().clone()))
@@ -50,7 +50,7 @@ pub async fn definition(
 /// 201 where it is new, 200 where it was there.
 pub async fn define(
     State(sagas): State<Arc<Sagas>>,
-    NameAndVersion(name, version): NameAndVersion,
+    DefinitionInPath(name, version): DefinitionInPath,
     Body(definition): Body<Box<RawValue>>,
 ) -> Result<Response, Problem> {
     let graph = graph(&definition, &[])?;

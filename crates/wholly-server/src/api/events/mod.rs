@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use wholly::{Coordinator, DecisionError, EventId, Name, ParticipantName, Pattern, TransactionId};
 
-use super::request::{Asked, Id};
+use super::request::{Query, TransactionInPath};
 use crate::problem::{Kind, Problem};
 pub use broadcaster::Broadcaster;
 use listener::{Filter, Listener};
@@ -32,7 +32,7 @@ const RETRY: &str = "retry: 1000";
 /// is left to tell: 204, after which a client of the kind does not come again.
 pub async fn of_one(
     State(broadcaster): State<Broadcaster>,
-    Id(id): Id,
+    TransactionInPath(id): TransactionInPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let last = last_event_id(&headers, broadcaster.coordinator())?;
@@ -63,10 +63,10 @@ async fn not_there(coordinator: &Coordinator, id: TransactionId) -> Problem {
     }
 }
 
-/// Which of all events.
+/// EventsQuery of all events.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Which {
+pub struct EventsQuery {
     pattern: Option<Pattern>,
     name: Option<Name>,
     participant: Option<ParticipantName>,
@@ -76,7 +76,7 @@ pub struct Which {
 /// that who comes again has missed nothing, even before the first event.
 pub async fn of_all(
     State(broadcaster): State<Broadcaster>,
-    Asked(Which { pattern, name, participant }): Asked<Which>,
+    Query(EventsQuery { pattern, name, participant }): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let last = last_event_id(&headers, broadcaster.coordinator())?;
