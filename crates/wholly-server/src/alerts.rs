@@ -57,15 +57,15 @@ struct Message {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Data {
-    Transaction(Of),
-    Damage(damage::Found),
-    Choreography(observed::Of),
-    Feed(observed::Feed),
+    Transaction(TransactionAlert),
+    Damage(damage::DamageAlert),
+    Choreography(observed::ChoreographyAlert),
+    Feed(observed::FeedAlert),
 }
 
 /// The transaction, without payloads and without what participants said, which may repeat them.
 #[derive(Serialize)]
-struct Of {
+struct TransactionAlert {
     transaction: TransactionId,
     since: Timestamp,
     name: Option<String>,
@@ -87,28 +87,32 @@ struct StuckBranch {
 /// is observed, waits for nothing that it is told of transactions.
 pub async fn tell(coordinator: Coordinator, watched: Option<Watched>, webhook: Webhook) {
     tokio::join!(
-        tell_of(&coordinator, coordinator.stuck(), &webhook),
+        tell_changes(&coordinator, coordinator.stuck(), &webhook),
         damage::tell(&coordinator, &webhook),
         observed::tell(watched, &webhook)
     );
 }
 
 /// How a change of something is told.
-trait Told {
-    type Of: Ord + Clone + Send + Sync;
+trait Alerting {
+    type Subject: Ord + Clone + Send + Sync;
 
-    fn message(&self, change: &Change<Self::Of>) -> impl Future<Output = Message> + Send;
+    fn message(&self, change: &Change<Self::Subject>) -> impl Future<Output = Message> + Send;
 }
 
-impl Told for Coordinator {
-    type Of = TransactionId;
+impl Alerting for Coordinator {
+    type Subject = TransactionId;
 
     async fn message(&self, change: &Change<TransactionId>) -> Message {
         message(self, change).await
     }
 }
 
-async fn tell_of<T: Told>(how: &T, mut stuck: watch::Receiver<Stuck<T::Of>>, webhook: &Webhook) {
+async fn tell_changes<T: Alerting>(
+    how: &T,
+    mut stuck: watch::Receiver<Stuck<T::Subject>>,
+    webhook: &Webhook,
+) {
     let mut told = Stuck::new();
     let mut after = None;
     let mut pause = FIRST_PAUSE;
@@ -199,7 +203,7 @@ async fn message(coordinator: &Coordinator, change: &Change<TransactionId>) -> M
         id: format!("{transaction}-{word}-{}", since.as_millis()),
         r#type: if stuck { "transaction.stuck" } else { "transaction.unstuck" },
         timestamp: if stuck { since } else { last.map_or(since, |event| event.at) },
-        data: Data::Transaction(Of {
+        data: Data::Transaction(TransactionAlert {
             transaction,
             since,
             name: snapshot.as_ref().and_then(|s| Some(s.name.as_ref()?.to_string())),

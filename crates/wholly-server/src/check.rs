@@ -13,8 +13,8 @@ use wholly_terminal::{report, write_line};
 
 use crate::cli::exit;
 use crate::declared::Declared;
-use crate::definition::Named;
-use crate::given::{self, Given};
+use crate::definition::FileLabel;
+use crate::given::{self, InputDocument};
 
 /// Check definitions of sagas, two-phase transactions, and choreographies.
 ///
@@ -42,15 +42,15 @@ impl Check {
         let mut code = 0;
         let mut declarations = Vec::new();
         for file in self.files {
-            let named = Named(&file);
+            let named = FileLabel(&file);
             let told = match given::read(&file) {
-                Ok(Given::Saga(graph)) => {
+                Ok(InputDocument::Saga(graph)) => {
                     write_line(format_args!("{named}: {}", Understood(&graph)))
                 }
-                Ok(Given::TwoPhase(transaction)) => {
+                Ok(InputDocument::TwoPhase(transaction)) => {
                     write_line(format_args!("{named}: {}", InTwoPhases(&transaction)))
                 }
-                Ok(Given::Declaration(declaration)) => {
+                Ok(InputDocument::Declaration(declaration)) => {
                     let told = write_line(format_args!("{named}: {}", Declared(&declaration)));
                     declarations.push(declaration);
                     told

@@ -41,7 +41,7 @@ pub struct Conformance {
     #[command(subcommand)]
     other: Option<Other>,
     #[command(flatten)]
-    participant: Option<Asked>,
+    participant: Option<ParticipantArguments>,
 }
 
 /// The other contracts, each of which is checked in its own way.
@@ -52,7 +52,7 @@ enum Other {
 
 /// How a participant is asked.
 #[derive(Args)]
-struct Asked {
+struct ParticipantArguments {
     /// Where the service's operations are, as in the configuration.
     #[arg(value_name = "URL")]
     url: String,
@@ -104,7 +104,7 @@ impl Conformance {
     }
 }
 
-impl Asked {
+impl ParticipantArguments {
     /// True if every rule is kept.
     async fn ask(self) -> Result<bool, Box<dyn Error>> {
         // Each suite asks by connections of its own.

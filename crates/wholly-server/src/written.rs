@@ -6,18 +6,18 @@ use serde_json::value::RawValue;
 
 use wholly_core::saga::Problem;
 
-use crate::definition::{FileError, Format, Located, Transcript, json, read_text};
+use crate::definition::{FileError, Format, Located, TomlAsJson, json, read_text};
 use crate::line_column::LineColumn;
 
 /// A transaction in a file.
-pub struct Written {
+pub struct TransactionFile {
     file: PathBuf,
     text: String,
     /// Of one that is in TOML.
-    transcript: Option<Transcript>,
+    converted: Option<TomlAsJson>,
 }
 
-impl Written {
+impl TransactionFile {
     /// Reads a file; `-` is the standard input. That it makes sense is for the server to say.
     ///
     /// # Errors
@@ -34,19 +34,19 @@ impl Written {
     /// # Errors
     /// Where it is neither JSON nor TOML.
     pub fn of(file: PathBuf, text: String) -> Result<Self, FileError> {
-        let transcript = match Format::of_file(&file).unwrap_or_else(|| Format::of_text(&text)) {
+        let converted = match Format::of_file(&file).unwrap_or_else(|| Format::of_text(&text)) {
             Format::Json => match serde_json::from_str::<&RawValue>(&text) {
                 Ok(_) => Ok(None),
                 Err(error) => Err(vec![json::malformed(&text, &error)]),
             },
-            Format::Toml => match Transcript::of(&text) {
-                Ok(transcript) if transcript.formless.is_empty() => Ok(Some(transcript)),
-                Ok(transcript) => Err(transcript.formless),
+            Format::Toml => match TomlAsJson::of(&text) {
+                Ok(converted) if converted.unrepresentable.is_empty() => Ok(Some(converted)),
+                Ok(converted) => Err(converted.unrepresentable),
                 Err(errors) => Err(errors),
             },
         };
-        match transcript {
-            Ok(transcript) => Ok(Self { file, text, transcript }),
+        match converted {
+            Ok(converted) => Ok(Self { file, text, converted }),
             Err(wrong) => {
                 let problems = wrong.into_iter().map(|(at, what)| located(&text, at, what));
                 Err(FileError::Invalid { problems: problems.collect(), file })
@@ -56,7 +56,7 @@ impl Written {
 
     /// The request to the server.
     pub fn json(&self) -> &str {
-        self.transcript.as_ref().map_or(self.text.trim(), |transcript| &transcript.json)
+        self.converted.as_ref().map_or(self.text.trim(), |converted| &converted.json)
     }
 
     /// Says in which file it is what makes no sense, and where, if that is said: by the line and
@@ -77,8 +77,8 @@ impl Written {
 
     /// Where in the file is what is sent at this byte.
     fn source(&self, at: usize) -> usize {
-        match &self.transcript {
-            Some(transcript) => transcript.source(at),
+        match &self.converted {
+            Some(converted) => converted.source(at),
             None => self.text.len() - self.text.trim_start().len() + at,
         }
     }

@@ -11,7 +11,7 @@ use wholly::Timestamp;
 use wholly_events::Correlation;
 
 use super::request::Query;
-use crate::observer::{self, Event, Filter, Observer, Row};
+use crate::observer::{self, ChoreographyRow, Filter, Observer, TimelineEvent};
 use crate::problem::{Kind, Problem};
 
 /// The most that a page has.
@@ -26,7 +26,7 @@ pub type Observing = Option<Arc<Observer>>;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChoreographiesQuery {
-    state: Option<observer::State>,
+    state: Option<observer::ChoreographyState>,
     settled: Option<bool>,
     stuck: Option<bool>,
     correlation: Option<Correlation>,
@@ -70,7 +70,7 @@ pub struct ChoreographyPage {
 struct ChoreographySummary {
     correlation: Correlation,
     pattern: &'static str,
-    state: observer::State,
+    state: observer::ChoreographyState,
     settled: bool,
     stuck: bool,
     started: Timestamp,
@@ -90,7 +90,7 @@ pub struct ChoreographyDocument {
     /// How many events there were that are not shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<u64>,
-    events: Vec<Event>,
+    events: Vec<TimelineEvent>,
 }
 
 pub async fn list(
@@ -173,7 +173,7 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for CorrelationInPath {
 }
 
 impl ChoreographySummary {
-    fn of(row: &Row) -> Self {
+    fn of(row: &ChoreographyRow) -> Self {
         Self {
             correlation: row.correlation.clone(),
             pattern: "choreography",

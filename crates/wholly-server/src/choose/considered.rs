@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use clap::ValueEnum;
 use serde::de::{Deserialize, Deserializer, Error};
 
-use super::advice::{Advice, Outcome};
+use super::advice::{Advice, Recommendation};
 use super::approach::Approach;
 use super::case::{self, Question};
 use super::rules::Effect;
@@ -98,7 +98,7 @@ impl Considered {
         let objections = advice.against(approach);
         let reasons = objections.iter().map(|one| (one.rule.reason, one.rule.sources)).collect();
         let ruled_out = || objections.iter().filter(|one| one.rule.effect == Effect::RulesOut);
-        let verdict = if advice.outcome == Outcome::Advised(approach) {
+        let verdict = if advice.outcome == Recommendation::Advised(approach) {
             Verdict::Advised
         } else if ruled_out().any(|one| one.assumes.is_empty()) {
             Verdict::No

@@ -35,13 +35,13 @@ use std::process::ExitCode;
 use clap::Args;
 use wholly_terminal::stream::dialogue;
 
-use self::advice::{Advice, Outcome};
-use self::case::{Answers, Given, Question};
+use self::advice::{Advice, Recommendation};
+use self::case::{Answers, PartialAnswers, Question};
 use self::considered::Considered;
-use self::document::Document;
+use self::document::AdviceDocument;
 use self::figures::Figures;
 use self::file::FileError;
-use self::show::Page;
+use self::show::AdvicePage;
 use crate::cli::exit::{FAILED, Failed, USAGE, failed};
 use crate::cli::screen::{Colour, Screen};
 
@@ -72,7 +72,7 @@ pub struct Choose {
     #[arg(long, conflicts_with = "file")]
     lesson: bool,
     #[command(flatten)]
-    given: Given,
+    given: PartialAnswers,
     /// Print JSON, for programs.
     #[arg(long, help_heading = "Output")]
     json: bool,
@@ -116,7 +116,7 @@ fn flags(questions: &[Question]) -> String {
 }
 
 /// The advice, with what is shown beside it.
-struct Told {
+struct AdviceReport {
     advice: Advice,
     considered: Vec<Considered>,
     figures: Option<Figures>,
@@ -136,22 +136,22 @@ impl Choose {
         let from_file = match (self.file, self.lesson) {
             (Some(file), _) => file::read(&file)?,
             (None, true) => file::lesson()?,
-            (None, false) => Given::default(),
+            (None, false) => PartialAnswers::default(),
         };
         let (given, answers) = complete(self.given.or(from_file))?;
-        let told = Told::of(answers, given.considered.unwrap_or_default());
+        let report = AdviceReport::of(answers, given.considered.unwrap_or_default());
         let screen = Screen::new(self.json, self.color);
         if self.json {
-            screen.document(&Document::of(&told)).map_err(Failed::from)?;
+            screen.document(&AdviceDocument::of(&report)).map_err(Failed::from)?;
         } else {
-            screen.text(&Page::of(&told, &screen)).map_err(Failed::from)?;
+            screen.text(&AdvicePage::of(&report, &screen)).map_err(Failed::from)?;
         }
         Ok(())
     }
 }
 
 /// All answers: those that are missing are asked for where somebody is there.
-fn complete(mut given: Given) -> Result<(Given, Answers), ChooseError> {
+fn complete(mut given: PartialAnswers) -> Result<(PartialAnswers, Answers), ChooseError> {
     if let Err(missing) = given.complete() {
         if !io::stdin().is_terminal() {
             return Err(ChooseError::Missing(missing));
@@ -167,12 +167,12 @@ fn complete(mut given: Given) -> Result<(Given, Answers), ChooseError> {
     Ok((given, answers))
 }
 
-impl Told {
+impl AdviceReport {
     fn of(answers: Answers, considered: Vec<Considered>) -> Self {
         let advice = Advice::on(answers);
         let pair = match (advice.outcome, advice.alternative) {
-            (Outcome::Advised(advised), Some(other)) => Some([advised, other]),
-            (Outcome::Advised(_) | Outcome::NothingFits, _) => None,
+            (Recommendation::Advised(advised), Some(other)) => Some([advised, other]),
+            (Recommendation::Advised(_) | Recommendation::NothingFits, _) => None,
         };
         let read = pair.zip(figures::file()).map(|(pair, file)| Figures::read(&file, pair));
         let (figures, note) = match read {

@@ -70,9 +70,9 @@ pub struct Resolve {
     /// The branch's participant, or the step.
     #[arg(value_name = "BRANCH")]
     branch: String,
-    /// How it ended: a branch committed or aborted, a step completed or compensated.
+    /// ResolveAs it ended: a branch committed or aborted, a step completed or compensated.
     #[arg(long, value_name = "HOW")]
-    r#as: How,
+    r#as: ResolveAs,
     /// What a completed step gave.
     #[arg(long, value_name = "JSON", value_parser = json_text)]
     output: Option<Box<RawValue>>,
@@ -90,7 +90,7 @@ struct Reason {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum How {
+enum ResolveAs {
     Committed,
     Aborted,
     Completed,
@@ -128,16 +128,16 @@ impl Resolve {
     pub fn run(self) -> ExitCode {
         let Self { id: Id { id }, branch, r#as, output, reason: Reason { reason }, ask } = self;
         ask.run(async |client, screen| {
-            if output.is_some() && r#as != How::Completed {
+            if output.is_some() && r#as != ResolveAs::Completed {
                 let why = "--output is what a completed step gave; leave it out, or say \
                            --as completed";
                 return Err(Failed::Usage(why.to_owned()));
             }
             let (ended, how) = match r#as {
-                How::Committed => (Resolution::Committed, "committed"),
-                How::Aborted => (Resolution::Aborted, "aborted"),
-                How::Completed => (Resolution::Completed(output), "completed"),
-                How::Compensated => (Resolution::Compensated, "compensated"),
+                ResolveAs::Committed => (Resolution::Committed, "committed"),
+                ResolveAs::Aborted => (Resolution::Aborted, "aborted"),
+                ResolveAs::Completed => (Resolution::Completed(output), "completed"),
+                ResolveAs::Compensated => (Resolution::Compensated, "compensated"),
             };
             let what = format!("{branch} resolved as {how}");
             done(screen, id, &what, client.resolve(id, &branch, ended, &reason).await)

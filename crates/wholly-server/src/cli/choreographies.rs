@@ -18,7 +18,7 @@ pub const PATTERNS: [&str; 3] = ["two-phase", "saga", "choreography"];
 
 /// What a command is about.
 #[derive(Args)]
-pub struct Which {
+pub struct IdArguments {
     /// The transaction's id, or a choreography's correlation.
     #[arg(value_name = "ID")]
     pub id: String,
@@ -30,29 +30,31 @@ pub struct Which {
 /// A transaction of the coordinator, or one that is only observed.
 pub enum Subject {
     Transaction(TransactionId),
-    Choreography(Named),
+    Choreography(UnparsedId),
 }
 
 /// A correlation, and why it is no transaction's id where nobody said that it is none.
-pub struct Named {
+pub struct UnparsedId {
     correlation: String,
     no_id: Option<String>,
 }
 
-impl Which {
+impl IdArguments {
     pub fn subject(self) -> Subject {
         let Self { id: correlation, pattern } = self;
         if pattern.as_deref() == Some("choreography") {
-            return Subject::Choreography(Named { correlation, no_id: None });
+            return Subject::Choreography(UnparsedId { correlation, no_id: None });
         }
         match correlation.parse::<TransactionId>() {
             Ok(id) => Subject::Transaction(id),
-            Err(why) => Subject::Choreography(Named { correlation, no_id: Some(why.to_string()) }),
+            Err(why) => {
+                Subject::Choreography(UnparsedId { correlation, no_id: Some(why.to_string()) })
+            }
         }
     }
 }
 
-impl Named {
+impl UnparsedId {
     /// Says of what is no choreography why it is no transaction either.
     fn failed(&self, why: impl Into<Failed>) -> Failed {
         match (why.into(), &self.no_id) {
@@ -69,7 +71,7 @@ impl Named {
     }
 }
 
-pub async fn get(client: &Client, screen: &Screen, named: &Named) -> Result<Exit, Failed> {
+pub async fn get(client: &Client, screen: &Screen, named: &UnparsedId) -> Result<Exit, Failed> {
     let got = client.choreography(&named.correlation).await.map_err(|why| named.failed(why))?;
     match screen.json() {
         true => screen.document(&got)?,
@@ -78,9 +80,9 @@ pub async fn get(client: &Client, screen: &Screen, named: &Named) -> Result<Exit
     Ok(Exit::of(&got.state, got.settled, got.stuck))
 }
 
-pub async fn watch(client: &Client, screen: &Screen, named: &Named) -> Result<Exit, Failed> {
+pub async fn watch(client: &Client, screen: &Screen, named: &UnparsedId) -> Result<Exit, Failed> {
     let mut watched = client.watch_choreography(&named.correlation);
-    let mut known = Known::default();
+    let mut known = ShownBefore::default();
     let mut exit = Exit::Unsettled;
     while let Some(now) = watched.next().await.map_err(|why| named.failed(why))? {
         match screen.json() {
@@ -177,12 +179,12 @@ fn paint_of(event: &PublishedEvent) -> Paint {
 
 /// What was shown of a choreography already.
 #[derive(Default)]
-struct Known {
+struct ShownBefore {
     events: HashSet<(String, String)>,
     reasons: Vec<String>,
 }
 
-impl Known {
+impl ShownBefore {
     /// A line for each event, and for each reason to look, that was not shown.
     fn show_new(&mut self, now: &Choreography, screen: &Screen) -> io::Result<()> {
         let paint = Paint::of(&now.state, now.settled, now.stuck);

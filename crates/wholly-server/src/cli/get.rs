@@ -7,7 +7,7 @@ use clap::Args;
 use wholly_client::{BranchState, CallAttempts, State, StepState, Transaction};
 
 use super::ask::{Ask, EXIT_CODES};
-use super::choreographies::{self, Subject, Which};
+use super::choreographies::{self, IdArguments, Subject};
 use super::exit::Exit;
 use super::screen::{Paint, Screen};
 use super::{last_answer, record, time};
@@ -28,7 +28,7 @@ use super::{last_answer, record, time};
 {EXIT_CODES}"))]
 pub struct Get {
     #[command(flatten)]
-    which: Which,
+    which: IdArguments,
     #[command(flatten)]
     ask: Ask,
 }

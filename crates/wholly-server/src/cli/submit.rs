@@ -11,7 +11,7 @@ use super::ask::{Ask, EXIT_CODES};
 use super::exit::{Exit, Failed};
 use super::screen::{Paint, Screen};
 use super::time;
-use crate::written::Written;
+use crate::written::TransactionFile;
 
 /// Submit a transaction, and wait until it has settled.
 ///
@@ -56,7 +56,7 @@ impl Submit {
     pub fn run(self) -> ExitCode {
         let Self { file, key, wait, no_wait, ask } = self;
         ask.run(async |client, screen| {
-            let written = Written::read(file)?;
+            let written = TransactionFile::read(file)?;
             let refused = |why: SubmitError| in_file(&written, why.into());
             let mut submission = client
                 .transaction_json(written.json())
@@ -79,7 +79,7 @@ impl Submit {
 }
 
 /// Says in which file it is what makes no sense, where that is why.
-fn in_file(written: &Written, why: Failed) -> Failed {
+fn in_file(written: &TransactionFile, why: Failed) -> Failed {
     match why.is_usage() {
         true => written.refused(&why.to_string()).into(),
         false => why,

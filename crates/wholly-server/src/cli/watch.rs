@@ -7,7 +7,7 @@ use clap::{ArgGroup, Args};
 use wholly_client::{FeedEvent, FeedItem, Trimmed};
 
 use super::ask::{Ask, EXIT_CODES};
-use super::choreographies::{self, PATTERNS, Subject, Which};
+use super::choreographies::{self, IdArguments, PATTERNS, Subject};
 use super::exit::Exit;
 use super::screen::{Paint, Screen};
 use super::{record, time};
@@ -47,7 +47,7 @@ impl Watch {
     pub fn run(self) -> ExitCode {
         let Self { id, pattern, all: _, ask } = self;
         ask.run(async |client, screen| {
-            let subject = id.map(|id| Which { id, pattern }.subject());
+            let subject = id.map(|id| IdArguments { id, pattern }.subject());
             let (mut events, all) = match subject {
                 Some(Subject::Transaction(id)) => (client.events(id), false),
                 Some(Subject::Choreography(named)) => {

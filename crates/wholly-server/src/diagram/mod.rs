@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::exit::{self, failed};
-use crate::given::{self, Given};
+use crate::given::{self, InputDocument};
 
 /// Draw a saga, a two-phase transaction or a choreography: how it succeeds, and how it fails.
 ///
@@ -41,9 +41,9 @@ impl Diagram {
         let mut code = 0;
         for file in self.files {
             let document = match given::read(&file) {
-                Ok(Given::Saga(graph)) => saga::document(&graph),
-                Ok(Given::TwoPhase(transaction)) => two_phase::document(&transaction),
-                Ok(Given::Declaration(declaration)) => {
+                Ok(InputDocument::Saga(graph)) => saga::document(&graph),
+                Ok(InputDocument::TwoPhase(transaction)) => two_phase::document(&transaction),
+                Ok(InputDocument::Declaration(declaration)) => {
                     declarations.push(declaration);
                     continue;
                 }

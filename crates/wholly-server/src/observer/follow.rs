@@ -7,7 +7,7 @@ use wholly_events::ServiceName;
 use wholly_events::feed::{Ask, Feed, FeedError, FeedInfo, Page, Start};
 
 use super::store::StoreError;
-use super::{Followed, Kind, Shared, lock, now, services};
+use super::{Followed, ObserverState, TroubleKind, lock, now, services};
 
 /// The most events of a page.
 const PAGE: u64 = 500;
@@ -18,7 +18,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Follows a feed until it is dropped.
-pub async fn follow(shared: Arc<Shared>, nth: usize) {
+pub async fn follow(shared: Arc<ObserverState>, nth: usize) {
     let Some(followed) = shared.feeds.get(nth) else { return };
     let follower = Follower { shared: &shared, followed, source: &followed.feed.source };
     let mut pause = FIRST_PAUSE;
@@ -48,7 +48,7 @@ pub async fn follow(shared: Arc<Shared>, nth: usize) {
 }
 
 struct Follower<'a> {
-    shared: &'a Shared,
+    shared: &'a ObserverState,
     followed: &'a Followed,
     source: &'a ServiceName,
 }
@@ -122,13 +122,13 @@ impl Follower<'_> {
         (read.unreachable, read.position, read.head) = (false, page.cursor.position, page.head);
         let behind = page.cursor.position < page.head;
         drop(read);
-        self.trouble(behind.then_some(Kind::Lagging));
+        self.trouble(behind.then_some(TroubleKind::Lagging));
     }
 
     fn failed(&self, error: &FeedError) {
         let kind = match error {
-            FeedError::Refused(_) | FeedError::OtherSource { .. } => Kind::Refused,
-            _ => Kind::Unreachable,
+            FeedError::Refused(_) | FeedError::OtherSource { .. } => TroubleKind::Refused,
+            _ => TroubleKind::Unreachable,
         };
         let is_new = self.trouble(Some(kind));
         lock(&self.followed.read).unreachable = true;
@@ -138,7 +138,7 @@ impl Follower<'_> {
     }
 
     /// Sets what is wrong; tells whether that is new.
-    fn trouble(&self, kind: Option<Kind>) -> bool {
+    fn trouble(&self, kind: Option<TroubleKind>) -> bool {
         self.shared.troubles.set(self.source, None, kind, now())
     }
 }

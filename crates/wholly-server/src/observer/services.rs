@@ -10,8 +10,10 @@ use wholly_events::choreography::{FeedStatus, Status};
 
 use super::judge::Declarations;
 use super::store::{Observed, StoreError};
-use super::timeline::{Reported, Which, to_ask};
-use super::{ConfiguredFeed, FeedMeasures, Followed, Kind, ServiceMeasures, Shared, lock, now};
+use super::timeline::{Reported, ServiceQuestion, to_ask};
+use super::{
+    ConfiguredFeed, FeedMeasures, Followed, ObserverState, ServiceMeasures, TroubleKind, lock, now,
+};
 
 /// The interval at which a service is asked how it stands.
 const EACH: Duration = Duration::from_secs(5);
@@ -23,7 +25,7 @@ const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks a service until it is dropped. One that does not answer is no error: its feed is asked, too.
-pub async fn ask(shared: Arc<Shared>, nth: usize) {
+pub async fn ask(shared: Arc<ObserverState>, nth: usize) {
     let Some(followed) = shared.feeds.get(nth) else { return };
     let mut each = interval(EACH);
     each.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -44,7 +46,10 @@ pub async fn ask(shared: Arc<Shared>, nth: usize) {
 
 /// Asks what the service declares; tells whether there was an answer, which may be that it does not
 /// offer that.
-pub async fn declaration(shared: &Shared, feed: &ConfiguredFeed) -> Result<bool, StoreError> {
+pub async fn declaration(
+    shared: &ObserverState,
+    feed: &ConfiguredFeed,
+) -> Result<bool, StoreError> {
     let declaration = match feed.feed.declaration().await {
         Ok(Some(declaration)) => declaration,
         Ok(None) => return Ok(true),
@@ -66,7 +71,7 @@ pub async fn declaration(shared: &Shared, feed: &ConfiguredFeed) -> Result<bool,
 }
 
 /// Asks how the service stands.
-async fn status(shared: &Shared, followed: &Followed) -> Result<(), StoreError> {
+async fn status(shared: &ObserverState, followed: &Followed) -> Result<(), StoreError> {
     let feed = &followed.feed;
     let said = feed.feed.status().await.unwrap_or_else(|error| {
         tracing::debug!(service = %feed.source, %error, "a service does not say how it stands");
@@ -101,20 +106,24 @@ fn measures(feed: &ConfiguredFeed, status: &Status) -> ServiceMeasures {
 }
 
 /// What is wrong with a feed that a service follows, as it says itself.
-fn trouble_of(feed: &FeedStatus) -> Option<Kind> {
+fn trouble_of(feed: &FeedStatus) -> Option<TroubleKind> {
     match (&feed.error, feed.unreachable_since, feed.lag()) {
-        (_, Some(_), _) => Some(Kind::Unreachable),
-        (Some(_), None, _) => Some(Kind::Refused),
-        (None, None, 1..) => Some(Kind::Lagging),
+        (_, Some(_), _) => Some(TroubleKind::Unreachable),
+        (Some(_), None, _) => Some(TroubleKind::Refused),
+        (None, None, 1..) => Some(TroubleKind::Lagging),
         (None, None, 0) => None,
     }
 }
 
 /// What services say that their reactions made of these events, as far as they do within a moment.
-pub async fn reported(shared: &Shared, events: &[Observed], declared: &Declarations) -> Reported {
+pub async fn reported(
+    shared: &ObserverState,
+    events: &[Observed],
+    declared: &Declarations,
+) -> Reported {
     let mut questions = to_ask(events, declared);
     questions.truncate(QUESTIONS);
-    let asked = questions.into_iter().map(async |which: Which| {
+    let asked = questions.into_iter().map(async |which: ServiceQuestion| {
         let feed = shared.feeds.iter().find(|one| one.feed.source == which.service)?;
         let said = feed.feed.feed.reactions(&which.source, &which.id).await;
         Some((which, said.ok().flatten()?))

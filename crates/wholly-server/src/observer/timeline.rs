@@ -17,7 +17,7 @@ use super::store::{Observed, Parked};
 
 /// An event of the timeline.
 #[derive(Debug, Serialize)]
-pub struct Event {
+pub struct TimelineEvent {
     pub at: Timestamp,
     pub source: ServiceName,
     pub id: EventId,
@@ -63,11 +63,11 @@ pub struct Reaction {
 }
 
 /// What services said that their reactions made of events.
-pub type Reported = HashMap<Which, Vec<ReactionStatus>>;
+pub type Reported = HashMap<ServiceQuestion, Vec<ReactionStatus>>;
 
 /// An event, and the service that was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Which {
+pub struct ServiceQuestion {
     pub service: ServiceName,
     pub source: ServiceName,
     pub id: EventId,
@@ -79,13 +79,15 @@ pub fn timeline(
     parked: &[Parked],
     declared: &Declarations,
     reported: &Reported,
-) -> Vec<Event> {
+) -> Vec<TimelineEvent> {
     let events = in_order(events);
     let reactions: Vec<_> = events
         .iter()
-        .map(|event| Found { event, events: &events, parked, declared, reported }.reactions())
+        .map(|event| {
+            EventContext { event, events: &events, parked, declared, reported }.reactions()
+        })
         .collect();
-    let shown = |(event, reactions): (Observed, Vec<Reaction>)| Event {
+    let shown = |(event, reactions): (Observed, Vec<Reaction>)| TimelineEvent {
         at: event.at,
         ends: is_end(declared, &event.source, &event.kind),
         refusal: is_refusal(declared, &event.source, &event.kind),
@@ -102,12 +104,12 @@ pub fn timeline(
 }
 
 /// What these services are to be asked: who of them declares to react to which event.
-pub fn to_ask(events: &[Observed], declared: &Declarations) -> Vec<Which> {
+pub fn to_ask(events: &[Observed], declared: &Declarations) -> Vec<ServiceQuestion> {
     let of = |event: &Observed| {
         let reacts = |(_, service): &(&ServiceName, &Declaration)| {
             service.reactions.iter().any(|reaction| reaction.on == event.kind)
         };
-        let which = |(service, _): (&ServiceName, &Declaration)| Which {
+        let which = |(service, _): (&ServiceName, &Declaration)| ServiceQuestion {
             service: service.clone(),
             source: event.source.clone(),
             id: event.id.clone(),
@@ -142,7 +144,7 @@ fn in_order(events: Vec<Observed>) -> Vec<Observed> {
 }
 
 /// An event, and all that may tell what became of it.
-struct Found<'a> {
+struct EventContext<'a> {
     event: &'a Observed,
     events: &'a [Observed],
     parked: &'a [Parked],
@@ -150,7 +152,7 @@ struct Found<'a> {
     reported: &'a Reported,
 }
 
-impl Found<'_> {
+impl EventContext<'_> {
     fn reactions(&self) -> Vec<Reaction> {
         let mut reactions = Vec::new();
         for (service, declaration) in self.declared {
@@ -213,7 +215,7 @@ impl Found<'_> {
 
     /// What the service said itself.
     fn said(&self, service: &ServiceName, name: &ReactionName) -> Option<&ReactionStatus> {
-        let which = Which {
+        let which = ServiceQuestion {
             service: service.clone(),
             source: self.event.source.clone(),
             id: self.event.id.clone(),
@@ -243,8 +245,8 @@ mod tests {
     use super::super::tests::{declared, event, parked};
     use super::*;
 
-    fn shown(events: &[Event]) -> Vec<String> {
-        let of = |event: &Event| {
+    fn shown(events: &[TimelineEvent]) -> Vec<String> {
+        let of = |event: &TimelineEvent| {
             let reactions = event.reactions.iter().map(|one| {
                 let named = one.reaction.as_ref().map_or("?", |name| name.as_str());
                 format!(" {}/{named} {}", one.service, one.outcome)

@@ -11,7 +11,7 @@ use wholly_terminal::{one_line, write_json, write_line};
 use super::database::{Database, DatabaseError, Either, database, with_operator};
 use crate::cli::secret::Unrepeated;
 use crate::cli::time::age;
-use crate::given::{self, Given};
+use crate::given::{self, InputDocument};
 
 /// The most events that are read at once.
 const PIECE: u64 = 500;
@@ -151,9 +151,9 @@ impl DropParked {
 
 fn declared(from: &std::path::Path) -> Result<Declaration, DatabaseError> {
     match given::read(from) {
-        Ok(Given::Declaration(declaration)) => Ok(declaration),
-        Ok(Given::Saga(_)) => Err(no_declaration(from, "a saga")),
-        Ok(Given::TwoPhase(_)) => Err(no_declaration(from, "a two-phase transaction")),
+        Ok(InputDocument::Declaration(declaration)) => Ok(declaration),
+        Ok(InputDocument::Saga(_)) => Err(no_declaration(from, "a saga")),
+        Ok(InputDocument::TwoPhase(_)) => Err(no_declaration(from, "a two-phase transaction")),
         Err(error) => Err(DatabaseError::Usage(error.to_string())),
     }
 }

@@ -18,7 +18,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 pub use events::Observed;
-pub use rows::{All, Filter, Row};
+pub use rows::{ChoreographyRow, Filter, StoredChoreography};
 pub use services::Parked;
 
 /// The version of the tables. There is no way from one to another: the feeds are read again.

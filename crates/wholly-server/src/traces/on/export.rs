@@ -40,13 +40,13 @@ const ANSWER_LIMIT: usize = 64 * 1024;
 
 /// Where spans are told.
 pub(super) struct Exporter {
-    queue: mpsc::Sender<Told>,
+    queue: mpsc::Sender<ExporterMessage>,
     pub dropped: Counter,
     /// It was said that the queue is full, and it has not been empty since.
     is_full: Arc<AtomicBool>,
 }
 
-enum Told {
+enum ExporterMessage {
     Span(Box<SpanData>),
     /// Send what there is, and say so.
     Flush(oneshot::Sender<()>),
@@ -90,7 +90,7 @@ impl Exporter {
 
     /// Tells a span.
     pub fn tell(&self, span: SpanData) {
-        if self.queue.try_send(Told::Span(Box::new(span))).is_err() {
+        if self.queue.try_send(ExporterMessage::Span(Box::new(span))).is_err() {
             self.dropped.inc();
             if !self.is_full.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
@@ -103,7 +103,7 @@ impl Exporter {
     /// Sends what was told before.
     pub async fn flush(&self) {
         let (to, flushed) = oneshot::channel();
-        if self.queue.send(Told::Flush(to)).await.is_ok() {
+        if self.queue.send(ExporterMessage::Flush(to)).await.is_ok() {
             let _ = flushed.await;
         }
     }
@@ -115,7 +115,7 @@ fn cannot(why: impl std::error::Error) -> TracesError {
 
 /// Sends batch after batch, until nobody can tell any more.
 async fn export(
-    mut told: mpsc::Receiver<Told>,
+    mut told: mpsc::Receiver<ExporterMessage>,
     exporter: SpanExporter,
     dropped: Counter,
     is_full: Arc<AtomicBool>,
@@ -148,16 +148,16 @@ async fn export(
 
 /// What is told within a moment, up to a flush.
 async fn gather(
-    first: Told,
-    told: &mut mpsc::Receiver<Told>,
+    first: ExporterMessage,
+    told: &mut mpsc::Receiver<ExporterMessage>,
 ) -> (Vec<SpanData>, Option<oneshot::Sender<()>>) {
     let until = Instant::now() + GATHER;
     let mut batch = Vec::new();
     let mut next = Some(first);
     while let Some(said) = next {
         match said {
-            Told::Span(span) => batch.push(*span),
-            Told::Flush(to) => return (batch, Some(to)),
+            ExporterMessage::Span(span) => batch.push(*span),
+            ExporterMessage::Flush(to) => return (batch, Some(to)),
         }
         if batch.len() == BATCH {
             break;
