@@ -92,7 +92,7 @@ pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     }
 }
 
-/// CallerName asks.
+/// The name of the caller.
 fn caller(rules: &Rules, request: &Request) -> Result<Arc<Caller>, Problem> {
     let unknown = |detail: &str| Problem::new(Kind::UNAUTHENTICATED, detail);
     let access = &rules.access;

@@ -7,7 +7,7 @@ use axum::http::Method;
 
 use crate::access::Role;
 
-/// What is requirement.
+/// The requirement of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Requirement {
     /// Nothing: probes have no token.

@@ -70,7 +70,7 @@ pub struct Resolve {
     /// The branch's participant, or the step.
     #[arg(value_name = "BRANCH")]
     branch: String,
-    /// ResolveAs it ended: a branch committed or aborted, a step completed or compensated.
+    /// The outcome: committed or aborted for a branch, completed or compensated for a step.
     #[arg(long, value_name = "HOW")]
     r#as: ResolveAs,
     /// What a completed step gave.

@@ -37,7 +37,7 @@ pub struct Trouble {
 /// A feed, and who follows it.
 type FeedAndFollower = (ServiceName, Option<ServiceName>);
 
-/// StoredChoreography that is wrong.
+/// All troubles of feeds.
 #[derive(Default)]
 pub struct Troubles {
     /// Since when what is wrong, by feed and follower.

@@ -63,7 +63,7 @@ async fn not_there(coordinator: &Coordinator, id: TransactionId) -> Problem {
     }
 }
 
-/// EventsQuery of all events.
+/// The filter of the stream of all events.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EventsQuery {

@@ -36,7 +36,7 @@ pub struct ChoreographyRow {
     pub revision: u64,
 }
 
-/// StoredChoreography that is known of a choreography.
+/// A choreography with its events, parked events and declarations.
 pub struct StoredChoreography {
     pub row: ChoreographyRow,
     pub events: Vec<Observed>,
@@ -89,7 +89,7 @@ impl Store {
         self.run(move |db| row(db, &correlation)).await
     }
 
-    /// StoredChoreography that is known of a correlation, at one moment.
+    /// Everything that is stored of a correlation, at one moment.
     pub async fn all_of(
         &self,
         correlation: Correlation,
