@@ -15,19 +15,19 @@ use std::time::{Duration, Instant};
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
-/// What a caller may do. None includes another.
+/// A permission of a caller. None includes another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Submit transactions.
     Submit,
-    /// Read transactions, definitions and how the server is.
+    /// Read transactions, definitions and the state of the server.
     Read,
-    /// Act by hand, define sagas, reload the configuration, read the audit.
+    /// Act on transactions, define sagas, reload the configuration, read the audit.
     Operate,
 }
 
-/// Somebody whom the configuration names.
+/// A caller that the configuration names.
 #[derive(Debug)]
 pub struct Caller {
     pub name: Arc<str>,
@@ -41,13 +41,13 @@ impl Caller {
     }
 }
 
-/// All who may call.
+/// The callers that the server admits.
 #[derive(Debug)]
 pub struct Access {
     tokens: Vec<(Sha256, Arc<Caller>)>,
     /// By a name of their certificate.
     clients: BTreeMap<String, Arc<Caller>>,
-    /// Everybody, where nobody is named: every program of this machine.
+    /// The caller for every request if the configuration names none: each program of this machine.
     everybody: Option<Arc<Caller>>,
 }
 
@@ -81,7 +81,7 @@ impl Access {
         }
     }
 
-    /// Whether everybody may do everything.
+    /// True if every caller may do everything.
     pub fn is_open(&self) -> bool {
         self.everybody.is_some()
     }
@@ -94,7 +94,7 @@ impl Access {
         self.everybody.as_ref()
     }
 
-    /// Whose token this is.
+    /// The caller with this token.
     pub fn by_token(&self, token: &[u8]) -> Option<&Arc<Caller>> {
         let presented = Sha256::of(token);
         let mut found = None;
@@ -106,19 +106,19 @@ impl Access {
         found
     }
 
-    /// Who has a certificate with one of these names.
+    /// The caller whose certificate has one of these names.
     pub fn by_certificate(&self, names: &[String]) -> Option<&Arc<Caller>> {
         names.iter().find_map(|name| self.clients.get(name))
     }
 
-    /// Those who are named, and how they show who they are.
+    /// The configured callers, with how each authenticates.
     pub fn callers(&self) -> impl Iterator<Item = (&'static str, &Caller)> {
         let tokens = self.tokens.iter().map(|(_, caller)| ("token", &**caller));
         tokens.chain(self.clients.values().map(|caller| ("client", &**caller)))
     }
 }
 
-/// How fast something may come: so many a second, and so many at once.
+/// The permitted rate: an average per second, and the most at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub per_second: u32,

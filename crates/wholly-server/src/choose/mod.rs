@@ -47,10 +47,10 @@ use crate::cli::screen::{Colour, Screen};
 
 /// Choose between two-phase commit, TCC, sagas, and no distributed transaction.
 ///
-/// Nine answers decide, from flags, from a file, or to questions in the terminal; "unknown" is an
-/// answer, too. Says what to do, why, what to watch for, and what in the answers would turn the advice.
-/// It may say that nothing fits. The exit code is 0 where there is advice, and 2 where the answers are
-/// wrong or some are missing.
+/// The advice follows from nine answers: from flags, from a file, or to questions in the terminal.
+/// "unknown" is an answer, too. The output has the advice and its reasons, what to watch for, and
+/// the answers that would change it; the advice may be that nothing fits. The exit code is 0 with
+/// any advice, and 2 if answers are invalid or missing.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly choose
@@ -59,16 +59,16 @@ use crate::cli::screen::{Colour, Screen};
   wholly choose --file case.toml --considered two-phase,distributed-lock
   wholly choose --file case.toml --json | jq .turns
 
-A line of the file answers a question, by the name of its flag:
+Each line of the file is an answer, under the name of its flag:
   participants = \"few\"
   readers = \"unknown\"
   considered = [\"two-phase\", \"distributed-lock\"]
-Flags count before it. In a terminal, what neither answers is asked.")]
+Flags take precedence. In a terminal, the command asks for the missing answers.")]
 pub struct Choose {
-    /// The answers, in TOML. - is the standard input.
+    /// The file with the answers, in TOML. - is the standard input.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The lesson's question: several services, a database each.
+    /// Answer for the tutorial's example: several services, each with a database.
     #[arg(long, conflicts_with = "file")]
     lesson: bool,
     #[command(flatten)]
@@ -76,7 +76,7 @@ pub struct Choose {
     /// Print JSON, for programs.
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// True if colour is to be used.
+    /// When to use colour.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
     color: Colour,
 }

@@ -13,16 +13,16 @@ use super::list::STATE;
 use super::screen::{Paint, Screen};
 use super::time;
 
-/// The patterns that an id may be told by.
+/// The patterns that an id may belong to.
 pub const PATTERNS: [&str; 3] = ["two-phase", "saga", "choreography"];
 
-/// What a command is about.
+/// The transaction or choreography that a command is about.
 #[derive(Args)]
 pub struct IdArguments {
     /// The transaction's id, or a choreography's correlation.
     #[arg(value_name = "ID")]
     pub id: String,
-    /// The pattern, where the id alone does not tell.
+    /// The pattern, if the id is ambiguous.
     #[arg(long, value_parser = PATTERNS)]
     pub pattern: Option<String>,
 }

@@ -15,8 +15,8 @@ use crate::written::TransactionFile;
 
 /// Submit a transaction, and wait until it has settled.
 ///
-/// The file says it as POST /v1/transactions takes it, in JSON or TOML. Where the answer is lost,
-/// it is submitted again with the same key, which never makes a second transaction.
+/// The file is the body of POST /v1/transactions, in JSON or TOML. If the answer is lost, the
+/// command submits again with the same key, which never makes a second transaction.
 #[derive(Args)]
 #[command(after_help = format!("Examples:
   wholly submit order.json
@@ -24,7 +24,7 @@ use crate::written::TransactionFile;
   echo '{{\"pattern\": \"saga\", \"saga\": {{\"name\": \"create order\"}}}}' | wholly submit -
   wholly submit order.json --no-wait --json | jq -r .id
 
-In two phases, in TOML:
+A two-phase transaction in TOML:
   name = \"place order\"
   [[branches]]
   participant = \"orders\"
@@ -35,17 +35,17 @@ In two phases, in TOML:
 
 {EXIT_CODES}"))]
 pub struct Submit {
-    /// The transaction. - is the standard input.
+    /// The file with the transaction. - is the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The key that makes it one transaction, however often it is submitted. Without one, a new
-    /// key is made up.
+    /// The idempotency key: all submissions with one key are one transaction. The default is a
+    /// new random key.
     #[arg(long)]
     key: Option<String>,
-    /// Wait at most so long, like 10s or 2m; in whole seconds.
+    /// The longest wait, in whole seconds, like 10s or 2m.
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]
     wait: Option<Duration>,
-    /// Wait only until it is accepted; that is the command done, exit code 0.
+    /// Wait only until the transaction is accepted, and exit with 0.
     #[arg(long, conflicts_with = "wait")]
     no_wait: bool,
     #[command(flatten)]

@@ -15,10 +15,10 @@ use by_hand::{DropParked, Parked, Retry};
 use cursor::CursorCommand;
 use database::{Database, DatabaseError, database};
 
-/// Make and look after the tables of a service that publishes and receives events.
+/// Create and operate the tables of a service that publishes and receives events.
 ///
-/// DATABASE is the service's own: a SQLite file, or postgres://USER@HOST/NAME. The service need not
-/// run; one that runs takes a change up within seconds.
+/// DATABASE is the service's database: a SQLite file, or postgres://USER@HOST/NAME. The service need
+/// not run; a running one sees a change within seconds.
 #[derive(Args)]
 pub struct EventsCommand {
     #[command(subcommand)]
@@ -35,7 +35,7 @@ enum Command {
     Drop(DropParked),
 }
 
-/// Print the statements that make the tables, for your own migrations.
+/// Print the SQL that creates the tables, for your own migrations.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly events schema postgres > migrations/0007_wholly_events.sql")]
@@ -52,9 +52,9 @@ enum Kind {
     Postgres,
 }
 
-/// Make the tables where they are not there yet.
+/// Create the tables that are missing.
 ///
-/// A service does so itself when it starts, unless its database user may not.
+/// A service creates them itself when it starts, if its database user may.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly events init orders.db
