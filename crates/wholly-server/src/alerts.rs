@@ -63,7 +63,7 @@ enum Data {
     Feed(observed::FeedAlert),
 }
 
-/// The transaction, without payloads and without what participants said, which may repeat them.
+/// The transaction, without payloads and without participants' reasons, which may repeat them.
 #[derive(Serialize)]
 struct TransactionAlert {
     transaction: TransactionId,
@@ -83,8 +83,8 @@ struct StuckBranch {
     participant: Option<ParticipantName>,
 }
 
-/// Tells the webhook for as long as the coordinator is there. What it is told of damage, and of what
-/// is observed, waits for nothing that it is told of transactions.
+/// Sends alerts to the webhook for as long as the coordinator lives. Alerts about damage and about
+/// choreographies do not wait for those about transactions.
 pub async fn tell(coordinator: Coordinator, watched: Option<Watched>, webhook: Webhook) {
     tokio::join!(
         tell_changes(&coordinator, coordinator.stuck(), &webhook),
@@ -93,7 +93,7 @@ pub async fn tell(coordinator: Coordinator, watched: Option<Watched>, webhook: W
     );
 }
 
-/// How a change of something is told.
+/// A source of alerts, with a message for each change of one of its subjects.
 trait Alerting {
     type Subject: Ord + Clone + Send + Sync;
 
@@ -138,7 +138,7 @@ async fn tell_changes<T: Alerting>(
                 }
                 Err(why) => {
                     let id = &message.id;
-                    tracing::warn!(alert = %id, "an alert was not taken: {why}; it is sent again");
+                    tracing::warn!(alert = %id, "the webhook did not accept an alert, which is sent again: {why}");
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     break;

@@ -1,4 +1,4 @@
-//! The audit: what was done by hand, or was refused, as one line of JSON each.
+//! The audit: each action of an operator, and each refused request, as lines of JSON.
 //!
 //! An action has two lines: `asked`, which is on disk before the action begins, and how it ended,
 //! which is on disk before that is answered. So a crash between them leaves the question, and an
@@ -22,9 +22,9 @@ use crate::access::{Rate, RateLimiter};
 
 /// The most bytes of a text that a line repeats.
 const TEXT_LIMIT: usize = 1_000;
-/// How much of the file one page looks at. A line is far shorter.
+/// The bytes of the file that one page reads. A line is far shorter.
 const WINDOW: u64 = 256 * 1024;
-/// How fast refused attempts are written down: who only tries must not fill the disk.
+/// The rate at which refused requests are recorded: they must not fill the disk.
 const REFUSALS: Rate = Rate { per_second: 1, burst: 20 };
 
 /// The audit's file.
@@ -35,16 +35,16 @@ pub struct Audit {
     unwritten: AtomicU64,
 }
 
-/// What somebody asked for.
+/// The request that the audit records.
 #[derive(Clone, Debug, Serialize)]
 pub struct AuditRequest {
-    /// Who, or nothing where they did not show it.
+    /// The caller, if it is known.
     pub who: Option<Arc<str>>,
-    /// From where.
+    /// The caller's address.
     pub from: Option<String>,
     /// The method and the path.
     pub what: String,
-    /// The reason that they gave.
+    /// The reason that the caller gave.
     pub why: Option<String>,
 }
 
@@ -58,7 +58,7 @@ struct AuditLine<'a> {
     outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
-    /// How many refusals before this one were too many to write down.
+    /// The number of refusals before this one that were too many to record.
     #[serde(skip_serializing_if = "Option::is_none")]
     unwritten: Option<u64>,
 }
@@ -109,7 +109,7 @@ impl Audit {
         tokio::spawn(async move {
             let written = audit.write(None, asked, "refused", Some(status), unwritten).await;
             if let Err(why) = written {
-                tracing::error!("a refused attempt is not in the audit: {why}");
+                tracing::error!("a refused request is missing in the audit: {why}");
             }
         });
     }

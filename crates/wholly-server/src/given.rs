@@ -1,7 +1,7 @@
-//! What `wholly check` and `wholly diagram` are given: the definition of a saga, a two-phase
-//! transaction as it is submitted, or what a service declares of its part in a choreography.
+//! The inputs of `wholly check` and `wholly diagram`: the definition of a saga, the submission of a
+//! two-phase transaction, or a service's declaration of its part in a choreography.
 //!
-//! Which of them a text is, is told by the members that no other has.
+//! Each kind of document is recognised by members that the others lack.
 
 use std::path::Path;
 
@@ -16,13 +16,13 @@ use crate::line_column::LineColumn;
 use crate::submission::SubmissionDocument;
 use crate::written::TransactionFile;
 
-/// What a file or an address gives.
+/// The document in a file, or at an address.
 pub enum InputDocument {
     /// The definition of a saga.
     Saga(Graph),
-    /// A transaction in two phases, which a coordinator could take.
+    /// A valid two-phase transaction.
     TwoPhase(two_phase::Proposal),
-    /// What a service declares.
+    /// A service's declaration.
     Declaration(Declaration),
 }
 
@@ -57,16 +57,16 @@ pub fn read(from: &Path) -> Result<InputDocument, FileError> {
 }
 
 const UNKNOWN: &str = "this is neither a saga's definition, which has `steps`, nor a two-phase \
-                       transaction, which has `branches`, nor what a service declares, which has \
-                       a `service`";
+                       transaction, which has `branches`, nor a service's declaration, which has a \
+                       `service`";
 
 /// The document in a text, if it is one.
 enum DocumentKind {
-    /// Also a text that is no object: what is wrong with it is said there.
+    /// Also any text that is not an object, whose problems the definition's parser reports.
     Definition,
     Submission,
     Declaration,
-    /// An object with nothing by which it could be told.
+    /// An object without a distinguishing member.
     Unknown,
 }
 
@@ -93,10 +93,10 @@ fn names(text: &str) -> Option<Vec<String>> {
     Some(members.into_iter().map(|member| member.name).collect())
 }
 
-/// The transaction that would be taken if it were submitted so.
+/// The transaction of a valid submission.
 fn two_phase_proposal(written: &TransactionFile) -> Result<two_phase::Proposal, FileError> {
     let refused = |why: &dyn std::fmt::Display| {
-        written.refused(&format!("the two-phase transaction cannot be taken: {why}"))
+        written.refused(&format!("the two-phase transaction is invalid: {why}"))
     };
     let document: SubmissionDocument =
         serde_json::from_str(written.json()).map_err(|error| refused(&error))?;

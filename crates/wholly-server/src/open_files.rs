@@ -24,9 +24,9 @@ pub fn make_room(config: &Config) {
     if may < needed {
         let connections = config.limits.connections;
         tracing::warn!(
-            "the system lets the server have {may} open files, and {connections} connections with \
-             the slots of all participants need {needed}: raise its limit (LimitNOFILE, ulimit -n), \
-             or lower `connections` in [limits]"
+            "the server may open {may} files, but {connections} connections with the slots of all \
+             participants need {needed}: raise its limit (LimitNOFILE, ulimit -n), or lower \
+             `connections` in [limits]"
         );
     }
 }

@@ -32,22 +32,22 @@ pub enum LoadError {
     /// The folder cannot be read.
     #[error("the sagas in {} cannot be read: {why}", .folder.display())]
     Unreadable { folder: PathBuf, why: io::Error },
-    /// Files are no definitions, or define the same.
-    #[error("the sagas in {} are wrong:\n{}", .folder.display(), .problems.join("\n"))]
+    /// Files are not definitions, or two define the same name and version.
+    #[error("the sagas in {} are invalid:\n{}", .folder.display(), .problems.join("\n"))]
     Wrong { folder: PathBuf, problems: Vec<String> },
 }
 
-/// Why a definition is not stored.
+/// The error of a definition that is not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("this server stores no definitions; start it with --sagas DIR")]
     NoFolder,
     #[error(
-        "version {version} of {name:?} is another definition already; give the changed one the \
-         version {next}"
+        "version {version} of {name:?} is stored with another definition; store this one as version \
+         {next}"
     )]
     Differs { name: Name, version: u32, next: u32 },
-    #[error("there are {LIMIT} definitions already; take old ones out of the folder")]
+    #[error("the folder has {LIMIT} definitions, which is the limit; remove old ones")]
     TooMany,
     #[error("the definition cannot be stored: {0}")]
     Storage(#[from] io::Error),

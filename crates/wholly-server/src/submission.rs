@@ -42,7 +42,7 @@ pub struct BranchDocument {
 pub enum TwoPhaseError {
     #[error("missing field `{0}`")]
     Missing(&'static str),
-    #[error("`{0}` needs \"pattern\": \"saga\"")]
+    #[error("the field `{0}` belongs to sagas; add \"pattern\": \"saga\", or leave it out")]
     OfSaga(&'static str),
     #[error(transparent)]
     Part(#[from] SubmitError),

@@ -32,7 +32,9 @@ pub(super) async fn tell(coordinator: &Coordinator, webhook: &Webhook) {
         let message = message(damage);
         let mut pause = FIRST_PAUSE;
         while let Err(why) = webhook.deliver(&message).await {
-            tracing::warn!("the alert of damage was not taken: {why}; it is sent again");
+            tracing::warn!(
+                "the webhook did not accept an alert about damage, which is sent again: {why}"
+            );
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }

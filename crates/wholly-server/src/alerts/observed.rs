@@ -13,13 +13,13 @@ use wholly_events::{Correlation, ServiceName};
 use super::{Alerting, Change, Data, Message, Webhook, tell_changes};
 use crate::observer::{Trouble, TroubleKind};
 
-/// Since when which choreographies are stuck, and what is wrong with feeds.
+/// The stuck choreographies and the troubles of feeds, each with its beginning.
 pub type Watched = (
     watch::Receiver<BTreeMap<Correlation, Timestamp>>,
     watch::Receiver<BTreeMap<Trouble, Timestamp>>,
 );
 
-/// A choreography, without the reasons, which may repeat what a service said of a payload.
+/// A choreography, without the reasons, which may repeat payloads.
 #[derive(Serialize)]
 pub(super) struct ChoreographyAlert {
     correlation: Correlation,
@@ -27,7 +27,7 @@ pub(super) struct ChoreographyAlert {
     stuck: bool,
 }
 
-/// A feed, and who follows it.
+/// A feed and its follower.
 #[derive(Serialize)]
 pub(super) struct FeedAlert {
     feed: ServiceName,
@@ -38,7 +38,7 @@ pub(super) struct FeedAlert {
     trouble: &'static str,
 }
 
-/// Tells the webhook for as long as something is observed.
+/// Sends alerts to the webhook for as long as feeds are observed.
 pub(super) async fn tell(watched: Option<Watched>, webhook: &Webhook) {
     let Some((stuck, troubles)) = watched else { return };
     tokio::join!(

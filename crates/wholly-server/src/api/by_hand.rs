@@ -1,4 +1,4 @@
-//! What an operator does by hand. Every one of these needs a reason: somebody will ask for it.
+//! The actions of operators on transactions. Each needs a reason, which is recorded.
 
 use axum::Extension;
 use axum::extract::State;
@@ -23,7 +23,7 @@ pub async fn abort(
     TransactionInPath(id): TransactionInPath,
     Body(ReasonBody { reason }): Body<ReasonBody>,
 ) -> Result<StatusCode, Problem> {
-    tracing::info!(%who, transaction = %id, reason, "abort asked for by hand");
+    tracing::info!(%who, transaction = %id, reason, "an operator aborts a transaction");
     coordinator.abort(id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -34,7 +34,7 @@ pub async fn retry(
     TransactionInPath(id): TransactionInPath,
     Body(ReasonBody { reason }): Body<ReasonBody>,
 ) -> Result<StatusCode, Problem> {
-    tracing::info!(%who, transaction = %id, reason, "retry asked for by hand");
+    tracing::info!(%who, transaction = %id, reason, "an operator retries a transaction");
     coordinator.release(id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -45,12 +45,12 @@ pub async fn end(
     TransactionInPath(id): TransactionInPath,
     Body(ReasonBody { reason }): Body<ReasonBody>,
 ) -> Result<StatusCode, Problem> {
-    tracing::info!(%who, transaction = %id, reason, "end asked for by hand");
+    tracing::info!(%who, transaction = %id, reason, "an operator ends a transaction");
     coordinator.end(id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// How a branch or a step ended. Only what was completed has an output.
+/// The outcome of a branch or a step. Only a completed step has an output.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ResolveBody {
@@ -81,7 +81,7 @@ impl ResolveBody {
             }
             (_, Some(_)) => Err(Problem::new(
                 Kind::INVALID_REQUEST,
-                "only a step that is resolved as completed has an output",
+                "only a step that is resolved as completed can have an output; leave it out",
             )),
         }
     }
@@ -98,12 +98,12 @@ pub async fn resolve(
         .map_err(|why| Problem::new(Kind::NO_SUCH_BRANCH, why.to_string()))?;
     let ended = word.ended()?;
     let ResolveBody { r#as, reason, .. } = word;
-    tracing::info!(%who, transaction = %id, %branch, ?r#as, reason, "resolve asked for by hand");
+    tracing::info!(%who, transaction = %id, %branch, ?r#as, reason, "an operator resolves a branch or step");
     coordinator.resolve(id, branch, ended, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The most bytes that a reason may have: it is kept as it is, never cut.
+/// The most bytes of a reason, which is kept whole.
 const REASON_LIMIT: usize = 500;
 
 fn some_reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

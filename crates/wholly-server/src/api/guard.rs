@@ -72,12 +72,13 @@ pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
     if let Requirement::Role(role) = need
         && !caller.roles.contains(&role)
     {
-        let detail = format!("{} has not the role {role:?}, which this needs", caller.name);
+        let detail = format!("{} lacks the role {role:?}, which this request needs", caller.name);
         let problem = Problem::new(Kind::FORBIDDEN, detail.to_lowercase());
         return refused(&gate, &request, Some(&caller), problem);
     }
-    let Some(_room) = gate.bodies.take(body_bytes(&request), rules.limits.in_flight_bytes) else {
-        let detail = "the requests in progress are as large as the server takes; try again";
+    let Some(_permit) = gate.bodies.take(body_bytes(&request), rules.limits.in_flight_bytes) else {
+        let detail =
+            "the bodies of requests in progress have reached the server's limit; try again";
         return Problem::new(Kind::BUSY, detail).into_response();
     };
     request.extensions_mut().insert(CallerName(Arc::clone(&caller.name)));
@@ -128,7 +129,7 @@ fn asked(request: &Request, caller: Option<&Caller>) -> AuditRequest {
 }
 
 fn too_fast(caller: &Caller, wait: Duration) -> Response {
-    let detail = format!("{} sends more requests than the configuration allows", caller.name);
+    let detail = format!("{} sends more requests than [limits] allows; send fewer", caller.name);
     let mut response = Problem::new(Kind::RATE_LIMITED, detail).into_response();
     let seconds = wait.as_millis().div_ceil(1_000) as u64;
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -138,7 +139,7 @@ fn too_fast(caller: &Caller, wait: Duration) -> Response {
 fn no_such_method(request: &Request, methods: &[&str]) -> Response {
     let (method, path) = (request.method(), request.uri().path());
     let allow = methods.join(", ");
-    let detail = format!("{path} does not take {method}; it takes {allow}");
+    let detail = format!("{path} does not allow {method}; it allows {allow}");
     let mut response = Problem::new(Kind::NO_SUCH_METHOD, detail).into_response();
     if let Ok(allow) = HeaderValue::try_from(allow) {
         response.headers_mut().insert(header::ALLOW, allow);
@@ -146,7 +147,7 @@ fn no_such_method(request: &Request, methods: &[&str]) -> Response {
     response
 }
 
-/// How long the body is said to be; who does not say it may send the most.
+/// The declared length of the body; without one, the limit.
 fn body_bytes(request: &Request) -> usize {
     let said = request.body().size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
     said.map_or(BODY_LIMIT, |bytes| bytes.min(BODY_LIMIT))
@@ -169,15 +170,18 @@ async fn act(gate: Arc<Gate>, asked: AuditRequest, request: Request, next: Next)
     let action = match gate.audit.asked(asked.clone()).await {
         Ok(action) => action,
         Err(why) => {
-            tracing::error!("nothing can be done by hand, because the audit fails: {why}");
-            let detail = "what is done by hand is written to the audit first, which fails";
+            tracing::error!("actions are refused, because the audit cannot be written: {why}");
+            let detail = "the audit cannot be written, and actions are refused without it; try \
+                          again once its disk is repaired";
             return Problem::new(Kind::AUDIT_FAILED, detail).into_response();
         }
     };
     let response = next.run(request).await;
     let status = response.status().as_u16();
     if let Err(why) = gate.audit.ended(action, asked, status).await {
-        tracing::error!("the audit does not say how an action ended (status {status}): {why}");
+        tracing::error!(
+            "the outcome of an action is missing in the audit (status {status}): {why}"
+        );
     }
     response
 }

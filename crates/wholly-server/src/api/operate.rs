@@ -1,4 +1,4 @@
-//! What an operator asks of the server itself: what was done, and the configuration again.
+//! The actions of operators on the server itself: to read the audit, and to reload the configuration.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ fn a_hundred() -> usize {
     100
 }
 
-/// The most lines that one answer has.
+/// The most lines of one page.
 const LIMIT: usize = 1_000;
 
 pub async fn audit(

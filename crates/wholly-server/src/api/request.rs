@@ -1,4 +1,4 @@
-//! What comes in, parsed at the edge: the body, the transaction in the path, the query.
+//! The parts of a request, parsed at the edge: the body, the transaction in the path, the query.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use wholly::TransactionId;
 
 use crate::problem::{Kind, Problem};
 
-/// A body of JSON with this form. The guard has seen to its type.
+/// A JSON body of this type. The guard has checked its content type.
 pub struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -31,17 +31,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// How long a body may take: in the extensions of each request.
+/// The time limit of a body: in the extensions of each request.
 #[derive(Clone, Copy)]
 pub struct BodyTimeout(pub Duration);
 
-/// The whole body, in its limits of size and time.
+/// The whole body, within its limits of size and time.
 pub async fn read(request: Request) -> Result<Bytes, Problem> {
     let patience = request.extensions().get::<BodyTimeout>().map_or(Duration::MAX, |given| given.0);
     match tokio::time::timeout(patience, Bytes::from_request(request, &())).await {
         Ok(bytes) => bytes.map_err(unreadable),
         Err(_) => {
-            let detail = format!("the body was not there within {patience:?}");
+            let detail = format!("the body did not arrive within {patience:?}");
             Err(Problem::new(Kind::SLOW_BODY, detail))
         }
     }
@@ -108,7 +108,7 @@ impl<S: Send + Sync> FromRequestParts<S> for DefinitionInPath {
     }
 }
 
-/// The query, with this form.
+/// The query, parsed as this type.
 pub struct Query<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {

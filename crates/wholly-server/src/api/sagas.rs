@@ -47,7 +47,7 @@ pub async fn definition(
         .map(|graph| Json(graph.definition().clone()))
 }
 
-/// 201 where it is new, 200 where it was there.
+/// 201 for a new definition, 200 for one that is stored already.
 pub async fn define(
     State(sagas): State<Arc<Sagas>>,
     DefinitionInPath(name, version): DefinitionInPath,
@@ -59,8 +59,8 @@ pub async fn define(
         return Err(Problem::new(
             Kind::INVALID_REQUEST,
             format!(
-                "the path names version {version} of {name:?}, and the definition is version {} \
-                 of {:?}",
+                "the path names version {version} of {name:?}, but the definition is version {} of \
+                 {:?}; make them equal",
                 defined.version, defined.name
             ),
         ));
@@ -96,7 +96,7 @@ pub fn named(
     sagas.get(name, version).ok_or_else(|| {
         let version = version.map(|version| format!(", version {version}")).unwrap_or_default();
         let detail =
-            format!("there is no saga {name:?}{version}; GET /v1/sagas lists those that there are");
+            format!("there is no saga {name:?}{version}; GET /v1/sagas lists the stored ones");
         Problem::new(otherwise, detail)
     })
 }

@@ -35,7 +35,7 @@ pub async fn follow(shared: Arc<ObserverState>, nth: usize) {
             Err(Failed::Store(error)) => {
                 // It may have been begun anew.
                 declared = false;
-                tracing::warn!(feed = %follower.source, %error, "a feed is not read now");
+                tracing::warn!(feed = %follower.source, %error, "the events of a feed cannot be stored, and are read again");
             }
             Err(Failed::Feed(error)) => {
                 declared = false;
@@ -81,9 +81,8 @@ impl Follower<'_> {
         let (info, page) = match self.followed.feed.feed.read(ask).await {
             Ok(read) => read,
             Err(FeedError::Refused(why)) if cursor.is_some() => {
-                tracing::warn!(feed = %self.source, "a feed does not go on from where it was read: \
-                    {why}; it is read again from its earliest event, and what was trimmed before is \
-                    not shown");
+                tracing::warn!(feed = %self.source, "a feed does not go on from its cursor: {why}; \
+                    it is read again from its earliest event, without the events trimmed before it");
                 self.shared.store.forget_cursor(self.source.clone()).await?;
                 return Ok(true);
             }
@@ -95,7 +94,7 @@ impl Follower<'_> {
         self.reached(&page);
         for what in &page.set_aside {
             let (position, why) = (what.position, &what.why);
-            tracing::warn!(feed = %self.source, position, why, "what is no event is not shown");
+            tracing::warn!(feed = %self.source, position, why, "an entry of a feed is not a valid event, and is left out");
         }
         if is_new {
             self.shared.store.take(self.source.clone(), page, now()).await?;
@@ -133,11 +132,11 @@ impl Follower<'_> {
         let is_new = self.trouble(Some(kind));
         lock(&self.followed.read).unreachable = true;
         if is_new {
-            tracing::warn!(feed = %self.source, %error, "a feed is not read; it is tried again");
+            tracing::warn!(feed = %self.source, %error, "a feed cannot be read, and is tried again");
         }
     }
 
-    /// Sets what is wrong; tells whether that is new.
+    /// Sets the trouble, and returns true if it is new.
     fn trouble(&self, kind: Option<TroubleKind>) -> bool {
         self.shared.troubles.set(self.source, None, kind, now())
     }

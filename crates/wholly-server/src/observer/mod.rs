@@ -261,7 +261,7 @@ async fn tend(shared: Arc<ObserverState>, mut ages: Ages) {
             Ok::<_, StoreError>(())
         };
         if let Err(error) = done.await {
-            tracing::warn!(%error, "what was observed of choreographies is not tended");
+            tracing::warn!(%error, "the store of observed choreographies cannot be maintained, and is tried again");
             changed.mark_changed();
         }
     }

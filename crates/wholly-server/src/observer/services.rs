@@ -35,11 +35,11 @@ pub async fn ask(shared: Arc<ObserverState>, nth: usize) {
         if Instant::now() >= declared_until {
             declared_until = Instant::now() + DECLARED_EACH;
             if let Err(error) = declaration(&shared, &followed.feed).await {
-                tracing::warn!(%error, "what a service declares is not kept");
+                tracing::warn!(%error, "a service's declaration cannot be stored");
             }
         }
         if let Err(error) = status(&shared, followed).await {
-            tracing::warn!(%error, "what a service says of itself is not kept");
+            tracing::warn!(%error, "a service's status cannot be stored");
         }
     }
 }
@@ -54,13 +54,13 @@ pub async fn declaration(
         Ok(Some(declaration)) => declaration,
         Ok(None) => return Ok(true),
         Err(error) => {
-            tracing::debug!(service = %feed.source, %error, "a service does not say what it declares");
+            tracing::debug!(service = %feed.source, %error, "a service's declaration cannot be read");
             return Ok(false);
         }
     };
     if declaration.service != feed.source {
         tracing::warn!(feed = %feed.source, service = %declaration.service,
-            "beside a feed another service declares its part; that is passed over");
+            "the declaration beside a feed is another service's, and is ignored");
         return Ok(true);
     }
     if shared.store.declare(feed.source.clone(), declaration).await? {
@@ -74,7 +74,7 @@ pub async fn declaration(
 async fn status(shared: &ObserverState, followed: &Followed) -> Result<(), StoreError> {
     let feed = &followed.feed;
     let said = feed.feed.status().await.unwrap_or_else(|error| {
-        tracing::debug!(service = %feed.source, %error, "a service does not say how it stands");
+        tracing::debug!(service = %feed.source, %error, "a service's status cannot be read");
         None
     });
     *lock(&followed.stands) = said.as_ref().map(|status| measures(feed, status));

@@ -60,13 +60,13 @@ pub struct Store {
 #[non_exhaustive]
 pub enum StoreError {
     /// SQLite says so.
-    #[error("what was observed cannot be read or written in {}: {why}", .file.display())]
+    #[error("the observed choreographies cannot be read or written in {}: {why}", .file.display())]
     Database { file: PathBuf, why: rusqlite::Error },
-    /// The file is of no use, and cannot be set aside.
-    #[error("{} cannot be set aside: {why}; move it away", .file.display())]
+    /// The file is unusable, and cannot be renamed.
+    #[error("{} is unusable and cannot be renamed: {why}; move it away", .file.display())]
     Quarantined { file: PathBuf, why: io::Error },
     /// The thread that was to do it is gone.
-    #[error("what was observed cannot be read or written now; ask again")]
+    #[error("the observed choreographies cannot be read or written now; try again")]
     Gone,
 }
 
@@ -154,8 +154,8 @@ fn anew(file: &Path, why: &str) -> Result<Connection, StoreError> {
     };
     let aside = with("-set-aside");
     tracing::warn!(
-        "what was observed of choreographies is read again from the feeds, for {} cannot be used: \
-         {why}; the file is now {}",
+        "the observed choreographies are read again from the feeds, because {} cannot be used: \
+         {why}; the file was renamed to {}",
         file.display(),
         aside.display()
     );

@@ -210,7 +210,7 @@ pub(super) fn leave_out(db: &Connection, correlation: &Correlation) -> rusqlite:
         .query_row([correlation.as_str()], |row| number(row, 0))
         .optional()?;
     if count == Some(1) {
-        tracing::warn!(%correlation, "a choreography has very many events; not all are kept");
+        tracing::warn!(%correlation, "a choreography has more events than the limit; the others are not kept");
     }
     Ok(())
 }

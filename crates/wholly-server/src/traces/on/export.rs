@@ -33,26 +33,27 @@ const QUEUE: usize = 8_192;
 const BATCH: usize = 512;
 /// How long the first span of a request waits for others.
 const GATHER: Duration = Duration::from_secs(1);
-/// How long one request may take.
+/// The time limit of one request.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The most of an answer that is read, in bytes.
+/// The most bytes of an answer that are read.
 const ANSWER_LIMIT: usize = 64 * 1024;
 
-/// Where spans are told.
+/// The queue of spans to the collector.
 pub(super) struct Exporter {
     queue: mpsc::Sender<ExporterMessage>,
     pub dropped: Counter,
-    /// It was said that the queue is full, and it has not been empty since.
+    /// True after the warning about a full queue, until the queue is empty again.
     is_full: Arc<AtomicBool>,
 }
 
 enum ExporterMessage {
     Span(Box<SpanData>),
-    /// Send what there is, and say so.
+    /// Send all spans, then answer.
     Flush(oneshot::Sender<()>),
 }
 
-/// Whether one of OpenTelemetry's variables names a collector. It counts before the configuration.
+/// True if one of OpenTelemetry's variables names a collector. It takes precedence over the
+/// configuration.
 pub(super) fn by_variable() -> bool {
     [OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT]
         .into_iter()
@@ -94,7 +95,7 @@ impl Exporter {
             self.dropped.inc();
             if !self.is_full.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
-                    "traces are dropped: {QUEUE} spans wait for the collector, which is too slow"
+                    "spans are dropped: {QUEUE} spans wait for the collector, which is too slow"
                 );
             }
         }
@@ -129,8 +130,8 @@ async fn export(
             _ => exporter.export(batch).await,
         };
         match (&sent, is_down) {
-            (Err(why), false) => tracing::warn!("the collector takes no traces: {why}"),
-            (Ok(()), true) => tracing::info!("the collector takes traces again"),
+            (Err(why), false) => tracing::warn!("the collector does not accept spans: {why}"),
+            (Ok(()), true) => tracing::info!("the collector accepts spans again"),
             _ => {}
         }
         is_down = sent.is_err();
