@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::io;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use wholly_client::{
-    Choreography, ChoreographySummary, Client, PublishedEvent, Reaction, Timestamp, TransactionId,
+    Choreography, ChoreographySummary, Client, Pattern, PublishedEvent, Reaction, Timestamp,
+    TransactionId,
 };
 
 use super::exit::{Exit, Failed};
@@ -13,8 +15,12 @@ use super::list::STATE;
 use super::screen::{Paint, Screen};
 use super::time;
 
-/// The patterns that an id may belong to.
-pub const PATTERNS: [&str; 3] = ["two-phase", "saga", "choreography"];
+/// Reads the pattern that an id belongs to.
+pub fn pattern() -> impl TypedValueParser<Value = Pattern> {
+    let words = wholly_core::Pattern::ALL.iter().map(|pattern| pattern.as_str());
+    PossibleValuesParser::new(words.chain(["choreography"]))
+        .map(|word| Pattern::from(word.as_str()))
+}
 
 /// The transaction or choreography that a command is about.
 #[derive(Args)]
@@ -23,8 +29,8 @@ pub struct IdArguments {
     #[arg(value_name = "ID")]
     pub id: String,
     /// The pattern, if the id is ambiguous.
-    #[arg(long, value_parser = PATTERNS)]
-    pub pattern: Option<String>,
+    #[arg(long, value_parser = pattern())]
+    pub pattern: Option<Pattern>,
 }
 
 /// A transaction of the coordinator, or one that is only observed.
@@ -42,7 +48,7 @@ pub struct UnparsedId {
 impl IdArguments {
     pub fn subject(self) -> Subject {
         let Self { id: correlation, pattern } = self;
-        if pattern.as_deref() == Some("choreography") {
+        if pattern == Some(Pattern::Choreography) {
             return Subject::Choreography(UnparsedId { correlation, no_id: None });
         }
         match correlation.parse::<TransactionId>() {

@@ -30,15 +30,15 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// How a transaction stands.
+    /// The exit code for a transaction in this state.
     pub fn of(state: &State, settled: bool, stuck: bool) -> Self {
         match state {
             _ if stuck => Self::Stuck,
             _ if !settled => Self::Unsettled,
             State::Aborted | State::Compensated => Self::Undone,
+            State::Committed | State::Completed => Self::Done,
             // Only an operator can find out how it ended.
-            State::Unknown => Self::Stuck,
-            _ => Self::Done,
+            _ => Self::Stuck,
         }
     }
 }

@@ -47,13 +47,14 @@ impl Paint {
         }
     }
 
-    /// What stands for a state.
+    /// The colour of a state.
     pub fn of(state: &State, settled: bool, stuck: bool) -> Self {
         match state {
             _ if stuck => Self::Bad,
             _ if !settled => Self::Under,
             State::Aborted | State::Compensated => Self::Undone,
-            _ => Self::Good,
+            State::Committed | State::Completed => Self::Good,
+            _ => Self::Bad,
         }
     }
 }

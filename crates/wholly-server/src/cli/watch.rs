@@ -4,10 +4,10 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
-use wholly_client::{FeedEvent, FeedItem, Trimmed};
+use wholly_client::{FeedEvent, FeedItem, Pattern, Trimmed};
 
 use super::ask::{Ask, EXIT_CODES};
-use super::choreographies::{self, IdArguments, PATTERNS, Subject};
+use super::choreographies::{self, IdArguments, Subject};
 use super::exit::Exit;
 use super::screen::{Paint, Screen};
 use super::{record, time};
@@ -34,8 +34,8 @@ pub struct Watch {
     #[arg(value_name = "ID")]
     id: Option<String>,
     /// The pattern, if the id is ambiguous.
-    #[arg(long, value_parser = PATTERNS, conflicts_with = "all")]
-    pattern: Option<String>,
+    #[arg(long, value_parser = choreographies::pattern(), conflicts_with = "all")]
+    pattern: Option<Pattern>,
     /// Follow all transactions, until the command is interrupted.
     #[arg(long)]
     all: bool,

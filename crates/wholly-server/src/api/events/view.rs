@@ -10,8 +10,8 @@ use serde::Serialize;
 use wholly::saga::{self, Resolution, StepDefinition};
 use wholly::two_phase::{self, AbortReason, Decision, StartedBranch, Vote};
 use wholly::{
-    BranchName, EventId, FeedEvent, Key, LogId, Name, ParticipantName, Pattern, Record, Recorded,
-    State, StepName, Timestamp, TransactionId,
+    BranchName, EventId, FeedEvent, Key, LogId, Name, PartState, ParticipantName, Pattern, Record,
+    Recorded, State, StepName, Timestamp, TransactionId,
 };
 
 /// The block that says up to where events were trimmed. It has no id: what is still there of the time
@@ -69,8 +69,8 @@ enum RecordDocument<'a> {
     Acknowledged(u16),
     Heuristic(u16, &'a str),
     Stuck(u16, &'a str),
-    Resolved(u16, &'static str, &'a str),
-    Decided(&'static str, &'a str),
+    Resolved(u16, PartState, &'a str),
+    Decided(Decision, &'a str),
     Released(LogId, &'a str),
     Completed(u16),
     Refused(u16, &'a str),
@@ -165,10 +165,14 @@ impl<'a> NamedRecord<'a> {
             }
             R::Stuck(of, why) => Self::part("stuck", *of, RecordDocument::Stuck(*of, why)),
             R::Resolved(of, decision, why) => {
-                Self::part("resolved", *of, RecordDocument::Resolved(*of, said(*decision), why))
+                let r#as = match decision {
+                    Decision::Committed => PartState::Committed,
+                    Decision::Aborted => PartState::Aborted,
+                };
+                Self::part("resolved", *of, RecordDocument::Resolved(*of, r#as, why))
             }
             R::Decided(decision, why) => {
-                Self::whole("decided", RecordDocument::Decided(said(*decision), why))
+                Self::whole("decided", RecordDocument::Decided(*decision, why))
             }
             R::Released(under, why) => {
                 Self::whole("released", RecordDocument::Released(*under, why))
@@ -202,8 +206,8 @@ impl<'a> NamedRecord<'a> {
             R::Stuck(of, why) => Self::part("stuck", *of, RecordDocument::Stuck(*of, why)),
             R::Resolved(of, resolution, why) => {
                 let r#as = match resolution {
-                    Resolution::Completed(_output) => "completed",
-                    Resolution::Compensated => "compensated",
+                    Resolution::Completed(_output) => PartState::Completed,
+                    Resolution::Compensated => PartState::Compensated,
                 };
                 Self::part("resolved", *of, RecordDocument::Resolved(*of, r#as, why))
             }
@@ -212,13 +216,6 @@ impl<'a> NamedRecord<'a> {
             }
             R::Settled => Self::whole("settled", RecordDocument::Settled),
         }
-    }
-}
-
-fn said(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Committed => "committed",
-        Decision::Aborted => "aborted",
     }
 }
 
