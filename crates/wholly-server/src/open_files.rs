@@ -24,7 +24,7 @@ pub fn make_room(config: &Config) {
     if may < needed {
         let connections = config.limits.connections;
         tracing::warn!(
-            "the server may open {may} files, but {connections} connections with the slots of all \
+            "the server may have {may} open files, but {connections} connections with the slots of all \
              participants need {needed}: raise its limit (LimitNOFILE, ulimit -n), or lower \
              `connections` in [limits]"
         );
