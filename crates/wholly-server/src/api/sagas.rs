@@ -17,7 +17,7 @@ use crate::problem::{Kind, Problem};
 use crate::sagas::{Sagas, StoreError, Stored};
 
 #[derive(Serialize)]
-pub struct Listed {
+pub struct DefinitionsDocument {
     sagas: Vec<Defined>,
 }
 
@@ -34,9 +34,9 @@ impl From<&Definition> for Defined {
     }
 }
 
-pub async fn list(State(sagas): State<Arc<Sagas>>) -> Json<Listed> {
+pub async fn list(State(sagas): State<Arc<Sagas>>) -> Json<DefinitionsDocument> {
     let sagas = sagas.all().iter().map(|graph| graph.definition().into()).collect();
-    Json(Listed { sagas })
+    Json(DefinitionsDocument { sagas })
 }
 
 pub async fn definition(

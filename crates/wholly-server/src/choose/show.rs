@@ -5,7 +5,7 @@ use super::advice::{Applied, Objection, Recommendation, Turn, Unknown};
 use super::approach::Approach;
 use super::care::Care;
 use super::case::Question;
-use super::considered::Verdict;
+use super::considered::OptionVerdict;
 use super::figures::Figures;
 use super::works::{Source, Work};
 use crate::cli::screen::{Paint, Screen, wrapped};
@@ -112,7 +112,7 @@ impl<'a> AdvicePage<'a> {
             let head = self.screen.cell(paint, &option.name(), OPTION);
             let (mut head, mut verdict) = (format!("  {head}"), verdict);
             // The reasons of the advice stand above.
-            if judged.verdict == Verdict::Advised || judged.reasons.is_empty() {
+            if judged.verdict == OptionVerdict::Advised || judged.reasons.is_empty() {
                 self.hanging(&head, OPTION + 2, Paint::Plain, &verdict, &[]);
                 continue;
             }
@@ -297,17 +297,17 @@ fn keys(questions: &[Question]) -> String {
 }
 
 /// The colour of an option, and how its reasons begin.
-fn verdict(verdict: &Verdict, outcome: Recommendation) -> (Paint, String) {
+fn verdict(verdict: &OptionVerdict, outcome: Recommendation) -> (Paint, String) {
     match verdict {
-        Verdict::Advised => (Paint::Good, "Yes, this is the advice.".to_owned()),
-        Verdict::WouldDo => {
+        OptionVerdict::Advised => (Paint::Good, "Yes, this is the advice.".to_owned()),
+        OptionVerdict::WouldDo => {
             let says = format!("It would do, with more to write and to run than {outcome}.");
             (Paint::Undone, says)
         }
-        Verdict::LessSuited => (Paint::Undone, "It would do, but suits less. ".to_owned()),
-        Verdict::MayBeRuledOut(assumed) => {
+        OptionVerdict::LessSuited => (Paint::Undone, "It would do, but suits less. ".to_owned()),
+        OptionVerdict::MayBeRuledOut(assumed) => {
             (Paint::Undone, format!("Not as long as this is unknown: {}. ", keys(assumed)))
         }
-        Verdict::No => (Paint::Bad, "No. ".to_owned()),
+        OptionVerdict::No => (Paint::Bad, "No. ".to_owned()),
     }
 }

@@ -9,7 +9,7 @@ use super::case::{
     Answer, Answers, Case, Contention, Databases, HowLong, HowMany, Outage, PartialAnswers,
     Prepare, Question, Readers, ServiceOwners, Undo,
 };
-use super::considered::{Considered, Verdict};
+use super::considered::{Considered, OptionVerdict};
 use super::file;
 use super::rules::{Effect, RULES, Rule};
 
@@ -297,9 +297,9 @@ fn the_lesson_has_the_lessons_answer() {
     }
     let verdict = |option: Considered| option.judged(&advice).verdict;
     let options = given.considered.unwrap();
-    let verdicts: Vec<Verdict> = options.iter().copied().map(verdict).collect();
-    let no = Verdict::No;
-    assert_eq!(verdicts, [no.clone(), Verdict::Advised, no.clone(), no]);
+    let verdicts: Vec<OptionVerdict> = options.iter().copied().map(verdict).collect();
+    let no = OptionVerdict::No;
+    assert_eq!(verdicts, [no.clone(), OptionVerdict::Advised, no.clone(), no]);
     for option in options {
         let reasons = option.judged(&advice).reasons;
         assert!(

@@ -52,7 +52,7 @@ impl Events {
             feed = feed.token(token.expose())?;
         }
         let listener = TcpListener::bind(("127.0.0.1", self.listen)).await?;
-        let service = Service { command: self.command, running: None };
+        let service = ServiceProcess { command: self.command, running: None };
         let report = follower_conformance(feed, listener, service).await?;
         for check in &report.checks {
             let (word, seen) = match &check.verdict {
@@ -67,12 +67,12 @@ impl Events {
 }
 
 /// The service as a process of the suite, which ends with it; or one that runs elsewhere.
-struct Service {
+struct ServiceProcess {
     command: Vec<String>,
     running: Option<Child>,
 }
 
-impl Process for Service {
+impl Process for ServiceProcess {
     async fn kill(&mut self) -> bool {
         match self.running.as_mut() {
             Some(running) => running.kill().await.is_ok(),

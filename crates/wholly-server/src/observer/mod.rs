@@ -108,7 +108,7 @@ pub struct ServiceMeasures {
 }
 
 /// A choreography with its timeline.
-pub struct Choreography {
+pub struct ObservedChoreography {
     pub row: ChoreographyRow,
     pub events: Vec<TimelineEvent>,
 }
@@ -165,12 +165,12 @@ impl Observer {
     ///
     /// # Errors
     /// The store's.
-    pub async fn get(&self, of: &Correlation) -> Result<Option<Choreography>, StoreError> {
+    pub async fn get(&self, of: &Correlation) -> Result<Option<ObservedChoreography>, StoreError> {
         let Some(all) = self.shared.store.all_of(of.clone()).await? else { return Ok(None) };
         let StoredChoreography { row, events, parked, declared } = all;
         let reported = services::reported(&self.shared, &events, &declared).await;
         let events = timeline::timeline(events, &parked, &declared, &reported);
-        Ok(Some(Choreography { row, events }))
+        Ok(Some(ObservedChoreography { row, events }))
     }
 
     /// Waits until a choreography has another revision than this, but no longer than this time.

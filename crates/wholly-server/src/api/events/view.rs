@@ -23,7 +23,7 @@ pub fn trimmed(up_to: EventId) -> Bytes {
 /// The event as the block of a stream that carries it.
 pub fn block(event: &FeedEvent) -> Bytes {
     let NamedRecord { name, branch, record } = NamedRecord::of(&event.record);
-    let data = Data {
+    let data = EventDocument {
         transaction: event.transaction,
         at: event.at,
         name: event.name.as_ref(),
@@ -42,7 +42,7 @@ pub fn block(event: &FeedEvent) -> Bytes {
 }
 
 #[derive(Serialize)]
-struct Data<'a> {
+struct EventDocument<'a> {
     transaction: TransactionId,
     at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ struct Data<'a> {
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum RecordDocument<'a> {
-    Started(Started<'a>),
+    Started(StartedDocument<'a>),
     Vote(u16, &'a Vote),
     Lost(u16),
     Committed,
@@ -82,7 +82,7 @@ enum RecordDocument<'a> {
 }
 
 #[derive(Serialize)]
-struct Started<'a> {
+struct StartedDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -138,9 +138,10 @@ impl<'a> NamedRecord<'a> {
     fn of_two_phase(record: &'a two_phase::Record) -> Self {
         use two_phase::Record as R;
         match record {
-            R::Started(started) => {
-                Self::whole("started", RecordDocument::Started(Started::of_two_phase(started)))
-            }
+            R::Started(started) => Self::whole(
+                "started",
+                RecordDocument::Started(StartedDocument::of_two_phase(started)),
+            ),
             R::Vote(of, vote) => match vote {
                 Vote::Yes | Vote::ReadOnly | Vote::No(_) => {
                     Self::part("vote", *of, RecordDocument::Vote(*of, vote))
@@ -185,7 +186,7 @@ impl<'a> NamedRecord<'a> {
         use saga::{Reason, Record as R};
         match record {
             R::Started(started) => {
-                Self::whole("started", RecordDocument::Started(Started::of_saga(started)))
+                Self::whole("started", RecordDocument::Started(StartedDocument::of_saga(started)))
             }
             R::Lost(of) => Self::part("lost", *of, RecordDocument::Lost(*of)),
             R::Completed(of, _output) => {
@@ -219,7 +220,7 @@ impl<'a> NamedRecord<'a> {
     }
 }
 
-impl<'a> Started<'a> {
+impl<'a> StartedDocument<'a> {
     fn of_two_phase(started: &'a two_phase::Started) -> Self {
         let two_phase::Started { name: _, key, trace: _, deadline, one_phase, branches } = started;
         let participant =

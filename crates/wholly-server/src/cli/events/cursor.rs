@@ -30,7 +30,7 @@ pub struct CursorCommand {
     feed: ServiceName,
     /// The position to go on after: earliest, now, or POSITION.ID of an event.
     #[arg(long, value_name = "PLACE", requires = "reason")]
-    to: Option<Place>,
+    to: Option<NewCursor>,
     /// The reason, which is recorded.
     #[arg(long, requires = "to")]
     reason: Option<String>,
@@ -43,13 +43,13 @@ pub struct CursorCommand {
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum NewCursor {
     Earliest,
     Now,
     After(Cursor),
 }
 
-impl std::str::FromStr for Place {
+impl std::str::FromStr for NewCursor {
     type Err = wholly_events::InvalidCursor;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -81,11 +81,11 @@ impl CursorCommand {
     }
 
     /// The place as a cursor, for which the feed is asked where only it knows.
-    async fn place(&self, to: &Place) -> Result<Cursor, DatabaseError> {
+    async fn place(&self, to: &NewCursor) -> Result<Cursor, DatabaseError> {
         let start = match to {
-            Place::After(cursor) => return Ok(cursor.clone()),
-            Place::Earliest => Start::Earliest,
-            Place::Now => Start::Now,
+            NewCursor::After(cursor) => return Ok(cursor.clone()),
+            NewCursor::Earliest => Start::Earliest,
+            NewCursor::Now => Start::Now,
         };
         let usage = |why: String| DatabaseError::Usage(why);
         let missing = || usage("earliest and now need the feed's address: --url".to_owned());

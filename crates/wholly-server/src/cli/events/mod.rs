@@ -41,11 +41,11 @@ enum Command {
   wholly events schema postgres > migrations/0007_wholly_events.sql")]
 struct Schema {
     /// The database.
-    dialect: Kind,
+    dialect: DialectArgument,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Kind {
+enum DialectArgument {
     /// SQLite, 3.35 or later.
     Sqlite,
     /// PostgreSQL, 13 or later.
@@ -86,7 +86,7 @@ impl EventsCommand {
     }
 }
 
-impl Kind {
+impl DialectArgument {
     fn dialect(self) -> Dialect {
         match self {
             Self::Sqlite => Dialect::Sqlite,
