@@ -1,4 +1,4 @@
-//! Who may do what: tokens, client certificates, and the roles that they have.
+//! Access control: tokens, client certificates, and their roles.
 //!
 //! A token is 32 random bytes, so nobody finds it by trying, and its plain SHA-256 is all that the
 //! configuration keeps: a slow hash with a salt protects what people choose, and would here only
@@ -125,13 +125,13 @@ pub struct Rate {
     pub burst: u32,
 }
 
-/// How fast something came so far, by the generic cell rate algorithm: all that is remembered is
-/// when what came would have come at the even rate.
+/// A rate limiter by the generic cell rate algorithm. Its only state is the time at which the
+/// requests so far would have ended at the even rate.
 #[derive(Debug, Default)]
 pub struct RateLimiter(Mutex<Option<Instant>>);
 
 impl RateLimiter {
-    /// Whether one more may come now; else after how long.
+    /// Takes one request if the rate permits it now. Otherwise returns the time to wait.
     pub fn take(&self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let interval = Duration::from_secs(1) / rate.per_second.max(1);
         let mut even = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -27,10 +27,10 @@ use wholly::{Coordinator, ParticipantName, Pattern, Snapshot, State, Timestamp, 
 pub use observed::Watched;
 pub use webhook::Webhook;
 
-/// Since when which of these, as transactions, are stuck.
+/// The stuck subjects, each with the time since when.
 type Stuck<K> = BTreeMap<K, Timestamp>;
 
-/// How many changes are looked up at once: the loop must not wait for a long look.
+/// The most changes that are looked up at once: the loop must not wait for long.
 const AT_ONCE: usize = 256;
 /// The pauses after a failure double from the first up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ struct Change<K> {
     stuck: bool,
 }
 
-/// What a webhook is sent.
+/// A message to the webhook.
 #[derive(Serialize)]
 struct Message {
     #[serde(skip)]
@@ -148,7 +148,7 @@ async fn tell_changes<T: Alerting>(
     }
 }
 
-/// What the webhook does not know, beginning behind `after`; in their order.
+/// The changes that the webhook does not know, in their order, from behind `after` on.
 fn differences<K: Ord + Clone>(
     stuck: &Stuck<K>,
     told: &Stuck<K>,

@@ -65,7 +65,7 @@ use crate::traces::Traces;
 pub use events::Broadcaster;
 pub use guard::CallerName;
 
-/// What the routes work with.
+/// The state of the routes.
 #[derive(Clone, FromRef)]
 pub struct Served {
     pub coordinator: Coordinator,

@@ -16,7 +16,7 @@ const LIMIT: usize = 1 << 20;
 
 const AGENT: &str = concat!("wholly/", env!("CARGO_PKG_VERSION"));
 
-/// Why there is no text.
+/// The error of a fetch.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 enum FetchError {

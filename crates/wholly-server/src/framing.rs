@@ -239,7 +239,7 @@ mod tests {
          POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n\
          2;x=y\r\n\n\n\r\n0\r\nTrailer: x\r\n\r\nGET / HTTP/1.0\r\n\r\n";
 
-    /// Where the bytes are malformed, given in pieces of this size.
+    /// The first malformed byte, if the bytes come in pieces of this size.
     fn malformed(text: &str, size: usize) -> Option<usize> {
         let mut scan = Scan::default();
         let pieces = text.as_bytes().chunks(size).enumerate();

@@ -1,4 +1,4 @@
-//! How many files the server may have open: each connection is one.
+//! The limit on open files: each connection is one.
 //!
 //! Many systems start a program with a low limit, for the sake of those that use `select`, and let
 //! it raise that one up to another, which is far higher.

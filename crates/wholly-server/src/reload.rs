@@ -20,20 +20,20 @@ use crate::traces::Traces;
 /// The sections that are taken up without a restart, at least in part.
 const TAKEN_UP: [&str; 5] = ["participants", "tokens", "clients", "limits", "tls"];
 
-/// What reading the configuration again did.
+/// The result of a reload.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
     /// Participants that are new, and those that are called otherwise than before.
     new_participants: Vec<String>,
     changed_participants: Vec<String>,
-    /// What is written otherwise than the server does, until it is started again.
+    /// The changed keys that take effect only after a restart.
     needs_restart: Vec<String>,
 }
 
 /// Somebody who waits until the configuration was read again.
 pub type ReloadRequest = oneshot::Sender<Result<Reloaded, ConfigError>>;
 
-/// What is needed to read the configuration again.
+/// The state of the reloader.
 pub struct Reloader {
     source: Source,
     listen: Listen,
@@ -129,7 +129,7 @@ impl Reloader {
     }
 }
 
-/// How each participant is written, with what its secrets are: a file may have another one now.
+/// A hash of each participant's section with its secrets, which may have changed in their files.
 fn participants(written: &toml::Table) -> BTreeMap<String, Sha256> {
     let sections = written.get("participants").and_then(toml::Value::as_table);
     let fingerprint = |section: &toml::Value| {

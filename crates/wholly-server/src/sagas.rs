@@ -19,14 +19,14 @@ const LIMIT: usize = 10_000;
 /// Definitions by name and version.
 #[derive(Default)]
 pub struct Sagas {
-    /// Where they are; without it there are none.
+    /// The folder of the definitions; without one there are none.
     folder: Option<PathBuf>,
     known: RwLock<BTreeMap<Name, BTreeMap<u32, Arc<Graph>>>>,
     /// One is stored at a time.
     storing: Mutex<()>,
 }
 
-/// Why a folder's definitions cannot be used.
+/// The error of a folder whose definitions cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The folder cannot be read.
@@ -53,7 +53,7 @@ pub enum StoreError {
     Storage(#[from] io::Error),
 }
 
-/// What storing did.
+/// The result of storing a definition.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stored {
     New,
@@ -177,7 +177,7 @@ fn write(folder: &Path, graph: &Graph) -> io::Result<()> {
     })
 }
 
-/// What is safe in a file's name on every system, and still readable.
+/// A text that is safe as a file name on every system, and still readable.
 fn file_name(name: &Name) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     name.as_str().chars().map(safe).take(64).collect()

@@ -36,7 +36,7 @@ pub struct BranchDocument {
     payload: Box<RawValue>,
 }
 
-/// Why a document describes no transaction in two phases.
+/// The error of a document that is not a two-phase transaction.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TwoPhaseError {

@@ -21,7 +21,7 @@ impl TransactionFile {
     /// Reads a file; `-` is the standard input. That it makes sense is for the server to say.
     ///
     /// # Errors
-    /// Where it cannot be read, or is neither JSON nor TOML.
+    /// When it cannot be read, or is neither JSON nor TOML.
     pub fn read(file: PathBuf) -> Result<Self, FileError> {
         match read_text(&file) {
             Ok(text) => Self::of(file, text),
@@ -32,7 +32,7 @@ impl TransactionFile {
     /// The transaction in a file with this text.
     ///
     /// # Errors
-    /// Where it is neither JSON nor TOML.
+    /// When it is neither JSON nor TOML.
     pub fn of(file: PathBuf, text: String) -> Result<Self, FileError> {
         let converted = match Format::of_file(&file).unwrap_or_else(|| Format::of_text(&text)) {
             Format::Json => match serde_json::from_str::<&RawValue>(&text) {
@@ -75,7 +75,7 @@ impl TransactionFile {
         }
     }
 
-    /// Where in the file is what is sent at this byte.
+    /// The place in the file of this byte of the submission.
     fn source(&self, at: usize) -> usize {
         match &self.converted {
             Some(converted) => converted.source(at),

@@ -22,7 +22,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// None where the configuration names no feed.
 pub type Observing = Option<Arc<Observer>>;
 
-/// Which of them, and how many in a page. All that is named must match.
+/// The filter of the list, and the size of a page. A choreography must match every member.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChoreographiesQuery {
@@ -81,13 +81,13 @@ struct ChoreographySummary {
 pub struct ChoreographyDocument {
     #[serde(flatten)]
     listed: ChoreographySummary,
-    /// Why an operator should look.
+    /// The reasons why an operator is needed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Timestamp>,
     revision: u64,
-    /// How many events there were that are not shown.
+    /// The number of events that are not shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<u64>,
     events: Vec<TimelineEvent>,
@@ -117,7 +117,7 @@ pub async fn list(
     }))
 }
 
-/// How to wait for a change.
+/// The wait for a change.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WaitQuery {

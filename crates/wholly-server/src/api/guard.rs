@@ -1,13 +1,13 @@
-//! What every request passes before its route: who asks, whether they may, how fast, how much.
+//! The checks of every request before its route: its caller, role, rate and size.
 //!
-//! INVARIANT: nothing of a request but its head is read before it is known who asks.
+//! INVARIANT: only the head of a request is read before its caller is known.
 //!
-//! What a page of another origin may have sent is turned away first: it must neither be in the
-//! audit nor use up what its user may send.
+//! A request that a page of another origin may have sent is refused first: it must neither be in the
+//! audit nor use up its user's rate.
 //!
-//! What changes something by hand is written to the audit before it begins, here and not in the
-//! routes, so that none can forget it. It then runs in a task of its own: a client that hangs up
-//! does not keep its outcome from the audit.
+//! An operator's action is written to the audit before it begins, here and not in the routes, so
+//! that none can forget it. It then runs in a task of its own: its outcome reaches the audit even if
+//! the client hangs up.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ use crate::problem::{Kind, Problem};
 #[derive(Clone, Debug)]
 pub struct CallerName(pub Arc<str>);
 
-/// The caller to whom keys may belong: in the extensions where the configuration names who may call.
+/// The caller to whom keys may belong: in the extensions if the configuration names callers.
 #[derive(Clone, Debug)]
 pub struct KeyOwner(pub Name);
 

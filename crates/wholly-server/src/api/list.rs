@@ -13,7 +13,7 @@ use crate::problem::{Kind, Problem};
 /// The most transactions that a page has.
 const LIMIT: usize = 1_000;
 
-/// Which of the transactions, and how many in a page. All that is named must match.
+/// The filter of the list, and the size of a page. A transaction must match every member.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransactionsQuery {

@@ -1,5 +1,4 @@
-//! What an operator and their tools ask: is it alive, is it ready, what did it do, and who is it
-//! in touch with.
+//! The routes for observation: liveness, readiness, metrics and participants.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,7 +19,7 @@ use crate::metrics::{Metrics, OPEN_METRICS, PROMETHEUS, Request as Label, promet
 use crate::problem::{Kind, Problem};
 use crate::stopping::{Phase, Stopping};
 
-/// How the coordinator is.
+/// The health of the coordinator.
 #[derive(Serialize)]
 struct StatusDocument {
     status: &'static str,
@@ -87,7 +86,7 @@ pub async fn metrics(
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-/// Whether `Accept` names OpenMetrics, and does not like the other text better.
+/// True if `Accept` names OpenMetrics, and does not prefer the other format.
 fn wants_open_metrics(headers: &HeaderMap) -> bool {
     let weight = |kind: &str| {
         let accepted = headers.get_all(header::ACCEPT).iter().flat_map(|value| value.to_str());
@@ -98,8 +97,8 @@ fn wants_open_metrics(headers: &HeaderMap) -> bool {
     open_metrics > 0.0 && open_metrics >= weight("text/plain")
 }
 
-/// How much a range of `Accept` wishes for a type, from 0, not at all, to 1; `None`: it names
-/// another type (RFC 9110, section 12.4.2).
+/// The weight that a range of `Accept` gives a type, from 0 to 1 (RFC 9110, section 12.4.2); `None`
+/// if it names another type.
 fn weight_in(range: &str, kind: &str) -> Option<f32> {
     let mut parts = range.split(';').map(str::trim);
     if !parts.next()?.eq_ignore_ascii_case(kind) {

@@ -1,4 +1,4 @@
-//! What can be asked of one transaction.
+//! The routes that read one transaction.
 
 use axum::Json;
 use axum::extract::State;

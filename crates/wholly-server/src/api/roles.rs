@@ -1,4 +1,4 @@
-//! What a caller needs for each route.
+//! The requirement of each route.
 //!
 //! INVARIANT: a route that is not here is not there: the guard answers 404, and 405 to a method
 //! that is not here, whatever the router has. So nothing new is open by accident.
@@ -49,7 +49,7 @@ const ROUTES: &[(&str, &str, Requirement)] = &[
     ("/readyz", "GET", Nothing),
 ];
 
-/// What the route needs for this method; else the methods that it has, of which there may be none.
+/// The requirement of a route and method; else all methods of the route, if there are any.
 pub fn requirement(route: &str, method: &Method) -> Result<Requirement, Vec<&'static str>> {
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
     let mut others = Vec::new();

@@ -141,7 +141,7 @@ fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(Kind::INVALID_REQUEST, detail)
 }
 
-/// How a transaction ended.
+/// The end of a transaction.
 #[derive(Serialize)]
 struct Settled {
     id: TransactionId,
@@ -169,7 +169,7 @@ impl Settled {
     }
 }
 
-/// What each step gave, by its name.
+/// The output of each step, by the step's name.
 struct Outputs(Completed);
 
 impl Serialize for Outputs {

@@ -13,7 +13,7 @@ const COLUMNS: usize = 79;
 /// Asks each of the questions, and keeps the answers. False where the input ends before.
 ///
 /// # Errors
-/// Where the input cannot be read, or the questions cannot be written.
+/// When the input cannot be read, or the questions cannot be written.
 pub fn ask(
     questions: &[Question],
     given: &mut PartialAnswers,

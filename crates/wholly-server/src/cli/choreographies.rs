@@ -183,7 +183,7 @@ fn paint_of(event: &PublishedEvent) -> Paint {
     }
 }
 
-/// What was shown of a choreography already.
+/// The events and reasons of a choreography that were shown already.
 #[derive(Default)]
 struct ShownBefore {
     events: HashSet<(String, String)>,

@@ -9,7 +9,7 @@ use wholly_terminal::text::without_passwords;
 
 use super::{Format, Located, read};
 
-/// Why a file gives nothing that is of use.
+/// The error of a file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
@@ -18,7 +18,7 @@ pub enum FileError {
     /// It makes no sense as a whole.
     #[error("{}: {why}", FileLabel(.file))]
     Refused { file: PathBuf, why: String },
-    /// What it says makes no sense: a line a problem.
+    /// The content is invalid: one line for each problem.
     #[error("{}", Lines { file, problems })]
     Invalid { file: PathBuf, problems: Vec<Located> },
 }
@@ -57,7 +57,7 @@ pub fn read_text(file: &Path) -> io::Result<String> {
     }
 }
 
-/// What people call a file that `read_text` reads.
+/// The name of an input in messages, where `-` is the standard input.
 pub struct FileLabel<'a>(pub &'a Path);
 
 impl fmt::Display for FileLabel<'_> {

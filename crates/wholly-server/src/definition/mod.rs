@@ -23,7 +23,7 @@ pub use file::{FileError, FileLabel, parse, read_file, read_text};
 use repair::RepairedText;
 pub use toml_as_json::TomlAsJson;
 
-/// How a definition is written.
+/// The format of a definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Toml,
@@ -31,7 +31,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What a file's extension says, if it says it.
+    /// The format that a file's extension names, if it names one.
     pub fn of_file(file: &Path) -> Option<Self> {
         match file.extension()?.to_str()? {
             "toml" => Some(Self::Toml),
@@ -40,7 +40,7 @@ impl Format {
         }
     }
 
-    /// What a text looks like.
+    /// The format that a text looks like.
     pub fn of_text(text: &str) -> Self {
         match text.trim_start().starts_with('{') {
             true => Self::Json,

@@ -1,4 +1,4 @@
-//! Which members a definition has, and of what type: every one that is wrong is found.
+//! The schema of a definition: its members and their types. Every violation is reported.
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -8,9 +8,9 @@ use wholly_core::{Name, OperationName, ParticipantName, Payload, StepName};
 
 use super::json::{elements, members, without_place};
 
-/// What a value must be.
+/// The schema of a value.
 enum Shape {
-    /// What this reads.
+    /// A value that this function can read.
     Value(fn(&str) -> Result<(), serde_json::Error>),
     /// A list of these.
     List(&'static Shape),
@@ -77,7 +77,7 @@ pub struct Violation<'a> {
     pub kind: ViolationKind,
 }
 
-/// What is wrong with a part.
+/// The violation of the schema in a part.
 #[derive(Clone, Copy)]
 pub enum ViolationKind {
     /// It is a value that cannot be read.

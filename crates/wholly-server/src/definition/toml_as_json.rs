@@ -3,14 +3,14 @@
 use toml::Spanned;
 use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
-/// How deep values may nest.
+/// The deepest nesting of values.
 const LEVEL_LIMIT: usize = 100;
 
 /// The JSON that says what a TOML text says.
 #[derive(Default)]
 pub struct TomlAsJson {
     pub json: String,
-    /// Where in the JSON something begins, ascending, and where in the TOML.
+    /// The first byte of each value, in the JSON (ascending) and in the TOML.
     places: Vec<(usize, usize)>,
     /// Values that JSON cannot represent, each with its byte in the TOML. `null` is in their place.
     pub unrepresentable: Vec<(usize, String)>,

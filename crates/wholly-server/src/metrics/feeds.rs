@@ -1,4 +1,4 @@
-//! What is counted of feeds and of the choreographies in them.
+//! The metrics of feeds and of the choreographies in them.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;

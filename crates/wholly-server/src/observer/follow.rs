@@ -53,7 +53,7 @@ struct Follower<'a> {
     source: &'a ServiceName,
 }
 
-/// Why a page was not read, or not taken.
+/// The error of a page that was not read, or not stored.
 enum Failed {
     Feed(FeedError),
     Store(StoreError),
@@ -68,7 +68,7 @@ impl From<StoreError> for Failed {
 impl Follower<'_> {
     /// Reads a page and takes it in; tells whether there was nothing in it.
     ///
-    /// What the service declares comes before its events: without it an end, or a refusal, would be
+    /// The declaration of a service is read before its events: without it an end, or a refusal, would be
     /// an event like any other for a moment.
     async fn read_on(&self, declared: &mut bool) -> Result<bool, Failed> {
         if !*declared {

@@ -1,4 +1,4 @@
-//! Where a choreography stands, from its events, what the services declare, and what waits in them.
+//! The state of a choreography, from its events and the services' declarations and parked events.
 //!
 //! | state | when |
 //! |---|---|
@@ -17,13 +17,13 @@ use wholly_events::{Declaration, EventId, EventType, ServiceName};
 
 use super::store::{Observed, Parked};
 
-/// How long after the last event a cause is waited for that was not read.
+/// The time after the last event during which an unread cause may still come.
 const CAUSE_WAIT: Duration = Duration::from_secs(60);
 
-/// What the services declare.
+/// The services' declarations.
 pub type Declarations = BTreeMap<ServiceName, Declaration>;
 
-/// Where a choreography stands.
+/// The state of a choreography.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ChoreographyState {
     Running,
@@ -31,7 +31,7 @@ pub enum ChoreographyState {
     Compensated,
 }
 
-/// What is judged of a choreography.
+/// The judgement of a choreography.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
     pub state: ChoreographyState,
@@ -39,7 +39,7 @@ pub struct Judged {
     pub deadline: Option<Timestamp>,
     /// The time at which to judge it again, if nothing comes.
     pub due: Option<Timestamp>,
-    /// Why an operator should look; empty where none should.
+    /// The reasons why an operator is needed; empty if none is.
     pub reasons: Vec<String>,
 }
 
@@ -99,8 +99,8 @@ pub fn is_refusal(declared: &Declarations, source: &ServiceName, kind: &EventTyp
     })
 }
 
-/// How long it may take: as the service declares that began it, else the shortest that one of those
-/// declares that published an event of it.
+/// The time limit that the service which began it declares; else the shortest that a service with
+/// an event in it declares.
 fn within<'a>(
     events: &'a [Observed],
     declared: &Declarations,

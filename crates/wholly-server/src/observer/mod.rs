@@ -49,7 +49,7 @@ pub struct Observer {
     _tasks: JoinSet<()>,
 }
 
-/// What its tasks share.
+/// The state that the observer's tasks share.
 struct ObserverState {
     store: Store,
     feeds: Vec<Followed>,
@@ -78,7 +78,7 @@ struct FeedProgress {
     unreachable: bool,
 }
 
-/// What is counted of choreographies.
+/// The counts of choreographies.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     pub by_state: BTreeMap<ChoreographyState, u64>,
@@ -204,12 +204,12 @@ impl Observer {
         self.shared.changed.send_replace(());
     }
 
-    /// Since when which choreographies are stuck.
+    /// The stuck choreographies, each with the time since when.
     pub fn stuck(&self) -> watch::Receiver<BTreeMap<Correlation, Timestamp>> {
         self.shared.stuck.subscribe()
     }
 
-    /// What is wrong with feeds, since when.
+    /// The troubles of feeds, each with the time since when.
     pub fn troubles(&self) -> watch::Receiver<BTreeMap<Trouble, Timestamp>> {
         self.shared.troubles.subscribe()
     }
@@ -285,7 +285,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What is behind a lock is whole after a panic, too: each holder only writes single values.
+/// A poisoned lock is usable: each holder only writes single values.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

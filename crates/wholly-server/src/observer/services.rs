@@ -1,5 +1,5 @@
-//! What a service says of itself: what it declares and how it stands, asked from time to time; and
-//! what its reactions made of an event, asked when somebody looks at it.
+//! The services' own accounts: declarations and statuses, read from time to time, and reactions to
+//! an event, read when a client looks at it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::{
 
 /// The interval at which a service is asked how it stands.
 const EACH: Duration = Duration::from_secs(5);
-/// How often it is asked what it declares, besides before its feed is read: it may be another version.
+/// The interval of reads of its declaration, which a new version changes.
 const DECLARED_EACH: Duration = Duration::from_secs(60);
 /// The most questions for one look at a choreography, how many of them at once, and for how long.
 const QUESTIONS: usize = 200;
@@ -105,7 +105,7 @@ fn measures(feed: &ConfiguredFeed, status: &Status) -> ServiceMeasures {
     }
 }
 
-/// What is wrong with a feed that a service follows, as it says itself.
+/// The trouble of a feed that a service follows, by the service's own status.
 fn trouble_of(feed: &FeedStatus) -> Option<TroubleKind> {
     match (&feed.error, feed.unreachable_since, feed.lag()) {
         (_, Some(_), _) => Some(TroubleKind::Unreachable),
@@ -115,7 +115,7 @@ fn trouble_of(feed: &FeedStatus) -> Option<TroubleKind> {
     }
 }
 
-/// What services say that their reactions made of these events, as far as they do within a moment.
+/// The services' own reports of their reactions to these events, as far as they answer in a moment.
 pub async fn reported(
     shared: &ObserverState,
     events: &[Observed],

@@ -37,7 +37,7 @@ pub struct TimelineEvent {
     pub reactions: Vec<Reaction>,
 }
 
-/// What a service made of an event.
+/// The reaction of a service to an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reaction {
     pub service: ServiceName,
@@ -62,7 +62,7 @@ pub struct Reaction {
     pub reason: Option<String>,
 }
 
-/// What services said that their reactions made of events.
+/// The services' own reports of their reactions.
 pub type Reported = HashMap<ServiceQuestion, Vec<ReactionStatus>>;
 
 /// An event, and the service that was asked.
@@ -103,7 +103,7 @@ pub fn timeline(
     events.into_iter().zip(reactions).map(shown).collect()
 }
 
-/// What these services are to be asked: who of them declares to react to which event.
+/// The questions to the services: one for each service and event that it declares to react to.
 pub fn to_ask(events: &[Observed], declared: &Declarations) -> Vec<ServiceQuestion> {
     let of = |event: &Observed| {
         let reacts = |(_, service): &(&ServiceName, &Declaration)| {
@@ -213,7 +213,7 @@ impl EventContext<'_> {
         }
     }
 
-    /// What the service said itself.
+    /// The service's own report.
     fn said(&self, service: &ServiceName, name: &ReactionName) -> Option<&ReactionStatus> {
         let which = ServiceQuestion {
             service: service.clone(),

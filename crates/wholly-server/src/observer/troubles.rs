@@ -1,5 +1,5 @@
-//! What is wrong with feeds, since when: as the observer sees it, and as the services say of the
-//! feeds that they follow themselves.
+//! The troubles of feeds, with their beginnings: of those that the observer follows, and of those
+//! that the services follow, by their own statuses.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,10 +11,10 @@ use wholly_events::ServiceName;
 
 use super::{lock, millis};
 
-/// How long something is wrong before anybody is told: a service that starts again is no trouble.
+/// The delay before a trouble is reported: a service that restarts is no trouble.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// What is wrong with a feed.
+/// The trouble of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TroubleKind {
     /// It has events that are not read.
@@ -40,7 +40,7 @@ type FeedAndFollower = (ServiceName, Option<ServiceName>);
 /// All troubles of feeds.
 #[derive(Default)]
 pub struct Troubles {
-    /// Since when what is wrong, by feed and follower.
+    /// The troubles with their beginnings, by feed and follower.
     now: Mutex<BTreeMap<FeedAndFollower, (TroubleKind, Timestamp)>>,
     told: watch::Sender<BTreeMap<Trouble, Timestamp>>,
 }

@@ -1,9 +1,9 @@
-//! How an event looks to those who listen: the record in the form of the log, as in a
-//! transaction's history, without what clients and participants gave each other.
+//! Events as streams show them: the record in the form of the log, as in a transaction's history,
+//! without payloads.
 //!
-//! INVARIANT: no payload shows: no branch's payload, no saga's or step's input, no output. Each
-//! record is taken apart here member by member, so that one which is new does not compile until
-//! somebody has decided whether it shows.
+//! INVARIANT: no payload is shown: no branch's payload, no saga's or step's input, no output. Each
+//! record is taken apart here member by member, so that a new member does not compile until its
+//! author has decided whether it is shown.
 
 use axum::body::Bytes;
 use serde::Serialize;
@@ -14,8 +14,8 @@ use wholly::{
     Recorded, State, StepName, Timestamp, TransactionId,
 };
 
-/// The block that says up to where events were trimmed. It has no id: what is still there of the time
-/// before comes after it.
+/// The block with the id up to which events were trimmed. It has no id itself: events before that
+/// one that are left come after it.
 pub fn trimmed(up_to: EventId) -> Bytes {
     format!("event: trimmed\ndata: {{\"up_to\":\"{up_to}\"}}\n\n").into()
 }
@@ -51,7 +51,7 @@ struct EventDocument<'a> {
     state: &'static str,
     settled: bool,
     stuck: bool,
-    /// What the branch or step is called that the record names by its place.
+    /// The name of the record's branch or step.
     #[serde(skip_serializing_if = "Option::is_none")]
     branch: Option<&'a str>,
     record: RecordDocument<'a>,
@@ -87,7 +87,7 @@ struct StartedDocument<'a> {
     version: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
-    /// To whom the key belongs, where not to everybody.
+    /// The caller to whom the key belongs, unless it belongs to all callers.
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<Name>,
     deadline: Timestamp,

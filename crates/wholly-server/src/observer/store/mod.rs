@@ -1,4 +1,4 @@
-//! What the observer has read, in one SQLite file beside the log.
+//! The observer's store: one SQLite file beside the log.
 //!
 //! Nothing in it is lost for good: the feeds have it. So a file that cannot be read, or is of
 //! another version, is set aside and begun anew, at a start and while the server runs; and what a
@@ -55,7 +55,7 @@ pub struct Store {
     db: Arc<Mutex<Connection>>,
 }
 
-/// Why the observer's file was not read or written.
+/// The error of a read or write of the observer's file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {

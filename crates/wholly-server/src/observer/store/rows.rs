@@ -26,11 +26,11 @@ pub struct ChoreographyRow {
     pub started: Timestamp,
     pub state: ChoreographyState,
     pub settled: bool,
-    /// Why an operator should look; empty where none should.
+    /// The reasons why an operator is needed; empty if none is.
     pub reasons: Vec<String>,
     /// The time by which it should end, where that is declared.
     pub deadline: Option<Timestamp>,
-    /// How many events were not kept, because there are so many.
+    /// The number of events beyond the limit, which are not kept.
     pub left_out: u64,
     /// A number that is another one after every change.
     pub revision: u64,
@@ -44,7 +44,7 @@ pub struct StoredChoreography {
     pub declared: Declarations,
 }
 
-/// Which choreographies: those that pass all that is set.
+/// A filter of choreographies: those that match every member that is set.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub state: Option<ChoreographyState>,
@@ -157,7 +157,7 @@ impl Store {
         .await
     }
 
-    /// Since when which are stuck; the oldest, where there are very many.
+    /// The stuck choreographies, each with the time since when; at most the oldest.
     pub async fn stuck(&self) -> Result<BTreeMap<Correlation, Timestamp>, StoreError> {
         self.run(|db| {
             let sql = "SELECT correlation, stuck_since FROM choreography
@@ -170,7 +170,7 @@ impl Store {
         .await
     }
 
-    /// How many there are in each state, and how many are stuck.
+    /// The number of choreographies in each state, and of stuck ones.
     pub async fn counts(&self) -> Result<(BTreeMap<ChoreographyState, u64>, u64), StoreError> {
         self.run(|db| {
             let sql = "SELECT state, count(*) FROM choreography GROUP BY state";

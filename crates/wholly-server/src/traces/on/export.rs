@@ -31,7 +31,7 @@ use crate::traces::TracesError;
 const QUEUE: usize = 8_192;
 /// The most spans in one request.
 const BATCH: usize = 512;
-/// How long the first span of a request waits for others.
+/// The time that the first span of a request waits for others.
 const GATHER: Duration = Duration::from_secs(1);
 /// The time limit of one request.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -147,7 +147,7 @@ async fn export(
     }
 }
 
-/// What is told within a moment, up to a flush.
+/// The spans of one request to the collector: those within a moment, up to a flush.
 async fn gather(
     first: ExporterMessage,
     told: &mut mpsc::Receiver<ExporterMessage>,
