@@ -153,8 +153,8 @@ fn the_lessons_question_has_its_answer_and_says_why_the_others_are_none() {
       - A compensation is a new change, not a rollback: others may have seen and
         used what it takes back. Agree with the business what a cancelled order
         looks like. [Garcia-Molina & Salem 1987; Richardson 2018, ch. 4]
-      - A compensation must not be refused. It is repeated until it is done, and a
-        person is called where that takes too long. [Garcia-Molina & Salem 1987;
+      - A compensation must not be refused. It is repeated until it is done, and an
+        operator is called where that takes too long. [Garcia-Molina & Salem 1987;
         Richardson 2018, ch. 4]
       - Each message can arrive twice, late and out of order. Every operation has to
         be idempotent, which the barrier and the inbox of Wholly do. [Helland 2007]

@@ -190,7 +190,7 @@ async fn what_has_not_settled_exits_with_3() {
 }
 
 #[tokio::test]
-async fn what_is_stuck_exits_with_4_until_a_person_mends_it() {
+async fn what_is_stuck_exits_with_4_until_an_operator_resolves_it() {
     let shop = Shop::open().await;
     shop.payments.says("commit", Said::Broken);
     let id = &shop.accepted(ORDER).await;
