@@ -1,10 +1,10 @@
 //! Connections: accepted, encrypted where the configuration says so, and served.
 //!
 //! Each has a task of its own from the moment it is accepted, so that a slow handshake keeps nobody
-//! else. What a client can make the server wait for has a limit: the handshake, the head of a
-//! request (and with it an idle connection), its body; a peer that is gone is noticed by the
-//! system. Beyond the limit on connections a client is told to come again, in a small room of its
-//! own; beyond that one the connection is closed at once.
+//! else. Everything that a client can make the server wait for has a limit: the handshake, the head
+//! of a request (and with it an idle connection), its body. The operating system notices a peer
+//! that is gone. Beyond the limit on connections a client is told to try again; these answers have
+//! a limit of their own, beyond which a connection is closed at once.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -29,21 +29,21 @@ use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
 use crate::framing::Checked;
-use crate::gate::{Gate, Room, Taken};
+use crate::gate::{Gate, Permit, Usage};
 use crate::problem::{Kind, Problem};
 use crate::stopping::{Phase, Stopping};
 
 /// The most bytes that the head of a request may have, give or take what one read brings; a longer
 /// one is answered with 431.
 const HEAD_LIMIT: usize = 32 * 1024;
-/// How many clients may be told at once that there is no room.
+/// The most clients that are told at once that the server is full.
 pub const TURNED_AWAY: usize = 256;
-/// How long a peer that acknowledges nothing counts as there.
-const GONE_AFTER: Duration = Duration::from_secs(60);
-/// How long to wait where the system has no more connections to give.
-const NO_MORE: Duration = Duration::from_millis(100);
+/// The time after which a peer that acknowledges nothing counts as gone.
+const PEER_TIMEOUT: Duration = Duration::from_secs(60);
+/// The pause after the system could not accept a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Who is at the other end of a connection: in the extensions of each of its requests.
+/// The peer of a connection: in the extensions of each of its requests.
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub address: SocketAddr,
@@ -54,7 +54,7 @@ pub struct Peer {
 /// Serves until the server is closing; then until every request in progress is answered.
 pub async fn serve(listener: TcpListener, router: Router, gate: Arc<Gate>, stopping: Stopping) {
     let graceful = GracefulShutdown::new();
-    let turned_away = Arc::new(Room::default());
+    let turned_away = Arc::new(Usage::default());
     let closing = stopping.clone().closing();
     tokio::pin!(closing);
     loop {
@@ -65,23 +65,23 @@ pub async fn serve(listener: TcpListener, router: Router, gate: Arc<Gate>, stopp
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(why) => {
-                tracing::warn!("no connection can be accepted: {why}");
-                tokio::time::sleep(NO_MORE).await;
+                tracing::warn!("a connection cannot be accepted: {why}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
         let admitted = gate.connections.take(1, gate.rules().limits.connections);
-        let (place, router) = match admitted {
-            Some(place) => (place, Some(router.clone())),
+        let (permit, router) = match admitted {
+            Some(permit) => (permit, Some(router.clone())),
             None => match turned_away.take(1, TURNED_AWAY) {
-                Some(place) => (place, None),
+                Some(permit) => (permit, None),
                 None => continue,
             },
         };
         tokio::spawn(connection(
             stream,
             address,
-            place,
+            permit,
             router,
             Arc::clone(&gate),
             stopping.clone(),
@@ -96,13 +96,13 @@ pub async fn serve(listener: TcpListener, router: Router, gate: Arc<Gate>, stopp
 async fn connection(
     stream: TcpStream,
     address: SocketAddr,
-    _place: Taken,
+    _permit: Permit,
     router: Option<Router>,
     gate: Arc<Gate>,
     stopping: Stopping,
     watcher: Watcher,
 ) {
-    notice_when_gone(&stream);
+    set_peer_timeout(&stream);
     let rules = gate.rules();
     // In boxes, or every connection would have room for TLS, also where there is none.
     let Some(tls) = &rules.tls else {
@@ -117,8 +117,8 @@ async fn connection(
             Box::pin(requests(stream, address, names.into(), router, &gate, stopping, watcher))
                 .await;
         }
-        Ok(Err(why)) => tracing::info!(%address, "no TLS with a client: {why}"),
-        Err(_) => tracing::info!(%address, "no TLS with a client: the handshake took too long"),
+        Ok(Err(why)) => tracing::info!(%address, "a TLS handshake failed: {why}"),
+        Err(_) => tracing::info!(%address, "a TLS handshake failed: it took too long"),
     }
 }
 
@@ -155,7 +155,7 @@ async fn requests(
 }
 
 fn no_room() -> Response<Body> {
-    let detail = "the server has as many connections as it takes; try again";
+    let detail = "the server has reached its limit on connections; try again later";
     Problem::new(Kind::BUSY, detail).into_response()
 }
 
@@ -174,14 +174,14 @@ fn names(certificate: &CertificateDer<'static>) -> Vec<String> {
     names.collect()
 }
 
-/// A peer that vanished, or takes nothing, must not keep its connection for ever. Where the system
-/// cannot do that the connection is served all the same.
-fn notice_when_gone(stream: &TcpStream) {
+/// A peer that vanished, or reads nothing, must not keep its connection for ever. If the system
+/// cannot do that, the connection is served all the same.
+fn set_peer_timeout(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     let _ = sockopt::set_socket_keepalive(stream, true);
     #[cfg(target_os = "linux")]
     {
-        let _ = sockopt::set_tcp_keepidle(stream, GONE_AFTER);
-        let _ = sockopt::set_tcp_user_timeout(stream, GONE_AFTER.as_millis() as u32);
+        let _ = sockopt::set_tcp_keepidle(stream, PEER_TIMEOUT);
+        let _ = sockopt::set_tcp_user_timeout(stream, PEER_TIMEOUT.as_millis() as u32);
     }
 }

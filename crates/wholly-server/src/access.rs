@@ -1,4 +1,4 @@
-//! Who may do what: tokens, client certificates, and the roles that they have.
+//! Access control: tokens, client certificates, and their roles.
 //!
 //! A token is 32 random bytes, so nobody finds it by trying, and its plain SHA-256 is all that the
 //! configuration keeps: a slow hash with a salt protects what people choose, and would here only
@@ -15,39 +15,39 @@ use std::time::{Duration, Instant};
 use ring::digest::{SHA256, digest};
 use serde::Deserialize;
 
-/// What a caller may do. None includes another.
+/// A permission of a caller. None includes another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Submit transactions.
     Submit,
-    /// Read transactions, definitions and how the server is.
+    /// Read transactions, definitions and the state of the server.
     Read,
-    /// Act by hand, define sagas, reload the configuration, read the audit.
+    /// Act on transactions, define sagas, reload the configuration, read the audit.
     Operate,
 }
 
-/// Somebody whom the configuration names.
+/// A caller that the configuration names.
 #[derive(Debug)]
 pub struct Caller {
     pub name: Arc<str>,
     pub roles: Vec<Role>,
-    pub pace: Pace,
+    pub rate_limiter: RateLimiter,
 }
 
 impl Caller {
     pub fn new(name: &str, roles: Vec<Role>) -> Self {
-        Self { name: name.into(), roles, pace: Pace::default() }
+        Self { name: name.into(), roles, rate_limiter: RateLimiter::default() }
     }
 }
 
-/// All who may call.
+/// The callers that the server admits.
 #[derive(Debug)]
 pub struct Access {
     tokens: Vec<(Sha256, Arc<Caller>)>,
     /// By a name of their certificate.
     clients: BTreeMap<String, Arc<Caller>>,
-    /// Everybody, where nobody is named: every program of this machine.
+    /// The caller for every request if the configuration names none: each program of this machine.
     everybody: Option<Arc<Caller>>,
 }
 
@@ -81,7 +81,7 @@ impl Access {
         }
     }
 
-    /// Whether everybody may do everything.
+    /// True if every caller may do everything.
     pub fn is_open(&self) -> bool {
         self.everybody.is_some()
     }
@@ -94,7 +94,7 @@ impl Access {
         self.everybody.as_ref()
     }
 
-    /// Whose token this is.
+    /// The caller with this token.
     pub fn by_token(&self, token: &[u8]) -> Option<&Arc<Caller>> {
         let presented = Sha256::of(token);
         let mut found = None;
@@ -106,32 +106,32 @@ impl Access {
         found
     }
 
-    /// Who has a certificate with one of these names.
+    /// The caller whose certificate has one of these names.
     pub fn by_certificate(&self, names: &[String]) -> Option<&Arc<Caller>> {
         names.iter().find_map(|name| self.clients.get(name))
     }
 
-    /// Those who are named, and how they show who they are.
+    /// The configured callers, with how each authenticates.
     pub fn callers(&self) -> impl Iterator<Item = (&'static str, &Caller)> {
         let tokens = self.tokens.iter().map(|(_, caller)| ("token", &**caller));
         tokens.chain(self.clients.values().map(|caller| ("client", &**caller)))
     }
 }
 
-/// How fast something may come: so many a second, and so many at once.
+/// The permitted rate: an average per second, and the most at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub per_second: u32,
     pub burst: u32,
 }
 
-/// How fast something came so far, by the generic cell rate algorithm: all that is remembered is
-/// when what came would have come at the even rate.
+/// A rate limiter by the generic cell rate algorithm. Its only state is the time at which the
+/// requests so far would have ended at the even rate.
 #[derive(Debug, Default)]
-pub struct Pace(Mutex<Option<Instant>>);
+pub struct RateLimiter(Mutex<Option<Instant>>);
 
-impl Pace {
-    /// Whether one more may come now; else after how long.
+impl RateLimiter {
+    /// Takes one request if the rate permits it now. Otherwise returns the time to wait.
     pub fn take(&self, rate: Rate, now: Instant) -> Result<(), Duration> {
         let interval = Duration::from_secs(1) / rate.per_second.max(1);
         let mut even = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn a_pace_lets_a_burst_through_and_then_the_rate() {
-        let (pace, start) = (Pace::default(), Instant::now());
+        let (rate_limiter, start) = (RateLimiter::default(), Instant::now());
         let rate = Rate { per_second: 10, burst: 3 };
-        let at = |millis| pace.take(rate, start + Duration::from_millis(millis));
+        let at = |millis| rate_limiter.take(rate, start + Duration::from_millis(millis));
         assert_eq!([at(0), at(0), at(0)], [Ok(()); 3]);
         assert_eq!(at(0), Err(Duration::from_millis(100)));
         assert_eq!(at(60), Err(Duration::from_millis(40)));

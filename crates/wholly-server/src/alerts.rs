@@ -27,10 +27,10 @@ use wholly::{Coordinator, ParticipantName, Pattern, Snapshot, State, Timestamp, 
 pub use observed::Watched;
 pub use webhook::Webhook;
 
-/// Since when which of these, as transactions, are stuck.
+/// The stuck subjects, each with the time since when.
 type Stuck<K> = BTreeMap<K, Timestamp>;
 
-/// How many changes are looked up at once: the loop must not wait for a long look.
+/// The most changes that are looked up at once: the loop must not wait for long.
 const AT_ONCE: usize = 256;
 /// The pauses after a failure double from the first up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -44,7 +44,7 @@ struct Change<K> {
     stuck: bool,
 }
 
-/// What a webhook is sent.
+/// A message to the webhook.
 #[derive(Serialize)]
 struct Message {
     #[serde(skip)]
@@ -57,15 +57,15 @@ struct Message {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Data {
-    Transaction(Of),
-    Damage(damage::Found),
-    Choreography(observed::Of),
-    Feed(observed::Feed),
+    Transaction(TransactionAlert),
+    Damage(damage::DamageAlert),
+    Choreography(observed::ChoreographyAlert),
+    Feed(observed::FeedAlert),
 }
 
-/// The transaction, without payloads and without what participants said, which may repeat them.
+/// The transaction, without payloads and without participants' reasons, which may repeat them.
 #[derive(Serialize)]
-struct Of {
+struct TransactionAlert {
     transaction: TransactionId,
     since: Timestamp,
     name: Option<String>,
@@ -83,32 +83,36 @@ struct StuckBranch {
     participant: Option<ParticipantName>,
 }
 
-/// Tells the webhook for as long as the coordinator is there. What it is told of damage, and of what
-/// is observed, waits for nothing that it is told of transactions.
+/// Sends alerts to the webhook for as long as the coordinator lives. Alerts about damage and about
+/// choreographies do not wait for those about transactions.
 pub async fn tell(coordinator: Coordinator, watched: Option<Watched>, webhook: Webhook) {
     tokio::join!(
-        tell_of(&coordinator, coordinator.stuck(), &webhook),
+        tell_changes(&coordinator, coordinator.stuck(), &webhook),
         damage::tell(&coordinator, &webhook),
         observed::tell(watched, &webhook)
     );
 }
 
-/// How a change of something is told.
-trait Told {
-    type Of: Ord + Clone + Send + Sync;
+/// A source of alerts, with a message for each change of one of its subjects.
+trait Alerting {
+    type Subject: Ord + Clone + Send + Sync;
 
-    fn message(&self, change: &Change<Self::Of>) -> impl Future<Output = Message> + Send;
+    fn message(&self, change: &Change<Self::Subject>) -> impl Future<Output = Message> + Send;
 }
 
-impl Told for Coordinator {
-    type Of = TransactionId;
+impl Alerting for Coordinator {
+    type Subject = TransactionId;
 
     async fn message(&self, change: &Change<TransactionId>) -> Message {
         message(self, change).await
     }
 }
 
-async fn tell_of<T: Told>(how: &T, mut stuck: watch::Receiver<Stuck<T::Of>>, webhook: &Webhook) {
+async fn tell_changes<T: Alerting>(
+    how: &T,
+    mut stuck: watch::Receiver<Stuck<T::Subject>>,
+    webhook: &Webhook,
+) {
     let mut told = Stuck::new();
     let mut after = None;
     let mut pause = FIRST_PAUSE;
@@ -134,7 +138,7 @@ async fn tell_of<T: Told>(how: &T, mut stuck: watch::Receiver<Stuck<T::Of>>, web
                 }
                 Err(why) => {
                     let id = &message.id;
-                    tracing::warn!(alert = %id, "an alert was not taken: {why}; it is sent again");
+                    tracing::warn!(alert = %id, "the webhook did not accept an alert, which is sent again: {why}");
                     sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                     break;
@@ -144,7 +148,7 @@ async fn tell_of<T: Told>(how: &T, mut stuck: watch::Receiver<Stuck<T::Of>>, web
     }
 }
 
-/// What the webhook does not know, beginning behind `after`; in their order.
+/// The changes that the webhook does not know, in their order, from behind `after` on.
 fn differences<K: Ord + Clone>(
     stuck: &Stuck<K>,
     told: &Stuck<K>,
@@ -199,7 +203,7 @@ async fn message(coordinator: &Coordinator, change: &Change<TransactionId>) -> M
         id: format!("{transaction}-{word}-{}", since.as_millis()),
         r#type: if stuck { "transaction.stuck" } else { "transaction.unstuck" },
         timestamp: if stuck { since } else { last.map_or(since, |event| event.at) },
-        data: Data::Transaction(Of {
+        data: Data::Transaction(TransactionAlert {
             transaction,
             since,
             name: snapshot.as_ref().and_then(|s| Some(s.name.as_ref()?.to_string())),

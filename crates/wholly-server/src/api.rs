@@ -58,14 +58,14 @@ use crate::config::BODY_LIMIT;
 use crate::gate::Gate;
 use crate::metrics::Metrics;
 use crate::problem::{Kind, Problem};
-use crate::reload::Asking;
+use crate::reload::ReloadRequest;
 use crate::sagas::Sagas;
 use crate::stopping::Stopping;
 use crate::traces::Traces;
-pub use events::Hub;
-pub use guard::Who;
+pub use events::Broadcaster;
+pub use guard::CallerName;
 
-/// What the routes work with.
+/// The state of the routes.
 #[derive(Clone, FromRef)]
 pub struct Served {
     pub coordinator: Coordinator,
@@ -75,9 +75,9 @@ pub struct Served {
     /// None where nothing is counted.
     pub metrics: Option<Arc<Metrics>>,
     pub gate: Arc<Gate>,
-    pub hub: Hub,
+    pub broadcaster: Broadcaster,
     pub traces: Traces,
-    pub reload: mpsc::Sender<Asking>,
+    pub reload: mpsc::Sender<ReloadRequest>,
     /// The scope of clients' keys.
     pub key_scope: KeyScope,
     pub stopping: Stopping,

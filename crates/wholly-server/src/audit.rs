@@ -1,4 +1,4 @@
-//! The audit: what was done by hand, or was refused, as one line of JSON each.
+//! The audit: each action of an operator, and each refused request, as lines of JSON.
 //!
 //! An action has two lines: `asked`, which is on disk before the action begins, and how it ended,
 //! which is on disk before that is answered. So a crash between them leaves the question, and an
@@ -18,54 +18,54 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::access::{Pace, Rate};
+use crate::access::{Rate, RateLimiter};
 
 /// The most bytes of a text that a line repeats.
 const TEXT_LIMIT: usize = 1_000;
-/// How much of the file one page looks at. A line is far shorter.
+/// The bytes of the file that one page reads. A line is far shorter.
 const WINDOW: u64 = 256 * 1024;
-/// How fast refused attempts are written down: who only tries must not fill the disk.
+/// The rate at which refused requests are recorded: they must not fill the disk.
 const REFUSALS: Rate = Rate { per_second: 1, burst: 20 };
 
 /// The audit's file.
 pub struct Audit {
     file: PathBuf,
     writing: Mutex<()>,
-    refusals: Pace,
+    refusals: RateLimiter,
     unwritten: AtomicU64,
 }
 
-/// What somebody asked for.
+/// The request that the audit records.
 #[derive(Clone, Debug, Serialize)]
-pub struct Asked {
-    /// Who, or nothing where they did not show it.
+pub struct AuditRequest {
+    /// The caller, if it is known.
     pub who: Option<Arc<str>>,
-    /// From where.
+    /// The caller's address.
     pub from: Option<String>,
     /// The method and the path.
     pub what: String,
-    /// The reason that they gave.
+    /// The reason that the caller gave.
     pub why: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct AuditLine<'a> {
     at: u64,
     /// The same in both lines of an action: where in the file the first one is.
     action: u64,
     #[serde(flatten)]
-    asked: &'a Asked,
+    asked: &'a AuditRequest,
     outcome: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
-    /// How many refusals before this one were too many to write down.
+    /// The number of refusals before this one that were too many to record.
     #[serde(skip_serializing_if = "Option::is_none")]
     unwritten: Option<u64>,
 }
 
 /// A page of the audit, newest first.
 #[derive(Serialize)]
-pub struct Page {
+pub struct AuditPage {
     entries: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -83,7 +83,7 @@ impl Audit {
     }
 
     /// Writes down that an action is about to begin; its number.
-    pub async fn asked(self: &Arc<Self>, asked: Asked) -> io::Result<u64> {
+    pub async fn asked(self: &Arc<Self>, asked: AuditRequest) -> io::Result<u64> {
         self.write(None, asked, "asked", None, None).await
     }
 
@@ -91,7 +91,7 @@ impl Audit {
     pub async fn ended(
         self: &Arc<Self>,
         action: u64,
-        asked: Asked,
+        asked: AuditRequest,
         status: u16,
     ) -> io::Result<u64> {
         let outcome = if (200..300).contains(&status) { "done" } else { "failed" };
@@ -99,7 +99,7 @@ impl Audit {
     }
 
     /// Writes down that an attempt was refused. Nobody waits for it.
-    pub fn refused(self: &Arc<Self>, asked: Asked, status: u16) {
+    pub fn refused(self: &Arc<Self>, asked: AuditRequest, status: u16) {
         if self.refusals.take(REFUSALS, Instant::now()).is_err() {
             self.unwritten.fetch_add(1, Ordering::Relaxed);
             return;
@@ -109,7 +109,7 @@ impl Audit {
         tokio::spawn(async move {
             let written = audit.write(None, asked, "refused", Some(status), unwritten).await;
             if let Err(why) = written {
-                tracing::error!("a refused attempt is not in the audit: {why}");
+                tracing::error!("a refused request is missing in the audit: {why}");
             }
         });
     }
@@ -117,7 +117,7 @@ impl Audit {
     async fn write(
         self: &Arc<Self>,
         action: Option<u64>,
-        mut asked: Asked,
+        mut asked: AuditRequest,
         outcome: &'static str,
         status: Option<u16>,
         unwritten: Option<u64>,
@@ -128,8 +128,14 @@ impl Audit {
         let writing = tokio::task::spawn_blocking(move || {
             audit.append(|start| {
                 let action = action.unwrap_or(start);
-                let line =
-                    Line { at: now_millis(), action, asked: &asked, outcome, status, unwritten };
+                let line = AuditLine {
+                    at: now_millis(),
+                    action,
+                    asked: &asked,
+                    outcome,
+                    status,
+                    unwritten,
+                };
                 Ok((action, serde_json::to_vec(&line)?))
             })
         });
@@ -161,13 +167,17 @@ impl Audit {
     }
 
     /// At most `limit` lines before the byte `before`, or before the end.
-    pub async fn page(self: &Arc<Self>, before: Option<u64>, limit: usize) -> io::Result<Page> {
+    pub async fn page(
+        self: &Arc<Self>,
+        before: Option<u64>,
+        limit: usize,
+    ) -> io::Result<AuditPage> {
         let audit = Arc::clone(self);
         let reading = tokio::task::spawn_blocking(move || audit.read(before, limit));
         reading.await.map_err(io::Error::other)?
     }
 
-    fn read(&self, before: Option<u64>, limit: usize) -> io::Result<Page> {
+    fn read(&self, before: Option<u64>, limit: usize) -> io::Result<AuditPage> {
         let mut file = File::open(&self.file)?;
         let end = file.metadata()?.len();
         let end = before.map_or(end, |before| before.min(end));
@@ -192,7 +202,7 @@ impl Audit {
             }
         }
         let at = if rest.is_empty() { start } else { at };
-        Ok(Page { entries, next: (at > 0).then(|| at.to_string()) })
+        Ok(AuditPage { entries, next: (at > 0).then(|| at.to_string()) })
     }
 }
 

@@ -13,16 +13,15 @@ use wholly_terminal::{report, write_line};
 
 use crate::cli::exit;
 use crate::declared::Declared;
-use crate::definition::Named;
-use crate::given::{self, Given};
+use crate::definition::FileLabel;
+use crate::given::{self, InputDocument};
 
 /// Check definitions of sagas, two-phase transactions, and choreographies.
 ///
-/// Says on the standard output what each file was understood to be, and on the standard error all
-/// that is wrong: as FILE:LINE:COLUMN: MESSAGE with a file, as error: MESSAGE or warning: MESSAGE
-/// with the choreography. All services that are given are one choreography, which is checked where
-/// each file can be read. The exit code is 0 where all is well or there are only warnings, 1 where
-/// something is wrong, 2 where a file cannot be read.
+/// The standard output describes each definition as it was understood. Problems go to the standard
+/// error: those of a file as FILE:LINE:COLUMN: MESSAGE, those of the choreography as error: MESSAGE
+/// or warning: MESSAGE. All given services form one choreography, which is checked if every file
+/// can be read. The exit code is 0 without errors, 1 with errors, and 2 if a file cannot be read.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly check sagas/*.toml
@@ -30,9 +29,9 @@ use crate::given::{self, Given};
   wholly check place-order.json
   wholly check order.json inventory.json http://payment:8080/choreography")]
 pub struct Check {
-    /// Definitions of sagas and two-phase transactions as they are submitted, in TOML or JSON, and
-    /// what services declare, in JSON. - is the standard input; a running service is asked by
-    /// http:// or https://.
+    /// Definitions of sagas and submissions of two-phase transactions, in TOML or JSON, and
+    /// declarations of services, in JSON. - is the standard input. An address with http:// or
+    /// https:// is a running service, which is asked for its declaration.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
@@ -42,15 +41,15 @@ impl Check {
         let mut code = 0;
         let mut declarations = Vec::new();
         for file in self.files {
-            let named = Named(&file);
+            let named = FileLabel(&file);
             let told = match given::read(&file) {
-                Ok(Given::Saga(graph)) => {
+                Ok(InputDocument::Saga(graph)) => {
                     write_line(format_args!("{named}: {}", Understood(&graph)))
                 }
-                Ok(Given::TwoPhase(transaction)) => {
+                Ok(InputDocument::TwoPhase(transaction)) => {
                     write_line(format_args!("{named}: {}", InTwoPhases(&transaction)))
                 }
-                Ok(Given::Declaration(declaration)) => {
+                Ok(InputDocument::Declaration(declaration)) => {
                     let told = write_line(format_args!("{named}: {}", Declared(&declaration)));
                     declarations.push(declaration);
                     told

@@ -1,6 +1,6 @@
-//! `wholly conformance`: whether a service, in any language, keeps the participant's half of the
-//! protocol, or the contract of events. The checks are those of [`wholly::conformance`] and of
-//! [`wholly_events::conformance`]; here they are asked for and told.
+//! `wholly conformance`: checks that a service, in any language, keeps the participant's half of the
+//! protocol, or the contract of events. [`wholly::conformance`] and [`wholly_events::conformance`]
+//! make the checks; this command runs them and prints the results.
 
 mod events;
 
@@ -23,10 +23,9 @@ use crate::config::secret::Secret;
 
 /// Check that a service keeps the participant's contract.
 ///
-/// Asks the service what a coordinator with a bad network would ask: twice, late and out of order;
-/// and prints a line for each rule. It needs nothing but the service, which should be one for
-/// tests, because some of what it asks is committed. The exit code is 0 where every rule is kept, 1
-/// where one is broken, 2 where nothing could be asked.
+/// Calls the service as a coordinator with a bad network would: twice, late and out of order. Prints
+/// a line for each rule. Use a service for tests, because some of the calls commit. The exit code is
+/// 0 if every rule is kept, 1 if one is broken, and 2 if the service cannot be called.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly conformance http://127.0.0.1:8081 \\
@@ -41,19 +40,19 @@ pub struct Conformance {
     #[command(subcommand)]
     other: Option<Other>,
     #[command(flatten)]
-    participant: Option<Asked>,
+    participant: Option<ParticipantArguments>,
 }
 
-/// The other contracts, each of which is checked in its own way.
+/// The other contract.
 #[derive(Subcommand)]
 enum Other {
     Events(events::Events),
 }
 
-/// How a participant is asked.
+/// The arguments for the participant's contract.
 #[derive(Args)]
-struct Asked {
-    /// Where the service's operations are, as in the configuration.
+struct ParticipantArguments {
+    /// The address of the service's operations, as in the configuration.
     #[arg(value_name = "URL")]
     url: String,
     /// A payload, in JSON, that the service accepts about thirty times.
@@ -62,19 +61,19 @@ struct Asked {
     /// A payload, in JSON, that the service always refuses.
     #[arg(long, value_name = "JSON", value_parser = json)]
     refused: Value,
-    /// An action that the service offers to sagas: its checks are made, too.
+    /// An action that the service offers to sagas, to check it as well.
     #[arg(long, value_name = "NAME", requires = "compensation")]
     action: Option<String>,
     /// The compensation of that action.
     #[arg(long, value_name = "NAME", requires = "action")]
     compensation: Option<String>,
-    /// The token that the service asks for: where it is, env:NAME or file:/PATH.
+    /// The token for the service, as env:NAME or file:/PATH.
     #[arg(long, value_name = "SECRET", value_parser = Unrepeated(secret))]
     bearer: Option<Secret>,
-    /// The key that calls are signed with: its id, and where its secret is, env:NAME or file:/PATH.
+    /// The key to sign calls with: its id, and its secret as env:NAME or file:/PATH.
     #[arg(long, value_name = "KEY_ID=SECRET", value_parser = Unrepeated(signing))]
     signing: Option<(String, Secret)>,
-    /// Leave out two-phase, for a service that takes part in sagas only.
+    /// Leave out the two-phase checks, for a service that only takes part in sagas.
     #[arg(long, requires = "action")]
     saga_only: bool,
 }
@@ -99,12 +98,12 @@ impl Conformance {
             (Some(Other::Events(events)), _) => events.check().await,
             (None, Some(participant)) => participant.ask().await,
             // The command line has asked for one of them.
-            (None, None) => Err("nothing is to be checked".into()),
+            (None, None) => Err("there is nothing to check".into()),
         }
     }
 }
 
-impl Asked {
+impl ParticipantArguments {
     /// True if every rule is kept.
     async fn ask(self) -> Result<bool, Box<dyn Error>> {
         // Each suite asks by connections of its own.
@@ -144,7 +143,7 @@ fn signing(text: &str) -> Result<(String, Secret), String> {
     Ok((key_id.to_owned(), secret(at)?))
 }
 
-/// Prints a line for each check. Whether all of them passed.
+/// Prints a line for each check. Returns true if all of them passed.
 fn told(pattern: &str, report: &Report) -> io::Result<bool> {
     for check in &report.checks {
         let (word, seen) = match &check.verdict {

@@ -1,4 +1,4 @@
-//! What a service declares of its part in a choreography, in words.
+//! A service's declaration of its part in a choreography, in words.
 
 use std::fmt;
 

@@ -16,15 +16,15 @@ const LIMIT: usize = 1 << 20;
 
 const AGENT: &str = concat!("wholly/", env!("CARGO_PKG_VERSION"));
 
-/// Why there is no text.
+/// The error of a fetch.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 enum FetchError {
-    #[error("it is no address: {0}")]
+    #[error("the address is invalid: {0}")]
     Address(hyper::http::Error),
-    #[error("the address has more than a host and a port before its path: take a password out")]
+    #[error("the address may only have a host and a port before its path: remove a password")]
     NotPlain,
-    #[error("TLS cannot be had: {0}")]
+    #[error("TLS cannot be set up: {0}")]
     Tls(rustls::Error),
     #[error("the server cannot be reached: {0}")]
     NotReached(String),
@@ -32,9 +32,9 @@ enum FetchError {
     Refused(StatusCode),
     #[error("the answer is longer than {LIMIT} bytes")]
     TooLong,
-    #[error("the answer broke off: {0}")]
+    #[error("the answer was cut off: {0}")]
     BrokenOff(String),
-    #[error("the answer is no text")]
+    #[error("the answer is not UTF-8 text")]
     NoText,
     #[error("the server did not answer within {PATIENCE:?}")]
     TooLate,

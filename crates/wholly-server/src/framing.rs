@@ -83,14 +83,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
 /// The progress of a connection.
 #[derive(Default)]
 struct Scan {
-    part: Part,
+    part: NextPart,
     head: Head,
     line: Line,
 }
 
 /// The part of a request to which the next byte belongs.
 #[derive(Default)]
-enum Part {
+enum NextPart {
     #[default]
     Head,
     /// So many bytes of a body, or of a chunk with its line ending.
@@ -126,12 +126,12 @@ impl Scan {
     fn malformed_at(&mut self, bytes: &[u8]) -> Option<usize> {
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            if let Part::Bytes { left, chunked } = self.part {
+            if let NextPart::Bytes { left, chunked } = self.part {
                 let here = left.min((bytes.len() - at) as u64);
                 self.part = match (left - here, chunked) {
-                    (0, true) => Part::ChunkSize,
-                    (0, false) => Part::Head,
-                    (left, chunked) => Part::Bytes { left, chunked },
+                    (0, true) => NextPart::ChunkSize,
+                    (0, false) => NextPart::Head,
+                    (left, chunked) => NextPart::Bytes { left, chunked },
                 };
                 at += here as usize;
                 continue;
@@ -149,17 +149,19 @@ impl Scan {
     fn ended_line(&mut self) -> Result<(), Malformed> {
         let line = std::mem::take(&mut self.line).ended()?;
         match self.part {
-            Part::Head if line.is_empty() && !self.head.begun => {}
-            Part::Head if line.is_empty() => self.part = std::mem::take(&mut self.head).ended()?,
-            Part::Head => self.head.add(&line)?,
-            Part::ChunkSize => {
+            NextPart::Head if line.is_empty() && !self.head.begun => {}
+            NextPart::Head if line.is_empty() => {
+                self.part = std::mem::take(&mut self.head).ended()?
+            }
+            NextPart::Head => self.head.add(&line)?,
+            NextPart::ChunkSize => {
                 self.part = match chunk_size(&line)? {
-                    0 => Part::Trailers,
-                    size => Part::Bytes { left: size.saturating_add(2), chunked: true },
+                    0 => NextPart::Trailers,
+                    size => NextPart::Bytes { left: size.saturating_add(2), chunked: true },
                 };
             }
-            Part::Trailers if line.is_empty() => self.part = Part::Head,
-            Part::Trailers | Part::Bytes { .. } => {}
+            NextPart::Trailers if line.is_empty() => self.part = NextPart::Head,
+            NextPart::Trailers | NextPart::Bytes { .. } => {}
         }
         Ok(())
     }
@@ -204,14 +206,14 @@ impl Head {
     }
 
     /// The part after the head.
-    fn ended(self) -> Result<Part, Malformed> {
+    fn ended(self) -> Result<NextPart, Malformed> {
         let hosts = if self.needs_host { 1..=1 } else { 0..=1 };
         match (self.chunked, self.length) {
             _ if !hosts.contains(&self.hosts) => Err(Malformed),
             (true, Some(_)) => Err(Malformed),
-            (true, None) => Ok(Part::ChunkSize),
-            (false, None | Some(0)) => Ok(Part::Head),
-            (false, Some(left)) => Ok(Part::Bytes { left, chunked: false }),
+            (true, None) => Ok(NextPart::ChunkSize),
+            (false, None | Some(0)) => Ok(NextPart::Head),
+            (false, Some(left)) => Ok(NextPart::Bytes { left, chunked: false }),
         }
     }
 }
@@ -237,7 +239,7 @@ mod tests {
          POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: a\r\n\r\n\
          2;x=y\r\n\n\n\r\n0\r\nTrailer: x\r\n\r\nGET / HTTP/1.0\r\n\r\n";
 
-    /// Where the bytes are malformed, given in pieces of this size.
+    /// The first malformed byte, if the bytes come in pieces of this size.
     fn malformed(text: &str, size: usize) -> Option<usize> {
         let mut scan = Scan::default();
         let pieces = text.as_bytes().chunks(size).enumerate();

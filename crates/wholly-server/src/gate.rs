@@ -1,4 +1,4 @@
-//! What the server lets in: the rules in force, and the room that is left.
+//! The limits on what the server lets in: the rules in force, and what is in use of each resource.
 //!
 //! The rules change as a whole when the configuration is read again; a request, or a handshake, is
 //! judged by those in force when it begins.
@@ -12,17 +12,17 @@ use crate::access::Access;
 use crate::audit::Audit;
 use crate::config::Limits;
 
-/// What is asked and remembered of everything that comes in.
+/// The rules for everything that comes in, its audit, and its use of resources.
 pub struct Gate {
     rules: RwLock<Arc<Rules>>,
     pub audit: Arc<Audit>,
     /// The bytes of the bodies of requests in progress.
-    pub bodies: Arc<Room>,
+    pub bodies: Arc<Usage>,
     /// The connections.
-    pub connections: Arc<Room>,
+    pub connections: Arc<Usage>,
 }
 
-/// What the configuration says of who comes in.
+/// The rules of the configuration for connections and requests.
 pub struct Rules {
     pub access: Access,
     pub limits: Limits,
@@ -46,28 +46,28 @@ impl Gate {
     }
 }
 
-/// How much of something is taken. The limit is the taker's, because it may change meanwhile.
+/// The amount of a resource in use. Each call of `take` gives the limit, which a reload may change.
 #[derive(Default)]
-pub struct Room(AtomicUsize);
+pub struct Usage(AtomicUsize);
 
-/// A part of a room, given back when dropped.
-pub struct Taken {
-    room: Arc<Room>,
+/// A share of a resource, given back when it is dropped.
+pub struct Permit {
+    usage: Arc<Usage>,
     amount: usize,
 }
 
-impl Room {
-    /// Takes so much, if that keeps within the limit.
-    pub fn take(self: &Arc<Self>, amount: usize, limit: usize) -> Option<Taken> {
+impl Usage {
+    /// Takes this amount, if the total stays within the limit.
+    pub fn take(self: &Arc<Self>, amount: usize, limit: usize) -> Option<Permit> {
         let more = |taken: usize| taken.checked_add(amount).filter(|&all| all <= limit);
         let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
-        taken.is_ok().then(|| Taken { room: Arc::clone(self), amount })
+        taken.is_ok().then(|| Permit { usage: Arc::clone(self), amount })
     }
 }
 
-impl Drop for Taken {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.room.0.fetch_sub(self.amount, Ordering::Relaxed);
+        self.usage.0.fetch_sub(self.amount, Ordering::Relaxed);
     }
 }
 
@@ -76,13 +76,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_room_holds_its_limit_and_what_is_given_back() {
-        let room = Arc::new(Room::default());
-        let (first, second) = (room.take(6, 10), room.take(4, 10));
+    fn a_usage_keeps_its_limit_and_takes_back_what_is_dropped() {
+        let usage = Arc::new(Usage::default());
+        let (first, second) = (usage.take(6, 10), usage.take(4, 10));
         assert!(first.is_some() && second.is_some());
-        assert!(room.take(1, 10).is_none() && room.take(usize::MAX, usize::MAX).is_none());
+        assert!(usage.take(1, 10).is_none() && usage.take(usize::MAX, usize::MAX).is_none());
         drop(first);
-        assert!(room.take(7, 10).is_none());
-        assert!(room.take(6, 10).is_some());
+        assert!(usage.take(7, 10).is_none());
+        assert!(usage.take(6, 10).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! Where in a file something is.
+//! A position in a text file.
 
 use std::fmt;
 

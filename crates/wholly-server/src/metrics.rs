@@ -34,7 +34,7 @@ pub struct Metrics {
     requests: Family<Request, Histogram, Bounds>,
 }
 
-/// What tells requests apart.
+/// The labels of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct Request {
     /// `other` where it is none of HTTP's own.
@@ -82,7 +82,7 @@ impl Metrics {
         self.requests.get_or_create(request).observe(took.as_secs_f64());
     }
 
-    /// What is counted, as OpenMetrics text.
+    /// The metrics, as OpenMetrics text.
     pub fn open_metrics(&self) -> Result<String, fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

@@ -1,4 +1,4 @@
-//! How many files the server may have open: each connection is one.
+//! The limit on open files: each connection is one.
 //!
 //! Many systems start a program with a low limit, for the sake of those that use `select`, and let
 //! it raise that one up to another, which is far higher.
@@ -24,9 +24,9 @@ pub fn make_room(config: &Config) {
     if may < needed {
         let connections = config.limits.connections;
         tracing::warn!(
-            "the system lets the server have {may} open files, and {connections} connections with \
-             the slots of all participants need {needed}: raise its limit (LimitNOFILE, ulimit -n), \
-             or lower `connections` in [limits]"
+            "the server may have {may} open files, but {connections} connections with the slots of all \
+             participants need {needed}: raise its limit (LimitNOFILE, ulimit -n), or lower \
+             `connections` in [limits]"
         );
     }
 }

@@ -1,5 +1,5 @@
 //! Errors as RFC 9457 problem details: `application/problem+json`, with a `type` that never
-//! changes for programs and a `detail` for people.
+//! changes for programs and a `detail` for operators.
 
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -10,7 +10,7 @@ use wholly_core::saga;
 
 use crate::submission::TwoPhaseError;
 
-/// When a client may try again: overload and a log that is opened again both pass within seconds.
+/// The seconds until the next try: overload and a failed log both pass within seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
 /// An error as a client sees it.
@@ -18,7 +18,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 pub struct Problem {
     kind: Kind,
     detail: String,
-    /// What is wrong with a definition, where that is the problem.
+    /// The problems of an invalid definition; else empty.
     problems: Vec<saga::Problem>,
 }
 
@@ -44,26 +44,26 @@ macro_rules! kinds {
 }
 
 kinds! {
-    MALFORMED_JSON BAD_REQUEST "malformed-json" "The body is no JSON"
-    INVALID_REQUEST BAD_REQUEST "invalid-request" "The request does not have the form it needs"
+    MALFORMED_JSON BAD_REQUEST "malformed-json" "The body is not JSON"
+    INVALID_REQUEST BAD_REQUEST "invalid-request" "The request is invalid"
     INVALID_ID BAD_REQUEST "invalid-id" "The id of the transaction is malformed"
-    INVALID_EVENT_ID BAD_REQUEST "invalid-event-id" "There has been no such event"
+    INVALID_EVENT_ID BAD_REQUEST "invalid-event-id" "There is no such event"
     TWO_KEYS BAD_REQUEST "two-keys" "The request names two keys"
     NO_JSON UNSUPPORTED_MEDIA_TYPE "not-json" "The body must be JSON"
     TOO_LARGE PAYLOAD_TOO_LARGE "too-large" "The body is too large"
-    INVALID_TRANSACTION UNPROCESSABLE_ENTITY "invalid-transaction" "The transaction cannot be taken"
-    UNKNOWN_PARTICIPANT UNPROCESSABLE_ENTITY "unknown-participant" "The participant is not known"
+    INVALID_TRANSACTION UNPROCESSABLE_ENTITY "invalid-transaction" "The transaction is invalid"
+    UNKNOWN_PARTICIPANT UNPROCESSABLE_ENTITY "unknown-participant" "The participant is not registered"
     UNKNOWN_SAGA UNPROCESSABLE_ENTITY "unknown-saga" "The saga is not known"
     KEY_REUSED UNPROCESSABLE_ENTITY "key-reused" "The key belongs to another transaction"
     NO_SUCH_TRANSACTION NOT_FOUND "no-such-transaction" "There is no such transaction"
     NO_SUCH_CHOREOGRAPHY NOT_FOUND "no-such-choreography" "There is no such choreography"
-    TRIMMED GONE "trimmed" "It is not known any more"
+    TRIMMED GONE "trimmed" "The transaction may have been deleted"
     NO_SUCH_BRANCH NOT_FOUND "no-such-branch" "There is no such branch"
-    INVALID_DEFINITION UNPROCESSABLE_ENTITY "invalid-definition" "The saga's definition makes no sense"
-    DEFINED_ALREADY CONFLICT "defined-already" "This version is another definition already"
-    NOT_STORED CONFLICT "not-stored" "The server takes no definition"
+    INVALID_DEFINITION UNPROCESSABLE_ENTITY "invalid-definition" "The saga's definition is invalid"
+    DEFINED_ALREADY CONFLICT "defined-already" "The version belongs to another definition"
+    NOT_STORED CONFLICT "not-stored" "The server cannot store the definition"
     NO_SUCH_SAGA NOT_FOUND "no-such-saga" "There is no such saga"
-    NO_SUCH_ROUTE NOT_FOUND "no-such-route" "There is nothing here"
+    NO_SUCH_ROUTE NOT_FOUND "no-such-route" "There is no such address"
     NO_SUCH_METHOD METHOD_NOT_ALLOWED "no-such-method" "The method is not allowed here"
     UNAUTHENTICATED UNAUTHORIZED "unauthenticated" "The request does not show who sends it"
     FORBIDDEN FORBIDDEN "forbidden" "The caller may not do this"
@@ -75,10 +75,10 @@ kinds! {
     CONFLICT CONFLICT "conflict" "The state of the transaction does not allow it"
     OVERLOADED TOO_MANY_REQUESTS "overloaded" "Too many transactions are in flight"
     PARTICIPANT_OVERLOADED TOO_MANY_REQUESTS "participant-overloaded" "A participant owes too many answers"
-    TOO_MANY_LISTENERS TOO_MANY_REQUESTS "too-many-listeners" "Too many listen already"
-    UNAVAILABLE SERVICE_UNAVAILABLE "unavailable" "The coordinator cannot take it now"
+    TOO_MANY_LISTENERS TOO_MANY_REQUESTS "too-many-listeners" "Too many event streams are open"
+    UNAVAILABLE SERVICE_UNAVAILABLE "unavailable" "The coordinator is not available now"
     SHUTTING_DOWN SERVICE_UNAVAILABLE "shutting-down" "The coordinator is shutting down"
-    INTERNAL INTERNAL_SERVER_ERROR "internal" "The server does not know this error"
+    INTERNAL INTERNAL_SERVER_ERROR "internal" "An unexpected error"
 }
 
 impl Problem {
@@ -86,7 +86,7 @@ impl Problem {
         Self { kind, detail: detail.into(), problems: Vec::new() }
     }
 
-    /// All that is wrong with a definition: at least one problem.
+    /// An invalid definition with its problems, of which there is at least one.
     pub fn invalid_definition(problems: Vec<saga::Problem>) -> Self {
         let detail = match &problems[..] {
             [only] => only.to_string(),

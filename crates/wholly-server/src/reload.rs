@@ -21,20 +21,20 @@ use crate::traces::Traces;
 /// The sections that are taken up without a restart, at least in part.
 const TAKEN_UP: [&str; 5] = ["participants", "tokens", "clients", "limits", "tls"];
 
-/// The changes that reading the configuration again made.
+/// The result of a reload.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Reloaded {
     /// Participants that are new, and those that are called otherwise than before.
     new_participants: Vec<String>,
     changed_participants: Vec<String>,
-    /// Keys that changed in the file and are not taken up before the next start.
+    /// The changed keys that take effect only after a restart.
     needs_restart: Vec<String>,
 }
 
-/// A caller that waits until the configuration was read again.
-pub type Asking = oneshot::Sender<Result<Reloaded, ConfigError>>;
+/// Somebody who waits until the configuration was read again.
+pub type ReloadRequest = oneshot::Sender<Result<Reloaded, ConfigError>>;
 
-/// Reads the configuration again, and takes up what changed.
+/// The state of the reloader.
 pub struct Reloader {
     source: Source,
     listen: Listen,
@@ -127,7 +127,7 @@ impl Reloader {
     }
 }
 
-/// A fingerprint of each participant's section and of its secrets, whose files may have changed.
+/// A hash of each participant's section with its secrets, which may have changed in their files.
 fn participants(written: &toml::Table) -> BTreeMap<String, Sha256> {
     let sections = written.get("participants").and_then(toml::Value::as_table);
     let fingerprint = |section: &toml::Value| {

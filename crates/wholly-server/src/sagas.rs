@@ -19,41 +19,41 @@ const LIMIT: usize = 10_000;
 /// Definitions by name and version.
 #[derive(Default)]
 pub struct Sagas {
-    /// Where they are; without it there are none.
+    /// The folder of the definitions; without one there are none.
     folder: Option<PathBuf>,
     known: RwLock<BTreeMap<Name, BTreeMap<u32, Arc<Graph>>>>,
     /// One is stored at a time.
     storing: Mutex<()>,
 }
 
-/// Why a folder's definitions cannot be used.
+/// The error of a folder whose definitions cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The folder cannot be read.
     #[error("the sagas in {} cannot be read: {why}", .folder.display())]
     Unreadable { folder: PathBuf, why: io::Error },
-    /// Files are no definitions, or define the same.
-    #[error("the sagas in {} are wrong:\n{}", .folder.display(), .problems.join("\n"))]
+    /// Files are not definitions, or two define the same name and version.
+    #[error("the sagas in {} are invalid:\n{}", .folder.display(), .problems.join("\n"))]
     Wrong { folder: PathBuf, problems: Vec<String> },
 }
 
-/// Why a definition is not stored.
+/// The error of a definition that is not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("this server stores no definitions; start it with --sagas DIR")]
     NoFolder,
     #[error(
-        "version {version} of {name:?} is another definition already; give the changed one the \
-         version {next}"
+        "version {version} of {name:?} is stored with another definition; store this one as version \
+         {next}"
     )]
     Differs { name: Name, version: u32, next: u32 },
-    #[error("there are {LIMIT} definitions already; take old ones out of the folder")]
+    #[error("the folder has {LIMIT} definitions, which is the limit; remove old ones")]
     TooMany,
     #[error("the definition cannot be stored: {0}")]
     Storage(#[from] io::Error),
 }
 
-/// What storing did.
+/// The result of storing a definition.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stored {
     New,
@@ -177,7 +177,7 @@ fn write(folder: &Path, graph: &Graph) -> io::Result<()> {
     })
 }
 
-/// What is safe in a file's name on every system, and still readable.
+/// A text that is safe as a file name on every system, and still readable.
 fn file_name(name: &Name) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     name.as_str().chars().map(safe).take(64).collect()

@@ -22,12 +22,12 @@ use wholly::{Coordinator, Endpoint, StartError};
 
 use crate::alerts::{self, Webhook};
 use crate::api::Served;
-use crate::audit::{Asked, Audit};
+use crate::audit::{Audit, AuditRequest};
 use crate::config::{Config, ConfiguredFeed, ConfiguredParticipant, Source};
 use crate::gate::{Gate, Rules};
 use crate::metrics::Metrics;
 use crate::observer::{self, Observer};
-use crate::reload::{Asking, Reloader};
+use crate::reload::{ReloadRequest, Reloader};
 use crate::sagas::Sagas;
 use crate::stopping::{EndingSignals, Haste, Phase, REFUSED_FOR, Stopping};
 use crate::traces::{Traces, TracesError};
@@ -148,7 +148,7 @@ async fn serve(
         tracing::warn!("tokens cross the network in the clear; set [tls], or encrypt in front");
     }
     let gate = Arc::new(Gate::new(Rules { access, limits, tls }, audit));
-    let hub = api::Hub::new(coordinator.clone());
+    let broadcaster = api::Broadcaster::new(coordinator.clone());
     let metrics =
         measured.then(|| Arc::new(Metrics::of(coordinator.clone(), &traces, observer.clone())));
     let (reload, asked) = mpsc::channel(1);
@@ -159,7 +159,7 @@ async fn serve(
         observer: observer.clone(),
         metrics,
         gate: Arc::clone(&gate),
-        hub: hub.clone(),
+        broadcaster: broadcaster.clone(),
         traces: traces.clone(),
         reload,
         key_scope,
@@ -184,7 +184,7 @@ async fn serve(
     };
     tracing::info!("shutting down; what is in flight has {:?} to settle", shutdown.settle);
     phase.send_replace(Phase::Refusing);
-    hub.close();
+    broadcaster.close();
     if let Some(observer) = &observer {
         observer.close();
     }
@@ -206,7 +206,7 @@ async fn serve(
 async fn reload_on_demand(
     reloader: &mut Reloader,
     mut hangup: Signal,
-    mut asked: mpsc::Receiver<Asking>,
+    mut asked: mpsc::Receiver<ReloadRequest>,
     audit: &Arc<Audit>,
     decorators: &dyn Decorators,
 ) -> Infallible {
@@ -224,8 +224,12 @@ async fn reload_on_demand(
 
 /// Reads the configuration again because of SIGHUP, which is in the audit as it is by the API.
 async fn by_signal(reloader: &mut Reloader, audit: &Arc<Audit>, decorators: &dyn Decorators) {
-    let asked =
-        Asked { who: Some("SIGHUP".into()), from: None, what: "reload".to_owned(), why: None };
+    let asked = AuditRequest {
+        who: Some("SIGHUP".into()),
+        from: None,
+        what: "reload".to_owned(),
+        why: None,
+    };
     let action = match audit.asked(asked.clone()).await {
         Ok(action) => action,
         Err(why) => {

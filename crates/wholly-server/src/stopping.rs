@@ -86,7 +86,7 @@ impl EndingSignals {
         }
         phase.send_replace(Phase::Draining);
         tracing::info!(
-            "told to stop: /readyz answers 503, and transactions are taken for {grace:?} more"
+            "stopping: /readyz answers 503, and transactions are accepted for another {grace:?}"
         );
         let again = async {
             tokio::select! {

@@ -19,7 +19,7 @@ pub struct SubmissionDocument {
     pub deadline_millis: Option<u64>,
     // In two phases.
     pub name: Option<String>,
-    pub branches: Option<Vec<Branch>>,
+    pub branches: Option<Vec<BranchDocument>>,
     // In steps.
     pub saga: Option<Box<RawValue>>,
     pub input: Option<Box<RawValue>>,
@@ -31,18 +31,18 @@ const fn two_phase() -> Pattern {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Branch {
+pub struct BranchDocument {
     participant: String,
     payload: Box<RawValue>,
 }
 
-/// Why a document describes no transaction in two phases.
+/// The error of a document that is not a two-phase transaction.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TwoPhaseError {
     #[error("missing field `{0}`")]
     Missing(&'static str),
-    #[error("`{0}` needs \"pattern\": \"saga\"")]
+    #[error("the field `{0}` belongs to sagas; add \"pattern\": \"saga\", or leave it out")]
     OfSaga(&'static str),
     #[error(transparent)]
     Part(#[from] SubmitError),
@@ -68,12 +68,13 @@ impl SubmissionDocument {
         let name = self.name.ok_or(TwoPhaseError::Missing("name"))?;
         let branches = self.branches.ok_or(TwoPhaseError::Missing("branches"))?;
         let name = Name::new(name).map_err(SubmitError::from)?;
-        let branches = branches.into_iter().map(Branch::started).collect::<Result<_, _>>()?;
+        let branches =
+            branches.into_iter().map(BranchDocument::started).collect::<Result<_, _>>()?;
         Ok(Proposal::new(name, branches).map_err(SubmitError::from)?)
     }
 }
 
-impl Branch {
+impl BranchDocument {
     fn started(self) -> Result<StartedBranch, SubmitError> {
         let Self { participant, payload } = self;
         let payload =

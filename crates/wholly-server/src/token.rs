@@ -11,17 +11,17 @@ use crate::cli::exit::{self, failed};
 
 /// Make a token for a client.
 ///
-/// Prints the token, which is shown this once and kept nowhere, and the section of wholly.toml that
-/// lets it in, which holds only the token's hash.
+/// Prints the token, which is stored nowhere and cannot be shown again, and the section of
+/// wholly.toml that admits it, which has only the token's hash.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly token --name shop --role submit --role read
   wholly token --name ada --role operate --role read")]
 pub struct Token {
-    /// Whose it is, as the audit names them.
+    /// The name of the client, for the audit.
     #[arg(long, value_name = "NAME", default_value = "client", value_parser = name)]
     name: Name,
-    /// What it may do; repeat it for several.
+    /// A role of the client. Repeat the option for several roles.
     #[arg(long = "role", value_name = "ROLE", value_enum, default_value = "submit")]
     roles: Vec<Role>,
 }

@@ -6,22 +6,22 @@ use serde_json::value::RawValue;
 
 use wholly_core::saga::Problem;
 
-use crate::definition::{FileError, Format, Located, Transcript, json, read_text};
+use crate::definition::{FileError, Format, Located, TomlAsJson, json, read_text};
 use crate::line_column::LineColumn;
 
 /// A transaction in a file.
-pub struct Written {
+pub struct TransactionFile {
     file: PathBuf,
     text: String,
     /// Of one that is in TOML.
-    transcript: Option<Transcript>,
+    converted: Option<TomlAsJson>,
 }
 
-impl Written {
+impl TransactionFile {
     /// Reads a file; `-` is the standard input. That it makes sense is for the server to say.
     ///
     /// # Errors
-    /// Where it cannot be read, or is neither JSON nor TOML.
+    /// When it cannot be read, or is neither JSON nor TOML.
     pub fn read(file: PathBuf) -> Result<Self, FileError> {
         match read_text(&file) {
             Ok(text) => Self::of(file, text),
@@ -32,21 +32,21 @@ impl Written {
     /// The transaction in a file with this text.
     ///
     /// # Errors
-    /// Where it is neither JSON nor TOML.
+    /// When it is neither JSON nor TOML.
     pub fn of(file: PathBuf, text: String) -> Result<Self, FileError> {
-        let transcript = match Format::of_file(&file).unwrap_or_else(|| Format::of_text(&text)) {
+        let converted = match Format::of_file(&file).unwrap_or_else(|| Format::of_text(&text)) {
             Format::Json => match serde_json::from_str::<&RawValue>(&text) {
                 Ok(_) => Ok(None),
                 Err(error) => Err(vec![json::malformed(&text, &error)]),
             },
-            Format::Toml => match Transcript::of(&text) {
-                Ok(transcript) if transcript.formless.is_empty() => Ok(Some(transcript)),
-                Ok(transcript) => Err(transcript.formless),
+            Format::Toml => match TomlAsJson::of(&text) {
+                Ok(converted) if converted.unrepresentable.is_empty() => Ok(Some(converted)),
+                Ok(converted) => Err(converted.unrepresentable),
                 Err(errors) => Err(errors),
             },
         };
-        match transcript {
-            Ok(transcript) => Ok(Self { file, text, transcript }),
+        match converted {
+            Ok(converted) => Ok(Self { file, text, converted }),
             Err(wrong) => {
                 let problems = wrong.into_iter().map(|(at, what)| located(&text, at, what));
                 Err(FileError::Invalid { problems: problems.collect(), file })
@@ -56,7 +56,7 @@ impl Written {
 
     /// The request to the server.
     pub fn json(&self) -> &str {
-        self.transcript.as_ref().map_or(self.text.trim(), |transcript| &transcript.json)
+        self.converted.as_ref().map_or(self.text.trim(), |converted| &converted.json)
     }
 
     /// Says in which file it is what makes no sense, and where, if that is said: by the line and
@@ -75,10 +75,10 @@ impl Written {
         }
     }
 
-    /// Where in the file is what is sent at this byte.
+    /// The place in the file of this byte of the submission.
     fn source(&self, at: usize) -> usize {
-        match &self.transcript {
-            Some(transcript) => transcript.source(at),
+        match &self.converted {
+            Some(converted) => converted.source(at),
             None => self.text.len() - self.text.trim_start().len() + at,
         }
     }

@@ -138,7 +138,7 @@ async fn who_is_in_doubt_is_told_what_is_durable() {
     outcome(&server, &unknown, "aborted").await;
     let future = format!("ffff{}-{log}", &uuid[4..]);
     let foreign = format!("{uuid}-{}", "0".repeat(16));
-    for (id, says) in [(&future, "has not begun"), (&foreign, "another log")] {
+    for (id, says) in [(&future, "does not exist"), (&foreign, "another log")] {
         let reply = server.get(&format!("/v1/outcome/{id}")).await;
         let said = reply.problem(404, "no-such-transaction");
         assert!(said.contains(says), "{said}");

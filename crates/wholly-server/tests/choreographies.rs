@@ -219,7 +219,7 @@ async fn a_service_that_does_not_say_is_named() {
         ("/nothing", 2, "cannot be read: the server answered 404 Not Found"),
         ("/moved", 2, "cannot be read: the server answered 302 Found"),
         ("/long", 2, "cannot be read: the answer is longer than 1048576 bytes"),
-        ("/binary", 2, "cannot be read: the answer is no text"),
+        ("/binary", 2, "cannot be read: the answer is not UTF-8 text"),
         ("/broken", 1, "1:13: expected value"),
     ] {
         let at = format!("{url}{path}");
@@ -230,7 +230,7 @@ async fn a_service_that_does_not_say_is_named() {
     }
     for (nowhere, says) in [
         ("http://127.0.0.1:1/choreography", "the server cannot be reached: "),
-        ("http://", "it is no address: "),
+        ("http://", "the address is invalid: "),
     ] {
         let told = wholly("", &["diagram", nowhere], "").await;
         assert!(told.stderr.starts_with(&format!("{nowhere}: cannot be read: {says}")), "{told:?}");

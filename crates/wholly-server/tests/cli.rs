@@ -190,7 +190,7 @@ async fn what_has_not_settled_exits_with_3() {
 }
 
 #[tokio::test]
-async fn what_is_stuck_exits_with_4_until_a_person_mends_it() {
+async fn what_is_stuck_exits_with_4_until_an_operator_resolves_it() {
     let shop = Shop::open().await;
     shop.payments.says("commit", Said::Broken);
     let id = &shop.accepted(ORDER).await;
@@ -204,7 +204,7 @@ async fn what_is_stuck_exits_with_4_until_a_person_mends_it() {
     assert_eq!(shop.server.wholly(&retry).await.exits(0), format!("{id}  asked again\n"));
     let resolve = ["resolve", id, "payments", "--as", "committed", "--reason", "seen in the books"];
     let wrong = [&resolve[..], &["--output", "1"]].concat();
-    shop.server.wholly(&wrong).await.fails(2, "--output is what a completed step gave");
+    shop.server.wholly(&wrong).await.fails(2, "--output is the output of a completed step");
     let nobody = ["resolve", id, "nobody", "--as", "committed", "--reason", "x"];
     shop.server.wholly(&nobody).await.fails(2, "has no such branch or step");
     let told = shop.server.wholly(&resolve).await.exits(0);

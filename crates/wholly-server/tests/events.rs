@@ -230,7 +230,7 @@ async fn what_cannot_be_listened_to_is_refused() {
     }
     let to_come = [("last-event-id", "99999999999999999")];
     let reply = shop.server.send(hyper::Method::GET, "/v1/events", &to_come, "").await;
-    assert!(reply.problem(400, "invalid-event-id").contains("has not come as far"));
+    assert!(reply.problem(400, "invalid-event-id").contains("is newer than this log"));
     for query in ["pattern=x", "name=", "unknown=1", "participant=A%20B"] {
         let reply = shop.server.get(&format!("/v1/events?{query}")).await;
         reply.problem(400, "invalid-request");

@@ -55,6 +55,6 @@ async fn the_last_answer_is_shown_of_a_branch_and_of_a_participant_and_said_once
     assert_eq!(settled["branches"][1]["attempts"], json!(null));
     let (_, _) = server.terminate().await;
     let messages = std::fs::read_to_string(messages).unwrap();
-    let said = messages.lines().filter(|line| line.contains("asked again in")).count();
+    let said = messages.lines().filter(|line| line.contains("the call is repeated in")).count();
     assert_eq!(said, 1, "once for one cause: {messages}");
 }

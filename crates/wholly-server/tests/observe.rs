@@ -228,14 +228,18 @@ async fn the_messages_are_lines_of_json_where_the_configuration_says_so() {
     let (id, messages) = said("[logs]\nformat = 'json'", None).await;
     let lines: Vec<Value> =
         messages.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let by_hand = lines.iter().find(|line| line["message"] == "retry asked for by hand").unwrap();
+    let by_hand =
+        lines.iter().find(|line| line["message"] == "an operator retries a transaction").unwrap();
     assert_eq!(by_hand["transaction"], id.as_str());
     assert_eq!(by_hand["level"], "INFO");
 
     let (_, messages) = said("[logs]\nlevel = 'error'", None).await;
     assert_eq!(messages, "");
     let (_, messages) = said("[logs]\nlevel = 'error'", Some("info")).await;
-    assert!(messages.contains("retry asked for by hand"), "the variable counts first: {messages}");
+    assert!(
+        messages.contains("an operator retries a transaction"),
+        "the variable counts first: {messages}"
+    );
 }
 
 /// A webhook that verifies what it gets and answers as it is told; then it accepts.

@@ -290,7 +290,7 @@ async fn a_wrong_definition_stops_the_start() {
     let said = said.replace(folder, "sagas");
     assert_eq!(
         said,
-        "wholly: the sagas in sagas are wrong:\n\
+        "wholly: the sagas in sagas are invalid:\n\
          sagas/b.json:1:1: sagas/a.json is version 1 of \"create order\", too\n\
          sagas/c.toml:2:11: version 0 is out of range; it is from 1 to 2147483647\n\
          sagas/c.toml:3:9: a saga has at least one step\n"

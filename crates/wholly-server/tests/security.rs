@@ -96,7 +96,7 @@ async fn every_route_needs_its_role() {
     }
     let reply = guarded.send("read", "POST", "/v1/transactions", ORDER).await;
     let detail = reply.problem(403, "forbidden");
-    assert!(detail.contains("read has not the role submit"), "{detail}");
+    assert!(detail.contains("read lacks the role submit"), "{detail}");
     // One got through, and it alone.
     assert_eq!(
         guarded.orders.asked_to("prepare").len() + guarded.orders.asked_to("commit").len(),

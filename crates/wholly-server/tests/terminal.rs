@@ -343,7 +343,7 @@ async fn log_messages_are_harmless_in_each_form() {
         assert_eq!(abort.code, Some(0), "{abort:?}");
         let text = eventually("it is logged", async || {
             let text = std::fs::read_to_string(&messages).unwrap();
-            text.contains("abort asked for by hand").then_some(text)
+            text.contains("an operator aborts a transaction").then_some(text)
         })
         .await;
         let told = Told { code: None, stdout: text.clone(), stderr: String::new() };

@@ -293,7 +293,7 @@ async fn more_spans_than_may_wait_are_dropped_counted_and_said_once() {
     .await;
     assert_eq!(server.terminate().await.0, Some(0));
     let messages = std::fs::read_to_string(messages).unwrap();
-    assert_eq!(messages.matches("traces are dropped: 8192 spans wait").count(), 1, "{messages}");
+    assert_eq!(messages.matches("spans are dropped: 8192 spans wait").count(), 1, "{messages}");
 }
 
 async fn dropped(server: &Server) -> u64 {

@@ -1,4 +1,4 @@
-//! What can go wrong, an enum for each operation.
+//! The errors of the coordinator: an enum for each operation.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use wholly_core::{
 use crate::Settings;
 use crate::log::{OpenError, ReadError};
 
-/// Why a coordinator did not start.
+/// The error of a coordinator that did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -21,7 +21,7 @@ pub enum StartError {
     /// The log cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A participant has a name that it cannot have.
+    /// The name of a participant is invalid.
     #[error("the participant {name:?} cannot be registered: {why}")]
     Participant {
         /// The name.
@@ -37,7 +37,7 @@ pub enum StartError {
     },
 }
 
-/// Why a saga in code was not registered.
+/// The error of a saga in code that was not registered.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SagaError {
@@ -68,15 +68,15 @@ pub enum SagaError {
     },
 }
 
-/// Why a transaction was not accepted. Unless it says otherwise, nothing has happened.
+/// The error of a transaction that was not accepted. Unless it says otherwise, nothing has happened.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// It cannot be a transaction, whoever is registered.
+    /// The submission is invalid, whichever participants are registered.
     #[error(transparent)]
     Invalid(#[from] InvalidProposal),
-    /// A branch names nobody who is registered.
-    #[error("no participant is registered as {participant}; register it or mend the name")]
+    /// A branch names an unregistered participant.
+    #[error("no participant is registered as {participant}; register it, or correct the name")]
     UnknownParticipant {
         /// The name.
         participant: ParticipantName,
@@ -99,13 +99,13 @@ pub enum SubmitError {
         /// The deadline.
         deadline: Duration,
     },
-    /// A name or the key is not what it may be.
+    /// A name or the key is invalid.
     #[error(transparent)]
     Name(#[from] InvalidName),
     /// The key belongs to another transaction.
     #[error(
-        "the key {key:?} was used for the transaction {id}, which says something else; use one \
-         key for one change"
+        "the key {key:?} belongs to the transaction {id}, whose content differs; use a new key for \
+         each transaction"
     )]
     KeyReused {
         /// The key.
@@ -113,71 +113,74 @@ pub enum SubmitError {
         /// The transaction that has it.
         id: TransactionId,
     },
-    /// The transaction with the key has ended, and how is not known.
+    /// The transaction with the key has ended, with an unknown outcome.
     #[error(
-        "the transaction {id}, which has the key {key}, is over and its records cannot be used: how it \
-         ended is not known, and it is not run again; see what is known of it"
+        "the transaction {id} with the key {key} is over, but its records cannot be used: its \
+         outcome is not known, and it is not run again; look at the transaction, and use a new key \
+         to run it again"
     )]
     Quarantined {
         /// The key.
         key: Key,
-        /// Whose it is.
+        /// The transaction with the key.
         id: TransactionId,
     },
     /// There are too many in flight.
     #[error("{in_flight} transactions are in flight, which is the limit; try again later")]
     Overloaded {
-        /// How many.
+        /// The number of transactions in flight.
         in_flight: usize,
     },
-    /// Somebody whom it names owes answers for as many transactions as one may.
+    /// One of its participants owes answers for as many transactions as the limit allows.
     #[error(
-        "{target} has not answered for {owed} transactions yet, and one may owe no more; mend it if \
-         it hangs, or try again later: what does not name it is taken"
+        "{target} has not answered for {owed} transactions yet, which is the limit for one \
+         participant; repair it if it hangs, or try again later; transactions without it are \
+         accepted"
     )]
     ParticipantOverloaded {
-        /// Who.
+        /// The participant, or the saga in code.
         target: Target,
-        /// For how many.
+        /// The number of transactions.
         owed: usize,
     },
-    /// What is in flight takes as much memory as it may.
+    /// The transactions in flight take as much memory as the limit allows.
     #[error(
-        "the transactions in flight take {in_flight_bytes} bytes of memory, and the limit is \
-         {limit_bytes}: there is no room for this one; try again later"
+        "the transactions in flight take {in_flight_bytes} bytes of memory of at most \
+         {limit_bytes}, and this one does not fit; try again later"
     )]
     OutOfRoom {
-        /// How much is taken.
+        /// The memory in use.
         in_flight_bytes: usize,
-        /// How much may be.
+        /// The limit.
         limit_bytes: usize,
     },
-    /// The transactions for which one participant owes an answer take as much memory as they may.
+    /// The transactions for which one participant owes an answer take as much memory as the limit allows.
     #[error(
-        "{target} has not answered for transactions of {owed_bytes} bytes yet, and the limit for one is \
-         {limit_bytes}; mend it if it hangs, or try again later: what does not name it is taken"
+        "{target} has not answered for transactions of {owed_bytes} bytes yet, and the limit for \
+         one participant is {limit_bytes}; repair it if it hangs, or try again later; transactions \
+         without it are accepted"
     )]
     ParticipantOutOfRoom {
-        /// Who.
+        /// The participant, or the saga in code.
         target: Target,
-        /// How much memory those take.
+        /// The memory of those transactions.
         owed_bytes: usize,
-        /// How much they may.
+        /// The limit.
         limit_bytes: usize,
     },
     /// The log cannot be written. It is not known whether the transaction was accepted.
     #[error(
-        "the log is not available ({why}); whether the transaction was accepted is not known: \
-         submit it again with the same key"
+        "the log is not available ({why}), and the transaction may or may not be accepted: submit \
+         it again with the same key"
     )]
     Unavailable {
-        /// What is wrong.
+        /// The failure of the log.
         why: String,
     },
     /// The coordinator at whose builder the saga was registered has not started.
     #[error(
         "the coordinator of the saga {saga:?} version {version} has not started; start the builder \
-         that it was registered at"
+         with which the saga was registered"
     )]
     NotStarted {
         /// The saga's name.
@@ -186,7 +189,7 @@ pub enum SubmitError {
         version: u32,
     },
     /// The coordinator is shutting down.
-    #[error("the coordinator is shutting down; submit to another one, or later")]
+    #[error("the coordinator is shutting down; submit the transaction again later")]
     ShuttingDown,
 }
 
@@ -199,7 +202,7 @@ impl SubmitError {
     }
 }
 
-/// Why a transaction's fate cannot be told.
+/// The error of a read of transactions.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GetError {
@@ -211,87 +214,87 @@ pub enum GetError {
     Stopped,
 }
 
-/// Why it cannot be told what was decided of a transaction.
+/// The error of a read of a decision.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecisionError {
     /// Another log minted the id.
-    #[error("the transaction {id} belongs to another log; ask the coordinator that began it")]
+    #[error("the transaction {id} belongs to another log; ask the coordinator that accepted it")]
     OtherLog {
         /// The id that was asked for.
         id: TransactionId,
     },
     /// The log has not minted the id yet.
-    #[error("the transaction {id} has not begun: its id is newer than the log's last one")]
+    #[error("the transaction {id} does not exist: its id is newer than the log's last transaction")]
     NotBegun {
         /// The id that was asked for.
         id: TransactionId,
     },
     /// It may have been trimmed.
     #[error(
-        "the log does not hold the transaction {id}, and has deleted transactions of its time that \
-         had settled: whether it committed is not known any more"
+        "the transaction {id} is not in the log, which has deleted settled transactions of that \
+         time: its decision is not known any more"
     )]
     Trimmed {
         /// The id that was asked for.
         id: TransactionId,
     },
     /// It is a saga.
-    #[error("the transaction {id} is a saga: it has no prepared participants")]
+    #[error("the transaction {id} is a saga, which has no prepared participants")]
     Saga {
         /// The id that was asked for.
         id: TransactionId,
     },
-    /// What is not in the log may still come into it.
-    #[error("it cannot be told now what was decided of {id}: {why}")]
+    /// Records that are not in the log yet may still come.
+    #[error("the decision of the transaction {id} cannot be read now: {why}")]
     Unavailable {
         /// The id that was asked for.
         id: TransactionId,
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }
 
-/// Why a transaction was not aborted.
+/// The error of an abort.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CancelError {
     /// It is committed.
-    #[error("the transaction {id} is committed; a decision never changes")]
+    #[error("the transaction {id} is committed, and a decision never changes")]
     Committed {
-        /// Which.
+        /// The transaction.
         id: TransactionId,
     },
     /// Its only participant decides.
     #[error(
-        "the only participant of the transaction {id} decides, and has been asked to; wait for it"
+        "the only participant of the transaction {id} decides, and was called; wait for its answer"
     )]
     OnePhase {
-        /// Which.
+        /// The transaction.
         id: TransactionId,
     },
     /// It is a saga, and completed.
-    #[error("the saga {id} is completed; there is no way back")]
+    #[error("the saga {id} is completed, and cannot turn back")]
     Completed {
-        /// Which.
+        /// The transaction.
         id: TransactionId,
     },
     /// It is a saga whose pivot may be done.
     #[error(
-        "the pivot of the saga {id} is done or may be, so there may be no way back: wait for it, or, \
-         where it is stuck, resolve it by hand"
+        "the pivot of the saga {id} may be done, so the saga cannot turn back: wait for the pivot, \
+         or resolve it by hand if it is stuck"
     )]
     PivotMayHaveLeft {
-        /// Which.
+        /// The transaction.
         id: TransactionId,
     },
     /// It was quarantined.
     #[error(
-        "the transaction {id} was quarantined: its records cannot be used; see what is known of it, and \
-         end it by hand"
+        "the transaction {id} is quarantined because its records cannot be used: find out what its \
+         participants did, then end it by hand"
     )]
     Quarantined {
-        /// Which.
+        /// The transaction.
         id: TransactionId,
     },
     /// There is no such transaction.
@@ -303,7 +306,7 @@ pub enum CancelError {
     /// The coordinator cannot take it now.
     #[error("the transaction cannot be aborted now: {why}")]
     Unavailable {
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }
@@ -332,30 +335,30 @@ impl CancelError {
     }
 }
 
-/// Why a transaction was not ended by hand.
+/// The error of an end by hand.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndError {
     /// Its records can be used.
     #[error(
-        "the transaction {id} was not quarantined: it goes on by itself; to stop it, abort it, and \
-         where it is stuck, resolve its branches or steps"
+        "the transaction {id} is not quarantined, and goes on by itself; abort it to stop it, or \
+         resolve its stuck branches or steps"
     )]
     NotQuarantined {
-        /// Which transaction.
+        /// The transaction.
         id: TransactionId,
     },
     /// It came with a restored copy of the log.
     #[error(
-        "the records of the transaction {id} can be used: it is quarantined because it came with a restored \
-         copy of the log; release, abort or resolve it"
+        "the transaction {id} is quarantined because it came with a restored copy of the log, but \
+         its records can be used: retry, abort or resolve it"
     )]
     Restored {
-        /// Which transaction.
+        /// The transaction.
         id: TransactionId,
     },
     /// There is no such transaction in flight.
-    #[error("the transaction {id} is not in flight: it has ended, or never was")]
+    #[error("the transaction {id} is not in flight: it has ended, or does not exist")]
     NotInFlight {
         /// The id that was asked for.
         id: TransactionId,
@@ -363,61 +366,64 @@ pub enum EndError {
     /// The coordinator cannot take it now.
     #[error("the transaction cannot be ended now: {why}")]
     Unavailable {
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }
 
-/// Why a branch was not resolved by hand, or a transaction not asked again.
+/// The error of a resolution by hand, or of a retry.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ResolveError {
     /// The transaction has no such branch or step.
     #[error("the transaction {id} has no such branch or step")]
     NoSuchBranch {
-        /// Which transaction.
+        /// The transaction.
         id: TransactionId,
     },
     /// The branch has ended.
-    #[error("that branch or step of the transaction {id} is over; there is nothing to resolve")]
+    #[error(
+        "the branch or step of the transaction {id} has ended already; there is nothing to resolve"
+    )]
     Over {
-        /// Which transaction.
+        /// The transaction.
         id: TransactionId,
     },
     /// There is no decision yet.
     #[error("the transaction {id} is not decided; abort it instead")]
     Undecided {
-        /// Which transaction.
+        /// The transaction.
         id: TransactionId,
     },
     /// The step or branch cannot have ended so.
-    #[error("it cannot be resolved so: {why} (transaction {id})")]
+    #[error("the branch or step of the transaction {id} cannot be resolved so: {why}")]
     NotSo {
-        /// Which transaction.
+        /// The transaction.
         id: TransactionId,
-        /// Why not, and what else to do.
+        /// The reason, and what else to do.
         why: String,
     },
     /// It was quarantined.
     #[error(
-        "the transaction {id} was quarantined: its records cannot be used; see what is known of it, and \
-         end it by hand"
+        "the transaction {id} is quarantined because its records cannot be used: find out what its \
+         participants did, then end it by hand"
     )]
     Quarantined {
-        /// Which transaction.
+        /// The transaction.
         id: TransactionId,
     },
     /// It came with a restored copy of the log.
     #[error(
-        "the transaction {id} came with a restored copy of the log, and the original may have gone \
-         on with it: find out what its participants did, then release, abort or resolve it"
+        "the transaction {id} is quarantined because it came with a restored copy of the log, and \
+         the original may have gone on with it: find out what its participants did, then retry, \
+         abort or resolve it"
     )]
     Restored {
-        /// Which transaction.
+        /// The transaction.
         id: TransactionId,
     },
     /// There is no such transaction in flight.
-    #[error("the transaction {id} is not in flight: it has settled, or never was")]
+    #[error("the transaction {id} is not in flight: it has settled, or does not exist")]
     NotInFlight {
         /// The id that was asked for.
         id: TransactionId,
@@ -425,7 +431,7 @@ pub enum ResolveError {
     /// The coordinator cannot take it now.
     #[error("the transaction cannot be resolved now: {why}")]
     Unavailable {
-        /// Why not.
+        /// The reason.
         why: String,
     },
 }

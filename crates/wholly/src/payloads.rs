@@ -28,7 +28,7 @@ pub(crate) fn without_payloads(stored: &StoredTransaction) -> Option<Vec<String>
             && left.transaction.view().state == whole.transaction.view().state
     });
     if !same {
-        tracing::error!(transaction = %stored.id, "its payloads cannot be removed: it stays whole");
+        tracing::error!(transaction = %stored.id, "the transaction's payloads cannot be removed, so they are kept");
     }
     same.then_some(texts)
 }

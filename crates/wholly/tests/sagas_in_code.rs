@@ -196,7 +196,7 @@ async fn a_saga_whose_code_is_not_here_is_held_and_shown() {
     assert_eq!(
         warnings.said(),
         [
-            r#"1 of the transactions in the log are held: the saga "create order" version 1 is not registered"#
+            r#"transactions in the log that await the saga "create order" version 1, which is not registered: 1"#
         ]
     );
 }

@@ -18,7 +18,7 @@ const BETWEEN: Duration = Duration::from_secs(60);
 
 /// The damage that the webhook is told of.
 #[derive(Serialize)]
-pub(super) struct Found {
+pub(super) struct DamageAlert {
     count: u64,
     last: String,
 }
@@ -32,7 +32,9 @@ pub(super) async fn tell(coordinator: &Coordinator, webhook: &Webhook) {
         let message = message(damage);
         let mut pause = FIRST_PAUSE;
         while let Err(why) = webhook.deliver(&message).await {
-            tracing::warn!("the alert of damage was not taken: {why}; it is sent again");
+            tracing::warn!(
+                "the webhook did not accept an alert about damage, which is sent again: {why}"
+            );
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -50,7 +52,7 @@ fn message(damage: Damage) -> Message {
         id: format!("log-damaged-{count}-{now}"),
         r#type: "log.damaged",
         timestamp: Timestamp::from_millis(now),
-        data: Data::Damage(Found { count, last: last.unwrap_or_default() }),
+        data: Data::Damage(DamageAlert { count, last: last.unwrap_or_default() }),
     }
 }
 
@@ -68,10 +70,10 @@ mod tests {
     use crate::config::alerts::Alerts;
     use crate::damaged;
 
-    type Got = Arc<Mutex<Vec<(String, Value)>>>;
+    type Received = Arc<Mutex<Vec<(String, Value)>>>;
 
     /// A webhook that takes what it is sent the second time.
-    async fn webhook(got: Got) -> Webhook {
+    async fn webhook(got: Received) -> Webhook {
         let take = move |headers: HeaderMap, body: String| async move {
             let id = headers["webhook-id"].to_str().unwrap().to_owned();
             let mut got = got.lock().unwrap();
@@ -95,7 +97,7 @@ mod tests {
             log.damage(*id, 0);
             coordinator.get(*id).await.unwrap();
         }
-        let got = Got::default();
+        let got = Received::default();
         let webhook = webhook(got.clone()).await;
         tokio::spawn(crate::alerts::tell(coordinator, None, webhook));
         let twice = async {

@@ -10,26 +10,26 @@ use wholly::Timestamp;
 use wholly_dns::https::percent_encoded;
 use wholly_events::{Correlation, ServiceName};
 
-use super::{Change, Data, Message, Told, Webhook, tell_of};
-use crate::observer::{Kind, Trouble};
+use super::{Alerting, Change, Data, Message, Webhook, tell_changes};
+use crate::observer::{Trouble, TroubleKind};
 
-/// Since when which choreographies are stuck, and what is wrong with feeds.
+/// The stuck choreographies and the troubles of feeds, each with its beginning.
 pub type Watched = (
     watch::Receiver<BTreeMap<Correlation, Timestamp>>,
     watch::Receiver<BTreeMap<Trouble, Timestamp>>,
 );
 
-/// A choreography, without the reasons, which may repeat what a service said of a payload.
+/// A choreography, without the reasons, which may repeat payloads.
 #[derive(Serialize)]
-pub(super) struct Of {
+pub(super) struct ChoreographyAlert {
     correlation: Correlation,
     since: Timestamp,
     stuck: bool,
 }
 
-/// A feed, and who follows it.
+/// A feed and its follower.
 #[derive(Serialize)]
-pub(super) struct Feed {
+pub(super) struct FeedAlert {
     feed: ServiceName,
     /// The service that follows it; absent for the server itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,16 +38,19 @@ pub(super) struct Feed {
     trouble: &'static str,
 }
 
-/// Tells the webhook for as long as something is observed.
+/// Sends alerts to the webhook for as long as feeds are observed.
 pub(super) async fn tell(watched: Option<Watched>, webhook: &Webhook) {
     let Some((stuck, troubles)) = watched else { return };
-    tokio::join!(tell_of(&Choreographies, stuck, webhook), tell_of(&Feeds, troubles, webhook));
+    tokio::join!(
+        tell_changes(&Choreographies, stuck, webhook),
+        tell_changes(&Feeds, troubles, webhook)
+    );
 }
 
 struct Choreographies;
 
-impl Told for Choreographies {
-    type Of = Correlation;
+impl Alerting for Choreographies {
+    type Subject = Correlation;
 
     async fn message(&self, change: &Change<Correlation>) -> Message {
         of_choreography(change, now())
@@ -56,8 +59,8 @@ impl Told for Choreographies {
 
 struct Feeds;
 
-impl Told for Feeds {
-    type Of = Trouble;
+impl Alerting for Feeds {
+    type Subject = Trouble;
 
     async fn message(&self, change: &Change<Trouble>) -> Message {
         of_feed(change, now())
@@ -75,16 +78,16 @@ fn of_choreography(change: &Change<Correlation>, now: Timestamp) -> Message {
         ),
         r#type: if stuck { "choreography.stuck" } else { "choreography.unstuck" },
         timestamp: if stuck { since } else { now },
-        data: Data::Choreography(Of { correlation, since, stuck }),
+        data: Data::Choreography(ChoreographyAlert { correlation, since, stuck }),
     }
 }
 
 fn of_feed(change: &Change<Trouble>, now: Timestamp) -> Message {
     let Change { of: Trouble { feed, follower, kind }, since, stuck } = change.clone();
     let (trouble, r#type) = match kind {
-        Kind::Lagging => ("lagging", "feed.lagging"),
-        Kind::Unreachable => ("unreachable", "feed.unreachable"),
-        Kind::Refused => ("refused", "feed.refused"),
+        TroubleKind::Lagging => ("lagging", "feed.lagging"),
+        TroubleKind::Unreachable => ("unreachable", "feed.unreachable"),
+        TroubleKind::Refused => ("refused", "feed.refused"),
     };
     let whose = follower.as_ref().map_or("wholly", ServiceName::as_str);
     let word = if stuck { "" } else { "-recovered" };
@@ -92,7 +95,7 @@ fn of_feed(change: &Change<Trouble>, now: Timestamp) -> Message {
         id: format!("feed-{feed}-{whose}-{trouble}{word}-{}", since.as_millis()),
         r#type: if stuck { r#type } else { "feed.recovered" },
         timestamp: if stuck { since } else { now },
-        data: Data::Feed(Feed { feed, follower, since, trouble }),
+        data: Data::Feed(FeedAlert { feed, follower, since, trouble }),
     }
 }
 
@@ -116,7 +119,7 @@ mod tests {
         let of = Trouble {
             feed: "order".parse().unwrap(),
             follower: Some("payment".parse().unwrap()),
-            kind: Kind::Refused,
+            kind: TroubleKind::Refused,
         };
         let refused = of_feed(&Change { of, since: at, stuck: true }, at);
         assert_eq!(

@@ -13,12 +13,12 @@ use wholly_dns::https;
 use super::Message;
 use crate::config::alerts::Alerts;
 
-/// How long a delivery may take.
+/// The time limit of a delivery.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 const AGENT: &str = concat!("wholly/", env!("CARGO_PKG_VERSION"));
 
-/// Where alerts are delivered.
+/// The webhook that receives alerts.
 pub struct Webhook {
     client: https::HttpsClient,
     url: Uri,

@@ -1,4 +1,4 @@
-//! What an operator does by hand. Every one of these needs a reason: somebody will ask for it.
+//! The actions of operators on transactions. Each needs a reason, which is recorded.
 
 use axum::Extension;
 use axum::extract::State;
@@ -6,55 +6,55 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer};
 use wholly::{BranchName, Coordinator, Decision, Ended, Payload, Resolution};
 
-use super::Who;
-use super::request::{Body, Branch, Id};
+use super::CallerName;
+use super::request::{Body, BranchInPath, TransactionInPath};
 use crate::problem::{Kind, Problem};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Why {
+pub struct ReasonBody {
     #[serde(deserialize_with = "some_reason")]
     reason: String,
 }
 
 pub async fn abort(
     State(coordinator): State<Coordinator>,
-    Extension(Who(who)): Extension<Who>,
-    Id(id): Id,
-    Body(Why { reason }): Body<Why>,
+    Extension(CallerName(who)): Extension<CallerName>,
+    TransactionInPath(id): TransactionInPath,
+    Body(ReasonBody { reason }): Body<ReasonBody>,
 ) -> Result<StatusCode, Problem> {
-    tracing::info!(%who, transaction = %id, reason, "abort asked for by hand");
+    tracing::info!(%who, transaction = %id, reason, "an operator aborts a transaction");
     coordinator.abort(id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub async fn retry(
     State(coordinator): State<Coordinator>,
-    Extension(Who(who)): Extension<Who>,
-    Id(id): Id,
-    Body(Why { reason }): Body<Why>,
+    Extension(CallerName(who)): Extension<CallerName>,
+    TransactionInPath(id): TransactionInPath,
+    Body(ReasonBody { reason }): Body<ReasonBody>,
 ) -> Result<StatusCode, Problem> {
-    tracing::info!(%who, transaction = %id, reason, "retry asked for by hand");
+    tracing::info!(%who, transaction = %id, reason, "an operator retries a transaction");
     coordinator.release(id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 pub async fn end(
     State(coordinator): State<Coordinator>,
-    Extension(Who(who)): Extension<Who>,
-    Id(id): Id,
-    Body(Why { reason }): Body<Why>,
+    Extension(CallerName(who)): Extension<CallerName>,
+    TransactionInPath(id): TransactionInPath,
+    Body(ReasonBody { reason }): Body<ReasonBody>,
 ) -> Result<StatusCode, Problem> {
-    tracing::info!(%who, transaction = %id, reason, "end asked for by hand");
+    tracing::info!(%who, transaction = %id, reason, "an operator ends a transaction");
     coordinator.end(id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// How a branch or a step ended. Only what was completed has an output.
+/// The outcome of a branch or a step. Only a completed step has an output.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Word {
-    r#as: As,
+pub struct ResolveBody {
+    r#as: ResolveAs,
     output: Option<Payload>,
     #[serde(deserialize_with = "some_reason")]
     reason: String,
@@ -62,26 +62,26 @@ pub struct Word {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum As {
+enum ResolveAs {
     Committed,
     Aborted,
     Completed,
     Compensated,
 }
 
-impl Word {
+impl ResolveBody {
     fn ended(&self) -> Result<Ended, Problem> {
         let output = self.output.clone();
         match (self.r#as, output) {
-            (As::Committed, None) => Ok(Decision::Committed.into()),
-            (As::Aborted, None) => Ok(Decision::Aborted.into()),
-            (As::Compensated, None) => Ok(Resolution::Compensated.into()),
-            (As::Completed, output) => {
+            (ResolveAs::Committed, None) => Ok(Decision::Committed.into()),
+            (ResolveAs::Aborted, None) => Ok(Decision::Aborted.into()),
+            (ResolveAs::Compensated, None) => Ok(Resolution::Compensated.into()),
+            (ResolveAs::Completed, output) => {
                 Ok(Resolution::Completed(output.unwrap_or_else(Payload::null)).into())
             }
             (_, Some(_)) => Err(Problem::new(
                 Kind::INVALID_REQUEST,
-                "only a step that is resolved as completed has an output",
+                "only a step that is resolved as completed can have an output; leave it out",
             )),
         }
     }
@@ -89,21 +89,21 @@ impl Word {
 
 pub async fn resolve(
     State(coordinator): State<Coordinator>,
-    Extension(Who(who)): Extension<Who>,
-    Id(id): Id,
-    Branch(branch): Branch,
-    Body(word): Body<Word>,
+    Extension(CallerName(who)): Extension<CallerName>,
+    TransactionInPath(id): TransactionInPath,
+    BranchInPath(branch): BranchInPath,
+    Body(word): Body<ResolveBody>,
 ) -> Result<StatusCode, Problem> {
     let branch = BranchName::new(branch)
         .map_err(|why| Problem::new(Kind::NO_SUCH_BRANCH, why.to_string()))?;
     let ended = word.ended()?;
-    let Word { r#as, reason, .. } = word;
-    tracing::info!(%who, transaction = %id, %branch, ?r#as, reason, "resolve asked for by hand");
+    let ResolveBody { r#as, reason, .. } = word;
+    tracing::info!(%who, transaction = %id, %branch, ?r#as, reason, "an operator resolves a branch or step");
     coordinator.resolve(id, branch, ended, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// The most bytes that a reason may have: it is kept as it is, never cut.
+/// The most bytes of a reason, which is kept whole.
 const REASON_LIMIT: usize = 500;
 
 fn some_reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use wholly::Timestamp;
 use wholly_events::Correlation;
 
-use super::request::Asked;
-use crate::observer::{self, Event, Filter, Observer, Row};
+use super::request::Query;
+use crate::observer::{self, ChoreographyRow, Filter, Observer, TimelineEvent};
 use crate::problem::{Kind, Problem};
 
 /// The most that a page has.
@@ -22,11 +22,11 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// None where the configuration names no feed.
 pub type Observing = Option<Arc<Observer>>;
 
-/// Which of them, and how many in a page. All that is named must match.
+/// The filter of the list, and the size of a page. A choreography must match every member.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Query {
-    state: Option<observer::State>,
+pub struct ChoreographiesQuery {
+    state: Option<observer::ChoreographyState>,
     settled: Option<bool>,
     stuck: Option<bool>,
     correlation: Option<Correlation>,
@@ -59,18 +59,18 @@ impl TryFrom<String> for Cursor {
 }
 
 #[derive(Serialize)]
-pub struct Page {
-    choreographies: Vec<Listed>,
+pub struct ChoreographyPage {
+    choreographies: Vec<ChoreographySummary>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
 /// A choreography as every answer shows it.
 #[derive(Serialize)]
-struct Listed {
+struct ChoreographySummary {
     correlation: Correlation,
     pattern: &'static str,
-    state: observer::State,
+    state: observer::ChoreographyState,
     settled: bool,
     stuck: bool,
     started: Timestamp,
@@ -78,26 +78,27 @@ struct Listed {
 
 /// A choreography with its timeline.
 #[derive(Serialize)]
-pub struct Shown {
+pub struct ChoreographyDocument {
     #[serde(flatten)]
-    listed: Listed,
-    /// Why an operator should look.
+    listed: ChoreographySummary,
+    /// The reasons why an operator is needed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     deadline: Option<Timestamp>,
     revision: u64,
-    /// How many events there were that are not shown.
+    /// The number of events that are not shown.
     #[serde(skip_serializing_if = "Option::is_none")]
     left_out: Option<u64>,
-    events: Vec<Event>,
+    events: Vec<TimelineEvent>,
 }
 
 pub async fn list(
     State(observing): State<Observing>,
-    Asked(query): Asked<Query>,
-) -> Result<Json<Page>, Problem> {
-    let Query { state, settled, stuck, correlation, since, until, limit, cursor } = query;
+    Query(query): Query<ChoreographiesQuery>,
+) -> Result<Json<ChoreographyPage>, Problem> {
+    let ChoreographiesQuery { state, settled, stuck, correlation, since, until, limit, cursor } =
+        query;
     if !(1..=LIMIT).contains(&limit) {
         let detail = format!("a limit of {limit} is out of range; it is from 1 to {LIMIT}");
         return Err(Problem::new(Kind::INVALID_REQUEST, detail));
@@ -110,13 +111,16 @@ pub async fn list(
     };
     let last = rows.last().filter(|_| more);
     let next = last.map(|row| format!("c{}", row.number));
-    Ok(Json(Page { choreographies: rows.iter().map(Listed::of).collect(), next }))
+    Ok(Json(ChoreographyPage {
+        choreographies: rows.iter().map(ChoreographySummary::of).collect(),
+        next,
+    }))
 }
 
-/// How to wait for a change.
+/// The wait for a change.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wait {
+pub struct WaitQuery {
     /// The revision that is known: the answer waits for another one.
     revision: Option<u64>,
     /// For how long; none without a revision.
@@ -126,9 +130,9 @@ pub struct Wait {
 
 pub async fn choreography(
     State(observing): State<Observing>,
-    Named(correlation): Named,
-    Asked(Wait { revision, wait_ms }): Asked<Wait>,
-) -> Result<Json<Shown>, Problem> {
+    CorrelationInPath(correlation): CorrelationInPath,
+    Query(WaitQuery { revision, wait_ms }): Query<WaitQuery>,
+) -> Result<Json<ChoreographyDocument>, Problem> {
     let none = || {
         let detail = format!("no event with the correlation {correlation:?} was observed");
         Problem::new(Kind::NO_SUCH_CHOREOGRAPHY, detail)
@@ -140,8 +144,8 @@ pub async fn choreography(
     }
     let found = observer.get(&correlation).await?.ok_or_else(none)?;
     let row = found.row;
-    Ok(Json(Shown {
-        listed: Listed::of(&row),
+    Ok(Json(ChoreographyDocument {
+        listed: ChoreographySummary::of(&row),
         reasons: row.reasons,
         deadline: row.deadline,
         revision: row.revision,
@@ -151,9 +155,9 @@ pub async fn choreography(
 }
 
 /// The correlation that the path names.
-pub struct Named(Correlation);
+pub struct CorrelationInPath(Correlation);
 
-impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Named {
+impl<S: Send + Sync> axum::extract::FromRequestParts<S> for CorrelationInPath {
     type Rejection = Problem;
 
     async fn from_request_parts(
@@ -168,8 +172,8 @@ impl<S: Send + Sync> axum::extract::FromRequestParts<S> for Named {
     }
 }
 
-impl Listed {
-    fn of(row: &Row) -> Self {
+impl ChoreographySummary {
+    fn of(row: &ChoreographyRow) -> Self {
         Self {
             correlation: row.correlation.clone(),
             pattern: "choreography",

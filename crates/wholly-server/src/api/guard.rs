@@ -1,13 +1,13 @@
-//! What every request passes before its route: who asks, whether they may, how fast, how much.
+//! The checks of every request before its route: its caller, role, rate and size.
 //!
-//! INVARIANT: nothing of a request but its head is read before it is known who asks.
+//! INVARIANT: only the head of a request is read before its caller is known.
 //!
-//! What a page of another origin may have sent is turned away first: it must neither be in the
-//! audit nor use up what its user may send.
+//! A request that a page of another origin may have sent is refused first: it must neither be in the
+//! audit nor use up its user's rate.
 //!
-//! What changes something by hand is written to the audit before it begins, here and not in the
-//! routes, so that none can forget it. It then runs in a task of its own: a client that hangs up
-//! does not keep its outcome from the audit.
+//! An operator's action is written to the audit before it begins, here and not in the routes, so
+//! that none can forget it. It then runs in a task of its own: its outcome reaches the audit even if
+//! the client hangs up.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,29 +22,29 @@ use wholly::Name;
 
 use super::no_such_route;
 use super::page::{json_if_it_changes, same_origin};
-use super::request::{Patience, read};
-use super::roles::{Need, needed};
+use super::request::{BodyTimeout, read};
+use super::roles::{Requirement, requirement};
 use crate::accept::Peer;
 use crate::access::{Caller, Role};
-use crate::audit::Asked;
+use crate::audit::AuditRequest;
 use crate::config::BODY_LIMIT;
 use crate::gate::{Gate, Rules};
 use crate::problem::{Kind, Problem};
 
 /// The name of who asks: in the extensions of every request that needs one.
 #[derive(Clone, Debug)]
-pub struct Who(pub Arc<str>);
+pub struct CallerName(pub Arc<str>);
 
-/// The caller to whom keys may belong: in the extensions where the configuration names who may call.
+/// The caller to whom keys may belong: in the extensions if the configuration names callers.
 #[derive(Clone, Debug)]
 pub struct KeyOwner(pub Name);
 
 pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
-    let needed = needed(route.unwrap_or_default(), request.method());
+    let requirement = requirement(route.unwrap_or_default(), request.method());
     let rules = gate.rules();
-    request.extensions_mut().insert(Patience(rules.limits.body_timeout));
-    if needed == Ok(Need::Nothing) {
+    request.extensions_mut().insert(BodyTimeout(rules.limits.body_timeout));
+    if requirement == Ok(Requirement::Nothing) {
         return next.run(request).await;
     }
     if let Err(problem) = same_origin(&rules.access, request.headers()) {
@@ -54,7 +54,7 @@ pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
         Ok(caller) => caller,
         Err(problem) => return refused(&gate, &request, None, problem),
     };
-    let need = match needed {
+    let need = match requirement {
         Ok(need) => need,
         Err(methods) if methods.is_empty() => {
             return no_such_route(request.uri().clone()).await.into_response();
@@ -65,34 +65,35 @@ pub async fn guard(State(gate): State<Arc<Gate>>, mut request: Request, next: Ne
         return problem.into_response();
     }
     if let Some(rate) = rules.limits.rate
-        && let Err(wait) = caller.pace.take(rate, Instant::now())
+        && let Err(wait) = caller.rate_limiter.take(rate, Instant::now())
     {
         return too_fast(&caller, wait);
     }
-    if let Need::Role(role) = need
+    if let Requirement::Role(role) = need
         && !caller.roles.contains(&role)
     {
-        let detail = format!("{} has not the role {role:?}, which this needs", caller.name);
+        let detail = format!("{} lacks the role {role:?}, which this request needs", caller.name);
         let problem = Problem::new(Kind::FORBIDDEN, detail.to_lowercase());
         return refused(&gate, &request, Some(&caller), problem);
     }
-    let Some(_room) = gate.bodies.take(body_bytes(&request), rules.limits.in_flight_bytes) else {
-        let detail = "the requests in progress are as large as the server takes; try again";
+    let Some(_permit) = gate.bodies.take(body_bytes(&request), rules.limits.in_flight_bytes) else {
+        let detail =
+            "the bodies of requests in progress have reached the server's limit; try again";
         return Problem::new(Kind::BUSY, detail).into_response();
     };
-    request.extensions_mut().insert(Who(Arc::clone(&caller.name)));
+    request.extensions_mut().insert(CallerName(Arc::clone(&caller.name)));
     if !rules.access.is_open()
         && let Ok(name) = Name::new(Arc::clone(&caller.name))
     {
         request.extensions_mut().insert(KeyOwner(name));
     }
-    match need == Need::Role(Role::Operate) && request.method() != Method::GET {
+    match need == Requirement::Role(Role::Operate) && request.method() != Method::GET {
         true => audited(gate, &caller, request, next).await,
         false => next.run(request).await,
     }
 }
 
-/// Who asks.
+/// The name of the caller.
 fn caller(rules: &Rules, request: &Request) -> Result<Arc<Caller>, Problem> {
     let unknown = |detail: &str| Problem::new(Kind::UNAUTHENTICATED, detail);
     let access = &rules.access;
@@ -121,14 +122,14 @@ fn refused(gate: &Gate, request: &Request, caller: Option<&Caller>, problem: Pro
     response
 }
 
-fn asked(request: &Request, caller: Option<&Caller>) -> Asked {
+fn asked(request: &Request, caller: Option<&Caller>) -> AuditRequest {
     let from = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
     let what = format!("{} {}", request.method(), request.uri().path());
-    Asked { who: caller.map(|caller| Arc::clone(&caller.name)), from, what, why: None }
+    AuditRequest { who: caller.map(|caller| Arc::clone(&caller.name)), from, what, why: None }
 }
 
 fn too_fast(caller: &Caller, wait: Duration) -> Response {
-    let detail = format!("{} sends more requests than the configuration allows", caller.name);
+    let detail = format!("{} sends more requests than [limits] allows; send fewer", caller.name);
     let mut response = Problem::new(Kind::RATE_LIMITED, detail).into_response();
     let seconds = wait.as_millis().div_ceil(1_000) as u64;
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -138,7 +139,7 @@ fn too_fast(caller: &Caller, wait: Duration) -> Response {
 fn no_such_method(request: &Request, methods: &[&str]) -> Response {
     let (method, path) = (request.method(), request.uri().path());
     let allow = methods.join(", ");
-    let detail = format!("{path} does not take {method}; it takes {allow}");
+    let detail = format!("{path} does not allow {method}; it allows {allow}");
     let mut response = Problem::new(Kind::NO_SUCH_METHOD, detail).into_response();
     if let Ok(allow) = HeaderValue::try_from(allow) {
         response.headers_mut().insert(header::ALLOW, allow);
@@ -146,7 +147,7 @@ fn no_such_method(request: &Request, methods: &[&str]) -> Response {
     response
 }
 
-/// How long the body is said to be; who does not say it may send the most.
+/// The declared length of the body; without one, the limit.
 fn body_bytes(request: &Request) -> usize {
     let said = request.body().size_hint().upper().and_then(|bytes| usize::try_from(bytes).ok());
     said.map_or(BODY_LIMIT, |bytes| bytes.min(BODY_LIMIT))
@@ -165,19 +166,22 @@ async fn audited(gate: Arc<Gate>, caller: &Caller, request: Request, next: Next)
     acting.await.unwrap_or_else(|why| Problem::new(Kind::INTERNAL, why.to_string()).into_response())
 }
 
-async fn act(gate: Arc<Gate>, asked: Asked, request: Request, next: Next) -> Response {
+async fn act(gate: Arc<Gate>, asked: AuditRequest, request: Request, next: Next) -> Response {
     let action = match gate.audit.asked(asked.clone()).await {
         Ok(action) => action,
         Err(why) => {
-            tracing::error!("nothing can be done by hand, because the audit fails: {why}");
-            let detail = "what is done by hand is written to the audit first, which fails";
+            tracing::error!("actions are refused, because the audit cannot be written: {why}");
+            let detail = "the audit cannot be written, and actions are refused without it; try \
+                          again once its disk is repaired";
             return Problem::new(Kind::AUDIT_FAILED, detail).into_response();
         }
     };
     let response = next.run(request).await;
     let status = response.status().as_u16();
     if let Err(why) = gate.audit.ended(action, asked, status).await {
-        tracing::error!("the audit does not say how an action ended (status {status}): {why}");
+        tracing::error!(
+            "the outcome of an action is missing in the audit (status {status}): {why}"
+        );
     }
     response
 }
@@ -185,8 +189,8 @@ async fn act(gate: Arc<Gate>, asked: Asked, request: Request, next: Next) -> Res
 /// The reason in a body that has one.
 fn reason(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    struct Given {
+    struct WithReason {
         reason: Option<String>,
     }
-    serde_json::from_slice::<Given>(body).ok()?.reason
+    serde_json::from_slice::<WithReason>(body).ok()?.reason
 }

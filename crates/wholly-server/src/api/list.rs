@@ -1,22 +1,22 @@
 //! The transactions that match what the query says, newest first, in pages.
 
 use axum::Json;
-use axum::extract::State as Of;
+use axum::extract;
 use serde::Deserialize;
 use wholly::{
     Coordinator, Cursor, Filter, Listing, Name, ParticipantName, Pattern, State, Timestamp,
 };
 
-use super::request::Asked;
+use super::request::Query;
 use crate::problem::{Kind, Problem};
 
 /// The most transactions that a page has.
 const LIMIT: usize = 1_000;
 
-/// Which of the transactions, and how many in a page. All that is named must match.
+/// The filter of the list, and the size of a page. A transaction must match every member.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Query {
+pub struct TransactionsQuery {
     state: Option<State>,
     pattern: Option<Pattern>,
     name: Option<Name>,
@@ -38,12 +38,14 @@ fn a_hundred() -> usize {
 }
 
 pub async fn list(
-    Of(coordinator): Of<Coordinator>,
-    Asked(query): Asked<Query>,
+    extract::State(coordinator): extract::State<Coordinator>,
+    Query(query): Query<TransactionsQuery>,
 ) -> Result<Json<Listing>, Problem> {
-    let Query { state, pattern, name, participant, settled, stuck, since, until, .. } = query;
+    let TransactionsQuery {
+        state, pattern, name, participant, settled, stuck, since, until, ..
+    } = query;
     let filter = Filter { state, pattern, name, participant, settled, stuck, since, until };
-    let Query { limit, cursor, .. } = query;
+    let TransactionsQuery { limit, cursor, .. } = query;
     if !(1..=LIMIT).contains(&limit) {
         let detail = format!("a limit of {limit} is out of range; it is from 1 to {LIMIT}");
         return Err(Problem::new(Kind::INVALID_REQUEST, detail));

@@ -1,5 +1,4 @@
-//! What an operator and their tools ask: is it alive, is it ready, what did it do, and who is it
-//! in touch with.
+//! The routes for observation: liveness, readiness, metrics and participants.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -20,25 +19,25 @@ use crate::metrics::{Metrics, OPEN_METRICS, PROMETHEUS, Request as Label, promet
 use crate::problem::{Kind, Problem};
 use crate::stopping::{Phase, Stopping};
 
-/// How the coordinator is.
+/// The health of the coordinator.
 #[derive(Serialize)]
-struct Status {
+struct StatusDocument {
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
     /// The damage found in the log. It stops only the transactions that it is in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    damage: Option<Damaged>,
+    damage: Option<DamageDocument>,
 }
 
 /// The number of damages found, and the last of them.
 #[derive(Serialize)]
-struct Damaged {
+struct DamageDocument {
     count: u64,
     last: String,
 }
 
-impl Status {
+impl StatusDocument {
     fn of(coordinator: &Coordinator, stopping: &Stopping) -> Self {
         let (status, why) = match coordinator.health() {
             Health::Ready if stopping.phase() > Phase::Serving => ("stopping", None),
@@ -47,7 +46,7 @@ impl Status {
             _ => ("stopped", None),
         };
         let Damage { count, last, .. } = coordinator.damage();
-        Self { status, why, damage: last.map(|last| Damaged { count, last }) }
+        Self { status, why, damage: last.map(|last| DamageDocument { count, last }) }
     }
 }
 
@@ -56,7 +55,7 @@ pub async fn health(
     State(coordinator): State<Coordinator>,
     State(stopping): State<Stopping>,
 ) -> Response {
-    Json(Status::of(&coordinator, &stopping)).into_response()
+    Json(StatusDocument::of(&coordinator, &stopping)).into_response()
 }
 
 /// 503 tells a load balancer to send nothing here.
@@ -64,7 +63,7 @@ pub async fn ready(
     State(coordinator): State<Coordinator>,
     State(stopping): State<Stopping>,
 ) -> Response {
-    let status = Status::of(&coordinator, &stopping);
+    let status = StatusDocument::of(&coordinator, &stopping);
     let code = match status.status {
         "ready" => StatusCode::OK,
         _ => StatusCode::SERVICE_UNAVAILABLE,
@@ -87,7 +86,7 @@ pub async fn metrics(
     Ok(([(header::CONTENT_TYPE, kind)], text).into_response())
 }
 
-/// Whether `Accept` names OpenMetrics, and does not like the other text better.
+/// True if `Accept` names OpenMetrics, and does not prefer the other format.
 fn wants_open_metrics(headers: &HeaderMap) -> bool {
     let weight = |kind: &str| {
         let accepted = headers.get_all(header::ACCEPT).iter().flat_map(|value| value.to_str());
@@ -98,8 +97,8 @@ fn wants_open_metrics(headers: &HeaderMap) -> bool {
     open_metrics > 0.0 && open_metrics >= weight("text/plain")
 }
 
-/// How much a range of `Accept` wishes for a type, from 0, not at all, to 1; `None`: it names
-/// another type (RFC 9110, section 12.4.2).
+/// The weight that a range of `Accept` gives a type, from 0 to 1 (RFC 9110, section 12.4.2); `None`
+/// if it names another type.
 fn weight_in(range: &str, kind: &str) -> Option<f32> {
     let mut parts = range.split(';').map(str::trim);
     if !parts.next()?.eq_ignore_ascii_case(kind) {
@@ -137,12 +136,12 @@ fn known(method: &Method) -> &'static str {
 }
 
 #[derive(Serialize)]
-pub struct Participants {
-    participants: Vec<Participant>,
+pub struct ParticipantsDocument {
+    participants: Vec<ParticipantDocument>,
 }
 
 #[derive(Serialize)]
-struct Participant {
+struct ParticipantDocument {
     name: ParticipantName,
     url: Option<String>,
     health: &'static str,
@@ -155,9 +154,9 @@ struct Participant {
     waiting: u64,
     in_flight: u64,
     in_flight_limit: usize,
-    slots: Slots,
+    slots: SlotsDocument,
     #[serde(skip_serializing_if = "Option::is_none")]
-    last_error: Option<LastError>,
+    last_error: Option<LastErrorDocument>,
     /// Absent before the first answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     last_answer: Option<LastAnswer>,
@@ -168,13 +167,13 @@ struct Participant {
 }
 
 #[derive(Serialize)]
-struct Slots {
+struct SlotsDocument {
     total: usize,
     reserved_for_second_phase: usize,
 }
 
 #[derive(Serialize)]
-struct LastError {
+struct LastErrorDocument {
     at: Timestamp,
     why: String,
 }
@@ -183,21 +182,21 @@ struct LastError {
 pub async fn participants(
     State(coordinator): State<Coordinator>,
     State(metrics): State<Option<Arc<Metrics>>>,
-) -> Json<Participants> {
+) -> Json<ParticipantsDocument> {
     let (measures, counted) = (coordinator.measures(), metrics.is_some());
     let participants = measures.targets.into_iter();
     let participants = participants.filter_map(|target| participant(target, counted)).collect();
-    Json(Participants { participants })
+    Json(ParticipantsDocument { participants })
 }
 
-fn participant(measures: TargetMeasures, counted: bool) -> Option<Participant> {
+fn participant(measures: TargetMeasures, counted: bool) -> Option<ParticipantDocument> {
     let calls = counted.then(|| measures.calls());
     let errors = counted.then(|| measures.errors());
     let TargetMeasures { target, address, slots, reserved_slots, health, .. } = measures;
     let TargetMeasures { waiting, in_progress, .. } = measures;
     let (in_flight, in_flight_limit) = (measures.in_flight, measures.in_flight_limit);
     let Target::Participant(name) = target else { return None };
-    Some(Participant {
+    Some(ParticipantDocument {
         name,
         url: address,
         health: match health {
@@ -211,8 +210,10 @@ fn participant(measures: TargetMeasures, counted: bool) -> Option<Participant> {
         waiting,
         in_flight,
         in_flight_limit,
-        slots: Slots { total: slots, reserved_for_second_phase: reserved_slots },
-        last_error: measures.last_error.map(|error| LastError { at: error.at, why: error.why }),
+        slots: SlotsDocument { total: slots, reserved_for_second_phase: reserved_slots },
+        last_error: measures
+            .last_error
+            .map(|error| LastErrorDocument { at: error.at, why: error.why }),
         last_answer: measures.last_answer,
         unanswered: measures.unanswered,
         next_at: measures.next_at,

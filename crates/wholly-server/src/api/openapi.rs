@@ -18,10 +18,11 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use serde_json::{Value, json};
+    use wholly_core::{PartState, Pattern, State};
 
     use super::DOCUMENT;
     use crate::api::ROUTES;
-    use crate::api::roles::{Need, needed};
+    use crate::api::roles::{Requirement, requirement};
     use crate::problem::Kind;
 
     fn document() -> Value {
@@ -53,15 +54,15 @@ mod tests {
     fn every_operation_says_what_its_caller_needs() {
         let document = document();
         for ((method, path), operation) in operations(&document) {
-            let needed = needed(path, &method.to_uppercase().parse().unwrap()).unwrap();
+            let requirement = requirement(path, &method.to_uppercase().parse().unwrap()).unwrap();
             let some = |roles: &[String]| json!([{}, {"token": roles}, {"certificate": roles}]);
-            let needed = match needed {
-                Need::Nothing => json!([]),
-                Need::Somebody => some(&[]),
-                Need::Role(role) => some(&[format!("{role:?}").to_lowercase()]),
+            let requirement = match requirement {
+                Requirement::Nothing => json!([]),
+                Requirement::Somebody => some(&[]),
+                Requirement::Role(role) => some(&[format!("{role:?}").to_lowercase()]),
             };
             let said = operation.get("security").unwrap_or(&document["security"]);
-            assert_eq!(*said, needed, "{method} {path}");
+            assert_eq!(*said, requirement, "{method} {path}");
         }
         let schemes = document["components"]["securitySchemes"].as_object().unwrap();
         assert_eq!(schemes.keys().collect::<Vec<_>>(), ["certificate", "token"]);
@@ -103,6 +104,53 @@ mod tests {
                 assert_eq!(*found, u64::from(status), "the status of {named}");
             }
         }
+    }
+
+    /// The schemas that list words of the engine, each with all of them.
+    fn words() -> Vec<(&'static str, BTreeSet<&'static str>)> {
+        let unknown = ["unknown"];
+        let patterns: BTreeSet<_> = Pattern::ALL.iter().map(|pattern| pattern.as_str()).collect();
+        let states: BTreeSet<_> = State::ALL.iter().map(|state| state.as_str()).collect();
+        let ended = State::ALL.iter().filter(|state| state.end().is_some());
+        let or_unknown = |words: &BTreeSet<_>| words.iter().copied().chain(unknown).collect();
+        vec![
+            ("/components/schemas/Pattern/enum", patterns.clone()),
+            ("/components/schemas/Snapshot/properties/pattern/enum", or_unknown(&patterns)),
+            ("/components/schemas/Event/properties/pattern/enum", or_unknown(&patterns)),
+            ("/paths/~1v1~1transactions/get/parameters/0/schema/enum", states.clone()),
+            (
+                "/components/schemas/Page/properties/transactions/items/properties/state/enum",
+                or_unknown(&states),
+            ),
+            ("/components/schemas/Snapshot/properties/state/enum", or_unknown(&states)),
+            ("/components/schemas/Event/properties/state/enum", or_unknown(&states)),
+            (
+                "/components/schemas/Settled/properties/state/enum",
+                ended.map(|state| state.as_str()).collect(),
+            ),
+        ]
+    }
+
+    fn enumeration<'a>(document: &'a Value, pointer: &str) -> BTreeSet<&'a str> {
+        let words = document.pointer(pointer).and_then(Value::as_array);
+        let words = words.unwrap_or_else(|| panic!("{pointer} is not there"));
+        words.iter().filter_map(Value::as_str).collect()
+    }
+
+    #[test]
+    fn every_pattern_and_state_is_documented() {
+        let document = document();
+        for (pointer, words) in words() {
+            assert_eq!(enumeration(&document, pointer), words, "{pointer}");
+        }
+        let of = |part: &str| {
+            let pointer = format!(
+                "/components/schemas/Snapshot/properties/{part}/items/properties/state/enum"
+            );
+            enumeration(&document, &pointer).into_iter().collect::<Vec<_>>()
+        };
+        let parts: BTreeSet<_> = of("branches").into_iter().chain(of("steps")).collect();
+        assert_eq!(parts, PartState::ALL.iter().map(|state| state.as_str()).collect());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What an operator asks of the server itself: what was done, and the configuration again.
+//! The actions of operators on the server itself: to read the audit, and to reload the configuration.
 
 use std::sync::Arc;
 
@@ -7,15 +7,15 @@ use axum::extract::State;
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot};
 
-use super::request::Asked;
-use crate::audit::Page;
+use super::request::Query;
+use crate::audit::AuditPage;
 use crate::gate::Gate;
 use crate::problem::{Kind, Problem};
-use crate::reload::{Asking, Reloaded};
+use crate::reload::{ReloadRequest, Reloaded};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Which {
+pub struct AuditQuery {
     #[serde(default = "a_hundred")]
     limit: usize,
     cursor: Option<u64>,
@@ -25,13 +25,13 @@ fn a_hundred() -> usize {
     100
 }
 
-/// The most lines that one answer has.
+/// The most lines of one page.
 const LIMIT: usize = 1_000;
 
 pub async fn audit(
     State(gate): State<Arc<Gate>>,
-    Asked(Which { limit, cursor }): Asked<Which>,
-) -> Result<Json<Page>, Problem> {
+    Query(AuditQuery { limit, cursor }): Query<AuditQuery>,
+) -> Result<Json<AuditPage>, Problem> {
     if !(1..=LIMIT).contains(&limit) {
         let detail = format!("a limit of {limit} is out of range; it is from 1 to {LIMIT}");
         return Err(Problem::new(Kind::INVALID_REQUEST, detail));
@@ -41,7 +41,9 @@ pub async fn audit(
         .map_err(|why| Problem::new(Kind::AUDIT_FAILED, format!("the audit cannot be read: {why}")))
 }
 
-pub async fn reload(State(reload): State<mpsc::Sender<Asking>>) -> Result<Json<Reloaded>, Problem> {
+pub async fn reload(
+    State(reload): State<mpsc::Sender<ReloadRequest>>,
+) -> Result<Json<Reloaded>, Problem> {
     let stopping = || Problem::new(Kind::SHUTTING_DOWN, "the server is shutting down");
     let (to, reloaded) = oneshot::channel();
     reload.send(to).await.map_err(|_| stopping())?;

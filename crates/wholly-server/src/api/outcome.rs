@@ -1,27 +1,24 @@
-//! What a prepared participant that is in doubt is told.
+//! The outcome of a transaction, for a prepared participant in doubt.
 
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
-use wholly::{Coordinator, Decision, TransactionId};
+use wholly::{Coordinator, TransactionId};
 
-use super::request::Id;
+use super::request::TransactionInPath;
 use crate::problem::Problem;
 
 #[derive(Serialize)]
-pub struct Told {
+pub struct OutcomeDocument {
     transaction: TransactionId,
-    outcome: &'static str,
+    outcome: String,
 }
 
 pub async fn outcome(
     State(coordinator): State<Coordinator>,
-    Id(id): Id,
-) -> Result<Json<Told>, Problem> {
-    let outcome = match coordinator.decision(id).await? {
-        Some(Decision::Committed) => "committed",
-        Some(Decision::Aborted) => "aborted",
-        None => "undecided",
-    };
-    Ok(Json(Told { transaction: id, outcome }))
+    TransactionInPath(id): TransactionInPath,
+) -> Result<Json<OutcomeDocument>, Problem> {
+    let decision = coordinator.decision(id).await?;
+    let outcome = decision.map_or_else(|| "undecided".to_owned(), |decision| decision.to_string());
+    Ok(Json(OutcomeDocument { transaction: id, outcome }))
 }

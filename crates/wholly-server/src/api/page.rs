@@ -21,22 +21,22 @@ pub fn same_origin(access: &Access, headers: &HeaderMap) -> Result<(), Problem> 
     let forbidden = |detail: &str| Err(Problem::new(Kind::FORBIDDEN, detail));
     if access.is_open() && !names_this_machine(headers) {
         return forbidden(
-            "without tokens, only requests to an address or to localhost are taken: a page in a \
-             browser could send others, under a name that it points here",
+            "a server without tokens only accepts requests to an IP address or to localhost, \
+             because a web page can point another name at this server; use one of them, or configure \
+             tokens",
         );
     }
     let bears_token = headers.contains_key(header::AUTHORIZATION) && !access.is_open();
     if !bears_token && !of_this_origin(headers) {
         return forbidden(
-            "a page of another origin sent this; without a token only pages of the server's own \
-             origin, and programs that are no browser, may call",
+            "the request comes from a web page of another origin, which needs a token",
         );
     }
     Ok(())
 }
 
-/// An error if a request that changes something does not say that its body is JSON. A page can
-/// send no such request to another origin without asking first, and nobody here says yes.
+/// An error if a request that changes something does not declare a JSON body. A browser sends such
+/// a request to another origin only after a preflight request, which this server refuses.
 pub fn json_if_it_changes(method: &Method, headers: &HeaderMap) -> Result<(), Problem> {
     match method.is_safe() || is_json(headers) {
         true => Ok(()),

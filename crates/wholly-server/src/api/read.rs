@@ -1,15 +1,15 @@
-//! What can be asked of one transaction.
+//! The routes that read one transaction.
 
 use axum::Json;
 use axum::extract::State;
 use wholly::{Coordinator, Snapshot};
 
-use super::request::Id;
+use super::request::TransactionInPath;
 use crate::problem::{Kind, Problem};
 
 pub async fn transaction(
     State(coordinator): State<Coordinator>,
-    Id(id): Id,
+    TransactionInPath(id): TransactionInPath,
 ) -> Result<Json<Snapshot>, Problem> {
     match coordinator.get(id).await? {
         Some(snapshot) => Ok(Json(snapshot)),

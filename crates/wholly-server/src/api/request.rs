@@ -1,10 +1,10 @@
-//! What comes in, parsed at the edge: the body, the transaction in the path, the query.
+//! The parts of a request, parsed at the edge: the body, the transaction in the path, the query.
 
 use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
+use axum::extract::{self, FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::Deserialize;
@@ -13,7 +13,7 @@ use wholly::TransactionId;
 
 use crate::problem::{Kind, Problem};
 
-/// A body of JSON with this form. The guard has seen to its type.
+/// A JSON body of this type. The guard has checked its content type.
 pub struct Body<T>(pub T);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
@@ -31,17 +31,17 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
-/// How long a body may take: in the extensions of each request.
+/// The time limit of a body: in the extensions of each request.
 #[derive(Clone, Copy)]
-pub struct Patience(pub Duration);
+pub struct BodyTimeout(pub Duration);
 
-/// The whole body, in its limits of size and time.
+/// The whole body, within its limits of size and time.
 pub async fn read(request: Request) -> Result<Bytes, Problem> {
-    let patience = request.extensions().get::<Patience>().map_or(Duration::MAX, |given| given.0);
+    let patience = request.extensions().get::<BodyTimeout>().map_or(Duration::MAX, |given| given.0);
     match tokio::time::timeout(patience, Bytes::from_request(request, &())).await {
         Ok(bytes) => bytes.map_err(unreadable),
         Err(_) => {
-            let detail = format!("the body was not there within {patience:?}");
+            let detail = format!("the body did not arrive within {patience:?}");
             Err(Problem::new(Kind::SLOW_BODY, detail))
         }
     }
@@ -58,18 +58,18 @@ fn unreadable(rejection: BytesRejection) -> Problem {
 }
 
 /// The transaction that the path names.
-pub struct Id(pub TransactionId);
+pub struct TransactionInPath(pub TransactionId);
 
-impl<S: Send + Sync> FromRequestParts<S> for Id {
+impl<S: Send + Sync> FromRequestParts<S> for TransactionInPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         #[derive(Deserialize)]
-        struct Named {
+        struct PathParameters {
             id: String,
         }
         let invalid = |why: String| Problem::new(Kind::INVALID_ID, why);
-        let Path(Named { id }) = Path::<Named>::from_request_parts(parts, state)
+        let Path(PathParameters { id }) = Path::<PathParameters>::from_request_parts(parts, state)
             .await
             .map_err(|rejection| invalid(rejection.body_text()))?;
         id.parse().map(Self).map_err(|why| invalid(format!("{id:?}: {why}")))
@@ -77,27 +77,27 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 }
 
 /// The branch that the path names.
-pub struct Branch(pub String);
+pub struct BranchInPath(pub String);
 
-impl<S: Send + Sync> FromRequestParts<S> for Branch {
+impl<S: Send + Sync> FromRequestParts<S> for BranchInPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         #[derive(Deserialize)]
-        struct Named {
+        struct PathParameters {
             branch: String,
         }
-        match Path::<Named>::from_request_parts(parts, state).await {
-            Ok(Path(Named { branch })) => Ok(Self(branch)),
+        match Path::<PathParameters>::from_request_parts(parts, state).await {
+            Ok(Path(PathParameters { branch })) => Ok(Self(branch)),
             Err(rejection) => Err(Problem::new(Kind::INVALID_REQUEST, rejection.body_text())),
         }
     }
 }
 
 /// The definition that the path names.
-pub struct NameAndVersion(pub String, pub u32);
+pub struct DefinitionInPath(pub String, pub u32);
 
-impl<S: Send + Sync> FromRequestParts<S> for NameAndVersion {
+impl<S: Send + Sync> FromRequestParts<S> for DefinitionInPath {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
@@ -108,15 +108,15 @@ impl<S: Send + Sync> FromRequestParts<S> for NameAndVersion {
     }
 }
 
-/// The query, with this form.
-pub struct Asked<T>(pub T);
+/// The query, parsed as this type.
+pub struct Query<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Query::<T>::from_request_parts(parts, state).await {
-            Ok(Query(query)) => Ok(Self(query)),
+        match extract::Query::<T>::from_request_parts(parts, state).await {
+            Ok(extract::Query(query)) => Ok(Self(query)),
             Err(rejection) => Err(Problem::new(Kind::INVALID_REQUEST, rejection.body_text())),
         }
     }

@@ -1,4 +1,4 @@
-//! What a caller needs for each route.
+//! The requirement of each route.
 //!
 //! INVARIANT: a route that is not here is not there: the guard answers 404, and 405 to a method
 //! that is not here, whatever the router has. So nothing new is open by accident.
@@ -7,9 +7,9 @@ use axum::http::Method;
 
 use crate::access::Role;
 
-/// What is needed.
+/// The requirement of a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Need {
+pub enum Requirement {
     /// Nothing: probes have no token.
     Nothing,
     /// To be somebody whom the configuration names.
@@ -18,12 +18,12 @@ pub enum Need {
     Role(Role),
 }
 
-use Need::{Nothing, Somebody};
-const SUBMIT: Need = Need::Role(Role::Submit);
-const READ: Need = Need::Role(Role::Read);
-const OPERATE: Need = Need::Role(Role::Operate);
+use Requirement::{Nothing, Somebody};
+const SUBMIT: Requirement = Requirement::Role(Role::Submit);
+const READ: Requirement = Requirement::Role(Role::Read);
+const OPERATE: Requirement = Requirement::Role(Role::Operate);
 
-const ROUTES: &[(&str, &str, Need)] = &[
+const ROUTES: &[(&str, &str, Requirement)] = &[
     ("/v1/transactions", "POST", SUBMIT),
     ("/v1/transactions", "GET", READ),
     ("/v1/transactions/{id}", "GET", READ),
@@ -49,8 +49,8 @@ const ROUTES: &[(&str, &str, Need)] = &[
     ("/readyz", "GET", Nothing),
 ];
 
-/// What the route needs for this method; else the methods that it has, of which there may be none.
-pub fn needed(route: &str, method: &Method) -> Result<Need, Vec<&'static str>> {
+/// The requirement of a route and method; else all methods of the route, if there are any.
+pub fn requirement(route: &str, method: &Method) -> Result<Requirement, Vec<&'static str>> {
     let method = if method == Method::HEAD { "GET" } else { method.as_str() };
     let mut others = Vec::new();
     for (path, allowed, need) in ROUTES {

@@ -11,13 +11,13 @@ use serde_json::value::RawValue;
 use wholly_core::Name;
 use wholly_core::saga::{Definition, Graph, Segment};
 
-use super::request::{Body, NameAndVersion};
+use super::request::{Body, DefinitionInPath};
 use crate::definition::{Format, Located, read};
 use crate::problem::{Kind, Problem};
 use crate::sagas::{Sagas, StoreError, Stored};
 
 #[derive(Serialize)]
-pub struct Listed {
+pub struct DefinitionsDocument {
     sagas: Vec<Defined>,
 }
 
@@ -34,23 +34,23 @@ impl From<&Definition> for Defined {
     }
 }
 
-pub async fn list(State(sagas): State<Arc<Sagas>>) -> Json<Listed> {
+pub async fn list(State(sagas): State<Arc<Sagas>>) -> Json<DefinitionsDocument> {
     let sagas = sagas.all().iter().map(|graph| graph.definition().into()).collect();
-    Json(Listed { sagas })
+    Json(DefinitionsDocument { sagas })
 }
 
 pub async fn definition(
     State(sagas): State<Arc<Sagas>>,
-    NameAndVersion(name, version): NameAndVersion,
+    DefinitionInPath(name, version): DefinitionInPath,
 ) -> Result<Json<Definition>, Problem> {
     named(&sagas, &name, Some(version), Kind::NO_SUCH_SAGA)
         .map(|graph| Json(graph.definition().clone()))
 }
 
-/// 201 where it is new, 200 where it was there.
+/// 201 for a new definition, 200 for one that is stored already.
 pub async fn define(
     State(sagas): State<Arc<Sagas>>,
-    NameAndVersion(name, version): NameAndVersion,
+    DefinitionInPath(name, version): DefinitionInPath,
     Body(definition): Body<Box<RawValue>>,
 ) -> Result<Response, Problem> {
     let graph = graph(&definition, &[])?;
@@ -59,8 +59,8 @@ pub async fn define(
         return Err(Problem::new(
             Kind::INVALID_REQUEST,
             format!(
-                "the path names version {version} of {name:?}, and the definition is version {} \
-                 of {:?}",
+                "the path names version {version} of {name:?}, but the definition is version {} of \
+                 {:?}; make them equal",
                 defined.version, defined.name
             ),
         ));
@@ -96,7 +96,7 @@ pub fn named(
     sagas.get(name, version).ok_or_else(|| {
         let version = version.map(|version| format!(", version {version}")).unwrap_or_default();
         let detail =
-            format!("there is no saga {name:?}{version}; GET /v1/sagas lists those that there are");
+            format!("there is no saga {name:?}{version}; GET /v1/sagas lists the stored ones");
         Problem::new(otherwise, detail)
     })
 }

@@ -141,7 +141,7 @@ fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(Kind::INVALID_REQUEST, detail)
 }
 
-/// How a transaction ended.
+/// The end of a transaction.
 #[derive(Serialize)]
 struct Settled {
     id: TransactionId,
@@ -169,7 +169,7 @@ impl Settled {
     }
 }
 
-/// What each step gave, by its name.
+/// The output of each step, by the step's name.
 struct Outputs(Completed);
 
 impl Serialize for Outputs {
@@ -202,7 +202,7 @@ fn key(headers: &HeaderMap, in_body: Option<String>) -> Result<Option<String>, P
         0 | 1 => Ok(keys.pop()),
         _ => Err(Problem::new(
             Kind::TWO_KEYS,
-            "the header Idempotency-Key and the member key differ; one transaction has one key",
+            "the header Idempotency-Key and the member key differ; send only one, or make them equal",
         )),
     }
 }
@@ -212,7 +212,7 @@ fn unquoted(text: &str) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
-/// For what a client waits.
+/// The event that a client waits for.
 #[derive(Debug, PartialEq, Eq)]
 enum Wait {
     UntilAccepted,

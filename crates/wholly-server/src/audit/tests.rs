@@ -1,7 +1,7 @@
 use super::*;
 
-fn asked(what: &str) -> Asked {
-    Asked {
+fn asked(what: &str) -> AuditRequest {
+    AuditRequest {
         who: Some("ada".into()),
         from: None,
         what: what.to_owned(),

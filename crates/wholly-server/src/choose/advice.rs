@@ -12,12 +12,12 @@ use super::rules::{Effect, RULES, Rule};
 
 /// The outcome of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Outcome {
+pub enum Recommendation {
     Advised(Approach),
     NothingFits,
 }
 
-impl Outcome {
+impl Recommendation {
     /// The outcome of a case.
     pub fn of(case: &Case) -> Self {
         ranked(case, RULES).first().map_or(Self::NothingFits, |best| Self::Advised(*best))
@@ -32,7 +32,7 @@ impl Outcome {
     }
 }
 
-impl fmt::Display for Outcome {
+impl fmt::Display for Recommendation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Advised(approach) => approach.in_words(),
@@ -60,7 +60,7 @@ pub struct Advice {
     pub answers: Answers,
     /// The careful reading of the answers.
     pub read_as: Case,
-    pub outcome: Outcome,
+    pub outcome: Recommendation,
     /// Nothing fits for certain, but something would with certain answers to what is unknown.
     pub too_little_known: bool,
     /// The approach to compare it with.
@@ -94,7 +94,7 @@ pub struct Applied {
 pub struct Turn {
     pub question: Question,
     pub to: String,
-    pub outcome: Outcome,
+    pub outcome: Recommendation,
 }
 
 /// A question whose answer is unknown.
@@ -110,11 +110,11 @@ impl Advice {
     /// The advice on these answers.
     pub fn on(answers: Answers) -> Self {
         let read_as = answers.carefully();
-        let outcome = Outcome::of(&read_as);
+        let outcome = Recommendation::of(&read_as);
         let unknown: Vec<Question> = answers.unknown().collect();
         let advised = match outcome {
-            Outcome::Advised(approach) => Some(approach),
-            Outcome::NothingFits => None,
+            Recommendation::Advised(approach) => Some(approach),
+            Recommendation::NothingFits => None,
         };
         let objections = |approach| (approach, objections(approach, &read_as, &unknown));
         let care = |of: &'static [Care]| {
@@ -123,7 +123,7 @@ impl Advice {
         let known = Question::ALL.iter().filter(|question| !unknown.contains(question));
         let completions = answers.completions();
         let too_little_known =
-            advised.is_none() && completions.iter().any(|case| Outcome::of(case) != outcome);
+            advised.is_none() && completions.iter().any(|case| Recommendation::of(case) != outcome);
         Self {
             answers,
             outcome,
@@ -141,9 +141,9 @@ impl Advice {
                 })
                 .collect(),
             ways_out: match outcome {
-                Outcome::Advised(_) => Vec::new(),
-                Outcome::NothingFits if too_little_known => ways_out(&read_as, &unknown),
-                Outcome::NothingFits => ways_out(&read_as, Question::ALL),
+                Recommendation::Advised(_) => Vec::new(),
+                Recommendation::NothingFits if too_little_known => ways_out(&read_as, &unknown),
+                Recommendation::NothingFits => ways_out(&read_as, Question::ALL),
             },
             read_as,
         }
@@ -194,9 +194,9 @@ fn assumed(when: fn(&Case) -> bool, case: &Case, unknown: &[Question]) -> Vec<Qu
 
 /// The other answers to a question that turn the outcome.
 fn turns(case: &Case, question: Question) -> Vec<Turn> {
-    let now = Outcome::of(case);
+    let now = Recommendation::of(case);
     let turned = case.turned(question).into_iter();
-    let turned = turned.map(|case| (Outcome::of(&case), case));
+    let turned = turned.map(|case| (Recommendation::of(&case), case));
     turned
         .filter(|(outcome, _)| *outcome != now)
         .map(|(outcome, case)| Turn { question, to: case.word(question), outcome })
@@ -218,7 +218,9 @@ fn ways_out(case: &Case, questions: &[Question]) -> Vec<Vec<Turn>> {
                 next.extend(cases.map(|case| (turned.clone(), case, &rest[nth + 1..])));
             }
         }
-        let fits = next.iter().filter(|(_, case, _)| Outcome::of(case) != Outcome::NothingFits);
+        let fits = next
+            .iter()
+            .filter(|(_, case, _)| Recommendation::of(case) != Recommendation::NothingFits);
         let new: Vec<Vec<Turn>> = (fits.map(|(turned, case, _)| way(turned, case)))
             .filter(|way| !ways.iter().any(|smaller| says_no_more(smaller, way)))
             .collect();
@@ -239,7 +241,7 @@ fn says_no_more(smaller: &[Turn], way: &[Turn]) -> bool {
 }
 
 fn way(turned: &[Question], case: &Case) -> Vec<Turn> {
-    let outcome = Outcome::of(case);
+    let outcome = Recommendation::of(case);
     let turn =
         |question: &Question| Turn { question: *question, to: case.word(*question), outcome };
     turned.iter().map(turn).collect()

@@ -1,6 +1,6 @@
 //! A case: the answers that decide between the approaches.
 //!
-//! A case is read in three steps, each a type: [`Given`] may lack answers, in [`Answers`] there is one
+//! A case is read in three steps, each a type: [`PartialAnswers`] may lack answers, in [`Answers`] there is one
 //! to each question, which may be "I do not know", and a [`Case`] knows all. The list at the end of
 //! this file is the only one: flags, keys of the file, questions in the terminal and the tests are
 //! made of it.
@@ -262,7 +262,7 @@ macro_rules! questions {
         /// The answers that were given so far, and the options that somebody considered.
         #[derive(Clone, Debug, Default, clap::Args, serde::Deserialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-        pub struct Given {
+        pub struct PartialAnswers {
             $(
                 #[arg(long, value_name = "ANSWER", help = $asks, value_parser = parser::<$Type>())]
                 pub $field: Option<Answer<$Type>>,
@@ -272,7 +272,7 @@ macro_rules! questions {
             pub considered: Option<Vec<Considered>>,
         }
 
-        impl Given {
+        impl PartialAnswers {
             /// These answers, and the others' where there are none.
             pub fn or(self, others: Self) -> Self {
                 Self {

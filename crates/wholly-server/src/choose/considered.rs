@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use clap::ValueEnum;
 use serde::de::{Deserialize, Deserializer, Error};
 
-use super::advice::{Advice, Outcome};
+use super::advice::{Advice, Recommendation};
 use super::approach::Approach;
 use super::case::{self, Question};
 use super::rules::Effect;
@@ -53,13 +53,13 @@ impl<'de> Deserialize<'de> for Considered {
 
 /// The judgement on an option.
 pub struct Judged {
-    pub verdict: Verdict,
+    pub verdict: OptionVerdict,
     pub reasons: Vec<(&'static str, &'static [Source])>,
 }
 
 /// The answer to whether an option fits.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum OptionVerdict {
     /// The option is the advice.
     Advised,
     /// Nothing speaks against it, but another has less to write and to run.
@@ -71,7 +71,7 @@ pub enum Verdict {
     No,
 }
 
-impl Verdict {
+impl OptionVerdict {
     /// The name, as JSON has it.
     pub fn name(&self) -> &'static str {
         match self {
@@ -92,25 +92,25 @@ impl Considered {
             Err(excluder) => {
                 let serves: (_, &[Source]) = (excluder.serves, &[]);
                 let reasons = excluder.lacks.iter().copied().chain([serves]).collect();
-                return Judged { verdict: Verdict::No, reasons };
+                return Judged { verdict: OptionVerdict::No, reasons };
             }
         };
         let objections = advice.against(approach);
         let reasons = objections.iter().map(|one| (one.rule.reason, one.rule.sources)).collect();
         let ruled_out = || objections.iter().filter(|one| one.rule.effect == Effect::RulesOut);
-        let verdict = if advice.outcome == Outcome::Advised(approach) {
-            Verdict::Advised
+        let verdict = if advice.outcome == Recommendation::Advised(approach) {
+            OptionVerdict::Advised
         } else if ruled_out().any(|one| one.assumes.is_empty()) {
-            Verdict::No
+            OptionVerdict::No
         } else if ruled_out().next().is_some() {
             let mut assumed: Vec<Question> =
                 ruled_out().flat_map(|one| one.assumes.clone()).collect();
             assumed.dedup();
-            Verdict::MayBeRuledOut(assumed)
+            OptionVerdict::MayBeRuledOut(assumed)
         } else if objections.is_empty() {
-            Verdict::WouldDo
+            OptionVerdict::WouldDo
         } else {
-            Verdict::LessSuited
+            OptionVerdict::LessSuited
         };
         Judged { verdict, reasons }
     }

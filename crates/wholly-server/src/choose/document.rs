@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::Told;
-use super::advice::{Applied, Objection, Outcome, Turn};
+use super::AdviceReport;
+use super::advice::{Applied, Objection, Recommendation, Turn};
 use super::approach::Approach;
 use super::case::Question;
 use super::figures::Figures;
@@ -14,20 +14,20 @@ use super::works::Source;
 
 /// The document.
 #[derive(Serialize)]
-pub struct Document<'a> {
+pub struct AdviceDocument<'a> {
     advice: &'static str,
     in_words: String,
     too_little_known: bool,
     answers: BTreeMap<&'static str, String>,
     read_as: BTreeMap<&'static str, String>,
-    reasons: Vec<Reason>,
+    reasons: Vec<ReasonDocument>,
     against: Vec<Against>,
-    considered: Vec<OptionJudged>,
-    watch_for: Vec<CareTold>,
-    countermeasures: Vec<CareTold>,
-    unknown: Vec<UnknownTold>,
-    turns: Vec<TurnTold>,
-    ways_out: Vec<Vec<TurnTold>>,
+    considered: Vec<OptionDocument>,
+    watch_for: Vec<CareDocument>,
+    countermeasures: Vec<CareDocument>,
+    unknown: Vec<UnknownDocument>,
+    turns: Vec<TurnDocument>,
+    ways_out: Vec<Vec<TurnDocument>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     figures: Option<&'a Figures>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,7 +35,7 @@ pub struct Document<'a> {
 }
 
 #[derive(Serialize)]
-struct Reason {
+struct ReasonDocument {
     reason: &'static str,
     sources: Vec<String>,
 }
@@ -46,19 +46,19 @@ struct Against {
     rule: &'static str,
     effect: Effect,
     #[serde(flatten)]
-    reason: Reason,
+    reason: ReasonDocument,
     assumes: Vec<&'static str>,
 }
 
 #[derive(Serialize)]
-struct OptionJudged {
+struct OptionDocument {
     option: String,
     verdict: &'static str,
-    reasons: Vec<Reason>,
+    reasons: Vec<ReasonDocument>,
 }
 
 #[derive(Serialize)]
-struct CareTold {
+struct CareDocument {
     name: &'static str,
     what: &'static str,
     sources: Vec<String>,
@@ -66,29 +66,29 @@ struct CareTold {
 }
 
 #[derive(Serialize)]
-struct UnknownTold {
+struct UnknownDocument {
     question: &'static str,
     matters: bool,
-    turns: Vec<TurnTold>,
+    turns: Vec<TurnDocument>,
 }
 
 #[derive(Serialize)]
-struct TurnTold {
+struct TurnDocument {
     question: &'static str,
     to: String,
     advice: &'static str,
 }
 
-impl<'a> Document<'a> {
+impl<'a> AdviceDocument<'a> {
     /// The document that tells an advice.
-    pub fn of(told: &'a Told) -> Self {
-        let advice = &told.advice;
+    pub fn of(report: &'a AdviceReport) -> Self {
+        let advice = &report.advice;
         let words = |word: &dyn Fn(Question) -> String| {
             Question::ALL.iter().map(|question| (question.key(), word(*question))).collect()
         };
         let reasons = match advice.outcome {
-            Outcome::Advised(one) => vec![reason(one.promise(), one.sources())],
-            Outcome::NothingFits => Vec::new(),
+            Recommendation::Advised(one) => vec![reason(one.promise(), one.sources())],
+            Recommendation::NothingFits => Vec::new(),
         };
         let objections = Approach::ALL.into_iter().flat_map(|approach| {
             advice.against(approach).iter().map(move |objection| against(approach, objection))
@@ -101,11 +101,11 @@ impl<'a> Document<'a> {
             read_as: words(&|question| advice.read_as.word(question)),
             reasons,
             against: objections.collect(),
-            considered: judged(told),
+            considered: judged(report),
             watch_for: advice.watch.iter().map(care_told).collect(),
             countermeasures: advice.countermeasures.iter().map(care_told).collect(),
             unknown: (advice.unknowns.iter())
-                .map(|unknown| UnknownTold {
+                .map(|unknown| UnknownDocument {
                     question: unknown.question.key(),
                     matters: unknown.matters,
                     turns: unknown.turns.iter().map(turn).collect(),
@@ -113,14 +113,14 @@ impl<'a> Document<'a> {
                 .collect(),
             turns: advice.turns.iter().map(turn).collect(),
             ways_out: advice.ways_out.iter().map(|way| way.iter().map(turn).collect()).collect(),
-            figures: told.figures.as_ref(),
-            note: told.note.as_deref(),
+            figures: report.figures.as_ref(),
+            note: report.note.as_deref(),
         }
     }
 }
 
-fn reason(reason: &'static str, sources: &[Source]) -> Reason {
-    Reason { reason, sources: sources.iter().map(ToString::to_string).collect() }
+fn reason(reason: &'static str, sources: &[Source]) -> ReasonDocument {
+    ReasonDocument { reason, sources: sources.iter().map(ToString::to_string).collect() }
 }
 
 fn against(approach: Approach, Objection { rule, assumes }: &Objection) -> Against {
@@ -137,10 +137,10 @@ fn keys(questions: &[Question]) -> Vec<&'static str> {
     questions.iter().map(|question| question.key()).collect()
 }
 
-fn judged(told: &Told) -> Vec<OptionJudged> {
-    let each = told.considered.iter().map(|option| {
-        let judged = option.judged(&told.advice);
-        OptionJudged {
+fn judged(report: &AdviceReport) -> Vec<OptionDocument> {
+    let each = report.considered.iter().map(|option| {
+        let judged = option.judged(&report.advice);
+        OptionDocument {
             option: option.name(),
             verdict: judged.verdict.name(),
             reasons: judged.reasons.iter().map(|(why, sources)| reason(why, sources)).collect(),
@@ -149,12 +149,12 @@ fn judged(told: &Told) -> Vec<OptionJudged> {
     each.collect()
 }
 
-fn care_told(Applied { care, assumes }: &Applied) -> CareTold {
+fn care_told(Applied { care, assumes }: &Applied) -> CareDocument {
     let sources = care.sources.iter().map(ToString::to_string).collect();
-    CareTold { name: care.name, what: care.what, sources, assumes: keys(assumes) }
+    CareDocument { name: care.name, what: care.what, sources, assumes: keys(assumes) }
 }
 
-fn turn(turn: &Turn) -> TurnTold {
+fn turn(turn: &Turn) -> TurnDocument {
     let Turn { question, to, outcome } = turn;
-    TurnTold { question: question.key(), to: to.clone(), advice: outcome.name() }
+    TurnDocument { question: question.key(), to: to.clone(), advice: outcome.name() }
 }

@@ -54,7 +54,7 @@ impl Figures {
     /// The figures in a file; none where there is no file, or nothing in it of these approaches.
     ///
     /// # Errors
-    /// Where the file cannot be read, or is something else.
+    /// When the file cannot be read, or is something else.
     pub fn read(file: &Path, pair: [Approach; 2]) -> Result<Option<Self>, FiguresError> {
         match std::fs::read(file) {
             Ok(text) => {

@@ -3,9 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::case::Given;
+use super::case::PartialAnswers;
 use crate::config::explain::explained;
-use crate::definition::{Named, read_text};
+use crate::definition::{FileLabel, read_text};
 use crate::line_column::LineColumn;
 
 /// The lesson's question: several services, a database each.
@@ -14,25 +14,25 @@ const LESSON: &str = include_str!("lesson.toml");
 /// The reason why a file gives no answers.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    #[error("{}: cannot be read: {why}", Named(.file))]
+    #[error("{}: cannot be read: {why}", FileLabel(.file))]
     Unreadable { file: PathBuf, why: io::Error },
-    #[error("{}:{place}: {why}", Named(.file))]
+    #[error("{}:{place}: {why}", FileLabel(.file))]
     Invalid { file: PathBuf, place: LineColumn, why: String },
 }
 
 /// The answers of a file; `-` is the standard input.
-pub fn read(file: &Path) -> Result<Given, FileError> {
+pub fn read(file: &Path) -> Result<PartialAnswers, FileError> {
     let text =
         read_text(file).map_err(|why| FileError::Unreadable { file: file.to_owned(), why })?;
     parse(file, &text)
 }
 
 /// The answers of the lesson.
-pub fn lesson() -> Result<Given, FileError> {
+pub fn lesson() -> Result<PartialAnswers, FileError> {
     parse(Path::new("lesson.toml"), LESSON)
 }
 
-fn parse(file: &Path, text: &str) -> Result<Given, FileError> {
+fn parse(file: &Path, text: &str) -> Result<PartialAnswers, FileError> {
     toml::from_str(text).map_err(|error| {
         let span = error.span().unwrap_or_default();
         let message = error.message().trim().replace('\n', ", ");

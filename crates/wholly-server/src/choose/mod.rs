@@ -35,22 +35,22 @@ use std::process::ExitCode;
 use clap::Args;
 use wholly_terminal::stream::dialogue;
 
-use self::advice::{Advice, Outcome};
-use self::case::{Answers, Given, Question};
+use self::advice::{Advice, Recommendation};
+use self::case::{Answers, PartialAnswers, Question};
 use self::considered::Considered;
-use self::document::Document;
+use self::document::AdviceDocument;
 use self::figures::Figures;
 use self::file::FileError;
-use self::show::Page;
+use self::show::AdvicePage;
 use crate::cli::exit::{FAILED, Failed, USAGE, failed};
 use crate::cli::screen::{Colour, Screen};
 
 /// Choose between two-phase commit, TCC, sagas, and no distributed transaction.
 ///
-/// Nine answers decide, from flags, from a file, or to questions in the terminal; "unknown" is an
-/// answer, too. Says what to do, why, what to watch for, and what in the answers would turn the advice.
-/// It may say that nothing fits. The exit code is 0 where there is advice, and 2 where the answers are
-/// wrong or some are missing.
+/// The advice follows from nine answers: from flags, from a file, or to questions in the terminal.
+/// "unknown" is an answer, too. The output has the advice and its reasons, what to watch for, and
+/// the answers that would change it; the advice may be that nothing fits. The exit code is 0 with
+/// any advice, and 2 if answers are invalid or missing.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly choose
@@ -59,24 +59,24 @@ use crate::cli::screen::{Colour, Screen};
   wholly choose --file case.toml --considered two-phase,distributed-lock
   wholly choose --file case.toml --json | jq .turns
 
-A line of the file answers a question, by the name of its flag:
+Each line of the file is an answer, under the name of its flag:
   participants = \"few\"
   readers = \"unknown\"
   considered = [\"two-phase\", \"distributed-lock\"]
-Flags count before it. In a terminal, what neither answers is asked.")]
+Flags take precedence. In a terminal, the command asks for the missing answers.")]
 pub struct Choose {
-    /// The answers, in TOML. - is the standard input.
+    /// The file with the answers, in TOML. - is the standard input.
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// The lesson's question: several services, a database each.
+    /// Answer for the tutorial's example: several services, each with a database.
     #[arg(long, conflicts_with = "file")]
     lesson: bool,
     #[command(flatten)]
-    given: Given,
+    given: PartialAnswers,
     /// Print JSON, for programs.
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// True if colour is to be used.
+    /// When to use colour.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
     color: Colour,
 }
@@ -116,7 +116,7 @@ fn flags(questions: &[Question]) -> String {
 }
 
 /// The advice, with what is shown beside it.
-struct Told {
+struct AdviceReport {
     advice: Advice,
     considered: Vec<Considered>,
     figures: Option<Figures>,
@@ -136,22 +136,22 @@ impl Choose {
         let from_file = match (self.file, self.lesson) {
             (Some(file), _) => file::read(&file)?,
             (None, true) => file::lesson()?,
-            (None, false) => Given::default(),
+            (None, false) => PartialAnswers::default(),
         };
         let (given, answers) = complete(self.given.or(from_file))?;
-        let told = Told::of(answers, given.considered.unwrap_or_default());
+        let report = AdviceReport::of(answers, given.considered.unwrap_or_default());
         let screen = Screen::new(self.json, self.color);
         if self.json {
-            screen.document(&Document::of(&told)).map_err(Failed::from)?;
+            screen.document(&AdviceDocument::of(&report)).map_err(Failed::from)?;
         } else {
-            screen.text(&Page::of(&told, &screen)).map_err(Failed::from)?;
+            screen.text(&AdvicePage::of(&report, &screen)).map_err(Failed::from)?;
         }
         Ok(())
     }
 }
 
 /// All answers: those that are missing are asked for where somebody is there.
-fn complete(mut given: Given) -> Result<(Given, Answers), ChooseError> {
+fn complete(mut given: PartialAnswers) -> Result<(PartialAnswers, Answers), ChooseError> {
     if let Err(missing) = given.complete() {
         if !io::stdin().is_terminal() {
             return Err(ChooseError::Missing(missing));
@@ -167,12 +167,12 @@ fn complete(mut given: Given) -> Result<(Given, Answers), ChooseError> {
     Ok((given, answers))
 }
 
-impl Told {
+impl AdviceReport {
     fn of(answers: Answers, considered: Vec<Considered>) -> Self {
         let advice = Advice::on(answers);
         let pair = match (advice.outcome, advice.alternative) {
-            (Outcome::Advised(advised), Some(other)) => Some([advised, other]),
-            (Outcome::Advised(_) | Outcome::NothingFits, _) => None,
+            (Recommendation::Advised(advised), Some(other)) => Some([advised, other]),
+            (Recommendation::Advised(_) | Recommendation::NothingFits, _) => None,
         };
         let read = pair.zip(figures::file()).map(|(pair, file)| Figures::read(&file, pair));
         let (figures, note) = match read {

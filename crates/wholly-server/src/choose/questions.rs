@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Write};
 
 use clap::builder::PossibleValue;
 
-use super::case::{Given, Question, UNKNOWN};
+use super::case::{PartialAnswers, Question, UNKNOWN};
 use crate::cli::screen::wrapped;
 
 /// The columns that the questions take at most.
@@ -13,10 +13,10 @@ const COLUMNS: usize = 79;
 /// Asks each of the questions, and keeps the answers. False where the input ends before.
 ///
 /// # Errors
-/// Where the input cannot be read, or the questions cannot be written.
+/// When the input cannot be read, or the questions cannot be written.
 pub fn ask(
     questions: &[Question],
-    given: &mut Given,
+    given: &mut PartialAnswers,
     input: &mut impl BufRead,
     output: &mut impl Write,
 ) -> io::Result<bool> {
@@ -80,8 +80,8 @@ mod tests {
     use super::super::case::{Answer, HowMany, Readers, Undo};
     use super::*;
 
-    fn asked(typed: &str) -> (Given, bool, String) {
-        let (mut given, mut output) = (Given::default(), Vec::new());
+    fn asked(typed: &str) -> (PartialAnswers, bool, String) {
+        let (mut given, mut output) = (PartialAnswers::default(), Vec::new());
         let questions = [Question::HowMany, Question::Readers, Question::Undo];
         let all = ask(&questions, &mut given, &mut typed.as_bytes(), &mut output).unwrap();
         (given, all, String::from_utf8(output).unwrap())

@@ -1,11 +1,11 @@
 //! The advice for people: a page for the terminal.
 
-use super::Told;
-use super::advice::{Applied, Objection, Outcome, Turn, Unknown};
+use super::AdviceReport;
+use super::advice::{Applied, Objection, Recommendation, Turn, Unknown};
 use super::approach::Approach;
 use super::care::Care;
 use super::case::Question;
-use super::considered::Verdict;
+use super::considered::OptionVerdict;
 use super::figures::Figures;
 use super::works::{Source, Work};
 use crate::cli::screen::{Paint, Screen, wrapped};
@@ -20,17 +20,17 @@ const WAYS_SHOWN: usize = 10;
 const TOGETHER: char = '\u{a0}';
 
 /// A page that is being written.
-pub struct Page<'a> {
+pub struct AdvicePage<'a> {
     screen: &'a Screen,
-    told: &'a Told,
+    told: &'a AdviceReport,
     width: usize,
     text: String,
     cited: Vec<Work>,
 }
 
-impl<'a> Page<'a> {
+impl<'a> AdvicePage<'a> {
     /// The page that tells an advice.
-    pub fn of(told: &'a Told, screen: &'a Screen) -> String {
+    pub fn of(told: &'a AdviceReport, screen: &'a Screen) -> String {
         // Where nobody looks, 80 columns are right for documents and mails.
         let width = screen.width().unwrap_or(80).clamp(40, 100);
         let mut page = Self { screen, told, width, text: String::new(), cited: Vec::new() };
@@ -49,7 +49,7 @@ impl<'a> Page<'a> {
     fn outcome(&mut self) {
         let advice = &self.told.advice;
         match advice.outcome {
-            Outcome::Advised(approach) => {
+            Recommendation::Advised(approach) => {
                 let painted = self.screen.paint(Paint::Good, approach.in_words());
                 self.line(&format!("Advice: {painted}"));
                 self.line("");
@@ -60,12 +60,12 @@ impl<'a> Page<'a> {
                     self.item("", Paint::Plain, &text, rule.sources);
                 }
             }
-            Outcome::NothingFits if advice.too_little_known => {
+            Recommendation::NothingFits if advice.too_little_known => {
                 self.line(&self.screen.paint(Paint::Undone, "Too little is known."));
                 let text = "What is unknown may rule out each of the approaches.";
                 self.item("", Paint::Plain, text, &[]);
             }
-            Outcome::NothingFits => {
+            Recommendation::NothingFits => {
                 self.line(&self.screen.paint(Paint::Bad, "Nothing fits."));
                 let text = "Each approach is ruled out. Something in the case has to change first.";
                 self.item("", Paint::Plain, text, &[]);
@@ -85,7 +85,7 @@ impl<'a> Page<'a> {
         let shown = &ways[..ways.len().min(WAYS_SHOWN)];
         let columns = shown.iter().map(|way| flags(way).len()).max().unwrap_or(0);
         for way in shown {
-            let outcome = way.first().map_or(Outcome::NothingFits, |turn| turn.outcome);
+            let outcome = way.first().map_or(Recommendation::NothingFits, |turn| turn.outcome);
             let head = format!("  {:<columns$}  ", flags(way));
             // Beside many flags there is no room.
             if columns + 30 <= self.width {
@@ -112,7 +112,7 @@ impl<'a> Page<'a> {
             let head = self.screen.cell(paint, &option.name(), OPTION);
             let (mut head, mut verdict) = (format!("  {head}"), verdict);
             // The reasons of the advice stand above.
-            if judged.verdict == Verdict::Advised || judged.reasons.is_empty() {
+            if judged.verdict == OptionVerdict::Advised || judged.reasons.is_empty() {
                 self.hanging(&head, OPTION + 2, Paint::Plain, &verdict, &[]);
                 continue;
             }
@@ -126,16 +126,18 @@ impl<'a> Page<'a> {
     fn others(&mut self) {
         let told = self.told;
         let shown = |one: &Approach| {
-            told.advice.outcome != Outcome::Advised(*one)
+            told.advice.outcome != Recommendation::Advised(*one)
                 && !told.advice.against(*one).is_empty()
                 && !told.considered.iter().any(|other| other.is().ok() == Some(*one))
         };
         let others: Vec<Approach> = Approach::ALL.into_iter().filter(shown).collect();
         // One database needs no reason against what is more than it.
-        if others.is_empty() || told.advice.outcome == Outcome::Advised(Approach::OneDatabase) {
+        if others.is_empty()
+            || told.advice.outcome == Recommendation::Advised(Approach::OneDatabase)
+        {
             return;
         }
-        let nothing = told.advice.outcome == Outcome::NothingFits;
+        let nothing = told.advice.outcome == Recommendation::NothingFits;
         self.heading(if nothing { "Why none fits" } else { "Why not another" });
         for approach in others {
             let mut head = format!("  {:<14}", approach.name());
@@ -182,7 +184,7 @@ impl<'a> Page<'a> {
     fn turns(&mut self) {
         let turns = &self.told.advice.turns;
         // Where nothing fits, what would have to change stands above.
-        if turns.is_empty() || self.told.advice.outcome == Outcome::NothingFits {
+        if turns.is_empty() || self.told.advice.outcome == Recommendation::NothingFits {
             return;
         }
         self.heading("What would turn the advice");
@@ -295,17 +297,17 @@ fn keys(questions: &[Question]) -> String {
 }
 
 /// The colour of an option, and how its reasons begin.
-fn verdict(verdict: &Verdict, outcome: Outcome) -> (Paint, String) {
+fn verdict(verdict: &OptionVerdict, outcome: Recommendation) -> (Paint, String) {
     match verdict {
-        Verdict::Advised => (Paint::Good, "Yes, this is the advice.".to_owned()),
-        Verdict::WouldDo => {
+        OptionVerdict::Advised => (Paint::Good, "Yes, this is the advice.".to_owned()),
+        OptionVerdict::WouldDo => {
             let says = format!("It would do, with more to write and to run than {outcome}.");
             (Paint::Undone, says)
         }
-        Verdict::LessSuited => (Paint::Undone, "It would do, but suits less. ".to_owned()),
-        Verdict::MayBeRuledOut(assumed) => {
+        OptionVerdict::LessSuited => (Paint::Undone, "It would do, but suits less. ".to_owned()),
+        OptionVerdict::MayBeRuledOut(assumed) => {
             (Paint::Undone, format!("Not as long as this is unknown: {}. ", keys(assumed)))
         }
-        Verdict::No => (Paint::Bad, "No. ".to_owned()),
+        OptionVerdict::No => (Paint::Bad, "No. ".to_owned()),
     }
 }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::advice::{Advice, Outcome, ranked};
+use super::advice::{Advice, Recommendation, ranked};
 use super::approach::Approach::{self, Choreography, OneDatabase, Saga, Tcc, TwoPhase};
 use super::care::{COUNTERMEASURES, WATCH};
 use super::case::{
-    Answer, Answers, Case, Contention, Databases, Given, HowLong, HowMany, Outage, Prepare,
-    Question, Readers, ServiceOwners, Undo,
+    Answer, Answers, Case, Contention, Databases, HowLong, HowMany, Outage, PartialAnswers,
+    Prepare, Question, Readers, ServiceOwners, Undo,
 };
-use super::considered::{Considered, Verdict};
+use super::considered::{Considered, OptionVerdict};
 use super::file;
 use super::rules::{Effect, RULES, Rule};
 
@@ -19,7 +19,7 @@ fn all_cases() -> Vec<Case> {
 
 /// The answers of a case, of which these are not known.
 fn answers(case: &Case, unknown: &[Question]) -> Answers {
-    let mut given = Given::default();
+    let mut given = PartialAnswers::default();
     for question in Question::ALL {
         let word = case.word(*question);
         let word = if unknown.contains(question) { super::case::UNKNOWN } else { &word };
@@ -61,16 +61,16 @@ fn each_case_has_one_outcome_with_a_reason_that_has_a_source() {
     let mut outcomes = BTreeSet::new();
     for case in cases {
         let advice = Advice::on(answers(&case, &[]));
-        assert_eq!(advice.outcome, Outcome::of(&case));
+        assert_eq!(advice.outcome, Recommendation::of(&case));
         assert!(advice.unknowns.is_empty() && !advice.too_little_known);
         match advice.outcome {
-            Outcome::Advised(approach) => {
+            Recommendation::Advised(approach) => {
                 assert!(!approach.promise().is_empty() && !approach.sources().is_empty());
                 assert!(!advice.countermeasures.is_empty() || approach == OneDatabase, "{case:?}");
                 assert!(RULES.iter().all(|rule| !rules_out(rule, approach, &case)));
                 assert!(advice.ways_out.is_empty());
             }
-            Outcome::NothingFits => {
+            Recommendation::NothingFits => {
                 for approach in Approach::ALL {
                     let ruled_out = advice.against(approach).iter();
                     let mut ruled_out =
@@ -82,8 +82,9 @@ fn each_case_has_one_outcome_with_a_reason_that_has_a_source() {
         }
         outcomes.insert(advice.outcome);
     }
-    let all = Approach::ALL.map(Outcome::Advised);
-    let all: BTreeSet<Outcome> = all.into_iter().chain([Outcome::NothingFits]).collect();
+    let all = Approach::ALL.map(Recommendation::Advised);
+    let all: BTreeSet<Recommendation> =
+        all.into_iter().chain([Recommendation::NothingFits]).collect();
     assert_eq!(outcomes, all, "an outcome that no case has");
 }
 
@@ -98,8 +99,9 @@ fn each_rule_decides_a_case_and_each_care_is_taken_in_one() {
     }
     for care in WATCH.iter().chain(COUNTERMEASURES) {
         for approach in care.of {
-            let needed =
-                |case: &Case| Outcome::of(case) == Outcome::Advised(*approach) && (care.when)(case);
+            let needed = |case: &Case| {
+                Recommendation::of(case) == Recommendation::Advised(*approach) && (care.when)(case)
+            };
             assert!(cases.iter().any(needed), "{} with {approach:?}", care.name);
         }
         assert!(!care.sources.is_empty(), "{}", care.name);
@@ -111,9 +113,9 @@ fn each_rule_decides_a_case_and_each_care_is_taken_in_one() {
 #[test]
 fn the_laws_hold_in_each_case() {
     for case in all_cases() {
-        let outcome = Outcome::of(&case);
+        let outcome = Recommendation::of(&case);
         let is = |approaches: &[Approach]| {
-            approaches.iter().any(|approach| outcome == Outcome::Advised(*approach))
+            approaches.iter().any(|approach| outcome == Recommendation::Advised(*approach))
         };
         let law = |name: &str, holds: bool| assert!(holds, "{name}: {case:?} gives {outcome}");
         let one = case.participants == HowMany::One || case.databases == Databases::CouldBeOne;
@@ -139,7 +141,7 @@ fn the_laws_hold_in_each_case() {
         if case.readers == Readers::Tolerant && case.undo != Undo::SeveralCannot {
             law(
                 "a saga always fits where steps may be seen and undone",
-                outcome != Outcome::NothingFits,
+                outcome != Recommendation::NothingFits,
             );
         }
     }
@@ -148,7 +150,9 @@ fn the_laws_hold_in_each_case() {
 /// A case that demands less is never worse off.
 #[test]
 fn who_demands_less_is_never_left_without_advice() {
-    for case in all_cases().iter().filter(|case| Outcome::of(case) != Outcome::NothingFits) {
+    for case in
+        all_cases().iter().filter(|case| Recommendation::of(case) != Recommendation::NothingFits)
+    {
         for easier in [
             Case { readers: Readers::Tolerant, ..*case },
             Case { undo: Undo::EveryStep, ..*case },
@@ -158,7 +162,11 @@ fn who_demands_less_is_never_left_without_advice() {
             Case { contention: Contention::Rare, ..*case },
             Case { databases: Databases::CouldBeOne, ..*case },
         ] {
-            assert_ne!(Outcome::of(&easier), Outcome::NothingFits, "{case:?} to {easier:?}");
+            assert_ne!(
+                Recommendation::of(&easier),
+                Recommendation::NothingFits,
+                "{case:?} to {easier:?}"
+            );
         }
     }
 }
@@ -168,7 +176,9 @@ fn what_is_unknown_never_turns_out_to_rule_the_advice_out() {
     let all = all_answers();
     assert_eq!(all.len(), 3 * 3 * 3 * 4_usize.pow(6));
     for answers in all {
-        let Outcome::Advised(approach) = Outcome::of(&answers.carefully()) else { continue };
+        let Recommendation::Advised(approach) = Recommendation::of(&answers.carefully()) else {
+            continue;
+        };
         for case in answers.completions() {
             let mut rules = RULES.iter();
             assert!(rules.all(|rule| !rules_out(rule, approach, &case)), "{answers:?}: {case:?}");
@@ -183,13 +193,13 @@ fn an_unknown_answer_matters_where_it_can_turn_the_outcome() {
         for (nth, one) in Question::ALL.iter().enumerate() {
             for other in &Question::ALL[nth..] {
                 let answers = answers(case, &[*one, *other]);
-                let outcomes: BTreeSet<Outcome> =
-                    answers.completions().iter().map(Outcome::of).collect();
+                let outcomes: BTreeSet<Recommendation> =
+                    answers.completions().iter().map(Recommendation::of).collect();
                 let advice = Advice::on(answers);
                 let matters = advice.unknowns.iter().any(|unknown| unknown.matters);
                 assert_eq!(matters, outcomes.len() > 1, "{answers:?}");
-                let fits = outcomes.iter().any(|outcome| *outcome != Outcome::NothingFits);
-                let nothing = advice.outcome == Outcome::NothingFits;
+                let fits = outcomes.iter().any(|outcome| *outcome != Recommendation::NothingFits);
+                let nothing = advice.outcome == Recommendation::NothingFits;
                 assert_eq!(advice.too_little_known, nothing && fits, "{answers:?}");
             }
         }
@@ -203,10 +213,11 @@ fn what_would_turn_the_advice_is_all_that_would() {
     for case in cases.iter().step_by(61) {
         let advice = Advice::on(answers(case, &[]));
         let neighbours = cases.iter().filter(|other| differences(case, other) == 1);
-        let turned = neighbours.filter(|other| Outcome::of(other) != advice.outcome);
+        let turned = neighbours.filter(|other| Recommendation::of(other) != advice.outcome);
         assert_eq!(advice.turns.len(), turned.count(), "{case:?}");
-        if advice.outcome == Outcome::NothingFits {
-            let fitting = cases.iter().filter(|one| Outcome::of(one) != Outcome::NothingFits);
+        if advice.outcome == Recommendation::NothingFits {
+            let fitting =
+                cases.iter().filter(|one| Recommendation::of(one) != Recommendation::NothingFits);
             let nearest = fitting.map(|other| differences(case, other)).min().unwrap();
             assert_eq!(advice.ways_out[0].len(), nearest, "{case:?}");
         }
@@ -230,7 +241,7 @@ fn known_cases_have_the_known_answer() {
     let strict = Case { readers: Readers::Strict, ..shop };
     let available = Case { outage: Outage::GoOn, ..shop };
     let teams = Case { services: ServiceOwners::SeveralTeams, ..available };
-    let fits = Outcome::Advised;
+    let fits = Recommendation::Advised;
     for (name, case, outcome) in [
         ("two databases of one team", shop, fits(TwoPhase)),
         ("the same on hot rows", Case { contention: Contention::Hot, ..shop }, fits(Saga)),
@@ -256,20 +267,20 @@ fn known_cases_have_the_known_answer() {
         (
             "strict readers of what cannot prepare",
             Case { prepare: Prepare::NotAll, ..strict },
-            Outcome::NothingFits,
+            Recommendation::NothingFits,
         ),
         (
             "two steps that cannot be undone, and no prepare",
             Case { undo: Undo::SeveralCannot, prepare: Prepare::NotAll, ..shop },
-            Outcome::NothingFits,
+            Recommendation::NothingFits,
         ),
         (
             "atomic and available in an outage",
             Case { outage: Outage::GoOn, ..strict },
-            Outcome::NothingFits,
+            Recommendation::NothingFits,
         ),
     ] {
-        assert_eq!(Outcome::of(&case), outcome, "{name}");
+        assert_eq!(Recommendation::of(&case), outcome, "{name}");
     }
 }
 
@@ -278,17 +289,17 @@ fn the_lesson_has_the_lessons_answer() {
     let given = file::lesson().unwrap();
     let answers = given.complete().unwrap();
     let advice = Advice::on(answers);
-    assert_eq!(advice.outcome, Outcome::Advised(Saga));
+    assert_eq!(advice.outcome, Recommendation::Advised(Saga));
     // What the lesson does not say makes no difference to its answer.
     for case in answers.completions() {
-        let outcome = Outcome::of(&case);
-        assert!([Saga, Choreography].map(Outcome::Advised).contains(&outcome), "{outcome}");
+        let outcome = Recommendation::of(&case);
+        assert!([Saga, Choreography].map(Recommendation::Advised).contains(&outcome), "{outcome}");
     }
     let verdict = |option: Considered| option.judged(&advice).verdict;
     let options = given.considered.unwrap();
-    let verdicts: Vec<Verdict> = options.iter().copied().map(verdict).collect();
-    let no = Verdict::No;
-    assert_eq!(verdicts, [no.clone(), Verdict::Advised, no.clone(), no]);
+    let verdicts: Vec<OptionVerdict> = options.iter().copied().map(verdict).collect();
+    let no = OptionVerdict::No;
+    assert_eq!(verdicts, [no.clone(), OptionVerdict::Advised, no.clone(), no]);
     for option in options {
         let reasons = option.judged(&advice).reasons;
         assert!(

@@ -1,5 +1,4 @@
-//! What every command that asks a server has in common: which server, as whom, and how the answer
-//! looks.
+//! The options that all commands with a server share: its address, the credentials and the output.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -16,15 +15,15 @@ use super::time;
 pub const EXIT_CODES: &str = "Exit codes:
   0  committed, completed, or the command was done
   1  aborted or compensated
-  2  what was asked for is wrong
+  2  the request is invalid, or the server refused it
   3  not settled yet
-  4  stuck, or over in a way that is not known: an operator is needed
-  5  the server could not be asked";
+  4  stuck, or over with an unknown outcome: an operator is needed
+  5  the server could not be reached";
 
 #[derive(Args)]
 #[command(next_help_heading = "Server")]
 pub struct Ask {
-    /// The server.
+    /// The server's address.
     #[arg(
         long,
         value_name = "URL",
@@ -33,25 +32,25 @@ pub struct Ask {
         default_value = "http://127.0.0.1:7400"
     )]
     server: String,
-    /// The file that holds the token; else it is in WHOLLY_TOKEN.
+    /// The file with the token. The default is the token in the variable WHOLLY_TOKEN.
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// The certificates (PEM) of the authorities to trust, instead of those of the web.
+    /// The certificates (PEM) of the authorities to trust, instead of the public ones.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// The client's certificate (PEM), with those between it and its authority.
+    /// The client's certificate (PEM), with its intermediate certificates.
     #[arg(long, value_name = "FILE", requires = "cert_key")]
     cert: Option<PathBuf>,
-    /// The key (PEM) of that certificate.
+    /// The private key (PEM) of the client's certificate.
     #[arg(long, value_name = "FILE", requires = "cert")]
     cert_key: Option<PathBuf>,
-    /// How long to try again where no answer comes.
+    /// The time to keep trying while the server does not answer.
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = time::duration)]
     retry_for: Duration,
     /// Print JSON, for programs.
     #[arg(long, help_heading = "Output")]
     json: bool,
-    /// Whether to use colour.
+    /// When to use colour.
     #[arg(long, value_name = "WHEN", value_enum, default_value_t, help_heading = "Output")]
     color: Colour,
 }

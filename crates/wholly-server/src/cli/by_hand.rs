@@ -12,8 +12,8 @@ use super::screen::Screen;
 
 /// Abort a transaction that is not decided yet, or turn a saga back.
 ///
-/// What is committed stays so, and a saga whose pivot may have left goes on: then the exit code is
-/// 2. What is aborted already is left as it is.
+/// A committed transaction, and a saga whose pivot may have been called, cannot be aborted: the
+/// exit code is 2. An aborted transaction stays as it is.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly abort ID --reason 'the customer left'")]
@@ -26,7 +26,7 @@ pub struct Abort {
     ask: Ask,
 }
 
-/// Ask what is outstanding of a transaction again, now.
+/// Repeat the outstanding calls of a transaction now.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly retry ID --reason 'payments is back'")]
@@ -41,9 +41,9 @@ pub struct Retry {
 
 /// End a transaction that was quarantined because its records cannot be used.
 ///
-/// Find out first what its participants did, and put it right there: nobody is
-/// asked anything for it any more. Its key stays taken. What goes on by itself,
-/// or is quarantined because it came with a restored copy, is refused.
+/// Find out first what its participants did, and repair that there: the coordinator never calls
+/// them for it again. Its key stays taken. The command refuses a transaction that goes on by itself,
+/// and one that is quarantined because it came with a restored copy of the log.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly end ID --reason 'the disk was damaged; refunded by hand'")]
@@ -56,9 +56,10 @@ pub struct End {
     ask: Ask,
 }
 
-/// End a branch or a step by hand, because you know how it ended.
+/// Record the outcome of a branch or a step that you know.
 ///
-/// The participant is not asked any more. The word is recorded with its reason, and never changes.
+/// The coordinator never calls the participant for it again. The outcome is recorded with its
+/// reason, and cannot be changed.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly resolve ID payments --as committed --reason 'seen in the books'
@@ -67,13 +68,13 @@ pub struct End {
 pub struct Resolve {
     #[command(flatten)]
     id: Id,
-    /// The branch's participant, or the step.
+    /// The name of the branch's participant, or of the step.
     #[arg(value_name = "BRANCH")]
     branch: String,
-    /// How it ended: a branch committed or aborted, a step completed or compensated.
+    /// The outcome: committed or aborted for a branch, completed or compensated for a step.
     #[arg(long, value_name = "HOW")]
-    r#as: How,
-    /// What a completed step gave.
+    r#as: ResolveAs,
+    /// The output of a completed step.
     #[arg(long, value_name = "JSON", value_parser = json_text)]
     output: Option<Box<RawValue>>,
     #[command(flatten)]
@@ -84,13 +85,13 @@ pub struct Resolve {
 
 #[derive(Args)]
 struct Reason {
-    /// Why. It is recorded: somebody will ask.
+    /// The reason, which is recorded.
     #[arg(long, value_name = "TEXT")]
     reason: String,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum How {
+enum ResolveAs {
     Committed,
     Aborted,
     Completed,
@@ -128,16 +129,16 @@ impl Resolve {
     pub fn run(self) -> ExitCode {
         let Self { id: Id { id }, branch, r#as, output, reason: Reason { reason }, ask } = self;
         ask.run(async |client, screen| {
-            if output.is_some() && r#as != How::Completed {
-                let why = "--output is what a completed step gave; leave it out, or say \
+            if output.is_some() && r#as != ResolveAs::Completed {
+                let why = "--output is the output of a completed step; leave it out, or say \
                            --as completed";
                 return Err(Failed::Usage(why.to_owned()));
             }
             let (ended, how) = match r#as {
-                How::Committed => (Resolution::Committed, "committed"),
-                How::Aborted => (Resolution::Aborted, "aborted"),
-                How::Completed => (Resolution::Completed(output), "completed"),
-                How::Compensated => (Resolution::Compensated, "compensated"),
+                ResolveAs::Committed => (Resolution::Committed, "committed"),
+                ResolveAs::Aborted => (Resolution::Aborted, "aborted"),
+                ResolveAs::Completed => (Resolution::Completed(output), "completed"),
+                ResolveAs::Compensated => (Resolution::Compensated, "compensated"),
             };
             let what = format!("{branch} resolved as {how}");
             done(screen, id, &what, client.resolve(id, &branch, ended, &reason).await)

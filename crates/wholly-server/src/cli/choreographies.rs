@@ -4,8 +4,10 @@ use std::collections::HashSet;
 use std::io;
 
 use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use wholly_client::{
-    Choreography, ChoreographySummary, Client, PublishedEvent, Reaction, Timestamp, TransactionId,
+    Choreography, ChoreographySummary, Client, Pattern, PublishedEvent, Reaction, Timestamp,
+    TransactionId,
 };
 
 use super::exit::{Exit, Failed};
@@ -13,46 +15,52 @@ use super::list::STATE;
 use super::screen::{Paint, Screen};
 use super::time;
 
-/// The patterns that an id may be told by.
-pub const PATTERNS: [&str; 3] = ["two-phase", "saga", "choreography"];
+/// Reads the pattern that an id belongs to.
+pub fn pattern() -> impl TypedValueParser<Value = Pattern> {
+    let words = wholly_core::Pattern::ALL.iter().map(|pattern| pattern.as_str());
+    PossibleValuesParser::new(words.chain(["choreography"]))
+        .map(|word| Pattern::from(word.as_str()))
+}
 
-/// What a command is about.
+/// The transaction or choreography that a command is about.
 #[derive(Args)]
-pub struct Which {
+pub struct IdArguments {
     /// The transaction's id, or a choreography's correlation.
     #[arg(value_name = "ID")]
     pub id: String,
-    /// The pattern, where the id alone does not tell.
-    #[arg(long, value_parser = PATTERNS)]
-    pub pattern: Option<String>,
+    /// The pattern, if the id is ambiguous.
+    #[arg(long, value_parser = pattern())]
+    pub pattern: Option<Pattern>,
 }
 
 /// A transaction of the coordinator, or one that is only observed.
 pub enum Subject {
     Transaction(TransactionId),
-    Choreography(Named),
+    Choreography(UnparsedId),
 }
 
 /// A correlation, and why it is no transaction's id where nobody said that it is none.
-pub struct Named {
+pub struct UnparsedId {
     correlation: String,
     no_id: Option<String>,
 }
 
-impl Which {
+impl IdArguments {
     pub fn subject(self) -> Subject {
         let Self { id: correlation, pattern } = self;
-        if pattern.as_deref() == Some("choreography") {
-            return Subject::Choreography(Named { correlation, no_id: None });
+        if pattern == Some(Pattern::Choreography) {
+            return Subject::Choreography(UnparsedId { correlation, no_id: None });
         }
         match correlation.parse::<TransactionId>() {
             Ok(id) => Subject::Transaction(id),
-            Err(why) => Subject::Choreography(Named { correlation, no_id: Some(why.to_string()) }),
+            Err(why) => {
+                Subject::Choreography(UnparsedId { correlation, no_id: Some(why.to_string()) })
+            }
         }
     }
 }
 
-impl Named {
+impl UnparsedId {
     /// Says of what is no choreography why it is no transaction either.
     fn failed(&self, why: impl Into<Failed>) -> Failed {
         match (why.into(), &self.no_id) {
@@ -69,7 +77,7 @@ impl Named {
     }
 }
 
-pub async fn get(client: &Client, screen: &Screen, named: &Named) -> Result<Exit, Failed> {
+pub async fn get(client: &Client, screen: &Screen, named: &UnparsedId) -> Result<Exit, Failed> {
     let got = client.choreography(&named.correlation).await.map_err(|why| named.failed(why))?;
     match screen.json() {
         true => screen.document(&got)?,
@@ -78,9 +86,9 @@ pub async fn get(client: &Client, screen: &Screen, named: &Named) -> Result<Exit
     Ok(Exit::of(&got.state, got.settled, got.stuck))
 }
 
-pub async fn watch(client: &Client, screen: &Screen, named: &Named) -> Result<Exit, Failed> {
+pub async fn watch(client: &Client, screen: &Screen, named: &UnparsedId) -> Result<Exit, Failed> {
     let mut watched = client.watch_choreography(&named.correlation);
-    let mut known = Known::default();
+    let mut known = ShownBefore::default();
     let mut exit = Exit::Unsettled;
     while let Some(now) = watched.next().await.map_err(|why| named.failed(why))? {
         match screen.json() {
@@ -175,14 +183,14 @@ fn paint_of(event: &PublishedEvent) -> Paint {
     }
 }
 
-/// What was shown of a choreography already.
+/// The events and reasons of a choreography that were shown already.
 #[derive(Default)]
-struct Known {
+struct ShownBefore {
     events: HashSet<(String, String)>,
     reasons: Vec<String>,
 }
 
-impl Known {
+impl ShownBefore {
     /// A line for each event, and for each reason to look, that was not shown.
     fn show_new(&mut self, now: &Choreography, screen: &Screen) -> io::Result<()> {
         let paint = Paint::of(&now.state, now.settled, now.stuck);

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use super::Cli;
 use super::exit;
 
-/// Print what makes a shell complete the commands and their options.
+/// Print the completion script of a shell.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly completions bash > ~/.local/share/bash-completion/completions/wholly

@@ -16,7 +16,7 @@ pub const USAGE: u8 = 2;
 /// The server could not be asked.
 const COULD_NOT_ASK: u8 = 5;
 
-/// What a command says of a transaction, or that it was done.
+/// The exit code of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// A transaction committed or completed, or the command was done.
@@ -30,20 +30,20 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// How a transaction stands.
+    /// The exit code for a transaction in this state.
     pub fn of(state: &State, settled: bool, stuck: bool) -> Self {
         match state {
             _ if stuck => Self::Stuck,
             _ if !settled => Self::Unsettled,
             State::Aborted | State::Compensated => Self::Undone,
+            State::Committed | State::Completed => Self::Done,
             // Only an operator can find out how it ended.
-            State::Unknown => Self::Stuck,
-            _ => Self::Done,
+            _ => Self::Stuck,
         }
     }
 }
 
-/// Why a command that asks a server was not done.
+/// The error of a command that calls a server.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
     #[error("{0}")]
@@ -77,7 +77,7 @@ impl Failed {
         }
     }
 
-    /// Whether it is what was asked that is wrong.
+    /// True if the request itself is wrong.
     pub fn is_usage(&self) -> bool {
         self.code() == USAGE
     }
@@ -91,7 +91,7 @@ impl Failed {
     }
 }
 
-/// Whether it is what was asked that the server refuses, and not who asks or when.
+/// True if the server refuses the request itself, and not its caller or its time.
 fn asked_wrong(why: &RequestError) -> u8 {
     match why.problem() {
         Some(problem) if matches!(problem.kind(), "no-such-route" | "no-such-method") => {

@@ -7,15 +7,15 @@ use clap::Args;
 use wholly_client::{BranchState, CallAttempts, State, StepState, Transaction};
 
 use super::ask::{Ask, EXIT_CODES};
-use super::choreographies::{self, Subject, Which};
+use super::choreographies::{self, IdArguments, Subject};
 use super::exit::Exit;
 use super::screen::{Paint, Screen};
 use super::{last_answer, record, time};
 
-/// Show a transaction: where it stands, its branches or steps, and all that was recorded of it.
+/// Show a transaction: its state, its branches or steps, and its history.
 ///
-/// Of a choreographed one, the ID is its correlation: shown are its events, and what each service
-/// made of each.
+/// For a choreographed transaction, the ID is its correlation, and the output has its events with
+/// the services' reactions to them.
 #[derive(Args)]
 #[command(after_help = format!("Examples:
   wholly get ID
@@ -28,7 +28,7 @@ use super::{last_answer, record, time};
 {EXIT_CODES}"))]
 pub struct Get {
     #[command(flatten)]
-    which: Which,
+    which: IdArguments,
     #[command(flatten)]
     ask: Ask,
 }

@@ -25,41 +25,41 @@ use super::{choreographies, time};
   wholly list --all --json | jq -r 'select(.name == \"place order\") | .id'
   wholly list --pattern choreography --stuck
 
-Choreographies are those that the server's feeds tell of; they are listed alone,
-by --pattern choreography. With --json, a line is a transaction.")]
+The server observes choreographies in its feeds; only --pattern choreography
+lists them. With --json, each line is a transaction.")]
 pub struct List {
-    /// Only those in this state: init, prepared, committed, aborted, running, completed,
+    /// Only transactions in this state: init, prepared, committed, aborted, running, completed,
     /// compensating, compensated.
     #[arg(long)]
     state: Option<State>,
-    /// Only those of this pattern: two-phase, saga, choreography.
+    /// Only transactions of this pattern: two-phase, saga, choreography.
     #[arg(long)]
     pattern: Option<Pattern>,
-    /// Only those that are called so.
+    /// Only transactions with this name.
     #[arg(long)]
     name: Option<String>,
-    /// Only those in which it takes part.
+    /// Only transactions that involve this participant.
     #[arg(long)]
     participant: Option<String>,
-    /// Only those of which nothing is left to do.
+    /// Only settled transactions: those without any work left.
     #[arg(long, conflicts_with = "unsettled")]
     settled: bool,
-    /// Only those that have not settled.
+    /// Only transactions that have not settled.
     #[arg(long)]
     unsettled: bool,
-    /// Only those that need an operator.
+    /// Only transactions that need an operator.
     #[arg(long)]
     stuck: bool,
-    /// Only those accepted since then: how long ago, like 24h, or a time in UTC.
+    /// Only transactions accepted since this time: an age, like 24h, or a time in UTC.
     #[arg(long, value_name = "TIME", value_parser = time::time)]
     since: Option<Timestamp>,
-    /// Only those accepted before then.
+    /// Only transactions accepted before this time.
     #[arg(long, value_name = "TIME", value_parser = time::time)]
     until: Option<Timestamp>,
-    /// How many to show.
+    /// The most transactions to show.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
-    /// Show all.
+    /// Show all transactions.
     #[arg(long, conflicts_with = "limit", action = ArgAction::SetTrue)]
     all: bool,
     #[command(flatten)]

@@ -14,7 +14,7 @@ use super::advised::Advised;
 use super::exit::{self, failed};
 use crate::config::log;
 
-/// Create a log, say what is damaged in one, or save what is whole of it.
+/// Create a log, verify one, or salvage a damaged one.
 #[derive(Args)]
 pub struct LogCommand {
     #[command(subcommand)]
@@ -28,47 +28,48 @@ enum Command {
     Salvage(Salvage),
 }
 
-/// Create a log where there is none, and print its identity.
+/// Create a log, and print its identity.
 ///
-/// A server does so itself at its first start, unless create_log = false is set: then a log whose
-/// disk is not mounted is an error, and not a new log. Nobody else may read the file.
+/// A server creates its log at its first start, unless the configuration has create_log = false:
+/// then a log whose disk is not mounted is an error, and not a new log. Only the owner may read the
+/// file.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly log init /var/lib/wholly/wholly.db")]
 struct Init {
-    /// The log.
+    /// The log's file.
     #[arg(value_name = "FILE")]
     log: PathBuf,
 }
 
-/// Read all of a log, also while its server runs, and say what is damaged.
+/// Read a whole log, and report its damage.
 ///
-/// Exit code 0: it is whole. 1: it is damaged, or would not be opened; the standard output says what
-/// is damaged, and what that puts in doubt. Nothing is changed. While it reads, the write-ahead log
-/// of a running server grows.
+/// The log's server may run meanwhile; its write-ahead log grows until the command ends. Nothing is
+/// changed. The exit code is 0 if the log is undamaged, and 1 if it is damaged or cannot be opened:
+/// the standard output then lists the damage, and the transactions that it puts in doubt.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly log verify /var/lib/wholly/wholly.db")]
 struct Verify {
-    /// The log.
+    /// The log's file.
     #[arg(value_name = "FILE")]
     log: PathBuf,
 }
 
-/// Copy all that is whole of a damaged log to another file.
+/// Copy the undamaged part of a log to another file.
 ///
-/// The log stays as it is; stop its server first. The copy is marked as one: serve it with
-/// --restored, which gives it an identity of its own and quarantines all that is unsettled until an
-/// operator retries, aborts or resolves it. A transaction with a damaged entry shows as stuck.
+/// Stop the log's server first; the log is not changed. Serve the copy with --restored, which gives
+/// it an identity of its own and quarantines its unsettled transactions until an operator retries,
+/// aborts or resolves them. A transaction with damaged records is shown as stuck.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly log salvage /var/lib/wholly/wholly.db /var/lib/wholly/saved.db
   wholly serve --log /var/lib/wholly/saved.db --restored")]
 struct Salvage {
-    /// The log.
+    /// The log's file.
     #[arg(value_name = "FROM")]
     from: PathBuf,
-    /// The file of the copy, which must not be there yet.
+    /// The file of the copy, which must not exist.
     #[arg(value_name = "TO")]
     to: PathBuf,
 }

@@ -12,9 +12,9 @@ use super::exit::Exit;
 use super::screen::{Paint, Screen};
 use super::{last_answer, time};
 
-/// Show the participants as the coordinator sees them: health, calls, errors.
+/// Show the participants' health, calls and errors, as the coordinator sees them.
 ///
-/// Calls and errors count from the server's start.
+/// Calls and errors are counted from the server's start.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly participants

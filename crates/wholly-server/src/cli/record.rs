@@ -8,7 +8,7 @@ use wholly_core::two_phase::AbortReason;
 
 use super::screen::Paint;
 
-/// What a record says, with the `names` of the branches or steps that it calls by their places.
+/// A record in words, with the `names` of the branches or steps that it numbers.
 /// One that is not known is shown as it is.
 pub fn told<'a>(record: &Record, names: impl Fn(u64) -> Option<&'a str>) -> (Paint, String) {
     let name = record.name();

@@ -15,7 +15,7 @@ use super::screen::{Paint, Screen};
 use crate::check::Understood;
 use crate::definition::read_file;
 
-/// List the sagas that can be submitted by name and version, or show one of them.
+/// List the stored definitions of sagas, or show one of them.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly sagas
@@ -23,12 +23,12 @@ use crate::definition::read_file;
   wholly sagas 'create order' 2 --json > create-order.json
 
 With --json, the list is {\"sagas\": [{\"name\", \"version\"}]},
-and one is its definition.")]
+and one saga is its definition.")]
 pub struct Sagas {
-    /// The saga to show.
+    /// The name of the saga to show.
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Its version; the newest unless it is named.
+    /// The version to show. The default is the newest.
     #[arg(value_name = "VERSION")]
     version: Option<u32>,
     #[command(flatten)]
@@ -37,15 +37,16 @@ pub struct Sagas {
 
 /// Store the definition of a saga, to submit it by name and version.
 ///
-/// It is checked first, as `wholly check` does. A name and version mean one definition for ever:
-/// where it is stored already nothing happens, and where another one is, the exit code is 2.
+/// The definition is checked first, as by `wholly check`. A stored definition never changes: to
+/// store the same one again does nothing, and for another one with its name and version the exit
+/// code is 2.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly define sagas/create-order.toml
   wholly sagas 'create order' 2 --json |
     wholly define - --server https://wholly.example:7400")]
 pub struct Define {
-    /// The definition, in TOML or JSON. - is the standard input.
+    /// The file with the definition, in TOML or JSON. - is the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! How answers look: for people, with colour on a terminal that has it, or for programs.
+//! The output of commands: for people, with colour on a terminal, or as JSON for programs.
 //!
 //! INVARIANT: what comes from elsewhere is shown in its place, for a participant's reason must not
 //! begin a line that looks like the command's own. That no control character reaches the terminal,
@@ -22,7 +22,7 @@ pub enum Colour {
     Never,
 }
 
-/// What a text is painted as.
+/// The colour of a text, by its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Paint {
     Plain,
@@ -47,18 +47,19 @@ impl Paint {
         }
     }
 
-    /// What stands for a state.
+    /// The colour of a state.
     pub fn of(state: &State, settled: bool, stuck: bool) -> Self {
         match state {
             _ if stuck => Self::Bad,
             _ if !settled => Self::Under,
             State::Aborted | State::Compensated => Self::Undone,
-            _ => Self::Good,
+            State::Committed | State::Completed => Self::Good,
+            _ => Self::Bad,
         }
     }
 }
 
-/// Where the answers go.
+/// The output of a command.
 pub struct Screen {
     json: bool,
     colour: bool,
@@ -78,12 +79,12 @@ impl Screen {
         Self { json, colour, width: width.filter(|_| terminal) }
     }
 
-    /// Whether a program reads it.
+    /// True if the output is JSON.
     pub fn json(&self) -> bool {
         self.json
     }
 
-    /// How many columns there are, if somebody looks at them.
+    /// The columns of the terminal, if there is one.
     pub fn width(&self) -> Option<usize> {
         self.width
     }
@@ -129,7 +130,7 @@ impl Screen {
         write_json(document)
     }
 
-    /// What somebody who looks may want to know besides.
+    /// A note for people, beside the output.
     pub fn hint(&self, hint: &str) {
         if self.width.is_some() && !self.json {
             let hint = self.paint(Paint::Quiet, hint);

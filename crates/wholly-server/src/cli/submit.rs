@@ -11,12 +11,12 @@ use super::ask::{Ask, EXIT_CODES};
 use super::exit::{Exit, Failed};
 use super::screen::{Paint, Screen};
 use super::time;
-use crate::written::Written;
+use crate::written::TransactionFile;
 
 /// Submit a transaction, and wait until it has settled.
 ///
-/// The file says it as POST /v1/transactions takes it, in JSON or TOML. Where the answer is lost,
-/// it is submitted again with the same key, which never makes a second transaction.
+/// The file is the body of POST /v1/transactions, in JSON or TOML. If the answer is lost, the
+/// command submits again with the same key, which never makes a second transaction.
 #[derive(Args)]
 #[command(after_help = format!("Examples:
   wholly submit order.json
@@ -24,7 +24,7 @@ use crate::written::Written;
   echo '{{\"pattern\": \"saga\", \"saga\": {{\"name\": \"create order\"}}}}' | wholly submit -
   wholly submit order.json --no-wait --json | jq -r .id
 
-In two phases, in TOML:
+A two-phase transaction in TOML:
   name = \"place order\"
   [[branches]]
   participant = \"orders\"
@@ -35,17 +35,17 @@ In two phases, in TOML:
 
 {EXIT_CODES}"))]
 pub struct Submit {
-    /// The transaction. - is the standard input.
+    /// The file with the transaction. - is the standard input.
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The key that makes it one transaction, however often it is submitted. Without one, a new
-    /// key is made up.
+    /// The idempotency key: all submissions with one key are one transaction. The default is a
+    /// new random key.
     #[arg(long)]
     key: Option<String>,
-    /// Wait at most so long, like 10s or 2m; in whole seconds.
+    /// The longest wait, in whole seconds, like 10s or 2m.
     #[arg(long, value_name = "DURATION", value_parser = time::duration)]
     wait: Option<Duration>,
-    /// Wait only until it is accepted; that is the command done, exit code 0.
+    /// Wait only until the transaction is accepted, and exit with 0.
     #[arg(long, conflicts_with = "wait")]
     no_wait: bool,
     #[command(flatten)]
@@ -56,7 +56,7 @@ impl Submit {
     pub fn run(self) -> ExitCode {
         let Self { file, key, wait, no_wait, ask } = self;
         ask.run(async |client, screen| {
-            let written = Written::read(file)?;
+            let written = TransactionFile::read(file)?;
             let refused = |why: SubmitError| in_file(&written, why.into());
             let mut submission = client
                 .transaction_json(written.json())
@@ -79,7 +79,7 @@ impl Submit {
 }
 
 /// Says in which file it is what makes no sense, where that is why.
-fn in_file(written: &Written, why: Failed) -> Failed {
+fn in_file(written: &TransactionFile, why: Failed) -> Failed {
     match why.is_usage() {
         true => written.refused(&why.to_string()).into(),
         false => why,

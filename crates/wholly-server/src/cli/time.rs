@@ -50,7 +50,7 @@ fn rfc3339(at: Timestamp) -> String {
     humantime::format_rfc3339_millis(at).to_string()
 }
 
-/// How long ago that was, in the largest unit that gives a number: `3m`.
+/// The age of a time, in the largest unit that gives a number: `3m`.
 pub fn age(at: Timestamp) -> String {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let seconds = now.saturating_sub(Duration::from_millis(at.as_millis())).as_secs();

@@ -4,18 +4,18 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::{ArgGroup, Args};
-use wholly_client::{FeedEvent, FeedItem, Trimmed};
+use wholly_client::{FeedEvent, FeedItem, Pattern, Trimmed};
 
 use super::ask::{Ask, EXIT_CODES};
-use super::choreographies::{self, PATTERNS, Subject, Which};
+use super::choreographies::{self, IdArguments, Subject};
 use super::exit::Exit;
 use super::screen::{Paint, Screen};
 use super::{record, time};
 
-/// Follow a transaction from its start until it has settled, or all from now on.
+/// Follow a transaction from its start until it has settled, or all transactions from now on.
 ///
-/// Of a choreographed transaction, the ID is its correlation. A connection that is lost is taken up
-/// again where it stopped.
+/// For a choreographed transaction, the ID is its correlation. After a lost connection the command
+/// goes on where it stopped.
 #[derive(Args)]
 #[command(group = ArgGroup::new("which").required(true).args(["id", "all"]))]
 #[command(after_help = format!("Examples:
@@ -24,19 +24,19 @@ use super::{record, time};
   wholly watch ORD001
   wholly watch --all
 
-With --json, a line is an event; of a choreography, all of it after each
-change. Times are in UTC. Of all transactions, the event `trimmed` says that
-events were deleted before they were shown, while the connection was lost.
+With --json, each line is an event; for a choreography, each line is all of it,
+after a change. Times are in UTC. With --all, the event `trimmed` says that
+events were deleted, while the connection was lost, before they were shown.
 
 {EXIT_CODES}"))]
 pub struct Watch {
     /// The transaction's id, or a choreography's correlation.
     #[arg(value_name = "ID")]
     id: Option<String>,
-    /// The pattern, where the id alone does not tell.
-    #[arg(long, value_parser = PATTERNS, conflicts_with = "all")]
-    pattern: Option<String>,
-    /// Follow all transactions, without an end.
+    /// The pattern, if the id is ambiguous.
+    #[arg(long, value_parser = choreographies::pattern(), conflicts_with = "all")]
+    pattern: Option<Pattern>,
+    /// Follow all transactions, until the command is interrupted.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
@@ -47,7 +47,7 @@ impl Watch {
     pub fn run(self) -> ExitCode {
         let Self { id, pattern, all: _, ask } = self;
         ask.run(async |client, screen| {
-            let subject = id.map(|id| Which { id, pattern }.subject());
+            let subject = id.map(|id| IdArguments { id, pattern }.subject());
             let (mut events, all) = match subject {
                 Some(Subject::Transaction(id)) => (client.events(id), false),
                 Some(Subject::Choreography(named)) => {

@@ -7,7 +7,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};
 use wholly_events::conformance::Verdict;
-use wholly_events::conformance::follower::{ServiceProcess, follower_conformance};
+use wholly_events::conformance::follower::{self, follower_conformance};
 use wholly_events::feed::HttpFeed;
 
 use super::tell;
@@ -16,12 +16,12 @@ use crate::config::secret::Secret;
 
 /// Check that a service keeps the contract of events.
 ///
-/// Is the feed that the service follows, at http://127.0.0.1:PORT/feed, lets it fail in every way,
-/// and looks at what the service emits in its own feed. The service is one for tests, with an empty
-/// database: it answers ConformanceAsked with ConformanceAnswered, or ConformanceRefused where n is
-/// negative, and takes it back for ConformanceUndone with ConformanceTakenBack. Given the service's
-/// command, the suite starts it, and kills it in the middle. The exit code is 0 where every rule is
-/// kept, 1 where one is broken, 2 where nothing could be asked.
+/// The command serves the feed that the service follows, at http://127.0.0.1:PORT/feed, with every
+/// kind of failure, and reads the service's own feed. Use a service for tests with an empty
+/// database. It reacts to ConformanceAsked with ConformanceAnswered, or with ConformanceRefused if n
+/// is negative, and to ConformanceUndone with ConformanceTakenBack. If the service's command is
+/// given, the suite starts it, and kills it in the middle. The exit code is 0 if every rule is kept,
+/// 1 if one is broken, and 2 if the service cannot be called.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly conformance events --feed http://127.0.0.1:8082/feed --listen 8081
@@ -30,16 +30,16 @@ use crate::config::secret::Secret;
 
 The contract is docs/events-contract.md.")]
 pub struct Events {
-    /// Where the service's own feed is.
+    /// The address of the service's own feed.
     #[arg(long, value_name = "URL")]
     feed: String,
     /// The port, on this machine, of the feed that the service follows.
     #[arg(long, value_name = "PORT")]
     listen: u16,
-    /// The token that the service's feed asks for: where it is, env:NAME or file:/PATH.
+    /// The token for the service's feed, as env:NAME or file:/PATH.
     #[arg(long, value_name = "SECRET", value_parser = Unrepeated(secret))]
     bearer: Option<Secret>,
-    /// The command that starts the service over the same database each time.
+    /// The command that starts the service, each time with the same database.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
@@ -52,7 +52,7 @@ impl Events {
             feed = feed.token(token.expose())?;
         }
         let listener = TcpListener::bind(("127.0.0.1", self.listen)).await?;
-        let service = Service { command: self.command, running: None };
+        let service = ServiceProcess { command: self.command, running: None };
         let report = follower_conformance(feed, listener, service).await?;
         for check in &report.checks {
             let (word, seen) = match &check.verdict {
@@ -67,12 +67,12 @@ impl Events {
 }
 
 /// The service as a process of the suite, which ends with it; or one that runs elsewhere.
-struct Service {
+struct ServiceProcess {
     command: Vec<String>,
     running: Option<Child>,
 }
 
-impl ServiceProcess for Service {
+impl follower::ServiceProcess for ServiceProcess {
     async fn kill(&mut self) -> bool {
         match self.running.as_mut() {
             Some(running) => running.kill().await.is_ok(),

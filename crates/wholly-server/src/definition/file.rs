@@ -9,16 +9,16 @@ use wholly_terminal::text::without_passwords;
 
 use super::{Format, Located, read};
 
-/// Why a file gives nothing that is of use.
+/// The error of a file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It cannot be read.
-    #[error("{}: cannot be read: {why}", Named(.file))]
+    #[error("{}: cannot be read: {why}", FileLabel(.file))]
     Unreadable { file: PathBuf, why: io::Error },
     /// It makes no sense as a whole.
-    #[error("{}: {why}", Named(.file))]
+    #[error("{}: {why}", FileLabel(.file))]
     Refused { file: PathBuf, why: String },
-    /// What it says makes no sense: a line a problem.
+    /// The content is invalid: one line for each problem.
     #[error("{}", Lines { file, problems })]
     Invalid { file: PathBuf, problems: Vec<Located> },
 }
@@ -57,10 +57,10 @@ pub fn read_text(file: &Path) -> io::Result<String> {
     }
 }
 
-/// What people call a file that `read_text` reads.
-pub struct Named<'a>(pub &'a Path);
+/// The name of an input in messages, where `-` is the standard input.
+pub struct FileLabel<'a>(pub &'a Path);
 
-impl fmt::Display for Named<'_> {
+impl fmt::Display for FileLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.to_str() {
             Some("-") => f.write_str("the standard input"),
@@ -80,7 +80,7 @@ impl fmt::Display for Lines<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (nth, problem) in self.problems.iter().enumerate() {
             let end = if nth == 0 { "" } else { "\n" };
-            write!(f, "{end}{}:{problem}", Named(self.file))?;
+            write!(f, "{end}{}:{problem}", FileLabel(self.file))?;
         }
         Ok(())
     }

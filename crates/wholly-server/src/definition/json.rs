@@ -32,7 +32,7 @@ pub fn offset(text: &str, part: &RawValue) -> usize {
     (part.get().as_ptr() as usize).saturating_sub(text.as_ptr() as usize)
 }
 
-/// What is at this place, or what it is missing from.
+/// The value at this place, or the object that lacks it.
 pub fn find<'a>(mut value: &'a RawValue, at: &[Segment]) -> &'a RawValue {
     for segment in at {
         let next = match segment {
@@ -50,7 +50,7 @@ pub fn find<'a>(mut value: &'a RawValue, at: &[Segment]) -> &'a RawValue {
     value
 }
 
-/// What makes a text no JSON, and at which byte.
+/// The syntax error of a text, with its byte.
 pub fn malformed(text: &str, error: &serde_json::Error) -> (usize, String) {
     (byte(text, error.line(), error.column()), without_place(error))
 }
@@ -63,13 +63,13 @@ pub fn byte(text: &str, line: usize, column: usize) -> usize {
     text.floor_char_boundary(at.min(text.len()))
 }
 
-/// What a reader of JSON says, without the place, which is that in the part that it read.
+/// A JSON error without its position, which counts from the part that was read.
 pub fn without_place(error: &serde_json::Error) -> String {
     let said = error.to_string();
     placed(&said).map_or(&*said, |(said, ..)| said).to_owned()
 }
 
-/// What a reader of JSON says, and of which line and column, as it counts them.
+/// A JSON error with its line and column.
 pub fn placed(said: &str) -> Option<(&str, usize, usize)> {
     let (what, place) = said.rsplit_once(" at line ")?;
     let (line, column) = place.split_once(" column ")?;

@@ -2,14 +2,14 @@
 //!
 //! TOML is written out as JSON first, with the place of each value, so that there is one way to
 //! read a definition. All problems are found at once: unknown members and wrong types from the
-//! [`shape`], everything else from the graph of the [mended](mend) text. Only what may follow from
-//! another problem waits until that one is mended by its author.
+//! [`shape`], everything else from the graph of the [repaired](repair) text. Only what may follow from
+//! another problem waits until that one is repaired by its author.
 
 mod file;
 pub mod json;
-mod mend;
+mod repair;
 mod shape;
-mod transcript;
+mod toml_as_json;
 
 use std::fmt;
 use std::path::Path;
@@ -19,11 +19,11 @@ use wholly_core::saga::{Definition, Graph, InvalidDefinition, Problem};
 use wholly_terminal::one_line;
 
 use crate::line_column::LineColumn;
-pub use file::{FileError, Named, parse, read_file, read_text};
-use mend::Mended;
-pub use transcript::Transcript;
+pub use file::{FileError, FileLabel, parse, read_file, read_text};
+use repair::RepairedText;
+pub use toml_as_json::TomlAsJson;
 
-/// How a definition is written.
+/// The format of a definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Toml,
@@ -31,7 +31,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What a file's extension says, if it says it.
+    /// The format that a file's extension names, if it names one.
     pub fn of_file(file: &Path) -> Option<Self> {
         match file.extension()?.to_str()? {
             "toml" => Some(Self::Toml),
@@ -40,7 +40,7 @@ impl Format {
         }
     }
 
-    /// What a text looks like.
+    /// The format that a text looks like.
     pub fn of_text(text: &str) -> Self {
         match text.trim_start().starts_with('{') {
             true => Self::Json,
@@ -88,18 +88,18 @@ fn somewhere((at, what): (usize, String)) -> At {
 }
 
 fn of_toml(text: &str) -> Result<Graph, Vec<At>> {
-    let transcript = Transcript::of(text)
+    let converted = TomlAsJson::of(text)
         .map_err(|errors| errors.into_iter().map(somewhere).collect::<Vec<_>>())?;
-    let read = of_json(&transcript.json);
-    let formless = &transcript.formless;
+    let read = of_json(&converted.json);
+    let unrepresentable = &converted.unrepresentable;
     match read {
-        Ok(graph) if formless.is_empty() => Ok(graph),
-        Ok(_) => Err(formless.iter().cloned().map(somewhere).collect()),
+        Ok(graph) if unrepresentable.is_empty() => Ok(graph),
+        Ok(_) => Err(unrepresentable.iter().cloned().map(somewhere).collect()),
         Err(problems) => {
-            let placed = problems.into_iter().map(|(at, what)| (transcript.source(at), what));
+            let placed = problems.into_iter().map(|(at, what)| (converted.source(at), what));
             // What is said of a stand-in is nothing to its author.
-            let own = placed.filter(|(at, _)| formless.iter().all(|(other, _)| other != at));
-            Err(formless.iter().cloned().map(somewhere).chain(own).collect())
+            let own = placed.filter(|(at, _)| unrepresentable.iter().all(|(other, _)| other != at));
+            Err(unrepresentable.iter().cloned().map(somewhere).chain(own).collect())
         }
     }
 }
@@ -108,14 +108,14 @@ fn of_json(text: &str) -> Result<Graph, Vec<At>> {
     let definition: &RawValue = serde_json::from_str(text)
         .map_err(|error| vec![somewhere(json::malformed(text, &error))])?;
     let found = shape::problems(definition);
-    let mended = Mended::of(text, &found);
+    let repaired = RepairedText::of(text, &found);
     let mut problems: Vec<At> =
         found.into_iter().map(|found| (json::offset(text, found.part), found.problem)).collect();
-    match serde_json::from_str::<Definition>(&mended.text).map(Graph::new) {
+    match serde_json::from_str::<Definition>(&repaired.text).map(Graph::new) {
         Ok(Ok(graph)) if problems.is_empty() => return Ok(graph),
         Ok(Ok(_)) => {}
         Ok(Err(InvalidDefinition { problems: more })) => {
-            let own = more.into_iter().filter(|problem| !mended.may_have_caused(problem));
+            let own = more.into_iter().filter(|problem| !repaired.may_have_caused(problem));
             let place = |at: &_| json::offset(text, json::find(definition, at));
             problems.extend(own.map(|problem| (place(&problem.at), problem)));
         }

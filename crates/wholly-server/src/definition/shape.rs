@@ -1,4 +1,4 @@
-//! Which members a definition has, and of what type: every one that is wrong is found.
+//! The schema of a definition: its members and their types. Every violation is reported.
 
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
@@ -8,9 +8,9 @@ use wholly_core::{Name, OperationName, ParticipantName, Payload, StepName};
 
 use super::json::{elements, members, without_place};
 
-/// What a value must be.
+/// The schema of a value.
 enum Shape {
-    /// What this reads.
+    /// A value that this function can read.
     Value(fn(&str) -> Result<(), serde_json::Error>),
     /// A list of these.
     List(&'static Shape),
@@ -71,15 +71,15 @@ const RETRY: Shape = Shape::Object(&[
 ]);
 
 /// A problem, and the part of the text that it is in.
-pub struct Found<'a> {
+pub struct Violation<'a> {
     pub part: &'a RawValue,
     pub problem: Problem,
-    pub wrong: Wrong,
+    pub kind: ViolationKind,
 }
 
-/// What is wrong with a part.
+/// The violation of the schema in a part.
 #[derive(Clone, Copy)]
-pub enum Wrong {
+pub enum ViolationKind {
     /// It is a value that cannot be read.
     Value,
     /// It is the name of a member that nothing knows.
@@ -91,18 +91,18 @@ pub enum Wrong {
 }
 
 /// All members that are missing, unknown, there twice or of a wrong type.
-pub fn problems(definition: &RawValue) -> Vec<Found<'_>> {
-    let mut check = Check { at: Vec::new(), found: Vec::new() };
+pub fn problems(definition: &RawValue) -> Vec<Violation<'_>> {
+    let mut check = ShapeChecker { at: Vec::new(), found: Vec::new() };
     check.value(definition, &DEFINITION);
     check.found
 }
 
-struct Check<'a> {
+struct ShapeChecker<'a> {
     at: Vec<Segment>,
-    found: Vec<Found<'a>>,
+    found: Vec<Violation<'a>>,
 }
 
-impl<'a> Check<'a> {
+impl<'a> ShapeChecker<'a> {
     /// Nobody reads more.
     const LIMIT: usize = 100;
 
@@ -110,11 +110,11 @@ impl<'a> Check<'a> {
         match shape {
             Shape::Value(read) => {
                 if let Err(error) = read(value.get()) {
-                    self.problem(value, Wrong::Value, || without_place(&error));
+                    self.problem(value, ViolationKind::Value, || without_place(&error));
                 }
             }
             Shape::List(of) => match elements(value) {
-                None => self.problem(value, Wrong::Value, || "this must be a list".into()),
+                None => self.problem(value, ViolationKind::Value, || "this must be a list".into()),
                 Some(elements) => {
                     for (index, element) in elements.into_iter().enumerate() {
                         self.under(index.into(), |check| check.value(element, of));
@@ -127,15 +127,16 @@ impl<'a> Check<'a> {
 
     fn object(&mut self, object: &'a RawValue, fields: &'static [Field]) {
         let Some(members) = members(object) else {
-            return self.problem(object, Wrong::Value, || "this must be an object".into());
+            return self.problem(object, ViolationKind::Value, || "this must be an object".into());
         };
         let mut seen: Vec<&str> = Vec::new();
         for member in members {
             let field = fields.iter().find(|field| field.name == member.name);
             self.under(member.name.as_str().into(), |check| match field {
-                None => check.problem(member.key, Wrong::Unknown, || unknown(&member.name, fields)),
+                None => check
+                    .problem(member.key, ViolationKind::Unknown, || unknown(&member.name, fields)),
                 Some(field) if seen.contains(&field.name) => {
-                    check.problem(member.key, Wrong::Twice, || {
+                    check.problem(member.key, ViolationKind::Twice, || {
                         format!("`{}` is there twice", field.name)
                     });
                 }
@@ -148,7 +149,7 @@ impl<'a> Check<'a> {
         for Field { name, .. } in
             fields.iter().filter(|field| field.required && !seen.contains(&field.name))
         {
-            self.problem(object, Wrong::Missing(name), || format!("`{name}` is missing"));
+            self.problem(object, ViolationKind::Missing(name), || format!("`{name}` is missing"));
         }
     }
 
@@ -158,10 +159,10 @@ impl<'a> Check<'a> {
         self.at.pop();
     }
 
-    fn problem(&mut self, part: &'a RawValue, wrong: Wrong, what: impl FnOnce() -> String) {
+    fn problem(&mut self, part: &'a RawValue, kind: ViolationKind, what: impl FnOnce() -> String) {
         if self.found.len() < Self::LIMIT {
             let problem = Problem { at: self.at.clone(), what: what() };
-            self.found.push(Found { part, problem, wrong });
+            self.found.push(Violation { part, problem, kind });
         }
     }
 }

@@ -15,22 +15,22 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::exit::{self, failed};
-use crate::given::{self, Given};
+use crate::given::{self, InputDocument};
 
 /// Draw a saga, a two-phase transaction or a choreography: how it succeeds, and how it fails.
 ///
-/// Prints a Markdown document with Mermaid sequence diagrams to the standard output. All services
-/// that are given are one choreography. The exit code is 0 where all is well, 1 where something
-/// that is given is wrong, 2 where it cannot be read.
+/// Prints a Markdown document with Mermaid sequence diagrams. All given services form one
+/// choreography. The exit code is 0 without errors, 1 if an input is invalid, and 2 if one cannot be
+/// read.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly diagram sagas/create-order.toml > create-order.md
   wholly diagram place-order.json > place-order.md
   wholly diagram order.json inventory.json payment.json > shop.md")]
 pub struct Diagram {
-    /// A definition of a saga or a two-phase transaction as it is submitted, in TOML or JSON, or
-    /// what services declare, in JSON. - is the standard input; a running service is asked by
-    /// http:// or https://.
+    /// The definition of a saga or the submission of a two-phase transaction, in TOML or JSON, or
+    /// declarations of services, in JSON. - is the standard input. An address with http:// or
+    /// https:// is a running service, which is asked for its declaration.
     #[arg(value_name = "FILE", required = true)]
     files: Vec<PathBuf>,
 }
@@ -41,9 +41,9 @@ impl Diagram {
         let mut code = 0;
         for file in self.files {
             let document = match given::read(&file) {
-                Ok(Given::Saga(graph)) => saga::document(&graph),
-                Ok(Given::TwoPhase(transaction)) => two_phase::document(&transaction),
-                Ok(Given::Declaration(declaration)) => {
+                Ok(InputDocument::Saga(graph)) => saga::document(&graph),
+                Ok(InputDocument::TwoPhase(transaction)) => two_phase::document(&transaction),
+                Ok(InputDocument::Declaration(declaration)) => {
                     declarations.push(declaration);
                     continue;
                 }

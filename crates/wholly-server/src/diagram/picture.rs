@@ -28,7 +28,7 @@ pub fn section(
     Ok(format!("\n## {title}\n\n```mermaid\n{picture}```\n"))
 }
 
-/// What goes wrong: what one branch or step answers before it answers that it is done.
+/// The answers of one branch or step before it answers that it is done.
 pub struct Script {
     pub asked: Effect,
     /// The note of why it is asked again where nobody answered.
@@ -50,7 +50,7 @@ pub enum Made {
 /// A sequence diagram in the making.
 struct Picture {
     transaction: Transaction,
-    /// Who is called, in the order of the branches or steps.
+    /// The targets, in the order of the branches or steps.
     targets: Vec<Target>,
     lines: Vec<String>,
 }

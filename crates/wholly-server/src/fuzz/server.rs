@@ -20,7 +20,7 @@ use wholly::{
 use wholly_core::LogId;
 
 use crate::access::{Access, Caller, Role, Sha256};
-use crate::api::{self, Hub, Served};
+use crate::api::{self, Broadcaster, Served};
 use crate::audit::Audit;
 use crate::config::Config;
 use crate::damaged;
@@ -147,7 +147,8 @@ fn router(
     observer: Option<Arc<Observer>>,
     gate: Arc<Gate>,
 ) -> Router {
-    let (hub, traces) = (Hub::new(coordinator.clone()), Traces::start(None).unwrap());
+    let (broadcaster, traces) =
+        (Broadcaster::new(coordinator.clone()), Traces::start(None).unwrap());
     let metrics = Some(Arc::new(Metrics::of(coordinator.clone(), &traces, observer.clone())));
     // Nobody answers to a reload, which is then refused.
     let (reload, _) = tokio::sync::mpsc::channel(1);
@@ -160,7 +161,7 @@ fn router(
         observer,
         metrics,
         gate,
-        hub,
+        broadcaster,
         traces,
         reload,
         key_scope,

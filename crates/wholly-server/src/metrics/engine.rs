@@ -21,7 +21,7 @@ impl Debug for Engine {
 impl Collector for Engine {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let measures = self.0.measures();
-        let mut page = Page { encoder };
+        let mut page = MetricsEncoder { encoder };
         page.transactions(&measures)?;
         page.log(&measures, self.0.health())?;
         let help = "How often the wall clock jumped";
@@ -34,11 +34,11 @@ impl Collector for Engine {
 }
 
 /// The text that is being written.
-struct Page<'a> {
+struct MetricsEncoder<'a> {
     encoder: DescriptorEncoder<'a>,
 }
 
-impl Page<'_> {
+impl MetricsEncoder<'_> {
     fn transactions(&mut self, measures: &Measures) -> fmt::Result {
         let begun =
             measures.begun.iter().map(|begun| ([("pattern", begun.pattern.as_str())], begun.count));

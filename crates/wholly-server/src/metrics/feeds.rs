@@ -1,4 +1,4 @@
-//! What is counted of feeds and of the choreographies in them.
+//! The metrics of feeds and of the choreographies in them.
 
 use std::fmt::{self, Debug};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::MetricType;
 
-use crate::observer::{Counts, FeedMeasures, Observer, ServiceMeasures, State};
+use crate::observer::{ChoreographyState, Counts, FeedMeasures, Observer, ServiceMeasures};
 
 /// An observer, whose measures are read when somebody asks.
 pub(super) struct Feeds(pub Arc<Observer>);
@@ -31,7 +31,7 @@ impl Collector for Feeds {
         gauges(&mut encoder, "feed_unreachable", help, unreachable)?;
         services(&mut encoder, &self.0.services())?;
         let Counts { by_state, stuck } = self.0.counts();
-        let by_state = State::ALL.map(|state| {
+        let by_state = ChoreographyState::ALL.map(|state| {
             ([("state", state.as_str())], by_state.get(&state).copied().unwrap_or_default())
         });
         gauges(&mut encoder, "choreographies", "Choreographies that are kept", by_state)?;

@@ -7,7 +7,7 @@ use wholly_events::ServiceName;
 use wholly_events::feed::{Feed, FeedError, FeedInfo, FeedPage, FeedRequest, StartFrom};
 
 use super::store::StoreError;
-use super::{Followed, Kind, Shared, lock, now, services};
+use super::{Followed, ObserverState, TroubleKind, lock, now, services};
 
 /// The most events of a page.
 const PAGE: u64 = 500;
@@ -18,7 +18,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Follows a feed until it is dropped.
-pub async fn follow(shared: Arc<Shared>, nth: usize) {
+pub async fn follow(shared: Arc<ObserverState>, nth: usize) {
     let Some(followed) = shared.feeds.get(nth) else { return };
     let follower = Follower { shared: &shared, followed, source: &followed.feed.source };
     let mut pause = FIRST_PAUSE;
@@ -35,7 +35,7 @@ pub async fn follow(shared: Arc<Shared>, nth: usize) {
             Err(Failed::Store(error)) => {
                 // It may have been begun anew.
                 declared = false;
-                tracing::warn!(feed = %follower.source, %error, "a feed is not read now");
+                tracing::warn!(feed = %follower.source, %error, "the events of a feed cannot be stored, and are read again");
             }
             Err(Failed::Feed(error)) => {
                 declared = false;
@@ -48,12 +48,12 @@ pub async fn follow(shared: Arc<Shared>, nth: usize) {
 }
 
 struct Follower<'a> {
-    shared: &'a Shared,
+    shared: &'a ObserverState,
     followed: &'a Followed,
     source: &'a ServiceName,
 }
 
-/// Why a page was not read, or not taken.
+/// The error of a page that was not read, or not stored.
 enum Failed {
     Feed(FeedError),
     Store(StoreError),
@@ -68,7 +68,7 @@ impl From<StoreError> for Failed {
 impl Follower<'_> {
     /// Reads a page and takes it in; tells whether there was nothing in it.
     ///
-    /// What the service declares comes before its events: without it an end, or a refusal, would be
+    /// The declaration of a service is read before its events: without it an end, or a refusal, would be
     /// an event like any other for a moment.
     async fn read_on(&self, declared: &mut bool) -> Result<bool, Failed> {
         if !*declared {
@@ -81,9 +81,8 @@ impl Follower<'_> {
         let (info, page) = match self.followed.feed.feed.read(ask).await {
             Ok(read) => read,
             Err(FeedError::Refused(why)) if cursor.is_some() => {
-                tracing::warn!(feed = %self.source, "a feed does not go on from where it was read: \
-                    {why}; it is read again from its earliest event, and what was trimmed before is \
-                    not shown");
+                tracing::warn!(feed = %self.source, "a feed does not go on from its cursor: {why}; \
+                    it is read again from its earliest event, without the events trimmed before it");
                 self.shared.store.forget_cursor(self.source.clone()).await?;
                 return Ok(true);
             }
@@ -95,7 +94,7 @@ impl Follower<'_> {
         self.reached(&page);
         for what in &page.set_aside {
             let (position, why) = (what.position, &what.why);
-            tracing::warn!(feed = %self.source, position, why, "what is no event is not shown");
+            tracing::warn!(feed = %self.source, position, why, "an entry of a feed is not a valid event, and is left out");
         }
         if is_new {
             self.shared.store.take(self.source.clone(), page, now()).await?;
@@ -122,23 +121,23 @@ impl Follower<'_> {
         (read.unreachable, read.position, read.head) = (false, page.cursor.position, page.head);
         let behind = page.cursor.position < page.head;
         drop(read);
-        self.trouble(behind.then_some(Kind::Lagging));
+        self.trouble(behind.then_some(TroubleKind::Lagging));
     }
 
     fn failed(&self, error: &FeedError) {
         let kind = match error {
-            FeedError::Refused(_) | FeedError::OtherSource { .. } => Kind::Refused,
-            _ => Kind::Unreachable,
+            FeedError::Refused(_) | FeedError::OtherSource { .. } => TroubleKind::Refused,
+            _ => TroubleKind::Unreachable,
         };
         let is_new = self.trouble(Some(kind));
         lock(&self.followed.read).unreachable = true;
         if is_new {
-            tracing::warn!(feed = %self.source, %error, "a feed is not read; it is tried again");
+            tracing::warn!(feed = %self.source, %error, "a feed cannot be read, and is tried again");
         }
     }
 
-    /// Sets what is wrong; tells whether that is new.
-    fn trouble(&self, kind: Option<Kind>) -> bool {
+    /// Sets the trouble, and returns true if it is new.
+    fn trouble(&self, kind: Option<TroubleKind>) -> bool {
         self.shared.troubles.set(self.source, None, kind, now())
     }
 }

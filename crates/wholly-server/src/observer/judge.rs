@@ -1,4 +1,4 @@
-//! Where a choreography stands, from its events, what the services declare, and what waits in them.
+//! The state of a choreography, from its events and the services' declarations and parked events.
 //!
 //! | state | when |
 //! |---|---|
@@ -17,29 +17,29 @@ use wholly_events::{Declaration, EventId, EventType, ServiceName};
 
 use super::store::{Observed, Parked};
 
-/// How long after the last event a cause is waited for that was not read.
+/// The time after the last event during which an unread cause may still come.
 const CAUSE_WAIT: Duration = Duration::from_secs(60);
 
-/// What the services declare.
+/// The services' declarations.
 pub type Declarations = BTreeMap<ServiceName, Declaration>;
 
-/// Where a choreography stands.
+/// The state of a choreography.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub enum ChoreographyState {
     Running,
     Completed,
     Compensated,
 }
 
-/// What is judged of a choreography.
+/// The judgement of a choreography.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
-    pub state: State,
+    pub state: ChoreographyState,
     /// The time by which it should end, where that is declared.
     pub deadline: Option<Timestamp>,
     /// The time at which to judge it again, if nothing comes.
     pub due: Option<Timestamp>,
-    /// Why an operator should look; empty where none should.
+    /// The reasons why an operator is needed; empty if none is.
     pub reasons: Vec<String>,
 }
 
@@ -56,9 +56,9 @@ pub fn judge(
     let ended = any(is_end);
     let whole_at = whole_at(events).filter(|at| *at > now);
     let state = match (ended && whole_at.is_none(), any(is_refusal)) {
-        (false, _) => State::Running,
-        (true, false) => State::Completed,
-        (true, true) => State::Compensated,
+        (false, _) => ChoreographyState::Running,
+        (true, false) => ChoreographyState::Completed,
+        (true, true) => ChoreographyState::Compensated,
     };
     let within = within(events, declared);
     let deadline = match (events.first(), within) {
@@ -99,8 +99,8 @@ pub fn is_refusal(declared: &Declarations, source: &ServiceName, kind: &EventTyp
     })
 }
 
-/// How long it may take: as the service declares that began it, else the shortest that one of those
-/// declares that published an event of it.
+/// The time limit that the service which began it declares; else the shortest that a service with
+/// an event in it declares.
 fn within<'a>(
     events: &'a [Observed],
     declared: &Declarations,
@@ -128,11 +128,11 @@ fn told(parked: &Parked) -> String {
 impl Judged {
     /// True if it is over, and nothing of it needs an operator.
     pub fn is_settled(&self) -> bool {
-        self.state != State::Running && self.reasons.is_empty()
+        self.state != ChoreographyState::Running && self.reasons.is_empty()
     }
 }
 
-impl State {
+impl ChoreographyState {
     pub const ALL: [Self; 3] = [Self::Running, Self::Completed, Self::Compensated];
 
     pub const fn as_str(self) -> &'static str {
@@ -148,13 +148,13 @@ impl State {
     }
 }
 
-impl serde::Serialize for State {
+impl serde::Serialize for ChoreographyState {
     fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         to.serialize_str(self.as_str())
     }
 }
 
-impl<'de> serde::Deserialize<'de> for State {
+impl<'de> serde::Deserialize<'de> for ChoreographyState {
     fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         let words = || Self::ALL.map(Self::as_str).join(", ");
@@ -180,15 +180,18 @@ mod tests {
         let confirmed = event("order", "OrderConfirmed", 1_500, Some("OrderCreated"));
         let refused = event("payment", "PaymentRefused", 1_200, Some("OrderCreated"));
         let state = |events: &[Observed]| judged(events, 1_500).state;
-        assert_eq!(state(slice::from_ref(&created)), State::Running);
-        assert_eq!(state(&[created.clone(), refused.clone()]), State::Running);
-        assert_eq!(state(&[created.clone(), confirmed.clone()]), State::Completed);
-        assert_eq!(state(&[created.clone(), refused, confirmed.clone()]), State::Compensated);
+        assert_eq!(state(slice::from_ref(&created)), ChoreographyState::Running);
+        assert_eq!(state(&[created.clone(), refused.clone()]), ChoreographyState::Running);
+        assert_eq!(state(&[created.clone(), confirmed.clone()]), ChoreographyState::Completed);
+        assert_eq!(
+            state(&[created.clone(), refused, confirmed.clone()]),
+            ChoreographyState::Compensated
+        );
         let late = event("order", "PaymentTimedOut", 1_300, Some("OrderCreated"));
-        assert_eq!(state(&[created.clone(), late, confirmed]), State::Compensated);
+        assert_eq!(state(&[created.clone(), late, confirmed]), ChoreographyState::Compensated);
         // The same type of another service ends nothing.
         let other = event("payment", "OrderConfirmed", 1_500, None);
-        assert_eq!(state(&[created, other]), State::Running);
+        assert_eq!(state(&[created, other]), ChoreographyState::Running);
     }
 
     #[test]
@@ -211,18 +214,24 @@ mod tests {
         let refused = event("payment", "PaymentRefused", 1_200, Some("OrderCreated"));
         let early = judged(&[created.clone(), cancelled.clone()], 9_000);
         let (state, due) = (early.state, early.due.map(Timestamp::as_millis));
-        assert_eq!((state, due, early.reasons.len()), (State::Running, Some(61_500), 0));
+        assert_eq!(
+            (state, due, early.reasons.len()),
+            (ChoreographyState::Running, Some(61_500), 0)
+        );
         let whole = judged(&[created.clone(), refused, cancelled.clone()], 1_500);
-        assert_eq!((whole.state, whole.due), (State::Compensated, None));
+        assert_eq!((whole.state, whole.due), (ChoreographyState::Compensated, None));
         // It may be an event of a service that is not followed.
-        assert_eq!(judged(&[created, cancelled], 61_500).state, State::Completed);
+        assert_eq!(judged(&[created, cancelled], 61_500).state, ChoreographyState::Completed);
     }
 
     #[test]
     fn without_a_declaration_it_runs_and_is_not_stuck() {
         let events = [event("order", "OrderConfirmed", 1_000, None)];
         let judged = judge(&events, &[], &Declarations::new(), Timestamp::from_millis(u64::MAX));
-        assert_eq!((judged.state, judged.due, judged.reasons), (State::Running, None, vec![]));
+        assert_eq!(
+            (judged.state, judged.due, judged.reasons),
+            (ChoreographyState::Running, None, vec![])
+        );
     }
 
     #[test]
@@ -233,7 +242,7 @@ mod tests {
         assert!(judge(&events, &[waits.clone()], &declared(), at).is_settled());
         waits.stuck = true;
         let judged = judge(&events, &[waits], &declared(), at);
-        assert!(judged.state == State::Completed && !judged.is_settled(), "{judged:?}");
+        assert!(judged.state == ChoreographyState::Completed && !judged.is_settled(), "{judged:?}");
         assert!(judged.reasons[0].starts_with("OrderCreated is failing at payment"), "{judged:?}");
     }
 }

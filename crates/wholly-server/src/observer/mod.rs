@@ -31,12 +31,12 @@ use wholly_core::Timestamp;
 use wholly_events::{Correlation, ServiceName};
 
 use crate::config::ConfiguredFeed;
-pub use judge::State;
-use store::{All, Store};
-pub use store::{Filter, Row, StoreError};
-pub use timeline::Event;
+pub use judge::ChoreographyState;
+pub use store::{ChoreographyRow, Filter, StoreError};
+use store::{Store, StoredChoreography};
+pub use timeline::TimelineEvent;
 use troubles::Troubles;
-pub use troubles::{Kind, Trouble};
+pub use troubles::{Trouble, TroubleKind};
 
 /// The interval at which what is due is judged, and what an operator sees is counted.
 const EACH: Duration = Duration::from_secs(1);
@@ -45,12 +45,12 @@ const TRIM_EACH: Duration = Duration::from_secs(60);
 
 /// The observer, while it runs: its tasks end with it.
 pub struct Observer {
-    shared: Arc<Shared>,
+    shared: Arc<ObserverState>,
     _tasks: JoinSet<()>,
 }
 
-/// What its tasks share.
-struct Shared {
+/// The state that the observer's tasks share.
+struct ObserverState {
     store: Store,
     feeds: Vec<Followed>,
     troubles: Troubles,
@@ -66,22 +66,22 @@ struct Shared {
 /// A feed, how far it is read, and how its service stands.
 struct Followed {
     feed: ConfiguredFeed,
-    read: Mutex<Read>,
+    read: Mutex<FeedProgress>,
     /// The service's last answer; none where it gives none, for an old one says nothing of now.
     stands: Mutex<Option<ServiceMeasures>>,
 }
 
 #[derive(Clone, Copy, Default)]
-struct Read {
+struct FeedProgress {
     position: u64,
     head: u64,
     unreachable: bool,
 }
 
-/// What is counted of choreographies.
+/// The counts of choreographies.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
-    pub by_state: BTreeMap<State, u64>,
+    pub by_state: BTreeMap<ChoreographyState, u64>,
     pub stuck: u64,
 }
 
@@ -108,9 +108,9 @@ pub struct ServiceMeasures {
 }
 
 /// A choreography with its timeline.
-pub struct Choreography {
-    pub row: Row,
-    pub events: Vec<Event>,
+pub struct ObservedChoreography {
+    pub row: ChoreographyRow,
+    pub events: Vec<TimelineEvent>,
 }
 
 impl Observer {
@@ -128,7 +128,7 @@ impl Observer {
         let sources = feeds.iter().map(|feed| feed.source.clone()).collect();
         store.keep(sources, now()).await?;
         let followed = |feed| Followed { feed, read: Mutex::default(), stands: Mutex::default() };
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ObserverState {
             store,
             feeds: feeds.into_iter().map(followed).collect(),
             troubles: Troubles::default(),
@@ -153,7 +153,11 @@ impl Observer {
     ///
     /// # Errors
     /// The store's.
-    pub async fn list(&self, filter: Filter, limit: usize) -> Result<(Vec<Row>, bool), StoreError> {
+    pub async fn list(
+        &self,
+        filter: Filter,
+        limit: usize,
+    ) -> Result<(Vec<ChoreographyRow>, bool), StoreError> {
         self.shared.store.list(filter, limit).await
     }
 
@@ -161,12 +165,12 @@ impl Observer {
     ///
     /// # Errors
     /// The store's.
-    pub async fn get(&self, of: &Correlation) -> Result<Option<Choreography>, StoreError> {
+    pub async fn get(&self, of: &Correlation) -> Result<Option<ObservedChoreography>, StoreError> {
         let Some(all) = self.shared.store.all_of(of.clone()).await? else { return Ok(None) };
-        let All { row, events, parked, declared } = all;
+        let StoredChoreography { row, events, parked, declared } = all;
         let reported = services::reported(&self.shared, &events, &declared).await;
         let events = timeline::timeline(events, &parked, &declared, &reported);
-        Ok(Some(Choreography { row, events }))
+        Ok(Some(ObservedChoreography { row, events }))
     }
 
     /// Waits until a choreography has another revision than this, but no longer than this time.
@@ -200,12 +204,12 @@ impl Observer {
         self.shared.changed.send_replace(());
     }
 
-    /// Since when which choreographies are stuck.
+    /// The stuck choreographies, each with the time since when.
     pub fn stuck(&self) -> watch::Receiver<BTreeMap<Correlation, Timestamp>> {
         self.shared.stuck.subscribe()
     }
 
-    /// What is wrong with feeds, since when.
+    /// The troubles of feeds, each with the time since when.
     pub fn troubles(&self) -> watch::Receiver<BTreeMap<Trouble, Timestamp>> {
         self.shared.troubles.subscribe()
     }
@@ -216,7 +220,7 @@ impl Observer {
 
     pub fn feeds(&self) -> Vec<FeedMeasures> {
         let measures = |followed: &Followed| {
-            let Read { position, head, unreachable } = *lock(&followed.read);
+            let FeedProgress { position, head, unreachable } = *lock(&followed.read);
             let (source, lag) = (followed.feed.source.clone(), head.saturating_sub(position));
             FeedMeasures { source, lag, unreachable }
         };
@@ -230,7 +234,7 @@ impl Observer {
 }
 
 /// Does what time asks for: judges what is due, counts, deletes what is old.
-async fn tend(shared: Arc<Shared>, mut ages: Ages) {
+async fn tend(shared: Arc<ObserverState>, mut ages: Ages) {
     let mut each = interval(EACH);
     each.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut trim_at = Instant::now();
@@ -257,13 +261,13 @@ async fn tend(shared: Arc<Shared>, mut ages: Ages) {
             Ok::<_, StoreError>(())
         };
         if let Err(error) = done.await {
-            tracing::warn!(%error, "what was observed of choreographies is not tended");
+            tracing::warn!(%error, "the store of observed choreographies cannot be maintained, and is tried again");
             changed.mark_changed();
         }
     }
 }
 
-impl Shared {
+impl ObserverState {
     async fn count(&self) -> Result<(), StoreError> {
         let (by_state, count) = self.store.counts().await?;
         let stuck = self.store.stuck().await?;
@@ -281,7 +285,7 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What is behind a lock is whole after a panic, too: each holder only writes single values.
+/// A poisoned lock is usable: each holder only writes single values.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

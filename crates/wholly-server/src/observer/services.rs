@@ -1,5 +1,5 @@
-//! What a service says of itself: what it declares and how it stands, asked from time to time; and
-//! what its reactions made of an event, asked when somebody looks at it.
+//! The services' own accounts: declarations and statuses, read from time to time, and reactions to
+//! an event, read when a client looks at it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +10,14 @@ use wholly_events::choreography::{FeedStatus, ServiceStatus};
 
 use super::judge::Declarations;
 use super::store::{Observed, StoreError};
-use super::timeline::{Reported, Which, to_ask};
-use super::{ConfiguredFeed, FeedMeasures, Followed, Kind, ServiceMeasures, Shared, lock, now};
+use super::timeline::{Reported, ServiceQuestion, to_ask};
+use super::{
+    ConfiguredFeed, FeedMeasures, Followed, ObserverState, ServiceMeasures, TroubleKind, lock, now,
+};
 
 /// The interval at which a service is asked how it stands.
 const EACH: Duration = Duration::from_secs(5);
-/// How often it is asked what it declares, besides before its feed is read: it may be another version.
+/// The interval of reads of its declaration, which a new version changes.
 const DECLARED_EACH: Duration = Duration::from_secs(60);
 /// The most questions for one look at a choreography, how many of them at once, and for how long.
 const QUESTIONS: usize = 200;
@@ -23,7 +25,7 @@ const AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Asks a service until it is dropped. One that does not answer is no error: its feed is asked, too.
-pub async fn ask(shared: Arc<Shared>, nth: usize) {
+pub async fn ask(shared: Arc<ObserverState>, nth: usize) {
     let Some(followed) = shared.feeds.get(nth) else { return };
     let mut each = interval(EACH);
     each.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -33,29 +35,32 @@ pub async fn ask(shared: Arc<Shared>, nth: usize) {
         if Instant::now() >= declared_until {
             declared_until = Instant::now() + DECLARED_EACH;
             if let Err(error) = declaration(&shared, &followed.feed).await {
-                tracing::warn!(%error, "what a service declares is not kept");
+                tracing::warn!(%error, "a service's declaration cannot be stored");
             }
         }
         if let Err(error) = status(&shared, followed).await {
-            tracing::warn!(%error, "what a service says of itself is not kept");
+            tracing::warn!(%error, "a service's status cannot be stored");
         }
     }
 }
 
 /// Asks what the service declares; tells whether there was an answer, which may be that it does not
 /// offer that.
-pub async fn declaration(shared: &Shared, feed: &ConfiguredFeed) -> Result<bool, StoreError> {
+pub async fn declaration(
+    shared: &ObserverState,
+    feed: &ConfiguredFeed,
+) -> Result<bool, StoreError> {
     let declaration = match feed.feed.declaration().await {
         Ok(Some(declaration)) => declaration,
         Ok(None) => return Ok(true),
         Err(error) => {
-            tracing::debug!(service = %feed.source, %error, "a service does not say what it declares");
+            tracing::debug!(service = %feed.source, %error, "a service's declaration cannot be read");
             return Ok(false);
         }
     };
     if declaration.service != feed.source {
         tracing::warn!(feed = %feed.source, service = %declaration.service,
-            "beside a feed another service declares its part; that is passed over");
+            "the declaration beside a feed is another service's, and is ignored");
         return Ok(true);
     }
     if shared.store.declare(feed.source.clone(), declaration).await? {
@@ -66,10 +71,10 @@ pub async fn declaration(shared: &Shared, feed: &ConfiguredFeed) -> Result<bool,
 }
 
 /// Asks how the service stands.
-async fn status(shared: &Shared, followed: &Followed) -> Result<(), StoreError> {
+async fn status(shared: &ObserverState, followed: &Followed) -> Result<(), StoreError> {
     let feed = &followed.feed;
     let said = feed.feed.status().await.unwrap_or_else(|error| {
-        tracing::debug!(service = %feed.source, %error, "a service does not say how it stands");
+        tracing::debug!(service = %feed.source, %error, "a service's status cannot be read");
         None
     });
     *lock(&followed.stands) = said.as_ref().map(|status| measures(feed, status));
@@ -100,21 +105,25 @@ fn measures(feed: &ConfiguredFeed, status: &ServiceStatus) -> ServiceMeasures {
     }
 }
 
-/// What is wrong with a feed that a service follows, as it says itself.
-fn trouble_of(feed: &FeedStatus) -> Option<Kind> {
+/// The trouble of a feed that a service follows, by the service's own status.
+fn trouble_of(feed: &FeedStatus) -> Option<TroubleKind> {
     match (&feed.error, feed.unreachable_since, feed.lag()) {
-        (_, Some(_), _) => Some(Kind::Unreachable),
-        (Some(_), None, _) => Some(Kind::Refused),
-        (None, None, 1..) => Some(Kind::Lagging),
+        (_, Some(_), _) => Some(TroubleKind::Unreachable),
+        (Some(_), None, _) => Some(TroubleKind::Refused),
+        (None, None, 1..) => Some(TroubleKind::Lagging),
         (None, None, 0) => None,
     }
 }
 
-/// What services say that their reactions made of these events, as far as they do within a moment.
-pub async fn reported(shared: &Shared, events: &[Observed], declared: &Declarations) -> Reported {
+/// The services' own reports of their reactions to these events, as far as they answer in a moment.
+pub async fn reported(
+    shared: &ObserverState,
+    events: &[Observed],
+    declared: &Declarations,
+) -> Reported {
     let mut questions = to_ask(events, declared);
     questions.truncate(QUESTIONS);
-    let asked = questions.into_iter().map(async |which: Which| {
+    let asked = questions.into_iter().map(async |which: ServiceQuestion| {
         let feed = shared.feeds.iter().find(|one| one.feed.source == which.service)?;
         let said = feed.feed.feed.reactions(&which.source, &which.id).await;
         Some((which, said.ok().flatten()?))

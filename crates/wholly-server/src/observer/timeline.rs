@@ -17,7 +17,7 @@ use super::store::{Observed, Parked};
 
 /// An event of the timeline.
 #[derive(Debug, Serialize)]
-pub struct Event {
+pub struct TimelineEvent {
     pub at: Timestamp,
     pub source: ServiceName,
     pub id: EventId,
@@ -37,7 +37,7 @@ pub struct Event {
     pub reactions: Vec<Reaction>,
 }
 
-/// What a service made of an event.
+/// The reaction of a service to an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reaction {
     pub service: ServiceName,
@@ -62,12 +62,12 @@ pub struct Reaction {
     pub reason: Option<String>,
 }
 
-/// What services said that their reactions made of events.
-pub type Reported = HashMap<Which, Vec<ReactionStatus>>;
+/// The services' own reports of their reactions.
+pub type Reported = HashMap<ServiceQuestion, Vec<ReactionStatus>>;
 
 /// An event, and the service that was asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Which {
+pub struct ServiceQuestion {
     pub service: ServiceName,
     pub source: ServiceName,
     pub id: EventId,
@@ -79,13 +79,15 @@ pub fn timeline(
     parked: &[Parked],
     declared: &Declarations,
     reported: &Reported,
-) -> Vec<Event> {
+) -> Vec<TimelineEvent> {
     let events = in_order(events);
     let reactions: Vec<_> = events
         .iter()
-        .map(|event| Found { event, events: &events, parked, declared, reported }.reactions())
+        .map(|event| {
+            EventContext { event, events: &events, parked, declared, reported }.reactions()
+        })
         .collect();
-    let shown = |(event, reactions): (Observed, Vec<Reaction>)| Event {
+    let shown = |(event, reactions): (Observed, Vec<Reaction>)| TimelineEvent {
         at: event.at,
         ends: is_end(declared, &event.source, &event.kind),
         refusal: is_refusal(declared, &event.source, &event.kind),
@@ -101,13 +103,13 @@ pub fn timeline(
     events.into_iter().zip(reactions).map(shown).collect()
 }
 
-/// What these services are to be asked: who of them declares to react to which event.
-pub fn to_ask(events: &[Observed], declared: &Declarations) -> Vec<Which> {
+/// The questions to the services: one for each service and event that it declares to react to.
+pub fn to_ask(events: &[Observed], declared: &Declarations) -> Vec<ServiceQuestion> {
     let of = |event: &Observed| {
         let reacts = |(_, service): &(&ServiceName, &Declaration)| {
             service.reactions.iter().any(|reaction| reaction.on == event.kind)
         };
-        let which = |(service, _): (&ServiceName, &Declaration)| Which {
+        let which = |(service, _): (&ServiceName, &Declaration)| ServiceQuestion {
             service: service.clone(),
             source: event.source.clone(),
             id: event.id.clone(),
@@ -142,7 +144,7 @@ fn in_order(events: Vec<Observed>) -> Vec<Observed> {
 }
 
 /// An event, and all that may tell what became of it.
-struct Found<'a> {
+struct EventContext<'a> {
     event: &'a Observed,
     events: &'a [Observed],
     parked: &'a [Parked],
@@ -150,7 +152,7 @@ struct Found<'a> {
     reported: &'a Reported,
 }
 
-impl Found<'_> {
+impl EventContext<'_> {
     fn reactions(&self) -> Vec<Reaction> {
         let mut reactions = Vec::new();
         for (service, declaration) in self.declared {
@@ -212,9 +214,9 @@ impl Found<'_> {
         }
     }
 
-    /// What the service said itself.
+    /// The service's own report.
     fn said(&self, service: &ServiceName, name: &ReactionName) -> Option<&ReactionStatus> {
-        let which = Which {
+        let which = ServiceQuestion {
             service: service.clone(),
             source: self.event.source.clone(),
             id: self.event.id.clone(),
@@ -244,8 +246,8 @@ mod tests {
     use super::super::tests::{declared, event, parked};
     use super::*;
 
-    fn shown(events: &[Event]) -> Vec<String> {
-        let of = |event: &Event| {
+    fn shown(events: &[TimelineEvent]) -> Vec<String> {
+        let of = |event: &TimelineEvent| {
             let reactions = event.reactions.iter().map(|one| {
                 let named = one.reaction.as_ref().map_or("?", |name| name.as_str());
                 format!(" {}/{named} {}", one.service, one.outcome)

@@ -1,5 +1,5 @@
-//! What is wrong with feeds, since when: as the observer sees it, and as the services say of the
-//! feeds that they follow themselves.
+//! The troubles of feeds, with their beginnings: of those that the observer follows, and of those
+//! that the services follow, by their own statuses.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -11,12 +11,12 @@ use wholly_events::ServiceName;
 
 use super::{lock, millis};
 
-/// How long something is wrong before anybody is told: a service that starts again is no trouble.
+/// The delay before a trouble is reported: a service that restarts is no trouble.
 const GRACE: Duration = Duration::from_secs(60);
 
-/// What is wrong with a feed.
+/// The trouble of a feed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum TroubleKind {
     /// It has events that are not read.
     Lagging,
     /// It gives no answer, or none that is a feed's.
@@ -31,17 +31,17 @@ pub struct Trouble {
     pub feed: ServiceName,
     /// The service that follows it; none for the observer.
     pub follower: Option<ServiceName>,
-    pub kind: Kind,
+    pub kind: TroubleKind,
 }
 
 /// A feed, and who follows it.
-type Whose = (ServiceName, Option<ServiceName>);
+type FeedAndFollower = (ServiceName, Option<ServiceName>);
 
-/// All that is wrong.
+/// All troubles of feeds.
 #[derive(Default)]
 pub struct Troubles {
-    /// Since when what is wrong, by feed and follower.
-    now: Mutex<BTreeMap<Whose, (Kind, Timestamp)>>,
+    /// The troubles with their beginnings, by feed and follower.
+    now: Mutex<BTreeMap<FeedAndFollower, (TroubleKind, Timestamp)>>,
     told: watch::Sender<BTreeMap<Trouble, Timestamp>>,
 }
 
@@ -51,7 +51,7 @@ impl Troubles {
         &self,
         feed: &ServiceName,
         follower: Option<&ServiceName>,
-        kind: Option<Kind>,
+        kind: Option<TroubleKind>,
         at: Timestamp,
     ) -> bool {
         let mut troubles = lock(&self.now);
@@ -69,7 +69,7 @@ impl Troubles {
     pub fn publish(&self, now: Timestamp) {
         let troubles = lock(&self.now);
         let lasting = troubles.iter().filter(|(_, (kind, since))| {
-            let grace = if *kind == Kind::Refused { 0 } else { millis(GRACE) };
+            let grace = if *kind == TroubleKind::Refused { 0 } else { millis(GRACE) };
             now.as_millis().saturating_sub(since.as_millis()) >= grace
         });
         let lasting = lasting.map(|((feed, follower), (kind, since))| {
@@ -101,17 +101,24 @@ mod tests {
         let at = |seconds: u64| Timestamp::from_millis(1_000 * seconds);
         let kinds = || told.borrow().keys().map(|trouble| trouble.kind).collect::<Vec<_>>();
         let set = |kind, seconds| troubles.set(&order, None, kind, at(seconds));
-        assert!(set(Some(Kind::Unreachable), 100) && !set(Some(Kind::Unreachable), 130));
+        assert!(
+            set(Some(TroubleKind::Unreachable), 100) && !set(Some(TroubleKind::Unreachable), 130)
+        );
         troubles.publish(at(159));
         assert_eq!(kinds(), []);
         troubles.publish(at(160));
-        assert_eq!(kinds(), [Kind::Unreachable]);
+        assert_eq!(kinds(), [TroubleKind::Unreachable]);
         assert!(!set(None, 161));
-        assert!(set(Some(Kind::Refused), 162));
+        assert!(set(Some(TroubleKind::Refused), 162));
         troubles.publish(at(162));
-        assert_eq!(kinds(), [Kind::Refused]);
+        assert_eq!(kinds(), [TroubleKind::Refused]);
         // A service's own trouble with the same feed is another one.
-        troubles.set(&order, Some(&"payment".parse().unwrap()), Some(Kind::Refused), at(162));
+        troubles.set(
+            &order,
+            Some(&"payment".parse().unwrap()),
+            Some(TroubleKind::Refused),
+            at(162),
+        );
         set(None, 163);
         troubles.publish(at(163));
         let follower = told.borrow().keys().next().unwrap().follower.clone();

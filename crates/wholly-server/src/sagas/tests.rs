@@ -58,7 +58,7 @@ fn a_version_never_changes() {
     }
     assert_eq!(
         store(&sagas, "s", 7, "redo").unwrap_err(),
-        "version 7 of \"s\" is another definition already; give the changed one the version 8"
+        "version 7 of \"s\" is stored with another definition; store this one as version 8"
     );
     assert_eq!(visible(folder.path()), ["s-v7.json"]);
 }

@@ -32,8 +32,8 @@ impl Traces {
     }
 
     /// A submission arrived.
-    pub fn submission(&self, headers: &HeaderMap) -> Submission {
-        Submission(super::given(headers))
+    pub fn submission(&self, headers: &HeaderMap) -> SubmissionTrace {
+        SubmissionTrace(super::given(headers))
     }
 
     /// Counts nothing.
@@ -44,9 +44,9 @@ impl Traces {
 }
 
 /// A submission that is being answered.
-pub struct Submission(Option<TraceContext>);
+pub struct SubmissionTrace(Option<TraceContext>);
 
-impl Submission {
+impl SubmissionTrace {
     /// The trace that its transaction belongs to.
     pub fn trace(&self) -> Option<&TraceContext> {
         self.0.as_ref()

@@ -248,28 +248,28 @@ fn what_no_coordinator_takes_is_said() {
     ];
     let errors: Vec<String> = texts.iter().map(|text| wrong("x.json", text)).collect();
     insta::assert_snapshot!(errors.join("\n"), @r#"
-    x.json: the two-phase transaction cannot be taken: missing field `name`
-    x.json: the two-phase transaction cannot be taken: missing field `branches`
-    x.json: the two-phase transaction cannot be taken: a transaction's name must not be empty
-    x.json: the two-phase transaction cannot be taken: the transaction has no branches; give it at least one
-    x.json:1:26: the two-phase transaction cannot be taken: invalid type: map, expected a sequence
-    x.json:1:36: the two-phase transaction cannot be taken: unknown field `step`, expected one of `key`, `pattern`, `deadline_millis`, `name`, `branches`, `saga`, `input`
-    x.json: the two-phase transaction cannot be taken: `input` needs "pattern": "saga"
+    x.json: the two-phase transaction is invalid: missing field `name`
+    x.json: the two-phase transaction is invalid: missing field `branches`
+    x.json: the two-phase transaction is invalid: a transaction's name must not be empty
+    x.json: the two-phase transaction is invalid: the transaction has no branches; give it at least one
+    x.json:1:26: the two-phase transaction is invalid: invalid type: map, expected a sequence
+    x.json:1:36: the two-phase transaction is invalid: unknown field `step`, expected one of `key`, `pattern`, `deadline_millis`, `name`, `branches`, `saga`, `input`
+    x.json: the two-phase transaction is invalid: the field `input` belongs to sagas; add "pattern": "saga", or leave it out
     x.json: this submits a saga; give the saga's definition, which has `steps`, instead
-    x.json:1:46: the two-phase transaction cannot be taken: unknown variant `tcc`, expected `two-phase` or `saga`
-    x.json:1:47: the two-phase transaction cannot be taken: missing field `payload`
-    x.json: the two-phase transaction cannot be taken: a participant's name must not contain 'A'; it may contain a to z, 0 to 9, '-' and '_'
-    x.json: the two-phase transaction cannot be taken: the transaction names the participant a twice; put what it is to do in one branch
-    x.json: the two-phase transaction cannot be taken: a deadline of 0ns is out of range; it may be from 1ms to 2592000s
-    x.json: the two-phase transaction cannot be taken: the payload of a cannot be taken: the payload is 65538 bytes long; the limit is 65536
-    x.json: this is neither a saga's definition, which has `steps`, nor a two-phase transaction, which has `branches`, nor what a service declares, which has a `service`
-    x.json: this is neither a saga's definition, which has `steps`, nor a two-phase transaction, which has `branches`, nor what a service declares, which has a `service`
+    x.json:1:46: the two-phase transaction is invalid: unknown variant `tcc`, expected `two-phase` or `saga`
+    x.json:1:47: the two-phase transaction is invalid: missing field `payload`
+    x.json: the two-phase transaction is invalid: a participant's name must not contain 'A'; it may contain a to z, 0 to 9, '-' and '_'
+    x.json: the two-phase transaction is invalid: the transaction names the participant a twice; put what it is to do in one branch
+    x.json: the two-phase transaction is invalid: a deadline of 0ns is out of range; it may be from 1ms to 2592000s
+    x.json: the two-phase transaction is invalid: the payload of a cannot be taken: the payload is 65538 bytes long; the limit is 65536
+    x.json: this is neither a saga's definition, which has `steps`, nor a two-phase transaction, which has `branches`, nor a service's declaration, which has a `service`
+    x.json: this is neither a saga's definition, which has `steps`, nor a two-phase transaction, which has `branches`, nor a service's declaration, which has a `service`
     "#);
     let toml = "name = \"x\"\n[[branches]]\nparticipant = \"a\"\n";
     let in_toml = |line: &str| wrong("x.toml", &format!("{toml}{line}"));
     let errors = [in_toml("paylod = 1"), in_toml("payload = 2026-01-01")];
     insta::assert_snapshot!(errors.join("\n"), @r#"
-    x.toml:4:1: the two-phase transaction cannot be taken: unknown field `paylod`, expected `participant` or `payload`
+    x.toml:4:1: the two-phase transaction is invalid: unknown field `paylod`, expected `participant` or `payload`
     x.toml:4:11: JSON has no dates; write "2026-01-01"
     "#);
     let crowd: Vec<String> = (0..65).map(|nth| format!("p{nth}")).collect();

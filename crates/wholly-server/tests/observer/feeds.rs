@@ -90,7 +90,12 @@ async fn what_is_no_event_is_passed_over_and_a_feed_that_is_put_back_is_read_aga
     // The service declares nothing, so nobody knows of an end.
     assert_eq!((&found["state"], &found["stuck"]), (&"running".into(), &false.into()));
     let said = || std::fs::read_to_string(&messages).unwrap();
-    assert_eq!(said().matches("what is no event is not shown").count(), 2, "{}", said());
+    assert_eq!(
+        said().matches("an entry of a feed is not a valid event, and is left out").count(),
+        2,
+        "{}",
+        said()
+    );
 
     feed.is_put_back();
     feed.publishes("OrderCreated", "ORD2");

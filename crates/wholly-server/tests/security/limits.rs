@@ -164,5 +164,5 @@ async fn a_limit_of_open_files_that_cannot_be_raised_is_told() {
     let before = "ulimit -n 64";
     let _server = Server::start_after(directory.path(), &[], limits, before, &messages).await;
     let said = std::fs::read_to_string(&messages).unwrap();
-    assert!(said.contains("64 open files, and 100 connections"), "{said}");
+    assert!(said.contains("64 open files, but 100 connections"), "{said}");
 }

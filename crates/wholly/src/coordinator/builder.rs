@@ -240,15 +240,15 @@ impl Builder {
 }
 
 fn warn_of_the_clock(found: Disagreement) {
-    const SO: &str = "retention removes nothing for an hour; is the clock right?";
+    const SO: &str = "retention removes nothing for an hour; check the clock";
     match found {
         Disagreement::Behind(by) => tracing::warn!(
-            "the wall clock is {by:?} behind the log's youngest transaction: waiting goes on from that \
-             one's time, and {SO}"
+            "the wall clock is {by:?} behind the log's youngest transaction: deadlines count from \
+             the time of that transaction, and {SO}"
         ),
         Disagreement::StoodStill(by) => tracing::warn!(
-            "by the wall clock nothing began in the log for up to {by:?}, until now or less than an \
-             hour ago: {SO}"
+            "by the wall clock, no transaction began for up to {by:?}, until less than an hour ago: \
+             {SO}"
         ),
     }
 }

@@ -78,7 +78,7 @@ impl Driver {
             let persistent = &self.persistent;
             persistent.publisher.end();
             persistent.meter.log_failed();
-            tracing::error!("the log failed: {why}; it is opened again");
+            tracing::error!("the log failed, and is opened again: {why}");
             persistent.health.send_replace(Health::LogFailed { why: why.clone() });
             let told = Told { identity, head: persistent.publisher.durable() };
             match self.reopen(told, why).await {
@@ -119,7 +119,7 @@ impl Driver {
                 // Each new reason is said once: it may stay so for long.
                 Err(error) if error.to_string() != why => {
                     why = error.to_string();
-                    tracing::error!("the log cannot be opened again: {why}; it is tried further");
+                    tracing::error!("the log cannot be opened again, and is tried further: {why}");
                     self.persistent.health.send_replace(Health::LogFailed { why: why.clone() });
                 }
                 Err(_) => {}

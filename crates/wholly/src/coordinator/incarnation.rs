@@ -228,8 +228,8 @@ impl Incarnation {
         let by = Duration::from_millis(by_millis.unsigned_abs());
         let way = if by_millis < 0 { "back" } else { "forward" };
         tracing::warn!(
-            "the wall clock jumped {way} by {by:?}: waiting goes on, and retention removes nothing \
-             for an hour"
+            "the wall clock jumped {way} by {by:?}: waits are not affected, and retention removes \
+             nothing for an hour"
         );
         persistent.meter.clock_jumped();
         self.sweeps.not_before(persistent.jumps.distrusted_until());
@@ -414,17 +414,17 @@ fn read(reader: &dyn LogReader, Load { ordinals, bytes }: &Load) -> Loaded {
 fn warn_of_what_waits(engine: &Engine<Caller>, stuck: usize) {
     if engine.unloaded() > 0 {
         tracing::warn!(
-            "{} of the transactions in the log are not loaded: there is no room in memory for them \
-             yet (settings.in_flight_limit_bytes)",
+            "transactions in the log that wait for free memory, because \
+             settings.in_flight_limit_bytes is reached: {}",
             engine.unloaded()
         );
     }
     if stuck > 0 {
-        tracing::warn!("{stuck} of the transactions in the log are stuck: they need an operator");
+        tracing::warn!("transactions in the log that are stuck and need an operator: {stuck}");
     }
     for (target, waiting) in engine.waited_for() {
         tracing::warn!(
-            "{waiting} of the transactions in the log await {target}, which is not registered"
+            "transactions in the log that await {target}, which is not registered: {waiting}"
         );
     }
 }

@@ -36,7 +36,7 @@ impl StuckRegister {
                 match since {
                     // One that was loaded again is told again.
                     Some(since) if stuck.insert(id, since).is_none() => {
-                        tracing::warn!(transaction = %id, "the transaction is stuck: it needs an operator");
+                        tracing::warn!(transaction = %id, "the transaction is stuck, and needs an operator");
                     }
                     Some(_) => {}
                     None => {

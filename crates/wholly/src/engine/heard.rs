@@ -110,7 +110,7 @@ impl<W> Engine<W> {
                 redirect = heard.redirect.as_deref(),
                 tries,
                 untold,
-                "asked again in {pause:?}, because it said: {heard}"
+                "the call is repeated in {pause:?}; the last answer: {heard}"
             );
         }
         attempts.last_answer = Some(Box::new(heard.clone()));

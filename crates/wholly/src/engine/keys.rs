@@ -182,8 +182,8 @@ fn what_was_found(
         }
         // INVARIANT: the loop knows of all that have not ended.
         Ok(replayed) if !replayed.transaction.is_settled() => {
-            tracing::error!(transaction = %id, "the log has it unsettled, and the loop does not know it");
-            let why = format!("the transaction {id} has not ended, and is not in flight");
+            tracing::error!(transaction = %id, "the transaction is unsettled in the log, but not in flight");
+            let why = format!("the transaction {id} is unsettled in the log, but not in flight");
             return Reply::NotAccepted(SubmitError::Unavailable { why });
         }
         Ok(_) | Err(_) => {}

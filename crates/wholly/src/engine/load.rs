@@ -231,7 +231,7 @@ impl<W> Engine<W> {
 
     fn unload(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
-        tracing::debug!(transaction = %id, "the transaction gives up its place in memory");
+        tracing::debug!(transaction = %id, "the transaction is unloaded to free memory");
         self.commit.let_go(&open.entries, None);
         if let Some(at) = open.wake {
             self.timers.remove(&(at, id));

@@ -328,7 +328,7 @@ impl<W> Engine<W> {
         let tries = attempts.tries;
         if let Answer::Unknown { reason, .. } = answer {
             let who = transaction.target(branch).map(tracing::field::debug);
-            tracing::debug!(transaction = %id, who, branch, tries, "no answer: {reason}");
+            tracing::debug!(transaction = %id, who, branch, tries, "a call was not answered: {reason}");
         }
         let pauses = self.settings.backoff.or(transaction.retry(branch));
         let unanswered = tries.saturating_add(attempts.unsent);

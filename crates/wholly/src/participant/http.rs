@@ -398,7 +398,7 @@ impl HttpParticipant {
                 operation = call.operation_name(),
                 status = status.as_u16(),
                 reason,
-                "the participant's answer says neither done nor refused and is asked again; \
+                "the participant's answer means neither done nor refused, so the call is repeated; \
                  likely {likely}"
             );
         }

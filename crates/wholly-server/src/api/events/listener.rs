@@ -1,5 +1,5 @@
-//! One who listens: first what the log has, then what comes, and the log again where it was too
-//! slow for that.
+//! One event stream: first the events in the log, then those to come, and the log again if the
+//! client was too slow.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -11,23 +11,22 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, timeout_at};
 use wholly::{EventId, Feed, GetError, ParticipantName, Pattern, TransactionId};
 
-use super::hub::{Seat, Told};
+use super::broadcaster::{RenderedEvent, Subscription};
 use super::view;
 
-/// How long a stream may be silent. Whatever is between here and its reader takes longer silence
-/// for an end.
-const SILENCE: Duration = Duration::from_secs(15);
-const STILL_HERE: Bytes = Bytes::from_static(b": \n\n");
+/// The longest silence of a stream. Proxies take a longer silence for its end.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+const KEEP_ALIVE_BLOCK: Bytes = Bytes::from_static(b": \n\n");
 
-/// To what one listens.
+/// The transactions that a stream shows.
 pub enum Topic {
     /// One transaction: its stream ends with it.
     One(TransactionId),
-    /// All of them that this lets through.
+    /// All transactions that pass this filter.
     All(Filter),
 }
 
-/// Which of all events are asked for.
+/// The events that a stream of all transactions shows: those that match every member that is set.
 #[derive(Default)]
 pub struct Filter {
     pub pattern: Option<Pattern>,
@@ -36,58 +35,73 @@ pub struct Filter {
 }
 
 impl Filter {
-    fn lets_through(&self, told: &Told) -> bool {
+    fn lets_through(&self, event: &RenderedEvent) -> bool {
         let Self { pattern, name, participant } = self;
-        (pattern.is_none() || *pattern == told.pattern)
+        (pattern.is_none() || *pattern == event.pattern)
             && name
                 .as_ref()
-                .is_none_or(|name| told.name.as_ref().is_some_and(|told| told.as_str() == name))
+                .is_none_or(|name| event.name.as_ref().is_some_and(|own| own.as_str() == name))
             && participant
                 .as_ref()
-                .is_none_or(|name| told.participants.iter().flatten().any(|told| told == name))
+                .is_none_or(|name| event.participants.iter().flatten().any(|own| own == name))
     }
 }
 
 pub struct Listener {
-    seat: Seat,
+    subscription: Subscription,
     topic: Topic,
-    /// The last event that it has, or was not to have.
+    /// The last event that was sent or filtered out.
     last: Option<EventId>,
-    /// What it has from the log and has not told yet.
-    ready: std::vec::IntoIter<Arc<Told>>,
-    /// The block that comes before those: some of what was to be read was trimmed.
+    /// Events from the log that are not sent yet.
+    ready: std::vec::IntoIter<Arc<RenderedEvent>>,
+    /// The block to send before those: some events were trimmed before they were read.
     trimmed: Option<Bytes>,
-    /// Up to here the log was read, events or not.
+    /// The position up to which the log was read.
     read_up_to: EventId,
-    /// Where it reads the log, while it is behind.
+    /// The reader of the log, while the stream is behind.
     behind: Option<Box<Feed>>,
-    silent_until: Instant,
+    keep_alive_at: Instant,
     ended: bool,
 }
 
 impl Listener {
-    /// One that listens to all, from after `last` on.
-    pub fn to_all(seat: Seat, filter: Filter, last: EventId) -> Self {
-        let behind = Some(Box::new(seat.coordinator().feed(Some(last))));
-        Self { behind, ..Self::new(seat, Topic::All(filter), Some(last), Vec::new()) }
+    /// A stream of all transactions, from after `last` on.
+    pub fn to_all(subscription: Subscription, filter: Filter, last: EventId) -> Self {
+        let behind = Some(Box::new(subscription.coordinator().feed(Some(last))));
+        Self { behind, ..Self::new(subscription, Topic::All(filter), Some(last), Vec::new()) }
     }
 
-    /// One that listens to a transaction of which it has everything up to `last`; `history` is
-    /// what the log has of it.
+    /// A stream of one transaction, whose client has everything up to `last`; `history` is the rest
+    /// that the log holds.
     pub fn to_one(
-        seat: Seat,
+        subscription: Subscription,
         id: TransactionId,
         last: Option<EventId>,
-        history: Vec<Arc<Told>>,
+        history: Vec<Arc<RenderedEvent>>,
     ) -> Self {
-        Self::new(seat, Topic::One(id), last, history)
+        Self::new(subscription, Topic::One(id), last, history)
     }
 
-    fn new(seat: Seat, topic: Topic, last: Option<EventId>, ready: Vec<Arc<Told>>) -> Self {
-        let silent_until = Instant::now() + SILENCE;
+    fn new(
+        subscription: Subscription,
+        topic: Topic,
+        last: Option<EventId>,
+        ready: Vec<Arc<RenderedEvent>>,
+    ) -> Self {
+        let keep_alive_at = Instant::now() + KEEP_ALIVE;
         let ready = ready.into_iter();
         let (trimmed, read_up_to, behind) = (None, EventId::default(), None);
-        Self { seat, topic, last, ready, trimmed, read_up_to, behind, silent_until, ended: false }
+        Self {
+            subscription,
+            topic,
+            last,
+            ready,
+            trimmed,
+            read_up_to,
+            behind,
+            keep_alive_at,
+            ended: false,
+        }
     }
 
     /// The stream's blocks, after `opening`.
@@ -108,70 +122,71 @@ impl Listener {
     async fn next(&mut self) -> Option<Bytes> {
         while !self.ended {
             if let Some(trimmed) = self.trimmed.take() {
-                self.silent_until = Instant::now() + SILENCE;
+                self.keep_alive_at = Instant::now() + KEEP_ALIVE;
                 return Some(trimmed);
             }
-            if let Some(told) = self.ready.next() {
-                if let Some(block) = self.take(&told) {
-                    self.silent_until = Instant::now() + SILENCE;
+            if let Some(event) = self.ready.next() {
+                if let Some(block) = self.take(&event) {
+                    self.keep_alive_at = Instant::now() + KEEP_ALIVE;
                     return Some(block);
                 }
                 continue;
             }
-            // Its memory is not kept for what may never come.
+            // An idle stream keeps no buffer.
             self.ready = Vec::new().into_iter();
             if self.behind.is_some() {
-                // Who listens comes again, and goes on after what it has.
+                // If this fails the client reconnects, and goes on after its last event.
                 self.read_log().await.ok()?;
                 continue;
             }
-            let Ok(received) = timeout_at(self.silent_until, self.seat.receiver()?.recv()).await
+            let Ok(received) =
+                timeout_at(self.keep_alive_at, self.subscription.receiver()?.recv()).await
             else {
-                self.silent_until = Instant::now() + SILENCE;
-                return Some(self.still_here());
+                self.keep_alive_at = Instant::now() + KEEP_ALIVE;
+                return Some(self.keep_alive_block());
             };
             match received {
-                Ok(told) => self.ready = vec![told].into_iter(),
-                Err(RecvError::Lagged(_)) => self.falls_behind().await.ok()?,
+                Ok(event) => self.ready = vec![event].into_iter(),
+                Err(RecvError::Lagged(_)) => self.fall_behind().await.ok()?,
                 Err(RecvError::Closed) => return None,
             }
         }
         None
     }
 
-    /// A block that tells nothing. To one who listens to all it gives the place to come again from: the
-    /// events since the last one were not asked for, and may be trimmed in time.
-    fn still_here(&self) -> Bytes {
+    /// A block without an event. In a stream of all transactions it carries the position to
+    /// reconnect from: the events since the last one were filtered out, and may be trimmed in time.
+    fn keep_alive_block(&self) -> Bytes {
         match (&self.topic, self.last) {
             (Topic::All(_), Some(last)) => format!("id: {}\n\n", last.max(self.read_up_to)).into(),
-            (Topic::All(_), None) | (Topic::One(_), _) => STILL_HERE,
+            (Topic::All(_), None) | (Topic::One(_), _) => KEEP_ALIVE_BLOCK,
         }
     }
 
-    /// The event's block, if it is to be told and was not yet.
-    fn take(&mut self, told: &Told) -> Option<Bytes> {
-        if self.last.is_some_and(|last| told.id <= last) {
+    /// The event's block, if it is to be sent and was not yet.
+    fn take(&mut self, event: &RenderedEvent) -> Option<Bytes> {
+        if self.last.is_some_and(|last| event.id <= last) {
             return None;
         }
-        self.last = Some(told.id);
+        self.last = Some(event.id);
         let asked_for = match &self.topic {
             Topic::One(_) => {
-                self.ended = told.settled;
+                self.ended = event.settled;
                 true
             }
-            Topic::All(filter) => filter.lets_through(told),
+            Topic::All(filter) => filter.lets_through(event),
         };
-        asked_for.then(|| told.block.clone())
+        asked_for.then(|| event.block.clone())
     }
 
-    async fn falls_behind(&mut self) -> Result<(), GetError> {
+    async fn fall_behind(&mut self) -> Result<(), GetError> {
         match &self.topic {
             Topic::One(id) => {
-                let events = self.seat.coordinator().events_of(*id).await?;
+                let events = self.subscription.coordinator().events_of(*id).await?;
                 self.ready = history(events, self.last).into_iter();
             }
             Topic::All(_) => {
-                self.behind = Some(Box::new(self.seat.coordinator().feed(self.last)));
+                self.behind = Some(Box::new(self.subscription.coordinator().feed(self.last)));
             }
         }
         Ok(())
@@ -190,8 +205,8 @@ impl Listener {
     }
 }
 
-/// The events that come after the last one that a listener has.
-pub fn history(events: Vec<wholly::FeedEvent>, last: Option<EventId>) -> Vec<Arc<Told>> {
+/// The events after the last one that the client has.
+pub fn history(events: Vec<wholly::FeedEvent>, last: Option<EventId>) -> Vec<Arc<RenderedEvent>> {
     let after = |event: &wholly::FeedEvent| last.is_none_or(|last| event.id > last);
-    events.into_iter().filter(after).map(|event| Arc::new(Told::new(event))).collect()
+    events.into_iter().filter(after).map(|event| Arc::new(RenderedEvent::new(event))).collect()
 }

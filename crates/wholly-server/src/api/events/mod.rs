@@ -1,12 +1,12 @@
-//! What becomes durable, as server-sent events.
+//! Durable records, as server-sent events.
 //!
 //! A stream is read with the browser's `EventSource` or any client of the kind: each event has an
-//! `id`, and who comes again with the last one in `Last-Event-ID` goes on after it, through a
-//! restart of the server, too. Where some of what follows was trimmed meanwhile, the stream of all
-//! says so by the event `trimmed`, then goes on with what there is. A transaction is trimmed as a
-//! whole: its own stream is then answered with 410.
+//! `id`, and a client that reconnects with the last one in `Last-Event-ID` goes on after it, also
+//! after a restart of the server. If events were trimmed meanwhile, the stream of all transactions
+//! has the event `trimmed`, then goes on with the events that are left. A transaction is trimmed as
+//! a whole: its own stream is then answered with 410.
 
-mod hub;
+mod broadcaster;
 mod listener;
 mod view;
 
@@ -20,30 +20,32 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use wholly::{Coordinator, DecisionError, EventId, Name, ParticipantName, Pattern, TransactionId};
 
-use super::request::{Asked, Id};
+use super::request::{Query, TransactionInPath};
 use crate::problem::{Kind, Problem};
-pub use hub::Hub;
+pub use broadcaster::Broadcaster;
 use listener::{Filter, Listener};
 
-/// How soon a client is to come again.
+/// The pause before a client reconnects.
 const RETRY: &str = "retry: 1000";
 
-/// All that is recorded of one transaction, then what comes, until it has settled. Where nothing
-/// is left to tell: 204, after which a client of the kind does not come again.
+/// The events of one transaction, from its history on, until it has settled. If the client has them
+/// all: 204, after which an `EventSource` does not reconnect.
 pub async fn of_one(
-    State(hub): State<Hub>,
-    Id(id): Id,
+    State(broadcaster): State<Broadcaster>,
+    TransactionInPath(id): TransactionInPath,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let last = last_event_id(&headers, hub.coordinator())?;
-    // Before the log is read, so that nothing falls between the two.
-    let seat = hub.listen(Some(id))?;
-    let events = hub.coordinator().events_of(id).await?;
-    let Some(newest) = events.last() else { return Err(not_there(hub.coordinator(), id).await) };
+    let last = last_event_id(&headers, broadcaster.coordinator())?;
+    // Before the log is read, so that no event falls between the two.
+    let subscription = broadcaster.subscribe(Some(id))?;
+    let events = broadcaster.coordinator().events_of(id).await?;
+    let Some(newest) = events.last() else {
+        return Err(not_there(broadcaster.coordinator(), id).await);
+    };
     if newest.settled && last.is_some_and(|last| last >= newest.id) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let listener = Listener::to_one(seat, id, last, listener::history(events, last));
+    let listener = Listener::to_one(subscription, id, last, listener::history(events, last));
     Ok(stream(listener, format!("{RETRY}\n\n")))
 }
 
@@ -53,35 +55,35 @@ async fn not_there(coordinator: &Coordinator, id: TransactionId) -> Problem {
         Err(DecisionError::Trimmed { .. }) => Problem::new(
             Kind::TRIMMED,
             format!(
-                "the log does not hold the transaction {id}, and has deleted transactions of its \
-                 time that had settled"
+                "the transaction {id} is not in the log, which has deleted settled transactions of \
+                 that time"
             ),
         ),
         _ => Problem::new(Kind::NO_SUCH_TRANSACTION, format!("there is no transaction {id}")),
     }
 }
 
-/// Which of all events.
+/// The filter of the stream of all events.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Which {
+pub struct EventsQuery {
     pattern: Option<Pattern>,
     name: Option<Name>,
     participant: Option<ParticipantName>,
 }
 
-/// What is recorded of all transactions, from now on. The stream begins with an id of its own, so
-/// that who comes again has missed nothing, even before the first event.
+/// The events of all transactions from now on. The stream begins with an id of its own, so that a
+/// client that reconnects misses nothing, even before the first event.
 pub async fn of_all(
-    State(hub): State<Hub>,
-    Asked(Which { pattern, name, participant }): Asked<Which>,
+    State(broadcaster): State<Broadcaster>,
+    Query(EventsQuery { pattern, name, participant }): Query<EventsQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let last = last_event_id(&headers, hub.coordinator())?;
-    let seat = hub.listen(None)?;
-    let last = last.unwrap_or_else(|| now(hub.coordinator()));
+    let last = last_event_id(&headers, broadcaster.coordinator())?;
+    let subscription = broadcaster.subscribe(None)?;
+    let last = last.unwrap_or_else(|| now(broadcaster.coordinator()));
     let name = name.map(|name| name.as_str().to_owned());
-    let listener = Listener::to_all(seat, Filter { pattern, name, participant }, last);
+    let listener = Listener::to_all(subscription, Filter { pattern, name, participant }, last);
     Ok(stream(listener, format!("{RETRY}\nid: {last}\n\n")))
 }
 
@@ -89,7 +91,7 @@ fn stream(listener: Listener, opening: String) -> Response {
     let headers = [
         (header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-        // What is between must not gather it.
+        // Proxies must not buffer the stream.
         (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     (headers, Body::from_stream(listener.into_stream(Bytes::from(opening)))).into_response()
@@ -106,11 +108,11 @@ fn last_event_id(
     };
     let text = text.to_str().unwrap_or_default();
     let last: EventId = text.parse().map_err(|why| invalid(format!("{text:?}: {why}")))?;
-    // One that is to come would be waited for, and everything before it left out.
+    // With a future id, all events before it would be left out.
     if last > now(coordinator) {
         return Err(invalid(format!(
-            "this log has not come as far as the event {last}: it is another log's, or this one \
-             was restored from a backup; begin without Last-Event-ID"
+            "the event {last} is newer than this log: it belongs to another log, or this log was \
+             restored from a backup; reconnect without Last-Event-ID"
         )));
     }
     Ok(Some(last))

@@ -9,7 +9,7 @@ use wholly::{
     TransactionId,
 };
 
-use super::hub::Seat;
+use super::broadcaster::Subscription;
 use super::*;
 
 struct Yes;
@@ -33,8 +33,8 @@ fn blocks(listener: Listener) -> impl Stream<Item = String> {
     blocks.map(|block| String::from_utf8(block.unwrap().to_vec()).unwrap()).skip(1)
 }
 
-fn to_all(hub: &Hub, last: EventId) -> impl Stream<Item = String> {
-    blocks(Listener::to_all(hub.listen(None).unwrap(), Filter::default(), last))
+fn to_all(broadcaster: &Broadcaster, last: EventId) -> impl Stream<Item = String> {
+    blocks(Listener::to_all(broadcaster.subscribe(None).unwrap(), Filter::default(), last))
 }
 
 async fn next(stream: &mut Pin<&mut impl Stream<Item = String>>) -> String {
@@ -84,9 +84,9 @@ async fn no_payload_shows_and_every_record_is_told_by_its_name() {
     let entries: Vec<_> = (1..).zip(TWO_PHASE.iter().chain(&SAGAS)).map(entry).collect();
     open.writer.append(Position(0), &entries).unwrap();
     drop(open);
-    let hub = Hub::new(coordinator(log).await);
+    let broadcaster = Broadcaster::new(coordinator(log).await);
     let mut told = std::collections::BTreeSet::new();
-    let mut stream = pin!(to_all(&hub, EventId::default()));
+    let mut stream = pin!(to_all(&broadcaster, EventId::default()));
     let (mut settled, mut all) = (0, String::new());
     while settled < entries.len() {
         let block = next(&mut stream).await;
@@ -125,10 +125,10 @@ async fn no_payload_shows_and_every_record_is_told_by_its_name() {
 #[tokio::test]
 async fn one_who_does_not_keep_up_finds_the_rest_in_the_log() {
     let coordinator = coordinator(MemoryLog::default()).await;
-    let hub = Hub::new(coordinator.clone());
+    let broadcaster = Broadcaster::new(coordinator.clone());
     let begun = coordinator.feed(None).position();
-    let mut slow = pin!(to_all(&hub, begun));
-    let mut quick = pin!(to_all(&hub, begun));
+    let mut slow = pin!(to_all(&broadcaster, begun));
+    let mut quick = pin!(to_all(&broadcaster, begun));
     let first = order(&coordinator).await;
     // From here on it is told live.
     let mut seen = vec![next(&mut slow).await];
@@ -147,7 +147,7 @@ async fn one_who_does_not_keep_up_finds_the_rest_in_the_log() {
         seen.push(next(&mut slow).await);
     }
     assert!(seen == expected, "each event once, and in order");
-    let mut again = pin!(to_all(&hub, begun));
+    let mut again = pin!(to_all(&broadcaster, begun));
     for expected in expected {
         assert_eq!(next(&mut again).await, expected, "as the log has it");
     }
@@ -156,30 +156,32 @@ async fn one_who_does_not_keep_up_finds_the_rest_in_the_log() {
 #[tokio::test]
 async fn a_batch_is_no_work_for_those_whom_it_does_not_concern() {
     let coordinator = coordinator(MemoryLog::default()).await;
-    let hub = Hub::new(coordinator.clone());
+    let broadcaster = Broadcaster::new(coordinator.clone());
     let settled = order(&coordinator).await;
     // Its end need not be durable when it is told.
-    let mut before = pin!(to_all(&hub, EventId::default()));
+    let mut before = pin!(to_all(&broadcaster, EventId::default()));
     while !next(&mut before).await.contains("event: settled") {}
-    let mut idle: Vec<Seat> = (0..100).map(|_| hub.listen(Some(settled)).unwrap()).collect();
-    let mut all = pin!(to_all(&hub, coordinator.feed(None).position()));
+    let mut idle: Vec<Subscription> =
+        (0..100).map(|_| broadcaster.subscribe(Some(settled)).unwrap()).collect();
+    let mut all = pin!(to_all(&broadcaster, coordinator.feed(None).position()));
     order(&coordinator).await;
     while !next(&mut all).await.contains("event: settled") {}
-    let receivers = idle.iter_mut().filter_map(Seat::receiver);
+    let receivers = idle.iter_mut().filter_map(Subscription::receiver);
     assert_eq!(receivers.map(|receiver| receiver.len()).sum::<usize>(), 0);
 }
 
 #[tokio::test]
 async fn nothing_is_kept_for_those_who_have_gone_and_nobody_comes_after_the_end() {
     let coordinator = coordinator(MemoryLog::default()).await;
-    let hub = Hub::new(coordinator.clone());
+    let broadcaster = Broadcaster::new(coordinator.clone());
     let id = order(&coordinator).await;
-    let (one, all) = (hub.listen(Some(id)).unwrap(), hub.listen(None).unwrap());
-    assert_eq!(hub.who_listens(), (2, 1, true));
+    let (one, all) =
+        (broadcaster.subscribe(Some(id)).unwrap(), broadcaster.subscribe(None).unwrap());
+    assert_eq!(broadcaster.subscriber_counts(), (2, 1, true));
     drop((one, all));
-    assert_eq!(hub.who_listens(), (0, 0, false));
-    let mut stream = pin!(to_all(&hub, coordinator.feed(None).position()));
-    hub.close();
+    assert_eq!(broadcaster.subscriber_counts(), (0, 0, false));
+    let mut stream = pin!(to_all(&broadcaster, coordinator.feed(None).position()));
+    broadcaster.close();
     assert_eq!(stream.next().await, None, "the stream ends");
-    assert!(hub.listen(None).is_err());
+    assert!(broadcaster.subscribe(None).is_err());
 }

@@ -1,29 +1,29 @@
-//! How an event looks to those who listen: the record in the form of the log, as in a
-//! transaction's history, without what clients and participants gave each other.
+//! Events as streams show them: the record in the form of the log, as in a transaction's history,
+//! without payloads.
 //!
-//! INVARIANT: no payload shows: no branch's payload, no saga's or step's input, no output. Each
-//! record is taken apart here member by member, so that one which is new does not compile until
-//! somebody has decided whether it shows.
+//! INVARIANT: no payload is shown: no branch's payload, no saga's or step's input, no output. Each
+//! record is taken apart here member by member, so that a new member does not compile until its
+//! author has decided whether it is shown.
 
 use axum::body::Bytes;
 use serde::Serialize;
 use wholly::saga::{self, Resolution, StepDefinition};
 use wholly::two_phase::{self, AbortReason, Decision, StartedBranch, Vote};
 use wholly::{
-    BranchName, EventId, FeedEvent, Key, LogId, Name, ParticipantName, Pattern, Record, Recorded,
-    State, StepName, Timestamp, TransactionId,
+    BranchName, EventId, FeedEvent, Key, LogId, Name, PartState, ParticipantName, Pattern, Record,
+    Recorded, State, StepName, Timestamp, TransactionId,
 };
 
-/// The block that says up to where events were trimmed. It has no id: what is still there of the time
-/// before comes after it.
+/// The block with the id up to which events were trimmed. It has no id itself: events before that
+/// one that are left come after it.
 pub fn trimmed(up_to: EventId) -> Bytes {
     format!("event: trimmed\ndata: {{\"up_to\":\"{up_to}\"}}\n\n").into()
 }
 
 /// The event as the block of a stream that carries it.
 pub fn block(event: &FeedEvent) -> Bytes {
-    let Told { name, branch, record } = Told::of(&event.record);
-    let data = Data {
+    let NamedRecord { name, branch, record } = NamedRecord::of(&event.record);
+    let data = EventDocument {
         transaction: event.transaction,
         at: event.at,
         name: event.name.as_ref(),
@@ -42,7 +42,7 @@ pub fn block(event: &FeedEvent) -> Bytes {
 }
 
 #[derive(Serialize)]
-struct Data<'a> {
+struct EventDocument<'a> {
     transaction: TransactionId,
     at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,17 +51,17 @@ struct Data<'a> {
     state: &'static str,
     settled: bool,
     stuck: bool,
-    /// What the branch or step is called that the record names by its place.
+    /// The name of the record's branch or step.
     #[serde(skip_serializing_if = "Option::is_none")]
     branch: Option<&'a str>,
-    record: Shown<'a>,
+    record: RecordDocument<'a>,
 }
 
 /// A record as it shows: `{"vote": [0, "yes"]}`.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
-enum Shown<'a> {
-    Started(Started<'a>),
+enum RecordDocument<'a> {
+    Started(StartedDocument<'a>),
     Vote(u16, &'a Vote),
     Lost(u16),
     Committed,
@@ -69,8 +69,8 @@ enum Shown<'a> {
     Acknowledged(u16),
     Heuristic(u16, &'a str),
     Stuck(u16, &'a str),
-    Resolved(u16, &'static str, &'a str),
-    Decided(&'static str, &'a str),
+    Resolved(u16, PartState, &'a str),
+    Decided(Decision, &'a str),
     Released(LogId, &'a str),
     Completed(u16),
     Refused(u16, &'a str),
@@ -82,12 +82,12 @@ enum Shown<'a> {
 }
 
 #[derive(Serialize)]
-struct Started<'a> {
+struct StartedDocument<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<&'a str>,
-    /// To whom the key belongs, where not to everybody.
+    /// The caller to whom the key belongs, unless it belongs to all callers.
     #[serde(skip_serializing_if = "Option::is_none")]
     caller: Option<Name>,
     deadline: Timestamp,
@@ -96,11 +96,11 @@ struct Started<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     branches: Vec<&'a ParticipantName>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    steps: Vec<Step<'a>>,
+    steps: Vec<StepDocument<'a>>,
 }
 
 #[derive(Serialize)]
-struct Step<'a> {
+struct StepDocument<'a> {
     name: &'a StepName,
     #[serde(skip_serializing_if = "Option::is_none")]
     participant: Option<&'a ParticipantName>,
@@ -109,63 +109,76 @@ struct Step<'a> {
 }
 
 /// The event's name, which is that of the record, and of which branch or step it tells.
-struct Told<'a> {
+struct NamedRecord<'a> {
     name: &'static str,
     branch: Option<u16>,
-    record: Shown<'a>,
+    record: RecordDocument<'a>,
 }
 
-impl<'a> Told<'a> {
+impl<'a> NamedRecord<'a> {
     fn of(recorded: &'a Recorded) -> Self {
         match recorded {
             Recorded::Record(Record::TwoPhase(record)) => Self::of_two_phase(record),
             Recorded::Record(Record::Saga(record)) => Self::of_saga(record),
-            Recorded::Unreadable { why } => Self::whole("unreadable", Shown::Unreadable { why }),
-            Recorded::Ended { reason } => Self::whole("ended", Shown::Ended { reason }),
+            Recorded::Unreadable { why } => {
+                Self::whole("unreadable", RecordDocument::Unreadable { why })
+            }
+            Recorded::Ended { reason } => Self::whole("ended", RecordDocument::Ended { reason }),
         }
     }
 
-    fn whole(name: &'static str, record: Shown<'a>) -> Self {
+    fn whole(name: &'static str, record: RecordDocument<'a>) -> Self {
         Self { name, branch: None, record }
     }
 
-    fn part(name: &'static str, branch: u16, record: Shown<'a>) -> Self {
+    fn part(name: &'static str, branch: u16, record: RecordDocument<'a>) -> Self {
         Self { name, branch: Some(branch), record }
     }
 
     fn of_two_phase(record: &'a two_phase::Record) -> Self {
         use two_phase::Record as R;
         match record {
-            R::Started(started) => {
-                Self::whole("started", Shown::Started(Started::of_two_phase(started)))
-            }
+            R::Started(started) => Self::whole(
+                "started",
+                RecordDocument::Started(StartedDocument::of_two_phase(started)),
+            ),
             R::Vote(of, vote) => match vote {
                 Vote::Yes | Vote::ReadOnly | Vote::No(_) => {
-                    Self::part("vote", *of, Shown::Vote(*of, vote))
+                    Self::part("vote", *of, RecordDocument::Vote(*of, vote))
                 }
             },
-            R::Lost(of) => Self::part("lost", *of, Shown::Lost(*of)),
-            R::Committed => Self::whole("committed", Shown::Committed),
+            R::Lost(of) => Self::part("lost", *of, RecordDocument::Lost(*of)),
+            R::Committed => Self::whole("committed", RecordDocument::Committed),
             R::Aborted(reason) => match reason {
                 AbortReason::Refused { participant: _, reason: _ }
                 | AbortReason::Deadline { last_answers: _ }
                 | AbortReason::Cancelled { reason: _ }
                 | AbortReason::Restarted
                 | AbortReason::Resolved { reason: _ } => {
-                    Self::whole("aborted", Shown::Aborted(reason))
+                    Self::whole("aborted", RecordDocument::Aborted(reason))
                 }
             },
-            R::Acknowledged(of) => Self::part("acknowledged", *of, Shown::Acknowledged(*of)),
-            R::Heuristic(of, why) => Self::part("heuristic", *of, Shown::Heuristic(*of, why)),
-            R::Stuck(of, why) => Self::part("stuck", *of, Shown::Stuck(*of, why)),
+            R::Acknowledged(of) => {
+                Self::part("acknowledged", *of, RecordDocument::Acknowledged(*of))
+            }
+            R::Heuristic(of, why) => {
+                Self::part("heuristic", *of, RecordDocument::Heuristic(*of, why))
+            }
+            R::Stuck(of, why) => Self::part("stuck", *of, RecordDocument::Stuck(*of, why)),
             R::Resolved(of, decision, why) => {
-                Self::part("resolved", *of, Shown::Resolved(*of, said(*decision), why))
+                let r#as = match decision {
+                    Decision::Committed => PartState::Committed,
+                    Decision::Aborted => PartState::Aborted,
+                };
+                Self::part("resolved", *of, RecordDocument::Resolved(*of, r#as, why))
             }
             R::Decided(decision, why) => {
-                Self::whole("decided", Shown::Decided(said(*decision), why))
+                Self::whole("decided", RecordDocument::Decided(*decision, why))
             }
-            R::Released(under, why) => Self::whole("released", Shown::Released(*under, why)),
-            R::Settled => Self::whole("settled", Shown::Settled),
+            R::Released(under, why) => {
+                Self::whole("released", RecordDocument::Released(*under, why))
+            }
+            R::Settled => Self::whole("settled", RecordDocument::Settled),
         }
     }
 
@@ -173,11 +186,13 @@ impl<'a> Told<'a> {
         use saga::{Reason, Record as R};
         match record {
             R::Started(started) => {
-                Self::whole("started", Shown::Started(Started::of_saga(started)))
+                Self::whole("started", RecordDocument::Started(StartedDocument::of_saga(started)))
             }
-            R::Lost(of) => Self::part("lost", *of, Shown::Lost(*of)),
-            R::Completed(of, _output) => Self::part("completed", *of, Shown::Completed(*of)),
-            R::Refused(of, why) => Self::part("refused", *of, Shown::Refused(*of, why)),
+            R::Lost(of) => Self::part("lost", *of, RecordDocument::Lost(*of)),
+            R::Completed(of, _output) => {
+                Self::part("completed", *of, RecordDocument::Completed(*of))
+            }
+            R::Refused(of, why) => Self::part("refused", *of, RecordDocument::Refused(*of, why)),
             R::TurnedBack(reason) => match reason {
                 Reason::Refused { step: _, reason: _ }
                 | Reason::Deadline { last_answers: _ }
@@ -185,32 +200,27 @@ impl<'a> Told<'a> {
                 | Reason::Exhausted { step: _, reason: _ }
                 | Reason::Unresolved { step: _, reason: _ }
                 | Reason::Resolved { step: _, reason: _ } => {
-                    Self::whole("turned_back", Shown::TurnedBack(reason))
+                    Self::whole("turned_back", RecordDocument::TurnedBack(reason))
                 }
             },
-            R::Compensated(of) => Self::part("compensated", *of, Shown::Compensated(*of)),
-            R::Stuck(of, why) => Self::part("stuck", *of, Shown::Stuck(*of, why)),
+            R::Compensated(of) => Self::part("compensated", *of, RecordDocument::Compensated(*of)),
+            R::Stuck(of, why) => Self::part("stuck", *of, RecordDocument::Stuck(*of, why)),
             R::Resolved(of, resolution, why) => {
                 let r#as = match resolution {
-                    Resolution::Completed(_output) => "completed",
-                    Resolution::Compensated => "compensated",
+                    Resolution::Completed(_output) => PartState::Completed,
+                    Resolution::Compensated => PartState::Compensated,
                 };
-                Self::part("resolved", *of, Shown::Resolved(*of, r#as, why))
+                Self::part("resolved", *of, RecordDocument::Resolved(*of, r#as, why))
             }
-            R::Released(under, why) => Self::whole("released", Shown::Released(*under, why)),
-            R::Settled => Self::whole("settled", Shown::Settled),
+            R::Released(under, why) => {
+                Self::whole("released", RecordDocument::Released(*under, why))
+            }
+            R::Settled => Self::whole("settled", RecordDocument::Settled),
         }
     }
 }
 
-fn said(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Committed => "committed",
-        Decision::Aborted => "aborted",
-    }
-}
-
-impl<'a> Started<'a> {
+impl<'a> StartedDocument<'a> {
     fn of_two_phase(started: &'a two_phase::Started) -> Self {
         let two_phase::Started { name: _, key, trace: _, deadline, one_phase, branches } = started;
         let participant =
@@ -242,7 +252,7 @@ impl<'a> Started<'a> {
                 timeout_millis: _,
                 retry: _,
             } = step;
-            Step { name, participant: participant.as_ref(), pivot: *pivot }
+            StepDocument { name, participant: participant.as_ref(), pivot: *pivot }
         };
         Self {
             version: Some(*version),

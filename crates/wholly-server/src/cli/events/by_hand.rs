@@ -11,15 +11,15 @@ use wholly_terminal::{one_line, write_json, write_line};
 use super::database::{Database, DatabaseError, Either, database, with_operator};
 use crate::cli::secret::Unrepeated;
 use crate::cli::time::age;
-use crate::given::{self, Given};
+use crate::given::{self, InputDocument};
 
 /// The most events that are read at once.
 const PIECE: u64 = 500;
 
 /// List the events that wait in a service, the oldest first.
 ///
-/// An event waits because its reaction failed and is tried again, because its call to something
-/// else is out, because its data cannot be read, or because it stands behind such an event.
+/// An event waits because its reaction failed and will be tried again, because the outcome of its
+/// call is not known, because its data cannot be read, or because it is behind such an event.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly events parked inventory.db
@@ -28,7 +28,7 @@ pub struct Parked {
     /// The service's database.
     #[arg(value_parser = Unrepeated(database))]
     database: Database,
-    /// One line of JSON for each.
+    /// Print a line of JSON for each event.
     #[arg(long)]
     json: bool,
 }
@@ -45,10 +45,10 @@ pub struct Retry {
     number: u64,
 }
 
-/// Give a parked event up, for good.
+/// Give up a parked event for good.
 ///
-/// Its reaction never happens, and those behind it go on. Say how that ends for the other services:
-/// with the refusal that the reaction declares, or with nothing.
+/// Its reaction never happens, and the events behind it go on. The other services receive the
+/// refusal that the reaction declares (--refusal), or nothing (--silent).
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly events drop inventory.db 17 --reason 'ticket 4711' --silent
@@ -69,10 +69,10 @@ pub struct DropParked {
     /// Emit the declared refusal, with this data.
     #[arg(long, value_name = "JSON", requires = "declaration")]
     refusal: Option<serde_json::Value>,
-    /// What the service declares: a file, or the address of a running one.
+    /// The service's declaration: a file, or the address of the running service.
     #[arg(long, value_name = "FILE")]
     declaration: Option<PathBuf>,
-    /// The call of this event, which is out, is known not to have taken effect.
+    /// State that the event's call, whose outcome is not recorded, had no effect.
     #[arg(long)]
     call_did_not_happen: bool,
 }
@@ -151,9 +151,9 @@ impl DropParked {
 
 fn declared(from: &std::path::Path) -> Result<Declaration, DatabaseError> {
     match given::read(from) {
-        Ok(Given::Declaration(declaration)) => Ok(declaration),
-        Ok(Given::Saga(_)) => Err(no_declaration(from, "a saga")),
-        Ok(Given::TwoPhase(_)) => Err(no_declaration(from, "a two-phase transaction")),
+        Ok(InputDocument::Declaration(declaration)) => Ok(declaration),
+        Ok(InputDocument::Saga(_)) => Err(no_declaration(from, "a saga")),
+        Ok(InputDocument::TwoPhase(_)) => Err(no_declaration(from, "a two-phase transaction")),
         Err(error) => Err(DatabaseError::Usage(error.to_string())),
     }
 }

@@ -11,11 +11,11 @@ use super::database::{Database, DatabaseError, database, with_operator};
 use crate::cli::secret::{Unrepeated, secret};
 use crate::config::secret::Secret;
 
-/// Show or set the place up to which a service has read a feed.
+/// Show or set a service's cursor: the position up to which it has read a feed.
 ///
-/// A feed refuses a place that it does not know, because the publisher's database was put back to an
-/// earlier state, or because the service was away for longer than events are kept. Find out what was
-/// missed, and say where to go on and why.
+/// A feed refuses an unknown position. Its publisher's database was then restored to an earlier
+/// state, or the service was away for longer than events are kept. Find out which events were
+/// missed, then set the position to go on from, with the reason.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly events cursor inventory.db --feed order
@@ -28,28 +28,28 @@ pub struct CursorCommand {
     /// The service that publishes the feed.
     #[arg(long, value_name = "SERVICE")]
     feed: ServiceName,
-    /// Go on behind this place: earliest, now, or POSITION.ID of an event.
+    /// The position to go on after: earliest, now, or POSITION.ID of an event.
     #[arg(long, value_name = "PLACE", requires = "reason")]
-    to: Option<Place>,
+    to: Option<NewCursor>,
     /// The reason, which is recorded.
     #[arg(long, requires = "to")]
     reason: Option<String>,
-    /// The feed's address, which is asked where earliest and now are.
+    /// The feed's address, to find the positions of earliest and now.
     #[arg(long)]
     url: Option<String>,
-    /// The token that the feed asks for: where it is, env:NAME or file:/PATH.
+    /// The token for the feed, as env:NAME or file:/PATH.
     #[arg(long, value_name = "SECRET", value_parser = Unrepeated(secret), requires = "url")]
     bearer: Option<Secret>,
 }
 
 #[derive(Clone, Debug)]
-enum Place {
+enum NewCursor {
     Earliest,
     Now,
     After(Cursor),
 }
 
-impl std::str::FromStr for Place {
+impl std::str::FromStr for NewCursor {
     type Err = wholly_events::InvalidCursor;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -81,11 +81,11 @@ impl CursorCommand {
     }
 
     /// The place as a cursor, for which the feed is asked where only it knows.
-    async fn place(&self, to: &Place) -> Result<Cursor, DatabaseError> {
+    async fn place(&self, to: &NewCursor) -> Result<Cursor, DatabaseError> {
         let start = match to {
-            Place::After(cursor) => return Ok(cursor.clone()),
-            Place::Earliest => StartFrom::Earliest,
-            Place::Now => StartFrom::Now,
+            NewCursor::After(cursor) => return Ok(cursor.clone()),
+            NewCursor::Earliest => StartFrom::Earliest,
+            NewCursor::Now => StartFrom::Now,
         };
         let usage = |why: String| DatabaseError::Usage(why);
         let missing = || usage("earliest and now need the feed's address: --url".to_owned());

@@ -16,7 +16,7 @@ pub enum Database {
     Postgres(String),
 }
 
-/// Why nothing was done in a database.
+/// The error of a command on a database.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DatabaseError {

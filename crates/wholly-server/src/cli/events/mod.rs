@@ -15,10 +15,10 @@ use by_hand::{DropParked, Parked, Retry};
 use cursor::CursorCommand;
 use database::{Database, DatabaseError, database};
 
-/// Make and look after the tables of a service that publishes and receives events.
+/// Create and operate the tables of a service that publishes and receives events.
 ///
-/// DATABASE is the service's own: a SQLite file, or postgres://USER@HOST/NAME. The service need not
-/// run; one that runs takes a change up within seconds.
+/// DATABASE is the service's database: a SQLite file, or postgres://USER@HOST/NAME. The service need
+/// not run; a running one sees a change within seconds.
 #[derive(Args)]
 pub struct EventsCommand {
     #[command(subcommand)]
@@ -35,26 +35,26 @@ enum Command {
     Drop(DropParked),
 }
 
-/// Print the statements that make the tables, for your own migrations.
+/// Print the SQL that creates the tables, for your own migrations.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly events schema postgres > migrations/0007_wholly_events.sql")]
 struct Schema {
     /// The database.
-    dialect: Kind,
+    dialect: DialectArgument,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Kind {
+enum DialectArgument {
     /// SQLite, 3.35 or later.
     Sqlite,
     /// PostgreSQL, 13 or later.
     Postgres,
 }
 
-/// Make the tables where they are not there yet.
+/// Create the tables that are missing.
 ///
-/// A service does so itself when it starts, unless its database user may not.
+/// A service creates them itself when it starts, if its database user may.
 #[derive(Args)]
 #[command(after_help = "Examples:
   wholly events init orders.db
@@ -86,7 +86,7 @@ impl EventsCommand {
     }
 }
 
-impl Kind {
+impl DialectArgument {
     fn dialect(self) -> Dialect {
         match self {
             Self::Sqlite => Dialect::Sqlite,

@@ -16,7 +16,7 @@ pub(super) const EVENTS_LIMIT: u64 = 1_000;
 /// The longest data that is kept, in bytes: what is longer can be had from its publisher.
 const DATA_LIMIT: usize = 16 * 1024;
 
-/// How far a publisher's clock may be ahead: a time beyond it would keep its event for ever.
+/// The most that a publisher's clock may be ahead: a later time would keep its event for ever.
 const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// An event as it was read.

@@ -1,4 +1,4 @@
-//! What the observer has read, in one SQLite file beside the log.
+//! The observer's store: one SQLite file beside the log.
 //!
 //! Nothing in it is lost for good: the feeds have it. So a file that cannot be read, or is of
 //! another version, is set aside and begun anew, at a start and while the server runs; and what a
@@ -18,7 +18,7 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 
 pub use events::Observed;
-pub use rows::{All, Filter, Row};
+pub use rows::{ChoreographyRow, Filter, StoredChoreography};
 pub use services::Parked;
 
 /// The version of the tables. There is no way from one to another: the feeds are read again.
@@ -55,18 +55,18 @@ pub struct Store {
     db: Arc<Mutex<Connection>>,
 }
 
-/// Why the observer's file was not read or written.
+/// The error of a read or write of the observer's file.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// SQLite says so.
-    #[error("what was observed cannot be read or written in {}: {why}", .file.display())]
+    #[error("the observed choreographies cannot be read or written in {}: {why}", .file.display())]
     Database { file: PathBuf, why: rusqlite::Error },
-    /// The file is of no use, and cannot be set aside.
-    #[error("{} cannot be set aside: {why}; move it away", .file.display())]
+    /// The file is unusable, and cannot be renamed.
+    #[error("{} is unusable and cannot be renamed: {why}; move it away", .file.display())]
     Quarantined { file: PathBuf, why: io::Error },
     /// The thread that was to do it is gone.
-    #[error("what was observed cannot be read or written now; ask again")]
+    #[error("the observed choreographies cannot be read or written now; try again")]
     Gone,
 }
 
@@ -154,8 +154,8 @@ fn anew(file: &Path, why: &str) -> Result<Connection, StoreError> {
     };
     let aside = with("-set-aside");
     tracing::warn!(
-        "what was observed of choreographies is read again from the feeds, for {} cannot be used: \
-         {why}; the file is now {}",
+        "the observed choreographies are read again from the feeds, because {} cannot be used: \
+         {why}; the file was renamed to {}",
         file.display(),
         aside.display()
     );

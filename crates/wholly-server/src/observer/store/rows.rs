@@ -9,7 +9,7 @@ use wholly_events::Correlation;
 use super::events::{millis, name, number, of, time};
 use super::services::{declarations, parked};
 use super::{Observed, Parked, Store, StoreError};
-use crate::observer::judge::{self, Declarations, State};
+use crate::observer::judge::{self, ChoreographyState, Declarations};
 
 /// The most rows that are looked at in one transaction, so that others need not wait long.
 const AT_ONCE: u32 = 500;
@@ -18,36 +18,36 @@ const STUCK_LIMIT: u32 = 10_000;
 
 /// A choreography as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct ChoreographyRow {
     /// Its place among all that were observed.
     pub number: u64,
     pub correlation: Correlation,
     /// The time of its first event.
     pub started: Timestamp,
-    pub state: State,
+    pub state: ChoreographyState,
     pub settled: bool,
-    /// Why an operator should look; empty where none should.
+    /// The reasons why an operator is needed; empty if none is.
     pub reasons: Vec<String>,
     /// The time by which it should end, where that is declared.
     pub deadline: Option<Timestamp>,
-    /// How many events were not kept, because there are so many.
+    /// The number of events beyond the limit, which are not kept.
     pub left_out: u64,
     /// A number that is another one after every change.
     pub revision: u64,
 }
 
-/// All that is known of a choreography.
-pub struct All {
-    pub row: Row,
+/// A choreography with its events, parked events and declarations.
+pub struct StoredChoreography {
+    pub row: ChoreographyRow,
     pub events: Vec<Observed>,
     pub parked: Vec<Parked>,
     pub declared: Declarations,
 }
 
-/// Which choreographies: those that pass all that is set.
+/// A filter of choreographies: those that match every member that is set.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    pub state: Option<State>,
+    pub state: Option<ChoreographyState>,
     pub settled: Option<bool>,
     pub stuck: Option<bool>,
     pub correlation: Option<Correlation>,
@@ -61,7 +61,11 @@ pub struct Filter {
 
 impl Store {
     /// The rows that pass, newest first, and whether there are more.
-    pub async fn list(&self, filter: Filter, limit: usize) -> Result<(Vec<Row>, bool), StoreError> {
+    pub async fn list(
+        &self,
+        filter: Filter,
+        limit: usize,
+    ) -> Result<(Vec<ChoreographyRow>, bool), StoreError> {
         self.run(move |db| {
             let (condition, values) = filter.sql();
             let sql = format!("{ROW} WHERE {condition} ORDER BY number DESC LIMIT ?");
@@ -78,15 +82,21 @@ impl Store {
     }
 
     /// The row of a correlation.
-    pub async fn row(&self, correlation: Correlation) -> Result<Option<Row>, StoreError> {
+    pub async fn row(
+        &self,
+        correlation: Correlation,
+    ) -> Result<Option<ChoreographyRow>, StoreError> {
         self.run(move |db| row(db, &correlation)).await
     }
 
-    /// All that is known of a correlation, at one moment.
-    pub async fn all_of(&self, correlation: Correlation) -> Result<Option<All>, StoreError> {
+    /// Everything that is stored of a correlation, at one moment.
+    pub async fn all_of(
+        &self,
+        correlation: Correlation,
+    ) -> Result<Option<StoredChoreography>, StoreError> {
         self.run(move |db| {
             let Some(row) = row(db, &correlation)? else { return Ok(None) };
-            Ok(Some(All {
+            Ok(Some(StoredChoreography {
                 row,
                 events: of(db, &correlation, true)?,
                 parked: parked(db, &correlation)?,
@@ -147,7 +157,7 @@ impl Store {
         .await
     }
 
-    /// Since when which are stuck; the oldest, where there are very many.
+    /// The stuck choreographies, each with the time since when; at most the oldest.
     pub async fn stuck(&self) -> Result<BTreeMap<Correlation, Timestamp>, StoreError> {
         self.run(|db| {
             let sql = "SELECT correlation, stuck_since FROM choreography
@@ -160,8 +170,8 @@ impl Store {
         .await
     }
 
-    /// How many there are in each state, and how many are stuck.
-    pub async fn counts(&self) -> Result<(BTreeMap<State, u64>, u64), StoreError> {
+    /// The number of choreographies in each state, and of stuck ones.
+    pub async fn counts(&self) -> Result<(BTreeMap<ChoreographyState, u64>, u64), StoreError> {
         self.run(|db| {
             let sql = "SELECT state, count(*) FROM choreography GROUP BY state";
             let mut statement = db.prepare_cached(sql)?;
@@ -174,7 +184,7 @@ impl Store {
     }
 }
 
-fn row(db: &Connection, correlation: &Correlation) -> rusqlite::Result<Option<Row>> {
+fn row(db: &Connection, correlation: &Correlation) -> rusqlite::Result<Option<ChoreographyRow>> {
     let sql = format!("{ROW} WHERE correlation = ?1");
     db.prepare_cached(&sql)?.query_row([correlation.as_str()], read).optional()
 }
@@ -200,7 +210,7 @@ pub(super) fn leave_out(db: &Connection, correlation: &Correlation) -> rusqlite:
         .query_row([correlation.as_str()], |row| number(row, 0))
         .optional()?;
     if count == Some(1) {
-        tracing::warn!(%correlation, "a choreography has very many events; not all are kept");
+        tracing::warn!(%correlation, "a choreography has more events than the limit; the others are not kept");
     }
     Ok(())
 }
@@ -261,11 +271,11 @@ fn correlations(
 const ROW: &str = "SELECT number, correlation, started, state, settled, reasons, deadline,
     left_out, revision FROM choreography";
 
-fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ChoreographyRow> {
     let reasons: Option<String> = row.get(5)?;
     let reasons = reasons.map(|text| serde_json::from_str(&text)).transpose();
     let deadline: Option<i64> = row.get(6)?;
-    Ok(Row {
+    Ok(ChoreographyRow {
         number: number(row, 0)?,
         correlation: name(row, 1)?,
         started: time(row.get(2)?),
@@ -278,9 +288,9 @@ fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
     })
 }
 
-fn state(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<State> {
+fn state(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<ChoreographyState> {
     let text: String = row.get(column)?;
-    State::of(&text).ok_or(rusqlite::Error::InvalidQuery)
+    ChoreographyState::of(&text).ok_or(rusqlite::Error::InvalidQuery)
 }
 
 impl Filter {

@@ -1,4 +1,4 @@
-//! What the services said of themselves last: what they declare, and what is parked in them.
+//! The services' last declarations and parked events.
 
 use std::collections::BTreeSet;
 
@@ -156,7 +156,7 @@ fn texts(db: &Connection, service: &str) -> rusqlite::Result<BTreeSet<(String, S
     rows.collect()
 }
 
-/// What is parked of a correlation.
+/// The parked events of a correlation.
 pub(super) fn parked(db: &Connection, correlation: &Correlation) -> rusqlite::Result<Vec<Parked>> {
     let sql = "SELECT service, reaction, source, id, type, state, stuck, tries, error FROM parked
         WHERE correlation = ?1 ORDER BY service, number";

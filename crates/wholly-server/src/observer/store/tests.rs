@@ -3,7 +3,7 @@ use wholly_events::feed::FeedPage;
 use wholly_events::wire::PositionedEvent;
 use wholly_events::{Correlation, Cursor, Event, ServiceName};
 
-use super::super::judge::State;
+use super::super::judge::ChoreographyState;
 use super::super::tests::declared;
 use super::events::EVENTS_LIMIT;
 use super::services::declarations;
@@ -42,7 +42,7 @@ async fn events(store: &Store, correlation: &str) -> Vec<Observed> {
     all.map_or_else(Vec::new, |all| all.events)
 }
 
-async fn listed(store: &Store, filter: Filter) -> Vec<(String, State, bool)> {
+async fn listed(store: &Store, filter: Filter) -> Vec<(String, ChoreographyState, bool)> {
     let (rows, _) = store.list(filter, 100).await.unwrap();
     rows.iter()
         .map(|row| (row.correlation.to_string(), row.state, !row.reasons.is_empty()))
@@ -61,7 +61,7 @@ async fn what_is_read_again_is_there_once_and_the_cursor_comes_with_it() {
     let store = Store::open(&file).unwrap();
     assert_eq!(store.cursor(order()).await.unwrap().unwrap().position, 2);
     assert_eq!(events(&store, "A").await.len(), 1);
-    let running = |name: &str| (name.to_owned(), State::Running, false);
+    let running = |name: &str| (name.to_owned(), ChoreographyState::Running, false);
     assert_eq!(listed(&store, Filter::default()).await, [running("B"), running("A")]);
     store.forget_cursor(order()).await.unwrap();
     assert_eq!(store.cursor(order()).await.unwrap(), None);
@@ -76,9 +76,10 @@ async fn a_list_is_filtered_and_goes_on_page_by_page() {
     let events = (1..).zip(events).map(|(nth, (kind, of))| placed(nth, kind, of)).collect();
     store.take(order(), page(events), at(1_500)).await.unwrap();
     let of = |state, stuck, name: &str| (name.to_owned(), state, stuck);
-    let all = [of(State::Completed, false, "B"), of(State::Running, false, "A")];
+    let all =
+        [of(ChoreographyState::Completed, false, "B"), of(ChoreographyState::Running, false, "A")];
     assert_eq!(listed(&store, Filter::default()).await, all);
-    let completed = Filter { state: Some(State::Completed), ..Filter::default() };
+    let completed = Filter { state: Some(ChoreographyState::Completed), ..Filter::default() };
     assert_eq!(listed(&store, completed).await, all[..1]);
     let none = Filter { stuck: Some(true), ..Filter::default() };
     assert_eq!(listed(&store, none.clone()).await, []);
@@ -96,10 +97,13 @@ async fn a_list_is_filtered_and_goes_on_page_by_page() {
     // Time passes.
     assert!(!store.judge_due(at(3_000)).await.unwrap());
     assert!(store.judge_due(at(3_001)).await.unwrap());
-    assert_eq!(listed(&store, none).await, [of(State::Running, true, "A")]);
+    assert_eq!(listed(&store, none).await, [of(ChoreographyState::Running, true, "A")]);
     assert_eq!(store.stuck().await.unwrap().into_values().collect::<Vec<_>>(), [at(3_001)]);
     let (by_state, stuck) = store.counts().await.unwrap();
-    assert_eq!((by_state[&State::Running], by_state[&State::Completed], stuck), (1, 1, 1));
+    assert_eq!(
+        (by_state[&ChoreographyState::Running], by_state[&ChoreographyState::Completed], stuck),
+        (1, 1, 1)
+    );
 }
 
 #[tokio::test]
@@ -111,7 +115,7 @@ async fn a_declaration_that_comes_late_judges_anew() {
     assert!(store.declare(order(), declaration.clone()).await.unwrap());
     assert!(!store.declare(order(), declaration).await.unwrap());
     store.judge_all(at(1)).await.unwrap();
-    assert_eq!(listed(&store, Filter::default()).await[0].1, State::Completed);
+    assert_eq!(listed(&store, Filter::default()).await[0].1, ChoreographyState::Completed);
     // A feed that is no more in the configuration takes along what its service declares.
     store.keep(vec![], at(1)).await.unwrap();
     assert!(store.run(|db| declarations(db)).await.unwrap().is_empty());

@@ -31,28 +31,29 @@ use crate::traces::TracesError;
 const QUEUE: usize = 8_192;
 /// The most spans in one request.
 const BATCH: usize = 512;
-/// How long the first span of a request waits for others.
+/// The time that the first span of a request waits for others.
 const GATHER: Duration = Duration::from_secs(1);
-/// How long one request may take.
+/// The time limit of one request.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// The most of an answer that is read, in bytes.
+/// The most bytes of an answer that are read.
 const ANSWER_LIMIT: usize = 64 * 1024;
 
-/// Where spans are told.
+/// The queue of spans to the collector.
 pub(super) struct Exporter {
-    queue: mpsc::Sender<Told>,
+    queue: mpsc::Sender<ExporterMessage>,
     pub dropped: Counter,
-    /// It was said that the queue is full, and it has not been empty since.
+    /// True after the warning about a full queue, until the queue is empty again.
     is_full: Arc<AtomicBool>,
 }
 
-enum Told {
+enum ExporterMessage {
     Span(Box<SpanData>),
-    /// Send what there is, and say so.
+    /// Send all spans, then answer.
     Flush(oneshot::Sender<()>),
 }
 
-/// Whether one of OpenTelemetry's variables names a collector. It counts before the configuration.
+/// True if one of OpenTelemetry's variables names a collector. It takes precedence over the
+/// configuration.
 pub(super) fn by_variable() -> bool {
     [OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, OTEL_EXPORTER_OTLP_ENDPOINT]
         .into_iter()
@@ -90,11 +91,11 @@ impl Exporter {
 
     /// Tells a span.
     pub fn tell(&self, span: SpanData) {
-        if self.queue.try_send(Told::Span(Box::new(span))).is_err() {
+        if self.queue.try_send(ExporterMessage::Span(Box::new(span))).is_err() {
             self.dropped.inc();
             if !self.is_full.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
-                    "traces are dropped: {QUEUE} spans wait for the collector, which is too slow"
+                    "spans are dropped: {QUEUE} spans wait for the collector, which is too slow"
                 );
             }
         }
@@ -103,7 +104,7 @@ impl Exporter {
     /// Sends what was told before.
     pub async fn flush(&self) {
         let (to, flushed) = oneshot::channel();
-        if self.queue.send(Told::Flush(to)).await.is_ok() {
+        if self.queue.send(ExporterMessage::Flush(to)).await.is_ok() {
             let _ = flushed.await;
         }
     }
@@ -115,7 +116,7 @@ fn cannot(why: impl std::error::Error) -> TracesError {
 
 /// Sends batch after batch, until nobody can tell any more.
 async fn export(
-    mut told: mpsc::Receiver<Told>,
+    mut told: mpsc::Receiver<ExporterMessage>,
     exporter: SpanExporter,
     dropped: Counter,
     is_full: Arc<AtomicBool>,
@@ -129,8 +130,8 @@ async fn export(
             _ => exporter.export(batch).await,
         };
         match (&sent, is_down) {
-            (Err(why), false) => tracing::warn!("the collector takes no traces: {why}"),
-            (Ok(()), true) => tracing::info!("the collector takes traces again"),
+            (Err(why), false) => tracing::warn!("the collector does not accept spans: {why}"),
+            (Ok(()), true) => tracing::info!("the collector accepts spans again"),
             _ => {}
         }
         is_down = sent.is_err();
@@ -146,18 +147,18 @@ async fn export(
     }
 }
 
-/// What is told within a moment, up to a flush.
+/// The spans of one request to the collector: those within a moment, up to a flush.
 async fn gather(
-    first: Told,
-    told: &mut mpsc::Receiver<Told>,
+    first: ExporterMessage,
+    told: &mut mpsc::Receiver<ExporterMessage>,
 ) -> (Vec<SpanData>, Option<oneshot::Sender<()>>) {
     let until = Instant::now() + GATHER;
     let mut batch = Vec::new();
     let mut next = Some(first);
     while let Some(said) = next {
         match said {
-            Told::Span(span) => batch.push(*span),
-            Told::Flush(to) => return (batch, Some(to)),
+            ExporterMessage::Span(span) => batch.push(*span),
+            ExporterMessage::Flush(to) => return (batch, Some(to)),
         }
         if batch.len() == BATCH {
             break;

@@ -63,12 +63,12 @@ impl Traces {
     }
 
     /// A submission arrived.
-    pub fn submission(&self, headers: &HeaderMap) -> Submission {
+    pub fn submission(&self, headers: &HeaderMap) -> SubmissionTrace {
         let given = super::given(headers);
-        let Some(on) = &self.0 else { return Submission { trace: given, span: None } };
+        let Some(on) = &self.0 else { return SubmissionTrace { trace: given, span: None } };
         match given.as_ref().map(context) {
             Some(parent) if parent.is_sampled() => on.show(&parent),
-            Some(_) => Submission { trace: given, span: None },
+            Some(_) => SubmissionTrace { trace: given, span: None },
             None => on.begin(),
         }
     }
@@ -92,18 +92,20 @@ impl Traces {
 
 impl On {
     /// A submission that belongs to a client's trace, which is recorded.
-    fn show(self: &Arc<Self>, given: &SpanContext) -> Submission {
-        let Some(id) = random() else { return Submission { trace: written(given), span: None } };
+    fn show(self: &Arc<Self>, given: &SpanContext) -> SubmissionTrace {
+        let Some(id) = random() else {
+            return SubmissionTrace { trace: written(given), span: None };
+        };
         let own = behind(given, span_id(id));
         let trace = written(&own);
-        Submission { trace, span: Some(self.request(own, given.span_id())) }
+        SubmissionTrace { trace, span: Some(self.request(own, given.span_id())) }
     }
 
     /// A submission with which a trace begins. One that is not recorded goes on, too: else each
     /// participant would begin its own.
-    fn begin(self: &Arc<Self>) -> Submission {
+    fn begin(self: &Arc<Self>) -> SubmissionTrace {
         let (Some(high), Some(low), Some(id)) = (random(), random(), random()) else {
-            return Submission { trace: None, span: None };
+            return SubmissionTrace { trace: None, span: None };
         };
         // 53 bits make each share the same.
         let sampled = ((low.get() >> 11) as f64) < self.sampled * (1_u64 << 53) as f64;
@@ -112,7 +114,7 @@ impl On {
         let own = SpanContext::new(trace, span_id(id), flags, false, TraceState::NONE);
         let trace = written(&own);
         let span = sampled.then(|| self.request(own, SpanId::INVALID));
-        Submission { trace, span }
+        SubmissionTrace { trace, span }
     }
 
     fn request(self: &Arc<Self>, own: SpanContext, parent: SpanId) -> Span {
@@ -138,12 +140,12 @@ impl On {
 }
 
 /// A submission that is being answered. Its span ends with it, also where its client is gone.
-pub struct Submission {
+pub struct SubmissionTrace {
     trace: Option<TraceContext>,
     span: Option<Span>,
 }
 
-impl Submission {
+impl SubmissionTrace {
     /// The trace that its transaction belongs to.
     pub fn trace(&self) -> Option<&TraceContext> {
         self.trace.as_ref()

@@ -67,7 +67,7 @@ impl Span {
         }
     }
 
-    /// Whether it went wrong.
+    /// The status of the span.
     pub fn status(&mut self, status: Status) {
         if let Some(data) = &mut self.data {
             data.status = status;

@@ -58,11 +58,13 @@ impl Background {
             match ended {
                 Ok(false) => {
                     let checked = check.transactions;
-                    tracing::info!("the log was checked: {checked} transactions, {told} damages");
+                    tracing::info!(
+                        "the log was checked: {checked} transactions, {told} damaged places"
+                    );
                 }
                 Ok(true) => {}
                 Err(ReadError::Damaged { why }) => tell(why),
-                Err(error) => tracing::warn!("the log was not checked to its end: {error}"),
+                Err(error) => tracing::warn!("the check of the log stopped early: {error}"),
             }
             checking.store(false, SeqCst);
             // The connection goes before the file that it keeps open.

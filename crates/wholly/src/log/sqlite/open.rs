@@ -61,7 +61,10 @@ pub(super) fn open(given: &Path, how: &How) -> Result<OpenLog, OpenError> {
     let mut stand = at.stand(&file, &meta)?;
     side::judge(&path, &stand, found, how.provenance)?;
     if found == Found::Torn {
-        tracing::warn!("the side file of the log {} is torn; it is written anew", path.display());
+        tracing::warn!(
+            "the side file of the log {} was incomplete, and is written again",
+            path.display()
+        );
     }
     if let Some(told) = how.told {
         told.check(&at.name(), stand.identity, stand.head)?;
@@ -143,7 +146,7 @@ impl At<'_> {
         create::create(file, identity, false).map_err(|error| self.sqlite(&error))?;
         let identity = wholly_core::LogId::from_bits(identity);
         tracing::warn!(
-            "there was no log {}: it is new, and has the identity {identity}",
+            "the log {} did not exist: it was created with the identity {identity}",
             self.0.display()
         );
         Ok(())

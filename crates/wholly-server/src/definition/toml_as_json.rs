@@ -3,24 +3,24 @@
 use toml::Spanned;
 use toml::de::{DeInteger, DeString, DeTable, DeValue};
 
-/// How deep values may nest.
+/// The deepest nesting of values.
 const LEVEL_LIMIT: usize = 100;
 
 /// The JSON that says what a TOML text says.
 #[derive(Default)]
-pub struct Transcript {
+pub struct TomlAsJson {
     pub json: String,
-    /// Where in the JSON something begins, ascending, and where in the TOML.
+    /// The first byte of each value, in the JSON (ascending) and in the TOML.
     places: Vec<(usize, usize)>,
-    /// What JSON has no form for, each with its byte in the TOML: `null` stands in its place.
-    pub formless: Vec<(usize, String)>,
+    /// Values that JSON cannot represent, each with its byte in the TOML. `null` is in their place.
+    pub unrepresentable: Vec<(usize, String)>,
 }
 
-impl Transcript {
+impl TomlAsJson {
     /// Writes a TOML text out as JSON.
     ///
     /// # Errors
-    /// All that makes it no TOML, each with its byte.
+    /// Every error in the syntax, each with its byte.
     pub fn of(text: &str) -> Result<Self, Vec<(usize, String)>> {
         let (document, errors) = DeTable::parse_recoverable(text);
         if !errors.is_empty() {
@@ -30,20 +30,20 @@ impl Transcript {
             };
             return Err(errors.iter().map(said).collect());
         }
-        let mut transcript = Self::default();
-        transcript.places.push((0, 0));
-        transcript.table(document.get_ref(), 0);
-        Ok(transcript)
+        let mut converted = Self::default();
+        converted.places.push((0, 0));
+        converted.table(document.get_ref(), 0);
+        Ok(converted)
     }
 
-    /// Where in the TOML is what begins at this byte of the JSON.
+    /// The byte of the TOML for the value that begins at this byte of the JSON.
     pub fn source(&self, at: usize) -> usize {
         let nth = self.places.partition_point(|&(json, _)| json <= at);
         nth.checked_sub(1).and_then(|nth| self.places.get(nth)).map_or(0, |&(_, toml)| toml)
     }
 
     fn table(&mut self, table: &DeTable<'_>, level: usize) {
-        // The order in which it is written.
+        // In the order of the text.
         let mut members: Vec<(&Spanned<DeString<'_>>, _)> = table.iter().collect();
         members.sort_by_key(|(key, _)| key.span().start);
         self.json.push('{');
@@ -63,22 +63,23 @@ impl Transcript {
         let at = value.span().start;
         self.places.push((self.json.len(), at));
         if level > LEVEL_LIMIT {
-            return self.formless(at, format!("values nest at most {LEVEL_LIMIT} levels deep"));
+            return self
+                .unrepresentable(at, format!("values nest at most {LEVEL_LIMIT} levels deep"));
         }
         match value.get_ref() {
             DeValue::String(text) => self.text(text),
             DeValue::Boolean(boolean) => self.json += if *boolean { "true" } else { "false" },
             DeValue::Integer(integer) => match decimal(integer) {
                 Some(decimal) => self.json += &decimal,
-                None => self.formless(at, format!("{integer} is too large")),
+                None => self.unrepresentable(at, format!("{integer} is too large")),
             },
-            // What JSON has no form for has letters other than an exponent's.
+            // Floats that JSON cannot represent have letters other than an exponent's.
             DeValue::Float(float) if float.as_str().contains(['n', 'i']) => {
-                self.formless(at, format!("JSON has no {float}"));
+                self.unrepresentable(at, format!("JSON has no {float}"));
             }
             DeValue::Float(float) => self.json += float.as_str().trim_start_matches('+'),
             DeValue::Datetime(date) => {
-                self.formless(at, format!("JSON has no dates; write \"{date}\""))
+                self.unrepresentable(at, format!("JSON has no dates; write \"{date}\""))
             }
             DeValue::Array(elements) => {
                 self.json.push('[');
@@ -94,9 +95,9 @@ impl Transcript {
         }
     }
 
-    fn formless(&mut self, at: usize, why: String) {
+    fn unrepresentable(&mut self, at: usize, why: String) {
         self.json += "null";
-        self.formless.push((at, why));
+        self.unrepresentable.push((at, why));
     }
 
     fn text(&mut self, text: &str) {

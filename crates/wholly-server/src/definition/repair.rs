@@ -1,43 +1,43 @@
-//! A definition's text with something sound in place of what cannot be read, so that the rest of
-//! it can be checked, too.
+//! A definition's text with valid stand-ins for its unreadable parts, so that the rest of it can be
+//! checked, too.
 
 use serde_json::value::RawValue;
 use wholly_core::saga::{Problem, Segment};
 
 use super::json::{members, offset};
-use super::shape::{Found, Wrong};
+use super::shape::{Violation, ViolationKind};
 
-/// What a text says apart from what is wrong with its shape.
-pub struct Mended {
+/// A definition's text whose shape is valid.
+pub struct RepairedText {
     pub text: String,
-    /// Where it says what its author did not.
-    doubtful: Vec<Vec<Segment>>,
+    /// The places of the stand-ins.
+    stand_ins: Vec<Vec<Segment>>,
 }
 
-impl Mended {
-    /// Mends what was found in a text.
-    pub fn of(text: &str, found: &[Found<'_>]) -> Self {
-        let mut mended = Self { text: String::new(), doubtful: Vec::new() };
+impl RepairedText {
+    /// Puts a stand-in in place of each violation.
+    pub fn of(text: &str, found: &[Violation<'_>]) -> Self {
+        let mut repaired = Self { text: String::new(), stand_ins: Vec::new() };
         let mut edits: Vec<Edit> =
-            found.iter().filter_map(|found| mended.edit(text, found)).collect();
+            found.iter().filter_map(|found| repaired.edit(text, found)).collect();
         edits.sort();
-        // Of an object without members, all that is missing is mended by one stand-in.
+        // Of an object without members, one stand-in repairs all that is missing.
         edits.dedup();
         let mut done = 0;
         for Edit { from, to, instead } in edits {
-            mended.text += text.get(done..from).unwrap_or_default();
-            mended.text += &instead;
+            repaired.text += text.get(done..from).unwrap_or_default();
+            repaired.text += &instead;
             done = to;
         }
-        mended.text += text.get(done..).unwrap_or_default();
-        mended
+        repaired.text += text.get(done..).unwrap_or_default();
+        repaired
     }
 
-    /// Whether a problem of the mended text may come from a stand-in alone.
+    /// True if a problem of the repaired text may come from a stand-in alone.
     pub fn may_have_caused(&self, problem: &Problem) -> bool {
-        self.doubtful.iter().any(|doubtful| {
-            problem.at.starts_with(doubtful)
-                || match of_step(doubtful).as_deref() {
+        self.stand_ins.iter().any(|stand_ins| {
+            problem.at.starts_with(stand_ins)
+                || match of_step(stand_ins).as_deref() {
                     Some([]) => is_of_names(&problem.at) || is_of_sides(&problem.at),
                     Some(["name"]) => is_of_names(&problem.at),
                     Some(["pivot"]) => is_of_sides(&problem.at),
@@ -46,30 +46,30 @@ impl Mended {
         })
     }
 
-    fn edit(&mut self, text: &str, found: &Found<'_>) -> Option<Edit> {
+    fn edit(&mut self, text: &str, found: &Violation<'_>) -> Option<Edit> {
         let from = offset(text, found.part);
         let to = from + found.part.get().len();
         let mut at = found.problem.at.clone();
-        let edit = match found.wrong {
-            // It is not looked at.
-            Wrong::Unknown => return None,
-            Wrong::Value => Edit { from, to, instead: stand_in(&at, from) },
-            Wrong::Twice => Edit { from, to, instead: "\"\"".to_owned() },
-            Wrong::Missing(_) if is_empty(found.part) => {
+        let edit = match found.kind {
+            // An unknown member is ignored.
+            ViolationKind::Unknown => return None,
+            ViolationKind::Value => Edit { from, to, instead: stand_in(&at, from) },
+            ViolationKind::Twice => Edit { from, to, instead: "\"\"".to_owned() },
+            ViolationKind::Missing(_) if is_empty(found.part) => {
                 Edit { from, to, instead: stand_in(&at, from) }
             }
-            Wrong::Missing(name) => {
+            ViolationKind::Missing(name) => {
                 at.push(name.into());
                 let instead = format!("{name:?}:{},", stand_in(&at, from));
                 Edit { from: from + 1, to: from + 1, instead }
             }
         };
-        self.doubtful.push(at);
+        self.stand_ins.push(at);
         Some(edit)
     }
 }
 
-/// What stands where the text said something else.
+/// The replacement of a part of the text.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Edit {
     from: usize,
@@ -81,7 +81,7 @@ fn is_empty(object: &RawValue) -> bool {
     members(object).is_some_and(|members| members.is_empty())
 }
 
-/// Something sound for this place of a definition. No two have the same name.
+/// A valid stand-in for this place of a definition. No two have the same name.
 fn stand_in(at: &[Segment], byte: usize) -> String {
     let name = format!("\"stand-in-{byte}\"");
     match (at, of_step(at).as_deref()) {
@@ -109,12 +109,12 @@ fn member(segment: &Segment) -> &str {
     }
 }
 
-/// Whether a problem there may be that a step is not found by its name.
+/// True if a problem there may be that a step is not found by its name.
 fn is_of_names(at: &[Segment]) -> bool {
     matches!(of_step(at).as_deref(), Some(["after" | "payload", ..]))
 }
 
-/// Whether a problem there may be of where a step is from the pivot.
+/// True if a problem there may be the step's side of the pivot.
 fn is_of_sides(at: &[Segment]) -> bool {
     matches!(of_step(at).as_deref(), Some([] | ["compensation" | "pivot"] | ["retry", "tries"]))
 }
