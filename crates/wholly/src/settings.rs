@@ -42,7 +42,7 @@ pub struct Settings {
     ///
     /// [`Slots::with_in_flight_limit`]: crate::Slots::with_in_flight_limit
     pub in_flight_limit_per_participant: Option<usize>,
-    /// How long [`execute`](crate::TwoPhase::execute) waits past the deadline for a transaction
+    /// How long [`execute`](crate::Submission::execute) waits past the deadline for a transaction
     /// to settle.
     pub patience: Duration,
     /// How long what has settled is kept.
