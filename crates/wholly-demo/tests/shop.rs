@@ -479,12 +479,3 @@ async fn the_stock_to_start_with_counts_only_for_a_new_database() {
     let inventory = Service::start(ServiceKind::Inventory, directory.path(), opening_stock()).await;
     assert_eq!(inventory.books().await["stock"], json!({ "item1": line(1_000_000, 0) }));
 }
-
-#[test]
-fn a_services_name_is_read_back() {
-    for kind in ServiceKind::ALL {
-        assert_eq!(kind.to_string().parse::<ServiceKind>(), Ok(kind));
-    }
-    let error = "Order".parse::<ServiceKind>().unwrap_err();
-    assert!(error.to_string().contains("order, payment and inventory"), "{error}");
-}

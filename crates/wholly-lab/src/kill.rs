@@ -17,10 +17,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use rustix::process::{Signal, getpid, kill_process};
 use wholly::log::{Log, intercept_appends};
 use wholly::{Answer, Call, Participant};
 
+use wholly_demo::fleet::name_of;
 use wholly_demo::random::{Random, fresh_seed};
 
 /// The point at which a process kills itself.
@@ -35,7 +37,7 @@ pub struct KillAt {
 }
 
 /// On which side of what happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum When {
     /// It has not begun.
     Before,
@@ -46,7 +48,7 @@ pub enum When {
 }
 
 /// An event in a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum What {
     /// A batch is appended to the log.
     Append,
@@ -83,10 +85,8 @@ impl FromStr for KillAt {
 fn parse(text: &str) -> Option<KillAt> {
     let (point, which) = text.split_once(':')?;
     let (when, what) = point.split_once('-')?;
-    let when =
-        [When::Before, When::During, When::After].into_iter().find(|w| w.as_str() == when)?;
-    let all = [What::Append, What::Call, What::Commit];
-    let what = all.into_iter().find(|w| w.as_str() == what)?;
+    let when = When::from_str(when, false).ok()?;
+    let what = What::from_str(what, false).ok()?;
     if what == What::Commit && when != When::After {
         return None;
     }
@@ -101,30 +101,10 @@ fn parse(text: &str) -> Option<KillAt> {
 
 impl fmt::Display for KillAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}:", self.when.as_str(), self.what.as_str())?;
+        write!(f, "{}-{}:", name_of(&self.when), name_of(&self.what))?;
         match &self.which {
             Which::Nth(nth) => write!(f, "{nth}"),
             Which::Named(name) => f.write_str(name),
-        }
-    }
-}
-
-impl When {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Before => "before",
-            Self::During => "during",
-            Self::After => "after",
-        }
-    }
-}
-
-impl What {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Append => "append",
-            Self::Call => "call",
-            Self::Commit => "commit",
         }
     }
 }

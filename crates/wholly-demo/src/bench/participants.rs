@@ -1,6 +1,8 @@
 //! A participant in process that does nothing, so that what is measured is Wholly.
 
-use wholly::{Answer, Call, Participant};
+use wholly::{Answer, Builder, Call, Participant};
+
+use super::error::BenchError;
 
 /// A saga's operation of this name is refused.
 pub const REFUSED: &str = "refuse";
@@ -31,4 +33,10 @@ impl Participant for Idle {
     async fn compensate(&self, _: Call) -> Answer {
         Answer::Done
     }
+}
+
+/// Gives a coordinator such participants, of these names.
+pub fn idle(names: Vec<String>) -> impl FnOnce(Builder) -> Result<Builder, BenchError> {
+    let add = |builder: Builder, name: String| builder.participant(&name, Idle);
+    move |builder| Ok(names.into_iter().fold(builder, add))
 }

@@ -4,12 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
+use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -77,12 +76,8 @@ struct Asked {
 async fn place<S: ShopStore>(
     State(desk): State<Desk<S>>,
     Query(asked): Query<Asked>,
-    body: Bytes,
+    Json(order): Json<Ordered>,
 ) -> Response {
-    let order: Ordered = match serde_json::from_slice(&body) {
-        Ok(order) => order,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
     let id = order.order_id.clone();
     // Before the order is there, so that its end cannot be missed.
     let ended = asked.wait_ms.map(|wait| (desk.waiting.wait_for(&id), Duration::from_millis(wait)));

@@ -72,8 +72,7 @@ impl Work for Orders {
             Regime::TwoPhase | Regime::Saga => self.client.submission(&order),
             Regime::NoCoordination | Regime::Choreography => order.input(),
         };
-        let reply = self.http.post(&self.url, &body).await;
-        match reply.map_err(|why| BenchError::BareCall { why: why.to_string() })? {
+        match self.http.post(&self.url, &body).await? {
             Reply { status: 200, body, .. } if is_done(&body) => Ok(()),
             other => Err(BenchError::BareCall { why: format!("{other:?}") }),
         }

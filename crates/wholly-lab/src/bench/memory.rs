@@ -9,11 +9,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wholly::{Coordinator, Settings, Slots, SqliteLog};
 
-use super::participants::{Calls, Waiting};
+use super::participants::{Calls, Counting};
 use wholly_demo::bench::common::{Common, Transactions, resident_bytes};
 use wholly_demo::bench::error::BenchError;
 use wholly_demo::bench::load::Work;
-use wholly_demo::bench::report::mebibytes;
+use wholly_demo::bench::report::memory;
 
 /// Long enough that nothing is given up while it is measured.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -50,7 +50,7 @@ impl Memory {
         let log = SqliteLog::at(directory.path().join("memory.db")).create_if_missing();
         let mut builder = Coordinator::builder(log).settings(settings);
         for name in common.names() {
-            let waiting = Waiting { calls: calls.clone(), let_go: let_go.clone() };
+            let waiting = Counting { calls: calls.clone(), let_go: let_go.clone() };
             // Slots for all: none waits its turn instead of its answer.
             builder = builder.participant_with(&name, waiting, Slots::new(Slots::LIMIT, 64)?);
         }
@@ -75,11 +75,8 @@ impl Memory {
 
 impl fmt::Display for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |bytes: Option<u64>| {
-            bytes.map_or_else(|| "unknown".to_owned(), |bytes| mebibytes(bytes as f64))
-        };
         writeln!(f, "memory: {} transactions in flight\n", self.transactions)?;
-        writeln!(f, "{:22} {:>10}", "idle", text(self.idle_bytes))?;
-        write!(f, "{:22} {:>10}", "in flight", text(self.resident_bytes))
+        writeln!(f, "{:22} {:>10}", "idle", memory(self.idle_bytes))?;
+        write!(f, "{:22} {:>10}", "in flight", memory(self.resident_bytes))
     }
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::sync::watch;
 use wholly::{Coordinator, SqliteLog};
 
 use super::made::{self, Made};
 use super::participants::{Calls, Counting};
 use wholly_demo::bench::common::{Common, resident_bytes};
 use wholly_demo::bench::error::BenchError;
-use wholly_demo::bench::report::mebibytes;
+use wholly_demo::bench::report::memory;
 
 /// The time of a start on a log with many transactions in doubt, until each is on its way.
 ///
@@ -51,9 +52,11 @@ impl Recovery {
         tokio::task::spawn_blocking(making).await??;
 
         let calls = Arc::new(Calls::default());
+        let (_go, let_go) = watch::channel(true);
         let mut builder = Coordinator::builder(SqliteLog::at(&path));
         for name in common.names() {
-            builder = builder.participant(&name, Counting(calls.clone()));
+            builder = builder
+                .participant(&name, Counting { calls: calls.clone(), let_go: let_go.clone() });
         }
         let begun = Instant::now();
         let coordinator = builder.start().await?;
@@ -79,10 +82,7 @@ impl fmt::Display for Recovered {
         writeln!(f, "recovery: {} transactions in doubt\n", self.transactions)?;
         writeln!(f, "{:22} {:>8.2} s", "read", self.read_seconds)?;
         writeln!(f, "{:22} {:>8.2} s", "on their way", self.on_their_way_seconds)?;
-        write!(f, "{:22} {:>8.2} s", "settled", self.settled_seconds)?;
-        match self.resident_bytes {
-            Some(bytes) => write!(f, "\n{:22} {:>10}", "memory", mebibytes(bytes as f64)),
-            None => Ok(()),
-        }
+        writeln!(f, "{:22} {:>8.2} s", "settled", self.settled_seconds)?;
+        write!(f, "{:22} {:>10}", "memory", memory(self.resident_bytes))
     }
 }

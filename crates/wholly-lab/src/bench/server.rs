@@ -9,7 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::relay;
-use super::served::{Submitting, transaction};
+use super::served::{Served, Submitting, transaction};
 use wholly_demo::bench::bare_calls::Plan;
 use wholly_demo::bench::bare_participant::BareParticipant;
 use wholly_demo::bench::common::Common;
@@ -17,7 +17,6 @@ use wholly_demo::bench::error::BenchError;
 use wholly_demo::bench::load::Load;
 use wholly_demo::bench::report::{Comparison, Figures, Named};
 use wholly_demo::bench::shape::Shape;
-use wholly_demo::process::Process;
 
 /// A token that may submit, and what the configuration keeps of it. It opens nothing but a server
 /// that lives as long as a round, on loopback.
@@ -116,15 +115,10 @@ impl Server {
             _ => (wholly, self.configure(between, urls, directory.path())?),
         };
         let log_filter = if between == Between::PlainWholly { "off" } else { "info" };
-        let mut process =
-            Process::start(program, "server", &arguments, directory.path(), log_filter)?;
-        let line = process.line().await.unwrap_or_default();
-        let Some(at) = line.find("http://") else {
-            return Err(BenchError::Participant { why: process.last_words() });
-        };
-        let work = Submitting::at(line[at..].trim_end(), self.body()?, Some(TOKEN));
-        let run = self.load.run(Arc::new(work), || process.processor_time()).await?;
-        Ok(Figures::of_process(&run, process.resident_bytes()))
+        let server = Served::run(program, &arguments, directory.path(), log_filter).await?;
+        let work = Arc::new(Submitting::at(&server.url(""), self.body()?, Some(TOKEN)));
+        let run = self.load.run(work, || server.process.processor_time()).await?;
+        Ok(Figures::of_process(&run, server.process.resident_bytes()))
     }
 
     /// The calls that a transaction needs.

@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::events::{Streams, Topic};
 use super::listener::Listener;
+use super::plan;
 use super::told::{Moment, Testimony, Told};
-use crate::torture::rounds;
 use wholly_demo::client::{Http, NoAnswer, Reply};
 use wholly_demo::fleet::{Fleet, PATIENCE, Role, Transaction, eventually};
 use wholly_demo::order::Order;
@@ -177,7 +177,7 @@ impl Client {
             if self.shared.stop.load(Ordering::SeqCst) {
                 break;
             }
-            let order = rounds::draw(format!("{client}-{number}"), &mut self.random);
+            let order = plan::order(format!("{client}-{number}"), &mut self.random);
             self.order(&order).await;
             self.shared.ended.send_modify(|ended| *ended += 1);
         }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::TortureError;
 use wholly_demo::client::{Http, Reply};
-use wholly_demo::fleet::{Fleet, Role};
+use wholly_demo::fleet::{Fleet, FleetError, Role};
 use wholly_demo::order::Order;
 use wholly_demo::shop::ServiceKind;
 
@@ -72,7 +72,7 @@ impl Clients {
         let all = taken.wait_for(|taken| *taken >= self.shared.orders);
         match tokio::time::timeout(PATIENCE, all).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(TortureError::Late("every order is taken".to_owned())),
+            _ => Err(FleetError::Late("every order is taken".to_owned()).into()),
         }
     }
 
