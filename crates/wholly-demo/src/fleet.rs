@@ -393,10 +393,8 @@ impl Fleet {
 
     /// Fills the disk of a process, so that its files may have no more than this, or frees it.
     pub fn files_may_have(&self, role: Role, bytes: Option<u64>) -> Result<(), FleetError> {
-        let process = self.processes.get(&role);
-        process
-            .map_or(Ok(()), |process| process.files_may_have(bytes))
-            .map_err(system("limit a process"))
+        let limited = self.processes.get(&role).map_or(Ok(()), |one| one.files_may_have(bytes));
+        limited.map_err(system("limit a process"))
     }
 
     /// The end of what a process wrote to its standard error.

@@ -1,6 +1,6 @@
 //! A participant in process that does nothing, so that what is measured is Wholly.
 
-use wholly::{Answer, Builder, Call, Participant};
+use wholly::{Answer, Builder, Call, HttpParticipant, Participant};
 
 use super::error::BenchError;
 
@@ -8,7 +8,7 @@ use super::error::BenchError;
 pub const REFUSED: &str = "refuse";
 
 /// Says yes to everything else, at once.
-pub struct Idle;
+struct Idle;
 
 impl Participant for Idle {
     async fn prepare(&self, _: Call) -> Answer {
@@ -35,8 +35,16 @@ impl Participant for Idle {
     }
 }
 
-/// Gives a coordinator such participants, of these names.
-pub fn idle(names: Vec<String>) -> impl FnOnce(Builder) -> Result<Builder, BenchError> {
-    let add = |builder: Builder, name: String| builder.participant(&name, Idle);
-    move |builder| Ok(names.into_iter().fold(builder, add))
+/// Gives a coordinator participants of these names: at these URLs or, where there are none, idle.
+///
+/// # Errors
+/// When a URL is not valid.
+pub fn add(mut builder: Builder, names: &[String], urls: &[String]) -> Result<Builder, BenchError> {
+    for (nth, name) in names.iter().enumerate() {
+        builder = match urls.get(nth) {
+            Some(url) => builder.participant(name, HttpParticipant::at(url)?),
+            None => builder.participant(name, Idle),
+        };
+    }
+    Ok(builder)
 }

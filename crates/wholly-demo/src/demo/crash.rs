@@ -4,8 +4,8 @@ use wholly_core::wire::Operation;
 
 use super::teller::Teller;
 use super::{
-    Placing, StoryError, answer, check, decision, ensure, go_on, place, saga, told, withheld,
-    withhold,
+    Placing, StoryError, answer, answers, check, decision, ensure, go_on, place, saga, told,
+    withheld, withhold,
 };
 use crate::fleet::{Books, Fleet, Layout, PATIENCE, Role, Transaction};
 use crate::order::Order;
@@ -40,9 +40,7 @@ async fn before_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<(), S
     fleet.run(Role::Coordinator).await?;
     teller.event("coordinator", "starts", "its log knows the order, and no decision")?;
     decision(teller, fleet, "aborted").await?;
-    for kind in ServiceKind::ALL {
-        answer(teller, fleet, kind, Operation::Abort).await?;
-    }
+    answers(teller, fleet, &ServiceKind::ALL, Operation::Abort).await?;
     told(teller, placed, "aborted").await?;
     check(teller, fleet, &Books::after(&opening_stock(), [])).await?;
     teller.right("nothing happened, and nothing is held: the order may be placed anew")?;
@@ -70,9 +68,7 @@ async fn after_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<Order,
     fleet.run(Role::Coordinator).await?;
     teller.event("coordinator", "starts", "its log knows the decision")?;
     decision(teller, fleet, "committed").await?;
-    for kind in ServiceKind::ALL {
-        answer(teller, fleet, kind, Operation::Commit).await?;
-    }
+    answers(teller, fleet, &ServiceKind::ALL, Operation::Commit).await?;
     told(teller, placed, "committed").await?;
     check(teller, fleet, &Books::after(&opening_stock(), [&order])).await?;
     teller.right("what was decided happened, everywhere and once")?;
@@ -89,9 +85,7 @@ async fn while_prepared(
     let order = patient("ORD103", "item2", 1, 300);
     let placed = until_prepared(teller, fleet, &order).await?;
     let transaction = decision(teller, fleet, "committed").await?;
-    for kind in [ServiceKind::Order, ServiceKind::Payment] {
-        answer(teller, fleet, kind, Operation::Commit).await?;
-    }
+    answers(teller, fleet, &[ServiceKind::Order, ServiceKind::Payment], Operation::Commit).await?;
     withheld(fleet, Inventory, COMMIT).await?;
     fleet.kill(Role::Service(Inventory));
     teller.killed("inventory", "it had voted yes, and had not committed")?;
@@ -122,9 +116,7 @@ async fn until_prepared(
     order: &Order,
 ) -> Result<Placing, StoryError> {
     let placed = place(fleet, order);
-    for kind in ServiceKind::ALL {
-        answer(teller, fleet, kind, Operation::Prepare).await?;
-    }
+    answers(teller, fleet, &ServiceKind::ALL, Operation::Prepare).await?;
     Ok(placed)
 }
 

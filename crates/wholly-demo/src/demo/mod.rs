@@ -162,6 +162,20 @@ async fn answer(
     Ok(answered)
 }
 
+/// The answers of these services, one after the other.
+async fn answers(
+    teller: &Teller,
+    fleet: &mut Fleet,
+    kinds: &[ServiceKind],
+    operation: Operation,
+) -> Result<Vec<Said>, StoryError> {
+    let mut said = Vec::new();
+    for &kind in kinds {
+        said.push(answer(teller, fleet, kind, operation).await?.said);
+    }
+    Ok(said)
+}
+
 async fn heard(
     fleet: &mut Fleet,
     kind: ServiceKind,

@@ -7,12 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::TortureError;
-use wholly_demo::client::{Http, Reply};
 use wholly_demo::fleet::{Fleet, FleetError, Role};
-use wholly_demo::order::Order;
+use wholly_demo::order::{Order, ask_until};
 use wholly_demo::shop::ServiceKind;
 
 const CLIENTS: usize = 8;
@@ -37,7 +35,6 @@ pub(super) struct Told {
 }
 
 struct Shared {
-    http: Http,
     url: String,
     to_place: Mutex<VecDeque<Order>>,
     to_await: Mutex<VecDeque<Order>>,
@@ -50,7 +47,6 @@ struct Shared {
 impl Clients {
     pub(super) fn start(fleet: &Fleet, orders: &[Order], all_at_once: bool) -> Self {
         let shared = Arc::new(Shared {
-            http: Http::default(),
             url: fleet.url(Role::Service(ServiceKind::Order), "/orders"),
             to_place: Mutex::new(orders.iter().cloned().collect()),
             to_await: Mutex::default(),
@@ -118,22 +114,10 @@ impl Shared {
 
     /// Asks until there is one of these answers.
     async fn ask(&self, order: &Order, query: &str, enough: &[u16]) -> Result<String, String> {
-        let (url, input) = (format!("{}{query}", self.url), order.input());
-        let give_up = Instant::now() + PATIENCE;
-        let mut turn = tokio::time::interval(Duration::from_millis(10));
-        loop {
-            turn.tick().await;
-            let answer = self.http.post(&url, &input).await;
-            match answer {
-                Ok(Reply { status, ref body, .. }) if enough.contains(&status) => {
-                    return Ok(body["status"].as_str().unwrap_or_default().to_owned());
-                }
-                // It is down, or has not done it yet: later.
-                Err(_) | Ok(Reply { status: 202 | 503, .. }) if Instant::now() < give_up => {}
-                other => return Err(format!("order {} was answered {other:?}", order.id)),
-            }
-            lock(&self.told).retries += 1;
-        }
+        let url = format!("{}{query}", self.url);
+        let (answer, retries) = ask_until(&url, order, enough, PATIENCE).await?;
+        lock(&self.told).retries += retries;
+        Ok(answer["status"].as_str().unwrap_or_default().to_owned())
     }
 }
 
