@@ -31,7 +31,8 @@ impl Service {
         let address = listener.local_addr().unwrap();
         let database = directory.join(format!("{kind}.db"));
         let serving = tokio::spawn(async move {
-            shop::serve(kind, listener, &database, stock).await.unwrap();
+            let routes = shop::router(kind, &database, stock).await.unwrap();
+            axum::serve(listener, routes).await.unwrap();
         });
         Self { kind, address, serving }
     }

@@ -14,7 +14,7 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use clap::ValueEnum;
@@ -23,6 +23,7 @@ use wholly::log::{Log, intercept_appends};
 use wholly::{Answer, Call, Participant};
 
 use wholly_demo::fleet::name_of;
+use wholly_demo::process::lock;
 use wholly_demo::random::{Random, fresh_seed};
 
 /// The point at which a process kills itself.
@@ -177,7 +178,7 @@ impl Killer {
         match here {
             Some(When::Before) => kill(),
             Some(When::During) => {
-                let took = *self.took.lock().unwrap_or_else(PoisonError::into_inner);
+                let took = *lock(&self.took);
                 let moment = Random::seeded(fresh_seed()).moment(took);
                 std::thread::spawn(move || {
                     std::thread::sleep(moment);
@@ -194,7 +195,7 @@ impl Killer {
         if here.is_some() {
             kill();
         }
-        *self.took.lock().unwrap_or_else(PoisonError::into_inner) = begun.elapsed();
+        *lock(&self.took) = begun.elapsed();
     }
 }
 

@@ -1,7 +1,7 @@
 //! The desk, which takes orders from clients and tells those who wait how they ended.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::extract::{Query, State};
@@ -19,6 +19,7 @@ use wholly_participant::http::problem;
 use super::Ordered;
 use super::process::Told;
 use super::store::{Begun, ShopStore};
+use crate::process::lock;
 use crate::shop::json;
 
 /// The desk of the order service.
@@ -45,13 +46,9 @@ pub(super) struct Waiting(Arc<Mutex<HashMap<String, Vec<Answer>>>>);
 type Answer = oneshot::Sender<&'static str>;
 
 impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Answer>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn wait_for(&self, order: &str) -> oneshot::Receiver<&'static str> {
         let (sender, receiver) = oneshot::channel();
-        self.lock().entry(order.to_owned()).or_default().push(sender);
+        lock(&self.0).entry(order.to_owned()).or_default().push(sender);
         receiver
     }
 
@@ -62,7 +59,7 @@ impl Waiting {
             Some("OrderCancelled") => "cancelled",
             _ => return,
         };
-        let waiting = self.lock().remove(ended.event.correlation.as_str());
+        let waiting = lock(&self.0).remove(ended.event.correlation.as_str());
         // Who has hung up need not know.
         waiting.into_iter().flatten().for_each(|client| _ = client.send(status));
     }
@@ -94,7 +91,7 @@ async fn place<S: ShopStore>(
     let status = match (ended, begun) {
         (_, Begun::There(status)) if status != "created" => {
             // It ended before: nobody will be told of that any more.
-            desk.waiting.lock().remove(&id);
+            lock(&desk.waiting.0).remove(&id);
             status
         }
         (Some((ended, wait)), _) => match tokio::time::timeout(wait, ended).await {

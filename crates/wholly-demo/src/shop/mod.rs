@@ -33,11 +33,9 @@ use axum::extract::{Path as InPath, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use rusqlite::{Connection, Transaction};
 use serde_json::Value;
-use tokio::net::TcpListener;
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
 use wholly_participant::http::{InvalidOperations, problem};
@@ -103,31 +101,12 @@ pub enum ServeError {
     Tables(#[from] TransactionError),
     #[error(transparent)]
     Operations(#[from] InvalidOperations),
-    #[error("the service can take no more connections: {0}")]
-    Listen(#[from] std::io::Error),
 }
 
-/// Serves until the future is dropped. It may be killed at any time: everything that it answered
-/// is in the database.
+/// All routes of the service. It may be killed at any time: everything that it answered is in the
+/// database.
 ///
 /// `stock` is what the inventory starts with where the database is new; others ignore it.
-///
-/// # Errors
-/// See [`ServeError`].
-pub async fn serve(
-    kind: ServiceKind,
-    listener: TcpListener,
-    database: &Path,
-    stock: Stock,
-) -> Result<(), ServeError> {
-    let routes = router(kind, database, stock).await?;
-    // Answers are small and waited for: sent at once, not gathered into larger packets. Where that
-    // cannot be set they are only slower.
-    let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
-    Ok(axum::serve(listener, routes).await?)
-}
-
-/// All routes of the service.
 ///
 /// # Errors
 /// See [`ServeError`].

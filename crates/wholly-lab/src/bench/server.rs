@@ -61,28 +61,16 @@ enum Ceiling {
     Plain,
 }
 
-/// The server between a client and the participants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Between {
-    Wholly,
-    PlainWholly,
-    Bare,
-}
-
 impl Server {
     pub async fn run(self, wholly: &Path) -> Result<Comparison, BenchError> {
         let directory = self.common.directory()?;
         let names = self.common.names();
         let processes = BareParticipant::start_all(&names, directory.path()).await?;
         let urls: Vec<_> = processes.iter().map(|process| process.url.clone()).collect();
-        let beside = match self.ceiling {
-            Ceiling::Bare => Between::Bare,
-            Ceiling::Plain => Between::PlainWholly,
-        };
         let (mut subject, mut ceiling) = (Vec::new(), Vec::new());
         for _ in 0..self.load.rounds {
-            subject.push(self.round(wholly, Between::Wholly, &urls, &directory).await?);
-            ceiling.push(self.round(wholly, beside, &urls, &directory).await?);
+            subject.push(self.round(wholly, None, &urls, &directory).await?);
+            ceiling.push(self.round(wholly, Some(self.ceiling), &urls, &directory).await?);
         }
         let name = match self.ceiling {
             Ceiling::Bare => "bare server",
@@ -103,18 +91,18 @@ impl Server {
     async fn round(
         &self,
         wholly: &Path,
-        between: Between,
+        ceiling: Option<Ceiling>,
         urls: &[String],
         directory: &TempDir,
     ) -> Result<Figures, BenchError> {
         // A log of its own for each round.
         let directory = tempfile::tempdir_in(directory.path())?;
         let this_program = std::env::current_exe()?;
-        let (program, arguments) = match between {
-            Between::Bare => (this_program.as_path(), relay::arguments(&self.plan(urls)?)?),
-            _ => (wholly, self.configure(between, urls, directory.path())?),
+        let (program, arguments) = match ceiling {
+            Some(Ceiling::Bare) => (this_program.as_path(), relay::arguments(&self.plan(urls)?)?),
+            _ => (wholly, self.configure(ceiling, urls, directory.path())?),
         };
-        let log_filter = if between == Between::PlainWholly { "off" } else { "info" };
+        let log_filter = if ceiling == Some(Ceiling::Plain) { "off" } else { "info" };
         let server = Served::run(program, &arguments, directory.path(), log_filter).await?;
         let work = Arc::new(Submitting::at(&server.url(""), self.body()?, Some(TOKEN)));
         let run = self.load.run(work, || server.process.processor_time()).await?;
@@ -136,12 +124,12 @@ impl Server {
     /// Writes what the server needs; the arguments that start it.
     fn configure(
         &self,
-        between: Between,
+        ceiling: Option<Ceiling>,
         urls: &[String],
         directory: &Path,
     ) -> Result<Vec<String>, BenchError> {
         let mut config = String::new();
-        if between == Between::Wholly {
+        if ceiling.is_none() {
             let _ = write!(
                 config,
                 "[[tokens]]\nname = \"bench\"\nsha256 = \"{TOKEN_SHA256}\"\nroles = [\"submit\"]\n"

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::Method;
@@ -19,6 +19,7 @@ use super::told::{Moment, Testimony, Told};
 use wholly_demo::client::{Http, NoAnswer, Reply};
 use wholly_demo::fleet::{Fleet, PATIENCE, Role, Transaction, eventually};
 use wholly_demo::order::Order;
+use wholly_demo::process::lock;
 use wholly_demo::random::Random;
 
 const CLIENTS: u64 = 12;
@@ -78,9 +79,9 @@ impl Clients {
         let tasks = (0..CLIENTS).map(client).collect();
         // One from the first event on, the others from when they come.
         let topics = [(Topic::All, true), (Topic::All, false), (Topic::OfPattern("saga"), false)];
-        let listen = |(topic, all)| {
+        let listen = |(topic, all): (Topic, bool)| {
             let random = Random::seeded(random.next());
-            tokio::spawn(Listener::to_all(&shared, random, topic, all).listen_on())
+            tokio::spawn(Listener::new(&shared, random, topic, all.then_some(0)).listen_on())
         };
         let listeners = topics.map(listen).into();
         Self { shared, tasks, listeners }
@@ -137,7 +138,7 @@ impl Clients {
 
 impl Shared {
     pub(super) fn keep<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
-        change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut lock(&self.kept))
     }
 
     fn transactions(&self) -> String {
@@ -193,7 +194,8 @@ impl Client {
         }
         if self.random.below(3) == 0 {
             let random = Random::seeded(self.random.next());
-            Listener::to_one(&self.shared, random, &id).until_settled(give_up).await;
+            let topic = Topic::One(id.clone());
+            Listener::new(&self.shared, random, topic, Some(0)).until_settled(give_up).await;
         }
         while Instant::now() < give_up {
             self.pause().await;

@@ -22,6 +22,7 @@ mod told;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use clap::ValueEnum;
 use serde_json::Value;
 
 use super::check::{self, Ledger};
@@ -31,7 +32,7 @@ use crate::staged;
 use clients::{Clients, Kept, Stayed};
 use plan::{Fault, Round};
 use told::Told;
-use wholly_demo::fleet::{Fleet, FleetError, Layout, PATIENCE, Role, Transaction};
+use wholly_demo::fleet::{Fleet, FleetError, Layout, PATIENCE, Role, Transaction, name_of};
 use wholly_demo::network::Weather;
 use wholly_demo::order::Placed;
 use wholly_demo::random::Random;
@@ -78,12 +79,7 @@ impl Plant {
     }
 
     fn wrong(self) -> Option<Wrong> {
-        match self {
-            Self::OnlySaysSo => Some(Wrong::OnlySaysSo),
-            Self::DoesItTwice => Some(Wrong::DoesItTwice),
-            Self::ForgetsAborts => Some(Wrong::ForgetsAborts),
-            _ => None,
-        }
+        Wrong::from_str(&name_of(&self), false).ok()
     }
 
     /// Without a barrier it matters what overtakes what.

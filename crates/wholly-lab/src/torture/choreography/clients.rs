@@ -2,7 +2,7 @@
 //! end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::TortureError;
 use wholly_demo::fleet::{Fleet, FleetError, Role};
 use wholly_demo::order::{Order, ask_until};
+use wholly_demo::process::lock;
 use wholly_demo::shop::ServiceKind;
 
 const CLIENTS: usize = 8;
@@ -123,8 +124,4 @@ impl Shared {
 
 fn pop(orders: &Mutex<VecDeque<Order>>) -> Option<Order> {
     lock(orders).pop_front()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
