@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
@@ -28,6 +28,8 @@ pub struct Reply {
     pub body: Value,
     /// The header `Retry-After`, where it is a number of seconds.
     pub retry_after: Option<Duration>,
+    /// All headers.
+    pub headers: HeaderMap,
 }
 
 /// There was no answer: the process is down, or went down over it.
@@ -131,5 +133,5 @@ async fn whole(response: Response<Incoming>) -> Result<Reply, String> {
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
     let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok());
     let retry_after = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-    Ok(Reply { status: head.status.as_u16(), body, retry_after })
+    Ok(Reply { status: head.status.as_u16(), body, retry_after, headers: head.headers })
 }

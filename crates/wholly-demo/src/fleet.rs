@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use rustix::process::Signal;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -98,38 +99,17 @@ pub struct StandIn {
 /// Why a process cannot be started or asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum FleetError {
-    /// The operating system refused something.
     #[error("cannot {what}: {why}")]
-    System {
-        /// The request that was refused.
-        what: &'static str,
-        /// Its reason.
-        why: io::Error,
-    },
-    /// A process ended, or said nothing.
+    System { what: &'static str, why: io::Error },
     #[error("the {name} did not start; it said: {last_words}")]
-    NotReady {
-        /// Which one.
-        name: &'static str,
-        /// The end of its messages.
-        last_words: String,
-    },
-    /// A process gave no answer.
+    NotReady { name: &'static str, last_words: String },
     #[error(transparent)]
     NoAnswer(#[from] NoAnswer),
-    /// A process gave an answer that it must not give.
     #[error("{url} answered {status}: {body}")]
-    Unexpected {
-        /// The URL that was asked.
-        url: String,
-        /// The status of the answer.
-        status: u16,
-        /// The answer.
-        body: Value,
-    },
-    /// Something did not happen in time.
-    #[error("this did not happen within {PATIENCE:?}: {0}")]
+    Unexpected { url: String, status: u16, body: Value },
+    #[error("this did not happen in time: {0}")]
     Late(String),
 }
 
@@ -294,11 +274,11 @@ impl Fleet {
     fn service(&self, kind: ServiceKind) -> Vec<String> {
         let port = format!("--port={}", self.ports[&Role::Service(kind)]);
         let way = |kind| self.ways[&Role::Service(kind)].to_string();
-        let mut arguments = match self.layout.flow.and_then(|flow| flow.to_possible_value()) {
+        let mut arguments = match self.layout.flow {
             None => vec!["shop-service".to_owned()],
             Some(flow) => vec![
                 "shop-by-events".to_owned(),
-                format!("--flow={}", flow.get_name()),
+                format!("--flow={}", name_of(&flow)),
                 format!("--ports={}", ServiceKind::ALL.map(way).join(",")),
             ],
         };
@@ -413,10 +393,8 @@ impl Fleet {
 
     /// Fills the disk of a process, so that its files may have no more than this, or frees it.
     pub fn files_may_have(&self, role: Role, bytes: Option<u64>) -> Result<(), FleetError> {
-        let process = self.processes.get(&role);
-        process
-            .map_or(Ok(()), |process| process.files_may_have(bytes))
-            .map_err(system("limit a process"))
+        let limited = self.processes.get(&role).map_or(Ok(()), |one| one.files_may_have(bytes));
+        limited.map_err(system("limit a process"))
     }
 
     /// The end of what a process wrote to its standard error.
@@ -488,8 +466,8 @@ impl Fleet {
         Ok(books)
     }
 
-    /// A transaction as the coordinator shows it.
-    pub async fn transaction(&self, id: &str) -> Result<Transaction, FleetError> {
+    /// A transaction as the coordinator shows it: as a [`Transaction`], or all of it as a [`Value`].
+    pub async fn transaction<T: DeserializeOwned>(&self, id: &str) -> Result<T, FleetError> {
         self.read(&self.url(Role::Coordinator, &format!("/v1/transactions/{id}"))).await
     }
 
@@ -507,11 +485,6 @@ impl Fleet {
             next = after;
         }
         Ok(all)
-    }
-
-    /// A transaction with all that the API shows of it.
-    pub async fn whole_transaction(&self, id: &str) -> Result<Value, FleetError> {
-        self.read(&self.url(Role::Coordinator, &format!("/v1/transactions/{id}"))).await
     }
 
     async fn page(
@@ -535,7 +508,7 @@ impl Fleet {
     }
 
     /// Reads a JSON text from a process.
-    pub async fn read<T: serde::de::DeserializeOwned>(&self, url: &str) -> Result<T, FleetError> {
+    pub async fn read<T: DeserializeOwned>(&self, url: &str) -> Result<T, FleetError> {
         let Reply { status, body, .. } = self.http.get(url).await?;
         let parsed = if status == 200 { T::deserialize(&body).ok() } else { None };
         parsed.ok_or_else(|| FleetError::Unexpected { url: url.to_owned(), status, body })
@@ -545,8 +518,17 @@ impl Fleet {
 /// Waits until `check` gives something.
 pub async fn eventually<T>(
     what: &str,
-    mut check: impl AsyncFnMut() -> Result<Option<T>, FleetError>,
+    check: impl AsyncFnMut() -> Result<Option<T>, FleetError>,
 ) -> Result<T, FleetError> {
+    eventually_within(PATIENCE, what, check).await
+}
+
+/// Waits for so long until `check` gives something.
+pub async fn eventually_within<T, E: From<FleetError>>(
+    patience: Duration,
+    what: &str,
+    mut check: impl AsyncFnMut() -> Result<Option<T>, E>,
+) -> Result<T, E> {
     let all = async {
         let mut turn = tokio::time::interval(Duration::from_millis(5));
         loop {
@@ -556,8 +538,13 @@ pub async fn eventually<T>(
             }
         }
     };
-    let found = tokio::time::timeout(PATIENCE, all).await;
-    found.unwrap_or_else(|_| Err(FleetError::Late(what.to_owned())))
+    let found = tokio::time::timeout(patience, all).await;
+    found.unwrap_or_else(|_| Err(FleetError::Late(what.to_owned()).into()))
+}
+
+/// The name that a value has on the command line.
+pub fn name_of(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// Free ports.

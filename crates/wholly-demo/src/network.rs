@@ -5,7 +5,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,10 +14,13 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
+use crate::process::lock;
+
 /// The disturbance of a way.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Weather {
     /// Everything passes.
+    #[default]
     Fair,
     /// Every connection is closed, and new ones too.
     Cut,
@@ -117,29 +120,22 @@ impl Drop for Network {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct State {
-    is_cut: bool,
-    is_stalled: bool,
-    is_unanswered: bool,
-    /// The connections that began before this time do not carry requests.
-    is_late: bool,
+    weather: Weather,
+    /// Connections that began before this time do not carry requests where it is late.
     times_late: u32,
-    delay: Duration,
-    bytes_per_second: Option<u32>,
     /// The number of times that the connections of then were ended.
     ends_of_requests: u32,
     ends_of_answers: u32,
 }
 
 impl State {
-    fn cleared(self) -> Self {
-        let Self { times_late, ends_of_requests, ends_of_answers, .. } = self;
-        Self { times_late, ends_of_requests, ends_of_answers, ..Self::default() }
-    }
-
     /// True if a connection carries nothing now, which began when it had been late so often.
     fn holds(self, direction: Direction, began: u32) -> bool {
-        let late = self.is_late && direction == Direction::Requests && began < self.times_late;
-        self.is_stalled || late
+        match self.weather {
+            Weather::Stalled => true,
+            Weather::Late => direction == Direction::Requests && began < self.times_late,
+            _ => false,
+        }
     }
 
     fn ends(self, direction: Direction) -> u32 {
@@ -165,32 +161,15 @@ impl Way {
     }
 
     fn set(&self, weather: &Weather) {
-        let now = *self.state.borrow();
-        self.state.send_replace(match *weather {
-            Weather::Fair => now.cleared(),
-            Weather::Cut => State { is_cut: true, ..now.cleared() },
-            Weather::Stalled => State { is_stalled: true, ..now.cleared() },
-            Weather::Late => {
-                State { is_late: true, times_late: now.times_late + 1, ..now.cleared() }
-            }
-            Weather::Delayed(delay) => State { delay, ..now.cleared() },
-            Weather::Throttled(bytes) => State { bytes_per_second: Some(bytes), ..now.cleared() },
-            Weather::Unanswered => State { is_unanswered: true, ..now.cleared() },
-            Weather::HalfClosed(Direction::Requests) => {
-                State { ends_of_requests: now.ends_of_requests + 1, ..now }
-            }
-            Weather::HalfClosed(Direction::Answers) => {
-                State { ends_of_answers: now.ends_of_answers + 1, ..now }
-            }
-            Weather::Lying(old, new) => {
-                *self.lie() = Some(Lie::new(old, new));
-                now
+        self.state.send_modify(|now| match *weather {
+            Weather::HalfClosed(Direction::Requests) => now.ends_of_requests += 1,
+            Weather::HalfClosed(Direction::Answers) => now.ends_of_answers += 1,
+            Weather::Lying(old, new) => *lock(&self.lie) = Some(Lie::new(old, new)),
+            weather => {
+                now.times_late += u32::from(weather == Weather::Late);
+                now.weather = weather;
             }
         });
-    }
-
-    fn lie(&self) -> std::sync::MutexGuard<'_, Option<Lie>> {
-        self.lie.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn accept(self: Arc<Self>, listener: TcpListener) {
@@ -220,7 +199,7 @@ impl Way {
         tokio::select! {
             // A connection that fails ends, as it does on a network.
             _ = forwarded => {}
-            _ = state.wait_for(|state| state.is_cut) => {}
+            _ = state.wait_for(|state| state.weather == Weather::Cut) => {}
         }
     }
 
@@ -255,18 +234,21 @@ impl Way {
                 Direction::Requests => {}
                 Direction::Answers => {
                     asked.store(false, Relaxed);
-                    self.lie().take_if(|lie| lie.told(piece));
-                    if state.borrow().is_unanswered {
+                    lock(&self.lie).take_if(|lie| lie.told(piece));
+                    if state.borrow().weather == Weather::Unanswered {
                         return Err(io::ErrorKind::ConnectionAborted.into());
                     }
                 }
             }
             let _ = state.wait_for(|state| !state.holds(direction, began)).await;
-            let State { delay, bytes_per_second, .. } = *state.borrow();
-            tokio::time::sleep(delay).await;
-            match bytes_per_second {
-                None => to.write_all(piece).await?,
-                Some(bytes) => trickle(&mut to, piece, bytes.max(1)).await?,
+            let weather = state.borrow().weather;
+            match weather {
+                Weather::Throttled(bytes) => trickle(&mut to, piece, bytes.max(1)).await?,
+                Weather::Delayed(delay) => {
+                    tokio::time::sleep(delay).await;
+                    to.write_all(piece).await?;
+                }
+                _ => to.write_all(piece).await?,
             }
         }
     }

@@ -239,3 +239,33 @@ impl Shopper {
         Err(PlaceError::Late { order: order.id.clone(), retries })
     }
 }
+
+/// Sends an order to the shop by events until the answer has one of these statuses; the answer, and
+/// the number of times that it had to ask again.
+///
+/// # Errors
+/// The answer, where it is neither one of these nor one that says to come again, or comes too late.
+pub async fn ask_until(
+    url: &str,
+    order: &Order,
+    enough: &[u16],
+    patience: Duration,
+) -> Result<(Value, u64), String> {
+    let (http, input) = (Http::default(), order.input());
+    let give_up = tokio::time::Instant::now() + patience;
+    let mut turn = tokio::time::interval(Duration::from_millis(10));
+    let mut asked_again = 0;
+    loop {
+        turn.tick().await;
+        match http.post(url, &input).await {
+            Ok(Reply { status, body, .. }) if enough.contains(&status) => {
+                return Ok((body, asked_again));
+            }
+            // It is down, or has not done it yet: later.
+            Err(_) | Ok(Reply { status: 202 | 503, .. })
+                if tokio::time::Instant::now() < give_up => {}
+            other => return Err(format!("order {} was answered {other:?}", order.id)),
+        }
+        asked_again += 1;
+    }
+}

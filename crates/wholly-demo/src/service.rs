@@ -1,7 +1,5 @@
 //! One of the shop's services as a process: what the hidden command `wholly shop-service` runs.
 
-mod withhold;
-
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -24,8 +22,6 @@ use wholly_participant::http::problem;
 
 use crate::process::follow_stdin;
 use crate::shop::{ServiceKind, Stock, router};
-use withhold::Withholding;
-pub use withhold::{InvalidWithhold, Side, Withhold};
 
 /// Run one of the shop's services, until the standard input ends.
 ///
@@ -43,10 +39,12 @@ pub struct Service {
     /// The stock of a new inventory, as JSON.
     #[arg(long, value_parser = stock, default_value = "{}")]
     stock: StockArgument,
-    /// Withhold the calls of an operation, like before:commit or after:prepare, until the standard
-    /// input has a line.
-    #[arg(long, value_name = "WHEN:OPERATION")]
-    withhold: Option<Withhold>,
+    /// Do not handle the calls of this operation until the standard input has a line.
+    #[arg(long, value_name = "OPERATION")]
+    withhold_before: Option<String>,
+    /// Handle the calls of this operation, but withhold their answers until then.
+    #[arg(long, value_name = "OPERATION")]
+    withhold_after: Option<String>,
     /// Print every answer.
     #[arg(long)]
     tell: bool,
@@ -85,8 +83,8 @@ impl Service {
         follow_stdin(move |_| _ = go_on.send_replace(true))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(async {
-            let withholding = self.withhold.map(|what| Withholding { what, goes_on });
-            let observer = Observer { withholding, tell: self.tell };
+            let Self { withhold_before: before, withhold_after: after, tell, .. } = self;
+            let observer = Observer { before, after, goes_on, tell };
             let routes = router(self.kind, &self.database, self.stock.0).await?;
             let routes = around(routes.layer(from_fn_with_state(observer, observe)));
             let listener = listen(self.port).await?;
@@ -115,7 +113,11 @@ pub(crate) async fn listen(port: u16) -> std::io::Result<TcpListener> {
 /// The observer of every call of the coordinator.
 #[derive(Clone)]
 struct Observer {
-    withholding: Option<Withholding>,
+    /// The operation whose calls are not handled, and the one whose answers do not leave.
+    before: Option<String>,
+    after: Option<String>,
+    /// True once it was told to go on.
+    goes_on: watch::Receiver<bool>,
     tell: bool,
 }
 
@@ -142,21 +144,22 @@ pub(crate) enum Said {
 
 async fn observe(State(observer): State<Observer>, request: Request, next: Next) -> Response {
     let Some(operation) = operation(request.headers()) else { return next.run(request).await };
-    let withheld = |side| {
-        let withholding = observer.withholding.as_ref();
-        withholding.filter(|withholding| withholding.concerns(side, &operation))
+    let is_withheld = |withheld: &Option<String>| {
+        withheld.as_ref() == Some(&operation) && !*observer.goes_on.borrow()
     };
-    if let Some(withholding) = withheld(Side::Before) {
+    // The other end lives as long as the process.
+    let until_told = async || _ = observer.goes_on.clone().wait_for(|goes_on| *goes_on).await;
+    if is_withheld(&observer.before) {
         if observer.tell {
             say_json(&Answered { operation, said: Said::Withheld, reason: None });
         }
-        withholding.over().await;
+        until_told().await;
         return problem(StatusCode::SERVICE_UNAVAILABLE, "the call was withheld");
     }
     let response = next.run(request).await;
     let response = if observer.tell { tell(&operation, response).await } else { response };
-    if let Some(withholding) = withheld(Side::After) {
-        withholding.over().await;
+    if is_withheld(&observer.after) {
+        until_told().await;
     }
     response
 }

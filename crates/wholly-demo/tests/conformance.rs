@@ -14,7 +14,8 @@ async fn conforms(kind: ServiceKind, good: Value, refused: Value) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let stock = Stock::from([("item1".to_owned(), 1_000)]);
-    let serving = tokio::spawn(async move { shop::serve(kind, listener, &database, stock).await });
+    let routes = shop::router(kind, &database, stock).await.unwrap();
+    let serving = tokio::spawn(async move { axum::serve(listener, routes).await });
     let report = participant_conformance(&url, &Payloads { good, refused }).await.unwrap();
     assert!(report.passed(), "{kind}:\n{report}");
     assert!(report.checks.len() >= 10, "the suite asked almost nothing:\n{report}");

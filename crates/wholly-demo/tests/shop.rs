@@ -5,14 +5,16 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use hyper::Method;
+use hyper::header::HeaderValue;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use wholly_core::Payload;
 use wholly_core::saga::{Compensation, Definition, Graph, StepDefinition};
-use wholly_core::wire::{Answer, HttpAnswer, Operation};
+use wholly_core::wire::{Answer, HttpAnswer, Operation, header};
+use wholly_demo::client::{Http, PATIENCE, Reply};
 use wholly_demo::shop::{self, CREATE_ORDER, ServiceKind, Stock, opening_stock};
 
 use Operation::{Abort, Commit, CommitOnePhase, Prepare};
@@ -29,89 +31,72 @@ impl Service {
         let address = listener.local_addr().unwrap();
         let database = directory.join(format!("{kind}.db"));
         let serving = tokio::spawn(async move {
-            shop::serve(kind, listener, &database, stock).await.unwrap();
+            let routes = shop::router(kind, &database, stock).await.unwrap();
+            axum::serve(listener, routes).await.unwrap();
         });
         Self { kind, address, serving }
     }
 
     async fn ask(&self, transaction: u32, operation: Operation, payload: Value) -> Answer {
-        let headers = format!(
-            "wholly-transaction: {transaction:032x}-0000000000000001\r\n\
-             wholly-branch: {}\r\nwholly-operation: {operation}\r\n",
-            self.kind
-        );
-        let said = self.send("POST", &format!("/{operation}"), &headers, &payload).await;
-        said.meaning(operation)
+        let call = self.call(transaction, self.kind.as_str(), operation.as_str(), &payload);
+        meaning(&call.await, operation)
     }
 
     /// Asks for a saga's step.
     async fn ask_step(&self, saga: u32, step: &str, name: &str, body: Value) -> Answer {
-        let headers = format!(
-            "wholly-transaction: {saga:032x}-0000000000000001\r\n\
-             wholly-branch: {step}\r\nwholly-operation: {name}\r\n"
-        );
-        let said = self.send("POST", &format!("/{name}"), &headers, &body).await;
-        said.meaning(Operation::Action)
+        meaning(&self.call(saga, step, name, &body).await, Operation::Action)
+    }
+
+    async fn call(&self, transaction: u32, branch: &str, operation: &str, body: &Value) -> Reply {
+        let transaction = format!("{transaction:032x}-0000000000000001");
+        let headers = [
+            (header::TRANSACTION, &*transaction),
+            (header::BRANCH, branch),
+            (header::OPERATION, operation),
+        ];
+        let (url, body) = (self.url(&format!("/{operation}")), body.to_string());
+        Http::default().send(Method::POST, &url, &headers, body, PATIENCE).await.unwrap()
     }
 
     async fn post(&self, path: &str, payload: Value) -> (u16, Value) {
-        let said = self.send("POST", path, "", &payload).await;
-        (said.status, serde_json::from_str(&said.body).unwrap())
+        let reply = Http::default().post(&self.url(path), &payload).await.unwrap();
+        (reply.status, reply.body)
     }
 
     async fn books(&self) -> Value {
-        let said = self.send("GET", "/books", "", &Value::Null).await;
-        assert_eq!((said.status, said.header("content-type")), (200, Some("application/json")));
-        serde_json::from_str(&said.body).unwrap()
+        let reply = Http::default().get(&self.url("/books")).await.unwrap();
+        assert_eq!((reply.status, &reply.headers["content-type"]), (200, &JSON));
+        reply.body
     }
 
     /// The standing of an order, as a reader is told.
     async fn standing(&self, order: &str) -> String {
-        let said = self.send("GET", &format!("/orders/{order}"), "", &Value::Null).await;
-        let answer: Value = serde_json::from_str(&said.body).unwrap();
-        answer["state"].as_str().unwrap().to_owned()
+        let reply = Http::default().get(&self.url(&format!("/orders/{order}"))).await.unwrap();
+        reply.body["state"].as_str().unwrap().to_owned()
     }
 
-    async fn send(&self, method: &str, path: &str, headers: &str, payload: &Value) -> Said {
-        let body = payload.to_string();
-        let request = format!(
-            "{method} {path} HTTP/1.1\r\nhost: shop\r\nconnection: close\r\n\
-             content-length: {}\r\n{headers}\r\n{body}",
-            body.len()
-        );
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut said = String::new();
-        stream.read_to_string(&mut said).await.unwrap();
-        let (head, body) = said.split_once("\r\n\r\n").unwrap();
-        let status = head[9..12].parse().unwrap();
-        Said { status, head: head.to_owned(), body: body.to_owned() }
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
     }
 }
 
-/// A response.
-struct Said {
-    status: u16,
-    head: String,
-    body: String,
-}
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-impl Said {
-    fn meaning(&self, operation: Operation) -> Answer {
-        HttpAnswer {
-            status: self.status,
-            answer: self.header("wholly-answer"),
-            retry_after: None,
-            body: self.body.as_bytes(),
-            cut_off: false,
-            json: self.header("content-type") == Some("application/json"),
-        }
-        .meaning(operation, &[])
+/// The answer of a participant, as a coordinator understands it.
+fn meaning(reply: &Reply, operation: Operation) -> Answer {
+    let body = match &reply.body {
+        Value::String(text) => text.clone(),
+        json => json.to_string(),
+    };
+    HttpAnswer {
+        status: reply.status,
+        answer: reply.headers.get(header::ANSWER).map(|value| value.to_str().unwrap()),
+        retry_after: None,
+        body: body.as_bytes(),
+        cut_off: false,
+        json: reply.headers.get("content-type") == Some(&JSON),
     }
-
-    fn header(&self, name: &str) -> Option<&str> {
-        self.head.lines().filter_map(|line| line.split_once(": ")).find(|h| h.0 == name)?.1.into()
-    }
+    .meaning(operation, &[])
 }
 
 fn line(on_hand: u32, reserved: u32) -> Value {
@@ -288,9 +273,9 @@ async fn an_action_takes_effect_once_and_its_compensation_too() {
         assert_eq!(shop.act(1, step, &input).await, first, "{}", step.name);
         outputs.push(first);
     }
-    let output = |text| Answer::DoneWith { output: Payload::parse(text).unwrap() };
-    let goods = output(r#"{"order_id":"ORD001","item_id":"item1","quantity":2}"#);
-    let money = output(r#"{"order_id":"ORD001","amount":1000}"#);
+    let output = |value: Value| Answer::DoneWith { output: Payload::of(&value).unwrap() };
+    let goods = output(json!({"order_id": "ORD001", "item_id": "item1", "quantity": 2}));
+    let money = output(json!({"order_id": "ORD001", "amount": 1000}));
     assert_eq!(outputs, [Answer::Done, goods, money, Answer::Done]);
     let done = (json!({ "ORD001": "confirmed" }), json!({ "ORD001": 1000 }), line(8, 0));
     assert_eq!(shop.books().await, done);
@@ -478,13 +463,4 @@ async fn the_stock_to_start_with_counts_only_for_a_new_database() {
     inventory.serving.abort();
     let inventory = Service::start(ServiceKind::Inventory, directory.path(), opening_stock()).await;
     assert_eq!(inventory.books().await["stock"], json!({ "item1": line(1_000_000, 0) }));
-}
-
-#[test]
-fn a_services_name_is_read_back() {
-    for kind in ServiceKind::ALL {
-        assert_eq!(kind.to_string().parse::<ServiceKind>(), Ok(kind));
-    }
-    let error = "Order".parse::<ServiceKind>().unwrap_err();
-    assert!(error.to_string().contains("order, payment and inventory"), "{error}");
 }

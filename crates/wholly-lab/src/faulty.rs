@@ -4,7 +4,7 @@
 //! there: a call that it must not recognise is given another branch's name.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -12,8 +12,8 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
 use wholly_core::wire::header;
+use wholly_demo::process::lock;
 use wholly_demo::service::operation;
-
 use wholly_demo::shop::ServiceKind;
 
 /// The faults.
@@ -59,20 +59,16 @@ impl Faulty {
             Wrong::ForgetsAborts => ("abort", "prepare"),
         };
         let branch = branch(call.headers());
-        let known = branch.as_ref().is_some_and(|branch| faulty.done().contains(branch));
+        let known = branch.as_ref().is_some_and(|branch| lock(&faulty.done).contains(branch));
         if operation == forgotten && known {
             let other = HeaderValue::from_static("another");
             call.headers_mut().insert(HeaderName::from_static(header::BRANCH), other);
         }
         let response = next.run(call).await;
         if operation == kept && response.status().is_success() {
-            faulty.done().extend(branch);
+            lock(&faulty.done).extend(branch);
         }
         response
-    }
-
-    fn done(&self) -> std::sync::MutexGuard<'_, BTreeSet<[HeaderValue; 2]>> {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

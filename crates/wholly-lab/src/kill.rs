@@ -14,13 +14,16 @@
 use std::fmt;
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use clap::ValueEnum;
 use rustix::process::{Signal, getpid, kill_process};
 use wholly::log::{Log, intercept_appends};
 use wholly::{AnswerFuture, Call, Endpoint, Slots};
 
+use wholly_demo::fleet::name_of;
+use wholly_demo::process::lock;
 use wholly_demo::random::{Random, fresh_seed};
 
 /// The point at which a process kills itself.
@@ -35,7 +38,7 @@ pub struct KillAt {
 }
 
 /// On which side of what happens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum When {
     /// It has not begun.
     Before,
@@ -46,7 +49,7 @@ pub enum When {
 }
 
 /// An event in a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum What {
     /// A batch is appended to the log.
     Append,
@@ -83,10 +86,8 @@ impl FromStr for KillAt {
 fn parse(text: &str) -> Option<KillAt> {
     let (point, which) = text.split_once(':')?;
     let (when, what) = point.split_once('-')?;
-    let when =
-        [When::Before, When::During, When::After].into_iter().find(|w| w.as_str() == when)?;
-    let all = [What::Append, What::Call, What::Commit];
-    let what = all.into_iter().find(|w| w.as_str() == what)?;
+    let when = When::from_str(when, false).ok()?;
+    let what = What::from_str(what, false).ok()?;
     if what == What::Commit && when != When::After {
         return None;
     }
@@ -101,30 +102,10 @@ fn parse(text: &str) -> Option<KillAt> {
 
 impl fmt::Display for KillAt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}:", self.when.as_str(), self.what.as_str())?;
+        write!(f, "{}-{}:", name_of(&self.when), name_of(&self.what))?;
         match &self.which {
             Which::Nth(nth) => write!(f, "{nth}"),
             Which::Named(name) => f.write_str(name),
-        }
-    }
-}
-
-impl When {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Before => "before",
-            Self::During => "during",
-            Self::After => "after",
-        }
-    }
-}
-
-impl What {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Append => "append",
-            Self::Call => "call",
-            Self::Commit => "commit",
         }
     }
 }
@@ -197,7 +178,7 @@ impl Killer {
         match here {
             Some(When::Before) => kill(),
             Some(When::During) => {
-                let took = *self.took.lock().unwrap_or_else(PoisonError::into_inner);
+                let took = *lock(&self.took);
                 let moment = Random::seeded(fresh_seed()).moment(took);
                 std::thread::spawn(move || {
                     std::thread::sleep(moment);
@@ -214,7 +195,7 @@ impl Killer {
         if here.is_some() {
             kill();
         }
-        *self.took.lock().unwrap_or_else(PoisonError::into_inner) = begun.elapsed();
+        *lock(&self.took) = begun.elapsed();
     }
 }
 

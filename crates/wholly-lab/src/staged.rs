@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use wholly::Endpoint;
 use wholly::log::Log;
 use wholly_demo::choreography::{self, EventService, Staging};
-use wholly_demo::fleet::{FleetError, StandIn};
+use wholly_demo::fleet::{FleetError, StandIn, name_of};
 use wholly_demo::service::{Service, operation};
 use wholly_server::{Decorators, Serve};
 
@@ -129,8 +129,7 @@ pub fn killed(at: &KillAt) -> Result<StandIn, FleetError> {
 
 /// A service that does this wrong.
 pub fn faulty(wrong: impl ValueEnum) -> Result<StandIn, FleetError> {
-    let wrong = wrong.to_possible_value();
-    stand_in(format!("--wrong={}", wrong.as_ref().map_or("", |wrong| wrong.get_name())))
+    stand_in(format!("--wrong={}", name_of(&wrong)))
 }
 
 /// This program in the place of `wholly`, with a further argument.

@@ -11,15 +11,10 @@ use tempfile::tempdir;
 
 #[test]
 fn nothing_is_violated_and_much_is_killed() {
-    let temporary = tempdir().unwrap();
-    let output = lab()
-        .args(["torture", "--json", "--scenarios=success,one-phase,saga-declined", "--rounds=5"])
-        .env("TMPDIR", temporary.path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
+    let scenarios = "--scenarios=success,one-phase,saga-declined";
+    let (output, report) = torture(&[scenarios, "--rounds=5"]);
+    let said = report.to_string();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    let report: Value = serde_json::from_str(&said).unwrap();
     let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
     assert_eq!(report["violations"], Value::Array(Vec::new()), "{said}");
     assert_eq!(number("/rounds"), 5, "{said}");
@@ -41,13 +36,13 @@ fn nothing_is_violated_and_much_is_killed() {
     assert!(number("/committed") > 0, "{said}");
     assert!(number("/completed") > 0, "{said}");
     assert!(number("/compensated/refused") > 0, "{said}");
-    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
 
-fn through_the_api(arguments: &[&str]) -> (Output, Value) {
+/// Runs a torture that leaves nothing behind; its outcome and its report.
+fn torture(arguments: &[&str]) -> (Output, Value) {
     let temporary = tempdir().unwrap();
     let output = lab()
-        .args(["torture", "--api", "--json"])
+        .args(["torture", "--json"])
         .args(arguments)
         .env("TMPDIR", temporary.path())
         .output()
@@ -58,9 +53,19 @@ fn through_the_api(arguments: &[&str]) -> (Output, Value) {
     (output, report)
 }
 
+/// Runs a torture with a planted fault, which must be reported in one of these ways.
+fn finds(arguments: &[&str], said: &[&str]) {
+    let (output, report) = torture(arguments);
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}: {report}");
+    let violations = report["violations"].as_array().unwrap();
+    let is_said = |found: &str| said.iter().any(|said| found.contains(said));
+    let found = |found: &Value| found.as_str().is_some_and(is_said);
+    assert!(violations.iter().any(found), "{arguments:?}: {report}");
+}
+
 #[test]
 fn nothing_that_a_client_was_told_is_taken_back() {
-    let (output, report) = through_the_api(&["--rounds=20"]);
+    let (output, report) = torture(&["--api", "--rounds=20"]);
     assert!(output.status.success(), "{report}");
     assert_eq!(report["rounds"], 20, "{report}");
     for number in ["told", "events", "committed", "completed", "restarts"] {
@@ -72,67 +77,49 @@ fn nothing_that_a_client_was_told_is_taken_back() {
     assert!(programs.keys().eq(["wholly"]), "{report}");
 }
 
-fn finds(plant: &str, rounds: &str, said: &str) {
-    let (output, report) = through_the_api(&["--rounds", rounds, "--plant", plant]);
-    assert_eq!(output.status.code(), Some(1), "{plant}: {report}");
-    let violations = report["violations"].as_array().unwrap();
-    let found = |found: &Value| found.as_str().is_some_and(|found| found.contains(said));
-    assert!(violations.iter().any(found), "{plant}: {report}");
+fn finds_through_the_api(plant: &str, rounds: &str, said: &str) {
+    finds(&["--api", "--rounds", rounds, "--plant", plant], &[said]);
 }
 
 #[test]
 fn a_lie_is_found() {
-    finds("lie", "10", "what was told of");
+    finds_through_the_api("lie", "10", "what was told of");
 }
 
 #[test]
 fn a_lie_about_an_event_is_found() {
     // Found in what was told, or among the events, whichever comes first.
-    finds("event-lie", "10", "what was told of");
+    finds_through_the_api("event-lie", "10", "what was told of");
 }
 
 #[test]
 fn an_event_that_is_left_out_is_found() {
-    finds("event-lost", "4", "was left out in");
+    finds_through_the_api("event-lost", "4", "was left out in");
 }
 
 #[test]
 fn a_lost_log_is_found() {
-    finds("lost-log", "10", "it was known, and is not any more");
+    finds_through_the_api("lost-log", "10", "it was known, and is not any more");
 }
 
 #[test]
 fn a_service_that_only_says_so_is_found() {
-    finds("only-says-so", "10", "order");
+    finds_through_the_api("only-says-so", "10", "order");
 }
 
 #[test]
 fn a_service_that_does_it_twice_is_found() {
-    finds("does-it-twice", "6", "the books have for stock");
+    finds_through_the_api("does-it-twice", "6", "the books have for stock");
 }
 
 #[test]
 fn a_service_that_forgets_an_abort_is_found() {
-    finds("forgets-aborts", "6", "the books have for branches in doubt inventory");
-}
-
-fn of_choreography(arguments: &[&str]) -> (Output, Value) {
-    let temporary = tempdir().unwrap();
-    let output = lab()
-        .args(["torture", "choreography", "--json"])
-        .args(arguments)
-        .env("TMPDIR", temporary.path())
-        .output()
-        .unwrap();
-    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
-    let report = serde_json::from_slice(&output.stdout);
-    let report = report.unwrap_or_else(|why| panic!("{why}: {output:?}"));
-    (output, report)
+    finds_through_the_api("forgets-aborts", "6", "the books have for branches in doubt inventory");
 }
 
 #[test]
 fn a_choreography_loses_nothing_and_does_nothing_twice() {
-    let (output, report) = of_choreography(&["--rounds=5", "--seed=1"]);
+    let (output, report) = torture(&["choreography", "--rounds=5", "--seed=1"]);
     assert!(output.status.success(), "{report}");
     assert_eq!(report["rounds"], 10, "{report}");
     for number in ["confirmed", "cancelled", "retries", "lost", "refused"] {
@@ -145,21 +132,16 @@ fn a_choreography_loses_nothing_and_does_nothing_twice() {
 
 #[test]
 fn a_choreography_over_postgres_neither_when_the_server_is_killed() {
-    let arguments = ["--postgres", "--rounds=3", "--seed=0", "--flow=parallel"];
-    let (output, report) = of_choreography(&arguments);
+    let arguments = ["choreography", "--postgres", "--rounds=3", "--seed=0", "--flow=parallel"];
+    let (output, report) = torture(&arguments);
     assert!(output.status.success(), "{report}");
     assert!(report["kills"]["postgres"].as_u64() > Some(0), "{report}");
 }
 
 /// The seed is one whose first round kills the service that does it wrong.
 fn of_choreography_finds(plant: &str, seed: &str, said: &[&str]) {
-    let arguments = ["--rounds=10", "--flow=sequential", "--seed", seed, "--plant", plant];
-    let (output, report) = of_choreography(&arguments);
-    assert_eq!(output.status.code(), Some(1), "{plant}: {report}");
-    let violations = report["violations"].as_array().unwrap();
-    let is_said = |found: &str| said.iter().any(|said| found.contains(said));
-    let found = |found: &Value| found.as_str().is_some_and(is_said);
-    assert!(violations.iter().any(found), "{plant}: {report}");
+    let arguments = ["choreography", "--rounds=10", "--flow=sequential"];
+    finds(&[&arguments[..], &["--seed", seed, "--plant", plant]].concat(), said);
 }
 
 #[test]

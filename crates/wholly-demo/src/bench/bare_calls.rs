@@ -2,6 +2,7 @@
 //! HTTP client, with no protocol and no log.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -16,7 +17,8 @@ use wholly_core::saga::Graph;
 use wholly_core::wire::header;
 
 use super::error::BenchError;
-use super::load::Work;
+use super::load::{Load, Work};
+use super::report::Figures;
 
 /// A bare client, and the calls that it makes for each transaction.
 pub struct BareCalls {
@@ -109,6 +111,12 @@ impl Work for BareCalls {
         }
         Ok(())
     }
+}
+
+/// The figures of the calls of this plan under load.
+pub(super) async fn run(plan: &Plan, load: &Load) -> Result<Figures, BenchError> {
+    let calls = Arc::new(BareCalls::of(plan)?);
+    Ok(Figures::of_run(&load.run(calls, || ()).await?))
 }
 
 /// As long on the wire as the call that it stands for.

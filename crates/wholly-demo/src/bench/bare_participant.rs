@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderValue;
 use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -72,19 +72,32 @@ impl BareParticipant {
 pub fn serve(answering: &AnswerFuture) -> Result<(), BenchError> {
     end_with_stdin()?;
     let pause = Duration::from_millis(answering.pause_millis);
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        wholly_terminal::write_line(format_args!("http://{}", listener.local_addr()?))?;
-        loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            let serving = hyper::server::conn::http1::Builder::new().serve_connection(
-                TokioIo::new(stream),
-                service_fn(move |request| answer(request, pause)),
-            );
-            tokio::spawn(serving);
-        }
-    })
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async { serve_connections(move |request| answer(request, pause)).await })
+}
+
+/// Says at which URL it serves, and answers every request there.
+///
+/// # Errors
+/// When the system gives no connections any more.
+pub async fn serve_connections<F, B>(
+    answer: impl Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+) -> Result<(), BenchError>
+where
+    F: Future<Output = Result<Response<B>, Infallible>> + Send + 'static,
+    B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    wholly_terminal::write_line(format_args!("http://{}", listener.local_addr()?))?;
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        let serving = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(stream), service_fn(answer.clone()));
+        tokio::spawn(serving);
+    }
 }
 
 async fn answer(

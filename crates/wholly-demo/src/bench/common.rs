@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use tempfile::TempDir;
 use wholly::{Coordinator, Key, Outcome, Payload};
 
+use super::bare_participant::BareParticipant;
 use super::error::BenchError;
 use super::load::Work;
 use crate::random::Random;
@@ -48,6 +49,27 @@ pub enum Transport {
     InProcess,
     /// Processes of their own: they answer at once.
     Http,
+}
+
+impl Transport {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::InProcess => "in process",
+            Self::Http => "over HTTP",
+        }
+    }
+
+    /// The processes of the participants, where they are no part of this one.
+    pub(super) async fn start(
+        self,
+        names: &[String],
+        directory: &Path,
+    ) -> Result<Vec<BareParticipant>, BenchError> {
+        match self {
+            Self::InProcess => Ok(Vec::new()),
+            Self::Http => BareParticipant::start_all(names, directory).await,
+        }
+    }
 }
 
 impl Common {

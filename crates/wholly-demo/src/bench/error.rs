@@ -25,6 +25,8 @@ pub enum BenchError {
     Database { why: String },
     #[error("a bare call failed: {why}")]
     BareCall { why: String },
+    #[error("a bare call failed: {0}")]
+    NoAnswer(#[from] crate::client::NoAnswer),
     #[error("a promise is not kept: {why}")]
     Broken { why: String },
     #[error(transparent)]

@@ -14,9 +14,8 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`load`] | the closed loop |
-//! | `under_load` | a coordinator in that loop |
+//! | `under_load` | a coordinator in that loop, on a log that tells what it wrote |
 //! | [`shape`] | the sagas that are run |
-//! | `observed` | a log that tells what it wrote, and keeps a sample of it |
 //! | `log_alone`, [`bare_calls`] | the ceilings |
 //! | [`participants`], [`bare_participant`] | a participant in process, and a process that answers the calls over HTTP |
 //! | [`report`] | figures, and the table of them |
@@ -27,7 +26,6 @@ pub mod common;
 pub mod error;
 pub mod load;
 mod log_alone;
-mod observed;
 pub mod participants;
 pub mod report;
 mod saga;

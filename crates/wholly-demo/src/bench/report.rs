@@ -158,6 +158,13 @@ impl Ratio {
         let throughput = subject.transactions_per_second / ceiling.transactions_per_second;
         Self { throughput, p50: None, p99: None, latency_by_parts: None }
     }
+
+    /// The row of a table: throughput, p50 and p99.
+    pub fn row(&self, name: &str) -> [String; 4] {
+        let ratio = |value: f64| format!("{value:.2}");
+        let [p50, p99] = [self.p50, self.p99].map(|value| optional(value, ratio));
+        [name.to_owned(), ratio(self.throughput), p50, p99]
+    }
 }
 
 impl Comparison {
@@ -177,10 +184,8 @@ impl Named {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}; medians of {} rounds\n", self.workload, self.rounds)?;
-        writeln!(
-            f,
-            "{:22} {:>14} {:>10} {:>10} {:>10} {:>10} {:>8} {:>10} {:>10}",
+        writeln!(f, "{}; medians of {} rounds", self.workload, self.rounds)?;
+        let header = [
             "",
             "transactions/s",
             "p50",
@@ -189,13 +194,12 @@ impl fmt::Display for Comparison {
             "processor",
             "syncs",
             "log bytes",
-            "memory"
-        )?;
-        for Named { name, median, .. } in [&self.subject, &self.ceiling] {
-            writeln!(
-                f,
-                "{name:22} {:>14.0} {:>10} {:>10} {:>10} {:>10} {:>8} {:>10} {:>10}",
-                median.transactions_per_second,
+            "memory",
+        ];
+        let row = |Named { name, median, .. }: &Named| {
+            [
+                (*name).to_owned(),
+                format!("{:.0}", median.transactions_per_second),
                 latency(median.p50_micros),
                 latency(median.p99_micros),
                 latency(median.p999_micros),
@@ -203,19 +207,14 @@ impl fmt::Display for Comparison {
                 optional(median.syncs_per_transaction, |syncs| format!("{syncs:.3}")),
                 optional(median.log_bytes_per_transaction, |bytes| format!("{bytes:.0}")),
                 optional(median.resident_bytes, mebibytes),
-            )?;
-        }
-        let Ratio { throughput, p50, p99, latency_by_parts } = &self.ratio;
-        let ratio = |value: f64| format!("{value:.2}");
-        write!(
-            f,
-            "{:22} {throughput:>14.2} {:>10} {:>10}",
-            "ratio",
-            optional(*p50, ratio),
-            optional(*p99, ratio)
-        )?;
-        match latency_by_parts {
-            Some(by) => write!(f, "\n{:22} {by:>25.2}", "p50 by its parts"),
+            ]
+        };
+        let mut ratio = self.ratio.row("ratio").to_vec();
+        ratio.resize(header.len(), String::new());
+        let rows = [row(&self.subject), row(&self.ceiling)].map(Vec::from);
+        write_table(f, &header, rows.into_iter().chain([ratio]))?;
+        match self.ratio.latency_by_parts {
+            Some(by) => write!(f, "\n\np50 by its parts: {by:.2}"),
             None => Ok(()),
         }
     }
@@ -225,12 +224,40 @@ fn optional(value: Option<f64>, text: impl Fn(f64) -> String) -> String {
     value.map_or_else(|| "-".to_owned(), text)
 }
 
+/// Writes a header and rows after an empty line. Columns are as wide as they need; all but the
+/// first are aligned to the right.
+pub fn write_table(
+    f: &mut fmt::Formatter<'_>,
+    header: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> fmt::Result {
+    let header = header.iter().map(|&name| name.to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    for row in &rows {
+        f.write_str("\n")?;
+        for (column, cell) in row.iter().enumerate() {
+            let width = width(column).unwrap_or(0);
+            match column {
+                0 => write!(f, "{cell:width$}")?,
+                _ => write!(f, "  {cell:>width$}")?,
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A latency, as tables show it.
 pub fn latency(micros: f64) -> String {
     match micros {
         0.0..10_000.0 => format!("{micros:.0} µs"),
         _ => format!("{:.1} ms", micros / 1_000.0),
     }
+}
+
+/// The memory of a process, where the system tells.
+pub fn memory(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "unknown".to_owned(), |bytes| mebibytes(bytes as f64))
 }
 
 /// A size, as tables show it.

@@ -6,18 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use wholly::log::Entry;
-use wholly::{Coordinator, HttpParticipant, SagaHandle, SagaOutcome, SagaRun, Submission};
+use wholly::{Coordinator, SagaHandle, SagaOutcome, SagaRun, Submission};
 use wholly_core::saga::Graph;
 
-use super::bare_calls::{BareCalls, Plan};
-use super::bare_participant::BareParticipant;
+use super::bare_calls::{self, Plan};
 use super::common::{Common, Transport, key};
 use super::error::BenchError;
 use super::load::{Load, Work};
-use super::participants::Idle;
 use super::report::{Comparison, Figures, Named, Ratio};
 use super::shape::Shape;
-use super::{log_alone, under_load};
+use super::{log_alone, participants, under_load};
 
 /// Sagas in a closed loop: throughput, latency, and what the log costs.
 ///
@@ -51,12 +49,7 @@ impl Saga {
             return Err(BenchError::Nothing { why: "steps in code are in process, not over HTTP" });
         }
         let directory = self.common.directory()?;
-        let processes = match self.transport {
-            Transport::InProcess => Vec::new(),
-            Transport::Http => {
-                BareParticipant::start_all(&self.common.names(), directory.path()).await?
-            }
-        };
+        let processes = self.transport.start(&self.common.names(), directory.path()).await?;
         let urls: Vec<_> = processes.iter().map(|process| process.url.clone()).collect();
         let path = |what, round| directory.path().join(format!("{what}-{round}.db"));
         let (mut subject, mut ceiling, mut alone) = (Vec::new(), Vec::new(), Vec::new());
@@ -72,8 +65,7 @@ impl Saga {
                 let graph = self.shape.graph(&self.common.names(), false)?;
                 let payload = self.common.payload()?;
                 let plan = Plan::saga(&graph, self.shape.layers(), &urls, &payload);
-                let bare = Arc::new(BareCalls::of(&plan)?);
-                ceiling.push(Figures::of_run(&self.load.run(bare, || ()).await?));
+                ceiling.push(bare_calls::run(&plan, &self.load).await?);
             }
             if self.transport == Transport::InProcess || self.load.concurrency == 1 {
                 alone.push(log_alone::run(path("alone", round), sample, &self.load).await?);
@@ -97,13 +89,7 @@ impl Saga {
                 in_code.set(Some((saga(false)?, saga(true)?)));
                 return Ok(builder);
             }
-            for (nth, name) in names.iter().enumerate() {
-                builder = match urls.get(nth) {
-                    Some(url) => builder.participant(name, HttpParticipant::at(url)?),
-                    None => builder.participant(name, Idle),
-                };
-            }
-            Ok(builder)
+            participants::add(builder, &names, urls)
         };
         let sagas = |coordinator: Coordinator| {
             let by_participants = |refused| {
@@ -162,11 +148,7 @@ impl Saga {
 
     fn workload(&self) -> String {
         let Common { payload_bytes, keys, .. } = self.common;
-        let how = match self.transport {
-            Transport::InProcess if self.in_code => "in code",
-            Transport::InProcess => "in process",
-            Transport::Http => "over HTTP",
-        };
+        let how = if self.in_code { "in code" } else { self.transport.as_str() };
         let refused = match self.failures {
             0 => String::new(),
             percent => format!(", {percent}% refused"),

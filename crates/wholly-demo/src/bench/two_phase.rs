@@ -1,19 +1,15 @@
 //! Two-phase transactions in a closed loop, beside the log alone or bare calls.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use wholly::HttpParticipant;
 use wholly::log::Entry;
 
-use super::bare_calls::{BareCalls, Plan};
-use super::bare_participant::BareParticipant;
+use super::bare_calls::{self, Plan};
 use super::common::{Common, Transactions, Transport};
 use super::error::BenchError;
 use super::load::Load;
-use super::participants::Idle;
 use super::report::{Comparison, Figures, Named, Ratio};
-use super::{log_alone, under_load};
+use super::{log_alone, participants, under_load};
 
 /// Two-phase transactions in a closed loop: throughput, latency, and what the log costs.
 ///
@@ -34,61 +30,46 @@ pub struct TwoPhase {
 
 impl TwoPhase {
     pub async fn run(self) -> Result<Comparison, BenchError> {
-        let directory = self.common.directory()?;
-        match self.transport {
-            Transport::InProcess => self.in_process(directory.path()).await,
-            Transport::Http => self.over_http(directory.path()).await,
-        }
-    }
-
-    async fn in_process(&self, directory: &Path) -> Result<Comparison, BenchError> {
+        let Self { load, transport, common } = &self;
+        let (directory, names) = (common.directory()?, common.names());
+        let processes = transport.start(&names, directory.path()).await?;
+        let urls: Vec<_> = processes.iter().map(|process| process.url.clone()).collect();
+        let path = |what, round| directory.path().join(format!("{what}-{round}.db"));
+        let plan = Plan::two_phase(&names, &urls, &common.payload()?);
         let (mut subject, mut ceiling) = (Vec::new(), Vec::new());
-        for round in 0..self.load.rounds {
-            let path = directory.join(format!("wholly-{round}.db"));
-            let (figures, sample) = run_on(&path, &self.common, &self.load, |mut builder| {
-                for name in self.common.names() {
-                    builder = builder.participant(&name, Idle);
-                }
-                Ok(builder)
-            })
-            .await?;
+        for round in 0..load.rounds {
+            let with_participants = |builder| participants::add(builder, &names, &urls);
+            let path = |what| path(what, round);
+            let (figures, sample) =
+                run_on(&path("wholly"), common, load, with_participants).await?;
             subject.push(figures);
-            let path = directory.join(format!("alone-{round}.db"));
-            ceiling.push(log_alone::run(path, sample, &self.load).await?);
+            ceiling.push(match transport {
+                Transport::InProcess => log_alone::run(path("alone"), sample, load).await?,
+                Transport::Http => bare_calls::run(&plan, load).await?,
+            });
         }
-        let (subject, ceiling) = (Named::new("wholly", subject), Named::new("log alone", ceiling));
-        let mut ratio = Ratio::of_throughput(&subject.median, &ceiling.median);
-        // It forces its start and its decision.
-        ratio.latency_by_parts = (self.load.concurrency == 1)
-            .then(|| subject.median.p50_micros / (2.0 * ceiling.median.p50_micros));
-        Ok(Comparison { ratio, ..Comparison::of(self.workload("in process"), subject, ceiling) })
+        let subject = Named::new("wholly", subject);
+        let (ceiling, ratio) = match transport {
+            Transport::InProcess => {
+                let ceiling = Named::new("log alone", ceiling);
+                let mut ratio = Ratio::of_throughput(&subject.median, &ceiling.median);
+                // It forces its start and its decision.
+                ratio.latency_by_parts = (load.concurrency == 1)
+                    .then(|| subject.median.p50_micros / (2.0 * ceiling.median.p50_micros));
+                (ceiling, ratio)
+            }
+            Transport::Http => {
+                let ceiling = Named::new("bare calls", ceiling);
+                let ratio = Ratio::of(&subject.median, &ceiling.median);
+                (ceiling, ratio)
+            }
+        };
+        Ok(Comparison { ratio, ..Comparison::of(self.workload(), subject, ceiling) })
     }
 
-    async fn over_http(&self, directory: &Path) -> Result<Comparison, BenchError> {
-        let names = self.common.names();
-        let participants = BareParticipant::start_all(&names, directory).await?;
-        let urls: Vec<_> = participants.iter().map(|process| process.url.clone()).collect();
-        let payload = self.common.payload()?;
-        let (mut subject, mut ceiling) = (Vec::new(), Vec::new());
-        for round in 0..self.load.rounds {
-            let path = directory.join(format!("wholly-{round}.db"));
-            let (figures, _) = run_on(&path, &self.common, &self.load, |mut builder| {
-                for (name, url) in names.iter().zip(&urls) {
-                    builder = builder.participant(name, HttpParticipant::at(url)?);
-                }
-                Ok(builder)
-            })
-            .await?;
-            subject.push(figures);
-            let bare = Arc::new(BareCalls::of(&Plan::two_phase(&names, &urls, &payload))?);
-            ceiling.push(Figures::of_run(&self.load.run(bare, || ()).await?));
-        }
-        let (subject, ceiling) = (Named::new("wholly", subject), Named::new("bare calls", ceiling));
-        Ok(Comparison::of(self.workload("over HTTP"), subject, ceiling))
-    }
-
-    fn workload(&self, how: &str) -> String {
+    fn workload(&self) -> String {
         let Common { participants, payload_bytes, keys, .. } = self.common;
+        let how = self.transport.as_str();
         let keyed = if keys { ", with keys" } else { "" };
         format!(
             "two-phase {how}: {} at once, {participants} participants, payloads of \

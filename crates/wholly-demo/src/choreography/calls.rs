@@ -2,39 +2,46 @@
 //! own and then calls the next one. There is no outbox, no inbox and no way back: it is what events
 //! are measured beside.
 
-use axum::Router;
-use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::{Method, StatusCode};
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
+use axum::{Json, Router};
 use serde_json::json;
 use wholly_participant::http::problem;
 
 use super::store::{Change, ShopStore};
 use super::{Ordered, Ports};
-use crate::client::{Http, PATIENCE, Reply};
+use crate::client::{Http, Reply};
 use crate::shop::{ServiceKind, json};
 
 /// The routes by which a service is called.
 pub(super) fn routes<S: ShopStore>(kind: ServiceKind, store: S, ports: Ports) -> Router {
-    let http = Http::default();
-    let hop = |path: &str, change: Change, next: Option<String>| {
-        let (store, http) = (store.clone(), http.clone());
-        Router::new().route(path, post(take::<S>)).with_state(Hop { store, http, change, next })
-    };
+    let next = |kind, path| Some(ports.url(kind, path));
     match kind {
         ServiceKind::Order => {
-            let next = ports.url(ServiceKind::Inventory, "/reserve");
-            hop("/orders", Change::Create, Some(next)).merge(hop("/confirm", Change::Confirm, None))
+            let next = next(ServiceKind::Inventory, "/reserve");
+            let placed = hop("/orders", store.clone(), Change::Create, next);
+            placed.merge(hop("/confirm", store, Change::Confirm, None))
         }
         ServiceKind::Inventory => {
-            hop("/reserve", Change::Reserve, Some(ports.url(ServiceKind::Payment, "/charge")))
+            hop("/reserve", store, Change::Reserve, next(ServiceKind::Payment, "/charge"))
         }
         ServiceKind::Payment => {
-            hop("/charge", Change::Charge, Some(ports.url(ServiceKind::Order, "/confirm")))
+            hop("/charge", store, Change::Charge, next(ServiceKind::Order, "/confirm"))
         }
     }
+}
+
+/// A route that makes a change, and then calls the next service.
+pub(super) fn hop<S: ShopStore>(
+    path: &str,
+    store: S,
+    change: Change,
+    next: Option<String>,
+) -> Router {
+    let hop = Hop { store, http: Http::default(), change, next };
+    Router::new().route(path, post(take::<S>)).with_state(hop)
 }
 
 #[derive(Clone)]
@@ -42,22 +49,17 @@ struct Hop<S> {
     store: S,
     http: Http,
     change: Change,
-    /// Who is called afterwards.
+    /// The URL that is called afterwards.
     next: Option<String>,
 }
 
-async fn take<S: ShopStore>(State(hop): State<Hop<S>>, body: Bytes) -> Response {
-    let ordered: Ordered = match serde_json::from_slice(&body) {
-        Ok(ordered) => ordered,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
+async fn take<S: ShopStore>(State(hop): State<Hop<S>>, Json(ordered): Json<Ordered>) -> Response {
+    let body = json!(ordered);
     if let Err(why) = hop.store.change(hop.change, ordered).await {
         return problem(StatusCode::CONFLICT, &why.to_string());
     }
     let Some(next) = &hop.next else { return json(StatusCode::OK, &json!({})) };
-    // It was read as JSON, so it is text.
-    let body = String::from_utf8_lossy(&body).into_owned();
-    match hop.http.send(Method::POST, next, &[], body, PATIENCE).await {
+    match hop.http.post(next, &body).await {
         Ok(Reply { status: 200, .. }) => json(StatusCode::OK, &json!({ "status": "confirmed" })),
         Ok(reply) => problem(StatusCode::BAD_GATEWAY, &format!("{next}: {reply:?}")),
         Err(error) => problem(StatusCode::BAD_GATEWAY, &error.to_string()),

@@ -1,15 +1,14 @@
 //! The desk, which takes orders from clients and tells those who wait how they ended.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
+use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::sync::oneshot;
@@ -20,6 +19,7 @@ use wholly_participant::http::problem;
 use super::Ordered;
 use super::process::Told;
 use super::store::{Begun, ShopStore};
+use crate::process::lock;
 use crate::shop::json;
 
 /// The desk of the order service.
@@ -46,13 +46,9 @@ pub(super) struct Waiting(Arc<Mutex<HashMap<String, Vec<Answer>>>>);
 type Answer = oneshot::Sender<&'static str>;
 
 impl Waiting {
-    fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Answer>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn wait_for(&self, order: &str) -> oneshot::Receiver<&'static str> {
         let (sender, receiver) = oneshot::channel();
-        self.lock().entry(order.to_owned()).or_default().push(sender);
+        lock(&self.0).entry(order.to_owned()).or_default().push(sender);
         receiver
     }
 
@@ -63,7 +59,7 @@ impl Waiting {
             Some("OrderCancelled") => "cancelled",
             _ => return,
         };
-        let waiting = self.lock().remove(ended.event.correlation.as_str());
+        let waiting = lock(&self.0).remove(ended.event.correlation.as_str());
         // Who has hung up need not know.
         waiting.into_iter().flatten().for_each(|client| _ = client.send(status));
     }
@@ -77,12 +73,8 @@ struct Asked {
 async fn place<S: ShopStore>(
     State(desk): State<Desk<S>>,
     Query(asked): Query<Asked>,
-    body: Bytes,
+    Json(order): Json<Ordered>,
 ) -> Response {
-    let order: Ordered = match serde_json::from_slice(&body) {
-        Ok(order) => order,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
     let id = order.order_id.clone();
     // Before the order is there, so that its end cannot be missed.
     let ended = asked.wait_ms.map(|wait| (desk.waiting.wait_for(&id), Duration::from_millis(wait)));
@@ -99,7 +91,7 @@ async fn place<S: ShopStore>(
     let status = match (ended, begun) {
         (_, Begun::There(status)) if status != "created" => {
             // It ended before: nobody will be told of that any more.
-            desk.waiting.lock().remove(&id);
+            lock(&desk.waiting.0).remove(&id);
             status
         }
         (Some((ended, wait)), _) => match tokio::time::timeout(wait, ended).await {

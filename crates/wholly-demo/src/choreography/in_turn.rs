@@ -6,15 +6,15 @@
 
 use std::time::Duration;
 
-use axum::Router;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
+use axum::{Json, Router};
 use serde_json::json;
 use wholly_participant::http::problem;
 
+use super::calls::hop;
 use super::store::{Change, ShopStore};
 use super::{Ordered, Ports};
 use crate::client::{Http, Reply};
@@ -30,28 +30,13 @@ pub(super) fn routes<S: ShopStore>(kind: ServiceKind, store: S, ports: Ports) ->
             let desk = Desk { store, http: Http::default(), ports };
             Router::new().route("/orders", post(place::<S>)).with_state(desk)
         }
-        ServiceKind::Payment => change(CHARGE, store, Change::Charge),
-        ServiceKind::Inventory => change(RESERVE, store, Change::Reserve),
+        ServiceKind::Payment => hop(CHARGE, store, Change::Charge, None),
+        ServiceKind::Inventory => hop(RESERVE, store, Change::Reserve, None),
     }
 }
 
 const CHARGE: &str = "/charge";
 const RESERVE: &str = "/reserve";
-
-fn change<S: ShopStore>(path: &str, store: S, change: Change) -> Router {
-    Router::new().route(path, post(make::<S>)).with_state((store, change))
-}
-
-async fn make<S: ShopStore>(State((store, change)): State<(S, Change)>, body: Bytes) -> Response {
-    let ordered: Ordered = match serde_json::from_slice(&body) {
-        Ok(ordered) => ordered,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
-    match store.change(change, ordered).await {
-        Ok(()) => json(StatusCode::OK, &json!({})),
-        Err(why) => problem(StatusCode::CONFLICT, &why.to_string()),
-    }
-}
 
 #[derive(Clone)]
 struct Desk<S> {
@@ -68,11 +53,7 @@ enum GaveUp {
     Failed(String),
 }
 
-async fn place<S: ShopStore>(State(desk): State<Desk<S>>, body: Bytes) -> Response {
-    let order: Ordered = match serde_json::from_slice(&body) {
-        Ok(order) => order,
-        Err(error) => return problem(StatusCode::BAD_REQUEST, &error.to_string()),
-    };
+async fn place<S: ShopStore>(State(desk): State<Desk<S>>, Json(order): Json<Ordered>) -> Response {
     match desk.carry_out(&order).await {
         Ok(()) => json(StatusCode::OK, &json!({ "status": "confirmed" })),
         Err(gave_up) => {

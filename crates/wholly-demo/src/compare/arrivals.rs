@@ -1,7 +1,7 @@
 //! Orders that arrive in an open loop: each at its time, whether or not earlier ones have ended.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::place::{Client, Placed};
 use super::plan::Plan;
 use super::watch::Watch;
+use crate::process::lock;
 
 /// The time since a run began, on the clock of this program and on that of all processes.
 #[derive(Clone, Copy, Debug)]
@@ -56,13 +57,9 @@ pub(super) type Orders = BTreeMap<String, Placed>;
 pub(super) struct Kept(Mutex<Orders>);
 
 impl Kept {
-    fn lock(&self) -> MutexGuard<'_, Orders> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Notes something of an order.
     pub(super) fn note(&self, id: &str, note: impl FnOnce(&mut Placed)) {
-        note(self.lock().entry(id.to_owned()).or_default());
+        note(lock(&self.0).entry(id.to_owned()).or_default());
     }
 }
 
@@ -92,7 +89,7 @@ impl Arrivals {
 
     /// The orders that were submitted, and those that have finished.
     pub(super) fn counts(&self) -> (usize, usize) {
-        let placed = self.placed.lock();
+        let placed = lock(&self.placed.0);
         let finished = placed.values().filter(|placed| placed.finished.is_some()).count();
         (placed.len(), finished)
     }
@@ -101,6 +98,6 @@ impl Arrivals {
     pub(super) async fn finish(mut self, patience: Duration) -> Orders {
         let _ = tokio::time::timeout(patience, self.running.join_next()).await;
         self.running.shutdown().await;
-        std::mem::take(&mut *self.placed.lock())
+        std::mem::take(&mut *lock(&self.placed.0))
     }
 }

@@ -9,7 +9,7 @@ use super::plan::Scale;
 use super::regime::Regime;
 use crate::bench::error::BenchError;
 use crate::bench::load::{Latencies, Load, Work};
-use crate::client::{Http, Reply};
+use crate::client::Reply;
 use crate::fleet::Fleet;
 use crate::order::Order;
 
@@ -33,34 +33,16 @@ pub(super) async fn measure(
         warm_up_seconds: 0,
         rounds: 1,
     };
-    let run = load.run(Arc::new(Orders::of(regime, scale, fleet)), || ()).await?;
+    let client = Client::of(regime, fleet, scale.deadline);
+    let orders = Orders { client, begun: AtomicU64::new(0) };
+    let run = load.run(Arc::new(orders), || ()).await?;
     let orders_per_second = run.latencies.count() as f64 / run.seconds;
     Ok(Cost { orders_per_second, latencies: run.latencies })
 }
 
 struct Orders {
-    regime: Regime,
     client: Client,
-    http: Http,
-    url: String,
     begun: AtomicU64,
-}
-
-impl Orders {
-    fn of(regime: Regime, scale: &Scale, fleet: &Fleet) -> Self {
-        let path = match regime {
-            Regime::TwoPhase | Regime::Saga => "/v1/transactions",
-            Regime::NoCoordination => "/orders",
-            Regime::Choreography => "/orders?wait_ms=20000",
-        };
-        Self {
-            regime,
-            client: Client::of(regime, fleet, scale.deadline),
-            http: Http::default(),
-            url: fleet.url(regime.leader(), path),
-            begun: AtomicU64::new(0),
-        }
-    }
 }
 
 impl Work for Orders {
@@ -68,12 +50,7 @@ impl Work for Orders {
         let nth = self.begun.fetch_add(1, Relaxed);
         let item = format!("item{}", 1 + nth % 5);
         let order = Order::new(format!("LOOP{nth:08}"), &item, 1, 100);
-        let body = match self.regime {
-            Regime::TwoPhase | Regime::Saga => self.client.submission(&order),
-            Regime::NoCoordination | Regime::Choreography => order.input(),
-        };
-        let reply = self.http.post(&self.url, &body).await;
-        match reply.map_err(|why| BenchError::BareCall { why: why.to_string() })? {
+        match self.client.ask_once(&order).await? {
             Reply { status: 200, body, .. } if is_done(&body) => Ok(()),
             other => Err(BenchError::BareCall { why: format!("{other:?}") }),
         }

@@ -87,19 +87,11 @@ impl Document {
         self.surprises = super::surprises::of(&self.regimes);
     }
 
-    pub(super) fn complete(&mut self) {
-        self.complete = true;
-    }
-
-    pub(super) fn json(&self) -> Result<String, KeepError> {
-        Ok(serde_json::to_string_pretty(self)?)
-    }
-
     /// Keeps it where `wholly choose` looks for it, wholly or not at all; the file.
     pub(super) fn keep(&self) -> Result<PathBuf, KeepError> {
         let directory = state_directory().ok_or(KeepError::Nowhere)?.join("wholly");
         let file = directory.join("compare.json");
-        let json = self.json()?;
+        let json = serde_json::to_string_pretty(self)?;
         match replace(&directory, &file, &json) {
             Ok(()) => Ok(file),
             Err(why) => Err(KeepError::File { file, why }),

@@ -7,7 +7,7 @@ use tokio::time::sleep_until;
 
 use super::CompareError;
 use super::arrivals::Clock;
-use super::plan::{Fault, FaultKind};
+use super::plan::Fault;
 use super::regime::Regime;
 use super::work::Meter;
 use crate::fleet::{Fleet, Role};
@@ -27,11 +27,17 @@ pub(super) struct Happened {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Kind {
+    /// Calls to a service take effect, and their answers are lost.
     AnswersLost,
+    /// Calls to a service, and its answers, come late: a commit reaches it after the others.
     CallsDelayed,
+    /// A participant is down for a time shorter than the deadline.
     ParticipantDownShort,
+    /// A participant is down for a time longer than the deadline.
     ParticipantDownLong,
+    /// SIGKILL to the coordinator; where there is none, to the order service.
     CoordinatorKilled,
+    /// SIGKILL to a service, which is back at once.
     ServiceKilled,
 }
 
@@ -50,19 +56,6 @@ impl Kind {
     }
 }
 
-impl FaultKind {
-    fn of(self, regime: Regime) -> (Kind, Role) {
-        match self {
-            Self::AnswersLost(kind) => (Kind::AnswersLost, Role::Service(kind)),
-            Self::Delayed(kind) => (Kind::CallsDelayed, Role::Service(kind)),
-            Self::DownShort(kind) => (Kind::ParticipantDownShort, Role::Service(kind)),
-            Self::DownLong(kind) => (Kind::ParticipantDownLong, Role::Service(kind)),
-            Self::CoordinatorKilled => (Kind::CoordinatorKilled, regime.leader()),
-            Self::ServiceKilled(kind) => (Kind::ServiceKilled, Role::Service(kind)),
-        }
-    }
-}
-
 /// Does what the fault says, at its time, and undoes it when it is over.
 pub(super) async fn happen(
     fault: &Fault,
@@ -71,7 +64,7 @@ pub(super) async fn happen(
     clock: Clock,
     meter: &mut Meter,
 ) -> Result<Happened, CompareError> {
-    let (kind, role) = fault.kind.of(regime);
+    let (kind, role) = (fault.kind, fault.who.map_or(regime.leader(), Role::Service));
     sleep_until(clock.at(fault.at)).await;
     match kind.weather() {
         Some(weather) => fleet.set_weather(role, &weather),

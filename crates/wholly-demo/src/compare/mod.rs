@@ -47,7 +47,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clap::Args;
 
 use crate::fleet::FleetError;
-use crate::process::until_interrupted;
+use crate::process::{lock, until_interrupted};
 use crate::random::fresh_seed;
 use document::{Compared, Document};
 use plan::{Scale, Weather};
@@ -127,7 +127,7 @@ impl Compare {
             }
         });
         progress.clear();
-        let document = document.lock().unwrap_or_else(PoisonError::into_inner);
+        let document = lock(&document);
         match self.print(&document) {
             Ok(()) => code,
             Err(error) => {
@@ -197,8 +197,8 @@ async fn compare(
         let fair = run::run(regime, scale, Weather::Fair, seed, progress).await?;
         let bad = run::run(regime, scale, Weather::Bad, seed, progress).await?;
         let compared = Compared::new(regime, fair, bad);
-        document.lock().unwrap_or_else(PoisonError::into_inner).add(compared);
+        lock(document).add(compared);
     }
-    document.lock().unwrap_or_else(PoisonError::into_inner).complete();
+    lock(document).complete = true;
     Ok(())
 }

@@ -101,8 +101,18 @@ impl Client {
         });
     }
 
+    /// Sends an order once, and waits for the answer that tells its end.
+    pub(super) async fn ask_once(&self, order: &Order) -> Result<Reply, NoAnswer> {
+        let (query, body) = match self.regime {
+            Regime::TwoPhase | Regime::Saga => ("", self.submission(order)),
+            Regime::NoCoordination => ("", order.input()),
+            Regime::Choreography => ("?wait_ms=20000", order.input()),
+        };
+        self.http.post(&format!("{}{query}", self.url), &body).await
+    }
+
     /// The request to the coordinator's API.
-    pub(super) fn submission(&self, order: &Order) -> Value {
+    fn submission(&self, order: &Order) -> Value {
         let order = Order { deadline: Some(self.deadline), ..order.clone() };
         match self.regime {
             Regime::Saga => order.by_saga().submission(),

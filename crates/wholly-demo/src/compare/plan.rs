@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use super::faults::Kind;
 use crate::order::Order;
 use crate::random::Random;
 use crate::shop::{ServiceKind, Stock};
@@ -98,23 +99,9 @@ pub(super) struct Arrival {
 pub(super) struct Fault {
     pub(super) at: Duration,
     pub(super) lasts: Duration,
-    pub(super) kind: FaultKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FaultKind {
-    /// Calls to a service take effect, and their answers are lost.
-    AnswersLost(ServiceKind),
-    /// Calls to a service, and its answers, come late: a commit reaches it after the others.
-    Delayed(ServiceKind),
-    /// A participant is down for a time shorter than the deadline.
-    DownShort(ServiceKind),
-    /// A participant is down for a time longer than the deadline.
-    DownLong(ServiceKind),
-    /// SIGKILL to the coordinator; where there is none, to the order service.
-    CoordinatorKilled,
-    /// SIGKILL to a service, which is back at once.
-    ServiceKilled(ServiceKind),
+    pub(super) kind: Kind,
+    /// The service that it hits; none is the process that leads orders.
+    pub(super) who: Option<ServiceKind>,
 }
 
 /// An item of which there is enough.
@@ -154,20 +141,20 @@ fn faults(scale: &Scale, random: &mut Random) -> (Vec<Fault>, Duration) {
     let down = one_of(&[ServiceKind::Payment, ServiceKind::Inventory], random);
     let killed = one_of(&[ServiceKind::Payment, ServiceKind::Inventory], random);
     let kinds = [
-        (FaultKind::AnswersLost(lossy), scale.lost),
-        (FaultKind::Delayed(slow), scale.late),
-        (FaultKind::CoordinatorKilled, scale.killed),
-        (FaultKind::DownShort(down), scale.short),
-        (FaultKind::AnswersLost(other), scale.lost),
+        (Kind::AnswersLost, Some(lossy), scale.lost),
+        (Kind::CallsDelayed, Some(slow), scale.late),
+        (Kind::CoordinatorKilled, None, scale.killed),
+        (Kind::ParticipantDownShort, Some(down), scale.short),
+        (Kind::AnswersLost, Some(other), scale.lost),
         // The last participant that is asked, so that others have done their part by then.
-        (FaultKind::DownLong(ServiceKind::Payment), scale.long),
-        (FaultKind::ServiceKilled(killed), scale.killed),
+        (Kind::ParticipantDownLong, Some(ServiceKind::Payment), scale.long),
+        (Kind::ServiceKilled, Some(killed), scale.killed),
     ];
     let mut at = Duration::ZERO;
     let mut faults = Vec::new();
-    for (kind, lasts) in kinds {
+    for (kind, who, lasts) in kinds {
         at += gap(scale, random);
-        faults.push(Fault { at, lasts, kind });
+        faults.push(Fault { at, lasts, kind, who });
         at += lasts;
     }
     (faults, at + gap(scale, random))
@@ -254,11 +241,9 @@ mod tests {
             for pair in plan.faults.windows(2) {
                 assert!(pair[0].at + pair[0].lasts < pair[1].at, "{pair:?}");
             }
-            let lasts = |is: fn(FaultKind) -> bool| {
-                plan.faults.iter().find(|fault| is(fault.kind)).map(|fault| fault.lasts).unwrap()
-            };
-            assert!(lasts(|kind| matches!(kind, FaultKind::DownShort(_))) < plan.deadline);
-            assert!(lasts(|kind| matches!(kind, FaultKind::DownLong(_))) > plan.deadline);
+            let lasts = |kind| plan.faults.iter().find(|fault| fault.kind == kind).unwrap().lasts;
+            assert!(lasts(Kind::ParticipantDownShort) < plan.deadline);
+            assert!(lasts(Kind::ParticipantDownLong) > plan.deadline);
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
@@ -18,6 +18,7 @@ use tokio::time::sleep;
 
 use super::verdict::{self, Collect, Verdict};
 use crate::client::{Http, Reply};
+use crate::process::lock;
 use crate::service::say_json;
 use crate::shop::standing::Told;
 
@@ -101,7 +102,7 @@ impl Reader {
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let Ok(runtime) = runtime else { return ExitCode::FAILURE };
-        tell(&Said::Ready);
+        say_json(&Said::Ready);
         runtime.block_on(async {
             let plain = Looking { ports, http: Http::default(), shared: Arc::clone(&shared) };
             let by_rule = Looking { http: Http::default(), ..plain.clone() };
@@ -111,19 +112,11 @@ impl Reader {
     }
 }
 
-fn tell(said: &Said) {
-    say_json(said);
-}
-
 #[derive(Default)]
 struct Shared {
     /// The orders that are looked at, and if each has ended.
     orders: Mutex<BTreeMap<String, bool>>,
     totals: Mutex<Totals>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
@@ -135,7 +128,7 @@ impl Shared {
                     *has_ended = true;
                 }
             }
-            _ => tell(&Said::Total(*lock(&self.totals))),
+            _ => say_json(&Said::Total(*lock(&self.totals))),
         }
     }
 
@@ -166,7 +159,7 @@ impl Shared {
                 if *verdict == Verdict::Intermediate {
                     reads.intermediate += 1;
                     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-                    tell(&Said::Intermediate(Finding {
+                    say_json(&Said::Intermediate(Finding {
                         order: order.to_owned(),
                         reader: manner,
                         states: *states,

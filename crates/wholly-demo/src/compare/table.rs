@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::document::{Compared, Document};
-use super::measures::{Measures, ReaderFigures};
+use super::measures::{Outage, ReaderFigures};
 use super::regime::Regime;
 
 pub(super) struct Table<'a>(pub(super) &'a Document);
@@ -41,26 +41,12 @@ pub(super) const ROWS: [Row; 5] = [
         name: "availability",
         word: availability,
         figures: &[
-            ("short outage: accepted", |one| {
-                let outage = one.bad.availability.outage_short;
-                format!("{} of {}", outage.accepted, outage.submitted)
-            }),
-            ("  finished meanwhile", |one| {
-                one.bad.availability.outage_short.finished_during.to_string()
-            }),
-            ("  confirmed in the end", |one| {
-                one.bad.availability.outage_short.confirmed_in_the_end.to_string()
-            }),
-            ("long outage: accepted", |one| {
-                let outage = one.bad.availability.outage_long;
-                format!("{} of {}", outage.accepted, outage.submitted)
-            }),
-            ("  finished meanwhile", |one| {
-                one.bad.availability.outage_long.finished_during.to_string()
-            }),
-            ("  confirmed in the end", |one| {
-                one.bad.availability.outage_long.confirmed_in_the_end.to_string()
-            }),
+            ("short outage: accepted", |one| accepted(short(one))),
+            ("  finished meanwhile", |one| short(one).finished_during.to_string()),
+            ("  confirmed in the end", |one| short(one).confirmed_in_the_end.to_string()),
+            ("long outage: accepted", |one| accepted(long(one))),
+            ("  finished meanwhile", |one| long(one).finished_during.to_string()),
+            ("  confirmed in the end", |one| long(one).confirmed_in_the_end.to_string()),
             ("lost by the deadline", |one| one.bad.orders.lost_by_deadline.to_string()),
             ("lost by a killed coordinator", |one| one.bad.orders.lost_by_restart.to_string()),
             ("given up, outcome unknown", |one| one.bad.orders.given_up.to_string()),
@@ -104,6 +90,18 @@ pub(super) const ROWS: [Row; 5] = [
     },
 ];
 
+fn short(one: &Compared) -> Outage {
+    one.bad.availability.outage_short
+}
+
+fn long(one: &Compared) -> Outage {
+    one.bad.availability.outage_long
+}
+
+fn accepted(outage: Outage) -> String {
+    format!("{} of {}", outage.accepted, outage.submitted)
+}
+
 /// The word of the lesson for its consistency.
 pub(super) fn consistency(one: &Compared) -> String {
     let measured = one.bad.consistency;
@@ -116,8 +114,7 @@ pub(super) fn consistency(one: &Compared) -> String {
 }
 
 fn availability(one: &Compared) -> String {
-    let Measures { availability, .. } = &one.bad;
-    let (short, long) = (availability.outage_short, availability.outage_long);
+    let (short, long) = (short(one), long(one));
     let submitted = short.submitted + long.submitted;
     let finished = short.finished_during + long.finished_during;
     match short.confirmed_during + long.confirmed_during {
@@ -244,6 +241,7 @@ fn wrapped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::measures::Measures;
     use crate::compare::timeline::Timeline;
 
     fn compared(regime: Regime, change: impl FnOnce(&mut Measures)) -> Compared {
@@ -299,7 +297,7 @@ mod tests {
         assert!(table.starts_with("Interrupted"), "{table}");
         let long: Vec<_> = table.lines().filter(|line| line.chars().count() > 100).collect();
         assert!(long.is_empty(), "{long:#?}");
-        document.complete();
+        document.complete = true;
         assert!(!Table(&document).to_string().contains("Interrupted"));
     }
 }

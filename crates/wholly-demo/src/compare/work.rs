@@ -5,7 +5,6 @@
 //! service that changed something, or a sync of the coordinator's log.
 
 use std::collections::BTreeMap;
-use std::ops::{Add, Sub};
 
 use serde::Deserialize;
 
@@ -22,27 +21,17 @@ pub(super) struct Work {
     pub(super) syncs: u64,
 }
 
-impl Add for Work {
-    type Output = Self;
-
-    fn add(self, other: Self) -> Self {
+impl Work {
+    fn with(self, other: Self, of: fn(u64, u64) -> u64) -> Self {
         Self {
-            messages: self.messages + other.messages,
-            log_writes: self.log_writes + other.log_writes,
-            syncs: self.syncs + other.syncs,
+            messages: of(self.messages, other.messages),
+            log_writes: of(self.log_writes, other.log_writes),
+            syncs: of(self.syncs, other.syncs),
         }
     }
-}
 
-impl Sub for Work {
-    type Output = Self;
-
-    fn sub(self, other: Self) -> Self {
-        Self {
-            messages: self.messages.saturating_sub(other.messages),
-            log_writes: self.log_writes.saturating_sub(other.log_writes),
-            syncs: self.syncs.saturating_sub(other.syncs),
-        }
+    fn and(self, other: Self) -> Self {
+        self.with(other, u64::saturating_add)
     }
 }
 
@@ -72,19 +61,20 @@ impl Meter {
         fleet: &Fleet,
         role: Role,
     ) -> Result<(), CompareError> {
-        self.killed = self.killed + of(fleet, role).await?;
+        self.killed = self.killed.and(of(fleet, role).await?);
         Ok(())
     }
 
     /// The work since the start.
     pub(super) async fn work(&self, fleet: &Fleet) -> Result<Work, CompareError> {
-        Ok(self.now(fleet).await? + self.killed - self.before)
+        let work = self.now(fleet).await?.and(self.killed);
+        Ok(work.with(self.before, u64::saturating_sub))
     }
 
     async fn now(&self, fleet: &Fleet) -> Result<Work, CompareError> {
         let mut work = Work { messages: fleet.messages(), ..Work::default() };
         for &role in &self.roles {
-            work = work + of(fleet, role).await?;
+            work = work.and(of(fleet, role).await?);
         }
         Ok(work)
     }

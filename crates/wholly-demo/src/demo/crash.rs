@@ -4,12 +4,11 @@ use wholly_core::wire::Operation;
 
 use super::teller::Teller;
 use super::{
-    Placing, StoryError, answer, check, decision, ensure, go_on, place, saga, told, withheld,
-    withhold,
+    Placing, StoryError, answer, answers, check, decision, ensure, go_on, place, saga, told,
+    withheld, withhold,
 };
-use crate::fleet::{Books, Fleet, Layout, PATIENCE, Role};
+use crate::fleet::{Books, Fleet, Layout, PATIENCE, Role, Transaction};
 use crate::order::Order;
-use crate::service::Side;
 use crate::shop::{ServiceKind, opening_stock};
 
 use ServiceKind::Inventory;
@@ -30,7 +29,7 @@ pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
 
 async fn before_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<(), StoryError> {
     teller.scene("ORD101: the coordinator dies after the votes and before the decision.")?;
-    withhold(fleet, Inventory, Side::After, PREPARE).await?;
+    withhold(fleet, Inventory, super::AFTER, PREPARE).await?;
     let order = patient("ORD101", "item1", 2, 1_000);
     let placed = until_prepared(teller, fleet, &order).await?;
     fleet.kill(Role::Coordinator);
@@ -41,9 +40,7 @@ async fn before_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<(), S
     fleet.run(Role::Coordinator).await?;
     teller.event("coordinator", "starts", "its log knows the order, and no decision")?;
     decision(teller, fleet, "aborted").await?;
-    for kind in ServiceKind::ALL {
-        answer(teller, fleet, kind, Operation::Abort).await?;
-    }
+    answers(teller, fleet, &ServiceKind::ALL, Operation::Abort).await?;
     told(teller, placed, "aborted").await?;
     check(teller, fleet, &Books::after(&opening_stock(), [])).await?;
     teller.right("nothing happened, and nothing is held: the order may be placed anew")?;
@@ -53,7 +50,7 @@ async fn before_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<(), S
 async fn after_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<Order, StoryError> {
     teller.scene("ORD102: the coordinator dies after the decision and before anyone obeys it.")?;
     for kind in ServiceKind::ALL {
-        withhold(fleet, kind, Side::Before, COMMIT).await?;
+        withhold(fleet, kind, super::BEFORE, COMMIT).await?;
     }
     let order = patient("ORD102", "item1", 2, 1_000);
     let placed = until_prepared(teller, fleet, &order).await?;
@@ -71,9 +68,7 @@ async fn after_the_decision(teller: &Teller, fleet: &mut Fleet) -> Result<Order,
     fleet.run(Role::Coordinator).await?;
     teller.event("coordinator", "starts", "its log knows the decision")?;
     decision(teller, fleet, "committed").await?;
-    for kind in ServiceKind::ALL {
-        answer(teller, fleet, kind, Operation::Commit).await?;
-    }
+    answers(teller, fleet, &ServiceKind::ALL, Operation::Commit).await?;
     told(teller, placed, "committed").await?;
     check(teller, fleet, &Books::after(&opening_stock(), [&order])).await?;
     teller.right("what was decided happened, everywhere and once")?;
@@ -86,17 +81,15 @@ async fn while_prepared(
     before: &Order,
 ) -> Result<Order, StoryError> {
     teller.scene("ORD103: the inventory dies while it is prepared.")?;
-    withhold(fleet, Inventory, Side::Before, COMMIT).await?;
+    withhold(fleet, Inventory, super::BEFORE, COMMIT).await?;
     let order = patient("ORD103", "item2", 1, 300);
     let placed = until_prepared(teller, fleet, &order).await?;
     let transaction = decision(teller, fleet, "committed").await?;
-    for kind in [ServiceKind::Order, ServiceKind::Payment] {
-        answer(teller, fleet, kind, Operation::Commit).await?;
-    }
+    answers(teller, fleet, &[ServiceKind::Order, ServiceKind::Payment], Operation::Commit).await?;
     withheld(fleet, Inventory, COMMIT).await?;
     fleet.kill(Role::Service(Inventory));
     teller.killed("inventory", "it had voted yes, and had not committed")?;
-    let transaction = fleet.transaction(&transaction.id).await?;
+    let transaction: Transaction = fleet.transaction(&transaction.id).await?;
     let of_inventory = transaction.branches.iter().find(|b| b.participant == "inventory");
     let prepared = of_inventory.is_some_and(|branch| branch.state == "prepared");
     ensure(prepared && !transaction.settled, || format!("the transaction is {transaction:?}"))?;
@@ -123,9 +116,7 @@ async fn until_prepared(
     order: &Order,
 ) -> Result<Placing, StoryError> {
     let placed = place(fleet, order);
-    for kind in ServiceKind::ALL {
-        answer(teller, fleet, kind, Operation::Prepare).await?;
-    }
+    answers(teller, fleet, &ServiceKind::ALL, Operation::Prepare).await?;
     Ok(placed)
 }
 

@@ -22,7 +22,7 @@ use crate::compare::CompareError;
 use crate::fleet::{Books, Fleet, FleetError, Role, StandIn, Transaction, eventually};
 use crate::order::{Order, PlaceError, Placed, Shopper};
 use crate::process::until_interrupted;
-use crate::service::{Answered, Said, Side, Withhold};
+use crate::service::{Answered, Said};
 use crate::shop::ServiceKind;
 use teller::Teller;
 use wholly_core::wire::Operation;
@@ -162,6 +162,20 @@ async fn answer(
     Ok(answered)
 }
 
+/// The answers of these services, one after the other.
+async fn answers(
+    teller: &Teller,
+    fleet: &mut Fleet,
+    kinds: &[ServiceKind],
+    operation: Operation,
+) -> Result<Vec<Said>, StoryError> {
+    let mut said = Vec::new();
+    for &kind in kinds {
+        said.push(answer(teller, fleet, kind, operation).await?.said);
+    }
+    Ok(said)
+}
+
 async fn heard(
     fleet: &mut Fleet,
     kind: ServiceKind,
@@ -176,15 +190,18 @@ async fn heard(
     }
 }
 
+/// The arguments of a service that does not handle calls, or handles them and does not answer.
+const BEFORE: &str = "--withhold-before";
+const AFTER: &str = "--withhold-after";
+
 /// Restarts a service so that it withholds calls.
 async fn withhold(
     fleet: &mut Fleet,
     kind: ServiceKind,
-    side: Side,
+    side: &str,
     operation: &str,
 ) -> Result<(), StoryError> {
-    let withhold = Withhold { side, operation: operation.to_owned() };
-    let arguments = vec![format!("--withhold={withhold}")];
+    let arguments = vec![format!("{side}={operation}")];
     let program = fleet.program().to_owned();
     let role = Role::Service(kind);
     fleet.spawn_as(role, &StandIn { program, arguments })?;

@@ -6,7 +6,7 @@ use super::teller::Teller;
 use super::{StoryError, check, ensure, go_on, heard, newest, place, told, withheld, withhold};
 use crate::fleet::{Books, Fleet, Layout, Role, Transaction};
 use crate::order::Order;
-use crate::service::{Said, Side};
+use crate::service::Said;
 use crate::shop::{ServiceKind, opening_stock};
 
 use ServiceKind::{Inventory, Order as Orders, Payment};
@@ -78,7 +78,7 @@ pub(super) async fn killed_while_compensating(
 ) -> Result<(), StoryError> {
     let teller = &teller.of_sagas();
     teller.scene(&format!("{id}: the coordinator of a saga dies in mid-compensation."))?;
-    withhold(fleet, Orders, Side::Before, CANCEL_ORDER).await?;
+    withhold(fleet, Orders, super::BEFORE, CANCEL_ORDER).await?;
     let order = Order::new(id, "item1", 3, 700).declined();
     let placed = place(fleet, &order);
     until_declined(teller, fleet).await?;

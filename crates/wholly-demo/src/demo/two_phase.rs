@@ -3,7 +3,7 @@
 use wholly_core::wire::Operation;
 
 use super::teller::Teller;
-use super::{StoryError, answer, check, decision, ensure, place, told};
+use super::{StoryError, answers, check, decision, ensure, place, told};
 use crate::fleet::{Books, Fleet, Layout};
 use crate::order::Order;
 use crate::service::Said;
@@ -24,13 +24,9 @@ pub(super) async fn play(teller: &Teller) -> Result<(), StoryError> {
 async fn succeed(teller: &Teller, fleet: &mut Fleet, order: &Order) -> Result<(), StoryError> {
     teller.scene("ORD001 takes 2 of item1 for 1000.")?;
     let placed = place(fleet, order);
-    for kind in ServiceKind::ALL {
-        answer(teller, fleet, kind, Operation::Prepare).await?;
-    }
+    answers(teller, fleet, &ServiceKind::ALL, Operation::Prepare).await?;
     decision(teller, fleet, "committed").await?;
-    for kind in ServiceKind::ALL {
-        answer(teller, fleet, kind, Operation::Commit).await?;
-    }
+    answers(teller, fleet, &ServiceKind::ALL, Operation::Commit).await?;
     told(teller, placed, "committed").await?;
     check(teller, fleet, &Books::after(&opening_stock(), [order])).await?;
     teller.right("item1 went from 10 to 8, and all three services agree")?;
@@ -40,16 +36,11 @@ async fn succeed(teller: &Teller, fleet: &mut Fleet, order: &Order) -> Result<()
 async fn fail(teller: &Teller, fleet: &mut Fleet, before: &Order) -> Result<(), StoryError> {
     teller.scene("ORD002 takes 100 of item2 for 500. There are 5.")?;
     let placed = place(fleet, &Order::new("ORD002", "item2", 100, 500));
-    let mut said = Vec::new();
-    for kind in ServiceKind::ALL {
-        said.push(answer(teller, fleet, kind, Operation::Prepare).await?.said);
-    }
+    let said = answers(teller, fleet, &ServiceKind::ALL, Operation::Prepare).await?;
     ensure(said == [Said::Done, Said::Done, Said::Refused], || format!("the votes are {said:?}"))?;
     decision(teller, fleet, "aborted").await?;
     // Who said no holds nothing, and is not asked again.
-    for kind in [ServiceKind::Order, ServiceKind::Payment] {
-        answer(teller, fleet, kind, Operation::Abort).await?;
-    }
+    answers(teller, fleet, &[ServiceKind::Order, ServiceKind::Payment], Operation::Abort).await?;
     let placed = told(teller, placed, "aborted").await?;
     let reason = placed.reason.as_deref().unwrap_or_default();
     ensure(reason.contains("inventory refused"), || format!("the client was told {placed:?}"))?;

@@ -20,46 +20,37 @@ pub struct Books {
 
 /// The stock of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the API")]
 pub struct StockLine {
-    /// The pieces that are there.
     pub on_hand: i64,
-    /// Those that are not reserved.
     pub available: i64,
-    /// Those that are reserved.
     pub reserved: i64,
 }
 
 /// A transaction as the coordinator's API shows it.
 #[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the API")]
 pub struct Transaction {
-    /// Its id.
     pub id: String,
     /// The order's id; none where the records cannot be read.
     #[serde(default)]
     pub key: String,
-    /// Its state.
     pub state: String,
-    /// True if nothing is outstanding.
     pub settled: bool,
-    /// True if it needs an operator.
     pub stuck: bool,
-    /// The reason why it turned back.
     pub reason: Option<String>,
-    /// Its branches, in two-phase.
     #[serde(default)]
     pub branches: Vec<Branch>,
-    /// Its steps, of a saga.
     #[serde(default)]
     pub steps: Vec<Step>,
-    /// Its records, in their order.
     #[serde(default)]
     pub history: Vec<Recorded>,
 }
 
 /// One thing that happened to a transaction.
 #[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the API")]
 pub struct Recorded {
-    /// The record.
     pub record: Value,
 }
 
@@ -71,10 +62,9 @@ pub struct Branch {
 
 /// A step of a saga.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the API")]
 pub struct Step {
-    /// Its name.
     pub name: String,
-    /// Its state.
     pub state: String,
 }
 

@@ -27,18 +27,15 @@ pub(crate) mod standing;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::str::FromStr;
 
 use axum::body::Bytes;
 use axum::extract::{Path as InPath, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::serve::ListenerExt;
 use axum::{Json, Router};
 use rusqlite::{Connection, Transaction};
 use serde_json::Value;
-use tokio::net::TcpListener;
 use wholly_participant::Failure;
 use wholly_participant::barrier::Vote;
 use wholly_participant::http::{InvalidOperations, problem};
@@ -55,7 +52,7 @@ use standing::{Standing, Told};
 pub const CREATE_ORDER: &str = include_str!("create-order.toml");
 
 /// A service of the shop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum ServiceKind {
     /// Takes orders: `{"order_id": "ORD001", "item": "item1"}`.
     Order,
@@ -85,20 +82,6 @@ impl std::fmt::Display for ServiceKind {
     }
 }
 
-/// A text that names none of the shop's services.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the shop has no service {0:?}; it has order, payment and inventory")]
-pub struct UnknownService(String);
-
-impl FromStr for ServiceKind {
-    type Err = UnknownService;
-
-    fn from_str(text: &str) -> Result<Self, UnknownService> {
-        let found = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
-        found.ok_or_else(|| UnknownService(text.to_owned()))
-    }
-}
-
 /// The stock of each item when the inventory's database is new.
 pub type Stock = BTreeMap<String, u32>;
 
@@ -110,42 +93,20 @@ pub fn opening_stock() -> Stock {
 /// Why a service of the shop stopped, or did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say it")]
 pub enum ServeError {
-    /// Its database cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// Its tables cannot be made.
     #[error("the service's tables cannot be made: {0}")]
     Tables(#[from] TransactionError),
-    /// Its operations cannot be offered.
     #[error(transparent)]
     Operations(#[from] InvalidOperations),
-    /// It can take no more connections.
-    #[error("the service can take no more connections: {0}")]
-    Listen(#[from] std::io::Error),
 }
 
-/// Serves until the future is dropped. It may be killed at any time: everything that it answered
-/// is in the database.
+/// All routes of the service. It may be killed at any time: everything that it answered is in the
+/// database.
 ///
 /// `stock` is what the inventory starts with where the database is new; others ignore it.
-///
-/// # Errors
-/// See [`ServeError`].
-pub async fn serve(
-    kind: ServiceKind,
-    listener: TcpListener,
-    database: &Path,
-    stock: Stock,
-) -> Result<(), ServeError> {
-    let routes = router(kind, database, stock).await?;
-    // Answers are small and waited for: sent at once, not gathered into larger packets. Where that
-    // cannot be set they are only slower.
-    let listener = listener.tap_io(|stream| _ = stream.set_nodelay(true));
-    Ok(axum::serve(listener, routes).await?)
-}
-
-/// All routes of the service.
 ///
 /// # Errors
 /// See [`ServeError`].

@@ -130,8 +130,7 @@ impl Work for Orders {
     async fn once(&self) -> Result<(), BenchError> {
         let nth = self.begun.fetch_add(1, Relaxed);
         let order = Order::new(format!("ORD{nth:08}"), ITEM, 1, 100).input();
-        let reply = self.http.post(&self.url, &order).await;
-        match reply.map_err(|why| BenchError::BareCall { why: why.to_string() })? {
+        match self.http.post(&self.url, &order).await? {
             Reply { status: 200, body, .. } if body["status"] == "confirmed" => Ok(()),
             other => Err(BenchError::BareCall { why: format!("{other:?}") }),
         }

@@ -4,7 +4,7 @@ use super::made::{self, Made};
 use wholly_demo::bench::common::Common;
 use wholly_demo::bench::error::BenchError;
 use wholly_demo::bench::load::Load;
-use wholly_demo::bench::participants::Idle;
+use wholly_demo::bench::participants;
 use wholly_demo::bench::report::{Comparison, Named};
 use wholly_demo::bench::run_on;
 
@@ -31,17 +31,20 @@ impl Growth {
         };
         tokio::task::spawn_blocking(making).await??;
 
+        let names = common.names();
         let (mut subject, mut ceiling) = (Vec::new(), Vec::new());
-        let idle = |mut builder: wholly::Builder| {
-            for name in common.names() {
-                builder = builder.participant(&name, Idle);
-            }
-            Ok(builder)
-        };
         for round in 0..load.rounds {
-            subject.push(run_on(&grown, &common, &load, idle).await?.0);
+            subject.push(
+                run_on(&grown, &common, &load, |builder| participants::add(builder, &names, &[]))
+                    .await?
+                    .0,
+            );
             let empty = directory.path().join(format!("empty-{round}.db"));
-            ceiling.push(run_on(&empty, &common, &load, idle).await?.0);
+            ceiling.push(
+                run_on(&empty, &common, &load, |builder| participants::add(builder, &names, &[]))
+                    .await?
+                    .0,
+            );
         }
         let (subject, ceiling) =
             (Named::new("grown log", subject), Named::new("empty log", ceiling));

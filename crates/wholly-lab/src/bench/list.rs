@@ -14,7 +14,7 @@ use super::made::{self, LONG_AGO, Made};
 use wholly_demo::bench::common::{Common, random};
 use wholly_demo::bench::error::BenchError;
 use wholly_demo::bench::load::Latencies;
-use wholly_demo::bench::report::latency;
+use wholly_demo::bench::report::{latency, write_table};
 
 /// The time that a page of a list takes, with several filters, from places all over the log: of a log
 /// with many transactions, beside one with few.
@@ -232,20 +232,16 @@ fn filters() -> Result<Vec<(&'static str, Filter)>, BenchError> {
 
 impl fmt::Display for Lists {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}\n", self.workload)?;
-        write!(
-            f,
-            "{:58} {:>6} {:>6} {:>10} {:>10} {:>6} {:>6} {:>10} {:>10}",
-            "filter", "rows", "short", "p50", "p99", "rows", "short", "p50", "p99"
-        )?;
-        for Compared { filter, large, small } in &self.lists {
+        writeln!(f, "{}", self.workload)?;
+        let rows = self.lists.iter().map(|Compared { filter, large, small }| {
             let filter = if filter.is_empty() { "none" } else { filter };
-            write!(f, "\n{filter:58}")?;
-            for Pages { rows, short, p50_micros, p99_micros } in [large, small] {
-                let (p50, p99) = (latency(*p50_micros), latency(*p99_micros));
-                write!(f, " {rows:>6} {short:>6} {p50:>10} {p99:>10}")?;
-            }
-        }
-        Ok(())
+            let figures = [large, small].map(|pages| {
+                let (p50, p99) = (latency(pages.p50_micros), latency(pages.p99_micros));
+                [pages.rows.to_string(), pages.short.to_string(), p50, p99]
+            });
+            std::iter::once(filter.to_owned()).chain(figures.into_iter().flatten()).collect()
+        });
+        let header = ["filter", "rows", "short", "p50", "p99", "rows", "short", "p50", "p99"];
+        write_table(f, &header, rows)
     }
 }

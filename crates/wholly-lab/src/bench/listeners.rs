@@ -14,7 +14,7 @@ use wholly_demo::bench::bare_participant::BareParticipant;
 use wholly_demo::bench::common::Common;
 use wholly_demo::bench::error::BenchError;
 use wholly_demo::bench::load::Load;
-use wholly_demo::bench::report::{Figures, mebibytes};
+use wholly_demo::bench::report::{Figures, latency, memory, write_table};
 use wholly_demo::client::Http;
 
 /// The number of transactions that are listened to: each by as many as there are for it.
@@ -102,8 +102,7 @@ async fn undecided(http: &Http, url: &str) -> Result<String, BenchError> {
         "deadline_millis": UNDECIDED_MILLIS,
         "branches": [{"participant": "silent", "payload": 1}],
     });
-    let reply = http.post_async(url, &body).await;
-    let reply = reply.map_err(|why| BenchError::BareCall { why: why.to_string() })?;
+    let reply = http.post_async(url, &body).await?;
     match reply.body["id"].as_str().filter(|_| reply.status == 202) {
         Some(id) => Ok(format!("/v1/transactions/{id}/events")),
         None => Err(BenchError::BareCall { why: format!("{reply:?}") }),
@@ -137,26 +136,16 @@ async fn listen_to(address: &str, path: &str) -> Result<TcpStream, BenchError> {
 
 impl fmt::Display for Listened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |bytes: Option<u64>| {
-            bytes.map_or_else(|| "unknown".to_owned(), |bytes| mebibytes(bytes as f64))
-        };
-        let row = |f: &mut fmt::Formatter<'_>, name: &str, bytes, figures: &Figures| {
+        writeln!(f, "listeners: {} of transactions that stand still", self.count)?;
+        let row = |name: &str, bytes, figures: &Figures| {
             let Figures { transactions_per_second, p50_micros, p99_micros, .. } = figures;
-            writeln!(
-                f,
-                "{name:12} {:>12} {transactions_per_second:>14.0} {p50_micros:>10.0} {p99_micros:>10.0}",
-                text(bytes)
-            )
+            let (p50, p99) = (latency(*p50_micros), latency(*p99_micros));
+            vec![name.to_owned(), memory(bytes), format!("{transactions_per_second:.0}"), p50, p99]
         };
-        writeln!(f, "listeners: {} of transactions that stand still\n", self.count)?;
-        writeln!(
-            f,
-            "{:12} {:>12} {:>14} {:>10} {:>10}",
-            "", "memory", "transactions/s", "p50 (us)", "p99 (us)"
-        )?;
-        row(f, "without", self.without_bytes, &self.without)?;
-        row(f, "with", self.with_bytes, &self.with)?;
+        let without = row("without", self.without_bytes, &self.without);
+        let with = row("with", self.with_bytes, &self.with);
+        write_table(f, &["", "memory", "transactions/s", "p50", "p99"], [without, with])?;
         let more = self.with_bytes.zip(self.without_bytes).map(|(a, b)| a.saturating_sub(b));
-        write!(f, "{:12} {:>12}", "more", text(more))
+        write!(f, "\n\nmore memory: {}", memory(more))
     }
 }

@@ -1,19 +1,17 @@
 //! The memory of a coordinator with many transactions in flight.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use wholly::{Coordinator, Settings, Slots, SqliteLog};
 
-use super::participants::{Calls, Waiting};
+use super::figures::{Figure, SingleFigures};
+use super::participants::{Calls, Counting};
 use wholly_demo::bench::common::{Common, Transactions, resident_bytes};
 use wholly_demo::bench::error::BenchError;
 use wholly_demo::bench::load::Work;
-use wholly_demo::bench::report::mebibytes;
 
 /// Long enough that nothing is given up while it is measured.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -29,18 +27,8 @@ pub(super) struct Memory {
     pub common: Common,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Held {
-    workload: &'static str,
-    transactions: u64,
-    /// Before the first transaction.
-    idle_bytes: Option<u64>,
-    /// With all of them in flight, their clients counted.
-    resident_bytes: Option<u64>,
-}
-
 impl Memory {
-    pub async fn run(self) -> Result<Held, BenchError> {
+    pub async fn run(self) -> Result<SingleFigures<2>, BenchError> {
         let Self { transactions, common } = self;
         let directory = common.directory()?;
         let (go, let_go) = watch::channel(false);
@@ -50,7 +38,7 @@ impl Memory {
         let log = SqliteLog::at(directory.path().join("memory.db")).create_if_missing();
         let mut builder = Coordinator::builder(log).settings(settings);
         for name in common.names() {
-            let waiting = Waiting { calls: calls.clone(), let_go: let_go.clone() };
+            let waiting = Counting { calls: calls.clone(), let_go: let_go.clone() };
             // Slots for all: none waits its turn instead of its answer.
             builder = builder.participant_with(&name, waiting, Slots::new(Slots::LIMIT, 64)?);
         }
@@ -69,17 +57,9 @@ impl Memory {
             ended??;
         }
         work.coordinator.shutdown(PATIENCE).await;
-        Ok(Held { workload: "memory", transactions, idle_bytes, resident_bytes })
-    }
-}
-
-impl fmt::Display for Held {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |bytes: Option<u64>| {
-            bytes.map_or_else(|| "unknown".to_owned(), |bytes| mebibytes(bytes as f64))
-        };
-        writeln!(f, "memory: {} transactions in flight\n", self.transactions)?;
-        writeln!(f, "{:22} {:>10}", "idle", text(self.idle_bytes))?;
-        write!(f, "{:22} {:>10}", "in flight", text(self.resident_bytes))
+        // Before the first transaction; and with all of them in flight, their clients counted.
+        let figures = [("idle_bytes", idle_bytes), ("resident_bytes", resident_bytes)];
+        let figures = figures.map(|(name, bytes)| (name, Figure::Bytes(bytes)));
+        Ok(SingleFigures { workload: "memory", transactions, figures })
     }
 }

@@ -1,27 +1,19 @@
 //! `wholly-lab bench`: the workloads that `wholly bench` has not, beside what the same machine could
 //! do at best.
 //!
-//! They are made of the parts of [`wholly_demo::bench`], whose page says what a ceiling is.
-//!
-//! | workload | what runs | the ceiling |
-//! |---|---|---|
-//! | `server` | transactions or sagas from a client over the server's API | a bare server that makes the calls |
-//! | `choreography` | orders through three services by events | the same services, calling each other |
-//! | `growth` | transactions in a closed loop, on a log with millions of finished transactions | the same on an empty log |
-//! | `list` | lists of a log with millions of transactions | the same lists of a small log |
-//! | `recovery` | a start on a log with many transactions in doubt | none: a time |
-//! | `memory` | many transactions in flight at once | none: a size |
-//! | `listeners` | a server with many who listen | none: the same without them |
-//! | `overload` | a server with ten times more clients than it can serve; then one with a participant that hangs | what it promises; then the same without it |
+//! They are made of the parts of [`wholly_demo::bench`], whose page says what a ceiling is;
+//! docs/benchmarks.md says of each workload what runs and what it is measured beside.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | `relay` | the bare server |
 //! | `served` | Wholly's server, and transactions for it |
 //! | `participants` | participants in process that count or wait |
+//! | `figures` | the report of what has no ceiling |
 //! | `made` | logs full of transactions that nobody had to run |
 
 mod choreography;
+mod figures;
 mod growth;
 mod list;
 mod listeners;

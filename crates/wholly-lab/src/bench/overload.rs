@@ -14,7 +14,6 @@ mod promises;
 
 use std::fmt;
 use std::path::Path;
-use std::time::Duration;
 
 use serde::Serialize;
 
@@ -23,7 +22,6 @@ use self::hanging::{Hanging, Stream};
 use self::promises::Served;
 use wholly_demo::bench::common::Common;
 use wholly_demo::bench::error::BenchError;
-use wholly_demo::bench::load::Load;
 
 /// A server with ten times more clients than it can serve: what it accepts, how it refuses the
 /// others, its memory, and that all that was accepted settles. Then transactions on two
@@ -75,26 +73,8 @@ pub(super) struct Overloaded {
 
 impl Overload {
     pub async fn run(self, wholly: &Path) -> Result<Overloaded, BenchError> {
-        let crowd = Crowd {
-            clients: self.clients.unwrap_or(10 * self.in_flight),
-            in_flight_limit: self.in_flight,
-            slots: self.slots,
-            pause: Duration::from_millis(self.pause_millis.into()),
-            deadline: Duration::from_millis(self.deadline_millis.into()),
-            lasts: Duration::from_secs(self.seconds.into()),
-        };
-        let overload = crowd.run(wholly, &self.common).await?;
-        let stream = Stream {
-            per_second: self.touching_per_second,
-            rounds: self.rounds,
-            load: Load {
-                concurrency: self.concurrency,
-                seconds: (self.seconds / (3 * self.rounds)).max(1),
-                warm_up_seconds: 1,
-                rounds: 1,
-            },
-        };
-        let hanging = stream.run(wholly, &self.common).await?;
+        let overload = Crowd(&self).run(wholly).await?;
+        let hanging = Stream(&self).run(wholly).await?;
         Ok(Overloaded { workload: "overload", overload, hanging })
     }
 }

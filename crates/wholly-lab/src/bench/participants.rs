@@ -27,33 +27,13 @@ impl Calls {
     }
 }
 
-/// Says yes to everything, at once, and counts.
-pub struct Counting(pub Arc<Calls>);
-
-impl Participant for Counting {
-    async fn prepare(&self, _: Call) -> Answer {
-        self.0.count();
-        Answer::Done
-    }
-
-    async fn commit(&self, _: Call) -> Answer {
-        self.0.count();
-        Answer::Done
-    }
-
-    async fn abort(&self, _: Call) -> Answer {
-        self.0.count();
-        Answer::Done
-    }
-}
-
-/// Counts, and says nothing to prepare before it is let go.
-pub struct Waiting {
+/// Says yes to everything, and counts its calls. It says nothing to prepare before it is let go.
+pub struct Counting {
     pub calls: Arc<Calls>,
     pub let_go: watch::Receiver<bool>,
 }
 
-impl Participant for Waiting {
+impl Participant for Counting {
     async fn prepare(&self, _: Call) -> Answer {
         self.calls.count();
         // The other end gone means the same: nobody wants it to wait.
@@ -62,10 +42,12 @@ impl Participant for Waiting {
     }
 
     async fn commit(&self, _: Call) -> Answer {
+        self.calls.count();
         Answer::Done
     }
 
     async fn abort(&self, _: Call) -> Answer {
+        self.calls.count();
         Answer::Done
     }
 }

@@ -1,17 +1,16 @@
 //! The time of a start on a log with many transactions in doubt.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use tokio::sync::watch;
 use wholly::{Coordinator, SqliteLog};
 
+use super::figures::{Figure, SingleFigures};
 use super::made::{self, Made};
 use super::participants::{Calls, Counting};
 use wholly_demo::bench::common::{Common, resident_bytes};
 use wholly_demo::bench::error::BenchError;
-use wholly_demo::bench::report::mebibytes;
 
 /// The time of a start on a log with many transactions in doubt, until each is on its way.
 ///
@@ -25,21 +24,8 @@ pub(super) struct Recovery {
     pub common: Common,
 }
 
-#[derive(Debug, Serialize)]
-pub(super) struct Recovered {
-    workload: &'static str,
-    transactions: u64,
-    /// Until the log was open and all that is in doubt was read.
-    read_seconds: f64,
-    /// Until every participant had been called for every transaction.
-    on_their_way_seconds: f64,
-    /// Until all had settled, and that was durable.
-    settled_seconds: f64,
-    resident_bytes: Option<u64>,
-}
-
 impl Recovery {
-    pub async fn run(self) -> Result<Recovered, BenchError> {
+    pub async fn run(self) -> Result<SingleFigures<4>, BenchError> {
         let Self { transactions, common } = self;
         let directory = common.directory()?;
         let path = directory.path().join("in-doubt.db");
@@ -51,9 +37,11 @@ impl Recovery {
         tokio::task::spawn_blocking(making).await??;
 
         let calls = Arc::new(Calls::default());
+        let (_go, let_go) = watch::channel(true);
         let mut builder = Coordinator::builder(SqliteLog::at(&path));
         for name in common.names() {
-            builder = builder.participant(&name, Counting(calls.clone()));
+            builder = builder
+                .participant(&name, Counting { calls: calls.clone(), let_go: let_go.clone() });
         }
         let begun = Instant::now();
         let coordinator = builder.start().await?;
@@ -63,26 +51,15 @@ impl Recovery {
         let resident_bytes = resident_bytes();
         // It ends when nothing is in flight.
         coordinator.shutdown(Duration::from_secs(600)).await;
-        Ok(Recovered {
-            workload: "recovery",
-            transactions,
-            read_seconds,
-            on_their_way_seconds,
-            settled_seconds: begun.elapsed().as_secs_f64(),
-            resident_bytes,
-        })
-    }
-}
-
-impl fmt::Display for Recovered {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "recovery: {} transactions in doubt\n", self.transactions)?;
-        writeln!(f, "{:22} {:>8.2} s", "read", self.read_seconds)?;
-        writeln!(f, "{:22} {:>8.2} s", "on their way", self.on_their_way_seconds)?;
-        write!(f, "{:22} {:>8.2} s", "settled", self.settled_seconds)?;
-        match self.resident_bytes {
-            Some(bytes) => write!(f, "\n{:22} {:>10}", "memory", mebibytes(bytes as f64)),
-            None => Ok(()),
-        }
+        let figures = [
+            // Until the log was open and all that is in doubt was read.
+            ("read_seconds", Figure::Seconds(read_seconds)),
+            // Until every participant had been called for every transaction.
+            ("on_their_way_seconds", Figure::Seconds(on_their_way_seconds)),
+            // Until all had settled, and that was durable.
+            ("settled_seconds", Figure::Seconds(begun.elapsed().as_secs_f64())),
+            ("resident_bytes", Figure::Bytes(resident_bytes)),
+        ];
+        Ok(SingleFigures { workload: "recovery", transactions, figures })
     }
 }

@@ -7,12 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
 
 use wholly_demo::bench::bare_calls::{BareCalls, Plan};
+use wholly_demo::bench::bare_participant::serve_connections;
 use wholly_demo::bench::error::BenchError;
 use wholly_demo::bench::load::Work;
 use wholly_demo::process::end_with_stdin;
@@ -39,17 +37,7 @@ impl Relay {
         let plan: Plan = serde_json::from_str(&self.plan)?;
         tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
             let calls = Arc::new(BareCalls::of(&plan)?);
-            let listener = TcpListener::bind("127.0.0.1:0").await?;
-            wholly_terminal::write_line(format_args!("http://{}", listener.local_addr()?))?;
-            loop {
-                let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                let calls = calls.clone();
-                let answer = service_fn(move |request| answer(calls.clone(), request));
-                let serving = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), answer);
-                tokio::spawn(serving);
-            }
+            serve_connections(move |request| answer(calls.clone(), request)).await
         })
     }
 }

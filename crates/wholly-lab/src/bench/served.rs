@@ -26,10 +26,20 @@ impl Served {
         std::fs::write(&config, format!("listen = '127.0.0.1:0'\n{text}"))?;
         let config = config.display().to_string();
         let arguments = ["serve", "--end-with-stdin", "--config", &config].map(str::to_owned);
-        let mut process = Process::start(wholly, "server", &arguments, directory, "warn")?;
-        let line = process.line().await;
-        match line.as_deref().and_then(|line| line.strip_prefix("wholly is listening on http://")) {
-            Some(address) => Ok(Self { address: address.to_owned(), process }),
+        Self::run(wholly, &arguments, directory, "warn").await
+    }
+
+    /// Starts a program that serves, and waits until it says where.
+    pub async fn run(
+        program: &Path,
+        arguments: &[String],
+        directory: &Path,
+        log_filter: &str,
+    ) -> Result<Self, BenchError> {
+        let mut process = Process::start(program, "server", arguments, directory, log_filter)?;
+        let line = process.line().await.unwrap_or_default();
+        match line.split_once("http://") {
+            Some((_, address)) => Ok(Self { address: address.trim_end().to_owned(), process }),
             None => Err(BenchError::Participant { why: process.last_words() }),
         }
     }
@@ -40,8 +50,7 @@ impl Served {
 
     /// Its answer to a request to read.
     pub async fn read(&self, http: &Http, path: &str) -> Result<Value, BenchError> {
-        let reply = http.get(&self.url(path)).await;
-        match reply.map_err(|why| BenchError::BareCall { why: why.to_string() })? {
+        match http.get(&self.url(path)).await? {
             Reply { status: 200, body, .. } => Ok(body),
             other => Err(BenchError::BareCall { why: format!("{path}: {other:?}") }),
         }
@@ -94,8 +103,7 @@ impl Work for Submitting {
     async fn once(&self) -> Result<(), BenchError> {
         let headers = self.authorization.as_deref().map(|value| ("authorization", value));
         let (headers, body) = (headers.as_slice(), self.body.clone());
-        let reply = self.http.send(Method::POST, &self.url, headers, body, PATIENCE).await;
-        let reply = reply.map_err(|why| BenchError::BareCall { why: why.to_string() })?;
+        let reply = self.http.send(Method::POST, &self.url, headers, body, PATIENCE).await?;
         match (reply.status, reply.body["state"].as_str()) {
             (200, Some("committed" | "completed")) => Ok(()),
             _ => Err(BenchError::BareCall { why: format!("{reply:?}") }),

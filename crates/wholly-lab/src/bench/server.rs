@@ -9,7 +9,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::relay;
-use super::served::{Submitting, transaction};
+use super::served::{Served, Submitting, transaction};
 use wholly_demo::bench::bare_calls::Plan;
 use wholly_demo::bench::bare_participant::BareParticipant;
 use wholly_demo::bench::common::Common;
@@ -17,7 +17,6 @@ use wholly_demo::bench::error::BenchError;
 use wholly_demo::bench::load::Load;
 use wholly_demo::bench::report::{Comparison, Figures, Named};
 use wholly_demo::bench::shape::Shape;
-use wholly_demo::process::Process;
 
 /// A token that may submit, and what the configuration keeps of it. It opens nothing but a server
 /// that lives as long as a round, on loopback.
@@ -62,28 +61,16 @@ enum Ceiling {
     Plain,
 }
 
-/// The server between a client and the participants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Between {
-    Wholly,
-    PlainWholly,
-    Bare,
-}
-
 impl Server {
     pub async fn run(self, wholly: &Path) -> Result<Comparison, BenchError> {
         let directory = self.common.directory()?;
         let names = self.common.names();
         let processes = BareParticipant::start_all(&names, directory.path()).await?;
         let urls: Vec<_> = processes.iter().map(|process| process.url.clone()).collect();
-        let beside = match self.ceiling {
-            Ceiling::Bare => Between::Bare,
-            Ceiling::Plain => Between::PlainWholly,
-        };
         let (mut subject, mut ceiling) = (Vec::new(), Vec::new());
         for _ in 0..self.load.rounds {
-            subject.push(self.round(wholly, Between::Wholly, &urls, &directory).await?);
-            ceiling.push(self.round(wholly, beside, &urls, &directory).await?);
+            subject.push(self.round(wholly, None, &urls, &directory).await?);
+            ceiling.push(self.round(wholly, Some(self.ceiling), &urls, &directory).await?);
         }
         let name = match self.ceiling {
             Ceiling::Bare => "bare server",
@@ -104,27 +91,22 @@ impl Server {
     async fn round(
         &self,
         wholly: &Path,
-        between: Between,
+        ceiling: Option<Ceiling>,
         urls: &[String],
         directory: &TempDir,
     ) -> Result<Figures, BenchError> {
         // A log of its own for each round.
         let directory = tempfile::tempdir_in(directory.path())?;
         let this_program = std::env::current_exe()?;
-        let (program, arguments) = match between {
-            Between::Bare => (this_program.as_path(), relay::arguments(&self.plan(urls)?)?),
-            _ => (wholly, self.configure(between, urls, directory.path())?),
+        let (program, arguments) = match ceiling {
+            Some(Ceiling::Bare) => (this_program.as_path(), relay::arguments(&self.plan(urls)?)?),
+            _ => (wholly, self.configure(ceiling, urls, directory.path())?),
         };
-        let log_filter = if between == Between::PlainWholly { "off" } else { "info" };
-        let mut process =
-            Process::start(program, "server", &arguments, directory.path(), log_filter)?;
-        let line = process.line().await.unwrap_or_default();
-        let Some(at) = line.find("http://") else {
-            return Err(BenchError::Participant { why: process.last_words() });
-        };
-        let work = Submitting::at(line[at..].trim_end(), self.body()?, Some(TOKEN));
-        let run = self.load.run(Arc::new(work), || process.processor_time()).await?;
-        Ok(Figures::of_process(&run, process.resident_bytes()))
+        let log_filter = if ceiling == Some(Ceiling::Plain) { "off" } else { "info" };
+        let server = Served::run(program, &arguments, directory.path(), log_filter).await?;
+        let work = Arc::new(Submitting::at(&server.url(""), self.body()?, Some(TOKEN)));
+        let run = self.load.run(work, || server.process.processor_time()).await?;
+        Ok(Figures::of_process(&run, server.process.resident_bytes()))
     }
 
     /// The calls that a transaction needs.
@@ -142,12 +124,12 @@ impl Server {
     /// Writes what the server needs; the arguments that start it.
     fn configure(
         &self,
-        between: Between,
+        ceiling: Option<Ceiling>,
         urls: &[String],
         directory: &Path,
     ) -> Result<Vec<String>, BenchError> {
         let mut config = String::new();
-        if between == Between::Wholly {
+        if ceiling.is_none() {
             let _ = write!(
                 config,
                 "[[tokens]]\nname = \"bench\"\nsha256 = \"{TOKEN_SHA256}\"\nroles = [\"submit\"]\n"

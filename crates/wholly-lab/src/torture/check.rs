@@ -41,7 +41,8 @@ pub(super) async fn settled(fleet: &Fleet, id: &str) -> Result<Transaction, Flee
     // A client may be told the end before the log holds all acknowledgements; a coordinator that
     // was killed then asks for them again.
     let settled = eventually("a transaction settles", async || {
-        Ok(Some(fleet.transaction(id).await?).filter(|transaction| transaction.settled))
+        Ok(Some(fleet.transaction(id).await?)
+            .filter(|transaction: &Transaction| transaction.settled))
     });
     match settled.await {
         Err(FleetError::Late(_)) => fleet.transaction(id).await,
@@ -142,7 +143,7 @@ fn was_created(saga: &Transaction) -> bool {
     })
 }
 
-type ByOrder<'a> = BTreeMap<&'a str, Vec<&'a Transaction>>;
+pub(super) type ByOrder<'a> = BTreeMap<&'a str, Vec<&'a Transaction>>;
 
 fn differences(expected: &Books, books: &Books, by_order: &ByOrder<'_>) -> Vec<String> {
     let mut found = Vec::new();
@@ -153,7 +154,8 @@ fn differences(expected: &Books, books: &Books, by_order: &ByOrder<'_>) -> Vec<S
     found
 }
 
-fn compare<K: Ord + AsRef<str>, V: PartialEq + std::fmt::Debug>(
+/// The differences of what is in the books from what is due, each with its order's transactions.
+pub(super) fn compare<K: Ord + AsRef<str>, V: PartialEq + std::fmt::Debug>(
     what: &str,
     expected: &BTreeMap<K, V>,
     books: &BTreeMap<K, V>,

@@ -3,9 +3,9 @@
 //! Two parts, with real processes and real databases. `points` kills the coordinator before,
 //! during and after each append to its log and each call of a participant, and each service
 //! before, during and after each call that it answers, for a list of scenarios, until a run has no
-//! further point. `rounds` kills whatever the seed says, whenever it says, while clients place
-//! orders. `api` is a third one, which knows nothing but the public API. What must hold at the end is
-//! in `check`, as a function that can be shown to fail. `choreography` is a torture of its own, of
+//! further point. `api` kills whatever the seed says, whenever it says, while clients place orders,
+//! and knows nothing but the public API; it can disturb network and disks as well. What must hold at
+//! the end is in `check`, as a function that can be shown to fail. `choreography` is a torture of its own, of
 //! services without a coordinator.
 //!
 //! The binary `wholly` is killed at random moments. A process that is to die at an exact
@@ -17,18 +17,16 @@ mod check;
 mod choreography;
 mod points;
 mod report;
-mod rounds;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
+use api::Mishaps;
 use points::Scenario;
 use report::Report;
 use wholly_demo::fleet::FleetError;
-use wholly_demo::process::until_interrupted;
-use wholly_demo::random::fresh_seed;
 
 /// Kill coordinator and services at every point and at random, and check the books.
 ///
@@ -57,8 +55,8 @@ pub struct Torture {
     #[arg(long)]
     rounds: Option<u32>,
     /// The scenarios whose every point is killed at, or none.
-    #[arg(long, value_delimiter = ',', default_value = "all")]
-    scenarios: Vec<Scenarios>,
+    #[arg(long, value_delimiter = ',', default_value = "all", value_parser = scenarios)]
+    scenarios: Vec<&'static [Scenario]>,
     /// Replay the plan of this seed.
     #[arg(long)]
     seed: Option<u64>,
@@ -75,37 +73,18 @@ enum Part {
     Choreography(choreography::Choreography),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Scenarios {
-    All,
-    None,
-    Success,
-    Refusal,
-    ReadOnly,
-    OnePhase,
-    Down,
-    Deadline,
-    Saga,
-    SagaDeclined,
-    SagaOutOfStock,
-    SagaUnknown,
-}
-
-impl Scenarios {
-    fn chosen(self) -> &'static [Scenario] {
-        match self {
-            Self::All => &Scenario::ALL,
-            Self::None => &[],
-            Self::Success => &[Scenario::Success],
-            Self::Refusal => &[Scenario::Refusal],
-            Self::ReadOnly => &[Scenario::ReadOnly],
-            Self::OnePhase => &[Scenario::OnePhase],
-            Self::Down => &[Scenario::Down],
-            Self::Deadline => &[Scenario::Deadline],
-            Self::Saga => &[Scenario::Saga],
-            Self::SagaDeclined => &[Scenario::SagaDeclined],
-            Self::SagaOutOfStock => &[Scenario::SagaOutOfStock],
-            Self::SagaUnknown => &[Scenario::SagaUnknown],
+/// Parses `all`, `none` or the name of a scenario.
+fn scenarios(text: &str) -> Result<&'static [Scenario], String> {
+    let all = Scenario::value_variants();
+    match text {
+        "all" => Ok(all),
+        "none" => Ok(&[]),
+        one => {
+            let one = all.iter().find(|scenario| scenario.name() == one).map(std::slice::from_ref);
+            one.ok_or_else(|| {
+                let names: Vec<_> = all.iter().map(|scenario| scenario.name()).collect();
+                format!("write all, none, or some of {}", names.join(","))
+            })
         }
     }
 }
@@ -116,24 +95,22 @@ impl Torture {
         if let Some(Part::Choreography(part)) = self.part {
             return part.run(wholly);
         }
-        until_interrupted(async {
-            let mut report = Report::new(self.seed.unwrap_or_else(fresh_seed), self.json);
-            if let Err(error) = self.torture(wholly, &mut report).await {
+        Report::of(self.seed, self.json, async |report| {
+            if let Err(error) = self.torture(wholly, report).await {
                 report.violation(format!("the torture stopped: {error}"));
             }
-            report.finish()
         })
     }
 
     async fn torture(&self, wholly: &Path, report: &mut Report) -> Result<(), FleetError> {
         if self.api {
-            return api::run(wholly, self.rounds.unwrap_or(300), self.plant, report).await;
+            let rounds = self.rounds.unwrap_or(300);
+            return api::run(wholly, rounds, Mishaps::All, self.plant, report).await;
         }
-        let scenarios = self.scenarios.iter().flat_map(|scenarios| scenarios.chosen());
-        points::run(wholly, scenarios.copied(), report).await;
+        points::run(wholly, self.scenarios.iter().copied().flatten().copied(), report).await;
         match self.rounds.unwrap_or(200) {
             0 => Ok(()),
-            rounds => rounds::run(wholly, rounds, report).await,
+            rounds => api::run(wholly, rounds, Mishaps::Kills, None, report).await,
         }
     }
 }

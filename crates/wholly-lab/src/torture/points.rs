@@ -12,14 +12,14 @@ use rustix::process::Signal;
 use tokio::task::JoinHandle;
 
 use super::check::{self, Ledger};
-use super::report::Report;
+use super::report::{Report, Tally};
 use crate::kill::{KillAt, What, When, Which};
 use crate::staged;
-use wholly_demo::fleet::{Fleet, FleetError, Layout, PATIENCE, Role, Transaction};
+use wholly_demo::fleet::{Fleet, FleetError, Layout, PATIENCE, Role, Transaction, name_of};
 use wholly_demo::order::{Order, PlaceError, Placed, Shopper};
 use wholly_demo::shop::{ServiceKind, Stock};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Scenario {
     /// Everyone votes yes.
     Success,
@@ -45,32 +45,9 @@ pub(super) enum Scenario {
 }
 
 impl Scenario {
-    pub(super) const ALL: [Self; 10] = [
-        Self::Success,
-        Self::Refusal,
-        Self::ReadOnly,
-        Self::OnePhase,
-        Self::Down,
-        Self::Deadline,
-        Self::Saga,
-        Self::SagaDeclined,
-        Self::SagaOutOfStock,
-        Self::SagaUnknown,
-    ];
-
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Refusal => "refusal",
-            Self::ReadOnly => "read-only",
-            Self::OnePhase => "one-phase",
-            Self::Down => "down",
-            Self::Deadline => "deadline",
-            Self::Saga => "saga",
-            Self::SagaDeclined => "saga-declined",
-            Self::SagaOutOfStock => "saga-out-of-stock",
-            Self::SagaUnknown => "saga-unknown",
-        }
+    /// The name on the command line and in reports.
+    pub(super) fn name(self) -> String {
+        name_of(&self)
     }
 
     fn order(self, id: String) -> Order {
@@ -132,7 +109,7 @@ pub(super) async fn run(
         let mut part = empty.clone();
         async move {
             if let Err(error) = run_one(wholly, scenario, &mut part).await {
-                part.violation(format!("{} stopped: {error}", scenario.as_str()));
+                part.violation(format!("{} stopped: {error}", scenario.name()));
             }
             part
         }
@@ -170,13 +147,13 @@ async fn run_one(wholly: &Path, scenario: Scenario, report: &mut Report) -> Resu
                 }
             }
             if points.next().is_none() {
-                report.violation(format!("{}: more than {MOST_POINTS} points", scenario.as_str()));
+                report.violation(format!("{}: more than {MOST_POINTS} points", scenario.name()));
             }
         }
     }
-    report.count(&runs.ledger, &runs.transactions);
-    report.points.insert(scenario.as_str(), killed);
-    report.say(&format!("{:<17} {killed} points", scenario.as_str()));
+    report.count_ends(&runs.ledger, &runs.transactions);
+    report.count_named(Tally::Points, &scenario.name(), killed);
+    report.say(&format!("{:<17} {killed} points", scenario.name()));
     Ok(())
 }
 
@@ -197,8 +174,7 @@ impl Runs<'_> {
         at: &KillAt,
         report: &mut Report,
     ) -> Result<bool, FleetError> {
-        let order =
-            self.scenario.order(format!("{}/{}/{at}", self.scenario.as_str(), role.as_str()));
+        let order = self.scenario.order(format!("{}/{}/{at}", self.scenario.name(), role.as_str()));
         self.run_staged(role, at).await?;
         self.begin_trouble().await?;
         self.ledger.orders.insert(order.id.clone(), order.clone());
@@ -275,7 +251,7 @@ impl Runs<'_> {
         self.fleet.killed(role).await?;
         report.killed(self.fleet, role);
         self.fleet.run(role).await?;
-        report.restarts += 1;
+        report.count(Tally::Restarts, 1);
         Ok(())
     }
 

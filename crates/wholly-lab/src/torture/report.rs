@@ -1,55 +1,87 @@
 //! The report of what was done, and its outcome: lines while it runs, a summary or JSON at the end.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::ops::AddAssign;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use serde_json::Value;
 use wholly_terminal::{write_json_pretty, write_line};
 
 use super::check::Ledger;
 use wholly_demo::fleet::{Fleet, Role, Transaction};
+use wholly_demo::process::until_interrupted;
+use wholly_demo::random::fresh_seed;
 
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Report {
     pub(super) seed: u64,
-    /// Runs that a process was killed in, a scenario.
-    pub(super) points: BTreeMap<&'static str, u32>,
     pub(super) rounds: u32,
-    /// SIGKILLs, a process.
-    pub(super) kills: BTreeMap<&'static str, u32>,
-    /// The same SIGKILLs, a program whose process it was: the binary, or this one.
-    pub(super) kills_by_program: BTreeMap<String, u32>,
-    /// Processes started again after one.
-    pub(super) restarts: u32,
-    pub(super) committed: usize,
-    /// Transactions, by why they aborted.
-    pub(super) aborted: BTreeMap<String, usize>,
-    pub(super) completed: usize,
-    /// Sagas, by why they turned back.
-    pub(super) compensated: BTreeMap<String, usize>,
-    /// The number of times clients had to ask again.
-    pub(super) retries: u64,
-    /// The mishaps on purpose, by kind.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub(super) faults: BTreeMap<String, u32>,
-    /// Answers and events that clients kept and compared.
-    pub(super) told: u64,
-    /// The events of them.
-    pub(super) events: usize,
-    /// The number of times clients were told that it cannot be now, and when to come again.
-    pub(super) turned_away: u64,
+    #[serde(flatten)]
+    totals: BTreeMap<Tally, u64>,
+    /// The same with a name for each of what is counted.
+    #[serde(flatten)]
+    by_name: BTreeMap<Tally, BTreeMap<String, u64>>,
     pub(super) violations: Vec<String>,
     #[serde(skip)]
     json: bool,
 }
 
+/// The things that are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Tally {
+    /// Runs that a process was killed in, by scenario; or deaths at an exact point, by the point.
+    Points,
+    /// SIGKILLs, by process.
+    Kills,
+    /// The same SIGKILLs, by the program whose process it was: the binary, or this one.
+    KillsByProgram,
+    /// Processes started again after one.
+    Restarts,
+    /// Other mishaps on purpose, by kind.
+    Faults,
+    Committed,
+    /// Transactions, by why they aborted.
+    Aborted,
+    Completed,
+    /// Sagas, by why they turned back.
+    Compensated,
+    /// Requests that clients had to repeat.
+    Retries,
+    /// Answers and events that clients kept and compared.
+    Told,
+    /// The events of them; or all that services published.
+    Events,
+    /// Requests that were refused with a time to come again.
+    TurnedAway,
+    /// Services that were put back to an older copy of their databases, by service.
+    PutBack,
+    /// Events that were lost so, after they had been acted upon, and done again.
+    Lost,
+    /// Followers that refused such a feed until an operator set their cursors.
+    Refused,
+    Confirmed,
+    Cancelled,
+    /// Reactions, by how they ended.
+    Reactions,
+    /// The longest that it took to drain, in milliseconds.
+    LongestDrainMs,
+}
+
 impl Report {
-    pub(super) fn new(seed: u64, json: bool) -> Self {
-        let report = Self { seed, json, ..Self::default() };
-        report.say(&format!("seed {seed}"));
-        report
+    /// Runs a torture until it ends or is interrupted, and prints its report.
+    pub(super) fn of(
+        seed: Option<u64>,
+        json: bool,
+        torture: impl AsyncFnOnce(&mut Self),
+    ) -> ExitCode {
+        until_interrupted(async {
+            let seed = seed.unwrap_or_else(fresh_seed);
+            let mut report = Self { seed, json, ..Self::default() };
+            report.say(&format!("seed {seed}"));
+            torture(&mut report).await;
+            report.finish()
+        })
     }
 
     /// One that has nothing in it, for a part of what is done.
@@ -59,21 +91,11 @@ impl Report {
 
     /// Adds what a part reported.
     pub(super) fn add(&mut self, part: Self) {
-        fn sum<K: Ord, N: AddAssign + Default>(to: &mut BTreeMap<K, N>, part: BTreeMap<K, N>) {
-            for (key, count) in part {
-                *to.entry(key).or_default() += count;
-            }
-        }
-        sum(&mut self.points, part.points);
-        sum(&mut self.kills, part.kills);
-        sum(&mut self.kills_by_program, part.kills_by_program);
-        sum(&mut self.aborted, part.aborted);
-        sum(&mut self.compensated, part.compensated);
         self.rounds += part.rounds;
-        self.restarts += part.restarts;
-        self.committed += part.committed;
-        self.completed += part.completed;
-        self.retries += part.retries;
+        part.totals.into_iter().for_each(|(what, count)| self.count(what, count));
+        for (what, counts) in part.by_name {
+            counts.into_iter().for_each(|(name, count)| self.count_named(what, &name, count));
+        }
         self.violations.extend(part.violations);
     }
 
@@ -84,16 +106,26 @@ impl Report {
         }
     }
 
-    /// Counts the SIGKILL of a process, which is not replaced yet.
-    pub(super) fn killed(&mut self, fleet: &Fleet, role: Role) {
-        *self.kills.entry(role.as_str()).or_default() += 1;
-        let program = fleet.program_of(role).and_then(|program| program.file_name());
-        let program = program.unwrap_or_default().to_string_lossy().into_owned();
-        *self.kills_by_program.entry(program).or_default() += 1;
+    pub(super) fn count(&mut self, what: Tally, count: u64) {
+        *self.totals.entry(what).or_default() += count;
     }
 
-    pub(super) fn fault(&mut self, name: &str) {
-        *self.faults.entry(name.to_owned()).or_default() += 1;
+    pub(super) fn count_named(&mut self, what: Tally, name: &str, count: u64) {
+        *self.by_name.entry(what).or_default().entry(name.to_owned()).or_default() += count;
+    }
+
+    /// Keeps the greatest of what is measured.
+    pub(super) fn at_most(&mut self, what: Tally, value: u64) {
+        let most = self.totals.entry(what).or_default();
+        *most = value.max(*most);
+    }
+
+    /// Counts the SIGKILL of a process, which is not replaced yet.
+    pub(super) fn killed(&mut self, fleet: &Fleet, role: Role) {
+        self.count_named(Tally::Kills, role.as_str(), 1);
+        let program = fleet.program_of(role).and_then(|program| program.file_name());
+        let program = program.unwrap_or_default().to_string_lossy();
+        self.count_named(Tally::KillsByProgram, &program, 1);
     }
 
     pub(super) fn violation(&mut self, what: String) {
@@ -102,82 +134,46 @@ impl Report {
     }
 
     /// Counts how the transactions ended.
-    pub(super) fn count(&mut self, ledger: &Ledger, transactions: &[Transaction]) {
-        self.retries += ledger.placed.values().map(|placed| u64::from(placed.retries)).sum::<u64>();
+    pub(super) fn count_ends(&mut self, ledger: &Ledger, transactions: &[Transaction]) {
+        let retries = ledger.placed.values().map(|placed| u64::from(placed.retries));
+        self.count(Tally::Retries, retries.sum());
         for transaction in transactions {
-            let reasons = match &*transaction.state {
-                "committed" => {
-                    self.committed += 1;
-                    continue;
-                }
-                "completed" => {
-                    self.completed += 1;
-                    continue;
-                }
-                "aborted" => &mut self.aborted,
-                "compensated" => &mut self.compensated,
-                _ => continue,
-            };
             let reason = transaction.reason.as_deref().unwrap_or_default();
             let why = ["restarted", "deadline", "refused"];
             let why = why.into_iter().find(|why| reason.contains(why)).unwrap_or("other");
-            *reasons.entry(why.to_owned()).or_default() += 1;
+            match &*transaction.state {
+                "committed" => self.count(Tally::Committed, 1),
+                "completed" => self.count(Tally::Completed, 1),
+                "aborted" => self.count_named(Tally::Aborted, why, 1),
+                "compensated" => self.count_named(Tally::Compensated, why, 1),
+                _ => {}
+            }
         }
     }
 
-    pub(super) fn finish(self) -> ExitCode {
-        let summary = (!self.json).then(|| self.summary());
-        finish(&self, summary, &self.violations)
+    fn finish(&self) -> ExitCode {
+        // Where nobody reads any more the exit code still tells.
+        let _ = match self.json {
+            true => write_json_pretty(self),
+            false => write_line(self.summary()),
+        };
+        ExitCode::from(u8::from(!self.violations.is_empty()))
     }
 
+    /// All that is in the JSON, a line each.
     fn summary(&self) -> String {
-        let mut lines = vec![
-            String::new(),
-            format!("seed          {}", self.seed),
-            format!("points        {}", self.points.values().sum::<u32>()),
-            format!("rounds        {}", self.rounds),
-            format!("SIGKILLs      {}", list(&self.kills)),
-            format!("of these of   {}", list(&self.kills_by_program)),
-            format!("restarts      {}", self.restarts),
-            format!("committed     {}", self.committed),
-            format!("aborted       {}", list(&self.aborted)),
-            format!("completed     {}", self.completed),
-            format!("compensated   {}", list(&self.compensated)),
-            format!("asked again   {} times, by clients", self.retries),
-        ];
-        if self.told > 0 {
-            lines.push(format!("faults        {}", list(&self.faults)));
-            lines.push(format!("turned away   {} times", self.turned_away));
-            lines.push(format!(
-                "told          {}, {} of these events; none taken back but violations",
-                self.told, self.events
-            ));
-        }
-        lines.push(format!("violations    {}", self.violations.len()));
-        lines.join("\n")
+        let all = serde_json::to_value(self).unwrap_or_default();
+        let line = |(name, value): (&String, &Value)| {
+            let value = match value {
+                Value::Object(counts) => {
+                    let counts = counts.iter().map(|(name, count)| format!("{name} {count}"));
+                    counts.collect::<Vec<_>>().join(", ")
+                }
+                Value::Array(all) => all.len().to_string(),
+                other => other.to_string(),
+            };
+            format!("\n{:17} {value}", name.replace('_', " "))
+        };
+        all.as_object().into_iter().flatten().map(line).collect()
     }
-}
-
-/// Prints a report, as JSON where there is no summary; the exit code of its torture.
-pub(super) fn finish(
-    report: &impl Serialize,
-    summary: Option<String>,
-    violations: &[String],
-) -> ExitCode {
-    // Where nobody reads any more the exit code still tells.
-    let _ = match summary {
-        Some(summary) => write_line(summary),
-        None => write_json_pretty(report),
-    };
-    match violations.is_empty() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::FAILURE,
-    }
-}
-
-/// Counts, as a summary shows them.
-pub(super) fn list<K: AsRef<str>, N: Display>(counts: &BTreeMap<K, N>) -> String {
-    let counts = counts.iter().map(|(name, count)| format!("{} {count}", name.as_ref()));
-    let counts: Vec<_> = counts.collect();
-    if counts.is_empty() { "none".to_owned() } else { counts.join(", ") }
 }

@@ -1,18 +1,16 @@
 //! Orders in a stream, and SIGKILL to each service in the middle of it.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::open;
 use crate::choreography::Flow;
-use crate::client::{Http, Reply};
 use crate::demo::teller::Teller;
 use crate::demo::{StoryError, ensure};
 use crate::fleet::{Books, Fleet, PATIENCE, Role};
-use crate::order::Order;
+use crate::order::{Order, ask_until};
 use crate::shop::{ServiceKind, Stock};
 
 /// The number of orders that are placed, and of those at once.
@@ -57,7 +55,7 @@ async fn place_and_kill(
     teller: &Teller,
     fleet: &mut Fleet,
     orders: &[Order],
-) -> Result<usize, StoryError> {
+) -> Result<u64, StoryError> {
     let mut waiting = orders.iter();
     let mut placing = JoinSet::new();
     for order in waiting.by_ref().take(AT_ONCE) {
@@ -87,30 +85,15 @@ async fn place_and_kill(
 }
 
 /// A client that asks until its order has ended as it must; returns how often it had to ask again.
-fn place(fleet: &Fleet, order: &Order) -> impl Future<Output = Result<usize, StoryError>> + use<> {
-    let (http, url) =
-        (Http::default(), fleet.url(Role::Service(ServiceKind::Order), "/orders?wait_ms=10000"));
-    let (id, input) = (order.id.clone(), order.input());
+fn place(fleet: &Fleet, order: &Order) -> impl Future<Output = Result<u64, StoryError>> + use<> {
+    let url = fleet.url(Role::Service(ServiceKind::Order), "/orders?wait_ms=10000");
+    let order = order.clone();
     let expected = if order.is_declined() { "cancelled" } else { "confirmed" };
     async move {
-        let mut turn = tokio::time::interval(Duration::from_millis(5));
-        let give_up = tokio::time::Instant::now() + PATIENCE;
-        let mut asked_again = 0;
-        loop {
-            turn.tick().await;
-            match http.post(&url, &input).await {
-                Ok(Reply { status: 200, body, .. }) if body["status"] == expected => {
-                    return Ok(asked_again);
-                }
-                // It is down, or has not done it yet: later.
-                Err(_) | Ok(Reply { status: 202 | 503, .. })
-                    if tokio::time::Instant::now() < give_up => {}
-                other => {
-                    return Err(StoryError::Wrong(format!("order {id} was answered {other:?}")));
-                }
-            }
-            asked_again += 1;
-        }
+        let asked = ask_until(&url, &order, &[200], PATIENCE).await;
+        let (end, asked_again) = asked.map_err(StoryError::Wrong)?;
+        ensure(end["status"] == expected, || format!("order {} was answered {end}", order.id))?;
+        Ok(asked_again)
     }
 }
 

@@ -17,23 +17,20 @@ use tokio::io::{copy, sink};
 use tokio::net::TcpListener;
 use wholly::Payload;
 
+use super::Overload;
 use crate::bench::served::{Served, Submitting, participants_at, transaction};
 use wholly_demo::bench::bare_participant::BareParticipant;
 use wholly_demo::bench::common::Common;
 use wholly_demo::bench::error::BenchError;
 use wholly_demo::bench::load::Load;
-use wholly_demo::bench::report::{Figures, Named, Ratio, latency};
+use wholly_demo::bench::report::{Figures, Named, Ratio, latency, write_table};
 use wholly_demo::client::Http;
 
 /// The deadline of what touches the participant that hangs.
 const DEADLINE_MILLIS: u64 = 1_000;
 
 /// A load that does not touch the participant that hangs, and a stream that does.
-pub(super) struct Stream {
-    pub per_second: u32,
-    pub rounds: u32,
-    pub load: Load,
-}
+pub(super) struct Stream<'a>(pub &'a Overload);
 
 #[derive(Debug, Serialize)]
 pub(super) struct Hanging {
@@ -51,8 +48,9 @@ pub(super) struct Hanging {
     to_unused: Ratio,
 }
 
-impl Stream {
-    pub async fn run(&self, wholly: &Path, common: &Common) -> Result<Hanging, BenchError> {
+impl Stream<'_> {
+    pub async fn run(&self, wholly: &Path) -> Result<Hanging, BenchError> {
+        let Overload { concurrency, touching_per_second, rounds, common, .. } = self.0;
         let directory = common.directory()?;
         let names = ["healthy-1", "healthy-2", "third"].map(str::to_owned);
         let answering = BareParticipant::start_all(&names, directory.path()).await?;
@@ -67,7 +65,7 @@ impl Stream {
         let hanging = tokio::spawn(hang(listener));
         let (mut hangs, mut answers, mut unused) = (Vec::new(), Vec::new(), Vec::new());
         let (touched, mut calls_held) = (AtomicU64::new(0), 0);
-        for nth in 0..self.rounds {
+        for nth in 0..*rounds {
             let round = Round::begin(wholly, &all_answer, healthy, common, &directory).await?;
             unused.push(self.figures(&round).await?);
             // Each of the two comes first as often, so that a machine that grows slower favours
@@ -90,8 +88,8 @@ impl Stream {
         let answers = Named::new("it answers", answers);
         let unused = Named::new("nobody uses it", unused);
         Ok(Hanging {
-            concurrency: self.load.concurrency,
-            touching_per_second: self.per_second,
+            concurrency: *concurrency,
+            touching_per_second: *touching_per_second,
             touched: touched.into_inner(),
             calls_held,
             to_answers: Ratio::of(&hangs.median, &answers.median),
@@ -111,16 +109,21 @@ impl Stream {
     ) -> Result<Figures, BenchError> {
         tokio::select! {
             figures = self.figures(round) => figures,
-            ended = touch(&round.server, third, self.per_second, touched) => match ended? {},
+            ended = touch(&round.server, third, self.0.touching_per_second, touched) => match ended? {},
         }
     }
 
     /// The processor's time is the server's.
     async fn figures(&self, round: &Round) -> Result<Figures, BenchError> {
         let work = Arc::clone(&round.work);
-        let mut run = self.load.run(work, || round.server.process.processor_time()).await?;
-        run.processor = run.after.saturating_sub(run.before);
-        Ok(Figures::of_run(&run))
+        let load = Load {
+            concurrency: self.0.concurrency,
+            seconds: (self.0.seconds / (3 * self.0.rounds)).max(1),
+            warm_up_seconds: 1,
+            rounds: 1,
+        };
+        let run = load.run(work, || round.server.process.processor_time()).await?;
+        Ok(Figures::of_process(&run, round.server.process.resident_bytes()))
     }
 }
 
@@ -166,8 +169,7 @@ async fn touch(
     body["deadline_millis"] = DEADLINE_MILLIS.into();
     loop {
         times.tick().await;
-        let reply = http.post_async(&url, &body).await;
-        let reply = reply.map_err(|why| BenchError::BareCall { why: why.to_string() })?;
+        let reply = http.post_async(&url, &body).await?;
         if reply.status != 202 {
             return Err(BenchError::BareCall { why: format!("{reply:?}") });
         }
@@ -188,31 +190,24 @@ impl fmt::Display for Hanging {
             f,
             "hanging: {concurrency} at once on two participants, beside {touching_per_second} a \
              second on a third that never answers ({touched} in all, it held {calls_held} calls); \
-             medians of {} rounds\n",
+             medians of {} rounds",
             self.hangs.runs.len()
         )?;
-        writeln!(
-            f,
-            "{:22} {:>14} {:>10} {:>10} {:>10}",
-            "the third", "transactions/s", "p50", "p99", "server"
-        )?;
-        for Named { name, median, .. } in [&self.hangs, &self.answers, &self.unused] {
-            let (p50, p99) = (latency(median.p50_micros), latency(median.p99_micros));
-            let server = latency(median.processor_micros_per_transaction);
-            writeln!(
-                f,
-                "{name:22} {:>14.0} {p50:>10} {p99:>10} {server:>10}",
-                median.transactions_per_second
-            )?;
-        }
-        row(f, "hangs by answers", &self.to_answers)?;
-        f.write_str("\n")?;
-        row(f, "hangs by nobody", &self.to_unused)
+        let row = |Named { name, median, .. }: &Named| {
+            vec![
+                (*name).to_owned(),
+                format!("{:.0}", median.transactions_per_second),
+                latency(median.p50_micros),
+                latency(median.p99_micros),
+                latency(median.processor_micros_per_transaction),
+            ]
+        };
+        let ratio = |name, ratio: &Ratio| [&ratio.row(name)[..], &[String::new()]].concat();
+        let ratios = [
+            ratio("hangs by answers", &self.to_answers),
+            ratio("hangs by nobody", &self.to_unused),
+        ];
+        let rows = [&self.hangs, &self.answers, &self.unused].map(row).into_iter().chain(ratios);
+        write_table(f, &["the third", "transactions/s", "p50", "p99", "server"], rows)
     }
-}
-
-fn row(f: &mut fmt::Formatter<'_>, name: &str, ratio: &Ratio) -> fmt::Result {
-    let Ratio { throughput, p50, p99, .. } = ratio;
-    let text = |value: &Option<f64>| value.map_or_else(String::new, |value| format!("{value:.2}"));
-    write!(f, "{name:22} {throughput:>14.2} {:>10} {:>10}", text(p50), text(p99))
 }

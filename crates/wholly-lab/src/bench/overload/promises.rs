@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use wholly_demo::bench::report::{latency, mebibytes};
+use wholly_demo::bench::report::{latency, memory};
 
 /// What the way to the server and its last calls may take past the deadline, by which a transaction
 /// is decided.
@@ -86,7 +86,7 @@ impl Served {
         );
         promise(self.unsettled == 0, format!("{} accepted did not settle", self.unsettled));
         if let Some((most, allowed)) = self.most_bytes.zip(self.most_bytes_allowed) {
-            let (held, may) = (mebibytes(most as f64), mebibytes(allowed as f64));
+            let (held, may) = (memory(Some(most)), memory(Some(allowed)));
             promise(most <= allowed, format!("it held {held} of memory, and may hold {may}"));
         }
         broken
@@ -96,9 +96,6 @@ impl Served {
 impl fmt::Display for Served {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { clients, in_flight_limit, seconds, .. } = self;
-        let bytes = |bytes: Option<u64>| {
-            bytes.map_or_else(|| "unknown".to_owned(), |bytes| mebibytes(bytes as f64))
-        };
         let share = |part: u64| 100.0 * part as f64 / self.accepted.max(1) as f64;
         let kept = match self.broken() {
             broken if broken.is_empty() => "kept".to_owned(),
@@ -130,10 +127,10 @@ impl fmt::Display for Served {
                 "memory",
                 format!(
                     "{} before, {} at most (may have {}), {} after",
-                    bytes(self.idle_bytes),
-                    bytes(self.most_bytes),
-                    bytes(self.most_bytes_allowed),
-                    bytes(self.end_bytes)
+                    memory(self.idle_bytes),
+                    memory(self.most_bytes),
+                    memory(self.most_bytes_allowed),
+                    memory(self.end_bytes)
                 ),
             ),
             ("over time", over_time(&self.bytes_over_time)),

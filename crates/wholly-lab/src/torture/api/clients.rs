@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hyper::Method;
@@ -14,11 +14,12 @@ use tokio::time::Instant;
 
 use super::events::{Streams, Topic};
 use super::listener::Listener;
+use super::plan;
 use super::told::{Moment, Testimony, Told};
-use crate::torture::rounds;
 use wholly_demo::client::{Http, NoAnswer, Reply};
 use wholly_demo::fleet::{Fleet, PATIENCE, Role, Transaction, eventually};
 use wholly_demo::order::Order;
+use wholly_demo::process::lock;
 use wholly_demo::random::Random;
 
 const CLIENTS: u64 = 12;
@@ -78,9 +79,9 @@ impl Clients {
         let tasks = (0..CLIENTS).map(client).collect();
         // One from the first event on, the others from when they come.
         let topics = [(Topic::All, true), (Topic::All, false), (Topic::OfPattern("saga"), false)];
-        let listen = |(topic, all)| {
+        let listen = |(topic, all): (Topic, bool)| {
             let random = Random::seeded(random.next());
-            tokio::spawn(Listener::to_all(&shared, random, topic, all).listen_on())
+            tokio::spawn(Listener::new(&shared, random, topic, all.then_some(0)).listen_on())
         };
         let listeners = topics.map(listen).into();
         Self { shared, tasks, listeners }
@@ -137,7 +138,7 @@ impl Clients {
 
 impl Shared {
     pub(super) fn keep<T>(&self, change: impl FnOnce(&mut Kept) -> T) -> T {
-        change(&mut self.kept.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut lock(&self.kept))
     }
 
     fn transactions(&self) -> String {
@@ -164,20 +165,13 @@ struct Client {
     random: Random,
 }
 
-/// The outcome of asking.
-enum Heard {
-    Told(Told),
-    /// Later, or never: there is no answer, or one that says so.
-    Nothing,
-}
-
 impl Client {
     async fn order_on(mut self, client: u64) {
         for number in 0.. {
             if self.shared.stop.load(Ordering::SeqCst) {
                 break;
             }
-            let order = rounds::draw(format!("{client}-{number}"), &mut self.random);
+            let order = plan::order(format!("{client}-{number}"), &mut self.random);
             self.order(&order).await;
             self.shared.ended.send_modify(|ended| *ended += 1);
         }
@@ -200,7 +194,8 @@ impl Client {
         }
         if self.random.below(3) == 0 {
             let random = Random::seeded(self.random.next());
-            Listener::to_one(&self.shared, random, &id).until_settled(give_up).await;
+            let topic = Topic::One(id.clone());
+            Listener::new(&self.shared, random, topic, Some(0)).until_settled(give_up).await;
         }
         while Instant::now() < give_up {
             self.pause().await;
@@ -224,19 +219,18 @@ impl Client {
         give_up: Instant,
     ) -> Option<String> {
         while Instant::now() < give_up {
+            let (one, patience) = (self.submission(order), self.patience());
             let heard = match self.random.below(8) {
                 // Twice at the same time.
                 0 => {
-                    let (one, other) = (self.submission(order), self.submission(order));
-                    let (one, other) = tokio::join!(self.submit(one), self.submit(other));
-                    if matches!(one, Heard::Told(_)) { one } else { other }
+                    let (other, other_patience) = (self.submission(order), self.patience());
+                    let one = self.submit(order, one, patience);
+                    let (one, other) = tokio::join!(one, self.submit(order, other, other_patience));
+                    one.or(other)
                 }
-                _ => {
-                    let submission = self.submission(order);
-                    self.submit(submission).await
-                }
+                _ => self.submit(order, one, patience).await,
             };
-            if let Heard::Told(told) = heard {
+            if let Some(told) = heard {
                 return Some(told.id);
             }
             if stayed == Stayed::NotLong {
@@ -250,36 +244,32 @@ impl Client {
         None
     }
 
-    fn submission(&mut self, order: &Order) -> Submission {
-        let mut body = order.submission();
-        let key_in_header = self.random.below(2) == 0;
-        if key_in_header && let Some(body) = body.as_object_mut() {
+    /// The headers and the body of a submission.
+    fn submission(&mut self, order: &Order) -> (Vec<(&'static str, String)>, Value) {
+        let (mut body, mut headers) = (order.submission(), Vec::new());
+        if self.random.below(2) == 0
+            && let Some(body) = body.as_object_mut()
+        {
             body.remove("key");
+            headers.push(("idempotency-key", order.id.clone()));
         }
-        Submission {
-            key: order.id.clone(),
-            key_in_header,
-            body,
-            prefer: ["", "", "respond-async", "wait=1"][self.random.below(4) as usize],
-            patience: self.patience(),
-        }
+        let prefer = ["", "", "respond-async", "wait=1"][self.random.below(4) as usize];
+        headers.extend((!prefer.is_empty()).then(|| ("prefer", prefer.to_owned())));
+        (headers, body)
     }
 
-    async fn submit(&self, submission: Submission) -> Heard {
-        let Submission { key, key_in_header, body, prefer, patience } = submission;
-        let mut headers = Vec::new();
-        if key_in_header {
-            headers.push(("idempotency-key", &*key));
-        }
-        if !prefer.is_empty() {
-            headers.push(("prefer", prefer));
-        }
-        let (asked, reply) = self
-            .ask(Method::POST, &self.shared.transactions(), &headers, body.to_string(), patience)
-            .await;
+    async fn submit(
+        &self,
+        order: &Order,
+        (headers, body): (Vec<(&'static str, String)>, Value),
+        patience: Duration,
+    ) -> Option<Told> {
+        let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
+        let (url, body) = (self.shared.transactions(), body.to_string());
+        let (asked, reply) = self.ask(Method::POST, &url, &headers, body, patience).await;
         match reply {
             Ok(reply) if [200, 202].contains(&reply.status) => {
-                let told = Told::of(&reply.body).map(|told| told.for_key(&key));
+                let told = Told::of(&reply.body).map(|told| told.for_key(&order.id));
                 self.told(asked, told, &reply)
             }
             reply => self.not_told(reply),
@@ -294,12 +284,12 @@ impl Client {
         let heard = match reply {
             Ok(Reply { status: 404, .. }) => {
                 self.shared.keep(|kept| kept.testimony.hear_unknown(asked, id));
-                Heard::Nothing
+                None
             }
             Ok(reply) if reply.status == 200 => self.told(asked, Told::of(&reply.body), &reply),
             reply => self.not_told(reply),
         };
-        matches!(heard, Heard::Told(Told { settled: Some(true), .. }))
+        heard.is_some_and(|told| told.settled == Some(true))
     }
 
     /// Lists the newest; that settles nothing.
@@ -350,22 +340,22 @@ impl Client {
         (asked, self.http.send(method, url, headers, body, patience).await)
     }
 
-    fn told(&self, asked: Moment, told: Option<Told>, reply: &Reply) -> Heard {
+    fn told(&self, asked: Moment, told: Option<Told>, reply: &Reply) -> Option<Told> {
         self.shared.keep(|kept| match told {
             Some(told) => {
                 kept.testimony.hear(asked, &told);
-                Heard::Told(told)
+                Some(told)
             }
             None => {
                 kept.failures.push(format!("an answer has no id: {}", reply.body));
-                Heard::Nothing
+                None
             }
         })
     }
 
-    fn not_told(&self, reply: Result<Reply, NoAnswer>) -> Heard {
+    fn not_told(&self, reply: Result<Reply, NoAnswer>) -> Option<Told> {
         self.shared.not_told(reply);
-        Heard::Nothing
+        None
     }
 
     /// The time until the client hangs up: often too short for an answer.
@@ -379,12 +369,4 @@ impl Client {
     async fn pause(&mut self) {
         tokio::time::sleep(self.random.moment(Duration::from_millis(40))).await;
     }
-}
-
-struct Submission {
-    key: String,
-    key_in_header: bool,
-    body: Value,
-    prefer: &'static str,
-    patience: Duration,
 }

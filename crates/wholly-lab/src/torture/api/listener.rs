@@ -23,34 +23,19 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// One that listens to all events, or those of a pattern: from the first one on, or from when
-    /// it comes.
-    pub(super) fn to_all(shared: &Arc<Shared>, random: Random, topic: Topic, all: bool) -> Self {
-        let query = match topic {
-            Topic::OfPattern(pattern) => format!("?pattern={pattern}"),
-            _ => String::new(),
-        };
-        let url = format!("{}/v1/events{query}", shared.url);
-        Self::new(shared, random, url, topic, all.then_some(0))
-    }
-
-    /// One that listens to a transaction.
-    pub(super) fn to_one(shared: &Arc<Shared>, random: Random, id: &str) -> Self {
-        let url = format!("{}/v1/transactions/{id}/events", shared.url);
-        Self::new(shared, random, url, Topic::One(id.to_owned()), Some(0))
-    }
-
-    fn new(
+    /// One that listens from after this event on, or from when it comes.
+    pub(super) fn new(
         shared: &Arc<Shared>,
         random: Random,
-        url: String,
         topic: Topic,
         after: Option<u128>,
     ) -> Self {
-        let one = match &topic {
-            Topic::One(id) => Some(id.clone()),
-            _ => None,
+        let (path, one) = match &topic {
+            Topic::One(id) => (format!("transactions/{id}/events"), Some(id.clone())),
+            Topic::All => ("events".to_owned(), None),
+            Topic::OfPattern(pattern) => (format!("events?pattern={pattern}"), None),
         };
+        let url = format!("{}/v1/{path}", shared.url);
         let nth = shared.keep(|kept| kept.streams.open(topic, after));
         Self { shared: Arc::clone(shared), http: Http::default(), random, url, one, nth }
     }

@@ -1,7 +1,10 @@
-//! `wholly torture --api`: a driver that knows the public API and nothing of the inside.
+//! Random rounds, by a driver that knows the public API and nothing of the inside.
 //!
-//! Clients order, and others follow the events, while processes are killed, the network between
-//! all of them is cut, delayed, throttled and half-closed, and disks fill and are freed.
+//! Clients order, and others follow the events, while processes are killed; with `--api` the network
+//! between all of them is cut, delayed, throttled and half-closed, too, and disks fill and are freed.
+//! The seed says what is ordered and what is done to whom, and when. What the processes do meanwhile
+//! is up to the system, so a seed replays the plan, not the run.
+//!
 //! At the end everything must have settled, each key must have given one transaction, and money and
 //! stock must be conserved, as [`check`] says; nothing that any client was ever told
 //! may have changed, as [`told`] says; and every event must have been told to all who listened, as
@@ -19,20 +22,30 @@ mod told;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use clap::ValueEnum;
 use serde_json::Value;
 
 use super::check::{self, Ledger};
-use super::report::Report;
+use super::report::{Report, Tally};
 use crate::faulty::Wrong;
 use crate::staged;
 use clients::{Clients, Kept, Stayed};
 use plan::{Fault, Round};
 use told::Told;
-use wholly_demo::fleet::{Fleet, FleetError, Layout, PATIENCE, Role, Transaction};
+use wholly_demo::fleet::{Fleet, FleetError, Layout, PATIENCE, Role, Transaction, name_of};
 use wholly_demo::network::Weather;
 use wholly_demo::order::Placed;
 use wholly_demo::random::Random;
 use wholly_demo::shop::Stock;
+
+/// The mishaps of all rounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mishaps {
+    /// SIGKILL alone.
+    Kills,
+    /// SIGKILL, a network that fails, and disks that are full.
+    All,
+}
 
 /// A mistake on purpose, to show that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -66,12 +79,7 @@ impl Plant {
     }
 
     fn wrong(self) -> Option<Wrong> {
-        match self {
-            Self::OnlySaysSo => Some(Wrong::OnlySaysSo),
-            Self::DoesItTwice => Some(Wrong::DoesItTwice),
-            Self::ForgetsAborts => Some(Wrong::ForgetsAborts),
-            _ => None,
-        }
+        Wrong::from_str(&name_of(&self), false).ok()
     }
 
     /// Without a barrier it matters what overtakes what.
@@ -84,6 +92,7 @@ impl Plant {
 pub(super) async fn run(
     wholly: &Path,
     rounds: u32,
+    mishaps: Mishaps,
     plant: Option<Plant>,
     report: &mut Report,
 ) -> Result<(), FleetError> {
@@ -91,7 +100,8 @@ pub(super) async fn run(
     // Of item2 there is so little that the last of it is fought for.
     let opening = Stock::from([("item1".to_owned(), 100_000_000), ("item2".to_owned(), 500)]);
     let mut layout = Layout::of(opening.clone());
-    (layout.program, layout.has_network) = (Some(wholly.to_owned()), true);
+    layout.program = Some(wholly.to_owned());
+    layout.has_network = mishaps == Mishaps::All;
     if let Some(wrong) = plant.and_then(Plant::wrong) {
         layout.stand_ins.insert(Role::Service(wrong.service()), staged::faulty(wrong)?);
     }
@@ -102,9 +112,10 @@ pub(super) async fn run(
         if let Some(lie) = plant.and_then(Plant::lie) {
             fleet.set_weather(Role::Coordinator, &lie);
         }
-        let round = match plant.is_some_and(Plant::overtakes) {
-            true => Round::overtaken(&mut random),
-            false => Round::draw(&mut random),
+        let round = match mishaps {
+            _ if plant.is_some_and(Plant::overtakes) => Round::overtaken(&mut random),
+            Mishaps::All => Round::draw(&mut random),
+            Mishaps::Kills => Round::of_kills(&mut random),
         };
         let planned = format!("{round:?}");
         Disturbed::default().round(&mut fleet, round, plant, report).await?;
@@ -148,7 +159,7 @@ impl Disturbed {
         // These are no waits for something: the moment of a fault is random.
         tokio::time::sleep(round.peace).await;
         for (fault, gap) in round.faults {
-            report.fault(fault.name());
+            report.count_named(Tally::Faults, fault.name(), 1);
             self.strike(fleet, fault, plant, report).await?;
             tokio::time::sleep(gap).await;
         }
@@ -173,21 +184,25 @@ impl Disturbed {
                 self.disks.insert(of, bytes);
                 fleet.files_may_have(of, Some(bytes))
             }
-            Fault::Kill { victim, down } => {
-                report.killed(fleet, victim);
-                fleet.kill(victim);
-                self.killed.insert(victim);
-                if (plant, victim) == (Some(Plant::LostLog), Role::Coordinator) {
+            Fault::Kill { victims, down } => {
+                for &victim in &victims {
+                    report.killed(fleet, victim);
+                    fleet.kill(victim);
+                }
+                if plant == Some(Plant::LostLog) && victims.contains(&Role::Coordinator) {
                     fleet.lose_log()?;
                 }
                 tokio::time::sleep(down).await;
-                fleet.spawn(victim)?;
-                report.restarts += 1;
-                // Its disk is as full as before.
-                match self.disks.get(&victim) {
-                    Some(bytes) => fleet.files_may_have(victim, Some(*bytes)),
-                    None => Ok(()),
+                for &victim in &victims {
+                    fleet.spawn(victim)?;
+                    report.count(Tally::Restarts, 1);
+                    // Its disk is as full as before.
+                    if let Some(bytes) = self.disks.get(&victim) {
+                        fleet.files_may_have(victim, Some(*bytes))?;
+                    }
                 }
+                self.killed.extend(victims);
+                Ok(())
             }
         }
     }
@@ -200,7 +215,7 @@ impl Disturbed {
             match fleet.ready(*role).await {
                 // With a full disk it may have given up.
                 Err(FleetError::NotReady { .. }) if self.disks.contains_key(role) => {
-                    report.restarts += 1;
+                    report.count(Tally::Restarts, 1);
                     fleet.run(*role).await?;
                 }
                 ready => ready?,
@@ -230,13 +245,14 @@ async fn judge(
     report: &mut Report,
 ) -> Result<(), FleetError> {
     kept.failures.drain(..).for_each(|failure| report.violation(failure));
-    report.told = kept.testimony.heard();
-    report.events = kept.streams.heard();
-    report.turned_away = kept.turned_away;
+    report.count(Tally::Told, kept.testimony.heard());
+    report.count(Tally::Events, kept.streams.heard() as u64);
+    report.count(Tally::TurnedAway, kept.turned_away);
+    report.count(Tally::Retries, kept.retries);
     let mut wholes = Vec::new();
     for transaction in &transactions {
         let asked = kept.testimony.now();
-        let whole: Value = fleet.whole_transaction(&transaction.id).await?;
+        let whole: Value = fleet.transaction(&transaction.id).await?;
         if let Some(told) = Told::of(&whole) {
             kept.testimony.hear(asked, &told);
         }
@@ -255,8 +271,7 @@ async fn judge(
     let books = fleet.books().await?;
     let found = check::violations(&ledger, &transactions, &books);
     found.into_iter().for_each(|found| report.violation(found));
-    report.count(&ledger, &transactions);
-    report.retries = kept.retries;
+    report.count_ends(&ledger, &transactions);
     Ok(())
 }
 

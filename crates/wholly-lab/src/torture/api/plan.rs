@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wholly_demo::fleet::Role;
 use wholly_demo::network::{Direction, Weather};
+use wholly_demo::order::Order;
 use wholly_demo::random::Random;
 use wholly_demo::shop::ServiceKind;
 
@@ -11,6 +12,10 @@ use wholly_demo::shop::ServiceKind;
 const LONGEST_PEACE: Duration = Duration::from_millis(150);
 /// The longest between two faults of a round.
 const LONGEST_GAP: Duration = Duration::from_millis(60);
+/// The longest that a process stays down where nothing else goes wrong.
+const LONGEST_DOWN: Duration = Duration::from_millis(40);
+/// More than a process takes to start and recover.
+const LONGEST_RECOVERY: Duration = Duration::from_millis(60);
 /// The longest that faults last; once in ten rounds they outlast a call.
 const LONGEST_TROUBLE: Duration = Duration::from_millis(400);
 const OUTLASTING_A_CALL: Duration = Duration::from_millis(1_800);
@@ -27,8 +32,8 @@ pub(super) struct Round {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// Killed, and started again so much later.
-    Kill { victim: Role, down: Duration },
+    /// Killed at once, and started again so much later.
+    Kill { victims: Vec<Role>, down: Duration },
     /// The way to a process, and its weather.
     Network { to: Role, what: Weather },
     /// A process' files may have no more bytes than this.
@@ -51,7 +56,9 @@ impl Fault {
             _ => Role::ALL[random.below(4) as usize],
         };
         match random.below(10) {
-            0..4 => Self::Kill { victim: who, down: random.moment(Duration::from_millis(60)) },
+            0..4 => {
+                Self::Kill { victims: vec![who], down: random.moment(Duration::from_millis(60)) }
+            }
             4..6 => {
                 // All that is written; or what makes a file larger than it is now and then.
                 let bytes = [1, 1, 64 * 1024, 1024 * 1024][random.below(4) as usize];
@@ -85,15 +92,52 @@ impl Round {
         Self { peace: random.moment(LONGEST_PEACE), faults, trouble }
     }
 
+    /// One of SIGKILL alone: of one process or several at once, sometimes once more while they
+    /// recover.
+    pub(super) fn of_kills(random: &mut Random) -> Self {
+        let one = Role::ALL[random.below(4) as usize];
+        let victims = match random.below(10) {
+            0..4 => vec![Role::Coordinator],
+            4..8 => vec![one],
+            8 if one != Role::Coordinator => vec![Role::Coordinator, one],
+            _ => Role::ALL.to_vec(),
+        };
+        let kill = Fault::Kill { victims, down: random.moment(LONGEST_DOWN) };
+        let mut faults = vec![(kill, random.moment(LONGEST_RECOVERY))];
+        if random.below(5) == 0 {
+            let (again, _) = faults[0].clone();
+            faults.push((again, Duration::ZERO));
+        }
+        Self { peace: random.moment(LONGEST_PEACE), faults, trouble: Duration::ZERO }
+    }
+
     /// One in which what the coordinator says to the inventory is overtaken by what it says after
     /// it was killed: the same again, and aborts.
     pub(super) fn overtaken(random: &mut Random) -> Self {
         let to = Role::Service(ServiceKind::Inventory);
         let late = Fault::Network { to, what: Weather::Late };
-        let kill = Fault::Kill { victim: Role::Coordinator, down: Duration::ZERO };
+        let kill = Fault::Kill { victims: vec![Role::Coordinator], down: Duration::ZERO };
         // So long that many wait for the inventory.
         let faults = vec![(late, LONGEST_TROUBLE), (kill, Duration::ZERO)];
         Self { peace: random.moment(LONGEST_PEACE), faults, trouble: OUTLASTING_A_CALL / 2 }
+    }
+}
+
+/// An order of any kind.
+pub(super) fn order(id: String, random: &mut Random) -> Order {
+    let amount = 1 + random.below(1_000) as i64;
+    let few = random.below(4) as i64;
+    let order = match random.below(10) {
+        // More than there ever was.
+        0 => Order::new(id, "item2", 1_000, amount),
+        1..3 => Order::new(id, "item2", few, amount),
+        3 => return Order { amount: None, ..Order::new(id, "item1", few, 0) },
+        _ => Order::new(id, "item1", few, amount),
+    };
+    match random.below(8) {
+        0..3 => order,
+        3 => order.declined(),
+        _ => order.by_saga(),
     }
 }
 
@@ -109,6 +153,14 @@ mod tests {
             ["Kill", "Cut", "Stalled", "Delayed", "Throttled", "Late", "HalfClosed", "DiskFull"]
         {
             assert!(plan.contains(fault), "{fault}");
+        }
+    }
+
+    #[test]
+    fn every_process_is_killed_alone() {
+        let plan = drawn(50, Round::of_kills);
+        for role in Role::ALL {
+            assert!(plan.contains(&format!("victims: [{role:?}]")), "{role:?} alone");
         }
     }
 }

@@ -13,11 +13,11 @@
 //! see `restore`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 
 use wholly_events::{Cursor, Declaration};
 
 use super::tables::{AllWaiting, Published, Tables};
+use crate::torture::check::compare;
 use wholly_demo::choreography::{Flow, sources};
 use wholly_demo::fleet::Books;
 use wholly_demo::order::Order;
@@ -132,23 +132,10 @@ fn of_books(known: &Known, found: &Found, violated: &mut Vec<String>) {
             _ => due.and_cancelled(order),
         };
     }
-    compare("order", &due.orders, &books.orders, violated);
-    compare("payment", &due.payments, &books.payments, violated);
-    compare("stock", &due.stock, &books.stock, violated);
-}
-
-fn compare<V: PartialEq + Debug>(
-    what: &str,
-    due: &BTreeMap<String, V>,
-    books: &BTreeMap<String, V>,
-    violated: &mut Vec<String>,
-) {
-    let keys: BTreeSet<_> = due.keys().chain(books.keys()).collect();
-    let differ = keys.into_iter().filter(|key| due.get(*key) != books.get(*key));
-    violated.extend(differ.map(|key| {
-        let (is, should) = (books.get(key), due.get(key));
-        format!("the books have for {what} {key}: {is:?}; they should have {should:?}")
-    }));
+    let nothing = BTreeMap::new();
+    compare("order", &due.orders, &books.orders, &nothing, violated);
+    compare("payment", &due.payments, &books.payments, &nothing, violated);
+    compare("stock", &due.stock, &books.stock, &nothing, violated);
 }
 
 fn gaps(kind: ServiceKind, tables: &Tables) -> Option<String> {

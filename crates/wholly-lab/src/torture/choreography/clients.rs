@@ -2,17 +2,16 @@
 //! end.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::TortureError;
-use wholly_demo::client::{Http, Reply};
-use wholly_demo::fleet::{Fleet, Role};
-use wholly_demo::order::Order;
+use wholly_demo::fleet::{Fleet, FleetError, Role};
+use wholly_demo::order::{Order, ask_until};
+use wholly_demo::process::lock;
 use wholly_demo::shop::ServiceKind;
 
 const CLIENTS: usize = 8;
@@ -37,7 +36,6 @@ pub(super) struct Told {
 }
 
 struct Shared {
-    http: Http,
     url: String,
     to_place: Mutex<VecDeque<Order>>,
     to_await: Mutex<VecDeque<Order>>,
@@ -50,7 +48,6 @@ struct Shared {
 impl Clients {
     pub(super) fn start(fleet: &Fleet, orders: &[Order], all_at_once: bool) -> Self {
         let shared = Arc::new(Shared {
-            http: Http::default(),
             url: fleet.url(Role::Service(ServiceKind::Order), "/orders"),
             to_place: Mutex::new(orders.iter().cloned().collect()),
             to_await: Mutex::default(),
@@ -72,7 +69,7 @@ impl Clients {
         let all = taken.wait_for(|taken| *taken >= self.shared.orders);
         match tokio::time::timeout(PATIENCE, all).await {
             Ok(Ok(_)) => Ok(()),
-            _ => Err(TortureError::Late("every order is taken".to_owned())),
+            _ => Err(FleetError::Late("every order is taken".to_owned()).into()),
         }
     }
 
@@ -118,29 +115,13 @@ impl Shared {
 
     /// Asks until there is one of these answers.
     async fn ask(&self, order: &Order, query: &str, enough: &[u16]) -> Result<String, String> {
-        let (url, input) = (format!("{}{query}", self.url), order.input());
-        let give_up = Instant::now() + PATIENCE;
-        let mut turn = tokio::time::interval(Duration::from_millis(10));
-        loop {
-            turn.tick().await;
-            let answer = self.http.post(&url, &input).await;
-            match answer {
-                Ok(Reply { status, ref body, .. }) if enough.contains(&status) => {
-                    return Ok(body["status"].as_str().unwrap_or_default().to_owned());
-                }
-                // It is down, or has not done it yet: later.
-                Err(_) | Ok(Reply { status: 202 | 503, .. }) if Instant::now() < give_up => {}
-                other => return Err(format!("order {} was answered {other:?}", order.id)),
-            }
-            lock(&self.told).retries += 1;
-        }
+        let url = format!("{}{query}", self.url);
+        let (answer, retries) = ask_until(&url, order, enough, PATIENCE).await?;
+        lock(&self.told).retries += retries;
+        Ok(answer["status"].as_str().unwrap_or_default().to_owned())
     }
 }
 
 fn pop(orders: &Mutex<VecDeque<Order>>) -> Option<Order> {
     lock(orders).pop_front()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

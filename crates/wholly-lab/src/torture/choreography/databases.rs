@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
@@ -16,6 +16,7 @@ use super::TortureError;
 use super::tables::Row;
 use wholly_demo::choreography::{Flow, declaration};
 use wholly_demo::fleet::Fleet;
+use wholly_demo::process::lock;
 use wholly_demo::shop::ServiceKind;
 use wholly_test_postgres::{PostgresError, PostgresServer};
 
@@ -164,9 +165,7 @@ impl Databases {
         let Self::Postgres { server, .. } = self else { return Ok(()) };
         let server = Arc::clone(server);
         // It blocks, and clients ask meanwhile.
-        let changed = tokio::task::spawn_blocking(move || {
-            change(&mut server.lock().unwrap_or_else(PoisonError::into_inner))
-        });
+        let changed = tokio::task::spawn_blocking(move || change(&mut lock(&server)));
         Ok(changed.await??)
     }
 }

@@ -11,7 +11,6 @@ mod check;
 mod clients;
 mod databases;
 mod plan;
-mod report;
 mod restore;
 mod rounds;
 mod tables;
@@ -21,11 +20,9 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
-use report::Report;
+use super::report::Report;
 use wholly_demo::choreography::{Flow, Wrong};
 use wholly_demo::fleet::FleetError;
-use wholly_demo::process::until_interrupted;
-use wholly_demo::random::fresh_seed;
 use wholly_test_postgres::PostgresError;
 
 /// Kill, cut and put back the services of the shop by events, and check books and tables.
@@ -88,8 +85,6 @@ enum TortureError {
     Task(#[from] tokio::task::JoinError),
     #[error("this is in no table of events: {0}")]
     Unreadable(String),
-    #[error("this did not happen in time: {0}")]
-    Late(String),
 }
 
 impl From<wholly_events::SqlError> for TortureError {
@@ -101,8 +96,7 @@ impl From<wholly_events::SqlError> for TortureError {
 impl Choreography {
     /// Tortures and checks; 0 when nothing was violated.
     pub(super) fn run(self, wholly: &Path) -> ExitCode {
-        until_interrupted(async {
-            let mut report = Report::new(self.seed.unwrap_or_else(fresh_seed), self.json);
+        Report::of(self.seed, self.json, async |report| {
             let flows: &[Flow] = match self.flow {
                 Flows::Sequential => &[Flow::Sequential],
                 Flows::Parallel => &[Flow::Parallel],
@@ -110,11 +104,10 @@ impl Choreography {
             };
             for &flow in flows {
                 let part = rounds::Part { flow, rounds: self.rounds, plant: self.plant };
-                if let Err(error) = part.run(wholly, self.postgres, &mut report).await {
+                if let Err(error) = part.run(wholly, self.postgres, report).await {
                     report.violation(format!("{flow:?}: the torture stopped: {error}"));
                 }
             }
-            report.finish()
         })
     }
 }

@@ -20,17 +20,17 @@ use serde::Deserialize;
 
 use super::TortureError;
 use super::check::{Found, Known};
-use super::rounds::Shop;
+use super::rounds::{PATIENCE, Shop};
 use super::tables::{Published, Waiting};
 use wholly_demo::choreography::sources;
-use wholly_demo::fleet::Role;
+use wholly_demo::fleet::{Role, eventually_within};
 use wholly_demo::shop::ServiceKind;
 
 /// The outcome.
 #[derive(Debug, Default)]
 pub(super) struct PutBack {
     pub(super) lost: usize,
-    pub(super) refused: u32,
+    pub(super) refused: u64,
     pub(super) violations: Vec<String>,
 }
 
@@ -93,7 +93,7 @@ async fn refused(
     }
     let url = shop.fleet.url(Role::Service(follower), "/choreography/status");
     let what = format!("the {follower} refuses the feed of the {source}");
-    super::rounds::eventually(&what, async || {
+    eventually_within(PATIENCE, &what, async || {
         let Ok(status) = shop.fleet.read::<Status>(&url).await else { return Ok(None) };
         let feed = status.feeds.into_iter().find(|feed| feed.source == source.as_str());
         let error = feed.and_then(|feed| feed.error);

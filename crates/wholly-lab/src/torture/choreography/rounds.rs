@@ -14,18 +14,18 @@ use super::check::{self, Found, Known};
 use super::clients::Clients;
 use super::databases::Databases;
 use super::plan::{Fault, Round};
-use super::report::Report;
 use super::restore;
 use super::tables::{AllWaiting, Tables, Waiting};
 use crate::staged;
+use crate::torture::report::{Report, Tally};
 use wholly_demo::choreography::{Flow, Wrong, declaration};
-use wholly_demo::fleet::{Fleet, Layout, Role, StandIn};
+use wholly_demo::fleet::{Fleet, FleetError, Layout, Role, StandIn, eventually_within};
 use wholly_demo::network::Weather;
 use wholly_demo::random::Random;
 use wholly_demo::shop::{ServiceKind, Stock};
 
 /// The longest that anything may take which takes a second or two.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The time without a change after which nothing more is expected: a client asks every second.
 const STOPPED: Duration = Duration::from_secs(5);
@@ -92,7 +92,7 @@ impl Part {
                 report.say(&format!("{flow:?}: {number} rounds"));
             }
         }
-        report.count(&known, &found);
+        count_ends(report, &known, &found);
         Ok(())
     }
 }
@@ -128,17 +128,17 @@ impl Shop {
         }
         let told = clients.told();
         known.ends.extend(told.ends);
-        report.retries += told.retries;
+        report.count(Tally::Retries, told.retries);
         if !told.failures.is_empty() {
             return Ok(told.failures);
         }
         *found = self.drained(report).await?;
         let mut violated = check::violations(self.flow, known, found);
         if let (Some(kind), true) = (round.put_back, violated.is_empty()) {
-            *report.put_back.entry(kind.as_str()).or_default() += 1;
+            report.count_named(Tally::PutBack, kind.as_str(), 1);
             let done = restore::put_back(self, kind, found, known).await?;
-            report.lost += done.lost;
-            report.refused += done.refused;
+            report.count(Tally::Lost, done.lost as u64);
+            report.count(Tally::Refused, done.refused);
             *found = self.drained(report).await?;
             violated.extend(done.violations);
             violated.extend(check::violations(self.flow, known, found));
@@ -151,7 +151,7 @@ impl Shop {
             return self.databases.copy(&self.fleet, kind).await;
         }
         self.fleet.kill(Role::Service(kind));
-        *report.kills.entry(kind.as_str()).or_default() += 1;
+        report.count_named(Tally::Kills, kind.as_str(), 1);
         self.databases.copy(&self.fleet, kind).await?;
         Ok(self.fleet.run(Role::Service(kind)).await?)
     }
@@ -160,7 +160,7 @@ impl Shop {
         match fault {
             Fault::Kill(kind) => {
                 self.fleet.kill(Role::Service(*kind));
-                *report.kills.entry(kind.as_str()).or_default() += 1;
+                report.count_named(Tally::Kills, kind.as_str(), 1);
             }
             Fault::KillAt(kind, at) => {
                 let role = Role::Service(*kind);
@@ -168,15 +168,15 @@ impl Shop {
                 let wrong = self.stand_ins.get(&role).into_iter();
                 staged.arguments.extend(wrong.flat_map(|wrong| wrong.arguments.clone()));
                 self.fleet.spawn_as(role, &staged)?;
-                *report.kills.entry(kind.as_str()).or_default() += 1;
+                report.count_named(Tally::Kills, kind.as_str(), 1);
             }
             Fault::Server => {
                 self.databases.kill_server().await?;
-                *report.kills.entry("postgres").or_default() += 1;
+                report.count_named(Tally::Kills, "postgres", 1);
             }
             Fault::Way(kind, weather) => {
                 self.fleet.set_weather(Role::Service(*kind), weather);
-                *report.faults.entry(format!("feed {}", weather.name())).or_default() += 1;
+                report.count_named(Tally::Faults, &format!("feed {}", weather.name()), 1);
             }
         }
         Ok(())
@@ -197,8 +197,8 @@ impl Shop {
                     let role = Role::Service(*kind);
                     if self.fleet.has_ended(role) {
                         let point = at.to_string();
-                        let point = point.split(':').next().unwrap_or_default().to_owned();
-                        *report.points.entry(point).or_default() += 1;
+                        let point = point.split(':').next().unwrap_or_default();
+                        report.count_named(Tally::Points, point, 1);
                     }
                     self.fleet.run(role).await?;
                 }
@@ -212,7 +212,7 @@ impl Shop {
     async fn drained(&self, report: &mut Report) -> Result<Found, TortureError> {
         let began = Instant::now();
         self.quiet("all has drained", |all| check::undone(self.flow, all)).await?;
-        report.longest_drain_ms = report.longest_drain_ms.max(began.elapsed().as_millis());
+        report.at_most(Tally::LongestDrainMs, began.elapsed().as_millis() as u64);
         self.found().await
     }
 
@@ -244,7 +244,7 @@ impl Shop {
         undone: impl Fn(&AllWaiting) -> Vec<String>,
     ) -> Result<AllWaiting, TortureError> {
         let (mut last, mut said) = (None, Vec::new());
-        let quiet = eventually(what, async || {
+        let quiet = eventually_within(PATIENCE, what, async || {
             // The server may still be starting up.
             let Ok(all) = Waiting::of_all(&self.databases, &self.fleet).await else {
                 return Ok(None);
@@ -254,8 +254,8 @@ impl Shop {
             Ok(Some(all).filter(|all| said.is_empty() && before.as_ref() == Some(all)))
         });
         match quiet.await {
-            Err(TortureError::Late(what)) => {
-                Err(TortureError::Late(format!("{what}; {}", said.join("; "))))
+            Err(TortureError::Fleet(FleetError::Late(what))) => {
+                Err(FleetError::Late(format!("{what}; {}", said.join("; "))).into())
             }
             quiet => quiet,
         }
@@ -274,20 +274,15 @@ impl Shop {
     }
 }
 
-/// Waits until `check` gives something.
-pub(super) async fn eventually<T>(
-    what: &str,
-    mut check: impl AsyncFnMut() -> Result<Option<T>, TortureError>,
-) -> Result<T, TortureError> {
-    let all = async {
-        let mut turn = tokio::time::interval(Duration::from_millis(20));
-        loop {
-            turn.tick().await;
-            if let Some(found) = check().await? {
-                return Ok(found);
-            }
+/// Counts what a flow came to.
+fn count_ends(report: &mut Report, known: &Known, found: &Found) {
+    for end in known.ends.values() {
+        report.count(if end == "confirmed" { Tally::Confirmed } else { Tally::Cancelled }, 1);
+    }
+    for tables in found.tables.values() {
+        report.count(Tally::Events, tables.outbox.len() as u64);
+        for dealt in &tables.inbox {
+            report.count_named(Tally::Reactions, &dealt.outcome, 1);
         }
-    };
-    let found = tokio::time::timeout(PATIENCE, all).await;
-    found.unwrap_or_else(|_| Err(TortureError::Late(what.to_owned())))
+    }
 }
