@@ -154,6 +154,17 @@ pub struct Call {
 }
 
 impl Call {
+    /// A call as in two phases: without a name of its own, an expiry and a trace.
+    pub const fn new(
+        transaction: TransactionId,
+        branch: BranchName,
+        operation: Operation,
+        payload: Payload,
+    ) -> Self {
+        let (operation_name, expires, trace) = (None, None, None);
+        Self { transaction, branch, operation, operation_name, expires, payload, trace }
+    }
+
     /// The same for every attempt of one operation, and for nothing else.
     pub fn idempotency_key(&self) -> String {
         let (branch, operation) = (self.branch.as_str(), self.operation_name());

@@ -79,15 +79,10 @@ impl Asking {
         let seen = |why: ConformanceError| Broken::Seen(why.to_string());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Timestamp::default() + now;
-        Ok(Call {
-            transaction: TransactionId::mint(0, now, random().map_err(seen)?, self.log),
-            branch: self.branch.clone(),
-            operation,
-            operation_name: operation_name.cloned(),
-            expires: operation.is_first_phase().then(|| now + EXPIRES_AFTER),
-            payload: payload.clone(),
-            trace: None,
-        })
+        let id = TransactionId::mint(0, now, random().map_err(seen)?, self.log);
+        let expires = operation.is_first_phase().then(|| now + EXPIRES_AFTER);
+        let call = Call::new(id, self.branch.clone(), operation, payload.clone());
+        Ok(Call { operation_name: operation_name.cloned(), expires, ..call })
     }
 
     /// Asks, and asks again while the answer is pending.

@@ -55,7 +55,7 @@ pub use self::credentials::InvalidCredentials;
 use self::signing::Signing;
 use self::url::BaseUrl;
 pub use self::url::InvalidUrl;
-use super::Participant;
+use super::{Participant, each_operation_by};
 
 /// The longest wait that a participant may ask for.
 const RETRY_AFTER_LIMIT: Duration = Duration::from_secs(60 * 60);
@@ -412,31 +412,8 @@ impl HttpParticipant {
     }
 }
 
-// Each hands on the future of `ask` as it is: another one around it would hold the call once more.
 impl Participant for HttpParticipant {
-    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn commit(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn abort(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn commit_one_phase(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn action(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
-
-    fn compensate(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        self.ask(call)
-    }
+    each_operation_by! { ask }
 
     fn offers_one_phase(&self) -> bool {
         self.one_phase

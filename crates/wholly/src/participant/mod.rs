@@ -91,6 +91,23 @@ pub trait Participant: Send + Sync + 'static {
     }
 }
 
+/// The operations of a [`Participant`] that has one method for all of them.
+macro_rules! each_operation_by {
+    ($method:ident) => {
+        crate::participant::each_operation_by! {
+            $method: prepare commit abort commit_one_phase action compensate
+        }
+    };
+    ($method:ident: $($operation:ident)*) => {$(
+        // Hands on the future as it is: another one around it would hold the call once more.
+        fn $operation(&self, call: Call) -> impl Future<Output = Answer> + Send {
+            self.$method(call)
+        }
+    )*};
+}
+
+pub(crate) use each_operation_by;
+
 /// A participant that its owner goes on to look at.
 impl<P: Participant> Participant for Arc<P> {
     fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {

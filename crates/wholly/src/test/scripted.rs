@@ -15,7 +15,7 @@ use super::script::{Act, Calls, Script, Turn};
 use super::steps::{StepStanding, Steps};
 use crate::Participant;
 use crate::engine::Random;
-use crate::participant::Endpoint;
+use crate::participant::{Endpoint, each_operation_by};
 
 /// A handle of a participant of a [`Harness`](super::Harness): scripts what goes wrong, and shows
 /// what happened. Clones are the same participant.
@@ -190,29 +190,7 @@ impl Scripted {
 }
 
 impl Participant for Scripted {
-    async fn prepare(&self, call: Call) -> Answer {
-        self.call(call).await
-    }
-
-    async fn commit(&self, call: Call) -> Answer {
-        self.call(call).await
-    }
-
-    async fn abort(&self, call: Call) -> Answer {
-        self.call(call).await
-    }
-
-    async fn commit_one_phase(&self, call: Call) -> Answer {
-        self.call(call).await
-    }
-
-    async fn action(&self, call: Call) -> Answer {
-        self.call(call).await
-    }
-
-    async fn compensate(&self, call: Call) -> Answer {
-        self.call(call).await
-    }
+    each_operation_by! { call }
 
     fn offers_one_phase(&self) -> bool {
         self.shared.endpoint.one_phase()

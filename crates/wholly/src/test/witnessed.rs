@@ -262,15 +262,8 @@ mod tests {
     }
 
     fn call(step: &str, operation: Operation, payload: &str) -> Call {
-        Call {
-            transaction: id(),
-            branch: step.parse().unwrap(),
-            operation,
-            operation_name: None,
-            expires: None,
-            payload: Payload::parse(payload).unwrap(),
-            trace: None,
-        }
+        let payload = Payload::parse(payload).unwrap();
+        Call::new(id(), step.parse().unwrap(), operation, payload)
     }
 
     /// Whether these calls, in this order, are a saga that turned back, or one that completed.

@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use wholly::log::{Entry, Log};
 use wholly::test::{Act, StepStanding};
 use wholly::{
-    Answer, Call, Definition, Graph, InvalidDefinition, InvalidProposal, Participant, Payload,
+    Answer, Call, Definition, Graph, InvalidDefinition, InvalidProposal, Operation, Payload,
     Reason, SagaOutcome, State, SubmitError, Timestamp,
 };
 
+use super::answers::answers;
 use super::*;
 
 fn checked(definition: Value) -> Result<Arc<Graph>, InvalidDefinition> {
@@ -56,36 +57,23 @@ async fn as_many_steps_run_as_there_may_be_and_more_are_refused() {
     }
 }
 
-/// Says more than there is room for, and says so; the other steps as they should.
-struct Talkative;
-
-impl Participant for Talkative {
-    async fn action(&self, call: Call) -> Answer {
-        let bytes: usize = call.payload.to().unwrap();
-        // The quotes count.
-        match Payload::of(&"x".repeat(bytes - 2)) {
-            Ok(output) => Answer::DoneWith { output },
-            Err(why) => Answer::unknown(why.to_string()),
-        }
+/// Does a step with an output of as many bytes as it is told.
+fn talk(call: Call) -> Answer {
+    if call.operation != Operation::Action {
+        return Answer::Done;
     }
-    async fn compensate(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-    async fn prepare(&self, _: Call) -> Answer {
-        Answer::refused("")
-    }
-    async fn commit(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-    async fn abort(&self, _: Call) -> Answer {
-        Answer::Done
+    let bytes: usize = call.payload.to().unwrap();
+    // The quotes count.
+    match Payload::of(&"x".repeat(bytes - 2)) {
+        Ok(output) => Answer::DoneWith { output },
+        Err(why) => Answer::unknown(why.to_string()),
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_output_that_is_too_long_is_unknown_and_turns_back_by_the_deadline() {
     let mut shop = Shop::closed();
-    let talkative = shop.harness.participant("talkative", Talkative);
+    let talkative = shop.harness.participant("talkative", answers(talk));
     let coordinator = shop.start().await;
     let saga = graph(json!([
         {"name": "talk", "participant": "talkative", "compensation": "hush"},
