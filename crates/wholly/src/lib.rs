@@ -65,7 +65,7 @@ pub use listed::{Listed, Listing};
 pub use log::listing::{Cursor, Filter, InvalidCursor};
 pub use log::memory::MemoryLog;
 #[cfg(feature = "sqlite")]
-pub use log::sqlite::{BackupError, SqliteLog};
+pub use log::sqlite::{CopyError, SqliteLog};
 pub use meter::{
     BegunMeasures, CallMeasures, Distribution, EndedMeasures, LastError, Measures,
     SettledTransaction, TargetHealth, TargetMeasures,

@@ -7,7 +7,7 @@
 //! INVARIANT: what has the name is whole, durable, and marked as a copy.
 
 use std::fs::TryLockError;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -21,11 +21,12 @@ use super::unfinished::{self, Unfinished};
 use super::write_ahead::broken_frame;
 use crate::log::OpenError;
 
-/// Why there is no backup.
+/// Why there is no copy: no backup, or nothing salvaged.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum BackupError {
-    /// What should be copied is no log, or one of a newer version.
+pub enum CopyError {
+    /// What should be copied is no log, or one of a newer version; or, to be salvaged, it is in use,
+    /// or there is none.
     #[error(transparent)]
     Log(#[from] OpenError),
     /// There is no such log.
@@ -34,22 +35,30 @@ pub enum BackupError {
         /// The log.
         log: PathBuf,
     },
+    /// There is nothing in it that could be read, to be salvaged.
+    #[error("nothing can be read from the log {}: {why}", .log.display())]
+    Nothing {
+        /// The log.
+        log: PathBuf,
+        /// What SQLite said.
+        why: String,
+    },
     /// There is something in its place.
-    #[error("{} exists already; a backup replaces nothing: name another file", .to.display())]
+    #[error("{} exists already; a copy replaces nothing: name another file", .to.display())]
     Exists {
-        /// The backup's path.
+        /// The copy's path.
         to: PathBuf,
     },
     /// Another copy to the same file is being made.
     #[error("another copy is being written to {}: wait for it, or name another file", .to.display())]
     InProgress {
-        /// The backup's path.
+        /// The copy's path.
         to: PathBuf,
     },
     /// Its name would be that of a copy that is not finished, which nobody opens.
     #[error("{} is a name of unfinished copies, which are not opened: name another file", .to.display())]
     Name {
-        /// The backup's path.
+        /// The copy's path.
         to: PathBuf,
     },
     /// Storage failed.
@@ -57,47 +66,72 @@ pub enum BackupError {
     Storage {
         /// The log.
         log: PathBuf,
-        /// The backup's path.
+        /// The copy's path.
         to: PathBuf,
         /// What the system said.
         why: String,
     },
 }
 
-pub(super) fn backup(log: &Path, to: &Path) -> Result<(), BackupError> {
-    let storage = |why: String| {
-        let (log, to) = (log.to_owned(), to.to_owned());
-        BackupError::Storage { log, to, why }
-    };
-    if !log.try_exists().map_err(|why| storage(why.to_string()))? {
-        return Err(BackupError::NoLog { log: log.to_owned() });
+/// A copy that is to be made.
+#[derive(Clone, Copy)]
+pub(super) struct Copying<'a> {
+    pub(super) log: &'a Path,
+    pub(super) to: &'a Path,
+}
+
+impl Copying<'_> {
+    pub(super) fn storage(self, why: &impl ToString) -> CopyError {
+        let (log, to, why) = (self.log.to_owned(), self.to.to_owned(), why.to_string());
+        CopyError::Storage { log, to, why }
     }
-    if unfinished::is_one(to) {
-        return Err(BackupError::Name { to: to.to_owned() });
+
+    /// Makes sure that the copy may have its name.
+    pub(super) fn make_sure_of_the_name(self) -> Result<(), CopyError> {
+        let to = self.to.to_owned();
+        if unfinished::is_one(&to) {
+            return Err(CopyError::Name { to });
+        }
+        if to.symlink_metadata().is_ok() {
+            return Err(CopyError::Exists { to });
+        }
+        Ok(())
     }
-    let exists = || BackupError::Exists { to: to.to_owned() };
-    if to.symlink_metadata().is_ok() {
-        return Err(exists());
+
+    pub(super) fn begin(self, part: &str) -> Result<Unfinished, CopyError> {
+        Unfinished::beside(self.to, part).map_err(|error| match error {
+            TryLockError::WouldBlock => CopyError::InProgress { to: self.to.to_owned() },
+            TryLockError::Error(error) => self.storage(&error),
+        })
     }
-    let sqlite = |error: rusqlite::Error| storage(error.to_string());
-    let _kept = LogFile::keep(log).map_err(|why| storage(why.to_string()))?;
+
+    pub(super) fn finish(self, copy: Unfinished) -> Result<(), CopyError> {
+        copy.named(self.to).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => CopyError::Exists { to: self.to.to_owned() },
+            _ => self.storage(&error),
+        })
+    }
+}
+
+pub(super) fn backup(log: &Path, to: &Path) -> Result<(), CopyError> {
+    let copying = Copying { log, to };
+    let io = |error: io::Error| copying.storage(&error);
+    if !log.try_exists().map_err(io)? {
+        return Err(CopyError::NoLog { log: log.to_owned() });
+    }
+    copying.make_sure_of_the_name()?;
+    let _kept = LogFile::keep(log).map_err(io)?;
     // Else SQLite would copy what it can read into the database when it is closed, and drop the rest.
-    if let Some(frame) = broken_frame(log).map_err(|why| storage(why.to_string()))? {
+    if let Some(frame) = broken_frame(log).map_err(io)? {
         let why = format!("frame {frame} of its write-ahead log is broken");
         return Err(OpenError::Damaged { log: log.display().to_string(), why }.into());
     }
-    let from = read(log).map_err(sqlite)?;
+    let from = read(log).map_err(|error| copying.storage(&error))?;
     make_sure_it_is_one(&from, log)?;
-    let unfinished = Unfinished::beside(to, "").map_err(|error| match error {
-        TryLockError::WouldBlock => BackupError::InProgress { to: to.to_owned() },
-        TryLockError::Error(error) => storage(error.to_string()),
-    })?;
+    let unfinished = copying.begin("")?;
     reached("the copy is begun");
-    copy(&from, unfinished.path()).map_err(|why| storage(why.to_string()))?;
-    match unfinished.named(to) {
-        Err(why) if why.kind() == ErrorKind::AlreadyExists => Err(exists()),
-        named => named.map_err(|why| storage(why.to_string())),
-    }
+    copy(&from, unfinished.path()).map_err(|error| copying.storage(&error))?;
+    copying.finish(unfinished)
 }
 
 /// A connection that reads, and is allowed to write: else it would leave SQLite's files behind, in

@@ -111,21 +111,18 @@ fn a_backup_replaces_nothing_and_leaves_nothing_behind() {
     let place = Place::new();
     let (from, to) = (place.at("wholly.db"), place.at("backup.db"));
     let backup = |from: &Path, to: &Path| SqliteLog::at(from).backup(to);
-    assert!(matches!(backup(&from, &to), Err(BackupError::NoLog { .. })));
+    assert!(matches!(backup(&from, &to), Err(CopyError::NoLog { .. })));
     assert_eq!(place.names(), [""; 0]);
     drop(opened(from.clone()));
     std::fs::write(&to, "precious").unwrap();
     let before = place.names();
-    assert!(matches!(backup(&from, &to), Err(BackupError::Exists { .. })));
+    assert!(matches!(backup(&from, &to), Err(CopyError::Exists { .. })));
     assert_eq!(std::fs::read_to_string(&to).unwrap(), "precious");
     let missing = place.at("missing/backup.db");
-    assert!(matches!(backup(&from, &missing), Err(BackupError::Storage { .. })));
+    assert!(matches!(backup(&from, &missing), Err(CopyError::Storage { .. })));
     let letter = place.at("backup.db");
     let other = place.at("other.db");
-    assert!(matches!(
-        backup(&letter, &other),
-        Err(BackupError::Log(_) | BackupError::Storage { .. })
-    ));
+    assert!(matches!(backup(&letter, &other), Err(CopyError::Log(_) | CopyError::Storage { .. })));
     assert_eq!(place.names(), before);
 }
 

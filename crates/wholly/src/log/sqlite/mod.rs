@@ -109,8 +109,8 @@ use rusqlite::Connection;
 use wholly_core::LogId;
 
 use super::{AppendError, DamageRegister, Log, OpenError, OpenLog, ReadError, Told};
-pub use backup::BackupError;
-pub use salvage::{SalvageError, Salvaged};
+pub use backup::CopyError;
+pub use salvage::Salvaged;
 pub use verify::{Doubt, Verified, VerifyError};
 
 /// The log in one SQLite file, readable with everyone's tools: `select * from history`.
@@ -197,8 +197,8 @@ impl SqliteLog {
     /// [`restored`](Self::restored).
     ///
     /// # Errors
-    /// See [`BackupError`]; then there is no file `to` but one that was there before.
-    pub fn backup(&self, to: impl AsRef<Path>) -> Result<(), BackupError> {
+    /// See [`CopyError`]; then there is no file `to` but one that was there before.
+    pub fn backup(&self, to: impl AsRef<Path>) -> Result<(), CopyError> {
         backup::backup(&self.path, to.as_ref())
     }
 
@@ -217,8 +217,8 @@ impl SqliteLog {
     /// as it is; no coordinator may run on it.
     ///
     /// # Errors
-    /// See [`SalvageError`]; then there is no file `to` but one that was there before.
-    pub fn salvage(&self, to: impl AsRef<Path>) -> Result<Salvaged, SalvageError> {
+    /// See [`CopyError`]; then there is no file `to` but one that was there before.
+    pub fn salvage(&self, to: impl AsRef<Path>) -> Result<Salvaged, CopyError> {
         salvage::salvage(&self.path, to.as_ref())
     }
 

@@ -8,13 +8,14 @@
 //! that nobody knows whose they are, are left behind, and counted.
 
 use std::collections::BTreeSet;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior, params};
 use wholly_core::LogId;
 
+use super::backup::{CopyError, Copying};
 use super::file::{self, LogFile, beside};
 use super::labels::{self, STANDING_BITS};
 use super::look::connect_to_look;
@@ -22,7 +23,6 @@ use super::meta::Meta;
 use super::probe::reached;
 use super::row::{EntryRow, Integrity, select_entries};
 use super::tail::position;
-use super::unfinished::{self, Unfinished};
 use super::{connect, create, index, write_ahead};
 use crate::log::OpenError;
 
@@ -40,63 +40,10 @@ pub struct Salvaged {
     pub unreadable: bool,
 }
 
-/// Why nothing was salvaged.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SalvageError {
-    /// It is in use, or there is none.
-    #[error(transparent)]
-    Log(#[from] OpenError),
-    /// There is something in its place.
-    #[error("{} exists already; it is not replaced: name another file", .to.display())]
-    Exists {
-        /// The copy's path.
-        to: PathBuf,
-    },
-    /// Another copy to the same file is being made.
-    #[error("another copy is being written to {}: wait for it, or name another file", .to.display())]
-    InProgress {
-        /// The copy's path.
-        to: PathBuf,
-    },
-    /// Its name would be that of a copy that is not finished, which nobody opens.
-    #[error("{} is a name of unfinished copies, which are not opened: name another file", .to.display())]
-    Name {
-        /// The copy's path.
-        to: PathBuf,
-    },
-    /// There is nothing in it that could be read.
-    #[error("nothing can be read from the log {}: {why}", .log.display())]
-    Nothing {
-        /// The log.
-        log: PathBuf,
-        /// What SQLite said.
-        why: String,
-    },
-    /// Storage failed.
-    #[error("the log {} cannot be copied to {}: {why}", .log.display(), .to.display())]
-    Storage {
-        /// The log.
-        log: PathBuf,
-        /// The copy's path.
-        to: PathBuf,
-        /// What the system said.
-        why: String,
-    },
-}
-
-pub(super) fn salvage(given: &Path, to: &Path) -> Result<Salvaged, SalvageError> {
-    let storage = |why: String| {
-        let (log, to) = (given.to_owned(), to.to_owned());
-        SalvageError::Storage { log, to, why }
-    };
-    let io = |error: io::Error| storage(error.to_string());
-    if unfinished::is_one(to) {
-        return Err(SalvageError::Name { to: to.to_owned() });
-    }
-    if to.symlink_metadata().is_ok() {
-        return Err(SalvageError::Exists { to: to.to_owned() });
-    }
+pub(super) fn salvage(given: &Path, to: &Path) -> Result<Salvaged, CopyError> {
+    let copying = Copying { log: given, to };
+    let io = |error: io::Error| copying.storage(&error);
+    copying.make_sure_of_the_name()?;
     let path = file::canonical(given).map_err(io)?;
     if !path.metadata().is_ok_and(|file| file.len() > 0) {
         return Err(OpenError::Missing { log: path.display().to_string() }.into());
@@ -104,28 +51,18 @@ pub(super) fn salvage(given: &Path, to: &Path) -> Result<Salvaged, SalvageError>
     // Nobody may write it meanwhile.
     let kept = LogFile::keep(&path).map_err(io)?;
     let _owned = kept.own().map_err(|_| OpenError::InUse { log: path.display().to_string() })?;
-    let begun = |part: &str| {
-        Unfinished::beside(to, part).map_err(|error| match error {
-            TryLockError::WouldBlock => SalvageError::InProgress { to: to.to_owned() },
-            TryLockError::Error(error) => io(error),
-        })
-    };
-    let unfinished = begun("")?;
-    let read = begun(".read")?;
+    let unfinished = copying.begin("")?;
+    let read = copying.begin(".read")?;
     copy_files(&path, read.path()).map_err(io)?;
     reached("the files are copied");
-    let from = connect_to_look(read.path(), 16_000).map_err(|error| storage(error.to_string()))?;
-    let nothing = |error: rusqlite::Error| SalvageError::Nothing {
+    let from = connect_to_look(read.path(), 16_000).map_err(|error| copying.storage(&error))?;
+    let nothing = |error: rusqlite::Error| CopyError::Nothing {
         log: given.to_owned(),
         why: error.to_string(),
     };
     let salvaged = write(&from, unfinished.path()).map_err(nothing)?;
-    match unfinished.named(to) {
-        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => {
-            Err(SalvageError::Exists { to: to.to_owned() })
-        }
-        named => named.map(|()| salvaged).map_err(io),
-    }
+    copying.finish(unfinished)?;
+    Ok(salvaged)
 }
 
 /// Copies a log's files to `copy`, where SQLite may read on behind what is broken.

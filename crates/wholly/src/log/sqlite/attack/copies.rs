@@ -144,7 +144,7 @@ fn two_backups_at_once_do_not_disturb_each_other() {
     probe::look(None);
     done.unwrap();
     for (same, other) in others.take() {
-        assert!(matches!(same, Err(BackupError::InProgress { .. })), "{same:?}");
+        assert!(matches!(same, Err(CopyError::InProgress { .. })), "{same:?}");
         other.unwrap();
     }
     assert_eq!(copies(&folder), ["copy.db", "the copy is begun.db", "the copy is durable.db"]);
@@ -155,8 +155,8 @@ fn no_copy_has_a_name_of_unfinished_ones() {
     let subject = filled();
     let to = subject.directory.path().join(".copy.db.unfinished-copy");
     let (backup, salvage) = (subject.log().backup(&to), subject.log().salvage(&to));
-    assert!(matches!(backup, Err(BackupError::Name { .. })), "{backup:?}");
-    assert!(matches!(salvage, Err(SalvageError::Name { .. })), "{salvage:?}");
+    assert!(matches!(backup, Err(CopyError::Name { .. })), "{backup:?}");
+    assert!(matches!(salvage, Err(CopyError::Name { .. })), "{salvage:?}");
     assert_eq!(copies(subject.directory.path()), [""; 0]);
 }
 
