@@ -389,6 +389,18 @@ pub(crate) fn still_pending(reason: &str) -> String {
     }
 }
 
+/// What an answer says that did not end what was asked, in words.
+pub(crate) fn what_came_back(answer: &Answer) -> String {
+    match answer {
+        Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),
+        Answer::Pending { reason, .. } => still_pending(reason),
+        Answer::Unknown { reason, .. }
+        | Answer::Stuck { reason }
+        | Answer::Heuristic { reason } => reason.clone(),
+        Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => "done".to_owned(),
+    }
+}
+
 /// Cuts a text to [`REASON_LIMIT`] bytes, at a character's border.
 pub fn cut(text: String) -> String {
     cut_to(text, REASON_LIMIT)
