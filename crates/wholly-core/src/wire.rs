@@ -381,19 +381,12 @@ impl Answer {
     }
 }
 
-/// A pending answer in words.
-pub(crate) fn still_pending(reason: &str) -> String {
-    match reason {
-        "" => "still pending".to_owned(),
-        reason => format!("still pending: {reason}"),
-    }
-}
-
 /// What an answer says that did not end what was asked, in words.
 pub(crate) fn what_came_back(answer: &Answer) -> String {
     match answer {
         Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),
-        Answer::Pending { reason, .. } => still_pending(reason),
+        Answer::Pending { reason, .. } if reason.is_empty() => "still pending".to_owned(),
+        Answer::Pending { reason, .. } => format!("still pending: {reason}"),
         Answer::Unknown { reason, .. }
         | Answer::Stuck { reason }
         | Answer::Heuristic { reason } => reason.clone(),

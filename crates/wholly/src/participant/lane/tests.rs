@@ -6,7 +6,7 @@ use tokio::sync::{Semaphore, mpsc};
 use wholly_core::{LogId, Payload, Timestamp, TransactionId};
 
 use super::super::throttle::LONGEST_PAUSE;
-use super::super::{Call, Operation, Participant};
+use super::super::{Call, Operation, Participant, each_operation_by};
 use super::*;
 
 /// A participant that does what the payload says, and counts.
@@ -33,6 +33,12 @@ impl Scripted {
             most_first_phase: zero(),
             seen: zero(),
         }))
+    }
+
+    // Not an `async fn`: what panics here does so before there is a future.
+    fn begin(&self, call: Call) -> impl Future<Output = Answer> + Send + use<'_> {
+        assert_ne!(call.payload.as_str(), r#""panic at once""#, "at once");
+        self.act(call)
     }
 
     async fn act(&self, call: Call) -> Answer {
@@ -72,23 +78,7 @@ impl Scripted {
 }
 
 impl Participant for Scripted {
-    // Not an `async fn`: what panics here does so before there is a future.
-    fn prepare(&self, call: Call) -> impl Future<Output = Answer> + Send {
-        assert_ne!(call.payload.as_str(), r#""panic at once""#, "at once");
-        self.act(call)
-    }
-    async fn commit(&self, call: Call) -> Answer {
-        self.act(call).await
-    }
-    async fn abort(&self, call: Call) -> Answer {
-        self.act(call).await
-    }
-    async fn action(&self, call: Call) -> Answer {
-        self.act(call).await
-    }
-    async fn compensate(&self, call: Call) -> Answer {
-        self.act(call).await
-    }
+    each_operation_by! { begin }
 }
 
 /// For so long a busy one asks to be left alone.
@@ -298,16 +288,13 @@ async fn dropping_the_lane_drops_its_calls() {
 #[ignore = "prints a measurement; takes seconds"]
 async fn throughput() {
     struct Nothing;
+    impl Nothing {
+        async fn done(&self, _: Call) -> Answer {
+            Answer::Done
+        }
+    }
     impl Participant for Nothing {
-        async fn prepare(&self, _call: Call) -> Answer {
-            Answer::Done
-        }
-        async fn commit(&self, _call: Call) -> Answer {
-            Answer::Done
-        }
-        async fn abort(&self, _call: Call) -> Answer {
-            Answer::Done
-        }
+        each_operation_by! { done }
     }
     const ROUNDS: usize = 1_000;
     let (answers, mut answered) = mpsc::unbounded_channel();
