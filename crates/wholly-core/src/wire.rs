@@ -154,6 +154,17 @@ pub struct Call {
 }
 
 impl Call {
+    /// A call as in two phases: without a name of its own, an expiry and a trace.
+    pub const fn new(
+        transaction: TransactionId,
+        branch: BranchName,
+        operation: Operation,
+        payload: Payload,
+    ) -> Self {
+        let (operation_name, expires, trace) = (None, None, None);
+        Self { transaction, branch, operation, operation_name, expires, payload, trace }
+    }
+
     /// The same for every attempt of one operation, and for nothing else.
     pub fn idempotency_key(&self) -> String {
         let (branch, operation) = (self.branch.as_str(), self.operation_name());
@@ -370,11 +381,16 @@ impl Answer {
     }
 }
 
-/// A pending answer in words.
-pub(crate) fn still_pending(reason: &str) -> String {
-    match reason {
-        "" => "still pending".to_owned(),
-        reason => format!("still pending: {reason}"),
+/// What an answer says that did not end what was asked, in words.
+pub(crate) fn what_came_back(answer: &Answer) -> String {
+    match answer {
+        Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),
+        Answer::Pending { reason, .. } if reason.is_empty() => "still pending".to_owned(),
+        Answer::Pending { reason, .. } => format!("still pending: {reason}"),
+        Answer::Unknown { reason, .. }
+        | Answer::Stuck { reason }
+        | Answer::Heuristic { reason } => reason.clone(),
+        Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => "done".to_owned(),
     }
 }
 

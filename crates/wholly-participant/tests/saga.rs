@@ -13,6 +13,7 @@ use axum::body::Body;
 use axum::http::Request;
 use rusqlite::Transaction;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tower::ServiceExt;
 use wholly_core::wire::{Answer, HttpAnswer, Operation};
 use wholly_core::{Payload, TransactionId};
@@ -69,6 +70,11 @@ struct Service {
 }
 
 impl Service {
+    async fn new() -> (Self, TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        (Self::at(&directory.path().join("notes.db")).await, directory)
+    }
+
     async fn at(path: &Path) -> Self {
         let database = Database::open(path).unwrap();
         let create =
@@ -164,8 +170,7 @@ async fn an_action_is_done_once_and_taken_back_once() {
 
 #[tokio::test]
 async fn a_compensation_that_comes_first_does_nothing_and_its_action_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("notes.db")).await;
+    let (service, _directory) = Service::new().await;
     for _ in 0..2 {
         // Its handler is not called: it could not even read this.
         let body = json!({ "input": 42 });
@@ -182,8 +187,7 @@ async fn a_compensation_that_comes_first_does_nothing_and_its_action_is_refused(
 
 #[tokio::test]
 async fn only_the_writes_of_done_actions_stay() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("notes.db")).await;
+    let (service, _directory) = Service::new().await;
     let refused = Answer::refused("not today");
     assert_eq!(service.ask("no", Action, "take", json!("no")).await, refused);
     assert_eq!(service.ask("no", Action, "take", json!("milk")).await, refused, "it stays refused");
@@ -212,8 +216,7 @@ async fn only_the_writes_of_done_actions_stay() {
 
 #[tokio::test]
 async fn both_patterns_live_on_one_router_and_are_never_mixed() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("notes.db")).await;
+    let (service, _directory) = Service::new().await;
     assert_eq!(service.ask("notes", Prepare, "prepare", json!("milk")).await, Answer::Done);
     assert_eq!(service.ask("one", Action, "take", json!("tea")).await, gave("tea taken"));
     let undo = json!({ "input": "milk" });
@@ -240,8 +243,7 @@ async fn both_patterns_live_on_one_router_and_are_never_mixed() {
 
 #[tokio::test]
 async fn only_declared_operations_can_be_called_under_their_names() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("notes.db")).await;
+    let (service, _directory) = Service::new().await;
     let milk = || json!("milk").to_string();
     let undo = || json!({ "input": "milk" }).to_string();
     let long = |length| format!("\"{}\"", "x".repeat(length - 2));

@@ -13,6 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use rusqlite::Transaction;
+use tempfile::TempDir;
 use tower::ServiceExt;
 use wholly_core::wire::{Answer, HttpAnswer, Operation};
 use wholly_core::{Payload, TransactionId};
@@ -57,6 +58,11 @@ struct Service {
 }
 
 impl Service {
+    async fn new() -> (Self, TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        (Self::at(&directory.path().join("till.db")).await, directory)
+    }
+
     async fn at(path: &Path) -> Self {
         let database = Database::open(path).unwrap();
         database
@@ -167,8 +173,7 @@ async fn a_handler_knows_the_trace_of_its_call_and_of_no_other() {
 
 #[tokio::test]
 async fn a_prepared_change_is_held_until_the_decision() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("till.db")).await;
+    let (service, _directory) = Service::new().await;
     assert_eq!(service.ask(1, Prepare, 60).await, Answer::Done);
     assert_eq!(service.books().await, (100, 60, 1));
 
@@ -193,8 +198,7 @@ async fn a_prepared_change_is_held_until_the_decision() {
 
 #[tokio::test]
 async fn a_first_phase_that_comes_after_its_time_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("till.db")).await;
+    let (service, _directory) = Service::new().await;
     for (transaction, operation) in [(1, Prepare), (2, CommitOnePhase)] {
         let mut late = request(transaction, operation, 10);
         late.headers_mut().insert("wholly-expires", "1000".parse().unwrap());
@@ -207,8 +211,7 @@ async fn a_first_phase_that_comes_after_its_time_is_refused() {
 
 #[tokio::test]
 async fn a_call_that_cannot_be_read_is_answered_400_and_does_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("till.db")).await;
+    let (service, _directory) = Service::new().await;
     let bad = [
         ("wholly-transaction", None),
         ("wholly-transaction", Some("42")),
@@ -254,8 +257,7 @@ async fn problem(service: &Service, request: Request<Body>) -> (StatusCode, Stri
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn duplicates_at_the_same_time_take_effect_once() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("till.db")).await;
+    let (service, _directory) = Service::new().await;
     for operation in [Prepare, Commit] {
         let asked: Vec<_> = (0..200)
             .map(|n| {
@@ -315,8 +317,7 @@ async fn occupy(database: &Database) -> mpsc::Sender<()> {
 
 #[tokio::test]
 async fn a_panic_harms_no_other_call_of_its_batch() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("till.db")).await;
+    let (service, _directory) = Service::new().await;
     let thread = occupy(&service.database).await;
     let (before, bad, after, ()) = tokio::join!(
         service.ask(1, Prepare, 10),
@@ -334,8 +335,7 @@ async fn a_panic_harms_no_other_call_of_its_batch() {
 
 #[tokio::test]
 async fn nothing_is_answered_before_the_commit_and_a_failed_commit_takes_nothing() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("till.db")).await;
+    let (service, _directory) = Service::new().await;
     let schema = "PRAGMA defer_foreign_keys = on;
         CREATE TABLE parent (id INTEGER PRIMARY KEY);
         CREATE TABLE child (id REFERENCES parent DEFERRABLE INITIALLY DEFERRED);";
@@ -355,8 +355,7 @@ async fn nothing_is_answered_before_the_commit_and_a_failed_commit_takes_nothing
 
 #[tokio::test]
 async fn a_transaction_that_sqlite_rolled_back_fails_everyone_in_it() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("till.db")).await;
+    let (service, _directory) = Service::new().await;
     let thread = occupy(&service.database).await;
     // What SQLite does by itself when the disk is full.
     let rollback = service.database.transaction(|db| Ok(db.execute_batch("ROLLBACK")?));
@@ -372,8 +371,7 @@ async fn a_transaction_that_sqlite_rolled_back_fails_everyone_in_it() {
 
 #[tokio::test]
 async fn an_overloaded_service_says_when_to_call_again() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("till.db")).await;
+    let (service, _directory) = Service::new().await;
     let thread = occupy(&service.database).await;
     let mut waiting = tokio::task::JoinSet::new();
     for n in 0..2_000 {
@@ -391,8 +389,7 @@ async fn an_overloaded_service_says_when_to_call_again() {
 
 #[tokio::test]
 async fn a_purge_deletes_every_old_row_and_no_other() {
-    let directory = tempfile::tempdir().unwrap();
-    let service = Service::at(&directory.path().join("till.db")).await;
+    let (service, _directory) = Service::new().await;
     let mut asked = tokio::task::JoinSet::new();
     for n in 0..1_001 {
         asked.spawn(ask(service.routes.clone(), request(n, Abort, 0), Abort));

@@ -8,15 +8,14 @@ mod asking;
 mod report;
 mod saga;
 
-use std::pin::Pin;
-
 use futures_util::future::join_all;
 use serde_json::Value;
 use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{Payload, Timestamp};
 
 use self::asking::{
-    AT_ONCE, Asking, Broken, DONE, Expected, HEURISTIC, NOT_DONE, REFUSED, no_success,
+    AT_ONCE, Asking, Broken, DONE, Expected, HEURISTIC, NOT_DONE, REFUSED, Rule, no_success,
+    report, rules,
 };
 pub use self::report::{Check, ConformanceError, Report, Verdict};
 pub use self::saga::{SagaProbe, saga_participant_conformance, saga_participant_conformance_of};
@@ -87,75 +86,44 @@ pub async fn participant_conformance_of(
 ) -> Result<Report, ConformanceError> {
     let [good, refused] = payloads.parse()?;
     let suite = Suite { asking: Asking::of(participant)?, good, refused };
-    let mut checks = Vec::new();
-    for (rule, check) in RULES {
-        let verdict = Broken::verdict(check(&suite).await);
-        checks.push(Check { rule, verdict });
-    }
-    Ok(Report { checks })
+    Ok(report(&suite, RULES).await)
 }
 
-type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send + 'a>>;
-type Rule = (&'static str, fn(&Suite) -> Checking<'_>);
-
-const RULES: &[Rule] = &[
-    ("a yes can be committed", |s| Box::pin(s.good([(Prepare, DONE), (Commit, DONE)]))),
-    ("a repeated commit is done", |s| {
-        Box::pin(s.good([(Prepare, DONE), (Commit, DONE), (Commit, DONE), (Commit, DONE)]))
-    }),
-    ("a repeated prepare gives the same answer", |s| {
-        Box::pin(s.good([(Prepare, DONE), (Prepare, DONE), (Abort, DONE)]))
-    }),
-    ("a prepare repeated after the commit takes nothing back", |s| {
-        Box::pin(s.good([(Prepare, DONE), (Commit, DONE), (Prepare, DONE), (Commit, DONE)]))
-    }),
-    ("a yes can be aborted, and a repeated abort is done", |s| {
-        Box::pin(s.good([(Prepare, DONE), (Abort, DONE), (Abort, DONE)]))
-    }),
-    ("an abort that comes first is done, and the late prepare is refused", |s| {
-        Box::pin(s.good([(Abort, DONE), (Prepare, REFUSED), (Abort, DONE)]))
-    }),
-    ("a prepare that is late after its abort is refused", |s| {
-        Box::pin(s.good([(Prepare, DONE), (Abort, DONE), (Prepare, REFUSED)]))
-    }),
-    ("a commit after an abort is not done", |s| {
-        Box::pin(s.good([(Prepare, DONE), (Abort, DONE), (Commit, NOT_DONE)]))
-    }),
-    ("an abort after a commit says heuristic", |s| {
-        Box::pin(s.good([(Prepare, DONE), (Commit, DONE), (Abort, HEURISTIC)]))
-    }),
-    ("a refusal stays a refusal", |s| Box::pin(s.bad([(Prepare, REFUSED), (Prepare, REFUSED)]))),
-    ("the abort of what was refused is done", |s| {
-        Box::pin(s.bad([(Prepare, REFUSED), (Abort, DONE)]))
-    }),
-    ("a commit of what was refused is not done", |s| {
-        Box::pin(s.bad([(Prepare, REFUSED), (Commit, NOT_DONE)]))
-    }),
-    ("an expired prepare is refused", |s| Box::pin(s.expired(Prepare))),
-    ("prepares and commits at the same time all give the same answer", |s| {
-        Box::pin(s.at_the_same_time())
-    }),
-    ("an unknown operation is not a success", |s| Box::pin(s.unknown_operation())),
-    ("a malformed body is not a success", |s| Box::pin(s.malformed_body())),
-    ("a one-phase commit is done, also when repeated, and final", |s| {
-        Box::pin(s.one_phase(
-            &s.good,
-            [(CommitOnePhase, DONE), (CommitOnePhase, DONE), (Abort, HEURISTIC)],
-        ))
-    }),
-    ("a one-phase commit after an abort is refused", |s| {
-        Box::pin(s.one_phase(&s.good, [(Abort, DONE), (CommitOnePhase, REFUSED)]))
-    }),
-    ("a refused one-phase commit stays refused", |s| {
-        Box::pin(s.one_phase(
-            &s.refused,
-            [(CommitOnePhase, REFUSED), (CommitOnePhase, REFUSED), (Abort, DONE)],
-        ))
-    }),
-    ("an expired one-phase commit is refused", |s| {
-        Box::pin(async { s.offers_one_phase().await?.expired(CommitOnePhase).await })
-    }),
-];
+const RULES: &[Rule<Suite>] = rules! {
+    "a yes can be committed" => |s| s.good([(Prepare, DONE), (Commit, DONE)]),
+    "a repeated commit is done" =>
+        |s| s.good([(Prepare, DONE), (Commit, DONE), (Commit, DONE), (Commit, DONE)]),
+    "a repeated prepare gives the same answer" =>
+        |s| s.good([(Prepare, DONE), (Prepare, DONE), (Abort, DONE)]),
+    "a prepare repeated after the commit takes nothing back" =>
+        |s| s.good([(Prepare, DONE), (Commit, DONE), (Prepare, DONE), (Commit, DONE)]),
+    "a yes can be aborted, and a repeated abort is done" =>
+        |s| s.good([(Prepare, DONE), (Abort, DONE), (Abort, DONE)]),
+    "an abort that comes first is done, and the late prepare is refused" =>
+        |s| s.good([(Abort, DONE), (Prepare, REFUSED), (Abort, DONE)]),
+    "a prepare that is late after its abort is refused" =>
+        |s| s.good([(Prepare, DONE), (Abort, DONE), (Prepare, REFUSED)]),
+    "a commit after an abort is not done" =>
+        |s| s.good([(Prepare, DONE), (Abort, DONE), (Commit, NOT_DONE)]),
+    "an abort after a commit says heuristic" =>
+        |s| s.good([(Prepare, DONE), (Commit, DONE), (Abort, HEURISTIC)]),
+    "a refusal stays a refusal" => |s| s.bad([(Prepare, REFUSED), (Prepare, REFUSED)]),
+    "the abort of what was refused is done" => |s| s.bad([(Prepare, REFUSED), (Abort, DONE)]),
+    "a commit of what was refused is not done" =>
+        |s| s.bad([(Prepare, REFUSED), (Commit, NOT_DONE)]),
+    "an expired prepare is refused" => |s| s.expired(Prepare),
+    "prepares and commits at the same time all give the same answer" => |s| s.at_the_same_time(),
+    "an unknown operation is not a success" => |s| s.unknown_operation(),
+    "a malformed body is not a success" => |s| s.malformed_body(),
+    "a one-phase commit is done, also when repeated, and final" =>
+        |s| s.one_phase(&s.good, [(CommitOnePhase, DONE), (CommitOnePhase, DONE), (Abort, HEURISTIC)]),
+    "a one-phase commit after an abort is refused" =>
+        |s| s.one_phase(&s.good, [(Abort, DONE), (CommitOnePhase, REFUSED)]),
+    "a refused one-phase commit stays refused" =>
+        |s| s.one_phase(&s.refused, [(CommitOnePhase, REFUSED), (CommitOnePhase, REFUSED), (Abort, DONE)]),
+    "an expired one-phase commit is refused" =>
+        |s| async { s.offers_one_phase().await?.expired(CommitOnePhase).await },
+};
 
 struct Suite {
     asking: Asking,

@@ -13,22 +13,15 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use wholly::{
-    Answer, BranchName, Call, Endpoint, HttpParticipant, InvalidCredentials, LogId, Operation,
-    Payload, Timestamp, TransactionId,
+    Answer, Call, Endpoint, HttpParticipant, InvalidCredentials, LogId, Operation, Payload,
+    Timestamp, TransactionId,
 };
 
 const SECRET: &str = "hunter2-hunter2-hunter2-hunter2-hunter2";
 
 fn call() -> Call {
-    Call {
-        transaction: TransactionId::mint(0, Timestamp::default(), 0, LogId::from_bits(1)),
-        branch: BranchName::new("payments").unwrap(),
-        operation: Operation::Commit,
-        operation_name: None,
-        expires: None,
-        payload: Payload::null(),
-        trace: None,
-    }
+    let id = TransactionId::mint(0, Timestamp::default(), 0, LogId::from_bits(1));
+    Call::new(id, "payments".parse().unwrap(), Operation::Commit, Payload::null())
 }
 
 /// Reads one request, and answers it with this status and the end of the connection; what was read.

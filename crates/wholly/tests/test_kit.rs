@@ -3,9 +3,12 @@
 // What cannot be unwrapped fails the test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "common/answers.rs"]
+mod answers;
+
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -18,7 +21,9 @@ use wholly::{
     Answer, Call, Coordinator, Endpoint, Graph, LogId, Outcome, Participant, Payload, Resolution,
     StepName, Submission, Timestamp, TransactionId, TwoPhase,
 };
-use wholly_core::{BranchName, OperationName};
+use wholly_core::BranchName;
+
+use answers::answers;
 
 fn both(coordinator: &Coordinator) -> Submission<TwoPhase> {
     coordinator.two_phase("both").branch("a", &1).unwrap().branch("b", &2).unwrap()
@@ -31,30 +36,14 @@ async fn panics(run: impl Future) -> String {
 }
 
 /// A participant without a barrier: a late prepare holds what nobody will ever let go.
-struct OnlySaysSo;
-
-impl Participant for OnlySaysSo {
-    async fn prepare(&self, _call: Call) -> Answer {
-        Answer::Done
-    }
-    async fn commit(&self, _call: Call) -> Answer {
-        Answer::Done
-    }
-    async fn abort(&self, _call: Call) -> Answer {
-        Answer::Done
-    }
-    async fn action(&self, _call: Call) -> Answer {
-        Answer::Done
-    }
-    async fn compensate(&self, _call: Call) -> Answer {
-        Answer::Done
-    }
+fn only_says_so() -> impl Participant {
+    answers(|_| Answer::Done)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_late_prepare_that_is_accepted_after_the_abort_is_found() {
     let mut harness = Harness::new();
-    harness.participant("a", OnlySaysSo).nth(Prepare, 0, Act::Twice(Duration::from_secs(60)));
+    harness.participant("a", only_says_so()).nth(Prepare, 0, Act::Twice(Duration::from_secs(60)));
     harness.stand_in("b").nth(Prepare, 0, Act::Refuse);
     let coordinator = harness.start().await.unwrap();
     let id = both(&coordinator).execute().await.unwrap().id();
@@ -93,7 +82,11 @@ async fn what_never_settles_is_found() {
 async fn a_crash_at_every_record_finds_what_only_a_crash_shows() {
     let found = panics(crash_at_every_record(
         |harness| {
-            harness.participant("a", OnlySaysSo).nth(Prepare, 0, Act::Late(Duration::from_secs(9)));
+            harness.participant("a", only_says_so()).nth(
+                Prepare,
+                0,
+                Act::Late(Duration::from_secs(9)),
+            );
             harness.stand_in("b");
         },
         async |coordinator, ()| _ = both(coordinator).execute().await.unwrap(),
@@ -133,22 +126,15 @@ async fn every_append_is_crashed_at_before_and_after_it() {
 
 /// Who received what, and when, as far as it does not depend on when the test ran.
 async fn trace(seed: u64) -> Vec<(Operation, Answer, Duration)> {
-    struct Slow(tokio::time::Instant, std::sync::Mutex<Vec<Duration>>);
-    impl Participant for Slow {
-        async fn prepare(&self, _: Call) -> Answer {
-            self.1.lock().unwrap().push(self.0.elapsed());
-            Answer::Done
-        }
-        async fn commit(&self, call: Call) -> Answer {
-            self.prepare(call).await
-        }
-        async fn abort(&self, call: Call) -> Answer {
-            self.prepare(call).await
-        }
-    }
     let mut harness = Harness::seeded(seed);
-    let slow = Arc::new(Slow(tokio::time::Instant::now(), Default::default()));
-    let scripted = harness.participant("a", slow.clone());
+    let began = tokio::time::Instant::now();
+    let times = Arc::new(Mutex::new(Vec::new()));
+    let noted = times.clone();
+    let notes_when = answers(move |_| {
+        noted.lock().unwrap().push(began.elapsed());
+        Answer::Done
+    });
+    let scripted = harness.participant("a", notes_when);
     scripted.nth(Prepare, 1, Act::LoseAnswer).nth(Commit, 2, Act::Hang);
     harness.stand_in("b").nth(Prepare, 3, Act::Refuse);
     let coordinator = harness.start().await.unwrap();
@@ -158,7 +144,7 @@ async fn trace(seed: u64) -> Vec<(Operation, Answer, Duration)> {
     both(&coordinator).key(0).execute().await.unwrap();
     both(&coordinator).key(9).execute().await.unwrap();
     harness.settle().await;
-    let times = slow.1.lock().unwrap().clone();
+    let times = times.lock().unwrap().clone();
     let received = scripted.received();
     assert_eq!(received.len(), times.len());
     received.into_iter().zip(times).map(|(r, at)| (r.call.operation, r.answer, at)).collect()
@@ -244,15 +230,8 @@ fn saga() -> TransactionId {
 
 /// A call for the step `hold`, under its own name.
 fn own(operation: Operation, name: &str) -> Call {
-    Call {
-        transaction: saga(),
-        branch: BranchName::new("hold").unwrap(),
-        operation,
-        operation_name: Some(OperationName::new(name).unwrap()),
-        expires: None,
-        payload: Payload::null(),
-        trace: None,
-    }
+    let call = Call::new(saga(), "hold".parse().unwrap(), operation, Payload::null());
+    Call { operation_name: Some(name.parse().unwrap()), ..call }
 }
 
 async fn reserve(stock: &Scripted) -> Answer {
@@ -310,7 +289,7 @@ async fn the_stand_in_refuses_an_action_that_comes_too_late() {
 
 #[tokio::test(start_paused = true)]
 async fn an_action_done_after_its_compensation_is_found() {
-    let stock = Harness::new().participant("stock", OnlySaysSo);
+    let stock = Harness::new().participant("stock", only_says_so());
     stock.nth("reserve", 0, Act::Twice(Duration::from_secs(60)));
     assert_eq!(reserve(&stock).await, Answer::Done);
     assert_eq!(release(&stock).await, Answer::Done);
@@ -380,7 +359,7 @@ fn two_steps() -> Arc<Graph> {
 #[tokio::test(start_paused = true)]
 async fn a_late_action_that_is_accepted_after_its_compensation_is_found() {
     let mut harness = Harness::new();
-    harness.participant("a", OnlySaysSo).nth("hold", 0, Act::Twice(Duration::from_secs(60)));
+    harness.participant("a", only_says_so()).nth("hold", 0, Act::Twice(Duration::from_secs(60)));
     harness.stand_in("b").nth("pay", 0, Act::Refuse);
     let coordinator = harness.start().await.unwrap();
     let id = coordinator.saga(two_steps()).execute().await.unwrap().id();
@@ -470,7 +449,11 @@ async fn a_saga_is_crashed_at_every_record_and_once_more() {
 async fn a_crash_at_every_record_finds_what_only_a_crash_of_a_saga_shows() {
     let found = panics(crash_at_every_record(
         |harness| {
-            harness.participant("a", OnlySaysSo).nth("hold", 0, Act::Late(Duration::from_secs(9)));
+            harness.participant("a", only_says_so()).nth(
+                "hold",
+                0,
+                Act::Late(Duration::from_secs(9)),
+            );
             harness.stand_in("b").nth("pay", 0, Act::Refuse);
         },
         async |coordinator, ()| _ = coordinator.saga(two_steps()).execute().await.unwrap(),

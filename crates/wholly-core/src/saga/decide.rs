@@ -10,7 +10,7 @@ use crate::protocol::{
     Answered, BrokenInvariant, Effect, Input, Inquiry, Now, Protocol, Request, TIMELESS,
 };
 use crate::view::{Part, View};
-use crate::wire::{Answer, Operation, cut, still_pending};
+use crate::wire::{Answer, Operation, cut, what_came_back};
 use crate::{LogId, Pattern, Payload, StepName, Timestamp};
 
 impl Protocol for Transaction {
@@ -386,17 +386,6 @@ fn stuck(index: StepIndex, step: &Step, answered: &Answered) -> Option<Record> {
     };
     ((answered.exhausted || at_once) && step.stuck.is_none())
         .then(|| Record::Stuck(index, cut(what_came_back(&answered.answer))))
-}
-
-fn what_came_back(answer: &Answer) -> String {
-    match answer {
-        Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),
-        Answer::Pending { reason, .. } => still_pending(reason),
-        Answer::Unknown { reason, .. }
-        | Answer::Stuck { reason }
-        | Answer::Heuristic { reason } => reason.clone(),
-        Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => "done".to_owned(),
-    }
 }
 
 /// Why a saga cannot be turned back.

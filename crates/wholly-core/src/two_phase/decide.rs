@@ -9,7 +9,7 @@ use crate::protocol::{
     TIMELESS, Target,
 };
 use crate::view::{Part, View};
-use crate::wire::{Answer, Operation, cut, still_pending};
+use crate::wire::{Answer, Operation, cut, what_came_back};
 use crate::{LogId, Pattern, Timestamp, saga};
 
 impl Protocol for Transaction {
@@ -318,15 +318,9 @@ impl Transaction {
 
 /// After many tries an operator should know; it is asked on all the same.
 fn stuck(index: BranchIndex, branch: &Branch, answer: &Answer, exhausted: bool) -> Option<Record> {
-    let reason = match answer {
-        Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),
-        Answer::Pending { reason, .. } => still_pending(reason),
-        Answer::Unknown { reason, .. }
-        | Answer::Stuck { reason }
-        | Answer::Heuristic { reason } => reason.clone(),
-        Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => return None,
-    };
-    (exhausted && branch.stuck.is_none()).then(|| Record::Stuck(index, cut(reason)))
+    let done = matches!(answer, Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly);
+    (exhausted && !done && branch.stuck.is_none())
+        .then(|| Record::Stuck(index, cut(what_came_back(answer))))
 }
 
 impl Branch {

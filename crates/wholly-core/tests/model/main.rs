@@ -3,7 +3,7 @@
 //! [`world::World`] is one transaction with everything around it: the value
 //! [`wholly_core::two_phase::Transaction`] as the engine holds it, the log, the requests and
 //! answers on their way, and the participants. Stateright explores every order in which
-//! [`world::Action`]s can follow each other, and asserts [`properties::laws`] in each state.
+//! [`network::Action`]s can follow each other, and asserts [`properties::laws`] in each state.
 //!
 //! # What is modelled
 //!
@@ -20,7 +20,7 @@
 //! - The deadline passes at any moment, the client cancels at any moment, an operator resolves
 //!   what ended heuristically.
 //!
-//! Each fault happens at most as often as [`scenario::Faults`] says, so that the model is finite.
+//! Each fault happens at most as often as [`network::Faults`] says, so that the model is finite.
 //!
 //! # What is left out
 //!
@@ -48,6 +48,8 @@
 mod bug;
 #[path = "../common/check.rs"]
 mod check;
+#[path = "../common/network.rs"]
+mod network;
 mod participant;
 mod properties;
 mod scenario;
@@ -55,23 +57,14 @@ mod world;
 
 use bug::Bug;
 use check::{holds, is_caught};
+use network::{Faults, NONE};
 use participant::Memory::{Barrier, Forgetful, NoAbortMarker};
 use participant::Says::{No, ReadOnly, Yes};
 use properties::{
     ALL_OR_NOTHING, EVERY_YES, NEVER_CHANGES, NO_LAW_BROKEN, NO_ORPHAN, NOT_IN_VAIN,
     QUIET_IS_SETTLED, SETTLED_IS_DONE,
 };
-use scenario::{Faults, Scenario};
-
-const NONE: Faults = Faults {
-    time_outs: 0,
-    crashes: 0,
-    duplicates: 0,
-    pendings: 0,
-    heuristics: 0,
-    cancels: 0,
-    deadline: false,
-};
+use scenario::Scenario;
 
 const TWO: Scenario = Scenario {
     branches: 2,
@@ -194,9 +187,9 @@ fn one_participant_alone_keeps_the_laws() {
                 crashes: 2,
                 duplicates: 1,
                 pendings: 1,
-                heuristics: 0,
                 cancels: 1,
                 deadline: true,
+                ..NONE
             },
             ..ALONE
         },

@@ -6,9 +6,10 @@ use wholly_core::two_phase::{AbortReason, Decision};
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{PartState, Protocol as _};
 
+use crate::network::Slot;
 use crate::participant::Holds;
 use crate::scenario::Scenario;
-use crate::world::{Slot, World};
+use crate::world::World;
 
 type Law = Property<Scenario>;
 
@@ -106,17 +107,18 @@ pub fn sights() -> Vec<Property<Scenario>> {
             live.is_settled() && world.participants.iter().all(|p| p.holds == Holds::Refused)
         }),
         Law::sometimes("a late prepare meets an abort", |_, world| {
-            world.strays.iter().any(|stray| {
+            world.network.strays.iter().any(|stray| {
                 let holds = world.participants[usize::from(stray.branch)].holds;
                 stray.operation.is_first_phase() && holds == Holds::Ended(Decision::Aborted)
             })
         }),
         Law::sometimes("a fence is sent", |_, world| {
-            world.shown.is_none() && world.slots.contains(&Slot::Asked(Operation::Abort))
+            world.shown.is_none() && world.network.slots.contains(&Slot::Asked(Operation::Abort))
         }),
         Law::sometimes("a fence finds a commit", |_, world| {
             world.shown.is_none()
                 && world
+                    .network
                     .slots
                     .contains(&Slot::Answered(Operation::Abort, Answer::heuristic("ended")))
         }),
@@ -161,11 +163,11 @@ impl World {
     /// Nothing is held in doubt, and nothing on its way could make it so.
     fn has_no_orphan(&self, scenario: &Scenario) -> bool {
         let held = self.participants.iter().any(|p| p.holds == Holds::Prepared);
-        let slots = (0..).zip(&self.slots).filter_map(|(branch, slot)| match slot {
+        let slots = (0..).zip(&self.network.slots).filter_map(|(branch, slot)| match slot {
             Slot::Asked(operation) => Some((branch, *operation)),
             _ => None,
         });
-        let strays = self.strays.iter().map(|stray| (stray.branch, stray.operation));
+        let strays = self.network.strays.iter().map(|stray| (stray.branch, stray.operation));
         let mut coming = slots.chain(strays);
         !held
             && !coming.any(|(branch, operation): (BranchIndex, _)| {
@@ -190,8 +192,9 @@ impl World {
 
     /// Nothing is under way, and nothing will be.
     fn is_quiet(&self, scenario: &Scenario) -> bool {
-        let waits = (0..self.slots.len() as BranchIndex).any(|b| self.waits_for_a_person(b));
-        let idle = self.slots.iter().all(|slot| *slot == Slot::Idle);
+        let waits =
+            (0..self.network.slots.len() as BranchIndex).any(|b| self.waits_for_a_person(b));
+        let idle = self.network.slots.iter().all(|slot| *slot == Slot::Idle);
         let nothing_to_do = self.sendable(scenario).is_empty() && !self.must_sync(scenario);
         idle && nothing_to_do && !waits && self.broken.is_none()
     }

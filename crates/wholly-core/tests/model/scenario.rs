@@ -7,9 +7,10 @@ use wholly_core::{BranchIndex, Effect};
 
 use crate::bug::Bug;
 use crate::check::Told;
+use crate::network::Faults;
 use crate::participant::{Holds, Memory, Says};
 use crate::properties;
-use crate::world::{Action, Slot, World};
+use crate::world::{Action, Own, World};
 
 /// A configuration of the model.
 #[derive(Clone, Debug)]
@@ -23,24 +24,6 @@ pub struct Scenario {
     pub bug: Option<Bug>,
     /// What must be seen to happen, so that the properties are not true of nothing.
     pub sights: &'static [&'static str],
-}
-
-/// How often something may still go wrong: these bounds make the model finite.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Faults {
-    /// A request is late or lost, or its answer lost; of all attempts together.
-    pub time_outs: u8,
-    /// Crashes of the coordinator.
-    pub crashes: u8,
-    /// Requests doubled on their way.
-    pub duplicates: u8,
-    /// Requests that are answered with "pending", and done later.
-    pub pendings: u8,
-    /// Branches that end on their own.
-    pub heuristics: u8,
-    pub cancels: u8,
-    /// Whether the deadline may pass.
-    pub deadline: bool,
 }
 
 impl Model for Scenario {
@@ -57,28 +40,15 @@ impl Model for Scenario {
         }
         let sendable = world.sendable(self);
         actions.extend(sendable.iter().map(|effect| Action::Send(effect.branch)));
-        for (branch, slot) in (0..).zip(&world.slots) {
-            self.attempt_actions(world, branch, slot, actions);
+        let choices = |request| self.choices(world, request);
+        actions.extend(world.network.actions(world.left, choices));
+        for branch in (0..).take(self.branches) {
             self.heuristic_actions(world, branch, actions);
-        }
-        for (index, stray) in world.strays.iter().enumerate() {
-            if index == 0 || world.strays[index - 1] != *stray {
-                let says = self.choices(world, *stray);
-                actions.extend(says.iter().map(|says| Action::DeliverStray(*stray, *says)));
-            }
         }
         if world.must_sync(self) {
             actions.push(Action::Sync);
         }
-        if world.left.deadline && !world.deadline_passed {
-            actions.push(Action::Deadline);
-        }
-        if world.left.cancels > 0 {
-            actions.push(Action::Cancel);
-        }
-        if world.left.crashes > 0 {
-            actions.extend((0..=world.log.tail.len()).map(|kept| Action::Crash { kept }));
-        }
+        actions.extend(world.left.actions(world.log.tail.len(), world.deadline_passed));
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
@@ -98,7 +68,7 @@ impl Model for Scenario {
 impl Told for Scenario {
     fn tell(world: &World) -> String {
         let holds: Vec<_> = world.participants.iter().map(|p| p.holds).collect();
-        let strays: Vec<_> = world.strays.iter().map(|s| (s.branch, s.operation)).collect();
+        let strays: Vec<_> = world.network.strays.iter().map(|s| (s.branch, s.operation)).collect();
         format!(
             "{}, settled: {}, shown: {:?}, {holds:?}, strays: {strays:?}{}",
             world.live.state().as_str(),
@@ -110,41 +80,15 @@ impl Told for Scenario {
 }
 
 impl Scenario {
-    fn attempt_actions(
-        &self,
-        world: &World,
-        branch: BranchIndex,
-        slot: &Slot,
-        actions: &mut Vec<Action>,
-    ) {
-        match *slot {
-            Slot::Idle => return,
-            Slot::Asked(operation) => {
-                let says = self.choices(world, Effect { branch, operation });
-                actions.extend(says.iter().map(|says| Action::Deliver(branch, *says)));
-                if world.left.pendings > 0 {
-                    actions.push(Action::Postpone(branch));
-                }
-                if world.left.duplicates > 0 {
-                    actions.push(Action::Duplicate(branch));
-                }
-            }
-            Slot::Answered(..) => actions.push(Action::Receive(branch)),
-        }
-        if world.left.time_outs > 0 {
-            actions.push(Action::TimeOut(branch));
-        }
-    }
-
     fn heuristic_actions(&self, world: &World, branch: BranchIndex, actions: &mut Vec<Action>) {
         let holds = world.participants[usize::from(branch)].holds;
         for decision in [Decision::Committed, Decision::Aborted] {
             if world.left.heuristics > 0 && holds == Holds::Prepared {
-                actions.push(Action::Heuristic(branch, decision));
+                actions.push(Action::Own(Own::Heuristic(branch, decision)));
             }
             // An operator looks at the participant, and says what is there.
             if world.waits_for_a_person(branch) && holds == Holds::Heuristic(decision) {
-                actions.push(Action::Resolve(branch, decision));
+                actions.push(Action::Own(Own::Resolve(branch, decision)));
             }
         }
     }

@@ -10,8 +10,9 @@ use wholly_core::{
 };
 
 use crate::bug::Bug;
+use crate::network::{self, Faults, Network, Slot};
 use crate::participant::{Holds, Participant, Says};
-use crate::scenario::{Faults, Scenario};
+use crate::scenario::Scenario;
 
 const START: Timestamp = Timestamp::from_millis(1_000);
 const DEADLINE: Timestamp = Timestamp::from_millis(2_000);
@@ -21,10 +22,7 @@ const DEADLINE: Timestamp = Timestamp::from_millis(2_000);
 pub struct World {
     pub live: Transaction,
     pub log: Log,
-    /// The one attempt at each branch that is waited for.
-    pub slots: Vec<Slot>,
-    /// Requests nobody waits for any more, sorted: they may arrive, in any order, or never.
-    pub strays: Vec<Effect>,
+    pub network: Network,
     pub participants: Vec<Participant>,
     /// The first decision that a client or a participant could see.
     pub shown: Option<Decision>,
@@ -52,47 +50,16 @@ pub struct Log {
     pub tail: Vec<Record>,
 }
 
-/// The attempt at a branch that is waited for: at most one, as in the engine.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Slot {
-    Idle,
-    /// The request is on its way.
-    Asked(Operation),
-    /// The answer is on its way.
-    Answered(Operation, Answer),
-}
-
-/// What can happen.
+/// What happens in two phases alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// The coordinator asks a branch what is outstanding.
-    Send(BranchIndex),
-    /// The request arrives.
-    Deliver(BranchIndex, Says),
-    /// The request arrives, and the participant asks for patience while it is at it.
-    Postpone(BranchIndex),
-    /// The request is doubled on its way.
-    Duplicate(BranchIndex),
-    /// A request that nobody waits for arrives.
-    DeliverStray(Effect, Says),
-    /// The answer arrives.
-    Receive(BranchIndex),
-    /// The coordinator waits no longer: the request is late, or the answer is lost (with the
-    /// participant's crash, too).
-    TimeOut(BranchIndex),
-    /// The log is synced.
-    Sync,
-    /// The deadline passes.
-    Deadline,
-    /// The client takes the transaction back.
-    Cancel,
-    /// The coordinator crashes, keeps so many records that were not synced, and restarts.
-    Crash { kept: usize },
+pub enum Own {
     /// A participant in doubt ends its branch on its own.
     Heuristic(BranchIndex, Decision),
     /// An operator says how a branch ended.
     Resolve(BranchIndex, Decision),
 }
+
+pub type Action = network::Action<Says, Own>;
 
 impl World {
     pub fn new(scenario: &Scenario) -> Self {
@@ -103,8 +70,7 @@ impl World {
                 tail: Vec::new(),
             },
             live,
-            slots: vec![Slot::Idle; scenario.branches],
-            strays: Vec::new(),
+            network: Network::to(scenario.branches),
             participants: vec![Participant::NEW; scenario.branches],
             shown: None,
             deadline_passed: false,
@@ -129,8 +95,7 @@ impl World {
         if self.is_held(scenario) || self.broken.is_some() {
             return Vec::new();
         }
-        let idle = |effect: &Effect| self.slots[usize::from(effect.branch)] == Slot::Idle;
-        let effects = self.live.effects().filter(idle);
+        let effects = self.live.effects().filter(|effect| self.network.is_idle(effect.branch));
         effects.filter_map(|effect| scenario.sends(self, effect)).collect()
     }
 
@@ -138,29 +103,22 @@ impl World {
         match action {
             Action::Send(branch) => self.send(scenario, branch),
             Action::Deliver(branch, says) => {
-                if let Slot::Asked(operation) = self.slots[usize::from(branch)] {
-                    let answer = self.handle(scenario, Effect { branch, operation }, says);
-                    self.slots[usize::from(branch)] = Slot::Answered(operation, answer);
+                if let Some(effect) = self.network.asked(branch) {
+                    let answer = self.handle(scenario, effect, says);
+                    self.network.answer(branch, answer);
                 }
             }
             Action::Postpone(branch) => {
                 self.left.pendings -= 1;
-                if let Slot::Asked(operation) = self.slots[usize::from(branch)] {
-                    self.stray(Effect { branch, operation });
-                    let answer = Answer::pending(None);
-                    self.slots[usize::from(branch)] = Slot::Answered(operation, answer);
-                }
+                self.network.double(branch);
+                self.network.answer(branch, Answer::pending(None));
             }
             Action::Duplicate(branch) => {
                 self.left.duplicates -= 1;
-                if let Slot::Asked(operation) = self.slots[usize::from(branch)] {
-                    self.stray(Effect { branch, operation });
-                }
+                self.network.double(branch);
             }
             Action::DeliverStray(effect, says) => {
-                if let Some(found) = self.strays.iter().position(|stray| *stray == effect) {
-                    self.strays.remove(found);
-                }
+                self.network.stray_arrived(effect);
                 self.handle(scenario, effect, says);
             }
             Action::Receive(branch) => self.receive(scenario, branch),
@@ -178,11 +136,11 @@ impl World {
                 }
             }
             Action::Crash { kept } => self.crash(scenario, kept),
-            Action::Heuristic(branch, decision) => {
+            Action::Own(Own::Heuristic(branch, decision)) => {
                 self.left.heuristics -= 1;
                 self.participants[usize::from(branch)].holds = Holds::Heuristic(decision);
             }
-            Action::Resolve(branch, decision) => {
+            Action::Own(Own::Resolve(branch, decision)) => {
                 let now = self.now();
                 if let Ok(records) = self.live.resolve(branch, decision, "by hand", now) {
                     self.append(scenario, records);
@@ -195,7 +153,7 @@ impl World {
     fn send(&mut self, scenario: &Scenario, branch: BranchIndex) {
         let sendable = self.sendable(scenario);
         if let Some(effect) = sendable.iter().find(|effect| effect.branch == branch) {
-            self.slots[usize::from(branch)] = Slot::Asked(effect.operation);
+            self.network.set(branch, Slot::Asked(effect.operation));
         }
     }
 
@@ -204,14 +162,8 @@ impl World {
         participant.handle(effect.operation, says, scenario.memory)
     }
 
-    fn stray(&mut self, effect: Effect) {
-        self.strays.push(effect);
-        self.strays.sort_by_key(|stray| (stray.branch, stray.operation));
-    }
-
     fn receive(&mut self, scenario: &Scenario, branch: BranchIndex) {
-        let slot = std::mem::replace(&mut self.slots[usize::from(branch)], Slot::Idle);
-        let Slot::Answered(operation, answer) = slot else { return };
+        let Slot::Answered(operation, answer) = self.network.take(branch) else { return };
         let conclusive = !matches!(answer, Answer::Pending { .. });
         let before = self.live.clone();
         for (branch, answer) in scenario.hears(self, branch, operation, answer) {
@@ -223,15 +175,9 @@ impl World {
 
     fn time_out(&mut self, scenario: &Scenario, branch: BranchIndex) {
         self.left.time_outs -= 1;
-        let slot = std::mem::replace(&mut self.slots[usize::from(branch)], Slot::Idle);
-        let operation = match slot {
-            Slot::Idle => return,
-            Slot::Asked(operation) => {
-                self.stray(Effect { branch, operation });
-                operation
-            }
-            Slot::Answered(operation, _) => operation,
-        };
+        self.network.double(branch);
+        let slot = self.network.take(branch);
+        let (Slot::Asked(operation) | Slot::Answered(operation, _)) = slot else { return };
         if scenario.gives_up(operation) {
             self.given_up[usize::from(branch)] = true;
         }
@@ -266,20 +212,9 @@ impl World {
         self.log.durable = again.then(|| replayed.clone());
         self.live = replayed;
         self.given_up.fill(false);
-        self.forget_attempts();
+        self.network.forget_attempts();
         if scenario.bug != Some(Bug::RestartNotTold) {
             self.step(scenario, &Input::Restarted);
-        }
-    }
-
-    /// A new process has new connections: no answer comes back on the old ones.
-    fn forget_attempts(&mut self) {
-        let slots = std::mem::take(&mut self.slots);
-        self.slots = vec![Slot::Idle; slots.len()];
-        for (branch, slot) in (0..).zip(slots) {
-            if let Slot::Asked(operation) = slot {
-                self.stray(Effect { branch, operation });
-            }
         }
     }
 

@@ -7,10 +7,11 @@ use wholly_core::wire::{Answer, Operation};
 use wholly_core::{Effect, Payload};
 use wholly_core::{Protocol as _, State};
 
+use crate::network::Slot;
 use crate::participant::refused;
 use crate::scenario::Scenario;
 use crate::shape::{pivot, steps};
-use crate::world::{Slot, World};
+use crate::world::World;
 
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +112,7 @@ impl Scenario {
     /// What the core is told of the pivot when the deadline passes.
     pub fn hears_at_deadline(&self, world: &World) -> Option<(Effect, Answer)> {
         let branch = pivot(self.shape).filter(|_| self.bug == Some(Bug::PivotNotWaitedFor))?;
-        let asked = world.slots[branch] == Slot::Asked(Operation::Action);
+        let asked = world.network.slots[branch] == Slot::Asked(Operation::Action);
         let effect = Effect { branch: branch.try_into().ok()?, operation: Operation::Action };
         asked.then(|| (effect, refused()))
     }

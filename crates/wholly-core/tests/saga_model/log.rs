@@ -7,7 +7,7 @@ use wholly_core::{Effect, Input};
 
 use crate::bug::Bug;
 use crate::scenario::Scenario;
-use crate::world::{Slot, World};
+use crate::world::World;
 
 /// What a crash leaves.
 ///
@@ -63,7 +63,7 @@ impl World {
         self.log.durable = again.then(|| replayed.clone());
         self.live = replayed;
         self.tries.fill(0);
-        self.forget_attempts();
+        self.network.forget_attempts();
         match scenario.bug {
             Some(Bug::RestartNotTold) => {}
             Some(Bug::RestartTellsNothingAhead) => self.lose_what_has_its_turn(),
@@ -78,14 +78,6 @@ impl World {
                 self.broken = Some(broken.law);
             }
         }
-    }
-
-    /// A new process has new connections: no answer comes back on the old ones.
-    fn forget_attempts(&mut self) {
-        for step in (0..).take(self.slots.len()) {
-            self.double(step);
-        }
-        self.slots.fill(Slot::Idle);
     }
 
     /// Whether a batch is forced is asked of the value as all of it left it, as the engine does.

@@ -2,7 +2,7 @@
 //!
 //! [`world::World`] is one saga with everything around it: the value
 //! [`wholly_core::saga::Transaction`] as the engine holds it, the log, the calls and answers on
-//! their way, and the participants. Stateright explores every order in which [`world::Action`]s
+//! their way, and the participants. Stateright explores every order in which [`network::Action`]s
 //! can follow each other, and asserts [`properties::laws`] in each state.
 //!
 //! # What is modelled
@@ -24,7 +24,7 @@
 //! - The deadline passes at any moment, the client cancels at any moment, an operator looks at a
 //!   participant and ends its step.
 //!
-//! Each fault happens at most as often as [`scenario::Faults`] says, so that the model is finite.
+//! Each fault happens at most as often as [`network::Faults`] says, so that the model is finite.
 //!
 //! # What is left out
 //!
@@ -52,6 +52,8 @@ mod bug;
 #[path = "../common/check.rs"]
 mod check;
 mod log;
+#[path = "../common/network.rs"]
+mod network;
 mod participant;
 mod properties;
 mod scenario;
@@ -60,27 +62,18 @@ mod world;
 
 use bug::Bug;
 use check::{holds, is_caught};
+use network::{Faults, NONE};
 use participant::Memory::{Barrier, Forgetful, NoSuspension, Nothing};
 use properties::{
     ALL_OR_NOTHING, DURABLE_FIRST, GIVEN, IN_ORDER, IN_REVERSE, NEVER_CHANGES, NO_LAW_BROKEN,
     NO_WAY_BACK, NOT_IN_VAIN, NOTHING_TWICE, ONLY_BACK, QUIET_IS_SETTLED, UNDONE_RAN,
 };
-use scenario::{Faults, Scenario};
+use scenario::Scenario;
 use shape::{
     DIAMOND, FEW_TRIES, FORK, FREE_MIDDLE, HALF_READ, LIST, PIVOT, READ_LATER, Shape, UNREAD_LIST,
     UNREAD_PIVOT, WIDE_PIVOT,
 };
 
-const NONE: Faults = Faults {
-    time_outs: 0,
-    crashes: 0,
-    duplicates: 0,
-    pendings: 0,
-    refusals: 0,
-    cancels: 0,
-    resolves: 0,
-    deadline: false,
-};
 const LATE: Faults = Faults { time_outs: 1, ..NONE };
 const CRASH: Faults = Faults { crashes: 1, ..NONE };
 /// Of everything that turns a saga back or makes it forget, one.

@@ -9,10 +9,11 @@ use wholly_core::saga::{Reason, StepIndex, Transaction};
 use wholly_core::wire::Operation;
 use wholly_core::{PartState, Protocol as _, State};
 
+use crate::network::Slot;
 use crate::participant::{Memory, Row, output};
 use crate::scenario::Scenario;
 use crate::shape::{Kind, comes_after, payload, pivot, steps};
-use crate::world::{Slot, World, known_output};
+use crate::world::{World, known_output};
 
 type Law = Property<Scenario>;
 
@@ -91,7 +92,7 @@ pub fn sights() -> Vec<Law> {
         Law::sometimes("completes after the deadline", |_, world| {
             world.shown == Some(State::Completed)
                 && world.deadline_passed
-                && world.slots.iter().all(|slot| *slot == Slot::Idle)
+                && world.network.slots.iter().all(|slot| *slot == Slot::Idle)
         }),
         Law::sometimes("an end outlives a crash", |scenario, world| {
             world.live.is_settled() && world.left.crashes < scenario.faults.crashes
@@ -102,7 +103,8 @@ pub fn sights() -> Vec<Law> {
         Law::sometimes("a compensation overtakes what may have run", |scenario, world| {
             // Two are pending, and the later one is taken back: an earlier incarnation may have asked it.
             let asked = Slot::Asked(Operation::Compensation);
-            let mut states = steps(scenario.shape).zip(world.step_states()).zip(&world.slots);
+            let mut states =
+                steps(scenario.shape).zip(world.step_states()).zip(&world.network.slots);
             states.any(|((step, state), slot)| {
                 let pending = |earlier| {
                     comes_after(scenario.shape, step, earlier)
@@ -112,22 +114,22 @@ pub fn sights() -> Vec<Law> {
             })
         }),
         Law::sometimes("a refusal after a lost attempt is compensated", |_, world| {
-            let mut refused = world.step_states().zip(&world.slots);
+            let mut refused = world.step_states().zip(&world.network.slots);
             refused.any(|(state, slot)| {
                 state == PartState::Failed && *slot == Slot::Asked(Operation::Compensation)
             })
         }),
         Law::sometimes("a late action meets its compensation", |_, world| {
             // What cannot change anything any more is left out of the strays: before it is.
-            world.strays.iter().any(|stray| {
+            world.network.strays.iter().any(|stray| {
                 stray.operation == Operation::Action
-                    && world.slots[usize::from(stray.branch)]
+                    && world.network.slots[usize::from(stray.branch)]
                         == Slot::Asked(Operation::Compensation)
             })
         }),
         Law::sometimes("two are compensated at once", |_, world| {
             let asked = Slot::Asked(Operation::Compensation);
-            world.slots.iter().filter(|slot| **slot == asked).count() > 1
+            world.network.slots.iter().filter(|slot| **slot == asked).count() > 1
         }),
         Law::sometimes("what needs no compensation stays", |_, world| {
             world.shown == Some(State::Compensated) && world.participants.iter().any(|p| p.stands())
@@ -228,7 +230,7 @@ impl World {
 
     /// Nothing is under way, and nothing will be.
     fn is_quiet(&self, scenario: &Scenario) -> bool {
-        let idle = self.slots.iter().all(|slot| *slot == Slot::Idle);
+        let idle = self.network.slots.iter().all(|slot| *slot == Slot::Idle);
         idle && self.sendable(scenario).is_empty() && !self.must_sync() && self.broken.is_none()
     }
 

@@ -8,10 +8,11 @@ use wholly_core::wire::Operation;
 
 use crate::bug::Bug;
 use crate::check::Told;
+use crate::network::Faults;
 use crate::participant::{Memory, Says};
 use crate::properties;
 use crate::shape::{Kind, Shape, steps};
-use crate::world::{Action, Ends, Slot, World};
+use crate::world::{Action, Ends, Own, World};
 
 /// A configuration of the model.
 #[derive(Clone, Debug)]
@@ -22,26 +23,6 @@ pub struct Scenario {
     pub bug: Option<Bug>,
     /// What must be seen to happen, so that the properties are not true of nothing.
     pub sights: &'static [&'static str],
-}
-
-/// How often something may still go wrong: these bounds make the model finite.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Faults {
-    /// A call is late or lost, or its answer lost; of all attempts together.
-    pub time_outs: u8,
-    /// Crashes of the coordinator.
-    pub crashes: u8,
-    /// Calls doubled on their way.
-    pub duplicates: u8,
-    /// Calls that are answered with "pending", and done later.
-    pub pendings: u8,
-    /// Refusals that are not obeyed: of a compensation, and after the pivot.
-    pub refusals: u8,
-    pub cancels: u8,
-    /// Steps that an operator ends.
-    pub resolves: u8,
-    /// Whether the deadline may pass.
-    pub deadline: bool,
 }
 
 impl Model for Scenario {
@@ -58,31 +39,19 @@ impl Model for Scenario {
         }
         let sendable = world.sendable(self);
         actions.extend(sendable.iter().map(|effect| Action::Send(effect.branch)));
-        for (step, slot) in (0..).zip(&world.slots) {
-            self.attempt_actions(world, step, slot, actions);
-        }
-        for (index, stray) in world.strays.iter().enumerate() {
-            if index == 0 || world.strays[index - 1] != *stray {
-                let says = self.choices(world, *stray);
-                actions.extend(says.iter().map(|says| Action::DeliverStray(*stray, *says)));
-            }
-        }
+        let choices = |call| self.choices(world, call);
+        actions.extend(world.network.actions(world.left, choices));
         if world.must_sync() {
             actions.push(Action::Sync);
         }
+        self.own_actions(world, actions);
         let over = world.live.is_settled();
-        if world.left.deadline && !world.deadline_passed && !over {
-            actions.push(Action::Deadline);
-        }
-        if world.left.cancels > 0 && !over {
-            actions.push(Action::Cancel);
-        }
-        if world.left.resolves > 0 {
-            self.operator_actions(world, actions);
-        }
-        if world.left.crashes > 0 {
-            actions.extend((0..=world.log.tail.len()).map(|kept| Action::Crash { kept }));
-        }
+        let left = Faults {
+            deadline: world.left.deadline && !over,
+            cancels: if over { 0 } else { world.left.cancels },
+            ..world.left
+        };
+        actions.extend(left.actions(world.log.tail.len(), world.deadline_passed));
     }
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
@@ -103,7 +72,7 @@ impl Told for Scenario {
     fn tell(world: &World) -> String {
         let steps: Vec<_> = world.step_states().collect();
         let rows: Vec<_> = world.participants.iter().map(|p| (p.row, p.ran, p.undone)).collect();
-        let strays: Vec<_> = world.strays.iter().map(|s| (s.branch, s.operation)).collect();
+        let strays: Vec<_> = world.network.strays.iter().map(|s| (s.branch, s.operation)).collect();
         format!(
             "{}: {steps:?}, settled: {}, to be synced: {}, shown: {:?}, {rows:?}, strays: \
              {strays:?}{}",
@@ -117,44 +86,21 @@ impl Told for Scenario {
 }
 
 impl Scenario {
-    fn attempt_actions(
-        &self,
-        world: &World,
-        step: StepIndex,
-        slot: &Slot,
-        actions: &mut Vec<Action>,
-    ) {
-        match *slot {
-            Slot::Idle => return,
-            Slot::Asked(operation) => {
-                let says = self.choices(world, Effect { branch: step, operation });
-                actions.extend(says.iter().map(|says| Action::Deliver(step, *says)));
-                if world.left.pendings > 0 {
-                    actions.push(Action::Postpone(step));
-                }
-                if world.left.duplicates > 0 {
-                    actions.push(Action::Duplicate(step));
-                }
-                if world.left.refusals > 0 && !self.obeys_refusal(step, operation) {
-                    actions.push(Action::RefuseInVain(step));
-                }
-            }
-            Slot::Answered(..) => actions.push(Action::Receive(step)),
-        }
-        if world.left.time_outs > 0 {
-            actions.push(Action::TimeOut(step));
-        }
-    }
-
-    /// An operator looks at the participant, and says what is there and stays so.
-    fn operator_actions(&self, world: &World, actions: &mut Vec<Action>) {
+    fn own_actions(&self, world: &World, actions: &mut Vec<Action>) {
         for step in steps(self.shape) {
+            let asked = world.network.asked(step).map(|call| call.operation);
+            let in_vain = asked.is_some_and(|operation| !self.obeys_refusal(step, operation));
+            if world.left.refusals > 0 && in_vain {
+                actions.push(Action::Own(Own::RefuseInVain(step)));
+            }
+            // An operator looks at the participant, and says what is there and stays so.
             let stands = world.participants[usize::from(step)].stands();
             let ends = if stands { Ends::Completed } else { Ends::Compensated };
-            if world.live.effects().any(|effect| effect.branch == step)
+            if world.left.resolves > 0
+                && world.live.effects().any(|effect| effect.branch == step)
                 && (stands || !world.may_still_run(self, step))
             {
-                actions.push(Action::Resolve(step, ends));
+                actions.push(Action::Own(Own::Resolve(step, ends)));
             }
         }
     }

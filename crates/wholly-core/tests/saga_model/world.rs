@@ -9,8 +9,9 @@ use wholly_core::{PartState, Protocol as _, State};
 
 use crate::bug::Bug;
 use crate::log::Log;
+use crate::network::{self, Faults, Network, Slot};
 use crate::participant::{Participant, Says, output, refused};
-use crate::scenario::{Faults, Scenario};
+use crate::scenario::Scenario;
 use crate::shape::{Kind, TRIES, graph};
 
 const START: Timestamp = Timestamp::from_millis(1_000);
@@ -21,11 +22,8 @@ const DEADLINE: Timestamp = Timestamp::from_millis(2_000);
 pub struct World {
     pub live: Transaction,
     pub log: Log,
-    /// The one attempt at each step that is waited for.
-    pub slots: Vec<Slot>,
-    /// Calls nobody waits for any more, sorted: they may arrive, in any order, or never. Those that
-    /// would change nothing are left out.
-    pub strays: Vec<Effect>,
+    /// Without the strays that would change nothing.
+    pub network: Network,
     pub participants: Vec<Participant>,
     /// Per step, how often its action was tried in this incarnation, where its tries are counted.
     pub tries: Vec<u8>,
@@ -42,47 +40,16 @@ pub struct World {
     pub misdeeds: Vec<&'static str>,
 }
 
-/// The attempt at a step that is waited for: at most one, as in the engine.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Slot {
-    Idle,
-    /// The call is on its way.
-    Asked(Operation),
-    /// The answer is on its way.
-    Answered(Operation, Answer),
-}
-
-/// What can happen.
+/// What happens in a saga alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// The coordinator asks a step what is outstanding.
-    Send(StepIndex),
-    /// The call arrives.
-    Deliver(StepIndex, Says),
-    /// The call arrives, and the participant asks for patience while it is at it.
-    Postpone(StepIndex),
+pub enum Own {
     /// The call arrives, and is refused for now, where a refusal is not obeyed.
     RefuseInVain(StepIndex),
-    /// The call is doubled on its way.
-    Duplicate(StepIndex),
-    /// A call that nobody waits for arrives.
-    DeliverStray(Effect, Says),
-    /// The answer arrives.
-    Receive(StepIndex),
-    /// The coordinator waits no longer: the call is late, or the answer is lost (with the
-    /// participant's crash, too), or nobody was there.
-    TimeOut(StepIndex),
-    /// The log is synced.
-    Sync,
-    /// The deadline passes.
-    Deadline,
-    /// The client cancels the saga.
-    Cancel,
     /// An operator says how a step ended.
     Resolve(StepIndex, Ends),
-    /// The coordinator crashes, keeps so many batches that were not synced, and restarts.
-    Crash { kept: usize },
 }
+
+pub type Action = network::Action<Says, Own>;
 
 /// What an operator says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,8 +74,7 @@ impl World {
                 tail: Vec::new(),
             },
             live,
-            slots: vec![Slot::Idle; steps],
-            strays: Vec::new(),
+            network: Network::to(steps),
             participants: vec![Participant::NEW; steps],
             tries: vec![0; steps],
             shown: None,
@@ -131,7 +97,7 @@ impl World {
             return Vec::new();
         }
         let mut effects = scenario.sends(self);
-        effects.retain(|effect| self.slots[usize::from(effect.branch)] == Slot::Idle);
+        effects.retain(|effect| self.network.is_idle(effect.branch));
         effects
     }
 
@@ -148,37 +114,34 @@ impl World {
     pub fn may_still_run(&self, scenario: &Scenario, step: StepIndex) -> bool {
         let action = Effect { branch: step, operation: Operation::Action };
         self.participants[usize::from(step)].is_free(scenario.memory)
-            && (self.strays.contains(&action)
-                || self.slots[usize::from(step)] == Slot::Asked(Operation::Action))
+            && (self.network.strays.contains(&action) || self.network.asked(step) == Some(action))
     }
 
     pub fn apply(&mut self, scenario: &Scenario, action: Action) {
         match action {
             Action::Send(step) => self.send(scenario, step),
             Action::Deliver(step, says) => {
-                if let Slot::Asked(operation) = self.slots[usize::from(step)] {
-                    let answer = self.handle(scenario, Effect { branch: step, operation }, says);
-                    self.slots[usize::from(step)] = Slot::Answered(operation, answer);
+                if let Some(call) = self.network.asked(step) {
+                    let answer = self.handle(scenario, call, says);
+                    self.network.answer(step, answer);
                 }
             }
             Action::Postpone(step) => {
                 self.left.pendings -= 1;
-                self.double(step);
-                self.answer(step, Answer::pending(None));
-            }
-            Action::RefuseInVain(step) => {
-                self.left.refusals -= 1;
-                self.answer(step, refused());
+                self.network.double(step);
+                self.network.answer(step, Answer::pending(None));
             }
             Action::Duplicate(step) => {
                 self.left.duplicates -= 1;
-                self.double(step);
+                self.network.double(step);
             }
             Action::DeliverStray(effect, says) => {
-                if let Some(found) = self.strays.iter().position(|stray| *stray == effect) {
-                    self.strays.remove(found);
-                }
+                self.network.stray_arrived(effect);
                 self.handle(scenario, effect, says);
+            }
+            Action::Own(Own::RefuseInVain(step)) => {
+                self.left.refusals -= 1;
+                self.network.answer(step, refused());
             }
             Action::Receive(step) => self.receive(scenario, step),
             Action::TimeOut(step) => self.time_out(scenario, step),
@@ -192,7 +155,7 @@ impl World {
                     Err(_) => {}
                 }
             }
-            Action::Resolve(step, ends) => self.resolve(scenario, step, ends),
+            Action::Own(Own::Resolve(step, ends)) => self.resolve(scenario, step, ends),
             Action::Crash { kept } => self.crash(scenario, kept),
         }
         self.show(scenario);
@@ -204,7 +167,7 @@ impl World {
         let Some(&effect) = sendable.iter().find(|effect| effect.branch == step) else { return };
         let index = usize::from(step);
         if scenario.leaves_out(self, effect) {
-            self.slots[index] = Slot::Answered(effect.operation, Answer::Done);
+            self.network.set(step, Slot::Answered(effect.operation, Answer::Done));
             return;
         }
         self.witness_send(scenario, effect);
@@ -212,7 +175,7 @@ impl World {
         if effect.operation == Operation::Action && scenario.kind(step) == Kind::FewTries {
             self.tries[index] = TRIES.min(self.tries[index] + 1);
         }
-        self.slots[index] = Slot::Asked(effect.operation);
+        self.network.set(step, Slot::Asked(effect.operation));
     }
 
     fn handle(&mut self, scenario: &Scenario, call: Effect, says: Says) -> Answer {
@@ -226,35 +189,16 @@ impl World {
         answer
     }
 
-    pub fn double(&mut self, step: StepIndex) {
-        if let Slot::Asked(operation) = self.slots[usize::from(step)] {
-            self.stray(Effect { branch: step, operation });
-        }
-    }
-
-    fn answer(&mut self, step: StepIndex, answer: Answer) {
-        let slot = &mut self.slots[usize::from(step)];
-        if let Slot::Asked(operation) = *slot {
-            *slot = Slot::Answered(operation, answer);
-        }
-    }
-
-    fn stray(&mut self, effect: Effect) {
-        self.strays.push(effect);
-        self.strays.sort_by_key(|stray| (stray.branch, stray.operation));
-    }
-
     fn forget_strays(&mut self, scenario: &Scenario) {
         let participants = &self.participants;
-        self.strays.retain(|stray| {
+        self.network.strays.retain(|stray| {
             let participant = &participants[usize::from(stray.branch)];
             participant.may_change(stray.operation, scenario.memory)
         });
     }
 
     fn receive(&mut self, scenario: &Scenario, step: StepIndex) {
-        let slot = std::mem::replace(&mut self.slots[usize::from(step)], Slot::Idle);
-        let Slot::Answered(operation, answer) = slot else { return };
+        let Slot::Answered(operation, answer) = self.network.take(step) else { return };
         let conclusive = match answer {
             Answer::Pending { .. } => false,
             Answer::Refused { .. } => scenario.obeys_refusal(step, operation),
@@ -269,8 +213,8 @@ impl World {
 
     fn time_out(&mut self, scenario: &Scenario, step: StepIndex) {
         self.left.time_outs -= 1;
-        self.double(step);
-        let slot = std::mem::replace(&mut self.slots[usize::from(step)], Slot::Idle);
+        self.network.double(step);
+        let slot = self.network.take(step);
         let (Slot::Asked(operation) | Slot::Answered(operation, _)) = slot else { return };
         let Some(answer) = scenario.hears_of_time_out(operation) else { return };
         // The last one that there is stands for the many after which an operator should know.

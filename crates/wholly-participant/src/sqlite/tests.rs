@@ -133,15 +133,7 @@ fn name(line: u8) -> BranchName {
 
 fn call(line: u8, operation: Operation, expires: Option<Timestamp>, payload: Payload) -> Call {
     let transaction = TransactionId::mint(0, NOW, 7, LogId::from_bits(7));
-    Call {
-        transaction,
-        branch: name(line),
-        operation,
-        operation_name: None,
-        expires,
-        payload,
-        trace: None,
-    }
+    Call { expires, ..Call::new(transaction, name(line), operation, payload) }
 }
 
 proptest! {

@@ -1,5 +1,6 @@
 //! How a suite asks: with calls of transactions of its own, and again while the answer is pending.
 
+use std::pin::Pin;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 use wholly_core::wire::{Answer, Call, Operation};
 use wholly_core::{BranchName, LogId, OperationName, Payload, Timestamp, TransactionId};
 
-use super::report::{ConformanceError, Verdict};
+use super::report::{Check, ConformanceError, Report, Verdict};
 use crate::HttpParticipant;
 use crate::engine::Backoff;
 use crate::participant::Endpoint;
@@ -37,6 +38,28 @@ impl Broken {
             Err(Self::Seen(seen)) => Verdict::Failed { seen },
         }
     }
+}
+
+/// A rule, as a sentence, and what checks it.
+pub type Rule<Suite> = (&'static str, fn(&Suite) -> Checking<'_>);
+pub type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send + 'a>>;
+
+/// The rules of a suite, each with the future that checks it.
+macro_rules! rules {
+    ($($rule:literal => |$suite:ident| $check:expr,)*) => {
+        &[$(($rule, |$suite| Box::pin($check)),)*]
+    };
+}
+
+pub(super) use rules;
+
+/// Checks every rule.
+pub async fn report<Suite>(suite: &Suite, rules: &[Rule<Suite>]) -> Report {
+    let mut checks = Vec::new();
+    for &(rule, check) in rules {
+        checks.push(Check { rule, verdict: Broken::verdict(check(suite).await) });
+    }
+    Report { checks }
 }
 
 /// Longer than any check takes, and shorter than a participant's limit on expiries.
@@ -79,15 +102,10 @@ impl Asking {
         let seen = |why: ConformanceError| Broken::Seen(why.to_string());
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = Timestamp::default() + now;
-        Ok(Call {
-            transaction: TransactionId::mint(0, now, random().map_err(seen)?, self.log),
-            branch: self.branch.clone(),
-            operation,
-            operation_name: operation_name.cloned(),
-            expires: operation.is_first_phase().then(|| now + EXPIRES_AFTER),
-            payload: payload.clone(),
-            trace: None,
-        })
+        let id = TransactionId::mint(0, now, random().map_err(seen)?, self.log);
+        let expires = operation.is_first_phase().then(|| now + EXPIRES_AFTER);
+        let call = Call::new(id, self.branch.clone(), operation, payload.clone());
+        Ok(Call { operation_name: operation_name.cloned(), expires, ..call })
     }
 
     /// Asks, and asks again while the answer is pending.

@@ -1,14 +1,12 @@
 //! The suite for a service that offers sagas an action and its compensation.
 
-use std::pin::Pin;
-
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue};
 use wholly_core::wire::{Answer, Call, Operation, compensation_payload, header};
 use wholly_core::{OperationName, Payload, Timestamp};
 
-use super::asking::{AT_ONCE, Asking, Broken, DONE, Expected, REFUSED};
-use super::report::{Check, ConformanceError, Report};
+use super::asking::{AT_ONCE, Asking, Broken, DONE, Expected, REFUSED, Rule, report, rules};
+use super::report::{ConformanceError, Report};
 use super::{Payloads, in_words};
 use crate::HttpParticipant;
 
@@ -78,54 +76,36 @@ pub async fn saga_participant_conformance_of(
         good,
         refused,
     };
-    let mut checks = Vec::new();
-    for (rule, check) in RULES {
-        checks.push(Check { rule, verdict: Broken::verdict(check(&suite).await) });
-    }
-    Ok(Report { checks })
+    Ok(report(&suite, RULES).await)
 }
 
-type Checking<'a> = Pin<Box<dyn Future<Output = Result<(), Broken>> + Send + 'a>>;
-type Rule = (&'static str, fn(&Suite) -> Checking<'_>);
-
-const RULES: &[Rule] = &[
-    ("an action is done, and so is its compensation", |s| {
-        Box::pin(s.good([(Action, DONE), (Compensation, DONE)]))
-    }),
-    ("a repeated action gives the same answer and output", |s| {
-        Box::pin(s.good([(Action, DONE), (Action, DONE), (Action, DONE), (Compensation, DONE)]))
-    }),
-    ("a repeated compensation is done", |s| {
-        Box::pin(s.good([(Action, DONE), (Compensation, DONE), (Compensation, DONE)]))
-    }),
-    ("an action that is late after its compensation is refused", |s| {
-        Box::pin(s.good([(Action, DONE), (Compensation, DONE), (Action, REFUSED)]))
-    }),
-    ("a compensation that finds nothing to take back is done, also when repeated", |s| {
-        Box::pin(s.good([(Compensation, DONE), (Compensation, DONE)]))
-    }),
-    ("an action that comes after a compensation that found nothing is refused", |s| {
-        Box::pin(s.good([(Compensation, DONE), (Action, REFUSED), (Action, REFUSED)]))
-    }),
-    ("a compensation is done also where the output is not known", |s| {
-        Box::pin(s.output_not_known())
-    }),
-    ("a refusal stays a refusal", |s| Box::pin(s.bad([(Action, REFUSED), (Action, REFUSED)]))),
-    ("the compensation of what was refused is done", |s| {
-        Box::pin(s.bad([(Action, REFUSED), (Compensation, DONE), (Compensation, DONE)]))
-    }),
-    ("an expired action is refused, and stays refused", |s| Box::pin(s.expired())),
-    ("an action without an expiry is done", |s| Box::pin(s.without_expiry())),
-    ("actions and compensations at the same time all give the same answer", |s| {
-        Box::pin(s.at_the_same_time())
-    }),
-    ("an unknown operation is answered 404", |s| Box::pin(s.unknown_operation())),
-    ("headers that contradict the address are a mistake, and nothing is done", |s| {
-        Box::pin(s.contradicting_headers())
-    }),
-    ("a transaction that is missing or none is a mistake", |s| Box::pin(s.no_transaction())),
-    ("a malformed body is not a success", |s| Box::pin(s.malformed_body())),
-];
+const RULES: &[Rule<Suite>] = rules! {
+    "an action is done, and so is its compensation" =>
+        |s| s.good([(Action, DONE), (Compensation, DONE)]),
+    "a repeated action gives the same answer and output" =>
+        |s| s.good([(Action, DONE), (Action, DONE), (Action, DONE), (Compensation, DONE)]),
+    "a repeated compensation is done" =>
+        |s| s.good([(Action, DONE), (Compensation, DONE), (Compensation, DONE)]),
+    "an action that is late after its compensation is refused" =>
+        |s| s.good([(Action, DONE), (Compensation, DONE), (Action, REFUSED)]),
+    "a compensation that finds nothing to take back is done, also when repeated" =>
+        |s| s.good([(Compensation, DONE), (Compensation, DONE)]),
+    "an action that comes after a compensation that found nothing is refused" =>
+        |s| s.good([(Compensation, DONE), (Action, REFUSED), (Action, REFUSED)]),
+    "a compensation is done also where the output is not known" => |s| s.output_not_known(),
+    "a refusal stays a refusal" => |s| s.bad([(Action, REFUSED), (Action, REFUSED)]),
+    "the compensation of what was refused is done" =>
+        |s| s.bad([(Action, REFUSED), (Compensation, DONE), (Compensation, DONE)]),
+    "an expired action is refused, and stays refused" => |s| s.expired(),
+    "an action without an expiry is done" => |s| s.without_expiry(),
+    "actions and compensations at the same time all give the same answer" =>
+        |s| s.at_the_same_time(),
+    "an unknown operation is answered 404" => |s| s.unknown_operation(),
+    "headers that contradict the address are a mistake, and nothing is done" =>
+        |s| s.contradicting_headers(),
+    "a transaction that is missing or none is a mistake" => |s| s.no_transaction(),
+    "a malformed body is not a success" => |s| s.malformed_body(),
+};
 
 struct Suite {
     asking: Asking,

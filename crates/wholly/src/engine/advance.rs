@@ -65,15 +65,8 @@ impl<W> Engine<W> {
             let timeout = timeout(&request, self.settings.call_timeout, now);
             let Request { target, branch: name, operation_name, payload, expires, .. } = request;
             let trace = transaction.view().trace.cloned();
-            let call = Call {
-                transaction: id,
-                branch: name,
-                operation,
-                operation_name,
-                expires,
-                payload,
-                trace,
-            };
+            let call = Call::new(id, name, operation, payload);
+            let call = Call { operation_name, expires, trace, ..call };
             let lane = self.outputs.calls.entry(target).or_default();
             lane.push(Attempt { call, branch, timeout });
         }

@@ -73,16 +73,7 @@ impl Program {
 
 fn call(step: &str, operation: Operation, payload: Payload) -> Call {
     let transaction = TransactionId::mint(0, Timestamp::from_millis(1), 0, LogId::from_bits(7));
-    let branch = BranchName::new(step).unwrap();
-    Call {
-        transaction,
-        branch,
-        operation,
-        operation_name: None,
-        expires: None,
-        payload,
-        trace: None,
-    }
+    Call::new(transaction, step.parse().unwrap(), operation, payload)
 }
 
 fn json(text: &str) -> Payload {

@@ -33,6 +33,7 @@ use super::{
 /// ```
 #[derive(Clone)]
 pub struct MemoryLog {
+    identity: LogId,
     contents: Arc<Mutex<Contents>>,
 }
 
@@ -58,8 +59,8 @@ pub enum Unsynced {
     Lost,
 }
 
+#[derive(Default)]
 struct Contents {
-    identity: LogId,
     epoch: u64,
     head: Position,
     transactions: BTreeMap<u64, Held>,
@@ -94,23 +95,7 @@ impl MemoryLog {
     /// An empty log with this identity.
     #[must_use]
     pub fn new(identity: LogId) -> Self {
-        let contents = Contents {
-            identity,
-            epoch: 0,
-            head: Position(0),
-            transactions: BTreeMap::new(),
-            places: BTreeMap::new(),
-            keys: HashMap::new(),
-            trimmed: 0,
-            trimmed_place: Lsn::default(),
-            unsynced: None,
-            appends: 0,
-            faults: BTreeMap::new(),
-            full: false,
-            register: DamageRegister::default(),
-            damaged: BTreeSet::new(),
-        };
-        Self { contents: Arc::new(Mutex::new(contents)) }
+        Self { identity, contents: Arc::default() }
     }
 
     /// Makes an append fail: the next one where `later` is 0, the one after that where it is 1.
@@ -172,7 +157,7 @@ impl Log for MemoryLog {
         contents.make_durable();
         contents.epoch += 1;
         Ok(OpenLog {
-            identity: contents.identity,
+            identity: self.identity,
             epoch: contents.epoch,
             head: contents.head,
             last_ordinal: contents.last_ordinal(),
@@ -188,12 +173,12 @@ impl Log for MemoryLog {
     }
 
     fn reopen(&self, told: Told) -> Result<OpenLog, OpenError> {
-        let (identity, head) = {
+        let head = {
             let mut contents = lock(&self.contents);
             contents.make_durable();
-            (contents.identity, contents.head)
+            contents.head
         };
-        told.check("in memory", identity, head)?;
+        told.check("in memory", self.identity, head)?;
         self.open()
     }
 }
@@ -261,7 +246,6 @@ impl LogWriter for MemoryWriter {
         // INVARIANT: a writer that failed once writes nothing more.
         self.failed = true;
         match fault {
-            _ if contents.full => return Err(storage("the disk is full")),
             Some(Fault::Fails) => return Err(storage("an injected fault")),
             Some(Fault::Lands) => {
                 contents.land(batch);
@@ -283,10 +267,6 @@ impl LogWriter for MemoryWriter {
         let contents = self.contents.clone();
         let mut contents = lock(&contents);
         self.check(&contents, None)?;
-        if contents.full {
-            self.failed = true;
-            return Err(storage("the disk is full"));
-        }
         let ended: Vec<u64> = contents
             .transactions
             .iter()
@@ -316,10 +296,6 @@ impl LogWriter for MemoryWriter {
         let contents = self.contents.clone();
         let mut contents = lock(&contents);
         self.check(&contents, None)?;
-        if contents.full {
-            self.failed = true;
-            return Err(storage("the disk is full"));
-        }
         let is_next = |held: &&Held| !held.looked_at && held.ended.is_some_and(|at| at < before);
         let next = contents.transactions.values().filter(is_next).take(limit);
         let next: Vec<_> = next.map(|held| contents.as_read(&held.stored)).collect();
@@ -357,6 +333,8 @@ impl MemoryWriter {
             Err(AppendError::Superseded)
         } else if !follows {
             Err(AppendError::Rejected { after: after.unwrap_or_default(), head })
+        } else if contents.full {
+            Err(storage("the disk is full"))
         } else {
             Ok(())
         };

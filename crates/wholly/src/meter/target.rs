@@ -185,7 +185,7 @@ impl TargetMeter {
     pub fn ended(&self, operation: Operation, answer: &Answer, left_at: Instant) {
         let kind = kind(answer);
         if self.runs {
-            self.calls[index(operation)][kind].saw(left_at.elapsed());
+            self.calls[operation as usize][kind].saw(left_at.elapsed());
         }
         let health = if kind == UNKNOWN { TargetHealth::Failing } else { TargetHealth::Up };
         self.health.store(health as u8, Relaxed);
@@ -290,17 +290,6 @@ impl Drop for LaneGauge<'_> {
     }
 }
 
-fn index(operation: Operation) -> usize {
-    match operation {
-        Operation::Prepare => 0,
-        Operation::Commit => 1,
-        Operation::Abort => 2,
-        Operation::CommitOnePhase => 3,
-        Operation::Action => 4,
-        Operation::Compensation => 5,
-    }
-}
-
 fn kind(answer: &Answer) -> usize {
     match answer {
         Answer::Done | Answer::DoneWith { .. } => 0,
@@ -325,7 +314,7 @@ mod tests {
     #[test]
     fn every_operation_and_answer_has_its_place() {
         for (place, operation) in OPERATIONS.into_iter().enumerate() {
-            assert_eq!(index(operation), place);
+            assert_eq!(operation as usize, place);
         }
         let reason = String::new;
         for (answer, name) in [

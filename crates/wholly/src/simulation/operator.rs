@@ -24,18 +24,10 @@ impl World {
             return None;
         }
         let request = saga.request(effect)?;
-        let (branch, operation_name, payload) =
-            (request.branch, request.operation_name, request.payload);
-        let Effect { operation, .. } = effect;
-        let call = Call {
-            transaction: id,
-            branch: branch.clone(),
-            operation,
-            operation_name,
-            expires: request.expires,
-            payload,
-            trace: None,
-        };
+        let (branch, operation) = (request.branch, effect.operation);
+        let (operation_name, expires) = (request.operation_name, request.expires);
+        let call = Call::new(id, branch.clone(), operation, request.payload);
+        let call = Call { operation_name, expires, ..call };
         let answer = self.take_step(who, &call);
         self.note(|| format!("by hand: {branch} {operation} {id}: {answer:?}"));
         let retriable = is_retriable(&self.ledger.sagas[&id].graph, effect.branch);

@@ -307,15 +307,11 @@ impl Saga {
     fn compensation_of(&self, transaction: TransactionId, index: StepIndex) -> Option<Call> {
         let (definition, node) = self.graph.step(index)?;
         let step = &self.steps[usize::from(index)];
-        Some(Call {
-            transaction,
-            branch: BranchName::from(definition.name.clone()),
-            operation: Operation::Compensation,
-            operation_name: Some(node.compensation.clone()?),
-            expires: None,
-            payload: compensation_payload(step.given.as_ref()?, step.output.as_ref()),
-            trace: None,
-        })
+        let operation_name = Some(node.compensation.clone()?);
+        let payload = compensation_payload(step.given.as_ref()?, step.output.as_ref());
+        let branch = BranchName::from(definition.name.clone());
+        let call = Call::new(transaction, branch, Operation::Compensation, payload);
+        Some(Call { operation_name, ..call })
     }
 
     fn action_of(
@@ -325,14 +321,8 @@ impl Saga {
         payload: Payload,
     ) -> Option<Call> {
         let (definition, node) = self.graph.step(index)?;
-        Some(Call {
-            transaction,
-            branch: BranchName::from(definition.name.clone()),
-            operation: Operation::Action,
-            operation_name: Some(node.action.clone()),
-            expires: None,
-            payload,
-            trace: None,
-        })
+        let branch = BranchName::from(definition.name.clone());
+        let call = Call::new(transaction, branch, Operation::Action, payload);
+        Some(Call { operation_name: Some(node.action.clone()), ..call })
     }
 }

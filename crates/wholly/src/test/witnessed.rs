@@ -246,6 +246,7 @@ mod tests {
 
     use super::*;
     use crate::in_code::{Saga, Step, StepError, step};
+    use crate::participant::panic_message;
 
     use Operation::{Action, Compensation};
 
@@ -254,15 +255,8 @@ mod tests {
     }
 
     fn call(step: &str, operation: Operation, payload: &str) -> Call {
-        Call {
-            transaction: id(),
-            branch: step.parse().unwrap(),
-            operation,
-            operation_name: None,
-            expires: None,
-            payload: Payload::parse(payload).unwrap(),
-            trace: None,
-        }
+        let payload = Payload::parse(payload).unwrap();
+        Call::new(id(), step.parse().unwrap(), operation, payload)
     }
 
     /// Whether these calls, in this order, are a saga that turned back, or one that completed.
@@ -345,45 +339,21 @@ mod tests {
     }
 
     #[tokio::test]
-    #[should_panic(expected = "completed without the step \"b\"")]
-    async fn a_step_that_lacks_is_seen() {
-        told(&[("a", Action)], true).await;
-    }
-
-    #[tokio::test]
-    #[should_panic(expected = "the saga completed, and the step \"a\" was undone")]
-    async fn an_undo_of_what_completed_is_seen() {
-        told(&[("a", Action), ("b", Action), ("a", Compensation)], true).await;
-    }
-
-    #[tokio::test]
-    #[should_panic(expected = "the step \"b\" began before \"a\" was done")]
-    async fn a_step_too_early_is_seen() {
-        told(&[("b", Action), ("a", Action)], true).await;
-    }
-
-    #[tokio::test]
-    #[should_panic(expected = "the action of the step \"a\" was asked again")]
-    async fn a_step_asked_again_is_seen() {
-        told(&[("a", Action), ("a", Action), ("b", Action)], true).await;
-    }
-
-    #[tokio::test]
-    #[should_panic(expected = "the step \"a\" ran and was not undone")]
-    async fn a_forgotten_undo_is_seen() {
-        told(&[("a", Action), ("b", Action), ("b", Compensation)], false).await;
-    }
-
-    #[tokio::test]
-    #[should_panic(expected = "the step \"a\" was undone before \"b\" was")]
-    async fn an_undo_in_forward_order_is_seen() {
-        let forward = [("a", Action), ("b", Action), ("a", Compensation), ("b", Compensation)];
-        told(&forward, false).await;
-    }
-
-    #[tokio::test]
-    #[should_panic(expected = "the step \"a\" ran again after its undo")]
-    async fn a_step_after_its_undo_is_seen() {
-        told(&[("a", Compensation), ("a", Action)], false).await;
+    async fn what_is_wrong_is_seen() {
+        let (a, b) = (("a", Action), ("b", Action));
+        let (undo_a, undo_b) = (("a", Compensation), ("b", Compensation));
+        for (calls, completed, wrong) in [
+            (&[a][..], true, "completed without the step \"b\""),
+            (&[a, b, undo_a], true, "the saga completed, and the step \"a\" was undone"),
+            (&[b, a], true, "the step \"b\" began before \"a\" was done"),
+            (&[a, a, b], true, "the action of the step \"a\" was asked again"),
+            (&[a, b, undo_b], false, "the step \"a\" ran and was not undone"),
+            (&[a, b, undo_a, undo_b], false, "the step \"a\" was undone before \"b\" was"),
+            (&[undo_a, a], false, "the step \"a\" ran again after its undo"),
+        ] {
+            let seen = AssertUnwindSafe(told(calls, completed)).catch_unwind().await;
+            let seen = seen.expect_err(wrong);
+            assert!(panic_message(&*seen).contains(wrong), "{}", panic_message(&*seen));
+        }
     }
 }

@@ -4,8 +4,9 @@ use wholly::Operation::{Abort, CommitOnePhase, Prepare};
 use wholly::log::Log;
 use wholly::log::memory::Unsynced;
 use wholly::test::{Act, Harness};
-use wholly::{Answer, AnswerFuture, Call, CancelError, Endpoint, Health};
+use wholly::{Answer, CancelError, Health};
 
+use super::answers::{Answers, answers};
 use super::*;
 
 /// What the log would hold of it if the machine crashed now.
@@ -92,25 +93,14 @@ async fn a_decision_whose_append_fails_is_not_told() {
     }
 }
 
-/// A participant whose code panics in the loop.
-struct Panics;
-
-impl Endpoint for Panics {
-    fn call(&self, _: Call) -> AnswerFuture<'_> {
-        Box::pin(std::future::ready(Answer::Done))
-    }
-
-    fn offers_one_phase(&self) -> bool {
-        panic!("planted")
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_loop_that_panicked_is_not_ready() {
     let shop = Shop::open().await;
     let coordinator = shop.coordinator();
     assert_eq!(coordinator.health(), Health::Ready);
-    coordinator.register("panics", Panics, Default::default()).await.unwrap();
+    // Its code panics in the loop.
+    let panics = Answers { offers_one_phase: || panic!("planted"), ..answers(|_| Answer::Done) };
+    coordinator.register("panics", panics, Default::default()).await.unwrap();
     let refused = order(&coordinator).execute().await;
     assert!(matches!(refused, Err(wholly::SubmitError::Unavailable { .. })), "{refused:?}");
     assert_eq!(coordinator.health(), Health::Stopped);

@@ -2,37 +2,20 @@
 
 use std::sync::{Arc, Mutex};
 
-use wholly::Operation::{Action, Commit, Prepare};
+use wholly::Operation::{Abort, Action, Commit, Compensation, Prepare};
 use wholly::test::Act;
-use wholly::{
-    Answer, AnswerFuture, Call, CallAttempts, Endpoint, LastAnswer, Operation, Reason, SagaOutcome,
-    Slots, TargetMeasures,
-};
+use wholly::{Answer, CallAttempts, LastAnswer, Reason, SagaOutcome, Slots, TargetMeasures};
 
+use super::answers::answers;
 use super::sagas::graph;
 use super::*;
 
-/// A participant that gives one answer to prepare, commit and actions, until it is another.
-#[derive(Clone)]
+/// A participant's answer to prepare, commit and actions, until it is another.
 struct Says(Arc<Mutex<Answer>>);
 
 impl Says {
-    fn new(answer: Answer) -> Self {
-        Self(Arc::new(Mutex::new(answer)))
-    }
-
     fn now(&self, answer: Answer) {
         *self.0.lock().unwrap() = answer;
-    }
-}
-
-impl Endpoint for Says {
-    fn call(&self, call: Call) -> AnswerFuture<'_> {
-        let answer = match call.operation {
-            Operation::Abort | Operation::Compensation => Answer::Done,
-            _ => self.0.lock().unwrap().clone(),
-        };
-        Box::pin(std::future::ready(answer))
     }
 }
 
@@ -42,9 +25,14 @@ fn out_of_order() -> Answer {
 }
 
 async fn with(coordinator: &Coordinator, says: Answer) -> Says {
-    let says = Says::new(says);
-    coordinator.register("says", says.clone(), Slots::default()).await.unwrap();
-    says
+    let says = Arc::new(Mutex::new(says));
+    let answer = says.clone();
+    let participant = answers(move |call| match call.operation {
+        Abort | Compensation => Answer::Done,
+        _ => answer.lock().unwrap().clone(),
+    });
+    coordinator.register("says", participant, Slots::default()).await.unwrap();
+    Says(says)
 }
 
 fn said_by(coordinator: &Coordinator, name: &str) -> TargetMeasures {

@@ -3,6 +3,8 @@
 // What cannot be unwrapped fails the test.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../common/answers.rs"]
+mod answers;
 mod bad_input;
 mod by_hand;
 mod damaged;

@@ -1,15 +1,16 @@
 //! What an operator sees: the meter, and who is stuck.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use wholly::Operation::{Action, Commit, Prepare};
 use wholly::test::{Act, Fault, Unsynced};
 use wholly::{
-    Answer, AnswerFuture, Call, Endpoint, Graph, Measures, MemoryLog, ParticipantName, Pattern,
-    Settings, State, Target, TargetHealth, TargetMeasures, TraceContext,
+    Answer, Graph, Measures, MemoryLog, ParticipantName, Pattern, Settings, State, Target,
+    TargetHealth, TargetMeasures, TraceContext,
 };
 
+use super::answers::answers;
 use super::*;
 
 fn target(measures: &Measures, name: &str) -> TargetMeasures {
@@ -30,29 +31,23 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(LONG, future).await.unwrap()
 }
 
-/// Votes yes, and keeps the trace of each call.
-#[derive(Default)]
-struct Tracing(Mutex<Vec<Option<Arc<TraceContext>>>>);
-
-impl Endpoint for Tracing {
-    fn call(&self, call: Call) -> AnswerFuture<'_> {
-        self.0.lock().unwrap().push(call.trace);
-        Box::pin(std::future::ready(Answer::Done))
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_trace_goes_to_who_takes_part_and_to_who_is_told_of_the_end() {
     let trace: TraceContext =
         "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".parse().unwrap();
     // Who is told of the end is told whether it is counted or not.
     for (trace, measured) in [(Some(trace), true), (None, false)] {
-        let (orders, (to, mut told)) = (Arc::new(Tracing::default()), mpsc::unbounded_channel());
+        let (to, mut told) = mpsc::unbounded_channel();
+        let (call, mut called) = mpsc::unbounded_channel();
+        let orders = answers(move |asked| {
+            call.send(asked).unwrap();
+            Answer::Done
+        });
         let mut settings = Settings::default();
         settings.measured = measured;
         let coordinator = Coordinator::builder(MemoryLog::default())
             .settings(settings)
-            .participant("orders", orders.clone())
+            .participant("orders", orders)
             .on_settled(move |settled| to.send(settled).unwrap())
             .start()
             .await
@@ -64,9 +59,11 @@ async fn a_trace_goes_to_who_takes_part_and_to_who_is_told_of_the_end() {
         assert!(matches!(outcome, Outcome::Committed(done) if done.id == settled.id));
         assert_eq!((settled.name.as_str(), settled.pattern), ("place order", Pattern::TwoPhase));
         assert_eq!((settled.state, settled.trace.as_deref()), (State::Committed, trace.as_ref()));
-        let asked: Vec<_> = orders.0.lock().unwrap().drain(..).collect();
-        assert_eq!(asked.len(), 2);
-        assert!(asked.iter().all(|asked| asked.as_deref() == trace.as_ref()), "{asked:?}");
+        for operation in [Prepare, Commit] {
+            let asked = called.try_recv().unwrap();
+            assert_eq!((asked.operation, asked.trace.as_deref()), (operation, trace.as_ref()));
+        }
+        assert!(called.try_recv().is_err());
     }
 }
 

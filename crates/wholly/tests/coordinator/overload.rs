@@ -8,6 +8,7 @@ use wholly::{
     Graph, ParticipantName, SagaOutcome, Slots, Submission, SubmitError, Target, TargetMeasures,
 };
 
+use super::sagas::graph;
 use super::*;
 
 /// Room for four transactions, two of which may wait for the same participant; a third participant
@@ -25,7 +26,7 @@ fn named(name: &str) -> Target {
 }
 
 /// Orders and the shelf, which answer.
-fn untouched(coordinator: &Coordinator) -> Submission<TwoPhase> {
+pub(super) fn untouched(coordinator: &Coordinator) -> Submission<TwoPhase> {
     let transaction = coordinator.two_phase("restock").branch("orders", &1).unwrap();
     transaction.branch("shelf", &1).unwrap()
 }
@@ -43,7 +44,7 @@ async fn others_answer() {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }
 
-fn hang(participant: &Scripted) {
+pub(super) fn hang(participant: &Scripted) {
     for operation in [Prepare, Commit, Abort] {
         participant.always(operation, Act::Hang);
     }
@@ -199,7 +200,7 @@ async fn the_limit_is_as_it_is_set() {
 
 /// The books, which answer, and then the card, at once with a second step of the same participant.
 fn sale() -> Arc<Graph> {
-    let definition = serde_json::from_str(
+    graph(
         r#"{"name": "sale", "version": 1, "steps": [
             {"name": "book", "participant": "orders", "compensation": "unbook", "after": []},
             {"name": "charge", "participant": "payments", "compensation": "refund",
@@ -207,8 +208,7 @@ fn sale() -> Arc<Graph> {
             {"name": "note", "participant": "payments", "compensation": "unnote",
              "after": ["book"]}
         ]}"#,
-    );
-    Arc::new(Graph::new(definition.unwrap()).unwrap())
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -247,13 +247,12 @@ async fn sagas_that_wait_for_who_hangs_leave_room_too() {
 
 /// The card, and then the shelf.
 fn shipped() -> Arc<Graph> {
-    let definition = serde_json::from_str(
+    graph(
         r#"{"name": "ship", "version": 1, "steps": [
             {"name": "charge", "participant": "payments", "compensation": "refund"},
             {"name": "pack", "participant": "shelf", "compensation": "unpack"}
         ]}"#,
-    );
-    Arc::new(Graph::new(definition.unwrap()).unwrap())
+    )
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use wholly::Operation::Prepare;
 use wholly::test::Act;
-use wholly::{Answer, Call, Decision, Filter, MemoryLog, Participant};
+use wholly::{Answer, Decision, Filter, MemoryLog};
 
+use super::answers::{Answers, answers};
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -29,37 +30,13 @@ async fn a_client_reads_what_it_was_told() {
     }
 }
 
-/// Commits in one phase.
-struct Ledger;
-
-impl Participant for Ledger {
-    async fn prepare(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn commit(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn abort(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    async fn commit_one_phase(&self, _: Call) -> Answer {
-        Answer::Done
-    }
-
-    fn offers_one_phase(&self) -> bool {
-        true
-    }
-}
-
 /// The loop hangs, and more commands wait than there is room for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_do_not_wait_behind_commands() {
     let (go_on, hangs) = mpsc::channel::<()>();
     let hangs = Mutex::new(hangs);
-    let builder = Coordinator::builder(MemoryLog::default()).participant("ledger", Ledger);
+    let ledger = Answers { offers_one_phase: || true, ..answers(|_| Answer::Done) };
+    let builder = Coordinator::builder(MemoryLog::default()).participant("ledger", ledger);
     let builder = builder.on_settled(move |settled| {
         if settled.name.as_str() == "hangs" {
             let _ = hangs.lock().unwrap().recv();

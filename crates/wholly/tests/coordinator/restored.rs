@@ -3,10 +3,11 @@
 use wholly::Operation::{Abort, Action, Commit, Compensation, Prepare};
 use wholly::test::{Act, Standing, StepStanding};
 use wholly::{
-    CancelError, Decision, DecisionError, Definition, Filter, Graph, LogId, Resolution,
-    ResolveError, State, StepName,
+    CancelError, Decision, DecisionError, Filter, Graph, LogId, Resolution, ResolveError, State,
+    StepName,
 };
 
+use super::sagas::graph;
 use super::*;
 
 const COPY: LogId = LogId::from_bits(77);
@@ -219,14 +220,12 @@ async fn the_same_key_joins_what_is_held() {
 
 /// Nobody is given an output.
 fn sale() -> std::sync::Arc<Graph> {
-    let saga: Definition = serde_json::from_str(
+    graph(
         r#"{"name": "sale", "version": 1, "steps": [
             {"name": "take", "participant": "orders", "compensation": "put-back"},
             {"name": "charge", "participant": "payments", "compensation": "refund"},
             {"name": "confirm", "participant": "orders", "compensation": "deny"}]}"#,
     )
-    .unwrap();
-    std::sync::Arc::new(Graph::new(saga).unwrap())
 }
 
 #[tokio::test(start_paused = true)]

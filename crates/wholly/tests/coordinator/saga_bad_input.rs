@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use wholly::log::{Entry, Log};
 use wholly::test::{Act, StepStanding};
 use wholly::{
-    Answer, AnswerFuture, Call, Definition, Endpoint, Graph, InvalidDefinition, InvalidProposal,
-    Operation, Payload, Reason, SagaOutcome, State, SubmitError, Timestamp,
+    Answer, Call, Definition, Graph, InvalidDefinition, InvalidProposal, Operation, Payload,
+    Reason, SagaOutcome, State, SubmitError,
 };
 
+use super::answers::answers;
+use super::log_failures::append;
+use super::sagas::turned_back;
 use super::*;
 
 fn checked(definition: Value) -> Result<Arc<Graph>, InvalidDefinition> {
@@ -26,14 +28,6 @@ fn long(steps: usize) -> Value {
     let step =
         |n| json!({"name": format!("s{n}"), "participant": "orders", "compensation": "undo"});
     json!({"name": "long", "version": 1, "steps": (0..steps).map(step).collect::<Vec<_>>()})
-}
-
-#[track_caller]
-fn reason(outcome: SagaOutcome) -> Reason {
-    match outcome {
-        SagaOutcome::Compensated(back) => back.reason,
-        other => panic!("not compensated: {other:?}"),
-    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,30 +50,23 @@ async fn as_many_steps_run_as_there_may_be_and_more_are_refused() {
     }
 }
 
-/// Says more than there is room for, and says so; the other steps as they should.
-struct Talkative;
-
-impl Endpoint for Talkative {
-    fn call(&self, call: Call) -> AnswerFuture<'_> {
-        let answer = match call.operation {
-            Operation::Action => {
-                let bytes: usize = call.payload.to().unwrap();
-                // The quotes count.
-                match Payload::of(&"x".repeat(bytes - 2)) {
-                    Ok(output) => Answer::DoneWith { output },
-                    Err(why) => Answer::unknown(why.to_string()),
-                }
-            }
-            _ => Answer::Done,
-        };
-        Box::pin(std::future::ready(answer))
+/// Does a step with an output of as many bytes as it is told.
+fn talk(call: Call) -> Answer {
+    if call.operation != Operation::Action {
+        return Answer::Done;
+    }
+    let bytes: usize = call.payload.to().unwrap();
+    // The quotes count.
+    match Payload::of(&"x".repeat(bytes - 2)) {
+        Ok(output) => Answer::DoneWith { output },
+        Err(why) => Answer::unknown(why.to_string()),
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_output_that_is_too_long_is_unknown_and_turns_back_by_the_deadline() {
     let mut shop = Shop::closed();
-    let talkative = shop.harness.participant("talkative", Talkative);
+    let talkative = shop.harness.participant("talkative", answers(talk));
     let coordinator = shop.start().await;
     let saga = graph(json!([
         {"name": "talk", "participant": "talkative", "compensation": "hush"},
@@ -92,7 +79,7 @@ async fn an_output_that_is_too_long_is_unknown_and_turns_back_by_the_deadline() 
     let heard = shop.orders.received().pop().unwrap().call;
     assert_eq!(heard.payload.as_str().len(), Payload::LIMIT);
     let id = run(Payload::LIMIT + 1).await.unwrap();
-    assert!(matches!(reason(id), Reason::Deadline { .. }));
+    assert!(matches!(turned_back(id), Reason::Deadline { .. }));
     assert_eq!(talkative.count("hush"), 1, "it may have been done");
     assert_eq!(shop.orders.count("listen"), 1, "only the first time");
 }
@@ -154,7 +141,7 @@ async fn a_payload_that_outgrows_the_limit_turns_back_with_the_reason() {
     let saga = growing(json!({"compensation": "refund"}));
     let outcome = shop.coordinator().saga(saga).execute().await.unwrap();
     let id = outcome.id();
-    let reason = reason(outcome);
+    let reason = turned_back(outcome);
     assert!(matches!(&reason, Reason::Unresolved { step, .. } if step.as_str() == "charge"));
     assert!(reason.to_string().contains("longer than the limit, 65536 bytes"), "{reason}");
     assert_eq!(shop.orders.step(id, "take"), Some(StepStanding::Compensated));
@@ -217,17 +204,6 @@ async fn a_running_saga_keeps_its_own_definition() {
     }
 }
 
-/// Puts an entry of a saga into the log, as it never would have been written.
-fn append(shop: &Shop, last: u64, text: &str) -> TransactionId {
-    let mut open = shop.harness.log().open().unwrap();
-    let transaction = TransactionId::mint(last, Timestamp::default(), 0, open.identity);
-    let text = text.to_owned();
-    let labels = some_labels();
-    let entry = Entry { transaction, sequence: 0, text, key: None, labels, ended: None };
-    open.writer.append(open.head, &[entry]).unwrap();
-    transaction
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_saga_that_cannot_be_read_is_set_aside_and_the_others_go_on() {
     let mut shop = Shop::closed();
@@ -250,9 +226,10 @@ async fn a_saga_that_cannot_be_read_is_set_aside_and_the_others_go_on() {
     ];
     let corrupt: Vec<_> = (1..)
         .zip(corrupt)
-        .map(|(n, records)| append(&shop, n, &format!(r#"{{"v":1,"s":[{records}]}}"#)))
+        .map(|(n, records)| append(&shop, &[(n, &format!(r#"{{"v":1,"s":[{records}]}}"#))])[0])
         .collect();
-    let sound = append(&shop, 100, &format!(r#"{{"v":1,"s":[{}]}}"#, started(step)));
+    let sound = format!(r#"{{"v":1,"s":[{}]}}"#, started(step));
+    let sound = append(&shop, &[(100, &sound)])[0];
     let coordinator = shop.start().await;
     // It turned back by its deadline, and its step may have been done.
     let outcome = coordinator.outcome(sound, LONG).await.unwrap().unwrap();

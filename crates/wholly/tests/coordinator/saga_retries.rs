@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use tokio::time::{Instant, sleep};
 use wholly::Operation::{Action, Compensation};
 use wholly::test::{Act, StepStanding};
-use wholly::{
-    Answer, AnswerFuture, Backoff, Call, Endpoint, Graph, Operation, SagaOutcome, Settings,
-};
+use wholly::{Answer, Backoff, Graph, Operation, SagaOutcome, Settings};
 
+use super::answers::answers;
 use super::sagas::{graph, sell};
 use super::*;
 
@@ -53,23 +52,31 @@ async fn a_step_that_may_take_longer_than_others_is_waited_for() {
     assert_eq!(shop.payments.count("charge"), 1, "its answer was not waited for");
 }
 
-/// Is still at it whenever it is asked, and notes when that was.
-#[derive(Default)]
-struct StillAtIt {
-    asked: Mutex<Vec<(Operation, Instant)>>,
-    retry_after: Option<Duration>,
-}
+/// When a participant was asked that is always still at it.
+#[derive(Clone, Default)]
+struct Asked(Arc<Mutex<Vec<(Operation, Instant)>>>);
 
-impl StillAtIt {
-    fn note(&self, call: Call) -> std::future::Ready<Answer> {
-        self.asked.lock().unwrap().push((call.operation, Instant::now()));
-        std::future::ready(Answer::pending(self.retry_after))
+impl Asked {
+    /// Registers that participant.
+    async fn register(
+        coordinator: &Coordinator,
+        name: &str,
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let asked = Self::default();
+        let note = asked.clone();
+        let still_at_it = answers(move |call| {
+            note.0.lock().unwrap().push((call.operation, Instant::now()));
+            Answer::pending(retry_after)
+        });
+        coordinator.register(name, still_at_it, Default::default()).await.unwrap();
+        asked
     }
 
     /// The first pauses between the calls of an operation, once there are so many.
     async fn pauses(&self, operation: Operation, many: usize) -> Vec<Duration> {
         loop {
-            let asked = self.asked.lock().unwrap().clone();
+            let asked = self.0.lock().unwrap().clone();
             let of = |&(other, at): &(Operation, Instant)| (other == operation).then_some(at);
             let times: Vec<_> = asked.iter().filter_map(of).take(many + 1).collect();
             if times.len() > many {
@@ -77,12 +84,6 @@ impl StillAtIt {
             }
             sleep(Duration::from_millis(1)).await;
         }
-    }
-}
-
-impl Endpoint for StillAtIt {
-    fn call(&self, call: Call) -> AnswerFuture<'_> {
-        Box::pin(self.note(call))
     }
 }
 
@@ -104,8 +105,7 @@ async fn assert_pauses(more: &str, whole_millis: &[u64]) {
     let shop = Shop::open().await;
     let coordinator = shop.coordinator();
     // Asked directly: a scripted one's calls travel for a while, which would count.
-    let slow = Arc::new(StillAtIt::default());
-    coordinator.register("slow", slow.clone(), Default::default()).await.unwrap();
+    let slow = Asked::register(&coordinator, "slow", None).await;
     let id = coordinator.saga(one_step("slow", more)).submit().await.unwrap();
     assert_grow_like(&slow.pauses(Action, whole_millis.len()).await, whole_millis);
     coordinator.abort(id, "waited enough").await.unwrap();
@@ -128,8 +128,7 @@ async fn no_pause_is_under_the_floor() {
     assert_pauses(r#", "retry": {"first_millis": 1, "cap_millis": 1}"#, &[floor; 50]).await;
     // Nor is it where the participant asks for none.
     let shop = Shop::open().await;
-    let eager = Arc::new(StillAtIt { retry_after: Some(Duration::ZERO), ..Default::default() });
-    shop.coordinator().register("eager", eager.clone(), Default::default()).await.unwrap();
+    let eager = Asked::register(&shop.coordinator(), "eager", Some(Duration::ZERO)).await;
     shop.coordinator().saga(one_step("eager", "")).submit().await.unwrap();
     assert_grow_like(&eager.pauses(Action, 50).await, &[floor; 50]);
 }

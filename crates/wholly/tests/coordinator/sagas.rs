@@ -49,7 +49,7 @@ fn step(name: &str) -> StepName {
 }
 
 #[track_caller]
-fn turned_back(outcome: SagaOutcome) -> Reason {
+pub(super) fn turned_back(outcome: SagaOutcome) -> Reason {
     match outcome {
         SagaOutcome::Compensated(why) => why.reason,
         other => panic!("not compensated: {other:?}"),

@@ -5,18 +5,12 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 use wholly::log::listing::Filter;
-use wholly::{Answer, AnswerFuture, Call, Coordinator, Endpoint, Outcome, SqliteLog, State};
+use wholly::{Answer, Coordinator, Outcome, SqliteLog, State};
+
+use super::answers::answers;
 
 /// The time within which what does not hang has happened.
 const SOON: Duration = Duration::from_secs(20);
-
-struct Yes;
-
-impl Endpoint for Yes {
-    fn call(&self, _: Call) -> AnswerFuture<'_> {
-        Box::pin(std::future::ready(Answer::Done))
-    }
-}
 
 #[test]
 fn what_holds_every_blocking_thread_of_the_program_stalls_no_read_no_key_and_no_end() {
@@ -37,7 +31,8 @@ fn what_holds_every_blocking_thread_of_the_program_stalls_no_read_no_key_and_no_
     let directory = tempfile::tempdir().unwrap();
     let log = SqliteLog::at(directory.path().join("wholly.db")).create_if_missing();
     runtime.block_on(async {
-        let starting = Coordinator::builder(log).participant("orders", Yes).start();
+        let starting =
+            Coordinator::builder(log).participant("orders", answers(|_| Answer::Done)).start();
         let coordinator = timeout(SOON, starting).await.unwrap().unwrap();
         let order = async || {
             let transaction = coordinator.two_phase("order").key("ORD001");

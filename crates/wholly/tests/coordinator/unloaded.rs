@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use wholly::Operation::{Abort, Commit, Prepare};
+use wholly::Operation::Commit;
 use wholly::test::Act;
-use wholly::{State, Submission, SubmitError, TwoPhase};
+use wholly::{State, SubmitError};
 
+use super::overload::{hang, untouched};
 use super::*;
 
 /// About what one order takes.
@@ -18,18 +19,6 @@ async fn with_room_for(orders: usize) -> Shop {
     let _ = shop.harness.stand_in("shelf");
     shop.start().await;
     shop
-}
-
-/// Orders and the shelf, which answer.
-fn untouched(coordinator: &Coordinator) -> Submission<TwoPhase> {
-    let transaction = coordinator.two_phase("restock").branch("orders", &1).unwrap();
-    transaction.branch("shelf", &1).unwrap()
-}
-
-fn hang(participant: &Scripted) {
-    for operation in [Prepare, Abort] {
-        participant.always(operation, Act::Hang);
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use super::*;
 /// A call of a saga's step that has names of its own.
 fn own(operation: Operation, name: &str) -> Call {
     let operation_name = Some(OperationName::new(name).unwrap());
-    Call { branch: BranchName::new("hold-stock").unwrap(), operation_name, ..call(operation) }
+    Call { branch: "hold-stock".parse().unwrap(), operation_name, ..call(operation) }
 }
 
 /// What an action is taken to have said when the server replies with this.

@@ -21,7 +21,6 @@ use warnings::Warnings;
 use wholly::{
     Answer, Call, Endpoint, HttpParticipant, LogId, Operation, Payload, Timestamp, TransactionId,
 };
-use wholly_core::BranchName;
 
 /// What a server does with a request.
 enum Reply {
@@ -151,15 +150,10 @@ fn http(status: u16, headers: &str, body: &str) -> Vec<u8> {
 }
 
 fn call(operation: Operation) -> Call {
-    Call {
-        transaction: TransactionId::mint(0, Timestamp::from_millis(1), 7, LogId::from_bits(9)),
-        branch: BranchName::new("orders").unwrap(),
-        operation,
-        operation_name: None,
-        expires: operation.is_first_phase().then(|| Timestamp::from_millis(1234)),
-        payload: Payload::parse(r#"{"order_id":  "é"}"#).unwrap(),
-        trace: None,
-    }
+    let id = TransactionId::mint(0, Timestamp::from_millis(1), 7, LogId::from_bits(9));
+    let payload = Payload::parse(r#"{"order_id":  "é"}"#).unwrap();
+    let expires = operation.is_first_phase().then(|| Timestamp::from_millis(1234));
+    Call { expires, ..Call::new(id, "orders".parse().unwrap(), operation, payload) }
 }
 
 async fn ask(participant: &HttpParticipant, operation: Operation) -> Answer {

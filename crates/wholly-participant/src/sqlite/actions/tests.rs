@@ -170,15 +170,10 @@ fn call(
     expires: Option<Timestamp>,
     payload: Payload,
 ) -> Call {
-    Call {
-        transaction: TransactionId::mint(0, NOW, 7, LogId::from_bits(7)),
-        branch: BranchName::new(format!("line-{line}")).unwrap(),
-        operation,
-        operation_name: Some(OperationName::new(name).unwrap()),
-        expires,
-        payload,
-        trace: None,
-    }
+    let id = TransactionId::mint(0, NOW, 7, LogId::from_bits(7));
+    let branch = BranchName::new(format!("line-{line}")).unwrap();
+    let operation_name = Some(OperationName::new(name).unwrap());
+    Call { operation_name, expires, ..Call::new(id, branch, operation, payload) }
 }
 
 proptest! {

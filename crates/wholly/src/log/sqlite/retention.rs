@@ -36,52 +36,22 @@ const PIECE_BYTES: i64 = 1 << 20;
 /// So many entries are gone through for a piece, however few of them are ends.
 const PIECE_ENTRIES: usize = 512;
 
-impl SqliteWriter {
-    /// Deletes transactions that have ended, in the order of their ends.
-    pub(super) fn trim_piece(
-        &mut self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<usize, AppendError> {
-        if self.checking.load(SeqCst) {
-            return Ok(0);
-        }
-        let before = ends::millis(before);
-        overwrite_what_is_deleted(&self.file)?;
-        let file = self.file.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut meta = owned(&file, self.epoch)?;
-        let head = head(&file, &meta)?;
-        let indexed = index_ended(&file, &mut meta, &self.tail, before, head, self.chain)?;
-        let piece = Piece::after(&file, &meta, self.trimmed_to, before, limit)?;
-        for ordinal in &piece.ended {
-            if let Some(found) = whole(&file, &self.tail, *ordinal, &self.damage)? {
-                index::delete(&file, &mut meta, *ordinal)?;
-                meta.trimmed = meta.trimmed.max(*ordinal);
-                let last = found.rows.iter().map(|row| row.place).max();
-                meta.trimmed_place = last.map_or(meta.trimmed_place, |p| p.max(meta.trimmed_place));
-            }
-        }
-        if !piece.ended.is_empty() || indexed {
-            // The last batch may be among what was deleted, and with it the place that tells the
-            // head.
-            meta.head = head.0;
-            meta.write(&file)?;
-        }
-        file.commit()?;
-        self.is_told(head)?;
-        self.trimmed_to = piece.to;
-        self.kinds.forget();
-        self.piece_is_done(indexed, &piece);
-        Ok(piece.done())
-    }
+/// What a piece removes.
+#[derive(Clone, Copy)]
+pub(super) enum Removal<'a> {
+    /// Transactions, in the order of their ends.
+    Transactions,
+    /// Payloads of transactions, each once. `meta.payloads_to` is how far this has come.
+    Payloads(WithoutPayloads<'a>),
+}
 
-    /// Rewrites transactions that have ended, each once. `meta.payloads_to` is how far this has
-    /// come.
+impl SqliteWriter {
+    /// Deletes or rewrites transactions that have ended.
     pub(super) fn remove_piece(
         &mut self,
         before: Timestamp,
         limit: usize,
-        without: WithoutPayloads<'_>,
+        removal: Removal<'_>,
     ) -> Result<usize, AppendError> {
         if self.checking.load(SeqCst) {
             return Ok(0);
@@ -92,18 +62,37 @@ impl SqliteWriter {
         let mut meta = owned(&file, self.epoch)?;
         let head = head(&file, &meta)?;
         let indexed = index_ended(&file, &mut meta, &self.tail, before, head, self.chain)?;
-        let piece = Piece::after(&file, &meta, meta.payloads_to, before, limit)?;
+        let from = match removal {
+            Removal::Transactions => self.trimmed_to,
+            Removal::Payloads(_) => meta.payloads_to,
+        };
+        let piece = Piece::after(&file, &meta, from, before, limit)?;
         for ordinal in &piece.ended {
-            if let Some(found) = whole(&file, &self.tail, *ordinal, &self.damage)? {
-                rewrite(&file, &mut meta, found, without)?;
+            let Some(found) = whole(&file, &self.tail, *ordinal, &self.damage)? else { continue };
+            match removal {
+                Removal::Transactions => delete(&file, &mut meta, *ordinal, &found)?,
+                Removal::Payloads(without) => rewrite(&file, &mut meta, found, without)?,
             }
         }
-        if piece.to > meta.payloads_to || indexed {
-            meta.payloads_to = piece.to.max(meta.payloads_to);
+        let changes = match removal {
+            Removal::Transactions => !piece.ended.is_empty(),
+            Removal::Payloads(_) => piece.to > from,
+        };
+        if changes || indexed {
+            match removal {
+                // The last batch may be among what was deleted, and with it the place that tells
+                // the head.
+                Removal::Transactions => meta.head = head.0,
+                Removal::Payloads(_) => meta.payloads_to = piece.to.max(from),
+            }
             meta.write(&file)?;
         }
         file.commit()?;
         self.is_told(head)?;
+        if let Removal::Transactions = removal {
+            self.trimmed_to = piece.to;
+            self.kinds.forget();
+        }
         self.piece_is_done(indexed, &piece);
         Ok(piece.done())
     }
@@ -221,6 +210,19 @@ fn whole(
         Ok(found) => Ok(found),
         Err(error) => Err(AppendError::Storage { why: error.to_string() }),
     }
+}
+
+fn delete(
+    file: &Transaction<'_>,
+    meta: &mut Meta,
+    ordinal: i64,
+    found: &Found,
+) -> rusqlite::Result<()> {
+    index::delete(file, meta, ordinal)?;
+    meta.trimmed = meta.trimmed.max(ordinal);
+    let last = found.rows.iter().map(|row| row.place).max();
+    meta.trimmed_place = last.map_or(meta.trimmed_place, |p| p.max(meta.trimmed_place));
+    Ok(())
 }
 
 fn rewrite(

@@ -17,6 +17,7 @@ use super::labels::Kinds;
 use super::meta::{Meta, MetaError};
 use super::pack::packed;
 use super::probe::{Bug, planted, reached};
+use super::retention::Removal;
 use super::side::Side;
 use super::tail::{Noted, Shared, place, position};
 use super::{ends, id, index};
@@ -58,7 +59,9 @@ impl LogWriter for SqliteWriter {
     }
 
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError> {
-        self.unless_failed(Position::default(), |writer| writer.trim_piece(before, limit))
+        self.unless_failed(Position::default(), |writer| {
+            writer.remove_piece(before, limit, Removal::Transactions)
+        })
     }
 
     fn remove_payloads(
@@ -68,7 +71,7 @@ impl LogWriter for SqliteWriter {
         without: WithoutPayloads<'_>,
     ) -> Result<usize, AppendError> {
         self.unless_failed(Position::default(), |writer| {
-            writer.remove_piece(before, limit, without)
+            writer.remove_piece(before, limit, Removal::Payloads(without))
         })
     }
 

@@ -65,20 +65,14 @@ impl Addresses {
 
 #[cfg(test)]
 mod tests {
-    use wholly_core::{BranchName, LogId, Payload, Timestamp, TransactionId};
+    use wholly_core::{LogId, Payload, Timestamp, TransactionId};
 
     use super::*;
 
     fn call(operation_name: Option<&str>, operation: Operation) -> Call {
-        Call {
-            transaction: TransactionId::mint(0, Timestamp::default(), 0, LogId::from_bits(1)),
-            branch: BranchName::new("reserve").unwrap(),
-            operation,
-            operation_name: operation_name.map(|name| OperationName::new(name).unwrap()),
-            expires: None,
-            payload: Payload::null(),
-            trace: None,
-        }
+        let id = TransactionId::mint(0, Timestamp::default(), 0, LogId::from_bits(1));
+        let call = Call::new(id, "reserve".parse().unwrap(), operation, Payload::null());
+        Call { operation_name: operation_name.map(|name| name.parse().unwrap()), ..call }
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use hyper_rustls::ConfigBuilderExt;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
@@ -15,15 +14,8 @@ pub(super) fn config(
     authority: Option<&[u8]>,
     identity: Option<(&[u8], &[u8])>,
 ) -> Result<Arc<ClientConfig>, InvalidCredentials> {
-    // The provider is named here and installed nowhere: a library leaves globals alone.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(unusable("TLS"))?;
-    let builder = match authority {
-        None => builder.with_webpki_roots(),
-        Some(pem) => builder.with_root_certificates(roots(pem)?),
-    };
+    let roots = authority.map(roots).transpose()?;
+    let builder = wholly_dns::https::tls(roots).map_err(unusable("TLS"))?;
     let config = match identity {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => {

@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Semaphore, mpsc};
-use wholly_core::{BranchName, LogId, Payload, Timestamp, TransactionId};
+use wholly_core::{LogId, Payload, Timestamp, TransactionId};
 
 use super::super::throttle::LONGEST_PAUSE;
 use super::super::{Call, Operation};
@@ -33,6 +33,12 @@ impl Scripted {
             most_first_phase: zero(),
             seen: zero(),
         }))
+    }
+
+    // Not an `async fn`: what panics here does so before there is a future.
+    fn begin(&self, call: Call) -> impl Future<Output = Answer> + Send + use<'_> {
+        assert_ne!(call.payload.as_str(), r#""panic at once""#, "at once");
+        self.act(call)
     }
 
     async fn act(&self, call: Call) -> Answer {
@@ -73,9 +79,7 @@ impl Scripted {
 
 impl Endpoint for Scripted {
     fn call(&self, call: Call) -> AnswerFuture<'_> {
-        // What panics here does so before there is a future.
-        assert_ne!(call.payload.as_str(), r#""panic at once""#, "at once");
-        Box::pin(self.act(call))
+        Box::pin(self.begin(call))
     }
 }
 
@@ -85,19 +89,10 @@ const BRANCH: u16 = 3;
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn attempt(number: u64, operation: Operation, payload: &str) -> Attempt {
-    Attempt {
-        call: Call {
-            transaction: TransactionId::mint(number, Timestamp::default(), 0, LogId::from_bits(1)),
-            branch: BranchName::new("orders").unwrap(),
-            operation,
-            operation_name: None,
-            expires: None,
-            payload: Payload::of(payload).unwrap(),
-            trace: None,
-        },
-        branch: BRANCH,
-        timeout: TIMEOUT,
-    }
+    let id = TransactionId::mint(number, Timestamp::default(), 0, LogId::from_bits(1));
+    let payload = Payload::of(payload).unwrap();
+    let call = Call::new(id, "orders".parse().unwrap(), operation, payload);
+    Attempt { call, branch: BRANCH, timeout: TIMEOUT }
 }
 
 fn attempts(count: u64, operation: Operation, payload: &str) -> Vec<Attempt> {

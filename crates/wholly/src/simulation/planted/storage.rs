@@ -66,15 +66,8 @@ impl World {
     fn abort_damaged(&mut self, id: TransactionId) {
         for branch in self.branches_of_damaged(id) {
             let who = self.called(branch.participant().as_str());
-            let call = Call {
-                transaction: id,
-                branch: BranchName::from(branch.participant()),
-                operation: Operation::Abort,
-                operation_name: None,
-                expires: None,
-                payload: Payload::null(),
-                trace: None,
-            };
+            let name = BranchName::from(branch.participant());
+            let call = Call::new(id, name, Operation::Abort, Payload::null());
             self.leave(who, call, None, 1_000);
         }
     }

@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use wholly_core::wire::{Answer, Call, Operation};
-use wholly_core::{BranchName, LogId, Payload, Timestamp, TransactionId};
+use wholly_core::{LogId, Payload, Timestamp, TransactionId};
 use wholly_dns::Names;
 
 use super::super::{BaseUrl, CONNECT_TIMEOUT, HttpParticipant};
@@ -103,15 +103,8 @@ fn participant(
 }
 
 async fn prepare(participant: &HttpParticipant) -> Answer {
-    let call = Call {
-        transaction: TransactionId::mint(0, Timestamp::default(), 0, LogId::from_bits(1)),
-        branch: BranchName::new("shop").unwrap(),
-        operation: Operation::Prepare,
-        operation_name: None,
-        expires: None,
-        payload: Payload::null(),
-        trace: None,
-    };
+    let id = TransactionId::mint(0, Timestamp::default(), 0, LogId::from_bits(1));
+    let call = Call::new(id, "shop".parse().unwrap(), Operation::Prepare, Payload::null());
     tokio::time::timeout(SOON, participant.call(call)).await.unwrap()
 }
 
