@@ -42,8 +42,9 @@ fn nothing_is_violated_and_much_is_killed() {
 fn torture(arguments: &[&str]) -> (Output, Value) {
     let temporary = tempdir().unwrap();
     let output = lab()
-        .args(["torture", "--json"])
+        .arg("torture")
         .args(arguments)
+        .arg("--json")
         .env("TMPDIR", temporary.path())
         .output()
         .unwrap();

@@ -18,7 +18,7 @@
 //! | [`shape`] | the sagas that are run |
 //! | `log_alone`, [`bare_calls`] | the ceilings |
 //! | [`participants`], [`bare_participant`] | a participant in process, and a process that answers the calls over HTTP |
-//! | [`report`] | figures, and the table of them |
+//! | [`mod@report`] | figures, and the table of them |
 
 pub mod bare_calls;
 pub mod bare_participant;
@@ -95,7 +95,7 @@ pub fn report<T: Serialize + Display>(
     reported(json, work).map(drop)
 }
 
-/// Runs a workload as [`report`] does; the report, after it was printed.
+/// Runs a workload as [`report()`] does; the report, after it was printed.
 ///
 /// # Errors
 /// When it could not be measured.

@@ -97,7 +97,7 @@ async fn refused(
         let Ok(status) = shop.fleet.read::<Status>(&url).await else { return Ok(None) };
         let feed = status.feeds.into_iter().find(|feed| feed.source == source.as_str());
         let error = feed.and_then(|feed| feed.error);
-        Ok(error.filter(|error| error.contains("set a cursor")).map(drop))
+        Ok(error.filter(|error| error.contains("set another cursor")).map(drop))
     })
     .await
 }
