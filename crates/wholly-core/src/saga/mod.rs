@@ -95,7 +95,7 @@
 //! INVARIANT: a saga is settled when every step is done, or when it turned back and every step is
 //! over; and then nothing follows.
 //!
-//! [`Transaction::apply`] asserts them: a record that breaks one is a
+//! [`apply`](crate::Protocol::apply) asserts them: a record that breaks one is a
 //! [`BrokenInvariant`](crate::BrokenInvariant), and its saga is quarantined.
 
 mod apply;

@@ -1,10 +1,10 @@
 //! Two-phase commit with presumed abort: this page is its specification.
 //!
-//! A [`Transaction`] is a value. [`step`](Transaction::step) turns an input into [records](Record)
-//! and folds them in; [`effects`](Transaction::effects) says what is outstanding, from the value
+//! A [`Transaction`] is a value. [`step`](crate::Protocol::step) turns an input into [records](Record)
+//! and folds them in; [`effects`](crate::Protocol::effects) says what is outstanding, from the value
 //! alone. Nothing here knows a clock, a network or a disk, so the same code runs in production, in
 //! the model checker and in the simulation, and recovery is nothing but
-//! [`apply`](Transaction::apply) over the records that were kept.
+//! [`apply`](crate::Protocol::apply) over the records that were kept.
 //!
 //! The protocol is Gray's (*Notes on Data Base Operating Systems*, 1978) with the presumed abort
 //! and the read-only vote of Mohan, Lindsay and Obermarck (*Transaction Management in the R\*
@@ -101,7 +101,7 @@
 //! INVARIANT: a no or read-only vote ends its branch only where no attempt was lost before it.
 //! INVARIANT: a transaction is settled only when every branch is over, and then nothing follows.
 //!
-//! [`Transaction::apply`] asserts them: a record that breaks one is a
+//! [`apply`](crate::Protocol::apply) asserts them: a record that breaks one is a
 //! [`BrokenInvariant`](crate::BrokenInvariant), and its transaction is quarantined.
 
 mod apply;
