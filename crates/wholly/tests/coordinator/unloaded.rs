@@ -36,7 +36,7 @@ async fn what_has_no_room_is_refused_for_who_hangs_and_for_all() {
     let large = coordinator.two_phase("large").branch("shelf", &"x".repeat(60_000)).unwrap();
     let refused = large.submit().await.unwrap_err();
     assert!(matches!(refused, SubmitError::OutOfRoom { .. }), "{refused:?}");
-    assert!(refused.to_string().contains("the limit is 20600"), "{refused}");
+    assert!(refused.to_string().contains("of at most 20600"), "{refused}");
 }
 
 #[tokio::test(start_paused = true)]
