@@ -118,7 +118,7 @@ use std::sync::Arc;
 use crate::protocol::BranchIndex;
 use crate::{LogId, Name, PartState, ParticipantName, Payload, State, Timestamp, TraceContext};
 
-/// A transaction in two phases: what its records amount to.
+/// A transaction in two phases: the value of its records.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Transaction {
     name: Name,
@@ -131,7 +131,7 @@ pub struct Transaction {
     branches: Vec<Branch>,
 }
 
-/// How far a transaction has come.
+/// A transaction's progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     /// Votes are being asked for.
@@ -155,7 +155,7 @@ pub struct Branch {
     stuck: Option<String>,
 }
 
-/// How far a branch has come.
+/// A branch's progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Progress {
     Working,
@@ -193,7 +193,7 @@ impl Transaction {
         }
     }
 
-    /// Whether its only participant decides.
+    /// True if its only participant decides.
     pub fn is_one_phase(&self) -> bool {
         self.one_phase
     }
@@ -230,7 +230,7 @@ impl Transaction {
         &self.branches
     }
 
-    /// A branch's state. A read-only branch shows as prepared until the decision, and as decided after it.
+    /// A branch's state. A read-only branch shows as prepared, and then as the decision.
     pub fn branch_state(&self, branch: &Branch) -> PartState {
         let decided = |decision| match decision {
             Decision::Committed => PartState::Committed,
@@ -259,22 +259,22 @@ impl Transaction {
 }
 
 impl Branch {
-    /// Whose part it is; the branch bears the participant's name.
+    /// The participant; the branch bears its name.
     pub fn participant(&self) -> &ParticipantName {
         &self.participant
     }
 
-    /// What the participant is given with each operation.
+    /// The payload of each operation.
     pub fn payload(&self) -> &Payload {
         &self.payload
     }
 
-    /// Why it needs an operator, if it does.
+    /// The reason why it needs an operator, if it does.
     pub fn stuck(&self) -> Option<&str> {
         self.stuck.as_deref()
     }
 
-    /// Whether nothing more will be asked of it, and nobody is waited for.
+    /// True if nothing more will be asked of it, and nobody is waited for.
     pub fn is_over(&self) -> bool {
         match self.progress {
             Progress::Working | Progress::Prepared | Progress::Heuristic => false,
@@ -283,7 +283,7 @@ impl Branch {
         }
     }
 
-    /// Whether it may be committed: it voted yes or read-only.
+    /// True if it may be committed: it voted yes or read-only.
     fn agrees(&self) -> bool {
         matches!(self.progress, Progress::Prepared | Progress::ReadOnly)
     }

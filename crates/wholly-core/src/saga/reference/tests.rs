@@ -8,7 +8,7 @@ fn payload(text: &str) -> Payload {
     Payload::parse(text).unwrap()
 }
 
-/// What the last of three steps is given by `template`: the first had the output `first`, the
+/// The payload that `template` gives the last of three steps: the first had the output `first`, the
 /// second none.
 fn filled(template: Option<&str>, input: &str, first: &str) -> Result<Payload, Unresolved> {
     let template = template.map(|text| format!(r#","payload":{text}"#)).unwrap_or_default();
