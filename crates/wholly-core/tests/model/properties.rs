@@ -1,4 +1,4 @@
-//! What must always hold, and what must be seen to happen.
+//! The properties that always hold, and the sights that must be reachable.
 
 use stateright::Property;
 use wholly_core::BranchIndex;
@@ -53,7 +53,7 @@ pub fn laws() -> Vec<Property<Scenario>> {
     ]
 }
 
-/// What must be reachable where a scenario says so.
+/// The sights that must be reachable where a scenario says so.
 pub fn sights() -> Vec<Property<Scenario>> {
     vec![
         Law::sometimes("commits", |_, world| {
@@ -143,7 +143,7 @@ pub fn sights() -> Vec<Property<Scenario>> {
 }
 
 impl World {
-    /// Whether a heuristic was recorded for the branch and nobody has resolved it.
+    /// True if a heuristic was recorded for the branch and nobody has resolved it.
     pub fn waits_for_a_person(&self, branch: BranchIndex) -> bool {
         let found = &self.live.branches()[usize::from(branch)];
         let asked = self.live.effects().any(|effect| effect.branch == branch);
