@@ -32,8 +32,7 @@ pub enum Bug {
     LostAttemptForgotten,
     /// An operation unanswered in an earlier incarnation is not told to the core.
     RestartNotTold,
-    /// Of those unanswered in an earlier incarnation, only one that has its turn is told to the
-    /// core.
+    /// Of those unanswered in an earlier incarnation, only those with a turn are told to the core.
     RestartTellsNothingAhead,
     /// An unanswered action is taken for a refusal.
     TimeOutIsNo,

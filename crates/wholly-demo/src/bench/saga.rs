@@ -33,7 +33,7 @@ pub struct Saga {
     /// Of how many in a hundred the last step is refused, so that the others are compensated.
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     failures: u8,
-    /// Where the participants are. The steps take turns among them.
+    /// The place of the participants. The steps take turns among them.
     #[arg(long, value_enum, default_value_t = Transport::InProcess)]
     transport: Transport,
     /// In process: typed steps in code instead of participants.

@@ -1,4 +1,4 @@
-//! What each service reacts to, and whom it follows for it: the same whatever database it lives in.
+//! The reactions of each service and the feeds that it follows, the same for every database.
 
 use wholly_events::Choreography;
 use wholly_events::choreography::IntoHandler;
