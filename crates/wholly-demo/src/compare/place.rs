@@ -172,7 +172,7 @@ impl Client {
     }
 }
 
-/// What the shop without a coordinator is sent, of an order for which a reader asks.
+/// The request to the shop without a coordinator, for an order that a reader asks for.
 fn watched(order: &Order) -> Value {
     let mut body = order.input();
     body["is_watched"] = json!(true);

@@ -25,7 +25,7 @@ use crate::shop::standing::Told;
 /// Read orders from the three services, until the standard input ends.
 #[derive(Args, Debug)]
 pub struct Reader {
-    /// Where order, payment and inventory listen, on 127.0.0.1.
+    /// The ports of order, payment and inventory, on 127.0.0.1.
     #[arg(long, value_delimiter = ',', required = true)]
     ports: Vec<u16>,
 }
@@ -97,7 +97,7 @@ impl Reader {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
                 listening.obey(&line);
             }
-            // Whoever started it is gone.
+            // Its parent process is gone.
             std::process::exit(0)
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -144,7 +144,7 @@ impl Shared {
         }
     }
 
-    /// Counts what came of a try, and tells what was halfway.
+    /// Counts the outcome of a try, and reports an order that was halfway.
     fn count(&self, manner: Manner, order: &str, outcome: &Outcome) {
         let mut totals = lock(&self.totals);
         let reads = match manner {

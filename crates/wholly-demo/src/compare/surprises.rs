@@ -1,5 +1,5 @@
-//! What the figures say that the table of the lesson does not: plain sentences, each only where its
-//! figures are so.
+//! The findings that the table of the lesson lacks: plain sentences, each only where its figures
+//! are so.
 
 use super::document::Compared;
 use super::regime::Regime;
