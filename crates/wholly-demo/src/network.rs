@@ -43,9 +43,9 @@ pub enum Weather {
 /// The direction in which a connection carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From who asks.
+    /// From the client.
     Requests,
-    /// To who asked.
+    /// To the client.
     Answers,
 }
 
@@ -220,7 +220,7 @@ impl Way {
             };
             if read == 0 {
                 if state.borrow().times_late > began {
-                    // What was held back is not cut off by the end that comes after it.
+                    // Bytes held back are not cut off by the end that comes after them.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 return to.shutdown().await;

@@ -30,7 +30,7 @@ use crate::shop::{ServiceKind, Stock, router};
 pub struct Service {
     /// order, payment or inventory.
     kind: ServiceKind,
-    /// Where it listens, on 127.0.0.1.
+    /// Its port, on 127.0.0.1.
     #[arg(long)]
     port: u16,
     /// Its database.
@@ -198,7 +198,7 @@ async fn tell(operation: &str, response: Response) -> Response {
 
 /// Prints a line for who started this process.
 pub(crate) fn say(line: &str) {
-    // Who does not listen any more does not keep the service from its work.
+    // A reader that is gone does not keep the service from its work.
     let _ = wholly_terminal::write_line(line);
 }
 

@@ -18,14 +18,14 @@ use super::{Shop, held, now_millis};
 #[derive(Clone)]
 pub(super) struct Order;
 
-/// What the client asks: the id may be missing, and is asked for.
+/// The client's request: the id may be missing, and is asked for.
 #[derive(Deserialize)]
 pub(super) struct Asked {
     order_id: Option<String>,
     item: Option<String>,
 }
 
-/// What is prepared: an order that has an id.
+/// The prepared order, which has an id.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Accepted {
     order_id: String,

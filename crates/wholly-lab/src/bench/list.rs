@@ -161,7 +161,7 @@ fn all(reader: &dyn LogReader, mut query: Query, mut page: Page) -> Result<usize
 /// Has the system forget what it holds of a file in memory.
 #[cfg(target_os = "linux")]
 fn forget(file: &File) -> std::io::Result<()> {
-    // What is not on the disk yet cannot be forgotten.
+    // Pages that are not on the disk yet cannot be forgotten.
     file.sync_all()?;
     Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
 }

@@ -80,7 +80,7 @@ impl Bench {
             Workload::Listeners(work) => report(work.common.output.json, work.run(wholly)),
             Workload::Overload(work) => {
                 let json = work.common.output.json;
-                // What was measured is shown even where a promise is not kept.
+                // The figures are shown even where a promise is not kept.
                 reported(json, work.run(wholly)).and_then(|overload| overload.verdict())
             }
             Workload::Participant(answering) => bare_participant::serve(&answering),
