@@ -31,7 +31,7 @@ use wholly_demo::random::{Random, fresh_seed};
 pub struct KillAt {
     /// Before, during or after.
     pub when: When,
-    /// What.
+    /// The event.
     pub what: What,
     /// The one of these.
     pub which: Which,
@@ -191,7 +191,7 @@ impl Killer {
     }
 
     fn end(&self, here: Option<When>, begun: Instant) {
-        // Where the random moment has not come yet it was as late as it can be: nobody is told.
+        // If the random moment has not come yet it was as late as it can be: nobody is told.
         if here.is_some() {
             kill();
         }

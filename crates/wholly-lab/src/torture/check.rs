@@ -125,7 +125,7 @@ fn due(ledger: &Ledger, transactions: &[Transaction], books: &Books) -> Books {
     let mut due = Books::after(&ledger.opening, done);
     for saga in transactions.iter().filter(|transaction| transaction.state == "compensated") {
         let Some(order) = of_order(saga) else { continue };
-        // Where nobody knows whether the first step was done, there may have been no order to cancel.
+        // If nobody knows that the first step was done, there may have been no order to cancel.
         if was_created(saga) || books.orders.contains_key(&order.id) {
             due = due.and_cancelled(order);
         }
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn of_a_saga_whose_first_step_nobody_knows_of_an_order_may_be_left_or_none() {
         let (ledger, mut transactions, mut books) = sound();
-        // What came after it may have been asked before a restart, and is taken back.
+        // A later step may have been asked before a restart, and is taken back.
         transactions[3].steps =
             ["compensated", "compensated", "pending", "pending"].map(step).into();
         transactions[3].history = [json!({"lost": 0}), json!({"refused": [0, "no"]})]

@@ -152,7 +152,7 @@ impl Report {
     }
 
     fn finish(&self) -> ExitCode {
-        // Where nobody reads any more the exit code still tells.
+        // If nobody reads any more the exit code still tells.
         let _ = match self.json {
             true => write_json_pretty(self),
             false => write_line(self.summary()),

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use wholly_demo::bench::report::{latency, memory};
 
-/// What the way to the server and its last calls may take past the deadline, by which a transaction
-/// is decided.
+/// The time past the deadline, by which a transaction is decided, that the way to the server and
+/// its last calls may take.
 const ALLOWANCE_MILLIS: u32 = 250;
 /// The memory that a server may gain whatever it does: the caches of its log, its threads' heaps.
 const FIXED_BYTES: u64 = 32 << 20;
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn what_is_just_within_every_bound_is_kept() {
         assert_eq!(as_promised().broken(), Vec::<String>::new());
-        // Where the system does not tell, nothing is said of it.
+        // If the system does not tell, nothing is said of it.
         let unknown = Served { most_bytes: None, most_bytes_allowed: None, ..as_promised() };
         assert_eq!(unknown.broken(), Vec::<String>::new());
     }

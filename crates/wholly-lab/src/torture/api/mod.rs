@@ -221,7 +221,7 @@ impl Disturbed {
                 ready => ready?,
             }
         }
-        // What the network holds back comes after what those who were killed say again.
+        // The calls that the network holds back come after those that the killed repeat.
         for role in &self.ways {
             fleet.set_weather(*role, &Weather::Fair);
         }

@@ -1,4 +1,4 @@
-//! The properties that hold when all has drained, whatever was done to the services meanwhile.
+//! The properties that hold when all has drained, whatever faults the services had meanwhile.
 //!
 //! - every order is confirmed or cancelled as its clients were told, and as it had to end where that
 //!   is certain;

@@ -43,7 +43,7 @@ impl Round {
         let put_back = (random.below(5) == 0).then(|| service(random));
         let count = 30 + random.below(70);
         let orders = (0..count).map(|nth| {
-            // What is put back and done again must not depend on who comes first: see `restore`.
+            // An order put back and done again must not depend on who comes first: see `restore`.
             order(format!("{number}-{nth}"), put_back.is_none(), random)
         });
         Self {
