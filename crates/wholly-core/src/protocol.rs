@@ -89,13 +89,13 @@ pub trait Protocol: Clone {
         reason: &str,
     ) -> Result<Vec<Self::Record>, Self::ResolveError>;
 
-    /// Takes an operator's word that what came with a restored copy goes on under this identity.
+    /// Takes an operator's word that a restored transaction goes on under this identity.
     ///
     /// # Errors
     /// When a law forbids it.
     fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Self::Record>, BrokenInvariant>;
 
-    /// The answer to a participant in doubt that asks what was decided.
+    /// The answer to a participant in doubt that asks for the decision.
     fn inquiry(&self) -> Inquiry;
 
     /// The identity of the restored copy under which an operator let it go on last.
@@ -171,7 +171,7 @@ pub enum Inquiry {
     NeverInDoubt,
 }
 
-/// A record of one pattern: what is kept of a transaction.
+/// A record of one pattern: a fact that is kept of a transaction.
 pub trait ProtocolRecord: Sized {
     /// The transaction that the records fold to.
     type Transaction: Protocol<Record = Self>;

@@ -131,7 +131,7 @@ impl Transaction {
             else Err(ResolveError::WrongPattern))
     }
 
-    /// Takes an operator's word that what came with a restored copy goes on under this identity.
+    /// Takes an operator's word that a restored transaction goes on under this identity.
     ///
     /// # Errors
     /// When a law forbids it.
@@ -139,7 +139,7 @@ impl Transaction {
         of_each!(Self, self, own => own.release(log, reason).map(any))
     }
 
-    /// The answer to a participant in doubt that asks what was decided.
+    /// The answer to a participant in doubt that asks for the decision.
     pub fn inquiry(&self) -> Inquiry {
         of_each!(Self, self, own => own.inquiry())
     }

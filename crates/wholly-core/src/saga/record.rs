@@ -1,4 +1,4 @@
-//! The records: what is kept of a saga, and all that is kept.
+//! The records: all that is kept of a saga.
 
 use std::fmt;
 use std::sync::Arc;

@@ -41,7 +41,7 @@ pub const NONE: Faults = Faults {
 /// pattern alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<Says, Own> {
-    /// The coordinator asks a branch or step what is outstanding.
+    /// The coordinator asks a branch or step for its outstanding operation.
     Send(BranchIndex),
     /// The call arrives.
     Deliver(BranchIndex, Says),
@@ -62,7 +62,7 @@ pub enum Action<Says, Own> {
     Deadline,
     /// The client takes the transaction back.
     Cancel,
-    /// The coordinator crashes, keeps so much of what was not synced, and restarts.
+    /// The coordinator crashes, keeps so much of the unsynced records, and restarts.
     Crash {
         kept: usize,
     },

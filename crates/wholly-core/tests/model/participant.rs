@@ -46,7 +46,7 @@ pub struct Participant {
     pub agreed: bool,
     /// It has said that it changed nothing. Not part of it: kept for the properties.
     pub read_only: bool,
-    /// It was told to commit what it does not hold. Not part of it: kept for the properties.
+    /// It was told to commit without holding it. Not part of it: kept for the properties.
     pub misled: bool,
 }
 

@@ -177,7 +177,7 @@ impl World {
             })
     }
 
-    /// Every participant has done what was decided, but for what an operator has resolved.
+    /// Every participant has done as decided, but for branches that an operator has resolved.
     fn is_done(&self) -> bool {
         let decided = self.live.decision();
         self.participants.iter().all(|participant| match participant.holds {
