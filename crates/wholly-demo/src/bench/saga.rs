@@ -112,7 +112,7 @@ impl Saga {
         under_load::run(path, &self.load, with_participants, sagas).await
     }
 
-    /// `alone` is what the log alone did, where that was measured.
+    /// `alone` is the figures of the log alone, where that was measured.
     fn comparison(
         &self,
         subject: Vec<Figures>,

@@ -1,7 +1,7 @@
 //! The subject of a measurement: a coordinator under load, on a SQLite log that tells what it wrote,
 //! and keeps a sample of the batches that it was given.
 //!
-//! The coordinator owns its log's writer, so what the writer knows is passed on after every append.
+//! The coordinator owns its log's writer, so the writer's counts are passed on after every append.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -53,7 +53,7 @@ struct Seen {
     sample: Mutex<Vec<Vec<Entry>>>,
 }
 
-/// The log at this path, which is created if it is missing, and what is seen of it.
+/// The log at this path, which is created if it is missing, and its observed counts.
 fn observed(path: &Path) -> (impl Log, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let seeing = seen.clone();

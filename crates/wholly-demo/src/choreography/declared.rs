@@ -53,7 +53,7 @@ pub(super) fn payment<S: Store, A, B>(
     }
 }
 
-/// Ends an order by what the other services say.
+/// Ends an order by the events of the other services.
 pub(super) fn order<S: Store, A, B, C>(
     flow: Flow,
     confirm: impl IntoHandler<S, A>,

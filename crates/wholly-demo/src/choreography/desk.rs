@@ -1,4 +1,4 @@
-//! The desk, which takes orders from clients and tells those who wait how they ended.
+//! The desk, which takes orders from clients and tells the waiting ones how they ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

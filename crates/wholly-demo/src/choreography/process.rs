@@ -72,7 +72,7 @@ impl Default for Staging {
 pub enum Wrong {
     /// The order service creates an order in one transaction, and says so in the next.
     PublishesApart,
-    /// The inventory does not remember across a restart what it has dealt with, and reads it again.
+    /// The inventory does not remember its handled events across a restart, and reads them again.
     ForgetsInbox,
 }
 
