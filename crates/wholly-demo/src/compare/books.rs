@@ -49,7 +49,7 @@ pub(super) struct Refusal {
 }
 
 impl Books {
-    /// Reads what the databases have of these orders.
+    /// Reads the rows of these orders in the databases.
     pub(super) fn read<'a>(
         fleet: &Fleet,
         orders: impl Iterator<Item = &'a str>,

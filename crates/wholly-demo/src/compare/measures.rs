@@ -33,12 +33,12 @@ pub(super) struct Counts {
     pub(super) accepted: usize,
     pub(super) finished: usize,
     pub(super) confirmed: usize,
-    /// Taken back, for whatever reason.
+    /// Taken back, for any reason.
     pub(super) cancelled: usize,
     pub(super) lost_by_deadline: usize,
     /// Taken back because the coordinator was killed before it had decided.
     pub(super) lost_by_restart: usize,
-    /// Given up without knowing what was done.
+    /// Given up without knowing the effect.
     pub(super) given_up: usize,
     pub(super) refused_for_stock_that_came_back: usize,
 }

@@ -78,7 +78,7 @@ pub(super) struct Totals {
 pub(super) struct Reads {
     pub(super) reads: u64,
     pub(super) intermediate: u64,
-    /// Tries in which a service did not answer whose answer was needed.
+    /// Tries in which a needed answer of a service did not come.
     pub(super) unanswered: u64,
     /// Tries that were given up, because something was held or changed.
     pub(super) given_up: u64,

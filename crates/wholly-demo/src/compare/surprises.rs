@@ -5,7 +5,7 @@ use super::document::Compared;
 use super::regime::Regime;
 use super::table::time;
 
-/// The sentences that hold of what was measured so far.
+/// The sentences that hold of the figures so far.
 pub(super) fn of(regimes: &[Compared]) -> Vec<String> {
     let find = |regime| regimes.iter().find(|one| one.regime == regime);
     let alone = [
