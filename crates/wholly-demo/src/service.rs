@@ -1,4 +1,4 @@
-//! One of the shop's services as a process: what the hidden command `wholly shop-service` runs.
+//! One of the shop's services as a process: the hidden command `wholly shop-service`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -196,13 +196,13 @@ async fn tell(operation: &str, response: Response) -> Response {
     Response::from_parts(head, Body::from(body))
 }
 
-/// Prints a line for who started this process.
+/// Prints a line for the parent process.
 pub(crate) fn say(line: &str) {
     // A reader that is gone does not keep the service from its work.
     let _ = wholly_terminal::write_line(line);
 }
 
-/// Prints a line of JSON for who started this process.
+/// Prints a line of JSON for the parent process.
 pub(crate) fn say_json<T: Serialize>(said: &T) {
     let _ = wholly_terminal::write_json(said);
 }

@@ -64,7 +64,7 @@ pub(crate) struct Charge {
 /// The reason of a refusal that came of the order's deadline.
 pub(crate) const EXPIRED: &str = "the order's deadline has passed";
 
-/// Why nothing is charged, whatever was paid before.
+/// The reason that nothing is charged, whatever was paid before.
 pub(crate) fn refusal(asked: &Charge) -> Option<String> {
     match asked {
         Charge { simulate_payment_failure: true, .. } => Some("Payment declined".to_owned()),
