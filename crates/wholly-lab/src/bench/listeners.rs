@@ -1,4 +1,4 @@
-//! The cost of many who listen: the server's memory, and its work for others meanwhile.
+//! The cost of many listeners: the server's memory, and its work for others meanwhile.
 
 use std::fmt;
 use std::path::Path;
@@ -59,7 +59,7 @@ impl Listeners {
         let directory = common.directory()?;
         let names = common.names();
         let participants = BareParticipant::start_all(&names, directory.path()).await?;
-        // Long pauses, so that what is not answered stands still.
+        // Long pauses, so that an unanswered transaction stands still.
         let text = format!(
             "[settings]\nbackoff_first = '10m'\nbackoff_cap = '10m'\n\
              [participants.silent]\nurl = 'http://127.0.0.1:9'\n{}",
