@@ -1,5 +1,5 @@
-//! A process that kills itself at an exact point, by a real SIGKILL: what it had not made durable
-//! by then is lost, what it had not sent is not sent.
+//! A process that kills itself at an exact point, by a real SIGKILL: work not durable by then is
+//! lost, messages not sent are not sent.
 //!
 //! A point is written `WHEN-WHAT:WHICH`: `before`, `during` or `after`; an `append` to the log or
 //! a `call` (of a participant by the coordinator, or of a service); the how-manieth since the
@@ -37,7 +37,7 @@ pub struct KillAt {
     pub which: Which,
 }
 
-/// On which side of what happens.
+/// The side of the event at which the process kills itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum When {
     /// It has not begun.
@@ -59,7 +59,7 @@ pub enum What {
     Commit,
 }
 
-/// Which one.
+/// The choice among events of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     /// The n-th since the process started, from 1.

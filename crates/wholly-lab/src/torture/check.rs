@@ -101,7 +101,7 @@ fn of_one_order(
     found
 }
 
-/// Checks that the transaction is of its order's pattern, and as a whole what it says.
+/// Checks that the transaction is of its order's pattern, and agrees with its own state.
 fn is_whole(order: &Order, transaction: &Transaction) -> bool {
     let steps = &transaction.steps;
     match (order.pattern, &*transaction.state) {
@@ -154,7 +154,7 @@ fn differences(expected: &Books, books: &Books, by_order: &ByOrder<'_>) -> Vec<S
     found
 }
 
-/// The differences of what is in the books from what is due, each with its order's transactions.
+/// The differences between the books and the due ones, each with its order's transactions.
 pub(super) fn compare<K: Ord + AsRef<str>, V: PartialEq + std::fmt::Debug>(
     what: &str,
     expected: &BTreeMap<K, V>,
@@ -264,7 +264,7 @@ mod tests {
             ("payment A", |_, _, books| _ = books.payments.remove("A")),
             ("payment B", |_, _, books| _ = books.payments.insert("B".to_owned(), 900)),
             ("order A", |_, _, books| books.orders.clear()),
-            // A service that forgets what it had prepared takes the stock and never gives it back.
+            // A service that forgets its prepared goods takes the stock and never gives it back.
             ("stock item1", |_, _, books| {
                 let line = books.stock.get_mut("item1").unwrap();
                 (line.available, line.reserved) = (line.available - 2, 2);

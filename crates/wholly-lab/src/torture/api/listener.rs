@@ -1,4 +1,4 @@
-//! One who listens to a stream of events, hangs up, is cut off, and comes again with the last id.
+//! A listener to a stream of events: hangs up, is cut off, and comes again with the last id.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,12 +47,12 @@ impl Listener {
         }
     }
 
-    /// Listens until the transaction has settled; whether it has.
+    /// Listens until the transaction has settled; true if it has.
     pub(super) async fn until_settled(mut self, give_up: Instant) -> bool {
         while Instant::now() < give_up {
             self.listen().await;
             if self.shared.keep(|kept| kept.streams.has_ended(self.nth)) {
-                // There is nothing to come for, and that is what it is told.
+                // There is nothing to come for, and the answer says so.
                 if self.random.below(4) == 0 {
                     self.listen().await;
                 }

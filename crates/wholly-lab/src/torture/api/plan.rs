@@ -111,8 +111,8 @@ impl Round {
         Self { peace: random.moment(LONGEST_PEACE), faults, trouble: Duration::ZERO }
     }
 
-    /// One in which what the coordinator says to the inventory is overtaken by what it says after
-    /// it was killed: the same again, and aborts.
+    /// A round in which the coordinator's calls to the inventory are overtaken by those that it
+    /// makes after it was killed: the same again, and aborts.
     pub(super) fn overtaken(random: &mut Random) -> Self {
         let to = Role::Service(ServiceKind::Inventory);
         let late = Fault::Network { to, what: Weather::Late };

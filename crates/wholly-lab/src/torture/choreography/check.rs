@@ -9,8 +9,8 @@
 //!   what it emitted belong together;
 //! - an order begins with one event and ends with one.
 //!
-//! What was published before a service was put back, and what it published again, count as one:
-//! see `restore`.
+//! The events published before a service was put back, and those published again, count as one: see
+//! `restore`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
