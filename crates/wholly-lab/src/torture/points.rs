@@ -167,7 +167,7 @@ struct Runs<'a> {
 type Placing = JoinHandle<Result<Placed, PlaceError>>;
 
 impl Runs<'_> {
-    /// One run with one kill; whether the point was reached.
+    /// Runs once with one kill; true if the point was reached.
     async fn run(
         &mut self,
         role: Role,

@@ -10,7 +10,7 @@ use wholly_demo::shop::ServiceKind;
 
 /// The longest that a round lets the services work before its faults.
 const LONGEST_PEACE: Duration = Duration::from_millis(150);
-/// The longest that the faults of a round last, beside what a server takes to start.
+/// The longest that the faults of a round last, beside the start of a server.
 const LONGEST_TROUBLE: Duration = Duration::from_millis(400);
 
 /// One round's plan.

@@ -35,7 +35,7 @@ pub(super) struct PutBack {
 }
 
 /// Puts a service back to the copy that was made, lets it catch up, and has an operator lead its
-/// followers over what it published again.
+/// followers over the events that it published again.
 pub(super) async fn put_back(
     shop: &mut Shop,
     kind: ServiceKind,

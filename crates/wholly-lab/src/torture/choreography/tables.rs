@@ -37,7 +37,7 @@ pub(super) struct Dealt {
     pub(super) outcome: String,
 }
 
-/// The counts that say whether a service still has something to do.
+/// The counts that tell if a service still has something to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Waiting {
     /// The last event that has a position.
