@@ -88,7 +88,7 @@ fn check(text: &str) -> Result<(), InvalidName> {
     }
 }
 
-/// From a key as it is recorded.
+/// Parses a key as it is recorded.
 impl FromStr for Key {
     type Err = InvalidName;
 

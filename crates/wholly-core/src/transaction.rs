@@ -332,10 +332,10 @@ impl ResolveError {
 /// The reason that a part cannot be resolved by hand. Exhaustive, so that the library decides.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
-    /// Of one in two phases.
+    /// The error of a transaction in two phases.
     #[error(transparent)]
     TwoPhase(#[from] two_phase::ResolveError),
-    /// Of one in steps.
+    /// The error of a saga.
     #[error(transparent)]
     Saga(#[from] saga::ResolveError),
     /// A branch ends as committed or aborted, a step as completed or compensated.

@@ -12,9 +12,9 @@
 //! | 202, 425, or a 409 without the header | pending: asked again after `Retry-After` |
 //! | 410 with `Wholly-Answer: heuristic`, to commit or abort | ended the other way |
 //! | a page of HTML without `Wholly-Answer` | unknown: a proxy's, whatever its status |
-//! | everything else, and what contradicts itself | unknown: asked again |
-//!
 //! | everything else, and an answer that contradicts itself | unknown: asked again |
+//!
+//! INVARIANT: what is not understood is [`Answer::Unknown`], never a refusal.
 
 mod http_answer;
 pub mod signature;

@@ -123,7 +123,7 @@ impl TryFrom<Definition> for Graph {
     }
 }
 
-/// As its definition.
+/// Serializes as its definition.
 impl Serialize for Graph {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.text.serialize(serializer)

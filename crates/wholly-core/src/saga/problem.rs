@@ -20,9 +20,9 @@ pub struct Problem {
 /// One step of the way from a definition's root to a place in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Segment {
-    /// To the member with this name.
+    /// The step to the member with this name.
     Member(String),
-    /// To the element with this place in its list, from 0.
+    /// The step to the element with this place in its list, from 0.
     Index(usize),
 }
 
@@ -50,7 +50,7 @@ fn as_pointer<S: Serializer>(at: &[Segment], serializer: S) -> Result<S::Ok, S::
     serializer.serialize_str(&pointer(at))
 }
 
-/// As in a JSON Pointer.
+/// Writes it as in a JSON Pointer.
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -230,7 +230,7 @@ impl Transaction {
         &self.branches
     }
 
-    /// A branch's state. A read-only branch shows as prepared, and then as the decision.
+    /// A branch's state. A read-only one shows as prepared until the decision, then as decided.
     pub fn branch_state(&self, branch: &Branch) -> PartState {
         let decided = |decision| match decision {
             Decision::Committed => PartState::Committed,

@@ -31,7 +31,7 @@ pub enum Record {
     Stuck(BranchIndex, String),
     /// An operator ended a branch, this way and for this reason.
     Resolved(BranchIndex, Decision, String),
-    /// An operator decided a transaction of a restored copy of the log, for this reason.
+    /// An operator decided a transaction undecided in a restored copy of the log, for this reason.
     Decided(Decision, String),
     /// An operator let it go on under the identity of a restored copy of its log, for this reason.
     Released(LogId, String),

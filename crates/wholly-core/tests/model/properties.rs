@@ -102,7 +102,7 @@ pub fn sights() -> Vec<Property<Scenario>> {
             })
         }),
         Law::sometimes("a no after the abort ends its branch", |_, world| {
-            // One that is told to abort as well remembers that instead.
+            // A participant that is told to abort as well remembers that instead.
             let live = &world.live;
             live.is_settled() && world.participants.iter().all(|p| p.holds == Holds::Refused)
         }),
@@ -150,8 +150,8 @@ impl World {
         found.stuck().is_some() && !found.is_over() && !asked
     }
 
-    /// Nobody is committed while another is aborted; the client counts as one of them. What a
-    /// participant did on its own is no concern of the protocol.
+    /// Nobody is committed while another is aborted; the client counts as one of them. A
+    /// participant's own heuristic is no concern of the protocol.
     fn is_whole(&self) -> bool {
         let told = |decision| {
             self.shown == Some(decision)

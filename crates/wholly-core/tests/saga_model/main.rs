@@ -8,7 +8,7 @@
 //! # The model
 //!
 //! - The coordinator asks for the [`effects`](wholly_core::saga::Transaction::effects), one attempt
-//!   a step at a time, and shows the client how the saga stands as soon as it may. An action on its
+//!   a step at a time, and shows the client how the saga stands as soon as it may. A call on its
 //!   way when the saga turns back is waited for, until it answers or times out.
 //! - The graphs of [`shape`]. Each step is given what those before it put out, or only some of
 //!   them, so that the rest is not forced.

@@ -93,7 +93,7 @@ impl Scenario {
             if world.left.refusals > 0 && in_vain {
                 actions.push(Action::Own(Own::RefuseInVain(step)));
             }
-            // An operator looks at the participant, and says what stays there.
+            // An operator looks at the participant, and says what is there for good.
             let stands = world.participants[usize::from(step)].stands();
             let ends = if stands { Ends::Completed } else { Ends::Compensated };
             if world.left.resolves > 0
