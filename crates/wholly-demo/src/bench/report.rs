@@ -73,7 +73,7 @@ impl Figures {
         self
     }
 
-    /// Of each figure its median.
+    /// The median of each figure.
     pub fn median(runs: &[Self]) -> Self {
         let median_of = |figure: fn(&Self) -> f64| median(runs.iter().map(figure).collect());
         let median_if = |figure: fn(&Self) -> Option<f64>| {
@@ -132,7 +132,7 @@ pub struct Named {
 /// The subject's medians by the ceiling's.
 #[derive(Debug, Serialize)]
 pub struct Ratio {
-    /// Of transactions a second.
+    /// The ratio of transactions a second.
     pub throughput: f64,
     /// Absent where the ceiling has latencies of something else.
     pub p50: Option<f64>,
@@ -144,7 +144,7 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    /// Of two that have latencies of the same.
+    /// The comparison of two whose latencies are of the same.
     pub fn of(subject: &Figures, ceiling: &Figures) -> Self {
         Self {
             p50: Some(subject.p50_micros / ceiling.p50_micros),

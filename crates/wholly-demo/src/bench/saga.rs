@@ -30,7 +30,7 @@ pub struct Saga {
     load: Load,
     #[command(flatten)]
     shape: Shape,
-    /// Of how many in a hundred the last step is refused, so that the others are compensated.
+    /// The percentage of sagas whose last step is refused, so that the others are compensated.
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     failures: u8,
     /// The place of the participants. The steps take turns among them.
@@ -184,7 +184,7 @@ struct Sagas {
     refused: Begun,
     input: String,
     keys: bool,
-    /// Of a hundred.
+    /// The percentage of refused sagas.
     failures: u64,
     begun: AtomicU64,
 }

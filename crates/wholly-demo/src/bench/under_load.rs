@@ -35,7 +35,7 @@ pub async fn run<W: Work>(
     Ok((figures, seen.take_sample()))
 }
 
-/// Not at once: the first batches are unlike the later ones.
+/// Begins the sample after a pause: the first batches are unlike the later ones.
 async fn sample_after(pause: Duration, seen: Arc<Seen>) {
     tokio::time::sleep(pause).await;
     seen.begin_sample();

@@ -86,7 +86,7 @@ pub struct Compare {
 /// A seed that nobody chose is below this, so that it is easily typed again.
 const SEEDS: u64 = 1_000_000;
 
-/// Why a comparison stopped.
+/// The reason that a comparison stopped.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CompareError {
     #[error(transparent)]
