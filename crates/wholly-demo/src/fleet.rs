@@ -96,7 +96,7 @@ pub struct StandIn {
     pub arguments: Vec<String>,
 }
 
-/// Why a process cannot be started or asked.
+/// The reason that a process cannot be started or asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages say it")]

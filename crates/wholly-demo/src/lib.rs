@@ -6,8 +6,7 @@
 //! | [`shop`] | three services, each with its own database |
 //! | [`service`] | one of them as a process |
 //! | [`choreography`] | the same services by events alone |
-//! | [`process`], [`fleet`], [`client`] | services and coordinator as processes, and the client
-//! that asks them |
+//! | [`process`], [`fleet`], [`client`] | services and coordinator as processes, and their client |
 //! | [`network`] | the network between the processes, which cuts and delays |
 //! | [`order`] | an order of a client, and the books after it |
 //! | [`random`] | random numbers from a seed |

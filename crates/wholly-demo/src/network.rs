@@ -111,7 +111,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // To wait for its thread is not allowed among tasks, where fleets are dropped.
+        // Waiting for its thread is not allowed among tasks, where fleets are dropped.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -129,7 +129,7 @@ struct State {
 }
 
 impl State {
-    /// True if a connection carries nothing now, which began when it had been late so often.
+    /// True if a connection carries nothing now that began when it had been late so often.
     fn holds(self, direction: Direction, began: u32) -> bool {
         match self.weather {
             Weather::Stalled => true,

@@ -183,7 +183,7 @@ async fn tell(operation: &str, response: Response) -> Response {
         cut_off: false,
         json: false,
     };
-    // Of an action and of a compensation done and refused mean the same.
+    // The answers of an action and of a compensation mean the same if done or refused.
     let kind = operation.parse().unwrap_or(Operation::Action);
     let (said, reason) = match seen.meaning(kind, &[]) {
         Answer::Done | Answer::DoneWith { .. } => (Said::Done, None),

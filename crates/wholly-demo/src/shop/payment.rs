@@ -53,7 +53,7 @@ impl Participant for Payment {
 pub(crate) struct Charge {
     pub(crate) order_id: String,
     pub(crate) amount: i64,
-    /// So that it can be seen what happens then.
+    /// True if the payment is to fail, so that the consequences can be seen.
     #[serde(default)]
     pub(crate) simulate_payment_failure: bool,
     /// The time after which nothing is charged, in milliseconds since the Unix epoch.

@@ -43,9 +43,9 @@ pub(super) struct Listeners {
 pub(super) struct Listened {
     workload: &'static str,
     count: u32,
-    /// The server's, after a run and before the first listener.
+    /// The server's memory, after a run and before the first listener.
     without_bytes: Option<u64>,
-    /// With all of them, after a run.
+    /// The server's memory with all listeners, after a run.
     with_bytes: Option<u64>,
     /// Both from the clients' side; the processor's time is theirs.
     without: Figures,
