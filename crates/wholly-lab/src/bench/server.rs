@@ -37,10 +37,10 @@ pub(super) struct Server {
     /// The pattern that is submitted.
     #[arg(long, value_enum, default_value_t = Pattern::TwoPhase)]
     pattern: Pattern,
-    /// Beside what it is measured.
+    /// The ceiling that it is measured beside.
     #[arg(long, value_enum, default_value_t = Ceiling::Bare)]
     ceiling: Ceiling,
-    /// Of a saga.
+    /// The shape of a saga.
     #[command(flatten)]
     shape: Shape,
     #[command(flatten)]

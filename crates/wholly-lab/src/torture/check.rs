@@ -125,7 +125,7 @@ fn due(ledger: &Ledger, transactions: &[Transaction], books: &Books) -> Books {
     let mut due = Books::after(&ledger.opening, done);
     for saga in transactions.iter().filter(|transaction| transaction.state == "compensated") {
         let Some(order) = of_order(saga) else { continue };
-        // If nobody knows that the first step was done, there may have been no order to cancel.
+        // If the first step may or may not be done, there may have been no order to cancel.
         if was_created(saga) || books.orders.contains_key(&order.id) {
             due = due.and_cancelled(order);
         }
@@ -283,7 +283,7 @@ mod tests {
             ("order T", |_, _, books| status(books, "T", "created")),
             ("order T", |_, _, books| _ = books.orders.remove("T")),
             ("order T", |_, all, books| {
-                // Also where its own answer was lost, and that of the next was not.
+                // It holds even if its own answer was lost, and that of the next was not.
                 all[3].history.remove(0);
                 books.orders.remove("T");
             }),

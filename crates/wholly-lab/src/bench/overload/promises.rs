@@ -29,7 +29,7 @@ pub(super) struct Served {
     pub committed: u64,
     /// Answered by the deadline.
     pub in_time: u64,
-    /// The latency of accepted requests, from before submission until the answer.
+    /// The latencies of accepted requests, from before submission until the answer.
     pub p50_micros: f64,
     pub p99_micros: f64,
     /// With 429: as many transactions in flight as it takes.

@@ -23,7 +23,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// One that listens from after this event on, or from when it comes.
+    /// A listener from after this event on, or from its arrival on.
     pub(super) fn new(
         shared: &Arc<Shared>,
         random: Random,
@@ -106,7 +106,7 @@ impl Listener {
             let mut lines = block.lines().filter_map(|line| line.split_once(": "));
             lines.find(|(field, _)| *field == name).map(|(_, value)| value)
         };
-        // As if it had never come.
+        // The event is dropped as if it had never come.
         if self.shared.loses_events && field("data").is_some() && self.random.below(30) == 0 {
             return;
         }

@@ -96,7 +96,7 @@ pub(super) async fn run(
     report: &mut Report,
 ) -> Result<(), FleetError> {
     let mut random = Random::seeded(report.seed);
-    // Of item2 there is so little that the last of it is fought for.
+    // There is so little of item2 that the last of it is fought for.
     let opening = Stock::from([("item1".to_owned(), 100_000_000), ("item2".to_owned(), 500)]);
     let mut layout = Layout::of(opening.clone());
     layout.program = Some(wholly.to_owned());

@@ -12,7 +12,7 @@ use wholly_demo::shop::ServiceKind;
 /// All that a service's tables have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
-    /// By position; without one at the end.
+    /// The events by position; those without one at the end.
     pub(super) outbox: Vec<Published>,
     pub(super) inbox: Vec<Dealt>,
     pub(super) waiting: Waiting,
