@@ -95,7 +95,7 @@ const MOST_POINTS: u32 = 200;
 const PAYMENT: Role = Role::Service(ServiceKind::Payment);
 const INVENTORY: Role = Role::Service(ServiceKind::Inventory);
 
-/// So many scenarios are run at once, each in a shop of its own: they mostly wait.
+/// The number of scenarios run at once, each in a shop of its own: they mostly wait.
 const AT_ONCE: usize = 2;
 
 /// Kills at every point of these scenarios.
