@@ -43,7 +43,7 @@
 //! transaction's state, the decision that could be seen outside (`shown`), what the participants
 //! hold, and the requests nobody waits for that may still arrive (`strays`). It ends with the first
 //! step that breaks the property, and steps of another branch before it may have no part in it.
-//! Where the last step is a crash or the arrival of a stray, look for the step that left it behind.
+//! If the last step is a crash or the arrival of a stray, look for the step that left it behind.
 
 mod bug;
 #[path = "../common/check.rs"]

@@ -5,7 +5,7 @@
 //! two-phase no such read is halfway: a branch that a commit has not reached is held until it does,
 //! and states never go back.
 //!
-//! Where a service does not answer, the others may tell enough: an order that is pending is halfway
+//! If a service does not answer, the others may tell enough: an order that is pending is halfway
 //! whatever the third would say.
 
 use crate::shop::standing::Standing;
