@@ -25,7 +25,7 @@ use crate::{Pattern, Record, Timestamp, saga, two_phase};
 /// The newest version of an entry's text that this code reads, and the one that it writes.
 pub const VERSION: u32 = 1;
 
-/// A record and when it was written.
+/// A record and its time.
 pub type Timed = (Timestamp, Record);
 
 /// The text of an entry with these records.
@@ -90,9 +90,9 @@ pub fn decode(text: &str) -> Result<Vec<Timed>, DecodeError> {
 /// An operator's word that ended a transaction whose other entries cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct EndedByHand {
-    /// When it was said.
+    /// The time of the word.
     pub at: Timestamp,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
@@ -120,7 +120,7 @@ pub fn decode_ended(text: &str) -> Option<EndedByHand> {
     (v == VERSION).then_some(EndedByHand { at, reason })
 }
 
-/// Whether the payloads of the entry with this text were removed.
+/// True if the payloads of the entry with this text were removed.
 pub fn is_removed(text: &str) -> bool {
     #[derive(Deserialize)]
     struct Removed {
@@ -192,7 +192,7 @@ impl<'de, R: DeserializeOwned> Visitor<'de> for GroupVisitor<R> {
     }
 }
 
-/// Why an entry cannot be read.
+/// The reason that an entry cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {

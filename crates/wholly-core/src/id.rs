@@ -46,11 +46,11 @@ pub struct TransactionId {
     log: LogId,
 }
 
-/// How many bits of the ordinal count transactions within one millisecond.
+/// The number of the ordinal's bits that count transactions within one millisecond.
 const COUNTER_BITS: u32 = 12;
 
 impl TransactionId {
-    /// How long it is as text.
+    /// The length of its text.
     pub(crate) const TEXT_LENGTH: usize = 32 + 1 + 16;
 
     /// Mints the next id after the one with ordinal `last`, at `now`, with 62 bits of `random`.
@@ -71,19 +71,19 @@ impl TransactionId {
         Self { uuid: (u128::from(high) << 64) | u128::from(random_half), log }
     }
 
-    /// Where the transaction stands among those of its log: ascends, and is unique there.
+    /// The place of the transaction among those of its log: ascends, and is unique there.
     pub fn ordinal(self) -> u64 {
         let high = (self.uuid >> 64) as u64;
         ((high >> 16) << COUNTER_BITS) | (high & ((1 << COUNTER_BITS) - 1))
     }
 
-    /// When the transaction was accepted, to the millisecond (later, if ids were minted faster
-    /// than 4,096 a millisecond or the clock went back).
+    /// The time at which the transaction was accepted, to the millisecond (later, if ids were
+    /// minted faster than 4,096 a millisecond or the clock went back).
     pub fn minted_at(self) -> Timestamp {
         Timestamp::from_millis((self.uuid >> 80) as u64)
     }
 
-    /// When the transaction with this [ordinal](Self::ordinal) was accepted, as
+    /// The time at which the transaction with this [ordinal](Self::ordinal) was accepted, as
     /// [`minted_at`](Self::minted_at) tells it.
     pub fn minted_with(ordinal: u64) -> Timestamp {
         Timestamp::from_millis(ordinal >> COUNTER_BITS)
@@ -91,7 +91,7 @@ impl TransactionId {
 
     /// The second half of its UUID: 62 random bits behind two that are the same in all.
     pub fn random_half(self) -> NonZeroU64 {
-        // Only a text that nobody minted has zeros there.
+        // Only a text that was never minted has zeros there.
         NonZeroU64::new(self.uuid as u64).unwrap_or(NonZeroU64::MIN)
     }
 

@@ -1,8 +1,8 @@
 //! The key that makes submitting idempotent, and its owner.
 //!
-//! A key of everybody is recorded as the client's text. A key of one caller is recorded with the
-//! caller's name before it and U+001F between the two. Neither a name nor a client's text has control
-//! characters, so that no key of one scope is ever taken for one of the other, nor for another caller's.
+//! A key of everybody is recorded as the client's text. A key of one caller is recorded as the
+//! caller's name, U+001F and the text. Neither name nor text has control characters, so that no key
+//! is ever taken for one of the other scope or of another caller.
 
 use std::fmt;
 use std::str::FromStr;
@@ -88,7 +88,7 @@ fn check(text: &str) -> Result<(), InvalidName> {
     }
 }
 
-/// From a key as it is recorded.
+/// Parses a key as it is recorded.
 impl FromStr for Key {
     type Err = InvalidName;
 

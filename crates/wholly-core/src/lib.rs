@@ -2,21 +2,20 @@
 //!
 //! # Determinism
 //!
-//! This crate has no clock, no randomness and no I/O: time and random bits are arguments, and what
-//! must be done comes out as values. The same inputs always give the same records, so a restart
-//! replays them, the model checker explores them and the simulation repeats them, all with this
-//! very code.
+//! This crate has no clock, no randomness and no I/O: time and random bits are arguments, and
+//! effects are values. The same inputs always give the same records, so a restart replays them, the
+//! model checker explores them and the simulation repeats them, all with this very code.
 //!
 //! # Layout
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | [`Protocol`] | the face of a pattern: what each one is to the rest of Wholly |
-//! | [`Transaction`], [`View`] | a transaction of any pattern, and how it looks from outside |
+//! | [`Protocol`] | the face of a pattern, by which the rest of Wholly uses it |
+//! | [`Transaction`], [`View`] | a transaction of any pattern, and its view from outside |
 //! | [`Pattern`], [`State`] | the words of the patterns, and their numbers on disk |
 //! | [`two_phase`] | two-phase commit with presumed abort; its page is the specification |
 //! | [`saga`] | the saga, orchestrated; its page is the specification |
-//! | [`wire`] | what travels between coordinator and participant, and what an answer means |
+//! | [`wire`] | the messages of coordinator and participant, and the meaning of an answer |
 //! | [`entry`] | the text under which records are kept |
 
 mod deadline;

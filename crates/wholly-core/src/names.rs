@@ -6,20 +6,20 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// A text that is not what it should be.
+/// A text of the wrong form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidName {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("{what} must not be empty")]
     Empty {
-        /// What was being named.
+        /// The kind of name.
         what: &'static str,
     },
     /// It is longer than its limit.
     #[error("{what} is {bytes} bytes long; the limit is {limit}")]
     TooLong {
-        /// What was being named.
+        /// The kind of name.
         what: &'static str,
         /// Its length.
         bytes: usize,
@@ -29,11 +29,11 @@ pub enum InvalidName {
     /// It has a character outside its alphabet.
     #[error("{what} must not contain {character:?}; it may contain {allowed}")]
     Character {
-        /// What was being named.
+        /// The kind of name.
         what: &'static str,
-        /// The first character that may not be there.
+        /// The first character outside its alphabet.
         character: char,
-        /// The characters that may be there, in words.
+        /// The characters of its alphabet, in words.
         allowed: &'static str,
     },
 }
@@ -49,7 +49,7 @@ macro_rules! name {
             /// The longest that it may be, in bytes.
             pub const LIMIT: usize = $limit;
 
-            /// Parses it, or says what is wrong with it.
+            /// Parses it, or reports its fault.
             ///
             /// # Errors
             /// When it is empty, longer than its limit, or has a character outside its alphabet.
@@ -110,7 +110,7 @@ macro_rules! name {
 }
 
 name!(
-    /// What a transaction is called: for people, in lists and metrics; need not be unique.
+    /// The name of a transaction: for people, in lists and metrics; need not be unique.
     ///
     /// ```
     /// # use wholly_core::Name;

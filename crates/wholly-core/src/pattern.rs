@@ -55,13 +55,13 @@ words! {
 
     /// The state of a transaction of any pattern.
     State {
-        /// In two phases: votes are being asked for.
+        /// A transaction in two phases whose votes are being asked for.
         Init "init"
-        /// In two phases: every vote is in and yes.
+        /// A transaction in two phases whose every vote is in and yes.
         Prepared "prepared"
-        /// In two phases, decided: commit.
+        /// A transaction in two phases, decided: commit.
         Committed "committed"
-        /// In two phases, decided: abort.
+        /// A transaction in two phases, decided: abort.
         Aborted "aborted"
         /// A saga whose steps are asked for.
         Running "running"
@@ -93,7 +93,7 @@ words! {
         Failed "failed"
     }
 
-    /// What a transaction's parts are called.
+    /// The kind of a transaction's parts.
     PartKind {
         /// Each is a participant's, and bears its name.
         Branches "branches"
@@ -111,7 +111,7 @@ words! {
 }
 
 impl Pattern {
-    /// What the parts of its transactions are.
+    /// The kind of its transactions' parts.
     pub const fn parts(self) -> PartKind {
         match self {
             Self::TwoPhase => PartKind::Branches,

@@ -102,8 +102,8 @@ impl Payload {
         serde_json::from_str(self.as_str())
     }
 
-    /// Checks that no object in it has a member twice. A client's payload is checked before anything
-    /// begins with it; what a log or a participant gives is taken as it is.
+    /// Checks that no object in it has a member twice. A client's payload is checked before a
+    /// transaction begins with it; that of a log or a participant is taken as it is.
     ///
     /// # Errors
     /// When one has.

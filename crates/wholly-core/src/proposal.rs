@@ -1,7 +1,7 @@
 //! A transaction that a client proposes: checked in itself, and not begun.
 //!
-//! Each pattern says how its transactions begin: what a proposal may be ([`ProtocolProposal`]), with
-//! which record it starts, and whether another one says the same.
+//! Each pattern says how its transactions begin: the form of a proposal ([`ProtocolProposal`]), the
+//! record with which it starts, and the test for another one that says the same.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,23 +22,23 @@ pub enum Proposal {
     Saga(saga::Proposal),
 }
 
-/// What a start records besides the proposal.
+/// The data that a start records besides the proposal.
 #[derive(Clone, Debug)]
 pub struct Begin {
     /// The client's own key, if it gave one.
     pub key: Option<Key>,
     /// The trace that it belongs to, if its client gave one.
     pub trace: Option<Arc<TraceContext>>,
-    /// When it aborts or turns back.
+    /// The time at which it aborts or turns back.
     pub deadline: Timestamp,
 }
 
-/// How the transactions of one pattern begin.
+/// The beginning of one pattern's transactions.
 pub trait ProtocolProposal {
     /// The transactions that begin so.
     type Transaction: Protocol<Record: ProtocolRecord>;
 
-    /// Who does its parts, in their order.
+    /// The targets of its parts, in their order.
     fn targets(&self) -> impl Iterator<Item = Target> + '_;
 
     /// About how many bytes of memory it takes for its payloads and its definition.
@@ -54,8 +54,8 @@ pub trait ProtocolProposal {
         offers_one_phase: impl Fn(&Target) -> bool,
     ) -> <Self::Transaction as Protocol>::Record;
 
-    /// True if it says the same as this transaction, which has the same key. Deadlines do not count,
-    /// nor do payloads that were removed.
+    /// True if it says the same as this transaction, which has the same key. Deadlines do not
+    /// count, nor do removed payloads.
     fn is_same_as(&self, begun: &Self::Transaction, with_payloads: bool) -> bool;
 }
 
@@ -68,7 +68,7 @@ impl Proposal {
         }
     }
 
-    /// Who does its branches or steps, in their order.
+    /// The targets of its branches or steps, in their order.
     pub fn targets(&self) -> Vec<Target> {
         of_each!(Self, self, own => own.targets().collect())
     }
@@ -88,8 +88,8 @@ impl Proposal {
         of_each!(Self, self, own => own.start(begin, offers_one_phase).into())
     }
 
-    /// True if it says the same as this transaction, which has the same key. Deadlines do not count,
-    /// nor do payloads that were removed.
+    /// True if it says the same as this transaction, which has the same key. Deadlines do not
+    /// count, nor do removed payloads.
     pub fn is_same_as(&self, begun: &Transaction, with_payloads: bool) -> bool {
         match (self, begun) {
             (Self::TwoPhase(own), Transaction::TwoPhase(begun)) => {
@@ -101,7 +101,7 @@ impl Proposal {
     }
 }
 
-/// Why nothing can be proposed so, whoever is registered.
+/// The reason that nothing can be proposed so, whoever is registered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidProposal {
@@ -126,7 +126,7 @@ pub enum InvalidProposal {
         /// The participant.
         participant: ParticipantName,
     },
-    /// A branch's payload is not what it may be.
+    /// A branch's payload has a fault.
     #[error("the payload of {participant} cannot be taken: {why}")]
     Payload {
         /// The participant.

@@ -1,4 +1,4 @@
-//! The face of a pattern: what each one is to the rest of Wholly, and the words that all share.
+//! The face of a pattern: the trait by which the rest of Wholly uses it, and the words of all.
 //!
 //! A pattern is a value that implements [`Protocol`] and records that implement
 //! [`ProtocolRecord`]. The enums [`Transaction`](crate::Transaction), [`Record`](crate::Record) and
@@ -25,9 +25,9 @@ pub trait Protocol: Clone {
     type Record: ProtocolRecord<Transaction = Self>;
     /// An operator's word for how a part ended.
     type Resolution;
-    /// Why a transaction cannot be aborted or turned back.
+    /// The error of a transaction that cannot be aborted or turned back.
     type CancelError;
-    /// Why a part cannot be resolved by hand.
+    /// The error of a part that cannot be resolved by hand.
     type ResolveError;
 
     /// Folds a record into the value.
@@ -45,13 +45,13 @@ pub trait Protocol: Clone {
     /// True if a record must be durable before anything that follows from it leaves.
     fn forces(&self, record: &Self::Record) -> bool;
 
-    /// How many parts it has: branches or steps.
+    /// The number of its parts: branches or steps.
     fn part_count(&self) -> BranchIndex;
 
     /// The operation that is outstanding of a part, from the value alone.
     fn outstanding(&self, part: BranchIndex) -> Option<Operation>;
 
-    /// What an effect asks of whom; `None` of what is not outstanding.
+    /// The request behind an effect, with its target; `None` if the effect is not outstanding.
     fn request(&self, effect: Effect) -> Option<Request>;
 
     /// Takes a client's wish to abort or turn back.
@@ -89,22 +89,22 @@ pub trait Protocol: Clone {
         reason: &str,
     ) -> Result<Vec<Self::Record>, Self::ResolveError>;
 
-    /// Takes an operator's word that what came with a restored copy goes on under this identity.
+    /// Takes an operator's word that a restored transaction goes on under this identity.
     ///
     /// # Errors
     /// When a law forbids it.
     fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Self::Record>, BrokenInvariant>;
 
-    /// The answer to a participant in doubt that asks what was decided.
+    /// The answer to a participant in doubt that asks for the decision.
     fn inquiry(&self) -> Inquiry;
 
     /// The identity of the restored copy under which an operator let it go on last.
     fn released(&self) -> Option<LogId>;
 
-    /// When it aborts or turns back by itself, if it may.
+    /// The time at which it aborts or turns back by itself, if it may.
     fn turns_back_at(&self) -> Option<Timestamp>;
 
-    /// When a part is tried again, if the transaction itself says so.
+    /// The rule for trying a part again, if the transaction itself has one.
     fn retry(&self, part: BranchIndex) -> Option<&saga::Retry>;
 
     /// About how many bytes of memory it takes for its payloads and its definition.
@@ -122,14 +122,14 @@ pub trait Protocol: Clone {
     /// One of its parts as it looks from outside; `None` past the last one.
     fn part(&self, part: BranchIndex) -> Option<Part<'_>>;
 
-    /// What is outstanding: at most one operation a part.
+    /// The outstanding effects: at most one operation a part.
     fn effects(&self) -> impl Iterator<Item = Effect> + '_ {
         let outstanding = |branch| Some(Effect { branch, operation: self.outstanding(branch)? });
         (0..self.part_count()).filter_map(outstanding)
     }
 
-    /// Takes an input: folds in what it means, and then what follows from that, until nothing does.
-    /// Returns the records, in their order.
+    /// Takes an input: folds in its records, then those that follow, until none does. Returns the
+    /// records, in their order.
     ///
     /// # Errors
     /// When a record breaks a law: the transaction is to be quarantined, and nothing to be kept.
@@ -143,7 +143,7 @@ pub trait Protocol: Clone {
         self.record(records, now)
     }
 
-    /// Folds records in, and then what follows from them. Returns all of them, in their order.
+    /// Folds records in, then those that follow from them. Returns all of them, in their order.
     ///
     /// # Errors
     /// When a record breaks a law.
@@ -162,7 +162,7 @@ pub trait Protocol: Clone {
     }
 }
 
-/// What a participant in doubt is told.
+/// The answer to a participant in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inquiry {
     /// The decision; `None` while there is none.
@@ -171,7 +171,7 @@ pub enum Inquiry {
     NeverInDoubt,
 }
 
-/// A record of one pattern: what is kept of a transaction.
+/// A record of one pattern: a fact that is kept of a transaction.
 pub trait ProtocolRecord: Sized {
     /// The transaction that the records fold to.
     type Transaction: Protocol<Record = Self>;
@@ -201,10 +201,10 @@ pub trait ProtocolRecord: Sized {
 /// A branch's or step's place in its transaction, from 0.
 pub type BranchIndex = u16;
 
-/// The time for what came with a restored copy: it stands still, so that no deadline passes.
+/// The time for a transaction from a restored copy: it stands still, so that no deadline passes.
 pub(crate) const TIMELESS: Timestamp = Timestamp::from_millis(0);
 
-/// The time of an input, and what was heard until then. A [`Timestamp`] alone says that nothing was.
+/// The time of an input, and the answers heard until then. A [`Timestamp`] alone stands for none.
 #[derive(Clone, Copy, Debug)]
 pub struct Now<'a> {
     /// The time.
@@ -230,61 +230,61 @@ impl Now<'_> {
     }
 }
 
-/// What happens to a transaction, other than an operator's word.
+/// An event in a transaction's life, other than an operator's word.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// An attempt came to its end.
     Answered(Answered),
     /// Time went on.
     Time,
-    /// The coordinator restarted; what was on its way may still arrive.
+    /// The coordinator restarted; calls on their way may still arrive.
     Restarted,
 }
 
-/// How an attempt ended.
+/// The end of an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answered {
-    /// Which branch or step was asked.
+    /// The branch or step that was asked.
     pub branch: BranchIndex,
-    /// What it was asked.
+    /// The operation that it was asked for.
     pub operation: Operation,
-    /// What came back.
+    /// The answer.
     pub answer: Answer,
-    /// How often it was asked this since the coordinator started.
+    /// The number of times it was asked this since the coordinator started.
     pub tries: u32,
-    /// Whether that is so often that an operator should know.
+    /// True if that is so often that an operator should know.
     pub exhausted: bool,
 }
 
-/// What is outstanding: a branch or step to be asked, until it answers.
+/// An outstanding call: a branch or step to be asked, until it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Effect {
-    /// Which branch or step.
+    /// The branch or step.
     pub branch: BranchIndex,
-    /// What to ask.
+    /// The operation to ask for.
     pub operation: Operation,
 }
 
-/// What an effect asks of whom, and within which limits.
+/// The request that an effect makes of its target, and its limits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Who is asked.
+    /// The target that is asked.
     pub target: Target,
-    /// For which branch or step.
+    /// The branch or step that it is asked for.
     pub branch: BranchName,
-    /// What a saga's step calls the operation.
+    /// The name that a saga's step gives the operation.
     pub operation_name: Option<OperationName>,
-    /// With what.
+    /// The payload.
     pub payload: Payload,
     /// After this time it must be refused.
     pub expires: Option<Timestamp>,
     /// An answer that comes after [`expires`](Self::expires) is of no use.
     pub useless_once_expired: bool,
-    /// How long an attempt may take, if not as long as any.
+    /// The longest that an attempt may take, if it has a limit of its own.
     pub timeout: Option<Duration>,
 }
 
-/// Who is asked.
+/// The target of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(into = "String")]
 pub enum Target {

@@ -31,7 +31,7 @@ impl Timestamp {
         self.0
     }
 
-    /// How long it is from here until `later`; zero if `later` is not later.
+    /// The time from here until `later`; zero if `later` is not later.
     pub fn until(self, later: Self) -> Duration {
         Duration::from_millis(later.0.saturating_sub(self.0))
     }

@@ -15,9 +15,9 @@ use crate::{BranchName, Key, LogId, Pattern, Proposal, Target, Timestamp, saga, 
 /// A transaction of any pattern: the value to which its records fold.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Transaction {
-    /// In two phases.
+    /// A transaction in two phases.
     TwoPhase(two_phase::Transaction),
-    /// In steps.
+    /// A saga.
     Saga(saga::Transaction),
 }
 
@@ -25,18 +25,18 @@ pub enum Transaction {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Record {
-    /// Of a transaction in two phases.
+    /// A record of a transaction in two phases.
     TwoPhase(two_phase::Record),
-    /// Of a saga.
+    /// A record of a saga.
     Saga(saga::Record),
 }
 
 /// An operator's word for how a branch or step ended.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ended {
-    /// A branch: committed or aborted.
+    /// The end of a branch: committed or aborted.
     TwoPhase(two_phase::Decision),
-    /// A step: completed or compensated.
+    /// The end of a step: completed or compensated.
     Saga(saga::Resolution),
 }
 
@@ -131,7 +131,7 @@ impl Transaction {
             else Err(ResolveError::WrongPattern))
     }
 
-    /// Takes an operator's word that what came with a restored copy goes on under this identity.
+    /// Takes an operator's word that a restored transaction goes on under this identity.
     ///
     /// # Errors
     /// When a law forbids it.
@@ -139,7 +139,7 @@ impl Transaction {
         of_each!(Self, self, own => own.release(log, reason).map(any))
     }
 
-    /// The answer to a participant in doubt that asks what was decided.
+    /// The answer to a participant in doubt that asks for the decision.
     pub fn inquiry(&self) -> Inquiry {
         of_each!(Self, self, own => own.inquiry())
     }
@@ -156,24 +156,24 @@ impl Transaction {
             else true)
     }
 
-    /// What is outstanding, from the value alone: at most one operation a branch or step.
+    /// The outstanding effects, from the value alone: at most one operation a branch or step.
     pub fn effects(&self) -> impl Iterator<Item = Effect> + '_ {
         let outstanding = |branch| of_each!(Self, self, own => own.outstanding(branch));
         let branches = 0..self.part_count();
         branches.filter_map(move |branch| Some(Effect { branch, operation: outstanding(branch)? }))
     }
 
-    /// What an effect asks of whom; `None` of what is not outstanding.
+    /// The request behind an effect, with its target; `None` if the effect is not outstanding.
     pub fn request(&self, effect: Effect) -> Option<Request> {
         of_each!(Self, self, own => own.request(effect))
     }
 
-    /// When a step is tried again, if its saga says so.
+    /// The rule for trying a step again, if its saga has one.
     pub fn retry(&self, branch: BranchIndex) -> Option<&saga::Retry> {
         of_each!(Self, self, own => own.retry(branch))
     }
 
-    /// When it aborts or turns back by itself, if it may.
+    /// The time at which it aborts or turns back by itself, if it may.
     pub fn turns_back_at(&self) -> Option<Timestamp> {
         of_each!(Self, self, own => own.turns_back_at())
     }
@@ -188,7 +188,7 @@ impl Transaction {
         of_each!(Self, self, own => own.view())
     }
 
-    /// How many branches or steps it has.
+    /// The number of its branches or steps.
     pub fn part_count(&self) -> BranchIndex {
         of_each!(Self, self, own => own.part_count())
     }
@@ -198,7 +198,7 @@ impl Transaction {
         of_each!(Self, self, own => own.part(branch))
     }
 
-    /// Who does a branch or step.
+    /// The target of a branch or step.
     pub fn target(&self, branch: BranchIndex) -> Option<Target> {
         self.part(branch).map(|part| part.target)
     }
@@ -238,7 +238,7 @@ impl Record {
         of_each!(Self, self, own => own.is_end())
     }
 
-    /// True for a decision that is not forced in every case; what decides a saga is.
+    /// True for a decision that is not forced in every case; one that decides a saga is.
     pub fn is_decision(&self) -> bool {
         of_each!(Self, self, own => own.is_decision())
     }
@@ -295,14 +295,14 @@ from_each! {
     Proposal::Saga(saga::Proposal),
 }
 
-/// Why a transaction cannot be aborted or turned back. Exhaustive, so that the library decides about
-/// each.
+/// The reason that a transaction cannot be aborted or turned back. Exhaustive, so that the library
+/// decides about each.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CancelError {
-    /// Of one in two phases.
+    /// The error of a transaction in two phases.
     #[error(transparent)]
     TwoPhase(#[from] two_phase::CancelError),
-    /// Of one in steps.
+    /// The error of a saga.
     #[error(transparent)]
     Saga(#[from] saga::CancelError),
 }
@@ -329,13 +329,13 @@ impl ResolveError {
     }
 }
 
-/// Why a branch or step cannot be resolved by hand. Exhaustive, so that the library decides about each.
+/// The reason that a part cannot be resolved by hand. Exhaustive, so that the library decides.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
-    /// Of one in two phases.
+    /// The error of a transaction in two phases.
     #[error(transparent)]
     TwoPhase(#[from] two_phase::ResolveError),
-    /// Of one in steps.
+    /// The error of a saga.
     #[error(transparent)]
     Saga(#[from] saga::ResolveError),
     /// A branch ends as committed or aborted, a step as completed or compensated.

@@ -1,5 +1,5 @@
-//! A transaction as it looks from outside, whatever its pattern: what lists, events, metrics, the
-//! API and the command line show.
+//! A transaction as it looks from outside, whatever its pattern: the view of lists, events,
+//! metrics, the API and the command line.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What travels between the coordinator and a participant, and what an HTTP answer means.
+//! The messages between the coordinator and a participant, and the meaning of an HTTP answer.
 //!
 //! The contract, in one table. `POST {participant}/{operation}` with the branch's or step's payload
 //! as the body; the headers are those of [`header`]. In two-phase the operations are `prepare`,
@@ -12,7 +12,7 @@
 //! | 202, 425, or a 409 without the header | pending: asked again after `Retry-After` |
 //! | 410 with `Wholly-Answer: heuristic`, to commit or abort | ended the other way |
 //! | a page of HTML without `Wholly-Answer` | unknown: a proxy's, whatever its status |
-//! | everything else, and what contradicts itself | unknown: asked again |
+//! | everything else, and an answer that contradicts itself | unknown: asked again |
 //!
 //! INVARIANT: what is not understood is [`Answer::Unknown`], never a refusal.
 
@@ -38,16 +38,16 @@ pub mod header {
     pub const BRANCH: &str = "wholly-branch";
     /// The operation, as in the path.
     pub const OPERATION: &str = "wholly-operation";
-    /// When a prepare, a one-phase commit or an action may no longer take effect: milliseconds
-    /// since the Unix epoch. Absent where an operation has no such time.
+    /// The time from which a prepare, a one-phase commit or an action may not take effect, in
+    /// milliseconds since the Unix epoch. Absent where an operation has no such time.
     pub const EXPIRES: &str = "wholly-expires";
     /// `{transaction}/{branch}/{operation}`: the same for every attempt of one operation.
     pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
     /// The trace that the transaction belongs to, if it does (W3C Trace Context).
     pub const TRACEPARENT: &str = "traceparent";
-    /// What else belongs to the trace.
+    /// The rest of the trace.
     pub const TRACESTATE: &str = "tracestate";
-    /// In the answer: what the status alone cannot say. One of the values of [`super::answer`].
+    /// In the answer: the meaning beyond the status. One of the values of [`super::answer`].
     pub const ANSWER: &str = "wholly-answer";
 }
 
@@ -61,7 +61,7 @@ pub mod answer {
     pub const HEURISTIC: &str = "heuristic";
 }
 
-/// What the coordinator asks of a participant.
+/// An operation that the coordinator asks of a participant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operation {
@@ -73,14 +73,14 @@ pub enum Operation {
     Abort,
     /// Validate and make the change at once: the decision is the participant's.
     CommitOnePhase,
-    /// What a saga's step does, under a name of its own.
+    /// The work of a saga's step, under a name of its own.
     Action,
-    /// What takes a step back, under a name of its own.
+    /// The operation that takes a step back, under a name of its own.
     Compensation,
 }
 
 impl Operation {
-    /// The operation's name: in two-phase that of paths and headers, in a saga what kind it is.
+    /// The operation's name: in two-phase that of paths and headers, in a saga that of its kind.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Prepare => "prepare",
@@ -92,7 +92,7 @@ impl Operation {
         }
     }
 
-    /// Whether it belongs to the first phase: it may be refused, and it expires.
+    /// True if it belongs to the first phase: it may be refused, and it expires.
     pub const fn is_first_phase(self) -> bool {
         matches!(self, Self::Prepare | Self::CommitOnePhase | Self::Action)
     }
@@ -139,17 +139,17 @@ pub struct Call {
     pub transaction: TransactionId,
     /// The branch, which bears its participant's name, or the saga's step.
     pub branch: BranchName,
-    /// What is asked.
+    /// The operation that is asked for.
     pub operation: Operation,
-    /// What a saga's step calls the operation; `None` in two-phase.
+    /// The name that a saga's step gives the operation; `None` in two-phase.
     pub operation_name: Option<OperationName>,
     /// After this time the participant must refuse; `None` for the second phase, a compensation,
-    /// and what comes after a saga's pivot.
+    /// and a step after a saga's pivot.
     pub expires: Option<Timestamp>,
     /// The branch's payload, the same for each of its operations; the step's; or, to a
     /// compensation, [`compensation_payload`].
     pub payload: Payload,
-    /// The trace that the transaction belongs to, if it does. It says nothing of what is asked.
+    /// The trace that the transaction belongs to, if it does. It does not describe the request.
     pub trace: Option<Arc<TraceContext>>,
 }
 
@@ -165,7 +165,7 @@ impl Call {
         Self { transaction, branch, operation, operation_name, expires, payload, trace }
     }
 
-    /// The same for every attempt of one operation, and for nothing else.
+    /// The key of every attempt of one operation, and of nothing else.
     pub fn idempotency_key(&self) -> String {
         let (branch, operation) = (self.branch.as_str(), self.operation_name());
         let length = TransactionId::TEXT_LENGTH + branch.len() + operation.len() + 2;
@@ -181,8 +181,8 @@ impl Call {
     }
 }
 
-/// What a compensation is given: the step's own input, and its output where it is known to have
-/// been done. Without `output` it may have been done, and it may not.
+/// The body of a compensation: the step's own input, and its output where it is known to have been
+/// done. Without `output` it may or may not have been done.
 ///
 /// ```
 /// # use wholly_core::{Payload, wire::compensation_payload};
@@ -203,7 +203,7 @@ pub fn compensation_payload(input: &Payload, output: Option<&Payload>) -> Payloa
     Payload::composed(text).unwrap_or_else(|_| Payload::null())
 }
 
-/// The form of [`compensation_payload`], to be read by who compensates.
+/// The form of [`compensation_payload`], to be read by a compensation.
 ///
 /// ```
 /// # use wholly_core::wire::CompensationPayload;
@@ -230,41 +230,41 @@ fn known<'de, T: Deserialize<'de>, D: Deserializer<'de>>(output: D) -> Result<Op
     T::deserialize(output).map(Some)
 }
 
-/// What a participant said to one attempt, or that nothing which can be understood came back.
+/// A participant's answer to one attempt, or the lack of one that can be understood.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Answer {
     /// It is done; to prepare: a yes. An action's output is then `null`.
     Done,
-    /// To an action: it is done, and this is its output.
+    /// To an action: it is done, with this output.
     DoneWith {
-        /// What later steps may refer to, and what the compensation is given.
+        /// The output, for references of later steps and for the compensation.
         output: Payload,
     },
     /// To prepare: yes, and nothing was changed, so that the second phase can leave it out.
     ReadOnly,
     /// The participant understood and says no.
     Refused {
-        /// Why, in the participant's words.
+        /// The reason, in the participant's words.
         reason: String,
     },
     /// The participant is still at it.
     Pending {
         /// The participant's words with it; may be empty.
         reason: String,
-        /// When to ask again, if the participant said so.
+        /// The pause before it is asked again, if the participant named one.
         retry_after: Option<Duration>,
         /// The head of the HTTP answer, if it came as one.
         http: Option<Box<HttpHead>>,
     },
     /// To commit or abort: the participant had already ended the branch the other way.
     Heuristic {
-        /// How that came about, in the participant's words.
+        /// The reason, in the participant's words.
         reason: String,
     },
-    /// Nothing that can be understood: it may have been done, and it may not.
+    /// No answer that can be understood: it may or may not have been done.
     Unknown {
-        /// What was seen instead of an answer.
+        /// The observation made instead of an answer.
         reason: String,
         /// The time for which the participant asks to be left alone, if it said so. It holds for
         /// every call to that participant, not only for this one.
@@ -272,17 +272,17 @@ pub enum Answer {
         /// The head of the HTTP answer, if there was one.
         http: Option<Box<HttpHead>>,
     },
-    /// It cannot be done as it is asked, and asking again will not mend that: an operator has to look.
+    /// It cannot be done as asked, and asking again will not mend that: an operator has to look.
     /// Only participants in process say so. It is unknown all the same, and asked again, for a new
-    /// version of the program may know what to do.
+    /// version of the program may succeed.
     Stuck {
-        /// What is in the way.
+        /// The obstacle.
         reason: String,
     },
 }
 
-/// The head of the HTTP answer behind an [`Answer`] that ends nothing. It is for operators, and decides
-/// nothing.
+/// The head of the HTTP answer behind an [`Answer`] that ends nothing. It is for operators, and
+/// decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HttpHead {
     /// The status.
@@ -316,8 +316,8 @@ impl Answer {
         Self::Pending { reason: String::new(), retry_after, http: None }
     }
 
-    /// The same answer, with the head of the HTTP answer that it was read from. What ends something is not asked
-    /// again, so that nobody needs to know how it came.
+    /// The same answer, with the head of the HTTP answer that it was read from. An answer that ends
+    /// something keeps none: it is not asked for again.
     #[must_use]
     pub fn with_http(mut self, status: u16, redirect: Option<String>) -> Self {
         if let (Self::Unknown { reason, .. }, Some(target)) = (&mut self, &redirect) {
@@ -362,7 +362,7 @@ impl Answer {
         }
     }
 
-    /// What it is called, without what it says.
+    /// Its name, without its contents.
     pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Done | Self::DoneWith { .. } => "done",
@@ -381,7 +381,7 @@ impl Answer {
     }
 }
 
-/// What an answer says that did not end what was asked, in words.
+/// The words of an answer that did not end the operation.
 pub(crate) fn what_came_back(answer: &Answer) -> String {
     match answer {
         Answer::Refused { reason } => format!("refused, which is not obeyed: {reason}"),

@@ -111,7 +111,7 @@ impl Http {
 pub enum Listened {
     /// The events.
     Stream(Incoming),
-    /// Why there are none.
+    /// The answer in their place.
     Reply(Reply),
 }
 
@@ -128,7 +128,7 @@ async fn within<T>(
 async fn whole(response: Response<Incoming>) -> Result<Reply, String> {
     let (head, body) = response.into_parts();
     let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-    // What is no JSON is shown as the text that it is.
+    // A body that is no JSON is shown as text.
     let body = serde_json::from_slice(&body)
         .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
     let retry_after = head.headers.get("retry-after").and_then(|value| value.to_str().ok());

@@ -96,7 +96,7 @@ pub struct StandIn {
     pub arguments: Vec<String>,
 }
 
-/// Why a process cannot be started or asked.
+/// The reason that a process cannot be started or asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -231,7 +231,7 @@ impl Fleet {
         self.layout.program.as_deref().unwrap_or(Path::new("wholly"))
     }
 
-    /// The program whose process this is, if it was started.
+    /// The program that the process runs, if it was started.
     pub fn program_of(&self, role: Role) -> Option<&Path> {
         self.processes.get(&role).map(Process::program)
     }
@@ -397,7 +397,7 @@ impl Fleet {
         limited.map_err(system("limit a process"))
     }
 
-    /// The end of what a process wrote to its standard error.
+    /// The end of a process's standard error.
     pub fn last_words(&self, role: Role) -> String {
         self.processes.get(&role).map(Process::last_words).unwrap_or_default()
     }

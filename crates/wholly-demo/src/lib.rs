@@ -1,12 +1,12 @@
 //! The demo of Wholly: a small shop, the stories that are told with it, and what they have in common
 //! with the laboratory, `wholly-lab`, which tortures and measures the same shop.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
 //! | [`shop`] | three services, each with its own database |
 //! | [`service`] | one of them as a process |
 //! | [`choreography`] | the same services by events alone |
-//! | [`process`], [`fleet`], [`client`] | services and coordinator as processes, and what they are asked |
+//! | [`process`], [`fleet`], [`client`] | services and coordinator as processes, and their client |
 //! | [`network`] | the network between the processes, which cuts and delays |
 //! | [`order`] | an order of a client, and the books after it |
 //! | [`random`] | random numbers from a seed |

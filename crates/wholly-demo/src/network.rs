@@ -43,9 +43,9 @@ pub enum Weather {
 /// The direction in which a connection carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From who asks.
+    /// From the client.
     Requests,
-    /// To who asked.
+    /// To the client.
     Answers,
 }
 
@@ -111,7 +111,7 @@ impl Network {
 
 impl Drop for Network {
     fn drop(&mut self) {
-        // To wait for its thread is not allowed among tasks, where fleets are dropped.
+        // Waiting for its thread is not allowed among tasks, where fleets are dropped.
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -129,7 +129,7 @@ struct NetworkState {
 }
 
 impl NetworkState {
-    /// True if a connection carries nothing now, which began when it had been late so often.
+    /// True if a connection carries nothing now that began when it had been late so often.
     fn holds(self, direction: Direction, began: u32) -> bool {
         match self.weather {
             Weather::Stalled => true,
@@ -220,7 +220,7 @@ impl Way {
             };
             if read == 0 {
                 if state.borrow().times_late > began {
-                    // What was held back is not cut off by the end that comes after it.
+                    // Bytes held back are not cut off by the end that comes after them.
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
                 return to.shutdown().await;

@@ -30,9 +30,9 @@ pub struct Order {
 /// The pattern that carries an order out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pattern {
-    /// By a transaction in two phases.
+    /// A transaction in two phases.
     TwoPhase,
-    /// By the saga [`CREATE_ORDER`](crate::shop::CREATE_ORDER), with or without the money.
+    /// The saga [`CREATE_ORDER`](crate::shop::CREATE_ORDER), with or without the money.
     Saga {
         /// True if the money is refused.
         payment_fails: bool,
@@ -184,7 +184,7 @@ pub struct Placed {
     pub retries: u32,
 }
 
-/// Why an order did not end.
+/// The reason that an order did not end.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum PlaceError {

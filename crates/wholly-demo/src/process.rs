@@ -139,7 +139,7 @@ impl Process {
         Ok(())
     }
 
-    /// Waits until it ends; whether it was by SIGKILL.
+    /// Waits until it ends; true if it was by SIGKILL.
     pub async fn killed(&mut self) -> io::Result<bool> {
         while self.lines.recv().await.is_some() {}
         Ok(self.child.wait()?.signal() == Some(Signal::KILL.as_raw()))
@@ -185,7 +185,7 @@ impl Process {
         memory(&self.child.id().to_string(), "VmHWM:")
     }
 
-    /// The end of what it wrote to its standard error; empty where that cannot be read.
+    /// The end of its standard error; empty where that cannot be read.
     pub fn last_words(&self) -> String {
         let words = std::fs::read(&self.stderr).unwrap_or_default();
         let words = String::from_utf8_lossy(&words);

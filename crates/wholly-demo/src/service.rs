@@ -1,4 +1,4 @@
-//! One of the shop's services as a process: what the hidden command `wholly shop-service` runs.
+//! One of the shop's services as a process: the hidden command `wholly shop-service`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,7 +30,7 @@ use crate::shop::{ServiceKind, Stock, router};
 pub struct Service {
     /// order, payment or inventory.
     kind: ServiceKind,
-    /// Where it listens, on 127.0.0.1.
+    /// Its port, on 127.0.0.1.
     #[arg(long)]
     port: u16,
     /// Its database.
@@ -183,7 +183,7 @@ async fn tell(operation: &str, response: Response) -> Response {
         cut_off: false,
         json: false,
     };
-    // Of an action and of a compensation done and refused mean the same.
+    // The answers of an action and of a compensation mean the same if done or refused.
     let kind = operation.parse().unwrap_or(Operation::Action);
     let (said, reason) = match seen.meaning(kind, &[]) {
         Answer::Done | Answer::DoneWith { .. } => (Said::Done, None),
@@ -196,13 +196,13 @@ async fn tell(operation: &str, response: Response) -> Response {
     Response::from_parts(head, Body::from(body))
 }
 
-/// Prints a line for who started this process.
+/// Prints a line for the parent process.
 pub(crate) fn say(line: &str) {
-    // Who does not listen any more does not keep the service from its work.
+    // A reader that is gone does not keep the service from its work.
     let _ = wholly_terminal::write_line(line);
 }
 
-/// Prints a line of JSON for who started this process.
+/// Prints a line of JSON for the parent process.
 pub(crate) fn say_json<T: Serialize>(said: &T) {
     let _ = wholly_terminal::write_json(said);
 }

@@ -1,7 +1,7 @@
 //! The planted faults of a service: a torture must find each of them.
 //!
-//! Two of them are what a service without a barrier does. They are made with the barrier that is
-//! there: a call that it must not recognise is given another branch's name.
+//! Two of them are the faults of a service without a barrier. They are made with the barrier that
+//! is there: a call that it must not recognise is given another branch's name.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -28,7 +28,7 @@ pub enum Wrong {
 }
 
 impl Wrong {
-    /// Whose fault it is.
+    /// The service that has the fault.
     pub fn service(self) -> ServiceKind {
         match self {
             Self::OnlySaysSo => ServiceKind::Order,

@@ -1,12 +1,12 @@
-//! A process that kills itself at an exact point, by a real SIGKILL: what it had not made durable
-//! by then is lost, what it had not sent is not sent.
+//! A process that kills itself at an exact point, by a real SIGKILL: work not durable by then is
+//! lost, messages not sent are not sent.
 //!
-//! A point is written `WHEN-WHAT:WHICH`: `before`, `during` or `after`; an `append` to the log or
-//! a `call` (of a participant by the coordinator, or of a service); the how-manieth since the
-//! process started, or the first that has a name: for an append a record's, for a call an
-//! operation's, which in a saga is the step's own. So `before-append:committed` is after the votes and before the decision, and
-//! `after-append:committed` is after the decision and before anyone hears of it; and
-//! `before-call:cancel-order` is in the middle of a compensation. Of a reaction to an event there is
+//! A point is written `WHEN-WHAT:WHICH`: `before`, `during` or `after`; an `append` to the log or a
+//! `call` (of a participant by the coordinator, or of a service); its number since the process
+//! started, or the first that has a name: for an append a record's, for a call an operation's,
+//! which in a saga is the step's own. So `before-append:committed` is after the votes and before
+//! the decision, and `after-append:committed` is after the decision and before anyone hears of it;
+//! and `before-call:cancel-order` is in the middle of a compensation. A reaction to an event has
 //! only `after-commit`, by its number or its name: nobody has been told then.
 //!
 //! *During* is a random moment: another thread kills while the append or the call is under way.
@@ -31,13 +31,13 @@ use wholly_demo::random::{Random, fresh_seed};
 pub struct KillAt {
     /// Before, during or after.
     pub when: When,
-    /// What.
+    /// The event.
     pub what: What,
     /// The one of these.
     pub which: Which,
 }
 
-/// On which side of what happens.
+/// The side of the event at which the process kills itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum When {
     /// It has not begun.
@@ -59,7 +59,7 @@ pub enum What {
     Commit,
 }
 
-/// Which one.
+/// The choice among events of one kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     /// The n-th since the process started, from 1.
@@ -120,7 +120,7 @@ pub struct Killer {
 }
 
 impl Killer {
-    /// One that kills at this point.
+    /// A killer for this point.
     pub fn new(at: KillAt) -> Self {
         let took = Arc::new(Mutex::new(Duration::from_millis(1)));
         Self { at, seen: Arc::default(), took }
@@ -191,7 +191,7 @@ impl Killer {
     }
 
     fn end(&self, here: Option<When>, begun: Instant) {
-        // Where the random moment has not come yet it was as late as it can be: nobody is told.
+        // If the random moment has not come yet it was as late as it can be: nobody is told.
         if here.is_some() {
             kill();
         }

@@ -4,7 +4,7 @@
 //! the ones that are to do something wrong: a process that kills itself at an exact point, or a
 //! service with a planted fault, is one of this program, which has the same code as a library.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
 //! | `torture` | SIGKILL at every point and at random, and the books afterwards |
 //! | `bench` | workloads that take a server, a large log or many clients |

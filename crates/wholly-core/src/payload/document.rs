@@ -1,4 +1,4 @@
-//! A payload's text taken apart, to compare two by what they say instead of how they are written.
+//! A payload's text taken apart, to compare two by their meaning instead of their spelling.
 //!
 //! Numbers compare by their exact decimal value: `1`, `1.0` and `10e-1` are one number, and
 //! 9007199254740993 is not 9007199254740992, which floating point takes it for. A number that no
@@ -108,8 +108,8 @@ struct DocumentReader<'a> {
 }
 
 impl<'a> DocumentReader<'a> {
-    /// Reads one token; false at the end. Commas and colons say nothing that is not known, because the
-    /// text is JSON.
+    /// Reads one token; false at the end. Commas and colons are skipped: the text is known to be
+    /// JSON.
     fn step(&mut self) -> Result<bool, RepeatedMember> {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r', ',', ':']);
         match self.rest.as_bytes() {

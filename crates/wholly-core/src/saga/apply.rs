@@ -1,7 +1,6 @@
 //! From records to the value: the fold that recovery repeats.
 //!
-//! The laws are asserted here, where every record passes: those that were just decided and those
-//! that are read back.
+//! The laws are asserted here, where every record passes, just decided or read back.
 
 use super::graph::Side;
 use super::record::{Reason, Record, Resolution, StepIndex};
@@ -94,7 +93,7 @@ impl Transaction {
             "a saga turns back once, and not while its pivot is unanswered or done",
         )?;
         self.turned_back = Some(reason.clone());
-        // What an earlier incarnation may have asked is taken back like all that has begun.
+        // A step that an earlier incarnation may have asked is taken back like one that has begun.
         for index in (0..).take(self.steps.len()) {
             let step = &self.steps[usize::from(index)];
             if step.lost && step.progress == Progress::Waiting {
@@ -103,7 +102,7 @@ impl Transaction {
                 self.own(index)?.progress = Progress::Begun { payload };
             }
         }
-        // What kept an action from being done does not matter any more.
+        // An obstacle to an action does not matter any more.
         self.steps.iter_mut().for_each(|step| step.stuck = None);
         Ok(())
     }
@@ -156,7 +155,7 @@ impl Transaction {
         }
     }
 
-    /// What a step is given, from the input and the outputs that are known.
+    /// The payload of a step, from the input and the outputs that are known.
     pub(super) fn fill(&self, index: StepIndex) -> Result<Payload, Unresolved> {
         let limit = self.definition().steps[usize::from(index)].payload_limit();
         self.node(index).template.fill(limit, &self.input, |step| self.known_output(step))

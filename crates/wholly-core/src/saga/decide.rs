@@ -1,4 +1,4 @@
-//! From inputs to records, and all else that the pattern's face demands.
+//! From inputs to records, and the other functions of the pattern's face.
 
 use std::fmt;
 use std::time::Duration;
@@ -143,7 +143,7 @@ impl Protocol for Transaction {
         reason: &str,
     ) -> Result<Vec<Record>, ResolveError> {
         let mut next = self.clone();
-        // What turns back takes back what the original may have asked.
+        // A saga that turns back takes back the steps that the original may have asked.
         let lost = match ended {
             Resolution::Compensated => next.decide_restart(),
             Resolution::Completed(_) => Vec::new(),
@@ -156,7 +156,7 @@ impl Protocol for Transaction {
 
     fn release(&mut self, log: LogId, reason: &str) -> Result<Vec<Record>, BrokenInvariant> {
         let mut records = vec![Record::Released(log, cut(reason.to_owned()))];
-        // Whatever comes next, it may be that it turns back.
+        // The saga may still turn back.
         records.extend(self.decide_restart());
         records.iter().try_for_each(|record| self.apply(record))?;
         Ok(records)
@@ -223,7 +223,7 @@ impl Protocol for Transaction {
 }
 
 impl Transaction {
-    /// Whether a step of a running saga can end so, and whether that turns the saga back.
+    /// Checks that a step of a running saga can end so; returns the record if it turns back.
     fn resolved_forward(
         &self,
         index: StepIndex,
@@ -248,8 +248,8 @@ impl Transaction {
         }
     }
 
-    /// Whether later steps find in an output what they read from it. Once an operator's word is
-    /// recorded, nobody could give another.
+    /// Checks that later steps find in an output the parts that they read. Once an operator's word
+    /// is recorded, no other can be given.
     fn is_readable(&self, index: StepIndex, output: &Payload) -> Result<(), ResolveError> {
         self.graph.steps().try_for_each(|(reader, node)| {
             node.template.reads(index, output).map_err(|why| ResolveError::Unreadable {
@@ -259,7 +259,7 @@ impl Transaction {
         })
     }
 
-    /// What one step's refusal, or its missing payload, demands of a running saga.
+    /// The record that one step's refusal, or its missing payload, demands of a running saga.
     fn demanded_by(&self, index: StepIndex, step: &Step) -> Option<Record> {
         match &step.progress {
             Progress::Refused { reason, .. } => {
@@ -278,8 +278,8 @@ impl Transaction {
     }
 
     fn decide_restart(&self) -> Vec<Record> {
-        // What was begun may have left in the earlier run. Once the saga turned back it is taken
-        // back in any case.
+        // A step that had begun may have been asked in the earlier run. Once the saga turned back
+        // it is taken back in any case.
         if self.turned_back.is_some() {
             return Vec::new();
         }
@@ -287,8 +287,8 @@ impl Transaction {
         self.possibly_asked().filter(|step| !lost(step)).map(Record::Lost).collect()
     }
 
-    /// The steps that an earlier incarnation may have asked, of those that are not known to be done: what
-    /// has begun, and what comes after that, as far as no output between is forced.
+    /// The steps, not known to be done, that an earlier incarnation may have asked: those that have
+    /// begun, and those after them, as far as no output between is forced.
     fn possibly_asked(&self) -> impl Iterator<Item = StepIndex> {
         let is_asked_once_it_can_be = |step: &StepIndex| {
             let progress = &self.steps[usize::from(*step)].progress;
@@ -318,7 +318,7 @@ impl Transaction {
                 }
                 records
             }
-            // What is not outstanding was asked in an earlier incarnation; its answer has no say.
+            // One not outstanding was asked in an earlier incarnation; its answer is ignored.
             Operation::Compensation if self.outstanding(index) == Some(Operation::Compensation) => {
                 match answered.answer {
                     Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly => {
@@ -376,8 +376,8 @@ impl Transaction {
     }
 }
 
-/// What has no way but to be asked on: after many tries, or at once where asking again cannot
-/// mend it, an operator should know. It is asked on all the same.
+/// The record that calls an operator to an operation that can only be asked again: after many
+/// tries, or at once where asking cannot mend it. It is asked again all the same.
 fn stuck(index: StepIndex, step: &Step, answered: &Answered) -> Option<Record> {
     let at_once = match (&answered.answer, answered.operation) {
         (Answer::Stuck { .. }, _) => true,
@@ -388,7 +388,7 @@ fn stuck(index: StepIndex, step: &Step, answered: &Answered) -> Option<Record> {
         .then(|| Record::Stuck(index, cut(what_came_back(&answered.answer))))
 }
 
-/// Why a saga cannot be turned back.
+/// The reason that a saga cannot be turned back.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CancelError {
     /// Every step is done.
@@ -402,7 +402,7 @@ pub enum CancelError {
     BrokenInvariant(#[from] BrokenInvariant),
 }
 
-/// Why a step cannot be resolved by hand.
+/// The reason that a step cannot be resolved by hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// The saga has no such step.
@@ -420,12 +420,12 @@ pub enum ResolveError {
     /// A step after the pivot was resolved as compensated.
     #[error("the step comes after the pivot, so there is no way back; resolve it as completed")]
     NoWayBack,
-    /// A later step reads from the output what is not in it.
+    /// A later step reads a part that the output lacks.
     #[error("with this output the step {reader:?} could not go on: {why}; give the output it had")]
     Unreadable {
         /// The later step.
         reader: StepName,
-        /// What is not there.
+        /// The missing part.
         why: String,
     },
     /// A law was broken.

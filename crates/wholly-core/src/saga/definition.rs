@@ -5,7 +5,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::protocol::Target;
 use crate::{Name, OperationName, ParticipantName, Payload, StepName};
 
-/// What a saga is to do. [`Graph::new`](super::Graph::new) says whether it makes sense.
+/// A saga's plan. [`Graph::new`](super::Graph::new) says whether it makes sense.
 ///
 /// ```
 /// # use wholly_core::saga::{Definition, Graph};
@@ -23,51 +23,51 @@ use crate::{Name, OperationName, ParticipantName, Payload, StepName};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Definition {
-    /// What it is called.
+    /// Its name.
     pub name: Name,
     /// A saga goes on with the version that it started with.
     pub version: u32,
-    /// How long it has until it turns back, in milliseconds, if its client does not say.
+    /// The time until it turns back, in milliseconds, if its client does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_millis: Option<u64>,
-    /// What it does. In this order, unless the steps themselves say what they come after.
+    /// Its steps, run in this order unless the steps themselves say what they come after.
     pub steps: Vec<StepDefinition>,
 }
 
 /// One step of a [`Definition`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StepDefinition {
-    /// What it is called, in this saga.
+    /// Its name, in this saga.
     pub name: StepName,
-    /// Who does it. Absent in a saga in code: the program itself.
+    /// The participant that does it. Absent in a saga in code: the program itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub participant: Option<ParticipantName>,
-    /// The operation that does it. Absent: it is called like the step.
+    /// The operation that does it. Absent: the one named like the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub action: Option<OperationName>,
     /// The operation that takes it back, or `false`: it needs none. Up to the pivot, one of the
     /// two has to be said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub compensation: Option<Compensation>,
-    /// What the action is given, with [references](super::reference). Absent: the saga's input.
+    /// The payload of the action, with [references](super::reference). Absent: the saga's input.
     #[serde(default, deserialize_with = "said", skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
     /// The steps that it comes after. Absent: the one before it in the list.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Vec<StepName>>,
-    /// Whether there is no way back once it is done.
+    /// True if there is no way back once it is done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pivot: bool,
-    /// How long one attempt may take, in milliseconds. Absent: the coordinator's setting.
+    /// The longest that one attempt may take, in milliseconds. Absent: the coordinator's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_millis: Option<u64>,
-    /// When it is tried again. Absent: the coordinator's setting.
+    /// The rule for trying it again. Absent: the coordinator's setting.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
 }
 
 impl Definition {
-    /// Whether both say the same: how a payload is written does not count.
+    /// True if both say the same: the spelling of a payload does not count.
     pub fn same_as(&self, other: &Self) -> bool {
         let plain = |definition: &Self| {
             let mut plain = definition.clone();
@@ -84,7 +84,7 @@ impl Definition {
             || (plain(self) == plain(other) && self.steps.iter().zip(&other.steps).all(payload))
     }
 
-    /// Who does a step of it.
+    /// The target that does one of its steps.
     pub fn target(&self, step: &StepDefinition) -> Target {
         match &step.participant {
             Some(participant) => Target::Participant(participant.clone()),
@@ -94,8 +94,8 @@ impl Definition {
 }
 
 impl StepDefinition {
-    /// How long its payload may be with its references filled in. To the program itself nothing
-    /// is sent, and what it is put together from has limits of its own.
+    /// The longest that its payload may be with its references filled in. Nothing is sent to the
+    /// program itself, and the parts of its payload have limits of their own.
     pub(super) fn payload_limit(&self) -> usize {
         match self.participant {
             Some(_) => Payload::LIMIT,
@@ -104,18 +104,18 @@ impl StepDefinition {
     }
 }
 
-/// A payload of `null` is one.
+/// Reads a payload that is present: `null` is one.
 fn said<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Payload>, D::Error> {
     Payload::deserialize(deserializer).map(Some)
 }
 
-/// What takes a step back.
+/// The way in which a step is taken back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "ByOrNone", into = "ByOrNone")]
 pub enum Compensation {
     /// This operation of the same participant.
     By(OperationName),
-    /// It needs none: what it did may stay. Written `false`.
+    /// No operation: its effect may stay. Written `false`.
     NotNeeded,
 }
 
@@ -154,21 +154,21 @@ impl From<Compensation> for ByOrNone {
     }
 }
 
-/// When a step is tried again, and how often. What is absent is the coordinator's setting.
+/// The rule for trying a step again. An absent member is the coordinator's setting.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Retry {
     /// The first pause, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_millis: Option<u64>,
-    /// By how much each pause is longer than the one before it: at least 1.
+    /// The factor by which each pause is longer than the one before it: at least 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub factor: Option<Factor>,
     /// The longest pause, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cap_millis: Option<u64>,
-    /// After so many tries that brought no answer, or a pending one, the saga turns back, with the
-    /// step unknown. Absent:
-    /// only the deadline turns it back. Counted from the coordinator's last start.
+    /// The number of tries without an answer, or with a pending one, after which the saga turns
+    /// back, with the step unknown. Absent: only the deadline turns it back. Counted from the
+    /// coordinator's last start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<u32>,
 }
@@ -193,7 +193,7 @@ impl TryFrom<f64> for Factor {
 
     fn try_from(factor: f64) -> Result<Self, String> {
         match (1.0..=100.0).contains(&factor) {
-            // In this range nothing is lost but what is finer than a hundredth.
+            // In this range only digits finer than a hundredth are lost.
             true => Ok(Self((factor * 100.0).round() as u32)),
             false => Err(format!("a factor of {factor} is out of range; it is from 1 to 100")),
         }

@@ -1,4 +1,4 @@
-//! A definition that makes sense, and what follows from it.
+//! A definition that makes sense, and the graph that follows from it.
 
 mod check;
 
@@ -10,7 +10,7 @@ use super::problem::{InvalidDefinition, Problem, Problems, Segment, at};
 use super::reference::Template;
 use crate::{OperationName, Payload};
 
-/// A checked definition: the steps, and what comes after what.
+/// A checked definition: the steps, and their order.
 ///
 /// INVARIANT: it has no cycle, at most one pivot, and every other step comes before the pivot or
 /// after it.
@@ -23,27 +23,27 @@ pub struct Graph {
     text: Payload,
 }
 
-/// A step's place in the graph, and what is asked for it.
+/// A step's place in the graph, and the operations asked for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Node {
     /// The steps that it directly comes after.
     pub after: StepSet,
-    /// All steps that it comes after, directly or not: what its payload may refer to.
+    /// All steps that it comes after, directly or not: the ones its payload may refer to.
     pub ancestors: StepSet,
-    /// Where it is from the pivot.
+    /// Its side of the pivot.
     pub side: Side,
     /// The operation that does it.
     pub action: OperationName,
     /// The operation that takes it back; `None` where it needs none.
     pub compensation: Option<OperationName>,
-    /// What its action is given.
+    /// The payload of its action.
     pub template: Template,
-    /// Whether that it is done must be durable before what comes after it is asked: a later
-    /// payload is made of its output, it is the pivot, or the pivot comes directly after it.
+    /// True if its completion must be durable before the steps after it are asked: a later payload
+    /// is made of its output, it is the pivot, or the pivot comes directly after it.
     pub output_is_forced: bool,
 }
 
-/// Where a step is from the pivot.
+/// A step's side of the pivot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
     /// It can be taken back: it comes before the pivot, or there is none.
@@ -63,7 +63,7 @@ impl Graph {
     /// Checks a definition.
     ///
     /// # Errors
-    /// All that is wrong with it, each with its place.
+    /// All problems of the definition, each with its place.
     pub fn new(definition: Definition) -> Result<Self, InvalidDefinition> {
         let mut problems = Problems::default();
         let nodes = check::nodes(&definition, &mut problems);
@@ -78,7 +78,7 @@ impl Graph {
         &self.definition
     }
 
-    /// About how many bytes of memory it takes: the text, what was read from it, and the templates.
+    /// About how many bytes of memory it takes: the text, the definition, and the templates.
     pub fn memory_bytes(&self) -> usize {
         3 * self.text.as_str().len()
     }
@@ -99,11 +99,11 @@ impl Graph {
         Some((self.definition.steps.get(index)?, self.nodes.get(index)?))
     }
 
-    /// Whether a saga with this input can fill its payloads, as far as that can be said before
+    /// Checks that a saga with this input can fill its payloads, as far as that is known before
     /// there are outputs.
     ///
     /// # Errors
-    /// The first payload that takes from the input what is not there, or grows too long.
+    /// The first payload that takes a missing part of the input, or grows too long.
     pub fn accepts(&self, input: &Payload) -> Result<(), Problem> {
         for (place, (step, node)) in self.steps().enumerate() {
             node.template.accepts(step.payload_limit(), input).map_err(|why| Problem {
@@ -123,7 +123,7 @@ impl TryFrom<Definition> for Graph {
     }
 }
 
-/// As its definition.
+/// Serializes as its definition.
 impl Serialize for Graph {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.text.serialize(serializer)
@@ -141,12 +141,12 @@ impl StepSet {
         Self(self.0 | 1 << step)
     }
 
-    /// Whether the step is in it.
+    /// True if the step is in it.
     pub const fn has(self, step: StepIndex) -> bool {
         self.0 >> step & 1 == 1
     }
 
-    /// What is in either.
+    /// The steps that are in either.
     #[must_use]
     pub const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)

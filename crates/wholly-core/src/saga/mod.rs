@@ -40,9 +40,9 @@
 //!
 //! A step *may have been done* from the moment when all that it comes after are done, whether or
 //! not a call has left: a restart cannot tell. Nor can it tell whether a step was done whose output
-//! was not forced (below); so with such a step, what comes after it may have been done, too. Taken
-//! back is what is done, and what may have been and was not refused at its only attempt. A step is
-//! *over*, once the saga has turned back, if it is taken back or nothing of it needs to be.
+//! was not forced (below); so the steps after such a step may have been done, too. A step is taken
+//! back if it is done, or may have been and was not refused at its only attempt. A step is *over*,
+//! once the saga has turned back, if it is taken back or nothing of it needs to be.
 //!
 //! # What is forced
 //!
@@ -61,7 +61,7 @@
 //!
 //! # Inputs
 //!
-//! What an input does, by the saga's state. Whatever the table leaves out changes nothing.
+//! The effect of an input, by the saga's state. An input that the table leaves out changes nothing.
 //!
 //! | input | `running` | `compensating` |
 //! |---|---|---|
@@ -79,10 +79,10 @@
 //!
 //! # What a restored copy holds
 //!
-//! As with [two phases](crate::two_phase): what a copy of the log holds unsettled is *quarantined*. No
-//! input reaches it, not even time and the restart, until an operator says `released`; then it goes on
-//! as after a restart. Of what is quarantined an operator may resolve steps, and time stands still for it; a
-//! word that turns it back comes after `lost` for each step that may have been done.
+//! As with [two phases](crate::two_phase): an unsettled saga in a copy of the log is *quarantined*.
+//! No input reaches it, not even time and the restart, until an operator says `released`; then it
+//! goes on as after a restart. An operator may resolve its steps meanwhile, and time stands still
+//! for it; a word that turns it back comes after `lost` for each step that may have been done.
 //!
 //! # Laws
 //!
@@ -119,7 +119,7 @@ use std::sync::Arc;
 use crate::wire::compensation_payload;
 use crate::{LogId, PartState, Payload, State, StepName, Timestamp, TraceContext};
 
-/// A saga: what its records amount to.
+/// A saga: the value of its records.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Transaction {
     graph: Arc<Graph>,
@@ -132,7 +132,7 @@ pub struct Transaction {
     steps: Vec<Step>,
 }
 
-/// One step, as far as it has come.
+/// One step and its progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Step {
     progress: Progress,
@@ -142,13 +142,13 @@ pub struct Step {
     stuck: Option<String>,
 }
 
-/// How far a step has come.
+/// A step's progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Progress {
-    /// Not all that it comes after are known to be done. Where it is `lost`, an earlier incarnation may
-    /// have known more, and have asked it.
+    /// Not all that it comes after are known to be done. Where it is `lost`, an earlier incarnation
+    /// may have known more, and have asked it.
     Waiting,
-    /// It may have been done; this is what it is given.
+    /// It may have been done, with this payload.
     Begun {
         payload: Payload,
     },
@@ -187,13 +187,13 @@ impl Transaction {
         saga
     }
 
-    /// Whether every step that comes after this one, directly or not, is over.
+    /// True if every step that comes after this one, directly or not, is over.
     fn has_its_turn_back(&self, index: StepIndex) -> bool {
         let mut others = (0..).zip(self.graph.nodes());
         others.all(|(other, node)| !node.ancestors.has(index) || self.is_over(other))
     }
 
-    /// Whether nothing of a step is left to be taken back, in a saga that turned back.
+    /// True if nothing of a step is left to be taken back, in a saga that turned back.
     fn is_over(&self, index: StepIndex) -> bool {
         let Some(step) = self.steps.get(usize::from(index)) else { return true };
         match step.progress {
@@ -203,7 +203,7 @@ impl Transaction {
         }
     }
 
-    /// What it does, as it was when it started.
+    /// Its definition, as it was when it started.
     pub fn definition(&self) -> &Definition {
         self.graph.definition()
     }
@@ -218,7 +218,7 @@ impl Transaction {
         }
     }
 
-    /// Why it turned back, if it did.
+    /// The reason why it turned back, if it did.
     pub fn reason(&self) -> Option<&Reason> {
         self.turned_back.as_ref()
     }
@@ -282,12 +282,12 @@ impl Transaction {
 }
 
 impl Step {
-    /// Why it needs an operator, if it does.
+    /// The reason why it needs an operator, if it does.
     pub fn stuck(&self) -> Option<&str> {
         self.stuck.as_deref()
     }
 
-    /// What its action is given, once that is known.
+    /// The payload of its action, once that is known.
     pub fn payload(&self) -> Option<&Payload> {
         match &self.progress {
             Progress::Begun { payload }

@@ -1,4 +1,4 @@
-//! What is wrong with a definition, and where.
+//! The problems of a definition, and their places.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use serde::{Serialize, Serializer};
 
 use crate::nearest;
 
-/// One thing that is wrong with a definition.
+/// One problem of a definition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Problem {
-    /// Where in the definition. What lacks is named at what lacks it.
+    /// The place in the definition. A missing member is named at the object that lacks it.
     #[serde(rename = "pointer", serialize_with = "as_pointer")]
     pub at: Vec<Segment>,
-    /// What is wrong, and what to do.
+    /// The problem, and its remedy.
     #[serde(rename = "detail")]
     pub what: String,
 }
@@ -20,14 +20,14 @@ pub struct Problem {
 /// One step of the way from a definition's root to a place in it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Segment {
-    /// To the member with this name.
+    /// The step to the member with this name.
     Member(String),
-    /// To the element with this place in its list, from 0.
+    /// The step to the element with this place in its list, from 0.
     Index(usize),
 }
 
 impl Problem {
-    /// Where it is, as a JSON Pointer (RFC 6901).
+    /// The place, as a JSON Pointer (RFC 6901).
     pub fn pointer(&self) -> String {
         pointer(&self.at)
     }
@@ -50,7 +50,7 @@ fn as_pointer<S: Serializer>(at: &[Segment], serializer: S) -> Result<S::Ok, S::
     serializer.serialize_str(&pointer(at))
 }
 
-/// As in a JSON Pointer.
+/// Writes it as in a JSON Pointer.
 impl fmt::Display for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -76,7 +76,7 @@ impl From<usize> for Segment {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the saga's definition makes no sense: {}", list(.problems))]
 pub struct InvalidDefinition {
-    /// All that is wrong with it: at least one problem.
+    /// All its problems: at least one.
     pub problems: Vec<Problem>,
 }
 
@@ -84,12 +84,12 @@ fn list(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
 }
 
-/// Collects what is wrong, so that an author sees it all at once.
+/// Collects the problems, so that an author sees all at once.
 #[derive(Default)]
 pub(super) struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// Nobody reads more, and finding the words for one costs time.
+    /// More would not be read, and finding the words for one costs time.
     const LIMIT: usize = 100;
 
     pub fn add(&mut self, at: Vec<Segment>, what: impl FnOnce() -> String) {

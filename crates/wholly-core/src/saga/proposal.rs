@@ -1,4 +1,4 @@
-//! How a saga begins.
+//! The beginning of a saga.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use super::{Graph, Record, Started, Transaction};
 use crate::proposal::{Begin, InvalidProposal, ProtocolProposal};
 use crate::{Payload, Target};
 
-/// A saga that a client proposes, with an input from which its steps can be given what they read.
+/// A saga that a client proposes, with an input for the references of its steps.
 #[derive(Clone, Debug)]
 pub struct Proposal {
     saga: Arc<Graph>,
@@ -20,7 +20,7 @@ impl Proposal {
     /// version: a saga that was begun with another one is the same.
     ///
     /// # Errors
-    /// When the input has a member twice, or a step reads from it what is not there.
+    /// When the input has a member twice, or a step reads a part of it that is not there.
     pub fn new(
         saga: Arc<Graph>,
         input: Payload,

@@ -1,4 +1,4 @@
-//! The records: what is kept of a saga, and all that is kept.
+//! The records: all that is kept of a saga.
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub enum Record {
     Completed(StepIndex, Payload),
     /// A step's participant said no to the action, for this reason.
     Refused(StepIndex, String),
-    /// From here on what was done is taken back.
+    /// The saga turned back: from here on, the steps done are taken back.
     TurnedBack(Reason),
     /// A step's compensation is done.
     Compensated(StepIndex),
@@ -40,8 +40,8 @@ pub enum Record {
     Settled,
 }
 
-/// Points at nothing once the input is `null`: what did not resolve does not resolve without its
-/// payload either, and so was never asked.
+/// A reference to nothing once the input is `null`: a step whose payload did not resolve stays
+/// unresolved without its payload, and so was never asked.
 const RESOLVES_TO_NOTHING: &str = r#"{"$from":"/input/removed"}"#;
 
 impl ProtocolRecord for Record {
@@ -55,7 +55,7 @@ impl ProtocolRecord for Record {
         *self == Self::Settled
     }
 
-    /// Whatever decides a saga is forced.
+    /// A record that decides a saga is forced.
     fn is_decision(&self) -> bool {
         false
     }
@@ -71,7 +71,7 @@ impl ProtocolRecord for Record {
         }
     }
 
-    /// Removed are the input, the payloads that the definition writes down, and the outputs.
+    /// The record without the input, the payloads that the definition writes down, and the outputs.
     fn without_payloads(self, of: &super::Transaction) -> Option<Self> {
         Some(match self {
             Self::Started(started) => {
@@ -105,7 +105,7 @@ impl Record {
     }
 }
 
-/// How a saga begins. It carries its own definition, so that another that is loaded later under
+/// The start of a saga. It carries its own definition, so that another that is loaded later under
 /// the same name, or none, changes nothing for it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Started {
@@ -115,15 +115,15 @@ pub struct Started {
     /// The trace that it belongs to, if its client gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Arc<TraceContext>>,
-    /// When it turns back if its pivot has not left by then, or, without one, if it is not done.
+    /// Its deadline: it turns back if its pivot has not left or, without one, if it is not done.
     pub deadline: Timestamp,
-    /// What it is to do.
+    /// The definition.
     pub saga: Arc<Graph>,
-    /// With what.
+    /// The input.
     pub input: Payload,
 }
 
-/// How an operator says that a step ended.
+/// An operator's word for the end of a step.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
@@ -133,41 +133,41 @@ pub enum Resolution {
     Compensated,
 }
 
-/// Why a saga turned back.
+/// The reason for which a saga turned back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// A step's participant said no.
     Refused {
-        /// Which step.
+        /// The step.
         step: StepName,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The client took it back.
     Cancelled {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// A step was tried as often as its definition says, and it is not known whether it was done.
     Exhausted {
-        /// Which step.
+        /// The step.
         step: StepName,
-        /// What came back last.
+        /// The last answer.
         reason: String,
     },
-    /// A step's payload refers to what is not there.
+    /// A step's payload refers to a missing part.
     Unresolved {
-        /// Which step.
+        /// The step.
         step: StepName,
-        /// What is missing.
+        /// The missing part.
         reason: String,
     },
     /// An operator said that a step is not done.
     Resolved {
-        /// Which step.
+        /// The step.
         step: StepName,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// It was not done by the deadline.

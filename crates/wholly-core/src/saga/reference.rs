@@ -1,8 +1,8 @@
-//! References: how a step's payload takes from the saga's input and from earlier outputs.
+//! References: the parts of a step's payload taken from the saga's input and from earlier outputs.
 //!
 //! A reference is an object with the one member `$from`, whose value is a JSON Pointer (RFC 6901)
-//! into the document `{"input": <the saga's input>, "steps": {"<step>": <its output>, …}}`. It is
-//! replaced by what it points at:
+//! into the document `{"input": <the saga's input>, "steps": {"<step>": <its output>, …}}`. Its
+//! target replaces it:
 //!
 //! | in a payload | stands for |
 //! |---|---|
@@ -12,13 +12,13 @@
 //! | `{"$from": "/steps/reserve/shelf"}` | a part of it |
 //! | `{"$from": "/steps"}` | the outputs of all steps that this one comes after, by name |
 //! | `{"$from": ""}` | the whole document, with those outputs |
-//! | `{"$literal": {"$from": "x"}}` | `{"$from": "x"}`: what `$literal` holds is left as it is |
+//! | `{"$literal": {"$from": "x"}}` | `{"$from": "x"}`: the value of `$literal` is left as it is |
 //!
 //! In a pointer `~1` stands for `/` and `~0` for `~`. Only a step that this one comes after,
 //! directly or not, may be referred to: the output of another may not be there yet.
 //!
-//! What a reference does not replace stays as it was written: numbers keep every digit, members
-//! their order, and of two members with one name the last one counts.
+//! The rest stays as it was written: numbers keep every digit, members their order, and of two
+//! members with one name the last one counts.
 
 mod compile;
 mod follow;
@@ -49,7 +49,7 @@ enum TemplatePart {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Reference {
-    /// As it was written.
+    /// The pointer, as it was written.
     pointer: Box<str>,
     source: Source,
     /// The way from the source; empty: all of it.
@@ -69,11 +69,11 @@ struct Token {
     index: Option<usize>,
 }
 
-/// Why a payload cannot be filled.
+/// The reason that a payload cannot be filled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unresolved {
-    /// What a reference points at is not there.
+    /// The target of a reference is not there.
     #[error("the reference {pointer:?} does not resolve: there is nothing at {missing:?}")]
     Missing {
         /// The reference.
@@ -87,12 +87,12 @@ pub enum Unresolved {
         /// The reference.
         pointer: String,
     },
-    /// What a reference points into cannot be read.
+    /// The document of a reference cannot be read.
     #[error("the reference {pointer:?} does not resolve: {why}")]
     Unreadable {
         /// The reference.
         pointer: String,
-        /// What the reader says.
+        /// The reader's words.
         why: String,
     },
     /// The payload is longer than the limit once it is filled.
@@ -136,7 +136,7 @@ impl Template {
                 TemplatePart::Text(text) => text,
                 TemplatePart::Reference(reference) => reference.follow(source(reference)?)?,
             });
-            // What is too long is not built to its end: a few references can stand for very much.
+            // A text that is too long is not finished: a few references can stand for very much.
             if text.len() > limit {
                 return Err(Unresolved::TooLong { limit });
             }
@@ -148,7 +148,7 @@ impl Template {
         })
     }
 
-    /// Whether an input can fill it, as far as that can be said without the outputs.
+    /// Checks that an input can fill it, as far as that is known without the outputs.
     pub(super) fn accepts(&self, limit: usize, input: &Payload) -> Result<(), Unresolved> {
         let Form::Parts(parts) = &self.0 else { return Ok(()) };
         let mut bytes = 0;
@@ -167,7 +167,7 @@ impl Template {
         }
     }
 
-    /// Whether this output of this step has all that is read from it.
+    /// Checks that this output of this step has every part that is read from it.
     pub(super) fn reads(&self, step: StepIndex, output: &Payload) -> Result<(), Unresolved> {
         let Form::Parts(parts) = &self.0 else { return Ok(()) };
         parts.iter().try_for_each(|part| match part {
@@ -189,7 +189,7 @@ impl Template {
         })
     }
 
-    /// How many places of it are filled.
+    /// The number of its places that are filled.
     pub(super) fn references(&self) -> usize {
         match &self.0 {
             Form::Literal(_) => 0,

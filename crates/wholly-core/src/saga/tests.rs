@@ -8,7 +8,7 @@ use crate::wire::{Answer, Operation};
 const NOW: Timestamp = Timestamp::from_millis(1_000);
 const LATE: Timestamp = Timestamp::from_millis(99_000);
 
-/// The steps `a`, `b` and so on, each on top of what is said of it.
+/// The steps `a`, `b` and so on, each with these members.
 fn saga(steps: &[&str]) -> Transaction {
     let steps: Vec<String> = ('a'..)
         .zip(steps)
@@ -260,7 +260,7 @@ fn a_pivot_does_not_begin_after_the_deadline() {
     let mut t = list();
     let resolved = t.resolve(0, Resolution::Completed(Payload::null()), "?", LATE);
     assert_eq!(resolved, Err(ResolveError::TurnedBack));
-    // What is refused by then is the reason all the same.
+    // A refusal by then is the reason all the same.
     assert_eq!(t.step(&answered(0, Action, no()), LATE).unwrap()[1], refused("a"));
 }
 
@@ -302,7 +302,7 @@ fn an_output_is_forced_where_something_is_made_of_it() {
     assert!(!t.forces(&first[0]), "its compensation can do without");
 }
 
-/// What an earlier incarnation knew to be done and asked next, this one cannot know.
+/// An earlier incarnation may have known a step done and asked the next: this one cannot tell.
 #[test]
 fn a_restart_counts_what_may_have_come_after_it_as_lost() {
     let mut t = list();
@@ -342,7 +342,7 @@ fn a_restart_counts_nothing_as_lost_that_waited_for_what_was_forced() {
     let request = t.request(Effect { branch: 1, operation: Compensation }).unwrap();
     assert_eq!(request.payload, output(r#"{"input":3}"#), "as its action was");
 
-    // The pivot has not left while that what it waits for is done is not durable.
+    // The pivot has not left while its predecessor's end is not durable.
     let mut t = saga(&[UNDO, UNDO, r#","compensation":"undo","pivot":true"#, ""]);
     assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(0), Record::Lost(1)]);
     assert_eq!(t.turns_back_at(), Some(t.view().deadline));
@@ -353,7 +353,7 @@ fn a_restart_counts_nothing_as_lost_that_waited_for_what_was_forced() {
     assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(3)]);
     assert_eq!(outstanding(&t), [(3, Action)]);
 
-    // What cannot be given a payload was not asked, and nothing after it.
+    // A step that cannot be given a payload was not asked, nor was any after it.
     let missing = format!(r#"{UNDO},"payload":{{"$from":"/input/none"}}"#);
     let mut t = saga(&[UNDO, &missing, UNDO]);
     assert_eq!(t.step(&Input::Restarted, NOW).unwrap(), [Record::Lost(0)]);

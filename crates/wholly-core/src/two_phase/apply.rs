@@ -1,7 +1,6 @@
 //! From records to the value: the fold that recovery repeats.
 //!
-//! The laws are asserted here, where every record passes: those that were just decided and those
-//! that are read back.
+//! The laws are asserted here, where every record passes, just decided or read back.
 
 use super::record::{AbortReason, Decision, Record, Vote};
 use super::{Branch, Phase, Progress, Transaction};
@@ -139,7 +138,7 @@ impl Transaction {
                 Phase::Aborted(AbortReason::Resolved { reason: reason.to_owned() })
             }
             Decision::Committed => {
-                // Who knows that it is committed knows that every branch had voted yes.
+                // A commit implies that every branch had voted yes.
                 for branch in self.branches.iter_mut().filter(|branch| !branch.is_over()) {
                     branch.progress = Progress::Prepared;
                 }

@@ -1,4 +1,4 @@
-//! From inputs to records, and all else that the pattern's face demands.
+//! From inputs to records, and the other functions of the pattern's face.
 
 use std::fmt;
 
@@ -296,7 +296,7 @@ impl Transaction {
         answer: &Answer,
         exhausted: bool,
     ) -> Option<Record> {
-        // What is not outstanding was asked in an earlier incarnation; its answer has no say.
+        // An operation not outstanding was asked in an earlier incarnation; its answer is ignored.
         if self.outstanding(index) != Some(operation) {
             return None;
         }
@@ -336,7 +336,7 @@ impl Branch {
     }
 }
 
-/// Why a transaction cannot be aborted.
+/// The reason that a transaction cannot be aborted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CancelError {
     /// It is decided.
@@ -350,7 +350,7 @@ pub enum CancelError {
     BrokenInvariant(#[from] BrokenInvariant),
 }
 
-/// Why a branch cannot be resolved by hand.
+/// The reason that a branch cannot be resolved by hand.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResolveError {
     /// The transaction has no such branch.

@@ -43,14 +43,14 @@
 //! | `heuristic`, `stuck` | no | seen again when asked again |
 //! | `resolved`, `decided`, `released` | yes | an operator's word is not asked for twice |
 //!
-//! Whoever is told a decision is told it when its record is durable, forced or not.
+//! A decision is told when its record is durable, forced or not.
 //!
 //! INVARIANT: a restart aborts what is undecided and never prepares it again. An abort that was
 //! not forced may have been acted on already; a commit that followed would break it.
 //!
 //! # Inputs
 //!
-//! What an input does, by the transaction's state. Whatever the table leaves out changes nothing.
+//! The effect of an input, by the state. An input that the table leaves out changes nothing.
 //!
 //! | input | `init` | `prepared` | `committed` | `aborted` |
 //! |---|---|---|---|---|
@@ -69,8 +69,8 @@
 //!
 //! # One branch alone
 //!
-//! Where the only participant offers it, [`Started::one_phase`] hands it the decision: it is asked
-//! to commit in one phase until it says what it did. Deadline, cancel and restart decide nothing
+//! If the only participant offers it, [`Started::one_phase`] hands it the decision: it is asked to
+//! commit in one phase until it tells its decision. Deadline, cancel and restart decide nothing
 //! (the call itself expires at the deadline, and the participant refuses it from then on).
 //!
 //! | answer | to the one-phase commit | to the abort that fences |
@@ -82,15 +82,15 @@
 //! | resolve by hand | `resolved`: decided, `settled` | the same |
 //!
 //! The fence is needed because a refusal says nothing of an earlier attempt that may still be on
-//! its way: once the abort is acknowledged, the participant refuses whatever comes late.
+//! its way: once the abort is acknowledged, the participant refuses every late call.
 //!
 //! # What a restored copy holds
 //!
-//! A copy of the log knows only what was there when it was made; the original may have gone on. So
-//! what the copy holds unsettled is *quarantined*: no input reaches it, not even time and the restart,
-//! until an operator says `released`; then it goes on as after a restart. Of what is quarantined an operator may
-//! resolve branches. Where it is undecided, the first such word is the decision, `decided`: the
-//! operator has seen what the participants did, which the copy cannot know.
+//! A copy of the log knows only the past of the moment when it was made; the original may have gone
+//! on. So an unsettled transaction in it is *quarantined*: no input reaches it, not even time and
+//! the restart, until an operator says `released`; then it goes on as after a restart. An operator
+//! may resolve its branches meanwhile. If it is undecided, the first such word is the decision,
+//! `decided`: the operator has seen the participants' work, which the copy cannot know.
 //!
 //! # Laws
 //!
@@ -118,7 +118,7 @@ use std::sync::Arc;
 use crate::protocol::BranchIndex;
 use crate::{LogId, Name, PartState, ParticipantName, Payload, State, Timestamp, TraceContext};
 
-/// A transaction in two phases: what its records amount to.
+/// A transaction in two phases: the value of its records.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Transaction {
     name: Name,
@@ -131,7 +131,7 @@ pub struct Transaction {
     branches: Vec<Branch>,
 }
 
-/// How far a transaction has come.
+/// A transaction's progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Phase {
     /// Votes are being asked for.
@@ -155,7 +155,7 @@ pub struct Branch {
     stuck: Option<String>,
 }
 
-/// How far a branch has come.
+/// A branch's progress.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Progress {
     Working,
@@ -193,7 +193,7 @@ impl Transaction {
         }
     }
 
-    /// Whether its only participant decides.
+    /// True if its only participant decides.
     pub fn is_one_phase(&self) -> bool {
         self.one_phase
     }
@@ -230,7 +230,7 @@ impl Transaction {
         &self.branches
     }
 
-    /// A branch's state. A read-only branch shows as prepared until the decision, and as decided after it.
+    /// A branch's state. A read-only one shows as prepared until the decision, then as decided.
     pub fn branch_state(&self, branch: &Branch) -> PartState {
         let decided = |decision| match decision {
             Decision::Committed => PartState::Committed,
@@ -259,22 +259,22 @@ impl Transaction {
 }
 
 impl Branch {
-    /// Whose part it is; the branch bears the participant's name.
+    /// The participant; the branch bears its name.
     pub fn participant(&self) -> &ParticipantName {
         &self.participant
     }
 
-    /// What the participant is given with each operation.
+    /// The payload of each operation.
     pub fn payload(&self) -> &Payload {
         &self.payload
     }
 
-    /// Why it needs an operator, if it does.
+    /// The reason why it needs an operator, if it does.
     pub fn stuck(&self) -> Option<&str> {
         self.stuck.as_deref()
     }
 
-    /// Whether nothing more will be asked of it, and nobody is waited for.
+    /// True if nothing more will be asked of it, and nobody is waited for.
     pub fn is_over(&self) -> bool {
         match self.progress {
             Progress::Working | Progress::Prepared | Progress::Heuristic => false,
@@ -283,7 +283,7 @@ impl Branch {
         }
     }
 
-    /// Whether it may be committed: it voted yes or read-only.
+    /// True if it may be committed: it voted yes or read-only.
     fn agrees(&self) -> bool {
         matches!(self.progress, Progress::Prepared | Progress::ReadOnly)
     }

@@ -1,4 +1,4 @@
-//! How a transaction in two phases begins.
+//! The beginning of a transaction in two phases.
 
 use std::collections::HashSet;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The records: what is kept of a transaction, and all that is kept.
+//! The records: all that is kept of a transaction.
 
 use std::fmt;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub enum Record {
     Stuck(BranchIndex, String),
     /// An operator ended a branch, this way and for this reason.
     Resolved(BranchIndex, Decision, String),
-    /// An operator decided what a restored copy of the log had undecided, for this reason.
+    /// An operator decided a transaction undecided in a restored copy of the log, for this reason.
     Decided(Decision, String),
     /// An operator let it go on under the identity of a restored copy of its log, for this reason.
     Released(LogId, String),
@@ -82,10 +82,10 @@ impl Record {
     }
 }
 
-/// How a transaction begins.
+/// The start of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Started {
-    /// What it is called.
+    /// Its name.
     pub name: Name,
     /// The client's own key, if it gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,9 +93,9 @@ pub struct Started {
     /// The trace that it belongs to, if its client gave one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace: Option<Arc<TraceContext>>,
-    /// When it aborts if it is not decided by then.
+    /// The time at which it aborts if it is not decided by then.
     pub deadline: Timestamp,
-    /// Whether the only branch's participant decides.
+    /// True if the only branch's participant decides.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub one_phase: bool,
     /// Its branches, each with another participant.
@@ -106,9 +106,9 @@ pub struct Started {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "(ParticipantName, Payload)", from = "(ParticipantName, Payload)")]
 pub struct StartedBranch {
-    /// Who takes part.
+    /// The participant.
     pub participant: ParticipantName,
-    /// With what.
+    /// The payload.
     pub payload: Payload,
 }
 
@@ -136,7 +136,7 @@ pub enum Vote {
     No(String),
 }
 
-/// What was decided, of a transaction or, by hand, of a branch.
+/// The decision about a transaction or, by hand, about a branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
@@ -155,27 +155,27 @@ impl fmt::Display for Decision {
     }
 }
 
-/// Why a transaction aborted.
+/// The reason for which a transaction aborted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AbortReason {
     /// A participant said no.
     Refused {
-        /// Which.
+        /// The participant.
         participant: ParticipantName,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The client took it back.
     Cancelled {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The coordinator restarted before it had decided.
     Restarted,
     /// An operator resolved the only branch as aborted.
     Resolved {
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// Not every vote was in by the deadline.

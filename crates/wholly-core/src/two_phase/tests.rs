@@ -264,7 +264,7 @@ fn a_trace_stands_in_the_start_and_decides_nothing() {
         (Transaction::start(&traced), Transaction::start(&started(&["orders"], false)));
     assert_eq!((with.view().trace, without.view().trace), (Some(&trace), None));
     assert_eq!(outstanding(&with), outstanding(&without));
-    // One that nobody could have written is a start that cannot be read.
+    // A start that nobody could have written cannot be read.
     assert!(crate::entry::decode(&text.replace("-01 rojo", "-0x rojo")).is_err());
 }
 

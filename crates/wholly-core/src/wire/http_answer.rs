@@ -19,14 +19,14 @@ pub struct HttpAnswer<'a> {
     /// The body, or its start: an output in JSON, plain text, or a problem document with a
     /// `detail`.
     pub body: &'a [u8],
-    /// There was more of the body, or may have been.
+    /// True if there was more of the body, or may have been.
     pub cut_off: bool,
-    /// The header `Content-Type` says that the body is JSON.
+    /// True if the header `Content-Type` says that the body is JSON.
     pub json: bool,
 }
 
 impl HttpAnswer<'_> {
-    /// What the answer to `operation` means; `also_refused` are the statuses that the
+    /// The meaning of the answer to `operation`; `also_refused` are the statuses that the
     /// configuration counts as a refusal for this participant.
     ///
     /// ```
@@ -89,15 +89,15 @@ impl HttpAnswer<'_> {
         ))
     }
 
-    /// True if the body is markup. What stands between may answer for a participant that it does not
-    /// reach, with any status; no output in JSON and hardly a plain text begins so.
+    /// True if the body is markup. A proxy may answer for a participant that it does not reach,
+    /// with any status; no output in JSON and hardly a plain text begins so.
     fn is_page(&self) -> bool {
         let text = self.body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(self.body);
         text.trim_ascii_start().starts_with(b"<")
     }
 
-    /// An action is done, and the body is its output. An output that cannot be had leaves unknown
-    /// what later steps would read, so the action is asked again.
+    /// The answer of an action that is done, with the body as its output. Without the output later
+    /// steps would not know their input, so the action is unknown and asked again.
     fn output(&self) -> Answer {
         if self.body.is_empty() && !self.cut_off {
             return Answer::Done;
@@ -219,7 +219,7 @@ mod tests {
             }
             let meaning = page(200, None).meaning(Operation::Action, &[]);
             assert!(matches!(meaning, Answer::Unknown { .. }), "{meaning:?}");
-            // This header no proxy makes up.
+            // No proxy makes up this header.
             let refused = page(409, Some("refused")).meaning(Operation::Prepare, &[]);
             assert!(matches!(refused, Answer::Refused { .. }), "{refused:?}");
         }

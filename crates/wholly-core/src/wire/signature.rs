@@ -1,7 +1,7 @@
-//! How a call is signed, so that a participant knows that it comes from its coordinator, as it left
-//! it: HTTP Message Signatures (RFC 9421) with HMAC-SHA256, over all that a call says.
+//! The signature of a call, by which a participant knows that it comes from its coordinator,
+//! unchanged: HTTP Message Signatures (RFC 9421) with HMAC-SHA256, over all that a call says.
 //!
-//! This is the part without secrets: what is signed, and how it is written. A call bears
+//! This is the part without secrets: the signed text and the headers. A call bears
 //!
 //! - `Content-Digest: sha-256=:…:`, the body's digest (RFC 9530);
 //! - `Signature-Input: wholly=(…);created=…;keyid="…";alg="hmac-sha256"`;
@@ -25,20 +25,20 @@ pub const SIGNATURE_INPUT: &str = "signature-input";
 /// The header with the signature.
 pub const SIGNATURE: &str = "signature";
 
-/// How far a signature's time may be from the participant's clock, either way.
+/// The most that a signature's time may be off the participant's clock, either way.
 pub const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// The shortest secret, in bytes: as long as the HMAC itself, for a shorter one is the weaker part.
 pub const SHORTEST_SECRET: usize = 32;
 
-/// What the two headers call the signature.
+/// The label of the signature in the two headers.
 const LABEL: &str = "wholly=";
 const COVERED: &str = r#"("@method" "@path" "content-digest" "wholly-transaction" "wholly-branch" "wholly-operation" "wholly-expires" "idempotency-key")"#;
 const COVERED_WITHOUT_EXPIRY: &str = r#"("@method" "@path" "content-digest" "wholly-transaction" "wholly-branch" "wholly-operation" "idempotency-key")"#;
 const COVERED_OF_READ: &str = r#"("@method" "@path" "@query")"#;
 const ALGORITHM: &str = r#"alg="hmac-sha256""#;
 
-/// What of a call is signed; each value as its header has it. The method is always `POST`.
+/// The signed parts of a call, as its headers have them. The method is always `POST`.
 #[derive(Clone, Copy, Debug)]
 pub struct Components<'a> {
     /// The address without scheme, host and query.
@@ -106,8 +106,8 @@ impl Components<'_> {
     }
 }
 
-/// What of a read is signed: a `GET` of a feed. It changes nothing, so its time is all that keeps
-/// it from being asked again.
+/// The signed parts of a read: a `GET` of a feed. It changes nothing, so only its time keeps it
+/// from being asked again.
 #[derive(Clone, Copy, Debug)]
 pub struct Read<'a> {
     /// The address without scheme, host and query.
@@ -149,9 +149,9 @@ impl Read<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Input<'a> {
     params: &'a str,
-    /// When it was signed, in seconds since the Unix epoch.
+    /// The time of the signature, in seconds since the Unix epoch.
     pub created: u64,
-    /// By which key.
+    /// The id of its key.
     pub key_id: &'a str,
 }
 
@@ -170,7 +170,7 @@ impl<'a> Input<'a> {
         Self::of(params, params.strip_prefix(COVERED_OF_READ)?)
     }
 
-    /// What follows the list of the components.
+    /// Parses the parameters after the list of the components.
     fn of(params: &'a str, rest: &'a str) -> Option<Self> {
         let (created, rest) = rest.strip_prefix(";created=")?.split_once(";keyid=\"")?;
         let (key_id, algorithm) = rest.split_once("\";")?;

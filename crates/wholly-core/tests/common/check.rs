@@ -1,4 +1,4 @@
-//! Runs the checker, and tells what it found.
+//! Runs the checker, and reports its findings.
 
 use std::collections::BTreeSet;
 use std::fmt::{Debug, Write as _};
@@ -11,7 +11,7 @@ pub trait Told: Model<State: State, Action: Clone + Debug + PartialEq> + Send + 
     fn tell(world: &Self::State) -> String;
 }
 
-/// What the checker asks of a world.
+/// The traits that the checker needs of a world.
 pub trait State: Clone + Debug + PartialEq + Hash + Send + Sync + 'static {}
 
 impl<T: Clone + Debug + PartialEq + Hash + Send + Sync + 'static> State for T {}
@@ -52,7 +52,7 @@ pub fn is_caught<M: Told + 'static>(name: &str, property: &'static str, scenario
     println!("{name}: breaks {property:?}\n{}", trace(checker.model(), &broken, &path));
 }
 
-/// What happened, a step a line, each with what it led to, until the property is broken.
+/// The events until the property is broken, a step a line, each with the world that it led to.
 fn trace<M: Told>(
     scenario: &M,
     property: &Property<M>,

@@ -1,9 +1,9 @@
-//! What lies between a coordinator and its participants, and what may go wrong there.
+//! The network between a coordinator and its participants, and its faults.
 
 use wholly_core::wire::{Answer, Operation};
 use wholly_core::{BranchIndex, Effect};
 
-/// How often something may still go wrong: these bounds make a model finite.
+/// The number of times that each fault may still happen: these bounds make a model finite.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Faults {
     /// A call is late or lost, or its answer lost; of all attempts together.
@@ -15,13 +15,13 @@ pub struct Faults {
     /// Calls that are answered with "pending", and done later.
     pub pendings: u8,
     pub cancels: u8,
-    /// Whether the deadline may pass.
+    /// True if the deadline may pass.
     pub deadline: bool,
-    /// In two phases: branches that end on their own.
+    /// Branches of a transaction in two phases that end on their own.
     pub heuristics: u8,
-    /// In a saga: refusals that are not obeyed, of a compensation and after the pivot.
+    /// Refusals in a saga that are not obeyed, of a compensation and after the pivot.
     pub refusals: u8,
-    /// In a saga: steps that an operator ends.
+    /// Steps of a saga that an operator ends.
     pub resolves: u8,
 }
 
@@ -37,11 +37,11 @@ pub const NONE: Faults = Faults {
     resolves: 0,
 };
 
-/// What can happen. `Says` is what a participant answers where it is free, `Own` what happens in
-/// one pattern alone.
+/// The events of a model. `Says` is a participant's answer where it is free, `Own` an event of one
+/// pattern alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action<Says, Own> {
-    /// The coordinator asks a branch or step what is outstanding.
+    /// The coordinator asks a branch or step for its outstanding operation.
     Send(BranchIndex),
     /// The call arrives.
     Deliver(BranchIndex, Says),
@@ -62,7 +62,7 @@ pub enum Action<Says, Own> {
     Deadline,
     /// The client takes the transaction back.
     Cancel,
-    /// The coordinator crashes, keeps so much of what was not synced, and restarts.
+    /// The coordinator crashes, keeps so much of the unsynced records, and restarts.
     Crash {
         kept: usize,
     },
@@ -92,7 +92,7 @@ impl Network {
         Self { slots: vec![Slot::Idle; parts], strays: Vec::new() }
     }
 
-    /// What can happen on the network.
+    /// The actions that are possible on the network.
     pub fn actions<Says: Copy + 'static, Own>(
         &self,
         left: Faults,
@@ -168,7 +168,7 @@ impl Network {
 }
 
 impl Faults {
-    /// What can happen to the coordinator, which has so much that is not synced.
+    /// The actions of the coordinator, which has so much that is not synced.
     pub fn actions<Says, Own>(
         self,
         unsynced: usize,

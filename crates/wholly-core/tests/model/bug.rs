@@ -1,4 +1,4 @@
-//! Planted bugs: what a wrong engine would tell the core, or do with what the core says.
+//! Planted bugs: the faults of an engine in what it tells the core and does with its answers.
 //!
 //! The core stays as it is; each bug changes an input or an effect on its way. Those that the
 //! world asks for by name are in `world.rs`.
@@ -16,7 +16,7 @@ use crate::world::World;
 pub enum Bug {
     /// The last yes is not waited for.
     CommitOnAllButOneYes,
-    /// What is undecided after a restart goes on.
+    /// A transaction undecided after a restart goes on.
     RestartNotTold,
     /// An unanswered attempt at the first phase is taken for a pending one, so that a no, a
     /// refusal or a read-only vote after it is believed.
@@ -27,7 +27,7 @@ pub enum Bug {
     TimeOutIsDone,
     /// A branch that did not answer the second phase is not asked again.
     NeverAskedAgain,
-    /// What was acknowledged is not heard.
+    /// The acknowledgement of a branch is not heard.
     DeafToAcknowledgement,
     /// Effects and answers leave before the sync.
     EffectsBeforeSync,
@@ -62,7 +62,7 @@ impl Scenario {
         planted && !operation.is_first_phase()
     }
 
-    /// What the core is told of a time-out.
+    /// The answer that the core is told for a time-out.
     pub fn hears_of_time_out(&self, operation: Operation) -> Option<Answer> {
         match self.bug {
             Some(Bug::LostAttemptForgotten) if operation.is_first_phase() => None,

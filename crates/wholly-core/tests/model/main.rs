@@ -5,9 +5,9 @@
 //! answers on their way, and the participants. Stateright explores every order in which
 //! [`network::Action`]s can follow each other, and asserts [`properties::laws`] in each state.
 //!
-//! # What is modelled
+//! # The model
 //!
-//! - The coordinator asks what [`effects`](wholly_core::two_phase::Transaction::effects) says, one
+//! - The coordinator asks for the [`effects`](wholly_core::two_phase::Transaction::effects), one
 //!   attempt a branch at a time, and tells the client of a decision as soon as it may.
 //! - The log: nothing leaves while a forced record is not synced, and more is decided meanwhile. A
 //!   crash keeps any prefix of what was not synced, cut between any two records; the restart
@@ -22,7 +22,7 @@
 //!
 //! Each fault happens at most as often as [`network::Faults`] says, so that the model is finite.
 //!
-//! # What is left out
+//! # Left out
 //!
 //! - More than one transaction, and more than one coordinator: transactions share nothing in the
 //!   core, and a lease is not part of it.
@@ -43,7 +43,7 @@
 //! transaction's state, the decision that could be seen outside (`shown`), what the participants
 //! hold, and the requests nobody waits for that may still arrive (`strays`). It ends with the first
 //! step that breaks the property, and steps of another branch before it may have no part in it.
-//! Where the last step is a crash or the arrival of a stray, look for the step that left it behind.
+//! If the last step is a crash or the arrival of a stray, look for the step that left it behind.
 
 mod bug;
 #[path = "../common/check.rs"]
@@ -286,7 +286,7 @@ fn planted_bugs_are_caught() {
     }
 }
 
-/// A participant may forget what it refused, but for one fault: a request that the network repeats
+/// A participant may forget its refusals, but for one fault: a request that the network repeats
 /// while its first copy is answered. Nobody can tell the copy from a late attempt, so the contract
 /// asks for a memory of refusals all the same.
 #[test]

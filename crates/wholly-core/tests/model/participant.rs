@@ -3,13 +3,13 @@
 use wholly_core::two_phase::Decision;
 use wholly_core::wire::{Answer, Operation};
 
-/// What a participant remembers of its branch. All of it is durable: a participant that crashes
-/// loses its answer and nothing else.
+/// The memory that a participant has of its branch. All of it is durable: a participant that
+/// crashes loses its answer and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
     /// A barrier (design.md 15): the first answer is repeated, an abort that comes first wins.
     Barrier,
-    /// Only what is prepared and how it ended. A refusal and a read-only vote leave no trace, so
+    /// Only that it is prepared and how it ended. A refusal and a read-only vote leave no trace, so
     /// that the next attempt may be answered otherwise: the reason why the coordinator does not
     /// believe them while another attempt is unanswered.
     Forgetful,
@@ -17,7 +17,7 @@ pub enum Memory {
     NoAbortMarker,
 }
 
-/// What a participant says to the first phase, where it is free to choose.
+/// A participant's answer to the first phase, where it is free to choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Says {
     Yes,
@@ -25,16 +25,16 @@ pub enum Says {
     No,
 }
 
-/// What it holds of its branch.
+/// The state of its branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Holds {
     Nothing,
     Refused,
     ReadOnly,
     Prepared,
-    /// As it was told to; in one phase, as it decided.
+    /// Ended as it was told; in one phase, as it decided.
     Ended(Decision),
-    /// On its own.
+    /// Ended on its own.
     Heuristic(Decision),
 }
 
@@ -46,7 +46,7 @@ pub struct Participant {
     pub agreed: bool,
     /// It has said that it changed nothing. Not part of it: kept for the properties.
     pub read_only: bool,
-    /// It was told to commit what it does not hold. Not part of it: kept for the properties.
+    /// It was told to commit without holding it. Not part of it: kept for the properties.
     pub misled: bool,
 }
 
@@ -54,7 +54,7 @@ impl Participant {
     pub const NEW: Self =
         Self { holds: Holds::Nothing, agreed: false, read_only: false, misled: false };
 
-    /// Whether an attempt at `operation` would be answered as it likes.
+    /// True if an attempt at `operation` would be answered as it likes.
     pub fn is_free(&self, operation: Operation, memory: Memory) -> bool {
         let reopened = memory == Memory::NoAbortMarker
             && operation == Operation::Prepare
@@ -103,7 +103,7 @@ impl Participant {
     fn end(&mut self, decision: Decision) -> Answer {
         match self.holds {
             Holds::Ended(ended) | Holds::Heuristic(ended) if ended != decision => {
-                // Where it has not decided alone, nobody may have told it both.
+                // A participant that has not decided alone may never be told both.
                 self.misled |= decision == Decision::Committed && self.holds == Holds::Ended(ended);
                 Answer::heuristic("ended")
             }
@@ -124,7 +124,7 @@ impl Participant {
         self.holds == Holds::Prepared || self.read_only
     }
 
-    /// Which way its part ended, as far as it can be told.
+    /// The way its part ended, as far as it can be told.
     pub fn ended(&self) -> Option<Decision> {
         match self.holds {
             Holds::Ended(decision) => Some(decision),

@@ -1,4 +1,4 @@
-//! What must always hold, and what must be seen to happen.
+//! The properties that always hold, and the sights that must be reachable.
 
 use stateright::Property;
 use wholly_core::BranchIndex;
@@ -53,7 +53,7 @@ pub fn laws() -> Vec<Property<Scenario>> {
     ]
 }
 
-/// What must be reachable where a scenario says so.
+/// The sights that must be reachable where a scenario says so.
 pub fn sights() -> Vec<Property<Scenario>> {
     vec![
         Law::sometimes("commits", |_, world| {
@@ -102,7 +102,7 @@ pub fn sights() -> Vec<Property<Scenario>> {
             })
         }),
         Law::sometimes("a no after the abort ends its branch", |_, world| {
-            // One that is told to abort as well remembers that instead.
+            // A participant that is told to abort as well remembers that instead.
             let live = &world.live;
             live.is_settled() && world.participants.iter().all(|p| p.holds == Holds::Refused)
         }),
@@ -143,15 +143,15 @@ pub fn sights() -> Vec<Property<Scenario>> {
 }
 
 impl World {
-    /// Whether a heuristic was recorded for the branch and nobody has resolved it.
+    /// True if a heuristic was recorded for the branch and nobody has resolved it.
     pub fn waits_for_a_person(&self, branch: BranchIndex) -> bool {
         let found = &self.live.branches()[usize::from(branch)];
         let asked = self.live.effects().any(|effect| effect.branch == branch);
         found.stuck().is_some() && !found.is_over() && !asked
     }
 
-    /// Nobody is committed while another is aborted; the client counts as one of them. What a
-    /// participant did on its own is no concern of the protocol.
+    /// Nobody is committed while another is aborted; the client counts as one of them. A
+    /// participant's own heuristic is no concern of the protocol.
     fn is_whole(&self) -> bool {
         let told = |decision| {
             self.shown == Some(decision)
@@ -177,7 +177,7 @@ impl World {
             })
     }
 
-    /// Every participant has done what was decided, but for what an operator has resolved.
+    /// Every participant has done as decided, but for branches that an operator has resolved.
     fn is_done(&self) -> bool {
         let decided = self.live.decision();
         self.participants.iter().all(|participant| match participant.holds {

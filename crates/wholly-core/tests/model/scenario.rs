@@ -1,4 +1,4 @@
-//! What is explored: a transaction, its participants, and how much may go wrong.
+//! The explored configurations: a transaction, its participants, and the bounds of its faults.
 
 use stateright::{Model, Property};
 use wholly_core::Protocol as _;
@@ -22,7 +22,7 @@ pub struct Scenario {
     pub says: &'static [Says],
     pub faults: Faults,
     pub bug: Option<Bug>,
-    /// What must be seen to happen, so that the properties are not true of nothing.
+    /// The sights that must be seen, so that the properties are not true of nothing.
     pub sights: &'static [&'static str],
 }
 

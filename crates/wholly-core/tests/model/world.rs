@@ -1,4 +1,4 @@
-//! One transaction, its coordinator, its log, its participants, and what lies between them.
+//! One transaction, its coordinator, its log, its participants, and the network between them.
 
 use std::time::Duration;
 
@@ -27,21 +27,21 @@ pub struct World {
     /// The first decision that a client or a participant could see.
     pub shown: Option<Decision>,
     pub deadline_passed: bool,
-    /// What may still go wrong.
+    /// The faults that may still happen.
     pub left: Faults,
     /// The law that the core found broken.
     pub broken: Option<&'static str>,
-    /// What is asked was answered, and the coordinator is where it was before.
+    /// True if an outstanding call was answered and the coordinator is where it was before.
     pub in_vain: bool,
     /// Per branch, for planted bugs only: an attempt at the second phase timed out.
     pub given_up: Vec<bool>,
 }
 
-/// What a crash leaves.
+/// The log and the value that survive a crash.
 ///
-/// Records are appended in order, so that syncing one makes those before it durable. What is
-/// durable is kept as the value that it replays to: its order has no say any more. After the last
-/// crash nothing is read again, and nothing kept but what is still to be synced: worlds that
+/// Records are appended in order, so that syncing one makes those before it durable. Durable
+/// records are kept as the value that they replay to: their order does not matter any more. After
+/// the last crash nothing is read again, and only records still to be synced are kept: worlds that
 /// differ only in what is never read are one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Log {
@@ -50,7 +50,7 @@ pub struct Log {
     pub tail: Vec<Record>,
 }
 
-/// What happens in two phases alone.
+/// The events of two phases alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Own {
     /// A participant in doubt ends its branch on its own.
@@ -81,7 +81,7 @@ impl World {
         }
     }
 
-    /// Whether something forced is not durable yet, so that nothing may leave.
+    /// True if something forced is not durable yet, so that nothing may leave.
     pub fn is_held(&self, scenario: &Scenario) -> bool {
         scenario.bug != Some(Bug::EffectsBeforeSync) && self.must_sync(scenario)
     }
@@ -90,7 +90,7 @@ impl World {
         self.log.tail.iter().any(|record| scenario.forces(&self.live, record))
     }
 
-    /// What the coordinator may send now.
+    /// The effects that the coordinator may send now.
     pub fn sendable(&self, scenario: &Scenario) -> Vec<Effect> {
         if self.is_held(scenario) || self.broken.is_some() {
             return Vec::new();
@@ -182,7 +182,7 @@ impl World {
             self.given_up[usize::from(branch)] = true;
         }
         let Some(answer) = scenario.hears_of_time_out(operation) else { return };
-        // The last one that there is stands for the many after which an operator should know.
+        // The last time-out stands for the many after which an operator should know.
         let exhausted = self.left.time_outs == 0;
         self.step(scenario, &answered(branch, operation, answer, exhausted));
     }
@@ -204,7 +204,7 @@ impl World {
         if scenario.bug == Some(Bug::GapInLog) && !self.log.tail.is_empty() {
             self.log.tail.remove(0);
         }
-        // Opening the log makes durable what it returns.
+        // Opening the log makes durable all that it returns.
         self.sync();
         self.left.crashes -= 1;
         let again = self.left.crashes > 0;

@@ -1,4 +1,4 @@
-//! Planted bugs: what a wrong engine would tell the core, or do with what the core says.
+//! Planted bugs: the faults of an engine in what it tells the core and does with its answers.
 //!
 //! The core stays as it is; each bug changes an input, a record or an effect on its way.
 
@@ -16,39 +16,39 @@ use crate::world::World;
 /// A planted bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bug {
-    /// What was refused at its first attempt is compensated, as if an attempt had been lost.
+    /// A step refused at its first attempt is compensated, as if an attempt had been lost.
     CompensatesRefused,
-    /// What is not known to have been done is not compensated.
+    /// A step not known to have been done is not compensated.
     ForgetsUnknown,
-    /// What was done first is compensated first.
+    /// The step done first is compensated first.
     ForwardOrder,
     /// A restart finds no output.
     LosesOutput,
-    /// What was compensated is asked again for its action.
+    /// A compensated step is asked again for its action.
     RunsAgain,
     /// The deadline turns back, though the pivot was asked and has not answered.
     PivotNotWaitedFor,
     /// An unanswered action, or one that is pending, is not told to the core.
     LostAttemptForgotten,
-    /// What is unanswered in an earlier incarnation is not told to the core.
+    /// An operation unanswered in an earlier incarnation is not told to the core.
     RestartNotTold,
-    /// Of what is unanswered in an earlier incarnation, only what has its turn is told to the core.
+    /// Of those unanswered in an earlier incarnation, only those with a turn are told to the core.
     RestartTellsNothingAhead,
     /// An unanswered action is taken for a refusal.
     TimeOutIsNo,
-    /// What is unanswered is taken for done.
+    /// An unanswered operation is taken for done.
     TimeOutIsDone,
-    /// That a step is done is not forced: those after it begin before it is durable.
+    /// The end of a step is not forced: those after it begin before it is durable.
     CompletedNotForced,
-    /// That the saga turns back is not forced: compensations leave before it is durable.
+    /// The turning back is not forced: compensations leave before it is durable.
     TurnedBackNotForced,
-    /// That the saga is completed is not forced: it is answered before it is durable.
+    /// The end of the saga is not forced: it is answered before it is durable.
     EndNotForced,
     /// Effects leave before the sync.
     EffectsBeforeSync,
     /// Compensations never leave.
     NeverCompensates,
-    /// What was compensated is not heard.
+    /// The acknowledgement of a compensation is not heard.
     DeafToAcknowledgement,
     /// A crash loses a batch and keeps later ones.
     GapInLog,
@@ -64,7 +64,7 @@ impl Scenario {
         }
     }
 
-    /// What is read back of a record.
+    /// The record as it is read back.
     pub fn reads(&self, record: &Record) -> Record {
         match (self.bug, record) {
             (Some(Bug::LosesOutput), Record::Completed(step, _)) => {
@@ -74,7 +74,7 @@ impl Scenario {
         }
     }
 
-    /// What is sent of what is outstanding.
+    /// The outstanding effects that are sent.
     pub fn sends(&self, world: &World) -> Vec<Effect> {
         let mut effects: Vec<Effect> = world.live.effects().collect();
         match self.bug {
@@ -91,14 +91,14 @@ impl Scenario {
         effects
     }
 
-    /// Whether the engine does as if it had asked, and been told that it is done.
+    /// True if the engine acts as if it had asked, and been told that it is done.
     pub fn leaves_out(&self, world: &World, effect: Effect) -> bool {
         self.bug == Some(Bug::ForgetsUnknown)
             && effect.operation == Operation::Compensation
             && world.output(effect.branch).is_none()
     }
 
-    /// Where a call arrives.
+    /// The destination of a call.
     pub fn reaches(&self, world: &World, call: Effect) -> Effect {
         let first = steps(self.shape).find(|step| world.participants[usize::from(*step)].stands());
         match (self.bug, call.operation, first) {
@@ -109,7 +109,7 @@ impl Scenario {
         }
     }
 
-    /// What the core is told of the pivot when the deadline passes.
+    /// The answer of the pivot that the core is told when the deadline passes.
     pub fn hears_at_deadline(&self, world: &World) -> Option<(Effect, Answer)> {
         let branch = pivot(self.shape).filter(|_| self.bug == Some(Bug::PivotNotWaitedFor))?;
         let asked = world.network.slots[branch] == Slot::Asked(Operation::Action);
@@ -117,7 +117,7 @@ impl Scenario {
         asked.then(|| (effect, refused()))
     }
 
-    /// What the core is told of a time-out.
+    /// The answer that the core is told for a time-out.
     pub fn hears_of_time_out(&self, operation: Operation) -> Option<Answer> {
         match (self.bug, operation) {
             (Some(Bug::LostAttemptForgotten), Operation::Action) => None,

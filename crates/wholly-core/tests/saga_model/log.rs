@@ -9,25 +9,25 @@ use crate::bug::Bug;
 use crate::scenario::Scenario;
 use crate::world::World;
 
-/// What a crash leaves.
+/// The log and the value that survive a crash.
 ///
-/// What is durable is kept as the value that it replays to: its order has no say any more. After
-/// the last crash nothing is read again, and nothing kept but that something is still to be synced:
-/// worlds that differ only in what is never read are one.
+/// Durable records are kept as the value that they replay to: their order does not matter any more.
+/// After the last crash nothing is read again, and only the fact that something is to be synced is
+/// kept: worlds that differ only in what is never read are one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Log {
     pub durable: Option<Transaction>,
-    /// Written and not synced: a crash leaves any prefix. What one input led to is one batch, which
-    /// lands as a whole or not at all; the engine's batches are such, or several of them.
+    /// Written and not synced: a crash leaves any prefix. The records of one input are one batch,
+    /// which lands as a whole or not at all; the engine's batches are such, or several of them.
     pub tail: Vec<Batch>,
 }
 
-/// What one input led to.
+/// The records of one input.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Batch {
     pub records: Vec<Record>,
     pub forced: bool,
-    /// What `forced` is without a planted bug.
+    /// The value of `forced` without a planted bug.
     pub to_be_forced: bool,
 }
 
@@ -55,7 +55,7 @@ impl World {
         if scenario.bug == Some(Bug::GapInLog) && !self.log.tail.is_empty() {
             self.log.tail.remove(0);
         }
-        // Opening the log makes durable what it returns.
+        // Opening the log makes durable all that it returns.
         self.sync(scenario);
         self.left.crashes -= 1;
         let again = self.left.crashes > 0;
@@ -80,7 +80,7 @@ impl World {
         }
     }
 
-    /// Whether a batch is forced is asked of the value as all of it left it, as the engine does.
+    /// Appends a batch. The value after all of it says if it is forced, as in the engine.
     pub fn append(&mut self, scenario: &Scenario, mut records: Vec<Record>) {
         let forced = records.iter().any(|record| scenario.forces(&self.live, record));
         let to_be_forced = records.iter().any(|record| self.live.forces(record));

@@ -5,11 +5,11 @@
 //! their way, and the participants. Stateright explores every order in which [`network::Action`]s
 //! can follow each other, and asserts [`properties::laws`] in each state.
 //!
-//! # What is modelled
+//! # The model
 //!
-//! - The coordinator asks what [`effects`](wholly_core::saga::Transaction::effects) says, one
-//!   attempt a step at a time, and shows the client how the saga stands as soon as it may. What is
-//!   on its way when the saga turns back is waited for, until it answers or times out.
+//! - The coordinator asks for the [`effects`](wholly_core::saga::Transaction::effects), one attempt
+//!   a step at a time, and shows the client how the saga stands as soon as it may. A call on its
+//!   way when the saga turns back is waited for, until it answers or times out.
 //! - The graphs of [`shape`]. Each step is given what those before it put out, or only some of
 //!   them, so that the rest is not forced.
 //! - The log: nothing leaves while a forced record is not synced, and more is decided meanwhile. A
@@ -26,7 +26,7 @@
 //!
 //! Each fault happens at most as often as [`network::Faults`] says, so that the model is finite.
 //!
-//! # What is left out
+//! # Left out
 //!
 //! - More than one saga, and more than one coordinator: sagas share nothing in the core, and a
 //!   lease is not part of it.
@@ -76,7 +76,7 @@ use shape::{
 
 const LATE: Faults = Faults { time_outs: 1, ..NONE };
 const CRASH: Faults = Faults { crashes: 1, ..NONE };
-/// Of everything that turns a saga back or makes it forget, one.
+/// One of each fault that turns a saga back or makes it forget.
 const ONE_EACH: Faults = Faults { time_outs: 1, crashes: 1, cancels: 1, deadline: true, ..NONE };
 
 const fn saga(shape: Shape, faults: Faults) -> Scenario {
@@ -203,9 +203,9 @@ fn what_an_operator_ends_keeps_the_laws() {
     holds("pivot: resolved", Scenario { sights, ..saga(PIVOT, faults) });
 }
 
-/// A participant may forget what it refused, but for one fault: a call that the network repeats
-/// while its first copy is answered. Nobody can tell the copy from a late attempt, so the contract
-/// asks for a memory of refusals all the same.
+/// A participant may forget its refusals, but for one fault: a call that the network repeats while
+/// its first copy is answered. Nobody can tell the copy from a late attempt, so the contract asks
+/// for a memory of refusals all the same.
 #[test]
 fn a_refusal_must_be_remembered_only_where_calls_repeat() {
     let forgetful = |shape, faults| Scenario { memory: Forgetful, ..saga(shape, faults) };
@@ -219,9 +219,9 @@ fn a_refusal_must_be_remembered_only_where_calls_repeat() {
     is_caught("a call repeated on its way", ALL_OR_NOTHING, forgetful(LIST, repeated));
 }
 
-/// Where nothing goes wrong and steps follow one another, the coordinator alone keeps every law. A
-/// cancel, or a refusal beside an independent step, is enough to need a barrier: what may have been
-/// asked is compensated, whether or not its call has left.
+/// Without faults, and with steps in a row, the coordinator alone keeps every law. A cancel, or a
+/// refusal beside an independent step, is enough to need a barrier: a step that may have been asked
+/// is compensated, even if its call has not left.
 #[test]
 fn without_faults_no_participant_needs_a_memory() {
     let simple = |shape, faults| Scenario { memory: Nothing, ..saga(shape, faults) };

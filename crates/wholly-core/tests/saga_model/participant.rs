@@ -4,30 +4,30 @@ use wholly_core::Payload;
 use wholly_core::saga::StepIndex;
 use wholly_core::wire::{Answer, Operation};
 
-/// What a participant remembers of its step. All of it is durable: a participant that crashes
+/// The memory that a participant has of its step. All of it is durable: a participant that crashes
 /// loses its answer and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Memory {
     /// A barrier (design.md 15): the first answer is repeated, a compensation that comes first wins.
     Barrier,
-    /// Only what was done and what was taken back. A refusal leaves no trace, so that the next
-    /// attempt may be answered otherwise: the reason why the coordinator does not believe it while
-    /// another attempt is unanswered.
+    /// Only that a step was done or taken back. A refusal leaves no trace, so that the next attempt
+    /// may be answered otherwise: the reason why the coordinator does not believe it while another
+    /// attempt is unanswered.
     Forgetful,
-    /// Nothing: every call has its effect. Who uses it sees what the coordinator alone keeps.
+    /// Nothing: every call has its effect. Its runs show what the coordinator alone keeps.
     Nothing,
     /// Planted bug: a barrier that lets a late action in after its compensation.
     NoSuspension,
 }
 
-/// What a participant says to an action, where it is free to choose.
+/// A participant's answer to an action, where it is free to choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Says {
     Yes,
     No,
 }
 
-/// What its row says.
+/// The content of its row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Row {
     None,
@@ -42,21 +42,21 @@ pub enum Row {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Participant {
     pub row: Row,
-    /// How often its action had its effect; what is more than 2 counts as 2.
+    /// The number of times that its action had its effect, counted up to 2.
     pub ran: u8,
-    /// How often its compensation had its effect.
+    /// The number of times that its compensation had its effect.
     pub undone: u8,
 }
 
 impl Participant {
     pub const NEW: Self = Self { row: Row::None, ran: 0, undone: 0 };
 
-    /// Whether the step's effect is there.
+    /// True if the step's effect is there.
     pub fn stands(&self) -> bool {
         self.ran > self.undone
     }
 
-    /// Whether an action that comes now would be answered as the participant likes, and could have
+    /// True if an action that comes now would be answered as the participant likes, and could have
     /// its effect.
     pub fn is_free(&self, memory: Memory) -> bool {
         match memory {
@@ -66,7 +66,7 @@ impl Participant {
         }
     }
 
-    /// Whether a call that comes now or later may still change something.
+    /// True if a call that comes now or later may still change something.
     pub fn may_change(&self, operation: Operation, memory: Memory) -> bool {
         match operation {
             Operation::Action => self.is_free(memory),
@@ -126,7 +126,7 @@ impl Participant {
     }
 }
 
-/// What a step puts out.
+/// The output of a step.
 pub fn output(step: StepIndex) -> Payload {
     Payload::of(&(step + 10)).expect("a number")
 }

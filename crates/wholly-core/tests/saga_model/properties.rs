@@ -1,7 +1,7 @@
-//! What must always hold, and what must be seen to happen.
+//! The properties that always hold, and the sights that must be reachable.
 //!
-//! Some properties speak of a state, others of what happens; what breaks one of the latter is noted
-//! in [`World::misdeeds`] by the functions called `witness_…`.
+//! Some properties speak of a state, others of events; an event that breaks one is noted in
+//! [`World::misdeeds`] by the functions called `witness_…`.
 
 use stateright::Property;
 use wholly_core::Effect;
@@ -66,7 +66,7 @@ pub fn laws() -> Vec<Law> {
     ]
 }
 
-/// What must be reachable where a scenario says so.
+/// The sights that must be reachable where a scenario says so.
 pub fn sights() -> Vec<Law> {
     vec![
         Law::sometimes("completes", |_, world| world.live.state() == State::Completed),
@@ -120,7 +120,7 @@ pub fn sights() -> Vec<Law> {
             })
         }),
         Law::sometimes("a late action meets its compensation", |_, world| {
-            // What cannot change anything any more is left out of the strays: before it is.
+            // A call that cannot change anything any more is left out of the strays: before it is.
             world.network.strays.iter().any(|stray| {
                 stray.operation == Operation::Action
                     && world.network.slots[usize::from(stray.branch)]
@@ -142,13 +142,13 @@ pub fn sights() -> Vec<Law> {
 }
 
 impl World {
-    /// Notes what is wrong with a call that leaves.
+    /// Notes the faults of a call that leaves.
     pub fn witness_send(&mut self, scenario: &Scenario, effect: Effect) {
         let unsynced = self.log.tail.iter().any(|batch| batch.to_be_forced);
         self.note(DURABLE_FIRST, !unsynced);
         self.note(GIVEN, self.is_given_what_it_should(scenario, effect));
         if effect.operation == Operation::Action {
-            // Also what an earlier incarnation asked for.
+            // A call of an earlier incarnation counts, too.
             self.note(ONLY_BACK, !self.turned);
             let earlier = |step| comes_after(scenario.shape, effect.branch, step);
             let mut earlier = steps(scenario.shape).filter(|step| earlier(*step));
@@ -172,9 +172,9 @@ impl World {
         given == with || (known.is_none() && given == format!(r#"{{"input":{input}}}"#))
     }
 
-    /// Notes what is wrong with a compensation that has its effect now: a step that comes after it
-    /// is done, or may be once its call arrives. A step that needs no compensation is over as soon
-    /// as the saga has turned back, even while its action is on its way.
+    /// Notes a compensation that has its effect too early: a step that comes after it is done, or
+    /// may be once its call arrives. A step that needs no compensation is over as soon as the saga
+    /// has turned back, even while its action is on its way.
     pub fn witness_undone(&mut self, scenario: &Scenario, step: StepIndex) {
         let over = steps(scenario.shape)
             .filter(|later| comes_after(scenario.shape, *later, step))

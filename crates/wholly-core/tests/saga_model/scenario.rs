@@ -1,4 +1,4 @@
-//! What is explored: a saga, its participants, and how much may go wrong.
+//! The explored configurations: a saga, its participants, and the bounds of its faults.
 
 use stateright::{Model, Property};
 use wholly_core::Effect;
@@ -21,7 +21,7 @@ pub struct Scenario {
     pub memory: Memory,
     pub faults: Faults,
     pub bug: Option<Bug>,
-    /// What must be seen to happen, so that the properties are not true of nothing.
+    /// The sights that must be seen, so that the properties are not true of nothing.
     pub sights: &'static [&'static str],
 }
 
@@ -93,7 +93,7 @@ impl Scenario {
             if world.left.refusals > 0 && in_vain {
                 actions.push(Action::Own(Own::RefuseInVain(step)));
             }
-            // An operator looks at the participant, and says what is there and stays so.
+            // An operator looks at the participant, and says what is there for good.
             let stands = world.participants[usize::from(step)].stands();
             let ends = if stands { Ends::Completed } else { Ends::Compensated };
             if world.left.resolves > 0
@@ -113,8 +113,8 @@ impl Scenario {
         operation == Operation::Action && self.kind(step) != Kind::Retriable
     }
 
-    /// What a step after the pivot refuses once it would refuse for ever: that is left to
-    /// [`Faults::refusals`].
+    /// The answers that a participant may choose. A refusal after the pivot would last for ever: it
+    /// is left to [`Faults::refusals`].
     fn choices(&self, world: &World, call: Effect) -> &'static [Says] {
         let participant = &world.participants[usize::from(call.branch)];
         let free = participant.is_free(self.memory);

@@ -1,6 +1,6 @@
-//! The graphs that are explored, and what the properties need to know of them.
+//! The explored graphs, and the facts about them that the properties need.
 //!
-//! What comes after what is worked out here once more, so that the properties do not take the
+//! The order of the steps is worked out here once more, so that the properties do not take the
 //! core's word for it.
 
 use std::sync::Arc;
@@ -17,12 +17,12 @@ pub type Shape = &'static [Place];
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
     pub after: &'static [StepIndex],
-    /// Of what it comes after, the steps whose outputs it is given.
+    /// The predecessors whose outputs it is given.
     pub reads: &'static [StepIndex],
     pub kind: Kind,
 }
 
-/// What is said of a step.
+/// The kind of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// It has a compensation.
@@ -74,7 +74,7 @@ pub const READ_LATER: Shape =
 /// The last step comes after one that is waited for and after one that is not.
 pub const HALF_READ: Shape =
     &[place(Undo, &[]), place(Undo, &[]), reading(&[0], place(Undo, &[0, 1]))];
-/// That the second is done is waited for, because the pivot comes next.
+/// The end of the second is waited for, because the pivot comes next.
 pub const UNREAD_PIVOT: Shape = &[
     place(Undo, &[]),
     reading(&[], place(Undo, &[0])),
@@ -84,7 +84,7 @@ pub const UNREAD_PIVOT: Shape = &[
 ];
 pub const FEW_TRIES: Shape = &[place(Undo, &[]), place(FewTries, &[0])];
 
-/// The shape as the core takes it. Each step's payload is what those that it reads put out.
+/// The shape as the core takes it. Each step's payload is the outputs that it reads.
 pub fn graph(shape: Shape) -> Arc<Graph> {
     let steps: Vec<String> =
         (0..).zip(shape).map(|(step, place)| definition(step, place)).collect();
@@ -116,14 +116,14 @@ fn name(step: StepIndex) -> String {
     char::from(b'a' + u8::try_from(step).expect("few steps")).to_string()
 }
 
-/// What a step's action is to be given.
+/// The expected payload of a step's action.
 pub fn payload(shape: Shape, step: StepIndex) -> String {
     let outputs = shape[usize::from(step)].reads.iter().map(|step| output(*step));
     let outputs: Vec<String> = outputs.map(|output: Payload| output.as_str().to_owned()).collect();
     format!("[{}]", outputs.join(","))
 }
 
-/// Whether `later` comes after `earlier`, directly or not.
+/// True if `later` comes after `earlier`, directly or not.
 pub fn comes_after(shape: Shape, later: StepIndex, earlier: StepIndex) -> bool {
     let mut after = shape[usize::from(later)].after.iter();
     after.any(|step| *step == earlier || comes_after(shape, *step, earlier))

@@ -1,4 +1,4 @@
-//! One saga, its coordinator, its log, its participants, and what lies between them.
+//! One saga, its coordinator, its log, its participants, and the network between them.
 
 use std::time::Duration;
 
@@ -27,20 +27,20 @@ pub struct World {
     pub participants: Vec<Participant>,
     /// Per step, how often its action was tried in this incarnation, where its tries are counted.
     pub tries: Vec<u8>,
-    /// What a client could see: that the saga turned back, or its end.
+    /// The state that a client could see: that the saga turned back, or its end.
     pub shown: Option<State>,
-    /// A compensation was asked for, in this incarnation or an earlier one.
+    /// True if a compensation was asked for, in this incarnation or an earlier one.
     pub turned: bool,
     pub deadline_passed: bool,
-    /// What may still go wrong.
+    /// The faults that may still happen.
     pub left: Faults,
     /// The law that the core found broken.
     pub broken: Option<&'static str>,
-    /// The properties that something which happened has broken.
+    /// The properties that an event has broken.
     pub misdeeds: Vec<&'static str>,
 }
 
-/// What happens in a saga alone.
+/// The events of a saga alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Own {
     /// The call arrives, and is refused for now, where a refusal is not obeyed.
@@ -51,7 +51,7 @@ pub enum Own {
 
 pub type Action = network::Action<Says, Own>;
 
-/// What an operator says.
+/// An operator's word for how a step ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ends {
     Completed,
@@ -86,12 +86,12 @@ impl World {
         }
     }
 
-    /// Whether something forced is not durable yet, so that nothing may leave.
+    /// True if something forced is not durable yet, so that nothing may leave.
     fn is_held(&self, scenario: &Scenario) -> bool {
         scenario.bug != Some(Bug::EffectsBeforeSync) && self.must_sync()
     }
 
-    /// What the coordinator may send now.
+    /// The effects that the coordinator may send now.
     pub fn sendable(&self, scenario: &Scenario) -> Vec<Effect> {
         if self.is_held(scenario) || self.broken.is_some() {
             return Vec::new();
@@ -110,7 +110,7 @@ impl World {
         self.live.steps().map(|(_, step)| self.live.step_state(step))
     }
 
-    /// Whether an action of this step that is on its way could still have its effect.
+    /// True if an action of this step that is on its way could still have its effect.
     pub fn may_still_run(&self, scenario: &Scenario, step: StepIndex) -> bool {
         let action = Effect { branch: step, operation: Operation::Action };
         self.participants[usize::from(step)].is_free(scenario.memory)
@@ -217,7 +217,7 @@ impl World {
         let slot = self.network.take(step);
         let (Slot::Asked(operation) | Slot::Answered(operation, _)) = slot else { return };
         let Some(answer) = scenario.hears_of_time_out(operation) else { return };
-        // The last one that there is stands for the many after which an operator should know.
+        // The last time-out stands for the many after which an operator should know.
         let exhausted = self.left.time_outs == 0;
         self.answered(scenario, Effect { branch: step, operation }, answer, exhausted);
     }

@@ -119,7 +119,7 @@ pub(super) async fn run(plan: &Plan, load: &Load) -> Result<Figures, BenchError>
     Ok(Figures::of_run(&load.run(calls, || ()).await?))
 }
 
-/// As long on the wire as the call that it stands for.
+/// A request as long on the wire as the call that it stands for.
 fn request(asked: &Asked, payload: &str) -> Result<Request<Full<Bytes>>, BenchError> {
     const ID: &str = "0199a1f2c3d47000b000000000000001-0123456789abcdef";
     let Asked { url, branch, operation, expires } = asked;

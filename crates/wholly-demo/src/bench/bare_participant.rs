@@ -43,7 +43,7 @@ impl BareParticipant {
         Self::start_pausing(names, 0, directory).await
     }
 
-    /// The same, each of whose answers takes so long.
+    /// The same, with answers that take so long.
     pub async fn start_pausing(
         names: &[String],
         pause_millis: u64,

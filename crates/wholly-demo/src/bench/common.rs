@@ -33,8 +33,8 @@ pub struct Common {
 /// The options for the files and the report of every workload.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Output {
-    /// Where the logs are written, in a new directory that is deleted afterwards. By default in
-    /// ./target if there is one, else in the current directory.
+    /// The directory in which a new one for the logs is made, and deleted afterwards. By default
+    /// ./target if there is one, else the current directory.
     #[arg(long, value_name = "DIRECTORY")]
     log: Option<PathBuf>,
     /// Print JSON instead of a table.
@@ -42,7 +42,7 @@ pub struct Output {
     pub json: bool,
 }
 
-/// Where the participants are.
+/// The place of the participants.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// In this process: they do nothing.

@@ -1,8 +1,8 @@
-//! Why a workload could not be measured.
+//! The reasons that a workload could not be measured.
 
 use wholly::TransactionId;
 
-/// Why a workload could not be measured. Nothing is left behind but what `--log` names.
+/// The reason that a workload could not be measured. Only the files of `--log` are left behind.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages say it")]

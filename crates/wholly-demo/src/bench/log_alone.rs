@@ -34,7 +34,7 @@ pub async fn run(
 /// the texts stay: they do not name their transaction.
 struct Again {
     batches: Vec<Vec<Entry>>,
-    /// For each entry, which of the sample's transactions it belongs to.
+    /// The index of each entry's transaction in the sample.
     whose: Vec<Vec<usize>>,
     transactions: usize,
     ids: Vec<TransactionId>,

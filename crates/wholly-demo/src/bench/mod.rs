@@ -11,10 +11,10 @@
 //!
 //! The laboratory, `wholly-lab`, has further workloads, which are made of the same parts:
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
 //! | [`load`] | the closed loop |
-//! | `under_load` | a coordinator in that loop, on a log that tells what it wrote |
+//! | `under_load` | a coordinator in that loop, on a log that counts its writes |
 //! | [`shape`] | the sagas that are run |
 //! | `log_alone`, [`bare_calls`] | the ceilings |
 //! | [`participants`], [`bare_participant`] | a participant in process, and a process that answers the calls over HTTP |

@@ -1,4 +1,4 @@
-//! A participant in process that does nothing, so that what is measured is Wholly.
+//! A participant in process that does nothing, so that the figures are Wholly's.
 
 use wholly::{Answer, Builder, Call, HttpParticipant, Participant};
 

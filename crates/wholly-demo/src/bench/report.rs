@@ -1,4 +1,4 @@
-//! Figures, what they are beside the ceiling's, and the table of them.
+//! Figures, their ratio to the ceiling's, and the table of them.
 
 use std::fmt;
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl Figures {
         Self::new(run.latencies.count() as u64, run.seconds, run.processor, &run.latencies)
     }
 
-    /// The figures of a run of another process: its work, and what it holds in memory now.
+    /// The figures of a run of another process: its work, and its memory now.
     pub fn of_process(run: &Measured<Duration>, resident_bytes: Option<u64>) -> Self {
         let processor = run.after.saturating_sub(run.before);
         let transactions = run.latencies.count() as u64;
@@ -73,7 +73,7 @@ impl Figures {
         self
     }
 
-    /// Of each figure its median.
+    /// The median of each figure.
     pub fn median(runs: &[Self]) -> Self {
         let median_of = |figure: fn(&Self) -> f64| median(runs.iter().map(figure).collect());
         let median_if = |figure: fn(&Self) -> Option<f64>| {
@@ -132,7 +132,7 @@ pub struct Named {
 /// The subject's medians by the ceiling's.
 #[derive(Debug, Serialize)]
 pub struct Ratio {
-    /// Of transactions a second.
+    /// The ratio of transactions a second.
     pub throughput: f64,
     /// Absent where the ceiling has latencies of something else.
     pub p50: Option<f64>,
@@ -144,7 +144,7 @@ pub struct Ratio {
 }
 
 impl Ratio {
-    /// Of two that have latencies of the same.
+    /// The comparison of two whose latencies are of the same.
     pub fn of(subject: &Figures, ceiling: &Figures) -> Self {
         Self {
             p50: Some(subject.p50_micros / ceiling.p50_micros),
@@ -153,7 +153,7 @@ impl Ratio {
         }
     }
 
-    /// Of two whose latencies are of different things.
+    /// The comparison of two whose latencies are of different things.
     pub fn of_throughput(subject: &Figures, ceiling: &Figures) -> Self {
         let throughput = subject.transactions_per_second / ceiling.transactions_per_second;
         Self { throughput, p50: None, p99: None, latency_by_parts: None }
@@ -168,7 +168,7 @@ impl Ratio {
 }
 
 impl Comparison {
-    /// Two whose latencies are of the same.
+    /// The comparison of two whose latencies are of the same.
     pub fn of(workload: String, subject: Named, ceiling: Named) -> Self {
         let ratio = Ratio::of(&subject.median, &ceiling.median);
         Self { workload, rounds: subject.runs.len(), subject, ceiling, ratio }

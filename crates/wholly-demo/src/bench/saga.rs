@@ -30,10 +30,10 @@ pub struct Saga {
     load: Load,
     #[command(flatten)]
     shape: Shape,
-    /// Of how many in a hundred the last step is refused, so that the others are compensated.
+    /// The percentage of sagas whose last step is refused, so that the others are compensated.
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
     failures: u8,
-    /// Where the participants are. The steps take turns among them.
+    /// The place of the participants. The steps take turns among them.
     #[arg(long, value_enum, default_value_t = Transport::InProcess)]
     transport: Transport,
     /// In process: typed steps in code instead of participants.
@@ -112,7 +112,7 @@ impl Saga {
         under_load::run(path, &self.load, with_participants, sagas).await
     }
 
-    /// `alone` is what the log alone did, where that was measured.
+    /// `alone` is the figures of the log alone, where that was measured.
     fn comparison(
         &self,
         subject: Vec<Figures>,
@@ -184,7 +184,7 @@ struct Sagas {
     refused: Begun,
     input: String,
     keys: bool,
-    /// Of a hundred.
+    /// The percentage of refused sagas.
     failures: u64,
     begun: AtomicU64,
 }

@@ -72,7 +72,7 @@ impl Shape {
         Ok(Graph::new(Definition { name, version: 1, deadline_millis: None, steps })?)
     }
 
-    /// The same saga in code, whose steps do nothing; its version tells whether it is refused.
+    /// The same saga in code, whose steps do nothing; its version tells if it is refused.
     pub fn in_code(self, is_refused: bool) -> Saga<String> {
         let name = |nth: usize| format!("step-{}", nth + 1);
         let mut saga = Saga::new("bench", if is_refused { 2 } else { 1 });

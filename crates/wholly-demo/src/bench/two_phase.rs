@@ -21,7 +21,7 @@ use super::{log_alone, participants, under_load};
 pub struct TwoPhase {
     #[command(flatten)]
     load: Load,
-    /// Where the participants are.
+    /// The place of the participants.
     #[arg(long, value_enum, default_value_t = Transport::InProcess)]
     transport: Transport,
     #[command(flatten)]

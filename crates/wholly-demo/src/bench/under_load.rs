@@ -1,7 +1,7 @@
 //! The subject of a measurement: a coordinator under load, on a SQLite log that tells what it wrote,
 //! and keeps a sample of the batches that it was given.
 //!
-//! The coordinator owns its log's writer, so what the writer knows is passed on after every append.
+//! The coordinator owns its log's writer, so the writer's counts are passed on after every append.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -35,7 +35,7 @@ pub async fn run<W: Work>(
     Ok((figures, seen.take_sample()))
 }
 
-/// Not at once: the first batches are unlike the later ones.
+/// Begins the sample after a pause: the first batches are unlike the later ones.
 async fn sample_after(pause: Duration, seen: Arc<Seen>) {
     tokio::time::sleep(pause).await;
     seen.begin_sample();
@@ -53,7 +53,7 @@ struct Seen {
     sample: Mutex<Vec<Vec<Entry>>>,
 }
 
-/// The log at this path, which is created if it is missing, and what is seen of it.
+/// The log at this path, which is created if it is missing, and its observed counts.
 fn observed(path: &Path) -> (impl Log, Arc<Seen>) {
     let seen = Arc::new(Seen::default());
     let seeing = seen.clone();

@@ -1,4 +1,4 @@
-//! What each service reacts to, and whom it follows for it: the same whatever database it lives in.
+//! The reactions of each service and the feeds that it follows, the same for every database.
 
 use wholly_events::Choreography;
 use wholly_events::choreography::IntoHandler;
@@ -53,7 +53,7 @@ pub(super) fn payment<S: Store, A, B>(
     }
 }
 
-/// Ends an order by what the other services say.
+/// Ends an order by the events of the other services.
 pub(super) fn order<S: Store, A, B, C>(
     flow: Flow,
     confirm: impl IntoHandler<S, A>,

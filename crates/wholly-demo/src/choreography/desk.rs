@@ -1,4 +1,4 @@
-//! The desk, which takes orders from clients and tells those who wait how they ended.
+//! The desk, which takes orders from clients and tells the waiting ones how they ended.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -29,7 +29,7 @@ pub(super) struct Desk<S: ShopStore> {
     pub(super) service: Service<S>,
     pub(super) waiting: WaitingClients,
     pub(super) tell: bool,
-    /// True if it says in a second transaction that there is an order: what no service may do.
+    /// True if it says in a second transaction that there is an order, which no service may do.
     pub(super) publishes_apart: bool,
 }
 
@@ -60,7 +60,7 @@ impl WaitingClients {
             _ => return,
         };
         let waiting = lock(&self.0).remove(ended.event.correlation.as_str());
-        // Who has hung up need not know.
+        // A client that has hung up need not know.
         waiting.into_iter().flatten().for_each(|client| _ = client.send(status));
     }
 }
@@ -104,7 +104,7 @@ async fn place<S: ShopStore>(
     json(code, &json!({ "status": status }))
 }
 
-/// The time for which what is wrong on purpose stays half-done, so that a crash finds it so.
+/// The time for which a planted fault leaves work half-done, so that a crash finds it so.
 const HALF_DONE: Duration = Duration::from_millis(20);
 
 impl<S: ShopStore> Desk<S> {

@@ -1,8 +1,8 @@
-//! The same shop as it is written first: the order service creates the order, calls payment and then
+//! The same shop as a first draft: the order service creates the order, calls payment and then
 //! inventory with a time-out, and confirms it.
 //!
-//! Where one of them fails, the order service gives up: it cancels its own order and says so. The
-//! work of the others is not taken back, and what a call that was not answered did is not known.
+//! If one of them fails, the order service gives up: it cancels its own order and says so. The work
+//! of the others is not taken back, and the effect of an unanswered call is not known.
 
 use std::time::Duration;
 
@@ -45,7 +45,7 @@ struct Desk<S> {
     ports: Ports,
 }
 
-/// Why an order was given up.
+/// The reason for which an order was given up.
 enum GaveUp {
     /// Somebody said no.
     Refused(String),

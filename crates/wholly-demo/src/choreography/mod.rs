@@ -8,9 +8,9 @@
 //! | `InventoryReserved`, or in parallel `OrderCreated` | payment | takes the money: `PaymentTaken` | `PaymentRefused` |
 //! | `PaymentRefused` | inventory | puts the goods back: `InventoryReleased` | |
 //! | in parallel `InventoryRefused` | payment | gives the money back: `PaymentRefunded` | |
-//! | what the last of them says | order | `OrderConfirmed` or `OrderCancelled` | |
+//! | the event of the last of them | order | `OrderConfirmed` or `OrderCancelled` | |
 //!
-//! What each service reacts to is in `declared`; what it does with its books then in `sqlite` and
+//! The reactions of each service are in `declared`; their changes to its books in `sqlite` and
 //! `postgres`.
 
 mod calls;
@@ -45,10 +45,10 @@ pub enum Flow {
     Sequential,
     /// Inventory and payment at once: by events.
     Parallel,
-    /// Order, inventory, payment, order: each calls the next, and nothing is remembered. It is what
-    /// events are measured beside.
+    /// Order, inventory, payment, order: each calls the next, and nothing is remembered. Events are
+    /// measured beside it.
     Calls,
-    /// Order calls payment and then inventory, and gives up where one fails: what is written first.
+    /// Order calls payment and then inventory, and gives up where one fails: the usual first draft.
     InTurn,
 }
 
@@ -59,7 +59,7 @@ struct Ordered {
     item_id: String,
     quantity: i64,
     amount: i64,
-    /// So that it can be seen what happens then.
+    /// True if its payment is to fail, so that the consequences can be seen.
     #[serde(default)]
     simulate_payment_failure: bool,
     /// The time after which it is not paid any more, in milliseconds since the Unix epoch.
@@ -98,12 +98,12 @@ impl Ordered {
         }
     }
 
-    /// The event that it is there.
+    /// The event that the order is there.
     fn created(&self) -> Result<NewEvent, Failure> {
         Ok(NewEvent::new("OrderCreated", &self.order_id, self)?)
     }
 
-    /// Goes on with the order where it could be done.
+    /// Goes on with the order if its change could be made.
     fn done_or_refused(self, done: Result<(), String>) -> Reacted<Self, Refusal> {
         match done {
             Ok(()) => Reacted::Done(self),
@@ -131,8 +131,8 @@ impl Ports {
     }
 }
 
-/// The orders for which something was done that is to be taken back. There are none where nothing
-/// was done: what takes back may come first.
+/// The orders whose work is to be taken back. There are none where nothing was done: the event that
+/// takes back may come first.
 fn undone_orders(refused: &Incoming<Refusal>) -> serde_json::Result<Vec<Ordered>> {
     let emitted = refused.undone.iter().filter_map(|(_, emitted)| emitted.as_deref());
     emitted.map(serde_json::from_str).collect()

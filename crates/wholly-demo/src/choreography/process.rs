@@ -1,4 +1,4 @@
-//! One of the services as a process: what the hidden command `wholly shop-by-events` runs.
+//! One of the services as a process: the hidden command `wholly shop-by-events`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,10 +30,10 @@ pub struct EventService {
     /// The way of an order through the shop.
     #[arg(long, value_enum, default_value_t = Flow::Sequential)]
     flow: Flow,
-    /// Where order, payment and inventory listen, on 127.0.0.1.
+    /// The ports of order, payment and inventory, on 127.0.0.1.
     #[arg(long, value_delimiter = ',', required = true)]
     ports: Vec<u16>,
-    /// Where it listens itself, where the others reach it by another port.
+    /// Its own port to listen on, if the others reach it by another port.
     #[arg(long)]
     port: Option<u16>,
     /// Its database, in SQLite.
@@ -50,7 +50,7 @@ pub struct EventService {
     tell: bool,
 }
 
-/// The changes that a program that tests the service makes to it.
+/// The changes that a test program makes to the service.
 pub struct Staging {
     /// Something around its routes.
     pub around: Box<dyn FnOnce(Router) -> Router>,
@@ -72,12 +72,12 @@ impl Default for Staging {
 pub enum Wrong {
     /// The order service creates an order in one transaction, and says so in the next.
     PublishesApart,
-    /// The inventory does not remember across a restart what it has dealt with, and reads it again.
+    /// The inventory does not remember its handled events across a restart, and reads them again.
     ForgetsInbox,
 }
 
 impl Wrong {
-    /// Whose fault it is.
+    /// The service that has the fault.
     pub fn service(self) -> ServiceKind {
         match self {
             Self::PublishesApart => ServiceKind::Order,

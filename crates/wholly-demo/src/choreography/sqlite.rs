@@ -52,7 +52,7 @@ impl ShopStore for Database {
     }
 }
 
-/// What has come of an order that awaits two events.
+/// The events that have come for an order that awaits two.
 const ARRIVED: &str = "CREATE TABLE IF NOT EXISTS arrived (
     order_id TEXT NOT NULL, event TEXT NOT NULL, PRIMARY KEY (order_id, event)
 ) STRICT, WITHOUT ROWID";

@@ -1,4 +1,4 @@
-//! What the shop by events needs of a database beside what its events need.
+//! The database of the shop by events, beyond the tables of the events.
 
 use axum::Router;
 use wholly_events::store::Store;
@@ -20,7 +20,7 @@ pub(super) trait ShopStore: Store {
     fn choreography(kind: ServiceKind, flow: Flow) -> Choreography<Self>;
 
     /// Creates an order where there is none and says so, in one transaction; returns how it stands.
-    /// What says nothing is wrong on purpose.
+    /// Without `says_so` it is wrong on purpose.
     fn begin(
         &self,
         order: Ordered,
@@ -34,10 +34,10 @@ pub(super) trait ShopStore: Store {
         order: Ordered,
     ) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Says that an order was created, in a transaction of its own: what no service may do.
+    /// Says that an order was created, in a transaction of its own, which no service may do.
     fn say_apart(&self, order: Ordered) -> impl Future<Output = Result<(), Failure>> + Send;
 
-    /// Forgets which events were dealt with: what no service may do.
+    /// Forgets the events that were dealt with, which no service may do.
     fn forget_inbox(&self) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 

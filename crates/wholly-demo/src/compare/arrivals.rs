@@ -1,4 +1,4 @@
-//! Orders that arrive in an open loop: each at its time, whether or not earlier ones have ended.
+//! Orders that arrive in an open loop: each at its time, even if earlier ones have not ended.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

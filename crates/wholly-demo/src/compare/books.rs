@@ -14,9 +14,9 @@ use crate::shop::{ServiceKind, Stock, standing};
 /// The contents of the services' databases.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Books {
-    /// Of each order, what order, payment and inventory have.
+    /// The answers of order, payment and inventory on each order.
     pub(super) orders: BTreeMap<String, Collect>,
-    /// When the order service confirmed each order, in milliseconds since the Unix epoch.
+    /// The time of each order's confirmation, in milliseconds since the Unix epoch.
     pub(super) confirmed_at: BTreeMap<String, i64>,
     pub(super) reservations: Vec<Reservation>,
     /// The inventory's refusals for want of stock.
@@ -34,8 +34,8 @@ pub(super) struct Reservation {
     pub(super) item: String,
     pub(super) quantity: i64,
     pub(super) began_at: i64,
-    /// When the inventory itself ended it; what a saga takes is taken at once, and ends only if it
-    /// is put back.
+    /// The time at which the inventory itself ended it; a saga's goods are taken at once, and end
+    /// only if they are put back.
     pub(super) ended_at: Option<i64>,
     pub(super) is_undone: bool,
 }
@@ -49,7 +49,7 @@ pub(super) struct Refusal {
 }
 
 impl Books {
-    /// Reads what the databases have of these orders.
+    /// Reads the rows of these orders in the databases.
     pub(super) fn read<'a>(
         fleet: &Fleet,
         orders: impl Iterator<Item = &'a str>,

@@ -38,11 +38,11 @@ pub(super) struct Compared {
     pub(super) regime: Regime,
     pub(super) fair: Measures,
     pub(super) bad: Measures,
-    /// Of the bad weather.
+    /// The timeline of the bad weather.
     pub(super) timeline: Timeline,
 }
 
-/// Why a document could not be kept.
+/// The reason that a document could not be kept.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum KeepError {
     #[error("cannot write to the standard output: {0}")]

@@ -56,7 +56,7 @@ impl FaultKind {
     }
 }
 
-/// Does what the fault says, at its time, and undoes it when it is over.
+/// Executes the fault at its time, and undoes it when it is over.
 pub(super) async fn happen(
     fault: &Fault,
     regime: Regime,
@@ -69,7 +69,7 @@ pub(super) async fn happen(
     match kind.weather() {
         Some(weather) => fleet.set_weather(role, &weather),
         None => {
-            // It forgets what it counted.
+            // It forgets its counts.
             meter.before_kill(fleet, role).await?;
             fleet.kill(role);
         }

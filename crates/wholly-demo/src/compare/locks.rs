@@ -1,12 +1,12 @@
-//! How long stock was held or reserved for orders whose end was open, and who was refused for it.
+//! The time for which open orders held or reserved stock, and the orders refused for it.
 
 use std::time::Duration;
 
 use super::books::{Books, Reservation};
 use crate::bench::load::Latencies;
 
-/// How long stock was kept for each order whose end came: prepared until the decision; taken by a
-/// saga until it was put back, or until the order was confirmed.
+/// The time for which stock was kept for each order that ended: prepared until the decision; taken
+/// by a saga until it was put back, or until the order was confirmed.
 pub(super) fn held(books: &Books) -> Latencies {
     let mut held = Latencies::default();
     for one in &books.reservations {

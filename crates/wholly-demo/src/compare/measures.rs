@@ -33,12 +33,12 @@ pub(super) struct Counts {
     pub(super) accepted: usize,
     pub(super) finished: usize,
     pub(super) confirmed: usize,
-    /// Taken back, for whatever reason.
+    /// Taken back, for any reason.
     pub(super) cancelled: usize,
     pub(super) lost_by_deadline: usize,
     /// Taken back because the coordinator was killed before it had decided.
     pub(super) lost_by_restart: usize,
-    /// Given up without knowing what was done.
+    /// Given up without knowing the effect.
     pub(super) given_up: usize,
     pub(super) refused_for_stock_that_came_back: usize,
 }
@@ -70,7 +70,7 @@ pub(super) struct ReaderFigures {
 pub(super) struct Availability {
     pub(super) outage_short: Outage,
     pub(super) outage_long: Outage,
-    /// From the end of the last fault until the last order that was submitted before it had finished.
+    /// The time from the end of the last fault until every order submitted before it had finished.
     pub(super) settled_after_ms: f64,
     /// Orders that did not finish at all.
     pub(super) never_finished: usize,
@@ -81,11 +81,11 @@ pub(super) struct Availability {
 pub(super) struct Outage {
     pub(super) submitted: usize,
     pub(super) accepted: usize,
-    /// Of these the orders that finished while it was still down.
+    /// The orders that finished while it was still down.
     pub(super) finished_during: usize,
-    /// Of those the orders that were confirmed, and not refused.
+    /// The orders among those that were confirmed, and not refused.
     pub(super) confirmed_during: usize,
-    /// Of all these the orders that were confirmed in the end.
+    /// The orders that were confirmed in the end.
     pub(super) confirmed_in_the_end: usize,
 }
 
@@ -124,7 +124,7 @@ fn as_millis(time: Duration) -> f64 {
 }
 
 impl Quantiles {
-    /// Of latencies that are sorted.
+    /// The quantiles of sorted latencies.
     fn of(latencies: &Latencies) -> Self {
         let millis = |part| latencies.quantile(part) / 1_000.0;
         Self { p50: millis(0.5), p99: millis(0.99) }

@@ -4,19 +4,19 @@
 //! in fair and in bad weather. A process of its own reads orders all the while, as a
 //! customer's page would and by rule; the books are read at the end.
 //!
-//! | file | what it is |
+//! | file | contents |
 //! |---|---|
 //! | `plan` | orders, faults and lengths of time, drawn from the seed: the same for all regimes |
 //! | `regime` | the four ways in which an order is carried out |
 //! | `run` | one regime in one weather |
 //! | `arrivals`, `place` | orders that arrive whether or not earlier ones ended; one order from its submission to its end |
-//! | `faults` | what is done to processes and connections |
+//! | `faults` | the faults of processes and connections |
 //! | `reader`, `watch` | the reader, and this program's hold of it |
 //! | `verdict` | what three answers say of an order |
 //! | `books`, `locks`, `work` | the databases at the end; how long stock was held; messages, writes and syncs |
 //! | `cost` | orders in a closed loop |
 //! | `measures`, `timeline`, `document` | the figures, what happened when, and the document of both |
-//! | `table`, `surprises`, `progress` | what the terminal shows |
+//! | `table`, `surprises`, `progress` | the output on the terminal |
 //! | `report` | the page with charts |
 
 mod arrivals;
@@ -86,7 +86,7 @@ pub struct Compare {
 /// A seed that nobody chose is below this, so that it is easily typed again.
 const SEEDS: u64 = 1_000_000;
 
-/// Why a comparison stopped.
+/// The reason that a comparison stopped.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CompareError {
     #[error(transparent)]
@@ -137,7 +137,7 @@ impl Compare {
         }
     }
 
-    /// Prints what was measured, and keeps it.
+    /// Prints the figures, and keeps them.
     fn print(&self, document: &Document) -> Result<(), document::KeepError> {
         match self.json {
             true => wholly_terminal::write_json_pretty(document)?,

@@ -42,7 +42,7 @@ pub(super) enum End {
     PastDeadline,
     /// Taken back, because the coordinator was killed before it had decided.
     Restarted,
-    /// Given up over a call that failed: nobody knows what was done.
+    /// Given up over a call that failed: its effect is not known.
     GivenUp,
 }
 
@@ -172,14 +172,14 @@ impl Client {
     }
 }
 
-/// What the shop without a coordinator is sent, of an order for which a reader asks.
+/// The request to the shop without a coordinator, for an order that a reader asks for.
 fn watched(order: &Order) -> Value {
     let mut body = order.input();
     body["is_watched"] = json!(true);
     body
 }
 
-/// The end of a transaction, from what the coordinator says of it.
+/// The end of a transaction, from the coordinator's word on it.
 fn end_of(state: &str, reason: &str) -> End {
     match state {
         "committed" | "completed" => End::Confirmed,

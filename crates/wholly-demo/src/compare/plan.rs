@@ -87,7 +87,7 @@ pub(super) struct Plan {
     pub(super) deadline: Duration,
 }
 
-/// An order, and when it is submitted after the start.
+/// An order, and the time after the start at which it is submitted.
 #[derive(Clone, Debug)]
 pub(super) struct Arrival {
     pub(super) at: Duration,
@@ -130,7 +130,7 @@ impl Plan {
     }
 }
 
-/// All faults, one after the other, and when the last gap after them ends.
+/// All faults, one after the other, and the end of the last gap after them.
 fn faults(scale: &Scale, random: &mut Random) -> (Vec<Fault>, Duration) {
     let lossy = one_of(&[ServiceKind::Payment, ServiceKind::Inventory], random);
     let other = match lossy {
@@ -193,7 +193,7 @@ fn order(nth: usize, weather: Weather, random: &mut Random) -> Order {
     let quantity = 1 + random.below(3) as i64;
     let amount = 100 * (1 + random.below(50) as i64);
     let is_refused = random.below(100) < REFUSED_PAYMENTS && weather == Weather::Bad;
-    // What no payment service takes, whatever the pattern.
+    // No payment service takes this amount, whatever the pattern.
     let amount = if is_refused { -amount } else { amount };
     Order::new(format!("ORD{nth:05}"), &item, quantity, amount)
 }

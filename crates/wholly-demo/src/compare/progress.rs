@@ -27,7 +27,7 @@ impl Progress {
         }
     }
 
-    /// Makes room for what is not progress.
+    /// Makes room for other output.
     pub(super) fn clear(&self) {
         self.live("");
     }

@@ -25,7 +25,7 @@ use crate::shop::standing::StandingAnswer;
 /// Read orders from the three services, until the standard input ends.
 #[derive(Args, Debug)]
 pub struct Reader {
-    /// Where order, payment and inventory listen, on 127.0.0.1.
+    /// The ports of order, payment and inventory, on 127.0.0.1.
     #[arg(long, value_delimiter = ',', required = true)]
     ports: Vec<u16>,
 }
@@ -78,7 +78,7 @@ pub(super) struct Totals {
 pub(super) struct Reads {
     pub(super) reads: u64,
     pub(super) intermediate: u64,
-    /// Tries in which a service did not answer whose answer was needed.
+    /// Tries in which a needed answer of a service did not come.
     pub(super) unanswered: u64,
     /// Tries that were given up, because something was held or changed.
     pub(super) given_up: u64,
@@ -97,7 +97,7 @@ impl Reader {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
                 listening.obey(&line);
             }
-            // Whoever started it is gone.
+            // Its parent process is gone.
             std::process::exit(0)
         });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -144,7 +144,7 @@ impl ReaderState {
         }
     }
 
-    /// Counts what came of a try, and tells what was halfway.
+    /// Counts the outcome of a try, and reports an order that was halfway.
     fn count(&self, manner: Manner, order: &str, outcome: &Outcome) {
         let mut totals = lock(&self.totals);
         let reads = match manner {

@@ -100,7 +100,7 @@ async fn show(title: &str, plan: &Plan, arrivals: &Arrivals, progress: &Progress
 }
 
 impl Run {
-    /// By events the order service does not know why an order was refused; the payment service does.
+    /// With events only the payment service, not the order service, knows why an order was refused.
     fn tell_expired(&mut self) {
         for order in &self.books.expired {
             if let Some(placed) = self.orders.get_mut(order) {

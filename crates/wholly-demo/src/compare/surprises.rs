@@ -1,11 +1,11 @@
-//! What the figures say that the table of the lesson does not: plain sentences, each only where its
-//! figures are so.
+//! The findings that the table of the lesson lacks: plain sentences, each only where its figures
+//! are so.
 
 use super::document::Compared;
 use super::regime::Regime;
 use super::table::time;
 
-/// The sentences that hold of what was measured so far.
+/// The sentences that hold of the figures so far.
 pub(super) fn of(regimes: &[Compared]) -> Vec<String> {
     let find = |regime| regimes.iter().find(|one| one.regime == regime);
     let alone = [

@@ -5,8 +5,8 @@
 //! two-phase no such read is halfway: a branch that a commit has not reached is held until it does,
 //! and states never go back.
 //!
-//! Where a service does not answer, those that do may tell enough: an order that is pending is
-//! halfway whatever the third would say.
+//! If a service does not answer, the others may tell enough: an order that is pending is halfway
+//! whatever the third would say.
 
 use crate::shop::standing::Standing;
 
@@ -24,8 +24,8 @@ pub(super) enum Verdict {
     Intermediate,
 }
 
-/// The verdict on what a plain reader saw, where it is one whatever those would say that did not
-/// answer. What is held is not there yet: nobody is shown it.
+/// The verdict of a plain reader, if it is the same for every answer of those that gave none. Held
+/// work is not there yet: nobody is shown it.
 pub(super) fn plain(seen: Collect) -> Option<Verdict> {
     let mut verdict = None;
     for standing in seen.into_iter().flatten() {
@@ -48,7 +48,7 @@ pub(super) fn by_rule(first: Collect, second: Collect) -> Option<Verdict> {
     plain(first).filter(|_| is_read)
 }
 
-/// True if all answered, and agree. What is still held does not.
+/// True if all answered, and agree. Held work does not agree.
 pub(super) fn agrees(books: Collect) -> bool {
     let is_decided = plain(books).is_some_and(|verdict| verdict != Verdict::Intermediate);
     is_decided && !books.contains(&Some(Standing::Held))
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(by_rule(before, before), Some(Verdict::Absent));
         assert_eq!(by_rule(between, between), None);
         assert_eq!(by_rule([NONE, NONE, DONE], after), None);
-        // What a saga shows is there to be read, twice as well.
+        // A saga's work is there to be read, twice as well.
         let pending = [PENDING, NONE, NONE];
         assert_eq!(by_rule(pending, pending), Some(Verdict::Intermediate));
     }

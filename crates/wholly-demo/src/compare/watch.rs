@@ -1,4 +1,4 @@
-//! This program's hold of the reader: what it is told, and what it found.
+//! This program's hold of the reader: the orders it is told, and its findings.
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -54,7 +54,7 @@ impl Watch {
         let (found, seen) = oneshot::channel();
         let mut running = JoinSet::new();
         running.spawn(async move {
-            // Who does not wait for it any more has ended the run.
+            // A program that does not wait for it any more has ended the run.
             let _ = found.send(attend(process, told).await);
         });
         Ok(Self { lines, seen, _running: running })
@@ -73,7 +73,7 @@ impl Watch {
     }
 }
 
-/// Tells the reader what it is to be told, and keeps what it finds, until it gives its totals.
+/// Tells the reader of the orders and keeps its findings, until it gives its totals.
 async fn attend(
     mut process: Process,
     mut told: mpsc::UnboundedReceiver<String>,

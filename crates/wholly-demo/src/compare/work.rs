@@ -55,7 +55,7 @@ impl Meter {
         Ok(meter)
     }
 
-    /// Keeps what a process counted that will be killed.
+    /// Keeps the counts of a process that will be killed.
     pub(super) async fn before_kill(
         &mut self,
         fleet: &Fleet,

@@ -55,7 +55,7 @@ enum DemoPart {
     Compare,
 }
 
-/// Why a story stopped.
+/// The reason that a story stopped.
 #[derive(Debug, thiserror::Error)]
 enum StoryError {
     /// A claim of the story is not so.

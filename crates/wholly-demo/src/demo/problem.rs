@@ -1,4 +1,4 @@
-//! Three services and nobody who coordinates them.
+//! Three services without a coordinator.
 
 use super::teller::Teller;
 use super::{StoryError, ensure};

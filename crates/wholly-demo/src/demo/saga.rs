@@ -101,7 +101,7 @@ pub(super) async fn killed_while_compensating(
     Ok(())
 }
 
-/// The states in which the steps of a saga end whose payment is declined.
+/// The final states of a saga's steps when its payment is declined.
 const TAKEN_BACK: [&str; 4] = ["compensated", "compensated", "failed", "pending"];
 
 async fn until_declined(teller: &Teller, fleet: &mut Fleet) -> Result<(), StoryError> {

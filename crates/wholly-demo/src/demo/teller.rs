@@ -1,4 +1,4 @@
-//! How a story looks: plain lines, with colour where somebody looks at a terminal.
+//! The look of a story: plain lines, with colour on a terminal.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use crate::shop::ServiceKind;
 
 pub(super) struct Teller {
     colour: bool,
-    /// How wide the column is that says what somebody does.
+    /// The width of the column of verbs.
     verb: usize,
 }
 
@@ -50,12 +50,12 @@ impl Teller {
         self.line(text)
     }
 
-    /// Who does what, and what there is to say of it.
+    /// Writes an event: its actor, its verb and a detail.
     pub(super) fn event(&self, who: &str, verb: &str, what: &str) -> io::Result<()> {
         self.line(&format!("  {who:<12} {verb:<width$} {what}", width = self.verb))
     }
 
-    /// What happens without a coordinator.
+    /// Writes an event without a coordinator.
     pub(super) fn alone(&self, who: &str, what: &str) -> io::Result<()> {
         self.line(&format!("  {who:<12} {what}"))
     }
@@ -78,7 +78,7 @@ impl Teller {
         self.event(kind.as_str(), operation, &format!("{said}{reason}"))
     }
 
-    /// What an operation made of its step.
+    /// Writes the outcome of an operation on its step.
     pub(super) fn stepped(
         &self,
         kind: ServiceKind,
@@ -91,7 +91,7 @@ impl Teller {
         self.event(kind.as_str(), operation, &format!("{state}{reason}"))
     }
 
-    /// What a service made of an event, and what it said then.
+    /// Writes a service's reaction to an event, and the event that it emitted.
     pub(super) fn reacted(&self, kind: ServiceKind, told: &ServiceReport) -> io::Result<()> {
         let emitted = told.emitted.as_deref().map(|event| self.paint(BOLD, event));
         let reason = told.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -111,7 +111,7 @@ impl Teller {
         self.event("coordinator", "decides", &format!("{state}{}", reason.unwrap_or_default()))
     }
 
-    /// How a saga ended, and where that left its steps.
+    /// Writes the end of a saga, and the states of its steps.
     pub(super) fn ended(&self, saga: &Transaction) -> io::Result<()> {
         self.event("coordinator", "ends", &self.paint(colour_of(&saga.state), &saga.state))?;
         let steps = saga.steps.iter().map(|ShownStep { name, state }| format!("{name} {state}"));
@@ -149,7 +149,7 @@ impl Teller {
         self.list("books", lists)
     }
 
-    /// What was asked for, on as many lines as it needs.
+    /// Writes lists, on as many lines as they need.
     fn list(&self, what: &str, lists: Vec<Vec<String>>) -> io::Result<()> {
         const WIDTH: usize = 100;
         let mut lines = vec![format!("  {what:<12} ")];
@@ -172,12 +172,12 @@ impl Teller {
         lines.iter().try_for_each(|line| self.line(&self.paint(DIM, line.trim_end())))
     }
 
-    /// What was checked, and is so.
+    /// Writes a check that holds.
     pub(super) fn right(&self, text: &str) -> io::Result<()> {
         self.line(&format!("  {} {text}", self.paint(GREEN, "✓")))
     }
 
-    /// What the story shows to be wrong.
+    /// Writes a fault that the story shows.
     pub(super) fn wrong(&self, text: &str) -> io::Result<()> {
         self.line(&format!("  {} {text}", self.paint(RED, "✗")))
     }

@@ -39,7 +39,7 @@ async fn fail(teller: &Teller, fleet: &mut Fleet, before: &Order) -> Result<(), 
     let said = answers(teller, fleet, &ServiceKind::ALL, Operation::Prepare).await?;
     ensure(said == [Said::Done, Said::Done, Said::Refused], || format!("the votes are {said:?}"))?;
     decision(teller, fleet, "aborted").await?;
-    // Who said no holds nothing, and is not asked again.
+    // A participant that said no holds nothing, and is not asked again.
     answers(teller, fleet, &[ServiceKind::Order, ServiceKind::Payment], Operation::Abort).await?;
     let placed = told(teller, placed, "aborted").await?;
     let reason = placed.reason.as_deref().unwrap_or_default();

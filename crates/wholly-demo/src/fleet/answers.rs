@@ -74,7 +74,7 @@ impl Transaction {
         self.has_ended() || self.state == "compensating"
     }
 
-    /// True if nothing about it changes any more but what is outstanding.
+    /// True if only its outstanding operations can still change.
     pub fn has_ended(&self) -> bool {
         ["committed", "aborted", "completed", "compensated"].contains(&&*self.state)
     }

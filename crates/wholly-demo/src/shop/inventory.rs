@@ -3,7 +3,7 @@
 //!
 //! A saga's goods are taken at once, and put back if it turns back.
 //!
-//! Of an order that is named, a row tells what became of its goods, and when.
+//! A row for each named order tells the fate of its goods, and when.
 //!
 //! INVARIANT: `0 <= reserved <= on_hand`; SQLite checks it on every write.
 
@@ -20,7 +20,7 @@ use super::{Shop, Stock, now_millis};
 
 #[derive(Clone)]
 pub(super) struct Inventory {
-    /// What there is of each item when the database is new.
+    /// The stock of each item when the database is new.
     pub(super) stock: Stock,
 }
 
@@ -90,7 +90,7 @@ fn end(db: &Connection, reserved: &Reserved, state: &str) -> rusqlite::Result<()
 
 pub(crate) const NEGATIVE: &str = "a quantity cannot be negative";
 
-/// Why it cannot be had, where so much is available.
+/// The reason that it cannot be had, where so much is available.
 pub(crate) fn insufficient(asked: &Reserved, available: i64) -> String {
     let Reserved { item_id, quantity, .. } = asked;
     format!("insufficient stock for {item_id}: {quantity} asked, {available} available")
@@ -152,7 +152,7 @@ impl Shop for Inventory {
     }
 
     fn create(&self, db: &Transaction<'_>) -> rusqlite::Result<()> {
-        // What a saga takes is done at once, and ends only where it is put back.
+        // A saga's reservation is done at once, and ends only where it is put back.
         db.execute_batch(
             "CREATE TABLE IF NOT EXISTS reservations (
                  order_id TEXT PRIMARY KEY,

@@ -13,9 +13,9 @@
 //!
 //! Beside that each has endpoints that no coordinator calls:
 //!
-//! - `GET /books`: what the service has in its books, and how many branches are in doubt;
-//! - `GET /orders/{id}`: how one order stands in it;
-//! - `GET /work`: how much it has written since it started;
+//! - `GET /books`: the contents of its books, and the number of branches in doubt;
+//! - `GET /orders/{id}`: the standing of one order in it;
+//! - `GET /work`: the writes since it started;
 //! - `POST /orders`, `/payments` or `/reservations`: the same change at once and on its own, as a
 //!   service without transactions offers it. It is there to show what goes wrong then.
 
@@ -90,7 +90,7 @@ pub fn opening_stock() -> Stock {
     Stock::from([("item1".to_owned(), 10), ("item2".to_owned(), 5)])
 }
 
-/// Why a service of the shop stopped, or did not start.
+/// The reason that a service of the shop stopped, or did not start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -106,7 +106,7 @@ pub enum ServeError {
 /// All routes of the service. It may be killed at any time: everything that it answered is in the
 /// database.
 ///
-/// `stock` is what the inventory starts with where the database is new; others ignore it.
+/// The inventory starts with `stock` where the database is new; others ignore it.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -123,9 +123,9 @@ pub async fn router(
     }
 }
 
-/// What the shop's services have beside their part in transactions.
+/// The parts of the shop's services beside their part in transactions.
 trait Shop: Participant<Payload: Send + 'static> + Clone {
-    /// Where the change can be had at once and on its own.
+    /// The path at which the change can be had at once and on its own.
     const AT_ONCE: &'static str;
 
     /// Its part in sagas.

@@ -18,14 +18,14 @@ use super::{Shop, held, now_millis};
 #[derive(Clone)]
 pub(super) struct Order;
 
-/// What the client asks: the id may be missing, and is asked for.
+/// The client's request: the id may be missing, and is asked for.
 #[derive(Deserialize)]
 pub(super) struct Asked {
     order_id: Option<String>,
     item: Option<String>,
 }
 
-/// What is prepared: an order that has an id.
+/// The prepared order, which has an id.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Accepted {
     order_id: String,
@@ -81,7 +81,7 @@ fn create_order(db: &Transaction<'_>, asked: Ordered) -> Result<ActionOutcome<()
     })
 }
 
-/// Creates an order that was never there; returns whether it did.
+/// Creates an order that was never there; true if it did.
 pub(crate) fn create(db: &Connection, order_id: &str, item_id: &str) -> rusqlite::Result<bool> {
     let created = db
         .prepare_cached(
@@ -91,7 +91,7 @@ pub(crate) fn create(db: &Connection, order_id: &str, item_id: &str) -> rusqlite
     Ok(created > 0)
 }
 
-/// Ends an order that is `created`; returns whether there was one.
+/// Ends an order that is `created`; true if there was one.
 pub(crate) fn end(db: &Connection, order_id: &str, status: &str) -> rusqlite::Result<bool> {
     let ended = db
         .prepare_cached(

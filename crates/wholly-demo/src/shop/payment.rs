@@ -53,7 +53,7 @@ impl Participant for Payment {
 pub(crate) struct Charge {
     pub(crate) order_id: String,
     pub(crate) amount: i64,
-    /// So that it can be seen what happens then.
+    /// True if the payment is to fail, so that the consequences can be seen.
     #[serde(default)]
     pub(crate) simulate_payment_failure: bool,
     /// The time after which nothing is charged, in milliseconds since the Unix epoch.
@@ -64,7 +64,7 @@ pub(crate) struct Charge {
 /// The reason of a refusal that came of the order's deadline.
 pub(crate) const EXPIRED: &str = "the order's deadline has passed";
 
-/// Why nothing is charged, whatever was paid before.
+/// The reason that nothing is charged, whatever was paid before.
 pub(crate) fn refusal(asked: &Charge) -> Option<String> {
     match asked {
         Charge { simulate_payment_failure: true, .. } => Some("Payment declined".to_owned()),

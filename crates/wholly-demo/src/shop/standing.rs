@@ -10,7 +10,7 @@ pub(crate) enum Standing {
     None,
     /// Prepared, and in doubt: another one decides.
     Held,
-    /// Begun, and neither confirmed nor cancelled: what a saga shows while it runs.
+    /// Begun, and neither confirmed nor cancelled: the standing of a saga that runs.
     Pending,
     /// Confirmed, paid, or taken from the stock.
     Done,

@@ -158,10 +158,10 @@ fn all(reader: &dyn LogReader, mut query: Query, mut page: Page) -> Result<usize
     Ok(rows)
 }
 
-/// Has the system forget what it holds of a file in memory.
+/// Has the system forget the file's pages in memory.
 #[cfg(target_os = "linux")]
 fn forget(file: &File) -> std::io::Result<()> {
-    // What is not on the disk yet cannot be forgotten.
+    // Pages that are not on the disk yet cannot be forgotten.
     file.sync_all()?;
     Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
 }

@@ -1,4 +1,4 @@
-//! The cost of many who listen: the server's memory, and its work for others meanwhile.
+//! The cost of many listeners: the server's memory, and its work for others meanwhile.
 
 use std::fmt;
 use std::path::Path;
@@ -43,9 +43,9 @@ pub(super) struct Listeners {
 pub(super) struct Listened {
     workload: &'static str,
     count: u32,
-    /// The server's, after a run and before the first listener.
+    /// The server's memory, after a run and before the first listener.
     without_bytes: Option<u64>,
-    /// With all of them, after a run.
+    /// The server's memory with all listeners, after a run.
     with_bytes: Option<u64>,
     /// Both from the clients' side; the processor's time is theirs.
     without: Figures,
@@ -59,7 +59,7 @@ impl Listeners {
         let directory = common.directory()?;
         let names = common.names();
         let participants = BareParticipant::start_all(&names, directory.path()).await?;
-        // Long pauses, so that what is not answered stands still.
+        // Long pauses, so that an unanswered transaction stands still.
         let text = format!(
             "[settings]\nbackoff_first = '10m'\nbackoff_cap = '10m'\n\
              [participants.silent]\nurl = 'http://127.0.0.1:9'\n{}",

@@ -1,4 +1,4 @@
-//! Logs full of transactions that nobody had to run, for what comes after.
+//! Logs full of transactions that nobody had to run, for the measurements after them.
 
 use std::path::Path;
 
@@ -51,7 +51,7 @@ pub(super) fn log(
     labelled(path, common, transactions, |nth| Ok((made(nth), labels.clone())))
 }
 
-/// Writes `transactions`; `made` says how far the nth has come, and what it is then.
+/// Writes `transactions`; `made` gives the progress of the nth, and its state then.
 pub(super) fn labelled(
     path: &Path,
     common: &Common,

@@ -1,15 +1,15 @@
 //! `wholly-lab bench`: the workloads that `wholly bench` has not, beside what the same machine could
 //! do at best.
 //!
-//! They are made of the parts of [`wholly_demo::bench`], whose page says what a ceiling is;
-//! docs/benchmarks.md says of each workload what runs and what it is measured beside.
+//! They are made of the parts of [`wholly_demo::bench`], whose page explains the ceiling;
+//! docs/benchmarks.md describes each workload and its ceiling.
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
 //! | `relay` | the bare server |
 //! | `served` | Wholly's server, and transactions for it |
 //! | `participants` | participants in process that count or wait |
-//! | `figures` | the report of what has no ceiling |
+//! | `figures` | the report of a workload without a ceiling |
 //! | `made` | logs full of transactions that nobody had to run |
 
 mod choreography;
@@ -80,7 +80,7 @@ impl Bench {
             Workload::Listeners(work) => report(work.common.output.json, work.run(wholly)),
             Workload::Overload(work) => {
                 let json = work.common.output.json;
-                // What was measured is shown even where a promise is not kept.
+                // The figures are shown even where a promise is not kept.
                 reported(json, work.run(wholly)).and_then(|overload| overload.verdict())
             }
             Workload::Participant(answering) => bare_participant::serve(&answering),

@@ -2,10 +2,10 @@
 //!
 //! Some of it is not a figure but a promise, and the command fails where one is not kept:
 //!
-//! | module | what it is |
+//! | module | contents |
 //! |---|---|
-//! | `crowd` | ten times more clients than the server can serve, who retry as they are told |
-//! | `promises` | what the server promises them, and whether it was kept |
+//! | `crowd` | ten times more clients than the server can serve, which retry as they are told |
+//! | `promises` | the server's promises to them, and the breaches |
 //! | `hanging` | transactions that do not touch a participant that hangs |
 
 mod crowd;
@@ -80,7 +80,7 @@ impl Overload {
 }
 
 impl Overloaded {
-    /// An error where the server did not keep what it promises.
+    /// An error if the server broke a promise.
     pub fn verdict(&self) -> Result<(), BenchError> {
         match self.overload.broken() {
             broken if broken.is_empty() => Ok(()),

@@ -15,7 +15,7 @@ use wholly_demo::bench::error::BenchError;
 use wholly_demo::bench::load::Work;
 use wholly_demo::process::end_with_stdin;
 
-/// As long as the answer that it stands for.
+/// An answer as long as the one that it stands for.
 const DONE: &str =
     r#"{"id":"0199a1f2c3d47000b000000000000001-0123456789abcdef","state":"committed"}"#;
 

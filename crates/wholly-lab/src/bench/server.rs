@@ -18,8 +18,8 @@ use wholly_demo::bench::load::Load;
 use wholly_demo::bench::report::{Comparison, Figures, Named};
 use wholly_demo::bench::shape::Shape;
 
-/// A token that may submit, and what the configuration keeps of it. It opens nothing but a server
-/// that lives as long as a round, on loopback.
+/// A token that may submit, and its hash in the configuration. It opens nothing but a server that
+/// lives as long as a round, on loopback.
 const TOKEN: &str = "wholly_bmVpdGhlciBzZWNyZXQgbm9yIHJhbmRvbTogYSBiZW5jaA";
 const TOKEN_SHA256: &str = "0689e681929be9c65cec96ec34256b32a8574a4230ee06ed0891968df19fa372";
 
@@ -37,10 +37,10 @@ pub(super) struct Server {
     /// The pattern that is submitted.
     #[arg(long, value_enum, default_value_t = Pattern::TwoPhase)]
     pattern: Pattern,
-    /// Beside what it is measured.
+    /// The ceiling that it is measured beside.
     #[arg(long, value_enum, default_value_t = Ceiling::Bare)]
     ceiling: Ceiling,
-    /// Of a saga.
+    /// The shape of a saga.
     #[command(flatten)]
     shape: Shape,
     #[command(flatten)]
@@ -121,7 +121,7 @@ impl Server {
         }
     }
 
-    /// Writes what the server needs; the arguments that start it.
+    /// Writes the server's files; returns the arguments that start it.
     fn configure(
         &self,
         ceiling: Option<Ceiling>,

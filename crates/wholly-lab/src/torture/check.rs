@@ -101,7 +101,7 @@ fn of_one_order(
     found
 }
 
-/// Checks that the transaction is of its order's pattern, and as a whole what it says.
+/// Checks that the transaction is of its order's pattern, and agrees with its own state.
 fn is_whole(order: &Order, transaction: &Transaction) -> bool {
     let steps = &transaction.steps;
     match (order.pattern, &*transaction.state) {
@@ -125,7 +125,7 @@ fn due(ledger: &Ledger, transactions: &[Transaction], books: &Books) -> Books {
     let mut due = Books::after(&ledger.opening, done);
     for saga in transactions.iter().filter(|transaction| transaction.state == "compensated") {
         let Some(order) = of_order(saga) else { continue };
-        // Where nobody knows whether the first step was done, there may have been no order to cancel.
+        // If the first step may or may not be done, there may have been no order to cancel.
         if was_created(saga) || books.orders.contains_key(&order.id) {
             due = due.and_cancelled(order);
         }
@@ -154,7 +154,7 @@ fn differences(expected: &Books, books: &Books, by_order: &ByOrder<'_>) -> Vec<S
     found
 }
 
-/// The differences of what is in the books from what is due, each with its order's transactions.
+/// The differences between the books and the due ones, each with its order's transactions.
 pub(super) fn compare<K: Ord + AsRef<str>, V: PartialEq + std::fmt::Debug>(
     what: &str,
     expected: &BTreeMap<K, V>,
@@ -264,7 +264,7 @@ mod tests {
             ("payment A", |_, _, books| _ = books.payments.remove("A")),
             ("payment B", |_, _, books| _ = books.payments.insert("B".to_owned(), 900)),
             ("order A", |_, _, books| books.orders.clear()),
-            // A service that forgets what it had prepared takes the stock and never gives it back.
+            // A service that forgets its prepared goods takes the stock and never gives it back.
             ("stock item1", |_, _, books| {
                 let line = books.stock.get_mut("item1").unwrap();
                 (line.available, line.reserved) = (line.available - 2, 2);
@@ -283,7 +283,7 @@ mod tests {
             ("order T", |_, _, books| status(books, "T", "created")),
             ("order T", |_, _, books| _ = books.orders.remove("T")),
             ("order T", |_, all, books| {
-                // Also where its own answer was lost, and that of the next was not.
+                // It holds even if its own answer was lost, and that of the next was not.
                 all[3].history.remove(0);
                 books.orders.remove("T");
             }),
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn of_a_saga_whose_first_step_nobody_knows_of_an_order_may_be_left_or_none() {
         let (ledger, mut transactions, mut books) = sound();
-        // What came after it may have been asked before a restart, and is taken back.
+        // A later step may have been asked before a restart, and is taken back.
         transactions[3].steps =
             ["compensated", "compensated", "pending", "pending"].map(step).into();
         transactions[3].history = [json!({"lost": 0}), json!({"refused": [0, "no"]})]

@@ -1,12 +1,12 @@
 //! `wholly-lab torture`: SIGKILL at every point and at random, and the books afterwards.
 //!
-//! Two parts, with real processes and real databases. `points` kills the coordinator before,
-//! during and after each append to its log and each call of a participant, and each service
-//! before, during and after each call that it answers, for a list of scenarios, until a run has no
-//! further point. `api` kills whatever the seed says, whenever it says, while clients place orders,
-//! and knows nothing but the public API; it can disturb network and disks as well. What must hold at
-//! the end is in `check`, as a function that can be shown to fail. `choreography` is a torture of its own, of
-//! services without a coordinator.
+//! Two parts, with real processes and real databases. `points` kills the coordinator before, during
+//! and after each append to its log and each call of a participant, and each service before, during
+//! and after each call that it answers, for a list of scenarios, until a run has no further point.
+//! `api` kills processes as the seed says, while clients place orders, and knows nothing but the
+//! public API; it can disturb network and disks as well. The final properties are in `check`, as a
+//! function that can be shown to fail. `choreography` is a torture of its own, of services without
+//! a coordinator.
 //!
 //! The binary `wholly` is killed at random moments. A process that is to die at an exact
 //! point is one of this program (see [`staged`](crate::staged)); the one that takes its place after
@@ -54,7 +54,7 @@ pub struct Torture {
     /// The number of random rounds: 200, or 300 through the API.
     #[arg(long)]
     rounds: Option<u32>,
-    /// The scenarios whose every point is killed at, or none.
+    /// The scenarios to be killed at every point, or none.
     #[arg(long, value_delimiter = ',', default_value = "all", value_parser = scenarios)]
     scenarios: Vec<&'static [Scenario]>,
     /// Replay the plan of this seed.

@@ -95,7 +95,7 @@ const MOST_POINTS: u32 = 200;
 const PAYMENT: Role = Role::Service(ServiceKind::Payment);
 const INVENTORY: Role = Role::Service(ServiceKind::Inventory);
 
-/// So many scenarios are run at once, each in a shop of its own: they mostly wait.
+/// The number of scenarios run at once, each in a shop of its own: they mostly wait.
 const AT_ONCE: usize = 2;
 
 /// Kills at every point of these scenarios.
@@ -167,7 +167,7 @@ struct Runs<'a> {
 type Placing = JoinHandle<Result<Placed, PlaceError>>;
 
 impl Runs<'_> {
-    /// One run with one kill; whether the point was reached.
+    /// Runs once with one kill; true if the point was reached.
     async fn run(
         &mut self,
         role: Role,
@@ -228,7 +228,7 @@ impl Runs<'_> {
                 return Ok(true);
             }
             let Some(transaction) = self.newest().await else { continue };
-            // What is shown as settled is in the log: nothing more will be appended.
+            // A transaction shown as settled is in the log: nothing more will be appended.
             let is_over = placing.is_finished() && transaction.settled;
             if !self.fleet.has_ended(role) && (is_over || (or_decided && transaction.is_decided()))
             {
@@ -280,7 +280,7 @@ impl Runs<'_> {
 
     /// Everything must be right after every run.
     async fn check(&mut self, run: &str, report: &mut Report) -> Result<(), FleetError> {
-        // What is settled never changes again: only what is new is read.
+        // A settled transaction never changes again: only the new ones are read.
         for id in self.fleet.newest(10).await? {
             if self.transactions.iter().any(|known| known.id == id) {
                 break;

@@ -1,4 +1,4 @@
-//! The report of what was done, and its outcome: lines while it runs, a summary or JSON at the end.
+//! The report of a torture, and its outcome: lines while it runs, a summary or JSON at the end.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -18,7 +18,7 @@ pub(super) struct Report {
     pub(super) rounds: u32,
     #[serde(flatten)]
     totals: BTreeMap<Tally, u64>,
-    /// The same with a name for each of what is counted.
+    /// The same with a name for each count.
     #[serde(flatten)]
     by_name: BTreeMap<Tally, BTreeMap<String, u64>>,
     pub(super) violations: Vec<String>,
@@ -34,17 +34,17 @@ pub(super) enum Tally {
     Points,
     /// SIGKILLs, by process.
     Kills,
-    /// The same SIGKILLs, by the program whose process it was: the binary, or this one.
+    /// The same SIGKILLs, by the program of the process: the binary, or this one.
     KillsByProgram,
     /// Processes started again after one.
     Restarts,
     /// Other mishaps on purpose, by kind.
     Faults,
     Committed,
-    /// Transactions, by why they aborted.
+    /// Transactions, by the reason of their abort.
     Aborted,
     Completed,
-    /// Sagas, by why they turned back.
+    /// Sagas, by the reason of their turning back.
     Compensated,
     /// Requests that clients had to repeat.
     Retries,
@@ -62,7 +62,7 @@ pub(super) enum Tally {
     Refused,
     Confirmed,
     Cancelled,
-    /// Reactions, by how they ended.
+    /// Reactions, by their outcome.
     Reactions,
     /// The longest that it took to drain, in milliseconds.
     LongestDrainMs,
@@ -84,12 +84,12 @@ impl Report {
         })
     }
 
-    /// One that has nothing in it, for a part of what is done.
+    /// An empty report, for a part of the torture.
     pub(super) fn empty(&self) -> Self {
         Self { seed: self.seed, json: self.json, ..Self::default() }
     }
 
-    /// Adds what a part reported.
+    /// Adds a part's report.
     pub(super) fn add(&mut self, part: Self) {
         self.rounds += part.rounds;
         part.totals.into_iter().for_each(|(what, count)| self.count(what, count));
@@ -99,7 +99,7 @@ impl Report {
         self.violations.extend(part.violations);
     }
 
-    /// A line for who watches.
+    /// Writes a line for the watcher.
     pub(super) fn say(&self, line: &str) {
         if !self.json {
             let _ = write_line(line);
@@ -114,7 +114,7 @@ impl Report {
         *self.by_name.entry(what).or_default().entry(name.to_owned()).or_default() += count;
     }
 
-    /// Keeps the greatest of what is measured.
+    /// Keeps the greatest value.
     pub(super) fn at_most(&mut self, what: Tally, value: u64) {
         let most = self.totals.entry(what).or_default();
         *most = value.max(*most);
@@ -133,7 +133,7 @@ impl Report {
         self.violations.push(what);
     }
 
-    /// Counts how the transactions ended.
+    /// Counts the ends of the transactions.
     pub(super) fn count_ends(&mut self, ledger: &Ledger, transactions: &[Transaction]) {
         let retries = ledger.placed.values().map(|placed| u64::from(placed.retries));
         self.count(Tally::Retries, retries.sum());
@@ -152,7 +152,7 @@ impl Report {
     }
 
     fn finish(&self) -> ExitCode {
-        // Where nobody reads any more the exit code still tells.
+        // If nobody reads any more the exit code still tells.
         let _ = match self.json {
             true => write_json_pretty(self),
             false => write_line(self.summary()),

@@ -1,4 +1,4 @@
-//! Finds all that is wrong with a definition, and each step's place in its graph.
+//! Finds all problems of a definition, and each step's place in its graph.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -13,9 +13,9 @@ use crate::{OperationName, StepName};
 
 /// 30 days: the longest that anything may take.
 const LONGEST_MILLIS: u64 = 30 * 24 * 60 * 60 * 1_000;
-/// How many references the payloads of all steps may have.
+/// The most references that the payloads of all steps may have.
 const REFERENCES_LIMIT: usize = 16 * 1_024;
-/// How many bytes the payloads of all steps may have.
+/// The most bytes that the payloads of all steps may have.
 const PAYLOADS_LIMIT: usize = 1024 * 1024;
 /// More tries than this are no limit.
 const TRIES_LIMIT: u32 = 1_000_000;
@@ -34,7 +34,7 @@ pub(super) fn nodes(definition: &Definition, problems: &mut Problems) -> Vec<Nod
     let mut ancestors = ancestors(steps, &after, problems);
     let sound = problems.len() == before;
     if !sound {
-        // What follows from a wrong order would only hide what is wrong with it.
+        // Problems that follow from a wrong order would only hide its cause.
         let all = (0..).take(steps.len()).fold(StepSet::default(), StepSet::with);
         ancestors.fill(all);
     }
@@ -63,8 +63,8 @@ pub(super) fn nodes(definition: &Definition, problems: &mut Problems) -> Vec<Nod
     nodes
 }
 
-/// Which outputs are forced: a later payload is made of them, or they say whether there is a way
-/// back.
+/// Marks the outputs that are forced: a later payload is made of them, or they tell if there is a
+/// way back.
 fn force_outputs(nodes: &mut [Node]) {
     let waited_for = nodes.iter().fold(StepSet::default(), |all, node| match node.side {
         Side::Pivot => all.or(node.template.outputs()).or(node.after),
@@ -75,7 +75,7 @@ fn force_outputs(nodes: &mut [Node]) {
     }
 }
 
-/// What all steps have together, because the loop fills payloads while others wait.
+/// Checks the totals of all steps, because the loop fills payloads while others wait.
 fn totals(definition: &Definition, nodes: &[Node], problems: &mut Problems) {
     let references: usize = nodes.iter().map(|node| node.template.references()).sum();
     if references > REFERENCES_LIMIT {
@@ -96,7 +96,7 @@ fn action(step: &StepDefinition) -> OperationName {
     step.action.clone().unwrap_or_else(|| step.name.clone().into())
 }
 
-/// What concerns no step.
+/// Checks the members that concern no step.
 fn head(definition: &Definition, problems: &mut Problems) {
     let Definition { version, deadline_millis, steps, .. } = definition;
     if !(1..=Graph::VERSION_LIMIT).contains(version) {
@@ -143,7 +143,7 @@ fn by_name<'a>(
     by_name
 }
 
-/// What a step directly comes after.
+/// The steps that a step directly comes after.
 fn after(
     steps: &[StepDefinition],
     step: usize,
@@ -181,7 +181,7 @@ fn after(
     set
 }
 
-/// All that each step comes after, directly or not. A cycle is named, and cut.
+/// The steps that each step comes after, directly or not. A cycle is named, and cut.
 fn ancestors(steps: &[StepDefinition], after: &[StepSet], problems: &mut Problems) -> Vec<StepSet> {
     let mut ancestors = vec![StepSet::default(); steps.len()];
     let mut placed = StepSet::default();
@@ -234,7 +234,7 @@ fn name_cycle(steps: &[StepDefinition], cycle: &[StepIndex], problems: &mut Prob
     });
 }
 
-/// Where each step is from the pivot, as far as it can be said.
+/// Each step's side of the pivot, as far as it is known.
 fn sides(
     steps: &[StepDefinition],
     ancestors: &[StepSet],
@@ -278,7 +278,7 @@ fn sides(
     sides
 }
 
-/// What concerns one step alone.
+/// Checks a step by itself.
 fn checked(step: &StepDefinition, place: usize, side: Option<Side>, problems: &mut Problems) {
     operations(step, place, side, problems);
     duration(step.timeout_millis, at!("steps", place, "timeout_millis"), problems);

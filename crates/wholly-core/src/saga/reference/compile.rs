@@ -13,18 +13,18 @@ use crate::saga::{StepDefinition, StepIndex, StepSet};
 
 /// The most references in one payload, so that filling it takes a bounded time.
 const REFERENCE_LIMIT: usize = 128;
-/// How deep a payload with references may nest, and how deep a reference may point: less than
-/// what the JSON reader bears.
+/// The deepest that a payload with references may nest and that a reference may point: less than
+/// the limit of the JSON reader.
 const LEVEL_LIMIT: usize = 100;
 
-/// What a step's payload may refer to.
+/// The names that a step's payload may refer to.
 pub(in crate::saga) struct KnownNames<'a> {
     pub steps: &'a [StepDefinition],
     /// Each name's step.
     pub by_name: &'a BTreeMap<&'a str, StepIndex>,
-    /// What each step comes after, directly or not.
+    /// The steps that each step comes after, directly or not.
     pub ancestors: &'a [StepSet],
-    /// Whose payload it is.
+    /// The step that the payload belongs to.
     pub step: StepIndex,
 }
 
@@ -62,7 +62,7 @@ fn whole(pointer: &str, source: Source) -> Reference {
 
 struct Compiler<'a> {
     text: &'a str,
-    /// So much of the text is in the parts.
+    /// The length of the text that is already in the parts.
     taken: usize,
     parts: Vec<TemplatePart>,
     references: usize,
@@ -128,7 +128,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// What a pointer stands for.
+    /// The parts that a pointer stands for.
     fn parts_of(&self, pointer: &str) -> Result<Vec<TemplatePart>, String> {
         let tokens = tokens(pointer)?;
         let (source, path) = match &*tokens {

@@ -10,8 +10,8 @@ use super::{Reference, Source, Token, Unresolved};
 use crate::Payload;
 
 impl Reference {
-    /// The text of what it points at. Nothing beside the way is looked at more closely than needed
-    /// to pass it, so that numbers keep every digit.
+    /// The text of its target. Nothing beside the way is looked at more closely than needed to pass
+    /// it, so that numbers keep every digit.
     pub(super) fn follow<'a>(&self, source: &'a Payload) -> Result<&'a str, Unresolved> {
         if self.path.is_empty() {
             return Ok(source.as_str());
@@ -41,13 +41,13 @@ impl Reference {
     }
 }
 
-/// What is still to go.
+/// The rest of the way.
 #[derive(Clone, Copy)]
 struct Way<'p> {
     path: &'p [Token],
 }
 
-/// What is at its end, or how many tokens were left where it ended early.
+/// The value at its end, or the number of tokens left where it ended early.
 type Found<'a> = Result<&'a RawValue, usize>;
 
 impl<'a> DeserializeSeed<'a> for Way<'_> {

@@ -8,7 +8,7 @@ fn payload(text: &str) -> Payload {
     Payload::parse(text).unwrap()
 }
 
-/// What the last of three steps is given by `template`: the first had the output `first`, the
+/// The payload that `template` gives the last of three steps: the first had the output `first`, the
 /// second none.
 fn filled(template: Option<&str>, input: &str, first: &str) -> Result<Payload, Unresolved> {
     let template = template.map(|text| format!(r#","payload":{text}"#)).unwrap_or_default();
@@ -99,7 +99,7 @@ fn an_output_that_is_not_there_is_said() {
     assert_eq!(filled, Err(Unresolved::NotDone { pointer: "/steps/one".into() }));
 }
 
-/// Parses; says what is wrong, if something is.
+/// Parses; reports the problem, if there is one.
 fn problem_of(template: &str) -> Option<String> {
     let step = format!(r#"{{"name":"one","compensation":false,"payload":{template}}}"#);
     let definition = format!(r#"{{"name":"s","version":1,"steps":[{step}]}}"#);

@@ -1,4 +1,4 @@
-//! The tables of the shop's services in PostgreSQL, and the route that shows what is in them.
+//! The tables of the shop's services in PostgreSQL, and the route that shows their contents.
 
 use axum::Router;
 use axum::extract::State;

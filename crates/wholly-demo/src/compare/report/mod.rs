@@ -99,7 +99,7 @@ fn table(regimes: &[Compared]) -> Markup {
                         }
                         @for (name, figure) in row.figures {
                             tr.figure {
-                                // What belongs to the figure above it is set off from it.
+                                // A part of the figure above is set off from it.
                                 th.part[name.starts_with(' ')] scope="row" { (name.trim_start()) }
                                 @for one in regimes { td { (figure(one)) } }
                             }

@@ -180,7 +180,7 @@ fn line(timeline: &Timeline, axes: Axes, panel: Panel, value: impl Fn(&Bucket) -
     path
 }
 
-/// To a tenth of a unit of the drawing.
+/// Rounds to a tenth of a unit of the drawing.
 fn round(value: f64) -> f64 {
     (value * 10.0).round() / 10.0
 }

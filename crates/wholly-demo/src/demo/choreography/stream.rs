@@ -97,7 +97,7 @@ fn place(fleet: &Fleet, order: &Order) -> impl Future<Output = Result<u64, Story
     }
 }
 
-/// The books with what is too much to show counted.
+/// The books, with long lists replaced by their counts.
 fn summed(books: &Books) -> Books {
     let mut orders = BTreeMap::new();
     for status in ["created", "confirmed", "cancelled"] {

@@ -1,4 +1,4 @@
-//! Ten times more clients than the server can serve, who retry as they are told.
+//! Ten times more clients than the server can serve, which retry as they are told.
 
 use std::path::Path;
 use std::time::Duration;
@@ -112,7 +112,7 @@ impl Crowd<'_> {
         directory: &Path,
     ) -> Result<served::Served, BenchError> {
         let Overload { in_flight, slots, deadline_millis, pause_millis, .. } = self.0;
-        // Longer than a participant's pause, whatever it is.
+        // Longer than any pause of a participant.
         let (clients, call_timeout) = (self.clients(), pause_millis + 5_000);
         let connections = clients - (clients / 5).min(MOST_WITHOUT_CONNECTION);
         let reserved = slots / 2;

@@ -1,7 +1,7 @@
 //! Transactions on two participants that answer, beside a third that hangs.
 //!
-//! What hangs are transactions, too, with records in the same log. So the same stream on a third
-//! participant that answers is measured besides: what is more than that is because it hangs.
+//! The hanging transactions have records in the same log, too. So the same stream on a third
+//! participant that answers is measured besides: the difference is the cost of the hanging.
 
 use std::convert::Infallible;
 use std::fmt;

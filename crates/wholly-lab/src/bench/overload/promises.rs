@@ -6,13 +6,13 @@ use serde::Serialize;
 
 use wholly_demo::bench::report::{latency, memory};
 
-/// What the way to the server and its last calls may take past the deadline, by which a transaction
-/// is decided.
+/// The time past the deadline, by which a transaction is decided, that the way to the server and
+/// its last calls may take.
 const ALLOWANCE_MILLIS: u32 = 250;
-/// The memory that a server may gain whatever it does: the caches of its log, its threads' heaps.
+/// The memory that a server may always gain: the caches of its log, its threads' heaps.
 const FIXED_BYTES: u64 = 32 << 20;
 /// The memory that it may gain for each transaction that it takes at once. It pays for the
-/// connections of the clients whom it turns away, too.
+/// connections of the clients that it turns away, too.
 const BYTES_PER_IN_FLIGHT: u64 = 256 << 10;
 
 /// The server's work for a crowd.
@@ -29,7 +29,7 @@ pub(super) struct Served {
     pub committed: u64,
     /// Answered by the deadline.
     pub in_time: u64,
-    /// Of what was accepted, from before it was submitted until it was answered.
+    /// The latencies of accepted requests, from before submission until the answer.
     pub p50_micros: f64,
     pub p99_micros: f64,
     /// With 429: as many transactions in flight as it takes.
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn what_is_just_within_every_bound_is_kept() {
         assert_eq!(as_promised().broken(), Vec::<String>::new());
-        // Where the system does not tell, nothing is said of it.
+        // If the system does not tell, nothing is said of it.
         let unknown = Served { most_bytes: None, most_bytes_allowed: None, ..as_promised() };
         assert_eq!(unknown.broken(), Vec::<String>::new());
     }

@@ -27,7 +27,7 @@ const CLIENTS: u64 = 12;
 /// The longest that an order may take: more than its deadline, and some rounds of trouble.
 const LONGEST_ORDER: Duration = Duration::from_secs(60);
 
-/// The clients' doings, and what they know.
+/// The clients' doings, and their knowledge.
 #[derive(Default)]
 pub(super) struct Kept {
     /// Clients that stayed until the end, and that walked away: there may be a transaction or not.
@@ -55,7 +55,7 @@ pub(super) struct Clients {
 
 pub(super) struct ClientsState {
     pub(super) url: String,
-    /// Some events do not come to those who listen, which must be found.
+    /// True if some events do not come to the listeners, which must be found.
     pub(super) loses_events: bool,
     stop: AtomicBool,
     ended: watch::Sender<u64>,
@@ -98,7 +98,7 @@ impl Clients {
         self.shared.keep(|kept| kept.testimony.contradictions())
     }
 
-    /// Ends every client where it is: what is wrong is known already.
+    /// Ends every client where it is: the fault is known already.
     pub(super) fn abandon(self) {
         self.tasks.iter().chain(&self.listeners).for_each(JoinHandle::abort);
     }
@@ -113,7 +113,7 @@ impl Clients {
         }
     }
 
-    /// All that is known, once who listens has heard the end of all these transactions.
+    /// All knowledge, once the listeners have heard the end of all these transactions.
     pub(super) async fn hear_out(self, transactions: &[Transaction]) -> Kept {
         let missing = || {
             let ids = transactions.iter().map(|transaction| transaction.id.as_str());
@@ -276,7 +276,7 @@ impl Client {
         }
     }
 
-    /// Reads a transaction; whether it has settled.
+    /// Reads a transaction; true if it has settled.
     async fn read(&mut self, id: &str) -> bool {
         let url = format!("{}/{id}", self.shared.transactions());
         let patience = self.patience();

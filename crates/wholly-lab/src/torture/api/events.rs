@@ -1,8 +1,8 @@
-//! Events as streams told them, and where that is not what the API promises.
+//! Events as streams told them, and the breaches of the API's promises.
 //!
-//! An id means one event for ever, whoever is told. A stream tells in the order of the ids, over
-//! all its connections: none twice, and none is left out that anybody else was told. What is told
-//! of a transaction is its history, record by record, and what an event says of it is true from
+//! An id means one event for ever, to every listener. A stream tells in the order of the ids, over
+//! all its connections: none twice, and it leaves out none that another one was told. The events of
+//! a transaction are its history, record by record, and the word of an event on it is true from
 //! then on: it goes into the same [`Testimony`] as all answers.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! One who listens to a stream of events, hangs up, is cut off, and comes again with the last id.
+//! A listener to a stream of events: hangs up, is cut off, and comes again with the last id.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    /// One that listens from after this event on, or from when it comes.
+    /// A listener from after this event on, or from its arrival on.
     pub(super) fn new(
         shared: &Arc<ClientsState>,
         random: Random,
@@ -47,12 +47,12 @@ impl Listener {
         }
     }
 
-    /// Listens until the transaction has settled; whether it has.
+    /// Listens until the transaction has settled; true if it has.
     pub(super) async fn until_settled(mut self, give_up: Instant) -> bool {
         while Instant::now() < give_up {
             self.listen().await;
             if self.shared.keep(|kept| kept.streams.has_ended(self.nth)) {
-                // There is nothing to come for, and that is what it is told.
+                // There is nothing to come for, and the answer says so.
                 if self.random.below(4) == 0 {
                     self.listen().await;
                 }
@@ -106,7 +106,7 @@ impl Listener {
             let mut lines = block.lines().filter_map(|line| line.split_once(": "));
             lines.find(|(field, _)| *field == name).map(|(_, value)| value)
         };
-        // As if it had never come.
+        // The event is dropped as if it had never come.
         if self.shared.loses_events && field("data").is_some() && self.random.below(30) == 0 {
             return;
         }

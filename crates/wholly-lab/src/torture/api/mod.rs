@@ -2,13 +2,12 @@
 //!
 //! Clients order, and others follow the events, while processes are killed; with `--api` the network
 //! between all of them is cut, delayed, throttled and half-closed, too, and disks fill and are freed.
-//! The seed says what is ordered and what is done to whom, and when. What the processes do meanwhile
-//! is up to the system, so a seed replays the plan, not the run.
+//! The seed fixes the orders and the faults, with their times. The course of the processes is up to
+//! the system, so a seed replays the plan, not the run.
 //!
 //! At the end everything must have settled, each key must have given one transaction, and money and
-//! stock must be conserved, as [`check`] says; nothing that any client was ever told
-//! may have changed, as [`told`] says; and every event must have been told to all who listened, as
-//! [`events`] says.
+//! stock must be conserved, as [`check`] says; no answer that any client ever got may have changed,
+//! as [`told`] says; and every event must have reached all listeners, as [`events`] says.
 //!
 //! The disks do not really fill: the system refuses a process' writes beyond a size, as it does
 //! when there is no space, and allows them again.
@@ -62,7 +61,7 @@ pub(super) enum Plant {
     EventLost,
     /// The inventory has no barrier: it reserves again when it is told again.
     DoesItTwice,
-    /// The inventory has no barrier: it prepares what it was told to abort before.
+    /// The inventory has no barrier: it prepares a branch that it was told to abort before.
     ForgetsAborts,
 }
 
@@ -97,7 +96,7 @@ pub(super) async fn run(
     report: &mut Report,
 ) -> Result<(), FleetError> {
     let mut random = Random::seeded(report.seed);
-    // Of item2 there is so little that the last of it is fought for.
+    // There is so little of item2 that the last of it is fought for.
     let opening = Stock::from([("item1".to_owned(), 100_000_000), ("item2".to_owned(), 500)]);
     let mut layout = Layout::of(opening.clone());
     layout.program = Some(wholly.to_owned());
@@ -221,7 +220,7 @@ impl Disturbed {
                 ready => ready?,
             }
         }
-        // What the network holds back comes after what those who were killed say again.
+        // The calls that the network holds back come after those that the killed repeat.
         for role in &self.ways {
             fleet.set_weather(*role, &Weather::Fair);
         }
@@ -275,8 +274,8 @@ async fn judge(
     Ok(())
 }
 
-/// The clients' orders and answers, for the books' check. Who walked away knows nothing:
-/// that order is as the coordinator says, if it has it.
+/// The clients' orders and answers, for the books' check. A client that walked away knows nothing:
+/// its order is as the coordinator says, if it has it.
 fn ledger(opening: Stock, kept: &Kept, transactions: &[Transaction]) -> Ledger {
     let mut ledger = Ledger { opening, ..Ledger::default() };
     let listed: BTreeMap<&str, &Transaction> =

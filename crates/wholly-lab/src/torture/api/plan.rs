@@ -92,7 +92,7 @@ impl Round {
         Self { peace: random.moment(LONGEST_PEACE), faults, trouble }
     }
 
-    /// One of SIGKILL alone: of one process or several at once, sometimes once more while they
+    /// A round of SIGKILL alone: of one process or several at once, sometimes once more while they
     /// recover.
     pub(super) fn of_kills(random: &mut Random) -> Self {
         let one = Role::ALL[random.below(4) as usize];
@@ -111,13 +111,13 @@ impl Round {
         Self { peace: random.moment(LONGEST_PEACE), faults, trouble: Duration::ZERO }
     }
 
-    /// One in which what the coordinator says to the inventory is overtaken by what it says after
-    /// it was killed: the same again, and aborts.
+    /// A round in which the coordinator's calls to the inventory are overtaken by those that it
+    /// makes after it was killed: the same again, and aborts.
     pub(super) fn overtaken(random: &mut Random) -> Self {
         let to = Role::Service(ServiceKind::Inventory);
         let late = Fault::Network { to, what: Weather::Late };
         let kill = Fault::Kill { victims: vec![Role::Coordinator], down: Duration::ZERO };
-        // So long that many wait for the inventory.
+        // The fault is so long that many wait for the inventory.
         let faults = vec![(late, LONGEST_TROUBLE), (kill, Duration::ZERO)];
         Self { peace: random.moment(LONGEST_PEACE), faults, trouble: OUTLASTING_A_CALL / 2 }
     }

@@ -1,14 +1,14 @@
-//! All that clients were ever told, and where it contradicts itself.
+//! All answers that clients ever heard, and their contradictions.
 //!
-//! A decision that was told is never told otherwise, whoever asks and in whatever order. What else
-//! is told only grows: an answer to what was asked after something was known must know it, too.
-//! Answers to what was asked before may be older, for answers overtake each other.
+//! A decision once told is never told otherwise, to any client and in any order. All other answers
+//! only grow: an answer to a question asked after a fact was known must know it, too. Answers to
+//! earlier questions may be older, for answers overtake each other.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// An answer's word on one transaction. What the answer does not say is `None`.
+/// An answer's word on one transaction. A `None` is a matter on which the answer is silent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Statement {
     pub(super) id: String,
@@ -36,7 +36,7 @@ impl Statement {
         })
     }
 
-    /// The answer to who turned it back, whether it was back already or not.
+    /// The answer to the client that turned it back, even if it was back already.
     pub(super) fn turned_back(id: &str, is_saga: bool) -> Self {
         let state = if is_saga { "compensating" } else { "aborted" };
         Self { id: id.to_owned(), state: Some(state.to_owned()), at_least: true, ..Self::default() }
@@ -109,7 +109,7 @@ impl Testimony {
         std::mem::take(&mut self.contradictions)
     }
 
-    /// There is none with this id, says an answer to what was asked then.
+    /// Adds the answer to a question of then that there is none with this id.
     pub(super) fn hear_unknown(&mut self, asked: Moment, id: &str) {
         self.heard += 1;
         if self.by_id.get(id).is_some_and(|known| known.since < asked) {
@@ -117,7 +117,7 @@ impl Testimony {
         }
     }
 
-    /// Adds an answer to what was asked then.
+    /// Adds the answer to a question of then.
     pub(super) fn hear(&mut self, asked: Moment, told: &Statement) {
         let now = Moment(self.heard);
         self.heard += 1;
@@ -142,7 +142,7 @@ impl Testimony {
         found.into_iter().for_each(|found| self.contradict(id, &format!("{found}: {told:?}")));
     }
 
-    /// There are so many records, or more, says what was heard last.
+    /// Adds the last answer's word that there are so many records, or more.
     pub(super) fn hear_length(&mut self, id: &str, length: usize) {
         let now = Moment(self.heard.saturating_sub(1));
         if let Some(known) = self.by_id.get_mut(id) {

@@ -1,4 +1,4 @@
-//! The properties that hold when all has drained, whatever was done to the services meanwhile.
+//! The properties that hold when all has drained, whatever faults the services had meanwhile.
 //!
 //! - every order is confirmed or cancelled as its clients were told, and as it had to end where that
 //!   is certain;
@@ -9,8 +9,8 @@
 //!   what it emitted belong together;
 //! - an order begins with one event and ends with one.
 //!
-//! What was published before a service was put back, and what it published again, count as one:
-//! see `restore`.
+//! The events published before a service was put back, and those published again, count as one: see
+//! `restore`.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -66,7 +66,7 @@ enum Flows {
     Both,
 }
 
-/// Why the torture cannot go on.
+/// The reason that the torture cannot go on.
 #[derive(Debug, thiserror::Error)]
 enum TortureError {
     #[error(transparent)]

@@ -10,7 +10,7 @@ use wholly_demo::shop::ServiceKind;
 
 /// The longest that a round lets the services work before its faults.
 const LONGEST_PEACE: Duration = Duration::from_millis(150);
-/// The longest that the faults of a round last, beside what a server takes to start.
+/// The longest that the faults of a round last, beside the start of a server.
 const LONGEST_TROUBLE: Duration = Duration::from_millis(400);
 
 /// One round's plan.
@@ -43,7 +43,7 @@ impl Round {
         let put_back = (random.below(5) == 0).then(|| service(random));
         let count = 30 + random.below(70);
         let orders = (0..count).map(|nth| {
-            // What is put back and done again must not depend on who comes first: see `restore`.
+            // An order put back and done again must not depend on who comes first: see `restore`.
             order(format!("{number}-{nth}"), put_back.is_none(), random)
         });
         Self {

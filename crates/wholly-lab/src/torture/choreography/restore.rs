@@ -1,18 +1,18 @@
 //! A service that is put back to an older copy of its database, books and events together.
 //!
-//! What it had done since, it does again: the feeds of the others bring it all of that once more. But
-//! what it had published since is lost, and comes again under other ids, although its followers have
-//! acted upon it. They must not believe their cursors in its feed, which are refused (410), until an
-//! operator sets them: to the end of what it published again.
+//! It does again the work that it had done since: the feeds of the others bring it once more. But
+//! the events that it had published since are lost, and come again under other ids, although its
+//! followers have acted upon them. They must not believe their cursors in its feed, which are
+//! refused (410), until an operator sets them: to the end of the events published again.
 //!
-//! The books are exact afterwards only where all that was lost had been acted upon, where it is done
-//! again in the same way, and where nothing was lost that nobody can bring again. So a service is put
-//! back when all has drained; whether an order of that round succeeds does not depend on who comes
-//! first; and the copy of the order service has all orders that clients placed. Everywhere else an
-//! operator has to compare the books, and no rule of events can help.
+//! The books are exact afterwards only if everything lost had been acted upon, is done again in the
+//! same way, and can be brought again by somebody. So a service is put back when all has drained;
+//! whether an order of that round succeeds does not depend on who comes first; and the copy of the
+//! order service has all orders that clients placed. Everywhere else an operator has to compare the
+//! books, and no rule of events can help.
 //!
-//! For an order that is cancelled, what was refused, and what was suppressed because its refusal was
-//! known first, may change places; what takes it back is the same.
+//! For an order that is cancelled, a refused reaction and one suppressed because its refusal was
+//! known first may change places; the reaction that takes it back is the same.
 
 use std::collections::BTreeSet;
 
@@ -35,7 +35,7 @@ pub(super) struct PutBack {
 }
 
 /// Puts a service back to the copy that was made, lets it catch up, and has an operator lead its
-/// followers over what it published again.
+/// followers over the events that it published again.
 pub(super) async fn put_back(
     shop: &mut Shop,
     kind: ServiceKind,

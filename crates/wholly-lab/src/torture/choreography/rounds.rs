@@ -1,7 +1,7 @@
 //! Random rounds: orders, faults, quiet, and a look at everything.
 //!
-//! The seed says what is ordered and what is done to whom, and when. What the processes do meanwhile
-//! is up to the system, so a seed replays the plan, not the run.
+//! The seed fixes the orders and the faults, with their times. The course of the processes is up to
+//! the system, so a seed replays the plan, not the run.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -123,7 +123,7 @@ impl Shop {
         self.end(&round.faults, report).await?;
         tokio::select! {
             finished = clients.finish() => finished?,
-            // Clients that wait for what does not come any more are found by what they were not told.
+            // Clients that wait for an answer in vain are found by the answers that they lack.
             stopped = self.stopped() => stopped?,
         }
         let told = clients.told();
@@ -236,8 +236,8 @@ impl Shop {
         }
     }
 
-    /// Waits until nothing is undone, twice in a row with nothing changed: what is read of one
-    /// service after the other is of one moment then.
+    /// Waits until nothing is undone, twice in a row with nothing changed: then the reads of one
+    /// service after the other are of one moment.
     async fn quiet(
         &self,
         what: &str,
@@ -275,7 +275,7 @@ impl Shop {
     }
 }
 
-/// Counts what a flow came to.
+/// Counts the results of a flow.
 fn count_ends(report: &mut Report, known: &Knowledge, found: &ServiceContents) {
     for end in known.ends.values() {
         report.count(if end == "confirmed" { Tally::Confirmed } else { Tally::Cancelled }, 1);

@@ -12,7 +12,7 @@ use wholly_demo::shop::ServiceKind;
 /// All that a service's tables have.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tables {
-    /// By position; without one at the end.
+    /// The events by position; those without one at the end.
     pub(super) outbox: Vec<Published>,
     pub(super) inbox: Vec<Dealt>,
     pub(super) waiting: OpenWork,
@@ -37,7 +37,7 @@ pub(super) struct Dealt {
     pub(super) outcome: String,
 }
 
-/// The counts that say whether a service still has something to do.
+/// The counts that tell if a service still has something to do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct OpenWork {
     /// The last event that has a position.
