@@ -12,8 +12,8 @@ use crate::engine::{Batch, PendingEntry};
 use crate::log::{AppendError, LogWriter, Position};
 use crate::meter::Meter;
 
-/// The handle of the thread. Batches go in one at a time, and between them pieces of what is to be
-/// removed; each is answered.
+/// The handle of the thread. Batches go in one at a time, and between them pieces of a removal;
+/// each is answered.
 pub(super) enum LogThread {
     Thread {
         work: blocking::Sender<Work>,
@@ -62,7 +62,7 @@ impl Answers {
 /// the next batch comes sooner.
 const AWAKE_FOR: Duration = Duration::from_micros(500);
 
-/// So many entries in a batch are few: latency is what counts. Where there are more, the
+/// The number of entries that makes a batch small: latency counts. Where there are more, the
 /// processors have other work, and the next batch gathers for longer than a wake-up takes.
 const FEW: u32 = 4;
 
@@ -154,8 +154,8 @@ fn awake_after(entries: usize) -> Duration {
     }
 }
 
-/// The next work. A batch that follows at once is waited for without going to sleep: waking up again
-/// takes about as long as half a sync. Whoever else wants the processor meanwhile gets it.
+/// The next work. A batch that follows at once is waited for without going to sleep: waking up
+/// again takes about as long as half a sync. Any other thread that wants the processor gets it.
 fn next(incoming: &blocking::Receiver<Work>, awake_for: Duration) -> Option<Work> {
     let asleep_at = Instant::now() + awake_for;
     while Instant::now() < asleep_at {

@@ -124,7 +124,7 @@ mod tests {
         Timestamp::default() + 100 * DAY + Duration::from_millis(millis)
     }
 
-    /// What is removed at this time, and before when, in days after the epoch.
+    /// The piece that is due at this time, and its limit in days after the epoch.
     fn piece(sweeps: &mut Sweeps, now: Timestamp) -> Option<(&'static str, u64)> {
         piece_by(sweeps, Reading { steady: now, wall_ahead_millis: 0 })
     }
