@@ -41,7 +41,7 @@ impl Workers {
             let thread = std::thread::Builder::new().name(name.to_owned());
             thread.spawn(move || {
                 while let Some(job) = next(&incoming) {
-                    // Whoever waits for it sees that its answer is gone.
+                    // A waiting caller sees that its answer is gone.
                     let _ = catch_unwind(AssertUnwindSafe(job));
                 }
             })?;

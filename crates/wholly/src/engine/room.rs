@@ -1,10 +1,9 @@
 //! The memory for open transactions, and its limit.
 //!
-//! Transactions in flight are kept in memory, and submitters decide on their size. So they have a
-//! limit in bytes, too
-//! ([`Settings::in_flight_limit_bytes`](crate::Settings::in_flight_limit_bytes)): a submission
-//! beyond it is refused as overload. The bytes are those of payloads, outputs and definitions, and
-//! an allowance for the rest.
+//! Transactions in flight take memory, and their submitters decide how much. So they have a limit
+//! in bytes, [`Settings::in_flight_limit_bytes`](crate::Settings::in_flight_limit_bytes), beside
+//! that in number: a submission beyond it is refused as overload. The bytes are those of payloads,
+//! outputs and definitions, and an allowance for the rest.
 //!
 //! While transactions wait to be [loaded](super::unloaded), half of the limit is theirs, so that
 //! neither they nor the new ones keep the others away.

@@ -1,4 +1,4 @@
-//! The id of an event: where its record stands in the log.
+//! The id of an event: the place of its record in the log.
 
 use std::fmt;
 use std::str::FromStr;

@@ -108,7 +108,7 @@ impl Reader {
         match self.read(move |log| log.history(id)).await.map_err(unreadable)? {
             Some(stored) => decided(&stored),
             None => {
-                // Read after the history, so that what is trimmed in between is not missed.
+                // Read after the history, so that a trim in between is not missed.
                 let trimmed = self.read(|log| log.trimmed()).await.map_err(unreadable)?;
                 decision::presumed(id, minted, trimmed)
             }
