@@ -23,7 +23,7 @@ pub struct LastAnswer {
     /// The status of an HTTP answer that was `pending` or `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The words that came with it, or what was seen instead of an answer; may be empty.
+    /// The words that came with it, or a description of what came instead; may be empty.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub reason: Box<str>,
     /// The target of a redirect, which is not followed.
@@ -31,7 +31,7 @@ pub struct LastAnswer {
     pub redirect: Option<Box<str>>,
 }
 
-/// The attempts at what is outstanding of a branch or step, since the coordinator started.
+/// The attempts at the outstanding operation of a branch or step, since the coordinator started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CallAttempts {

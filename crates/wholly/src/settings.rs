@@ -26,15 +26,15 @@ pub struct Settings {
     pub call_timeout: Duration,
     /// The pauses between the tries of one operation.
     pub backoff: Backoff,
-    /// The tries after which a branch or step is stuck if there is no other way (commit, abort, a
-    /// compensation, a saga's pivot and the steps after it). It is asked on all the same.
+    /// The number of tries after which a branch or step with no other way is stuck (commit, abort,
+    /// a compensation, a saga's pivot and the steps after it). It is asked on all the same.
     pub stuck_after_tries: u32,
     /// The most transactions that may be in flight; more are refused as overload.
     pub in_flight_limit: usize,
-    /// The most bytes of memory that the transactions in flight may take: their payloads, outputs and
-    /// definitions, and an allowance for the rest. More are refused as overload; at most half of it is
-    /// taken for what one participant owes an answer for. A restart loads no more than fits in at
-    /// once. `None`: an eighth of the memory that this process may use.
+    /// The most bytes of memory that the transactions in flight may take: their payloads, outputs
+    /// and definitions, and an allowance for the rest. More are refused as overload; those for
+    /// which one participant owes an answer may take half of it. A restart loads no more than fits
+    /// in at once. `None`: an eighth of the memory that this process may use.
     pub in_flight_limit_bytes: Option<usize>,
     /// The most transactions for which one participant, or the code of one saga, may owe an answer;
     /// more that name it are refused as overload. So one that hangs leaves room for the others.

@@ -99,7 +99,7 @@ pub struct PartSnapshot {
     /// The reason why it needs an operator, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
-    /// The attempts at what is outstanding of it, and the last answer. They are in memory alone:
+    /// The attempts at its outstanding operation, and the last answer. They are in memory alone:
     /// they begin anew with each start, and are absent while the coordinator is too busy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<CallAttempts>,
@@ -122,8 +122,8 @@ pub struct Event {
 }
 
 impl Snapshot {
-    /// A transaction as the log has it. No record says that it is quarantined, nor that it has ended
-    /// where its last ones cannot be used.
+    /// A transaction as the log has it. No record says that it is quarantined, nor that it has
+    /// ended where its last ones cannot be used.
     pub(crate) fn of(
         stored: &StoredTransaction,
         has_ended: bool,

@@ -1,8 +1,8 @@
 //! The loop through failures of the log: one incarnation after the other.
 //!
-//! An *incarnation* lasts from an opening of the log to its failure or the shutdown. Between
-//! incarnations nothing is decided; submissions are refused, reads go on, and the log is opened again as
-//! at a start: new memory, new lanes, so that nothing of the failed incarnation reaches the next.
+//! An *incarnation* lasts from an opening of the log to its failure or the shutdown. In between
+//! nothing is decided; submissions are refused, reads go on, and the log is opened again as at a
+//! start: new memory, new lanes, so that nothing of the failed one reaches the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! One incarnation of the loop, and its I/O: the engine takes what arrives, and its outputs are carried
-//! out.
+//! One incarnation of the loop, and its I/O: the engine takes all inputs, and its outputs are
+//! carried out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub(super) struct Incarnation {
     loads: mpsc::UnboundedSender<Loaded>,
     sweeps: Sweeps,
     inbox: Inbox,
-    /// The time until which transactions in flight may settle, and the callers who wait for the end.
+    /// The time until which transactions in flight may settle, and the callers that await the end.
     stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
     /// True if every handle is gone: the queue of commands would say so again and again.
     handles_dropped: bool,
@@ -235,8 +235,8 @@ impl Incarnation {
         self.sweeps.not_before(persistent.jumps.distrusted_until());
     }
 
-    /// Waits for the batch of a transaction that is alone without going to sleep: a wake-up takes about
-    /// as long as half a sync, and no other transaction needs the time.
+    /// Waits for the batch of a lone transaction without going to sleep: a wake-up takes about as
+    /// long as half a sync, and no other transaction needs the time.
     async fn appended_soon(&mut self, clock: &Clock) -> Option<Appended> {
         if self.engine.in_flight() != 1 || !self.engine.is_writing() || clock.is_virtual() {
             return None;

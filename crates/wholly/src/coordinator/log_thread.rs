@@ -57,9 +57,9 @@ impl Answers {
     }
 }
 
-/// The time for which the thread stays awake after a batch of one entry: about as long as a few calls
-/// take to participants on the same machine, whose answers are in the next batch. Where there are more,
-/// the next batch comes sooner.
+/// The time for which the thread stays awake after a batch of one entry: about as long as a few
+/// calls take to participants on the same machine, whose answers are in the next batch. After a
+/// larger batch, the next comes sooner.
 const AWAKE_FOR: Duration = Duration::from_micros(500);
 
 /// The number of entries that makes a batch small: latency counts. Where there are more, the
@@ -125,7 +125,7 @@ impl LogThread {
     }
 
     fn hand_over(&self, given: Work) {
-        // The thread ends only after it has answered with an error, which ends the loop's incarnation.
+        // The thread ends only after it has answered with an error, which ends the incarnation.
         let _ = match self {
             Self::Thread { work, .. } => work.send(given).ok(),
             Self::Task { work, .. } => work.send(given).ok(),

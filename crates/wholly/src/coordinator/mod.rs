@@ -250,7 +250,7 @@ impl Coordinator {
             Some(Reply::NotCancelled(error)) => Err(error),
             Some(Reply::NotOpen) => match self.parts.reader.get(id).await {
                 Ok(None) => Err(CancelError::NotFound { id }),
-                // What cannot be read may have ended either way.
+                // An unreadable transaction may have ended either way.
                 Ok(Some(snapshot)) if snapshot.quarantined.is_some() => {
                     Err(CancelError::Quarantined { id })
                 }
@@ -364,7 +364,7 @@ impl Coordinator {
     }
 
     /// The damage that was found in the log since the coordinator started. It stops only the
-    /// transactions that it was found in; it says that the storage does not keep what it is given.
+    /// transactions that it was found in; it says that the storage does not keep its data.
     pub fn damage(&self) -> Damage {
         self.parts.damage.damage()
     }

@@ -96,7 +96,7 @@ impl Sweeps {
         Some(removal)
     }
 
-    /// Takes the result of a piece; after one that found nothing, payloads or the next sweep follow.
+    /// Takes the result of a piece; after an empty one, payloads or the next sweep follow.
     pub fn done(&mut self, removed: usize, now: Timestamp) {
         let State::Removing { payloads } = self.state else { return };
         let both = self.retention.payloads.is_some() && self.retention.history.is_some();

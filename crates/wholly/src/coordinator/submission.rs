@@ -67,7 +67,7 @@ impl<D: Draft> Submission<D> {
         Self { coordinator, draft, key, other_key, trace, deadline, patience }
     }
 
-    /// The client's own key: submitting again with the same key and the same content joins the first
+    /// The client's own key: submitting again with the same key and content joins the first
     /// transaction instead of beginning another.
     pub fn key(mut self, key: impl std::fmt::Display) -> Self {
         self.key = Some(Key::new(key.to_string()));
@@ -90,9 +90,9 @@ impl<D: Draft> Submission<D> {
         self
     }
 
-    /// The time, from its acceptance on, after which a transaction in two phases aborts if it is not
-    /// decided, and a saga turns back if its pivot has not left or, without one, if it is not done.
-    /// By default that of a saga's definition, or of the coordinator's settings.
+    /// The time, from its acceptance on, after which a transaction in two phases aborts if it is
+    /// not decided, and a saga turns back if its pivot has not left or, without one, if it is not
+    /// done. By default that of a saga's definition, or of the coordinator's settings.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self

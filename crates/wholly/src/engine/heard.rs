@@ -33,7 +33,7 @@ enum Cause {
     Like {
         answer: &'static str,
         status: Option<u16>,
-        /// The first words of what was seen where there was no status.
+        /// The first words of the reason where there was no status.
         words: Box<str>,
     },
     Other,

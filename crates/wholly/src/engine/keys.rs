@@ -70,7 +70,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// Takes the log's answer: the first caller begins, or all of them get what was found.
+    /// Takes the log's answer: the first caller begins, or all of them get the transaction found.
     pub(super) fn found(
         &mut self,
         key: Key,

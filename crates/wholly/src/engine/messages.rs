@@ -133,7 +133,7 @@ pub(crate) enum Reply {
 pub(crate) struct InMemory {
     /// Unregistered participants and sagas that it awaits.
     pub awaiting: Vec<Target>,
-    /// The attempts at what is outstanding of branches or steps.
+    /// The attempts at the outstanding operations of branches or steps.
     pub attempts: Vec<(BranchIndex, CallAttempts)>,
     /// True if it waits in the log for room in memory.
     pub is_unloaded: bool,

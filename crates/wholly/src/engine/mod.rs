@@ -350,7 +350,7 @@ impl<W> Engine<W> {
         self.advance(id, now);
     }
 
-    /// Lets the core take an input, and keeps what it records.
+    /// Lets the core take an input, and keeps the records that follow.
     fn step(&mut self, id: TransactionId, input: &core::Input, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id).filter(|open| !open.quarantined) else { return };
         let last_answers = open.last_answers(now);

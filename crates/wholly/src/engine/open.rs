@@ -39,7 +39,7 @@ pub(super) enum Part {
     Ended,
 }
 
-/// The attempts at what is outstanding of one branch.
+/// The attempts at the outstanding operation of one branch.
 pub(super) struct Attempts {
     /// The target that is asked.
     pub(super) who: Who,

@@ -1,4 +1,4 @@
-//! The quarantine of what a restored copy of a log left unsettled.
+//! The quarantine of the unsettled transactions in a restored copy of a log.
 //!
 //! A copy ends where it was made, but the original may have committed transactions since that the
 //! copy has undecided. So the copy has its own identity, and what the old one left unsettled is

@@ -1,6 +1,6 @@
 //! The transactions that need an operator, told as soon as that is durable.
 //!
-//! INVARIANT: what is told of a transaction here is what the log tells of it.
+//! INVARIANT: a transaction is told as stuck here exactly as the log tells it.
 
 use std::collections::BTreeMap;
 

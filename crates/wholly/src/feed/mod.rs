@@ -8,8 +8,8 @@
 //! events are missing, and up to where, before it gets any later one.
 //!
 //! INVARIANT: an event shows only what is durable. The feed reads no further than the last batch
-//! that the loop has published as durable; a batch whose append failed is published only once the log
-//! was opened again, if it landed at all.
+//! that the loop has published as durable; a batch whose append failed is published only once the
+//! log was opened again, if it landed at all.
 
 mod fold;
 mod id;
@@ -49,7 +49,7 @@ pub struct FeedEvent {
     pub settled: bool,
     /// True if an operator is needed.
     pub stuck: bool,
-    /// The participant of each branch or step, in their order; none for a step in the program itself.
+    /// The participant of each branch or step, in their order; none for a step in the program.
     pub participants: Arc<[Option<ParticipantName>]>,
     /// The name of each branch or step, in their order.
     pub branches: Arc<[BranchName]>,
@@ -88,8 +88,8 @@ pub struct Page {
     pub more: bool,
 }
 
-/// The events that become durable, from some event on. It ends with its coordinator's loop, and never
-/// holds it up.
+/// The events that become durable, from some event on. It ends with its coordinator's loop, and
+/// never holds it up.
 pub struct Feed {
     reader: Reader,
     /// The last event that was read.

@@ -9,8 +9,8 @@ use wholly_core::wire::{Answer, cut};
 ///
 /// Every [`Error`](std::error::Error) becomes one by `?`, and then it is *unknown* whether the step
 /// was done: it is asked again, until the saga's deadline, or after the pivot until it is done. (A
-/// boxed error is none itself: `.map_err(|e| StepError::unknown(e.to_string()))?`.) That a step will
-/// not be done has to be said: [`refused`](Self::refused).
+/// boxed error is none itself: `.map_err(|e| StepError::unknown(e.to_string()))?`.) Only
+/// [`refused`](Self::refused) says that a step will not be done.
 ///
 /// ```
 /// use wholly::StepError;
@@ -73,7 +73,7 @@ impl StepError {
     }
 }
 
-/// Unknown, for this error and what caused it.
+/// Unknown, for this error and its causes.
 impl<E: Error> From<E> for StepError {
     fn from(error: E) -> Self {
         let mut reason = error.to_string();

@@ -13,8 +13,8 @@
 //! | [`needs_no_undo`](SagaStep::needs_no_undo) | the compensation `false` |
 //! | what a handler is given | the payload `{"$from": ""}`: the input, and the outputs of the steps that it comes after |
 //!
-//! INVARIANT: only [`StepError::refused`], said by an action, is a refusal. Every other error, and a
-//! panic, is unknown or stuck, and asked again.
+//! INVARIANT: only [`StepError::refused`], said by an action, is a refusal. Every other error, and
+//! a panic, is unknown or stuck, and asked again.
 //!
 //! INVARIANT: what the program cannot read is stuck, and no handler sees it. So an undo that is
 //! given no output was asked to take back what may not have been done, and nothing else.

@@ -23,8 +23,8 @@ pub(crate) fn decided(stored: &StoredTransaction) -> Result<Option<Decision>, De
     }
 }
 
-/// The presumed decision of an id that the log does not hold. `minted` are the ids whose starts were
-/// durable, if at all, before the log was read.
+/// The presumed decision of an id that the log does not hold. `minted` are the ids whose starts
+/// were durable, if at all, before the log was read.
 pub(crate) fn presumed(
     id: TransactionId,
     minted: Option<Minted>,

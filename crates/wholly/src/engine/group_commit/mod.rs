@@ -18,7 +18,7 @@
 //! fast disk, answers that trickle in would else make many small batches, each of which rewrites
 //! the pages at the edges of the log.
 //!
-//! INVARIANT: only the batch that was handed to the log becomes durable, and at most one is with it.
+//! INVARIANT: only the batch that was handed to the log becomes durable; at most one is with it.
 
 mod batch;
 mod recently_active;
