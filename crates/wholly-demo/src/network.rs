@@ -129,7 +129,7 @@ struct NetworkState {
 }
 
 impl NetworkState {
-    /// True if a connection carries nothing now that began when it had been late so often.
+    /// True if a connection carries nothing now, which began when it had been late so often.
     fn holds(self, direction: Direction, began: u32) -> bool {
         match self.weather {
             Weather::Stalled => true,

@@ -1,10 +1,10 @@
 //! The coordinator's clocks. The core gets the time as an argument.
 //!
-//! *Steady time* is the wall clock's time at the start plus what has passed since then by a clock that
-//! nobody sets; the suspension of the machine counts. All waiting, all ids and all records use it. It
-//! begins no earlier than the youngest id of the log, so that it never goes back, not even across a
-//! restart whose wall clock was set back; a wait that goes on after a restart then takes at most its
-//! whole length again.
+//! *Steady time* is the wall clock's time at the start plus the time since then by a clock that
+//! nobody sets; the suspension of the machine counts. All waiting, all ids and all records use it.
+//! It begins no earlier than the youngest id of the log, so that it never goes back, not even
+//! across a restart whose wall clock was set back; a wait that goes on after a restart then takes
+//! at most its whole length again.
 //!
 //! *Wall time* is for others: a participant compares `Wholly-Expires` with its own wall clock.
 
@@ -17,7 +17,7 @@ pub(crate) use wholly_clock::Reading;
 use wholly_clock::SteadyClock;
 use wholly_core::Timestamp;
 
-/// The longest sleep without a look at the clock: timers do not count the suspension of the machine.
+/// The longest sleep without a look at the clock: timers do not count the machine's suspension.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// The longest sleep on virtual time, which passes by sleeping only.
 const LONGEST_VIRTUAL_SLEEP: Duration = Duration::from_secs(60 * 60);
@@ -38,8 +38,8 @@ impl Clock {
         Self::System(SteadyClock::start())
     }
 
-    /// The clock with a steady time that is nowhere before `least`. Virtual time is steady from test
-    /// to test, and stays as it is.
+    /// The clock with a steady time that is nowhere before `least`. Virtual time is steady from
+    /// test to test, and stays as it is.
     pub fn not_before(self, least: Timestamp) -> Self {
         match self {
             Self::System(clock) => Self::System(clock.not_before(least)),
@@ -68,7 +68,7 @@ impl Clock {
         if self.is_virtual() { LONGEST_VIRTUAL_SLEEP } else { LONGEST_SLEEP }
     }
 
-    /// Whether a test makes the time.
+    /// True if a test makes the time.
     pub fn is_virtual(&self) -> bool {
         matches!(self, Self::Tokio { .. })
     }

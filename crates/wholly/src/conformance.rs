@@ -1,8 +1,8 @@
-//! Whether a service, in any language, keeps the participant's half of the protocol over HTTP.
+//! The check that a service, in any language, keeps a participant's half of the protocol over HTTP.
 //!
 //! The suite plays a coordinator whose network repeats, delays and reorders: it asks twice, aborts
-//! first, comes late, and looks at the answers. What a service does within, it cannot see: that an
-//! operation takes effect once, and survives the service's crash, the service's own tests must show.
+//! first, comes late, and looks at the answers. It cannot see inside a service: the service's own
+//! tests must show that an operation takes effect once, and survives the service's crash.
 
 mod asking;
 mod report;
@@ -26,11 +26,11 @@ use Operation::{Abort, Commit, CommitOnePhase, Prepare};
 /// Two payloads to try a service with.
 #[derive(Clone, Debug)]
 pub struct Payloads {
-    /// What the service accepts, as often as the suite asks. In two-phase it prepares this about a
-    /// dozen times, in transactions of its own, and commits it about five times; a saga's action it
-    /// makes about eight times, and takes back all but one.
+    /// A payload that the service accepts, as often as the suite asks. In two-phase it prepares
+    /// this about a dozen times, in transactions of its own, and commits it about five times; a
+    /// saga's action it makes about eight times, and takes back all but one.
     pub good: Value,
-    /// What the service refuses, always.
+    /// A payload that the service refuses, always.
     pub refused: Value,
 }
 
@@ -191,7 +191,7 @@ impl Suite {
         self.follow(&call, &steps).await
     }
 
-    /// A service says that it offers no one-phase commit as it says of any address it has not.
+    /// Asks for one-phase commit; a service without it answers as for any address it has not.
     async fn offers_one_phase(&self) -> Result<&Self, Broken> {
         let call = Call { operation: CommitOnePhase, ..self.transaction(&self.refused)? };
         let asked = self.asking.participant.ask_changed(&call, |_| {}).await;

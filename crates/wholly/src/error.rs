@@ -26,7 +26,7 @@ pub enum StartError {
     Participant {
         /// The name.
         name: String,
-        /// What is wrong with it.
+        /// The reason.
         why: InvalidName,
     },
     /// Two participants have one name.
@@ -68,7 +68,7 @@ pub enum SagaError {
     },
 }
 
-/// The error of a transaction that was not accepted. Unless it says otherwise, nothing has happened.
+/// The error of a transaction that was not accepted. Nothing has happened unless it says otherwise.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
@@ -154,7 +154,7 @@ pub enum SubmitError {
         /// The limit.
         limit_bytes: usize,
     },
-    /// The transactions for which one participant owes an answer take as much memory as the limit allows.
+    /// The transactions for which one participant owes an answer take all the memory that they may.
     #[error(
         "{target} has not answered for transactions of {owed_bytes} bytes yet, and the limit for \
          one participant is {limit_bytes}; repair it if it hangs, or try again later; transactions \

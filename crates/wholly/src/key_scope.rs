@@ -15,8 +15,8 @@ pub enum KeyScope {
 }
 
 impl KeyScope {
-    /// The key with which a caller's transaction begins, and the one of the other scope. The caller's
-    /// own is looked up first in both scopes: what everybody may have begun counts after it.
+    /// The key with which a caller's transaction begins, and the one of the other scope. The
+    /// caller's own is looked up first in both scopes, before the one that is everybody's.
     pub(crate) fn keys(
         self,
         caller: &Name,

@@ -1,4 +1,4 @@
-//! The last that the coordinator heard: of a branch or step that is being asked, and of whom it asks.
+//! The last answer that the coordinator heard of a branch or step, and of a participant.
 
 use std::fmt;
 
@@ -6,15 +6,15 @@ use serde::Serialize;
 use wholly_core::Timestamp;
 use wholly_core::wire::{Answer, HttpHead, Operation, cut_to};
 
-/// The longest reason that is kept of a last answer, in bytes: those that wait for one that hangs
-/// may be many.
+/// The longest reason that is kept of a last answer, in bytes: many may wait for a participant that
+/// hangs.
 const REASON_LIMIT: usize = 200;
 
 /// An answer, or that none came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LastAnswer {
-    /// When it came, or was given up: milliseconds since the Unix epoch.
+    /// The time at which it came, or was given up: milliseconds since the Unix epoch.
     pub at: Timestamp,
     /// The operation.
     pub operation: Operation,
@@ -23,7 +23,7 @@ pub struct LastAnswer {
     /// The status of an HTTP answer that was `pending` or `unknown`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// The words that came with it, or what was seen instead of an answer; may be empty.
+    /// The words that came with it, or a description of what came instead; may be empty.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub reason: Box<str>,
     /// The target of a redirect, which is not followed.
@@ -31,19 +31,19 @@ pub struct LastAnswer {
     pub redirect: Option<Box<str>>,
 }
 
-/// The attempts at what is outstanding of a branch or step, since the coordinator started.
+/// The attempts at the outstanding operation of a branch or step, since the coordinator started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CallAttempts {
-    /// What is asked.
+    /// The operation that is asked.
     pub operation: Operation,
     /// The number of calls, one that is on its way included.
     pub tries: u32,
-    /// When it is asked again: milliseconds since the Unix epoch. Absent while a call is on its way,
-    /// and while whom it would go to is not registered.
+    /// The time of the next try: milliseconds since the Unix epoch. Absent while a call is on its
+    /// way, and while its target is not registered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_at: Option<Timestamp>,
-    /// What was heard last; absent before the first answer. It may be one to the operation before.
+    /// The last answer; absent before the first. It may be one to the operation before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_answer: Option<LastAnswer>,
 }
@@ -59,7 +59,7 @@ impl LastAnswer {
         Self { at, operation, answer, status, reason, redirect }
     }
 
-    /// Whether it left nothing to be asked again.
+    /// True if it left nothing to be asked again.
     pub(crate) fn is_done(answer: &Answer) -> bool {
         matches!(answer, Answer::Done | Answer::DoneWith { .. } | Answer::ReadOnly)
     }

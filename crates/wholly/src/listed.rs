@@ -11,28 +11,28 @@ use crate::log::listing::{Cursor, Page, Pattern, Row, State};
 pub struct Listing {
     /// The transactions. There may be fewer than the limit, even none, although more follow.
     pub transactions: Vec<Listed>,
-    /// Where the next page begins; `None` where this is the last one.
+    /// The start of the next page; `None` where this is the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<Cursor>,
 }
 
-/// A transaction in a [`Listing`]: what is durable of it.
+/// A transaction in a [`Listing`], as far as it is durable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Listed {
     /// The transaction.
     pub id: TransactionId,
-    /// What it is called.
+    /// Its name.
     pub name: Name,
-    /// How it is carried out.
+    /// Its pattern.
     pub pattern: Pattern,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// Nothing is left to do.
+    /// True if nothing is left to do.
     pub settled: bool,
-    /// An operator is needed.
+    /// True if an operator is needed.
     pub stuck: bool,
-    /// When it was accepted: milliseconds since the Unix epoch.
+    /// The time of its acceptance: milliseconds since the Unix epoch.
     pub started: Timestamp,
 }
 

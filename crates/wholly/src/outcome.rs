@@ -1,4 +1,4 @@
-//! What became of a transaction, as a caller is told.
+//! The outcome of a transaction, as a caller is told.
 
 use wholly_core::saga::{self, Reason};
 use wholly_core::two_phase::{self, AbortReason};
@@ -6,13 +6,13 @@ use wholly_core::{Payload, Protocol as _, StepName, Transaction, TransactionId};
 
 use crate::replay::Replayed;
 
-/// How a transaction in two phases ended, or that it has not.
+/// The end of a transaction in two phases, or that it has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Every branch has committed. The decision is durable; that nothing is left to do may be
     /// recorded, and read, a little later.
     Committed(Committed),
-    /// No branch has, and every one has said so. The decision is durable, as above.
+    /// No branch has committed, and every one has said so. The decision is durable, as above.
     Aborted(Aborted),
     /// Decided or not, it goes on, with or without a caller. Ask by its id.
     Unsettled(TransactionId),
@@ -32,11 +32,11 @@ pub struct Committed {
 pub struct Aborted {
     /// The transaction.
     pub id: TransactionId,
-    /// Why.
+    /// The reason.
     pub reason: AbortReason,
 }
 
-/// How a saga ended, or that it has not.
+/// The end of a saga, or that it has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SagaOutcome {
     /// It is settled: every step is done.
@@ -53,9 +53,9 @@ pub enum SagaOutcome {
 pub struct Completed {
     /// The saga.
     pub id: TransactionId,
-    /// What each step gave, in the order of the definition; `null` where it gave nothing.
+    /// The output of each step, in the order of the definition; `null` where it gave none.
     pub outputs: Vec<(StepName, Payload)>,
-    /// The outputs were kept for as long as they are, and removed: `outputs` is empty.
+    /// True if the outputs were kept for as long as they are, and removed: `outputs` is empty.
     pub payloads_removed: bool,
 }
 
@@ -65,7 +65,7 @@ pub struct Completed {
 pub struct Compensated {
     /// The saga.
     pub id: TransactionId,
-    /// Why it turned back.
+    /// The reason why it turned back.
     pub reason: Reason,
 }
 
@@ -117,20 +117,20 @@ impl SagaOutcome {
 }
 
 impl Completed {
-    /// What a step gave, in the program's own type; `None` if the saga has no such step or it gave
-    /// something else.
+    /// The output of a step, in the program's own type; `None` if the saga has no such step or it
+    /// gave something else.
     pub fn output<T: serde::de::DeserializeOwned>(&self, step: &str) -> Option<T> {
         let (_, output) = self.outputs.iter().find(|(name, _)| name.as_str() == step)?;
         output.to().ok()
     }
 }
 
-/// How a transaction of any pattern ended, or that it has not.
+/// The end of a transaction of any pattern, or that it has not ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AnyOutcome {
-    /// Of one in two phases.
+    /// The end of one in two phases.
     TwoPhase(Outcome),
-    /// Of a saga.
+    /// The end of a saga.
     Saga(SagaOutcome),
     /// It was quarantined: its records cannot be used, not even to tell its pattern.
     Quarantined(TransactionId),
@@ -146,7 +146,7 @@ impl AnyOutcome {
         }
     }
 
-    /// Whether it has ended.
+    /// True if it has ended.
     pub fn is_settled(&self) -> bool {
         !matches!(
             self,
@@ -175,7 +175,7 @@ impl AnyOutcome {
         outcome
     }
 
-    /// What is told of one that is open, whether or not it has settled in memory.
+    /// The outcome that is told of an open transaction, whether or not it has settled in memory.
     pub(crate) fn unsettled(id: TransactionId, transaction: &Transaction) -> Self {
         match transaction {
             Transaction::TwoPhase(_) => Self::TwoPhase(Outcome::Unsettled(id)),
@@ -183,7 +183,7 @@ impl AnyOutcome {
         }
     }
 
-    /// The same of the transaction while it had not settled.
+    /// The outcome of the same transaction while it had not settled.
     pub(crate) fn not_settled(self) -> Self {
         match self {
             Self::TwoPhase(outcome) => Self::TwoPhase(Outcome::Unsettled(outcome.id())),
@@ -192,7 +192,7 @@ impl AnyOutcome {
         }
     }
 
-    /// As a caller of a two-phase transaction takes it.
+    /// The outcome as a caller of a two-phase transaction takes it.
     pub(crate) fn two_phase(self) -> Outcome {
         match self {
             Self::TwoPhase(outcome) => outcome,
@@ -200,7 +200,7 @@ impl AnyOutcome {
         }
     }
 
-    /// As a caller of a saga takes it.
+    /// The outcome as a caller of a saga takes it.
     pub(crate) fn saga(self) -> SagaOutcome {
         match self {
             Self::Saga(outcome) => outcome,

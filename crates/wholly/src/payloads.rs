@@ -1,4 +1,4 @@
-//! What is left of a stored transaction once its payloads are removed.
+//! The rest of a stored transaction once its payloads are removed.
 
 use wholly_core::entry;
 

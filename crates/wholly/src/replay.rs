@@ -10,7 +10,7 @@ pub(crate) struct Replayed {
     pub transaction: Transaction,
     /// Every record, oldest first.
     pub history: Vec<Timed>,
-    /// Whether its payloads were removed: `null` is in their place.
+    /// True if its payloads were removed: `null` is in their place.
     pub payloads_removed: bool,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn as_far_as_known(
     let (mut history, mut wrong) = records(stored);
     let transaction = fold(&history).or_else(|(sound, broken)| {
         wrong.get_or_insert(broken);
-        // What broke a law half-way is not to be used: what came before is folded again.
+        // The transaction that broke a law is not used: the records before are folded again.
         history.truncate(sound);
         fold(&history)
     });
@@ -91,7 +91,7 @@ fn records(stored: &StoredTransaction) -> (Vec<Timed>, Option<ReplayError>) {
     (history, None)
 }
 
-/// The transaction that these records amount to; else how many of them are sound.
+/// The transaction that these records amount to; else the number of them that are sound.
 fn fold(history: &[Timed]) -> Result<Transaction, (usize, ReplayError)> {
     let start = history.first().and_then(|(_, record)| Transaction::start(record));
     let mut transaction = start.ok_or((0, ReplayError::NoStart))?;
@@ -101,8 +101,8 @@ fn fold(history: &[Timed]) -> Result<Transaction, (usize, ReplayError)> {
     Ok(transaction)
 }
 
-/// Why a transaction cannot be used, where it is wrong: an operator's word tells more than damage,
-/// and damage more than the gap that it leaves.
+/// The reason why a transaction cannot be used, if it is wrong: an operator's word tells more than
+/// damage, and damage more than the gap that it leaves.
 fn last_word(stored: &StoredTransaction, wrong: Option<ReplayError>) -> Option<ReplayError> {
     let wrong = stored.damage.clone().map(ReplayError::Damaged).or(wrong)?;
     let ended = stored.entries.last().and_then(|last| entry::decode_ended(&last.text));
@@ -110,7 +110,7 @@ fn last_word(stored: &StoredTransaction, wrong: Option<ReplayError>) -> Option<R
 }
 
 impl ReplayError {
-    /// What is wrong, without a word of what was read.
+    /// The kind of error, without a word of the text that was read.
     pub fn kind(&self) -> String {
         match self {
             Self::Decode(DecodeError::Json(error)) => format!(
@@ -136,7 +136,7 @@ impl ReplayError {
     }
 }
 
-/// Why a transaction cannot be read back.
+/// The reason why a transaction cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReplayError {
     #[error(transparent)]

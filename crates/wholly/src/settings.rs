@@ -1,4 +1,4 @@
-//! What can be set, with its limits.
+//! The settings of a coordinator, with their limits.
 
 use std::time::Duration;
 
@@ -19,40 +19,40 @@ use crate::engine::Backoff;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// When a transaction aborts that is not decided, or a saga turns back, if neither its client
-    /// nor its definition names a deadline.
+    /// The time after which an undecided transaction aborts, or a saga turns back, if neither its
+    /// client nor its definition names a deadline.
     pub deadline: Duration,
-    /// How long one call to a participant may take.
+    /// The longest time that one call to a participant may take.
     pub call_timeout: Duration,
     /// The pauses between the tries of one operation.
     pub backoff: Backoff,
-    /// After so many tries of what has no other way (commit, abort, a compensation, a saga's pivot
-    /// and what comes after it) a branch or step is stuck. It is asked on all the same.
+    /// The number of tries after which a branch or step with no other way is stuck (commit, abort,
+    /// a compensation, a saga's pivot and the steps after it). It is asked on all the same.
     pub stuck_after_tries: u32,
     /// The most transactions that may be in flight; more are refused as overload.
     pub in_flight_limit: usize,
-    /// The most bytes of memory that the transactions in flight may take: their payloads, outputs and
-    /// definitions, and an allowance for the rest. More are refused as overload; at most half of it is
-    /// taken for what one participant owes an answer for. A restart loads no more than fits in at
-    /// once. `None`: an eighth of the memory that this process may use.
+    /// The most bytes of memory that the transactions in flight may take: their payloads, outputs
+    /// and definitions, and an allowance for the rest. More are refused as overload; those for
+    /// which one participant owes an answer may take half of it. A restart loads no more than fits
+    /// in at once. `None`: an eighth of the memory that this process may use.
     pub in_flight_limit_bytes: Option<usize>,
     /// The most transactions for which one participant, or the code of one saga, may owe an answer;
-    /// more that name it are refused as overload. So one that hangs leaves room for what does not
-    /// touch it. `None`: half of `in_flight_limit`. [`Slots::with_in_flight_limit`] sets it for one.
+    /// more that name it are refused as overload. So one that hangs leaves room for the others.
+    /// `None`: half of `in_flight_limit`. [`Slots::with_in_flight_limit`] sets it for one.
     ///
     /// [`Slots::with_in_flight_limit`]: crate::Slots::with_in_flight_limit
     pub in_flight_limit_per_participant: Option<usize>,
-    /// How long [`execute`](crate::Submission::execute) waits past the deadline for a transaction
-    /// to settle.
+    /// The time past the deadline for which [`execute`](crate::Submission::execute) waits for a
+    /// transaction to settle.
     pub patience: Duration,
-    /// How long what has settled is kept.
+    /// The time for which settled transactions are kept.
     pub retention: Retention,
-    /// Whether it is counted what happens, for [`Coordinator::measures`](crate::Coordinator::measures).
+    /// True if events are counted, for [`Coordinator::measures`](crate::Coordinator::measures).
     pub measured: bool,
 }
 
-/// How long what has settled is kept, counted from when it settled. What has not settled, or is
-/// stuck, is kept for as long as that is so, whatever is said here. The default: for ever.
+/// The time for which a transaction is kept after it settled. One that is unsettled, or stuck, is
+/// kept for as long as that is so, whatever is said here. The default: for ever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
@@ -88,7 +88,7 @@ impl Settings {
         }
     }
 
-    /// For how many transactions a participant may owe an answer that may have a limit of its own.
+    /// The most transactions for which a participant with this limit of its own may owe an answer.
     pub(crate) fn share(&self, own: Option<usize>) -> usize {
         let of_all = || self.in_flight_limit_per_participant;
         own.or_else(of_all).unwrap_or(self.in_flight_limit.div_ceil(2))

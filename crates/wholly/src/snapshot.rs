@@ -18,7 +18,7 @@ use crate::replay::{ReplayError, Replayed, as_far_as_known};
 pub struct Snapshot {
     /// The transaction.
     pub id: TransactionId,
-    /// What it is called.
+    /// Its name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Name>,
     /// The version of a saga's definition, with which it started.
@@ -36,27 +36,27 @@ pub struct Snapshot {
     /// Its state; `None`, written `unknown`, where not all of its records can be used.
     #[serde(serialize_with = "or_unknown")]
     pub state: Option<State>,
-    /// Nothing is left to do.
+    /// True if nothing is left to do.
     pub settled: bool,
-    /// An operator is needed.
+    /// True if an operator is needed.
     pub stuck: bool,
-    /// Why it aborted, or turned back.
+    /// The reason why it aborted, or turned back.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Why nothing is done for it, if it was quarantined: its records cannot be used, or it came with
-    /// a restored copy of the log. Also that an operator ended it, when and why; and of one that
-    /// had settled, or that the coordinator still knows in memory, that it is damaged in the log.
-    /// What is shown besides is then what the records say up to the first that cannot be used.
+    /// The reason why nothing is done for it, if it was quarantined: its records cannot be used, or
+    /// it came with a restored copy of the log. Also that an operator ended it, when and why; and
+    /// of one that had settled, or that the coordinator still knows in memory, that it is damaged
+    /// in the log. All else is then shown as the records say up to the first that cannot be used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<String>,
     /// Unregistered participants and sagas that it awaits.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub awaiting: Vec<Target>,
-    /// It is not loaded: there was no room for it in memory, and it goes on when there is.
+    /// True if it is not loaded: it goes on when there is room for it in memory.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub unloaded: bool,
-    /// When it aborts if it is not decided by then, or turns back if its pivot has not left:
-    /// milliseconds since the Unix epoch.
+    /// The time at which it aborts if it is not decided by then, or turns back if its pivot has not
+    /// left: milliseconds since the Unix epoch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Timestamp>,
     /// A saga's input.
@@ -68,7 +68,7 @@ pub struct Snapshot {
     /// Its steps, in a saga.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<PartSnapshot>,
-    /// Its payloads, input and outputs were removed when they had been kept for as long as they are:
+    /// True if its payloads, input and outputs were kept for as long as they are, and removed:
     /// `null` is in their place.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub payloads_removed: bool,
@@ -99,8 +99,8 @@ pub struct PartSnapshot {
     /// The reason why it needs an operator, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stuck: Option<String>,
-    /// The attempts at what is outstanding of it, and what was heard last. They are in memory alone:
-    /// they begin anew with each start, and are absent while the coordinator has no time to say them.
+    /// The attempts at its outstanding operation, and the last answer. They are in memory alone:
+    /// they begin anew with each start, and are absent while the coordinator is too busy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempts: Option<CallAttempts>,
     /// Its payload: of a step, while it is begun or done.
@@ -115,15 +115,15 @@ pub struct PartSnapshot {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct HistoryEntry {
-    /// When it was recorded: milliseconds since the Unix epoch.
+    /// The time at which it was recorded: milliseconds since the Unix epoch.
     pub at: Timestamp,
-    /// What was recorded, in the form of the log.
+    /// The record, in the form of the log.
     pub record: Record,
 }
 
 impl Snapshot {
-    /// A transaction as the log has it. No record says that it is quarantined, nor that it has ended
-    /// where its last ones cannot be used.
+    /// A transaction as the log has it. No record says that it is quarantined, nor that it has
+    /// ended where its last ones cannot be used.
     pub(crate) fn of(
         stored: &StoredTransaction,
         has_ended: bool,
@@ -148,7 +148,7 @@ impl Snapshot {
         snapshot
     }
 
-    /// Adds what is known in memory alone.
+    /// Adds the state that is in memory alone.
     pub(crate) fn add(&mut self, known: InMemory) {
         let InMemory { awaiting, attempts, is_unloaded } = known;
         self.unloaded = is_unloaded;
@@ -170,7 +170,7 @@ impl Snapshot {
         }
     }
 
-    /// Only the first of its records are shown: its state is not known.
+    /// Notes that only the first of its records are shown: its state is not known.
     fn is_only_known_in_part(&mut self, wrong: &ReplayError, has_ended: bool, quarantined: bool) {
         self.outcome = AnyOutcome::Quarantined(self.id);
         (self.state, self.reason) = (None, None);
@@ -240,7 +240,7 @@ impl Snapshot {
         }
     }
 
-    /// How the transaction ended, or that it has not settled.
+    /// The end of the transaction, or that it has not settled.
     pub fn outcome(&self) -> AnyOutcome {
         self.outcome.clone()
     }

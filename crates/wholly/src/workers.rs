@@ -1,5 +1,5 @@
-//! Threads for blocking work: the log is read on them, because neither the loop nor the runtime may wait
-//! for a disk.
+//! Threads for blocking work: the log is read on them, because neither the loop nor the runtime may
+//! wait for a disk.
 //!
 //! They are the coordinator's own. The runtime's blocking threads are the whole program's, and may
 //! all be held by something that hangs. Nobody waits for their end: they stop with the coordinator,
@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 
-/// A fixed number of threads, which do one job after the other. The callers, and the look-ups that the
-/// engine lets out, bound the number of jobs; a job whose caller is gone costs nothing.
+/// A fixed number of threads, which do one job after the other. The callers, and the look-ups that
+/// the engine lets out, bound the number of jobs; a job whose caller is gone costs nothing.
 pub(crate) struct Workers {
     /// `None` on virtual time: a job is done here and now. A paused clock leaps when the runtime
     /// idles, and another thread's pace is no part of a seed.
@@ -41,7 +41,7 @@ impl Workers {
             let thread = std::thread::Builder::new().name(name.to_owned());
             thread.spawn(move || {
                 while let Some(job) = next(&incoming) {
-                    // Whoever waits for it sees that its answer is gone.
+                    // A waiting caller sees that its answer is gone.
                     let _ = catch_unwind(AssertUnwindSafe(job));
                 }
             })?;

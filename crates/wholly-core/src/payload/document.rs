@@ -108,8 +108,8 @@ struct DocumentReader<'a> {
 }
 
 impl<'a> DocumentReader<'a> {
-    /// Reads one token; false at the end. Commas and colons are skipped: the text is known to be
-    /// JSON.
+    /// Reads one token; false at the end. Commas and colons say nothing that is not known, because the
+    /// text is JSON.
     fn step(&mut self) -> Result<bool, RepeatedMember> {
         self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r', ',', ':']);
         match self.rest.as_bytes() {

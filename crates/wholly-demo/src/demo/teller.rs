@@ -91,7 +91,7 @@ impl Teller {
         self.event(kind.as_str(), operation, &format!("{state}{reason}"))
     }
 
-    /// Writes a service's reaction to an event, and the event that it emitted.
+    /// What a service made of an event, and what it said then.
     pub(super) fn reacted(&self, kind: ServiceKind, told: &ServiceReport) -> io::Result<()> {
         let emitted = told.emitted.as_deref().map(|event| self.paint(BOLD, event));
         let reason = told.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();

@@ -146,24 +146,24 @@ impl Builder {
         self
     }
 
-    /// Registers a function that is called for each transaction that has settled. The loop waits for
-    /// it, so it must not block, and a panic in it ends the loop. A transaction that settles about when
-    /// the process dies may be told twice, or not at all.
+    /// Registers a function that is called for each transaction that has settled. The loop waits
+    /// for it, so it must not block, and a panic in it ends the loop. A transaction that settles
+    /// about when the process dies may be told twice, or not at all.
     pub fn on_settled(mut self, told: impl Fn(SettledTransaction) + Send + Sync + 'static) -> Self {
         self.on_settled = Some(Box::new(told));
         self
     }
 
-    /// Time as tokio tells it, which a test can pause, and a seed for what is random.
+    /// Takes the time from tokio, which a test can pause, and random numbers from a seed.
     #[cfg(feature = "test")]
     pub(crate) fn simulated(mut self, clock: Clock, seed: u64) -> Self {
         (self.clock, self.seed) = (clock, Some(seed));
         self
     }
 
-    /// Opens the log and starts. Recovery begins: what the log holds undecided is aborted, what
-    /// is decided is carried out, sagas go on where they were; what names a participant, or a saga
-    /// in code, that is not registered waits for it. Needs a tokio runtime with time enabled.
+    /// Opens the log and starts. Recovery begins: undecided transactions in the log are aborted,
+    /// decisions are carried out, sagas go on where they were; a transaction waits for its
+    /// unregistered participants or saga in code. Needs a tokio runtime with time enabled.
     ///
     /// # Errors
     /// When the log cannot be opened, or a participant has a name that it cannot have.

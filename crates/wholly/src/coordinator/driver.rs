@@ -1,8 +1,8 @@
 //! The loop through failures of the log: one incarnation after the other.
 //!
-//! An *incarnation* lasts from an opening of the log to its failure or the shutdown. Between
-//! incarnations nothing is decided; submissions are refused, reads go on, and the log is opened again as
-//! at a start: new memory, new lanes, so that nothing of the failed incarnation reaches the next.
+//! An *incarnation* lasts from an opening of the log to its failure or the shutdown. In between
+//! nothing is decided; submissions are refused, reads go on, and the log is opened again as at a
+//! start: new memory, new lanes, so that nothing of the failed one reaches the next.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,7 +86,7 @@ impl Driver {
                 None => break,
             }
             tracing::info!("the log is open again");
-            // Whatever landed of the batch that failed, opening has made it durable.
+            // Opening has made durable whatever landed of the batch that failed.
             self.persistent.publisher.begin_again(opened.log.reader.clone(), opened.log.head);
             self.persistent.health.send_replace(Health::Ready);
         }
@@ -116,7 +116,7 @@ impl Driver {
             }
             match open(&self.log, Some(told), &self.reads).await {
                 Ok(opened) => return Some(opened),
-                // Each new reason is said once: it may stay so for long.
+                // Each new reason is said once: the failure may last.
                 Err(error) if error.to_string() != why => {
                     why = error.to_string();
                     tracing::error!("the log cannot be opened again, and is tried further: {why}");

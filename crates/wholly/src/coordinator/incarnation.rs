@@ -1,5 +1,5 @@
-//! One incarnation of the loop, and its I/O: the engine takes what arrives, and its outputs are carried
-//! out.
+//! One incarnation of the loop, and its I/O: the engine takes all inputs, and its outputs are
+//! carried out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,9 +64,9 @@ pub(super) struct Incarnation {
     loads: mpsc::UnboundedSender<Loaded>,
     sweeps: Sweeps,
     inbox: Inbox,
-    /// The time until which transactions in flight may settle, and the callers who wait for the end.
+    /// The time until which transactions in flight may settle, and the callers that await the end.
     stopping: Option<(Timestamp, Vec<oneshot::Sender<()>>)>,
-    /// Every handle is gone: the queue of commands would say so again and again.
+    /// True if every handle is gone: the queue of commands would say so again and again.
     handles_dropped: bool,
 }
 
@@ -119,7 +119,7 @@ impl Incarnation {
             engine.handle(Input::Loaded(loaded), clock.now());
         }
         let now = clock.now();
-        // At once: whoever follows must not think that those of the last incarnation are well.
+        // At once: a follower must not take the stuck of the last incarnation for well.
         let stuck = engine.stuck_at_start();
         warn_of_what_waits(&engine, stuck.len());
         persistent.stuck.start_with(stuck);
@@ -235,8 +235,8 @@ impl Incarnation {
         self.sweeps.not_before(persistent.jumps.distrusted_until());
     }
 
-    /// Waits for the batch of a transaction that is alone without going to sleep: a wake-up takes about
-    /// as long as half a sync, and no other transaction needs the time.
+    /// Waits for the batch of a lone transaction without going to sleep: a wake-up takes about as
+    /// long as half a sync, and no other transaction needs the time.
     async fn appended_soon(&mut self, clock: &Clock) -> Option<Appended> {
         if self.engine.in_flight() != 1 || !self.engine.is_writing() || clock.is_virtual() {
             return None;
@@ -264,7 +264,7 @@ impl Incarnation {
         while let Ok((key, found)) = self.inbox.found.try_recv() {
             self.engine.handle(Input::Found { key, found }, now);
         }
-        // Clients that submit faster than this takes must not keep it from what is outstanding.
+        // Clients that submit faster than this takes must not keep it from outstanding work.
         for _ in 0..COMMANDS_AT_ONCE {
             match persistent.commands.try_recv() {
                 Ok(fed) => self.command(persistent, Some(fed.command), now),
@@ -343,7 +343,7 @@ impl Incarnation {
             self.log.append(batch);
         }
         for (target, attempts) in calls {
-            // INVARIANT: the engine only calls who is registered.
+            // INVARIANT: the engine calls registered targets only.
             debug_assert!(self.lanes.contains_key(&target));
             if let Some(lane) = self.lanes.get(&target) {
                 lane.send(attempts);

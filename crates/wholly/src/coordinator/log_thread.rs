@@ -12,8 +12,8 @@ use crate::engine::{Batch, PendingEntry};
 use crate::log::{AppendError, LogWriter, Position};
 use crate::meter::Meter;
 
-/// The handle of the thread. Batches go in one at a time, and between them pieces of what is to be
-/// removed; each is answered.
+/// The handle of the thread. Batches go in one at a time, and between them pieces of a removal;
+/// each is answered.
 pub(super) enum LogThread {
     Thread {
         work: blocking::Sender<Work>,
@@ -57,12 +57,12 @@ impl Answers {
     }
 }
 
-/// The time for which the thread stays awake after a batch of one entry: about as long as a few calls
-/// take to participants on the same machine, whose answers are in the next batch. Where there are more,
-/// the next batch comes sooner.
+/// The time for which the thread stays awake after a batch of one entry: about as long as a few
+/// calls take to participants on the same machine, whose answers are in the next batch. After a
+/// larger batch, the next comes sooner.
 const AWAKE_FOR: Duration = Duration::from_micros(500);
 
-/// So many entries in a batch are few: latency is what counts. Where there are more, the
+/// The number of entries that makes a batch small: latency counts. Where there are more, the
 /// processors have other work, and the next batch gathers for longer than a wake-up takes.
 const FEW: u32 = 4;
 
@@ -125,7 +125,7 @@ impl LogThread {
     }
 
     fn hand_over(&self, given: Work) {
-        // The thread ends only after it has answered with an error, which ends the loop's incarnation.
+        // The thread ends only after it has answered with an error, which ends the incarnation.
         let _ = match self {
             Self::Thread { work, .. } => work.send(given).ok(),
             Self::Task { work, .. } => work.send(given).ok(),
@@ -154,8 +154,8 @@ fn awake_after(entries: usize) -> Duration {
     }
 }
 
-/// The next work. A batch that follows at once is waited for without going to sleep: waking up again
-/// takes about as long as half a sync. Whoever else wants the processor meanwhile gets it.
+/// The next work. A batch that follows at once is waited for without going to sleep: waking up
+/// again takes about as long as half a sync. Any other thread that wants the processor gets it.
 fn next(incoming: &blocking::Receiver<Work>, awake_for: Duration) -> Option<Work> {
     let asleep_at = Instant::now() + awake_for;
     while Instant::now() < asleep_at {

@@ -38,7 +38,7 @@ use crate::{AnyOutcome, Listing, Settings, Snapshot};
 use command::{Command, QueuedCommand};
 use stuck::StuckRegister;
 
-/// The longest wait for what a snapshot shows beside the log.
+/// The longest wait for the part of a snapshot that is not in the log.
 const INSPECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A coordinator, which decides and remembers. This is a handle: clones share one coordinator.
@@ -89,7 +89,7 @@ struct Parts {
     clock: Clock,
     reader: Reader,
     health: watch::Receiver<Health>,
-    /// The loop ended because it was told to; else it was lost, and with it perhaps an answer.
+    /// True if the loop ended because it was told to; else it was lost, perhaps with an answer.
     shut_down: Arc<AtomicBool>,
     meter: Arc<Meter>,
     stuck: StuckRegister,
@@ -105,7 +105,7 @@ pub enum Health {
     Ready,
     /// The log failed. Reads go on; it tries to open the log again.
     LogFailed {
-        /// What is wrong.
+        /// The failure.
         why: String,
     },
     /// It has stopped, or is about to.
@@ -113,7 +113,7 @@ pub enum Health {
 }
 
 impl Coordinator {
-    /// A coordinator that remembers in `log`, which is of any kind: also an `Arc<dyn Log>`.
+    /// A coordinator that remembers in `log`, of any kind: also an `Arc<dyn Log>`.
     pub fn builder(log: impl Log) -> Builder {
         Builder::new(Arc::new(log))
     }
@@ -148,8 +148,8 @@ impl Coordinator {
         Submission::proposal(self, proposal)
     }
 
-    /// A transaction as it is durable, with all that anybody was told of it; `None` if there is none
-    /// with this id. While the log cannot be written, it is shown as it is in the log.
+    /// A transaction as it is durable, with all that anybody was told of it; `None` if none has
+    /// this id. While the log cannot be written, it is shown as it is in the log.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -163,8 +163,8 @@ impl Coordinator {
         Ok(Some(snapshot))
     }
 
-    /// Asks the loop what is known of a transaction in memory alone, and does without it where the loop
-    /// has no time. No durable fact depends on it.
+    /// Asks the loop for the state of a transaction that is in memory alone, and does without it if
+    /// the loop has no time. No durable fact depends on it.
     async fn inspect(&self, id: TransactionId) -> Option<InMemory> {
         let (to, reply) = oneshot::channel();
         let command = Command::Input(Input::Inspect { id, to });
@@ -194,9 +194,9 @@ impl Coordinator {
     /// The durable decision of a transaction in two phases; `None` while it is undecided.
     ///
     /// Presumed abort: an id that this log minted and does not hold is aborted, for nobody was
-    /// asked to prepare before it was durable. But not one as old as those that retention has
-    /// deleted, which may have committed; nor one that another log minted, the one that this log
-    /// is a restored copy of among them, for that one may have gone on.
+    /// asked to prepare before it was durable. Nothing is presumed of an id as old as those that
+    /// retention has deleted, which may have committed; nor of one that another log minted, even
+    /// the log of which this one is a restored copy, for that one may have gone on.
     ///
     /// # Errors
     /// When it cannot be told; the participant stays in doubt.
@@ -204,14 +204,14 @@ impl Coordinator {
         self.parts.reader.decision(id).await
     }
 
-    /// The events of all transactions as they become durable, in the order of the log: those after this
-    /// event, or from now on.
+    /// The events of all transactions as they become durable, in the order of the log: those after
+    /// this event, or from now on.
     pub fn feed(&self, after: Option<EventId>) -> Feed {
         Feed::after(self.parts.reader.clone(), after)
     }
 
-    /// The durable events of one transaction, oldest first; none if there is no transaction with this
-    /// id.
+    /// The durable events of one transaction, oldest first; none if there is no transaction with
+    /// this id.
     ///
     /// # Errors
     /// When the log cannot be read.
@@ -250,7 +250,7 @@ impl Coordinator {
             Some(Reply::NotCancelled(error)) => Err(error),
             Some(Reply::NotOpen) => match self.parts.reader.get(id).await {
                 Ok(None) => Err(CancelError::NotFound { id }),
-                // What cannot be read may have ended either way.
+                // An unreadable transaction may have ended either way.
                 Ok(Some(snapshot)) if snapshot.quarantined.is_some() => {
                     Err(CancelError::Quarantined { id })
                 }
@@ -291,8 +291,8 @@ impl Coordinator {
         done_by_hand(id, self.ask(|to| Input::Retry { id, to }).await)
     }
 
-    /// As [`retry`](Self::retry); and what is quarantined because it came with a restored copy of the log
-    /// goes on from now on, as after a restart: what is undecided aborts, what is decided is
+    /// As [`retry`](Self::retry); and a transaction that is quarantined because it came with a
+    /// restored copy of the log goes on, as after a restart: an undecided one aborts, a decision is
     /// carried out, a saga goes on or, past its deadline, back. The reason is recorded and forced.
     ///
     /// # Errors
@@ -310,7 +310,7 @@ impl Coordinator {
     /// When the transaction is not in flight, or was not quarantined for that.
     pub async fn end(&self, id: TransactionId, reason: &str) -> Result<(), EndError> {
         let unavailable = |why: String| EndError::Unavailable { why };
-        // The loop does not know which entries there are that it could not read.
+        // The loop does not know of the entries that it could not read.
         let entries = self.parts.reader.read(move |log| log.entries_of(id.ordinal())).await;
         let entries = entries.map_err(|error| unavailable(error.to_string()))?;
         let last = entries.iter().map(|entry| entry.sequence).max();
@@ -325,8 +325,8 @@ impl Coordinator {
         }
     }
 
-    /// Registers a participant while the coordinator runs; what awaited it goes on. One that
-    /// has the name already is replaced.
+    /// Registers a participant while the coordinator runs; transactions that awaited it go on. One
+    /// that has the name already is replaced.
     ///
     /// # Errors
     /// When it cannot have that name.
@@ -349,8 +349,8 @@ impl Coordinator {
         self.parts.health.borrow().clone()
     }
 
-    /// The counts since the coordinator started. Where [`Settings::measured`] is false, only the stuck
-    /// transactions, what waits, and the health of the participants are counted.
+    /// The counts since the coordinator started. Where [`Settings::measured`] is false, only the
+    /// stuck transactions, what waits, and the health of the participants are counted.
     pub fn measures(&self) -> Measures {
         let commands_waiting = self.commands.max_capacity() - self.commands.capacity();
         let (stuck, damage) = (self.parts.stuck.count(), self.damage().count);
@@ -364,7 +364,7 @@ impl Coordinator {
     }
 
     /// The damage that was found in the log since the coordinator started. It stops only the
-    /// transactions that it was found in; it says that the storage does not keep what it is given.
+    /// transactions that it was found in; it says that the storage does not keep its data.
     pub fn damage(&self) -> Damage {
         self.parts.damage.damage()
     }
@@ -374,9 +374,9 @@ impl Coordinator {
         self.parts.damage.more_than(known).await
     }
 
-    /// Accepts nothing new, lets transactions in flight settle for up to `grace`, and closes the log.
-    /// Transactions that are stuck, quarantined, or await an unregistered participant are not waited
-    /// for. Those that have not settled go on with the next start.
+    /// Accepts nothing new, lets transactions in flight settle for up to `grace`, and closes the
+    /// log. Transactions that are stuck, quarantined, or await an unregistered participant are not
+    /// waited for. Those that have not settled go on with the next start.
     pub async fn shutdown(&self, grace: Duration) {
         let (to, stopped) = oneshot::channel();
         let until = self.parts.clock.now() + grace;
@@ -406,7 +406,7 @@ impl Coordinator {
     }
 
     /// Puts a command to the loop; `None` if it has ended. It is made where there is room for it,
-    /// so that what waits for a reply has no place for a command.
+    /// so that the future of a waiting caller has no place for a command.
     async fn command(&self, command: impl FnOnce() -> Command) -> Option<()> {
         let since = Instant::now();
         let room = self.commands.reserve().await.ok()?;

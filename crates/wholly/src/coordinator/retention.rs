@@ -96,7 +96,7 @@ impl Sweeps {
         Some(removal)
     }
 
-    /// Takes the result of a piece; after one that found nothing, payloads or the next sweep follow.
+    /// Takes the result of a piece; after an empty one, payloads or the next sweep follow.
     pub fn done(&mut self, removed: usize, now: Timestamp) {
         let SweepState::Removing { payloads } = self.state else { return };
         let both = self.retention.payloads.is_some() && self.retention.history.is_some();
@@ -124,7 +124,7 @@ mod tests {
         Timestamp::default() + 100 * DAY + Duration::from_millis(millis)
     }
 
-    /// What is removed at this time, and before when, in days after the epoch.
+    /// The piece that is due at this time, and its limit in days after the epoch.
     fn piece(sweeps: &mut Sweeps, now: Timestamp) -> Option<(&'static str, u64)> {
         piece_by(sweeps, Reading { steady: now, wall_ahead_millis: 0 })
     }

@@ -1,5 +1,5 @@
-//! A transaction on its way to the coordinator: what every pattern's has in common, and what each
-//! pattern's adds.
+//! A transaction on its way to the coordinator: the part that all patterns have in common, and the
+//! part that each pattern adds.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ use crate::outcome::AnyOutcome;
 use crate::{KeyScope, Outcome, SagaOutcome, SubmitError};
 
 /// A transaction that is being put together. It exists for the coordinator once it is executed or
-/// submitted. `D` is what its pattern adds: [`TwoPhase`], [`SagaRun`], or a whole [`Proposal`].
+/// submitted. `D` is its pattern's part: [`TwoPhase`], [`SagaRun`], or a whole [`Proposal`].
 #[must_use = "nothing happens until it is executed or submitted"]
 pub struct Submission<D> {
     coordinator: Result<Coordinator, SubmitError>,
@@ -30,15 +30,15 @@ pub struct Submission<D> {
     patience: Option<Duration>,
 }
 
-/// What one pattern adds to a submission.
+/// The part of a submission that one pattern adds.
 pub trait Draft: Sized {
-    /// How such a transaction ends.
+    /// The outcome of such a transaction.
     type Outcome;
 
     /// The proposal that was put together.
     ///
     /// # Errors
-    /// When a part of it is not what it may be.
+    /// When a part of it is invalid.
     fn propose(self) -> Result<Proposal, SubmitError>;
 
     /// The deadline that a definition gives.
@@ -67,39 +67,39 @@ impl<D: Draft> Submission<D> {
         Self { coordinator, draft, key, other_key, trace, deadline, patience }
     }
 
-    /// The client's own key: submitting again with the same key and the same content joins the first
+    /// The client's own key: submitting again with the same key and content joins the first
     /// transaction instead of beginning another.
     pub fn key(mut self, key: impl std::fmt::Display) -> Self {
         self.key = Some(Key::new(key.to_string()));
         self
     }
 
-    /// The client's own key as one of this caller's keys, or of everybody's. What the caller
-    /// began with it in the other scope is joined, too. All submissions of one coordinator have
-    /// to go by one scope; it may be another one after a restart.
+    /// The client's own key as one of this caller's keys, or of everybody's. A transaction that the
+    /// caller began with it in the other scope is joined, too. All submissions of one coordinator
+    /// have to go by one scope; it may be another one after a restart.
     pub fn key_of(mut self, caller: &Name, scope: KeyScope, key: impl std::fmt::Display) -> Self {
         let (key, other_key) = scope.keys(caller, Key::new(key.to_string()));
         (self.key, self.other_key) = (Some(key), other_key);
         self
     }
 
-    /// The trace that it belongs to: every call carries it on. It is the first one's where a
-    /// transaction with the key was begun before.
+    /// The trace that it belongs to, which every call carries on. If the key joins an earlier
+    /// transaction, that one keeps its own.
     pub fn trace(mut self, trace: TraceContext) -> Self {
         self.trace = Some(Arc::new(trace));
         self
     }
 
-    /// The time, from its acceptance on, after which a transaction in two phases aborts if it is not
-    /// decided, and a saga turns back if its pivot has not left or, without one, if it is not done.
-    /// By default that of a saga's definition, or of the coordinator's settings.
+    /// The time, from its acceptance on, after which a transaction in two phases aborts if it is
+    /// not decided, and a saga turns back if its pivot has not left or, without one, if it is not
+    /// done. By default that of a saga's definition, or of the coordinator's settings.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
         self
     }
 
-    /// How long [`execute`](Self::execute) waits for the transaction to settle, in all. By
-    /// default the deadline and [`Settings::patience`](crate::Settings::patience).
+    /// The time for which [`execute`](Self::execute) waits for the transaction to settle, in all.
+    /// By default the deadline and [`Settings::patience`](crate::Settings::patience).
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = Some(patience);
         self
@@ -141,7 +141,7 @@ impl<D: Draft> Submission<D> {
             other_key: self.other_key,
             trace: self.trace,
             deadline: self.deadline,
-            // Here and not in the loop, which would have others wait meanwhile.
+            // Here and not in the loop, which would make others wait.
             proposal: self.draft.propose()?,
         };
         coordinator.submit(submission, wait).await
@@ -161,7 +161,7 @@ impl Submission<TwoPhase> {
     /// Adds a branch: this participant, with this payload.
     ///
     /// # Errors
-    /// When nobody can have that name, or the payload has no form in JSON or is too long.
+    /// When no participant can have that name, or the payload has no form in JSON or is too long.
     pub fn branch<T: Serialize + ?Sized>(
         self,
         participant: &str,
@@ -205,8 +205,8 @@ impl Submission<SagaRun> {
         Self::new(coordinator, draft)
     }
 
-    /// Says that a saga that was begun with the key and the same name counts as the same, whichever
-    /// version it has: for callers who name no version and are given the newest.
+    /// Lets the key join a saga of the same name in any version: for callers who name no version
+    /// and are given the newest.
     pub fn any_version(mut self, any_version: bool) -> Self {
         self.draft.any_version = any_version;
         self

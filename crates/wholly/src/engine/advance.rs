@@ -1,4 +1,4 @@
-//! What leaves for one transaction: calls, replies, the next alarm.
+//! The outputs for one transaction: calls, replies, the next alarm.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::outcome::AnyOutcome;
 use crate::participant::Attempt;
 
 impl<W> Engine<W> {
-    /// Sends what is outstanding of a transaction and replies to who waits for it, as far as its
-    /// gate lets through; sets its alarm; and lets it go once it has settled.
+    /// Sends the outstanding calls of a transaction and replies to its waiters, as far as its gate
+    /// lets through; sets its alarm; and lets it go once it has settled.
     pub(super) fn advance(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id) else { return };
         // INVARIANT: no effect and no reply before the last forced record is durable.
@@ -33,10 +33,10 @@ impl<W> Engine<W> {
         self.set_alarm(id, may_leave, retry);
     }
 
-    /// Sends what may be sent now; returns when the next of the rest may be.
+    /// Sends the calls that may leave now; returns the time at which the next may.
     fn send_outstanding(&mut self, id: TransactionId, now: Timestamp) -> Option<Timestamp> {
         let open = self.open.get_mut(&id)?;
-        // INVARIANT: nothing leaves for what a restored copy holds until an operator says so.
+        // INVARIANT: nothing leaves for a transaction of a restored copy until an operator says so.
         let Open { part: OpenState::Live(transaction), quarantined: false, .. } = open else {
             return None;
         };
@@ -99,7 +99,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// The loop forgets what has settled: the log has it.
+    /// Forgets a settled transaction: the log has it.
     fn let_go(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.remove(&id) else { return };
         self.room.give_back(open.permit);
@@ -136,7 +136,7 @@ impl<W> Engine<W> {
 }
 
 impl<W> Open<W> {
-    /// When the transaction aborts or turns back by itself, if it does.
+    /// The time at which the transaction aborts or turns back by itself, if it does.
     fn deadline(&self) -> Option<Timestamp> {
         match &self.part {
             OpenState::Live(transaction) if !self.quarantined => transaction.turns_back_at(),
@@ -153,7 +153,7 @@ impl<W> Open<W> {
     }
 }
 
-/// How long an attempt may take. Past its expiry an answer may be of no use.
+/// The timeout of an attempt. Past its expiry an answer may be of no use.
 fn timeout(request: &Request, usual: Duration, now: Timestamp) -> Duration {
     let timeout = request.timeout.unwrap_or(usual);
     match request.expires.filter(|_| request.useless_once_expired) {

@@ -1,4 +1,4 @@
-//! How long to wait before asking again, and the random numbers for it.
+//! The pause before asking again, and the random numbers for it.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use wholly_core::wire::Answer;
 
 use crate::participant::throttle::LONGEST_PAUSE;
 
-/// How long a retry waits: it doubles from `first` up to `cap`, and is never under [`Backoff::FLOOR`].
+/// The pause before a retry: doubled from `first` up to `cap`, and at least [`Backoff::FLOOR`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     /// The first pause.
@@ -36,7 +36,7 @@ impl Backoff {
         Pauses {
             first,
             factor: own.and_then(|retry| retry.factor).unwrap_or(Factor::TWO),
-            // A step that waits longer at first than others at most waits no less later.
+            // A first pause above the default cap raises that cap.
             cap: millis(|retry| retry.cap_millis).unwrap_or(self.cap.max(first)),
         }
     }
@@ -68,8 +68,8 @@ impl Random {
         pause.max(Backoff::FLOOR)
     }
 
-    /// The pause after `tries` tries: between half and the whole of the grown pause, so that those
-    /// who failed together do not ask again together.
+    /// The pause after `tries` tries: between half and the whole of the grown pause, so that calls
+    /// that failed together do not return together.
     fn backoff(&mut self, pauses: &Pauses, tries: u32) -> Duration {
         let half = pauses.whole(tries) / 2;
         let spread = u64::try_from(half.as_micros()).unwrap_or(u64::MAX).max(1);
@@ -80,7 +80,7 @@ impl Random {
 impl Pauses {
     /// The pause after `tries` tries, without its spread.
     fn whole(&self, tries: u32) -> Duration {
-        // Saturating: what overflows is past any cap.
+        // Saturating: an overflow is past any cap.
         let cap = self.cap.as_secs_f64();
         let factor = f64::from(self.factor).powf(f64::from(tries.saturating_sub(1)));
         Duration::from_secs_f64((self.first.as_secs_f64() * factor).min(cap))
@@ -110,7 +110,7 @@ mod tests {
         let whole = |json: &str, tries| backoff.or(Some(&retry(json))).whole(tries).as_millis();
         let own = r#"{"first_millis": 10, "factor": 1.5, "cap_millis": 20}"#;
         assert_eq!([1, 2, 3, u32::MAX].map(|tries| whole(own, tries)), [10, 15, 20, 20]);
-        // What is not set is the coordinator's.
+        // An unset value is the coordinator's.
         assert_eq!(
             [1, 2, 9].map(|tries| whole(r#"{"first_millis": 400}"#, tries)),
             [400, 800, 1_000]

@@ -1,4 +1,4 @@
-//! How an operator ends what was quarantined because its records cannot be used.
+//! The end by hand of a transaction that was quarantined for its unusable records.
 //!
 //! Nothing is known well enough to decide anything, so nothing is decided and nobody is asked: the
 //! word is recorded as the transaction's last entry, and the loop lets it go.
@@ -11,8 +11,8 @@ use crate::error::EndError;
 use crate::log::listing::{Labels, Pattern, State};
 
 impl<W> Engine<W> {
-    /// Ends a transaction that was quarantined. `sequence` is behind all entries that the log has of
-    /// it: of those that are damaged, the loop knows nothing.
+    /// Ends a quarantined transaction. `sequence` is behind all entries that the log has of it: the
+    /// loop knows nothing of those that are damaged.
     pub(super) fn end(
         &mut self,
         id: TransactionId,
@@ -29,7 +29,7 @@ impl<W> Engine<W> {
             Some(Open { part: OpenState::Live(_), .. }) => {
                 return self.reply(to, Reply::NotEnded(EndError::NotQuarantined { id }));
             }
-            // Somebody was first.
+            // An earlier word ended it.
             Some(Open { part: OpenState::Ended, .. }) => {
                 return self.wait(id, Wait::Recorded, to, now);
             }
@@ -53,7 +53,7 @@ impl<W> Engine<W> {
     }
 }
 
-/// How a list shows what nothing is known of.
+/// The labels in a list of a transaction of which nothing is known.
 fn unknown() -> Option<Labels> {
     let name = Name::new("unknown").ok()?;
     let (pattern, state) = (Pattern::TwoPhase, State::Init);

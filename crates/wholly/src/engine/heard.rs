@@ -4,8 +4,8 @@
 //! Nothing is decided by it. A branch keeps it in memory until it is done, in some hundred bytes at
 //! most; a restart forgets it, and hears anew.
 //!
-//! INVARIANT: what is recorded of it, with a deadline that passed, is in the record, so that a replay
-//! says the same.
+//! INVARIANT: the last answer that is recorded with a passed deadline is in the record, so that a
+//! replay says the same.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::targets::Who;
 use super::{Answered, Engine};
 use crate::last_answer::{CallAttempts, LastAnswer};
 
-/// The time for which a cause that was told is counted only.
+/// The time for which a cause is only counted after it was told.
 const INTERVAL: Duration = Duration::from_secs(60);
 /// The number of causes that are told apart of one participant. All others count as one.
 const CAUSES_LIMIT: usize = 16;
@@ -33,7 +33,7 @@ enum Cause {
     Like {
         answer: &'static str,
         status: Option<u16>,
-        /// The first words of what was seen where there was no status.
+        /// The first words of the reason where there was no status.
         words: Box<str>,
     },
     Other,
@@ -41,7 +41,7 @@ enum Cause {
 
 struct ToldCause {
     at: Timestamp,
-    /// How often it was not told since.
+    /// The number of times that it was not told since.
     untold: u64,
 }
 
@@ -49,7 +49,7 @@ impl Cause {
     fn of(answer: &LastAnswer) -> Self {
         let words = match answer.status {
             Some(_) => String::new(),
-            // Behind it come addresses, ids and what the system says.
+            // Addresses, ids and the system's words follow the colon or digit.
             None => {
                 answer.reason.chars().take_while(|c| *c != ':' && !c.is_ascii_digit()).collect()
             }
@@ -59,7 +59,7 @@ impl Cause {
 }
 
 impl Causes {
-    /// Counts a cause; where it is to be told, how often it was not since it was told before.
+    /// Counts a cause; if it is to be told, returns how often it was not since the last time.
     fn count(&mut self, who: Who, answer: &LastAnswer) -> Option<u64> {
         let causes = self.0.entry(who).or_default();
         let mut cause = Cause::of(answer);
@@ -82,7 +82,7 @@ impl Causes {
 }
 
 impl<W> Engine<W> {
-    /// Keeps what a call that left brought, and tells it where its cause was not told lately.
+    /// Keeps the result of a call that left, and tells it if its cause was not told lately.
     pub(super) fn heard(&mut self, answered: &Answered, pause: Duration, now: Timestamp) {
         let Answered { transaction: id, branch, operation, answer, .. } = answered;
         let Some(open) = self.open.get_mut(id) else { return };
@@ -141,8 +141,8 @@ impl<W> Engine<W> {
 }
 
 impl<W> Open<W> {
-    /// The last answers of those from whom one is outstanding, if the deadline has passed: in words,
-    /// as they are recorded.
+    /// The last answers of the branches or steps of which one is outstanding, if the deadline has
+    /// passed: in words, as they are recorded.
     pub(super) fn last_answers(&self, now: Timestamp) -> String {
         let mut text = String::new();
         let OpenState::Live(transaction) = &self.part else { return text };
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(said(one, 60, status(503)), Some(2));
         assert_eq!(said(one, 61, status(503)), None);
         assert_eq!(said(one, 600, status(503)), Some(1));
-        // However many causes a participant makes up, those that are kept are few.
+        // Few causes are kept, however many a participant makes up.
         let made_up = |n: u8| Answer::unknown(format!("{} is wrong", char::from(b'a' + n)));
         let told = (0..26).filter_map(|n| said(one, 601, made_up(n))).count();
         assert_eq!(told, CAUSES_LIMIT - 4 + 1);

@@ -1,4 +1,4 @@
-//! Submitting is idempotent by the client's key.
+//! Idempotent submission by the client's key.
 //!
 //! A key that no open transaction has is looked up in the log. While that goes on, others with the
 //! same key queue behind the first, so that two who come at once never both begin.
@@ -11,7 +11,7 @@ use crate::log::ReadError;
 use crate::outcome::AnyOutcome;
 use crate::replay::{FoldedTransaction, ReplayError, Replayed};
 
-/// What the loop knows of a key.
+/// The loop's knowledge of a key.
 pub(super) enum KeyState<W> {
     /// An open transaction has it.
     Open(TransactionId),
@@ -43,7 +43,7 @@ impl<W> Engine<W> {
                 true => self.wait(id, wait, to, now),
                 false => self.reply(to, Reply::NotAccepted(SubmitError::KeyReused { key, id })),
             },
-            // What is looked up is bounded, too; a retry that is refused here may come again.
+            // Lookups are bounded, too; a retry that is refused here may come again.
             None if known >= self.settings.in_flight_limit => {
                 let in_flight = self.open.len();
                 self.reply(to, Reply::NotAccepted(SubmitError::Overloaded { in_flight }));
@@ -55,7 +55,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// What the transactions with these keys recorded last is durable: the log may be asked.
+    /// Looks up the keys of transactions whose last record has become durable.
     pub(super) fn look_up_ended(&mut self, keys: Vec<Key>) {
         for key in keys {
             match self.keys.remove(&key) {
@@ -70,14 +70,14 @@ impl<W> Engine<W> {
         }
     }
 
-    /// The log has answered: the first who waited begins, or all of them get what was found.
+    /// Takes the log's answer: the first caller begins, or all of them get the transaction found.
     pub(super) fn found(
         &mut self,
         key: Key,
         found: Result<Option<FoldedTransaction>, ReadError>,
         now: Timestamp,
     ) {
-        // What was looked for may have been loaded meanwhile, and its key leads to it.
+        // The transaction may have been loaded meanwhile, and then its key leads to it.
         if !matches!(self.keys.get(&key), Some(KeyState::LookingUp(_))) {
             return;
         }
@@ -85,7 +85,7 @@ impl<W> Engine<W> {
         if let Ok(Some(stored)) = &found
             && let Some(other) = stored.key.clone().filter(|other| *other != key)
         {
-            // It goes on while the log is read: its own key says how it stands now.
+            // It goes on while the log is read: its own key tells its state now.
             for (submission, wait, to) in queue {
                 self.submit_by_key(other.clone(), submission, wait, to, now);
             }
@@ -102,7 +102,7 @@ impl<W> Engine<W> {
                     }
                 }
             }
-            // Set aside, and not even its key could be read: it is waited for like any other.
+            // Set aside with an unreadable key: callers wait for it like for any other.
             Ok(Some(stored)) if self.open.contains_key(&stored.id) => {
                 for (_, wait, to) in queue {
                     self.wait(stored.id, wait, to, now);
@@ -157,13 +157,13 @@ impl<W> Engine<W> {
     fn is_same(&self, id: TransactionId, submission: &NewTransaction) -> bool {
         match self.open.get(&id).map(|open| &open.part) {
             Some(OpenState::Live(transaction)) => submission.proposal.is_same_as(transaction, true),
-            // What cannot be read cannot be compared; the client learns its id and its state.
+            // An unreadable transaction cannot be compared; the client learns its id and its state.
             Some(OpenState::Unusable | OpenState::Ended) | None => true,
         }
     }
 }
 
-/// True if a submission says something else than the transaction with its key.
+/// True if a submission differs from the transaction with its key.
 fn is_other(submission: &NewTransaction, begun: &Replayed) -> bool {
     !submission.proposal.is_same_as(&begun.transaction, !begun.payloads_removed)
 }
@@ -190,7 +190,7 @@ fn what_was_found(
     }
     match (wait, replayed) {
         (Wait::Settled { .. }, Ok(replayed)) => Reply::Outcome(AnyOutcome::of_stored(id, replayed)),
-        // Nobody works on it any more: who waits would wait in vain.
+        // Nobody works on it any more: a caller would wait in vain.
         (Wait::Settled { .. }, Err(_)) => {
             Reply::NotAccepted(SubmitError::Quarantined { key: key.clone(), id })
         }

@@ -1,4 +1,4 @@
-//! What a log is told of a transaction, to list it.
+//! The labels of a transaction in the log, by which it is listed.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ impl Labels {
         }
     }
 
-    /// Takes over what may have changed since.
+    /// Takes over the parts that may have changed since.
     pub(super) fn update(&mut self, transaction: &Transaction) {
         let view = transaction.view();
         (self.state, self.stuck) = (view.state, view.stuck);
@@ -32,7 +32,7 @@ impl Labels {
 
 #[cfg(test)]
 impl crate::log::listing::Row {
-    /// Whether it says what the transaction is.
+    /// True if the labels are those of the transaction.
     pub(crate) fn is_of(&self, transaction: &Transaction) -> bool {
         self.labels == Labels::of(transaction) && self.settled == transaction.is_settled()
     }

@@ -13,22 +13,22 @@ use crate::replay::FoldedTransaction;
 
 /// The most text that is loaded at once, unless one transaction has more.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
-/// The number of those that may give up their place that are looked at for one that can now.
+/// The number of transactions that are looked at for one that can give up its place now.
 const LOOKS: usize = 64;
-/// The pause after the log could not be read.
+/// The pause after a failed read of the log.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A page to load from the log.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Load {
-    /// Which transactions, by their ordinals.
+    /// The ordinals of the transactions.
     pub ordinals: Vec<u64>,
-    /// With about how much text in all; the first is loaded whatever it has.
+    /// About the most text in all; the first is loaded whatever its size.
     pub bytes: usize,
 }
 
 impl<W> Engine<W> {
-    /// Takes the inputs for what is not loaded; gives back any other.
+    /// Takes the inputs for unloaded transactions; gives back any other.
     pub(super) fn for_unloaded(&mut self, input: Input<W>) -> Option<Input<W>> {
         let id = match &input {
             Input::Await { id, .. }
@@ -51,7 +51,7 @@ impl<W> Engine<W> {
         }
         match input {
             Input::Await { until, to, .. } => self.wait_unloaded(id, until, Reply::NotOpen, to),
-            // One after the other may be loaded for its caller, past the limit by one.
+            // For callers, one after the other may be loaded, past the limit by one.
             _ if self.room.is_exceeded() => {
                 if let Some(to) = input.into_caller() {
                     let no_room = self.no_room();
@@ -63,7 +63,7 @@ impl<W> Engine<W> {
         None
     }
 
-    /// Joins a caller to those who wait for one that is not loaded.
+    /// Joins a caller to those who wait for an unloaded transaction.
     pub(super) fn wait_unloaded(
         &mut self,
         id: TransactionId,
@@ -74,14 +74,14 @@ impl<W> Engine<W> {
         self.unloaded.wait(id.ordinal(), Waiting { until, otherwise, to });
     }
 
-    /// Replies to who has waited for long enough, and says what is to be loaded.
+    /// Replies to callers that have waited for long enough, and looks for a page to load.
     pub(super) fn look_at_unloaded(&mut self, now: Timestamp) {
         let waited = self.unloaded.waited(now);
         self.outputs.replies.extend(waited);
         self.outputs.load = self.outputs.load.take().or_else(|| self.next_load(now));
     }
 
-    /// What is to be loaded now, unless something is on its way.
+    /// The page to load now, unless one is on its way.
     pub fn next_load(&mut self, now: Timestamp) -> Option<Load> {
         if self.draining || self.unloaded.is_loading() {
             return None;
@@ -100,7 +100,7 @@ impl<W> Engine<W> {
         Some(Load { ordinals, bytes: bytes.min(PAGE_BYTES) })
     }
 
-    /// How much may be loaded; what is stuck gives up its place for it.
+    /// The bytes that may be loaded; stuck transactions give up their place for them.
     fn room_to_load(&mut self, now: Timestamp) -> Option<usize> {
         loop {
             match self.room.to_load() {
@@ -111,7 +111,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// Takes what was read of what was to be loaded: all of it, or the first ones.
+    /// Takes the transactions that were read of a page: all of them, or the first ones.
     pub(super) fn loaded(
         &mut self,
         loaded: Result<Vec<Option<FoldedTransaction>>, ReadError>,
@@ -121,7 +121,7 @@ impl<W> Engine<W> {
         match loaded {
             Ok(all) => {
                 for (place, (ordinal, stored)) in asked.into_iter().zip(all).enumerate() {
-                    // In memory it is larger than its text: the rest of the page may not fit in.
+                    // It is larger in memory than its text: the rest of the page may not fit in.
                     if place > 0 && !self.room.is_left_to_load() {
                         break;
                     }
@@ -215,12 +215,12 @@ impl<W> Engine<W> {
         let Some(open) = self.open.get(&id) else { return false };
         match &open.part {
             OpenState::Live(transaction) => open.stuck || self.awaits_unregistered(transaction),
-            // It takes next to nothing, and why it was quarantined is known here alone.
+            // It takes next to nothing, and the reason for its quarantine is known here alone.
             OpenState::Unusable | OpenState::Ended => false,
         }
     }
 
-    /// Whether a restart would find a transaction as it is, and nothing is on its way.
+    /// True if a restart would find a transaction as it is, and nothing is on its way.
     fn is_idle(&self, id: TransactionId) -> bool {
         let Some(open) = self.open.get(&id) else { return false };
         let waits_for_the_end = |waiter: &Waiter<W>| matches!(waiter.wait, Wait::Settled { .. });

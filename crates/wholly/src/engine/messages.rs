@@ -1,4 +1,4 @@
-//! What goes into the loop, and what comes out of it.
+//! The inputs and outputs of the loop.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::outcome::AnyOutcome;
 use crate::participant::{Answered, Attempt};
 use crate::replay::FoldedTransaction;
 
-/// What goes into the loop.
+/// An input of the loop.
 pub(crate) enum Input<W> {
     /// Begin a transaction, or join the one with the same key.
     Submit { submission: NewTransaction, wait: Wait, to: W },
-    /// What the log holds under a key that was to be looked up.
+    /// The log's answer to the lookup of a key.
     Found { key: Key, found: Result<Option<FoldedTransaction>, ReadError> },
     /// An attempt came to its end.
     Answered(Answered),
@@ -25,19 +25,19 @@ pub(crate) enum Input<W> {
     Await { id: TransactionId, until: Timestamp, to: W },
     /// Abort, if it is not decided.
     Cancel { id: TransactionId, reason: String, to: W },
-    /// End what was quarantined, with an entry at this place of its history or behind it.
+    /// End a quarantined transaction, with an entry at this place of its history or behind it.
     End { id: TransactionId, reason: String, sequence: u32, to: W },
     /// An operator's word for how a branch or step ended.
     Resolve { id: TransactionId, branch: BranchName, ended: Ended, reason: String, to: W },
     /// Ask everything that is outstanding again, now.
     Retry { id: TransactionId, to: W },
-    /// The same, and let go on what is quarantined because it came with a restored copy.
+    /// The same, and let a transaction go on that is quarantined as part of a restored copy.
     Release { id: TransactionId, reason: String, to: W },
-    /// Reply with what is known of a transaction in memory alone.
+    /// Reply with the state of a transaction that is in memory alone.
     Inspect { id: TransactionId, to: W },
     /// A participant or saga is registered; transactions that await it go on.
     Register { target: Target, terms: Terms },
-    /// What was to be loaded, or the first of it, as the log has it.
+    /// The transactions that were to be loaded, or the first of them, as the log has them.
     Loaded(Result<Vec<Option<FoldedTransaction>>, ReadError>),
     /// The batch at this position is durable.
     Durable(Position),
@@ -67,19 +67,19 @@ impl<W> Input<W> {
     }
 }
 
-/// What comes out of the loop.
+/// The outputs of the loop.
 pub(crate) struct Outputs<W> {
     /// A batch to append; at most one until it is durable.
     pub append: Option<Batch>,
-    /// Calls to send, by who is called.
+    /// Calls to send, by target.
     pub calls: BTreeMap<Target, Vec<Attempt>>,
     /// Keys to look up in the log.
     pub lookups: Vec<Lookup>,
-    /// What to load from the log; at most one until it is there.
+    /// The page to load from the log; at most one until it is there.
     pub load: Option<Load>,
     /// Replies to give.
     pub replies: Vec<(W, Reply)>,
-    /// Who became stuck, or no longer is; durable.
+    /// Transactions that became stuck, or no longer are; durable.
     pub stuck: Vec<StuckChange>,
     /// Transactions that were quarantined, or no longer are; durable.
     pub quarantined: Vec<QuarantineChange>,
@@ -111,7 +111,7 @@ impl Progress {
     }
 }
 
-/// What a caller of the loop gets.
+/// A reply of the loop to a caller.
 #[derive(Debug)]
 pub(crate) enum Reply {
     Accepted(TransactionId),
@@ -119,7 +119,7 @@ pub(crate) enum Reply {
     NotAccepted(SubmitError),
     /// It was done: cancelled, resolved, asked again.
     Done,
-    /// What is known in memory alone.
+    /// The state that is in memory alone.
     Inspected(InMemory),
     NotCancelled(CancelError),
     NotResolved(ResolveError),
@@ -128,14 +128,14 @@ pub(crate) enum Reply {
     NotOpen,
 }
 
-/// What is known of a transaction in memory alone; of one that has ended, nothing.
+/// The state of a transaction that is in memory alone; empty for one that has ended.
 #[derive(Debug, Default)]
 pub(crate) struct InMemory {
     /// Unregistered participants and sagas that it awaits.
     pub awaiting: Vec<Target>,
-    /// The attempts at what is outstanding of branches or steps.
+    /// The attempts at the outstanding operations of branches or steps.
     pub attempts: Vec<(BranchIndex, CallAttempts)>,
-    /// It waits in the log for room in memory.
+    /// True if it waits in the log for room in memory.
     pub is_unloaded: bool,
 }
 

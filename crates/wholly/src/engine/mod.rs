@@ -1,8 +1,8 @@
 //! The one loop, without its I/O.
 //!
-//! [`Engine`] is fed inputs and polled for what is to be done about them: a batch to append, calls
-//! to send, keys to look up, replies to give. It waits for nothing itself, so the driver runs it
-//! on real time and a real log, and the simulation on simulated ones.
+//! [`Engine`] takes inputs and is polled for outputs: a batch to append, calls to send, keys to
+//! look up, replies to give. It never waits itself, so the driver runs it on real time and a real
+//! log, and the simulation on simulated ones.
 //!
 //! ```text
 //!   submit, cancel, resolve     answers of participants     time       "batch N is durable"
@@ -17,17 +17,17 @@
 //! ```
 //!
 //! INVARIANT: nothing that follows from a forced record leaves before its batch is durable. A
-//! transaction's gate ([`group_commit`]) is the batch with its last forced record; while that one is
-//! not durable, the transaction sends nothing and answers nobody.
+//! transaction's gate ([`group_commit`]) is the batch with its last forced record; while that one
+//! is not durable, the transaction sends nothing and answers nobody.
 //!
-//! INVARIANT: a decision is told only when its record is durable ([`Engine::tell`]), also where it is
-//! not forced. Calls may rest on such a one, for a restart comes to the same: an abort is presumed,
-//! and who committed in one phase will say so again. A saga's calls may rest on a step that is not
-//! known to be done after a restart, which then counts as lost what may have been asked. An answer may rest on acknowledgements that are
-//! not durable: each branch will give its own again.
+//! INVARIANT: a decision is told only when its record is durable ([`Engine::tell`]), also where it
+//! is not forced. Calls may rest on an unforced decision, for a restart comes to the same: an abort
+//! is presumed, and a participant that committed in one phase says so again. A saga's calls may
+//! rest on a done step that a restart forgets, which counts the calls that may have left as lost.
+//! An answer may rest on acknowledgements that are not durable: each branch gives its own again.
 //!
-//! INVARIANT: at most one attempt of a branch or step is on its way, so that "an attempt was lost" is all
-//! that needs to be known of those before it.
+//! INVARIANT: at most one attempt of a branch or step is on its way, so that "an attempt was lost"
+//! is all that needs to be known of those before it.
 //!
 //! INVARIANT: at most one batch is being written; the next is gathered meanwhile.
 
@@ -101,12 +101,12 @@ pub(crate) struct Engine<W> {
     timers: BTreeSet<(Timestamp, TransactionId)>,
     /// The batches, with the replies that wait until one is durable.
     commit: GroupCommit<(Reply, W)>,
-    /// Who became stuck or no longer is, and with which batch that is durable.
+    /// Transactions that became stuck or no longer are, and the batch with which that is durable.
     stuck_changes: Vec<(Position, StuckChange)>,
     undecided: Oldest,
     unsettled: Oldest,
     meter: Arc<Meter>,
-    /// Transactions that were quarantined or no longer are, and the batch with which that is durable.
+    /// Transactions that were quarantined or no longer are, and the batch that makes that durable.
     quarantine_changes: Vec<(Position, QuarantineChange)>,
     causes: Causes,
     draining: bool,
@@ -144,7 +144,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// What is to be done now; also whatever time alone brings about.
+    /// The outputs that are due now, including those that time alone brings about.
     pub fn poll(&mut self, now: Timestamp) -> Outputs<W> {
         self.go_on_after_written(now);
         while let Some(&(at, id)) = self.timers.first().filter(|(at, _)| *at <= now) {
@@ -164,7 +164,7 @@ impl<W> Engine<W> {
         std::mem::replace(&mut self.outputs, Outputs::new())
     }
 
-    /// When to poll even if no input comes.
+    /// The time at which to poll even if no input comes.
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let timer = self.timers.first().map(|&(at, _)| at);
         let unloaded = self.unloaded.next_wake(now);
@@ -188,7 +188,7 @@ impl<W> Engine<W> {
         self.meter.takes(self.room.used(), self.room.limit(), self.unloaded.count());
     }
 
-    /// A transaction is here: a new one, or one that was loaded.
+    /// Keeps a transaction: a new one, or one that was loaded.
     fn keep(&mut self, id: TransactionId, new: Open<W>) {
         self.open.insert(id, new);
         let open = &self.open;
@@ -196,22 +196,22 @@ impl<W> Engine<W> {
         self.unsettled.push(id, |id| open.contains_key(&id));
     }
 
-    /// How many transactions have not ended.
+    /// The number of transactions that have not ended.
     pub fn in_flight(&self) -> usize {
         self.open.len() + self.unloaded.count()
     }
 
-    /// How many of them are in the log alone.
+    /// The number of them that are in the log alone.
     pub fn unloaded(&self) -> usize {
         self.unloaded.count()
     }
 
-    /// Whether the log has a batch.
+    /// True if the log has a batch.
     pub fn is_writing(&self) -> bool {
         self.commit.is_writing()
     }
 
-    /// Whether nothing is on its way to the log.
+    /// True if nothing is on its way to the log.
     pub fn is_flushed(&self) -> bool {
         self.commit.is_flushed()
     }
@@ -227,7 +227,7 @@ impl<W> Engine<W> {
                 replies.push((
                     to,
                     match wait {
-                        // What was accepted goes on when the log is open again.
+                        // An accepted transaction goes on when the log is open again.
                         Wait::Settled { .. } if self.commit.may_leave(&open.entries) => {
                             Reply::Outcome(open.part.unsettled(id))
                         }
@@ -248,7 +248,7 @@ impl<W> Engine<W> {
             }
         }
         let refuse = |(reply, to)| match reply {
-            // It was accepted, and goes on: how it ended is told when that is durable.
+            // The transaction was accepted, and goes on: its end is told when that is durable.
             Reply::Outcome(outcome) => (to, Reply::Outcome(outcome.not_settled())),
             _ => (to, Reply::NotAccepted(unavailable())),
         };
@@ -267,7 +267,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// Unregistered targets that a transaction awaits.
+    /// The unregistered targets that a transaction awaits.
     fn awaiting(&self, transaction: &Transaction) -> Vec<Target> {
         let requests = transaction.effects().filter_map(|effect| transaction.request(effect));
         let missing: BTreeSet<Target> = requests
@@ -286,7 +286,7 @@ impl<W> Engine<W> {
             self.give_up_calls_of(&target, now);
         }
         self.unloaded.all_are_due();
-        // What awaits it: the order does not matter to the protocol, but to a replay.
+        // The transactions that await it, sorted: the order matters to a replay only.
         let mut awaiting: Vec<_> = self.open.keys().copied().collect();
         awaiting.sort_unstable();
         for id in awaiting {
@@ -294,7 +294,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// The calls of who was replaced went with them: nobody will answer.
+    /// Gives up the calls of a target that was replaced: nobody will answer.
     fn give_up_calls_of(&mut self, target: &Target, now: Timestamp) {
         let mut lost = Vec::new();
         for (&transaction, open) in &self.open {
@@ -334,10 +334,10 @@ impl<W> Engine<W> {
         let unanswered = tries.saturating_add(attempts.unsent);
         let pause = self.random.pause_after(answer, &pauses, unanswered);
         attempts.not_before = Some(now + pause);
-        // What never left cannot have been lost.
+        // A call that never left cannot have been lost.
         if !sent {
             attempts.tries = tries.saturating_sub(1);
-            // Those that wait for one that hangs may be many.
+            // Many may wait for a participant that hangs.
             attempts.unsent = attempts.unsent.saturating_add(1);
             return self.advance(id, now);
         }
@@ -350,7 +350,7 @@ impl<W> Engine<W> {
         self.advance(id, now);
     }
 
-    /// Lets the core take an input, and keeps what it records.
+    /// Lets the core take an input, and keeps the records that follow.
     fn step(&mut self, id: TransactionId, input: &core::Input, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id).filter(|open| !open.quarantined) else { return };
         let last_answers = open.last_answers(now);
@@ -361,7 +361,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// A broken law stops one transaction, never the others.
+    /// Stops one transaction that broke a law, never the others.
     fn quarantine(&mut self, id: TransactionId, broken: &BrokenInvariant, now: Timestamp) {
         tracing::error!(transaction = %id, "{broken}; the transaction is quarantined");
         if let Some(open) = self.open.get_mut(&id) {
@@ -402,7 +402,7 @@ impl<W> Engine<W> {
                 if let Some(broken) = error.broken() {
                     self.quarantine(id, broken, now);
                 }
-                // That it is too late tells the decision.
+                // A refusal as too late tells the decision.
                 self.tell(id, Reply::NotCancelled(CancelError::from_core(id, error)), to, now);
             }
         }
@@ -419,7 +419,7 @@ impl<W> Engine<W> {
     ) {
         let resolved = match self.open.get_mut(&id) {
             Some(Open { part: OpenState::Live(transaction), quarantined, .. }) => {
-                // An index past the last branch is no branch.
+                // An index past the last branch names no branch.
                 let index = transaction.branch_named(branch).unwrap_or(core::BranchIndex::MAX);
                 match quarantined {
                     false => transaction.resolve(index, ended, reason, now),
@@ -456,7 +456,7 @@ impl<W> Engine<W> {
     }
 }
 
-/// Whether a transaction is here that may still go either way.
+/// True if a transaction is open and may still go either way.
 fn is_undecided<W>(open: &FxHashMap<TransactionId, Open<W>>, id: TransactionId) -> bool {
     match open.get(&id).map(|open| &open.part) {
         Some(OpenState::Live(transaction)) => transaction.view().state.is_undecided(),

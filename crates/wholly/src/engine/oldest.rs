@@ -1,26 +1,26 @@
 //! The oldest transaction of which something holds.
 //!
-//! Ids ascend, so those that began lie here in their order (one that was loaded from the log is put in
-//! its place), and who asks takes off the front what
-//! it no longer holds of. What has ended behind one that has not is swept out when it is as much
-//! as all the rest, which makes a step cost the same however many are in flight.
+//! Ids ascend, so transactions lie here in the order of their begin; one that was loaded from the
+//! log is put in its place. A query takes off the front those of which it no longer holds. Ended
+//! ones behind an open one are swept out when they are as many as all the rest, so that a step
+//! costs the same however many are in flight.
 
 use std::collections::VecDeque;
 
 use wholly_core::TransactionId;
 
-/// So many lie here before it is worth to sweep.
+/// The number of transactions from which a sweep is worth its cost.
 const FEW: usize = 1_024;
 
 #[derive(Default)]
 pub(super) struct Oldest {
     ids: VecDeque<TransactionId>,
-    /// How many were left by the last sweep.
+    /// The number that the last sweep left.
     left: usize,
 }
 
 impl Oldest {
-    /// One more: as a rule younger than all before it.
+    /// Adds a transaction: as a rule younger than all before it.
     pub fn push(&mut self, id: TransactionId, holds: impl Fn(TransactionId) -> bool) {
         match self.ids.back() {
             Some(youngest) if *youngest > id => {
@@ -35,7 +35,7 @@ impl Oldest {
         }
     }
 
-    /// The oldest of which it holds.
+    /// The oldest transaction of which `holds` is true.
     pub fn first(&mut self, holds: impl Fn(TransactionId) -> bool) -> Option<TransactionId> {
         while let Some(&id) = self.ids.front() {
             if holds(id) {

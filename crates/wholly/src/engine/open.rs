@@ -1,4 +1,4 @@
-//! What the loop holds of a transaction that has not ended.
+//! The loop's state of a transaction that has not ended.
 
 use wholly_core::wire::Operation;
 use wholly_core::{Key, Record, Timestamp, Transaction, TransactionId};
@@ -13,7 +13,7 @@ use crate::outcome::AnyOutcome;
 /// A transaction that has not ended.
 pub(super) struct Open<W> {
     pub(super) part: OpenState,
-    /// It came with a restored copy of the log: nothing happens to it until an operator says so.
+    /// True if it came with a restored copy of the log: nothing happens until an operator says so.
     pub(super) quarantined: bool,
     pub(super) key: Option<Key>,
     /// Its records on their way to the log.
@@ -23,14 +23,14 @@ pub(super) struct Open<W> {
     /// One for each branch or step.
     pub(super) attempts: Vec<Attempts>,
     pub(super) waiters: Vec<Waiter<W>>,
-    /// As it was noted last.
+    /// True if it was stuck when that was last noted.
     pub(super) stuck: bool,
-    /// It is in the queue of those that may give up their place.
+    /// True if it is in the queue of those that may give up their place.
     pub(super) yields: bool,
     pub(super) wake: Option<Timestamp>,
 }
 
-/// What the loop knows of an open transaction.
+/// The loop's knowledge of an open transaction.
 pub(super) enum OpenState {
     Live(Transaction),
     /// Its records cannot be read or break a law: it is stuck, and nothing is sent.
@@ -39,20 +39,20 @@ pub(super) enum OpenState {
     Ended,
 }
 
-/// The attempts at what is outstanding of one branch.
+/// The attempts at the outstanding operation of one branch.
 pub(super) struct Attempts {
-    /// Who is asked.
+    /// The target that is asked.
     pub(super) who: Who,
-    /// They are waited for, and counted for it.
+    /// True if they are waited for, and counted for it.
     pub(super) owes: bool,
     pub(super) on_its_way: Option<Operation>,
     /// The operation that `tries` and `not_before` are about.
     pub(super) operation: Option<Operation>,
     pub(super) tries: u32,
-    /// How often in a row it had no slot in time.
+    /// The number of times in a row that it had no slot in time.
     pub(super) unsent: u32,
     pub(super) not_before: Option<Timestamp>,
-    /// What was heard last, if it ended nothing.
+    /// The last answer, if it ended nothing.
     pub(super) last_answer: Option<Box<LastAnswer>>,
 }
 
@@ -69,7 +69,7 @@ impl OpenState {
         }
     }
 
-    /// What is told of what has not settled.
+    /// The outcome that is told of an unsettled transaction.
     pub(super) fn unsettled(&self, id: TransactionId) -> AnyOutcome {
         match self {
             Self::Live(transaction) => AnyOutcome::unsettled(id, transaction),

@@ -1,6 +1,6 @@
 //! A second key under which a transaction may have begun: the same text of the other scope.
 //!
-//! INVARIANT: nothing begins under such a key while it is looked up, so that what was found of it stays
+//! INVARIANT: nothing begins under such a key while it is looked up, so that the finding stays
 //! true. That is so because all submissions of one coordinator with the same text go by one scope.
 
 use wholly_core::Key;

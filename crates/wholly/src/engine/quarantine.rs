@@ -1,11 +1,11 @@
-//! What a restored copy of a log holds.
+//! The quarantine of the unsettled transactions in a restored copy of a log.
 //!
-//! A copy knows only what was there when it was made; the original may have gone on, and committed
-//! what the copy has undecided. So the copy has an identity of its own, and what the old one left
-//! unsettled is quarantined: shown, and neither sent, aborted nor turned back until an operator decides.
+//! A copy ends where it was made, but the original may have committed transactions since that the
+//! copy has undecided. So the copy has its own identity, and what the old one left unsettled is
+//! quarantined: shown, and neither sent, aborted nor turned back until an operator decides.
 //!
-//! The quarantine follows from the log alone: the id of the transaction carries the identity that
-//! began it, and its record `released` the one under which an operator let it go on. So a copy of the
+//! The quarantine follows from the log alone: a transaction's id carries the identity that began
+//! it, and its record `released` the one under which an operator let it go on. So a copy of the
 //! copy holds it again.
 
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use wholly_core::{Input, Timestamp, TransactionId};
 use super::{Engine, Open, OpenState, Reply, Wait};
 use crate::error::{CancelError, ResolveError};
 
-/// What is shown of it.
+/// The reason that is shown.
 pub(super) const WHY: &str = "it came with a restored copy of the log, and the original may have \
      gone on with it: nothing is sent until an operator retries, aborts or resolves it";
 
@@ -29,21 +29,21 @@ impl<W> Engine<W> {
         id.log() != self.identity && released != Some(self.identity)
     }
 
-    /// Notes that a transaction is quarantined, which no record says, or no longer is. Readers learn
-    /// of it with its last record.
+    /// Notes that a transaction is quarantined, which no record says, or no longer is. Readers
+    /// learn of it with its last record.
     pub(super) fn note_quarantined(&mut self, id: TransactionId, why: Option<&str>) {
         let durable_with = self.commit.durable_with(id).unwrap_or(self.commit.durable());
         self.quarantine_changes.push((durable_with, (id, why.map(Arc::from))));
     }
 
-    /// An operator resolved all of a transaction without letting it go on.
+    /// Notes that an operator resolved all of a transaction without letting it go on.
     pub(super) fn settled_in_quarantine(&mut self, id: TransactionId) {
         self.note_quarantined(id, None);
         let durable_with = self.commit.durable_with(id).unwrap_or(self.commit.durable());
         self.stuck_changes.push((durable_with, (id, None)));
     }
 
-    /// Tells who is quarantined, or no longer is, once that is durable.
+    /// Tells the transactions that are quarantined, or no longer are, once that is durable.
     pub(super) fn tell_quarantined(&mut self) {
         let durable = self.commit.durable();
         let told = self.quarantine_changes.extract_if(.., |(at, _)| *at <= durable);
@@ -57,7 +57,7 @@ impl<W> Engine<W> {
         held.collect::<std::collections::BTreeSet<_>>().into_iter()
     }
 
-    /// Asks everything that is outstanding again; what is quarantined goes on as after a restart.
+    /// Asks all that is outstanding again; a quarantined transaction goes on as after a restart.
     pub(super) fn release(&mut self, id: TransactionId, reason: &str, to: W, now: Timestamp) {
         if !self.open.get(&id).is_some_and(|open| open.quarantined) {
             return self.retry(id, to, now);
@@ -71,7 +71,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// An operator's wish to abort is a decision: it is recorded, and carried out.
+    /// Records an operator's wish to abort as a decision, and carries it out.
     pub(super) fn cancel_quarantined(
         &mut self,
         id: TransactionId,
@@ -82,7 +82,7 @@ impl<W> Engine<W> {
         let Some(Open { part: OpenState::Live(transaction), .. }) = self.open.get(&id) else {
             return self.reply(to, Reply::NotCancelled(CancelError::Quarantined { id }));
         };
-        // What cannot be aborted stays quarantined.
+        // A transaction that cannot be aborted stays quarantined.
         if let Err(error) = transaction.clone().cancel(reason, now) {
             return self.tell(id, Reply::NotCancelled(CancelError::from_core(id, error)), to, now);
         }

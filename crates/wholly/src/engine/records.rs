@@ -1,4 +1,4 @@
-//! From records to the log, and back to what waited for them to be durable.
+//! Records on their way to the log, and the waiters for their durability.
 
 use wholly_core::entry::EndedByHand;
 use wholly_core::{Key, Record, Timestamp, TransactionId};
@@ -44,14 +44,14 @@ impl<W> Engine<W> {
         }
     }
 
-    /// Writes what has been buffered for long enough.
+    /// Writes the records that have been buffered for long enough.
     pub(super) fn write_overdue(&mut self, now: Timestamp) {
         while let Some(id) = self.commit.next_overdue(now) {
             self.write_buffered(id, now);
         }
     }
 
-    /// Everything that is known is to be written, although nobody waits for it.
+    /// Writes everything that is known, although nobody waits for it.
     pub fn flush(&mut self, now: Timestamp) {
         for id in self.commit.take_buffered() {
             self.write_buffered(id, now);
@@ -66,14 +66,14 @@ impl<W> Engine<W> {
         }
     }
 
-    /// The batch that the log has is durable. The next one, if it is due, comes out before what
-    /// this one lets go on: the log need not stand still meanwhile.
+    /// Notes that the batch that the log has is durable. The next one, if it is due, comes out
+    /// before what this one lets go on: the log need not stand still meanwhile.
     pub(super) fn made_durable(&mut self, position: Position, now: Timestamp) {
         self.commit.made_durable(position);
         self.start_batch(now);
     }
 
-    /// Lets go on what waited for the batches that have become durable.
+    /// Lets go on all that waited for the batches that have become durable.
     pub(super) fn go_on_after_written(&mut self, now: Timestamp) {
         let written = self.commit.take_released();
         if written.is_empty() {
@@ -89,7 +89,7 @@ impl<W> Engine<W> {
         self.outputs.replies.extend(told.into_iter().map(|(reply, to)| (to, reply)));
     }
 
-    /// A transaction is gone from memory. Its key is looked up only when its last entry is durable.
+    /// Lets go of a transaction's entries. Its key is looked up only when the last one is durable.
     pub(super) fn entries_end(&mut self, entries: &super::Entries, key: Option<Key>) {
         let key = key.filter(|key| !self.is_looked_up(key));
         let ends_later = self.commit.let_go(entries, key.as_ref());
@@ -100,7 +100,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// Replies what may tell a decision when that is durable; that may start a batch.
+    /// Gives a reply that may tell a decision when that is durable; this may start a batch.
     pub(super) fn tell(&mut self, id: TransactionId, reply: Reply, to: W, now: Timestamp) {
         if self.open.get(&id).is_some_and(|open| open.entries.buffers_a_decision()) {
             self.write_buffered(id, now);
@@ -155,7 +155,7 @@ mod tests {
         }
     }
 
-    /// Polls, and says that the batch that comes out is durable; how many entries it had.
+    /// Polls, makes the batch that comes out durable, and returns its number of entries.
     fn append(engine: &mut Engine<()>, now: Timestamp) -> Option<usize> {
         let batch = engine.poll(now).append?;
         engine.handle(Input::Durable(batch.after.next()), now);
@@ -173,7 +173,7 @@ mod tests {
         let now = Timestamp::from_millis(1_700_000_000_000);
         submit(&mut engine, 100, now);
         assert_eq!(append(&mut engine, now), Some(100));
-        // These begun just now, another batch waits for a quarter of them.
+        // These have begun just now: another batch waits for a quarter of them.
         submit(&mut engine, 20, now);
         assert_eq!(append(&mut engine, now), None);
         assert_eq!(append(&mut engine, now + GATHER_FOR), Some(20));

@@ -63,7 +63,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// Begins with the transactions that the log holds and that have not ended: they are to be loaded.
+    /// Begins with the unsettled transactions that the log holds: they are to be loaded.
     pub fn restart(&mut self, unsettled: Vec<u64>) {
         self.unloaded = Unloaded::at_start(unsettled);
         self.measure();
@@ -81,7 +81,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// Takes a transaction up. Gives who looks for it by its key.
+    /// Takes a transaction up. Returns the callers who look for it by its key.
     pub(crate) fn take_up(
         &mut self,
         stored: FoldedTransaction,
@@ -98,7 +98,7 @@ impl<W> Engine<W> {
             (_, Some(ReplayError::Ended(_))) => (OpenState::Ended, None),
             (_, wrong) => {
                 let error = wrong.unwrap_or(ReplayError::NoStart);
-                // What its records say is not for the messages: it may be a payload.
+                // The text of its records is not for the messages: it may be a payload.
                 let why = error.kind();
                 tracing::error!(transaction = %id, "{why}; the transaction is quarantined");
                 self.note_quarantined(id, Some(&error.to_string()));
@@ -125,7 +125,7 @@ impl<W> Engine<W> {
         came_meanwhile
     }
 
-    /// The key leads to a transaction that is open now: gives who was looking for it.
+    /// Leads the key to a transaction that is open now; returns the callers who looked for it.
     fn is_found(
         &mut self,
         id: TransactionId,

@@ -1,9 +1,9 @@
-//! The memory for open transactions, and whether there is room for more.
+//! The memory for open transactions, and its limit.
 //!
-//! Transactions in flight are kept in memory, and whoever may submit decides how large they are. So
-//! they have a limit in bytes, [`Settings::in_flight_limit_bytes`](crate::Settings::in_flight_limit_bytes),
-//! beside the limit in number: a submission that would exceed it is refused as overload. The bytes are
-//! those of payloads, outputs and definitions, and an allowance for the rest.
+//! Transactions in flight take memory, and their submitters decide how much. So they have a limit
+//! in bytes, [`Settings::in_flight_limit_bytes`](crate::Settings::in_flight_limit_bytes), beside
+//! that in number: a submission beyond it is refused as overload. The bytes are those of payloads,
+//! outputs and definitions, and an allowance for the rest.
 //!
 //! While transactions wait to be [loaded](super::unloaded), half of the limit is theirs, so that
 //! neither they nor the new ones keep the others away.
@@ -25,7 +25,7 @@ const BRANCH_BYTES: usize = 1_536;
 pub(super) struct Room {
     limit: usize,
     used: usize,
-    /// The part of it that is taken by those that were loaded from the log.
+    /// The bytes of it that loaded transactions take.
     loaded: usize,
 }
 
@@ -33,7 +33,7 @@ pub(super) struct Room {
 #[derive(Clone, Copy, Default)]
 pub(super) struct Permit {
     pub(super) bytes: usize,
-    /// It was loaded from the log.
+    /// True if it was loaded from the log.
     loaded: bool,
 }
 
@@ -55,7 +55,7 @@ impl Room {
         self.limit / 2
     }
 
-    /// Whether a new transaction fits in. One that is larger than all of the room fits if it is alone.
+    /// True if a new transaction fits in. One that is larger than all of the room fits alone.
     pub fn admits(&self, bytes: usize, others_wait: bool) -> bool {
         let new = self.used - self.loaded;
         let fits = self.used.saturating_add(bytes) <= self.limit;
@@ -63,19 +63,19 @@ impl Room {
         (fits && fits_its_half) || self.used == 0
     }
 
-    /// How much may be loaded; `None` while it is too little for a page.
+    /// The bytes that may be loaded; `None` while they are too few for a page.
     pub fn to_load(&self) -> Option<usize> {
         let free = self.limit.saturating_sub(self.used);
         let free = free.min((self.limit / 2).saturating_sub(self.loaded));
         (free >= self.limit / 8 || self.used == 0).then_some(free.max(1))
     }
 
-    /// Whether any is left for those that are loaded.
+    /// True if any room is left for loaded transactions.
     pub fn is_left_to_load(&self) -> bool {
         self.used < self.limit && self.loaded < self.limit / 2
     }
 
-    /// Whether the limit is exceeded.
+    /// True if the limit is exceeded.
     pub fn is_exceeded(&self) -> bool {
         self.used > self.limit
     }
@@ -95,7 +95,7 @@ impl Room {
 }
 
 impl Permit {
-    /// Nothing yet, by one that was loaded.
+    /// The empty permit of a loaded transaction.
     pub fn by_loaded() -> Self {
         Self { bytes: 0, loaded: true }
     }
@@ -107,7 +107,7 @@ pub(super) fn needed(proposal: &Proposal, parts: usize) -> usize {
 }
 
 impl<W> Engine<W> {
-    /// Makes sure that a transaction fits in; what is stuck gives up its place.
+    /// Makes sure that a transaction fits in; stuck ones give up their place.
     pub(super) fn make_room(&mut self, bytes: usize, now: Timestamp) -> Result<(), SubmitError> {
         while self.open.len() >= self.settings.in_flight_limit {
             if !self.unload_one(now) {
@@ -126,7 +126,7 @@ impl<W> Engine<W> {
         SubmitError::OutOfRoom { in_flight_bytes: self.room.used(), limit_bytes: self.room.limit() }
     }
 
-    /// Counts anew what a transaction takes, after it has changed.
+    /// Counts anew the bytes of a transaction, after it has changed.
     pub(super) fn count_bytes(&mut self, id: TransactionId) {
         let Some(open) = self.open.get_mut(&id) else { return };
         let (before, after) = (open.permit.bytes, open.bytes());
@@ -148,7 +148,7 @@ impl<W> Open<W> {
         OWN_BYTES + self.attempts.len() * BRANCH_BYTES + held
     }
 
-    /// Who owes an answer for it, each once.
+    /// The targets that owe an answer for it, each once.
     pub(super) fn owing(&self) -> impl Iterator<Item = Who> {
         let owes = |attempts: &&Attempts| attempts.owes;
         let attempts = &self.attempts;

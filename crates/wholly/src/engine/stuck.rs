@@ -1,6 +1,6 @@
-//! Who needs an operator, told as soon as it is durable.
+//! The transactions that need an operator, told as soon as that is durable.
 //!
-//! INVARIANT: what is told of a transaction here is what the log tells of it.
+//! INVARIANT: a transaction is told as stuck here exactly as the log tells it.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::{Engine, OpenState};
 pub(crate) type StuckChange = (TransactionId, Option<Timestamp>);
 
 impl<W> Engine<W> {
-    /// Looks whether a transaction has become stuck, or no longer is.
+    /// Notes a transaction that has become stuck, or no longer is.
     pub(super) fn note_stuck(&mut self, id: TransactionId, now: Timestamp) {
         let Some(open) = self.open.get_mut(&id) else { return };
         let stuck = open.quarantined || open.part.is_stuck();
@@ -23,26 +23,26 @@ impl<W> Engine<W> {
         if stuck {
             self.yields(id);
         }
-        // It happens seldom enough for a batch that it need not share.
+        // This happens seldom enough for a batch of its own.
         self.write_buffered(id, now);
         let durable_with = self.commit.durable_with(id).unwrap_or(self.commit.durable());
         self.stuck_changes.push((durable_with, (id, stuck.then_some(now))));
     }
 
-    /// Notes that what the log holds of a transaction is stuck.
+    /// Notes that a transaction is stuck as the log holds it.
     pub(super) fn found_stuck(&mut self, id: TransactionId, since: Timestamp) {
         self.stuck_changes.push((self.commit.durable(), (id, Some(since))));
     }
 
-    /// Tells what has become durable.
+    /// Tells the changes that have become durable.
     pub(super) fn tell_stuck(&mut self) {
         let durable = self.commit.durable();
         let told = self.stuck_changes.extract_if(.., |(at, _)| *at <= durable);
         self.outputs.stuck.extend(told.map(|(_, change)| change));
     }
 
-    /// Whether any transaction here may settle without an operator: it is not stuck, and somebody is
-    /// here to be asked for it.
+    /// True if any transaction here may settle without an operator: it is not stuck, and a target
+    /// that it asks is registered.
     pub fn may_settle(&self) -> bool {
         self.open.values().any(|open| match &open.part {
             _ if open.stuck => false,
@@ -52,14 +52,14 @@ impl<W> Engine<W> {
         })
     }
 
-    /// Whether all that is outstanding is to be asked of who is not here.
+    /// True if every outstanding call has an unregistered target.
     pub(super) fn awaits_unregistered(&self, transaction: &Transaction) -> bool {
         let requests = transaction.effects().filter_map(|effect| transaction.request(effect));
         let mut targets = requests.map(|request| request.target).peekable();
         targets.peek().is_some() && targets.all(|target| !self.targets.has(&target))
     }
 
-    /// Who is to be asked and is not here, and how many transactions wait for them.
+    /// The unregistered targets to be asked, and the number of transactions that wait for each.
     pub fn waited_for(&self) -> BTreeMap<Target, usize> {
         let mut waiting = BTreeMap::new();
         for open in self.open.values().filter(|open| !open.quarantined) {
@@ -71,7 +71,7 @@ impl<W> Engine<W> {
         waiting
     }
 
-    /// Who is stuck by what the log holds, ahead of all else that [`Engine::poll`] will say.
+    /// The transactions that the log holds as stuck, ahead of all else that [`Engine::poll`] says.
     pub fn stuck_at_start(&mut self) -> Vec<StuckChange> {
         self.tell_stuck();
         std::mem::take(&mut self.outputs.stuck)
@@ -88,7 +88,7 @@ impl OpenState {
     }
 }
 
-/// Since when the transaction with this history is stuck, if it is.
+/// The time since which the transaction with this history is stuck, if it is.
 pub(super) fn stuck_since(history: &[Timed]) -> Option<Timestamp> {
     let (_, started) = history.first()?;
     let mut transaction = Transaction::start(started)?;

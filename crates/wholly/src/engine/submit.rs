@@ -1,4 +1,4 @@
-//! How a transaction begins.
+//! The begin of a transaction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,19 +23,19 @@ pub(crate) struct NewTransaction {
     /// Another key under which it may have begun.
     pub other_key: Option<OtherKey>,
     pub trace: Option<Arc<TraceContext>>,
-    /// From the moment of acceptance.
+    /// The deadline, from the moment of acceptance.
     pub deadline: Option<Duration>,
     pub proposal: Proposal,
 }
 
-/// What a caller waits for.
+/// The event that a caller waits for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wait {
     /// Its transaction is accepted: durable.
     Accepted,
     /// Its transaction has settled, or this time has come.
     Settled { until: Timestamp },
-    /// What it asked for is recorded as it must be.
+    /// Its request is recorded as it must be.
     Recorded,
 }
 
@@ -47,7 +47,7 @@ impl<W> Engine<W> {
         }
     }
 
-    /// Whether the transaction may begin, were it not for its key.
+    /// Checks that a transaction may begin, its key aside.
     fn check(&mut self, submission: &NewTransaction, now: Timestamp) -> Result<(), SubmitError> {
         if self.draining {
             return Err(SubmitError::ShuttingDown);
@@ -66,7 +66,7 @@ impl<W> Engine<W> {
 
     /// Begins a transaction; its waiter hears of it when it is durable.
     pub(super) fn begin(&mut self, submission: NewTransaction, wait: Wait, to: W, now: Timestamp) {
-        // Only now: what was begun with a key is found by it, whatever has changed since.
+        // Only now: a key finds the transaction it began, whatever has changed since.
         if let Err(error) = self.check(&submission, now) {
             return self.reply(to, Reply::NotAccepted(error));
         }
@@ -83,7 +83,7 @@ impl<W> Engine<W> {
         let open = Open::new(OpenState::Live(transaction), key, &mut self.targets);
         self.keep(id, open);
         self.record(id, vec![started], now);
-        // What a saga's first steps are given may not resolve.
+        // The payloads of a saga's first steps may not resolve.
         self.step(id, &Input::Time, now);
         self.wait(id, wait, to, now);
     }
@@ -125,7 +125,7 @@ impl<W> Open<W> {
 }
 
 impl Attempts {
-    /// None yet.
+    /// No attempts yet.
     fn at(who: Who) -> Self {
         Self {
             who,

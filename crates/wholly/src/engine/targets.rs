@@ -1,33 +1,32 @@
-//! Who can be called, and for how many transactions each owes an answer.
+//! The targets that can be called, and the number of transactions for which each owes an answer.
 //!
-//! A participant that hangs keeps what touches it in flight past every deadline, for its aborts hang,
-//! too. In the end that would fill the room of all. So a transaction that names a participant is
-//! refused while that one owes answers for as many as its share lets it: its own limit
+//! A participant that hangs keeps its transactions in flight past every deadline, for its aborts
+//! hang, too. In the end that would fill the room of all. So a transaction that names a participant
+//! is refused while that one owes answers for as many as its share allows: its own limit
 //! ([`Slots::with_in_flight_limit`](crate::Slots::with_in_flight_limit)), or
-//! [`Settings::in_flight_limit_per_participant`]. Whom a transaction names is asked for room when it
-//! begins, those of a saga's last steps, too.
+//! [`Settings::in_flight_limit_per_participant`]. The check is made when a transaction begins, for
+//! every target that it names, those of a saga's last steps included.
 //!
-//! INVARIANT: only who is waited for is counted. Who has voted, or has done its step, or is to do
-//! one whose turn has not come, owes nothing while another one hangs: what names the first and not
-//! the second is taken.
+//! INVARIANT: only a target that is waited for is counted. One that has voted, or has done its
+//! step, or has a step whose turn has not come, owes nothing while another one hangs: a transaction
+//! that names the first and not the second is taken.
 //!
 //! INVARIANT: the counts follow from the open transactions alone, and those that were
 //! [unloaded](super::unloaded) since; after a restart, from what is durable of them.
 //!
-//! The same holds of the [bytes](super::room) that those transactions take: at most half of the limit
-//! for one participant.
+//! The same holds of the [bytes](super::room) that those transactions take: at most half of the
+//! limit for one participant.
 //!
 //! # A count may exceed its share
 //!
-//! What was taken while there was room is not dropped when it comes to who has none any more: a
-//! saga to its step, a branch that had voted to its commit. To have room kept for them from the
-//! beginning would let a hang spread, against the first law: sagas that wait for who hangs would
-//! fill the shares of those whose steps come after it, or whose compensations may, and what touches
-//! only those would be refused. What exceeds is bounded: all of it was in flight, waiting for
-//! others, when the share was reached, for nothing that names a full one begins. That is at most
-//! what the shares of those others let in, and in all `in_flight_limit`. It comes once and does not
-//! grow. Who wants room to be left even then sets shares that are together less than
-//! `in_flight_limit`.
+//! A transaction that was taken is not dropped when it comes to a target without room: a saga to
+//! its step, a branch that had voted to its commit. To keep room for them from the beginning would
+//! let a hang spread, against the first law: sagas that wait for a target that hangs would fill the
+//! shares of the targets of their later steps or compensations, and transactions that touch only
+//! those would be refused. The excess is bounded: all of it was in flight, waiting for others, when
+//! the share was reached, for no transaction that names a full target begins. That is at most what
+//! the shares of those others let in, and in all `in_flight_limit`. It comes once and does not
+//! grow. Shares that are together less than `in_flight_limit` leave room even then.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -41,16 +40,16 @@ use crate::error::SubmitError;
 use crate::last_answer::LastAnswer;
 use crate::meter::{LastHeard, Meter};
 
-/// On which terms somebody is here.
+/// The terms on which a target is registered.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Terms {
-    /// It offers one-phase commit.
+    /// True if it offers one-phase commit.
     pub one_phase: bool,
-    /// For how many transactions it may owe an answer, if that is its own.
+    /// Its own limit of the transactions for which it may owe an answer, if it has one.
     pub in_flight_limit: Option<usize>,
 }
 
-/// Somebody who is here, or whom a transaction names that the log held.
+/// A target that is registered, or that a transaction from the log names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Who(u32);
 
@@ -63,20 +62,20 @@ pub(super) struct Targets {
 
 #[derive(Default)]
 struct TargetEntry {
-    /// If it is here.
+    /// Its terms, if it is registered.
     terms: Option<Terms>,
-    /// For how many transactions it is waited for.
+    /// The number of transactions that wait for it.
     owes: usize,
-    /// How many bytes those take.
+    /// The bytes that those take.
     owed_bytes: usize,
-    /// Where that is shown, if it is here.
+    /// The measure that shows `owes`, if it is registered.
     shown: Arc<AtomicU64>,
-    /// Where it is shown what it said last, if it is here.
+    /// The measure that shows its last answer, if it is registered.
     said: Arc<LastHeard>,
 }
 
 impl Targets {
-    /// Somebody is here; whether another one was in its place.
+    /// Registers a target; true if it replaced another one.
     pub fn register(&mut self, target: Target, terms: Terms, meter: &Meter) -> bool {
         let (shown, said) = (meter.owed_by(&target), meter.said_by(&target));
         let Who(place) = self.who(target);
@@ -86,7 +85,7 @@ impl Targets {
         known.terms.replace(terms).is_some()
     }
 
-    /// Where somebody is counted who is here or is to come.
+    /// The place in the counts of a target that is registered or may come.
     pub fn who(&mut self, target: Target) -> Who {
         let known = &mut self.known;
         *self.places.entry(target).or_insert_with(|| {
@@ -107,7 +106,7 @@ impl Targets {
         self.find(target).is_some_and(|(_, terms)| terms.one_phase)
     }
 
-    /// Refuses what names somebody who owes as many answers as it may, or for as many bytes.
+    /// Refuses a transaction that names a target at its limit of owed answers, or of their bytes.
     pub fn check_room(
         &self,
         target: &Target,
@@ -133,19 +132,19 @@ impl Targets {
         Ok(())
     }
 
-    /// Shows what somebody said last, and when it is asked again if it is to be.
+    /// Shows the last answer of a target, and when it is asked again if it is to be.
     pub fn heard(&self, Who(place): Who, answer: LastAnswer, next_at: Option<Timestamp>) {
         self.known[place as usize].said.heard(answer, next_at);
     }
 
-    /// Who is here by that name, and on which terms.
+    /// The registered target of that name, and its terms.
     fn find(&self, target: &Target) -> Option<(&TargetEntry, Terms)> {
         let &Who(place) = self.places.get(target)?;
         let known = &self.known[place as usize];
         Some((known, known.terms?))
     }
 
-    /// It owes an answer for a transaction of so many bytes, or no longer does.
+    /// Counts that a target owes an answer for a transaction of this size, or no longer does.
     pub fn count(&mut self, Who(place): Who, owes: bool, bytes: usize) {
         let known = &mut self.known[place as usize];
         if owes {
@@ -156,7 +155,7 @@ impl Targets {
         known.show();
     }
 
-    /// A transaction for which it owes an answer takes so many bytes now.
+    /// Counts the new size of a transaction for which a target owes an answer.
     pub fn resize(&mut self, Who(place): Who, before: usize, after: usize) {
         let known = &mut self.known[place as usize];
         known.owed_bytes = known.owed_bytes - before + after;
@@ -170,8 +169,8 @@ impl TargetEntry {
 }
 
 impl<W> Engine<W> {
-    /// What a transaction waits for may have changed: counts anew who owes it an answer, and what it
-    /// takes.
+    /// Counts anew the targets that owe a transaction an answer, and its bytes: what it waits for
+    /// may have changed.
     pub(super) fn count_owed(&mut self, id: TransactionId) {
         self.count_bytes(id);
         if let Some(open) = self.open.get_mut(&id) {
@@ -195,7 +194,7 @@ impl<W> Open<W> {
                 continue;
             }
             let who = self.attempts[branch].who;
-            // A transaction counts once for each, however many steps of it wait for the same.
+            // A transaction counts once for each target, however many of its steps wait for it.
             let other_steps = self.attempts[..branch].iter().chain(&self.attempts[branch + 1..]);
             let counts = other_steps.into_iter().any(|other| other.owes && other.who == who);
             self.attempts[branch].owes = owes;
@@ -208,8 +207,8 @@ impl<W> Open<W> {
 
 #[cfg(test)]
 impl<W> Engine<W> {
-    /// Counts from nothing who owes answers and what is taken; what differs from what was counted all
-    /// along.
+    /// Counts the owed answers and the memory from nothing; returns how the counts kept so far
+    /// differ.
     pub(crate) fn miscounted(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let taken: usize = self.open.values().map(|open| open.permit.bytes).sum();

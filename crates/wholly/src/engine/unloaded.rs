@@ -1,12 +1,12 @@
-//! Transactions that have not ended and are in the log alone: not *loaded*.
+//! *Unloaded* transactions: those that have not ended and are in the log alone.
 //!
-//! After a restart all of them are there, and they are loaded in pages as far as there is
-//! [room](super::room). While there is none, what is stuck gives up its place: it is unloaded, and
-//! loaded again later in its turn. Of each of these the loop keeps its ordinal. So a submission with its
-//! key joins it, and begins nothing; who waits for it waits on; and an operator's word loads it.
+//! After a restart all of them are unloaded, and are loaded in pages as far as there is
+//! [room](super::room). Without room, a stuck transaction gives up its place, and is loaded again
+//! later in its turn. The loop keeps the ordinal of each: a submission with its key joins it and
+//! begins nothing, its waiters wait on, and an operator's word loads it.
 //!
-//! INVARIANT: of what is not loaded, nothing is on its way and nothing waits to be written: a
-//! restart would find it as it is.
+//! INVARIANT: nothing of an unloaded transaction is on its way or waits to be written: a restart
+//! would find it as it is.
 //!
 //! INVARIANT: a transaction that has not ended is open or unloaded, never both.
 
@@ -22,33 +22,33 @@ const PAGE: usize = 4_096;
 /// The length of a queue that is worth a sweep.
 const FEW: usize = 1_024;
 
-/// Those that are not loaded, by their ordinals.
+/// The unloaded transactions, by their ordinals.
 pub(super) struct Unloaded<W> {
     all: BTreeMap<u64, Debt>,
-    /// From when on each may be loaded, beside those that a caller wants now.
+    /// The time from which each may be loaded, except for those that a caller wants now.
     due: BTreeSet<(Timestamp, u64)>,
     wanted: VecDeque<u64>,
-    /// What callers want of one.
+    /// The inputs of callers for each.
     inputs: BTreeMap<u64, Vec<Input<W>>>,
     waiters: BTreeMap<u64, Vec<Waiting<W>>>,
     alarms: BTreeSet<(Timestamp, u64)>,
-    /// The ordinals that are on their way.
+    /// The ordinals that are being loaded.
     loading: Vec<u64>,
-    /// Open ones that may give up their place, in the order in which they came to that.
+    /// Open transactions that may give up their place, in the order in which they came to that.
     yielding: VecDeque<TransactionId>,
-    /// How many of these were left by the last sweep.
+    /// The number of these that the last sweep left.
     yielding_after_sweep: usize,
 }
 
-/// The counts of one while it is not loaded.
+/// The counts of a transaction while it is not loaded.
 pub(super) struct Debt {
     pub due: Timestamp,
-    /// Who owes an answer for it: it keeps its place in their shares.
+    /// The targets that owe an answer for it: it keeps its place in their shares.
     pub owing: Box<[Who]>,
     pub bytes: usize,
 }
 
-/// Somebody who waits for the end of one.
+/// A caller that waits for the end of an unloaded transaction.
 pub(super) struct Waiting<W> {
     pub until: Timestamp,
     /// The reply if it has not come by then.
@@ -57,7 +57,7 @@ pub(super) struct Waiting<W> {
 }
 
 impl<W> Unloaded<W> {
-    /// All that the log has.
+    /// Begins with all that the log has.
     pub fn at_start(ordinals: Vec<u64>) -> Self {
         let due = Timestamp::default();
         let debt = |ordinal| (ordinal, Debt { due, owing: Box::default(), bytes: 0 });
@@ -86,28 +86,28 @@ impl<W> Unloaded<W> {
         self.all.contains_key(&id.ordinal())
     }
 
-    /// The oldest; of its id only the ordinal is known.
+    /// The oldest transaction; of its id only the ordinal is known.
     pub fn oldest(&self) -> Option<TransactionId> {
         let (ordinal, _) = self.all.first_key_value()?;
         Some(TransactionId::of_parts(*ordinal, 0, LogId::from_bits(0)))
     }
 
-    /// When something of it is to be looked at.
+    /// The time of the next look at it.
     pub fn next_wake(&self, now: Timestamp) -> Option<Timestamp> {
         let alarm = self.alarms.first().map(|(at, _)| *at);
-        // What is due waits for room, which no time brings about.
+        // A transaction that is due waits for room, which no time brings about.
         let due = self.due.first().map(|(at, _)| *at).filter(|at| *at > now);
         alarm.into_iter().chain(due).min()
     }
 
-    /// The bytes of those for which somebody owes an answer.
+    /// The bytes of each transaction for which this target owes an answer.
     #[cfg(test)]
     pub fn owed_by(&self, who: Who) -> impl Iterator<Item = usize> {
         let owed = self.all.values().filter(move |debt| debt.owing.contains(&who));
         owed.map(|debt| debt.bytes)
     }
 
-    /// Notes that an open one may give up its place. Of those before it, some are open no more.
+    /// Notes that an open transaction may give up its place. Some before it are open no more.
     pub fn yields(&mut self, id: TransactionId, is_open: impl Fn(TransactionId) -> bool) {
         self.yielding.push_back(id);
         if self.yielding.len() > self.yielding_after_sweep * 2 + FEW {
@@ -116,7 +116,7 @@ impl<W> Unloaded<W> {
         }
     }
 
-    /// Somebody came for whom some may have waited.
+    /// Makes all due: a target came for which some may have waited.
     pub fn all_are_due(&mut self) {
         let due = Timestamp::default();
         self.due.clear();
@@ -142,13 +142,13 @@ impl<W> Unloaded<W> {
         due.take(PAGE).map(|(_, ordinal)| *ordinal).collect()
     }
 
-    /// A caller wants something of one, which is loaded for it.
+    /// Keeps a caller's input for a transaction, which is loaded for it.
     pub fn want(&mut self, ordinal: u64, input: Input<W>) {
         self.wanted.push_back(ordinal);
         self.inputs.entry(ordinal).or_default().push(input);
     }
 
-    /// What callers want of one; it is not loaded for them any more.
+    /// Takes the inputs of callers for a transaction, which is not loaded for them any more.
     pub fn inputs_of(&mut self, ordinal: u64) -> Vec<Input<W>> {
         let inputs = self.inputs.remove(&ordinal).unwrap_or_default();
         if !inputs.is_empty() {
@@ -161,22 +161,22 @@ impl<W> Unloaded<W> {
         !self.loading.is_empty()
     }
 
-    /// The ordinals that are on their way.
+    /// Sets the ordinals that are being loaded.
     pub fn set_loading(&mut self, ordinals: &[u64]) {
         self.loading = ordinals.to_vec();
     }
 
-    /// What was on its way has come.
+    /// Takes the ordinals that were being loaded.
     pub fn take_loading(&mut self) -> Vec<u64> {
         std::mem::take(&mut self.loading)
     }
 
-    /// How many may give up their place.
+    /// The number of transactions that may give up their place.
     pub fn yielding(&self) -> usize {
         self.yielding.len()
     }
 
-    /// The next that may give up its place.
+    /// Takes the next transaction that may give up its place.
     pub fn next_yielding(&mut self) -> Option<TransactionId> {
         self.yielding.pop_front()
     }
@@ -216,7 +216,7 @@ impl<W> Unloaded<W> {
         waiters
     }
 
-    /// The replies to those who have waited for long enough.
+    /// The replies to callers that have waited for long enough.
     pub fn waited(&mut self, now: Timestamp) -> Vec<(W, Reply)> {
         let mut replies = Vec::new();
         while let Some(&(at, ordinal)) = self.alarms.first().filter(|(at, _)| *at <= now) {
@@ -231,7 +231,7 @@ impl<W> Unloaded<W> {
         replies
     }
 
-    /// The replies to all who wait, and what they wanted, when the loop's incarnation ends.
+    /// The replies to all who wait, and the callers' inputs, when the loop's incarnation ends.
     pub fn fail(self) -> (Vec<(W, Reply)>, Vec<Input<W>>) {
         let waiters = self.waiters.into_values().flatten();
         let replies = waiters.map(|Waiting { otherwise, to, .. }| (to, otherwise)).collect();

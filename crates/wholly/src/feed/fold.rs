@@ -53,9 +53,9 @@ pub(super) struct Fold {
     next: u32,
     /// None before its start.
     transaction: Option<Transaction>,
-    /// Why its records cannot be used.
+    /// The reason why its records cannot be used.
     broken: Option<String>,
-    /// An operator ended it.
+    /// True if an operator ended it.
     ended: bool,
     participants: Arc<[Option<ParticipantName>]>,
     branches: Arc<[BranchName]>,

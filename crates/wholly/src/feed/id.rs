@@ -1,12 +1,12 @@
-//! The id of an event: where its record stands in the log.
+//! The id of an event: the place of its record in the log.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::log::{Lsn, Position};
 
-/// The place of an event's record in its log. Ids ascend in the order of the log and never change, also
-/// after a restart. As text an id is a decimal number.
+/// The place of an event's record in its log. Ids ascend in the order of the log and never change,
+/// also after a restart. As text an id is a decimal number.
 ///
 /// ```
 /// # use wholly::EventId;
@@ -21,8 +21,8 @@ pub struct EventId {
 }
 
 impl EventId {
-    /// The number of low bits that count the records of one entry, which has a few for each branch or
-    /// step.
+    /// The number of low bits that count the records of one entry, which has a few for each branch
+    /// or step.
     const RECORD_BITS: u32 = 12;
     const LAST_RECORD: u16 = (1 << Self::RECORD_BITS) - 1;
 

@@ -1,15 +1,15 @@
-//! The feed: what became durable, as events, in the order of the log.
+//! The feed: durable records as events, in the order of the log.
 //!
-//! An event is one record, with the state of the transaction after it. Nothing is kept for the feed:
-//! it reads the log from after the last event that its follower has. So a follower that was away, or
-//! slow, goes on where it was, also through a restart of the coordinator.
+//! An event is one record, with the state of the transaction after it. Nothing is kept for the
+//! feed: it reads the log from after the last event that its follower has. So a follower that was
+//! away, or slow, goes on where it was, also through a restart of the coordinator.
 //!
-//! Trimmed events are gone. A follower whose place is before the last trimmed event learns that events
-//! are missing, and up to where, before it gets any later one.
+//! Trimmed events are gone. A follower whose place is before the last trimmed event learns that
+//! events are missing, and up to where, before it gets any later one.
 //!
 //! INVARIANT: an event shows only what is durable. The feed reads no further than the last batch
-//! that the loop has published as durable; a batch whose append failed is published only once the log
-//! was opened again, if it landed at all.
+//! that the loop has published as durable; a batch whose append failed is published only once the
+//! log was opened again, if it landed at all.
 
 mod fold;
 mod id;
@@ -45,11 +45,11 @@ pub struct FeedEvent {
     pub pattern: Option<Pattern>,
     /// The state that the record brought it to; `None` where its records cannot be read.
     pub state: Option<State>,
-    /// Nothing is left to do.
+    /// True if nothing is left to do.
     pub settled: bool,
-    /// An operator is needed.
+    /// True if an operator is needed.
     pub stuck: bool,
-    /// The participant of each branch or step, in their order; none for a step in the program itself.
+    /// The participant of each branch or step, in their order; none for a step in the program.
     pub participants: Arc<[Option<ParticipantName>]>,
     /// The name of each branch or step, in their order.
     pub branches: Arc<[BranchName]>,
@@ -79,8 +79,8 @@ pub enum Recorded {
 #[non_exhaustive]
 pub struct Page {
     /// The last deleted event after the feed's place, if there is one: up to it, only the events of
-    /// transactions that are still kept are there. It is told once, and again if more is deleted before
-    /// the feed has come that far.
+    /// kept transactions are there. It is told once, and again if more is deleted before the feed
+    /// has come that far.
     pub trimmed: Option<EventId>,
     /// The events, in the order of the log.
     pub events: Vec<FeedEvent>,
@@ -88,8 +88,8 @@ pub struct Page {
     pub more: bool,
 }
 
-/// The events that become durable, from some event on. It ends with its coordinator's loop, and never
-/// holds it up.
+/// The events that become durable, from some event on. It ends with its coordinator's loop, and
+/// never holds it up.
 pub struct Feed {
     reader: Reader,
     /// The last event that was read.

@@ -1,16 +1,16 @@
-//! What a handler says when it cannot say what was done.
+//! The error of a handler: its step is refused, stuck or unknown.
 
 use std::error::Error;
 use std::fmt;
 
 use wholly_core::wire::{Answer, cut};
 
-/// Why a step, or its undo, is not done.
+/// The reason why a step, or its undo, is not done.
 ///
 /// Every [`Error`](std::error::Error) becomes one by `?`, and then it is *unknown* whether the step
 /// was done: it is asked again, until the saga's deadline, or after the pivot until it is done. (A
-/// boxed error is none itself: `.map_err(|e| StepError::unknown(e.to_string()))?`.) That a step will
-/// not be done has to be said: [`refused`](Self::refused).
+/// boxed error is none itself: `.map_err(|e| StepError::unknown(e.to_string()))?`.) Only
+/// [`refused`](Self::refused) says that a step will not be done.
 ///
 /// ```
 /// use wholly::StepError;
@@ -48,12 +48,12 @@ impl StepError {
         Self(StepErrorKind::Stuck(reason.into()))
     }
 
-    /// It may have been done, and it may not; what `?` makes of an error.
+    /// It may have been done, and it may not; `?` makes this of an error.
     pub fn unknown(reason: impl Into<String>) -> Self {
         Self(StepErrorKind::Unknown(reason.into()))
     }
 
-    /// What it is to an action.
+    /// The answer of an action with this error.
     pub(super) fn into_answer(self) -> Answer {
         match self.0 {
             StepErrorKind::Refused(reason) => Answer::refused(reason),
@@ -62,7 +62,7 @@ impl StepError {
         }
     }
 
-    /// What it is to a compensation, which cannot be refused.
+    /// The answer of a compensation with this error; it cannot be a refusal.
     pub(super) fn into_answer_to_undo(self) -> Answer {
         match self.0 {
             StepErrorKind::Refused(reason) => {
@@ -73,7 +73,7 @@ impl StepError {
     }
 }
 
-/// Unknown, for this error and what caused it.
+/// Unknown, for this error and its causes.
 impl<E: Error> From<E> for StepError {
     fn from(error: E) -> Self {
         let mut reason = error.to_string();

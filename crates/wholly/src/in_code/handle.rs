@@ -18,7 +18,7 @@ pub struct SagaHandle<I> {
     input: PhantomData<fn(&I)>,
 }
 
-/// Where the handles of a builder find its coordinator: nowhere until it starts.
+/// The link from the handles of a builder to its coordinator: empty until that starts.
 #[derive(Clone, Default)]
 pub(crate) struct Home(Arc<RwLock<Option<Coordinator>>>);
 

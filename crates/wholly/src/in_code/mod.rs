@@ -1,7 +1,7 @@
 //! Sagas in code: typed steps that the program does itself, and resumes after a restart.
 //!
-//! A [`Saga`] becomes what a saga in a file is, a [`Definition`] whose steps name no participant,
-//! and beside it the [`Code`] that answers its calls. The definition is durable with each saga that
+//! Like a saga in a file, a [`Saga`] becomes a [`Definition`], whose steps name no participant;
+//! beside it is the [`Code`] that answers its calls. The definition is durable with each saga that
 //! starts, the code is not: a saga that was running when the program ended goes on with the graph
 //! that it started with and with the handlers of the program that runs now, found by the name of
 //! the saga, its version and the name of the step.
@@ -13,8 +13,8 @@
 //! | [`needs_no_undo`](SagaStep::needs_no_undo) | the compensation `false` |
 //! | what a handler is given | the payload `{"$from": ""}`: the input, and the outputs of the steps that it comes after |
 //!
-//! INVARIANT: only [`StepError::refused`], said by an action, is a refusal. Every other error, and a
-//! panic, is unknown or stuck, and asked again.
+//! INVARIANT: only [`StepError::refused`], said by an action, is a refusal. Every other error, and
+//! a panic, is unknown or stuck, and asked again.
 //!
 //! INVARIANT: what the program cannot read is stuck, and no handler sees it. So an undo that is
 //! given no output was asked to take back what may not have been done, and nothing else.
@@ -139,7 +139,7 @@ impl<I> Saga<I> {
         }
     }
 
-    /// How long it has, from its acceptance on, until it turns back; up to 30 days. By default
+    /// The time from its acceptance until it turns back; up to 30 days. By default
     /// [`Settings::deadline`](crate::Settings::deadline).
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = Some(deadline);
@@ -152,7 +152,7 @@ impl<I> Saga<I> {
         self
     }
 
-    /// What is durable of it, and what is not.
+    /// Its graph, which is durable, and its code, which is not.
     ///
     /// # Errors
     /// All that is wrong with it.

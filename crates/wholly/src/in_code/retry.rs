@@ -1,4 +1,4 @@
-//! When a step is tried again.
+//! The retries of a step.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use wholly_core::saga::{self, Factor, Problem, Segment};
 
 use super::written::millis;
 
-/// When a step is tried again, and how often. What is not said is the coordinator's setting.
+/// The retries of a step: their pauses and number. By default the coordinator's setting.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -30,7 +30,7 @@ impl Retry {
         self
     }
 
-    /// By how much each pause is longer than the one before it: 1 to 100.
+    /// The factor by which each pause is longer than the one before it: 1 to 100.
     pub fn factor(mut self, factor: f64) -> Self {
         self.factor = Some(factor);
         self
@@ -42,14 +42,14 @@ impl Retry {
         self
     }
 
-    /// After so many tries without an answer the saga turns back, with the step unknown. By
-    /// default only the deadline turns it back. Before the pivot only.
+    /// The number of tries without an answer after which the saga turns back, with the step
+    /// unknown. By default only the deadline turns it back. Before the pivot only.
     pub fn tries(mut self, tries: u32) -> Self {
         self.tries = Some(tries);
         self
     }
 
-    /// What the definition says of it.
+    /// Parses it for the definition.
     pub(super) fn parse(self, at: Vec<Segment>, problems: &mut Vec<Problem>) -> saga::Retry {
         let factor = self.factor.and_then(|factor| {
             Factor::try_from(factor).map_err(|what| problems.push(Problem { at, what })).ok()

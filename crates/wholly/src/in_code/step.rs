@@ -1,4 +1,4 @@
-//! What a handler is given, read from a call.
+//! The input of a handler, read from a call.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use wholly_core::{BranchName, Timestamp, TraceContext, TransactionId};
 
 use super::StepError;
 
-/// What a step knows when it is to be done or undone.
+/// The context of a step that is to be done or undone.
 #[derive(Debug)]
 pub struct Step<I> {
     /// The saga's input.
     pub input: I,
     /// The saga.
     pub transaction: TransactionId,
-    /// When the saga turns back; `None` after the pivot, and where it has turned back already.
+    /// The time at which the saga turns back; `None` after the pivot, and if it has turned back.
     pub expires: Option<Timestamp>,
     /// The trace that the saga belongs to, if it does: for the calls that the step makes.
     pub trace: Option<Arc<TraceContext>>,
@@ -34,7 +34,7 @@ impl<I> Step<I> {
     }
 
     /// The same for every attempt at this step of this saga, and for nothing else: its undo has
-    /// another. Give it to whoever may be asked twice.
+    /// another. It is for any service that may be asked twice.
     pub fn idempotency_key(&self) -> &str {
         &self.idempotency_key
     }
@@ -57,8 +57,7 @@ impl<I> Step<I> {
     }
 }
 
-/// The payload of an action, which its compensation is given again: what `{"$from": ""}` stands
-/// for.
+/// The payload of an action, which its compensation is given again: the value of `{"$from": ""}`.
 #[derive(Deserialize)]
 struct Document<'a> {
     #[serde(borrow)]
@@ -98,7 +97,7 @@ impl<I: DeserializeOwned> Step<I> {
 
 const PAYLOAD: &str = "the step's payload";
 
-/// What cannot be read today cannot be read tomorrow: it is stuck.
+/// Reads a value; a failure is stuck, for a value that cannot be read today never can.
 fn read<'a, T: Deserialize<'a>>(what: &str, text: &'a str) -> Result<T, StepError> {
     serde_json::from_str(text).map_err(|why| {
         StepError::stuck(format!(

@@ -25,7 +25,7 @@ struct Receipt {
     number: u64,
 }
 
-/// What a coordinator has of a saga: its graph to make the calls, and the code to answer them.
+/// A saga as a coordinator has it: its graph to make the calls, and the code to answer them.
 struct Program {
     graph: Graph,
     code: Code,
@@ -223,7 +223,7 @@ async fn an_undo_knows_what_is_known_and_no_more() {
     });
     assert_eq!(program.undo("it", ORDER, Some(r#"{"number":7}"#)).await, Answer::Done);
     assert_eq!(program.undo("it", ORDER, None).await, Answer::unknown("none"));
-    // What cannot be read is not taken for what is not known.
+    // An unreadable output is not taken for an unknown one.
     let reason = stuck(program.undo("it", ORDER, Some("7")).await);
     assert!(reason.contains("the step's own output is not what"), "{reason}");
 }

@@ -1,4 +1,4 @@
-//! A step as it is written in code, and what becomes of it.
+//! A step as it is written in code, and as it is parsed.
 
 use std::future::{Future, ready};
 use std::marker::PhantomData;
@@ -54,7 +54,7 @@ where
     SagaStep { written, types: PhantomData }
 }
 
-/// It is done; what cannot be kept cannot be undone or read later, so an operator has to look.
+/// The answer with this output; one that cannot be kept, undone or read needs an operator.
 fn done<O: Serialize>(output: &O) -> Result<Answer, StepError> {
     let output = Payload::of(output).map_err(|why| {
         StepError::stuck(format!("it was done, but its output cannot be kept: {why}"))
@@ -66,9 +66,9 @@ fn done<O: Serialize>(output: &O) -> Result<Answer, StepError> {
 }
 
 impl<I, O> SagaStep<I, O> {
-    /// What takes it back. It is given the step's output, or `None` where it is not known whether
-    /// the step was done: then it takes back what it finds, and sees to it that an attempt which
-    /// is still on its way does nothing any more. It is asked again until it is done.
+    /// The handler that takes it back. It is given the step's output, or `None` where it is not
+    /// known whether the step was done: then it takes back what it finds, and sees to it that an
+    /// attempt on its way does nothing any more. It is asked again until it is done.
     pub fn undo<F, A>(mut self, undo: F) -> Self
     where
         I: DeserializeOwned,
@@ -89,15 +89,15 @@ impl<I, O> SagaStep<I, O> {
         self
     }
 
-    /// What it does may stay when the saga turns back.
+    /// Lets its effect stay when the saga turns back.
     pub fn needs_no_undo(mut self) -> Self {
         self.written.undo = Undo::NotNeeded;
         self
     }
 
-    /// Once it is done there is no way back: the steps that come after it are tried until they
-    /// are done, and have no undo. A saga has at most one pivot, and every other step comes before
-    /// it or after it.
+    /// Makes it the pivot: once it is done there is no way back. The steps that come after it are
+    /// tried until they are done, and have no undo. A saga has at most one pivot, and every other
+    /// step comes before it or after it.
     pub fn pivot(mut self) -> Self {
         self.written.pivot = true;
         self
@@ -110,14 +110,14 @@ impl<I, O> SagaStep<I, O> {
         self
     }
 
-    /// How long one attempt may take, in whole milliseconds; then it is dropped, and unknown.
+    /// The time that one attempt may take, in whole milliseconds; then it is dropped, and unknown.
     /// By default the coordinator's setting.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.written.timeout = Some(timeout);
         self
     }
 
-    /// When it is tried again, and how often.
+    /// The pauses between its tries, and their number.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.written.retry = Some(retry);
         self
@@ -127,13 +127,13 @@ impl<I, O> SagaStep<I, O> {
 /// A handler whose types are known to itself alone.
 pub(super) type Handler = Box<dyn Fn(Call) -> AnswerFuture<'static> + Send + Sync>;
 
-/// What a program does for a step.
+/// The handlers of a program for a step.
 pub(super) struct Handlers {
     pub action: Handler,
     pub undo: Option<Handler>,
 }
 
-/// A step that nobody has looked at yet.
+/// A step that is not parsed yet.
 pub(super) struct Written {
     name: String,
     action: Handler,
@@ -204,7 +204,7 @@ pub(super) fn parsed<T: FromStr<Err = InvalidName>>(
 }
 
 pub(super) fn millis(duration: Duration) -> u64 {
-    // What is too much for this is too much for the definition, too.
+    // A duration too long for this is too long for the definition, too.
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 

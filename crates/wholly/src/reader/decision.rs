@@ -1,9 +1,9 @@
 //! The decision that a prepared participant in doubt is told (presumed abort).
 //!
 //! Presumed abort: an id that this log minted and does not hold is aborted, for nobody was asked to
-//! prepare before it was durable. But not one as old as those that retention has deleted, which may
-//! have committed; nor one that another log minted, the one that this log is a restored copy of among
-//! them, for that one may have gone on.
+//! prepare before it was durable. Nothing is presumed of an id as old as those that retention has
+//! deleted, which may have committed; nor of one that another log minted, even the log of which
+//! this one is a restored copy, for that one may have gone on.
 
 use wholly_core::two_phase::Decision;
 use wholly_core::{Inquiry, TransactionId};
@@ -23,15 +23,15 @@ pub(crate) fn decided(stored: &StoredTransaction) -> Result<Option<Decision>, De
     }
 }
 
-/// The presumed decision of an id that the log does not hold. `minted` are the ids whose starts were
-/// durable, if at all, before the log was read.
+/// The presumed decision of an id that the log does not hold. `minted` are the ids whose starts
+/// were durable, if at all, before the log was read.
 pub(crate) fn presumed(
     id: TransactionId,
     minted: Option<Minted>,
     trimmed: u64,
 ) -> Result<Option<Decision>, DecisionError> {
     let Some(minted) = minted else {
-        // Its start may be in the batch of which it is not known whether it landed.
+        // Its start may be in a batch that may or may not have landed.
         let why = "the log is not available".to_owned();
         return Err(DecisionError::Unavailable { id, why });
     };

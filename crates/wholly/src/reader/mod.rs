@@ -4,12 +4,12 @@
 //! loop's commands, and reads go on while the log cannot be written.
 //!
 //! A client must read what it was told. So the loop [publishes](Publisher) its progress before it
-//! replies: the batch with which everything that it has recorded is durable, and the last batch that
-//! is durable. A read waits until the second has reached the first, and asks the loop to write what it
-//! has gathered, by a flag: there is no command and no reply.
+//! replies: the batch that makes all its records durable, and the last batch that is durable. A
+//! read waits until the second has reached the first, and asks the loop by a flag to write the
+//! gathered records: there is no command and no reply.
 //!
-//! INVARIANT: a read shows what is durable and nothing else. The loop adds two things that no record
-//! says: the quarantined transactions, and the ids that were minted.
+//! INVARIANT: a read shows what is durable and nothing else. The loop adds two things beside the
+//! records: the quarantined transactions, and the ids that were minted.
 
 mod decision;
 mod publisher;
@@ -108,7 +108,7 @@ impl Reader {
         match self.read(move |log| log.history(id)).await.map_err(unreadable)? {
             Some(stored) => decided(&stored),
             None => {
-                // Read after the history, so that what is trimmed in between is not missed.
+                // Read after the history, so that a trim in between is not missed.
                 let trimmed = self.read(|log| log.trimmed()).await.map_err(unreadable)?;
                 decision::presumed(id, minted, trimmed)
             }

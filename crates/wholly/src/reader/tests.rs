@@ -43,7 +43,7 @@ async fn a_read_goes_on_where_nothing_is_left_to_write() {
     publisher.publish(progress(8, 7), Vec::new());
     let mut waits = Box::pin(reader.recorded_is_durable());
     assert!(waits.as_mut().now_or_never().is_none());
-    // What was buffered had been written with an earlier batch.
+    // The buffered records had been written with an earlier batch.
     publisher.publish(progress(7, 7), Vec::new());
     assert!(waits.await.is_some());
 }

@@ -17,7 +17,7 @@ const REFERENCE_LIMIT: usize = 128;
 /// the limit of the JSON reader.
 const LEVEL_LIMIT: usize = 100;
 
-/// The names that a step's payload may refer to.
+/// What a step's payload may refer to.
 pub(in crate::saga) struct KnownNames<'a> {
     pub steps: &'a [StepDefinition],
     /// Each name's step.
@@ -128,7 +128,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The parts that a pointer stands for.
+    /// What a pointer stands for.
     fn parts_of(&self, pointer: &str) -> Result<Vec<TemplatePart>, String> {
         let tokens = tokens(pointer)?;
         let (source, path) = match &*tokens {

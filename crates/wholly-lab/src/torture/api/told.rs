@@ -117,7 +117,7 @@ impl Testimony {
         }
     }
 
-    /// Adds the answer to a question of then.
+    /// Adds an answer to what was asked then.
     pub(super) fn hear(&mut self, asked: Moment, told: &Statement) {
         let now = Moment(self.heard);
         self.heard += 1;

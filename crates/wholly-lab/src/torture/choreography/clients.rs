@@ -81,7 +81,7 @@ impl Clients {
         Ok(())
     }
 
-    /// Takes their knowledge; a client that still waits gives up.
+    /// Takes their knowledge; who still waits does not any more.
     pub(super) fn told(self) -> ClientKnowledge {
         std::mem::take(&mut *lock(&self.shared.told))
     }

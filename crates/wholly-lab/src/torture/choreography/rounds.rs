@@ -275,7 +275,7 @@ impl Shop {
     }
 }
 
-/// Counts the results of a flow.
+/// Counts what a flow came to.
 fn count_ends(report: &mut Report, known: &Knowledge, found: &ServiceContents) {
     for end in known.ends.values() {
         report.count(if end == "confirmed" { Tally::Confirmed } else { Tally::Cancelled }, 1);

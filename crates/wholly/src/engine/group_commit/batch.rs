@@ -1,4 +1,4 @@
-//! A batch: what is appended at once, while it is gathered and while the log has it.
+//! A batch of entries, which are appended at once: while it is gathered and while the log has it.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use wholly_core::{Key, Timestamp, TransactionId};
 use crate::log::listing::Labels;
 use crate::log::{Entry, Position};
 
-/// How long a batch that nobody waits for waits for one that leaves anyway.
+/// The time after which a batch that nobody waits for is written.
 const IDLE_FLUSH: Duration = Duration::from_millis(20);
 
 /// Entries that are appended at once.
@@ -20,13 +20,13 @@ pub(crate) struct Batch {
     pub entries: Vec<PendingEntry>,
     /// True if somebody waits for it.
     pub(super) wanted: bool,
-    /// When the first record came into it.
+    /// The time at which the first record came into it.
     pub(super) since: Timestamp,
     pub(super) released: Released,
     pub(super) generation: u64,
 }
 
-/// What may go on once a batch is durable.
+/// The transactions and keys that may go on once a batch is durable.
 #[derive(Default)]
 pub(in crate::engine) struct Released {
     /// The transactions with a forced record in it.
@@ -35,20 +35,20 @@ pub(in crate::engine) struct Released {
     pub ended: Vec<Key>,
 }
 
-/// What is remembered of a batch while the log has it.
+/// The part of a batch that is kept while the log has it.
 pub(super) struct Writing {
     pub released: Released,
     pub transactions: Vec<TransactionId>,
 }
 
-/// An entry before it is text.
+/// An entry that is not text yet.
 #[derive(Clone)]
 pub(crate) struct PendingEntry {
     pub transaction: TransactionId,
     pub sequence: u32,
     pub records: Vec<Timed>,
     pub key: Option<Key>,
-    /// What the transaction is with these records.
+    /// The labels of the transaction after these records.
     pub labels: Labels,
     pub ends: bool,
     /// An operator's word that ends it: then there are no records.
@@ -75,7 +75,7 @@ impl Batch {
         self.entries.is_empty()
     }
 
-    /// When it is written although nobody waits for it.
+    /// The time at which it is written although nobody waits for it.
     pub(super) fn flush_at(&self) -> Option<Timestamp> {
         (!self.is_empty()).then(|| self.since + IDLE_FLUSH)
     }

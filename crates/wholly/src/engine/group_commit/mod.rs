@@ -1,24 +1,24 @@
 //! Group commit: one batch is gathered while another is written.
 //!
-//! A sync costs about the same however much it makes durable, so what many transactions record
-//! meanwhile shares the next one (DeWitt et al., *Implementation Techniques for Main Memory Database
-//! Systems*, 1984). There is at most one batch with the log: the next cannot overtake it, and a
-//! failed one leaves nothing behind it.
+//! A sync costs about the same however much it makes durable, so the records of many transactions
+//! share the next one (DeWitt et al., *Implementation Techniques for Main Memory Database Systems*,
+//! 1984). There is at most one batch with the log: the next cannot overtake it, and a failed one
+//! leaves nothing behind it.
 //!
 //! ```text
 //!   record ──▶ buffered ──▶ gathering ──▶ writing ──▶ written ──▶ what waited goes on
 //!              not forced   a row each    the log      durable
 //! ```
 //!
-//! *Buffered* are records that are not forced, until their transaction writes anyway, for each entry
+//! Records that are not forced are *buffered* until their transaction writes anyway, for each entry
 //! costs a row and an index of its own: votes join the decision, acknowledgements the end. They are
 //! written without it when they have waited for some time, or when a reader asks for it.
 //!
-//! *Gathered* is a batch until somebody waits for it, and a little longer where many come: on a fast
-//! disk, answers that trickle in would else make many small batches, each of which rewrites the pages
-//! at the edges of the log.
+//! A batch is *gathered* until somebody waits for it, and a little longer where many come: on a
+//! fast disk, answers that trickle in would else make many small batches, each of which rewrites
+//! the pages at the edges of the log.
 //!
-//! INVARIANT: only the batch that was handed to the log becomes durable, and at most one is with it.
+//! INVARIANT: only the batch that was handed to the log becomes durable; at most one is with it.
 
 mod batch;
 mod recently_active;
@@ -37,33 +37,33 @@ use recently_active::{LastSeen, RecentlyActive};
 use crate::log::Position;
 use crate::log::listing::Labels;
 
-/// How long records that are not forced wait for one of their transaction that is, or the last.
+/// The longest wait of an unforced record for a forced record of its transaction, or the last.
 const BUFFERED_FOR: Duration = Duration::from_millis(50);
 
-/// How long after the last batch one that is still small waits for more, where many come.
+/// The time after the last batch for which a small one waits for more, where many come.
 pub(super) const GATHER_FOR: Duration = Duration::from_millis(2);
 
-/// So many entries in the last batch are many.
+/// The number of entries in the last batch that counts as many.
 const MANY: usize = 16;
 
-/// The batches of one log. `T` is what waits for one to be durable.
+/// The batches of one log. A `T` waits for one of them to be durable.
 pub(super) struct GroupCommit<T> {
     durable: Position,
     gathering: Batch,
-    /// The transactions with buffered records, and until when those wait; oldest first.
+    /// The transactions with buffered records, and the end of their wait; oldest first.
     buffered: VecDeque<(Timestamp, TransactionId)>,
     writing: Option<Writing>,
-    /// What the batches that have become durable let go on, and has not gone on.
+    /// The releases of durable batches, not taken yet.
     written: Vec<Released>,
-    /// When the last batch was handed to the log, and how many entries it had.
+    /// The time at which the last batch was handed to the log, and its number of entries.
     last_batch: (Timestamp, usize),
     waiting: Vec<(Position, T)>,
     active: RecentlyActive,
 }
 
-/// The entries of one transaction: what is in the log, and what is on its way there.
+/// The entries of one transaction, in the log and on their way there.
 pub(super) struct Entries {
-    /// What the log is told of it; `None` where nothing of it could be read.
+    /// Its labels in the log; `None` where nothing of it could be read.
     pub(super) labels: Option<Labels>,
     /// The sequence of its next entry.
     pub(super) sequence: u32,
@@ -154,7 +154,7 @@ impl<T> GroupCommit<T> {
         entries: &mut Entries,
         now: Timestamp,
     ) {
-        // INVARIANT: what nothing could be read of has no labels, and records nothing.
+        // INVARIANT: a wholly unreadable transaction has no labels, and records nothing.
         let Some(labels) = &entries.labels else { return };
         if entries.buffered.is_empty() {
             return;
@@ -225,12 +225,12 @@ impl<T> GroupCommit<T> {
         std::mem::take(&mut self.buffered).into_iter().map(|(_, id)| id)
     }
 
-    /// Says that somebody waits for what is gathered.
+    /// Notes that somebody waits for the gathered batch.
     pub fn want(&mut self) {
         self.gathering.wanted = true;
     }
 
-    /// The batch that was gathered, for the log, if none is being written and this one is due.
+    /// Takes the gathered batch, for the log, if none is being written and this one is due.
     pub fn start(&mut self, now: Timestamp) -> Option<Batch> {
         if self.writing.is_some()
             || !self.gathering.is_due(now)
@@ -250,16 +250,16 @@ impl<T> GroupCommit<T> {
         Some(batch)
     }
 
-    /// Until when the batch waits for more although somebody waits for it. Where few transactions
-    /// are active, or a good part of them is gathered, it waits for nobody, for the log would else
-    /// stand still until the slowest of them has answered.
+    /// The time until which the batch waits for more although somebody waits for it. Where few
+    /// transactions are active, or a good part of them is gathered, it waits for nobody, for the
+    /// log would else stand still until the slowest of them has answered.
     fn gathers_until(&self) -> Option<Timestamp> {
         let (at, entries) = self.last_batch;
         let more = entries >= MANY && self.gathering.entries.len() < self.active.count() / 4;
         (more && self.gathering.wanted).then(|| at + GATHER_FOR)
     }
 
-    /// When there is something to do even if nothing comes.
+    /// The time at which something is due even if nothing comes.
     pub fn next_wake(&self) -> Option<Timestamp> {
         let flush = self.gathers_until().or(self.gathering.flush_at());
         let flush = flush.filter(|_| self.writing.is_none());
@@ -267,7 +267,7 @@ impl<T> GroupCommit<T> {
         flush.into_iter().chain(overdue).min()
     }
 
-    /// The batch that the log has is durable.
+    /// Notes that the batch that the log has is durable.
     pub fn made_durable(&mut self, position: Position) {
         let Some(Writing { released, .. }) = self.writing.take() else { return };
         debug_assert_eq!(position, self.durable.next());
@@ -275,7 +275,7 @@ impl<T> GroupCommit<T> {
         self.written.push(released);
     }
 
-    /// What the batches that have become durable let go on.
+    /// Takes the releases of the batches that have become durable.
     pub fn take_released(&mut self) -> Vec<Released> {
         std::mem::take(&mut self.written)
     }
@@ -296,7 +296,7 @@ impl<T> GroupCommit<T> {
         if self.writing.is_some() { before.next().next() } else { before.next() }
     }
 
-    /// With which batch all that was recorded of a transaction is durable, if it is not yet.
+    /// The batch with which all that was recorded of a transaction is durable, if it is not yet.
     pub fn durable_with(&self, id: TransactionId) -> Option<Position> {
         match &self.writing {
             _ if self.gathering.holds(id) => Some(self.gathering_position()),
@@ -305,9 +305,9 @@ impl<T> GroupCommit<T> {
         }
     }
 
-    /// The position with which all that was recorded is durable. Buffered records count as part of the
-    /// batch that is being gathered: they join it if a reader asks for it in time, and nobody was told
-    /// of them.
+    /// The position with which all that was recorded is durable. Buffered records count as part of
+    /// the gathered batch: they join it if a reader asks for it in time, and nobody was told of
+    /// them.
     pub fn recorded(&self) -> Position {
         match &self.writing {
             _ if self.has_unwritten() => self.gathering_position(),
@@ -321,30 +321,30 @@ impl<T> GroupCommit<T> {
         wanted >= self.gathering_position() && self.has_unwritten()
     }
 
-    /// With which batch a transaction's decision may be told, if that one is not durable yet.
+    /// The batch with which a transaction's decision may be told, if that one is not durable yet.
     pub fn decision_durable_with(&self, entries: &Entries) -> Option<Position> {
         Some(entries.gate.max(entries.decided)).filter(|position| *position > self.durable)
     }
 
-    /// Keeps what waits until this position is durable; that may start a batch.
+    /// Keeps a waiter until this position is durable; that may start a batch.
     pub fn wait(&mut self, position: Position, waits: T) {
         self.gathering.wanted |= position == self.gathering_position();
         self.waiting.push((position, waits));
     }
 
-    /// What need not wait any longer.
+    /// Takes the waiters that need not wait any longer.
     pub fn take_ready(&mut self) -> Vec<T> {
         let durable = self.durable;
         self.waiting.extract_if(.., |(at, _)| *at <= durable).map(|(_, waits)| waits).collect()
     }
 
-    /// What waited, when the log has failed.
+    /// The remaining waiters, when the log has failed.
     pub fn into_waiting(self) -> impl Iterator<Item = T> {
         self.waiting.into_iter().map(|(_, waits)| waits)
     }
 
-    /// Lets a transaction go. Its key is given with what the batch of its last entry releases; false
-    /// where that is durable already.
+    /// Lets a transaction go. Its key comes with the release of its last entry's batch; false if
+    /// that batch is durable already.
     pub fn let_go(&mut self, entries: &Entries, key: Option<&Key>) -> bool {
         self.active.forget(entries.last_seen);
         let (Some(slot), Some(key)) = (entries.slot, key) else { return false };

@@ -1,15 +1,15 @@
-//! How many transactions go on briskly: something of each was recorded a short while ago.
+//! The number of transactions that go on briskly: each recorded something a short while ago.
 //!
-//! A batch waits for the entries of others that are likely to come at once. What waits for a
-//! participant that hangs is in flight, too, perhaps for days; were it waited for, it would slow
-//! what does not touch that participant.
+//! A batch waits for the entries of others that are likely to come at once. A transaction that
+//! waits for a participant that hangs is in flight, too, perhaps for days; to wait for it would
+//! slow those that do not touch that participant.
 
 use wholly_core::Timestamp;
 
-/// Something was recorded in this span of time or in the one before it.
+/// The length of a span: a transaction that recorded in this one or the one before it is active.
 const SPAN_MILLIS: u64 = 64;
 
-/// Counts them, without a look at each.
+/// Counts the active transactions, without a look at each.
 #[derive(Default)]
 pub(super) struct RecentlyActive {
     span: u64,
@@ -17,12 +17,12 @@ pub(super) struct RecentlyActive {
     in_span_before: usize,
 }
 
-/// When something of a transaction was recorded last.
+/// The span in which something of a transaction was recorded last.
 #[derive(Clone, Copy, Default)]
 pub(super) struct LastSeen(Option<u64>);
 
 impl RecentlyActive {
-    /// Something of a transaction is recorded.
+    /// Notes that something of a transaction is recorded.
     pub fn saw(&mut self, last: &mut LastSeen, now: Timestamp) {
         self.turn(now);
         if last.0 != Some(self.span) {
@@ -32,7 +32,7 @@ impl RecentlyActive {
         }
     }
 
-    /// A transaction is gone.
+    /// Forgets a transaction that is gone.
     pub fn forget(&mut self, LastSeen(last): LastSeen) {
         match last {
             Some(span) if span == self.span => self.in_span -= 1,
@@ -41,7 +41,7 @@ impl RecentlyActive {
         }
     }
 
-    /// As many as when something was recorded last.
+    /// The number of active transactions when something was recorded last.
     pub fn count(&self) -> usize {
         self.in_span + self.in_span_before
     }
