@@ -16,7 +16,7 @@ use super::{
 /// Checks that a log keeps every law of [`crate::log`]. `make` gives a new, empty log each time.
 ///
 /// # Panics
-/// Panics if a law is broken; the message names it.
+/// If a law is broken; the message names it.
 pub fn log_conformance(make: impl Fn() -> Box<dyn Log>) {
     for check in [
         a_new_log_is_empty,
