@@ -1,4 +1,4 @@
-//! Checkpoints, and the account of what went to storage.
+//! Checkpoints, and the account of the bytes and syncs that reached storage.
 //!
 //! A thread copies the write-ahead log into the database while batches go on. The next batch's
 //! writer copies the little that was appended meanwhile, so that nothing is left over and the

@@ -80,7 +80,7 @@ impl LogFile {
 }
 
 fn find(open: &BTreeMap<(u64, u64), Weak<LogFile>>, of: &Metadata) -> Option<Arc<LogFile>> {
-    // Where the system numbers no files, closing one drops nobody's locks either.
+    // On a system without numbers of files, closing one drops nobody's locks either.
     Some(number(of)).filter(|number| *number != UNKNOWN).and_then(|of| open.get(&of)?.upgrade())
 }
 
