@@ -169,7 +169,7 @@ impl Recent {
         Self(transactions.map(|(ordinal, known)| (*ordinal, (known.label, known.begun))).collect())
     }
 
-    /// Adds the quarantined transactions, which are stuck in the list, though not in the index.
+    /// Adds the quarantined: stuck in the list, perhaps not in the index, which must not hide them.
     fn add_set_aside(
         &mut self,
         file: &Connection,

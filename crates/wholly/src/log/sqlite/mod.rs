@@ -58,8 +58,8 @@
 //!
 //! The warm p99 of lists of 5 million transactions is 0.02 to 0.64 ms with its own and 0.03 to 3.0
 //! ms with plain ones (the median ratio 1.4); the cold p50 of filters that few match is 0.3 and 6
-//! to 8 ms, which an index that covers the id would mend. Files are as large (876 and 883 bytes
-//! each).
+//! to 8 ms, which an index that covers the id would mend. Files are as large (876 and 883 bytes a
+//! transaction).
 //!
 //! They stay: with plain ones a transaction over HTTP writes 1.6 times as much, and 2.7 to 3.8
 //! times with few in flight, the usual state of most servers, on disks that are paid by the bytes
@@ -234,7 +234,7 @@ impl Maintenance for SqliteLog {
     }
 }
 
-/// How long a connection waits for another's lock.
+/// The time that a connection waits for another's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Opens a connection with the settings that all connections to the log have.
