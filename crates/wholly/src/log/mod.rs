@@ -300,8 +300,8 @@ pub trait LogReader: Send + Sync {
     /// See [`ReadError`].
     fn last_trimmed_lsn(&self) -> Result<Lsn, ReadError>;
 
-    /// The [ordinals](TransactionId::ordinal) of the transactions that have not ended, ascending, at
-    /// most `limit`, greater than `after`.
+    /// The [ordinals](TransactionId::ordinal) of the transactions that have not ended, ascending,
+    /// at most `limit`, greater than `after`.
     ///
     /// # Errors
     /// See [`ReadError`].

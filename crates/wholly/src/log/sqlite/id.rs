@@ -1,7 +1,7 @@
 //! A transaction's id in its first entry: 16 bytes that complete its ordinal, the second half of
 //! the UUID and the log that minted it.
 //!
-//! The indexes leave the log to the label; an entry says it itself, so that it is read without them.
+//! The indexes leave the log to the label; an entry has it itself, and is read without them.
 
 use wholly_core::{LogId, TransactionId};
 

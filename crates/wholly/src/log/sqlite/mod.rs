@@ -240,8 +240,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Opens a connection with the settings that all connections to the log have.
 fn connect(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
     use rusqlite::OpenFlags;
-    // INVARIANT: SQLite creates no file. It would be one that everybody may read, and where a log is
-    // gone, an empty one.
+    // INVARIANT: SQLite creates no file. It would be one that everybody may read, and where a log
+    // is gone, an empty one.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;

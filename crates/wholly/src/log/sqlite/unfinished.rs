@@ -5,8 +5,8 @@
 //! and may be a whole log without the mark of a copy. So no such file is opened, and the next copy
 //! to the same folder removes it.
 //!
-//! INVARIANT: whoever writes such a file owns it, as a coordinator owns its log; one that nobody owns
-//! is a leftover.
+//! INVARIANT: whoever writes such a file owns it, as a coordinator owns its log; one that nobody
+//! owns is a leftover.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -71,7 +71,7 @@ impl Unfinished {
         &self.path
     }
 
-    /// Makes the copy durable, then gives it its name, which replaces no file, and makes that durable.
+    /// Makes the copy durable, then gives it its name, replacing no file, and makes that durable.
     pub(super) fn named(mut self, to: &Path) -> io::Result<()> {
         File::open(&self.path)?.sync_all()?;
         reached("the copy is durable");

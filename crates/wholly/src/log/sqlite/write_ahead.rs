@@ -2,9 +2,9 @@
 //!
 //! SQLite reads the frames of its write-ahead log up to the first whose checksum is wrong, and
 //! takes that for the end: a power failure tears the last commit, and nothing can stand behind it,
-//! because a commit begins only once the one before it is synced. So where a whole frame of a *later*
-//! commit stands behind a broken one, storage has damaged what was synced, and SQLite would drop
-//! every commit from there on without a word.
+//! because a commit begins only once the one before it is synced. So if a whole frame of a *later*
+//! commit stands behind a broken one, storage has damaged synced data, and SQLite would silently
+//! drop every commit from there on.
 //!
 //! Each frame has the running checksum of all before it, so a frame behind a broken one is checked
 //! from the checksum that its predecessor claims. Frames of earlier rounds of the file have other

@@ -110,9 +110,9 @@ fn the_log_opens_when_the_side_file_is_behind_or_torn() {
     }
 }
 
-/// Between two points SQLite writes its files piece by piece: the write-ahead log from its beginning
-/// to its end, and at a checkpoint pages of the database, while the write-ahead log holds all of
-/// them.
+/// Between two points SQLite writes its files piece by piece: the write-ahead log from its
+/// beginning to its end, and at a checkpoint pages of the database, while the write-ahead log holds
+/// all of them.
 #[test]
 fn the_log_opens_between_the_points() {
     let subject = Rc::new(Subject::new());
