@@ -4,7 +4,7 @@ use super::*;
 
 /// A small log with everything that a log can hold: two runs of the indexes, removed payloads,
 /// trimmed transactions. Returns its image after a kill, its content, and its newest transaction.
-fn small_log(subject: &Subject) -> (Image, Told, u64) {
+fn small_log(subject: &Subject) -> (Image, LogContents, u64) {
     let mut open = subject.log().create_if_missing().open().unwrap();
     append(&mut open, batches(1, 12));
     open.writer.trim(Timestamp::from_millis(3), 9).unwrap();

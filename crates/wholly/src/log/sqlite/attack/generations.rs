@@ -14,7 +14,7 @@ fn expected(batches: u64) -> BTreeMap<TransactionId, Vec<String>> {
 
 /// Checks that the opened log holds all that the side file knows of, and the content of one moment,
 /// except for reported damage.
-fn holds(at: &str, told: &Told, damaged: bool, side: u64, newest: u64) {
+fn holds(at: &str, told: &LogContents, damaged: bool, side: u64, newest: u64) {
     let is = (side..=newest).find(|batches| {
         let mut expected = expected(*batches);
         expected.retain(|id, _| !damaged || told.histories.contains_key(id));
