@@ -115,7 +115,7 @@ pub struct PartSnapshot {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct HistoryEntry {
-    /// The time at which it was recorded: milliseconds since the Unix epoch.
+    /// When it was recorded: milliseconds since the Unix epoch.
     pub at: Timestamp,
     /// The record, in the form of the log.
     pub record: Record,

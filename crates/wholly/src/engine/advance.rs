@@ -36,7 +36,7 @@ impl<W> Engine<W> {
     /// Sends the calls that may leave now; returns the time at which the next may.
     fn send_outstanding(&mut self, id: TransactionId, now: Timestamp) -> Option<Timestamp> {
         let open = self.open.get_mut(&id)?;
-        // INVARIANT: nothing leaves for a transaction of a restored copy until an operator says so.
+        // INVARIANT: nothing leaves for what a restored copy holds until an operator says so.
         let Open { part: OpenState::Live(transaction), quarantined: false, .. } = open else {
             return None;
         };

@@ -29,7 +29,7 @@ impl<W> Engine<W> {
             Some(Open { part: OpenState::Live(_), .. }) => {
                 return self.reply(to, Reply::NotEnded(EndError::NotQuarantined { id }));
             }
-            // An earlier word ended it.
+            // Somebody was first.
             Some(Open { part: OpenState::Ended, .. }) => {
                 return self.wait(id, Wait::Recorded, to, now);
             }

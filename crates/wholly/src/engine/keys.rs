@@ -157,7 +157,7 @@ impl<W> Engine<W> {
     fn is_same(&self, id: TransactionId, submission: &NewTransaction) -> bool {
         match self.open.get(&id).map(|open| &open.part) {
             Some(OpenState::Live(transaction)) => submission.proposal.is_same_as(transaction, true),
-            // An unreadable transaction cannot be compared; the client learns its id and its state.
+            // What cannot be read cannot be compared; the client learns its id and its state.
             Some(OpenState::Unusable | OpenState::Ended) | None => true,
         }
     }

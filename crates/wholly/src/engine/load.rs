@@ -215,7 +215,7 @@ impl<W> Engine<W> {
         let Some(open) = self.open.get(&id) else { return false };
         match &open.part {
             OpenState::Live(transaction) => open.stuck || self.awaits_unregistered(transaction),
-            // It takes next to nothing, and the reason for its quarantine is known here alone.
+            // It takes next to nothing, and why it was quarantined is known here alone.
             OpenState::Unusable | OpenState::Ended => false,
         }
     }

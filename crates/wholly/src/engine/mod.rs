@@ -419,7 +419,7 @@ impl<W> Engine<W> {
     ) {
         let resolved = match self.open.get_mut(&id) {
             Some(Open { part: OpenState::Live(transaction), quarantined, .. }) => {
-                // An index past the last branch names no branch.
+                // An index past the last branch is no branch.
                 let index = transaction.branch_named(branch).unwrap_or(core::BranchIndex::MAX);
                 match quarantined {
                     false => transaction.resolve(index, ended, reason, now),

@@ -13,7 +13,7 @@ use crate::outcome::AnyOutcome;
 /// A transaction that has not ended.
 pub(super) struct Open<W> {
     pub(super) part: OpenState,
-    /// True if it came with a restored copy of the log: nothing happens until an operator says so.
+    /// It came with a restored copy of the log: nothing happens to it until an operator says so.
     pub(super) quarantined: bool,
     pub(super) key: Option<Key>,
     /// Its records on their way to the log.
@@ -30,7 +30,7 @@ pub(super) struct Open<W> {
     pub(super) wake: Option<Timestamp>,
 }
 
-/// The loop's knowledge of an open transaction.
+/// What the loop knows of an open transaction.
 pub(super) enum OpenState {
     Live(Transaction),
     /// Its records cannot be read or break a law: it is stuck, and nothing is sent.

@@ -62,7 +62,7 @@ pub(super) struct Targets {
 
 #[derive(Default)]
 struct TargetEntry {
-    /// Its terms, if it is registered.
+    /// If it is here.
     terms: Option<Terms>,
     /// The number of transactions that wait for it.
     owes: usize,
@@ -137,7 +137,7 @@ impl Targets {
         self.known[place as usize].said.heard(answer, next_at);
     }
 
-    /// The registered target of that name, and its terms.
+    /// Who is here by that name, and on which terms.
     fn find(&self, target: &Target) -> Option<(&TargetEntry, Terms)> {
         let &Who(place) = self.places.get(target)?;
         let known = &self.known[place as usize];

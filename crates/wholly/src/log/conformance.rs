@@ -1,7 +1,7 @@
 //! The laws of a log, as one suite for every log.
 //!
-//! Each check panics with the law that was broken. That the suite can fail is itself tested, with
-//! logs that break one law each.
+//! Each check panics with the broken law. The suite itself is tested with logs that break one law
+//! each.
 
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ use super::{
 /// Checks that a log keeps every law of [`crate::log`]. `make` gives a new, empty log each time.
 ///
 /// # Panics
-/// When a law is broken; the message says which.
+/// If a law is broken; the message names it.
 pub fn log_conformance(make: impl Fn() -> Box<dyn Log>) {
     for check in [
         a_new_log_is_empty,
@@ -221,7 +221,7 @@ fn an_ordinal_alone_is_no_id(log: &dyn Log) {
     assert_eq!(history(&open, other), None, "another log's id is not found by its ordinal");
 }
 
-/// An id of an event is made of the place of its entry: it must mean the same for ever.
+/// Ids of events are made of the places of entries: a place must mean the same for ever.
 fn entries_have_places_that_ascend_and_stay(log: &dyn Log) {
     let mut open = opened(log);
     append(&mut open, &[start(1), start(2), start(3)]);
@@ -281,7 +281,7 @@ fn trim_deletes_what_ended_and_nothing_else(log: &dyn Log) {
     assert_eq!(history(&open, id(6)), Some(vec![stored(6, 0)]));
 }
 
-/// One that took long is not forgotten the moment it ends.
+/// A transaction that took long is not forgotten the moment it ends.
 fn what_is_kept_is_kept_from_its_end_on(log: &dyn Log) {
     let mut open = opened(log);
     append(&mut open, &[start(1), start(2), start(3)]);
@@ -348,7 +348,7 @@ fn payloads_are_removed_from_what_ended_once(log: &dyn Log) {
     let mut open = opened(log);
     append(&mut open, &(1..=6).map(start).collect::<Vec<_>>());
     append(&mut open, &[end(1, 1), end(2, 1), more(3, 1), end(4, 1), end(5, 1)]);
-    // The second one's stay: it cannot be read.
+    // The payloads of the second transaction stay: it cannot be read.
     let without = |stored: &StoredTransaction| {
         let left = |entry: &StoredEntry| format!("{} of {}", entry.sequence, stored.entries.len());
         (stored.id != id(2)).then(|| stored.entries.iter().map(left).collect())
@@ -415,14 +415,14 @@ fn an_old_one_that_ends_late_loses_its_payloads_too(log: &dyn Log) {
     assert_eq!(texts(&open, 3), ["{}", "{}"], "a trim in between loses none");
 }
 
-/// Enough to make a log move things about, should it do so.
+/// Enough entries to make a log reorganise itself, if it ever does.
 fn many_entries_are_kept(log: &dyn Log) {
     const BATCH: u64 = 500;
     const BATCHES: u64 = 14;
     let mut open = opened(log);
     for batch in 0..BATCHES {
         let starts = (1..=BATCH).map(|n| start(batch * BATCH + n));
-        // Of the batch before, all but every tenth ends.
+        // All but every tenth transaction of the batch before end.
         let before = batch.saturating_sub(1) * BATCH..batch * BATCH;
         let ends = before.filter(|n| n % 10 != 0).map(|n| end(n, 1));
         append(&mut open, &starts.chain(ends).collect::<Vec<_>>());
@@ -530,7 +530,7 @@ fn labels() -> Labels {
     }
 }
 
-/// As fast as it was minted.
+/// The entry that ends the transaction `n` at the time of its minting.
 fn end(n: u64, sequence: u32) -> Entry {
     end_at(n, sequence, n)
 }

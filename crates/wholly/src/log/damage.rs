@@ -1,24 +1,23 @@
-//! Damage that was found in an open log: what reads, appends and checks in the background met.
+//! The damage that reads, appends and background checks found in an open log.
 //!
-//! A damaged entry stops nobody but its own transaction, so nothing fails when it is found. It is
-//! noted here, for the metrics, the alerts and the words of a server that is ready all the same.
+//! A damaged entry stops only its own transaction, so nothing fails when it is found. It is noted
+//! here for the metrics, the alerts and the messages of a server that is still ready.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// How many different damages are told apart. Where there are more, no more are counted: that storage
-/// is lost.
+/// The number of damages that are told apart. Beyond it none are counted: such storage is lost.
 const TOLD_APART: usize = 1_000;
 
-/// What was found damaged in a log since this program opened it first.
+/// The damage found in a log since this program first opened it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Damage {
-    /// How many different damages were found; no more than 1,000 are told apart.
+    /// The number of different damages found; at most 1,000 are told apart.
     pub count: u64,
-    /// The last one that was found; `None` where nothing is damaged.
+    /// The last damage found; `None` if nothing is damaged.
     pub last: Option<String>,
 }
 
@@ -26,7 +25,7 @@ pub struct Damage {
 #[derive(Clone, Debug, Default)]
 pub struct DamageRegister(Arc<watch::Sender<Register>>);
 
-/// The damage, and what tells a new one from one that is met again.
+/// The damage, and the words of each known damage.
 #[derive(Debug, Default)]
 struct Register {
     damage: Damage,
@@ -34,7 +33,7 @@ struct Register {
 }
 
 impl DamageRegister {
-    /// Notes a damage, unless it is known, and says so in the program's log.
+    /// Notes a damage, unless it is known, and writes it to the program's log.
     pub fn note(&self, what: impl Into<String>) {
         let what = what.into();
         self.0.send_if_modified(|register| {
@@ -48,13 +47,13 @@ impl DamageRegister {
         });
     }
 
-    /// What was found so far.
+    /// The damage found so far.
     #[must_use]
     pub fn damage(&self) -> Damage {
         self.0.borrow().damage.clone()
     }
 
-    /// Waits until more was found than `known`.
+    /// Waits until more damages than `known` are found.
     pub async fn more_than(&self, known: u64) -> Damage {
         let mut receiver = self.0.subscribe();
         let more = receiver.wait_for(|register| register.damage.count > known).await;

@@ -1,4 +1,4 @@
-//! A log whose appends pass a function: for what observes or disturbs a coordinator.
+//! A log whose appends pass through a function, to observe or disturb a coordinator.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::{
     Written,
 };
 
-/// The log, whose every append is made by `append`; that gets the log's own writer to do so. All
+/// Wraps the log: `append` makes every append, by the log's own writer, which it is given. All
 /// writers share `append`, which is dropped with the last of them and the log.
 pub fn intercept_appends(
     log: impl Log,

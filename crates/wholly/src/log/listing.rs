@@ -1,11 +1,11 @@
-//! Listing: what a log knows of a transaction without reading its records, and how it is asked.
+//! Listing: a log's knowledge of transactions without reading their records, and its queries.
 //!
-//! Every entry says what its transaction is once the entry is there: its [`Labels`]. The log keeps
-//! them for the lists and for nothing else; the records stay the truth.
+//! Every entry carries the [`Labels`] of its transaction as of that entry. The log keeps them for
+//! lists and for nothing else; the records stay the truth.
 //!
-//! A list is newest first, and comes in pages. A [`Cursor`] is a place among the transactions of a
-//! log, which have a fixed order: so pages stay right while transactions come and change. None is
-//! in two pages, and none is missing that was there, and matched, all the while.
+//! A list is newest first, and comes in pages. A [`Cursor`] is a place in the fixed order of a
+//! log's transactions, so pages stay right while transactions come and change. No transaction is in
+//! two pages, and none is missing that existed and matched throughout.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,44 +18,44 @@ use wholly_core::{Name, ParticipantName, Timestamp, TransactionId};
 
 pub use wholly_core::{Pattern, State};
 
-/// What a transaction is, as a list shows it.
+/// The labels of a transaction, as a list shows them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Labels {
-    /// What it is called.
+    /// Its name.
     pub name: Name,
-    /// How it is carried out.
+    /// Its pattern.
     pub pattern: Pattern,
-    /// Who takes part, each once, in order.
+    /// Its participants, each once, in order.
     pub participants: Arc<[ParticipantName]>,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
-    /// Whether an operator is needed.
+    /// True if it needs an operator.
     pub stuck: bool,
 }
 
-/// Which transactions are listed: those that match all that is set.
+/// The transactions to list: those that match every field that is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Those that stand here.
+    /// The state.
     pub state: Option<State>,
-    /// Those of this pattern.
+    /// The pattern.
     pub pattern: Option<Pattern>,
-    /// Those with exactly this name.
+    /// The exact name.
     pub name: Option<Name>,
-    /// Those in which this participant takes part.
+    /// A participant of the transaction.
     pub participant: Option<ParticipantName>,
-    /// Those that have settled, or that have not.
+    /// True for settled transactions, false for unsettled ones.
     pub settled: Option<bool>,
-    /// Those that need an operator, or that need none.
+    /// True for transactions that need an operator, false for all others.
     pub stuck: Option<bool>,
-    /// Those accepted at this time or later.
+    /// The earliest time of acceptance.
     pub since: Option<Timestamp>,
-    /// Those accepted before this time.
+    /// The end of the times of acceptance, itself excluded.
     pub until: Option<Timestamp>,
 }
 
 impl Filter {
-    /// Whether a transaction with these labels matches; its time is another matter.
+    /// True if a transaction with these labels matches, whatever its time.
     #[must_use]
     pub fn matches(&self, labels: &Labels, settled: bool) -> bool {
         self.state.is_none_or(|state| state == labels.state)
@@ -66,7 +66,7 @@ impl Filter {
             && self.stuck.is_none_or(|stuck| stuck == labels.stuck)
     }
 
-    /// Whether it says nothing of a transaction but when it was accepted.
+    /// True if it restricts nothing but the time of acceptance.
     #[must_use]
     pub fn takes_all(&self) -> bool {
         let Self { state, pattern, name, participant, settled, stuck, since: _, until: _ } = self;
@@ -79,21 +79,21 @@ impl Filter {
     }
 }
 
-/// What a log is asked to list.
+/// A query for a page of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Query {
-    /// Which transactions.
+    /// The transactions to list.
     pub filter: Filter,
-    /// From after this place on, which is the end of the page before.
+    /// The end of the page before; this page begins after it.
     pub after: Option<Cursor>,
-    /// How many transactions the page may have.
+    /// The greatest number of transactions in the page.
     pub limit: usize,
-    /// Those that are stuck whatever the log says: the coordinator has set them aside.
+    /// The transactions that the coordinator has set aside: stuck, whatever the log says.
     pub quarantined: BTreeSet<TransactionId>,
 }
 
 impl Query {
-    /// The newest transactions, at most `limit`.
+    /// The query for the newest transactions, at most `limit`.
     #[must_use]
     pub fn newest(limit: usize) -> Self {
         Self { limit, ..Self::default() }
@@ -121,13 +121,13 @@ pub(super) fn first_ordinal(time: Timestamp) -> u64 {
     time.as_millis().saturating_mul(COUNTED_IN_A_MILLISECOND)
 }
 
-/// Where a page ended, and the next begins. Its text is for whoever gave it out.
+/// The end of one page and the beginning of the next. Only its issuer interprets its text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Cursor(u64);
 
 impl Cursor {
-    /// After the transaction with this ordinal, in the order of the list.
+    /// The cursor after the transaction with this ordinal, in the order of the list.
     #[must_use]
     pub const fn after(ordinal: u64) -> Self {
         Self(ordinal)
@@ -170,13 +170,13 @@ impl TryFrom<String> for Cursor {
     }
 }
 
-/// Some of the transactions that were asked for, newest first.
+/// A page of the transactions that were asked for, newest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The transactions. There may be fewer than the limit, even none, although more follow: a log
-    /// looks at a bounded number of transactions for a page.
+    /// The transactions. A page may be short, even empty, although more follow: a log examines a
+    /// bounded number of transactions for a page.
     pub rows: Vec<Row>,
-    /// Where the next page begins; `None` where this is the last one.
+    /// The beginning of the next page; `None` if this is the last one.
     pub next: Option<Cursor>,
 }
 
@@ -185,8 +185,8 @@ pub struct Page {
 pub struct Row {
     /// The transaction.
     pub id: TransactionId,
-    /// What it is.
+    /// Its labels.
     pub labels: Labels,
-    /// Whether nothing is left to do.
+    /// True if nothing is left to do.
     pub settled: bool,
 }

@@ -1,16 +1,16 @@
-//! Where an entry stands among all of its log.
+//! The place of an entry among all entries of its log.
 
 use super::Position;
 
-/// Where an entry stands in its log: places ascend from batch to batch, and within a batch from
-/// entry to entry. One that was given is never given again, even when what is there is deleted.
+/// The place of an entry in its log. Places ascend from batch to batch, and within a batch from
+/// entry to entry. A place is never reused, even after its entry is deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lsn(u64);
 
 impl Lsn {
-    /// How many low bits count the entries of one batch.
+    /// The number of low bits that count the entries of one batch.
     const ENTRY_BITS: u32 = 20;
-    /// The most bits that a place has: a signed number of 64 bits holds it.
+    /// The greatest number of bits of a place: a signed number of 64 bits holds it.
     const BITS: u32 = 63;
 
     /// The place of a batch's `nth` entry, from 0; `None` beyond what can be counted.

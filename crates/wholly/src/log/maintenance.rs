@@ -1,7 +1,7 @@
-//! Maintenance: what an operator does with a log beside running a coordinator on it.
+//! Maintenance: an operator's work on a log, beside running a coordinator on it.
 //!
-//! Kinds of logs differ in what they can do. A kind implements the methods that it can; every other
-//! one answers [`Unsupported`], which names the kind and what it cannot do.
+//! Kinds of logs differ in their abilities. A kind implements the methods that it supports; every
+//! other method returns [`Unsupported`], which names the kind and the missing ability.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub trait Maintenance: Log {
         None
     }
 
-    /// Says what the next opening finds. Every kind finds the [original](Provenance::Original).
+    /// Declares what the next opening finds. Every kind finds the [original](Provenance::Original).
     ///
     /// # Errors
     /// When this kind of log cannot be moved or restored.
@@ -32,10 +32,10 @@ pub trait Maintenance: Log {
         }
     }
 
-    /// Makes a log where there is none, and returns its identity.
+    /// Creates a log if none exists, and returns its identity.
     ///
     /// # Errors
-    /// See [`OpenError`]: also where there is one already, which is left as it is.
+    /// See [`OpenError`]; also if there is a log already, which is left as it is.
     fn create(&self) -> Result<LogId, OpenError> {
         Err(self.cannot("be created ahead of its first opening").into())
     }
@@ -45,40 +45,39 @@ pub trait Maintenance: Log {
     /// [`Provenance::Restored`].
     ///
     /// # Errors
-    /// See [`CopyError`]; then there is no file `to` but one that was there before.
+    /// See [`CopyError`]; then there is no file `to`, unless it was there before.
     fn backup(&self, to: &Path) -> Result<(), CopyError> {
         let _ = to;
         Err(self.cannot("be backed up").into())
     }
 
-    /// Reads all of the log, also while a coordinator runs, and says what is damaged and what that
-    /// puts in doubt. Nothing is changed. While it reads, the write-ahead log of a running
-    /// coordinator grows.
+    /// Reads all of the log, also while a coordinator runs, and reports the damage and the
+    /// transactions that it puts in doubt. Changes nothing. Meanwhile the write-ahead log of a
+    /// running coordinator grows.
     ///
     /// # Errors
-    /// See [`VerifyError`]: where there is no log that could be read.
+    /// See [`VerifyError`]; also if no log can be read.
     fn verify(&self) -> Result<Verified, VerifyError> {
         Err(self.cannot("be verified").into())
     }
 
-    /// Copies all of a damaged log that is whole to the file `to`, which must not exist yet. The copy
-    /// is opened as [`Provenance::Restored`], which quarantines what is unsettled. The log stays as
-    /// it is; no coordinator may run on it.
-    ///
+    /// Copies the intact part of a damaged log to the file `to`, which must not exist yet. The copy
+    /// is opened as [`Provenance::Restored`], which quarantines unsettled transactions. The log
+    /// stays as it is; no coordinator may run on it.
     /// # Errors
-    /// See [`CopyError`]; then there is no file `to` but one that was there before.
+    /// See [`CopyError`]; then there is no file `to`, unless it was there before.
     fn salvage(&self, to: &Path) -> Result<Salvaged, CopyError> {
         let _ = to;
         Err(self.cannot("be salvaged").into())
     }
 
-    /// The error of what this kind of log cannot do.
+    /// The error for an ability that this kind of log lacks.
     fn cannot(&self, what: &'static str) -> Unsupported {
         Unsupported { kind: self.kind(), what }
     }
 }
 
-/// Something that a kind of log cannot do.
+/// An ability that a kind of log lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a log of the kind {kind} cannot {what}")]
 #[non_exhaustive]
@@ -103,17 +102,17 @@ pub enum Provenance {
     Restored,
 }
 
-/// Why a log was not copied.
+/// An error from copying a log.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CopyError {
-    /// The log is missing, in use, damaged, none, or one of a newer version.
+    /// The log is missing, in use, damaged, not a log, or of a newer version.
     #[error(transparent)]
     Log(#[from] OpenError),
     /// This kind of log cannot be copied.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
-    /// There is something in the copy's place.
+    /// The copy's place is taken.
     #[error("{} exists already; a copy replaces nothing: name another file", .to.display())]
     Exists {
         /// The copy's path.
@@ -125,18 +124,18 @@ pub enum CopyError {
         /// The copy's path.
         to: PathBuf,
     },
-    /// Its name would be that of a copy that is not finished, which nobody opens.
+    /// The copy's name is one of unfinished copies, which are never opened.
     #[error("{} is a name of unfinished copies, which are not opened: name another file", .to.display())]
     Name {
         /// The copy's path.
         to: PathBuf,
     },
-    /// There is nothing in the log that could be read.
+    /// Nothing in the log can be read.
     #[error("nothing can be read from the log {}: {why}", .log.display())]
     Nothing {
         /// The log.
         log: PathBuf,
-        /// What the storage said.
+        /// The storage's error.
         why: String,
     },
     /// Storage failed.
@@ -146,7 +145,7 @@ pub enum CopyError {
         log: PathBuf,
         /// The copy's path.
         to: PathBuf,
-        /// What the system said.
+        /// The system's error.
         why: String,
     },
 }
@@ -161,7 +160,7 @@ pub struct Salvaged {
     pub damaged: u64,
     /// The entries that were read and belong to no known transaction.
     pub nameless: u64,
-    /// True if parts of the file could not be read, and what they held is not known.
+    /// True if parts of the file could not be read; their content is unknown.
     pub unreadable: bool,
 }
 
@@ -181,7 +180,7 @@ pub struct Verified {
     pub damage: Vec<String>,
     /// The transactions that the damage puts in doubt.
     pub doubt: Doubt,
-    /// The reason for which an opening would be refused, though the log is whole: it is a copy, say.
+    /// The error that would refuse an opening although the log is whole, such as for a copy.
     pub refused: Option<OpenError>,
 }
 
@@ -197,7 +196,7 @@ pub enum Doubt {
     Any,
 }
 
-/// Why a log cannot be verified.
+/// An error from verifying a log.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
@@ -212,7 +211,7 @@ pub enum VerifyError {
     Storage {
         /// The log.
         log: PathBuf,
-        /// What the system said.
+        /// The system's error.
         why: String,
     },
 }

@@ -1,7 +1,7 @@
-//! A log in memory, for tests: deterministic, and it fails when it is told to.
+//! A log in memory, for tests: deterministic, with failures on demand.
 //!
-//! The handle stands for the storage. What is durable survives the coordinator: opening the same
-//! handle again gives it back, as a restart would.
+//! The handle stands for the storage. Durable entries survive the coordinator: opening the same
+//! handle again returns them, as a restart would.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{Bound, Range};
@@ -37,25 +37,25 @@ pub struct MemoryLog {
     contents: Arc<Mutex<Contents>>,
 }
 
-/// How an append fails.
+/// A failure of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
     /// Nothing landed.
     Fails,
-    /// It landed and is durable, and only the answer was lost.
+    /// The batch landed and is durable; only the answer was lost.
     Lands,
-    /// It was written and not synced: the next opening finds it, unless [`MemoryLog::crash`]
+    /// The batch was written but not synced: the next opening finds it, unless [`MemoryLog::crash`]
     /// loses it before.
     Unsynced,
 }
 
-/// What a crash does to a batch that was written and not synced.
+/// The effect of a crash on a batch that was written but not synced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsynced {
-    /// It is there after the crash.
+    /// The batch is there after the crash.
     Kept,
-    /// It is gone.
+    /// The batch is gone.
     Lost,
 }
 
@@ -71,9 +71,9 @@ struct Contents {
     trimmed: u64,
     /// The greatest place that was trimmed.
     trimmed_place: Lsn,
-    /// A batch that was written and not synced. Nothing can land behind it before an opening.
+    /// A batch that was written but not synced. No batch can land behind it before an opening.
     unsynced: Option<Vec<Entry>>,
-    /// How many appends were tried, and which of them fail.
+    /// The number of appends that were tried, and the ones that fail.
     appends: u64,
     faults: BTreeMap<u64, Fault>,
     full: bool,
@@ -87,7 +87,7 @@ struct Held {
     stored: StoredTransaction,
     labels: Labels,
     ended: Option<Timestamp>,
-    /// Whether it was looked at to remove its payloads.
+    /// True if it was examined for the removal of its payloads.
     looked_at: bool,
 }
 
@@ -98,7 +98,7 @@ impl MemoryLog {
         Self { identity, contents: Arc::default() }
     }
 
-    /// Makes an append fail: the next one where `later` is 0, the one after that where it is 1.
+    /// Makes an append fail: the next one if `later` is 0, the one after that if it is 1.
     pub fn fail_append(&self, later: u64, fault: Fault) {
         let mut contents = lock(&self.contents);
         let nth = contents.appends + later;
@@ -110,8 +110,8 @@ impl MemoryLog {
         lock(&self.contents).full = full;
     }
 
-    /// A copy of what is durable, without its damage, restored under another identity: the original
-    /// knows nothing of it.
+    /// A copy of the durable entries, without damage, restored under another identity. The original
+    /// is unaware of it.
     #[must_use]
     pub fn restored(&self, identity: LogId) -> Self {
         let copy = Self::new(identity);
@@ -123,17 +123,17 @@ impl MemoryLog {
         copy
     }
 
-    /// Damages an entry, which storage may do at any time: what was appended is not read any more.
+    /// Damages an entry, as storage may at any time: the appended text can no longer be read.
     pub fn damage(&self, id: TransactionId, sequence: u32) {
         lock(&self.contents).damaged.insert((id.ordinal(), sequence));
     }
 
-    /// Puts the storage right: what was damaged is read again as it was appended.
+    /// Repairs the storage: damaged entries are read again as they were appended.
     pub fn repair(&self) {
         lock(&self.contents).damaged.clear();
     }
 
-    /// Crashes the machine: every writer is done, and what was not synced is kept or lost.
+    /// Crashes the machine: every writer is done, and an unsynced batch is kept or lost.
     pub fn crash(&self, unsynced: Unsynced) {
         let mut contents = lock(&self.contents);
         contents.epoch += 1;

@@ -1,28 +1,28 @@
-//! The log: where a coordinator remembers what it must not forget.
+//! The log: the durable memory of a coordinator.
 //!
-//! A log holds *entries*. An entry is what one transaction wrote in one batch: a JSON text with a
-//! version, which the log never interprets. Beside the text an entry says the little that a log
-//! must know to do its part: the transaction, the entry's place in its history, the client's key,
+//! A log holds *entries*. An entry is the part of one batch that belongs to one transaction: a JSON
+//! text with a version, which the log never interprets. Beside the text an entry carries the few
+//! fields that a log needs: the transaction, the entry's place in its history, the client's key,
 //! whether the transaction has ended, and how it is [listed](listing).
 //!
 //! Every implementation keeps these laws, and the conformance suite tests them:
 //!
 //! 1. **A batch lands whole or not at all**, and is durable when [`LogWriter::append`] returns.
-//! 2. **An append names its predecessor.** A batch that follows another than the last one that
-//!    landed is rejected, so that none can land behind one that failed.
+//! 2. **An append names its predecessor.** A batch that does not follow the last batch that landed
+//!    is rejected, so that no batch lands behind a failed one.
 //! 3. **A log that failed once promises nothing more**: after a failed append the writer rejects
-//!    every further one. Only opening the log again tells what landed.
-//! 4. **Opening makes durable what it returns**, before it returns: what a killed process wrote
-//!    but did not sync may be read back, acted on, and then lost by a power failure.
+//!    every further one. Only opening the log again shows which batches landed.
+//! 4. **Opening makes its result durable** before it returns: the unsynced writes of a killed
+//!    process could otherwise be read back, acted on, and then lost by a power failure.
 //! 5. **One owner.** Opening raises the epoch; the writer of an older epoch is rejected.
-//! 6. **A reader sees only what is durable**, and goes on after the writer failed.
-//! 7. **An entry's place ascends and stays.** It is never given again, also when the entry is
+//! 6. **A reader sees only durable entries**, and goes on after the writer failed.
+//! 7. **An entry's place ascends and stays.** A place is never reused, even after its entry is
 //!    deleted: ids of events are made of it.
-//! 8. **A log that is opened again is the same log.** Opening it again after a failure never creates
-//!    one, and refuses another identity and a head behind what was told to be durable.
-//! 9. **Damage is named, never acted on.** An entry that is not what was appended is not read as one:
-//!    its transaction says that it is damaged. Damage that cannot be pinned to transactions refuses
-//!    the opening.
+//! 8. **A log that is opened again is the same log.** Reopening after a failure never creates a
+//!    log, and refuses another identity or a head behind the batches reported durable.
+//! 9. **Damage is named, never acted on.** An entry that differs from the appended one is not read
+//!    as an entry: its transaction reports the damage. Damage that cannot be pinned to transactions
+//!    refuses the opening.
 //!
 //! The calls block; the engine makes them on a thread of their own.
 
@@ -48,9 +48,9 @@ use listing::{Labels, Page, Query};
 pub use lsn::Lsn;
 use maintenance::Unsupported;
 
-/// A place where transactions are remembered. Opening it makes it this coordinator's alone.
+/// A store of transactions. Opening it makes it this coordinator's alone.
 pub trait Log: Send + Sync + 'static {
-    /// Opens the log and takes sole ownership. It is created only where the log was told to.
+    /// Opens the log and takes sole ownership. Creates the log only if it was told to.
     ///
     /// # Errors
     /// See [`OpenError`]; the log is unharmed.
@@ -60,7 +60,7 @@ pub trait Log: Send + Sync + 'static {
     /// created.
     ///
     /// # Errors
-    /// See [`OpenError`]: also where this is another log, or lost what was told. It is unharmed.
+    /// See [`OpenError`]; also if this is another log or lost durable batches. It is unharmed.
     fn reopen(&self, told: KnownLog) -> Result<OpenLog, OpenError>;
 }
 
@@ -75,20 +75,20 @@ impl<L: Log + ?Sized> Log for Arc<L> {
     }
 }
 
-/// What a coordinator knows of the log that it had open.
+/// A coordinator's knowledge of the log that it had open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KnownLog {
     /// The log's identity.
     pub identity: LogId,
-    /// The last batch that was told to be durable.
+    /// The last batch that was reported durable.
     pub head: Position,
 }
 
 impl KnownLog {
-    /// Makes sure that a log with this identity and this head is the one that was open.
+    /// Checks that a log with this identity and this head is the log that was open.
     ///
     /// # Errors
-    /// [`OpenError::Changed`] where it has another identity, or lost what was told.
+    /// [`OpenError::Changed`] if the identity differs, or durable batches are lost.
     pub fn check(self, log: &str, identity: LogId, head: Position) -> Result<(), OpenError> {
         let why = match () {
             () if identity != self.identity => format!(
@@ -104,38 +104,38 @@ impl KnownLog {
     }
 }
 
-/// An open log: its identity, where it stands, and its two ends.
+/// An open log: its identity, its position, and its two ends.
 pub struct OpenLog {
     /// The log's identity, minted when it was created.
     pub identity: LogId,
-    /// Raised by every opening.
+    /// The epoch, which every opening raises.
     pub epoch: u64,
-    /// The position of the last batch that landed: what the first append follows.
+    /// The position of the last batch that landed; the first append follows it.
     pub head: Position,
-    /// The greatest ordinal of a transaction that is or was in the log; 0 where there was none.
+    /// The greatest ordinal of a transaction that is or was in the log; 0 if there was none.
     pub last_ordinal: u64,
     /// The end that appends.
     pub writer: Box<dyn LogWriter>,
     /// The end that reads.
     pub reader: Arc<dyn LogReader>,
-    /// What both ends, and checks in the background, find damaged: one register for all openings by
-    /// the same [`Log`].
+    /// The damage that both ends and background checks find: one register for all openings by the
+    /// same [`Log`].
     pub damage: DamageRegister,
 }
 
-/// How many batches have landed.
+/// A position in a log: the number of batches that have landed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(pub u64);
 
 impl Position {
-    /// The position of the batch that follows.
+    /// The position of the next batch.
     #[must_use]
     pub fn next(self) -> Self {
         Self(self.0 + 1)
     }
 }
 
-/// What one transaction wrote in one batch.
+/// The records that one transaction wrote in one batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The transaction.
@@ -146,9 +146,9 @@ pub struct Entry {
     pub text: String,
     /// The client's key; only in a transaction's first entry.
     pub key: Option<Key>,
-    /// What the transaction is once this entry is there.
+    /// The transaction's labels as of this entry.
     pub labels: Labels,
-    /// When the transaction ended, if it has: it is settled, and nothing will be appended to it.
+    /// The time at which the transaction ended, if it has: it is settled, and gets no more entries.
     pub ended: Option<Timestamp>,
 }
 
@@ -166,20 +166,20 @@ pub struct StoredEntry {
 pub struct StoredTransaction {
     /// The transaction.
     pub id: TransactionId,
-    /// Its history, oldest first; of one that is damaged, the entries that are whole.
+    /// Its history, oldest first; of a damaged transaction, only the whole entries.
     pub entries: Vec<StoredEntry>,
-    /// What is wrong, where some of its entries are missing or not what was appended.
+    /// The damage, if some of its entries are missing or differ from the appended ones.
     pub damage: Option<String>,
 }
 
 impl StoredTransaction {
-    /// How many bytes of text its entries have.
+    /// The number of bytes of text in its entries.
     pub fn bytes(&self) -> usize {
         self.entries.iter().map(|entry| entry.text.len()).sum()
     }
 }
 
-/// The transactions that are read until they have so many bytes.
+/// Reads transactions until they have this many bytes.
 fn as_many_as_fit(
     ordinals: &[u64],
     bytes: usize,
@@ -210,7 +210,7 @@ pub(crate) fn first_unsettled(
 /// An entry as it was read back, with its place in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlacedEntry {
-    /// Where it stands among all entries.
+    /// Its place among all entries.
     pub lsn: Lsn,
     /// The transaction's [ordinal](TransactionId::ordinal), which is unique in a log.
     pub ordinal: u64,
@@ -218,33 +218,34 @@ pub struct PlacedEntry {
     pub id: Option<TransactionId>,
     /// The entry's place in the transaction's history.
     pub sequence: u32,
-    /// The records, as they were appended; empty where that is not known.
+    /// The records, as they were appended; empty if unknown.
     pub text: String,
-    /// What is wrong, where this is not what was appended.
+    /// The damage, if the entry differs from the appended one.
     pub damage: Option<String>,
 }
 
-/// The end of a log that appends. There is one.
+/// The appending end of a log. There is one.
 pub trait LogWriter: Send {
     /// Appends a batch after the one at `after`; it is durable when this returns its position.
     ///
     /// # Errors
-    /// See [`AppendError`]. Whether the batch landed is then unknown, and the writer is done.
+    /// See [`AppendError`]. It is then unknown if the batch landed, and the writer is done.
     fn append(&mut self, after: Position, batch: &[Entry]) -> Result<Position, AppendError>;
 
-    /// Deletes at most `limit` transactions that ended before `before`, in the order in which they
-    /// ended, as far as clocks kept it: what stands behind a younger end may wait for that one. Returns how many it deleted, or 1 where it found none yet and has more to look at; 0
-    /// where nothing is left to delete. What has not ended is never deleted.
+    /// Deletes at most `limit` transactions that ended before `before`, in the order of their ends
+    /// as far as clocks kept it: one behind a younger end may wait for it. Returns the number
+    /// deleted, or 1 if it found none yet and has more to scan; 0 if nothing is left to delete. A
+    /// transaction that has not ended is never deleted.
     ///
     /// # Errors
     /// See [`AppendError`].
     fn trim(&mut self, before: Timestamp, limit: usize) -> Result<usize, AppendError>;
 
-    /// Rewrites at most `limit` transactions that ended before `before`, each once, in the order in
-    /// which they ended: `without` gives the texts of a transaction's entries without their
-    /// payloads, or `None` where they stay. What the texts had more is gone from storage, as far as
-    /// the log can see to that. Returns how many it examined, or 1 where it found none yet and has
-    /// more to look at; 0 where nothing is left to do.
+    /// Rewrites at most `limit` transactions that ended before `before`, each once, in the order of
+    /// their ends: `without` gives the texts of a transaction's entries without their payloads, or
+    /// `None` if they stay. The removed text is gone from storage, as far as the log can ensure.
+    /// Returns the number examined, or 1 if it found none yet and has more to scan; 0 if nothing is
+    /// left to do.
     ///
     /// # Errors
     /// See [`AppendError`].
@@ -255,23 +256,23 @@ pub trait LogWriter: Send {
         without: WithoutPayloads<'_>,
     ) -> Result<usize, AppendError>;
 
-    /// What was written since the log was opened.
+    /// The volume written since the log was opened.
     fn written(&self) -> Written;
 }
 
-/// Gives the texts of a transaction's entries without their payloads, as many as there are.
+/// A function that returns a transaction's texts without their payloads, one for each entry.
 pub type WithoutPayloads<'a> = &'a dyn Fn(&StoredTransaction) -> Option<Vec<String>>;
 
-/// What a writer has written since the log was opened.
+/// The volume that a writer wrote since the log was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Written {
     /// Calls that made data durable (`fsync` and its kin).
     pub syncs: u64,
-    /// Bytes that went to storage, those of a write-ahead log and its checkpoints counted too.
+    /// Bytes that went to storage, including those of a write-ahead log and its checkpoints.
     pub bytes: u64,
 }
 
-/// The end of a log that reads what is durable. It goes on after an append has failed.
+/// The reading end of a log, which sees only durable entries. It goes on after a failed append.
 pub trait LogReader: Send + Sync {
     /// A transaction's history, oldest first; `None` if the log does not hold the transaction.
     ///
@@ -285,30 +286,30 @@ pub trait LogReader: Send + Sync {
     /// See [`ReadError`].
     fn by_key(&self, key: &Key) -> Result<Option<TransactionId>, ReadError>;
 
-    /// The greatest ordinal that [`LogWriter::trim`] has ever deleted; 0 where it deleted nothing.
-    /// What the log does not hold may have been deleted if its ordinal is not greater.
+    /// The greatest ordinal that [`LogWriter::trim`] has ever deleted; 0 if it deleted nothing. A
+    /// missing transaction may have been deleted if its ordinal is not greater.
     ///
     /// # Errors
     /// See [`ReadError`].
     fn trimmed(&self) -> Result<u64, ReadError>;
 
-    /// The greatest place of an entry that [`LogWriter::trim`] has ever deleted; the least place
-    /// where it deleted nothing. Only a reader that has come as far has missed nothing.
+    /// The greatest place of an entry that [`LogWriter::trim`] has ever deleted; the least place if
+    /// it deleted nothing. Only a reader that has reached this place has missed nothing.
     ///
     /// # Errors
     /// See [`ReadError`].
     fn last_trimmed_lsn(&self) -> Result<Lsn, ReadError>;
 
-    /// The [ordinals](TransactionId::ordinal) of the transactions that have not ended, ascending, at
-    /// most `limit`, greater than `after`.
+    /// The [ordinals](TransactionId::ordinal) of the transactions that have not ended, ascending,
+    /// at most `limit`, greater than `after`.
     ///
     /// # Errors
     /// See [`ReadError`].
     fn unsettled(&self, after: u64, limit: usize) -> Result<Vec<u64>, ReadError>;
 
-    /// The transactions with these ordinals, in this order, `None` where there is none: all of them,
-    /// or the first ones where those have `bytes` of [text](StoredTransaction::bytes) or more. One
-    /// that is damaged is given as far as it can be read, and keeps no other away.
+    /// The transactions with these ordinals, in this order, `None` for a missing one: all of them,
+    /// or the first ones once these have `bytes` of [text](StoredTransaction::bytes) or more. A
+    /// damaged transaction is returned as far as it can be read, and hides no other.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -318,43 +319,43 @@ pub trait LogReader: Send + Sync {
         bytes: usize,
     ) -> Result<Vec<Option<StoredTransaction>>, ReadError>;
 
-    /// The transactions that match, newest first, as they are at one moment. Where few match, a
-    /// page may have fewer than its limit, or none, and more follow all the same.
+    /// The matching transactions, newest first, in one snapshot. If few match, a page may be short,
+    /// or empty, although more follow.
     ///
     /// # Errors
     /// See [`ReadError`].
     fn list(&self, query: &Query) -> Result<Page, ReadError>;
 
-    /// The entries of all transactions in the order of their places, at most `limit`, from after
-    /// `after` on. The order of a transaction's own entries is that of its history.
+    /// The entries of all transactions after the place `after`, in the order of their places, at
+    /// most `limit`. A transaction's own entries come in the order of its history.
     ///
     /// # Errors
     /// See [`ReadError`].
     fn entries_after(&self, after: Lsn, limit: usize) -> Result<Vec<PlacedEntry>, ReadError>;
 
-    /// The entries of the transaction with this ordinal, oldest first; none if there is none.
+    /// The entries of the transaction with this ordinal, oldest first; empty if there is none.
     ///
     /// # Errors
     /// See [`ReadError`].
     fn entries_of(&self, ordinal: u64) -> Result<Vec<PlacedEntry>, ReadError>;
 }
 
-/// Why a log cannot be opened. A word in `backticks` is the [`maintenance`] that the message advises.
+/// An error from opening a log. A word in `backticks` is the [`maintenance`] that it advises.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// Another coordinator has it open.
     #[error("the log {log} is open in another coordinator; stop that one first")]
     InUse {
-        /// Which log.
+        /// The log.
         log: String,
     },
-    /// There is something at its place that is no log.
+    /// The file at its place is no log.
     #[error("{log} is no log of Wholly ({why}); name another file")]
     NotALog {
-        /// Which log.
+        /// The log.
         log: String,
-        /// What gave it away.
+        /// The evidence.
         why: String,
     },
     /// A newer version of Wholly wrote it.
@@ -363,7 +364,7 @@ pub enum OpenError {
          use the version that wrote it, or a newer one"
     )]
     Newer {
-        /// Which log.
+        /// The log.
         log: String,
         /// The log's format.
         found: u32,
@@ -376,38 +377,38 @@ pub enum OpenError {
          {known}; let what it holds settle with the version that wrote it, then begin a new log"
     )]
     Older {
-        /// Which log.
+        /// The log.
         log: String,
         /// The log's format.
         found: u32,
         /// The format that this version knows.
         known: u32,
     },
-    /// There is none, and it was not to be created.
+    /// The log is missing, and was not to be created.
     #[error(
         "there is no log {log}; if there was one, find it first (is its disk mounted?); \
          else `create` one"
     )]
     Missing {
-        /// Which log.
+        /// The log.
         log: String,
     },
-    /// Its file is gone or empty, and what stands beside it says that there was one.
+    /// Its file is gone or empty, and a file beside it shows that there was a log.
     #[error(
         "the log {log} is gone, or empty, and {beside} says that there was one; put the log back, or \
          put a backup in its place and open that as `restored`; only where nothing that it held matters \
          any more, remove {beside} and begin anew"
     )]
     Lost {
-        /// Which log.
+        /// The log.
         log: String,
-        /// What says so.
+        /// The file that shows it.
         beside: String,
     },
-    /// There is one already, which is not to be created anew.
+    /// The log exists already, and is not created anew.
     #[error("there is a log {log} already; it is left as it is")]
     Exists {
-        /// Which log.
+        /// The log.
         log: String,
     },
     /// It is a copy, and was not opened as one.
@@ -417,45 +418,45 @@ pub enum OpenError {
          quarantines what the original left in doubt until an operator decides"
     )]
     Copied {
-        /// Which log.
+        /// The log.
         log: String,
-        /// What gave it away.
+        /// The evidence.
         why: String,
     },
-    /// It is in another file than it was.
+    /// It is in another file than before.
     #[error(
         "the log {log} was copied, or moved to another disk ({why}): if the original may have run \
          since, or might run again, open it as `restored`, a copy, which quarantines what the original \
          left in doubt until an operator decides; if it is the original itself, open it as `moved`"
     )]
     Moved {
-        /// Which log.
+        /// The log.
         log: String,
-        /// What gave it away.
+        /// The evidence.
         why: String,
     },
-    /// It lost what it had told to be durable.
+    /// It lost batches that were reported durable.
     #[error(
         "the log {log} lost what it held ({why}). Look for the file with all of it first. To go on \
          without it, open the log as `restored`, a copy, which quarantines what is unsettled until an \
          operator decides"
     )]
     Behind {
-        /// Which log.
+        /// The log.
         log: String,
-        /// What is missing.
+        /// The loss.
         why: String,
     },
-    /// It is damaged, and what is damaged may be anybody's.
+    /// It is damaged, and the damage may concern any transaction.
     #[error(
         "the log {log} is damaged ({why}). `verify` it to see what is; to go on with what is whole, open \
          it as `restored`, a copy, or `salvage` it where even that is refused: both quarantine what is \
          unsettled until an operator decides"
     )]
     Damaged {
-        /// Which log.
+        /// The log.
         log: String,
-        /// What is damaged.
+        /// The damage.
         why: String,
     },
     /// Its file has several names, each of which would be opened as a log of its own.
@@ -464,9 +465,9 @@ pub enum OpenError {
          remove all names but one"
     )]
     SeveralNames {
-        /// Which log.
+        /// The log.
         log: String,
-        /// How many there are.
+        /// The number of names.
         links: u64,
     },
     /// It is not the log that this coordinator had open.
@@ -475,9 +476,9 @@ pub enum OpenError {
          goes on, or stop it"
     )]
     Changed {
-        /// Which log.
+        /// The log.
         log: String,
-        /// What differs.
+        /// The difference.
         why: String,
     },
     /// The SQLite that this program was built with may damage it.
@@ -486,44 +487,44 @@ pub enum OpenError {
          build with the feature `bundled`, or link a newer one"
     )]
     UnsafeSqlite {
-        /// Which log.
+        /// The log.
         log: String,
         /// The version in use.
         found: String,
         /// The least version that is safe.
         least: &'static str,
     },
-    /// This kind of log cannot be opened so.
+    /// This kind of log cannot be opened this way.
     #[error(transparent)]
     Unsupported(#[from] Unsupported),
     /// It cannot be written.
     #[error("the log {log} cannot be written ({why}); a coordinator needs to write its log")]
     ReadOnly {
-        /// Which log.
+        /// The log.
         log: String,
-        /// What the system said.
+        /// The system's error.
         why: String,
     },
     /// Storage failed.
     #[error("the log {log} cannot be opened: {why}")]
     Storage {
-        /// Which log.
+        /// The log.
         log: String,
-        /// What the system said.
+        /// The system's error.
         why: String,
     },
 }
 
-/// Why an append failed. In every case but `Rejected` it is unknown whether the batch landed.
+/// An error from an append. In every case but `Rejected` it is unknown if the batch landed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
     /// The batch does not follow the last one that landed, or an earlier append failed.
     #[error("the append was rejected: it follows batch {after:?}, and the log stands at {head}")]
     Rejected {
-        /// What the batch named as its predecessor.
+        /// The predecessor that the batch named.
         after: Position,
-        /// Where the log stands, as far as the writer can tell.
+        /// The log's position, as far as the writer can tell.
         head: String,
     },
     /// Another coordinator has opened the log since.
@@ -532,25 +533,25 @@ pub enum AppendError {
     /// Storage failed.
     #[error("the append failed: {why}")]
     Storage {
-        /// What the system said.
+        /// The system's error.
         why: String,
     },
 }
 
-/// Why a read failed.
+/// An error from a read.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
     /// Storage failed.
     #[error("the log cannot be read: {why}")]
     Storage {
-        /// What the system said.
+        /// The system's error.
         why: String,
     },
-    /// What was read is not what was written.
+    /// The data that was read is not the data that was written.
     #[error("the log is damaged: {why}")]
     Damaged {
-        /// What is damaged.
+        /// The damage.
         why: String,
     },
 }

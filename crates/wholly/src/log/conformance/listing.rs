@@ -109,11 +109,11 @@ pub(super) fn pages_stay_right_while_transactions_come_and_change(log: &dyn Log)
     assert_eq!(page(&open, Query::newest(0)).rows, [], "a page has at most as many as its limit");
 }
 
-/// The log after a restart, with all that can be in an index in one.
+/// The log after a restart, with its indexes up to date.
 fn again(open: OpenLog, log: &dyn Log) -> OpenLog {
     drop(open);
     let mut open = opened(log);
-    // A trim may bring indexes up to date; it deletes nothing of before the first millisecond.
+    // A trim may bring indexes up to date; nothing is from before the first millisecond.
     assert_eq!(open.writer.trim(Timestamp::from_millis(0), 1).expect("a trim"), 0);
     open
 }
@@ -124,7 +124,7 @@ fn page(open: &OpenLog, query: Query) -> Page {
     page
 }
 
-/// All pages from the first one that is asked for on.
+/// Reads all pages, beginning with the one of the query.
 pub(super) fn pages(open: &OpenLog, mut query: Query) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     loop {

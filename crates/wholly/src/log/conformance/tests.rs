@@ -199,7 +199,7 @@ struct EarlyReader {
 }
 
 impl EarlyReader {
-    /// Pages by how many came before, which is right for as long as no others come.
+    /// Pages by the number of rows before, which is right only while none are added.
     fn by_count(&self, query: &Query) -> Result<Page, ReadError> {
         const FIRST: u64 = 1 << 40;
         let number = |at: Cursor| u64::from_str_radix(&at.to_string(), 16).unwrap();
@@ -276,7 +276,7 @@ impl LogReader for EarlyReader {
     fn entries_after(&self, after: Lsn, limit: usize) -> Result<Vec<PlacedEntry>, ReadError> {
         let mut entries = self.inner.entries_after(after, limit)?;
         let all = self.inner.entries_after(Lsn::default(), usize::MAX)?;
-        // As one does that counts the entries of a batch that are left.
+        // Like a log that counts the remaining entries of a batch.
         for entry in entries.iter_mut().filter(|_| self.broken == Broken::CountsPlaces) {
             let before = |other: &&PlacedEntry| {
                 other.lsn.batch() == entry.lsn.batch() && other.lsn < entry.lsn

@@ -12,21 +12,21 @@ use super::file::LogFile;
 use super::meta::Meta;
 use crate::log::{DamageRegister, ReadError};
 
-/// After each piece the check rests for so many times as long as that took, so that appends and reads
+/// The check rests after each piece for this many times its duration, so that appends and reads
 /// have the disk and the processors to themselves nine tenths of the time. It need not be fast:
 /// without a rest, 5 million transactions took half of the throughput for a minute.
 const RESTS: u32 = 9;
 /// The longest rest, where the disk is slow.
 const LONGEST_REST: Duration = Duration::from_secs(1);
 
-/// A check that goes on until it is done, or this is dropped.
+/// A check that runs until it is done, or this is dropped.
 pub(super) struct Background {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Background {
-    /// Begins to check what is indexed by now. `checking` is true until it is done.
+    /// Begins a check of the entries indexed by now. `checking` is true until it is done.
     pub(super) fn start(
         path: &Path,
         meta: Meta,
@@ -35,7 +35,7 @@ impl Background {
         file: Arc<LogFile>,
     ) -> Result<Self, String> {
         let connection = connect(path, 2_000).map_err(|error| error.to_string())?;
-        // Of what is there by now: what is appended meanwhile has greater ordinals.
+        // The check covers the present transactions: later ones have greater ordinals.
         let mut check = FileCheck::begin(&connection, meta).map_err(|error| error.to_string())?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();

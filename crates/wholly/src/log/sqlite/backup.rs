@@ -1,8 +1,8 @@
 //! A backup: a copy of the log as it stood at one moment, made while a coordinator runs.
 //!
-//! `VACUUM INTO` reads in one transaction, which sees only what is durable, and writes a file
-//! without free pages, so that nothing that was deleted is in it. SQLite does not sync that file;
-//! this does, before it gets its name, which never replaces a file: see [`super::unfinished`].
+//! `VACUUM INTO` reads in one transaction, which sees only durable commits, and writes a file
+//! without free pages, so that no deleted data is in it. SQLite does not sync that file; this does,
+//! before it gets its name, which never replaces a file: see [`super::unfinished`].
 //!
 //! INVARIANT: what has the name is whole, durable, and marked as a copy.
 
@@ -39,7 +39,7 @@ pub(super) fn backup(log: &Path, to: &Path) -> Result<(), CopyError> {
     }
     let sqlite = |error: rusqlite::Error| storage(error.to_string());
     let _kept = LogFile::keep(log).map_err(|why| storage(why.to_string()))?;
-    // Else SQLite would copy what it can read into the database when it is closed, and drop the rest.
+    // Otherwise SQLite, when closed, copies the readable part into the database and drops the rest.
     if let Some(frame) = broken_frame(log).map_err(|why| storage(why.to_string()))? {
         let why = format!("frame {frame} of its write-ahead log is broken");
         return Err(OpenError::Damaged { log: log.display().to_string(), why }.into());
@@ -58,8 +58,8 @@ pub(super) fn backup(log: &Path, to: &Path) -> Result<(), CopyError> {
     }
 }
 
-/// A connection that reads, and is allowed to write: else it would leave SQLite's files behind, in
-/// its own name, where no coordinator runs.
+/// Opens a connection that reads, but may write: otherwise it would leave SQLite's files behind, in
+/// its own name, if no coordinator runs.
 fn read(log: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let from = Connection::open_with_flags(log, flags)?;

@@ -1,11 +1,11 @@
-//! The whole log, compared with itself: every transaction's entries with what the indexes say.
+//! The whole log, compared with itself: every transaction's entries with the indexes.
 //!
-//! The entries are the truth, and each says by its checksum that it is whole. What this adds is that
+//! The entries are the truth, and the checksum of each shows that it is whole. The check adds that
 //! none is missing, and that the indexes lead to all of them: a key that leads nowhere would let a
 //! client's transaction run twice.
 //!
 //! A small log is checked before it is opened, a large one in the background, in pieces that leave
-//! room for the appends. What is checked there stands still: the entries before a place are only
+//! room for the appends. The part under check stands still: the entries before a place are only
 //! changed by removals, which wait for the check.
 
 use rusqlite::{Connection, OptionalExtension};
@@ -19,16 +19,16 @@ use super::tail::Shared;
 use crate::log::ReadError;
 use wholly_core::TransactionId;
 
-/// How many transactions make a piece.
+/// The number of transactions in a piece.
 const PIECE: i64 = 256;
-/// How many keys make a piece: they are read in their order, and faster than any come.
+/// The number of keys in a piece: they are read in order, and faster than any come.
 const KEYS: i64 = 16 * PIECE;
 
 /// Something that is damaged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct DamagedPart {
     pub(super) what: String,
-    /// The transaction that it is in doubt for; `None` where it may be any.
+    /// The transaction that it puts in doubt; `None` if it may be any.
     pub(super) transaction: Option<TransactionId>,
 }
 
@@ -38,16 +38,16 @@ impl DamagedPart {
     }
 }
 
-/// A check on its way.
+/// A check in progress.
 pub(super) struct FileCheck {
-    /// As it was when the check began.
+    /// The `meta` row as it was when the check began.
     meta: Meta,
     /// The greatest ordinal that is checked.
     until: i64,
     after: i64,
-    /// What the checksums of the entries add up to that were seen.
+    /// The sum of the checksums of the entries that were seen.
     seen: i64,
-    /// What the keys add up to: of the entries, less those of the index.
+    /// The sum of the keys: of the entries, less those of the index.
     keys: i64,
     after_key: Option<String>,
     phase: Phase,
@@ -63,7 +63,7 @@ enum Phase {
 }
 
 impl FileCheck {
-    /// A check of what the indexes hold by now.
+    /// Begins a check of the entries that the indexes hold by now.
     pub(super) fn begin(file: &Connection, meta: Meta) -> rusqlite::Result<Self> {
         let last = "SELECT coalesce(max(ordinal), 0) FROM transactions";
         let until = file.query_row(last, [], |row| row.get(0))?;
@@ -80,7 +80,7 @@ impl FileCheck {
         })
     }
 
-    /// Checks the next piece, in one snapshot; `false` once all of it is checked.
+    /// Checks the next piece, in one snapshot; returns `false` once everything is checked.
     pub(super) fn piece(
         &mut self,
         file: &Connection,
@@ -96,8 +96,7 @@ impl FileCheck {
         Ok(self.phase != Phase::Done)
     }
 
-    /// Checks that the indexes have nothing more than what was seen: where nothing is appended
-    /// meanwhile.
+    /// Checks that the indexes have nothing more than was seen. Nothing may be appended meanwhile.
     pub(super) fn nothing_more(
         &self,
         file: &Connection,

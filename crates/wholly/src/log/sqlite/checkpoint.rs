@@ -1,14 +1,14 @@
-//! Checkpoints, and the account of what went to storage.
+//! Checkpoints, and the account of the bytes and syncs that reached storage.
 //!
-//! A thread copies the write-ahead log into the database while batches go on. What was appended
-//! meanwhile is little, and the next batch's writer copies it itself, so that nothing is left over
-//! and the write-ahead log starts again at its beginning: its size stays bounded and its blocks,
-//! once allocated, are used again, which makes a sync cheap.
+//! A thread copies the write-ahead log into the database while batches go on. The next batch's
+//! writer copies the little that was appended meanwhile, so that nothing is left over and the
+//! write-ahead log starts again at its beginning: its size stays bounded and its blocks, once
+//! allocated, are used again, which makes a sync cheap.
 //!
-//! The account: SQLite tells after each commit how many frames the write-ahead log has (a frame is
-//! a page and 24 bytes), and each checkpoint which frames it copied; it writes each page among
-//! them once. A commit is one sync, the start of a write-ahead log one more (its header), and a
-//! checkpoint two (the write-ahead log, then the database).
+//! The account: SQLite reports after each commit the number of frames in the write-ahead log (a
+//! frame is a page and 24 bytes), and after each checkpoint the frames copied; each page among them
+//! is written once. A commit is one sync, the start of a write-ahead log one more (its header), and
+//! a checkpoint two (the write-ahead log, then the database).
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -26,9 +26,9 @@ use rusqlite::Connection;
 use super::super::Written;
 use super::{BUSY_TIMEOUT, connect, create::PAGE_BYTES};
 
-/// How many frames make a checkpoint worth while: 4 MiB.
+/// The number of frames that makes a checkpoint worth while: 4 MiB.
 const WORTH_WHILE: u32 = 2_048;
-/// How many frames make the writer checkpoint itself, should the thread not keep up.
+/// The number of frames at which the writer checkpoints itself, if the thread lags behind.
 const TOO_MANY: u32 = 8 * WORTH_WHILE;
 
 const FRAME_HEADER_BYTES: u64 = 24;
@@ -51,14 +51,14 @@ pub(super) struct Checkpoints {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What the writer and the thread share.
+/// The state that the writer and the thread share.
 struct Account {
     write_ahead: PathBuf,
     syncs: AtomicU64,
     bytes: AtomicU64,
-    /// How many frames of the write-ahead log are in the database already.
+    /// The number of frames of the write-ahead log that are in the database already.
     copied: AtomicU32,
-    /// Whether the thread has done its part.
+    /// True if the thread has done its part.
     mostly_done: AtomicBool,
 }
 
@@ -114,8 +114,8 @@ impl Checkpoints {
         }
     }
 
-    /// Copies everything, and cuts the write-ahead log off, so that nothing is left in it. Tells
-    /// whether it could, without waiting for whoever reads or copies just now.
+    /// Copies everything, and cuts the write-ahead log off, so that nothing is left in it. Returns
+    /// true if it could, without waiting for present readers and copiers.
     pub(super) fn cut_off(&mut self, file: &Connection) -> bool {
         self.account.checkpoint(file);
         let cut = file.busy_timeout(Duration::ZERO).and_then(|()| {
@@ -138,7 +138,7 @@ impl Drop for Checkpoints {
     fn drop(&mut self) {
         self.wake = None;
         if let Some(thread) = self.thread.take() {
-            // A panic there has harmed nothing: what it did not copy is copied by the next opening.
+            // A panic there has harmed nothing: the next opening copies the rest.
             let _ = thread.join();
         }
     }
@@ -152,8 +152,8 @@ fn run(file: &Connection, account: &Account, woken: &Receiver<()>) {
 }
 
 impl Account {
-    /// Copies what it can without waiting for anyone. A failure is left to the next checkpoint:
-    /// the write-ahead log holds everything still.
+    /// Copies as much as it can without waiting for anyone. A failure is left to the next
+    /// checkpoint: the write-ahead log still holds everything.
     fn checkpoint(&self, file: &Connection) {
         let before = self.copied.load(SeqCst);
         let done = file
@@ -168,7 +168,7 @@ impl Account {
         }
     }
 
-    /// How many different pages the frames from `from` on up to `to` hold.
+    /// Counts the different pages in the frames from `from` on up to `to`.
     ///
     /// Reading the file beside SQLite is safe here, and only here: closing a file drops the
     /// process's locks on it, and SQLite locks the database and its `-shm`, never its `-wal`.

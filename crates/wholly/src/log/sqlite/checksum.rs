@@ -1,18 +1,18 @@
-//! Checksums: storage that gives back something else than it was given is found out.
+//! Checksums: the means to find out that storage gives back altered data.
 //!
-//! - **An entry** has one over every column and over its place, which is what names it. Its upper
-//!   bits are a checksum of the name alone (place, ordinal, sequence): where they are right, the
-//!   damage is this transaction's and nobody else's; where they are not, it may be anybody's.
+//! - **An entry** has one over every column and over its place, which is its name. Its upper bits
+//!   are a checksum of the name alone (place, ordinal, sequence): if they are right, the damage is
+//!   this transaction's and no other's; if not, it may concern any transaction.
 //! - **A batch** has a chain: the sum of its entries' checksums, mixed with the chain of the batch
-//!   before it. So no entry can be missing among those that are chained.
+//!   before it. So no chained entry can be missing.
 //! - **A set of rows** is compared by the sum of its rows' checksums, in whatever order they come.
 //!
-//! They are XXH3 with 64 bits: good against accidents, and no protection against who writes files on
-//! purpose.
+//! They are XXH3 with 64 bits: good against accidents, and no protection against deliberate
+//! changes.
 
 use twox_hash::XxHash3_64;
 
-/// What an entry's row says, but for its checksum and its chain.
+/// The content of an entry's row, without its checksum and its chain.
 pub(super) struct Row<'r> {
     pub(super) place: i64,
     pub(super) ordinal: i64,
@@ -24,7 +24,7 @@ pub(super) struct Row<'r> {
     pub(super) text: &'r str,
 }
 
-/// How many low bits of an entry's checksum are of the whole entry. The others are of its name.
+/// The number of low bits of a checksum that cover the whole entry. The others cover its name.
 const WHOLE_BITS: u32 = 44;
 const WHOLE: u64 = (1 << WHOLE_BITS) - 1;
 
@@ -38,7 +38,7 @@ impl Row<'_> {
         ((self.name() & !WHOLE) | (whole & WHOLE)).cast_signed()
     }
 
-    /// Whether the name of the entry with this checksum is what was written.
+    /// True if the name of the entry with this checksum is the name that was written.
     pub(super) fn is_named_by(&self, checksum: i64) -> bool {
         (self.name() ^ checksum.cast_unsigned()) & !WHOLE == 0
     }
@@ -48,12 +48,12 @@ impl Row<'_> {
     }
 }
 
-/// The chain of a batch: what its entries' checksums add up to, and the chain before it.
+/// The chain of a batch: the sum of its entries' checksums, and the chain before it.
 pub(super) fn chain(before: i64, sum: i64) -> i64 {
     numbers(&[before, sum]).cast_signed()
 }
 
-/// The checksum of some numbers: of a row's columns, say.
+/// The checksum of some numbers, such as a row's columns.
 pub(super) fn numbers<const COUNT: usize>(numbers: &[i64; COUNT]) -> u64 {
     let mut bytes = [[0; 8]; COUNT];
     for (bytes, number) in bytes.iter_mut().zip(numbers) {
@@ -62,8 +62,8 @@ pub(super) fn numbers<const COUNT: usize>(numbers: &[i64; COUNT]) -> u64 {
     XxHash3_64::oneshot(bytes.as_flattened())
 }
 
-/// The checksum of a text, as one of the numbers of a row's; 0 where there is none, which no text
-/// that is empty has.
+/// The checksum of a text, as one of the numbers of a row's; 0 for no text, which an empty text
+/// never has.
 pub(super) fn text(text: Option<&[u8]>) -> i64 {
     text.map_or(0, |text| XxHash3_64::oneshot(text).cast_signed())
 }

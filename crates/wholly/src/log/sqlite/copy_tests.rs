@@ -1,4 +1,4 @@
-//! Copies: made by a backup or by other means, opened as what they are.
+//! Copies, made by a backup or by other means, and opened as copies.
 
 use std::path::PathBuf;
 
@@ -58,7 +58,7 @@ fn refusal(log: &SqliteLog) -> OpenError {
     log.open().err().expect("opening is refused")
 }
 
-/// Whatever flag says that it is the original.
+/// True if it is refused as a copy, under either flag that claims the original.
 fn is_refused_as_a_copy(path: &Path) -> bool {
     let refused = |log: SqliteLog| {
         let error = refusal(&log);
@@ -95,7 +95,7 @@ fn a_backup_is_what_was_there_when_it_was_made() {
     assert_eq!(opened(from).identity, original);
 }
 
-/// As `cat backup.db > wholly.db` does it: by the file alone it would be the original.
+/// As by `cat backup.db > wholly.db`: by the file alone it would be the original.
 #[test]
 pub(super) fn a_backup_in_the_file_of_the_original_is_known_by_its_mark() {
     let place = Place::new();
@@ -180,7 +180,7 @@ fn a_copied_file_is_opened_only_as_what_an_operator_says() {
     assert_eq!(SqliteLog::at(to).open().unwrap().identity, identity, "moved once, it is there");
 }
 
-/// Whether any file of the log holds these bytes.
+/// True if any file of the log holds these bytes.
 fn is_on_disk(place: &Place, secret: &str) -> bool {
     let holds = |name: &String| {
         let bytes = std::fs::read(place.at(name)).unwrap();

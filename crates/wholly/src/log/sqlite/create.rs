@@ -6,7 +6,7 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::meta::Meta;
 
-/// "whly": what SQLite's own header says of whose file it is.
+/// "whly": the application's mark in SQLite's own header.
 pub(super) const APPLICATION: i32 = 0x7768_6c79;
 /// The format that this version writes and reads.
 pub(super) const FORMAT: u32 = 6;
@@ -55,7 +55,7 @@ const TABLES: &str = "
     );
 ";
 
-/// An ordinal and what the first entry has beside it are the id: see [`super::id`].
+/// The id is an ordinal and a column of the first entry: see [`super::id`].
 const HISTORY: &str = "
     CREATE VIEW history AS
         SELECT
@@ -74,7 +74,7 @@ const HISTORY: &str = "
         );
 ";
 
-/// Makes the tables in an empty file: in one transaction, so that it is a whole log or nothing.
+/// Makes the tables in an empty file, in one transaction: a whole log or nothing.
 pub(super) fn create(file: &mut Connection, identity: u64, copy: bool) -> rusqlite::Result<()> {
     file.execute_batch(&format!("PRAGMA page_size = {PAGE_BYTES}"))?;
     file.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
@@ -88,7 +88,7 @@ pub(super) fn create(file: &mut Connection, identity: u64, copy: bool) -> rusqli
     creation.commit()
 }
 
-/// What of the tables' definitions is not what [`create`] makes, if anything is.
+/// The part of the tables' definitions that [`create`] does not make, if any.
 pub(super) fn wrong_definition(file: &Connection) -> rusqlite::Result<Option<String>> {
     let made = Connection::open_in_memory()?;
     for schema in [Meta::TABLE, TABLES, HISTORY] {
@@ -106,9 +106,9 @@ pub(super) fn wrong_definition(file: &Connection) -> rusqlite::Result<Option<Str
     Ok(wrong.or_else(|| missing.then(|| "the list of tables".to_owned())))
 }
 
-/// What SQLite itself finds wrong in the file, if anything is.
+/// The damage that SQLite itself finds in the file, if any.
 pub(super) fn wrong_structure(file: &Connection) -> rusqlite::Result<Option<String>> {
-    // Read to its end: one that is left half-way keeps the file locked.
+    // Read to its end: a check that is left half-way keeps the file locked.
     let mut check = file.prepare("PRAGMA integrity_check(1)")?;
     let said: Vec<String> = check.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
     Ok(said.into_iter().find(|said| said != "ok"))

@@ -1,13 +1,13 @@
-//! How an entry says that its transaction ended with it, and when: in one column.
+//! The column of an entry that ends its transaction, with the time of the end.
 
 use wholly_core::Timestamp;
 
-/// What is written: when it ended, in milliseconds, or 0 if it has not.
+/// The column's value: the time of the end, in milliseconds, or 0 if it has not ended.
 pub(super) fn column(ended: Option<Timestamp>) -> i64 {
     ended.map_or(0, |at| millis(at).max(1))
 }
 
-/// When it ended, in milliseconds.
+/// The time of the end, in milliseconds.
 pub(super) fn read(column: i64) -> Option<i64> {
     Some(column).filter(|at| *at != 0)
 }

@@ -1,11 +1,11 @@
-//! The log's file: which one it is, and whose.
+//! The log's file: its owner and its identity.
 //!
-//! *Whose:* the owner holds a lock on the database's file itself. A lock beside it would be another
+//! *Owner:* the owner holds a lock on the database's file itself. A lock beside it would be another
 //! lock for each path that leads to the file, while SQLite would keep a write-ahead log for each of
 //! them, and each owner would believe its own.
 //!
-//! *Which:* a file is told from a copy of it by its inode and the time of its birth. The device's
-//! number is not asked: it may be another one after a restart of the machine.
+//! *Identity:* the inode and the time of birth tell a file from a copy of it. The device's number
+//! is ignored: it may change with a restart of the machine.
 //!
 //! INVARIANT: this process closes the file only after SQLite has closed it everywhere. POSIX drops
 //! all locks of a process on a file when the process closes any of its descriptors, those that
@@ -29,11 +29,11 @@ pub(super) struct LogFile {
     owned: AtomicBool,
 }
 
-/// The files that are open, by device and inode: an inode is not given again while one has it open.
+/// The open files, by device and inode: an inode is not reused while a descriptor has it open.
 static OPEN: Mutex<BTreeMap<(u64, u64), Weak<LogFile>>> = Mutex::new(BTreeMap::new());
 
 impl LogFile {
-    /// Keeps the file at `path`, which is there, open.
+    /// Keeps the existing file at `path` open.
     pub(super) fn keep(path: &Path) -> io::Result<Arc<Self>> {
         let path = lock_path(path);
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -53,7 +53,7 @@ impl LogFile {
         Ok(file)
     }
 
-    /// Whether this is the file at `path`, and not one that took its place.
+    /// True if this is the file at `path`, and not one that took its place.
     #[cfg(target_os = "linux")]
     pub(super) fn is_at(&self, path: &Path) -> io::Result<bool> {
         Ok(number(&self.lock.metadata()?) == number(&std::fs::metadata(path)?))
@@ -64,7 +64,7 @@ impl LogFile {
         path.try_exists()
     }
 
-    /// Takes the ownership, unless it is another's.
+    /// Takes the ownership, unless another has it.
     pub(super) fn own(self: &Arc<Self>) -> Result<Owned, TryLockError> {
         if self.owned.swap(true, SeqCst) {
             return Err(TryLockError::WouldBlock);
@@ -80,11 +80,11 @@ impl LogFile {
 }
 
 fn find(open: &BTreeMap<(u64, u64), Weak<LogFile>>, of: &Metadata) -> Option<Arc<LogFile>> {
-    // Where the system numbers no files, closing one drops nobody's locks either.
+    // On a system without numbers of files, closing one drops nobody's locks either.
     Some(number(of)).filter(|number| *number != UNKNOWN).and_then(|of| open.get(&of)?.upgrade())
 }
 
-/// The ownership of a log. It ends with this value; the file stays open for who reads it.
+/// The ownership of a log. It ends with this value; the file stays open for its readers.
 #[derive(Debug)]
 pub(super) struct Owned(Arc<LogFile>);
 
@@ -96,14 +96,14 @@ impl Owned {
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        // What cannot be unlocked is unlocked when it is closed.
+        // A file that cannot be unlocked is unlocked when it is closed.
         let _ = self.0.lock.unlock();
         self.0.owned.store(false, SeqCst);
     }
 }
 
-/// Which file's lock says who owns the log. On Linux it is the database's own, for there this kind
-/// of lock and SQLite's kind do not see each other.
+/// The file whose lock marks the owner of the log. On Linux it is the database itself, for there
+/// this kind of lock and SQLite's kind do not see each other.
 #[cfg(target_os = "linux")]
 fn lock_path(path: &Path) -> PathBuf {
     path.to_owned()
@@ -112,7 +112,7 @@ fn lock_path(path: &Path) -> PathBuf {
 #[cfg(not(target_os = "linux"))]
 fn lock_path(path: &Path) -> PathBuf {
     let lock = beside(path, ".lock");
-    // A failure shows when it is opened.
+    // A failure shows when the file is opened.
     let _ = OpenOptions::new().create(true).truncate(false).write(true).open(&lock);
     lock
 }
@@ -139,8 +139,8 @@ pub(super) fn canonical(path: &Path) -> io::Result<PathBuf> {
     }
 }
 
-/// Makes an empty file that nobody else may read, for payloads will be in it; SQLite gives its own
-/// files beside it the same rights. One that is there stays as it is.
+/// Makes an empty file that nobody else may read, for it will hold payloads; SQLite gives its own
+/// files beside it the same rights. An existing file stays as it is.
 pub(super) fn make_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -154,7 +154,7 @@ pub(super) fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-/// A file's name is durable when its directory is.
+/// Syncs a file's directory, which makes the file's name durable.
 pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     match cfg!(unix) {
@@ -163,18 +163,18 @@ pub(super) fn sync_directory(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What tells a file from another one.
+/// The numbers that tell a file from another one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct FileId {
-    /// For an operator to read.
+    /// The device, for an operator to read.
     pub(super) device: u64,
     pub(super) inode: u64,
-    /// When it was made, in nanoseconds since the Unix epoch; 0 where that is not known.
+    /// The time of its birth, in nanoseconds since the Unix epoch; 0 if unknown.
     pub(super) born_nanos: u64,
 }
 
 impl FileId {
-    /// Of the file at `path`, and how many names it has.
+    /// The numbers of the file at `path`, and the count of its names.
     pub(super) fn at(path: &Path) -> io::Result<(Self, u64)> {
         let metadata = std::fs::metadata(path)?;
         let born = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
@@ -183,16 +183,16 @@ impl FileId {
         Ok((Self { device, inode, born_nanos }, links(&metadata)))
     }
 
-    /// Whether both are one file, as far as that can be told.
+    /// True if both are one file, as far as that can be told.
     pub(super) fn is_same(self, other: Self) -> bool {
         let born = [self.born_nanos, other.born_nanos];
         self.inode == other.inode && (born.contains(&0) || born[0] == born[1])
     }
 }
 
-/// A file and its write-ahead log as they were when the log was opened. They are looked at after
-/// each commit: a program that moves or removes them does not disturb SQLite, which goes on writing
-/// what nobody will find.
+/// A file and its write-ahead log as they were when the log was opened. They are checked after each
+/// commit: SQLite does not notice when a program moves or removes them, and goes on writing to
+/// files that nobody will find.
 #[derive(Debug)]
 pub(super) struct Watch {
     files: [(PathBuf, (u64, u64)); 2],
@@ -207,7 +207,7 @@ impl Watch {
         Ok(Self { files: [seen(path.to_owned())?, seen(beside(path, "-wal"))?] })
     }
 
-    /// Whether both are still there, under their names.
+    /// Checks that both are still there, under their names.
     ///
     /// INVARIANT: they are looked at by `stat` alone, see the module's page.
     pub(super) fn look(&self) -> Result<(), String> {
@@ -223,9 +223,9 @@ impl Watch {
     }
 }
 
-/// Asks for the file's number and nothing else. Since Linux 6.13 whoever asks for the times of a file
-/// makes its next write give it new ones, to the nanosecond; each sync of the write-ahead log then
-/// has its inode to write as well, and takes half as long again.
+/// Reads the file's number and nothing else. Since Linux 6.13 a query of a file's times makes its
+/// next write give it new ones, to the nanosecond; each sync of the write-ahead log then writes its
+/// inode as well, and takes half as long again.
 #[cfg(target_os = "linux")]
 fn number_at(path: &Path) -> io::Result<(u64, u64)> {
     use rustix::fs::{AtFlags, CWD, StatxFlags, makedev, statx};
@@ -249,7 +249,7 @@ fn links(metadata: &Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::nlink(metadata)
 }
 
-/// The number of no file.
+/// The number that no file has.
 const UNKNOWN: (u64, u64) = (0, 0);
 
 #[cfg(not(unix))]

@@ -1,9 +1,8 @@
 //! A transaction, found by its ordinal: in the tail, in the indexes, or in both.
 //!
-//! What is found is compared with all that is known of it: each entry with its checksum, their
-//! number with what is said of those that have not ended, and the last one with the label by which
-//! it is listed. So an index that leads to too few entries does not make a transaction younger than
-//! it is.
+//! The result is compared with all that is known of it: each entry with its checksum, their number
+//! with the table `unsettled`, and the last one with the label by which it is listed. So an index
+//! that leads to too few entries does not make a transaction younger than it is.
 
 use std::collections::BTreeSet;
 
@@ -19,16 +18,16 @@ use super::tail::Shared;
 /// A transaction as it was found.
 pub(super) struct FoundTransaction {
     pub(super) id: TransactionId,
-    /// The client's key, where the entry that has it is whole.
+    /// The client's key, if its entry is whole.
     pub(super) key: Option<String>,
-    /// Its entries that are there, whole or not.
+    /// Its existing entries, whole or not.
     pub(super) rows: Vec<EntryRow>,
-    /// What is wrong with it.
+    /// The damage to it.
     pub(super) damage: Option<String>,
 }
 
 impl FoundTransaction {
-    /// One of which nothing can be read but that it was there.
+    /// A transaction of which only the existence can be read.
     pub(super) fn unreadable(ordinal: i64, why: String) -> Self {
         let id = TransactionId::of_parts(ordinal.unsigned_abs(), 0, LogId::from_bits(0));
         Self { id, key: None, rows: Vec::new(), damage: Some(why) }
@@ -42,7 +41,7 @@ impl FoundTransaction {
     }
 }
 
-/// What the indexes say of a transaction.
+/// A transaction as the indexes have it.
 struct Indexed {
     places: String,
     label: i64,
@@ -55,7 +54,7 @@ pub(super) fn find(
     tail: &Shared,
     ordinal: i64,
 ) -> Result<Option<FoundTransaction>, ReadError> {
-    // First the tail, then the file: what leaves the tail is in the file by then.
+    // First the tail, then the file: an entry that leaves the tail is in the file by then.
     let (in_tail, begun, last_label) = match tail.lock().transactions.get(&ordinal) {
         Some(known) => (known.places.clone(), known.begun, Some(known.label)),
         None => (Vec::new(), None, None),
@@ -124,7 +123,7 @@ fn indexed(file: &Connection, ordinal: i64) -> Result<Option<Indexed>, ReadError
     Ok(row)
 }
 
-/// The id as the indexes and the label tell it.
+/// The id, from the indexes and the label.
 fn id_of(
     file: &Connection,
     ordinal: i64,
@@ -135,7 +134,7 @@ fn id_of(
     Ok(TransactionId::of_parts(ordinal.unsigned_abs(), random.cast_unsigned(), log))
 }
 
-/// What is wrong with the entries of a transaction, whose last one has this label.
+/// The damage to the entries of a transaction, whose last one has this label.
 fn wrong_in(rows: &[EntryRow], ordinal: i64, label: Option<i64>) -> Option<String> {
     for (expected, row) in (0..).zip(rows) {
         if let Some(damage) = row.damage() {
@@ -152,7 +151,7 @@ fn wrong_in(rows: &[EntryRow], ordinal: i64, label: Option<i64>) -> Option<Strin
     (last != label).then(|| "its last entry is not the one by which it is listed".to_owned())
 }
 
-/// Whether these are the entries that the table `unsettled` knows of.
+/// The damage, if these are not the entries of the table `unsettled`.
 fn incomplete<'r>(
     rows: impl Iterator<Item = &'r EntryRow>,
     unsettled: Unsettled,

@@ -1,20 +1,20 @@
-//! A transaction's id as its first entry has it: what its ordinal does not say of it, in 16 bytes,
-//! the second half of the UUID and the log that minted it.
+//! A transaction's id in its first entry: 16 bytes that complete its ordinal, the second half of
+//! the UUID and the log that minted it.
 //!
-//! The indexes leave the log to the label; an entry says it itself, so that it is read without them.
+//! The indexes leave the log to the label; an entry has it itself, and is read without them.
 
 use wholly_core::{LogId, TransactionId};
 
-/// How long it is, in bytes.
+/// Its length in bytes.
 pub(super) const BYTES: usize = 16;
 
-/// What is written of an id, beside its ordinal.
+/// The column of an id: everything but its ordinal.
 pub(super) fn column(id: TransactionId) -> [u8; BYTES] {
     let halves = u128::from(id.random_half().get()) << 64 | u128::from(id.log().to_bits());
     halves.to_be_bytes()
 }
 
-/// The id that an entry with this ordinal says; `None` where it says none.
+/// The id of an entry with this ordinal; `None` if the column holds none.
 pub(super) fn read(column: &[u8], ordinal: i64) -> Option<TransactionId> {
     let halves = u128::from_be_bytes(column.try_into().ok()?);
     let (random, log) = ((halves >> 64) as u64, LogId::from_bits(halves as u64));

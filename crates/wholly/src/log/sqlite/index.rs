@@ -1,4 +1,4 @@
-//! The indexes of the file, written in sorted runs, and the deletion of what they lead to.
+//! The indexes of the file, written in sorted runs, and the deletion of indexed transactions.
 
 use std::fmt::Write;
 
@@ -9,9 +9,9 @@ use super::labels::STANDING_BITS;
 use super::meta::Meta;
 use super::tail::{InTail, ReadBack, Tail, read_back};
 
-/// Writes the tail to the indexes, inside the caller's transaction, and says so in `meta`, which the
-/// caller writes. Everything before the place `indexed` is in the indexes from then on, and `chain`
-/// is that of the last batch there.
+/// Writes the tail to the indexes, inside the caller's transaction, and notes it in `meta`, which
+/// the caller writes. From then on everything before the place `indexed` is in the indexes, and
+/// `chain` is that of the last batch there.
 pub(super) fn write_run(
     file: &Connection,
     meta: &mut Meta,
@@ -32,7 +32,7 @@ pub(super) fn write_run(
     let mut text = String::new();
     for (ordinal, known) in &tail.transactions {
         let InTail { places, label, begun, .. } = known;
-        // Of one whose first entry was lost nobody knows it.
+        // It is unknown if the first entry was lost.
         let random: i64 = match begun {
             Some(id) => id.random_half().get().cast_signed(),
             None => unlist.query_row([ordinal], |row| row.get(0)).optional()?.unwrap_or(0),
@@ -59,8 +59,8 @@ pub(super) fn write_run(
     Ok(())
 }
 
-/// A row of the table `unsettled`: whose it is, how many entries the indexes have of it, and what
-/// their checksums add up to.
+/// A row of the table `unsettled`: the transaction, the number of its entries in the indexes, and
+/// the sum of their checksums.
 #[derive(Clone, Copy)]
 pub(super) struct Unsettled {
     pub(super) ordinal: i64,
@@ -84,7 +84,7 @@ impl Unsettled {
     }
 }
 
-/// Keeps the table `unsettled`: what a restart takes up must be complete.
+/// Updates the table `unsettled`: the transactions of a restart must be complete.
 fn note_unsettled(
     file: &Connection,
     meta: &mut Meta,
@@ -112,18 +112,18 @@ fn note_unsettled(
     Ok(())
 }
 
-/// Writes places as a JSON array, in the place of what `text` was.
+/// Writes places as a JSON array, in place of the former `text`.
 fn array(places: &[i64], text: &mut String) {
     text.clear();
     for (nth, place) in places.iter().enumerate() {
         text.push(if nth == 0 { '[' } else { ',' });
-        // A string takes all that is written.
+        // A write to a string never fails.
         let _ = write!(text, "{place}");
     }
     text.push(']');
 }
 
-/// Deletes a transaction, whose entries are all in the indexes, and are whole.
+/// Deletes a transaction whose entries are all in the indexes, and are whole.
 pub(super) fn delete(file: &Connection, meta: &mut Meta, ordinal: i64) -> rusqlite::Result<()> {
     let key: Option<String> = file
         .prepare_cached(
@@ -156,8 +156,8 @@ pub(super) fn delete(file: &Connection, meta: &mut Meta, ordinal: i64) -> rusqli
     Ok(())
 }
 
-/// Takes a transaction out of the list, and its kind with it if it was the last of that kind, among
-/// those that are in no index yet, too.
+/// Takes a transaction out of the list, and its kind with it if it was the last of that kind,
+/// unindexed transactions included.
 fn unlist(file: &Connection, ordinal: i64, label: i64, indexed: i64) -> rusqlite::Result<()> {
     file.prepare_cached("DELETE FROM listed WHERE label = ?1 AND ordinal = ?2")?
         .execute([label, ordinal])?;
@@ -172,8 +172,8 @@ fn unlist(file: &Connection, ordinal: i64, label: i64, indexed: i64) -> rusqlite
     Ok(())
 }
 
-/// Makes the indexes anew from the entries that are there, whatever the indexes said: after damage
-/// that an operator accepted. Returns what is left of the tail.
+/// Makes the indexes anew from the entries that are there, whatever the indexes held: after damage
+/// that an operator accepted. Returns the rest of the tail.
 pub(super) fn make_anew(file: &mut Connection, meta: &mut Meta) -> rusqlite::Result<ReadBack> {
     const AT_ONCE: usize = 4_096;
     let anew = file.transaction_with_behavior(TransactionBehavior::Immediate)?;

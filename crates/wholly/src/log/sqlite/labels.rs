@@ -1,9 +1,9 @@
 //! Labels as the file holds them: one small number.
 //!
-//! What never changes of a transaction (name, pattern, participants, and the log that minted its
-//! id) is its *kind*. There are few kinds, so each is written once, in a table of its own, and has a
+//! The constant part of a transaction (name, pattern, participants, and the log that minted its id)
+//! is its *kind*. There are few kinds, so each is written once, in a table of its own, and has a
 //! number. A label is the number of a kind, and in its low bits the transaction's state, whether it
-//! is stuck, and whether it has settled. An entry takes one byte or two for it.
+//! is stuck, and whether it has settled. A label takes one byte or two of an entry.
 //!
 //! A program may give every transaction a name of its own. Then there are as many kinds as
 //! transactions; that costs room, and lists by anything but the name look at more rows.
@@ -18,12 +18,12 @@ use super::super::listing::{Labels, Pattern, State};
 use super::super::{Entry, ReadError};
 use super::checksum::{numbers, text};
 
-/// How many low bits of a label are not the kind: the state's number, stuck and settled.
+/// The number of a label's low bits, below the kind: the state's number, stuck and settled.
 pub(super) const STANDING_BITS: u32 = State::BITS + 2;
-/// How many kinds the writer remembers.
+/// The number of kinds that the writer remembers.
 const REMEMBERED: usize = 4_096;
 
-/// What never changes of a transaction's labels.
+/// The constant part of a transaction's labels.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LabelKind {
     name: Name,
@@ -37,8 +37,7 @@ pub(super) struct LabelKind {
 pub(super) struct Kinds(HashMap<LabelKind, i64>);
 
 impl Kinds {
-    /// The label of a transaction with this entry, in the caller's transaction, which may add a
-    /// kind.
+    /// The label of a transaction as of this entry. May add a kind, in the caller's transaction.
     pub(super) fn label(&mut self, file: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
         let Labels { name, pattern, participants, state, stuck } = entry.labels.clone();
         let (log, settled) = (entry.transaction.log(), entry.ended.is_some());
@@ -78,7 +77,7 @@ impl Kinds {
         Ok(number)
     }
 
-    /// Forgets all of them: some may be gone from the file.
+    /// Forgets all kinds: some may be gone from the file.
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
@@ -95,8 +94,8 @@ impl<'f> Dictionary<'f> {
         Self { file, kinds: HashMap::new() }
     }
 
-    /// The labels with this number, and whether they are of one that has settled; `None` if
-    /// nothing has them, or has them any more.
+    /// The labels with this number, and true if they are of a settled transaction; `None` if no
+    /// transaction has them, or has them any more.
     pub(super) fn labels(&mut self, label: i64) -> Result<Option<(Labels, bool)>, ReadError> {
         let Some(kind) = self.kind(label >> STANDING_BITS)? else { return Ok(None) };
         let state = (label >> 2) & ((1 << (STANDING_BITS - 2)) - 1);
@@ -106,7 +105,7 @@ impl<'f> Dictionary<'f> {
         Ok(Some((labels, label & 1 != 0)))
     }
 
-    /// Which log minted the id of a transaction with this label.
+    /// The log that minted the id of a transaction with this label.
     pub(super) fn log(&mut self, label: i64) -> Result<Option<LogId>, ReadError> {
         Ok(self.kind(label >> STANDING_BITS)?.map(|kind| kind.log))
     }
@@ -124,7 +123,7 @@ impl<'f> Dictionary<'f> {
         Ok(self.kinds.get(&number).and_then(Option::as_ref))
     }
 
-    /// The numbers of the kinds with this name, or of all; `None` if they are more than `limit`.
+    /// The numbers of the kinds with this name, or of all; `None` if there are more than `limit`.
     pub(super) fn kinds(
         &mut self,
         name: Option<&Name>,
@@ -158,7 +157,7 @@ pub(super) const COLUMNS: &str =
 /// A kind's log, and its name, pattern and participants, as they are written.
 pub(super) type Parts = ([u8; 8], [String; 3]);
 
-/// The number and the parts of a kind; those of one that is not what was written are an error.
+/// The number and the parts of a kind; a damaged kind is an error.
 pub(super) fn parts(row: &Row<'_>) -> rusqlite::Result<(i64, Parts)> {
     let (kind, parts) = (row.get(0)?, (row.get(1)?, [row.get(2)?, row.get(3)?, row.get(4)?]));
     match checksum(kind, &parts) == row.get::<_, i64>(5)? {

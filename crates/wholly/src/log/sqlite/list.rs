@@ -1,18 +1,17 @@
 //! Listing from the file: streams of transactions, each newest first, merged.
 //!
-//! The index `listed` has the transactions by label and then by ordinal. So where a filter fits
-//! few labels, each of them is a stream that has nothing but what was asked for, and a page takes
-//! the same time in a small log and in a large one. Where it fits many, or all, the one stream is
-//! the table of all transactions, and what does not match is skipped, up to a bound: then the page
-//! is short, and says where to go on.
+//! The index `listed` has the transactions by label and then by ordinal. If a filter fits few
+//! labels, each of them is a stream of matching transactions only, and a page takes the same time
+//! in a small log and in a large one. If it fits many, or all, the one stream is the table of all
+//! transactions, and others are skipped, up to a bound: then the page is short, and has the place
+//! to go on from.
 //!
-//! Both say all that a row shows, so a page is read from a few stretches of the file: a row that
-//! has to be looked up elsewhere reads pages of the file that in a large log are cached by luck.
-//! So a page has some time, and ends early when that is over; and if it is over before the streams
-//! are open, the table of all transactions is taken.
+//! Both hold every column of a row, so a page is read from a few stretches of the file; a row
+//! looked up elsewhere reads pages that in a large log are cached by luck. So a page has a time
+//! limit, and ends early when that is reached; if it is reached before the streams are open, the
+//! table of all transactions is taken.
 //!
-//! What the tail holds is a stream of its own, and hides what the file says of the same
-//! transactions.
+//! The tail is a stream of its own, and overrides the file for the same transactions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,24 +26,24 @@ use super::labels::{Dictionary, STANDING_BITS};
 use super::tail::{InTail, Shared};
 use super::writer::RUN;
 
-/// How much a page, or an opening, may cost.
+/// The limits on the cost of a page, or of an opening.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// How many kinds are matched against a filter.
+    /// The number of kinds that are matched against a filter.
     pub(super) kinds: usize,
-    /// How many labels are followed as streams of their own.
+    /// The number of labels that are followed as streams of their own.
     pub(super) streams: usize,
-    /// How many transactions are looked at.
+    /// The number of transactions that are examined.
     pub(super) rows: usize,
-    /// How many entries the tail has, all of which are looked at.
+    /// The number of entries in the tail, all of which are examined.
     pub(super) tail: usize,
-    /// How many are looked at however long it takes, so that a list comes to its end;
+    /// The number that is examined at any cost of time, so that a list comes to its end.
     pub(super) at_least: usize,
-    /// but no more once so many of them are in the page, for these may have to be looked up.
+    /// The number of rows found that ends this exemption: each may need a look-up.
     pub(super) few: usize,
-    /// After how long no more are looked at.
+    /// The time after which no more are examined.
     pub(super) time: Duration,
-    /// Up to how many transactions the whole log is checked before it is opened.
+    /// The number of transactions up to which the whole log is checked before it is opened.
     pub(super) checked: i64,
 }
 
@@ -62,8 +61,7 @@ pub(super) const BOUNDS: Bounds = Bounds {
 };
 
 impl Bounds {
-    /// Whether a page that was begun then, and has looked at so many and found so many, looks at
-    /// no more.
+    /// True if a page that was begun then, with so many examined and found, examines no more.
     fn reached(&self, begun: Instant, looked_at: usize, found: usize) -> bool {
         let enough = looked_at >= self.at_least || found >= self.few;
         looked_at >= self.rows || (enough && self.is_over(begun))
@@ -74,8 +72,7 @@ impl Bounds {
     }
 }
 
-/// A transaction on its way into a page: its ordinal, its label, and the second half of its id, where
-/// that is known by now.
+/// A candidate for a page: its ordinal, its label, and the second half of its id, if known by now.
 type Candidate = (i64, i64, Option<i64>);
 
 pub(super) fn list(
@@ -129,8 +126,8 @@ const ONE_LABEL: &str = "SELECT ordinal, label, random FROM listed
 const ALL: &str = "SELECT ordinal, label, random FROM transactions
     WHERE ordinal >= ?1 AND ordinal < ?2 AND ?3 = 0 ORDER BY ordinal DESC";
 
-/// The labels that the file has and the filter fits; `None` if the table of all transactions is
-/// the better way, or this one takes too long.
+/// The labels in the file that fit the filter; `None` if the table of all transactions is the
+/// better way, or this one takes too long.
 fn fitting_labels(
     dictionary: &mut Dictionary<'_>,
     file: &Connection,
@@ -163,8 +160,8 @@ fn fitting_labels(
     Ok(Some(fitting).filter(|fitting| fitting.len() <= bounds.streams))
 }
 
-/// What the file's index does not say, or not rightly: the tail, and what was quarantined. By ordinal
-/// the label, and the id of what began there.
+/// The transactions that the file's index lacks or misstates: the tail and the quarantined. By
+/// ordinal the label, and the id if the transaction began there.
 struct Recent(BTreeMap<i64, (i64, Option<TransactionId>)>);
 
 impl Recent {
@@ -172,7 +169,7 @@ impl Recent {
         Self(transactions.map(|(ordinal, known)| (*ordinal, (known.label, known.begun))).collect())
     }
 
-    /// They may be stuck in the list and not in the index, which therefore must not hide them.
+    /// Adds the quarantined: stuck in the list, perhaps not in the index, which must not hide them.
     fn add_set_aside(
         &mut self,
         file: &Connection,
@@ -216,7 +213,7 @@ impl<'s> Stream<'s> {
         Ok(Self { head, rest: Box::new(rest) })
     }
 
-    /// What the file says, but for what is said otherwise.
+    /// The transactions of the file, except those that `recent` overrides.
     fn of_file(
         statement: &'s mut Statement<'_>,
         parameters: [i64; 3],
@@ -247,7 +244,7 @@ impl Paging<'_> {
     fn page(mut self, mut streams: Vec<Stream<'_>>) -> Result<Page, ReadError> {
         let mut page = Page::default();
         let (mut looked_at, mut last) = (0, self.query.after);
-        // They are few: looking at every head takes less than keeping them in order.
+        // The streams are few: looking at every head takes less than keeping them in order.
         while let Some(newest) = streams.iter_mut().max_by_key(|stream| stream.head) {
             if newest.head.is_some()
                 && (page.rows.len() == self.query.limit
@@ -269,14 +266,14 @@ impl Paging<'_> {
         let (ordinal, label, _) = candidate;
         let (labels, settled) = match self.dictionary.labels(label)? {
             Some(known) => known,
-            // Damage may have taken what it is called; an operator has to find it all the same.
+            // Damage may have taken its labels; an operator has to find it all the same.
             None => match unknown().filter(|_| self.recent.hides(ordinal)) {
                 Some(labels) => (labels, false),
                 None => return Ok(None),
             },
         };
         let filter = &self.query.filter;
-        // What is quarantined may match by what only the coordinator knows.
+        // A quarantined transaction may match by facts that only the coordinator knows.
         if !self.recent.hides(ordinal) && !filter.matches(&labels, settled) {
             return Ok(None);
         }
@@ -292,7 +289,7 @@ impl Paging<'_> {
         }
         let random = match random {
             Some(random) => Some(random),
-            // It goes on in the tail, and began before it.
+            // It began before the tail, and goes on in it.
             None => self
                 .file
                 .prepare_cached("SELECT random FROM transactions WHERE ordinal = ?1")?
@@ -306,7 +303,7 @@ impl Paging<'_> {
     }
 }
 
-/// The labels of a transaction of which damage has left nothing but that it is there.
+/// The labels of a transaction of which damage has left only the existence.
 fn unknown() -> Option<Labels> {
     let name = Name::new("unknown").ok()?;
     let (pattern, state) = (Pattern::TwoPhase, State::Init);

@@ -1,4 +1,4 @@
-//! A log's file, looked at and not changed: is it a log, of which format, and how does it stand?
+//! A look at a log's file, which changes nothing: its kind, its format, and its state.
 
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::writer::head;
 use super::{connect, is_damage, unfinished};
 use crate::log::OpenError;
 
-/// Makes sure that what was opened is a log that this version knows.
+/// Checks that the file is a log that this version knows.
 pub(super) fn make_sure_it_is_one(file: &Connection, path: &Path) -> Result<(), OpenError> {
     match At(path).recognise(file)? {
         Content::Log => Ok(()),
@@ -26,7 +26,7 @@ pub(super) fn make_sure_it_is_one(file: &Connection, path: &Path) -> Result<(), 
     }
 }
 
-/// How the log in this file stands, and what it knows of itself.
+/// The state of the log in this file, and its knowledge of itself.
 pub(super) fn stand(file: &Connection, path: &Path) -> Result<(Meta, Stand), OpenError> {
     let at = At(path);
     at.make_sure_of_definitions(file)?;
@@ -35,22 +35,22 @@ pub(super) fn stand(file: &Connection, path: &Path) -> Result<(Meta, Stand), Ope
     Ok((meta, stand))
 }
 
-/// A connection that leaves all as it is when it is closed.
+/// Opens a connection that leaves everything as it is when it is closed.
 pub(super) fn connect_to_look(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
     let file = connect(path, cache_kib)?;
-    // Else the last one to close would copy the write-ahead log, and delete it. One that holds nothing
-    // it may delete: SQLite has made it for this connection.
+    // Otherwise the last one to close would copy the write-ahead log, and delete it. It may delete
+    // an empty one: SQLite has made that for this connection.
     let write_ahead = file::beside(path, "-wal");
     let holds_frames = write_ahead.metadata().is_ok_and(|file| file.len() > 0);
     file.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, holds_frames)?;
     Ok(file)
 }
 
-/// What is in a file.
+/// The content of a file.
 #[derive(PartialEq, Eq)]
 pub(super) enum Content {
     Log,
-    /// No file, an empty one, or what a killed creation left.
+    /// No file, an empty one, or the leftovers of a killed creation.
     Nothing,
 }
 
@@ -66,8 +66,8 @@ impl At<'_> {
         }
     }
 
-    /// Nothing stands beside it that a log has. A killed creation leaves no side file; of a
-    /// write-ahead log it leaves an empty database beside it.
+    /// Checks that no file of a log stands beside it. A killed creation leaves no side file, and a
+    /// write-ahead log only beside an empty database.
     pub(super) fn make_sure_that_there_was_none(&self) -> Result<(), OpenError> {
         let write_ahead = file::beside(self.0, "-wal");
         let left_alone = !self.0.exists() && write_ahead.metadata().is_ok_and(|wal| wal.len() > 0);
@@ -90,7 +90,7 @@ impl At<'_> {
         Ok(file)
     }
 
-    /// Whether the file is a log of the format that this version knows.
+    /// Checks if the file is a log of the format that this version knows.
     pub(super) fn recognise(&self, file: &Connection) -> Result<Content, OpenError> {
         if unfinished::is_one(self.0) {
             let why = "it is a copy that was not finished".to_owned();

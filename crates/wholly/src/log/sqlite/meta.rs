@@ -1,4 +1,4 @@
-//! The one row of the table `meta`: what the log knows of itself.
+//! The one row of the table `meta`: the log's knowledge of itself.
 
 use rusqlite::types::ToSql;
 use rusqlite::{Connection, named_params};
@@ -7,38 +7,38 @@ use wholly_core::LogId;
 use super::checksum::numbers;
 use crate::log::{Position, ReadError};
 
-/// What the log knows of itself. Its row has a checksum over all of it.
+/// The log's knowledge of itself. Its row has a checksum over all of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Meta {
     pub(super) identity: u64,
-    /// Raised by every opening.
+    /// The epoch, which every opening raises.
     pub(super) epoch: u64,
-    /// Of this opening, and of the one before: see [`super::side`].
+    /// The nonces of this opening and of the one before: see [`super::side`].
     pub(super) nonce: u64,
     pub(super) previous_nonce: u64,
-    /// The side file was written since the log was made, or got its identity.
+    /// True if the side file was written since the log was made, or got its identity.
     pub(super) sided: bool,
-    /// This is a copy: a backup, or what was salvaged.
+    /// True if this is a copy: a backup, or a salvage.
     pub(super) copy: bool,
     /// A lower bound of the log's position, for batches whose entries are gone, or had none.
     pub(super) head: u64,
-    /// Everything before this place is in the indexes.
+    /// The place before which every entry is in the indexes.
     pub(super) indexed: i64,
     /// The chain of the last batch before `indexed`.
     pub(super) chain: i64,
-    /// What the checksums of the entries before `indexed` add up to.
+    /// The sum of the checksums of the entries before `indexed`.
     pub(super) total: i64,
-    /// What the checksums of the rows of `unsettled` add up to.
+    /// The sum of the checksums of the rows of `unsettled`.
     pub(super) unsettled: i64,
     /// The greatest ordinal that was ever deleted.
     pub(super) trimmed: i64,
     /// The greatest place that was ever deleted.
     pub(super) trimmed_place: i64,
-    /// Up to this place, what ended has been looked at to remove its payloads.
+    /// The place up to which ended transactions were examined to remove their payloads.
     pub(super) payloads_to: i64,
 }
 
-/// Why there is no such row to be had.
+/// An error from reading the row.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum MetaError {
     #[error(transparent)]
@@ -79,7 +79,7 @@ impl Meta {
     ";
 
     /// # Errors
-    /// When the row cannot be read, or is not what was written.
+    /// If the row cannot be read, or is not the row that was written.
     pub(super) fn read(file: &Connection) -> Result<Self, MetaError> {
         let mut statement = file.prepare_cached(
             "SELECT identity, epoch, nonce, previous_nonce, sided, copy, head, indexed, chain,

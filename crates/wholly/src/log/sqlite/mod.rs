@@ -1,32 +1,32 @@
 //! The log in one SQLite file: the embedded default.
 //!
 //! The file is in WAL mode with `synchronous=FULL`, so a batch is one SQLite transaction and one
-//! sync. Its layout is described in `docs/log-format.md`; why it is as it is:
+//! sync. Its layout is described in `docs/log-format.md`; the reasons for it:
 //!
-//! - **What a batch writes is appended and nothing else.** In WAL mode a commit writes every page
-//!   that it touched, so a batch of 32 small entries costs far more in touched index pages than in
-//!   content. Entries go to the end of one table, whose key is the batch's position and the
-//!   entry's place in it (so the position needs no page of its own). The indexes (by transaction,
-//!   by label, by key, the unsettled) follow in sorted runs of some thousand entries; what they do
-//!   not hold yet is the *tail*, kept in memory and read back by the next opening.
+//! - **A batch appends its content and nothing else.** In WAL mode a commit writes every page that
+//!   it touched, so a batch of 32 small entries costs far more in touched index pages than in
+//!   content. Entries go to the end of one table, whose key is the batch's position and the entry's
+//!   place in it (so the position needs no page of its own). The indexes (by transaction, by label,
+//!   by key, the unsettled) follow in sorted runs of some thousand entries; the entries that they
+//!   lack are the *tail*, kept in memory and read back by the next opening.
 //! - **Pages are small** (2 KiB), for the same reason: a batch rewrites the pages at the edges of
-//!   the table, with pages of 4 KiB twice as many bytes. In pages of 1 KiB half of the room stays
-//!   empty, because one start of a transaction fits in and a second does not.
+//!   the table, with 4 KiB twice as many bytes. Pages of 1 KiB stay half empty, because one start
+//!   of a transaction fits in and a second does not.
 //! - **Large entries share their pages with small ones**: see `pack`.
-//! - **What a list asks for is one small number** in each entry, its label: see `labels`. The index
-//!   by label gives a page of a list without looking at what does not match: see `list`.
+//! - **Lists need one small number** of each entry, its label: see `labels`. The index by label
+//!   gives a page of a list without a look at other transactions: see `list`.
 //! - **Checkpoints run on a thread of their own**, and the batch that follows one finishes it, so
 //!   that the write-ahead log starts over and stays bounded.
 //!
-//! SQLite shows a commit to other connections only after it synced it (`synchronous=FULL` syncs
-//! the frames before the wal-index learns of them), so readers see only what is durable. The
-//! exception is a commit of a killed process, which is why opening checkpoints first.
+//! SQLite shows a commit to other connections only after it synced it (`synchronous=FULL` syncs the
+//! frames before the wal-index learns of them), so readers see only durable commits. The exception
+//! is a commit of a killed process, which is why opening checkpoints first.
 //!
-//! # Whether it is the log, and whole
+//! # Identity and integrity
 //!
 //! Storage is assumed to keep what `fsync` promised, and to write a sector without harming its
-//! neighbours (SQLite's powersafe overwrite). A network file system keeps neither promise. What it
-//! gives back is not believed:
+//! neighbours (SQLite's powersafe overwrite). A network file system keeps neither promise. The data
+//! that storage gives back is not trusted:
 //!
 //! | module | what it finds |
 //! |---|---|
@@ -38,13 +38,13 @@
 //! | `find`, `check`, `background` | an index that says something else than the entries |
 //! | `verify`, `salvage` | all of it, for an operator; and a copy of what is whole |
 //!
-//! # What the indexes of its own earn
+//! # The benefit of its own indexes
 //!
-//! The tail, the runs, the packing and the merged lists are 594 lines, and comparing them with the
-//! entries some 150 more. Measured against a log that is the same but for indexes of SQLite's, always
-//! current (an index by ordinal on `entries`; `transactions` with partial indexes by key, by label and
-//! by what is unsettled; lists as one `UNION ALL` by label), about 500 lines fewer; medians of four
-//! pairs in turns, three participants, payloads of 100 bytes:
+//! The tail, the runs, the packing and the merged lists are 594 lines, and their comparison with
+//! the entries some 150 more. The table compares them with the same log on SQLite's own indexes,
+//! always current (an index by ordinal on `entries`; `transactions` with partial indexes by key, by
+//! label and by what is unsettled; lists as one `UNION ALL` by label), about 500 lines fewer:
+//! medians of four pairs in turns, three participants, payloads of 100 bytes:
 //!
 //! | workload | log bytes a transaction, own | plain | transactions a second, plain by own |
 //! |---|---|---|---|
@@ -56,14 +56,15 @@
 //! | in process, 1,000 at once | 1,957 | 2,269 | 1.14 |
 //! | over HTTP, 64 at once | 2,455 | 3,981 | 0.98 |
 //!
-//! Of lists of 5 million transactions warm p99 is 0.02 to 0.64 ms with its own and 0.03 to 3.0 ms with
-//! plain ones (the median ratio 1.4); cold p50 of filters that few match 0.3 and 6 to 8 ms, which an
-//! index that covers the id would mend. Files are as large (876 and 883 bytes a transaction).
+//! The warm p99 of lists of 5 million transactions is 0.02 to 0.64 ms with its own and 0.03 to 3.0
+//! ms with plain ones (the median ratio 1.4); the cold p50 of filters that few match is 0.3 and 6
+//! to 8 ms, which an index that covers the id would mend. Files are as large (876 and 883 bytes a
+//! transaction).
 //!
-//! They stay: with plain ones a transaction over HTTP writes 1.6 times as much, and 2.7 to 3.8 times
-//! where few are in flight, which is where most servers are most of the time, on disks that are paid
-//! by what is written to them. Where many are in flight, or many random keys are stored (each dirties
-//! a page of the index, whatever its kind), they earn little.
+//! They stay: with plain ones a transaction over HTTP writes 1.6 times as much, and 2.7 to 3.8
+//! times with few in flight, the usual state of most servers, on disks that are paid by the bytes
+//! written. With many in flight, or many random keys stored (each dirties a page of any kind of
+//! index), they earn little.
 
 mod background;
 mod backup;
@@ -130,22 +131,21 @@ use super::{AppendError, DamageRegister, KnownLog, Log, OpenError, OpenLog, Read
 pub struct SqliteLog {
     path: PathBuf,
     create: bool,
-    /// What the next opening takes the file for.
+    /// The provenance that the next opening assumes.
     provenance: Arc<Mutex<Provenance>>,
     damage: DamageRegister,
 }
 
 impl SqliteLog {
-    /// The log in the file at `path`, which is there. Beside it stand `-wal` and `-shm`, which are
-    /// SQLite's, and `-side`, which tells the log from an older copy of it: they belong together.
+    /// The log in the existing file at `path`. Beside it stand SQLite's `-wal` and `-shm`, and
+    /// `-side`, which tells the log from an older copy of it: they belong together.
     pub fn at(path: impl AsRef<Path>) -> Self {
         let damage = DamageRegister::default();
         Self { path: path.as_ref().to_owned(), create: false, provenance: Arc::default(), damage }
     }
 
-    /// Where there is no log, the first opening makes one, and says so. A program whose log may be
-    /// on a disk that is not mounted yet had better not say this, and [`create`](Maintenance::create) it
-    /// once.
+    /// Lets the first opening create a missing log, which it reports. A program whose disk may not
+    /// be mounted yet should rather [`create`](Maintenance::create) the log once.
     #[must_use]
     pub fn create_if_missing(self) -> Self {
         Self { create: true, ..self }
@@ -182,7 +182,7 @@ impl SqliteLog {
             bounds: list::BOUNDS,
         };
         let open = open::open(&self.path, &how)?;
-        // The same program opens the log again after a failure: by then it is the log itself.
+        // A later opening by this program, after a failure, finds the log itself.
         *provenance = Provenance::Original;
         Ok(open)
     }
@@ -216,7 +216,7 @@ impl Maintenance for SqliteLog {
         if self.path.metadata().is_ok_and(|file| file.len() > 0) {
             return Err(OpenError::Exists { log: self.path.display().to_string() });
         }
-        // One that is made meanwhile is in use, or is opened: it is a log that holds nothing yet.
+        // A log that was created meanwhile is in use, or is opened here and still empty.
         let made = Self::at(&self.path).create_if_missing().open()?;
         Ok(made.identity)
     }
@@ -234,14 +234,14 @@ impl Maintenance for SqliteLog {
     }
 }
 
-/// How long a connection waits for another's lock.
+/// The time that a connection waits for another's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every connection to the log sets.
+/// Opens a connection with the settings that all connections to the log have.
 fn connect(path: &Path, cache_kib: u32) -> rusqlite::Result<Connection> {
     use rusqlite::OpenFlags;
-    // INVARIANT: SQLite creates no file. It would be one that everybody may read, and where a log is
-    // gone, an empty one.
+    // INVARIANT: SQLite creates no file. It would be one that everybody may read, and where a log
+    // is gone, an empty one.
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -265,7 +265,7 @@ impl From<rusqlite::Error> for ReadError {
     }
 }
 
-/// Whether it is the file's content that SQLite cannot use.
+/// True if the error lies in the file's content, which SQLite cannot use.
 fn is_damage(error: &rusqlite::Error) -> bool {
     use rusqlite::{Error, ErrorCode};
     let found = error.sqlite_error_code();

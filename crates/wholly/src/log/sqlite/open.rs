@@ -1,7 +1,7 @@
-//! Opening: is it the log, whose is it, what does it hold, and is that durable?
+//! Opening: checks the log's identity, owner and content, and makes the content durable.
 //!
-//! Nothing is written before all of that is known, so a log that is refused stays as it was found.
-//! The order of the writes is that of [`super::side`].
+//! Nothing is written before all checks pass, so a refused log stays as it was found. The order of
+//! the writes is that of [`super::side`].
 
 use std::fs::TryLockError;
 use std::io::ErrorKind;
@@ -28,15 +28,15 @@ use super::tail::{ReadBack, Shared, Tail, read_back};
 use super::writer::{SqliteWriter, first_place, head};
 use super::{Provenance, connect, index, write_ahead};
 
-/// The most that the write-ahead log keeps of its file when it starts over.
+/// The greatest size that the write-ahead log's file keeps when it starts over.
 const WRITE_AHEAD_KEEPS_BYTES: u64 = 16 << 20;
 
-/// How a log is to be opened.
+/// The options of an opening.
 pub(super) struct How {
     pub(super) provenance: Provenance,
-    /// Where there is none, one is made.
+    /// True if a missing log is created.
     pub(super) create: bool,
-    /// What a coordinator knows of it that had it open.
+    /// The knowledge of the coordinator that had it open.
     pub(super) told: Option<KnownLog>,
     pub(super) damage: DamageRegister,
     pub(super) bounds: Bounds,
@@ -71,8 +71,8 @@ pub(super) fn open(given: &Path, how: &How) -> Result<OpenLog, OpenError> {
     }
     let read = at.check(&file, &meta, damaged.is_some(), how)?;
 
-    // It is the log. From here on it is written, by a connection that has read nothing: one that has
-    // checked a file which is not in WAL mode yet, as a backup is, holds it locked.
+    // It is the log. From here on a new connection writes it: a connection that has checked a file
+    // not in WAL mode yet, such as a backup, holds it locked.
     drop(file);
     let mut file = connect(&path, 16_000).map_err(|error| at.sqlite(&error))?;
     at.make_durable(&file)?;
@@ -136,7 +136,7 @@ fn own(given: &Path, how: &How) -> Result<(PathBuf, Owned), OpenError> {
 }
 
 impl At<'_> {
-    /// Makes a log in an empty file, where that is wanted.
+    /// Creates a log in an empty file, if that is wanted.
     fn make(&self, file: &mut Connection, how: &How) -> Result<(), OpenError> {
         self.make_sure_that_there_was_none()?;
         if !how.create && !planted(Bug::MadeAnew) {
@@ -152,8 +152,8 @@ impl At<'_> {
         Ok(())
     }
 
-    /// Reads back what a restart acts on, and checks it; a small log is checked whole. `None` where
-    /// it is damaged, and is opened all the same: then its indexes are made anew.
+    /// Reads back the state that a restart acts on, and checks it; a small log is checked whole.
+    /// `None` if it is damaged and opened all the same: then its indexes are made anew.
     fn check(
         &self,
         file: &Connection,
@@ -180,7 +180,7 @@ impl At<'_> {
         Ok(None)
     }
 
-    /// What is damaged that may be anybody's; what is one transaction's alone is noted.
+    /// The damage that may concern any transaction; one transaction's alone is noted.
     fn check_whole(
         &self,
         file: &Connection,
@@ -198,8 +198,8 @@ impl At<'_> {
         Ok(of_any)
     }
 
-    /// Damage that may be anybody's refuses the opening, unless it is opened as a copy: then what is
-    /// unsettled is quarantined.
+    /// Refuses the opening if the damage may concern any transaction, unless it is opened as a
+    /// copy, which quarantines the unsettled ones.
     fn tolerate(&self, damage: Option<String>, how: &How) -> Result<(), OpenError> {
         match damage {
             Some(why) if how.provenance == Provenance::Restored => how.damage.note(why),
@@ -209,9 +209,9 @@ impl At<'_> {
         Ok(())
     }
 
-    /// Makes durable whatever was read: a killed process may have written it without having synced
-    /// it, and a failed sync may have left it in the system's cache only, which is why it is copied
-    /// into the database and synced there, all of it.
+    /// Makes everything that was read durable: a killed process may have written it without a sync,
+    /// and a failed sync may have left it in the system's cache only. So all of it is copied into
+    /// the database and synced there.
     fn make_durable(&self, file: &Connection) -> Result<(), OpenError> {
         let open = |error| self.sqlite(&error);
         let mode: String =
@@ -236,8 +236,8 @@ impl At<'_> {
         index::make_anew(file, meta).map_err(|error| self.sqlite(&error))
     }
 
-    /// Takes the log over by a commit: raises the epoch, under a new nonce, and moves what the
-    /// indexes do not hold yet into them. Returns what is then left of the tail: what is unsettled.
+    /// Takes the log over by a commit: raises the epoch, under a new nonce, and moves the tail into
+    /// the indexes. Returns the rest of the tail: the unsettled transactions.
     fn take_over(
         &self,
         file: &mut Connection,
@@ -320,13 +320,13 @@ impl At<'_> {
     }
 }
 
-/// Whether it would take long to check all of the log.
+/// True if a check of all of the log would take long.
 fn is_large(file: &Connection, bounds: Bounds) -> rusqlite::Result<bool> {
     file.prepare("SELECT 1 FROM transactions LIMIT 1 OFFSET ?1")?.exists([bounds.checked])
 }
 
-/// The least version of SQLite that is safe, where this one is not: before it, two checkpoints at once
-/// can damage the write-ahead log.
+/// The least version of SQLite that is safe, if this one is older: before it, two checkpoints at
+/// once can damage the write-ahead log.
 fn too_old(version: i32) -> Option<&'static str> {
     (version < 3_051_003).then_some("3.51.3")
 }

@@ -1,22 +1,22 @@
-//! The order in which a batch's entries are written: so that they fill the pages.
+//! The order in which a batch's entries are written, so that they fill the pages.
 //!
-//! A table's pages are filled one after the other, and what does not fit in the rest of a page
+//! A table's pages are filled one after the other, and an entry too large for the rest of a page
 //! begins the next. In the order of arrival, which is by phase, a batch has a run of large entries
-//! (the starts, which hold the payloads) of which a few fit in a page and the rest of it stays
-//! empty. Within a batch the order means nothing, for a transaction has one entry in it; so each
-//! page gets the largest entry that is left, and small ones for as long as they fit.
+//! (the starts, which hold the payloads): a few fit in a page, and its rest stays empty. The order
+//! within a batch means nothing, for a transaction has one entry in it; so each page gets the
+//! largest entry that is left, and small ones for as long as they fit.
 
 use super::super::Entry;
 use super::create::PAGE_BYTES;
 use super::id;
 
-/// What a page's own header leaves.
+/// The room that a page's own header leaves.
 const ROOM: usize = PAGE_BYTES as usize - 8;
-/// About what a row takes beside its texts: header, place, ordinal, checksum, and its address in the
-/// page.
+/// The approximate size of a row beside its texts: header, place, ordinal, checksum, and its
+/// address in the page.
 const ROW: usize = 39;
 
-/// The batch in the order in which it fills the fewest pages, nearly.
+/// The batch in an order that fills nearly the fewest pages.
 pub(super) fn packed(batch: &[Entry]) -> Vec<&Entry> {
     let mut by_size: Vec<_> = batch.iter().map(|entry| (size(entry), entry)).collect();
     by_size.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
@@ -35,7 +35,7 @@ pub(super) fn packed(batch: &[Entry]) -> Vec<&Entry> {
                 (*largest, *first)
             }
         };
-        // What does not fit begins a page; what fits in none leaves it full.
+        // An entry too large for the rest begins a page; one too large for any leaves it full.
         room = if size <= room { room - size } else { ROOM.saturating_sub(size) };
         packed.push(entry);
     }

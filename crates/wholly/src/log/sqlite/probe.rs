@@ -1,5 +1,5 @@
-//! What the tests of this log put into it: a look at the files between any two writes, and planted
-//! bugs, each of which a test must catch. Outside of tests there is neither.
+//! The probes of this log's tests: a look at the files between any two writes, and planted bugs,
+//! each of which a test must catch. Outside of tests there is neither.
 
 /// A law of this log that is broken on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,29 +14,29 @@ pub(super) enum Bug {
     SideFileFirst,
     /// A log that is gone is made anew.
     MadeAnew,
-    /// Nobody looks whether the files are still there.
+    /// The presence of the files is not checked.
     NoLook,
     /// Files with several names are opened.
     SeveralNames,
     /// New files are readable by everybody.
     Public,
-    /// The write-ahead log is believed as far as SQLite reads it.
+    /// The write-ahead log is trusted as far as SQLite reads it.
     BrokenFrameIsTheEnd,
     /// Checksums are not compared.
     AnyChecksum,
     /// Batches may be missing.
     AnyChain,
-    /// Indexes are believed.
+    /// Indexes are trusted.
     AnyIndex,
-    /// Removal gives what is damaged a new checksum.
+    /// Removal gives damaged entries a new checksum.
     RemovalBlesses,
 }
 
-/// The files are as a kill would leave them here.
+/// Marks a point where the files are as a kill would leave them.
 #[cfg(not(test))]
 pub(super) fn reached(_: &'static str) {}
 
-/// Whether a law is broken.
+/// True if the law is broken.
 #[cfg(not(test))]
 pub(super) fn planted(_: Bug) -> bool {
     false
@@ -58,18 +58,18 @@ mod with_tests {
         static BUG: Cell<Option<Bug>> = const { Cell::new(None) };
     }
 
-    /// Who looks from now on, on this thread.
+    /// Sets the look of this thread from now on.
     pub(in super::super) fn look(look: Option<Look>) {
         LOOK.set(look);
     }
 
-    /// Which law is broken from now on, on this thread.
+    /// Sets the broken law of this thread from now on.
     pub(in super::super) fn plant(bug: Option<Bug>) {
         BUG.set(bug);
     }
 
     pub(in super::super) fn reached(point: &'static str) {
-        // It is taken out meanwhile, for it may open the log itself.
+        // The look is taken out meanwhile, for it may open the log itself.
         if let Some(mut look) = LOOK.take() {
             look(point);
             LOOK.set(Some(look));

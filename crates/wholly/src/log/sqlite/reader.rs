@@ -19,7 +19,7 @@ use super::meta::Meta;
 use super::row::{EntryRow, select_entries};
 use super::tail::Shared;
 
-/// How many idle connections are kept.
+/// The number of idle connections that are kept.
 const KEEP: usize = 4;
 
 pub(super) struct SqliteReader {
@@ -28,7 +28,7 @@ pub(super) struct SqliteReader {
     idle: Mutex<Vec<Connection>>,
     bounds: Bounds,
     damage: DamageRegister,
-    /// Last: it goes when the connections are closed.
+    /// Dropped last, after the connections are closed.
     file: Arc<LogFile>,
 }
 
@@ -63,7 +63,7 @@ impl SqliteReader {
         result
     }
 
-    /// One more connection, to the file that the others read: its name may lead elsewhere by now.
+    /// Opens one more connection, to the file of the others: its name may lead elsewhere by now.
     fn connect(&self) -> Result<Connection, ReadError> {
         let path = self.path.display();
         match self.file.is_at(&self.path) {
@@ -73,8 +73,8 @@ impl SqliteReader {
         }
     }
 
-    /// A transaction by its ordinal; `None` if it is not there, or was deleted meanwhile. What is
-    /// damaged of it is noted.
+    /// Finds a transaction by its ordinal, and notes its damage; `None` if it is not there, or was
+    /// deleted meanwhile.
     fn found(
         &self,
         file: &Connection,
@@ -111,7 +111,7 @@ impl LogReader for SqliteReader {
                 Some(found) if found.key.as_deref().is_none_or(|is| is == key.as_str()) => {
                     Ok(Some(found.id))
                 }
-                // What it leads to was deleted meanwhile.
+                // The key's transaction was deleted meanwhile.
                 None => Ok(None),
                 Some(_) => {
                     let why = format!("the key {key:?} leads to a transaction of another");
@@ -169,7 +169,7 @@ impl LogReader for SqliteReader {
 }
 
 impl SqliteReader {
-    /// A transaction; one that cannot be read must not keep others away.
+    /// Reads a transaction; an unreadable one must not keep others away.
     fn whole_or_damaged(&self, ordinal: u64) -> Result<Option<StoredTransaction>, ReadError> {
         let Ok(ordinal) = i64::try_from(ordinal) else { return Ok(None) };
         let found = match self.with(|file| self.found(file, ordinal)) {

@@ -1,17 +1,16 @@
-//! What the log lets go of: transactions that were kept for long enough, and payloads before them.
+//! Retention: deletes transactions that were kept for long enough, and payloads before them.
 //!
-//! Both go on in pieces, each a commit of its own, small enough that the appends that wait for it
-//! do not feel it.
+//! Both go on in pieces, each a commit of its own, too small to delay the appends that wait for it.
 //!
-//! What is deleted or rewritten is overwritten with zeros in the pages that it leaves
-//! (`secure_delete`), free ones among them. The write-ahead log still holds pages as they were: it
-//! is cut off once nothing is left to remove. What the storage itself keeps of blocks that were
-//! written before, and copies made earlier, are beyond this.
+//! Deleted and rewritten data is overwritten with zeros in the pages that it leaves
+//! (`secure_delete`), free ones among them. The write-ahead log still holds the old pages: it is
+//! cut off once nothing is left to remove. Old blocks that the storage itself keeps, and copies
+//! made earlier, are beyond this.
 //!
-//! The entries stand in the order in which they were appended, and so do the ends of transactions:
-//! what ended before a time is found by going through them from the oldest on, up to the first
-//! end that is younger. An end stays where it is, and no other is ever put before it. So what was
-//! gone through is not looked at again, and what had not ended yet is found further on.
+//! The entries stand in the order of their appends, and so do the ends of transactions: a scan from
+//! the oldest entry up to the first younger end finds the transactions that ended before a time. An
+//! end stays in its place, and no other is ever put before it. So a scanned stretch is not scanned
+//! again, and the ends of open transactions are found further on.
 //!
 //! INVARIANT: only what has ended is deleted or rewritten, and only once the indexes hold its end.
 //!
@@ -31,17 +30,17 @@ use super::tail::Shared;
 use super::writer::{SqliteWriter, first_place, head, owned};
 use super::{ends, index};
 
-/// So many bytes of text make a piece, however few transactions have them.
+/// The bytes of text that make a piece, however few transactions have them.
 const PIECE_BYTES: i64 = 1 << 20;
-/// So many entries are gone through for a piece, however few of them are ends.
+/// The entries that are scanned for a piece, however few of them are ends.
 const PIECE_ENTRIES: usize = 512;
 
-/// What a piece removes.
+/// The target of a removal.
 #[derive(Clone, Copy)]
 pub(super) enum Removal<'a> {
     /// Transactions, in the order of their ends.
     Transactions,
-    /// Payloads of transactions, each once. `meta.payloads_to` is how far this has come.
+    /// Payloads of transactions, each once. `meta.payloads_to` is the progress.
     Payloads(WithoutPayloads<'a>),
 }
 
@@ -80,8 +79,7 @@ impl SqliteWriter {
         };
         if changes || indexed {
             match removal {
-                // The last batch may be among what was deleted, and with it the place that tells
-                // the head.
+                // The last batch may be deleted, and with it the place that tells the head.
                 Removal::Transactions => meta.head = head.0,
                 Removal::Payloads(_) => meta.payloads_to = piece.to.max(from),
             }
@@ -110,18 +108,18 @@ impl SqliteWriter {
     }
 }
 
-/// What one piece is about.
+/// The extent of one piece.
 struct Piece {
     /// The ordinals of transactions that ended, in the order of their ends.
     ended: Vec<i64>,
-    /// Up to this place everything was gone through.
+    /// The place up to which everything was scanned.
     to: i64,
-    /// Whether there is more to go through.
+    /// True if there is more to scan.
     more: bool,
 }
 
 impl Piece {
-    /// What ended before this time and after this place, as far as the indexes hold it.
+    /// Finds transactions that ended before this time and after this place, as far as indexed.
     fn after(
         file: &Connection,
         meta: &Meta,
@@ -141,7 +139,7 @@ impl Piece {
             let ordinal = entry.get(1)?;
             match ends::read(entry.get(2)?) {
                 Some(at) if at >= before => return Ok(piece),
-                // One alone may be larger than a piece.
+                // One transaction alone may be larger than a piece.
                 Some(_) if piece.ended.len() == limit || bytes > PIECE_BYTES => {
                     return Ok(Self { more: true, ..piece });
                 }
@@ -157,7 +155,7 @@ impl Piece {
         Ok(piece)
     }
 
-    /// How many were found; at least 1 where there is more to go through.
+    /// The number of transactions found; at least 1 if there is more to scan.
     fn done(&self) -> usize {
         self.ended.len().max(usize::from(self.more))
     }
@@ -167,8 +165,8 @@ fn overwrite_what_is_deleted(file: &Connection) -> rusqlite::Result<()> {
     file.query_row("PRAGMA secure_delete = ON", [], |_| Ok(()))
 }
 
-/// Moves the tail to the indexes where it holds an end before this time; the caller clears it
-/// after the commit. A run for its own sake is dear.
+/// Moves the tail to the indexes if it holds an end before this time; the caller clears it after
+/// the commit. A run for its own sake is dear.
 fn index_ended(
     file: &Connection,
     meta: &mut Meta,
@@ -185,7 +183,7 @@ fn index_ended(
     Ok(holds_an_end)
 }
 
-/// How long its texts are, without reading them.
+/// The length of its texts, without reading them.
 fn bytes_of(file: &Connection, ordinal: i64) -> rusqlite::Result<i64> {
     file.prepare_cached(
         "SELECT coalesce(sum(octet_length(text)), 0) FROM entries WHERE place IN
@@ -194,7 +192,7 @@ fn bytes_of(file: &Connection, ordinal: i64) -> rusqlite::Result<i64> {
     .query_row([ordinal], |row| row.get(0))
 }
 
-/// A transaction that is what was written; what is damaged is noted, and `None`.
+/// Finds a whole transaction; notes the damage of any other, and returns `None`.
 fn whole(
     file: &Transaction<'_>,
     tail: &Shared,

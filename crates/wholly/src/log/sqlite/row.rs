@@ -1,4 +1,4 @@
-//! An entry's row as it is read back: compared with its checksum before anything is made of it.
+//! An entry's row as it is read back: compared with its checksum before any use.
 
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -8,7 +8,7 @@ use super::super::{Lsn, PlacedEntry};
 use super::probe::{Bug, planted};
 use super::{checksum, id};
 
-/// What is selected of an entry.
+/// The columns that are selected of an entry.
 macro_rules! select_entries {
     ($where:literal) => {
         concat!(
@@ -32,19 +32,19 @@ pub(super) struct EntryRow {
     pub(super) label: i64,
     pub(super) text: String,
     pub(super) checksum: i64,
-    /// In a batch's first row.
+    /// The chain, in a batch's first row.
     pub(super) chain: Option<i64>,
-    /// A column has a value that none can have.
+    /// True if a column has an impossible value.
     malformed: bool,
 }
 
-/// Whether a row is what was written.
+/// The condition of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Integrity {
     Whole,
-    /// Its content is not, but whose it is.
+    /// The content is damaged, but the transaction is known.
     Damaged,
-    /// Nobody knows whose it is.
+    /// The transaction is unknown.
     Nameless,
 }
 
@@ -91,7 +91,7 @@ impl EntryRow {
         }
     }
 
-    /// What is wrong with it, if anything is.
+    /// The damage to it, if any.
     pub(super) fn damage(&self) -> Option<String> {
         let Self { place, ordinal, sequence, .. } = self;
         match self.integrity() {
@@ -106,7 +106,7 @@ impl EntryRow {
         }
     }
 
-    /// The id, where this is a transaction's first entry.
+    /// The id, if this is a transaction's first entry.
     pub(super) fn id(&self) -> Option<TransactionId> {
         self.id.as_deref().and_then(|column| id::read(column, self.ordinal))
     }

@@ -1,11 +1,11 @@
-//! Salvage: a copy of all of a damaged log that is whole.
+//! Salvage: a copy of the intact part of a damaged log.
 //!
-//! The log itself is not touched. Its files are copied, and the checksums of the write-ahead log's
-//! frames are made right in the copy, so that SQLite reads on behind a broken one: whether an entry
-//! is whole, its own checksum tells. What SQLite cannot reach in one way it is asked for in another.
+//! The log itself is not touched. Its files are copied, and the frame checksums of the write-ahead
+//! log are made right in the copy, so that SQLite reads on behind a broken frame: an entry's own
+//! checksum tells if it is whole. Data out of SQLite's reach in one way is sought in another.
 //!
-//! An entry whose content is damaged is copied as it is: its transaction shows, quarantined. Entries
-//! that nobody knows whose they are, are left behind, and counted.
+//! An entry with damaged content is copied as it is: its transaction shows, quarantined. Entries of
+//! unknown transactions are left behind, and counted.
 
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
@@ -70,7 +70,7 @@ pub(super) fn salvage(given: &Path, to: &Path) -> Result<Salvaged, CopyError> {
     }
 }
 
-/// Copies a log's files to `copy`, where SQLite may read on behind what is broken.
+/// Copies a log's files to `copy`, where SQLite may read on behind broken frames.
 fn copy_files(path: &Path, copy: &Path) -> io::Result<()> {
     for suffix in ["", "-wal"] {
         let (from, to) = (beside(path, suffix), beside(copy, suffix));
@@ -126,7 +126,7 @@ fn write(from: &Connection, to: &Path) -> rusqlite::Result<Salvaged> {
         copy: true,
         epoch: known.epoch,
         head: known.head.max(head),
-        // What nobody can tell from what was deleted is not told to be unknown.
+        // Transactions that may as well have been deleted are not reported as unknown.
         trimmed: known.trimmed,
         trimmed_place: known.trimmed_place,
         payloads_to: known.payloads_to,
@@ -140,17 +140,17 @@ fn write(from: &Connection, to: &Path) -> rusqlite::Result<Salvaged> {
     Ok(salvaged)
 }
 
-/// The identity, where it can be read.
+/// The identity, if it can be read; else 0.
 fn identity(from: &Connection) -> LogId {
     let identity = from.query_row("SELECT identity FROM meta", [], |row| row.get(0));
     LogId::from_bits(identity.map_or(0, u64::from_be_bytes))
 }
 
-/// Reads every entry that can be reached; `false` where some could not be. SQLite gives up at the
-/// first page that it cannot use. So a stretch is read from its beginning, and from its end; what is
-/// left between is halved and read in the same way, until it is too small to matter.
+/// Reads every entry in reach; returns `false` if some could not be read. SQLite gives up at the
+/// first unusable page. So a stretch is read from its beginning, and from its end; the rest between
+/// is halved and read in the same way, until it is too small to matter.
 fn read_all(from: &Connection, take: &mut dyn FnMut(EntryRow)) -> rusqlite::Result<bool> {
-    /// How often a stretch is halved.
+    /// The greatest number of stretches that are read.
     const TRIES: usize = 10_000;
     let (mut whole, mut stretches) = (true, vec![(i64::MIN, i64::MAX)]);
     for _ in 0..TRIES {
@@ -163,7 +163,7 @@ fn read_all(from: &Connection, take: &mut dyn FnMut(EntryRow)) -> rusqlite::Resu
             from.prepare(select_entries!("WHERE place > ?1 AND place < ?2 ORDER BY place DESC"))?;
         let Err(high) = read_until(&mut descending, low, high, high, take)? else { continue };
         let middle = low / 2 + high / 2;
-        // A batch is one stretch of places: nothing is gained by looking for less than a few rows.
+        // A batch is one stretch of places: a search for less than a few rows gains nothing.
         if high.saturating_sub(low) > 4 && low < middle && middle < high {
             stretches.extend([(low, middle), (middle - 1, high)]);
         }
@@ -171,7 +171,7 @@ fn read_all(from: &Connection, take: &mut dyn FnMut(EntryRow)) -> rusqlite::Resu
     Ok(false)
 }
 
-/// Reads rows until the end, or until the first that cannot be read: then up to where it came.
+/// Reads rows to the end, or to the first unreadable one: then returns the place reached.
 fn read_until(
     rows: &mut rusqlite::Statement<'_>,
     low: i64,
@@ -194,7 +194,7 @@ fn read_until(
     }
 }
 
-/// Copies the kinds that are whole, and makes up those that are not.
+/// Copies the whole kinds, and makes up the damaged ones.
 fn copy_kinds(
     from: &Connection,
     to: &Connection,

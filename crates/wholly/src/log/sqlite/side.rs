@@ -1,14 +1,14 @@
-//! The side file: what the log stood at, kept beside the database.
+//! The side file: the log's state, kept beside the database.
 //!
 //! A database alone cannot tell that it is an older copy of itself, or that a part of it was lost.
-//! So after each commit a few numbers are written beside it: which file the database is in, the
-//! log's identity, its epoch and head, and the *nonce* of the opening, a random number that the
-//! database holds, too. A database that is behind them lost something; one that does not know the
-//! nonce is another one, or an older copy. [`judge`] says what follows, and is pure.
+//! So after each commit a few numbers are written beside it: the database's file, the log's
+//! identity, its epoch and head, and the *nonce* of the opening, a random number that the database
+//! holds, too. A database behind these numbers has lost something; one without the nonce is another
+//! database, or an older copy. [`judge`] draws the conclusions, and is pure.
 //!
-//! There are two slots, each in a block of its own and with a checksum, which are written in turns:
-//! a torn one leaves the other. The order of an opening, and why the log opens again after a kill
-//! or a power failure between any two of its writes:
+//! There are two slots, each in a block of its own and with a checksum, written in turns: a torn
+//! one leaves the other. The order of an opening, by which the log opens again after a kill or a
+//! power failure between any two of its writes:
 //!
 //! | step | a database that | the side file |
 //! |---|---|---|
@@ -22,9 +22,9 @@
 //! INVARIANT: the side file is written after the commit that it describes. So it is never ahead of
 //! a database that lost nothing, also after a power failure that took what was not synced.
 //!
-//! A database that was just created, or given an identity of its own, says that its side file is
-//! still to be written (`Stand::sided`), until the commit of step 2, which is then copied from the
-//! write-ahead log at once: without that one, too, the database shall not look as if it were new.
+//! A database that was just created, or given an identity of its own, is marked as lacking its side
+//! file (`Stand::sided`) until the commit of step 2, which is then copied from the write-ahead log
+//! at once: even without that log the database must not look new.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -38,18 +38,18 @@ use super::file::{FileId, beside, make_private};
 use super::probe::{Bug, planted};
 use crate::log::{OpenError, Position};
 
-/// Where each slot begins: in blocks that no disk writes together.
+/// The distance between slots, in blocks that no disk writes together.
 const SLOT_BYTES: u64 = 4_096;
 /// "whlyside", and the version of the layout.
 const MAGIC: u64 = 0x7768_6c79_7369_6465;
 const VERSION: u64 = 1;
-/// How many numbers a slot has, its checksum among them.
+/// The count of numbers in a slot, its checksum among them.
 const NUMBERS: usize = 11;
 
-/// What a slot says.
+/// The content of a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot {
-    /// Ascends with each write: the greater one is the newer.
+    /// The number of the write: the slot with the greater one is the newer.
     pub(super) written: u64,
     pub(super) file: FileId,
     pub(super) identity: LogId,
@@ -58,7 +58,7 @@ pub(super) struct Slot {
     pub(super) head: Position,
 }
 
-/// What a side file says, if it is there.
+/// The content of a side file, if it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Missing,
@@ -67,23 +67,23 @@ pub(super) enum Found {
     Known(Slot),
 }
 
-/// How a database stands, to be compared with its side file.
+/// The state of a database, to be compared with its side file.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stand {
     pub(super) file: FileId,
     pub(super) identity: LogId,
     pub(super) epoch: u64,
     pub(super) nonce: u64,
-    /// That of the opening before.
+    /// The nonce of the opening before.
     pub(super) previous_nonce: u64,
     pub(super) head: Position,
-    /// It is marked as a copy: a backup, or what was salvaged.
+    /// True if it is marked as a copy: a backup, or a salvage.
     pub(super) copy: bool,
-    /// Its side file was written.
+    /// True if its side file was written.
     pub(super) sided: bool,
 }
 
-/// Whether a database may be opened as what it is claimed to be.
+/// Judges if a database may be opened under this provenance.
 pub(super) fn judge(
     log: &Path,
     stand: &Stand,
@@ -100,7 +100,7 @@ pub(super) fn judge(
     }
     let side = match found {
         Found::Missing if !stand.sided => return Ok(()),
-        // It has just got an identity of its own.
+        // The database has just got an identity of its own.
         Found::Known(side) if !stand.sided && side.identity != stand.identity => return Ok(()),
         Found::Missing => {
             let side = path(log);
@@ -182,14 +182,14 @@ impl Side {
         Ok(side)
     }
 
-    /// Says what an opening has come to, and makes that durable.
+    /// Records the epoch and the nonce of an opening, and makes that durable.
     pub(super) fn opened(&mut self, epoch: u64, nonce: u64) -> io::Result<()> {
         (self.slot.epoch, self.slot.nonce) = (epoch, nonce);
         self.write()?;
         self.sync()
     }
 
-    /// Says how far the log has come, which is not synced.
+    /// Records the log's head, without a sync.
     pub(super) fn has_come_to(&mut self, head: Position) -> io::Result<()> {
         self.slot.head = head;
         self.write()

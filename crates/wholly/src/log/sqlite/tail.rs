@@ -1,4 +1,4 @@
-//! The tail: the entries that the indexes of the file do not hold yet, and what is unsettled.
+//! The tail: the entries that the indexes of the file lack, and the unsettled transactions.
 //!
 //! INVARIANT: the tail changes only after the commit that its change describes, and a reader looks
 //! at the tail before it looks at the file. So whatever leaves the tail is in the file by then.
@@ -17,7 +17,7 @@ use super::meta::Meta;
 use super::probe::{Bug, planted};
 use super::row::{EntryRow, Integrity, select_entries};
 
-/// Where an entry lies: its batch's position, and its own place in the batch.
+/// The place of an entry: its batch's position, and its own place in the batch.
 pub(super) fn place(position: u64, entry: usize) -> Option<i64> {
     i64::try_from(Lsn::of(Position(position), entry)?.to_bits()).ok()
 }
@@ -27,7 +27,7 @@ pub(super) fn position(place: i64) -> u64 {
     Lsn::from_bits(place.unsigned_abs()).batch().0
 }
 
-/// What the writer and the readers share.
+/// The state that the writer and the readers share.
 #[derive(Default)]
 pub(super) struct Shared(Mutex<Tail>);
 
@@ -42,45 +42,45 @@ impl Shared {
     }
 }
 
-/// What the indexes do not hold yet.
+/// The entries that the indexes do not hold yet.
 #[derive(Default)]
 pub(super) struct Tail {
-    /// Those with entries in the tail, by their ordinal.
+    /// The transactions with entries in the tail, by their ordinal.
     pub(super) transactions: BTreeMap<i64, InTail>,
     pub(super) keys: HashMap<Key, TransactionId>,
-    /// Those that ended in the tail, and when, in milliseconds.
+    /// The transactions that ended in the tail, with the times in milliseconds.
     pub(super) ended: Vec<(i64, i64)>,
     /// Every transaction that has not ended, in the tail or not.
     pub(super) unsettled: BTreeSet<i64>,
-    /// How many entries are in the tail.
+    /// The number of entries in the tail.
     pub(super) len: usize,
-    /// What their checksums add up to.
+    /// The sum of their checksums.
     pub(super) sum: i64,
 }
 
-/// What the tail holds of a transaction.
+/// The part of a transaction that is in the tail.
 #[derive(Default)]
 pub(super) struct InTail {
-    /// Of its entries in the tail; they ascend.
+    /// The places of its entries in the tail, ascending.
     pub(super) places: Vec<i64>,
-    /// What the checksums of these add up to.
+    /// The sum of the checksums of these entries.
     pub(super) sum: i64,
-    /// Its last.
+    /// The label of its last entry.
     pub(super) label: i64,
-    /// Its id, if its first entry is in the tail: the indexes know nothing of it.
+    /// Its id, if its first entry is in the tail: the indexes do not have the transaction.
     pub(super) begun: Option<TransactionId>,
 }
 
-/// What the tail notes of an entry.
+/// An entry as the tail notes it.
 pub(super) struct Noted<'a> {
     pub(super) ordinal: i64,
     pub(super) sequence: u32,
     pub(super) place: i64,
-    /// Whose it is, where it is the first.
+    /// The transaction's id, if this is its first entry.
     pub(super) begins: Option<TransactionId>,
     pub(super) key: Option<&'a Key>,
     pub(super) label: i64,
-    /// When it ended, in milliseconds.
+    /// The time at which the transaction ended, in milliseconds.
     pub(super) ended: Option<i64>,
     pub(super) checksum: i64,
 }
@@ -105,7 +105,7 @@ impl Tail {
         }
     }
 
-    /// Forgets what the indexes hold from now on.
+    /// Forgets the entries that the indexes hold from now on.
     pub(super) fn clear(&mut self) {
         self.transactions.clear();
         self.keys.clear();
@@ -114,22 +114,22 @@ impl Tail {
     }
 }
 
-/// What an opening finds in the tail.
+/// The tail as an opening reads it back.
 pub(super) struct ReadBack {
     pub(super) tail: Tail,
     /// The chain of its last batch.
     pub(super) chain: i64,
-    /// Where the next entry would be read from: after its last one.
+    /// The place after its last entry, where the next one would be read.
     pub(super) end: i64,
-    /// What is wrong with it, if anything is that is not one transaction's alone.
+    /// The damage to it that is not one transaction's alone.
     pub(super) damage: Option<String>,
 }
 
-/// Reads at most so many batches' entries back, from the place `meta.indexed` on, and what is
-/// unsettled: the table, corrected by the tail.
+/// Reads the entries of at most `limit` batches back, from the place `meta.indexed` on, and the
+/// unsettled transactions: the table, corrected by the tail.
 ///
-/// Here is what a restart acts on. So the chain of its batches says whether any entry is missing, and
-/// the sum of the table's rows whether any of them is.
+/// A restart acts on the result. So the chain of the batches reveals a missing entry, and the sum
+/// of the table's rows a missing row.
 pub(super) fn read_back(
     file: &Connection,
     meta: &Meta,
@@ -193,7 +193,7 @@ impl ReadBack {
                 place: entry.place,
                 ordinal: entry.ordinal,
                 sequence: entry.sequence,
-                // What is damaged has not ended: an operator has to look at it.
+                // A damaged transaction has not ended: an operator has to look at it.
                 ended: ends::read(entry.ends).filter(|_| whole),
                 label: known.filter(|_| !whole).map_or(entry.label, |known| known.label),
                 begins: entry.id(),

@@ -1,4 +1,4 @@
-//! What only the SQLite log must do: other people's files, ownership, a full disk, the account.
+//! The duties of the SQLite log alone: other people's files, ownership, a full disk, the account.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -54,8 +54,8 @@ fn fill(open: &mut OpenLog, batches: u64, bytes: usize) {
     }
 }
 
-/// Moves the tail to the indexes: by deleting what ended before all else, or would be deleted if
-/// nothing that ended later stood before it.
+/// Moves the tail to the indexes, by a trim of a transaction that ended before all others. It
+/// stays if a later end stands before it.
 fn write_run(open: &mut OpenLog) {
     let transaction = TransactionId::mint(0, Timestamp::from_millis(0), 0, LogId::from_bits(7));
     let old = Entry { transaction, key: None, ended: Some(Timestamp::default()), ..entry(1, 1) };
@@ -106,7 +106,7 @@ fn another_format_is_refused_by_its_number() {
     }
 }
 
-/// All the indexes together: they say nothing that the entries do not.
+/// The indexes together say nothing that the entries do not.
 #[test]
 pub(super) fn the_indexes_are_made_anew_from_the_entries() {
     let (_directory, path) = place_for();
@@ -131,7 +131,7 @@ pub(super) fn the_indexes_are_made_anew_from_the_entries() {
     assert_eq!(listed(&*SqliteLog::at(&path).open().unwrap().reader), 56);
 }
 
-/// A name that nothing has any more takes no room, and its number may be another's.
+/// An unused name takes no room, and its number may be another's.
 #[test]
 fn a_kind_goes_with_the_last_of_its_kind() {
     let (_directory, path) = place_for();
@@ -156,7 +156,7 @@ fn a_kind_goes_with_the_last_of_its_kind() {
     assert_eq!(kinds(), ["a", "b", "c"]);
 }
 
-/// One that is in no index yet has its kind all the same.
+/// A transaction that is in no index yet has its kind all the same.
 #[test]
 fn a_kind_stays_while_one_in_the_tail_is_of_it() {
     let (_directory, path) = place_for();
@@ -187,7 +187,7 @@ fn a_corrupt_log_is_damaged() {
 #[test]
 fn a_creation_that_was_killed_is_done_again() {
     let empty: fn(&Path) = |path| std::fs::write(path, "").unwrap();
-    // What journal_mode leaves before the tables are made.
+    // The header that journal_mode leaves before the tables are made.
     let header: fn(&Path) = |path| {
         let file = Connection::open(path).unwrap();
         file.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(())).unwrap();
@@ -248,7 +248,7 @@ fn a_transaction_that_is_indexed_piece_by_piece_reads_whole() {
     assert_eq!(open.reader.history(id).unwrap(), None);
 }
 
-/// What the view for people shows.
+/// The rows of the view for people.
 fn shown(path: &Path) -> Vec<(String, u32, String)> {
     let file = Connection::open(path).unwrap();
     let mut rows = file.prepare("SELECT id, sequence, text FROM history ORDER BY id").unwrap();
@@ -345,7 +345,7 @@ fn fill_the_disk() {
     let behind = open.writer.append(open.head, &[]);
     assert!(matches!(behind, Err(AppendError::Rejected { .. })), "{behind:?}");
     assert_eq!(listed(&*open.reader), open.head.0);
-    // And while the disk is full, the log opens or says why not, and then reads still go on.
+    // While the disk is full, the log opens or says why not, and then reads still go on.
     let OpenLog { reader, writer, head, .. } = open;
     drop(writer);
     if let Err(error) = SqliteLog::at(given_path()).open() {
@@ -355,7 +355,7 @@ fn fill_the_disk() {
     assert!(listed(&*reader) >= head.0);
 }
 
-/// Linux counts what a process wrote; the log's account must say the same.
+/// Linux counts the bytes that a process wrote; the log's account must say the same.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_account_agrees_with_the_system() {

@@ -1,12 +1,12 @@
-//! A copy of a log that is not finished: it has a name that nobody takes for a log's.
+//! An unfinished copy of a log, under a name that nobody takes for a log's.
 //!
 //! A copy is written to `.NAME.unfinished-copy` beside the file that it is to become, and gets that
-//! file's name when it is whole and durable. A kill leaves the hidden file, which holds payloads and
-//! may even be a whole log that is not marked as a copy yet. So no such file is opened, and the next
-//! copy to the same folder removes it.
+//! file's name when it is whole and durable. A kill leaves the hidden file, which holds payloads
+//! and may be a whole log without the mark of a copy. So no such file is opened, and the next copy
+//! to the same folder removes it.
 //!
-//! INVARIANT: whoever writes such a file owns it, as a coordinator owns its log; one that nobody owns
-//! is a leftover.
+//! INVARIANT: whoever writes such a file owns it, as a coordinator owns its log; one that nobody
+//! owns is a leftover.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -21,7 +21,7 @@ const SUFFIX: &str = ".unfinished-copy";
 /// The files that SQLite makes beside a database, and the lock where it is a file of its own.
 const BESIDE: [&str; 4] = ["-journal", "-wal", "-shm", ".lock"];
 
-/// A copy that is being written. What is left of it goes with this value.
+/// A copy that is being written. Its leftovers go with this value.
 #[derive(Debug)]
 pub(super) struct Unfinished {
     path: PathBuf,
@@ -30,11 +30,11 @@ pub(super) struct Unfinished {
 }
 
 impl Unfinished {
-    /// Makes an empty file that nobody else may read, for what is to become `to`, and removes what
-    /// killed copies left in that folder. `part` tells apart several files for one copy.
+    /// Makes an empty file that nobody else may read, for the copy `to`, and removes the leftovers
+    /// of killed copies in that folder. `part` tells apart several files for one copy.
     ///
     /// # Errors
-    /// `WouldBlock` where another copy to the same file is being written.
+    /// `WouldBlock` if another copy to the same file is being written.
     pub(super) fn beside(to: &Path, part: &str) -> Result<Self, TryLockError> {
         let name = to.file_name().ok_or(io::Error::from(ErrorKind::InvalidInput));
         let mut hidden = OsString::from(".");
@@ -71,7 +71,7 @@ impl Unfinished {
         &self.path
     }
 
-    /// Makes the copy durable, then gives it its name, which replaces no file, and makes that durable.
+    /// Makes the copy durable, then gives it its name, replacing no file, and makes that durable.
     pub(super) fn named(mut self, to: &Path) -> io::Result<()> {
         File::open(&self.path)?.sync_all()?;
         reached("the copy is durable");
@@ -79,7 +79,7 @@ impl Unfinished {
         self.is_named = true;
         reached("the copy has its name");
         sync_directory(to).inspect_err(|_| {
-            // Who was told that there is no copy should find none.
+            // A caller that learns of no copy should find none.
             let _ = fs::remove_file(to);
         })
     }
@@ -99,8 +99,8 @@ pub(super) fn is_one(path: &Path) -> bool {
     bytes.starts_with(b".") && bytes.ends_with(SUFFIX.as_bytes())
 }
 
-/// Removes every unfinished copy in the folder that nobody writes. What cannot be removed stays: it
-/// may be another user's.
+/// Removes every unfinished copy in the folder that nobody writes. A file that cannot be removed
+/// stays: it may be another user's.
 fn remove_leftovers(own: &Path) {
     let folder = own.parent().filter(|parent| !parent.as_os_str().is_empty());
     let Ok(entries) = fs::read_dir(folder.unwrap_or(Path::new("."))) else { return };
@@ -120,19 +120,19 @@ fn remove_leftovers(own: &Path) {
 /// Removes the file last: by it the others are found.
 fn remove(path: &Path) {
     for suffix in BESIDE.into_iter().chain([""]) {
-        // What cannot be removed is named for what it is.
+        // A file that cannot be removed has a name that tells its kind.
         let _ = fs::remove_file(beside(path, suffix));
     }
 }
 
-/// Gives a file another name, where there is nothing yet.
+/// Gives a file another name, if nothing has that name yet.
 fn rename_to_nothing(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         use rustix::fs::{CWD, RenameFlags, renameat_with};
         use rustix::io::Errno;
         match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-            // Not every file system can.
+            // Some file systems cannot.
             Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
             renamed => return Ok(renamed?),
         }

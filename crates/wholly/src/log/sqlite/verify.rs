@@ -1,4 +1,4 @@
-//! Verifying: all of the log is read, and what is wrong is said in words. Nothing is changed.
+//! Verification: reads all of the log, and reports the damage in words. Nothing is changed.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -13,7 +13,7 @@ use super::{create, write_ahead};
 use crate::log::maintenance::{Doubt, Provenance, Verified, VerifyError};
 use crate::log::{OpenError, Position, ReadError};
 
-/// So many damages are told in words.
+/// The greatest number of damages that are told in words.
 const TOLD: usize = 1_000;
 
 pub(super) fn verify(given: &Path) -> Result<Verified, VerifyError> {
@@ -24,7 +24,7 @@ pub(super) fn verify(given: &Path) -> Result<Verified, VerifyError> {
     }
     let kept = LogFile::keep(&path).map_err(|error| storage(error.to_string()))?;
     let mut findings = Findings::default();
-    // Before the database: beside a running coordinator it is then never ahead of what is read.
+    // Read before the database: beside a running coordinator it is then never ahead of that.
     let side = side::read(&path).map_err(|error| storage(error.to_string()))?;
     let broken = write_ahead::broken_frame(&path).map_err(|error| storage(error.to_string()))?;
     if let Some(frame) = broken {

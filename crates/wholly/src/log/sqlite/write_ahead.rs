@@ -1,15 +1,15 @@
-//! The write-ahead log, read without SQLite: was something lost in the middle of it?
+//! The write-ahead log, read without SQLite to find a loss in its middle.
 //!
 //! SQLite reads the frames of its write-ahead log up to the first whose checksum is wrong, and
 //! takes that for the end: a power failure tears the last commit, and nothing can stand behind it,
-//! because a commit begins only once the one before it is synced. So where a whole frame of a *later*
-//! commit stands behind a broken one, storage has damaged what was synced, and SQLite would drop
-//! every commit from there on without a word.
+//! because a commit begins only once the one before it is synced. So if a whole frame of a *later*
+//! commit stands behind a broken one, storage has damaged synced data, and SQLite would silently
+//! drop every commit from there on.
 //!
-//! Each frame has the running checksum of all before it, so one that stands behind a broken frame
-//! is checked from the checksum that its predecessor says it has. Frames of earlier rounds of the
-//! file have other salts. What is damaged in the last commit, and in the header, cannot be told
-//! from a torn write here: the [side file](super::side) can tell.
+//! Each frame has the running checksum of all before it, so a frame behind a broken one is checked
+//! from the checksum that its predecessor claims. Frames of earlier rounds of the file have other
+//! salts. Damage in the last commit, and in the header, cannot be told from a torn write here: the
+//! [side file](super::side) can tell.
 //!
 //! The format: <https://sqlite.org/walformat.html>.
 
@@ -24,11 +24,11 @@ use super::probe::{Bug, planted};
 const HEADER_BYTES: usize = 32;
 const FRAME_HEADER_BYTES: usize = 24;
 const PAGE: usize = PAGE_BYTES as usize;
-/// Begins a header whose checksums read words from the little end; one more, from the big end.
+/// The magic of a header with little-endian checksums; one more means big-endian.
 const MAGIC: u32 = 0x377f_0682;
 
-/// The frame, from 1, that is broken in the write-ahead log of this database, if later commits
-/// stand behind it.
+/// The broken frame, from 1, in the write-ahead log of this database, if later commits stand behind
+/// it.
 ///
 /// Reading the file beside SQLite is safe here: closing a file drops the process's locks on it, and
 /// SQLite locks the database and its `-shm`, never its `-wal`.
@@ -42,8 +42,8 @@ pub(super) fn broken_frame(log: &Path) -> io::Result<Option<u64>> {
     scan(BufReader::with_capacity(1 << 18, file))
 }
 
-/// Makes the checksums of all frames of the last round right, in a copy of a write-ahead log: SQLite
-/// then reads what is behind a broken one, whose page is what it is.
+/// Corrects the checksums of all frames of the last round, in a copy of a write-ahead log: SQLite
+/// then reads on behind a broken frame, whose page stays as it is.
 pub(super) fn make_right(log: &Path) -> io::Result<()> {
     let path = beside(log, "-wal");
     let mut bytes = match std::fs::read(&path) {
@@ -70,7 +70,7 @@ pub(super) fn make_right(log: &Path) -> io::Result<()> {
     std::fs::write(path, bytes)
 }
 
-/// Writes a header for these frames, where two of them agree on what it said.
+/// Writes a header for these frames, if two of them agree on its content.
 fn make_header(header: &mut [u8], frames: &[u8]) -> Option<(Sum, [u32; 2])> {
     let mut frames = frames.chunks_exact(FRAME_HEADER_BYTES + PAGE).map(Frame::of);
     let (first, second) = (frames.next()?, frames.next()?);
@@ -95,15 +95,15 @@ fn scan(mut file: impl Read) -> io::Result<Option<u64>> {
     let Some((mut sum, salts)) = Sum::of_header(&header) else { return Ok(None) };
     let mut frame = vec![0; FRAME_HEADER_BYTES + PAGE];
     let (mut broken, mut right) = (None, None::<Sum>);
-    // Behind a broken frame: whether the end of its commit was passed, and whether all frames of
-    // the commit that is read now are whole.
+    // Behind a broken frame: true if the end of its commit was passed, and true if all frames of
+    // the present commit are whole.
     let (mut passed, mut whole_so_far) = (false, true);
     for nth in 1_u64.. {
         if !filled(&mut file, &mut frame)? {
             break;
         }
         let found = Frame::of(&frame);
-        // Behind a frame whose own checksum is what was damaged, the right one goes on.
+        // Behind a frame whose own checksum was damaged, the right one goes on.
         let follows = [Some(sum.after(&frame)), right.as_ref().map(|right| right.after(&frame))];
         let whole = found.salts == salts && follows.contains(&Some(found.sum));
         if !whole && broken.is_none() {
@@ -133,9 +133,9 @@ fn filled(file: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-/// What a frame's header says.
+/// The header of a frame.
 struct Frame {
-    /// It ends a commit.
+    /// True if the frame ends a commit.
     commits: bool,
     salts: [u32; 2],
     sum: (u32, u32),
@@ -151,11 +151,11 @@ impl Frame {
     }
 }
 
-/// The running checksum, and whether it reads its words from the big end.
+/// The running checksum, and true if its words are big-endian.
 struct Sum(u32, u32, bool);
 
 impl Sum {
-    /// The checksum and the salts of a header that is whole.
+    /// The checksum and the salts of a whole header.
     fn of_header(header: &[u8]) -> Option<(Self, [u32; 2])> {
         let big = match number(header, 0) {
             MAGIC => false,
@@ -189,7 +189,7 @@ impl Sum {
     }
 }
 
-/// A word of the file, which has them from the big end. The caller's slice is long enough.
+/// A big-endian word of the file. The caller's slice is long enough.
 fn number(bytes: &[u8], at: usize) -> u32 {
     let mut word = [0; 4];
     word.copy_from_slice(&bytes[at..at + 4]);

@@ -22,8 +22,8 @@ use super::side::Side;
 use super::tail::{Noted, Shared, place, position};
 use super::{ends, id, index};
 
-/// How many entries the tail may hold: what an opening must read again, and how long the append
-/// that moves it to the indexes is delayed (some milliseconds).
+/// The greatest number of entries in the tail. It bounds the reads of an opening, and the delay of
+/// the append that moves the tail to the indexes (some milliseconds).
 pub(super) const RUN: usize = 4_096;
 
 pub(super) struct SqliteWriter {
@@ -32,24 +32,24 @@ pub(super) struct SqliteWriter {
     pub(super) tail: Arc<Shared>,
     pub(super) checkpoints: Checkpoints,
     pub(super) kinds: Kinds,
-    /// How many entries the tail may hold.
+    /// The greatest number of entries in the tail.
     pub(super) run: usize,
-    /// Whether an append has failed.
+    /// True if an append has failed.
     pub(super) failed: bool,
-    /// Up to this place nothing is left to delete but what ended after it.
+    /// The place up to which no end is left to delete from.
     pub(super) trimmed_to: i64,
-    /// Whether the write-ahead log may hold what was deleted or rewritten since.
+    /// True if the write-ahead log may hold data that was deleted or rewritten since.
     pub(super) removed: bool,
     /// The chain of the last batch that had entries.
     pub(super) chain: i64,
-    /// A check goes on in the background, and relies on it that nothing is removed.
+    /// True while a check in the background relies on it that nothing is removed.
     pub(super) checking: Arc<AtomicBool>,
     pub(super) damage: DamageRegister,
     pub(super) watch: Watch,
     pub(super) side: Side,
-    /// Before the file: it has a connection of its own.
+    /// Dropped before the file: it has a connection of its own.
     pub(super) _background: Option<Background>,
-    /// Last: it goes when the connections are closed.
+    /// Dropped last, after the connections are closed.
     pub(super) _owned: Owned,
 }
 
@@ -138,8 +138,7 @@ impl SqliteWriter {
 }
 
 impl SqliteWriter {
-    /// What every commit comes to before it is told: the file is looked at, then the side file says
-    /// how far it has come.
+    /// Prepares a commit to be told: looks at the file, then records the head in the side file.
     ///
     /// INVARIANT: in this order, and both after the commit. A commit to a file that is gone from
     /// its place is told to nobody.
@@ -158,20 +157,20 @@ impl SqliteWriter {
 
 impl Drop for SqliteWriter {
     fn drop(&mut self) {
-        // What is not synced is behind, which the next opening allows for.
+        // An unsynced side file lags behind, which the next opening allows for.
         let _ = self.side.sync();
         reached("it is stopped");
     }
 }
 
-/// Where the log stands: the last entry's batch, or what was noted when that had none.
+/// The log's head: the last entry's batch, or the noted head if the last batch had no entries.
 pub(super) fn head(file: &Connection, meta: &Meta) -> rusqlite::Result<Position> {
     let last: Option<i64> =
         file.prepare_cached("SELECT max(place) FROM entries")?.query_row([], |row| row.get(0))?;
     Ok(meta.head().max(Position(last.map_or(0, position))))
 }
 
-/// The log's row, which says that it is still this writer's.
+/// Reads the log's row, which must show that the log is still this writer's.
 ///
 /// INVARIANT: nothing is written under an older epoch. The check and the write are one SQLite
 /// transaction that holds the only write lock.
@@ -222,7 +221,7 @@ fn insert<'a>(
     Ok((noted, after))
 }
 
-/// Hands on an entry as its row has it.
+/// Passes on an entry in the form of its row.
 fn with_row<T>(
     entry: &Entry,
     place: i64,

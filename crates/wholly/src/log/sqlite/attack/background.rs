@@ -14,7 +14,7 @@ fn opened(subject: &Subject) -> OpenLog {
     open(&subject.path(), &how).unwrap()
 }
 
-/// Appends until the check is over, which nothing but a removal tells.
+/// Appends until the check is over, which only a removal tells.
 fn append_meanwhile(open: &mut OpenLog, mut from: u64) -> u64 {
     let until = Instant::now() + Duration::from_secs(180);
     while open.writer.trim(Timestamp::from_millis(2), 1).unwrap() == 0 {
@@ -39,7 +39,7 @@ fn a_check_in_the_background_finds_nothing_wrong_while_batches_are_appended() {
 
 #[test]
 fn a_check_in_the_background_finds_what_is_damaged() {
-    // How many things are found wrong: what is missing is missed in several places.
+    // The number of damages found: a missing row is missed in several places.
     for (sql, found) in [
         ("UPDATE entries SET text = text || ' ' WHERE place = 5 << 20", 1),
         ("DELETE FROM entries WHERE place = 5 << 20", 3),

@@ -31,7 +31,7 @@ fn copies(folder: &Path) -> Vec<String> {
     names
 }
 
-/// The folder as it is at each point of `work`: what a kill there leaves.
+/// The folder at each point of `work`, as a kill there leaves it.
 fn killed_at_every_point(subject: &Subject, work: impl Fn()) -> Vec<(&'static str, TempDir)> {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let folder = subject.directory.path().to_owned();

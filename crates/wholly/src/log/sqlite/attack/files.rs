@@ -118,7 +118,7 @@ pub(super) fn what_vanishes_or_is_replaced_while_it_is_open_is_a_failed_append()
     }
 }
 
-/// To look is not to touch: a refusal and a verification leave the files as they were.
+/// A look is no change: a refusal and a verification leave the files as they were.
 #[test]
 fn looking_changes_nothing() {
     let subject = Subject::new();
@@ -139,7 +139,7 @@ fn looking_changes_nothing() {
     }
 }
 
-/// What a reader opens anew is the file that it knows, also when another took its name.
+/// A reader opens the file that it knows anew, also when another took its name.
 #[test]
 fn a_reader_reads_no_other_file() {
     let subject = Subject::new();
@@ -160,7 +160,7 @@ fn a_reader_reads_no_other_file() {
     }
 }
 
-/// A file that is moved away and back while a coordinator runs goes on with all that it had.
+/// A file that is moved away and back while a coordinator runs keeps all that it had.
 #[test]
 fn a_log_that_is_put_back_goes_on() {
     let subject = Subject::new();
@@ -193,7 +193,7 @@ fn a_reopened_log_is_the_same_or_refused() {
     append(&mut open, batches(4, 2));
     let known = Known { identity: open.identity, head: open.head };
     drop(open);
-    // All files as they were two batches before: by themselves they are right.
+    // All files as they were two batches before: they agree with each other.
     subject.put(&image);
     let error = log.reopen(known).err().expect("it is refused");
     assert!(matches!(error, OpenError::Changed { .. } | OpenError::Copied { .. }), "{error}");

@@ -1,5 +1,5 @@
-//! A log as an earlier build wrote it: `fixture/` beside this file, of the format that its name says.
-//! What is read of it is what this build writes. A change of the layout without a new format fails
+//! A log as an earlier build wrote it: `fixture/` beside this file, of the format in its name. Its
+//! content is the content that this build writes. A change of the layout without a new format fails
 //! here. A new format makes the files anew, and the old ones go:
 //!
 //! ```text

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// A small log with all that a log can hold: two runs of the indexes, removed payloads, transactions
-/// that were trimmed. Its image as a kill leaves it, what it tells, and its newest transaction.
+/// A small log with everything that a log can hold: two runs of the indexes, removed payloads,
+/// trimmed transactions. Returns its image after a kill, its content, and its newest transaction.
 fn small_log(subject: &Subject) -> (Image, LogContents, u64) {
     let mut open = subject.log().create_if_missing().open().unwrap();
     append(&mut open, batches(1, 12));
@@ -84,12 +84,12 @@ fn a_flipped_bit_is_noticed_or_changes_nothing() {
     flip_every(53);
 }
 
-/// Changes the database behind the log's back, which is not open.
+/// Changes the database of a log that is not open.
 fn change(subject: &Subject, sql: &str) {
     rusqlite::Connection::open(subject.path()).unwrap().execute_batch(sql).unwrap();
 }
 
-/// One that nothing else tells: the last of a transaction, which would be aborted without it.
+/// No other entry reveals a lost last one, without which the transaction would be aborted.
 #[test]
 pub(super) fn a_missing_entry_is_noticed() {
     let subject = Subject::new();
@@ -98,7 +98,7 @@ pub(super) fn a_missing_entry_is_noticed() {
     change(&subject, &format!("DELETE FROM entries WHERE ordinal = {decided} AND sequence = 1"));
     let error = subject.log().open().err().expect("it is refused");
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
-    // Whoever accepts that sees what is left, and nothing goes on.
+    // An operator who accepts that sees the rest, and nothing goes on.
     let open = subject.log().restored().open().unwrap();
     assert_ne!(open.identity, LogId::from_bits(7));
     assert_eq!(first_unsettled(&*open.reader, 9).unwrap().len(), 2);

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// What a log holds after so many of [`batches`].
+/// The content of a log after so many of [`batches`].
 fn expected(batches: u64) -> BTreeMap<TransactionId, Vec<String>> {
     let mut histories = BTreeMap::new();
     for entry in super::batches(1, batches).flatten() {
@@ -12,8 +12,8 @@ fn expected(batches: u64) -> BTreeMap<TransactionId, Vec<String>> {
     histories
 }
 
-/// What opened holds all that the side file knows of, and it is what the log held at one moment; but
-/// for what it says is damaged.
+/// Checks that the opened log holds all that the side file knows of, and the content of one moment,
+/// except for reported damage.
 fn holds(at: &str, told: &LogContents, damaged: bool, side: u64, newest: u64) {
     let is = (side..=newest).find(|batches| {
         let mut expected = expected(*batches);
@@ -59,7 +59,7 @@ pub(super) fn a_broken_frame_is_noticed_also_when_the_side_file_knows_nothing() 
     subject.put(&image);
     let error = subject.log().open().err().expect("it is refused");
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
-    // What is whole behind it is not lost.
+    // The whole frames behind it are not lost.
     let saved = subject.directory.path().join("saved.db");
     let salvaged = subject.log().salvage(&saved).unwrap();
     assert_eq!(salvaged.nameless, 0);
@@ -94,8 +94,8 @@ pub(super) fn every_prefix_of_the_write_ahead_log_is_refused_or_loses_nothing() 
     assert!(refused > 20 && opened > 0, "{refused} refused, {opened} opened");
 }
 
-/// A generation is what the files were at some moment. Where the side file is rolled back with the
-/// others, nothing tells that from the log as it was: what is held against it is what *it* knows.
+/// A generation is the files at some moment. A side file that is rolled back with the others looks
+/// like that of the log as it was: the log is then held against the knowledge of *that* one.
 #[test]
 fn older_generations_in_every_combination_are_refused_or_lose_nothing_that_the_side_file_knows() {
     let subject = Subject::new();

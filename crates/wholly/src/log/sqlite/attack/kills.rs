@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::*;
 use crate::log::sqlite::probe;
 
-/// What the files were when a point was reached.
+/// The files at the moment when a point was reached.
 struct Seen {
     point: &'static str,
     image: Image,
@@ -76,8 +76,8 @@ pub(super) fn the_log_opens_at_every_point() {
     }
 }
 
-/// The side file is not synced with each batch: a power failure may leave what it was at an earlier
-/// point, or nothing of one of its slots, or of both.
+/// The side file is not synced with each batch: a power failure may leave it as at an earlier
+/// point, or without one of its slots, or without both.
 #[test]
 fn the_log_opens_when_the_side_file_is_behind_or_torn() {
     let subject = Rc::new(Subject::new());
@@ -110,9 +110,9 @@ fn the_log_opens_when_the_side_file_is_behind_or_torn() {
     }
 }
 
-/// Between two points SQLite writes its files piece by piece: the write-ahead log from its beginning
-/// to its end, and at a checkpoint pages of the database, while the write-ahead log holds all of
-/// them.
+/// Between two points SQLite writes its files piece by piece: the write-ahead log from its
+/// beginning to its end, and at a checkpoint pages of the database, while the write-ahead log holds
+/// all of them.
 #[test]
 fn the_log_opens_between_the_points() {
     let subject = Rc::new(Subject::new());

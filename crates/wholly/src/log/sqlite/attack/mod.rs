@@ -1,5 +1,5 @@
-//! The log's files, changed from outside: flipped bits, prefixes, older generations, links. Whatever
-//! was changed, it is noticed, or nothing else is told than before.
+//! The log's files, changed from outside: flipped bits, prefixes, older generations, links. Every
+//! change is noticed, or the log tells the same as before.
 
 mod background;
 mod copies;
@@ -35,7 +35,7 @@ const FILES: [&str; 3] = ["", "-wal", "-side"];
 
 impl Subject {
     fn new() -> Self {
-        // In memory, where syncing costs nothing; what a sync does is not what is tested here.
+        // In memory, where syncs cost nothing; their effect is not tested here.
         let memory = Path::new("/dev/shm");
         let directory = match memory.is_dir() {
             true => tempfile::tempdir_in(memory),
@@ -56,7 +56,7 @@ impl Subject {
         file::beside(&self.path(), FILES[nth])
     }
 
-    /// Reads the files as they are. Another process does, for this one may have the log open.
+    /// Reads the files as they are, by another process, for this one may have the log open.
     fn image(&self) -> Image {
         Image([0, 1, 2].map(|nth| {
             let output = std::process::Command::new("cat").arg(self.file(nth)).output().unwrap();
@@ -112,7 +112,7 @@ fn append(open: &mut OpenLog, batches: impl Iterator<Item = Vec<Entry>>) {
     }
 }
 
-/// All that a log tells of each transaction.
+/// The content that a log tells of each transaction.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct LogContents {
     histories: BTreeMap<TransactionId, Vec<String>>,
@@ -121,7 +121,7 @@ struct LogContents {
     unsettled: Vec<TransactionId>,
 }
 
-/// Reads all that a log tells. Of what it says is damaged nothing is told, which is noticed.
+/// Reads all that a log tells. Damaged transactions are left out, which is noticed.
 fn told(reader: &dyn LogReader, newest: u64, noticed: &mut bool) -> LogContents {
     let mut told = LogContents::default();
     let mut damaged = BTreeMap::new();
@@ -175,7 +175,7 @@ fn told(reader: &dyn LogReader, newest: u64, noticed: &mut bool) -> LogContents 
     told
 }
 
-/// What opening the files as they are now comes to.
+/// The outcome of opening the files as they are now.
 enum Outcome {
     Refused,
     Opened { told: LogContents, noticed: bool },

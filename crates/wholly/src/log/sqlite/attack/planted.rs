@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::super::probe::{Bug, plant};
 use super::*;
 
-/// Whether an attack fails while this law is broken, and only then.
+/// Checks that an attack fails while this law is broken, and only then.
 fn catches(bug: Bug, attack: &str, attacks: impl Fn()) {
     attacks();
     plant(Some(bug));

@@ -42,8 +42,8 @@ fn append_until_killed() {
     }
 }
 
-/// Kills a process so many times, each at another moment: at creation, opening, appends, checkpoints
-/// and removals. Each time the log opens, and what was told is there.
+/// Kills a process so many times, each at another moment: at creation, opening, appends,
+/// checkpoints and removals. Each time the log opens, and holds what was told.
 fn kill(times: u64) {
     let mut subject = Subject::new();
     let mut random = fastrand::Rng::with_seed(1);
@@ -67,7 +67,7 @@ fn kill(times: u64) {
         let last = heads.last().or(first);
         told_in_all += u64::from(last.is_some());
         told = told.max(last.unwrap_or(0));
-        // Every other time the next process finds what this one left.
+        // Every other time the next process finds the files that this one left.
         if nth.is_multiple_of(2) || nth + 1 == times {
             continue;
         }
@@ -110,7 +110,7 @@ fn a_bind_mount_is_the_same_log() {
     std::fs::write(&other, "").unwrap();
     let mount =
         format!("mount --bind '{}' '{}' && exec \"$@\"", subject.path().display(), other.display());
-    // A mount of its own namespace goes with its process. Who is not root needs one of users, too.
+    // A mount of its own namespace goes with its process. All users but root need a user namespace.
     let through = ["unshare", "--map-root-user", "--mount", "sh", "-c", &mount, "sh"];
     let run = |test: &str| {
         let mut child = spawn(&through, test, &other);

@@ -1,5 +1,5 @@
-//! Pages beside a naive model, while transactions come, change, are indexed and go, with bounds so
-//! small that every way of listing is taken.
+//! Pages compared with a naive model, while transactions come, change, are indexed and go, with
+//! bounds so small that every way of listing is taken.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,22 +21,22 @@ enum Act {
         name: usize,
         saga: bool,
     },
-    /// One that has not ended stands otherwise now.
+    /// An unended transaction changes its state.
     Change {
         which: prop::sample::Index,
         state: State,
         stuck: bool,
         ends: bool,
     },
-    /// One is stuck, and the log does not know.
+    /// A transaction is stuck, and the log does not know.
     Quarantined {
         which: prop::sample::Index,
     },
     Reopen {
-        /// As a copy, whose new transactions have ids of a new identity.
+        /// True if it is reopened as a copy, whose new transactions have ids of a new identity.
         restored: bool,
     },
-    /// Those that ended before this go.
+    /// Transactions that ended before this go.
     Trim {
         millis: u64,
     },
@@ -96,18 +96,18 @@ fn bounds() -> impl Strategy<Value = Bounds> {
     )
 }
 
-/// A log, what it must hold, and a list that somebody reads.
+/// A log, its expected content, and a list that somebody reads.
 struct Subject {
     directory: tempfile::TempDir,
     bounds: Bounds,
     open: OpenLog,
     model: BTreeMap<TransactionId, (Labels, u32, Option<Timestamp>)>,
-    /// How often something was appended: the time.
+    /// The number of appends so far, which is the time.
     now: u64,
     query: Query,
-    /// What the list has shown since it began.
+    /// The transactions that the list has shown since it began.
     shown: Vec<TransactionId>,
-    /// Those that were there and have matched ever since the list began.
+    /// The transactions that existed and matched ever since the list began.
     throughout: BTreeSet<TransactionId>,
 }
 
@@ -190,7 +190,7 @@ impl Subject {
         self.open = opened(&path, provenance, self.bounds);
     }
 
-    /// What matches now, newest first, whatever was shown.
+    /// The transactions that match now, newest first, shown or not.
     fn matching(&self) -> Vec<Row> {
         let row =
             |(id, (labels, _, settled)): (&TransactionId, &(Labels, u32, Option<Timestamp>))| {
@@ -208,7 +208,7 @@ impl Subject {
             .collect()
     }
 
-    /// Reads the next page; returns whether it was the last.
+    /// Reads the next page; returns true if it was the last.
     fn page(&mut self) -> bool {
         if self.query.after.is_none() {
             self.shown.clear();
@@ -216,7 +216,7 @@ impl Subject {
         }
         let page = self.open.reader.list(&self.query).unwrap();
         assert!(page.rows.len() <= self.query.limit);
-        // All that matches in the stretch that the page says it covers, and nothing else.
+        // All matches in the stretch that the page covers, and nothing else.
         let covered = |row: &Row| {
             let at = Cursor::after(row.id.ordinal());
             self.query.after.is_none_or(|after| at < after)
@@ -238,7 +238,7 @@ impl Subject {
     }
 }
 
-/// However little time there is, every page goes on, and every list comes to its end.
+/// Every page goes on, and every list comes to its end, however little time there is.
 #[test]
 fn a_page_that_has_no_time_is_short_and_the_next_goes_on() {
     let bounds = Bounds { at_least: 2, time: Duration::ZERO, ..crate::log::sqlite::list::BOUNDS };
@@ -273,7 +273,7 @@ proptest! {
         let mut subject = Subject::new(filter, limit, bounds);
         if let Some(acts) = earlier {
             acts.into_iter().for_each(|act| subject.act(act));
-            // None of it has the identity that the log has since.
+            // No transaction so far has the identity that the log has since.
             subject.reopen(Provenance::Restored);
         }
         acts.into_iter().for_each(|act| subject.act(act));
@@ -281,7 +281,7 @@ proptest! {
     }
 }
 
-/// All that a row shows is where the row is found, also of one that changed in a later run.
+/// A row is complete where it is found, also after a change in a later run.
 #[test]
 fn a_page_is_read_from_one_index_alone() {
     let named = Filter { name: Some(NAMES[0].parse().unwrap()), ..Filter::default() };
@@ -306,7 +306,7 @@ fn a_page_is_read_from_one_index_alone() {
     }
 }
 
-/// A reader and the writer at once: what goes from the tail to the indexes is never in neither.
+/// A reader and the writer at once: an entry on its way to the indexes is never in neither.
 #[test]
 fn nothing_is_lost_on_its_way_to_the_indexes() {
     let filter = Filter { name: Some(NAMES[0].parse().unwrap()), ..Filter::default() };

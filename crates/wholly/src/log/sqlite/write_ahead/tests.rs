@@ -36,7 +36,7 @@ fn what_sqlite_writes_is_whole_and_so_is_every_prefix_of_it() {
     }
 }
 
-/// As a power failure does it: any part of the last commit was not written.
+/// As after a power failure: any part of the last commit was not written.
 #[test]
 fn a_torn_last_commit_is_no_damage() {
     let bytes = made(3);
@@ -66,8 +66,8 @@ fn a_flipped_bit_before_the_last_commit_is_damage() {
             None => missed.push((frame, (at - HEADER_BYTES) % FRAME)),
         }
     }
-    // Where the mark of a commit's end is lost, the commit behind it looks like its rest: nothing is
-    // missed but that, in the last commit but one. The side file knows of it.
+    // A commit without the mark of its end seems to continue in the one behind it: nothing else is
+    // missed, in the last commit but one. The side file knows of it.
     assert!(
         missed.iter().all(|(frame, at)| ends.contains(frame) && (4..8).contains(at)),
         "{missed:?}"
