@@ -68,7 +68,7 @@ impl Clock {
         if self.is_virtual() { LONGEST_VIRTUAL_SLEEP } else { LONGEST_SLEEP }
     }
 
-    /// Whether a test makes the time.
+    /// True if a test makes the time.
     pub fn is_virtual(&self) -> bool {
         matches!(self, Self::Tokio { .. })
     }

@@ -144,7 +144,7 @@ mod tests {
         let short = keeping(10 * 60 * SECOND);
         assert_eq!(at_start(youngest + HOUR, short), Some(Disagreement::StoodStill(HOUR)));
         assert_eq!(at_start(youngest + 30 * SECOND, keeping(SECOND)), None);
-        // What began after a leap does not vouch for it: another restart is distrusted, too.
+        // Transactions begun after a leap do not vouch for it: another restart is distrusted, too.
         let now = youngest + SECOND;
         let log = |ago| LogTimes {
             youngest: Some(youngest),

@@ -34,7 +34,7 @@ pub(crate) use target::{LaneGauge, LastHeard, Registered, TargetMeter};
 use crate::clock::Clock;
 use crate::log::Written;
 
-/// What a coordinator has counted since it started, at one moment.
+/// The counts of a coordinator since it started, at one moment.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Measures {
@@ -48,32 +48,32 @@ pub struct Measures {
     pub in_flight_bytes: usize,
     /// The most bytes that they may take.
     pub in_flight_limit_bytes: usize,
-    /// Those of them that are not loaded: they wait in the log for room in memory.
+    /// The transactions in flight that are not loaded: they wait in the log for room in memory.
     pub unloaded: usize,
-    /// How long ago the oldest transaction began that is not decided, or whose saga still runs.
+    /// The age of the oldest transaction that is not decided, or whose saga still runs.
     pub oldest_undecided: Option<Duration>,
-    /// How long ago the oldest transaction began that has not ended.
+    /// The age of the oldest transaction that has not ended.
     pub oldest_unsettled: Option<Duration>,
     /// Transactions that need an operator.
     pub stuck: usize,
-    /// How many transactions wrote in a batch.
+    /// The number of transactions that wrote in a batch.
     pub batch_entries: Distribution,
-    /// How long a batch took to become durable.
+    /// The time that a batch took to become durable.
     pub append_time: Distribution,
-    /// What the log has written.
+    /// The amount that the log has written.
     pub written: Written,
-    /// How often the log failed.
+    /// The number of failures of the log.
     pub log_failures: u64,
-    /// How much was found damaged in the log, as far as it was told apart.
+    /// The number of damages found in the log, as far as they were told apart.
     pub log_damage: u64,
     /// The number of jumps of the wall clock that were seen.
     pub clock_jumps: u64,
     /// Commands that wait for the loop.
     pub commands_waiting: usize,
-    /// How long what the loop was to do waited for it: its alarms, and the first command of each of
-    /// its turns.
+    /// The time that work waited for the loop: its alarms, and the first command of each of its
+    /// turns.
     pub loop_lag: Distribution,
-    /// Those that can be called.
+    /// The targets that can be called.
     pub targets: Vec<TargetMeasures>,
 }
 
@@ -83,7 +83,7 @@ pub struct Measures {
 pub struct BegunMeasures {
     /// Their pattern.
     pub pattern: Pattern,
-    /// How many.
+    /// Their number.
     pub count: u64,
 }
 
@@ -95,11 +95,11 @@ pub struct EndedMeasures {
     pub pattern: Pattern,
     /// The state in which they settled.
     pub outcome: State,
-    /// How long they took, from when they began until they had settled.
+    /// The time from their beginning until they had settled.
     pub time: Distribution,
 }
 
-/// Where the coordinator counts.
+/// The counters of the coordinator.
 pub(crate) struct Meter {
     clock: Clock,
     runs: bool,
@@ -151,7 +151,7 @@ impl Meter {
         }
     }
 
-    /// Whether it counts.
+    /// True if it counts.
     pub fn runs(&self) -> bool {
         self.runs
     }
@@ -175,7 +175,7 @@ impl Meter {
         self.ended[transaction.view().state.number()].saw(id.minted_at().until(now));
     }
 
-    /// What the loop holds.
+    /// Stores what the loop holds.
     pub fn holds(
         &self,
         in_flight: usize,
@@ -227,12 +227,12 @@ impl Meter {
         meter
     }
 
-    /// Where it is shown for how many transactions somebody who is registered owes an answer.
+    /// The number of transactions for which a registered target owes an answer.
     pub fn owed_by(&self, target: &Target) -> Arc<AtomicU64> {
         self.of(target).owed()
     }
 
-    /// Where it is shown what somebody who is registered said last.
+    /// The last answer of a registered target.
     pub fn said_by(&self, target: &Target) -> Arc<LastHeard> {
         self.of(target).said()
     }

@@ -352,8 +352,8 @@ impl HttpParticipant {
         self.base.operation(name)
     }
 
-    /// What answers a call after `change` made it one that breaks the contract. It is signed as it
-    /// then is.
+    /// Returns the answer to a call that `change` made break the contract. It is signed as
+    /// changed.
     #[cfg(feature = "conformance")]
     pub(crate) async fn ask_changed(
         &self,

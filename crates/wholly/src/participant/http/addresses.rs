@@ -1,4 +1,4 @@
-//! Where each operation is: parsed once for each, because a call should not pay for it.
+//! The address of each operation: parsed once for each, because a call should not pay for it.
 
 use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
@@ -33,7 +33,7 @@ impl Addresses {
         })
     }
 
-    /// Where a call goes; `base` is that of [`Addresses::under`].
+    /// The address of a call; `base` is that of [`Addresses::under`].
     pub(super) fn of(&self, call: &Call, base: &BaseUrl) -> Result<Uri, InvalidUrl> {
         match (&call.operation_name, call.operation) {
             (Some(name), _) => self.own(name, base),

@@ -33,8 +33,8 @@ use self::connector::{Connector, Route, Stream};
 
 /// The most that an answer's head may have, in bytes.
 const HEAD_LIMIT: usize = 64 * 1024;
-/// How long a connection is kept without a call: under the 5 seconds after which widespread servers
-/// close one, because a call that meets the closing half-way is lost.
+/// The longest idle time of a connection: under the 5 seconds after which widespread servers close
+/// one, because a call that meets the closing half-way is lost.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// The greatest age of a connection. Each one's own age is up to a fifth less, so that they do
@@ -201,12 +201,12 @@ struct Connection {
     route: Arc<Route>,
     /// When it is too old.
     ends: Instant,
-    /// How often the pool had been closed when it was begun.
+    /// The pool's generation when the connection was begun.
     generation: u64,
 }
 
 impl Connection {
-    /// Whether the next call may go over it, as far as what arrived tells.
+    /// True if the next call may go over it, judging by what has arrived.
     fn is_open(&mut self, context: &mut Context<'_>) -> bool {
         drive(&mut self.driver, context);
         self.driver.is_some() && self.sender.is_ready()
@@ -227,7 +227,7 @@ struct Pool {
     /// The greatest age of a connection.
     age: Duration,
     idle: Mutex<Idle>,
-    /// How often all connections were closed.
+    /// The number of times that all connections were closed.
     generation: AtomicU64,
 }
 
@@ -269,7 +269,7 @@ impl Pool {
         }
     }
 
-    /// Whether the host is still to be called by this connection.
+    /// True if the host may still be called over this connection.
     fn may_use(&self, connection: &Connection) -> bool {
         let is_left = |address| self.connector.health().is_left(address);
         connection.generation == self.generation.load(Ordering::SeqCst)

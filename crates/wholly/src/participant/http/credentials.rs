@@ -1,4 +1,4 @@
-//! What a participant knows its coordinator by: a header, a certificate, or a signature.
+//! The credentials a coordinator shows to a participant: a header, a certificate, or a signature.
 //!
 //! INVARIANT: no message, and no `Debug`, shows a secret.
 
@@ -14,7 +14,7 @@ pub enum InvalidCredentials {
     /// A header cannot have it.
     #[error("{what} holds a character that no header can have")]
     Character {
-        /// What it was to be.
+        /// The intended use of the text.
         what: &'static str,
     },
     /// A user's name would end at its first colon.
@@ -42,7 +42,7 @@ pub enum InvalidCredentials {
     Certificate {
         /// Which.
         what: &'static str,
-        /// What is wrong with it.
+        /// The reason.
         why: String,
     },
 }

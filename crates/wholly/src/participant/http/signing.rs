@@ -77,7 +77,7 @@ fn components<'a>(
     content_digest: &'a str,
 ) -> Result<Components<'a>, http::header::ToStrError> {
     let value = |name| headers.get(name).map(HeaderValue::to_str).transpose();
-    // What a call does not say is signed as nothing, and is for the participant to refuse.
+    // An absent header is signed as empty; the participant is to refuse it.
     let said = |name| value(name).map(Option::unwrap_or_default);
     Ok(Components {
         path,

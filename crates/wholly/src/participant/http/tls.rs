@@ -1,4 +1,4 @@
-//! How https is spoken: whose certificates are trusted, and which one is shown.
+//! TLS for https: the authorities that are trusted, and the certificate that is shown.
 
 use std::sync::Arc;
 

@@ -232,7 +232,7 @@ async fn who_asks_to_be_left_alone_is_called_for_no_transaction() {
     assert_eq!(participant.0.seen.load(SeqCst), 1, "it was called meanwhile");
     assert!(take(10, &mut answers).await.iter().all(|answered| answered.answer == Answer::Done));
     assert_eq!(started.elapsed().as_secs(), BUSY.as_secs());
-    // What runs out of time meanwhile never left, and no participant is left alone for days.
+    // An attempt that times out meanwhile never left, and no participant is left alone for days.
     lane.send(attempts(1, Operation::Prepare, "busy for days"));
     take(1, &mut answers).await;
     let mut patient = attempt(1, Operation::Commit, "");

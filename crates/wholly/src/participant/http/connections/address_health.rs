@@ -59,7 +59,7 @@ impl AddressHealth {
         self.state().failures.remove(&address);
     }
 
-    /// Whether the address fails and another does not.
+    /// True if the address fails and another does not.
     pub fn is_left(&self, address: IpAddr) -> bool {
         let state = self.state();
         let fails = |address: &IpAddr| state.failing_since(*address).is_some();
