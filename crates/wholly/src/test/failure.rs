@@ -1,4 +1,4 @@
-//! What goes wrong with a saga's steps, one thing after the other.
+//! The failures of a saga's steps, one after the other.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use wholly_core::StepName;
 use wholly_core::saga::{Graph, Side, StepIndex};
 use wholly_core::wire::Operation;
 
-/// What goes wrong in one run: nothing, one step in one way, or that and what turns the saga back.
+/// The faults of one run: none, one step in one way, or that and what turns the saga back.
 #[derive(Clone, Debug)]
 pub(super) struct Failure(pub Vec<Fault>);
 
@@ -20,15 +20,15 @@ pub(super) struct Fault {
 
 #[derive(Debug)]
 pub(super) struct Way {
-    /// What an operation does that fails so.
+    /// The failure in words.
     name: &'static str,
-    /// What happens to the first attempts, one each; the others go well.
+    /// The mishaps of the first attempts, one each; the others go well.
     pub first: &'static [Mishap],
-    /// What happens to all attempts until the deadline has passed.
+    /// The mishap of all attempts until the deadline has passed.
     pub until_deadline: Option<Mishap>,
 }
 
-/// What happens to one attempt.
+/// The mishap of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mishap {
     /// The handler is not called, and the answer is no.
@@ -55,7 +55,7 @@ const fn way(name: &'static str, first: &'static [Mishap]) -> Way {
 static REFUSED: Way = way("is refused", &[Refuse]);
 static REFUSED_AFTER_LOST: Way =
     way("is done, its answer is lost, then it is refused", &[LoseAnswer, Refuse]);
-/// Where there is a compensation to suspend it.
+/// Only for a step with a compensation that suspends it.
 static AFTER_ITS_UNDO: Way =
     way("is under way until its compensation is done", &[ArriveLate, Refuse]);
 

@@ -26,7 +26,7 @@ pub(super) enum Moment {
     Before,
     /// It landed, and nobody learns of it.
     During,
-    /// What follows from it has left, and is under way.
+    /// The effects of the append have left, and are under way.
     After,
 }
 
@@ -41,10 +41,10 @@ impl fmt::Display for CrashPoint {
     }
 }
 
-/// How long an incarnation goes on after the append at which it ends: shorter than most calls travel.
+/// The time from an incarnation's last append to its end: shorter than most calls travel.
 const LAST_MOMENTS: Duration = Duration::from_millis(1);
 
-/// What can end an incarnation, shared by the harness and the log.
+/// The switch that ends an incarnation, shared by the harness and the log.
 ///
 /// INVARIANT: once cut off, nothing is appended any more, and the loop is never polled again.
 pub(super) struct Incarnation {
