@@ -1,4 +1,4 @@
-//! What really became of each saga: what was sent, what was done, what is durable.
+//! The true course of each saga: all that was sent, was done, and is durable.
 //!
 //! It is kept beside the log and beside the core, so that both can be held against it.
 
@@ -19,7 +19,7 @@ pub struct Ledger {
     pub sagas: BTreeMap<TransactionId, Saga>,
 }
 
-/// What really became of a saga.
+/// The true course of a saga.
 pub struct Saga {
     pub graph: Arc<Graph>,
     pub input: Payload,
@@ -30,19 +30,19 @@ pub struct Saga {
     pub settled: bool,
 }
 
-/// What really became of a step.
+/// The true course of a step.
 #[derive(Default)]
 pub struct Step {
-    /// What its participant knows of it.
+    /// Its participant's knowledge of it.
     pub row: Row,
-    /// How often its action, and its compensation, had their effect.
+    /// The number of effects of its action, and of its compensation.
     pub done: u32,
     pub undone: u32,
-    /// What its action gave.
+    /// The output of its action.
     pub output: Option<Payload>,
-    /// What its action was given when it was first asked for.
+    /// The payload of its action's first call.
     pub given: Option<Payload>,
-    /// How often its action left.
+    /// The number of its action's calls that left.
     pub attempts: u32,
     /// Its first attempt ever was refused: the coordinator's incarnation that heard it.
     pub refused_at_first: Option<u64>,
@@ -180,8 +180,8 @@ impl Saga {
         Ok(())
     }
 
-    /// Whether an earlier incarnation may have asked a step: of what it comes after, what is not durable
-    /// need not be, and may have been done.
+    /// True if an earlier incarnation may have asked a step: each predecessor is durable, or need
+    /// not be and may have been done.
     fn may_have_begun(&self, index: StepIndex) -> bool {
         let mut after = self.graph.nodes()[usize::from(index)].after.iter();
         after.all(|earlier| {
@@ -217,7 +217,7 @@ impl Saga {
         }
     }
 
-    /// What a step must be given, if all of it is there.
+    /// Returns the payload that a step must be given, if all of it is there.
     pub fn expected(&self, index: StepIndex) -> Option<Value> {
         let output = |step: StepIndex| self.steps[usize::from(step)].output.clone();
         expected(&self.graph, index, &self.input, output)
@@ -244,7 +244,7 @@ impl Saga {
         match step.row {
             Row::Compensated | Row::Empty | Row::Refused => true,
             Row::Done => false,
-            // Where a participant forgets its refusal, that it was the only attempt tells.
+            // A participant may forget its refusal; the only attempt proves it.
             Row::None if step.refused_at_first.is_some() && step.attempts == 1 => true,
             Row::None => !step.begun && step.attempts == 0,
         }

@@ -35,7 +35,7 @@ impl World {
     }
 }
 
-/// What an answer to a call by hand lets an operator say.
+/// The resolution that an answer to a call by hand allows an operator.
 fn resolution(operation: Operation, answer: Answer, retriable: bool) -> Option<Resolution> {
     match (operation, answer) {
         (Operation::Action, Answer::Done) => Some(Resolution::Completed(Payload::null())),

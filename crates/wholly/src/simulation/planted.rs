@@ -69,7 +69,7 @@ pub enum Bug {
     KeyOfTheDamagedForgotten,
 }
 
-/// How many seeds a mutation may survive.
+/// The number of seeds that a mutation may survive.
 const SEEDS: u64 = 3_000;
 
 #[test]
@@ -130,7 +130,7 @@ fn every_planted_bug_is_caught() {
         (Bug::DamagedTransactionToldAborted, &[Told], ""),
         (Bug::KeyOfTheDamagedForgotten, &[Keys], ""),
     ] {
-        // What another check finds first does not count.
+        // A violation found first by another check does not count.
         let is_its_check =
             |wrong: &Wrong| checks.contains(&wrong.check) && wrong.what.contains(words);
         let by_its_check = |seed| run(seed, Some(bug)).err().filter(is_its_check);
@@ -176,7 +176,7 @@ impl World {
         }
     }
 
-    /// Whether a call is taken for done, and does not leave.
+    /// True if a call is taken for done, and does not leave.
     pub(super) fn planted_silence(&self, call: &Call) -> bool {
         let is_unknown = || !call.payload.as_str().contains("\"output\":");
         let is_ahead = |saga: &Saga| {
@@ -266,7 +266,7 @@ impl World {
         Some(stored)
     }
 
-    /// Whether a restart says nothing to this transaction.
+    /// True if a restart says nothing to this transaction.
     pub(super) fn planted_restart(&self, stored: &StoredTransaction) -> bool {
         let is_saga = self.ledger.sagas.contains_key(&stored.id);
         match self.bug {
@@ -276,7 +276,7 @@ impl World {
         }
     }
 
-    /// Whether a batch is taken for durable as soon as the log has it.
+    /// True if a batch is taken for durable as soon as the log has it.
     pub(super) fn planted_gate(&self, batch: &Batch) -> bool {
         let mut records = batch.entries.iter().flat_map(|entry| &entry.records);
         match self.bug {

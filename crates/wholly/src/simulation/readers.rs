@@ -81,7 +81,7 @@ impl World {
         self.at(after, Event::Read { incarnation, read });
     }
 
-    /// What a failed log had taken may never be durable: nobody who waits for it reads.
+    /// Breaks the reads that wait for a failed log: what it had taken may never be durable.
     pub fn reads_break(&mut self, reads: Vec<Read>) {
         for read in reads {
             if let What::History(to) = read.what {

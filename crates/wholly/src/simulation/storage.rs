@@ -1,4 +1,4 @@
-//! What storage does to the log while the coordinator is down, and what an operator does about it.
+//! Faults of the storage while the coordinator is down, and their repair by an operator.
 //!
 //! Another log may lie in its place: an older copy, a log of another coordinator, one that was made
 //! anew. The world remembers what was told to be durable, as the coordinator does while it runs and
@@ -28,10 +28,10 @@ use crate::reader::{decided, presumed};
 /// The identity of a log that nobody has asked for.
 const OTHER: LogId = LogId::from_bits(3);
 
-/// How long an operator takes to put the storage right, at most.
+/// The longest time that an operator takes to repair the storage.
 const REPAIRED_AFTER: u64 = 5_000;
 
-/// What is known of the storage.
+/// The state of the storage.
 pub struct Storage {
     /// The log's identity, and the last batch that was told to be durable.
     pub told: Told,
@@ -41,7 +41,7 @@ pub struct Storage {
     pub damaged: BTreeSet<TransactionId>,
 }
 
-/// What lies in the log's place instead of it.
+/// A log that lies in the true log's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Instead {
     OlderCopy,
@@ -74,7 +74,7 @@ impl World {
     /// tried again.
     pub fn open_log(&mut self) -> Option<OpenLog> {
         let faulty = self.now < self.faults_until;
-        // Where a mutation shows only by it, storage is worse.
+        // Storage is worse for a mutation that shows only by it.
         let worse = if self.bug.is_some_and(Bug::is_of_storage) { 3 } else { 1 };
         if faulty && self.chance(20 * worse) {
             self.damage();
@@ -115,7 +115,7 @@ impl World {
         self.note_wrong(Err(Wrong { check: Check::Log, what: error.to_string() }));
     }
 
-    /// What lies in the log's place: only what is not the log as it was told.
+    /// Returns another log for the log's place: only one that is not the log as it was told.
     fn instead(&mut self) -> Option<(Instead, MemoryLog)> {
         let told = self.storage.told;
         match self.below(4) {

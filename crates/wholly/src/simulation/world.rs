@@ -131,9 +131,9 @@ pub struct World {
     room_bytes: Option<usize>,
 }
 
-/// Who takes part in both patterns.
+/// The participants of both patterns.
 pub const PARTICIPANTS: [&str; 4] = ["inventory", "orders", "payments", "ledger"];
-/// Who does the steps of sagas in code.
+/// The program that runs the steps of sagas in code.
 const PROGRAM: &str = "program";
 
 /// When it all begins, and for how long there are faults.
@@ -437,7 +437,7 @@ impl World {
         while let Some(load) = engine.next_load(now) {
             self.load(&mut engine, &*open.reader, &load, now);
         }
-        // What nobody told that there was a restart goes on where it was.
+        // A copy that is not told of its restart goes on where it was.
         let (target, terms) = self.offers().remove(0);
         engine.handle(Input::Register { target, terms }, now);
         let goes_on = self.bug == Some(Bug::CopyGoesOn);
@@ -458,7 +458,7 @@ impl World {
         self.planted_start();
     }
 
-    /// Who can be called, and on which terms.
+    /// The targets that can be called, and their terms.
     fn offers(&self) -> Vec<(Target, Terms)> {
         let named = self.participants.iter().filter(|p| p.name.as_str() != PROGRAM);
         let terms = |one_phase| Terms { one_phase, ..Terms::default() };
@@ -474,7 +474,7 @@ impl World {
         })
     }
 
-    /// Who does a saga's step.
+    /// Returns the participant that does a saga's step.
     pub fn who_does(&self, id: TransactionId, step: StepIndex) -> usize {
         let (definition, _) = self.ledger.sagas[&id].graph.step(step).expect("it has this step");
         self.called(definition.participant.as_ref().map_or(PROGRAM, |name| name.as_str()))
@@ -548,7 +548,7 @@ impl World {
         self.random.next() % limit.max(1)
     }
 
-    /// Whether something happens that happens in so many of a hundred cases.
+    /// True in so many of a hundred cases.
     pub fn chance(&mut self, percent: u64) -> bool {
         self.below(100) < percent
     }
@@ -571,7 +571,7 @@ fn settings() -> Settings {
     }
 }
 
-/// How a client's caller hears that its connection broke.
+/// The reply to a client's caller whose connection broke.
 pub fn connection_broke() -> Reply {
     Reply::NotAccepted(crate::SubmitError::Unavailable { why: "the connection broke".to_owned() })
 }
