@@ -179,7 +179,7 @@ mod tests {
         assert_eq!(at(60), Err(Duration::from_millis(40)));
         assert_eq!(at(100), Ok(()));
         assert_eq!(at(100), Err(Duration::from_millis(100)));
-        // What was not used is not saved beyond the burst.
+        // Unused requests are not saved beyond the burst.
         assert_eq!([at(9_000), at(9_000), at(9_000)], [Ok(()); 3]);
         assert!(at(9_000).is_err());
     }

@@ -36,7 +36,7 @@ const AT_ONCE: usize = 256;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
 
-/// That something is stuck, or no longer is, which the webhook does not know.
+/// A change that the webhook does not know: something is stuck, or no longer is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Change<K> {
     of: K,

@@ -148,7 +148,7 @@ impl Audit {
         let mut file = self.appendable()?;
         let end = file.metadata()?.len();
         let (action, mut text) = match ends_within_a_line(&mut file, end)? {
-            // What a crash or a full disk left of a line stays, on a line of its own.
+            // A line cut by a crash or a full disk stays, on a line of its own.
             true => {
                 let (action, text) = line(end + 1)?;
                 (action, [b"\n".as_slice(), &text].concat())

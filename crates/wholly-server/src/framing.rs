@@ -40,7 +40,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Checked<S> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
         if this.malformed {
-            // What still comes is read, so that the answer is not lost by a reset, and dropped.
+            // Later bytes are read, so that the answer is not lost by a reset, and dropped.
             buf.filled_mut()[before..].fill(0);
         } else if let Some(at) = this.scan.malformed_at(&buf.filled()[before..]) {
             this.malformed = true;

@@ -58,8 +58,8 @@ impl MetricConstructor<Histogram> for Bounds {
 }
 
 impl Metrics {
-    /// Those of this coordinator, of the observer if there is one, and of an API that nobody has
-    /// called yet.
+    /// The metrics of this coordinator, of the observer if there is one, and of an API that nobody
+    /// has called yet.
     pub fn of(coordinator: Coordinator, traces: &Traces, observer: Option<Arc<Observer>>) -> Self {
         let mut registry = Registry::with_prefix("wholly");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);

@@ -172,7 +172,7 @@ fn write(folder: &Path, graph: &Graph) -> io::Result<()> {
     writer.sync_all()?;
     fs::rename(&unfinished, &file)?;
     File::open(folder)?.sync_all().inspect_err(|_| {
-        // Who was told that it is not stored may come with another.
+        // A client told that it is not stored may come with another.
         drop(fs::remove_file(&file));
     })
 }

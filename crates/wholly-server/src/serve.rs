@@ -214,7 +214,7 @@ async fn reload_on_demand(
         tokio::select! {
             Some(()) = hangup.recv() => by_signal(reloader, audit, decorators).await,
             Some(to) = asked.recv() => {
-                // Who asked may be gone.
+                // The caller may be gone.
                 let _ = to.send(reloader.reload(decorators).await);
             }
             else => std::future::pending().await,

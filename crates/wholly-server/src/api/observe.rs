@@ -178,7 +178,7 @@ struct LastErrorDocument {
     why: String,
 }
 
-/// Those who can be called, and how they answered since the server started.
+/// The participants that can be called, and their answers since the server started.
 pub async fn participants(
     State(coordinator): State<Coordinator>,
     State(metrics): State<Option<Arc<Metrics>>>,
@@ -269,7 +269,7 @@ mod tests {
 
     #[test]
     fn open_metrics_is_for_who_wants_it() {
-        // What Prometheus sends.
+        // The header that Prometheus sends.
         let prometheus = "application/openmetrics-text;version=1.0.0;q=0.6,\
             application/openmetrics-text;version=0.0.1;q=0.5,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         for (accept, wants) in [

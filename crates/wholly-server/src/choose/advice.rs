@@ -207,7 +207,7 @@ fn turns(case: &Case, question: Question) -> Vec<Turn> {
 /// approach, as far as two answers are enough, and else of the first size with which any does.
 fn ways_out(case: &Case, questions: &[Question]) -> Vec<Vec<Turn>> {
     let mut ways: Vec<Vec<Turn>> = Vec::new();
-    // What was turned, in the order of the questions, and what is left to turn.
+    // The questions turned, in their order, and those left to turn.
     let mut tried: Vec<(Vec<Question>, Case, &[Question])> = vec![(Vec::new(), *case, questions)];
     for size in 1..=questions.len() {
         let mut next = Vec::new();

@@ -71,7 +71,7 @@ impl From<FileError> for Failed {
 impl Failed {
     pub fn exit(self) -> ExitCode {
         match self {
-            // Who reads only the first lines is not told that there are more.
+            // A reader of only the first lines is not told that there are more.
             Self::Output(why) if why.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             _ => failed(self.code(), &self),
         }
@@ -131,7 +131,7 @@ pub fn failed(code: u8, error: &dyn Display) -> ExitCode {
 /// The exit code of a command that has written its answer, or could not.
 pub fn wrote(written: io::Result<()>, code: ExitCode) -> ExitCode {
     match written {
-        // Who reads only the first lines is not told that there are more.
+        // A reader of only the first lines is not told that there are more.
         Err(why) if why.kind() != io::ErrorKind::BrokenPipe => failed(FAILED, &Failed::Output(why)),
         _ => code,
     }

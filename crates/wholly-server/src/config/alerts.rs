@@ -10,7 +10,7 @@ use toml::Spanned;
 use super::Wrong;
 use super::secret::Secret;
 
-/// Where alerts go, and the key that signs them.
+/// The webhook of alerts, and the key that signs them.
 pub struct Alerts {
     /// It may hold a token, so it is not shown.
     pub url: Uri,

@@ -1,4 +1,4 @@
-//! What a participant knows its coordinator by: `auth`, `tls` and `signing` of its section.
+//! The credentials shown to a participant: `auth`, `tls` and `signing` of its section.
 
 use std::path::{Path, PathBuf};
 

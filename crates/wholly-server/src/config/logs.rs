@@ -23,7 +23,7 @@ pub enum Format {
     Json,
 }
 
-/// How important a log message is.
+/// The importance of a log message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {

@@ -5,7 +5,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct MetricsSection {
-    /// Whether there is anything at `/metrics`.
+    /// True if `/metrics` is served.
     pub enabled: bool,
 }
 

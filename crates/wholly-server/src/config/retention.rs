@@ -8,8 +8,8 @@ use wholly::Retention;
 
 use super::{Wrong, value};
 
-/// How long a choreography is kept unless the file says otherwise: its services have the truth, and
-/// a store that only observes them need not grow for ever.
+/// The default retention of a choreography: its services have the truth, and a store that only
+/// observes them need not grow for ever.
 const CHOREOGRAPHIES: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The section as it is written. What is absent is kept for ever, but for the choreographies.

@@ -351,8 +351,7 @@ fn a_log_is_a_file_or_a_section() {
     );
 }
 
-/// What a variable says is what the file would say: the example, said by variables alone, is the
-/// example.
+/// A variable means what the file would: the example, given by variables alone, is the example.
 #[test]
 fn every_key_of_the_example_has_its_variable() {
     let example = whole_example();
@@ -387,7 +386,7 @@ fn every_key_of_the_example_has_its_variable() {
     assert_eq!(toml::Table::deserialize(Deserializer::from(said)).unwrap(), example);
 }
 
-/// Those variables, written small and without their prefix.
+/// Makes variables from names in lower case and without their prefix.
 fn variables(all: &[(&str, &str)]) -> Result<Variables, ConfigError> {
     let all = all.iter().map(|(name, value)| {
         (format!("WHOLLY_{}", name.to_ascii_uppercase()).into(), (*value).into())
@@ -395,7 +394,7 @@ fn variables(all: &[(&str, &str)]) -> Result<Variables, ConfigError> {
     Variables::of(all)
 }
 
-/// What a file and variables say, and which of them is wrong.
+/// The configuration of a file and variables, or the one of them that is wrong.
 fn said(text: &str, all: &[(&str, &str)]) -> Result<Config, (Option<String>, String)> {
     let overrides = Overrides { variables: variables(all).unwrap(), ..Overrides::default() };
     Config::parse(text, Path::new("/etc"), &overrides).map_err(|Wrong { at, why }| {

@@ -24,13 +24,13 @@ pub struct TlsSection {
 }
 
 impl TlsSection {
-    /// Whether clients have certificates.
+    /// True if clients have certificates.
     pub fn asks_clients(&self) -> bool {
         self.client_authority.is_some()
     }
 
-    /// How the server speaks TLS. Where there are tokens, a client may come without a certificate;
-    /// where there are none, the handshake already turns it away.
+    /// The server's side of TLS. With tokens, a client may come without a certificate; without any,
+    /// the handshake already turns it away.
     pub fn server(&self, directory: &Path, tokens_too: bool) -> Result<Arc<ServerConfig>, Wrong> {
         if let (None, Some(revocations)) = (&self.client_authority, &self.client_revocations) {
             let why = "revocations are of certificates; name their `client_authority`, too";
@@ -56,7 +56,7 @@ impl TlsSection {
         Ok(Arc::new(server))
     }
 
-    /// Whose certificates are taken.
+    /// Makes the verifier of clients' certificates.
     fn clients(
         &self,
         authority: &Spanned<PathBuf>,

@@ -195,7 +195,7 @@ fn set<'v>(table: &mut DeTable<'v>, path: &[String], value: Spanned<DeValue<'v>>
     }
     let empty = || Spanned::new(span.clone(), DeValue::Table(DeTable::new()));
     let section = table.entry(Spanned::new(span.clone(), first.clone().into()));
-    // What the file says there instead of a section is told when it is read.
+    // Another value there instead of a section is reported when the file is read.
     if let DeValue::Table(section) = section.or_insert_with(empty).get_mut() {
         set(section, rest, value);
     }

@@ -85,7 +85,7 @@ impl follower::ServiceProcess for ServiceProcess {
         let started = Command::new(program)
             .args(arguments)
             .stdin(Stdio::null())
-            // What the suite prints is a line for each rule, and nothing else.
+            // The suite prints a line for each rule, and nothing else.
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn();

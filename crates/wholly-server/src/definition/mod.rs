@@ -97,7 +97,7 @@ fn of_toml(text: &str) -> Result<Graph, Vec<At>> {
         Ok(_) => Err(unrepresentable.iter().cloned().map(somewhere).collect()),
         Err(problems) => {
             let placed = problems.into_iter().map(|(at, what)| (converted.source(at), what));
-            // What is said of a stand-in is nothing to its author.
+            // Problems of a stand-in do not concern the author.
             let own = placed.filter(|(at, _)| unrepresentable.iter().all(|(other, _)| other != at));
             Err(unrepresentable.iter().cloned().map(somewhere).chain(own).collect())
         }

@@ -71,7 +71,7 @@ impl Picture {
     /// Asks and answers until nothing is outstanding.
     fn play(&mut self, mut script: Option<Script>) -> Result<(), BrokenInvariant> {
         self.note(&in_words(&self.transaction.view(), None));
-        // Whose answer is waited for in vain.
+        // The call whose answer is waited for in vain.
         let mut silent: Option<Effect> = None;
         while !self.transaction.is_settled() {
             let mut asked: Vec<Effect> =

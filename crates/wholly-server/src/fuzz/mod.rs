@@ -33,7 +33,7 @@ use targets::{TARGETS, Target};
 /// Far more than any input may take.
 const HANG: Duration = Duration::from_secs(20);
 
-/// What the inputs came to, counted, so that it can be seen that nothing was left out.
+/// The counted results of the inputs, which show that nothing was left out.
 type Reached = BTreeMap<String, u64>;
 
 #[test]

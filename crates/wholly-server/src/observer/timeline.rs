@@ -96,7 +96,7 @@ pub fn timeline(
         r#type: event.kind,
         position: event.position,
         causation: event.causation,
-        // What was read from a feed is JSON.
+        // Data that was read from a feed is JSON.
         data: event.data.and_then(|data| RawValue::from_string(data).ok()),
         reactions,
     };

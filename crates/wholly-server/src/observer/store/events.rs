@@ -40,7 +40,7 @@ impl Store {
             let sql = "SELECT cursor FROM feed WHERE source = ?1";
             let found = db.query_row(sql, [source.as_str()], |row| row.get(0)).optional()?;
             let text: Option<String> = found.flatten();
-            // What is none is read again from the beginning.
+            // A text that is no cursor is read again from the beginning.
             Ok(text.and_then(|text| text.parse().ok()))
         })
         .await

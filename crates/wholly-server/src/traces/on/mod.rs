@@ -84,7 +84,7 @@ impl Traces {
     /// Sends what is left, if the collector takes it in time.
     pub async fn flush(&self, patience: Duration) {
         if let Some(on) = &self.0 {
-            // What it does not take is lost with the process, as is what the dead would tell.
+            // Spans that it does not take are lost with the process, as after a crash.
             let _ = tokio::time::timeout(patience, on.exporter.flush()).await;
         }
     }
