@@ -3,12 +3,12 @@
 //! The loop, the log's thread and the lanes count here as they go, and [`Coordinator::measures`]
 //! reads. It holds numbers and the names of participants, never a payload, a key or an id.
 //!
-//! INVARIANT: nothing that is measured decides anything, so that a simulated run repeats.
+//! INVARIANT: no measure decides anything, so that a simulated run repeats.
 //!
 //! Counting costs an atomic addition that no other thread competes for: no lock, no look-up by
-//! name. A participant's part is found once, when its lane starts. Where
-//! [`Settings::measured`](crate::Settings::measured) is false nothing is counted or timed; how a
-//! participant is, and what waits for it, is known all the same.
+//! name. A participant's part is found once, when its lane starts. If
+//! [`Settings::measured`](crate::Settings::measured) is false nothing is counted or timed; the
+//! health of a participant, and the calls that wait for it, are known all the same.
 //!
 //! [`Coordinator::measures`]: crate::Coordinator::measures
 
@@ -105,7 +105,7 @@ pub(crate) struct Meter {
     runs: bool,
     on_settled: Option<OnSettled>,
     begun: [AtomicU64; Pattern::ALL.len()],
-    /// By state; in some none settles.
+    /// By state; some are never final.
     ended: [Times; State::ALL.len()],
     in_flight: AtomicUsize,
     in_flight_bytes: AtomicUsize,
@@ -121,12 +121,12 @@ pub(crate) struct Meter {
     log_failures: AtomicU64,
     clock_jumps: AtomicU64,
     loop_lag: Times,
-    /// Locked when somebody is registered, and by who reads.
+    /// Locked by a registration, and by readers.
     targets: Mutex<BTreeMap<Target, Arc<TargetMeter>>>,
 }
 
 impl Meter {
-    /// One that counts, or does not.
+    /// A meter that counts if `runs` is true.
     pub fn new(clock: Clock, runs: bool, on_settled: Option<OnSettled>) -> Self {
         Self {
             clock,
@@ -164,7 +164,7 @@ impl Meter {
         self.begun[transaction.view().pattern.number()].fetch_add(1, Relaxed);
     }
 
-    /// A transaction has settled. Who follows hears of it whether it is counted or not.
+    /// Counts a settled transaction. The callback hears of it even if nothing is counted.
     pub fn ended(&self, id: TransactionId, transaction: &Transaction, now: Timestamp) {
         if let Some(told) = &self.on_settled {
             told(SettledTransaction::of(id, transaction));
@@ -203,7 +203,7 @@ impl Meter {
         self.bytes.fetch_add(after.bytes.saturating_sub(before.bytes), Relaxed);
     }
 
-    /// Something has waited for the loop since then.
+    /// Notes that work has waited for the loop since then.
     pub fn waited(&self, since: Moment) {
         if self.runs {
             self.loop_lag.saw(since.elapsed());
@@ -220,7 +220,7 @@ impl Meter {
         self.clock_jumps.fetch_add(1, Relaxed);
     }
 
-    /// The part of somebody who is registered. It goes on where it was when a lane starts anew.
+    /// The part of a registered target. It goes on where it was when a lane starts anew.
     pub fn target(&self, target: &Target, registered: Registered) -> Arc<TargetMeter> {
         let meter = self.of(target);
         meter.registered(registered);

@@ -1,4 +1,4 @@
-//! An answer's body: how much of it is read, and how long it is waited for.
+//! An answer's body: the limits of its length and of the wait for it.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(super) const REASON_LIMIT: usize = 16 * 1024;
 pub(super) const OUTPUT_LIMIT: usize = Payload::LIMIT + 1024;
 /// The longest wait for a body that only gives a reason.
 const REASON_PATIENCE: Duration = Duration::from_secs(1);
-/// The same where no length is given. Its end may never come, although all of it is there.
+/// The same for a body without a length. Its end may never come, although all of it is there.
 const LENGTHLESS_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The result of reading a body.

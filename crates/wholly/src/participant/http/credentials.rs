@@ -40,7 +40,7 @@ pub enum InvalidCredentials {
     /// A certificate or a key is none.
     #[error("{what} cannot be used: {why}")]
     Certificate {
-        /// Which.
+        /// The certificate or the key.
         what: &'static str,
         /// The reason.
         why: String,

@@ -85,7 +85,7 @@ impl Connector {
         self.names.refresh(self.base.host().unwrap_or_default());
     }
 
-    /// Connects; the route tells how far it came, also where it is given up.
+    /// Connects; the route tells how far it came, also if it is given up.
     pub async fn connect(&self, route: &Arc<Route>) -> Result<Stream, BoxError> {
         let (names, health, route) = (self.names.clone(), self.health.clone(), route.clone());
         let ranked = Ranked { names, health: health.clone(), route: route.clone() };
